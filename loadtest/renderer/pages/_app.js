@@ -1,0 +1,6 @@
+// The application around all pages: only the style sheet.
+import "../components/style.css";
+
+export default function App({ Component, pageProps }) {
+  return <Component {...pageProps} />;
+}

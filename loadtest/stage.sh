@@ -1,0 +1,224 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: a temporary directory, servers on free loopback ports, and an end to all of it.
+#
+# Every server runs under `timeout`, so that it stops by itself even if the script is killed; the trap stops it sooner.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$here")
+binaries=${BINARIES:-${CARGO_TARGET_DIR:-$root/target}/release}
+work=$(mktemp -d "${TMPDIR:-/tmp}/shellac-loadtest.XXXXXX")
+pages_on_tmpfs=
+readonly server_seconds_max=1800
+servers=()
+
+clean_up() {
+    local status=$? pid
+    trap - EXIT INT TERM
+    for pid in "${servers[@]}"; do
+        kill "$pid" 2>/dev/null || true
+    done
+    wait || true
+    rm -rf "$work" ${pages_on_tmpfs:+"$pages_on_tmpfs"}
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+note() {
+    printf '%s\n' "$*" >&2
+}
+
+die() {
+    note "error: $*"
+    exit 1
+}
+
+# Prints a command line, then runs it.
+run() {
+    printf '$' && printf ' %q' "$@" && printf '\n'
+    "$@"
+}
+
+# Prints what a result depends on: processor, kernel and versions.
+describe_machine() {
+    local program
+    printf 'machine   %s, %s cores, Linux %s\n' \
+        "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(uname -r)"
+    for program in "$@"; do
+        printf '%-9s %s\n' "$program" "$(version_of "$program")"
+    done
+}
+
+version_of() {
+    # Some print to stderr, some fail after printing: only the text counts.
+    case $1 in
+        varnish) varnishd -V 2>&1 | head -n 1 ;;
+        nginx) nginx -v 2>&1 ;;
+        wrk) wrk -v 2>&1 | head -n 1 ;;
+        node) node --version ;;
+        oha) oha --version ;;
+        rustc) rustc --version ;;
+        shellac | bare) program_version "$1" ;;
+    esac || true
+}
+
+program_version() {
+    local binary=$binaries/shellac
+    [[ $1 == bare ]] && binary=$binaries/loadtest
+    [[ -x $binary ]] && "$binary" --version
+}
+
+# Builds a release binary unless it is there: build PACKAGE BINARY.
+build() {
+    [[ -x $binaries/$2 ]] && return
+    (cd "$root" && run cargo build --release -p "$1") >&2
+}
+
+# Installs Debian packages for missing programs: need PROGRAM PACKAGE.
+need() {
+    command -v "$1" >/dev/null && return
+    if [[ $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
+        die "$1 is missing. On Debian, as root: apt-get install -y $2"
+    fi
+    run apt-get update -qq >&2
+    run apt-get install -y -qq --no-install-recommends "$2" >&2
+}
+
+is_open() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 12000)) && is_open "$port"; do :; done
+    echo "$port"
+}
+
+# Starts a server in the background: start NAME COMMAND... Its pid goes to $started, its output to $work/NAME.log.
+start() {
+    local name=$1
+    shift
+    printf '$' >>"$work/commands" && printf ' %q' "$@" >>"$work/commands" && echo >>"$work/commands"
+    timeout "$server_seconds_max" "$@" >"$work/$name.log" 2>&1 </dev/null &
+    started=$!
+    servers+=("$started")
+}
+
+# Waits for NAME to listen on PORT: await NAME PORT.
+await() {
+    local _
+    for _ in {1..200}; do
+        is_open "$2" && return
+        kill -0 "$started" 2>/dev/null || break
+        sleep 0.05
+    done
+    cat "$work/$1.log" >&2
+    die "$1 does not listen on port $2"
+}
+
+# Waits for NAME to print its URL, and prints it: url_of NAME.
+url_of() {
+    local _ url
+    for _ in {1..400}; do
+        url=$(sed -n 's/^listening on \(http[^ ]*\).*/\1/p' "$work/$1.log")
+        [[ -n $url ]] && echo "$url" && return
+        sleep 0.05
+    done
+    cat "$work/$1.log" >&2
+    die "$1 did not start"
+}
+
+# The proxies. Each takes PORT and the port of its ORIGIN, and a prefix such as `taskset -c 0` may follow.
+
+start_shellac() {
+    local port=$1 origin=$2
+    shift 2
+    # One worker: the peers get one core as well. Metrics and purges on any free port.
+    cat >"$work/shellac.toml" <<EOF
+workers = 1
+
+[[listen]]
+address = "127.0.0.1:$port"
+
+[admin]
+listen = ["127.0.0.1:0"]
+
+[origin.app]
+servers = ["127.0.0.1:$origin"]
+
+[storage.memory]
+capacity = "512MiB"
+EOF
+    start shellac "$@" "$binaries/shellac" run --config "$work/shellac.toml"
+    await shellac "$port"
+}
+
+start_varnish() {
+    local port=$1 origin=$2
+    shift 2
+    # The built-in VCL and default parameters; no jail, so that it works with and without root.
+    start varnish "$@" varnishd -F -j none -n "$work/varnish" -T none \
+        -a "127.0.0.1:$port" -b "127.0.0.1:$origin" -s malloc,512m
+    await varnish "$port"
+}
+
+start_nginx() {
+    local port=$1 origin=$2 user=
+    shift 2
+    pages_on_tmpfs=$(mktemp -d -p "$([[ -w /dev/shm ]] && echo /dev/shm || echo "$work")" shellac-nginx.XXXXXX)
+    mkdir "$work/nginx"
+    [[ $EUID -eq 0 ]] && user='user root;'
+    # No tcp_nopush: over loopback it waits for delayed acknowledgements, 40 ms for 100 KiB.
+    cat >"$work/nginx.conf" <<EOF
+$user
+worker_processes 1;
+daemon off;
+pid $work/nginx/pid;
+error_log stderr warn;
+events { worker_connections 8192; }
+http {
+    access_log off;
+    sendfile on;
+    keepalive_timeout 60s;
+    keepalive_requests 1000000000;
+    open_file_cache max=10000 inactive=60s;
+    open_file_cache_valid 60s;
+    client_body_temp_path $work/nginx/client;
+    fastcgi_temp_path $work/nginx/fastcgi;
+    proxy_temp_path $work/nginx/proxy;
+    scgi_temp_path $work/nginx/scgi;
+    uwsgi_temp_path $work/nginx/uwsgi;
+    proxy_cache_path $pages_on_tmpfs levels=1:2 keys_zone=pages:16m max_size=512m inactive=1h use_temp_path=off;
+    upstream origin { server 127.0.0.1:$origin; keepalive 64; }
+    server {
+        listen 127.0.0.1:$port;
+        location / {
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_cache pages;
+            proxy_cache_lock on;
+            add_header X-Cache-Status \$upstream_cache_status;
+        }
+    }
+}
+EOF
+    start nginx "$@" nginx -e stderr -p "$work/nginx" -c "$work/nginx.conf"
+    await nginx "$port"
+}
+
+# The Next.js site; sets $renderer to its URL.
+start_renderer() {
+    command -v node >/dev/null || die "node is missing; the renderer needs Node 20.11 or newer"
+    (
+        cd "$here/renderer"
+        [[ -d node_modules/next ]] || run npm ci --no-audit --no-fund
+        [[ -f .next/BUILD_ID ]] || run npm run build
+    ) >"$work/renderer-build.log" 2>&1 || { cat "$work/renderer-build.log" >&2 && die "cannot build the renderer"; }
+    start renderer env HOST=127.0.0.1 PORT=0 node "$here/renderer/server.mjs"
+    # shellcheck disable=SC2034 # the sourcing script's
+    renderer=$(url_of renderer)
+}

@@ -1,0 +1,374 @@
+//! `/metrics`: every counter of the proxy in the OpenMetrics text format. The names are an interface: a test holds them.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::Registry;
+
+use crate::app::App;
+use crate::cache::metrics::Outcome;
+use crate::metrics::{BOUNDS, Histogram};
+use crate::origin::metrics::REASONS;
+use crate::store::Removal;
+
+/// Returns the page.
+pub(super) fn page(app: &App) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Snapshot(families(app))));
+    let mut page = String::new();
+    encode(&mut page, &registry)?;
+    Ok(page)
+}
+
+/// One metric with all its label values, as of now.
+#[derive(Debug)]
+struct Family {
+    /// With prefix and unit, without `_total`.
+    name: &'static str,
+    help: &'static str,
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug)]
+struct Sample {
+    labels: Vec<(&'static str, String)>,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    Counter(u64),
+    Gauge(u64),
+    Histogram { counts: Vec<u64>, sum_seconds: f64 },
+}
+
+impl Family {
+    fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self {
+            name,
+            help,
+            samples: vec![Sample { labels: Vec::new(), value: Value::Counter(value) }],
+        }
+    }
+
+    fn gauge(name: &'static str, help: &'static str, value: impl TryInto<u64>) -> Self {
+        let value = Value::Gauge(value.try_into().unwrap_or(u64::MAX));
+        Self { name, help, samples: vec![Sample { labels: Vec::new(), value }] }
+    }
+
+    fn labelled(
+        name: &'static str,
+        help: &'static str,
+        samples: impl Iterator<Item = Sample>,
+    ) -> Self {
+        Self { name, help, samples: samples.collect() }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        match self.samples.first().map(|sample| &sample.value) {
+            Some(Value::Gauge(_)) => MetricType::Gauge,
+            Some(Value::Histogram { .. }) => MetricType::Histogram,
+            Some(Value::Counter(_)) | None => MetricType::Counter,
+        }
+    }
+}
+
+impl Sample {
+    fn counter(labels: impl IntoIterator<Item = (&'static str, String)>, value: u64) -> Self {
+        Self { labels: labels.into_iter().collect(), value: Value::Counter(value) }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a sum of durations for a graph")]
+    fn histogram(
+        labels: impl IntoIterator<Item = (&'static str, String)>,
+        histogram: &Histogram,
+    ) -> Self {
+        let sum_seconds = histogram.sum_nanos() as f64 / 1e9;
+        let value = Value::Histogram { counts: histogram.counts().to_vec(), sum_seconds };
+        Self { labels: labels.into_iter().collect(), value }
+    }
+}
+
+fn families(app: &App) -> Vec<Family> {
+    let mut all = http_families(app);
+    all.extend(cache_families(app));
+    all.extend(origin_families(app));
+    all.extend(purge_families(app));
+    all.extend(process_families(app));
+    all
+}
+
+fn http_families(app: &App) -> Vec<Family> {
+    let listeners = || app.listeners.settings.iter().zip(&app.front.cache.metrics);
+    let requests = listeners().flat_map(|(listen, metrics)| {
+        metrics.counts().into_iter().map(|(outcome, code, count)| {
+            let code = if code == 0 { "other".to_owned() } else { code.to_string() };
+            Sample::counter(
+                [
+                    ("listener", listen.name.clone()),
+                    ("cache", outcome.as_str().to_owned()),
+                    ("code", code),
+                ],
+                count,
+            )
+        })
+    });
+    let durations = Outcome::ALL.into_iter().enumerate().flat_map(|(place, outcome)| {
+        listeners().filter_map(move |(listen, metrics)| {
+            let labels =
+                [("listener", listen.name.clone()), ("cache", outcome.as_str().to_owned())];
+            metrics.durations.get(place).map(|histogram| Sample::histogram(labels, histogram))
+        })
+    });
+    let listening = &app.listeners;
+    vec![
+        Family::labelled("shellac_http_requests", "Requests by how they were answered", requests),
+        Family::labelled(
+            "shellac_http_ttfb_seconds",
+            "Time from a request to its response's head; hits are answered at once and not timed",
+            durations,
+        ),
+        Family::gauge(
+            "shellac_http_connections",
+            "Client connections that are open",
+            listening.connections(),
+        ),
+        Family::counter(
+            "shellac_http_connections_accepted",
+            "Client connections",
+            listening.metrics.accepted.value(),
+        ),
+        Family::labelled(
+            "shellac_http_errors",
+            "Client connections that ended badly",
+            [
+                ("accept", listening.metrics.accept_failures.value()),
+                ("timeout", listening.metrics.cut.value()),
+                ("broken", listening.metrics.broken.value()),
+            ]
+            .into_iter()
+            .map(|(reason, count)| Sample::counter([("reason", reason.to_owned())], count)),
+        ),
+    ]
+}
+
+fn cache_families(app: &App) -> Vec<Family> {
+    let usage = app.store.usage();
+    let fetcher = app.front.cache.fetcher();
+    let (misses, flights, inflight_bytes) = fetcher.in_flight();
+    let metrics = &fetcher.metrics;
+    let tier = || ("tier", "memory".to_owned());
+    let removals = Removal::ALL.into_iter().zip(app.store.removals());
+    let gauge = |name, help, value: u64| {
+        Family::labelled(
+            name,
+            help,
+            std::iter::once(Sample { labels: vec![tier()], value: Value::Gauge(value) }),
+        )
+    };
+    vec![
+        gauge("shellac_cache_objects", "Stored responses", usage.objects),
+        gauge(
+            "shellac_cache_bytes",
+            "Bytes that stored responses occupy, index and tags included",
+            usage.bytes,
+        ),
+        gauge("shellac_cache_capacity_bytes", "Bytes that they may occupy", usage.capacity),
+        Family::labelled(
+            "shellac_cache_inserts",
+            "Responses that were stored",
+            std::iter::once(Sample::counter([tier()], usage.inserts)),
+        ),
+        Family::labelled(
+            "shellac_cache_evictions",
+            "Stored responses that left, by reason",
+            removals.map(|(reason, count)| {
+                Sample::counter([tier(), ("reason", reason.as_str().to_owned())], count)
+            }),
+        ),
+        Family::labelled(
+            "shellac_cache_uncacheable",
+            "Responses that were not stored, by reason",
+            metrics.not_stored().map(|(reason, count)| {
+                Sample::counter([("reason", reason.code().to_owned())], count)
+            }),
+        ),
+        Family::labelled(
+            "shellac_cache_collapsed",
+            "Requests that waited for another's fetch",
+            [
+                ("served", metrics.collapsed.value()),
+                ("uncacheable", metrics.collapsed_uncacheable.value()),
+                ("timeout", metrics.collapsed_late.value()),
+            ]
+            .into_iter()
+            .map(|(outcome, count)| Sample::counter([("outcome", outcome.to_owned())], count)),
+        ),
+        Family::counter(
+            "shellac_cache_revalidations",
+            "Stored responses that the origin confirmed",
+            metrics.validated.value(),
+        ),
+        Family::counter(
+            "shellac_cache_refreshes",
+            "Fetches in the background for stale responses",
+            metrics.background.value(),
+        ),
+        Family::counter(
+            "shellac_cache_overloads",
+            "Requests that found too many at the origin",
+            metrics.overloaded.value(),
+        ),
+        Family::counter(
+            "shellac_cache_slow_readers",
+            "Clients cut off from responses that are not stored",
+            metrics.cut_readers.value(),
+        ),
+        Family::gauge("shellac_cache_misses_in_flight", "Requests at the origin", misses),
+        Family::gauge("shellac_cache_flights", "Fetches that may be joined", flights),
+        Family::gauge(
+            "shellac_cache_inflight_bytes",
+            "Bytes of bodies that are being fetched",
+            inflight_bytes,
+        ),
+        Family::gauge("shellac_tags", "Tags that are known", app.invalidation.tag_count()),
+    ]
+}
+
+fn origin_families(app: &App) -> Vec<Family> {
+    let metrics = &app.origin.metrics;
+    let name = || ("origin", app.origin.name().to_owned());
+    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(&metrics.responses);
+    let (in_use, idle) = app.origin.connections();
+    vec![
+        Family::labelled(
+            "shellac_origin_requests",
+            "Responses of the origin by the class of their status code",
+            classes.map(|(code, count)| {
+                Sample::counter([name(), ("code", code.to_owned())], count.value())
+            }),
+        ),
+        Family::labelled(
+            "shellac_origin_failures",
+            "Exchanges with the origin that failed",
+            REASONS.into_iter().zip(&metrics.failures).map(|(reason, count)| {
+                Sample::counter([name(), ("reason", reason.to_owned())], count.value())
+            }),
+        ),
+        Family::labelled(
+            "shellac_origin_request_duration_seconds",
+            "Time from a request to the head of the origin's response",
+            std::iter::once(Sample::histogram([name()], &metrics.first_byte)),
+        ),
+        Family::counter(
+            "shellac_origin_retries",
+            "Requests that were sent once more",
+            metrics.retries.value(),
+        ),
+        Family::gauge("shellac_origin_connections", "Connections to the origin in use", in_use),
+        Family::gauge(
+            "shellac_origin_idle_connections",
+            "Connections to the origin kept for later",
+            idle,
+        ),
+        Family::gauge(
+            "shellac_origin_queue",
+            "Requests that wait for a connection",
+            app.origin.queued(),
+        ),
+    ]
+}
+
+fn purge_families(app: &App) -> Vec<Family> {
+    let metrics = &app.front.door.purger().metrics;
+    let implied = Sample::counter(
+        [
+            ("source", "response".to_owned()),
+            ("kind", "url".to_owned()),
+            ("mode", "hard".to_owned()),
+        ],
+        metrics.responses.value(),
+    );
+    let asked = metrics.counts().map(|([source, kind, mode], count)| {
+        let labels =
+            [("source", source.to_owned()), ("kind", kind.to_owned()), ("mode", mode.to_owned())];
+        Sample::counter(labels, count)
+    });
+    vec![
+        Family::labelled("shellac_purges", "Selectors of purges", asked.chain([implied])),
+        Family::counter(
+            "shellac_purged_objects",
+            "Stored responses that purges invalidated",
+            metrics.purged.value(),
+        ),
+        Family::counter(
+            "shellac_purges_refused",
+            "Purges that were refused",
+            metrics.refused.value(),
+        ),
+        Family::labelled(
+            "shellac_purge_duration_seconds",
+            "Time that a purge took",
+            std::iter::once(Sample::histogram([], &metrics.durations)),
+        ),
+        Family::gauge(
+            "shellac_purge_sequence",
+            "The last purge's place in the order of all",
+            app.invalidation.sequence().number(),
+        ),
+    ]
+}
+
+fn process_families(app: &App) -> Vec<Family> {
+    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    let build = Sample { labels: version, value: Value::Gauge(1) };
+    let is_draining = app.listeners.drain.is_begun();
+    vec![
+        Family::labelled("shellac_build_info", "What is running", std::iter::once(build)),
+        Family::gauge("shellac_uptime_seconds", "Time since the start", app.uptime().as_secs()),
+        Family::gauge(
+            "shellac_ready",
+            "Whether requests are welcome",
+            u64::from(!is_draining && !app.is_leaving()),
+        ),
+        Family::gauge("shellac_draining", "Whether the end has begun", u64::from(is_draining)),
+    ]
+}
+
+/// The families, for the encoder.
+#[derive(Debug)]
+struct Snapshot(Vec<Family>);
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for family in &self.0 {
+            let mut metric =
+                encoder.encode_descriptor(family.name, family.help, None, family.metric_type())?;
+            for sample in &family.samples {
+                let mut metric = metric.encode_family(&sample.labels)?;
+                match &sample.value {
+                    Value::Counter(value) => metric.encode_counter(value, NO_EXEMPLAR)?,
+                    Value::Gauge(value) => metric.encode_gauge(value)?,
+                    Value::Histogram { counts, sum_seconds } => {
+                        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+                        let buckets: Vec<_> = bounds.zip(counts.iter().copied()).collect();
+                        metric.encode_histogram::<Labels>(
+                            *sum_seconds,
+                            counts.iter().sum(),
+                            &buckets,
+                            None,
+                        )?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+const NO_EXEMPLAR: Option<&Exemplar<Labels, u64>> = None;

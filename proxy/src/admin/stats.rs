@@ -1,0 +1,65 @@
+//! `/api/v1/stats`: the numbers that people ask for first, as JSON.
+
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::cache::metrics::Outcome;
+
+/// Returns the document.
+pub(super) fn document(app: &App) -> Vec<u8> {
+    let usage = app.store.usage();
+    let (misses, flights, inflight_bytes) = app.front.cache.fetcher().in_flight();
+    let (in_use, idle) = app.origin.connections();
+    let purges = &app.front.door.purger().metrics;
+    let document = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": app.uptime().as_secs(),
+        "requests": requests(app),
+        "hit_ratio": hit_ratio(app),
+        "connections": app.listeners.connections(),
+        "store": {
+            "objects": usage.objects,
+            "bytes": usage.bytes,
+            "capacity_bytes": usage.capacity,
+            "inserts": usage.inserts,
+            "tags": app.invalidation.tag_count(),
+        },
+        "origin": {
+            "requests": app.origin.metrics.requests(),
+            "in_flight": misses,
+            "flights": flights,
+            "inflight_bytes": inflight_bytes,
+            "connections_in_use": in_use,
+            "connections_idle": idle,
+            "queued": app.origin.queued(),
+        },
+        "purges": {
+            "sequence": app.invalidation.sequence().number(),
+            "purged_objects": purges.purged.value(),
+        },
+    });
+    serde_json::to_vec_pretty(&document).unwrap_or_default()
+}
+
+fn requests(app: &App) -> Value {
+    let mut by_outcome = Map::new();
+    for outcome in Outcome::ALL {
+        by_outcome.insert(outcome.as_str().to_owned(), total(app, outcome).into());
+    }
+    Value::Object(by_outcome)
+}
+
+fn hit_ratio(app: &App) -> Value {
+    let hits = total(app, Outcome::Hit) + total(app, Outcome::Stale);
+    let others: u64 = [Outcome::Revalidated, Outcome::Miss, Outcome::Bypass, Outcome::Uncacheable]
+        .into_iter()
+        .map(|outcome| total(app, outcome))
+        .sum();
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+    let ratio = hits as f64 / (hits + others).max(1) as f64;
+    json!((ratio * 10_000.0).round() / 10_000.0)
+}
+
+fn total(app: &App, outcome: Outcome) -> u64 {
+    app.front.cache.metrics.iter().map(|metrics| metrics.of(outcome)).sum()
+}

@@ -1,0 +1,326 @@
+//! The composition root: makes every part, wires them, owns the order of the end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::admin;
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::fetch::{FetchRules, Fetcher};
+use crate::freshness::Policy;
+use crate::invalidation::{Invalidation, Verdict};
+use crate::key::KeySeed;
+use crate::listener::connection::ConnectionRules;
+use crate::listener::drain::Drain;
+use crate::listener::service::Front;
+use crate::listener::{ListenerMetrics, Listeners, socket};
+use crate::origin::Origin;
+use crate::purge::Purger;
+use crate::purge::door::Door;
+use crate::request::RequestRules;
+use crate::request::cookies::Cookies;
+use crate::response::Responder;
+use crate::store::memory::{MemoryLimits, MemoryStore};
+use crate::store::{Removal, Store};
+use crate::timestamp::Timestamp;
+
+/// All parts of a running proxy.
+#[derive(Debug)]
+pub struct App {
+    /// What it was told.
+    pub config: Config,
+    /// Where responses are.
+    pub store: Arc<dyn Store>,
+    /// What may still be used.
+    pub invalidation: Arc<Invalidation>,
+    /// Where responses come from.
+    pub origin: Arc<Origin>,
+    /// What answers.
+    pub front: Arc<Front>,
+    /// Who is connected.
+    pub listeners: Arc<Listeners>,
+    clock: Clock,
+    started: Timestamp,
+    is_leaving: AtomicBool,
+}
+
+/// Sockets that are bound, and what serves them once it is run.
+#[derive(Debug)]
+pub struct Bound {
+    app: Arc<App>,
+    /// For each listener, a socket for each worker.
+    traffic: Vec<Vec<TcpListener>>,
+    admin: Vec<TcpListener>,
+}
+
+/// Why the proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be bound. The operator frees it or chooses another.
+    #[error("cannot listen on {address}: {source}; free it, or choose another address")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread or its event loop cannot be made: out of some system resource.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[from] io::Error),
+}
+
+/// How the end went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everyone was served.
+    Completely,
+    /// The deadline came first; so many connections were cut.
+    Cut(usize),
+}
+
+impl App {
+    /// Makes every part. The clock is the system's, or one that a test moves.
+    pub fn new(config: Config, clock: Clock) -> Arc<Self> {
+        let seed = KeySeed(random());
+        let invalidation = Arc::new(Invalidation::new(random()));
+        let memory = MemoryLimits {
+            capacity: config.storage.memory.capacity,
+            object_bytes_max: config.storage.memory.max_object,
+            variants_max: config.cache.vary_max_variants,
+        };
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(memory, clock.clone()));
+        let origin = Arc::new(Origin::new(config.origin.clone()));
+        let cookies = Cookies::new(config.cookies.clone());
+        let rules = fetch_rules(&config, &cookies);
+        let fetcher = Fetcher::new(
+            Arc::clone(&store),
+            Arc::clone(&invalidation),
+            Arc::clone(&origin),
+            clock.clone(),
+            rules,
+        );
+        let purger =
+            Purger::new(Arc::clone(&store), Arc::clone(&invalidation), seed, clock.clone());
+        let door = Door::new(Arc::clone(&purger), config.purge.clone());
+        let responder = Responder::new(&config.response.via, config.response.cache_status);
+        let request_rules = RequestRules { seed, limits: config.limits.clone(), cookies };
+        let cache = Cache::new(fetcher, purger, responder, request_rules, config.listen.len());
+        let front = Arc::new(Front { cache, door });
+        let listeners = Arc::new(Listeners {
+            settings: config.listen.clone(),
+            rules: ConnectionRules::new(&config.limits, clock.clone()),
+            permits: Arc::new(Semaphore::new(config.limits.max_connections)),
+            metrics: ListenerMetrics::default(),
+            front: Arc::clone(&front),
+            drain: Drain::default(),
+        });
+        let started = clock.now();
+        let is_leaving = AtomicBool::new(false);
+        Arc::new(Self {
+            config,
+            store,
+            invalidation,
+            origin,
+            front,
+            listeners,
+            clock,
+            started,
+            is_leaving,
+        })
+    }
+
+    /// Binds every address, so that all that can fail has failed before anything is served.
+    pub fn bind(self: Arc<Self>) -> Result<Bound, StartError> {
+        let bind = |address: SocketAddr, workers| {
+            if socket::is_taken(address) {
+                return Err(StartError::Bind { address, source: io::ErrorKind::AddrInUse.into() });
+            }
+            let backlog = self.config.listen.first().map_or(1024, |listen| listen.backlog);
+            socket::bind(address, backlog, workers)
+                .map_err(|source| StartError::Bind { address, source })
+        };
+        let traffic = self
+            .config
+            .listen
+            .iter()
+            .map(|listen| bind(listen.address, self.config.workers))
+            .collect::<Result<_, _>>()?;
+        let admin =
+            self.config.admin.listen.iter().map(|address| Ok(bind(*address, 1)?.swap_remove(0)));
+        let admin = admin.collect::<Result<_, StartError>>()?;
+        Ok(Bound { traffic, admin, app: self })
+    }
+
+    /// Returns whether the end is announced: readiness says so, requests are still served.
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.clock.now().since(self.started)
+    }
+
+    /// Drops what is of no more use, closes idle connections: forever.
+    async fn keep_house(self: Arc<Self>) {
+        let mut ticks = interval(HOUSEKEEPING);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.origin.sweep();
+            let app = Arc::clone(&self);
+            if let Err(error) = tokio::task::spawn_blocking(move || app.sweep()).await {
+                tracing::error!(%error, "sweeping the store failed");
+            }
+        }
+    }
+
+    fn sweep(&self) {
+        let now = self.clock.now();
+        self.store.visit(&mut |stored| {
+            if self.invalidation.verdict(&stored.provenance, &stored.key) == Verdict::Purged {
+                self.store.remove(stored, Removal::Purged);
+            } else if stored.useless_after() <= now {
+                self.store.remove(stored, Removal::Expired);
+            }
+        });
+    }
+}
+
+impl Bound {
+    /// The parts.
+    pub const fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// The addresses of the traffic listeners.
+    pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
+        let first = |sockets: &Vec<TcpListener>| {
+            sockets.first().and_then(|socket| socket.local_addr().ok())
+        };
+        self.traffic.iter().filter_map(first).collect()
+    }
+
+    /// The addresses of the admin listener.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.admin.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+
+    /// Serves until `leave` ends, then drains. Blocks; the workers are threads of their own.
+    pub fn run(self, leave: impl Future<Output = ()>) -> Result<Drained, StartError> {
+        let Self { app, traffic, admin } = self;
+        let mut workers = Vec::new();
+        for number in 0..app.config.workers {
+            let mut sockets = Vec::new();
+            for (index, listener) in traffic.iter().enumerate() {
+                if let Some(socket) = listener.get(number) {
+                    sockets.push((index, socket.try_clone()?));
+                }
+            }
+            workers.push(start_worker(Arc::clone(&app), number, sockets)?);
+        }
+        drop(traffic);
+        let control = runtime()?;
+        let drained = control.block_on(async {
+            for socket in admin {
+                let listener = tokio::net::TcpListener::from_std(socket)?;
+                tokio::spawn(admin::accept(Arc::clone(&app), listener));
+            }
+            tokio::spawn(Arc::clone(&app).keep_house());
+            leave.await;
+            Ok::<_, StartError>(drain(&app).await)
+        })?;
+        for worker in workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+        control.shutdown_background();
+        Ok(drained)
+    }
+}
+
+/// Announces the end, closes the listeners, waits for those in flight, up to the deadline.
+async fn drain(app: &App) -> Drained {
+    app.is_leaving.store(true, Ordering::Release);
+    let limits = &app.config.limits;
+    tracing::info!(delay = ?limits.drain_delay, "leaving");
+    sleep(limits.drain_delay).await;
+    let drain = &app.listeners.drain;
+    drain.begin();
+    match timeout(limits.drain_timeout, drain.finished()).await {
+        Ok(()) => Drained::Completely,
+        Err(_elapsed) => Drained::Cut(drain.remaining()),
+    }
+}
+
+fn start_worker(
+    app: Arc<App>,
+    number: usize,
+    sockets: Vec<(usize, TcpListener)>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime()?;
+    let serve = move || {
+        runtime.block_on(async {
+            for (index, socket) in sockets {
+                match tokio::net::TcpListener::from_std(socket) {
+                    Ok(listener) => {
+                        drop(tokio::spawn(Arc::clone(&app.listeners).accept(listener, index)))
+                    }
+                    Err(error) => tracing::error!(%error, "a worker cannot use its socket"),
+                }
+            }
+            app.listeners.drain.begun().await;
+            let deadline = Instant::now() + app.config.limits.drain_timeout;
+            if tokio::time::timeout_at(deadline, app.listeners.drain.finished()).await.is_err() {
+                tracing::warn!("connections cut at the drain deadline");
+            }
+        });
+        runtime.shutdown_background();
+    };
+    Ok(thread::Builder::new().name(format!("worker-{number}")).spawn(serve)?)
+}
+
+/// One thread, timers and sockets; blocking work gets threads of its own.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()
+}
+
+fn fetch_rules(config: &Config, cookies: &Cookies) -> FetchRules {
+    let cache = &config.cache;
+    FetchRules {
+        policy: Policy {
+            default_ttl: cache.default_ttl,
+            stale_while_revalidate: cache.stale_while_revalidate,
+            stale_if_error: cache.stale_if_error,
+            keep: cache.keep,
+            ignore_client_no_cache: cache.ignore_client_no_cache,
+        },
+        cache: cache.clone(),
+        tags: config.tags.clone(),
+        selecting: cookies.selecting(),
+        via: config.response.via.clone(),
+        object_bytes_max: config.storage.memory.max_object,
+        misses_max: config.limits.max_inflight_misses,
+        send_timeout: config.limits.send_timeout,
+    }
+}
+
+/// Returns a number that nobody can guess: the standard library's hash keys come from the system.
+fn random() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0_u8)
+}
+
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// Blocking work is sweeping and large purges: each worker needs a few threads at most.
+const BLOCKING_THREADS_MAX: usize = 8;

@@ -1,0 +1,43 @@
+//! From a request to the stored response that may answer it: primary key, then variant (RFC 9111 §4.1).
+
+use std::cell::Cell;
+
+use super::decision::{ForwardReason, Found};
+use crate::invalidation::{Invalidation, Verdict};
+use crate::request::RequestHead;
+use crate::store::{Removal, Store, Stored};
+
+/// What was found, and what the request selects.
+#[derive(Debug)]
+pub struct Lookup {
+    /// What the store has.
+    pub found: Found,
+    /// The hash of the selecting values, zero where the URL is not known to vary.
+    pub selection: u64,
+}
+
+/// Looks a request up. What turns out to be purged is taken out of the store.
+pub fn look_up(store: &dyn Store, invalidation: &Invalidation, request: &RequestHead) -> Lookup {
+    let selection = Cell::new(0);
+    let is_known = Cell::new(false);
+    let selects = |stored: &Stored| {
+        is_known.set(true);
+        let Some(variant) = &stored.variant else { return true };
+        let wanted = variant.selection_of(&request.fields);
+        selection.set(wanted);
+        wanted == variant.hash() && variant.matches(&request.fields)
+    };
+    let found = store.lookup(&request.key, &selects);
+    let found = match found {
+        None if is_known.get() => Found::Nothing(ForwardReason::VaryMiss),
+        None => Found::Nothing(ForwardReason::UriMiss),
+        Some(stored) => {
+            let verdict = invalidation.verdict(&stored.provenance, &request.key);
+            if verdict == Verdict::Purged {
+                store.remove(&stored, Removal::Purged);
+            }
+            Found::Stored(stored, verdict)
+        }
+    };
+    Lookup { found, selection: selection.get() }
+}

@@ -1,0 +1,126 @@
+//! How requests were answered.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::metrics::{Histogram, Sharded};
+
+/// How a request was answered: the label `cache`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// From the store.
+    Hit,
+    /// From the store, though stale.
+    Stale,
+    /// From the store, after the origin confirmed it.
+    Revalidated,
+    /// From the origin; it may have been stored.
+    Miss,
+    /// From the origin, past the cache.
+    Bypass,
+    /// From the origin; it could not be stored.
+    Uncacheable,
+    /// By ourselves: an error.
+    Synthetic,
+    /// A purge.
+    Purge,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Hit,
+        Self::Stale,
+        Self::Revalidated,
+        Self::Miss,
+        Self::Bypass,
+        Self::Uncacheable,
+        Self::Synthetic,
+        Self::Purge,
+    ];
+
+    /// Its name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+            Self::Uncacheable => "uncacheable",
+            Self::Synthetic => "synthetic",
+            Self::Purge => "purge",
+        }
+    }
+}
+
+/// Requests by outcome and status code, and how long they took to the response's head.
+#[derive(Debug, Default)]
+pub struct RequestMetrics {
+    counts: Sharded<Counts>,
+    /// Time from the request's head to the response's, for every outcome but hits.
+    pub durations: [Histogram; Outcome::ALL.len()],
+}
+
+#[derive(Debug)]
+struct Counts([[AtomicU64; CODES.len() + 1]; Outcome::ALL.len()]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))))
+    }
+}
+
+impl RequestMetrics {
+    /// Counts a request.
+    pub fn count(&self, outcome: Outcome, status: StatusCode) {
+        let code = CODES.iter().position(|code| *code == status.as_u16()).unwrap_or(CODES.len());
+        if let Some(count) =
+            self.counts.own().0.get(outcome as usize).and_then(|codes| codes.get(code))
+        {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes how long a request took that was not a hit.
+    pub fn time(&self, outcome: Outcome, duration: Duration) {
+        if let Some(histogram) = self.durations.get(outcome as usize) {
+            histogram.record(duration, 1);
+        }
+    }
+
+    /// Requests by outcome and code, those that occurred; code 0 stands for any that is not in [`CODES`].
+    pub fn counts(&self) -> Vec<(Outcome, u16, u64)> {
+        let mut all = Vec::new();
+        for outcome in Outcome::ALL {
+            for (place, code) in CODES.into_iter().chain([0]).enumerate() {
+                let read = |counts: &Counts| {
+                    let cell = counts.0.get(outcome as usize).and_then(|codes| codes.get(place));
+                    cell.map_or(0, |cell| cell.load(Ordering::Relaxed))
+                };
+                let count = self.counts.sum(read);
+                if count > 0 {
+                    all.push((outcome, code, count));
+                }
+            }
+        }
+        all
+    }
+
+    /// Requests with this outcome.
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.counts()
+            .into_iter()
+            .filter(|(own, _, _)| *own == outcome)
+            .map(|(_, _, count)| count)
+            .sum()
+    }
+}
+
+/// The status codes that have a label of their own; the most frequent come first.
+const CODES: [u16; 26] = [
+    200, 304, 404, 206, 301, 302, 307, 308, 204, 201, 303, 400, 401, 403, 405, 410, 412, 413, 414,
+    416, 429, 500, 502, 503, 504, 101,
+];

@@ -1,0 +1,422 @@
+//! `Cache`: the paragraph that is the proxy. Look up, decide, answer; or fetch and answer.
+
+pub mod decision;
+pub mod lookup;
+pub mod metrics;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use tokio::time::Instant;
+
+use self::decision::{Decision, ForwardReason, decide};
+use self::lookup::look_up;
+use self::metrics::{Outcome, RequestMetrics};
+use crate::fetch::errand::{Errand, forward};
+use crate::fetch::{Fetched, Fetcher, Role, tags, tunnel};
+use crate::freshness::{Uncacheable, invalidation};
+use crate::listener::activity::Busy;
+use crate::listener::peer::Peer;
+use crate::origin::{OriginBody, RequestBody};
+use crate::purge::Purger;
+use crate::request::{Inbound, Refused, RequestHead, RequestRules, hop_by_hop};
+use crate::response::Responder;
+use crate::response::body::ResponseBody;
+use crate::response::cache_status::{Forward, Status};
+use crate::response::conditional::must_forward;
+use crate::response::failure::{self, ProxyError, Refusal};
+use crate::store::Stored;
+
+/// Answers requests.
+#[derive(Debug)]
+pub struct Cache {
+    fetcher: Arc<Fetcher>,
+    purger: Arc<Purger>,
+    responder: Responder,
+    rules: RequestRules,
+    /// How requests were answered, for each listener.
+    pub metrics: Box<[RequestMetrics]>,
+}
+
+/// How far a request got without waiting.
+#[derive(Debug)]
+pub enum Step {
+    /// The answer.
+    Answer(Response<ResponseBody>),
+    /// There is more to do.
+    Work(Box<Work>),
+}
+
+/// A request that has to wait for the origin.
+#[derive(Debug)]
+pub struct Work {
+    inbound: Inbound,
+    decision: Decision,
+    selection: u64,
+    started: Instant,
+}
+
+impl Cache {
+    /// Makes one for so many listeners.
+    pub fn new(
+        fetcher: Arc<Fetcher>,
+        purger: Arc<Purger>,
+        responder: Responder,
+        rules: RequestRules,
+        listeners: usize,
+    ) -> Self {
+        let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
+        Self { fetcher, purger, responder, rules, metrics }
+    }
+
+    /// What makes two requests the same.
+    pub const fn rules(&self) -> &RequestRules {
+        &self.rules
+    }
+
+    /// What gets responses from the origin.
+    pub const fn fetcher(&self) -> &Arc<Fetcher> {
+        &self.fetcher
+    }
+
+    /// Answers from the store, or says what there is to do. Never waits, never blocks.
+    pub fn begin(&self, mut inbound: Inbound) -> Step {
+        let (decision, selection) = match self.bypass(&inbound) {
+            Some((reason, why)) => (Decision::Pass(reason, why), 0),
+            None => self.decide(&mut inbound.head),
+        };
+        match decision {
+            Decision::Hit(stored) => {
+                Step::Answer(self.hit(&inbound.head, &stored, Outcome::Hit, None))
+            }
+            Decision::HitStale(stored) => {
+                let response = self.hit(
+                    &inbound.head,
+                    &stored,
+                    Outcome::Stale,
+                    Some("stale-while-revalidate"),
+                );
+                self.fetcher.refresh(self.errand(inbound.head, Some(stored), selection));
+                Step::Answer(response)
+            }
+            Decision::Unsatisfiable => {
+                Step::Answer(self.fail(&inbound.head, &Refusal::OnlyIfCached.into()))
+            }
+            other => Step::Work(Box::new(Work {
+                inbound,
+                decision: other,
+                selection,
+                started: Instant::now(),
+            })),
+        }
+    }
+
+    /// Does the rest. `busy` says that the connection is not idle, until the last byte is sent.
+    pub async fn finish(&self, work: Work, busy: Busy) -> Response<ResponseBody> {
+        let Work { inbound, decision, selection, started } = work;
+        let listener = inbound.head.peer.listener;
+        let (outcome, response) = match decision {
+            Decision::Fetch(reason, stale) if inbound.head.method == Method::GET => {
+                self.fetch(inbound.head, (reason, None), stale, selection, busy).await
+            }
+            Decision::FetchAlone(reason, why) if inbound.head.method == Method::GET => {
+                self.fetch(inbound.head, (reason, Some(why)), None, selection, busy).await
+            }
+            Decision::Fetch(reason, _) => {
+                self.pass(inbound, (reason, Uncacheable::Method), busy).await
+            }
+            Decision::FetchAlone(reason, why) | Decision::Pass(reason, why) => {
+                self.pass(inbound, (reason, why), busy).await
+            }
+            Decision::Hit(_) | Decision::HitStale(_) | Decision::Unsatisfiable => {
+                let error = ProxyError::Overloaded; // answered in `begin`
+                (
+                    Outcome::Synthetic,
+                    failure::respond(&error, &inbound.head.fields, self.responder.name()),
+                )
+            }
+        };
+        if let Some(metrics) = self.metrics.get(listener) {
+            metrics.count(outcome, response.status());
+            metrics.time(outcome, started.elapsed());
+        }
+        response
+    }
+
+    /// Answers with an error of ours.
+    pub fn fail(&self, request: &RequestHead, error: &ProxyError) -> Response<ResponseBody> {
+        self.synthesize(error, &request.fields, &request.peer)
+    }
+
+    /// Answers a request that could not even be read.
+    pub fn refuse(&self, refused: &Refused, peer: &Peer) -> Response<ResponseBody> {
+        self.synthesize(&refused.refusal.into(), &refused.fields, peer)
+    }
+
+    fn synthesize(
+        &self,
+        error: &ProxyError,
+        fields: &HeaderMap,
+        peer: &Peer,
+    ) -> Response<ResponseBody> {
+        let response = failure::respond(error, fields, self.responder.name());
+        self.count(peer, Outcome::Synthetic, response.status());
+        self.responder.own(response, &Status::Refused(detail_of(error)))
+    }
+
+    /// Counts an answer.
+    pub fn count(&self, peer: &Peer, outcome: Outcome, status: StatusCode) {
+        if let Some(metrics) = self.metrics.get(peer.listener) {
+            metrics.count(outcome, status);
+        }
+    }
+
+    /// What keeps a request from the cache, whatever is stored.
+    fn bypass(&self, inbound: &Inbound) -> Option<(ForwardReason, Uncacheable)> {
+        let head = &inbound.head;
+        if head.method != Method::GET && head.method != Method::HEAD {
+            Some((ForwardReason::Method, Uncacheable::Method))
+        } else if inbound.has_body() || inbound.upgrade.is_some() {
+            Some((ForwardReason::Bypass, Uncacheable::Method))
+        } else if !self.rules.cookies.allow_cache(&head.fields) {
+            Some((ForwardReason::Bypass, Uncacheable::Cookie))
+        } else if must_forward(&head.fields) {
+            Some((ForwardReason::Request, Uncacheable::Method))
+        } else {
+            None
+        }
+    }
+
+    fn decide(&self, head: &mut RequestHead) -> (Decision, u64) {
+        self.rules.cookies.reduce(&mut head.fields);
+        let fetcher = &*self.fetcher;
+        let lookup = look_up(&*fetcher.store, &fetcher.invalidation, head);
+        let decision =
+            decide(lookup.found, &head.facts(), &fetcher.rules.policy, fetcher.clock.now());
+        (decision, lookup.selection)
+    }
+
+    fn hit(
+        &self,
+        request: &RequestHead,
+        stored: &Arc<Stored>,
+        outcome: Outcome,
+        detail: Option<&'static str>,
+    ) -> Response<ResponseBody> {
+        self.fetcher.store.touch(stored);
+        let response = self.from_store(request, stored, detail);
+        self.count(&request.peer, outcome, response.status());
+        response
+    }
+
+    fn from_store(
+        &self,
+        request: &RequestHead,
+        stored: &Stored,
+        detail: Option<&'static str>,
+    ) -> Response<ResponseBody> {
+        let Some(response) = stored.response() else {
+            return self.fail(request, &ProxyError::Overloaded);
+        };
+        let now = self.fetcher.clock.now();
+        let ttl = response.freshness.ttl(now, stored.provenance.soft_purged());
+        self.responder.stored(request, response, now, &Status::Hit { ttl, detail })
+    }
+
+    fn errand(&self, head: RequestHead, stale: Option<Arc<Stored>>, selection: u64) -> Errand {
+        let facts = head.facts();
+        Errand { facts, arrived: self.fetcher.invalidation.sequence(), stale, selection, head }
+    }
+
+    async fn fetch(
+        &self,
+        head: RequestHead,
+        (reason, alone): (ForwardReason, Option<Uncacheable>),
+        stale: Option<Arc<Stored>>,
+        selection: u64,
+        busy: Busy,
+    ) -> (Outcome, Response<ResponseBody>) {
+        let request = head.clone();
+        let errand = self.errand(head, stale, selection);
+        let is_collapsible = alone.is_none() && self.fetcher.rules.cache.collapse;
+        let fetched = if is_collapsible {
+            self.fetcher.fetch(errand).await
+        } else {
+            self.fetcher.fetch_alone(Arc::new(errand)).await
+        };
+        match fetched {
+            Ok(fetched) => self.fetched(
+                &request,
+                fetched,
+                Forward { detail: alone.map(Uncacheable::code), ..Forward::new(reason) },
+                busy,
+            ),
+            Err(error) => (Outcome::Synthetic, self.error(&request, &error, Forward::new(reason))),
+        }
+    }
+
+    fn fetched(
+        &self,
+        request: &RequestHead,
+        fetched: Fetched,
+        forward: Forward,
+        busy: Busy,
+    ) -> (Outcome, Response<ResponseBody>) {
+        let now = self.fetcher.clock.now();
+        match fetched {
+            Fetched::Arriving { head, reader, role } => {
+                let status = Status::Forward(Forward {
+                    status: Some(head.status),
+                    is_stored: head.not_stored.is_none(),
+                    is_collapsed: role == Role::Follower,
+                    detail: head.not_stored.map(Uncacheable::code),
+                    ..forward
+                });
+                let outcome =
+                    if head.not_stored.is_none() { Outcome::Miss } else { Outcome::Uncacheable };
+                (outcome, self.responder.arriving(request, &head, reader, &status, (now, busy)))
+            }
+            Fetched::Validated(stored, role) => {
+                let status = Status::Forward(Forward {
+                    status: Some(StatusCode::NOT_MODIFIED),
+                    is_stored: true,
+                    is_collapsed: role == Role::Follower,
+                    ..forward
+                });
+                let response = stored
+                    .response()
+                    .map(|response| self.responder.stored(request, response, now, &status));
+                (
+                    Outcome::Revalidated,
+                    response
+                        .unwrap_or_else(|| self.error(request, &ProxyError::Overloaded, forward)),
+                )
+            }
+            Fetched::StandIn(stored, _status) => {
+                (Outcome::Stale, self.from_store(request, &stored, Some("stale-if-error")))
+            }
+            Fetched::Alone(response, why) => {
+                let detail = Some(forward.detail.unwrap_or_else(|| why.code()));
+                let status =
+                    Status::Forward(Forward { status: Some(response.status()), detail, ..forward });
+                (Outcome::Uncacheable, self.alone(response, &status, busy))
+            }
+        }
+    }
+
+    /// Sends a request as it is; what it changes is invalidated before the client hears of it (RFC 9111 §4.4).
+    async fn pass(
+        &self,
+        inbound: Inbound,
+        (reason, why): (ForwardReason, Uncacheable),
+        busy: Busy,
+    ) -> (Outcome, Response<ResponseBody>) {
+        let Inbound { head, body, upgrade } = inbound;
+        let limits = &self.rules.limits;
+        if http_body::Body::size_hint(&body).lower() > limits.max_body {
+            let refusal = Refusal::BodyTooLarge { limit: limits.max_body };
+            return (Outcome::Synthetic, self.error(&head, &refusal.into(), Forward::new(reason)));
+        }
+        let body = RequestBody::client(body, limits.max_body, limits.body_timeout);
+        let mut request = forward(&head, body, self.responder.name());
+        let protocol = upgrade.as_ref().and_then(|_| hop_by_hop::upgrade_protocol(&head.fields));
+        if let Some(protocol) = &protocol {
+            request.headers_mut().insert(http::header::UPGRADE, protocol.clone());
+            request
+                .headers_mut()
+                .insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+        }
+        match self.fetcher.pass(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                match (protocol, upgrade) {
+                    (Some(protocol), Some(client)) => {
+                        (Outcome::Bypass, self.switch(response, client, &protocol))
+                    }
+                    _ => (
+                        Outcome::Synthetic,
+                        self.error(
+                            &head,
+                            &crate::origin::OriginError::Abandoned.into(),
+                            Forward::new(reason),
+                        ),
+                    ),
+                }
+            }
+            Ok(response) => {
+                self.invalidate(&head, &response).await;
+                let detail = Some(why.code());
+                let status = Status::Forward(Forward {
+                    status: Some(response.status()),
+                    detail,
+                    ..Forward::new(reason)
+                });
+                (Outcome::Bypass, self.alone(response, &status, busy))
+            }
+            Err(error) => (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason))),
+        }
+    }
+
+    fn alone(
+        &self,
+        mut response: Response<OriginBody>,
+        status: &Status,
+        busy: Busy,
+    ) -> Response<ResponseBody> {
+        *response.headers_mut() = self.fetcher.public(response.headers());
+        self.responder.alone(response, status, busy)
+    }
+
+    async fn invalidate(&self, head: &RequestHead, response: &Response<OriginBody>) {
+        let uri = format!(
+            "{}://{}{}",
+            head.key.scheme().as_str(),
+            head.target.host(),
+            head.target.path()
+        );
+        let Ok(uri) = uri.parse::<Uri>() else { return };
+        let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());
+        if uris.is_empty() {
+            return;
+        }
+        let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
+        self.purger.invalidate(&uris, head.key.host(), &groups).await;
+    }
+
+    /// Relays a 101 and joins both connections once it is sent.
+    fn switch(
+        &self,
+        mut response: Response<OriginBody>,
+        client: hyper::upgrade::OnUpgrade,
+        protocol: &http::HeaderValue,
+    ) -> Response<ResponseBody> {
+        let origin = hyper::upgrade::on(&mut response);
+        let (mut parts, body) = response.into_parts();
+        body.into_tunnel();
+        hop_by_hop::remove(&mut parts.headers);
+        parts.headers.insert(http::header::UPGRADE, protocol.clone());
+        parts.headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+        tokio::spawn(tunnel(client, origin, self.rules.limits.tunnel_timeout));
+        Response::from_parts(parts, ResponseBody::Empty)
+    }
+
+    fn error(
+        &self,
+        request: &RequestHead,
+        error: &ProxyError,
+        forward: Forward,
+    ) -> Response<ResponseBody> {
+        let response = failure::respond(error, &request.fields, self.responder.name());
+        let detail = Some(detail_of(error));
+        self.responder.own(response, &Status::Forward(Forward { detail, ..forward }))
+    }
+}
+
+fn detail_of(error: &ProxyError) -> &'static str {
+    match error {
+        ProxyError::Refused(Refusal::OnlyIfCached) => "only_if_cached",
+        ProxyError::Refused(_) => "refused",
+        ProxyError::Origin(_) => "origin_error",
+        ProxyError::Overloaded => "limit",
+        ProxyError::ShuttingDown => "draining",
+    }
+}

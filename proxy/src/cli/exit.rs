@@ -1,0 +1,36 @@
+//! Exit codes, after `sysexits.h`.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done.
+    Done,
+    /// The running proxy cannot be reached.
+    Unavailable,
+    /// A file or a socket failed.
+    Io,
+    /// Not allowed: token or network.
+    NotAllowed,
+    /// The request was not understood.
+    Usage,
+    /// The configuration is wrong.
+    Config,
+    /// The drain's deadline came before its end.
+    DrainCut,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Usage => 2,
+            Exit::Unavailable => 69,
+            Exit::Io => 74,
+            Exit::NotAllowed => 77,
+            Exit::Config => 78,
+            Exit::DrainCut => 143,
+        })
+    }
+}

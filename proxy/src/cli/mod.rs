@@ -1,0 +1,87 @@
+//! The command line: data to standard output, everything else to standard error, exit codes after `sysexits.h`.
+
+mod check;
+mod demo;
+mod exit;
+mod logging;
+mod purge;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Flags;
+
+/// HTTP cache for server-side renderers: collapses misses, serves stale while it fetches, purges by tag.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start serving
+    Run(ConfigArguments),
+    /// Say whether a configuration is right; binds no port
+    Check(CheckArguments),
+    /// Purge stored responses of a running proxy
+    Purge(purge::PurgeArguments),
+    /// Show the whole story on this machine: renderer, proxy, traffic, purge
+    Demo(demo::DemoArguments),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// The configuration file; `-` reads standard input [default: $SHELLAC_CONFIG, ./config.toml, /etc/shellac/config.toml]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to serve on, instead of the configured ones; port 0 takes any free port
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// The origin, instead of the configured servers
+    #[arg(long, value_name = "URL")]
+    origin: Option<String>,
+    /// Address of the admin listener
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// How long responses are fresh that do not say so themselves
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct CheckArguments {
+    /// The configuration file; `-` reads standard input
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Runs the command.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(arguments) => run::run(arguments.into()),
+            Command::Check(arguments) => {
+                check::check(Flags { config: arguments.config, ..Flags::default() })
+            }
+            Command::Purge(arguments) => purge::purge(arguments),
+            Command::Demo(arguments) => demo::demo(&arguments),
+        }
+    }
+}
+
+impl From<ConfigArguments> for Flags {
+    fn from(arguments: ConfigArguments) -> Self {
+        let ConfigArguments { config, listen, origin, admin, ttl } = arguments;
+        Self { config, listen, origin, admin, ttl }
+    }
+}
+
+const EXAMPLES: &str = "Examples:
+  shellac demo                                     the whole story, on free ports
+  shellac run --origin http://127.0.0.1:3000 --ttl 2m
+  shellac purge --tag product-42 --tag category-7";

@@ -1,0 +1,168 @@
+//! Settings that are right alone and wrong, or dangerous, together.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use super::Config;
+use super::report::{Draft, Report};
+use super::tree::Node;
+
+/// Reports every combination that cannot work, and warns of those that can but should not.
+///
+/// A setting that could not be read is at its default, which nobody wrote: it is in conflict with nothing.
+pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
+    for (sections, find) in CHECKS {
+        if !sections.iter().any(|section| report.has_fault_in(section)) {
+            report.extend(find(config, root));
+        }
+    }
+}
+
+type Check = fn(&Config, &Node) -> Vec<Draft>;
+
+/// The checks, and the sections that each of them looks at.
+const CHECKS: [(&[&str], Check); 6] = [
+    (&["storage"], objects_larger_than_the_store),
+    (&["cookies"], cookies_ignored_and_varied_on),
+    (&["listen"], names_taken_twice),
+    (&["listen", "admin"], addresses_taken_twice),
+    (&["listen", "purge"], proxies_that_may_purge),
+    (&["admin"], open_admin),
+];
+
+fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<Draft> {
+    let memory = &config.storage.memory;
+    if memory.max_object <= memory.capacity {
+        return Vec::new();
+    }
+    let message = format!(
+        "`storage.memory.max_object` of {} bytes exceeds `storage.memory.capacity` of {} bytes",
+        memory.max_object, memory.capacity
+    );
+    let draft = Draft::error(message, "no such response would ever fit");
+    let written = ["max_object", "capacity"].map(|key| root.at(&["storage", "memory", key]));
+    vec![placed(draft, written.into_iter().flatten().next())]
+}
+
+fn cookies_ignored_and_varied_on(config: &Config, root: &Node) -> Vec<Draft> {
+    let cookies = &config.cookies;
+    let is_ignored = |name: &String| cookies.ignore.iter().any(|pattern| pattern.matches(name));
+    let both = cookies.vary_on.iter().enumerate().filter(|(_, name)| is_ignored(name));
+    both.map(|(index, name)| {
+        let message = format!("`cookies.vary_on` names `{name}`, which `cookies.ignore` drops");
+        let draft = Draft::error(message, "it cannot be both").help("take it out of one of them");
+        placed(draft, root.at(&["cookies", "vary_on", &index.to_string()]))
+    })
+    .collect()
+}
+
+/// Metrics and logs tell listeners apart by name.
+fn names_taken_twice(config: &Config, root: &Node) -> Vec<Draft> {
+    let listeners = config.listen.iter().enumerate();
+    let is_taken = |index: usize, name: &str| {
+        config.listen.iter().take(index).any(|earlier| earlier.name == name)
+    };
+    let second = listeners.filter(|(index, listen)| is_taken(*index, &listen.name));
+    second
+        .map(|(index, listen)| {
+            let draft = Draft::error(
+                format!("two listeners are named `{}`", listen.name),
+                "the second one",
+            );
+            placed(draft, root.at(&["listen", &index.to_string(), "name"]))
+        })
+        .collect()
+}
+
+/// A bound address, whose it is, and where that was written.
+struct Bound<'c> {
+    address: SocketAddr,
+    owner: &'c str,
+    written: Option<&'c Node>,
+}
+
+fn addresses_taken_twice(config: &Config, root: &Node) -> Vec<Draft> {
+    let bound = bound(config, root);
+    let later = bound.iter().enumerate();
+    later
+        .filter_map(|(index, later)| {
+            let earlier =
+                bound.iter().take(index).find(|earlier| collide(earlier.address, later.address))?;
+            let message = format!(
+                "the address {} of `{}` is taken: `{}` listens on {}",
+                later.address, later.owner, earlier.owner, earlier.address
+            );
+            Some(placed(Draft::error(message, "taken"), later.written))
+        })
+        .collect()
+}
+
+fn bound<'c>(config: &'c Config, root: &'c Node) -> Vec<Bound<'c>> {
+    let traffic = config.listen.iter().enumerate().map(|(index, listen)| Bound {
+        address: listen.address,
+        owner: &listen.name,
+        written: root.at(&["listen", &index.to_string(), "address"]),
+    });
+    let admin = config.admin.listen.iter().enumerate().map(|(index, address)| Bound {
+        address: *address,
+        owner: "admin",
+        written: root.at(&["admin", "listen", &index.to_string()]),
+    });
+    traffic.chain(admin).collect()
+}
+
+/// Returns whether two listeners cannot have these addresses; port 0 is any free one.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let is_same_host = one.ip() == other.ip() || (is_wildcard && one.is_ipv4() == other.is_ipv4());
+    one.port() != 0 && one.port() == other.port() && is_same_host
+}
+
+/// A load balancer's address is the peer of everyone behind it.
+fn proxies_that_may_purge(config: &Config, root: &Node) -> Vec<Draft> {
+    if config.purge.token.is_some() {
+        return Vec::new();
+    }
+    let trusted: Vec<&IpNet> =
+        config.listen.iter().flat_map(|listen| &listen.trusted_proxies).collect();
+    let is_shared = |allowed: &IpNet| trusted.iter().any(|trusted| overlap(allowed, trusted));
+    let shared = config.purge.allow.iter().enumerate().filter(|(_, allowed)| is_shared(allowed));
+    shared
+        .map(|(index, allowed)| {
+            let message = format!(
+                "`purge.allow` contains {allowed}, where there are trusted proxies, and `purge.token` is not set"
+            );
+            let draft = Draft::warning(message, "every client behind such a proxy could purge")
+                .help("set purge.token, or purge through the admin listener");
+            placed(draft, root.at(&["purge", "allow", &index.to_string()]))
+        })
+        .collect()
+}
+
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
+fn open_admin(config: &Config, root: &Node) -> Vec<Draft> {
+    if config.admin.token.is_some() {
+        return Vec::new();
+    }
+    let listen = config.admin.listen.iter().enumerate();
+    let open = listen.filter(|(_, address)| !address.ip().is_loopback());
+    open.map(|(index, address)| {
+        let message =
+            format!("the admin listener {address} is open to others, and `admin.token` is not set");
+        let draft = Draft::warning(message, "purges are refused, except from loopback peers")
+            .help("set admin.token, for example \"${file:/run/secrets/shellac-admin-token}\"");
+        placed(draft, root.at(&["admin", "listen", &index.to_string()]))
+    })
+    .collect()
+}
+
+fn placed(draft: Draft, node: Option<&Node>) -> Draft {
+    match node {
+        Some(node) => draft.at(&node.place),
+        None => draft,
+    }
+}

@@ -1,0 +1,69 @@
+//! `[cache]`: freshness where the origin is silent, staleness, and how requests for one response are collapsed.
+
+use std::time::Duration;
+
+use crate::config::table::Table;
+use crate::config::value::{LIFETIME, TIMEOUT, boolean, duration, size, whole};
+
+/// What the cache does where the RFCs leave it a choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// Freshness lifetime of responses that say nothing about it, 0s to 3650d; 0s leaves them unstored.
+    pub default_ttl: Duration,
+    /// How long a stale response is served while it is validated, when the origin does not say (RFC 5861 §3); 0s to 3650d.
+    pub stale_while_revalidate: Duration,
+    /// How long a stale response may stand in for a failure, when the origin does not say (RFC 5861 §4); 0s to 3650d.
+    pub stale_if_error: Duration,
+    /// How much longer a stale response with a validator is kept, to be validated; 0s to 3650d. Costs storage.
+    pub keep: Duration,
+    /// How long "this is not cacheable" is remembered, so that nobody queues behind it; 0s to 3650d.
+    pub uncacheable_for: Duration,
+    /// Whether a request's `no-cache` is ignored: a browser's reload is no purge.
+    pub ignore_client_no_cache: bool,
+    /// Stored responses per URL, 1 to 10000; the oldest makes room. A lookup may compare each of them.
+    pub vary_max_variants: usize,
+    /// Whether one fetch serves everyone who asks for the same key meanwhile.
+    pub collapse: bool,
+    /// How long one waits for another's fetch before starting one; 1ms to 1d.
+    pub collapse_patience: Duration,
+    /// Requests that wait for one fetch, 1 to 1000000; past it: stale, or 503. Costs a connection and a head each.
+    pub max_followers: usize,
+    /// Bytes of bodies that are being fetched, at least 1MiB; past it they are streamed, not stored. Comes on top of
+    /// `storage.memory.capacity`.
+    pub max_inflight_bytes: u64,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            default_ttl: Duration::ZERO,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::from_hours(1),
+            keep: Duration::from_hours(1),
+            uncacheable_for: Duration::from_mins(2),
+            ignore_client_no_cache: true,
+            vary_max_variants: 64,
+            collapse: true,
+            collapse_patience: Duration::from_secs(5),
+            max_followers: 20_000,
+            max_inflight_bytes: 256 << 20,
+        }
+    }
+}
+
+impl Cache {
+    /// Reads `[cache]` over what is here.
+    pub(crate) fn read(&mut self, table: &mut Table<'_>) {
+        table.read("default_ttl", duration(LIFETIME), &mut self.default_ttl);
+        table.read("stale_while_revalidate", duration(LIFETIME), &mut self.stale_while_revalidate);
+        table.read("stale_if_error", duration(LIFETIME), &mut self.stale_if_error);
+        table.read("keep", duration(LIFETIME), &mut self.keep);
+        table.read("uncacheable_for", duration(LIFETIME), &mut self.uncacheable_for);
+        table.read("ignore_client_no_cache", boolean, &mut self.ignore_client_no_cache);
+        table.read("vary_max_variants", whole(1..=10_000), &mut self.vary_max_variants);
+        table.read("collapse", boolean, &mut self.collapse);
+        table.read("collapse_patience", duration(TIMEOUT), &mut self.collapse_patience);
+        table.read("max_followers", whole(1..=1_000_000), &mut self.max_followers);
+        table.read("max_inflight_bytes", size(1 << 20..=u64::MAX), &mut self.max_inflight_bytes);
+    }
+}

@@ -1,0 +1,122 @@
+//! Where settings come from, as text: the file, the environment, the command line.
+
+use std::path::{Path, PathBuf};
+use std::{env, fmt, fs, io};
+
+/// Everything that [`Config::load`](super::Config::load) looks at.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The file's name, for messages, and its text.
+    pub file: Option<(String, String)>,
+    /// All variables. `SHELLAC__SECTION__KEY` are settings, any other one may be referred to as `${NAME}`.
+    pub environment: Vec<(String, String)>,
+    /// The flags that are settings.
+    pub flags: Flags,
+}
+
+/// Settings from the command line. Each goes before the file and the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--listen ADDRESS`: replaces all of `[[listen]]`.
+    pub listen: Vec<String>,
+    /// `--origin URL`: replaces the origin's servers, and makes `[origin.app]` when there is no origin.
+    pub origin: Option<String>,
+    /// `--admin ADDRESS`: replaces `admin.listen`.
+    pub admin: Option<String>,
+    /// `--ttl DURATION`: sets `cache.default_ttl`.
+    pub ttl: Option<String>,
+    /// `--config PATH`: for [`find_file`].
+    pub config: Option<PathBuf>,
+}
+
+/// The environment holds secrets: only its size is shown.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file.as_ref().map(|(name, _text)| name))
+            .field("environment", &self.environment.len())
+            .field("flags", &self.flags)
+            .finish()
+    }
+}
+
+impl Sources {
+    /// Returns the file that is to be used, this process's environment, and the flags.
+    pub fn of_process(flags: Flags) -> io::Result<Self> {
+        // A variable that is not UTF-8 can be no setting, and no name can refer to it.
+        let environment: Vec<(String, String)> = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let variable = environment.iter().find(|(name, _)| name == "SHELLAC_CONFIG");
+        let variable = variable.map(|(_, path)| Path::new(path.as_str()));
+        let file = find_file(flags.config.as_deref(), variable)?;
+        Ok(Self { file, environment, flags })
+    }
+}
+
+/// Returns the name and the text of the file to use: the flag's, else `$SHELLAC_CONFIG`'s, else the first there is of
+/// `./config.toml` and `/etc/shellac/config.toml`, else none. `-` is standard input.
+///
+/// A file that was asked for and cannot be read is an error; so is one that is there and cannot be read.
+pub fn find_file(
+    flag: Option<&Path>,
+    variable: Option<&Path>,
+) -> io::Result<Option<(String, String)>> {
+    let variable = variable.filter(|path| !path.as_os_str().is_empty());
+    if let Some(path) = flag.or(variable) {
+        return read(path).map(Some);
+    }
+    for path in PLACES {
+        match read(Path::new(path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path) -> io::Result<(String, String)> {
+    if path == Path::new("-") {
+        return Ok(("standard input".to_owned(), io::read_to_string(io::stdin())?));
+    }
+    let name = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => Err(io::Error::new(error.kind(), format!("cannot read {name}: {error}"))),
+    }
+}
+
+const PLACES: [&str; 2] = ["config.toml", "/etc/shellac/config.toml"];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Sources, find_file};
+
+    #[test]
+    fn the_flag_goes_before_the_variable() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other) = (directory.path().join("one"), directory.path().join("other"));
+        std::fs::write(&one, "1").unwrap();
+        std::fs::write(&other, "2").unwrap();
+
+        let text = |flag, variable| find_file(flag, variable).unwrap().unwrap().1;
+
+        assert_eq!(text(Some(&*one), Some(&*other)), "1");
+        assert_eq!(text(None, Some(&*other)), "2");
+    }
+
+    #[test]
+    fn a_file_that_was_asked_for_must_be_there() {
+        let error = find_file(Some(Path::new("/nowhere/config.toml")), None).unwrap_err();
+        assert!(error.to_string().starts_with("cannot read /nowhere/config.toml: "), "{error}");
+    }
+
+    #[test]
+    fn debug_hides_the_environment() {
+        let environment = vec![("SHELLAC__ADMIN__TOKEN".to_owned(), "hunter2".to_owned())];
+        let shown = format!("{:?}", Sources { environment, ..Sources::default() });
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,197 @@
+//! Reads one table of the tree: every key that is asked for is known, every other one is a problem.
+
+use super::report::{Draft, Report};
+use super::tree::{Entry, Node, Place};
+use super::value::Fault;
+
+/// A table while it is read.
+#[derive(Debug)]
+pub(crate) struct Table<'t> {
+    /// Its path as it is written in problems; empty at the top.
+    path: String,
+    /// Where it was written, if it was.
+    place: Option<&'t Place>,
+    entries: &'t [Entry],
+    report: &'t mut Report,
+    asked: Vec<&'static str>,
+}
+
+/// Reads a whole tree.
+pub(crate) fn read_root<T>(
+    root: &Node,
+    report: &mut Report,
+    read: impl FnOnce(&mut Table<'_>) -> T,
+) -> T {
+    read_node("", Some(root), report, read)
+}
+
+/// Reads a table, then reports the keys that `read` did not ask for.
+fn read_node<T>(
+    path: &str,
+    node: Option<&Node>,
+    report: &mut Report,
+    read: impl FnOnce(&mut Table<'_>) -> T,
+) -> T {
+    let entries = node.map_or(&[][..], Node::entries);
+    let place = node.filter(|node| node.is_table()).map(|node| &node.place);
+    let mut table = Table { path: path.to_owned(), place, entries, report, asked: Vec::new() };
+    let result = read(&mut table);
+    table.report_unknown();
+    result
+}
+
+impl<'t> Table<'t> {
+    /// Reads a setting into `target`, which keeps its default when the setting is absent or wrong.
+    pub(crate) fn read<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Node) -> Result<T, Fault>,
+        target: &mut T,
+    ) {
+        let Some(node) = self.node(key) else { return };
+        match kind(node) {
+            Ok(value) => *target = value,
+            Err(fault) => self.fault(key, fault, &node.place),
+        }
+    }
+
+    /// Reads a list; every item that is wrong is reported.
+    pub(crate) fn read_each<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Node) -> Result<T, Fault>,
+        target: &mut Vec<T>,
+    ) {
+        let Some(node) = self.node(key) else { return };
+        let Some(items) = node.items() else {
+            return self.fault(key, not_a_list(node), &node.place);
+        };
+        target.clear();
+        for (index, item) in items.iter().enumerate().filter(|(_, item)| !item.is_broken()) {
+            match kind(item) {
+                Ok(value) => target.push(value),
+                Err(fault) => self.fault(&format!("{key}[{index}]"), fault, &item.place),
+            }
+        }
+    }
+
+    /// Reads a list that must be there, if its table is, and hold something.
+    pub(crate) fn read_some<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Node) -> Result<T, Fault>,
+        target: &mut Vec<T>,
+    ) {
+        if let Some(place) = self.place
+            && !self.entries.iter().any(|entry| entry.key == key)
+        {
+            let message = format!("`{}` is missing", self.path_of(key));
+            self.report.add(Draft::error(message, "not in this table").at(place));
+        }
+        self.reject_empty(key);
+        self.read_each(key, kind, target);
+    }
+
+    fn reject_empty(&mut self, key: &'static str) {
+        let node = self.node(key).filter(|node| node.items().is_some_and(<[Node]>::is_empty));
+        if let Some(node) = node {
+            self.fault(key, Fault::new("must hold something", "an empty list"), &node.place);
+        }
+    }
+
+    /// Reads a table in this one. An absent one is read as empty.
+    pub(crate) fn table(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>)) {
+        let node = self.node(key);
+        self.enter(&self.path_of(key), node, read);
+    }
+
+    /// Reads each table of a list of tables. An absent list is read as one empty table.
+    pub(crate) fn tables(&mut self, key: &'static str, mut read: impl FnMut(&mut Table<'_>)) {
+        let path = self.path_of(key);
+        let Some(node) = self.node(key) else {
+            return self.enter(&format!("{path}[0]"), None, read);
+        };
+        let Some(items) = node.items() else {
+            let fault = Fault::wrong_type("a list of tables", node).help(format!("[[{key}]]"));
+            return self.fault(key, fault, &node.place);
+        };
+        self.reject_empty(key);
+        for (index, item) in items.iter().enumerate() {
+            self.enter(&format!("{path}[{index}]"), Some(item), &mut read);
+        }
+    }
+
+    /// Returns the names that the operator gave to the tables in the table of this key; `None`: it is no table.
+    pub(crate) fn names(&mut self, key: &'static str) -> Option<Vec<(String, Place)>> {
+        let node = self.node(key);
+        if let Some(node) = node.filter(|node| !node.is_table()) {
+            self.fault(key, not_a_table(node), &node.place);
+            return None;
+        }
+        let entries = node.map_or(&[][..], Node::entries).iter();
+        Some(entries.map(|entry| (entry.key.clone(), entry.place.clone())).collect())
+    }
+
+    /// Reads the table of this name in the table of this key. An absent one is read as empty.
+    pub(crate) fn named(
+        &mut self,
+        key: &'static str,
+        name: &str,
+        read: impl FnOnce(&mut Table<'_>),
+    ) {
+        let path = format!("{}.{name}", self.path_of(key));
+        let node = self.node(key).and_then(|node| node.at(&[name]));
+        self.enter(&path, node, read);
+    }
+
+    /// Adds a problem that is none of a single value.
+    pub(crate) fn add(&mut self, draft: Draft) {
+        self.report.add(draft);
+    }
+
+    fn enter(&mut self, path: &str, node: Option<&Node>, read: impl FnOnce(&mut Table<'_>)) {
+        if let Some(node) = node.filter(|node| !node.is_table() && !node.is_broken()) {
+            self.report.add_fault(path, not_a_table(node).draft(path).at(&node.place));
+        }
+        read_node(path, node, self.report, read);
+    }
+
+    /// Returns what was written for this key, which is known from now on.
+    fn node(&mut self, key: &'static str) -> Option<&'t Node> {
+        if !self.asked.contains(&key) {
+            self.report.know(&self.path, key);
+            self.asked.push(key);
+        }
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(&entry.node).filter(|node| !node.is_broken())
+    }
+
+    fn fault(&mut self, key: &str, fault: Fault, place: &Place) {
+        let path = self.path_of(key);
+        self.report.add_fault(&path, fault.draft(&path).at(place));
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn report_unknown(&mut self) {
+        for entry in self.entries {
+            if !self.asked.contains(&entry.key.as_str()) {
+                self.report.add_unknown(&self.path, &entry.key, &entry.place);
+            }
+        }
+    }
+}
+
+fn not_a_list(node: &Node) -> Fault {
+    let fault = Fault::wrong_type("a list", node);
+    match node.text() {
+        Some(text) => fault.help(format!("did you mean [\"{text}\"]?")),
+        None => fault,
+    }
+}
+
+fn not_a_table(node: &Node) -> Fault {
+    Fault::wrong_type("a table", node).help("name one of its settings")
+}

@@ -1,0 +1,150 @@
+//! What was written, before anybody knows what it means: a tree of values, each with the place it was written at.
+//!
+//! File, environment and flags all end up in one tree, so one reader and one kind of problem serve all three.
+
+mod environment;
+mod flags;
+pub(crate) mod layers;
+pub(crate) mod references;
+mod syntax;
+
+use std::ops::Range;
+
+/// Where something was written: a span of bytes in the source of this index.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) source: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
+}
+
+/// A value as it was written.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// Text in quotes.
+    Text(String),
+    /// Text from environment or flags: it becomes whatever type its setting needs.
+    Bare(String),
+    /// A number, in decimal notation.
+    Number(String),
+    /// A boolean.
+    Boolean(bool),
+    /// A date or time, which no setting is.
+    Date,
+    /// A list.
+    List(Vec<Node>),
+    /// A table.
+    Table(Vec<Entry>),
+    /// Something whose problem was reported already; readers pass it by in silence.
+    Broken,
+}
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    /// Where the key was written.
+    pub(crate) place: Place,
+    pub(crate) node: Node,
+}
+
+/// Something was to be put below a value that is no table. The caller reports it.
+#[derive(Debug)]
+pub(crate) struct NotATable {
+    /// The value's key.
+    pub(crate) key: String,
+}
+
+impl Place {
+    /// Returns the place of this span.
+    pub(crate) const fn new(source: usize, span: Range<usize>) -> Self {
+        Self { source, start: span.start, end: span.end }
+    }
+}
+
+impl Node {
+    /// Returns the node at a path of keys and list indices, such as `["listen", "0", "address"]`.
+    pub(crate) fn at(&self, path: &[&str]) -> Option<&Self> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        let next = match self.items() {
+            Some(items) => items.get(first.parse::<usize>().ok()?)?,
+            None => &self.entries().iter().find(|entry| entry.key == *first)?.node,
+        };
+        next.at(rest)
+    }
+
+    /// Returns a table's entries; nothing else has any.
+    pub(crate) const fn entries(&self) -> &[Entry] {
+        if let Value::Table(entries) = &self.value { entries.as_slice() } else { &[] }
+    }
+
+    /// Returns a list's items.
+    pub(crate) const fn items(&self) -> Option<&[Self]> {
+        if let Value::List(items) = &self.value { Some(items.as_slice()) } else { None }
+    }
+
+    /// Returns text, with or without quotes.
+    pub(crate) const fn text(&self) -> Option<&str> {
+        let (Value::Text(text) | Value::Bare(text)) = &self.value else { return None };
+        Some(text.as_str())
+    }
+
+    /// Returns whether this is a table.
+    pub(crate) const fn is_table(&self) -> bool {
+        matches!(self.value, Value::Table(_))
+    }
+
+    /// Returns whether its problem was reported already.
+    pub(crate) const fn is_broken(&self) -> bool {
+        matches!(self.value, Value::Broken)
+    }
+
+    /// Returns what kind of value this is, as a noun phrase.
+    pub(crate) const fn noun(&self) -> &'static str {
+        match self.value {
+            Value::Text(_) | Value::Bare(_) => "text",
+            Value::Number(_) => "a number",
+            Value::Boolean(_) => "a boolean",
+            Value::Date => "a date",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+            Value::Broken => "broken",
+        }
+    }
+}
+
+/// Puts a node at the end of a path of keys, makes the tables on the way and replaces what was there.
+pub(crate) fn insert(
+    entries: &mut Vec<Entry>,
+    path: &[&str],
+    place: &Place,
+    node: Node,
+) -> Result<(), NotATable> {
+    let Some((first, rest)) = path.split_first() else { return Ok(()) };
+    // Environment variables have no case, so it does not matter here.
+    let is_it = |entry: &Entry| entry.key.eq_ignore_ascii_case(first);
+    if !entries.iter().any(is_it) {
+        entries.push(empty_table(first, place));
+    }
+    let Some(entry) = entries.iter_mut().find(|entry| is_it(entry)) else { return Ok(()) };
+    if rest.is_empty() {
+        (entry.place, entry.node) = (place.clone(), node);
+        return Ok(());
+    }
+    let Value::Table(children) = &mut entry.node.value else {
+        return Err(NotATable { key: entry.key.clone() });
+    };
+    insert(children, rest, place, node)
+}
+
+fn empty_table(key: &str, place: &Place) -> Entry {
+    let node = Node { place: place.clone(), value: Value::Table(Vec::new()) };
+    Entry { key: key.to_owned(), place: place.clone(), node }
+}

@@ -1,0 +1,71 @@
+//! `Errand`: what is to be fetched, for whom, and the requests that are sent for it.
+
+use std::sync::Arc;
+
+use http::header::{
+    EXPECT, HOST, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
+use http::{Method, Request, Uri};
+
+use crate::freshness::RequestFacts;
+use crate::freshness::validation::Conditions;
+use crate::invalidation::Sequence;
+use crate::key::vary::normalize_accept_encoding;
+use crate::origin::RequestBody;
+use crate::request::{RequestHead, hop_by_hop, trace};
+use crate::store::Stored;
+
+/// A request that its response may be stored for.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// The client's request.
+    pub head: RequestHead,
+    /// What storing depends on.
+    pub facts: RequestFacts,
+    /// The purge sequence when it arrived.
+    pub arrived: Sequence,
+    /// The stale response that may be validated, or stand in when the origin fails.
+    pub stale: Option<Arc<Stored>>,
+    /// The hash of the selecting values, where the URL is known to vary.
+    pub selection: u64,
+}
+
+impl Errand {
+    /// Makes the request for the whole response: no ranges, and no conditions but ours.
+    pub fn request(&self, conditions: Conditions, via: &str) -> Request<RequestBody> {
+        let mut request = forward(&self.head, RequestBody::Empty, via);
+        *request.method_mut() = Method::GET;
+        let fields = request.headers_mut();
+        for name in &CONDITIONS {
+            fields.remove(name);
+        }
+        normalize_accept_encoding(fields);
+        if let Some(tag) = conditions.if_none_match {
+            fields.insert(IF_NONE_MATCH, tag);
+        }
+        if let Some(date) = conditions.if_modified_since {
+            fields.insert(IF_MODIFIED_SINCE, date);
+        }
+        request
+    }
+}
+
+/// Makes the request that is sent to the origin: the client's, without what is for one connection only, with our trace.
+pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = Uri::from(head.target.path_and_query().clone());
+    let mut fields: HeaderMap = head.fields.clone();
+    hop_by_hop::remove(&mut fields);
+    fields.remove(EXPECT); // answered by us (RFC 9110 §10.1.1)
+    if let Some(host) = head.target.host_value() {
+        fields.insert(HOST, host);
+    }
+    trace::write(&mut fields, head, via);
+    *request.headers_mut() = fields;
+    request
+}
+
+const CONDITIONS: [HeaderName; 6] =
+    [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE];

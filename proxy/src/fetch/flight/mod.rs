@@ -1,0 +1,452 @@
+//! `Flight`: one fetch, shared by everyone who asks for the same response, and owned by nobody's connection.
+//!
+//! Readers wait for the *landing* (what the head turned out to be) and then read the body at their own pace. While the flight
+//! retains its pieces, any number may join late. Content that is too large to be kept is not retained: pieces that every
+//! reader has are dropped, the origin is read no faster than the slowest reader, and nobody may join any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
+
+use crate::freshness::Uncacheable;
+use crate::invalidation::{FetchBirth, Provenance, Sequence};
+use crate::key::vary::Variant;
+use crate::origin::OriginError;
+use crate::response::body::Piece;
+use crate::store::Stored;
+
+/// One fetch. Dropping its [`Pilot`] without an end fails it for every reader.
+#[derive(Debug)]
+pub struct Flight {
+    born: Sequence,
+    state: Mutex<State>,
+    budget: Arc<Budget>,
+}
+
+/// What a flight's head turned out to be.
+#[derive(Clone, Debug)]
+pub enum Landing {
+    /// A response for everyone whose variant matches.
+    Shared(Arc<Head>),
+    /// The stored response was validated: this is it, freshened.
+    Validated(Arc<Stored>),
+    /// The origin failed, and this stale response may stand in.
+    StandIn(Arc<Stored>, StatusCode),
+    /// Only for the one who asked: everyone else goes to the origin on their own.
+    Alone(Uncacheable),
+    /// There is no response.
+    Failed(OriginError),
+}
+
+/// The head of a shared response.
+#[derive(Debug)]
+pub struct Head {
+    /// Its status code.
+    pub status: StatusCode,
+    /// Its fields as clients see them.
+    pub fields: HeaderMap,
+    /// Which requests it may answer.
+    pub variant: Option<Variant>,
+    /// Its place in the order of purges.
+    pub provenance: Provenance,
+    /// Bytes of content, if known.
+    pub length: Option<u64>,
+    /// Why it will not be stored; `None` when it will.
+    pub not_stored: Option<Uncacheable>,
+    /// Its age in seconds when it arrived.
+    pub age: u32,
+}
+
+#[derive(Debug)]
+struct State {
+    landing: Option<Landing>,
+    pieces: Pieces,
+    end: Option<End>,
+    readers: Readers,
+}
+
+/// The content so far: pieces from number `first` on.
+#[derive(Debug, Default)]
+struct Pieces {
+    first: usize,
+    kept: std::collections::VecDeque<Bytes>,
+    /// Bytes that were taken from the budget for them.
+    charged: u64,
+    mode: Retention,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Retention {
+    /// All pieces are kept: for late readers, and for the store.
+    #[default]
+    Retained,
+    /// Pieces that every reader has are dropped.
+    Passing,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Complete(Option<HeaderMap>),
+    Failed(OriginError),
+}
+
+/// Who is reading, by number. A free place holds `None`.
+#[derive(Debug, Default)]
+struct Readers {
+    places: Vec<Option<Place>>,
+    free: Vec<usize>,
+    pilot: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    next: usize,
+    waker: Option<Waker>,
+}
+
+/// Why nobody may join a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotJoinable {
+    /// Too many are in it.
+    Full,
+    /// The beginning of its content is gone.
+    Passing,
+}
+
+impl Flight {
+    /// Begins a flight and returns it with the right to land it.
+    pub fn begin(birth: FetchBirth, budget: Arc<Budget>) -> (Arc<Self>, Pilot) {
+        let state = State {
+            landing: None,
+            pieces: Pieces::default(),
+            end: None,
+            readers: Readers::default(),
+        };
+        let flight = Arc::new(Self { born: birth.born(), state: Mutex::new(state), budget });
+        (Arc::clone(&flight), Pilot { flight, birth })
+    }
+
+    /// The purge sequence at which its request was sent.
+    pub const fn born(&self) -> Sequence {
+        self.born
+    }
+
+    /// Joins the readers.
+    pub fn join(self: &Arc<Self>, readers_max: usize) -> Result<Reader, NotJoinable> {
+        let mut state = self.state.lock();
+        if state.pieces.first > 0 {
+            return Err(NotJoinable::Passing);
+        }
+        let place = state.readers.enter(readers_max).ok_or(NotJoinable::Full)?;
+        Ok(Reader { flight: Arc::clone(self), place, is_ended: false })
+    }
+}
+
+/// The right to land one flight. Dropped before the end, it fails the flight.
+#[derive(Debug)]
+pub struct Pilot {
+    flight: Arc<Flight>,
+    birth: FetchBirth,
+}
+
+/// What became of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is kept.
+    Retained,
+    /// Pieces are no longer kept: the budget is used up.
+    Passing,
+}
+
+impl Pilot {
+    /// Where the response stands in the order of purges.
+    pub const fn birth(&self) -> &FetchBirth {
+        &self.birth
+    }
+
+    /// Its flight.
+    pub const fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// Joins as the one who asked first.
+    pub fn first_reader(&self) -> Reader {
+        let mut state = self.flight.state.lock();
+        let place = state.readers.enter(usize::MAX).unwrap_or_default();
+        Reader { flight: Arc::clone(&self.flight), place, is_ended: false }
+    }
+
+    /// Tells the readers what the head is. Only the first landing counts.
+    pub fn land(&self, landing: Landing) {
+        let mut state = self.flight.state.lock();
+        state.landing.get_or_insert(landing);
+        state.readers.wake_all();
+    }
+
+    /// Stops keeping pieces: the content will not be stored.
+    pub fn pass(&self) {
+        let mut state = self.flight.state.lock();
+        state.pieces.mode = Retention::Passing;
+    }
+
+    /// Adds a piece of content.
+    pub fn push(&self, piece: Bytes) -> Pushed {
+        let length = piece.len() as u64;
+        let mut state = self.flight.state.lock();
+        let state = &mut *state;
+        if state.pieces.mode == Retention::Retained {
+            if self.flight.budget.take(length) {
+                state.pieces.charged += length;
+            } else {
+                state.pieces.mode = Retention::Passing;
+            }
+        }
+        state.pieces.kept.push_back(piece);
+        state.readers.wake_all();
+        match state.pieces.mode {
+            Retention::Retained => Pushed::Retained,
+            Retention::Passing => Pushed::Passing,
+        }
+    }
+
+    /// Waits until the slowest reader is close enough, and drops what every reader has. An error: nobody reads any more.
+    pub async fn room(&self) -> Result<(), OriginError> {
+        std::future::poll_fn(|cx| {
+            let mut state = self.flight.state.lock();
+            let State { pieces, readers, .. } = &mut *state;
+            let Some(slowest) = readers.slowest() else {
+                return Poll::Ready(Err(OriginError::Abandoned));
+            };
+            pieces.drop_until(slowest);
+            if pieces.kept.len() < PASSING_PIECES {
+                return Poll::Ready(Ok(()));
+            }
+            readers.pilot = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Cuts off the readers that hold the others up.
+    pub fn cut_slowest(&self) {
+        let mut state = self.flight.state.lock();
+        let limit = state.pieces.first + 1;
+        state.readers.evict(|place| place.next < limit);
+    }
+
+    /// Ends the content completely.
+    pub fn complete(self, trailers: Option<HeaderMap>) {
+        self.end(End::Complete(trailers));
+    }
+
+    /// Ends it short: readers see an error, never a clean end.
+    pub fn fail(self, error: OriginError) {
+        self.end(End::Failed(error));
+    }
+
+    /// Gives the budget back: the pieces belong to the store now, or to nobody.
+    pub fn discharge(&self) {
+        let mut state = self.flight.state.lock();
+        let charged = std::mem::take(&mut state.pieces.charged);
+        self.flight.budget.give_back(charged);
+    }
+
+    fn end(&self, end: End) {
+        let mut state = self.flight.state.lock();
+        if state.end.is_none() {
+            if let End::Failed(error) = &end {
+                state.landing.get_or_insert_with(|| Landing::Failed(error.clone()));
+            }
+            state.end = Some(end);
+        }
+        state.readers.wake_all();
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        self.end(End::Failed(OriginError::Abandoned));
+        self.discharge();
+    }
+}
+
+/// One who reads a flight at its own pace.
+#[derive(Debug)]
+pub struct Reader {
+    flight: Arc<Flight>,
+    place: usize,
+    is_ended: bool,
+}
+
+impl Reader {
+    /// Its flight.
+    pub const fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// Waits for the head.
+    pub async fn landing(&self) -> Landing {
+        std::future::poll_fn(|cx| {
+            let mut state = self.flight.state.lock();
+            match &state.landing {
+                Some(landing) => Poll::Ready(landing.clone()),
+                None => {
+                    state.readers.wait(self.place, cx);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next piece of content, then the trailers, then nothing.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, OriginError>>> {
+        if self.is_ended {
+            return Poll::Ready(None);
+        }
+        let mut state = self.flight.state.lock();
+        let State { pieces, readers, end, .. } = &mut *state;
+        let Some(place) = readers.places.get_mut(self.place).and_then(Option::as_mut) else {
+            self.is_ended = true;
+            return Poll::Ready(Some(Err(OriginError::Abandoned)));
+        };
+        if let Some(piece) = pieces.get(place.next) {
+            place.next += 1;
+            readers.wake_pilot();
+            return Poll::Ready(Some(Ok(Piece::Data(piece))));
+        }
+        match end {
+            None => {
+                readers.wait(self.place, cx);
+                Poll::Pending
+            }
+            Some(End::Failed(error)) => {
+                self.is_ended = true;
+                Poll::Ready(Some(Err(error.clone())))
+            }
+            Some(End::Complete(trailers)) => {
+                self.is_ended = true;
+                Poll::Ready(trailers.clone().map(|trailers| Ok(Piece::Trailers(trailers))))
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.flight.state.lock().readers.leave(self.place);
+    }
+}
+
+impl Pieces {
+    fn get(&self, number: usize) -> Option<Bytes> {
+        self.kept.get(number.checked_sub(self.first)?).cloned()
+    }
+
+    fn drop_until(&mut self, number: usize) {
+        while self.first < number && self.kept.pop_front().is_some() {
+            self.first += 1;
+        }
+    }
+}
+
+impl Readers {
+    fn enter(&mut self, max: usize) -> Option<usize> {
+        if let Some(place) = self.free.pop() {
+            if let Some(free) = self.places.get_mut(place) {
+                *free = Some(Place::default());
+            }
+            return Some(place);
+        }
+        if self.places.len() >= max {
+            return None;
+        }
+        self.places.push(Some(Place::default()));
+        Some(self.places.len() - 1)
+    }
+
+    fn leave(&mut self, place: usize) {
+        if let Some(place) = self.places.get_mut(place) {
+            *place = None;
+        }
+        self.free.push(place);
+        self.wake_pilot();
+    }
+
+    fn wait(&mut self, place: usize, cx: &Context<'_>) {
+        if let Some(Some(place)) = self.places.get_mut(place) {
+            match &mut place.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+    }
+
+    fn wake_all(&mut self) {
+        for place in self.places.iter_mut().flatten() {
+            if let Some(waker) = place.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn wake_pilot(&mut self) {
+        if let Some(waker) = self.pilot.take() {
+            waker.wake();
+        }
+    }
+
+    /// The number of the next piece of whoever is furthest behind.
+    fn slowest(&self) -> Option<usize> {
+        self.places.iter().flatten().map(|place| place.next).min()
+    }
+
+    /// Takes the place of some: their next read fails. The place is free again when they leave.
+    fn evict(&mut self, is_evicted: impl Fn(&Place) -> bool) {
+        for place in &mut self.places {
+            if place.as_ref().is_some_and(&is_evicted)
+                && let Some(Place { waker: Some(waker), .. }) = place.take()
+            {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// The bytes that all flights together may retain.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicU64,
+    max: u64,
+}
+
+impl Budget {
+    /// Makes a budget of so many bytes.
+    pub const fn new(max: u64) -> Self {
+        Self { used: AtomicU64::new(0), max }
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let add = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Pieces that are in memory at most for content that is not retained: of up to 400 KiB each (hyper's read buffer).
+const PASSING_PIECES: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! The flights that are in the air, by what they fetch: one for each primary key and selection.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::flight::Flight;
+use crate::key::Key;
+
+/// What a flight fetches: a key and, once it is known that the URL varies, the request's selecting values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The primary key.
+    pub key: Key,
+    /// A hash of the selecting values, zero where nothing is known to vary. Two requests with one hash are told apart by the
+    /// variant when the flight lands.
+    pub selection: u64,
+}
+
+impl std::hash::Hash for Route {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.key.hash() ^ self.selection);
+    }
+}
+
+/// All flights that may be joined.
+#[derive(Debug)]
+pub struct Flights {
+    shards: Box<[Mutex<HashMap<Route, Arc<Flight>>>]>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Flights {
+    /// Shows `decide` the flight on this route, if one is in the air; what it returns instead takes its place.
+    ///
+    /// One call at a time for each route: whoever finds none and puts one is the only one who does.
+    pub fn with<T>(
+        &self,
+        route: &Route,
+        decide: impl FnOnce(Option<&Arc<Flight>>) -> (Option<Arc<Flight>>, T),
+    ) -> T {
+        let mut shard = self.shard(route).lock();
+        let (new, result) = decide(shard.get(route));
+        if let Some(flight) = new {
+            shard.insert(route.clone(), flight);
+        }
+        result
+    }
+
+    /// Takes this flight out, if it is still there.
+    pub fn remove(&self, route: &Route, flight: &Arc<Flight>) {
+        let mut shard = self.shard(route).lock();
+        if shard.get(route).is_some_and(|other| Arc::ptr_eq(other, flight)) {
+            shard.remove(route);
+        }
+    }
+
+    /// Flights in the air.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Returns whether none is in the air.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
+    fn shard(&self, route: &Route) -> &Mutex<HashMap<Route, Arc<Flight>>> {
+        let hash = route.key.hash() ^ route.selection;
+        &self.shards[usize::try_from(hash >> 40).unwrap_or(0) % SHARDS]
+    }
+}
+
+const SHARDS: usize = 64;

@@ -1,0 +1,40 @@
+//! What happened on the way from the origin into the store.
+
+use crate::freshness::Uncacheable;
+use crate::metrics::Counter;
+
+/// Fetches, their followers, and what was not stored.
+#[derive(Debug, Default)]
+pub struct FetchMetrics {
+    /// Requests that were served by another's fetch.
+    pub collapsed: Counter,
+    /// Requests that waited for another's fetch in vain: the response was for its leader only.
+    pub collapsed_uncacheable: Counter,
+    /// Requests that lost patience with another's fetch.
+    pub collapsed_late: Counter,
+    /// Validations in the background.
+    pub background: Counter,
+    /// Stored responses that a 304 freshened.
+    pub validated: Counter,
+    /// Fetches that failed.
+    pub failed: Counter,
+    /// Requests that were refused, or served stale, because too many were at the origin.
+    pub overloaded: Counter,
+    /// Readers that were cut off because they held up a response that is not stored.
+    pub cut_readers: Counter,
+    uncacheable: [Counter; Uncacheable::ALL.len()],
+}
+
+impl FetchMetrics {
+    /// Counts a response that was not stored.
+    pub fn uncacheable(&self, reason: Uncacheable) {
+        if let Some(counter) = self.uncacheable.get(reason.index()) {
+            counter.add(1);
+        }
+    }
+
+    /// Responses that were not stored, by reason.
+    pub fn not_stored(&self) -> impl Iterator<Item = (Uncacheable, u64)> {
+        Uncacheable::ALL.into_iter().zip(self.uncacheable.iter().map(Counter::value))
+    }
+}

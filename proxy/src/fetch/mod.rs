@@ -1,0 +1,400 @@
+//! Fetching: one flight for each response, detached from every client; whoever asks leads or follows.
+//!
+//! A follower whose variant does not match, or who asked after a purge that the flight misses, goes to another flight at
+//! once; what cannot be shared sends everyone to the origin in parallel. Nobody waits for ever: a follower's patience ends
+//! long before a flight's.
+
+pub mod flight;
+pub mod flights;
+pub mod errand;
+pub mod tags;
+pub mod metrics;
+mod pilot;
+mod tunnel;
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
+
+pub use self::tunnel::tunnel;
+
+use self::errand::Errand;
+use self::flight::{Budget, Flight, Head, Landing, NotJoinable, Pilot, Reader};
+use self::flights::{Flights, Route};
+use self::metrics::FetchMetrics;
+use crate::clock::Clock;
+use crate::config;
+use crate::freshness::{Policy, Uncacheable};
+use crate::invalidation::{Invalidation, Verdict};
+use crate::origin::{Origin, OriginBody, OriginError, RequestBody};
+use crate::response::failure::ProxyError;
+use crate::store::{Store, Stored};
+
+/// Gets responses from the origin and into the store.
+#[derive(Debug)]
+pub struct Fetcher {
+    /// Where complete responses go.
+    pub store: Arc<dyn Store>,
+    /// What may still be used.
+    pub invalidation: Arc<Invalidation>,
+    /// Where responses come from.
+    pub origin: Arc<Origin>,
+    /// The time.
+    pub clock: Clock,
+    /// What the operator decided.
+    pub rules: FetchRules,
+    /// What happened.
+    pub metrics: FetchMetrics,
+    flights: Flights,
+    budget: Arc<Budget>,
+    misses: Arc<Semaphore>,
+}
+
+/// What the operator decided about fetching.
+#[derive(Clone, Debug)]
+pub struct FetchRules {
+    /// Where the origin is silent.
+    pub policy: Policy,
+    /// Collapsing.
+    pub cache: config::Cache,
+    /// Tags.
+    pub tags: config::Tags,
+    /// Fields that select a variant whatever the response says.
+    pub selecting: &'static [http::HeaderName],
+    /// Our name.
+    pub via: String,
+    /// Bytes of the largest response that is stored.
+    pub object_bytes_max: u64,
+    /// Requests at the origin at once.
+    pub misses_max: usize,
+    /// How long a reader may hold up a response that is not stored.
+    pub send_timeout: std::time::Duration,
+}
+
+/// What a fetch brought.
+#[derive(Debug)]
+pub enum Fetched {
+    /// A response whose content is arriving.
+    Arriving {
+        /// Its head.
+        head: Arc<Head>,
+        /// Its content.
+        reader: Reader,
+        /// Whether somebody else had asked for it before.
+        role: Role,
+    },
+    /// A stored response that the origin just confirmed.
+    Validated(Arc<Stored>, Role),
+    /// A stale response, because the origin failed.
+    StandIn(Arc<Stored>, Option<StatusCode>),
+    /// A response for this client alone.
+    Alone(Response<OriginBody>, Uncacheable),
+}
+
+/// Who sent the request to the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// This request did.
+    Leader,
+    /// Another one, which was in flight already.
+    Follower,
+}
+
+/// How a request came aboard a flight.
+enum Boarding {
+    Leading(Reader, oneshot::Receiver<Response<OriginBody>>),
+    Following(Reader),
+    Refused,
+}
+
+impl Fetcher {
+    /// Makes a fetcher with nothing in flight.
+    pub fn new(
+        store: Arc<dyn Store>,
+        invalidation: Arc<Invalidation>,
+        origin: Arc<Origin>,
+        clock: Clock,
+        rules: FetchRules,
+    ) -> Arc<Self> {
+        let budget = Arc::new(Budget::new(rules.cache.max_inflight_bytes));
+        let misses = Arc::new(Semaphore::new(rules.misses_max));
+        let (flights, metrics) = (Flights::default(), FetchMetrics::default());
+        Arc::new(Self {
+            store,
+            invalidation,
+            origin,
+            clock,
+            rules,
+            metrics,
+            flights,
+            budget,
+            misses,
+        })
+    }
+
+    /// Fetches a response that others may share.
+    pub async fn fetch(self: &Arc<Self>, mut errand: Errand) -> Result<Fetched, ProxyError> {
+        let mut late_for: Option<Arc<Flight>> = None;
+        for _ in 0..FLIGHTS_MAX {
+            let shared = Arc::new(errand);
+            let boarding = self.board(&shared, late_for.take());
+            errand = match boarding {
+                Boarding::Refused => return self.stand_in_or(&shared, ProxyError::Overloaded),
+                Boarding::Leading(reader, alone) => return self.lead(&shared, reader, alone).await,
+                Boarding::Following(reader) => match self.follow(&shared, reader).await {
+                    Followed::Done(result) => return result,
+                    Followed::Alone => return self.fetch_alone(shared).await,
+                    Followed::Late(flight) => {
+                        late_for = Some(flight);
+                        again(shared, None)
+                    }
+                    Followed::Elsewhere(selection) => again(shared, selection),
+                },
+            };
+        }
+        self.fetch_alone(Arc::new(errand)).await
+    }
+
+    /// Fetches a response that nobody else waits for; it may be stored all the same.
+    pub async fn fetch_alone(self: &Arc<Self>, errand: Arc<Errand>) -> Result<Fetched, ProxyError> {
+        let Some(permit) = self.permit() else {
+            return self.stand_in_or(&errand, ProxyError::Overloaded);
+        };
+        let (reader, alone) = self.launch(&errand, None, permit);
+        self.lead(&errand, reader, alone).await
+    }
+
+    /// Validates a stale response in the background, if nobody does already.
+    pub fn refresh(self: &Arc<Self>, errand: Errand) {
+        let Some(permit) = self.permit() else { return };
+        let errand = Arc::new(errand);
+        let route = route_of(&errand);
+        let pilot = self.flights.with(&route, |flying| {
+            let is_flying = flying.is_some_and(|flight| self.may_join(flight, &errand));
+            if is_flying {
+                return (None, None);
+            }
+            let (flight, pilot) = self.begin();
+            (Some(flight), Some(pilot))
+        });
+        if let Some(pilot) = pilot {
+            self.metrics.background.add(1);
+            let (sender, _nobody) = oneshot::channel();
+            tokio::spawn(Arc::clone(self).fly(pilot, errand, Some(route), sender, permit));
+        }
+    }
+
+    /// Sends a request as it is and returns its response for this client alone: neither is stored.
+    pub async fn pass(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<OriginBody>, ProxyError> {
+        let Some(_permit) = self.permit() else { return Err(ProxyError::Overloaded) };
+        Ok(self.origin.send(request).await?)
+    }
+
+    /// Leads, follows, or is refused. `late_for`: a flight that this request has waited for too long.
+    fn board(self: &Arc<Self>, errand: &Arc<Errand>, late_for: Option<Arc<Flight>>) -> Boarding {
+        let route = route_of(errand);
+        let launched = self.flights.with(&route, |flying| {
+            let is_late = |flight: &Arc<Flight>| {
+                late_for.as_ref().is_some_and(|late| Arc::ptr_eq(late, flight))
+            };
+            if let Some(flight) =
+                flying.filter(|flight| !is_late(flight) && self.may_join(flight, errand))
+            {
+                return match flight.join(self.rules.cache.max_followers) {
+                    Ok(reader) => (None, Ok(Boarding::Following(reader))),
+                    Err(NotJoinable::Full) => (None, Ok(Boarding::Refused)),
+                    Err(NotJoinable::Passing) => (None, Err(None)),
+                };
+            }
+            let (flight, pilot) = self.begin();
+            (Some(flight), Err(Some(pilot)))
+        });
+        match launched {
+            Ok(boarding) => boarding,
+            Err(pilot) => match (self.permit(), pilot) {
+                (None, pilot) => {
+                    if let Some(pilot) = pilot {
+                        self.flights.remove(&route, pilot.flight());
+                    }
+                    Boarding::Refused
+                }
+                (Some(permit), Some(pilot)) => {
+                    let (reader, alone) = self.take_off(pilot, errand, Some(route), permit);
+                    Boarding::Leading(reader, alone)
+                }
+                (Some(permit), None) => {
+                    let (reader, alone) = self.launch(errand, None, permit);
+                    Boarding::Leading(reader, alone)
+                }
+            },
+        }
+    }
+
+    /// A flight that was born before a purge of this URL, its host or everything is not for those who asked after it.
+    fn may_join(&self, flight: &Flight, errand: &Errand) -> bool {
+        flight.born() >= errand.arrived || self.invalidation.admits(flight.born(), &errand.head.key)
+    }
+
+    fn begin(&self) -> (Arc<Flight>, Pilot) {
+        Flight::begin(self.invalidation.begin_fetch(), Arc::clone(&self.budget))
+    }
+
+    fn launch(
+        self: &Arc<Self>,
+        errand: &Arc<Errand>,
+        route: Option<Route>,
+        permit: OwnedSemaphorePermit,
+    ) -> (Reader, oneshot::Receiver<Response<OriginBody>>) {
+        let (_, pilot) = self.begin();
+        self.take_off(pilot, errand, route, permit)
+    }
+
+    fn take_off(
+        self: &Arc<Self>,
+        pilot: Pilot,
+        errand: &Arc<Errand>,
+        route: Option<Route>,
+        permit: OwnedSemaphorePermit,
+    ) -> (Reader, oneshot::Receiver<Response<OriginBody>>) {
+        let reader = pilot.first_reader();
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(Arc::clone(self).fly(pilot, Arc::clone(errand), route, sender, permit));
+        (reader, receiver)
+    }
+
+    async fn lead(
+        &self,
+        errand: &Errand,
+        reader: Reader,
+        alone: oneshot::Receiver<Response<OriginBody>>,
+    ) -> Result<Fetched, ProxyError> {
+        match reader.landing().await {
+            Landing::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
+            Landing::Validated(stored) => Ok(Fetched::Validated(stored, Role::Leader)),
+            Landing::StandIn(stored, status) => Ok(Fetched::StandIn(stored, Some(status))),
+            Landing::Failed(error) => self.stand_in_or(errand, error.into()),
+            Landing::Alone(reason) => match alone.await {
+                Ok(response) => Ok(Fetched::Alone(response, reason)),
+                Err(_closed) => Err(OriginError::Abandoned.into()),
+            },
+        }
+    }
+
+    async fn follow(&self, errand: &Errand, reader: Reader) -> Followed {
+        let Ok(landing) = timeout(self.rules.cache.collapse_patience, reader.landing()).await
+        else {
+            self.metrics.collapsed_late.add(1);
+            return Followed::Late(Arc::clone(reader.flight()));
+        };
+        match landing {
+            Landing::Shared(head) => self.share(errand, head, reader),
+            Landing::Validated(stored) => {
+                let is_selected = stored
+                    .variant
+                    .as_ref()
+                    .is_none_or(|variant| variant.matches(&errand.head.fields));
+                let is_current = self.may_follow(&stored.provenance, errand);
+                if is_selected && is_current {
+                    self.metrics.collapsed.add(1);
+                    Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
+                } else {
+                    Followed::Elsewhere(None)
+                }
+            }
+            Landing::StandIn(stored, status) => {
+                let is_current = self.may_follow(&stored.provenance, errand);
+                if is_current {
+                    Followed::Done(Ok(Fetched::StandIn(stored, Some(status))))
+                } else {
+                    Followed::Elsewhere(None)
+                }
+            }
+            Landing::Alone(_) => {
+                self.metrics.collapsed_uncacheable.add(1);
+                Followed::Alone
+            }
+            Landing::Failed(error) => Followed::Done(self.stand_in_or(errand, error.into())),
+        }
+    }
+
+    fn share(&self, errand: &Errand, head: Arc<Head>, reader: Reader) -> Followed {
+        if let Some(variant) =
+            head.variant.as_ref().filter(|variant| !variant.matches(&errand.head.fields))
+        {
+            return Followed::Elsewhere(Some(variant.selection_of(&errand.head.fields)));
+        }
+        if !self.may_follow(&head.provenance, errand) {
+            return Followed::Elsewhere(None);
+        }
+        self.metrics.collapsed.add(1);
+        Followed::Done(Ok(Fetched::Arriving { head, reader, role: Role::Follower }))
+    }
+
+    fn may_follow(&self, provenance: &crate::invalidation::Provenance, errand: &Errand) -> bool {
+        self.invalidation.may_follow(provenance, errand.arrived, &errand.head.key)
+    }
+
+    /// Serves the stale response where that is allowed, else the error.
+    fn stand_in_or(&self, errand: &Errand, error: ProxyError) -> Result<Fetched, ProxyError> {
+        let stale = errand.stale.as_ref().filter(|stale| self.may_stand_in(stale, errand));
+        stale.map(|stale| Fetched::StandIn(Arc::clone(stale), None)).ok_or(error)
+    }
+
+    /// A hard purge that came meanwhile counts: what was purged is not even served when the origin is down.
+    fn may_stand_in(&self, stale: &Stored, errand: &Errand) -> bool {
+        let soft_purged = match self.invalidation.verdict(&stale.provenance, &errand.head.key) {
+            Verdict::Purged => return false,
+            Verdict::Soft(at) => Some(at),
+            Verdict::Valid => None,
+        };
+        let now = self.clock.now();
+        stale
+            .response()
+            .is_some_and(|response| response.freshness.may_stand_in_for_error(now, soft_purged))
+    }
+
+    fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.misses).try_acquire_owned().ok();
+        if permit.is_none() {
+            self.metrics.overloaded.add(1);
+        }
+        permit
+    }
+
+    /// Requests at the origin, flights in the air and bytes that they retain: gauges.
+    pub fn in_flight(&self) -> (usize, usize, u64) {
+        let misses = self.rules.misses_max - self.misses.available_permits();
+        (misses, self.flights.len(), self.budget.used())
+    }
+}
+
+enum Followed {
+    Done(Result<Fetched, ProxyError>),
+    /// The response is for its leader only.
+    Alone,
+    /// The flight took too long.
+    Late(Arc<Flight>),
+    /// Another flight is the right one, under this selection.
+    Elsewhere(Option<u64>),
+}
+
+/// Takes the errand back for another flight. The one before holds it only if it was led, and then there is no other.
+fn again(errand: Arc<Errand>, selection: Option<u64>) -> Errand {
+    let mut errand = Arc::unwrap_or_clone(errand);
+    if let Some(selection) = selection {
+        errand.selection = selection;
+    }
+    errand
+}
+
+fn route_of(errand: &Errand) -> Route {
+    Route { key: errand.head.key.clone(), selection: errand.selection }
+}
+
+/// Flights that one request tries, when each of the first turned out to be for others or was overtaken by a purge.
+const FLIGHTS_MAX: usize = 4;

@@ -1,0 +1,56 @@
+//! Tunnels: after a 101, bytes go both ways until one side ends or nothing moves for too long.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
+use tokio::time::{Instant, sleep_until};
+
+/// Joins two upgraded connections until both directions have ended, or none moved a byte for `idle`.
+pub async fn tunnel(client: OnUpgrade, origin: OnUpgrade, idle: Duration) {
+    let (Ok(client), Ok(origin)) = tokio::join!(client, origin) else { return };
+    let (client_read, client_write) = split(TokioIo::new(client));
+    let (origin_read, origin_write) = split(TokioIo::new(origin));
+    let moved = Mutex::new(Instant::now());
+    let both = async {
+        tokio::join!(
+            copy(client_read, origin_write, &moved),
+            copy(origin_read, client_write, &moved)
+        )
+    };
+    let mut both = pin!(both);
+    loop {
+        let deadline = *moved.lock() + idle;
+        tokio::select! {
+            _ = &mut both => return,
+            () = sleep_until(deadline) => {
+                if *moved.lock() + idle <= Instant::now() {
+                    tracing::debug!("idle tunnel closed");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    moved: &Mutex<Instant>,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        *moved.lock() = Instant::now();
+        to.write_all(buffer.get(..length).unwrap_or_default()).await?;
+        to.flush().await?;
+    }
+}
+
+const BUFFER_BYTES: usize = 16 << 10;

@@ -1,0 +1,125 @@
+//! Age of a response when it arrives (RFC 9111 §4.2.3); [`Freshness`](super::Freshness) adds the
+//! resident time.
+
+use http::header::{AGE, DATE, HeaderMap};
+
+use crate::freshness::{DeltaSeconds, http_date};
+use crate::timestamp::Timestamp;
+
+/// When the request was sent to the origin server, and when the head of its response arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// `request_time` of RFC 9111 §4.2.3.
+    pub request_time: Timestamp,
+    /// `response_time` of RFC 9111 §4.2.3.
+    pub response_time: Timestamp,
+}
+
+/// Returns `corrected_initial_age`, the larger of two estimates, in milliseconds.
+pub(crate) fn initial_age_millis(headers: &HeaderMap, exchange: Exchange) -> u64 {
+    apparent_age(headers, exchange.response_time)
+        .as_millis()
+        .max(corrected_age_millis(headers, exchange))
+        .min(DeltaSeconds::MAX.as_millis())
+}
+
+/// Returns `response_time - date_value` in whole seconds, zero when `Date` is missing, invalid or
+/// in the future.
+///
+/// One second is taken for none: `Date` has no fractions, so a response made at 9.9 s looks a
+/// second old at 10.1 s, and `max-age=1` would be stale before it is stored. RFC 9111 makes this
+/// estimate optional.
+fn apparent_age(headers: &HeaderMap, response_time: Timestamp) -> DeltaSeconds {
+    let date = http_date::field(headers, DATE, response_time).unwrap_or(response_time);
+    let seconds = response_time.as_secs().saturating_sub(date.as_secs());
+    if seconds == 1 { DeltaSeconds::ZERO } else { DeltaSeconds::from_secs(seconds) }
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
+//# A cache MUST interpret this value relative to the time the request was
+//# initiated, not the time that the response was received.
+/// Returns `age_value + response_delay`.
+fn corrected_age_millis(headers: &HeaderMap, exchange: Exchange) -> u64 {
+    let delay = exchange.response_time.since(exchange.request_time).as_millis();
+    let delay = u64::try_from(delay).unwrap_or(u64::MAX);
+    age_value(headers).as_millis().saturating_add(delay)
+}
+
+/// Returns the first member of `Age`, zero when it is missing or invalid (RFC 9111 §5.1).
+fn age_value(headers: &HeaderMap) -> DeltaSeconds {
+    headers
+        .get(AGE)
+        .and_then(|value| value.as_bytes().split(|byte| *byte == b',').next())
+        .and_then(|first| DeltaSeconds::parse(first.trim_ascii()))
+        .unwrap_or(DeltaSeconds::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Exchange, initial_age_millis};
+    use crate::freshness::tests::{NOW, headers};
+
+    fn age_at(millis: u64, delay: u64, fields: &[(&str, &str)]) -> u64 {
+        let response_time = NOW.plus(Duration::from_millis(millis));
+        let request_time = response_time.minus(Duration::from_millis(delay));
+        initial_age_millis(&headers(fields), Exchange { request_time, response_time })
+    }
+
+    const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+
+    #[test]
+    fn the_larger_estimate_counts() {
+        assert_eq!(age_at(0, 0, &[]), 0);
+        assert_eq!(age_at(0, 250, &[]), 250, "response delay");
+        assert_eq!(age_at(60_000, 0, &[DATE]), 60_000, "apparent age");
+        assert_eq!(age_at(60_999, 0, &[DATE]), 60_000, "Date has whole seconds");
+        assert_eq!(age_at(60_000, 500, &[DATE, ("age", "70")]), 70_500);
+        assert_eq!(age_at(60_000, 500, &[DATE, ("age", "50")]), 60_000);
+    }
+
+    #[test]
+    fn one_second_of_apparent_age_is_the_rounding_of_date() {
+        assert_eq!(age_at(1_100, 200, &[DATE]), 200);
+        assert_eq!(age_at(2_000, 200, &[DATE]), 2_000);
+    }
+
+    #[test]
+    fn a_missing_invalid_or_future_date_says_nothing() {
+        for date in ["yesterday", "", "Mon, 07 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(age_at(60_000, 0, &[("date", date)]), 0, "{date}");
+        }
+        assert_eq!(age_at(60_000, 0, &[("date", "x"), DATE]), 0, "the first line counts");
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.1
+    //= type=test
+    //# Although it is defined as a singleton header field, a cache
+    //# encountering a message with a list-based Age field value SHOULD use
+    //# the first member of the field value, discarding subsequent ones.
+    #[test]
+    fn the_first_member_of_age_counts_and_is_ignored_when_invalid() {
+        for (age, expected) in [
+            ("7, 9", 7),
+            ("7,x", 7),
+            (" 7 ", 7),
+            ("x, 7", 0),
+            ("-7", 0),
+            ("7.5", 0),
+            ("", 0),
+            (",7", 0),
+        ] {
+            assert_eq!(age_at(0, 0, &[("age", age)]), expected * 1000, "{age}");
+        }
+        assert_eq!(age_at(0, 0, &[("age", "7"), ("age", "9")]), 7_000);
+        assert_eq!(age_at(0, 5, &[("age", "99999999999999999999")]), (1 << 31) * 1000);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_during_the_exchange_adds_nothing() {
+        let exchange =
+            Exchange { request_time: NOW.plus(Duration::from_hours(1)), response_time: NOW };
+        assert_eq!(initial_age_millis(&headers(&[]), exchange), 0);
+    }
+}

@@ -1,0 +1,170 @@
+//! Cache directives of a request (RFC 9111 §5.2.1): what the client asks of the cache.
+//!
+//! `max-stale` is not read: a client never loosens what a shared cache may serve (the way private
+//! responses leaked out of other caches), and no directive of the client prolongs a window. The
+//! `stale-if-error` of a request (RFC 5861 §4) is not read for the same reason.
+
+use http::header::{CACHE_CONTROL, HeaderMap, PRAGMA};
+
+use crate::freshness::directive::{Argument, Directive, directives};
+use crate::freshness::{DeltaSeconds, Freshness, Policy, State};
+use crate::timestamp::Timestamp;
+
+/// What the client asks of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestDirectives {
+    /// Not older than this (§5.2.1.1).
+    pub max_age: Option<DeltaSeconds>,
+    /// Fresh for at least this much longer (§5.2.1.3).
+    pub min_fresh: Option<DeltaSeconds>,
+    /// Not without validation (§5.2.1.4).
+    pub no_cache: bool,
+    /// Neither the request nor its response may be stored (§5.2.1.5).
+    pub no_store: bool,
+    /// A stored response, or 504 (§5.2.1.7).
+    pub only_if_cached: bool,
+}
+
+impl RequestDirectives {
+    /// Reads `Cache-Control`, or `Pragma` when there is none (RFC 9111 §5.4).
+    ///
+    /// These directives are advisory: the first occurrence counts, and an argument that is no
+    /// number is ignored.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut all = Self::default();
+        if headers.contains_key(CACHE_CONTROL) {
+            directives(headers, CACHE_CONTROL).for_each(|directive| all.add(&directive));
+        } else {
+            all.no_cache = directives(headers, PRAGMA).any(|directive| directive.is("no-cache"));
+        }
+        all
+    }
+
+    /// Returns whether the client lets this stored response answer without validation.
+    ///
+    /// Whether the *response* lets it is [`Freshness::state`]'s to say; both have to agree.
+    pub fn permit(
+        &self,
+        freshness: &Freshness,
+        now: Timestamp,
+        soft_purged: Option<Timestamp>,
+        policy: &Policy,
+    ) -> bool {
+        let asks_nothing = !self.no_cache && self.max_age.is_none() && self.min_fresh.is_none();
+        if asks_nothing || policy.ignore_client_no_cache {
+            return true;
+        }
+        let remaining = freshness.ttl(now, soft_purged);
+        let is_fresh = freshness.state(now, soft_purged) == State::Fresh;
+        // A reload says max-age=0; it does not reach what is immutable while fresh (RFC 8246 §2).
+        let is_settled = freshness.is_immutable() && is_fresh;
+        // With max-age the client does not want a stale response either (§5.2.1.1).
+        let is_young = self.max_age.is_none_or(|max_age| is_fresh && freshness.age(now) <= max_age);
+        let stays_fresh = self.min_fresh.is_none_or(|more| remaining >= i64::from(more.as_secs()));
+        !self.no_cache && (is_young || is_settled) && stays_fresh
+    }
+
+    fn add(&mut self, directive: &Directive<'_>) {
+        if directive.is("no-cache") {
+            self.no_cache = true;
+        } else if directive.is("no-store") {
+            self.no_store = true;
+        } else if directive.is("only-if-cached") {
+            self.only_if_cached = true;
+        } else if directive.is("max-age") {
+            self.max_age = self.max_age.or_else(|| seconds(directive));
+        } else if directive.is("min-fresh") {
+            self.min_fresh = self.min_fresh.or_else(|| seconds(directive));
+        }
+    }
+}
+
+fn seconds(directive: &Directive<'_>) -> Option<DeltaSeconds> {
+    match directive.argument {
+        Argument::Text(text) => DeltaSeconds::parse(text),
+        Argument::Absent | Argument::Malformed => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::RequestDirectives;
+    use crate::freshness::tests::{NOW, POLICY, headers, judged};
+    use crate::freshness::{DeltaSeconds, Policy};
+
+    fn request(field: &str) -> RequestDirectives {
+        RequestDirectives::of(&headers(&[("cache-control", field)]))
+    }
+
+    #[test]
+    fn directives_are_read_in_any_case_and_unreadable_numbers_ignored() {
+        let all =
+            request("No-Cache, NO-STORE, only-if-cached, Max-Age=\"5\", min-fresh=x, min-fresh=7");
+        let expected = RequestDirectives {
+            max_age: Some(DeltaSeconds::from_secs(5)),
+            min_fresh: Some(DeltaSeconds::from_secs(7)),
+            no_cache: true,
+            no_store: true,
+            only_if_cached: true,
+        };
+        assert_eq!(all, expected);
+        assert_eq!(
+            request("max-stale, stale-if-error=60, x, max-age=-1"),
+            RequestDirectives::default()
+        );
+    }
+
+    #[test]
+    fn pragma_counts_only_without_cache_control() {
+        let pragma = ("pragma", "x, No-Cache");
+        assert!(RequestDirectives::of(&headers(&[pragma])).no_cache);
+        assert!(
+            !RequestDirectives::of(&headers(&[pragma, ("cache-control", "max-age=60")])).no_cache
+        );
+        assert!(!RequestDirectives::of(&headers(&[("pragma", "max-age=0")])).no_cache);
+    }
+
+    #[test]
+    fn a_client_may_ask_for_a_younger_response() {
+        let swr = Policy { stale_while_revalidate: Duration::from_mins(1), ..POLICY };
+        let ignoring = Policy { ignore_client_no_cache: true, ..swr };
+        let plain = judged(&swr, &[("cache-control", "max-age=60"), ("age", "10")]).unwrap();
+        let immutable =
+            judged(&swr, &[("cache-control", "max-age=60, immutable"), ("age", "10")]).unwrap();
+        for (field, secs, permits_plain, permits_immutable) in [
+            ("", 0, true, true),
+            ("no-store, only-if-cached", 0, true, true),
+            ("no-cache", 0, false, false),
+            ("max-age=10", 0, true, true),
+            ("max-age=9", 0, false, true),
+            ("max-age=0", 0, false, true),
+            ("max-age=1000", 49, true, true),
+            ("max-age=1000", 50, false, false),
+            ("max-age=0", 50, false, false),
+            ("min-fresh=50", 0, true, true),
+            ("min-fresh=51", 0, false, false),
+            ("min-fresh=0", 51, false, false),
+            ("", 51, true, true),
+            ("max-stale=1000, max-age=1000", 50, false, false),
+        ] {
+            let now = NOW.plus(Duration::from_secs(secs));
+            let request = request(field);
+            assert_eq!(request.permit(&plain, now, None, &swr), permits_plain, "{field} {secs}");
+            assert_eq!(
+                request.permit(&immutable, now, None, &swr),
+                permits_immutable,
+                "{field} {secs}"
+            );
+            assert!(request.permit(&plain, now, None, &ignoring), "{field} {secs}");
+        }
+    }
+
+    #[test]
+    fn a_soft_purge_leaves_nothing_of_min_fresh_and_immutable() {
+        let immutable = judged(&POLICY, &[("cache-control", "max-age=60, immutable")]).unwrap();
+        assert!(!request("min-fresh=1").permit(&immutable, NOW, Some(NOW), &POLICY));
+        assert!(!request("max-age=0").permit(&immutable, NOW, Some(NOW), &POLICY));
+    }
+}

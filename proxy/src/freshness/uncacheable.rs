@@ -1,0 +1,117 @@
+//! Why a response is not stored: the reasons of RFC 9111 §3 and those of this proxy, in one list.
+
+/// Why a response is not stored: `detail` of `Cache-Status`, and a label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Uncacheable {
+    /// The request is no GET.
+    Method,
+    /// An operator's rule says so.
+    RuleBypass,
+    /// The request has `Authorization`, and nothing in the response makes it shareable (RFC 9111
+    /// §3.5).
+    Authorization,
+    /// The request has a cookie that is neither ignored nor part of the key.
+    Cookie,
+    /// The request says `no-store`.
+    RequestNoStore,
+    /// The status code is not final, not understood, never stored, or needs an explicit lifetime
+    /// that is missing.
+    Status,
+    /// The response says `no-store`.
+    NoStore,
+    /// The response says `private`.
+    Private,
+    /// The response says `no-cache` and has no validator to validate it with.
+    NoCache,
+    /// No lifetime that outlasts the way here, and no validator.
+    NoFreshness,
+    /// The response sets a cookie.
+    SetCookie,
+    /// `Vary: *` never matches a request (RFC 9111 §4.1).
+    VaryStar,
+    /// Too many variants or selecting fields.
+    VaryLimit,
+    /// The body exceeds its limit.
+    TooLarge,
+    /// The response is a part (206): parts are not combined (RFC 9111 §3.4).
+    Range,
+    /// The origin server failed, or the body did not arrive whole.
+    OriginError,
+    /// The store has no room.
+    StorageFull,
+    /// It was purged while it was fetched.
+    PurgedInFlight,
+    /// Some other limit was reached.
+    Limit,
+    /// It has more tags than the limit; partly tagged it could escape a purge.
+    TooManyTags,
+}
+
+impl Uncacheable {
+    /// Every reason, in the order of [`Uncacheable::index`].
+    pub const ALL: [Self; 20] = [
+        Self::Method,
+        Self::RuleBypass,
+        Self::Authorization,
+        Self::Cookie,
+        Self::RequestNoStore,
+        Self::Status,
+        Self::NoStore,
+        Self::Private,
+        Self::NoCache,
+        Self::NoFreshness,
+        Self::SetCookie,
+        Self::VaryStar,
+        Self::VaryLimit,
+        Self::TooLarge,
+        Self::Range,
+        Self::OriginError,
+        Self::StorageFull,
+        Self::PurgedInFlight,
+        Self::Limit,
+        Self::TooManyTags,
+    ];
+
+    /// Returns the reason as a token.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::RuleBypass => "rule_bypass",
+            Self::Authorization => "authorization",
+            Self::Cookie => "cookie",
+            Self::RequestNoStore => "request_no_store",
+            Self::Status => "status",
+            Self::NoStore => "no_store",
+            Self::Private => "private",
+            Self::NoCache => "no_cache",
+            Self::NoFreshness => "no_freshness",
+            Self::SetCookie => "set_cookie",
+            Self::VaryStar => "vary_star",
+            Self::VaryLimit => "vary_limit",
+            Self::TooLarge => "too_large",
+            Self::Range => "range",
+            Self::OriginError => "origin_error",
+            Self::StorageFull => "storage_full",
+            Self::PurgedInFlight => "purged_in_flight",
+            Self::Limit => "limit",
+            Self::TooManyTags => "tags_limit",
+        }
+    }
+
+    /// Returns the position in [`Uncacheable::ALL`], for a table of counters.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Uncacheable;
+
+    #[test]
+    fn all_reasons_are_listed_in_the_order_of_their_index() {
+        for (position, reason) in Uncacheable::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), position, "{}", reason.code());
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `Marks`: when something was last purged, hard and soft; and the verdict that follows for a response.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use purge_protocol::PurgeMode;
+
+use super::Sequence;
+use crate::timestamp::Timestamp;
+
+/// Whether a response may still be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing it carries was purged since it was born.
+    Valid,
+    /// It became stale at this moment, if it was not before.
+    Soft(Timestamp),
+    /// It must never be used again.
+    Purged,
+}
+
+impl Verdict {
+    /// Returns the stricter of two verdicts.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Purged, _) | (_, Self::Purged) => Self::Purged,
+            (Self::Soft(one), Self::Soft(two)) => Self::Soft(one.min(two)),
+            (Self::Soft(at), Self::Valid) | (Self::Valid, Self::Soft(at)) => Self::Soft(at),
+            (Self::Valid, Self::Valid) => Self::Valid,
+        }
+    }
+}
+
+/// The last hard and the last soft purge of one thing. Zero: never.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    hard: AtomicU64,
+    soft: AtomicU64,
+    /// When the last soft purge happened, in milliseconds. Written before `soft`.
+    soft_at: AtomicU64,
+}
+
+impl Marks {
+    /// Records a purge. Only under the ledger's lock: a later sequence never becomes visible before an earlier one.
+    pub(super) fn raise(&self, mode: PurgeMode, sequence: Sequence, now: Timestamp) {
+        match mode {
+            PurgeMode::Hard => self.hard.store(sequence.0, Ordering::Release),
+            PurgeMode::Soft => {
+                self.soft_at.store(now.as_millis(), Ordering::Relaxed);
+                self.soft.store(sequence.0, Ordering::Release); // pairs with the acquire in `verdict`
+            }
+        }
+    }
+
+    /// Decides for a response that was born then.
+    pub(super) fn verdict(&self, born: Sequence) -> Verdict {
+        if self.hard.load(Ordering::Acquire) > born.0 {
+            Verdict::Purged
+        } else if self.soft.load(Ordering::Acquire) > born.0 {
+            Verdict::Soft(Timestamp::from_millis(self.soft_at.load(Ordering::Relaxed)))
+        } else {
+            Verdict::Valid
+        }
+    }
+
+    /// The later of both purges.
+    pub(super) fn latest(&self) -> Sequence {
+        Sequence(self.hard.load(Ordering::Acquire).max(self.soft.load(Ordering::Acquire)))
+    }
+}

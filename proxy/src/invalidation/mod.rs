@@ -1,0 +1,254 @@
+//! Invalidation: one monotonic purge sequence decides what may still be used.
+//!
+//! A purge takes the next [`Sequence`] and writes it to the marks of a tag: O(1), however many stored responses carry it. A
+//! response remembers the sequence at which its request was sent ([`Provenance::born`]) and holds handles to its tags. It is
+//! valid while none of them was marked later. So a purge that arrives while a fetch is in flight wins, and insert, evict and
+//! purge need no common lock. A response's URL, its host and *everything* are marked the same way.
+//!
+//! Three sentences carry the proof:
+//! 1. Purges are published in order: marks are written, then the sequence is raised, both under the ledger's lock. Whoever
+//!    reads sequence `n` sees the marks of every purge up to `n`.
+//! 2. A fetch is entered into the ledger when it reads its sequence, under the same lock, and leaves it after its response
+//!    was stored or dropped. A mark that no running fetch is older than can matter only to those who hold its tag.
+//! 3. So a tag without holders is forgotten exactly then. When too many wait for that, the floor rises: fetches older than it
+//!    are not stored. Too much is invalidated, never too little.
+
+mod marks;
+mod ledger;
+mod tag_table;
+mod provenance;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use purge_protocol::{PurgeMode, UrlPrefix};
+
+pub use self::marks::Verdict;
+pub use self::provenance::Provenance;
+pub use self::tag_table::{Tag, TagId, TagTable};
+
+use self::ledger::Ledger;
+use self::marks::Marks;
+use crate::key::Key;
+use crate::timestamp::Timestamp;
+
+/// A position in the order of all purges of this proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(u64);
+
+impl Sequence {
+    /// The number, for answers and logs.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// What a purge marks.
+#[derive(Debug)]
+pub enum Mark<'a> {
+    /// A tag that the origin gave, a host, a group or a URL.
+    Tag(TagId),
+    /// Every URL that begins so.
+    Prefix(&'a UrlPrefix),
+    /// Everything.
+    All,
+}
+
+/// The purge sequence, the marks of all tags, and the fetches that are running.
+#[derive(Debug)]
+pub struct Invalidation {
+    /// The last published purge. Release in `mark`; pairs with the acquires here.
+    sequence: AtomicU64,
+    ledger: Mutex<Ledger>,
+    tags: Arc<TagTable>,
+    all: Marks,
+    prefixes: RwLock<Vec<Arc<PrefixMark>>>,
+    /// Length of `prefixes`, so that a check need not take its lock.
+    prefix_count: AtomicUsize,
+    /// Fetches born before this are not stored.
+    floor: AtomicU64,
+}
+
+#[derive(Debug)]
+struct PrefixMark {
+    prefix: UrlPrefix,
+    marks: Marks,
+}
+
+impl Invalidation {
+    /// Makes one in which nothing was purged. `seed` makes the identity of tags unguessable.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            sequence: AtomicU64::new(1),
+            ledger: Mutex::new(Ledger::default()),
+            tags: Arc::new(TagTable::new(seed)),
+            all: Marks::default(),
+            prefixes: RwLock::new(Vec::new()),
+            prefix_count: AtomicUsize::new(0),
+            floor: AtomicU64::new(0),
+        }
+    }
+
+    /// The sequence of the last purge.
+    pub fn sequence(&self) -> Sequence {
+        Sequence(self.sequence.load(Ordering::Acquire))
+    }
+
+    /// The identities of tags, to be marked or held.
+    pub fn ids(&self) -> &TagTable {
+        &self.tags
+    }
+
+    /// Enters a fetch: to be called before its request is sent to the origin.
+    pub fn begin_fetch(self: &Arc<Self>) -> FetchBirth {
+        let mut ledger = self.ledger.lock();
+        let born = self.sequence();
+        ledger.enter(born);
+        FetchBirth { invalidation: Arc::clone(self), born }
+    }
+
+    /// Marks all of this as purged at one moment and returns its sequence. Visible to every check from then on.
+    pub fn mark(&self, marks: &[Mark<'_>], mode: PurgeMode, now: Timestamp) -> Sequence {
+        let mut ledger = self.ledger.lock();
+        let sequence = Sequence(self.sequence.load(Ordering::Relaxed) + 1);
+        for mark in marks {
+            self.write(mark, mode, sequence, now, &mut ledger);
+        }
+        self.sequence.store(sequence.0, Ordering::Release);
+        if ledger.is_crowded() {
+            self.floor.store(sequence.0, Ordering::Release);
+            ledger.settle(sequence, &self.tags);
+        } else {
+            let settled = ledger.oldest().unwrap_or(sequence);
+            ledger.settle(settled, &self.tags);
+        }
+        sequence
+    }
+
+    fn write(
+        &self,
+        mark: &Mark<'_>,
+        mode: PurgeMode,
+        sequence: Sequence,
+        now: Timestamp,
+        ledger: &mut Ledger,
+    ) {
+        match mark {
+            Mark::All => self.all.raise(mode, sequence, now),
+            Mark::Tag(id) => {
+                self.tags.mark(*id, mode, sequence, now);
+                ledger.linger(sequence, *id);
+            }
+            Mark::Prefix(prefix) => {
+                let marks = Marks::default();
+                marks.raise(mode, sequence, now);
+                let mut prefixes = self.prefixes.write();
+                prefixes.push(Arc::new(PrefixMark { prefix: (*prefix).clone(), marks }));
+                self.prefix_count.store(prefixes.len(), Ordering::Release);
+            }
+        }
+    }
+
+    /// Forgets the prefix marks up to `applied`: the caller has applied them to everything that was stored.
+    ///
+    /// A fetch that is still running and older is kept out by the floor, so that no prefix lingers.
+    pub fn retire_prefixes(&self, applied: Sequence) {
+        let ledger = self.ledger.lock();
+        if ledger.oldest().is_some_and(|oldest| oldest < applied) {
+            self.floor.fetch_max(applied.0, Ordering::AcqRel);
+        }
+        let mut prefixes = self.prefixes.write();
+        prefixes.retain(|prefix| prefix.marks.latest() > applied);
+        self.prefix_count.store(prefixes.len(), Ordering::Release);
+    }
+
+    /// Decides whether a response may still be used. Cheap when nothing was purged since it was last asked about it.
+    pub fn verdict(&self, provenance: &Provenance, key: &Key) -> Verdict {
+        let sequence = self.sequence();
+        if let Some(verdict) = provenance.remembered(sequence) {
+            return verdict;
+        }
+        let verdict = self.judge(provenance, key);
+        provenance.remember(sequence, verdict)
+    }
+
+    /// Decides whether a response that was just stored may stay: no hard purge overtook its fetch.
+    pub fn may_keep(&self, provenance: &Provenance, key: &Key) -> bool {
+        provenance.born().0 >= self.floor.load(Ordering::Acquire)
+            && self.verdict(provenance, key) != Verdict::Purged
+    }
+
+    /// Decides whether a flight born then may be joined by a later request, as far as the key alone tells.
+    pub fn admits(&self, born: Sequence, key: &Key) -> bool {
+        born.0 >= self.floor.load(Ordering::Acquire)
+            && self.verdict_of_key(born, key) == Verdict::Valid
+    }
+
+    /// Decides whether a request that arrived at `arrived` may be given the response of a fetch born before it.
+    ///
+    /// Nothing was purged in between: yes. Otherwise only if none of the response's own marks was raised since its birth; a
+    /// mark does not tell how often it was raised, so this errs towards another fetch.
+    pub fn may_follow(&self, provenance: &Provenance, arrived: Sequence, key: &Key) -> bool {
+        arrived <= provenance.born() || self.judge(provenance, key) == Verdict::Valid
+    }
+
+    fn judge(&self, provenance: &Provenance, key: &Key) -> Verdict {
+        let born = provenance.born();
+        let tags = provenance.tags().map(|tag| tag.marks().verdict(born));
+        tags.fold(self.verdict_of_key(born, key), Verdict::worse)
+    }
+
+    fn verdict_of_key(&self, born: Sequence, key: &Key) -> Verdict {
+        let mut verdict = self.all.verdict(born).worse(self.tags.verdict_of_url(key, born));
+        if self.prefix_count.load(Ordering::Acquire) > 0 {
+            for mark in self.prefixes.read().iter() {
+                let own = mark.marks.verdict(born);
+                if own != Verdict::Valid && mark.prefix.covers(key.host(), key.path()) {
+                    verdict = verdict.worse(own);
+                }
+            }
+        }
+        verdict
+    }
+
+    fn end_fetch(&self, born: Sequence) {
+        let mut ledger = self.ledger.lock();
+        ledger.leave(born);
+        let settled = ledger.oldest().unwrap_or_else(|| self.sequence());
+        ledger.settle(settled, &self.tags);
+    }
+
+    /// Tags known, with or without holders: a gauge.
+    pub fn tag_count(&self) -> usize {
+        self.tags.len()
+    }
+}
+
+/// A running fetch: while it lives, no mark that is newer than it is forgotten.
+#[derive(Debug)]
+pub struct FetchBirth {
+    invalidation: Arc<Invalidation>,
+    born: Sequence,
+}
+
+impl FetchBirth {
+    /// The purge sequence at which its request was sent.
+    pub const fn born(&self) -> Sequence {
+        self.born
+    }
+
+    /// Returns the provenance of its response: born now, carrying these tags.
+    pub fn provenance(&self, tags: impl IntoIterator<Item = TagId>) -> Provenance {
+        Provenance::new(self.born, &self.invalidation.tags, tags)
+    }
+}
+
+impl Drop for FetchBirth {
+    fn drop(&mut self) {
+        self.invalidation.end_fetch(self.born);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! `Provenance`: where a response stands in the order of purges, and which tags it carries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::Sequence;
+use super::marks::Verdict;
+use super::tag_table::{Tag, TagId, TagTable};
+use crate::timestamp::Timestamp;
+
+/// When a response's request was sent, its tags, and the last verdict on it.
+#[derive(Debug)]
+pub struct Provenance {
+    born: Sequence,
+    /// The sequence up to which `soft_at` is the verdict; [`PURGED`] once it is purged.
+    checked: AtomicU64,
+    /// When it was soft-purged, in milliseconds; [`NEVER`] if it was not. Written before `checked`.
+    soft_at: AtomicU64,
+    links: Box<[Link]>,
+    table: Arc<TagTable>,
+}
+
+/// A handle to a tag and the place among its holders, [`UNPOSTED`] while the response is not stored.
+#[derive(Debug)]
+struct Link {
+    tag: Arc<Tag>,
+    place: AtomicU32,
+}
+
+impl Provenance {
+    pub(super) fn new(
+        born: Sequence,
+        table: &Arc<TagTable>,
+        tags: impl IntoIterator<Item = TagId>,
+    ) -> Self {
+        let mut ids: smallvec::SmallVec<[TagId; 16]> = smallvec::SmallVec::new();
+        for id in tags {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        let link = |id| Link { tag: table.get_or_insert(id), place: AtomicU32::new(UNPOSTED) };
+        Self {
+            born,
+            checked: AtomicU64::new(0),
+            soft_at: AtomicU64::new(NEVER),
+            links: ids.into_iter().map(link).collect(),
+            table: Arc::clone(table),
+        }
+    }
+
+    /// The purge sequence at which the request was sent to the origin.
+    pub const fn born(&self) -> Sequence {
+        self.born
+    }
+
+    /// Its tags, the host among them.
+    pub fn tags(&self) -> impl Iterator<Item = &Tag> {
+        self.links.iter().map(|link| &*link.tag)
+    }
+
+    /// Returns whether it carries this tag.
+    pub fn carries(&self, tag: &Tag) -> bool {
+        self.links.iter().any(|link| std::ptr::eq(&raw const *link.tag, &raw const *tag))
+    }
+
+    /// Bytes it occupies beyond its own size, for the store's accounting: links and the tags' slots for it.
+    pub fn heap_bytes(&self) -> usize {
+        self.links.len() * (size_of::<Link>() + 2 * size_of::<u64>() * 2)
+    }
+
+    /// Enters it among the holders of its tags: it is stored under a key of this hash.
+    pub fn post(&self, key_hash: u64) {
+        for link in &self.links {
+            link.place.store(link.tag.hold(key_hash), Ordering::Release);
+        }
+    }
+
+    /// Takes it out again: it is no longer stored. Does nothing the second time.
+    pub fn withdraw(&self) {
+        for link in &self.links {
+            let place = link.place.swap(UNPOSTED, Ordering::AcqRel);
+            if place != UNPOSTED {
+                link.tag.let_go(place);
+            }
+        }
+    }
+
+    /// Notes that it was hard-purged.
+    pub fn condemn(&self) {
+        self.checked.store(PURGED, Ordering::Release);
+    }
+
+    /// Returns whether it was found to be hard-purged.
+    pub fn is_condemned(&self) -> bool {
+        self.checked.load(Ordering::Acquire) == PURGED
+    }
+
+    /// Notes that it was soft-purged.
+    pub fn soften(&self, at: Timestamp) {
+        self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
+    }
+
+    /// When it was soft-purged, as far as is known.
+    pub fn soft_purged(&self) -> Option<Timestamp> {
+        match self.softness() {
+            Verdict::Soft(at) => Some(at),
+            Verdict::Valid | Verdict::Purged => None,
+        }
+    }
+
+    /// The verdict as of this sequence, if it was reached before.
+    pub(super) fn remembered(&self, sequence: Sequence) -> Option<Verdict> {
+        match self.checked.load(Ordering::Acquire) {
+            PURGED => Some(Verdict::Purged),
+            checked if checked == sequence.0 => Some(self.softness()),
+            _ => None,
+        }
+    }
+
+    /// Records the verdict as of this sequence and returns it, joined with earlier soft purges.
+    pub(super) fn remember(&self, sequence: Sequence, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Purged => {
+                self.checked.store(PURGED, Ordering::Release);
+                return Verdict::Purged;
+            }
+            Verdict::Soft(at) => {
+                self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
+            }
+            Verdict::Valid => {}
+        }
+        self.checked.fetch_max(sequence.0, Ordering::AcqRel); // never lowers PURGED; pairs with `remembered`
+        self.softness()
+    }
+
+    fn softness(&self) -> Verdict {
+        match self.soft_at.load(Ordering::Acquire) {
+            NEVER => Verdict::Valid,
+            millis => Verdict::Soft(Timestamp::from_millis(millis)),
+        }
+    }
+}
+
+impl Drop for Provenance {
+    fn drop(&mut self) {
+        self.withdraw();
+        for link in std::mem::take(&mut self.links) {
+            self.table.release(link.tag);
+        }
+    }
+}
+
+const PURGED: u64 = u64::MAX;
+const NEVER: u64 = u64::MAX;
+const UNPOSTED: u32 = u32::MAX;

@@ -1,0 +1,234 @@
+//! All tags that matter: those that a stored response carries, and those purged while a fetch is running.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use parking_lot::Mutex;
+use purge_protocol::PurgeMode;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::Sequence;
+use super::marks::{Marks, Verdict};
+use crate::key::Key;
+use crate::timestamp::Timestamp;
+
+/// Which tag: 128 bits of a seeded hash over its kind and its bytes. A collision would purge too much, never too little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TagId(u128);
+
+/// One tag: its marks, and where the stored responses that carry it are.
+#[derive(Debug)]
+pub struct Tag {
+    id: TagId,
+    kind: Kind,
+    marks: Marks,
+    holders: Mutex<Holders>,
+}
+
+/// The hashes of the keys under which a tag's responses are stored. Slots of those that left are reused.
+#[derive(Debug, Default)]
+struct Holders {
+    slots: Vec<Slot>,
+    free: Option<u32>,
+    live: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Held(u64),
+    Free { next: Option<u32> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Named,
+    Url,
+}
+
+impl Tag {
+    pub(super) const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Stored responses that carry it.
+    pub fn live(&self) -> u64 {
+        u64::from(self.holders.lock().live)
+    }
+
+    /// The hashes of the keys of the stored responses that carry it; one key may occur several times.
+    pub fn key_hashes(&self) -> Vec<u64> {
+        let holders = self.holders.lock();
+        let held = |slot: &Slot| match slot {
+            Slot::Held(hash) => Some(*hash),
+            Slot::Free { .. } => None,
+        };
+        holders.slots.iter().filter_map(held).collect()
+    }
+
+    /// Adds a holder and returns its place.
+    pub(super) fn hold(&self, key_hash: u64) -> u32 {
+        let mut holders = self.holders.lock();
+        holders.live += 1;
+        let free = holders.free;
+        if let Some(place) = free
+            && let Some(slot) = holders.slots.get_mut(place as usize)
+            && let Slot::Free { next } = *slot
+        {
+            *slot = Slot::Held(key_hash);
+            holders.free = next;
+            return place;
+        }
+        holders.slots.push(Slot::Held(key_hash));
+        u32::try_from(holders.slots.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Gives a holder's place back.
+    pub(super) fn let_go(&self, place: u32) {
+        let mut holders = self.holders.lock();
+        let next = holders.free;
+        if let Some(slot) = holders.slots.get_mut(place as usize) {
+            *slot = Slot::Free { next };
+            holders.free = Some(place);
+            holders.live = holders.live.saturating_sub(1);
+        }
+        if holders.live == 0 {
+            *holders = Holders::default();
+        }
+    }
+}
+
+/// The tags by identity, in shards.
+#[derive(Debug)]
+pub struct TagTable {
+    seed: u64,
+    shards: Box<[Mutex<HashTable<Arc<Tag>>>]>,
+    /// Marks up to here matter only to holders.
+    settled: AtomicU64,
+    /// URLs among the tags, so that a check need not look for one where none was purged.
+    urls: AtomicUsize,
+}
+
+impl TagTable {
+    pub(super) fn new(seed: u64) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(HashTable::new())).collect();
+        Self { seed, shards, settled: AtomicU64::new(0), urls: AtomicUsize::new(0) }
+    }
+
+    /// Returns the identity of a tag that the origin gave.
+    pub fn tag(&self, text: &[u8]) -> TagId {
+        self.id(1, &[text])
+    }
+
+    /// Returns the identity of a host in canonical form.
+    pub fn host(&self, host: &[u8]) -> TagId {
+        self.id(2, &[host])
+    }
+
+    /// Returns the identity of a cache group, which is of one host (RFC 9875 §2).
+    pub fn group(&self, host: &[u8], name: &[u8]) -> TagId {
+        self.id(3, &[host, b"\0", name])
+    }
+
+    /// Returns the identity of a URL, the same for every scheme.
+    pub fn url(&self, key: &Key) -> TagId {
+        self.id(URL_KIND, &[key.url()])
+    }
+
+    fn id(&self, kind: u8, parts: &[&[u8]]) -> TagId {
+        let mut bytes = smallvec::SmallVec::<[u8; 256]>::new();
+        bytes.push(kind);
+        for part in parts {
+            bytes.extend_from_slice(part);
+        }
+        TagId(xxh3_128_with_seed(&bytes, self.seed) & !0xff | u128::from(kind))
+    }
+
+    /// Returns the tag, made when it is new.
+    pub(super) fn get_or_insert(&self, id: TagId) -> Arc<Tag> {
+        let mut shard = self.shard(id).lock();
+        match shard.entry(id.hash(), |tag| tag.id == id, |tag| tag.id.hash()) {
+            Entry::Occupied(occupied) => Arc::clone(occupied.get()),
+            Entry::Vacant(vacant) => {
+                let tag = Arc::new(Tag {
+                    id,
+                    kind: id.kind(),
+                    marks: Marks::default(),
+                    holders: Mutex::new(Holders::default()),
+                });
+                if tag.kind == Kind::Url {
+                    self.urls.fetch_add(1, Ordering::AcqRel);
+                }
+                vacant.insert(Arc::clone(&tag));
+                tag
+            }
+        }
+    }
+
+    /// Returns the tag if it is known.
+    pub fn find(&self, id: TagId) -> Option<Arc<Tag>> {
+        self.shard(id).lock().find(id.hash(), |tag| tag.id == id).cloned()
+    }
+
+    pub(super) fn mark(&self, id: TagId, mode: PurgeMode, sequence: Sequence, now: Timestamp) {
+        self.get_or_insert(id).marks.raise(mode, sequence, now);
+    }
+
+    pub(super) fn verdict_of_url(&self, key: &Key, born: Sequence) -> Verdict {
+        if self.urls.load(Ordering::Acquire) == 0 {
+            return Verdict::Valid;
+        }
+        let id = self.url(key);
+        self.find(id).map_or(Verdict::Valid, |tag| tag.marks.verdict(born))
+    }
+
+    pub(super) fn settle(&self, settled: Sequence) {
+        self.settled.fetch_max(settled.0, Ordering::AcqRel);
+    }
+
+    /// Takes a handle back and forgets the tag if that was the last one and no running fetch needs its marks.
+    pub(super) fn release(&self, tag: Arc<Tag>) {
+        let id = tag.id;
+        drop(tag);
+        self.forget_if_unheld(id);
+    }
+
+    /// New handles come from the table only, under the shard's lock: a tag whose only owner is the table has no holder.
+    pub(super) fn forget_if_unheld(&self, id: TagId) {
+        let settled = self.settled.load(Ordering::Acquire);
+        let mut shard = self.shard(id).lock();
+        let Ok(entry) = shard.find_entry(id.hash(), |tag| tag.id == id) else { return };
+        let tag = entry.get();
+        if Arc::strong_count(tag) == 1 && tag.marks.latest().0 <= settled {
+            let (tag, _) = entry.remove();
+            if tag.kind == Kind::Url {
+                self.urls.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
+    fn shard(&self, id: TagId) -> &Mutex<HashTable<Arc<Tag>>> {
+        &self.shards[usize::try_from(id.hash() >> 40).unwrap_or(0) % SHARDS]
+    }
+}
+
+impl TagId {
+    /// The upper half, which is as good a hash as any.
+    #[expect(clippy::cast_possible_truncation, reason = "the upper 64 of 128 bits")]
+    const fn hash(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    const fn kind(self) -> Kind {
+        if self.0 & 0xff == URL_KIND as u128 { Kind::Url } else { Kind::Named }
+    }
+}
+
+const URL_KIND: u8 = 4;
+const SHARDS: usize = 64;

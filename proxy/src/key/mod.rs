@@ -1,0 +1,158 @@
+//! `Key`: the primary cache key (RFC 9111 §2) and its hash.
+//!
+//! ```text
+//! scheme u8 | length of host u16 LE | host | path and query
+//! ```
+//! Every part is length-prefixed or last, so no two requests share bytes by accident. The bytes are those that are forwarded
+//! to the origin; a hit compares them in full, the hash only finds the place.
+
+pub mod vary;
+
+use std::fmt;
+
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// `http` or `https`, as the client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Plain text all the way to the client.
+    Http,
+    /// TLS ended here or at a trusted peer.
+    Https,
+}
+
+impl Scheme {
+    /// Its name in URLs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// A primary key. Cloning copies; up to 88 bytes live in place.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    hash: u64,
+    bytes: SmallVec<[u8; 88]>,
+}
+
+/// The secret of this process's key hashes, so that nobody can craft colliding URLs.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySeed(pub u64);
+
+impl Key {
+    /// Joins the parts. `host` is canonical and shorter than 64 KiB; `path` holds path and query.
+    pub fn new(seed: KeySeed, scheme: Scheme, host: &[u8], path: &[u8]) -> Self {
+        let host_length = u16::try_from(host.len()).unwrap_or(u16::MAX);
+        let mut bytes = SmallVec::new();
+        bytes.push(scheme as u8);
+        bytes.extend_from_slice(&host_length.to_le_bytes());
+        bytes.extend_from_slice(host);
+        bytes.extend_from_slice(path);
+        Self { hash: xxh3_64_with_seed(&bytes, seed.0), bytes }
+    }
+
+    /// The seeded hash of all its bytes.
+    pub const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> Scheme {
+        if self.bytes.first() == Some(&(Scheme::Https as u8)) {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        }
+    }
+
+    /// The host in canonical form.
+    pub fn host(&self) -> &[u8] {
+        self.bytes.get(HEAD_BYTES..self.path_start()).unwrap_or_default()
+    }
+
+    /// Path and query.
+    pub fn path(&self) -> &[u8] {
+        self.bytes.get(self.path_start()..).unwrap_or_default()
+    }
+
+    /// Everything but the scheme: what a purge by URL names.
+    pub fn url(&self) -> &[u8] {
+        self.bytes.get(1..).unwrap_or_default()
+    }
+
+    /// Bytes it occupies beyond its own size.
+    pub fn heap_bytes(&self) -> usize {
+        if self.bytes.spilled() { self.bytes.capacity() } else { 0 }
+    }
+
+    fn path_start(&self) -> usize {
+        let length = match self.bytes.get(1..HEAD_BYTES) {
+            Some(&[low, high]) => u16::from_le_bytes([low, high]),
+            _ => 0,
+        };
+        HEAD_BYTES + usize::from(length)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = String::from_utf8_lossy(self.host());
+        let path = String::from_utf8_lossy(self.path());
+        write!(f, "{}://{host}{path}", self.scheme().as_str())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+/// Bytes before the host.
+const HEAD_BYTES: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: KeySeed = KeySeed(7);
+
+    #[test]
+    fn the_parts_come_back() {
+        let key = Key::new(SEED, Scheme::Https, b"shop.example:8443", b"/p/42?x=1");
+        assert_eq!(key.scheme(), Scheme::Https);
+        assert_eq!(key.host(), b"shop.example:8443");
+        assert_eq!(key.path(), b"/p/42?x=1");
+        assert_eq!(key.to_string(), "https://shop.example:8443/p/42?x=1");
+    }
+
+    #[test]
+    fn a_byte_moved_between_host_and_path_makes_another_key() {
+        assert_ne!(
+            Key::new(SEED, Scheme::Http, b"a/b", b"/c"),
+            Key::new(SEED, Scheme::Http, b"a", b"/b/c")
+        );
+    }
+
+    #[test]
+    fn a_url_has_one_name_for_both_schemes() {
+        let plain = Key::new(SEED, Scheme::Http, b"a", b"/");
+        let secure = Key::new(SEED, Scheme::Https, b"a", b"/");
+        assert_ne!(plain, secure);
+        assert_eq!(plain.url(), secure.url());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn different_parts_make_different_keys(
+            one in ("[a-z]{0,8}", "/[ -~]{0,8}"), two in ("[a-z]{0,8}", "/[ -~]{0,8}"),
+        ) {
+            let key = |parts: &(String, String)| Key::new(SEED, Scheme::Http, parts.0.as_bytes(), parts.1.as_bytes());
+            proptest::prop_assert_eq!(one == two, key(&one) == key(&two));
+        }
+    }
+}

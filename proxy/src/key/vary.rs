@@ -1,0 +1,257 @@
+//! Selecting fields and the secondary key (RFC 9111 §4.1): which variant of a URL a request asks for.
+//!
+//! All lines of a field count, joined by commas and without optional white space. `Accept-Encoding` is reduced to the codings
+//! that we know, in one order, and is forwarded so: what the key holds is what the origin sees.
+
+use http::header::{ACCEPT_ENCODING, COOKIE, HeaderMap, HeaderName, HeaderValue, VARY};
+use smallvec::SmallVec;
+
+/// The selecting fields of a response and the values that the request had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    names: Box<[HeaderName]>,
+    values: Box<[u8]>,
+}
+
+/// Why a response can be reused for no other request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VaryStar {
+    /// `*` among the members of `Vary` (RFC 9110 §12.5.5).
+    Star,
+    /// A member that is no field name: nobody knows what it varies on.
+    Malformed,
+}
+
+impl Variant {
+    /// Reads `Vary` off a response and takes the values from the request; `None` when it does not vary.
+    ///
+    /// `always` are fields that select whatever the response says.
+    pub fn of(
+        response: &HeaderMap,
+        request: &HeaderMap,
+        always: &[HeaderName],
+    ) -> Result<Option<Self>, VaryStar> {
+        let mut names = always.to_vec();
+        for member in response
+            .get_all(VARY)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        {
+            match member.trim_ascii() {
+                b"" => {}
+                b"*" => return Err(VaryStar::Star),
+                name => names
+                    .push(HeaderName::from_bytes(name).map_err(|_no_name| VaryStar::Malformed)?),
+            }
+        }
+        if names.is_empty() {
+            return Ok(None);
+        }
+        names.sort_unstable_by(|one, two| one.as_str().cmp(two.as_str()));
+        names.dedup();
+        let values = secondary_key(&names, request);
+        Ok(Some(Self { names: names.into(), values: values.as_slice().into() }))
+    }
+
+    /// Returns whether the response of this variant may answer the request.
+    pub fn matches(&self, request: &HeaderMap) -> bool {
+        secondary_key(&self.names, request).as_slice() == &*self.values
+    }
+
+    /// A hash of the values, to tell a URL's variants apart.
+    pub fn hash(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&self.values)
+    }
+
+    /// The hash that the variant has which this request selects, were it to vary on the same fields.
+    pub fn selection_of(&self, request: &HeaderMap) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&secondary_key(&self.names, request))
+    }
+
+    /// Bytes it occupies on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.names.len() * size_of::<HeaderName>() + self.values.len()
+    }
+}
+
+/// For each name: its line count plus one, then each line length-prefixed. Absent and empty differ.
+fn secondary_key(names: &[HeaderName], request: &HeaderMap) -> SmallVec<[u8; 128]> {
+    let mut key = SmallVec::new();
+    for name in names {
+        let mut value: SmallVec<[u8; 128]> = SmallVec::new();
+        if *name == ACCEPT_ENCODING
+            && let Some(text) = canonical_accept_encoding(request)
+        {
+            key.push(u8::from(!text.is_empty()));
+            key.extend_from_slice(text.as_bytes());
+            key.push(b'\n');
+            continue;
+        }
+        let mut lines = request.get_all(name).iter().peekable();
+        key.push(u8::from(lines.peek().is_some()));
+        for line in lines {
+            push_members(&mut value, line.as_bytes(), name == COOKIE);
+        }
+        let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        key.extend_from_slice(&length.to_le_bytes());
+        key.extend_from_slice(&value);
+    }
+    key
+}
+
+/// Adds the comma-separated members without white space around them. A cookie is one member: commas may occur in it.
+fn push_members(value: &mut SmallVec<[u8; 128]>, line: &[u8], is_whole: bool) {
+    if is_whole {
+        push_member(value, line);
+    } else {
+        line.split(|byte| *byte == b',').for_each(|member| push_member(value, member));
+    }
+}
+
+fn push_member(value: &mut SmallVec<[u8; 128]>, member: &[u8]) {
+    let member = member.trim_ascii();
+    if !member.is_empty() {
+        if !value.is_empty() {
+            value.push(b',');
+        }
+        value.extend_from_slice(member);
+    }
+}
+
+/// Reduces `Accept-Encoding` to those of [`CODINGS`] that it accepts; a field that refuses `identity` is left alone.
+///
+/// The differences between browsers become eight variants at most. For requests whose response may be stored.
+pub fn normalize_accept_encoding(fields: &mut HeaderMap) {
+    match canonical_accept_encoding(fields) {
+        None => {}
+        Some("") => {
+            fields.remove(ACCEPT_ENCODING);
+        }
+        Some(text) => {
+            fields.insert(ACCEPT_ENCODING, HeaderValue::from_static(text));
+        }
+    }
+}
+
+/// Returns the codings that are accepted, or `None` where the field has to stay as it is.
+fn canonical_accept_encoding(fields: &HeaderMap) -> Option<&'static str> {
+    let mut accepted = [false; CODINGS.len()];
+    let mut lines = fields.get_all(ACCEPT_ENCODING).iter().peekable();
+    lines.peek()?;
+    for member in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let (coding, weight) = coding_and_weight(member);
+        let is_refused = weight == Weight::Zero;
+        if is_refused && (coding.eq_ignore_ascii_case(b"identity") || coding == b"*") {
+            return None;
+        }
+        for (known, flag) in CODINGS.iter().zip(&mut accepted) {
+            if coding.eq_ignore_ascii_case(known.as_bytes()) {
+                *flag = !is_refused;
+            }
+        }
+    }
+    let index = accepted.iter().fold(0, |index, flag| index * 2 + usize::from(*flag));
+    CANONICAL.get(index).copied()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Zero,
+    Positive,
+}
+
+fn coding_and_weight(member: &[u8]) -> (&[u8], Weight) {
+    let mut parts = member.split(|byte| *byte == b';');
+    let coding = parts.next().unwrap_or_default().trim_ascii();
+    let is_zero = parts.any(|parameter| {
+        let parameter = parameter.trim_ascii();
+        let value = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="));
+        value.is_some_and(|value| {
+            !value.is_empty() && value.iter().all(|byte| matches!(byte, b'0' | b'.'))
+        })
+    });
+    (coding, if is_zero { Weight::Zero } else { Weight::Positive })
+}
+
+/// The content codings that we tell apart, in the order of [`CANONICAL`].
+const CODINGS: [&str; 3] = ["br", "gzip", "zstd"];
+
+/// What is forwarded for each set of accepted codings; the index has a bit for each of [`CODINGS`], the first the highest.
+const CANONICAL: [&str; 8] =
+    ["", "zstd", "gzip", "gzip, zstd", "br", "br, zstd", "br, gzip", "br, gzip, zstd"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    fn variant(vary: &str, request: &[(&'static str, &str)]) -> Variant {
+        Variant::of(&fields(&[("vary", vary)]), &fields(request), &[]).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_star_anywhere_matches_nothing() {
+        for vary in ["*", "accept, *", "*,accept"] {
+            assert_eq!(
+                Variant::of(&fields(&[("vary", vary)]), &fields(&[]), &[]),
+                Err(VaryStar::Star)
+            );
+        }
+        assert_eq!(
+            Variant::of(&fields(&[("vary", "a b")]), &fields(&[]), &[]),
+            Err(VaryStar::Malformed)
+        );
+        assert_eq!(Variant::of(&fields(&[("vary", " , ")]), &fields(&[]), &[]), Ok(None));
+    }
+
+    #[test]
+    fn absent_and_empty_fields_differ_and_absent_matches_absent() {
+        let absent = variant("foo", &[]);
+        assert!(absent.matches(&fields(&[("bar", "1")])));
+        assert!(!absent.matches(&fields(&[("foo", "")])));
+    }
+
+    #[test]
+    fn white_space_and_line_breaks_between_members_do_not_matter() {
+        let one = variant("foo", &[("foo", "a, b"), ("foo", "c")]);
+        assert!(one.matches(&fields(&[("foo", " a ,b,c ")])));
+        assert!(!one.matches(&fields(&[("foo", "a,b")])));
+        assert!(!one.matches(&fields(&[("foo", "b,a,c")])));
+    }
+
+    #[test]
+    fn all_named_fields_count_whatever_their_order_and_case() {
+        let one = variant("Foo, BAR", &[("foo", "1"), ("bar", "2")]);
+        assert_eq!(one, variant("bar,foo, foo", &[("bar", "2"), ("foo", "1")]));
+        assert!(!one.matches(&fields(&[("foo", "1")])));
+    }
+
+    #[test]
+    fn accept_encoding_becomes_one_of_eight() {
+        for (given, canonical) in [
+            ("gzip, deflate, br, zstd", Some("br, gzip, zstd")),
+            ("GZIP;q=0.5, br;q=1.0", Some("br, gzip")),
+            ("gzip;q=0, br", Some("br")),
+            ("gzip;q=0.000", None),
+            ("deflate", None),
+            ("identity;q=0, gzip", Some("identity;q=0, gzip")),
+            ("gzip", Some("gzip")),
+        ] {
+            let mut request = fields(&[("accept-encoding", given)]);
+            normalize_accept_encoding(&mut request);
+            assert_eq!(
+                request.get(ACCEPT_ENCODING).map(|value| value.to_str().unwrap()),
+                canonical,
+                "{given}"
+            );
+        }
+    }
+}

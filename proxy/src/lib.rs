@@ -1,0 +1,33 @@
+//! Shellac, the proxy: an HTTP cache between a load balancer and server-side renderers.
+//!
+//! ```text
+//!   LB ─► listener ─► request ─► key ─► cache ────────────────► response ─► LB      admin (own listener)
+//!         accept,     normal            ├ lookup ► decision     conditional,        health, metrics,
+//!         limits,     form              ├ freshness   pure      range, Age,         stats, purge
+//!         drain                         ├ store       memory    Cache-Status
+//!                                       └ fetch       one flight a key, detached from every client
+//!                                         └ origin    pool, limits, retry ─► renderers
+//!   purge ─► invalidation: one sequence; whatever was born before a purge of one of its tags is never used again
+//! ```
+//!
+//! Arrows point right or down. `freshness` knows no clock, no socket and no store; `store` knows keys and bytes; `origin` does
+//! not know that a cache exists; nothing uses `admin`.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod listener;
+pub mod request;
+pub mod key;
+pub mod cache;
+pub mod freshness;
+pub mod invalidation;
+pub mod store;
+pub mod fetch;
+pub mod origin;
+pub mod response;
+pub mod purge;
+pub mod admin;
+pub mod clock;
+pub mod timestamp;
+pub mod metrics;

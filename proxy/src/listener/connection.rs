@@ -1,0 +1,216 @@
+//! One client connection: HTTP/1 or HTTP/2, its limits, and a watch that ends it when it holds us up.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use super::Listeners;
+use super::activity::{Activity, Patience, Sentence};
+use super::peer::Peer;
+use super::service::ClientService;
+use super::stream::Watched;
+use crate::clock::Clock;
+use crate::config::{Http2, Limits};
+use crate::timestamp::Timestamp;
+
+/// How connections are served.
+#[derive(Clone, Debug)]
+pub struct ConnectionRules {
+    /// The time.
+    pub clock: Clock,
+    /// Client connections at once.
+    pub connections_max: usize,
+    patience: Patience,
+    head_bytes_max: usize,
+    headers_max: usize,
+}
+
+impl ConnectionRules {
+    /// Takes what concerns connections from the limits.
+    pub const fn new(limits: &Limits, clock: Clock) -> Self {
+        let patience = Patience {
+            header: limits.header_timeout,
+            keepalive: limits.keepalive_timeout,
+            send: limits.send_timeout,
+        };
+        Self {
+            clock,
+            connections_max: limits.max_connections,
+            patience,
+            head_bytes_max: limits.max_header_bytes,
+            headers_max: limits.max_headers,
+        }
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder
+            .max_header_size(self.head_bytes_max)
+            .max_headers(self.headers_max)
+            .max_buf_size(WRITE_BUFFER_BYTES.max(self.head_bytes_max))
+            .header_read_timeout(None);
+        builder
+    }
+
+    fn http2(&self) -> http2::Builder<TokioExecutor> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(self.head_bytes_max).unwrap_or(u32::MAX))
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_pending_accept_reset_streams(STREAM_RESETS_MAX)
+            .max_local_error_reset_streams(STREAM_RESETS_MAX)
+            .max_send_buf_size(WRITE_BUFFER_BYTES)
+            .keep_alive_interval(Some(self.patience.send / 2))
+            .keep_alive_timeout(self.patience.send / 2);
+        builder
+    }
+}
+
+/// Serves a connection until either side ends it.
+pub async fn serve(listeners: Arc<Listeners>, stream: TcpStream, peer: Arc<Peer>) {
+    let rules = &listeners.rules;
+    let may_be_http2 = listeners
+        .settings
+        .get(peer.listener)
+        .is_some_and(|listen| listen.http2 == Http2::Cleartext);
+    let is_http2 = may_be_http2
+        && tokio::select! {
+            is_http2 = begins_http2(&stream) => is_http2,
+            () = tokio::time::sleep(rules.patience.keepalive) => return,
+            () = listeners.drain.begun() => return,
+        };
+    let activity = Activity::new(rules.clock.clone());
+    let service = ClientService {
+        front: Arc::clone(&listeners.front),
+        peer,
+        activity: Arc::clone(&activity),
+    };
+    let stream = Watched::new(stream, Arc::clone(&activity));
+    let watch = Watch::new(&rules.clock, activity, rules.patience);
+    if is_http2 {
+        let connection = pin!(rules.http2().serve_connection(stream, service));
+        drive(&listeners, connection, http2::Connection::graceful_shutdown, watch).await;
+    } else {
+        let connection = pin!(rules.http1().serve_connection(stream, service).with_upgrades());
+        drive(&listeners, connection, http1::UpgradeableConnection::graceful_shutdown, watch).await;
+    }
+}
+
+/// Returns whether the first bytes are those of HTTP/2 with prior knowledge (RFC 9113 §3.4). `PRI` is no method.
+async fn begins_http2(stream: &TcpStream) -> bool {
+    let mut start = [0; 3];
+    loop {
+        match stream.peek(&mut start).await {
+            Ok(3) => return start == *b"PRI",
+            Ok(length @ 1..) if start.get(..length) == b"PRI".get(..length) => {
+                tokio::time::sleep(CLOCK_LAG).await; // a client that sends byte by byte
+            }
+            Ok(_) | Err(_) => return false,
+        }
+    }
+}
+
+/// Polls the connection to its end, and ends it when the drain begins or the watch says so.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    listeners: &Listeners,
+    mut connection: Pin<&mut C>,
+    shut_down: fn(Pin<&mut C>),
+    mut watch: Watch,
+) {
+    let mut drain = pin!(listeners.drain.begun());
+    let mut is_first = true;
+    let mut is_ending = false;
+    poll_fn(|cx| {
+        if is_first {
+            is_first = false;
+            let _registered = drain.as_mut().poll(cx); // wakes this task once, when the drain begins
+        }
+        if listeners.drain.is_begun() && !is_ending {
+            is_ending = true;
+            shut_down(connection.as_mut());
+        }
+        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+            if let Err(error) = result {
+                listeners.metrics.broken.add(1);
+                tracing::debug!(%error, "client connection ended");
+            }
+            return Poll::Ready(());
+        }
+        match watch.poll_sentence(cx) {
+            Poll::Ready(Sentence::Cut(reason)) => {
+                listeners.metrics.cut.add(1);
+                tracing::debug!(reason, "client connection cut");
+                Poll::Ready(())
+            }
+            Poll::Ready(_) if !is_ending => {
+                is_ending = true;
+                shut_down(connection.as_mut());
+                connection.as_mut().poll(cx).map(drop)
+            }
+            _ => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// Looks at the connection's activity once in a while; between looks it costs one load a poll.
+struct Watch {
+    clock: Clock,
+    activity: Arc<Activity>,
+    patience: Patience,
+    alarm: Pin<Box<Sleep>>,
+    due: Timestamp,
+}
+
+impl Watch {
+    fn new(clock: &Clock, activity: Arc<Activity>, patience: Patience) -> Self {
+        let first = patience.header.min(patience.keepalive);
+        let due = clock.now();
+        Self {
+            clock: clock.clone(),
+            activity,
+            patience,
+            alarm: Box::pin(tokio::time::sleep(first)),
+            due,
+        }
+    }
+
+    /// Ready when the connection is to end.
+    fn poll_sentence(&mut self, cx: &mut Context<'_>) -> Poll<Sentence> {
+        loop {
+            // The coarse clock may lag behind the alarm, so look a little before it is due.
+            if self.clock.now().plus(CLOCK_LAG) < self.due
+                || self.alarm.as_mut().poll(cx).is_pending()
+            {
+                return Poll::Pending;
+            }
+            match self.activity.judge(&self.patience) {
+                Sentence::Wait(span) => {
+                    let span = span.max(CLOCK_LAG);
+                    self.due = self.clock.now().plus(span);
+                    self.alarm.as_mut().reset(Instant::now() + span);
+                    if self.alarm.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                sentence => return Poll::Ready(sentence),
+            }
+        }
+    }
+}
+
+/// hyper sends at most so much before it asks the body for more.
+const WRITE_BUFFER_BYTES: usize = 128 << 10;
+/// Requests of one HTTP/2 connection at once.
+const STREAMS_MAX: u32 = 256;
+/// Streams that may be reset before we answered them ("rapid reset", CVE-2023-44487).
+const STREAM_RESETS_MAX: usize = 64;
+const CLOCK_LAG: Duration = Duration::from_millis(50);

@@ -1,0 +1,50 @@
+//! The end: stop accepting, let what is in flight finish, give up at a deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Says when the drain begins, and knows who is still served. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Drain {
+    token: CancellationToken,
+    /// The token's state without its lock.
+    is_begun: Arc<AtomicBool>,
+    connections: TaskTracker,
+}
+
+impl Drain {
+    /// Begins: nobody is accepted any more.
+    pub fn begin(&self) {
+        self.is_begun.store(true, Ordering::Release);
+        self.token.cancel();
+        self.connections.close();
+    }
+
+    /// Returns whether it has begun.
+    pub fn is_begun(&self) -> bool {
+        self.is_begun.load(Ordering::Acquire)
+    }
+
+    /// Waits for the beginning.
+    pub async fn begun(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Serves a connection that the drain waits for.
+    pub fn track(&self, serving: impl Future<Output = ()> + Send + 'static) {
+        drop(self.connections.spawn(serving));
+    }
+
+    /// Waits until nobody is served any more.
+    pub async fn finished(&self) {
+        self.connections.wait().await;
+    }
+
+    /// Connections that are still served.
+    pub fn remaining(&self) -> usize {
+        self.connections.len()
+    }
+}

@@ -1,0 +1,13 @@
+//! `shellac`: the proxy's program. Parses arguments and runs a command; its exit code is the command's.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use shellac::cli::Arguments;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    Arguments::parse().run()
+}

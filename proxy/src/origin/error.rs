@@ -1,0 +1,143 @@
+//! `OriginError`: why an exchange with the origin failed, whose fault it is and what a client is told.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+/// A failed exchange. Nothing of it was given to a client unless the variant says so.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OriginError {
+    /// The server's name has no address.
+    #[error("the name of {server} cannot be resolved")]
+    Resolve {
+        /// `host:port`.
+        server: String,
+        /// What the resolver said.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// Nobody listens there.
+    #[error("{server} refused the connection")]
+    Refused {
+        /// `host:port`.
+        server: String,
+    },
+    /// It cannot be reached.
+    #[error("{server} cannot be reached")]
+    Unreachable {
+        /// `host:port`.
+        server: String,
+        /// What the system said.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// No connection within the time.
+    #[error("{server} accepted no connection in time")]
+    ConnectTimeout {
+        /// `host:port`.
+        server: String,
+    },
+    /// All connections are in use and the queue is full, or the wait in it took too long.
+    #[error("all connections to it are in use")]
+    Busy,
+    /// No head within the time.
+    #[error("no response came in time")]
+    HeadTimeout,
+    /// The body stalled, or the exchange took too long. The client may have part of the body.
+    #[error("the response stalled")]
+    BodyTimeout,
+    /// The connection broke before the head was complete.
+    #[error("the connection broke before the response")]
+    Broken(#[source] Arc<hyper::Error>),
+    /// What came is no HTTP response.
+    #[error("the response is malformed")]
+    Malformed(#[source] Arc<hyper::Error>),
+    /// The connection broke within the body. The client may have part of it.
+    #[error("the response is incomplete")]
+    Incomplete(#[source] Arc<hyper::Error>),
+    /// The client's request body could not be read to its end.
+    #[error("the request's content broke off")]
+    RequestBody,
+    /// The fetch ended without a result: its reader was too slow, or the proxy is ending.
+    #[error("the fetch was abandoned")]
+    Abandoned,
+}
+
+impl OriginError {
+    pub(super) fn connecting(server: &str, source: std::io::Error) -> Self {
+        let server = server.to_owned();
+        match source.kind() {
+            std::io::ErrorKind::ConnectionRefused => Self::Refused { server },
+            std::io::ErrorKind::TimedOut => Self::ConnectTimeout { server },
+            _ => Self::Unreachable { server, source: Arc::new(source) },
+        }
+    }
+
+    pub(super) fn head(source: hyper::Error) -> Self {
+        if source.is_parse() || source.is_parse_too_large() {
+            Self::Malformed(Arc::new(source))
+        } else if source.is_user() {
+            Self::RequestBody
+        } else {
+            Self::Broken(Arc::new(source))
+        }
+    }
+
+    /// The status code that a client gets.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::ConnectTimeout { .. } | Self::HeadTimeout | Self::BodyTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RequestBody => StatusCode::BAD_REQUEST,
+            Self::Resolve { .. }
+            | Self::Refused { .. }
+            | Self::Unreachable { .. }
+            | Self::Broken(_)
+            | Self::Malformed(_)
+            | Self::Incomplete(_)
+            | Self::Abandoned => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The error type of RFC 9209 §2.3.
+    pub const fn proxy_status_type(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "dns_error",
+            Self::Refused { .. } => "connection_refused",
+            Self::Unreachable { .. } => "destination_ip_unroutable",
+            Self::ConnectTimeout { .. } => "connection_timeout",
+            Self::Busy => "connection_limit_reached",
+            Self::HeadTimeout | Self::BodyTimeout => "connection_read_timeout",
+            Self::Broken(_) => "connection_terminated",
+            Self::Malformed(_) => "http_protocol_error",
+            Self::Incomplete(_) => "http_response_incomplete",
+            Self::RequestBody => "http_request_error",
+            Self::Abandoned => "proxy_internal_error",
+        }
+    }
+
+    /// Its label in metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "resolve",
+            Self::Refused { .. } => "refused",
+            Self::Unreachable { .. } => "unreachable",
+            Self::ConnectTimeout { .. } => "connect_timeout",
+            Self::Busy => "busy",
+            Self::HeadTimeout => "first_byte_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::Broken(_) => "broken",
+            Self::Malformed(_) => "malformed",
+            Self::Incomplete(_) => "incomplete",
+            Self::RequestBody => "request_body",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// Returns whether the server itself is in trouble: such a failure may be answered with a stale response.
+    pub const fn is_origin_failure(&self) -> bool {
+        !matches!(self, Self::RequestBody)
+    }
+}

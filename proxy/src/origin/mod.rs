@@ -1,0 +1,227 @@
+//! The origin: picks a server, lends a connection, sends a request, bounds every wait. It knows of no cache.
+
+mod error;
+mod pool;
+mod request_body;
+mod response_body;
+pub mod metrics;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::header::{HOST, HeaderValue};
+use http::{Method, Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+pub use self::error::OriginError;
+pub use self::request_body::{ClientBody, RequestBody, RequestBodyError};
+pub use self::response_body::OriginBody;
+
+use self::metrics::OriginMetrics;
+use self::pool::{Lease, Pool};
+use crate::config::{self, HostHeader};
+
+/// The servers that responses come from.
+#[derive(Debug)]
+pub struct Origin {
+    settings: config::Origin,
+    pools: Box<[Arc<Pool>]>,
+    /// Which server is next.
+    turn: AtomicUsize,
+    /// One permit for each exchange.
+    slots: Arc<Semaphore>,
+    /// Requests that wait for a permit.
+    queued: AtomicUsize,
+    /// What happened.
+    pub metrics: OriginMetrics,
+}
+
+impl Origin {
+    /// Makes the pools; connects to nobody yet.
+    pub fn new(settings: config::Origin) -> Self {
+        let pools = settings
+            .servers
+            .iter()
+            .map(|server| Arc::new(Pool::new(server.clone(), &settings)))
+            .collect();
+        Self {
+            pools,
+            turn: AtomicUsize::new(0),
+            slots: Arc::new(Semaphore::new(settings.max_connections)),
+            queued: AtomicUsize::new(0),
+            metrics: OriginMetrics::default(),
+            settings,
+        }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Sends a request whose target is in origin form and whose `Host` is the client's, and returns the response's head.
+    ///
+    /// A request without content is sent again when the connection broke before any byte of the response, `retries` times; one
+    /// that never left this process because the idle connection was closed meanwhile does not count.
+    pub async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<OriginBody>, OriginError> {
+        let started = Instant::now();
+        let deadline = started + self.settings.total_timeout;
+        let result = self.try_send(request, deadline).await;
+        self.metrics.count(&result, started);
+        result
+    }
+
+    async fn try_send(
+        &self,
+        mut request: Request<RequestBody>,
+        deadline: Instant,
+    ) -> Result<Response<OriginBody>, OriginError> {
+        let is_repeatable = request.body().is_empty()
+            && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let mut retries = self.settings.retries;
+        loop {
+            let permit = self.admit().await?;
+            let lease = self.lease().await?;
+            let is_reused = lease.is_reused;
+            self.set_host(&mut request, lease.server());
+            let again = is_repeatable.then(|| copy_of(&request));
+            match self.exchange(lease, permit, request, deadline).await {
+                Ok(response) => return Ok(response),
+                Err(Failed::Unsent(unsent)) => request = *unsent,
+                Err(Failed::Sent(error)) => {
+                    let is_broken = matches!(error, OriginError::Broken(_));
+                    let Some(copy) = again.filter(|_| is_broken && (is_reused || retries > 0))
+                    else {
+                        return Err(error);
+                    };
+                    retries = if is_reused { retries } else { retries - 1 };
+                    self.metrics.retries.add(1);
+                    request = copy;
+                }
+            }
+        }
+    }
+
+    /// Waits for a permit, bounded in number and time.
+    async fn admit(&self) -> Result<OwnedSemaphorePermit, OriginError> {
+        if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let queued = Queued::enter(&self.queued);
+        if queued.position > self.settings.max_queue {
+            return Err(OriginError::Busy);
+        }
+        match timeout(self.settings.queue_timeout, Arc::clone(&self.slots).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(OriginError::Busy),
+        }
+    }
+
+    /// Takes an idle connection, or makes one to the next server that can be reached.
+    async fn lease(&self) -> Result<Lease, OriginError> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = || {
+            (0..self.pools.len())
+                .filter_map(|step| self.pools.get((first.wrapping_add(step)) % self.pools.len()))
+        };
+        if let Some(lease) = in_turn().find_map(Pool::take_idle) {
+            return Ok(lease);
+        }
+        let mut last = OriginError::Abandoned;
+        for pool in in_turn() {
+            match pool.connect().await {
+                Ok(lease) => return Ok(lease),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn exchange(
+        &self,
+        mut lease: Lease,
+        permit: OwnedSemaphorePermit,
+        request: Request<RequestBody>,
+        deadline: Instant,
+    ) -> Result<Response<OriginBody>, Failed> {
+        let head_deadline = deadline.min(Instant::now() + self.settings.first_byte_timeout);
+        let answer = timeout_at(head_deadline, lease.sender.try_send_request(request))
+            .await
+            .map_err(|_elapsed| Failed::Sent(OriginError::HeadTimeout))?;
+        match answer {
+            Ok(response) => {
+                let idle_timeout = self.settings.idle_timeout;
+                Ok(response
+                    .map(|body| OriginBody::new(body, (lease, permit), idle_timeout, deadline)))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(unsent) => Failed::Unsent(Box::new(unsent)),
+                None => Failed::Sent(OriginError::head(error.into_error())),
+            }),
+        }
+    }
+
+    fn set_host(&self, request: &mut Request<RequestBody>, server: &str) {
+        let host = match &self.settings.host_header {
+            HostHeader::Preserve => return,
+            HostHeader::Server => HeaderValue::from_str(server).ok(),
+            HostHeader::Literal(value) => Some(value.clone()),
+        };
+        if let Some(host) = host {
+            request.headers_mut().insert(HOST, host);
+        }
+    }
+
+    /// Closes connections that were idle for too long.
+    pub fn sweep(&self) {
+        self.pools.iter().for_each(|pool| pool.sweep());
+    }
+
+    /// Connections in use, and idle ones.
+    pub fn connections(&self) -> (usize, usize) {
+        let in_use = self.settings.max_connections - self.slots.available_permits();
+        (in_use, self.pools.iter().map(|pool| pool.idle()).sum())
+    }
+
+    /// Requests that wait for a connection.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+}
+
+enum Failed {
+    /// It never left: the connection was closed while idle.
+    Unsent(Box<Request<RequestBody>>),
+    /// The origin may have seen it.
+    Sent(OriginError),
+}
+
+/// A place in the queue, given up when dropped.
+struct Queued<'a> {
+    queued: &'a AtomicUsize,
+    position: usize,
+}
+
+impl<'a> Queued<'a> {
+    fn enter(queued: &'a AtomicUsize) -> Self {
+        Self { queued, position: queued.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}

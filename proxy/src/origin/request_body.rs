@@ -1,0 +1,109 @@
+//! `RequestBody`: the content of a request on its way to the origin, bounded in length and patience.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+/// What is sent to the origin after the head.
+#[derive(Debug, Default)]
+pub enum RequestBody {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// A client's content as it arrives.
+    Client(Box<ClientBody>),
+}
+
+/// A client's content with its limits.
+#[derive(Debug)]
+pub struct ClientBody {
+    incoming: Incoming,
+    left: u64,
+    patience: Duration,
+    alarm: Pin<Box<Sleep>>,
+}
+
+/// Why a client's content cannot be forwarded. The exchange with the origin ends with it.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestBodyError {
+    /// It is longer than `limits.max_body`; chunked content tells its length last.
+    #[error("request body exceeds the limit")]
+    TooLarge,
+    /// The client sent nothing for `limits.body_timeout`.
+    #[error("request body stalled")]
+    Stalled,
+    /// The client's connection broke.
+    #[error("request body broke off")]
+    Broken(#[from] hyper::Error),
+}
+
+impl RequestBody {
+    /// Wraps a client's content.
+    pub fn client(incoming: Incoming, bytes_max: u64, patience: Duration) -> Self {
+        if incoming.is_end_stream() {
+            return Self::Empty;
+        }
+        let alarm = Box::pin(tokio::time::sleep(patience));
+        Self::Client(Box::new(ClientBody { incoming, left: bytes_max, patience, alarm }))
+    }
+
+    /// Returns whether a request with it can be sent again.
+    pub const fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+impl ClientBody {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            ready!(self.alarm.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(RequestBodyError::Stalled)));
+        };
+        self.alarm.as_mut().reset(Instant::now() + self.patience);
+        let Some(frame) = frame.transpose()? else { return Poll::Ready(None) };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match self.left.checked_sub(length) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(Some(Err(RequestBodyError::TooLarge))),
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Client(body) => body.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Client(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Client(body) => body.incoming.size_hint(),
+        }
+    }
+}

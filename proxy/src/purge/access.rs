@@ -1,0 +1,131 @@
+//! Who may purge: decided on the socket's address and a token, never on what a request says of itself.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::config::{self, Secret};
+use crate::listener::peer::Peer;
+use crate::response::failure::Refusal;
+
+/// Decides on a `PURGE` that came in on a traffic listener.
+///
+/// Behind a load balancer every client has the load balancer's address. So a request that carries forwarding fields counts as
+/// its client's, unless the peer is trusted to write them; and then it is the client who would need the permission, which
+/// nobody can check: refused, too, unless there is a token.
+pub fn check_traffic(
+    rules: &config::Purge,
+    peer: &Peer,
+    fields: &HeaderMap,
+) -> Result<(), Refusal> {
+    if rules.allow.is_empty() {
+        return Err(Refusal::PurgeOff);
+    }
+    let is_forwarded = FORWARDING.iter().any(|name| fields.contains_key(*name));
+    if !peer.is_in(&rules.allow) || is_forwarded && rules.token.is_none() {
+        return Err(Refusal::PurgeForbidden);
+    }
+    check_token(rules.token.as_ref(), fields)
+}
+
+/// Decides on a request to the admin listener: with the token, or without one from this machine only.
+pub fn check_admin(token: Option<&Secret>, peer: &Peer, fields: &HeaderMap) -> Result<(), Refusal> {
+    if token.is_none() && !peer.remote.ip().to_canonical().is_loopback() {
+        return Err(Refusal::AdminForbidden);
+    }
+    check_token(token, fields)
+}
+
+fn check_token(token: Option<&Secret>, fields: &HeaderMap) -> Result<(), Refusal> {
+    let Some(token) = token else { return Ok(()) };
+    let given = fields.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    match given {
+        Some(given) if token.matches(given) => Ok(()),
+        _ => Err(Refusal::Unauthorized),
+    }
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(BEARER.len())?;
+    scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim_ascii())
+}
+
+const BEARER: &[u8] = b"bearer ";
+const FORWARDING: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn peer(remote: &str) -> Peer {
+        let local = "127.0.0.1:80".parse().unwrap();
+        Peer {
+            remote: format!("{remote}:1").parse().unwrap(),
+            local,
+            is_trusted: false,
+            listener: 0,
+        }
+    }
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    fn rules(token: Option<&str>) -> config::Purge {
+        let allow = vec!["10.0.0.0/8".parse().unwrap()];
+        config::Purge { allow, token: token.map(Secret::new), ..config::Purge::default() }
+    }
+
+    #[test]
+    fn without_an_allow_list_it_is_off() {
+        let off = config::Purge::default();
+        assert_eq!(check_traffic(&off, &peer("127.0.0.1"), &fields(&[])), Err(Refusal::PurgeOff));
+    }
+
+    #[test]
+    fn the_sockets_address_decides() {
+        assert_eq!(check_traffic(&rules(None), &peer("10.1.2.3"), &fields(&[])), Ok(()));
+        let claims = fields(&[("x-forwarded-for", "10.1.2.3")]);
+        assert_eq!(
+            check_traffic(&rules(None), &peer("192.0.2.1"), &claims),
+            Err(Refusal::PurgeForbidden)
+        );
+    }
+
+    #[test]
+    fn a_client_behind_an_allowed_load_balancer_may_not_purge() {
+        for name in FORWARDING {
+            let forwarded = fields(&[(name, "192.0.2.1")]);
+            assert_eq!(
+                check_traffic(&rules(None), &peer("10.1.2.3"), &forwarded),
+                Err(Refusal::PurgeForbidden)
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_is_needed_when_there_is_one() {
+        let check = |lines: &[(&'static str, &'static str)]| {
+            check_traffic(&rules(Some("s3cret")), &peer("10.0.0.1"), &fields(lines))
+        };
+        assert_eq!(check(&[]), Err(Refusal::Unauthorized));
+        assert_eq!(check(&[("authorization", "Bearer wrong")]), Err(Refusal::Unauthorized));
+        assert_eq!(check(&[("authorization", "bearer s3cret")]), Ok(()));
+    }
+
+    #[test]
+    fn the_admin_listener_serves_other_machines_only_with_a_token() {
+        let none = fields(&[]);
+        assert_eq!(check_admin(None, &peer("127.0.0.1"), &none), Ok(()));
+        assert_eq!(check_admin(None, &peer("10.0.0.1"), &none), Err(Refusal::AdminForbidden));
+        let token = Secret::new("t");
+        assert_eq!(
+            check_admin(Some(&token), &peer("127.0.0.1"), &none),
+            Err(Refusal::Unauthorized)
+        );
+    }
+}

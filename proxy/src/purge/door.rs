@@ -1,0 +1,110 @@
+//! The doors through which purges come in: `PURGE` requests and the JSON API. Both end in [`Purger::apply`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{HeaderName, Response, StatusCode};
+use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest, RequestError};
+
+use super::Purger;
+use super::metrics::Source;
+use crate::config;
+use crate::response::body::ResponseBody;
+
+/// Reads purge requests and answers them.
+#[derive(Clone, Debug)]
+pub struct Door {
+    purger: Arc<Purger>,
+    rules: config::Purge,
+}
+
+impl Door {
+    /// Opens the door to a purger.
+    pub const fn new(purger: Arc<Purger>, rules: config::Purge) -> Self {
+        Self { purger, rules }
+    }
+
+    /// The operator's rules.
+    pub const fn rules(&self) -> &config::Purge {
+        &self.rules
+    }
+
+    /// The purger behind it.
+    pub const fn purger(&self) -> &Arc<Purger> {
+        &self.purger
+    }
+
+    /// Carries a purge out and answers with its report, or says what is wrong with it.
+    pub async fn answer(
+        &self,
+        request: Result<PurgeRequest, RequestError>,
+        source: Source,
+    ) -> Response<ResponseBody> {
+        let selectors = request.and_then(|request| {
+            let selectors = request.selectors(self.rules.max_selectors)?;
+            Ok((request, selectors))
+        });
+        match selectors {
+            Ok((request, selectors)) => {
+                let mode = request.mode.unwrap_or_else(|| self.default_mode());
+                tracing::info!(
+                    ?mode,
+                    selectors = selectors.len(),
+                    reason = request.reason,
+                    "purge"
+                );
+                answer(&self.purger.apply(request.id, selectors, mode, source).await)
+            }
+            Err(error) => {
+                self.purger.metrics.refused.add(1);
+                refuse(&error)
+            }
+        }
+    }
+
+    const fn default_mode(&self) -> PurgeMode {
+        match self.rules.default_mode {
+            config::PurgeMode::Hard => PurgeMode::Hard,
+            config::PurgeMode::Soft => PurgeMode::Soft,
+        }
+    }
+}
+
+fn answer(report: &PurgeReport) -> Response<ResponseBody> {
+    let mut response =
+        json(StatusCode::OK, serde_json::to_vec(report).unwrap_or_default(), "application/json");
+    let count = HeaderValue::from(report.matched.objects);
+    response.headers_mut().insert(HeaderName::from_static("x-purged-count"), count);
+    response
+}
+
+/// Answers as RFC 9457 says.
+fn refuse(error: &RequestError) -> Response<ResponseBody> {
+    let status = match error {
+        RequestError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    problem(status, &error.to_string())
+}
+
+/// Makes a problem document.
+pub fn problem(status: StatusCode, detail: &str) -> Response<ResponseBody> {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let document = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
+    json(status, document.to_string().into_bytes(), "application/problem+json")
+}
+
+/// Makes a JSON response with a line end.
+pub fn json(
+    status: StatusCode,
+    mut text: Vec<u8>,
+    content_type: &'static str,
+) -> Response<ResponseBody> {
+    text.push(b'\n');
+    let mut response = Response::new(ResponseBody::whole(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,57 @@
+//! Purges by who sent them and what they named.
+
+use purge_protocol::{PurgeMode, Selector};
+
+use crate::metrics::{Counter, Histogram};
+
+/// Who sent a purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A `PURGE` request.
+    Http,
+    /// The JSON API.
+    Admin,
+}
+
+/// Purges that were carried out.
+#[derive(Debug, Default)]
+pub struct PurgeMetrics {
+    /// By source, kind and mode.
+    counts: [[[Counter; 2]; KINDS.len()]; 2],
+    /// Selectors that responses to unsafe requests implied.
+    pub responses: Counter,
+    /// Stored responses that were invalidated.
+    pub purged: Counter,
+    /// Purges that were refused.
+    pub refused: Counter,
+    /// How long they took.
+    pub durations: Histogram,
+}
+
+impl PurgeMetrics {
+    pub(super) fn count(&self, source: Source, selector: &Selector, mode: PurgeMode) {
+        let kind = match selector {
+            Selector::Tag(_) => 0,
+            Selector::Url(_) => 1,
+            Selector::Host(_) => 2,
+            Selector::Prefix(_) => 3,
+            Selector::All(_) => 4,
+        };
+        let counter = self.counts.get(source as usize).and_then(|kinds| kinds.get(kind));
+        if let Some(counter) = counter.and_then(|modes| modes.get(mode as usize)) {
+            counter.add(1);
+        }
+    }
+
+    /// Selectors by source, kind and mode.
+    pub fn counts(&self) -> impl Iterator<Item = ([&'static str; 3], u64)> {
+        ["http", "admin"].into_iter().zip(&self.counts).flat_map(|(source, kinds)| {
+            KINDS.into_iter().zip(kinds).flat_map(move |(kind, modes)| {
+                let named = ["hard", "soft"].into_iter().zip(modes);
+                named.map(move |(mode, counter)| ([source, kind, mode], counter.value()))
+            })
+        })
+    }
+}
+
+const KINDS: [&str; 5] = ["tag", "url", "host", "prefix", "all"];

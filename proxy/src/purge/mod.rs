@@ -1,0 +1,300 @@
+//! Purging: marks first, so that a purge is in force at once; then counts what it hit, exactly, and frees the space.
+//!
+//! A tag of few responses is counted and emptied on the spot. A tag of many is counted by its number of holders, in constant
+//! time, and emptied in the background; a purge that overlaps it meanwhile looks at each of its own responses, so that none is
+//! counted twice.
+
+pub mod access;
+pub mod door;
+pub mod metrics;
+mod count;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use parking_lot::Mutex;
+use purge_protocol::request::Target;
+use purge_protocol::{
+    CanonicalUrl, Matched, PurgeMode, PurgeReport, Selector, SelectorReport, UrlPrefix,
+};
+use tokio::time::Instant;
+
+use self::count::{Count, Pending};
+use self::metrics::{PurgeMetrics, Source};
+use crate::clock::Clock;
+use crate::invalidation::{Invalidation, Mark, Sequence, Tag, TagId};
+use crate::key::{Key, KeySeed, Scheme};
+use crate::store::{Removal, Store, Stored};
+
+/// Carries purges out.
+#[derive(Debug)]
+pub struct Purger {
+    store: Arc<dyn Store>,
+    invalidation: Arc<Invalidation>,
+    seed: KeySeed,
+    clock: Clock,
+    /// One purge counts at a time; what is still to be emptied in the background.
+    pending: Mutex<Vec<Pending>>,
+    /// What happened.
+    pub metrics: PurgeMetrics,
+}
+
+/// Something to purge, resolved to what is marked.
+#[derive(Debug)]
+enum Aim {
+    /// A tag, a host or a group.
+    Tag(TagId),
+    /// A URL under both schemes, and its mark.
+    Url([Key; 2], TagId),
+    Prefix(UrlPrefix),
+    All,
+}
+
+impl Purger {
+    /// Makes one.
+    pub fn new(
+        store: Arc<dyn Store>,
+        invalidation: Arc<Invalidation>,
+        seed: KeySeed,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let (pending, metrics) = (Mutex::default(), PurgeMetrics::default());
+        Arc::new(Self { store, invalidation, seed, clock, pending, metrics })
+    }
+
+    /// Purges what the selectors name. When this returns, none of it is served again (hard) or without becoming stale (soft).
+    pub async fn apply(
+        self: &Arc<Self>,
+        id: Option<String>,
+        selectors: Vec<(Selector, Target)>,
+        mode: PurgeMode,
+        source: Source,
+    ) -> PurgeReport {
+        let started = Instant::now();
+        let (selectors, targets): (Vec<_>, Vec<_>) = selectors.into_iter().unzip();
+        for selector in &selectors {
+            self.metrics.count(source, selector, mode);
+        }
+        let aims = targets.iter().map(|target| self.aim(target)).collect();
+        let (sequence, counts) = self.purge(aims, mode).await;
+        let objects = counts.iter().map(|count| count.objects - count.already_counted).sum();
+        self.metrics.purged.add(objects);
+        self.metrics.durations.record(started.elapsed(), 1);
+        let report = |(selector, count): (Selector, Count)| SelectorReport {
+            selector,
+            objects: count.objects,
+            already_counted: count.already_counted,
+        };
+        PurgeReport {
+            id: id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
+            mode,
+            matched: Matched { objects },
+            selectors: selectors.into_iter().zip(counts).map(report).collect(),
+            sequence: sequence.number(),
+            took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Purges the URLs and groups that the response to an unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3).
+    pub async fn invalidate(self: &Arc<Self>, uris: &[Uri], host: &[u8], groups: &[String]) {
+        let url = |uri: &Uri| CanonicalUrl::parse(&uri.to_string()).ok();
+        let mut aims: Vec<_> =
+            uris.iter().filter_map(url).map(|url| self.aim_at_url(&url)).collect();
+        aims.extend(
+            groups
+                .iter()
+                .map(|group| Aim::Tag(self.invalidation.ids().group(host, group.as_bytes()))),
+        );
+        if !aims.is_empty() {
+            self.metrics.responses.add(aims.len() as u64);
+            let (_, counts) = self.purge(aims, PurgeMode::Hard).await;
+            self.metrics
+                .purged
+                .add(counts.iter().map(|count| count.objects - count.already_counted).sum());
+        }
+    }
+
+    fn aim(&self, target: &Target) -> Aim {
+        let ids = self.invalidation.ids();
+        match target {
+            Target::Tag(tag) => Aim::Tag(ids.tag(tag.as_str().as_bytes())),
+            Target::Host(host) => Aim::Tag(ids.host(host.as_bytes())),
+            Target::Url(url) => self.aim_at_url(url),
+            Target::Prefix(prefix) => Aim::Prefix(prefix.clone()),
+            Target::All => Aim::All,
+        }
+    }
+
+    fn aim_at_url(&self, url: &CanonicalUrl) -> Aim {
+        let key =
+            |scheme| Key::new(self.seed, scheme, url.host().as_bytes(), url.path().as_bytes());
+        let keys = [key(Scheme::Http), key(Scheme::Https)];
+        let mark = self.invalidation.ids().url(&keys[0]);
+        Aim::Url(keys, mark)
+    }
+
+    /// Marks, then counts and empties.
+    async fn purge(self: &Arc<Self>, aims: Vec<Aim>, mode: PurgeMode) -> (Sequence, Vec<Count>) {
+        let marks: Vec<_> = aims.iter().map(Aim::mark).collect();
+        let sequence = self.invalidation.mark(&marks, mode, self.clock.now());
+        let purger = Arc::clone(self);
+        if self.is_quick(&aims) {
+            return (sequence, purger.settle(&aims, mode, sequence));
+        }
+        let settled =
+            tokio::task::spawn_blocking(move || purger.settle(&aims, mode, sequence)).await;
+        (sequence, settled.unwrap_or_default())
+    }
+
+    /// Returns whether settling looks at few responses only: then it may run on a thread that serves requests.
+    fn is_quick(&self, aims: &[Aim]) -> bool {
+        let is_alone = self.pending.try_lock().is_some_and(|pending| pending.is_empty());
+        let live = |id: &TagId| self.invalidation.ids().find(*id).map_or(0, |tag| tag.live());
+        is_alone
+            && match aims {
+                [Aim::All | Aim::Tag(_) | Aim::Url(..)] => true,
+                several => several.iter().all(|aim| match aim {
+                    Aim::Url(..) => true,
+                    Aim::Tag(id) => live(id) <= AT_ONCE_MAX,
+                    Aim::Prefix(_) | Aim::All => false,
+                }),
+            }
+    }
+
+    /// Counts what each aim hit and empties it: now where it is little, else in the background.
+    fn settle(self: &Arc<Self>, aims: &[Aim], mode: PurgeMode, sequence: Sequence) -> Vec<Count> {
+        let mut pending = self.pending.lock();
+        let mut tally = count::Tally::new(sequence, &pending);
+        let mut large = Vec::new();
+        let counts = aims
+            .iter()
+            .map(|aim| match aim {
+                Aim::Tag(id) => match self.invalidation.ids().find(*id) {
+                    None => Count::default(),
+                    Some(tag) if tag.live() > AT_ONCE_MAX && tally.is_blank() => {
+                        let count = tally.take_all_of(&tag);
+                        large.push(Pending::Tag(tag, sequence));
+                        count
+                    }
+                    Some(tag) => tally.look_at(self.holders(&tag)),
+                },
+                Aim::Url(keys, _) => tally.look_at(self.under(keys)),
+                Aim::Prefix(prefix) => tally.look_at(
+                    self.all(|stored| prefix.covers(stored.key.host(), stored.key.path())),
+                ),
+                Aim::All if self.store.usage().objects > AT_ONCE_MAX && tally.is_blank() => {
+                    large.push(Pending::All(sequence));
+                    tally.take_everything(self.store.usage().objects)
+                }
+                Aim::All => tally.look_at(self.all(|_| true)),
+            })
+            .collect();
+        for stored in tally.into_hit() {
+            self.strike(&stored, mode);
+        }
+        self.forget(aims);
+        if aims.iter().any(|aim| matches!(aim, Aim::Prefix(_))) {
+            self.invalidation.retire_prefixes(sequence);
+        }
+        if mode == PurgeMode::Hard {
+            for work in large {
+                pending.push(work.clone());
+                let purger = Arc::clone(self);
+                drop(tokio::task::spawn_blocking(move || purger.empty(&work)));
+            }
+        }
+        counts
+    }
+
+    fn strike(&self, stored: &Arc<Stored>, mode: PurgeMode) {
+        match mode {
+            PurgeMode::Hard => {
+                stored.provenance.condemn();
+                self.store.remove(stored, Removal::Purged);
+            }
+            PurgeMode::Soft => stored.provenance.soften(self.clock.now()),
+        }
+    }
+
+    /// Takes the uncacheable markers of purged URLs out: they carry no links to be found by.
+    fn forget(&self, aims: &[Aim]) {
+        for aim in aims {
+            if let Aim::Url(keys, _) = aim {
+                for marker in self.under(keys).iter().filter(|stored| stored.response().is_none()) {
+                    self.store.remove(marker, Removal::Purged);
+                }
+            }
+        }
+    }
+
+    /// Removes what a large purge has hit, in the background and with pauses: it is no longer served anyway.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "runs on a blocking thread, and is to leave the cores to requests"
+    )]
+    fn empty(&self, work: &Pending) {
+        let strike = |stored: &Arc<Stored>, number: usize| {
+            if work.covers(stored) {
+                self.strike(stored, PurgeMode::Hard);
+            }
+            if number.is_multiple_of(BATCH) {
+                std::thread::sleep(BATCH_PAUSE);
+            }
+        };
+        match work {
+            Pending::Tag(tag, _) => {
+                for (number, hash) in tag.key_hashes().into_iter().enumerate() {
+                    self.store.by_hash(hash).iter().for_each(|stored| strike(stored, number));
+                }
+            }
+            Pending::All(_) => {
+                let mut number = 0;
+                self.store.visit(&mut |stored| {
+                    number += 1;
+                    strike(stored, number);
+                });
+            }
+        }
+        self.pending.lock().retain(|other| !other.is_same(work));
+    }
+
+    fn holders(&self, tag: &Tag) -> Vec<Arc<Stored>> {
+        let mut hashes = tag.key_hashes();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let under = hashes.into_iter().flat_map(|hash| self.store.by_hash(hash));
+        under.filter(|stored| stored.provenance.carries(tag)).collect()
+    }
+
+    fn under(&self, keys: &[Key; 2]) -> Vec<Arc<Stored>> {
+        let under = keys.iter().flat_map(|key| self.store.by_hash(key.hash()));
+        under.filter(|stored| keys.contains(&stored.key)).collect()
+    }
+
+    fn all(&self, is_meant: impl Fn(&Stored) -> bool) -> Vec<Arc<Stored>> {
+        let mut all = Vec::new();
+        self.store.visit(&mut |stored| {
+            if is_meant(stored) {
+                all.push(Arc::clone(stored));
+            }
+        });
+        all
+    }
+}
+
+impl Aim {
+    const fn mark(&self) -> Mark<'_> {
+        match self {
+            Self::Tag(id) | Self::Url(_, id) => Mark::Tag(*id),
+            Self::Prefix(prefix) => Mark::Prefix(prefix),
+            Self::All => Mark::All,
+        }
+    }
+}
+
+/// Responses that a purge looks at one by one while it answers: 0.2 ms of work.
+const AT_ONCE_MAX: u64 = 1000;
+/// Responses that are removed in the background between two pauses.
+const BATCH: usize = 500;
+const BATCH_PAUSE: Duration = Duration::from_millis(1);

@@ -1,0 +1,101 @@
+//! Which cookies matter: some enter the key, some are ignored, any other keeps a request from the cache.
+
+use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+
+use crate::config;
+
+/// The operator's rules on cookies.
+#[derive(Clone, Debug)]
+pub struct Cookies {
+    rules: config::Cookies,
+    /// The field that selects a variant always, where cookies enter the key.
+    selecting: &'static [HeaderName],
+}
+
+impl Cookies {
+    /// Takes the rules.
+    pub fn new(rules: config::Cookies) -> Self {
+        let selecting: &[HeaderName] = if rules.vary_on.is_empty() { &[] } else { &[COOKIE] };
+        Self { rules, selecting }
+    }
+
+    /// The fields that select a variant whatever the response says.
+    pub const fn selecting(&self) -> &'static [HeaderName] {
+        self.selecting
+    }
+
+    /// Returns whether a request with these fields may be answered from the cache.
+    pub fn allow_cache(&self, fields: &HeaderMap) -> bool {
+        self.rules.otherwise == config::OtherCookies::Drop
+            || !fields.contains_key(COOKIE)
+            || pairs(fields).all(|(name, _)| self.is_kept(name) || self.is_ignored(name))
+    }
+
+    /// Leaves only the cookies that enter the key, sorted by name: what is forwarded by a fetch that may be stored.
+    pub fn reduce(&self, fields: &mut HeaderMap) {
+        if !fields.contains_key(COOKIE) {
+            return;
+        }
+        let mut kept: Vec<(&[u8], &[u8])> =
+            pairs(fields).filter(|(name, _)| self.is_kept(name)).collect();
+        kept.sort_unstable();
+        let text = kept.iter().map(|(_, pair)| *pair).collect::<Vec<_>>().join(&b"; "[..]);
+        fields.remove(COOKIE);
+        if let Ok(value) = HeaderValue::from_bytes(&text)
+            && !text.is_empty()
+        {
+            fields.insert(COOKIE, value);
+        }
+    }
+
+    fn is_kept(&self, name: &[u8]) -> bool {
+        self.rules.vary_on.iter().any(|kept| kept.as_bytes() == name)
+    }
+
+    fn is_ignored(&self, name: &[u8]) -> bool {
+        self.rules.ignore.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// The cookies of all lines: name, and the whole pair.
+fn pairs(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = fields.get_all(COOKIE).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| (pair.split(|byte| *byte == b'=').next().unwrap_or_default(), pair))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(vary_on: &[&str]) -> Cookies {
+        Cookies::new(config::Cookies {
+            vary_on: vary_on.iter().map(ToString::to_string).collect(),
+            ..config::Cookies::default()
+        })
+    }
+
+    fn cookie(text: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(COOKIE, HeaderValue::from_static(text))])
+    }
+
+    #[test]
+    fn analytics_do_not_keep_a_request_from_the_cache_a_session_does() {
+        assert!(rules(&[]).allow_cache(&cookie("_ga=1; _gid=2")));
+        assert!(!rules(&[]).allow_cache(&cookie("_ga=1; session=2")));
+        assert!(!rules(&[]).allow_cache(&cookie("nonsense")));
+        assert!(rules(&["ab"]).allow_cache(&cookie("ab=1;_ga=2")));
+    }
+
+    #[test]
+    fn what_enters_the_key_is_sorted_and_nothing_else_is_forwarded() {
+        let mut fields = cookie("lang=de; _ga=1; ab=b");
+        rules(&["ab", "lang"]).reduce(&mut fields);
+        assert_eq!(fields, cookie("ab=b; lang=de"));
+        rules(&[]).reduce(&mut fields);
+        assert!(fields.is_empty());
+    }
+}

@@ -1,0 +1,84 @@
+//! Fields that are meant for one connection and must not cross (RFC 9110 §7.6.1). `Trailer` is not among them.
+
+use http::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+
+/// Removes the fields that `Connection` names and those that are hop-by-hop anyway.
+pub fn remove(fields: &mut HeaderMap) {
+    if fields.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> =
+            members(fields).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+        for name in named {
+            fields.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        fields.remove(name);
+    }
+}
+
+/// Returns the protocol a request asks to switch to, when it asks properly; `h2c` is none of ours.
+pub fn upgrade_protocol(fields: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = fields.get(UPGRADE).filter(|_| asks_for_upgrade(fields))?;
+    let is_http2 =
+        protocol.as_bytes().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"));
+    (!is_http2).then(|| protocol.clone())
+}
+
+/// Returns whether `Connection` names `Upgrade`.
+pub fn asks_for_upgrade(fields: &HeaderMap) -> bool {
+    fields.contains_key(UPGRADE)
+        && members(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade"))
+}
+
+fn members(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = fields.get_all(CONNECTION).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+const HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn what_connection_names_goes_with_it() {
+        let mut map = fields(&[
+            ("connection", "close, X-Private"),
+            ("x-private", "1"),
+            ("te", "trailers"),
+            ("x-kept", "1"),
+        ]);
+        remove(&mut map);
+        assert_eq!(map, fields(&[("x-kept", "1")]));
+    }
+
+    #[test]
+    fn an_upgrade_needs_connection_and_is_never_to_h2c() {
+        let asked = fields(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(upgrade_protocol(&asked).unwrap(), "websocket");
+        assert!(upgrade_protocol(&fields(&[("upgrade", "websocket")])).is_none());
+        assert!(
+            upgrade_protocol(&fields(&[("connection", "upgrade"), ("upgrade", "h2c")])).is_none()
+        );
+    }
+}

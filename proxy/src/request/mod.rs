@@ -1,0 +1,116 @@
+//! `Inbound`: a request in normal form, field by field what the cache and the origin may rely on.
+//!
+//! Key bytes, forwarded bytes and rule-matching bytes are the same bytes: the path is not rewritten, the host is canonical.
+
+pub mod cookies;
+pub mod hop_by_hop;
+pub mod target;
+pub mod trace;
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HeaderMap};
+use http::request::Parts;
+use http::{Method, Version};
+use hyper::body::Incoming;
+
+use self::cookies::Cookies;
+use self::target::Target;
+use crate::config::Limits;
+use crate::freshness::{RequestDirectives, RequestFacts};
+use crate::key::{Key, KeySeed};
+use crate::listener::peer::Peer;
+use crate::response::failure::Refusal;
+
+/// A request that was found sound.
+#[derive(Debug)]
+pub struct Inbound {
+    /// Everything but its content.
+    pub head: RequestHead,
+    /// Its content.
+    pub body: Incoming,
+    /// The handle by which the connection becomes a tunnel, if it asks for one.
+    pub upgrade: Option<hyper::upgrade::OnUpgrade>,
+}
+
+/// The head of a request.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// Its method, neither CONNECT nor TRACE.
+    pub method: Method,
+    /// The protocol version that the client spoke.
+    pub version: Version,
+    /// Where it is directed: canonical host, path and query byte for byte.
+    pub target: Target,
+    /// Its primary key.
+    pub key: Key,
+    /// Its fields as they came.
+    pub fields: HeaderMap,
+    /// Who sent it.
+    pub peer: Arc<Peer>,
+}
+
+/// A request that is not carried out.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Its fields, which say what kind of answer is wanted.
+    pub fields: HeaderMap,
+}
+
+/// What makes two requests the same, and how strictly they are read.
+#[derive(Clone, Debug)]
+pub struct RequestRules {
+    /// The secret of the key hashes.
+    pub seed: KeySeed,
+    /// Bounds.
+    pub limits: Limits,
+    /// Which cookies matter.
+    pub cookies: Cookies,
+}
+
+impl Inbound {
+    /// Reads a request, or says why it is refused.
+    pub fn read(
+        parts: Parts,
+        body: Incoming,
+        peer: &Arc<Peer>,
+        rules: &RequestRules,
+    ) -> Result<Self, Refused> {
+        let Parts { method, uri, version, headers, mut extensions, .. } = parts;
+        if method == Method::CONNECT || method == Method::TRACE {
+            return Err(Refused { refusal: Refusal::MethodNotAllowed, fields: headers });
+        }
+        let target = match Target::read(&uri, version, &headers, peer, rules.limits.max_url) {
+            Ok(target) => target,
+            Err(refusal) => return Err(Refused { refusal, fields: headers }),
+        };
+        let key = Key::new(
+            rules.seed,
+            peer.scheme_of(&headers),
+            target.host().as_bytes(),
+            target.path().as_bytes(),
+        );
+        let upgrade = hop_by_hop::asks_for_upgrade(&headers).then(|| extensions.remove()).flatten();
+        let head =
+            RequestHead { method, version, target, key, fields: headers, peer: Arc::clone(peer) };
+        Ok(Self { head, body, upgrade })
+    }
+
+    /// Returns whether it carries content.
+    pub fn has_body(&self) -> bool {
+        !http_body::Body::is_end_stream(&self.body)
+    }
+}
+
+impl RequestHead {
+    /// What storing its response depends on.
+    pub fn facts(&self) -> RequestFacts {
+        RequestFacts {
+            method: self.method.clone(),
+            has_authorization: self.fields.contains_key(AUTHORIZATION),
+            directives: RequestDirectives::of(&self.fields),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `Target`: where a request is directed (RFC 9110 §7.1, RFC 9112 §3.2).
+
+use http::Version;
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::uri::{PathAndQuery, Uri};
+use purge_protocol::url::canonical_host;
+use smallvec::SmallVec;
+
+use crate::listener::peer::Peer;
+use crate::response::failure::Refusal;
+
+/// A canonical host and the path with query as the client wrote them.
+#[derive(Clone, Debug)]
+pub struct Target {
+    host: Host,
+    path: PathAndQuery,
+}
+
+/// Most hosts are short: they live in place.
+type Host = SmallVec<[u8; 48]>;
+
+impl Target {
+    /// Reads the target. The host comes from the authority of an absolute-form target or `:authority`, else from `Host`;
+    /// where both are given, they must agree.
+    pub fn read(
+        uri: &Uri,
+        version: Version,
+        fields: &HeaderMap,
+        peer: &Peer,
+        url_bytes_max: usize,
+    ) -> Result<Self, Refusal> {
+        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if path.as_str().len() > url_bytes_max {
+            return Err(Refusal::UriTooLong { limit: url_bytes_max });
+        }
+        let mut lines = fields.get_all(HOST).iter();
+        let field = lines.next();
+        if lines.next().is_some() {
+            return Err(Refusal::Host("there is more than one Host field"));
+        }
+        let host = match (uri.authority(), field) {
+            (Some(authority), None) => canonical(authority.as_str().as_bytes())?,
+            (None, Some(field)) => canonical(field.as_bytes())?,
+            (Some(authority), Some(field)) => {
+                let host = canonical(authority.as_str().as_bytes())?;
+                if host != canonical(field.as_bytes())? {
+                    return Err(Refusal::Host(
+                        "Host names another authority than the request target",
+                    ));
+                }
+                host
+            }
+            (None, None) if version == Version::HTTP_10 => {
+                canonical(peer.local.to_string().as_bytes())?
+            }
+            (None, None) => return Err(Refusal::Host("the Host field is missing")),
+        };
+        Ok(Self { host, path })
+    }
+
+    /// The host in canonical form, with a port unless it is the default one.
+    pub fn host(&self) -> &str {
+        std::str::from_utf8(&self.host).unwrap_or_default()
+    }
+
+    /// Path and query.
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// Path and query as a request target.
+    pub const fn path_and_query(&self) -> &PathAndQuery {
+        &self.path
+    }
+
+    /// The host as a field value.
+    pub fn host_value(&self) -> Option<HeaderValue> {
+        HeaderValue::from_bytes(&self.host).ok()
+    }
+}
+
+/// Returns the canonical form; the usual host, which is in it already, is copied without more ado.
+fn canonical(authority: &[u8]) -> Result<Host, Refusal> {
+    if is_canonical(authority) {
+        return Ok(Host::from_slice(authority));
+    }
+    let text = std::str::from_utf8(authority)
+        .map_err(|_not_text| Refusal::Host("the host is not text"))?;
+    let host = canonical_host(text).map_err(|_malformed| Refusal::Host("the host is malformed"))?;
+    Ok(Host::from_slice(host.as_bytes()))
+}
+
+/// Returns whether this is a lower-case name without port and trailing dot.
+fn is_canonical(authority: &[u8]) -> bool {
+    !authority.is_empty()
+        && authority.last() != Some(&b'.')
+        && authority.iter().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+        })
+}

@@ -1,0 +1,101 @@
+//! Fields that say which way a message came: `Via` (RFC 9110 §7.6.3), `Forwarded` (RFC 7239), `X-Forwarded-*`, request ids.
+//!
+//! They are ours: from peers that are not trusted they are dropped and written anew. So are the fields by which a client
+//! could make a renderer believe in another URL than the one in the key.
+
+use http::Version;
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
+
+use super::RequestHead;
+
+/// Writes the trace fields of a request to the origin.
+pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
+    if !request.peer.is_trusted {
+        for name in UNTRUSTED {
+            fields.remove(*name);
+        }
+        fields.remove(FORWARDED);
+    }
+    append_member(fields, X_FORWARDED_FOR, &request.peer.remote.ip().to_canonical().to_string());
+    set_absent(fields, X_FORWARDED_PROTO, request.key.scheme().as_str());
+    set_absent(fields, X_FORWARDED_HOST, request.target.host());
+    append_via(fields, request.version, via);
+    let id = request_id(fields);
+    fields.remove(X_REQUEST_ID);
+    set_absent(fields, X_REQUEST_ID, &id);
+}
+
+/// Adds us to `Via`: the version that we received, our name.
+pub fn append_via(fields: &mut HeaderMap, received: Version, via: &str) {
+    let version = match received {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    };
+    append_member(fields, VIA, &format!("{version} {via}"));
+}
+
+/// The request's id if it has a sound one, else a new one.
+pub fn request_id(fields: &HeaderMap) -> String {
+    let given = fields.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+    given.filter(|id| is_request_id(id)).map_or_else(new_request_id, str::to_owned)
+}
+
+fn is_request_id(id: &str) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+        && id.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'_' | b'.' | b':' | b'=' | b'/' | b'+')
+        })
+}
+
+fn new_request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Joins a member to a list field, all lines made one.
+fn append_member(fields: &mut HeaderMap, name: HeaderName, member: &str) {
+    let mut list = Vec::new();
+    for line in fields.get_all(&name) {
+        list.extend_from_slice(line.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(member.as_bytes());
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+        fields.insert(name, value);
+    }
+}
+
+fn set_absent(fields: &mut HeaderMap, name: HeaderName, text: &str) {
+    if !fields.contains_key(&name)
+        && let Ok(value) = HeaderValue::from_str(text)
+    {
+        fields.insert(name, value);
+    }
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// What a client could say to make renderer and key disagree.
+const UNTRUSTED: &[&str] = &[
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
+    "x-host",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];

@@ -1,0 +1,256 @@
+//! `ResponseBody`: the one type of content that clients are sent: stored, arriving, or none.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::fetch::flight::Reader;
+use crate::listener::activity::Busy;
+use crate::origin::{OriginBody, OriginError};
+use crate::store::Body;
+
+/// Content on its way to a client.
+#[derive(Debug, Default)]
+pub enum ResponseBody {
+    /// No bytes.
+    #[default]
+    Empty,
+    /// One piece.
+    Whole(Bytes),
+    /// Large stored content.
+    Pieces(Pieces),
+    /// Content that is still arriving.
+    Stream(Box<Stream>),
+}
+
+/// Pieces of stored content that are still to be sent.
+#[derive(Debug)]
+pub struct Pieces {
+    pieces: Arc<[Bytes]>,
+    next: usize,
+    left: u64,
+}
+
+/// Content that is still arriving, and the part of it that was asked for.
+#[derive(Debug)]
+pub struct Stream {
+    source: Source,
+    skip: u64,
+    /// Bytes still to send, if it is known.
+    left: Option<u64>,
+    /// Keeps the connection from being taken for idle.
+    _busy: Busy,
+}
+
+/// Where arriving content comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// A fetch that others may share.
+    Flight(Reader),
+    /// The origin, for this client alone.
+    Origin(OriginBody),
+}
+
+impl ResponseBody {
+    /// Content in one piece.
+    pub fn whole(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Whole(bytes) }
+    }
+
+    /// Stored content.
+    pub fn stored(body: &Body) -> Self {
+        match body {
+            Body::Empty => Self::Empty,
+            Body::Whole(bytes) => Self::Whole(bytes.clone()),
+            Body::Pieces { pieces, length } => {
+                Self::Pieces(Pieces { pieces: Arc::clone(pieces), next: 0, left: *length })
+            }
+        }
+    }
+
+    /// A part of stored content.
+    pub fn part(body: &Body, range: &Range<u64>) -> Self {
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        for piece in body.pieces() {
+            let end = start + piece.len() as u64;
+            let from = range.start.clamp(start, end) - start;
+            let to = range.end.clamp(start, end) - start;
+            if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to))
+                && from < to
+            {
+                pieces.push(piece.slice(from..to));
+            }
+            start = end;
+        }
+        Self::stored(&Body::of_pieces(pieces))
+    }
+
+    /// Arriving content of this length, if it is known.
+    pub fn arriving(source: Source, length: Option<u64>, busy: Busy) -> Self {
+        Self::Stream(Box::new(Stream { source, skip: 0, left: length, _busy: busy }))
+    }
+
+    /// A part of arriving content.
+    pub fn arriving_part(source: Source, range: &Range<u64>, busy: Busy) -> Self {
+        let left = Some(range.end - range.start);
+        Self::Stream(Box::new(Stream { source, skip: range.start, left, _busy: busy }))
+    }
+}
+
+impl Pieces {
+    fn take(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.get(self.next)?.clone();
+        self.next += 1;
+        self.left -= piece.len() as u64;
+        Some(piece)
+    }
+}
+
+impl Stream {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        loop {
+            if self.left == Some(0) {
+                return Poll::Ready(None);
+            }
+            match ready!(self.source.poll_frame(cx)) {
+                Some(Ok(Piece::Data(data))) => {
+                    if let Some(data) = self.clip(data) {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+                Some(Ok(Piece::Trailers(trailers))) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Cuts off what was not asked for.
+    fn clip(&mut self, mut data: Bytes) -> Option<Bytes> {
+        let skipped = self.skip.min(data.len() as u64);
+        self.skip -= skipped;
+        data = data.split_off(usize::try_from(skipped).unwrap_or(usize::MAX).min(data.len()));
+        if let Some(left) = &mut self.left {
+            data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= data.len() as u64;
+        }
+        (!data.is_empty()).then_some(data)
+    }
+}
+
+/// One piece of arriving content.
+#[derive(Debug)]
+pub enum Piece {
+    /// Bytes.
+    Data(Bytes),
+    /// The fields after the content (RFC 9110 §6.5).
+    Trailers(HeaderMap),
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, OriginError>>> {
+        match self {
+            Self::Flight(reader) => reader.poll_piece(cx),
+            Self::Origin(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map(Piece::from)))
+            }
+        }
+    }
+}
+
+impl From<Frame<Bytes>> for Piece {
+    fn from(frame: Frame<Bytes>) -> Self {
+        match frame.into_data() {
+            Ok(data) => Self::Data(data),
+            Err(frame) => Self::Trailers(frame.into_trailers().unwrap_or_default()),
+        }
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = OriginError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        let this = self.get_mut();
+        match this {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *this = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Pieces(pieces) => Poll::Ready(pieces.take().map(|piece| Ok(Frame::data(piece)))),
+            Self::Stream(stream) => stream.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(_) => false,
+            Self::Pieces(pieces) => pieces.left == 0,
+            Self::Stream(stream) => stream.left == Some(0),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Pieces(pieces) => SizeHint::with_exact(pieces.left),
+            Self::Stream(stream) => {
+                stream.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(pieces: &[&'static str]) -> Body {
+        Body::of_pieces(pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect())
+    }
+
+    fn text(mut body: ResponseBody) -> String {
+        let mut all = Vec::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut cx) {
+            all.extend_from_slice(frame.unwrap().data_ref().unwrap());
+        }
+        String::from_utf8(all).unwrap()
+    }
+
+    #[test]
+    fn a_part_is_cut_across_pieces() {
+        let stored = body(&["abc", "defg", "h"]);
+        for (range, expected) in
+            [(0..8, "abcdefgh"), (2..4, "cd"), (3..7, "defg"), (7..8, "h"), (0..1, "a")]
+        {
+            let part = ResponseBody::part(&stored, &range);
+            assert_eq!(part.size_hint().exact(), Some(range.end - range.start));
+            assert_eq!(text(part), expected);
+        }
+    }
+
+    #[test]
+    fn the_length_is_known_and_right() {
+        let stored = ResponseBody::stored(&body(&["abc", "de"]));
+        assert_eq!(stored.size_hint().exact(), Some(5));
+        assert_eq!(text(stored), "abcde");
+    }
+}

@@ -1,0 +1,118 @@
+//! `Cache-Status` (RFC 9211): how the cache handled a request, with the reason.
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::cache::decision::ForwardReason;
+
+/// The field's name.
+pub const NAME: HeaderName = HeaderName::from_static("cache-status");
+
+/// What is said of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Answered from the store, with this many seconds of freshness left (RFC 9211 §2.1, §2.4).
+    Hit {
+        /// Negative when stale.
+        ttl: i64,
+        /// Why a stale response was served.
+        detail: Option<&'static str>,
+    },
+    /// Forwarded (RFC 9211 §2.2).
+    Forward(Forward),
+    /// Answered by ourselves.
+    Refused(&'static str),
+}
+
+/// What is said of a forwarded request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// `fwd`.
+    pub reason: ForwardReason,
+    /// `fwd-status` (§2.3).
+    pub status: Option<StatusCode>,
+    /// `stored` (§2.5).
+    pub is_stored: bool,
+    /// `collapsed` (§2.6).
+    pub is_collapsed: bool,
+    /// `detail` (§2.8): a token.
+    pub detail: Option<&'static str>,
+}
+
+impl Forward {
+    /// Forwarded for this reason; nothing else is known.
+    pub const fn new(reason: ForwardReason) -> Self {
+        Self { reason, status: None, is_stored: false, is_collapsed: false, detail: None }
+    }
+}
+
+impl Status {
+    /// The member of the list; its parts are tokens and numbers, so nothing needs quoting.
+    pub fn value(&self, name: &str) -> HeaderValue {
+        let mut text = Vec::with_capacity(64);
+        text.extend_from_slice(name.as_bytes());
+        match self {
+            Self::Hit { ttl, detail } => {
+                text.extend_from_slice(b"; hit; ttl=");
+                text.extend_from_slice(itoa::Buffer::new().format(*ttl).as_bytes());
+                push_parameter(&mut text, b"; detail=", detail.as_deref());
+            }
+            Self::Forward(forward) => forward.push(&mut text),
+            Self::Refused(detail) => push_parameter(&mut text, b"; detail=", Some(detail)),
+        }
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
+            .unwrap_or_else(|_| HeaderValue::from_static("shellac"))
+    }
+}
+
+impl Forward {
+    fn push(&self, text: &mut Vec<u8>) {
+        push_parameter(text, b"; fwd=", Some(self.reason.as_str()));
+        push_parameter(text, b"; fwd-status=", self.status.as_ref().map(StatusCode::as_str));
+        if self.is_stored {
+            text.extend_from_slice(b"; stored");
+        }
+        if self.is_collapsed {
+            text.extend_from_slice(b"; collapsed");
+        }
+        push_parameter(text, b"; detail=", self.detail);
+    }
+}
+
+fn push_parameter(text: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
+    if let Some(value) = value {
+        text.extend_from_slice(name);
+        text.extend_from_slice(value.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_a_structured_field() {
+        let forward = Forward {
+            reason: ForwardReason::UriMiss,
+            status: Some(StatusCode::OK),
+            is_stored: true,
+            is_collapsed: true,
+            detail: Some("no_store"),
+        };
+        for (status, text) in [
+            (Status::Hit { ttl: 112, detail: None }, "shellac; hit; ttl=112"),
+            (
+                Status::Hit { ttl: -3, detail: Some("stale-while-revalidate") },
+                "shellac; hit; ttl=-3; detail=stale-while-revalidate",
+            ),
+            (
+                Status::Forward(forward),
+                "shellac; fwd=uri-miss; fwd-status=200; stored; collapsed; detail=no_store",
+            ),
+            (Status::Refused("overloaded"), "shellac; detail=overloaded"),
+        ] {
+            let value = status.value("shellac");
+            assert_eq!(value, text);
+            sfv::Parser::new(value.as_bytes()).parse::<sfv::List>().unwrap();
+        }
+    }
+}

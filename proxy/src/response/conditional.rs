@@ -1,0 +1,323 @@
+//! Preconditions of a client's request against a stored response (RFC 9110 §13, RFC 9111 §4.3.2).
+//!
+//! A cache evaluates `If-None-Match`, else `If-Modified-Since`. `If-Match` and
+//! `If-Unmodified-Since` are for the origin server: a request that has one is forwarded
+//! ([`must_forward`]), so no outcome here is 412. `If-Range` is in `range`. Nothing here allocates
+//! before it is known that the answer is 304.
+
+use http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+};
+use http::{HeaderName, Method, StatusCode};
+
+use crate::freshness::entity_tag::EntityTag;
+use crate::freshness::http_date;
+use crate::timestamp::Timestamp;
+
+/// What a stored response offers for comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Validators<'a> {
+    /// `ETag`.
+    pub etag: Option<&'a [u8]>,
+    /// `Last-Modified`.
+    pub last_modified: Option<&'a [u8]>,
+    /// `Date`.
+    pub date: Option<&'a [u8]>,
+    /// When the response was received.
+    pub received: Timestamp,
+}
+
+impl<'a> Validators<'a> {
+    /// Takes the validators of a stored head.
+    pub fn of(stored: &'a HeaderMap, received: Timestamp) -> Self {
+        let field = |name| stored.get(name).map(HeaderValue::as_bytes);
+        Self { etag: field(ETAG), last_modified: field(LAST_MODIFIED), date: field(DATE), received }
+    }
+
+    /// Returns when the representation last changed, or at the latest when it was made or received
+    /// (RFC 9111 §4.3.2).
+    fn modified(&self) -> Timestamp {
+        let date = |value| http_date::parse(value, self.received);
+        self.last_modified.and_then(date).or_else(|| self.generated()).unwrap_or(self.received)
+    }
+
+    /// Returns whether `Last-Modified` is a strong validator (RFC 9110 §8.8.2.2): a second or more
+    /// before `Date`.
+    pub(crate) fn has_strong_date(&self) -> bool {
+        let modified = self.last_modified.and_then(|value| http_date::parse(value, self.received));
+        modified.zip(self.generated()).is_some_and(|(modified, date)| modified < date)
+    }
+
+    fn generated(&self) -> Option<Timestamp> {
+        self.date.and_then(|value| http_date::parse(value, self.received))
+    }
+}
+
+/// What the preconditions make of a request that a stored response could answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answer with the stored response.
+    Proceed,
+    /// Answer 304: the client has the same representation.
+    NotModified,
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
+//# A cache MUST NOT evaluate conditional header fields that only apply
+//# to an origin server
+/// Returns whether only the origin server may evaluate the preconditions of this request.
+pub fn must_forward(request_headers: &HeaderMap) -> bool {
+    request_headers.contains_key(IF_MATCH) || request_headers.contains_key(IF_UNMODIFIED_SINCE)
+}
+
+/// Evaluates the preconditions of a request in the order of RFC 9110 §13.2.2.
+///
+/// Without the condition the answer would have to be a 200 to GET or HEAD; for others they are
+/// ignored (§13.2.1).
+pub fn evaluate(
+    method: &Method,
+    request_headers: &HeaderMap,
+    stored_status: StatusCode,
+    stored: &Validators<'_>,
+) -> Outcome {
+    let is_get_or_head = method == Method::GET || method == Method::HEAD;
+    if !is_get_or_head || stored_status != StatusCode::OK {
+        return Outcome::Proceed;
+    }
+    let is_not_modified = if request_headers.contains_key(IF_NONE_MATCH) {
+        has_match(request_headers, stored.etag)
+    } else {
+        is_unmodified_since(request_headers, stored)
+    };
+    if is_not_modified { Outcome::NotModified } else { Outcome::Proceed }
+}
+
+/// Returns the head of a 304 for a stored head (RFC 9110 §15.4.5).
+///
+/// What describes the content stays behind; `Last-Modified` goes along only where there is no
+/// `ETag`. All else is kept: `Cache-Control`, `Content-Location`, `Date`, `ETag`, `Expires`,
+/// `Vary`, and fields this proxy does not know.
+pub fn not_modified_head(stored: &HeaderMap) -> HeaderMap {
+    let mut head = stored.clone();
+    for name in REPRESENTATION_METADATA {
+        head.remove(name);
+    }
+    if head.contains_key(ETAG) {
+        head.remove(LAST_MODIFIED);
+    }
+    head
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+//# A recipient MUST use the weak comparison function when comparing
+//# entity tags for If-None-Match (Section 8.8.3.2), since weak entity
+//# tags can be used for cache validation even if there have been changes
+//# to the representation data.
+fn has_match(request_headers: &HeaderMap, stored_etag: Option<&[u8]>) -> bool {
+    let mut lines = request_headers.get_all(IF_NONE_MATCH).into_iter().map(HeaderValue::as_bytes);
+    lines.any(|line| {
+        let is_any = line.trim_ascii() == b"*";
+        is_any || stored_etag.is_some_and(|etag| lists(line, EntityTag::of(etag)))
+    })
+}
+
+fn lists(line: &[u8], etag: EntityTag<'_>) -> bool {
+    EntityTag::list(line).any(|listed| listed.weakly_equals(etag))
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9110#section-13.1.3
+//# A recipient MUST ignore the If-Modified-Since header field if the
+//# received field value is not a valid HTTP-date, the field value has
+//# more than one member, or if the request method is neither GET nor
+//# HEAD.
+fn is_unmodified_since(request_headers: &HeaderMap, stored: &Validators<'_>) -> bool {
+    let mut lines = request_headers.get_all(IF_MODIFIED_SINCE).into_iter();
+    let (Some(since), None) = (lines.next(), lines.next()) else { return false };
+    http_date::parse(since.as_bytes(), stored.received)
+        .is_some_and(|since| stored.modified() <= since)
+}
+
+/// Fields about content that a 304 does not have.
+const REPRESENTATION_METADATA: [HeaderName; 10] = [
+    ACCEPT_RANGES,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("repr-digest"),
+];
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method, StatusCode};
+    use proptest::prelude::{any, proptest};
+
+    use super::{Outcome, Validators, evaluate, must_forward, not_modified_head};
+    use crate::freshness::tests::headers;
+    use crate::timestamp::Timestamp;
+
+    const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+    const LATER: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
+
+    fn outcome(stored: &[(&str, &str)], request: &[(&str, &str)]) -> Outcome {
+        let stored = headers(stored);
+        let validators = Validators::of(&stored, Timestamp::from_secs(784_111_777 + 3600));
+        evaluate(&Method::GET, &headers(request), StatusCode::OK, &validators)
+    }
+
+    #[test]
+    fn if_none_match_compares_weakly_with_every_member_of_every_line() {
+        for (etag, request, expected) in [
+            (r#""a""#, &[("if-none-match", r#""a""#)][..], Outcome::NotModified),
+            (r#""a""#, &[("if-none-match", r#"W/"a""#)], Outcome::NotModified),
+            (r#"W/"a""#, &[("if-none-match", r#""a""#)], Outcome::NotModified),
+            (r#""a""#, &[("if-none-match", r#""b", W/"a" , "c""#)], Outcome::NotModified),
+            (
+                r#""a""#,
+                &[("if-none-match", r#""b""#), ("if-none-match", r#""a""#)],
+                Outcome::NotModified,
+            ),
+            (r#""a,b""#, &[("if-none-match", r#""x", "a,b""#)], Outcome::NotModified),
+            (r#""a""#, &[("if-none-match", "*")], Outcome::NotModified),
+            ("site-1", &[("if-none-match", "site-1")], Outcome::NotModified),
+            (r#""a""#, &[("if-none-match", r#""b""#)], Outcome::Proceed),
+            (r#""a""#, &[("if-none-match", r#""A""#)], Outcome::Proceed),
+            (r#""a""#, &[("if-none-match", "a")], Outcome::Proceed),
+            (r#""b""#, &[("if-none-match", r#""a,"b"#)], Outcome::Proceed),
+            (r#""a""#, &[("if-none-match", "")], Outcome::Proceed),
+        ] {
+            assert_eq!(outcome(&[("etag", etag)], request), expected, "{etag} {request:?}");
+        }
+        assert_eq!(outcome(&[], &[("if-none-match", r#""a""#)]), Outcome::Proceed);
+        assert_eq!(outcome(&[], &[("if-none-match", "*")]), Outcome::NotModified);
+    }
+
+    #[test]
+    fn if_modified_since_counts_only_without_if_none_match() {
+        let stored = [("etag", r#""a""#), ("last-modified", MODIFIED)];
+        let since = ("if-modified-since", MODIFIED);
+        assert_eq!(outcome(&stored, &[since]), Outcome::NotModified);
+        assert_eq!(outcome(&stored, &[since, ("if-none-match", r#""b""#)]), Outcome::Proceed);
+        assert_eq!(outcome(&stored, &[since, ("if-none-match", "")]), Outcome::Proceed);
+    }
+
+    #[test]
+    fn if_modified_since_is_compared_as_a_date_and_ignored_when_it_is_none() {
+        for (since, expected) in [
+            (BEFORE, Outcome::Proceed),
+            (MODIFIED, Outcome::NotModified),
+            (AFTER, Outcome::NotModified),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Outcome::NotModified),
+            ("Sun Nov  6 08:49:37 1994", Outcome::NotModified),
+            ("yesterday", Outcome::Proceed),
+            ("0", Outcome::Proceed),
+            ("", Outcome::Proceed),
+        ] {
+            let stored = [("last-modified", MODIFIED), ("date", LATER)];
+            assert_eq!(outcome(&stored, &[("if-modified-since", since)]), expected, "{since}");
+        }
+        let twice = [("if-modified-since", AFTER), ("if-modified-since", AFTER)];
+        assert_eq!(outcome(&[("last-modified", MODIFIED)], &twice), Outcome::Proceed);
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
+    //= type=test
+    //# If a request contains an If-Modified-Since header field and the Last-
+    //# Modified header field is not present in a stored response, a cache
+    //# SHOULD use the stored response's Date field value (or, if no Date
+    //# field is present, the time that the stored response was received) to
+    //# evaluate the conditional.
+    #[test]
+    fn without_last_modified_the_date_or_the_time_of_receipt_counts() {
+        let since = |date| [("if-modified-since", date)];
+        assert_eq!(outcome(&[("date", MODIFIED)], &since(MODIFIED)), Outcome::NotModified);
+        assert_eq!(outcome(&[("date", MODIFIED)], &since(BEFORE)), Outcome::Proceed);
+        assert_eq!(outcome(&[], &since(MODIFIED)), Outcome::Proceed);
+        assert_eq!(outcome(&[], &since(LATER)), Outcome::NotModified);
+    }
+
+    #[test]
+    fn only_get_and_head_of_a_200_have_preconditions() {
+        let stored = headers(&[("etag", r#""a""#)]);
+        let request = headers(&[("if-none-match", r#""a""#)]);
+        let validators = Validators::of(&stored, Timestamp::from_secs(0));
+        for (method, status, expected) in [
+            (Method::GET, StatusCode::OK, Outcome::NotModified),
+            (Method::HEAD, StatusCode::OK, Outcome::NotModified),
+            (Method::POST, StatusCode::OK, Outcome::Proceed),
+            (Method::GET, StatusCode::NOT_FOUND, Outcome::Proceed),
+            (Method::GET, StatusCode::MOVED_PERMANENTLY, Outcome::Proceed),
+        ] {
+            assert_eq!(
+                evaluate(&method, &request, status, &validators),
+                expected,
+                "{method} {status}"
+            );
+        }
+    }
+
+    #[test]
+    fn if_match_and_if_unmodified_since_are_for_the_origin_server() {
+        assert!(must_forward(&headers(&[("if-match", "*")])));
+        assert!(must_forward(&headers(&[("if-unmodified-since", MODIFIED)])));
+        assert!(!must_forward(&headers(&[
+            ("if-none-match", "*"),
+            ("if-modified-since", MODIFIED)
+        ])));
+    }
+
+    #[test]
+    fn a_304_leaves_out_what_describes_the_content() {
+        let kept = [
+            ("cache-control", "max-age=60"),
+            ("content-location", "/a"),
+            ("content-security-policy", "default-src 'self'"),
+            ("date", LATER),
+            ("etag", r#""a""#),
+            ("expires", LATER),
+            ("vary", "accept"),
+            ("link", "</a>"),
+            ("link", "</b>"),
+        ];
+        let dropped = [
+            ("content-type", "text/html"),
+            ("content-length", "5"),
+            ("content-encoding", "br"),
+            ("last-modified", MODIFIED),
+        ];
+        let stored = headers(&[&kept[..], &dropped[..]].concat());
+        assert_eq!(not_modified_head(&stored), headers(&kept));
+
+        let without_etag = headers(&[("last-modified", MODIFIED), ("content-length", "5")]);
+        assert_eq!(not_modified_head(&without_etag), headers(&[("last-modified", MODIFIED)]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_evaluated(
+            etag in any::<Vec<u8>>(), line in any::<Vec<u8>>(), date in any::<Vec<u8>>(),
+        ) {
+            let mut request = HeaderMap::new();
+            for (name, value) in [("if-none-match", line), ("if-modified-since", date.clone())] {
+                if let Ok(value) = value.try_into() { request.append(name, value); }
+            }
+            let stored = Validators {
+                etag: Some(&etag),
+                last_modified: Some(&date),
+                date: None,
+                received: Timestamp::MAX,
+            };
+            evaluate(&Method::GET, &request, StatusCode::OK, &stored);
+            request.remove("if-none-match");
+            evaluate(&Method::GET, &request, StatusCode::OK, &stored);
+        }
+    }
+}

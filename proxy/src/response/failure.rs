@@ -1,0 +1,196 @@
+//! From errors to answers: status code, `Proxy-Status` (RFC 9209) and a small page. Nowhere else.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER,
+};
+use http::{Response, StatusCode};
+
+use super::body::ResponseBody;
+use crate::origin::OriginError;
+use crate::request::trace;
+
+/// A request that we do not carry out: the client's to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// CONNECT, TRACE.
+    #[error("This method is not served here.")]
+    MethodNotAllowed,
+    /// `PURGE` from a peer that may not, or without the token.
+    #[error(
+        "This address may not purge here: add its network to purge.allow, or purge through the admin listener."
+    )]
+    PurgeForbidden,
+    /// The admin listener, from another machine, without a token being set.
+    #[error("The admin listener serves other machines only when admin.token is set.")]
+    AdminForbidden,
+    /// `PURGE` without the token, or a wrong one.
+    #[error("A valid \"Authorization: Bearer\" token is needed to purge.")]
+    Unauthorized,
+    /// `PURGE` where it is switched off.
+    #[error(
+        "PURGE is switched off on this listener: set purge.allow, or purge through the admin listener."
+    )]
+    PurgeOff,
+    /// Missing, repeated, malformed or contradictory host.
+    #[error("The request's host cannot be told: {0}.")]
+    Host(&'static str),
+    /// Too long a target.
+    #[error("The URL is longer than {limit} bytes.")]
+    UriTooLong {
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Too long a body.
+    #[error("The request's content is longer than {limit} bytes.")]
+    BodyTooLarge {
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The body of a purge that cannot be read.
+    #[error("The request cannot be read.")]
+    Malformed,
+    /// `only-if-cached`, and it is not (RFC 9111 §5.2.1.7).
+    #[error("The request asked for a stored response and there is none.")]
+    OnlyIfCached,
+}
+
+/// Why there is no response to give.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The client's fault.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The origin's fault.
+    #[error("The origin server gave no usable response: {0}.")]
+    Origin(#[from] OriginError),
+    /// Too much at once; the caller may try again.
+    #[error("Too many requests are waiting for the origin server.")]
+    Overloaded,
+    /// The proxy is ending.
+    #[error("The proxy is shutting down.")]
+    ShuttingDown,
+}
+
+impl ProxyError {
+    /// The status code that says so.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(refusal) => refusal.status(),
+            Self::Origin(error) => error.status(),
+            Self::Overloaded | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The error type of RFC 9209 §2.3.
+    fn proxy_status_type(&self) -> &'static str {
+        match self {
+            Self::Refused(
+                Refusal::PurgeForbidden | Refusal::AdminForbidden | Refusal::Unauthorized,
+            ) => "http_request_denied",
+            Self::Refused(_) => "http_request_error",
+            Self::Origin(error) => error.proxy_status_type(),
+            Self::Overloaded | Self::ShuttingDown => "connection_limit_reached",
+        }
+    }
+}
+
+impl Refusal {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::MethodNotAllowed | Self::PurgeOff => StatusCode::METHOD_NOT_ALLOWED,
+            Self::PurgeForbidden | Self::AdminForbidden => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Host(_) | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+/// Makes the answer to a request with these fields. `name` is ours, in `Proxy-Status`.
+pub fn respond(error: &ProxyError, fields: &HeaderMap, name: &str) -> Response<ResponseBody> {
+    let id = trace::request_id(fields);
+    let status = error.status();
+    let wants_json = fields.get(ACCEPT).is_some_and(|accept| contains(accept.as_bytes(), b"json"));
+    let (content_type, page) =
+        if wants_json { json(status, error, &id) } else { html(status, error, &id) };
+    let mut response = Response::new(ResponseBody::whole(Bytes::from(page)));
+    *response.status_mut() = status;
+    let map = response.headers_mut();
+    map.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    map.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    insert_text(map, HeaderName::from_static("x-request-id"), &id);
+    insert_text(map, PROXY_STATUS, &format!("{name}; error={}", error.proxy_status_type()));
+    match error {
+        ProxyError::Overloaded | ProxyError::ShuttingDown => {
+            map.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        ProxyError::Refused(Refusal::MethodNotAllowed | Refusal::PurgeOff) => {
+            map.insert(
+                ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            );
+        }
+        ProxyError::Refused(Refusal::Unauthorized) => {
+            map.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        ProxyError::Refused(_) | ProxyError::Origin(_) => {}
+    }
+    if closes_connection(error) {
+        map.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// After a request that was not understood, nobody knows where the next one begins.
+const fn closes_connection(error: &ProxyError) -> bool {
+    matches!(
+        error,
+        ProxyError::ShuttingDown
+            | ProxyError::Refused(
+                Refusal::Host(_) | Refusal::BodyTooLarge { .. } | Refusal::UriTooLong { .. }
+            )
+    )
+}
+
+fn json(status: StatusCode, error: &ProxyError, id: &str) -> (&'static str, String) {
+    let page = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": error.to_string(),
+        "request_id": id,
+    });
+    ("application/problem+json", format!("{page}\n"))
+}
+
+fn html(status: StatusCode, error: &ProxyError, id: &str) -> (&'static str, String) {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let code = status.as_u16();
+    let sentence = escape(&error.to_string());
+    let page = format!(
+        "<!doctype html><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title>\
+         <style>body{{font:1.1em/1.5 system-ui;max-width:34em;margin:15vh auto;padding:0 1em;color-scheme:light dark}}</style>\
+         <h1>{code} {title}</h1><p>{sentence}<p><small>request {id}</small>\n"
+    );
+    ("text/html; charset=utf-8", page)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn insert_text(map: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        map.insert(name, value);
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");

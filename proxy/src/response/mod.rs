@@ -1,0 +1,232 @@
+//! Responses for clients: from a stored response, an arriving one, or one for this client alone.
+//!
+//! Adds what is ours: `Age`, `Via`, `Cache-Status`; answers preconditions and ranges from what is stored.
+
+pub mod body;
+pub mod cache_status;
+pub mod conditional;
+pub mod failure;
+pub mod range;
+
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, VIA};
+use http::{Method, Response, StatusCode};
+
+use self::body::{ResponseBody, Source};
+use self::cache_status::Status;
+use self::conditional::{Outcome, Validators};
+use self::range::{ByteRange, Ranges};
+use crate::fetch::flight::{Head, Reader};
+use crate::listener::activity::Busy;
+use crate::origin::OriginBody;
+use crate::request::{RequestHead, hop_by_hop};
+use crate::store::{self, Show};
+use crate::timestamp::Timestamp;
+
+/// Makes responses.
+#[derive(Clone, Debug)]
+pub struct Responder {
+    name: String,
+    via: HeaderValue,
+    adds_cache_status: bool,
+}
+
+impl Responder {
+    /// Makes one that goes by this name in `Via` and `Cache-Status`.
+    pub fn new(name: &str, adds_cache_status: bool) -> Self {
+        let via = HeaderValue::try_from(format!("1.1 {name}"))
+            .unwrap_or_else(|_| HeaderValue::from_static("1.1 shellac"));
+        Self { name: name.to_owned(), via, adds_cache_status }
+    }
+
+    /// Our name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Answers from a stored response.
+    pub fn stored(
+        &self,
+        request: &RequestHead,
+        stored: &store::Response,
+        now: Timestamp,
+        status: &Status,
+    ) -> Response<ResponseBody> {
+        let mut fields = stored.fields.to_map(Show::Public, 3);
+        fields.insert(AGE, number(u64::from(stored.freshness.age(now).as_secs())));
+        self.add_own(&mut fields, status);
+        let length = stored.body.length();
+        if !has_preconditions(&request.fields) {
+            return if request.method == Method::HEAD {
+                without_content(stored.status, fields, Some(length))
+            } else {
+                assemble(stored.status, fields, ResponseBody::stored(&stored.body))
+            };
+        }
+        match self.select(
+            request,
+            stored.status,
+            &fields,
+            stored.freshness.received(),
+            Some(length),
+        ) {
+            Selected::NotModified => not_modified(&fields),
+            Selected::Unsatisfiable => unsatisfiable(fields, length),
+            Selected::Part(part) => {
+                partial(fields, part, length, |range| ResponseBody::part(&stored.body, range))
+            }
+            Selected::Whole if request.method == Method::HEAD => {
+                without_content(stored.status, fields, Some(length))
+            }
+            Selected::Whole => assemble(stored.status, fields, ResponseBody::stored(&stored.body)),
+        }
+    }
+
+    /// Answers with a response that is arriving.
+    pub fn arriving(
+        &self,
+        request: &RequestHead,
+        head: &Head,
+        reader: Reader,
+        status: &Status,
+        (now, busy): (Timestamp, Busy),
+    ) -> Response<ResponseBody> {
+        let mut fields = head.fields.clone();
+        if head.age > 0 {
+            fields.insert(AGE, number(u64::from(head.age)));
+        }
+        self.add_own(&mut fields, status);
+        let source = Source::Flight(reader);
+        match self.select(request, head.status, &fields, now, head.length) {
+            Selected::NotModified => not_modified(&fields),
+            Selected::Unsatisfiable => unsatisfiable(fields, head.length.unwrap_or_default()),
+            Selected::Part(part) => {
+                partial(fields, part, head.length.unwrap_or_default(), |range| {
+                    ResponseBody::arriving_part(source, range, busy)
+                })
+            }
+            Selected::Whole => {
+                assemble(head.status, fields, ResponseBody::arriving(source, head.length, busy))
+            }
+        }
+    }
+
+    /// Answers with a response for this client alone.
+    pub fn alone(
+        &self,
+        response: Response<OriginBody>,
+        status: &Status,
+        busy: Busy,
+    ) -> Response<ResponseBody> {
+        let (mut parts, body) = response.into_parts();
+        hop_by_hop::remove(&mut parts.headers);
+        self.add_own(&mut parts.headers, status);
+        let length = body.length();
+        let body = if length == Some(0) {
+            ResponseBody::Empty
+        } else {
+            ResponseBody::arriving(Source::Origin(body), length, busy)
+        };
+        assemble(parts.status, parts.headers, body)
+    }
+
+    /// Adds our fields to an answer that we made ourselves.
+    pub fn own(
+        &self,
+        mut response: Response<ResponseBody>,
+        status: &Status,
+    ) -> Response<ResponseBody> {
+        self.add_own(response.headers_mut(), status);
+        response
+    }
+
+    fn add_own(&self, fields: &mut HeaderMap, status: &Status) {
+        fields.append(VIA, self.via.clone());
+        if self.adds_cache_status {
+            fields.append(cache_status::NAME, status.value(&self.name));
+        }
+    }
+
+    fn select(
+        &self,
+        request: &RequestHead,
+        status: StatusCode,
+        fields: &HeaderMap,
+        received: Timestamp,
+        length: Option<u64>,
+    ) -> Selected {
+        let validators = Validators::of(fields, received);
+        if conditional::evaluate(&request.method, &request.fields, status, &validators)
+            == Outcome::NotModified
+        {
+            return Selected::NotModified;
+        }
+        let Some(length) = length else { return Selected::Whole };
+        match range::evaluate(&request.method, &request.fields, status, &validators, length) {
+            Ranges::Single(part) => Selected::Part(part),
+            Ranges::Unsatisfiable => Selected::Unsatisfiable,
+            Ranges::Whole | Ranges::Multiple(_) => Selected::Whole,
+        }
+    }
+}
+
+/// What a request asks of a response that it could be given.
+enum Selected {
+    Whole,
+    Part(ByteRange),
+    NotModified,
+    Unsatisfiable,
+}
+
+fn has_preconditions(fields: &HeaderMap) -> bool {
+    use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
+    fields.contains_key(IF_NONE_MATCH)
+        || fields.contains_key(IF_MODIFIED_SINCE)
+        || fields.contains_key(RANGE)
+}
+
+fn assemble(status: StatusCode, fields: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}
+
+/// The answer to HEAD says how long the content is that it does not carry (RFC 9110 §8.6).
+fn without_content(
+    status: StatusCode,
+    mut fields: HeaderMap,
+    length: Option<u64>,
+) -> Response<ResponseBody> {
+    if let Some(length) = length {
+        fields.insert(CONTENT_LENGTH, number(length));
+    }
+    assemble(status, fields, ResponseBody::Empty)
+}
+
+fn not_modified(fields: &HeaderMap) -> Response<ResponseBody> {
+    assemble(StatusCode::NOT_MODIFIED, conditional::not_modified_head(fields), ResponseBody::Empty)
+}
+
+fn partial(
+    mut fields: HeaderMap,
+    part: ByteRange,
+    length: u64,
+    body: impl FnOnce(&std::ops::Range<u64>) -> ResponseBody,
+) -> Response<ResponseBody> {
+    fields.insert(CONTENT_RANGE, part.content_range(length));
+    fields.insert(CONTENT_LENGTH, number(part.len()));
+    assemble(StatusCode::PARTIAL_CONTENT, fields, body(&(part.first()..part.last() + 1)))
+}
+
+fn unsatisfiable(mut fields: HeaderMap, length: u64) -> Response<ResponseBody> {
+    fields.remove(http::header::CONTENT_TYPE);
+    fields.remove(http::header::CONTENT_ENCODING);
+    fields.insert(CONTENT_RANGE, range::unsatisfied_range(length));
+    fields.insert(CONTENT_LENGTH, number(0));
+    assemble(StatusCode::RANGE_NOT_SATISFIABLE, fields, ResponseBody::Empty)
+}
+
+/// A number as a field value, without a detour over a string on the heap.
+fn number(value: u64) -> HeaderValue {
+    HeaderValue::from(value)
+}

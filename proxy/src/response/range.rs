@@ -1,0 +1,409 @@
+//! Which bytes of a stored response a client asks for (RFC 9110 §14), and the fields that say which
+//! it gets.
+//!
+//! Preconditions come first (`conditional`). A range request may always be answered whole (§14.2):
+//! that is the answer to everything here that is odd, greedy, or not understood. Writing
+//! `multipart/byteranges` is not done here.
+
+use http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use http::{Method, StatusCode};
+use smallvec::SmallVec;
+
+use crate::freshness::entity_tag::EntityTag;
+use crate::response::conditional::Validators;
+
+/// What to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ranges {
+    /// 200 with the whole content.
+    Whole,
+    /// 206 with one part.
+    Single(ByteRange),
+    /// 206 with `multipart/byteranges`: two to [`RANGES_MAX`] parts in the order asked for,
+    /// together less than the whole.
+    Multiple(SmallVec<[ByteRange; 4]>),
+    /// 416.
+    Unsatisfiable,
+}
+
+/// A part of the content, never empty: `first` <= `last` < complete length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    first: u64,
+    last: u64,
+}
+
+impl ByteRange {
+    /// The position of the first byte.
+    pub fn first(self) -> u64 {
+        self.first
+    }
+
+    /// The position of the last byte.
+    pub fn last(self) -> u64 {
+        self.last
+    }
+
+    /// The number of bytes, at least one: `Content-Length` of a single part.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    /// Returns `Content-Range` of this part (RFC 9110 §14.4).
+    pub fn content_range(self, complete_length: u64) -> HeaderValue {
+        field_value(format!("bytes {}-{}/{complete_length}", self.first, self.last))
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// Returns `Content-Range` of a 416 (RFC 9110 §15.5.17).
+pub fn unsatisfied_range(complete_length: u64) -> HeaderValue {
+    field_value(format!("bytes */{complete_length}"))
+}
+
+/// More ranges than this are answered whole.
+pub const RANGES_MAX: usize = 16;
+
+/// Returns what a request asks of a stored response with content of this length.
+///
+/// Only GET has ranges, and only a 200 has parts (RFC 9110 §14.2).
+pub fn evaluate(
+    method: &Method,
+    request_headers: &HeaderMap,
+    stored_status: StatusCode,
+    stored: &Validators<'_>,
+    complete_length: u64,
+) -> Ranges {
+    let mut lines = request_headers.get_all(RANGE).into_iter();
+    let (Some(range), None) = (lines.next(), lines.next()) else { return Ranges::Whole };
+    let has_parts = method == Method::GET && stored_status == StatusCode::OK && complete_length > 0;
+    if !has_parts || !allows_part(request_headers, stored) {
+        return Ranges::Whole;
+    }
+    parse(range.as_bytes()).map_or(Ranges::Whole, |specs| select(&specs, complete_length))
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5
+//# A recipient of an If-Range header field MUST ignore the Range header
+//# field if the If-Range condition evaluates as false.
+/// Evaluates `If-Range` (RFC 9110 §13.1.5); without it a part may be sent.
+fn allows_part(request_headers: &HeaderMap, stored: &Validators<'_>) -> bool {
+    let mut lines = request_headers.get_all(IF_RANGE).into_iter().map(HeaderValue::as_bytes);
+    match (lines.next(), lines.next()) {
+        (None, _) => true,
+        (Some(condition), None) => is_same_representation(condition, stored),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Compares strongly. A date counts when it is byte for byte that of the stored response, and
+/// strong (§8.8.2.2).
+fn is_same_representation(condition: &[u8], stored: &Validators<'_>) -> bool {
+    let is_tag = condition.iter().take(3).any(|byte| *byte == b'"');
+    if is_tag {
+        return stored
+            .etag
+            .is_some_and(|etag| EntityTag::of(etag).strongly_equals(EntityTag::of(condition)));
+    }
+    stored.last_modified == Some(condition) && stored.has_strong_date()
+}
+
+/// One `range-spec` (RFC 9110 §14.1.2).
+#[derive(Clone, Copy)]
+enum RangeSpec {
+    From { first: u64, last: u64 },
+    Suffix { length: u64 },
+}
+
+/// Reads `bytes=1#range-spec`; an unknown unit, one invalid member, or too many make it `None`.
+fn parse(value: &[u8]) -> Option<SmallVec<[RangeSpec; 4]>> {
+    let equals = value.iter().position(|byte| *byte == b'=')?;
+    let (unit, set) = value.split_at_checked(equals)?;
+    if !unit.eq_ignore_ascii_case(b"bytes") {
+        return None;
+    }
+    let mut specs = SmallVec::new();
+    for member in set.strip_prefix(b"=")?.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        if specs.len() == RANGES_MAX {
+            return None;
+        }
+        if !member.is_empty() {
+            specs.push(parse_spec(member)?);
+        }
+    }
+    Some(specs).filter(|specs| !specs.is_empty())
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9110#section-14.1.1
+//# An int-range is invalid if the last-pos value is present and less
+//# than first-pos.
+fn parse_spec(member: &[u8]) -> Option<RangeSpec> {
+    let dash = member.iter().position(|byte| *byte == b'-')?;
+    let (first, last) = member.split_at_checked(dash)?;
+    let last = last.strip_prefix(b"-")?;
+    if first.is_empty() {
+        return Some(RangeSpec::Suffix { length: position(last)? });
+    }
+    let first = position(first)?;
+    let last = if last.is_empty() { u64::MAX } else { position(last)? };
+    (first <= last).then_some(RangeSpec::From { first, last })
+}
+
+/// Reads `1*DIGIT`; what is too large lies behind every end.
+fn position(digits: &[u8]) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| {
+        digits.iter().fold(0_u64, |sum, digit| {
+            sum.saturating_mul(10).saturating_add(u64::from(digit.wrapping_sub(b'0')))
+        })
+    })
+}
+
+/// Keeps what the content can satisfy; what would send a byte twice or more is answered whole (RFC
+/// 9110 §17.15).
+fn select(specs: &[RangeSpec], complete_length: u64) -> Ranges {
+    let parts: SmallVec<[ByteRange; 4]> =
+        specs.iter().filter_map(|spec| satisfy(*spec, complete_length)).collect();
+    match *parts.as_slice() {
+        [] => Ranges::Unsatisfiable,
+        [part] => Ranges::Single(part),
+        [..] if is_greedy(&parts, complete_length) => Ranges::Whole,
+        [..] => Ranges::Multiple(parts),
+    }
+}
+
+/// Returns the bytes that exist; a suffix of nothing, or a start behind the end, has none.
+fn satisfy(spec: RangeSpec, complete_length: u64) -> Option<ByteRange> {
+    let end = complete_length.checked_sub(1)?;
+    match spec {
+        RangeSpec::From { first, last } => {
+            (first <= end).then(|| ByteRange { first, last: last.min(end) })
+        }
+        RangeSpec::Suffix { length: 0 } => None,
+        RangeSpec::Suffix { length } => {
+            Some(ByteRange { first: complete_length.saturating_sub(length), last: end })
+        }
+    }
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9110#section-14.2
+//# A server that supports range requests MAY ignore or reject a Range
+//# header field that contains an invalid ranges-specifier
+//# (Section 14.1.1), a ranges-specifier with more than two overlapping
+//# ranges, or a set of many small ranges that are not listed in ascending
+//# order
+fn is_greedy(parts: &[ByteRange], complete_length: u64) -> bool {
+    let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.len()));
+    let overlapping = parts.iter().enumerate().filter(|(position, part)| {
+        parts.iter().take(*position).any(|earlier| part.overlaps(*earlier))
+    });
+    total >= complete_length || overlapping.count() > 1
+}
+
+fn field_value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("digits, letters and punctuation only")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HeaderMap, HeaderValue, RANGE};
+    use http::{Method, StatusCode};
+    use proptest::prelude::{any, proptest};
+
+    use super::{ByteRange, RANGES_MAX, Ranges, evaluate, unsatisfied_range};
+    use crate::response::conditional::Validators;
+    use crate::timestamp::Timestamp;
+
+    const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const SECOND_LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+    const NO_VALIDATORS: Validators<'_> =
+        Validators { etag: None, last_modified: None, date: None, received: Timestamp::MAX };
+
+    fn asked(range: HeaderValue, complete_length: u64) -> Ranges {
+        let request = HeaderMap::from_iter([(RANGE, range)]);
+        evaluate(&Method::GET, &request, StatusCode::OK, &NO_VALIDATORS, complete_length)
+    }
+
+    fn asked_of_10_000(range: &str) -> Ranges {
+        asked(range.parse().unwrap(), 10_000)
+    }
+
+    fn single(first: u64, last: u64) -> Ranges {
+        Ranges::Single(ByteRange { first, last })
+    }
+
+    fn multiple(parts: &[(u64, u64)]) -> Ranges {
+        Ranges::Multiple(parts.iter().map(|&(first, last)| ByteRange { first, last }).collect())
+    }
+
+    #[test]
+    fn one_range_of_ten_thousand_bytes() {
+        for (range, expected) in [
+            ("bytes=0-499", single(0, 499)),
+            ("bytes=500-999", single(500, 999)),
+            ("bytes=-500", single(9500, 9999)),
+            ("bytes=9500-", single(9500, 9999)),
+            ("bytes=0-0", single(0, 0)),
+            ("bytes=9999-", single(9999, 9999)),
+            ("bytes=0-", single(0, 9999)),
+            ("bytes=0-99999", single(0, 9999)),
+            ("bytes=-99999", single(0, 9999)),
+            ("bytes=0-99999999999999999999999", single(0, 9999)),
+            ("bytes=-99999999999999999999999", single(0, 9999)),
+            ("BYTES=0-1", single(0, 1)),
+            ("bytes= 0-1", single(0, 1)),
+            ("bytes=,0-1, ,", single(0, 1)),
+            ("bytes=0-1, 10000-", single(0, 1)),
+            ("bytes=10000-", Ranges::Unsatisfiable),
+            ("bytes=10000-20000, -0", Ranges::Unsatisfiable),
+            ("bytes=99999999999999999999999-", Ranges::Unsatisfiable),
+            ("bytes=-0", Ranges::Unsatisfiable),
+        ] {
+            assert_eq!(asked_of_10_000(range), expected, "{range}");
+        }
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-14.2
+    //= type=test
+    //# An origin server MUST ignore a Range header field that contains a
+    //# range unit it does not understand.
+    #[test]
+    fn what_is_not_understood_is_answered_whole() {
+        for range in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=1",
+            "bytes=2-1",
+            "bytes=0-1,2-1",
+            "bytes=0-1,x",
+            "bytes=+0-1",
+            "bytes=0 - 1",
+            "bytes =0-1",
+            "bytes=0--1",
+            "bytes:0-1",
+            "lines=0-1",
+            "bytes=0x0-0x1",
+        ] {
+            assert_eq!(asked_of_10_000(range), Ranges::Whole, "{range}");
+        }
+        assert_eq!(asked(HeaderValue::from_static("bytes=0-"), 0), Ranges::Whole, "no content");
+    }
+
+    #[test]
+    fn several_ranges_keep_their_order_and_never_exceed_the_whole() {
+        for (range, expected) in [
+            ("bytes=0-0,-1", multiple(&[(0, 0), (9999, 9999)])),
+            ("bytes=500-600,0-99", multiple(&[(500, 600), (0, 99)])),
+            ("bytes=0-99,50-149", multiple(&[(0, 99), (50, 149)])),
+            ("bytes=0-99,50-149,60-70", Ranges::Whole),
+            ("bytes=0-5000,4000-9999", Ranges::Whole),
+            ("bytes=0-,0-", Ranges::Whole),
+            ("bytes=0-4999,5000-9999", Ranges::Whole),
+        ] {
+            assert_eq!(asked_of_10_000(range), expected, "{range}");
+        }
+    }
+
+    #[test]
+    fn more_ranges_than_the_limit_are_answered_whole() {
+        let ranges = |count: usize| {
+            let members: Vec<_> =
+                (0..count).map(|part| format!("{}-{}", part * 10, part * 10)).collect();
+            format!("bytes={}", members.join(","))
+        };
+        let most = asked_of_10_000(&ranges(RANGES_MAX));
+        assert!(matches!(most, Ranges::Multiple(parts) if parts.len() == RANGES_MAX));
+        assert_eq!(asked_of_10_000(&ranges(RANGES_MAX + 1)), Ranges::Whole);
+    }
+
+    #[test]
+    fn only_a_single_line_on_get_of_a_200_asks_for_a_part() {
+        let mut request = HeaderMap::from_iter([(RANGE, "bytes=0-1".parse().unwrap())]);
+        for (method, status, expected) in [
+            (Method::GET, StatusCode::OK, single(0, 1)),
+            (Method::HEAD, StatusCode::OK, Ranges::Whole),
+            (Method::GET, StatusCode::NOT_FOUND, Ranges::Whole),
+        ] {
+            let selected = evaluate(&method, &request, status, &NO_VALIDATORS, 10);
+            assert_eq!(selected, expected, "{method} {status}");
+        }
+        request.append(RANGE, "bytes=0-1".parse().unwrap());
+        let selected = evaluate(&Method::GET, &request, StatusCode::OK, &NO_VALIDATORS, 10);
+        assert_eq!(selected, Ranges::Whole);
+    }
+
+    #[test]
+    fn if_range_needs_a_strong_match() {
+        for (etag, date, condition, is_part) in [
+            (Some(r#""a""#), MODIFIED, r#""a""#, true),
+            (Some(r#""a""#), MODIFIED, r#""b""#, false),
+            (Some(r#"W/"a""#), MODIFIED, r#"W/"a""#, false),
+            (Some(r#""a""#), MODIFIED, r#"W/"a""#, false),
+            (Some("a"), MODIFIED, "a", false),
+            (None, MODIFIED, r#""a""#, false),
+            (None, SECOND_LATER, MODIFIED, true),
+            (None, MODIFIED, MODIFIED, false),
+            (None, SECOND_LATER, "Sunday, 06-Nov-94 08:49:37 GMT", false),
+            (None, SECOND_LATER, SECOND_LATER, false),
+            (None, SECOND_LATER, "", false),
+        ] {
+            let mut request = HeaderMap::new();
+            request.append("range", "bytes=0-1".parse().unwrap());
+            request.append("if-range", condition.parse().unwrap());
+            let stored = Validators {
+                etag: etag.map(str::as_bytes),
+                last_modified: Some(MODIFIED.as_bytes()),
+                date: Some(date.as_bytes()),
+                received: Timestamp::MAX,
+            };
+            let expected = if is_part { single(0, 1) } else { Ranges::Whole };
+            let selected = evaluate(&Method::GET, &request, StatusCode::OK, &stored, 10);
+            assert_eq!(selected, expected, "{etag:?} {date} {condition}");
+        }
+    }
+
+    #[test]
+    fn content_range_names_the_part_and_the_whole() {
+        let part = ByteRange { first: 42, last: 1233 };
+        assert_eq!(part.content_range(1234), "bytes 42-1233/1234");
+        assert_eq!(part.len(), 1192);
+        assert_eq!(unsatisfied_range(1234), "bytes */1234");
+    }
+
+    fn check(selected: &Ranges, complete_length: u64) {
+        let parts = match selected {
+            Ranges::Single(part) => vec![*part],
+            Ranges::Multiple(parts) => parts.to_vec(),
+            Ranges::Whole | Ranges::Unsatisfiable => vec![],
+        };
+        assert!(parts.iter().all(|part| part.first <= part.last && part.last < complete_length));
+        assert!(
+            parts.len() < 2 || parts.iter().map(|part| part.len()).sum::<u64>() < complete_length
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn parts_lie_within_the_content(
+            range in "bytes=([0-9]{0,3}-[0-9]{0,3},?){1,20}", complete_length in 0_u64..2000,
+        ) {
+            check(&asked(range.parse().unwrap(), complete_length), complete_length);
+        }
+
+        #[test]
+        fn any_bytes_are_evaluated(value in any::<Vec<u8>>(), complete_length in any::<u64>()) {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                check(&asked(value, complete_length), complete_length);
+            }
+        }
+    }
+}

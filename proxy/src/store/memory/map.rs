@@ -1,0 +1,181 @@
+//! The sharded map that answers lookups: stored responses by the hash of their key, variants side by side.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::HashTable;
+use parking_lot::RwLock;
+
+use crate::key::Key;
+use crate::store::{Content, Removal, Stored};
+
+/// All stored responses of the memory engine, and what they add up to.
+#[derive(Debug)]
+pub(super) struct Map {
+    shards: Box<[RwLock<HashTable<Arc<Stored>>>]>,
+    variants_max: usize,
+    objects: AtomicU64,
+    bytes: AtomicU64,
+    inserts: AtomicU64,
+    removals: [AtomicU64; Removal::ALL.len()],
+}
+
+impl Map {
+    pub(super) fn new(variants_max: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            variants_max,
+            objects: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            inserts: AtomicU64::new(0),
+            removals: Default::default(),
+        }
+    }
+
+    /// Returns the newest under this key that is accepted. Responses that vary come before markers, which do not.
+    pub(super) fn find(&self, key: &Key, selects: &dyn Fn(&Stored) -> bool) -> Option<Arc<Stored>> {
+        let shard = self.shard(key.hash()).read();
+        let candidates =
+            shard.iter_hash(key.hash()).filter(|stored| stored.key == *key && selects(stored));
+        candidates.max_by_key(|stored| received(stored)).map(Arc::clone)
+    }
+
+    /// Returns all whose key has this hash.
+    pub(super) fn by_hash(&self, hash: u64) -> Vec<Arc<Stored>> {
+        let shard = self.shard(hash).read();
+        shard.iter_hash(hash).filter(|stored| stored.key.hash() == hash).map(Arc::clone).collect()
+    }
+
+    /// Puts it in and returns what it displaces: the same variant, and the oldest where there are too many.
+    pub(super) fn insert(&self, stored: &Arc<Stored>) -> Vec<(Arc<Stored>, Removal)> {
+        let hash = stored.key.hash();
+        stored.provenance_posted();
+        self.count_in(stored);
+        let mut displaced = Vec::new();
+        {
+            let mut shard = self.shard(hash).write();
+            while let Ok(entry) = shard.find_entry(hash, |other| is_replaced_by(other, stored)) {
+                displaced.push((entry.remove().0, Removal::Replaced));
+            }
+            while self.is_full_of_variants(&shard, stored)
+                && let Some(oldest) = oldest_variant(&shard, &stored.key)
+                && let Ok(entry) = shard.find_entry(hash, |other| Arc::ptr_eq(other, &oldest))
+            {
+                displaced.push((entry.remove().0, Removal::Variants));
+            }
+            shard.insert_unique(hash, Arc::clone(stored), |other| other.key.hash());
+        }
+        for (old, reason) in &displaced {
+            self.count_out(old, *reason);
+        }
+        displaced
+    }
+
+    /// Takes exactly this one out.
+    pub(super) fn remove(&self, stored: &Arc<Stored>, reason: Removal) -> bool {
+        let hash = stored.key.hash();
+        let is_found = {
+            let mut shard = self.shard(hash).write();
+            shard
+                .find_entry(hash, |other| Arc::ptr_eq(other, stored))
+                .map(|entry| drop(entry.remove().0))
+                .is_ok()
+        };
+        if is_found {
+            self.count_out(stored, reason);
+        }
+        is_found
+    }
+
+    /// Returns whether exactly this one is in.
+    pub(super) fn contains(&self, stored: &Arc<Stored>) -> bool {
+        let hash = stored.key.hash();
+        self.shard(hash).read().find(hash, |other| Arc::ptr_eq(other, stored)).is_some()
+    }
+
+    /// Shows every one, a shard at a time and outside its lock.
+    pub(super) fn visit(&self, visitor: &mut dyn FnMut(&Arc<Stored>)) {
+        for shard in &self.shards {
+            let all: Vec<_> = shard.read().iter().map(Arc::clone).collect();
+            all.iter().for_each(&mut *visitor);
+        }
+    }
+
+    pub(super) fn objects(&self) -> u64 {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn inserts(&self) -> u64 {
+        self.inserts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn removals(&self) -> [u64; Removal::ALL.len()] {
+        self.removals.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    fn is_full_of_variants(&self, shard: &HashTable<Arc<Stored>>, stored: &Stored) -> bool {
+        stored.variant.is_some()
+            && shard.iter_hash(stored.key.hash()).filter(|other| other.key == stored.key).count()
+                >= self.variants_max
+    }
+
+    fn count_in(&self, stored: &Stored) {
+        self.bytes.fetch_add(stored.cost, Ordering::Relaxed);
+        if stored.response().is_some() {
+            self.objects.fetch_add(1, Ordering::Relaxed);
+            self.inserts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn count_out(&self, stored: &Stored, reason: Removal) {
+        stored.provenance.withdraw();
+        self.bytes.fetch_sub(stored.cost, Ordering::Relaxed);
+        if stored.response().is_some() {
+            self.objects.fetch_sub(1, Ordering::Relaxed);
+            if let Some(count) = self.removals.get(reason as usize) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
+    fn shard(&self, hash: u64) -> &RwLock<HashTable<Arc<Stored>>> {
+        // Not the lowest bits, which the table uses, nor the highest seven, which it compares.
+        &self.shards[usize::try_from((hash >> 40) & 0xffff).unwrap_or(0) % SHARDS]
+    }
+}
+
+impl Stored {
+    /// Enters it among the holders of its tags. A marker holds its tags' marks, but no purge counts it.
+    fn provenance_posted(&self) {
+        if self.response().is_some() {
+            self.provenance.post(self.key.hash());
+        }
+    }
+}
+
+/// Returns whether the newcomer answers the requests that this one answers.
+fn is_replaced_by(old: &Stored, new: &Stored) -> bool {
+    old.key == new.key
+        && (old.variant == new.variant || matches!(old.content, Content::Uncacheable { .. }))
+}
+
+fn oldest_variant(shard: &HashTable<Arc<Stored>>, key: &Key) -> Option<Arc<Stored>> {
+    shard
+        .iter_hash(key.hash())
+        .filter(|stored| stored.key == *key)
+        .min_by_key(|stored| received(stored))
+        .map(Arc::clone)
+}
+
+/// A response by the time of its head; a marker comes after all of them, however new.
+fn received(stored: &Stored) -> u64 {
+    stored.response().map_or(0, |response| response.freshness.received().as_millis())
+}
+
+/// A growing shard stops lookups in a thousandth of the keys for less than a millisecond.
+const SHARDS: usize = 1024;

@@ -1,0 +1,152 @@
+//! The memory engine: a sharded map answers, [`residency`] decides who stays, the capacity counts everything.
+
+mod map;
+mod residency;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use self::map::Map;
+use self::residency::Residency;
+use super::{Body, Draft, EntryWriter, Removal, Store, StoreError, Stored, Usage};
+use crate::clock::Clock;
+use crate::key::Key;
+
+/// Stored responses in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    map: Arc<Map>,
+    residency: Arc<Residency>,
+    clock: Clock,
+    capacity: u64,
+    object_bytes_max: u64,
+}
+
+/// How much the memory engine may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryLimits {
+    /// Bytes of everything.
+    pub capacity: u64,
+    /// Bytes of one body; never more than a quarter of the capacity.
+    pub object_bytes_max: u64,
+    /// Stored responses under one key.
+    pub variants_max: usize,
+}
+
+impl MemoryStore {
+    /// Makes an empty store.
+    pub fn new(limits: MemoryLimits, clock: Clock) -> Self {
+        let object_bytes_max = limits.object_bytes_max.min(limits.capacity / 4);
+        let map = Arc::new(Map::new(limits.variants_max));
+        let residency = Arc::new(Residency::new(&map, limits.capacity, object_bytes_max));
+        Self { map, residency, clock, capacity: limits.capacity, object_bytes_max }
+    }
+
+    /// Finishes the evictions that are due.
+    pub fn settle(&self) {
+        self.residency.settle();
+    }
+
+    fn put(&self, stored: Stored) -> Arc<Stored> {
+        let stored = Arc::new(stored);
+        let displaced = self.map.insert(&stored);
+        let replaced =
+            displaced.iter().find(|(_, reason)| *reason == Removal::Replaced).map(|(old, _)| old);
+        self.residency.admit(&stored, replaced);
+        for (old, reason) in &displaced {
+            if *reason == Removal::Variants
+                || replaced.is_some_and(|other| !Arc::ptr_eq(other, old))
+            {
+                self.residency.dismiss(old);
+            }
+        }
+        stored
+    }
+
+    fn now_secs(&self) -> u32 {
+        u32::try_from(self.clock.now().as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Store for MemoryStore {
+    fn lookup(&self, key: &Key, selects: &dyn Fn(&Stored) -> bool) -> Option<Arc<Stored>> {
+        self.map.find(key, selects)
+    }
+
+    fn begin(&self) -> Box<dyn EntryWriter> {
+        Box::new(MemoryWriter { store: self.clone(), pieces: Vec::new(), length: 0 })
+    }
+
+    fn freshen(&self, old: &Arc<Stored>, draft: Draft) -> Result<Arc<Stored>, StoreError> {
+        let body = old.response().map(|response| response.body.clone()).unwrap_or_default();
+        let new = self.put(Stored::new(draft, body, self.now_secs()));
+        self.remove(old, Removal::Replaced); // another variant than before
+        Ok(new)
+    }
+
+    fn touch(&self, stored: &Arc<Stored>) {
+        let now = self.now_secs();
+        if stored.touched.load(Ordering::Relaxed) != now {
+            stored.touched.store(now, Ordering::Relaxed);
+            self.residency.touch(stored);
+        }
+    }
+
+    fn remove(&self, stored: &Arc<Stored>, reason: Removal) -> bool {
+        let is_removed = self.map.remove(stored, reason);
+        if is_removed {
+            self.residency.dismiss(stored);
+        }
+        is_removed
+    }
+
+    fn by_hash(&self, key_hash: u64) -> Vec<Arc<Stored>> {
+        self.map.by_hash(key_hash)
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(&Arc<Stored>)) {
+        self.map.visit(visitor);
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            objects: self.map.objects(),
+            bytes: self.map.bytes(),
+            capacity: self.capacity,
+            inserts: self.map.inserts(),
+        }
+    }
+
+    fn removals(&self) -> [u64; Removal::ALL.len()] {
+        self.map.removals()
+    }
+}
+
+/// Collects a body in memory.
+struct MemoryWriter {
+    store: MemoryStore,
+    pieces: Vec<Bytes>,
+    length: u64,
+}
+
+impl EntryWriter for MemoryWriter {
+    fn append(&mut self, piece: Bytes) -> Result<(), StoreError> {
+        self.length += piece.len() as u64;
+        if self.length > self.store.object_bytes_max {
+            self.pieces = Vec::new();
+            return Err(StoreError::TooLarge);
+        }
+        self.pieces.push(piece);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>, draft: Draft) -> Result<Arc<Stored>, StoreError> {
+        if self.length > self.store.object_bytes_max {
+            return Err(StoreError::TooLarge);
+        }
+        let body = Body::join(self.pieces);
+        Ok(self.store.put(Stored::new(draft, body, self.store.now_secs())))
+    }
+}

@@ -1,0 +1,183 @@
+//! Residency: who stays when memory is short. Two moka caches decide; the map answers lookups.
+//!
+//! A newcomer enters the *window*, which keeps what was used last (LRU), so a fresh or large response is never turned away.
+//! What the window pushes out asks for a place in *main*, which keeps what is used most (TinyLFU). moka's own TinyLFU has no
+//! window: measured, it dropped all of 100 fresh responses in favour of warm ones, and never admitted a page of 1 MB.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::map::Map;
+use crate::store::{Removal, Stored};
+
+/// The policy. Its caches hold exactly what the map holds, but for moments.
+#[derive(Debug)]
+pub(super) struct Residency {
+    window: Cache<u64, Arc<Stored>, IdentityHash>,
+    main: Cache<u64, Arc<Stored>, IdentityHash>,
+    map: Arc<Map>,
+    /// Bytes inserted since the caches last did their housekeeping.
+    unsettled: AtomicU64,
+    unsettled_max: u64,
+}
+
+impl Residency {
+    /// Makes one that evicts from the map whatever exceeds the capacity in bytes.
+    pub(super) fn new(map: &Arc<Map>, capacity: u64, largest: u64) -> Self {
+        let window_capacity =
+            (capacity / WINDOW_SHARE).max(largest.saturating_mul(2)).min(capacity / 2);
+        let main = builder(capacity - window_capacity)
+            .eviction_policy(EvictionPolicy::tiny_lfu())
+            .eviction_listener(evicts_from(Arc::clone(map)))
+            .build_with_hasher(IdentityHash);
+        let window = builder(window_capacity)
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(promotes_to(main.clone(), Arc::clone(map)))
+            .build_with_hasher(IdentityHash);
+        let unsettled = AtomicU64::new(0);
+        Self {
+            window,
+            main,
+            map: Arc::clone(map),
+            unsettled,
+            unsettled_max: capacity / SETTLE_SHARE,
+        }
+    }
+
+    /// Gives a stored response a place: that of the one it replaced, or one in the window.
+    pub(super) fn admit(&self, stored: &Arc<Stored>, replaced: Option<&Arc<Stored>>) {
+        let id = policy_key(stored);
+        let place = replaced.map_or(WINDOW, |old| old.place.load(Ordering::Relaxed));
+        stored.place.store(place, Ordering::Relaxed);
+        let _frequency = self.main.get(&id); // a miss counts as a use, too
+        self.cache(place).insert(id, Arc::clone(stored));
+        if !self.map.contains(stored) {
+            self.dismiss(stored); // purged meanwhile
+        }
+        if self.unsettled.fetch_add(stored.cost, Ordering::Relaxed) + stored.cost
+            >= self.unsettled_max
+        {
+            self.settle();
+        }
+    }
+
+    /// Forgets a stored response that left the map.
+    pub(super) fn dismiss(&self, stored: &Arc<Stored>) {
+        for cache in [&self.window, &self.main] {
+            cache.entry(policy_key(stored)).and_compute_with(|entry| match entry {
+                Some(entry) if Arc::ptr_eq(entry.value(), stored) => Op::Remove,
+                _ => Op::Nop,
+            });
+        }
+    }
+
+    /// Notes a use. Costs about a microsecond; the caller does so at most once a second and response.
+    pub(super) fn touch(&self, stored: &Arc<Stored>) {
+        let id = policy_key(stored);
+        if stored.place.load(Ordering::Relaxed) == WINDOW {
+            let _recency = self.window.get(&id);
+        }
+        let _frequency = self.main.get(&id);
+    }
+
+    /// Evicts now what moka would evict a little later.
+    pub(super) fn settle(&self) {
+        self.unsettled.store(0, Ordering::Relaxed);
+        self.window.run_pending_tasks();
+        self.main.run_pending_tasks();
+    }
+
+    const fn cache(&self, place: u8) -> &Cache<u64, Arc<Stored>, IdentityHash> {
+        if place == WINDOW { &self.window } else { &self.main }
+    }
+}
+
+type Builder = moka::sync::CacheBuilder<u64, Arc<Stored>, Cache<u64, Arc<Stored>>>;
+
+/// moka weighs in 32 bits: a grain of 64 bytes carries up to 256 GiB.
+fn builder(capacity: u64) -> Builder {
+    Cache::builder().max_capacity(capacity / GRAIN_BYTES).weigher(|_, stored: &Arc<Stored>| {
+        u32::try_from(stored.cost.div_ceil(GRAIN_BYTES)).unwrap_or(u32::MAX)
+    })
+}
+
+/// What main evicts, or does not admit, leaves the map. Listeners must neither block nor panic.
+fn evicts_from(map: Arc<Map>) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + Send + Sync {
+    move |_, stored, cause| match cause {
+        RemovalCause::Size | RemovalCause::Expired => {
+            map.remove(&stored, Removal::Size);
+        }
+        // Two keys with one hash: the older one would otherwise stay in the map for ever.
+        RemovalCause::Replaced => {
+            map.remove(&stored, Removal::Size);
+        }
+        RemovalCause::Explicit => {}
+    }
+}
+
+fn promotes_to(
+    main: Cache<u64, Arc<Stored>, IdentityHash>,
+    map: Arc<Map>,
+) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + Send + Sync {
+    move |id, stored, cause| match cause {
+        RemovalCause::Size | RemovalCause::Expired => {
+            if map.contains(&stored) {
+                stored.place.store(MAIN, Ordering::Relaxed);
+                main.insert(*id, stored);
+            }
+        }
+        RemovalCause::Replaced => {
+            map.remove(&stored, Removal::Size);
+        }
+        RemovalCause::Explicit => {}
+    }
+}
+
+/// Returns the name under which uses are counted: a new version of a page inherits the old one's.
+fn policy_key(stored: &Stored) -> u64 {
+    stored.key.hash() ^ stored.variant.as_ref().map_or(0, |variant| variant.hash())
+}
+
+/// The key is a seeded hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct IdentityHash;
+
+#[derive(Debug, Default)]
+struct Identity(u64);
+
+impl std::hash::BuildHasher for IdentityHash {
+    type Hasher = Identity;
+
+    fn build_hasher(&self) -> Identity {
+        Identity::default()
+    }
+}
+
+impl std::hash::Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+}
+
+pub(super) const WINDOW: u8 = 0;
+const MAIN: u8 = 1;
+const GRAIN_BYTES: u64 = 64;
+/// The window takes a fifth: measured against a tenth and LRU, see `benches/README.md`.
+const WINDOW_SHARE: u64 = 5;
+/// Housekeeping is forced after this part of the capacity was inserted: so much may be exceeded, for moments.
+const SETTLE_SHARE: u64 = 256;

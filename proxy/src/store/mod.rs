@@ -1,0 +1,111 @@
+//! Stores: who keeps complete responses and decides which stay. They know keys and bytes, nothing of methods or time.
+//!
+//! Engines implement [`Store`]; `contract.rs` is the test suite that every engine passes. A writer that is dropped before
+//! [`EntryWriter::commit`] leaves nothing behind.
+
+pub mod fields;
+pub mod stored;
+pub mod memory;
+#[cfg(test)]
+mod contract;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::fields::{Fields, Show};
+pub use self::stored::{Body, Content, Draft, Response, Stored};
+
+use crate::key::Key;
+
+/// An engine that keeps stored responses.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Returns the newest stored response under this key that `selects` accepts (its variant matches the request).
+    fn lookup(&self, key: &Key, selects: &dyn Fn(&Stored) -> bool) -> Option<Arc<Stored>>;
+
+    /// Begins to write the body of a response.
+    fn begin(&self) -> Box<dyn EntryWriter>;
+
+    /// Stores a response with the body of this one and another head, in its place.
+    fn freshen(&self, old: &Arc<Stored>, draft: Draft) -> Result<Arc<Stored>, StoreError>;
+
+    /// Notes that a stored response was used, so that it stays.
+    fn touch(&self, stored: &Arc<Stored>);
+
+    /// Takes this stored response out, if it is still there, and says whether it was.
+    fn remove(&self, stored: &Arc<Stored>, reason: Removal) -> bool;
+
+    /// Returns all stored responses whose key has this hash.
+    fn by_hash(&self, key_hash: u64) -> Vec<Arc<Stored>>;
+
+    /// Shows every stored response once, a shard at a time; what changes meanwhile may be missed.
+    fn visit(&self, visitor: &mut dyn FnMut(&Arc<Stored>));
+
+    /// How much is stored.
+    fn usage(&self) -> Usage;
+
+    /// How many were removed, by reason.
+    fn removals(&self) -> [u64; Removal::ALL.len()];
+}
+
+/// Receives one body. Dropping it means nothing happened.
+pub trait EntryWriter: Send {
+    /// Adds a piece. An error means that the response cannot be stored; the writer takes no more.
+    fn append(&mut self, piece: Bytes) -> Result<(), StoreError>;
+
+    /// Stores the response with this body, in the place of the one with the same key and variant.
+    fn commit(self: Box<Self>, draft: Draft) -> Result<Arc<Stored>, StoreError>;
+}
+
+/// Why a response was not stored. The caller counts it and serves the client all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It is larger than one object may be.
+    #[error("larger than the largest object that is stored")]
+    TooLarge,
+}
+
+/// Why a stored response left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Others needed the space.
+    Size,
+    /// It was of no more use.
+    Expired,
+    /// It was purged.
+    Purged,
+    /// A newer response took its place.
+    Replaced,
+    /// Its URL had too many variants.
+    Variants,
+}
+
+impl Removal {
+    /// All reasons, in the order of [`Store::removals`].
+    pub const ALL: [Self; 5] =
+        [Self::Size, Self::Expired, Self::Purged, Self::Replaced, Self::Variants];
+
+    /// Its name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Expired => "expired",
+            Self::Purged => "purged",
+            Self::Replaced => "replaced",
+            Self::Variants => "variants",
+        }
+    }
+}
+
+/// How much an engine holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Stored responses, uncacheable markers not counted.
+    pub objects: u64,
+    /// Bytes that they occupy with everything that belongs to them.
+    pub bytes: u64,
+    /// Bytes that they may occupy.
+    pub capacity: u64,
+    /// Responses stored since the start.
+    pub inserts: u64,
+}

@@ -1,0 +1,258 @@
+//! `Stored`: a stored response, or the memory that a URL's responses cannot be stored, with all that a hit needs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::fields::Fields;
+use crate::freshness::{Freshness, Uncacheable};
+use crate::invalidation::Provenance;
+use crate::key::Key;
+use crate::key::vary::Variant;
+use crate::timestamp::Timestamp;
+
+/// One stored response. Everything in it is immutable but for the marks of use.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its primary key.
+    pub key: Key,
+    /// Which variant it is; `None` when it does not vary.
+    pub variant: Option<Box<Variant>>,
+    /// Its place in the order of purges, and its tags.
+    pub provenance: Provenance,
+    /// What is stored.
+    pub content: Content,
+    /// Bytes it occupies with everything that belongs to it.
+    pub(super) cost: u64,
+    /// When it was last reported to the policy, in seconds.
+    pub(super) touched: AtomicU32,
+    /// Where the policy holds it.
+    pub(super) place: AtomicU8,
+}
+
+/// What is stored under a key.
+#[derive(Debug)]
+pub enum Content {
+    /// A complete response.
+    Response(Response),
+    /// Responses of this URL cannot be stored: nobody needs to wait for one (hit-for-miss).
+    Uncacheable {
+        /// Why not.
+        reason: Uncacheable,
+        /// When to try again.
+        until: Timestamp,
+    },
+}
+
+/// A complete response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Its status code.
+    pub status: StatusCode,
+    /// Its fields, as they are shown to clients, without those that are ours.
+    pub fields: Fields,
+    /// When it may be used.
+    pub freshness: Freshness,
+    /// Its content.
+    pub body: Body,
+}
+
+/// A response that is not stored yet; the writer has its body.
+#[derive(Debug)]
+pub struct Draft {
+    /// Its primary key.
+    pub key: Key,
+    /// Which variant it is.
+    pub variant: Option<Variant>,
+    /// Its place in the order of purges.
+    pub provenance: Provenance,
+    /// What is stored; a response's body is taken from the writer.
+    pub content: Content,
+}
+
+/// Complete content, in one piece or several.
+#[derive(Clone, Debug, Default)]
+pub enum Body {
+    /// No bytes.
+    #[default]
+    Empty,
+    /// All bytes.
+    Whole(Bytes),
+    /// Large content.
+    Pieces {
+        /// None is empty.
+        pieces: Arc<[Bytes]>,
+        /// Sum of their lengths.
+        length: u64,
+    },
+}
+
+impl Body {
+    /// Returns the pieces as one body, joined where they are small.
+    pub fn join(mut pieces: Vec<Bytes>) -> Self {
+        pieces.retain(|piece| !piece.is_empty());
+        if pieces.len() > 1 {
+            pieces = joined(&pieces);
+        }
+        Self::of_pieces(pieces)
+    }
+
+    /// Returns the pieces as one body, as they are. None is empty.
+    pub fn of_pieces(mut pieces: Vec<Bytes>) -> Self {
+        match pieces.len() {
+            0 => Self::Empty,
+            1 => pieces.pop().map_or(Self::Empty, Self::Whole),
+            _ => Self::Pieces {
+                length: pieces.iter().map(|piece| piece.len() as u64).sum(),
+                pieces: pieces.into(),
+            },
+        }
+    }
+
+    /// Bytes of content.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::Pieces { length, .. } => *length,
+        }
+    }
+
+    /// The pieces in their order.
+    pub fn pieces(&self) -> &[Bytes] {
+        match self {
+            Self::Empty => &[],
+            Self::Whole(bytes) => std::slice::from_ref(bytes),
+            Self::Pieces { pieces, .. } => pieces,
+        }
+    }
+
+    fn heap_bytes(&self) -> u64 {
+        self.pieces().iter().map(|piece| allocated(piece.len()) + SHARED_BYTES).sum()
+    }
+}
+
+impl Stored {
+    /// Completes a draft with its body.
+    pub(super) fn new(mut draft: Draft, body: Body, now_secs: u32) -> Self {
+        if let Content::Response(response) = &mut draft.content {
+            response.body = body;
+        }
+        let mut stored = Self {
+            key: draft.key,
+            variant: draft.variant.map(Box::new),
+            provenance: draft.provenance,
+            content: draft.content,
+            cost: 0,
+            touched: AtomicU32::new(now_secs),
+            place: AtomicU8::new(0),
+        };
+        stored.cost = stored.measure();
+        stored
+    }
+
+    /// The response, unless it is the memory of an uncacheable one.
+    pub const fn response(&self) -> Option<&Response> {
+        match &self.content {
+            Content::Response(response) => Some(response),
+            Content::Uncacheable { .. } => None,
+        }
+    }
+
+    /// When nothing can use it any more.
+    pub fn useless_after(&self) -> Timestamp {
+        match &self.content {
+            Content::Response(response) => response.freshness.useless_after(),
+            Content::Uncacheable { until, .. } => *until,
+        }
+    }
+
+    /// Bytes it occupies with everything that belongs to it.
+    pub const fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    fn measure(&self) -> u64 {
+        let variant =
+            self.variant.as_ref().map_or(0, |variant| allocated(variant.heap_bytes()) + 48);
+        let content = match &self.content {
+            Content::Uncacheable { .. } => 0,
+            Content::Response(response) => {
+                allocated(response.fields.heap_bytes()) + SHARED_BYTES + response.body.heap_bytes()
+            }
+        };
+        allocated(size_of::<Self>() + 16)
+            + INDEX_BYTES
+            + allocated(self.key.heap_bytes())
+            + variant
+            + content
+            + allocated(self.provenance.heap_bytes())
+    }
+}
+
+/// Joins runs of pieces until each is [`PIECE_BYTES`] or more.
+fn joined(pieces: &[Bytes]) -> Vec<Bytes> {
+    let total: usize = pieces.iter().map(Bytes::len).sum();
+    let target = if total <= WHOLE_BYTES { usize::MAX } else { PIECE_BYTES };
+    let mut result = Vec::new();
+    let mut rest = pieces;
+    while !rest.is_empty() {
+        let mut length = 0;
+        let count = rest
+            .iter()
+            .take_while(|piece| {
+                let is_open = length < target;
+                length += if is_open { piece.len() } else { 0 };
+                is_open
+            })
+            .count();
+        let (run, after) = rest.split_at(count);
+        result.push(match run {
+            [only] => only.clone(),
+            _ => run.concat().into_boxed_slice().into(),
+        });
+        rest = after;
+    }
+    result
+}
+
+/// Returns what the allocator takes for this many bytes: its size classes are an eighth of a power of two apart.
+fn allocated(bytes: usize) -> u64 {
+    let step = (bytes.next_power_of_two() / 16).max(16);
+    bytes.next_multiple_of(step) as u64
+}
+
+/// Content up to here is stored in one piece, which is sent with one system call.
+const WHOLE_BYTES: usize = 1 << 20;
+/// Larger content is stored in pieces of at least this.
+const PIECE_BYTES: usize = 256 << 10;
+/// The reference count that shared bytes get with their first reader, and the allocation's own grain.
+const SHARED_BYTES: u64 = 32;
+/// The map's slot at its usual load and the policy's entry: measured, see `benches/memory.rs`.
+const INDEX_BYTES: u64 = 420;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(sizes: &[usize]) -> Vec<Bytes> {
+        sizes.iter().map(|size| Bytes::from(vec![b'x'; *size])).collect()
+    }
+
+    #[test]
+    fn small_pieces_become_one() {
+        assert!(
+            matches!(Body::join(pieces(&[10, 0, 20])), Body::Whole(bytes) if bytes.len() == 30)
+        );
+        assert!(matches!(Body::join(pieces(&[])), Body::Empty));
+    }
+
+    #[test]
+    fn large_content_stays_in_pieces_of_a_useful_size() {
+        let body = Body::join(pieces(&[100_000; 30]));
+        assert_eq!(body.length(), 3_000_000);
+        assert!(body.pieces().iter().rev().skip(1).all(|piece| piece.len() >= PIECE_BYTES));
+    }
+}

@@ -1,0 +1,263 @@
+//! `PurgeRequest`: what to purge and how, read from JSON or from the fields of an HTTP `PURGE` request.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use crate::tag::{self, Tag, TagError};
+use crate::url::{CanonicalUrl, UrlError, UrlPrefix, canonical_host};
+
+/// What becomes of the stored responses that a purge matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PurgeMode {
+    /// Never used again, not for validation and not when the origin fails.
+    #[default]
+    Hard,
+    /// Stale from now on: may be validated, and served where stale responses may be.
+    Soft,
+}
+
+/// What a purge matches, as it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Selector {
+    /// Responses that carry this tag.
+    Tag(String),
+    /// All variants of one URL.
+    Url(String),
+    /// All URLs of one host.
+    Host(String),
+    /// All URLs that begin so.
+    Prefix(String),
+    /// Everything.
+    All(bool),
+}
+
+/// A purge as JSON: `{"tags":["product-42"],"mode":"soft"}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PurgeRequest {
+    /// Tags, see [`Tag`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// URLs, see [`CanonicalUrl::parse`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+    /// Hosts, with a port unless it is the default one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Beginnings of URLs, see [`UrlPrefix::parse`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<String>,
+    /// Everything.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+    /// Hard or soft; the proxy's configured mode when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<PurgeMode>,
+    /// Why, for the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// An id that the answer repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// When the change happened, RFC 3339; for the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<String>,
+}
+
+/// Why a purge request cannot be carried out. The caller answers 400 with the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// It selects nothing. The caller names what to purge.
+    #[error("the purge selects nothing: give tags, urls, hosts, prefixes or \"all\": true")]
+    Empty,
+    /// It selects too much at once. The caller sends several.
+    #[error("{count} selectors exceed the limit of {max}: send several purges")]
+    TooMany {
+        /// Selectors in the request.
+        count: usize,
+        /// Selectors allowed.
+        max: usize,
+    },
+    /// One of its tags is none.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// One of its URLs, hosts or prefixes is none.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// A field of a `PURGE` request is not text.
+    #[error("the field {0} holds bytes that are not visible text")]
+    Field(HeaderName),
+}
+
+/// A selector that was read and found sound.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Responses that carry this tag.
+    Tag(Tag),
+    /// All variants of one URL.
+    Url(CanonicalUrl),
+    /// All URLs of one host, in canonical form.
+    Host(String),
+    /// All URLs that begin so.
+    Prefix(UrlPrefix),
+    /// Everything.
+    All,
+}
+
+impl Selector {
+    /// Reads the selector.
+    pub fn target(&self) -> Result<Target, RequestError> {
+        Ok(match self {
+            Self::Tag(text) => Target::Tag(Tag::parse(text)?),
+            Self::Url(text) => Target::Url(CanonicalUrl::parse(text)?),
+            Self::Host(text) => Target::Host(canonical_host(text)?),
+            Self::Prefix(text) => Target::Prefix(UrlPrefix::parse(text)?),
+            Self::All(_) => Target::All,
+        })
+    }
+}
+
+impl PurgeRequest {
+    /// Returns the selectors in the order tags, URLs, hosts, prefixes, all, each with its target.
+    ///
+    /// # Errors
+    /// The first selector that cannot be read; none or more than `max` selectors.
+    pub fn selectors(&self, max: usize) -> Result<Vec<(Selector, Target)>, RequestError> {
+        let selectors: Vec<Selector> = self
+            .tags
+            .iter()
+            .cloned()
+            .map(Selector::Tag)
+            .chain(self.urls.iter().cloned().map(Selector::Url))
+            .chain(self.hosts.iter().cloned().map(Selector::Host))
+            .chain(self.prefixes.iter().cloned().map(Selector::Prefix))
+            .chain(self.all.then_some(Selector::All(true)))
+            .collect();
+        match selectors.len() {
+            0 => Err(RequestError::Empty),
+            count if count > max => Err(RequestError::TooMany { count, max }),
+            _ => selectors
+                .into_iter()
+                .map(|selector| {
+                    let target = selector.target()?;
+                    Ok((selector, target))
+                })
+                .collect(),
+        }
+    }
+
+    /// Reads an HTTP `PURGE` request: the tags its fields name or, when they name none, the URL it is for.
+    ///
+    /// Tags come from `Surrogate-Key`, `Cache-Tag`, `xkey`, `xkey-purge`, `xkey-softpurge`, `X-Cache-Tags` and `ETag`; soft is
+    /// asked for by `xkey-softpurge`, `Fastly-Soft-Purge: 1` or `Shellac-Purge: soft`, hard by `Shellac-Purge: hard`.
+    pub fn from_fields(fields: &HeaderMap, host: &str, path: &str) -> Result<Self, RequestError> {
+        let mut request = Self { mode: mode_of(fields), ..Self::default() };
+        for name in TAG_FIELDS {
+            for value in fields.get_all(name) {
+                for tag in tag::split(value.as_bytes()) {
+                    request.tags.push(text(tag, name)?);
+                }
+            }
+        }
+        for value in fields.get_all(http::header::ETAG) {
+            for member in value.as_bytes().split(|byte| *byte == b',') {
+                request.tags.push(text(tag::of_etag(member), "etag")?);
+            }
+        }
+        request.tags.retain(|tag| !tag.is_empty());
+        if request.tags.is_empty() {
+            request.urls.push(format!("//{host}{path}"));
+        }
+        Ok(request)
+    }
+}
+
+fn text(bytes: &[u8], field: &'static str) -> Result<String, RequestError> {
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_not_utf8| RequestError::Field(HeaderName::from_static(field)))
+}
+
+fn mode_of(fields: &HeaderMap) -> Option<PurgeMode> {
+    let is = |name: &str, text: &str| {
+        fields
+            .get(name)
+            .map(HeaderValue::as_bytes)
+            .is_some_and(|value| value.eq_ignore_ascii_case(text.as_bytes()))
+    };
+    if is("shellac-purge", "soft")
+        || is("fastly-soft-purge", "1")
+        || fields.contains_key("xkey-softpurge")
+    {
+        Some(PurgeMode::Soft)
+    } else if is("shellac-purge", "hard") {
+        Some(PurgeMode::Hard)
+    } else {
+        None
+    }
+}
+
+/// The fields of a `PURGE` request that name tags.
+const TAG_FIELDS: [&str; 6] =
+    ["surrogate-key", "cache-tag", "xkey", "xkey-purge", "xkey-softpurge", "x-cache-tags"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn a_purge_without_tag_fields_is_for_its_url() {
+        let request = PurgeRequest::from_fields(&fields(&[]), "shop.example", "/p/42?x=1").unwrap();
+        let selectors = request.selectors(10).unwrap();
+        assert_eq!(selectors.len(), 1);
+        assert_eq!(
+            selectors[0].1,
+            Target::Url(CanonicalUrl::parse("http://shop.example/p/42?x=1").unwrap())
+        );
+    }
+
+    #[test]
+    fn tag_fields_of_all_brands_are_read() {
+        let lines = [
+            ("surrogate-key", "a b"),
+            ("cache-tag", "c, d"),
+            ("xkey-purge", "e"),
+            ("etag", "\"site-7\", W/\"site-8\""),
+        ];
+        let request = PurgeRequest::from_fields(&fields(&lines), "h", "/").unwrap();
+        assert_eq!(request.tags, ["a", "b", "c", "d", "e", "site-7", "site-8"]);
+        assert!(request.urls.is_empty() && request.mode.is_none());
+    }
+
+    #[test]
+    fn three_ways_ask_for_a_soft_purge() {
+        for line in [("xkey-softpurge", "a"), ("fastly-soft-purge", "1"), ("shellac-purge", "Soft")]
+        {
+            let request = PurgeRequest::from_fields(&fields(&[line]), "h", "/").unwrap();
+            assert_eq!(request.mode, Some(PurgeMode::Soft), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_too_much_are_refused() {
+        assert_eq!(PurgeRequest::default().selectors(10), Err(RequestError::Empty));
+        let many = PurgeRequest { tags: vec!["a".into(); 11], ..PurgeRequest::default() };
+        assert_eq!(many.selectors(10), Err(RequestError::TooMany { count: 11, max: 10 }));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_and_json_round_trips() {
+        assert!(serde_json::from_str::<PurgeRequest>(r#"{"tag":["a"]}"#).is_err());
+        let text = r#"{"tags":["a"],"all":true,"mode":"soft"}"#;
+        let request: PurgeRequest = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), text);
+    }
+}

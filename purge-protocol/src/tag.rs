@@ -1,0 +1,126 @@
+//! A tag: the text by which responses are purged together, and how fields list tags.
+//!
+//! `Surrogate-Key` (Fastly) and `xkey` (Varnish) separate by spaces, `Cache-Tag` (Akamai, Cloudflare) by commas; both are
+//! accepted everywhere. An entity tag is a tag too, without its quotes and without `W/`. `*` is a plain character.
+
+use std::fmt;
+
+/// A purge tag: 1 to [`Tag::LENGTH_MAX`] bytes of visible text with neither white space nor commas.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(Box<str>);
+
+/// Why a text is not a tag.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    /// There is nothing in it. The caller leaves it out.
+    #[error("a tag is empty")]
+    Empty,
+    /// It is too long. The caller refuses the purge, or does not store the response.
+    #[error("a tag of {length} bytes exceeds the limit of {max}")]
+    TooLong {
+        /// Bytes of the text.
+        length: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// White space, a comma, a control character or a byte that is not UTF-8. The caller refuses the purge.
+    #[error("a tag may hold neither white space nor commas nor control characters: {0:?}")]
+    Character(String),
+}
+
+impl Tag {
+    /// The longest tag that a purge request may name, in bytes.
+    pub const LENGTH_MAX: usize = 1024;
+
+    /// Reads one tag.
+    pub fn parse(text: &str) -> Result<Self, TagError> {
+        match text.len() {
+            0 => Err(TagError::Empty),
+            length if length > Self::LENGTH_MAX => {
+                Err(TagError::TooLong { length, max: Self::LENGTH_MAX })
+            }
+            _ if text.bytes().any(|byte| !is_tag_byte(byte)) => {
+                Err(TagError::Character(text.to_owned()))
+            }
+            _ => Ok(Self(text.into())),
+        }
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Returns the tags of one field line, split at white space and commas, in order, empty ones left out.
+pub fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| is_separator(*byte)).filter(|tag| !tag.is_empty())
+}
+
+/// Returns the opaque part of an entity tag (RFC 9110 §8.8.3): `W/"site-1"` and `"site-1"` are both `site-1`.
+///
+/// A text without quotes is returned as it is: operators write `ETag: site-1` by hand.
+pub fn of_etag(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
+    let value = value.strip_prefix(b"W/").unwrap_or(value);
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+const fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b',')
+}
+
+const fn is_tag_byte(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f && byte != b','
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spaces_and_commas_separate() {
+        let tags: Vec<_> = split(b"  a b,c ,, d\te ").collect();
+        assert_eq!(tags, [&b"a"[..], b"b", b"c", b"d", b"e"]);
+    }
+
+    #[test]
+    fn an_entity_tag_loses_its_quotes_and_weakness() {
+        for text in [&b"\"site-1\""[..], b"W/\"site-1\"", b"site-1", b" \"site-1\" "] {
+            assert_eq!(of_etag(text), b"site-1");
+        }
+        assert_eq!(of_etag(b"\""), b"\"");
+    }
+
+    #[test]
+    fn a_star_is_a_plain_character() {
+        assert_eq!(Tag::parse("*").unwrap().as_str(), "*");
+    }
+
+    #[test]
+    fn what_no_field_could_carry_is_refused() {
+        assert_eq!(Tag::parse(""), Err(TagError::Empty));
+        for text in ["a b", "a,b", "a\r\nb", "\u{7f}"] {
+            assert!(matches!(Tag::parse(text), Err(TagError::Character(_))), "{text:?}");
+        }
+        assert!(matches!(
+            Tag::parse(&"x".repeat(1025)),
+            Err(TagError::TooLong { length: 1025, max: 1024 })
+        ));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_split_yields_is_a_tag(value in "[ -~]{0,200}") {
+            for tag in split(value.as_bytes()) {
+                Tag::parse(std::str::from_utf8(tag).unwrap()).unwrap();
+            }
+        }
+    }
+}
