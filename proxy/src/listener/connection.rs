@@ -173,7 +173,7 @@ struct Watch {
 impl Watch {
     fn new(clock: &Clock, activity: Arc<Activity>, patience: Patience) -> Self {
         let first = patience.header.min(patience.keepalive);
-        let due = clock.now();
+        let due = clock.now().plus(first);
         Self {
             clock: clock.clone(),
             activity,

@@ -7,6 +7,7 @@ pub mod cache_status;
 pub mod conditional;
 pub mod failure;
 pub mod range;
+mod recent;
 
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, VIA};
 use http::{Method, Response, StatusCode};
@@ -15,6 +16,7 @@ use self::body::{ResponseBody, Source};
 use self::cache_status::Status;
 use self::conditional::{Outcome, Validators};
 use self::range::{ByteRange, Ranges};
+use self::recent::Rendering;
 use crate::fetch::flight::{Head, Reader};
 use crate::listener::activity::Busy;
 use crate::origin::OriginBody;
@@ -51,9 +53,7 @@ impl Responder {
         now: Timestamp,
         status: &Status,
     ) -> Response<ResponseBody> {
-        let mut fields = stored.fields.to_map(Show::Public, 3);
-        fields.insert(AGE, number(u64::from(stored.freshness.age(now).as_secs())));
-        self.add_own(&mut fields, status);
+        let fields = self.head_of(stored, now, status);
         let length = stored.body.length();
         if !has_preconditions(&request.fields) {
             return if request.method == Method::HEAD {
@@ -81,6 +81,23 @@ impl Responder {
         }
     }
 
+    /// The fields of a stored response with ours. The plain hit's are the same for a second.
+    fn head_of(&self, stored: &store::Response, now: Timestamp, status: &Status) -> HeaderMap {
+        let age = stored.freshness.age(now).as_secs();
+        let render = || {
+            let mut fields = stored.fields.to_map(Show::Public, OWN_FIELDS);
+            fields.insert(AGE, HeaderValue::from(age));
+            self.add_own(&mut fields, status);
+            fields
+        };
+        match *status {
+            Status::Hit { ttl, detail: None } => {
+                recent::head(Rendering { fields: stored.fields.number(), age, ttl }, render)
+            }
+            Status::Hit { .. } | Status::Forward(_) | Status::Refused(_) => render(),
+        }
+    }
+
     /// Answers with a response that is arriving.
     pub fn arriving(
         &self,
@@ -92,7 +109,7 @@ impl Responder {
     ) -> Response<ResponseBody> {
         let mut fields = head.fields.clone();
         if head.age > 0 {
-            fields.insert(AGE, number(u64::from(head.age)));
+            fields.insert(AGE, HeaderValue::from(head.age));
         }
         self.add_own(&mut fields, status);
         let source = Source::Flight(reader);
@@ -198,7 +215,7 @@ fn without_content(
     length: Option<u64>,
 ) -> Response<ResponseBody> {
     if let Some(length) = length {
-        fields.insert(CONTENT_LENGTH, number(length));
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     assemble(status, fields, ResponseBody::Empty)
 }
@@ -214,7 +231,7 @@ fn partial(
     body: impl FnOnce(&std::ops::Range<u64>) -> ResponseBody,
 ) -> Response<ResponseBody> {
     fields.insert(CONTENT_RANGE, part.content_range(length));
-    fields.insert(CONTENT_LENGTH, number(part.len()));
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(part.len()));
     assemble(StatusCode::PARTIAL_CONTENT, fields, body(&(part.first()..part.last() + 1)))
 }
 
@@ -222,11 +239,9 @@ fn unsatisfiable(mut fields: HeaderMap, length: u64) -> Response<ResponseBody> {
     fields.remove(http::header::CONTENT_TYPE);
     fields.remove(http::header::CONTENT_ENCODING);
     fields.insert(CONTENT_RANGE, range::unsatisfied_range(length));
-    fields.insert(CONTENT_LENGTH, number(0));
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(0));
     assemble(StatusCode::RANGE_NOT_SATISFIABLE, fields, ResponseBody::Empty)
 }
 
-/// A number as a field value, without a detour over a string on the heap.
-fn number(value: u64) -> HeaderValue {
-    HeaderValue::from(value)
-}
+/// `Age`, `Via`, `Cache-Status`.
+const OWN_FIELDS: usize = 3;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -13,6 +14,8 @@ use parking_lot::RwLock;
 /// Field lines in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
+    /// Unique in this process, so that what was rendered from it can be recognised.
+    number: u64,
     lines: Box<[Line]>,
     /// The values one after the other; before a value, its name if that is not interned.
     text: Bytes,
@@ -56,7 +59,13 @@ impl Fields {
             let name_length = u16::try_from(name_length).unwrap_or(0) & !HIDDEN;
             lines.push(Line { name: id, name_length: name_length | hidden, end });
         }
-        Self { lines: lines.into(), text: text.into_boxed_slice().into() }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self { number, lines: lines.into(), text: text.into_boxed_slice().into() }
+    }
+
+    /// A number that no other fields of this process have.
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Returns the fields as a map with room for `additional` more; the values share the stored bytes.
@@ -133,6 +142,8 @@ impl Names {
 impl NameId {
     const INLINE: Self = Self(u16::MAX);
 }
+
+static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 /// The bit of [`Line::name_length`] that hides a line; names are at most 32 KiB long (hyper's limit on a head is lower).
 const HIDDEN: u16 = 1 << 15;
