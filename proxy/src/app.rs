@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::admin;
 use crate::cache::Cache;
@@ -172,15 +172,16 @@ impl App {
 
     /// Drops what is of no more use, closes idle connections: forever.
     async fn keep_house(self: Arc<Self>) {
-        let mut ticks = interval(HOUSEKEEPING);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pause = HOUSEKEEPING;
         loop {
-            ticks.tick().await;
+            sleep(pause).await;
             self.origin.sweep();
             let app = Arc::clone(&self);
+            let started = Instant::now();
             if let Err(error) = tokio::task::spawn_blocking(move || app.sweep()).await {
                 tracing::error!(%error, "sweeping the store failed");
             }
+            pause = HOUSEKEEPING.max(started.elapsed() * SWEEP_SHARE);
         }
     }
 
@@ -322,5 +323,7 @@ fn random() -> u64 {
 }
 
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// A sweep over all that is stored takes at most this part of one core.
+const SWEEP_SHARE: u32 = 50;
 /// Blocking work is sweeping and large purges: each worker needs a few threads at most.
 const BLOCKING_THREADS_MAX: usize = 8;

@@ -292,7 +292,7 @@ impl Cache {
                         .unwrap_or_else(|| self.error(request, &ProxyError::Overloaded, forward)),
                 )
             }
-            Fetched::StandIn(stored, _status) => {
+            Fetched::StandIn(stored) => {
                 (Outcome::Stale, self.from_store(request, &stored, Some("stale-if-error")))
             }
             Fetched::Alone(response, why) => {

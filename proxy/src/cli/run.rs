@@ -61,7 +61,7 @@ fn announce(bound: &Bound) {
 }
 
 /// Ends at SIGTERM or SIGINT; a second one kills as usual.
-async fn told_to_leave() {
+pub(super) async fn told_to_leave() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -83,7 +83,7 @@ async fn told_to_leave() {
 }
 
 /// Connections need file descriptors: takes as many as the system allows, up to what is configured.
-fn raise_descriptor_limit(connections_max: usize) {
+pub(super) fn raise_descriptor_limit(connections_max: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = (connections_max as u64).saturating_mul(2) + 1024;

@@ -13,8 +13,10 @@ mod pilot;
 mod tunnel;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
@@ -31,6 +33,7 @@ use crate::invalidation::{Invalidation, Verdict};
 use crate::origin::{Origin, OriginBody, OriginError, RequestBody};
 use crate::response::failure::ProxyError;
 use crate::store::{Store, Stored};
+use crate::timestamp::Timestamp;
 
 /// Gets responses from the origin and into the store.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct Fetcher {
     flights: Flights,
     budget: Arc<Budget>,
     misses: Arc<Semaphore>,
+    /// When the origin failed last, in milliseconds; 0: it answers.
+    failed_at: AtomicU64,
 }
 
 /// What the operator decided about fetching.
@@ -70,7 +75,7 @@ pub struct FetchRules {
     /// Requests at the origin at once.
     pub misses_max: usize,
     /// How long a reader may hold up a response that is not stored.
-    pub send_timeout: std::time::Duration,
+    pub send_timeout: Duration,
 }
 
 /// What a fetch brought.
@@ -88,7 +93,7 @@ pub enum Fetched {
     /// A stored response that the origin just confirmed.
     Validated(Arc<Stored>, Role),
     /// A stale response, because the origin failed.
-    StandIn(Arc<Stored>, Option<StatusCode>),
+    StandIn(Arc<Stored>),
     /// A response for this client alone.
     Alone(Response<OriginBody>, Uncacheable),
 }
@@ -104,9 +109,16 @@ pub enum Role {
 
 /// How a request came aboard a flight.
 enum Boarding {
-    Leading(Reader, oneshot::Receiver<Response<OriginBody>>),
+    Leading(Lead),
     Following(Reader),
     Refused,
+}
+
+/// A flight that this request has caused.
+struct Lead {
+    reader: Reader,
+    /// The response, if it turns out to be for this request alone.
+    alone: oneshot::Receiver<Response<OriginBody>>,
 }
 
 impl Fetcher {
@@ -131,26 +143,27 @@ impl Fetcher {
             flights,
             budget,
             misses,
+            failed_at: AtomicU64::new(0),
         })
     }
 
     /// Fetches a response that others may share.
     pub async fn fetch(self: &Arc<Self>, mut errand: Errand) -> Result<Fetched, ProxyError> {
-        let mut late_for: Option<Arc<Flight>> = None;
+        let mut not_this: Option<Arc<Flight>> = None;
         for _ in 0..FLIGHTS_MAX {
             let shared = Arc::new(errand);
-            let boarding = self.board(&shared, late_for.take());
+            let boarding = self.board(&shared, not_this.take());
             errand = match boarding {
                 Boarding::Refused => return self.stand_in_or(&shared, ProxyError::Overloaded),
-                Boarding::Leading(reader, alone) => return self.lead(&shared, reader, alone).await,
+                Boarding::Leading(lead) => return self.lead(&shared, lead).await,
                 Boarding::Following(reader) => match self.follow(&shared, reader).await {
                     Followed::Done(result) => return result,
                     Followed::Alone => return self.fetch_alone(shared).await,
-                    Followed::Late(flight) => {
-                        late_for = Some(flight);
-                        again(shared, None)
+                    Followed::NotThis(flight) => {
+                        not_this = Some(flight);
+                        Arc::unwrap_or_clone(shared)
                     }
-                    Followed::Elsewhere(selection) => again(shared, selection),
+                    Followed::Selecting(selection) => Errand { selection, ..Arc::unwrap_or_clone(shared) },
                 },
             };
         }
@@ -162,24 +175,25 @@ impl Fetcher {
         let Some(permit) = self.permit() else {
             return self.stand_in_or(&errand, ProxyError::Overloaded);
         };
-        let (reader, alone) = self.launch(&errand, None, permit);
-        self.lead(&errand, reader, alone).await
+        let lead = self.take_off(self.begin().1, &errand, None, permit);
+        self.lead(&errand, lead).await
     }
 
-    /// Validates a stale response in the background, if nobody does already.
+    /// Validates a stale response in the background, if nobody does already and the origin did not fail just now.
     pub fn refresh(self: &Arc<Self>, errand: Errand) {
-        let Some(permit) = self.permit() else { return };
+        let failed_at = Timestamp::from_millis(self.failed_at.load(Ordering::Relaxed));
+        if self.clock.now().since(failed_at) < REFRESH_PAUSE {
+            return;
+        }
         let errand = Arc::new(errand);
         let route = route_of(&errand);
-        let pilot = self.flights.with(&route, |flying| {
+        let taken = self.flights.with(&route, |flying| {
             let is_flying = flying.is_some_and(|flight| self.may_join(flight, &errand));
-            if is_flying {
-                return (None, None);
-            }
+            let Some(permit) = (!is_flying).then(|| self.permit()).flatten() else { return (None, None) };
             let (flight, pilot) = self.begin();
-            (Some(flight), Some(pilot))
+            (Some(flight), Some((pilot, permit)))
         });
-        if let Some(pilot) = pilot {
+        if let Some((pilot, permit)) = taken {
             self.metrics.background.add(1);
             let (sender, _nobody) = oneshot::channel();
             tokio::spawn(Arc::clone(self).fly(pilot, errand, Some(route), sender, permit));
@@ -195,43 +209,38 @@ impl Fetcher {
         Ok(self.origin.send(request).await?)
     }
 
-    /// Leads, follows, or is refused. `late_for`: a flight that this request has waited for too long.
-    fn board(self: &Arc<Self>, errand: &Arc<Errand>, late_for: Option<Arc<Flight>>) -> Boarding {
+    /// Leads, follows, or is refused. `not_this`: a flight that turned out to be the wrong one for this request.
+    fn board(self: &Arc<Self>, errand: &Arc<Errand>, not_this: Option<Arc<Flight>>) -> Boarding {
         let route = route_of(errand);
-        let launched = self.flights.with(&route, |flying| {
-            let is_late = |flight: &Arc<Flight>| {
-                late_for.as_ref().is_some_and(|late| Arc::ptr_eq(late, flight))
-            };
-            if let Some(flight) =
-                flying.filter(|flight| !is_late(flight) && self.may_join(flight, errand))
-            {
-                return match flight.join(self.rules.cache.max_followers) {
-                    Ok(reader) => (None, Ok(Boarding::Following(reader))),
-                    Err(NotJoinable::Full) => (None, Ok(Boarding::Refused)),
-                    Err(NotJoinable::Passing) => (None, Err(None)),
-                };
+        let permit = Arc::clone(&self.misses).try_acquire_owned().ok();
+        let is_wrong = |flight: &Arc<Flight>| not_this.as_ref().is_some_and(|wrong| Arc::ptr_eq(wrong, flight));
+        let seat = self.flights.with(&route, |flying| {
+            let joined = flying
+                .filter(|flight| !is_wrong(flight) && self.may_join(flight, errand))
+                .map(|flight| flight.join(self.rules.cache.max_followers));
+            match joined {
+                Some(Ok(reader)) => (None, Seat::Reader(reader)),
+                Some(Err(NotJoinable::Full)) => (None, Seat::None),
+                Some(Err(NotJoinable::Passing)) => (None, Seat::OwnPlane),
+                None if permit.is_none() => (None, Seat::None),
+                None => {
+                    let (flight, pilot) = self.begin();
+                    (Some(flight), Seat::Pilot(pilot))
+                }
             }
-            let (flight, pilot) = self.begin();
-            (Some(flight), Err(Some(pilot)))
         });
-        match launched {
-            Ok(boarding) => boarding,
-            Err(pilot) => match (self.permit(), pilot) {
-                (None, pilot) => {
-                    if let Some(pilot) = pilot {
-                        self.flights.remove(&route, pilot.flight());
-                    }
-                    Boarding::Refused
-                }
-                (Some(permit), Some(pilot)) => {
-                    let (reader, alone) = self.take_off(pilot, errand, Some(route), permit);
-                    Boarding::Leading(reader, alone)
-                }
-                (Some(permit), None) => {
-                    let (reader, alone) = self.launch(errand, None, permit);
-                    Boarding::Leading(reader, alone)
-                }
-            },
+        match (seat, permit) {
+            (Seat::Reader(reader), _) => Boarding::Following(reader),
+            (Seat::Pilot(pilot), Some(permit)) => {
+                Boarding::Leading(self.take_off(pilot, errand, Some(route), permit))
+            }
+            (Seat::OwnPlane, Some(permit)) => {
+                Boarding::Leading(self.take_off(self.begin().1, errand, None, permit))
+            }
+            (Seat::None | Seat::Pilot(_) | Seat::OwnPlane, _) => {
+                self.metrics.overloaded.add(1);
+                Boarding::Refused
+            }
         }
     }
 
@@ -244,39 +253,25 @@ impl Fetcher {
         Flight::begin(self.invalidation.begin_fetch(), Arc::clone(&self.budget))
     }
 
-    fn launch(
-        self: &Arc<Self>,
-        errand: &Arc<Errand>,
-        route: Option<Route>,
-        permit: OwnedSemaphorePermit,
-    ) -> (Reader, oneshot::Receiver<Response<OriginBody>>) {
-        let (_, pilot) = self.begin();
-        self.take_off(pilot, errand, route, permit)
-    }
-
     fn take_off(
         self: &Arc<Self>,
         pilot: Pilot,
         errand: &Arc<Errand>,
         route: Option<Route>,
         permit: OwnedSemaphorePermit,
-    ) -> (Reader, oneshot::Receiver<Response<OriginBody>>) {
+    ) -> Lead {
         let reader = pilot.first_reader();
-        let (sender, receiver) = oneshot::channel();
+        let (sender, alone) = oneshot::channel();
         tokio::spawn(Arc::clone(self).fly(pilot, Arc::clone(errand), route, sender, permit));
-        (reader, receiver)
+        Lead { reader, alone }
     }
 
-    async fn lead(
-        &self,
-        errand: &Errand,
-        reader: Reader,
-        alone: oneshot::Receiver<Response<OriginBody>>,
-    ) -> Result<Fetched, ProxyError> {
+    async fn lead(&self, errand: &Errand, lead: Lead) -> Result<Fetched, ProxyError> {
+        let Lead { reader, alone } = lead;
         match reader.landing().await {
             Landing::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
             Landing::Validated(stored) => Ok(Fetched::Validated(stored, Role::Leader)),
-            Landing::StandIn(stored, status) => Ok(Fetched::StandIn(stored, Some(status))),
+            Landing::StandIn(stored) => Ok(Fetched::StandIn(stored)),
             Landing::Failed(error) => self.stand_in_or(errand, error.into()),
             Landing::Alone(reason) => match alone.await {
                 Ok(response) => Ok(Fetched::Alone(response, reason)),
@@ -286,33 +281,21 @@ impl Fetcher {
     }
 
     async fn follow(&self, errand: &Errand, reader: Reader) -> Followed {
-        let Ok(landing) = timeout(self.rules.cache.collapse_patience, reader.landing()).await
-        else {
+        let Ok(landing) = timeout(self.rules.cache.collapse_patience, reader.landing()).await else {
             self.metrics.collapsed_late.add(1);
-            return Followed::Late(Arc::clone(reader.flight()));
+            return Followed::NotThis(Arc::clone(reader.flight()));
         };
         match landing {
             Landing::Shared(head) => self.share(errand, head, reader),
-            Landing::Validated(stored) => {
-                let is_selected = stored
-                    .variant
-                    .as_ref()
-                    .is_none_or(|variant| variant.matches(&errand.head.fields));
-                let is_current = self.may_follow(&stored.provenance, errand);
-                if is_selected && is_current {
-                    self.metrics.collapsed.add(1);
-                    Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
-                } else {
-                    Followed::Elsewhere(None)
-                }
+            Landing::Validated(stored) if self.may_have(&stored, errand) => {
+                self.metrics.collapsed.add(1);
+                Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
             }
-            Landing::StandIn(stored, status) => {
-                let is_current = self.may_follow(&stored.provenance, errand);
-                if is_current {
-                    Followed::Done(Ok(Fetched::StandIn(stored, Some(status))))
-                } else {
-                    Followed::Elsewhere(None)
-                }
+            Landing::StandIn(stored) if self.may_have(&stored, errand) => {
+                Followed::Done(Ok(Fetched::StandIn(stored)))
+            }
+            Landing::Validated(_) | Landing::StandIn(_) => {
+                Followed::NotThis(Arc::clone(reader.flight()))
             }
             Landing::Alone(_) => {
                 self.metrics.collapsed_uncacheable.add(1);
@@ -323,16 +306,27 @@ impl Fetcher {
     }
 
     fn share(&self, errand: &Errand, head: Arc<Head>, reader: Reader) -> Followed {
-        if let Some(variant) =
-            head.variant.as_ref().filter(|variant| !variant.matches(&errand.head.fields))
-        {
-            return Followed::Elsewhere(Some(variant.selection_of(&errand.head.fields)));
+        let fields = &errand.head.fields;
+        if let Some(variant) = head.variant.as_ref().filter(|variant| !variant.matches(fields)) {
+            let selection = variant.selection_of(fields);
+            return if selection == errand.selection {
+                Followed::NotThis(Arc::clone(reader.flight()))
+            } else {
+                Followed::Selecting(selection)
+            };
         }
         if !self.may_follow(&head.provenance, errand) {
-            return Followed::Elsewhere(None);
+            return Followed::NotThis(Arc::clone(reader.flight()));
         }
         self.metrics.collapsed.add(1);
         Followed::Done(Ok(Fetched::Arriving { head, reader, role: Role::Follower }))
+    }
+
+    /// Returns whether a stored response that a flight landed with may answer this request, too.
+    fn may_have(&self, stored: &Stored, errand: &Errand) -> bool {
+        let fields = &errand.head.fields;
+        stored.variant.as_ref().is_none_or(|variant| variant.matches(fields))
+            && self.may_follow(&stored.provenance, errand)
     }
 
     fn may_follow(&self, provenance: &crate::invalidation::Provenance, errand: &Errand) -> bool {
@@ -342,7 +336,7 @@ impl Fetcher {
     /// Serves the stale response where that is allowed, else the error.
     fn stand_in_or(&self, errand: &Errand, error: ProxyError) -> Result<Fetched, ProxyError> {
         let stale = errand.stale.as_ref().filter(|stale| self.may_stand_in(stale, errand));
-        stale.map(|stale| Fetched::StandIn(Arc::clone(stale), None)).ok_or(error)
+        stale.map(|stale| Fetched::StandIn(Arc::clone(stale))).ok_or(error)
     }
 
     /// A hard purge that came meanwhile counts: what was purged is not even served when the origin is down.
@@ -356,6 +350,12 @@ impl Fetcher {
         stale
             .response()
             .is_some_and(|response| response.freshness.may_stand_in_for_error(now, soft_purged))
+    }
+
+    /// Notes whether the origin is well.
+    fn note_origin(&self, is_well: bool) {
+        let failed_at = if is_well { 0 } else { self.clock.now().as_millis() };
+        self.failed_at.store(failed_at, Ordering::Relaxed);
     }
 
     fn permit(&self) -> Option<OwnedSemaphorePermit> {
@@ -377,19 +377,19 @@ enum Followed {
     Done(Result<Fetched, ProxyError>),
     /// The response is for its leader only.
     Alone,
-    /// The flight took too long.
-    Late(Arc<Flight>),
-    /// Another flight is the right one, under this selection.
-    Elsewhere(Option<u64>),
+    /// This flight took too long, was overtaken by a purge, or is for others: another is to take its place.
+    NotThis(Arc<Flight>),
+    /// The URL varies: the flight with this selection is the right one.
+    Selecting(u64),
 }
 
-/// Takes the errand back for another flight. The one before holds it only if it was led, and then there is no other.
-fn again(errand: Arc<Errand>, selection: Option<u64>) -> Errand {
-    let mut errand = Arc::unwrap_or_clone(errand);
-    if let Some(selection) = selection {
-        errand.selection = selection;
-    }
-    errand
+/// What a request finds on its route.
+enum Seat {
+    Reader(Reader),
+    Pilot(Pilot),
+    /// The flight's beginning is gone.
+    OwnPlane,
+    None,
 }
 
 fn route_of(errand: &Errand) -> Route {
@@ -398,3 +398,5 @@ fn route_of(errand: &Errand) -> Route {
 
 /// Flights that one request tries, when each of the first turned out to be for others or was overtaken by a purge.
 const FLIGHTS_MAX: usize = 4;
+/// After a failure of the origin, stale hits cause no background fetches for so long.
+const REFRESH_PAUSE: Duration = Duration::from_secs(1);

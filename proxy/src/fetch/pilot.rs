@@ -44,6 +44,7 @@ impl Fetcher {
         match self.exchange(&errand, stale).await {
             Err(error) => {
                 self.metrics.failed.add(1);
+                self.note_origin(false);
                 tracing::debug!(key = %errand.head.key, %error, "fetch failed");
                 drop(grounded);
                 pilot.fail(error);
@@ -93,6 +94,7 @@ impl Fetcher {
         grounded: Grounded<'_>,
     ) {
         let status = response.status();
+        self.note_origin(!is_failure(status));
         if let Some(stale) = errand.stale.as_ref() {
             if status == StatusCode::NOT_MODIFIED {
                 let landing = self.validated(&pilot, errand, stale, response.headers(), exchange);
@@ -101,7 +103,7 @@ impl Fetcher {
             }
             if is_failure(status) && self.may_stand_in(stale, errand) {
                 drop(grounded);
-                return self.end(pilot, Landing::StandIn(Arc::clone(stale), status));
+                return self.end(pilot, Landing::StandIn(Arc::clone(stale)));
             }
         }
         match self.accept(errand, &response, exchange) {

@@ -22,6 +22,18 @@ pub struct Activity {
     blocked: AtomicU64,
     /// Requests that are being answered and answers that are being streamed.
     busy: AtomicU32,
+    /// Since when it is being ended; 0: it is not.
+    ending: AtomicU64,
+    protocol: Protocol,
+}
+
+/// What bytes on an idle connection mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The beginning of a head.
+    Http1,
+    /// Anything: pings, window updates.
+    Http2,
 }
 
 /// How long a connection may do what.
@@ -48,23 +60,23 @@ pub enum Sentence {
 
 impl Activity {
     /// Makes the state of a new connection.
-    pub fn new(clock: Clock) -> Arc<Self> {
+    pub fn new(clock: Clock, protocol: Protocol) -> Arc<Self> {
         let moved = AtomicU64::new(clock.now().as_millis());
         let zero = || AtomicU64::new(0);
-        Arc::new(Self {
-            clock,
-            moved,
-            head_begun: zero(),
-            blocked: zero(),
-            busy: AtomicU32::new(0),
-        })
+        let (head_begun, blocked, ending, busy) = (zero(), zero(), zero(), AtomicU32::new(0));
+        Arc::new(Self { clock, moved, head_begun, blocked, busy, ending, protocol })
+    }
+
+    /// It is being ended: it has as long as a client may take no bytes.
+    pub fn on_ending(&self) {
+        self.ending.store(self.clock.now().as_millis(), Ordering::Relaxed);
     }
 
     /// Bytes were read.
     pub fn on_read(&self) {
         let now = self.clock.now().as_millis();
         self.moved.store(now, Ordering::Relaxed);
-        if self.head_begun.load(Ordering::Relaxed) == 0 {
+        if self.protocol == Protocol::Http1 && self.head_begun.load(Ordering::Relaxed) == 0 {
             self.head_begun.store(now, Ordering::Relaxed);
         }
     }
@@ -113,6 +125,13 @@ impl Activity {
                 patience.header,
                 reading,
                 Sentence::Cut("the request head is incomplete"),
+            );
+        }
+        if let Some(ending) = since(&self.ending) {
+            return wait_or(
+                patience.send,
+                ending,
+                Sentence::Cut("the client does not let the connection end"),
             );
         }
         let idle = since(&self.moved).unwrap_or_default();

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
-use super::activity::{Activity, Patience, Sentence};
+use super::activity::{Activity, Patience, Protocol, Sentence};
 use super::peer::Peer;
 use super::service::ClientService;
 use super::stream::Watched;
@@ -87,7 +87,8 @@ pub async fn serve(listeners: Arc<Listeners>, stream: TcpStream, peer: Arc<Peer>
             () = tokio::time::sleep(rules.patience.keepalive) => return,
             () = listeners.drain.begun() => return,
         };
-    let activity = Activity::new(rules.clock.clone());
+    let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+    let activity = Activity::new(rules.clock.clone(), protocol);
     let service = ClientService {
         front: Arc::clone(&listeners.front),
         peer,
@@ -133,29 +134,32 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
             is_first = false;
             let _registered = drain.as_mut().poll(cx); // wakes this task once, when the drain begins
         }
-        if listeners.drain.is_begun() && !is_ending {
-            is_ending = true;
-            shut_down(connection.as_mut());
-        }
-        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-            if let Err(error) = result {
-                listeners.metrics.broken.add(1);
-                tracing::debug!(%error, "client connection ended");
-            }
-            return Poll::Ready(());
-        }
-        match watch.poll_sentence(cx) {
-            Poll::Ready(Sentence::Cut(reason)) => {
-                listeners.metrics.cut.add(1);
-                tracing::debug!(reason, "client connection cut");
-                Poll::Ready(())
-            }
-            Poll::Ready(_) if !is_ending => {
+        loop {
+            if listeners.drain.is_begun() && !is_ending {
                 is_ending = true;
+                watch.activity.on_ending();
                 shut_down(connection.as_mut());
-                connection.as_mut().poll(cx).map(drop)
             }
-            _ => Poll::Pending,
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                if let Err(error) = result {
+                    listeners.metrics.broken.add(1);
+                    tracing::debug!(%error, "client connection ended");
+                }
+                return Poll::Ready(());
+            }
+            match watch.poll_sentence(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Sentence::Cut(reason)) => {
+                    listeners.metrics.cut.add(1);
+                    tracing::debug!(reason, "client connection cut");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Sentence::Wait(_) | Sentence::Close) => {
+                    is_ending = true;
+                    watch.activity.on_ending();
+                    shut_down(connection.as_mut());
+                }
+            }
         }
     })
     .await;

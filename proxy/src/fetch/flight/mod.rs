@@ -35,7 +35,7 @@ pub enum Landing {
     /// The stored response was validated: this is it, freshened.
     Validated(Arc<Stored>),
     /// The origin failed, and this stale response may stand in.
-    StandIn(Arc<Stored>, StatusCode),
+    StandIn(Arc<Stored>),
     /// Only for the one who asked: everyone else goes to the origin on their own.
     Alone(Uncacheable),
     /// There is no response.
@@ -221,7 +221,7 @@ impl Pilot {
             let Some(slowest) = readers.slowest() else {
                 return Poll::Ready(Err(OriginError::Abandoned));
             };
-            pieces.drop_until(slowest);
+            self.flight.budget.give_back(pieces.drop_until(slowest));
             if pieces.kept.len() < PASSING_PIECES {
                 return Poll::Ready(Ok(()));
             }
@@ -229,6 +229,11 @@ impl Pilot {
             Poll::Pending
         })
         .await
+    }
+
+    /// How far every reader has come: pieces that are dropped.
+    pub fn position(&self) -> usize {
+        self.flight.state.lock().pieces.first
     }
 
     /// Cuts off the readers that hold the others up.
@@ -258,9 +263,11 @@ impl Pilot {
     fn end(&self, end: End) {
         let mut state = self.flight.state.lock();
         if state.end.is_none() {
-            if let End::Failed(error) = &end {
-                state.landing.get_or_insert_with(|| Landing::Failed(error.clone()));
-            }
+            let cause = match &end {
+                End::Failed(error) => error.clone(),
+                End::Complete(_) => OriginError::Abandoned,
+            };
+            state.landing.get_or_insert(Landing::Failed(cause));
             state.end = Some(end);
         }
         state.readers.wake_all();
@@ -347,10 +354,17 @@ impl Pieces {
         self.kept.get(number.checked_sub(self.first)?).cloned()
     }
 
-    fn drop_until(&mut self, number: usize) {
-        while self.first < number && self.kept.pop_front().is_some() {
+    /// Drops the pieces before this number and returns what the budget gets back for them.
+    fn drop_until(&mut self, number: usize) -> u64 {
+        let mut freed = 0;
+        while self.first < number
+            && let Some(piece) = self.kept.pop_front()
+        {
             self.first += 1;
+            freed += (piece.len() as u64).min(self.charged - freed); // only the first were charged
         }
+        self.charged -= freed;
+        freed
     }
 }
 
