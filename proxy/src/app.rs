@@ -275,7 +275,7 @@ fn start_worker(
             for (index, socket) in sockets {
                 match tokio::net::TcpListener::from_std(socket) {
                     Ok(listener) => {
-                        drop(tokio::spawn(Arc::clone(&app.listeners).accept(listener, index)))
+                        drop(tokio::spawn(Arc::clone(&app.listeners).accept(listener, index)));
                     }
                     Err(error) => tracing::error!(%error, "a worker cannot use its socket"),
                 }

@@ -86,13 +86,13 @@ impl Histogram {
 
 fn thread_number() -> usize {
     thread_local!(static NUMBER: Cell<Option<usize>> = const { Cell::new(None) });
-    NUMBER.with(|number| match number.get() {
-        Some(own) => own,
-        None => {
-            let own = THREADS.fetch_add(1, Ordering::Relaxed);
-            number.set(Some(own));
-            own
+    NUMBER.with(|number| {
+        if let Some(own) = number.get() {
+            return own;
         }
+        let own = THREADS.fetch_add(1, Ordering::Relaxed);
+        number.set(Some(own));
+        own
     })
 }
 

@@ -46,7 +46,7 @@ impl CanonicalUrl {
         if authority.is_empty() {
             return Err(UrlError::NoHost(text.to_owned()));
         }
-        Self::from_parts(&with_default_port(authority, default_port), &rooted(path)?)
+        Self::from_parts(&with_default_port(authority, default_port), &rooted(path))
     }
 
     /// Joins an authority, as in a `Host` field, and a path with query.
@@ -106,7 +106,10 @@ pub fn canonical_host(authority: &str) -> Result<String, UrlError> {
         Some(digits) => match digits.parse::<u16>().map_err(|_not_a_number| wrong())? {
             0 => return Err(wrong()),
             80 => {}
-            port => host.push_str(&format!(":{port}")),
+            port => {
+                host.push(':');
+                host.push_str(&port.to_string());
+            }
         },
     }
     Ok(host)
@@ -156,9 +159,9 @@ fn with_default_port(authority: &str, default_port: &str) -> String {
     authority.strip_suffix(default_port).unwrap_or(authority).to_owned()
 }
 
-fn rooted(path: &str) -> Result<String, UrlError> {
+fn rooted(path: &str) -> String {
     let path = path.split('#').next().unwrap_or_default();
-    Ok(if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
 fn check_path(path: &str) -> Result<&str, UrlError> {

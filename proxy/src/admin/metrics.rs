@@ -1,4 +1,4 @@
-//! `/metrics`: every counter of the proxy in the OpenMetrics text format. The names are an interface: a test holds them.
+//! `/metrics`: every counter of the proxy in the `OpenMetrics` text format. The names are an interface: a test holds them.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::app::App;
 use crate::cache::metrics::Outcome;
-use crate::metrics::{BOUNDS, Histogram};
+use crate::metrics::{BOUNDS, Counter, Histogram};
 use crate::origin::metrics::REASONS;
 use crate::store::Removal;
 
@@ -96,6 +96,7 @@ impl Sample {
 fn families(app: &App) -> Vec<Family> {
     let mut all = http_families(app);
     all.extend(cache_families(app));
+    all.extend(fetch_families(app));
     all.extend(origin_families(app));
     all.extend(purge_families(app));
     all.extend(process_families(app));
@@ -158,17 +159,11 @@ fn http_families(app: &App) -> Vec<Family> {
 
 fn cache_families(app: &App) -> Vec<Family> {
     let usage = app.store.usage();
-    let fetcher = app.front.cache.fetcher();
-    let (misses, flights, inflight_bytes) = fetcher.in_flight();
-    let metrics = &fetcher.metrics;
     let tier = || ("tier", "memory".to_owned());
     let removals = Removal::ALL.into_iter().zip(app.store.removals());
     let gauge = |name, help, value: u64| {
-        Family::labelled(
-            name,
-            help,
-            std::iter::once(Sample { labels: vec![tier()], value: Value::Gauge(value) }),
-        )
+        let sample = Sample { labels: vec![tier()], value: Value::Gauge(value) };
+        Family::labelled(name, help, std::iter::once(sample))
     };
     vec![
         gauge("shellac_cache_objects", "Stored responses", usage.objects),
@@ -190,43 +185,61 @@ fn cache_families(app: &App) -> Vec<Family> {
                 Sample::counter([tier(), ("reason", reason.as_str().to_owned())], count)
             }),
         ),
+        Family::gauge("shellac_tags", "Tags that are known", app.invalidation.tag_count()),
+    ]
+}
+
+fn fetch_families(app: &App) -> Vec<Family> {
+    let fetcher = app.front.cache.fetcher();
+    let (misses, flights, inflight_bytes) = fetcher.in_flight();
+    let metrics = &fetcher.metrics;
+    let not_stored = metrics
+        .not_stored()
+        .map(|(reason, count)| Sample::counter([("reason", reason.code().to_owned())], count));
+    let collapsed = [
+        ("served", metrics.collapsed.value()),
+        ("uncacheable", metrics.collapsed_uncacheable.value()),
+        ("timeout", metrics.collapsed_late.value()),
+    ];
+    let collapsed = collapsed
+        .into_iter()
+        .map(|(outcome, count)| Sample::counter([("outcome", outcome.to_owned())], count));
+    let counter = |name, help, value: &Counter| Family::counter(name, help, value.value());
+    vec![
         Family::labelled(
             "shellac_cache_uncacheable",
             "Responses that were not stored, by reason",
-            metrics.not_stored().map(|(reason, count)| {
-                Sample::counter([("reason", reason.code().to_owned())], count)
-            }),
+            not_stored,
         ),
         Family::labelled(
             "shellac_cache_collapsed",
             "Requests that waited for another's fetch",
-            [
-                ("served", metrics.collapsed.value()),
-                ("uncacheable", metrics.collapsed_uncacheable.value()),
-                ("timeout", metrics.collapsed_late.value()),
-            ]
-            .into_iter()
-            .map(|(outcome, count)| Sample::counter([("outcome", outcome.to_owned())], count)),
+            collapsed,
         ),
-        Family::counter(
+        counter(
             "shellac_cache_revalidations",
             "Stored responses that the origin confirmed",
-            metrics.validated.value(),
+            &metrics.validated,
         ),
-        Family::counter(
+        counter(
             "shellac_cache_refreshes",
             "Fetches in the background for stale responses",
-            metrics.background.value(),
+            &metrics.background,
         ),
-        Family::counter(
+        counter(
+            "shellac_cache_fetch_failures",
+            "Fetches that brought no whole response",
+            &metrics.failed,
+        ),
+        counter(
             "shellac_cache_overloads",
-            "Requests that found too many at the origin",
-            metrics.overloaded.value(),
+            "Requests that found too many at the origin, or in a fetch",
+            &metrics.overloaded,
         ),
-        Family::counter(
+        counter(
             "shellac_cache_slow_readers",
             "Clients cut off from responses that are not stored",
-            metrics.cut_readers.value(),
+            &metrics.cut_readers,
         ),
         Family::gauge("shellac_cache_misses_in_flight", "Requests at the origin", misses),
         Family::gauge("shellac_cache_flights", "Fetches that may be joined", flights),
@@ -235,7 +248,6 @@ fn cache_families(app: &App) -> Vec<Family> {
             "Bytes of bodies that are being fetched",
             inflight_bytes,
         ),
-        Family::gauge("shellac_tags", "Tags that are known", app.invalidation.tag_count()),
     ]
 }
 

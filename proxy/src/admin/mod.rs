@@ -56,5 +56,5 @@ async fn serve(app: Arc<App>, stream: TcpStream) {
 
 const CONNECTIONS_MAX: usize = 256;
 /// For a head, and between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

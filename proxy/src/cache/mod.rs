@@ -96,7 +96,7 @@ impl Cache {
                     Outcome::Stale,
                     Some("stale-while-revalidate"),
                 );
-                self.fetcher.refresh(self.errand(inbound.head, Some(stored), selection));
+                self.refresh(inbound.head, stored, selection);
                 Step::Answer(response)
             }
             Decision::Unsatisfiable => {
@@ -204,12 +204,12 @@ impl Cache {
         detail: Option<&'static str>,
     ) -> Response<ResponseBody> {
         self.fetcher.store.touch(stored);
-        let response = self.from_store(request, stored, detail);
+        let response = self.stored_answer(request, stored, detail);
         self.count(&request.peer, outcome, response.status());
         response
     }
 
-    fn from_store(
+    fn stored_answer(
         &self,
         request: &RequestHead,
         stored: &Stored,
@@ -221,6 +221,16 @@ impl Cache {
         let now = self.fetcher.clock.now();
         let ttl = response.freshness.ttl(now, stored.provenance.soft_purged());
         self.responder.stored(request, response, now, &Status::Hit { ttl, detail })
+    }
+
+    /// Validates in the background, for everyone: by a GET whatever the client's method is. What a client asks for that
+    /// wants nothing stored is left for the next one.
+    fn refresh(&self, head: RequestHead, stale: Arc<Stored>, selection: u64) {
+        let mut errand = self.errand(head, Some(stale), selection);
+        if !errand.facts.directives.no_store {
+            errand.facts.method = Method::GET;
+            self.fetcher.refresh(errand);
+        }
     }
 
     fn errand(&self, head: RequestHead, stale: Option<Arc<Stored>>, selection: u64) -> Errand {
@@ -293,13 +303,13 @@ impl Cache {
                 )
             }
             Fetched::StandIn(stored) => {
-                (Outcome::Stale, self.from_store(request, &stored, Some("stale-if-error")))
+                (Outcome::Stale, self.stored_answer(request, &stored, Some("stale-if-error")))
             }
             Fetched::Alone(response, why) => {
                 let detail = Some(forward.detail.unwrap_or_else(|| why.code()));
                 let status =
                     Status::Forward(Forward { status: Some(response.status()), detail, ..forward });
-                (Outcome::Uncacheable, self.alone(response, &status, busy))
+                (Outcome::Uncacheable, self.alone(*response, &status, busy))
             }
         }
     }
@@ -362,7 +372,7 @@ impl Cache {
         status: &Status,
         busy: Busy,
     ) -> Response<ResponseBody> {
-        *response.headers_mut() = self.fetcher.public(response.headers());
+        *response.headers_mut() = self.fetcher.rules.public(response.headers());
         self.responder.alone(response, status, busy)
     }
 

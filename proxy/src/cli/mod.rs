@@ -36,7 +36,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ConfigArguments {
-    /// The configuration file; `-` reads standard input [default: $SHELLAC_CONFIG, ./config.toml, /etc/shellac/config.toml]
+    /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`, `./config.toml`, `/etc/shellac/config.toml`]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address to serve on, instead of the configured ones; port 0 takes any free port
@@ -77,7 +77,7 @@ impl Arguments {
 impl From<ConfigArguments> for Flags {
     fn from(arguments: ConfigArguments) -> Self {
         let ConfigArguments { config, listen, origin, admin, ttl } = arguments;
-        Self { config, listen, origin, admin, ttl }
+        Self { listen, origin, admin, ttl, config }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::config::{Config, Flags, Sources};
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
     .args(["tag", "url", "host", "prefix", "all"])))]
 pub(super) struct PurgeArguments {
-    /// Responses that carry this tag, or this ETag
+    /// Responses that carry this tag, or this entity tag
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
     /// All variants of a URL
@@ -33,7 +33,7 @@ pub(super) struct PurgeArguments {
     /// All URLs of a host
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
-    /// All URLs that begin so: https://host/path, or /path for every host
+    /// All URLs that begin so: `https://host/path`, or `/path` for every host
     #[arg(long, value_name = "PREFIX")]
     prefix: Vec<String>,
     /// Everything
@@ -42,8 +42,8 @@ pub(super) struct PurgeArguments {
     /// Mark as stale instead of deleting
     #[arg(long)]
     soft: bool,
-    /// The proxy's admin listener; its token is read from SHELLAC_ADMIN_TOKEN or the configuration
-    /// [default: that of the configuration, else http://127.0.0.1:8081]
+    /// The proxy's admin listener; its token is read from `SHELLAC_ADMIN_TOKEN` or the configuration
+    /// [default: that of the configuration, else `http://127.0.0.1:8081`]
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
     /// The configuration file to take the admin address and token from
@@ -142,26 +142,25 @@ fn report(status: StatusCode, body: &[u8], is_json: bool) -> Exit {
 }
 
 fn sentences(report: &PurgeReport) -> String {
-    let mut lines = String::new();
-    for selector in &report.selectors {
-        let name = match &selector.selector {
+    let line = |selected: &purge_protocol::SelectorReport| {
+        let name = match &selected.selector {
             Selector::Tag(tag) => format!("tag {tag}"),
             Selector::Url(url) => format!("url {url}"),
             Selector::Host(host) => format!("host {host}"),
             Selector::Prefix(prefix) => format!("prefix {prefix}"),
             Selector::All(_) => "everything".to_owned(),
         };
-        lines.push_str(&format!("{:>10}  {name}\n", selector.objects));
-    }
+        format!("{:>10}  {name}\n", selected.objects)
+    };
+    let lines: String = report.selectors.iter().map(line).collect();
     let mode = match report.mode {
         PurgeMode::Hard => "purged",
         PurgeMode::Soft => "made stale",
     };
-    lines.push_str(&format!(
-        "{:>10}  stored responses {mode} in {} µs\n",
+    format!(
+        "{lines}{:>10}  stored responses {mode} in {} µs\n",
         report.matched.objects, report.took_us
-    ));
-    lines
+    )
 }
 
 /// The flag, else what the configuration says, else the default: a purge needs no origin to be configured.

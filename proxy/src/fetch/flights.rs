@@ -27,8 +27,10 @@ impl std::hash::Hash for Route {
 /// All flights that may be joined.
 #[derive(Debug)]
 pub struct Flights {
-    shards: Box<[Mutex<HashMap<Route, Arc<Flight>>>]>,
+    shards: Box<[Shard]>,
 }
+
+type Shard = Mutex<HashMap<Route, Arc<Flight>>>;
 
 impl Default for Flights {
     fn default() -> Self {
@@ -72,7 +74,7 @@ impl Flights {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
-    fn shard(&self, route: &Route) -> &Mutex<HashMap<Route, Arc<Flight>>> {
+    fn shard(&self, route: &Route) -> &Shard {
         let hash = route.key.hash() ^ route.selection;
         &self.shards[usize::try_from(hash >> 40).unwrap_or(0) % SHARDS]
     }

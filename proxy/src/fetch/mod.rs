@@ -9,7 +9,8 @@ pub mod flights;
 pub mod errand;
 pub mod tags;
 pub mod metrics;
-mod pilot;
+mod landing;
+mod carriage;
 mod tunnel;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use self::tunnel::tunnel;
 use self::errand::Errand;
 use self::flight::{Budget, Flight, Head, Landing, NotJoinable, Pilot, Reader};
 use self::flights::{Flights, Route};
+use self::landing::{Fetch, OnAir};
 use self::metrics::FetchMetrics;
 use crate::clock::Clock;
 use crate::config;
@@ -95,7 +97,7 @@ pub enum Fetched {
     /// A stale response, because the origin failed.
     StandIn(Arc<Stored>),
     /// A response for this client alone.
-    Alone(Response<OriginBody>, Uncacheable),
+    Alone(Box<Response<OriginBody>>, Uncacheable),
 }
 
 /// Who sent the request to the origin.
@@ -152,18 +154,20 @@ impl Fetcher {
         let mut not_this: Option<Arc<Flight>> = None;
         for _ in 0..FLIGHTS_MAX {
             let shared = Arc::new(errand);
-            let boarding = self.board(&shared, not_this.take());
+            let boarding = self.board(&shared, not_this.take().as_ref());
             errand = match boarding {
                 Boarding::Refused => return self.stand_in_or(&shared, ProxyError::Overloaded),
                 Boarding::Leading(lead) => return self.lead(&shared, lead).await,
                 Boarding::Following(reader) => match self.follow(&shared, reader).await {
-                    Followed::Done(result) => return result,
+                    Followed::Done(result) => return *result,
                     Followed::Alone => return self.fetch_alone(shared).await,
                     Followed::NotThis(flight) => {
                         not_this = Some(flight);
                         Arc::unwrap_or_clone(shared)
                     }
-                    Followed::Selecting(selection) => Errand { selection, ..Arc::unwrap_or_clone(shared) },
+                    Followed::Selecting(selection) => {
+                        Errand { selection, ..Arc::unwrap_or_clone(shared) }
+                    }
                 },
             };
         }
@@ -189,14 +193,16 @@ impl Fetcher {
         let route = route_of(&errand);
         let taken = self.flights.with(&route, |flying| {
             let is_flying = flying.is_some_and(|flight| self.may_join(flight, &errand));
-            let Some(permit) = (!is_flying).then(|| self.permit()).flatten() else { return (None, None) };
+            let Some(permit) = (!is_flying).then(|| self.permit()).flatten() else {
+                return (None, None);
+            };
             let (flight, pilot) = self.begin();
             (Some(flight), Some((pilot, permit)))
         });
         if let Some((pilot, permit)) = taken {
             self.metrics.background.add(1);
             let (sender, _nobody) = oneshot::channel();
-            tokio::spawn(Arc::clone(self).fly(pilot, errand, Some(route), sender, permit));
+            tokio::spawn(self.fetch_of(pilot, errand, Some(route), permit).run(sender));
         }
     }
 
@@ -210,10 +216,11 @@ impl Fetcher {
     }
 
     /// Leads, follows, or is refused. `not_this`: a flight that turned out to be the wrong one for this request.
-    fn board(self: &Arc<Self>, errand: &Arc<Errand>, not_this: Option<Arc<Flight>>) -> Boarding {
+    fn board(self: &Arc<Self>, errand: &Arc<Errand>, not_this: Option<&Arc<Flight>>) -> Boarding {
         let route = route_of(errand);
         let permit = Arc::clone(&self.misses).try_acquire_owned().ok();
-        let is_wrong = |flight: &Arc<Flight>| not_this.as_ref().is_some_and(|wrong| Arc::ptr_eq(wrong, flight));
+        let is_wrong =
+            |flight: &Arc<Flight>| not_this.is_some_and(|wrong| Arc::ptr_eq(wrong, flight));
         let seat = self.flights.with(&route, |flying| {
             let joined = flying
                 .filter(|flight| !is_wrong(flight) && self.may_join(flight, errand))
@@ -262,8 +269,20 @@ impl Fetcher {
     ) -> Lead {
         let reader = pilot.first_reader();
         let (sender, alone) = oneshot::channel();
-        tokio::spawn(Arc::clone(self).fly(pilot, Arc::clone(errand), route, sender, permit));
+        tokio::spawn(self.fetch_of(pilot, Arc::clone(errand), route, permit).run(sender));
         Lead { reader, alone }
+    }
+
+    fn fetch_of(
+        self: &Arc<Self>,
+        pilot: Pilot,
+        errand: Arc<Errand>,
+        route: Option<Route>,
+        permit: OwnedSemaphorePermit,
+    ) -> Fetch {
+        let flight = Arc::clone(pilot.flight());
+        let on_air = OnAir { fetcher: Arc::clone(self), route, flight };
+        Fetch { fetcher: Arc::clone(self), errand, on_air, pilot, _permit: permit }
     }
 
     async fn lead(&self, errand: &Errand, lead: Lead) -> Result<Fetched, ProxyError> {
@@ -274,14 +293,15 @@ impl Fetcher {
             Landing::StandIn(stored) => Ok(Fetched::StandIn(stored)),
             Landing::Failed(error) => self.stand_in_or(errand, error.into()),
             Landing::Alone(reason) => match alone.await {
-                Ok(response) => Ok(Fetched::Alone(response, reason)),
+                Ok(response) => Ok(Fetched::Alone(Box::new(response), reason)),
                 Err(_closed) => Err(OriginError::Abandoned.into()),
             },
         }
     }
 
     async fn follow(&self, errand: &Errand, reader: Reader) -> Followed {
-        let Ok(landing) = timeout(self.rules.cache.collapse_patience, reader.landing()).await else {
+        let Ok(landing) = timeout(self.rules.cache.collapse_patience, reader.landing()).await
+        else {
             self.metrics.collapsed_late.add(1);
             return Followed::NotThis(Arc::clone(reader.flight()));
         };
@@ -289,10 +309,10 @@ impl Fetcher {
             Landing::Shared(head) => self.share(errand, head, reader),
             Landing::Validated(stored) if self.may_have(&stored, errand) => {
                 self.metrics.collapsed.add(1);
-                Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
+                Followed::Done(Box::new(Ok(Fetched::Validated(stored, Role::Follower))))
             }
             Landing::StandIn(stored) if self.may_have(&stored, errand) => {
-                Followed::Done(Ok(Fetched::StandIn(stored)))
+                Followed::Done(Box::new(Ok(Fetched::StandIn(stored))))
             }
             Landing::Validated(_) | Landing::StandIn(_) => {
                 Followed::NotThis(Arc::clone(reader.flight()))
@@ -301,7 +321,9 @@ impl Fetcher {
                 self.metrics.collapsed_uncacheable.add(1);
                 Followed::Alone
             }
-            Landing::Failed(error) => Followed::Done(self.stand_in_or(errand, error.into())),
+            Landing::Failed(error) => {
+                Followed::Done(Box::new(self.stand_in_or(errand, error.into())))
+            }
         }
     }
 
@@ -319,7 +341,7 @@ impl Fetcher {
             return Followed::NotThis(Arc::clone(reader.flight()));
         }
         self.metrics.collapsed.add(1);
-        Followed::Done(Ok(Fetched::Arriving { head, reader, role: Role::Follower }))
+        Followed::Done(Box::new(Ok(Fetched::Arriving { head, reader, role: Role::Follower })))
     }
 
     /// Returns whether a stored response that a flight landed with may answer this request, too.
@@ -374,7 +396,7 @@ impl Fetcher {
 }
 
 enum Followed {
-    Done(Result<Fetched, ProxyError>),
+    Done(Box<Result<Fetched, ProxyError>>),
     /// The response is for its leader only.
     Alone,
     /// This flight took too long, was overtaken by a purge, or is for others: another is to take its place.

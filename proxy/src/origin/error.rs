@@ -1,8 +1,11 @@
 //! `OriginError`: why an exchange with the origin failed, whose fault it is and what a client is told.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use http::StatusCode;
+
+use super::request_body::RequestBodyError;
 
 /// A failed exchange. Nothing of it was given to a client unless the variant says so.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,9 +58,15 @@ pub enum OriginError {
     /// The connection broke within the body. The client may have part of it.
     #[error("the response is incomplete")]
     Incomplete(#[source] Arc<hyper::Error>),
-    /// The client's request body could not be read to its end.
+    /// The client's content is longer than the limit, which chunked content tells last.
+    #[error("the request's content is too long")]
+    RequestTooLarge,
+    /// The client sent nothing for too long.
+    #[error("the request's content stalled")]
+    RequestStalled,
+    /// The client's content could not be read to its end.
     #[error("the request's content broke off")]
-    RequestBody,
+    RequestBroken,
     /// The fetch ended without a result: its reader was too slow, or the proxy is ending.
     #[error("the fetch was abandoned")]
     Abandoned,
@@ -77,7 +86,11 @@ impl OriginError {
         if source.is_parse() || source.is_parse_too_large() {
             Self::Malformed(Arc::new(source))
         } else if source.is_user() {
-            Self::RequestBody
+            match source.source().and_then(<dyn Error>::downcast_ref) {
+                Some(RequestBodyError::TooLarge) => Self::RequestTooLarge,
+                Some(RequestBodyError::Stalled) => Self::RequestStalled,
+                Some(RequestBodyError::Broken(_)) | None => Self::RequestBroken,
+            }
         } else {
             Self::Broken(Arc::new(source))
         }
@@ -90,7 +103,9 @@ impl OriginError {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::RequestBody => StatusCode::BAD_REQUEST,
+            Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestBroken => StatusCode::BAD_REQUEST,
             Self::Resolve { .. }
             | Self::Refused { .. }
             | Self::Unreachable { .. }
@@ -113,7 +128,9 @@ impl OriginError {
             Self::Broken(_) => "connection_terminated",
             Self::Malformed(_) => "http_protocol_error",
             Self::Incomplete(_) => "http_response_incomplete",
-            Self::RequestBody => "http_request_error",
+            Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => {
+                "http_request_error"
+            }
             Self::Abandoned => "proxy_internal_error",
         }
     }
@@ -131,13 +148,8 @@ impl OriginError {
             Self::Broken(_) => "broken",
             Self::Malformed(_) => "malformed",
             Self::Incomplete(_) => "incomplete",
-            Self::RequestBody => "request_body",
+            Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => "request_body",
             Self::Abandoned => "abandoned",
         }
-    }
-
-    /// Returns whether the server itself is in trouble: such a failure may be answered with a stale response.
-    pub const fn is_origin_failure(&self) -> bool {
-        !matches!(self, Self::RequestBody)
     }
 }

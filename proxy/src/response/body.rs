@@ -31,7 +31,7 @@ pub enum ResponseBody {
 /// Pieces of stored content that are still to be sent.
 #[derive(Debug)]
 pub struct Pieces {
-    pieces: Arc<[Bytes]>,
+    all: Arc<[Bytes]>,
     next: usize,
     left: u64,
 }
@@ -68,7 +68,7 @@ impl ResponseBody {
             Body::Empty => Self::Empty,
             Body::Whole(bytes) => Self::Whole(bytes.clone()),
             Body::Pieces { pieces, length } => {
-                Self::Pieces(Pieces { pieces: Arc::clone(pieces), next: 0, left: *length })
+                Self::Pieces(Pieces { all: Arc::clone(pieces), next: 0, left: *length })
             }
         }
     }
@@ -105,7 +105,7 @@ impl ResponseBody {
 
 impl Pieces {
     fn take(&mut self) -> Option<Bytes> {
-        let piece = self.pieces.get(self.next)?.clone();
+        let piece = self.all.get(self.next)?.clone();
         self.next += 1;
         self.left -= piece.len() as u64;
         Some(piece)

@@ -62,13 +62,7 @@ impl Responder {
                 assemble(stored.status, fields, ResponseBody::stored(&stored.body))
             };
         }
-        match self.select(
-            request,
-            stored.status,
-            &fields,
-            stored.freshness.received(),
-            Some(length),
-        ) {
+        match select(request, stored.status, &fields, stored.freshness.received(), Some(length)) {
             Selected::NotModified => not_modified(&fields),
             Selected::Unsatisfiable => unsatisfiable(fields, length),
             Selected::Part(part) => {
@@ -113,7 +107,7 @@ impl Responder {
         }
         self.add_own(&mut fields, status);
         let source = Source::Flight(reader);
-        match self.select(request, head.status, &fields, now, head.length) {
+        match select(request, head.status, &fields, now, head.length) {
             Selected::NotModified => not_modified(&fields),
             Selected::Unsatisfiable => unsatisfiable(fields, head.length.unwrap_or_default()),
             Selected::Part(part) => {
@@ -162,28 +156,6 @@ impl Responder {
             fields.append(cache_status::NAME, status.value(&self.name));
         }
     }
-
-    fn select(
-        &self,
-        request: &RequestHead,
-        status: StatusCode,
-        fields: &HeaderMap,
-        received: Timestamp,
-        length: Option<u64>,
-    ) -> Selected {
-        let validators = Validators::of(fields, received);
-        if conditional::evaluate(&request.method, &request.fields, status, &validators)
-            == Outcome::NotModified
-        {
-            return Selected::NotModified;
-        }
-        let Some(length) = length else { return Selected::Whole };
-        match range::evaluate(&request.method, &request.fields, status, &validators, length) {
-            Ranges::Single(part) => Selected::Part(part),
-            Ranges::Unsatisfiable => Selected::Unsatisfiable,
-            Ranges::Whole | Ranges::Multiple(_) => Selected::Whole,
-        }
-    }
 }
 
 /// What a request asks of a response that it could be given.
@@ -192,6 +164,27 @@ enum Selected {
     Part(ByteRange),
     NotModified,
     Unsatisfiable,
+}
+
+fn select(
+    request: &RequestHead,
+    status: StatusCode,
+    fields: &HeaderMap,
+    received: Timestamp,
+    length: Option<u64>,
+) -> Selected {
+    let validators = Validators::of(fields, received);
+    if conditional::evaluate(&request.method, &request.fields, status, &validators)
+        == Outcome::NotModified
+    {
+        return Selected::NotModified;
+    }
+    let Some(length) = length else { return Selected::Whole };
+    match range::evaluate(&request.method, &request.fields, status, &validators, length) {
+        Ranges::Single(part) => Selected::Part(part),
+        Ranges::Unsatisfiable => Selected::Unsatisfiable,
+        Ranges::Whole | Ranges::Multiple(_) => Selected::Whole,
+    }
 }
 
 fn has_preconditions(fields: &HeaderMap) -> bool {

@@ -299,13 +299,11 @@ impl Reader {
     pub async fn landing(&self) -> Landing {
         std::future::poll_fn(|cx| {
             let mut state = self.flight.state.lock();
-            match &state.landing {
-                Some(landing) => Poll::Ready(landing.clone()),
-                None => {
-                    state.readers.wait(self.place, cx);
-                    Poll::Pending
-                }
+            if let Some(landing) = &state.landing {
+                return Poll::Ready(landing.clone());
             }
+            state.readers.wait(self.place, cx);
+            Poll::Pending
         })
         .await
     }

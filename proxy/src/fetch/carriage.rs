@@ -1,0 +1,172 @@
+//! From the head of a response to the end of its content: to readers at their own pace, and into the store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Response};
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+use super::flight::{Head, Landing, Pushed};
+use super::landing::{Accepted, Fetch};
+use super::tags::CACHE_GROUP_INVALIDATION;
+use super::{FetchRules, Fetcher};
+use crate::freshness::stored_fields::stored_fields;
+use crate::freshness::{Exchange, Uncacheable};
+use crate::origin::{OriginBody, OriginError};
+use crate::store::{Draft, EntryWriter, Removal, Stored};
+
+/// What is on its way into the store.
+struct Cargo {
+    writer: Box<dyn EntryWriter>,
+    draft: Draft,
+}
+
+impl Fetch {
+    /// Carries content to readers and into the store.
+    pub(super) async fn carry(self, response: Response<OriginBody>, accepted: Accepted) {
+        let (parts, body) = response.into_parts();
+        let freshness = accepted.freshness;
+        let head = Head {
+            status: parts.status,
+            fields: self.fetcher.rules.public(&accepted.fields),
+            variant: accepted.variant.clone(),
+            provenance: self.pilot.birth().provenance(accepted.tags.iter().copied()),
+            length: body.length(),
+            not_stored: None,
+            age: freshness.age(freshness.received()).as_secs(),
+        };
+        self.pilot.land(Landing::Shared(Arc::new(head)));
+        let draft = self.draft(parts.status, accepted);
+        let cargo = Cargo { writer: self.fetcher.store.begin(), draft };
+        self.stream(body, Some(cargo)).await;
+    }
+
+    /// Carries an error page to everyone who waits for it, and nowhere else: those who come later ask again.
+    pub(super) async fn carry_uncached(
+        mut self,
+        response: Response<OriginBody>,
+        exchange: Exchange,
+        reason: Uncacheable,
+    ) {
+        let (parts, body) = response.into_parts();
+        let head = Head {
+            status: parts.status,
+            fields: self
+                .fetcher
+                .rules
+                .public(&stored_fields(&parts.headers, exchange.response_time)),
+            variant: None,
+            provenance: self.pilot.birth().provenance([]),
+            length: body.length(),
+            not_stored: Some(reason),
+            age: 0,
+        };
+        self.on_air.leave();
+        self.pilot.pass();
+        self.pilot.land(Landing::Shared(Arc::new(head)));
+        self.stream(body, None).await;
+    }
+
+    /// Carries the content. What is complete is stored before its last byte is shown: who has seen the end will hit.
+    async fn stream(self, mut body: OriginBody, mut cargo: Option<Cargo>) {
+        let length = body.length();
+        let mut received = 0;
+        let mut trailers = None;
+        if length == Some(0) {
+            self.unload(cargo.take());
+        }
+        while let Some(frame) = body.frame().await {
+            let data = match frame.map(http_body::Frame::into_data) {
+                Ok(Ok(data)) => Bytes::copy_from_slice(&data), // not a slice of the connection's buffer
+                Ok(Err(frame)) => {
+                    trailers = frame.into_trailers().ok();
+                    continue;
+                }
+                Err(error) => return self.fail(error),
+            };
+            received += data.len() as u64;
+            cargo = self.load(cargo, &data);
+            if length == Some(received) {
+                self.unload(cargo.take());
+            }
+            if self.pilot.push(data) == Pushed::Passing {
+                cargo = None;
+                if let Err(error) = self.room().await {
+                    return self.fail(error);
+                }
+            }
+        }
+        self.unload(cargo.take());
+        let Self { on_air, pilot, .. } = self;
+        drop(on_air);
+        pilot.complete(trailers);
+    }
+
+    /// Adds a piece to what will be stored. What grows too large is let go, and no longer retained for late readers.
+    fn load(&self, cargo: Option<Cargo>, data: &Bytes) -> Option<Cargo> {
+        let mut cargo = cargo?;
+        if cargo.writer.append(data.clone()).is_ok() {
+            return Some(cargo);
+        }
+        self.fetcher.metrics.uncacheable(Uncacheable::TooLarge);
+        self.pilot.pass();
+        None
+    }
+
+    fn unload(&self, cargo: Option<Cargo>) {
+        let Some(Cargo { writer, draft }) = cargo else { return };
+        match writer.commit(draft) {
+            Ok(stored) => {
+                self.pilot.discharge();
+                self.fetcher.withdraw_if_purged(&stored);
+            }
+            Err(error) => {
+                self.fetcher.metrics.uncacheable(Uncacheable::StorageFull);
+                tracing::debug!(%error, "response not stored");
+            }
+        }
+    }
+
+    /// Waits for the slowest reader; one that takes nothing for too long is cut off.
+    async fn room(&self) -> Result<(), OriginError> {
+        match timeout(self.fetcher.rules.send_timeout, self.pilot.room()).await {
+            Ok(result) => result,
+            Err(_elapsed) => {
+                self.pilot.cut_slowest();
+                self.fetcher.metrics.cut_readers.add(1);
+                self.pilot.room().await
+            }
+        }
+    }
+}
+
+impl Fetcher {
+    /// A purge that arrived while this was fetched wins. Until then its verdict kept it from being used.
+    pub(super) fn withdraw_if_purged(&self, stored: &Arc<Stored>) {
+        if !self.invalidation.may_keep(&stored.provenance, &stored.key) {
+            self.store.remove(stored, Removal::Purged);
+            self.metrics.uncacheable(Uncacheable::PurgedInFlight);
+        }
+    }
+}
+
+impl FetchRules {
+    /// The fields of a response as clients see them.
+    pub fn public(&self, fields: &HeaderMap) -> HeaderMap {
+        let mut public = fields.clone();
+        for name in fields.keys().filter(|name| self.is_hidden(name)) {
+            public.remove(name);
+        }
+        public
+    }
+
+    /// Returns whether a field is meant for us.
+    pub(super) fn is_hidden(&self, name: &HeaderName) -> bool {
+        let is_ours = matches!(
+            name.as_str(),
+            "surrogate-control" | "cdn-cache-control" | CACHE_GROUP_INVALIDATION
+        );
+        self.tags.strip && (is_ours || self.tags.read.contains(name))
+    }
+}

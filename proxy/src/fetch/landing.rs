@@ -1,0 +1,266 @@
+//! From a request to the head of its response, and what becomes of it: one fetch in progress, detached from every client.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::errand::Errand;
+use super::flight::{Flight, Landing, Pilot};
+use super::flights::Route;
+use super::{Fetcher, tags};
+use crate::freshness::stored_fields::{freshen, stored_fields};
+use crate::freshness::validation::{Conditions, conditions, selects};
+use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
+use crate::invalidation::{TagId, Verdict};
+use crate::key::vary::Variant;
+use crate::origin::{OriginBody, OriginError};
+use crate::store::{Body, Content, Draft, Fields, Removal, Show, Stored};
+
+/// One fetch in progress.
+pub(super) struct Fetch {
+    pub(super) fetcher: Arc<Fetcher>,
+    pub(super) errand: Arc<Errand>,
+    /// Dropped before `pilot`: whoever learns of the end finds the route free.
+    pub(super) on_air: OnAir,
+    pub(super) pilot: Pilot,
+    /// One of the requests that may be at the origin at once.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// What is stored and shared, decided by the head.
+pub(super) struct Accepted {
+    pub(super) fields: HeaderMap,
+    pub(super) freshness: Freshness,
+    pub(super) variant: Option<Variant>,
+    pub(super) tags: Vec<TagId>,
+}
+
+/// Keeps a flight on its route, where others can join it, until dropped.
+pub(super) struct OnAir {
+    pub(super) fetcher: Arc<Fetcher>,
+    pub(super) route: Option<Route>,
+    pub(super) flight: Arc<Flight>,
+}
+
+impl OnAir {
+    /// Takes the flight off its route.
+    pub(super) fn leave(&mut self) {
+        if let Some(route) = self.route.take() {
+            self.fetcher.flights.remove(&route, &self.flight);
+        }
+    }
+}
+
+impl Drop for OnAir {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Fetch {
+    /// Fetches: from the request to the end of the content. `alone` gets a response that is for its leader only.
+    pub(super) async fn run(self, alone: oneshot::Sender<Response<OriginBody>>) {
+        match self.exchange().await {
+            Ok((response, exchange)) => self.land(response, exchange, alone).await,
+            Err(error) => {
+                self.fetcher.note_origin(false);
+                self.fail(error);
+            }
+        }
+    }
+
+    /// Sends the request; one that was answered by a 304 for another response is repeated without conditions.
+    async fn exchange(&self) -> Result<(Response<OriginBody>, Exchange), OriginError> {
+        let stale = self.errand.stale.as_ref().filter(|stale| self.is_usable(stale));
+        let stored = stale.and_then(|stale| stale.response());
+        if let Some(stored) = stored.map(|stored| stored.fields.to_map(Show::All, 0)) {
+            let (response, exchange) = self.send(conditions(&stored)).await?;
+            let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
+            if !is_not_modified || selects(&stored, response.headers()) {
+                return Ok((response, exchange));
+            }
+        }
+        self.send(Conditions::default()).await
+    }
+
+    async fn send(
+        &self,
+        conditions: Conditions,
+    ) -> Result<(Response<OriginBody>, Exchange), OriginError> {
+        let fetcher = &self.fetcher;
+        let request_time = fetcher.clock.now();
+        let response =
+            fetcher.origin.send(self.errand.request(conditions, &fetcher.rules.via)).await?;
+        Ok((response, Exchange { request_time, response_time: fetcher.clock.now() }))
+    }
+
+    /// A stale response that was hard-purged meanwhile is not asked about.
+    fn is_usable(&self, stale: &Stored) -> bool {
+        self.fetcher.invalidation.verdict(&stale.provenance, &self.errand.head.key)
+            != Verdict::Purged
+    }
+
+    async fn land(
+        self,
+        response: Response<OriginBody>,
+        exchange: Exchange,
+        alone: oneshot::Sender<Response<OriginBody>>,
+    ) {
+        let status = response.status();
+        self.fetcher.note_origin(!is_failure(status));
+        if let Some(stale) = &self.errand.stale {
+            if status == StatusCode::NOT_MODIFIED {
+                let landing = self.validated(stale, response.headers(), exchange);
+                return self.end(landing);
+            }
+            if is_failure(status) && self.fetcher.may_stand_in(stale, &self.errand) {
+                let landing = Landing::StandIn(Arc::clone(stale));
+                return self.end(landing);
+            }
+        }
+        match self.accept(&response, exchange) {
+            Ok(accepted) => self.carry(response, accepted).await,
+            Err(reason) if is_shareable_failure(status, reason) => {
+                self.fetcher.metrics.uncacheable(reason);
+                self.carry_uncached(response, exchange, reason).await;
+            }
+            Err(reason) => {
+                self.fetcher.metrics.uncacheable(reason);
+                self.remember_uncacheable(&response, reason);
+                if alone.send(response).is_err() {
+                    tracing::debug!(key = %self.errand.head.key, "nobody waits for an uncacheable response");
+                }
+                self.end(Landing::Alone(reason));
+            }
+        }
+    }
+
+    /// Ends a fetch that carries no content to share.
+    fn end(self, landing: Landing) {
+        let Self { on_air, pilot, .. } = self;
+        drop(on_air);
+        pilot.land(landing);
+        pilot.complete(None);
+    }
+
+    /// Ends it without a response, or within one: readers see the error.
+    pub(super) fn fail(self, error: OriginError) {
+        let Self { fetcher, errand, on_air, pilot, .. } = self;
+        fetcher.metrics.failed.add(1);
+        tracing::debug!(key = %errand.head.key, %error, "fetch failed");
+        drop(on_air);
+        pilot.fail(error);
+    }
+
+    /// Decides whether the response is stored (RFC 9111 §3), and what belongs to it.
+    fn accept(
+        &self,
+        response: &Response<OriginBody>,
+        exchange: Exchange,
+    ) -> Result<Accepted, Uncacheable> {
+        let rules = &self.fetcher.rules;
+        let freshness = judge(
+            &rules.policy,
+            &self.errand.facts,
+            response.status(),
+            response.headers(),
+            exchange,
+        )?;
+        let accepted =
+            self.belongings(stored_fields(response.headers(), exchange.response_time), freshness)?;
+        match response.body().length() {
+            Some(length) if length > rules.object_bytes_max => Err(Uncacheable::TooLarge),
+            _ => Ok(accepted),
+        }
+    }
+
+    fn belongings(&self, fields: HeaderMap, freshness: Freshness) -> Result<Accepted, Uncacheable> {
+        let fetcher = &self.fetcher;
+        let request = &self.errand.head;
+        let tags =
+            tags::of(&fields, request.key.host(), &fetcher.rules.tags, &fetcher.invalidation)?;
+        let variant = Variant::of(&fields, &request.fields, fetcher.rules.selecting)
+            .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
+        Ok(Accepted { fields, freshness, variant, tags })
+    }
+
+    /// Freshens the stored response by a 304 (RFC 9111 §4.3.4), unless it was purged since the request was sent.
+    fn validated(
+        &self,
+        stale: &Arc<Stored>,
+        not_modified: &HeaderMap,
+        exchange: Exchange,
+    ) -> Landing {
+        let fetcher = &self.fetcher;
+        fetcher.metrics.validated.add(1);
+        let Some(old) = stale.response() else { return Landing::Failed(OriginError::Abandoned) };
+        let fields =
+            freshen(&old.fields.to_map(Show::All, 0), not_modified, exchange.response_time);
+        let freshness =
+            judge(&fetcher.rules.policy, &self.errand.facts, old.status, &fields, exchange);
+        match freshness.and_then(|freshness| self.belongings(fields, freshness)) {
+            Ok(accepted) => {
+                let draft = self.draft(old.status, accepted);
+                let freshened = fetcher.store.freshen(stale, draft);
+                let stored = freshened.inspect(|stored| fetcher.withdraw_if_purged(stored));
+                Landing::Validated(stored.unwrap_or_else(|_not_stored| Arc::clone(stale)))
+            }
+            Err(reason) => {
+                fetcher.metrics.uncacheable(reason);
+                fetcher.store.remove(stale, Removal::Replaced);
+                Landing::Validated(Arc::clone(stale))
+            }
+        }
+    }
+
+    /// What is stored once its content is complete.
+    pub(super) fn draft(&self, status: StatusCode, accepted: Accepted) -> Draft {
+        let fetcher = &self.fetcher;
+        Draft {
+            key: self.errand.head.key.clone(),
+            variant: accepted.variant,
+            provenance: self.pilot.birth().provenance(accepted.tags),
+            content: Content::Response(crate::store::Response {
+                status,
+                fields: Fields::copy_of(&accepted.fields, &|name| fetcher.rules.is_hidden(name)),
+                freshness: accepted.freshness,
+                body: Body::Empty,
+            }),
+        }
+    }
+
+    /// Remembers that nobody needs to wait for a response of this URL, for a while.
+    fn remember_uncacheable(&self, response: &Response<OriginBody>, reason: Uncacheable) {
+        let fetcher = &self.fetcher;
+        let lasts = fetcher.rules.cache.uncacheable_for;
+        if is_failure(response.status()) || reason == Uncacheable::Authorization || lasts.is_zero()
+        {
+            return;
+        }
+        let key = &self.errand.head.key;
+        let tags =
+            tags::of(response.headers(), key.host(), &fetcher.rules.tags, &fetcher.invalidation)
+                .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
+        let draft = Draft {
+            key: key.clone(),
+            variant: None,
+            provenance: self.pilot.birth().provenance(tags),
+            content: Content::Uncacheable { reason, until: fetcher.clock.now().plus(lasts) },
+        };
+        match fetcher.store.begin().commit(draft) {
+            Ok(marker) => fetcher.withdraw_if_purged(&marker),
+            Err(error) => tracing::debug!(%error, "marker not stored"),
+        }
+    }
+}
+
+/// The failures that a stale response may stand in for (RFC 5861 §4).
+const fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// An error page that is nobody's own goes to all who wait: a failing origin is not asked once for each of them.
+fn is_shareable_failure(status: StatusCode, reason: Uncacheable) -> bool {
+    is_failure(status) && matches!(reason, Uncacheable::Status | Uncacheable::NoFreshness)
+}
