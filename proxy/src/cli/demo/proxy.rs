@@ -1,0 +1,79 @@
+//! The real proxy, in threads of this process, on free ports. No file is read and none is written.
+
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use super::DemoError;
+use crate::app::{App, StartError};
+use crate::clock::Clock;
+use crate::config::{Config, Sources};
+
+/// A running proxy. It ends when this is dropped, too, but nobody waits for it then.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    /// Where it serves.
+    pub(super) traffic: SocketAddr,
+    /// Where it is purged.
+    pub(super) admin: SocketAddr,
+    leave: oneshot::Sender<()>,
+    thread: JoinHandle<Result<(), StartError>>,
+}
+
+impl Proxy {
+    /// Starts it in front of an origin server.
+    pub(super) fn start(origin: SocketAddr) -> Result<Self, DemoError> {
+        let file = Some(("the demonstration".to_owned(), configuration(origin)));
+        let config = Config::load(&Sources { file, ..Sources::default() })?;
+        let bound = App::new(config, Clock::system()).bind()?;
+        let first = |addresses: Vec<SocketAddr>| addresses.into_iter().next();
+        let (Some(traffic), Some(admin)) =
+            (first(bound.traffic_addresses()), first(bound.admin_addresses()))
+        else {
+            return Err(DemoError::NoAddress);
+        };
+        let (leave, left) = oneshot::channel::<()>();
+        let run = || {
+            bound.run(async {
+                let _told_or_dropped = left.await;
+            })
+        };
+        let thread = thread::Builder::new().name("proxy".to_owned()).spawn(|| run().map(drop))?;
+        Ok(Self { traffic, admin, leave, thread })
+    }
+
+    /// Tells it to leave, and waits until it has.
+    pub(super) fn stop(self) -> Result<(), DemoError> {
+        let Self { leave, thread, .. } = self;
+        drop(leave);
+        match thread.join() {
+            Ok(left) => Ok(left?),
+            Err(_panicked) => Err(DemoError::Panicked),
+        }
+    }
+}
+
+/// What a user would write, and as few resources as the story needs.
+fn configuration(origin: SocketAddr) -> String {
+    format!(
+        r#"
+        workers = 1
+
+        [origin.demo]
+        servers = ["{origin}"]
+
+        [[listen]]
+        address = "127.0.0.1:0"
+
+        [admin]
+        listen = ["127.0.0.1:0"]
+
+        [storage.memory]
+        capacity = "256MiB"
+
+        [limits]
+        drain_timeout = "2s"
+        "#
+    )
+}

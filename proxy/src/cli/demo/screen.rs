@@ -1,0 +1,99 @@
+//! Where the story is told: lines, and on a terminal one more below them that changes in place.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// Standard output.
+#[derive(Debug)]
+pub(super) struct Screen {
+    form: Form,
+    /// The line that changes; empty when there is none.
+    footer: Mutex<String>,
+    closed: CancellationToken,
+}
+
+/// What standard output is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing is told: there will be a JSON document at the end.
+    Document,
+    /// Lines.
+    Lines,
+    /// Lines, and one that changes in place.
+    Terminal,
+}
+
+impl Screen {
+    /// Looks at what standard output is.
+    pub(super) fn new(is_document: bool) -> Self {
+        let form = match is_document {
+            true => Form::Document,
+            false if io::stdout().is_terminal() => Form::Terminal,
+            false => Form::Lines,
+        };
+        Self { form, footer: Mutex::default(), closed: CancellationToken::new() }
+    }
+
+    /// How it is used.
+    pub(super) const fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Tells a line.
+    pub(super) fn say(&self, line: &str) {
+        let footer = self.footer.lock();
+        match self.form {
+            Form::Document => {}
+            Form::Lines => self.write(&format!("{line}\n")),
+            Form::Terminal => self.write(&format!("{CLEAR}{line}\n{CUT}{footer}{WRAP}")),
+        }
+    }
+
+    /// Replaces the line that changes; where none can, tells it.
+    pub(super) fn show(&self, line: String) {
+        match self.form {
+            Form::Document => {}
+            Form::Lines => self.say(&line),
+            Form::Terminal => {
+                let mut footer = self.footer.lock();
+                *footer = line;
+                self.write(&format!("{CLEAR}{CUT}{footer}{WRAP}"));
+            }
+        }
+    }
+
+    /// Ends the line that changes.
+    pub(super) fn finish(&self) {
+        let footer = std::mem::take(&mut *self.footer.lock());
+        if !footer.is_empty() {
+            self.write("\n");
+        }
+    }
+
+    /// Writes the document.
+    pub(super) fn document(&self, document: &serde_json::Value) {
+        if self.form == Form::Document {
+            self.write(&format!("{document:#}\n"));
+        }
+    }
+
+    /// Waits until nobody reads any more.
+    pub(super) async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
+    fn write(&self, text: &str) {
+        let mut output = io::stdout().lock();
+        if output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_err() {
+            self.closed.cancel();
+        }
+    }
+}
+
+/// To the line's begin, and nothing after it.
+const CLEAR: &str = "\r\x1b[K";
+/// What is wider than the terminal is cut off: a second line could not be changed in place.
+const CUT: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";

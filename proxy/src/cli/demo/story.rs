@@ -1,0 +1,289 @@
+//! The story in eight steps, each of them real: prices and `Cache-Status` are compared, renders are counted.
+
+use std::time::Duration;
+
+use purge_protocol::PurgeMode;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::client::{Answer, ClientError, Connection, Source};
+use super::figures::{brief, millis};
+use super::origin::Origin;
+use super::proxy::Proxy;
+use super::screen::Screen;
+use super::shop::{Cents, Shop};
+use super::step::Step;
+
+/// Who takes part, and what they remember.
+#[derive(Debug)]
+pub(super) struct Story<'a> {
+    origin: &'a Origin,
+    proxy: &'a Proxy,
+    browser: Connection,
+    admin: Connection,
+    /// How long the cold page took.
+    cold: Duration,
+    /// What the product cost before its price changed.
+    old_price: Cents,
+}
+
+/// The steps, in order.
+#[derive(Clone, Copy, Debug)]
+enum Chapter {
+    Cold,
+    Warm,
+    Change,
+    Purge,
+    Fresh,
+    Race,
+    Crowd,
+    Outage,
+}
+
+impl<'a> Story<'a> {
+    /// Connects to the proxy.
+    pub(super) async fn begin(origin: &'a Origin, proxy: &'a Proxy) -> Result<Self, ClientError> {
+        Ok(Self {
+            origin,
+            proxy,
+            browser: Connection::open(proxy.traffic).await?,
+            admin: Connection::open(proxy.admin).await?,
+            cold: Duration::ZERO,
+            old_price: Cents::default(),
+        })
+    }
+
+    /// Tells it, with a pause before each step. What was told is in `told`, also when the teller is interrupted.
+    pub(super) async fn tell(&mut self, screen: &Screen, pause: Duration, told: &mut Vec<Step>) {
+        for (index, chapter) in Chapter::ALL.into_iter().enumerate() {
+            sleep(pause).await;
+            let mut step = Step::new(index + 1, chapter.name());
+            if let Err(error) = self.play(chapter, &mut step).await {
+                step.must(false, || error.to_string());
+            }
+            screen.say(&step.lines());
+            told.push(step);
+        }
+    }
+
+    async fn play(&mut self, chapter: Chapter, step: &mut Step) -> Result<(), ClientError> {
+        match chapter {
+            Chapter::Cold => self.cold(step).await,
+            Chapter::Warm => self.warm(step).await,
+            Chapter::Change => self.change(step).await,
+            Chapter::Purge => self.purge(step).await,
+            Chapter::Fresh => self.fresh(step).await,
+            Chapter::Race => self.race(step).await,
+            Chapter::Crowd => self.crowd(step).await,
+            Chapter::Outage => self.outage(step).await,
+        }
+    }
+
+    /// The first requests for two pages.
+    async fn cold(&mut self, step: &mut Step) -> Result<(), ClientError> {
+        let page = self.get(PRODUCT).await?;
+        let bystander = self.get(BYSTANDER).await?;
+        self.cold = page.took;
+        self.old_price = self.shop().price(PRODUCT);
+        step.must_be("/p/42", &page, Source::Miss, self.old_price);
+        step.must_be("/p/7", &bystander, Source::Miss, self.shop().price(BYSTANDER));
+        step.measure("miss_ms", millis(page.took));
+        step.tell(sighting(&page));
+        Ok(())
+    }
+
+    /// The same page again and again.
+    async fn warm(&mut self, step: &mut Step) -> Result<(), ClientError> {
+        let mut pages = Vec::new();
+        for _ in 0..WARM_REQUESTS {
+            let page = self.get(PRODUCT).await?;
+            step.must_be("/p/42", &page, Source::Hit, self.old_price);
+            pages.push(page);
+        }
+        pages.sort_by_key(|page| page.took);
+        let Some(median) = pages.get(WARM_REQUESTS / 2) else { return Ok(()) };
+        let times = self.cold.as_secs_f64() / median.took.as_secs_f64();
+        step.measure("hit_ms", millis(median.took));
+        step.tell(format!("{:<39}({times:.0}× faster)", sighting(median)));
+        Ok(())
+    }
+
+    /// The price changes where the page comes from; nobody has told the cache.
+    async fn change(&mut self, step: &mut Step) -> Result<(), ClientError> {
+        let new = self.shop().raise(PRODUCT);
+        let page = self.get(PRODUCT).await?;
+        let old = self.old_price;
+        step.must_be("/p/42", &page, Source::Hit, old);
+        step.tell(format!(
+            "price of product 42 is now {new} at the origin; the cache still serves {old}"
+        ));
+        Ok(())
+    }
+
+    /// Somebody tells the cache.
+    async fn purge(&mut self, step: &mut Step) -> Result<(), ClientError> {
+        let report = self.admin.purge("product-42", PurgeMode::Hard).await?;
+        let objects = report.matched.objects;
+        step.must(objects == 1, || format!("1 stored response carries the tag, {objects} matched"));
+        step.measure("purged", objects);
+        step.measure("took_us", report.took_us);
+        step.tell(format!(
+            "tag product-42 → {objects} stored response invalidated in {} µs",
+            report.took_us
+        ));
+        Ok(())
+    }
+
+    /// The new price, and a page that has nothing to do with it.
+    async fn fresh(&mut self, step: &mut Step) -> Result<(), ClientError> {
+        let price = self.shop().price(PRODUCT);
+        let page = self.get(PRODUCT).await?;
+        let bystander = self.get(BYSTANDER).await?;
+        step.must_be("/p/42", &page, Source::Miss, price);
+        step.must(price > self.old_price, || "the price has not changed".to_owned());
+        step.must_be("/p/7", &bystander, Source::Hit, self.shop().price(BYSTANDER));
+        let other = bystander.source.as_str();
+        step.tell(format!("{:<38} {price}   GET /p/7  {other} (untouched)", sighting(&page)));
+        Ok(())
+    }
+
+    /// A purge while the page is being rendered with the old price.
+    async fn race(&mut self, step: &mut Step) -> Result<(), ClientError> {
+        let (origin, path) = (self.origin, format!("/slow/{SLOW}"));
+        let mut other = Connection::open(self.proxy.traffic).await?;
+        let old = origin.shop.price(SLOW);
+        let (early, late) = tokio::join!(other.get(&path), async {
+            step.must(is_rendering(&origin.shop, SLOW).await, || "no render began".to_owned());
+            origin.shop.raise(SLOW);
+            drop(self.admin.purge(&format!("product-{SLOW}"), PurgeMode::Hard).await?);
+            self.browser.get(&path).await
+        });
+        let again = self.browser.get(&path).await?;
+        let new = origin.shop.price(SLOW);
+        step.must_be("the page asked for before the purge", &early?, Source::Miss, old);
+        step.must_be("the page asked for after the purge", &late?, Source::Miss, new);
+        step.must_be("the stored page", &again, Source::Hit, new);
+        step.measure("renders", origin.shop.renders(SLOW));
+        step.tell(format!(
+            "purge while a slow page renders: who had asked before got the old page ({old}), which was \
+             not stored; then {new}"
+        ));
+        Ok(())
+    }
+
+    /// Everyone wants the same page, and nobody has it.
+    async fn crowd(&self, step: &mut Step) -> Result<(), ClientError> {
+        let mut connections = Vec::new();
+        for _ in 0..CROWD {
+            connections.push(Connection::open(self.proxy.traffic).await?);
+        }
+        let started = Instant::now();
+        let mut requests = JoinSet::new();
+        for mut connection in connections {
+            requests.spawn(async move { connection.get(&format!("/p/{CROWDED}")).await });
+        }
+        let answers: Result<Vec<Answer>, ClientError> =
+            requests.join_all().await.into_iter().collect();
+        let (took, answers) = (started.elapsed(), answers?);
+        let price = Some(self.shop().price(CROWDED));
+        let right = answers.iter().filter(|answer| answer.price == price).count();
+        let renders = self.shop().renders(CROWDED);
+        step.must(right == CROWD, || format!("{CROWD} asked, {right} have the page"));
+        step.must(renders == 1, || format!("1 origin request must do, there were {renders}"));
+        step.measure("requests", right);
+        step.measure("origin_requests", renders);
+        step.measure("took_ms", millis(took));
+        step.tell(format!(
+            "{CROWD} requests at once for a cold page → {renders} origin request, all answered in {}",
+            brief(took)
+        ));
+        Ok(())
+    }
+
+    /// The origin server fails while a page is stale, and comes back.
+    async fn outage(&mut self, step: &mut Step) -> Result<(), ClientError> {
+        let old = self.shop().price(BYSTANDER);
+        drop(self.admin.purge("product-7", PurgeMode::Soft).await?);
+        self.origin.stop().await;
+        let new = self.shop().raise(BYSTANDER);
+        let stale = self.get(BYSTANDER).await?;
+        let unknown = self.get(NEVER_SEEN).await?;
+        if let Err(error) = self.origin.resume() {
+            step.must(false, || format!("the origin cannot be started again: {error}"));
+        }
+        let back = self.get(BYSTANDER).await?;
+        step.must_be("the stale page", &stale, Source::StaleHit, old);
+        let status = unknown.status.as_u16();
+        step.must(unknown.status.is_server_error(), || {
+            format!("a page that is not stored must fail, was {status}")
+        });
+        step.must_be("the page after the outage", &back, Source::Miss, new);
+        step.measure("stale_ms", millis(stale.took));
+        step.tell(format!(
+            "origin stopped → /p/7 still served ({}, {old}; a page never seen: {status}) → origin back: \
+             {}, {new}",
+            stale.source.as_str(),
+            back.source.as_str()
+        ));
+        Ok(())
+    }
+
+    async fn get(&mut self, number: usize) -> Result<Answer, ClientError> {
+        self.browser.get(&format!("/p/{number}")).await
+    }
+
+    fn shop(&self) -> &'a Shop {
+        &self.origin.shop
+    }
+}
+
+impl Chapter {
+    const ALL: [Self; 8] = [
+        Self::Cold,
+        Self::Warm,
+        Self::Change,
+        Self::Purge,
+        Self::Fresh,
+        Self::Race,
+        Self::Crowd,
+        Self::Outage,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Warm => "warm",
+            Self::Change => "change",
+            Self::Purge => "purge",
+            Self::Fresh => "fresh",
+            Self::Race => "race",
+            Self::Crowd => "crowd",
+            Self::Outage => "outage",
+        }
+    }
+}
+
+/// The page of the product that the story is about, as it was seen.
+fn sighting(page: &Answer) -> String {
+    format!("{:<19} {:<6} {}", "GET /p/42", page.source.as_str(), brief(page.took))
+}
+
+/// Waits until the page of a product is being rendered, or for long enough.
+async fn is_rendering(shop: &Shop, number: usize) -> bool {
+    let begun = async {
+        while shop.renders(number) == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), begun).await.is_ok()
+}
+
+/// Steps of the whole story.
+pub(super) const STEPS: usize = Chapter::ALL.len();
+const PRODUCT: usize = 42;
+const BYSTANDER: usize = 7;
+const SLOW: usize = 9;
+const CROWDED: usize = 13;
+const NEVER_SEEN: usize = 3;
+const WARM_REQUESTS: usize = 21;
+const CROWD: usize = 200;
