@@ -14,14 +14,21 @@ pub enum Decision {
     Hit(Arc<Stored>),
     /// Answer from the store, and validate meanwhile (RFC 5861 §3).
     HitStale(Arc<Stored>),
-    /// Fetch a response that others may share; this stale one may be validated, or stand in when the origin fails.
-    Fetch(ForwardReason, Option<Arc<Stored>>),
-    /// Fetch a response that nobody should wait for; it may be stored all the same.
-    FetchAlone(ForwardReason, Uncacheable),
-    /// Send the request as it is; nothing is stored.
-    Pass(ForwardReason, Uncacheable),
     /// The client wants a stored response only, and there is none to give (RFC 9111 §5.2.1.7).
     Unsatisfiable,
+    /// Ask the origin.
+    Forward(ForwardReason, Plan),
+}
+
+/// How the origin is asked.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// For a response that others may share; this stale one may be validated, or stand in when the origin fails.
+    Fetch(Option<Arc<Stored>>),
+    /// For a response that nobody should wait for; it may be stored all the same.
+    FetchAlone(Uncacheable),
+    /// With the request as it is; nothing is stored.
+    Pass(Uncacheable),
 }
 
 /// Why a request goes to the origin (RFC 9211 §2.2).
@@ -81,7 +88,7 @@ pub fn decide(found: Found, facts: &RequestFacts, policy: &Policy, now: Timestam
             return Decision::Unsatisfiable;
         }
         Content::Uncacheable { reason, .. } => {
-            return Decision::FetchAlone(ForwardReason::UriMiss, *reason);
+            return Decision::Forward(ForwardReason::UriMiss, Plan::FetchAlone(*reason));
         }
     };
     if facts.has_authorization && !response.freshness.allows_sharing() {
@@ -102,11 +109,11 @@ fn miss(reason: ForwardReason, stale: Option<Arc<Stored>>, facts: &RequestFacts)
     if facts.directives.only_if_cached {
         Decision::Unsatisfiable
     } else if facts.directives.no_store {
-        Decision::Pass(reason, Uncacheable::RequestNoStore)
+        Decision::Forward(reason, Plan::Pass(Uncacheable::RequestNoStore))
     } else if facts.has_authorization {
-        Decision::FetchAlone(reason, Uncacheable::Authorization)
+        Decision::Forward(reason, Plan::FetchAlone(Uncacheable::Authorization))
     } else {
-        Decision::Fetch(reason, stale)
+        Decision::Forward(reason, Plan::Fetch(stale))
     }
 }
 
@@ -114,6 +121,149 @@ const fn alone(reason: ForwardReason, why: Uncacheable, facts: &RequestFacts) ->
     if facts.directives.only_if_cached {
         Decision::Unsatisfiable
     } else {
-        Decision::FetchAlone(reason, why)
+        Decision::Forward(reason, Plan::FetchAlone(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::freshness::{Exchange, RequestDirectives, judge};
+    use crate::invalidation::Invalidation;
+    use crate::key::{Key, KeySeed, Scheme};
+    use crate::store::memory::{MemoryLimits, MemoryStore};
+    use crate::store::{Body, Draft, Fields, Response, Store as _};
+
+    const BORN: Timestamp = Timestamp::from_secs(1_000_000);
+    const POLICY: Policy = Policy {
+        default_ttl: Duration::ZERO,
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+        keep: Duration::from_mins(10),
+        ignore_client_no_cache: false,
+    };
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let line = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        lines.iter().map(line).collect()
+    }
+
+    fn facts(lines: &[(&'static str, &'static str)]) -> RequestFacts {
+        let fields = fields(lines);
+        RequestFacts {
+            method: Method::GET,
+            has_authorization: fields.contains_key("authorization"),
+            directives: RequestDirectives::of(&fields),
+        }
+    }
+
+    fn store(content: Content) -> Arc<Stored> {
+        let limits = MemoryLimits { capacity: 1 << 20, object_bytes_max: 1 << 10, variants_max: 8 };
+        let draft = Draft {
+            key: Key::new(KeySeed(1), Scheme::Http, b"h", b"/"),
+            variant: None,
+            provenance: Arc::new(Invalidation::new(1)).begin_fetch().provenance([]),
+            content,
+        };
+        MemoryStore::new(limits, Clock::manual(BORN)).begin().commit(draft).unwrap()
+    }
+
+    fn page(cache_control: &'static str) -> Found {
+        let head = fields(&[("cache-control", cache_control), ("etag", "\"a\"")]);
+        let exchange = Exchange { request_time: BORN, response_time: BORN };
+        let freshness = judge(&POLICY, &facts(&[]), StatusCode::OK, &head, exchange).unwrap();
+        let fields = Fields::copy_of(&head, &|_| false);
+        let response = Response { status: StatusCode::OK, fields, freshness, body: Body::Empty };
+        Found::Stored(store(Content::Response(response)), Verdict::Valid)
+    }
+
+    fn marker() -> Found {
+        let until = BORN.plus(Duration::from_mins(2));
+        let content = Content::Uncacheable { reason: Uncacheable::Private, until };
+        Found::Stored(store(content), Verdict::Valid)
+    }
+
+    fn purged(found: Found, verdict: Verdict) -> Found {
+        match found {
+            Found::Stored(stored, _) => Found::Stored(stored, verdict),
+            nothing @ Found::Nothing(_) => nothing,
+        }
+    }
+
+    fn decided(found: Found, request: &[(&'static str, &'static str)], after_secs: u64) -> String {
+        let now = BORN.plus(Duration::from_secs(after_secs));
+        match decide(found, &facts(request), &POLICY, now) {
+            Decision::Hit(_) => "hit".to_owned(),
+            Decision::HitStale(_) => "hit stale".to_owned(),
+            Decision::Unsatisfiable => "unsatisfiable".to_owned(),
+            Decision::Forward(reason, Plan::Fetch(None)) => format!("fetch {}", reason.as_str()),
+            Decision::Forward(reason, Plan::Fetch(Some(_))) => {
+                format!("validate {}", reason.as_str())
+            }
+            Decision::Forward(reason, Plan::FetchAlone(why)) => {
+                format!("alone {} {}", reason.as_str(), why.code())
+            }
+            Decision::Forward(reason, Plan::Pass(why)) => {
+                format!("pass {} {}", reason.as_str(), why.code())
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_and_how_old_it_is_decides() {
+        let nothing = || Found::Nothing(ForwardReason::VaryMiss);
+        for (found, after, expected) in [
+            (nothing(), 0, "fetch vary-miss"),
+            (page("max-age=60"), 59, "hit"),
+            (page("max-age=60"), 60, "validate stale"),
+            (page("max-age=60, stale-while-revalidate=30"), 89, "hit stale"),
+            (page("max-age=60, stale-while-revalidate=30"), 90, "validate stale"),
+            (page("no-cache"), 0, "validate stale"),
+            (marker(), 119, "alone uri-miss private"),
+            (marker(), 120, "fetch uri-miss"),
+        ] {
+            assert_eq!(decided(found, &[], after), expected, "after {after} s");
+        }
+    }
+
+    #[test]
+    fn a_purge_overrides_every_lifetime() {
+        let soft = Verdict::Soft(BORN);
+        for (found, expected) in [
+            (purged(page("max-age=60"), Verdict::Purged), "fetch uri-miss"),
+            (purged(page("max-age=60"), soft), "validate stale"),
+            (purged(page("max-age=60, stale-while-revalidate=30"), soft), "hit stale"),
+            (purged(marker(), Verdict::Purged), "fetch uri-miss"),
+            (purged(marker(), soft), "fetch uri-miss"),
+        ] {
+            assert_eq!(decided(found, &[], 1), expected);
+        }
+    }
+
+    #[test]
+    fn what_the_client_asks_for_decides_within_what_the_response_allows() {
+        let only_if_cached = [("cache-control", "only-if-cached")];
+        let nothing = || Found::Nothing(ForwardReason::UriMiss);
+        for (found, request, expected) in [
+            (page("max-age=60"), only_if_cached, "hit"),
+            (page("no-cache"), only_if_cached, "unsatisfiable"),
+            (nothing(), only_if_cached, "unsatisfiable"),
+            (marker(), only_if_cached, "unsatisfiable"),
+            (page("max-age=60"), [("cache-control", "no-cache")], "validate request"),
+            (page("max-age=60"), [("cache-control", "no-store")], "hit"),
+            (nothing(), [("cache-control", "no-store")], "pass uri-miss request_no_store"),
+            (page("max-age=60"), [("authorization", "x")], "alone request authorization"),
+            (page("public, max-age=60"), [("authorization", "x")], "hit"),
+            (nothing(), [("authorization", "x")], "alone uri-miss authorization"),
+        ] {
+            assert_eq!(decided(found, &request, 1), expected, "{request:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
-use self::decision::{Decision, ForwardReason, decide};
+use self::decision::{Decision, ForwardReason, Plan, decide};
 use self::lookup::look_up;
 use self::metrics::{Outcome, RequestMetrics};
 use crate::fetch::errand::{Errand, forward};
@@ -51,7 +51,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Work {
     inbound: Inbound,
-    decision: Decision,
+    reason: ForwardReason,
+    plan: Plan,
     selection: u64,
     started: Instant,
 }
@@ -82,7 +83,7 @@ impl Cache {
     /// Answers from the store, or says what there is to do. Never waits, never blocks.
     pub fn begin(&self, mut inbound: Inbound) -> Step {
         let (decision, selection) = match self.bypass(&inbound) {
-            Some((reason, why)) => (Decision::Pass(reason, why), 0),
+            Some((reason, why)) => (Decision::Forward(reason, Plan::Pass(why)), 0),
             None => self.decide(&mut inbound.head),
         };
         match decision {
@@ -102,38 +103,28 @@ impl Cache {
             Decision::Unsatisfiable => {
                 Step::Answer(self.fail(&inbound.head, &Refusal::OnlyIfCached.into()))
             }
-            other => Step::Work(Box::new(Work {
-                inbound,
-                decision: other,
-                selection,
-                started: Instant::now(),
-            })),
+            Decision::Forward(reason, plan) => {
+                let started = Instant::now();
+                Step::Work(Box::new(Work { inbound, reason, plan, selection, started }))
+            }
         }
     }
 
     /// Does the rest. `busy` says that the connection is not idle, until the last byte is sent.
     pub async fn finish(&self, work: Work, busy: Busy) -> Response<ResponseBody> {
-        let Work { inbound, decision, selection, started } = work;
+        let Work { inbound, reason, plan, selection, started } = work;
         let listener = inbound.head.peer.listener;
-        let (outcome, response) = match decision {
-            Decision::Fetch(reason, stale) if inbound.head.method == Method::GET => {
+        let may_be_stored = inbound.head.method == Method::GET;
+        let (outcome, response) = match plan {
+            Plan::Fetch(stale) if may_be_stored => {
                 self.fetch(inbound.head, (reason, None), stale, selection, busy).await
             }
-            Decision::FetchAlone(reason, why) if inbound.head.method == Method::GET => {
+            Plan::FetchAlone(why) if may_be_stored => {
                 self.fetch(inbound.head, (reason, Some(why)), None, selection, busy).await
             }
-            Decision::Fetch(reason, _) => {
-                self.pass(inbound, (reason, Uncacheable::Method), busy).await
-            }
-            Decision::FetchAlone(reason, why) | Decision::Pass(reason, why) => {
+            Plan::Fetch(_) => self.pass(inbound, (reason, Uncacheable::Method), busy).await,
+            Plan::FetchAlone(why) | Plan::Pass(why) => {
                 self.pass(inbound, (reason, why), busy).await
-            }
-            Decision::Hit(_) | Decision::HitStale(_) | Decision::Unsatisfiable => {
-                let error = ProxyError::Overloaded; // answered in `begin`
-                (
-                    Outcome::Synthetic,
-                    failure::respond(&error, &inbound.head.fields, self.responder.name()),
-                )
             }
         };
         if let Some(metrics) = self.metrics.get(listener) {
@@ -305,6 +296,7 @@ impl Cache {
             Fetched::StandIn(stored) => {
                 (Outcome::Stale, self.stored_answer(request, &stored, Some("stale-if-error")))
             }
+            Fetched::Stored(stored) => (Outcome::Hit, self.stored_answer(request, &stored, None)),
             Fetched::Alone(response, why) => {
                 let detail = Some(forward.detail.unwrap_or_else(|| why.code()));
                 let status =
