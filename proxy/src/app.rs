@@ -260,7 +260,10 @@ async fn drain(app: &App) -> Drained {
     drain.begin();
     match timeout(limits.drain_timeout, drain.finished()).await {
         Ok(()) => Drained::Completely,
-        Err(_elapsed) => Drained::Cut(drain.remaining()),
+        Err(_elapsed) => match drain.give_up() {
+            0 => Drained::Completely,
+            remaining => Drained::Cut(remaining),
+        },
     }
 }
 
@@ -281,10 +284,7 @@ fn start_worker(
                 }
             }
             app.listeners.drain.begun().await;
-            let deadline = Instant::now() + app.config.limits.drain_timeout;
-            if tokio::time::timeout_at(deadline, app.listeners.drain.finished()).await.is_err() {
-                tracing::warn!("connections cut at the drain deadline");
-            }
+            app.listeners.drain.ended().await;
         });
         runtime.shutdown_background();
     };

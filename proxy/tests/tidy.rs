@@ -5,11 +5,52 @@ use std::path::{Path, PathBuf};
 
 /// Which modules a module of `src/` may not use: arrows point right or down in the drawing of `lib.rs`, never back.
 const FORBIDDEN: [(&str, &[&str]); 8] = [
-    ("freshness", &["tokio", "hyper::", "crate::store", "crate::clock", "crate::config", "crate::fetch", "crate::cache"]),
-    ("store", &["crate::fetch", "crate::cache", "crate::origin", "crate::listener", "crate::admin", "crate::config", "hyper::"]),
+    (
+        "freshness",
+        &[
+            "tokio",
+            "hyper::",
+            "crate::store",
+            "crate::clock",
+            "crate::config",
+            "crate::fetch",
+            "crate::cache",
+        ],
+    ),
+    (
+        "store",
+        &[
+            "crate::fetch",
+            "crate::cache",
+            "crate::origin",
+            "crate::listener",
+            "crate::admin",
+            "crate::config",
+            "hyper::",
+        ],
+    ),
     ("key", &["crate::store", "crate::fetch", "crate::cache", "crate::config", "hyper::"]),
-    ("invalidation", &["crate::store", "crate::fetch", "crate::cache", "crate::origin", "crate::purge", "crate::config"]),
-    ("origin", &["crate::store", "crate::cache", "crate::fetch", "crate::invalidation", "crate::freshness"]),
+    (
+        "invalidation",
+        &[
+            "crate::store",
+            "crate::fetch",
+            "crate::cache",
+            "crate::origin",
+            "crate::purge",
+            "crate::config",
+        ],
+    ),
+    (
+        "origin",
+        &[
+            "crate::store",
+            "crate::cache",
+            "crate::fetch",
+            "crate::invalidation",
+            "crate::freshness",
+        ],
+    ),
     ("fetch", &["crate::cache", "crate::admin", "crate::purge"]),
     ("purge", &["crate::cache", "crate::fetch", "crate::admin", "crate::origin"]),
     ("", &["crate::admin"]),
@@ -60,7 +101,11 @@ fn no_module_uses_one_that_is_upstream_of_it() {
 /// The text without comments and without the tests at its end.
 fn production_code(text: &str) -> String {
     let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
-    text[..end].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    text[..end]
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn rust_files() -> Vec<PathBuf> {

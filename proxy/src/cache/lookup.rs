@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 use super::decision::{ForwardReason, Found};
-use crate::invalidation::{Invalidation, Verdict};
+use crate::invalidation::Invalidation;
 use crate::request::RequestHead;
-use crate::store::{Removal, Store, Stored};
+use crate::store::{Store, Stored};
 
 /// What was found, and what the request selects.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Lookup {
     pub selection: u64,
 }
 
-/// Looks a request up. What turns out to be purged is taken out of the store.
+/// Looks a request up. What turns out to be purged stays for the purge itself to count and remove.
 pub fn look_up(store: &dyn Store, invalidation: &Invalidation, request: &RequestHead) -> Lookup {
     let selection = Cell::new(0);
     let is_known = Cell::new(false);
@@ -33,9 +33,6 @@ pub fn look_up(store: &dyn Store, invalidation: &Invalidation, request: &Request
         None => Found::Nothing(ForwardReason::UriMiss),
         Some(stored) => {
             let verdict = invalidation.verdict(&stored.provenance, &request.key);
-            if verdict == Verdict::Purged {
-                store.remove(&stored, Removal::Purged);
-            }
             Found::Stored(stored, verdict)
         }
     };

@@ -116,6 +116,11 @@ impl Fetch {
 
     fn unload(&self, cargo: Option<Cargo>) {
         let Some(Cargo { writer, draft }) = cargo else { return };
+        // What a purge has overtaken must not displace what was fetched since.
+        if !self.fetcher.invalidation.may_store(&draft.provenance, &draft.key) {
+            self.fetcher.metrics.uncacheable(Uncacheable::PurgedInFlight);
+            return;
+        }
         match writer.commit(draft) {
             Ok(stored) => {
                 self.pilot.discharge();
@@ -128,14 +133,17 @@ impl Fetch {
         }
     }
 
-    /// Waits for the slowest reader; one that takes nothing for too long is cut off.
+    /// Waits for the slowest reader; one that takes nothing for too long is cut off, as often as it happens.
     async fn room(&self) -> Result<(), OriginError> {
-        match timeout(self.fetcher.rules.send_timeout, self.pilot.room()).await {
-            Ok(result) => result,
-            Err(_elapsed) => {
-                self.pilot.cut_slowest();
-                self.fetcher.metrics.cut_readers.add(1);
-                self.pilot.room().await
+        loop {
+            let position = self.pilot.position();
+            match timeout(self.fetcher.rules.send_timeout, self.pilot.room()).await {
+                Ok(result) => return result,
+                Err(_elapsed) if self.pilot.position() > position => {} // slow, but not stuck
+                Err(_elapsed) => {
+                    self.pilot.cut_slowest();
+                    self.fetcher.metrics.cut_readers.add(1);
+                }
             }
         }
     }

@@ -71,6 +71,8 @@ impl Fetch {
     }
 
     /// Sends the request; one that was answered by a 304 for another response is repeated without conditions.
+    ///
+    /// Returns a 304 only if it confirms the stale response of the errand.
     async fn exchange(&self) -> Result<(Response<OriginBody>, Exchange), OriginError> {
         let stale = self.errand.stale.as_ref().filter(|stale| self.is_usable(stale));
         let stored = stale.and_then(|stale| stale.response());
@@ -81,7 +83,12 @@ impl Fetch {
                 return Ok((response, exchange));
             }
         }
-        self.send(Conditions::default()).await
+        match self.send(Conditions::default()).await? {
+            (response, _) if response.status() == StatusCode::NOT_MODIFIED => {
+                Err(OriginError::Unasked)
+            }
+            answered => Ok(answered),
+        }
     }
 
     async fn send(
@@ -95,10 +102,14 @@ impl Fetch {
         Ok((response, Exchange { request_time, response_time: fetcher.clock.now() }))
     }
 
-    /// A stale response that was hard-purged meanwhile is not asked about.
-    fn is_usable(&self, stale: &Stored) -> bool {
-        self.fetcher.invalidation.verdict(&stale.provenance, &self.errand.head.key)
-            != Verdict::Purged
+    /// A stale response that was hard-purged meanwhile is not asked about; nor is one that has left the store, where a purge
+    /// of its URL or a prefix has not found it, and whose mark may be forgotten by now.
+    fn is_usable(&self, stale: &Arc<Stored>) -> bool {
+        let fetcher = &self.fetcher;
+        let under_its_key = fetcher.store.by_hash(stale.key.hash());
+        under_its_key.iter().any(|stored| Arc::ptr_eq(stored, stale))
+            && fetcher.invalidation.verdict(&stale.provenance, &self.errand.head.key)
+                != Verdict::Purged
     }
 
     async fn land(

@@ -30,7 +30,7 @@ use self::landing::{Fetch, OnAir};
 use self::metrics::FetchMetrics;
 use crate::clock::Clock;
 use crate::config;
-use crate::freshness::{Policy, Uncacheable};
+use crate::freshness::{Policy, State, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::origin::{Origin, OriginBody, OriginError, RequestBody};
 use crate::response::failure::ProxyError;
@@ -96,6 +96,8 @@ pub enum Fetched {
     Validated(Arc<Stored>, Role),
     /// A stale response, because the origin failed.
     StandIn(Arc<Stored>),
+    /// A response that another fetch has stored since this request missed.
+    Stored(Arc<Stored>),
     /// A response for this client alone.
     Alone(Box<Response<OriginBody>>, Uncacheable),
 }
@@ -113,6 +115,8 @@ pub enum Role {
 enum Boarding {
     Leading(Lead),
     Following(Reader),
+    /// The flight has landed, and this is what it stored.
+    TooLate(Arc<Stored>),
     Refused,
 }
 
@@ -157,6 +161,7 @@ impl Fetcher {
             let boarding = self.board(&shared, not_this.take().as_ref());
             errand = match boarding {
                 Boarding::Refused => return self.stand_in_or(&shared, ProxyError::Overloaded),
+                Boarding::TooLate(stored) => return Ok(Fetched::Stored(stored)),
                 Boarding::Leading(lead) => return self.lead(&shared, lead).await,
                 Boarding::Following(reader) => match self.follow(&shared, reader).await {
                     Followed::Done(result) => return *result,
@@ -172,6 +177,21 @@ impl Fetcher {
             };
         }
         self.fetch_alone(Arc::new(errand)).await
+    }
+
+    /// Returns a fresh response that was stored since this request missed. A flight leaves its route after it has stored: who
+    /// finds neither may fetch, and nobody fetches once more what has just arrived.
+    fn stored_meanwhile(&self, errand: &Errand) -> Option<Arc<Stored>> {
+        let key = &errand.head.key;
+        let stored = self.store.lookup(key, &|stored| is_selected(stored, errand))?;
+        let now = self.clock.now();
+        let is_valid = self.invalidation.verdict(&stored.provenance, key) == Verdict::Valid;
+        let is_usable = stored.response().is_some_and(|response| {
+            let freshness = &response.freshness;
+            freshness.state(now, None) == State::Fresh
+                && errand.facts.directives.permit(freshness, now, None, &self.rules.policy)
+        });
+        (is_valid && is_usable).then_some(stored)
     }
 
     /// Fetches a response that nobody else waits for; it may be stored all the same.
@@ -192,8 +212,9 @@ impl Fetcher {
         let errand = Arc::new(errand);
         let route = route_of(&errand);
         let taken = self.flights.with(&route, |flying| {
-            let is_flying = flying.is_some_and(|flight| self.may_join(flight, &errand));
-            let Some(permit) = (!is_flying).then(|| self.permit()).flatten() else {
+            let is_needless = flying.is_some_and(|flight| self.may_join(flight, &errand))
+                || self.stored_meanwhile(&errand).is_some();
+            let Some(permit) = (!is_needless).then(|| self.permit()).flatten() else {
                 return (None, None);
             };
             let (flight, pilot) = self.begin();
@@ -229,15 +250,19 @@ impl Fetcher {
                 Some(Ok(reader)) => (None, Seat::Reader(reader)),
                 Some(Err(NotJoinable::Full)) => (None, Seat::None),
                 Some(Err(NotJoinable::Passing)) => (None, Seat::OwnPlane),
-                None if permit.is_none() => (None, Seat::None),
-                None => {
-                    let (flight, pilot) = self.begin();
-                    (Some(flight), Seat::Pilot(pilot))
-                }
+                None => match self.stored_meanwhile(errand) {
+                    Some(stored) => (None, Seat::Stored(stored)),
+                    None if permit.is_none() => (None, Seat::None),
+                    None => {
+                        let (flight, pilot) = self.begin();
+                        (Some(flight), Seat::Pilot(pilot))
+                    }
+                },
             }
         });
         match (seat, permit) {
             (Seat::Reader(reader), _) => Boarding::Following(reader),
+            (Seat::Stored(stored), _) => Boarding::TooLate(stored),
             (Seat::Pilot(pilot), Some(permit)) => {
                 Boarding::Leading(self.take_off(pilot, errand, Some(route), permit))
             }
@@ -311,7 +336,9 @@ impl Fetcher {
                 self.metrics.collapsed.add(1);
                 Followed::Done(Box::new(Ok(Fetched::Validated(stored, Role::Follower))))
             }
-            Landing::StandIn(stored) if self.may_have(&stored, errand) => {
+            Landing::StandIn(stored)
+                if is_selected(&stored, errand) && self.may_stand_in(&stored, errand) =>
+            {
                 Followed::Done(Box::new(Ok(Fetched::StandIn(stored))))
             }
             Landing::Validated(_) | Landing::StandIn(_) => {
@@ -344,11 +371,9 @@ impl Fetcher {
         Followed::Done(Box::new(Ok(Fetched::Arriving { head, reader, role: Role::Follower })))
     }
 
-    /// Returns whether a stored response that a flight landed with may answer this request, too.
+    /// Returns whether a stored response that was validated for another request may answer this one, too.
     fn may_have(&self, stored: &Stored, errand: &Errand) -> bool {
-        let fields = &errand.head.fields;
-        stored.variant.as_ref().is_none_or(|variant| variant.matches(fields))
-            && self.may_follow(&stored.provenance, errand)
+        is_selected(stored, errand) && self.may_follow(&stored.provenance, errand)
     }
 
     fn may_follow(&self, provenance: &crate::invalidation::Provenance, errand: &Errand) -> bool {
@@ -409,9 +434,15 @@ enum Followed {
 enum Seat {
     Reader(Reader),
     Pilot(Pilot),
+    /// Nothing, but what it is after is in the store by now.
+    Stored(Arc<Stored>),
     /// The flight's beginning is gone.
     OwnPlane,
     None,
+}
+
+fn is_selected(stored: &Stored, errand: &Errand) -> bool {
+    stored.variant.as_ref().is_none_or(|variant| variant.matches(&errand.head.fields))
 }
 
 fn route_of(errand: &Errand) -> Route {

@@ -54,4 +54,4 @@ impl Ledger {
 }
 
 /// Marks remembered for the sake of running fetches: 2^18 of about 150 bytes are 40 MiB. Past it, the floor rises.
-const LINGERING_MAX: usize = 1 << 18;
+pub(super) const LINGERING_MAX: usize = 1 << 18;

@@ -26,7 +26,7 @@ use purge_protocol::{PurgeMode, UrlPrefix};
 
 pub use self::marks::Verdict;
 pub use self::provenance::Provenance;
-pub use self::tag_table::{Tag, TagId, TagTable};
+pub use self::tag_table::{TagId, TagTable};
 
 use self::ledger::Ledger;
 use self::marks::Marks;
@@ -150,7 +150,7 @@ impl Invalidation {
         }
     }
 
-    /// Forgets the prefix marks up to `applied`: the caller has applied them to everything that was stored.
+    /// Forgets the prefix marks of the purge `applied`: the caller has applied them to everything that was stored.
     ///
     /// A fetch that is still running and older is kept out by the floor, so that no prefix lingers.
     pub fn retire_prefixes(&self, applied: Sequence) {
@@ -159,7 +159,7 @@ impl Invalidation {
             self.floor.fetch_max(applied.0, Ordering::AcqRel);
         }
         let mut prefixes = self.prefixes.write();
-        prefixes.retain(|prefix| prefix.marks.latest() > applied);
+        prefixes.retain(|prefix| prefix.marks.latest() != applied); // an earlier purge may not be done yet
         self.prefix_count.store(prefixes.len(), Ordering::Release);
     }
 
@@ -170,19 +170,34 @@ impl Invalidation {
             return verdict;
         }
         let verdict = self.judge(provenance, key);
+        // Marks that nobody holds may be forgotten while a fetch is running: then the floor speaks for them, and it was
+        // raised before they went. What was found valid once was in the store, where the purge itself has struck it.
+        if provenance.is_unchecked() && !self.is_above_floor(provenance.born()) {
+            return provenance.remember(sequence, Verdict::Purged);
+        }
         provenance.remember(sequence, verdict)
+    }
+
+    /// Decides whether it is worth while to store a response. Once it is stored, [`Self::may_keep`] has to be asked.
+    pub fn may_store(&self, provenance: &Provenance, key: &Key) -> bool {
+        self.judge(provenance, key) != Verdict::Purged && self.is_above_floor(provenance.born())
     }
 
     /// Decides whether a response that was just stored may stay: no hard purge overtook its fetch.
     pub fn may_keep(&self, provenance: &Provenance, key: &Key) -> bool {
-        provenance.born().0 >= self.floor.load(Ordering::Acquire)
-            && self.verdict(provenance, key) != Verdict::Purged
+        self.verdict(provenance, key) != Verdict::Purged && self.is_above_floor(provenance.born())
     }
 
     /// Decides whether a flight born then may be joined by a later request, as far as the key alone tells.
     pub fn admits(&self, born: Sequence, key: &Key) -> bool {
+        self.verdict_of_key(born, key) == Verdict::Valid
+            && self.tags.verdict_of(self.tags.host(key.host()), born) == Verdict::Valid
+            && self.is_above_floor(born)
+    }
+
+    /// To be asked after the marks: the floor rises before any of them is forgotten.
+    fn is_above_floor(&self, born: Sequence) -> bool {
         born.0 >= self.floor.load(Ordering::Acquire)
-            && self.verdict_of_key(born, key) == Verdict::Valid
     }
 
     /// Decides whether a request that arrived at `arrived` may be given the response of a fetch born before it.

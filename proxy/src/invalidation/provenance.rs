@@ -55,18 +55,20 @@ impl Provenance {
     }
 
     /// Its tags, the host among them.
-    pub fn tags(&self) -> impl Iterator<Item = &Tag> {
+    pub(super) fn tags(&self) -> impl Iterator<Item = &Tag> {
         self.links.iter().map(|link| &*link.tag)
     }
 
     /// Returns whether it carries this tag.
-    pub fn carries(&self, tag: &Tag) -> bool {
-        self.links.iter().any(|link| std::ptr::eq(&raw const *link.tag, &raw const *tag))
+    pub fn carries(&self, id: TagId) -> bool {
+        self.tags().any(|tag| tag.id() == id)
     }
 
-    /// Bytes it occupies beyond its own size, for the store's accounting: links and the tags' slots for it.
+    /// Bytes it occupies beyond its own size, for the store's accounting: links, and places among the tags' holders. Who is
+    /// the first to hold a tag pays for it.
     pub fn heap_bytes(&self) -> usize {
-        self.links.len() * (size_of::<Link>() + 2 * size_of::<u64>() * 2)
+        let own_tags = self.tags().filter(|tag| tag.live() == 0).count();
+        self.links.len() * (size_of::<Link>() + PLACE_BYTES) + own_tags * TAG_BYTES
     }
 
     /// Enters it among the holders of its tags: it is stored under a key of this hash.
@@ -91,11 +93,6 @@ impl Provenance {
         self.checked.store(PURGED, Ordering::Release);
     }
 
-    /// Returns whether it was found to be hard-purged.
-    pub fn is_condemned(&self) -> bool {
-        self.checked.load(Ordering::Acquire) == PURGED
-    }
-
     /// Notes that it was soft-purged.
     pub fn soften(&self, at: Timestamp) {
         self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
@@ -116,6 +113,11 @@ impl Provenance {
             checked if checked == sequence.0 => Some(self.softness()),
             _ => None,
         }
+    }
+
+    /// Returns whether no verdict was reached yet.
+    pub(super) fn is_unchecked(&self) -> bool {
+        self.checked.load(Ordering::Acquire) == 0
     }
 
     /// Records the verdict as of this sequence and returns it, joined with earlier soft purges.
@@ -151,6 +153,10 @@ impl Drop for Provenance {
     }
 }
 
+/// A key's hash in a list that is a quarter empty, on average.
+const PLACE_BYTES: usize = 12;
+/// A tag, its place in the table, its list of holders: measured, see `benches/memory.rs`.
+const TAG_BYTES: usize = 200;
 const PURGED: u64 = u64::MAX;
 const NEVER: u64 = u64::MAX;
 const UNPOSTED: u32 = u32::MAX;

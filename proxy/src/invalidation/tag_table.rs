@@ -20,25 +20,18 @@ pub struct TagId(u128);
 
 /// One tag: its marks, and where the stored responses that carry it are.
 #[derive(Debug)]
-pub struct Tag {
+pub(super) struct Tag {
     id: TagId,
     kind: Kind,
     marks: Marks,
     holders: Mutex<Holders>,
 }
 
-/// The hashes of the keys under which a tag's responses are stored. Slots of those that left are reused.
+/// The hashes of the keys under which a tag's responses are stored. Places of those that left hold [`FREE`] and are reused.
 #[derive(Debug, Default)]
 struct Holders {
-    slots: Vec<Slot>,
-    free: Option<u32>,
-    live: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Slot {
-    Held(u64),
-    Free { next: Option<u32> },
+    hashes: Vec<u64>,
+    free: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,52 +41,45 @@ enum Kind {
 }
 
 impl Tag {
+    pub(super) const fn id(&self) -> TagId {
+        self.id
+    }
+
     pub(super) const fn marks(&self) -> &Marks {
         &self.marks
     }
 
-    /// Stored responses that carry it.
-    pub fn live(&self) -> u64 {
-        u64::from(self.holders.lock().live)
+    pub(super) fn live(&self) -> u64 {
+        let holders = self.holders.lock();
+        (holders.hashes.len() - holders.free.len()) as u64
     }
 
-    /// The hashes of the keys of the stored responses that carry it; one key may occur several times.
-    pub fn key_hashes(&self) -> Vec<u64> {
-        let holders = self.holders.lock();
-        let held = |slot: &Slot| match slot {
-            Slot::Held(hash) => Some(*hash),
-            Slot::Free { .. } => None,
-        };
-        holders.slots.iter().filter_map(held).collect()
+    fn key_hashes(&self) -> Vec<u64> {
+        self.holders.lock().hashes.iter().copied().filter(|hash| *hash != FREE).collect()
     }
 
     /// Adds a holder and returns its place.
     pub(super) fn hold(&self, key_hash: u64) -> u32 {
         let mut holders = self.holders.lock();
-        holders.live += 1;
-        let free = holders.free;
+        let free = holders.free.pop();
         if let Some(place) = free
-            && let Some(slot) = holders.slots.get_mut(place as usize)
-            && let Slot::Free { next } = *slot
+            && let Some(hash) = holders.hashes.get_mut(place as usize)
         {
-            *slot = Slot::Held(key_hash);
-            holders.free = next;
+            *hash = key_hash;
             return place;
         }
-        holders.slots.push(Slot::Held(key_hash));
-        u32::try_from(holders.slots.len() - 1).unwrap_or(u32::MAX)
+        holders.hashes.push(key_hash);
+        u32::try_from(holders.hashes.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// Gives a holder's place back.
     pub(super) fn let_go(&self, place: u32) {
         let mut holders = self.holders.lock();
-        let next = holders.free;
-        if let Some(slot) = holders.slots.get_mut(place as usize) {
-            *slot = Slot::Free { next };
-            holders.free = Some(place);
-            holders.live = holders.live.saturating_sub(1);
+        if let Some(hash) = holders.hashes.get_mut(place as usize) {
+            *hash = FREE;
+            holders.free.push(place);
         }
-        if holders.live == 0 {
+        if holders.free.len() == holders.hashes.len() {
             *holders = Holders::default();
         }
     }
@@ -166,9 +152,23 @@ impl TagTable {
         }
     }
 
-    /// Returns the tag if it is known.
-    pub fn find(&self, id: TagId) -> Option<Arc<Tag>> {
-        self.shard(id).lock().find(id.hash(), |tag| tag.id == id).cloned()
+    /// Stored responses that carry this tag.
+    pub fn live(&self, id: TagId) -> u64 {
+        self.peek(id, Tag::live).unwrap_or(0)
+    }
+
+    /// The hashes of the keys of the stored responses that carry this tag; one key may occur several times.
+    pub fn key_hashes(&self, id: TagId) -> Vec<u64> {
+        let tag = self.shard(id).lock().find(id.hash(), |tag| tag.id == id).cloned();
+        let Some(tag) = tag else { return Vec::new() };
+        let hashes = tag.key_hashes(); // of millions of responses, perhaps: not under the shard's lock
+        self.release(tag);
+        hashes
+    }
+
+    /// Looks at a tag, if it is known, under its shard's lock.
+    fn peek<T>(&self, id: TagId, look: impl FnOnce(&Tag) -> T) -> Option<T> {
+        self.shard(id).lock().find(id.hash(), |tag| tag.id == id).map(|tag| look(tag))
     }
 
     pub(super) fn mark(&self, id: TagId, mode: PurgeMode, sequence: Sequence, now: Timestamp) {
@@ -179,8 +179,11 @@ impl TagTable {
         if self.urls.load(Ordering::Acquire) == 0 {
             return Verdict::Valid;
         }
-        let id = self.url(key);
-        self.find(id).map_or(Verdict::Valid, |tag| tag.marks.verdict(born))
+        self.verdict_of(self.url(key), born)
+    }
+
+    pub(super) fn verdict_of(&self, id: TagId, born: Sequence) -> Verdict {
+        self.peek(id, |tag| tag.marks.verdict(born)).unwrap_or(Verdict::Valid)
     }
 
     pub(super) fn settle(&self, settled: Sequence) {
@@ -196,8 +199,8 @@ impl TagTable {
 
     /// New handles come from the table only, under the shard's lock: a tag whose only owner is the table has no holder.
     pub(super) fn forget_if_unheld(&self, id: TagId) {
-        let settled = self.settled.load(Ordering::Acquire);
         let mut shard = self.shard(id).lock();
+        let settled = self.settled.load(Ordering::Acquire); // under the lock: see the later of this and `settle`'s look
         let Ok(entry) = shard.find_entry(id.hash(), |tag| tag.id == id) else { return };
         let tag = entry.get();
         if Arc::strong_count(tag) == 1 && tag.marks.latest().0 <= settled {
@@ -220,7 +223,6 @@ impl TagTable {
 
 impl TagId {
     /// The upper half, which is as good a hash as any.
-    #[expect(clippy::cast_possible_truncation, reason = "the upper 64 of 128 bits")]
     const fn hash(self) -> u64 {
         (self.0 >> 64) as u64
     }
@@ -230,5 +232,7 @@ impl TagId {
     }
 }
 
+/// Marks a free place. A key of this very hash, one in 2^64, would not be counted; its verdict does not depend on that.
+const FREE: u64 = u64::MAX;
 const URL_KIND: u8 = 4;
 const SHARDS: usize = 64;

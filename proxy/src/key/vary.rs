@@ -133,11 +133,10 @@ pub fn normalize_accept_encoding(fields: &mut HeaderMap) {
     }
 }
 
-/// Returns the codings that are accepted, or `None` where the field has to stay as it is.
+/// Returns the codings that are accepted, none of ours without the field, or `None` where it has to stay as it is.
 fn canonical_accept_encoding(fields: &HeaderMap) -> Option<&'static str> {
     let mut accepted = [false; CODINGS.len()];
-    let mut lines = fields.get_all(ACCEPT_ENCODING).iter().peekable();
-    lines.peek()?;
+    let lines = fields.get_all(ACCEPT_ENCODING).iter();
     for member in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
         let (coding, weight) = coding_and_weight(member);
         let is_refused = weight == Weight::Zero;

@@ -25,8 +25,6 @@ use crate::timestamp::Timestamp;
 pub struct ConnectionRules {
     /// The time.
     pub clock: Clock,
-    /// Client connections at once.
-    pub connections_max: usize,
     patience: Patience,
     head_bytes_max: usize,
     headers_max: usize,
@@ -42,7 +40,6 @@ impl ConnectionRules {
         };
         Self {
             clock,
-            connections_max: limits.max_connections,
             patience,
             head_bytes_max: limits.max_header_bytes,
             headers_max: limits.max_headers,
@@ -171,6 +168,8 @@ struct Watch {
     activity: Arc<Activity>,
     patience: Patience,
     alarm: Pin<Box<Sleep>>,
+    /// Whether the alarm knows whom to wake: it does once it was polled.
+    is_armed: bool,
     due: Timestamp,
 }
 
@@ -183,6 +182,7 @@ impl Watch {
             activity,
             patience,
             alarm: Box::pin(tokio::time::sleep(first)),
+            is_armed: false,
             due,
         }
     }
@@ -191,9 +191,11 @@ impl Watch {
     fn poll_sentence(&mut self, cx: &mut Context<'_>) -> Poll<Sentence> {
         loop {
             // The coarse clock may lag behind the alarm, so look a little before it is due.
-            if self.clock.now().plus(CLOCK_LAG) < self.due
-                || self.alarm.as_mut().poll(cx).is_pending()
-            {
+            if self.is_armed && self.clock.now().plus(CLOCK_LAG) < self.due {
+                return Poll::Pending;
+            }
+            self.is_armed = true;
+            if self.alarm.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             match self.activity.judge(&self.patience) {

@@ -10,6 +10,8 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
     token: CancellationToken,
+    /// Cancelled when those who are left are cut.
+    cut: CancellationToken,
     /// The token's state without its lock.
     is_begun: Arc<AtomicBool>,
     connections: TaskTracker,
@@ -41,6 +43,21 @@ impl Drain {
     /// Waits until nobody is served any more.
     pub async fn finished(&self) {
         self.connections.wait().await;
+    }
+
+    /// Gives up: those who are still served are cut. Returns how many they are.
+    pub fn give_up(&self) -> usize {
+        let remaining = self.remaining();
+        self.cut.cancel();
+        remaining
+    }
+
+    /// Waits until nobody is served any more, or those who are left are cut.
+    pub async fn ended(&self) {
+        tokio::select! {
+            () = self.finished() => {}
+            () = self.cut.cancelled() => {}
+        }
     }
 
     /// Connections that are still served.

@@ -116,7 +116,7 @@ impl Listeners {
 
     /// Client connections that are open.
     pub fn connections(&self) -> usize {
-        self.rules.connections_max.saturating_sub(self.permits.available_permits())
+        self.drain.remaining() // not permits taken: each accept loop holds one while it waits
     }
 }
 

@@ -55,6 +55,12 @@ pub enum OriginError {
     /// What came is no HTTP response.
     #[error("the response is malformed")]
     Malformed(#[source] Arc<hyper::Error>),
+    /// It switched protocols though nobody had asked it to (RFC 9110 §7.8).
+    #[error("the server switched protocols unasked")]
+    Switched,
+    /// It answered 304 to a request without conditions.
+    #[error("it says that nothing has changed, but was not asked")]
+    Unasked,
     /// The connection broke within the body. The client may have part of it.
     #[error("the response is incomplete")]
     Incomplete(#[source] Arc<hyper::Error>),
@@ -111,6 +117,8 @@ impl OriginError {
             | Self::Unreachable { .. }
             | Self::Broken(_)
             | Self::Malformed(_)
+            | Self::Unasked
+            | Self::Switched
             | Self::Incomplete(_)
             | Self::Abandoned => StatusCode::BAD_GATEWAY,
         }
@@ -126,7 +134,7 @@ impl OriginError {
             Self::Busy => "connection_limit_reached",
             Self::HeadTimeout | Self::BodyTimeout => "connection_read_timeout",
             Self::Broken(_) => "connection_terminated",
-            Self::Malformed(_) => "http_protocol_error",
+            Self::Malformed(_) | Self::Unasked | Self::Switched => "http_protocol_error",
             Self::Incomplete(_) => "http_response_incomplete",
             Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => {
                 "http_request_error"
@@ -146,7 +154,7 @@ impl OriginError {
             Self::HeadTimeout => "first_byte_timeout",
             Self::BodyTimeout => "body_timeout",
             Self::Broken(_) => "broken",
-            Self::Malformed(_) => "malformed",
+            Self::Malformed(_) | Self::Unasked | Self::Switched => "malformed",
             Self::Incomplete(_) => "incomplete",
             Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => "request_body",
             Self::Abandoned => "abandoned",

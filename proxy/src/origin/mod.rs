@@ -9,8 +9,8 @@ pub mod metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{HOST, HeaderValue};
-use http::{Method, Request, Response};
+use http::header::{HOST, HeaderValue, UPGRADE};
+use http::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -149,10 +149,14 @@ impl Origin {
         deadline: Instant,
     ) -> Result<Response<OriginBody>, Failed> {
         let head_deadline = deadline.min(Instant::now() + self.settings.first_byte_timeout);
+        let may_switch = request.headers().contains_key(UPGRADE);
         let answer = timeout_at(head_deadline, lease.sender.try_send_request(request))
             .await
             .map_err(|_elapsed| Failed::Sent(OriginError::HeadTimeout))?;
         match answer {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
+                Err(Failed::Sent(OriginError::Switched))
+            }
             Ok(response) => {
                 let idle_timeout = self.settings.idle_timeout;
                 Ok(response

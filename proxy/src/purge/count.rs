@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::invalidation::{Sequence, Tag};
+use crate::invalidation::{Sequence, TagId};
 use crate::store::Stored;
 
 /// A large purge whose responses are counted but not yet removed.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     /// Those that carry the tag and were born before.
-    Tag(Arc<Tag>, Sequence),
+    Tag(TagId, Sequence),
     /// All that were born before.
     All(Sequence),
 }
@@ -19,8 +19,8 @@ impl Pending {
     /// Returns whether it has counted this response.
     pub(super) fn covers(&self, stored: &Stored) -> bool {
         match self {
-            Self::Tag(tag, sequence) => {
-                stored.provenance.born() < *sequence && stored.provenance.carries(tag)
+            Self::Tag(id, sequence) => {
+                stored.provenance.born() < *sequence && stored.provenance.carries(*id)
             }
             Self::All(sequence) => stored.provenance.born() < *sequence,
         }
@@ -63,10 +63,10 @@ impl<'a> Tally<'a> {
         self.earlier.is_empty() && self.whole.is_none() && self.hit.is_empty()
     }
 
-    /// Counts all holders of a tag without looking at them.
-    pub(super) fn take_all_of(&mut self, tag: &Arc<Tag>) -> Count {
-        self.whole = Some(Pending::Tag(Arc::clone(tag), self.sequence));
-        Count { objects: tag.live(), already_counted: 0 }
+    /// Counts all holders of a tag, so many, without looking at them.
+    pub(super) fn take_all_of(&mut self, id: TagId, live: u64) -> Count {
+        self.whole = Some(Pending::Tag(id, self.sequence));
+        Count { objects: live, already_counted: 0 }
     }
 
     /// Counts everything without looking at it.
@@ -81,7 +81,6 @@ impl<'a> Tally<'a> {
         for stored in stored {
             let is_meant = stored.response().is_some()
                 && stored.provenance.born() < self.sequence
-                && !stored.provenance.is_condemned()
                 && !self.earlier.iter().any(|pending| pending.covers(&stored));
             if !is_meant {
                 continue;
@@ -100,5 +99,108 @@ impl<'a> Tally<'a> {
     /// The responses that were looked at and counted.
     pub(super) fn into_hit(self) -> Vec<Arc<Stored>> {
         self.hit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use purge_protocol::PurgeMode;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::freshness::Uncacheable;
+    use crate::invalidation::Mark;
+    use crate::store::contract::{Bench, Engine, Limits, Page, SMALL};
+    use crate::store::memory::{MemoryLimits, MemoryStore};
+    use crate::store::{Content, Draft};
+    use crate::timestamp::Timestamp;
+
+    fn bench() -> Bench {
+        let memory = |limits: Limits| {
+            let Limits { capacity, object_bytes_max, variants_max } = limits;
+            let limits = MemoryLimits { capacity, object_bytes_max, variants_max };
+            MemoryStore::new(limits, Clock::manual(Timestamp::from_secs(1)))
+        };
+        let engine = |limits| Engine { store: Arc::new(memory(limits)), settle: Box::new(|| ()) };
+        Bench::new(&engine, SMALL)
+    }
+
+    fn put(bench: &Bench, path: &str, tags: &[&str]) -> Arc<Stored> {
+        bench.put(Page { tags, ..Page::at(path) }, b"content")
+    }
+
+    fn purge(bench: &Bench) -> Sequence {
+        bench.invalidation.mark(&[Mark::All], PurgeMode::Hard, Timestamp::from_secs(2))
+    }
+
+    fn count(objects: u64, already_counted: u64) -> Count {
+        Count { objects, already_counted }
+    }
+
+    #[test]
+    fn what_two_selectors_match_is_counted_by_the_first_and_once() {
+        let bench = bench();
+        let all: Vec<_> = ["/a", "/b", "/c"].map(|path| put(&bench, path, &[])).into();
+        let mut tally = Tally::new(purge(&bench), &[]);
+        assert!(tally.is_blank());
+        assert_eq!(tally.look_at(all[..2].to_vec()), count(2, 0));
+        assert!(!tally.is_blank());
+        assert_eq!(tally.look_at(all[1..].to_vec()), count(2, 1));
+        assert_eq!(tally.look_at([&all[0], &all[0]].map(Arc::clone).into()), count(2, 2));
+        let hit = tally.into_hit();
+        assert!(hit.iter().map(Arc::as_ptr).eq(all.iter().map(Arc::as_ptr)));
+    }
+
+    #[test]
+    fn what_was_born_since_or_is_no_response_is_not_counted() {
+        let bench = bench();
+        let reason = Uncacheable::NoStore;
+        let content = Content::Uncacheable { reason, until: Timestamp::from_secs(9) };
+        let draft = Draft { content, ..bench.draft(Page::at("/marker")) };
+        let marker = bench.store().begin().commit(draft).unwrap();
+        let sequence = purge(&bench);
+        let born_since = put(&bench, "/new", &[]);
+        let mut tally = Tally::new(sequence, &[]);
+        assert_eq!(tally.look_at(vec![marker, born_since]), count(0, 0));
+        assert!(tally.into_hit().is_empty());
+    }
+
+    #[test]
+    fn what_an_earlier_purge_has_counted_but_not_removed_yet_is_not_counted_again() {
+        let bench = bench();
+        let (tagged, other) = (put(&bench, "/tagged", &["t"]), put(&bench, "/other", &[]));
+        let earlier = [Pending::Tag(bench.tag("t"), purge(&bench))];
+        let later = put(&bench, "/later", &["t"]);
+        let mut tally = Tally::new(purge(&bench), &earlier);
+        assert!(!tally.is_blank(), "a number of holders would count them again");
+        assert_eq!(tally.look_at(vec![tagged, other, later]), count(2, 0));
+        let everything = [Pending::All(purge(&bench))];
+        let mut tally = Tally::new(purge(&bench), &everything);
+        assert_eq!(tally.look_at(vec![put(&bench, "/x", &["t"])]), count(0, 0), "born after both");
+    }
+
+    #[test]
+    fn a_tag_that_is_counted_as_a_whole_leaves_its_responses_to_nobody_else() {
+        let bench = bench();
+        let (tagged, other) = (put(&bench, "/tagged", &["t"]), put(&bench, "/other", &[]));
+        let live = bench.invalidation.ids().live(bench.tag("t"));
+        let mut tally = Tally::new(purge(&bench), &[]);
+        assert_eq!(tally.take_all_of(bench.tag("t"), live), count(1, 0));
+        assert!(!tally.is_blank());
+        assert_eq!(tally.look_at(vec![tagged, other]), count(2, 1));
+        assert_eq!(tally.into_hit().len(), 1, "the background takes the others out");
+    }
+
+    #[test]
+    fn everything_is_everything_that_was_born_before() {
+        let bench = bench();
+        let old = put(&bench, "/old", &[]);
+        let sequence = purge(&bench);
+        let new = put(&bench, "/new", &[]);
+        let mut tally = Tally::new(sequence, &[]);
+        assert_eq!(tally.take_everything(1), count(1, 0));
+        assert_eq!(tally.look_at(vec![old, new]), count(1, 1));
+        let [one, other] = [Pending::All(sequence), Pending::Tag(bench.tag("t"), sequence)];
+        assert!(one.is_same(&one.clone()) && !one.is_same(&other));
     }
 }

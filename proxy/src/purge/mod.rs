@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use self::count::{Count, Pending};
 use self::metrics::{PurgeMetrics, Source};
 use crate::clock::Clock;
-use crate::invalidation::{Invalidation, Mark, Sequence, Tag, TagId};
+use crate::invalidation::{Invalidation, Mark, Sequence, TagId};
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::{Removal, Store, Stored};
 
@@ -136,27 +136,33 @@ impl Purger {
 
     /// Marks, then counts and empties.
     async fn purge(self: &Arc<Self>, aims: Vec<Aim>, mode: PurgeMode) -> (Sequence, Vec<Count>) {
+        // Entered like a fetch, so that no mark is forgotten before what it hit is struck: a stale response whose URL was
+        // purged would look valid in between, and a 304 would bring it back.
+        let remembered = self.invalidation.begin_fetch();
         let marks: Vec<_> = aims.iter().map(Aim::mark).collect();
         let sequence = self.invalidation.mark(&marks, mode, self.clock.now());
+        let is_quick = self.is_quick(&aims);
         let purger = Arc::clone(self);
-        if self.is_quick(&aims) {
-            return (sequence, purger.settle(&aims, mode, sequence));
+        let settle = move || {
+            let counts = purger.settle(&aims, mode, sequence);
+            drop(remembered);
+            counts
+        };
+        if is_quick {
+            return (sequence, settle());
         }
-        let settled =
-            tokio::task::spawn_blocking(move || purger.settle(&aims, mode, sequence)).await;
-        (sequence, settled.unwrap_or_default())
+        (sequence, tokio::task::spawn_blocking(settle).await.unwrap_or_default())
     }
 
     /// Returns whether settling looks at few responses only: then it may run on a thread that serves requests.
     fn is_quick(&self, aims: &[Aim]) -> bool {
         let is_alone = self.pending.try_lock().is_some_and(|pending| pending.is_empty());
-        let live = |id: &TagId| self.invalidation.ids().find(*id).map_or(0, |tag| tag.live());
         is_alone
             && match aims {
                 [Aim::All | Aim::Tag(_) | Aim::Url(..)] => true,
                 several => several.iter().all(|aim| match aim {
                     Aim::Url(..) => true,
-                    Aim::Tag(id) => live(id) <= AT_ONCE_MAX,
+                    Aim::Tag(id) => self.invalidation.ids().live(*id) <= AT_ONCE_MAX,
                     Aim::Prefix(_) | Aim::All => false,
                 }),
             }
@@ -170,14 +176,12 @@ impl Purger {
         let counts = aims
             .iter()
             .map(|aim| match aim {
-                Aim::Tag(id) => match self.invalidation.ids().find(*id) {
-                    None => Count::default(),
-                    Some(tag) if tag.live() > AT_ONCE_MAX && tally.is_blank() => {
-                        let count = tally.take_all_of(&tag);
-                        large.push(Pending::Tag(tag, sequence));
-                        count
+                Aim::Tag(id) => match self.invalidation.ids().live(*id) {
+                    live if live > AT_ONCE_MAX && tally.is_blank() => {
+                        large.push(Pending::Tag(*id, sequence));
+                        tally.take_all_of(*id, live)
                     }
-                    Some(tag) => tally.look_at(self.holders(&tag)),
+                    _ => tally.look_at(self.holders(*id)),
                 },
                 Aim::Url(keys, _) => tally.look_at(self.under(keys)),
                 Aim::Prefix(prefix) => tally.look_at(
@@ -217,13 +221,19 @@ impl Purger {
         }
     }
 
-    /// Takes the uncacheable markers of purged URLs out: they carry no links to be found by.
+    /// Takes the uncacheable markers of purged URLs out: they carry no links to be found by, and the mark of a prefix does
+    /// not last.
     fn forget(&self, aims: &[Aim]) {
         for aim in aims {
-            if let Aim::Url(keys, _) = aim {
-                for marker in self.under(keys).iter().filter(|stored| stored.response().is_none()) {
-                    self.store.remove(marker, Removal::Purged);
+            let found = match aim {
+                Aim::Url(keys, _) => self.under(keys),
+                Aim::Prefix(prefix) => {
+                    self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))
                 }
+                Aim::Tag(_) | Aim::All => Vec::new(),
+            };
+            for marker in found.iter().filter(|stored| stored.response().is_none()) {
+                self.store.remove(marker, Removal::Purged);
             }
         }
     }
@@ -243,8 +253,9 @@ impl Purger {
             }
         };
         match work {
-            Pending::Tag(tag, _) => {
-                for (number, hash) in tag.key_hashes().into_iter().enumerate() {
+            Pending::Tag(id, _) => {
+                let hashes = self.invalidation.ids().key_hashes(*id);
+                for (number, hash) in hashes.into_iter().enumerate() {
                     self.store.by_hash(hash).iter().for_each(|stored| strike(stored, number));
                 }
             }
@@ -259,12 +270,12 @@ impl Purger {
         self.pending.lock().retain(|other| !other.is_same(work));
     }
 
-    fn holders(&self, tag: &Tag) -> Vec<Arc<Stored>> {
-        let mut hashes = tag.key_hashes();
+    fn holders(&self, id: TagId) -> Vec<Arc<Stored>> {
+        let mut hashes = self.invalidation.ids().key_hashes(id);
         hashes.sort_unstable();
         hashes.dedup();
         let under = hashes.into_iter().flat_map(|hash| self.store.by_hash(hash));
-        under.filter(|stored| stored.provenance.carries(tag)).collect()
+        under.filter(|stored| stored.provenance.carries(id)).collect()
     }
 
     fn under(&self, keys: &[Key; 2]) -> Vec<Arc<Stored>> {

@@ -39,6 +39,9 @@ impl Target {
             return Err(Refusal::Host("there is more than one Host field"));
         }
         let host = match (uri.authority(), field) {
+            (Some(_), None) if version == Version::HTTP_11 => {
+                return Err(Refusal::Host("the Host field is missing")); // even then (RFC 9112 §3.2)
+            }
             (Some(authority), None) => canonical(authority.as_str().as_bytes())?,
             (None, Some(field)) => canonical(field.as_bytes())?,
             (Some(authority), Some(field)) => {

@@ -135,12 +135,13 @@ impl Flight {
         self.born
     }
 
-    /// Joins the readers.
-    pub fn join(self: &Arc<Self>, readers_max: usize) -> Result<Reader, NotJoinable> {
+    /// Joins the readers: so many may follow the one who asked first.
+    pub fn join(self: &Arc<Self>, followers_max: usize) -> Result<Reader, NotJoinable> {
         let mut state = self.state.lock();
         if state.pieces.first > 0 {
             return Err(NotJoinable::Passing);
         }
+        let readers_max = followers_max.saturating_add(1);
         let place = state.readers.enter(readers_max).ok_or(NotJoinable::Full)?;
         Ok(Reader { flight: Arc::clone(self), place, is_ended: false })
     }

@@ -1,1 +1,372 @@
+//! Readers at their own pace, explicit ends, and a budget that always comes back.
 
+use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
+use std::task::Wake;
+use std::thread;
+
+use super::*;
+use crate::invalidation::Invalidation;
+
+fn flight(budget: &Arc<Budget>) -> (Arc<Flight>, Pilot) {
+    let invalidation = Arc::new(Invalidation::new(1));
+    Flight::begin(invalidation.begin_fetch(), Arc::clone(budget))
+}
+
+fn budget(max: u64) -> Arc<Budget> {
+    Arc::new(Budget::new(max))
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Bell {
+    fn rings(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn poll(reader: &mut Reader) -> Poll<Option<Result<Piece, OriginError>>> {
+    reader.poll_piece(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Reads a piece that is there.
+fn piece(reader: &mut Reader) -> Bytes {
+    match poll(reader) {
+        Poll::Ready(Some(Ok(Piece::Data(piece)))) => piece,
+        other => panic!("no piece, but {other:?}"),
+    }
+}
+
+fn is_clean_end(reader: &mut Reader) -> bool {
+    matches!(poll(reader), Poll::Ready(None))
+}
+
+fn is_failure(reader: &mut Reader) -> bool {
+    matches!(poll(reader), Poll::Ready(Some(Err(_)))) && matches!(poll(reader), Poll::Ready(None))
+}
+
+async fn read_all(mut reader: Reader) -> Result<Vec<u8>, OriginError> {
+    let mut all = Vec::new();
+    while let Some(piece) = std::future::poll_fn(|cx| reader.poll_piece(cx)).await {
+        if let Piece::Data(piece) = piece? {
+            all.extend_from_slice(&piece);
+        }
+    }
+    Ok(all)
+}
+
+type Room<'a> = Pin<Box<dyn Future<Output = Result<(), OriginError>> + 'a>>;
+
+fn is_waiting(room: &mut Room<'_>) -> bool {
+    room.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+fn bytes(number: u8) -> Bytes {
+    Bytes::copy_from_slice(&[number; 10])
+}
+
+#[test]
+fn every_reader_reads_at_its_own_pace_and_late_ones_get_everything() {
+    let budget = budget(1000);
+    let (flight, pilot) = flight(&budget);
+    let mut fast = pilot.first_reader();
+    let mut slow = flight.join(9).unwrap();
+    pilot.push(bytes(1));
+    assert_eq!(piece(&mut fast), bytes(1));
+    assert!(poll(&mut fast).is_pending());
+    pilot.push(bytes(2));
+    assert_eq!(piece(&mut fast), bytes(2));
+    let mut late = flight.join(9).unwrap();
+    pilot.complete(None);
+    for reader in [&mut slow, &mut late] {
+        assert_eq!((piece(reader), piece(reader)), (bytes(1), bytes(2)));
+        assert!(is_clean_end(reader));
+    }
+    let mut latest = flight.join(9).unwrap();
+    assert_eq!(piece(&mut latest), bytes(1));
+    assert!(is_clean_end(&mut fast));
+}
+
+#[test]
+fn trailers_come_last_and_once() {
+    let (_, pilot) = flight(&budget(1000));
+    let mut reader = pilot.first_reader();
+    pilot.push(bytes(1));
+    pilot.complete(Some(HeaderMap::new()));
+    assert_eq!(piece(&mut reader), bytes(1));
+    assert!(matches!(poll(&mut reader), Poll::Ready(Some(Ok(Piece::Trailers(_))))));
+    assert!(is_clean_end(&mut reader));
+}
+
+#[tokio::test]
+async fn only_the_first_landing_counts_and_all_hear_of_it() {
+    let (flight, pilot) = flight(&budget(1000));
+    let (one, two) = (pilot.first_reader(), flight.join(9).unwrap());
+    pilot.land(Landing::Alone(Uncacheable::NoStore));
+    pilot.land(Landing::Alone(Uncacheable::Private));
+    pilot.complete(None);
+    for reader in [&one, &two] {
+        assert!(matches!(reader.landing().await, Landing::Alone(Uncacheable::NoStore)));
+    }
+}
+
+#[tokio::test]
+async fn a_flight_that_ends_without_landing_has_failed() {
+    for completes in [false, true] {
+        let (_, pilot) = flight(&budget(1000));
+        let reader = pilot.first_reader();
+        if completes {
+            pilot.complete(None);
+        } else {
+            drop(pilot);
+        }
+        assert!(matches!(reader.landing().await, Landing::Failed(_)));
+    }
+}
+
+#[test]
+fn a_dropped_pilot_fails_every_reader_and_none_sees_a_clean_end() {
+    let budget = budget(1000);
+    let (flight, pilot) = flight(&budget);
+    let (mut ahead, mut behind) = (pilot.first_reader(), flight.join(9).unwrap());
+    pilot.push(bytes(1));
+    assert_eq!(piece(&mut ahead), bytes(1));
+    drop(pilot);
+    assert!(is_failure(&mut ahead));
+    assert_eq!(piece(&mut behind), bytes(1));
+    assert!(is_failure(&mut behind));
+    let mut late = flight.join(9).unwrap();
+    assert_eq!(piece(&mut late), bytes(1));
+    assert!(is_failure(&mut late));
+}
+
+#[test]
+fn a_full_flight_is_not_joined_and_a_place_is_free_again() {
+    let (flight, pilot) = flight(&budget(1000));
+    let leader = pilot.first_reader();
+    let follower = flight.join(1).unwrap();
+    assert_eq!(flight.join(1).unwrap_err(), NotJoinable::Full);
+    drop(leader);
+    let other = flight.join(1).unwrap();
+    assert_eq!(flight.join(1).unwrap_err(), NotJoinable::Full);
+    drop((follower, other));
+}
+
+#[test]
+fn a_reader_that_left_leaves_nothing_to_the_one_that_takes_its_place() {
+    let (flight, pilot) = flight(&budget(1000));
+    let mut first = pilot.first_reader();
+    pilot.push(bytes(1));
+    assert_eq!(piece(&mut first), bytes(1));
+    drop(first);
+    assert_eq!(piece(&mut flight.join(1).unwrap()), bytes(1), "from the beginning");
+}
+
+#[tokio::test]
+async fn passing_content_is_dropped_when_all_have_it_and_the_origin_waits_for_the_slowest() {
+    let budget = budget(0);
+    let (flight, pilot) = flight(&budget);
+    let (mut fast, mut slow) = (pilot.first_reader(), flight.join(9).unwrap());
+    for number in 0..4 {
+        assert_eq!(pilot.push(bytes(number)), Pushed::Passing);
+    }
+    assert!(flight.join(9).is_ok(), "nothing is gone yet");
+    let mut room: Room<'_> = Box::pin(pilot.room());
+    (0..4).for_each(|number| assert_eq!(piece(&mut fast), bytes(number)));
+    assert!(is_waiting(&mut room), "the slow one has read nothing");
+    assert_eq!(piece(&mut slow), bytes(0));
+    assert!(room.as_mut().await.is_ok());
+    drop(room);
+    assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Passing);
+    assert_eq!((pilot.position(), flight.state.lock().pieces.kept.len()), (1, 3));
+    pilot.complete(None);
+    (1..4).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
+    assert!(is_clean_end(&mut fast) && is_clean_end(&mut slow));
+}
+
+#[tokio::test]
+async fn memory_of_a_passing_flight_is_bounded_however_long_it_is() {
+    let budget = budget(35);
+    let (flight, pilot) = flight(&budget);
+    let reader = pilot.first_reader();
+    let reading = tokio::spawn(read_all(reader));
+    for number in 0..=255 {
+        if pilot.push(bytes(number)) == Pushed::Passing {
+            pilot.room().await.unwrap();
+            assert!(flight.state.lock().pieces.kept.len() < PASSING_PIECES);
+        }
+        assert!(budget.used() <= 35);
+    }
+    assert_eq!(budget.used(), 0, "what has passed is no longer charged");
+    pilot.complete(None);
+    let expected: Vec<u8> = (0..=255).flat_map(|number| [number; 10]).collect();
+    assert_eq!(reading.await.unwrap().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn the_slowest_reader_is_cut_and_the_others_go_on() {
+    let (flight, pilot) = flight(&budget(0));
+    let (mut fast, mut stuck) = (pilot.first_reader(), flight.join(9).unwrap());
+    for number in 0..5 {
+        pilot.push(bytes(number));
+        assert_eq!(piece(&mut fast), bytes(number));
+    }
+    let mut room: Room<'_> = Box::pin(pilot.room());
+    assert!(is_waiting(&mut room));
+    pilot.cut_slowest();
+    assert!(room.as_mut().await.is_ok());
+    drop(room);
+    assert!(is_failure(&mut stuck), "cut, not ended");
+    pilot.push(bytes(9));
+    drop(stuck);
+    assert_eq!(piece(&mut fast), bytes(9));
+    pilot.complete(None);
+    assert!(is_clean_end(&mut fast));
+}
+
+#[tokio::test]
+async fn a_passing_flight_without_readers_is_abandoned_and_a_retained_one_is_not() {
+    let (_, pilot) = flight(&budget(1000));
+    drop(pilot.first_reader());
+    assert_eq!(pilot.push(bytes(1)), Pushed::Retained);
+    pilot.pass();
+    assert_eq!(pilot.push(bytes(2)), Pushed::Passing);
+    assert!(matches!(pilot.room().await, Err(OriginError::Abandoned)));
+}
+
+#[test]
+fn a_reader_that_leaves_wakes_the_waiting_pilot() {
+    let (flight, pilot) = flight(&budget(0));
+    let (mut fast, stuck) = (pilot.first_reader(), flight.join(9).unwrap());
+    for number in 0..4 {
+        pilot.push(bytes(number));
+        piece(&mut fast);
+    }
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
+    let mut room: Room<'_> = Box::pin(pilot.room());
+    assert!(room.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(stuck);
+    assert_eq!(bell.rings(), 1);
+    assert!(room.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[tokio::test]
+async fn the_budget_comes_back_exactly_on_every_way_out() {
+    let ways: [fn(Pilot); 5] = [
+        |pilot| pilot.complete(None),
+        |pilot| pilot.fail(OriginError::BodyTimeout),
+        drop,
+        |pilot| {
+            pilot.discharge();
+            pilot.push(bytes(1)); // the last piece is shown after the store has the content
+            pilot.complete(None);
+        },
+        |pilot| {
+            pilot.pass();
+            pilot.push(bytes(1));
+            drop(pilot);
+        },
+    ];
+    let budget = budget(1000);
+    for way in ways {
+        let (flight, pilot) = flight(&budget);
+        let reader = pilot.first_reader();
+        (0..10).for_each(|number| assert_eq!(pilot.push(bytes(number)), Pushed::Retained));
+        assert_eq!(budget.used(), 100);
+        way(pilot);
+        assert_eq!(budget.used(), 0);
+        drop((flight, reader));
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+#[test]
+fn one_flight_over_the_budget_passes_and_the_others_keep_their_share() {
+    let budget = budget(25);
+    let ((_, one), (_, two)) = (flight(&budget), flight(&budget));
+    assert_eq!(one.push(bytes(1)), Pushed::Retained);
+    assert_eq!(two.push(bytes(1)), Pushed::Retained);
+    assert_eq!(one.push(bytes(2)), Pushed::Passing);
+    assert_eq!(one.push(Bytes::from_static(b"x")), Pushed::Passing, "once passing, for ever");
+    assert_eq!(budget.used(), 20);
+    drop(one);
+    assert_eq!(budget.used(), 10);
+    assert_eq!(two.push(bytes(2)), Pushed::Retained);
+    drop(two);
+    assert_eq!(budget.used(), 0);
+}
+
+/// A lost wake-up would hang here. Readers join at any time, on threads of their own; one leaves early.
+#[test]
+fn no_wake_up_is_lost_between_threads() {
+    let expected: Vec<u8> = (0..100).flat_map(|number| [number; 10]).collect();
+    for round in 0..200 {
+        let budget = budget(if round % 2 == 0 { 100_000 } else { 300 });
+        let (flight, pilot) = flight(&budget);
+        let first = pilot.first_reader();
+        thread::scope(|scope| {
+            let mut readers = vec![scope.spawn(|| finish(read_all(first)))];
+            for _ in 0..4 {
+                let reader = flight.join(99).unwrap();
+                readers.push(scope.spawn(|| finish(read_all(reader))));
+            }
+            let leaver = flight.join(99).unwrap();
+            scope.spawn(|| drop(leaver));
+            scope.spawn(|| finish(fly(pilot)));
+            while readers.len() < 8
+                && let Ok(reader) = flight.join(99)
+            {
+                readers.push(scope.spawn(|| finish(read_all(reader))));
+            }
+            for reader in readers {
+                assert_eq!(reader.join().unwrap().unwrap(), expected);
+            }
+        });
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+async fn fly(pilot: Pilot) {
+    for number in 0..100 {
+        if pilot.push(bytes(number)) == Pushed::Passing {
+            pilot.room().await.unwrap();
+        }
+    }
+    pilot.complete(None);
+}
+
+#[test]
+fn joining_while_the_pilot_is_dropped_ends_in_a_failure() {
+    for _ in 0..500 {
+        let (flight, pilot) = flight(&budget(1000));
+        pilot.push(bytes(1));
+        thread::scope(|scope| {
+            scope.spawn(move || drop(pilot));
+            let read = finish(async {
+                let reader = flight.join(9).unwrap();
+                assert!(matches!(reader.landing().await, Landing::Failed(_)));
+                read_all(reader).await
+            });
+            assert!(read.is_err());
+        });
+    }
+}
+
+/// Runs a future on this thread.
+fn finish<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let bounded = async { tokio::time::timeout(PATIENCE, future).await };
+    runtime.block_on(bounded).expect("a wake-up was lost")
+}
+
+/// Far longer than anything takes, even on a loaded machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);

@@ -1,0 +1,282 @@
+//! The three sentences of the proof, tried out: case by case, against a [`model`], and with threads.
+
+mod model;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use super::*;
+use crate::key::{KeySeed, Scheme};
+
+fn key(path: &str) -> Key {
+    Key::new(KeySeed(1), Scheme::Https, b"shop.example", path.as_bytes())
+}
+
+fn prefix(path: &str) -> UrlPrefix {
+    UrlPrefix::parse(&format!("shop.example{path}")).unwrap()
+}
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_secs(second)
+}
+
+fn tag(invalidation: &Invalidation, text: &str) -> TagId {
+    invalidation.ids().tag(text.as_bytes())
+}
+
+#[test]
+fn a_purge_of_a_tag_hits_what_was_born_before_it_and_nothing_else() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let [a, b] = ["a", "b"].map(|text| tag(&invalidation, text));
+    let old = invalidation.begin_fetch().provenance([a, b]);
+    let other = invalidation.begin_fetch().provenance([b]);
+    invalidation.mark(&[Mark::Tag(a)], PurgeMode::Hard, at(1));
+    let new = invalidation.begin_fetch().provenance([a]);
+    let verdicts = [&old, &other, &new].map(|it| invalidation.verdict(it, &key("/")));
+    assert_eq!(verdicts, [Verdict::Purged, Verdict::Valid, Verdict::Valid]);
+}
+
+#[test]
+fn a_purge_wins_against_a_fetch_in_flight_though_nobody_held_its_tag() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let id = tag(&invalidation, "a");
+    let url = invalidation.ids().url(&key("/"));
+    for mark in [Mark::Tag(id), Mark::Tag(url), Mark::All, Mark::Prefix(&prefix("/"))] {
+        let flight = invalidation.begin_fetch();
+        invalidation.mark(&[mark], PurgeMode::Hard, at(1));
+        let overtaken = flight.provenance([id]);
+        assert!(!invalidation.may_keep(&overtaken, &key("/")));
+        let later = invalidation.begin_fetch().provenance([id]);
+        assert!(invalidation.may_keep(&later, &key("/")));
+    }
+}
+
+#[test]
+fn a_url_is_purged_under_every_scheme() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let flight = invalidation.begin_fetch();
+    let plain = Key::new(KeySeed(1), Scheme::Http, b"shop.example", b"/a");
+    let url = invalidation.ids().url(&key("/a"));
+    invalidation.mark(&[Mark::Tag(url)], PurgeMode::Hard, at(1));
+    assert_eq!(invalidation.verdict(&flight.provenance([]), &plain), Verdict::Purged);
+    assert_eq!(invalidation.verdict(&flight.provenance([]), &key("/b")), Verdict::Valid);
+}
+
+#[test]
+fn a_soft_purge_says_since_when_and_a_hard_one_outranks_it() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let id = tag(&invalidation, "a");
+    let held = invalidation.begin_fetch().provenance([id]);
+    invalidation.mark(&[Mark::Tag(id)], PurgeMode::Soft, at(10));
+    assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Soft(at(10)));
+    invalidation.mark(&[Mark::Tag(id)], PurgeMode::Soft, at(20));
+    assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Soft(at(10)), "never later");
+    assert!(invalidation.may_keep(&held, &key("/")));
+    invalidation.mark(&[Mark::All], PurgeMode::Hard, at(30));
+    assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Purged);
+    invalidation.mark(&[Mark::Tag(id)], PurgeMode::Soft, at(40));
+    assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Purged, "for ever");
+}
+
+#[test]
+fn a_request_that_came_after_a_purge_does_not_join_a_flight_from_before_it() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let ids = invalidation.ids();
+    let [url, host] = [ids.url(&key("/a")), ids.host(b"shop.example")];
+    for mark in [Mark::Tag(url), Mark::Tag(host), Mark::All, Mark::Prefix(&prefix("/a"))] {
+        let flight = invalidation.begin_fetch();
+        assert!(invalidation.admits(flight.born(), &key("/a")));
+        invalidation.mark(&[mark], PurgeMode::Hard, at(1));
+        assert!(!invalidation.admits(flight.born(), &key("/a")));
+        assert!(invalidation.admits(invalidation.begin_fetch().born(), &key("/a")));
+    }
+}
+
+#[test]
+fn what_a_follower_came_too_late_for_is_told_by_the_tags_of_the_head() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let [a, b] = ["a", "b"].map(|text| tag(&invalidation, text));
+    let flight = invalidation.begin_fetch();
+    let early = invalidation.sequence();
+    invalidation.mark(&[Mark::Tag(a)], PurgeMode::Hard, at(1));
+    let late = invalidation.sequence();
+    let [purged, spared] = [flight.provenance([a]), flight.provenance([b])];
+    assert!(invalidation.may_follow(&purged, early, &key("/")), "it asked before the purge");
+    assert!(!invalidation.may_follow(&purged, late, &key("/")));
+    assert!(invalidation.may_follow(&spared, late, &key("/")));
+}
+
+#[test]
+fn a_retired_prefix_still_keeps_out_the_fetch_that_it_overtook() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let flight = invalidation.begin_fetch();
+    let sequence = invalidation.mark(&[Mark::Prefix(&prefix("/a"))], PurgeMode::Hard, at(1));
+    invalidation.retire_prefixes(sequence);
+    assert!(!invalidation.admits(flight.born(), &key("/a/b")));
+    let overtaken = flight.provenance([]);
+    assert_eq!(
+        invalidation.verdict(&overtaken, &key("/a/b")),
+        Verdict::Purged,
+        "found in the store before its fetch has asked whether it may stay"
+    );
+    assert!(!invalidation.may_keep(&overtaken, &key("/a/b")));
+    assert_eq!(invalidation.prefix_count.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_prefix_without_fetches_in_flight_leaves_the_floor_alone() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let held = invalidation.begin_fetch().provenance([]);
+    assert!(invalidation.may_keep(&held, &key("/b")));
+    let sequence = invalidation.mark(&[Mark::Prefix(&prefix("/a"))], PurgeMode::Hard, at(1));
+    invalidation.retire_prefixes(sequence);
+    assert_eq!(invalidation.verdict(&held, &key("/b")), Verdict::Valid);
+    assert!(invalidation.may_keep(&invalidation.begin_fetch().provenance([]), &key("/a")));
+}
+
+#[test]
+fn a_tag_is_known_while_it_is_held_or_an_older_fetch_runs_and_no_longer() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let id = tag(&invalidation, "a");
+    invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, at(1));
+    assert_eq!(invalidation.tag_count(), 0, "nobody can be hit");
+    let flight = invalidation.begin_fetch();
+    invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, at(2));
+    assert_eq!(invalidation.tag_count(), 1, "the fetch may bring it");
+    let held = flight.provenance([id]);
+    drop(flight);
+    assert_eq!(invalidation.tag_count(), 1, "it is held");
+    drop(held);
+    assert_eq!(invalidation.tag_count(), 0);
+}
+
+#[test]
+fn looking_at_a_tag_does_not_keep_it() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let id = tag(&invalidation, "a");
+    let held = invalidation.begin_fetch().provenance([id]);
+    held.post(7);
+    assert_eq!((invalidation.ids().live(id), invalidation.ids().key_hashes(id)), (1, vec![7]));
+    held.withdraw();
+    held.withdraw();
+    assert_eq!((invalidation.ids().live(id), invalidation.ids().key_hashes(id)), (0, vec![]));
+    drop(held);
+    assert_eq!(invalidation.tag_count(), 0);
+}
+
+#[test]
+fn places_among_the_holders_of_a_tag_are_used_again() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let id = tag(&invalidation, "a");
+    let all: Vec<_> = (0..10).map(|_| invalidation.begin_fetch().provenance([id, id])).collect();
+    for round in 0..3_u64 {
+        all.iter().zip(0..).for_each(|(it, number)| it.post(round * 100 + number));
+        all.iter().step_by(2).for_each(Provenance::withdraw);
+        all.iter().step_by(2).zip(50..).for_each(|(it, number)| it.post(round * 100 + number));
+        let mut hashes = invalidation.ids().key_hashes(id);
+        hashes.sort_unstable();
+        let expected = [1, 3, 5, 7, 9, 50, 51, 52, 53, 54].map(|number| round * 100 + number);
+        assert_eq!(hashes, expected);
+        all.iter().for_each(Provenance::withdraw);
+        assert_eq!(invalidation.ids().live(id), 0);
+    }
+}
+
+#[test]
+fn the_floor_rises_when_a_fetch_runs_for_very_long() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let first = tag(&invalidation, "0");
+    let held = invalidation.begin_fetch().provenance([tag(&invalidation, "held")]);
+    assert!(invalidation.may_keep(&held, &key("/")));
+    let flight = invalidation.begin_fetch();
+    let crowd: Vec<_> =
+        (0..=ledger::LINGERING_MAX).map(|n| tag(&invalidation, &n.to_string())).collect();
+    for tags in crowd.chunks(10_000) {
+        let marks: Vec<_> = tags.iter().map(|id| Mark::Tag(*id)).collect();
+        invalidation.mark(&marks, PurgeMode::Hard, at(1));
+    }
+    assert_eq!(invalidation.tag_count(), 1, "all but the one that is held are forgotten");
+    assert!(!invalidation.may_keep(&flight.provenance([first]), &key("/")));
+    assert!(
+        !invalidation.may_keep(&flight.provenance([]), &key("/")),
+        "too much, never too little"
+    );
+    assert!(!invalidation.admits(flight.born(), &key("/")));
+    assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Valid, "it was stored before");
+    assert!(invalidation.may_keep(&invalidation.begin_fetch().provenance([first]), &key("/")));
+}
+
+/// Sentence 1 of the proof: whoever reads a sequence sees all marks up to it.
+#[test]
+fn a_reader_that_sees_a_sequence_sees_its_marks() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let tags: Vec<_> = (0..4).map(|n| tag(&invalidation, &n.to_string())).collect();
+    // Held, so that their marks are never forgotten; born before all purges.
+    let held: Vec<_> = tags.iter().map(|id| invalidation.begin_fetch().provenance([*id])).collect();
+    let (log, is_over) = (Mutex::new(BTreeMap::new()), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let seen = invalidation.sequence();
+                    for (tag, provenance) in held.iter().enumerate() {
+                        let latest = provenance.tags().map(|tag| tag.marks().latest()).max();
+                        let published = log
+                            .lock()
+                            .range(..=seen.0)
+                            .rev()
+                            .find_map(|(n, marked)| (*marked == tag).then_some(*n));
+                        assert!(latest.unwrap().0 >= published.unwrap_or(0));
+                    }
+                }
+            });
+        }
+        let writers: Vec<_> = (0..2)
+            .map(|writer| {
+                let (invalidation, tags, log) = (&invalidation, &tags, &log);
+                scope.spawn(move || {
+                    for round in 0..2000 {
+                        let number = (round + writer) % tags.len();
+                        let marks = [Mark::Tag(tags[number])];
+                        let sequence = invalidation.mark(&marks, PurgeMode::Hard, at(1));
+                        log.lock().insert(sequence.0, number);
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(log.lock().len(), 4000, "every purge has its own sequence");
+}
+
+/// The race that the whole design is about: fetches store while purges run; nothing stored from before a purge is valid.
+#[test]
+fn a_purge_between_fetch_and_store_is_never_missed() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    thread::scope(|scope| {
+        for worker in 0..3 {
+            let invalidation = &invalidation;
+            scope.spawn(move || {
+                for round in 0..3000 {
+                    let text = format!("{}", (round + worker) % 5);
+                    let flight = invalidation.begin_fetch();
+                    if round % 3 == 0 {
+                        thread::yield_now();
+                    }
+                    let id = tag(invalidation, &text);
+                    // Purged by ourselves, while others come and go: it must be seen, whatever they do.
+                    invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, at(1));
+                    let provenance = flight.provenance([id]);
+                    assert!(!invalidation.may_keep(&provenance, &key("/")));
+                    drop(flight);
+                    assert_eq!(invalidation.verdict(&provenance, &key("/")), Verdict::Purged);
+                }
+            });
+        }
+    });
+    assert_eq!(invalidation.tag_count(), 0);
+}

@@ -1,0 +1,224 @@
+//! A model that forgets nothing: it keeps every purge, and asks each response about all of them.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+
+/// Something that happens. Numbers choose among what there is.
+#[derive(Clone, Debug)]
+enum Event {
+    Begin,
+    /// A fetch in flight gets a response of this path with these tags; it is kept if it may be.
+    Respond(Index, usize, Vec<usize>),
+    End(Index),
+    Mark(Vec<Target>, PurgeMode),
+    Ask(Index),
+    Drop(Index),
+    /// What the purger does after a purge of prefixes: strikes what is stored, and retires them.
+    Retire,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Tag(usize),
+    Url(usize),
+    Prefix(usize),
+    All,
+}
+
+const PATHS: [&str; 3] = ["/a", "/a/b", "/c"];
+const TAGS: [&str; 3] = ["x", "y", "z"];
+
+fn event() -> impl Strategy<Value = Event> {
+    let target = prop_oneof![
+        4 => (0..TAGS.len()).prop_map(Target::Tag),
+        2 => (0..PATHS.len()).prop_map(Target::Url),
+        1 => (0..PATHS.len()).prop_map(Target::Prefix),
+        1 => Just(Target::All),
+    ];
+    let mode = prop_oneof![Just(PurgeMode::Hard), Just(PurgeMode::Soft)];
+    let tags = prop::collection::vec(0..TAGS.len(), 0..3);
+    prop_oneof![
+        3 => Just(Event::Begin),
+        3 => (any::<Index>(), 0..PATHS.len(), tags).prop_map(|(a, b, c)| Event::Respond(a, b, c)),
+        2 => any::<Index>().prop_map(Event::End),
+        3 => (prop::collection::vec(target, 1..3), mode).prop_map(|(a, b)| Event::Mark(a, b)),
+        4 => any::<Index>().prop_map(Event::Ask),
+        1 => any::<Index>().prop_map(Event::Drop),
+        1 => Just(Event::Retire),
+    ]
+}
+
+/// Remembers every purge, and asks each response about all of them.
+#[derive(Default)]
+struct Model {
+    purges: Vec<(u64, Vec<Target>, PurgeMode, u64)>,
+}
+
+/// A response, and what it is in the eyes of the model.
+struct Held {
+    provenance: Provenance,
+    path: usize,
+    tags: Vec<usize>,
+    /// When the first soft purge was found out; further ones change nothing.
+    softened: Option<u64>,
+}
+
+impl Model {
+    /// The seconds of the soft purges that hit it, or `None` where a hard one did.
+    fn judge(&self, born: Sequence, path: usize, tags: &[usize]) -> Option<Vec<u64>> {
+        let hits = self.purges.iter().filter(|(sequence, targets, ..)| {
+            *sequence > born.0 && targets.iter().any(|target| is_hit(*target, path, tags))
+        });
+        let mut softened = Vec::new();
+        for (_, _, mode, second) in hits {
+            match mode {
+                PurgeMode::Hard => return None,
+                PurgeMode::Soft => softened.push(*second),
+            }
+        }
+        Some(softened)
+    }
+}
+
+fn is_hit(target: Target, path: usize, tags: &[usize]) -> bool {
+    match target {
+        Target::Tag(tag) => tags.contains(&tag),
+        Target::Url(url) => url == path,
+        Target::Prefix(prefix) => PATHS[path].starts_with(PATHS[prefix]),
+        Target::All => true,
+    }
+}
+
+fn run(events: &[Event]) {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let (mut model, mut flights, mut stored) = (Model::default(), Vec::new(), Vec::<Held>::new());
+    for (second, event) in (1_u64..).zip(events) {
+        match event {
+            Event::Begin => flights.push(invalidation.begin_fetch()),
+            Event::Respond(which, path, tags) if !flights.is_empty() => {
+                let flight: &FetchBirth = which.get(&flights);
+                let ids = tags.iter().map(|number| tag(&invalidation, TAGS[*number]));
+                let provenance = flight.provenance(ids);
+                let mut held = Held { provenance, path: *path, tags: tags.clone(), softened: None };
+                let may_keep = invalidation.may_keep(&held.provenance, &key(PATHS[*path]));
+                let judged = model.judge(flight.born(), *path, tags);
+                assert!(!may_keep || judged.is_some(), "kept though purged");
+                if may_keep {
+                    ask(&invalidation, &model, &mut held);
+                    stored.push(held);
+                }
+            }
+            Event::End(which) if !flights.is_empty() => {
+                drop(flights.swap_remove(which.index(flights.len())));
+            }
+            Event::Mark(targets, mode) => {
+                mark(&invalidation, targets, *mode, second);
+                model.purges.push((invalidation.sequence().0, targets.clone(), *mode, second));
+                let urls = |target: &Target| matches!(target, Target::Url(_));
+                if targets.iter().any(urls) {
+                    // As the purger does: a URL's mark is held by nobody, so it looks at what is stored.
+                    strike(&invalidation, &model, &mut stored);
+                }
+            }
+            Event::Retire => {
+                strike(&invalidation, &model, &mut stored);
+                invalidation.retire_prefixes(invalidation.sequence());
+            }
+            Event::Ask(which) if !stored.is_empty() => {
+                let index = which.index(stored.len());
+                ask(&invalidation, &model, &mut stored[index]);
+            }
+            Event::Drop(which) if !stored.is_empty() => {
+                drop(stored.swap_remove(which.index(stored.len())));
+            }
+            Event::Respond(..) | Event::End(_) | Event::Ask(_) | Event::Drop(_) => {}
+        }
+    }
+    for held in &mut stored {
+        ask(&invalidation, &model, held);
+    }
+    drop((flights, stored));
+    assert_eq!(invalidation.tag_count(), 0, "tags are left though nobody can need them");
+}
+
+fn mark(invalidation: &Invalidation, targets: &[Target], mode: PurgeMode, second: u64) {
+    let prefixes = PATHS.map(prefix);
+    let marks: Vec<_> = targets
+        .iter()
+        .map(|target| match *target {
+            Target::Tag(number) => Mark::Tag(tag(invalidation, TAGS[number])),
+            Target::Url(number) => Mark::Tag(invalidation.ids().url(&key(PATHS[number]))),
+            Target::Prefix(number) => Mark::Prefix(&prefixes[number]),
+            Target::All => Mark::All,
+        })
+        .collect();
+    invalidation.mark(&marks, mode, at(second));
+}
+
+/// What [`crate::purge`] does with stored responses that a purge without holders hits.
+fn strike(invalidation: &Invalidation, model: &Model, stored: &mut Vec<Held>) {
+    for held in &mut *stored {
+        match model.judge(held.provenance.born(), held.path, &held.tags) {
+            None => held.provenance.condemn(),
+            Some(softened) => {
+                for second in softened {
+                    held.provenance.soften(at(second));
+                }
+            }
+        }
+        ask(invalidation, model, held);
+    }
+}
+
+/// The verdict is the model's. The moment of a soft purge is that of one that hit it, and never moves back and forth.
+fn ask(invalidation: &Invalidation, model: &Model, held: &mut Held) {
+    let verdict = invalidation.verdict(&held.provenance, &key(PATHS[held.path]));
+    let judged = model.judge(held.provenance.born(), held.path, &held.tags);
+    match (verdict, judged) {
+        (Verdict::Purged, None) => {}
+        (Verdict::Valid, Some(softened)) => assert!(softened.is_empty(), "valid though purged"),
+        (Verdict::Soft(moment), Some(softened)) => {
+            let second = moment.as_secs();
+            assert!(softened.contains(&second));
+            assert!(held.softened.is_none_or(|before| second <= before));
+            held.softened = Some(second);
+        }
+        (verdict, judged) => panic!("{verdict:?}, but the model says {judged:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_verdict_is_that_of_a_model_that_forgets_nothing(
+        events in prop::collection::vec(event(), 0..60),
+    ) {
+        run(&events);
+    }
+
+    /// Flights from before a purge, and requests from after it, in any order.
+    #[test]
+    fn nobody_follows_a_flight_that_a_purge_has_overtaken(
+        steps in prop::collection::vec((any::<bool>(), 0..TAGS.len()), 1..20),
+        carried in prop::collection::vec(0..TAGS.len(), 0..3),
+    ) {
+        let invalidation = Arc::new(Invalidation::new(1));
+        let flight = invalidation.begin_fetch();
+        let provenance = flight.provenance(carried.iter().map(|n| tag(&invalidation, TAGS[*n])));
+        let mut is_overtaken = false;
+        for (second, (is_purge, number)) in (1..).zip(steps) {
+            if is_purge {
+                mark(&invalidation, &[Target::Tag(number)], PurgeMode::Hard, second);
+                is_overtaken |= carried.contains(&number);
+            }
+            let arrived = invalidation.sequence();
+            prop_assert_eq!(
+                invalidation.may_follow(&provenance, arrived, &key("/")),
+                !is_overtaken
+            );
+        }
+    }
+}

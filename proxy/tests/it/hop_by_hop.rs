@@ -1,0 +1,202 @@
+//! What crosses the proxy and what does not (RFC 9110 §7.6): the bytes that the origin and the client receive.
+
+use crate::support::origin::{Origin, cacheable, ok};
+use crate::support::proxy::Proxy;
+
+#[tokio::test]
+async fn the_origin_sees_the_request_and_our_trace_and_nothing_of_the_connection() {
+    let origin = Origin::start().await;
+    origin.on("/a?x=%2F&y", cacheable(""));
+    let proxy = Proxy::start(&origin);
+
+    let mut client = proxy.connect().await;
+    client
+        .send(
+            "GET /a?x=%2F&y HTTP/1.1\r\nHost: Site.Example:80\r\nX-Request-ID: r-1\r\nAccept: */*\r\n\
+             Connection: keep-alive, X-Private\r\nX-Private: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\n\
+             Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nX-Twice: 1\r\nX-Twice: 2\r\n\r\n",
+        )
+        .await;
+    client.answer().await;
+
+    let head = origin.last("/a?x=%2F&y").head;
+    let mut lines: Vec<_> = head.text.lines().skip(1).collect();
+    lines.sort_unstable();
+    assert_eq!(head.line(), "GET /a?x=%2F&y HTTP/1.1");
+    assert_eq!(
+        lines,
+        [
+            "accept: */*",
+            "host: site.example",
+            "via: 1.1 shellac",
+            "x-forwarded-for: 127.0.0.1",
+            "x-forwarded-host: site.example",
+            "x-forwarded-proto: http",
+            "x-request-id: r-1",
+            "x-twice: 1",
+            "x-twice: 2",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_upgrade_to_http2_stays_here() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start(&origin);
+
+    let upgrade = [
+        ("Connection", "Upgrade, HTTP2-Settings"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+    ];
+    let answer = proxy.get_with("/a", &upgrade).await;
+
+    assert_eq!(answer.status(), 200);
+    let head = origin.last("/a").head;
+    assert!(!["connection", "upgrade", "http2-settings"].iter().any(|name| head.has(name)));
+}
+
+#[tokio::test]
+async fn the_client_sees_nothing_of_the_origins_connection() {
+    let origin = Origin::start().await;
+    let hops = [
+        ("connection", "keep-alive, x-hop"),
+        ("x-hop", "1"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-authenticate", "Basic"),
+        ("proxy-connection", "keep-alive"),
+        ("upgrade", "h2c"),
+        ("te", "trailers"),
+    ];
+    let with = |reply| {
+        hops.iter().fold(reply, |reply: crate::support::origin::Reply, (name, value)| {
+            reply.field(name, value)
+        })
+    };
+    origin.on("/stored", with(cacheable("")));
+    origin.on("/private", with(ok("").field("cache-control", "private")));
+    origin.on("/posted", with(ok("")));
+    let proxy = Proxy::start(&origin);
+
+    for answer in [
+        proxy.get("/stored").await,
+        proxy.get("/stored").await,
+        proxy.get("/private").await,
+        proxy.get("/private").await,
+        proxy.post("/posted", "x").await,
+    ] {
+        for (name, _) in hops {
+            assert!(!answer.head.has(name), "{name}: {}", answer.head.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_untrusted_client_says_of_its_way_is_not_believed() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start(&origin);
+
+    let claims = [
+        ("X-Forwarded-For", "10.0.0.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "evil.example"),
+        ("X-Forwarded-Port", "444"),
+        ("X-Forwarded-Prefix", "/x"),
+        ("Forwarded", "for=10.0.0.1"),
+        ("X-Real-IP", "10.0.0.1"),
+        ("X-Original-URL", "/admin"),
+        ("X-Rewrite-URL", "/admin"),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("X-Host", "evil.example"),
+    ];
+    proxy.get_with("/a", &claims).await;
+
+    let head = origin.last("/a").head;
+    assert_eq!(head.field("x-forwarded-for").unwrap(), "127.0.0.1");
+    assert_eq!(head.field("x-forwarded-proto").unwrap(), "http");
+    assert_eq!(head.field("x-forwarded-host").unwrap(), "site.example");
+    for (name, _) in &claims[3..] {
+        assert!(!head.has(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_trusted_peer_says_is_believed_and_completed() {
+    let origin = Origin::start().await;
+    origin.script("/a", |request| cacheable(&request.head.field("x-forwarded-proto").unwrap()));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.listen[0].trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+
+    let says = [
+        ("X-Forwarded-For", "10.0.0.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "www.example"),
+        ("Via", "1.0 balancer"),
+    ];
+    let secure = proxy.get_with("/a", &says).await;
+
+    let head = origin.last("/a").head;
+    assert_eq!(head.field("x-forwarded-for").unwrap(), "10.0.0.1, 127.0.0.1");
+    assert_eq!(head.field("x-forwarded-host").unwrap(), "www.example");
+    assert_eq!(head.field("via").unwrap(), "1.0 balancer, 1.1 shellac");
+    assert_eq!(secure.text(), "https");
+    assert_eq!(proxy.get("/a").await.text(), "http"); // another key
+    assert!(proxy.get_with("/a", &says).await.is_hit());
+    assert_eq!(proxy.purge(r#"{"urls":["http://site.example/a"]}"#).await["matched"]["objects"], 2);
+}
+
+#[tokio::test]
+async fn via_names_the_version_that_the_client_spoke() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start(&origin);
+
+    let mut old = proxy.connect().await;
+    old.send("GET /a HTTP/1.0\r\nHost: site.example\r\n\r\n").await;
+    old.answer().await;
+    assert_eq!(origin.last("/a").head.field("via").unwrap(), "1.0 shellac");
+    assert_eq!(origin.last("/a").head.line(), "GET /a HTTP/1.1");
+
+    let mut new = crate::support::client::Http2::open(proxy.address).await;
+    new.get("/a").await.unwrap();
+    assert_eq!(origin.last("/a").head.field("via").unwrap(), "2.0 shellac");
+}
+
+#[tokio::test]
+async fn a_sound_request_id_is_kept_and_any_other_replaced() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start(&origin);
+    let long = "x".repeat(129);
+
+    for (given, is_kept) in
+        [("trace-1:2/3", true), ("a b", false), ("<script>", false), (&*long, false)]
+    {
+        proxy.get_with("/a", &[("X-Request-ID", given)]).await;
+        let id = origin.last("/a").head.field("x-request-id").unwrap();
+        assert_eq!(id == given, is_kept, "{given}");
+        assert!(is_kept || id.len() == 36, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn the_operator_chooses_the_host_that_the_origin_sees() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let server = Proxy::start_with(&origin, |config| {
+        config.origin.host_header = shellac::config::HostHeader::Server;
+    });
+    let literal = Proxy::start_with(&origin, |config| {
+        let name = http::HeaderValue::from_static("app.internal");
+        config.origin.host_header = shellac::config::HostHeader::Literal(name);
+    });
+
+    server.get("/a").await;
+    assert_eq!(origin.last("/a").head.field("host").unwrap(), origin.address.to_string());
+    literal.get("/a").await;
+    assert_eq!(origin.last("/a").head.field("host").unwrap(), "app.internal");
+    assert_eq!(origin.last("/a").head.field("x-forwarded-host").unwrap(), "site.example");
+}

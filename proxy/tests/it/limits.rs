@@ -1,0 +1,213 @@
+//! Limits: what one client may ask for, and what happens at each limit.
+
+use std::time::Duration;
+
+use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
+use crate::support::proxy::{Proxy, request};
+use crate::support::until;
+
+const SOON: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn a_url_beyond_the_limit_is_414() {
+    let origin = Origin::start().await;
+    let just = format!("/{}", "x".repeat(99));
+    origin.on(&just, ok(""));
+    let proxy = Proxy::start_with(&origin, |config| config.limits.max_url = 100);
+
+    assert_eq!(proxy.get(&just).await.status(), 200);
+    let answer = proxy.get(&format!("{just}y")).await;
+
+    assert_eq!(answer.status(), 414);
+    assert!(answer.text().contains("longer than 100 bytes"));
+    assert_eq!(answer.field("connection").unwrap(), "close");
+}
+
+#[tokio::test]
+async fn a_head_beyond_the_limits_is_431() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.limits.max_header_bytes = 8192;
+        config.limits.max_headers = 10;
+    });
+    let long = "x".repeat(9000);
+    let many: Vec<_> = (0..10).map(|_| ("X", "1")).collect();
+
+    assert_eq!(proxy.get_with("/a", &many[..9]).await.status(), 200);
+    assert_eq!(proxy.get_with("/a", &many).await.status(), 431);
+    assert_eq!(proxy.get_with("/a", &[("X", &long)]).await.status(), 431);
+    assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn content_beyond_the_limit_is_413_whether_its_length_is_told_or_not() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("done"));
+    let proxy = Proxy::start_with(&origin, |config| config.limits.max_body = 10);
+
+    assert_eq!(proxy.post("/a", "0123456789").await.text(), "done");
+    assert_eq!(proxy.post("/a", "0123456789x").await.status(), 413);
+    assert_eq!(origin.count("/a"), 1);
+
+    let mut client = proxy.connect().await;
+    client.send(request("POST", "/a", &[("Transfer-Encoding", "chunked")], "")).await;
+    client.try_send("a\r\n0123456789\r\n").await;
+    client.try_send("1\r\nx\r\n0\r\n\r\n").await;
+    let answer = client.answer().await;
+
+    assert_eq!(answer.status(), 413);
+    assert!(origin.received("/a").iter().skip(1).all(|request| !request.is_complete));
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_not_waited_for() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start_in_real_time(&origin, |config| config.limits.header_timeout = SOON);
+
+    for begun in ["P", "GET /a HTTP/1.1\r\nHost: si"] {
+        let mut client = proxy.connect().await;
+        client.send(begun).await;
+        if begun.len() > 1 {
+            assert_eq!(client.until_closed().await, b"");
+        }
+    }
+    let mut second = proxy.connect().await;
+    second.send(request("GET", "/a", &[], "")).await;
+    second.answer().await;
+    second.send("GET /a").await;
+    assert_eq!(second.until_closed().await, b"");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable(""));
+    let proxy = Proxy::start_in_real_time(&origin, |config| config.limits.keepalive_timeout = SOON);
+
+    let mut unused = proxy.connect().await;
+    let mut used = proxy.connect().await;
+    for _ in 0..2 {
+        used.send(request("GET", "/a", &[], "")).await;
+        assert_eq!(used.answer().await.status(), 200);
+    }
+
+    assert_eq!(unused.until_closed().await, b"");
+    assert_eq!(used.until_closed().await, b"");
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_for_the_origin_is_not_idle() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    let head = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 4\r\n\r\n";
+    origin.on("/a", Reply::held(&gate).send(head).send("late"));
+    origin.on("/b", ok(""));
+    let proxy = Proxy::start_in_real_time(&origin, |config| {
+        config.limits.keepalive_timeout = SOON;
+        config.limits.header_timeout = SOON;
+        config.limits.send_timeout = SOON;
+    });
+
+    let mut waiting = proxy.begin("/a", &[]).await;
+    let mut idle = proxy.connect().await;
+    idle.send(request("GET", "/b", &[], "")).await;
+    idle.answer().await;
+    idle.until_closed().await; // as long as an idle one may live
+    gate.open();
+
+    assert_eq!(waiting.answer().await.text(), "late");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_bytes_is_cut_off() {
+    const LENGTH: usize = 32 << 20; // more than the kernel buffers
+    let origin = Origin::start().await;
+    origin.on("/stored", cacheable(&"x".repeat(LENGTH)));
+    origin.on("/streamed", ok(&"x".repeat(LENGTH)).field("cache-control", "private"));
+    let proxy = Proxy::start_in_real_time(&origin, |config| {
+        config.limits.header_timeout = SOON;
+        config.limits.send_timeout = SOON;
+        config.storage.memory.max_object = 64 << 20;
+        config.storage.memory.capacity = 256 << 20;
+    });
+    assert_eq!(proxy.get("/stored").await.content.len(), LENGTH);
+
+    for (cut, path) in [(1, "/stored"), (2, "/streamed")] {
+        let mut client = proxy.begin(path, &[]).await;
+        until("the cut", || proxy.app.listeners.metrics.cut.value() == cut).await;
+        assert!(client.until_closed().await.len() < LENGTH, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_stalls_is_not_waited_for() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start_with(&origin, |config| config.limits.body_timeout = SOON);
+
+    let mut client = proxy.connect().await;
+    client.send(request("POST", "/a", &[("Content-Length", "10")], "") + "012").await;
+    let answer = client.answer().await;
+
+    assert_eq!(answer.status(), 408);
+    assert!(!origin.seen("/a", 1).await.is_complete);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_connections_wait_until_another_one_ends() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.workers = 1;
+        config.limits.max_connections = 1;
+    });
+
+    let mut first = proxy.connect().await;
+    first.send(request("GET", "/a", &[], "")).await;
+    first.answer().await;
+    let mut second = proxy.begin("/a", &[]).await;
+    first.send(request("GET", "/a", &[], "")).await;
+    first.answer().await;
+    assert_eq!(proxy.app.listeners.metrics.accepted.value(), 1);
+    drop(first);
+
+    assert_eq!(second.answer().await.status(), 200);
+    assert_eq!(proxy.app.listeners.metrics.accepted.value(), 2);
+}
+
+#[tokio::test]
+async fn requests_queue_for_a_connection_to_the_origin_and_not_for_ever() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/a", ok("").after(&gate));
+    origin.on("/b", ok("b"));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.origin.max_connections = 1;
+        config.origin.max_queue = 1;
+        config.origin.queue_timeout = Duration::from_secs(20);
+    });
+    let brief = Proxy::start_with(&origin, |config| {
+        config.origin.max_connections = 1;
+        config.origin.queue_timeout = SOON;
+    });
+
+    let _busy = proxy.begin("/a", &[]).await;
+    let _busy_too = brief.begin("/a", &[]).await;
+    origin.seen("/a", 2).await;
+    let late = brief.get("/b").await;
+    let mut queued = proxy.begin("/b", &[]).await;
+    until("one to queue", || proxy.app.origin.queued() == 1).await;
+    let refused = proxy.get("/b?2").await;
+    gate.open();
+
+    for answer in [late, refused] {
+        assert_eq!(answer.status(), 503);
+        assert_eq!(
+            answer.field("proxy-status").unwrap(),
+            "shellac; error=connection_limit_reached"
+        );
+    }
+    assert_eq!(queued.answer().await.text(), "b");
+}

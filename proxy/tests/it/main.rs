@@ -1,0 +1,39 @@
+//! The proxy end to end: real sockets on free ports, a scripted origin, a clock that is moved by hand.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod hit;
+#[cfg(test)]
+mod vary;
+#[cfg(test)]
+mod validation;
+#[cfg(test)]
+mod range;
+#[cfg(test)]
+mod stale;
+#[cfg(test)]
+mod coalesce;
+#[cfg(test)]
+mod cookies;
+#[cfg(test)]
+mod authorization;
+#[cfg(test)]
+mod unsafe_methods;
+#[cfg(test)]
+mod purge;
+#[cfg(test)]
+mod hop_by_hop;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod tunnel;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod admin;

@@ -1,0 +1,116 @@
+//! The end: what is in flight completes, idle connections are closed, nobody new is let in.
+
+use std::time::Duration;
+
+use shellac::app::Drained;
+use tokio::net::TcpStream;
+
+use crate::support::client::{Http2, text};
+use crate::support::in_time;
+use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
+use crate::support::proxy::{Proxy, request};
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
+
+/// Drains for as long as the tests need.
+fn patient(config: &mut shellac::config::Config) {
+    config.limits.drain_timeout = Duration::from_secs(20);
+}
+
+async fn refused(proxy: &Proxy) {
+    in_time("the listeners to close", async {
+        while TcpStream::connect(proxy.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_in_flight_completes_and_nobody_new_is_let_in() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/waiting", ok("done").after(&gate));
+    origin.on("/streaming", Reply::bytes(HEAD).send("01234").hold(&gate).send("56789"));
+    origin.on("/a", cacheable(""));
+    let mut proxy = Proxy::start_with(&origin, patient);
+    let mut waiting = proxy.begin("/waiting", &[]).await;
+    let mut streaming = proxy.begin("/streaming", &[]).await;
+    let streaming_head = streaming.head().await;
+    let mut used = proxy.connect().await;
+    used.send(request("GET", "/a", &[], "")).await;
+    used.answer().await;
+    let mut unused = proxy.connect().await;
+    origin.seen("/waiting", 1).await;
+
+    proxy.leave();
+
+    assert_eq!(used.until_closed().await, b"");
+    assert_eq!(unused.until_closed().await, b"");
+    refused(&proxy).await;
+    gate.open();
+    assert_eq!(waiting.answer().await.text(), "done");
+    assert_eq!(streaming.rest(streaming_head).await.unwrap().text(), "0123456789");
+    assert_eq!(waiting.until_closed().await, b"");
+    assert_eq!(streaming.until_closed().await, b"");
+    assert_eq!(proxy.left().await, Drained::Completely);
+}
+
+#[tokio::test]
+async fn streams_of_an_http2_connection_complete() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/a", ok("done").after(&gate));
+    let mut proxy = Proxy::start_with(&origin, patient);
+    let mut client = Http2::open(proxy.address).await;
+    let response = client.get("/a");
+    origin.seen("/a", 1).await;
+
+    proxy.leave();
+    refused(&proxy).await;
+    gate.open();
+
+    let response = in_time("the response", response).await.unwrap();
+    assert_eq!(text(response).await.unwrap(), "done");
+    drop(client);
+    assert_eq!(proxy.left().await, Drained::Completely);
+}
+
+#[tokio::test]
+async fn at_the_deadline_those_who_are_left_are_cut() {
+    let origin = Origin::start().await;
+    let never = Gate::closed();
+    origin.on("/a", ok("done").after(&never));
+    let mut proxy = Proxy::start_with(&origin, |config| {
+        config.limits.drain_timeout = Duration::from_millis(50);
+    });
+    let mut client = proxy.begin("/a", &[]).await;
+    origin.seen("/a", 1).await;
+
+    proxy.leave();
+
+    assert_eq!(client.until_closed().await, b"");
+    assert_eq!(proxy.left().await, Drained::Cut(1));
+}
+
+#[tokio::test]
+async fn readiness_ends_before_the_listeners_close() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("still here"));
+    let mut proxy = Proxy::start_with(&origin, |config| {
+        config.limits.drain_delay = Duration::from_millis(300);
+    });
+    assert_eq!(proxy.ask_admin("GET", "/readyz", &[], "").await.status(), 200);
+
+    proxy.leave();
+    crate::support::until("the announcement", || proxy.app.is_leaving()).await;
+    let ready = proxy.ask_admin("GET", "/readyz", &[], "").await;
+    let answer = proxy.get("/a").await;
+    let alive = proxy.ask_admin("GET", "/healthz", &[], "").await;
+
+    assert_eq!((ready.status(), ready.text()), (503, "draining\n"));
+    assert_eq!(answer.text(), "still here");
+    assert_eq!(alive.status(), 200);
+    refused(&proxy).await;
+    assert_eq!(proxy.left().await, Drained::Completely);
+}

@@ -1,0 +1,152 @@
+//! Variants (RFC 9111 §4.1): stored side by side, chosen by the selecting fields of the request.
+
+use crate::support::join_all;
+use crate::support::origin::{Gate, Origin, Received, Reply, cacheable};
+use crate::support::proxy::Proxy;
+
+/// Answers with the value of a field on which the response varies.
+fn varying(name: &'static str) -> impl Fn(&Received) -> Reply {
+    move |request| cacheable(&request.head.field(name).unwrap_or_default()).field("vary", name)
+}
+
+#[tokio::test]
+async fn variants_are_stored_side_by_side() {
+    let origin = Origin::start().await;
+    origin.script("/a", varying("accept-language"));
+    let proxy = Proxy::start(&origin);
+
+    for round in 0..2 {
+        for language in ["de", "en", "fr"] {
+            let answer = proxy.get_with("/a", &[("Accept-Language", language)]).await;
+            assert_eq!(answer.text(), language);
+            assert_eq!(answer.is_hit(), round == 1, "{}", answer.cache_status());
+        }
+        let none = proxy.get("/a").await;
+        assert_eq!((none.text(), none.is_hit()), ("", round == 1));
+    }
+    assert_eq!(origin.count("/a"), 4);
+}
+
+#[tokio::test]
+async fn a_miss_of_another_variant_says_so() {
+    let origin = Origin::start().await;
+    origin.script("/a", varying("accept-language"));
+    let proxy = Proxy::start(&origin);
+
+    proxy.get_with("/a", &[("Accept-Language", "de")]).await;
+    let other = proxy.get_with("/a", &[("Accept-Language", "en")]).await;
+
+    assert_eq!(other.cache_status(), "fwd=vary-miss; fwd-status=200; stored");
+}
+
+#[tokio::test]
+async fn accept_encoding_is_reduced_to_the_codings_that_we_know_and_forwarded_so() {
+    let origin = Origin::start().await;
+    origin.script("/a", varying("accept-encoding"));
+    let proxy = Proxy::start(&origin);
+
+    let ask = async |value: &str| proxy.get_with("/a", &[("Accept-Encoding", value)]).await;
+    let first = ask("gzip, deflate, br;q=0.9").await;
+    assert_eq!(first.text(), "br, gzip");
+    for same in ["br, gzip", "BR,  x-new, gzip;q=0.5", "gzip, br, zstd;q=0"] {
+        let answer = ask(same).await;
+        assert!(answer.is_hit(), "{same}");
+        assert_eq!(answer.text(), "br, gzip");
+    }
+    let plain = ask("deflate, identity").await;
+    assert_eq!(plain.text(), "");
+    assert!(!origin.last("/a").head.has("accept-encoding"));
+    assert!(proxy.get("/a").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_response_that_varies_on_everything_is_not_stored() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("").field("vary", "accept, *"));
+    let proxy = Proxy::start(&origin);
+
+    proxy.get("/a").await;
+    let again = proxy.get("/a").await;
+
+    assert_eq!(again.cache_status(), "fwd=uri-miss; fwd-status=200; detail=vary_star");
+    assert_eq!(origin.count("/a"), 2);
+}
+
+#[tokio::test]
+async fn the_oldest_of_too_many_variants_makes_room() {
+    let origin = Origin::start().await;
+    origin.script("/a", varying("x-variant"));
+    let proxy = Proxy::start_with(&origin, |config| config.cache.vary_max_variants = 3);
+
+    let ask = async |variant: &str| {
+        proxy.advance(1);
+        proxy.get_with("/a", &[("X-Variant", variant)]).await
+    };
+    for variant in ["1", "2", "3", "4"] {
+        ask(variant).await;
+    }
+
+    for kept in ["2", "3", "4"] {
+        assert!(ask(kept).await.is_hit(), "{kept}");
+    }
+    assert!(!ask("1").await.is_hit());
+    assert_eq!(proxy.app.store.usage().objects, 3);
+}
+
+#[tokio::test]
+async fn variants_that_are_cold_at_once_are_fetched_in_parallel() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    let closed = gate.clone();
+    origin.script("/a", move |request| {
+        let language = request.head.field("accept-language").unwrap();
+        let head = "HTTP/1.1 200 OK\r\nvary: accept-language\r\ncache-control: max-age=60\r\ncontent-length: 2\r\n\r\n";
+        match &*language {
+            "l0" => Reply::bytes(head).hold(&closed).send("l0"),
+            other => Reply::held(&closed).send(head).send(other),
+        }
+    });
+    let proxy = Proxy::start(&origin);
+
+    // The first one's head says that the URL varies. From then on nobody waits for anybody else's variant.
+    let mut first = proxy.begin("/a", &[("Accept-Language", "l0")]).await;
+    let head = first.head().await;
+    let mut others = Vec::new();
+    for variant in ["l1", "l2", "l3", "l1", "l2", "l3"] {
+        others.push((variant, proxy.begin("/a", &[("Accept-Language", variant)]).await));
+    }
+    origin.seen("/a", 4).await;
+    gate.open();
+
+    assert_eq!(first.rest(head).await.unwrap().text(), "l0");
+    for (variant, connection) in &mut others {
+        assert_eq!(connection.answer().await.text(), *variant);
+    }
+    assert_eq!(origin.count("/a"), 4);
+}
+
+#[tokio::test]
+async fn a_variant_is_never_given_to_a_request_that_waited_for_another() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    let closed = gate.clone();
+    origin.script("/a", move |request| varying("accept-language")(request).after(&closed));
+    let proxy = Proxy::start(&origin);
+
+    let mut waiting = Vec::new();
+    for number in 0..30 {
+        let language = format!("l{}", number % 3);
+        let fields = [("Accept-Language", language.as_str())];
+        waiting.push((language.clone(), proxy.begin("/a", &fields).await));
+    }
+    origin.seen("/a", 1).await;
+    gate.open();
+
+    let answers = waiting.into_iter().map(async |(language, mut connection)| {
+        (language, connection.answer().await.text().to_owned())
+    });
+    for (language, text) in join_all(answers).await {
+        assert_eq!(language, text);
+    }
+    assert_eq!(proxy.app.store.usage().objects, 3);
+}

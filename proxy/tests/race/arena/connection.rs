@@ -1,0 +1,67 @@
+//! `Connection`: asks for pages, one after the other, over one keep-alive connection.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HOST};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use purge_protocol::{PurgeReport, PurgeRequest};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::page::Page;
+
+/// A connection to the proxy.
+#[derive(Debug)]
+pub(crate) struct Connection(SendRequest<Full<Bytes>>);
+
+impl Connection {
+    pub(crate) async fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the proxy listens");
+        stream.set_nodelay(true).expect("it is a TCP socket");
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.expect("nothing is sent yet");
+        tokio::spawn(async { drop(connection.await) });
+        Self(sender)
+    }
+
+    /// Returns the version of a page that this visitor is shown.
+    pub(crate) async fn version_of(&mut self, page: &Page, language: &str) -> u64 {
+        let request = Request::get(page.path())
+            .header(HOST, page.host)
+            .header(ACCEPT_LANGUAGE, language)
+            .body(Full::default());
+        let content = self.send(request.expect("the request is well-formed")).await;
+        let content = std::str::from_utf8(&content).expect("pages are text");
+        page.version_in(content, language)
+    }
+
+    /// Purges through the admin API.
+    pub(crate) async fn purge(&mut self, request: &PurgeRequest) -> PurgeReport {
+        let document = serde_json::to_vec(request).expect("a purge is a document");
+        let request = Request::post("/api/v1/purge")
+            .header(HOST, "admin")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(document));
+        let report = self.send(request.expect("the request is well-formed")).await;
+        serde_json::from_slice(&report).expect("the answer is a report")
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Bytes {
+        let exchange = async {
+            self.0.ready().await.expect("the connection is kept");
+            let response = self.0.send_request(request).await.expect("there is a response");
+            let status = response.status();
+            let content = response.into_body().collect().await.expect("it is complete").to_bytes();
+            assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&content));
+            content
+        };
+        timeout(PATIENCE, exchange).await.expect("the response comes in time")
+    }
+}
+
+const PATIENCE: Duration = Duration::from_mins(1);

@@ -1,0 +1,134 @@
+//! `Page`: what it is called, how it may be cached, and what it says.
+
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, VARY};
+
+/// One page of the origin.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) number: usize,
+    pub(crate) host: &'static str,
+    pub(crate) section: &'static str,
+    pub(crate) site: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) flavor: Flavor,
+}
+
+/// How a page may be cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavor {
+    /// Fresh for long.
+    Lasting,
+    /// The same, in several languages.
+    Varying,
+    /// Stale at once, and served while it is fetched in the background.
+    Refreshed,
+    /// Stale at once, and validated by an entity tag that changes with every version.
+    Validated,
+    /// Stale at once, and the origin confirms whatever is stored: only a hard purge brings another version.
+    Confirmed,
+}
+
+impl Flavor {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Lasting, Self::Varying, Self::Refreshed, Self::Validated, Self::Confirmed];
+
+    const fn cache_control(self) -> &'static str {
+        match self {
+            Self::Lasting | Self::Varying => "max-age=600",
+            Self::Refreshed => "max-age=0, stale-while-revalidate=600",
+            Self::Validated | Self::Confirmed => "max-age=0",
+        }
+    }
+
+    /// Whether nobody is shown an old version after a soft purge either.
+    pub(crate) const fn is_renewed_by_soft_purges(self) -> bool {
+        match self {
+            Self::Lasting | Self::Varying | Self::Validated => true,
+            Self::Refreshed | Self::Confirmed => false,
+        }
+    }
+}
+
+impl Page {
+    /// Makes the page of this number. Flavors, hosts, sections, sites and groups meet in all combinations.
+    pub(crate) fn new(number: usize, flavors: &[Flavor]) -> Self {
+        let place = number / flavors.len();
+        Self {
+            number,
+            host: HOSTS[place % HOSTS.len()],
+            section: SECTIONS[number % SECTIONS.len()],
+            site: SITES[number / 2 % SITES.len()],
+            group: GROUPS[number % GROUPS.len()],
+            flavor: flavors[number % flavors.len()],
+        }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/{}/{}", self.section, self.number)
+    }
+
+    /// Reads a path back.
+    pub(crate) fn number_in(path: &str) -> usize {
+        let (_, number) = path.rsplit_once('/').expect("a path has slashes");
+        number.parse().expect("pages are numbered")
+    }
+
+    /// The entity tag: the site's, as the renderers have it that we serve, or the version's.
+    pub(crate) fn entity_tag(&self, version: u64) -> String {
+        match self.flavor {
+            Flavor::Validated => format!("\"{}-{version}\"", self.number),
+            _ => format!("\"{}\"", self.site),
+        }
+    }
+
+    /// The fields of a response in this version.
+    pub(crate) fn fields(&self, version: u64) -> HeaderMap {
+        let keys = format!("page-{} {}", self.number, self.group);
+        let lines = [
+            (CACHE_CONTROL, self.flavor.cache_control().to_owned()),
+            (ETAG, self.entity_tag(version)),
+            (HeaderName::from_static("surrogate-key"), keys),
+        ];
+        let value = |text: String| HeaderValue::try_from(text).expect("it is visible text");
+        let mut fields: HeaderMap =
+            lines.into_iter().map(|(name, text)| (name, value(text))).collect();
+        if self.flavor == Flavor::Varying {
+            fields.insert(VARY, HeaderValue::from_static("accept-language"));
+        }
+        fields
+    }
+
+    /// Whether the origin confirms what is stored under this entity tag.
+    pub(crate) fn is_confirmed(&self, stored: &[u8], version: u64) -> bool {
+        match self.flavor {
+            Flavor::Validated | Flavor::Confirmed => stored == self.entity_tag(version).as_bytes(),
+            Flavor::Lasting | Flavor::Varying | Flavor::Refreshed => false,
+        }
+    }
+
+    /// What a visitor reads.
+    pub(crate) fn content(&self, version: u64, language: &str, padding: usize) -> String {
+        let language = if self.flavor == Flavor::Varying { language } else { "any" };
+        format!("{} {version} {language} {:padding$}", self.number, "")
+    }
+
+    /// Reads the version back, from what was said to a visitor of this language.
+    ///
+    /// # Panics
+    /// When it is another page, or another visitor's.
+    pub(crate) fn version_in(&self, content: &str, language: &str) -> u64 {
+        let mut words = content.split(' ');
+        let mut next = || words.next().expect("a page has three words");
+        let (number, version, spoken) = (next(), next(), next());
+        assert_eq!(number, self.number.to_string(), "another page was shown");
+        assert!(spoken == "any" || spoken == language, "a page for {spoken} was shown");
+        version.parse().expect("versions are numbers")
+    }
+}
+
+pub(crate) const HOSTS: [&str; 4] = ["one.example", "two.example", "three.example", "four.example"];
+pub(crate) const SECTIONS: [&str; 4] = ["a", "b", "c", "d"];
+pub(crate) const SITES: [&str; 4] = ["site-1", "site-2", "site-3", "site-4"];
+pub(crate) const GROUPS: [&str; 3] = ["group-1", "group-2", "group-3"];
+pub(crate) const LANGUAGES: [&str; 3] = ["de", "en", "fr"];

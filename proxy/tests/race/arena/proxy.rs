@@ -1,0 +1,121 @@
+//! `Proxy`: the whole proxy, in this process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest};
+use shellac::app::{App, Drained};
+use shellac::clock::Clock;
+use shellac::config::{Config, Sources};
+use shellac::freshness::Uncacheable;
+use shellac::purge::metrics::Source;
+use shellac::store::Removal;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use super::Outcome;
+
+/// A running proxy.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    app: Arc<App>,
+    traffic: SocketAddr,
+    admin: SocketAddr,
+    /// Stored responses that hard purges matched, as they were answered.
+    reported: AtomicU64,
+    leave: oneshot::Sender<()>,
+    thread: JoinHandle<Drained>,
+}
+
+impl Proxy {
+    pub(crate) fn start(origin: SocketAddr, capacity: &str) -> Self {
+        let file = format!(
+            "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
+             [origin.versions]\nservers = [\"{origin}\"]\n\
+             [storage.memory]\ncapacity = \"{capacity}\"\nmax_object = \"64KiB\"\n"
+        );
+        let sources = Sources { file: Some(("race.toml".to_owned(), file)), ..Sources::default() };
+        let config = Config::load(&sources).expect("the configuration is sound");
+        let bound = App::new(config, Clock::system()).bind().expect("there are free ports");
+        let app = Arc::clone(bound.app());
+        let (traffic, admin) = (bound.traffic_addresses()[0], bound.admin_addresses()[0]);
+        let (leave, left) = oneshot::channel::<()>();
+        let run = move || {
+            let leaving = async { drop(left.await) };
+            bound.run(leaving).expect("it serves")
+        };
+        let (reported, thread) = (AtomicU64::new(0), thread::spawn(run));
+        Self { app, traffic, admin, reported, leave, thread }
+    }
+
+    /// Where it serves.
+    pub(crate) const fn traffic(&self) -> SocketAddr {
+        self.traffic
+    }
+
+    /// Where its admin listener is.
+    pub(crate) const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Purges without a connection in between.
+    pub(crate) async fn purge(&self, request: &PurgeRequest) -> PurgeReport {
+        let selectors = request.selectors(1).expect("the selector is sound");
+        let mode = request.mode.unwrap_or_default();
+        let report = self.app.front.door.purger().apply(None, selectors, mode, Source::Admin).await;
+        self.note(&report);
+        report
+    }
+
+    /// Adds a purge to the accounts. What was purged softly stays and may be counted again: only hard ones must add up.
+    pub(crate) fn note(&self, report: &PurgeReport) {
+        if report.mode == PurgeMode::Hard {
+            self.reported.fetch_add(report.matched.objects, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until nothing is in flight; then what was counted must add up, and one purge leaves nothing for another.
+    pub(crate) async fn settle_accounts(&self) -> Outcome {
+        let fetcher = self.app.front.cache.fetcher();
+        let landed = async {
+            while fetcher.in_flight() != (0, 0, 0) {
+                yield_now().await;
+            }
+        };
+        timeout(PATIENCE, landed).await.expect("every flight lands");
+
+        let everything = PurgeRequest { all: true, ..PurgeRequest::default() };
+        let stored = self.app.store.usage().objects;
+        assert_eq!(self.purge(&everything).await.matched.objects, stored);
+        assert_eq!(self.purge(&everything).await.matched.objects, 0, "nothing is purged twice");
+
+        let (usage, removals) = (self.app.store.usage(), self.app.store.removals());
+        assert_eq!(usage.objects, 0);
+        assert_eq!(usage.inserts, removals.iter().sum::<u64>(), "what came has left, once");
+        let (reported, purged) =
+            (self.reported.load(Ordering::Relaxed), removals[Removal::Purged as usize]);
+        assert!(reported <= purged, "{reported} reported, {purged} purged");
+        let mut not_stored = fetcher.metrics.not_stored();
+        let overtaken = not_stored.find(|(reason, _)| *reason == Uncacheable::PurgedInFlight);
+        Outcome {
+            reported,
+            overtaken: overtaken.map_or(0, |(_, count)| count),
+            followed: fetcher.metrics.collapsed.value(),
+            evicted: removals[Removal::Size as usize],
+            refreshed: fetcher.metrics.background.value(),
+            validated: fetcher.metrics.validated.value(),
+        }
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(self) -> Drained {
+        drop(self.leave);
+        self.thread.join().expect("it ended in order")
+    }
+}
+
+const PATIENCE: Duration = Duration::from_mins(1);

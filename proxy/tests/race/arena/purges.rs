@@ -1,0 +1,102 @@
+//! `Purge`: what a mutator purges, and which pages that covers.
+
+use purge_protocol::{PurgeMode, PurgeRequest};
+
+use super::page::{Flavor, GROUPS, HOSTS, Page, SECTIONS, SITES};
+use super::random::Random;
+
+/// What a purge names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tag,
+    EntityTag,
+    Url,
+    Host,
+    Prefix,
+    All,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Tag, Self::EntityTag, Self::Url, Self::Host, Self::Prefix, Self::All];
+}
+
+/// A purge, and the numbers of the pages that it renews.
+#[derive(Clone, Debug)]
+pub(crate) struct Purge {
+    pub(crate) request: PurgeRequest,
+    pub(crate) renewed: Vec<usize>,
+}
+
+impl Purge {
+    /// Chooses one of this kind that renews some page.
+    pub(crate) fn choose(kind: Kind, pages: &[Page], random: &mut Random) -> Self {
+        loop {
+            let is_soft = random.one_in(4);
+            let purge = Self::any(kind, is_soft, pages, random);
+            if !purge.renewed.is_empty() {
+                return purge;
+            }
+        }
+    }
+
+    fn any(kind: Kind, is_soft: bool, pages: &[Page], random: &mut Random) -> Self {
+        let mode = if is_soft { PurgeMode::Soft } else { PurgeMode::Hard };
+        let mut request = PurgeRequest { mode: Some(mode), ..PurgeRequest::default() };
+        let covered = aim(kind, pages, random, &mut request);
+        let is_renewed = |page: &&Page| !is_soft || page.flavor.is_renewed_by_soft_purges();
+        let renewed = covered.into_iter().filter(is_renewed).map(|page| page.number).collect();
+        Self { request, renewed }
+    }
+}
+
+/// Writes a selector of this kind into the request and returns the pages that it covers.
+fn aim<'a>(
+    kind: Kind,
+    pages: &'a [Page],
+    random: &mut Random,
+    request: &mut PurgeRequest,
+) -> Vec<&'a Page> {
+    let covered = |is_covered: &dyn Fn(&Page) -> bool| {
+        pages.iter().filter(|page| is_covered(page)).collect::<Vec<_>>()
+    };
+    let page = &pages[random.below(pages.len())];
+    let host = random.one_of(&HOSTS);
+    match kind {
+        Kind::Tag if random.one_in(2) => {
+            request.tags.push(format!("page-{}", page.number));
+            vec![page]
+        }
+        Kind::Tag => {
+            let group = random.one_of(&GROUPS);
+            request.tags.push(group.to_owned());
+            covered(&|page| page.group == group)
+        }
+        Kind::EntityTag => {
+            let site = random.one_of(&SITES);
+            request.tags.push(site.to_owned());
+            covered(&|page| page.site == site && page.flavor != Flavor::Validated)
+        }
+        Kind::Url => {
+            request.urls.push(format!("http://{}{}", page.host, page.path()));
+            vec![page]
+        }
+        Kind::Host => {
+            request.hosts.push(host.to_owned());
+            covered(&|page| page.host == host)
+        }
+        Kind::Prefix => {
+            let section = random.one_of(&SECTIONS);
+            if random.one_in(2) {
+                request.prefixes.push(format!("/{section}/"));
+                return covered(&|page| page.section == section);
+            }
+            request.prefixes.push(format!("http://{host}/{section}/"));
+            covered(&|page| page.section == section && page.host == host)
+        }
+        Kind::All => {
+            request.all = true;
+            covered(&|_| true)
+        }
+    }
+}
