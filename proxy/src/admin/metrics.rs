@@ -3,8 +3,8 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
@@ -361,24 +361,29 @@ impl Collector for Snapshot {
             let mut metric =
                 encoder.encode_descriptor(family.name, family.help, None, family.metric_type())?;
             for sample in &family.samples {
-                let mut metric = metric.encode_family(&sample.labels)?;
-                match &sample.value {
-                    Value::Counter(value) => metric.encode_counter(value, NO_EXEMPLAR)?,
-                    Value::Gauge(value) => metric.encode_gauge(value)?,
-                    Value::Histogram { counts, sum_seconds } => {
-                        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
-                        let buckets: Vec<_> = bounds.zip(counts.iter().copied()).collect();
-                        metric.encode_histogram::<Labels>(
-                            *sum_seconds,
-                            counts.iter().sum(),
-                            &buckets,
-                            None,
-                        )?;
-                    }
+                if sample.labels.is_empty() {
+                    sample.value.encode(&mut metric)?;
+                } else {
+                    sample.value.encode(&mut metric.encode_family(&sample.labels)?)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl Value {
+    fn encode(&self, metric: &mut MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        match self {
+            Self::Counter(value) => metric.encode_counter(value, NO_EXEMPLAR),
+            Self::Gauge(value) => metric.encode_gauge(value),
+            Self::Histogram { counts, sum_seconds } => {
+                let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+                let buckets: Vec<_> = bounds.zip(counts.iter().copied()).collect();
+                let count = counts.iter().sum();
+                metric.encode_histogram::<Labels>(*sum_seconds, count, &buckets, None)
+            }
+        }
     }
 }
 

@@ -3,28 +3,29 @@
 pub mod decision;
 pub mod lookup;
 pub mod metrics;
+mod pass;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::decision::{Decision, ForwardReason, Plan, decide};
 use self::lookup::look_up;
 use self::metrics::{Outcome, RequestMetrics};
-use crate::fetch::errand::{Errand, forward};
-use crate::fetch::{Fetched, Fetcher, Role, tags, tunnel};
-use crate::freshness::{Uncacheable, invalidation};
+use crate::fetch::errand::Errand;
+use crate::fetch::{Fetched, Fetcher, Role};
+use crate::freshness::Uncacheable;
 use crate::listener::activity::Busy;
 use crate::listener::peer::Peer;
-use crate::origin::{OriginBody, RequestBody};
 use crate::purge::Purger;
-use crate::request::{Inbound, Refused, RequestHead, RequestRules, hop_by_hop};
-use crate::response::Responder;
+use crate::request::{Inbound, Refused, RequestHead, RequestRules, trace};
 use crate::response::body::ResponseBody;
 use crate::response::cache_status::{Forward, Status};
 use crate::response::conditional::must_forward;
 use crate::response::failure::{self, ProxyError, Refusal};
+use crate::response::{Responder, has_preconditions};
 use crate::store::Stored;
 
 /// Answers requests.
@@ -34,6 +35,8 @@ pub struct Cache {
     purger: Arc<Purger>,
     responder: Responder,
     rules: RequestRules,
+    /// One permit for each WebSocket; they no longer count as connections.
+    tunnels: Arc<Semaphore>,
     /// How requests were answered, for each listener.
     pub metrics: Box<[RequestMetrics]>,
 }
@@ -67,7 +70,8 @@ impl Cache {
         listeners: usize,
     ) -> Self {
         let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
-        Self { fetcher, purger, responder, rules, metrics }
+        let tunnels = Arc::new(Semaphore::new(rules.limits.max_connections));
+        Self { fetcher, purger, responder, rules, tunnels, metrics }
     }
 
     /// What makes two requests the same.
@@ -104,6 +108,7 @@ impl Cache {
                 Step::Answer(self.fail(&inbound.head, &Refusal::OnlyIfCached.into()))
             }
             Decision::Forward(reason, plan) => {
+                trace::identify(&mut inbound.head.fields);
                 let started = Instant::now();
                 Step::Work(Box::new(Work { inbound, reason, plan, selection, started }))
             }
@@ -114,12 +119,14 @@ impl Cache {
     pub async fn finish(&self, work: Work, busy: Busy) -> Response<ResponseBody> {
         let Work { inbound, reason, plan, selection, started } = work;
         let listener = inbound.head.peer.listener;
+        // Where nothing is shared, the client's own conditions and ranges go to the origin.
+        let is_whole = !has_preconditions(&inbound.head.fields);
         let may_be_stored = inbound.head.method == Method::GET;
         let (outcome, response) = match plan {
             Plan::Fetch(stale) if may_be_stored => {
                 self.fetch(inbound.head, (reason, None), stale, selection, busy).await
             }
-            Plan::FetchAlone(why) if may_be_stored => {
+            Plan::FetchAlone(why) if may_be_stored && is_whole => {
                 self.fetch(inbound.head, (reason, Some(why)), None, selection, busy).await
             }
             Plan::Fetch(_) => self.pass(inbound, (reason, Uncacheable::Method), busy).await,
@@ -304,101 +311,6 @@ impl Cache {
                 (Outcome::Uncacheable, self.alone(*response, &status, busy))
             }
         }
-    }
-
-    /// Sends a request as it is; what it changes is invalidated before the client hears of it (RFC 9111 §4.4).
-    async fn pass(
-        &self,
-        inbound: Inbound,
-        (reason, why): (ForwardReason, Uncacheable),
-        busy: Busy,
-    ) -> (Outcome, Response<ResponseBody>) {
-        let Inbound { head, body, upgrade } = inbound;
-        let limits = &self.rules.limits;
-        if http_body::Body::size_hint(&body).lower() > limits.max_body {
-            let refusal = Refusal::BodyTooLarge { limit: limits.max_body };
-            return (Outcome::Synthetic, self.error(&head, &refusal.into(), Forward::new(reason)));
-        }
-        let body = RequestBody::client(body, limits.max_body, limits.body_timeout);
-        let mut request = forward(&head, body, self.responder.name());
-        let protocol = upgrade.as_ref().and_then(|_| hop_by_hop::upgrade_protocol(&head.fields));
-        if let Some(protocol) = &protocol {
-            request.headers_mut().insert(http::header::UPGRADE, protocol.clone());
-            request
-                .headers_mut()
-                .insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
-        }
-        match self.fetcher.pass(request).await {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                match (protocol, upgrade) {
-                    (Some(protocol), Some(client)) => {
-                        (Outcome::Bypass, self.switch(response, client, &protocol))
-                    }
-                    _ => (
-                        Outcome::Synthetic,
-                        self.error(
-                            &head,
-                            &crate::origin::OriginError::Abandoned.into(),
-                            Forward::new(reason),
-                        ),
-                    ),
-                }
-            }
-            Ok(response) => {
-                self.invalidate(&head, &response).await;
-                let detail = Some(why.code());
-                let status = Status::Forward(Forward {
-                    status: Some(response.status()),
-                    detail,
-                    ..Forward::new(reason)
-                });
-                (Outcome::Bypass, self.alone(response, &status, busy))
-            }
-            Err(error) => (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason))),
-        }
-    }
-
-    fn alone(
-        &self,
-        mut response: Response<OriginBody>,
-        status: &Status,
-        busy: Busy,
-    ) -> Response<ResponseBody> {
-        *response.headers_mut() = self.fetcher.rules.public(response.headers());
-        self.responder.alone(response, status, busy)
-    }
-
-    async fn invalidate(&self, head: &RequestHead, response: &Response<OriginBody>) {
-        let uri = format!(
-            "{}://{}{}",
-            head.key.scheme().as_str(),
-            head.target.host(),
-            head.target.path()
-        );
-        let Ok(uri) = uri.parse::<Uri>() else { return };
-        let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());
-        if uris.is_empty() {
-            return;
-        }
-        let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
-        self.purger.invalidate(&uris, head.key.host(), &groups).await;
-    }
-
-    /// Relays a 101 and joins both connections once it is sent.
-    fn switch(
-        &self,
-        mut response: Response<OriginBody>,
-        client: hyper::upgrade::OnUpgrade,
-        protocol: &http::HeaderValue,
-    ) -> Response<ResponseBody> {
-        let origin = hyper::upgrade::on(&mut response);
-        let (mut parts, body) = response.into_parts();
-        body.into_tunnel();
-        hop_by_hop::remove(&mut parts.headers);
-        parts.headers.insert(http::header::UPGRADE, protocol.clone());
-        parts.headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
-        tokio::spawn(tunnel(client, origin, self.rules.limits.tunnel_timeout));
-        Response::from_parts(parts, ResponseBody::Empty)
     }
 
     fn error(

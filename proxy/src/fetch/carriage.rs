@@ -117,7 +117,8 @@ impl Fetch {
     fn unload(&self, cargo: Option<Cargo>) {
         let Some(Cargo { writer, draft }) = cargo else { return };
         // What a purge has overtaken must not displace what was fetched since.
-        if !self.fetcher.invalidation.may_store(&draft.provenance, &draft.key) {
+        let may_store = self.fetcher.invalidation.may_store(&draft.provenance, &draft.key);
+        if !may_store || self.is_outdated(&draft) {
             self.fetcher.metrics.uncacheable(Uncacheable::PurgedInFlight);
             return;
         }
@@ -131,6 +132,13 @@ impl Fetch {
                 tracing::debug!(%error, "response not stored");
             }
         }
+    }
+
+    /// Returns whether a response of a later purge sequence is stored in its place: this one took long, or was soft-purged.
+    fn is_outdated(&self, draft: &Draft) -> bool {
+        let is_same_variant = |stored: &Stored| stored.variant.as_deref() == draft.variant.as_ref();
+        let stored = self.fetcher.store.lookup(&draft.key, &is_same_variant);
+        stored.is_some_and(|stored| stored.provenance.born() > draft.provenance.born())
     }
 
     /// Waits for the slowest reader; one that takes nothing for too long is cut off, as often as it happens.

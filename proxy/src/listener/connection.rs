@@ -80,7 +80,7 @@ pub async fn serve(listeners: Arc<Listeners>, stream: TcpStream, peer: Arc<Peer>
         .is_some_and(|listen| listen.http2 == Http2::Cleartext);
     let is_http2 = may_be_http2
         && tokio::select! {
-            is_http2 = begins_http2(&stream) => is_http2,
+            is_http2 = begins_http2(&stream, rules.patience.header) => is_http2,
             () = tokio::time::sleep(rules.patience.keepalive) => return,
             () = listeners.drain.begun() => return,
         };
@@ -103,13 +103,20 @@ pub async fn serve(listeners: Arc<Listeners>, stream: TcpStream, peer: Arc<Peer>
 }
 
 /// Returns whether the first bytes are those of HTTP/2 with prior knowledge (RFC 9113 §3.4). `PRI` is no method.
-async fn begins_http2(stream: &TcpStream) -> bool {
+///
+/// A client that sends byte by byte has as long as for a head; what it began with is then HTTP/1's to refuse.
+async fn begins_http2(stream: &TcpStream, patience: Duration) -> bool {
     let mut start = [0; 3];
+    let mut deadline = None;
     loop {
         match stream.peek(&mut start).await {
             Ok(3) => return start == *b"PRI",
             Ok(length @ 1..) if start.get(..length) == b"PRI".get(..length) => {
-                tokio::time::sleep(CLOCK_LAG).await; // a client that sends byte by byte
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
+                if Instant::now() >= deadline {
+                    return false;
+                }
+                tokio::time::sleep(CLOCK_LAG).await;
             }
             Ok(_) | Err(_) => return false,
         }

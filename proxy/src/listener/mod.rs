@@ -88,13 +88,14 @@ impl Listeners {
         }
     }
 
-    /// Takes the permit first: beyond the limit, clients wait in the kernel's backlog.
+    /// Waits for a permit with the connection in hand: one more than the limit for each worker, all others wait in the
+    /// kernel's backlog. The other way round, an idle worker would sit on a permit that a busy one needs.
     async fn next(
         &self,
         listener: &TcpListener,
     ) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, _) = listener.accept().await?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
         Ok((stream, permit))
     }
 

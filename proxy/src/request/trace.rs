@@ -20,6 +20,10 @@ pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
     set_absent(fields, X_FORWARDED_PROTO, request.key.scheme().as_str());
     set_absent(fields, X_FORWARDED_HOST, request.target.host());
     append_via(fields, request.version, via);
+}
+
+/// Gives the request an id, unless it has a sound one: the origin and an error page show the same.
+pub fn identify(fields: &mut HeaderMap) {
     let id = request_id(fields);
     fields.remove(X_REQUEST_ID);
     set_absent(fields, X_REQUEST_ID, &id);

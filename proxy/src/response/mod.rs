@@ -187,7 +187,8 @@ fn select(
     }
 }
 
-fn has_preconditions(fields: &HeaderMap) -> bool {
+/// Returns whether a request asks for a part, or for nothing if nothing has changed.
+pub fn has_preconditions(fields: &HeaderMap) -> bool {
     use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
     fields.contains_key(IF_NONE_MATCH)
         || fields.contains_key(IF_MODIFIED_SINCE)

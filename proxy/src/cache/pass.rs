@@ -1,0 +1,146 @@
+//! Requests that go past the cache: unsafe methods, tunnels, and what is one client's own.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use http::{Response, StatusCode, Uri};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Cache;
+use super::decision::ForwardReason;
+use super::metrics::Outcome;
+use crate::fetch::errand::forward;
+use crate::fetch::{tags, tunnel};
+use crate::freshness::{Uncacheable, invalidation};
+use crate::listener::activity::Busy;
+use crate::origin::{OriginBody, OriginError, RequestBody};
+use crate::request::{Inbound, RequestHead, hop_by_hop};
+use crate::response::body::ResponseBody;
+use crate::response::cache_status::{Forward, Status};
+use crate::response::failure::{ProxyError, Refusal};
+
+/// A request to switch protocols.
+struct Upgrade {
+    client: OnUpgrade,
+    protocol: HeaderValue,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Upgrade {
+    /// Adds the fields that ask for it, or agree to it: they are for one connection, so we write them anew.
+    fn ask(&self, fields: &mut HeaderMap) {
+        fields.insert(UPGRADE, self.protocol.clone());
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
+impl Cache {
+    /// Sends a request as it is; what it changes is invalidated before the client hears of it (RFC 9111 §4.4).
+    pub(super) async fn pass(
+        &self,
+        inbound: Inbound,
+        (reason, why): (ForwardReason, Uncacheable),
+        busy: Busy,
+    ) -> (Outcome, Response<ResponseBody>) {
+        let Inbound { head, body, upgrade } = inbound;
+        let limits = &self.rules.limits;
+        if http_body::Body::size_hint(&body).lower() > limits.max_body {
+            let refusal = Refusal::BodyTooLarge { limit: limits.max_body };
+            return (Outcome::Synthetic, self.error(&head, &refusal.into(), Forward::new(reason)));
+        }
+        let body = RequestBody::client(body, limits.max_body, limits.body_timeout);
+        let mut request = forward(&head, body, self.responder.name());
+        let upgrade = match self.upgrade(&head, upgrade) {
+            Ok(upgrade) => upgrade,
+            Err(error) => {
+                return (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)));
+            }
+        };
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(request.headers_mut());
+        }
+        match self.fetcher.pass(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => match upgrade {
+                Some(upgrade) => (Outcome::Bypass, self.switch(response, upgrade)),
+                None => {
+                    let error = OriginError::Switched.into();
+                    (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)))
+                }
+            },
+            Ok(response) => {
+                self.invalidate(&head, &response).await;
+                let detail = Some(why.code());
+                let status = Status::Forward(Forward {
+                    status: Some(response.status()),
+                    detail,
+                    ..Forward::new(reason)
+                });
+                (Outcome::Bypass, self.alone(response, &status, busy))
+            }
+            Err(error) => (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason))),
+        }
+    }
+
+    pub(super) fn alone(
+        &self,
+        mut response: Response<OriginBody>,
+        status: &Status,
+        busy: Busy,
+    ) -> Response<ResponseBody> {
+        *response.headers_mut() = self.fetcher.rules.public(response.headers());
+        self.responder.alone(response, status, busy)
+    }
+
+    async fn invalidate(&self, head: &RequestHead, response: &Response<OriginBody>) {
+        let uri = format!(
+            "{}://{}{}",
+            head.key.scheme().as_str(),
+            head.target.host(),
+            head.target.path()
+        );
+        let Ok(uri) = uri.parse::<Uri>() else { return };
+        let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());
+        if uris.is_empty() {
+            return;
+        }
+        let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
+        self.purger.invalidate(&uris, head.key.host(), &groups).await;
+    }
+
+    /// Returns what a request to switch protocols needs, if it is one; there may be too many tunnels already.
+    fn upgrade(
+        &self,
+        head: &RequestHead,
+        client: Option<OnUpgrade>,
+    ) -> Result<Option<Upgrade>, ProxyError> {
+        let (Some(client), Some(protocol)) = (client, hop_by_hop::upgrade_protocol(&head.fields))
+        else {
+            return Ok(None);
+        };
+        let permit = Arc::clone(&self.tunnels)
+            .try_acquire_owned()
+            .map_err(|_full| ProxyError::Overloaded)?;
+        Ok(Some(Upgrade { client, protocol, permit }))
+    }
+
+    /// Relays a 101 and joins both connections once it is sent.
+    fn switch(
+        &self,
+        mut response: Response<OriginBody>,
+        upgrade: Upgrade,
+    ) -> Response<ResponseBody> {
+        let origin = hyper::upgrade::on(&mut response);
+        let (mut parts, body) = response.into_parts();
+        body.into_tunnel();
+        hop_by_hop::remove(&mut parts.headers);
+        upgrade.ask(&mut parts.headers);
+        let Upgrade { client, permit, .. } = upgrade;
+        let joined = tunnel(client, origin, self.rules.limits.tunnel_timeout);
+        tokio::spawn(async move {
+            joined.await;
+            drop(permit);
+        });
+        Response::from_parts(parts, ResponseBody::Empty)
+    }
+}
