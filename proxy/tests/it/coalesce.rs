@@ -175,6 +175,20 @@ async fn after_an_uncacheable_response_nobody_queues_for_a_while() {
 }
 
 #[tokio::test]
+async fn once_a_page_is_known_to_be_uncacheable_conditions_and_ranges_reach_the_origin() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("mine").field("cache-control", "private").field("etag", "\"1\""));
+    let proxy = Proxy::start(&origin);
+    proxy.get("/a").await;
+
+    proxy.get_with("/a", &[("If-None-Match", "\"1\"")]).await;
+    assert_eq!(origin.last("/a").head.field("if-none-match").unwrap(), "\"1\"");
+
+    proxy.get_with("/a", &[("Range", "bytes=0-1")]).await;
+    assert_eq!(origin.last("/a").head.field("range").unwrap(), "bytes=0-1");
+}
+
+#[tokio::test]
 async fn the_next_cacheable_response_replaces_the_marker() {
     let origin = Origin::start().await;
     origin.on_each("/a", [ok("mine").field("cache-control", "private"), cacheable("ours")]);

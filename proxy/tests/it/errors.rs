@@ -180,3 +180,16 @@ async fn the_proxy_recovers_with_its_origin() {
     assert_eq!(proxy.get("/a").await.text(), "back");
     assert!(proxy.get("/a").await.is_hit());
 }
+
+#[tokio::test]
+async fn the_origin_and_the_page_show_the_same_request_id() {
+    let origin = Origin::start().await;
+    origin.on("/a", Reply::nothing());
+    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+
+    let answer = proxy.get("/a").await;
+
+    let asked = origin.last("/a").head;
+    assert_eq!(answer.field("x-request-id"), asked.field("x-request-id"));
+    assert!(answer.field("x-request-id").is_some());
+}
