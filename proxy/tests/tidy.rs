@@ -1,7 +1,10 @@
 //! The style that a machine can check: file heads, sizes, and the direction in which modules use each other.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+#[cfg(test)]
+use self::sources::{production_code, rust_files};
 
 /// Which modules a module of `src/` may not use: arrows point right or down in the drawing of `lib.rs`, never back.
 const FORBIDDEN: [(&str, &[&str]); 8] = [
@@ -98,33 +101,42 @@ fn no_module_uses_one_that_is_upstream_of_it() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// The text without comments and without the tests at its end.
-fn production_code(text: &str) -> String {
-    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
-    text[..end]
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
+#[cfg(test)]
+mod sources {
+    //! The files that are looked at.
 
-fn rust_files() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut files = Vec::new();
-    for part in ["proxy", "purge-protocol", "benches", "loadtest/src"] {
-        collect(&root.join(part), &mut files);
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// The text without comments and without the tests at its end.
+    pub(super) fn production_code(text: &str) -> String {
+        let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+        text.get(..end)
+            .unwrap()
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
-    assert!(files.len() > 50, "the sources were not found");
-    files
-}
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
+    pub(super) fn rust_files() -> Vec<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut files = Vec::new();
+        for part in ["proxy", "purge-protocol", "benches", "loadtest/src"] {
+            collect(&root.join(part), &mut files);
+        }
+        assert!(files.len() > 50, "the sources were not found");
+        files
+    }
+
+    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
         }
     }
 }

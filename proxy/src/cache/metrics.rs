@@ -91,7 +91,7 @@ impl RequestMetrics {
         }
     }
 
-    /// Requests by outcome and code, those that occurred; code 0 stands for any that is not in [`CODES`].
+    /// Requests by outcome and code, those that occurred; code 0 stands for any that is not in `CODES`.
     pub fn counts(&self) -> Vec<(Outcome, u16, u64)> {
         let mut all = Vec::new();
         for outcome in Outcome::ALL {

@@ -61,13 +61,13 @@ impl Cache {
             upgrade.ask(request.headers_mut());
         }
         match self.fetcher.pass(request).await {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => match upgrade {
-                Some(upgrade) => (Outcome::Bypass, self.switch(response, upgrade)),
-                None => {
-                    let error = OriginError::Switched.into();
-                    (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)))
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                if let Some(upgrade) = upgrade {
+                    return (Outcome::Bypass, self.switch(response, upgrade));
                 }
-            },
+                let error = OriginError::Switched.into();
+                (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)))
+            }
             Ok(response) => {
                 self.invalidate(&head, &response).await;
                 let detail = Some(why.code());

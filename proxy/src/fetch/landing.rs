@@ -83,12 +83,11 @@ impl Fetch {
                 return Ok((response, exchange));
             }
         }
-        match self.send(Conditions::default()).await? {
-            (response, _) if response.status() == StatusCode::NOT_MODIFIED => {
-                Err(OriginError::Unasked)
-            }
-            answered => Ok(answered),
+        let (response, exchange) = self.send(Conditions::default()).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Err(OriginError::Unasked);
         }
+        Ok((response, exchange))
     }
 
     async fn send(

@@ -118,7 +118,7 @@ fn push_member(value: &mut SmallVec<[u8; 128]>, member: &[u8]) {
     }
 }
 
-/// Reduces `Accept-Encoding` to those of [`CODINGS`] that it accepts; a field that refuses `identity` is left alone.
+/// Reduces `Accept-Encoding` to those of `CODINGS` that it accepts; a field that refuses `identity` is left alone.
 ///
 /// The differences between browsers become eight variants at most. For requests whose response may be stored.
 pub fn normalize_accept_encoding(fields: &mut HeaderMap) {
