@@ -7,7 +7,7 @@ pub mod fields;
 pub mod stored;
 pub mod memory;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ pub struct Usage {
     pub objects: u64,
     /// Bytes that they occupy with everything that belongs to them.
     pub bytes: u64,
-    /// Bytes that they may occupy.
+    /// Bytes that they may occupy, with the gaps between them: the memory engine fills four fifths.
     pub capacity: u64,
     /// Responses stored since the start.
     pub inserts: u64,

@@ -1,7 +1,7 @@
 //! `Stored`: a stored response, or the memory that a URL's responses cannot be stored, with all that a hit needs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -28,8 +28,6 @@ pub struct Stored {
     pub(super) cost: u64,
     /// When it was last reported to the policy, in seconds.
     pub(super) touched: AtomicU32,
-    /// Where the policy holds it.
-    pub(super) place: AtomicU8,
 }
 
 /// What is stored under a key.
@@ -147,7 +145,6 @@ impl Stored {
             content: draft.content,
             cost: 0,
             touched: AtomicU32::new(now_secs),
-            place: AtomicU8::new(0),
         };
         stored.cost = stored.measure();
         stored
@@ -218,9 +215,9 @@ fn joined(pieces: &[Bytes]) -> Vec<Bytes> {
     result
 }
 
-/// Returns what the allocator takes for this many bytes: its size classes are an eighth of a power of two apart.
+/// Returns what the allocator takes for this many bytes: it has four size classes between two powers of two.
 fn allocated(bytes: usize) -> u64 {
-    let step = (bytes.next_power_of_two() / 16).max(16);
+    let step = (bytes.next_power_of_two() / 8).max(16);
     bytes.next_multiple_of(step) as u64
 }
 
@@ -231,7 +228,7 @@ const PIECE_BYTES: usize = 256 << 10;
 /// The reference count that shared bytes get with their first reader, and the allocation's own grain.
 const SHARED_BYTES: u64 = 32;
 /// The map's slot at its usual load and the policy's entry: measured, see `benches/memory.rs`.
-const INDEX_BYTES: u64 = 420;
+const INDEX_BYTES: u64 = 240;
 
 #[cfg(test)]
 mod tests {

@@ -47,7 +47,7 @@ impl Map {
     }
 
     /// Puts it in and returns what it displaces: the same variant, and the oldest where there are too many.
-    pub(super) fn insert(&self, stored: &Arc<Stored>) -> Vec<(Arc<Stored>, Removal)> {
+    pub(super) fn insert(&self, stored: &Arc<Stored>) -> Vec<Arc<Stored>> {
         let hash = stored.key.hash();
         stored.provenance_posted();
         self.count_in(stored);
@@ -68,7 +68,7 @@ impl Map {
         for (old, reason) in &displaced {
             self.count_out(old, *reason);
         }
-        displaced
+        displaced.into_iter().map(|(old, _)| old).collect()
     }
 
     /// Takes exactly this one out.

@@ -1,4 +1,4 @@
-//! The memory engine: a sharded map answers, [`residency`] decides who stays, the capacity counts everything.
+//! The memory engine: a sharded map answers, `residency` decides who stays, the capacity counts everything.
 
 mod map;
 mod residency;
@@ -52,15 +52,9 @@ impl MemoryStore {
     fn put(&self, stored: Stored) -> Arc<Stored> {
         let stored = Arc::new(stored);
         let displaced = self.map.insert(&stored);
-        let replaced =
-            displaced.iter().find(|(_, reason)| *reason == Removal::Replaced).map(|(old, _)| old);
-        self.residency.admit(&stored, replaced);
-        for (old, reason) in &displaced {
-            if *reason == Removal::Variants
-                || replaced.is_some_and(|other| !Arc::ptr_eq(other, old))
-            {
-                self.residency.dismiss(old);
-            }
+        self.residency.admit(&stored);
+        for old in &displaced {
+            self.residency.dismiss(old);
         }
         stored
     }
@@ -150,3 +144,6 @@ impl EntryWriter for MemoryWriter {
         Ok(self.store.put(Stored::new(draft, body, self.store.now_secs())))
     }
 }
+
+#[cfg(test)]
+mod tests;
