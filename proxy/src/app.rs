@@ -140,11 +140,10 @@ impl App {
 
     /// Binds every address, so that all that can fail has failed before anything is served.
     pub fn bind(self: Arc<Self>) -> Result<Bound, StartError> {
-        let bind = |address: SocketAddr, workers| {
+        let bind = |address: SocketAddr, backlog, workers| {
             if socket::is_taken(address) {
                 return Err(StartError::Bind { address, source: io::ErrorKind::AddrInUse.into() });
             }
-            let backlog = self.config.listen.first().map_or(1024, |listen| listen.backlog);
             socket::bind(address, backlog, workers)
                 .map_err(|source| StartError::Bind { address, source })
         };
@@ -152,11 +151,10 @@ impl App {
             .config
             .listen
             .iter()
-            .map(|listen| bind(listen.address, self.config.workers))
+            .map(|listen| bind(listen.address, listen.backlog, self.config.workers))
             .collect::<Result<_, _>>()?;
-        let admin =
-            self.config.admin.listen.iter().map(|address| Ok(bind(*address, 1)?.swap_remove(0)));
-        let admin = admin.collect::<Result<_, StartError>>()?;
+        let one = |address: &SocketAddr| Ok(bind(*address, ADMIN_BACKLOG, 1)?.swap_remove(0));
+        let admin = self.config.admin.listen.iter().map(one).collect::<Result<_, StartError>>()?;
         Ok(Bound { traffic, admin, app: self })
     }
 
@@ -322,6 +320,7 @@ fn random() -> u64 {
     RandomState::new().hash_one(0_u8)
 }
 
+const ADMIN_BACKLOG: u32 = 128;
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// A sweep over all that is stored takes at most this part of one core.
 const SWEEP_SHARE: u32 = 50;

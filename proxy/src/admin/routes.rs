@@ -80,7 +80,11 @@ async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
             return problem(StatusCode::BAD_REQUEST, "The request's content broke off.");
         }
     };
+    let is_object = body.trim_ascii_start().starts_with(b"{");
     match serde_json::from_slice::<PurgeRequest>(&body) {
+        Ok(_) if !is_object => {
+            problem(StatusCode::BAD_REQUEST, "A purge request is a JSON object.")
+        }
         Ok(request) => door.answer(Ok(request), Source::Admin).await,
         Err(error) => {
             door.purger().metrics.refused.add(1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
-use http::{Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -15,6 +15,7 @@ use crate::fetch::{tags, tunnel};
 use crate::freshness::{Uncacheable, invalidation};
 use crate::listener::activity::Busy;
 use crate::origin::{OriginBody, OriginError, RequestBody};
+use crate::purge::Purger;
 use crate::request::{Inbound, RequestHead, hop_by_hop};
 use crate::response::body::ResponseBody;
 use crate::response::cache_status::{Forward, Status};
@@ -60,7 +61,7 @@ impl Cache {
         if let Some(upgrade) = &upgrade {
             upgrade.ask(request.headers_mut());
         }
-        match self.fetcher.pass(request).await {
+        match self.send(&head, request).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 if let Some(upgrade) = upgrade {
                     return (Outcome::Bypass, self.switch(response, upgrade));
@@ -69,7 +70,6 @@ impl Cache {
                 (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)))
             }
             Ok(response) => {
-                self.invalidate(&head, &response).await;
                 let detail = Some(why.code());
                 let status = Status::Forward(Forward {
                     status: Some(response.status()),
@@ -89,23 +89,29 @@ impl Cache {
         busy: Busy,
     ) -> Response<ResponseBody> {
         *response.headers_mut() = self.fetcher.rules.public(response.headers());
+        response.body().guard(self.rules.limits.send_timeout);
         self.responder.alone(response, status, busy)
     }
 
-    async fn invalidate(&self, head: &RequestHead, response: &Response<OriginBody>) {
-        let uri = format!(
-            "{}://{}{}",
-            head.key.scheme().as_str(),
-            head.target.host(),
-            head.target.path()
-        );
-        let Ok(uri) = uri.parse::<Uri>() else { return };
-        let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());
-        if uris.is_empty() {
-            return;
+    /// Sends a request. One that may change something is carried to its end though its client leaves: what it changed is
+    /// invalidated (RFC 9111 §4.4).
+    async fn send(
+        &self,
+        head: &RequestHead,
+        request: Request<RequestBody>,
+    ) -> Result<Response<OriginBody>, ProxyError> {
+        let fetcher = Arc::clone(&self.fetcher);
+        if head.method.is_safe() {
+            return fetcher.pass(request).await;
         }
-        let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
-        self.purger.invalidate(&uris, head.key.host(), &groups).await;
+        let purger = Arc::clone(&self.purger);
+        let head = head.clone();
+        let exchange = tokio::spawn(async move {
+            let response = fetcher.pass(request).await?;
+            invalidate(&purger, &head, &response).await;
+            Ok(response)
+        });
+        exchange.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }
 
     /// Returns what a request to switch protocols needs, if it is one; there may be too many tunnels already.
@@ -142,5 +148,16 @@ impl Cache {
             drop(permit);
         });
         Response::from_parts(parts, ResponseBody::Empty)
+    }
+}
+
+/// Purges what the response to an unsafe request says it has changed.
+async fn invalidate(purger: &Arc<Purger>, head: &RequestHead, response: &Response<OriginBody>) {
+    let uri = head.key.to_string();
+    let Ok(uri) = uri.parse::<Uri>() else { return };
+    let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());
+    if !uris.is_empty() {
+        let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
+        purger.invalidate(&uris, head.key.host(), &groups).await;
     }
 }

@@ -1,6 +1,7 @@
 //! From the head of a response to the end of its content: to readers at their own pace, and into the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response};
@@ -34,7 +35,7 @@ impl Fetch {
             provenance: self.pilot.birth().provenance(accepted.tags.iter().copied()),
             length: body.length(),
             not_stored: None,
-            age: freshness.age(freshness.received()).as_secs(),
+            freshness: Some(freshness),
         };
         self.pilot.land(Landing::Shared(Arc::new(head)));
         let draft = self.draft(parts.status, accepted);
@@ -49,7 +50,8 @@ impl Fetch {
         exchange: Exchange,
         reason: Uncacheable,
     ) {
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        parts.headers.remove(http::header::CONTENT_LENGTH);
         let head = Head {
             status: parts.status,
             fields: self
@@ -60,7 +62,7 @@ impl Fetch {
             provenance: self.pilot.birth().provenance([]),
             length: body.length(),
             not_stored: Some(reason),
-            age: 0,
+            freshness: None,
         };
         self.on_air.leave();
         self.pilot.pass();
@@ -124,7 +126,6 @@ impl Fetch {
         }
         match writer.commit(draft) {
             Ok(stored) => {
-                self.pilot.discharge();
                 self.fetcher.withdraw_if_purged(&stored);
             }
             Err(error) => {
@@ -145,7 +146,9 @@ impl Fetch {
     async fn room(&self) -> Result<(), OriginError> {
         loop {
             let position = self.pilot.position();
-            match timeout(self.fetcher.rules.send_timeout, self.pilot.room()).await {
+            let patience = self.fetcher.rules.send_timeout;
+            let patience = if self.pilot.has_company() { patience.min(LAGGARD) } else { patience };
+            match timeout(patience, self.pilot.room()).await {
                 Ok(result) => return result,
                 Err(_elapsed) if self.pilot.position() > position => {} // slow, but not stuck
                 Err(_elapsed) => {
@@ -156,6 +159,9 @@ impl Fetch {
         }
     }
 }
+
+/// How long one reader of a response that is not stored may hold up the others.
+const LAGGARD: Duration = Duration::from_secs(2);
 
 impl Fetcher {
     /// A purge that arrived while this was fetched wins. Until then its verdict kept it from being used.

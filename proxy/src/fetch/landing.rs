@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::errand::Errand;
@@ -185,7 +186,12 @@ impl Fetch {
         }
     }
 
-    fn belongings(&self, fields: HeaderMap, freshness: Freshness) -> Result<Accepted, Uncacheable> {
+    fn belongings(
+        &self,
+        mut fields: HeaderMap,
+        freshness: Freshness,
+    ) -> Result<Accepted, Uncacheable> {
+        fields.remove(CONTENT_LENGTH); // said anew from the content itself
         let fetcher = &self.fetcher;
         let request = &self.errand.head;
         let tags =
@@ -205,6 +211,9 @@ impl Fetch {
         let fetcher = &self.fetcher;
         fetcher.metrics.validated.add(1);
         let Some(old) = stale.response() else { return Landing::Failed(OriginError::Abandoned) };
+        if !self.is_usable(stale) || !self.may_confirm(stale) {
+            return Landing::Validated(Arc::clone(stale)); // for who asked before; it stays as it was
+        }
         let fields =
             freshen(&old.fields.to_map(Show::All, 0), not_modified, exchange.response_time);
         let freshness =
@@ -213,7 +222,12 @@ impl Fetch {
             Ok(accepted) => {
                 let draft = self.draft(old.status, accepted);
                 let freshened = fetcher.store.freshen(stale, draft);
-                let stored = freshened.inspect(|stored| fetcher.withdraw_if_purged(stored));
+                let stored = freshened.inspect(|stored| {
+                    fetcher.withdraw_if_purged(stored);
+                    if !self.may_confirm(stale) {
+                        fetcher.store.remove(stored, Removal::Purged);
+                    }
+                });
                 Landing::Validated(stored.unwrap_or_else(|_not_stored| Arc::clone(stale)))
             }
             Err(reason) => {
@@ -222,6 +236,12 @@ impl Fetch {
                 Landing::Validated(Arc::clone(stale))
             }
         }
+    }
+
+    /// Returns whether no purge has overtaken this validation: the new head may no longer carry the tag that was purged.
+    fn may_confirm(&self, stale: &Stored) -> bool {
+        let born = self.pilot.birth().born();
+        self.fetcher.invalidation.may_confirm(&stale.provenance, born, &self.errand.head.key)
     }
 
     /// What is stored once its content is complete.
@@ -244,8 +264,8 @@ impl Fetch {
     fn remember_uncacheable(&self, response: &Response<OriginBody>, reason: Uncacheable) {
         let fetcher = &self.fetcher;
         let lasts = fetcher.rules.cache.uncacheable_for;
-        if is_failure(response.status()) || reason == Uncacheable::Authorization || lasts.is_zero()
-        {
+        let is_one_clients_own = self.errand.facts.has_authorization;
+        if is_failure(response.status()) || is_one_clients_own || lasts.is_zero() {
             return;
         }
         let key = &self.errand.head.key;

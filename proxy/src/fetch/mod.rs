@@ -156,7 +156,8 @@ impl Fetcher {
     /// Fetches a response that others may share.
     pub async fn fetch(self: &Arc<Self>, mut errand: Errand) -> Result<Fetched, ProxyError> {
         let mut not_this: Option<Arc<Flight>> = None;
-        for _ in 0..FLIGHTS_MAX {
+        for number in 1..=FLIGHTS_MAX {
+            let not_this_is_last = number == FLIGHTS_MAX;
             let shared = Arc::new(errand);
             let boarding = self.board(&shared, not_this.take().as_ref());
             errand = match boarding {
@@ -167,6 +168,14 @@ impl Fetcher {
                     Followed::Done(result) => return *result,
                     Followed::Alone => return self.fetch_alone(shared).await,
                     Followed::NotThis(flight) => {
+                        not_this = Some(flight);
+                        Arc::unwrap_or_clone(shared)
+                    }
+                    Followed::Late(flight) => {
+                        let waited = self.stand_in_or(&shared, OriginError::HeadTimeout.into());
+                        if waited.is_ok() || not_this_is_last {
+                            return waited;
+                        }
                         not_this = Some(flight);
                         Arc::unwrap_or_clone(shared)
                     }
@@ -278,7 +287,9 @@ impl Fetcher {
 
     /// A flight that was born before a purge of this URL, its host or everything is not for those who asked after it.
     fn may_join(&self, flight: &Flight, errand: &Errand) -> bool {
-        flight.born() >= errand.arrived || self.invalidation.admits(flight.born(), &errand.head.key)
+        let is_young = flight.born() >= errand.arrived
+            || self.invalidation.admits(flight.born(), &errand.head.key);
+        is_young && flight.is_current(self.clock.now())
     }
 
     fn begin(&self) -> (Arc<Flight>, Pilot) {
@@ -328,7 +339,7 @@ impl Fetcher {
         let Ok(landing) = timeout(self.rules.cache.collapse_patience, reader.landing()).await
         else {
             self.metrics.collapsed_late.add(1);
-            return Followed::NotThis(Arc::clone(reader.flight()));
+            return Followed::Late(Arc::clone(reader.flight()));
         };
         match landing {
             Landing::Shared(head) => self.share(errand, head, reader),
@@ -424,7 +435,9 @@ enum Followed {
     Done(Box<Result<Fetched, ProxyError>>),
     /// The response is for its leader only.
     Alone,
-    /// This flight took too long, was overtaken by a purge, or is for others: another is to take its place.
+    /// This flight took too long: another is to take its place, unless there is a stale response.
+    Late(Arc<Flight>),
+    /// This flight was overtaken by a purge, or is for others: another is to take its place.
     NotThis(Arc<Flight>),
     /// The URL varies: the flight with this selection is the right one.
     Selecting(u64),

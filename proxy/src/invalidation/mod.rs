@@ -188,6 +188,12 @@ impl Invalidation {
         self.verdict(provenance, key) != Verdict::Purged && self.is_above_floor(provenance.born())
     }
 
+    /// Decides whether nothing that this response carries was purged since a later fetch was born: then that fetch may confirm
+    /// it.
+    pub fn may_confirm(&self, provenance: &Provenance, born: Sequence, key: &Key) -> bool {
+        self.judge_since(provenance, born, key) == Verdict::Valid && self.is_above_floor(born)
+    }
+
     /// Decides whether a flight born then may be joined by a later request, as far as the key alone tells.
     pub fn admits(&self, born: Sequence, key: &Key) -> bool {
         self.verdict_of_key(born, key) == Verdict::Valid
@@ -209,7 +215,10 @@ impl Invalidation {
     }
 
     fn judge(&self, provenance: &Provenance, key: &Key) -> Verdict {
-        let born = provenance.born();
+        self.judge_since(provenance, provenance.born(), key)
+    }
+
+    fn judge_since(&self, provenance: &Provenance, born: Sequence, key: &Key) -> Verdict {
         let tags = provenance.tags().map(|tag| tag.marks().verdict(born));
         tags.fold(self.verdict_of_key(born, key), Verdict::worse)
     }

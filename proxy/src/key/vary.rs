@@ -13,11 +13,24 @@ pub struct Variant {
     values: Box<[u8]>,
 }
 
+/// Fields that we write, or that do not cross: what the origin saw is not what the client sent.
+fn is_ours(name: &str) -> bool {
+    let is_connections = matches!(name, "connection" | "te" | "upgrade" | "keep-alive" | "expect");
+    is_connections
+        || matches!(name, "via" | "forwarded" | "x-request-id" | "x-real-ip")
+        || name.starts_with("x-forwarded")
+}
+
+/// These are ours, too, and in the key already.
+const KEYED: [&str; 3] = ["host", "x-forwarded-host", "x-forwarded-proto"];
+
 /// Why a response can be reused for no other request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaryStar {
     /// `*` among the members of `Vary` (RFC 9110 §12.5.5).
     Star,
+    /// A field that the origin got from us: every client would share one value.
+    Ours,
     /// A member that is no field name: nobody knows what it varies on.
     Malformed,
 }
@@ -43,6 +56,13 @@ impl Variant {
                 name => names
                     .push(HeaderName::from_bytes(name).map_err(|_no_name| VaryStar::Malformed)?),
             }
+        }
+        if names.is_empty() {
+            return Ok(None);
+        }
+        names.retain(|name| !KEYED.contains(&name.as_str()));
+        if names.iter().any(|name| is_ours(name.as_str())) {
+            return Err(VaryStar::Ours);
         }
         if names.is_empty() {
             return Ok(None);
@@ -74,7 +94,7 @@ impl Variant {
     }
 }
 
-/// For each name: its line count plus one, then each line length-prefixed. Absent and empty differ.
+/// For each name: whether it is there, then its members, length-prefixed. Absent and empty differ.
 fn secondary_key(names: &[HeaderName], request: &HeaderMap) -> SmallVec<[u8; 128]> {
     let mut key = SmallVec::new();
     for name in names {
@@ -164,7 +184,8 @@ fn coding_and_weight(member: &[u8]) -> (&[u8], Weight) {
     let coding = parts.next().unwrap_or_default().trim_ascii();
     let is_zero = parts.any(|parameter| {
         let parameter = parameter.trim_ascii();
-        let value = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="));
+        let mut halves = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+        let value = halves.next().filter(|name| name.eq_ignore_ascii_case(b"q")).and_then(|_| halves.next());
         value.is_some_and(|value| {
             !value.is_empty() && value.iter().all(|byte| matches!(byte, b'0' | b'.'))
         })

@@ -58,6 +58,9 @@ pub enum OriginError {
     /// It switched protocols though nobody had asked it to (RFC 9110 §7.8).
     #[error("the server switched protocols unasked")]
     Switched,
+    /// Its head says in two ways where the content ends.
+    #[error("it contradicts itself about the length of its content")]
+    Framing,
     /// It answered 304 to a request without conditions.
     #[error("it says that nothing has changed, but was not asked")]
     Unasked,
@@ -117,6 +120,7 @@ impl OriginError {
             | Self::Unreachable { .. }
             | Self::Broken(_)
             | Self::Malformed(_)
+            | Self::Framing
             | Self::Unasked
             | Self::Switched
             | Self::Incomplete(_)
@@ -134,7 +138,9 @@ impl OriginError {
             Self::Busy => "connection_limit_reached",
             Self::HeadTimeout | Self::BodyTimeout => "connection_read_timeout",
             Self::Broken(_) => "connection_terminated",
-            Self::Malformed(_) | Self::Unasked | Self::Switched => "http_protocol_error",
+            Self::Malformed(_) | Self::Framing | Self::Unasked | Self::Switched => {
+                "http_protocol_error"
+            }
             Self::Incomplete(_) => "http_response_incomplete",
             Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => {
                 "http_request_error"
@@ -154,7 +160,7 @@ impl OriginError {
             Self::HeadTimeout => "first_byte_timeout",
             Self::BodyTimeout => "body_timeout",
             Self::Broken(_) => "broken",
-            Self::Malformed(_) | Self::Unasked | Self::Switched => "malformed",
+            Self::Malformed(_) | Self::Framing | Self::Unasked | Self::Switched => "malformed",
             Self::Incomplete(_) => "incomplete",
             Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => "request_body",
             Self::Abandoned => "abandoned",

@@ -9,7 +9,7 @@ pub mod metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{HOST, HeaderValue, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -62,8 +62,8 @@ impl Origin {
 
     /// Sends a request whose target is in origin form and whose `Host` is the client's, and returns the response's head.
     ///
-    /// A request without content is sent again when the connection broke before any byte of the response, `retries` times; one
-    /// that never left this process because the idle connection was closed meanwhile does not count.
+    /// A request without content is sent again when the connection broke before any byte of the response, `retries` times, and
+    /// so is any that never left. A broken connection that had been idle does not count, once: the next one is new.
     pub async fn send(
         &self,
         request: Request<RequestBody>,
@@ -82,27 +82,24 @@ impl Origin {
     ) -> Result<Response<OriginBody>, OriginError> {
         let is_repeatable = request.body().is_empty()
             && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let mut retries = self.settings.retries;
+        let mut attempts = Attempts { left: self.settings.retries, idle_was_lost: false };
         loop {
             let permit = self.admit().await?;
-            let lease = self.lease().await?;
+            let lease = self.lease(&attempts).await?;
             let is_reused = lease.is_reused;
             self.set_host(&mut request, lease.server());
             let again = is_repeatable.then(|| copy_of(&request));
-            match self.exchange(lease, permit, request, deadline).await {
+            let (error, copy) = match self.exchange(lease, permit, request, deadline).await {
                 Ok(response) => return Ok(response),
-                Err(Failed::Unsent(unsent)) => request = *unsent,
-                Err(Failed::Sent(error)) => {
-                    let is_broken = matches!(error, OriginError::Broken(_));
-                    let Some(copy) = again.filter(|_| is_broken && (is_reused || retries > 0))
-                    else {
-                        return Err(error);
-                    };
-                    retries = if is_reused { retries } else { retries - 1 };
-                    self.metrics.retries.add(1);
-                    request = copy;
-                }
+                Err(Failed::Unsent(error, unsent)) => (error, Some(*unsent)),
+                Err(Failed::Sent(error @ OriginError::Broken(_))) => (error, again),
+                Err(Failed::Sent(error)) => return Err(error),
+            };
+            match copy.filter(|_| attempts.may_repeat(is_reused) && Instant::now() < deadline) {
+                Some(copy) => request = copy,
+                None => return Err(error),
             }
+            self.metrics.retries.add(1);
         }
     }
 
@@ -122,13 +119,15 @@ impl Origin {
     }
 
     /// Takes an idle connection, or makes one to the next server that can be reached.
-    async fn lease(&self) -> Result<Lease, OriginError> {
+    async fn lease(&self, attempts: &Attempts) -> Result<Lease, OriginError> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
             (0..self.pools.len())
                 .filter_map(|step| self.pools.get((first.wrapping_add(step)) % self.pools.len()))
         };
-        if let Some(lease) = in_turn().find_map(Pool::take_idle) {
+        if !attempts.idle_was_lost
+            && let Some(lease) = in_turn().find_map(Pool::take_idle)
+        {
             return Ok(lease);
         }
         let mut last = OriginError::Abandoned;
@@ -157,13 +156,18 @@ impl Origin {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
                 Err(Failed::Sent(OriginError::Switched))
             }
+            Ok(response) if !has_plain_framing(response.headers()) => {
+                Err(Failed::Sent(OriginError::Framing))
+            }
             Ok(response) => {
                 let idle_timeout = self.settings.idle_timeout;
                 Ok(response
                     .map(|body| OriginBody::new(body, (lease, permit), idle_timeout, deadline)))
             }
             Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Failed::Unsent(Box::new(unsent)),
+                Some(unsent) => {
+                    Failed::Unsent(OriginError::head(error.into_error()), Box::new(unsent))
+                }
                 None => Failed::Sent(OriginError::head(error.into_error())),
             }),
         }
@@ -197,9 +201,42 @@ impl Origin {
     }
 }
 
+/// Returns whether nobody can be of two minds about where the content ends (RFC 9112 §6.3): no `Content-Length` beside
+/// `Transfer-Encoding`, and no coding but `chunked`.
+fn has_plain_framing(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                && !fields.contains_key(CONTENT_LENGTH)
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// How often a request may still be sent.
+struct Attempts {
+    left: u32,
+    /// An idle connection broke: that is nobody's fault, once, and the next one is to be new.
+    idle_was_lost: bool,
+}
+
+impl Attempts {
+    fn may_repeat(&mut self, is_reused: bool) -> bool {
+        if is_reused && !self.idle_was_lost {
+            self.idle_was_lost = true;
+            return true;
+        }
+        let may_repeat = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may_repeat
+    }
+}
+
 enum Failed {
-    /// It never left: the connection was closed while idle.
-    Unsent(Box<Request<RequestBody>>),
+    /// It never left: the connection was closed.
+    Unsent(OriginError, Box<Request<RequestBody>>),
     /// The origin may have seen it.
     Sent(OriginError),
 }

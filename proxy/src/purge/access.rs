@@ -20,7 +20,8 @@ pub fn check_traffic(
     if rules.allow.is_empty() {
         return Err(Refusal::PurgeOff);
     }
-    let is_forwarded = FORWARDING.iter().any(|name| fields.contains_key(*name));
+    let is_forwarding = |name: &str| name.starts_with("x-forwarded") || FORWARDING.contains(&name);
+    let is_forwarded = fields.keys().any(|name| is_forwarding(&name.as_str().replace('_', "-")));
     if !peer.is_in(&rules.allow) || is_forwarded && rules.token.is_none() {
         return Err(Refusal::PurgeForbidden);
     }
@@ -50,7 +51,15 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 }
 
 const BEARER: &[u8] = b"bearer ";
-const FORWARDING: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const FORWARDING: [&str; 7] = [
+    "forwarded",
+    "x-real-ip",
+    "via",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+];
 
 #[cfg(test)]
 mod tests {

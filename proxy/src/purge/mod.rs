@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use purge_protocol::request::Target;
 use purge_protocol::{
     CanonicalUrl, Matched, PurgeMode, PurgeReport, Selector, SelectorReport, UrlPrefix,
@@ -141,38 +141,45 @@ impl Purger {
         let remembered = self.invalidation.begin_fetch();
         let marks: Vec<_> = aims.iter().map(Aim::mark).collect();
         let sequence = self.invalidation.mark(&marks, mode, self.clock.now());
-        let is_quick = self.is_quick(&aims);
+        if let Some(pending) = self.pending.try_lock()
+            && pending.is_empty()
+            && self.is_little(&aims)
+        {
+            return (sequence, self.settle(pending, &aims, mode, sequence));
+        }
         let purger = Arc::clone(self);
         let settle = move || {
-            let counts = purger.settle(&aims, mode, sequence);
+            let counts = purger.settle(purger.pending.lock(), &aims, mode, sequence);
             drop(remembered);
             counts
         };
-        if is_quick {
-            return (sequence, settle());
-        }
         (sequence, tokio::task::spawn_blocking(settle).await.unwrap_or_default())
     }
 
     /// Returns whether settling looks at few responses only: then it may run on a thread that serves requests.
-    fn is_quick(&self, aims: &[Aim]) -> bool {
-        let is_alone = self.pending.try_lock().is_some_and(|pending| pending.is_empty());
-        is_alone
-            && match aims {
-                [Aim::All | Aim::Tag(_) | Aim::Url(..)] => true,
-                several => several.iter().all(|aim| match aim {
-                    Aim::Url(..) => true,
-                    Aim::Tag(id) => self.invalidation.ids().live(*id) <= AT_ONCE_MAX,
-                    Aim::Prefix(_) | Aim::All => false,
-                }),
-            }
+    fn is_little(&self, aims: &[Aim]) -> bool {
+        match aims {
+            [Aim::All | Aim::Tag(_) | Aim::Url(..)] => true,
+            several => several.iter().all(|aim| match aim {
+                Aim::Url(..) => true,
+                Aim::Tag(id) => self.invalidation.ids().live(*id) <= AT_ONCE_MAX,
+                Aim::Prefix(_) | Aim::All => false,
+            }),
+        }
     }
 
     /// Counts what each aim hit and empties it: now where it is little, else in the background.
-    fn settle(self: &Arc<Self>, aims: &[Aim], mode: PurgeMode, sequence: Sequence) -> Vec<Count> {
-        let mut pending = self.pending.lock();
+    fn settle(
+        self: &Arc<Self>,
+        mut pending: MutexGuard<'_, Vec<Pending>>,
+        aims: &[Aim],
+        mode: PurgeMode,
+        sequence: Sequence,
+    ) -> Vec<Count> {
         let mut tally = count::Tally::new(sequence, &pending);
         let mut large = Vec::new();
+        let covered = self.covered(aims);
+        self.forget(covered.iter());
         let counts = aims
             .iter()
             .map(|aim| match aim {
@@ -183,10 +190,16 @@ impl Purger {
                     }
                     _ => tally.look_at(self.holders(*id)),
                 },
-                Aim::Url(keys, _) => tally.look_at(self.under(keys)),
-                Aim::Prefix(prefix) => tally.look_at(
-                    self.all(|stored| prefix.covers(stored.key.host(), stored.key.path())),
-                ),
+                Aim::Url(keys, _) => {
+                    let under = self.under(keys);
+                    self.forget(under.iter());
+                    tally.look_at(under)
+                }
+                Aim::Prefix(prefix) => {
+                    let is_covered =
+                        |stored: &&Arc<Stored>| prefix.covers(stored.key.host(), stored.key.path());
+                    tally.look_at(covered.iter().filter(is_covered).cloned().collect())
+                }
                 Aim::All if self.store.usage().objects > AT_ONCE_MAX && tally.is_blank() => {
                     large.push(Pending::All(sequence));
                     tally.take_everything(self.store.usage().objects)
@@ -197,16 +210,15 @@ impl Purger {
         for stored in tally.into_hit() {
             self.strike(&stored, mode);
         }
-        self.forget(aims);
         if aims.iter().any(|aim| matches!(aim, Aim::Prefix(_))) {
             self.invalidation.retire_prefixes(sequence);
         }
-        if mode == PurgeMode::Hard {
-            for work in large {
+        for work in large {
+            if mode == PurgeMode::Hard {
                 pending.push(work.clone());
-                let purger = Arc::clone(self);
-                drop(tokio::task::spawn_blocking(move || purger.empty(&work)));
             }
+            let purger = Arc::clone(self);
+            drop(tokio::task::spawn_blocking(move || purger.empty(&work, mode)));
         }
         counts
     }
@@ -221,32 +233,22 @@ impl Purger {
         }
     }
 
-    /// Takes the uncacheable markers of purged URLs out: they carry no links to be found by, and the mark of a prefix does
-    /// not last.
-    fn forget(&self, aims: &[Aim]) {
-        for aim in aims {
-            let found = match aim {
-                Aim::Url(keys, _) => self.under(keys),
-                Aim::Prefix(prefix) => {
-                    self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))
-                }
-                Aim::Tag(_) | Aim::All => Vec::new(),
-            };
-            for marker in found.iter().filter(|stored| stored.response().is_none()) {
-                self.store.remove(marker, Removal::Purged);
-            }
+    /// Takes uncacheable markers out: they carry no links to be found by, and the mark of a prefix does not last.
+    fn forget<'a>(&self, found: impl Iterator<Item = &'a Arc<Stored>>) {
+        for marker in found.filter(|stored| stored.response().is_none()) {
+            self.store.remove(marker, Removal::Purged);
         }
     }
 
-    /// Removes what a large purge has hit, in the background and with pauses: it is no longer served anyway.
+    /// Removes, or makes stale, what a large purge has hit, in the background and with pauses: it is no longer served anyway.
     #[expect(
         clippy::disallowed_methods,
         reason = "runs on a blocking thread, and is to leave the cores to requests"
     )]
-    fn empty(&self, work: &Pending) {
+    fn empty(&self, work: &Pending, mode: PurgeMode) {
         let strike = |stored: &Arc<Stored>, number: usize| {
             if work.covers(stored) {
-                self.strike(stored, PurgeMode::Hard);
+                self.strike(stored, mode);
             }
             if number.is_multiple_of(BATCH) {
                 std::thread::sleep(BATCH_PAUSE);
@@ -267,7 +269,9 @@ impl Purger {
                 });
             }
         }
-        self.pending.lock().retain(|other| !other.is_same(work));
+        if mode == PurgeMode::Hard {
+            self.pending.lock().retain(|other| !other.is_same(work));
+        }
     }
 
     fn holders(&self, id: TagId) -> Vec<Arc<Stored>> {
@@ -283,6 +287,17 @@ impl Purger {
         under.filter(|stored| keys.contains(&stored.key)).collect()
     }
 
+    /// Everything that some prefix covers, in one walk over the store however many there are.
+    fn covered(&self, aims: &[Aim]) -> Vec<Arc<Stored>> {
+        let prefixes: Vec<&UrlPrefix> = aims.iter().filter_map(Aim::prefix).collect();
+        if prefixes.is_empty() {
+            return Vec::new();
+        }
+        self.all(|stored| {
+            prefixes.iter().any(|prefix| prefix.covers(stored.key.host(), stored.key.path()))
+        })
+    }
+
     fn all(&self, is_meant: impl Fn(&Stored) -> bool) -> Vec<Arc<Stored>> {
         let mut all = Vec::new();
         self.store.visit(&mut |stored| {
@@ -295,6 +310,13 @@ impl Purger {
 }
 
 impl Aim {
+    const fn prefix(&self) -> Option<&UrlPrefix> {
+        match self {
+            Self::Prefix(prefix) => Some(prefix),
+            Self::Tag(_) | Self::Url(..) | Self::All => None,
+        }
+    }
+
     const fn mark(&self) -> Mark<'_> {
         match self {
             Self::Tag(id) | Self::Url(_, id) => Mark::Tag(*id),

@@ -31,6 +31,17 @@ impl Cookies {
             || pairs(fields).all(|(name, _)| self.is_kept(name) || self.is_ignored(name))
     }
 
+    /// Joins the crumbs that HTTP/2 splits cookies into (RFC 9113 §8.2.3).
+    pub fn join_crumbs(fields: &mut HeaderMap) {
+        if fields.get_all(COOKIE).iter().nth(1).is_some() {
+            let lines: Vec<&[u8]> =
+                fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+            if let Ok(whole) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+                fields.insert(COOKIE, whole);
+            }
+        }
+    }
+
     /// Leaves only the cookies that enter the key, sorted by name: what is forwarded by a fetch that may be stored.
     pub fn reduce(&self, fields: &mut HeaderMap) {
         if !fields.contains_key(COOKIE) {

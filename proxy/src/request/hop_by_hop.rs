@@ -7,16 +7,29 @@ use http::header::{
 
 /// Removes the fields that `Connection` names and those that are hop-by-hop anyway.
 pub fn remove(fields: &mut HeaderMap) {
-    if fields.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> =
-            members(fields).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
-        for name in named {
-            fields.remove(name);
-        }
-    }
+    remove_named(fields);
     for name in &HOP_BY_HOP {
         fields.remove(name);
     }
+}
+
+/// Removes the fields that `Connection` names: before anything is decided by them, so that what enters the key and what
+/// the origin sees are the same.
+pub fn remove_named(fields: &mut HeaderMap) {
+    if fields.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> =
+            members(fields).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+        for name in named.iter().filter(|name| *name != UPGRADE) {
+            fields.remove(name);
+        }
+    }
+}
+
+/// Returns whether `Connection` names a field that says where a message ends, where it goes or whom to believe.
+pub fn names_protected(fields: &HeaderMap) -> bool {
+    fields.contains_key(CONNECTION)
+        && members(fields)
+            .any(|name| PROTECTED.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes())))
 }
 
 /// Returns the protocol a request asks to switch to, when it asks properly; `h2c` is none of ours.
@@ -37,6 +50,19 @@ fn members(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = fields.get_all(CONNECTION).iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
+
+const PROTECTED: [&str; 10] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "authorization",
+    "cookie",
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
 
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,

@@ -78,10 +78,15 @@ impl Inbound {
         peer: &Arc<Peer>,
         rules: &RequestRules,
     ) -> Result<Self, Refused> {
-        let Parts { method, uri, version, headers, mut extensions, .. } = parts;
+        let Parts { method, uri, version, mut headers, mut extensions, .. } = parts;
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(Refused { refusal: Refusal::MethodNotAllowed, fields: headers });
         }
+        if hop_by_hop::names_protected(&headers) {
+            return Err(Refused { refusal: Refusal::Connection, fields: headers });
+        }
+        hop_by_hop::remove_named(&mut headers);
+        Cookies::join_crumbs(&mut headers);
         let target = match Target::read(&uri, version, &headers, peer, rules.limits.max_url) {
             Ok(target) => target,
             Err(refusal) => return Err(Refused { refusal, fields: headers }),

@@ -6,6 +6,7 @@ use http::uri::{PathAndQuery, Uri};
 use purge_protocol::url::canonical_host;
 use smallvec::SmallVec;
 
+use crate::key::Scheme;
 use crate::listener::peer::Peer;
 use crate::response::failure::Refusal;
 
@@ -29,7 +30,7 @@ impl Target {
         peer: &Peer,
         url_bytes_max: usize,
     ) -> Result<Self, Refusal> {
-        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let path = rooted(uri)?;
         if path.as_str().len() > url_bytes_max {
             return Err(Refusal::UriTooLong { limit: url_bytes_max });
         }
@@ -38,7 +39,7 @@ impl Target {
         if lines.next().is_some() {
             return Err(Refusal::Host("there is more than one Host field"));
         }
-        let host = match (uri.authority(), field) {
+        let mut host = match (uri.authority(), field) {
             (Some(_), None) if version == Version::HTTP_11 => {
                 return Err(Refusal::Host("the Host field is missing")); // even then (RFC 9112 §3.2)
             }
@@ -58,6 +59,12 @@ impl Target {
             }
             (None, None) => return Err(Refusal::Host("the Host field is missing")),
         };
+        if let Some(original) = peer.is_trusted.then(|| fields.get("x-forwarded-host")).flatten() {
+            host = canonical(original.as_bytes())?;
+        }
+        if peer.scheme_of(fields) == Scheme::Https && host.ends_with(b":443") {
+            host.truncate(host.len() - b":443".len());
+        }
         Ok(Self { host, path })
     }
 
@@ -79,6 +86,18 @@ impl Target {
     /// The host as a field value.
     pub fn host_value(&self) -> Option<HeaderValue> {
         HeaderValue::from_bytes(&self.host).ok()
+    }
+}
+
+/// Path and query; a URL without a path has the path `/` (RFC 9110 §4.2.3).
+fn rooted(uri: &Uri) -> Result<PathAndQuery, Refusal> {
+    match uri.path_and_query() {
+        None => Ok(PathAndQuery::from_static("/")),
+        Some(path) if path.as_str().starts_with('?') => {
+            PathAndQuery::try_from(["/", path.as_str()].concat())
+                .map_err(|_malformed| Refusal::Malformed)
+        }
+        Some(path) => Ok(path.clone()),
     }
 }
 

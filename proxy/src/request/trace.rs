@@ -1,32 +1,39 @@
 //! Fields that say which way a message came: `Via` (RFC 9110 §7.6.3), `Forwarded` (RFC 7239), `X-Forwarded-*`, request ids.
 //!
-//! They are ours: from peers that are not trusted they are dropped and written anew. So are the fields by which a client
-//! could make a renderer believe in another URL than the one in the key.
+//! They are ours and written anew. A trusted peer is believed about the client's address, the scheme (`X-Forwarded-Proto`) and
+//! the host (`X-Forwarded-Host`); both then are part of the key.
 
 use http::Version;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
 
 use super::RequestHead;
 
-/// Writes the trace fields of a request to the origin.
+/// Writes the trace fields of a request to the origin: what they say of its URL is what the key says.
 pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
-    if !request.peer.is_trusted {
-        for name in UNTRUSTED {
-            fields.remove(*name);
-        }
-        fields.remove(FORWARDED);
+    let is_trusted = request.peer.is_trusted;
+    let misleads = |name: &&HeaderName| {
+        let name = name.as_str();
+        let is_forwarding =
+            name.starts_with("x-forwarded") && !(is_trusted && name == "x-forwarded-for");
+        // CGI and its heirs take an underscore for a hyphen.
+        let is_twin = !is_trusted && name.contains('_');
+        is_forwarding || is_twin || OVERRIDES.contains(&name)
+    };
+    let misleading: Vec<HeaderName> = fields.keys().filter(misleads).cloned().collect();
+    for name in misleading {
+        fields.remove(name);
     }
+    fields.remove(FORWARDED);
     append_member(fields, X_FORWARDED_FOR, &request.peer.remote.ip().to_canonical().to_string());
-    set_absent(fields, X_FORWARDED_PROTO, request.key.scheme().as_str());
-    set_absent(fields, X_FORWARDED_HOST, request.target.host());
+    set(fields, X_FORWARDED_PROTO, request.key.scheme().as_str());
+    set(fields, X_FORWARDED_HOST, request.target.host());
     append_via(fields, request.version, via);
 }
 
 /// Gives the request an id, unless it has a sound one: the origin and an error page show the same.
 pub fn identify(fields: &mut HeaderMap) {
     let id = request_id(fields);
-    fields.remove(X_REQUEST_ID);
-    set_absent(fields, X_REQUEST_ID, &id);
+    set(fields, X_REQUEST_ID, &id);
 }
 
 /// Adds us to `Via`: the version that we received, our name.
@@ -71,10 +78,8 @@ fn append_member(fields: &mut HeaderMap, name: HeaderName, member: &str) {
     }
 }
 
-fn set_absent(fields: &mut HeaderMap, name: HeaderName, text: &str) {
-    if !fields.contains_key(&name)
-        && let Ok(value) = HeaderValue::from_str(text)
-    {
+fn set(fields: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
         fields.insert(name, value);
     }
 }
@@ -85,16 +90,27 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// What a client could say to make renderer and key disagree.
-const UNTRUSTED: &[&str] = &[
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-scheme",
-    "x-forwarded-prefix",
-    "x-forwarded-server",
+/// What somebody could say to make the renderer believe in another URL or method than the one in the key. From nobody
+/// believed, not even from trusted peers: load balancers pass them on.
+const OVERRIDES: &[&str] = &[
     "x-real-ip",
+    "x-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-cluster-client-ip",
+    "x-original-uri",
+    "x-original-method",
+    "x-envoy-original-path",
+    "x-url-scheme",
+    "front-end-https",
+    "x-http-host-override",
+    "x-method",
+    "x-middleware-subrequest",
+    "x-invoke-path",
+    "x-matched-path",
+    "x-now-route-matches",
+    "proxy",
     "x-original-url",
     "x-rewrite-url",
     "x-original-host",

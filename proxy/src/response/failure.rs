@@ -36,6 +36,9 @@ pub enum Refusal {
     /// Missing, repeated, malformed or contradictory host.
     #[error("The request's host cannot be told: {0}.")]
     Host(&'static str),
+    /// `Connection` names a field that is not for it to name.
+    #[error("The Connection field names a field that must not be dropped.")]
+    Connection,
     /// Too long a target.
     #[error("The URL is longer than {limit} bytes.")]
     UriTooLong {
@@ -102,7 +105,7 @@ impl Refusal {
             Self::MethodNotAllowed | Self::PurgeOff => StatusCode::METHOD_NOT_ALLOWED,
             Self::PurgeForbidden | Self::AdminForbidden => StatusCode::FORBIDDEN,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Host(_) | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Host(_) | Self::Connection | Self::Malformed => StatusCode::BAD_REQUEST,
             Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,

@@ -102,8 +102,9 @@ impl Responder {
         (now, busy): (Timestamp, Busy),
     ) -> Response<ResponseBody> {
         let mut fields = head.fields.clone();
-        if head.age > 0 {
-            fields.insert(AGE, HeaderValue::from(head.age));
+        let age = head.freshness.map_or(0, |freshness| freshness.age(now).as_secs());
+        if age > 0 {
+            fields.insert(AGE, HeaderValue::from(age));
         }
         self.add_own(&mut fields, status);
         let source = Source::Flight(reader);

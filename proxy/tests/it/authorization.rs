@@ -68,3 +68,16 @@ async fn requests_with_credentials_never_wait_for_each_other() {
         assert_eq!(client.answer().await.text(), *user);
     }
 }
+
+#[tokio::test]
+async fn credentials_do_not_push_a_stored_response_out() {
+    let origin = Origin::start().await;
+    let private = ok("mine").field("cache-control", "private");
+    origin.on_each("/a", [cacheable("ours"), private]);
+    let proxy = Proxy::start(&origin);
+    proxy.get("/a").await;
+
+    proxy.get_with("/a", &CREDENTIALS).await;
+
+    assert!(proxy.get("/a").await.is_hit());
+}

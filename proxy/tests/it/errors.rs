@@ -193,3 +193,24 @@ async fn the_origin_and_the_page_show_the_same_request_id() {
     assert_eq!(answer.field("x-request-id"), asked.field("x-request-id"));
     assert!(answer.field("x-request-id").is_some());
 }
+
+#[tokio::test]
+async fn a_response_that_contradicts_itself_about_its_length_is_no_response() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    for (path, framing) in [
+        ("/both", "content-length: 4\r\ntransfer-encoding: chunked\r\n"),
+        ("/turned", "transfer-encoding: chunked\r\ncontent-length: 4\r\n"),
+        ("/coded", "transfer-encoding: gzip, chunked\r\n"),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\n{framing}\r\n");
+        let body = "10\r\nAAAAHTTP/1.1 200\r\n0\r\n\r\n";
+        origin.on(path, Reply::bytes(format!("{head}{body}")));
+        for _ in 0..2 {
+            let answer = proxy.get(path).await;
+            assert_eq!(answer.status(), 502, "{path}");
+            let error = "shellac; error=http_protocol_error";
+            assert_eq!(answer.field("proxy-status").unwrap(), error, "{path}");
+        }
+    }
+}

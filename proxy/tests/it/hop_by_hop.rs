@@ -145,7 +145,72 @@ async fn what_a_trusted_peer_says_is_believed_and_completed() {
     assert_eq!(secure.text(), "https");
     assert_eq!(proxy.get("/a").await.text(), "http"); // another key
     assert!(proxy.get_with("/a", &says).await.is_hit());
-    assert_eq!(proxy.purge(r#"{"urls":["http://site.example/a"]}"#).await["matched"]["objects"], 2);
+    let purged = proxy.purge(r#"{"urls":["http://www.example/a","http://site.example/a"]}"#).await;
+    assert_eq!(purged["matched"]["objects"], 2, "the host that a trusted peer names is the key's");
+}
+
+#[tokio::test]
+async fn nobody_makes_the_renderer_believe_in_another_url_than_the_keys() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.listen[0].trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let fields = [
+        ("X-Original-URL", "/admin"),
+        ("X-Rewrite-URL", "/admin"),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("X-Forwarded-Prefix", "/x"),
+        ("X-Forwarded-Path", "/x"),
+        ("Forwarded", "host=evil.example"),
+        ("X-Middleware-Subrequest", "middleware"),
+    ];
+
+    proxy.get_with("/a", &fields).await;
+
+    let head = origin.last("/a").head;
+    for (name, _) in fields {
+        assert_eq!(head.field(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_underscore_is_no_way_around_it() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start(&origin);
+
+    proxy.get_with("/a", &[("X_Forwarded_Host", "evil.example"), ("X_Any", "1")]).await;
+
+    let head = origin.last("/a").head;
+    assert_eq!((head.field("x_forwarded_host"), head.field("x_any")), (None, None));
+}
+
+#[tokio::test]
+async fn a_field_that_connection_names_is_neither_forwarded_nor_part_of_the_variant() {
+    let origin = Origin::start().await;
+    origin.script("/a", |request| {
+        let language = request.head.field("accept-language").unwrap_or_default();
+        cacheable(&language).field("vary", "accept-language")
+    });
+    let proxy = Proxy::start(&origin);
+
+    let german = ("Accept-Language", "de");
+    let hidden = proxy.get_with("/a", &[german, ("Connection", "close, Accept-Language")]).await;
+    let honest = proxy.get_with("/a", &[german]).await;
+
+    assert_eq!((hidden.text(), honest.text()), ("", "de"));
+}
+
+#[tokio::test]
+async fn connection_must_not_name_what_a_message_is_framed_or_trusted_by() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    for name in ["Host", "Content-Length", "Transfer-Encoding", "X-Forwarded-For", "Cookie"] {
+        let answer = proxy.get_with("/a", &[("Connection", name)]).await;
+        assert_eq!(answer.status(), 400, "{name}");
+    }
+    assert_eq!(origin.count("/a"), 0);
 }
 
 #[tokio::test]

@@ -574,3 +574,43 @@ async fn purges_that_race_with_fetches_never_leave_an_old_page() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_url_is_purged_however_its_default_port_and_empty_path_are_written() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("page"));
+    origin.on("/?x=1", cacheable("root"));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.listen[0].trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let secure = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop.example:443")];
+    proxy.get_with("/a", &secure).await;
+    let purged = proxy.purge(r#"{"urls":["https://shop.example/a"]}"#).await;
+    assert_eq!(purged["matched"]["objects"], 1);
+
+    let root = proxy.ask("GET", "http://site.example?x=1", &[]).await;
+    assert_eq!((root.status(), root.text()), (200, "root"));
+    let purged = proxy.purge(r#"{"urls":["http://site.example/?x=1"]}"#).await;
+    assert_eq!(purged["matched"]["objects"], 1);
+}
+
+#[tokio::test]
+async fn a_304_that_drops_the_tag_of_a_purge_on_its_way_brings_nothing_back() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    let old = cacheable("old").field("etag", "\"1\"").field("surrogate-key", "a");
+    let confirmed = not_modified().field("etag", "\"1\"").field("surrogate-key", "b");
+    let new = cacheable("new").field("etag", "\"2\"");
+    origin.on_each("/a", [old, confirmed.after(&gate), new]);
+    let proxy = Proxy::start(&origin);
+    proxy.get("/a").await;
+    proxy.advance(61);
+
+    let mut asked_before = proxy.begin("/a", &[]).await;
+    origin.seen("/a", 2).await;
+    proxy.purge(r#"{"tags":["a"]}"#).await;
+    gate.open();
+
+    assert_eq!(asked_before.answer().await.text(), "old");
+    assert_eq!(proxy.get("/a").await.text(), "new");
+}

@@ -150,3 +150,21 @@ async fn a_variant_is_never_given_to_a_request_that_waited_for_another() {
     }
     assert_eq!(proxy.app.store.usage().objects, 3);
 }
+
+#[tokio::test]
+async fn what_varies_on_a_field_of_ours_is_not_shared() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    for name in ["X-Forwarded-For", "Via", "Forwarded", "X-Request-Id", "TE"] {
+        let path = format!("/{name}");
+        origin.on(&path, cacheable("yours").field("vary", name));
+        proxy.get(&path).await;
+        assert!(!proxy.get(&path).await.is_hit(), "{name}");
+    }
+    for name in ["Host", "X-Forwarded-Proto", "X-Forwarded-Host"] {
+        let path = format!("/{name}");
+        origin.on(&path, cacheable("ours").field("vary", name));
+        proxy.get(&path).await;
+        assert!(proxy.get(&path).await.is_hit(), "{name} is in the key");
+    }
+}

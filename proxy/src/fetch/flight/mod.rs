@@ -12,12 +12,13 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
-use crate::freshness::Uncacheable;
+use crate::freshness::{self, Freshness, Uncacheable};
 use crate::invalidation::{FetchBirth, Provenance, Sequence};
 use crate::key::vary::Variant;
 use crate::origin::OriginError;
 use crate::response::body::Piece;
 use crate::store::Stored;
+use crate::timestamp::Timestamp;
 
 /// One fetch. Dropping its [`Pilot`] without an end fails it for every reader.
 #[derive(Debug)]
@@ -57,8 +58,8 @@ pub struct Head {
     pub length: Option<u64>,
     /// Why it will not be stored; `None` when it will.
     pub not_stored: Option<Uncacheable>,
-    /// Its age in seconds when it arrived.
-    pub age: u32,
+    /// When it may be used; `None` when it is not stored.
+    pub freshness: Option<Freshness>,
 }
 
 #[derive(Debug)]
@@ -133,6 +134,16 @@ impl Flight {
     /// The purge sequence at which its request was sent.
     pub const fn born(&self) -> Sequence {
         self.born
+    }
+
+    /// Returns whether its response, if it is there already, may still be given to a new request.
+    pub fn is_current(&self, now: Timestamp) -> bool {
+        match &self.state.lock().landing {
+            Some(Landing::Shared(head)) => {
+                head.freshness.is_none_or(|own| own.state(now, None) != freshness::State::Stale)
+            }
+            _ => true,
+        }
     }
 
     /// Joins the readers: so many may follow the one who asked first.
@@ -232,6 +243,11 @@ impl Pilot {
         .await
     }
 
+    /// Returns whether several read.
+    pub fn has_company(&self) -> bool {
+        self.flight.state.lock().readers.places.iter().flatten().nth(1).is_some()
+    }
+
     /// How far every reader has come: pieces that are dropped.
     pub fn position(&self) -> usize {
         self.flight.state.lock().pieces.first
@@ -254,13 +270,6 @@ impl Pilot {
         self.end(End::Failed(error));
     }
 
-    /// Gives the budget back: the pieces belong to the store now, or to nobody.
-    pub fn discharge(&self) {
-        let mut state = self.flight.state.lock();
-        let charged = std::mem::take(&mut state.pieces.charged);
-        self.flight.budget.give_back(charged);
-    }
-
     fn end(&self, end: End) {
         let mut state = self.flight.state.lock();
         if state.end.is_none() {
@@ -278,7 +287,13 @@ impl Pilot {
 impl Drop for Pilot {
     fn drop(&mut self) {
         self.end(End::Failed(OriginError::Abandoned));
-        self.discharge();
+    }
+}
+
+/// The budget comes back with the pieces, when the last reader has left: they are in memory until then.
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.budget.give_back(self.state.get_mut().pieces.charged);
     }
 }
 
@@ -323,6 +338,11 @@ impl Reader {
         if let Some(piece) = pieces.get(place.next) {
             place.next += 1;
             readers.wake_pilot();
+            if end.is_some() {
+                // Nobody joins any more: what all have is let go.
+                let slowest = readers.slowest().unwrap_or(usize::MAX);
+                self.flight.budget.give_back(pieces.drop_until(slowest));
+            }
             return Poll::Ready(Some(Ok(Piece::Data(piece))));
         }
         match end {

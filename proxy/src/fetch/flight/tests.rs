@@ -90,9 +90,8 @@ fn every_reader_reads_at_its_own_pace_and_late_ones_get_everything() {
         assert_eq!((piece(reader), piece(reader)), (bytes(1), bytes(2)));
         assert!(is_clean_end(reader));
     }
-    let mut latest = flight.join(9).unwrap();
-    assert_eq!(piece(&mut latest), bytes(1));
     assert!(is_clean_end(&mut fast));
+    assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Passing, "it has left its route");
 }
 
 #[test]
@@ -140,10 +139,10 @@ fn a_dropped_pilot_fails_every_reader_and_none_sees_a_clean_end() {
     pilot.push(bytes(1));
     assert_eq!(piece(&mut ahead), bytes(1));
     drop(pilot);
+    let mut late = flight.join(9).unwrap();
     assert!(is_failure(&mut ahead));
     assert_eq!(piece(&mut behind), bytes(1));
     assert!(is_failure(&mut behind));
-    let mut late = flight.join(9).unwrap();
     assert_eq!(piece(&mut late), bytes(1));
     assert!(is_failure(&mut late));
 }
@@ -260,16 +259,11 @@ fn a_reader_that_leaves_wakes_the_waiting_pilot() {
 }
 
 #[tokio::test]
-async fn the_budget_comes_back_exactly_on_every_way_out() {
-    let ways: [fn(Pilot); 5] = [
+async fn the_budget_comes_back_with_the_pieces_on_every_way_out() {
+    let ways: [fn(Pilot); 4] = [
         |pilot| pilot.complete(None),
         |pilot| pilot.fail(OriginError::BodyTimeout),
         drop,
-        |pilot| {
-            pilot.discharge();
-            pilot.push(bytes(1)); // the last piece is shown after the store has the content
-            pilot.complete(None);
-        },
         |pilot| {
             pilot.pass();
             pilot.push(bytes(1));
@@ -281,12 +275,25 @@ async fn the_budget_comes_back_exactly_on_every_way_out() {
         let (flight, pilot) = flight(&budget);
         let reader = pilot.first_reader();
         (0..10).for_each(|number| assert_eq!(pilot.push(bytes(number)), Pushed::Retained));
-        assert_eq!(budget.used(), 100);
         way(pilot);
-        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.used(), 100, "a reader may want them");
         drop((flight, reader));
         assert_eq!(budget.used(), 0);
     }
+}
+
+#[tokio::test]
+async fn after_the_end_what_every_reader_has_is_let_go() {
+    let budget = budget(1000);
+    let (flight, pilot) = flight(&budget);
+    let (mut fast, mut slow) = (pilot.first_reader(), flight.join(9).unwrap());
+    (0..10).for_each(|number| assert_eq!(pilot.push(bytes(number)), Pushed::Retained));
+    pilot.complete(None);
+    (0..10).for_each(|number| assert_eq!(piece(&mut fast), bytes(number)));
+    assert_eq!(budget.used(), 100);
+    (0..4).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
+    assert_eq!(budget.used(), 60);
+    drop(slow);
 }
 
 #[test]
@@ -331,6 +338,7 @@ fn no_wake_up_is_lost_between_threads() {
                 assert_eq!(reader.join().unwrap().unwrap(), expected);
             }
         });
+        drop(flight);
         assert_eq!(budget.used(), 0);
     }
 }
