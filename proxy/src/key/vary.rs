@@ -185,7 +185,10 @@ fn coding_and_weight(member: &[u8]) -> (&[u8], Weight) {
     let is_zero = parts.any(|parameter| {
         let parameter = parameter.trim_ascii();
         let mut halves = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
-        let value = halves.next().filter(|name| name.eq_ignore_ascii_case(b"q")).and_then(|_| halves.next());
+        let value = halves
+            .next()
+            .filter(|name| name.eq_ignore_ascii_case(b"q"))
+            .and_then(|_| halves.next());
         value.is_some_and(|value| {
             !value.is_empty() && value.iter().all(|byte| matches!(byte, b'0' | b'.'))
         })

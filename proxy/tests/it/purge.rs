@@ -593,24 +593,3 @@ async fn a_url_is_purged_however_its_default_port_and_empty_path_are_written() {
     let purged = proxy.purge(r#"{"urls":["http://site.example/?x=1"]}"#).await;
     assert_eq!(purged["matched"]["objects"], 1);
 }
-
-#[tokio::test]
-async fn a_304_that_drops_the_tag_of_a_purge_on_its_way_brings_nothing_back() {
-    let origin = Origin::start().await;
-    let gate = Gate::closed();
-    let old = cacheable("old").field("etag", "\"1\"").field("surrogate-key", "a");
-    let confirmed = not_modified().field("etag", "\"1\"").field("surrogate-key", "b");
-    let new = cacheable("new").field("etag", "\"2\"");
-    origin.on_each("/a", [old, confirmed.after(&gate), new]);
-    let proxy = Proxy::start(&origin);
-    proxy.get("/a").await;
-    proxy.advance(61);
-
-    let mut asked_before = proxy.begin("/a", &[]).await;
-    origin.seen("/a", 2).await;
-    proxy.purge(r#"{"tags":["a"]}"#).await;
-    gate.open();
-
-    assert_eq!(asked_before.answer().await.text(), "old");
-    assert_eq!(proxy.get("/a").await.text(), "new");
-}

@@ -1,6 +1,6 @@
 //! Validation (RFC 9111 §4.3): a 304 freshens what is stored, and clients' conditions are answered from it.
 
-use crate::support::origin::{Origin, Reply, cacheable, not_modified, ok, status};
+use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::{Proxy, START_DATE};
 
 const HOUR_BEFORE: &str = "Sun, 06 Nov 1994 07:49:37 GMT";
@@ -248,4 +248,25 @@ async fn a_304_without_a_validator_confirms_the_only_response_that_was_asked_abo
     assert_eq!(validated.cache_status(), "fwd=stale; fwd-status=304; stored");
     assert_eq!(validated.text(), "hello");
     assert!(proxy.get("/a").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_304_that_drops_the_tag_of_a_purge_on_its_way_brings_nothing_back() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    let old = cacheable("old").field("etag", "\"1\"").field("surrogate-key", "a");
+    let confirmed = not_modified().field("etag", "\"1\"").field("surrogate-key", "b");
+    let new = cacheable("new").field("etag", "\"2\"");
+    origin.on_each("/a", [old, confirmed.after(&gate), new]);
+    let proxy = Proxy::start(&origin);
+    proxy.get("/a").await;
+    proxy.advance(61);
+
+    let mut asked_before = proxy.begin("/a", &[]).await;
+    origin.seen("/a", 2).await;
+    proxy.purge(r#"{"tags":["a"]}"#).await;
+    gate.open();
+
+    assert_eq!(asked_before.answer().await.text(), "old");
+    assert_eq!(proxy.get("/a").await.text(), "new");
 }
