@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::timestamp::Timestamp;
 
@@ -17,17 +17,20 @@ impl Clock {
     /// How far behind the system's clock it may be.
     pub const TICK: Duration = Duration::from_millis(5);
 
-    /// Starts a clock that follows the system's, in a thread that ends with its last clone.
+    /// Starts a clock at the system's time that goes on evenly: it does not jump when the system's is set. A thread moves it
+    /// until its last clone is gone.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one reader of the wall clock, in a thread of its own"
     )]
     pub fn system() -> Self {
         let clock = Self::manual(SystemTime::now().into());
+        let (begun, started) = (clock.now(), Instant::now());
         let hand = Arc::downgrade(&clock.millis);
         let tick = move || {
             while let Some(millis) = hand.upgrade() {
-                millis.store(Timestamp::from(SystemTime::now()).as_millis(), Ordering::Relaxed);
+                let now = begun.plus(started.elapsed());
+                millis.store(now.as_millis(), Ordering::Relaxed);
                 drop(millis);
                 thread::sleep(Self::TICK);
             }

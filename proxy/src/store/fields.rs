@@ -49,6 +49,9 @@ impl Fields {
         let mut lines = Vec::with_capacity(map.len());
         for (name, value) in map {
             let id = NAMES.intern(name);
+            if id == NameId::INLINE && name.as_str().len() >= usize::from(HIDDEN) {
+                continue; // no renderer has such a name, and nobody could be told of it
+            }
             let name_length = if id == NameId::INLINE { name.as_str().len() } else { 0 };
             if id == NameId::INLINE {
                 text.extend_from_slice(name.as_str().as_bytes());
@@ -118,6 +121,9 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| Names { table: RwLock::default(
 
 impl Names {
     fn intern(&self, name: &HeaderName) -> NameId {
+        if name.as_str().len() > NAME_BYTES_MAX {
+            return NameId::INLINE;
+        }
         if let Some(id) = self.table.read().ids.get(name) {
             return *id;
         }
@@ -145,10 +151,12 @@ impl NameId {
 
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
-/// The bit of [`Line::name_length`] that hides a line; names are at most 32 KiB long (hyper's limit on a head is lower).
+/// The bit of [`Line::name_length`] that hides a line; longer names than 32 KiB are left out.
 const HIDDEN: u16 = 1 << 15;
 
-/// Names in the table: of at most some dozen bytes each, 200 KiB at worst.
+/// Longer names are stored inline.
+const NAME_BYTES_MAX: usize = 64;
+/// Names in the table: 400 KiB at worst.
 const NAMES_MAX: u16 = 2048;
 
 #[cfg(test)]
