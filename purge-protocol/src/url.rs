@@ -97,7 +97,7 @@ pub fn canonical_host(authority: &str) -> Result<String, UrlError> {
     let wrong = || UrlError::Host(authority.to_owned());
     let (name, port) = split_port(authority).ok_or_else(wrong)?;
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.is_empty() || !is_host_name(name) {
+    if name.is_empty() || name.ends_with('.') || !is_host_name(name) {
         return Err(wrong());
     }
     let mut host = name.to_ascii_lowercase();
@@ -202,7 +202,7 @@ mod tests {
     fn what_is_no_url_says_why() {
         assert!(matches!(CanonicalUrl::parse("ftp://a/"), Err(UrlError::Scheme(_))));
         assert!(matches!(CanonicalUrl::parse("/p/42"), Err(UrlError::NoHost(_))));
-        for host in ["a:b/", "a:/", "u@a/", "a:99999/", "[::1/", "a:0/"] {
+        for host in ["a:b/", "a:/", "u@a/", "a:99999/", "[::1/", "a:0/", "..", "a../"] {
             assert!(matches!(CanonicalUrl::parse(host), Err(UrlError::Host(_))), "{host}");
         }
         assert!(matches!(CanonicalUrl::parse("a/b c"), Err(UrlError::Path(_))));
