@@ -157,7 +157,7 @@ impl Fetcher {
     pub async fn fetch(self: &Arc<Self>, mut errand: Errand) -> Result<Fetched, ProxyError> {
         let mut not_this: Option<Arc<Flight>> = None;
         for number in 1..=FLIGHTS_MAX {
-            let not_this_is_last = number == FLIGHTS_MAX;
+            let is_last = number == FLIGHTS_MAX;
             let shared = Arc::new(errand);
             let boarding = self.board(&shared, not_this.take().as_ref());
             errand = match boarding {
@@ -173,7 +173,7 @@ impl Fetcher {
                     }
                     Followed::Late(flight) => {
                         let waited = self.stand_in_or(&shared, OriginError::HeadTimeout.into());
-                        if waited.is_ok() || not_this_is_last {
+                        if waited.is_ok() || is_last {
                             return waited;
                         }
                         not_this = Some(flight);
