@@ -17,6 +17,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod listener;
+pub mod framing;
 pub mod request;
 pub mod key;
 pub mod cache;

@@ -7,7 +7,7 @@ mod pass;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::fetch::errand::Errand;
 use crate::fetch::{Fetched, Fetcher, Role};
 use crate::freshness::Uncacheable;
 use crate::listener::activity::Busy;
+use crate::listener::inspection::Interim;
 use crate::listener::peer::Peer;
 use crate::purge::Purger;
 use crate::request::{Inbound, Refused, RequestHead, RequestRules, trace};
@@ -58,6 +59,18 @@ pub struct Work {
     plan: Plan,
     selection: u64,
     started: Instant,
+}
+
+impl Work {
+    /// The version of HTTP that the client speaks.
+    pub const fn version(&self) -> Version {
+        self.inbound.head.version
+    }
+
+    /// Says where interim responses go.
+    pub fn relay(&mut self, interim: Interim) {
+        self.inbound.head.interim = Some(interim);
+    }
 }
 
 impl Cache {
@@ -225,6 +238,7 @@ impl Cache {
     /// wants nothing stored is left for the next one.
     fn refresh(&self, head: RequestHead, stale: Arc<Stored>, selection: u64) {
         let mut errand = self.errand(head, Some(stale), selection);
+        errand.head.interim = None; // its client has its answer
         if !errand.facts.directives.no_store {
             errand.facts.method = Method::GET;
             self.fetcher.refresh(errand);

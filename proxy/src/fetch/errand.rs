@@ -64,6 +64,11 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
     }
     trace::write(&mut fields, head, via);
     *request.headers_mut() = fields;
+    if let Some(interim) = head.interim.clone() {
+        hyper::ext::on_informational(&mut request, move |response| {
+            interim.send(response.status(), response.headers());
+        });
+    }
     request
 }
 

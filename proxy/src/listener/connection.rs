@@ -13,11 +13,14 @@ use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
 use super::activity::{Activity, Patience, Protocol, Sentence};
+use super::inspection::Inspection;
 use super::peer::Peer;
 use super::service::ClientService;
 use super::stream::Watched;
 use crate::clock::Clock;
 use crate::config::{Http2, Limits};
+use crate::framing;
+use crate::framing::requests::Requests;
 use crate::timestamp::Timestamp;
 
 /// How connections are served.
@@ -44,6 +47,12 @@ impl ConnectionRules {
             head_bytes_max: limits.max_header_bytes,
             headers_max: limits.max_headers,
         }
+    }
+
+    const fn requests(&self) -> Requests {
+        let limits =
+            framing::Limits { head_bytes_max: self.head_bytes_max, fields_max: self.headers_max };
+        Requests::new(limits)
     }
 
     fn http1(&self) -> http1::Builder {
@@ -86,17 +95,20 @@ pub async fn serve(listeners: Arc<Listeners>, stream: TcpStream, peer: Arc<Peer>
         };
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
     let activity = Activity::new(rules.clock.clone(), protocol);
+    let inspection = Arc::new(Inspection::default());
     let service = ClientService {
         front: Arc::clone(&listeners.front),
         peer,
         activity: Arc::clone(&activity),
+        inspection: Arc::clone(&inspection),
     };
-    let stream = Watched::new(stream, Arc::clone(&activity));
-    let watch = Watch::new(&rules.clock, activity, rules.patience);
+    let watch = Watch::new(&rules.clock, Arc::clone(&activity), rules.patience);
     if is_http2 {
+        let stream = Watched::http2(stream, activity);
         let connection = pin!(rules.http2().serve_connection(stream, service));
         drive(&listeners, connection, http2::Connection::graceful_shutdown, watch).await;
     } else {
+        let stream = Watched::http1(stream, activity, rules.requests(), inspection);
         let connection = pin!(rules.http1().serve_connection(stream, service).with_upgrades());
         drive(&listeners, connection, http1::UpgradeableConnection::graceful_shutdown, watch).await;
     }

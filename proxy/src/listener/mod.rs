@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod connection;
 pub mod drain;
+pub mod inspection;
 pub mod peer;
 pub mod service;
 pub mod socket;

@@ -5,19 +5,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use purge_protocol::PurgeRequest;
 
 use super::activity::Activity;
+use super::inspection::{Inspection, Interim};
 use super::peer::Peer;
 use crate::cache::metrics::Outcome;
 use crate::cache::{Cache, Step};
 use crate::purge::access;
 use crate::purge::door::Door;
 use crate::purge::metrics::Source;
-use crate::request::Inbound;
+use crate::request::{Inbound, Refused};
 use crate::response::body::ResponseBody;
 
 /// What answers the requests of all traffic listeners.
@@ -38,6 +39,8 @@ pub struct ClientService {
     pub peer: Arc<Peer>,
     /// What the connection is doing.
     pub activity: Arc<Activity>,
+    /// What its socket has to say.
+    pub inspection: Arc<Inspection>,
 }
 
 /// An answer that is there, or on its way.
@@ -45,8 +48,10 @@ pub enum Answering {
     /// A hit. Taken when polled.
     Ready(Option<Response<ResponseBody>>),
     /// Waiting for the origin.
-    Working(Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>),
+    Working(Work),
 }
+
+type Work = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
 
 impl std::fmt::Debug for Answering {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -77,13 +82,44 @@ impl Service<Request<Incoming>> for ClientService {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         self.activity.on_request();
+        let (number, violation) = self.inspection.on_call();
+        if let Some(violation) = violation {
+            let refused = Refused { refusal: violation.into(), fields: HeaderMap::new() };
+            return Answering::Ready(Some(self.front.cache.refuse(&refused, &self.peer)));
+        }
+        match self.answer(request, number) {
+            Answering::Ready(response) => {
+                self.inspection.on_answer(number, false);
+                Answering::Ready(response)
+            }
+            Answering::Working(work) => {
+                let inspection = Arc::clone(&self.inspection);
+                inspection.on_waiting(number);
+                Answering::Working(Box::pin(async move {
+                    let response = work.await;
+                    let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                    inspection.on_waited();
+                    inspection.on_answer(number, is_switched);
+                    response
+                }))
+            }
+        }
+    }
+}
+
+impl ClientService {
+    fn answer(&self, request: Request<Incoming>, number: u64) -> Answering {
         let (parts, body) = request.into_parts();
         match Inbound::read(parts, body, &self.peer, self.front.cache.rules()) {
             Err(refused) => Answering::Ready(Some(self.front.cache.refuse(&refused, &self.peer))),
             Ok(inbound) if inbound.head.method.as_str() == PURGE => self.purge(inbound),
             Ok(inbound) => match self.front.cache.begin(inbound) {
                 Step::Answer(response) => Answering::Ready(Some(response)),
-                Step::Work(work) => {
+                Step::Work(mut work) => {
+                    // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC 9110 §15.2).
+                    if work.version() == Version::HTTP_11 {
+                        work.relay(Interim::new(Arc::clone(&self.inspection), number));
+                    }
                     let front = Arc::clone(&self.front);
                     let busy = self.activity.busy();
                     Answering::Working(Box::pin(
@@ -93,9 +129,7 @@ impl Service<Request<Incoming>> for ClientService {
             },
         }
     }
-}
 
-impl ClientService {
     /// `PURGE` on a traffic listener.
     fn purge(&self, inbound: Inbound) -> Answering {
         let head = inbound.head;

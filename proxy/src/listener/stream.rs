@@ -1,25 +1,85 @@
-//! `Watched`: a client's socket that notes when bytes move.
+//! `Watched`: a client's socket that notes when bytes move, and lets only sound HTTP/1 requests pass.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::activity::Activity;
+use super::inspection::Inspection;
+use crate::framing::requests::{Refusal, Requests};
 
 #[derive(Debug)]
 pub(super) struct Watched {
     inner: TokioIo<TcpStream>,
     activity: Arc<Activity>,
+    /// `None` for HTTP/2, which frames its messages itself.
+    guard: Option<Guard>,
+}
+
+/// Holds back what is incomplete, and what breaks the rules.
+#[derive(Debug)]
+struct Guard {
+    requests: Requests,
+    inspection: Arc<Inspection>,
+    /// Bytes that were read and did not go on yet: mostly none.
+    held: Vec<u8>,
+    /// How many of them may.
+    ready: usize,
+    end: Option<End>,
+    /// Bytes that may still be thrown away after the end.
+    discardable: usize,
+    /// The rest of an interim response.
+    interim: Vec<u8>,
+    /// Whether hyper has sent all it wanted to.
+    is_flushed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// A request was refused: what follows is thrown away.
+    Refused,
+    /// Content was: the connection is broken.
+    Broken(crate::framing::Violation),
+}
+
+/// What came of a read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    /// Bytes went on, or there are no more.
+    Done,
+    /// Nothing went on yet.
+    More,
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { inner: TokioIo::new(stream), activity }
+    pub(super) fn http1(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+        requests: Requests,
+        inspection: Arc<Inspection>,
+    ) -> Self {
+        let guard = Guard {
+            requests,
+            inspection,
+            held: Vec::new(),
+            ready: 0,
+            end: None,
+            discardable: DISCARDED_BYTES_MAX,
+            interim: Vec::new(),
+            is_flushed: true,
+        };
+        Self { inner: TokioIo::new(stream), activity, guard: Some(guard) }
+    }
+
+    pub(super) fn http2(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { inner: TokioIo::new(stream), activity, guard: None }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -30,17 +90,174 @@ impl Watched {
         }
         written
     }
+
+    /// Sends what there is of interim responses; ready when nothing stands in the way of hyper's bytes.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(guard) = &mut self.guard else { return Poll::Ready(Ok(())) };
+        if guard.interim.is_empty() {
+            match guard.is_flushed.then(|| guard.inspection.interim()).flatten() {
+                Some(interim) => guard.interim = interim,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        while !guard.interim.is_empty() {
+            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &guard.interim))?;
+            guard.interim.drain(..written.min(guard.interim.len()));
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        self.activity.on_write();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Guard {
+    /// Reads until something may go on.
+    fn poll_read(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.ready > 0 {
+                self.hand_over(buf);
+                return Poll::Ready(Ok(()));
+            }
+            match self.end {
+                Some(End::Broken(violation)) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
+                }
+                Some(End::Refused) => {
+                    ready!(self.poll_discard(stream, cx))?;
+                    return Poll::Pending; // its end is not for hyper to see before it has answered
+                }
+                None => {}
+            }
+            if self.requests.is_undecided() {
+                let Some(is_switched) = self.inspection.decision(cx.waker()) else {
+                    return Poll::Pending;
+                };
+                self.requests.decide(is_switched);
+                self.pass_held();
+                continue;
+            }
+            if ready!(self.poll_fill(stream, cx, buf))? == Filled::Done {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Reads once. What is sound goes on at once where nothing was held back before it.
+    fn poll_fill(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<Filled>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let most = buf.remaining().min(scratch.len());
+            let mut read = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+            if Pin::new(stream).poll_read(cx, &mut read)?.is_pending() {
+                self.inspection.register(cx.waker());
+                return Poll::Pending;
+            }
+            let bytes = read.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(Filled::Done));
+            }
+            if !self.held.is_empty() {
+                self.held.extend_from_slice(bytes);
+                self.pass_held();
+                return Poll::Ready(Ok(Filled::More));
+            }
+            let passed = self.requests.pass(bytes);
+            let (sound, rest) = bytes.split_at_checked(passed.bytes).unwrap_or((bytes, &[]));
+            buf.put_slice(sound);
+            if passed.refusal.is_none() {
+                self.held.extend_from_slice(rest);
+            }
+            self.note(passed.refusal);
+            Poll::Ready(Ok(if sound.is_empty() { Filled::More } else { Filled::Done }))
+        })
+    }
+
+    fn pass_held(&mut self) {
+        let passed = self.requests.pass(&self.held);
+        self.ready = passed.bytes;
+        if passed.refusal.is_some() {
+            self.held.truncate(passed.bytes);
+        }
+        self.note(passed.refusal);
+    }
+
+    fn note(&mut self, refusal: Option<Refusal>) {
+        match refusal {
+            None if self.requests.is_undecided() => {
+                self.inspection.await_decision(self.requests.heads());
+            }
+            None => {}
+            Some(Refusal::Content(violation)) => self.end = Some(End::Broken(violation)),
+            Some(Refusal::Request(before, violation)) => {
+                self.inspection.refuse(before + 1, violation);
+                self.held.extend_from_slice(SUBSTITUTE);
+                self.ready = self.held.len();
+                self.end = Some(End::Refused);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, buf: &mut ReadBufCursor<'_>) {
+        let count = self.ready.min(buf.remaining());
+        buf.put_slice(self.held.get(..count).unwrap_or_default());
+        self.held.drain(..count);
+        self.ready -= count;
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+    }
+
+    /// Throws away what the client still sends: were it left unread, closing would destroy the answer on its way.
+    fn poll_discard(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            while self.discardable > 0 {
+                let mut read = ReadBuf::new(scratch.as_mut_slice());
+                ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+                if read.filled().is_empty() {
+                    break;
+                }
+                self.discardable = self.discardable.saturating_sub(read.filled().len());
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
 }
 
 impl Read for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if read.is_ready() {
-            self.activity.on_read();
+        let this = &mut *self;
+        if this.poll_interim(cx)?.is_pending() {
+            this.activity.on_blocked();
+        }
+        let (read, has_moved) = match &mut this.guard {
+            None => (Pin::new(&mut this.inner).poll_read(cx, buf), false),
+            Some(guard) => {
+                let held = guard.held.len();
+                let read = guard.poll_read(this.inner.inner_mut(), cx, &mut buf);
+                (read, guard.held.len() > held)
+            }
+        };
+        if read.is_ready() || has_moved {
+            this.activity.on_read();
         }
         read
     }
@@ -48,20 +265,32 @@ impl Read for Watched {
 
 impl Write for Watched {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.note(written)
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        ready!(self.poll_interim(cx))?;
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        if let (Some(guard), Poll::Ready(Ok(()))) = (&mut self.guard, &flushed) {
+            guard.is_flushed = true;
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+        let this = &mut *self;
+        match &mut this.guard {
+            Some(guard) if matches!(guard.end, Some(End::Refused)) => {
+                this.activity.on_ending();
+                guard.poll_discard(this.inner.inner_mut(), cx)
+            }
+            _ => Poll::Ready(Ok(())),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -73,7 +302,28 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let interim = self.poll_interim(cx)?;
+        if interim.is_pending() {
+            self.activity.on_blocked();
+            return Poll::Pending;
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.is_flushed = false;
+        }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.note(written)
     }
+}
+
+/// Stands for a request that is refused: hyper gives it to the service, which knows that it is meant.
+const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
+/// What one worker reads at once.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// What is read and thrown away after a refused request.
+const DISCARDED_BYTES_MAX: usize = 1 << 20;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::request_body::RequestBodyError;
+use crate::framing::Violation;
 
 /// A failed exchange. Nothing of it was given to a client unless the variant says so.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,9 +59,9 @@ pub enum OriginError {
     /// It switched protocols though nobody had asked it to (RFC 9110 §7.8).
     #[error("the server switched protocols unasked")]
     Switched,
-    /// Its head says in two ways where the content ends.
-    #[error("it contradicts itself about the length of its content")]
-    Framing,
+    /// Its bytes can be read in more than one way, or are no response (RFC 9112).
+    #[error("the response is malformed: {0}")]
+    Framing(Violation),
     /// It answered 304 to a request without conditions.
     #[error("it says that nothing has changed, but was not asked")]
     Unasked,
@@ -92,7 +93,9 @@ impl OriginError {
     }
 
     pub(super) fn head(source: hyper::Error) -> Self {
-        if source.is_parse() || source.is_parse_too_large() {
+        if let Some(violation) = violation_of(&source) {
+            Self::Framing(violation)
+        } else if source.is_parse() || source.is_parse_too_large() {
             Self::Malformed(Arc::new(source))
         } else if source.is_user() {
             match source.source().and_then(<dyn Error>::downcast_ref) {
@@ -102,6 +105,14 @@ impl OriginError {
             }
         } else {
             Self::Broken(Arc::new(source))
+        }
+    }
+
+    /// A connection that broke within the content.
+    pub(super) fn content(source: hyper::Error) -> Self {
+        match violation_of(&source) {
+            Some(violation) => Self::Framing(violation),
+            None => Self::Incomplete(Arc::new(source)),
         }
     }
 
@@ -120,7 +131,7 @@ impl OriginError {
             | Self::Unreachable { .. }
             | Self::Broken(_)
             | Self::Malformed(_)
-            | Self::Framing
+            | Self::Framing(_)
             | Self::Unasked
             | Self::Switched
             | Self::Incomplete(_)
@@ -138,7 +149,7 @@ impl OriginError {
             Self::Busy => "connection_limit_reached",
             Self::HeadTimeout | Self::BodyTimeout => "connection_read_timeout",
             Self::Broken(_) => "connection_terminated",
-            Self::Malformed(_) | Self::Framing | Self::Unasked | Self::Switched => {
+            Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => {
                 "http_protocol_error"
             }
             Self::Incomplete(_) => "http_response_incomplete",
@@ -160,10 +171,16 @@ impl OriginError {
             Self::HeadTimeout => "first_byte_timeout",
             Self::BodyTimeout => "body_timeout",
             Self::Broken(_) => "broken",
-            Self::Malformed(_) | Self::Framing | Self::Unasked | Self::Switched => "malformed",
+            Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => "malformed",
             Self::Incomplete(_) => "incomplete",
             Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => "request_body",
             Self::Abandoned => "abandoned",
         }
     }
+}
+
+/// What the guard of the connection had to say, if it was that.
+fn violation_of(error: &hyper::Error) -> Option<Violation> {
+    let source = error.source()?.downcast_ref::<std::io::Error>()?;
+    source.get_ref()?.downcast_ref::<Violation>().copied()
 }

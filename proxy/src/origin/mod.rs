@@ -4,12 +4,13 @@ mod error;
 mod pool;
 mod request_body;
 mod response_body;
+mod stream;
 pub mod metrics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{HOST, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -149,6 +150,7 @@ impl Origin {
     ) -> Result<Response<OriginBody>, Failed> {
         let head_deadline = deadline.min(Instant::now() + self.settings.first_byte_timeout);
         let may_switch = request.headers().contains_key(UPGRADE);
+        let upload = request.body().upload();
         let answer = timeout_at(head_deadline, lease.sender.try_send_request(request))
             .await
             .map_err(|_elapsed| Failed::Sent(OriginError::HeadTimeout))?;
@@ -156,10 +158,10 @@ impl Origin {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
                 Err(Failed::Sent(OriginError::Switched))
             }
-            Ok(response) if !has_plain_framing(response.headers()) => {
-                Err(Failed::Sent(OriginError::Framing))
-            }
             Ok(response) => {
+                if !upload.is_done() {
+                    lease.spoil(); // it answered before it had read the request
+                }
                 let idle_timeout = self.settings.idle_timeout;
                 Ok(response
                     .map(|body| OriginBody::new(body, (lease, permit), idle_timeout, deadline)))
@@ -198,20 +200,6 @@ impl Origin {
     /// Requests that wait for a connection.
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
-    }
-}
-
-/// Returns whether nobody can be of two minds about where the content ends (RFC 9112 §6.3): no `Content-Length` beside
-/// `Transfer-Encoding`, and no coding but `chunked`.
-fn has_plain_framing(fields: &HeaderMap) -> bool {
-    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => {
-            coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-                && !fields.contains_key(CONTENT_LENGTH)
-        }
-        (Some(_), Some(_)) => false,
     }
 }
 
@@ -264,5 +252,6 @@ fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
     copy
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::error::OriginError;
 use super::request_body::RequestBody;
+use super::stream::Guarded;
+use crate::framing;
 
 /// The connections of one server.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(super) struct Lease {
     pub(super) sender: SendRequest<RequestBody>,
     /// Whether it served an exchange before: then it may have been closed meanwhile, which is nobody's fault.
     pub(super) is_reused: bool,
+    is_spoiled: bool,
     pool: Arc<Pool>,
 }
 
@@ -66,6 +68,7 @@ impl Pool {
                 return Some(Lease {
                     sender: candidate.sender,
                     is_reused: true,
+                    is_spoiled: false,
                     pool: Arc::clone(self),
                 });
             }
@@ -79,10 +82,12 @@ impl Pool {
         let stream = timeout(self.connect_timeout, self.open())
             .await
             .map_err(|_elapsed| OriginError::ConnectTimeout { server: server.to_owned() })??;
+        let limits =
+            framing::Limits { head_bytes_max: self.head_bytes_max, fields_max: HEADERS_MAX };
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(self.head_bytes_max)
             .max_headers(HEADERS_MAX)
-            .handshake(TokioIo::new(stream))
+            .handshake(Guarded::new(stream, limits))
             .await
             .map_err(OriginError::head)?;
         tokio::spawn(async move {
@@ -90,7 +95,7 @@ impl Pool {
                 tracing::debug!(%error, "origin connection ended");
             }
         });
-        Ok(Lease { sender, is_reused: false, pool: Arc::clone(self) })
+        Ok(Lease { sender, is_reused: false, is_spoiled: false, pool: Arc::clone(self) })
     }
 
     async fn open(&self) -> Result<TcpStream, OriginError> {
@@ -136,10 +141,17 @@ impl Lease {
         self.pool.server.as_str()
     }
 
+    /// Says that there must be no other exchange after this one.
+    pub(super) const fn spoil(&mut self) {
+        self.is_spoiled = true;
+    }
+
     /// Keeps the connection for another exchange, once it is ready for one.
     pub(super) fn give_back(self) {
-        let Self { mut sender, pool, .. } = self;
-        if sender.is_ready() {
+        let Self { mut sender, pool, is_spoiled, .. } = self;
+        if is_spoiled {
+            drop(sender);
+        } else if sender.is_ready() {
             pool.keep(sender);
         } else if pool.idle_max > 0 {
             tokio::spawn(async move {

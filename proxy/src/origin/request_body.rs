@@ -2,6 +2,8 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,6 +29,24 @@ pub struct ClientBody {
     left: u64,
     patience: Duration,
     alarm: Pin<Box<Sleep>>,
+    upload: Upload,
+}
+
+/// How far a request's content has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Upload(Option<Arc<AtomicBool>>);
+
+impl Upload {
+    /// Returns whether all of it was taken by the connection.
+    pub(super) fn is_done(&self) -> bool {
+        self.0.as_ref().is_none_or(|is_done| is_done.load(Ordering::Acquire))
+    }
+
+    fn note(&self) {
+        if let Some(is_done) = &self.0 {
+            is_done.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// Why a client's content cannot be forwarded. The exchange with the origin ends with it.
@@ -50,7 +70,16 @@ impl RequestBody {
             return Self::Empty;
         }
         let alarm = Box::pin(tokio::time::sleep(patience));
-        Self::Client(Box::new(ClientBody { incoming, left: bytes_max, patience, alarm }))
+        let upload = Upload(Some(Arc::default()));
+        Self::Client(Box::new(ClientBody { incoming, left: bytes_max, patience, alarm, upload }))
+    }
+
+    /// Tells how far it has come, also while it is being sent.
+    pub(super) fn upload(&self) -> Upload {
+        match self {
+            Self::Empty => Upload::default(),
+            Self::Client(body) => body.upload.clone(),
+        }
     }
 
     /// Returns whether a request with it can be sent again.
@@ -69,11 +98,17 @@ impl ClientBody {
             return Poll::Ready(Some(Err(RequestBodyError::Stalled)));
         };
         self.alarm.as_mut().reset(Instant::now() + self.patience);
-        let Some(frame) = frame.transpose()? else { return Poll::Ready(None) };
+        let Some(frame) = frame.transpose()? else {
+            self.upload.note();
+            return Poll::Ready(None);
+        };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         match self.left.checked_sub(length) {
             Some(left) => self.left = left,
             None => return Poll::Ready(Some(Err(RequestBodyError::TooLarge))),
+        }
+        if self.incoming.is_end_stream() {
+            self.upload.note();
         }
         Poll::Ready(Some(Ok(frame)))
     }

@@ -120,7 +120,7 @@ impl Body for OriginBody {
             }
             Some(Err(error)) => {
                 this.is_failed = true;
-                Poll::Ready(Some(Err(OriginError::Incomplete(Arc::new(error)))))
+                Poll::Ready(Some(Err(OriginError::content(error))))
             }
             None => {
                 this.give_back();

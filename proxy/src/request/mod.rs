@@ -19,6 +19,7 @@ use self::target::Target;
 use crate::config::Limits;
 use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
+use crate::listener::inspection::Interim;
 use crate::listener::peer::Peer;
 use crate::response::failure::Refusal;
 
@@ -48,6 +49,8 @@ pub struct RequestHead {
     pub fields: HeaderMap,
     /// Who sent it.
     pub peer: Arc<Peer>,
+    /// Where interim responses to it go, if anywhere.
+    pub interim: Option<Interim>,
 }
 
 /// A request that is not carried out.
@@ -98,8 +101,15 @@ impl Inbound {
             target.path().as_bytes(),
         );
         let upgrade = hop_by_hop::asks_for_upgrade(&headers).then(|| extensions.remove()).flatten();
-        let head =
-            RequestHead { method, version, target, key, fields: headers, peer: Arc::clone(peer) };
+        let head = RequestHead {
+            method,
+            version,
+            target,
+            key,
+            fields: headers,
+            peer: Arc::clone(peer),
+            interim: None,
+        };
         Ok(Self { head, body, upgrade })
     }
 

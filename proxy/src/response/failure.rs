@@ -8,6 +8,7 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
+use crate::framing::Violation;
 use crate::origin::OriginError;
 use crate::request::trace;
 
@@ -39,6 +40,9 @@ pub enum Refusal {
     /// `Connection` names a field that is not for it to name.
     #[error("The Connection field names a field that must not be dropped.")]
     Connection,
+    /// The bytes of the request can be read in more than one way, or are none (RFC 9112).
+    #[error("The request is malformed: {0}.")]
+    Framing(#[from] Violation),
     /// Too long a target.
     #[error("The URL is longer than {limit} bytes.")]
     UriTooLong {
@@ -106,10 +110,23 @@ impl Refusal {
             Self::PurgeForbidden | Self::AdminForbidden => StatusCode::FORBIDDEN,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Host(_) | Self::Connection | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Framing(violation) => status_of(violation),
             Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+}
+
+const fn status_of(violation: Violation) -> StatusCode {
+    match violation {
+        Violation::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+        Violation::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+        Violation::TargetTooLong => StatusCode::URI_TOO_LONG,
+        Violation::HeadTooLarge | Violation::TooManyFields => {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        }
+        _ => StatusCode::BAD_REQUEST,
     }
 }
 
@@ -154,7 +171,13 @@ const fn closes_connection(error: &ProxyError) -> bool {
         error,
         ProxyError::ShuttingDown
             | ProxyError::Refused(
-                Refusal::Host(_) | Refusal::BodyTooLarge { .. } | Refusal::UriTooLong { .. }
+                Refusal::Framing(_)
+                    | Refusal::Host(_)
+                    | Refusal::Connection
+                    | Refusal::MethodNotAllowed
+                    | Refusal::Malformed
+                    | Refusal::BodyTooLarge { .. }
+                    | Refusal::UriTooLong { .. }
             )
     )
 }

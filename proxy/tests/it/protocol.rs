@@ -133,7 +133,7 @@ async fn who_expects_100_continue_is_told_to_go_on_by_us() {
 }
 
 #[tokio::test]
-async fn interim_responses_of_the_origin_are_not_the_response() {
+async fn an_interim_response_is_relayed_and_never_stored() {
     let origin = Origin::start().await;
     let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
     origin.on(
@@ -143,11 +143,16 @@ async fn interim_responses_of_the_origin_are_not_the_response() {
     );
     let proxy = Proxy::start(&origin);
 
-    let miss = proxy.get("/a").await;
+    let mut client = proxy.begin("/a", &[]).await;
+    let interim = client.head().await;
+    let miss = client.answer().await;
 
+    assert_eq!(interim.line(), "HTTP/1.1 103 Early Hints");
+    assert_eq!(interim.field("link").unwrap(), "</a.css>");
     assert_eq!((miss.status(), miss.text()), (200, "ok"));
     assert!(!miss.head.has("link"));
-    assert!(proxy.get("/a").await.is_hit());
+    let hit = proxy.get("/a").await;
+    assert!(hit.is_hit() && !hit.head.has("link"));
 }
 
 #[tokio::test]
@@ -260,7 +265,7 @@ async fn http2_can_be_switched_off() {
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     let answer = client.until_closed().await;
 
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 505"), "{answer:?}");
 }
 
 #[tokio::test]
@@ -341,25 +346,26 @@ async fn the_absolute_form_and_all_spellings_of_a_host_are_one_page() {
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_400_and_the_connection_ends() {
+async fn a_malformed_request_is_refused_and_the_connection_ends() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
 
-    for head in [
-        "GET  /a HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /a HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n",
-        "GET /a HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
-        "GET /a HTTP/9.9\r\nHost: a\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+    for (head, status) in [
+        ("GET  /a HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+        ("GET /a HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n", "400"),
+        ("GET /a HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", "400"),
+        ("GET /a HTTP/9.9\r\nHost: a\r\n\r\n", "505"),
+        ("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400"),
+        ("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", "400"),
+        ("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501"),
     ] {
         let mut client = proxy.connect().await;
         client.send(head).await;
         let bytes = Bytes::from(client.until_closed().await);
         let mut reader = &bytes[..];
         let answer = Head::read(&mut reader).await.unwrap().unwrap();
-        assert_eq!(answer.word(1), "400", "{head:?}");
+        assert_eq!(answer.word(1), status, "{head:?}");
+        assert!(answer.has("proxy-status") && answer.has("x-request-id"), "{head:?}");
     }
 }
 

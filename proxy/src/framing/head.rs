@@ -1,0 +1,295 @@
+//! One head, line by line as it arrives (RFC 9112 §2.1, §3, §4, §5).
+
+use super::{Limits, Violation};
+
+/// What a head says about the message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field that is there or not")]
+pub(super) struct Facts {
+    /// `Content-Length`.
+    pub(super) length: Option<u64>,
+    /// `Transfer-Encoding: chunked`.
+    pub(super) is_chunked: bool,
+    /// `Upgrade` is there.
+    pub(super) has_upgrade: bool,
+    /// `Expect` is there: the client may wait before it sends content.
+    pub(super) has_expect: bool,
+    /// HTTP/1.0.
+    pub(super) is_old: bool,
+    /// The status code of a response.
+    pub(super) status: u16,
+}
+
+/// Whose head it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Response,
+}
+
+/// Reads one head. It remembers the lines that were read: bytes are looked at once, however they arrive.
+#[derive(Clone, Debug)]
+pub(super) struct HeadReader {
+    side: Side,
+    /// Where the next line begins.
+    at: usize,
+    /// Empty lines before the first one.
+    empty_lines: usize,
+    /// Field lines, and the first line.
+    lines: usize,
+    facts: Facts,
+}
+
+impl HeadReader {
+    pub(super) const fn new(side: Side) -> Self {
+        let facts = Facts {
+            length: None,
+            is_chunked: false,
+            has_upgrade: false,
+            has_expect: false,
+            is_old: false,
+            status: 0,
+        };
+        Self { side, at: 0, empty_lines: 0, lines: 0, facts }
+    }
+
+    /// Reads on in `bytes`, which begin where the head does; returns its length and what it says once it is complete.
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<(usize, Facts)>, Violation> {
+        let begun = self.at;
+        let unread = bytes.get(begun..).unwrap_or_default();
+        for end in memchr::memchr_iter(b'\n', unread) {
+            let end = begun + end;
+            let line = bytes.get(self.at..end).unwrap_or_default();
+            self.at = end + 1;
+            if self.at > limits.head_bytes_max {
+                return Err(self.too_large());
+            }
+            let line = line.strip_suffix(b"\r").ok_or(Violation::BareLineFeed)?;
+            if self.line(line, limits)? == Line::Last {
+                self.check_framing()?;
+                return Ok(Some((self.at, self.facts)));
+            }
+        }
+        self.check_unfinished(bytes, limits)?;
+        Ok(None)
+    }
+
+    fn line(&mut self, line: &[u8], limits: &Limits) -> Result<Line, Violation> {
+        if line.is_empty() && self.lines == 0 {
+            // A server ignores an empty line before the request line (RFC 9112 §2.2).
+            self.empty_lines += 1;
+            let may_be_ignored = self.side == Side::Request && self.empty_lines <= EMPTY_LINES_MAX;
+            return if may_be_ignored { Ok(Line::Other) } else { Err(Violation::FirstLine) };
+        }
+        if line.is_empty() {
+            return Ok(Line::Last);
+        }
+        self.lines += 1;
+        match self.side {
+            _ if self.lines > 1 => self.field(line, limits)?,
+            Side::Request => self.request_line(line)?,
+            Side::Response => self.status_line(line)?,
+        }
+        Ok(Line::Other)
+    }
+
+    /// What can be refused before the line is complete: what begins like no message, and what is too long.
+    fn check_unfinished(&self, bytes: &[u8], limits: &Limits) -> Result<(), Violation> {
+        if bytes.len() > limits.head_bytes_max {
+            return Err(self.too_large());
+        }
+        let is_first = self.lines == 0;
+        match bytes.get(self.at) {
+            Some(b'\r') | None => Ok(()),
+            Some(first) if is_first && !is_token_byte(*first) => Err(Violation::FirstLine),
+            Some(_) => Ok(()),
+        }
+    }
+
+    const fn too_large(&self) -> Violation {
+        if self.lines == 0 { Violation::TargetTooLong } else { Violation::HeadTooLarge }
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9112#section-3
+    //# request-line   = method SP request-target SP HTTP-version
+    fn request_line(&mut self, line: &[u8]) -> Result<(), Violation> {
+        let mut words = line.split(|byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(Violation::FirstLine);
+        };
+        let is_request = is_token(method) && !target.is_empty();
+        if !is_request {
+            return Err(Violation::FirstLine);
+        }
+        self.version(version)?;
+        if target.iter().all(|byte| is_target_byte(*byte)) {
+            Ok(())
+        } else {
+            Err(Violation::Target)
+        }
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9112#section-4
+    //# status-line = HTTP-version SP status-code SP [ reason-phrase ]
+    fn status_line(&mut self, line: &[u8]) -> Result<(), Violation> {
+        let (version, rest) = line.split_at_checked(8).ok_or(Violation::FirstLine)?;
+        self.version(version)?;
+        let (code, reason) = rest
+            .strip_prefix(b" ")
+            .and_then(|rest| rest.split_at_checked(3))
+            .ok_or(Violation::FirstLine)?;
+        // Many servers leave out the space before an empty reason.
+        let is_reason = reason.is_empty() || reason.starts_with(b" ") && !has_control(reason);
+        let [hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = *code else {
+            return Err(Violation::FirstLine);
+        };
+        let digit = |byte: u8| u16::from(byte - b'0');
+        self.facts.status = digit(hundreds) * 100 + digit(tens) * 10 + digit(ones);
+        if is_reason { Ok(()) } else { Err(Violation::FirstLine) }
+    }
+
+    fn version(&mut self, version: &[u8]) -> Result<(), Violation> {
+        match version {
+            b"HTTP/1.1" => Ok(()),
+            b"HTTP/1.0" => {
+                self.facts.is_old = true;
+                Ok(())
+            }
+            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+                Err(Violation::Version)
+            }
+            _ => Err(Violation::FirstLine),
+        }
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9112#section-5.1
+    //# No whitespace is allowed between the field name and colon.
+    fn field(&mut self, line: &[u8], limits: &Limits) -> Result<(), Violation> {
+        if self.lines > limits.fields_max + 1 {
+            return Err(Violation::TooManyFields);
+        }
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            return Err(Violation::Folding);
+        }
+        let (name, value) = split_field(line)?;
+        match name.len() {
+            6 if name.eq_ignore_ascii_case(b"expect") => self.facts.has_expect = true,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.facts.has_upgrade = true,
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value)?,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.transfer_encoding(value)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn content_length(&mut self, value: &[u8]) -> Result<(), Violation> {
+        let length = decimal(trim(value)).ok_or(Violation::ContentLength)?;
+        match self.facts.length.replace(length) {
+            None => Ok(()),
+            Some(_) => Err(Violation::ContentLength),
+        }
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Violation> {
+        let value = trim(value);
+        if self.facts.is_chunked {
+            return Err(Violation::TransferEncoding);
+        }
+        if !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(other_coding(value));
+        }
+        self.facts.is_chunked = true;
+        Ok(())
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+    //# A server MAY reject a request that contains both Content-Length and
+    //# Transfer-Encoding
+    fn check_framing(&self) -> Result<(), Violation> {
+        let is_contradictory =
+            self.facts.is_chunked && (self.facts.length.is_some() || self.facts.is_old);
+        if is_contradictory { Err(Violation::TransferEncoding) } else { Ok(()) }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Last,
+    Other,
+}
+
+/// Splits a field line, and refuses bytes that neither part may have.
+pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
+    let colon = memchr::memchr(b':', line).ok_or(Violation::FieldName)?;
+    let (name, value) = line.split_at_checked(colon).ok_or(Violation::FieldName)?;
+    if !is_token(name) {
+        return Err(Violation::FieldName);
+    }
+    if has_control(value) {
+        return Err(Violation::FieldValue);
+    }
+    Ok((name, value.get(1..).unwrap_or_default()))
+}
+
+/// A list of tokens names codings that we do not have; `chunked` twice or not last, and all else, is malformed.
+fn other_coding(value: &[u8]) -> Violation {
+    let members = || value.split(|byte| *byte == b',').map(trim);
+    let chunked = members().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count();
+    let is_last = members().next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+    let are_tokens = members().all(is_token);
+    let is_sound = are_tokens && (chunked == 0 || chunked == 1 && is_last);
+    if is_sound { Violation::TransferCoding } else { Violation::TransferEncoding }
+}
+
+/// Reads `1*DIGIT` of at most 19 digits: 2^63 and more are no length.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let is_number =
+        !digits.is_empty() && digits.len() < 20 && digits.iter().all(u8::is_ascii_digit);
+    let fold = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    let number = is_number.then(|| digits.iter().try_fold(0, fold)).flatten();
+    number.filter(|number| *number <= LENGTH_MAX)
+}
+
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
+}
+
+const fn is_token_byte(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*'
+            | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+    )
+}
+
+const fn is_target_byte(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7e) && !matches!(byte, b'#' | b'<' | b'>' | b'`')
+}
+
+/// Looks at every byte without stopping, so that the compiler can take many at once.
+pub(super) fn has_control(value: &[u8]) -> bool {
+    value.iter().fold(0, |found, byte| found | u8::from(is_control(*byte))) != 0
+}
+
+const fn is_control(byte: u8) -> bool {
+    matches!(byte, 0..=8 | 10..=31 | 0x7f)
+}
+
+const EMPTY_LINES_MAX: usize = 2;
+/// Content of 2^63 bytes and more ends never; hyper reserves the largest numbers for its own use.
+const LENGTH_MAX: u64 = u64::MAX >> 1;

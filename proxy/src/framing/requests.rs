@@ -1,0 +1,161 @@
+//! The requests on one client connection: a head goes on when it is complete and sound, content as it arrives.
+
+use super::chunked::Chunked;
+use super::content::Content;
+use super::head::{Facts, HeadReader, Side};
+use super::{Limits, Violation};
+
+/// Follows the requests of one connection.
+#[derive(Debug)]
+pub struct Requests {
+    limits: Limits,
+    state: State,
+    /// Heads that went on.
+    heads: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Head(HeadReader),
+    Content {
+        content: Content,
+        then: Then,
+    },
+    /// A request to switch protocols is being answered: what comes next depends on the answer.
+    Undecided,
+    /// Another protocol is spoken.
+    Opaque,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    NextHead,
+    Undecided,
+}
+
+/// What may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Bytes from the beginning.
+    pub bytes: usize,
+    /// Why nothing after them may.
+    pub refusal: Option<Refusal>,
+}
+
+/// What a violation puts an end to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A request of which nothing went on: the one after so many others.
+    Request(u64, Violation),
+    /// The content of a request whose head went on.
+    Content(Violation),
+}
+
+impl Requests {
+    /// Begins before the first request.
+    pub const fn new(limits: Limits) -> Self {
+        Self { limits, state: State::Head(HeadReader::new(Side::Request)), heads: 0 }
+    }
+
+    /// Reads on. `bytes` are all that did not go on yet.
+    pub fn pass(&mut self, bytes: &[u8]) -> Passed {
+        let mut at = 0;
+        let mut begun = None; // where a request begins whose head is among these bytes
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            match self.step(rest) {
+                Ok(Step::Head(length)) => {
+                    begun = Some(at);
+                    at += length;
+                }
+                Ok(Step::Content(length)) => at += length,
+                Ok(Step::Wait) => return Passed { bytes: at, refusal: None },
+                Err(violation) => return self.refuse(violation, at, begun),
+            }
+        }
+    }
+
+    fn step(&mut self, rest: &[u8]) -> Result<Step, Violation> {
+        match &mut self.state {
+            _ if rest.is_empty() => Ok(Step::Wait),
+            State::Head(reader) => match reader.read(rest, &self.limits)? {
+                Some((length, facts)) => self.begin(rest, length, facts),
+                None => Ok(Step::Wait),
+            },
+            State::Content { content, then } => {
+                let taken = content.take(rest)?;
+                if content.is_done() {
+                    self.state = (*then).into();
+                }
+                Ok(Step::Content(taken))
+            }
+            State::Undecided => Ok(Step::Wait),
+            State::Opaque => Ok(Step::Content(rest.len())),
+        }
+    }
+
+    /// A complete head goes on, chunked content not without the size of its first chunk: what is broken from the start never
+    /// reaches an origin. Where the client waits for a 100, nor do we wait for it.
+    fn begin(&mut self, rest: &[u8], length: usize, facts: Facts) -> Result<Step, Violation> {
+        if facts.is_chunked && !facts.has_expect {
+            let mut first = Chunked::default();
+            first.take(rest.get(length..).unwrap_or_default())?;
+            if !first.has_begun() {
+                // The head is read again, with what comes: it is sound, and the limit of its length is kept by then.
+                self.state = State::Head(HeadReader::new(Side::Request));
+                return Ok(Step::Wait);
+            }
+        }
+        self.heads += 1;
+        let then = if facts.has_upgrade { Then::Undecided } else { Then::NextHead };
+        self.state = match (facts.is_chunked, facts.length) {
+            (true, _) => State::Content { content: Content::Chunked(Chunked::default()), then },
+            (false, Some(1..)) => {
+                State::Content { content: Content::Sized(facts.length.unwrap_or_default()), then }
+            }
+            (false, None | Some(0)) => then.into(),
+        };
+        Ok(Step::Head(length))
+    }
+
+    /// A request whose content turns out to be broken at once is refused as a whole, with what went before it passed.
+    fn refuse(&self, violation: Violation, at: usize, begun: Option<usize>) -> Passed {
+        let is_head = matches!(self.state, State::Head(_));
+        let (bytes, refusal) = match begun {
+            _ if is_head => (at, Refusal::Request(self.heads, violation)),
+            Some(begun) => (begun, Refusal::Request(self.heads - 1, violation)),
+            None => (at, Refusal::Content(violation)),
+        };
+        Passed { bytes, refusal: Some(refusal) }
+    }
+
+    /// The answer to a request to switch protocols is there: from now on another protocol is spoken, or not.
+    pub fn decide(&mut self, is_switched: bool) {
+        self.state = if is_switched { State::Opaque } else { Then::NextHead.into() };
+    }
+
+    /// Heads that went on so far.
+    pub const fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// Returns whether nothing goes on until [`Requests::decide`] is called.
+    pub const fn is_undecided(&self) -> bool {
+        matches!(self.state, State::Undecided)
+    }
+}
+
+impl From<Then> for State {
+    fn from(then: Then) -> Self {
+        match then {
+            Then::NextHead => Self::Head(HeadReader::new(Side::Request)),
+            Then::Undecided => Self::Undecided,
+        }
+    }
+}
+
+enum Step {
+    Head(usize),
+    Content(usize),
+    Wait,
+}

@@ -1,0 +1,161 @@
+//! `Inspection`: what the socket and the service of one HTTP/1 connection tell each other about its requests.
+//!
+//! hyper stands between them and answers one request after the other, so a number is enough to say which one is meant. The
+//! socket knows which request breaks the rules of framing; the service answers it. The service knows what became of a request
+//! to switch protocols; the socket holds back what comes after it until then. And interim responses (RFC 9110 §15.2), which
+//! hyper does not send, go from the one to the other.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+
+use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
+
+use crate::framing::Violation;
+use crate::request::hop_by_hop;
+
+/// The state of one connection's requests. Requests count from 1.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// Requests that the service was given.
+    calls: AtomicU64,
+    /// The request after which the socket waits for a decision; 0: it does not.
+    undecided: AtomicU64,
+    refused: OnceLock<(u64, Violation)>,
+    has_interim: AtomicBool,
+    exchange: Mutex<Exchange>,
+}
+
+#[derive(Debug, Default)]
+struct Exchange {
+    is_switched: Option<bool>,
+    /// The request that is being answered and has no final response yet; 0: none.
+    waiting: u64,
+    interim: Vec<u8>,
+    reader: Option<Waker>,
+}
+
+impl Inspection {
+    /// The service is given a request: returns its number, and why it is refused if it is.
+    pub(super) fn on_call(&self) -> (u64, Option<Violation>) {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let refused = self.refused.get().filter(|(refused, _)| *refused == number);
+        (number, refused.map(|(_, violation)| *violation))
+    }
+
+    /// The service has to wait for the response to this request: there may be interim ones.
+    pub(super) fn on_waiting(&self, number: u64) {
+        self.exchange.lock().waiting = number;
+    }
+
+    /// The response to this request is there; it switches protocols, or not.
+    pub(super) fn on_answer(&self, number: u64, is_switched: bool) {
+        if self.undecided.load(Ordering::Relaxed) == number {
+            let mut exchange = self.exchange.lock();
+            exchange.is_switched = Some(is_switched);
+            exchange.wake();
+        }
+    }
+
+    /// There will be no more interim responses.
+    pub(super) fn on_waited(&self) {
+        let mut exchange = self.exchange.lock();
+        exchange.waiting = 0;
+        exchange.interim.clear();
+        self.has_interim.store(false, Ordering::Relaxed);
+    }
+
+    /// The socket has replaced this request: whatever the service is given is to be refused.
+    pub(super) fn refuse(&self, number: u64, violation: Violation) {
+        self.refused.get_or_init(|| (number, violation));
+    }
+
+    /// The socket lets nothing pass after this request until it is decided.
+    pub(super) fn await_decision(&self, number: u64) {
+        self.undecided.store(number, Ordering::Relaxed);
+    }
+
+    /// Returns whether protocols were switched, once it is known; else `reader` is woken then.
+    pub(super) fn decision(&self, reader: &Waker) -> Option<bool> {
+        let mut exchange = self.exchange.lock();
+        let decision = exchange.is_switched.take();
+        if decision.is_some() {
+            self.undecided.store(0, Ordering::Relaxed);
+        } else {
+            exchange.reader = Some(reader.clone());
+        }
+        decision
+    }
+
+    /// Takes the interim responses that are to be sent now.
+    pub(super) fn interim(&self) -> Option<Vec<u8>> {
+        if !self.has_interim.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        Some(std::mem::take(&mut self.exchange.lock().interim)).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// Says whom to wake for an interim response, if there may be one.
+    pub(super) fn register(&self, reader: &Waker) {
+        if let Some(mut exchange) = self.exchange.try_lock()
+            && exchange.waiting != 0
+            && !exchange.reader.as_ref().is_some_and(|known| known.will_wake(reader))
+        {
+            exchange.reader = Some(reader.clone());
+        }
+    }
+
+    /// Gives an interim response to the socket, if the request still waits for its final one.
+    fn send_interim(&self, number: u64, bytes: &[u8]) {
+        let mut exchange = self.exchange.lock();
+        if exchange.waiting == number && exchange.interim.len() + bytes.len() <= INTERIM_BYTES_MAX {
+            exchange.interim.extend_from_slice(bytes);
+            self.has_interim.store(true, Ordering::Relaxed);
+            exchange.wake();
+        }
+    }
+}
+
+/// Relays interim responses to the client of one request.
+#[derive(Clone, Debug)]
+pub struct Interim {
+    inspection: Arc<Inspection>,
+    number: u64,
+}
+
+impl Interim {
+    pub(super) const fn new(inspection: Arc<Inspection>, number: u64) -> Self {
+        Self { inspection, number }
+    }
+
+    /// Sends one, if the client still waits for the final response. A 100 is ours to send, and a 101 is none.
+    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
+        if matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
+            return;
+        }
+        let mut fields = fields.clone();
+        hop_by_hop::remove(&mut fields);
+        let reason = status.canonical_reason().unwrap_or_default();
+        let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+        for (name, value) in &fields {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        self.inspection.send_interim(self.number, &text);
+    }
+}
+
+impl Exchange {
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// Interim responses that may wait for the socket: more are left out, as they may be (RFC 9110 §15.2 asks no client for them).
+const INTERIM_BYTES_MAX: usize = 32 << 10;

@@ -1,0 +1,141 @@
+//! `Guarded`: a connection to a server that lets only sound responses pass, each only after its request.
+//!
+//! A server that announces 10 bytes and sends 36, or speaks while nobody asked, must not answer the next request with the rest:
+//! the connection ends there.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::framing::responses::Responses;
+use crate::framing::{Limits, Violation};
+
+#[derive(Debug)]
+pub(super) struct Guarded {
+    inner: TokioIo<TcpStream>,
+    responses: Responses,
+    /// Bytes that were read and did not go on yet.
+    held: Vec<u8>,
+    /// How many of them may.
+    ready: usize,
+    end: Option<Violation>,
+}
+
+impl Guarded {
+    pub(super) fn new(stream: TcpStream, limits: Limits) -> Self {
+        let responses = Responses::new(limits);
+        Self { inner: TokioIo::new(stream), responses, held: Vec::new(), ready: 0, end: None }
+    }
+
+    fn expect(&mut self, first: &[u8]) {
+        self.responses.expect(first.starts_with(b"HEAD "));
+    }
+
+    /// Reads once; what is sound goes on at once where nothing was held back before it.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<Filled>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let most = buf.remaining().min(scratch.len());
+            let mut read = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+            ready!(Pin::new(self.inner.inner_mut()).poll_read(cx, &mut read))?;
+            let bytes = read.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(Filled::Done));
+            }
+            if !self.held.is_empty() {
+                self.held.extend_from_slice(bytes);
+                (self.ready, self.end) = self.responses.pass(&self.held);
+                return Poll::Ready(Ok(Filled::More));
+            }
+            let (passed, end) = self.responses.pass(bytes);
+            let (sound, rest) = bytes.split_at_checked(passed).unwrap_or((bytes, &[]));
+            buf.put_slice(sound);
+            self.held.extend_from_slice(rest);
+            self.end = end;
+            Poll::Ready(Ok(if sound.is_empty() { Filled::More } else { Filled::Done }))
+        })
+    }
+}
+
+/// What came of a read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    /// Bytes went on, or there are no more.
+    Done,
+    /// Nothing went on yet.
+    More,
+}
+
+impl Read for Guarded {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if this.ready > 0 {
+                let count = this.ready.min(buf.remaining());
+                buf.put_slice(this.held.get(..count).unwrap_or_default());
+                this.held.drain(..count);
+                this.ready -= count;
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(violation) = this.end {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
+            }
+            if ready!(this.poll_fill(cx, &mut buf))? == Filled::Done {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl Write for Guarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.expect(buf);
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        self.expect(first.map(|buf| &**buf).unwrap_or_default());
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+}
+
+/// What one worker reads at once.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
