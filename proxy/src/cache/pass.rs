@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
-use http::{Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -11,8 +11,10 @@ use super::Cache;
 use super::decision::ForwardReason;
 use super::metrics::Outcome;
 use crate::fetch::errand::forward;
-use crate::fetch::{tags, tunnel};
-use crate::freshness::{Uncacheable, invalidation};
+use crate::fetch::{Fetched, tags, tunnel};
+use crate::freshness::{Exchange, Uncacheable, invalidation};
+use crate::invalidation::Sequence;
+use crate::key::vary::normalize_accept_encoding;
 use crate::listener::activity::Busy;
 use crate::origin::{OriginBody, OriginError, RequestBody};
 use crate::purge::Purger;
@@ -26,6 +28,14 @@ struct Upgrade {
     client: OnUpgrade,
     protocol: HeaderValue,
     permit: OwnedSemaphorePermit,
+}
+
+/// A response that went past the cache.
+struct Answered {
+    response: Response<OriginBody>,
+    /// The sequence at which what it changed was purged, if nothing else was purged since the request was sent.
+    invalidated: Option<Sequence>,
+    exchange: Exchange,
 }
 
 impl Upgrade {
@@ -52,6 +62,9 @@ impl Cache {
         }
         let body = RequestBody::client(body, limits.max_body, limits.body_timeout);
         let mut request = forward(&head, body, self.responder.name());
+        if head.method == Method::HEAD {
+            normalize_accept_encoding(request.headers_mut()); // it is about what a GET is given
+        }
         let upgrade = match self.upgrade(&head, upgrade) {
             Ok(upgrade) => upgrade,
             Err(error) => {
@@ -62,14 +75,19 @@ impl Cache {
             upgrade.ask(request.headers_mut());
         }
         match self.send(&head, request).await {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Ok(Answered { response, .. })
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
+            {
                 if let Some(upgrade) = upgrade {
                     return (Outcome::Bypass, self.switch(response, upgrade));
                 }
                 let error = OriginError::Switched.into();
                 (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)))
             }
-            Ok(response) => {
+            Ok(answered) if head.method == Method::POST => {
+                self.adopt(&head, answered, (reason, why), busy).await
+            }
+            Ok(Answered { response, .. }) => {
                 let detail = Some(why.code());
                 let status = Status::Forward(Forward {
                     status: Some(response.status()),
@@ -93,23 +111,55 @@ impl Cache {
         self.responder.alone(response, status, busy)
     }
 
+    /// Answers a POST; its response may be of use for those who GET the same URL.
+    async fn adopt(
+        &self,
+        head: &RequestHead,
+        answered: Answered,
+        (reason, why): (ForwardReason, Uncacheable),
+        busy: Busy,
+    ) -> (Outcome, Response<ResponseBody>) {
+        let Answered { response, invalidated, exchange } = answered;
+        let invalidated = invalidated.filter(|_| self.rules.cookies.allow_cache(&head.fields));
+        let forward = Forward { detail: Some(why.code()), ..Forward::new(reason) };
+        match self.fetcher.adopt(head, response, invalidated, exchange).await {
+            Ok(Fetched::Alone(response, _)) => {
+                let status = Forward { status: Some(response.status()), ..forward };
+                (Outcome::Bypass, self.alone(*response, &Status::Forward(status), busy))
+            }
+            Ok(fetched) => self.fetched(head, fetched, forward, busy),
+            Err(error) => (Outcome::Synthetic, self.error(head, &error, forward)),
+        }
+    }
+
     /// Sends a request. One that may change something is carried to its end though its client leaves: what it changed is
     /// invalidated (RFC 9111 §4.4).
     async fn send(
         &self,
         head: &RequestHead,
         request: Request<RequestBody>,
-    ) -> Result<Response<OriginBody>, ProxyError> {
+    ) -> Result<Answered, ProxyError> {
         let fetcher = Arc::clone(&self.fetcher);
+        let request_time = fetcher.clock.now();
         if head.method.is_safe() {
-            return fetcher.pass(request).await;
+            let birth = fetcher.invalidation.begin_fetch();
+            let response = fetcher.pass(request).await?;
+            let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
+            if head.method == Method::HEAD && self.rules.cookies.allow_cache(&head.fields) {
+                let newer = (response.status(), response.headers());
+                fetcher.apply_head(head, &birth, newer, exchange);
+            }
+            return Ok(Answered { response, invalidated: None, exchange });
         }
         let purger = Arc::clone(&self.purger);
         let head = head.clone();
         let exchange = tokio::spawn(async move {
+            let before = fetcher.invalidation.sequence();
             let response = fetcher.pass(request).await?;
-            invalidate(&purger, &head, &response).await;
-            Ok(response)
+            let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
+            let invalidated = invalidate(&purger, &head, &response).await;
+            let is_only_one = |sequence: &Sequence| sequence.number() == before.number() + 1;
+            Ok(Answered { response, invalidated: invalidated.filter(is_only_one), exchange })
         });
         exchange.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }
@@ -152,12 +202,16 @@ impl Cache {
 }
 
 /// Purges what the response to an unsafe request says it has changed.
-async fn invalidate(purger: &Arc<Purger>, head: &RequestHead, response: &Response<OriginBody>) {
-    let uri = head.key.to_string();
-    let Ok(uri) = uri.parse::<Uri>() else { return };
+async fn invalidate(
+    purger: &Arc<Purger>,
+    head: &RequestHead,
+    response: &Response<OriginBody>,
+) -> Option<Sequence> {
+    let uri = head.key.to_string().parse::<Uri>().ok()?;
     let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());
-    if !uris.is_empty() {
-        let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
-        purger.invalidate(&uris, head.key.host(), &groups).await;
+    if uris.is_empty() {
+        return None;
     }
+    let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
+    purger.invalidate(&uris, head.key.host(), &groups).await
 }

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::HeaderMap;
 use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::errand::Errand;
 use super::flight::{Flight, Landing, Pilot};
 use super::flights::Route;
+use super::freshening::Newer;
 use super::{Fetcher, tags};
-use crate::freshness::stored_fields::{freshen, stored_fields};
+use crate::freshness::stored_fields::stored_fields;
 use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
 use crate::invalidation::{TagId, Verdict};
 use crate::key::vary::Variant;
 use crate::origin::{OriginBody, OriginError};
-use crate::store::{Body, Content, Draft, Fields, Removal, Show, Stored};
+use crate::store::{Content, Draft, Show, Stored};
 
 /// One fetch in progress.
 pub(super) struct Fetch {
@@ -165,7 +166,7 @@ impl Fetch {
     }
 
     /// Decides whether the response is stored (RFC 9111 §3), and what belongs to it.
-    fn accept(
+    pub(super) fn accept(
         &self,
         response: &Response<OriginBody>,
         exchange: Exchange,
@@ -178,27 +179,12 @@ impl Fetch {
             response.headers(),
             exchange,
         )?;
-        let accepted =
-            self.belongings(stored_fields(response.headers(), exchange.response_time), freshness)?;
+        let fields = stored_fields(response.headers(), exchange.response_time);
+        let accepted = self.fetcher.belongings(&self.errand.head, fields, freshness)?;
         match response.body().length() {
             Some(length) if length > rules.object_bytes_max => Err(Uncacheable::TooLarge),
             _ => Ok(accepted),
         }
-    }
-
-    fn belongings(
-        &self,
-        mut fields: HeaderMap,
-        freshness: Freshness,
-    ) -> Result<Accepted, Uncacheable> {
-        fields.remove(CONTENT_LENGTH); // said anew from the content itself
-        let fetcher = &self.fetcher;
-        let request = &self.errand.head;
-        let tags =
-            tags::of(&fields, request.key.host(), &fetcher.rules.tags, &fetcher.invalidation)?;
-        let variant = Variant::of(&fields, &request.fields, fetcher.rules.selecting)
-            .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
-        Ok(Accepted { fields, freshness, variant, tags })
     }
 
     /// Freshens the stored response by a 304 (RFC 9111 §4.3.4), unless it was purged since the request was sent.
@@ -214,50 +200,19 @@ impl Fetch {
         if !self.is_usable(stale) || !self.may_confirm(stale) {
             return Landing::Validated(Arc::clone(stale)); // for who asked before; it stays as it was
         }
-        let fields =
-            freshen(&old.fields.to_map(Show::All, 0), not_modified, exchange.response_time);
-        let freshness =
-            judge(&fetcher.rules.policy, &self.errand.facts, old.status, &fields, exchange);
-        match freshness.and_then(|freshness| self.belongings(fields, freshness)) {
-            Ok(accepted) => {
-                let draft = self.draft(old.status, accepted);
-                let freshened = fetcher.store.freshen(stale, draft);
-                let stored = freshened.inspect(|stored| {
-                    fetcher.withdraw_if_purged(stored);
-                    if !self.may_confirm(stale) {
-                        fetcher.store.remove(stored, Removal::Purged);
-                    }
-                });
-                Landing::Validated(stored.unwrap_or_else(|_not_stored| Arc::clone(stale)))
-            }
-            Err(reason) => {
-                fetcher.metrics.uncacheable(reason);
-                fetcher.store.remove(stale, Removal::Replaced);
-                Landing::Validated(Arc::clone(stale))
-            }
-        }
+        let newer = Newer { head: not_modified, birth: self.pilot.birth(), exchange };
+        let freshened =
+            fetcher.freshen((&self.errand.head, &self.errand.facts), stale, old, &newer);
+        Landing::Validated(freshened.unwrap_or_else(|| Arc::clone(stale)))
     }
 
-    /// Returns whether no purge has overtaken this validation: the new head may no longer carry the tag that was purged.
     fn may_confirm(&self, stale: &Stored) -> bool {
-        let born = self.pilot.birth().born();
-        self.fetcher.invalidation.may_confirm(&stale.provenance, born, &self.errand.head.key)
+        self.fetcher.may_confirm(stale, self.pilot.birth())
     }
 
     /// What is stored once its content is complete.
     pub(super) fn draft(&self, status: StatusCode, accepted: Accepted) -> Draft {
-        let fetcher = &self.fetcher;
-        Draft {
-            key: self.errand.head.key.clone(),
-            variant: accepted.variant,
-            provenance: self.pilot.birth().provenance(accepted.tags),
-            content: Content::Response(crate::store::Response {
-                status,
-                fields: Fields::copy_of(&accepted.fields, &|name| fetcher.rules.is_hidden(name)),
-                freshness: accepted.freshness,
-                body: Body::Empty,
-            }),
-        }
+        self.fetcher.draft(&self.errand.head.key, self.pilot.birth(), status, accepted)
     }
 
     /// Remembers that nobody needs to wait for a response of this URL, for a while.

@@ -10,6 +10,8 @@ pub mod errand;
 pub mod tags;
 pub mod metrics;
 mod landing;
+mod freshening;
+mod adoption;
 mod carriage;
 mod tunnel;
 

@@ -33,7 +33,7 @@ mod age;
 mod stale;
 pub mod validation;
 pub mod invalidation;
-mod uri_reference;
+pub(crate) mod uri_reference;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -45,7 +45,7 @@ pub use age::Exchange;
 pub use delta_seconds::DeltaSeconds;
 pub use request_directives::RequestDirectives;
 pub use response_directives::ResponseDirectives;
-pub use storable::{RequestFacts, judge};
+pub use storable::{RequestFacts, has_explicit_lifetime, judge};
 pub use uncacheable::Uncacheable;
 
 /// What the operator decided where the origin server says nothing.

@@ -11,6 +11,7 @@ use crate::freshness::{
     DeltaSeconds, Exchange, Freshness, Policy, RequestDirectives, ResponseDirectives, Terms,
     Uncacheable, age, lifetime, stale, status_code,
 };
+use crate::timestamp::Timestamp;
 
 /// What storing depends on in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,11 @@ pub fn judge(
     let freshness = freshness_of(policy, headers, &directives, lifetime, exchange);
     check_usefulness(&freshness, &directives)?;
     Ok(freshness)
+}
+
+/// Returns whether the origin server states a lifetime (§4.2.1): what RFC 9110 §9.3.3 asks of a response to POST.
+pub fn has_explicit_lifetime(headers: &HeaderMap, response_time: Timestamp) -> bool {
+    lifetime::explicit(&ResponseDirectives::of(headers), headers, response_time).is_some()
 }
 
 /// The request method is understood by the cache, and the client has nothing against storing

@@ -2,9 +2,8 @@
 
 use http::HeaderName;
 use http::header::{
-    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    HeaderMap, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderMap,
+    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::freshness::directive::members;
@@ -38,9 +37,9 @@ pub fn stored_fields(received_head: &HeaderMap, received: Timestamp) -> HeaderMa
 /// Returns the stored fields updated by those of a 304, or of a 200 to HEAD, which arrived at
 /// `received`.
 ///
-/// Each received field replaces all lines of its namesake. What describes the stored content stays
-/// as it is, and so does a stored `ETag`: the new one matches it, and may only be weaker. `Date`
-/// and `Age` always belong to the new head.
+/// Each received field replaces all lines of its namesake. What the stored bytes depend on stays as
+/// it is (their coding, length and digests), and so does a stored `ETag`: the new one matches it,
+/// and may only be weaker. `Date` and `Age` always belong to the new head.
 pub fn freshen(stored: &HeaderMap, newer_head: &HeaderMap, received: Timestamp) -> HeaderMap {
     let newer = stored_fields(newer_head, received);
     let mut updated = stored.clone();
@@ -55,11 +54,21 @@ pub fn freshen(stored: &HeaderMap, newer_head: &HeaderMap, received: Timestamp) 
 }
 
 fn may_replace(stored: &HeaderMap, name: &HeaderName) -> bool {
-    let describes_content =
-        [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE].contains(name);
     let keeps_etag = *name == ETAG && stored.contains_key(ETAG);
-    !describes_content && !keeps_etag
+    !DEPENDED_UPON.contains(name) && !keeps_etag
 }
+
+//= https://www.rfc-editor.org/rfc/rfc9111#section-3.2
+//# *  Header fields that the cache's stored response depends upon, as
+//#    described below,
+const DEPENDED_UPON: [HeaderName; 6] = [
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
 
 /// Returns the fields that `Connection` names (RFC 9110 §7.6.1).
 fn connection_fields(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
@@ -167,7 +176,7 @@ mod tests {
             ("etag", r#""a""#),
             ("cache-control", "max-age=90"),
             ("content-length", "5"),
-            ("content-type", "text/html"),
+            ("content-type", "text/plain"),
             ("content-encoding", "br"),
             ("x-kept", "1"),
             ("x-new", "1"),

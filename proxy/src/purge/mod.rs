@@ -97,7 +97,14 @@ impl Purger {
     }
 
     /// Purges the URLs and groups that the response to an unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3).
-    pub async fn invalidate(self: &Arc<Self>, uris: &[Uri], host: &[u8], groups: &[String]) {
+    ///
+    /// Returns the sequence of that purge, if there was anything to purge.
+    pub async fn invalidate(
+        self: &Arc<Self>,
+        uris: &[Uri],
+        host: &[u8],
+        groups: &[String],
+    ) -> Option<Sequence> {
         let url = |uri: &Uri| CanonicalUrl::parse(&uri.to_string()).ok();
         let mut aims: Vec<_> =
             uris.iter().filter_map(url).map(|url| self.aim_at_url(&url)).collect();
@@ -106,13 +113,15 @@ impl Purger {
                 .iter()
                 .map(|group| Aim::Tag(self.invalidation.ids().group(host, group.as_bytes()))),
         );
-        if !aims.is_empty() {
-            self.metrics.responses.add(aims.len() as u64);
-            let (_, counts) = self.purge(aims, PurgeMode::Hard).await;
-            self.metrics
-                .purged
-                .add(counts.iter().map(|count| count.objects - count.already_counted).sum());
+        if aims.is_empty() {
+            return None;
         }
+        self.metrics.responses.add(aims.len() as u64);
+        let (sequence, counts) = self.purge(aims, PurgeMode::Hard).await;
+        self.metrics
+            .purged
+            .add(counts.iter().map(|count| count.objects - count.already_counted).sum());
+        Some(sequence)
     }
 
     fn aim(&self, target: &Target) -> Aim {

@@ -10,6 +10,8 @@ mod vary;
 #[cfg(test)]
 mod validation;
 #[cfg(test)]
+mod head;
+#[cfg(test)]
 mod range;
 #[cfg(test)]
 mod stale;

@@ -1,7 +1,7 @@
 //! Unsafe methods invalidate (RFC 9111 §4.4): what they changed is asked for again.
 
-use crate::support::origin::{Gate, Origin, cacheable, ok, status};
-use crate::support::proxy::Proxy;
+use crate::support::origin::{Gate, Origin, Reply, cacheable, ok, status};
+use crate::support::proxy::{Proxy, request};
 
 /// Stores these paths of both hosts.
 async fn warm(origin: &Origin, proxy: &Proxy, paths: &[&str]) {
@@ -167,4 +167,66 @@ async fn a_group_named_in_the_answer_to_a_safe_request_invalidates_nothing() {
     proxy.get("/b").await;
 
     assert!(proxy.get("/a").await.is_hit());
+}
+
+/// A POST whose answer says that it is what a GET would get.
+fn created(location: &str) -> Reply {
+    cacheable("posted").field("content-location", location)
+}
+
+#[tokio::test]
+async fn the_answer_to_a_post_with_explicit_freshness_and_its_own_location_serves_get() {
+    let origin = Origin::start().await;
+    origin.on("/a?b=1", created("/a?b=1"));
+    let proxy = Proxy::start(&origin);
+
+    let posted = proxy.post("/a?b=1", "content").await;
+    let hit = proxy.get("/a?b=1").await;
+
+    assert_eq!((posted.status(), posted.text()), (200, "posted"));
+    assert!(hit.is_hit(), "{}", hit.cache_status());
+    assert_eq!(hit.text(), "posted");
+    assert_eq!(origin.count("/a?b=1"), 1);
+}
+
+#[tokio::test]
+async fn other_answers_to_a_post_serve_nobody_else() {
+    for reply in [
+        created("/b"),
+        created("http://other.example/a"),
+        cacheable("no location"),
+        ok("no freshness").field("content-location", "/a"),
+        created("/a").field("cache-control", "private"),
+        created("/a").field("set-cookie", "a=b"),
+        status("201 Created", "")
+            .field("cache-control", "max-age=60")
+            .field("content-location", "/a"),
+    ] {
+        let origin = Origin::start().await;
+        origin.on("/a", reply.clone());
+        let proxy = Proxy::start(&origin);
+
+        proxy.post("/a", "content").await;
+        proxy.get("/a").await;
+
+        assert_eq!(origin.count("/a"), 2, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_purge_that_overtakes_a_post_keeps_its_answer_out() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/a", created("/a").after(&gate));
+    let proxy = Proxy::start(&origin);
+    let mut client = proxy.connect().await;
+    client.send(request("POST", "/a", &[], "content")).await;
+    origin.seen("/a", 1).await;
+
+    proxy.purge(r#"{"tags": ["other"]}"#).await;
+    gate.open();
+    client.answer().await;
+    proxy.get("/a").await;
+
+    assert_eq!(origin.count("/a"), 2);
 }

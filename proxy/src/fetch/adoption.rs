@@ -1,0 +1,69 @@
+//! The response to a POST, kept for those who GET the same URL (RFC 9110 §9.3.3).
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LOCATION, HeaderMap};
+use http::{Method, Response, StatusCode, Uri};
+
+use super::errand::Errand;
+use super::flight::Landing;
+use super::{Fetched, Fetcher, Role};
+use crate::freshness::{Exchange, RequestFacts, Uncacheable, has_explicit_lifetime, uri_reference};
+use crate::invalidation::Sequence;
+use crate::origin::{OriginBody, OriginError};
+use crate::request::RequestHead;
+use crate::response::failure::ProxyError;
+
+impl Fetcher {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-9.3.3
+    //# Responses to POST requests are only cacheable when they include
+    //# explicit freshness information
+    //# [...] and a
+    //# Content-Location header field that has the same value as the POST's
+    //# target URI
+    /// Stores the response to a POST while its client reads it, if it may; else it stays the client's alone.
+    ///
+    /// `invalidated` is the sequence at which its own URL was purged for it: whatever else was purged while it was made keeps
+    /// it out.
+    pub async fn adopt(
+        self: &Arc<Self>,
+        request: &RequestHead,
+        response: Response<OriginBody>,
+        invalidated: Option<Sequence>,
+        exchange: Exchange,
+    ) -> Result<Fetched, ProxyError> {
+        let (flight, pilot) = self.begin();
+        let is_undisturbed = invalidated == Some(flight.born());
+        let is_adoptable = is_undisturbed
+            && response.status() == StatusCode::OK
+            && has_explicit_lifetime(response.headers(), exchange.response_time)
+            && is_about_its_target(request, response.headers());
+        let Some(permit) = is_adoptable.then(|| self.permit()).flatten() else {
+            return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
+        };
+        let mut head = request.clone();
+        head.method = Method::GET;
+        let facts = RequestFacts { method: Method::GET, ..request.facts() };
+        let arrived = self.invalidation.sequence();
+        let errand = Arc::new(Errand { head, facts, arrived, stale: None, selection: 0 });
+        let reader = pilot.first_reader();
+        let fetch = self.fetch_of(pilot, errand, None, permit);
+        let Ok(accepted) = fetch.accept(&response, exchange) else {
+            return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
+        };
+        tokio::spawn(fetch.carry(response, accepted));
+        match reader.landing().await {
+            Landing::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
+            _ => Err(OriginError::Abandoned.into()),
+        }
+    }
+}
+
+/// Returns whether `Content-Location` names the URL that the request was sent to.
+fn is_about_its_target(request: &RequestHead, fields: &HeaderMap) -> bool {
+    let mut lines = fields.get_all(CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let target = request.key.to_string().parse::<Uri>().ok();
+    let named = target.as_ref().zip(line.to_str().ok());
+    named.and_then(|(target, line)| uri_reference::resolve(target, line)) == target
+}

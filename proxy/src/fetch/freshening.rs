@@ -1,0 +1,134 @@
+//! A newer head for a stored response: from a 304 (RFC 9111 §4.3.4), or from a 200 to HEAD (§4.3.5).
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+
+use super::landing::Accepted;
+use super::{Fetcher, tags};
+use crate::freshness::stored_fields::freshen;
+use crate::freshness::validation::head_agrees;
+use crate::freshness::{Exchange, Freshness, RequestFacts, Uncacheable, judge};
+use crate::invalidation::{FetchBirth, Verdict};
+use crate::key::Key;
+use crate::key::vary::Variant;
+use crate::request::RequestHead;
+use crate::store::{self, Body, Content, Draft, Fields, Removal, Show, Stored};
+
+/// The head that arrived.
+pub(super) struct Newer<'a> {
+    pub(super) head: &'a HeaderMap,
+    pub(super) birth: &'a FetchBirth,
+    pub(super) exchange: Exchange,
+}
+
+impl Fetcher {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.5
+    //# When a cache makes an inbound HEAD request for a target URI and
+    //# receives a 200 (OK) response, the cache SHOULD update or invalidate
+    //# each of its stored GET responses that could have been chosen for that
+    //# request
+    /// Updates the stored response that a HEAD request selects by the answer to it, or takes it out where they disagree.
+    pub fn apply_head(
+        &self,
+        request: &RequestHead,
+        birth: &FetchBirth,
+        (status, head): (StatusCode, &HeaderMap),
+        exchange: Exchange,
+    ) {
+        if status != StatusCode::OK {
+            return;
+        }
+        let is_selected = |stored: &Stored| {
+            stored.variant.as_ref().is_none_or(|variant| variant.matches(&request.fields))
+        };
+        let Some(stored) = self.store.lookup(&request.key, &is_selected) else { return };
+        let Some(old) = stored.response().filter(|old| old.status == StatusCode::OK) else {
+            return;
+        };
+        let is_valid =
+            self.invalidation.verdict(&stored.provenance, &request.key) != Verdict::Purged;
+        if !is_valid || !self.may_confirm(&stored, birth) {
+            return;
+        }
+        let mut described = old.fields.to_map(Show::All, 1);
+        described.insert(CONTENT_LENGTH, HeaderValue::from(old.body.length()));
+        if head_agrees(&described, head) {
+            let facts = RequestFacts { method: Method::GET, ..request.facts() };
+            let newer = Newer { head, birth, exchange };
+            self.freshen((request, &facts), &stored, old, &newer);
+        } else {
+            self.store.remove(&stored, Removal::Replaced);
+        }
+    }
+
+    /// Stores a response anew with a newer head; `None` when that says that it is not to be stored any more.
+    pub(super) fn freshen(
+        &self,
+        (request, facts): (&RequestHead, &RequestFacts),
+        stale: &Arc<Stored>,
+        old: &store::Response,
+        newer: &Newer<'_>,
+    ) -> Option<Arc<Stored>> {
+        let Newer { head, birth, exchange } = *newer;
+        let fields = freshen(&old.fields.to_map(Show::All, 0), head, exchange.response_time);
+        let freshness = judge(&self.rules.policy, facts, old.status, &fields, exchange);
+        match freshness.and_then(|freshness| self.belongings(request, fields, freshness)) {
+            Ok(accepted) => {
+                let draft = self.draft(&request.key, birth, old.status, accepted);
+                let stored = self.store.freshen(stale, draft).ok()?;
+                self.withdraw_if_purged(&stored);
+                if !self.may_confirm(stale, birth) {
+                    self.store.remove(&stored, Removal::Purged);
+                }
+                Some(stored)
+            }
+            Err(reason) => {
+                self.metrics.uncacheable(reason);
+                self.store.remove(stale, Removal::Replaced);
+                None
+            }
+        }
+    }
+
+    /// Returns whether no purge has overtaken this validation: the new head may no longer carry the tag that was purged.
+    pub(super) fn may_confirm(&self, stale: &Stored, birth: &FetchBirth) -> bool {
+        self.invalidation.may_confirm(&stale.provenance, birth.born(), &stale.key)
+    }
+
+    /// What belongs to a response that may be stored: its variant and its tags.
+    pub(super) fn belongings(
+        &self,
+        request: &RequestHead,
+        mut fields: HeaderMap,
+        freshness: Freshness,
+    ) -> Result<Accepted, Uncacheable> {
+        fields.remove(CONTENT_LENGTH); // said anew from the content itself
+        let tags = tags::of(&fields, request.key.host(), &self.rules.tags, &self.invalidation)?;
+        let variant = Variant::of(&fields, &request.fields, self.rules.selecting)
+            .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
+        Ok(Accepted { fields, freshness, variant, tags })
+    }
+
+    /// What is stored once its content is complete.
+    pub(super) fn draft(
+        &self,
+        key: &Key,
+        birth: &FetchBirth,
+        status: StatusCode,
+        accepted: Accepted,
+    ) -> Draft {
+        Draft {
+            key: key.clone(),
+            variant: accepted.variant,
+            provenance: birth.provenance(accepted.tags),
+            content: Content::Response(store::Response {
+                status,
+                fields: Fields::copy_of(&accepted.fields, &|name| self.rules.is_hidden(name)),
+                freshness: accepted.freshness,
+                body: Body::Empty,
+            }),
+        }
+    }
+}
