@@ -75,19 +75,11 @@ impl ResponseBody {
 
     /// A part of stored content.
     pub fn part(body: &Body, range: &Range<u64>) -> Self {
-        let mut pieces = Vec::new();
-        let mut start = 0;
-        for piece in body.pieces() {
-            let end = start + piece.len() as u64;
-            let from = range.start.clamp(start, end) - start;
-            let to = range.end.clamp(start, end) - start;
-            if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to))
-                && from < to
-            {
-                pieces.push(piece.slice(from..to));
-            }
-            start = end;
-        }
+        Self::of_pieces(slices(body, range).collect())
+    }
+
+    /// Complete content, none of whose pieces is empty.
+    pub fn of_pieces(pieces: Vec<Bytes>) -> Self {
         Self::stored(&Body::of_pieces(pieces))
     }
 
@@ -101,6 +93,18 @@ impl ResponseBody {
         let left = Some(range.end - range.start);
         Self::Stream(Box::new(Stream { source, skip: range.start, left, _busy: busy }))
     }
+}
+
+/// Returns the bytes of a range of stored content, shared with it.
+pub(super) fn slices(body: &Body, range: &Range<u64>) -> impl Iterator<Item = Bytes> {
+    let mut start = 0;
+    body.pieces().iter().filter_map(move |piece| {
+        let end = start + piece.len() as u64;
+        let from = usize::try_from(range.start.clamp(start, end) - start).ok()?;
+        let to = usize::try_from(range.end.clamp(start, end) - start).ok()?;
+        start = end;
+        (from < to).then(|| piece.slice(from..to))
+    })
 }
 
 impl Pieces {

@@ -6,15 +6,18 @@ pub mod body;
 pub mod cache_status;
 pub mod conditional;
 pub mod failure;
+mod multipart;
 pub mod range;
 mod recent;
 
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, VIA};
 use http::{Method, Response, StatusCode};
+use smallvec::SmallVec;
 
 use self::body::{ResponseBody, Source};
 use self::cache_status::Status;
 use self::conditional::{Outcome, Validators};
+use self::multipart::Boundary;
 use self::range::{ByteRange, Ranges};
 use self::recent::Rendering;
 use crate::fetch::flight::{Head, Reader};
@@ -53,7 +56,7 @@ impl Responder {
         now: Timestamp,
         status: &Status,
     ) -> Response<ResponseBody> {
-        let fields = self.head_of(stored, now, status);
+        let mut fields = self.head_of(stored, now, status);
         let length = stored.body.length();
         if !has_preconditions(&request.fields) {
             return if request.method == Method::HEAD {
@@ -67,6 +70,10 @@ impl Responder {
             Selected::Unsatisfiable => unsatisfiable(fields, length),
             Selected::Part(part) => {
                 partial(fields, part, length, |range| ResponseBody::part(&stored.body, range))
+            }
+            Selected::Parts(parts) => {
+                let body = multipart::render(&mut fields, &stored.body, &parts, Boundary::random());
+                assemble(StatusCode::PARTIAL_CONTENT, fields, body)
             }
             Selected::Whole if request.method == Method::HEAD => {
                 without_content(stored.status, fields, Some(length))
@@ -116,7 +123,8 @@ impl Responder {
                     ResponseBody::arriving_part(source, range, busy)
                 })
             }
-            Selected::Whole => {
+            // Parts are sent in the order asked for, which is not the order of arrival.
+            Selected::Whole | Selected::Parts(_) => {
                 assemble(head.status, fields, ResponseBody::arriving(source, head.length, busy))
             }
         }
@@ -163,6 +171,7 @@ impl Responder {
 enum Selected {
     Whole,
     Part(ByteRange),
+    Parts(SmallVec<[ByteRange; 4]>),
     NotModified,
     Unsatisfiable,
 }
@@ -183,8 +192,9 @@ fn select(
     let Some(length) = length else { return Selected::Whole };
     match range::evaluate(&request.method, &request.fields, status, &validators, length) {
         Ranges::Single(part) => Selected::Part(part),
+        Ranges::Multiple(parts) => Selected::Parts(parts),
         Ranges::Unsatisfiable => Selected::Unsatisfiable,
-        Ranges::Whole | Ranges::Multiple(_) => Selected::Whole,
+        Ranges::Whole => Selected::Whole,
     }
 }
 

@@ -2,8 +2,8 @@
 //! it gets.
 //!
 //! Preconditions come first (`conditional`). A range request may always be answered whole (§14.2):
-//! that is the answer to everything here that is odd, greedy, or not understood. Writing
-//! `multipart/byteranges` is not done here.
+//! that is the answer to everything here that is odd, greedy, or not understood. Several parts are
+//! written by `multipart`.
 
 use http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
@@ -20,7 +20,7 @@ pub enum Ranges {
     /// 206 with one part.
     Single(ByteRange),
     /// 206 with `multipart/byteranges`: two to [`RANGES_MAX`] parts in the order asked for,
-    /// together less than the whole.
+    /// together less than the whole; no two of them overlap or touch.
     Multiple(SmallVec<[ByteRange; 4]>),
     /// 416.
     Unsatisfiable,
@@ -57,6 +57,15 @@ impl ByteRange {
 
     fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
+    }
+
+    /// Returns whether both are one part together, without a gap.
+    fn touches(self, other: Self) -> bool {
+        self.first <= other.last.saturating_add(1) && other.first <= self.last.saturating_add(1)
+    }
+
+    fn joined_with(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
     }
 }
 
@@ -163,15 +172,18 @@ fn position(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Keeps what the content can satisfy; what would send a byte twice or more is answered whole (RFC
-/// 9110 §17.15).
+/// Keeps what the content can satisfy; what asks for too much more than once is answered whole (RFC
+/// 9110 §17.15). No byte is sent twice.
 fn select(specs: &[RangeSpec], complete_length: u64) -> Ranges {
-    let parts: SmallVec<[ByteRange; 4]> =
+    let asked: SmallVec<[ByteRange; 4]> =
         specs.iter().filter_map(|spec| satisfy(*spec, complete_length)).collect();
+    if asked.len() > 1 && is_greedy(&asked, complete_length) {
+        return Ranges::Whole;
+    }
+    let parts = coalesce(&asked);
     match *parts.as_slice() {
         [] => Ranges::Unsatisfiable,
         [part] => Ranges::Single(part),
-        [..] if is_greedy(&parts, complete_length) => Ranges::Whole,
         [..] => Ranges::Multiple(parts),
     }
 }
@@ -202,6 +214,26 @@ fn is_greedy(parts: &[ByteRange], complete_length: u64) -> bool {
         parts.iter().take(*position).any(|earlier| part.overlaps(*earlier))
     });
     total >= complete_length || overlapping.count() > 1
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7.2
+//# When multiple ranges are requested, a server MAY coalesce any of the
+//# ranges that overlap, or that are separated by a gap that is smaller
+//# than the overhead of sending multiple parts, regardless of the order
+//# in which the corresponding range-spec appeared in the received Range
+//# header field.
+/// What is joined takes the place of the first of its members; the order is the client's otherwise. Gaps stay: a client that
+/// asks for single bytes gets single bytes.
+fn coalesce(asked: &[ByteRange]) -> SmallVec<[ByteRange; 4]> {
+    let mut parts = SmallVec::<[ByteRange; 4]>::new();
+    for range in asked {
+        let touching = parts.iter().filter(|part| part.touches(*range));
+        let joined = touching.fold(*range, |sum, part| sum.joined_with(*part));
+        let place = parts.iter().position(|part| part.touches(*range)).unwrap_or(parts.len());
+        parts.retain(|part| !part.touches(*range));
+        parts.insert(place, joined);
+    }
+    parts
 }
 
 fn field_value(text: String) -> HeaderValue {
@@ -299,11 +331,16 @@ mod tests {
     }
 
     #[test]
-    fn several_ranges_keep_their_order_and_never_exceed_the_whole() {
+    fn several_ranges_are_joined_keep_their_order_and_never_exceed_the_whole() {
         for (range, expected) in [
             ("bytes=0-0,-1", multiple(&[(0, 0), (9999, 9999)])),
             ("bytes=500-600,0-99", multiple(&[(500, 600), (0, 99)])),
-            ("bytes=0-99,50-149", multiple(&[(0, 99), (50, 149)])),
+            ("bytes=0-99,50-149", single(0, 149)),
+            ("bytes=0-99,100-149", single(0, 149)),
+            ("bytes=100-149,0-99", single(0, 149)),
+            ("bytes=0-99,101-149", multiple(&[(0, 99), (101, 149)])),
+            ("bytes=20-29,0-9,10-19", single(0, 29)),
+            ("bytes=900-999,20-29,500-500,0-9,10-19", multiple(&[(900, 999), (0, 29), (500, 500)])),
             ("bytes=0-99,50-149,60-70", Ranges::Whole),
             ("bytes=0-5000,4000-9999", Ranges::Whole),
             ("bytes=0-,0-", Ranges::Whole),
@@ -385,6 +422,9 @@ mod tests {
             Ranges::Multiple(parts) => parts.to_vec(),
             Ranges::Whole | Ranges::Unsatisfiable => vec![],
         };
+        for (position, part) in parts.iter().enumerate() {
+            assert!(parts.iter().take(position).all(|earlier| !part.touches(*earlier)));
+        }
         assert!(parts.iter().all(|part| part.first <= part.last && part.last < complete_length));
         assert!(
             parts.len() < 2 || parts.iter().map(|part| part.len()).sum::<u64>() < complete_length

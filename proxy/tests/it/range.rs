@@ -1,4 +1,4 @@
-//! Single ranges (RFC 9110 §14) of what is stored, or arriving.
+//! Ranges (RFC 9110 §14) of what is stored, or arriving.
 
 use crate::support::client::Answer;
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
@@ -44,16 +44,59 @@ async fn a_range_behind_the_end_is_416() {
 }
 
 #[tokio::test]
-async fn what_is_no_range_and_several_ranges_are_answered_whole() {
+async fn what_is_no_range_is_answered_whole() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable(CONTENT));
     let proxy = Proxy::start(&origin);
     proxy.get("/a").await;
 
-    for range in ["bytes=4-2", "lines=0-1", "bytes=x", "bytes=0-1,4-5"] {
+    for range in ["bytes=4-2", "lines=0-1", "bytes=x", "bytes=0-4,5-9"] {
         let answer = proxy.get_with("/a", &[("Range", range)]).await;
         assert_eq!(part(&answer), (200, CONTENT, None), "{range}");
     }
+}
+
+#[tokio::test]
+async fn several_parts_come_in_one_answer_in_the_order_asked_for() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable(CONTENT).field("content-type", "text/plain"));
+    let proxy = Proxy::start(&origin);
+    proxy.get("/a").await;
+
+    let answer = proxy.get_with("/a", &[("Range", "bytes=-1, 2-3")]).await;
+
+    assert_eq!((answer.status(), answer.field("content-range")), (206, None));
+    assert!(answer.is_hit());
+    let media_type = answer.field("content-type").unwrap();
+    let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let head = format!("--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes");
+    let expected =
+        format!("{head} 9-9/10\r\n\r\n9\r\n{head} 2-3/10\r\n\r\n23\r\n--{boundary}--\r\n");
+    assert_eq!(answer.text(), expected);
+    assert_eq!(answer.field("content-length").unwrap(), expected.len().to_string());
+}
+
+#[tokio::test]
+async fn parts_that_touch_are_one_part() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable(CONTENT));
+    let proxy = Proxy::start(&origin);
+    proxy.get("/a").await;
+
+    let answer = proxy.get_with("/a", &[("Range", "bytes=4-6,2-3")]).await;
+
+    assert_eq!(part(&answer), (206, "23456", Some("bytes 2-6/10".to_owned())));
+}
+
+#[tokio::test]
+async fn several_parts_of_what_is_not_stored_yet_are_answered_whole() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable(CONTENT));
+    let proxy = Proxy::start(&origin);
+
+    let answer = proxy.get_with("/a", &[("Range", "bytes=0-1,4-5")]).await;
+
+    assert_eq!(part(&answer), (200, CONTENT, None));
 }
 
 #[tokio::test]
