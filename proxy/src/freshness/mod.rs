@@ -11,6 +11,7 @@
 //! request head  ──► request_directives §5.2.1
 //! 304, HEAD     ──► validation §4.3 ──► stored_fields §3.1, §3.2 ──► storable, once more
 //! POST, PUT ... ──► invalidation §4.4
+//! 206           ──► content_range, partial §3.4
 //! ```
 //!
 //! Not here: which stored response answers a request (`key`), preconditions and ranges of the
@@ -32,6 +33,8 @@ mod lifetime;
 mod age;
 mod stale;
 pub mod validation;
+pub mod content_range;
+pub mod partial;
 pub mod invalidation;
 pub(crate) mod uri_reference;
 #[cfg(test)]
