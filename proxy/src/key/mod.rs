@@ -7,6 +7,8 @@
 //! to the origin; a hit compares them in full, the hash only finds the place.
 
 pub mod vary;
+mod accept_encoding;
+mod accept_language;
 
 use std::fmt;
 

@@ -1,10 +1,13 @@
 //! Selecting fields and the secondary key (RFC 9111 §4.1): which variant of a URL a request asks for.
 //!
-//! All lines of a field count, joined by commas and without optional white space. `Accept-Encoding` is reduced to the codings
-//! that we know, in one order, and is forwarded so: what the key holds is what the origin sees.
+//! All lines of a field count, joined by commas and without optional white space. `Accept-Encoding` and `Accept-Language` are
+//! compared by their meaning, in the forms that `accept_encoding` and `accept_language` give them.
 
-use http::header::{ACCEPT_ENCODING, COOKIE, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HeaderMap, HeaderName, VARY};
 use smallvec::SmallVec;
+
+pub use super::accept_encoding::normalize_accept_encoding;
+use super::{accept_encoding, accept_language};
 
 /// The selecting fields of a response and the values that the request had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,25 +101,39 @@ impl Variant {
 fn secondary_key(names: &[HeaderName], request: &HeaderMap) -> SmallVec<[u8; 128]> {
     let mut key = SmallVec::new();
     for name in names {
-        let mut value: SmallVec<[u8; 128]> = SmallVec::new();
         if *name == ACCEPT_ENCODING
-            && let Some(text) = canonical_accept_encoding(request)
+            && let Some(text) = accept_encoding::canonical(request)
         {
             key.push(u8::from(!text.is_empty()));
             key.extend_from_slice(text.as_bytes());
             key.push(b'\n');
             continue;
         }
+        if *name == ACCEPT_LANGUAGE
+            && let Some(text) = accept_language::canonical(request)
+        {
+            key.push(CANONICAL);
+            push_value(&mut key, &text);
+            continue;
+        }
+        let mut value: SmallVec<[u8; 128]> = SmallVec::new();
         let mut lines = request.get_all(name).iter().peekable();
         key.push(u8::from(lines.peek().is_some()));
         for line in lines {
             push_members(&mut value, line.as_bytes(), name == COOKIE);
         }
-        let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-        key.extend_from_slice(&length.to_le_bytes());
-        key.extend_from_slice(&value);
+        push_value(&mut key, &value);
     }
     key
+}
+
+/// In the place of 0 and 1 for absent and present: what follows is not what was sent, and equals no value that was.
+const CANONICAL: u8 = 2;
+
+fn push_value(key: &mut SmallVec<[u8; 128]>, value: &[u8]) {
+    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    key.extend_from_slice(&length.to_le_bytes());
+    key.extend_from_slice(value);
 }
 
 /// Adds the comma-separated members without white space around them. A cookie is one member: commas may occur in it.
@@ -138,73 +155,10 @@ fn push_member(value: &mut SmallVec<[u8; 128]>, member: &[u8]) {
     }
 }
 
-/// Reduces `Accept-Encoding` to those of `CODINGS` that it accepts; a field that refuses `identity` is left alone.
-///
-/// The differences between browsers become eight variants at most. For requests whose response may be stored.
-pub fn normalize_accept_encoding(fields: &mut HeaderMap) {
-    match canonical_accept_encoding(fields) {
-        None => {}
-        Some("") => {
-            fields.remove(ACCEPT_ENCODING);
-        }
-        Some(text) => {
-            fields.insert(ACCEPT_ENCODING, HeaderValue::from_static(text));
-        }
-    }
-}
-
-/// Returns the codings that are accepted, none of ours without the field, or `None` where it has to stay as it is.
-fn canonical_accept_encoding(fields: &HeaderMap) -> Option<&'static str> {
-    let mut accepted = [false; CODINGS.len()];
-    let lines = fields.get_all(ACCEPT_ENCODING).iter();
-    for member in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
-        let (coding, weight) = coding_and_weight(member);
-        let is_refused = weight == Weight::Zero;
-        if is_refused && (coding.eq_ignore_ascii_case(b"identity") || coding == b"*") {
-            return None;
-        }
-        for (known, flag) in CODINGS.iter().zip(&mut accepted) {
-            if coding.eq_ignore_ascii_case(known.as_bytes()) {
-                *flag = !is_refused;
-            }
-        }
-    }
-    let index = accepted.iter().fold(0, |index, flag| index * 2 + usize::from(*flag));
-    CANONICAL.get(index).copied()
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Weight {
-    Zero,
-    Positive,
-}
-
-fn coding_and_weight(member: &[u8]) -> (&[u8], Weight) {
-    let mut parts = member.split(|byte| *byte == b';');
-    let coding = parts.next().unwrap_or_default().trim_ascii();
-    let is_zero = parts.any(|parameter| {
-        let parameter = parameter.trim_ascii();
-        let mut halves = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
-        let value = halves
-            .next()
-            .filter(|name| name.eq_ignore_ascii_case(b"q"))
-            .and_then(|_| halves.next());
-        value.is_some_and(|value| {
-            !value.is_empty() && value.iter().all(|byte| matches!(byte, b'0' | b'.'))
-        })
-    });
-    (coding, if is_zero { Weight::Zero } else { Weight::Positive })
-}
-
-/// The content codings that we tell apart, in the order of [`CANONICAL`].
-const CODINGS: [&str; 3] = ["br", "gzip", "zstd"];
-
-/// What is forwarded for each set of accepted codings; the index has a bit for each of [`CODINGS`], the first the highest.
-const CANONICAL: [&str; 8] =
-    ["", "zstd", "gzip", "gzip, zstd", "br", "br, zstd", "br, gzip", "br, gzip, zstd"];
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -258,23 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn accept_encoding_becomes_one_of_eight() {
-        for (given, canonical) in [
-            ("gzip, deflate, br, zstd", Some("br, gzip, zstd")),
-            ("GZIP;q=0.5, br;q=1.0", Some("br, gzip")),
-            ("gzip;q=0, br", Some("br")),
-            ("gzip;q=0.000", None),
-            ("deflate", None),
-            ("identity;q=0, gzip", Some("identity;q=0, gzip")),
-            ("gzip", Some("gzip")),
-        ] {
-            let mut request = fields(&[("accept-encoding", given)]);
-            normalize_accept_encoding(&mut request);
-            assert_eq!(
-                request.get(ACCEPT_ENCODING).map(|value| value.to_str().unwrap()),
-                canonical,
-                "{given}"
-            );
-        }
+    fn languages_are_compared_by_their_meaning() {
+        let one = variant("accept-language", &[("accept-language", "en-US,en;q=0.5")]);
+        let matches = |value| one.matches(&fields(&[("accept-language", value)]));
+        assert!(matches("EN-us, en;q=0.50"));
+        assert!(matches("en;q=0.5, en-us"));
+        assert!(!matches("en-us, en"));
+        assert!(!matches("en-us,en;q=0.5,x;y"));
+        assert!(!one.matches(&fields(&[])));
+        let none = variant("accept-language", &[]);
+        assert!(!none.matches(&fields(&[("accept-language", "")])));
+    }
+
+    #[test]
+    fn malformed_languages_are_compared_as_they_are() {
+        let one = variant("accept-language", &[("accept-language", "en_US,en")]);
+        assert!(one.matches(&fields(&[("accept-language", "en_US, en")])));
+        assert!(!one.matches(&fields(&[("accept-language", "en_us, en")])));
     }
 }

@@ -60,6 +60,24 @@ async fn accept_encoding_is_reduced_to_the_codings_that_we_know_and_forwarded_so
 }
 
 #[tokio::test]
+async fn two_ways_to_write_the_same_languages_select_one_variant() {
+    let origin = Origin::start().await;
+    origin.script("/a", varying("accept-language"));
+    let proxy = Proxy::start(&origin);
+
+    let ask = async |value: &str| proxy.get_with("/a", &[("Accept-Language", value)]).await;
+    let first = ask("EN-us, en;q=0.50").await;
+    assert_eq!(first.text(), "EN-us, en;q=0.50", "the origin sees what the client sent");
+
+    for same in ["en-US,en;q=0.5", "en;q=0.5,en-US;q=1.0"] {
+        let answer = ask(same).await;
+        assert!(answer.is_hit(), "{same}");
+        assert_eq!(answer.text(), "EN-us, en;q=0.50");
+    }
+    assert!(!ask("en-US,en").await.is_hit());
+}
+
+#[tokio::test]
 async fn a_response_that_varies_on_everything_is_not_stored() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("").field("vary", "accept, *"));
