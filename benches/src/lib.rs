@@ -78,6 +78,7 @@ impl Shop {
                 fields: Fields::copy_of(&self.fields, &|_| false),
                 freshness: freshness.expect("it says that it may be stored"),
                 body: Body::Empty,
+                part: None,
             }),
         }
     }

@@ -46,6 +46,8 @@ pub enum ForwardReason {
     Request,
     /// What is stored is stale.
     Stale,
+    /// What is stored is a part, and not the one that is asked for.
+    Partial,
 }
 
 impl ForwardReason {
@@ -58,6 +60,7 @@ impl ForwardReason {
             Self::VaryMiss => "vary-miss",
             Self::Request => "request",
             Self::Stale => "stale",
+            Self::Partial => "partial",
         }
     }
 }
@@ -180,7 +183,8 @@ mod tests {
         let exchange = Exchange { request_time: BORN, response_time: BORN };
         let freshness = judge(&POLICY, &facts(&[]), StatusCode::OK, &head, exchange).unwrap();
         let fields = Fields::copy_of(&head, &|_| false);
-        let response = Response { status: StatusCode::OK, fields, freshness, body: Body::Empty };
+        let response =
+            Response { status: StatusCode::OK, fields, freshness, body: Body::Empty, part: None };
         Found::Stored(store(Content::Response(response)), Verdict::Valid)
     }
 

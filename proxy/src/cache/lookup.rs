@@ -3,9 +3,12 @@
 use std::cell::Cell;
 
 use super::decision::{ForwardReason, Found};
-use crate::invalidation::Invalidation;
+use crate::freshness::State;
+use crate::invalidation::{Invalidation, Verdict};
 use crate::request::RequestHead;
+use crate::response::range::RangeSpec;
 use crate::store::{Store, Stored};
+use crate::timestamp::Timestamp;
 
 /// What was found, and what the request selects.
 #[derive(Debug)]
@@ -14,6 +17,23 @@ pub struct Lookup {
     pub found: Found,
     /// The hash of the selecting values, zero where the URL is not known to vary.
     pub selection: u64,
+}
+
+impl Found {
+    /// Leaves a stored part out where the request asks for anything but bytes of it.
+    pub(super) fn fitting(self, request: &RequestHead, now: Timestamp) -> Self {
+        let Self::Stored(stored, verdict) = &self else { return self };
+        let Some(response) = stored.response() else { return self };
+        let Some(part) = response.part.as_deref() else { return self };
+        let is_fresh =
+            *verdict == Verdict::Valid && response.freshness.state(now, None) == State::Fresh;
+        let asked = RangeSpec::only_one(&request.method, &request.fields);
+        if is_fresh && asked.is_some_and(|asked| asked.is_within(*part)) {
+            self
+        } else {
+            Self::Nothing(ForwardReason::Partial)
+        }
+    }
 }
 
 /// Looks a request up. What turns out to be purged stays for the purge itself to count and remove.

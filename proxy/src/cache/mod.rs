@@ -26,6 +26,7 @@ use crate::response::body::ResponseBody;
 use crate::response::cache_status::{Forward, Status};
 use crate::response::conditional::must_forward;
 use crate::response::failure::{self, ProxyError, Refusal};
+use crate::response::range::RangeSpec;
 use crate::response::{Responder, has_preconditions};
 use crate::store::Stored;
 
@@ -202,8 +203,8 @@ impl Cache {
         self.rules.cookies.reduce(&mut head.fields);
         let fetcher = &*self.fetcher;
         let lookup = look_up(&*fetcher.store, &fetcher.invalidation, head);
-        let decision =
-            decide(lookup.found, &head.facts(), &fetcher.rules.policy, fetcher.clock.now());
+        let found = lookup.found.fitting(head, fetcher.clock.now());
+        let decision = decide(found, &head.facts(), &fetcher.rules.policy, fetcher.clock.now());
         (decision, lookup.selection)
     }
 
@@ -247,7 +248,16 @@ impl Cache {
 
     fn errand(&self, head: RequestHead, stale: Option<Arc<Stored>>, selection: u64) -> Errand {
         let facts = head.facts();
-        Errand { facts, arrived: self.fetcher.invalidation.sequence(), stale, selection, head }
+        // What is stale is validated as a whole; what is not there may be fetched in part.
+        let range = RangeSpec::only_one(&head.method, &head.fields).filter(|_| stale.is_none());
+        Errand {
+            facts,
+            range,
+            arrived: self.fetcher.invalidation.sequence(),
+            stale,
+            selection,
+            head,
+        }
     }
 
     async fn fetch(

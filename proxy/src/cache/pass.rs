@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderMap, HeaderValue, IF_RANGE, RANGE, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,6 +22,7 @@ use crate::request::{Inbound, RequestHead, hop_by_hop};
 use crate::response::body::ResponseBody;
 use crate::response::cache_status::{Forward, Status};
 use crate::response::failure::{ProxyError, Refusal};
+use crate::response::range;
 
 /// A request to switch protocols.
 struct Upgrade {
@@ -62,6 +63,10 @@ impl Cache {
         }
         let body = RequestBody::client(body, limits.max_body, limits.body_timeout);
         let mut request = forward(&head, body, self.responder.name());
+        if range::is_multiple(request.headers()) {
+            request.headers_mut().remove(RANGE); // answered whole (RFC 9110 §14.2)
+            request.headers_mut().remove(IF_RANGE);
+        }
         if head.method == Method::HEAD {
             normalize_accept_encoding(request.headers_mut()); // it is about what a GET is given
         }

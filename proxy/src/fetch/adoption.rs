@@ -45,10 +45,11 @@ impl Fetcher {
         head.method = Method::GET;
         let facts = RequestFacts { method: Method::GET, ..request.facts() };
         let arrived = self.invalidation.sequence();
-        let errand = Arc::new(Errand { head, facts, arrived, stale: None, selection: 0 });
+        let errand =
+            Arc::new(Errand { head, facts, arrived, stale: None, selection: 0, range: None });
         let reader = pilot.first_reader();
         let fetch = self.fetch_of(pilot, errand, None, permit);
-        let Ok(accepted) = fetch.accept(&response, exchange) else {
+        let Ok(accepted) = fetch.accept(&response, exchange, None) else {
             return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
         };
         tokio::spawn(fetch.carry(response, accepted));

@@ -4,23 +4,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response};
+use http::header::CONTENT_RANGE;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::flight::{Head, Landing, Pushed};
 use super::landing::{Accepted, Fetch};
+use super::parts::{Arrived, Margins};
 use super::tags::CACHE_GROUP_INVALIDATION;
 use super::{FetchRules, Fetcher};
 use crate::freshness::stored_fields::stored_fields;
 use crate::freshness::{Exchange, Uncacheable};
+use crate::invalidation::Verdict;
 use crate::origin::{OriginBody, OriginError};
-use crate::store::{Draft, EntryWriter, Removal, Stored};
+use crate::store::{Content, Draft, EntryWriter, Removal, Stored};
 
 /// What is on its way into the store.
 struct Cargo {
     writer: Box<dyn EntryWriter>,
     draft: Draft,
+    /// The stored part whose bytes are in it, too.
+    base: Option<Arc<Stored>>,
+}
+
+/// Stored bytes around those that arrive: for the store, and for readers who want the whole.
+#[derive(Default)]
+struct Spliced {
+    margins: Margins,
+    is_shown: bool,
 }
 
 impl Fetch {
@@ -28,7 +40,7 @@ impl Fetch {
     pub(super) async fn carry(self, response: Response<OriginBody>, accepted: Accepted) {
         let (parts, body) = response.into_parts();
         let freshness = accepted.freshness;
-        let head = Head {
+        let mut head = Head {
             status: parts.status,
             fields: self.fetcher.rules.public(&accepted.fields),
             variant: accepted.variant.clone(),
@@ -37,10 +49,28 @@ impl Fetch {
             not_stored: None,
             freshness: Some(freshness),
         };
+        let mut spliced = Spliced::default();
+        let mut base = None;
+        if let Some(arrived) = &accepted.arrived {
+            spliced.margins = arrived.margins();
+            spliced.is_shown = self.errand.range.is_none();
+            base = arrived.joined.as_ref().map(|(base, _)| Arc::clone(base));
+            self.describe_part(&mut head, arrived);
+        }
         self.pilot.land(Landing::Shared(Arc::new(head)));
         let draft = self.draft(parts.status, accepted);
-        let cargo = Cargo { writer: self.fetcher.store.begin(), draft };
-        self.stream(body, Some(cargo)).await;
+        let cargo = Cargo { writer: self.fetcher.store.begin(), draft, base };
+        self.stream(body, Some(cargo), spliced).await;
+    }
+
+    /// Who asked for a part is given it; who asked for the whole gets it, put together.
+    fn describe_part(&self, head: &mut Head, arrived: &Arrived) {
+        if self.errand.range.is_none() {
+            head.status = StatusCode::OK;
+            head.length = arrived.range.complete();
+        } else if let Ok(place) = HeaderValue::try_from(arrived.range.to_string()) {
+            head.fields.insert(CONTENT_RANGE, place);
+        }
     }
 
     /// Carries an error page to everyone who waits for it, and nowhere else: those who come later ask again.
@@ -67,14 +97,21 @@ impl Fetch {
         self.on_air.leave();
         self.pilot.pass();
         self.pilot.land(Landing::Shared(Arc::new(head)));
-        self.stream(body, None).await;
+        self.stream(body, None, Spliced::default()).await;
     }
 
     /// Carries the content. What is complete is stored before its last byte is shown: who has seen the end will hit.
-    async fn stream(self, mut body: OriginBody, mut cargo: Option<Cargo>) {
+    async fn stream(self, mut body: OriginBody, mut cargo: Option<Cargo>, spliced: Spliced) {
+        let Spliced { margins, is_shown } = spliced;
         let length = body.length();
         let mut received = 0;
         let mut trailers = None;
+        for piece in margins.before {
+            cargo = self.load(cargo, &piece);
+            if is_shown && let Err(error) = self.show(piece, &mut cargo).await {
+                return self.fail(error);
+            }
+        }
         if length == Some(0) {
             self.unload(cargo.take());
         }
@@ -90,19 +127,31 @@ impl Fetch {
             received += data.len() as u64;
             cargo = self.load(cargo, &data);
             if length == Some(received) {
+                cargo = margins.behind.iter().fold(cargo, |cargo, piece| self.load(cargo, piece));
                 self.unload(cargo.take());
             }
-            if self.pilot.push(data) == Pushed::Passing {
-                cargo = None;
-                if let Err(error) = self.room().await {
-                    return self.fail(error);
-                }
+            if let Err(error) = self.show(data, &mut cargo).await {
+                return self.fail(error);
             }
         }
         self.unload(cargo.take());
+        for piece in margins.behind.into_iter().filter(|_| is_shown) {
+            if let Err(error) = self.show(piece, &mut None).await {
+                return self.fail(error);
+            }
+        }
         let Self { on_air, pilot, .. } = self;
         drop(on_air);
         pilot.complete(trailers);
+    }
+
+    /// Gives a piece to the readers. What is no longer retained for late ones is not stored either, and waits for the slowest.
+    async fn show(&self, piece: Bytes, cargo: &mut Option<Cargo>) -> Result<(), OriginError> {
+        if self.pilot.push(piece) == Pushed::Retained {
+            return Ok(());
+        }
+        *cargo = None;
+        self.room().await
     }
 
     /// Adds a piece to what will be stored. What grows too large is let go, and no longer retained for late readers.
@@ -117,16 +166,23 @@ impl Fetch {
     }
 
     fn unload(&self, cargo: Option<Cargo>) {
-        let Some(Cargo { writer, draft }) = cargo else { return };
+        let Some(Cargo { writer, draft, base }) = cargo else { return };
         // What a purge has overtaken must not displace what was fetched since.
+        let may_join = || {
+            let birth = self.pilot.birth();
+            base.as_ref().is_none_or(|base| self.fetcher.may_confirm(base, birth))
+        };
         let may_store = self.fetcher.invalidation.may_store(&draft.provenance, &draft.key);
-        if !may_store || self.is_outdated(&draft) {
+        if !may_store || !may_join() || self.is_outdated(&draft) {
             self.fetcher.metrics.uncacheable(Uncacheable::PurgedInFlight);
             return;
         }
         match writer.commit(draft) {
             Ok(stored) => {
                 self.fetcher.withdraw_if_purged(&stored);
+                if !may_join() {
+                    self.fetcher.store.remove(&stored, Removal::Purged);
+                }
             }
             Err(error) => {
                 self.fetcher.metrics.uncacheable(Uncacheable::StorageFull);
@@ -135,11 +191,20 @@ impl Fetch {
         }
     }
 
-    /// Returns whether a response of a later purge sequence is stored in its place: this one took long, or was soft-purged.
+    /// Returns whether a response of a later purge sequence is stored in its place: this one took long, or was soft-purged. Nor
+    /// does a part take the place of a whole.
     fn is_outdated(&self, draft: &Draft) -> bool {
         let is_same_variant = |stored: &Stored| stored.variant.as_deref() == draft.variant.as_ref();
         let stored = self.fetcher.store.lookup(&draft.key, &is_same_variant);
-        stored.is_some_and(|stored| stored.provenance.born() > draft.provenance.born())
+        let is_part = |content: &Content| matches!(content, Content::Response(response) if response.part.is_some());
+        let is_whole_there = |stored: &Stored| {
+            let verdict = self.fetcher.invalidation.verdict(&stored.provenance, &draft.key);
+            let is_whole = stored.response().is_some_and(|response| response.part.is_none());
+            is_part(&draft.content) && is_whole && verdict == Verdict::Valid
+        };
+        stored.is_some_and(|stored| {
+            stored.provenance.born() > draft.provenance.born() || is_whole_there(&stored)
+        })
     }
 
     /// Waits for the slowest reader; one that takes nothing for too long is cut off, as often as it happens.

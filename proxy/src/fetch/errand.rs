@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use http::header::{
-    EXPECT, HOST, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, RANGE,
+    EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::{Method, Request, Uri};
 
@@ -14,6 +14,7 @@ use crate::invalidation::Sequence;
 use crate::key::vary::normalize_accept_encoding;
 use crate::origin::RequestBody;
 use crate::request::{RequestHead, hop_by_hop, trace};
+use crate::response::range::RangeSpec;
 use crate::store::Stored;
 
 /// A request that its response may be stored for.
@@ -29,11 +30,18 @@ pub struct Errand {
     pub stale: Option<Arc<Stored>>,
     /// The hash of the selecting values, where the URL is known to vary.
     pub selection: u64,
+    /// The part that is asked for; `None`: the whole is fetched, whatever the client wants of it.
+    pub range: Option<RangeSpec>,
 }
 
 impl Errand {
-    /// Makes the request for the whole response: no ranges, and no conditions but ours.
-    pub fn request(&self, conditions: Conditions, via: &str) -> Request<RequestBody> {
+    /// Makes the request: no ranges and no conditions but ours. Never for several ranges.
+    pub fn request(
+        &self,
+        conditions: Conditions,
+        range: Option<AskedRange>,
+        via: &str,
+    ) -> Request<RequestBody> {
         let mut request = forward(&self.head, RequestBody::Empty, via);
         *request.method_mut() = Method::GET;
         let fields = request.headers_mut();
@@ -47,8 +55,23 @@ impl Errand {
         if let Some(date) = conditions.if_modified_since {
             fields.insert(IF_MODIFIED_SINCE, date);
         }
+        if let Some(AskedRange { spec, condition }) = range {
+            fields.insert(RANGE, spec.field());
+            if let Some(condition) = condition {
+                fields.insert(IF_RANGE, condition);
+            }
+        }
         request
     }
+}
+
+/// A part that is asked for.
+#[derive(Clone, Debug)]
+pub struct AskedRange {
+    /// Which.
+    pub spec: RangeSpec,
+    /// The validator that the whole must have (`If-Range`); else the whole is sent.
+    pub condition: Option<HeaderValue>,
 }
 
 /// Makes the request that is sent to the origin: the client's, without what is for one connection only, with our trace.

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::flight::Flight;
 use crate::key::Key;
+use crate::response::range::RangeSpec;
 
 /// What a flight fetches: a key and, once it is known that the URL varies, the request's selecting values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Route {
     /// A hash of the selecting values, zero where nothing is known to vary. Two requests with one hash are told apart by the
     /// variant when the flight lands.
     pub selection: u64,
+    /// The part that is asked for, where the whole is not.
+    pub range: Option<RangeSpec>,
 }
 
 impl std::hash::Hash for Route {
@@ -61,6 +64,11 @@ impl Flights {
         if shard.get(route).is_some_and(|other| Arc::ptr_eq(other, flight)) {
             shard.remove(route);
         }
+    }
+
+    /// Returns whether a flight is on this route.
+    pub fn has(&self, route: &Route) -> bool {
+        self.shard(route).lock().contains_key(route)
     }
 
     /// Flights in the air.

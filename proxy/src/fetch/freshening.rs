@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::landing::Accepted;
@@ -105,10 +105,11 @@ impl Fetcher {
         freshness: Freshness,
     ) -> Result<Accepted, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // said anew from the content itself
+        fields.remove(CONTENT_RANGE);
         let tags = tags::of(&fields, request.key.host(), &self.rules.tags, &self.invalidation)?;
         let variant = Variant::of(&fields, &request.fields, self.rules.selecting)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
-        Ok(Accepted { fields, freshness, variant, tags })
+        Ok(Accepted { fields, freshness, variant, tags, arrived: None })
     }
 
     /// What is stored once its content is complete.
@@ -119,15 +120,18 @@ impl Fetcher {
         status: StatusCode,
         accepted: Accepted,
     ) -> Draft {
+        let part = accepted.arrived.and_then(|arrived| arrived.stored_part());
+        let is_completed = status == StatusCode::PARTIAL_CONTENT && part.is_none();
         Draft {
             key: key.clone(),
             variant: accepted.variant,
             provenance: birth.provenance(accepted.tags),
             content: Content::Response(store::Response {
-                status,
+                status: if is_completed { StatusCode::OK } else { status },
                 fields: Fields::copy_of(&accepted.fields, &|name| self.rules.is_hidden(name)),
                 freshness: accepted.freshness,
                 body: Body::Empty,
+                part: part.map(Box::new),
             }),
         }
     }

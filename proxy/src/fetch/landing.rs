@@ -6,12 +6,13 @@ use http::header::HeaderMap;
 use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::errand::Errand;
+use super::errand::{AskedRange, Errand};
 use super::flight::{Flight, Landing, Pilot};
 use super::flights::Route;
 use super::freshening::Newer;
+use super::parts::{Arrived, Completion};
 use super::{Fetcher, tags};
-use crate::freshness::stored_fields::stored_fields;
+use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
 use crate::invalidation::{TagId, Verdict};
@@ -30,12 +31,32 @@ pub(super) struct Fetch {
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
+/// The answer of the origin.
+pub(super) struct Answer {
+    response: Response<OriginBody>,
+    exchange: Exchange,
+    /// The stored part that it was asked to complete.
+    completion: Option<Completion>,
+}
+
+impl Answer {
+    /// To a request without conditions nobody may answer that nothing has changed.
+    fn checked(self) -> Result<Self, OriginError> {
+        match self.response.status() {
+            StatusCode::NOT_MODIFIED => Err(OriginError::Unasked),
+            _ => Ok(self),
+        }
+    }
+}
+
 /// What is stored and shared, decided by the head.
 pub(super) struct Accepted {
     pub(super) fields: HeaderMap,
     pub(super) freshness: Freshness,
     pub(super) variant: Option<Variant>,
     pub(super) tags: Vec<TagId>,
+    /// What arrives, where it is a part.
+    pub(super) arrived: Option<Arrived>,
 }
 
 /// Keeps a flight on its route, where others can join it, until dropped.
@@ -64,7 +85,7 @@ impl Fetch {
     /// Fetches: from the request to the end of the content. `alone` gets a response that is for its leader only.
     pub(super) async fn run(self, alone: oneshot::Sender<Response<OriginBody>>) {
         match self.exchange().await {
-            Ok((response, exchange)) => self.land(response, exchange, alone).await,
+            Ok(answer) => self.land(answer, alone).await,
             Err(error) => {
                 self.fetcher.note_origin(false);
                 self.fail(error);
@@ -75,32 +96,37 @@ impl Fetch {
     /// Sends the request; one that was answered by a 304 for another response is repeated without conditions.
     ///
     /// Returns a 304 only if it confirms the stale response of the errand.
-    async fn exchange(&self) -> Result<(Response<OriginBody>, Exchange), OriginError> {
+    async fn exchange(&self) -> Result<Answer, OriginError> {
         let stale = self.errand.stale.as_ref().filter(|stale| self.is_usable(stale));
         let stored = stale.and_then(|stale| stale.response());
         if let Some(stored) = stored.map(|stored| stored.fields.to_map(Show::All, 0)) {
-            let (response, exchange) = self.send(conditions(&stored)).await?;
-            let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
-            if !is_not_modified || selects(&stored, response.headers()) {
-                return Ok((response, exchange));
+            let answer = self.send(conditions(&stored), None).await?;
+            let is_not_modified = answer.response.status() == StatusCode::NOT_MODIFIED;
+            if !is_not_modified || selects(&stored, answer.response.headers()) {
+                return Ok(answer);
             }
         }
-        let (response, exchange) = self.send(Conditions::default()).await?;
-        if response.status() == StatusCode::NOT_MODIFIED {
-            return Err(OriginError::Unasked);
+        if let Some(completion) = self.completion() {
+            let answer = self.send(Conditions::default(), Some(completion.asked())).await?;
+            if completion.is_answered_by(&answer.response) {
+                return Answer { completion: Some(completion), ..answer }.checked();
+            }
         }
-        Ok((response, exchange))
+        let range = self.errand.range.map(|spec| AskedRange { spec, condition: None });
+        self.send(Conditions::default(), range).await?.checked()
     }
 
     async fn send(
         &self,
         conditions: Conditions,
-    ) -> Result<(Response<OriginBody>, Exchange), OriginError> {
+        range: Option<AskedRange>,
+    ) -> Result<Answer, OriginError> {
         let fetcher = &self.fetcher;
         let request_time = fetcher.clock.now();
-        let response =
-            fetcher.origin.send(self.errand.request(conditions, &fetcher.rules.via)).await?;
-        Ok((response, Exchange { request_time, response_time: fetcher.clock.now() }))
+        let request = self.errand.request(conditions, range, &fetcher.rules.via);
+        let response = fetcher.origin.send(request).await?;
+        let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
+        Ok(Answer { response, exchange, completion: None })
     }
 
     /// A stale response that was hard-purged meanwhile is not asked about; nor is one that has left the store, where a purge
@@ -113,12 +139,8 @@ impl Fetch {
                 != Verdict::Purged
     }
 
-    async fn land(
-        self,
-        response: Response<OriginBody>,
-        exchange: Exchange,
-        alone: oneshot::Sender<Response<OriginBody>>,
-    ) {
+    async fn land(self, answer: Answer, alone: oneshot::Sender<Response<OriginBody>>) {
+        let Answer { response, exchange, completion } = answer;
         let status = response.status();
         self.fetcher.note_origin(!is_failure(status));
         if let Some(stale) = &self.errand.stale {
@@ -131,7 +153,7 @@ impl Fetch {
                 return self.end(landing);
             }
         }
-        match self.accept(&response, exchange) {
+        match self.accept(&response, exchange, completion) {
             Ok(accepted) => self.carry(response, accepted).await,
             Err(reason) if is_shareable_failure(status, reason) => {
                 self.fetcher.metrics.uncacheable(reason);
@@ -170,17 +192,22 @@ impl Fetch {
         &self,
         response: &Response<OriginBody>,
         exchange: Exchange,
+        completion: Option<Completion>,
     ) -> Result<Accepted, Uncacheable> {
         let rules = &self.fetcher.rules;
-        let freshness = judge(
-            &rules.policy,
-            &self.errand.facts,
-            response.status(),
-            response.headers(),
-            exchange,
-        )?;
-        let fields = stored_fields(response.headers(), exchange.response_time);
+        let facts = &self.errand.facts;
+        let arrived = self.arrived(response, completion)?;
+        // A part is stored under the terms of the whole (RFC 9111 §3.3).
+        let status = if arrived.is_some() { StatusCode::OK } else { response.status() };
+        let freshness = judge(&rules.policy, facts, status, response.headers(), exchange)?;
+        let received = exchange.response_time;
+        let joined = arrived.as_ref().and_then(|arrived| arrived.joined.as_ref());
+        let fields = match joined.and_then(|(base, _)| base.response()) {
+            Some(base) => freshen(&base.fields.to_map(Show::All, 0), response.headers(), received),
+            None => stored_fields(response.headers(), received),
+        };
         let accepted = self.fetcher.belongings(&self.errand.head, fields, freshness)?;
+        let accepted = Accepted { arrived, ..accepted };
         match response.body().length() {
             Some(length) if length > rules.object_bytes_max => Err(Uncacheable::TooLarge),
             _ => Ok(accepted),
@@ -220,7 +247,8 @@ impl Fetch {
         let fetcher = &self.fetcher;
         let lasts = fetcher.rules.cache.uncacheable_for;
         let is_one_clients_own = self.errand.facts.has_authorization;
-        if is_failure(response.status()) || is_one_clients_own || lasts.is_zero() {
+        let is_of_a_part = self.errand.range.is_some();
+        if is_failure(response.status()) || is_one_clients_own || is_of_a_part || lasts.is_zero() {
             return;
         }
         let key = &self.errand.head.key;

@@ -12,6 +12,7 @@ pub mod metrics;
 mod landing;
 mod freshening;
 mod adoption;
+mod parts;
 mod carriage;
 mod tunnel;
 
@@ -157,6 +158,9 @@ impl Fetcher {
 
     /// Fetches a response that others may share.
     pub async fn fetch(self: &Arc<Self>, mut errand: Errand) -> Result<Fetched, ProxyError> {
+        // Where the whole is on its way already, a part of it needs no fetch of its own.
+        let whole = Route { range: None, ..route_of(&errand) };
+        errand.range = errand.range.filter(|_| !self.flights.has(&whole));
         let mut not_this: Option<Arc<Flight>> = None;
         for number in 1..=FLIGHTS_MAX {
             let is_last = number == FLIGHTS_MAX;
@@ -199,7 +203,12 @@ impl Fetcher {
         let is_valid = self.invalidation.verdict(&stored.provenance, key) == Verdict::Valid;
         let is_usable = stored.response().is_some_and(|response| {
             let freshness = &response.freshness;
-            freshness.state(now, None) == State::Fresh
+            let is_enough = response
+                .part
+                .as_deref()
+                .is_none_or(|part| errand.range.is_some_and(|range| range.is_within(*part)));
+            is_enough
+                && freshness.state(now, None) == State::Fresh
                 && errand.facts.directives.permit(freshness, now, None, &self.rules.policy)
         });
         (is_valid && is_usable).then_some(stored)
@@ -461,7 +470,8 @@ fn is_selected(stored: &Stored, errand: &Errand) -> bool {
 }
 
 fn route_of(errand: &Errand) -> Route {
-    Route { key: errand.head.key.clone(), selection: errand.selection }
+    let Errand { head, selection, range, .. } = errand;
+    Route { key: head.key.clone(), selection: *selection, range: *range }
 }
 
 /// Flights that one request tries, when each of the first turned out to be for others or was overtaken by a purge.

@@ -3,6 +3,8 @@
 //! Read strictly: what does not follow the grammar to the letter is no part that could be combined
 //! with another (`partial`), since a wrong guess would give clients wrong bytes.
 
+use std::fmt;
+
 use http::header::{CONTENT_RANGE, HeaderMap};
 
 /// The place of a part within the whole, never empty.
@@ -64,6 +66,16 @@ impl ContentRange {
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub const fn len(self) -> u64 {
         self.last - self.first + 1
+    }
+}
+
+impl fmt::Display for ContentRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bytes {}-{}/", self.first, self.last)?;
+        match self.complete {
+            Some(complete) => complete.fmt(f),
+            None => f.write_str("*"),
+        }
     }
 }
 

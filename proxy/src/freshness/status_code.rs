@@ -22,5 +22,5 @@ pub(crate) fn is_understood(status: StatusCode) -> bool {
 /// A 1xx is not final, a 304 freshens a stored response instead. 400, 413 and 431 answer one
 /// client's malformed or oversized request: stored, they would poison the URI for all others.
 pub(crate) fn is_never_stored(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 100..=199 | 304 | 400 | 413 | 431)
+    matches!(status.as_u16(), 100..=199 | 304 | 400 | 413 | 416 | 431)
 }

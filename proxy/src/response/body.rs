@@ -75,7 +75,7 @@ impl ResponseBody {
 
     /// A part of stored content.
     pub fn part(body: &Body, range: &Range<u64>) -> Self {
-        Self::of_pieces(slices(body, range).collect())
+        Self::of_pieces(body.slices(range).collect())
     }
 
     /// Complete content, none of whose pieces is empty.
@@ -93,18 +93,6 @@ impl ResponseBody {
         let left = Some(range.end - range.start);
         Self::Stream(Box::new(Stream { source, skip: range.start, left, _busy: busy }))
     }
-}
-
-/// Returns the bytes of a range of stored content, shared with it.
-pub(super) fn slices(body: &Body, range: &Range<u64>) -> impl Iterator<Item = Bytes> {
-    let mut start = 0;
-    body.pieces().iter().filter_map(move |piece| {
-        let end = start + piece.len() as u64;
-        let from = usize::try_from(range.start.clamp(start, end) - start).ok()?;
-        let to = usize::try_from(range.end.clamp(start, end) - start).ok()?;
-        start = end;
-        (from < to).then(|| piece.slice(from..to))
-    })
 }
 
 impl Pieces {

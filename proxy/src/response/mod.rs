@@ -18,9 +18,10 @@ use self::body::{ResponseBody, Source};
 use self::cache_status::Status;
 use self::conditional::{Outcome, Validators};
 use self::multipart::Boundary;
-use self::range::{ByteRange, Ranges};
+use self::range::{ByteRange, RangeSpec, Ranges};
 use self::recent::Rendering;
 use crate::fetch::flight::{Head, Reader};
+use crate::freshness::content_range::ContentRange;
 use crate::listener::activity::Busy;
 use crate::origin::OriginBody;
 use crate::request::{RequestHead, hop_by_hop};
@@ -57,6 +58,9 @@ impl Responder {
         status: &Status,
     ) -> Response<ResponseBody> {
         let mut fields = self.head_of(stored, now, status);
+        if let Some(part) = stored.part.as_deref() {
+            return of_part(request, stored, *part, fields);
+        }
         let length = stored.body.length();
         if !has_preconditions(&request.fields) {
             return if request.method == Method::HEAD {
@@ -164,6 +168,26 @@ impl Responder {
         if self.adds_cache_status {
             fields.append(cache_status::NAME, status.value(&self.name));
         }
+    }
+}
+
+/// Answers from a stored part the request for bytes of it; the look-up leaves all others to the origin.
+fn of_part(
+    request: &RequestHead,
+    stored: &store::Response,
+    part: ContentRange,
+    fields: HeaderMap,
+) -> Response<ResponseBody> {
+    let complete = part.complete().unwrap_or_default();
+    let asked = RangeSpec::only_one(&request.method, &request.fields)
+        .filter(|asked| asked.is_within(part))
+        .and_then(|asked| asked.of(complete));
+    match asked {
+        Some(asked) => partial(fields, asked, complete, |range| {
+            let within = range.start - part.first()..range.end - part.first();
+            ResponseBody::part(&stored.body, &within)
+        }),
+        None => unsatisfiable(fields, complete),
     }
 }
 

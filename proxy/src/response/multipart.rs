@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
 use uuid::Uuid;
 
-use super::body::{ResponseBody, slices};
+use super::body::ResponseBody;
 use super::range::ByteRange;
 use crate::store::Body;
 
@@ -85,7 +85,7 @@ fn pieces(
         push_field(&mut head, "Content-Range", &part.content_range(body.length()));
         head.extend_from_slice(b"\r\n");
         pieces.push(head.into());
-        pieces.extend(slices(body, &(part.first()..part.last() + 1)));
+        pieces.extend(body.slices(&(part.first()..part.last() + 1)));
         line_break = "\r\n";
     }
     pieces.push(format!("{line_break}--{boundary}--\r\n").into());

@@ -5,10 +5,11 @@
 //! that is the answer to everything here that is odd, greedy, or not understood. Several parts are
 //! written by `multipart`.
 
-use http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use http::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
 use smallvec::SmallVec;
 
+use crate::freshness::content_range::ContentRange;
 use crate::freshness::entity_tag::EntityTag;
 use crate::response::conditional::Validators;
 
@@ -122,10 +123,63 @@ fn is_same_representation(condition: &[u8], stored: &Validators<'_>) -> bool {
 }
 
 /// One `range-spec` (RFC 9110 §14.1.2).
-#[derive(Clone, Copy)]
-enum RangeSpec {
-    From { first: u64, last: u64 },
-    Suffix { length: u64 },
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RangeSpec {
+    /// From one byte up to another, or to the end where that is the greatest number.
+    From {
+        /// Position of the first byte.
+        first: u64,
+        /// Position of the last byte.
+        last: u64,
+    },
+    /// The last bytes.
+    Suffix {
+        /// How many.
+        length: u64,
+    },
+}
+
+impl RangeSpec {
+    /// Returns the one range that a GET asks for, if it asks for nothing else: no condition decides whether it is answered so.
+    pub fn only_one(method: &Method, request_headers: &HeaderMap) -> Option<Self> {
+        let mut lines = request_headers.get_all(RANGE).into_iter();
+        let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+        let is_plain = method == Method::GET
+            && [IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE]
+                .iter()
+                .all(|condition| !request_headers.contains_key(condition));
+        match *parse(line.as_bytes()).filter(|_| is_plain)?.as_slice() {
+            [spec] => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// Returns the bytes that it asks of so many, if there are any.
+    pub fn of(self, complete_length: u64) -> Option<ByteRange> {
+        satisfy(self, complete_length)
+    }
+
+    /// Returns whether all bytes that it asks for are in this part.
+    pub fn is_within(self, part: ContentRange) -> bool {
+        let asked = part.complete().and_then(|complete| self.of(complete));
+        asked.is_some_and(|asked| part.first() <= asked.first() && asked.last() <= part.last())
+    }
+
+    /// Writes it as a `Range` field.
+    pub fn field(self) -> HeaderValue {
+        field_value(match self {
+            Self::From { first, last: u64::MAX } => format!("bytes={first}-"),
+            Self::From { first, last } => format!("bytes={first}-{last}"),
+            Self::Suffix { length } => format!("bytes=-{length}"),
+        })
+    }
+}
+
+/// Returns whether a `Range` field asks for more than one range.
+pub fn is_multiple(request_headers: &HeaderMap) -> bool {
+    let mut lines = request_headers.get_all(RANGE).into_iter();
+    let first = lines.next().is_some_and(|line| line.as_bytes().contains(&b','));
+    first || lines.next().is_some()
 }
 
 /// Reads `bytes=1#range-spec`; an unknown unit, one invalid member, or too many make it `None`.

@@ -385,6 +385,7 @@ impl<'a> Page<'a> {
             fields: Fields::copy_of(&fields, &|_| false),
             freshness,
             body: Body::Empty,
+            part: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `Stored`: a stored response, or the memory that a URL's responses cannot be stored, with all that a hit needs.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::fields::Fields;
+use crate::freshness::content_range::ContentRange;
 use crate::freshness::{Freshness, Uncacheable};
 use crate::invalidation::Provenance;
 use crate::key::Key;
@@ -55,6 +57,8 @@ pub struct Response {
     pub freshness: Freshness,
     /// Its content.
     pub body: Body,
+    /// Which part of the whole that content is, where it is a part (a 206): none is without a known length of the whole.
+    pub part: Option<Box<ContentRange>>,
 }
 
 /// A response that is not stored yet; the writer has its body.
@@ -125,6 +129,19 @@ impl Body {
             Self::Whole(bytes) => std::slice::from_ref(bytes),
             Self::Pieces { pieces, .. } => pieces,
         }
+    }
+
+    /// The bytes of a range, shared with this body.
+    pub fn slices(&self, range: &Range<u64>) -> impl Iterator<Item = Bytes> + use<'_> {
+        let (first, last) = (range.start, range.end);
+        let mut start = 0;
+        self.pieces().iter().filter_map(move |piece| {
+            let end = start + piece.len() as u64;
+            let from = usize::try_from(first.clamp(start, end) - start).ok()?;
+            let to = usize::try_from(last.clamp(start, end) - start).ok()?;
+            start = end;
+            (from < to).then(|| piece.slice(from..to))
+        })
     }
 
     fn heap_bytes(&self) -> u64 {

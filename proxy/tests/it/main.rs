@@ -14,6 +14,8 @@ mod head;
 #[cfg(test)]
 mod range;
 #[cfg(test)]
+mod partial;
+#[cfg(test)]
 mod stale;
 #[cfg(test)]
 mod coalesce;
