@@ -14,6 +14,8 @@ pub enum Decision {
     Hit(Arc<Stored>),
     /// Answer from the store, and validate meanwhile (RFC 5861 §3).
     HitStale(Arc<Stored>),
+    /// Answer from the store, though stale: the client accepts it (RFC 9111 §5.2.1.2).
+    HitAccepted(Arc<Stored>),
     /// The client wants a stored response only, and there is none to give (RFC 9111 §5.2.1.7).
     Unsatisfiable,
     /// Ask the origin.
@@ -104,6 +106,9 @@ pub fn decide(found: Found, facts: &RequestFacts, policy: &Policy, now: Timestam
     match freshness.state(now, soft_purged) {
         State::Fresh => Decision::Hit(stored),
         State::StaleWhileRevalidate => Decision::HitStale(stored),
+        State::Stale if facts.directives.accepts_stale(freshness, now, soft_purged) => {
+            Decision::HitAccepted(stored)
+        }
         State::Stale => miss(ForwardReason::Stale, Some(stored), facts),
     }
 }
@@ -206,6 +211,7 @@ mod tests {
         match decide(found, &facts(request), &POLICY, now) {
             Decision::Hit(_) => "hit".to_owned(),
             Decision::HitStale(_) => "hit stale".to_owned(),
+            Decision::HitAccepted(_) => "hit accepted".to_owned(),
             Decision::Unsatisfiable => "unsatisfiable".to_owned(),
             Decision::Forward(reason, Plan::Fetch(None)) => format!("fetch {}", reason.as_str()),
             Decision::Forward(reason, Plan::Fetch(Some(_))) => {
@@ -249,6 +255,34 @@ mod tests {
         ] {
             assert_eq!(decided(found, &[], 1), expected);
         }
+    }
+
+    #[test]
+    fn a_client_that_accepts_a_stale_response_gets_it_unless_it_was_purged() {
+        let soft = Verdict::Soft(BORN);
+        let windowed = || page("max-age=60, stale-while-revalidate=30");
+        let accept = [("cache-control", "max-stale=60")];
+        for (found, after, expected) in [
+            (page("max-age=60"), 59, "hit"),
+            (page("max-age=60"), 60, "hit accepted"),
+            (page("max-age=60"), 120, "hit accepted"),
+            (page("max-age=60"), 121, "validate stale"),
+            (page("max-age=60, must-revalidate"), 60, "validate stale"),
+            (page("s-maxage=60"), 60, "validate stale"),
+            (page("no-cache"), 0, "validate stale"),
+            (windowed(), 60, "hit stale"),
+            (windowed(), 90, "hit accepted"),
+            (purged(page("max-age=60"), soft), 1, "validate stale"),
+            (purged(page("max-age=60"), Verdict::Purged), 60, "fetch uri-miss"),
+        ] {
+            assert_eq!(decided(found, &accept, after), expected, "after {after} s");
+        }
+        let only_if_cached = [("cache-control", "max-stale, only-if-cached")];
+        assert_eq!(decided(page("max-age=60"), &only_if_cached, 600), "hit accepted");
+        let whatever_a_reload_says = Policy { ignore_client_no_cache: true, ..POLICY };
+        let now = BORN.plus(Duration::from_mins(2));
+        let decision = decide(page("max-age=60"), &facts(&accept), &whatever_a_reload_says, now);
+        assert!(matches!(decision, Decision::HitAccepted(_)));
     }
 
     #[test]

@@ -118,6 +118,9 @@ impl Cache {
                 self.refresh(inbound.head, stored, selection);
                 Step::Answer(response)
             }
+            Decision::HitAccepted(stored) => {
+                Step::Answer(self.hit(&inbound.head, &stored, Outcome::Stale, Some("max-stale")))
+            }
             Decision::Unsatisfiable => {
                 Step::Answer(self.fail(&inbound.head, &Refusal::OnlyIfCached.into()))
             }

@@ -66,7 +66,7 @@ pub struct Policy {
     /// fetched whole.
     pub keep: Duration,
     /// A client's `no-cache`, `max-age` and `min-fresh` are ignored: nobody can force a request to
-    /// the origin server.
+    /// the origin server. What spares it one (`max-stale`, `only-if-cached`) and `no-store` count.
     pub ignore_client_no_cache: bool,
 }
 
@@ -106,6 +106,8 @@ pub struct Freshness {
     immutable: bool,
     /// A directive of RFC 9111 §3.5 allows it to answer requests with `Authorization`.
     sharing: bool,
+    /// Nothing in the response forbids that it answers stale where a client accepts that.
+    may_be_stale: bool,
 }
 
 /// What a [`Freshness`] is made of.
@@ -119,6 +121,7 @@ pub(crate) struct Terms {
     pub(crate) keep: DeltaSeconds,
     pub(crate) immutable: bool,
     pub(crate) sharing: bool,
+    pub(crate) may_be_stale: bool,
 }
 
 const _: () = assert!(size_of::<Freshness>() <= 56, "one per stored response in memory");
@@ -139,6 +142,7 @@ impl Freshness {
             keep: terms.keep,
             immutable: terms.immutable,
             sharing: terms.sharing,
+            may_be_stale: terms.may_be_stale,
         }
     }
 
@@ -182,6 +186,14 @@ impl Freshness {
         now.max(self.received) < end
     }
 
+    /// Returns whether the response may answer this long after its freshness, to a client that
+    /// accepts it (RFC 9111 §4.2.4, §5.2.1.2): as long as it is kept, and never where the origin
+    /// server forbids it.
+    pub fn may_be_stale_for(&self, now: Timestamp, span: DeltaSeconds) -> bool {
+        let now = now.max(self.received);
+        self.may_be_stale && now <= later(self.fresh_until, span) && now < self.useless_after()
+    }
+
     /// Returns when the store may drop the response: nothing can use it from then on.
     pub fn useless_after(&self) -> Timestamp {
         let window = self.stale_while_revalidate.max(self.stale_if_error);
@@ -217,7 +229,10 @@ impl Freshness {
         };
         [
             self.received.as_millis(),
-            self.initial_age_millis << 2 | u64::from(self.sharing) << 1 | u64::from(self.immutable),
+            self.initial_age_millis << 3
+                | u64::from(self.may_be_stale) << 2
+                | u64::from(self.sharing) << 1
+                | u64::from(self.immutable),
             pair(self.lifetime, self.stale_while_revalidate),
             pair(self.stale_if_error, self.keep),
         ]
@@ -229,13 +244,14 @@ impl Freshness {
         let low = |pair: u64| DeltaSeconds::from_secs(pair & u64::from(u32::MAX));
         Self::new(Terms {
             received: Timestamp::from_millis(received),
-            initial_age_millis: age >> 2,
+            initial_age_millis: age >> 3,
             lifetime: high(windows),
             stale_while_revalidate: low(windows),
             stale_if_error: high(more),
             keep: low(more),
             immutable: age & 1 == 1,
             sharing: age & 2 == 2,
+            may_be_stale: age & 4 == 4,
         })
     }
 

@@ -14,6 +14,15 @@ pub(crate) struct Windows {
     pub(crate) if_error: DeltaSeconds,
 }
 
+/// Returns whether a client that accepts a stale response may be given this one (RFC 9111 §4.2.4,
+/// §5.2.1.2).
+///
+/// Not beside `s-maxage`, which means `proxy-revalidate`, too (§5.2.2.10): the windows that the
+/// origin server states beside it are all that it allows.
+pub(crate) fn may_be_accepted(directives: &ResponseDirectives) -> bool {
+    !forbids_stale(directives) && directives.s_maxage.is_none()
+}
+
 /// Returns the windows that the response states, or else those of the operator.
 ///
 /// The operator's windows are no reason to store. Stale-while-revalidate is for what was fresh

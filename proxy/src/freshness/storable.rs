@@ -177,6 +177,7 @@ fn freshness_of(
         keep,
         immutable: directives.has(Flag::Immutable),
         sharing: allows_sharing(directives),
+        may_be_stale: stale::may_be_accepted(directives),
     })
 }
 

@@ -168,7 +168,7 @@ fn directive_names_are_case_insensitive() {
 }
 
 #[test]
-fn max_stale_of_a_client_loosens_nothing() {
+fn max_stale_of_a_client_stores_nothing_more() {
     let request = RequestFacts {
         directives: RequestDirectives::of(&headers(&[("cache-control", "max-stale")])),
         ..get()
@@ -187,6 +187,7 @@ fn max_stale_of_a_client_loosens_nothing() {
     for field in ["s-maxage=60", "max-age=60, proxy-revalidate", "max-age=60, must-revalidate"] {
         let freshness = stored(&[("cache-control", field)]);
         assert_eq!(freshness.state(after(60), None), State::Stale, "{field}");
+        assert!(!request.directives.accepts_stale(&freshness, after(60), None), "{field}");
     }
 }
 
@@ -343,6 +344,7 @@ fn exercise(head: &HeaderMap, newer: &HeaderMap, status: u16, moments: [u64; 4])
             let is_later = now >= response_time;
             assert_eq!(is_fresh && is_later, freshness.ttl(now, soft_purged) > 0 && is_later);
             directives.permit(&freshness, now, soft_purged, &policy);
+            directives.accepts_stale(&freshness, now, soft_purged);
             freshness.may_stand_in_for_error(now, soft_purged);
         }
     }

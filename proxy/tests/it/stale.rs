@@ -278,3 +278,26 @@ async fn what_was_softly_purged_stands_in_for_all_who_waited_for_one_failed_fetc
     }
     assert_eq!(origin.count("/a"), 2);
 }
+
+#[tokio::test]
+async fn a_client_that_accepts_a_stale_response_gets_it_without_a_request_to_the_origin() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("old").field("etag", "\"1\""));
+    origin.on("/strict", ok("strict").field("cache-control", "max-age=60, must-revalidate"));
+    let proxy = Proxy::start(&origin);
+    let accept = [("Cache-Control", "max-stale=30")];
+    proxy.get("/a").await;
+    proxy.get("/strict").await;
+    proxy.advance(80);
+
+    let accepted = proxy.get_with("/a", &accept).await;
+    let forbidden = proxy.get_with("/strict", &accept).await;
+
+    assert_eq!(accepted.cache_status(), "hit; ttl=-20; detail=max-stale");
+    assert_eq!(origin.count("/a"), 1);
+    assert!(!forbidden.is_hit(), "{}", forbidden.cache_status());
+
+    proxy.purge(r#"{"urls":["http://site.example/a"],"mode":"soft"}"#).await;
+    let purged = proxy.get_with("/a", &accept).await;
+    assert!(!purged.is_hit(), "{}", purged.cache_status());
+}
