@@ -77,7 +77,7 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let peer = Peer { remote: address, local: address, is_trusted: false, listener: 0 };
     let service = ClientService {
-        inspection: std::sync::Arc::default(),
+        inspection: Arc::default(),
         front: Arc::clone(&app.front),
         peer: Arc::new(peer),
         activity: Activity::new(clock, Protocol::Http1),

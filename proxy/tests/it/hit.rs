@@ -1,6 +1,6 @@
 //! What a hit looks like: the stored response as it came, with our `Age`, `Via` and `Cache-Status`.
 
-use crate::support::origin::{Origin, Reply, cacheable, ok};
+use crate::support::origin::{Origin, Reply, cacheable, ok, status};
 use crate::support::proxy::{Proxy, START_DATE};
 
 #[tokio::test]
@@ -102,6 +102,24 @@ async fn cache_status_can_be_switched_off_and_via_be_renamed() {
     assert!(!miss.head.has("cache-status") && !hit.head.has("cache-status"));
     assert_eq!(hit.field("via").unwrap(), "1.1 edge-1");
     assert!(origin.last("/a").head.field("via").unwrap().ends_with("1.1 edge-1"));
+}
+
+#[tokio::test]
+async fn what_answers_one_clients_odd_request_is_not_given_to_others() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    for code in ["400", "413", "414", "431", "501"] {
+        let path = format!("/{code}");
+        let odd = status(&format!("{code} No"), "no").field("cache-control", "max-age=60");
+        origin.on_each(&path, [odd, cacheable("yes")]);
+
+        let refused = proxy.get(&path).await;
+        let other = proxy.get(&path).await;
+
+        assert!(refused.cache_status().ends_with("detail=status"), "{}", refused.cache_status());
+        assert_eq!((other.status(), other.text()), (200, "yes"));
+        assert!(proxy.get(&path).await.is_hit(), "{code}");
+    }
 }
 
 #[tokio::test]
