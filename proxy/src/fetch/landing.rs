@@ -12,6 +12,7 @@ use super::flights::Route;
 use super::freshening::Newer;
 use super::parts::{Arrived, Completion};
 use super::{Fetcher, tags};
+use crate::freshness::deception::is_deceptive;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
@@ -197,15 +198,20 @@ impl Fetch {
         let rules = &self.fetcher.rules;
         let facts = &self.errand.facts;
         let arrived = self.arrived(response, completion)?;
-        // A part is stored under the terms of the whole (RFC 9111 §3.3).
-        let status = if arrived.is_some() { StatusCode::OK } else { response.status() };
-        let freshness = judge(&rules.policy, facts, status, response.headers(), exchange)?;
         let received = exchange.response_time;
         let joined = arrived.as_ref().and_then(|arrived| arrived.joined.as_ref());
-        let fields = match joined.and_then(|(base, _)| base.response()) {
-            Some(base) => freshen(&base.fields.to_map(Show::All, 0), response.headers(), received),
-            None => stored_fields(response.headers(), received),
-        };
+        let joined = joined
+            .and_then(|(base, _)| base.response())
+            .map(|base| freshen(&base.fields.to_map(Show::All, 0), response.headers(), received));
+        let head = joined.as_ref().unwrap_or_else(|| response.headers());
+        // A part is stored under the terms of the whole (RFC 9111 §3.3).
+        let status = if arrived.is_some() { StatusCode::OK } else { response.status() };
+        let freshness = judge(&rules.policy, facts, status, head, exchange)?;
+        let path = self.errand.head.key.path();
+        if rules.cache.deception_armor && is_deceptive(path, status, head) {
+            return Err(Uncacheable::ContentType);
+        }
+        let fields = joined.unwrap_or_else(|| stored_fields(response.headers(), received));
         let accepted = self.fetcher.belongings(&self.errand.head, fields, freshness)?;
         let accepted = Accepted { arrived, ..accepted };
         match response.body().length() {

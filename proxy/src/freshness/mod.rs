@@ -28,6 +28,7 @@ mod surrogate;
 pub mod uncacheable;
 mod status_code;
 pub mod storable;
+pub mod deception;
 pub mod stored_fields;
 mod lifetime;
 mod age;

@@ -45,11 +45,13 @@ pub enum Uncacheable {
     Limit,
     /// It has more tags than the limit; partly tagged it could escape a purge.
     TooManyTags,
+    /// A page or JSON under the name of a static file: perhaps one user's, by cache deception.
+    ContentType,
 }
 
 impl Uncacheable {
     /// Every reason, in the order of [`Uncacheable::index`].
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Method,
         Self::RuleBypass,
         Self::Authorization,
@@ -70,6 +72,7 @@ impl Uncacheable {
         Self::PurgedInFlight,
         Self::Limit,
         Self::TooManyTags,
+        Self::ContentType,
     ];
 
     /// Returns the reason as a token.
@@ -95,6 +98,7 @@ impl Uncacheable {
             Self::PurgedInFlight => "purged_in_flight",
             Self::Limit => "limit",
             Self::TooManyTags => "tags_limit",
+            Self::ContentType => "content_type",
         }
     }
 

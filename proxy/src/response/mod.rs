@@ -76,6 +76,7 @@ impl Responder {
                 partial(fields, part, length, |range| ResponseBody::part(&stored.body, range))
             }
             Selected::Parts(parts) => {
+                without_digests(&mut fields);
                 let body = multipart::render(&mut fields, &stored.body, &parts, Boundary::random());
                 assemble(StatusCode::PARTIAL_CONTENT, fields, body)
             }
@@ -259,9 +260,17 @@ fn partial(
     length: u64,
     body: impl FnOnce(&std::ops::Range<u64>) -> ResponseBody,
 ) -> Response<ResponseBody> {
+    without_digests(&mut fields);
     fields.insert(CONTENT_RANGE, part.content_range(length));
     fields.insert(CONTENT_LENGTH, HeaderValue::from(part.len()));
     assemble(StatusCode::PARTIAL_CONTENT, fields, body(&(part.first()..part.last() + 1)))
+}
+
+/// Digests of the whole content are not those of a part (RFC 9530 §2).
+fn without_digests(fields: &mut HeaderMap) {
+    for name in ["content-digest", "content-md5"] {
+        fields.remove(name);
+    }
 }
 
 fn unsatisfiable(mut fields: HeaderMap, length: u64) -> Response<ResponseBody> {

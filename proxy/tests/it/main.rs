@@ -16,6 +16,8 @@ mod range;
 #[cfg(test)]
 mod partial;
 #[cfg(test)]
+mod deception;
+#[cfg(test)]
 mod stale;
 #[cfg(test)]
 mod coalesce;

@@ -20,6 +20,8 @@ pub struct Cache {
     pub uncacheable_for: Duration,
     /// Whether a request's `no-cache` is ignored: a browser's reload is no purge.
     pub ignore_client_no_cache: bool,
+    /// Whether a page or JSON under the name of a static file (`/account/x.css`) is left unstored: it may be one user's.
+    pub deception_armor: bool,
     /// Stored responses per URL, 1 to 10000; the oldest makes room. A lookup may compare each of them.
     pub vary_max_variants: usize,
     /// Whether one fetch serves everyone who asks for the same key meanwhile.
@@ -42,6 +44,7 @@ impl Default for Cache {
             keep: Duration::from_hours(1),
             uncacheable_for: Duration::from_mins(2),
             ignore_client_no_cache: true,
+            deception_armor: true,
             vary_max_variants: 64,
             collapse: true,
             collapse_patience: Duration::from_secs(5),
@@ -60,6 +63,7 @@ impl Cache {
         table.read("keep", duration(LIFETIME), &mut self.keep);
         table.read("uncacheable_for", duration(LIFETIME), &mut self.uncacheable_for);
         table.read("ignore_client_no_cache", boolean, &mut self.ignore_client_no_cache);
+        table.read("deception_armor", boolean, &mut self.deception_armor);
         table.read("vary_max_variants", whole(1..=10_000), &mut self.vary_max_variants);
         table.read("collapse", boolean, &mut self.collapse);
         table.read("collapse_patience", duration(TIMEOUT), &mut self.collapse_patience);
