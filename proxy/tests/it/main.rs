@@ -40,6 +40,8 @@ mod tunnel;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod hostile_requests;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod admin;

@@ -1,9 +1,11 @@
 //! What the tests stand on: a scripted origin, a proxy in this process, a client that sees every byte.
 
 pub(crate) mod client;
+pub(crate) mod hostile;
 pub(crate) mod message;
 pub(crate) mod origin;
 pub(crate) mod proxy;
+pub(crate) mod tap;
 
 use std::time::Duration;
 

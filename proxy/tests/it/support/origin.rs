@@ -1,6 +1,6 @@
 //! A scripted origin: it speaks any bytes, holds what it is told to hold, and remembers every request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::in_time;
 use super::message::{Head, cut, read_chunked};
+use super::tap::{Tap, Wire};
 
 /// An origin on a free port of the loopback interface. It ends with the test's runtime.
 #[derive(Debug)]
@@ -53,8 +54,12 @@ pub(crate) struct Gate(Arc<watch::Sender<bool>>);
 
 type Script = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
 
+#[derive(Default)]
 struct Shared {
     scripts: Mutex<HashMap<String, Arc<Script>>>,
+    /// Paths that are answered before their content is read.
+    hasty: Mutex<HashSet<String>>,
+    wire: Wire,
     received: watch::Sender<Vec<Received>>,
 }
 
@@ -70,8 +75,7 @@ impl Origin {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared =
-            Arc::new(Shared { scripts: Mutex::default(), received: watch::Sender::default() });
+        let shared = Arc::<Shared>::default();
         drop(tokio::spawn(accept(listener, Arc::clone(&shared))));
         Self { address, shared }
     }
@@ -98,6 +102,28 @@ impl Origin {
     ) {
         let script: Arc<Script> = Arc::new(Box::new(script));
         self.shared.scripts.lock().unwrap().insert(path.to_owned(), script);
+    }
+
+    /// Answers requests for this path after their head; what follows on the connection is read and never answered.
+    pub(crate) fn on_head(&self, path: &str, reply: Reply) {
+        self.on(path, reply);
+        self.shared.hasty.lock().unwrap().insert(path.to_owned());
+    }
+
+    /// Every byte that came, on all connections.
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.shared.wire
+    }
+
+    /// All requests so far.
+    pub(crate) fn all_received(&self) -> Vec<Received> {
+        self.shared.received.borrow().clone()
+    }
+
+    /// Forgets what came until now.
+    pub(crate) fn forget(&self) {
+        self.shared.wire.forget();
+        self.shared.received.send_modify(Vec::clear);
     }
 
     /// The requests for this path so far.
@@ -235,11 +261,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    while let Some(received) = receive(&mut stream, connection).await? {
+    let mut stream = BufReader::new(Tap::new(stream, shared.wire.clone()));
+    while let Some((received, is_hasty)) = receive(&mut stream, connection, shared).await? {
         let script = shared.script_of(&received);
         shared.received.send_modify(|all| all.push(received.clone()));
-        if !received.is_complete {
+        if !received.is_complete && !is_hasty {
             return Ok(());
         }
         let reply = script.map_or_else(|| status("404 Not Found", ""), |script| script(&received));
@@ -250,10 +276,14 @@ async fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Res
                 Step::Hold(gate) => gate.passed().await,
                 Step::Close => return Ok(()),
                 Step::Reset => {
-                    return SockRef::from(stream.get_ref()).set_linger(Some(Duration::ZERO));
+                    return SockRef::from(stream.get_ref().socket())
+                        .set_linger(Some(Duration::ZERO));
                 }
                 Step::Echo => return echo(&mut stream).await,
             }
+        }
+        if is_hasty {
+            return stream.read_to_end(&mut Vec::new()).await.map(drop);
         }
         if is_silent {
             return Ok(());
@@ -267,24 +297,35 @@ impl Shared {
         let scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
         scripts.get(received.head.word(1)).map(Arc::clone)
     }
+
+    fn is_hasty(&self, head: &Head) -> bool {
+        let hasty = self.hasty.lock().unwrap_or_else(PoisonError::into_inner);
+        hasty.contains(head.word(1))
+    }
 }
 
+/// Reads a request; whether it is answered after its head.
 async fn receive(
-    stream: &mut BufReader<TcpStream>,
+    stream: &mut BufReader<Tap>,
     connection: usize,
-) -> io::Result<Option<Received>> {
+    shared: &Shared,
+) -> io::Result<Option<(Received, bool)>> {
     let Some(head) = Head::read(stream).await? else { return Ok(None) };
     let (mut content, mut trailers) = (Vec::new(), String::new());
-    let result = if head.is_chunked() {
+    let is_hasty = shared.is_hasty(&head);
+    let result = if is_hasty {
+        Err(cut())
+    } else if head.is_chunked() {
         read_chunked(stream).await.map(|read| (content, trailers) = read)
     } else {
         content.resize(head.length().unwrap_or_default(), 0);
         stream.read_exact(&mut content).await.map(drop)
     };
-    Ok(Some(Received { head, content, trailers, is_complete: result.is_ok(), connection }))
+    let is_complete = result.is_ok();
+    Ok(Some((Received { head, content, trailers, is_complete, connection }, is_hasty)))
 }
 
-async fn echo(stream: &mut BufReader<TcpStream>) -> io::Result<()> {
+async fn echo(stream: &mut BufReader<Tap>) -> io::Result<()> {
     let mut buffer = [0; 1024];
     loop {
         match stream.read(&mut buffer).await? {

@@ -1,0 +1,122 @@
+//! Requests that must be refused: what their answer has to be, and that nothing of them reaches the origin.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
+
+use super::client::Connection;
+use super::message::Head;
+use super::origin::{Origin, ok};
+use super::proxy::Proxy;
+
+/// The request that nobody may see: it hides behind another one, or in its content.
+pub(crate) const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: site.example\r\n\r\n";
+
+/// How long a refusal may take. A row that takes longer is one more problem of its table, not the end of it.
+const SOON: Duration = Duration::from_secs(5);
+
+/// What every answer of ours says beside its status (RFC 9209, 9110 §7.6.3, 9211).
+const OWN_FIELDS: [&str; 4] = ["proxy-status", "via", "cache-status", "x-request-id"];
+
+/// A case: its name, its bytes, and the statuses that are right.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) statuses: &'static [u16],
+}
+
+/// An origin and a proxy to which the rows of a table are shown one after the other.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) origin: Origin,
+    pub(crate) proxy: Proxy,
+}
+
+/// Makes a row.
+pub(crate) fn row(name: &str, bytes: impl AsRef<[u8]>, statuses: &'static [u16]) -> Row {
+    Row { name: name.to_owned(), bytes: bytes.as_ref().to_vec(), statuses }
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut shellac::config::Config)) -> Self {
+        let origin = Origin::start().await;
+        origin.on("/fence", ok("fence"));
+        let proxy = Proxy::start_with(&origin, change);
+        Self { origin, proxy }
+    }
+
+    /// Sends each row, followed by a smuggled request, and panics with the list of all that went wrong.
+    pub(crate) async fn refuses(&self, rows: impl IntoIterator<Item = Row>) {
+        let (mut problems, mut count) = (Vec::new(), 0);
+        for row in rows {
+            count += 1;
+            let mut client = self.proxy.connect().await;
+            client.try_send([&row.bytes, SMUGGLED.as_bytes()].concat()).await;
+            let mut wrong = refusal(&mut client, row.statuses).await;
+            wrong.extend(self.trespass().await);
+            if !wrong.is_empty() {
+                problems.push(format!("{}: {}", row.name, wrong.join("; ")));
+            }
+        }
+        assert!(problems.is_empty(), "{} of {count} rows\n{}", problems.len(), problems.join("\n"));
+    }
+
+    /// Says what reached the origin since the last time, which should be nothing. A sound request of another client goes
+    /// first: what was on its way before it has arrived.
+    pub(crate) async fn trespass(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.proxy.get("/fence").await.text() != "fence" {
+            wrong.push("another client got a wrong answer".to_owned());
+        }
+        let paths = self.origin.all_received().into_iter().map(|one| one.head.line().to_owned());
+        let trespassers: Vec<_> = paths.filter(|line| line != "GET /fence HTTP/1.1").collect();
+        if !trespassers.is_empty() {
+            wrong.push(format!("the origin received {trespassers:?}"));
+        }
+        if self.origin.wire().has("/smuggled") {
+            wrong.push("the smuggled request crossed".to_owned());
+        }
+        self.origin.forget();
+        wrong
+    }
+}
+
+/// Reads one refusal and the end of the connection; returns what is wrong with them.
+pub(crate) async fn refusal(client: &mut Connection, statuses: &[u16]) -> Vec<String> {
+    let mut bytes = Vec::new();
+    let has_ended = timeout(SOON, client.stream.read_to_end(&mut bytes)).await.is_ok();
+    let mut wrong = Vec::new();
+    if !has_ended {
+        wrong.push("the connection stays open".to_owned());
+    }
+    let mut rest = &*bytes;
+    let Ok(Some(head)) = Head::read(&mut rest).await else {
+        wrong.push("no answer".to_owned());
+        return wrong;
+    };
+    if !statuses.iter().any(|status| head.word(1) == status.to_string()) {
+        wrong.push(format!("the status is {}, not {statuses:?}", head.word(1)));
+    }
+    let missing: Vec<_> = OWN_FIELDS.iter().filter(|name| !head.has(name)).collect();
+    if !missing.is_empty() {
+        wrong.push(format!("the answer is without {missing:?}"));
+    }
+    if head.field("connection").as_deref() != Some("close") {
+        wrong.push("the answer does not say that the connection ends".to_owned());
+    }
+    match head.length().and_then(|length| rest.get(length..)) {
+        None => wrong.push("the answer is not whole".to_owned()),
+        Some(b"") => {}
+        Some(more) => {
+            let more = String::from_utf8_lossy(more);
+            wrong.push(format!("more came: {}", more.lines().next().unwrap_or_default()));
+        }
+    }
+    wrong
+}
