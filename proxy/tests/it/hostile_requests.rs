@@ -269,10 +269,7 @@ async fn a_request_line_that_is_not_three_words_is_400() {
     ];
     let lines = lines.map(|line| row(&format!("{line:?}"), format!("{line}{host}"), BAD));
     let versions = versions.map(|name| row(name, format!("GET /row {name}{host}"), VERSION));
-    let bare = plain(&["GET /
-
-", "GET /row
-"], VERSION);
+    let bare = plain(&["GET /\r\n\r\n", "GET /row\r\n"], VERSION);
     Stage::new().await.refuses(lines.into_iter().chain(versions).chain(bare)).await;
 }
 

@@ -42,6 +42,8 @@ mod errors;
 #[cfg(test)]
 mod hostile_requests;
 #[cfg(test)]
+mod hostile_bodies;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod admin;

@@ -87,10 +87,16 @@ impl Stage {
     }
 }
 
-/// Reads one refusal and the end of the connection; returns what is wrong with them.
-pub(crate) async fn refusal(client: &mut Connection, statuses: &[u16]) -> Vec<String> {
+/// Reads until the proxy ends the connection, and not for ever; says whether it did.
+pub(crate) async fn all_bytes(client: &mut Connection) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     let has_ended = timeout(SOON, client.stream.read_to_end(&mut bytes)).await.is_ok();
+    (bytes, has_ended)
+}
+
+/// Reads one refusal and the end of the connection; returns what is wrong with them.
+async fn refusal(client: &mut Connection, statuses: &[u16]) -> Vec<String> {
+    let (bytes, has_ended) = all_bytes(client).await;
     let mut wrong = Vec::new();
     if !has_ended {
         wrong.push("the connection stays open".to_owned());
