@@ -44,6 +44,10 @@ mod hostile_requests;
 #[cfg(test)]
 mod hostile_bodies;
 #[cfg(test)]
+mod hostile_origins;
+#[cfg(test)]
+mod hostile_connections;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod admin;

@@ -1,5 +1,6 @@
 //! Requests that must be refused: what their answer has to be, and that nothing of them reaches the origin.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
@@ -12,6 +13,10 @@ use super::proxy::Proxy;
 
 /// The request that nobody may see: it hides behind another one, or in its content.
 pub(crate) const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: site.example\r\n\r\n";
+
+/// A whole response that nobody asked for: whoever gets it got another one's bytes.
+pub(crate) const EVIL: &str =
+    "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 4\r\n\r\nevil";
 
 /// How long a refusal may take. A row that takes longer is one more problem of its table, not the end of it.
 const SOON: Duration = Duration::from_secs(5);
@@ -32,6 +37,8 @@ pub(crate) struct Row {
 pub(crate) struct Stage {
     pub(crate) origin: Origin,
     pub(crate) proxy: Proxy,
+    /// How many exchanges followed another one to see whether it was spoiled.
+    nexts: AtomicUsize,
 }
 
 /// Makes a row.
@@ -48,7 +55,29 @@ impl Stage {
         let origin = Origin::start().await;
         origin.on("/fence", ok("fence"));
         let proxy = Proxy::start_with(&origin, change);
-        Self { origin, proxy }
+        Self { origin, proxy, nexts: AtomicUsize::new(0) }
+    }
+
+    /// One whose origin is hostile: nothing is sent twice, so that each exchange shows what became of it.
+    pub(crate) async fn without_retries() -> Self {
+        Self::with(|config| config.origin.retries = 0).await
+    }
+
+    /// Says what is wrong with an exchange after the last one for `path`: it needs its own answer, on another connection.
+    pub(crate) async fn spoiled(&self, path: &str) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let path_of_next = format!("/next/{}", self.nexts.fetch_add(1, Ordering::Relaxed));
+        self.origin.on(&path_of_next, ok("next"));
+        let next = self.proxy.get(&path_of_next).await;
+        if next.text() != "next" {
+            wrong.push(format!("the next exchange got {} {:?}", next.status(), next.text()));
+        }
+        let before = self.origin.received(path).pop();
+        let after = self.origin.received(&path_of_next).pop();
+        if before.zip(after).is_some_and(|(one, other)| one.connection == other.connection) {
+            wrong.push("the next exchange was on the same connection".to_owned());
+        }
+        wrong
     }
 
     /// Sends each row, followed by a smuggled request, and panics with the list of all that went wrong.

@@ -253,6 +253,7 @@ impl Reply {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     for connection in 0.. {
         let Ok((stream, _)) = listener.accept().await else { return };
+        stream.set_nodelay(true).unwrap(); // each step of a reply is on the wire before the next one
         let shared = Arc::clone(&shared);
         drop(tokio::spawn(async move {
             let _broken: io::Result<()> = serve(stream, connection, &shared).await;
