@@ -48,6 +48,8 @@ mod hostile_origins;
 #[cfg(test)]
 mod hostile_connections;
 #[cfg(test)]
+mod poisoning;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod admin;
