@@ -250,7 +250,7 @@ async fn an_error_that_one_request_provoked_is_stored_for_nobody() {
         origin.on_each("/a", [page.field("etag", "\"1\""), cacheable("page")]);
         let refused = proxy.get_with("/a", &[("X-Provoking", "1")]).await;
         let sound = proxy.get("/a").await;
-        assert_eq!(refused.status().to_string(), code[..3]);
+        assert!(code.starts_with(&refused.status().to_string()), "{code}");
         if sound.text() != "page" || sound.is_hit() {
             problems.push(format!("{code}: {} {}", sound.status(), sound.cache_status()));
         }
