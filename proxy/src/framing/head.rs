@@ -128,11 +128,8 @@ impl HeadReader {
             return Err(Violation::FirstLine);
         }
         self.version(version)?;
-        if target.iter().all(|byte| is_target_byte(*byte)) {
-            Ok(())
-        } else {
-            Err(Violation::Target)
-        }
+        let is_sound = has_target_bytes(target) && is_target(method, target);
+        if is_sound { Ok(()) } else { Err(Violation::Target) }
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9112#section-4
@@ -204,7 +201,9 @@ impl HeadReader {
             return Err(Violation::TransferEncoding);
         }
         if !value.eq_ignore_ascii_case(b"chunked") {
-            return Err(other_coding(value));
+            let is_contradictory = self.facts.length.is_some();
+            let other = other_coding(value);
+            return Err(if is_contradictory { Violation::TransferEncoding } else { other });
         }
         self.facts.is_chunked = true;
         Ok(())
@@ -214,8 +213,10 @@ impl HeadReader {
     //# A server MAY reject a request that contains both Content-Length and
     //# Transfer-Encoding
     fn check_framing(&self) -> Result<(), Violation> {
-        let is_contradictory =
-            self.facts.is_chunked && (self.facts.length.is_some() || self.facts.is_old);
+        let Facts { is_chunked, is_old, length, status, .. } = self.facts;
+        // A 1xx has neither (RFC 9110 §8.6, RFC 9112 §6.1).
+        let is_framed_interim = matches!(status, 100..=199) && (is_chunked || length.is_some());
+        let is_contradictory = is_chunked && (length.is_some() || is_old) || is_framed_interim;
         if is_contradictory { Err(Violation::TransferEncoding) } else { Ok(()) }
     }
 }
@@ -277,8 +278,39 @@ const fn is_token_byte(byte: u8) -> bool {
     )
 }
 
-const fn is_target_byte(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7e) && !matches!(byte, b'#' | b'<' | b'>' | b'`')
+//= https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+//# request-target = origin-form
+//#                / absolute-form
+//#                / authority-form
+//#                / asterisk-form
+fn is_target(method: &[u8], target: &[u8]) -> bool {
+    match target {
+        [b'/', ..] => true,
+        b"*" => method == b"OPTIONS",
+        _ if method == b"CONNECT" => true, // refused, whatever it names
+        _ => std::str::from_utf8(target).is_ok_and(is_absolute),
+    }
+}
+
+/// Returns whether it is an `http` or `https` URI (RFC 9110 §4.2): rare, so that it may cost.
+fn is_absolute(target: &str) -> bool {
+    let uri = http::Uri::try_from(target).ok();
+    uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some_and(|authority| !authority.host().is_empty())
+    })
+}
+
+/// Browsers send some bytes raw that RFC 3986 has encoded: `|` and `{`, and in queries a backslash, too. In a path that is read
+/// as `/` by some, and sent by nobody who means well.
+fn has_target_bytes(target: &[u8]) -> bool {
+    let mut halves = target.splitn(2, |byte| *byte == b'?');
+    let path = halves.next().unwrap_or_default();
+    let query = halves.next().unwrap_or_default();
+    let is_visible =
+        |byte: &u8| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'#' | b'<' | b'>' | b'"');
+    path.iter().all(|byte| is_visible(byte) && !matches!(byte, b'`' | b'\\'))
+        && query.iter().all(is_visible)
 }
 
 /// Looks at every byte without stopping, so that the compiler can take many at once.

@@ -114,6 +114,9 @@ fn heads_that_break_the_grammar_are_refused() {
         ("GET /#a HTTP/1.1\r\n\r\n", Target),
         ("GET /\u{e9} HTTP/1.1\r\n\r\n", Target),
         ("GET /\x01 HTTP/1.1\r\n\r\n", Target),
+        ("GET * HTTP/1.1\r\n\r\n", Target),
+        ("GET ftp://a/ HTTP/1.1\r\n\r\n", Target),
+        ("GET a HTTP/1.1\r\n\r\n", Target),
         (&format!("GET /{long} HTTP/1.1\r\n\r\n"), TargetTooLong),
         (&format!("GET / HTTP/1.1\r\na: {long}\r\n\r\n"), HeadTooLarge),
         (&format!("GET / HTTP/1.1\r\n{many}\r\n"), TooManyFields),
@@ -199,6 +202,21 @@ fn nothing_passes_after_a_request_to_switch_protocols_until_it_is_decided() {
         let after = requests.pass(b"\0\x01raw");
         assert_eq!(after.bytes, expected);
         assert_eq!(after.refusal.is_some(), !is_switched);
+    }
+}
+
+/// hyper refuses what `http` cannot read, without a page of ours: nothing of that kind passes here.
+#[test]
+fn every_target_that_passes_is_one_that_can_be_read() {
+    for byte in 0_u8..=255 {
+        for (before, after) in [("/a", "b"), ("/a?", "b")] {
+            let target = [before.as_bytes(), &[byte], after.as_bytes()].concat();
+            let head = [b"GET ", &target[..], b" HTTP/1.1\r\n\r\n"].concat();
+            if feed(&head, head.len()).1.is_none() {
+                let read = http::Uri::try_from(&*target);
+                assert!(read.is_ok(), "{}", target.escape_ascii());
+            }
+        }
     }
 }
 

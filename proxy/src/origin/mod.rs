@@ -10,7 +10,7 @@ pub mod metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{HOST, HeaderValue, UPGRADE};
+use http::header::{HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -150,6 +150,8 @@ impl Origin {
     ) -> Result<Response<OriginBody>, Failed> {
         let head_deadline = deadline.min(Instant::now() + self.settings.first_byte_timeout);
         let may_switch = request.headers().contains_key(UPGRADE);
+        let has_conditions = request.headers().contains_key(IF_NONE_MATCH)
+            || request.headers().contains_key(IF_MODIFIED_SINCE);
         let upload = request.body().upload();
         let answer = timeout_at(head_deadline, lease.sender.try_send_request(request))
             .await
@@ -157,6 +159,9 @@ impl Origin {
         match answer {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
                 Err(Failed::Sent(OriginError::Switched))
+            }
+            Ok(response) if response.status() == StatusCode::NOT_MODIFIED && !has_conditions => {
+                Err(Failed::Sent(OriginError::Unasked))
             }
             Ok(response) => {
                 if !upload.is_done() {

@@ -12,6 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::request::hop_by_hop;
+
 /// What is sent to the origin after the head.
 #[derive(Debug, Default)]
 pub enum RequestBody {
@@ -98,10 +100,13 @@ impl ClientBody {
             return Poll::Ready(Some(Err(RequestBodyError::Stalled)));
         };
         self.alarm.as_mut().reset(Instant::now() + self.patience);
-        let Some(frame) = frame.transpose()? else {
+        let Some(mut frame) = frame.transpose()? else {
             self.upload.note();
             return Poll::Ready(None);
         };
+        if let Some(trailers) = frame.trailers_mut() {
+            hop_by_hop::remove_from_trailers(trailers);
+        }
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         match self.left.checked_sub(length) {
             Some(left) => self.left = left,

@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::error::OriginError;
 use super::pool::Lease;
+use crate::request::hop_by_hop;
 
 /// Content as it arrives. Dropped before its end, the connection is closed.
 #[derive(Debug)]
@@ -113,7 +114,10 @@ impl Body for OriginBody {
             return Poll::Ready(Some(Err(OriginError::BodyTimeout)));
         };
         match frame {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    hop_by_hop::remove_from_trailers(trailers);
+                }
                 this.alarm.as_mut().reset(this.deadline.min(Instant::now() + this.idle_timeout));
                 this.give_back_at_end();
                 Poll::Ready(Some(Ok(frame)))

@@ -34,10 +34,29 @@ pub fn names_protected(fields: &HeaderMap) -> bool {
 
 /// Returns the protocol a request asks to switch to, when it asks properly; `h2c` is none of ours.
 pub fn upgrade_protocol(fields: &HeaderMap) -> Option<HeaderValue> {
-    let protocol = fields.get(UPGRADE).filter(|_| asks_for_upgrade(fields))?;
-    let is_http2 =
-        protocol.as_bytes().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"));
-    (!is_http2).then(|| protocol.clone())
+    let mut lines = fields.get_all(UPGRADE).iter();
+    let (Some(protocol), None) = (lines.next(), lines.next()) else { return None };
+    let name = protocol.as_bytes().trim_ascii();
+    let is_http2 = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"h2"));
+    let is_one = !name.is_empty() && !name.contains(&b',');
+    (is_one && !is_http2 && asks_for_upgrade(fields)).then(|| protocol.clone())
+}
+
+/// Removes from a trailer section what says where a message ends, where it goes, who sends it, or
+/// what its content is (RFC 9110 §6.5.1).
+pub fn remove_from_trailers(trailers: &mut HeaderMap) {
+    remove(trailers);
+    let misplaced = |name: &&HeaderName| {
+        let name = name.as_str();
+        PROTECTED.contains(&name)
+            || NO_TRAILERS.contains(&name)
+            || NO_TRAILER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || name.contains('_')
+    };
+    let misplaced: Vec<HeaderName> = trailers.keys().filter(misplaced).cloned().collect();
+    for name in misplaced {
+        trailers.remove(name);
+    }
 }
 
 /// Returns whether `Connection` names `Upgrade`.
@@ -64,8 +83,32 @@ const PROTECTED: [&str; 10] = [
     "x-forwarded-proto",
 ];
 
-const HOP_BY_HOP: [HeaderName; 8] = [
+const NO_TRAILERS: [&str; 17] = [
+    "age",
+    "cache-control",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "last-modified",
+    "location",
+    "max-forwards",
+    "pragma",
+    "range",
+    "retry-after",
+    "set-cookie",
+    "trailer",
+    "vary",
+    "warning",
+    "www-authenticate",
+];
+
+const NO_TRAILER_PREFIXES: [&str; 7] =
+    ["content-", "x-forwarded", "x-http-method", "x-method", "x-original-", "x-rewrite-", "if-"];
+
+const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,

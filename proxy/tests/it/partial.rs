@@ -182,7 +182,6 @@ async fn parts_that_contradict_themselves_or_the_request_are_relayed_and_not_sto
     for fields in [
         "content-range: bytes 0-9/20\r\ncontent-length: 5\r\n",
         "content-range: bytes 0-3/20\r\ncontent-length: 5\r\n",
-        "content-range: bytes 1-5/20\r\ncontent-length: 5\r\n",
         "content-range: bytes 0-4/*\r\ncontent-length: 5\r\n",
         "content-range: bytes 0-4/4\r\ncontent-length: 5\r\n",
         "content-range: bytes 4-0/20\r\ncontent-length: 5\r\n",
