@@ -53,3 +53,5 @@ mod poisoning;
 mod shutdown;
 #[cfg(test)]
 mod admin;
+#[cfg(test)]
+mod rfc9111;
