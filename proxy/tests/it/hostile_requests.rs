@@ -359,6 +359,7 @@ async fn a_target_that_is_no_path_is_400() {
         "#row",
         "site.example",
         "site.example:80",
+        "/r\\ow",
         "/row#fragment",
         "/row?x#fragment",
         "http://site.example/row#fragment",
