@@ -99,12 +99,21 @@ impl Fetch {
         }
         if let Some(completion) = self.completion() {
             let answer = self.send(Conditions::default(), Some(completion.asked())).await?;
-            if completion.is_answered_by(&answer.response) {
+            if completion.is_answered_by(&answer.response) && self.may_join(&answer, &completion) {
                 return Ok(Answer { completion: Some(completion), ..answer });
             }
         }
         let range = self.errand.range.map(|spec| AskedRange { spec, condition: None });
         self.send(Conditions::default(), range).await
+    }
+
+    /// Returns whether a missing part may be put together with the stored one: what may not be stored (`private`,
+    /// `Set-Cookie`) would else be sent as it is, a part to who asked for the whole.
+    fn may_join(&self, answer: &Answer, completion: &Completion) -> bool {
+        let is_part = answer.response.status() == StatusCode::PARTIAL_CONTENT;
+        let accepted =
+            || self.accept(&answer.response, answer.exchange, Some(completion.clone())).is_ok();
+        !is_part || accepted()
     }
 
     async fn send(

@@ -19,7 +19,7 @@ use crate::response::range::RangeSpec;
 use crate::store::{self, Show, Stored};
 
 /// A stored part, and the one gap that is missing to the whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Completion {
     base: Arc<Stored>,
     gap: ContentRange,

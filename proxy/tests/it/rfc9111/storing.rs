@@ -1,7 +1,7 @@
 //! What is stored: RFC 9111 §3.
 
 use super::{ETAG, Lines, MINUTE_LATER, Scene, TEN_MINUTES_BEFORE, control, of_status, page, with};
-use crate::support::origin::{Origin, Reply};
+use crate::support::origin::{Origin, Reply, ok};
 use crate::support::proxy::Proxy;
 
 /// Every final status code but 206, which is a part of something, and 304, which is about something stored.
@@ -141,6 +141,67 @@ async fn trailers_do_not_become_fields_of_the_stored_head() {
 
     assert_eq!((second.text(), &*second.cache_status()), ("page", "hit; ttl=59"));
     assert!(!second.head.has("x-sum"));
+}
+
+// §3.3, §3.4: parts.
+
+fn part(place: &str, content: &str, lines: &[(&str, &str)]) -> Reply {
+    let head =
+        format!("etag: \"a\"\r\ncontent-range: bytes {place}/10\r\ncontent-length: 5\r\n\r\n");
+    with(Reply::bytes(format!("HTTP/1.1 206 Partial Content\r\n{head}{content}")), lines)
+}
+
+/// A proxy that has stored the first half, and an origin that says this with the second one.
+async fn with_half_of_it(lines: Lines) -> Scene {
+    const HALF: Lines = &[
+        ("cache-control", "max-age=60"),
+        ("x-old", "1"),
+        ("x-both", "1"),
+        ("content-type", "text/html"),
+    ];
+    let scene = Scene::of(part("0-4", "01234", HALF)).await;
+    scene.ask(&[("Range", "bytes=0-4")]).await;
+    scene.origin.on_each("/", [part("5-9", "56789", lines), with(ok("0123456789"), lines)]);
+    scene
+}
+
+#[tokio::test]
+async fn what_is_put_together_has_the_fields_of_both_and_the_newer_ones_win() {
+    let scene = with_half_of_it(&[("cache-control", "max-age=90"), ("x-both", "2")]).await;
+    for expected in ["fwd=partial", "hit; ttl=90"] {
+        let whole = scene.ask(&[]).await;
+        assert_eq!((whole.status(), whole.text()), (200, "0123456789"));
+        assert!(whole.cache_status().starts_with(expected), "{}", whole.cache_status());
+        for (name, value) in [("x-old", "1"), ("x-both", "2"), ("content-type", "text/html")] {
+            assert_eq!(whole.field(name).unwrap(), value);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_part_that_may_not_be_stored_is_not_sent_to_who_asked_for_the_whole() {
+    for lines in [
+        &[("cache-control", "no-store")] as Lines,
+        &[("cache-control", "private")],
+        &[("cache-control", "max-age=60"), ("set-cookie", "a=b")],
+        &[("cache-control", "max-age=60"), ("vary", "*")],
+    ] {
+        let scene = with_half_of_it(lines).await;
+        let whole = scene.ask(&[]).await;
+        assert_eq!((whole.status(), whole.text()), (200, "0123456789"), "{lines:?}");
+        assert!(!scene.origin.last("/").head.has("range"));
+    }
+}
+
+#[tokio::test]
+async fn a_stale_part_is_not_validated_for_who_asks_for_the_whole() {
+    let scene = with_half_of_it(&[("cache-control", "max-age=60")]).await;
+    scene.origin.on("/", ok("0123456789").field("cache-control", "max-age=60"));
+    scene.proxy.advance(61);
+    let whole = scene.ask(&[]).await;
+
+    assert_eq!((whole.status(), whole.text()), (200, "0123456789"));
+    assert!(!scene.origin.last("/").head.has("if-none-match"));
 }
 
 // §3.5: requests with credentials.
