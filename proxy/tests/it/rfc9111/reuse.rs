@@ -326,6 +326,29 @@ async fn only_a_stored_200_has_conditions() {
     }
 }
 
+#[tokio::test]
+async fn a_304_and_a_206_have_what_the_200_had_to_say_about_itself() {
+    const KEPT: Lines = &[
+        ("cache-control", "max-age=60"),
+        ETAG,
+        ("expires", MINUTE_LATER),
+        ("vary", "x-a"),
+        ("content-location", "/page"),
+        ("date", START_DATE),
+    ];
+    let described = [("content-type", "text/html"), ("content-language", "de")];
+    let scene = Scene::of(page(&[KEPT, &described].concat())).await;
+    scene.ask(&[]).await;
+    for (asked, code) in [(("If-None-Match", ETAG.1), 304), (("Range", "bytes=0-1"), 206)] {
+        let answer = scene.ask(&[asked]).await;
+        assert_eq!((answer.status(), answer.is_hit()), (code, true));
+        for (name, value) in KEPT {
+            assert_eq!(answer.field(name).as_deref(), Some(*value), "{code}");
+        }
+        assert!(described.iter().all(|(name, _)| answer.head.has(name) == (code == 206)), "{code}");
+    }
+}
+
 // §4.4: invalidation.
 
 #[tokio::test]
