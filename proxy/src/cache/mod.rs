@@ -21,7 +21,7 @@ use crate::listener::activity::Busy;
 use crate::listener::inspection::Interim;
 use crate::listener::peer::Peer;
 use crate::purge::Purger;
-use crate::request::{Inbound, Refused, RequestHead, RequestRules, trace};
+use crate::request::{Inbound, Refused, RequestHead, RequestRules, max_forwards, trace};
 use crate::response::body::ResponseBody;
 use crate::response::cache_status::{Forward, Status};
 use crate::response::conditional::must_forward;
@@ -101,6 +101,7 @@ impl Cache {
     /// Answers from the store, or says what there is to do. Never waits, never blocks.
     pub fn begin(&self, mut inbound: Inbound) -> Step {
         let (decision, selection) = match self.bypass(&inbound) {
+            Some(_) if inbound.head.wants_stored_only() => (Decision::Unsatisfiable, 0),
             Some((reason, why)) => (Decision::Forward(reason, Plan::Pass(why)), 0),
             None => self.decide(&mut inbound.head),
         };
@@ -125,6 +126,13 @@ impl Cache {
                 Step::Answer(self.fail(&inbound.head, &Refusal::OnlyIfCached.into()))
             }
             Decision::Forward(reason, plan) => {
+                let passes = trace::passes(&inbound.head.fields, self.responder.name());
+                if passes > trace::PASSES_MAX {
+                    return Step::Answer(self.fail(&inbound.head, &Refusal::Loop(passes).into()));
+                }
+                if max_forwards::count_down(&mut inbound.head) {
+                    return Step::Answer(self.options(&inbound.head));
+                }
                 trace::identify(&mut inbound.head.fields);
                 let started = Instant::now();
                 Step::Work(Box::new(Work { inbound, reason, plan, selection, started }))
@@ -166,6 +174,13 @@ impl Cache {
     /// Answers a request that could not even be read.
     pub fn refuse(&self, refused: &Refused, peer: &Peer) -> Response<ResponseBody> {
         self.synthesize(&refused.refusal.into(), &refused.fields, peer)
+    }
+
+    /// Answers OPTIONS that goes no further.
+    fn options(&self, request: &RequestHead) -> Response<ResponseBody> {
+        let response = self.responder.own(failure::options(), &Status::Refused("max_forwards"));
+        self.count(&request.peer, Outcome::Synthetic, response.status());
+        response
     }
 
     fn synthesize(
@@ -309,7 +324,12 @@ impl Cache {
                 });
                 let outcome =
                     if head.not_stored.is_none() { Outcome::Miss } else { Outcome::Uncacheable };
-                (outcome, self.responder.arriving(request, &head, reader, &status, (now, busy)))
+                let mut response =
+                    self.responder.arriving(request, &head, reader, &status, (now, busy));
+                if role == Role::Leader {
+                    response.headers_mut().extend(head.personal.clone());
+                }
+                (outcome, response)
             }
             Fetched::Validated(stored, role) => {
                 let status = Status::Forward(Forward {

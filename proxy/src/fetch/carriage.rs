@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_RANGE;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
@@ -15,9 +15,10 @@ use super::parts::{Arrived, Margins};
 use super::tags::CACHE_GROUP_INVALIDATION;
 use super::{FetchRules, Fetcher};
 use crate::freshness::stored_fields::stored_fields;
-use crate::freshness::{Exchange, Uncacheable};
+use crate::freshness::{Exchange, ResponseDirectives, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::origin::{OriginBody, OriginError};
+use crate::request::hop_by_hop;
 use crate::store::{Content, Draft, EntryWriter, Removal, Stored};
 
 /// What is on its way into the store.
@@ -48,6 +49,7 @@ impl Fetch {
             length: body.length(),
             not_stored: None,
             freshness: Some(freshness),
+            personal: self.fetcher.rules.public(&personal_fields(&parts.headers)),
         };
         let mut spliced = Spliced::default();
         let mut base = None;
@@ -81,7 +83,7 @@ impl Fetch {
         reason: Uncacheable,
     ) {
         let (mut parts, body) = response.into_parts();
-        parts.headers.remove(http::header::CONTENT_LENGTH);
+        parts.headers.remove(CONTENT_LENGTH);
         let head = Head {
             status: parts.status,
             fields: self
@@ -93,6 +95,7 @@ impl Fetch {
             length: body.length(),
             not_stored: Some(reason),
             freshness: None,
+            personal: HeaderMap::new(),
         };
         self.on_air.leave();
         self.pilot.pass();
@@ -236,6 +239,19 @@ impl Fetcher {
             self.metrics.uncacheable(Uncacheable::PurgedInFlight);
         }
     }
+}
+
+/// The fields that a response keeps from everyone but the one who asked for it.
+fn personal_fields(received: &HeaderMap) -> HeaderMap {
+    let mut personal = HeaderMap::new();
+    for name in ResponseDirectives::of(received).qualified_fields() {
+        for value in received.get_all(name) {
+            personal.append(name, value.clone());
+        }
+    }
+    hop_by_hop::remove(&mut personal);
+    personal.remove(CONTENT_LENGTH);
+    personal
 }
 
 impl FetchRules {

@@ -6,6 +6,7 @@ pub mod cookies;
 pub mod hop_by_hop;
 pub mod target;
 pub mod trace;
+pub mod max_forwards;
 
 use std::sync::Arc;
 
@@ -120,6 +121,12 @@ impl Inbound {
 }
 
 impl RequestHead {
+    /// Returns whether it asks for a stored response or none (RFC 9111 §5.2.1.7).
+    pub fn wants_stored_only(&self) -> bool {
+        let may_be_stored = self.method == Method::GET || self.method == Method::HEAD;
+        may_be_stored && RequestDirectives::of(&self.fields).only_if_cached
+    }
+
     /// What storing its response depends on.
     pub fn facts(&self) -> RequestFacts {
         RequestFacts {

@@ -47,6 +47,20 @@ pub fn append_via(fields: &mut HeaderMap, received: Version, via: &str) {
     append_member(fields, VIA, &format!("{version} {via}"));
 }
 
+/// Returns how often a request has come through proxies of our name, which must not go on for ever (RFC 9110 §7.6). Several in
+/// a row, an edge and a shield, may share a name.
+pub fn passes(fields: &HeaderMap, via: &str) -> usize {
+    let members =
+        fields.get_all(VIA).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let names = members.filter_map(|member| {
+        member.trim_ascii().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1)
+    });
+    names.filter(|name| *name == via.as_bytes()).count()
+}
+
+/// More passes than this are a circle.
+pub const PASSES_MAX: usize = 8;
+
 /// The request's id if it has a sound one, else a new one.
 pub fn request_id(fields: &HeaderMap) -> String {
     let given = fields.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());

@@ -43,6 +43,9 @@ pub enum Refusal {
     /// The bytes of the request can be read in more than one way, or are none (RFC 9112).
     #[error("The request is malformed: {0}.")]
     Framing(#[from] Violation),
+    /// Our own name is in `Via` too often (RFC 9110 §7.6.3).
+    #[error("The request has come through here {0} times: it runs in a circle.")]
+    Loop(usize),
     /// Too long a target.
     #[error("The URL is longer than {limit} bytes.")]
     UriTooLong {
@@ -96,6 +99,7 @@ impl ProxyError {
             Self::Refused(
                 Refusal::PurgeForbidden | Refusal::AdminForbidden | Refusal::Unauthorized,
             ) => "http_request_denied",
+            Self::Refused(Refusal::Loop(_)) => "proxy_loop_detected",
             Self::Refused(_) => "http_request_error",
             Self::Origin(error) => error.proxy_status_type(),
             Self::Overloaded | Self::ShuttingDown => "connection_limit_reached",
@@ -111,6 +115,7 @@ impl Refusal {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Host(_) | Self::Connection | Self::Malformed => StatusCode::BAD_REQUEST,
             Self::Framing(violation) => status_of(violation),
+            Self::Loop(_) => StatusCode::LOOP_DETECTED,
             Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
@@ -149,10 +154,7 @@ pub fn respond(error: &ProxyError, fields: &HeaderMap, name: &str) -> Response<R
             map.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         ProxyError::Refused(Refusal::MethodNotAllowed | Refusal::PurgeOff) => {
-            map.insert(
-                ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            );
+            map.insert(ALLOW, HeaderValue::from_static(METHODS));
         }
         ProxyError::Refused(Refusal::Unauthorized) => {
             map.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -164,6 +166,16 @@ pub fn respond(error: &ProxyError, fields: &HeaderMap, name: &str) -> Response<R
     }
     response
 }
+
+/// The answer to OPTIONS that was not to go further than here (RFC 9110 §7.6.2).
+pub fn options() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+    response
+}
+
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// After a request that was not understood, nobody knows where the next one begins.
 const fn closes_connection(error: &ProxyError) -> bool {

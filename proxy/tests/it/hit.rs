@@ -305,3 +305,31 @@ async fn a_response_of_many_pieces_is_the_same_from_the_store() {
     assert!(hit.is_hit());
     assert!(miss.text() == content && hit.text() == content);
 }
+
+#[tokio::test]
+async fn fields_that_are_private_reach_the_one_who_asked_first_and_nobody_else() {
+    for control in ["max-age=60, private=\"x-user\"", "max-age=60, no-cache=\"X-User\""] {
+        let origin = Origin::start().await;
+        origin.on("/a", ok("page").field("cache-control", control).field("x-user", "me"));
+        let proxy = Proxy::start(&origin);
+
+        let first = proxy.get("/a").await;
+        let hit = proxy.get("/a").await;
+
+        assert_eq!(first.field("x-user").as_deref(), Some("me"), "{control}");
+        assert!(hit.is_hit() && !hit.head.has("x-user"), "{control}");
+    }
+}
+
+#[tokio::test]
+async fn only_if_cached_holds_for_requests_that_bypass_the_cache() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("page"));
+    let proxy = Proxy::start(&origin);
+
+    for field in [("Cookie", "session=1"), ("If-Match", "\"a\""), ("X-Plain", "1")] {
+        let fields = [("Cache-Control", "only-if-cached"), field];
+        assert_eq!(proxy.get_with("/a", &fields).await.status(), 504, "{field:?}");
+    }
+    assert_eq!(origin.count("/a"), 0);
+}

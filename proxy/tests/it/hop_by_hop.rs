@@ -265,3 +265,34 @@ async fn the_operator_chooses_the_host_that_the_origin_sees() {
     assert_eq!(origin.last("/a").head.field("host").unwrap(), "app.internal");
     assert_eq!(origin.last("/a").head.field("x-forwarded-host").unwrap(), "site.example");
 }
+
+#[tokio::test]
+async fn options_goes_as_far_as_max_forwards_says() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("").field("allow", "GET"));
+    let proxy = Proxy::start(&origin);
+
+    let here = proxy.ask("OPTIONS", "/a", &[("Max-Forwards", "0")]).await;
+    assert_eq!((here.status(), origin.count("/a")), (204, 0));
+    assert!(here.field("allow").unwrap().contains("GET"));
+
+    proxy.ask("OPTIONS", "/a", &[("Max-Forwards", "3")]).await;
+    assert_eq!(origin.last("/a").head.field("max-forwards").unwrap(), "2");
+    proxy.ask("GET", "/a", &[("Max-Forwards", "3")]).await;
+    assert_eq!(origin.last("/a").head.field("max-forwards").unwrap(), "3", "none of ours");
+}
+
+#[tokio::test]
+async fn a_request_that_runs_in_a_circle_ends() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("page"));
+    let proxy = Proxy::start(&origin);
+    let via = |count: usize| vec!["1.1 shellac"; count].join(", ");
+
+    assert_eq!(proxy.get_with("/a", &[("Via", &via(8))]).await.status(), 200);
+    let circle = proxy.get_with("/a", &[("Via", &via(9))]).await;
+
+    assert_eq!(circle.status(), 508);
+    assert!(circle.field("proxy-status").unwrap().contains("proxy_loop_detected"));
+    assert_eq!(origin.count("/a"), 1);
+}
