@@ -4,7 +4,7 @@
 # Servers run on core 0, wrk on core 1, in turn: A B C D A B C D ... A round's figure is the processor time that all
 # processes of the server took while wrk ran (utime + stime of /proc/PID/stat), divided by the requests that wrk
 # completed. The table shows the median round. Usage: compare-cpu.sh [--rounds 3] [--seconds 5] [--sizes "1024 16384"]
-# [--servers "shellac varnish nginx bare"] [--connections 32]
+# [--servers "shellac varnish nginx bare"] [--connections 32] [--before BINARY: another build of shellac, as one more server]
 
 # shellcheck source-path=SCRIPTDIR source=stage.sh
 source "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
@@ -14,6 +14,7 @@ seconds=5
 connections=32
 sizes='1024 16384 102400'
 names='shellac varnish nginx bare'
+before=''
 while (($#)); do
     case $1 in
         --rounds) rounds=$2 ;;
@@ -21,10 +22,13 @@ while (($#)); do
         --connections) connections=$2 ;;
         --sizes) sizes=$2 ;;
         --servers) names=$2 ;;
+        --before) before=$2 ;;
         *) die "unknown option $1; see the head of this file" ;;
     esac
     shift 2 || die "an option has no value"
 done
+
+[[ -n $before ]] && names+=' before'
 
 declare -A port_of pid_of micros
 
@@ -106,7 +110,7 @@ check_all() {
 
 is_hit() {
     case $1 in
-        shellac) grep -qiE '^cache-status:.*shellac *; *hit' <<<"$2" ;;
+        shellac | before) grep -qiE '^cache-status:.*shellac *; *hit' <<<"$2" ;;
         varnish) grep -qiE '^x-varnish: [0-9]+ [0-9]+' <<<"$2" ;;
         nginx) grep -qi '^x-cache-status: hit' <<<"$2" ;;
         bare) true ;;
@@ -167,7 +171,7 @@ median() {
 
 print_table() {
     local name size peer peers=()
-    for peer in varnish nginx bare; do
+    for peer in before varnish nginx bare; do
         wants "$peer" && peers+=("$peer")
     done
     printf '\nCPU per memory hit in µs, median of %s rounds, and the ratio to each peer:\n\n| bytes | server | µs CPU/request |' "$rounds"

@@ -61,13 +61,14 @@ version_of() {
         node) node --version ;;
         oha) oha --version ;;
         rustc) rustc --version ;;
-        shellac | bare) program_version "$1" ;;
+        shellac | bare | before) program_version "$1" ;;
     esac || true
 }
 
 program_version() {
     local binary=$binaries/shellac
     [[ $1 == bare ]] && binary=$binaries/loadtest
+    [[ $1 == before ]] && binary=$before
     [[ -x $binary ]] && "$binary" --version
 }
 
@@ -134,10 +135,19 @@ url_of() {
 # The proxies. Each takes PORT and the port of its ORIGIN, and a prefix such as `taskset -c 0` may follow.
 
 start_shellac() {
-    local port=$1 origin=$2
-    shift 2
+    serve_shellac shellac "$binaries/shellac" "$@"
+}
+
+# Another build of it, for comparison: the binary in $before.
+start_before() {
+    serve_shellac before "$before" "$@"
+}
+
+serve_shellac() {
+    local name=$1 binary=$2 port=$3 origin=$4
+    shift 4
     # One worker: the peers get one core as well. Metrics and purges on any free port.
-    cat >"$work/shellac.toml" <<EOF
+    cat >"$work/$name.toml" <<EOF
 workers = 1
 
 [[listen]]
@@ -152,8 +162,8 @@ servers = ["127.0.0.1:$origin"]
 [storage.memory]
 capacity = "512MiB"
 EOF
-    start shellac "$@" "$binaries/shellac" run --config "$work/shellac.toml"
-    await shellac "$port"
+    start "$name" "$@" "$binary" run --config "$work/$name.toml"
+    await "$name" "$port"
 }
 
 start_varnish() {
