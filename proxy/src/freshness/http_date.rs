@@ -12,7 +12,8 @@ use crate::timestamp::Timestamp;
 /// `now` decides the century of a two-digit year. What is no date, or lies before 1970, is `None`.
 pub fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     let text = std::str::from_utf8(value).ok()?.trim_ascii();
-    if text.len() > LONGEST {
+    let is_printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if text.len() > LONGEST || !is_printable {
         return None;
     }
     parse_capitalized(text, now).or_else(|| parse_capitalized(&capitalize(text), now))
@@ -58,8 +59,7 @@ fn rfc850_as_imf_fixdate(text: &str, century: &str) -> Option<String> {
     let (day, rest) = date_and_time.split_once('-')?;
     let (month, rest) = rest.split_once('-')?;
     let (year, time) = rest.split_once(' ')?;
-    let is_full_name = weekday.len() > 3 && weekday.ends_with("day");
-    if !is_full_name || year.len() != 2 {
+    if !DAY_NAMES.contains(&weekday) || year.len() != 2 {
         return None;
     }
     Some(format!("{}, {day} {month} {century}{year} {time}", weekday.get(..3)?))
@@ -81,6 +81,10 @@ fn capitalize(text: &str) -> String {
     }
     words
 }
+
+/// As RFC 850 spells them.
+const DAY_NAMES: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// `Wednesday, 06-Nov-94 08:49:37 GMT` has 33 characters.
 const LONGEST: usize = 40;
@@ -140,6 +144,10 @@ mod tests {
             "Sun, 06 Nov 1994 25:49:37 GMT",
             "Sun, 06-Nov-94 08:49:37 GMT",
             "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Sun]day, 06-Nov-94 08:49:37 GMT",
+            "Sunnyday, 06-Nov-94 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT\u{3000}",
+            "\u{b}Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
             "Wed, 31 Dec 1969 23:59:59 GMT",
         ] {
