@@ -1,0 +1,70 @@
+//! Request target and host: the target on the first line, then the fields. What is stored under a key can be purged by the
+//! URL that the client used.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use http::{HeaderMap, Uri, Version};
+use purge_protocol::request::Target as PurgeTarget;
+use purge_protocol::url::canonical_host;
+use purge_protocol::{CanonicalUrl, PurgeRequest, UrlPrefix};
+use shellac::key::{Key, KeySeed, Scheme};
+use shellac::listener::peer::Peer;
+use shellac::request::target::Target;
+
+use super::head::{fields, split_line};
+
+pub(crate) fn run(data: &[u8]) {
+    let (target, head) = split_line(data);
+    if let Ok(text) = std::str::from_utf8(target) {
+        canonical_forms_are_idempotent(text);
+    }
+    let Ok(uri) = Uri::try_from(target) else { return };
+    let head = fields(head);
+    for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+        for is_trusted in [false, true] {
+            let peer = peer(is_trusted);
+            if let Ok(target) = Target::read(&uri, version, &head, &peer, URL_BYTES_MAX) {
+                the_key_holds_the_target(&target, peer.scheme_of(&head));
+            }
+        }
+    }
+}
+
+const URL_BYTES_MAX: usize = 2048;
+
+fn canonical_forms_are_idempotent(text: &str) {
+    if let Ok(host) = canonical_host(text) {
+        assert_eq!(canonical_host(&host).as_ref(), Ok(&host));
+        assert!(host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@".contains(&byte)));
+    }
+    if let Ok(url) = CanonicalUrl::parse(text) {
+        assert_eq!(CanonicalUrl::parse(&url.to_string()).as_ref(), Ok(&url));
+        assert_eq!(CanonicalUrl::from_parts(url.host(), url.path()).as_ref(), Ok(&url));
+    }
+    if let Ok(prefix) = UrlPrefix::parse(text) {
+        let path = text.get(text.find('/').unwrap_or(0)..).unwrap_or_default();
+        assert!(!text.starts_with("//") || !prefix.covers(b"", path.as_bytes()), "a host was lost");
+    }
+}
+
+fn the_key_holds_the_target(target: &Target, scheme: Scheme) {
+    let (host, path) = (target.host(), target.path());
+    assert_eq!(canonical_host(host).as_deref(), Ok(host), "the host is not canonical");
+    assert!(path.starts_with('/') || path == "*", "{path:?} is not rooted");
+    assert!(target.host_value().is_some_and(|value| value == host));
+
+    let key = Key::new(KeySeed(1), scheme, host.as_bytes(), path.as_bytes());
+    assert_eq!((key.host(), key.path(), key.scheme()), (host.as_bytes(), path.as_bytes(), scheme));
+    if path.starts_with('/') {
+        let own = CanonicalUrl::parse(&key.to_string()).expect("the URL of a key is a URL");
+        assert_eq!((own.host(), own.path()), (host, path), "a purge of {key} misses it");
+        let purge = PurgeRequest::from_fields(&HeaderMap::new(), host, path).expect("no tags");
+        let selectors = purge.selectors(1).expect("a PURGE of a URL names it");
+        assert_eq!(selectors.first().map(|(_, target)| target), Some(&PurgeTarget::Url(own)));
+    }
+}
+
+fn peer(is_trusted: bool) -> Peer {
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    Peer { remote: local, local, is_trusted, listener: 0 }
+}
