@@ -1,4 +1,4 @@
-//! `loadtest`: an open-loop load generator, a scripted origin, the bare hyper server, and bursts.
+//! `loadtest`: an open-loop load generator, a scripted origin, the bare hyper server, bursts, and soaks.
 //!
 //! Measures Shellac and its peers from outside; knows nothing of its code. One thread does everything, so that the
 //! generator takes at most one core of a small machine. Every server and every run ends by itself.
@@ -18,6 +18,7 @@ mod progress;
 mod report;
 mod scenario;
 mod burst;
+mod soak;
 mod server;
 mod origin;
 mod bare;
@@ -47,6 +48,8 @@ enum Command {
     Run(Box<scenario::RunArguments>),
     /// Sends many requests for one URL at the same moment.
     Burst(burst::BurstArguments),
+    /// Sends every kind of exchange, good and bad, and checks every byte that comes back.
+    Soak(soak::SoakArguments),
     /// Serves deterministic pages: /p/{n}, /size/{bytes}, and counters at /stats.
     Origin(origin::OriginArguments),
     /// Answers everything with one body: the floor that a proxy on hyper can reach.
@@ -70,6 +73,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(arguments) => scenario::run(*arguments).await,
         Command::Burst(arguments) => burst::run(arguments).await,
+        Command::Soak(arguments) => soak::run(arguments).await,
         Command::Origin(arguments) => origin::run(arguments).await,
         Command::Bare(arguments) => bare::run(arguments).await,
     }
