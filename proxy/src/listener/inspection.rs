@@ -23,6 +23,8 @@ pub struct Inspection {
     /// The request after which the socket waits for a decision; 0: it does not.
     undecided: AtomicU64,
     refused: OnceLock<(u64, Violation)>,
+    /// Whether `waiting` names a request: hits need not look.
+    is_waiting: AtomicBool,
     has_interim: AtomicBool,
     exchange: Mutex<Exchange>,
 }
@@ -39,7 +41,8 @@ struct Exchange {
 impl Inspection {
     /// The service is given a request: returns its number, and why it is refused if it is.
     pub(super) fn on_call(&self) -> (u64, Option<Violation>) {
-        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.calls.load(Ordering::Relaxed) + 1; // one task calls
+        self.calls.store(number, Ordering::Relaxed);
         let refused = self.refused.get().filter(|(refused, _)| *refused == number);
         (number, refused.map(|(_, violation)| *violation))
     }
@@ -47,6 +50,7 @@ impl Inspection {
     /// The service has to wait for the response to this request: there may be interim ones.
     pub(super) fn on_waiting(&self, number: u64) {
         self.exchange.lock().waiting = number;
+        self.is_waiting.store(true, Ordering::Relaxed);
     }
 
     /// The response to this request is there; it switches protocols, or not.
@@ -61,6 +65,7 @@ impl Inspection {
     /// There will be no more interim responses.
     pub(super) fn on_waited(&self) {
         let mut exchange = self.exchange.lock();
+        self.is_waiting.store(false, Ordering::Relaxed);
         exchange.waiting = 0;
         exchange.interim.clear();
         self.has_interim.store(false, Ordering::Relaxed);
@@ -90,19 +95,25 @@ impl Inspection {
 
     /// Takes the interim responses that are to be sent now.
     pub(super) fn interim(&self) -> Option<Vec<u8>> {
-        if !self.has_interim.swap(false, Ordering::Relaxed) {
+        if !self.has_interim.load(Ordering::Relaxed) {
             return None;
         }
-        Some(std::mem::take(&mut self.exchange.lock().interim)).filter(|bytes| !bytes.is_empty())
+        let mut exchange = self.exchange.lock();
+        self.has_interim.store(false, Ordering::Relaxed);
+        Some(std::mem::take(&mut exchange.interim)).filter(|bytes| !bytes.is_empty())
     }
 
     /// Says whom to wake for an interim response, if there may be one.
     pub(super) fn register(&self, reader: &Waker) {
-        if let Some(mut exchange) = self.exchange.try_lock()
-            && exchange.waiting != 0
-            && !exchange.reader.as_ref().is_some_and(|known| known.will_wake(reader))
-        {
+        if !self.is_waiting.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut exchange = self.exchange.lock();
+        if !exchange.reader.as_ref().is_some_and(|known| known.will_wake(reader)) {
             exchange.reader = Some(reader.clone());
+        }
+        if !exchange.interim.is_empty() {
+            reader.wake_by_ref();
         }
     }
 
