@@ -38,8 +38,8 @@ pid=$(pgrep -P "$started")
 cat "$work/commands"
 status=0
 run "$binaries/loadtest" soak --proxy "127.0.0.1:$port" --origin "127.0.0.1:$origin" --pid "$pid" "$@" || status=$?
-if [[ -s $work/shellac.log ]]; then
-    echo "shellac said:"
-    tail -n 20 "$work/shellac.log"
-fi
+kill "$pid"
+wait "$started" || status=$?
+echo 'shellac said:'
+cat "$work/shellac.log"
 exit "$status"

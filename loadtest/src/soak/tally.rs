@@ -79,7 +79,8 @@ impl Tally {
         }
         drop(rows);
         let is_failure = matches!(verdict, Verdict::Wrong(_) | Verdict::Truncated | Verdict::Stale);
-        let is_odd = is_failure || matches!(verdict, Verdict::Stuck);
+        let is_refused = matches!(verdict, Verdict::Refused(_)) && kind != Kind::Malformed;
+        let is_odd = is_failure || is_refused || verdict == Verdict::Stuck;
         if is_odd {
             let mut examples = self.examples.lock();
             if examples.len() < EXAMPLES_MAX {

@@ -21,11 +21,14 @@ macro_rules! targets {
 
 // One line for each.
 targets! {
+    content_range
     directives
     entity_tag
     http_date
     purge_request
     range
+    requests
+    responses
     target
     vary
 }

@@ -80,7 +80,9 @@ impl Chunked {
             (State::Padding, b' ' | b'\t') => return self.extended(),
             (State::Padding, b';') => State::Extension,
             (State::Extension, b'\r') => State::SizeLineFeed,
-            (State::Extension, byte) if !has_control(&[byte]) => return self.extended(),
+            (State::Extension, byte) if byte != b'\n' && !has_control(&[byte]) => {
+                return self.extended();
+            }
             (State::SizeLineFeed, b'\n') => self.begin_chunk(),
             (State::DataReturn, b'\r') => State::DataLineFeed,
             (State::DataLineFeed, b'\n') => State::Size,
@@ -125,6 +127,9 @@ impl Chunked {
             match line.strip_suffix(b"\r\n").ok_or(Violation::BareLineFeed)? {
                 b"" => self.state = State::Done,
                 [b' ' | b'\t', ..] => return Err(Violation::Folding),
+                line if has_control(line) || line.contains(&b'\r') => {
+                    return Err(Violation::FieldValue);
+                }
                 line => drop(split_field(line)?),
             }
         }

@@ -71,6 +71,7 @@ impl HeadReader {
             let line = line.strip_suffix(b"\r").ok_or(Violation::BareLineFeed)?;
             if self.line(line, limits)? == Line::Last {
                 self.check_framing()?;
+                self.check_bytes(bytes.get(..self.at).unwrap_or_default())?;
                 return Ok(Some((self.at, self.facts)));
             }
         }
@@ -110,6 +111,13 @@ impl HeadReader {
         }
     }
 
+    /// Looks for bytes that are in no head, all at once: line by line it would cost four times as much.
+    fn check_bytes(&self, head: &[u8]) -> Result<(), Violation> {
+        let line_ends = self.lines + self.empty_lines + 1;
+        let has_bare_return = memchr::memchr_iter(b'\r', head).count() != line_ends;
+        if has_bare_return || has_control(head) { Err(Violation::FieldValue) } else { Ok(()) }
+    }
+
     const fn too_large(&self) -> Violation {
         if self.lines == 0 { Violation::TargetTooLong } else { Violation::HeadTooLarge }
     }
@@ -142,7 +150,7 @@ impl HeadReader {
             .and_then(|rest| rest.split_at_checked(3))
             .ok_or(Violation::FirstLine)?;
         // Many servers leave out the space before an empty reason.
-        let is_reason = reason.is_empty() || reason.starts_with(b" ") && !has_control(reason);
+        let is_reason = reason.is_empty() || reason.starts_with(b" ");
         let [hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = *code else {
             return Err(Violation::FirstLine);
         };
@@ -227,17 +235,13 @@ enum Line {
     Other,
 }
 
-/// Splits a field line, and refuses bytes that neither part may have.
+/// Splits a field line behind a name that is one; the bytes of the value are the caller's to look at.
 pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
-    let colon = memchr::memchr(b':', line).ok_or(Violation::FieldName)?;
-    let (name, value) = line.split_at_checked(colon).ok_or(Violation::FieldName)?;
-    if !is_token(name) {
-        return Err(Violation::FieldName);
+    let end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or_default();
+    match line.split_at_checked(end) {
+        Some((name, [b':', value @ ..])) if !name.is_empty() => Ok((name, value)),
+        _ => Err(Violation::FieldName),
     }
-    if has_control(value) {
-        return Err(Violation::FieldValue);
-    }
-    Ok((name, value.get(1..).unwrap_or_default()))
 }
 
 /// A list of tokens names codings that we do not have; `chunked` twice or not last, and all else, is malformed.
@@ -271,12 +275,52 @@ fn is_token(bytes: &[u8]) -> bool {
 }
 
 const fn is_token_byte(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*'
-            | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-    )
+    has_class(byte, TOKEN)
 }
+
+#[expect(clippy::indexing_slicing, reason = "there is an entry for every byte")]
+const fn has_class(byte: u8, class: u8) -> bool {
+    CLASSES[byte as usize] & class != 0
+}
+
+const TOKEN: u8 = 1;
+const PATH: u8 = 2;
+const QUERY: u8 = 4;
+
+/// What a byte may be part of: looked up, because a head has hundreds.
+#[expect(clippy::indexing_slicing, reason = "there is an entry for every byte")]
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let is_token = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        let is_query = byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'"');
+        let is_path = is_query && !matches!(byte, b'`' | b'\\');
+        classes[byte as usize] =
+            (TOKEN * is_token as u8) | (PATH * is_path as u8) | (QUERY * is_query as u8);
+        if byte == u8::MAX {
+            break classes;
+        }
+        byte += 1;
+    }
+};
 
 //= https://www.rfc-editor.org/rfc/rfc9112#section-3.2
 //# request-target = origin-form
@@ -304,22 +348,23 @@ fn is_absolute(target: &str) -> bool {
 /// Browsers send some bytes raw that RFC 3986 has encoded: `|` and `{`, and in queries a backslash, too. In a path that is read
 /// as `/` by some, and sent by nobody who means well.
 fn has_target_bytes(target: &[u8]) -> bool {
-    let mut halves = target.splitn(2, |byte| *byte == b'?');
-    let path = halves.next().unwrap_or_default();
-    let query = halves.next().unwrap_or_default();
-    let is_visible =
-        |byte: &u8| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'#' | b'<' | b'>' | b'"');
-    path.iter().all(|byte| is_visible(byte) && !matches!(byte, b'`' | b'\\'))
-        && query.iter().all(is_visible)
+    let mut class = PATH;
+    target.iter().all(|byte| {
+        if *byte == b'?' {
+            class = QUERY;
+        }
+        has_class(*byte, class)
+    })
 }
 
-/// Looks at every byte without stopping, so that the compiler can take many at once.
+/// Returns whether there is a control byte but those that heads have: HTAB, CR and LF. Looks at every byte without stopping, so
+/// that the compiler can take many at once.
 pub(super) fn has_control(value: &[u8]) -> bool {
     value.iter().fold(0, |found, byte| found | u8::from(is_control(*byte))) != 0
 }
 
 const fn is_control(byte: u8) -> bool {
-    matches!(byte, 0..=8 | 10..=31 | 0x7f)
+    (byte < b' ' && byte != b'\t' && byte != b'\r' && byte != b'\n') || byte == 0x7f
 }
 
 const EMPTY_LINES_MAX: usize = 2;

@@ -59,9 +59,12 @@ impl ConnectionRules {
         let mut builder = http1::Builder::new();
         builder
             .max_header_size(self.head_bytes_max)
-            .max_headers(self.headers_max)
             .max_buf_size(WRITE_BUFFER_BYTES.max(self.head_bytes_max))
             .header_read_timeout(None);
+        // Told a number, hyper allocates room for so many fields with every request. Ours are counted before it sees them.
+        if self.headers_max > HYPER_HEADERS_MAX {
+            builder.max_headers(self.headers_max);
+        }
         builder
     }
 
@@ -238,4 +241,6 @@ const WRITE_BUFFER_BYTES: usize = 128 << 10;
 const STREAMS_MAX: u32 = 256;
 /// Streams that may be reset before we answered them ("rapid reset", CVE-2023-44487).
 const STREAM_RESETS_MAX: usize = 64;
+/// Fields that hyper takes without being told.
+const HYPER_HEADERS_MAX: usize = 100;
 const CLOCK_LAG: Duration = Duration::from_millis(50);

@@ -10,7 +10,7 @@ pub mod max_forwards;
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderMap};
 use http::request::Parts;
 use http::{Method, Version};
 use hyper::body::Incoming;
@@ -86,10 +86,13 @@ impl Inbound {
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(Refused { refusal: Refusal::MethodNotAllowed, fields: headers });
         }
-        if hop_by_hop::names_protected(&headers) {
+        let has_options = headers.contains_key(CONNECTION);
+        if has_options && hop_by_hop::names_protected(&headers) {
             return Err(Refused { refusal: Refusal::Connection, fields: headers });
         }
-        hop_by_hop::remove_named(&mut headers);
+        if has_options {
+            hop_by_hop::remove_named(&mut headers);
+        }
         Cookies::join_crumbs(&mut headers);
         let target = match Target::read(&uri, version, &headers, peer, rules.limits.max_url) {
             Ok(target) => target,
@@ -101,7 +104,8 @@ impl Inbound {
             target.host().as_bytes(),
             target.path().as_bytes(),
         );
-        let upgrade = hop_by_hop::asks_for_upgrade(&headers).then(|| extensions.remove()).flatten();
+        let asks_for_upgrade = has_options && hop_by_hop::asks_for_upgrade(&headers);
+        let upgrade = asks_for_upgrade.then(|| extensions.remove()).flatten();
         let head = RequestHead {
             method,
             version,

@@ -120,7 +120,8 @@ fn is_canonical(authority: &[u8]) -> bool {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
     };
     let is_port = |port: &[u8]| {
-        (1..=4).contains(&port.len())
+        (1..=5).contains(&port.len())
+            && (port.len() < 5 || port <= &b"65535"[..])
             && port.iter().all(u8::is_ascii_digit)
             && port != b"80"
             && port.first() != Some(&b'0')
