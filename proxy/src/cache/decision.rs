@@ -100,6 +100,13 @@ pub fn decide(found: Found, facts: &RequestFacts, policy: &Policy, now: Timestam
         return alone(ForwardReason::Request, Uncacheable::Authorization, facts);
     }
     let freshness = &response.freshness;
+    if response.part.is_some() {
+        // A part is used while it is fresh; it is never validated, and never stands in for the whole.
+        let is_usable = freshness.state(now, soft_purged) == State::Fresh
+            && facts.directives.permit(freshness, now, soft_purged, policy);
+        let missed = || miss(ForwardReason::Partial, None, facts);
+        return if is_usable { Decision::Hit(Arc::clone(&stored)) } else { missed() };
+    }
     if !facts.directives.permit(freshness, now, soft_purged, policy) {
         return miss(ForwardReason::Request, Some(stored), facts);
     }

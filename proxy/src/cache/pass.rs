@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderMap, HeaderValue, IF_RANGE, RANGE, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderValue, IF_RANGE, RANGE, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
@@ -125,7 +125,8 @@ impl Cache {
         busy: Busy,
     ) -> (Outcome, Response<ResponseBody>) {
         let Answered { response, invalidated, exchange } = answered;
-        let invalidated = invalidated.filter(|_| self.rules.cookies.allow_cache(&head.fields));
+        // What the origin made of one client's cookies is nobody else's.
+        let invalidated = invalidated.filter(|_| !head.fields.contains_key(COOKIE));
         let forward = Forward { detail: Some(why.code()), ..Forward::new(reason) };
         match self.fetcher.adopt(head, response, invalidated, exchange).await {
             Ok(Fetched::Alone(response, _)) => {
@@ -150,7 +151,7 @@ impl Cache {
             let birth = fetcher.invalidation.begin_fetch();
             let response = fetcher.pass(request).await?;
             let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
-            if head.method == Method::HEAD && self.rules.cookies.allow_cache(&head.fields) {
+            if head.describes_get() {
                 let newer = (response.status(), response.headers());
                 fetcher.apply_head(head, &birth, newer, exchange);
             }

@@ -49,6 +49,7 @@ impl Fetch {
             length: body.length(),
             not_stored: None,
             freshness: Some(freshness),
+            base: None,
             personal: self.fetcher.rules.public(&personal_fields(&parts.headers)),
         };
         let mut spliced = Spliced::default();
@@ -58,6 +59,7 @@ impl Fetch {
             spliced.is_shown = self.errand.range.is_none();
             base = arrived.joined.as_ref().map(|(base, _)| Arc::clone(base));
             self.describe_part(&mut head, arrived);
+            head.base = base.clone();
         }
         self.pilot.land(Landing::Shared(Arc::new(head)));
         let draft = self.draft(parts.status, accepted);
@@ -95,6 +97,7 @@ impl Fetch {
             length: body.length(),
             not_stored: Some(reason),
             freshness: None,
+            base: None,
             personal: HeaderMap::new(),
         };
         self.on_air.leave();

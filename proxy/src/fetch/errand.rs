@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{
     EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
 };
 use http::{Method, Request, Uri};
 
@@ -86,6 +86,11 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
         fields.insert(HOST, host);
     }
     trace::write(&mut fields, head, via);
+    let body = request.body();
+    if !body.is_empty() && http_body::Body::size_hint(body).exact().is_none() {
+        // hyper sends no content with GET or HEAD unless told how.
+        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     *request.headers_mut() = fields;
     if let Some(interim) = head.interim.clone() {
         hyper::ext::on_informational(&mut request, move |response| {

@@ -33,6 +33,7 @@ use self::landing::{Fetch, OnAir};
 use self::metrics::FetchMetrics;
 use crate::clock::Clock;
 use crate::config;
+use crate::freshness::content_range::ContentRange;
 use crate::freshness::{Policy, State, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::origin::{Origin, OriginBody, OriginError, RequestBody};
@@ -160,7 +161,8 @@ impl Fetcher {
     pub async fn fetch(self: &Arc<Self>, mut errand: Errand) -> Result<Fetched, ProxyError> {
         // Where the whole is on its way already, a part of it needs no fetch of its own.
         let whole = Route { range: None, ..route_of(&errand) };
-        errand.range = errand.range.filter(|_| !self.flights.has(&whole));
+        let is_alone = !self.flights.has(&whole) && !self.is_apart(&errand);
+        errand.range = errand.range.filter(|_| is_alone);
         let mut not_this: Option<Arc<Flight>> = None;
         for number in 1..=FLIGHTS_MAX {
             let is_last = number == FLIGHTS_MAX;
@@ -192,6 +194,21 @@ impl Fetcher {
             };
         }
         self.fetch_alone(Arc::new(errand)).await
+    }
+
+    /// Returns whether another part is stored that does not touch the one that is asked for. Either would take the other's place,
+    /// over and over: where the whole may be stored, it is fetched.
+    fn is_apart(&self, errand: &Errand) -> bool {
+        let Some(asked) = errand.range else { return false };
+        let stored = self.store.lookup(&errand.head.key, &|stored| is_selected(stored, errand));
+        let stored = stored.as_ref().and_then(|stored| stored.response());
+        let Some(part) = stored.and_then(|response| response.part.as_deref()) else { return false };
+        let complete = part.complete().unwrap_or(u64::MAX);
+        let asked = asked
+            .of(complete)
+            .and_then(|asked| ContentRange::new(asked.first(), asked.last(), part.complete()));
+        complete <= self.rules.object_bytes_max
+            && asked.is_some_and(|asked| part.union(asked).is_none())
     }
 
     /// Returns a fresh response that was stored since this request missed. A flight leaves its route after it has stored: who
@@ -386,7 +403,11 @@ impl Fetcher {
                 Followed::Selecting(selection)
             };
         }
-        if !self.may_follow(&head.provenance, errand) {
+        let born = reader.flight().born();
+        let is_base_valid = head.base.as_ref().is_none_or(|base| {
+            self.invalidation.may_confirm(&base.provenance, born, &errand.head.key)
+        });
+        if !is_base_valid || !self.may_follow(&head.provenance, errand) {
             return Followed::NotThis(Arc::clone(reader.flight()));
         }
         self.metrics.collapsed.add(1);

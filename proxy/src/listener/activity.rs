@@ -69,7 +69,9 @@ impl Activity {
 
     /// It is being ended: it has as long as a client may take no bytes.
     pub fn on_ending(&self) {
-        self.ending.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        if self.ending.load(Ordering::Relaxed) == 0 {
+            self.ending.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        }
     }
 
     /// Bytes were read.

@@ -178,7 +178,7 @@ impl Guard {
             if passed.refusal.is_none() {
                 self.held.extend_from_slice(rest);
             }
-            self.note(passed.refusal);
+            self.note(passed.refusal, rest);
             Poll::Ready(Ok(if sound.is_empty() { Filled::More } else { Filled::Done }))
         })
     }
@@ -186,13 +186,14 @@ impl Guard {
     fn pass_held(&mut self) {
         let passed = self.requests.pass(&self.held);
         self.ready = passed.bytes;
-        if passed.refusal.is_some() {
-            self.held.truncate(passed.bytes);
-        }
-        self.note(passed.refusal);
+        let rest = match passed.refusal {
+            Some(_) => self.held.split_off(passed.bytes.min(self.held.len())),
+            None => Vec::new(),
+        };
+        self.note(passed.refusal, &rest);
     }
 
-    fn note(&mut self, refusal: Option<Refusal>) {
+    fn note(&mut self, refusal: Option<Refusal>, refused: &[u8]) {
         match refusal {
             None if self.requests.is_undecided() => {
                 self.inspection.await_decision(self.requests.heads());
@@ -201,6 +202,8 @@ impl Guard {
             Some(Refusal::Content(violation)) => self.end = Some(End::Broken(violation)),
             Some(Refusal::Request(before, violation)) => {
                 self.inspection.refuse(before + 1, violation);
+                let is_head = refused.starts_with(b"HEAD ");
+                self.held.extend_from_slice(if is_head { b"HEAD" } else { b"GET" });
                 self.held.extend_from_slice(SUBSTITUTE);
                 self.ready = self.held.len();
                 self.end = Some(End::Refused);
@@ -315,8 +318,8 @@ impl Write for Watched {
     }
 }
 
-/// Stands for a request that is refused: hyper gives it to the service, which knows that it is meant.
-const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+/// Behind a method, it stands for a request that is refused: hyper gives it to the service, which knows that it is meant.
+const SUBSTITUTE: &[u8] = b" / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
 /// What one worker reads at once.
 const SCRATCH_BYTES: usize = 64 << 10;

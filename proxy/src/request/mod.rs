@@ -10,7 +10,10 @@ pub mod max_forwards;
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONNECTION, HeaderMap};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
 use http::{Method, Version};
 use hyper::body::Incoming;
@@ -104,7 +107,10 @@ impl Inbound {
             target.host().as_bytes(),
             target.path().as_bytes(),
         );
-        let asks_for_upgrade = has_options && hop_by_hop::asks_for_upgrade(&headers);
+        // With content, nobody could tell where the tunnel begins.
+        let asks_for_upgrade = has_options
+            && http_body::Body::is_end_stream(&body)
+            && hop_by_hop::asks_for_upgrade(&headers);
         let upgrade = asks_for_upgrade.then(|| extensions.remove()).flatten();
         let head = RequestHead {
             method,
@@ -125,6 +131,16 @@ impl Inbound {
 }
 
 impl RequestHead {
+    /// Returns whether the answer to this HEAD is what everyone's GET would be given: nothing in it is this client's own. One that
+    /// forbids storing, or asks for more than a look, tells nothing about what is stored.
+    pub fn describes_get(&self) -> bool {
+        let is_own = [AUTHORIZATION, COOKIE, IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH]
+            .iter()
+            .chain(&[IF_MODIFIED_SINCE, RANGE, UPGRADE, CONTENT_LENGTH, TRANSFER_ENCODING])
+            .any(|name| self.fields.contains_key(name));
+        self.method == Method::HEAD && !is_own && !RequestDirectives::of(&self.fields).no_store
+    }
+
     /// Returns whether it asks for a stored response or none (RFC 9111 §5.2.1.7).
     pub fn wants_stored_only(&self) -> bool {
         let may_be_stored = self.method == Method::GET || self.method == Method::HEAD;

@@ -99,3 +99,34 @@ async fn head_alone_stores_nothing() {
 
     assert!(!proxy.get("/a").await.is_hit());
 }
+
+#[tokio::test]
+async fn a_head_that_is_one_clients_own_changes_nothing() {
+    let origin = Origin::start().await;
+    origin.script("/a", page_and_head("etag: \"b\"\r\ncache-control: no-store\r\nx-user: me"));
+    let proxy = Proxy::start(&origin);
+    for fields in [
+        &[("Authorization", "Basic eDp4")][..],
+        &[("If-Match", "*")],
+        &[("If-Match", "*"), ("Cache-Control", "no-store")],
+        &[("Cookie", "session=1")],
+        &[("Cookie", "session=1"), ("If-Match", "*")],
+    ] {
+        proxy.get("/a").await;
+        proxy.ask("HEAD", "/a", fields).await;
+        let hit = proxy.get("/a").await;
+        assert!(hit.is_hit() && !hit.head.has("x-user"), "{fields:?}: {}", hit.cache_status());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_head_is_answered_without_content() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    let mut client = proxy.connect().await;
+
+    client.send("HEAD /a HTTP/1.1\nHost: a\r\n\r\n").await;
+    let bytes = client.until_closed().await;
+
+    assert!(bytes.starts_with(b"HTTP/1.1 400") && bytes.ends_with(b"\r\n\r\n"));
+}

@@ -290,3 +290,55 @@ async fn many_who_ask_for_one_part_cause_one_request() {
     }
     assert_eq!(origin.count("/a"), 1);
 }
+
+#[tokio::test]
+async fn parts_far_apart_do_not_take_turns_in_the_store() {
+    let (origin, proxy) = start("\"a\"").await;
+    get(&proxy, "bytes=0-0").await;
+
+    assert_eq!(get(&proxy, "bytes=19-19").await, found("bytes 19-19/20", "j", false));
+    for _ in 0..3 {
+        assert!(get(&proxy, "bytes=0-0").await.3);
+        assert!(get(&proxy, "bytes=19-19").await.3);
+    }
+    assert_eq!(origin.count("/a"), 2);
+}
+
+#[tokio::test]
+async fn a_purge_of_the_first_part_reaches_who_joins_the_completion_after_it() {
+    let origin = Origin::start().await;
+    let tagged = |tag: &'static str| {
+        move |request: &Received| ranged("\"a\"")(request).field("surrogate-key", tag)
+    };
+    origin.script("/a", tagged("old"));
+    let proxy = Proxy::start(&origin);
+    get(&proxy, "bytes=0-9").await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    origin.script("/a", move |request| tagged("new")(request).after(&held));
+    let mut before = proxy.begin("/a", &[]).await;
+    origin.seen("/a", 2).await;
+
+    proxy.purge(r#"{"tags": ["old"]}"#).await;
+    let mut after = proxy.begin("/a", &[]).await;
+    gate.open();
+
+    assert_eq!(before.answer().await.text(), WHOLE);
+    assert_eq!(after.answer().await.text(), WHOLE);
+    assert_eq!(origin.count("/a"), 3, "who came after the purge is given bytes from before it");
+}
+
+#[tokio::test]
+async fn a_part_is_not_validated_in_place_of_the_whole() {
+    let origin = Origin::start().await;
+    origin.script("/a", ranged("\"a\""));
+    let proxy = Proxy::start_with(&origin, |config| config.cache.ignore_client_no_cache = false);
+    get(&proxy, "bytes=0-3").await;
+
+    let reload = [("Range", "bytes=0-3"), ("Cache-Control", "no-cache")];
+    let reloaded = proxy.get_with("/a", &reload).await;
+
+    assert_eq!((reloaded.status(), reloaded.text()), (206, "0123"));
+    assert!(!origin.last("/a").head.has("if-none-match"));
+    assert_eq!(proxy.get("/a").await.text(), WHOLE);
+}

@@ -230,3 +230,33 @@ async fn a_purge_that_overtakes_a_post_keeps_its_answer_out() {
 
     assert_eq!(origin.count("/a"), 2);
 }
+
+#[tokio::test]
+async fn the_answer_to_a_post_with_a_cookie_serves_nobody_else() {
+    let origin = Origin::start().await;
+    origin.on("/a", created("/a"));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.cookies.otherwise = shellac::config::OtherCookies::Drop;
+    });
+    let mut client = proxy.connect().await;
+    client.send(request("POST", "/a", &[("Cookie", "session=1")], "content")).await;
+    client.answer().await;
+
+    proxy.get("/a").await;
+
+    assert_eq!(origin.count("/a"), 2);
+}
+
+#[tokio::test]
+async fn a_get_keeps_its_content_however_it_is_framed() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("done"));
+    let proxy = Proxy::start(&origin);
+    let mut client = proxy.connect().await;
+
+    let head = request("GET", "/a", &[("Transfer-Encoding", "chunked")], "");
+    client.send(format!("{head}3\r\nabc\r\n0\r\n\r\n")).await;
+    client.answer().await;
+
+    assert_eq!(origin.last("/a").content, b"abc");
+}

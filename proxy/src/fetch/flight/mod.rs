@@ -60,6 +60,8 @@ pub struct Head {
     pub not_stored: Option<Uncacheable>,
     /// When it may be used; `None` when it is not stored.
     pub freshness: Option<Freshness>,
+    /// The stored part whose bytes are shown with those that arrive: a purge of it counts, too.
+    pub base: Option<Arc<Stored>>,
     /// Fields for the one who asked first: `private` and `no-cache` name them (RFC 9111 §5.2.2.4, §5.2.2.7).
     pub personal: HeaderMap,
 }
