@@ -17,13 +17,11 @@ pub(crate) struct Deviation {
     pub(crate) applies: fn(&Case) -> bool,
     /// What it may change.
     pub(crate) explains: &'static [Aspect],
-    /// Whether nothing needs it at present.
-    pub(crate) is_latent: bool,
 }
 
 macro_rules! deviation {
     ($name:ident explains $explains:expr) => {
-        Deviation { name: stringify!($name), applies: $name, explains: $explains, is_latent: false }
+        Deviation { name: stringify!($name), applies: $name, explains: $explains }
     };
 }
 
@@ -43,12 +41,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     deviation!(peer_stores_vary_on_what_is_no_field explains &[Refused]),
     deviation!(peer_stores_vary_on_what_a_proxy_writes explains &[Refused]),
     deviation!(peer_does_not_store_less_common_status_codes explains &[Stored]),
-    Deviation {
-        name: "an_error_of_one_client",
-        applies: an_error_of_one_client,
-        explains: &[Refused],
-        is_latent: true,
-    },
+    deviation!(an_error_of_one_client explains &[Refused]),
     // Directives.
     deviation!(peer_reads_directives_in_lower_case_only explains LIFETIME),
     deviation!(peer_cuts_quoted_strings_at_commas explains LIFETIME),
