@@ -12,6 +12,7 @@ pub mod tag;
 pub mod url;
 pub mod request;
 pub mod report;
+pub mod log;
 
 pub use report::{Matched, PurgeReport, SelectorReport};
 pub use request::{PurgeMode, PurgeRequest, RequestError, Selector};

@@ -5,6 +5,7 @@
 
 pub mod fields;
 pub mod stored;
+pub mod journal;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod contract;

@@ -1,0 +1,197 @@
+//! The purge log: how a purger delivers the records of a Kafka partition to a proxy, and how both know that none is missing.
+//!
+//! A [`Batch`] says which range of a partition it covers, `from` (inclusive) to `to` (exclusive), and carries the purges in
+//! it. A proxy owns its *position* for each partition: every purge below `next` has been applied, and is as durable as what
+//! it stores. It takes a batch that begins at or below `next`, skips what it has applied already, and moves `next` to `to`;
+//! it refuses one that begins above `next` with 409 and its [`Standing`], because a purge in between was lost. So repeats, two
+//! purgers during a rebalance and a purger that was thought dead are all harmless.
+//!
+//! `clean_ms` is the lease: *everything that was in the partition so many milliseconds ago lies below `to`*. A purger may only
+//! say so after it asked the broker. A proxy whose oldest such moment is too long ago degrades as it was configured.
+//!
+//! A proxy that holds nothing for a partition is *adopted*: the purger sets its position, and the proxy uses nothing that it
+//! stored before without validation. The same happens after a *gap*, when records were lost that the proxy never saw.
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::PurgeRequest;
+
+/// Where batches are posted to, and where a proxy's [`Standing`] is read, on its admin listener.
+pub const PATH: &str = "/api/v1/log";
+
+/// One partition of one topic of one Kafka cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LogId {
+    /// The cluster's id, or the name the operator gave it.
+    pub cluster: String,
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+/// A range of a partition with the purges in it: `POST /api/v1/log`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Which partition.
+    pub log: LogId,
+    /// Partitions that the topic has: positions of others are dropped.
+    pub partitions: i32,
+    /// The first offset that this batch covers.
+    pub from: i64,
+    /// The offset behind the last one that it covers. A heartbeat covers nothing: `from` equals `to`.
+    pub to: i64,
+    /// The fingerprint of the record at `to - 1`, where it is known: it tells this log from another of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    /// Everything that was in the partition so many milliseconds ago lies below `to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean_ms: Option<u64>,
+    /// The position is set to `to` whatever it was, for this reason; what was stored before is validated before it is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// Who delivers it: a name for logs.
+    pub purger: String,
+    /// The purges in the range, by rising offset. Several records may be folded into one.
+    pub purges: Vec<LoggedPurge>,
+}
+
+/// Why a proxy's position is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// The proxy has none for this partition.
+    Adopt,
+    /// Kafka no longer holds the records from its position on.
+    Expired,
+    /// Its position belongs to another log: the topic or the cluster was replaced.
+    Replaced,
+    /// It did not catch up in the time it was given.
+    Deadline,
+}
+
+/// One purge of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedPurge {
+    /// The record's offset; of folded ones the highest.
+    pub offset: i64,
+    /// What to purge and how.
+    #[serde(flatten)]
+    pub request: PurgeRequest,
+    /// Responses with these selectors that report a lower revision are served but not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// What to fetch again afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewarm: Option<Rewarm>,
+}
+
+/// What to fetch again after a purge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rewarm {
+    /// These URLs first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+    /// And the most requested of the purged responses, up to this many fetches in all.
+    pub max: u32,
+}
+
+/// The answer to a batch that was taken (200).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The proxy's process: another one after each start.
+    pub instance: String,
+    /// Its position now.
+    pub next: i64,
+    /// What the purges hit, without those that were applied earlier or hit nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<Hit>,
+}
+
+/// What one purge hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit {
+    /// The purge's offset.
+    pub offset: i64,
+    /// Stored responses that it invalidated.
+    pub objects: u64,
+}
+
+/// Where a proxy stands: the answer to `GET /api/v1/log`, and to a batch with a hole before it (409).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The proxy's process: another one after each start.
+    pub instance: String,
+    /// How it treats what it stores.
+    pub state: State,
+    /// Its positions.
+    pub positions: Vec<Position>,
+}
+
+/// How a proxy treats what it stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// No purger has been there, and none is waited for.
+    #[default]
+    Unattended,
+    /// It waits for a purger, or catches up: what it recovered is validated before it is used, and it is not ready.
+    CatchingUp,
+    /// It has applied everything that was in the log a moment ago.
+    Current,
+    /// Its lease ran out: it serves as it was configured to.
+    Degraded,
+}
+
+/// A proxy's position in one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Which partition.
+    #[serde(flatten)]
+    pub log: LogId,
+    /// Every purge below this offset has been applied.
+    pub next: i64,
+    /// The fingerprint of the record at `next - 1`, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    /// Milliseconds since the moment of which it is known that everything then in the partition has been applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean_ms: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_flat_and_leaves_out_what_it_does_not_say() {
+        let batch = Batch {
+            log: LogId { cluster: "c".into(), topic: "t".into(), partition: 2 },
+            partitions: 3,
+            from: 5,
+            to: 7,
+            last: None,
+            clean_ms: Some(12),
+            start: None,
+            purger: "p".into(),
+            purges: vec![LoggedPurge {
+                offset: 6,
+                request: PurgeRequest { tags: vec!["a".into()], ..PurgeRequest::default() },
+                revision: None,
+                rewarm: None,
+            }],
+        };
+        let text = r#"{"log":{"cluster":"c","topic":"t","partition":2},"partitions":3,"from":5,"to":7,"clean_ms":12,"purger":"p","purges":[{"offset":6,"tags":["a"]}]}"#;
+        assert_eq!(serde_json::to_string(&batch).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Batch>(text).unwrap(), batch);
+    }
+
+    #[test]
+    fn a_standing_is_read_back() {
+        let text = r#"{"instance":"i","state":"catching-up","positions":[{"cluster":"c","topic":"t","partition":0,"next":9}]}"#;
+        let standing: Standing = serde_json::from_str(text).unwrap();
+        assert_eq!(standing.state, State::CatchingUp);
+        assert_eq!(serde_json::to_string(&standing).unwrap(), text);
+    }
+}

@@ -1,0 +1,1 @@
+//! What a record of a purge topic asks for.

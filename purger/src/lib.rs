@@ -1,0 +1,3 @@
+//! Shellac's purger: from a Kafka event to nothing stale anywhere.
+
+pub mod event;

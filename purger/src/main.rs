@@ -1,0 +1,3 @@
+//! `shellac-purger`: the purger's program.
+
+fn main() {}
