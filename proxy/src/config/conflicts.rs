@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::Config;
+use super::{Config, SaslMechanism};
 use super::report::{Draft, Report};
 use super::tree::Node;
 
@@ -22,13 +22,15 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<Draft>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 6] = [
+const CHECKS: [(&[&str], Check); 8] = [
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
     (&["listen"], names_taken_twice),
     (&["listen", "admin"], addresses_taken_twice),
     (&["listen", "purge"], proxies_that_may_purge),
     (&["admin"], open_admin),
+    (&["kafka"], proofs_that_are_missing),
+    (&["kafka", "purger"], purgers_without_targets),
 ];
 
 fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<Draft> {
@@ -158,6 +160,41 @@ fn open_admin(config: &Config, root: &Node) -> Vec<Draft> {
         placed(draft, root.at(&["admin", "listen", &index.to_string()]))
     })
     .collect()
+}
+
+fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<Draft> {
+    let kafka = &config.kafka;
+    let is_token = kafka.sasl_mechanism == SaslMechanism::OauthBearer;
+    let is_proven = match is_token {
+        true => kafka.token_file.is_some(),
+        false => !kafka.username.is_empty() && kafka.password.is_some(),
+    };
+    let mut drafts = Vec::new();
+    if kafka.security.has_sasl() && !is_proven {
+        let (message, help) = match is_token {
+            true => ("`kafka.token_file` is missing", "token_file = \"/run/secrets/kafka-token\""),
+            false => (
+                "`kafka.username` or `kafka.password` is missing",
+                "password = \"${file:/run/secrets/kafka}\"",
+            ),
+        };
+        let draft = Draft::error(message, "this asks for a proof of who we are").help(help);
+        drafts.push(placed(draft, root.at(&["kafka", "security"])));
+    }
+    if kafka.certificate.is_some() != kafka.key.is_some() {
+        let draft = Draft::error("`kafka.certificate` and `kafka.key` go together", "one is missing");
+        drafts.push(placed(draft, root.at(&["kafka"])));
+    }
+    drafts
+}
+
+fn purgers_without_targets(config: &Config, root: &Node) -> Vec<Draft> {
+    if config.kafka.brokers.is_empty() || !config.purger.targets.is_empty() {
+        return Vec::new();
+    }
+    let draft = Draft::warning("`purger.targets` names nobody: the purger has no proxies to purge", "")
+        .help("[purger.targets]\nurls = [\"http://127.0.0.1:8081\"]");
+    vec![placed(draft, root.at(&["kafka", "brokers"]))]
 }
 
 fn placed(draft: Draft, node: Option<&Node>) -> Draft {

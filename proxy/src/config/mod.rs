@@ -26,9 +26,9 @@ use std::thread;
 use self::report::Report;
 pub use self::report::{ConfigErrors, Problem};
 pub use self::settings::{
-    Admin, Cache, Cookies, HostHeader, Http2, Limits, Listen, Log, LogFormat, LogLevel,
-    MemoryStorage, NamePattern, Origin, OtherCookies, Purge, PurgeMode, Response, Secret, Storage,
-    Tags,
+    Admin, Cache, Cookies, EventFormat, HostHeader, Http2, Kafka, Limits, Listen, Log, LogFormat,
+    LogLevel, MemoryStorage, NamePattern, Origin, OtherCookies, Purge, PurgeMode, Purger, Response,
+    SaslMechanism, Secret, Security, StartAt, Storage, Tags, TargetHttp, Targets,
 };
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
@@ -62,6 +62,10 @@ pub struct Config {
     pub response: Response,
     /// `[log]`.
     pub log: Log,
+    /// `[kafka]`, for the purger.
+    pub kafka: Kafka,
+    /// `[purger]`, for the purger.
+    pub purger: Purger,
     /// What works but should not be so. The caller shows it and goes on.
     pub warnings: Vec<Problem>,
 }
@@ -102,6 +106,8 @@ impl Config {
             limits: section(root, "limits", Limits::read),
             response: section(root, "response", Response::read),
             log: section(root, "log", Log::read),
+            kafka: section(root, "kafka", Kafka::read),
+            purger: section(root, "purger", Purger::read),
             warnings: Vec::new(),
         }
     }

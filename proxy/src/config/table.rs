@@ -75,6 +75,26 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Reads a table whose keys the operator chooses, in their order; every value that is wrong is reported.
+    pub(crate) fn read_map<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Node) -> Result<T, Fault>,
+        target: &mut Vec<(String, T)>,
+    ) {
+        let Some(node) = self.node(key) else { return };
+        if !node.is_table() {
+            return self.fault(key, not_a_table(node), &node.place);
+        }
+        target.clear();
+        for entry in node.entries().iter().filter(|entry| !entry.node.is_broken()) {
+            match kind(&entry.node) {
+                Ok(value) => target.push((entry.key.clone(), value)),
+                Err(fault) => self.fault(&format!("{key}.{}", entry.key), fault, &entry.node.place),
+            }
+        }
+    }
+
     /// Reads a list that must be there, if its table is, and hold something.
     pub(crate) fn read_some<T>(
         &mut self,
