@@ -1,0 +1,168 @@
+//! Dead letters: records that cannot be read or carried out, with their bytes and the reason, in a topic of their own.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rdkafka::message::{Headers as _, Message};
+use serde::{Deserialize, Serialize};
+use shellac::metrics::Counter;
+use shellac::timestamp::Timestamp;
+use std::sync::Arc;
+
+use crate::kafka::producer::Producer;
+
+/// A record that was given up, as the JSON of a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The record's topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Why, as a word: see `docs/events.md`.
+    pub code: String,
+    /// Why, for people.
+    pub detail: String,
+    /// When it was given up, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// The record's key, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The record's value, in base64; absent when it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The record's headers, values in base64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// Bytes of the value that are missing here, because the topic does not take records of that size.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing_bytes: u64,
+}
+
+/// Writes dead letters.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    topic: String,
+    producer: Option<Producer>,
+    /// What was written.
+    pub written: Arc<Counter>,
+}
+
+impl DeadLetter {
+    /// Makes the dead letter of a record.
+    pub fn of<M: Message>(message: &M, code: &str, detail: &str, now: Timestamp) -> Self {
+        let headers = message.headers();
+        let headers = headers.iter().flat_map(|headers| headers.iter());
+        Self {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+            time_ms: now.as_millis(),
+            key: message.key().map(|key| STANDARD.encode(key)),
+            value: message.payload().map(|value| STANDARD.encode(value)),
+            headers: headers
+                .map(|header| (header.key.to_owned(), STANDARD.encode(header.value.unwrap_or_default())))
+                .collect(),
+            missing_bytes: 0,
+        }
+    }
+
+    /// The record's key.
+    pub fn key_bytes(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.key.as_ref()?).ok()
+    }
+
+    /// The record's value.
+    pub fn value_bytes(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.value.as_ref()?).ok()
+    }
+
+    /// Cuts the value down to its first so many bytes.
+    fn cut(&mut self, bytes_max: usize) {
+        let value = self.value_bytes().unwrap_or_default();
+        let kept = value.get(..bytes_max).unwrap_or(&value);
+        self.missing_bytes = (value.len() - kept.len()) as u64;
+        self.value = Some(STANDARD.encode(kept));
+    }
+}
+
+impl DeadLetters {
+    /// Makes a writer to this topic; without a topic dead letters are logged only.
+    pub fn new(topic: &str, producer: Producer) -> Self {
+        let producer = (!topic.is_empty()).then_some(producer);
+        Self { topic: topic.to_owned(), producer, written: Arc::default() }
+    }
+
+    /// Writes a dead letter; returns when it is safe. While Kafka cannot take it, this does not return.
+    pub async fn write(&self, letter: &DeadLetter) {
+        let DeadLetter { topic, partition, offset, code, detail, .. } = letter;
+        tracing::warn!(topic, partition, offset, code, detail, "a record was given up");
+        let Some(producer) = &self.producer else {
+            self.written.add(1);
+            return;
+        };
+        let key = letter.key_bytes();
+        let mut letter = letter.clone();
+        loop {
+            let json = serde_json::to_vec(&letter).unwrap_or_default();
+            match producer.insist(&self.topic, key.as_deref(), &json).await {
+                Ok(_written) => break,
+                Err(error) if letter.missing_bytes > 0 => {
+                    tracing::error!(%error, topic, partition, offset, "a dead letter is too large for its topic, even cut: it is in the log only");
+                    break;
+                }
+                Err(_too_large) => letter.cut(CUT_BYTES),
+            }
+        }
+        self.written.add(1);
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// What is kept of a value that its topic does not take: with its base64 it fits into Kafka's default record limit.
+const CUT_BYTES: usize = 512 << 10;
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp as RecordTime;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+
+    fn letter(value: Option<&[u8]>) -> DeadLetter {
+        let message = OwnedMessage::new(
+            value.map(<[u8]>::to_vec),
+            Some(b"site-1".to_vec()),
+            "t".to_owned(),
+            RecordTime::NotAvailable,
+            2,
+            7,
+            None,
+        );
+        DeadLetter::of(&message, "not_json", "expected value at column 1", Timestamp::from_millis(5))
+    }
+
+    #[test]
+    fn a_dead_letter_holds_the_bytes_whatever_they_are() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let json = serde_json::to_string(&letter(Some(&bytes))).unwrap();
+        let read: DeadLetter = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.value_bytes(), Some(bytes));
+        assert_eq!(read.key_bytes().as_deref(), Some(&b"site-1"[..]));
+        assert_eq!((read.partition, read.offset, read.time_ms), (2, 7, 5));
+        assert_eq!(letter(None).value_bytes(), None, "a tombstone is no empty value");
+    }
+
+    #[test]
+    fn what_does_not_fit_says_what_is_missing() {
+        let mut letter = letter(Some(&[b'x'; 100]));
+        letter.cut(60);
+        assert_eq!((letter.value_bytes().unwrap().len(), letter.missing_bytes), (60, 40));
+    }
+}

@@ -1,0 +1,68 @@
+//! The body of a batch. The purges in it were encoded once, when their records were read; for each proxy they are only
+//! copied.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use purge_protocol::log::{Batch, Start};
+
+use crate::partition::Partition;
+use crate::partition::window::Slice;
+
+/// Encodes a batch that covers a slice.
+pub fn batch(
+    partition: &Partition,
+    purger: &str,
+    slice: &Slice,
+    start: Option<Start>,
+    clean_ms: Option<u64>,
+) -> Bytes {
+    let head = Batch {
+        log: partition.log.clone(),
+        partitions: partition.partitions(),
+        from: slice.from,
+        to: slice.to,
+        last: slice.last,
+        clean_ms,
+        start,
+        purger: purger.to_owned(),
+        purges: Vec::new(),
+    };
+    let head = serde_json::to_vec(&head).unwrap_or_default(); // a struct of texts and numbers always has a JSON form
+    let Some(open) = head.strip_suffix(END) else { return Bytes::new() };
+    let purges: usize = slice.purges.iter().map(|(_, purge)| purge.len() + 1).sum();
+    let mut body = BytesMut::with_capacity(head.len() + purges);
+    body.put_slice(open);
+    for (index, (_, purge)) in slice.purges.iter().enumerate() {
+        if index > 0 {
+            body.put_u8(b',');
+        }
+        body.put_slice(purge);
+    }
+    body.put_slice(END);
+    body.freeze()
+}
+
+/// How a batch ends: its purges come last.
+const END: &[u8] = b"]}";
+
+#[cfg(test)]
+mod tests {
+    use purge_protocol::log::LogId;
+
+    use super::*;
+    use crate::partition::window::Limits;
+
+    #[test]
+    fn copied_purges_make_a_batch_that_is_read_back() {
+        let log = LogId { cluster: "c\"".into(), topic: "t".into(), partition: 1 };
+        let partition = Partition::open(log.clone(), Limits { records: 9, bytes: 1 << 20 });
+        let purge = |offset: i64| (offset, Bytes::from(format!(r#"{{"offset":{offset},"tags":["a]}}"]}}"#)));
+        for purges in [vec![], vec![purge(4)], vec![purge(4), purge(6)]] {
+            let slice = Slice { from: 3, to: 8, last: Some(7), purges: purges.clone(), is_urgent: false };
+            let body = batch(&partition, "p", &slice, Some(Start::Adopt), Some(1));
+            let read: Batch = serde_json::from_slice(&body).unwrap();
+            assert_eq!((read.log, read.from, read.to, read.last), (log.clone(), 3, 8, Some(7)));
+            assert_eq!(read.purges.len(), purges.len());
+            assert!(read.purges.iter().all(|purge| purge.request.tags == ["a]}"]));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `Fleet`: all proxies, and a route for each of them and each assigned partition.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use purge_protocol::log::LogId;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use shellac::clock::Clock;
+use shellac::config;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::route::Route;
+use super::target::{Manner, Target};
+use crate::dead_letter::{DeadLetter, DeadLetters};
+use crate::intake::Intake;
+use crate::kafka::client::PATIENCE;
+use crate::kafka::consumer::Assignment;
+use crate::kafka::context::Group;
+use crate::kafka::cursor::{Cursors, Found};
+use crate::metrics::PurgerMetrics;
+use crate::partition::Partition;
+use crate::partition::ledger::TargetId;
+use crate::receipt::Receipts;
+
+/// What all routes share.
+#[derive(Debug)]
+pub struct Common {
+    /// This purger's name, for proxies' logs.
+    pub name: String,
+    /// The operator's rules.
+    pub rules: config::Purger,
+    /// For proxies that catch up.
+    pub cursors: Arc<Cursors>,
+    /// Cursors open at once.
+    pub cursor_permits: Arc<Semaphore>,
+    /// Where logs begin and end.
+    pub brokers: Arc<Brokers>,
+    /// Reads records.
+    pub intake: Intake,
+    /// For purges that a proxy refuses.
+    pub dead_letters: DeadLetters,
+    /// Receipts, if they are written.
+    pub receipts: Option<Receipts>,
+    /// What happened.
+    pub metrics: Arc<PurgerMetrics>,
+    /// Wall time, for ages of events.
+    pub clock: Clock,
+}
+
+/// Asks the brokers through the group's consumer.
+pub struct Brokers(pub Arc<BaseConsumer<Group>>);
+
+impl std::fmt::Debug for Brokers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Brokers")
+    }
+}
+
+/// All proxies.
+#[derive(Debug)]
+pub struct Fleet {
+    common: Arc<Common>,
+    assignment: Arc<Assignment>,
+    targets: Mutex<Vec<Arc<Target>>>,
+    routes: TaskTracker,
+}
+
+impl Brokers {
+    /// Returns the oldest offset of the log and the one behind its newest. Blocks.
+    pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
+        self.0.fetch_watermarks(&log.topic, log.partition, PATIENCE)
+    }
+}
+
+impl Common {
+    /// Wall time.
+    pub fn wall_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.now().as_millis())
+    }
+
+    /// Writes the record at this offset to the dead letters, because a proxy refuses it.
+    pub async fn give_up(&self, log: &LogId, offset: i64, proxy: &str, why: &str) {
+        let (cursors, now) = (Arc::clone(&self.cursors), self.clock.now());
+        let (log, detail) = (log.clone(), format!("{proxy} refuses it: {why}"));
+        let read = tokio::task::spawn_blocking(move || {
+            let found = cursors.open(&log, offset).and_then(|cursor| cursor.next(PATIENCE));
+            match found {
+                Ok(Found::Record(record)) => Some(DeadLetter::of(&*record, "refused", &detail, now)),
+                Ok(Found::End) | Err(_) => None,
+            }
+        });
+        match read.await {
+            Ok(Some(letter)) => self.dead_letters.write(&letter).await,
+            Ok(None) | Err(_) => tracing::error!(proxy, offset, why, "a purge is refused, and its record cannot be read again"),
+        }
+    }
+}
+
+impl Fleet {
+    /// Makes a fleet without proxies.
+    pub fn new(common: Arc<Common>, assignment: Arc<Assignment>) -> Arc<Self> {
+        let targets = Mutex::default();
+        Arc::new(Self { common, assignment, targets, routes: TaskTracker::new() })
+    }
+
+    /// All proxies.
+    pub fn targets(&self) -> Vec<Arc<Target>> {
+        self.targets.lock().clone()
+    }
+
+    /// The partitions it carries.
+    pub const fn assignment(&self) -> &Arc<Assignment> {
+        &self.assignment
+    }
+
+    /// What its routes share.
+    pub const fn common(&self) -> &Arc<Common> {
+        &self.common
+    }
+
+    /// Starts a route for each proxy and partition, as they come; ends when it is told to, with all routes.
+    pub async fn run(self: Arc<Self>, mut found: watch::Receiver<Vec<String>>, stop: CancellationToken) {
+        let mut changes = self.assignment.changes();
+        let mut running: HashMap<(TargetId, LogId), Arc<Partition>> = HashMap::new();
+        let mut ids = 0;
+        loop {
+            let urls = found.borrow_and_update().clone();
+            self.reconcile(&urls, &mut ids).await;
+            self.start_routes(&mut running);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = found.changed() => if changed.is_err() { stop.cancelled().await },
+                changed = changes.changed() => if changed.is_err() { break },
+            }
+        }
+        self.targets().iter().for_each(|target| target.gone.cancel());
+        self.routes.close();
+        self.routes.wait().await;
+    }
+
+    /// Makes new proxies, forgets those that are gone.
+    async fn reconcile(&self, urls: &[String], ids: &mut TargetId) {
+        let rules = &self.common.rules;
+        let manner = Manner {
+            http: rules.targets.http,
+            token: rules.targets.token.clone(),
+            timeout: rules.timeout,
+        };
+        let mut targets = self.targets();
+        targets.retain(|target| {
+            let stays = urls.contains(&target.url);
+            if !stays {
+                tracing::info!(proxy = target.url, "a proxy is gone");
+                target.gone.cancel();
+            }
+            stays
+        });
+        for url in urls {
+            if !targets.iter().any(|target| target.url == *url) {
+                *ids += 1;
+                tracing::info!(proxy = url, "a proxy");
+                targets.push(Arc::new(Target::new(*ids, url.clone(), &manner)));
+            }
+        }
+        let names = targets.iter().map(|target| (target.id, target.url.clone())).collect();
+        *self.targets.lock() = targets;
+        if let Some(receipts) = &self.common.receipts {
+            receipts.know(names).await;
+        }
+    }
+
+    fn start_routes(&self, running: &mut HashMap<(TargetId, LogId), Arc<Partition>>) {
+        let (targets, partitions) = (self.targets(), self.assignment.partitions());
+        running.retain(|(id, _), partition| {
+            !partition.closing.is_cancelled() && targets.iter().any(|target| target.id == *id)
+        });
+        for target in &targets {
+            for partition in &partitions {
+                let key = (target.id, partition.log.clone());
+                let is_running =
+                    running.get(&key).is_some_and(|running| Arc::ptr_eq(running, partition));
+                if !is_running {
+                    running.insert(key, Arc::clone(partition));
+                    let route = Route::new(
+                        Arc::clone(&self.common),
+                        Arc::clone(target),
+                        Arc::clone(partition),
+                    );
+                    drop(self.routes.spawn(route.run()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Delivery: every proxy gets every purge of every assigned partition, in order, whatever the others do.
+//!
+//! ```text
+//! discovery ─► fleet ─┬─► target (one proxy: its connections, how it stands)
+//!                     └─► route (one proxy × one partition): slice of the window, or records from Kafka ─► POST ─► position
+//! ```
+
+pub mod backoff;
+pub mod discovery;
+pub mod encoding;
+pub mod fleet;
+pub mod outcome;
+pub mod route;
+pub mod target;
+mod catch_up;
+mod registration;

@@ -1,0 +1,114 @@
+//! What an answer of a proxy means.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use purge_protocol::log::{Applied, Standing};
+
+/// What is to be done after an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The proxy has applied the batch.
+    Applied(Applied),
+    /// There is a hole before the batch, or the proxy does not know the log: go back to where it stands.
+    Hole(Standing),
+    /// The proxy asks for a pause, and says how long if it knows.
+    Wait(Option<Duration>),
+    /// The proxy finds something in the batch wrong: split it until it is one purge.
+    Refused(String),
+    /// The proxy does not let us in: an operator has to act. Keep trying, so that no purge is lost.
+    NotAllowed(String),
+    /// Something else answered, or the proxy failed: try again.
+    Failed(String),
+}
+
+impl Outcome {
+    /// Reads an answer.
+    pub fn of(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Self {
+        let text = || {
+            let text = String::from_utf8_lossy(body);
+            let short: String = text.trim().chars().take(TEXT_MAX).collect();
+            format!("{status}: {short}")
+        };
+        match status {
+            StatusCode::OK => match serde_json::from_slice(body) {
+                Ok(applied) => Self::Applied(applied),
+                Err(error) => Self::Failed(format!("200 without an answer to a batch: {error}")),
+            },
+            StatusCode::CONFLICT => match serde_json::from_slice(body) {
+                Ok(standing) => Self::Hole(standing),
+                Err(error) => Self::Failed(format!("409 without a standing: {error}")),
+            },
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Self::Wait(retry_after(fields))
+            }
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Self::Refused(text()),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::NotAllowed(text()),
+            _ => Self::Failed(text()),
+        }
+    }
+
+    /// Its name in metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied(_) => "applied",
+            Self::Hole(_) => "hole",
+            Self::Wait(_) => "wait",
+            Self::Refused(_) => "refused",
+            Self::NotAllowed(_) => "not_allowed",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// Reads `Retry-After` in seconds; a date is not worth a clock here.
+fn retry_after(fields: &HeaderMap) -> Option<Duration> {
+    let value = fields.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(value.trim().parse().ok()?).min(RETRY_AFTER_MAX))
+}
+
+const TEXT_MAX: usize = 300;
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(status: u16, body: &str) -> &'static str {
+        Outcome::of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes()).as_str()
+    }
+
+    #[test]
+    fn an_answer_means_one_thing() {
+        for (status, body, expected) in [
+            (200, r#"{"instance":"i","next":5}"#, "applied"),
+            (200, "<html>", "failed"),
+            (409, r#"{"instance":"i","state":"current","positions":[]}"#, "hole"),
+            (409, "", "failed"),
+            (429, "", "wait"),
+            (503, "", "wait"),
+            (400, "", "refused"),
+            (413, "", "refused"),
+            (401, "", "not_allowed"),
+            (403, "", "not_allowed"),
+            (404, "", "failed"),
+            (500, "", "failed"),
+        ] {
+            assert_eq!(outcome(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_bounded() {
+        let fields = |value: &'static str| {
+            let mut fields = HeaderMap::new();
+            fields.insert("retry-after", value.parse().unwrap());
+            fields
+        };
+        assert_eq!(retry_after(&fields("3")), Some(Duration::from_secs(3)));
+        assert_eq!(retry_after(&fields("99999999")), Some(RETRY_AFTER_MAX));
+        assert_eq!(retry_after(&fields("soon")), None);
+    }
+}

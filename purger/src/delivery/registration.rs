@@ -1,0 +1,202 @@
+//! Where a proxy stands in a partition, and whether that is still the log it was: asked when a route begins, and whenever the
+//! proxy turns out to stand elsewhere.
+
+use std::sync::Arc;
+
+use purge_protocol::log::{Position, Standing, Start};
+
+use super::outcome::Outcome;
+use super::route::{Delivered, Route};
+use crate::kafka::cursor::CursorError;
+use crate::partition::window::Slice;
+
+/// What is to be done about a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on from here.
+    GoOn(i64),
+    /// Go on from here, if the record before it is still the one the proxy knows.
+    GoOnIf(i64, u64),
+    /// Something may be missing: the proxy begins at the log's end, and trusts nothing that it stored before.
+    StartOver(Start),
+}
+
+/// Decides about a proxy's position in a log that begins at `low` and ends at `high`. Pure.
+pub fn judge(standing: &Standing, log: &purge_protocol::log::LogId, low: i64, high: i64) -> Verdict {
+    let same_topic = |position: &&Position| position.log.topic == log.topic;
+    match standing.positions.iter().find(|position| position.log == *log) {
+        Some(position) if position.next < low => Verdict::StartOver(Start::Expired),
+        Some(position) if position.next > high => Verdict::StartOver(Start::Replaced),
+        // The record before it must be there to be looked at; when everything older is gone, nothing is missing.
+        Some(position) => match position.last.filter(|_| position.next > low) {
+            Some(last) => Verdict::GoOnIf(position.next, last),
+            None => Verdict::GoOn(position.next),
+        },
+        None => {
+            let cousins: Vec<&Position> = standing.positions.iter().filter(same_topic).collect();
+            let is_new_partition =
+                !cousins.is_empty() && cousins.iter().all(|position| position.log.cluster == log.cluster);
+            match (is_new_partition, cousins.is_empty()) {
+                // The topic has grown. Of a log that holds all it ever held, nothing was missed at 0.
+                (true, _) if low == 0 => Verdict::GoOn(0),
+                (_, true) => Verdict::StartOver(Start::Adopt),
+                _ => Verdict::StartOver(Start::Replaced),
+            }
+        }
+    }
+}
+
+impl Route {
+    /// Finds out where the proxy stands; returns the offset from which on it is delivered to.
+    pub(super) async fn register(&mut self) -> i64 {
+        loop {
+            let standing = match self.standing.take() {
+                Some(standing) => standing,
+                None => match self.target.standing().await {
+                    Ok(standing) => standing,
+                    Err(outcome) => {
+                        self.failed(&outcome).await;
+                        continue;
+                    }
+                },
+            };
+            self.target.note_instance(&standing.instance);
+            // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
+            let Some((low, high)) = self.watermarks().await else { continue };
+            let verdict = judge(&standing, &self.partition.log, low, high);
+            let start = match verdict {
+                Verdict::GoOn(next) => return self.begin(next).await,
+                Verdict::GoOnIf(next, last) => match self.is_same_log(next, last).await {
+                    Some(true) => return self.begin(next).await,
+                    Some(false) => Start::Replaced,
+                    None => continue,
+                },
+                Verdict::StartOver(start) => start,
+            };
+            if let Some(next) = self.start_over(start, high).await {
+                return next;
+            }
+        }
+    }
+
+    async fn begin(&self, next: i64) -> i64 {
+        let is_behind = self.partition.slice(next, 0).is_none();
+        self.arrived(next, Vec::new(), is_behind).await;
+        next
+    }
+
+    /// Sets the proxy's position to the end of the log.
+    pub(super) async fn start_over(&mut self, start: Start, high: i64) -> Option<i64> {
+        let (topic, partition) = self.log();
+        tracing::warn!(
+            proxy = self.target.url, topic, partition, ?start, offset = high,
+            "a proxy begins at the log's end: it validates what it stored before"
+        );
+        self.common.metrics.starts.add(start);
+        let slice = Slice { from: high, to: high, last: None, purges: Vec::new(), is_urgent: false };
+        match self.send(&slice, Some(start)).await {
+            Delivered::Confirmed(next) => Some(next),
+            Delivered::Lost => None,
+        }
+    }
+
+    /// Asks the brokers where the log begins and ends now.
+    pub(super) async fn watermarks(&mut self) -> Option<(i64, i64)> {
+        let (brokers, log) = (Arc::clone(&self.common.brokers), self.partition.log.clone());
+        let asked = tokio::task::spawn_blocking(move || brokers.watermarks(&log)).await;
+        match asked {
+            Ok(Ok(watermarks)) => Some(watermarks),
+            Ok(Err(error)) => {
+                self.no_word(&error.to_string()).await;
+                None
+            }
+            Err(error) => {
+                self.no_word(&error.to_string()).await;
+                None
+            }
+        }
+    }
+
+    /// Returns whether the record before `next` is the one with this fingerprint; `None`: nobody knows now.
+    async fn is_same_log(&mut self, next: i64, last: u64) -> Option<bool> {
+        if let Some(fingerprint) = self.partition.fingerprint_at(next - 1) {
+            return Some(fingerprint == last);
+        }
+        let permit = Arc::clone(&self.common.cursor_permits).acquire_owned().await.ok()?;
+        let (cursors, log) = (Arc::clone(&self.common.cursors), self.partition.log.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = cursors.fingerprint_at(&log, next - 1);
+            drop(permit);
+            found
+        });
+        match looked.await {
+            // A record that is not there can tell nothing: it was compacted, or is a transaction's marker.
+            Ok(Ok(fingerprint)) => Some(fingerprint.is_none_or(|found| found == last)),
+            Ok(Err(CursorError::OutOfRange(_))) => Some(true), // it expired just now, and it was the one before ours
+            Ok(Err(error)) => {
+                self.no_word(&error.to_string()).await;
+                None
+            }
+            Err(error) => {
+                self.no_word(&error.to_string()).await;
+                None
+            }
+        }
+    }
+
+    /// Kafka does not answer. That is not the proxy's fault.
+    pub(super) async fn no_word(&mut self, error: &str) {
+        tracing::debug!(error, topic = self.log().0, "no word from Kafka: asking again");
+        let pause = self.backoff.next();
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Outcome {
+    /// Returns whether it is worth an operator's attention.
+    pub const fn is_trouble(&self) -> bool {
+        matches!(self, Self::NotAllowed(_) | Self::Refused(_) | Self::Failed(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use purge_protocol::log::LogId;
+
+    use super::*;
+
+    fn log(cluster: &str, partition: i32) -> LogId {
+        LogId { cluster: cluster.into(), topic: "t".into(), partition }
+    }
+
+    fn standing(positions: &[(LogId, i64, Option<u64>)]) -> Standing {
+        let position = |(log, next, last): &(LogId, i64, Option<u64>)| Position {
+            log: log.clone(),
+            next: *next,
+            last: *last,
+            clean_ms: None,
+        };
+        Standing { positions: positions.iter().map(position).collect(), ..Standing::default() }
+    }
+
+    #[test]
+    fn a_position_is_believed_only_where_the_log_still_has_it() {
+        let here = log("c", 0);
+        let at = |next, last| standing(&[(here.clone(), next, last)]);
+        for (standing, low, high, expected) in [
+            (at(5, None), 0, 9, Verdict::GoOn(5)),
+            (at(5, Some(7)), 0, 9, Verdict::GoOnIf(5, 7)),
+            (at(5, Some(7)), 5, 9, Verdict::GoOn(5)),
+            (at(9, Some(7)), 0, 9, Verdict::GoOnIf(9, 7)),
+            (at(4, Some(7)), 5, 9, Verdict::StartOver(Start::Expired)),
+            (at(10, Some(7)), 0, 9, Verdict::StartOver(Start::Replaced)),
+            (at(0, None), 0, 0, Verdict::GoOn(0)),
+            (standing(&[]), 0, 9, Verdict::StartOver(Start::Adopt)),
+            (standing(&[(log("other", 0), 3, None)]), 0, 9, Verdict::StartOver(Start::Replaced)),
+            (standing(&[(log("c", 1), 3, None)]), 0, 9, Verdict::GoOn(0)),
+            (standing(&[(log("c", 1), 3, None)]), 2, 9, Verdict::StartOver(Start::Replaced)),
+        ] {
+            assert_eq!(judge(&standing, &here, low, high), expected, "{standing:?} {low} {high}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `Route`: carries one partition to one proxy. It is sequential: a batch goes out when the one before is confirmed, and
+//! what is read meanwhile gathers for the next. The first purge goes at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use purge_protocol::log::{Applied, Hit, Standing, Start};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::backoff::Backoff;
+use super::encoding;
+use super::fleet::Common;
+use super::outcome::Outcome;
+use super::target::Target;
+use crate::partition::Partition;
+use crate::partition::window::Slice;
+
+/// One proxy and one partition.
+#[derive(Debug)]
+pub struct Route {
+    pub(super) common: Arc<Common>,
+    pub(super) target: Arc<Target>,
+    pub(super) partition: Arc<Partition>,
+    pub(super) backoff: Backoff,
+    /// When it last worked.
+    progressed: Instant,
+    /// When the last batch was sent.
+    sent: Option<Instant>,
+    /// Its last answer, if it has a position that is not confirmed to be the proxy's.
+    pub(super) standing: Option<Standing>,
+}
+
+/// What a delivery led to.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    /// The proxy's position, and what was hit.
+    Confirmed(i64),
+    /// The proxy stands elsewhere, or is another one now.
+    Lost,
+}
+
+impl Route {
+    /// Makes a route that does not know where the proxy stands.
+    pub fn new(common: Arc<Common>, target: Arc<Target>, partition: Arc<Partition>) -> Self {
+        let backoff = Backoff::new(common.rules.backoff_max);
+        Self { common, target, partition, backoff, progressed: Instant::now(), sent: None, standing: None }
+    }
+
+    /// Delivers until the partition is revoked or the proxy is forgotten.
+    pub async fn run(mut self) {
+        let (closing, gone) = (self.partition.closing.clone(), self.target.gone.clone());
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = gone.cancelled() => {}
+            () = self.deliver() => {}
+        }
+        self.partition.release(self.target.id);
+        self.target.forget_position(self.log());
+    }
+
+    pub(super) fn log(&self) -> (&str, i32) {
+        (&self.partition.log.topic, self.partition.log.partition)
+    }
+
+    async fn deliver(&mut self) {
+        let mut read_to = self.partition.read_to();
+        loop {
+            let mut next = self.register().await;
+            loop {
+                next = match self.step(next, &mut read_to).await {
+                    Delivered::Confirmed(next) => next,
+                    Delivered::Lost => break,
+                };
+            }
+        }
+    }
+
+    /// Sends what there is, or a heartbeat when there is nothing for a while.
+    async fn step(&mut self, next: i64, read_to: &mut watch::Receiver<i64>) -> Delivered {
+        let heartbeat = self.sent.unwrap_or_else(Instant::now) + self.common.rules.heartbeat;
+        tokio::select! {
+            _ = read_to.wait_for(|read_to| *read_to > next) => self.pace(next).await,
+            () = sleep_until(heartbeat) => {}
+        }
+        match self.partition.slice(next, self.common.rules.batch) {
+            Some(slice) => self.send(&slice, None).await,
+            None => self.catch_up(next).await,
+        }
+    }
+
+    /// Lets some purges gather, unless it is the first for a while or one of them is urgent.
+    async fn pace(&self, next: i64) {
+        let Some(due) = self.sent.map(|sent| sent + self.common.rules.linger) else { return };
+        let is_urgent = || {
+            let slice = self.partition.slice(next, self.common.rules.batch);
+            slice.is_some_and(|slice| slice.is_urgent)
+        };
+        if Instant::now() < due && !is_urgent() {
+            sleep_until(due).await;
+        }
+    }
+
+    /// Sends a batch until it is confirmed, split where a purge in it is refused.
+    pub(super) async fn send(&mut self, slice: &Slice, start: Option<Start>) -> Delivered {
+        loop {
+            self.sent = Some(Instant::now());
+            let outcome = self.target.deliver(self.encode(slice, start)).await;
+            self.common.metrics.deliveries.add(outcome.as_str(), self.sent.map(|sent| sent.elapsed()));
+            match outcome {
+                Outcome::Applied(applied) => return self.confirmed(slice, applied).await,
+                Outcome::Hole(standing) => {
+                    tracing::info!(
+                        proxy = self.target.url, topic = self.log().0, partition = self.log().1,
+                        from = slice.from, "a proxy stands elsewhere: going back"
+                    );
+                    self.standing = Some(standing);
+                    sleep(HOLE_PAUSE).await;
+                    return Delivered::Lost;
+                }
+                Outcome::Refused(why) if slice.purges.len() > 1 => {
+                    tracing::debug!(proxy = self.target.url, why, "a batch is refused: splitting it");
+                    return Box::pin(self.send_halves(slice)).await;
+                }
+                Outcome::Refused(why) if slice.purges.len() == 1 => {
+                    self.give_up(slice, &why).await;
+                    let without = Slice { purges: Vec::new(), ..slice.clone() };
+                    return Box::pin(self.send(&without, start)).await;
+                }
+                outcome => self.failed(&outcome).await,
+            }
+        }
+    }
+
+    fn encode(&self, slice: &Slice, start: Option<Start>) -> Bytes {
+        let clean = self.partition.clean_since(slice.to).map(millis);
+        encoding::batch(&self.partition, &self.common.name, slice, start, clean)
+    }
+
+    async fn send_halves(&mut self, slice: &Slice) -> Delivered {
+        let (first, second) = slice.purges.split_at(slice.purges.len() / 2);
+        let middle = second.first().map_or(slice.to, |(offset, _)| *offset);
+        let first = Slice { to: middle, last: None, purges: first.to_vec(), ..slice.clone() };
+        match self.send(&first, None).await {
+            Delivered::Confirmed(_) => {
+                let second = Slice { from: middle, purges: second.to_vec(), ..slice.clone() };
+                self.send(&second, None).await
+            }
+            Delivered::Lost => Delivered::Lost,
+        }
+    }
+
+    /// A purge that a proxy finds wrong, alone, goes to the dead letters: it would be refused for ever.
+    async fn give_up(&self, slice: &Slice, why: &str) {
+        for (offset, _) in &slice.purges {
+            self.common.give_up(&self.partition.log, *offset, &self.target.url, why).await;
+        }
+    }
+
+    async fn confirmed(&mut self, slice: &Slice, applied: Applied) -> Delivered {
+        self.backoff.reset();
+        self.progressed = Instant::now();
+        let is_another = self.target.note_instance(&applied.instance);
+        if applied.next < slice.to || is_another {
+            // Whoever answers stands elsewhere, or has just begun: asks it where.
+            self.standing = None;
+            return Delivered::Lost;
+        }
+        self.arrived(slice.to, applied.hits, false).await;
+        Delivered::Confirmed(slice.to)
+    }
+
+    /// Notes that everything below an offset is confirmed.
+    pub(super) async fn arrived(&self, next: i64, hits: Vec<Hit>, is_catching_up: bool) {
+        self.target.note_position(self.log(), next, is_catching_up);
+        if !is_catching_up {
+            for age in self.partition.confirm(self.target.id, next, self.common.wall_time()) {
+                self.common.metrics.event_to_applied.record(age);
+            }
+        }
+        if let Some(receipts) = &self.common.receipts {
+            receipts.confirm(&self.partition.log, self.target.id, next, hits).await;
+        }
+    }
+
+    /// Waits before the next attempt. A proxy that is not heard of for long no longer holds the others back.
+    pub(super) async fn failed(&mut self, outcome: &Outcome) {
+        self.target.note_failure(outcome);
+        if self.progressed.elapsed() >= self.common.rules.slow_after {
+            self.partition.release(self.target.id);
+        }
+        let pause = self.backoff.next();
+        sleep(match outcome {
+            Outcome::Wait(Some(asked)) => pause.max(*asked),
+            _ => pause,
+        })
+        .await;
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Before going back: two purgers that each think they own a partition must not chase one another.
+const HOLE_PAUSE: Duration = Duration::from_millis(20);

@@ -1,0 +1,145 @@
+//! librdkafka's configuration, from ours.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use shellac::config::{Kafka, Purger, SaslMechanism, StartAt};
+
+/// What every client has in common. The operator's `[kafka.properties]` go before everything.
+pub fn base(kafka: &Kafka) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", kafka.brokers.join(","))
+        .set("client.id", &kafka.client_id)
+        .set("security.protocol", kafka.security.as_str())
+        .set("socket.keepalive.enable", "true")
+        .set("topic.metadata.refresh.interval.ms", "10000") // a topic that comes late is seen soon
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "3000");
+    if kafka.security.has_sasl() {
+        config.set("sasl.mechanism", kafka.sasl_mechanism.as_str());
+        if kafka.sasl_mechanism != SaslMechanism::OauthBearer {
+            config.set("sasl.username", &kafka.username);
+            config.set("sasl.password", kafka.password.as_ref().map_or("", |secret| secret.expose()));
+        }
+    }
+    let files = [
+        ("ssl.ca.location", &kafka.ca),
+        ("ssl.certificate.location", &kafka.certificate),
+        ("ssl.key.location", &kafka.key),
+    ];
+    for (name, path) in files {
+        if let Some(path) = path {
+            config.set(name, path.display().to_string());
+        }
+    }
+    if let Some(password) = &kafka.key_password {
+        config.set("ssl.key.password", password.expose());
+    }
+    config
+}
+
+/// The group's consumer: offsets are stored by hand, after delivery.
+pub fn group(kafka: &Kafka, purger: &Purger) -> ClientConfig {
+    let mut config = reader(kafka, purger);
+    config
+        .set("group.id", &purger.group)
+        .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "1000")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", millis(purger.session_timeout))
+        .set("heartbeat.interval.ms", millis(purger.session_timeout / 10))
+        .set("auto.offset.reset", match purger.start {
+            StartAt::Earliest => "earliest",
+            StartAt::Latest => "latest",
+        });
+    if !purger.instance.is_empty() {
+        config.set("group.instance.id", &purger.instance);
+    }
+    finish(config, kafka)
+}
+
+/// A consumer without a group, that is told where to read, and that says when there is nothing there.
+pub fn cursor(kafka: &Kafka, purger: &Purger) -> ClientConfig {
+    let mut config = reader(kafka, purger);
+    config
+        .set("group.id", format!("{}-cursor", purger.group)) // asked for, never joined
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error");
+    finish(config, kafka)
+}
+
+/// A producer whose records are on all replicas before they count.
+pub fn producer(kafka: &Kafka) -> ClientConfig {
+    let mut config = base(kafka);
+    config
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "2")
+        .set("message.timeout.ms", "30000");
+    finish(config, kafka)
+}
+
+fn reader(kafka: &Kafka, purger: &Purger) -> ClientConfig {
+    let mut config = base(kafka);
+    let record_max = usize::try_from(purger.max_event).unwrap_or(usize::MAX).max(1 << 20);
+    config
+        .set("fetch.wait.max.ms", "50")
+        .set("fetch.min.bytes", "1")
+        .set("queued.min.messages", "10000")
+        .set("queued.max.messages.kbytes", "8192")
+        .set("fetch.message.max.bytes", record_max.to_string())
+        .set("fetch.error.backoff.ms", "100")
+        .set("check.crcs", "true")
+        .set("isolation.level", "read_committed");
+    config
+}
+
+fn finish(mut config: ClientConfig, kafka: &Kafka) -> ClientConfig {
+    for (name, value) in &kafka.properties {
+        config.set(name, value);
+    }
+    let is_old = kafka.properties.iter().any(|(name, value)| {
+        name == "broker.version.fallback" && value.starts_with("0.")
+    });
+    if is_old {
+        config.set("enable.idempotence", "false"); // came with 0.11
+    }
+    config
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().max(1).to_string()
+}
+
+/// How long a call to the brokers may block.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_committed_before_it_is_delivered() {
+        let config = group(&Kafka::default(), &Purger::default());
+        assert_eq!(config.get("enable.auto.offset.store"), Some("false"));
+        assert_eq!(config.get("partition.assignment.strategy"), Some("cooperative-sticky"));
+        assert_eq!(config.get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn a_cursor_never_jumps() {
+        let config = cursor(&Kafka::default(), &Purger::default());
+        assert_eq!(config.get("auto.offset.reset"), Some("error"));
+    }
+
+    #[test]
+    fn the_operator_has_the_last_word() {
+        let properties = vec![("fetch.wait.max.ms".to_owned(), "10".to_owned())];
+        let config = group(&Kafka { properties, ..Kafka::default() }, &Purger::default());
+        assert_eq!(config.get("fetch.wait.max.ms"), Some("10"));
+    }
+}

@@ -1,0 +1,300 @@
+//! The group's consumer: one thread that polls, always, so that the group never takes it for dead. What it reads goes into
+//! the partitions' windows; when one of those is full, that partition pauses and the others go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use purge_protocol::log::LogId;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+use shellac::metrics::Counter;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::context::Group;
+use crate::intake::Intake;
+use crate::partition::Partition;
+use crate::partition::window::Limits;
+
+/// The partitions that the group has given to this purger.
+#[derive(Debug)]
+pub struct Assignment {
+    partitions: Mutex<BTreeMap<(String, i32), Arc<Partition>>>,
+    changed: watch::Sender<()>,
+    limits: Limits,
+    /// The cluster's name, where the operator gave one.
+    cluster: String,
+    /// How long a revoked partition waits for proxies to confirm what was read of it.
+    drain_timeout: Duration,
+    /// Whether a broker can be reached.
+    pub is_connected: Arc<AtomicBool>,
+    /// What happened.
+    pub metrics: ConsumerMetrics,
+}
+
+/// What the consumer counts.
+#[derive(Debug, Default)]
+pub struct ConsumerMetrics {
+    /// Commits that went well.
+    pub commits: Counter,
+    /// Commits that did not.
+    pub failed_commits: Counter,
+    /// Times that the group changed this purger's partitions.
+    pub rebalances: Counter,
+    /// Times that a partition was paused because its window was full.
+    pub pauses: Counter,
+}
+
+/// The thread's own.
+#[derive(Debug)]
+pub struct Reader {
+    consumer: Arc<BaseConsumer<Group>>,
+    assignment: Arc<Assignment>,
+    intake: Intake,
+    stored: BTreeMap<(String, i32), i64>,
+    paused: BTreeSet<(String, i32)>,
+    last_complaint: Option<(String, Instant)>,
+}
+
+/// Why consuming ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumeError {
+    /// librdkafka cannot go on, such as a static member that another one has replaced. The process ends, loudly.
+    #[error("Kafka cannot go on: {code:?}: {reason}")]
+    Fatal {
+        /// librdkafka's code.
+        code: RDKafkaErrorCode,
+        /// Its words.
+        reason: String,
+    },
+}
+
+impl Assignment {
+    /// Makes one without partitions.
+    pub fn new(cluster: String, limits: Limits, session_timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            partitions: Mutex::default(),
+            changed: watch::Sender::new(()),
+            limits,
+            cluster,
+            drain_timeout: (session_timeout / 3).min(DRAIN_MAX),
+            is_connected: Arc::new(AtomicBool::new(true)),
+            metrics: ConsumerMetrics::default(),
+        })
+    }
+
+    /// All partitions, in order.
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.lock().values().map(Arc::clone).collect()
+    }
+
+    /// Watches partitions come and go.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn find(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
+        self.partitions.lock().get(&(topic.to_owned(), partition)).map(Arc::clone)
+    }
+
+    /// Notes partitions that were given. Called on the polling thread.
+    pub(super) fn assign(&self, consumer: &BaseConsumer<Group>, given: &TopicPartitionList) {
+        self.metrics.rebalances.add(1);
+        let cluster = self.cluster_of(consumer);
+        let mut partitions = self.partitions.lock();
+        for (topic, number) in given.to_topic_map().into_keys() {
+            let log = LogId { cluster: cluster.clone(), topic: topic.clone(), partition: number };
+            partitions.insert((topic, number), Partition::open(log, self.limits));
+        }
+        drop(partitions);
+        self.changed.send_replace(());
+    }
+
+    /// The operator's name for the cluster, else its own id, else a name that stands for "the only one there is".
+    fn cluster_of(&self, consumer: &BaseConsumer<Group>) -> String {
+        if !self.cluster.is_empty() {
+            return self.cluster.clone();
+        }
+        consumer.client().fetch_cluster_id(CLUSTER_ID_TIMEOUT).unwrap_or_else(|| "kafka".to_owned())
+    }
+
+    /// Waits until what was read of these partitions is confirmed, or the deadline comes; commits; then lets them go. Called
+    /// on the polling thread.
+    #[expect(clippy::disallowed_methods, reason = "the polling thread has nothing else to do meanwhile")]
+    pub(super) fn revoke(&self, consumer: &BaseConsumer<Group>, taken: &TopicPartitionList) {
+        self.metrics.rebalances.add(1);
+        let keys: Vec<(String, i32)> = taken.to_topic_map().into_keys().collect();
+        let leaving: Vec<Arc<Partition>> =
+            keys.iter().filter_map(|(topic, number)| self.find(topic, *number)).collect();
+        let deadline = Instant::now() + self.drain_timeout;
+        while leaving.iter().any(|partition| !is_drained(partition)) && Instant::now() < deadline {
+            std::thread::sleep(DRAIN_PAUSE);
+        }
+        for partition in &leaving {
+            store(consumer, partition);
+            partition.closing.cancel();
+        }
+        commit(consumer);
+        self.partitions.lock().retain(|key, _| !keys.contains(key));
+        self.changed.send_replace(());
+    }
+}
+
+impl Reader {
+    /// Makes the thread's part.
+    pub const fn new(
+        consumer: Arc<BaseConsumer<Group>>,
+        assignment: Arc<Assignment>,
+        intake: Intake,
+    ) -> Self {
+        let (stored, paused) = (BTreeMap::new(), BTreeSet::new());
+        Self { consumer, assignment, intake, stored, paused, last_complaint: None }
+    }
+
+    /// Polls until it is told to stop, then gives everything back to the group.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<(), ConsumeError> {
+        let consumer = Arc::clone(&self.consumer);
+        let mut chores_due = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            match consumer.poll(POLL) {
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(error)) => self.complain(&error)?,
+                None => {}
+            }
+            if Instant::now() >= chores_due {
+                self.keep_up();
+                chores_due = Instant::now() + CHORES;
+            }
+        }
+        self.leave();
+        Ok(())
+    }
+
+    fn take(&self, message: &BorrowedMessage<'_>) {
+        self.assignment.is_connected.store(true, Ordering::Relaxed);
+        match self.assignment.find(message.topic(), message.partition()) {
+            Some(partition) => self.intake.take(&partition, message),
+            None => tracing::debug!(
+                topic = message.topic(),
+                partition = message.partition(),
+                "a record of a partition that was revoked"
+            ),
+        }
+    }
+
+    /// Stores what may be committed, pauses what is full, resumes what is not.
+    fn keep_up(&mut self) {
+        let partitions = self.assignment.partitions();
+        for partition in &partitions {
+            let key = (partition.log.topic.clone(), partition.log.partition);
+            let watermark = partition.watermark();
+            if watermark.is_some() && self.stored.get(&key).copied() != watermark {
+                store(&self.consumer, partition);
+                self.stored.extend(watermark.map(|watermark| (key.clone(), watermark)));
+            }
+            self.pace(key, partition.is_full());
+        }
+        let is_ours = |key: &(String, i32)| {
+            partitions.iter().any(|p| p.log.topic == key.0 && p.log.partition == key.1)
+        };
+        self.stored.retain(|key, _| is_ours(key));
+        self.paused.retain(is_ours);
+    }
+
+    fn pace(&mut self, key: (String, i32), is_full: bool) {
+        if is_full == self.paused.contains(&key) {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&key.0, key.1);
+        let done =
+            if is_full { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        match done {
+            Ok(()) if is_full => {
+                self.assignment.metrics.pauses.add(1);
+                tracing::warn!(topic = key.0, partition = key.1, "too much is waiting for proxies: reading pauses");
+                self.paused.insert(key);
+            }
+            Ok(()) => {
+                tracing::info!(topic = key.0, partition = key.1, "reading goes on");
+                self.paused.remove(&key);
+            }
+            Err(error) => tracing::warn!(%error, "cannot pause or resume a partition"),
+        }
+    }
+
+    /// Says what is wrong, once while it stays so.
+    fn complain(&mut self, error: &KafkaError) -> Result<(), ConsumeError> {
+        if let Some((code, reason)) = self.consumer.client().fatal_error() {
+            return Err(ConsumeError::Fatal { code, reason });
+        }
+        let text = error.to_string();
+        let is_news = self
+            .last_complaint
+            .as_ref()
+            .is_none_or(|(last, at)| *last != text || at.elapsed() > COMPLAINTS);
+        if is_news {
+            tracing::warn!(error = text, "reading from Kafka");
+            self.last_complaint = Some((text, Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Confirms what can be confirmed, commits, and leaves the group.
+    fn leave(&self) {
+        let mut all = TopicPartitionList::new();
+        for partition in self.assignment.partitions() {
+            all.add_partition(&partition.log.topic, partition.log.partition);
+        }
+        if all.count() > 0 {
+            self.assignment.revoke(&self.consumer, &all);
+        }
+        self.consumer.unsubscribe();
+    }
+}
+
+/// Returns whether all that was read is confirmed and done.
+fn is_drained(partition: &Partition) -> bool {
+    let progress = partition.progress();
+    progress.watermark >= progress.read_to
+}
+
+/// Tells librdkafka what may be committed. It takes the offset of the last record that is done, and adds one.
+fn store(consumer: &BaseConsumer<Group>, partition: &Partition) {
+    let Some(watermark) = partition.watermark().filter(|watermark| *watermark > 0) else { return };
+    let log = &partition.log;
+    match consumer.store_offset(&log.topic, log.partition, watermark - 1) {
+        Ok(()) => {}
+        // The partition was revoked meanwhile: whoever has it now begins at the last commit.
+        Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {}
+        Err(error) => tracing::debug!(%error, topic = log.topic, "cannot store an offset"),
+    }
+}
+
+fn commit(consumer: &BaseConsumer<Group>) {
+    match consumer.commit_consumer_state(CommitMode::Sync) {
+        // Nothing new to commit is no failure.
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+        Err(error) => tracing::warn!(%error, "cannot commit before partitions leave: they will be read again"),
+    }
+}
+
+/// Returns a list of one partition at an offset.
+pub fn at(topic: &str, partition: i32, offset: Offset) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, offset)?;
+    Ok(list)
+}
+
+/// How long one poll waits: what is to be stored or paused waits no longer.
+const POLL: Duration = Duration::from_millis(20);
+const CHORES: Duration = Duration::from_millis(20);
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+const DRAIN_PAUSE: Duration = Duration::from_millis(5);
+const CLUSTER_ID_TIMEOUT: Duration = Duration::from_millis(200);
+const COMPLAINTS: Duration = Duration::from_secs(30);

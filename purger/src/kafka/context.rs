@@ -1,0 +1,188 @@
+//! What librdkafka calls back: logs, errors, tokens, and the group's coming and going of partitions.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientContext, TopicPartitionList};
+use serde::Deserialize;
+use shellac::clock::Clock;
+
+use super::consumer::Assignment;
+
+/// A context for clients without a group.
+#[derive(Debug)]
+pub struct Plain {
+    tokens: Tokens,
+    /// Whether the brokers can be reached, as far as librdkafka says.
+    pub is_connected: Arc<AtomicBool>,
+}
+
+/// The context of the group's consumer.
+#[derive(Debug)]
+pub struct Group {
+    tokens: Tokens,
+    assignment: Arc<Assignment>,
+    is_connected: Arc<AtomicBool>,
+}
+
+/// Where `OAUTHBEARER` tokens come from.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The file; read for each token.
+    pub file: Option<PathBuf>,
+    /// For tokens that do not say when they expire.
+    pub clock: Clock,
+}
+
+impl Plain {
+    /// Makes a context.
+    pub fn new(tokens: Tokens) -> Self {
+        Self { tokens, is_connected: Arc::new(AtomicBool::new(true)) }
+    }
+}
+
+impl Group {
+    /// Makes a context that reports partitions to the assignment.
+    pub fn new(tokens: Tokens, assignment: Arc<Assignment>) -> Self {
+        let is_connected = Arc::clone(&assignment.is_connected);
+        Self { tokens, assignment, is_connected }
+    }
+}
+
+impl ClientContext for Plain {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        note(&self.is_connected, &error, reason);
+    }
+
+    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.tokens.read()
+    }
+}
+
+impl ConsumerContext for Plain {}
+
+impl ClientContext for Group {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        note(&self.is_connected, &error, reason);
+    }
+
+    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.tokens.read()
+    }
+}
+
+impl ConsumerContext for Group {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Revoke(partitions) => self.assignment.revoke(consumer, partitions),
+            Rebalance::Assign(_) => {}
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalancing failed"),
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance {
+            self.assignment.assign(consumer, partitions);
+        }
+        let protocol = consumer.rebalance_protocol();
+        tracing::info!(?rebalance, ?protocol, "the group rebalanced");
+    }
+
+    fn commit_callback(
+        &self,
+        result: rdkafka::error::KafkaResult<()>,
+        _offsets: &TopicPartitionList,
+    ) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {
+                self.assignment.metrics.commits.add(1);
+            }
+            Err(error) => {
+                self.assignment.metrics.failed_commits.add(1);
+                tracing::warn!(%error, "offsets are not committed");
+            }
+        }
+    }
+}
+
+impl Tokens {
+    /// Reads a token. Where it is a JWT, it says itself when it expires and for whom it is.
+    fn read(&self) -> Result<OAuthToken, Box<dyn Error>> {
+        let path = self.file.as_ref().ok_or("kafka.token_file is not set")?;
+        let token = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?
+            .trim()
+            .to_owned();
+        let claims = claims(&token).unwrap_or_default();
+        let soon = self.clock.now().plus(TOKEN_LIFETIME).as_millis();
+        let lifetime_ms = claims.exp.map_or(soon, |seconds| seconds.saturating_mul(1000));
+        Ok(OAuthToken {
+            token,
+            principal_name: claims.sub.unwrap_or_default(),
+            lifetime_ms: i64::try_from(lifetime_ms).unwrap_or(i64::MAX),
+        })
+    }
+}
+
+/// What is read of a JSON Web Token (RFC 7519 §4.1).
+#[derive(Debug, Default, Deserialize)]
+struct Claims {
+    sub: Option<String>,
+    exp: Option<u64>,
+}
+
+fn claims(token: &str) -> Option<Claims> {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1)?;
+    let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => tracing::debug!(facility, message, "librdkafka error"),
+        RDKafkaLogLevel::Warning => tracing::debug!(facility, message, "librdkafka warning"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            tracing::trace!(facility, message, "librdkafka");
+        }
+    }
+}
+
+/// Notes an error. While no broker can be reached librdkafka repeats itself: the first time is told, the others are not.
+fn note(is_connected: &AtomicBool, error: &KafkaError, reason: &str) {
+    let is_down = matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+    );
+    if !is_down {
+        tracing::warn!(%error, reason, "Kafka");
+    } else if is_connected.swap(false, Ordering::Relaxed) {
+        tracing::warn!(%error, reason, "no broker can be reached: trying again until one can");
+    }
+}
+
+/// How long a token is used that does not say when it expires.
+const TOKEN_LIFETIME: Duration = Duration::from_mins(5);
+

@@ -1,0 +1,11 @@
+//! Kafka, through librdkafka: the group's consumer on a thread of its own, cursors for proxies that catch up, and a producer.
+//!
+//! librdkafka calls back on the thread that polls, and several of its calls block; so every client of it has a thread, and
+//! nothing of it runs on the runtime that talks to proxies.
+
+pub mod client;
+pub mod consumer;
+pub mod context;
+pub mod cursor;
+pub mod producer;
+pub mod sighting;

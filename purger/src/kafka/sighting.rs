@@ -1,0 +1,128 @@
+//! Asks the brokers where each assigned partition ends: on a thread of its own, for these calls block. A proxy's lease rests
+//! on the answers, and so does the lag that operators see.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use shellac::config::StartAt;
+use tokio::time::Instant;
+
+use super::client::PATIENCE;
+use super::consumer::{Assignment, at};
+use super::context::Group;
+use super::cursor::Cursors;
+use crate::partition::{Partition, Sighting};
+
+/// Looks after the ends of partitions.
+#[derive(Debug)]
+pub struct Lookout {
+    /// The group's consumer: it may be asked from any thread.
+    pub consumer: Arc<BaseConsumer<Group>>,
+    /// The partitions.
+    pub assignment: Arc<Assignment>,
+    /// For a look at what lies beyond the last record.
+    pub cursors: Arc<Cursors>,
+    /// Where a group begins that never committed.
+    pub start: StartAt,
+    /// How often it looks.
+    pub interval: Duration,
+}
+
+impl Lookout {
+    /// Looks until it is told to stop.
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
+    pub fn run(self, stop: &AtomicBool) {
+        let mut stuck = HashMap::new();
+        let mut counts_due = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            let partitions = self.assignment.partitions();
+            let reached = partitions.iter().all(|partition| self.look(partition, &mut stuck));
+            self.assignment.is_connected.store(reached, Ordering::Relaxed);
+            if reached && Instant::now() >= counts_due {
+                self.count(&partitions);
+                counts_due = Instant::now() + COUNTS;
+            }
+            let woken = Instant::now() + self.interval;
+            let has_news = || self.assignment.partitions().iter().any(|partition| partition.last_sighting().is_none());
+            while Instant::now() < woken && !stop.load(Ordering::Relaxed) && !(reached && has_news()) {
+                std::thread::sleep(NAP);
+            }
+        }
+    }
+
+    /// Looks at one partition; returns whether the brokers answered.
+    fn look(&self, partition: &Arc<Partition>, stuck: &mut HashMap<(String, i32), i64>) -> bool {
+        let log = &partition.log;
+        let asked = Instant::now();
+        let (low, high) = match self.consumer.fetch_watermarks(&log.topic, log.partition, PATIENCE) {
+            Ok(watermarks) => watermarks,
+            Err(error) => {
+                tracing::debug!(%error, topic = log.topic, partition = log.partition, "no word on where a partition ends");
+                return false;
+            }
+        };
+        if !partition.has_begun() {
+            partition.begin_at(self.beginning(partition, low, high));
+        }
+        partition.sight(Sighting { at: asked, low, high });
+        self.look_beyond(partition, high, stuck);
+        true
+    }
+
+    /// Where the consumer will begin: at what was committed, else where the operator said.
+    fn beginning(&self, partition: &Partition, low: i64, high: i64) -> i64 {
+        let log = &partition.log;
+        let committed = at(&log.topic, log.partition, Offset::Invalid)
+            .and_then(|list| self.consumer.committed_offsets(list, PATIENCE));
+        let offset = committed.ok().and_then(|list| {
+            let found = list.find_partition(&log.topic, log.partition)?;
+            found.offset().to_raw().filter(|offset| *offset >= low && *offset <= high)
+        });
+        offset.unwrap_or(match self.start {
+            StartAt::Earliest => low,
+            StartAt::Latest => high,
+        })
+    }
+
+    /// A log may end in what is no record, such as a transaction's marker: then nothing comes, and the end seems never to be
+    /// reached. If it stays so from one look to the next, a cursor reads that end.
+    fn look_beyond(&self, partition: &Arc<Partition>, high: i64, stuck: &mut HashMap<(String, i32), i64>) {
+        let key = (partition.log.topic.clone(), partition.log.partition);
+        let read_to = partition.progress().read_to;
+        if read_to >= high || partition.is_full() {
+            stuck.remove(&key);
+        } else if stuck.insert(key, read_to) == Some(read_to)
+            && self.cursors.is_nothing_between(&partition.log, read_to, high)
+        {
+            partition.skip_to(high);
+        }
+    }
+
+    fn count(&self, partitions: &[Arc<Partition>]) {
+        let mut counts: HashMap<&str, i32> = HashMap::new();
+        for partition in partitions {
+            let topic = partition.log.topic.as_str();
+            let count = *counts.entry(topic).or_insert_with(|| self.partitions_of(topic));
+            if count > 0 {
+                partition.set_partitions(count);
+            }
+        }
+    }
+
+    fn partitions_of(&self, topic: &str) -> i32 {
+        let metadata = self.consumer.fetch_metadata(Some(topic), PATIENCE);
+        let count = metadata.ok().and_then(|metadata| {
+            let topic = metadata.topics().iter().find(|found| found.name() == topic)?;
+            i32::try_from(topic.partitions().len()).ok()
+        });
+        count.unwrap_or(0)
+    }
+}
+
+const NAP: Duration = Duration::from_millis(10);
+/// How often topics are asked for their number of partitions.
+const COUNTS: Duration = Duration::from_secs(10);

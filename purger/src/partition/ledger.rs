@@ -1,0 +1,203 @@
+//! `Ledger`: which offset of a partition may be committed. Pure.
+//!
+//! A record is done when every proxy that keeps up has confirmed it and what it obliged the purger to do itself (a dead
+//! letter, a delayed purge) is done. Both finish out of order; Kafka stores one number, and librdkafka takes whatever it is
+//! told last, even a smaller one. So the number comes from here: *it never exceeds the lowest record that is not done*, and
+//! it never falls.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// A proxy, as far as a partition is concerned.
+pub type TargetId = u32;
+
+/// What has been read of a partition, and who has done what with it.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Everything below has been read.
+    read_to: i64,
+    /// Targets that keep up, and the offset below which each has confirmed everything.
+    confirmed: HashMap<TargetId, i64>,
+    /// Offsets that the purger itself still owes something, and how much.
+    owed: BTreeMap<i64, u32>,
+    /// The highest watermark that was told.
+    told: i64,
+}
+
+impl Ledger {
+    /// Begins where a partition is read from.
+    pub fn starting_at(offset: i64) -> Self {
+        Self { read_to: offset, told: offset, ..Self::default() }
+    }
+
+    /// Notes that everything below this offset has been read.
+    pub fn read(&mut self, to: i64) {
+        self.read_to = self.read_to.max(to);
+    }
+
+    /// Notes that a target keeps up, and has confirmed everything below this offset.
+    pub fn confirm(&mut self, target: TargetId, next: i64) {
+        let confirmed = self.confirmed.entry(target).or_insert(next);
+        *confirmed = next.max(*confirmed);
+    }
+
+    /// Notes that a target does not keep up, or is gone: it owns its position, and holds nobody back.
+    pub fn release(&mut self, target: TargetId) {
+        self.confirmed.remove(&target);
+    }
+
+    /// Releases the targets that have not confirmed as much as this, if others have.
+    pub fn release_behind(&mut self, offset: i64) {
+        if self.confirmed.values().any(|next| *next >= offset) {
+            self.confirmed.retain(|_, next| *next >= offset);
+        }
+    }
+
+    /// Returns whether this target holds the watermark back.
+    pub fn is_held_by(&self, target: TargetId) -> bool {
+        self.confirmed.contains_key(&target)
+    }
+
+    /// Notes that the purger owes something for the record at this offset.
+    pub fn owe(&mut self, offset: i64) {
+        *self.owed.entry(offset).or_insert(0) += 1;
+    }
+
+    /// Notes that something that was owed is done.
+    pub fn fulfil(&mut self, offset: i64) {
+        if let Some(count) = self.owed.get_mut(&offset) {
+            *count -= 1;
+            if *count == 0 {
+                self.owed.remove(&offset);
+            }
+        }
+    }
+
+    /// Records for which something is owed.
+    pub fn owing(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// The lowest offset that some target which keeps up has not confirmed; without one, nothing is confirmed.
+    pub fn confirmed_by_all(&self) -> i64 {
+        let lowest = self.confirmed.values().min().copied();
+        lowest.map_or(self.told, |lowest| lowest.min(self.read_to))
+    }
+
+    /// Everything below may be committed. Never falls.
+    pub fn watermark(&mut self) -> i64 {
+        let owed = self.owed.keys().next().copied().unwrap_or(i64::MAX);
+        self.told = self.told.max(self.confirmed_by_all().min(owed));
+        self.told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_committed_that_nobody_confirmed() {
+        let mut ledger = Ledger::starting_at(10);
+        ledger.read(20);
+        assert_eq!(ledger.watermark(), 10, "there are no proxies: a hold, not a licence");
+        ledger.confirm(1, 15);
+        ledger.confirm(2, 12);
+        assert_eq!(ledger.watermark(), 12);
+        ledger.release(2);
+        assert_eq!(ledger.watermark(), 15, "who does not keep up owns its position");
+        ledger.release(1);
+        assert_eq!(ledger.watermark(), 15);
+    }
+
+    #[test]
+    fn a_dead_letter_that_is_not_written_yet_holds_the_offset() {
+        let mut ledger = Ledger::starting_at(0);
+        ledger.read(10);
+        ledger.owe(3);
+        ledger.owe(3);
+        ledger.confirm(1, 10);
+        assert_eq!(ledger.watermark(), 3);
+        ledger.fulfil(3);
+        assert_eq!(ledger.watermark(), 3);
+        ledger.fulfil(3);
+        assert_eq!(ledger.watermark(), 10);
+    }
+
+    #[test]
+    fn a_watermark_never_falls() {
+        let mut ledger = Ledger::starting_at(0);
+        ledger.read(10);
+        ledger.confirm(1, 8);
+        assert_eq!(ledger.watermark(), 8);
+        ledger.confirm(2, 0);
+        assert_eq!(ledger.watermark(), 8);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Read,
+        Owe,
+        Fulfil(usize),
+        Confirm(TargetId, i64),
+        Release(TargetId),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => Just(Step::Read),
+            1 => Just(Step::Owe),
+            1 => any::<usize>().prop_map(Step::Fulfil),
+            3 => (0..3_u32, 1..5_i64).prop_map(|(target, by)| Step::Confirm(target, by)),
+            1 => (0..3_u32).prop_map(Step::Release),
+        ]
+    }
+
+    proptest! {
+        /// The model keeps the set of records that are not done, record by record.
+        #[test]
+        fn the_watermark_never_passes_the_lowest_unfinished_record(steps in prop::collection::vec(step(), 1..200)) {
+            let mut ledger = Ledger::starting_at(0);
+            let (mut read_to, mut owed) = (0_i64, BTreeSet::new());
+            let mut positions = [None::<i64>; 3];
+            let mut last = 0;
+            for step in steps {
+                match step {
+                    Step::Read => { read_to += 1; ledger.read(read_to); }
+                    Step::Owe => {
+                        let offset = read_to; // the record that is being read
+                        ledger.owe(offset);
+                        owed.insert(offset);
+                        read_to += 1;
+                        ledger.read(read_to);
+                    }
+                    Step::Fulfil(index) => {
+                        if let Some(offset) = owed.iter().copied().nth(index % owed.len().max(1)) {
+                            ledger.fulfil(offset);
+                            owed.remove(&offset);
+                        }
+                    }
+                    Step::Confirm(target, by) => {
+                        let position = positions[target as usize].unwrap_or(last);
+                        let next = (position + by).min(read_to);
+                        positions[target as usize] = Some(next);
+                        ledger.confirm(target, next);
+                    }
+                    Step::Release(target) => { positions[target as usize] = None; ledger.release(target); }
+                }
+                let watermark = ledger.watermark();
+                let unfinished = |offset: i64| {
+                    owed.contains(&offset)
+                        || positions.iter().all(Option::is_none)
+                        || positions.iter().flatten().any(|next| *next <= offset)
+                };
+                prop_assert!(watermark >= last);
+                prop_assert!((last..watermark).all(|offset| !unfinished(offset)), "{watermark} passes an unfinished record");
+                last = watermark;
+            }
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! A partition that is assigned to this purger: what was read of it, what is held for proxies, what may be committed.
+//!
+//! The consumer's thread writes, the deliveries read: one lock, never held across a wait.
+
+pub mod ledger;
+pub mod window;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use purge_protocol::log::LogId;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::ledger::{Ledger, TargetId};
+use self::window::{Held, Limits, Slice, Window};
+
+/// An assigned partition.
+#[derive(Debug)]
+pub struct Partition {
+    /// Which one.
+    pub log: LogId,
+    /// Partitions of its topic; while it is not known, more than there can be.
+    partitions: AtomicI32,
+    /// Ends when it is revoked.
+    pub closing: CancellationToken,
+    inner: Mutex<Inner>,
+    /// Everything below this offset has been read; `-1`: not known yet.
+    read_to: watch::Sender<i64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    window: Option<Window>,
+    ledger: Ledger,
+    limits: Limits,
+    /// Moments at which the broker said where the log ends, oldest first.
+    sightings: VecDeque<Sighting>,
+    low: i64,
+}
+
+/// What the broker said of a log.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    /// Before it was asked.
+    pub at: Instant,
+    /// The oldest offset there is.
+    pub low: i64,
+    /// The offset behind the newest.
+    pub high: i64,
+}
+
+/// How a partition is doing, for metrics and status.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Everything below has been read.
+    pub read_to: i64,
+    /// Everything below may be committed.
+    pub watermark: i64,
+    /// The end of the log, as it was last seen.
+    pub high: Option<i64>,
+    /// Records held.
+    pub held: usize,
+    /// Records for which the purger itself owes something.
+    pub owing: usize,
+    /// When the oldest change that is not confirmed happened.
+    pub oldest: Option<SystemTime>,
+    /// How long ago the last sighting is.
+    pub seen: Option<Duration>,
+}
+
+impl Partition {
+    /// Opens a partition. It is read from wherever the first record is, or from what [`Self::begin_at`] says before.
+    pub fn open(log: LogId, limits: Limits) -> Arc<Self> {
+        let ledger = Ledger::default();
+        let (sightings, low) = (VecDeque::new(), 0);
+        let inner = Inner { window: None, ledger, limits, sightings, low };
+        Arc::new(Self {
+            log,
+            partitions: AtomicI32::new(i32::MAX),
+            closing: CancellationToken::new(),
+            inner: Mutex::new(inner),
+            read_to: watch::Sender::new(-1),
+        })
+    }
+
+    /// Partitions of its topic.
+    pub fn partitions(&self) -> i32 {
+        self.partitions.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many partitions its topic has.
+    pub fn set_partitions(&self, count: i32) {
+        self.partitions.store(count, Ordering::Relaxed);
+    }
+
+    /// Says where it will be read from, unless a record came first.
+    pub fn begin_at(&self, offset: i64) {
+        let mut inner = self.inner.lock();
+        if inner.window.is_none() {
+            inner.begin_at(offset);
+            drop(inner);
+            self.read_to.send_replace(offset);
+        }
+    }
+
+    /// Returns whether it is known where it is read from.
+    pub fn has_begun(&self) -> bool {
+        self.inner.lock().window.is_some()
+    }
+
+    /// Adds the record at this offset; `owed`: how much the purger itself owes for it.
+    pub fn push(&self, offset: i64, fingerprint: u64, held: Option<Held>, owed: usize) {
+        let mut inner = self.inner.lock();
+        inner.add(offset, fingerprint, held, owed);
+        drop(inner);
+        self.read_to.send_replace(offset + 1);
+    }
+
+    /// Notes that Kafka has nothing more below this offset.
+    pub fn skip_to(&self, offset: i64) {
+        let mut inner = self.inner.lock();
+        let Some(window) = inner.window.as_mut().filter(|window| window.end() < offset) else { return };
+        window.skip_to(offset);
+        inner.ledger.read(offset);
+        drop(inner);
+        self.read_to.send_replace(offset);
+    }
+
+    /// Notes what the broker said.
+    pub fn sight(&self, sighting: Sighting) {
+        let mut inner = self.inner.lock();
+        inner.low = sighting.low;
+        inner.sightings.push_back(sighting);
+        if inner.sightings.len() > SIGHTINGS_MAX {
+            inner.sightings.pop_front();
+        }
+    }
+
+    /// Returns whether the consumer has to pause: too much is held, or owed. Proxies because of which it is held, while others
+    /// are far ahead of them, are released before.
+    pub fn is_full(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.trim() || inner.ledger.owing() > OWING_MAX
+    }
+
+    /// Everything below may be committed; `None`: nothing is known yet.
+    pub fn watermark(&self) -> Option<i64> {
+        let mut inner = self.inner.lock();
+        inner.window.is_some().then(|| inner.ledger.watermark())
+    }
+
+    /// Watches how far it has been read.
+    pub fn read_to(&self) -> watch::Receiver<i64> {
+        self.read_to.subscribe()
+    }
+
+    /// Returns what is to be sent to a proxy at this position; `None`: it has to be read from Kafka.
+    pub fn slice(&self, next: i64, purges_max: usize) -> Option<Slice> {
+        self.inner.lock().window.as_ref()?.slice(next, purges_max)
+    }
+
+    /// The lowest offset that is held.
+    pub fn window_start(&self) -> Option<i64> {
+        self.inner.lock().window.as_ref().map(Window::start)
+    }
+
+    /// The fingerprint of the record at this offset, where it is held.
+    pub fn fingerprint_at(&self, offset: i64) -> Option<u64> {
+        self.inner.lock().window.as_ref()?.fingerprint_at(offset)
+    }
+
+    /// Returns since when it is known that everything which was then in the log lies below this offset.
+    pub fn clean_since(&self, next: i64) -> Option<Duration> {
+        let inner = self.inner.lock();
+        let clean = inner.sightings.iter().rev().find(|sighting| sighting.high <= next)?;
+        Some(clean.at.elapsed())
+    }
+
+    /// What the broker said last.
+    pub fn last_sighting(&self) -> Option<Sighting> {
+        self.inner.lock().sightings.back().copied()
+    }
+
+    /// Notes that a proxy that keeps up has confirmed everything below `next`; returns how long ago the changes happened that
+    /// every such proxy has confirmed now.
+    pub fn confirm(&self, target: TargetId, next: i64, now: SystemTime) -> Vec<Duration> {
+        let mut inner = self.inner.lock();
+        let is_far_behind = |window: &Window| window.is_half_full() && next < window.middle();
+        if !inner.ledger.is_held_by(target) && inner.window.as_ref().is_some_and(is_far_behind) {
+            return Vec::new(); // it has to come nearer before the others wait for it
+        }
+        let before = inner.ledger.confirmed_by_all();
+        inner.ledger.confirm(target, next);
+        let after = inner.ledger.confirmed_by_all();
+        let Some(window) = &inner.window else { return Vec::new() };
+        let confirmed = window.range(before, after).filter_map(|held| held.time);
+        confirmed.map(|time| now.duration_since(time).unwrap_or_default()).collect()
+    }
+
+    /// Notes that a proxy does not keep up: it holds nobody back from now on.
+    pub fn release(&self, target: TargetId) {
+        self.inner.lock().ledger.release(target);
+    }
+
+    /// Returns whether this proxy holds the others back.
+    pub fn is_held_by(&self, target: TargetId) -> bool {
+        self.inner.lock().ledger.is_held_by(target)
+    }
+
+    /// Notes that something that was owed for a record is done.
+    pub fn fulfil(&self, offset: i64) {
+        self.inner.lock().ledger.fulfil(offset);
+    }
+
+    /// The subjects of receipts in a range of offsets.
+    pub fn subjects(&self, from: i64, to: i64) -> Vec<(i64, Arc<window::Subject>)> {
+        let inner = self.inner.lock();
+        let Some(window) = &inner.window else { return Vec::new() };
+        let named = |held: &Held| Some((held.offset, Arc::clone(held.receipt.as_ref()?)));
+        window.range(from, to).filter_map(named).collect()
+    }
+
+    /// How it is doing.
+    pub fn progress(&self) -> Progress {
+        let mut inner = self.inner.lock();
+        let watermark = inner.ledger.watermark();
+        let window = inner.window.as_ref();
+        let unconfirmed = window.and_then(|window| window.range(watermark, i64::MAX).next());
+        Progress {
+            read_to: window.map_or(-1, Window::end),
+            watermark: if window.is_some() { watermark } else { -1 },
+            high: inner.sightings.back().map(|sighting| sighting.high),
+            held: window.map_or(0, Window::len),
+            owing: inner.ledger.owing(),
+            oldest: unconfirmed.and_then(|held| held.time),
+            seen: inner.sightings.back().map(|sighting| sighting.at.elapsed()),
+        }
+    }
+}
+
+impl Inner {
+    fn begin_at(&mut self, offset: i64) {
+        self.window = Some(Window::new(offset, self.limits));
+        self.ledger = Ledger::starting_at(offset);
+    }
+
+    fn add(&mut self, offset: i64, fingerprint: u64, held: Option<Held>, owed: usize) {
+        // Kafka may have gone on elsewhere than was thought: what lies between was deleted, or never was.
+        let is_elsewhere = |window: &Window| window.is_empty() && window.end() != offset;
+        if self.window.as_ref().is_none_or(is_elsewhere) && self.is_untouched() {
+            self.begin_at(offset);
+        }
+        for _ in 0..owed {
+            self.ledger.owe(offset);
+        }
+        if let Some(window) = &mut self.window {
+            window.push(offset, fingerprint, held);
+        }
+        self.ledger.read(offset + 1);
+        let _is_over = self.trim(); // the consumer asks again, and pauses
+    }
+
+    /// Drops what is needed no more; returns whether still too much is held.
+    fn trim(&mut self) -> bool {
+        let Some(window) = &mut self.window else { return false };
+        if window.trim(self.ledger.confirmed_by_all()) {
+            self.ledger.release_behind(window.middle());
+            return window.trim(self.ledger.confirmed_by_all());
+        }
+        false
+    }
+
+    /// Returns whether nothing was read yet.
+    fn is_untouched(&self) -> bool {
+        self.window.as_ref().is_none_or(|window| window.start() == window.end())
+    }
+}
+
+/// Sightings remembered: at one in two seconds, two minutes in which a proxy may be behind and still renew its lease.
+const SIGHTINGS_MAX: usize = 64;
+/// Records of one partition for which the purger itself may owe something at once.
+const OWING_MAX: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition() -> Arc<Partition> {
+        let log = LogId { cluster: "c".into(), topic: "t".into(), partition: 0 };
+        Partition::open(log, Limits { records: 4, bytes: 1 << 20 })
+    }
+
+    fn push(partition: &Partition, offset: i64) {
+        let held = Held {
+            offset,
+            fingerprint: 1,
+            purge: "{}".into(),
+            time: Some(SystemTime::UNIX_EPOCH),
+            is_urgent: false,
+            receipt: None,
+        };
+        partition.push(offset, 1, Some(held), 0);
+    }
+
+    #[test]
+    fn the_first_record_says_where_it_begins() {
+        let partition = partition();
+        assert!(!partition.has_begun());
+        partition.begin_at(5);
+        push(&partition, 9);
+        assert_eq!(partition.window_start(), Some(9), "5 to 8 are no longer there, or never were");
+        partition.begin_at(1);
+        assert_eq!(partition.window_start(), Some(9));
+    }
+
+    #[test]
+    fn a_proxy_that_keeps_up_holds_the_partition_until_it_is_released() {
+        let partition = partition();
+        partition.begin_at(0);
+        partition.confirm(1, 0, SystemTime::UNIX_EPOCH);
+        (0..5).for_each(|offset| push(&partition, offset));
+        assert!(partition.is_full());
+        assert_eq!(partition.watermark(), Some(0));
+        partition.confirm(2, 5, SystemTime::UNIX_EPOCH);
+        assert!(!partition.is_full(), "the other one is far ahead");
+        assert!(!partition.is_held_by(1));
+        partition.confirm(1, 1, SystemTime::UNIX_EPOCH);
+        assert!(!partition.is_held_by(1), "it is still far behind");
+        assert!(!partition.is_full());
+        assert_eq!(partition.watermark(), Some(5));
+        assert_eq!(partition.slice(0, 9), None, "the slow one has to read from Kafka");
+    }
+
+    #[test]
+    fn confirmed_changes_are_timed_once() {
+        let partition = partition();
+        partition.begin_at(0);
+        partition.confirm(1, 0, SystemTime::UNIX_EPOCH);
+        partition.confirm(2, 0, SystemTime::UNIX_EPOCH);
+        push(&partition, 0);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(3);
+        assert!(partition.confirm(1, 1, now).is_empty());
+        assert_eq!(partition.confirm(2, 1, now), [Duration::from_secs(3)]);
+        assert!(partition.confirm(2, 1, now).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_rests_on_what_the_broker_said_when() {
+        let partition = partition();
+        partition.begin_at(0);
+        let sight = |high| partition.sight(Sighting { at: Instant::now(), low: 0, high });
+        sight(3);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        sight(5);
+        assert_eq!(partition.clean_since(2), None, "3 were there already");
+        assert_eq!(partition.clean_since(4), Some(Duration::from_secs(2)));
+        assert_eq!(partition.clean_since(5), Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,285 @@
+//! `Window`: the newest records of a partition, held for the proxies that keep up. Pure.
+//!
+//! It covers a contiguous range of offsets. Records that purge nothing are not held, but covered; so are offsets that Kafka
+//! skips (transaction markers, compacted records). A proxy whose position lies before the window reads from Kafka itself.
+
+use std::collections::VecDeque;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+/// A record that purges something.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Its offset.
+    pub offset: i64,
+    /// What identifies the record in its log, see [`fingerprint`].
+    pub fingerprint: u64,
+    /// The purge as it is sent: the JSON of a [`purge_protocol::log::LoggedPurge`].
+    pub purge: Bytes,
+    /// When the change happened, where the event tells.
+    pub time: Option<SystemTime>,
+    /// Whether it goes out without waiting for others.
+    pub is_urgent: bool,
+    /// What a receipt says of it; nothing when none is written.
+    pub receipt: Option<std::sync::Arc<Subject>>,
+}
+
+/// What a purge is called in its receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The event's id.
+    pub id: String,
+    /// The record's key.
+    pub key: Option<Bytes>,
+}
+
+/// A range of a partition and what is to be purged in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// The first offset.
+    pub from: i64,
+    /// Behind the last offset.
+    pub to: i64,
+    /// The fingerprint of the record at `to - 1`, where it is known.
+    pub last: Option<u64>,
+    /// The purges, as they are sent.
+    pub purges: Vec<(i64, Bytes)>,
+    /// Whether one of them must not wait.
+    pub is_urgent: bool,
+}
+
+/// The newest records of a partition.
+#[derive(Debug)]
+pub struct Window {
+    start: i64,
+    end: i64,
+    /// The fingerprint of the record at `end - 1`.
+    last: Option<u64>,
+    held: VecDeque<Held>,
+    bytes: u64,
+    limits: Limits,
+}
+
+/// How much is held.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Records.
+    pub records: usize,
+    /// Bytes of purges, as they are sent.
+    pub bytes: u64,
+}
+
+impl Window {
+    /// Makes an empty window at an offset.
+    pub const fn new(start: i64, limits: Limits) -> Self {
+        Self { start, end: start, last: None, held: VecDeque::new(), bytes: 0, limits }
+    }
+
+    /// The lowest offset it covers.
+    pub const fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// The offset behind the last one it covers.
+    pub const fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Records held.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Returns whether no record is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Covers the record at this offset, and holds it if it purges something. `None`: it purges nothing.
+    pub fn push(&mut self, offset: i64, fingerprint: u64, held: Option<Held>) {
+        self.end = self.end.max(offset + 1);
+        self.last = Some(fingerprint);
+        if let Some(held) = held {
+            self.bytes += cost(&held);
+            self.held.push_back(held);
+        }
+    }
+
+    /// Covers everything below this offset: Kafka has nothing more there.
+    pub fn skip_to(&mut self, offset: i64) {
+        if offset > self.end {
+            self.end = offset;
+            self.last = None;
+        }
+    }
+
+    /// Drops the oldest records over the limits, but none from `needed` on; returns whether it is still over them.
+    pub fn trim(&mut self, needed: i64) -> bool {
+        while self.is_over() {
+            match self.held.front() {
+                Some(front) if front.offset < needed => {
+                    self.start = front.offset + 1;
+                    self.bytes -= cost(front);
+                    self.held.pop_front();
+                }
+                _ => return true,
+            }
+        }
+        false
+    }
+
+    /// The offset of the record in the middle: who is behind it is about to fall out.
+    pub fn middle(&self) -> i64 {
+        self.held.get(self.held.len() / 2).map_or(self.end, |held| held.offset)
+    }
+
+    /// Returns whether it is more than half full.
+    pub fn is_half_full(&self) -> bool {
+        self.held.len() * 2 > self.limits.records || self.bytes * 2 > self.limits.bytes
+    }
+
+    fn is_over(&self) -> bool {
+        self.held.len() > self.limits.records || self.bytes > self.limits.bytes
+    }
+
+    /// Returns what is to be sent to a proxy at this position, up to so many purges; `None`: it lies before the window.
+    pub fn slice(&self, next: i64, purges_max: usize) -> Option<Slice> {
+        if next < self.start || next > self.end {
+            return None;
+        }
+        let first = self.held.partition_point(|held| held.offset < next);
+        let due = || self.held.range(first..).take(purges_max);
+        let is_cut = self.held.len() - first > purges_max;
+        let (to, last) = match due().last() {
+            Some(held) if is_cut => (held.offset + 1, Some(held.fingerprint)),
+            _ => (self.end, self.last),
+        };
+        Some(Slice {
+            from: next,
+            to,
+            last,
+            is_urgent: due().any(|held| held.is_urgent),
+            purges: due().map(|held| (held.offset, held.purge.clone())).collect(),
+        })
+    }
+
+    /// The records held in a range of offsets.
+    pub fn range(&self, from: i64, to: i64) -> impl Iterator<Item = &Held> {
+        let first = self.held.partition_point(|held| held.offset < from);
+        let last = self.held.partition_point(|held| held.offset < to);
+        self.held.range(first..last.max(first))
+    }
+
+    /// The fingerprint of the record at this offset, where it is known.
+    pub fn fingerprint_at(&self, offset: i64) -> Option<u64> {
+        if offset + 1 == self.end {
+            return self.last;
+        }
+        self.range(offset, offset + 1).next().map(|held| held.fingerprint)
+    }
+}
+
+/// Returns what identifies a record in its log: another record at the same offset has another one.
+pub fn fingerprint(offset: i64, key: Option<&[u8]>, payload: Option<&[u8]>) -> u64 {
+    use xxhash_rust::xxh3::Xxh3;
+    let mut hash = Xxh3::new();
+    hash.update(&offset.to_le_bytes());
+    for part in [key, payload] {
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        hash.update(&length.to_le_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    hash.digest()
+}
+
+fn cost(held: &Held) -> u64 {
+    (held.purge.len() + size_of::<Held>()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { records: 3, bytes: 1 << 20 };
+
+    fn held(offset: i64) -> Held {
+        Held {
+            offset,
+            fingerprint: offset.unsigned_abs() * 7,
+            purge: Bytes::from(format!("{offset}")),
+            time: None,
+            is_urgent: offset == 13,
+            receipt: None,
+        }
+    }
+
+    fn window(offsets: &[i64]) -> Window {
+        let mut window = Window::new(10, LIMITS);
+        for offset in offsets {
+            window.push(*offset, offset.unsigned_abs() * 7, Some(held(*offset)));
+        }
+        window
+    }
+
+    fn offsets(slice: &Slice) -> Vec<i64> {
+        slice.purges.iter().map(|(offset, _)| *offset).collect()
+    }
+
+    #[test]
+    fn slices_abut_and_cover_what_purges_nothing() {
+        let mut window = window(&[10, 12, 13]);
+        window.push(15, 99, None);
+        let first = window.slice(10, 2).unwrap();
+        assert_eq!((first.from, first.to, first.last), (10, 13, Some(12 * 7)));
+        assert_eq!(offsets(&first), [10, 12]);
+        assert!(!first.is_urgent);
+        let second = window.slice(first.to, 2).unwrap();
+        assert_eq!((second.from, second.to, second.last), (13, 16, Some(99)));
+        assert!(second.is_urgent);
+        let idle = window.slice(16, 2).unwrap();
+        assert_eq!((idle.from, idle.to, idle.purges.len()), (16, 16, 0));
+    }
+
+    #[test]
+    fn who_is_outside_gets_nothing() {
+        let window = window(&[10, 11]);
+        assert_eq!(window.slice(9, 10), None);
+        assert_eq!(window.slice(13, 10), None, "that is another log");
+    }
+
+    #[test]
+    fn nothing_that_is_needed_is_dropped() {
+        let mut window = window(&[10, 11, 12, 13, 14]);
+        assert!(window.trim(10), "over, and nothing may go");
+        assert_eq!(window.start(), 10);
+        assert!(window.trim(11));
+        assert_eq!((window.start(), window.len()), (11, 4));
+        assert!(!window.trim(15));
+        assert_eq!((window.start(), window.len()), (12, 3), "no more than has to go");
+    }
+
+    #[test]
+    fn the_last_record_is_known_by_its_fingerprint() {
+        let mut window = window(&[10, 12]);
+        assert_eq!(window.fingerprint_at(12), Some(12 * 7));
+        assert_eq!(window.fingerprint_at(11), None);
+        window.skip_to(20);
+        assert_eq!(window.fingerprint_at(19), None, "there is no record");
+        assert_eq!(window.slice(13, 5).unwrap().to, 20);
+    }
+
+    #[test]
+    fn another_record_has_another_fingerprint() {
+        let records = [
+            (1, None, Some(&b"ab"[..])),
+            (2, None, Some(b"ab")),
+            (1, Some(&b"a"[..]), Some(b"b")),
+            (1, Some(b""), Some(b"ab")),
+            (1, None, None),
+        ];
+        let prints: std::collections::BTreeSet<u64> =
+            records.iter().map(|(offset, key, payload)| fingerprint(*offset, *key, *payload)).collect();
+        assert_eq!(prints.len(), records.len());
+    }
+}
