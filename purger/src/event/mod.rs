@@ -1,1 +1,143 @@
-//! What a record of a purge topic asks for.
+//! What a record of a purge topic asks for: from its bytes to a checked purge, as a pure function.
+//!
+//! [`Reader::read`] is told the record, the rules and the time, and returns one of three things. A [`PurgeEvent`] is to be
+//! delivered. What is [`Ignored`] asks for nothing here, and its offset may be stored. What is [`Unreadable`] belongs to the
+//! dead letters; where its key names a site, a soft purge of it comes along as the safe guess.
+//!
+//! Nothing is half read: an event with one bad tag among many is unreadable as a whole, as its producer must learn of it, and
+//! no text of a stranger reaches a log line, a field or a proxy without having been checked.
+
+mod body;
+mod draft;
+mod fields;
+mod json;
+
+pub mod cloud_event;
+pub mod debezium;
+pub mod limits;
+pub mod pattern;
+pub mod plain;
+pub mod reader;
+pub mod record;
+pub mod resource_change;
+pub mod rules;
+pub mod site;
+pub mod template;
+pub mod time;
+pub mod unreadable;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use purge_protocol::PurgeRequest;
+use purge_protocol::log::Rewarm;
+
+pub use cloud_event::cloud_event;
+pub use limits::Limits;
+pub use pattern::{Filter, Pattern};
+pub use reader::Reader;
+pub use record::Record;
+pub use rules::{Format, FormatError, Rules, SiteRule, SiteRuleError, TableRule, Tombstone};
+pub use template::{Template, TemplateError};
+pub use unreadable::{Code, Unreadable};
+
+/// What a record turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// A purge to deliver.
+    Purge(Box<PurgeEvent>),
+    /// Nothing that concerns these proxies.
+    Ignored(Ignored),
+    /// A dead letter.
+    Unreadable(Unreadable),
+}
+
+/// A purge as an event asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgeEvent {
+    /// The event's own id, or `topic/partition@offset`.
+    pub id: String,
+    /// Who sent it, by its own word.
+    pub source: Option<String>,
+    /// When the change happened: the root event's time, else the event's, else the record's.
+    pub time: Option<SystemTime>,
+    /// What to purge: selectors found sound, each once; mode and id are set, and the event's time where it is known.
+    pub request: PurgeRequest,
+    /// Whether it waits for others.
+    pub priority: Priority,
+    /// Delays after which what was fetched since is purged again; rising, none of them zero.
+    pub settle: Vec<Duration>,
+    /// Responses that report a lower revision are served, and not kept.
+    pub revision: Option<u64>,
+    /// The site that it concerns.
+    pub site: Option<String>,
+    /// What to fetch again.
+    pub rewarm: Option<Rewarm>,
+}
+
+/// Whether a purge waits for others to be sent with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// It may.
+    #[default]
+    Normal,
+    /// It is sent at once.
+    Urgent,
+}
+
+impl Priority {
+    /// Its name in events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Urgent => "urgent",
+        }
+    }
+}
+
+/// Why a sound record asks for nothing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ignored {
+    /// Its site, or all its hosts, are of other proxies.
+    Filtered,
+    /// The change is too long ago, or the event says so itself; soft purges only.
+    Expired,
+    /// A row was read for a snapshot: nothing has changed.
+    Snapshot,
+    /// It has no value.
+    Tombstone,
+    /// It is an event of another type.
+    OtherType,
+    /// It is a row of a table without a rule.
+    OtherTable,
+}
+
+impl Ignored {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::Filtered,
+        Self::Expired,
+        Self::Snapshot,
+        Self::Tombstone,
+        Self::OtherType,
+        Self::OtherTable,
+    ];
+
+    /// Its name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filtered => "filtered",
+            Self::Expired => "expired",
+            Self::Snapshot => "snapshot",
+            Self::Tombstone => "tombstone",
+            Self::OtherType => "other_type",
+            Self::OtherTable => "other_table",
+        }
+    }
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

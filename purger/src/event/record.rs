@@ -1,0 +1,35 @@
+//! `Record`: what of a Kafka record the reader looks at.
+
+use std::time::SystemTime;
+
+/// A record as it was consumed, borrowed from wherever its bytes lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// The partition's number.
+    pub partition: i32,
+    /// The record's offset in it.
+    pub offset: i64,
+    /// When it was produced or appended, if the broker says so.
+    pub timestamp: Option<SystemTime>,
+    /// Its key: by convention the id of the site that changed.
+    pub key: Option<&'a [u8]>,
+    /// Its headers, in order.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// Its value; `None` is a tombstone.
+    pub payload: Option<&'a [u8]>,
+}
+
+impl<'a> Record<'a> {
+    /// Returns `topic/partition@offset`, which names the record in its cluster.
+    pub fn place(&self) -> String {
+        format!("{}/{}@{}", self.topic, self.partition, self.offset)
+    }
+
+    /// Returns the value of the first header of that name, in any case.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let mut lines = self.headers.iter();
+        lines.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+}

@@ -1,0 +1,146 @@
+//! `Unreadable`: why a record became no purge, in words that its producer can act on.
+
+use std::fmt;
+
+use super::PurgeEvent;
+
+/// A record that belongs to the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The kind of fault.
+    pub code: Code,
+    /// The path of the field, its value (shortened), and what to write instead.
+    pub detail: String,
+    /// The soft purge of the key's site. Something has changed there, or nobody would have sent an event.
+    pub guess: Option<Box<PurgeEvent>>,
+}
+
+/// The kind of fault of an unreadable record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The value is larger than the limit.
+    TooLarge,
+    /// The value, or a header, is not UTF-8.
+    Utf8,
+    /// The value is not JSON, is nested too deeply, or has a key twice.
+    Json,
+    /// It is JSON, and of none of the known shapes.
+    Shape,
+    /// Its content type is none that is read.
+    Format,
+    /// The event's type or specification has another major version.
+    Version,
+    /// A field that must be there is not.
+    Field,
+    /// A field is of another type.
+    Type,
+    /// The scope is none.
+    Scope,
+    /// It selects nothing.
+    Empty,
+    /// One of its tags, or its entity tag, is no tag.
+    Tag,
+    /// One of its URLs, hosts or prefixes is none.
+    Url,
+    /// Its site is none.
+    Site,
+    /// It has more of something than the limit.
+    Limit,
+    /// Its source may not do this.
+    Forbidden,
+    /// The columns that a table's templates need are not there.
+    Template,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 16] = [
+        Self::TooLarge,
+        Self::Utf8,
+        Self::Json,
+        Self::Shape,
+        Self::Format,
+        Self::Version,
+        Self::Field,
+        Self::Type,
+        Self::Scope,
+        Self::Empty,
+        Self::Tag,
+        Self::Url,
+        Self::Site,
+        Self::Limit,
+        Self::Forbidden,
+        Self::Template,
+    ];
+
+    /// Its name in dead letters and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Utf8 => "utf8",
+            Self::Json => "json",
+            Self::Shape => "shape",
+            Self::Format => "format",
+            Self::Version => "version",
+            Self::Field => "field",
+            Self::Type => "type",
+            Self::Scope => "scope",
+            Self::Empty => "empty",
+            Self::Tag => "tag",
+            Self::Url => "url",
+            Self::Site => "site",
+            Self::Limit => "limit",
+            Self::Forbidden => "forbidden",
+            Self::Template => "template",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A fault that was found while an event was read.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) code: Code,
+    pub(super) detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+/// Characters of a value that a detail repeats.
+const SHOWN: usize = 60;
+
+/// Returns the value in quotes, control characters escaped, cut to what a log line bears.
+pub(super) fn shown(value: &str) -> String {
+    match value.char_indices().nth(SHOWN) {
+        None => format!("{value:?}"),
+        Some((end, _)) => format!("{:?}…", value.get(..end).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_value_is_shown_short_and_on_one_line() {
+        assert_eq!(shown("a\r\nb"), r#""a\r\nb""#);
+        assert_eq!(shown(&"é".repeat(61)), format!("\"{}\"…", "é".repeat(60)));
+    }
+}
