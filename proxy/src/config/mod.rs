@@ -27,8 +27,8 @@ use self::report::Report;
 pub use self::report::{ConfigErrors, Problem};
 pub use self::settings::{
     Admin, Cache, Cookies, HostHeader, Http2, Limits, Listen, Log, LogFormat, LogLevel,
-    MemoryStorage, NamePattern, Origin, OtherCookies, Purge, PurgeMode, Response, Secret, Storage,
-    Tags,
+    MemoryStorage, NamePattern, OnExpiry, Origin, OtherCookies, Purge, PurgeLog, PurgeMode,
+    Response, Secret, Storage, Tags,
 };
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
