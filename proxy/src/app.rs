@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::admin;
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::fetch::{FetchRules, Fetcher};
 use crate::freshness::Policy;
+use crate::invalidation::lease::{Lease, OnExpiry};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::KeySeed;
 use crate::listener::connection::ConnectionRules;
@@ -26,9 +27,11 @@ use crate::listener::{ListenerMetrics, Listeners, socket};
 use crate::origin::Origin;
 use crate::purge::Purger;
 use crate::purge::door::Door;
+use crate::purge::log::PurgeLog;
 use crate::request::RequestRules;
 use crate::request::cookies::Cookies;
 use crate::response::Responder;
+use crate::store::journal::Journal;
 use crate::store::memory::{MemoryLimits, MemoryStore};
 use crate::store::{Removal, Store};
 use crate::timestamp::Timestamp;
@@ -46,6 +49,8 @@ pub struct App {
     pub origin: Arc<Origin>,
     /// What answers.
     pub front: Arc<Front>,
+    /// What a purger delivers.
+    pub purge_log: Arc<PurgeLog>,
     /// Who is connected.
     pub listeners: Arc<Listeners>,
     clock: Clock,
@@ -91,7 +96,8 @@ impl App {
     /// Makes every part. The clock is the system's, or one that a test moves.
     pub fn new(config: Config, clock: Clock) -> Arc<Self> {
         let seed = KeySeed(random());
-        let invalidation = Arc::new(Invalidation::new(random()));
+        let lease = Lease::new(on_expiry(&config.purge.log));
+        let invalidation = Arc::new(Invalidation::with_lease(random(), lease));
         let memory = MemoryLimits {
             capacity: config.storage.memory.capacity,
             object_bytes_max: config.storage.memory.max_object,
@@ -111,6 +117,15 @@ impl App {
         let purger =
             Purger::new(Arc::clone(&store), Arc::clone(&invalidation), seed, clock.clone());
         let door = Door::new(Arc::clone(&purger), config.purge.clone());
+        let journal = Arc::<Journal>::default();
+        let recovered = journal.positions();
+        let purge_log = PurgeLog::new(
+            Arc::clone(&purger),
+            Arc::clone(&invalidation),
+            (journal, recovered),
+            clock.clone(),
+            config.purge.clone(),
+        );
         let responder = Responder::new(&config.response.via, config.response.cache_status);
         let request_rules = RequestRules { seed, limits: config.limits.clone(), cookies };
         let cache = Cache::new(fetcher, purger, responder, request_rules, config.listen.len());
@@ -131,6 +146,7 @@ impl App {
             invalidation,
             origin,
             front,
+            purge_log,
             listeners,
             clock,
             started,
@@ -161,6 +177,11 @@ impl App {
     /// Returns whether the end is announced: readiness says so, requests are still served.
     pub fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// The time.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Time since the start.
@@ -235,6 +256,7 @@ impl Bound {
                 tokio::spawn(admin::accept(Arc::clone(&app), listener));
             }
             tokio::spawn(Arc::clone(&app).keep_house());
+            tokio::spawn(keep_time(Arc::clone(&app.purge_log)));
             leave.await;
             Ok::<_, StartError>(drain(&app).await)
         })?;
@@ -245,6 +267,23 @@ impl Bound {
         }
         control.shutdown_background();
         Ok(drained)
+    }
+}
+
+/// Notices what time brings to the purge log: forever.
+async fn keep_time(log: Arc<PurgeLog>) {
+    loop {
+        sleep(PURGE_LOG_TICK).await;
+        log.tick();
+    }
+}
+
+fn on_expiry(rules: &config::PurgeLog) -> OnExpiry {
+    match rules.on_expiry {
+        config::OnExpiry::Serve => OnExpiry::Serve,
+        config::OnExpiry::Cap => OnExpiry::Cap(rules.cap),
+        config::OnExpiry::Validate => OnExpiry::Validate,
+        config::OnExpiry::Bypass => OnExpiry::Bypass,
     }
 }
 
@@ -321,6 +360,8 @@ fn random() -> u64 {
 }
 
 const ADMIN_BACKLOG: u32 = 128;
+/// State changes are noticed, and logged, this much late; how responses are used changes at once.
+const PURGE_LOG_TICK: Duration = Duration::from_millis(250);
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// A sweep over all that is stored takes at most this part of one core.
 const SWEEP_SHARE: u32 = 50;

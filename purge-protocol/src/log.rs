@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::PurgeRequest;
+use crate::request::{PurgeMode, PurgeRequest};
 
 /// Where batches are posted to, and where a proxy's [`Standing`] is read, on its admin listener.
 pub const PATH: &str = "/api/v1/log";
@@ -70,8 +70,9 @@ pub enum Start {
     Deadline,
 }
 
-/// One purge of a batch.
+/// One purge of a batch. Its unknown fields are refused, as a purge request's are; those of the batch are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub struct LoggedPurge {
     /// The record's offset; of folded ones the highest.
     pub offset: i64,
@@ -84,6 +85,40 @@ pub struct LoggedPurge {
     /// What to fetch again afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewarm: Option<Rewarm>,
+}
+
+/// A logged purge as it is written: flat, so that serde need not keep its fields to see whose they are.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    offset: i64,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    urls: Vec<String>,
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default)]
+    prefixes: Vec<String>,
+    #[serde(default)]
+    all: bool,
+    mode: Option<PurgeMode>,
+    reason: Option<String>,
+    id: Option<String>,
+    event_time: Option<String>,
+    revision: Option<u64>,
+    rewarm: Option<Rewarm>,
+}
+
+impl From<Written> for LoggedPurge {
+    fn from(written: Written) -> Self {
+        let Written { offset, revision, rewarm, .. } = written;
+        let Written { tags, urls, hosts, prefixes, all, mode, reason, id, event_time, .. } =
+            written;
+        let request =
+            PurgeRequest { tags, urls, hosts, prefixes, all, mode, reason, id, event_time };
+        Self { offset, request, revision, rewarm }
+    }
 }
 
 /// What to fetch again after a purge.
@@ -185,6 +220,35 @@ mod tests {
         let text = r#"{"log":{"cluster":"c","topic":"t","partition":2},"partitions":3,"from":5,"to":7,"clean_ms":12,"purger":"p","purges":[{"offset":6,"tags":["a"]}]}"#;
         assert_eq!(serde_json::to_string(&batch).unwrap(), text);
         assert_eq!(serde_json::from_str::<Batch>(text).unwrap(), batch);
+    }
+
+    #[test]
+    fn every_field_of_a_purge_is_read_back_and_an_unknown_one_is_refused() {
+        let some = |text: &str| Some(text.to_owned());
+        let list = |text: &str| vec![text.to_owned()];
+        let purge = LoggedPurge {
+            offset: 3,
+            request: PurgeRequest {
+                tags: list("a"),
+                urls: list("http://h/"),
+                hosts: list("h"),
+                prefixes: list("/p"),
+                all: true,
+                mode: Some(PurgeMode::Soft),
+                reason: some("r"),
+                id: some("i"),
+                event_time: some("t"),
+            },
+            revision: Some(7),
+            rewarm: Some(Rewarm { urls: list("http://h/a"), max: 2 }),
+        };
+        let text = serde_json::to_string(&purge).unwrap();
+        assert_eq!(serde_json::from_str::<LoggedPurge>(&text).unwrap(), purge);
+        let unknown = r#"{"offset":1,"tags":["a"],"tag":"b"}"#;
+        let error = serde_json::from_str::<LoggedPurge>(unknown).unwrap_err().to_string();
+        assert!(error.contains("unknown field `tag`"), "{error}");
+        let batch = r#"{"log":{"cluster":"c","topic":"t","partition":0},"partitions":1,"from":0,"to":0,"purger":"p","purges":[],"new":1}"#;
+        assert!(serde_json::from_str::<Batch>(batch).is_ok());
     }
 
     #[test]

@@ -1,3 +1,13 @@
-//! `shellac-purger`: the purger's program.
+//! `shellac-purger`: the purger's program. Parses arguments and runs a command; its exit code is the command's.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use shellac_purger::cli::Arguments;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    Arguments::parse().run()
+}

@@ -8,6 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
+use purge_protocol::log::State;
 
 use crate::app::App;
 use crate::cache::metrics::Outcome;
@@ -99,6 +100,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(fetch_families(app));
     all.extend(origin_families(app));
     all.extend(purge_families(app));
+    all.extend(purge_log_families(app));
     all.extend(process_families(app));
     all
 }
@@ -335,6 +337,72 @@ fn purge_families(app: &App) -> Vec<Family> {
     ]
 }
 
+fn purge_log_families(app: &App) -> Vec<Family> {
+    let log = &app.purge_log;
+    let figures = log.figures();
+    let state = |(state, name): (State, &str)| Sample {
+        labels: vec![("state", name.to_owned())],
+        value: Value::Gauge(u64::from(figures.standing.state == state)),
+    };
+    let batches = log
+        .metrics
+        .outcomes()
+        .map(|(outcome, count)| Sample::counter([("outcome", outcome.as_str().to_owned())], count));
+    let counter = |name, help, value: &Counter| Family::counter(name, help, value.value());
+    let mut all = vec![
+        Family::labelled(
+            "shellac_purge_log_state",
+            "How stored responses are treated",
+            STATES.into_iter().map(state),
+        ),
+        Family::gauge(
+            "shellac_purge_log_quarantined",
+            "Whether what was recovered has to be validated",
+            figures.is_quarantined,
+        ),
+        Family::gauge(
+            "shellac_purge_log_degraded",
+            "Whether nobody says that all purges have arrived",
+            figures.is_degraded,
+        ),
+        Family::labelled("shellac_purge_log_batches", "Batches by what became of them", batches),
+        counter("shellac_purge_log_purges", "Purges that were applied", &log.metrics.purges),
+        counter(
+            "shellac_purge_log_purges_skipped",
+            "Purges that had been applied before",
+            &log.metrics.skipped,
+        ),
+    ];
+    let ages = [
+        (
+            "shellac_purge_log_clean_age_seconds",
+            "Time since the moment up to which all purges have arrived",
+            figures.clean_age,
+        ),
+        (
+            "shellac_purge_log_last_batch_age_seconds",
+            "Time since a purger has been there",
+            figures.last_batch_age,
+        ),
+    ];
+    let known = ages.into_iter().filter_map(|(name, help, age)| Some((name, help, age?)));
+    all.extend(known.map(|(name, help, age)| Family::gauge(name, help, age.as_secs())));
+    let positions = figures.standing.positions.iter().map(|position| {
+        let log = &position.log;
+        let labels = vec![
+            ("cluster", log.cluster.clone()),
+            ("topic", log.topic.clone()),
+            ("partition", log.partition.to_string()),
+        ];
+        Sample { labels, value: Value::Gauge(u64::try_from(position.next).unwrap_or(0)) }
+    });
+    if positions.len() > 0 {
+        let help = "All purges below this offset have been applied";
+        all.push(Family::labelled("shellac_purge_log_position", help, positions));
+    }
+    all
+}
+
 fn process_families(app: &App) -> Vec<Family> {
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     let build = Sample { labels: version, value: Value::Gauge(1) };
@@ -345,7 +413,7 @@ fn process_families(app: &App) -> Vec<Family> {
         Family::gauge(
             "shellac_ready",
             "Whether requests are welcome",
-            u64::from(!is_draining && !app.is_leaving()),
+            u64::from(!is_draining && !app.is_leaving() && app.purge_log.unready().is_none()),
         ),
         Family::gauge("shellac_draining", "Whether the end has begun", u64::from(is_draining)),
     ]
@@ -386,6 +454,13 @@ impl Value {
         }
     }
 }
+
+const STATES: [(State, &str); 4] = [
+    (State::Unattended, "unattended"),
+    (State::CatchingUp, "catching-up"),
+    (State::Current, "current"),
+    (State::Degraded, "degraded"),
+];
 
 type Labels = Vec<(&'static str, String)>;
 const NO_EXEMPLAR: Option<&Exemplar<Labels, u64>> = None;

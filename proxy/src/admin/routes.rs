@@ -6,8 +6,8 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use purge_protocol::PurgeRequest;
 use purge_protocol::url::canonical_host;
+use purge_protocol::{PurgeRequest, log};
 use tokio::time::timeout;
 
 use super::{metrics, stats};
@@ -53,32 +53,25 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
     match (parts.uri.path(), &parts.method) {
         ("/api/v1/purge", &Method::POST) => purge_by_json(app, body).await,
         ("/api/v1/purge", _) => not_allowed("POST"),
+        (log::PATH, &Method::POST) => log_batch(app, body).await,
+        (log::PATH, &Method::GET) => app.purge_log.show(),
+        (log::PATH, _) => not_allowed("GET, POST"),
         ("/api/v1/stats", &Method::GET) => {
             json(StatusCode::OK, stats::document(app), "application/json")
         }
         ("/api/v1/stats", _) => not_allowed("GET"),
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/purge.",
+            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/purge, /api/v1/log.",
         ),
     }
 }
 
 async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
     let door = &app.front.door;
-    let limit = door.rules().max_body;
-    let read = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-    let body = match timeout(app.config.limits.body_timeout, read).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return problem(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                &format!("A purge may have {limit} bytes: send several."),
-            );
-        }
-        Ok(Err(_)) | Err(_) => {
-            return problem(StatusCode::BAD_REQUEST, "The request's content broke off.");
-        }
+    let body = match read_body(app, body, door.rules().max_body).await {
+        Ok(body) => body,
+        Err(refusal) => return *refusal,
     };
     let is_object = body.trim_ascii_start().starts_with(b"{");
     match serde_json::from_slice::<PurgeRequest>(&body) {
@@ -89,6 +82,36 @@ async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
         Err(error) => {
             door.purger().metrics.refused.add(1);
             problem(StatusCode::BAD_REQUEST, &format!("This is no purge request: {error}."))
+        }
+    }
+}
+
+/// A batch of the purge log. The time is taken before its content has come: what it says of the past is older then, not newer.
+async fn log_batch(app: &App, body: Incoming) -> Response<ResponseBody> {
+    let received = app.clock().now();
+    match read_body(app, body, app.purge_log.max_body()).await {
+        Ok(body) => app.purge_log.answer(&body, received).await,
+        Err(refusal) => {
+            app.purge_log.refused();
+            *refusal
+        }
+    }
+}
+
+async fn read_body(
+    app: &App,
+    body: Incoming,
+    limit: u64,
+) -> Result<Bytes, Box<Response<ResponseBody>>> {
+    let read = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
+    match timeout(app.config.limits.body_timeout, read).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Box::new(problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("A purge may have {limit} bytes: send several."),
+        ))),
+        Ok(Err(_)) | Err(_) => {
+            Err(Box::new(problem(StatusCode::BAD_REQUEST, "The request's content broke off.")))
         }
     }
 }
@@ -111,7 +134,10 @@ fn readiness(app: &App) -> Response<ResponseBody> {
         let error = ProxyError::ShuttingDown;
         return text(error.status(), "draining\n");
     }
-    text(StatusCode::OK, "ready\n")
+    match app.purge_log.unready() {
+        Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
+        None => text(StatusCode::OK, "ready\n"),
+    }
 }
 
 fn metrics_page(app: &App) -> Response<ResponseBody> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::freshness::{Policy, RequestFacts, State, Uncacheable};
 use crate::invalidation::Verdict;
+use crate::invalidation::lease::Trust;
 use crate::store::{Content, Stored};
 use crate::timestamp::Timestamp;
 
@@ -77,10 +78,17 @@ pub enum Found {
 }
 
 /// Decides. The request may be answered from a cache at all: that is decided before the look-up.
-pub fn decide(found: Found, facts: &RequestFacts, policy: &Policy, now: Timestamp) -> Decision {
+pub fn decide(
+    found: Found,
+    facts: &RequestFacts,
+    (policy, trust): (&Policy, Trust),
+    now: Timestamp,
+) -> Decision {
     let (stored, soft_purged) = match found {
+        _ if trust == Trust::Nothing => return pass(facts),
         Found::Nothing(reason) => return miss(reason, None, facts),
         Found::Stored(_, Verdict::Purged) => return miss(ForwardReason::UriMiss, None, facts),
+        Found::Stored(stored, Verdict::Unproven) => return prove(stored, facts),
         Found::Stored(stored, Verdict::Soft(at)) => (stored, Some(at)),
         Found::Stored(stored, Verdict::Valid) => (stored, None),
     };
@@ -100,6 +108,9 @@ pub fn decide(found: Found, facts: &RequestFacts, policy: &Policy, now: Timestam
         return alone(ForwardReason::Request, Uncacheable::Authorization, facts);
     }
     let freshness = &response.freshness;
+    if !trust.covers(freshness.received()) {
+        return prove(stored, facts);
+    }
     if response.part.is_some() {
         // A part is used while it is fresh; it is never validated, and never stands in for the whole.
         let is_usable = freshness.state(now, soft_purged) == State::Fresh
@@ -117,6 +128,27 @@ pub fn decide(found: Found, facts: &RequestFacts, policy: &Policy, now: Timestam
             Decision::HitAccepted(stored)
         }
         State::Stale => miss(ForwardReason::Stale, Some(stored), facts),
+    }
+}
+
+/// What may have missed a purge is confirmed by the origin before it is used, fresh or not; parts and markers are no use.
+fn prove(stored: Arc<Stored>, facts: &RequestFacts) -> Decision {
+    match stored.response() {
+        None => miss(ForwardReason::UriMiss, None, facts),
+        Some(response) if response.part.is_some() => miss(ForwardReason::Partial, None, facts),
+        Some(response) if facts.has_authorization && !response.freshness.allows_sharing() => {
+            alone(ForwardReason::Request, Uncacheable::Authorization, facts)
+        }
+        Some(_) => miss(ForwardReason::Stale, Some(stored), facts),
+    }
+}
+
+/// Nothing stored is used, and nothing is stored.
+fn pass(facts: &RequestFacts) -> Decision {
+    if facts.directives.only_if_cached {
+        Decision::Unsatisfiable
+    } else {
+        Decision::Forward(ForwardReason::Bypass, Plan::Pass(Uncacheable::Degraded))
     }
 }
 
@@ -214,8 +246,17 @@ mod tests {
     }
 
     fn decided(found: Found, request: &[(&'static str, &'static str)], after_secs: u64) -> String {
+        trusted(found, request, after_secs, Trust::Full)
+    }
+
+    fn trusted(
+        found: Found,
+        request: &[(&'static str, &'static str)],
+        after_secs: u64,
+        trust: Trust,
+    ) -> String {
         let now = BORN.plus(Duration::from_secs(after_secs));
-        match decide(found, &facts(request), &POLICY, now) {
+        match decide(found, &facts(request), (&POLICY, trust), now) {
             Decision::Hit(_) => "hit".to_owned(),
             Decision::HitStale(_) => "hit stale".to_owned(),
             Decision::HitAccepted(_) => "hit accepted".to_owned(),
@@ -265,6 +306,64 @@ mod tests {
     }
 
     #[test]
+    fn what_may_have_missed_a_purge_is_never_used_without_validation() {
+        let unproven = |found| purged(found, Verdict::Unproven);
+        let windowed = || page("max-age=60, stale-while-revalidate=30");
+        let none: &[(&'static str, &'static str)] = &[];
+        for (found, request, after, expected) in [
+            (unproven(page("max-age=60")), none, 0, "validate stale"),
+            (unproven(windowed()), none, 70, "validate stale"),
+            (unproven(page("max-age=60")), &[("cache-control", "max-stale")], 70, "validate stale"),
+            (
+                unproven(page("max-age=60")),
+                &[("cache-control", "only-if-cached")],
+                0,
+                "unsatisfiable",
+            ),
+            (
+                unproven(page("max-age=60")),
+                &[("authorization", "x")],
+                0,
+                "alone request authorization",
+            ),
+            (
+                unproven(page("public, max-age=60")),
+                &[("authorization", "x")],
+                0,
+                "alone stale authorization",
+            ),
+            (unproven(marker()), none, 0, "fetch uri-miss"),
+        ] {
+            assert_eq!(decided(found, request, after), expected, "{request:?} after {after} s");
+        }
+    }
+
+    #[test]
+    fn how_far_stored_responses_are_trusted_bounds_every_lifetime() {
+        let since = Trust::Since(BORN.plus(Duration::from_secs(1)));
+        let windowed = || page("max-age=60, stale-while-revalidate=30");
+        for (found, after, trust, expected) in [
+            (page("max-age=60"), 30, Trust::Since(BORN), "hit"),
+            (page("max-age=60"), 60, Trust::Since(BORN), "validate stale"),
+            (windowed(), 70, Trust::Since(BORN), "hit stale"),
+            (page("max-age=60"), 30, since, "validate stale"),
+            (windowed(), 70, since, "validate stale"),
+            (marker(), 30, since, "alone uri-miss private"),
+            (page("max-age=60"), 0, Trust::Validated, "validate stale"),
+            (page("max-age=60"), 0, Trust::Nothing, "pass bypass degraded"),
+            (Found::Nothing(ForwardReason::UriMiss), 0, Trust::Nothing, "pass bypass degraded"),
+        ] {
+            assert_eq!(trusted(found, &[], after, trust), expected, "after {after} s, {trust:?}");
+        }
+        let accept = [("cache-control", "max-stale")];
+        assert_eq!(trusted(page("max-age=60"), &accept, 70, since), "validate stale");
+        let only = [("cache-control", "only-if-cached")];
+        for trust in [since, Trust::Validated, Trust::Nothing] {
+            assert_eq!(trusted(page("max-age=60"), &only, 5, trust), "unsatisfiable");
+        }
+    }
+
+    #[test]
     fn a_client_that_accepts_a_stale_response_gets_it_unless_it_was_purged() {
         let soft = Verdict::Soft(BORN);
         let windowed = || page("max-age=60, stale-while-revalidate=30");
@@ -288,7 +387,12 @@ mod tests {
         assert_eq!(decided(page("max-age=60"), &only_if_cached, 600), "hit accepted");
         let whatever_a_reload_says = Policy { ignore_client_no_cache: true, ..POLICY };
         let now = BORN.plus(Duration::from_mins(2));
-        let decision = decide(page("max-age=60"), &facts(&accept), &whatever_a_reload_says, now);
+        let decision = decide(
+            page("max-age=60"),
+            &facts(&accept),
+            (&whatever_a_reload_says, Trust::Full),
+            now,
+        );
         assert!(matches!(decision, Decision::HitAccepted(_)));
     }
 

@@ -221,8 +221,10 @@ impl Cache {
         self.rules.cookies.reduce(&mut head.fields);
         let fetcher = &*self.fetcher;
         let lookup = look_up(&*fetcher.store, &fetcher.invalidation, head);
-        let found = lookup.found.fitting(head, fetcher.clock.now());
-        let decision = decide(found, &head.facts(), &fetcher.rules.policy, fetcher.clock.now());
+        let now = fetcher.clock.now();
+        let found = lookup.found.fitting(head, now);
+        let trust = fetcher.invalidation.lease().trust(now);
+        let decision = decide(found, &head.facts(), (&fetcher.rules.policy, trust), now);
         (decision, lookup.selection)
     }
 

@@ -18,7 +18,7 @@ pub(super) fn check(flags: Flags) -> ExitCode {
 }
 
 /// Loads the configuration; what is wrong, or looks so, goes to standard error.
-pub(super) fn load(flags: Flags) -> Result<Config, Exit> {
+pub fn load(flags: Flags) -> Result<Config, Exit> {
     let sources = Sources::of_process(flags).map_err(|error| {
         say(format_args!("cannot read the configuration: {error}"));
         Exit::Io
@@ -38,6 +38,6 @@ pub(super) fn load(flags: Flags) -> Result<Config, Exit> {
 }
 
 /// Writes a line to standard error; nobody can be told when that fails.
-pub(super) fn say(line: std::fmt::Arguments<'_>) {
+pub fn say(line: std::fmt::Arguments<'_>) {
     let _written = writeln!(std::io::stderr(), "{line}");
 }

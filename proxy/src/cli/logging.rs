@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Starts logging. `SHELLAC_LOG` takes filters such as `info,shellac::fetch=debug`.
-pub(super) fn start(settings: &Log) {
+pub fn start(settings: &Log) {
     let level = match settings.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",

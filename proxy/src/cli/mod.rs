@@ -1,11 +1,11 @@
 //! The command line: data to standard output, everything else to standard error, exit codes after `sysexits.h`.
 
-mod check;
+pub mod check;
 mod demo;
-mod exit;
-mod logging;
+pub mod exit;
+pub mod logging;
 mod purge;
-mod run;
+pub mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

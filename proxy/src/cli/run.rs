@@ -61,7 +61,7 @@ fn announce(bound: &Bound) {
 }
 
 /// Ends at SIGTERM or SIGINT; a second one kills as usual.
-pub(super) async fn told_to_leave() {
+pub async fn told_to_leave() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

@@ -27,8 +27,9 @@ use self::report::Report;
 pub use self::report::{ConfigErrors, Problem};
 pub use self::settings::{
     Admin, Cache, Cookies, EventFormat, HostHeader, Http2, Kafka, Limits, Listen, Log, LogFormat,
-    LogLevel, MemoryStorage, NamePattern, Origin, OtherCookies, Purge, PurgeMode, Purger, Response,
-    SaslMechanism, Secret, Security, StartAt, Storage, Tags, TargetHttp, Targets,
+    LogLevel, MemoryStorage, NamePattern, OnExpiry, Origin, OtherCookies, Purge, PurgeLog,
+    PurgeMode, Purger, Response, SaslMechanism, Secret, Security, StartAt, Storage, Tags,
+    TargetHttp, Targets,
 };
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;

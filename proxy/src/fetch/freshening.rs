@@ -47,8 +47,9 @@ impl Fetcher {
         let Some(old) = stored.response().filter(|old| old.status == StatusCode::OK) else {
             return;
         };
-        let is_valid =
-            self.invalidation.verdict(&stored.provenance, &request.key) != Verdict::Purged;
+        // What may have missed a purge needs more than a head that looks alike.
+        let verdict = self.invalidation.verdict(&stored.provenance, &request.key);
+        let is_valid = matches!(verdict, Verdict::Valid | Verdict::Soft(_));
         if !is_valid || !self.may_confirm(&stored, birth) {
             return;
         }

@@ -218,6 +218,7 @@ impl Fetcher {
         let stored = self.store.lookup(key, &|stored| is_selected(stored, errand))?;
         let now = self.clock.now();
         let is_valid = self.invalidation.verdict(&stored.provenance, key) == Verdict::Valid;
+        let trust = self.invalidation.lease().trust(now);
         let is_usable = stored.response().is_some_and(|response| {
             let freshness = &response.freshness;
             let is_enough = response
@@ -225,6 +226,7 @@ impl Fetcher {
                 .as_deref()
                 .is_none_or(|part| errand.range.is_some_and(|range| range.is_within(*part)));
             is_enough
+                && trust.covers(freshness.received())
                 && freshness.state(now, None) == State::Fresh
                 && errand.facts.directives.permit(freshness, now, None, &self.rules.policy)
         });
@@ -429,17 +431,19 @@ impl Fetcher {
         stale.map(|stale| Fetched::StandIn(Arc::clone(stale))).ok_or(error)
     }
 
-    /// A hard purge that came meanwhile counts: what was purged is not even served when the origin is down.
+    /// A hard purge that came meanwhile counts: what was purged is not even served when the origin is down. Nor is what may
+    /// have missed one.
     fn may_stand_in(&self, stale: &Stored, errand: &Errand) -> bool {
         let soft_purged = match self.invalidation.verdict(&stale.provenance, &errand.head.key) {
-            Verdict::Purged => return false,
+            Verdict::Purged | Verdict::Unproven => return false,
             Verdict::Soft(at) => Some(at),
             Verdict::Valid => None,
         };
         let now = self.clock.now();
-        stale
-            .response()
-            .is_some_and(|response| response.freshness.may_stand_in_for_error(now, soft_purged))
+        self.invalidation.lease().trust(now).allows_stand_in()
+            && stale
+                .response()
+                .is_some_and(|response| response.freshness.may_stand_in_for_error(now, soft_purged))
     }
 
     /// Notes whether the origin is well.

@@ -47,11 +47,15 @@ pub enum Uncacheable {
     TooManyTags,
     /// A page or JSON under the name of a static file: perhaps one user's, by cache deception.
     ContentType,
+    /// Nobody can say whether all purges have arrived, and the operator wants nothing from the cache then.
+    Degraded,
+    /// It reports a lower revision than a purge has announced: the origin has not caught up.
+    OriginLagging,
 }
 
 impl Uncacheable {
     /// Every reason, in the order of [`Uncacheable::index`].
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Method,
         Self::RuleBypass,
         Self::Authorization,
@@ -73,6 +77,8 @@ impl Uncacheable {
         Self::Limit,
         Self::TooManyTags,
         Self::ContentType,
+        Self::Degraded,
+        Self::OriginLagging,
     ];
 
     /// Returns the reason as a token.
@@ -99,6 +105,8 @@ impl Uncacheable {
             Self::Limit => "limit",
             Self::TooManyTags => "tags_limit",
             Self::ContentType => "content_type",
+            Self::Degraded => "degraded",
+            Self::OriginLagging => "origin_lagging",
         }
     }
 

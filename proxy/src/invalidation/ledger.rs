@@ -10,6 +10,10 @@ use super::tag_table::{TagId, TagTable};
 pub(super) struct Ledger {
     running: BTreeMap<Sequence, u32>,
     lingering: VecDeque<(Sequence, TagId)>,
+    /// What was born before this is unproven for ever.
+    pub(super) distrusted: u64,
+    /// What was born before this is unproven until it is lifted.
+    pub(super) quarantined: u64,
 }
 
 impl Ledger {

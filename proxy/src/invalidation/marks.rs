@@ -14,6 +14,8 @@ pub enum Verdict {
     Valid,
     /// It became stale at this moment, if it was not before.
     Soft(Timestamp),
+    /// A purge of it may have been missed: it may be used once the origin has confirmed it, and not stale.
+    Unproven,
     /// It must never be used again.
     Purged,
 }
@@ -24,6 +26,7 @@ impl Verdict {
     pub fn worse(self, other: Self) -> Self {
         match (self, other) {
             (Self::Purged, _) | (_, Self::Purged) => Self::Purged,
+            (Self::Unproven, _) | (_, Self::Unproven) => Self::Unproven,
             (Self::Soft(one), Self::Soft(two)) => Self::Soft(one.min(two)),
             (Self::Soft(at), Self::Valid) | (Self::Valid, Self::Soft(at)) => Self::Soft(at),
             (Self::Valid, Self::Valid) => Self::Valid,

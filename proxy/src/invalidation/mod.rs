@@ -12,11 +12,14 @@
 //!    was stored or dropped. A mark that no running fetch is older than can matter only to those who hold its tag.
 //! 3. So a tag without holders is forgotten exactly then. When too many wait for that, the floor rises: fetches older than it
 //!    are not stored. Too much is invalidated, never too little.
+//!
+//! Where purges may have been missed altogether, what was born before is *unproven*: the origin has to confirm it first.
 
 mod marks;
 mod ledger;
 mod tag_table;
 mod provenance;
+pub mod lease;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,6 +31,7 @@ pub use self::marks::Verdict;
 pub use self::provenance::Provenance;
 pub use self::tag_table::{TagId, TagTable};
 
+use self::lease::Lease;
 use self::ledger::Ledger;
 use self::marks::Marks;
 use crate::key::Key;
@@ -68,6 +72,9 @@ pub struct Invalidation {
     prefix_count: AtomicUsize,
     /// Fetches born before this are not stored.
     floor: AtomicU64,
+    /// What was born before this is unproven. The higher of the ledger's two; zero: nothing is.
+    unproven: AtomicU64,
+    lease: Lease,
 }
 
 #[derive(Debug)]
@@ -79,6 +86,11 @@ struct PrefixMark {
 impl Invalidation {
     /// Makes one in which nothing was purged. `seed` makes the identity of tags unguessable.
     pub fn new(seed: u64) -> Self {
+        Self::with_lease(seed, Lease::default())
+    }
+
+    /// The same, of which it is known for a limited time only that all purges have arrived.
+    pub fn with_lease(seed: u64, lease: Lease) -> Self {
         Self {
             sequence: AtomicU64::new(1),
             ledger: Mutex::new(Ledger::default()),
@@ -87,7 +99,64 @@ impl Invalidation {
             prefixes: RwLock::new(Vec::new()),
             prefix_count: AtomicUsize::new(0),
             floor: AtomicU64::new(0),
+            unproven: AtomicU64::new(0),
+            lease,
         }
+    }
+
+    /// Whether it is known that all purges have arrived.
+    pub const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Purges may have been missed: whatever was born until now is unproven for ever. Returns the first sequence that is not.
+    pub fn distrust(&self) -> Sequence {
+        let mut ledger = self.ledger.lock();
+        let sequence = self.sequence.load(Ordering::Relaxed) + 1;
+        ledger.distrusted = sequence;
+        self.unproven.store(sequence, Ordering::Release);
+        self.sequence.store(sequence, Ordering::Release);
+        Sequence(sequence)
+    }
+
+    /// The same until [`Self::lift`]: the purges that were missed are on their way.
+    pub fn quarantine(&self) -> Sequence {
+        let mut ledger = self.ledger.lock();
+        let sequence = self.sequence.load(Ordering::Relaxed) + 1;
+        ledger.quarantined = sequence;
+        self.unproven.store(sequence, Ordering::Release);
+        self.sequence.store(sequence, Ordering::Release);
+        Sequence(sequence)
+    }
+
+    /// All purges that were missed have been applied. What is unproven for other reasons stays so.
+    pub fn lift(&self) {
+        let mut ledger = self.ledger.lock();
+        ledger.quarantined = 0;
+        self.unproven.store(ledger.distrusted, Ordering::Release);
+    }
+
+    /// What was missed will not come: the quarantine is for ever. What was born since it began stays proven.
+    pub fn condemn_quarantined(&self) -> Sequence {
+        let mut ledger = self.ledger.lock();
+        ledger.distrusted = ledger.distrusted.max(ledger.quarantined);
+        ledger.quarantined = 0;
+        self.unproven.store(ledger.distrusted, Ordering::Release);
+        Sequence(ledger.distrusted)
+    }
+
+    /// Returns whether what was recovered waits for the purges that it missed.
+    pub fn is_quarantined(&self) -> bool {
+        self.ledger.lock().quarantined > 0
+    }
+
+    /// To be asked after the marks, like the floor.
+    fn is_unproven(&self, born: Sequence) -> bool {
+        born.0 < self.unproven.load(Ordering::Acquire)
+    }
+
+    fn proven(&self, born: Sequence, verdict: Verdict) -> Verdict {
+        if self.is_unproven(born) { verdict.worse(Verdict::Unproven) } else { verdict }
     }
 
     /// The sequence of the last purge.
@@ -165,11 +234,15 @@ impl Invalidation {
 
     /// Decides whether a response may still be used. Cheap when nothing was purged since it was last asked about it.
     pub fn verdict(&self, provenance: &Provenance, key: &Key) -> Verdict {
+        self.proven(provenance.born(), self.verdict_of_purges(provenance, key))
+    }
+
+    fn verdict_of_purges(&self, provenance: &Provenance, key: &Key) -> Verdict {
         let sequence = self.sequence();
         if let Some(verdict) = provenance.remembered(sequence) {
             return verdict;
         }
-        let verdict = self.judge(provenance, key);
+        let verdict = self.marks_since(provenance, provenance.born(), key);
         // Marks that nobody holds may be forgotten while a fetch is running: then the floor speaks for them, and it was
         // raised before they went. What was found valid once was in the store, where the purge itself has struck it.
         if provenance.is_unchecked() && !self.is_above_floor(provenance.born()) {
@@ -199,6 +272,7 @@ impl Invalidation {
         self.verdict_of_key(born, key) == Verdict::Valid
             && self.tags.verdict_of(self.tags.host(key.host()), born) == Verdict::Valid
             && self.is_above_floor(born)
+            && !self.is_unproven(born)
     }
 
     /// To be asked after the marks: the floor rises before any of them is forgotten.
@@ -219,6 +293,10 @@ impl Invalidation {
     }
 
     fn judge_since(&self, provenance: &Provenance, born: Sequence, key: &Key) -> Verdict {
+        self.proven(born, self.marks_since(provenance, born, key))
+    }
+
+    fn marks_since(&self, provenance: &Provenance, born: Sequence, key: &Key) -> Verdict {
         let tags = provenance.tags().map(|tag| tag.marks().verdict(born));
         tags.fold(self.verdict_of_key(born, key), Verdict::worse)
     }

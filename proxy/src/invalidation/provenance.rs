@@ -102,7 +102,7 @@ impl Provenance {
     pub fn soft_purged(&self) -> Option<Timestamp> {
         match self.softness() {
             Verdict::Soft(at) => Some(at),
-            Verdict::Valid | Verdict::Purged => None,
+            Verdict::Valid | Verdict::Unproven | Verdict::Purged => None,
         }
     }
 
@@ -130,7 +130,7 @@ impl Provenance {
             Verdict::Soft(at) => {
                 self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
             }
-            Verdict::Valid => {}
+            Verdict::Valid | Verdict::Unproven => {} // unproven is not remembered: it may be lifted
         }
         self.checked.fetch_max(sequence.0, Ordering::AcqRel); // never lowers PURGED; pairs with `remembered`
         self.softness()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderName, Response, StatusCode};
-use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest, RequestError};
+use purge_protocol::{PurgeReport, PurgeRequest, RequestError};
 
 use super::Purger;
 use super::metrics::Source;
@@ -47,7 +47,7 @@ impl Door {
         });
         match selectors {
             Ok((request, selectors)) => {
-                let mode = request.mode.unwrap_or_else(|| self.default_mode());
+                let mode = request.mode.unwrap_or_else(|| self.rules.default_mode.into());
                 tracing::info!(
                     ?mode,
                     selectors = selectors.len(),
@@ -60,13 +60,6 @@ impl Door {
                 self.purger.metrics.refused.add(1);
                 refuse(&error)
             }
-        }
-    }
-
-    const fn default_mode(&self) -> PurgeMode {
-        match self.rules.default_mode {
-            config::PurgeMode::Hard => PurgeMode::Hard,
-            config::PurgeMode::Soft => PurgeMode::Soft,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Purges by who sent them and what they named.
 
+use purge_protocol::request::Target;
 use purge_protocol::{PurgeMode, Selector};
 
 use crate::metrics::{Counter, Histogram};
@@ -11,13 +12,15 @@ pub enum Source {
     Http,
     /// The JSON API.
     Admin,
+    /// The purge log.
+    Log,
 }
 
 /// Purges that were carried out.
 #[derive(Debug, Default)]
 pub struct PurgeMetrics {
     /// By source, kind and mode.
-    counts: [[[Counter; 2]; KINDS.len()]; 2],
+    counts: [[[Counter; 2]; KINDS.len()]; 3],
     /// Selectors that responses to unsafe requests implied.
     pub responses: Counter,
     /// Stored responses that were invalidated.
@@ -37,6 +40,21 @@ impl PurgeMetrics {
             Selector::Prefix(_) => 3,
             Selector::All(_) => 4,
         };
+        self.count_kind(source, kind, mode);
+    }
+
+    pub(super) fn count_target(&self, source: Source, target: &Target, mode: PurgeMode) {
+        let kind = match target {
+            Target::Tag(_) => 0,
+            Target::Url(_) => 1,
+            Target::Host(_) => 2,
+            Target::Prefix(_) => 3,
+            Target::All => 4,
+        };
+        self.count_kind(source, kind, mode);
+    }
+
+    fn count_kind(&self, source: Source, kind: usize, mode: PurgeMode) {
         let counter = self.counts.get(source as usize).and_then(|kinds| kinds.get(kind));
         if let Some(counter) = counter.and_then(|modes| modes.get(mode as usize)) {
             counter.add(1);
@@ -45,7 +63,7 @@ impl PurgeMetrics {
 
     /// Selectors by source, kind and mode.
     pub fn counts(&self) -> impl Iterator<Item = ([&'static str; 3], u64)> {
-        ["http", "admin"].into_iter().zip(&self.counts).flat_map(|(source, kinds)| {
+        ["http", "admin", "log"].into_iter().zip(&self.counts).flat_map(|(source, kinds)| {
             KINDS.into_iter().zip(kinds).flat_map(move |(kind, modes)| {
                 let named = ["hard", "soft"].into_iter().zip(modes);
                 named.map(move |(mode, counter)| ([source, kind, mode], counter.value()))

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod door;
 pub mod metrics;
+pub mod log;
 mod count;
 
 use std::sync::Arc;
@@ -96,6 +97,26 @@ impl Purger {
         }
     }
 
+    /// Purges what records of the purge log name, and returns how many stored responses each target hit that none before it
+    /// has.
+    pub(super) async fn apply_logged(
+        self: &Arc<Self>,
+        targets: &[Target],
+        mode: PurgeMode,
+    ) -> Vec<u64> {
+        let started = Instant::now();
+        for target in targets {
+            self.metrics.count_target(Source::Log, target, mode);
+        }
+        let aims = targets.iter().map(|target| self.aim(target)).collect();
+        let (_, counts) = self.purge(aims, mode).await;
+        let objects = |count: Count| count.objects - count.already_counted;
+        let counts: Vec<u64> = counts.into_iter().map(objects).collect();
+        self.metrics.purged.add(counts.iter().sum());
+        self.metrics.durations.record(started.elapsed(), 1);
+        counts
+    }
+
     /// Purges the URLs and groups that the response to an unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3).
     ///
     /// Returns the sequence of that purge, if there was anything to purge.
@@ -169,11 +190,15 @@ impl Purger {
     fn is_little(&self, aims: &[Aim]) -> bool {
         match aims {
             [Aim::All | Aim::Tag(_) | Aim::Url(..)] => true,
-            several => several.iter().all(|aim| match aim {
-                Aim::Url(..) => true,
-                Aim::Tag(id) => self.invalidation.ids().live(*id) <= AT_ONCE_MAX,
-                Aim::Prefix(_) | Aim::All => false,
-            }),
+            several => {
+                let looks_at = |aim: &Aim| match aim {
+                    Aim::Url(..) => 1,
+                    Aim::Tag(id) => self.invalidation.ids().live(*id),
+                    Aim::Prefix(_) | Aim::All => u64::MAX,
+                };
+                let looks = several.iter().map(looks_at);
+                looks.fold(0, u64::saturating_add) <= AT_ONCE_MAX
+            }
         }
     }
 

@@ -7,6 +7,15 @@ use purge_protocol::log::Position;
 pub enum Entry {
     /// Every purge of this partition below this offset has been applied.
     Position(Position),
+    /// Whatever was stored before this entry is to be validated before it is used: a purge of it may have been missed.
+    Unproven,
+    /// Responses with this selector that report a lower revision than this are not kept.
+    Revision {
+        /// The tag or host, in the form `tag:x`, `host:x`.
+        selector: String,
+        /// The lowest revision.
+        revision: u64,
+    },
 }
 
 /// Why something may not be durable. The caller does not acknowledge it.

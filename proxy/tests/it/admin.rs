@@ -163,6 +163,12 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_purges_refused counter
     shellac_purge_duration_seconds histogram
     shellac_purge_sequence gauge
+    shellac_purge_log_state gauge
+    shellac_purge_log_quarantined gauge
+    shellac_purge_log_degraded gauge
+    shellac_purge_log_batches counter
+    shellac_purge_log_purges counter
+    shellac_purge_log_purges_skipped counter
     shellac_build_info gauge
     shellac_uptime_seconds gauge
     shellac_ready gauge

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use purge_protocol::log::{LogId, LoggedPurge, Start};
+use purge_protocol::log::{LoggedPurge, Start};
 use purge_protocol::{PurgeMode, PurgeRequest};
 use tokio::sync::mpsc;
 
@@ -236,11 +236,6 @@ fn split(
         }
     }
     parts
-}
-
-/// The name of a log, for messages.
-pub fn name(log: &LogId) -> String {
-    format!("{}/{}", log.topic, log.partition)
 }
 
 /// Records in one chunk.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use purge_protocol::log::{Position, Standing, Start};
 
-use super::outcome::Outcome;
 use super::route::{Delivered, Route};
 use crate::kafka::cursor::CursorError;
 use crate::partition::window::Slice;
@@ -149,13 +148,6 @@ impl Route {
         tracing::debug!(error, topic = self.log().0, "no word from Kafka: asking again");
         let pause = self.backoff.next();
         tokio::time::sleep(pause).await;
-    }
-}
-
-impl Outcome {
-    /// Returns whether it is worth an operator's attention.
-    pub const fn is_trouble(&self) -> bool {
-        matches!(self, Self::NotAllowed(_) | Self::Refused(_) | Self::Failed(_))
     }
 }
 

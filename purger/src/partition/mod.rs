@@ -190,7 +190,9 @@ impl Partition {
     /// every such proxy has confirmed now.
     pub fn confirm(&self, target: TargetId, next: i64, now: SystemTime) -> Vec<Duration> {
         let mut inner = self.inner.lock();
-        let is_far_behind = |window: &Window| window.is_half_full() && next < window.middle();
+        let is_far_behind = |window: &Window| {
+            next < window.start() || window.is_half_full() && next < window.middle()
+        };
         if !inner.ledger.is_held_by(target) && inner.window.as_ref().is_some_and(is_far_behind) {
             return Vec::new(); // it has to come nearer before the others wait for it
         }

@@ -149,8 +149,14 @@ impl Window {
             return None;
         }
         let first = self.held.partition_point(|held| held.offset < next);
-        let due = || self.held.range(first..).take(purges_max);
-        let is_cut = self.held.len() - first > purges_max;
+        let mut bytes = 0;
+        let fits = |held: &&Held| {
+            bytes += held.purge.len();
+            bytes == held.purge.len() || bytes <= BATCH_BYTES_MAX
+        };
+        let count = self.held.range(first..).take(purges_max).take_while(fits).count();
+        let due = || self.held.range(first..first + count);
+        let is_cut = self.held.len() - first > count;
         let (to, last) = match due().last() {
             Some(held) if is_cut => (held.offset + 1, Some(held.fingerprint)),
             _ => (self.end, self.last),
@@ -192,6 +198,9 @@ pub fn fingerprint(offset: i64, key: Option<&[u8]>, payload: Option<&[u8]>) -> u
     }
     hash.digest()
 }
+
+/// Bytes of purges in one slice: half of what a proxy takes by default (`purge.log.max_body`).
+const BATCH_BYTES_MAX: usize = 2 << 20;
 
 fn cost(held: &Held) -> u64 {
     (held.purge.len() + size_of::<Held>()) as u64

@@ -2,8 +2,8 @@
 
 use ipnet::IpNet;
 
-use super::Secret;
 use super::secret::secret;
+use super::{PurgeLog, Secret};
 use crate::config::table::Table;
 use crate::config::value::{choice, cidr, parsed, size, whole};
 
@@ -20,6 +20,8 @@ pub struct Purge {
     pub max_selectors: usize,
     /// Bytes of a purge request's body, 1KiB to 64MiB; held in memory while it is read.
     pub max_body: u64,
+    /// `[purge.log]`.
+    pub log: PurgeLog,
 }
 
 /// What becomes of a purged response.
@@ -31,6 +33,15 @@ pub enum PurgeMode {
     Soft,
 }
 
+impl From<PurgeMode> for purge_protocol::PurgeMode {
+    fn from(mode: PurgeMode) -> Self {
+        match mode {
+            PurgeMode::Hard => Self::Hard,
+            PurgeMode::Soft => Self::Soft,
+        }
+    }
+}
+
 impl Default for Purge {
     fn default() -> Self {
         Self {
@@ -39,6 +50,7 @@ impl Default for Purge {
             default_mode: PurgeMode::Hard,
             max_selectors: 1000,
             max_body: 1 << 20,
+            log: PurgeLog::default(),
         }
     }
 }
@@ -51,6 +63,7 @@ impl Purge {
         table.read("default_mode", choice(&MODES), &mut self.default_mode);
         table.read("max_selectors", whole(1..=100_000), &mut self.max_selectors);
         table.read("max_body", size(1 << 10..=64 << 20), &mut self.max_body);
+        table.table("log", |table| self.log.read(table));
     }
 }
 

@@ -121,6 +121,16 @@ impl Proxy {
         ask(self.admin, method, path, fields, content).await
     }
 
+    /// Delivers a batch of the purge log.
+    pub(crate) async fn deliver(&self, batch: &Value) -> Answer {
+        self.ask_admin("POST", "/api/v1/log", &[], &batch.to_string()).await
+    }
+
+    /// Where it stands in the purge log.
+    pub(crate) async fn standing(&self) -> Value {
+        self.ask_admin("GET", "/api/v1/log", &[], "").await.json()
+    }
+
     /// Purges through the JSON API; returns the report.
     pub(crate) async fn purge(&self, request: &str) -> Value {
         let answer = self.ask_admin("POST", "/api/v1/purge", &[], request).await;

@@ -1,0 +1,132 @@
+//! `Lease`: until when it is known that all purges have arrived, and how responses are used after that.
+//!
+//! A hit pays one relaxed load and one comparison: the end of the lease is the number that is kept, so no timer is needed,
+//! and the next message from a purger ends the degradation by itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::timestamp::Timestamp;
+
+/// How stored responses are used once nobody can say whether all purges have arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExpiry {
+    /// As ever.
+    #[default]
+    Serve,
+    /// Not without validation when they were obtained or validated longer ago than this. Stale-if-error is allowed.
+    Cap(Duration),
+    /// Not without validation, and never when the origin fails.
+    Validate,
+    /// Not at all.
+    Bypass,
+}
+
+/// How far stored responses may be trusted now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// All purges have arrived, as far as is known.
+    Full,
+    /// Those that were obtained or validated since then need no validation.
+    Since(Timestamp),
+    /// None without validation.
+    Validated,
+    /// None.
+    Nothing,
+}
+
+impl Trust {
+    /// Returns whether a response that was obtained or validated then needs no validation.
+    pub fn covers(self, received: Timestamp) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Since(moment) => received >= moment,
+            Self::Validated | Self::Nothing => false,
+        }
+    }
+
+    /// Returns whether a stale response may stand in for an error of the origin.
+    pub const fn allows_stand_in(self) -> bool {
+        matches!(self, Self::Full | Self::Since(_))
+    }
+}
+
+/// Until when it is known that all purges have arrived.
+#[derive(Debug)]
+pub struct Lease {
+    /// In milliseconds; [`u64::MAX`]: nobody promised anything.
+    expires: AtomicU64,
+    on_expiry: OnExpiry,
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self::new(OnExpiry::Serve)
+    }
+}
+
+impl Lease {
+    /// Makes one that does not end.
+    pub const fn new(on_expiry: OnExpiry) -> Self {
+        Self { expires: AtomicU64::new(u64::MAX), on_expiry }
+    }
+
+    /// Sets its end.
+    pub fn set_end(&self, end: Timestamp) {
+        self.expires.store(end.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Returns whether it has run out.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires.load(Ordering::Relaxed) <= now.as_millis()
+    }
+
+    /// How far stored responses may be trusted now.
+    pub fn trust(&self, now: Timestamp) -> Trust {
+        if self.is_over(now) { self.trust_after_its_end(now) } else { Trust::Full }
+    }
+
+    #[cold]
+    fn trust_after_its_end(&self, now: Timestamp) -> Trust {
+        match self.on_expiry {
+            OnExpiry::Serve => Trust::Full,
+            OnExpiry::Cap(cap) => Trust::Since(now.minus(cap)),
+            OnExpiry::Validate => Trust::Validated,
+            OnExpiry::Bypass => Trust::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1000);
+
+    fn expired(on_expiry: OnExpiry) -> Trust {
+        let lease = Lease::new(on_expiry);
+        assert_eq!(lease.trust(NOW), Trust::Full, "nobody promised anything");
+        lease.set_end(NOW.plus(Duration::from_millis(1)));
+        assert_eq!(lease.trust(NOW), Trust::Full);
+        lease.set_end(NOW);
+        lease.trust(NOW)
+    }
+
+    #[test]
+    fn what_is_trusted_after_the_end_is_as_configured() {
+        let minute = Duration::from_mins(1);
+        for (on_expiry, fresh, old, stand_in) in [
+            (OnExpiry::Serve, true, true, true),
+            (OnExpiry::Cap(minute), true, false, true),
+            (OnExpiry::Cap(Duration::ZERO), true, false, true),
+            (OnExpiry::Validate, false, false, false),
+            (OnExpiry::Bypass, false, false, false),
+        ] {
+            let trust = expired(on_expiry);
+            assert_eq!(trust.covers(NOW), fresh, "{on_expiry:?}");
+            assert_eq!(trust.covers(Timestamp::from_secs(939)), old, "{on_expiry:?}");
+            assert_eq!(trust.allows_stand_in(), stand_in, "{on_expiry:?}");
+        }
+        assert!(expired(OnExpiry::Cap(minute)).covers(Timestamp::from_secs(940)));
+    }
+}

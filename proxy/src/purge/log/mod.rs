@@ -1,0 +1,350 @@
+//! The purge log: applies what a purger delivers, knows how far it has come, and what that means for what is stored.
+//!
+//! The rules are in [`purge_protocol::log`]. A position moves after the purges below it are in force, and a batch is answered
+//! after both are as durable as what is stored. So a batch that broke off is sent again, and does no harm.
+
+pub mod metrics;
+pub mod positions;
+pub mod reading;
+mod door;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use purge_protocol::PurgeMode;
+use purge_protocol::log::{Applied, Batch, Hit, LogId, Position, Standing, State};
+use purge_protocol::request::Target;
+
+use self::metrics::{LogMetrics, Outcome};
+use self::positions::{Kind, Positions};
+use self::reading::{Sound, SoundPurge};
+use super::Purger;
+use crate::clock::Clock;
+use crate::config;
+use crate::invalidation::Invalidation;
+use crate::store::journal::{Entry, Journal, JournalError};
+use crate::timestamp::Timestamp;
+
+/// The proxy's side of the purge log.
+#[derive(Debug)]
+pub struct PurgeLog {
+    purger: Arc<Purger>,
+    invalidation: Arc<Invalidation>,
+    journal: Arc<Journal>,
+    clock: Clock,
+    rules: config::Purge,
+    /// This process.
+    instance: String,
+    positions: Mutex<Positions>,
+    /// One batch at a time for each partition.
+    turns: Mutex<HashMap<LogId, Turn>>,
+    started: Timestamp,
+    /// When the last batch came, in milliseconds; zero: never.
+    last_batch: AtomicU64,
+    /// What was last said of the state in the log.
+    said: Mutex<State>,
+    /// What happened.
+    pub metrics: LogMetrics,
+}
+
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// Why a sound batch was not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// It does not follow on. The purger goes on from the standing.
+    #[error("a purge before this batch is missing")]
+    Hole(Standing),
+    /// There are too many partitions.
+    #[error("there are positions in {0} partitions already, which is the limit")]
+    Partitions(usize),
+    /// It could not be made durable. The purger sends it again.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The numbers that are shown of the purge log.
+#[derive(Debug)]
+pub struct Figures {
+    /// Where it stands.
+    pub standing: Standing,
+    /// How long ago the moment was of which it is known that everything has been applied.
+    pub clean_age: Option<Duration>,
+    /// How long ago the last batch came.
+    pub last_batch_age: Option<Duration>,
+    /// Whether what was recovered has to be validated.
+    pub is_quarantined: bool,
+    /// Whether the lease ran out.
+    pub is_degraded: bool,
+}
+
+impl PurgeLog {
+    /// Begins with the positions that were recovered with the store. What was recovered is in quarantine until they are current.
+    pub fn new(
+        purger: Arc<Purger>,
+        invalidation: Arc<Invalidation>,
+        (journal, recovered): (Arc<Journal>, Vec<Position>),
+        clock: Clock,
+        rules: config::Purge,
+    ) -> Arc<Self> {
+        let started = clock.now();
+        let positions = Positions::recovered(recovered, started);
+        if positions.is_behind() {
+            invalidation.quarantine();
+        }
+        let log = Self {
+            purger,
+            invalidation,
+            journal,
+            clock,
+            rules,
+            instance: uuid::Uuid::now_v7().to_string(),
+            positions: Mutex::new(positions),
+            turns: Mutex::default(),
+            started,
+            last_batch: AtomicU64::new(0),
+            said: Mutex::default(),
+            metrics: LogMetrics::default(),
+        };
+        log.renew(&log.positions.lock());
+        log.tick();
+        Arc::new(log)
+    }
+
+    /// Applies a batch that was received at that moment. When this returns `Ok`, its purges are in force and durable.
+    pub async fn apply(&self, sound: Sound, received: Timestamp) -> Result<Applied, Rejected> {
+        let Sound { batch, purges } = sound;
+        let turn = self.turn(&batch.log)?;
+        let _turn = turn.lock().await;
+        let reach = self.positions.lock().reach(&batch);
+        self.last_batch.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        let Ok(reach) = reach else {
+            self.metrics.count(Outcome::Hole);
+            tracing::debug!(purger = batch.purger, from = batch.from, "a hole in the purge log");
+            return Err(Rejected::Hole(self.standing()));
+        };
+        if let Some(reason) = batch.start {
+            let Batch { log, purger, to, .. } = &batch;
+            tracing::warn!(
+                topic = log.topic,
+                partition = log.partition,
+                next = to,
+                purger,
+                ?reason,
+                "the position in the purge log is set: what was stored before is validated before it is used"
+            );
+            self.invalidation.distrust();
+            self.journal.append(Entry::Unproven);
+        }
+        let all = purges.len();
+        let due: Vec<_> =
+            purges.into_iter().filter(|purge| purge.offset >= reach.applied).collect();
+        self.metrics.purges.add(due.len() as u64);
+        self.metrics.skipped.add((all - due.len()) as u64);
+        let hits = self.purge(due).await;
+        let next = self.advance(&batch, reach.kind, received).await?;
+        Ok(Applied { instance: self.instance.clone(), next, hits })
+    }
+
+    /// The turn of this partition; one that is new needs a place.
+    fn turn(&self, log: &LogId) -> Result<Turn, Rejected> {
+        let mut turns = self.turns.lock();
+        if let Some(turn) = turns.get(log) {
+            return Ok(Arc::clone(turn));
+        }
+        if turns.len() >= PARTITIONS_MAX {
+            let positions = self.positions.lock();
+            turns.retain(|log, turn| positions.has(log) || Arc::strong_count(turn) > 1);
+            drop(positions);
+        }
+        if turns.len() >= PARTITIONS_MAX {
+            return Err(Rejected::Partitions(turns.len()));
+        }
+        Ok(Arc::clone(turns.entry(log.clone()).or_default()))
+    }
+
+    /// Moves the position, and waits until it and all before it is durable.
+    async fn advance(
+        &self,
+        batch: &Batch,
+        kind: Kind,
+        received: Timestamp,
+    ) -> Result<i64, JournalError> {
+        let position = {
+            let mut positions = self.positions.lock();
+            let position = positions.take(batch, received);
+            self.renew(&positions);
+            position
+        };
+        let next = position.next;
+        if !matches!(kind, Kind::Heartbeat) {
+            self.journal.append(Entry::Position(position));
+            let settled = self.journal.settled().await;
+            settled.inspect_err(|_| self.metrics.count(Outcome::Failed))?;
+        }
+        self.metrics.count(match kind {
+            Kind::Start => Outcome::Started,
+            Kind::Advance => Outcome::Applied,
+            Kind::Heartbeat => Outcome::Heartbeat,
+            Kind::Repeat => Outcome::Repeated,
+        });
+        self.tick();
+        Ok(next)
+    }
+
+    /// Carries purges out in their order: runs of one mode at once, but not too many, for the sake of fetches that begin.
+    async fn purge(&self, purges: Vec<SoundPurge>) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        let mut run = Run::default();
+        for purge in purges {
+            if !run.takes(&purge) {
+                run.apply(&self.purger, &mut hits).await;
+            }
+            run.add(purge);
+        }
+        run.apply(&self.purger, &mut hits).await;
+        hits
+    }
+
+    /// Sets the end of the lease after the positions have changed.
+    fn renew(&self, positions: &Positions) {
+        let end = match positions.clean() {
+            Some(clean) => clean.plus(self.rules.log.lease),
+            None if self.rules.log.required => Timestamp::default(),
+            None => Timestamp::MAX,
+        };
+        self.invalidation.lease().set_end(end);
+    }
+
+    /// Does what time brings: lifts the quarantine, or gives up waiting for that; says in the log how the state has changed.
+    pub fn tick(&self) {
+        let now = self.clock.now();
+        if self.invalidation.is_quarantined() {
+            let mut positions = self.positions.lock();
+            if !positions.is_behind() {
+                self.invalidation.lift();
+                tracing::info!("caught up with the purge log: the quarantine is lifted");
+            } else if now.since(self.started) >= self.rules.log.catch_up_deadline {
+                positions.give_up();
+                self.renew(&positions);
+                self.invalidation.condemn_quarantined();
+                self.journal.append(Entry::Unproven);
+                tracing::error!(
+                    "did not catch up with the purge log in time: what was recovered is validated before it is used"
+                );
+            }
+        }
+        self.say(self.state(now));
+    }
+
+    fn say(&self, state: State) {
+        let mut said = self.said.lock();
+        if std::mem::replace(&mut *said, state) == state {
+            return;
+        }
+        drop(said);
+        match state {
+            State::Degraded => tracing::error!(
+                on_expiry = ?self.rules.log.on_expiry,
+                "nobody says that all purges have arrived: degraded"
+            ),
+            state => tracing::info!(?state, "the purge log"),
+        }
+    }
+
+    /// How what is stored is treated.
+    pub fn state(&self, now: Timestamp) -> State {
+        let positions = self.positions.lock();
+        if positions.is_behind() || positions.is_empty() && self.rules.log.required {
+            State::CatchingUp
+        } else if positions.is_empty() {
+            State::Unattended
+        } else if self.invalidation.lease().is_over(now) {
+            State::Degraded
+        } else {
+            State::Current
+        }
+    }
+
+    /// Why the proxy is not ready, where it is not: a line of text.
+    pub fn unready(&self) -> Option<&'static str> {
+        let positions = self.positions.lock();
+        if positions.is_behind() {
+            Some("catching up: purges from before the start are missing\n")
+        } else if positions.is_empty() && self.rules.log.required {
+            Some("unattended: purge.log.required is set, and no purger has been there\n")
+        } else {
+            None
+        }
+    }
+
+    /// Where the proxy stands.
+    pub fn standing(&self) -> Standing {
+        let now = self.clock.now();
+        let state = self.state(now);
+        let positions = self.positions.lock().shown(now);
+        Standing { instance: self.instance.clone(), state, positions }
+    }
+
+    /// The numbers that are shown.
+    pub fn figures(&self) -> Figures {
+        let now = self.clock.now();
+        let last_batch = self.last_batch.load(Ordering::Relaxed);
+        let last_batch = (last_batch > 0).then(|| Timestamp::from_millis(last_batch));
+        Figures {
+            standing: self.standing(),
+            clean_age: self.positions.lock().clean().map(|clean| now.since(clean)),
+            last_batch_age: last_batch.map(|last| now.since(last)),
+            is_quarantined: self.invalidation.is_quarantined(),
+            is_degraded: self.invalidation.lease().is_over(now),
+        }
+    }
+}
+
+/// Purges of one mode that follow each other.
+#[derive(Debug, Default)]
+struct Run {
+    mode: PurgeMode,
+    targets: Vec<Target>,
+    /// The offset of each purge, and how many selectors it has.
+    purges: Vec<(i64, usize)>,
+}
+
+impl Run {
+    const fn takes(&self, purge: &SoundPurge) -> bool {
+        self.targets.is_empty()
+            || purge.mode as u8 == self.mode as u8
+                && self.targets.len() + purge.selectors.len() <= RUN_MAX
+    }
+
+    fn add(&mut self, purge: SoundPurge) {
+        self.mode = purge.mode;
+        self.purges.push((purge.offset, purge.selectors.len()));
+        self.targets.extend(purge.selectors.into_iter().map(|(_, target)| target));
+    }
+
+    async fn apply(&mut self, purger: &Arc<Purger>, hits: &mut Vec<Hit>) {
+        if self.targets.is_empty() {
+            return;
+        }
+        let Self { mode, targets, purges } = std::mem::take(self);
+        let mut objects = purger.apply_logged(&targets, mode).await.into_iter();
+        for (offset, selectors) in purges {
+            let objects: u64 = objects.by_ref().take(selectors).sum();
+            if objects > 0 {
+                hits.push(Hit { offset, objects });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+/// Selectors that are marked under one lock: 0.1 ms.
+const RUN_MAX: usize = 1000;
+/// Partitions that the proxy may have positions in.
+const PARTITIONS_MAX: usize = 4096;

@@ -1,0 +1,208 @@
+//! `Positions`: how far the proxy has come in each partition, and since when it may have missed something. Pure: it is told
+//! the time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use purge_protocol::log::{Batch, LogId, Position};
+
+use crate::timestamp::Timestamp;
+
+/// The proxy's positions.
+#[derive(Clone, Debug, Default)]
+pub struct Positions {
+    held: BTreeMap<LogId, Held>,
+    /// By cluster and topic, as the last batch said.
+    topics: BTreeMap<(String, String), Topic>,
+    /// When the recovered ones were recovered.
+    begun: Timestamp,
+}
+
+/// The position in one partition.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    next: i64,
+    last: Option<u64>,
+    /// Everything that was in the partition at that moment is applied; while nobody said so, the moment it was made.
+    clean: Timestamp,
+    is_said: bool,
+    /// It came with the store, and purges from before are missing still.
+    is_behind: bool,
+    /// A purger has spoken of it since the start.
+    is_attended: bool,
+}
+
+/// How many partitions a topic has, and since when that is known.
+#[derive(Clone, Copy, Debug)]
+struct Topic {
+    partitions: i32,
+    since: Timestamp,
+}
+
+/// What is to be done with a batch that follows on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Purges below were applied before and are skipped; an old purge must not hit what is fresh.
+    pub applied: i64,
+    /// What the batch does.
+    pub kind: Kind,
+}
+
+/// What a batch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It sets the position.
+    Start,
+    /// It moves the position forward.
+    Advance,
+    /// It covers nothing: a heartbeat.
+    Heartbeat,
+    /// All of it was applied before.
+    Repeat,
+}
+
+/// A batch that does not follow on: what lies between was lost, or the proxy has no position at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole;
+
+impl Positions {
+    /// Begins with what was recovered together with the stored responses. All of it is behind until a purger says otherwise.
+    pub fn recovered(positions: Vec<Position>, now: Timestamp) -> Self {
+        let held = |position: Position| {
+            let Position { log, next, last, .. } = position;
+            let held = Held {
+                next,
+                last,
+                clean: now,
+                is_said: false,
+                is_behind: true,
+                is_attended: false,
+            };
+            (log, held)
+        };
+        let held = positions.into_iter().map(held).collect();
+        Self { held, topics: BTreeMap::new(), begun: now }
+    }
+
+    /// Decides what is to be done with a batch. Nothing changes until it was applied: [`Self::take`].
+    pub fn reach(&self, batch: &Batch) -> Result<Reach, Hole> {
+        if batch.start.is_some() {
+            return Ok(Reach { applied: i64::MIN, kind: Kind::Start });
+        }
+        let held = self.held.get(&batch.log).ok_or(Hole)?;
+        if batch.from > held.next {
+            return Err(Hole);
+        }
+        let kind = if batch.to > held.next {
+            Kind::Advance
+        } else if batch.from == batch.to {
+            Kind::Heartbeat
+        } else {
+            Kind::Repeat
+        };
+        Ok(Reach { applied: held.next, kind })
+    }
+
+    /// Takes a batch that was applied, `received` at that moment, and returns the position.
+    pub fn take(&mut self, batch: &Batch, received: Timestamp) -> Position {
+        self.note_topic(batch, received);
+        let begun = self.begun;
+        let fresh = Held {
+            next: batch.to,
+            last: batch.last,
+            clean: received,
+            is_said: false,
+            is_behind: false,
+            is_attended: true,
+        };
+        let held = self.held.entry(batch.log.clone()).or_insert(fresh);
+        if batch.start.is_some() {
+            *held = fresh;
+        } else if batch.to > held.next {
+            (held.next, held.last) = (batch.to, batch.last);
+        } else if batch.to == held.next {
+            held.last = held.last.or(batch.last);
+        }
+        held.is_attended = true;
+        if let Some(age) = batch.clean_ms {
+            let clean = received.minus(Duration::from_millis(age));
+            held.clean = if held.is_said { held.clean.max(clean) } else { clean };
+            held.is_said = true;
+            held.is_behind &= clean < begun;
+        }
+        Position { log: batch.log.clone(), next: held.next, last: held.last, clean_ms: None }
+    }
+
+    fn note_topic(&mut self, batch: &Batch, now: Timestamp) {
+        let LogId { cluster, topic, .. } = &batch.log;
+        let name = (cluster.clone(), topic.clone());
+        let known = self.topics.entry(name).or_insert(Topic { partitions: 0, since: now });
+        if known.partitions != batch.partitions {
+            *known = Topic { partitions: batch.partitions, since: now };
+            let is_gone = |log: &LogId| {
+                log.cluster == *cluster && log.topic == *topic && log.partition >= batch.partitions
+            };
+            self.held.retain(|log, _| !is_gone(log));
+        }
+    }
+
+    /// The moment of which it is known that everything that was in the log then has been applied; `None` without a purger.
+    ///
+    /// A partition without a position counts from when it became known that there is one.
+    pub fn clean(&self) -> Option<Timestamp> {
+        let held = self.held.values().map(|held| held.clean);
+        let missing = self.topics.iter().filter(|(name, topic)| self.is_partial(name, topic));
+        held.chain(missing.map(|(_, topic)| topic.since)).min()
+    }
+
+    fn is_partial(&self, (cluster, name): &(String, String), topic: &Topic) -> bool {
+        let own = self.held.keys().filter(|log| log.cluster == *cluster && log.topic == *name);
+        i32::try_from(own.count()).unwrap_or(i32::MAX) < topic.partitions
+    }
+
+    /// Returns whether what was recovered still misses purges.
+    pub fn is_behind(&self) -> bool {
+        self.held.values().any(|held| held.is_behind)
+    }
+
+    /// Partitions that are known.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Returns whether no purger has ever been there.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Returns whether there is a position in this partition.
+    pub fn has(&self, log: &LogId) -> bool {
+        self.held.contains_key(log)
+    }
+
+    /// Gives up waiting for the purges that the recovered positions miss. Logs that no purger has spoken of since the start are
+    /// forgotten where others are attended: topics are renamed.
+    pub fn give_up(&mut self) {
+        let is_attended = self.held.values().any(|held| held.is_attended);
+        self.held.retain(|_, held| held.is_attended || !is_attended);
+        for held in self.held.values_mut() {
+            held.is_behind = false;
+        }
+    }
+
+    /// The positions, as they are shown.
+    pub fn shown(&self, now: Timestamp) -> Vec<Position> {
+        let age =
+            |held: &Held| u64::try_from(now.since(held.clean).as_millis()).unwrap_or(u64::MAX);
+        let shown = |(log, held): (&LogId, &Held)| Position {
+            log: log.clone(),
+            next: held.next,
+            last: held.last,
+            clean_ms: held.is_said.then(|| age(held)),
+        };
+        self.held.iter().map(shown).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The rules case by case, and against all orders in which batches may arrive.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use purge_protocol::log::Start;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1000);
+
+fn log(partition: i32) -> LogId {
+    LogId { cluster: "c".into(), topic: "t".into(), partition }
+}
+
+fn batch(partition: i32, from: i64, to: i64) -> Batch {
+    Batch {
+        log: log(partition),
+        partitions: 3,
+        from,
+        to,
+        last: None,
+        clean_ms: None,
+        start: None,
+        purger: "p".into(),
+        purges: Vec::new(),
+    }
+}
+
+fn adopt(partition: i32, to: i64) -> Batch {
+    Batch { start: Some(Start::Adopt), clean_ms: Some(0), ..batch(partition, to, to) }
+}
+
+fn adopted(to: i64) -> Positions {
+    let mut positions = Positions::default();
+    for partition in 0..3 {
+        positions.take(&adopt(partition, to), NOW);
+    }
+    positions
+}
+
+fn recovered(next: i64) -> Positions {
+    let position =
+        |partition| Position { log: log(partition), next, last: Some(9), clean_ms: None };
+    Positions::recovered((0..3).map(position).collect(), NOW)
+}
+
+fn later(seconds: u64) -> Timestamp {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+#[test]
+fn a_batch_is_taken_when_nothing_is_missing_before_it() {
+    use Kind::{Advance, Heartbeat, Repeat, Start};
+    for (given, expected) in [
+        (batch(0, 10, 12), Ok((10, Advance))),
+        (batch(0, 8, 12), Ok((10, Advance))),
+        (batch(0, 0, 10), Ok((10, Repeat))),
+        (batch(0, 3, 5), Ok((10, Repeat))),
+        (batch(0, 10, 10), Ok((10, Heartbeat))),
+        (batch(0, 9, 9), Ok((10, Heartbeat))),
+        (batch(0, 11, 12), Err(Hole)),
+        (batch(0, 11, 11), Err(Hole)),
+        (Batch { partitions: 4, ..batch(3, 0, 1) }, Err(Hole)),
+        (adopt(0, 99), Ok((i64::MIN, Start))),
+        (adopt(0, 3), Ok((i64::MIN, Start))),
+    ] {
+        let reach = adopted(10).reach(&given).map(|reach| (reach.applied, reach.kind));
+        assert_eq!(reach, expected, "{given:?}");
+    }
+}
+
+#[test]
+fn a_position_never_moves_back_unless_it_is_set() {
+    let mut positions = adopted(10);
+    for (given, next) in [
+        (batch(0, 10, 12), 12),
+        (batch(0, 0, 11), 12),
+        (batch(0, 12, 12), 12),
+        (adopt(0, 3), 3),
+        (batch(0, 3, 4), 4),
+    ] {
+        assert_eq!(positions.take(&given, NOW).next, next, "{given:?}");
+    }
+}
+
+#[test]
+fn the_fingerprint_is_that_of_the_record_below_the_position() {
+    let mut positions = adopted(10);
+    let last = |last, given| Batch { last: Some(last), ..given };
+    assert_eq!(positions.take(&last(1, batch(0, 10, 12)), NOW).last, Some(1));
+    assert_eq!(positions.take(&last(2, batch(0, 5, 11)), NOW).last, Some(1), "of another record");
+    assert_eq!(positions.take(&batch(0, 12, 12), NOW).last, Some(1));
+    assert_eq!(positions.take(&batch(0, 12, 13), NOW).last, None, "unknown");
+}
+
+#[test]
+fn the_moment_that_is_clean_is_the_oldest_of_all_partitions() {
+    let mut positions = adopted(10);
+    assert_eq!(positions.clean(), Some(NOW));
+    let clean = |age, given| Batch { clean_ms: Some(age), ..given };
+    positions.take(&clean(1000, batch(0, 10, 10)), later(10));
+    positions.take(&clean(0, batch(1, 10, 10)), later(10));
+    assert_eq!(positions.clean(), Some(NOW), "the third has said nothing new");
+    positions.take(&clean(2000, batch(2, 10, 10)), later(10));
+    assert_eq!(positions.clean(), Some(later(8)));
+    positions.take(&clean(60_000, batch(2, 10, 10)), later(11));
+    assert_eq!(positions.clean(), Some(later(8)), "what was known once stays known");
+}
+
+#[test]
+fn a_partition_that_nobody_speaks_for_keeps_the_moment_from_moving() {
+    let mut positions = Positions::default();
+    assert_eq!(positions.clean(), None);
+    positions.take(&adopt(0, 5), NOW);
+    positions.take(&adopt(1, 5), later(5));
+    let clean = Batch { clean_ms: Some(0), ..batch(0, 5, 5) };
+    positions.take(&clean, later(60));
+    assert_eq!(positions.clean(), Some(NOW), "there are three partitions");
+}
+
+#[test]
+fn partitions_that_the_topic_no_longer_has_are_dropped() {
+    let mut positions = adopted(10);
+    positions.take(&Batch { partitions: 2, ..batch(0, 10, 11) }, NOW);
+    let shown = positions.shown(NOW);
+    assert_eq!(shown.iter().map(|it| it.log.partition).collect::<Vec<_>>(), [0, 1]);
+    let other = LogId { topic: "other".into(), ..log(0) };
+    positions.take(&Batch { log: other, partitions: 1, ..adopt(0, 1) }, NOW);
+    assert_eq!(positions.len(), 3, "another topic is another topic");
+}
+
+#[test]
+fn what_was_recovered_is_behind_until_every_partition_was_clean_after_the_start() {
+    let mut positions = recovered(7);
+    assert!(positions.is_behind());
+    assert!(positions.shown(NOW).iter().all(|it| it.clean_ms.is_none() && it.next == 7));
+    let clean = |partition, age| Batch { clean_ms: Some(age), ..batch(partition, 7, 9) };
+    positions.take(&clean(0, 0), later(5));
+    positions.take(&clean(1, 5000), later(5));
+    positions.take(&clean(2, 6000), later(5));
+    assert!(positions.is_behind(), "the third was clean before the start only");
+    positions.take(&batch(2, 9, 12), later(6));
+    assert!(positions.is_behind(), "that says nothing of when");
+    positions.take(&Batch { clean_ms: Some(0), ..batch(2, 12, 12) }, later(7));
+    assert!(!positions.is_behind());
+}
+
+#[test]
+fn a_position_that_is_set_waits_for_nothing() {
+    let mut positions = recovered(7);
+    for partition in 0..3 {
+        let expired = Batch { start: Some(Start::Expired), ..batch(partition, 90, 90) };
+        positions.take(&expired, NOW);
+    }
+    assert!(!positions.is_behind());
+}
+
+#[test]
+fn a_log_that_nobody_attends_is_forgotten_once_another_is() {
+    let mut positions = recovered(7);
+    positions.give_up();
+    assert!(!positions.is_behind());
+    assert_eq!(positions.len(), 3, "a purger may come yet");
+    let other = LogId { topic: "renamed".into(), ..log(0) };
+    positions.take(&Batch { log: other, partitions: 1, ..adopt(0, 1) }, NOW);
+    positions.give_up();
+    assert_eq!(positions.len(), 1);
+}
+
+/// What happens on the way from two purgers to the proxy.
+#[derive(Clone, Debug)]
+enum Delivery {
+    /// The purger delivers what follows on what it believes the position to be, so many records.
+    Next(usize, i64),
+    /// It is lost on the way: the purger believes that it arrived.
+    Lost(usize, i64),
+    /// An earlier batch arrives once more.
+    Again(prop::sample::Index),
+}
+
+fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
+    let one = prop_oneof![
+        4 => (0..2_usize, 0..5_i64).prop_map(|(purger, count)| Delivery::Next(purger, count)),
+        1 => (0..2_usize, 1..5_i64).prop_map(|(purger, count)| Delivery::Lost(purger, count)),
+        2 => any::<prop::sample::Index>().prop_map(Delivery::Again),
+    ];
+    prop::collection::vec(one, 1..60)
+}
+
+proptest! {
+    /// Every record below the position was applied, and none twice: neither losses nor repeats nor a second purger matter.
+    #[test]
+    fn every_purge_below_the_position_was_applied_once(deliveries in deliveries()) {
+        let mut positions = adopted(0);
+        let mut believed = [0_i64; 2];
+        let mut sent: Vec<Batch> = Vec::new();
+        let mut applied = BTreeSet::new();
+        for delivery in deliveries {
+            let (purger, given) = match delivery {
+                Delivery::Lost(purger, count) => {
+                    believed[purger] += count;
+                    continue;
+                }
+                Delivery::Next(purger, count) => {
+                    (Some(purger), batch(0, believed[purger], believed[purger] + count))
+                }
+                Delivery::Again(_) if sent.is_empty() => continue,
+                Delivery::Again(index) => (None, index.get(&sent).clone()),
+            };
+            sent.push(given.clone());
+            let before = positions.shown(NOW)[0].next;
+            match positions.reach(&given) {
+                Err(Hole) => {
+                    prop_assert!(given.from > before, "refused without a hole");
+                    if let Some(purger) = purger {
+                        believed[purger] = before; // 409: it rewinds
+                    }
+                }
+                Ok(reach) => {
+                    for offset in given.from.max(reach.applied)..given.to {
+                        prop_assert!(applied.insert(offset), "{offset} twice");
+                    }
+                    let next = positions.take(&given, NOW).next;
+                    prop_assert!(next >= before);
+                    if let Some(purger) = purger {
+                        believed[purger] = next;
+                    }
+                }
+            }
+            let next = positions.shown(NOW)[0].next;
+            prop_assert!((0..next).all(|offset| applied.contains(&offset)), "a hole below {next}");
+            prop_assert!(applied.iter().all(|offset| *offset < next));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! From the bytes of a batch to purges that can be applied: everything is checked before anything is.
+
+use purge_protocol::log::{Batch, LogId, LoggedPurge};
+use purge_protocol::request::Target;
+use purge_protocol::{PurgeMode, RequestError, Selector};
+
+use crate::config;
+
+/// Why a batch is not taken. Nothing of it was applied; the purger sends it otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// It is no batch: the text says where.
+    #[error("This is no batch of a purge log: {0}.")]
+    Syntax(#[from] serde_json::Error),
+    /// A member is impossible.
+    #[error("`{member}` {rule}.")]
+    Member {
+        /// Which.
+        member: &'static str,
+        /// What it has to be.
+        rule: String,
+    },
+    /// It is larger than what is applied at once.
+    #[error("A batch may have {max} {what}, this one has {count}: send several.")]
+    TooMany {
+        /// Purges, or selectors.
+        what: &'static str,
+        /// So many.
+        count: usize,
+        /// So many are allowed.
+        max: usize,
+    },
+    /// One of its purges cannot be carried out.
+    #[error("The purge at offset {offset} cannot be carried out: {source}.")]
+    Purge {
+        /// Which one.
+        offset: i64,
+        /// Why.
+        source: RequestError,
+    },
+    /// One of its purges is not where it belongs.
+    #[error("The purge at offset {offset} {rule}.")]
+    Order {
+        /// Which one.
+        offset: i64,
+        /// Where it belongs.
+        rule: &'static str,
+    },
+}
+
+impl BatchError {
+    /// The offset of the purge that is to blame, where one is.
+    pub const fn offset(&self) -> Option<i64> {
+        match self {
+            Self::Purge { offset, .. } | Self::Order { offset, .. } => Some(*offset),
+            Self::Syntax(_) | Self::Member { .. } | Self::TooMany { .. } => None,
+        }
+    }
+
+    /// Returns whether less of it might be taken.
+    pub const fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::TooMany { .. } | Self::Purge { source: RequestError::TooMany { .. }, .. }
+        )
+    }
+}
+
+/// A batch that was found sound.
+#[derive(Debug)]
+pub struct Sound {
+    /// As it was sent, without its purges.
+    pub batch: Batch,
+    /// Its purges.
+    pub purges: Vec<SoundPurge>,
+}
+
+/// A purge that was found sound.
+#[derive(Debug)]
+pub struct SoundPurge {
+    /// The record's offset.
+    pub offset: i64,
+    /// Hard or soft.
+    pub mode: PurgeMode,
+    /// What to purge.
+    pub selectors: Vec<(Selector, Target)>,
+    /// Where it came from, for what follows the purge.
+    pub logged: LoggedPurge,
+}
+
+/// Reads a batch and checks all of it.
+pub fn read(text: &[u8], rules: &config::Purge) -> Result<Sound, BatchError> {
+    let mut batch: Batch = serde_json::from_slice(text)?;
+    check_members(&batch)?;
+    let limits = &rules.log;
+    let logged = std::mem::take(&mut batch.purges);
+    at_most("purges", logged.len(), limits.max_purges)?;
+    let (mut purges, mut selectors, mut previous) =
+        (Vec::with_capacity(logged.len()), 0, batch.from);
+    for logged in logged {
+        let offset = logged.offset;
+        if offset < batch.from || offset >= batch.to {
+            return Err(BatchError::Order { offset, rule: "lies outside of `from` and `to`" });
+        }
+        if offset < previous {
+            return Err(BatchError::Order { offset, rule: "comes after one with a higher offset" });
+        }
+        previous = offset;
+        let purge = sound(logged, rules)?;
+        selectors += purge.selectors.len();
+        purges.push(purge);
+    }
+    at_most("selectors", selectors, limits.max_selectors)?;
+    Ok(Sound { batch, purges })
+}
+
+fn sound(logged: LoggedPurge, rules: &config::Purge) -> Result<SoundPurge, BatchError> {
+    let offset = logged.offset;
+    let refuse = |source| BatchError::Purge { offset, source };
+    let selectors = logged.request.selectors(rules.max_selectors).map_err(refuse)?;
+    let mode = logged.request.mode.unwrap_or_else(|| rules.default_mode.into());
+    Ok(SoundPurge { offset, mode, selectors, logged })
+}
+
+fn check_members(batch: &Batch) -> Result<(), BatchError> {
+    let LogId { cluster, topic, partition } = &batch.log;
+    let names = [("log.cluster", cluster), ("log.topic", topic), ("purger", &batch.purger)];
+    for (member, name) in names {
+        ensure(!name.is_empty() && name.len() <= NAME_MAX, member, || {
+            format!("has to be 1 to {NAME_MAX} bytes of text")
+        })?;
+        ensure(!name.chars().any(char::is_control), member, || {
+            "may not hold control characters".to_owned()
+        })?;
+    }
+    ensure((1..=PARTITIONS_MAX).contains(&batch.partitions), "partitions", || {
+        format!("has to be from 1 to {PARTITIONS_MAX}")
+    })?;
+    ensure((0..batch.partitions).contains(partition), "log.partition", || {
+        format!("has to be from 0 to {}, as there are so many", batch.partitions - 1)
+    })?;
+    ensure(batch.from >= 0, "from", || "has to be an offset, 0 or more".to_owned())?;
+    ensure(batch.to >= batch.from, "to", || "has to be `from` or more".to_owned())
+}
+
+fn ensure(
+    is_so: bool,
+    member: &'static str,
+    rule: impl FnOnce() -> String,
+) -> Result<(), BatchError> {
+    if is_so { Ok(()) } else { Err(BatchError::Member { member, rule: rule() }) }
+}
+
+const fn at_most(what: &'static str, count: usize, max: usize) -> Result<(), BatchError> {
+    if count > max { Err(BatchError::TooMany { what, count, max }) } else { Ok(()) }
+}
+
+/// Bytes of a name; Kafka's topics have 249 at most.
+const NAME_MAX: usize = 255;
+/// Partitions of one topic.
+const PARTITIONS_MAX: i32 = 4096;

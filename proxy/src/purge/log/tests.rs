@@ -1,0 +1,122 @@
+//! What was recovered with the store waits for the purges that it missed, and not for ever.
+
+use purge_protocol::log::Start;
+
+use super::*;
+use crate::invalidation::Verdict;
+use crate::key::KeySeed;
+use crate::store::Stored;
+use crate::store::contract::{Bench, Engine, Limits, Page, SMALL};
+use crate::store::memory::{MemoryLimits, MemoryStore};
+
+/// A store that was recovered with positions in two partitions, and the purge log of its proxy.
+struct Recovered {
+    bench: Bench,
+    clock: Clock,
+    log: Arc<PurgeLog>,
+    old: Arc<Stored>,
+}
+
+impl Recovered {
+    fn new() -> Self {
+        let clock = Clock::manual(Timestamp::from_secs(1000));
+        let Limits { capacity, object_bytes_max, variants_max } = SMALL;
+        let limits = MemoryLimits { capacity, object_bytes_max, variants_max };
+        let store = Arc::new(MemoryStore::new(limits, clock.clone()));
+        let engine =
+            |_| Engine { store: Arc::<MemoryStore>::clone(&store), settle: Box::new(|| ()) };
+        let bench = Bench::new(&engine, SMALL);
+        let old = bench.put(Page { tags: &["t"], ..Page::at("/old") }, b"content");
+        let invalidation = Arc::clone(&bench.invalidation);
+        let purger = Purger::new(store, Arc::clone(&invalidation), KeySeed(1), clock.clone());
+        let position =
+            |partition| Position { log: of(partition), next: 10, last: None, clean_ms: None };
+        let recovered = (Arc::<Journal>::default(), vec![position(0), position(1)]);
+        let log =
+            PurgeLog::new(purger, invalidation, recovered, clock.clone(), config::Purge::default());
+        Self { bench, clock, log, old }
+    }
+
+    async fn deliver(&self, batch: Batch) {
+        let sound = Sound { batch, purges: Vec::new() };
+        self.log.apply(sound, self.clock.now()).await.unwrap();
+    }
+
+    fn verdict(&self, stored: &Stored) -> Verdict {
+        self.bench.invalidation.verdict(&stored.provenance, &stored.key)
+    }
+
+    fn put(&self, path: &str) -> Arc<Stored> {
+        self.bench.put(Page::at(path), b"content")
+    }
+}
+
+fn of(partition: i32) -> LogId {
+    LogId { cluster: "c".into(), topic: "t".into(), partition }
+}
+
+fn batch(partition: i32, to: i64, clean_ms: Option<u64>) -> Batch {
+    Batch {
+        log: of(partition),
+        partitions: 2,
+        from: 10,
+        to,
+        last: None,
+        clean_ms,
+        start: None,
+        purger: "p".into(),
+        purges: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn what_was_recovered_is_unproven_until_every_partition_has_caught_up() {
+    let recovered = Recovered::new();
+    let log = &recovered.log;
+    let new = recovered.put("/new");
+    assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
+    assert_eq!(recovered.verdict(&new), Verdict::Valid, "it was fetched after the start");
+    assert_eq!(log.standing().state, State::CatchingUp);
+    assert!(log.unready().unwrap().starts_with("catching up"));
+
+    recovered.clock.advance(Duration::from_secs(3));
+    recovered.deliver(batch(0, 20, Some(0))).await;
+    recovered.deliver(batch(1, 15, None)).await;
+    assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
+    assert!(log.figures().is_quarantined);
+    recovered.deliver(batch(1, 20, Some(1000))).await;
+
+    assert_eq!(recovered.verdict(&recovered.old), Verdict::Valid);
+    assert_eq!(log.standing().state, State::Current);
+    assert!(log.unready().is_none() && !log.figures().is_quarantined);
+}
+
+#[tokio::test]
+async fn what_does_not_catch_up_in_time_is_unproven_for_ever_and_the_proxy_is_ready() {
+    let recovered = Recovered::new();
+    let new = recovered.put("/new");
+    recovered.clock.advance(Duration::from_mins(10));
+    recovered.log.tick();
+
+    assert!(recovered.log.unready().is_none());
+    assert_eq!(recovered.log.standing().state, State::Degraded);
+    for partition in 0..2 {
+        recovered.deliver(batch(partition, 20, Some(0))).await;
+    }
+    assert_eq!(recovered.log.standing().state, State::Current);
+    assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
+    assert_eq!(recovered.verdict(&new), Verdict::Valid, "it was fetched after the start");
+}
+
+#[tokio::test]
+async fn a_gap_while_catching_up_outlasts_the_quarantine() {
+    let recovered = Recovered::new();
+    recovered.deliver(batch(0, 20, Some(0))).await;
+    let gap = Batch { start: Some(Start::Expired), from: 90, ..batch(1, 90, Some(0)) };
+    recovered.deliver(gap).await;
+
+    assert_eq!(recovered.log.standing().state, State::Current);
+    assert!(!recovered.log.figures().is_quarantined);
+    assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
+    assert_eq!(recovered.verdict(&recovered.put("/new")), Verdict::Valid);
+}

@@ -1,0 +1,209 @@
+//! The purger's own listener: health, readiness, metrics, status. It only reads.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::delivery::fleet::Fleet;
+use crate::metrics;
+
+/// What a purger tells of itself: `GET /api/v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// This purger's name.
+    pub purger: String,
+    /// Whether the brokers answer.
+    pub kafka_connected: bool,
+    /// Its partitions.
+    pub partitions: Vec<PartitionStatus>,
+    /// All proxies.
+    pub targets: Vec<TargetStatus>,
+    /// Records given up since the start.
+    pub dead_letters: u64,
+}
+
+/// One assigned partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Everything below has been read.
+    pub read_to: i64,
+    /// Everything below may be committed: every proxy that keeps up has confirmed it.
+    pub confirmed: i64,
+    /// The log's end, as it was last seen.
+    pub end: Option<i64>,
+    /// Records that are not confirmed.
+    pub lag: i64,
+    /// Age of the oldest of them, as its event tells.
+    pub lag_seconds: f64,
+    /// Whether reading pauses.
+    pub full: bool,
+}
+
+/// One proxy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// The URL of its admin listener.
+    pub url: String,
+    /// `ok`, `behind`, `down` or `unknown`.
+    pub state: String,
+    /// Its process.
+    pub instance: String,
+    /// Its positions: topic, partition, next offset.
+    pub positions: Vec<(String, i32, i64)>,
+    /// Records of this purger's partitions that it has not confirmed.
+    pub lag: i64,
+    /// Seconds since its last answer.
+    pub last_answer_seconds: Option<f64>,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Accepts connections until the process ends.
+pub async fn accept(fleet: Arc<Fleet>, listener: TcpListener) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let fleet = Arc::clone(&fleet);
+                drop(tokio::spawn(async move {
+                    let service = hyper::service::service_fn(move |request| {
+                        let answer = answer(&fleet, &request);
+                        async move { Ok::<_, Infallible>(answer) }
+                    });
+                    let served = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(HEAD_TIMEOUT)
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                    if let Err(error) = served {
+                        tracing::debug!(%error, "admin connection ended");
+                    }
+                    drop(permit);
+                }));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an admin connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn answer(fleet: &Fleet, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD.\n");
+    }
+    match request.uri().path() {
+        "/healthz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => readiness(fleet),
+        "/metrics" => match metrics::page(fleet) {
+            Ok(page) => typed(StatusCode::OK, page, OPEN_METRICS),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        },
+        "/api/v1/status" => {
+            let json = serde_json::to_string(&status(fleet)).unwrap_or_default();
+            typed(StatusCode::OK, json + "\n", "application/json")
+        }
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/status.\n",
+        ),
+    }
+}
+
+/// Ready: Kafka answers, and every proxy was heard of. A proxy that is down does not make its purger unready.
+fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
+    let is_connected = fleet.assignment().is_connected.load(Ordering::Relaxed);
+    let partitions = fleet.assignment().partitions();
+    let begun = partitions.iter().all(|partition| partition.last_sighting().is_some());
+    match (is_connected, begun) {
+        (false, _) => text(StatusCode::SERVICE_UNAVAILABLE, "the brokers do not answer\n"),
+        (true, false) => text(StatusCode::SERVICE_UNAVAILABLE, "not all partitions were seen yet\n"),
+        (true, true) if partitions.is_empty() => text(StatusCode::OK, "ready: no partition is assigned\n"),
+        (true, true) => text(StatusCode::OK, "ready\n"),
+    }
+}
+
+/// Tells how everything is doing.
+pub fn status(fleet: &Fleet) -> Status {
+    let now = fleet.common().wall_time();
+    let partitions = fleet.assignment().partitions();
+    let of_partition = |partition: &Arc<crate::partition::Partition>| {
+        let progress = partition.progress();
+        let age = progress.oldest.and_then(|time| now.duration_since(time).ok());
+        PartitionStatus {
+            topic: partition.log.topic.clone(),
+            partition: partition.log.partition,
+            read_to: progress.read_to,
+            confirmed: progress.watermark,
+            end: progress.high,
+            lag: progress.high.map_or(0, |high| (high - progress.watermark).max(0)),
+            lag_seconds: age.map_or(0.0, |age| age.as_secs_f64()),
+            full: partition.is_full(),
+        }
+    };
+    let of_target = |target: &Arc<crate::delivery::target::Target>| {
+        let report = target.report();
+        let end = |topic: &str, number: i32| {
+            let found = partitions.iter().find(|p| p.log.topic == topic && p.log.partition == number);
+            found.and_then(|partition| partition.progress().high)
+        };
+        let behind = report.positions.iter().filter_map(|((topic, number), next)| {
+            Some((end(topic, *number)? - next).max(0))
+        });
+        TargetStatus {
+            url: target.url.clone(),
+            state: report.state.as_str().to_owned(),
+            instance: report.instance.clone(),
+            lag: behind.sum(),
+            positions: report
+                .positions
+                .iter()
+                .map(|((topic, number), next)| (topic.clone(), *number, *next))
+                .collect(),
+            last_answer_seconds: report.last_answer.map(|since| since.as_secs_f64()),
+            error: report.error,
+        }
+    };
+    Status {
+        purger: fleet.common().name.clone(),
+        kafka_connected: fleet.assignment().is_connected.load(Ordering::Relaxed),
+        partitions: partitions.iter().map(of_partition).collect(),
+        targets: fleet.targets().iter().map(of_target).collect(),
+        dead_letters: fleet.common().dead_letters.written.value(),
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    typed(status, text.to_owned(), "text/plain; charset=utf-8")
+}
+
+fn typed(status: StatusCode, text: String, content_type: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CONNECTIONS_MAX: usize = 64;
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

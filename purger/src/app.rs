@@ -1,0 +1,273 @@
+//! The composition root: makes every part, starts the threads, owns the order of the end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{io, thread};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use shellac::clock::Clock;
+use shellac::config::{self, Config, EventFormat};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::dead_letter::DeadLetters;
+use crate::delivery::discovery::Discovery;
+use crate::delivery::fleet::{Brokers, Common, Fleet};
+use crate::event::{Filter, Format, Limits, Pattern, Reader as EventReader, Rules, SiteRule, TableRule};
+use crate::intake::Intake;
+use crate::kafka::client;
+use crate::kafka::consumer::{Assignment, ConsumeError, Reader};
+use crate::kafka::context::{Group, Tokens};
+use crate::kafka::cursor::Cursors;
+use crate::kafka::producer::Producer;
+use crate::kafka::sighting::Lookout;
+use crate::metrics::PurgerMetrics;
+use crate::partition::window;
+use crate::receipt::Receipts;
+use crate::settle::Settler;
+
+/// A purger whose parts are made and whose admin listener is bound.
+#[derive(Debug)]
+pub struct App {
+    /// All proxies and routes.
+    pub fleet: Arc<Fleet>,
+    config: Config,
+    consumer: Arc<BaseConsumer<Group>>,
+    cursors: Arc<Cursors>,
+    intake: Intake,
+    admin: TcpListener,
+}
+
+/// Why the purger cannot start, or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration names no brokers.
+    #[error("there is no Kafka to read from: set kafka.brokers, for example [\"kafka-0:9092\"]")]
+    NoBrokers,
+    /// A rule for events cannot be used.
+    #[error("{setting}: {why}")]
+    Rule {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The admin address cannot be bound.
+    #[error("cannot listen on {address}: {source}; free it, or set purger.admin")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// librdkafka does not take its configuration, or cannot go on.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// Consuming ended.
+    #[error(transparent)]
+    Consume(#[from] ConsumeError),
+    /// A thread cannot be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// How the end went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// What was read is confirmed and committed, or will be read again.
+    Clean,
+    /// Kafka did not answer in time; what was not committed will be read again.
+    Cut,
+}
+
+impl App {
+    /// Makes every part. Connects to nothing yet; must be called on a runtime.
+    ///
+    /// # Errors
+    /// A setting that cannot be used, or an address that cannot be bound.
+    pub fn new(config: Config, clock: Clock) -> Result<Self, RunError> {
+        if config.kafka.brokers.is_empty() {
+            return Err(RunError::NoBrokers);
+        }
+        let rules = &config.purger;
+        let tokens = Tokens { file: config.kafka.token_file.clone(), clock: clock.clone() };
+        let limits = window::Limits { records: rules.window, bytes: rules.window_bytes };
+        let assignment = Assignment::new(config.kafka.cluster.clone(), limits, rules.session_timeout);
+        let context = Group::new(tokens.clone(), Arc::clone(&assignment));
+        let consumer: BaseConsumer<Group> = client::group(&config.kafka, rules).create_with_context(context)?;
+        let consumer = Arc::new(consumer);
+        let producer = Producer::new(&config.kafka, tokens.clone())?;
+        let metrics = Arc::new(PurgerMetrics::default());
+        let receipts = (!rules.receipts.is_empty()).then(|| {
+            Receipts::start(&rules.receipts, producer.clone(), rules.receipt_timeout, clock.clone())
+        });
+        let dead_letters = DeadLetters::new(&rules.dead_letter, producer.clone());
+        let intake = Intake::new(
+            Arc::new(EventReader::new(event_rules(rules)?)),
+            dead_letters.clone(),
+            Settler::new(producer),
+            receipts.clone(),
+            clock.clone(),
+            Handle::current(),
+            Arc::clone(&metrics),
+        );
+        let cursors = Arc::new(Cursors::new(config.kafka.clone(), rules.clone(), tokens));
+        let common = Arc::new(Common {
+            name: name(rules),
+            rules: rules.clone(),
+            cursors: Arc::clone(&cursors),
+            cursor_permits: Arc::new(Semaphore::new(CURSORS_MAX)),
+            brokers: Arc::new(Brokers(Arc::clone(&consumer))),
+            intake: intake.clone(),
+            dead_letters,
+            receipts,
+            metrics,
+            clock,
+        });
+        let admin = bind(rules.admin)?;
+        let fleet = Fleet::new(common, assignment);
+        Ok(Self { fleet, config, consumer, cursors, intake, admin })
+    }
+
+    /// The address of the admin listener.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Consumes and delivers until `leave` ends, or Kafka cannot go on.
+    ///
+    /// # Errors
+    /// What ended it, unless it was told to leave.
+    pub async fn run(self, leave: impl Future<Output = ()>) -> Result<Ended, RunError> {
+        let Self { fleet, config, consumer, cursors, intake, admin } = self;
+        let topics: Vec<&str> = config.purger.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics)?;
+        let listener = tokio::net::TcpListener::from_std(admin)?;
+        drop(tokio::spawn(admin::accept(Arc::clone(&fleet), listener)));
+        let stop_routes = CancellationToken::new();
+        let discovery = Discovery::new(config.purger.targets.clone());
+        let (found, targets) = watch::channel(Vec::new());
+        drop(tokio::spawn(discovery.run(found)));
+        let routes = tokio::spawn(Arc::clone(&fleet).run(targets, stop_routes.clone()));
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let lookout = Lookout {
+            consumer: Arc::clone(&consumer),
+            assignment: Arc::clone(fleet.assignment()),
+            cursors,
+            start: config.purger.start,
+            interval: (config.purger.heartbeat / 2).min(LOOK),
+        };
+        let is_stopped = Arc::clone(&stop);
+        spawn("lookout", move || lookout.run(&is_stopped))?;
+        let reader = Reader::new(consumer, Arc::clone(fleet.assignment()), intake);
+        let is_stopped = Arc::clone(&stop);
+        let (done, mut consumed) = oneshot::channel();
+        spawn("consumer", move || {
+            let _nobody_waits = done.send(reader.run(&is_stopped));
+        })?;
+
+        let ended = tokio::select! {
+            () = leave => None,
+            result = &mut consumed => Some(result),
+        };
+        stop.store(true, Ordering::Relaxed);
+        let ended = match ended {
+            Some(result) => Ok(result),
+            None => timeout(LEAVE_TIMEOUT, consumed).await,
+        };
+        stop_routes.cancel();
+        if timeout(ROUTES_TIMEOUT, routes).await.is_err() {
+            tracing::warn!("some deliveries did not end in time");
+        }
+        match ended {
+            Ok(Ok(result)) => result.map(|()| Ended::Clean).map_err(RunError::from),
+            Ok(Err(_)) | Err(_) => Ok(Ended::Cut),
+        }
+    }
+}
+
+/// Turns the operator's settings into the rules for events.
+///
+/// # Errors
+/// The first setting that cannot be used.
+pub fn event_rules(rules: &config::Purger) -> Result<Rules, RunError> {
+    let site = match rules.site.as_str() {
+        "host" => SiteRule::Host,
+        template => SiteRule::tag(template).map_err(|error| rule("purger.site", &error))?,
+    };
+    let mut tables = Vec::new();
+    for (table, templates) in &rules.tables {
+        let tags = templates.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<_>, _>>();
+        let tags = tags.map_err(|error| rule("purger.tables", &error))?;
+        let table = Pattern::new(table.as_str());
+        tables.push(TableRule { table, tags, site: None, truncate: Vec::new(), mode: None });
+    }
+    let payload_max = usize::try_from(rules.max_event).unwrap_or(usize::MAX);
+    Ok(Rules {
+        format: match rules.format {
+            EventFormat::Auto => Format::Auto,
+            EventFormat::CloudEvents => Format::CloudEvents,
+            EventFormat::Plain => Format::Plain,
+            EventFormat::ResourceChange => Format::ResourceChange,
+            EventFormat::Debezium => Format::Debezium,
+            EventFormat::Site => Format::Site,
+        },
+        site,
+        tables,
+        max_age: Some(rules.max_age).filter(|age| !age.is_zero()),
+        hosts: filter(&rules.hosts),
+        sites: filter(&rules.sites),
+        may_purge_all: rules.may_purge_all.clone(),
+        may_purge_hard: rules.may_purge_hard.clone(),
+        limits: Limits { payload_bytes: payload_max, ..Limits::default() },
+        ..Rules::default()
+    })
+}
+
+fn filter(patterns: &[String]) -> Filter {
+    Filter::new(patterns.iter().map(String::as_str))
+}
+
+fn rule(setting: &'static str, why: &dyn std::fmt::Display) -> RunError {
+    RunError::Rule { setting, why: why.to_string() }
+}
+
+/// A name for proxies' logs: the static member's, else the machine's.
+fn name(rules: &config::Purger) -> String {
+    if !rules.instance.is_empty() {
+        return rules.instance.clone();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", host.trim(), std::process::id())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| RunError::Bind { address, source })
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    drop(thread::Builder::new().name(name.to_owned()).spawn(body)?);
+    Ok(())
+}
+
+/// Readers of what proxies missed, and looks at single records, at once. Each has a connection to a broker and 8 MiB at most.
+const CURSORS_MAX: usize = 8;
+/// How often the ends of partitions are looked at, at least.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long confirming and committing may take at the end.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
+const ROUTES_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,98 @@
+//! The command line: data to standard output, everything else to standard error, exit codes as those of `shellac`.
+
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use shellac::cli::check::load;
+use shellac::cli::exit::Exit;
+use shellac::config::{Config, Flags};
+
+/// Delivers purge requests from Kafka to every proxy: at least once, in bounded time, with proof.
+#[derive(Debug, Parser)]
+#[command(name = "shellac-purger", version, propagate_version = true, after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Consume and deliver
+    Run(run::RunArguments),
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`, `./config.toml`, `/etc/shellac/config.toml`]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Kafka's brokers, instead of the configured ones; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    broker: Vec<String>,
+    /// The topic, instead of the configured ones; may be repeated
+    #[arg(long, value_name = "TOPIC")]
+    topic: Vec<String>,
+    /// The admin listener of a proxy, instead of the configured ones; may be repeated
+    #[arg(long, value_name = "URL")]
+    target: Vec<String>,
+}
+
+impl Arguments {
+    /// Runs the command.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(arguments) => run::run(arguments),
+        }
+    }
+}
+
+impl Common {
+    /// Loads the configuration, with what the flags say instead.
+    fn load(&self) -> Result<Config, Exit> {
+        let flags = Flags {
+            config: self.config.clone(),
+            origin: Some(NO_ORIGIN.to_owned()), // the purger needs none to be configured
+            ..Flags::default()
+        };
+        let mut config = load(flags)?;
+        let with_scheme = |url: &String| match url.contains("://") {
+            true => url.trim_end_matches('/').to_owned(),
+            false => format!("http://{url}"),
+        };
+        if !self.broker.is_empty() {
+            config.kafka.brokers.clone_from(&self.broker);
+        }
+        if !self.topic.is_empty() {
+            config.purger.topics.clone_from(&self.topic);
+        }
+        if !self.target.is_empty() {
+            let targets = &mut config.purger.targets;
+            targets.urls = self.target.iter().map(with_scheme).collect();
+            targets.dns.clear();
+            targets.srv.clear();
+        }
+        if config.purger.targets.token.is_none() {
+            config.purger.targets.token.clone_from(&config.admin.token);
+        }
+        Ok(config)
+    }
+}
+
+const NO_ORIGIN: &str = "127.0.0.1:1";
+
+const EXAMPLES: &str = "Examples:
+  shellac-purger run --broker kafka-0:9092 --target http://10.0.3.11:8081 --target http://10.0.3.12:8081
+  shellac-purger check
+  shellac-purger send --tag product-42 --wait";
+
+/// Runs a future on a runtime of one thread.
+fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(result)
+}
