@@ -7,7 +7,7 @@ use crate::tag::{self, Tag, TagError};
 use crate::url::{CanonicalUrl, UrlError, UrlPrefix, canonical_host};
 
 /// What becomes of the stored responses that a purge matches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PurgeMode {
     /// Never used again, not for validation and not when the origin fails.

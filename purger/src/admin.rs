@@ -136,8 +136,12 @@ fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
     let begun = partitions.iter().all(|partition| partition.last_sighting().is_some());
     match (is_connected, begun) {
         (false, _) => text(StatusCode::SERVICE_UNAVAILABLE, "the brokers do not answer\n"),
-        (true, false) => text(StatusCode::SERVICE_UNAVAILABLE, "not all partitions were seen yet\n"),
-        (true, true) if partitions.is_empty() => text(StatusCode::OK, "ready: no partition is assigned\n"),
+        (true, false) => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "not all partitions were seen yet\n")
+        }
+        (true, true) if partitions.is_empty() => {
+            text(StatusCode::OK, "ready: no partition is assigned\n")
+        }
         (true, true) => text(StatusCode::OK, "ready\n"),
     }
 }
@@ -163,12 +167,14 @@ pub fn status(fleet: &Fleet) -> Status {
     let of_target = |target: &Arc<crate::delivery::target::Target>| {
         let report = target.report();
         let end = |topic: &str, number: i32| {
-            let found = partitions.iter().find(|p| p.log.topic == topic && p.log.partition == number);
+            let found =
+                partitions.iter().find(|p| p.log.topic == topic && p.log.partition == number);
             found.and_then(|partition| partition.progress().high)
         };
-        let behind = report.positions.iter().filter_map(|((topic, number), next)| {
-            Some((end(topic, *number)? - next).max(0))
-        });
+        let behind = report
+            .positions
+            .iter()
+            .filter_map(|((topic, number), next)| Some((end(topic, *number)? - next).max(0)));
         TargetStatus {
             url: target.url.clone(),
             state: report.state.as_str().to_owned(),

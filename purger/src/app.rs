@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use shellac::clock::Clock;
 use shellac::config::{self, Config, EventFormat};
@@ -18,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::dead_letter::DeadLetters;
 use crate::delivery::discovery::Discovery;
-use crate::delivery::fleet::{Brokers, Common, Fleet};
-use crate::event::{Filter, Format, Limits, Pattern, Reader as EventReader, Rules, SiteRule, TableRule};
+use crate::delivery::fleet::{Common, Fleet};
+use crate::event::{
+    Filter, Format, Limits, Pattern, Reader as EventReader, Rules, SiteRule, TableRule,
+};
 use crate::intake::Intake;
 use crate::kafka::client;
 use crate::kafka::consumer::{Assignment, ConsumeError, Reader};
-use crate::kafka::context::{Group, Tokens};
+use crate::kafka::context::{Group, GroupConsumer, Tokens};
 use crate::kafka::cursor::Cursors;
 use crate::kafka::producer::Producer;
 use crate::kafka::sighting::Lookout;
@@ -38,7 +40,7 @@ pub struct App {
     /// All proxies and routes.
     pub fleet: Arc<Fleet>,
     config: Config,
-    consumer: Arc<BaseConsumer<Group>>,
+    consumer: GroupConsumer,
     cursors: Arc<Cursors>,
     intake: Intake,
     admin: TcpListener,
@@ -98,10 +100,10 @@ impl App {
         let rules = &config.purger;
         let tokens = Tokens { file: config.kafka.token_file.clone(), clock: clock.clone() };
         let limits = window::Limits { records: rules.window, bytes: rules.window_bytes };
-        let assignment = Assignment::new(config.kafka.cluster.clone(), limits, rules.session_timeout);
+        let assignment =
+            Assignment::new(config.kafka.cluster.clone(), limits, rules.session_timeout);
         let context = Group::new(tokens.clone(), Arc::clone(&assignment));
-        let consumer: BaseConsumer<Group> = client::group(&config.kafka, rules).create_with_context(context)?;
-        let consumer = Arc::new(consumer);
+        let consumer = GroupConsumer::new(&client::group(&config.kafka, rules), context)?;
         let producer = Producer::new(&config.kafka, tokens.clone())?;
         let metrics = Arc::new(PurgerMetrics::default());
         let receipts = (!rules.receipts.is_empty()).then(|| {
@@ -123,7 +125,7 @@ impl App {
             rules: rules.clone(),
             cursors: Arc::clone(&cursors),
             cursor_permits: Arc::new(Semaphore::new(CURSORS_MAX)),
-            brokers: Arc::new(Brokers(Arc::clone(&consumer))),
+            brokers: consumer.clone(),
             intake: intake.clone(),
             dead_letters,
             receipts,
@@ -161,7 +163,7 @@ impl App {
 
         let stop = Arc::new(AtomicBool::new(false));
         let lookout = Lookout {
-            consumer: Arc::clone(&consumer),
+            consumer: consumer.clone(),
             assignment: Arc::clone(fleet.assignment()),
             cursors,
             start: config.purger.start,
@@ -207,7 +209,8 @@ pub fn event_rules(rules: &config::Purger) -> Result<Rules, RunError> {
     };
     let mut tables = Vec::new();
     for (table, templates) in &rules.tables {
-        let tags = templates.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<_>, _>>();
+        let tags =
+            templates.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<_>, _>>();
         let tags = tags.map_err(|error| rule("purger.tables", &error))?;
         let table = Pattern::new(table.as_str());
         tables.push(TableRule { table, tags, site: None, truncate: Vec::new(), mode: None });
@@ -235,7 +238,8 @@ pub fn event_rules(rules: &config::Purger) -> Result<Rules, RunError> {
 }
 
 fn filter(patterns: &[String]) -> Filter {
-    Filter::new(patterns.iter().map(String::as_str))
+    let only = patterns.iter().map(|text| Pattern::new(text.as_str())).collect();
+    Filter { only, except: Vec::new() }
 }
 
 fn rule(setting: &'static str, why: &dyn std::fmt::Display) -> RunError {

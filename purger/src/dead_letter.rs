@@ -63,7 +63,9 @@ impl DeadLetter {
             key: message.key().map(|key| STANDARD.encode(key)),
             value: message.payload().map(|value| STANDARD.encode(value)),
             headers: headers
-                .map(|header| (header.key.to_owned(), STANDARD.encode(header.value.unwrap_or_default())))
+                .map(|header| {
+                    (header.key.to_owned(), STANDARD.encode(header.value.unwrap_or_default()))
+                })
                 .collect(),
             missing_bytes: 0,
         }
@@ -145,7 +147,12 @@ mod tests {
             7,
             None,
         );
-        DeadLetter::of(&message, "not_json", "expected value at column 1", Timestamp::from_millis(5))
+        DeadLetter::of(
+            &message,
+            "not_json",
+            "expected value at column 1",
+            Timestamp::from_millis(5),
+        )
     }
 
     #[test]

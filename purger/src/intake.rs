@@ -12,7 +12,7 @@ use shellac::clock::Clock;
 use tokio::runtime::Handle;
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
-use crate::event::{PurgeEvent, Priority, Reader, Reading, Record};
+use crate::event::{Priority, PurgeEvent, Reader, Reading, Record};
 use crate::metrics::{EventOutcome, PurgerMetrics};
 use crate::partition::Partition;
 use crate::partition::window::{Held, Subject, fingerprint};
@@ -77,7 +77,12 @@ impl Intake {
             Reading::Unreadable(unreadable) => {
                 self.metrics.events.add(topic, EventOutcome::DeadLetter(unreadable.code.as_str()));
                 partition.push(offset, print, held, 1);
-                let letter = DeadLetter::of(message, unreadable.code.as_str(), &unreadable.detail, self.clock.now());
+                let letter = DeadLetter::of(
+                    message,
+                    unreadable.code.as_str(),
+                    &unreadable.detail,
+                    self.clock.now(),
+                );
                 let (letters, partition) = (self.dead_letters.clone(), Arc::clone(partition));
                 drop(self.runtime.spawn(async move {
                     letters.write(&letter).await;
@@ -116,14 +121,19 @@ impl Intake {
             offset: message.offset(),
             fingerprint: print_of(message),
             purge: logged(event, message.offset()),
-            time: event.time,
+            time: event.time.or_else(|| Some(self.now())),
             is_urgent: event.priority == Priority::Urgent,
             receipt: self.receipts.is_some().then(subject),
         }
     }
 
     /// Purges once more when renderers that read from lagging replicas have settled. The offset is held until that is written.
-    fn settle(&self, partition: &Arc<Partition>, message: &BorrowedMessage<'_>, event: &PurgeEvent) {
+    fn settle(
+        &self,
+        partition: &Arc<Partition>,
+        message: &BorrowedMessage<'_>,
+        event: &PurgeEvent,
+    ) {
         for delay in &event.settle {
             let settler = self.settler.clone();
             let again = PurgeEvent {
@@ -167,13 +177,15 @@ fn print_of<M: Message>(message: &M) -> u64 {
     fingerprint(message.offset(), message.key(), message.payload())
 }
 
-fn headers_of<M: Message>(message: &M) -> Vec<(&str, &[u8])> {
+/// The headers that have values.
+pub fn headers_of<M: Message>(message: &M) -> Vec<(&str, &[u8])> {
     let headers = message.headers();
     let pairs = headers.iter().flat_map(|headers| headers.iter());
     pairs.filter_map(|header| Some((header.key, header.value?))).collect()
 }
 
-fn timestamp_of<M: Message>(message: &M) -> Option<SystemTime> {
+/// When the broker or the producer says that the record was written.
+pub fn timestamp_of<M: Message>(message: &M) -> Option<SystemTime> {
     let millis = u64::try_from(message.timestamp().to_millis()?).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(millis))
 }

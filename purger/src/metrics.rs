@@ -154,19 +154,55 @@ fn register_counts(registry: &mut Registry, fleet: &Fleet) {
         counter
     };
     registry.register("events", "Records read, by what became of them", counted.events.0.clone());
-    registry.register("deliveries", "Requests to proxies, by outcome", counted.deliveries.counts.clone());
-    registry.register("delivery_duration_seconds", "Time of one request to a proxy", counted.deliveries.durations.0.clone());
-    registry.register("event_to_applied_seconds", "From the time in the event until all proxies that keep up confirmed it", counted.event_to_applied.0.clone());
-    registry.register("starts", "Proxies that began at a log's end and validate what they stored before, by reason", counted.starts.0.clone());
-    registry.register("catch_ups", "Times a proxy had to be given from Kafka what it missed", counted.catch_ups.clone());
-    registry.register("dead_letters", "Records given up", counter(common.dead_letters.written.value()));
+    registry.register(
+        "deliveries",
+        "Requests to proxies, by outcome",
+        counted.deliveries.counts.clone(),
+    );
+    registry.register(
+        "delivery_duration_seconds",
+        "Time of one request to a proxy",
+        counted.deliveries.durations.0.clone(),
+    );
+    registry.register(
+        "event_to_applied_seconds",
+        "From the time in the event until all proxies that keep up confirmed it",
+        counted.event_to_applied.0.clone(),
+    );
+    registry.register(
+        "starts",
+        "Proxies that began at a log's end and validate what they stored before, by reason",
+        counted.starts.0.clone(),
+    );
+    registry.register(
+        "catch_ups",
+        "Times a proxy had to be given from Kafka what it missed",
+        counted.catch_ups.clone(),
+    );
+    registry.register(
+        "dead_letters",
+        "Records given up",
+        counter(common.dead_letters.written.value()),
+    );
     let receipts = common.receipts.as_ref().map_or(0, |receipts| receipts.written.value());
     registry.register("receipts", "Receipts written", counter(receipts));
     let kafka = &fleet.assignment().metrics;
     registry.register("kafka_commits", "Commits of offsets", counter(kafka.commits.value()));
-    registry.register("kafka_failed_commits", "Commits of offsets that failed", counter(kafka.failed_commits.value()));
-    registry.register("kafka_rebalances", "Times the group changed this purger's partitions", counter(kafka.rebalances.value()));
-    registry.register("kafka_pauses", "Times a partition was paused because proxies were slow", counter(kafka.pauses.value()));
+    registry.register(
+        "kafka_failed_commits",
+        "Commits of offsets that failed",
+        counter(kafka.failed_commits.value()),
+    );
+    registry.register(
+        "kafka_rebalances",
+        "Times the group changed this purger's partitions",
+        counter(kafka.rebalances.value()),
+    );
+    registry.register(
+        "kafka_pauses",
+        "Times a partition was paused because proxies were slow",
+        counter(kafka.pauses.value()),
+    );
 }
 
 fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
@@ -192,10 +228,22 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
         held.get_or_create(&labels).set(whole(progress.held));
         owing.get_or_create(&labels).set(whole(progress.owing));
     }
-    registry.register("kafka_lag", "Records that are not confirmed by every proxy that keeps up", lag);
-    registry.register("kafka_lag_seconds", "Age of the oldest such record, as its event tells", lag_seconds);
+    registry.register(
+        "kafka_lag",
+        "Records that are not confirmed by every proxy that keeps up",
+        lag,
+    );
+    registry.register(
+        "kafka_lag_seconds",
+        "Age of the oldest such record, as its event tells",
+        lag_seconds,
+    );
     registry.register("backlog", "Records held for proxies", held);
-    registry.register("owing", "Records whose dead letter, delayed purge or receipt is not written yet", owing);
+    registry.register(
+        "owing",
+        "Records whose dead letter, delayed purge or receipt is not written yet",
+        owing,
+    );
     let gauge = |value: i64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(value);
@@ -203,10 +251,22 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
     };
     let seconds = Gauge::<f64, AtomicU64>::default();
     seconds.set(oldest);
-    registry.register("oldest_unacked_seconds", "Age of the oldest record that is not confirmed", seconds);
-    registry.register("kafka_assigned_partitions", "Partitions of this purger", gauge(whole(partitions.len())));
+    registry.register(
+        "oldest_unacked_seconds",
+        "Age of the oldest record that is not confirmed",
+        seconds,
+    );
+    registry.register(
+        "kafka_assigned_partitions",
+        "Partitions of this purger",
+        gauge(whole(partitions.len())),
+    );
     let is_connected = fleet.assignment().is_connected.load(std::sync::atomic::Ordering::Relaxed);
-    registry.register("kafka_connected", "1 while the brokers answer", gauge(i64::from(is_connected)));
+    registry.register(
+        "kafka_connected",
+        "1 while the brokers answer",
+        gauge(i64::from(is_connected)),
+    );
 }
 
 fn register_targets(registry: &mut Registry, fleet: &Fleet) {

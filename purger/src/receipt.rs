@@ -154,7 +154,8 @@ impl Collection {
                 let pending = Pending { partition, subject, read, confirmed: Vec::new() };
                 let log = pending.partition.log.clone();
                 self.pending.entry(log.clone()).or_default().insert(offset, pending);
-                let already = self.positions.iter().filter(|((of, _), next)| *of == log && **next > offset);
+                let already =
+                    self.positions.iter().filter(|((of, _), next)| *of == log && **next > offset);
                 let already: Vec<TargetId> = already.map(|((_, target), _)| *target).collect();
                 for target in already {
                     self.note_one(&log, offset, target, 0);
@@ -189,7 +190,9 @@ impl Collection {
         let (now, timeout, known) = (self.clock.now(), self.timeout, &self.known);
         let is_complete = |pending: &Pending| {
             !known.is_empty()
-                && known.iter().all(|(id, _)| pending.confirmed.iter().any(|(other, _)| other == id))
+                && known
+                    .iter()
+                    .all(|(id, _)| pending.confirmed.iter().any(|(other, _)| other == id))
         };
         let mut closed = Vec::new();
         for (log, pending) in &mut self.pending {
@@ -199,7 +202,11 @@ impl Collection {
             };
             for (offset, pending) in pending.extract_if(.., is_closed) {
                 let complete = is_complete(&pending);
-                closed.push((receipt(log, offset, &pending, complete, known, now), pending, offset));
+                closed.push((
+                    receipt(log, offset, &pending, complete, known, now),
+                    pending,
+                    offset,
+                ));
             }
         }
         self.pending.retain(|_, pending| !pending.is_empty());

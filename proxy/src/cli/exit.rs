@@ -7,6 +7,10 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done.
     Done,
+    /// It ran, but the answer is no.
+    No,
+    /// Some did not confirm: to be tried again.
+    Partial,
     /// The running proxy cannot be reached.
     Unavailable,
     /// A file or a socket failed.
@@ -25,9 +29,11 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Done => 0,
+            Exit::No => 1,
             Exit::Usage => 2,
             Exit::Unavailable => 69,
             Exit::Io => 74,
+            Exit::Partial => 75,
             Exit::NotAllowed => 77,
             Exit::Config => 78,
             Exit::DrainCut => 143,

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::{Config, SaslMechanism};
 use super::report::{Draft, Report};
 use super::tree::Node;
+use super::{Config, SaslMechanism};
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
 ///
@@ -182,7 +182,8 @@ fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<Draft> {
         drafts.push(placed(draft, root.at(&["kafka", "security"])));
     }
     if kafka.certificate.is_some() != kafka.key.is_some() {
-        let draft = Draft::error("`kafka.certificate` and `kafka.key` go together", "one is missing");
+        let draft =
+            Draft::error("`kafka.certificate` and `kafka.key` go together", "one is missing");
         drafts.push(placed(draft, root.at(&["kafka"])));
     }
     drafts
@@ -192,8 +193,9 @@ fn purgers_without_targets(config: &Config, root: &Node) -> Vec<Draft> {
     if config.kafka.brokers.is_empty() || !config.purger.targets.is_empty() {
         return Vec::new();
     }
-    let draft = Draft::warning("`purger.targets` names nobody: the purger has no proxies to purge", "")
-        .help("[purger.targets]\nurls = [\"http://127.0.0.1:8081\"]");
+    let draft =
+        Draft::warning("`purger.targets` names nobody: the purger has no proxies to purge", "")
+            .help("[purger.targets]\nurls = [\"http://127.0.0.1:8081\"]");
     vec![placed(draft, root.at(&["kafka", "brokers"]))]
 }
 

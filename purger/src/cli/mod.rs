@@ -1,6 +1,14 @@
 //! The command line: data to standard output, everything else to standard error, exit codes as those of `shellac`.
 
+mod check;
+mod dlq;
+mod proxies;
+mod replay;
 mod run;
+mod send;
+mod status;
+mod tail;
+mod topic;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,11 +30,23 @@ pub struct Arguments {
 enum Command {
     /// Consume and deliver
     Run(run::RunArguments),
+    /// Say whether the configuration is right, and everything it needs can be reached
+    Check(check::CheckArguments),
+    /// Write one purge event
+    Send(Box<send::SendArguments>),
+    /// Show events as they come
+    Tail(tail::TailArguments),
+    /// Show where every proxy stands
+    Status(status::StatusArguments),
+    /// Purge once more what the topics asked for since a moment
+    Replay(replay::ReplayArguments),
+    /// Look after dead letters
+    Dlq(dlq::DlqArguments),
 }
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
-pub struct Common {
+struct Common {
     /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`, `./config.toml`, `/etc/shellac/config.toml`]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,6 +66,12 @@ impl Arguments {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Run(arguments) => run::run(arguments),
+            Command::Check(arguments) => check::check(&arguments),
+            Command::Send(arguments) => send::send(&arguments),
+            Command::Tail(arguments) => tail::tail(&arguments),
+            Command::Status(arguments) => status::status(&arguments),
+            Command::Replay(arguments) => replay::replay(arguments),
+            Command::Dlq(arguments) => dlq::dlq(arguments),
         }
     }
 }
@@ -88,6 +114,16 @@ const EXAMPLES: &str = "Examples:
   shellac-purger run --broker kafka-0:9092 --target http://10.0.3.11:8081 --target http://10.0.3.12:8081
   shellac-purger check
   shellac-purger send --tag product-42 --wait";
+
+/// Writes to standard output.
+fn print(text: &str) -> Exit {
+    use std::io::Write as _;
+    let mut output = std::io::stdout();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => Exit::Done,
+        Err(_) => Exit::Io,
+    }
+}
 
 /// Runs a future on a runtime of one thread.
 fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {

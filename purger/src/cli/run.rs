@@ -16,7 +16,7 @@ use crate::app::{App, Ended, RunError};
 
 /// What to run with.
 #[derive(Debug, Args)]
-pub struct RunArguments {
+pub(super) struct RunArguments {
     #[command(flatten)]
     common: Common,
     /// Address of the purger's own listener, instead of the configured one; port 0 takes any free port
@@ -37,7 +37,9 @@ pub(super) fn run(arguments: RunArguments) -> ExitCode {
     match super::block_on(serve(config)) {
         Ok(Ok(Ended::Clean)) => Exit::Done.into(),
         Ok(Ok(Ended::Cut)) => {
-            tracing::warn!("Kafka did not answer in time: what was not committed will be read again");
+            tracing::warn!(
+                "Kafka did not answer in time: what was not committed will be read again"
+            );
             Exit::DrainCut.into()
         }
         Ok(Err(error)) => {
@@ -52,7 +54,11 @@ pub(super) fn run(arguments: RunArguments) -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<Ended, RunError> {
-    let summary = (config.kafka.brokers.join(", "), config.purger.topics.join(", "), config.purger.targets.clone());
+    let summary = (
+        config.kafka.brokers.join(", "),
+        config.purger.topics.join(", "),
+        config.purger.targets.clone(),
+    );
     let app = App::new(config, Clock::system())?;
     let (brokers, topics, targets) = summary;
     say(format_args!("  kafka    {brokers}"));

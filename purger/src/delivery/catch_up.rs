@@ -33,7 +33,7 @@ impl Route {
         let Ok(permit) = Arc::clone(&self.common.cursor_permits).acquire_owned().await else {
             return Delivered::Lost;
         };
-        self.common.metrics.catch_ups.add(1);
+        self.common.metrics.catch_ups.inc();
         let mut records = self.read_from(next);
         let mut next = next;
         let outcome = loop {
@@ -51,7 +51,9 @@ impl Route {
             match chunk.end {
                 None => {}
                 // There is no record between here and the window.
-                Some(Read::End) => break Delivered::Confirmed(self.partition.window_start().unwrap_or(next)),
+                Some(Read::End) => {
+                    break Delivered::Confirmed(self.partition.window_start().unwrap_or(next));
+                }
                 Some(Read::Failed(CursorError::OutOfRange(_))) => break self.overtaken(next).await,
                 Some(Read::Failed(error)) => {
                     self.no_word(&error.to_string()).await;
@@ -216,7 +218,8 @@ fn split(
 ) -> Vec<LoggedPurge> {
     let reason = Some("catching up".to_owned());
     if request.all {
-        let request = PurgeRequest { all: true, mode: Some(mode), reason, ..PurgeRequest::default() };
+        let request =
+            PurgeRequest { all: true, mode: Some(mode), reason, ..PurgeRequest::default() };
         return vec![LoggedPurge { offset, request, revision: None, rewarm: None }];
     }
     let mut parts = Vec::new();
@@ -230,7 +233,11 @@ fn split(
         list.sort_unstable();
         list.dedup();
         for selectors in list.chunks(selectors_max.max(1)) {
-            let mut part = PurgeRequest { mode: Some(mode), reason: reason.clone(), ..PurgeRequest::default() };
+            let mut part = PurgeRequest {
+                mode: Some(mode),
+                reason: reason.clone(),
+                ..PurgeRequest::default()
+            };
             of_part(&mut part).extend_from_slice(selectors);
             parts.push(LoggedPurge { offset, request: part, revision: None, rewarm: None });
         }
@@ -251,14 +258,22 @@ const SELECTORS_MAX: usize = 1000;
 mod tests {
     use super::*;
 
-    fn purge(offset: i64, tags: &[&str], mode: Option<PurgeMode>, revision: Option<u64>) -> (i64, Bytes) {
+    fn purge(
+        offset: i64,
+        tags: &[&str],
+        mode: Option<PurgeMode>,
+        revision: Option<u64>,
+    ) -> (i64, Bytes) {
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         let request = PurgeRequest { tags, mode, ..PurgeRequest::default() };
         let purge = LoggedPurge { offset, request, revision, rewarm: None };
         (offset, serde_json::to_vec(&purge).unwrap().into())
     }
 
-    fn folded(purges: &[(i64, Bytes)], max: usize) -> Vec<(i64, Vec<String>, Option<PurgeMode>, Option<u64>)> {
+    fn folded(
+        purges: &[(i64, Bytes)],
+        max: usize,
+    ) -> Vec<(i64, Vec<String>, Option<PurgeMode>, Option<u64>)> {
         let read = |(offset, json): (i64, Bytes)| {
             let purge: LoggedPurge = serde_json::from_slice(&json).unwrap();
             (offset, purge.request.tags, purge.request.mode, purge.revision)
@@ -277,11 +292,14 @@ mod tests {
             purge(8, &["a"], soft, None),
         ];
         let texts = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
-        assert_eq!(folded(&missed, 100), [
-            (7, texts(&["c"]), soft, Some(9)),
-            (8, texts(&["a"]), hard, None),
-            (8, texts(&["a", "b"]), soft, None),
-        ]);
+        assert_eq!(
+            folded(&missed, 100),
+            [
+                (7, texts(&["c"]), soft, Some(9)),
+                (8, texts(&["a"]), hard, None),
+                (8, texts(&["a", "b"]), soft, None),
+            ]
+        );
     }
 
     #[test]

@@ -46,12 +46,15 @@ impl Discovery {
                     let now = Instant::now();
                     self.seen.extend(urls.into_iter().map(|url| (url, now)));
                 }
-                Err(error) => tracing::warn!(%error, name, "cannot look up proxies: keeping those there are"),
+                Err(error) => {
+                    tracing::warn!(%error, name, "cannot look up proxies: keeping those there are")
+                }
             }
         }
         let forget_after = self.settings.forget_after;
         self.seen.retain(|_, seen| seen.elapsed() <= forget_after);
-        let mut all: Vec<String> = self.settings.urls.iter().chain(self.seen.keys()).cloned().collect();
+        let mut all: Vec<String> =
+            self.settings.urls.iter().chain(self.seen.keys()).cloned().collect();
         all.sort();
         all.dedup();
         all
@@ -133,7 +136,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_and_a_list_are_joined() {
-        let mut discovery = Discovery::new(settings("127.0.0.1:81", &["http://b:1", "http://127.0.0.1:81"]));
+        let mut discovery =
+            Discovery::new(settings("127.0.0.1:81", &["http://b:1", "http://127.0.0.1:81"]));
         assert_eq!(discovery.look().await, ["http://127.0.0.1:81", "http://b:1"]);
     }
 

@@ -55,9 +55,12 @@ mod tests {
     fn copied_purges_make_a_batch_that_is_read_back() {
         let log = LogId { cluster: "c\"".into(), topic: "t".into(), partition: 1 };
         let partition = Partition::open(log.clone(), Limits { records: 9, bytes: 1 << 20 });
-        let purge = |offset: i64| (offset, Bytes::from(format!(r#"{{"offset":{offset},"tags":["a]}}"]}}"#)));
+        let purge = |offset: i64| {
+            (offset, Bytes::from(format!(r#"{{"offset":{offset},"tags":["a]}}"]}}"#)))
+        };
         for purges in [vec![], vec![purge(4)], vec![purge(4), purge(6)]] {
-            let slice = Slice { from: 3, to: 8, last: Some(7), purges: purges.clone(), is_urgent: false };
+            let slice =
+                Slice { from: 3, to: 8, last: Some(7), purges: purges.clone(), is_urgent: false };
             let body = batch(&partition, "p", &slice, Some(Start::Adopt), Some(1));
             let read: Batch = serde_json::from_slice(&body).unwrap();
             assert_eq!((read.log, read.from, read.to, read.last), (log.clone(), 3, 8, Some(7)));

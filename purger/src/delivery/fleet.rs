@@ -6,8 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use purge_protocol::log::LogId;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
 use shellac::clock::Clock;
 use shellac::config;
 use tokio::sync::{Semaphore, watch};
@@ -20,7 +18,7 @@ use crate::dead_letter::{DeadLetter, DeadLetters};
 use crate::intake::Intake;
 use crate::kafka::client::PATIENCE;
 use crate::kafka::consumer::Assignment;
-use crate::kafka::context::Group;
+use crate::kafka::context::GroupConsumer;
 use crate::kafka::cursor::{Cursors, Found};
 use crate::metrics::PurgerMetrics;
 use crate::partition::Partition;
@@ -39,7 +37,7 @@ pub struct Common {
     /// Cursors open at once.
     pub cursor_permits: Arc<Semaphore>,
     /// Where logs begin and end.
-    pub brokers: Arc<Brokers>,
+    pub brokers: GroupConsumer,
     /// Reads records.
     pub intake: Intake,
     /// For purges that a proxy refuses.
@@ -52,15 +50,6 @@ pub struct Common {
     pub clock: Clock,
 }
 
-/// Asks the brokers through the group's consumer.
-pub struct Brokers(pub Arc<BaseConsumer<Group>>);
-
-impl std::fmt::Debug for Brokers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Brokers")
-    }
-}
-
 /// All proxies.
 #[derive(Debug)]
 pub struct Fleet {
@@ -68,13 +57,6 @@ pub struct Fleet {
     assignment: Arc<Assignment>,
     targets: Mutex<Vec<Arc<Target>>>,
     routes: TaskTracker,
-}
-
-impl Brokers {
-    /// Returns the oldest offset of the log and the one behind its newest. Blocks.
-    pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
-        self.0.fetch_watermarks(&log.topic, log.partition, PATIENCE)
-    }
 }
 
 impl Common {
@@ -90,13 +72,20 @@ impl Common {
         let read = tokio::task::spawn_blocking(move || {
             let found = cursors.open(&log, offset).and_then(|cursor| cursor.next(PATIENCE));
             match found {
-                Ok(Found::Record(record)) => Some(DeadLetter::of(&*record, "refused", &detail, now)),
+                Ok(Found::Record(record)) => {
+                    Some(DeadLetter::of(&*record, "refused", &detail, now))
+                }
                 Ok(Found::End) | Err(_) => None,
             }
         });
         match read.await {
             Ok(Some(letter)) => self.dead_letters.write(&letter).await,
-            Ok(None) | Err(_) => tracing::error!(proxy, offset, why, "a purge is refused, and its record cannot be read again"),
+            Ok(None) | Err(_) => tracing::error!(
+                proxy,
+                offset,
+                why,
+                "a purge is refused, and its record cannot be read again"
+            ),
         }
     }
 }
@@ -124,7 +113,11 @@ impl Fleet {
     }
 
     /// Starts a route for each proxy and partition, as they come; ends when it is told to, with all routes.
-    pub async fn run(self: Arc<Self>, mut found: watch::Receiver<Vec<String>>, stop: CancellationToken) {
+    pub async fn run(
+        self: Arc<Self>,
+        mut found: watch::Receiver<Vec<String>>,
+        stop: CancellationToken,
+    ) {
         let mut changes = self.assignment.changes();
         let mut running: HashMap<(TargetId, LogId), Arc<Partition>> = HashMap::new();
         let mut ids = 0;

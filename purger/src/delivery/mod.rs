@@ -12,5 +12,5 @@ pub mod fleet;
 pub mod outcome;
 pub mod route;
 pub mod target;
-mod catch_up;
-mod registration;
+pub mod catch_up;
+pub mod registration;

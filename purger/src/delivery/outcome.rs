@@ -77,7 +77,8 @@ mod tests {
     use super::*;
 
     fn outcome(status: u16, body: &str) -> &'static str {
-        Outcome::of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes()).as_str()
+        Outcome::of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
+            .as_str()
     }
 
     #[test]

@@ -21,7 +21,12 @@ pub enum Verdict {
 }
 
 /// Decides about a proxy's position in a log that begins at `low` and ends at `high`. Pure.
-pub fn judge(standing: &Standing, log: &purge_protocol::log::LogId, low: i64, high: i64) -> Verdict {
+pub fn judge(
+    standing: &Standing,
+    log: &purge_protocol::log::LogId,
+    low: i64,
+    high: i64,
+) -> Verdict {
     let same_topic = |position: &&Position| position.log.topic == log.topic;
     match standing.positions.iter().find(|position| position.log == *log) {
         Some(position) if position.next < low => Verdict::StartOver(Start::Expired),
@@ -33,8 +38,8 @@ pub fn judge(standing: &Standing, log: &purge_protocol::log::LogId, low: i64, hi
         },
         None => {
             let cousins: Vec<&Position> = standing.positions.iter().filter(same_topic).collect();
-            let is_new_partition =
-                !cousins.is_empty() && cousins.iter().all(|position| position.log.cluster == log.cluster);
+            let is_new_partition = !cousins.is_empty()
+                && cousins.iter().all(|position| position.log.cluster == log.cluster);
             match (is_new_partition, cousins.is_empty()) {
                 // The topic has grown. Of a log that holds all it ever held, nothing was missed at 0.
                 (true, _) if low == 0 => Verdict::GoOn(0),
@@ -88,11 +93,16 @@ impl Route {
     pub(super) async fn start_over(&mut self, start: Start, high: i64) -> Option<i64> {
         let (topic, partition) = self.log();
         tracing::warn!(
-            proxy = self.target.url, topic, partition, ?start, offset = high,
+            proxy = self.target.url,
+            topic,
+            partition,
+            ?start,
+            offset = high,
             "a proxy begins at the log's end: it validates what it stored before"
         );
         self.common.metrics.starts.add(start);
-        let slice = Slice { from: high, to: high, last: None, purges: Vec::new(), is_urgent: false };
+        let slice =
+            Slice { from: high, to: high, last: None, purges: Vec::new(), is_urgent: false };
         match self.send(&slice, Some(start)).await {
             Delivered::Confirmed(next) => Some(next),
             Delivered::Lost => None,
@@ -101,7 +111,7 @@ impl Route {
 
     /// Asks the brokers where the log begins and ends now.
     pub(super) async fn watermarks(&mut self) -> Option<(i64, i64)> {
-        let (brokers, log) = (Arc::clone(&self.common.brokers), self.partition.log.clone());
+        let (brokers, log) = (self.common.brokers.clone(), self.partition.log.clone());
         let asked = tokio::task::spawn_blocking(move || brokers.watermarks(&log)).await;
         match asked {
             Ok(Ok(watermarks)) => Some(watermarks),

@@ -45,7 +45,15 @@ impl Route {
     /// Makes a route that does not know where the proxy stands.
     pub fn new(common: Arc<Common>, target: Arc<Target>, partition: Arc<Partition>) -> Self {
         let backoff = Backoff::new(common.rules.backoff_max);
-        Self { common, target, partition, backoff, progressed: Instant::now(), sent: None, standing: None }
+        Self {
+            common,
+            target,
+            partition,
+            backoff,
+            progressed: Instant::now(),
+            sent: None,
+            standing: None,
+        }
     }
 
     /// Delivers until the partition is revoked or the proxy is forgotten.
@@ -81,7 +89,7 @@ impl Route {
     async fn step(&mut self, next: i64, read_to: &mut watch::Receiver<i64>) -> Delivered {
         let heartbeat = self.sent.unwrap_or_else(Instant::now) + self.common.rules.heartbeat;
         tokio::select! {
-            _ = read_to.wait_for(|read_to| *read_to > next) => self.pace(next).await,
+            () = has_more(read_to, next) => self.pace(next).await,
             () = sleep_until(heartbeat) => {}
         }
         match self.partition.slice(next, self.common.rules.batch) {
@@ -107,20 +115,30 @@ impl Route {
         loop {
             self.sent = Some(Instant::now());
             let outcome = self.target.deliver(self.encode(slice, start)).await;
-            self.common.metrics.deliveries.add(outcome.as_str(), self.sent.map(|sent| sent.elapsed()));
+            self.common
+                .metrics
+                .deliveries
+                .add(outcome.as_str(), self.sent.map(|sent| sent.elapsed()));
             match outcome {
                 Outcome::Applied(applied) => return self.confirmed(slice, applied).await,
                 Outcome::Hole(standing) => {
                     tracing::info!(
-                        proxy = self.target.url, topic = self.log().0, partition = self.log().1,
-                        from = slice.from, "a proxy stands elsewhere: going back"
+                        proxy = self.target.url,
+                        topic = self.log().0,
+                        partition = self.log().1,
+                        from = slice.from,
+                        "a proxy stands elsewhere: going back"
                     );
                     self.standing = Some(standing);
                     sleep(HOLE_PAUSE).await;
                     return Delivered::Lost;
                 }
                 Outcome::Refused(why) if slice.purges.len() > 1 => {
-                    tracing::debug!(proxy = self.target.url, why, "a batch is refused: splitting it");
+                    tracing::debug!(
+                        proxy = self.target.url,
+                        why,
+                        "a batch is refused: splitting it"
+                    );
                     return Box::pin(self.send_halves(slice)).await;
                 }
                 Outcome::Refused(why) if slice.purges.len() == 1 => {
@@ -196,6 +214,13 @@ impl Route {
             _ => pause,
         })
         .await;
+    }
+}
+
+/// Ends when something was read from an offset on.
+async fn has_more(read_to: &mut watch::Receiver<i64>, next: i64) {
+    if read_to.wait_for(|read_to| *read_to > next).await.is_err() {
+        std::future::pending::<()>().await; // the partition is gone, and this route ends
     }
 }
 

@@ -141,7 +141,9 @@ impl Target {
                 Outcome::Failed(format!("{PATH} is answered, but not with a standing: {error}"))
             }),
             other => Err(match Outcome::of(other, &status.1, &body) {
-                Outcome::Applied(_) | Outcome::Hole(_) => Outcome::Failed(format!("{other} to a question")),
+                Outcome::Applied(_) | Outcome::Hole(_) => {
+                    Outcome::Failed(format!("{other} to a question"))
+                }
                 outcome => outcome,
             }),
         }
@@ -156,12 +158,21 @@ impl Target {
     }
 
     /// Sends a request to any path of the admin listener; returns the status and the content.
-    pub async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), String> {
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), String> {
         let sent = self.exchange(method, path, body).await?;
         Ok((sent.0.0, sent.1))
     }
 
-    async fn send(&self, method: Method, body: Bytes) -> Result<((StatusCode, http::HeaderMap), Bytes), Outcome> {
+    async fn send(
+        &self,
+        method: Method,
+        body: Bytes,
+    ) -> Result<((StatusCode, http::HeaderMap), Bytes), Outcome> {
         self.exchange(method, PATH, body).await.map_err(Outcome::Failed)
     }
 
@@ -210,7 +221,9 @@ impl Target {
     /// Notes that something went wrong. An operator hears of it once, until it works again.
     pub fn note_failure(&self, outcome: &Outcome) {
         let text = match outcome {
-            Outcome::Failed(text) | Outcome::NotAllowed(text) | Outcome::Refused(text) => text.clone(),
+            Outcome::Failed(text) | Outcome::NotAllowed(text) | Outcome::Refused(text) => {
+                text.clone()
+            }
             Outcome::Wait(_) => "it asks for a pause".to_owned(),
             Outcome::Hole(_) | Outcome::Applied(_) => return,
         };
@@ -225,7 +238,9 @@ impl Target {
                 error = text,
                 "a proxy does not let the purger in: set purger.targets.token to its admin.token"
             ),
-            _ if is_news => tracing::warn!(proxy = self.url, error = text, "a proxy does not confirm"),
+            _ if is_news => {
+                tracing::warn!(proxy = self.url, error = text, "a proxy does not confirm")
+            }
             _ => {}
         }
     }

@@ -20,7 +20,8 @@ pub fn base(kafka: &Kafka) -> ClientConfig {
         config.set("sasl.mechanism", kafka.sasl_mechanism.as_str());
         if kafka.sasl_mechanism != SaslMechanism::OauthBearer {
             config.set("sasl.username", &kafka.username);
-            config.set("sasl.password", kafka.password.as_ref().map_or("", |secret| secret.expose()));
+            config
+                .set("sasl.password", kafka.password.as_ref().map_or("", |secret| secret.expose()));
         }
     }
     let files = [
@@ -50,10 +51,13 @@ pub fn group(kafka: &Kafka, purger: &Purger) -> ClientConfig {
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", millis(purger.session_timeout))
         .set("heartbeat.interval.ms", millis(purger.session_timeout / 10))
-        .set("auto.offset.reset", match purger.start {
-            StartAt::Earliest => "earliest",
-            StartAt::Latest => "latest",
-        });
+        .set(
+            "auto.offset.reset",
+            match purger.start {
+                StartAt::Earliest => "earliest",
+                StartAt::Latest => "latest",
+            },
+        );
     if !purger.instance.is_empty() {
         config.set("group.instance.id", &purger.instance);
     }
@@ -102,9 +106,10 @@ fn finish(mut config: ClientConfig, kafka: &Kafka) -> ClientConfig {
     for (name, value) in &kafka.properties {
         config.set(name, value);
     }
-    let is_old = kafka.properties.iter().any(|(name, value)| {
-        name == "broker.version.fallback" && value.starts_with("0.")
-    });
+    let is_old = kafka
+        .properties
+        .iter()
+        .any(|(name, value)| name == "broker.version.fallback" && value.starts_with("0."));
     if is_old {
         config.set("enable.idempotence", "false"); // came with 0.11
     }

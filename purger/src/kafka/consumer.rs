@@ -16,7 +16,7 @@ use shellac::metrics::Counter;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::context::Group;
+use super::context::{Group, GroupConsumer};
 use crate::intake::Intake;
 use crate::partition::Partition;
 use crate::partition::window::Limits;
@@ -53,7 +53,7 @@ pub struct ConsumerMetrics {
 /// The thread's own.
 #[derive(Debug)]
 pub struct Reader {
-    consumer: Arc<BaseConsumer<Group>>,
+    consumer: GroupConsumer,
     assignment: Arc<Assignment>,
     intake: Intake,
     stored: BTreeMap<(String, i32), i64>,
@@ -125,7 +125,10 @@ impl Assignment {
 
     /// Waits until what was read of these partitions is confirmed, or the deadline comes; commits; then lets them go. Called
     /// on the polling thread.
-    #[expect(clippy::disallowed_methods, reason = "the polling thread has nothing else to do meanwhile")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the polling thread has nothing else to do meanwhile"
+    )]
     pub(super) fn revoke(&self, consumer: &BaseConsumer<Group>, taken: &TopicPartitionList) {
         self.metrics.rebalances.add(1);
         let keys: Vec<(String, i32)> = taken.to_topic_map().into_keys().collect();
@@ -147,18 +150,14 @@ impl Assignment {
 
 impl Reader {
     /// Makes the thread's part.
-    pub const fn new(
-        consumer: Arc<BaseConsumer<Group>>,
-        assignment: Arc<Assignment>,
-        intake: Intake,
-    ) -> Self {
+    pub fn new(consumer: GroupConsumer, assignment: Arc<Assignment>, intake: Intake) -> Self {
         let (stored, paused) = (BTreeMap::new(), BTreeSet::new());
         Self { consumer, assignment, intake, stored, paused, last_complaint: None }
     }
 
     /// Polls until it is told to stop, then gives everything back to the group.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), ConsumeError> {
-        let consumer = Arc::clone(&self.consumer);
+        let consumer = self.consumer.clone();
         let mut chores_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             match consumer.poll(POLL) {
@@ -212,12 +211,15 @@ impl Reader {
         }
         let mut list = TopicPartitionList::new();
         list.add_partition(&key.0, key.1);
-        let done =
-            if is_full { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        let done = if is_full { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         match done {
             Ok(()) if is_full => {
                 self.assignment.metrics.pauses.add(1);
-                tracing::warn!(topic = key.0, partition = key.1, "too much is waiting for proxies: reading pauses");
+                tracing::warn!(
+                    topic = key.0,
+                    partition = key.1,
+                    "too much is waiting for proxies: reading pauses"
+                );
                 self.paused.insert(key);
             }
             Ok(()) => {
@@ -280,7 +282,9 @@ fn commit(consumer: &BaseConsumer<Group>) {
     match consumer.commit_consumer_state(CommitMode::Sync) {
         // Nothing new to commit is no failure.
         Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-        Err(error) => tracing::warn!(%error, "cannot commit before partitions leave: they will be read again"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot commit before partitions leave: they will be read again")
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! What librdkafka calls back: logs, errors, tokens, and the group's coming and going of partitions.
 
 use std::error::Error;
+use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use purge_protocol::log::LogId;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
@@ -14,6 +17,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use serde::Deserialize;
 use shellac::clock::Clock;
 
+use super::client::PATIENCE;
 use super::consumer::Assignment;
 
 /// A context for clients without a group.
@@ -32,6 +36,10 @@ pub struct Group {
     is_connected: Arc<AtomicBool>,
 }
 
+/// The group's consumer: it may be asked from any thread, and is polled by one.
+#[derive(Clone)]
+pub struct GroupConsumer(Arc<BaseConsumer<Group>>);
+
 /// Where `OAUTHBEARER` tokens come from.
 #[derive(Clone, Debug)]
 pub struct Tokens {
@@ -39,6 +47,38 @@ pub struct Tokens {
     pub file: Option<PathBuf>,
     /// For tokens that do not say when they expire.
     pub clock: Clock,
+}
+
+impl GroupConsumer {
+    /// Makes a consumer; connects when it is first asked for something.
+    ///
+    /// # Errors
+    /// A setting that librdkafka does not take.
+    pub fn new(config: &rdkafka::ClientConfig, context: Group) -> Result<Self, KafkaError> {
+        Ok(Self(Arc::new(config.create_with_context(context)?)))
+    }
+
+    /// Returns the oldest offset of the log and the one behind its newest. Blocks.
+    ///
+    /// # Errors
+    /// No word from the brokers.
+    pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
+        self.0.fetch_watermarks(&log.topic, log.partition, PATIENCE)
+    }
+}
+
+impl Deref for GroupConsumer {
+    type Target = BaseConsumer<Group>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl fmt::Debug for GroupConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupConsumer")
+    }
 }
 
 impl Plain {
@@ -103,8 +143,7 @@ impl ConsumerContext for Group {
         if let Rebalance::Assign(partitions) = rebalance {
             self.assignment.assign(consumer, partitions);
         }
-        let protocol = consumer.rebalance_protocol();
-        tracing::info!(?rebalance, ?protocol, "the group rebalanced");
+        tracing::info!(?rebalance, "the group rebalanced");
     }
 
     fn commit_callback(
@@ -185,4 +224,3 @@ fn note(is_connected: &AtomicBool, error: &KafkaError, reason: &str) {
 
 /// How long a token is used that does not say when it expires.
 const TOKEN_LIFETIME: Duration = Duration::from_mins(5);
-

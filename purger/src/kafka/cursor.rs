@@ -114,7 +114,9 @@ impl Cursor {
                 Some(Ok(message)) => return Ok(Found::Record(Box::new(message.detach()))),
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Found::End),
                 Some(Err(error)) => match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                    Some(
+                        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
+                    ) => {
                         return Err(CursorError::OutOfRange(-1));
                     }
                     Some(

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use shellac::config::StartAt;
 use tokio::time::Instant;
 
 use super::client::PATIENCE;
 use super::consumer::{Assignment, at};
-use super::context::Group;
+use super::context::GroupConsumer;
 use super::cursor::Cursors;
 use crate::partition::{Partition, Sighting};
 
@@ -21,7 +21,7 @@ use crate::partition::{Partition, Sighting};
 #[derive(Debug)]
 pub struct Lookout {
     /// The group's consumer: it may be asked from any thread.
-    pub consumer: Arc<BaseConsumer<Group>>,
+    pub consumer: GroupConsumer,
     /// The partitions.
     pub assignment: Arc<Assignment>,
     /// For a look at what lies beyond the last record.
@@ -40,15 +40,26 @@ impl Lookout {
         let mut counts_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             let partitions = self.assignment.partitions();
-            let reached = partitions.iter().all(|partition| self.look(partition, &mut stuck));
+            let reached = match partitions.is_empty() {
+                true => self.consumer.fetch_metadata(None, PATIENCE).is_ok(),
+                false => partitions.iter().all(|partition| self.look(partition, &mut stuck)),
+            };
             self.assignment.is_connected.store(reached, Ordering::Relaxed);
             if reached && Instant::now() >= counts_due {
                 self.count(&partitions);
                 counts_due = Instant::now() + COUNTS;
             }
             let woken = Instant::now() + self.interval;
-            let has_news = || self.assignment.partitions().iter().any(|partition| partition.last_sighting().is_none());
-            while Instant::now() < woken && !stop.load(Ordering::Relaxed) && !(reached && has_news()) {
+            let has_news = || {
+                self.assignment
+                    .partitions()
+                    .iter()
+                    .any(|partition| partition.last_sighting().is_none())
+            };
+            while Instant::now() < woken
+                && !stop.load(Ordering::Relaxed)
+                && !(reached && has_news())
+            {
                 std::thread::sleep(NAP);
             }
         }
@@ -58,7 +69,7 @@ impl Lookout {
     fn look(&self, partition: &Arc<Partition>, stuck: &mut HashMap<(String, i32), i64>) -> bool {
         let log = &partition.log;
         let asked = Instant::now();
-        let (low, high) = match self.consumer.fetch_watermarks(&log.topic, log.partition, PATIENCE) {
+        let (low, high) = match self.consumer.watermarks(log) {
             Ok(watermarks) => watermarks,
             Err(error) => {
                 tracing::debug!(%error, topic = log.topic, partition = log.partition, "no word on where a partition ends");
@@ -90,7 +101,12 @@ impl Lookout {
 
     /// A log may end in what is no record, such as a transaction's marker: then nothing comes, and the end seems never to be
     /// reached. If it stays so from one look to the next, a cursor reads that end.
-    fn look_beyond(&self, partition: &Arc<Partition>, high: i64, stuck: &mut HashMap<(String, i32), i64>) {
+    fn look_beyond(
+        &self,
+        partition: &Arc<Partition>,
+        high: i64,
+        stuck: &mut HashMap<(String, i32), i64>,
+    ) {
         let key = (partition.log.topic.clone(), partition.log.partition);
         let read_to = partition.progress().read_to;
         if read_to >= high || partition.is_full() {

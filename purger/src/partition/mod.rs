@@ -81,7 +81,7 @@ impl Partition {
         let inner = Inner { window: None, ledger, limits, sightings, low };
         Arc::new(Self {
             log,
-            partitions: AtomicI32::new(i32::MAX),
+            partitions: AtomicI32::new(PARTITIONS_MAX),
             closing: CancellationToken::new(),
             inner: Mutex::new(inner),
             read_to: watch::Sender::new(-1),
@@ -124,7 +124,9 @@ impl Partition {
     /// Notes that Kafka has nothing more below this offset.
     pub fn skip_to(&self, offset: i64) {
         let mut inner = self.inner.lock();
-        let Some(window) = inner.window.as_mut().filter(|window| window.end() < offset) else { return };
+        let Some(window) = inner.window.as_mut().filter(|window| window.end() < offset) else {
+            return;
+        };
         window.skip_to(offset);
         inner.ledger.read(offset);
         drop(inner);
@@ -285,6 +287,8 @@ impl Inner {
 
 /// Sightings remembered: at one in two seconds, two minutes in which a proxy may be behind and still renew its lease.
 const SIGHTINGS_MAX: usize = 64;
+/// Partitions that a topic may have, as proxies see it: what is said while the number is not known.
+const PARTITIONS_MAX: i32 = 4096;
 /// Records of one partition for which the purger itself may owe something at once.
 const OWING_MAX: usize = 1000;
 

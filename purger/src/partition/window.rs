@@ -287,8 +287,10 @@ mod tests {
             (1, Some(b""), Some(b"ab")),
             (1, None, None),
         ];
-        let prints: std::collections::BTreeSet<u64> =
-            records.iter().map(|(offset, key, payload)| fingerprint(*offset, *key, *payload)).collect();
+        let prints: std::collections::BTreeSet<u64> = records
+            .iter()
+            .map(|(offset, key, payload)| fingerprint(*offset, *key, *payload))
+            .collect();
         assert_eq!(prints.len(), records.len());
     }
 }

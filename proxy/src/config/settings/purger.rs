@@ -260,7 +260,8 @@ fn site(text: &str) -> Result<String, Fault> {
 fn target_url(text: &str) -> Result<String, Fault> {
     let fault = || Fault::new(format!("must be http://host:port, and `{text}` is none"), "no URL");
     let rest = text.strip_prefix("http://").ok_or_else(|| {
-        fault().help(format!("\"http://{}\"", text.rsplit_once("://").map_or(text, |(_, rest)| rest)))
+        fault()
+            .help(format!("\"http://{}\"", text.rsplit_once("://").map_or(text, |(_, rest)| rest)))
     })?;
     let authority = rest.trim_end_matches('/');
     match authority.parse::<http::uri::Authority>() {

@@ -1,0 +1,65 @@
+//! The proxies from the outside, for commands.
+
+use std::sync::Arc;
+
+use purge_protocol::log::{LogId, Standing};
+use shellac::config::Config;
+
+use crate::delivery::discovery::Discovery;
+use crate::delivery::outcome::Outcome;
+use crate::delivery::target::{Manner, Target};
+
+/// Looks the proxies up.
+pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
+    let rules = &config.purger;
+    let manner = Manner {
+        http: rules.targets.http,
+        token: rules.targets.token.clone(),
+        timeout: rules.timeout,
+    };
+    let urls = Discovery::new(rules.targets.clone()).look().await;
+    urls.into_iter().zip(1..).map(|(url, id)| Arc::new(Target::new(id, url, &manner))).collect()
+}
+
+/// Asks every proxy at once where it stands.
+pub(super) async fn standings(targets: &[Arc<Target>]) -> Vec<Result<Standing, String>> {
+    let asked: Vec<_> = targets
+        .iter()
+        .map(|target| {
+            let target = Arc::clone(target);
+            tokio::spawn(async move { target.standing().await })
+        })
+        .collect();
+    let mut standings = Vec::new();
+    for answer in asked {
+        standings.push(match answer.await {
+            Ok(Ok(standing)) => Ok(standing),
+            Ok(Err(outcome)) => Err(reason(&outcome)),
+            Err(error) => Err(error.to_string()),
+        });
+    }
+    standings
+}
+
+/// The position in a partition.
+pub(super) fn position(standing: &Standing, log: &LogId) -> Option<i64> {
+    let found = standing.positions.iter().find(|position| {
+        position.log.topic == log.topic && position.log.partition == log.partition
+    });
+    found.map(|position| position.next)
+}
+
+/// Why a proxy does not tell where it stands, and what to do about it.
+pub(super) fn reason(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::NotAllowed(text) => {
+            format!("{text}; set purger.targets.token to the proxy's admin.token")
+        }
+        Outcome::Failed(text) if text.starts_with("404") => {
+            format!("{text}; is this the admin listener of a shellac proxy?")
+        }
+        Outcome::Failed(text) | Outcome::Refused(text) => text.clone(),
+        Outcome::Wait(_) => "it asks for a pause".to_owned(),
+        Outcome::Hole(_) | Outcome::Applied(_) => "it answers something else".to_owned(),
+    }
+}

@@ -1,0 +1,150 @@
+//! `shellac-purger replay`: purges once more what a range of the topics asked for, to repair after an incident. Positions do
+//! not move.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use http::Method;
+use purge_protocol::log::LoggedPurge;
+use rdkafka::Message as _;
+use shellac::cli::check::say;
+use shellac::cli::exit::Exit;
+use shellac::clock::Clock;
+use shellac::config::Config;
+
+use super::topic::{Broker, From};
+use super::{Common, print, proxies, tail};
+use crate::app::event_rules;
+use crate::delivery::catch_up::fold;
+use crate::event::{Reader, Reading};
+use crate::intake::logged;
+use crate::kafka::client::PATIENCE;
+use crate::kafka::cursor::Found;
+
+/// What to replay, to whom.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Where to begin: `earliest`, `-30m`, or an offset
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    from: From,
+    /// Only purges that name this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// Only to this proxy, instead of all; may be repeated
+    #[arg(long, value_name = "URL")]
+    to: Vec<String>,
+    /// Say what would be purged, and purge nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Replays. Exit code 75: some proxy did not confirm.
+pub(super) fn replay(mut arguments: ReplayArguments) -> ExitCode {
+    if !arguments.to.is_empty() {
+        arguments.common.target = std::mem::take(&mut arguments.to);
+    }
+    let config = match arguments.common.load() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    match gather(&arguments, &config) {
+        Ok(purges) => match super::block_on(deliver(&arguments, &config, &purges)) {
+            Ok(exit) => exit.into(),
+            Err(error) => {
+                say(format_args!("shellac-purger: {error}"));
+                Exit::Io.into()
+            }
+        },
+        Err(error) => {
+            say(format_args!("shellac-purger: {error}; `shellac-purger check` says more"));
+            Exit::Unavailable.into()
+        }
+    }
+}
+
+/// Reads the range of every partition, and folds it.
+fn gather(
+    arguments: &ReplayArguments,
+    config: &Config,
+) -> Result<Vec<LoggedPurge>, Box<dyn std::error::Error>> {
+    let reader = Reader::new(event_rules(&config.purger)?);
+    let broker = Broker::connect(config)?;
+    let clock = Clock::system();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis());
+    let since = match arguments.from {
+        From::Ago(ago) => now.checked_sub(ago),
+        From::Earliest | From::Latest | From::Offset(_) => None,
+    };
+    let mut purges = Vec::new();
+    for extent in broker.all(&config.purger.topics)? {
+        let begin = broker.offset(&extent, arguments.from, clock.now().as_millis());
+        if begin >= extent.high {
+            continue;
+        }
+        let cursor = broker.cursors.open(&extent.log, begin)?;
+        while let Found::Record(record) = cursor.next(PATIENCE)? {
+            let event = match tail::read(&reader, &record, now) {
+                Reading::Purge(event) => Some(event),
+                Reading::Unreadable(unreadable) => unreadable.guess,
+                Reading::Ignored(_) => None,
+            };
+            // A broker that knows no times begins too early; the event's own time tells.
+            let is_due = |time: Option<SystemTime>| {
+                time.is_none_or(|time| since.is_none_or(|since| time >= since))
+            };
+            let is_meant = |tags: &[String]| {
+                arguments.tag.is_empty() || tags.iter().any(|tag| arguments.tag.contains(tag))
+            };
+            if let Some(event) =
+                event.filter(|event| is_due(event.time) && is_meant(&event.request.tags))
+            {
+                purges.push((record.offset(), logged(&event, record.offset())));
+            }
+            if record.offset() + 1 >= extent.high {
+                break;
+            }
+        }
+    }
+    let folded = fold(&purges, config.purge.max_selectors);
+    Ok(folded.iter().filter_map(|(_, json)| serde_json::from_slice(json).ok()).collect())
+}
+
+async fn deliver(arguments: &ReplayArguments, config: &Config, purges: &[LoggedPurge]) -> Exit {
+    if arguments.dry_run {
+        let line =
+            |purge: &LoggedPurge| serde_json::to_string(&purge.request).unwrap_or_default() + "\n";
+        return print(&purges.iter().map(line).collect::<String>());
+    }
+    let targets = proxies::find(config).await;
+    let mut failed = targets.is_empty();
+    let mut text = String::new();
+    for target in &targets {
+        let mut objects = 0;
+        let mut error = None;
+        for purge in purges {
+            let json = serde_json::to_vec(&purge.request).unwrap_or_default();
+            match target.ask(Method::POST, "/api/v1/purge", json.into()).await {
+                Ok((status, body)) if status.is_success() => {
+                    let report = serde_json::from_slice::<purge_protocol::PurgeReport>(&body);
+                    objects += report.map_or(0, |report| report.matched.objects);
+                }
+                Ok((status, body)) => {
+                    error = Some(format!("{status}: {}", String::from_utf8_lossy(&body).trim()))
+                }
+                Err(why) => error = Some(why),
+            }
+        }
+        failed |= error.is_some();
+        text += &match error {
+            None => format!("{:>10}  stored responses purged at {}\n", objects, target.url),
+            Some(error) => format!("{:>10}  {}: {error}\n", "-", target.url),
+        };
+    }
+    match (print(&text), failed) {
+        (Exit::Done, true) => Exit::Partial,
+        (exit, _) => exit,
+    }
+}

@@ -1,0 +1,192 @@
+//! `shellac-purger status`: where every proxy stands in every partition, asked of the proxies and the brokers themselves.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use purge_protocol::log::{Standing, State};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
+use shellac::cli::check::say;
+use shellac::cli::exit::Exit;
+use shellac::config::Config;
+
+use super::topic::{Broker, Extent};
+use super::{Common, print, proxies};
+use crate::kafka::client::{self, PATIENCE};
+
+/// Of what.
+#[derive(Debug, Args)]
+pub(super) struct StatusArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    partitions: Vec<PartitionRow>,
+    proxies: Vec<ProxyRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartitionRow {
+    topic: String,
+    partition: i32,
+    oldest: i64,
+    end: i64,
+    /// What the group has committed; absent: nothing yet.
+    committed: Option<i64>,
+    lag: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProxyRow {
+    url: String,
+    /// `current`, `catching-up`, `degraded`, `unattended` or `down`.
+    state: String,
+    /// Records that it has not confirmed, over all partitions.
+    lag: Option<i64>,
+    /// Everything that was in the log so many seconds ago has been applied.
+    lag_seconds: Option<f64>,
+    positions: Vec<(String, i32, i64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Prints the status. Exit code 75: some proxy is not current.
+pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
+    let config = match arguments.common.load() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    let report = match gather(&config) {
+        Ok(report) => report,
+        Err(error) => {
+            say(format_args!("shellac-purger: {error}; `shellac-purger check` says more"));
+            return Exit::Unavailable.into();
+        }
+    };
+    let text = match arguments.json {
+        true => serde_json::to_string(&report).unwrap_or_default() + "\n",
+        false => table(&report),
+    };
+    let is_current = report.proxies.iter().all(|proxy| proxy.state == "current");
+    match print(&text) {
+        Exit::Done if !is_current => Exit::Partial.into(),
+        exit => exit.into(),
+    }
+}
+
+fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
+    let broker = Broker::connect(config)?;
+    let extents = broker.all(&config.purger.topics)?;
+    let committed = committed(config, &extents);
+    let partitions = extents
+        .iter()
+        .zip(committed)
+        .map(|(extent, committed)| PartitionRow {
+            topic: extent.log.topic.clone(),
+            partition: extent.log.partition,
+            oldest: extent.low,
+            end: extent.high,
+            committed,
+            lag: committed.map(|committed| (extent.high - committed).max(0)),
+        })
+        .collect();
+    let proxies = super::block_on(async {
+        let targets = proxies::find(config).await;
+        let standings = proxies::standings(&targets).await;
+        let urls = targets.iter().map(|target| target.url.clone());
+        urls.zip(standings).map(|(url, standing)| row(url, standing, &extents)).collect()
+    })?;
+    Ok(Report { partitions, proxies })
+}
+
+/// What the group has committed, in the order of the partitions.
+fn committed(config: &Config, extents: &[Extent]) -> Vec<Option<i64>> {
+    let mut list = TopicPartitionList::new();
+    for extent in extents {
+        list.add_partition(&extent.log.topic, extent.log.partition);
+    }
+    let consumer: Result<BaseConsumer, _> = client::base(&config.kafka)
+        .set("group.id", &config.purger.group)
+        .set("enable.auto.commit", "false")
+        .create();
+    let found = consumer.and_then(|consumer| consumer.committed_offsets(list, PATIENCE)).ok();
+    let of = |extent: &Extent| {
+        let found = found.as_ref()?.find_partition(&extent.log.topic, extent.log.partition)?;
+        match found.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    };
+    extents.iter().map(of).collect()
+}
+
+fn row(url: String, standing: Result<Standing, String>, extents: &[Extent]) -> ProxyRow {
+    let standing = match standing {
+        Ok(standing) => standing,
+        Err(error) => {
+            let state = "down".to_owned();
+            return ProxyRow {
+                url,
+                state,
+                lag: None,
+                lag_seconds: None,
+                positions: Vec::new(),
+                error: Some(error),
+            };
+        }
+    };
+    let lag = extents.iter().map(|extent| {
+        let next = proxies::position(&standing, &extent.log)?;
+        Some((extent.high - next).max(0))
+    });
+    let clean = standing.positions.iter().map(|position| position.clean_ms).max().flatten();
+    ProxyRow {
+        url,
+        state: match standing.state {
+            State::Unattended => "unattended",
+            State::CatchingUp => "catching-up",
+            State::Current => "current",
+            State::Degraded => "degraded",
+        }
+        .to_owned(),
+        lag: lag.sum(),
+        lag_seconds: clean.map(|millis| std::time::Duration::from_millis(millis).as_secs_f64()),
+        positions: standing
+            .positions
+            .into_iter()
+            .map(|position| (position.log.topic, position.log.partition, position.next))
+            .collect(),
+        error: None,
+    }
+}
+
+fn table(report: &Report) -> String {
+    let number =
+        |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    let mut text = format!(
+        "{:<32} {:>12} {:>12} {:>12} {:>8}\n",
+        "PARTITION", "OLDEST", "COMMITTED", "END", "LAG"
+    );
+    for row in &report.partitions {
+        let name = format!("{}/{}", row.topic, row.partition);
+        let (committed, lag) = (number(row.committed), number(row.lag));
+        text +=
+            &format!("{name:<32} {:>12} {committed:>12} {:>12} {lag:>8}\n", row.oldest, row.end);
+    }
+    text += &format!("\n{:<36} {:<12} {:>8} {:>10}\n", "PROXY", "STATE", "LAG", "LAG TIME");
+    for row in &report.proxies {
+        let seconds = row.lag_seconds.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"));
+        text += &format!("{:<36} {:<12} {:>8} {seconds:>10}", row.url, row.state, number(row.lag));
+        match &row.error {
+            Some(error) => text += &format!("  {error}\n"),
+            None => text += "\n",
+        }
+    }
+    text
+}

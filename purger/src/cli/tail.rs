@@ -1,0 +1,148 @@
+//! `shellac-purger tail`: shows the events of the purge topics as they come, as the purger reads them.
+
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use rdkafka::Message as _;
+use rdkafka::message::OwnedMessage;
+use serde_json::json;
+use shellac::cli::check::say;
+use shellac::cli::exit::Exit;
+use shellac::clock::Clock;
+use shellac::config::Config;
+
+use super::topic::{Broker, From};
+use super::{Common, print};
+use crate::app::event_rules;
+use crate::event::{Reader, Reading, Record};
+use crate::kafka::cursor::{CursorError, Found};
+
+/// From where on.
+#[derive(Debug, Args)]
+pub(super) struct TailArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Where to begin: `earliest`, `latest`, `-5m`, or an offset
+    #[arg(long, value_name = "PLACE", default_value = "latest", allow_hyphen_values = true)]
+    from: From,
+    /// Show only what cannot be read
+    #[arg(long)]
+    invalid: bool,
+    /// End when everything that is there now was shown
+    #[arg(long)]
+    once: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows events until Ctrl-C.
+pub(super) fn tail(arguments: &TailArguments) -> ExitCode {
+    let config = match arguments.common.load() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    match follow(arguments, &config) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            say(format_args!("shellac-purger: {error}; `shellac-purger check` says more"));
+            Exit::Unavailable.into()
+        }
+    }
+}
+
+fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn std::error::Error>> {
+    let reader = Reader::new(event_rules(&config.purger)?);
+    let broker = Broker::connect(config)?;
+    let clock = Clock::system();
+    let extents = broker.all(&config.purger.topics)?;
+    if extents.is_empty() {
+        say(format_args!("shellac-purger: there is no topic {}", config.purger.topics.join(", ")));
+        return Ok(Exit::Unavailable);
+    }
+    let (sender, records) = mpsc::sync_channel(RECORDS_AHEAD);
+    for extent in extents {
+        let begin = broker.offset(&extent, arguments.from, clock.now().as_millis());
+        let cursor = broker.cursors.open(&extent.log, begin)?;
+        let (sender, is_once) = (sender.clone(), arguments.once);
+        drop(std::thread::Builder::new().spawn(move || {
+            if is_once && begin >= extent.high {
+                return;
+            }
+            loop {
+                match cursor.next(PATIENCE) {
+                    Ok(Found::Record(record)) => {
+                        let is_last = is_once && record.offset() + 1 >= extent.high;
+                        if sender.send(record).is_err() || is_last {
+                            return;
+                        }
+                    }
+                    Ok(Found::End) if is_once => return,
+                    Ok(Found::End) | Err(CursorError::Silence(_)) => {}
+                    Err(error) => {
+                        say(format_args!("shellac-purger: {error}"));
+                        return;
+                    }
+                }
+            }
+        })?);
+    }
+    drop(sender);
+    for record in records {
+        let line = show(&reader, &record, &clock, arguments);
+        if let Some(line) = line
+            && print(&line) != Exit::Done
+        {
+            return Ok(Exit::Io);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn show(
+    reader: &Reader,
+    record: &OwnedMessage,
+    clock: &Clock,
+    arguments: &TailArguments,
+) -> Option<String> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis());
+    let reading = read(reader, record, now);
+    if arguments.invalid && !matches!(reading, Reading::Unreadable(_)) {
+        return None;
+    }
+    let place = format!("{}/{}@{}", record.topic(), record.partition(), record.offset());
+    let (word, detail) = match &reading {
+        Reading::Purge(event) => {
+            ("purge", serde_json::to_value(&event.request).unwrap_or_default())
+        }
+        Reading::Ignored(why) => ("ignored", json!(why.as_str())),
+        Reading::Unreadable(why) => ("unreadable", json!(format!("{}: {}", why.code, why.detail))),
+    };
+    Some(match arguments.json {
+        true => json!({"at": place, "outcome": word, "detail": detail}).to_string() + "\n",
+        false => format!("{place:<28} {word:<10} {detail}\n"),
+    })
+}
+
+/// Reads a record as the purger would.
+pub(super) fn read(reader: &Reader, record: &OwnedMessage, now: SystemTime) -> Reading {
+    let headers = crate::intake::headers_of(record);
+    reader.read(
+        &Record {
+            topic: record.topic(),
+            partition: record.partition(),
+            offset: record.offset(),
+            timestamp: crate::intake::timestamp_of(record),
+            key: record.key(),
+            headers: &headers,
+            payload: record.payload(),
+        },
+        now,
+    )
+}
+
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Records read ahead of the screen.
+const RECORDS_AHEAD: usize = 1000;
