@@ -219,7 +219,7 @@ impl Draft {
                     "rewarm.urls: {} is of a host that the event does not purge",
                     shown(url)
                 );
-                return Err(Problem::new(Code::Forbidden, detail));
+                return Err(Problem::new(Code::Url, detail));
             }
         }
         Ok(())

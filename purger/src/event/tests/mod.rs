@@ -5,6 +5,7 @@ mod formats;
 mod poison;
 mod properties;
 mod rules;
+mod vectors;
 
 use std::time::SystemTime;
 

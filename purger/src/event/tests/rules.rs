@@ -126,12 +126,12 @@ fn a_long_reason_is_cut_between_characters() {
 }
 
 #[test]
-fn fetches_of_hosts_that_are_not_purged_are_forbidden() {
+fn fetches_of_hosts_that_are_not_purged_are_refused() {
     let rules = Rules::default();
     let text =
         r#"{"prefixes":["https://a.example/x"],"rewarm":{"urls":["/","https://A.example/y"]}}"#;
     assert_eq!(purge(&rules, text).rewarm.unwrap().max, 2);
     let text = r#"{"hosts":["a.example"],"rewarm":{"urls":["http://169.254.169.254/"],"max":1}}"#;
-    assert_eq!(unreadable(&rules, text).0, Code::Forbidden);
+    assert_eq!(unreadable(&rules, text).0, Code::Url);
     assert_eq!(purge(&rules, r#"{"tags":["a"],"rewarm":{"urls":["/"],"max":0}}"#).rewarm, None);
 }

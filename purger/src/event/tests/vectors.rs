@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use purge_protocol::PurgeRequest;
 use purge_protocol::log::Rewarm;
-use shellac_purger::event::{PurgeEvent, Reader, Reading, Record, Rules, cloud_event, time};
+
+use super::super::{PurgeEvent, Reader, Reading, Record, Rules, cloud_event, time};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
