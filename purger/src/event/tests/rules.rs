@@ -120,9 +120,11 @@ fn limits_are_the_rules() {
 }
 
 #[test]
-fn a_long_reason_is_cut_between_characters() {
+fn a_reason_is_one_line_cut_between_characters() {
     let text = format!(r#"{{"tags":["a"],"reason":"x{}"}}"#, "é".repeat(200));
     assert_eq!(purge(&Rules::default(), &text).request.reason.unwrap().len(), 255);
+    let text = r#"{"tags":["a"],"reason":"one\r\ntwo\u0085"}"#;
+    assert_eq!(purge(&Rules::default(), text).request.reason.as_deref(), Some("one  two "));
 }
 
 #[test]
