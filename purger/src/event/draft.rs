@@ -219,7 +219,7 @@ impl Draft {
                     "rewarm.urls: {} is of a host that the event does not purge",
                     shown(url)
                 );
-                return Err(Problem::new(Code::Forbidden, detail));
+                return Err(Problem::new(Code::Url, detail));
             }
         }
         Ok(())
@@ -326,9 +326,13 @@ fn drop_repeats(list: &mut Vec<String>) {
     list.retain(|_| is_new.next().unwrap_or(true));
 }
 
-fn shorten(mut reason: String) -> String {
-    let end = reason.floor_char_boundary(REASON_MAX);
-    reason.truncate(end);
+/// Returns the reason as one line of bounded length.
+fn shorten(reason: String) -> String {
+    let mut reason = reason;
+    if reason.contains(char::is_control) {
+        reason = reason.replace(char::is_control, " ");
+    }
+    reason.truncate(reason.floor_char_boundary(REASON_MAX));
     reason
 }
 

@@ -148,7 +148,7 @@ impl<'de> Visitor<'de> for Reading {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let mut object = Vec::with_capacity(8);
+        let mut object = Vec::new();
         while let Some((Name(name), value)) = members.next_entry()? {
             object.push((name, value));
         }

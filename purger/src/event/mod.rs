@@ -141,3 +141,6 @@ impl fmt::Display for Ignored {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;

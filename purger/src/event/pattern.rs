@@ -12,23 +12,23 @@ impl Pattern {
 
     /// Returns whether it is the text.
     pub fn matches(&self, text: &str) -> bool {
-        let Some((start, rest)) = self.0.split_once('*') else { return self.0 == text };
-        let Some(mut text) = text.strip_prefix(start) else { return false };
-        let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
-        for piece in middle.split('*') {
-            match text.split_once(piece) {
-                _ if piece.is_empty() => {}
-                Some((_, behind)) => text = behind,
-                None => return false,
-            }
-        }
-        text.ends_with(end)
+        matches(&self.0, text)
     }
+}
 
-    /// Returns whether it is `*` alone.
-    pub fn is_any(&self) -> bool {
-        self.0 == "*"
+/// Returns whether the text is what the pattern means, `*` standing for any run of characters.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(start) else { return false };
+    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for piece in middle.split('*') {
+        match text.split_once(piece) {
+            _ if piece.is_empty() => {}
+            Some((_, behind)) => text = behind,
+            None => return false,
+        }
     }
+    text.ends_with(end)
 }
 
 /// Which texts pass: those that one of `only` matches (all, when there is none) and none of `except`.

@@ -9,7 +9,7 @@ use purge_protocol::tag::Tag;
 use purge_protocol::url::canonical_host;
 
 use super::limits::{Limits, SITE_MAX};
-use super::pattern::{Filter, Pattern};
+use super::pattern::{Filter, Pattern, matches};
 use super::template::{Template, TemplateError};
 use super::unreadable::{Code, Problem, shown};
 
@@ -228,8 +228,8 @@ pub struct TableRule {
 
 /// Returns whether one of the sources in a list is this one.
 pub(super) fn is_listed(list: &[String], source: Option<&str>) -> bool {
-    let mut patterns = list.iter().map(|text| Pattern::new(text.as_str()));
-    patterns.any(|pattern| pattern.is_any() || source.is_some_and(|source| pattern.matches(source)))
+    let mut patterns = list.iter().map(String::as_str);
+    patterns.any(|pattern| pattern == "*" || source.is_some_and(|source| matches(pattern, source)))
 }
 
 #[cfg(test)]

@@ -1,0 +1,139 @@
+//! Filters, ages, authorisation and limits.
+
+use std::time::Duration;
+
+use purge_protocol::PurgeMode;
+
+use super::super::{Code, Filter, Ignored, Limits, Pattern, Priority, Rules};
+use super::{ignored, purge, unreadable};
+
+fn only(patterns: &[&str]) -> Filter {
+    Filter { only: patterns.iter().map(|text| Pattern::new(*text)).collect(), except: Vec::new() }
+}
+
+#[test]
+fn urls_of_other_hosts_are_left_out_and_an_event_of_nothing_else_is_ignored() {
+    let rules = Rules { hosts: only(&["*.example"]), ..Rules::default() };
+    let text = r#"{"urls":["https://A.Example/x","https://b.org/"],"hosts":["b.org","c.example:80"],
+        "prefixes":["/p/","https://b.org/p/"],"rewarm":{"urls":["https://a.example/","https://b.org/"]}}"#;
+    let event = purge(&rules, text);
+    assert_eq!(event.request.urls, ["https://A.Example/x"]);
+    assert_eq!(event.request.hosts, ["c.example:80"]);
+    assert_eq!(event.request.prefixes, ["/p/"]);
+    assert_eq!(event.rewarm.unwrap().urls, ["https://a.example/"]);
+    assert_eq!(ignored(&rules, r#"{"urls":["https://b.org/"]}"#), Ignored::Filtered);
+    // Tags have no host.
+    assert_eq!(purge(&rules, r#"{"urls":["https://b.org/"],"tags":["a"]}"#).request.urls.len(), 0);
+}
+
+#[test]
+fn events_of_other_sites_are_ignored_and_those_without_a_site_are_not() {
+    let rules = Rules { sites: only(&["s1", "x-*"]), ..Rules::default() };
+    assert_eq!(ignored(&rules, r#"{"siteId":"s2","tags":["a"]}"#), Ignored::Filtered);
+    assert_eq!(purge(&rules, r#"{"siteId":"x-9","tags":["a"]}"#).request.tags, ["a"]);
+    assert_eq!(purge(&rules, r#"{"tags":["a"]}"#).request.tags, ["a"]);
+}
+
+#[test]
+fn only_soft_purges_grow_too_old_and_the_first_cause_counts() {
+    let rules = Rules { max_age: Some(Duration::from_hours(1)), ..Rules::default() };
+    let at =
+        |time: &str, mode: &str| format!(r#"{{"tags":["a"],"time":"{time}","mode":"{mode}"}}"#);
+    assert_eq!(ignored(&rules, &at("2026-11-22T10:59:59Z", "soft")), Ignored::Expired);
+    purge(&rules, &at("2026-11-22T11:00:00Z", "soft"));
+    purge(&rules, &at("0001-01-01T00:00:00Z", "hard"));
+    purge(&rules, &at("2999-01-01T00:00:00Z", "soft"));
+    let caused = r#"{"tags":["a"],"mode":"soft","time":"2026-11-22T11:59:00Z","rootEvent":{"time":"2026-11-22T08:00:00Z"}}"#;
+    assert_eq!(ignored(&rules, caused), Ignored::Expired);
+    assert_eq!(
+        ignored(&rules, r#"{"tags":["a"],"mode":"soft","time":"1970-01-01T00:00:00Z"}"#),
+        Ignored::Expired
+    );
+    purge(&Rules::default(), &at("1970-01-01T00:00:00Z", "soft"));
+}
+
+#[test]
+fn the_mode_is_the_events_else_the_rules_else_hard() {
+    let soft = Rules { mode: Some(PurgeMode::Soft), ..Rules::default() };
+    assert_eq!(purge(&soft, r#"{"tags":["a"]}"#).request.mode, Some(PurgeMode::Soft));
+    assert_eq!(purge(&soft, r#"{"tags":["a"],"mode":"hard"}"#).request.mode, Some(PurgeMode::Hard));
+    assert_eq!(purge(&soft, r#"{"tags":["a"],"mode":"SOFT"}"#).request.mode, Some(PurgeMode::Hard));
+    assert_eq!(purge(&Rules::default(), r#"{"tags":["a"]}"#).request.mode, Some(PurgeMode::Hard));
+    assert_eq!(unreadable(&soft, r#"{"tags":["a"],"mode":1}"#).0, Code::Type);
+    assert_eq!(purge(&soft, r#"{"tags":["a"],"priority":"later"}"#).priority, Priority::Normal);
+}
+
+#[test]
+fn what_a_source_may_not_do_is_not_done_in_part() {
+    let rules = Rules {
+        may_purge_all: vec!["/ops/*".to_owned()],
+        may_purge_hard: vec!["/ops/*".to_owned(), "/legal".to_owned()],
+        ..Rules::default()
+    };
+    for text in [
+        r#"{"all":true,"mode":"soft","source":"/editor"}"#,
+        r#"{"all":true,"mode":"soft"}"#,
+        r#"{"scope":"all","tags":["a"],"mode":"soft","source":"/legal"}"#,
+        r#"{"prefixes":["/"],"mode":"soft","source":"/editor"}"#,
+        r#"{"tags":["a"],"mode":"hard","source":"/editor"}"#,
+        r#"{"tags":["a"],"source":"/editor"}"#,
+        r#"{"tags":["a"],"mode":"no such mode"}"#,
+    ] {
+        let (code, detail) = unreadable(&rules, text);
+        assert_eq!(code, Code::Forbidden, "{text}: {detail}");
+    }
+    assert!(purge(&rules, r#"{"all":true,"source":"/ops/cli"}"#).request.all);
+    purge(&rules, r#"{"tags":["a"],"mode":"hard","source":"/legal"}"#);
+    purge(&rules, r#"{"tags":["a"],"mode":"soft","source":"/editor"}"#);
+    let any = Rules { may_purge_all: vec!["*".to_owned()], ..Rules::default() };
+    assert!(purge(&any, r#"{"all":true}"#).request.all);
+}
+
+#[test]
+fn limits_are_the_rules() {
+    let rules = Rules {
+        limits: Limits {
+            tags: 2,
+            urls: 1,
+            settle: 1,
+            settle_max: Duration::from_secs(1),
+            rewarm_urls: 1,
+            payload_bytes: 100,
+        },
+        ..Rules::default()
+    };
+    for (text, wanted) in [
+        (r#"{"tags":["a","b","c"]}"#, "tags: 3 exceed the limit of 2"),
+        (r#"{"tags":["a","b"],"etag":"c"}"#, "tags: 3 exceed the limit of 2"),
+        (r#"{"urls":["//a/"],"hosts":["b"]}"#, "urls, hosts and prefixes: 2 exceed the limit of 1"),
+        (r#"{"tags":["a"],"settleMs":[1,2]}"#, "settleMs: 2 exceed the limit of 1"),
+        (r#"{"tags":["a"],"settleMs":1001}"#, "settleMs: 1001 ms exceed the limit of 1000 ms"),
+        (r#"{"tags":["a"],"rewarm":{"urls":["/","/b"]}}"#, "rewarm.urls: 2 exceed the limit of 1"),
+        (r#"{"tags":["a"],"rewarm":{"max":2}}"#, "rewarm.max: 2 exceed the limit of 1"),
+    ] {
+        let (code, detail) = unreadable(&rules, text);
+        assert_eq!(code, Code::Limit, "{text}");
+        assert!(detail.starts_with(wanted), "{detail}");
+    }
+    let long = format!(r#"{{"tags":["{}"]}}"#, "a".repeat(100));
+    assert_eq!(unreadable(&rules, &long).0, Code::TooLarge);
+}
+
+#[test]
+fn a_reason_is_one_line_cut_between_characters() {
+    let text = format!(r#"{{"tags":["a"],"reason":"x{}"}}"#, "é".repeat(200));
+    assert_eq!(purge(&Rules::default(), &text).request.reason.unwrap().len(), 255);
+    let text = r#"{"tags":["a"],"reason":"one\r\ntwo\u0085"}"#;
+    assert_eq!(purge(&Rules::default(), text).request.reason.as_deref(), Some("one  two "));
+}
+
+#[test]
+fn fetches_of_hosts_that_are_not_purged_are_refused() {
+    let rules = Rules::default();
+    let text =
+        r#"{"prefixes":["https://a.example/x"],"rewarm":{"urls":["/","https://A.example/y"]}}"#;
+    assert_eq!(purge(&rules, text).rewarm.unwrap().max, 2);
+    let text = r#"{"hosts":["a.example"],"rewarm":{"urls":["http://169.254.169.254/"],"max":1}}"#;
+    assert_eq!(unreadable(&rules, text).0, Code::Url);
+    assert_eq!(purge(&rules, r#"{"tags":["a"],"rewarm":{"urls":["/"],"max":0}}"#).rewarm, None);
+}
