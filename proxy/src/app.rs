@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::fetch::{FetchRules, Fetcher};
 use crate::freshness::Policy;
+use crate::invalidation::fence::Fence;
 use crate::invalidation::lease::{Lease, OnExpiry};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::KeySeed;
@@ -97,7 +98,8 @@ impl App {
     pub fn new(config: Config, clock: Clock) -> Arc<Self> {
         let seed = KeySeed(random());
         let lease = Lease::new(on_expiry(&config.purge.log));
-        let invalidation = Arc::new(Invalidation::with_lease(random(), lease));
+        let fence = Fence::new(config.purge.log.max_revisions);
+        let invalidation = Arc::new(Invalidation::with(random(), lease, fence));
         let memory = MemoryLimits {
             capacity: config.storage.memory.capacity,
             object_bytes_max: config.storage.memory.max_object,

@@ -373,6 +373,11 @@ fn purge_log_families(app: &App) -> Vec<Family> {
             &log.metrics.skipped,
         ),
     ];
+    let fence = app.invalidation.fence();
+    all.extend([
+        Family::gauge("shellac_revisions", "Tags and hosts with a lowest revision", fence.len()),
+        counter("shellac_revisions_dropped", "Lowest revisions that made room", &fence.dropped),
+    ]);
     let ages = [
         (
             "shellac_purge_log_clean_age_seconds",

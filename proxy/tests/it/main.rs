@@ -32,6 +32,8 @@ mod purge;
 #[cfg(test)]
 mod purge_log;
 #[cfg(test)]
+mod fence;
+#[cfg(test)]
 mod hop_by_hop;
 #[cfg(test)]
 mod limits;

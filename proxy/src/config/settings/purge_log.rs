@@ -25,6 +25,8 @@ pub struct PurgeLog {
     pub max_purges: usize,
     /// Tags, URLs, hosts and prefixes of all purges in a batch, 1 to 10000000.
     pub max_selectors: usize,
+    /// Tags and hosts whose lowest revision is remembered, 1 to 10000000; the oldest makes room. About 100 bytes each.
+    pub max_revisions: usize,
 }
 
 /// What happens to stored responses when nobody says that all purges have arrived.
@@ -51,6 +53,7 @@ impl Default for PurgeLog {
             max_body: 4 << 20,
             max_purges: 20_000,
             max_selectors: 100_000,
+            max_revisions: 100_000,
         }
     }
 }
@@ -66,6 +69,7 @@ impl PurgeLog {
         table.read("max_body", size(1 << 10..=256 << 20), &mut self.max_body);
         table.read("max_purges", whole(1..=1_000_000), &mut self.max_purges);
         table.read("max_selectors", whole(1..=10_000_000), &mut self.max_selectors);
+        table.read("max_revisions", whole(1..=10_000_000), &mut self.max_revisions);
     }
 }
 

@@ -142,11 +142,33 @@ impl PurgeLog {
         let all = purges.len();
         let due: Vec<_> =
             purges.into_iter().filter(|purge| purge.offset >= reach.applied).collect();
+        self.raise_fence(&due);
         self.metrics.purges.add(due.len() as u64);
         self.metrics.skipped.add((all - due.len()) as u64);
         let hits = self.purge(due).await;
         let next = self.advance(&batch, reach.kind, received).await?;
         Ok(Applied { instance: self.instance.clone(), next, hits })
+    }
+
+    /// Notes the revisions that purges announce: before they are in force, so that whatever is fetched after them meets the
+    /// fence. Hosts of purged URLs count, as a URL's response reports the revision of its site.
+    fn raise_fence(&self, purges: &[SoundPurge]) {
+        let (ids, fence) = (self.invalidation.ids(), self.invalidation.fence());
+        for purge in purges {
+            let Some(revision) = purge.logged.revision else { continue };
+            for (_, target) in &purge.selectors {
+                let (id, selector) = match target {
+                    Target::Tag(tag) => (ids.tag(tag.as_str().as_bytes()), format!("tag:{tag}")),
+                    Target::Host(host) => (ids.host(host.as_bytes()), format!("host:{host}")),
+                    Target::Url(url) => {
+                        (ids.host(url.host().as_bytes()), format!("host:{}", url.host()))
+                    }
+                    Target::Prefix(_) | Target::All => continue,
+                };
+                fence.raise(id, revision);
+                self.journal.append(Entry::Revision { selector, revision });
+            }
+        }
     }
 
     /// The turn of this partition; one that is new needs a place.
