@@ -34,6 +34,8 @@ mod purge_log;
 #[cfg(test)]
 mod fence;
 #[cfg(test)]
+mod rewarm;
+#[cfg(test)]
 mod hop_by_hop;
 #[cfg(test)]
 mod limits;
