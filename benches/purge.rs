@@ -1,11 +1,16 @@
 //! What a purge costs: the one who purges, and the hits that have to check afterwards.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use benches::{Shop, key};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use purge_protocol::PurgeMode;
+use shellac::config::Purge;
 use shellac::invalidation::{Mark, Verdict};
+use shellac::key::KeySeed;
+use shellac::purge::Purger;
+use shellac::purge::log::{PurgeLog, reading};
 
 fn verdict(criterion: &mut Criterion) {
     let shop = Shop::new(1 << 30);
@@ -70,5 +75,65 @@ fn mark(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(all, verdict, mark);
+/// Batches of the purge log as they come over HTTP: read, checked, applied one after the other.
+fn log(criterion: &mut Criterion) {
+    let shop = Shop::new(4 << 30);
+    for number in 0..PURGES * 20 {
+        let page = shop.invalidation.ids().tag(format!("page-{number}").as_bytes());
+        drop(shop.put(number, vec![shop.site(), page], b"content"));
+    }
+    let store = Arc::new(shop.store.clone());
+    let invalidation = Arc::clone(&shop.invalidation);
+    let purger = Purger::new(store, Arc::clone(&invalidation), KeySeed(3), shop.clock.clone());
+    let nothing_recovered = (Arc::default(), Vec::new());
+    let rules = Purge::default();
+    let log =
+        PurgeLog::new(purger, invalidation, nothing_recovered, shop.clock.clone(), rules.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let deliver = |text: &str| {
+        let sound = reading::read(text.as_bytes(), &rules).expect("a sound batch");
+        runtime.block_on(log.apply(sound, shop.clock.now())).expect("a batch that follows on")
+    };
+    deliver(&batch(0, r#","start":"adopt""#, "", &|_| String::new()));
+    let mut from = 0;
+    let kinds: [(&str, &dyn Fn(u64) -> String); 2] = [
+        ("that nobody has", &|number| format!("nobodys-{number}")),
+        ("on a page each", &|number| format!("page-{}", number * 20)),
+    ];
+    for (name, tag) in kinds {
+        criterion.bench_function(
+            &format!("log: 1,000 soft purges of two tags {name}"),
+            |bencher| {
+                bencher.iter_batched(
+                    || {
+                        from += PURGES;
+                        batch(from - PURGES, "", "soft", tag)
+                    },
+                    |text| deliver(&text),
+                    BatchSize::PerIteration,
+                );
+            },
+        );
+    }
+}
+
+fn batch(from: u64, more: &str, mode: &str, tag: &dyn Fn(u64) -> String) -> String {
+    let purge = |number: u64| {
+        let offset = from + number;
+        let (one, other) = (tag(number), tag(number + PURGES));
+        format!(
+            r#"{{"offset":{offset},"tags":["{one}","{other}"],"mode":"{mode}","id":"{offset}"}}"#
+        )
+    };
+    let purges: Vec<String> = (0..PURGES).filter(|_| more.is_empty()).map(purge).collect();
+    let to = if more.is_empty() { from + PURGES } else { from };
+    format!(
+        r#"{{"log":{{"cluster":"c","topic":"t","partition":0}},"partitions":1,"from":{from},"to":{to},"clean_ms":0,"purger":"p","purges":[{}]{more}}}"#,
+        purges.join(",")
+    )
+}
+
+const PURGES: u64 = 1000;
+
+criterion_group!(all, verdict, mark, log);
 criterion_main!(all);

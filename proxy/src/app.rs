@@ -13,10 +13,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::admin;
 use crate::cache::Cache;
+use crate::cache::rewarm::{RewarmRules, Rewarmer};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::fetch::{FetchRules, Fetcher};
 use crate::freshness::Policy;
+use crate::invalidation::fence::Fence;
 use crate::invalidation::lease::{Lease, OnExpiry};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::KeySeed;
@@ -97,7 +99,8 @@ impl App {
     pub fn new(config: Config, clock: Clock) -> Arc<Self> {
         let seed = KeySeed(random());
         let lease = Lease::new(on_expiry(&config.purge.log));
-        let invalidation = Arc::new(Invalidation::with_lease(random(), lease));
+        let fence = Fence::new(config.purge.log.max_revisions);
+        let invalidation = Arc::new(Invalidation::with(random(), lease, fence));
         let memory = MemoryLimits {
             capacity: config.storage.memory.capacity,
             object_bytes_max: config.storage.memory.max_object,
@@ -257,6 +260,9 @@ impl Bound {
             }
             tokio::spawn(Arc::clone(&app).keep_house());
             tokio::spawn(keep_time(Arc::clone(&app.purge_log)));
+            if let Some(orders) = app.purge_log.take_orders() {
+                tokio::spawn(rewarmer(&app).run(orders));
+            }
             leave.await;
             Ok::<_, StartError>(drain(&app).await)
         })?;
@@ -276,6 +282,17 @@ async fn keep_time(log: Arc<PurgeLog>) {
         sleep(PURGE_LOG_TICK).await;
         log.tick();
     }
+}
+
+fn rewarmer(app: &App) -> Arc<Rewarmer> {
+    let log = &app.config.purge.log;
+    let rules = RewarmRules {
+        concurrency: log.rewarm_concurrency,
+        queue: log.rewarm_queue,
+        jitter: log.rewarm_jitter,
+    };
+    let metrics = Arc::clone(app.purge_log.rewarming());
+    Rewarmer::new(Arc::clone(app.front.cache.fetcher()), metrics, rules)
 }
 
 fn on_expiry(rules: &config::PurgeLog) -> OnExpiry {

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::cache::metrics::Outcome;
 use crate::metrics::{BOUNDS, Counter, Histogram};
 use crate::origin::metrics::REASONS;
+use crate::purge::log::Figures;
 use crate::store::Removal;
 
 /// Returns the page.
@@ -373,6 +374,13 @@ fn purge_log_families(app: &App) -> Vec<Family> {
             &log.metrics.skipped,
         ),
     ];
+    all.extend(purge_log_gauges(&figures));
+    all.extend(aftermath_families(app));
+    all
+}
+
+/// What is known of the log only once a purger has been there.
+fn purge_log_gauges(figures: &Figures) -> Vec<Family> {
     let ages = [
         (
             "shellac_purge_log_clean_age_seconds",
@@ -386,7 +394,8 @@ fn purge_log_families(app: &App) -> Vec<Family> {
         ),
     ];
     let known = ages.into_iter().filter_map(|(name, help, age)| Some((name, help, age?)));
-    all.extend(known.map(|(name, help, age)| Family::gauge(name, help, age.as_secs())));
+    let mut all: Vec<_> =
+        known.map(|(name, help, age)| Family::gauge(name, help, age.as_secs())).collect();
     let positions = figures.standing.positions.iter().map(|position| {
         let log = &position.log;
         let labels = vec![
@@ -401,6 +410,32 @@ fn purge_log_families(app: &App) -> Vec<Family> {
         all.push(Family::labelled("shellac_purge_log_position", help, positions));
     }
     all
+}
+
+/// What purges leave behind: fetches, and lowest revisions.
+fn aftermath_families(app: &App) -> Vec<Family> {
+    let rewarming = app.purge_log.rewarming();
+    let rewarmed = [
+        ("queued", &rewarming.queued),
+        ("fetched", &rewarming.fetched),
+        ("needless", &rewarming.needless),
+        ("cancelled", &rewarming.cancelled),
+        ("dropped", &rewarming.dropped),
+        ("failed", &rewarming.failed),
+    ];
+    let rewarmed = rewarmed
+        .into_iter()
+        .map(|(outcome, count)| Sample::counter([("outcome", outcome.to_owned())], count.value()));
+    let fence = app.invalidation.fence();
+    vec![
+        Family::labelled("shellac_rewarm", "Fetches that purges wanted", rewarmed),
+        Family::gauge("shellac_revisions", "Tags and hosts with a lowest revision", fence.len()),
+        Family::counter(
+            "shellac_revisions_dropped",
+            "Lowest revisions that made room",
+            fence.dropped.value(),
+        ),
+    ]
 }
 
 fn process_families(app: &App) -> Vec<Family> {

@@ -3,6 +3,7 @@
 pub mod decision;
 pub mod lookup;
 pub mod metrics;
+pub mod rewarm;
 mod pass;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use super::Cache;
 use super::decision::ForwardReason;
 use super::metrics::Outcome;
 use crate::fetch::errand::forward;
+use crate::fetch::revision::MIN_REVISION;
 use crate::fetch::{Fetched, tags, tunnel};
 use crate::freshness::{Exchange, Uncacheable, invalidation};
 use crate::invalidation::Sequence;
@@ -69,6 +70,9 @@ impl Cache {
         }
         if head.method == Method::HEAD {
             normalize_accept_encoding(request.headers_mut()); // it is about what a GET is given
+        }
+        if let Some(lowest) = self.fetcher.lowest_revision(&head.key) {
+            request.headers_mut().insert(MIN_REVISION, lowest);
         }
         let upgrade = match self.upgrade(&head, upgrade) {
             Ok(upgrade) => upgrade,

@@ -52,7 +52,11 @@ impl Fetcher {
         let Ok(accepted) = fetch.accept(&response, exchange, None) else {
             return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
         };
-        tokio::spawn(fetch.carry(response, accepted));
+        if self.is_lagging(response.headers(), accepted.tags.iter().copied()) {
+            self.metrics.uncacheable(Uncacheable::OriginLagging);
+            return Ok(Fetched::Alone(Box::new(response), Uncacheable::OriginLagging));
+        }
+        tokio::spawn(fetch.carry(response, accepted, None));
         match reader.landing().await {
             Landing::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
             _ => Err(OriginError::Abandoned.into()),

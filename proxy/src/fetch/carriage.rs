@@ -37,8 +37,14 @@ struct Spliced {
 }
 
 impl Fetch {
-    /// Carries content to readers and into the store.
-    pub(super) async fn carry(self, response: Response<OriginBody>, accepted: Accepted) {
+    /// Carries content to readers and into the store; into the store not, where there is a reason: those who come later ask
+    /// again.
+    pub(super) async fn carry(
+        mut self,
+        response: Response<OriginBody>,
+        accepted: Accepted,
+        not_stored: Option<Uncacheable>,
+    ) {
         let (parts, body) = response.into_parts();
         let freshness = accepted.freshness;
         let mut head = Head {
@@ -47,8 +53,8 @@ impl Fetch {
             variant: accepted.variant.clone(),
             provenance: self.pilot.birth().provenance(accepted.tags.iter().copied()),
             length: body.length(),
-            not_stored: None,
-            freshness: Some(freshness),
+            not_stored,
+            freshness: not_stored.is_none().then_some(freshness),
             base: None,
             personal: self.fetcher.rules.public(&personal_fields(&parts.headers)),
         };
@@ -60,6 +66,13 @@ impl Fetch {
             base = arrived.joined.as_ref().map(|(base, _)| Arc::clone(base));
             self.describe_part(&mut head, arrived);
             head.base = base.clone();
+        }
+        if let Some(reason) = not_stored {
+            self.fetcher.metrics.uncacheable(reason);
+            self.on_air.leave();
+            self.pilot.pass();
+            self.pilot.land(Landing::Shared(Arc::new(head)));
+            return self.stream(body, None, spliced).await;
         }
         self.pilot.land(Landing::Shared(Arc::new(head)));
         let draft = self.draft(parts.status, accepted);

@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{Method, Request, Uri};
 
+use super::revision::MIN_REVISION;
 use crate::freshness::RequestFacts;
 use crate::freshness::validation::Conditions;
 use crate::invalidation::Sequence;
@@ -81,6 +82,7 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
     *request.uri_mut() = Uri::from(head.target.path_and_query().clone());
     let mut fields: HeaderMap = head.fields.clone();
     hop_by_hop::remove(&mut fields);
+    fields.remove(MIN_REVISION); // ours to say
     fields.remove(EXPECT); // answered by us (RFC 9110 §10.1.1)
     if let Some(host) = head.target.host_value() {
         fields.insert(HOST, host);

@@ -50,7 +50,8 @@ impl Fetcher {
         // What may have missed a purge needs more than a head that looks alike.
         let verdict = self.invalidation.verdict(&stored.provenance, &request.key);
         let is_valid = matches!(verdict, Verdict::Valid | Verdict::Soft(_));
-        if !is_valid || !self.may_confirm(&stored, birth) {
+        let is_lagging = self.is_lagging(head, stored.provenance.ids());
+        if !is_valid || is_lagging || !self.may_confirm(&stored, birth) {
             return;
         }
         let mut described = old.fields.to_map(Show::All, 1);

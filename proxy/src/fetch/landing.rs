@@ -11,6 +11,7 @@ use super::flight::{Flight, Landing, Pilot};
 use super::flights::Route;
 use super::freshening::Newer;
 use super::parts::{Arrived, Completion};
+use super::revision::MIN_REVISION;
 use super::{Fetcher, tags};
 use crate::freshness::deception::is_deceptive;
 use crate::freshness::stored_fields::{freshen, stored_fields};
@@ -123,7 +124,10 @@ impl Fetch {
     ) -> Result<Answer, OriginError> {
         let fetcher = &self.fetcher;
         let request_time = fetcher.clock.now();
-        let request = self.errand.request(conditions, range, &fetcher.rules.via);
+        let mut request = self.errand.request(conditions, range, &fetcher.rules.via);
+        if let Some(lowest) = fetcher.lowest_revision_for(&self.errand) {
+            request.headers_mut().insert(MIN_REVISION, lowest);
+        }
         let response = fetcher.origin.send(request).await?;
         let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
         Ok(Answer { response, exchange, completion: None })
@@ -154,7 +158,12 @@ impl Fetch {
             }
         }
         match self.accept(&response, exchange, completion) {
-            Ok(accepted) => self.carry(response, accepted).await,
+            Ok(accepted) => {
+                let tags = accepted.tags.iter().copied();
+                let is_lagging = self.fetcher.is_lagging(response.headers(), tags);
+                let not_stored = is_lagging.then_some(Uncacheable::OriginLagging);
+                self.carry(response, accepted, not_stored).await;
+            }
             Err(reason) if is_shareable_failure(status, reason) => {
                 self.fetcher.metrics.uncacheable(reason);
                 self.carry_uncached(response, exchange, reason).await;
@@ -232,6 +241,10 @@ impl Fetch {
         let fetcher = &self.fetcher;
         fetcher.metrics.validated.add(1);
         let Some(old) = stale.response() else { return Landing::Failed(OriginError::Abandoned) };
+        if fetcher.is_lagging(not_modified, stale.provenance.ids()) {
+            fetcher.metrics.uncacheable(Uncacheable::OriginLagging);
+            return Landing::Validated(Arc::clone(stale)); // confirmed by who has not seen the change
+        }
         if !self.is_usable(stale) || !self.may_confirm(stale) {
             return Landing::Validated(Arc::clone(stale)); // for who asked before; it stays as it was
         }

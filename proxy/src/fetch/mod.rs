@@ -13,6 +13,7 @@ mod landing;
 mod freshening;
 mod adoption;
 mod parts;
+pub mod revision;
 mod carriage;
 mod tunnel;
 

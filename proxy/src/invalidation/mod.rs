@@ -20,6 +20,7 @@ mod ledger;
 mod tag_table;
 mod provenance;
 pub mod lease;
+pub mod fence;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -31,6 +32,7 @@ pub use self::marks::Verdict;
 pub use self::provenance::Provenance;
 pub use self::tag_table::{TagId, TagTable};
 
+use self::fence::Fence;
 use self::lease::Lease;
 use self::ledger::Ledger;
 use self::marks::Marks;
@@ -75,6 +77,7 @@ pub struct Invalidation {
     /// What was born before this is unproven. The higher of the ledger's two; zero: nothing is.
     unproven: AtomicU64,
     lease: Lease,
+    fence: Fence,
 }
 
 #[derive(Debug)]
@@ -86,11 +89,11 @@ struct PrefixMark {
 impl Invalidation {
     /// Makes one in which nothing was purged. `seed` makes the identity of tags unguessable.
     pub fn new(seed: u64) -> Self {
-        Self::with_lease(seed, Lease::default())
+        Self::with(seed, Lease::default(), Fence::new(1))
     }
 
-    /// The same, of which it is known for a limited time only that all purges have arrived.
-    pub fn with_lease(seed: u64, lease: Lease) -> Self {
+    /// The same, with a lease on the knowledge that all purges have arrived, and a fence against origins that lag behind them.
+    pub fn with(seed: u64, lease: Lease, fence: Fence) -> Self {
         Self {
             sequence: AtomicU64::new(1),
             ledger: Mutex::new(Ledger::default()),
@@ -101,7 +104,13 @@ impl Invalidation {
             floor: AtomicU64::new(0),
             unproven: AtomicU64::new(0),
             lease,
+            fence,
         }
+    }
+
+    /// Which revisions responses may report to be kept.
+    pub const fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// Whether it is known that all purges have arrived.

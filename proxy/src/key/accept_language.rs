@@ -56,6 +56,24 @@ pub(super) fn canonical(fields: &HeaderMap) -> Option<SmallVec<[u8; 128]>> {
     Some(text)
 }
 
+/// Returns a field value whose canonical form is this.
+pub(super) fn written(canonical: &[u8]) -> Vec<u8> {
+    let mut value = Vec::new();
+    for member in canonical.split(|byte| *byte == b',').filter(|member| !member.is_empty()) {
+        if !value.is_empty() {
+            value.extend_from_slice(b", ");
+        }
+        let mut parts = member.splitn(2, |byte| *byte == b';');
+        value.extend_from_slice(parts.next().unwrap_or_default());
+        if let Some(thousandths) = parts.next() {
+            value.extend_from_slice(b";q=0.");
+            value.resize(value.len() + 3_usize.saturating_sub(thousandths.len()), b'0');
+            value.extend_from_slice(thousandths);
+        }
+    }
+    value
+}
+
 impl<'a> Member<'a> {
     /// Reads `language-range [ weight ]`.
     fn parse(text: &'a [u8]) -> Option<Self> {

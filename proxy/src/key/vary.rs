@@ -3,7 +3,9 @@
 //! All lines of a field count, joined by commas and without optional white space. `Accept-Encoding` and `Accept-Language` are
 //! compared by their meaning, in the forms that `accept_encoding` and `accept_language` give them.
 
-use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HeaderMap, HeaderName, VARY};
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HeaderMap, HeaderName, HeaderValue, VARY,
+};
 use smallvec::SmallVec;
 
 pub use super::accept_encoding::normalize_accept_encoding;
@@ -91,6 +93,34 @@ impl Variant {
         xxhash_rust::xxh3::xxh3_64(&secondary_key(&self.names, request))
     }
 
+    /// Returns fields of a request that selects this variant, where they can be told from the values.
+    pub fn request(&self) -> Option<HeaderMap> {
+        let mut fields = HeaderMap::new();
+        let mut rest = &*self.values;
+        for name in &self.names {
+            let (flag, after) = rest.split_first()?;
+            let value = if *name == ACCEPT_ENCODING {
+                let end = after.iter().position(|byte| *byte == b'\n')?;
+                rest = after.get(end + 1..)?;
+                after.get(..end)?
+            } else {
+                let (length, after) = after.split_first_chunk::<4>()?;
+                let (value, after) =
+                    after.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+                rest = after;
+                value
+            };
+            let value = match *flag {
+                CANONICAL => accept_language::written(value),
+                _ => value.to_vec(),
+            };
+            if *flag != 0 && !value.is_empty() {
+                fields.insert(name, HeaderValue::try_from(value).ok()?);
+            }
+        }
+        self.matches(&fields).then_some(fields)
+    }
+
     /// Bytes it occupies on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.names.len() * size_of::<HeaderName>() + self.values.len()
@@ -157,8 +187,6 @@ fn push_member(value: &mut SmallVec<[u8; 128]>, member: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -172,6 +200,20 @@ mod tests {
 
     fn variant(vary: &str, request: &[(&'static str, &str)]) -> Variant {
         Variant::of(&fields(&[("vary", vary)]), &fields(request), &[]).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_request_can_be_made_that_selects_the_variant() {
+        for request in [
+            &[][..],
+            &[("accept-encoding", "gzip, br;q=0.5"), ("accept-language", "de-CH, de;q=0.8")],
+            &[("accept-encoding", "br"), ("x-device", "phone , tablet")],
+            &[("cookie", "a=1,2; b=3"), ("x-device", "phone")],
+        ] {
+            let variant = variant("accept-encoding, accept-language, x-device, cookie", request);
+            let made = variant.request().unwrap_or_else(|| panic!("{request:?}"));
+            assert!(variant.matches(&made), "{request:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod log;
 mod count;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use purge_protocol::{
 use tokio::time::Instant;
 
 use self::count::{Count, Pending};
+use self::log::rewarm::Prospect;
 use self::metrics::{PurgeMetrics, Source};
 use crate::clock::Clock;
 use crate::invalidation::{Invalidation, Mark, Sequence, TagId};
@@ -157,9 +159,7 @@ impl Purger {
     }
 
     fn aim_at_url(&self, url: &CanonicalUrl) -> Aim {
-        let key =
-            |scheme| Key::new(self.seed, scheme, url.host().as_bytes(), url.path().as_bytes());
-        let keys = [key(Scheme::Http), key(Scheme::Https)];
+        let keys = [Scheme::Http, Scheme::Https].map(|scheme| self.key(scheme, url));
         let mark = self.invalidation.ids().url(&keys[0]);
         Aim::Url(keys, mark)
     }
@@ -308,6 +308,41 @@ impl Purger {
         }
     }
 
+    /// The key of a URL.
+    pub(in crate::purge) fn key(&self, scheme: Scheme, url: &CanonicalUrl) -> Key {
+        Key::new(self.seed, scheme, url.host().as_bytes(), url.path().as_bytes())
+    }
+
+    /// Looks at what these targets are about to hit: so many of the most requested, and the hosts of all. Walks over the store
+    /// for prefixes and everything: not on a thread that serves requests.
+    fn prospect(&self, targets: &[Target], max: usize) -> Prospect {
+        let mut prospect = Prospect::default();
+        let mut found: Vec<Arc<Stored>> = Vec::new();
+        for target in targets {
+            found.extend(match self.aim(target) {
+                Aim::Tag(id) => self.holders(id),
+                Aim::Url(keys, _) => self.under(&keys),
+                Aim::Prefix(prefix) => {
+                    self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))
+                }
+                Aim::All => self.all(|_| true),
+            });
+        }
+        found.retain(|stored| stored.response().is_some());
+        for stored in &found {
+            if prospect.hosts.len() < HOSTS_MAX || prospect.hosts.contains_key(stored.key.host()) {
+                prospect.hosts.insert(stored.key.host().to_vec(), stored.key.scheme());
+            }
+        }
+        if max < found.len() {
+            found.select_nth_unstable_by_key(max, |stored| Reverse(stored.uses()));
+            found.truncate(max);
+        }
+        found.sort_by_key(|stored| Reverse(stored.uses()));
+        prospect.hottest = found;
+        prospect
+    }
+
     fn holders(&self, id: TagId) -> Vec<Arc<Stored>> {
         let mut hashes = self.invalidation.ids().key_hashes(id);
         hashes.sort_unstable();
@@ -360,6 +395,8 @@ impl Aim {
     }
 }
 
+/// Hosts whose listed URLs one purge may have fetched again.
+const HOSTS_MAX: usize = 1000;
 /// Responses that a purge looks at one by one while it answers: 0.2 ms of work.
 const AT_ONCE_MAX: u64 = 1000;
 /// Responses that are removed in the background between two pauses.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -29,7 +29,9 @@ pub struct Stored {
     /// Bytes it occupies with everything that belongs to it.
     pub(super) cost: u64,
     /// When it was last reported to the policy, in seconds.
-    pub(super) touched: AtomicU32,
+    touched: AtomicU32,
+    /// In how many seconds it was used.
+    uses: AtomicU32,
 }
 
 /// What is stored under a key.
@@ -162,9 +164,30 @@ impl Stored {
             content: draft.content,
             cost: 0,
             touched: AtomicU32::new(now_secs),
+            uses: AtomicU32::new(0),
         };
         stored.cost = stored.measure();
         stored
+    }
+
+    /// Notes a use, and returns whether it is the first in this second: the policy hears of those only.
+    pub(super) fn note_use(&self, now_secs: u32) -> bool {
+        let is_first = self.touched.load(Ordering::Relaxed) != now_secs;
+        if is_first {
+            self.touched.store(now_secs, Ordering::Relaxed);
+            self.uses.fetch_add(1, Ordering::Relaxed);
+        }
+        is_first
+    }
+
+    /// In how many seconds it was used, it or what it has replaced.
+    pub fn uses(&self) -> u32 {
+        self.uses.load(Ordering::Relaxed)
+    }
+
+    /// Takes over the uses of the one that it replaces.
+    pub(super) fn inherit(&self, old: &Self) {
+        self.uses.fetch_max(old.uses(), Ordering::Relaxed);
     }
 
     /// The response, unless it is the memory of an uncacheable one.

@@ -169,6 +169,9 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_purge_log_batches counter
     shellac_purge_log_purges counter
     shellac_purge_log_purges_skipped counter
+    shellac_rewarm counter
+    shellac_revisions gauge
+    shellac_revisions_dropped counter
     shellac_build_info gauge
     shellac_uptime_seconds gauge
     shellac_ready gauge

@@ -32,6 +32,10 @@ mod purge;
 #[cfg(test)]
 mod purge_log;
 #[cfg(test)]
+mod fence;
+#[cfg(test)]
+mod rewarm;
+#[cfg(test)]
 mod hop_by_hop;
 #[cfg(test)]
 mod limits;

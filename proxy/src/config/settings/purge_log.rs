@@ -25,6 +25,14 @@ pub struct PurgeLog {
     pub max_purges: usize,
     /// Tags, URLs, hosts and prefixes of all purges in a batch, 1 to 10000000.
     pub max_selectors: usize,
+    /// Tags and hosts whose lowest revision is remembered, 1 to 10000000; the oldest makes room. About 100 bytes each.
+    pub max_revisions: usize,
+    /// Fetches after purges that run at once, 1 to 1000.
+    pub rewarm_concurrency: usize,
+    /// Fetches after purges that may wait, 0 to 1000000; more are dropped.
+    pub rewarm_queue: usize,
+    /// Each fetch after a purge waits for a random part of this, 0s to 1d, so that many proxies do not ask at once.
+    pub rewarm_jitter: Duration,
 }
 
 /// What happens to stored responses when nobody says that all purges have arrived.
@@ -51,6 +59,10 @@ impl Default for PurgeLog {
             max_body: 4 << 20,
             max_purges: 20_000,
             max_selectors: 100_000,
+            max_revisions: 100_000,
+            rewarm_concurrency: 8,
+            rewarm_queue: 10_000,
+            rewarm_jitter: Duration::from_secs(1),
         }
     }
 }
@@ -66,6 +78,10 @@ impl PurgeLog {
         table.read("max_body", size(1 << 10..=256 << 20), &mut self.max_body);
         table.read("max_purges", whole(1..=1_000_000), &mut self.max_purges);
         table.read("max_selectors", whole(1..=10_000_000), &mut self.max_selectors);
+        table.read("max_revisions", whole(1..=10_000_000), &mut self.max_revisions);
+        table.read("rewarm_concurrency", whole(1..=1000), &mut self.rewarm_concurrency);
+        table.read("rewarm_queue", whole(0..=1_000_000), &mut self.rewarm_queue);
+        table.read("rewarm_jitter", duration(PAUSE), &mut self.rewarm_jitter);
     }
 }
 

@@ -20,6 +20,10 @@ pub struct Tags {
     pub max_per_object: usize,
     /// Bytes of one tag, 1 to 8192.
     pub max_length: usize,
+    /// The response field by which the origin reports the revision of its site, a whole number.
+    pub revision: HeaderName,
+    /// Whether an `ETag` of the form `"<anything>-<revision>-<hash>"` reports it, too, where that field is absent.
+    pub revision_in_etag: bool,
 }
 
 impl Default for Tags {
@@ -30,6 +34,8 @@ impl Default for Tags {
             strip: true,
             max_per_object: 256,
             max_length: 1024,
+            revision: HeaderName::from_static("x-site-revision"),
+            revision_in_etag: false,
         }
     }
 }
@@ -42,6 +48,8 @@ impl Tags {
         table.read("strip", boolean, &mut self.strip);
         table.read("max_per_object", whole(1..=10_000), &mut self.max_per_object);
         table.read("max_length", whole(1..=8192), &mut self.max_length);
+        table.read("revision", parsed(field_name), &mut self.revision);
+        table.read("revision_in_etag", boolean, &mut self.revision_in_etag);
     }
 }
 

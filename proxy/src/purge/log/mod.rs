@@ -6,6 +6,7 @@
 pub mod metrics;
 pub mod positions;
 pub mod reading;
+pub mod rewarm;
 mod door;
 
 use std::collections::HashMap;
@@ -15,12 +16,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use purge_protocol::PurgeMode;
-use purge_protocol::log::{Applied, Batch, Hit, LogId, Position, Standing, State};
+use purge_protocol::log::{Applied, Batch, Hit, LogId, Position, Rewarm, Standing, State};
 use purge_protocol::request::Target;
+use tokio::sync::mpsc;
 
 use self::metrics::{LogMetrics, Outcome};
 use self::positions::{Kind, Positions};
 use self::reading::{Sound, SoundPurge};
+use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::Purger;
 use crate::clock::Clock;
 use crate::config;
@@ -44,6 +47,9 @@ pub struct PurgeLog {
     started: Timestamp,
     /// When the last batch came, in milliseconds; zero: never.
     last_batch: AtomicU64,
+    rewarm: Queue,
+    /// The end of that queue, for the one who fetches.
+    orders: Mutex<Option<mpsc::Receiver<Order>>>,
     /// What was last said of the state in the log.
     said: Mutex<State>,
     /// What happened.
@@ -95,6 +101,7 @@ impl PurgeLog {
         if positions.is_behind() {
             invalidation.quarantine();
         }
+        let (rewarm, orders) = Queue::new();
         let log = Self {
             purger,
             invalidation,
@@ -106,6 +113,8 @@ impl PurgeLog {
             turns: Mutex::default(),
             started,
             last_batch: AtomicU64::new(0),
+            rewarm,
+            orders: Mutex::new(Some(orders)),
             said: Mutex::default(),
             metrics: LogMetrics::default(),
         };
@@ -142,11 +151,33 @@ impl PurgeLog {
         let all = purges.len();
         let due: Vec<_> =
             purges.into_iter().filter(|purge| purge.offset >= reach.applied).collect();
+        self.raise_fence(&due);
         self.metrics.purges.add(due.len() as u64);
         self.metrics.skipped.add((all - due.len()) as u64);
         let hits = self.purge(due).await;
         let next = self.advance(&batch, reach.kind, received).await?;
         Ok(Applied { instance: self.instance.clone(), next, hits })
+    }
+
+    /// Notes the revisions that purges announce: before they are in force, so that whatever is fetched after them meets the
+    /// fence. Hosts of purged URLs count, as a URL's response reports the revision of its site.
+    fn raise_fence(&self, purges: &[SoundPurge]) {
+        let (ids, fence) = (self.invalidation.ids(), self.invalidation.fence());
+        for purge in purges {
+            let Some(revision) = purge.logged.revision else { continue };
+            for (_, target) in &purge.selectors {
+                let (id, selector) = match target {
+                    Target::Tag(tag) => (ids.tag(tag.as_str().as_bytes()), format!("tag:{tag}")),
+                    Target::Host(host) => (ids.host(host.as_bytes()), format!("host:{host}")),
+                    Target::Url(url) => {
+                        (ids.host(url.host().as_bytes()), format!("host:{}", url.host()))
+                    }
+                    Target::Prefix(_) | Target::All => continue,
+                };
+                fence.raise(id, revision);
+                self.journal.append(Entry::Revision { selector, revision });
+            }
+        }
     }
 
     /// The turn of this partition; one that is new needs a place.
@@ -200,13 +231,42 @@ impl PurgeLog {
         let mut hits = Vec::new();
         let mut run = Run::default();
         for purge in purges {
-            if !run.takes(&purge) {
+            let rewarm = purge.logged.rewarm.clone().filter(|rewarm| rewarm.max > 0);
+            if rewarm.is_some() || !run.takes(&purge) {
                 run.apply(&self.purger, &mut hits).await;
             }
-            run.add(purge);
+            match rewarm {
+                Some(rewarm) => self.purge_and_rewarm(purge, &rewarm, &mut hits).await,
+                None => run.add(purge),
+            }
         }
         run.apply(&self.purger, &mut hits).await;
         hits
+    }
+
+    /// Carries out one that wants something to be fetched again.
+    async fn purge_and_rewarm(&self, purge: SoundPurge, rewarm: &Rewarm, hits: &mut Vec<Hit>) {
+        let targets: Arc<[Target]> =
+            purge.selectors.iter().map(|(_, target)| target.clone()).collect();
+        let max =
+            usize::try_from(rewarm.max).unwrap_or(usize::MAX).min(self.rules.log.rewarm_queue);
+        let (purger, about) = (Arc::clone(&self.purger), Arc::clone(&targets));
+        let prospect = tokio::task::spawn_blocking(move || purger.prospect(&about, max)).await;
+        let mut run = Run::default();
+        run.add(purge);
+        run.apply(&self.purger, hits).await;
+        let prospect = prospect.unwrap_or_default();
+        self.rewarm.order(&self.purger, &self.invalidation, (&targets, rewarm), &prospect);
+    }
+
+    /// What became of the fetches that purges wanted.
+    pub const fn rewarming(&self) -> &Arc<RewarmMetrics> {
+        &self.rewarm.metrics
+    }
+
+    /// The orders to fetch again, for the one who does: once.
+    pub fn take_orders(&self) -> Option<mpsc::Receiver<Order>> {
+        self.orders.lock().take()
     }
 
     /// Sets the end of the lease after the positions have changed.

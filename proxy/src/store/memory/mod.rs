@@ -4,7 +4,6 @@ mod map;
 mod residency;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -54,6 +53,7 @@ impl MemoryStore {
         let displaced = self.map.insert(&stored);
         self.residency.admit(&stored);
         for old in &displaced {
+            stored.inherit(old);
             self.residency.dismiss(old);
         }
         stored
@@ -81,9 +81,7 @@ impl Store for MemoryStore {
     }
 
     fn touch(&self, stored: &Arc<Stored>) {
-        let now = self.now_secs();
-        if stored.touched.load(Ordering::Relaxed) != now {
-            stored.touched.store(now, Ordering::Relaxed);
+        if stored.note_use(self.now_secs()) {
             self.residency.touch(stored);
         }
     }

@@ -1,0 +1,183 @@
+//! Fetches again what a purge wants to be fetched again, in the background: few at a time, spread over a moment, and not what
+//! a later purge has hit as well.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderValue};
+use http::{Method, Uri, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::sleep;
+
+use super::decision::{Decision, Plan, decide};
+use super::lookup::look_up;
+use crate::fetch::errand::Errand;
+use crate::fetch::{Fetched, Fetcher};
+use crate::key::vary::Variant;
+use crate::listener::peer::Peer;
+use crate::purge::log::rewarm::{Order, RewarmMetrics, Wanted};
+use crate::request::target::Target;
+use crate::request::{RequestHead, trace};
+
+/// Carries out what the purge log orders.
+#[derive(Debug)]
+pub struct Rewarmer {
+    fetcher: Arc<Fetcher>,
+    metrics: Arc<RewarmMetrics>,
+    /// Fetches that may wait.
+    places: Arc<Semaphore>,
+    /// Fetches that may run at once.
+    running: Arc<Semaphore>,
+    jitter: Duration,
+    peer: Arc<Peer>,
+}
+
+/// How much is fetched at once, and how it is spread.
+#[derive(Clone, Copy, Debug)]
+pub struct RewarmRules {
+    /// Fetches that run at once.
+    pub concurrency: usize,
+    /// Fetches that may wait; more are dropped.
+    pub queue: usize,
+    /// Each waits for a random part of this first, so that many proxies do not ask at once.
+    pub jitter: Duration,
+}
+
+/// What became of one fetch.
+enum Outcome {
+    Fetched,
+    Needless,
+    Cancelled,
+    Failed,
+}
+
+impl Rewarmer {
+    /// Makes one that has nothing to do.
+    pub fn new(
+        fetcher: Arc<Fetcher>,
+        metrics: Arc<RewarmMetrics>,
+        rules: RewarmRules,
+    ) -> Arc<Self> {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let peer =
+            Peer { remote: nowhere, local: nowhere, is_trusted: false, listener: usize::MAX };
+        Arc::new(Self {
+            fetcher,
+            metrics,
+            places: Arc::new(Semaphore::new(rules.queue)),
+            running: Arc::new(Semaphore::new(rules.concurrency)),
+            jitter: rules.jitter,
+            peer: Arc::new(peer),
+        })
+    }
+
+    /// Takes orders until there is nobody left who gives any.
+    pub async fn run(self: Arc<Self>, mut orders: mpsc::Receiver<Order>) {
+        while let Some(order) = orders.recv().await {
+            let order = Arc::new(order);
+            for wanted in &order.wanted {
+                let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                    self.metrics.dropped.add(1);
+                    continue;
+                };
+                self.metrics.queued.add(1);
+                tokio::spawn(Arc::clone(&self).carry_out(
+                    Arc::clone(&order),
+                    wanted.clone(),
+                    place,
+                ));
+            }
+        }
+    }
+
+    async fn carry_out(
+        self: Arc<Self>,
+        order: Arc<Order>,
+        wanted: Wanted,
+        place: OwnedSemaphorePermit,
+    ) {
+        sleep(self.pause(&wanted)).await;
+        let running = self.running.acquire().await;
+        let counter = match self.fetch(&order, wanted).await {
+            Outcome::Fetched => &self.metrics.fetched,
+            Outcome::Needless => &self.metrics.needless,
+            Outcome::Cancelled => &self.metrics.cancelled,
+            Outcome::Failed => &self.metrics.failed,
+        };
+        counter.add(1);
+        drop((running, place));
+    }
+
+    fn pause(&self, wanted: &Wanted) -> Duration {
+        let millis = u64::try_from(self.jitter.as_millis()).unwrap_or(u64::MAX);
+        let random = RandomState::new().hash_one(wanted.key.hash());
+        Duration::from_millis(random.checked_rem(millis).unwrap_or(0))
+    }
+
+    async fn fetch(&self, order: &Order, wanted: Wanted) -> Outcome {
+        let fetcher = &self.fetcher;
+        let invalidation = &fetcher.invalidation;
+        if !invalidation.may_confirm(&order.since, order.since.born(), &wanted.key) {
+            return Outcome::Cancelled; // the later purge gives orders of its own
+        }
+        let Some(head) = self.request(wanted) else { return Outcome::Failed };
+        let lookup = look_up(&*fetcher.store, invalidation, &head);
+        let now = fetcher.clock.now();
+        let trust = invalidation.lease().trust(now);
+        let found = lookup.found.fitting(&head, now);
+        let stale = match decide(found, &head.facts(), (&fetcher.rules.policy, trust), now) {
+            Decision::HitStale(stored) => Some(stored),
+            Decision::Forward(_, Plan::Fetch(stale)) => stale,
+            _ => return Outcome::Needless,
+        };
+        let errand = Errand {
+            facts: head.facts(),
+            range: None,
+            arrived: invalidation.sequence(),
+            stale,
+            selection: lookup.selection,
+            head,
+        };
+        match fetcher.fetch(errand).await {
+            Ok(Fetched::Arriving { mut reader, .. }) => {
+                while let Some(piece) = std::future::poll_fn(|cx| reader.poll_piece(cx)).await {
+                    if piece.is_err() {
+                        return Outcome::Failed;
+                    }
+                }
+                Outcome::Fetched
+            }
+            Ok(Fetched::Validated(..)) => Outcome::Fetched,
+            Ok(Fetched::Stored(_)) => Outcome::Needless,
+            Ok(Fetched::StandIn(_) | Fetched::Alone(..)) | Err(_) => Outcome::Failed,
+        }
+    }
+
+    /// The request of a client that wants this.
+    fn request(&self, wanted: Wanted) -> Option<RequestHead> {
+        let Wanted { key, variant } = wanted;
+        let mut fields = variant.as_ref().and_then(Variant::request).unwrap_or_else(browser);
+        fields.insert(HOST, HeaderValue::from_bytes(key.host()).ok()?);
+        let path = Uri::try_from(key.path()).ok()?;
+        let target = Target::read(&path, Version::HTTP_11, &fields, &self.peer, usize::MAX).ok()?;
+        trace::identify(&mut fields);
+        Some(RequestHead {
+            method: Method::GET,
+            version: Version::HTTP_11,
+            target,
+            key,
+            fields,
+            peer: Arc::clone(&self.peer),
+            interim: None,
+        })
+    }
+}
+
+/// What a browser says of itself that pages vary on most.
+fn browser() -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"));
+    fields
+}

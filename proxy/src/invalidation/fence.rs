@@ -1,0 +1,108 @@
+//! `Fence`: the lowest revision that responses with a tag, or of a host, may report to be kept.
+//!
+//! A purge may come before the origin's replicas have seen the change. Where it says which revision the site has now, a
+//! response of a lower one is from before the change, whenever it was fetched.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::TagId;
+use crate::metrics::Counter;
+
+/// The lowest revisions, by tag and host. Bounded: the one that was raised longest ago makes room, and is counted.
+#[derive(Debug)]
+pub struct Fence {
+    revisions: Mutex<Revisions>,
+    /// How many there are, so that a fetch need not take the lock where there are none.
+    count: AtomicUsize,
+    max: usize,
+    /// Revisions that were dropped because there were too many.
+    pub dropped: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Revisions {
+    lowest: HashMap<TagId, (u64, u64)>,
+    /// By when they were raised.
+    order: BTreeMap<u64, TagId>,
+    raised: u64,
+}
+
+impl Fence {
+    /// Makes one that remembers so many revisions.
+    pub fn new(max: usize) -> Self {
+        let (revisions, count) = (Mutex::default(), AtomicUsize::new(0));
+        Self { revisions, count, max, dropped: Counter::default() }
+    }
+
+    /// Raises the lowest revision. It never sinks.
+    pub fn raise(&self, id: TagId, revision: u64) {
+        let mut revisions = self.revisions.lock();
+        let Revisions { lowest, order, raised } = &mut *revisions;
+        *raised += 1;
+        let (known, since) = lowest.get(&id).copied().unwrap_or((0, 0));
+        order.remove(&since);
+        order.insert(*raised, id);
+        lowest.insert(id, (known.max(revision), *raised));
+        if lowest.len() > self.max
+            && let Some((_, oldest)) = order.pop_first()
+        {
+            lowest.remove(&oldest);
+            self.dropped.add(1);
+        }
+        self.count.store(lowest.len(), Ordering::Release);
+    }
+
+    /// The lowest revision that a response may report that carries all of these.
+    pub fn lowest(&self, ids: impl IntoIterator<Item = TagId>) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        let revisions = self.revisions.lock();
+        let known = |id: TagId| revisions.lowest.get(&id).map(|(revision, _)| *revision);
+        ids.into_iter().filter_map(known).max()
+    }
+
+    /// Returns whether no revision is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Revisions that are known: a gauge.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TagTable;
+    use super::*;
+
+    #[test]
+    fn the_highest_of_all_that_a_response_carries_counts_and_none_ever_sinks() {
+        let (fence, ids) = (Fence::new(10), TagTable::new(1));
+        let [a, b, c] = [b"a", b"b", b"c"].map(|text| ids.tag(text));
+        assert_eq!(fence.lowest([a]), None);
+        for (id, revision) in [(a, 5), (b, 7), (a, 3)] {
+            fence.raise(id, revision);
+        }
+        assert_eq!(fence.lowest([a]), Some(5));
+        assert_eq!(fence.lowest([a, b, c]), Some(7));
+        assert_eq!(fence.lowest([c]), None);
+        assert_eq!(fence.len(), 2);
+    }
+
+    #[test]
+    fn what_was_raised_longest_ago_makes_room() {
+        let (fence, ids) = (Fence::new(2), TagTable::new(1));
+        let [a, b, c] = [b"a", b"b", b"c"].map(|text| ids.tag(text));
+        for id in [a, b, a, c] {
+            fence.raise(id, 1);
+        }
+        assert_eq!([a, b, c].map(|id| fence.lowest([id])), [Some(1), None, Some(1)]);
+        assert_eq!((fence.len(), fence.dropped.value()), (2, 1));
+    }
+}

@@ -1,0 +1,149 @@
+//! What is to be fetched again after a purge: the URLs that it lists, then the most requested of what it hit.
+//!
+//! Here is decided what; who fetches takes the orders from a bounded queue. A listed URL is fetched only if it is of a host
+//! that the purge concerns, and like any other request, from the configured origin.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use purge_protocol::CanonicalUrl;
+use purge_protocol::log::Rewarm;
+use purge_protocol::request::Target;
+use tokio::sync::mpsc;
+
+use crate::invalidation::{Invalidation, Provenance, TagId};
+use crate::key::vary::Variant;
+use crate::key::{Key, Scheme};
+use crate::metrics::Counter;
+use crate::purge::Purger;
+use crate::store::Stored;
+
+/// What is to be fetched again after one purge.
+#[derive(Debug)]
+pub struct Order {
+    /// What, in this order.
+    pub wanted: Vec<Wanted>,
+    /// Holds what was purged, as of then: a later purge of the same makes the order void.
+    pub since: Provenance,
+}
+
+/// One response that is to be fetched again.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its key.
+    pub key: Key,
+    /// Which variant, where it is known.
+    pub variant: Option<Variant>,
+}
+
+/// What became of the fetches.
+#[derive(Debug, Default)]
+pub struct RewarmMetrics {
+    /// Fetches that were queued.
+    pub queued: Counter,
+    /// Fetches that brought a response.
+    pub fetched: Counter,
+    /// Fetches that were not needed: a fresh response is stored, or none may be.
+    pub needless: Counter,
+    /// Fetches that a later purge has made void.
+    pub cancelled: Counter,
+    /// Fetches that found the queue full, or whose URL the purge does not concern.
+    pub dropped: Counter,
+    /// Fetches that failed.
+    pub failed: Counter,
+}
+
+/// The beginning of the queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Order>,
+    pub(super) metrics: Arc<RewarmMetrics>,
+}
+
+/// What a purge is about to hit.
+#[derive(Debug, Default)]
+pub(in crate::purge) struct Prospect {
+    /// The most requested responses, the hottest first.
+    pub(in crate::purge) hottest: Vec<Arc<Stored>>,
+    /// The hosts of all, with the scheme that their clients use.
+    pub(in crate::purge) hosts: BTreeMap<Vec<u8>, Scheme>,
+}
+
+impl Queue {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Order>) {
+        let (sender, receiver) = mpsc::channel(ORDERS_MAX);
+        (Self { sender, metrics: Arc::default() }, receiver)
+    }
+
+    /// Orders what a purge, which is in force by now, wants to be fetched.
+    pub(super) fn order(
+        &self,
+        purger: &Purger,
+        invalidation: &Arc<Invalidation>,
+        (targets, rewarm): (&[Target], &Rewarm),
+        prospect: &Prospect,
+    ) {
+        let mut seen = HashSet::new();
+        let (mut wanted, mut refused) = (Vec::new(), 0);
+        for url in &rewarm.urls {
+            match listed(url, targets, prospect) {
+                Some((scheme, url)) => {
+                    let key = purger.key(scheme, &url);
+                    wanted.push(Wanted { key, variant: None });
+                }
+                None => refused += 1,
+            }
+        }
+        let hottest = prospect.hottest.iter().map(|stored| Wanted {
+            key: stored.key.clone(),
+            variant: stored.variant.as_deref().cloned(),
+        });
+        wanted.extend(hottest);
+        wanted.retain(|one| {
+            let variant = one.variant.as_ref().map_or(0, Variant::hash);
+            seen.insert((one.key.to_string(), variant))
+        });
+        wanted.truncate(usize::try_from(rewarm.max).unwrap_or(usize::MAX));
+        self.metrics.dropped.add(refused);
+        if wanted.is_empty() {
+            return;
+        }
+        let count = wanted.len() as u64;
+        let since = invalidation.begin_fetch().provenance(marked(invalidation, targets));
+        if self.sender.try_send(Order { wanted, since }).is_err() {
+            self.metrics.dropped.add(count);
+        }
+    }
+}
+
+/// The tags and hosts of a purge. Purges of URLs and prefixes are met by the keys of what is fetched.
+fn marked(invalidation: &Invalidation, targets: &[Target]) -> Vec<TagId> {
+    let ids = invalidation.ids();
+    let of = |target: &Target| match target {
+        Target::Tag(tag) => Some(ids.tag(tag.as_str().as_bytes())),
+        Target::Host(host) => Some(ids.host(host.as_bytes())),
+        Target::Url(_) | Target::Prefix(_) | Target::All => None,
+    };
+    targets.iter().filter_map(of).collect()
+}
+
+/// Reads a listed URL, if the purge concerns its host.
+fn listed(text: &str, targets: &[Target], prospect: &Prospect) -> Option<(Scheme, CanonicalUrl)> {
+    let url = CanonicalUrl::parse(text).ok()?;
+    let is_https = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+    let written = if is_https { Scheme::Https } else { Scheme::Http };
+    let known = prospect.hosts.get(url.host().as_bytes()).copied();
+    let (host, path) = (url.host().as_bytes(), url.path().as_bytes());
+    let is_concerned = |target: &Target| match target {
+        Target::Tag(_) => false,
+        Target::Url(other) => other.host() == url.host(),
+        Target::Host(other) => other == url.host(),
+        Target::Prefix(prefix) => prefix.covers(host, path),
+        Target::All => true,
+    };
+    let is_concerned = known.is_some() || targets.iter().any(is_concerned);
+    is_concerned.then(|| (known.unwrap_or(written), url))
+}
+
+/// Purges whose orders wait to be looked at.
+const ORDERS_MAX: usize = 1024;
