@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use shellac::cli::exit::Exit;
 use shellac::config::Config;
@@ -107,7 +107,7 @@ fn kafka(config: &Config, rows: &mut Vec<Row>) {
             rows.push(self::topic(&broker, topic, setting));
         }
     }
-    rows.push(group(config));
+    rows.push(group(&broker, config));
 }
 
 /// Says which part of reaching a broker fails: the name, the port, or what answers there.
@@ -191,15 +191,14 @@ fn topic(broker: &Broker, name: &str, setting: &str) -> Row {
     }
 }
 
-fn group(config: &Config) -> Row {
+fn group(broker: &Broker, config: &Config) -> Row {
     let what = format!("group {}", config.purger.group);
-    let consumer: Result<BaseConsumer, _> =
-        client::base(&config.kafka).set("group.id", &config.purger.group).create();
+    let consumer = broker.cursors.bookkeeper(&config.purger.group);
     let mut list = TopicPartitionList::new();
     for topic in &config.purger.topics {
         list.add_partition(topic, 0);
     }
-    match consumer.and_then(|consumer| consumer.committed_offsets(list, PATIENCE)) {
+    match consumer.and_then(|consumer| client::committed(&consumer, &list)) {
         Ok(_) => right(what),
         Err(error) => match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {

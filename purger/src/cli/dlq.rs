@@ -19,7 +19,7 @@ use super::topic::{Broker, Extent};
 use super::{Common, print};
 use crate::dead_letter::DeadLetter;
 use crate::kafka::client::{self, PATIENCE};
-use crate::kafka::context::Tokens;
+use crate::kafka::context::{Plain, Tokens};
 use crate::kafka::cursor::Found;
 use crate::kafka::producer::Producer;
 
@@ -169,7 +169,7 @@ fn deal(dealt: &Dealt, config: &Config, is_retry: bool) -> Result<Exit, Failure>
         }
     }
     if marks.count() > 0 {
-        group(config)?.commit(&marks, CommitMode::Sync)?;
+        group(&Broker::connect(config)?, config)?.commit(&marks, CommitMode::Sync)?;
     }
     let word = if is_retry { "sent again" } else { "dropped" };
     Ok(print(&format!("{} dead letters {word}\n", meant.len())))
@@ -215,7 +215,7 @@ fn read(config: &Config, is_all: bool) -> Result<Vec<Placed>, Failure> {
     if extents.is_empty() {
         return Err(format!("there is no topic {topic}").into());
     }
-    let marks = if is_all { None } else { Some(marks(config, &extents)?) };
+    let marks = if is_all { None } else { Some(marks(&broker, config, &extents)?) };
     let mut letters = Vec::new();
     for extent in &extents {
         let mark = marks.as_ref().and_then(|marks| {
@@ -241,19 +241,20 @@ fn read(config: &Config, is_all: bool) -> Result<Vec<Placed>, Failure> {
     Ok(letters)
 }
 
-fn marks(config: &Config, extents: &[Extent]) -> Result<TopicPartitionList, KafkaError> {
+fn marks(
+    broker: &Broker,
+    config: &Config,
+    extents: &[Extent],
+) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
     for extent in extents {
         list.add_partition(&extent.log.topic, extent.log.partition);
     }
-    group(config)?.committed_offsets(list, PATIENCE)
+    client::committed(&group(broker, config)?, &list)
 }
 
-fn group(config: &Config) -> Result<BaseConsumer, KafkaError> {
-    client::base(&config.kafka)
-        .set("group.id", format!("{}-dlq", config.purger.group))
-        .set("enable.auto.commit", "false")
-        .create()
+fn group(broker: &Broker, config: &Config) -> Result<BaseConsumer<Plain>, KafkaError> {
+    broker.cursors.bookkeeper(&format!("{}-dlq", config.purger.group))
 }
 
 fn place(text: &str) -> Result<(i32, i64), String> {

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use purge_protocol::log::{Standing, State};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 use shellac::cli::check::say;
@@ -13,7 +12,7 @@ use shellac::config::Config;
 
 use super::topic::{Broker, Extent};
 use super::{Common, print, proxies};
-use crate::kafka::client::{self, PATIENCE};
+use crate::kafka::client;
 
 /// Of what.
 #[derive(Debug, Args)]
@@ -83,7 +82,7 @@ pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
 fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
     let broker = Broker::connect(config)?;
     let extents = broker.all(&config.purger.topics)?;
-    let committed = committed(config, &extents);
+    let committed = committed(&broker, config, &extents);
     let partitions = extents
         .iter()
         .zip(committed)
@@ -106,16 +105,13 @@ fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
 }
 
 /// What the group has committed, in the order of the partitions.
-fn committed(config: &Config, extents: &[Extent]) -> Vec<Option<i64>> {
+fn committed(broker: &Broker, config: &Config, extents: &[Extent]) -> Vec<Option<i64>> {
     let mut list = TopicPartitionList::new();
     for extent in extents {
         list.add_partition(&extent.log.topic, extent.log.partition);
     }
-    let consumer: Result<BaseConsumer, _> = client::base(&config.kafka)
-        .set("group.id", &config.purger.group)
-        .set("enable.auto.commit", "false")
-        .create();
-    let found = consumer.and_then(|consumer| consumer.committed_offsets(list, PATIENCE)).ok();
+    let consumer = broker.cursors.bookkeeper(&config.purger.group);
+    let found = consumer.and_then(|consumer| client::committed(&consumer, &list)).ok();
     let of = |extent: &Extent| {
         let found = found.as_ref()?.find_partition(&extent.log.topic, extent.log.partition)?;
         match found.offset() {

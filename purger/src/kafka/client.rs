@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use shellac::config::{Kafka, Purger, SaslMechanism, StartAt};
 
 /// What every client has in common. The operator's `[kafka.properties]` go before everything.
@@ -120,6 +122,28 @@ fn millis(duration: Duration) -> String {
     duration.as_millis().max(1).to_string()
 }
 
+/// Asks for a group's committed offsets. A coordinator that is found while librdkafka waits for it goes unnoticed until the
+/// call's time is up, so it is asked in short calls. Blocks up to [`PATIENCE`].
+///
+/// # Errors
+/// The last call's.
+pub fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &TopicPartitionList,
+) -> KafkaResult<TopicPartitionList> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match consumer.committed_offsets(partitions.clone(), PATIENCE / ATTEMPTS) {
+            Err(error)
+                if attempt < ATTEMPTS
+                    && error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => {}
+            result => return result,
+        }
+    }
+}
+
+const ATTEMPTS: u32 = 10;
 /// How long a call to the brokers may block.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -78,6 +78,16 @@ impl Cursors {
         client::cursor(&self.kafka, &self.purger).create_with_context(context)
     }
 
+    /// Makes a consumer that reads and commits a group's offsets without being its member. Blocks.
+    pub fn bookkeeper(&self, group: &str) -> Result<BaseConsumer<Plain>, KafkaError> {
+        let mut config = client::base(&self.kafka);
+        for (name, value) in &self.kafka.properties {
+            config.set(name, value);
+        }
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        config.create_with_context(Plain::new(self.tokens.clone()))
+    }
+
     /// Returns whether the log has no record from `from` on and below `to`, though it reaches as far. Blocks.
     pub fn is_nothing_between(&self, log: &LogId, from: i64, to: i64) -> bool {
         let found = self.open(log, from).and_then(|cursor| cursor.next(client::PATIENCE));

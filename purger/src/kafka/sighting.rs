@@ -11,7 +11,7 @@ use rdkafka::consumer::Consumer as _;
 use shellac::config::StartAt;
 use tokio::time::Instant;
 
-use super::client::PATIENCE;
+use super::client::{PATIENCE, committed};
 use super::consumer::{Assignment, at};
 use super::context::GroupConsumer;
 use super::cursor::Cursors;
@@ -87,9 +87,9 @@ impl Lookout {
     /// Where the consumer will begin: at what was committed, else where the operator said.
     fn beginning(&self, partition: &Partition, low: i64, high: i64) -> i64 {
         let log = &partition.log;
-        let committed = at(&log.topic, log.partition, Offset::Invalid)
-            .and_then(|list| self.consumer.committed_offsets(list, PATIENCE));
-        let offset = committed.ok().and_then(|list| {
+        let found = at(&log.topic, log.partition, Offset::Invalid)
+            .and_then(|list| committed(&self.consumer, &list));
+        let offset = found.ok().and_then(|list| {
             let found = list.find_partition(&log.topic, log.partition)?;
             found.offset().to_raw().filter(|offset| *offset >= low && *offset <= high)
         });

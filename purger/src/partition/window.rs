@@ -145,8 +145,18 @@ impl Window {
 
     /// Returns what is to be sent to a proxy at this position, up to so many purges; `None`: it lies before the window.
     pub fn slice(&self, next: i64, purges_max: usize) -> Option<Slice> {
-        if next < self.start || next > self.end {
+        if next < self.start {
             return None;
+        }
+        if next > self.end {
+            // It has had from another purger what is only being read here.
+            return Some(Slice {
+                from: next,
+                to: next,
+                last: None,
+                purges: Vec::new(),
+                is_urgent: false,
+            });
         }
         let first = self.held.partition_point(|held| held.offset < next);
         let mut bytes = 0;
@@ -251,10 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_outside_gets_nothing() {
+    fn who_is_before_it_reads_from_kafka_and_who_is_ahead_waits() {
         let window = window(&[10, 11]);
         assert_eq!(window.slice(9, 10), None);
-        assert_eq!(window.slice(13, 10), None, "that is another log");
+        let ahead = window.slice(13, 10).unwrap();
+        assert_eq!((ahead.from, ahead.to, ahead.purges.len()), (13, 13, 0), "it has them already");
     }
 
     #[test]
