@@ -52,7 +52,8 @@ impl Route {
                 None => {}
                 // There is no record between here and the window.
                 Some(Read::End) => {
-                    break Delivered::Confirmed(self.partition.window_start().unwrap_or(next));
+                    let start = self.partition.window_start().unwrap_or(next);
+                    break Delivered::Confirmed(start.max(next));
                 }
                 Some(Read::Failed(CursorError::OutOfRange(_))) => break self.overtaken(next).await,
                 Some(Read::Failed(error)) => {
