@@ -28,6 +28,8 @@ pub struct Route {
     progressed: Instant,
     /// When the last batch was sent.
     sent: Option<Instant>,
+    /// Whether it holds a cursor, of which there are few.
+    pub(super) is_catching_up: bool,
     /// Its last answer, if it has a position that is not confirmed to be the proxy's.
     pub(super) standing: Option<Standing>,
 }
@@ -52,6 +54,7 @@ impl Route {
             backoff,
             progressed: Instant::now(),
             sent: None,
+            is_catching_up: false,
             standing: None,
         }
     }
@@ -146,7 +149,12 @@ impl Route {
                     let without = Slice { purges: Vec::new(), ..slice.clone() };
                     return Box::pin(self.send(&without, start)).await;
                 }
-                outcome => self.failed(&outcome).await,
+                outcome => {
+                    self.failed(&outcome).await;
+                    if self.is_catching_up {
+                        return Delivered::Lost; // others wait for its cursor
+                    }
+                }
             }
         }
     }
