@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub(super) enum Exit {
     /// Done.
     Done,
+    /// Some of it failed.
+    Partial,
     /// The running proxy cannot be reached.
     Unavailable,
     /// A file or a socket failed.
@@ -25,6 +27,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Done => 0,
+            Exit::Partial => 1,
             Exit::Usage => 2,
             Exit::Unavailable => 69,
             Exit::Io => 74,
