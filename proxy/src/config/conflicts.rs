@@ -22,13 +22,14 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<Draft>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 6] = [
+const CHECKS: [(&[&str], Check); 7] = [
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
     (&["listen"], names_taken_twice),
     (&["listen", "admin"], addresses_taken_twice),
     (&["listen", "purge"], proxies_that_may_purge),
     (&["admin"], open_admin),
+    (&["admin", "purge"], purgers_that_cannot_come),
 ];
 
 fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<Draft> {
@@ -158,6 +159,18 @@ fn open_admin(config: &Config, root: &Node) -> Vec<Draft> {
         placed(draft, root.at(&["admin", "listen", &index.to_string()]))
     })
     .collect()
+}
+
+/// A purger delivers to the admin listener.
+fn purgers_that_cannot_come(config: &Config, root: &Node) -> Vec<Draft> {
+    if !config.purge.log.required || !config.admin.listen.is_empty() {
+        return Vec::new();
+    }
+    let message = "`purge.log.required` is set, and `admin.listen` is empty";
+    let draft =
+        Draft::error(message, "no purger could ever deliver: the proxy would never be ready")
+            .help("let the admin listener listen, or do not require a purger");
+    vec![placed(draft, root.at(&["purge", "log", "required"]))]
 }
 
 fn placed(draft: Draft, node: Option<&Node>) -> Draft {

@@ -180,14 +180,26 @@ impl Positions {
         self.held.contains_key(log)
     }
 
-    /// Gives up waiting for the purges that the recovered positions miss. Logs that no purger has spoken of since the start are
-    /// forgotten where others are attended: topics are renamed.
+    /// Gives up waiting for the purges that the recovered positions miss.
     pub fn give_up(&mut self) {
-        let is_attended = self.held.values().any(|held| held.is_attended);
-        self.held.retain(|_, held| held.is_attended || !is_attended);
         for held in self.held.values_mut() {
             held.is_behind = false;
         }
+    }
+
+    /// Forgets topics that no purger has spoken of since the start, where others are attended: topics are renamed. Returns
+    /// whether there were any.
+    pub fn forget_unattended(&mut self) -> bool {
+        let (before, topics) = (self.held.len(), &self.topics);
+        if !topics.is_empty() {
+            self.held.retain(|log, held| {
+                held.is_attended
+                    || topics
+                        .keys()
+                        .any(|(cluster, topic)| *cluster == log.cluster && *topic == log.topic)
+            });
+        }
+        self.held.len() < before
     }
 
     /// The positions, as they are shown.
