@@ -264,7 +264,7 @@ fn the_purge_logs_settings_are_checked_alone_and_together() {
     4:9: `purge.log.lease` must be a duration from 1s to 1d (out of range)
     5:13: `purge.log.on_expiry` must be one of "serve", "cap", "validate", "bypass" (unknown value) -> did you mean "cap"?
     6:22: `purge.log.rewarm_concurrency` must be a whole number from 1 to 1000 (out of range)
-    7:1: unknown key `purge.log.max_bdy` (not a setting) -> did you mean `max_body`?
+    7:1: unknown key `purge.log.max_bdy` (not a setting of this table) -> did you mean `max_body`?
     "##);
     let nobody = "[admin]\nlisten = []\n[purge.log]\nrequired = true\n";
     assert_snapshot!(listed(&format!("{MINIMAL}{nobody}")), @r##"
