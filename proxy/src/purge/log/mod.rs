@@ -145,8 +145,8 @@ impl PurgeLog {
                 ?reason,
                 "the position in the purge log is set: what was stored before is validated before it is used"
             );
-            self.invalidation.distrust();
-            self.journal.append(Entry::Unproven);
+            let until = self.invalidation.distrust().number();
+            self.journal.append(Entry::Unproven { until });
         }
         let all = purges.len();
         let due: Vec<_> =
@@ -306,8 +306,8 @@ impl PurgeLog {
                 tracing::info!("caught up with the purge log: the quarantine is lifted");
             } else if is_late {
                 positions.give_up();
-                self.invalidation.condemn_quarantined();
-                self.journal.append(Entry::Unproven);
+                let until = self.invalidation.condemn_quarantined().number();
+                self.journal.append(Entry::Unproven { until });
                 tracing::error!(
                     "did not catch up with the purge log in time: what was recovered is validated before it is used"
                 );
