@@ -65,6 +65,7 @@ impl Route {
                 },
             };
             self.target.note_instance(&standing.instance);
+            self.instance.clone_from(&standing.instance);
             // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
             let Some((low, high)) = self.watermarks().await else { continue };
             let verdict = judge(&standing, &self.partition.log, low, high);

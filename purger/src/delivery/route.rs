@@ -24,6 +24,8 @@ pub struct Route {
     pub(super) target: Arc<Target>,
     pub(super) partition: Arc<Partition>,
     pub(super) backoff: Backoff,
+    /// The proxy's process that told where it stands.
+    pub(super) instance: String,
     /// When it last worked.
     progressed: Instant,
     /// When the last batch was sent.
@@ -52,6 +54,7 @@ impl Route {
             target,
             partition,
             backoff,
+            instance: String::new(),
             progressed: Instant::now(),
             sent: None,
             is_catching_up: false,
@@ -161,7 +164,7 @@ impl Route {
 
     fn encode(&self, slice: &Slice, start: Option<Start>) -> Bytes {
         let clean = self.partition.clean_since(slice.to).map(millis);
-        encoding::batch(&self.partition, &self.common.name, slice, start, clean)
+        encoding::batch(&self.partition, &self.common.name, &self.instance, slice, start, clean)
     }
 
     async fn send_halves(&mut self, slice: &Slice) -> Delivered {

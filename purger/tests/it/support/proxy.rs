@@ -198,6 +198,9 @@ impl Memory {
     /// Takes a batch as `purge_protocol::log` says.
     fn take(&mut self, batch: Batch) -> Response<Full<Bytes>> {
         let known = self.positions.get(&batch.log).map(|position| position.next);
+        if batch.instance.as_ref().is_some_and(|instance| *instance != self.instance()) {
+            return json(StatusCode::CONFLICT, &self.standing());
+        }
         let next = match (batch.start, known) {
             (Some(_), _) => batch.from,
             (None, Some(next)) => next,
