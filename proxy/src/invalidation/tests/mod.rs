@@ -169,6 +169,8 @@ fn lifting_a_quarantine_lifts_no_gap_and_giving_up_spares_what_came_since() {
     let unproven = [&oldest, &old, &new].map(verdict);
     assert_eq!(unproven, [Verdict::Unproven; 3]);
     assert_eq!(verdict(&newest), Verdict::Valid);
+    invalidation.remember_distrust(old.born());
+    assert_eq!(verdict(&newest), Verdict::Valid, "it never sinks, and spares what came later");
 }
 
 #[test]
