@@ -36,7 +36,7 @@ impl Purger {
         let text = format!(
             "[origin.app]\nservers = [\"127.0.0.1:1\"]\n[kafka]\nbrokers = [\"{}\"]\n\
              [kafka.properties]\n\"fetch.wait.max.ms\" = \"10\"\n\"topic.metadata.refresh.interval.ms\" = \"1000\"\n\
-             [purger]\ntopics = [\"purge\"]\ndead_letter = \"dead\"\nadmin = \"127.0.0.1:0\"\n\
+             [purger]\ntopics = [\"purge\"]\ndead_letter = \"dead\"\nadmin = \"127.0.0.1:0\"\nsession_timeout = \"4s\"\n\
              targets.urls = {urls:?}\ntargets.token = \"secret\"\n{settings}\n",
             broker.address(),
         );
