@@ -1,7 +1,6 @@
 //! The command line: data to standard output, everything else to standard error, exit codes after `sysexits.h`.
 
 pub mod check;
-mod demo;
 pub mod exit;
 pub mod logging;
 mod purge;
@@ -30,8 +29,6 @@ enum Command {
     Check(CheckArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
-    /// Show the whole story on this machine: renderer, proxy, traffic, purge
-    Demo(demo::DemoArguments),
 }
 
 #[derive(Debug, Args)]
@@ -69,7 +66,6 @@ impl Arguments {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }
             Command::Purge(arguments) => purge::purge(arguments),
-            Command::Demo(arguments) => demo::demo(&arguments),
         }
     }
 }
@@ -82,6 +78,5 @@ impl From<ConfigArguments> for Flags {
 }
 
 const EXAMPLES: &str = "Examples:
-  shellac demo                                     the whole story, on free ports
   shellac run --origin http://127.0.0.1:3000 --ttl 2m
   shellac purge --tag product-42 --tag category-7";
