@@ -1,6 +1,7 @@
 //! The command line: data to standard output, everything else to standard error, exit codes after `sysexits.h`.
 
 pub mod check;
+mod demo;
 pub mod exit;
 pub mod logging;
 mod purge;
@@ -29,6 +30,8 @@ enum Command {
     Check(CheckArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
+    /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes `shellac-purger demo`)
+    Demo(demo::DemoArguments),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +69,7 @@ impl Arguments {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }
             Command::Purge(arguments) => purge::purge(arguments),
+            Command::Demo(arguments) => demo::demo(arguments),
         }
     }
 }
@@ -78,5 +82,6 @@ impl From<ConfigArguments> for Flags {
 }
 
 const EXAMPLES: &str = "Examples:
+  shellac demo                                     the whole story, on free ports
   shellac run --origin http://127.0.0.1:3000 --ttl 2m
   shellac purge --tag product-42 --tag category-7";
