@@ -75,6 +75,7 @@ fn ctrl_c_ends_it_while_the_purger_joins_its_group() {
 }
 
 /// Interrupts a demonstration after it told a line with this in it; returns how it ended, and all that it told.
+#[cfg(test)]
 fn interrupt_after(line: &str) -> (ExitStatus, String) {
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Command::new(PURGER)
@@ -98,6 +99,7 @@ fn interrupt_after(line: &str) -> (ExitStatus, String) {
     (status, told)
 }
 
+#[cfg(test)]
 fn assert_ports_are_closed(document: &Value) {
     for name in ["origin", "proxy", "admin", "kafka", "purger"] {
         let address = document[name].as_str().unwrap().trim_start_matches("http://");

@@ -136,19 +136,20 @@ async fn play(arguments: &DemoArguments, stage: &Stage) -> Result<bool, DemoErro
         let publisher = Publisher::open(stage).await?;
         background.spawn(Arc::clone(traffic).run(publisher));
     }
-    screen.say(&welcome(stage));
-    let mut story = Story::begin(stage).await?;
     let mut told = Vec::new();
     let whole = async {
-        story.tell(&screen, arguments.pause(), &mut told).await;
+        screen.say(&welcome(stage));
+        Story::begin(stage).await?.tell(&screen, arguments.pause(), &mut told).await;
         screen.say(&invitation(stage));
         arguments.stay(started).await;
+        Ok::<_, ClientError>(())
     };
     tokio::select! {
-        () = whole => {}
-        () = show_traffic(traffic.as_deref(), &screen) => {}
+        biased; // listens to Ctrl-C before anything is said
         () = run::told_to_leave() => {}
         () = screen.closed() => {}
+        () = show_traffic(traffic.as_deref(), &screen) => {}
+        ended = whole => ended?,
     }
     background.shutdown().await;
     screen.finish();
