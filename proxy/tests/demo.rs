@@ -1,78 +1,39 @@
-//! `shellac demo` as a user runs it: the whole story, and an end at Ctrl-C that leaves nothing behind.
+//! `shellac demo` becomes the program beside it that has the demonstration, or says where it is.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Command, Stdio};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use tempfile::TempDir;
 
-const SHELLAC: &str = env!("CARGO_BIN_EXE_shellac");
-
-#[test]
-fn the_whole_story_turns_out_as_it_must() {
-    let output = Command::new(SHELLAC)
-        .args(["demo", "--for", "3s", "--json", "--pages", "200"])
-        .output()
-        .unwrap();
-
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    let document: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(document["ok"], true, "{document:#}");
-    assert_eq!(document["complete"], true, "{document:#}");
-    let steps = document["steps"].as_array().unwrap();
-    let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().unwrap()).collect();
-    assert_eq!(
-        names,
-        ["cold", "warm", "change", "purge", "fresh", "race", "crowd", "outage"],
-        "{document:#}"
-    );
-    assert!(steps.iter().all(|step| step["ok"] == true), "{document:#}");
-    assert_eq!(steps[3]["measured"]["purged"], 1);
-    assert_eq!(steps[5]["measured"]["renders"], 2, "one before the purge, one after it");
-    assert_eq!(steps[6]["measured"]["requests"], 200);
-    assert_eq!(steps[6]["measured"]["origin_requests"], 1);
-    let traffic = &document["traffic"];
-    assert!(traffic["requests"].as_u64().unwrap() > 200, "{document:#}");
-    assert!(traffic["purges"].as_u64().unwrap() > 0, "{document:#}");
-    assert!(traffic["origin_saved_ratio"].as_f64().unwrap() > 0.1, "{document:#}");
-    assert_eq!(traffic["outdated_after_purge"], 0, "{document:#}");
+/// Runs a copy of the program that is alone in a directory but for what is in there already.
+fn demo(directory: &Path, arguments: &[&str]) -> Output {
+    let program = directory.join("shellac");
+    fs::copy(env!("CARGO_BIN_EXE_shellac"), &program).unwrap();
+    Command::new(program).arg("demo").args(arguments).output().unwrap()
 }
 
 #[test]
-fn without_traffic_the_story_is_the_same() {
-    let output = Command::new(SHELLAC)
-        .args(["demo", "--for", "1ms", "--json", "--no-traffic"])
-        .output()
-        .unwrap();
+fn it_becomes_the_purgers_demonstration_with_all_arguments() {
+    let directory = TempDir::new().unwrap();
+    let purger = directory.path().join("shellac-purger");
+    fs::write(&purger, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
+    fs::set_permissions(&purger, fs::Permissions::from_mode(0o755)).unwrap();
 
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.status.success(), "{document:#}");
-    assert_eq!(document["complete"], true, "{document:#}");
-    assert_eq!(document["traffic"], Value::Null);
+    let output = demo(directory.path(), &["--for", "30s", "--json", "--help"]);
+
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "demo --for 30s --json --help\n");
+    assert_eq!(output.status.code(), Some(7));
 }
 
 #[test]
-fn ctrl_c_ends_it_and_nothing_is_left_behind() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut demo = Command::new(SHELLAC)
-        .arg("demo")
-        .current_dir(directory.path())
-        .env("TMPDIR", directory.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("cold") {
-        line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended by itself");
-    }
+fn without_a_purger_beside_it_it_says_what_to_run() {
+    let directory = TempDir::new().unwrap();
 
-    kill_process(Pid::from_child(&demo), Signal::INT).unwrap();
+    let output = demo(directory.path(), &[]);
 
-    lines.read_to_string(&mut line).unwrap();
-    assert!(demo.wait().unwrap().success(), "{line}");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "it leaves files behind");
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("`shellac-purger demo`"), "{error}");
 }

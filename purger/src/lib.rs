@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod cli;
+mod demo;
 pub mod kafka;
 pub mod intake;
 pub mod event;

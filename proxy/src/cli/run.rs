@@ -83,7 +83,7 @@ pub async fn told_to_leave() {
 }
 
 /// Connections need file descriptors: takes as many as the system allows, up to what is configured.
-pub(super) fn raise_descriptor_limit(connections_max: usize) {
+pub fn raise_descriptor_limit(connections_max: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = (connections_max as u64).saturating_mul(2) + 1024;

@@ -166,18 +166,20 @@ fn open_admin(config: &Config, root: &Node) -> Vec<Draft> {
 fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<Draft> {
     let kafka = &config.kafka;
     let is_token = kafka.sasl_mechanism == SaslMechanism::OauthBearer;
-    let is_proven = match is_token {
-        true => kafka.token_file.is_some(),
-        false => !kafka.username.is_empty() && kafka.password.is_some(),
+    let is_proven = if is_token {
+        kafka.token_file.is_some()
+    } else {
+        !kafka.username.is_empty() && kafka.password.is_some()
     };
     let mut drafts = Vec::new();
     if kafka.security.has_sasl() && !is_proven {
-        let (message, help) = match is_token {
-            true => ("`kafka.token_file` is missing", "token_file = \"/run/secrets/kafka-token\""),
-            false => (
+        let (message, help) = if is_token {
+            ("`kafka.token_file` is missing", "token_file = \"/run/secrets/kafka-token\"")
+        } else {
+            (
                 "`kafka.username` or `kafka.password` is missing",
                 "password = \"${file:/run/secrets/kafka}\"",
-            ),
+            )
         };
         let draft = Draft::error(message, "this asks for a proof of who we are").help(help);
         drafts.push(placed(draft, root.at(&["kafka", "security"])));

@@ -18,6 +18,8 @@ use shellac::cli::check::load;
 use shellac::cli::exit::Exit;
 use shellac::config::{Config, Flags};
 
+use crate::demo::{DemoArguments, demo};
+
 /// Delivers purge requests from Kafka to every proxy: at least once, in bounded time, with proof.
 #[derive(Debug, Parser)]
 #[command(name = "shellac-purger", version, propagate_version = true, after_help = EXAMPLES)]
@@ -42,6 +44,8 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Look after dead letters
     Dlq(dlq::DlqArguments),
+    /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic
+    Demo(DemoArguments),
 }
 
 /// What every command takes.
@@ -72,6 +76,7 @@ impl Arguments {
             Command::Status(arguments) => status::status(&arguments),
             Command::Replay(arguments) => replay::replay(arguments),
             Command::Dlq(arguments) => dlq::dlq(arguments),
+            Command::Demo(arguments) => demo(&arguments),
         }
     }
 }
@@ -111,6 +116,7 @@ impl Common {
 const NO_ORIGIN: &str = "127.0.0.1:1";
 
 const EXAMPLES: &str = "Examples:
+  shellac-purger demo                              the whole story, on free ports
   shellac-purger run --broker kafka-0:9092 --target http://10.0.3.11:8081 --target http://10.0.3.12:8081
   shellac-purger check
   shellac-purger send --tag product-42 --wait";

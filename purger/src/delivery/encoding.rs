@@ -30,8 +30,8 @@ pub fn batch(
     };
     let head = serde_json::to_vec(&head).unwrap_or_default(); // a struct of texts and numbers always has a JSON form
     let Some(open) = head.strip_suffix(END) else { return Bytes::new() };
-    let purges: usize = slice.purges.iter().map(|(_, purge)| purge.len() + 1).sum();
-    let mut body = BytesMut::with_capacity(head.len() + purges);
+    let content: usize = slice.purges.iter().map(|(_, purge)| purge.len() + 1).sum();
+    let mut body = BytesMut::with_capacity(head.len() + content);
     body.put_slice(open);
     for (index, (_, purge)) in slice.purges.iter().enumerate() {
         if index > 0 {

@@ -157,7 +157,7 @@ impl Route {
     /// Kafka does not answer. That is not the proxy's fault.
     pub(super) async fn no_word(&mut self, error: &str) {
         tracing::debug!(error, topic = self.log().0, "no word from Kafka: asking again");
-        let pause = self.backoff.next();
+        let pause = self.backoff.wait();
         tokio::time::sleep(pause).await;
     }
 }

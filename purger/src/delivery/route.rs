@@ -219,7 +219,7 @@ impl Route {
         if self.progressed.elapsed() >= self.common.rules.slow_after {
             self.partition.release(self.target.id);
         }
-        let pause = self.backoff.next();
+        let pause = self.backoff.wait();
         sleep(match outcome {
             Outcome::Wait(Some(asked)) => pause.max(*asked),
             _ => pause,

@@ -1,16 +1,22 @@
-//! `shellac demo`: the main job on one machine, in one process: an origin server, the proxy, traffic, purges, an outage.
+//! `shellac-purger demo`: the main job on one machine, in one process: origin server, broker, proxy, purger, traffic, an outage.
 //!
 //! ```text
-//!   story (eight steps) ─┐
-//!   traffic (Zipf) ──────┴► proxy (free ports, threads of its own) ─► origin (shop: pages that take 50 to 150 ms)
+//!   story, traffic ─┬─ pages ──► proxy (threads of its own) ─► origin (shop: pages that take 50 to 150 ms)
+//!                   │              ▲
+//!                   └─ purges ─► broker (librdkafka's mock) ─► purger (threads of its own) ─► receipts
 //! ```
 //!
 //! It uses no file and no fixed port; when it ends, nothing is left.
 
 mod shop;
 mod origin;
+mod broker;
 mod proxy;
+mod purger;
+mod stage;
 mod client;
+mod publisher;
+mod receipts;
 mod figures;
 mod traffic;
 mod step;
@@ -24,27 +30,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rdkafka::error::KafkaError;
 use serde_json::{Value, json};
+use shellac::app::StartError;
+use shellac::cli::check::say;
+use shellac::cli::exit::Exit;
+use shellac::cli::{logging, run};
+use shellac::config::{ConfigErrors, Log, LogLevel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep_until};
 
 use self::client::ClientError;
-use self::origin::Origin;
-use self::proxy::Proxy;
+use self::publisher::Publisher;
 use self::screen::{Form, Screen};
-use self::shop::Shop;
+use self::stage::Stage;
 use self::step::Step;
 use self::story::Story;
 use self::traffic::{FIRST_PRODUCT, Traffic};
-use super::check::say;
-use super::exit::Exit;
-use super::{logging, run};
-use crate::app::StartError;
-use crate::config::{ConfigErrors, Log, LogLevel};
+use crate::app::RunError;
 
 /// How much to show, and for how long.
 #[derive(Debug, Args)]
-pub(super) struct DemoArguments {
+pub(crate) struct DemoArguments {
     /// Tell the story without traffic around it
     #[arg(long)]
     no_traffic: bool,
@@ -77,20 +84,29 @@ enum DemoError {
     /// The proxy does not know where it listens.
     #[error("the proxy has no address")]
     NoAddress,
-    /// The proxy's thread is gone: a bug.
-    #[error("the proxy panicked")]
-    Panicked,
+    /// The broker cannot start.
+    #[error("the broker cannot start: {0}")]
+    Broker(#[from] KafkaError),
+    /// The purger cannot start, or go on.
+    #[error("the purger: {0}")]
+    Purger(#[from] RunError),
+    /// The purger could not commit in time what was confirmed.
+    #[error("the purger did not end in time")]
+    Cut,
+    /// A thread is gone: a bug.
+    #[error("the {0} panicked")]
+    Panicked(&'static str),
 }
 
 /// Shows it. Fails when a step did not turn out as it must.
-pub(super) fn demo(arguments: &DemoArguments) -> ExitCode {
-    logging::start(&Log { level: LogLevel::Warn, ..Log::default() });
+pub(crate) fn demo(arguments: &DemoArguments) -> ExitCode {
+    logging::start(&Log { level: LogLevel::Error, ..Log::default() }); // a first start warns of what is new
     run::raise_descriptor_limit(CONNECTIONS_MAX);
     match perform(arguments) {
         Ok(true) => Exit::Done.into(),
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            say(format_args!("shellac: {error}"));
+            say(format_args!("shellac-purger: {error}"));
             Exit::Io.into()
         }
     }
@@ -99,50 +115,47 @@ pub(super) fn demo(arguments: &DemoArguments) -> ExitCode {
 /// Sets the stage, plays, clears it away. Returns whether all turned out as it must.
 fn perform(arguments: &DemoArguments) -> Result<bool, DemoError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (proxy, is_right) = runtime.block_on(async {
-        let origin = Origin::start(Shop::new(FIRST_PRODUCT + usize::from(arguments.pages)))?;
-        let proxy = Proxy::start(origin.address)?;
-        let is_right = play(arguments, &origin, &proxy).await?;
-        Ok::<_, DemoError>((proxy, is_right))
+    let (stage, is_right) = runtime.block_on(async {
+        let stage = Stage::set(FIRST_PRODUCT + usize::from(arguments.pages))?;
+        let is_right = play(arguments, &stage).await?;
+        Ok::<_, DemoError>((stage, is_right))
     })?;
     drop(runtime); // closes every connection: the proxy has nobody to wait for
-    proxy.stop()?;
+    stage.clear()?;
     Ok(is_right)
 }
 
 /// Tells the story amid the traffic, then stays until it is time, or somebody says so.
-async fn play(
-    arguments: &DemoArguments,
-    origin: &Origin,
-    proxy: &Proxy,
-) -> Result<bool, DemoError> {
+async fn play(arguments: &DemoArguments, stage: &Stage) -> Result<bool, DemoError> {
     let started = Instant::now();
     let screen = Screen::new(arguments.json);
     let mut background = JoinSet::new();
-    let traffic = (!arguments.no_traffic)
-        .then(|| Traffic::new(Arc::clone(&origin.shop), usize::from(arguments.pages), proxy));
+    let traffic =
+        (!arguments.no_traffic).then(|| Traffic::new(stage, usize::from(arguments.pages)));
     if let Some(traffic) = &traffic {
-        background.spawn(Arc::clone(traffic).run());
+        let publisher = Publisher::open(stage).await?;
+        background.spawn(Arc::clone(traffic).run(publisher));
     }
-    screen.say(&welcome(origin, proxy));
-    let mut story = Story::begin(origin, proxy).await?;
     let mut told = Vec::new();
     let whole = async {
-        story.tell(&screen, arguments.pause(), &mut told).await;
-        screen.say(&invitation(proxy));
+        screen.say(&welcome(stage));
+        Story::begin(stage).await?.tell(&screen, arguments.pause(), &mut told).await;
+        screen.say(&invitation(stage));
         arguments.stay(started).await;
+        Ok::<_, ClientError>(())
     };
     tokio::select! {
-        () = whole => {}
-        () = show_traffic(traffic.as_deref(), &screen) => {}
+        biased; // listens to Ctrl-C before anything is said
         () = run::told_to_leave() => {}
         () = screen.closed() => {}
+        () = show_traffic(traffic.as_deref(), &screen) => {}
+        ended = whole => ended?,
     }
     background.shutdown().await;
     screen.finish();
     let is_right =
         told.iter().all(Step::is_right) && traffic.as_deref().is_none_or(Traffic::is_sound);
-    screen.document(&document(proxy, &told, traffic.as_deref(), is_right));
+    screen.document(&document(stage, &told, traffic.as_deref(), is_right));
     Ok(is_right)
 }
 
@@ -176,36 +189,44 @@ async fn show_traffic(traffic: Option<&Traffic>, screen: &Screen) {
     }
 }
 
-fn welcome(origin: &Origin, proxy: &Proxy) -> String {
+fn welcome(stage: &Stage) -> String {
+    let Stage { origin, broker, proxy, purger } = stage;
     format!(
-        "  origin http://{}   proxy http://{}   admin http://{}\n",
-        origin.address, proxy.traffic, proxy.admin
+        "  origin    http://{}\
+         \n  proxy     http://{}   admin http://{}\
+         \n  kafka     {}\
+         \n  purger    admin http://{}\n",
+        origin.address, proxy.traffic, proxy.admin, broker.address, purger.admin
     )
 }
 
-fn invitation(proxy: &Proxy) -> String {
-    let Proxy { traffic, admin, .. } = proxy;
+fn invitation(stage: &Stage) -> String {
+    let Stage { broker, proxy, purger, .. } = stage;
     format!(
-        "\n  try       curl -i http://{traffic}/p/42\
-         \n            shellac purge --admin http://{admin} --tag product-42\
-         \n            curl http://{admin}/api/v1/stats\
-         \n  Ctrl-C ends it all\n"
+        "\n  try       curl -i http://{}/p/42\
+         \n            shellac-purger send --broker {} --target {} --tag product-42 --wait\
+         \n            curl http://{}/api/v1/status\
+         \n  Ctrl-C ends it all\n",
+        proxy.traffic, broker.address, proxy.admin, purger.admin
     )
 }
 
-fn document(proxy: &Proxy, told: &[Step], traffic: Option<&Traffic>, is_right: bool) -> Value {
+fn document(stage: &Stage, told: &[Step], traffic: Option<&Traffic>, is_right: bool) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ok": is_right,
         "complete": told.len() == story::STEPS,
-        "proxy": format!("http://{}", proxy.traffic),
-        "admin": format!("http://{}", proxy.admin),
+        "origin": format!("http://{}", stage.origin.address),
+        "proxy": format!("http://{}", stage.proxy.traffic),
+        "admin": format!("http://{}", stage.proxy.admin),
+        "kafka": stage.broker.address,
+        "purger": format!("http://{}", stage.purger.admin),
         "steps": told.iter().map(Step::document).collect::<Vec<_>>(),
         "traffic": traffic.map(Traffic::document),
     })
 }
 
-/// So that the story can be followed: it takes about a quarter of a minute.
+/// So that the story can be followed: with the purger's joining it takes about 20 s.
 const PAUSE: Duration = Duration::from_millis(1500);
 /// The story's, the traffic's, and those to the origin server; each has two ends in this process.
 const CONNECTIONS_MAX: usize = 1024;

@@ -1,10 +1,10 @@
 //! Light traffic: so many requests a second whatever becomes of them, pages by Zipf's law, and prices that change.
 //!
-//! Each change is purged by its tag, and from then on no page with an older price may come: every answer is checked.
+//! Each change is purged by its tag, through Kafka, and from then on no page with an older price may come: every answer is checked.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,16 +16,17 @@ use tokio::time::{Instant, interval};
 
 use super::client::{Answer, ClientError, Connection};
 use super::figures::{Figures, ratio};
-use super::proxy::Proxy;
+use super::publisher::Publisher;
 use super::shop::{Cents, Shop};
+use super::stage::Stage;
 
 /// The traffic, and what it measured.
 #[derive(Debug)]
 pub(super) struct Traffic {
     shop: Arc<Shop>,
     proxy: SocketAddr,
-    admin: SocketAddr,
-    started: Instant,
+    /// When the first request was sent.
+    started: OnceLock<Instant>,
     figures: Mutex<Figures>,
     /// For each product, the least price that a page may show. It rises when a purge is confirmed.
     floors: Vec<AtomicU64>,
@@ -38,15 +39,15 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// Prepares traffic to all products from [`FIRST_PRODUCT`] on.
-    pub(super) fn new(shop: Arc<Shop>, products: usize, proxy: &Proxy) -> Arc<Self> {
+    pub(super) fn new(stage: &Stage, products: usize) -> Arc<Self> {
         let now = Instant::now();
+        let shop = Arc::clone(&stage.origin.shop);
         let price = |number| AtomicU64::new(shop.price(FIRST_PRODUCT + number).0);
         let floors = (0..products).map(price).collect();
         Arc::new(Self {
             shop,
-            proxy: proxy.traffic,
-            admin: proxy.admin,
-            started: now,
+            proxy: stage.proxy.traffic,
+            started: OnceLock::new(),
             figures: Mutex::new(Figures::new()),
             floors,
             shares: zipf(products),
@@ -55,9 +56,15 @@ impl Traffic {
         })
     }
 
-    /// Sends requests and changes prices until it is dropped.
-    pub(super) async fn run(self: Arc<Self>) {
-        tokio::join!(self.ask(), self.change());
+    /// Sends requests and changes prices until it is dropped, once the purger has begun.
+    pub(super) async fn run(self: Arc<Self>, mut publisher: Publisher) {
+        match publisher.ready().await {
+            Ok(()) => {
+                let _first = self.started.set(Instant::now());
+                tokio::join!(self.ask(), self.change(publisher));
+            }
+            Err(error) => tracing::error!(%error, "the purger does not begin: there is no traffic"),
+        }
     }
 
     /// The figures, as one line.
@@ -75,7 +82,8 @@ impl Traffic {
     /// The figures, for programs.
     pub(super) fn document(&self) -> Value {
         let renders = self.shop.renders_from(FIRST_PRODUCT);
-        self.figures.lock().document(self.started.elapsed(), renders)
+        let lasted = self.started.get().map_or(Duration::ZERO, Instant::elapsed);
+        self.figures.lock().document(lasted, renders)
     }
 
     /// Returns whether no page ever came that was older than its purge.
@@ -119,27 +127,24 @@ impl Traffic {
     }
 
     /// Changes prices, one after the other, and purges each.
-    async fn change(&self) {
+    async fn change(&self, mut publisher: Publisher) {
         let mut random = Random(2);
         let mut ticks = interval(BETWEEN_CHANGES);
         loop {
             ticks.tick().await;
             let number = self.pick(&mut random);
             let price = self.shop.raise(FIRST_PRODUCT + number);
-            match self.purge(&format!("product-{}", FIRST_PRODUCT + number)).await {
-                Ok(()) => {
-                    self.figures.lock().purges += 1;
+            let tag = format!("product-{}", FIRST_PRODUCT + number);
+            match publisher.purge(&tag, PurgeMode::Hard).await {
+                Ok(purged) => {
+                    self.figures.lock().purged(purged.took);
                     if let Some(floor) = self.floors.get(number) {
                         floor.store(price.0, Ordering::Relaxed);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "a purge of the demonstration failed"),
+                Err(error) => tracing::error!(%error, "a purge of the demonstration failed"),
             }
         }
-    }
-
-    async fn purge(&self, tag: &str) -> Result<(), ClientError> {
-        Connection::open(self.admin).await?.purge(tag, PurgeMode::Hard).await.map(drop)
     }
 
     fn pick(&self, random: &mut Random) -> usize {

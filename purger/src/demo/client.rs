@@ -5,23 +5,25 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest};
+use purge_protocol::log::{self, Standing};
+use rdkafka::error::KafkaError;
 use sfv::{ListEntry, Parser};
+use shellac::response::cache_status;
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use super::shop::Cents;
-use crate::response::cache_status;
 
 /// A connection to the proxy, for one request after the other.
 #[derive(Debug)]
 pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Empty<Bytes>>,
     host: HeaderValue,
 }
 
@@ -69,11 +71,21 @@ pub(super) enum ClientError {
     #[error("no answer within {PATIENCE:?}")]
     Late,
     /// The admin listener answered otherwise.
-    #[error("the purge was answered {0}")]
+    #[error("the admin listener answered {0}")]
     Refused(StatusCode),
-    /// The admin listener's JSON is not what it should be.
-    #[error("the purge's answer is none: {0}")]
-    Report(#[from] serde_json::Error),
+    /// JSON is not what it should be.
+    #[error("not what was expected: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The broker does not do what it should.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+impl ClientError {
+    /// For what took too long.
+    pub(super) fn late(_elapsed: Elapsed) -> Self {
+        Self::Late
+    }
 }
 
 impl Connection {
@@ -93,7 +105,7 @@ impl Connection {
 
     /// Gets a page.
     pub(super) async fn get(&mut self, path: &str) -> Result<Answer, ClientError> {
-        let request = self.request(Method::GET, path, Bytes::new())?;
+        let request = self.request(path)?;
         self.sender.ready().await?;
         let started = Instant::now();
         let response = self.send(request).await?;
@@ -106,17 +118,9 @@ impl Connection {
         })
     }
 
-    /// Purges a tag; the connection is one to the admin listener.
-    pub(super) async fn purge(
-        &mut self,
-        tag: &str,
-        mode: PurgeMode,
-    ) -> Result<PurgeReport, ClientError> {
-        let purge =
-            PurgeRequest { tags: vec![tag.to_owned()], mode: Some(mode), ..Default::default() };
-        let content = serde_json::to_vec(&purge)?;
-        let mut request = self.request(Method::POST, "/api/v1/purge", content.into())?;
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    /// Asks how far the proxy has come in Kafka; the connection is one to the admin listener.
+    pub(super) async fn standing(&mut self) -> Result<Standing, ClientError> {
+        let request = self.request(log::PATH)?;
         self.sender.ready().await?;
         let response = self.send(request).await?;
         if !response.status().is_success() {
@@ -125,28 +129,19 @@ impl Connection {
         Ok(serde_json::from_slice(response.body())?)
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        content: Bytes,
-    ) -> Result<Request<Full<Bytes>>, http::Error> {
-        let builder = Request::builder().method(method).uri(path).header(HOST, &self.host);
-        builder.body(Full::new(content))
+    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, http::Error> {
+        Request::get(path).header(HOST, &self.host).body(Empty::new())
     }
 
     async fn send(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: Request<Empty<Bytes>>,
     ) -> Result<Response<Bytes>, ClientError> {
         let exchange = async {
             let (parts, body) = self.sender.send_request(request).await?.into_parts();
             Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
         };
-        match timeout(PATIENCE, exchange).await {
-            Ok(exchanged) => exchanged,
-            Err(_elapsed) => Err(ClientError::Late),
-        }
+        timeout(PATIENCE, exchange).await.map_err(ClientError::late)?
     }
 }
 
@@ -179,8 +174,8 @@ impl Source {
     }
 }
 
-/// For one exchange.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For one exchange, or until something has become true.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -19,12 +19,12 @@ pub(super) struct Figures {
     pub(super) outdated: u64,
     /// No answer, or no page: while the origin server is stopped, what is not stored.
     failed: u64,
-    /// Purges that were confirmed.
-    pub(super) purges: u64,
     /// Requests that were not sent, because too many waited for an answer already.
     pub(super) withheld: u64,
     hit_times: Times,
     miss_times: Times,
+    /// From the event in Kafka until the proxy had applied it.
+    purge_times: Times,
 }
 
 /// The distribution of times, in microseconds.
@@ -39,10 +39,10 @@ impl Figures {
             hits: 0,
             outdated: 0,
             failed: 0,
-            purges: 0,
             withheld: 0,
             hit_times: Times::new(),
             miss_times: Times::new(),
+            purge_times: Times::new(),
         }
     }
 
@@ -63,14 +63,20 @@ impl Figures {
         }
     }
 
+    /// Counts a purge that took this long.
+    pub(super) fn purged(&mut self, took: Duration) {
+        self.purge_times.record(took);
+    }
+
     /// One line for people; `rate` in requests a second, `renders` at the origin server.
     pub(super) fn line(&self, rate: f64, renders: u64) -> String {
         format!(
-            "traffic {rate:.0} rps  hit {:.1} %  p99 hit {}, miss {}  origin load −{:.0} %",
+            "traffic {rate:.0} rps  hit {:.1} %  p99 hit {}, miss {}  origin load −{:.0} %  Kafka purges p99 {}",
             100.0 * self.hit_ratio(),
             brief(self.hit_times.quantile(0.99)),
             brief(self.miss_times.quantile(0.99)),
             100.0 * self.saved(renders),
+            brief(self.purge_times.quantile(0.99)),
         )
     }
 
@@ -79,16 +85,17 @@ impl Figures {
         json!({
             "seconds": rounded(lasted.as_secs_f64()),
             "requests": self.requests,
-            "requests_per_second": rounded(ratio(self.requests, 1) / lasted.as_secs_f64()),
+            "requests_per_second": rounded(ratio(self.requests, 1) / lasted.as_secs_f64().max(1e-3)),
             "hit_ratio": rounded(self.hit_ratio()),
             "origin_requests": renders,
             "origin_saved_ratio": rounded(self.saved(renders)),
             "failed": self.failed,
             "withheld": self.withheld,
-            "purges": self.purges,
+            "purges": self.purge_times.0.len(),
             "outdated_after_purge": self.outdated,
             "hit_ms": self.hit_times.document(),
             "miss_ms": self.miss_times.document(),
+            "purge_ms": self.purge_times.document(),
         })
     }
 
@@ -169,6 +176,7 @@ mod tests {
         figures.count(&Ok(answer(Source::Hit, 100, 1)), Cents(100));
         figures.count(&Ok(answer(Source::StaleHit, 100, 1)), Cents(101));
         figures.count(&Err(ClientError::Late), Cents(100));
+        figures.purged(Duration::from_millis(9));
 
         let document = figures.document(Duration::from_secs(2), 1);
 
@@ -178,6 +186,7 @@ mod tests {
         assert_eq!(document["origin_saved_ratio"], 0.75);
         assert_eq!(document["outdated_after_purge"], 1);
         assert_eq!(document["failed"], 1);
+        assert_eq!(document["purges"], 1);
         assert_eq!(document["hit_ms"]["count"], 2);
         let miss = document["miss_ms"]["p99"].as_f64().unwrap();
         assert!((119.8..120.2).contains(&miss), "three digits are kept: {miss}");

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
+use shellac::app::{App, StartError};
+use shellac::clock::Clock;
+use shellac::config::{Config, Sources};
 use tokio::sync::oneshot;
 
 use super::DemoError;
-use crate::app::{App, StartError};
-use crate::clock::Clock;
-use crate::config::{Config, Sources};
 
 /// A running proxy. It ends when this is dropped, too, but nobody waits for it then.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Proxy {
         drop(leave);
         match thread.join() {
             Ok(left) => Ok(left?),
-            Err(_panicked) => Err(DemoError::Panicked),
+            Err(_panicked) => Err(DemoError::Panicked("proxy")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The story in eight steps, each of them real: prices and `Cache-Status` are compared, renders are counted.
+//! The story in its steps, each of them real: prices and `Cache-Status` are compared, renders are counted.
 
 use std::time::Duration;
 
@@ -6,21 +6,24 @@ use purge_protocol::PurgeMode;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::broker::{PARTITIONS, PURGES};
 use super::client::{Answer, ClientError, Connection, Source};
 use super::figures::{brief, millis};
-use super::origin::Origin;
-use super::proxy::Proxy;
+use super::publisher::Publisher;
+use super::receipts::Receipts;
 use super::screen::Screen;
 use super::shop::{Cents, Shop};
+use super::stage::Stage;
 use super::step::Step;
 
 /// Who takes part, and what they remember.
 #[derive(Debug)]
 pub(super) struct Story<'a> {
-    origin: &'a Origin,
-    proxy: &'a Proxy,
+    stage: &'a Stage,
     browser: Connection,
-    admin: Connection,
+    publisher: Publisher,
+    receipts: Receipts,
+    started: Instant,
     /// How long the cold page took.
     cold: Duration,
     /// What the product cost before its price changed.
@@ -30,10 +33,11 @@ pub(super) struct Story<'a> {
 /// The steps, in order.
 #[derive(Clone, Copy, Debug)]
 enum Chapter {
+    Join,
     Cold,
     Warm,
     Change,
-    Purge,
+    Kafka,
     Fresh,
     Race,
     Crowd,
@@ -41,13 +45,14 @@ enum Chapter {
 }
 
 impl<'a> Story<'a> {
-    /// Connects to the proxy.
-    pub(super) async fn begin(origin: &'a Origin, proxy: &'a Proxy) -> Result<Self, ClientError> {
+    /// Connects to the proxy and to the broker.
+    pub(super) async fn begin(stage: &'a Stage) -> Result<Self, ClientError> {
         Ok(Self {
-            origin,
-            proxy,
-            browser: Connection::open(proxy.traffic).await?,
-            admin: Connection::open(proxy.admin).await?,
+            stage,
+            browser: Connection::open(stage.proxy.traffic).await?,
+            publisher: Publisher::open(stage).await?,
+            receipts: Receipts::open(stage)?,
+            started: Instant::now(),
             cold: Duration::ZERO,
             old_price: Cents::default(),
         })
@@ -56,8 +61,10 @@ impl<'a> Story<'a> {
     /// Tells it, with a pause before each step. What was told is in `told`, also when the teller is interrupted.
     pub(super) async fn tell(&mut self, screen: &Screen, pause: Duration, told: &mut Vec<Step>) {
         for (index, chapter) in Chapter::ALL.into_iter().enumerate() {
-            sleep(pause).await;
-            let mut step = Step::new(index + 1, chapter.name());
+            if index > 0 {
+                sleep(pause).await;
+            }
+            let mut step = Step::new(index, chapter.name());
             if let Err(error) = self.play(chapter, &mut step).await {
                 step.must(false, || error.to_string());
             }
@@ -68,15 +75,28 @@ impl<'a> Story<'a> {
 
     async fn play(&mut self, chapter: Chapter, step: &mut Step) -> Result<(), ClientError> {
         match chapter {
+            Chapter::Join => self.join(step).await,
             Chapter::Cold => self.cold(step).await,
             Chapter::Warm => self.warm(step).await,
             Chapter::Change => self.change(step).await,
-            Chapter::Purge => self.purge(step).await,
+            Chapter::Kafka => self.purge(step).await,
             Chapter::Fresh => self.fresh(step).await,
             Chapter::Race => self.race(step).await,
             Chapter::Crowd => self.crowd(step).await,
             Chapter::Outage => self.outage(step).await,
         }
+    }
+
+    /// The purger gets its partitions, and tells the proxy from where on no purge will be missing.
+    async fn join(&mut self, step: &mut Step) -> Result<(), ClientError> {
+        self.publisher.ready().await?;
+        let took = self.started.elapsed();
+        step.measure("took_ms", millis(took));
+        step.tell(format!(
+            "the purger is in its consumer group, the proxy follows {PARTITIONS} partitions of {PURGES}, after {}",
+            brief(took)
+        ));
+        Ok(())
     }
 
     /// The first requests for two pages.
@@ -122,14 +142,20 @@ impl<'a> Story<'a> {
 
     /// Somebody tells the cache.
     async fn purge(&mut self, step: &mut Step) -> Result<(), ClientError> {
-        let report = self.admin.purge("product-42", PurgeMode::Hard).await?;
-        let objects = report.matched.objects;
+        let purged = self.publisher.purge("product-42", PurgeMode::Hard).await?;
+        let receipt = self.receipts.of(purged.written).await?;
+        let (objects, proxies) = (receipt.objects, receipt.confirmed.len());
         step.must(objects == 1, || format!("1 stored response carries the tag, {objects} matched"));
+        step.must(receipt.complete, || "a proxy has not confirmed it".to_owned());
         step.measure("purged", objects);
-        step.measure("took_us", report.took_us);
+        step.measure("proxies", proxies);
+        step.measure("took_ms", millis(purged.took));
         step.tell(format!(
-            "tag product-42 → {objects} stored response invalidated in {} µs",
-            report.took_us
+            "produced {} to {PURGES}/{}@{} → purged {objects} page on {proxies} proxy in {}",
+            purged.event,
+            purged.written.partition,
+            purged.written.offset,
+            brief(purged.took)
         ));
         Ok(())
     }
@@ -149,21 +175,21 @@ impl<'a> Story<'a> {
 
     /// A purge while the page is being rendered with the old price.
     async fn race(&mut self, step: &mut Step) -> Result<(), ClientError> {
-        let (origin, path) = (self.origin, format!("/slow/{SLOW}"));
-        let mut other = Connection::open(self.proxy.traffic).await?;
-        let old = origin.shop.price(SLOW);
+        let (shop, path) = (self.shop(), format!("/slow/{SLOW}"));
+        let mut other = Connection::open(self.stage.proxy.traffic).await?;
+        let old = shop.price(SLOW);
         let (early, late) = tokio::join!(other.get(&path), async {
-            step.must(is_rendering(&origin.shop, SLOW).await, || "no render began".to_owned());
-            origin.shop.raise(SLOW);
-            drop(self.admin.purge(&format!("product-{SLOW}"), PurgeMode::Hard).await?);
+            step.must(is_rendering(shop, SLOW).await, || "no render began".to_owned());
+            shop.raise(SLOW);
+            drop(self.publisher.purge(&format!("product-{SLOW}"), PurgeMode::Hard).await?);
             self.browser.get(&path).await
         });
         let again = self.browser.get(&path).await?;
-        let new = origin.shop.price(SLOW);
+        let new = shop.price(SLOW);
         step.must_be("the page asked for before the purge", &early?, Source::Miss, old);
         step.must_be("the page asked for after the purge", &late?, Source::Miss, new);
         step.must_be("the stored page", &again, Source::Hit, new);
-        step.measure("renders", origin.shop.renders(SLOW));
+        step.measure("renders", shop.renders(SLOW));
         step.tell(format!(
             "purge while a slow page renders: who had asked before got the old page ({old}), which was \
              not stored; then {new}"
@@ -175,7 +201,7 @@ impl<'a> Story<'a> {
     async fn crowd(&self, step: &mut Step) -> Result<(), ClientError> {
         let mut connections = Vec::new();
         for _ in 0..CROWD {
-            connections.push(Connection::open(self.proxy.traffic).await?);
+            connections.push(Connection::open(self.stage.proxy.traffic).await?);
         }
         let started = Instant::now();
         let mut requests = JoinSet::new();
@@ -203,12 +229,12 @@ impl<'a> Story<'a> {
     /// The origin server fails while a page is stale, and comes back.
     async fn outage(&mut self, step: &mut Step) -> Result<(), ClientError> {
         let old = self.shop().price(BYSTANDER);
-        drop(self.admin.purge("product-7", PurgeMode::Soft).await?);
-        self.origin.stop().await;
+        drop(self.publisher.purge("product-7", PurgeMode::Soft).await?);
+        self.stage.origin.stop().await;
         let new = self.shop().raise(BYSTANDER);
         let stale = self.get(BYSTANDER).await?;
         let unknown = self.get(NEVER_SEEN).await?;
-        if let Err(error) = self.origin.resume() {
+        if let Err(error) = self.stage.origin.resume() {
             step.must(false, || format!("the origin cannot be started again: {error}"));
         }
         let back = self.get(BYSTANDER).await?;
@@ -233,16 +259,17 @@ impl<'a> Story<'a> {
     }
 
     fn shop(&self) -> &'a Shop {
-        &self.origin.shop
+        &self.stage.origin.shop
     }
 }
 
 impl Chapter {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
+        Self::Join,
         Self::Cold,
         Self::Warm,
         Self::Change,
-        Self::Purge,
+        Self::Kafka,
         Self::Fresh,
         Self::Race,
         Self::Crowd,
@@ -251,10 +278,11 @@ impl Chapter {
 
     const fn name(self) -> &'static str {
         match self {
+            Self::Join => "join",
             Self::Cold => "cold",
             Self::Warm => "warm",
             Self::Change => "change",
-            Self::Purge => "purge",
+            Self::Kafka => "kafka",
             Self::Fresh => "fresh",
             Self::Race => "race",
             Self::Crowd => "crowd",

@@ -1,0 +1,83 @@
+//! The real purger, in threads of this process, with an admin listener on a free port. No file is read and none is written.
+
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+
+use shellac::clock::Clock;
+use shellac::config::{Config, Flags, Sources};
+use tokio::sync::oneshot;
+
+use super::DemoError;
+use super::broker::{Broker, PURGES, RECEIPTS};
+use super::proxy::Proxy;
+use crate::app::{App, Ended, RunError};
+
+/// A running purger. It ends when this is dropped, too, but nobody waits for it then.
+#[derive(Debug)]
+pub(super) struct Purger {
+    /// Where it tells how it is doing.
+    pub(super) admin: SocketAddr,
+    /// What it runs with.
+    pub(super) config: Config,
+    leave: oneshot::Sender<()>,
+    thread: JoinHandle<Result<Ended, RunError>>,
+}
+
+impl Purger {
+    /// Starts it between a broker and a proxy. It begins at once to join its consumer group, which takes about 3 s.
+    pub(super) fn start(broker: &Broker, proxy: &Proxy) -> Result<Self, DemoError> {
+        let file = Some(("the demonstration".to_owned(), configuration(broker, proxy)));
+        let flags = Flags { origin: Some(proxy.traffic.to_string()), ..Flags::default() }; // unused, and required
+        let config = Config::load(&Sources { file, flags, ..Sources::default() })?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let app = {
+            let _entered = runtime.enter();
+            App::new(config.clone(), Clock::system())?
+        };
+        let admin = app.admin_address()?;
+        let (leave, left) = oneshot::channel::<()>();
+        let run = move || {
+            let ended = runtime.block_on(app.run(async {
+                let _told_or_dropped = left.await;
+            }));
+            runtime.shutdown_background();
+            ended
+        };
+        let thread = thread::Builder::new().name("purger".to_owned()).spawn(run)?;
+        Ok(Self { admin, config, leave, thread })
+    }
+
+    /// Tells it to leave, and waits until it has committed what is confirmed.
+    pub(super) fn stop(self) -> Result<(), DemoError> {
+        let Self { leave, thread, .. } = self;
+        drop(leave);
+        match thread.join() {
+            Ok(Ok(Ended::Clean)) => Ok(()),
+            Ok(Ok(Ended::Cut)) => Err(DemoError::Cut),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_panicked) => Err(DemoError::Panicked("purger")),
+        }
+    }
+}
+
+/// What a user would write; but the mock broker answers only when a fetch has waited as long as it may, so that is short.
+fn configuration(broker: &Broker, proxy: &Proxy) -> String {
+    let (brokers, admin) = (&broker.address, proxy.admin);
+    format!(
+        r#"
+        [kafka]
+        brokers = ["{brokers}"]
+
+        [kafka.properties]
+        "fetch.wait.max.ms" = "5"
+
+        [purger]
+        topics = ["{PURGES}"]
+        receipts = "{RECEIPTS}"
+        admin = "127.0.0.1:0"
+
+        [purger.targets]
+        urls = ["http://{admin}"]
+        "#
+    )
+}

@@ -1,0 +1,60 @@
+//! Reads the topic of receipts, where the purger tells what each proxy confirmed.
+
+use rdkafka::Offset;
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use tokio::time::timeout;
+
+use super::broker::{PURGES, RECEIPTS};
+use super::client::{ClientError, PATIENCE};
+use super::publisher::tokens;
+use super::stage::Stage;
+use crate::kafka::client;
+use crate::kafka::consumer::at;
+use crate::kafka::context::Plain;
+use crate::kafka::producer::Written;
+use crate::receipt::Receipt;
+
+/// All receipts from the first on.
+pub(super) struct Receipts(StreamConsumer<Plain>);
+
+impl Receipts {
+    /// Begins to read.
+    pub(super) fn open(stage: &Stage) -> Result<Self, KafkaError> {
+        let config = &stage.purger.config;
+        let consumer: StreamConsumer<Plain> = client::cursor(&config.kafka, &config.purger)
+            .set("enable.partition.eof", "false") // more will come
+            .create_with_context(Plain::new(tokens()))?;
+        consumer.assign(&at(RECEIPTS, 0, Offset::Beginning)?)?;
+        Ok(Self(consumer))
+    }
+
+    /// Waits for the receipt of a purge; those that come before it are passed over.
+    pub(super) async fn of(&self, purge: Written) -> Result<Receipt, ClientError> {
+        let is_of = |receipt: &Receipt| {
+            receipt.log.topic == PURGES
+                && (receipt.log.partition, receipt.offset) == (purge.partition, purge.offset)
+        };
+        let found = async {
+            loop {
+                match self.0.recv().await {
+                    Ok(message) => {
+                        let receipt = serde_json::from_slice(message.payload().unwrap_or(b""))?;
+                        if is_of(&receipt) {
+                            return Ok(receipt);
+                        }
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.map_err(ClientError::late)?
+    }
+}
+
+impl std::fmt::Debug for Receipts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Receipts")
+    }
+}

@@ -1,0 +1,42 @@
+//! Everything that the story needs, started in the order in which one needs the other, and ended in the opposite one.
+
+use super::DemoError;
+use super::broker::Broker;
+use super::origin::Origin;
+use super::proxy::Proxy;
+use super::purger::Purger;
+use super::shop::Shop;
+
+/// An origin server, a broker, a proxy and a purger, all of them running.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// The origin server; it runs on the runtime that the stage was set on.
+    pub(super) origin: Origin,
+    /// Kafka.
+    pub(super) broker: Broker,
+    /// The proxy.
+    pub(super) proxy: Proxy,
+    /// The purger.
+    pub(super) purger: Purger,
+}
+
+impl Stage {
+    /// Starts everything, with this many products in the shop.
+    pub(super) fn set(products: usize) -> Result<Self, DemoError> {
+        let origin = Origin::start(Shop::new(products))?;
+        let broker = Broker::start()?;
+        let proxy = Proxy::start(origin.address)?;
+        let purger = Purger::start(&broker, &proxy)?;
+        Ok(Self { origin, broker, proxy, purger })
+    }
+
+    /// Ends everything, and waits for it.
+    pub(super) fn clear(self) -> Result<(), DemoError> {
+        let Self { origin, broker, proxy, purger } = self;
+        purger.stop()?;
+        drop(broker);
+        proxy.stop()?;
+        drop(origin);
+        Ok(())
+    }
+}
