@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use purge_protocol::log::State;
 use tokio::time::Instant;
 
 use crate::support::kafka::Kafka;
@@ -79,6 +80,9 @@ fn no_purge_is_lost_while_purgers_the_broker_and_proxies_are_killed_stopped_or_s
         if committed == ends { Ok(()) } else { Err(format!("{committed:?} of {ends:?}")) }
     });
     assert_eq!(kafka.ends("dead"), [0], "no valid event is a dead letter");
+    for proxy in &site.proxies {
+        until("the proxy is current", || proxy.standing().state == State::Current);
+    }
     until("no purger is behind", || {
         running.iter().all(|purger| purger.status().partitions.iter().all(|p| p.lag == 0))
     });
