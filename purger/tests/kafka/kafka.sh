@@ -129,7 +129,7 @@ finish() {
 watch_owner() {
     [[ -n ${KAFKA_OWNER:-} ]] || return 0
     (
-        tail --pid="$KAFKA_OWNER" -f /dev/null
+        while kill -0 "$KAFKA_OWNER" 2>/dev/null; do sleep 0.5; done
         finish broker KILL
         finish zookeeper KILL
     ) >/dev/null 2>&1 </dev/null 9>&- &

@@ -31,6 +31,7 @@ impl Purgers {
     pub(crate) fn new(kafka: &Kafka, topics: &[&str], proxies: &[SocketAddr], more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");
+        let slow_after = if more.contains("slow_after") { "" } else { "slow_after = \"1s\"" };
         let urls: Vec<String> = proxies.iter().map(|address| format!("http://{address}")).collect();
         let text = format!(
             "[kafka]
@@ -47,8 +48,8 @@ impl Purgers {
             session_timeout = \"2s\"
             heartbeat = \"500ms\"
             backoff_max = \"1s\"
-            slow_after = \"1s\"
             admin = \"127.0.0.1:0\"
+            {slow_after}
             {more}
             [purger.targets]
             urls = {urls:?}\n",
