@@ -8,8 +8,8 @@ mod stats;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -44,17 +44,18 @@ async fn serve(app: Arc<App>, stream: TcpStream) {
         let (app, peer) = (Arc::clone(&app), Arc::clone(&peer));
         async move { Ok::<_, std::convert::Infallible>(routes::answer(&app, &peer, request).await) }
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    let served = builder.serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         tracing::debug!(%error, "admin connection ended");
     }
 }
 
 const CONNECTIONS_MAX: usize = 256;
+/// Requests at once on one connection of HTTP/2, as a purger with many partitions makes.
+const STREAMS_MAX: u32 = 256;
 /// For a head, and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -22,7 +22,7 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<Draft>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 9] = [
+const CHECKS: [(&[&str], Check); 10] = [
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
     (&["listen"], names_taken_twice),
@@ -31,6 +31,7 @@ const CHECKS: [(&[&str], Check); 9] = [
     (&["admin"], open_admin),
     (&["kafka"], proofs_that_are_missing),
     (&["kafka", "purger"], purgers_without_targets),
+    (&["purger", "purge"], leases_that_lapse_between_heartbeats),
     (&["admin", "purge"], purgers_that_cannot_come),
 ];
 
@@ -190,6 +191,21 @@ fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<Draft> {
         drafts.push(placed(draft, root.at(&["kafka"])));
     }
     drafts
+}
+
+fn leases_that_lapse_between_heartbeats(config: &Config, root: &Node) -> Vec<Draft> {
+    let (heartbeat, lease) = (config.purger.heartbeat, config.purge.log.lease);
+    if heartbeat * 2 <= lease {
+        return Vec::new();
+    }
+    let message = format!(
+        "`purger.heartbeat` of {heartbeat:?} is more than half of `purge.log.lease`, which is {lease:?}"
+    );
+    let draft = Draft::error(message, "one late heartbeat would degrade every proxy");
+    vec![placed(
+        draft.help("a longer lease, or a shorter heartbeat"),
+        root.at(&["purger", "heartbeat"]),
+    )]
 }
 
 fn purgers_without_targets(config: &Config, root: &Node) -> Vec<Draft> {

@@ -68,6 +68,10 @@ impl Route {
             self.instance.clone_from(&standing.instance);
             // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
             let Some((low, high)) = self.watermarks().await else { continue };
+            if !self.partition.is_counted() {
+                self.no_word("how many partitions the topic has").await;
+                continue;
+            }
             let verdict = judge(&standing, &self.partition.log, low, high);
             let start = match verdict {
                 Verdict::GoOn(next) => return self.begin(next).await,

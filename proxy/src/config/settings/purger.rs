@@ -131,7 +131,7 @@ impl Default for Purger {
             topics: vec!["cache-purge".to_owned()],
             group: "shellac-purger".to_owned(),
             instance: String::new(),
-            session_timeout: Duration::from_secs(30),
+            session_timeout: Duration::from_secs(10),
             start: StartAt::Earliest,
             format: EventFormat::Auto,
             site: "{site}".to_owned(),
