@@ -117,7 +117,7 @@ fn log(criterion: &mut Criterion) {
     }
 }
 
-fn batch(from: u64, more: &str, mode: &str, tag: &dyn Fn(u64) -> String) -> String {
+fn batch(from: u64, start: &str, mode: &str, tag: &dyn Fn(u64) -> String) -> String {
     let purge = |number: u64| {
         let offset = from + number;
         let (one, other) = (tag(number), tag(number + PURGES));
@@ -125,10 +125,10 @@ fn batch(from: u64, more: &str, mode: &str, tag: &dyn Fn(u64) -> String) -> Stri
             r#"{{"offset":{offset},"tags":["{one}","{other}"],"mode":"{mode}","id":"{offset}"}}"#
         )
     };
-    let purges: Vec<String> = (0..PURGES).filter(|_| more.is_empty()).map(purge).collect();
-    let to = if more.is_empty() { from + PURGES } else { from };
+    let purges: Vec<String> = (0..PURGES).filter(|_| start.is_empty()).map(purge).collect();
+    let to = if start.is_empty() { from + PURGES } else { from };
     format!(
-        r#"{{"log":{{"cluster":"c","topic":"t","partition":0}},"partitions":1,"from":{from},"to":{to},"clean_ms":0,"purger":"p","purges":[{}]{more}}}"#,
+        r#"{{"log":{{"cluster":"c","topic":"t","partition":0}},"partitions":1,"from":{from},"to":{to},"clean_ms":0,"purger":"p","purges":[{}]{start}}}"#,
         purges.join(",")
     )
 }

@@ -4,7 +4,8 @@
 //! it. A proxy owns its *position* for each partition: every purge below `next` has been applied, and is as durable as what
 //! it stores. It takes a batch that begins at or below `next`, skips what it has applied already, and moves `next` to `to`;
 //! it refuses one that begins above `next` with 409 and its [`Standing`], because a purge in between was lost. So repeats, two
-//! purgers during a rebalance and a purger that was thought dead are all harmless.
+//! purgers during a rebalance and a purger that was thought dead are all harmless. A partition that a known topic has grown by
+//! begins at 0, where nothing can be missing.
 //!
 //! `clean_ms` is the lease: *everything that was in the partition so many milliseconds ago lies below `to`*. A purger may only
 //! say so after it asked the broker. A proxy whose oldest such moment is too long ago degrades as it was configured.
@@ -50,6 +51,10 @@ pub struct Batch {
     /// The position is set to `to` whatever it was, for this reason; what was stored before is validated before it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
+    /// The process that this batch is meant for, as its [`Standing`] named it. Another one in its place answers 409: where it
+    /// stands has to be asked first, though its position may be the same number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// Who delivers it: a name for logs.
     pub purger: String,
     /// The purges in the range, by rising offset. Several records may be folded into one.
@@ -209,6 +214,7 @@ mod tests {
             last: None,
             clean_ms: Some(12),
             start: None,
+            instance: None,
             purger: "p".into(),
             purges: vec![LoggedPurge {
                 offset: 6,

@@ -147,37 +147,37 @@ pub fn page(fleet: &Fleet) -> Result<String, fmt::Error> {
 
 fn register_counts(registry: &mut Registry, fleet: &Fleet) {
     let common = fleet.common();
-    let counted = &common.metrics;
+    let own = &common.metrics;
     let counter = |value: u64| {
         let counter = Counter::<u64, AtomicU64>::default();
         counter.inc_by(value);
         counter
     };
-    registry.register("events", "Records read, by what became of them", counted.events.0.clone());
+    registry.register("events", "Records read, by what became of them", own.events.0.clone());
     registry.register(
         "deliveries",
         "Requests to proxies, by outcome",
-        counted.deliveries.counts.clone(),
+        own.deliveries.counts.clone(),
     );
     registry.register(
         "delivery_duration_seconds",
         "Time of one request to a proxy",
-        counted.deliveries.durations.0.clone(),
+        own.deliveries.durations.0.clone(),
     );
     registry.register(
         "event_to_applied_seconds",
         "From the time in the event until all proxies that keep up confirmed it",
-        counted.event_to_applied.0.clone(),
+        own.event_to_applied.0.clone(),
     );
     registry.register(
         "starts",
         "Proxies that began at a log's end and validate what they stored before, by reason",
-        counted.starts.0.clone(),
+        own.starts.0.clone(),
     );
     registry.register(
         "catch_ups",
         "Times a proxy had to be given from Kafka what it missed",
-        counted.catch_ups.clone(),
+        own.catch_ups.clone(),
     );
     registry.register(
         "dead_letters",

@@ -6,6 +6,7 @@ pub mod exit;
 pub mod logging;
 mod purge;
 pub mod run;
+mod warm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,7 +31,13 @@ enum Command {
     Check(CheckArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
+<<<<<<< HEAD
+    /// Fetch the pages of a sitemap or a list through a running proxy, so that they are in the cache
+    Warm(warm::WarmArguments),
+    /// Show the whole story on this machine: renderer, proxy, traffic, purge
+=======
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes `shellac-purger demo`)
+>>>>>>> demo
     Demo(demo::DemoArguments),
 }
 
@@ -69,7 +76,12 @@ impl Arguments {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }
             Command::Purge(arguments) => purge::purge(arguments),
+<<<<<<< HEAD
+            Command::Warm(arguments) => warm::warm(&arguments),
+            Command::Demo(arguments) => demo::demo(&arguments),
+=======
             Command::Demo(arguments) => demo::demo(arguments),
+>>>>>>> demo
         }
     }
 }
@@ -84,4 +96,5 @@ impl From<ConfigArguments> for Flags {
 const EXAMPLES: &str = "Examples:
   shellac demo                                     the whole story, on free ports
   shellac run --origin http://127.0.0.1:3000 --ttl 2m
-  shellac purge --tag product-42 --tag category-7";
+  shellac purge --tag product-42 --tag category-7
+  shellac warm --sitemap https://shop.example/sitemap.xml";

@@ -22,7 +22,7 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<Draft>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 8] = [
+const CHECKS: [(&[&str], Check); 9] = [
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
     (&["listen"], names_taken_twice),
@@ -31,6 +31,7 @@ const CHECKS: [(&[&str], Check); 8] = [
     (&["admin"], open_admin),
     (&["kafka"], proofs_that_are_missing),
     (&["kafka", "purger"], purgers_without_targets),
+    (&["admin", "purge"], purgers_that_cannot_come),
 ];
 
 fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<Draft> {
@@ -165,18 +166,20 @@ fn open_admin(config: &Config, root: &Node) -> Vec<Draft> {
 fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<Draft> {
     let kafka = &config.kafka;
     let is_token = kafka.sasl_mechanism == SaslMechanism::OauthBearer;
-    let is_proven = match is_token {
-        true => kafka.token_file.is_some(),
-        false => !kafka.username.is_empty() && kafka.password.is_some(),
+    let is_proven = if is_token {
+        kafka.token_file.is_some()
+    } else {
+        !kafka.username.is_empty() && kafka.password.is_some()
     };
     let mut drafts = Vec::new();
     if kafka.security.has_sasl() && !is_proven {
-        let (message, help) = match is_token {
-            true => ("`kafka.token_file` is missing", "token_file = \"/run/secrets/kafka-token\""),
-            false => (
+        let (message, help) = if is_token {
+            ("`kafka.token_file` is missing", "token_file = \"/run/secrets/kafka-token\"")
+        } else {
+            (
                 "`kafka.username` or `kafka.password` is missing",
                 "password = \"${file:/run/secrets/kafka}\"",
-            ),
+            )
         };
         let draft = Draft::error(message, "this asks for a proof of who we are").help(help);
         drafts.push(placed(draft, root.at(&["kafka", "security"])));
@@ -197,6 +200,18 @@ fn purgers_without_targets(config: &Config, root: &Node) -> Vec<Draft> {
         Draft::warning("`purger.targets` names nobody: the purger has no proxies to purge", "")
             .help("[purger.targets]\nurls = [\"http://127.0.0.1:8081\"]");
     vec![placed(draft, root.at(&["kafka", "brokers"]))]
+}
+
+/// A purger delivers to the admin listener.
+fn purgers_that_cannot_come(config: &Config, root: &Node) -> Vec<Draft> {
+    if !config.purge.log.required || !config.admin.listen.is_empty() {
+        return Vec::new();
+    }
+    let message = "`purge.log.required` is set, and `admin.listen` is empty";
+    let draft =
+        Draft::error(message, "no purger could ever deliver: the proxy would never be ready")
+            .help("let the admin listener listen, or do not require a purger");
+    vec![placed(draft, root.at(&["purge", "log", "required"]))]
 }
 
 fn placed(draft: Draft, node: Option<&Node>) -> Draft {

@@ -154,6 +154,13 @@ impl Invalidation {
         Sequence(ledger.distrusted)
     }
 
+    /// What an earlier process has found unproven stays so: whatever was born before this, as its journal says.
+    pub fn remember_distrust(&self, until: Sequence) {
+        let mut ledger = self.ledger.lock();
+        ledger.distrusted = ledger.distrusted.max(until.0);
+        self.unproven.fetch_max(until.0, Ordering::AcqRel);
+    }
+
     /// Returns whether what was recovered waits for the purges that it missed.
     pub fn is_quarantined(&self) -> bool {
         self.ledger.lock().quarantined > 0

@@ -26,8 +26,8 @@ fn is_ours(name: &str) -> bool {
         || name.starts_with("x-forwarded")
 }
 
-/// These are ours, too, and in the key already.
-const KEYED: [&str; 3] = ["host", "x-forwarded-host", "x-forwarded-proto"];
+/// These are ours, too, and in the key already; or a lower bound, which what is stored meets in another way.
+const KEYED: [&str; 4] = ["host", "x-forwarded-host", "x-forwarded-proto", "x-min-site-revision"];
 
 /// Why a response can be reused for no other request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +200,13 @@ mod tests {
 
     fn variant(vary: &str, request: &[(&'static str, &str)]) -> Variant {
         Variant::of(&fields(&[("vary", vary)]), &fields(request), &[]).unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_revision_that_we_ask_for_selects_nothing() {
+        let forged = fields(&[("x-min-site-revision", "7")]);
+        let response = fields(&[("vary", "X-Min-Site-Revision")]);
+        assert_eq!(Variant::of(&response, &forged, &[]), Ok(None));
     }
 
     #[test]

@@ -202,6 +202,15 @@ impl Purger {
         }
     }
 
+    /// Returns whether more responses carry it than are looked at one by one.
+    fn is_large(&self, target: &Target) -> bool {
+        match self.aim(target) {
+            Aim::Tag(id) => self.invalidation.ids().live(id) > AT_ONCE_MAX,
+            Aim::All => true,
+            Aim::Url(..) | Aim::Prefix(_) => false,
+        }
+    }
+
     /// Counts what each aim hit and empties it: now where it is little, else in the background.
     fn settle(
         self: &Arc<Self>,

@@ -7,8 +7,12 @@ use purge_protocol::log::Position;
 pub enum Entry {
     /// Every purge of this partition below this offset has been applied.
     Position(Position),
-    /// Whatever was stored before this entry is to be validated before it is used: a purge of it may have been missed.
-    Unproven,
+    /// Whatever was born before this purge sequence is to be validated before it is used: a purge of it may have been missed.
+    /// Responses that were in flight are stored after this entry, and meant as well.
+    Unproven {
+        /// The first sequence that is proven.
+        until: u64,
+    },
     /// Responses with this selector that report a lower revision than this are not kept.
     Revision {
         /// The tag or host, in the form `tag:x`, `host:x`.

@@ -36,6 +36,8 @@ mod fence;
 #[cfg(test)]
 mod rewarm;
 #[cfg(test)]
+mod warm;
+#[cfg(test)]
 mod hop_by_hop;
 #[cfg(test)]
 mod limits;

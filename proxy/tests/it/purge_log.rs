@@ -259,7 +259,9 @@ async fn one_bad_purge_refuses_its_batch_and_is_named() {
         (json!({"offset": 9, "tags": ["t"]}), 400, json!(9)),
         (json!({"offset": -1, "tags": ["t"]}), 400, json!(-1)),
         (json!({"offset": 1, "tags": vec!["t"; 1001]}), 413, json!(1)),
-        (json!({"offset": 1, "tags": ["t"], "tag": "t"}), 400, Value::Null),
+        (json!({"offset": 1, "tags": ["t"], "tag": "t"}), 400, json!(1)),
+        (json!({"offset": 1, "tags": "t"}), 400, json!(1)),
+        (json!({"offset": 1, "tags": ["t"], "mode": "softly"}), 400, json!(1)),
         (json!({"tags": ["t"]}), 400, Value::Null),
         (json!(null), 400, Value::Null),
     ] {

@@ -16,7 +16,7 @@ impl Backoff {
     }
 
     /// Returns the next wait: between half of a ceiling and the ceiling, which doubles each time.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let ceiling = self.ceiling;
         self.ceiling = (ceiling * 2).min(self.max);
         ceiling / 2 + (ceiling / 2).mul_f64(fraction())
@@ -46,11 +46,11 @@ mod tests {
     fn waits_double_up_to_the_longest_and_begin_anew() {
         let mut backoff = Backoff::new(Duration::from_secs(1));
         for ceiling in [100, 200, 400, 800, 1000, 1000] {
-            let wait = backoff.next();
+            let wait = backoff.wait();
             let ceiling = Duration::from_millis(ceiling);
             assert!(wait >= ceiling / 2 && wait <= ceiling, "{wait:?} of {ceiling:?}");
         }
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.wait() <= FIRST);
     }
 }

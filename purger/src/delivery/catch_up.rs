@@ -34,6 +34,7 @@ impl Route {
             return Delivered::Lost;
         };
         self.common.metrics.catch_ups.inc();
+        self.is_catching_up = true;
         let mut records = self.read_from(next);
         let mut next = next;
         let outcome = loop {
@@ -63,6 +64,7 @@ impl Route {
                 Some(Read::Record(..)) => {}
             }
         };
+        self.is_catching_up = false;
         drop(permit);
         outcome
     }

@@ -7,10 +7,11 @@ use purge_protocol::log::{Batch, Start};
 use crate::partition::Partition;
 use crate::partition::window::Slice;
 
-/// Encodes a batch that covers a slice.
+/// Encodes a batch that covers a slice, for the proxy's process `instance`.
 pub fn batch(
     partition: &Partition,
     purger: &str,
+    instance: &str,
     slice: &Slice,
     start: Option<Start>,
     clean_ms: Option<u64>,
@@ -23,13 +24,14 @@ pub fn batch(
         last: slice.last,
         clean_ms,
         start,
+        instance: Some(instance.to_owned()).filter(|instance| !instance.is_empty()),
         purger: purger.to_owned(),
         purges: Vec::new(),
     };
     let head = serde_json::to_vec(&head).unwrap_or_default(); // a struct of texts and numbers always has a JSON form
     let Some(open) = head.strip_suffix(END) else { return Bytes::new() };
-    let purges: usize = slice.purges.iter().map(|(_, purge)| purge.len() + 1).sum();
-    let mut body = BytesMut::with_capacity(head.len() + purges);
+    let content: usize = slice.purges.iter().map(|(_, purge)| purge.len() + 1).sum();
+    let mut body = BytesMut::with_capacity(head.len() + content);
     body.put_slice(open);
     for (index, (_, purge)) in slice.purges.iter().enumerate() {
         if index > 0 {
@@ -61,7 +63,7 @@ mod tests {
         for purges in [vec![], vec![purge(4)], vec![purge(4), purge(6)]] {
             let slice =
                 Slice { from: 3, to: 8, last: Some(7), purges: purges.clone(), is_urgent: false };
-            let body = batch(&partition, "p", &slice, Some(Start::Adopt), Some(1));
+            let body = batch(&partition, "p", "i", &slice, Some(Start::Adopt), Some(1));
             let read: Batch = serde_json::from_slice(&body).unwrap();
             assert_eq!((read.log, read.from, read.to, read.last), (log.clone(), 3, 8, Some(7)));
             assert_eq!(read.purges.len(), purges.len());

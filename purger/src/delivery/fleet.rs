@@ -118,7 +118,7 @@ impl Fleet {
         mut found: watch::Receiver<Vec<String>>,
         stop: CancellationToken,
     ) {
-        let mut changes = self.assignment.changes();
+        let mut partitions = self.assignment.changes();
         let mut running: HashMap<(TargetId, LogId), Arc<Partition>> = HashMap::new();
         let mut ids = 0;
         loop {
@@ -128,7 +128,7 @@ impl Fleet {
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = found.changed() => if changed.is_err() { stop.cancelled().await },
-                changed = changes.changed() => if changed.is_err() { break },
+                changed = partitions.changed() => if changed.is_err() { break },
             }
         }
         self.targets().iter().for_each(|target| target.gone.cancel());

@@ -65,6 +65,7 @@ impl Route {
                 },
             };
             self.target.note_instance(&standing.instance);
+            self.instance.clone_from(&standing.instance);
             // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
             let Some((low, high)) = self.watermarks().await else { continue };
             let verdict = judge(&standing, &self.partition.log, low, high);
@@ -156,7 +157,7 @@ impl Route {
     /// Kafka does not answer. That is not the proxy's fault.
     pub(super) async fn no_word(&mut self, error: &str) {
         tracing::debug!(error, topic = self.log().0, "no word from Kafka: asking again");
-        let pause = self.backoff.next();
+        let pause = self.backoff.wait();
         tokio::time::sleep(pause).await;
     }
 }

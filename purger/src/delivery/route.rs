@@ -24,10 +24,14 @@ pub struct Route {
     pub(super) target: Arc<Target>,
     pub(super) partition: Arc<Partition>,
     pub(super) backoff: Backoff,
+    /// The proxy's process that told where it stands.
+    pub(super) instance: String,
     /// When it last worked.
     progressed: Instant,
     /// When the last batch was sent.
     sent: Option<Instant>,
+    /// Whether it holds a cursor, of which there are few.
+    pub(super) is_catching_up: bool,
     /// Its last answer, if it has a position that is not confirmed to be the proxy's.
     pub(super) standing: Option<Standing>,
 }
@@ -50,8 +54,10 @@ impl Route {
             target,
             partition,
             backoff,
+            instance: String::new(),
             progressed: Instant::now(),
             sent: None,
+            is_catching_up: false,
             standing: None,
         }
     }
@@ -146,14 +152,19 @@ impl Route {
                     let without = Slice { purges: Vec::new(), ..slice.clone() };
                     return Box::pin(self.send(&without, start)).await;
                 }
-                outcome => self.failed(&outcome).await,
+                outcome => {
+                    self.failed(&outcome).await;
+                    if self.is_catching_up {
+                        return Delivered::Lost; // others wait for its cursor
+                    }
+                }
             }
         }
     }
 
     fn encode(&self, slice: &Slice, start: Option<Start>) -> Bytes {
         let clean = self.partition.clean_since(slice.to).map(millis);
-        encoding::batch(&self.partition, &self.common.name, slice, start, clean)
+        encoding::batch(&self.partition, &self.common.name, &self.instance, slice, start, clean)
     }
 
     async fn send_halves(&mut self, slice: &Slice) -> Delivered {
@@ -208,7 +219,7 @@ impl Route {
         if self.progressed.elapsed() >= self.common.rules.slow_after {
             self.partition.release(self.target.id);
         }
-        let pause = self.backoff.next();
+        let pause = self.backoff.wait();
         sleep(match outcome {
             Outcome::Wait(Some(asked)) => pause.max(*asked),
             _ => pause,

@@ -249,14 +249,12 @@ impl Reader {
 
     /// Confirms what can be confirmed, commits, and leaves the group.
     fn leave(&self) {
-        let mut all = TopicPartitionList::new();
-        for partition in self.assignment.partitions() {
-            all.add_partition(&partition.log.topic, partition.log.partition);
+        self.consumer.unsubscribe(); // revokes all partitions, by a callback on this thread
+        let deadline = Instant::now() + self.assignment.drain_timeout + LEAVE;
+        while !self.assignment.partitions().is_empty() && Instant::now() < deadline {
+            drop(self.consumer.poll(POLL)); // a record that comes now is read again by whoever comes next
         }
-        if all.count() > 0 {
-            self.assignment.revoke(&self.consumer, &all);
-        }
-        self.consumer.unsubscribe();
+        let _served = self.consumer.poll(POLL); // and the group is told
     }
 }
 
@@ -299,6 +297,8 @@ pub fn at(topic: &str, partition: i32, offset: Offset) -> Result<TopicPartitionL
 const POLL: Duration = Duration::from_millis(20);
 const CHORES: Duration = Duration::from_millis(20);
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long leaving the group may take, beside draining.
+const LEAVE: Duration = Duration::from_secs(3);
 const DRAIN_PAUSE: Duration = Duration::from_millis(5);
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_millis(200);
 const COMPLAINTS: Duration = Duration::from_secs(30);

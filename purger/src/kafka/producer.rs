@@ -91,7 +91,7 @@ impl Producer {
                 Ok(written) => return Ok(written),
                 Err(error) if is_too_large(&error) => return Err(error),
                 Err(error) => {
-                    let pause = backoff.next();
+                    let pause = backoff.wait();
                     tracing::error!(%error, topic, ?pause, "cannot write to Kafka: trying again");
                     sleep(pause).await;
                 }

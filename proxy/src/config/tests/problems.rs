@@ -258,6 +258,21 @@ vary_on = ["lang", "_ga_123"]
 }
 
 #[test]
+fn the_purge_logs_settings_are_checked_alone_and_together() {
+    let log = "[purge.log]\nlease = \"100ms\"\non_expiry = \"caps\"\nrewarm_concurrency = 0\nmax_bdy = 1\n";
+    assert_snapshot!(listed(&format!("{MINIMAL}{log}")), @r##"
+    4:9: `purge.log.lease` must be a duration from 1s to 1d (out of range)
+    5:13: `purge.log.on_expiry` must be one of "serve", "cap", "validate", "bypass" (unknown value) -> did you mean "cap"?
+    6:22: `purge.log.rewarm_concurrency` must be a whole number from 1 to 1000 (out of range)
+    7:1: unknown key `purge.log.max_bdy` (not a setting of this table) -> did you mean `max_body`?
+    "##);
+    let nobody = "[admin]\nlisten = []\n[purge.log]\nrequired = true\n";
+    assert_snapshot!(listed(&format!("{MINIMAL}{nobody}")), @r##"
+    6:12: `purge.log.required` is set, and `admin.listen` is empty (no purger could ever deliver: the proxy would never be ready) -> let the admin listener listen, or do not require a purger
+    "##);
+}
+
+#[test]
 fn what_works_but_should_not_be_so_is_a_warning() {
     let file = r#"
 [[listen]]

@@ -108,6 +108,72 @@ fn what_a_follower_came_too_late_for_is_told_by_the_tags_of_the_head() {
 }
 
 #[test]
+fn what_was_born_before_a_gap_is_unproven_and_only_what_was_asked_for_after_it_proves_anything() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let id = tag(&invalidation, "a");
+    let old = invalidation.begin_fetch().provenance([id]);
+    assert_eq!(invalidation.verdict(&old, &key("/")), Verdict::Valid, "and remembered so");
+    let early = invalidation.begin_fetch();
+
+    let gap = invalidation.distrust();
+
+    assert_eq!(invalidation.verdict(&old, &key("/")), Verdict::Unproven);
+    assert_eq!(invalidation.verdict(&early.provenance([id]), &key("/")), Verdict::Unproven);
+    assert!(invalidation.may_keep(&early.provenance([id]), &key("/")), "to be validated");
+    assert!(!invalidation.may_confirm(&old, early.born(), &key("/")));
+    assert!(!invalidation.admits(early.born(), &key("/")));
+    assert!(!invalidation.may_follow(&early.provenance([id]), gap, &key("/")));
+    let later = invalidation.begin_fetch();
+    assert!(invalidation.may_confirm(&old, later.born(), &key("/")));
+    assert!(invalidation.admits(later.born(), &key("/")));
+    assert_eq!(invalidation.verdict(&later.provenance([id]), &key("/")), Verdict::Valid);
+    invalidation.mark(&[Mark::Tag(id)], PurgeMode::Soft, at(1));
+    assert_eq!(invalidation.verdict(&old, &key("/")), Verdict::Unproven, "worse than soft");
+    invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, at(1));
+    assert_eq!(invalidation.verdict(&old, &key("/")), Verdict::Purged, "better than hard");
+}
+
+#[test]
+fn a_quarantine_ends_with_the_verdict_that_purges_gave_meanwhile() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let [a, b, c] = ["a", "b", "c"].map(|text| tag(&invalidation, text));
+    let held = [a, b, c].map(|id| invalidation.begin_fetch().provenance([id]));
+    let verdicts = || held.each_ref().map(|held| invalidation.verdict(held, &key("/")));
+    invalidation.quarantine();
+    assert_eq!(verdicts(), [Verdict::Unproven; 3]);
+    invalidation.mark(&[Mark::Tag(b)], PurgeMode::Soft, at(9));
+    invalidation.mark(&[Mark::Tag(c)], PurgeMode::Hard, at(9));
+    invalidation.lift();
+    assert_eq!(verdicts(), [Verdict::Valid, Verdict::Soft(at(9)), Verdict::Purged]);
+}
+
+#[test]
+fn lifting_a_quarantine_lifts_no_gap_and_giving_up_spares_what_came_since() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let born = || invalidation.begin_fetch().provenance([]);
+    let verdict = |provenance: &Provenance| invalidation.verdict(provenance, &key("/"));
+    let oldest = born();
+    invalidation.distrust();
+    let old = born();
+    invalidation.quarantine();
+    let new = born();
+    assert!(invalidation.is_quarantined());
+    invalidation.lift();
+    assert!(!invalidation.is_quarantined());
+    assert_eq!([&oldest, &old].map(verdict), [Verdict::Unproven, Verdict::Valid]);
+
+    invalidation.quarantine();
+    let newest = born();
+    invalidation.condemn_quarantined();
+    invalidation.lift();
+    let unproven = [&oldest, &old, &new].map(verdict);
+    assert_eq!(unproven, [Verdict::Unproven; 3]);
+    assert_eq!(verdict(&newest), Verdict::Valid);
+    invalidation.remember_distrust(old.born());
+    assert_eq!(verdict(&newest), Verdict::Valid, "it never sinks, and spares what came later");
+}
+
+#[test]
 fn a_retired_prefix_still_keeps_out_the_fetch_that_it_overtook() {
     let invalidation = Arc::new(Invalidation::new(1));
     let flight = invalidation.begin_fetch();

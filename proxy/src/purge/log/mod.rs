@@ -128,9 +128,10 @@ impl PurgeLog {
         let Sound { batch, purges } = sound;
         let turn = self.turn(&batch.log)?;
         let _turn = turn.lock().await;
+        let is_meant = batch.instance.as_ref().is_none_or(|instance| *instance == self.instance);
         let reach = self.positions.lock().reach(&batch);
         self.last_batch.store(self.clock.now().as_millis(), Ordering::Relaxed);
-        let Ok(reach) = reach else {
+        let (true, Ok(reach)) = (is_meant, reach) else {
             self.metrics.count(Outcome::Hole);
             tracing::debug!(purger = batch.purger, from = batch.from, "a hole in the purge log");
             return Err(Rejected::Hole(self.standing()));
@@ -145,8 +146,8 @@ impl PurgeLog {
                 ?reason,
                 "the position in the purge log is set: what was stored before is validated before it is used"
             );
-            self.invalidation.distrust();
-            self.journal.append(Entry::Unproven);
+            let until = self.invalidation.distrust().number();
+            self.journal.append(Entry::Unproven { until });
         }
         let all = purges.len();
         let due: Vec<_> =
@@ -232,16 +233,25 @@ impl PurgeLog {
         let mut run = Run::default();
         for purge in purges {
             let rewarm = purge.logged.rewarm.clone().filter(|rewarm| rewarm.max > 0);
-            if rewarm.is_some() || !run.takes(&purge) {
+            let is_large = self.is_large(&purge);
+            if rewarm.is_some() || is_large || !run.takes(&purge) {
                 run.apply(&self.purger, &mut hits).await;
             }
             match rewarm {
                 Some(rewarm) => self.purge_and_rewarm(purge, &rewarm, &mut hits).await,
                 None => run.add(purge),
             }
+            if is_large {
+                run.apply(&self.purger, &mut hits).await;
+            }
         }
         run.apply(&self.purger, &mut hits).await;
         hits
+    }
+
+    /// By itself it is counted in constant time; among others each of its many responses would be looked at.
+    fn is_large(&self, purge: &SoundPurge) -> bool {
+        matches!(&*purge.selectors, [(_, target)] if self.purger.is_large(target))
     }
 
     /// Carries out one that wants something to be fetched again.
@@ -279,19 +289,26 @@ impl PurgeLog {
         self.invalidation.lease().set_end(end);
     }
 
-    /// Does what time brings: lifts the quarantine, or gives up waiting for that; says in the log how the state has changed.
+    /// Does what time brings: lifts the quarantine, or gives up waiting for that; forgets topics that were renamed; says in the log how the state has changed.
     pub fn tick(&self) {
         let now = self.clock.now();
+        let is_late = now.since(self.started) >= self.rules.log.catch_up_deadline;
+        if is_late {
+            let mut positions = self.positions.lock();
+            if positions.forget_unattended() {
+                self.renew(&positions);
+                tracing::warn!("positions in logs that nobody speaks of any more are forgotten");
+            }
+        }
         if self.invalidation.is_quarantined() {
             let mut positions = self.positions.lock();
             if !positions.is_behind() {
                 self.invalidation.lift();
                 tracing::info!("caught up with the purge log: the quarantine is lifted");
-            } else if now.since(self.started) >= self.rules.log.catch_up_deadline {
+            } else if is_late {
                 positions.give_up();
-                self.renew(&positions);
-                self.invalidation.condemn_quarantined();
-                self.journal.append(Entry::Unproven);
+                let until = self.invalidation.condemn_quarantined().number();
+                self.journal.append(Entry::Unproven { until });
                 tracing::error!(
                     "did not catch up with the purge log in time: what was recovered is validated before it is used"
                 );

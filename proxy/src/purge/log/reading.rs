@@ -3,6 +3,7 @@
 use purge_protocol::log::{Batch, LogId, LoggedPurge};
 use purge_protocol::request::Target;
 use purge_protocol::{PurgeMode, RequestError, Selector};
+use serde::Deserialize as _;
 
 use crate::config;
 
@@ -30,6 +31,14 @@ pub enum BatchError {
         /// So many are allowed.
         max: usize,
     },
+    /// One of its purges is none.
+    #[error("The purge at offset {offset} is none: {source}.")]
+    NoPurge {
+        /// Which one.
+        offset: i64,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// One of its purges cannot be carried out.
     #[error("The purge at offset {offset} cannot be carried out: {source}.")]
     Purge {
@@ -52,7 +61,9 @@ impl BatchError {
     /// The offset of the purge that is to blame, where one is.
     pub const fn offset(&self) -> Option<i64> {
         match self {
-            Self::Purge { offset, .. } | Self::Order { offset, .. } => Some(*offset),
+            Self::NoPurge { offset, .. }
+            | Self::Purge { offset, .. }
+            | Self::Order { offset, .. } => Some(*offset),
             Self::Syntax(_) | Self::Member { .. } | Self::TooMany { .. } => None,
         }
     }
@@ -90,7 +101,7 @@ pub struct SoundPurge {
 
 /// Reads a batch and checks all of it.
 pub fn read(text: &[u8], rules: &config::Purge) -> Result<Sound, BatchError> {
-    let mut batch: Batch = serde_json::from_slice(text)?;
+    let mut batch: Batch = serde_json::from_slice(text).map_err(|error| blame(text, error))?;
     check_members(&batch)?;
     let limits = &rules.log;
     let logged = std::mem::take(&mut batch.purges);
@@ -112,6 +123,17 @@ pub fn read(text: &[u8], rules: &config::Purge) -> Result<Sound, BatchError> {
     }
     at_most("selectors", selectors, limits.max_selectors)?;
     Ok(Sound { batch, purges })
+}
+
+/// Finds the purge that is to blame, so that the purger can set it aside and send the others.
+fn blame(text: &[u8], error: serde_json::Error) -> BatchError {
+    let document: Option<serde_json::Value> = serde_json::from_slice(text).ok();
+    let purges = document.as_ref().and_then(|document| document.get("purges")?.as_array());
+    let to_blame = purges.into_iter().flatten().find_map(|purge| {
+        let source = LoggedPurge::deserialize(purge).err()?;
+        Some(BatchError::NoPurge { offset: purge.get("offset")?.as_i64()?, source })
+    });
+    to_blame.unwrap_or(BatchError::Syntax(error))
 }
 
 fn sound(logged: LoggedPurge, rules: &config::Purge) -> Result<SoundPurge, BatchError> {

@@ -64,6 +64,7 @@ fn batch(partition: i32, to: i64, clean_ms: Option<u64>) -> Batch {
         last: None,
         clean_ms,
         start: None,
+        instance: None,
         purger: "p".into(),
         purges: Vec::new(),
     }

@@ -89,18 +89,27 @@ impl Positions {
         if batch.start.is_some() {
             return Ok(Reach { applied: i64::MIN, kind: Kind::Start });
         }
-        let held = self.held.get(&batch.log).ok_or(Hole)?;
-        if batch.from > held.next {
+        let next = match self.held.get(&batch.log) {
+            Some(held) => held.next,
+            // The topic has grown: of a log that begins at 0 nothing can be missing there.
+            None if batch.from == 0 && self.knows_topic(&batch.log) => 0,
+            None => return Err(Hole),
+        };
+        if batch.from > next {
             return Err(Hole);
         }
-        let kind = if batch.to > held.next {
+        let kind = if batch.to > next {
             Kind::Advance
         } else if batch.from == batch.to {
             Kind::Heartbeat
         } else {
             Kind::Repeat
         };
-        Ok(Reach { applied: held.next, kind })
+        Ok(Reach { applied: next, kind })
+    }
+
+    fn knows_topic(&self, log: &LogId) -> bool {
+        self.held.keys().any(|held| held.cluster == log.cluster && held.topic == log.topic)
     }
 
     /// Takes a batch that was applied, `received` at that moment, and returns the position.
@@ -180,14 +189,26 @@ impl Positions {
         self.held.contains_key(log)
     }
 
-    /// Gives up waiting for the purges that the recovered positions miss. Logs that no purger has spoken of since the start are
-    /// forgotten where others are attended: topics are renamed.
+    /// Gives up waiting for the purges that the recovered positions miss.
     pub fn give_up(&mut self) {
-        let is_attended = self.held.values().any(|held| held.is_attended);
-        self.held.retain(|_, held| held.is_attended || !is_attended);
         for held in self.held.values_mut() {
             held.is_behind = false;
         }
+    }
+
+    /// Forgets topics that no purger has spoken of since the start, where others are attended: topics are renamed. Returns
+    /// whether there were any.
+    pub fn forget_unattended(&mut self) -> bool {
+        let (before, topics) = (self.held.len(), &self.topics);
+        if !topics.is_empty() {
+            self.held.retain(|log, held| {
+                held.is_attended
+                    || topics
+                        .keys()
+                        .any(|(cluster, topic)| *cluster == log.cluster && *topic == log.topic)
+            });
+        }
+        self.held.len() < before
     }
 
     /// The positions, as they are shown.

@@ -22,6 +22,7 @@ fn batch(partition: i32, from: i64, to: i64) -> Batch {
         last: None,
         clean_ms: None,
         start: None,
+        instance: None,
         purger: "p".into(),
         purges: Vec::new(),
     }
@@ -61,7 +62,8 @@ fn a_batch_is_taken_when_nothing_is_missing_before_it() {
         (batch(0, 9, 9), Ok((10, Heartbeat))),
         (batch(0, 11, 12), Err(Hole)),
         (batch(0, 11, 11), Err(Hole)),
-        (Batch { partitions: 4, ..batch(3, 0, 1) }, Err(Hole)),
+        (Batch { partitions: 4, ..batch(3, 1, 2) }, Err(Hole)),
+        (Batch { partitions: 4, ..batch(3, 0, 1) }, Ok((0, Advance))),
         (adopt(0, 99), Ok((i64::MIN, Start))),
         (adopt(0, 3), Ok((i64::MIN, Start))),
     ] {
@@ -157,15 +159,23 @@ fn a_position_that_is_set_waits_for_nothing() {
 }
 
 #[test]
-fn a_log_that_nobody_attends_is_forgotten_once_another_is() {
+fn a_topic_that_nobody_attends_is_forgotten_once_another_is() {
     let mut positions = recovered(7);
     positions.give_up();
     assert!(!positions.is_behind());
-    assert_eq!(positions.len(), 3, "a purger may come yet");
+    assert!(!positions.forget_unattended(), "a purger may come yet");
     let other = LogId { topic: "renamed".into(), ..log(0) };
     positions.take(&Batch { log: other, partitions: 1, ..adopt(0, 1) }, NOW);
-    positions.give_up();
+    assert!(positions.forget_unattended());
     assert_eq!(positions.len(), 1);
+}
+
+#[test]
+fn a_partition_whose_purger_is_late_is_not_forgotten() {
+    let mut positions = recovered(7);
+    positions.take(&batch(0, 7, 8), NOW);
+    assert!(!positions.forget_unattended());
+    assert_eq!(positions.len(), 3);
 }
 
 /// What happens on the way from two purgers to the proxy.

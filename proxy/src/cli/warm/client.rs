@@ -1,0 +1,187 @@
+//! Sends requests for any URL to one proxy: a connection that is used again, and what the answer says of the cache.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{HOST, HeaderMap};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use purge_protocol::CanonicalUrl;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Where the proxy is, and what each request carries.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// Host and port.
+    pub(super) authority: String,
+    /// Fields of the user's own.
+    pub(super) fields: HeaderMap,
+}
+
+/// How a page was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It was in the cache.
+    Hit,
+    /// It was fetched, and is in the cache now.
+    Stored,
+    /// It was fetched, and is not in the cache.
+    NotStored,
+    /// The status is that of an error.
+    Error(StatusCode),
+}
+
+/// Why there was no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// The proxy cannot be reached.
+    #[error("cannot connect to {authority}: {source}")]
+    Connect {
+        /// The proxy.
+        authority: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is no URL.
+    #[error(transparent)]
+    Url(#[from] purge_protocol::UrlError),
+    /// It cannot be sent.
+    #[error("cannot be asked for: {0}")]
+    Request(#[from] http::Error),
+    /// The exchange broke.
+    #[error("the exchange broke: {0}")]
+    Broken(#[from] hyper::Error),
+    /// It took too long.
+    #[error("no answer within {PATIENCE:?}")]
+    Late,
+    /// It is too large to be read.
+    #[error("more than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// One connection, made when it is needed.
+#[derive(Debug)]
+pub(super) struct Client {
+    target: Target,
+    sender: Option<SendRequest<Empty<Bytes>>>,
+}
+
+impl Client {
+    pub(super) const fn new(target: Target) -> Self {
+        Self { target, sender: None }
+    }
+
+    /// Fetches a page and reads it to its end.
+    pub(super) async fn warm(&mut self, url: &str) -> Result<Answer, ClientError> {
+        let exchange = async {
+            let response = self.send(url).await?;
+            let answer = Answer::of(&response);
+            let mut body = response.into_body();
+            while let Some(frame) = body.frame().await {
+                frame?;
+            }
+            Ok(answer)
+        };
+        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(ClientError::Late));
+        if result.is_err() {
+            self.sender = None;
+        }
+        result
+    }
+
+    /// Fetches a document of limited size.
+    pub(super) async fn read(
+        &mut self,
+        url: &str,
+        bytes_max: usize,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let exchange = async {
+            let response = self.send(url).await?;
+            let status = response.status();
+            let mut body = response.into_body();
+            let mut bytes = BytesMut::new();
+            while let Some(frame) = body.frame().await {
+                let Ok(data) = frame?.into_data() else { continue };
+                if bytes.len() + data.len() > bytes_max {
+                    return Err(ClientError::TooLarge(bytes_max));
+                }
+                bytes.extend_from_slice(&data);
+            }
+            Ok((status, bytes.freeze()))
+        };
+        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(ClientError::Late));
+        if result.is_err() {
+            self.sender = None;
+        }
+        result
+    }
+
+    async fn send(&mut self, text: &str) -> Result<Response<Incoming>, ClientError> {
+        let url = CanonicalUrl::parse(text)?;
+        let is_https = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+        let mut request = Request::get(url.path()).header(HOST, url.host());
+        if is_https {
+            request = request.header(X_FORWARDED_PROTO, "https"); // counts where we are trusted
+        }
+        let mut request = request.body(Empty::new())?;
+        for (name, value) in &self.target.fields {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        let usable = match self.sender.take() {
+            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
+            None => None,
+        };
+        let mut sender = match usable {
+            Some(sender) => sender,
+            None => self.connect().await?,
+        };
+        let response = sender.send_request(request).await?;
+        self.sender = Some(sender);
+        Ok(response)
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, ClientError> {
+        let authority = &self.target.authority;
+        let stream = TcpStream::connect(authority)
+            .await
+            .map_err(|source| ClientError::Connect { authority: authority.clone(), source })?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to the proxy ended");
+            }
+        });
+        Ok(sender)
+    }
+}
+
+impl Answer {
+    /// Reads `Cache-Status` (RFC 9211); without one it is told by the status alone.
+    fn of(response: &Response<Incoming>) -> Self {
+        let status = response.status();
+        if status.is_client_error() || status.is_server_error() {
+            return Self::Error(status);
+        }
+        // The last member is the cache that is nearest to us.
+        let fields: Vec<&HeaderValue> = response.headers().get_all(CACHE_STATUS).iter().collect();
+        let line = fields.last().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let nearest = line.rsplit(',').next().unwrap_or_default();
+        let has = |name: &str| nearest.split(';').any(|parameter| parameter.trim() == name);
+        if has("hit") {
+            Self::Hit
+        } else if has("stored") {
+            Self::Stored
+        } else {
+            Self::NotStored
+        }
+    }
+}
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// For one page.
+const PATIENCE: Duration = Duration::from_mins(1);

@@ -1,0 +1,277 @@
+//! `shellac warm`: fetches the pages of a sitemap or a list through the proxy, so that they are in the cache.
+
+mod client;
+mod sitemap;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use http::header::HeaderMap;
+use http::{HeaderName, HeaderValue, Uri};
+use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use self::client::{Answer, Client, ClientError, Target};
+use self::sitemap::Sitemap;
+use super::check::say;
+use super::exit::Exit;
+
+/// What to fetch, and how fast.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("pages").required(true).args(["sitemap", "urls"])))]
+pub(super) struct WarmArguments {
+    /// A sitemap, or an index of sitemaps; it is fetched through the proxy, too
+    #[arg(long, value_name = "URL")]
+    sitemap: Option<String>,
+    /// A file with a URL on each line, `#` begins a comment; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    urls: Option<PathBuf>,
+    /// Fetches at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    concurrency: u16,
+    /// Fetches in a second, at most
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rps: u32,
+    /// A field for each request, for example `Accept-Language: de`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The proxy
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = target)]
+    target: String,
+}
+
+/// Why there is nothing to fetch.
+#[derive(Debug, thiserror::Error)]
+enum ListError {
+    #[error("cannot read {path}: {source}")]
+    File { path: String, source: std::io::Error },
+    #[error("the sitemap {url}: {source}")]
+    Sitemap { url: String, source: ClientError },
+    #[error("the sitemap {url} was answered with {status}")]
+    Status { url: String, status: http::StatusCode },
+}
+
+/// How pages were answered.
+#[derive(Debug, Default)]
+struct Tally {
+    hits: u64,
+    stored: u64,
+    not_stored: u64,
+    errors: u64,
+    /// Of those, without any answer because there was no connection.
+    unreachable: u64,
+    /// By reason, a few of them.
+    reasons: BTreeMap<String, (u64, String)>,
+}
+
+/// What the workers share.
+#[derive(Debug)]
+struct Work {
+    pages: Mutex<VecDeque<String>>,
+    tally: Mutex<Tally>,
+    next: Mutex<Instant>,
+    interval: Duration,
+    bar: ProgressBar,
+}
+
+/// Warms.
+pub(super) fn warm(arguments: &WarmArguments) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(format_args!("shellac: {error}"));
+            return Exit::Io.into();
+        }
+    };
+    let fields: HeaderMap = arguments.headers.iter().cloned().collect();
+    let target = Target { authority: arguments.target.clone(), fields };
+    let pages = match runtime.block_on(list(arguments, &target)) {
+        Ok(pages) => pages,
+        Err(error) => {
+            say(format_args!("shellac: {error}"));
+            let is_file = matches!(error, ListError::File { .. });
+            return if is_file { Exit::Io } else { Exit::Unavailable }.into();
+        }
+    };
+    let count = pages.len();
+    let tally = runtime.block_on(fetch_all(pages, arguments, &target));
+    report(&tally, count).into()
+}
+
+/// The pages, each once, in the order in which they are listed.
+async fn list(arguments: &WarmArguments, target: &Target) -> Result<Vec<String>, ListError> {
+    let mut pages = match (&arguments.sitemap, &arguments.urls) {
+        (Some(url), _) => sitemap_pages(url, target).await?,
+        (None, Some(path)) => {
+            let file = |source| ListError::File { path: path.display().to_string(), source };
+            let mut text = String::new();
+            if path.as_os_str() == "-" {
+                std::io::stdin().read_to_string(&mut text).map_err(file)?;
+            } else {
+                text = std::fs::read_to_string(path).map_err(file)?;
+            }
+            let lines = text.lines().map(str::trim);
+            lines
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect()
+        }
+        (None, None) => Vec::new(),
+    };
+    let mut seen = HashSet::new();
+    pages.retain(|page| seen.insert(page.clone()));
+    Ok(pages)
+}
+
+/// Reads a sitemap and those that it leads to, up to limits.
+async fn sitemap_pages(first: &str, target: &Target) -> Result<Vec<String>, ListError> {
+    let mut client = Client::new(target.clone());
+    let mut seen = HashSet::from([first.to_owned()]);
+    let mut open = VecDeque::from([(first.to_owned(), 0)]);
+    let mut pages = Vec::new();
+    while let Some((url, depth)) = open.pop_front() {
+        let read = client.read(&url, SITEMAP_BYTES_MAX).await;
+        let (status, text) = match read {
+            Ok(answer) => answer,
+            Err(source) => return Err(ListError::Sitemap { url, source }),
+        };
+        if !status.is_success() {
+            return Err(ListError::Status { url, status });
+        }
+        let Sitemap { pages: more, sitemaps } = Sitemap::read(&String::from_utf8_lossy(&text));
+        pages.extend(more);
+        for further in sitemaps {
+            if depth == DEPTH_MAX || seen.len() == SITEMAPS_MAX {
+                say(format_args!(
+                    "shellac: the sitemap {further} is left out: too many, or too deep"
+                ));
+            } else if seen.insert(further.clone()) {
+                open.push_back((further, depth + 1));
+            }
+        }
+        if pages.len() > PAGES_MAX {
+            say(format_args!("shellac: only the first {PAGES_MAX} pages are fetched"));
+            pages.truncate(PAGES_MAX);
+            break;
+        }
+    }
+    Ok(pages)
+}
+
+async fn fetch_all(pages: Vec<String>, arguments: &WarmArguments, target: &Target) -> Tally {
+    let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let work = Arc::new(Work {
+        bar: ProgressBar::new(pages.len() as u64).with_style(style), // hidden where there is no terminal
+        pages: Mutex::new(pages.into()),
+        tally: Mutex::default(),
+        next: Mutex::new(Instant::now()),
+        interval: Duration::from_secs(1) / arguments.rps,
+    });
+    let mut workers = JoinSet::new();
+    for _ in 0..arguments.concurrency {
+        workers.spawn(Arc::clone(&work).run(Client::new(target.clone())));
+    }
+    workers.join_all().await;
+    work.bar.finish_and_clear();
+    std::mem::take(&mut *work.tally.lock())
+}
+
+impl Work {
+    async fn run(self: Arc<Self>, mut client: Client) {
+        loop {
+            let page = self.pages.lock().pop_front();
+            let Some(page) = page else { return };
+            sleep_until(self.turn()).await;
+            let answer = client.warm(&page).await;
+            self.tally.lock().add(&page, answer);
+            self.bar.inc(1);
+        }
+    }
+
+    /// When the next request may be sent. What was missed is not made up for.
+    fn turn(&self) -> Instant {
+        let mut next = self.next.lock();
+        let turn = (*next).max(Instant::now());
+        *next = turn + self.interval;
+        turn
+    }
+}
+
+impl Tally {
+    fn add(&mut self, page: &str, answer: Result<Answer, ClientError>) {
+        let reason = match answer {
+            Ok(Answer::Hit) => return self.hits += 1,
+            Ok(Answer::Stored) => return self.stored += 1,
+            Ok(Answer::NotStored) => return self.not_stored += 1,
+            Ok(Answer::Error(status)) => status.to_string(),
+            Err(error) => {
+                self.unreachable += u64::from(matches!(error, ClientError::Connect { .. }));
+                error.to_string()
+            }
+        };
+        self.errors += 1;
+        if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&reason) {
+            self.reasons.entry(reason).or_insert_with(|| (0, page.to_owned())).0 += 1;
+        }
+    }
+}
+
+fn report(tally: &Tally, pages: usize) -> Exit {
+    use std::io::Write as _;
+    for (reason, (count, page)) in &tally.reasons {
+        say(format_args!("shellac: {count} × {reason}, for example {page}"));
+    }
+    let Tally { hits, stored, not_stored, errors, unreachable, .. } = tally;
+    let lines = format!(
+        "{hits:>10}  hit: in the cache already\n{stored:>10}  miss: fetched and stored\n{not_stored:>10}  miss: fetched, not stored\n{errors:>10}  error\n{pages:>10}  pages\n"
+    );
+    if std::io::stdout().write_all(lines.as_bytes()).is_err() {
+        Exit::Io
+    } else if *errors == 0 {
+        Exit::Done
+    } else if *unreachable == *errors && hits + stored + not_stored == 0 {
+        Exit::Unavailable
+    } else {
+        Exit::Partial
+    }
+}
+
+/// Reads `Name: value`.
+fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as `Name: value`")?;
+    let name = name
+        .trim()
+        .parse::<HeaderName>()
+        .map_err(|error| format!("`{name}` is no field name: {error}"))?;
+    let value = HeaderValue::from_str(value.trim()).map_err(|error| error.to_string())?;
+    Ok((name, value))
+}
+
+/// Reads the proxy's address: `http://host:port`, or without the scheme.
+fn target(text: &str) -> Result<String, String> {
+    let uri = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let uri: Uri = uri.parse().map_err(|error| format!("{error}"))?;
+    if uri.scheme_str() != Some("http") {
+        return Err("the proxy speaks plain HTTP: write http://host:port".to_owned());
+    }
+    let authority = uri.authority().ok_or("it names no host")?;
+    Ok(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)))
+}
+
+const BAR: &str = "{bar:40} {pos}/{len} pages  {per_sec}  {eta} left";
+/// Bytes of one sitemap, as sitemaps.org allows.
+const SITEMAP_BYTES_MAX: usize = 50 << 20;
+/// Sitemaps that are read.
+const SITEMAPS_MAX: usize = 1000;
+/// An index of indexes is one too many by the protocol; we are not that strict.
+const DEPTH_MAX: usize = 2;
+const PAGES_MAX: usize = 1_000_000;
+/// Different reasons that are shown.
+const REASONS_MAX: usize = 10;

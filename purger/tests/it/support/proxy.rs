@@ -1,0 +1,232 @@
+//! A proxy that takes batches as a proxy does, and keeps a diary of what it was told.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use parking_lot::Mutex;
+use purge_protocol::log::{
+    Applied, Batch, Hit, LogId, LoggedPurge, Position, Standing, Start, State,
+};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A proxy. It can be stopped and started again on the same port, with the same memory or without.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    memory: Arc<Mutex<Memory>>,
+    serving: Option<JoinHandle<()>>,
+}
+
+/// What the test wants answered instead of what a proxy would; `None`: what a proxy would.
+pub(crate) type Answer = Box<dyn FnMut(&Batch) -> Option<Response<Full<Bytes>>> + Send>;
+
+struct Memory {
+    instance: u32,
+    positions: BTreeMap<LogId, Position>,
+    /// Purges that were applied, in order.
+    diary: Vec<LoggedPurge>,
+    batches: Vec<Batch>,
+    answer: Option<Answer>,
+    authorization: Vec<String>,
+    connections: usize,
+}
+
+impl Proxy {
+    pub(crate) async fn start() -> Self {
+        let memory = Memory {
+            instance: 1,
+            positions: BTreeMap::new(),
+            diary: Vec::new(),
+            batches: Vec::new(),
+            answer: None,
+            authorization: Vec::new(),
+            connections: 0,
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut proxy = Self { address, memory: Arc::new(Mutex::new(memory)), serving: None };
+        proxy.resume().await;
+        proxy
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves again, as the same process.
+    pub(crate) async fn resume(&mut self) {
+        let listener = bind(self.address).await;
+        self.address = listener.local_addr().unwrap();
+        self.serving = Some(tokio::spawn(serve(listener, Arc::clone(&self.memory))));
+    }
+
+    /// Stops answering: connections are refused, and those there are end.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+            let _aborted = serving.await;
+        }
+    }
+
+    /// Another process begins in its place, with these positions.
+    pub(crate) fn reborn(&self, positions: Vec<Position>) {
+        let mut memory = self.memory.lock();
+        memory.instance += 1;
+        memory.positions =
+            positions.into_iter().map(|position| (position.log.clone(), position)).collect();
+    }
+
+    pub(crate) fn positions(&self) -> Vec<Position> {
+        self.memory.lock().positions.values().cloned().collect()
+    }
+
+    /// Sets what is answered from now on.
+    pub(crate) fn answers(&self, answer: Answer) {
+        self.memory.lock().answer = Some(answer);
+    }
+
+    /// Answers as a proxy again.
+    pub(crate) fn behaves(&self) {
+        self.memory.lock().answer = None;
+    }
+
+    /// Every tag that was purged, in order.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let memory = self.memory.lock();
+        memory.diary.iter().flat_map(|purge| purge.request.tags.clone()).collect()
+    }
+
+    pub(crate) fn has(&self, tag: &str) -> bool {
+        self.memory.lock().diary.iter().any(|purge| purge.request.tags.iter().any(|own| own == tag))
+    }
+
+    pub(crate) fn diary(&self) -> Vec<LoggedPurge> {
+        self.memory.lock().diary.clone()
+    }
+
+    /// Every batch that came, taken or not.
+    pub(crate) fn batches(&self) -> Vec<Batch> {
+        self.memory.lock().batches.clone()
+    }
+
+    pub(crate) fn starts(&self) -> Vec<Start> {
+        self.batches().into_iter().filter_map(|batch| batch.start).collect()
+    }
+
+    pub(crate) fn authorization(&self) -> Vec<String> {
+        self.memory.lock().authorization.clone()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.memory.lock().connections
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> TcpListener {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket.listen(64).unwrap()
+}
+
+async fn serve(listener: TcpListener, memory: Arc<Mutex<Memory>>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        memory.lock().connections += 1;
+        let memory = Arc::clone(&memory);
+        let service = service_fn(move |request| {
+            let memory = Arc::clone(&memory);
+            async move { Ok::<_, Infallible>(answer(&memory, request).await) }
+        });
+        connections.spawn(async move {
+            let _ended = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(memory: &Mutex<Memory>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    assert_eq!(head.uri.path(), purge_protocol::log::PATH);
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return Response::new(Full::default()),
+    };
+    let mut memory = memory.lock();
+    let field = head.headers.get("authorization");
+    memory.authorization.extend(field.map(|value| value.to_str().unwrap().to_owned()));
+    if head.method == Method::GET {
+        return json(StatusCode::OK, &memory.standing());
+    }
+    let batch: Batch = serde_json::from_slice(&body).unwrap();
+    memory.batches.push(batch.clone());
+    let own = memory.answer.as_mut().and_then(|answer| answer(&batch));
+    own.unwrap_or_else(|| memory.take(batch))
+}
+
+impl Memory {
+    fn instance(&self) -> String {
+        format!("process-{}", self.instance)
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            instance: self.instance(),
+            state: State::Current,
+            positions: self.positions.values().cloned().collect(),
+        }
+    }
+
+    /// Takes a batch as `purge_protocol::log` says.
+    fn take(&mut self, batch: Batch) -> Response<Full<Bytes>> {
+        let known = self.positions.get(&batch.log).map(|position| position.next);
+        if batch.instance.as_ref().is_some_and(|instance| *instance != self.instance()) {
+            return json(StatusCode::CONFLICT, &self.standing());
+        }
+        let next = match (batch.start, known) {
+            (Some(_), _) => batch.from,
+            (None, Some(next)) => next,
+            (None, None) if batch.from == 0 => 0,
+            (None, None) => return json(StatusCode::CONFLICT, &self.standing()),
+        };
+        if batch.from > next {
+            return json(StatusCode::CONFLICT, &self.standing());
+        }
+        let fresh = batch.purges.into_iter().filter(|purge| purge.offset >= next);
+        let fresh: Vec<LoggedPurge> = fresh.collect();
+        let hits = fresh.iter().map(|purge| Hit { offset: purge.offset, objects: 2 }).collect();
+        self.diary.extend(fresh);
+        let next = match batch.start {
+            Some(_) => batch.to,
+            None => next.max(batch.to),
+        };
+        let last = batch.last.filter(|_| batch.to == next);
+        let position = Position { log: batch.log.clone(), next, last, clean_ms: batch.clean_ms };
+        self.positions.insert(batch.log, position);
+        json(StatusCode::OK, &Applied { instance: self.instance(), next, hits })
+    }
+}
+
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(serde_json::to_vec(value).unwrap()));
+    *response.status_mut() = status;
+    response
+}
