@@ -31,13 +31,9 @@ enum Command {
     Check(CheckArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
-<<<<<<< HEAD
     /// Fetch the pages of a sitemap or a list through a running proxy, so that they are in the cache
     Warm(warm::WarmArguments),
-    /// Show the whole story on this machine: renderer, proxy, traffic, purge
-=======
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes `shellac-purger demo`)
->>>>>>> demo
     Demo(demo::DemoArguments),
 }
 
@@ -76,12 +72,8 @@ impl Arguments {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }
             Command::Purge(arguments) => purge::purge(arguments),
-<<<<<<< HEAD
             Command::Warm(arguments) => warm::warm(&arguments),
-            Command::Demo(arguments) => demo::demo(&arguments),
-=======
             Command::Demo(arguments) => demo::demo(arguments),
->>>>>>> demo
         }
     }
 }

@@ -45,7 +45,8 @@ impl Lookout {
                 false => partitions.iter().all(|partition| self.look(partition, &mut stuck)),
             };
             self.assignment.is_connected.store(reached, Ordering::Relaxed);
-            if reached && Instant::now() >= counts_due {
+            let is_uncounted = |partition: &Arc<Partition>| !partition.is_counted();
+            if reached && (Instant::now() >= counts_due || partitions.iter().any(is_uncounted)) {
                 self.count(&partitions);
                 counts_due = Instant::now() + COUNTS;
             }

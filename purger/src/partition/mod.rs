@@ -93,6 +93,12 @@ impl Partition {
         self.partitions.load(Ordering::Relaxed)
     }
 
+    /// Returns whether it is known how many partitions its topic has. Until then proxies take it that some are missing, and
+    /// their leases are not renewed.
+    pub fn is_counted(&self) -> bool {
+        self.partitions() != PARTITIONS_MAX
+    }
+
     /// Notes how many partitions its topic has.
     pub fn set_partitions(&self, count: i32) {
         self.partitions.store(count, Ordering::Relaxed);
