@@ -110,15 +110,15 @@ impl App {
             Receipts::start(&rules.receipts, producer.clone(), rules.receipt_timeout, clock.clone())
         });
         let dead_letters = DeadLetters::new(&rules.dead_letter, producer.clone());
-        let intake = Intake::new(
-            Arc::new(EventReader::new(event_rules(rules)?)),
-            dead_letters.clone(),
-            Settler::new(producer),
-            receipts.clone(),
-            clock.clone(),
-            Handle::current(),
-            Arc::clone(&metrics),
-        );
+        let intake = Intake {
+            reader: Arc::new(EventReader::new(event_rules(rules)?)),
+            dead_letters: dead_letters.clone(),
+            settler: Settler::new(producer),
+            receipts: receipts.clone(),
+            clock: clock.clone(),
+            runtime: Handle::current(),
+            metrics: Arc::clone(&metrics),
+        };
         let cursors = Arc::new(Cursors::new(config.kafka.clone(), rules.clone(), tokens));
         let common = Arc::new(Common {
             name: name(rules),

@@ -22,13 +22,20 @@ use crate::settle::Settler;
 /// Reads records.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    reader: Arc<Reader>,
-    dead_letters: DeadLetters,
-    settler: Settler,
-    receipts: Option<Receipts>,
-    clock: Clock,
-    runtime: Handle,
-    metrics: Arc<PurgerMetrics>,
+    /// What records mean.
+    pub reader: Arc<Reader>,
+    /// For those that mean nothing.
+    pub dead_letters: DeadLetters,
+    /// For purges that are to be repeated.
+    pub settler: Settler,
+    /// For receipts, if they are written.
+    pub receipts: Option<Receipts>,
+    /// Wall time.
+    pub clock: Clock,
+    /// Dead letters and delayed purges run here.
+    pub runtime: Handle,
+    /// What happened.
+    pub metrics: Arc<PurgerMetrics>,
 }
 
 /// A record, read.
@@ -41,19 +48,6 @@ pub struct Taken {
 }
 
 impl Intake {
-    /// Makes an intake. Dead letters and delayed purges run on the runtime.
-    pub const fn new(
-        reader: Arc<Reader>,
-        dead_letters: DeadLetters,
-        settler: Settler,
-        receipts: Option<Receipts>,
-        clock: Clock,
-        runtime: Handle,
-        metrics: Arc<PurgerMetrics>,
-    ) -> Self {
-        Self { reader, dead_letters, settler, receipts, clock, runtime, metrics }
-    }
-
     /// Takes a record of an assigned partition.
     pub fn take(&self, partition: &Arc<Partition>, message: &BorrowedMessage<'_>) {
         let Taken { held, reading } = self.read(message);

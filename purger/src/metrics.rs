@@ -131,7 +131,7 @@ impl Starts {
     }
 }
 
-/// Writes everything in the OpenMetrics format.
+/// Writes everything in the `OpenMetrics` format.
 ///
 /// # Errors
 /// The encoder's, which has none for text.

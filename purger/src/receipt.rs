@@ -79,7 +79,7 @@ struct Collection {
     known: Vec<(TargetId, String)>,
     /// How far each target has confirmed each partition.
     positions: HashMap<(LogId, TargetId), i64>,
-    pending: HashMap<LogId, BTreeMap<i64, Pending>>,
+    pending: BTreeMap<LogId, BTreeMap<i64, Pending>>,
 }
 
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Receipts {
             written: Arc::clone(&written),
             known: Vec::new(),
             positions: HashMap::new(),
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
         };
         drop(tokio::spawn(collection.run(inbox)));
         Self { notes, written }

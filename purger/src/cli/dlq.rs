@@ -113,10 +113,9 @@ fn with(common: &Common, action: impl FnOnce(&Config) -> Result<Exit, Failure>) 
 }
 
 fn list(shown: &Shown, config: &Config) -> Result<Exit, Failure> {
-    let mut text = String::new();
-    for placed in read(config, shown.all)? {
+    let line = |placed: &Placed| {
         let place = format!("{}@{}", placed.partition, placed.offset);
-        text += &match (&placed.letter, shown.json) {
+        match (&placed.letter, shown.json) {
             (Some(letter), true) => {
                 serde_json::json!({"place": place, "letter": letter}).to_string() + "\n"
             }
@@ -125,9 +124,10 @@ fn list(shown: &Shown, config: &Config) -> Result<Exit, Failure> {
                 letter.topic, letter.partition, letter.offset, letter.code, letter.detail
             ),
             (None, _) => format!("{place:<12} is no dead letter\n"),
-        };
-    }
-    Ok(print(&text))
+        }
+    };
+    let lines: Vec<String> = read(config, shown.all)?.iter().map(line).collect();
+    Ok(print(&lines.concat()))
 }
 
 fn show(named: &Named, config: &Config) -> Result<Exit, Failure> {

@@ -69,7 +69,7 @@ impl Arguments {
     /// Runs the command.
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Run(arguments) => run::run(arguments),
+            Command::Run(arguments) => run::run(&arguments),
             Command::Check(arguments) => check::check(&arguments),
             Command::Send(arguments) => send::send(&arguments),
             Command::Tail(arguments) => tail::tail(&arguments),
@@ -90,9 +90,12 @@ impl Common {
             ..Flags::default()
         };
         let mut config = load(flags)?;
-        let with_scheme = |url: &String| match url.contains("://") {
-            true => url.trim_end_matches('/').to_owned(),
-            false => format!("http://{url}"),
+        let with_scheme = |url: &String| {
+            if url.contains("://") {
+                url.trim_end_matches('/').to_owned()
+            } else {
+                format!("http://{url}")
+            }
         };
         if !self.broker.is_empty() {
             config.kafka.brokers.clone_from(&self.broker);

@@ -120,7 +120,7 @@ async fn deliver(arguments: &ReplayArguments, config: &Config, purges: &[LoggedP
     }
     let targets = proxies::find(config).await;
     let mut failed = targets.is_empty();
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for target in &targets {
         let mut objects = 0;
         let mut error = None;
@@ -132,18 +132,18 @@ async fn deliver(arguments: &ReplayArguments, config: &Config, purges: &[LoggedP
                     objects += report.map_or(0, |report| report.matched.objects);
                 }
                 Ok((status, body)) => {
-                    error = Some(format!("{status}: {}", String::from_utf8_lossy(&body).trim()))
+                    error = Some(format!("{status}: {}", String::from_utf8_lossy(&body).trim()));
                 }
                 Err(why) => error = Some(why),
             }
         }
         failed |= error.is_some();
-        text += &match error {
+        lines.push(match error {
             None => format!("{:>10}  stored responses purged at {}\n", objects, target.url),
             Some(error) => format!("{:>10}  {}: {error}\n", "-", target.url),
-        };
+        });
     }
-    match (print(&text), failed) {
+    match (print(&lines.concat()), failed) {
         (Exit::Done, true) => Exit::Partial,
         (exit, _) => exit,
     }

@@ -25,7 +25,7 @@ pub(super) struct RunArguments {
 }
 
 /// Runs.
-pub(super) fn run(arguments: RunArguments) -> ExitCode {
+pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     let mut config = match arguments.common.load() {
         Ok(config) => config,
         Err(exit) => return exit.into(),

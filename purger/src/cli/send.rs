@@ -22,6 +22,7 @@ use crate::kafka::producer::{Producer, Written};
 
 /// What to purge.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
     .args(["tag", "url", "host", "prefix", "site", "all"])))]
 pub(super) struct SendArguments {
@@ -149,9 +150,10 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
             return Exit::Unavailable;
         }
     };
-    let confirmed = match arguments.wait {
-        true => Some(confirmations(&targets, topic, written, begun, arguments.timeout).await),
-        false => None,
+    let confirmed = if arguments.wait {
+        Some(confirmations(&targets, topic, written, begun, arguments.timeout).await)
+    } else {
+        None
     };
     report(arguments, &event.id, topic, written, confirmed)
 }
@@ -242,15 +244,13 @@ fn report(
             Sent { id: id.to_owned(), topic: topic.to_owned(), partition, offset, confirmed };
         serde_json::to_string(&sent).unwrap_or_default() + "\n"
     } else {
-        let mut text = format!("sent {id} as {topic}/{partition}@{offset}\n");
-        for one in confirmed.iter().flatten() {
-            match (one.after_ms, &one.error) {
-                (Some(after), _) => text += &format!("{after:>8.1} ms  {}\n", one.proxy),
-                (None, Some(error)) => text += &format!("         -  {}: {error}\n", one.proxy),
-                (None, None) => text += &format!("         -  {} has not confirmed\n", one.proxy),
-            }
-        }
-        text
+        let line = |one: &Confirmation| match (one.after_ms, &one.error) {
+            (Some(after), _) => format!("{after:>8.1} ms  {}\n", one.proxy),
+            (None, Some(error)) => format!("         -  {}: {error}\n", one.proxy),
+            (None, None) => format!("         -  {} has not confirmed\n", one.proxy),
+        };
+        let lines: Vec<String> = confirmed.iter().flatten().map(line).collect();
+        format!("sent {id} as {topic}/{partition}@{offset}\n{}", lines.concat())
     };
     if nobody {
         say(format_args!(

@@ -68,9 +68,10 @@ pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
             return Exit::Unavailable.into();
         }
     };
-    let text = match arguments.json {
-        true => serde_json::to_string(&report).unwrap_or_default() + "\n",
-        false => table(&report),
+    let text = if arguments.json {
+        serde_json::to_string(&report).unwrap_or_default() + "\n"
+    } else {
+        table(&report)
     };
     let is_current = report.proxies.iter().all(|proxy| proxy.state == "current");
     match print(&text) {
@@ -165,24 +166,23 @@ fn row(url: String, standing: Result<Standing, String>, extents: &[Extent]) -> P
 fn table(report: &Report) -> String {
     let number =
         |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-    let mut text = format!(
+    let mut lines = vec![format!(
         "{:<32} {:>12} {:>12} {:>12} {:>8}\n",
         "PARTITION", "OLDEST", "COMMITTED", "END", "LAG"
-    );
+    )];
     for row in &report.partitions {
         let name = format!("{}/{}", row.topic, row.partition);
         let (committed, lag) = (number(row.committed), number(row.lag));
-        text +=
-            &format!("{name:<32} {:>12} {committed:>12} {:>12} {lag:>8}\n", row.oldest, row.end);
+        let (oldest, end) = (row.oldest, row.end);
+        lines.push(format!("{name:<32} {oldest:>12} {committed:>12} {end:>12} {lag:>8}\n"));
     }
-    text += &format!("\n{:<36} {:<12} {:>8} {:>10}\n", "PROXY", "STATE", "LAG", "LAG TIME");
+    lines.push(format!("\n{:<36} {:<12} {:>8} {:>10}\n", "PROXY", "STATE", "LAG", "LAG TIME"));
     for row in &report.proxies {
         let seconds = row.lag_seconds.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"));
-        text += &format!("{:<36} {:<12} {:>8} {seconds:>10}", row.url, row.state, number(row.lag));
-        match &row.error {
-            Some(error) => text += &format!("  {error}\n"),
-            None => text += "\n",
-        }
+        let (url, state, lag) = (&row.url, &row.state, number(row.lag));
+        let error = row.error.as_deref().unwrap_or_default();
+        let line = format!("{url:<36} {state:<12} {lag:>8} {seconds:>10}  {error}");
+        lines.push(line.trim_end().to_owned() + "\n");
     }
-    text
+    lines.concat()
 }

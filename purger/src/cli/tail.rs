@@ -120,9 +120,10 @@ fn show(
         Reading::Ignored(why) => ("ignored", json!(why.as_str())),
         Reading::Unreadable(why) => ("unreadable", json!(format!("{}: {}", why.code, why.detail))),
     };
-    Some(match arguments.json {
-        true => json!({"at": place, "outcome": word, "detail": detail}).to_string() + "\n",
-        false => format!("{place:<28} {word:<10} {detail}\n"),
+    Some(if arguments.json {
+        json!({"at": place, "outcome": word, "detail": detail}).to_string() + "\n"
+    } else {
+        format!("{place:<28} {word:<10} {detail}\n")
     })
 }
 

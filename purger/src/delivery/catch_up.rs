@@ -50,7 +50,7 @@ impl Route {
                 break Delivered::Confirmed(next); // within the window again
             }
             match chunk.end {
-                None => {}
+                None | Some(Read::Record(..)) => {}
                 // There is no record between here and the window.
                 Some(Read::End) => {
                     let start = self.partition.window_start().unwrap_or(next);
@@ -61,7 +61,6 @@ impl Route {
                     self.no_word(&error.to_string()).await;
                     break Delivered::Confirmed(next); // and from there with another cursor
                 }
-                Some(Read::Record(..)) => {}
             }
         };
         self.is_catching_up = false;
@@ -212,6 +211,9 @@ pub fn fold(purges: &[(i64, Bytes)], selectors_max: usize) -> Vec<(i64, Bytes)> 
     folded.into_iter().map(encode).collect()
 }
 
+/// Which list of selectors of a purge.
+type ListOf = fn(&mut PurgeRequest) -> &mut Vec<String>;
+
 /// Splits a large purge into several that a proxy takes.
 fn split(
     mut request: PurgeRequest,
@@ -226,7 +228,7 @@ fn split(
         return vec![LoggedPurge { offset, request, revision: None, rewarm: None }];
     }
     let mut parts = Vec::new();
-    let lists: [(&mut Vec<String>, fn(&mut PurgeRequest) -> &mut Vec<String>); 4] = [
+    let lists: [(&mut Vec<String>, ListOf); 4] = [
         (&mut request.tags, |part| &mut part.tags),
         (&mut request.urls, |part| &mut part.urls),
         (&mut request.hosts, |part| &mut part.hosts),
@@ -273,10 +275,9 @@ mod tests {
         (offset, serde_json::to_vec(&purge).unwrap().into())
     }
 
-    fn folded(
-        purges: &[(i64, Bytes)],
-        max: usize,
-    ) -> Vec<(i64, Vec<String>, Option<PurgeMode>, Option<u64>)> {
+    type Folded = (i64, Vec<String>, Option<PurgeMode>, Option<u64>);
+
+    fn folded(purges: &[(i64, Bytes)], max: usize) -> Vec<Folded> {
         let read = |(offset, json): (i64, Bytes)| {
             let purge: LoggedPurge = serde_json::from_slice(&json).unwrap();
             (offset, purge.request.tags, purge.request.mode, purge.revision)

@@ -47,7 +47,7 @@ impl Discovery {
                     self.seen.extend(urls.into_iter().map(|url| (url, now)));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, name, "cannot look up proxies: keeping those there are")
+                    tracing::warn!(%error, name, "cannot look up proxies: keeping those there are");
                 }
             }
         }
@@ -66,7 +66,8 @@ impl Discovery {
             return Ok(Vec::new());
         }
         let not_a_name = || LookupError::Name(name.clone());
-        if !name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        let port = name.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
             return Err(not_a_name());
         }
         let found = tokio::net::lookup_host(name.as_str()).await;

@@ -19,7 +19,7 @@ use crate::intake::Intake;
 use crate::kafka::client::PATIENCE;
 use crate::kafka::consumer::Assignment;
 use crate::kafka::context::GroupConsumer;
-use crate::kafka::cursor::{Cursors, Found};
+use crate::kafka::cursor::{CursorError, Cursors, Found};
 use crate::metrics::PurgerMetrics;
 use crate::partition::Partition;
 use crate::partition::ledger::TargetId;
@@ -70,22 +70,20 @@ impl Common {
         let (cursors, now) = (Arc::clone(&self.cursors), self.clock.now());
         let (log, detail) = (log.clone(), format!("{proxy} refuses it: {why}"));
         let read = tokio::task::spawn_blocking(move || {
-            let found = cursors.open(&log, offset).and_then(|cursor| cursor.next(PATIENCE));
-            match found {
-                Ok(Found::Record(record)) => {
-                    Some(DeadLetter::of(&*record, "refused", &detail, now))
+            loop {
+                match cursors.open(&log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
+                    Ok(Found::Record(record)) => {
+                        return Some(DeadLetter::of(&*record, "refused", &detail, now));
+                    }
+                    Ok(Found::End) | Err(CursorError::OutOfRange(_)) => return None,
+                    Err(error) => tracing::warn!(%error, "cannot read a refused record again yet"),
                 }
-                Ok(Found::End) | Err(_) => None,
             }
         });
-        match read.await {
-            Ok(Some(letter)) => self.dead_letters.write(&letter).await,
-            Ok(None) | Err(_) => tracing::error!(
-                proxy,
-                offset,
-                why,
-                "a purge is refused, and its record cannot be read again"
-            ),
+        if let Ok(Some(letter)) = read.await {
+            self.dead_letters.write(&letter).await;
+        } else {
+            tracing::error!(proxy, offset, why, "a purge is refused, and its record is gone");
         }
     }
 }

@@ -239,7 +239,7 @@ impl Target {
                 "a proxy does not let the purger in: set purger.targets.token to its admin.token"
             ),
             _ if is_news => {
-                tracing::warn!(proxy = self.url, error = text, "a proxy does not confirm")
+                tracing::warn!(proxy = self.url, error = text, "a proxy does not confirm");
             }
             _ => {}
         }

@@ -176,13 +176,9 @@ impl Reader {
 
     fn take(&self, message: &BorrowedMessage<'_>) {
         self.assignment.is_connected.store(true, Ordering::Relaxed);
-        match self.assignment.find(message.topic(), message.partition()) {
-            Some(partition) => self.intake.take(&partition, message),
-            None => tracing::debug!(
-                topic = message.topic(),
-                partition = message.partition(),
-                "a record of a partition that was revoked"
-            ),
+        // A record of a partition that was revoked is read again by whoever has it now.
+        if let Some(partition) = self.assignment.find(message.topic(), message.partition()) {
+            self.intake.take(&partition, message);
         }
     }
 
@@ -269,9 +265,8 @@ fn store(consumer: &BaseConsumer<Group>, partition: &Partition) {
     let Some(watermark) = partition.watermark().filter(|watermark| *watermark > 0) else { return };
     let log = &partition.log;
     match consumer.store_offset(&log.topic, log.partition, watermark - 1) {
-        Ok(()) => {}
-        // The partition was revoked meanwhile: whoever has it now begins at the last commit.
-        Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {}
+        // With an error of state the partition was revoked meanwhile: whoever has it now begins at the last commit.
+        Ok(()) | Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {}
         Err(error) => tracing::debug!(%error, topic = log.topic, "cannot store an offset"),
     }
 }
@@ -281,7 +276,7 @@ fn commit(consumer: &BaseConsumer<Group>) {
         // Nothing new to commit is no failure.
         Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
         Err(error) => {
-            tracing::warn!(%error, "cannot commit before partitions leave: they will be read again")
+            tracing::warn!(%error, "cannot commit before partitions leave: they will be read again");
         }
     }
 }

@@ -40,9 +40,10 @@ impl Lookout {
         let mut counts_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             let partitions = self.assignment.partitions();
-            let reached = match partitions.is_empty() {
-                true => self.consumer.fetch_metadata(None, PATIENCE).is_ok(),
-                false => partitions.iter().all(|partition| self.look(partition, &mut stuck)),
+            let reached = if partitions.is_empty() {
+                self.consumer.fetch_metadata(None, PATIENCE).is_ok()
+            } else {
+                partitions.iter().all(|partition| self.look(partition, &mut stuck))
             };
             self.assignment.is_connected.store(reached, Ordering::Relaxed);
             let is_uncounted = |partition: &Arc<Partition>| !partition.is_counted();

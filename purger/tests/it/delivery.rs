@@ -7,7 +7,7 @@ use crate::support::{Broker, Proxy, Purger, until, until_status};
 #[tokio::test]
 async fn every_purge_reaches_every_proxy_and_only_then_its_offset_is_committed() {
     let broker = Broker::start(3);
-    let (one, other) = (Proxy::start().await, Proxy::start().await);
+    let (one, other) = (Proxy::start(), Proxy::start());
     let purger = Purger::start(&broker, &[&one, &other], "").await;
     until("both proxies are adopted", || one.starts().len() == 3 && other.starts().len() == 3)
         .await;
@@ -31,7 +31,7 @@ async fn every_purge_reaches_every_proxy_and_only_then_its_offset_is_committed()
 #[tokio::test]
 async fn batches_abut_and_say_what_they_cover() {
     let broker = Broker::start(1);
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start();
     let _purger = Purger::start(&broker, &[&proxy], "batch = 7").await;
     until("adopted", || proxy.starts().len() == 1).await;
     broker.purge_many(1, 0..100).await;
@@ -49,7 +49,7 @@ async fn batches_abut_and_say_what_they_cover() {
 #[tokio::test]
 async fn a_dead_proxy_never_delays_the_others_nor_holds_the_group() {
     let broker = Broker::start(1);
-    let (alive, mut dead) = (Proxy::start().await, Proxy::start().await);
+    let (alive, mut dead) = (Proxy::start(), Proxy::start());
     dead.stop().await;
     let settings = "slow_after = \"300ms\"\nbackoff_max = \"200ms\"";
     let purger = Purger::start(&broker, &[&alive, &dead], settings).await;
@@ -61,18 +61,18 @@ async fn a_dead_proxy_never_delays_the_others_nor_holds_the_group() {
     let of_dead = status.targets.iter().find(|target| target.url == dead.url()).unwrap();
     assert_eq!(of_dead.state, "down");
     assert!(of_dead.error.as_ref().unwrap().contains("refused"), "{of_dead:?}");
-    assert_eq!(purger.metric("shellac_purger_targets{state=\"down\"}").await, 1.0);
+    assert_eq!(purger.metric("shellac_purger_targets{state=\"down\"}").await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_proxy_that_never_answers_does_not_fill_the_window_for_the_others() {
     let broker = Broker::start(1);
-    let (alive, stuck) = (Proxy::start().await, Proxy::start().await);
+    let (alive, stuck) = (Proxy::start(), Proxy::start());
     let settings = "window = 100\nbatch = 5\nlinger = \"0s\"\ntimeout = \"20s\"";
     let purger = Purger::start(&broker, &[&alive, &stuck], settings).await;
     until("adopted", || alive.starts().len() == 1 && stuck.starts().len() == 1).await;
     // Each of its batches takes a fifth of a second.
-    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let (release, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
     stuck.answers(Box::new(move |batch| {
         if !batch.purges.is_empty() {
@@ -82,16 +82,16 @@ async fn a_proxy_that_never_answers_does_not_fill_the_window_for_the_others() {
     }));
     broker.purge_many(1, 0..2000).await;
     until("the other one has all", || (0..2000).all(|tag| alive.has(&format!("t{tag}")))).await;
-    drop(hold);
+    drop(release);
     stuck.behaves();
     until("the slow one catches up", || (0..2000).all(|tag| stuck.has(&format!("t{tag}")))).await;
-    assert!(purger.metric("shellac_purger_catch_ups_total").await >= 1.0);
+    assert_ne!(purger.metric("shellac_purger_catch_ups_total").await, "0");
 }
 
 #[tokio::test]
 async fn nothing_is_committed_while_no_proxy_confirms() {
     let broker = Broker::start(1);
-    let mut proxy = Proxy::start().await;
+    let mut proxy = Proxy::start();
     let settings = "slow_after = \"100ms\"\nbackoff_max = \"100ms\"\nwindow = 100";
     let purger = Purger::start(&broker, &[&proxy], settings).await;
     until("adopted", || proxy.starts().len() == 1).await;
@@ -99,7 +99,7 @@ async fn nothing_is_committed_while_no_proxy_confirms() {
     broker.purge_many(1, 0..500).await;
     until_status(&purger, "reading pauses", |status| status.partitions[0].full).await;
     assert_eq!(purger.status().await.partitions[0].confirmed, 0);
-    proxy.resume().await;
+    proxy.resume();
     until("all tags", || (0..500).all(|tag| proxy.has(&format!("t{tag}")))).await;
     until_status(&purger, "the group goes on", |status| status.partitions[0].confirmed == 500)
         .await;
@@ -108,7 +108,7 @@ async fn nothing_is_committed_while_no_proxy_confirms() {
 #[tokio::test]
 async fn http_2_carries_batches_over_one_connection() {
     let broker = Broker::start(4);
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start();
     let _purger = Purger::start(&broker, &[&proxy], "targets.http = \"2\"").await;
     until("adopted", || proxy.starts().len() == 4).await;
     broker.purge_many(4, 0..100).await;

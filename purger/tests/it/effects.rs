@@ -8,7 +8,7 @@ use crate::support::{Broker, Proxy, Purger, json, until, until_status};
 #[tokio::test]
 async fn a_record_that_cannot_be_read_is_kept_and_its_site_is_purged_softly() {
     let broker = Broker::start(1);
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start();
     let purger = Purger::start(&broker, &[&proxy], "").await;
     until("adopted", || proxy.starts().len() == 1).await;
     let bytes = b"\xff\xfe{\"tags\":[";
@@ -31,7 +31,7 @@ async fn a_record_that_cannot_be_read_is_kept_and_its_site_is_purged_softly() {
 async fn an_offset_is_never_committed_before_its_dead_letter_is_written() {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
     let broker = Broker::start(1);
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start();
     let purger = Purger::start(&broker, &[&proxy], "").await;
     until("adopted", || proxy.starts().len() == 1).await;
     broker.write(0, "k", b"{").await;
@@ -49,7 +49,7 @@ async fn an_offset_is_never_committed_before_its_dead_letter_is_written() {
 #[tokio::test]
 async fn a_purge_that_asks_for_it_is_repeated_and_its_offset_waits_for_that() {
     let broker = Broker::start(1);
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start();
     let purger = Purger::start(&broker, &[&proxy], "").await;
     until("adopted", || proxy.starts().len() == 1).await;
     let event = br#"{"specversion":"1.0","id":"e1","source":"/t","type":"cache.purge.requested.v1",
@@ -72,7 +72,7 @@ async fn a_purge_that_asks_for_it_is_repeated_and_its_offset_waits_for_that() {
 #[tokio::test]
 async fn a_repetition_is_never_forgotten_by_a_purger_that_leaves() {
     let broker = Broker::start(1);
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start();
     let purger = Purger::start(&broker, &[&proxy], "").await;
     until("adopted", || proxy.starts().len() == 1).await;
     let event = br#"{"specversion":"1.0","id":"e1","source":"/t","type":"cache.purge.requested.v1",
@@ -87,7 +87,7 @@ async fn a_repetition_is_never_forgotten_by_a_purger_that_leaves() {
 #[tokio::test]
 async fn a_receipt_says_who_confirmed_and_who_did_not() {
     let broker = Broker::start(1);
-    let (one, mut other) = (Proxy::start().await, Proxy::start().await);
+    let (one, mut other) = (Proxy::start(), Proxy::start());
     let settings = "receipts = \"receipts\"\nreceipt_timeout = \"1500ms\"\nbackoff_max = \"200ms\"\nslow_after = \"200ms\"";
     let purger = Purger::start(&broker, &[&one, &other], settings).await;
     until("adopted", || one.starts().len() == 1 && other.starts().len() == 1).await;

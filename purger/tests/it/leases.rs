@@ -7,7 +7,7 @@ use crate::support::{Broker, Proxy, Purger, until, until_status};
 #[tokio::test]
 async fn a_lease_is_never_renewed_without_word_from_the_broker() {
     let broker = Broker::start(1);
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start();
     let settings = "heartbeat = \"100ms\"";
     let purger = Purger::start(&broker, &[&proxy], settings).await;
     until("adopted", || proxy.starts().len() == 1).await;
@@ -21,7 +21,7 @@ async fn a_lease_is_never_renewed_without_word_from_the_broker() {
     .await;
     until_status(&purger, "an operator sees it", |status| !status.kafka_connected).await;
     assert_eq!(purger.get("/readyz").await.0, 503);
-    assert_eq!(purger.metric("shellac_purger_kafka_connected").await, 0.0);
+    assert_eq!(purger.metric("shellac_purger_kafka_connected").await, "0");
     broker.cluster.broker_up(1).unwrap();
     until("and recovers", || clean().is_some_and(|clean| clean < 500)).await;
     broker.purge(0, "after").await;
@@ -32,7 +32,7 @@ async fn a_lease_is_never_renewed_without_word_from_the_broker() {
 #[tokio::test]
 async fn a_proxy_that_lags_is_never_told_that_it_is_clean() {
     let broker = Broker::start(1);
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start();
     let _purger =
         Purger::start(&broker, &[&proxy], "heartbeat = \"100ms\"\nbatch = 1\nlinger = \"400ms\"")
             .await;

@@ -1,9 +1,15 @@
 //! The purger over real sockets: librdkafka's mock cluster on one side, proxies that keep a diary on the other.
 
+#[cfg(test)]
 mod support;
 
+#[cfg(test)]
 mod answers;
+#[cfg(test)]
 mod catching_up;
+#[cfg(test)]
 mod delivery;
+#[cfg(test)]
 mod effects;
+#[cfg(test)]
 mod leases;

@@ -41,7 +41,7 @@ struct Memory {
 }
 
 impl Proxy {
-    pub(crate) async fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let memory = Memory {
             instance: 1,
             positions: BTreeMap::new(),
@@ -53,7 +53,7 @@ impl Proxy {
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut proxy = Self { address, memory: Arc::new(Mutex::new(memory)), serving: None };
-        proxy.resume().await;
+        proxy.resume();
         proxy
     }
 
@@ -62,8 +62,8 @@ impl Proxy {
     }
 
     /// Serves again, as the same process.
-    pub(crate) async fn resume(&mut self) {
-        let listener = bind(self.address).await;
+    pub(crate) fn resume(&mut self) {
+        let listener = bind(self.address);
         self.address = listener.local_addr().unwrap();
         self.serving = Some(tokio::spawn(serve(listener, Arc::clone(&self.memory))));
     }
@@ -138,7 +138,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn bind(address: SocketAddr) -> TcpListener {
+fn bind(address: SocketAddr) -> TcpListener {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(address).unwrap();

@@ -106,7 +106,8 @@ impl Kafka {
     pub(crate) fn extents(&self, topic: &str) -> Vec<(i64, i64)> {
         let consumer = self.consumer("extents");
         let partitions = eventually("the broker knows the topic", || {
-            let found = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|e| e.to_string())?;
+            let found =
+                consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|e| e.to_string())?;
             match found.topics()[0].partitions().len() {
                 0 => Err("no partition".to_owned()),
                 count => Ok(i32::try_from(count).unwrap()),
@@ -133,12 +134,13 @@ impl Kafka {
         let found = eventually("the broker tells what was committed", || {
             consumer.committed_offsets(list.clone(), Duration::from_millis(500))
         });
-        let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            match element.offset() {
+        let offset =
+            |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
+                .offset()
+            {
                 Offset::Offset(offset) => offset,
                 _ => -1,
-            }
-        };
+            };
         found.elements().iter().map(offset).collect()
     }
 
