@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// Runs a copy of the program that is alone in a directory but for what is in there already.
+#[cfg(test)]
 fn demo(directory: &Path, arguments: &[&str]) -> Output {
     let program = directory.join("shellac");
     fs::copy(env!("CARGO_BIN_EXE_shellac"), &program).unwrap();
