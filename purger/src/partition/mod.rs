@@ -212,6 +212,12 @@ impl Partition {
         confirmed.map(|time| now.duration_since(time).unwrap_or_default()).collect()
     }
 
+    /// Notes that a proxy is about to say where it stands: what it may not have is not committed before, unless it takes too
+    /// long.
+    pub fn expect(&self, target: TargetId) {
+        self.inner.lock().ledger.expect(target);
+    }
+
     /// Notes that a proxy does not keep up: it holds nobody back from now on.
     pub fn release(&self, target: TargetId) {
         self.inner.lock().ledger.release(target);
@@ -256,7 +262,7 @@ impl Partition {
 impl Inner {
     fn begin_at(&mut self, offset: i64) {
         self.window = Some(Window::new(offset, self.limits));
-        self.ledger = Ledger::starting_at(offset);
+        self.ledger.restart_at(offset);
     }
 
     fn add(&mut self, offset: i64, fingerprint: u64, held: Option<Held>, owed: usize) {
