@@ -119,6 +119,12 @@ impl Partition {
         self.inner.lock().window.is_some()
     }
 
+    /// Returns whether a record at this offset was read already. Kafka never goes back by itself: then it is another log.
+    pub fn has_passed(&self, offset: i64) -> bool {
+        let inner = self.inner.lock();
+        !inner.is_untouched() && inner.window.as_ref().is_some_and(|window| offset < window.end())
+    }
+
     /// Adds the record at this offset; `owed`: how much the purger itself owes for it.
     pub fn push(&self, offset: i64, fingerprint: u64, held: Option<Held>, owed: usize) {
         let mut inner = self.inner.lock();
@@ -334,6 +340,16 @@ mod tests {
         assert_eq!(partition.window_start(), Some(9), "5 to 8 are no longer there, or never were");
         partition.begin_at(1);
         assert_eq!(partition.window_start(), Some(9));
+    }
+
+    #[test]
+    fn a_record_below_what_was_read_is_of_another_log() {
+        let partition = partition();
+        partition.begin_at(5);
+        assert!(!partition.has_passed(2), "nothing was read yet: it begins wherever it begins");
+        push(&partition, 5);
+        assert!(partition.has_passed(5));
+        assert!(!partition.has_passed(6));
     }
 
     #[test]
