@@ -132,10 +132,7 @@ fn list(shown: &Shown, config: &Config) -> Result<Exit, Failure> {
 
 fn show(named: &Named, config: &Config) -> Result<Exit, Failure> {
     let (partition, offset) = place(&named.place)?;
-    let found = read(config, true)?
-        .into_iter()
-        .find(|placed| (placed.partition, placed.offset) == (partition, offset));
-    let Some(letter) = found.and_then(|placed| placed.letter) else {
+    let Some(letter) = letter_at(config, partition, offset)? else {
         say(format_args!("shellac-purger: there is no dead letter at {}", named.place));
         return Ok(Exit::No);
     };
@@ -205,6 +202,21 @@ fn headers(letter: &DeadLetter) -> OwnedHeaders {
         headers.insert(Header { key, value: Some(&decode(value)) })
     };
     letter.headers.iter().fold(OwnedHeaders::new(), add)
+}
+
+/// Reads one dead letter.
+fn letter_at(config: &Config, partition: i32, offset: i64) -> Result<Option<DeadLetter>, Failure> {
+    let broker = Broker::connect(config)?;
+    let extents = broker.partitions(&config.purger.dead_letter)?;
+    let holds = |extent: &&Extent| {
+        extent.log.partition == partition && (extent.low..extent.high).contains(&offset)
+    };
+    let Some(extent) = extents.iter().find(holds) else { return Ok(None) };
+    let Found::Record(record) = broker.cursors.open(&extent.log, offset)?.next(PATIENCE)? else {
+        return Ok(None);
+    };
+    let value = record.payload().filter(|_| record.offset() == offset);
+    Ok(value.and_then(|value| serde_json::from_slice(value).ok()))
 }
 
 /// Reads the dead letters, those that were dealt with only if asked.

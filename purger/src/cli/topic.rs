@@ -90,8 +90,21 @@ impl Broker {
         Ok(broker)
     }
 
-    /// The partitions of a topic; none: it does not exist.
+    /// The partitions of a topic; none: it does not exist. A broker that just started, or was busy, is asked again.
     pub(super) fn partitions(&self, topic: &str) -> Result<Vec<Extent>, KafkaError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.partitions_now(topic) {
+                Err(error) if attempt < ATTEMPTS => {
+                    tracing::debug!(%error, topic, "asking again");
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn partitions_now(&self, topic: &str) -> Result<Vec<Extent>, KafkaError> {
         let metadata = self.consumer.0.fetch_metadata(Some(topic), PATIENCE)?;
         let found = metadata.topics().iter().filter(|found| found.name() == topic);
         let mut extents = Vec::new();
@@ -147,6 +160,8 @@ impl Broker {
         &self.consumer.0
     }
 }
+
+const ATTEMPTS: u32 = 3;
 
 #[cfg(test)]
 mod tests {

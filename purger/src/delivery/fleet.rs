@@ -170,6 +170,7 @@ impl Fleet {
         running.retain(|(id, _), partition| {
             !partition.closing.is_cancelled() && targets.iter().any(|target| target.id == *id)
         });
+        let mut routes = Vec::new();
         for target in &targets {
             for partition in &partitions {
                 let key = (target.id, partition.log.clone());
@@ -177,14 +178,18 @@ impl Fleet {
                     running.get(&key).is_some_and(|running| Arc::ptr_eq(running, partition));
                 if !is_running {
                     running.insert(key, Arc::clone(partition));
-                    let route = Route::new(
+                    partition.expect(target.id);
+                    routes.push(Route::new(
                         Arc::clone(&self.common),
                         Arc::clone(target),
                         Arc::clone(partition),
-                    );
-                    drop(self.routes.spawn(route.run()));
+                    ));
                 }
             }
+        }
+        // Not before all are expected: what the first one confirms must not be committed before the last has said where it is.
+        for route in routes {
+            drop(self.routes.spawn(route.run()));
         }
     }
 }

@@ -115,6 +115,24 @@ impl Assignment {
         self.changed.send_replace(());
     }
 
+    /// Opens a partition anew, because the log is not the one that was read so far: its topic was replaced, or the log was cut.
+    /// Every proxy is asked where it stands, and its position compared with what the log is now.
+    fn reopen(&self, partition: &Arc<Partition>) -> Arc<Partition> {
+        let log = &partition.log;
+        tracing::warn!(
+            topic = log.topic,
+            partition = log.partition,
+            "a partition begins again below what was read of it: its topic was replaced, or its log was cut"
+        );
+        partition.closing.cancel();
+        let again = Partition::open(log.clone(), self.limits);
+        again.set_partitions(partition.partitions());
+        let key = (log.topic.clone(), log.partition);
+        self.partitions.lock().insert(key, Arc::clone(&again));
+        self.changed.send_replace(());
+        again
+    }
+
     /// The operator's name for the cluster, else its own id, else a name that stands for "the only one there is".
     fn cluster_of(&self, consumer: &BaseConsumer<Group>) -> String {
         if !self.cluster.is_empty() {
@@ -177,8 +195,12 @@ impl Reader {
     fn take(&self, message: &BorrowedMessage<'_>) {
         self.assignment.is_connected.store(true, Ordering::Relaxed);
         // A record of a partition that was revoked is read again by whoever has it now.
-        if let Some(partition) = self.assignment.find(message.topic(), message.partition()) {
-            self.intake.take(&partition, message);
+        match self.assignment.find(message.topic(), message.partition()) {
+            Some(partition) if partition.has_passed(message.offset()) => {
+                self.intake.take(&self.assignment.reopen(&partition), message);
+            }
+            Some(partition) => self.intake.take(&partition, message),
+            None => {}
         }
     }
 

@@ -29,6 +29,20 @@ impl Ledger {
         Self { read_to: offset, told: offset, ..Self::default() }
     }
 
+    /// Begins elsewhere, because nothing was read yet. Who was expected still is.
+    pub fn restart_at(&mut self, offset: i64) {
+        (self.read_to, self.told) = (offset, offset);
+        self.owed.clear();
+        for confirmed in self.confirmed.values_mut() {
+            *confirmed = offset.max(*confirmed);
+        }
+    }
+
+    /// Notes that a target is about to say where it stands. Until then, it has confirmed nothing that was not committed.
+    pub fn expect(&mut self, target: TargetId) {
+        self.confirmed.entry(target).or_insert(self.told);
+    }
+
     /// Notes that everything below this offset has been read.
     pub fn read(&mut self, to: i64) {
         self.read_to = self.read_to.max(to);
@@ -111,6 +125,22 @@ mod tests {
         assert_eq!(ledger.watermark(), 15, "who does not keep up owns its position");
         ledger.release(1);
         assert_eq!(ledger.watermark(), 15);
+    }
+
+    #[test]
+    fn a_proxy_that_has_not_said_yet_where_it_stands_is_waited_for() {
+        let mut ledger = Ledger::default();
+        ledger.expect(1);
+        ledger.expect(2);
+        ledger.restart_at(10);
+        ledger.read(20);
+        ledger.confirm(1, 20);
+        assert_eq!(ledger.watermark(), 10);
+        ledger.confirm(2, 15);
+        ledger.expect(2);
+        assert_eq!(ledger.watermark(), 15);
+        ledger.release(2);
+        assert_eq!(ledger.watermark(), 20);
     }
 
     #[test]

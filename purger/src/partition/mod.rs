@@ -119,6 +119,12 @@ impl Partition {
         self.inner.lock().window.is_some()
     }
 
+    /// Returns whether a record at this offset was read already. Kafka never goes back by itself: then it is another log.
+    pub fn has_passed(&self, offset: i64) -> bool {
+        let inner = self.inner.lock();
+        !inner.is_untouched() && inner.window.as_ref().is_some_and(|window| offset < window.end())
+    }
+
     /// Adds the record at this offset; `owed`: how much the purger itself owes for it.
     pub fn push(&self, offset: i64, fingerprint: u64, held: Option<Held>, owed: usize) {
         let mut inner = self.inner.lock();
@@ -212,6 +218,12 @@ impl Partition {
         confirmed.map(|time| now.duration_since(time).unwrap_or_default()).collect()
     }
 
+    /// Notes that a proxy is about to say where it stands: what it may not have is not committed before, unless it takes too
+    /// long.
+    pub fn expect(&self, target: TargetId) {
+        self.inner.lock().ledger.expect(target);
+    }
+
     /// Notes that a proxy does not keep up: it holds nobody back from now on.
     pub fn release(&self, target: TargetId) {
         self.inner.lock().ledger.release(target);
@@ -256,7 +268,7 @@ impl Partition {
 impl Inner {
     fn begin_at(&mut self, offset: i64) {
         self.window = Some(Window::new(offset, self.limits));
-        self.ledger = Ledger::starting_at(offset);
+        self.ledger.restart_at(offset);
     }
 
     fn add(&mut self, offset: i64, fingerprint: u64, held: Option<Held>, owed: usize) {
@@ -328,6 +340,16 @@ mod tests {
         assert_eq!(partition.window_start(), Some(9), "5 to 8 are no longer there, or never were");
         partition.begin_at(1);
         assert_eq!(partition.window_start(), Some(9));
+    }
+
+    #[test]
+    fn a_record_below_what_was_read_is_of_another_log() {
+        let partition = partition();
+        partition.begin_at(5);
+        assert!(!partition.has_passed(2), "nothing was read yet: it begins wherever it begins");
+        push(&partition, 5);
+        assert!(partition.has_passed(5));
+        assert!(!partition.has_passed(6));
     }
 
     #[test]

@@ -54,7 +54,8 @@ fn poison_never_stops_the_purges_behind_it_and_never_loses_its_bytes() {
         assert_eq!((letter.topic.as_str(), letter.missing_bytes), (TOPIC, 0));
         let shown = purgers.run(&["dlq", "show", place]);
         let text = String::from_utf8_lossy(record);
-        assert!(String::from_utf8_lossy(&shown.stdout).contains(&*text), "{place}");
+        let said = String::from_utf8_lossy(&shown.stderr);
+        assert!(String::from_utf8_lossy(&shown.stdout).contains(&*text), "{place}: {said}");
     }
 
     let (place, letter) = &listed[0];

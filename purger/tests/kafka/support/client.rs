@@ -8,7 +8,6 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
-    timeout: Duration,
     connection: Option<BufReader<TcpStream>>,
 }
 
@@ -39,11 +38,7 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, timeout: Duration::from_secs(20), connection: None }
-    }
-
-    pub(crate) fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { address, connection: None }
     }
 
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
@@ -81,13 +76,16 @@ impl Client {
     }
 
     fn connect(&self) -> io::Result<BufReader<TcpStream>> {
-        let stream = TcpStream::connect_timeout(&self.address, self.timeout)?;
+        let stream = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(self.timeout))?;
-        stream.set_write_timeout(Some(self.timeout))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(BufReader::new(stream))
     }
 }
+
+/// A proxy may be stopped for a while.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn read_answer(connection: &mut BufReader<TcpStream>) -> io::Result<Answer> {
     let first = line(connection)?;

@@ -63,6 +63,12 @@ impl Kafka {
         self.script(&["delete", name]);
     }
 
+    /// The broker's process.
+    pub(crate) fn pid(&self) -> u32 {
+        let pid = std::fs::read_to_string(self.directory.path().join("broker.pid")).unwrap();
+        pid.trim().parse().unwrap()
+    }
+
     fn script(&self, arguments: &[&str]) {
         let output = Command::new(guard::script())
             .args(arguments)
@@ -166,12 +172,17 @@ impl Kafka {
         records
     }
 
-    /// Somebody who publishes events.
+    /// Somebody who publishes events, many at once.
     pub(crate) fn publisher(&self) -> Publisher {
+        self.publisher_with_linger("5")
+    }
+
+    /// Somebody who publishes events; how many milliseconds they wait for others on their way.
+    pub(crate) fn publisher_with_linger(&self, linger: &str) -> Publisher {
         let mut config = self.client();
         config
             .set("acks", "all")
-            .set("linger.ms", "5")
+            .set("linger.ms", linger)
             .set("max.in.flight", "1") // retries keep the order
             .set("retries", "1000000")
             .set("retry.backoff.ms", "50")
