@@ -99,11 +99,18 @@ fn latency(kafka: &Kafka, rate: usize) {
         published = flow.join().unwrap();
     });
     seen.sort_unstable();
-    let at = |percent: usize| seen[(seen.len() * percent / 100).min(seen.len() - 1)].as_secs_f64() * 1e3;
+    let at =
+        |percent: usize| seen[(seen.len() * percent / 100).min(seen.len() - 1)].as_secs_f64() * 1e3;
     println!(
         "{rate:>6} events/s: invisible on all {PROXIES} proxies after p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms \
          ({} purges timed, {published} published; purger {:.0} % of a core, proxies {:.0} % together, probes included)",
-        at(50), at(90), at(99), at(100), seen.len(), used.0 / lasted * 100.0, used.1 / lasted * 100.0,
+        at(50),
+        at(90),
+        at(99),
+        at(100),
+        seen.len(),
+        used.0 / lasted * 100.0,
+        used.1 / lasted * 100.0,
     );
 }
 
@@ -138,7 +145,8 @@ fn event(number: usize) -> Vec<u8> {
 fn probe(kafka: &Kafka, setting: &Setting) -> Vec<Duration> {
     let publisher = kafka.publisher_with_linger("0");
     let mut seen = Vec::new();
-    let mut clients: Vec<_> = setting.site.proxies.iter().map(support::proxy::Proxy::client).collect();
+    let mut clients: Vec<_> =
+        setting.site.proxies.iter().map(support::proxy::Proxy::client).collect();
     for page in 0..PROBES {
         let due = Instant::now() + PROBE_EVERY;
         setting.site.origin.publish(page, 1);
@@ -163,7 +171,8 @@ fn sustained(kafka: &Kafka, events: usize) {
     let mut first = setting.purger(); // the proxies are known from offset 0 on
     first.process.kill();
     let publisher = kafka.publisher();
-    (0..events).for_each(|number| publisher.publish(&setting.topic, &number.to_string(), &event(number)));
+    (0..events)
+        .for_each(|number| publisher.publish(&setting.topic, &number.to_string(), &event(number)));
     publisher.flush();
     let ends = kafka.ends(&setting.topic);
     for proxy in &setting.site.proxies {
@@ -184,7 +193,9 @@ fn sustained(kafka: &Kafka, events: usize) {
     println!(
         "backlog of {events}: {:.0} events/s applied on all {PROXIES} proxies; per event {own:.1} µs of the purger \
          (one core carries {:.0}/s), {:.1} µs of each proxy",
-        count / lasted, 1e6 / own, proxies / f64::from(u32::try_from(PROXIES).unwrap()),
+        count / lasted,
+        1e6 / own,
+        proxies / f64::from(u32::try_from(PROXIES).unwrap()),
     );
 }
 
@@ -200,7 +211,9 @@ fn slowest(site: &Site) -> i64 {
 
 /// Has all threads of a process run on one core.
 fn pin(pid: u32, core: usize) {
-    let pinned = Command::new("taskset").args(["-a", "-c", "-p", &core.to_string(), &pid.to_string()]).output();
+    let pinned = Command::new("taskset")
+        .args(["-a", "-c", "-p", &core.to_string(), &pid.to_string()])
+        .output();
     assert!(pinned.is_ok_and(|output| output.status.success()), "taskset (util-linux) is needed");
 }
 
@@ -208,6 +221,7 @@ fn pin(pid: u32, core: usize) {
 fn processor_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields = stat.rsplit_once(')').unwrap().1;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().unwrap());
+    let ticks =
+        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().unwrap());
     ticks.sum::<f64>() / 100.0
 }

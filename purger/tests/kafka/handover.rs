@@ -65,7 +65,10 @@ fn assert_nothing_unfinished_is_committed(kafka: &Kafka, site: &Site) {
         let positions = proxy.positions(TOPIC);
         for (partition, committed) in (0..).zip(&committed) {
             let position = positions[&partition];
-            assert!(*committed <= position, "{committed} is committed, but a proxy stands at {position}");
+            assert!(
+                *committed <= position,
+                "{committed} is committed, but a proxy stands at {position}"
+            );
         }
     }
 }
@@ -75,7 +78,11 @@ fn publish(kafka: &Kafka, site: &Site) {
     for event in 0..EVENTS {
         let page = event.wrapping_mul(7919) % PAGES.len();
         site.origin.publish(page, event as u64 + 1);
-        publisher.publish(TOPIC, &page.to_string(), format!("{{\"tags\":[\"page-{page}\"]}}").as_bytes());
+        publisher.publish(
+            TOPIC,
+            &page.to_string(),
+            format!("{{\"tags\":[\"page-{page}\"]}}").as_bytes(),
+        );
         if event % 40 == 39 {
             pause(); // 2,000 a second at most: hand-over has to happen meanwhile
         }

@@ -41,7 +41,11 @@ fn an_outage_of_kafka_never_stops_traffic_nor_passes_unseen() {
     let publisher = kafka.publisher();
     for page in PAGES {
         site.origin.publish(page, 2);
-        publisher.publish("outage", &page.to_string(), format!("{{\"tags\":[\"page-{page}\"]}}").as_bytes());
+        publisher.publish(
+            "outage",
+            &page.to_string(),
+            format!("{{\"tags\":[\"page-{page}\"]}}").as_bytes(),
+        );
     }
     publisher.flush();
     let ends = kafka.ends("outage");

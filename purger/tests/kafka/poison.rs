@@ -40,16 +40,15 @@ fn poison_never_stops_the_purges_behind_it_and_never_loses_its_bytes() {
     site.wait_for_positions(TOPIC, &ends);
     site.assert_fresh(0..9);
     site.assert_untouched(9..10, 0);
-    until("the group has committed everything", || {
-        kafka.committed("poison", TOPIC, 1) == ends
-    });
+    until("the group has committed everything", || kafka.committed("poison", TOPIC, 1) == ends);
     until("the purger counts them", || purger.status().dead_letters == dead.len() as u64);
 
     // They are in some order: each is written by itself.
     let listed = list(&purgers);
     assert_eq!(listed.len(), dead.len());
     for record in &dead {
-        let holds = |(_, letter): &&(String, DeadLetter)| letter.value_bytes().as_deref() == Some(record);
+        let holds =
+            |(_, letter): &&(String, DeadLetter)| letter.value_bytes().as_deref() == Some(record);
         let found = listed.iter().find(holds);
         let (place, letter) = found.unwrap_or_else(|| panic!("{} bytes are lost", record.len()));
         assert_eq!((letter.topic.as_str(), letter.missing_bytes), (TOPIC, 0));
@@ -89,7 +88,9 @@ fn dead() -> Vec<Vec<u8>> {
             Some(state.to_le_bytes()[3])
         };
         std::iter::successors(Some(length), |_| None)
-            .flat_map(|mut state| std::iter::from_fn(move || step(&mut state)).take(length as usize))
+            .flat_map(|mut state| {
+                std::iter::from_fn(move || step(&mut state)).take(length as usize)
+            })
             .collect()
     };
     let long = format!("{{\"tags\":[\"page-9\"],\"reason\":\"{}\"}}", "x".repeat(10 << 20));

@@ -12,8 +12,7 @@ fn a_repetition_is_never_forgotten_when_the_purger_that_owes_it_dies() {
     let kafka: Arc<Kafka> = Kafka::shared();
     kafka.make_topic("settle", 1, &[]);
     let site = Site::start(2, 1, "");
-    let purgers =
-        Purgers::new(&kafka, &["settle"], &[site.proxies[0].admin], "group = \"settle\"");
+    let purgers = Purgers::new(&kafka, &["settle"], &[site.proxies[0].admin], "group = \"settle\"");
     let mut purger = purgers.start("purger");
     site.wait_for_purger("settle", 1);
     site.warm(0..2);

@@ -99,7 +99,8 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> io::Result<Answer> {
     }
     if answer.field("transfer-encoding").eq_ignore_ascii_case("chunked") {
         loop {
-            let size = usize::from_str_radix(line(connection)?.trim(), 16).map_err(io::Error::other)?;
+            let size =
+                usize::from_str_radix(line(connection)?.trim(), 16).map_err(io::Error::other)?;
             let mut chunk = vec![0; size];
             connection.read_exact(&mut chunk)?;
             answer.body.extend(chunk);

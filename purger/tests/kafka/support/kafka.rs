@@ -64,6 +64,7 @@ impl Kafka {
     }
 
     /// The broker's process.
+    #[cfg_attr(test, expect(dead_code, reason = "the benchmark has it run on one core"))]
     pub(crate) fn pid(&self) -> u32 {
         let pid = std::fs::read_to_string(self.directory.path().join("broker.pid")).unwrap();
         pid.trim().parse().unwrap()
@@ -112,7 +113,8 @@ impl Kafka {
     pub(crate) fn extents(&self, topic: &str) -> Vec<(i64, i64)> {
         let consumer = self.consumer("extents");
         let partitions = eventually("the broker knows the topic", || {
-            let found = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|e| e.to_string())?;
+            let found =
+                consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|e| e.to_string())?;
             match found.topics()[0].partitions().len() {
                 0 => Err("no partition".to_owned()),
                 count => Ok(i32::try_from(count).unwrap()),
@@ -139,12 +141,13 @@ impl Kafka {
         let found = eventually("the broker tells what was committed", || {
             consumer.committed_offsets(list.clone(), Duration::from_millis(500))
         });
-        let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            match element.offset() {
+        let offset =
+            |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
+                .offset()
+            {
                 Offset::Offset(offset) => offset,
                 _ => -1,
-            }
-        };
+            };
         found.elements().iter().map(offset).collect()
     }
 

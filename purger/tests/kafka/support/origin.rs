@@ -104,9 +104,8 @@ fn answer(site: &Site, path: &str, condition: &str) -> Vec<u8> {
         return b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec();
     };
     let tag = format!("\"{page}-{version}\"");
-    let fields = format!(
-        "cache-control: max-age=86400\r\nsurrogate-key: page-{page}\r\netag: {tag}\r\n"
-    );
+    let fields =
+        format!("cache-control: max-age=86400\r\nsurrogate-key: page-{page}\r\netag: {tag}\r\n");
     if condition == tag {
         return format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n").into_bytes();
     }

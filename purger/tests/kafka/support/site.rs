@@ -69,9 +69,8 @@ impl Site {
     pub(crate) fn assert_fresh(&self, pages: Range<usize>) {
         for (number, proxy) in self.proxies.iter().enumerate() {
             let mut client = proxy.client();
-            let is_stale = |page: &usize| {
-                shown(&mut client, *page).0 != Some(self.origin.version(*page))
-            };
+            let is_stale =
+                |page: &usize| shown(&mut client, *page).0 != Some(self.origin.version(*page));
             let stale: Vec<usize> = pages.clone().filter(is_stale).collect();
             assert!(stale.is_empty(), "proxy {number} shows stale pages: {stale:?}");
         }
@@ -95,7 +94,9 @@ impl Site {
             let (pages, mut step) = (pages.clone(), number);
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    step = step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    step = step
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
                     let page = pages.start + (step >> 33) % pages.len();
                     let _maybe_stopped = client.get(&format!("/p/{page}"));
                     rest(Duration::from_millis(1));
