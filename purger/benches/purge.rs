@@ -5,6 +5,15 @@
 //! the page shows the new one; the last of three proxies counts. Throughput is how fast a backlog of events is applied by all
 //! three, with the purger on one core and everything else on the other.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark stops at what is wrong with itself, and prints"
+)]
+
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/kafka/support/mod.rs"]
 mod support;
@@ -118,17 +127,17 @@ fn latency(kafka: &Kafka, rate: usize) {
 fn flow(kafka: &Kafka, topic: &str, rate: usize, is_over: &AtomicBool) -> usize {
     let publisher = kafka.publisher_with_linger("1");
     let started = Instant::now();
-    let mut published = 0;
+    let mut count = 0;
     while !is_over.load(Ordering::Relaxed) {
         let due = usize::try_from(started.elapsed().as_micros()).unwrap() * rate / 1_000_000;
-        while published < due {
-            publisher.publish(topic, &published.to_string(), &event(published));
-            published += 1;
+        while count < due {
+            publisher.publish(topic, &count.to_string(), &event(count));
+            count += 1;
         }
         rest(Duration::from_millis(1));
     }
     publisher.flush();
-    published
+    count
 }
 
 fn event(number: usize) -> Vec<u8> {
@@ -151,15 +160,15 @@ fn probe(kafka: &Kafka, setting: &Setting) -> Vec<Duration> {
         let due = Instant::now() + PROBE_EVERY;
         setting.site.origin.publish(page, 1);
         let json = format!("{{\"tags\":[\"page-{page}\"]}}");
-        let published = Instant::now();
+        let begun = Instant::now();
         publisher.publish(&setting.topic, &page.to_string(), json.as_bytes());
         let mut waiting: Vec<_> = clients.iter_mut().collect();
         while !waiting.is_empty() {
             rest(Duration::from_micros(300));
             waiting.retain_mut(|client| shown(client, page).0 != Some(1));
-            assert!(published.elapsed() < support::PATIENCE, "page {page} is never purged");
+            assert!(begun.elapsed() < support::PATIENCE, "page {page} is never purged");
         }
-        seen.push(published.elapsed());
+        seen.push(begun.elapsed());
         rest(due.saturating_duration_since(Instant::now()));
     }
     seen

@@ -35,7 +35,7 @@ impl Settler {
     ) -> bool {
         tokio::select! {
             () = sleep(wait) => {}
-            () = partition.closing.cancelled() => return false,
+            () = partition.revoked.cancelled() => return false,
         }
         let json = cloud_event(event);
         match self.producer.insist(&partition.log.topic, key, &json).await {

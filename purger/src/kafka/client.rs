@@ -96,6 +96,7 @@ fn reader(kafka: &Kafka, purger: &Purger) -> ClientConfig {
         .set("fetch.wait.max.ms", "50")
         .set("fetch.min.bytes", "1")
         .set("queued.min.messages", "10000")
+        .set("fetch.queue.backoff.ms", "10") // by default fetching rests for a second when so many are queued
         .set("queued.max.messages.kbytes", "8192")
         .set("fetch.message.max.bytes", record_max.to_string())
         .set("fetch.error.backoff.ms", "100")

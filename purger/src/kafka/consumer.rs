@@ -115,18 +115,19 @@ impl Assignment {
         self.changed.send_replace(());
     }
 
-    /// Opens a partition anew, because the log is not the one that was read so far: its topic was replaced, or the log was cut.
-    /// Every proxy is asked where it stands, and its position compared with what the log is now.
-    fn reopen(&self, partition: &Arc<Partition>) -> Arc<Partition> {
+    /// Opens a partition anew, because what comes now does not follow on what was read: its topic was replaced, its log was
+    /// cut, or records expired before they were read. Every proxy is asked where it stands, and that is compared with the log.
+    fn reopen(&self, partition: &Arc<Partition>, offset: i64) -> Arc<Partition> {
         let log = &partition.log;
         tracing::warn!(
             topic = log.topic,
             partition = log.partition,
-            "a partition begins again below what was read of it: its topic was replaced, or its log was cut"
+            read_to = partition.progress().read_to,
+            offset,
+            "a record does not follow on what was read: its topic was replaced, or records expired"
         );
         partition.closing.cancel();
-        let again = Partition::open(log.clone(), self.limits);
-        again.set_partitions(partition.partitions());
+        let again = partition.anew();
         let key = (log.topic.clone(), log.partition);
         self.partitions.lock().insert(key, Arc::clone(&again));
         self.changed.send_replace(());
@@ -159,6 +160,7 @@ impl Assignment {
         for partition in &leaving {
             store(consumer, partition);
             partition.closing.cancel();
+            partition.revoked.cancel();
         }
         commit(consumer);
         self.partitions.lock().retain(|key, _| !keys.contains(key));
@@ -196,8 +198,9 @@ impl Reader {
         self.assignment.is_connected.store(true, Ordering::Relaxed);
         // A record of a partition that was revoked is read again by whoever has it now.
         match self.assignment.find(message.topic(), message.partition()) {
-            Some(partition) if partition.has_passed(message.offset()) => {
-                self.intake.take(&self.assignment.reopen(&partition), message);
+            Some(partition) if partition.is_torn_by(message.offset()) => {
+                let again = self.assignment.reopen(&partition, message.offset());
+                self.intake.take(&again, message);
             }
             Some(partition) => self.intake.take(&partition, message),
             None => {}

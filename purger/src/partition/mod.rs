@@ -26,8 +26,10 @@ pub struct Partition {
     pub log: LogId,
     /// Partitions of its topic; while it is not known, more than there can be.
     partitions: AtomicI32,
-    /// Ends when it is revoked.
+    /// Ends when it is revoked, or opened anew: whoever delivers from it stops.
     pub closing: CancellationToken,
+    /// Ends when it is revoked: another purger owes what is owed for it.
+    pub revoked: CancellationToken,
     inner: Mutex<Inner>,
     /// Everything below this offset has been read; `-1`: not known yet.
     read_to: watch::Sender<i64>,
@@ -83,6 +85,27 @@ impl Partition {
             log,
             partitions: AtomicI32::new(PARTITIONS_MAX),
             closing: CancellationToken::new(),
+            revoked: CancellationToken::new(),
+            inner: Mutex::new(inner),
+            read_to: watch::Sender::new(-1),
+        })
+    }
+
+    /// Opens it anew, because its log is not what it was; what is owed for its records still is.
+    pub fn anew(&self) -> Arc<Self> {
+        let (log, limits) = (self.log.clone(), self.inner.lock().limits);
+        let inner = Inner {
+            window: None,
+            ledger: Ledger::default(),
+            limits,
+            sightings: VecDeque::new(),
+            low: 0,
+        };
+        Arc::new(Self {
+            log,
+            partitions: AtomicI32::new(self.partitions()),
+            closing: CancellationToken::new(),
+            revoked: self.revoked.clone(),
             inner: Mutex::new(inner),
             read_to: watch::Sender::new(-1),
         })
@@ -119,10 +142,13 @@ impl Partition {
         self.inner.lock().window.is_some()
     }
 
-    /// Returns whether a record at this offset was read already. Kafka never goes back by itself: then it is another log.
-    pub fn has_passed(&self, offset: i64) -> bool {
+    /// Returns whether a record at this offset does not follow on what was read. Below it: Kafka never goes back by itself, so
+    /// this is another log. Far above it: what lies between has expired, or it was never there; whoever has it or not must not
+    /// be told that nothing is missing.
+    pub fn is_torn_by(&self, offset: i64) -> bool {
         let inner = self.inner.lock();
-        !inner.is_untouched() && inner.window.as_ref().is_some_and(|window| offset < window.end())
+        let follows = |window: &Window| (0..=GAP_MAX).contains(&(offset - window.end()));
+        !inner.is_untouched() && inner.window.as_ref().is_some_and(|window| !follows(window))
     }
 
     /// Adds the record at this offset; `owed`: how much the purger itself owes for it.
@@ -307,6 +333,8 @@ impl Inner {
 const SIGHTINGS_MAX: usize = 64;
 /// Partitions that a topic may have, as proxies see it: what is said while the number is not known.
 const PARTITIONS_MAX: i32 = 4096;
+/// Offsets without records that are taken for markers of transactions: segments that expire are larger.
+const GAP_MAX: i64 = 100;
 /// Records of one partition for which the purger itself may owe something at once.
 const OWING_MAX: usize = 1000;
 
@@ -343,13 +371,15 @@ mod tests {
     }
 
     #[test]
-    fn a_record_below_what_was_read_is_of_another_log() {
+    fn a_record_that_does_not_follow_on_tears_a_partition() {
         let partition = partition();
         partition.begin_at(5);
-        assert!(!partition.has_passed(2), "nothing was read yet: it begins wherever it begins");
+        assert!(!partition.is_torn_by(2), "nothing was read yet: it begins wherever it begins");
         push(&partition, 5);
-        assert!(partition.has_passed(5));
-        assert!(!partition.has_passed(6));
+        assert!(partition.is_torn_by(5));
+        assert!(!partition.is_torn_by(6));
+        assert!(!partition.is_torn_by(7), "a transaction's marker has an offset, too");
+        assert!(partition.is_torn_by(7 + GAP_MAX));
     }
 
     #[test]

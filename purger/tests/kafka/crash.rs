@@ -54,9 +54,11 @@ fn no_purge_is_lost_while_purgers_the_broker_and_proxies_are_killed_stopped_or_s
         reached(30);
         running[1].process.kill();
         reached(40);
+        let broker = kafka.pid();
         kafka.kill();
         running[1] = purgers.start("purger 1");
         kafka.start_again();
+        assert_ne!(broker, kafka.pid());
         reached(60);
         site.proxies[1].process.signal("CONT");
         running[0].process.kill();
@@ -89,7 +91,7 @@ fn no_purge_is_lost_while_purgers_the_broker_and_proxies_are_killed_stopped_or_s
 }
 
 /// Publishes so many changes of pages with their events; each page that is purged once has its turn somewhere.
-fn publish(kafka: &Kafka, site: &Site, events: usize, published: &AtomicUsize) {
+fn publish(kafka: &Kafka, site: &Site, events: usize, progress: &AtomicUsize) {
     let publisher = kafka.publisher();
     let started = Instant::now();
     let mut once = ONCE;
@@ -100,7 +102,7 @@ fn publish(kafka: &Kafka, site: &Site, events: usize, published: &AtomicUsize) {
         site.origin.publish(page, event as u64 + 1);
         let json = format!("{{\"tags\":[\"page-{page}\"]}}");
         publisher.publish(TOPIC, &page.to_string(), json.as_bytes());
-        published.store(event + 1, Ordering::Relaxed);
+        progress.store(event + 1, Ordering::Relaxed);
         let due = Duration::from_millis((event * 1000 / RATE) as u64);
         while started.elapsed() < due {
             pause();

@@ -63,6 +63,55 @@ fn a_proxy_that_retention_has_overtaken_never_uses_what_it_stored_unvalidated() 
 }
 
 #[test]
+fn a_purger_that_retention_has_overtaken_never_passes_over_what_it_did_not_read() {
+    let kafka = Kafka::shared();
+    kafka.make_topic("full", 1, &["retention.ms=2000", "segment.bytes=20480"]);
+    let site = Site::start(PAGES, 1, "lease = \"1s\"\non_expiry = \"validate\"");
+    let more = "group = \"full\"\nwindow = 100\ntimeout = \"1s\"";
+    let purgers = Purgers::new(&kafka, &["full"], &targets(&site), more);
+    let purger = purgers.start("purger");
+    site.wait_for_purger("full", 1);
+    site.warm(0..PAGES);
+
+    // No proxy is there, so reading pauses; what comes then expires before anybody has read it.
+    let stopped = &site.proxies[0];
+    stopped.process.signal("STOP");
+    let publisher = kafka.publisher();
+    let fill = || {
+        for _ in 0..100 {
+            publisher.publish("full", "site", br#"{"tags":["filler-of-segments-in-the-log"]}"#);
+        }
+        publisher.flush();
+    };
+    until("reading pauses", || {
+        fill();
+        purger.status().partitions.iter().any(|partition| partition.full)
+    });
+    // librdkafka holds what it fetched before the pause.
+    let held = purger.status().partitions[0].read_to + 11_000;
+    until("much is written", || {
+        fill();
+        kafka.ends("full")[0] > held
+    });
+    change(&kafka, &site, "full", PURGED, 1);
+    let changed = kafka.ends("full")[0];
+    until("retention deletes what the purger has not read", || {
+        fill();
+        kafka.extents("full")[0].0 > changed
+    });
+    stopped.process.signal("CONT");
+
+    site.assert_fresh(0..PAGES);
+    until("the proxy is told that it missed something", || {
+        let said = stopped.process.said("the position in the purge log is set");
+        said.iter().any(|line| line.contains("Expired"))
+    });
+    site.wait_for_positions("full", &kafka.ends("full"));
+    until("the proxy is current again", || stopped.standing().state == State::Current);
+    site.assert_fresh(0..PAGES);
+}
+
+#[test]
 fn a_topic_that_comes_late_never_loses_its_first_purges() {
     let kafka = Kafka::shared();
     let site = Site::start(PAGES, 1, "");

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{PATIENCE, eventually, free_port, guard, pause};
 
-/// A running broker with a ZooKeeper of its own.
+/// A running broker with a `ZooKeeper` of its own.
 #[derive(Debug)]
 pub(crate) struct Kafka {
     directory: TempDir,
@@ -240,6 +240,6 @@ impl Publisher {
 
     /// Waits until the broker has everything.
     pub(crate) fn flush(&self) {
-        self.producer.flush(Duration::from_secs(120)).expect("the broker takes the events");
+        self.producer.flush(Duration::from_mins(2)).expect("the broker takes the events");
     }
 }

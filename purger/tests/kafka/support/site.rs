@@ -34,10 +34,8 @@ impl Site {
             eventually("the purger registers the proxy", || {
                 let standing = proxy.standing();
                 let positions = standing.positions.iter().filter(|p| p.log.topic == topic).count();
-                match standing.state == State::Current && positions == partitions {
-                    true => Ok(()),
-                    false => Err(format!("{standing:?}")),
-                }
+                let is_so = standing.state == State::Current && positions == partitions;
+                if is_so { Ok(()) } else { Err(format!("{standing:?}")) }
             });
         }
     }
@@ -91,13 +89,13 @@ impl Site {
         let stop = Arc::new(AtomicBool::new(false));
         let visit = |(number, proxy): (usize, &Proxy)| {
             let (mut client, stop) = (proxy.client(), Arc::clone(&stop));
-            let (pages, mut step) = (pages.clone(), number);
+            let (pages, mut state) = (pages.clone(), number);
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    step = step
+                    state = state
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1_442_695_040_888_963_407);
-                    let page = pages.start + (step >> 33) % pages.len();
+                    let page = pages.start + (state >> 33) % pages.len();
                     let _maybe_stopped = client.get(&format!("/p/{page}"));
                     rest(Duration::from_millis(1));
                 }
@@ -118,7 +116,9 @@ pub(crate) struct Visitors {
 impl Visitors {
     pub(crate) fn leave(mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        std::mem::take(&mut self.threads).into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in std::mem::take(&mut self.threads) {
+            thread.join().unwrap();
+        }
     }
 }
 
