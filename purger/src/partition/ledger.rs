@@ -5,7 +5,7 @@
 //! told last, even a smaller one. So the number comes from here: *it never exceeds the lowest record that is not done*, and
 //! it never falls.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// A proxy, as far as a partition is concerned.
 pub type TargetId = u32;
@@ -16,7 +16,7 @@ pub struct Ledger {
     /// Everything below has been read.
     read_to: i64,
     /// Targets that keep up, and the offset below which each has confirmed everything.
-    confirmed: HashMap<TargetId, i64>,
+    confirmed: BTreeMap<TargetId, i64>,
     /// Offsets that the purger itself still owes something, and how much.
     owed: BTreeMap<i64, u32>,
     /// The highest watermark that was told.
