@@ -82,8 +82,10 @@ async fn bytes_in_a_piece_of_their_own_belong_to_nobody() {
     for round in 0..20 {
         for (number, first) in [TEN, STORED, CHUNKS, NOTHING, NO_CONTENT].into_iter().enumerate() {
             let path = format!("/row/{number}/{round}");
-            stage.origin.on(&path, Reply::bytes(first).send(EVIL));
+            let sent = Gate::closed();
+            stage.origin.on(&path, Reply::bytes(first).send(EVIL).opens(&sent));
             stage.proxy.get(&path).await;
+            sent.passed().await;
             let wrong = stage.spoiled(&path).await;
             problems.extend(wrong.iter().map(|wrong| format!("{path}: {wrong}")));
         }

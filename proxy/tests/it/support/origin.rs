@@ -41,6 +41,7 @@ pub(crate) struct Reply(Vec<Step>);
 #[derive(Clone, Debug)]
 enum Step {
     Send(Vec<u8>),
+    Open(Gate),
     Hold(Gate),
     Close,
     Reset,
@@ -165,7 +166,8 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    async fn passed(&self) {
+    /// Waits until it is open.
+    pub(crate) async fn passed(&self) {
         let mut state = self.0.subscribe();
         state.wait_for(|is_open| *is_open).await.map(drop).unwrap_or_default();
     }
@@ -216,6 +218,11 @@ impl Reply {
         let end = head.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
         head.splice(end..end, format!("{name}: {value}\r\n").into_bytes());
         self
+    }
+
+    /// Opens the gate when everything before was sent.
+    pub(crate) fn opens(self, gate: &Gate) -> Self {
+        self.then(Step::Open(gate.clone()))
     }
 
     pub(crate) fn send(self, bytes: impl AsRef<[u8]>) -> Self {
@@ -275,6 +282,7 @@ async fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Res
             match step {
                 Step::Send(bytes) => stream.write_all(&bytes).await?,
                 Step::Hold(gate) => gate.passed().await,
+                Step::Open(gate) => gate.open(),
                 Step::Close => return Ok(()),
                 Step::Reset => {
                     return SockRef::from(stream.get_ref().socket())
