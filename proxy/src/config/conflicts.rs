@@ -195,7 +195,7 @@ fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<Draft> {
 
 fn leases_that_lapse_between_heartbeats(config: &Config, root: &Node) -> Vec<Draft> {
     let (heartbeat, lease) = (config.purger.heartbeat, config.purge.log.lease);
-    if heartbeat * 2 <= lease {
+    if heartbeat * 2 <= lease || config.kafka.brokers.is_empty() {
         return Vec::new();
     }
     let message = format!(

@@ -41,8 +41,9 @@ pub fn judge(
             let is_new_partition = !cousins.is_empty()
                 && cousins.iter().all(|position| position.log.cluster == log.cluster);
             match (is_new_partition, cousins.is_empty()) {
-                // The topic has grown. Of a log that holds all it ever held, nothing was missed at 0.
-                (true, _) if low == 0 => Verdict::GoOn(0),
+                // The topic has grown. Of a log that holds all it ever held, nothing was missed at 0; a long one is not new.
+                (true, _) if low == 0 && high <= NEW_MAX => Verdict::GoOn(0),
+                (true, _) => Verdict::StartOver(Start::Adopt),
                 (_, true) => Verdict::StartOver(Start::Adopt),
                 _ => Verdict::StartOver(Start::Replaced),
             }
@@ -166,6 +167,9 @@ impl Route {
     }
 }
 
+/// Records of a partition that may be new: to deliver them all costs less than to have everything validated.
+const NEW_MAX: i64 = 10_000;
+
 #[cfg(test)]
 mod tests {
     use purge_protocol::log::LogId;
@@ -201,7 +205,8 @@ mod tests {
             (standing(&[]), 0, 9, Verdict::StartOver(Start::Adopt)),
             (standing(&[(log("other", 0), 3, None)]), 0, 9, Verdict::StartOver(Start::Replaced)),
             (standing(&[(log("c", 1), 3, None)]), 0, 9, Verdict::GoOn(0)),
-            (standing(&[(log("c", 1), 3, None)]), 2, 9, Verdict::StartOver(Start::Replaced)),
+            (standing(&[(log("c", 1), 3, None)]), 2, 9, Verdict::StartOver(Start::Adopt)),
+            (standing(&[(log("c", 1), 3, None)]), 0, 99_999, Verdict::StartOver(Start::Adopt)),
         ] {
             assert_eq!(judge(&standing, &here, low, high), expected, "{standing:?} {low} {high}");
         }

