@@ -89,6 +89,15 @@ impl UrlPrefix {
     }
 }
 
+impl fmt::Display for UrlPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) => write!(f, "//{host}{}", self.path),
+            None => f.write_str(&self.path),
+        }
+    }
+}
+
 /// Returns the canonical form of an authority: lower case, no trailing dot, no `:80`.
 ///
 /// # Errors
