@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Sequence;
+use super::archive::Archive;
 use super::tag_table::{TagId, TagTable};
 
 /// Fetches by the sequence at which they were born, and recent marks in their order. Lives under one lock, see [`super`].
@@ -10,6 +11,8 @@ use super::tag_table::{TagId, TagTable};
 pub(super) struct Ledger {
     running: BTreeMap<Sequence, u32>,
     lingering: VecDeque<(Sequence, TagId)>,
+    /// Where responses are kept out of memory, what was purged that they may carry.
+    pub(super) archive: Option<Archive>,
 }
 
 impl Ledger {

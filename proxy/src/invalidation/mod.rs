@@ -13,6 +13,7 @@
 //! 3. So a tag without holders is forgotten exactly then. When too many wait for that, the floor rises: fetches older than it
 //!    are not stored. Too much is invalidated, never too little.
 
+mod archive;
 mod marks;
 mod ledger;
 mod tag_table;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 use purge_protocol::{PurgeMode, UrlPrefix};
 
+pub use self::archive::{Archive, Past, PastMark};
 pub use self::marks::Verdict;
 pub use self::provenance::Provenance;
 pub use self::tag_table::{TagId, TagTable};
@@ -41,6 +43,11 @@ impl Sequence {
     /// The number, for answers and logs.
     pub const fn number(self) -> u64 {
         self.0
+    }
+
+    /// The sequence of this number, where a store has kept it.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
     }
 }
 
@@ -90,6 +97,56 @@ impl Invalidation {
         }
     }
 
+    /// Goes on where an earlier process has left off: `seed` is its seed, `sequence` is later than all of its purges, and the
+    /// archive holds those that matter to what it has stored.
+    pub fn recovered(seed: u64, sequence: Sequence, archive: Archive) -> Self {
+        let invalidation = Self::new(seed);
+        invalidation.sequence.store(sequence.0.max(1), Ordering::Release);
+        invalidation.ledger.lock().archive = Some(archive);
+        invalidation
+    }
+
+    /// Copies the archive; `None`: nothing is kept out of memory.
+    pub fn archive(&self) -> Option<Archive> {
+        self.ledger.lock().archive.clone()
+    }
+
+    /// The birth of the oldest fetch that is running, or else the present.
+    pub fn oldest_fetch(&self) -> Sequence {
+        let ledger = self.ledger.lock();
+        ledger.oldest().unwrap_or_else(|| self.sequence())
+    }
+
+    /// Forgets past purges that are older than everything that is kept out of memory.
+    pub fn forget_before(&self, oldest_born: Sequence) {
+        if let Some(archive) = &mut self.ledger.lock().archive {
+            archive.forget_before(oldest_born.0);
+        }
+    }
+
+    /// Brings a response back that was kept out of memory. `enter` is given its provenance, or `None` if it was purged; it puts
+    /// the response where a purge finds it. No purge happens meanwhile: those before are in the archive, those after strike it.
+    pub fn revive<T>(
+        &self,
+        key: &Key,
+        born: Sequence,
+        tags: &[TagId],
+        enter: impl FnOnce(Option<Provenance>) -> T,
+    ) -> T {
+        let ledger = self.ledger.lock();
+        let all_tags = tags.iter().copied().chain([self.tags.url(key)]);
+        let verdict = ledger.archive.as_ref().map_or(Verdict::Purged, |archive| {
+            archive.verdict(born, all_tags, (key.host(), key.path()))
+        });
+        let provenance = (verdict != Verdict::Purged).then(|| {
+            let provenance = Provenance::new(born, &self.tags, tags.iter().copied());
+            // The floor is for marks that were forgotten; the archive has forgotten none.
+            provenance.remember(self.sequence(), verdict);
+            provenance
+        });
+        enter(provenance)
+    }
+
     /// The sequence of the last purge.
     pub fn sequence(&self) -> Sequence {
         Sequence(self.sequence.load(Ordering::Acquire))
@@ -114,6 +171,12 @@ impl Invalidation {
         let sequence = Sequence(self.sequence.load(Ordering::Relaxed) + 1);
         for mark in marks {
             self.write(mark, mode, sequence, now, &mut ledger);
+        }
+        if let Some(archive) = &mut ledger.archive {
+            let past = Past::of(mode, sequence, now);
+            for mark in marks {
+                archive.note(&PastMark::of(mark), past);
+            }
         }
         self.sequence.store(sequence.0, Ordering::Release);
         if ledger.is_crowded() {

@@ -59,6 +59,11 @@ impl Provenance {
         self.links.iter().map(|link| &*link.tag)
     }
 
+    /// The identities of its tags, the host's among them.
+    pub fn tag_ids(&self) -> impl Iterator<Item = TagId> {
+        self.tags().map(Tag::id)
+    }
+
     /// Returns whether it carries this tag.
     pub fn carries(&self, id: TagId) -> bool {
         self.tags().any(|tag| tag.id() == id)
