@@ -26,9 +26,9 @@ use std::thread;
 use self::report::Report;
 pub use self::report::{ConfigErrors, Problem};
 pub use self::settings::{
-    Admin, Cache, Cookies, HostHeader, Http2, Limits, Listen, Log, LogFormat, LogLevel,
-    MemoryStorage, NamePattern, Origin, OtherCookies, Purge, PurgeMode, Response, Secret, Storage,
-    Tags,
+    Admin, Cache, Cookies, FileStorage, HostHeader, Http2, Limits, Listen, Log, LogFormat,
+    LogLevel, MemoryStorage, NamePattern, Origin, OtherCookies, Purge, PurgeMode, Response, Secret,
+    Storage, StorageKind, Tags,
 };
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
@@ -85,6 +85,11 @@ impl Config {
     /// Returns one line for people: what would be served, from where, with how much memory.
     pub fn check_summary(&self) -> String {
         summary::summary(self)
+    }
+
+    /// Returns what the store is, and how large, for people.
+    pub fn storage_summary(&self) -> String {
+        summary::storage(self)
     }
 
     /// Reads table by table. What is wrong is in the report, and at its default here.

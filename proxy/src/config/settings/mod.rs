@@ -26,5 +26,5 @@ pub use self::origin::{HostHeader, Origin};
 pub use self::purge::{Purge, PurgeMode};
 pub use self::response::Response;
 pub use self::secret::Secret;
-pub use self::storage::{MemoryStorage, Storage};
+pub use self::storage::{FileStorage, MemoryStorage, Storage, StorageKind};
 pub use self::tags::Tags;
