@@ -6,6 +6,7 @@ mod exit;
 mod logging;
 mod purge;
 mod run;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Check(CheckArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
+    /// Look at the files of a store
+    Store(store::StoreArguments),
     /// Show the whole story on this machine: renderer, proxy, traffic, purge
     Demo(demo::DemoArguments),
 }
@@ -69,6 +72,7 @@ impl Arguments {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }
             Command::Purge(arguments) => purge::purge(arguments),
+            Command::Store(arguments) => store::store(&arguments),
             Command::Demo(arguments) => demo::demo(&arguments),
         }
     }
