@@ -34,13 +34,30 @@ pub enum PastMark {
 }
 
 /// The past purges.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Archive {
+    room: Room,
     tags: HashMap<TagId, Past>,
     prefixes: Vec<(UrlPrefix, Past)>,
     all: Past,
     /// Hard purges of tags that there was no room for, by the tag's hash; empty: there are none.
     folded: Vec<u64>,
+}
+
+/// How much is remembered exactly.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    tags: usize,
+    /// Bytes of prefixes.
+    prefix_bytes: usize,
+    /// Places of the table; a power of two.
+    folded: usize,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self::sized(usize::MAX)
+    }
 }
 
 impl Past {
@@ -86,6 +103,18 @@ impl PastMark {
 }
 
 impl Archive {
+    /// Makes an empty one that takes at most half of so many bytes when it is written.
+    pub fn sized(bytes: usize) -> Self {
+        let folded = (bytes / 8 / 8).clamp(64, FOLDED);
+        let room = Room {
+            tags: (bytes / 4 / TAG_BYTES).clamp(64, PAST_MAX),
+            prefix_bytes: bytes / 8,
+            folded: (folded / 2 + 1).next_power_of_two(),
+        };
+        let (tags, prefixes, folded) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { room, tags, prefixes, all: Past::default(), folded }
+    }
+
     /// Notes a purge.
     pub fn note(&mut self, mark: &PastMark, past: Past) {
         match mark {
@@ -98,10 +127,10 @@ impl Archive {
                 }
             }
         }
-        if self.tags.len() > PAST_MAX {
+        if self.tags.len() > self.room.tags {
             self.fold();
         }
-        if self.prefixes.len() > PREFIXES_MAX {
+        while self.prefixes.len() > PREFIXES_MAX || self.prefix_bytes() > self.room.prefix_bytes {
             // Everything that is older than the oldest of them is gone, instead of what it covered.
             let (_, oldest) = self.prefixes.remove(0);
             self.all.join(Past { hard: oldest.latest(), ..Past::default() });
@@ -160,7 +189,7 @@ impl Archive {
 
     /// Takes a table back that [`Self::folded`] showed, a piece at a time from this place on.
     pub fn unfold(&mut self, place: usize, sequences: &[u64]) {
-        self.folded.resize(FOLDED, 0);
+        self.folded.resize(self.room.folded, 0);
         for (known, sequence) in self.folded.iter_mut().skip(place).zip(sequences) {
             *known = (*known).max(*sequence);
         }
@@ -188,11 +217,12 @@ impl Archive {
         let mut ages: Vec<u64> = self.tags.values().map(|past| past.latest()).collect();
         let middle = ages.len() / 2;
         let limit = *ages.select_nth_unstable(middle).1;
-        self.folded.resize(FOLDED, 0);
+        self.folded.resize(self.room.folded, 0);
         let folded = &mut self.folded;
         self.tags.retain(|id, past| {
             let stays = past.latest() > limit;
-            if !stays && let Some(place) = folded.get_mut(place_of(*id)) {
+            let place = place_of(*id, folded.len());
+            if !stays && let Some(place) = folded.get_mut(place) {
                 *place = (*place).max(past.latest());
             }
             stays
@@ -200,14 +230,20 @@ impl Archive {
     }
 
     fn folded_at(&self, id: TagId) -> u64 {
-        self.folded.get(place_of(id)).copied().unwrap_or(0)
+        self.folded.get(place_of(id, self.folded.len())).copied().unwrap_or(0)
+    }
+
+    fn prefix_bytes(&self) -> usize {
+        self.prefixes.iter().map(|(prefix, _)| prefix.text_bytes() + TAG_BYTES).sum()
     }
 }
 
-fn place_of(id: TagId) -> usize {
-    usize::try_from((id.bits() >> 64) & (FOLDED as u128 - 1)).unwrap_or(0)
+fn place_of(id: TagId, places: usize) -> usize {
+    usize::try_from((id.bits() >> 64) % (places.max(1) as u128)).unwrap_or(0)
 }
 
+/// What a tag, or a prefix beside its text, takes where it is written.
+const TAG_BYTES: usize = 72;
 /// Tags whose last purge is remembered exactly: some 20 MiB.
 const PAST_MAX: usize = 1 << 18;
 /// Places of the table for older ones: 8 MiB once it is needed.
@@ -268,6 +304,20 @@ mod tests {
         archive.for_each(|mark, past| other.note(&mark, past));
         other.unfold(0, archive.folded());
         assert!((0..=PAST_MAX).all(|it| verdict(&other, it as u64, it) == Verdict::Purged));
+    }
+
+    #[test]
+    fn a_small_one_remembers_less_exactly_and_everything_all_the_same() {
+        let mut archive = Archive::sized(32 << 10);
+        for number in 0..5000 {
+            archive.note(&PastMark::Tag(tag(number)), hard(number as u64 + 1));
+            let prefix = UrlPrefix::parse(&format!("h/prefix-{number}/")).unwrap();
+            archive.note(&PastMark::Prefix(prefix), hard(number as u64 + 1));
+        }
+        assert!(archive.len() <= 113 && archive.prefix_bytes() <= 4096);
+        assert!(archive.folded().len() <= 512);
+        assert!((0..5000).all(|it| verdict(&archive, it as u64, it) == Verdict::Purged));
+        assert_eq!(verdict(&archive, 5000, 1), Verdict::Valid);
     }
 
     #[test]

@@ -200,14 +200,16 @@ impl Keeper {
     }
 
     fn write(&self, tail: &mut Tail, frames: &[Frame]) -> io::Result<()> {
-        if frames.is_empty() || tail.append(&*self.disk, frames)? {
-            return Ok(());
+        for some in frames.chunks(FRAMES_AT_ONCE) {
+            if tail.append(&*self.disk, some)? {
+                continue;
+            }
+            self.checkpoint(tail)?;
+            if !tail.append(&*self.disk, some)? {
+                return Err(io::Error::other("the journal is too small for one writing"));
+            }
         }
-        self.checkpoint(tail)?;
-        if tail.append(&*self.disk, frames)? {
-            return Ok(());
-        }
-        Err(io::Error::other("the journal is too small for one writing"))
+        Ok(())
     }
 
     /// Begins a new epoch. What was marked before something was appended is in the store's memory: positions are copied first,
@@ -242,3 +244,6 @@ impl Waiting {
         self.frames.push(frame);
     }
 }
+
+/// Frames of one writing: after a checkpoint there is room for them.
+const FRAMES_AT_ONCE: usize = 64;

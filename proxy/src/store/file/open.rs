@@ -259,7 +259,7 @@ fn format(
         is_clean: false,
     };
     superblock.store(&*disks.data)?;
-    Ok((superblock, tail, Replayed::default()))
+    Ok((superblock, tail, Replayed::empty(geometry.half_bytes)))
 }
 
 /// Reads the superblock of a file of any length.
@@ -311,5 +311,6 @@ pub(super) const LOG: &str = "store.log";
 const SEGMENTS_WANTED: u64 = 64;
 const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
-const HALF_BYTES_MIN: u64 = 1 << 20;
+/// Half of it holds past purges, a quarter dead records, and the largest purge fits into the rest.
+const HALF_BYTES_MIN: u64 = 8 << 20;
 const HALF_BYTES_MAX: u64 = 128 << 20;

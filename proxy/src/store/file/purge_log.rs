@@ -197,6 +197,12 @@ fn decode_mark(cursor: &mut Cursor<'_>) -> Option<PastMark> {
 }
 
 impl Replayed {
+    /// What an empty journal of this size says.
+    pub(super) fn empty(half_bytes: u64) -> Self {
+        let archive = Archive::sized(usize::try_from(half_bytes).unwrap_or(usize::MAX));
+        Self { archive, ..Self::default() }
+    }
+
     fn apply(&mut self, frame: Frame) {
         match frame {
             Frame::Purge(past, marks) => {
@@ -248,7 +254,7 @@ impl Tail {
         if bytes.get(..HALF_HEADER_BYTES)? != self.half_header() {
             return None;
         }
-        let mut replayed = Replayed::default();
+        let mut replayed = Replayed::empty(self.half_bytes);
         let mut at = HALF_HEADER_BYTES;
         while let Some((epoch, number, frame, length)) = bytes.get(at..).and_then(Frame::decode)
             && epoch == self.epoch
