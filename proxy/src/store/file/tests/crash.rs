@@ -360,3 +360,22 @@ fn a_journal_that_begins_anew_before_everything_is_loaded_forgets_no_dead_record
     let kills = opened.volume.frames().into_iter().filter(|it| matches!(it, Frame::Kill { .. }));
     assert_eq!(kills.count(), 1);
 }
+
+#[test]
+fn a_flood_of_distinct_purges_fits_a_small_journal_and_none_is_forgotten() {
+    let store = SimulatedStore::new(SMALL);
+    for number in 0..20 {
+        store.put(&format!("/{number}"), &[&format!("t{number}")], b"body").unwrap();
+    }
+    for number in 0..3000 {
+        store.purge_tag(&format!("t{number}")).unwrap();
+        let prefix = UrlPrefix::parse(&format!("h/a-prefix-of-some-length/{number}/")).unwrap();
+        store.purge(&Mark::Prefix(&prefix), PurgeMode::Hard).unwrap();
+    }
+    store.put("/after", &["t1"], b"body").unwrap();
+    let store = store.crash(Crash::Power, &mut Random::of(4));
+    assert!((0..20).all(|number| store.get(&format!("/{number}")).is_none()));
+    store.put("/again", &["t1"], b"body").unwrap();
+    let store = store.crash(Crash::Kill, &mut Random::of(5));
+    assert!(store.get("/again").is_some());
+}
