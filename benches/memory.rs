@@ -17,6 +17,7 @@ use purge_protocol::{PurgeMode, Selector, Tag};
 use shellac::key::KeySeed;
 use shellac::purge::Purger;
 use shellac::purge::metrics::Source;
+use shellac::store::journal::Journal;
 use shellac::store::{Store as _, Usage};
 use tokio::time::Instant;
 
@@ -171,12 +172,20 @@ fn purge() {
 /// Returns the time to the answer, and until the last response is gone.
 fn purge_all(shop: &Arc<Shop>) -> (Duration, Duration) {
     let store = Arc::new(shop.store.clone());
-    let purger = Purger::new(store, Arc::clone(&shop.invalidation), KeySeed(3), shop.clock.clone());
+    let purger = Purger::new(
+        store,
+        Arc::clone(&shop.invalidation),
+        Journal::default(),
+        KeySeed(3),
+        shop.clock.clone(),
+    );
     let tag = Tag::parse("site-1").expect("a tag");
     let selectors = vec![(Selector::Tag("site-1".to_owned()), Target::Tag(tag))];
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let started = Instant::now();
-    let report = runtime.block_on(purger.apply(None, selectors, PurgeMode::Hard, Source::Admin));
+    let report = runtime
+        .block_on(purger.apply(None, selectors, PurgeMode::Hard, Source::Admin))
+        .expect("memory has no device");
     let answered = started.elapsed();
     assert_eq!(report.matched.objects, PAGES);
     while shop.store.usage().objects > 10_000 {

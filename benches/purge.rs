@@ -11,6 +11,7 @@ use shellac::invalidation::{Mark, Verdict};
 use shellac::key::KeySeed;
 use shellac::purge::Purger;
 use shellac::purge::log::{PurgeLog, reading};
+use shellac::store::journal::Journal;
 
 fn verdict(criterion: &mut Criterion) {
     let shop = Shop::new(1 << 30);
@@ -84,8 +85,14 @@ fn log(criterion: &mut Criterion) {
     }
     let store = Arc::new(shop.store.clone());
     let invalidation = Arc::clone(&shop.invalidation);
-    let purger = Purger::new(store, Arc::clone(&invalidation), KeySeed(3), shop.clock.clone());
-    let nothing_recovered = (Arc::default(), Vec::new());
+    let purger = Purger::new(
+        store,
+        Arc::clone(&invalidation),
+        Journal::default(),
+        KeySeed(3),
+        shop.clock.clone(),
+    );
+    let nothing_recovered = (Journal::default(), Vec::new());
     let rules = Purge::default();
     let log =
         PurgeLog::new(purger, invalidation, nothing_recovered, shop.clock.clone(), rules.clone());

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,11 +16,10 @@ use crate::admin;
 use crate::cache::Cache;
 use crate::cache::rewarm::{RewarmRules, Rewarmer};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, StorageKind};
 use crate::fetch::{FetchRules, Fetcher};
 use crate::freshness::Policy;
-use crate::invalidation::fence::Fence;
-use crate::invalidation::lease::{Lease, OnExpiry};
+use crate::invalidation::lease::OnExpiry;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::KeySeed;
 use crate::listener::connection::ConnectionRules;
@@ -33,6 +33,7 @@ use crate::purge::log::PurgeLog;
 use crate::request::RequestRules;
 use crate::request::cookies::Cookies;
 use crate::response::Responder;
+use crate::store::file::{FileLimits, OpenError, OpenedStore, TieredStore, Tiering};
 use crate::store::journal::Journal;
 use crate::store::memory::{MemoryLimits, MemoryStore};
 use crate::store::{Removal, Store};
@@ -55,9 +56,13 @@ pub struct App {
     pub purge_log: Arc<PurgeLog>,
     /// Who is connected.
     pub listeners: Arc<Listeners>,
+    /// What is kept durable beside stored responses.
+    pub journal: Journal,
     clock: Clock,
     started: Timestamp,
     is_leaving: AtomicBool,
+    /// Why the store that was asked for cannot be opened: then nothing is bound.
+    store_fault: Mutex<Option<OpenError>>,
 }
 
 /// Sockets that are bound, and what serves them once it is run.
@@ -80,6 +85,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The store cannot be opened. The operator does what the message says.
+    #[error(transparent)]
+    Store(OpenError),
     /// A thread or its event loop cannot be made: out of some system resource.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
@@ -97,16 +105,12 @@ pub enum Drained {
 impl App {
     /// Makes every part. The clock is the system's, or one that a test moves.
     pub fn new(config: Config, clock: Clock) -> Arc<Self> {
-        let seed = KeySeed(random());
-        let lease = Lease::new(on_expiry(&config.purge.log));
-        let fence = Fence::new(config.purge.log.max_revisions);
-        let invalidation = Arc::new(Invalidation::with(random(), lease, fence));
-        let memory = MemoryLimits {
-            capacity: config.storage.memory.capacity,
-            object_bytes_max: config.storage.memory.max_object,
-            variants_max: config.cache.vary_max_variants,
-        };
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(memory, clock.clone()));
+        let (Storage { store, invalidation, seed, journal }, store_fault) =
+            match Storage::open(&config, &clock) {
+                Ok(storage) => (storage, None),
+                Err(fault) => (Storage::in_memory(&config, &clock), Some(fault)),
+            };
+        invalidation.govern(on_expiry(&config.purge.log), config.purge.log.max_revisions);
         let origin = Arc::new(Origin::new(config.origin.clone()));
         let cookies = Cookies::new(config.cookies.clone());
         let rules = fetch_rules(&config, &cookies);
@@ -117,15 +121,19 @@ impl App {
             clock.clone(),
             rules,
         );
-        let purger =
-            Purger::new(Arc::clone(&store), Arc::clone(&invalidation), seed, clock.clone());
+        let purger = Purger::new(
+            Arc::clone(&store),
+            Arc::clone(&invalidation),
+            journal.clone(),
+            seed,
+            clock.clone(),
+        );
         let door = Door::new(Arc::clone(&purger), config.purge.clone());
-        let journal = Arc::<Journal>::default();
         let recovered = journal.positions();
         let purge_log = PurgeLog::new(
             Arc::clone(&purger),
             Arc::clone(&invalidation),
-            (journal, recovered),
+            (journal.clone(), recovered),
             clock.clone(),
             config.purge.clone(),
         );
@@ -152,13 +160,19 @@ impl App {
             purge_log,
             listeners,
             clock,
+            journal,
             started,
             is_leaving,
+            store_fault: Mutex::new(store_fault),
         })
     }
 
     /// Binds every address, so that all that can fail has failed before anything is served.
     pub fn bind(self: Arc<Self>) -> Result<Bound, StartError> {
+        let store_fault = self.store_fault.lock().take();
+        if let Some(fault) = store_fault {
+            return Err(StartError::Store(fault));
+        }
         let bind = |address: SocketAddr, backlog, workers| {
             if socket::is_taken(address) {
                 return Err(StartError::Bind { address, source: io::ErrorKind::AddrInUse.into() });
@@ -216,6 +230,7 @@ impl App {
                 self.store.remove(stored, Removal::Expired);
             }
         });
+        self.store.sweep_dormant();
     }
 }
 
@@ -272,6 +287,7 @@ impl Bound {
             }
         }
         control.shutdown_background();
+        app.store.close();
         Ok(drained)
     }
 }
@@ -364,9 +380,58 @@ fn fetch_rules(config: &Config, cookies: &Cookies) -> FetchRules {
         tags: config.tags.clone(),
         selecting: cookies.selecting(),
         via: config.response.via.clone(),
-        object_bytes_max: config.storage.memory.max_object,
+        object_bytes_max: config.storage.object_bytes_max(),
         misses_max: config.limits.max_inflight_misses,
         send_timeout: config.limits.send_timeout,
+    }
+}
+
+/// The store that is configured, and what belongs to it.
+struct Storage {
+    store: Arc<dyn Store>,
+    invalidation: Arc<Invalidation>,
+    seed: KeySeed,
+    journal: Journal,
+}
+
+impl Storage {
+    fn open(config: &Config, clock: &Clock) -> Result<Self, OpenError> {
+        let tiering = match config.storage.kind {
+            StorageKind::Memory => return Ok(Self::in_memory(config, clock)),
+            StorageKind::File => Tiering::File,
+            StorageKind::Tiered => Tiering::Tiered,
+        };
+        let file = &config.storage.file;
+        let (entries_max, capacity) = tiering.share(config.storage.memory.capacity, file.capacity);
+        let limits = FileLimits {
+            path: file.path.clone(),
+            capacity: file.capacity,
+            object_bytes_max: file.max_object,
+            persists: file.persist,
+            sync: file.sync,
+            entries_max,
+        };
+        let memory = MemoryLimits { capacity, ..memory_limits(config) };
+        let opened = TieredStore::open(&limits, memory, tiering, clock)?;
+        let OpenedStore { store, invalidation, seed, journal } = opened;
+        Ok(Self { store, invalidation, seed, journal })
+    }
+
+    fn in_memory(config: &Config, clock: &Clock) -> Self {
+        Self {
+            store: Arc::new(MemoryStore::new(memory_limits(config), clock.clone())),
+            invalidation: Arc::new(Invalidation::new(random())),
+            seed: KeySeed(random()),
+            journal: Journal::default(),
+        }
+    }
+}
+
+const fn memory_limits(config: &Config) -> MemoryLimits {
+    MemoryLimits {
+        capacity: config.storage.memory.capacity,
+        object_bytes_max: config.storage.memory.max_object,
+        variants_max: config.cache.vary_max_variants,
     }
 }
 

@@ -82,10 +82,24 @@ impl UrlPrefix {
         Ok(Self { host: Some(url.host), path: url.path })
     }
 
+    /// Bytes of its text.
+    pub fn text_bytes(&self) -> usize {
+        self.host.as_ref().map_or(0, |host| host.len() + 2) + self.path.len()
+    }
+
     /// Returns whether the URL of this host and path begins so.
     pub fn covers(&self, host: &[u8], path: &[u8]) -> bool {
         self.host.as_deref().is_none_or(|own| own.as_bytes() == host)
             && path.starts_with(self.path.as_bytes())
+    }
+}
+
+impl fmt::Display for UrlPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) => write!(f, "//{host}{}", self.path),
+            None => f.write_str(&self.path),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ targets! {
     range
     requests
     responses
+    store
     target
     vary
 }

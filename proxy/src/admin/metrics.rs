@@ -10,6 +10,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 use purge_protocol::log::State;
 
+use super::storage;
 use crate::app::App;
 use crate::cache::metrics::Outcome;
 use crate::metrics::{BOUNDS, Counter, Histogram};
@@ -28,7 +29,7 @@ pub(super) fn page(app: &App) -> Result<String, fmt::Error> {
 
 /// One metric with all its label values, as of now.
 #[derive(Debug)]
-struct Family {
+pub(super) struct Family {
     /// With prefix and unit, without `_total`.
     name: &'static str,
     help: &'static str,
@@ -36,7 +37,7 @@ struct Family {
 }
 
 #[derive(Debug)]
-struct Sample {
+pub(super) struct Sample {
     labels: Vec<(&'static str, String)>,
     value: Value,
 }
@@ -49,7 +50,7 @@ enum Value {
 }
 
 impl Family {
-    fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+    pub(super) fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
         Self {
             name,
             help,
@@ -57,12 +58,12 @@ impl Family {
         }
     }
 
-    fn gauge(name: &'static str, help: &'static str, value: impl TryInto<u64>) -> Self {
+    pub(super) fn gauge(name: &'static str, help: &'static str, value: impl TryInto<u64>) -> Self {
         let value = Value::Gauge(value.try_into().unwrap_or(u64::MAX));
         Self { name, help, samples: vec![Sample { labels: Vec::new(), value }] }
     }
 
-    fn labelled(
+    pub(super) fn labelled(
         name: &'static str,
         help: &'static str,
         samples: impl Iterator<Item = Sample>,
@@ -80,7 +81,15 @@ impl Family {
 }
 
 impl Sample {
-    fn counter(labels: impl IntoIterator<Item = (&'static str, String)>, value: u64) -> Self {
+    /// A gauge with one label.
+    pub(super) fn gauge(label: &'static str, name: &str, value: u64) -> Self {
+        Self { labels: vec![(label, name.to_owned())], value: Value::Gauge(value) }
+    }
+
+    pub(super) fn counter(
+        labels: impl IntoIterator<Item = (&'static str, String)>,
+        value: u64,
+    ) -> Self {
         Self { labels: labels.into_iter().collect(), value: Value::Counter(value) }
     }
 
@@ -103,6 +112,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(purge_families(app));
     all.extend(purge_log_families(app));
     all.extend(process_families(app));
+    all.extend(storage::families(app));
     all
 }
 

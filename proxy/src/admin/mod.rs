@@ -2,6 +2,7 @@
 //! nothing uses it.
 
 pub mod metrics;
+mod storage;
 mod routes;
 mod stats;
 

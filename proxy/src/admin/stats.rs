@@ -38,6 +38,22 @@ pub(super) fn document(app: &App) -> Vec<u8> {
             "purged_objects": purges.purged.value(),
         },
     });
+    let mut document = document;
+    if let (Some(file), Some(fields)) = (app.store.file_usage(), document.as_object_mut()) {
+        fields.insert(
+            "file".to_owned(),
+            json!({
+                "objects": file.objects,
+                "live_bytes": file.live_bytes,
+                "dead_bytes": file.dead_bytes,
+                "free_bytes": file.free_bytes,
+                "capacity_bytes": file.capacity,
+                "index_bytes": file.index_bytes,
+                "is_loading": file.is_loading,
+                "is_offline": file.is_offline,
+            }),
+        );
+    }
     serde_json::to_vec_pretty(&document).unwrap_or_default()
 }
 

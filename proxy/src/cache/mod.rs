@@ -61,6 +61,8 @@ pub struct Work {
     plan: Plan,
     selection: u64,
     started: Instant,
+    /// Something is stored that has to be read first.
+    is_dormant: bool,
 }
 
 impl Work {
@@ -104,8 +106,37 @@ impl Cache {
         let (decision, selection) = match self.bypass(&inbound) {
             Some(_) if inbound.head.wants_stored_only() => (Decision::Unsatisfiable, 0),
             Some((reason, why)) => (Decision::Forward(reason, Plan::Pass(why)), 0),
-            None => self.decide(&mut inbound.head),
+            None => match self.decide(&mut inbound.head) {
+                (decision, selection) if self.may_sleep(&inbound.head, &decision) => {
+                    let (reason, plan) = (ForwardReason::UriMiss, Plan::Fetch(None));
+                    let started = Instant::now();
+                    let is_dormant = true;
+                    return Step::Work(Box::new(Work {
+                        inbound,
+                        reason,
+                        plan,
+                        selection,
+                        started,
+                        is_dormant,
+                    }));
+                }
+                decided => decided,
+            },
         };
+        self.carry_out(inbound, decision, selection)
+    }
+
+    /// Returns whether what is not in memory may decide otherwise.
+    fn may_sleep(&self, head: &RequestHead, decision: &Decision) -> bool {
+        let is_open = match decision {
+            Decision::Hit(_) | Decision::HitStale(_) | Decision::HitAccepted(_) => false,
+            Decision::Forward(_, Plan::Fetch(stale)) => stale.is_none(),
+            Decision::Forward(..) | Decision::Unsatisfiable => true,
+        };
+        is_open && self.fetcher.store.is_dormant(head.key.hash())
+    }
+
+    fn carry_out(&self, mut inbound: Inbound, decision: Decision, selection: u64) -> Step {
         match decision {
             Decision::Hit(stored) => {
                 Step::Answer(self.hit(&inbound.head, &stored, Outcome::Hit, None))
@@ -135,15 +166,23 @@ impl Cache {
                     return Step::Answer(self.options(&inbound.head));
                 }
                 trace::identify(&mut inbound.head.fields);
-                let started = Instant::now();
-                Step::Work(Box::new(Work { inbound, reason, plan, selection, started }))
+                let (started, is_dormant) = (Instant::now(), false);
+                Step::Work(Box::new(Work { inbound, reason, plan, selection, started, is_dormant }))
             }
         }
     }
 
     /// Does the rest. `busy` says that the connection is not idle, until the last byte is sent.
     pub async fn finish(&self, work: Work, busy: Busy) -> Response<ResponseBody> {
-        let Work { inbound, reason, plan, selection, started } = work;
+        let work = if work.is_dormant {
+            match self.recall(work).await {
+                Step::Answer(response) => return response,
+                Step::Work(work) => *work,
+            }
+        } else {
+            work
+        };
+        let Work { inbound, reason, plan, selection, started, is_dormant: _ } = work;
         let listener = inbound.head.peer.listener;
         // Where nothing is shared, the client's own conditions and ranges go to the origin.
         let is_whole = !has_preconditions(&inbound.head.fields);
@@ -165,6 +204,20 @@ impl Cache {
             metrics.time(outcome, started.elapsed());
         }
         response
+    }
+
+    /// Brings back what is stored out of memory, and decides anew.
+    async fn recall(&self, work: Work) -> Step {
+        let Work { mut inbound, started, .. } = work;
+        self.fetcher.store.recall(&inbound.head.key).await;
+        let (decision, selection) = self.decide(&mut inbound.head);
+        match self.carry_out(inbound, decision, selection) {
+            Step::Work(mut work) => {
+                work.started = started;
+                Step::Work(work)
+            }
+            answer @ Step::Answer(_) => answer,
+        }
     }
 
     /// Answers with an error of ours.

@@ -6,6 +6,7 @@ pub mod exit;
 pub mod logging;
 mod purge;
 pub mod run;
+mod store;
 mod warm;
 
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ enum Command {
     Check(CheckArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
+    /// Look at the files of a store
+    Store(store::StoreArguments),
     /// Fetch the pages of a sitemap or a list through a running proxy, so that they are in the cache
     Warm(warm::WarmArguments),
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes `shellac-purger demo`)
@@ -72,6 +75,7 @@ impl Arguments {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }
             Command::Purge(arguments) => purge::purge(arguments),
+            Command::Store(arguments) => store::store(&arguments),
             Command::Warm(arguments) => warm::warm(&arguments),
             Command::Demo(arguments) => demo::demo(arguments),
         }

@@ -51,7 +51,7 @@ fn announce(bound: &Bound) {
     let servers: Vec<&str> =
         config.origin.servers.iter().map(http::uri::Authority::as_str).collect();
     say(format_args!("  origin   {} → {}", config.origin.name, servers.join(", ")));
-    say(format_args!("  storage  memory {}", bytesize::ByteSize(config.storage.memory.capacity)));
+    say(format_args!("  storage  {}", config.storage_summary()));
     for address in bound.admin_addresses() {
         say(format_args!(
             "  admin    http://{address}/  (healthz, readyz, metrics, api/v1/stats, api/v1/purge)"

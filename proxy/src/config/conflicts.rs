@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::report::{Draft, Report};
 use super::tree::Node;
-use super::{Config, SaslMechanism};
+use super::{Config, SaslMechanism, Storage, StorageKind};
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
 ///
@@ -36,17 +36,27 @@ const CHECKS: [(&[&str], Check); 10] = [
 ];
 
 fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<Draft> {
-    let memory = &config.storage.memory;
-    if memory.max_object <= memory.capacity {
-        return Vec::new();
+    let Storage { kind, memory, file } = &config.storage;
+    let mut drafts = Vec::new();
+    if memory.max_object > memory.capacity {
+        let message = format!(
+            "`storage.memory.max_object` of {} bytes exceeds `storage.memory.capacity` of {} bytes",
+            memory.max_object, memory.capacity
+        );
+        let draft = Draft::error(message, "no such response would ever fit");
+        let written = ["max_object", "capacity"].map(|key| root.at(&["storage", "memory", key]));
+        drafts.push(placed(draft, written.into_iter().flatten().next()));
     }
-    let message = format!(
-        "`storage.memory.max_object` of {} bytes exceeds `storage.memory.capacity` of {} bytes",
-        memory.max_object, memory.capacity
-    );
-    let draft = Draft::error(message, "no such response would ever fit");
-    let written = ["max_object", "capacity"].map(|key| root.at(&["storage", "memory", key]));
-    vec![placed(draft, written.into_iter().flatten().next())]
+    if *kind != StorageKind::Memory && file.max_object > file.capacity / 4 {
+        let message = format!(
+            "`storage.file.max_object` of {} bytes exceeds a quarter of `storage.file.capacity` of {} bytes",
+            file.max_object, file.capacity
+        );
+        let draft = Draft::error(message, "such a response would displace most others");
+        let written = ["max_object", "capacity"].map(|key| root.at(&["storage", "file", key]));
+        drafts.push(placed(draft, written.into_iter().flatten().next()));
+    }
+    drafts
 }
 
 fn cookies_ignored_and_varied_on(config: &Config, root: &Node) -> Vec<Draft> {

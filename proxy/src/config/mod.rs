@@ -26,10 +26,10 @@ use std::thread;
 use self::report::Report;
 pub use self::report::{ConfigErrors, Problem};
 pub use self::settings::{
-    Admin, Cache, Cookies, EventFormat, HostHeader, Http2, Kafka, Limits, Listen, Log, LogFormat,
-    LogLevel, MemoryStorage, NamePattern, OnExpiry, Origin, OtherCookies, Purge, PurgeLog,
-    PurgeMode, Purger, Response, SaslMechanism, Secret, Security, StartAt, Storage, Tags,
-    TargetHttp, Targets,
+    Admin, Cache, Cookies, EventFormat, FileStorage, HostHeader, Http2, Kafka, Limits, Listen, Log,
+    LogFormat, LogLevel, MemoryStorage, NamePattern, OnExpiry, Origin, OtherCookies, Purge,
+    PurgeLog, PurgeMode, Purger, Response, SaslMechanism, Secret, Security, StartAt, Storage,
+    StorageKind, Tags, TargetHttp, Targets,
 };
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
@@ -90,6 +90,11 @@ impl Config {
     /// Returns one line for people: what would be served, from where, with how much memory.
     pub fn check_summary(&self) -> String {
         summary::summary(self)
+    }
+
+    /// Returns what the store is, and how large, for people.
+    pub fn storage_summary(&self) -> String {
+        summary::storage(self)
     }
 
     /// Reads table by table. What is wrong is in the report, and at its default here.

@@ -2,20 +2,34 @@
 
 use bytesize::ByteSize;
 
-use super::Config;
+use super::{Config, StorageKind};
 
 /// Returns one line: what would be served, from where, with how much memory.
 pub(super) fn summary(config: &Config) -> String {
     let parts = [
         format!("1 origin ({}: {})", config.origin.name, joined(&config.origin.servers)),
         counted(config.listen.len(), "listener"),
-        format!("memory {}", ByteSize::b(config.storage.memory.capacity)),
+        storage(config),
         match config.admin.listen.as_slice() {
             [] => "no admin".to_owned(),
             addresses => format!("admin {}", joined(addresses)),
         },
     ];
     format!("✓ {}", parts.join(", "))
+}
+
+/// What the store is, and how large.
+pub(crate) fn storage(config: &Config) -> String {
+    let memory = ByteSize::b(config.storage.memory.capacity);
+    let file = || {
+        let file = &config.storage.file;
+        format!("{} in {}", ByteSize::b(file.capacity), file.path.display())
+    };
+    match config.storage.kind {
+        StorageKind::Memory => format!("memory {memory}"),
+        StorageKind::File => format!("file {}", file()),
+        StorageKind::Tiered => format!("memory {memory} before file {}", file()),
+    }
 }
 
 fn counted(count: usize, noun: &str) -> String {

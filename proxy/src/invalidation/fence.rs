@@ -17,7 +17,6 @@ pub struct Fence {
     revisions: Mutex<Revisions>,
     /// How many there are, so that a fetch need not take the lock where there are none.
     count: AtomicUsize,
-    max: usize,
     /// Revisions that were dropped because there were too many.
     pub dropped: Counter,
 }
@@ -28,25 +27,31 @@ struct Revisions {
     /// By when they were raised.
     order: BTreeMap<u64, TagId>,
     raised: u64,
+    max: usize,
 }
 
 impl Fence {
     /// Makes one that remembers so many revisions.
     pub fn new(max: usize) -> Self {
-        let (revisions, count) = (Mutex::default(), AtomicUsize::new(0));
-        Self { revisions, count, max, dropped: Counter::default() }
+        let revisions = Mutex::new(Revisions { max, ..Revisions::default() });
+        Self { revisions, count: AtomicUsize::new(0), dropped: Counter::default() }
+    }
+
+    /// Remembers so many from now on.
+    pub fn limit(&self, max: usize) {
+        self.revisions.lock().max = max;
     }
 
     /// Raises the lowest revision. It never sinks.
     pub fn raise(&self, id: TagId, revision: u64) {
         let mut revisions = self.revisions.lock();
-        let Revisions { lowest, order, raised } = &mut *revisions;
+        let Revisions { lowest, order, raised, max } = &mut *revisions;
         *raised += 1;
         let (known, since) = lowest.get(&id).copied().unwrap_or((0, 0));
         order.remove(&since);
         order.insert(*raised, id);
         lowest.insert(id, (known.max(revision), *raised));
-        if lowest.len() > self.max
+        if lowest.len() > *max
             && let Some((_, oldest)) = order.pop_first()
         {
             lowest.remove(&oldest);

@@ -3,6 +3,7 @@
 //! A hit pays one relaxed load and one comparison: the end of the lease is the number that is kept, so no timer is needed,
 //! and the next message from a purger ends the degradation by itself.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -56,19 +57,19 @@ impl Trust {
 pub struct Lease {
     /// In milliseconds; [`u64::MAX`]: nobody promised anything.
     expires: AtomicU64,
-    on_expiry: OnExpiry,
+    on_expiry: OnceLock<OnExpiry>,
 }
 
 impl Default for Lease {
     fn default() -> Self {
-        Self::new(OnExpiry::Serve)
+        Self { expires: AtomicU64::new(u64::MAX), on_expiry: OnceLock::new() }
     }
 }
 
 impl Lease {
-    /// Makes one that does not end.
-    pub const fn new(on_expiry: OnExpiry) -> Self {
-        Self { expires: AtomicU64::new(u64::MAX), on_expiry }
+    /// Says what happens after its end; the first word counts. Without one, responses are used as ever.
+    pub fn agree(&self, on_expiry: OnExpiry) {
+        self.on_expiry.get_or_init(|| on_expiry);
     }
 
     /// Sets its end.
@@ -88,7 +89,7 @@ impl Lease {
 
     #[cold]
     fn trust_after_its_end(&self, now: Timestamp) -> Trust {
-        match self.on_expiry {
+        match self.on_expiry.get().copied().unwrap_or_default() {
             OnExpiry::Serve => Trust::Full,
             OnExpiry::Cap(cap) => Trust::Since(now.minus(cap)),
             OnExpiry::Validate => Trust::Validated,
@@ -104,7 +105,8 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1000);
 
     fn expired(on_expiry: OnExpiry) -> Trust {
-        let lease = Lease::new(on_expiry);
+        let lease = Lease::default();
+        lease.agree(on_expiry);
         assert_eq!(lease.trust(NOW), Trust::Full, "nobody promised anything");
         lease.set_end(NOW.plus(Duration::from_millis(1)));
         assert_eq!(lease.trust(NOW), Trust::Full);

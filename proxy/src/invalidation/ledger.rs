@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Sequence;
+use super::archive::Archive;
 use super::tag_table::{TagId, TagTable};
 
 /// Fetches by the sequence at which they were born, and recent marks in their order. Lives under one lock, see [`super`].
@@ -14,6 +15,8 @@ pub(super) struct Ledger {
     pub(super) distrusted: u64,
     /// What was born before this is unproven until it is lifted.
     pub(super) quarantined: u64,
+    /// Where responses are kept out of memory, what was purged that they may carry.
+    pub(super) archive: Option<Archive>,
 }
 
 impl Ledger {

@@ -15,6 +15,7 @@
 //!
 //! Where purges may have been missed altogether, what was born before is *unproven*: the origin has to confirm it first.
 
+mod archive;
 mod marks;
 mod ledger;
 mod tag_table;
@@ -22,18 +23,20 @@ mod provenance;
 pub mod lease;
 pub mod fence;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use purge_protocol::{PurgeMode, UrlPrefix};
 
+pub use self::archive::{Archive, Past, PastMark};
 pub use self::marks::Verdict;
 pub use self::provenance::Provenance;
 pub use self::tag_table::{TagId, TagTable};
 
 use self::fence::Fence;
-use self::lease::Lease;
+use self::lease::{Lease, OnExpiry};
 use self::ledger::Ledger;
 use self::marks::Marks;
 use crate::key::Key;
@@ -47,6 +50,11 @@ impl Sequence {
     /// The number, for answers and logs.
     pub const fn number(self) -> u64 {
         self.0
+    }
+
+    /// The sequence of this number, where a store has kept it.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
     }
 }
 
@@ -89,11 +97,6 @@ struct PrefixMark {
 impl Invalidation {
     /// Makes one in which nothing was purged. `seed` makes the identity of tags unguessable.
     pub fn new(seed: u64) -> Self {
-        Self::with(seed, Lease::default(), Fence::new(1))
-    }
-
-    /// The same, with a lease on the knowledge that all purges have arrived, and a fence against origins that lag behind them.
-    pub fn with(seed: u64, lease: Lease, fence: Fence) -> Self {
         Self {
             sequence: AtomicU64::new(1),
             ledger: Mutex::new(Ledger::default()),
@@ -103,9 +106,15 @@ impl Invalidation {
             prefix_count: AtomicUsize::new(0),
             floor: AtomicU64::new(0),
             unproven: AtomicU64::new(0),
-            lease,
-            fence,
+            lease: Lease::default(),
+            fence: Fence::new(REVISIONS_AT_FIRST),
         }
+    }
+
+    /// Says how responses are used when nobody knows whether all purges have arrived, and how many revisions are remembered.
+    pub fn govern(&self, on_expiry: OnExpiry, revisions_max: usize) {
+        self.lease.agree(on_expiry);
+        self.fence.limit(revisions_max);
     }
 
     /// Which revisions responses may report to be kept.
@@ -154,6 +163,19 @@ impl Invalidation {
         Sequence(ledger.distrusted)
     }
 
+    /// Origins that lagged in an earlier process may do so still: the lowest revisions by selector, `tag:x` or `host:x`.
+    pub fn remember_revisions(&self, revisions: &BTreeMap<String, u64>) {
+        for (selector, revision) in revisions {
+            match selector.split_once(':') {
+                Some(("tag", tag)) => self.fence.raise(self.tags.tag(tag.as_bytes()), *revision),
+                Some(("host", host)) => {
+                    self.fence.raise(self.tags.host(host.as_bytes()), *revision)
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// What an earlier process has found unproven stays so: whatever was born before this, as its journal says.
     pub fn remember_distrust(&self, until: Sequence) {
         let mut ledger = self.ledger.lock();
@@ -173,6 +195,56 @@ impl Invalidation {
 
     fn proven(&self, born: Sequence, verdict: Verdict) -> Verdict {
         if self.is_unproven(born) { verdict.worse(Verdict::Unproven) } else { verdict }
+    }
+
+    /// Goes on where an earlier process has left off: `seed` is its seed, `sequence` is later than all of its purges, and the
+    /// archive holds those that matter to what it has stored.
+    pub fn recovered(seed: u64, sequence: Sequence, archive: Archive) -> Self {
+        let invalidation = Self::new(seed);
+        invalidation.sequence.store(sequence.0.max(1), Ordering::Release);
+        invalidation.ledger.lock().archive = Some(archive);
+        invalidation
+    }
+
+    /// Copies the archive; `None`: nothing is kept out of memory.
+    pub fn archive(&self) -> Option<Archive> {
+        self.ledger.lock().archive.clone()
+    }
+
+    /// The birth of the oldest fetch that is running, or else the present.
+    pub fn oldest_fetch(&self) -> Sequence {
+        let ledger = self.ledger.lock();
+        ledger.oldest().unwrap_or_else(|| self.sequence())
+    }
+
+    /// Forgets past purges that are older than everything that is kept out of memory.
+    pub fn forget_before(&self, oldest_born: Sequence) {
+        if let Some(archive) = &mut self.ledger.lock().archive {
+            archive.forget_before(oldest_born.0);
+        }
+    }
+
+    /// Brings a response back that was kept out of memory. `enter` is given its provenance, or `None` if it was purged; it puts
+    /// the response where a purge finds it. No purge happens meanwhile: those before are in the archive, those after strike it.
+    pub fn revive<T>(
+        &self,
+        key: &Key,
+        born: Sequence,
+        tags: &[TagId],
+        enter: impl FnOnce(Option<Provenance>) -> T,
+    ) -> T {
+        let ledger = self.ledger.lock();
+        let all_tags = tags.iter().copied().chain([self.tags.url(key)]);
+        let verdict = ledger.archive.as_ref().map_or(Verdict::Purged, |archive| {
+            archive.verdict(born, all_tags, (key.host(), key.path()))
+        });
+        let provenance = (verdict != Verdict::Purged).then(|| {
+            let provenance = Provenance::new(born, &self.tags, tags.iter().copied());
+            // The floor is for marks that were forgotten; the archive has forgotten none.
+            provenance.remember(self.sequence(), verdict);
+            provenance
+        });
+        enter(provenance)
     }
 
     /// The sequence of the last purge.
@@ -199,6 +271,12 @@ impl Invalidation {
         let sequence = Sequence(self.sequence.load(Ordering::Relaxed) + 1);
         for mark in marks {
             self.write(mark, mode, sequence, now, &mut ledger);
+        }
+        if let Some(archive) = &mut ledger.archive {
+            let past = Past::of(mode, sequence, now);
+            for mark in marks {
+                archive.note(&PastMark::of(mark), past);
+            }
         }
         self.sequence.store(sequence.0, Ordering::Release);
         if ledger.is_crowded() {
@@ -367,6 +445,9 @@ impl Drop for FetchBirth {
         self.invalidation.end_fetch(self.born);
     }
 }
+
+/// Revisions that are remembered until [`Invalidation::govern`] says how many.
+const REVISIONS_AT_FIRST: usize = 10_000;
 
 #[cfg(test)]
 mod tests;

@@ -222,6 +222,16 @@ impl TagTable {
 }
 
 impl TagId {
+    /// All its bits, for a store that keeps them. They mean the same as long as the seed is the same.
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// The identity with these bits.
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// The upper half, which is as good a hash as any.
     const fn hash(self) -> u64 {
         (self.0 >> 64) as u64

@@ -78,6 +78,21 @@ impl Variant {
         Ok(Some(Self { names: names.into(), values: values.as_slice().into() }))
     }
 
+    /// Makes a variant of what [`Self::names`] and [`Self::values`] said.
+    pub fn of_parts(names: Vec<HeaderName>, values: &[u8]) -> Self {
+        Self { names: names.into(), values: values.into() }
+    }
+
+    /// The selecting fields, sorted.
+    pub fn names(&self) -> &[HeaderName] {
+        &self.names
+    }
+
+    /// The secondary key: the values that the request had, in an unambiguous form.
+    pub fn values(&self) -> &[u8] {
+        &self.values
+    }
+
     /// Returns whether the response of this variant may answer the request.
     pub fn matches(&self, request: &HeaderMap) -> bool {
         secondary_key(&self.names, request).as_slice() == &*self.values

@@ -42,6 +42,13 @@ pub(super) struct Count {
     pub(super) already_counted: u64,
 }
 
+impl Count {
+    /// Adds responses that were not in memory, and are taken out already.
+    pub(super) const fn plus(self, dormant: u64) -> Self {
+        Self { objects: self.objects + dormant, ..self }
+    }
+}
+
 /// Counts the selectors of one purge.
 #[derive(Debug)]
 pub(super) struct Tally<'a> {
@@ -121,7 +128,11 @@ mod tests {
             let limits = MemoryLimits { capacity, object_bytes_max, variants_max };
             MemoryStore::new(limits, Clock::manual(Timestamp::from_secs(1)))
         };
-        let engine = |limits| Engine { store: Arc::new(memory(limits)), settle: Box::new(|| ()) };
+        let engine = |limits| Engine {
+            store: Arc::new(memory(limits)),
+            settle: Box::new(|| ()),
+            invalidation: None,
+        };
         Bench::new(&engine, SMALL)
     }
 

@@ -54,7 +54,10 @@ impl Door {
                     reason = request.reason,
                     "purge"
                 );
-                answer(&self.purger.apply(request.id, selectors, mode, source).await)
+                match self.purger.apply(request.id, selectors, mode, source).await {
+                    Ok(report) => answer(&report),
+                    Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+                }
             }
             Err(error) => {
                 self.purger.metrics.refused.add(1);

@@ -26,8 +26,9 @@ use self::count::{Count, Pending};
 use self::log::rewarm::Prospect;
 use self::metrics::{PurgeMetrics, Source};
 use crate::clock::Clock;
-use crate::invalidation::{Invalidation, Mark, Sequence, TagId};
+use crate::invalidation::{Invalidation, Mark, Past, PastMark, Sequence, TagId};
 use crate::key::{Key, KeySeed, Scheme};
+use crate::store::journal::{Entry, Journal, JournalError};
 use crate::store::{Removal, Store, Stored};
 
 /// Carries purges out.
@@ -35,6 +36,7 @@ use crate::store::{Removal, Store, Stored};
 pub struct Purger {
     store: Arc<dyn Store>,
     invalidation: Arc<Invalidation>,
+    journal: Journal,
     seed: KeySeed,
     clock: Clock,
     /// One purge counts at a time; what is still to be emptied in the background.
@@ -59,21 +61,23 @@ impl Purger {
     pub fn new(
         store: Arc<dyn Store>,
         invalidation: Arc<Invalidation>,
+        journal: Journal,
         seed: KeySeed,
         clock: Clock,
     ) -> Arc<Self> {
         let (pending, metrics) = (Mutex::default(), PurgeMetrics::default());
-        Arc::new(Self { store, invalidation, seed, clock, pending, metrics })
+        Arc::new(Self { store, invalidation, journal, seed, clock, pending, metrics })
     }
 
-    /// Purges what the selectors name. When this returns, none of it is served again (hard) or without becoming stale (soft).
+    /// Purges what the selectors name. When this returns, none of it is served again (hard) or without becoming stale (soft), not
+    /// even after a restart. An error says that the last is not sure: the caller does not acknowledge the purge.
     pub async fn apply(
         self: &Arc<Self>,
         id: Option<String>,
         selectors: Vec<(Selector, Target)>,
         mode: PurgeMode,
         source: Source,
-    ) -> PurgeReport {
+    ) -> Result<PurgeReport, JournalError> {
         let started = Instant::now();
         let (selectors, targets): (Vec<_>, Vec<_>) = selectors.into_iter().unzip();
         for selector in &selectors {
@@ -81,6 +85,7 @@ impl Purger {
         }
         let aims = targets.iter().map(|target| self.aim(target)).collect();
         let (sequence, counts) = self.purge(aims, mode).await;
+        self.journal.settled().await?;
         let objects = counts.iter().map(|count| count.objects - count.already_counted).sum();
         self.metrics.purged.add(objects);
         self.metrics.durations.record(started.elapsed(), 1);
@@ -89,14 +94,14 @@ impl Purger {
             objects: count.objects,
             already_counted: count.already_counted,
         };
-        PurgeReport {
+        Ok(PurgeReport {
             id: id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
             mode,
             matched: Matched { objects },
             selectors: selectors.into_iter().zip(counts).map(report).collect(),
             sequence: sequence.number(),
             took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        }
+        })
     }
 
     /// Purges what records of the purge log name, and returns how many stored responses each target hit that none before it
@@ -141,6 +146,9 @@ impl Purger {
         }
         self.metrics.responses.add(aims.len() as u64);
         let (sequence, counts) = self.purge(aims, PurgeMode::Hard).await;
+        if let Err(error) = self.journal.settled().await {
+            tracing::error!(%error, "what a request has changed may come back after a restart");
+        }
         self.metrics
             .purged
             .add(counts.iter().map(|count| count.objects - count.already_counted).sum());
@@ -170,7 +178,10 @@ impl Purger {
         // purged would look valid in between, and a 304 would bring it back.
         let remembered = self.invalidation.begin_fetch();
         let marks: Vec<_> = aims.iter().map(Aim::mark).collect();
-        let sequence = self.invalidation.mark(&marks, mode, self.clock.now());
+        let now = self.clock.now();
+        let sequence = self.invalidation.mark(&marks, mode, now);
+        let marks = marks.iter().map(PastMark::of).collect();
+        self.journal.append(Entry::Purge { marks, past: Past::of(mode, sequence, now) });
         if let Some(pending) = self.pending.try_lock()
             && pending.is_empty()
             && self.is_little(&aims)
@@ -234,9 +245,11 @@ impl Purger {
                     _ => tally.look_at(self.holders(*id)),
                 },
                 Aim::Url(keys, _) => {
+                    let hashes = keys.each_ref().map(Key::hash);
+                    let dormant = self.store.purge_dormant(Some(&hashes), mode, sequence);
                     let under = self.under(keys);
                     self.forget(under.iter());
-                    tally.look_at(under)
+                    tally.look_at(under).plus(dormant)
                 }
                 Aim::Prefix(prefix) => {
                     let is_covered =
@@ -247,7 +260,10 @@ impl Purger {
                     large.push(Pending::All(sequence));
                     tally.take_everything(self.store.usage().objects)
                 }
-                Aim::All => tally.look_at(self.all(|_| true)),
+                Aim::All => {
+                    let dormant = self.store.purge_dormant(None, mode, sequence);
+                    tally.look_at(self.all(|_| true)).plus(dormant)
+                }
             })
             .collect();
         for stored in tally.into_hit() {
@@ -304,7 +320,10 @@ impl Purger {
                     self.store.by_hash(hash).iter().for_each(|stored| strike(stored, number));
                 }
             }
-            Pending::All(_) => {
+            Pending::All(sequence) => {
+                if mode == PurgeMode::Hard {
+                    self.store.purge_dormant(None, mode, *sequence);
+                }
                 let mut number = 0;
                 self.store.visit(&mut |stored| {
                     number += 1;

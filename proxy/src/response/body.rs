@@ -8,11 +8,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
+use tokio::task::JoinHandle;
 
 use crate::fetch::flight::Reader;
 use crate::listener::activity::Busy;
 use crate::origin::{OriginBody, OriginError};
 use crate::store::Body;
+use crate::store::file::{FileBody, ReadError, Reading};
 
 /// Content on its way to a client.
 #[derive(Debug, Default)]
@@ -24,8 +26,19 @@ pub enum ResponseBody {
     Whole(Bytes),
     /// Large stored content.
     Pieces(Pieces),
+    /// Stored content that is in a file.
+    File(Box<FileContent>),
     /// Content that is still arriving.
     Stream(Box<Stream>),
+}
+
+/// Content that is read from the store's file, a window ahead of what is sent. The worker does not wait for the device.
+#[derive(Debug)]
+pub struct FileContent {
+    reading: Arc<Reading>,
+    at: u64,
+    end: u64,
+    next: Option<JoinHandle<Result<Bytes, ReadError>>>,
 }
 
 /// Pieces of stored content that are still to be sent.
@@ -70,12 +83,16 @@ impl ResponseBody {
             Body::Pieces { pieces, length } => {
                 Self::Pieces(Pieces { all: Arc::clone(pieces), next: 0, left: *length })
             }
+            Body::File(body) => FileContent::of(body, 0..body.length()),
         }
     }
 
     /// A part of stored content.
     pub fn part(body: &Body, range: &Range<u64>) -> Self {
-        Self::of_pieces(body.slices(range).collect())
+        match body {
+            Body::File(body) => FileContent::of(body, range.start..range.end.min(body.length())),
+            body => Self::of_pieces(body.slices(range).collect()),
+        }
     }
 
     /// Complete content, none of whose pieces is empty.
@@ -101,6 +118,47 @@ impl Pieces {
         self.next += 1;
         self.left -= piece.len() as u64;
         Some(piece)
+    }
+}
+
+impl FileContent {
+    fn of(body: &Arc<FileBody>, range: Range<u64>) -> ResponseBody {
+        let Range { start: at, end } = range;
+        if at >= end {
+            return ResponseBody::Empty;
+        }
+        ResponseBody::File(Box::new(Self { reading: body.open(), at, end, next: None }))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        if self.at >= self.end {
+            return Poll::Ready(None);
+        }
+        let mut next = self.next.take().unwrap_or_else(|| self.read_on());
+        let Poll::Ready(read) = Pin::new(&mut next).poll(cx) else {
+            self.next = Some(next);
+            return Poll::Pending;
+        };
+        match read {
+            Ok(Ok(window)) => {
+                self.at += window.len() as u64;
+                self.next = (self.at < self.end).then(|| self.read_on());
+                Poll::Ready(Some(Ok(Frame::data(window))))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "stored content breaks off");
+                Poll::Ready(Some(Err(OriginError::Abandoned)))
+            }
+            Err(error) => {
+                tracing::error!(%error, "reading stored content failed");
+                Poll::Ready(Some(Err(OriginError::Abandoned)))
+            }
+        }
+    }
+
+    fn read_on(&self) -> JoinHandle<Result<Bytes, ReadError>> {
+        let (reading, at, end) = (Arc::clone(&self.reading), self.at, self.end);
+        tokio::task::spawn_blocking(move || reading.window(at, end))
     }
 }
 
@@ -185,6 +243,7 @@ impl http_body::Body for ResponseBody {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Self::Pieces(pieces) => Poll::Ready(pieces.take().map(|piece| Ok(Frame::data(piece)))),
+            Self::File(content) => content.poll(cx),
             Self::Stream(stream) => stream.poll(cx),
         }
     }
@@ -194,6 +253,7 @@ impl http_body::Body for ResponseBody {
             Self::Empty => true,
             Self::Whole(_) => false,
             Self::Pieces(pieces) => pieces.left == 0,
+            Self::File(content) => content.at >= content.end,
             Self::Stream(stream) => stream.left == Some(0),
         }
     }
@@ -203,6 +263,7 @@ impl http_body::Body for ResponseBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Pieces(pieces) => SizeHint::with_exact(pieces.left),
+            Self::File(content) => SizeHint::with_exact(content.end - content.at),
             Self::Stream(stream) => {
                 stream.left.map_or_else(SizeHint::default, SizeHint::with_exact)
             }

@@ -75,6 +75,10 @@ impl Responder {
             Selected::Part(part) => {
                 partial(fields, part, length, |range| ResponseBody::part(&stored.body, range))
             }
+            // Of what is in a file, one part is read or all of it.
+            Selected::Parts(_) if matches!(stored.body, store::Body::File(_)) => {
+                assemble(stored.status, fields, ResponseBody::stored(&stored.body))
+            }
             Selected::Parts(parts) => {
                 without_digests(&mut fields);
                 let body = multipart::render(&mut fields, &stored.body, &parts, Boundary::random());

@@ -24,6 +24,8 @@ pub(crate) struct Limits {
 pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) settle: Box<dyn Fn() + Send + Sync>,
+    /// The purges that it knows, where it knows any.
+    pub(crate) invalidation: Option<Arc<Invalidation>>,
 }
 
 /// One engine, filled by hand.
@@ -295,7 +297,12 @@ fn tags_are_let_go_whatever_the_reason(make: Factory<'_>) {
 
 impl Bench {
     pub(crate) fn new(make: Factory<'_>, limits: Limits) -> Self {
-        Self { engine: make(limits), invalidation: Arc::new(Invalidation::new(7)) }
+        let engine = make(limits);
+        let invalidation = engine.invalidation.clone();
+        Self {
+            engine,
+            invalidation: invalidation.unwrap_or_else(|| Arc::new(Invalidation::new(7))),
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -311,13 +318,7 @@ impl Bench {
     }
 
     pub(crate) fn draft(&self, page: Page<'_>) -> Draft {
-        let tags = page.tags.iter().map(|tag| self.tag(tag));
-        Draft {
-            key: key(page.path),
-            variant: page.variant(),
-            provenance: self.invalidation.begin_fetch().provenance(tags),
-            content: Content::Response(page.response()),
-        }
+        draft(&self.invalidation, page)
     }
 
     pub(crate) fn put(&self, page: Page<'_>, body: &[u8]) -> Arc<Stored> {
@@ -330,6 +331,7 @@ impl Bench {
 
     /// Finds what a request with this value of `x-selecting` is given.
     pub(crate) fn find(&self, path: &str, selecting: &str) -> Option<Arc<Stored>> {
+        recall(self.store(), &key(path));
         self.store().lookup(&key(path), &|stored| selects(stored, selecting))
     }
 
@@ -390,6 +392,25 @@ impl<'a> Page<'a> {
     }
 }
 
+/// A response to be stored, fetched now.
+pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> Draft {
+    let tags = page.tags.iter().map(|tag| invalidation.ids().tag(tag.as_bytes()));
+    Draft {
+        key: key(page.path),
+        variant: page.variant(),
+        provenance: invalidation.begin_fetch().provenance(tags),
+        content: Content::Response(page.response()),
+    }
+}
+
+/// Brings back what is not in memory.
+pub(crate) fn recall(store: &dyn Store, key: &Key) {
+    if store.is_dormant(key.hash()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(store.recall(key));
+    }
+}
+
 pub(crate) fn key(path: &str) -> Key {
     Key::new(KeySeed(3), Scheme::Http, b"shop.example", path.as_bytes())
 }
@@ -403,8 +424,11 @@ fn selects(stored: &Stored, selecting: &str) -> bool {
         && (selecting.is_empty() || stored.variant.is_some())
 }
 
-fn content(response: &Response) -> Vec<u8> {
-    response.body.pieces().concat()
+pub(crate) fn content(response: &Response) -> Vec<u8> {
+    match &response.body {
+        Body::File(body) => body.open().whole().unwrap().concat(),
+        body => body.pieces().concat(),
+    }
 }
 
 const SELECTING: HeaderName = HeaderName::from_static("x-selecting");

@@ -66,6 +66,35 @@ impl Fields {
         Self { number, lines: lines.into(), text: text.into_boxed_slice().into() }
     }
 
+    /// Makes fields of lines with name, value and whether it is hidden, as [`Self::for_each`] shows them.
+    pub fn of_lines<'a>(lines: impl Iterator<Item = (HeaderName, &'a [u8], bool)>) -> Option<Self> {
+        let (mut map, mut hidden) = (HeaderMap::new(), Vec::new());
+        for (name, value, is_hidden) in lines {
+            if is_hidden {
+                hidden.push(name.clone());
+            }
+            map.append(name, HeaderValue::from_bytes(value).ok()?);
+        }
+        Some(Self::copy_of(&map, &|name| hidden.contains(name)))
+    }
+
+    /// Shows every line: name, value, and whether it is hidden from clients.
+    pub fn for_each(&self, mut show: impl FnMut(&str, &[u8], bool)) {
+        let names = NAMES.table.read();
+        let mut start = 0;
+        for line in &self.lines {
+            let (end, name_length) = (line.end as usize, usize::from(line.name_length & !HIDDEN));
+            let inline = self.text.get(start..start + name_length).unwrap_or_default();
+            let name = match names.names.get(usize::from(line.name.0)) {
+                Some(name) => name.as_str(),
+                None => std::str::from_utf8(inline).unwrap_or_default(),
+            };
+            let value = self.text.get(start + name_length..end).unwrap_or_default();
+            show(name, value, line.name_length & HIDDEN != 0);
+            start = end;
+        }
+    }
+
     /// A number that no other fields of this process have.
     pub const fn number(&self) -> u64 {
         self.number

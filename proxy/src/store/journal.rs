@@ -1,6 +1,11 @@
 //! The journal: what a store keeps durable beside its responses, before it is acknowledged. The memory engine keeps nothing.
 
+use std::sync::Arc;
+
 use purge_protocol::log::Position;
+
+use super::file::keeper::Keeper;
+use crate::invalidation::{Past, PastMark, Sequence};
 
 /// What happened, in the order in which it is to be replayed.
 #[derive(Clone, Debug)]
@@ -20,6 +25,13 @@ pub enum Entry {
         /// The lowest revision.
         revision: u64,
     },
+    /// These were purged. They have been marked already: what is remembered from before holds them, too.
+    Purge {
+        /// What was marked.
+        marks: Vec<PastMark>,
+        /// When, and how.
+        past: Past,
+    },
 }
 
 /// Why something may not be durable. The caller does not acknowledge it.
@@ -30,22 +42,47 @@ pub enum JournalError {
     Device(String),
 }
 
-/// Receives what is to be durable.
-#[derive(Debug, Default)]
-pub struct Journal;
+/// What was brought back from an earlier process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Everything that was brought back was fetched before this.
+    pub before: Sequence,
+}
+
+/// Receives what is to be durable. Clones are the same journal.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    keeper: Option<Arc<Keeper>>,
+}
 
 impl Journal {
-    /// Adds an entry. It is durable when a later [`Self::settled`] returns.
-    pub fn append(&self, _entry: Entry) {}
-
-    /// Returns when everything that was appended before is durable.
-    #[expect(clippy::unused_async, reason = "the file engine waits for its device here")]
-    pub async fn settled(&self) -> Result<(), JournalError> {
-        Ok(())
+    /// Makes one that writes.
+    pub(super) const fn kept_by(keeper: Arc<Keeper>) -> Self {
+        Self { keeper: Some(keeper) }
     }
 
-    /// The positions that were recovered with the store.
-    pub const fn positions(&self) -> Vec<Position> {
-        Vec::new()
+    /// Adds an entry. It is durable when a later [`Self::settled`] returns.
+    pub fn append(&self, entry: Entry) {
+        if let Some(keeper) = &self.keeper {
+            keeper.append(entry);
+        }
+    }
+
+    /// Returns when everything that was appended before is durable.
+    pub async fn settled(&self) -> Result<(), JournalError> {
+        match &self.keeper {
+            Some(keeper) => keeper.settled().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The positions that were recovered with the store, as they are now.
+    pub fn positions(&self) -> Vec<Position> {
+        self.keeper.as_ref().map_or_else(Vec::new, |keeper| keeper.positions())
+    }
+
+    /// Says what was brought back; `None`: the store began empty.
+    pub fn recovered(&self) -> Option<Recovered> {
+        self.keeper.as_ref().and_then(|keeper| keeper.recovered())
     }
 }

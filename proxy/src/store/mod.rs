@@ -7,22 +7,59 @@ pub mod fields;
 pub mod stored;
 pub mod journal;
 pub mod memory;
+pub mod file;
 #[cfg(test)]
 pub(crate) mod contract;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use purge_protocol::PurgeMode;
 
 pub use self::fields::{Fields, Show};
+pub use self::file::FileUsage;
 pub use self::stored::{Body, Content, Draft, Response, Stored};
 
+use crate::invalidation::Sequence;
 use crate::key::Key;
 
 /// An engine that keeps stored responses.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Returns the newest stored response under this key that `selects` accepts (its variant matches the request).
     fn lookup(&self, key: &Key, selects: &dyn Fn(&Stored) -> bool) -> Option<Arc<Stored>>;
+
+    /// Returns whether more is stored under this key than [`Self::lookup`] sees: it has to be recalled first.
+    fn is_dormant(&self, _key_hash: u64) -> bool {
+        false
+    }
+
+    /// Brings what is stored under this key where [`Self::lookup`] sees it, if it was not purged meanwhile.
+    fn recall<'a>(&'a self, _key: &'a Key) -> Recall<'a> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Purges what [`Self::lookup`] does not see and was fetched before: everything under these hashes of keys, or all there is.
+    /// Returns how many responses that were. What is purged softly stays where it is.
+    fn purge_dormant(&self, _hashes: Option<&[u64]>, _mode: PurgeMode, _before: Sequence) -> u64 {
+        0
+    }
+
+    /// Takes out what nobody can use any more and [`Self::lookup`] does not see.
+    fn sweep_dormant(&self) {}
+
+    /// How much is in the file, where there is one.
+    fn file_usage(&self) -> Option<FileUsage> {
+        None
+    }
+
+    /// Returns whether everything that was stored is where it belongs.
+    fn is_quiet(&self) -> bool {
+        true
+    }
+
+    /// Makes everything durable; nothing is stored any more.
+    fn close(&self) {}
 
     /// Begins to write the body of a response.
     fn begin(&self) -> Box<dyn EntryWriter>;
@@ -49,6 +86,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn removals(&self) -> [u64; Removal::ALL.len()];
 }
 
+/// The time that it takes to bring something back.
+pub type Recall<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Receives one body. Dropping it means nothing happened.
 pub trait EntryWriter: Send {
     /// Adds a piece. An error means that the response cannot be stored; the writer takes no more.
@@ -64,6 +104,12 @@ pub enum StoreError {
     /// It is larger than one object may be.
     #[error("larger than the largest object that is stored")]
     TooLarge,
+    /// Too much waits to be written, or there is no space.
+    #[error("the store cannot take it now")]
+    Busy,
+    /// What is stored in its place was fetched later.
+    #[error("a newer response is stored")]
+    Outdated,
 }
 
 /// Why a stored response left.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::fields::Fields;
+use super::file::FileBody;
 use crate::freshness::content_range::ContentRange;
 use crate::freshness::{Freshness, Uncacheable};
 use crate::invalidation::Provenance;
@@ -29,9 +30,11 @@ pub struct Stored {
     /// Bytes it occupies with everything that belongs to it.
     pub(super) cost: u64,
     /// When it was last reported to the policy, in seconds.
-    touched: AtomicU32,
+    pub(in crate::store) touched: AtomicU32,
     /// In how many seconds it was used.
     uses: AtomicU32,
+    /// Unique in a store that has a file; zero: it is in memory only.
+    pub(in crate::store) version: u64,
 }
 
 /// What is stored under a key.
@@ -91,6 +94,18 @@ pub enum Body {
         /// Sum of their lengths.
         length: u64,
     },
+    /// Content that is in the store's file.
+    File(Arc<FileBody>),
+}
+
+impl Content {
+    /// Takes the body out of a response.
+    pub(in crate::store) fn take_body(&mut self) -> Body {
+        match self {
+            Self::Response(response) => std::mem::take(&mut response.body),
+            Self::Uncacheable { .. } => Body::Empty,
+        }
+    }
 }
 
 impl Body {
@@ -121,13 +136,14 @@ impl Body {
             Self::Empty => 0,
             Self::Whole(bytes) => bytes.len() as u64,
             Self::Pieces { length, .. } => *length,
+            Self::File(body) => body.length(),
         }
     }
 
-    /// The pieces in their order.
+    /// The pieces in their order. Content in a file has none: it has to be read.
     pub fn pieces(&self) -> &[Bytes] {
         match self {
-            Self::Empty => &[],
+            Self::Empty | Self::File(_) => &[],
             Self::Whole(bytes) => std::slice::from_ref(bytes),
             Self::Pieces { pieces, .. } => pieces,
         }
@@ -147,13 +163,16 @@ impl Body {
     }
 
     fn heap_bytes(&self) -> u64 {
+        if let Self::File(body) = self {
+            return body.heap_bytes();
+        }
         self.pieces().iter().map(|piece| allocated(piece.len()) + SHARED_BYTES).sum()
     }
 }
 
 impl Stored {
     /// Completes a draft with its body.
-    pub(super) fn new(mut draft: Draft, body: Body, now_secs: u32) -> Self {
+    pub(in crate::store) fn new(mut draft: Draft, body: Body, now_secs: u32) -> Self {
         if let Content::Response(response) = &mut draft.content {
             response.body = body;
         }
@@ -165,6 +184,7 @@ impl Stored {
             cost: 0,
             touched: AtomicU32::new(now_secs),
             uses: AtomicU32::new(0),
+            version: 0,
         };
         stored.cost = stored.measure();
         stored
@@ -204,6 +224,11 @@ impl Stored {
             Content::Response(response) => response.freshness.useless_after(),
             Content::Uncacheable { until, .. } => *until,
         }
+    }
+
+    /// The lower half of its version, unique under its key.
+    pub(in crate::store) const fn short_version(&self) -> u32 {
+        (self.version & 0xffff_ffff) as u32
     }
 
     /// Bytes it occupies with everything that belongs to it.

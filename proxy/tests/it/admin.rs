@@ -3,6 +3,10 @@
 use crate::support::origin::{Origin, cacheable, ok};
 use crate::support::proxy::Proxy;
 
+fn in_memory(config: &mut shellac::config::Config) {
+    config.storage.kind = shellac::config::StorageKind::Memory;
+}
+
 #[tokio::test]
 async fn health_and_readiness_are_plain_text() {
     let origin = Origin::start().await;
@@ -51,7 +55,7 @@ async fn stats_tell_the_numbers_that_people_ask_for() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("hello").field("surrogate-key", "t u"));
     origin.on("/b", ok("").field("cache-control", "private"));
-    let proxy = Proxy::start(&origin);
+    let proxy = Proxy::start_with(&origin, in_memory);
     for path in ["/a", "/a", "/a", "/b"] {
         proxy.get(path).await;
     }
@@ -124,7 +128,7 @@ async fn metrics_count_what_was_done() {
 #[tokio::test]
 async fn the_names_of_metrics_are_an_interface() {
     let origin = Origin::start().await;
-    let proxy = Proxy::start(&origin);
+    let proxy = Proxy::start_with(&origin, in_memory);
 
     let answer = proxy.ask_admin("GET", "/metrics", &[], "").await;
 

@@ -347,7 +347,10 @@ async fn content_beyond_the_largest_object_is_streamed_to_all_and_not_stored() {
     let chunk = format!("{:x}\r\n{content}\r\n", content.len());
     origin.on("/length", cacheable(&content));
     origin.on("/chunks", Reply::bytes(chunked).send(chunk).send("0\r\n\r\n"));
-    let proxy = Proxy::start_with(&origin, |config| config.storage.memory.max_object = 100_000);
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.storage.memory.max_object = 100_000;
+        config.storage.file.max_object = 100_000;
+    });
 
     for path in ["/length", "/chunks"] {
         for _ in 0..2 {

@@ -62,4 +62,6 @@ mod shutdown;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod rfc9111;

@@ -15,3 +15,5 @@ mod kinds;
 mod flavors;
 #[cfg(test)]
 mod crowds;
+#[cfg(test)]
+mod stores;

@@ -32,5 +32,5 @@ pub use self::purge_log::{OnExpiry, PurgeLog};
 pub use self::purger::{EventFormat, Purger, StartAt, TargetHttp, Targets};
 pub use self::response::Response;
 pub use self::secret::Secret;
-pub use self::storage::{MemoryStorage, Storage};
+pub use self::storage::{FileStorage, MemoryStorage, Storage, StorageKind};
 pub use self::tags::Tags;

@@ -1,17 +1,48 @@
 //! `[storage]`: where stored responses live, and how much room they get.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::memory_limit::memory_limit;
 use crate::config::report::Draft;
 use crate::config::table::Table;
-use crate::config::value::{Fault, choice, parsed, size, size_of};
+use crate::config::value::{Fault, boolean, choice, duration, parsed, size, size_of};
 
-/// The store. One kind so far: memory.
+/// The store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
+    /// Which engine.
+    pub kind: StorageKind,
     /// `[storage.memory]`.
     pub memory: MemoryStorage,
+    /// `[storage.file]`, for the kinds that have one.
+    pub file: FileStorage,
+}
+
+/// Which engine keeps stored responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageKind {
+    /// Memory only.
+    Memory,
+    /// A file; memory for its index and for what is being used.
+    File,
+    /// Memory in front of a file.
+    Tiered,
+}
+
+/// Stored responses in a file, which outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStorage {
+    /// The directory of its files; made if it is not there.
+    pub path: PathBuf,
+    /// Bytes of the file, at least 64MiB; reserved when it is made.
+    pub capacity: u64,
+    /// Bytes of the largest stored response, 1KiB to a quarter of `capacity`. Larger ones are streamed through.
+    pub max_object: u64,
+    /// Whether what an earlier process has stored is used.
+    pub persist: bool,
+    /// What was written is on the device after so long, 100ms to 1h: a loss of power takes no more. Purges do not wait for it.
+    pub sync: Duration,
 }
 
 /// Stored responses in memory, gone with the process.
@@ -35,12 +66,55 @@ enum Capacity {
 impl Storage {
     /// Reads `[storage]`, and how much memory there is, for a share of it.
     pub(crate) fn read(root: &mut Table<'_>) -> Self {
+        let mut kind = StorageKind::Memory;
         let mut memory = MemoryStorage { capacity: 0, max_object: 8 << 20 };
+        let mut file = FileStorage::default();
+        let kinds = [
+            ("memory", StorageKind::Memory),
+            ("file", StorageKind::File),
+            ("tiered", StorageKind::Tiered),
+        ];
         root.table("storage", |table| {
-            table.read("kind", choice(&[("memory", ())]), &mut ());
+            table.read("kind", choice(&kinds), &mut kind);
             table.table("memory", |table| memory.read(table));
+            table.table("file", |table| file.read(table));
         });
-        Self { memory }
+        Self { kind, memory, file }
+    }
+
+    /// Bytes of the largest response that is stored.
+    pub const fn object_bytes_max(&self) -> u64 {
+        match self.kind {
+            StorageKind::Memory => self.memory.max_object,
+            StorageKind::File | StorageKind::Tiered => self.file.max_object,
+        }
+    }
+}
+
+impl Default for FileStorage {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("/var/cache/shellac"),
+            capacity: 100 << 30,
+            max_object: 1 << 30,
+            persist: true,
+            sync: Duration::from_secs(5),
+        }
+    }
+}
+
+impl FileStorage {
+    fn read(&mut self, table: &mut Table<'_>) {
+        let path = |text: &str| match text {
+            "" => Err(Fault::new("must be a directory", "empty")),
+            path => Ok(PathBuf::from(path)),
+        };
+        table.read("path", parsed(path), &mut self.path);
+        table.read("capacity", size(64 << 20..=8 << 40), &mut self.capacity);
+        table.read("max_object", size(1 << 10..=u64::MAX), &mut self.max_object);
+        table.read("persist", boolean, &mut self.persist);
+        let sync = Duration::from_millis(100)..=Duration::from_hours(1);
+        table.read("sync", duration(sync), &mut self.sync);
     }
 }
 

@@ -161,7 +161,7 @@ servers = []
 host_header = "preserv"
 retries = "1"
 [storage]
-kind = "file"
+kind = "disk"
 [cache]
 collapse = "true"
 max_followers = -1
@@ -190,7 +190,7 @@ level = 3
     9:11: `origin.app.servers` must hold something (an empty list)
     10:15: `origin.app.host_header` must be "preserve", "server" or a host (not a host) -> did you mean "preserve"?
     11:11: `origin.app.retries` must be a whole number from 0 to 10 (this is text) -> 1, without quotes
-    13:8: `storage.kind` must be "memory" (unknown value)
+    13:8: `storage.kind` must be one of "memory", "file", "tiered" (unknown value)
     15:12: `cache.collapse` must be true or false (this is text) -> true, without quotes
     16:17: `cache.max_followers` must be a whole number from 1 to 1000000 (out of range)
     18:11: `cookies.ignore[0]` must be a cookie name or a list of them (there is no list `@anything`) -> the only built-in list is @analytics

@@ -46,7 +46,7 @@ keep = 10
     4 │ [storage]
       ╰────
      help: did you mean `connect_timeout`?
-     × `storage.kind` must be "memory"
+     × `storage.kind` must be one of "memory", "file", "tiered"
       ╭─[config.toml:5:8]
     4 │ [storage]
     5 │ kind = "files"
@@ -54,6 +54,7 @@ keep = 10
       ·           ╰── unknown value
     6 │ [cache]
       ╰────
+     help: did you mean "file"?
      × `cache.grace` is Varnish's name
       ╭─[config.toml:7:1]
     6 │ [cache]

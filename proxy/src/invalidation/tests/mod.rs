@@ -2,7 +2,6 @@
 
 mod model;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 

@@ -36,7 +36,7 @@ use crate::timestamp::Timestamp;
 pub struct PurgeLog {
     purger: Arc<Purger>,
     invalidation: Arc<Invalidation>,
-    journal: Arc<Journal>,
+    journal: Journal,
     clock: Clock,
     rules: config::Purge,
     /// This process.
@@ -92,7 +92,7 @@ impl PurgeLog {
     pub fn new(
         purger: Arc<Purger>,
         invalidation: Arc<Invalidation>,
-        (journal, recovered): (Arc<Journal>, Vec<Position>),
+        (journal, recovered): (Journal, Vec<Position>),
         clock: Clock,
         rules: config::Purge,
     ) -> Arc<Self> {

@@ -23,15 +23,24 @@ impl Recovered {
         let Limits { capacity, object_bytes_max, variants_max } = SMALL;
         let limits = MemoryLimits { capacity, object_bytes_max, variants_max };
         let store = Arc::new(MemoryStore::new(limits, clock.clone()));
-        let engine =
-            |_| Engine { store: Arc::<MemoryStore>::clone(&store), settle: Box::new(|| ()) };
+        let engine = |_| Engine {
+            store: Arc::<MemoryStore>::clone(&store),
+            settle: Box::new(|| ()),
+            invalidation: None,
+        };
         let bench = Bench::new(&engine, SMALL);
         let old = bench.put(Page { tags: &["t"], ..Page::at("/old") }, b"content");
         let invalidation = Arc::clone(&bench.invalidation);
-        let purger = Purger::new(store, Arc::clone(&invalidation), KeySeed(1), clock.clone());
+        let purger = Purger::new(
+            store,
+            Arc::clone(&invalidation),
+            Journal::default(),
+            KeySeed(1),
+            clock.clone(),
+        );
         let position =
             |partition| Position { log: of(partition), next: 10, last: None, clean_ms: None };
-        let recovered = (Arc::<Journal>::default(), vec![position(0), position(1)]);
+        let recovered = (Journal::default(), vec![position(0), position(1)]);
         let log =
             PurgeLog::new(purger, invalidation, recovered, clock.clone(), config::Purge::default());
         Self { bench, clock, log, old }

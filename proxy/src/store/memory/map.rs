@@ -1,7 +1,7 @@
 //! The sharded map that answers lookups: stored responses by the hash of their key, variants side by side.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashTable;
 use parking_lot::RwLock;
@@ -18,6 +18,21 @@ pub(super) struct Map {
     bytes: AtomicU64,
     inserts: AtomicU64,
     removals: [AtomicU64; Removal::ALL.len()],
+    backing: OnceLock<Arc<dyn Backing>>,
+}
+
+/// What keeps responses that are evicted from memory.
+pub(in crate::store) trait Backing: Send + Sync + std::fmt::Debug {
+    /// Notes that this response leaves memory: calls `remove` with the reason, or without one where it stays elsewhere, and
+    /// returns what that returns.
+    fn evict(&self, stored: &Stored, remove: &mut dyn FnMut(Option<Removal>) -> bool) -> bool;
+}
+
+/// Whether something was stored, or only brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Arrival {
+    Stored,
+    Recalled,
 }
 
 impl Map {
@@ -29,6 +44,20 @@ impl Map {
             bytes: AtomicU64::new(0),
             inserts: AtomicU64::new(0),
             removals: Default::default(),
+            backing: OnceLock::new(),
+        }
+    }
+
+    /// Says who keeps what is evicted.
+    pub(super) fn back_with(&self, backing: Arc<dyn Backing>) {
+        let _first = self.backing.set(backing);
+    }
+
+    /// Takes this one out because others need the space.
+    pub(super) fn evict(&self, stored: &Arc<Stored>) -> bool {
+        match self.backing.get() {
+            None => self.remove(stored, Some(Removal::Size)),
+            Some(backing) => backing.evict(stored, &mut |reason| self.remove(stored, reason)),
         }
     }
 
@@ -47,10 +76,10 @@ impl Map {
     }
 
     /// Puts it in and returns what it displaces: the same variant, and the oldest where there are too many.
-    pub(super) fn insert(&self, stored: &Arc<Stored>) -> Vec<Arc<Stored>> {
+    pub(super) fn insert(&self, stored: &Arc<Stored>, arrival: Arrival) -> Vec<Arc<Stored>> {
         let hash = stored.key.hash();
         stored.provenance_posted();
-        self.count_in(stored);
+        self.count_in(stored, arrival);
         let mut displaced = Vec::new();
         {
             let mut shard = self.shard(hash).write();
@@ -66,13 +95,13 @@ impl Map {
             shard.insert_unique(hash, Arc::clone(stored), |other| other.key.hash());
         }
         for (old, reason) in &displaced {
-            self.count_out(old, *reason);
+            self.count_out(old, Some(*reason));
         }
         displaced.into_iter().map(|(old, _)| old).collect()
     }
 
-    /// Takes exactly this one out.
-    pub(super) fn remove(&self, stored: &Arc<Stored>, reason: Removal) -> bool {
+    /// Takes exactly this one out; without a reason, it stays elsewhere.
+    pub(super) fn remove(&self, stored: &Arc<Stored>, reason: Option<Removal>) -> bool {
         let hash = stored.key.hash();
         let is_found = {
             let mut shard = self.shard(hash).write();
@@ -123,20 +152,20 @@ impl Map {
                 >= self.variants_max
     }
 
-    fn count_in(&self, stored: &Stored) {
+    fn count_in(&self, stored: &Stored, arrival: Arrival) {
         self.bytes.fetch_add(stored.cost, Ordering::Relaxed);
         if stored.response().is_some() {
             self.objects.fetch_add(1, Ordering::Relaxed);
-            self.inserts.fetch_add(1, Ordering::Relaxed);
+            self.inserts.fetch_add(u64::from(arrival == Arrival::Stored), Ordering::Relaxed);
         }
     }
 
-    fn count_out(&self, stored: &Stored, reason: Removal) {
+    fn count_out(&self, stored: &Stored, reason: Option<Removal>) {
         stored.provenance.withdraw();
         self.bytes.fetch_sub(stored.cost, Ordering::Relaxed);
         if stored.response().is_some() {
             self.objects.fetch_sub(1, Ordering::Relaxed);
-            if let Some(count) = self.removals.get(reason as usize) {
+            if let Some(count) = reason.and_then(|reason| self.removals.get(reason as usize)) {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }

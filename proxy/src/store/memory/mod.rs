@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(in crate::store) use self::map::{Arrival, Backing};
+
 use self::map::Map;
 use self::residency::Residency;
 use super::{Body, Draft, EntryWriter, Removal, Store, StoreError, Stored, Usage};
@@ -50,16 +52,57 @@ impl MemoryStore {
 
     fn put(&self, stored: Stored) -> Arc<Stored> {
         let stored = Arc::new(stored);
-        let displaced = self.map.insert(&stored);
-        self.residency.admit(&stored);
-        for old in &displaced {
-            stored.inherit(old);
-            self.residency.dismiss(old);
-        }
+        let displaced = self.enter(&stored, Arrival::Stored);
+        self.accommodate(&stored, &displaced);
         stored
     }
 
-    fn now_secs(&self) -> u32 {
+    /// Puts it where look-ups see it, and returns what it displaces there. [`Self::accommodate`] has to follow.
+    pub(in crate::store) fn enter(
+        &self,
+        stored: &Arc<Stored>,
+        arrival: Arrival,
+    ) -> Vec<Arc<Stored>> {
+        self.map.insert(stored, arrival)
+    }
+
+    /// Gives it a place among those that stay, and that of those it has displaced to others.
+    pub(in crate::store) fn accommodate(&self, stored: &Arc<Stored>, displaced: &[Arc<Stored>]) {
+        self.residency.admit(stored);
+        for old in displaced {
+            stored.inherit(old);
+            self.residency.dismiss(old);
+        }
+    }
+
+    /// Takes it from where look-ups see it. [`Self::dismiss`] has to follow.
+    pub(in crate::store) fn take(&self, stored: &Arc<Stored>, reason: Removal) -> bool {
+        self.map.remove(stored, Some(reason))
+    }
+
+    /// Takes it out as if others needed the space.
+    pub(in crate::store) fn evict(&self, stored: &Arc<Stored>) {
+        if self.map.evict(stored) {
+            self.residency.dismiss(stored);
+        }
+    }
+
+    /// Takes its place among those that stay.
+    pub(in crate::store) fn dismiss(&self, stored: &Arc<Stored>) {
+        self.residency.dismiss(stored);
+    }
+
+    /// Says who keeps what is evicted.
+    pub(in crate::store) fn back_with(&self, backing: Arc<dyn Backing>) {
+        self.map.back_with(backing);
+    }
+
+    /// Bytes of the largest body that is kept in memory.
+    pub(in crate::store) const fn object_bytes_max(&self) -> u64 {
+        self.object_bytes_max
+    }
+
+    pub(in crate::store) fn now_secs(&self) -> u32 {
         u32::try_from(self.clock.now().as_secs()).unwrap_or(u32::MAX)
     }
 }
@@ -87,7 +130,7 @@ impl Store for MemoryStore {
     }
 
     fn remove(&self, stored: &Arc<Stored>, reason: Removal) -> bool {
-        let is_removed = self.map.remove(stored, reason);
+        let is_removed = self.map.remove(stored, Some(reason));
         if is_removed {
             self.residency.dismiss(stored);
         }

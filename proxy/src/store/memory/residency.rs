@@ -13,7 +13,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::map::Map;
-use crate::store::{Removal, Stored};
+use crate::store::Stored;
 
 /// The policy. Its caches hold exactly what the map holds, but for moments.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ fn evicts_from(map: Arc<Map>) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + 
     move |_, stored, cause| match cause {
         // Replaced, and in the map still: two responses of one name, of which the policy knows the newer one only.
         RemovalCause::Size | RemovalCause::Expired | RemovalCause::Replaced => {
-            map.remove(&stored, Removal::Size);
+            map.evict(&stored);
         }
         RemovalCause::Explicit => {}
     }
@@ -139,7 +139,7 @@ fn promotes_to(
             }
         }
         RemovalCause::Replaced => {
-            map.remove(&stored, Removal::Size);
+            map.evict(&stored);
         }
         RemovalCause::Explicit => {}
     }

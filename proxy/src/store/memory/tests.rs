@@ -149,7 +149,11 @@ fn store(limits: Limits, clock: &Clock) -> MemoryStore {
 
 fn engine(memory: &MemoryStore) -> Engine {
     let settled = memory.clone();
-    Engine { store: Arc::new(memory.clone()), settle: Box::new(move || settled.settle()) }
+    Engine {
+        store: Arc::new(memory.clone()),
+        settle: Box::new(move || settled.settle()),
+        invalidation: None,
+    }
 }
 
 fn stopped_clock() -> Clock {

@@ -1,6 +1,7 @@
 //! A proxy in this process, with a clock that stands still until it is moved.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use shellac::app::{App, Drained};
 use shellac::clock::Clock;
-use shellac::config::{Config, Sources};
+use shellac::config::{Config, Sources, StorageKind};
 use shellac::timestamp::Timestamp;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::client::{Answer, Connection};
@@ -24,6 +26,7 @@ pub(crate) struct Proxy {
     pub(crate) clock: Clock,
     leave: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<Drained>>,
+    _folder: TempDir,
 }
 
 /// When the manual clock begins: the RFCs' favourite date.
@@ -55,6 +58,8 @@ impl Proxy {
         let text = CONFIG.replace("ORIGIN", &origin.to_string());
         let file = Some(("config.toml".to_owned(), text));
         let mut config = Config::load(&Sources { file, ..Sources::default() }).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        store_in_a_file_if_asked_to(&mut config, folder.path());
         change(&mut config);
         let app = App::new(config, clock.clone());
         let bound = Arc::clone(&app).bind().unwrap();
@@ -62,7 +67,8 @@ impl Proxy {
         let (leave, left) = oneshot::channel::<()>();
         let run = move || bound.run(async { drop(left.await) }).unwrap();
         let running = std::thread::Builder::new().name("proxy".into()).spawn(run).unwrap();
-        Self { address, admin, app, clock, leave: Some(leave), running: Some(running) }
+        let (leave, running) = (Some(leave), Some(running));
+        Self { address, admin, app, clock, leave, running, _folder: folder }
     }
 
     /// Tells it to leave, as SIGTERM does.
@@ -146,6 +152,18 @@ impl Drop for Proxy {
             drop(running.join());
         }
     }
+}
+
+/// Every test passes with each engine: `SHELLAC_TEST_STORAGE` is `file` or `tiered`, or nothing.
+fn store_in_a_file_if_asked_to(config: &mut Config, folder: &Path) {
+    config.storage.kind = match std::env::var("SHELLAC_TEST_STORAGE").as_deref() {
+        Ok("file") => StorageKind::File,
+        Ok("tiered") => StorageKind::Tiered,
+        _ => return,
+    };
+    config.storage.file.path = folder.to_owned();
+    config.storage.file.capacity = 128 << 20;
+    config.storage.file.max_object = config.storage.memory.max_object;
 }
 
 /// Writes a request of the site `site.example`, unless a field says otherwise.

@@ -38,6 +38,8 @@ pub(crate) struct Contest {
     pub(crate) padding: usize,
     /// The memory engine's capacity, as it is written in a configuration.
     pub(crate) capacity: &'static str,
+    /// Which engine: `memory`, `file` or `tiered`.
+    pub(crate) storage: &'static str,
     /// Purges, each with a request that it may overtake and one that comes after it.
     pub(crate) races: usize,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Outcome {
     pub(crate) followed: u64,
     /// Responses that were removed because memory was short.
     pub(crate) evicted: u64,
+    /// Responses that came back from the file.
+    pub(crate) recalled: u64,
     /// Validations in the background.
     pub(crate) refreshed: u64,
     /// Validations that ended with 304.
@@ -77,6 +81,7 @@ impl Default for Contest {
             pages: 20,
             padding: 0,
             capacity: "64MiB",
+            storage: "memory",
             races: 1000,
         }
     }
@@ -97,7 +102,7 @@ impl Contest {
         let arena = Arc::new(Arena {
             pages,
             truth,
-            proxy: Proxy::start(origin.address(), self.capacity),
+            proxy: Proxy::start(origin.address(), self.capacity, self.storage),
             racing: AtomicUsize::new(MUTATORS),
         });
         let threads: Vec<_> = (0..THREADS)

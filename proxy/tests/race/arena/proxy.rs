@@ -13,6 +13,7 @@ use shellac::config::{Config, Sources};
 use shellac::freshness::Uncacheable;
 use shellac::purge::metrics::Source;
 use shellac::store::Removal;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -29,14 +30,19 @@ pub(crate) struct Proxy {
     reported: AtomicU64,
     leave: oneshot::Sender<()>,
     thread: JoinHandle<Drained>,
+    _folder: TempDir,
 }
 
 impl Proxy {
-    pub(crate) fn start(origin: SocketAddr, capacity: &str) -> Self {
+    pub(crate) fn start(origin: SocketAddr, capacity: &str, storage: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = folder.path().display();
         let file = format!(
             "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
              [origin.versions]\nservers = [\"{origin}\"]\n\
-             [storage.memory]\ncapacity = \"{capacity}\"\nmax_object = \"64KiB\"\n"
+             [storage]\nkind = \"{storage}\"\n\
+             [storage.memory]\ncapacity = \"{capacity}\"\nmax_object = \"64KiB\"\n\
+             [storage.file]\npath = \"{path}\"\ncapacity = \"64MiB\"\nmax_object = \"64KiB\"\n"
         );
         let sources = Sources { file: Some(("race.toml".to_owned(), file)), ..Sources::default() };
         let config = Config::load(&sources).expect("the configuration is sound");
@@ -49,7 +55,7 @@ impl Proxy {
             bound.run(leaving).expect("it serves")
         };
         let (reported, thread) = (AtomicU64::new(0), thread::spawn(run));
-        Self { app, traffic, admin, reported, leave, thread }
+        Self { app, traffic, admin, reported, leave, thread, _folder: folder }
     }
 
     /// Where it serves.
@@ -67,6 +73,7 @@ impl Proxy {
         let selectors = request.selectors(1).expect("the selector is sound");
         let mode = request.mode.unwrap_or_default();
         let report = self.app.front.door.purger().apply(None, selectors, mode, Source::Admin).await;
+        let report = report.expect("it is durable");
         self.note(&report);
         report
     }
@@ -108,6 +115,7 @@ impl Proxy {
             reported,
             overtaken: overtaken.map_or(0, |(_, count)| count),
             followed: fetcher.metrics.collapsed.value(),
+            recalled: self.app.store.file_usage().map_or(0, |usage| usage.recalls[0]),
             evicted: removals[Removal::Size as usize],
             refreshed: fetcher.metrics.background.value(),
             validated: fetcher.metrics.validated.value(),

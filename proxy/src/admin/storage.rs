@@ -1,0 +1,130 @@
+//! The metrics of the file store, where there is one.
+
+use super::metrics::{Family, Sample};
+use crate::app::App;
+use crate::store::FileUsage;
+
+/// What the file store counts; nothing without one.
+pub(super) fn families(app: &App) -> Vec<Family> {
+    app.store.file_usage().map_or_else(Vec::new, |usage| of(&usage))
+}
+
+fn of(usage: &FileUsage) -> Vec<Family> {
+    let mut all = contents(usage);
+    all.extend(happenings(usage));
+    all
+}
+
+/// What there is.
+fn contents(usage: &FileUsage) -> Vec<Family> {
+    let [free, open, complete, draining] = usage.segments;
+    let states = [("free", free), ("open", open), ("complete", complete), ("draining", draining)];
+    let bytes =
+        [("live", usage.live_bytes), ("dead", usage.dead_bytes), ("free", usage.free_bytes)];
+    let [recovery_millis, recovered] = usage.recovery;
+    let labelled = |name, help, samples: &[(&'static str, u64)]| {
+        let samples = samples.iter().map(|(state, value)| Sample::gauge("state", state, *value));
+        Family::labelled(name, help, samples)
+    };
+    let gauge = |name, help, value: u64| Family::gauge(name, help, value);
+    vec![
+        gauge("shellac_storage_objects", "Responses in the file", usage.objects),
+        labelled("shellac_storage_bytes", "Bytes of the file", &bytes),
+        labelled("shellac_storage_segments", "Segments of the file", &states),
+        gauge(
+            "shellac_storage_index_bytes",
+            "Memory that the index of the file takes",
+            usage.index_bytes,
+        ),
+        gauge(
+            "shellac_storage_recovery_milliseconds",
+            "How long reading the segments took at the start",
+            recovery_millis,
+        ),
+        gauge(
+            "shellac_storage_recovered_objects",
+            "Responses that were found at the start",
+            recovered,
+        ),
+        gauge(
+            "shellac_storage_loading",
+            "1 while the segments are being read after the start",
+            u64::from(usage.is_loading),
+        ),
+        gauge(
+            "shellac_storage_offline",
+            "1 after the device has failed: nothing is written",
+            u64::from(usage.is_offline),
+        ),
+    ]
+}
+
+/// What has happened.
+fn happenings(usage: &FileUsage) -> Vec<Family> {
+    let [recalls, at_once] = usage.recalls;
+    let [reclaimed, spared] = usage.reclaimed;
+    let waited = recalls.saturating_sub(at_once);
+    let labelled = |name, help, label, samples: &[(&'static str, u64)]| {
+        let sample = |(of, value): &(&'static str, u64)| {
+            Sample::counter([(label, (*of).to_owned())], *value)
+        };
+        Family::labelled(name, help, samples.iter().map(sample))
+    };
+    vec![
+        labelled(
+            "shellac_storage_written_bytes",
+            "Bytes written: new responses, and what is moved to stay",
+            "time",
+            &[("first", usage.written), ("again", usage.rewritten)],
+        ),
+        labelled(
+            "shellac_storage_reads",
+            "Responses read: from the system's cache, from the device, or not, as too many waited",
+            "how",
+            &[("at_once", at_once), ("waited", waited), ("refused", usage.recalls_refused)],
+        ),
+        Family::counter(
+            "shellac_storage_mapped_windows",
+            "Windows of large responses that were sent from the map",
+            usage.mapped,
+        ),
+        labelled(
+            "shellac_storage_faults",
+            "Wrong checksums, errors of the device, responses that were not written",
+            "reason",
+            &[
+                ("checksum", usage.corrupt),
+                ("device", usage.io_errors),
+                ("not_written", usage.dropped),
+            ],
+        ),
+        labelled(
+            "shellac_storage_segment_turns",
+            "Complete segments whose turn came",
+            "outcome",
+            &[("reclaimed", reclaimed), ("spared", spared)],
+        ),
+        Family::counter(
+            "shellac_storage_journal_syncs",
+            "Times that the journal was made durable",
+            usage.journal_syncs,
+        ),
+        Family::counter(
+            "shellac_worker_major_faults",
+            "Page faults of workers that waited for a device",
+            worker_major_faults(),
+        ),
+    ]
+}
+
+/// Page faults that needed a device, of all threads that serve requests.
+fn worker_major_faults() -> u64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let faults = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+        // The twelfth field of the line, proc_pid_stat(5).
+        name.starts_with("worker-").then(|| rest.split_whitespace().nth(9)?.parse::<u64>().ok())?
+    };
+    tasks.flatten().filter_map(faults).sum()
+}

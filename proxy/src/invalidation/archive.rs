@@ -1,0 +1,333 @@
+//! The archive: past purges that matter to responses which are not in memory, and hold no tags there.
+//!
+//! It holds the last purge of each tag, up to [`PAST_MAX`]; older ones are folded into a table of a fixed size, in which tags may
+//! share a place: then more is invalidated than was purged, never less.
+
+use std::collections::HashMap;
+
+use purge_protocol::{PurgeMode, UrlPrefix};
+
+use super::marks::Verdict;
+use super::{Mark, Sequence, TagId};
+use crate::timestamp::Timestamp;
+
+/// When something was last purged, hard and soft. Zero: never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The sequence of the last hard purge.
+    pub hard: u64,
+    /// The sequence of the last soft purge.
+    pub soft: u64,
+    /// When that happened, in milliseconds.
+    pub soft_at: u64,
+}
+
+/// What a past purge has marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PastMark {
+    /// A tag that the origin gave, a host, a group or a URL.
+    Tag(TagId),
+    /// Every URL that begins so.
+    Prefix(UrlPrefix),
+    /// Everything.
+    All,
+}
+
+/// The past purges.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    room: Room,
+    tags: HashMap<TagId, Past>,
+    prefixes: Vec<(UrlPrefix, Past)>,
+    all: Past,
+    /// Hard purges of tags that there was no room for, by the tag's hash; empty: there are none.
+    folded: Vec<u64>,
+}
+
+/// How much is remembered exactly.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    tags: usize,
+    /// Bytes of prefixes.
+    prefix_bytes: usize,
+    /// Places of the table; a power of two.
+    folded: usize,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self::sized(usize::MAX)
+    }
+}
+
+impl Past {
+    /// The past after one purge.
+    pub fn of(mode: PurgeMode, sequence: Sequence, now: Timestamp) -> Self {
+        match mode {
+            PurgeMode::Hard => Self { hard: sequence.0, ..Self::default() },
+            PurgeMode::Soft => Self { soft: sequence.0, soft_at: now.as_millis(), hard: 0 },
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.hard = self.hard.max(other.hard);
+        if other.soft > self.soft {
+            (self.soft, self.soft_at) = (other.soft, other.soft_at);
+        }
+    }
+
+    fn verdict(self, born: u64) -> Verdict {
+        if self.hard > born {
+            Verdict::Purged
+        } else if self.soft > born {
+            Verdict::Soft(Timestamp::from_millis(self.soft_at))
+        } else {
+            Verdict::Valid
+        }
+    }
+
+    fn latest(self) -> u64 {
+        self.hard.max(self.soft)
+    }
+}
+
+impl PastMark {
+    /// Copies a mark.
+    pub fn of(mark: &Mark<'_>) -> Self {
+        match mark {
+            Mark::Tag(id) => Self::Tag(*id),
+            Mark::Prefix(prefix) => Self::Prefix((*prefix).clone()),
+            Mark::All => Self::All,
+        }
+    }
+}
+
+impl Archive {
+    /// Makes an empty one that takes at most half of so many bytes when it is written.
+    pub fn sized(bytes: usize) -> Self {
+        let folded = (bytes / 8 / 8).clamp(64, FOLDED);
+        let room = Room {
+            tags: (bytes / 4 / TAG_BYTES).clamp(64, PAST_MAX),
+            prefix_bytes: bytes / 8,
+            folded: (folded / 2 + 1).next_power_of_two(),
+        };
+        let (tags, prefixes, folded) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { room, tags, prefixes, all: Past::default(), folded }
+    }
+
+    /// Notes a purge.
+    pub fn note(&mut self, mark: &PastMark, past: Past) {
+        match mark {
+            PastMark::All => self.all.join(past),
+            PastMark::Tag(id) => self.tags.entry(*id).or_default().join(past),
+            PastMark::Prefix(prefix) => {
+                match self.prefixes.iter_mut().find(|(known, _)| known == prefix) {
+                    Some((_, known)) => known.join(past),
+                    None => self.prefixes.push((prefix.clone(), past)),
+                }
+            }
+        }
+        if self.tags.len() > self.room.tags {
+            self.fold();
+        }
+        while self.prefixes.len() > PREFIXES_MAX || self.prefix_bytes() > self.room.prefix_bytes {
+            // Everything that is older than the oldest of them is gone, instead of what it covered.
+            let (_, oldest) = self.prefixes.remove(0);
+            self.all.join(Past { hard: oldest.latest(), ..Past::default() });
+        }
+    }
+
+    /// Decides for a response that was born then and carries these tags, its URL's among them.
+    pub fn verdict(
+        &self,
+        born: Sequence,
+        tags: impl Iterator<Item = TagId>,
+        (host, path): (&[u8], &[u8]),
+    ) -> Verdict {
+        let mut verdict = self.all.verdict(born.0);
+        for (prefix, past) in &self.prefixes {
+            if past.latest() > born.0 && prefix.covers(host, path) {
+                verdict = verdict.worse(past.verdict(born.0));
+            }
+        }
+        for id in tags {
+            if let Some(past) = self.tags.get(&id) {
+                verdict = verdict.worse(past.verdict(born.0));
+            }
+            if self.folded_at(id) > born.0 {
+                verdict = Verdict::Purged;
+            }
+        }
+        verdict
+    }
+
+    /// Forgets every purge that is older than everything it could still apply to.
+    pub fn forget_before(&mut self, oldest_born: u64) {
+        self.tags.retain(|_, past| past.latest() > oldest_born);
+        self.prefixes.retain(|(_, past)| past.latest() > oldest_born);
+        if self.folded.iter().all(|sequence| *sequence <= oldest_born) {
+            self.folded = Vec::new();
+        }
+    }
+
+    /// Shows everything it knows of, in no order.
+    pub fn for_each(&self, mut show: impl FnMut(PastMark, Past)) {
+        show(PastMark::All, self.all);
+        for (prefix, past) in &self.prefixes {
+            show(PastMark::Prefix(prefix.clone()), *past);
+        }
+        #[expect(clippy::iter_over_hash_type, reason = "they are noted again in any order")]
+        for (id, past) in &self.tags {
+            show(PastMark::Tag(*id), *past);
+        }
+    }
+
+    /// The table of purges that there was no room for, by place; empty: there are none.
+    pub fn folded(&self) -> &[u64] {
+        &self.folded
+    }
+
+    /// Takes a table back that [`Self::folded`] showed, a piece at a time from this place on.
+    pub fn unfold(&mut self, place: usize, sequences: &[u64]) {
+        self.folded.resize(self.room.folded, 0);
+        for (known, sequence) in self.folded.iter_mut().skip(place).zip(sequences) {
+            *known = (*known).max(*sequence);
+        }
+    }
+
+    /// The latest purge it knows of.
+    pub fn latest(&self) -> Sequence {
+        let mut latest = self.folded.iter().copied().max().unwrap_or(0);
+        self.for_each(|_, past| latest = latest.max(past.latest()));
+        Sequence(latest)
+    }
+
+    /// Tags that it remembers.
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Returns whether it remembers no tag.
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// Folds the older half. A soft purge becomes a hard one: there is no room for its time.
+    fn fold(&mut self) {
+        let mut ages: Vec<u64> = self.tags.values().map(|past| past.latest()).collect();
+        let middle = ages.len() / 2;
+        let limit = *ages.select_nth_unstable(middle).1;
+        self.folded.resize(self.room.folded, 0);
+        let folded = &mut self.folded;
+        self.tags.retain(|id, past| {
+            let stays = past.latest() > limit;
+            let place = place_of(*id, folded.len());
+            if !stays && let Some(place) = folded.get_mut(place) {
+                *place = (*place).max(past.latest());
+            }
+            stays
+        });
+    }
+
+    fn folded_at(&self, id: TagId) -> u64 {
+        self.folded.get(place_of(id, self.folded.len())).copied().unwrap_or(0)
+    }
+
+    fn prefix_bytes(&self) -> usize {
+        self.prefixes.iter().map(|(prefix, _)| prefix.text_bytes() + TAG_BYTES).sum()
+    }
+}
+
+fn place_of(id: TagId, places: usize) -> usize {
+    usize::try_from((id.bits() >> 64) % (places.max(1) as u128)).unwrap_or(0)
+}
+
+/// What a tag, or a prefix beside its text, takes where it is written.
+const TAG_BYTES: usize = 72;
+/// Tags whose last purge is remembered exactly: some 20 MiB.
+const PAST_MAX: usize = 1 << 18;
+/// Places of the table for older ones: 8 MiB once it is needed.
+const FOLDED: usize = 1 << 20;
+/// Prefixes that are remembered; the oldest becomes a purge of everything that is older.
+const PREFIXES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(5);
+
+    fn tag(number: usize) -> TagId {
+        TagId::from_bits((number as u128) << 64 | 1)
+    }
+
+    fn hard(sequence: u64) -> Past {
+        Past::of(PurgeMode::Hard, Sequence(sequence), NOW)
+    }
+
+    fn verdict(archive: &Archive, born: u64, number: usize) -> Verdict {
+        archive.verdict(Sequence(born), std::iter::once(tag(number)), (b"h", b"/a/b"))
+    }
+
+    #[test]
+    fn the_last_purge_of_each_thing_decides() {
+        let mut archive = Archive::default();
+        archive.note(&PastMark::Tag(tag(1)), hard(10));
+        archive.note(&PastMark::Tag(tag(1)), hard(7));
+        archive.note(&PastMark::Tag(tag(2)), Past::of(PurgeMode::Soft, Sequence(11), NOW));
+        assert_eq!(verdict(&archive, 9, 1), Verdict::Purged);
+        assert_eq!(verdict(&archive, 10, 1), Verdict::Valid);
+        assert_eq!(verdict(&archive, 10, 2), Verdict::Soft(NOW));
+        archive.note(&PastMark::Prefix(UrlPrefix::parse("h/a/").unwrap()), hard(12));
+        assert_eq!(verdict(&archive, 11, 3), Verdict::Purged);
+        assert_eq!(verdict(&archive, 12, 3), Verdict::Valid);
+        archive.note(&PastMark::All, hard(13));
+        assert_eq!(verdict(&archive, 12, 3), Verdict::Purged);
+        assert_eq!(archive.latest(), Sequence(13));
+        archive.forget_before(11);
+        assert!(archive.is_empty());
+        assert_eq!(verdict(&archive, 12, 3), Verdict::Purged);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_folded_and_stays_purged() {
+        let mut archive = Archive::default();
+        for number in 0..=PAST_MAX {
+            archive.note(&PastMark::Tag(tag(number)), hard(number as u64 + 1));
+        }
+        assert!(archive.len() <= PAST_MAX / 2 + 1);
+        for number in 0..=PAST_MAX {
+            assert_eq!(verdict(&archive, number as u64, number), Verdict::Purged);
+            assert_eq!(verdict(&archive, number as u64 + 1, number), Verdict::Valid);
+        }
+        let mut other = Archive::default();
+        archive.for_each(|mark, past| other.note(&mark, past));
+        other.unfold(0, archive.folded());
+        assert!((0..=PAST_MAX).all(|it| verdict(&other, it as u64, it) == Verdict::Purged));
+    }
+
+    #[test]
+    fn a_small_one_remembers_less_exactly_and_everything_all_the_same() {
+        let mut archive = Archive::sized(32 << 10);
+        for number in 0..5000 {
+            archive.note(&PastMark::Tag(tag(number)), hard(number as u64 + 1));
+            let prefix = UrlPrefix::parse(&format!("h/prefix-{number}/")).unwrap();
+            archive.note(&PastMark::Prefix(prefix), hard(number as u64 + 1));
+        }
+        assert!(archive.len() <= 113 && archive.prefix_bytes() <= 4096);
+        assert!(archive.folded().len() <= 512);
+        assert!((0..5000).all(|it| verdict(&archive, it as u64, it) == Verdict::Purged));
+        assert_eq!(verdict(&archive, 5000, 1), Verdict::Valid);
+    }
+
+    #[test]
+    fn too_many_prefixes_purge_everything_that_is_older() {
+        let mut archive = Archive::default();
+        for number in 0..=PREFIXES_MAX {
+            let prefix = UrlPrefix::parse(&format!("h/p{number}/")).unwrap();
+            archive.note(&PastMark::Prefix(prefix), hard(100 + number as u64));
+        }
+        assert_eq!(verdict(&archive, 99, 1), Verdict::Purged);
+        assert_eq!(verdict(&archive, 100, 1), Verdict::Valid);
+    }
+}

@@ -1,0 +1,203 @@
+//! `FileEngine`: a volume with those who write it: as threads, or, in tests, whoever asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
+
+use super::open::Opened;
+use super::recovery::{self, Loaded};
+use super::scribe::{Job, Reserved, Scribe};
+use super::volume::Volume;
+
+/// A volume that is written.
+#[derive(Debug)]
+pub(super) struct FileEngine {
+    pub(super) volume: Arc<Volume>,
+    queued: Arc<AtomicU64>,
+    desk: Desk,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+    /// Dropped at the end: who waits for it ends, too.
+    stop: Mutex<Option<SyncSender<()>>>,
+}
+
+/// Where jobs go.
+#[derive(Debug)]
+enum Desk {
+    Thread(RwLock<Option<SyncSender<Job>>>),
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
+    Inline(Mutex<Option<Box<Scribe>>>),
+}
+
+impl FileEngine {
+    /// Starts the threads; the recovery goes on beside the traffic.
+    pub(super) fn start(opened: &Opened, sync: Duration) -> std::io::Result<Self> {
+        let volume = &opened.volume;
+        let (jobs, taken) = sync_channel(JOBS_MAX);
+        let (stop, stopped) = sync_channel(1);
+        let scribe = Scribe::new(volume);
+        let keeper = Arc::clone(&volume.keeper);
+        let keeper = spawn("store-journal", move || keeper.run())?;
+        let threads = vec![
+            spawn("store-scribe", move || write(scribe, &taken))?,
+            spawn("store-sync", {
+                let volume = Arc::clone(volume);
+                move || sync_from_time_to_time(&volume, &stopped, sync)
+            })?,
+            spawn("store-load", {
+                let (volume, jobs) = (Arc::clone(volume), jobs.clone());
+                move || {
+                    let loaded = load(&volume);
+                    drop(jobs.send(Job::Ready(loaded)));
+                }
+            })?,
+        ];
+        let engine = Self::of(volume, Desk::Thread(RwLock::new(Some(jobs))));
+        *engine.threads.lock() = threads;
+        *engine.keeper.lock() = Some(keeper);
+        *engine.stop.lock() = Some(stop);
+        Ok(engine)
+    }
+
+    /// One that does everything at once and in the caller's thread.
+    #[cfg(test)]
+    pub(super) fn inline(opened: &Opened) -> Self {
+        let volume = &opened.volume;
+        let mut scribe = Scribe::new(volume);
+        scribe.handle(Job::Ready(load(volume)));
+        Self::of(volume, Desk::Inline(Mutex::new(Some(Box::new(scribe)))))
+    }
+
+    fn of(volume: &Arc<Volume>, desk: Desk) -> Self {
+        Self {
+            volume: Arc::clone(volume),
+            queued: Arc::default(),
+            desk,
+            threads: Mutex::default(),
+            keeper: Mutex::default(),
+            stop: Mutex::default(),
+        }
+    }
+
+    /// Takes so many bytes of the queue, if something may be written now and there are.
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Reserved> {
+        let is_full = self.volume.index.is_full();
+        if is_full {
+            drop(self.submit(Job::MakeRoom)); // for those who come later
+        }
+        let reserved = Some(()).filter(|()| self.volume.takes_writes() && !is_full);
+        let reserved = reserved.and_then(|()| Reserved::take(&self.queued, bytes));
+        if reserved.is_none() {
+            self.volume.metrics.dropped.add(1);
+        }
+        reserved
+    }
+
+    /// Has something done. What cannot be queued comes back.
+    pub(super) fn submit(&self, job: Job) -> Result<(), Box<Job>> {
+        match &self.desk {
+            Desk::Thread(jobs) => match &*jobs.read() {
+                Some(jobs) => jobs.try_send(job).map_err(|refused| match refused {
+                    TrySendError::Full(job) | TrySendError::Disconnected(job) => Box::new(job),
+                }),
+                None => Err(Box::new(job)),
+            },
+            Desk::Inline(scribe) => match &mut *scribe.lock() {
+                Some(scribe) => {
+                    self.volume.keeper.flush();
+                    scribe.handle(job);
+                    self.volume.keeper.flush();
+                    Ok(())
+                }
+                None => Err(Box::new(job)),
+            },
+        }
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn queued_bytes(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Writes what waits, makes it durable and ends the threads.
+    pub(super) fn close(&self) {
+        let is_closed = match &self.desk {
+            Desk::Thread(jobs) => jobs.write().take().is_none(),
+            Desk::Inline(scribe) => scribe.lock().take().is_none(),
+        };
+        if is_closed {
+            return;
+        }
+        drop(self.stop.lock().take());
+        let threads = std::mem::take(&mut *self.threads.lock());
+        threads.into_iter().for_each(join);
+        self.volume.keeper.close();
+        let keeper = self.keeper.lock().take();
+        keeper.into_iter().for_each(join);
+        self.volume.keeper.flush();
+        let synced = self.volume.disk.sync().and_then(|()| {
+            if self.volume.keeper.has_failed() {
+                return Ok(()); // it was made unreadable, and stays so
+            }
+            let mut superblock = self.volume.superblock.lock();
+            superblock.is_clean = true;
+            superblock.store(&*self.volume.disk)
+        });
+        if let Err(error) = synced {
+            tracing::warn!(%error, "the store was not closed in order");
+        }
+        self.volume.keeper.forget_memory();
+    }
+}
+
+impl Drop for FileEngine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(body)
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread of the store panicked");
+    }
+}
+
+fn write(mut scribe: Scribe, jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        scribe.handle(job);
+    }
+}
+
+fn load(volume: &Arc<Volume>) -> Loaded {
+    let started = Instant::now();
+    let loaded = recovery::load(volume);
+    let took = started.elapsed();
+    let objects = volume.index.entries();
+    volume.metrics.note_recovery(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), objects);
+    tracing::info!(objects, ?took, "the store is loaded");
+    loaded
+}
+
+/// Bounds what a loss of power can take, and how much is written at once.
+fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Duration) {
+    while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        if let Err(error) = volume.disk.sync() {
+            // The system calls what it could not write clean: records there fail their checksums, and are misses.
+            tracing::error!(%error, "cannot sync the store: responses are kept in memory only");
+            volume.metrics.io_errors.add(1);
+            volume.is_offline.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Jobs that wait, beside the bound in bytes.
+const JOBS_MAX: usize = 1 << 16;

@@ -1,0 +1,357 @@
+//! The format of `store.dat`: fixed structures, their places and checksums. All numbers are little-endian.
+//!
+//! ```text
+//! store.dat   superblock A, 4 KiB | superblock B, 4 KiB | pad to 64 KiB | segment 0 | segment 1 | ...
+//! segment     header, 4 KiB | records, 64 B aligned | ... free ... | footer entries, 40 B each | trailer, 64 B
+//! record      header, 64 B | meta: crc32c of each 64 KiB block of the body, then what `head` describes | body | pad to 64 B
+//! ```
+//!
+//! The crc of a record's header covers the header, which holds the crc of the meta, which holds those of the body. Each record
+//! names the incarnation of its segment (`lsn`, never used again), so that what is left of an earlier one is recognised.
+
+use super::cursor::{Cursor, Put as _};
+
+/// What a record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A stored response: its head, and its body or where that is.
+    Response,
+    /// A part of the body of a large response.
+    Extent,
+}
+
+/// The first 64 bytes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordHeader {
+    pub(super) kind: Kind,
+    /// The incarnation of the segment it is in.
+    pub(super) lsn: u64,
+    /// Rises with each response that is stored: the highest of a key and variant is the newest.
+    pub(super) version: u64,
+    /// The purge sequence at which it was fetched.
+    pub(super) born: u64,
+    pub(super) key_hash: u64,
+    pub(super) meta_bytes: u32,
+    pub(super) body_bytes: u32,
+    /// The second since 1970 from which on it is useless.
+    pub(super) expires: u32,
+    /// 32 bits of the hash of its variant, zero when it does not vary.
+    pub(super) variant: u32,
+    pub(super) meta_crc: u32,
+}
+
+impl RecordHeader {
+    pub(super) fn encode(&self) -> [u8; RECORD_HEADER_BYTES] {
+        let mut rest = Vec::with_capacity(RECORD_HEADER_BYTES - 8);
+        for word in [self.lsn, self.version, self.born, self.key_hash] {
+            rest.put_u64(word);
+        }
+        for word in [self.meta_bytes, self.body_bytes, self.expires, self.variant, self.meta_crc] {
+            rest.put_u32(word);
+        }
+        rest.put_u32(match self.kind {
+            Kind::Response => 1,
+            Kind::Extent => 2,
+        });
+        sealed(RECORD_MAGIC, &rest)
+    }
+
+    /// Reads a header; `None`: there is none, or it is damaged.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut rest = unsealed::<RECORD_HEADER_BYTES>(RECORD_MAGIC, bytes)?;
+        let [lsn, version, born, key_hash] = [rest.u64()?, rest.u64()?, rest.u64()?, rest.u64()?];
+        let [meta_bytes, body_bytes] = [rest.u32()?, rest.u32()?];
+        let [expires, variant, meta_crc] = [rest.u32()?, rest.u32()?, rest.u32()?];
+        let kind = match rest.u32()? {
+            1 => Kind::Response,
+            2 => Kind::Extent,
+            _ => return None,
+        };
+        let is_sound = meta_bytes <= META_BYTES_MAX && body_bytes <= EXTENT_BYTES_MAX;
+        is_sound.then_some(Self {
+            kind,
+            lsn,
+            version,
+            born,
+            key_hash,
+            meta_bytes,
+            body_bytes,
+            expires,
+            variant,
+            meta_crc,
+        })
+    }
+
+    /// Bytes of the whole record, without the padding.
+    pub(super) const fn record_bytes(&self) -> u64 {
+        RECORD_HEADER_BYTES as u64 + self.meta_bytes as u64 + self.body_bytes as u64
+    }
+
+    /// Bytes from the start of the record to its body.
+    pub(super) const fn body_start(&self) -> u64 {
+        RECORD_HEADER_BYTES as u64 + self.meta_bytes as u64
+    }
+
+    /// Bytes of the table of checksums with which the meta begins.
+    pub(super) const fn table_bytes(&self) -> u64 {
+        blocks_of(self.body_bytes as u64) * 4
+    }
+}
+
+/// The first bytes of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) store: u64,
+    pub(super) number: u32,
+    pub(super) class: u32,
+    pub(super) lsn: u64,
+}
+
+impl SegmentHeader {
+    pub(super) fn encode(&self) -> [u8; SMALL_BYTES] {
+        let mut rest = Vec::with_capacity(SMALL_BYTES);
+        rest.put_u64(self.store);
+        rest.put_u32(self.number);
+        rest.put_u32(self.class);
+        rest.put_u64(self.lsn);
+        sealed(SEGMENT_MAGIC, &rest)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut rest = unsealed::<SMALL_BYTES>(SEGMENT_MAGIC, bytes)?;
+        Some(Self { store: rest.u64()?, number: rest.u32()?, class: rest.u32()?, lsn: rest.u64()? })
+    }
+}
+
+/// The last bytes of a sealed segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trailer {
+    pub(super) lsn: u64,
+    pub(super) max_version: u64,
+    pub(super) count: u32,
+    pub(super) entries_crc: u32,
+    /// Bytes of the segment up to the end of its last record.
+    pub(super) tail: u32,
+}
+
+impl Trailer {
+    pub(super) fn encode(&self) -> [u8; SMALL_BYTES] {
+        let mut rest = Vec::with_capacity(SMALL_BYTES);
+        rest.put_u64(self.lsn);
+        rest.put_u64(self.max_version);
+        for word in [self.count, self.entries_crc, self.tail] {
+            rest.put_u32(word);
+        }
+        sealed(TRAILER_MAGIC, &rest)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut rest = unsealed::<SMALL_BYTES>(TRAILER_MAGIC, bytes)?;
+        Some(Self {
+            lsn: rest.u64()?,
+            max_version: rest.u64()?,
+            count: rest.u32()?,
+            entries_crc: rest.u32()?,
+            tail: rest.u32()?,
+        })
+    }
+}
+
+/// What a footer says of a response in its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FooterEntry {
+    pub(super) key_hash: u64,
+    pub(super) version: u64,
+    pub(super) born: u64,
+    /// Where the record begins in the segment, in units of [`UNIT`].
+    pub(super) offset: u32,
+    /// Its length in units.
+    pub(super) units: u16,
+    /// Whether its body is in extents.
+    pub(super) is_large: bool,
+    pub(super) expires: u32,
+    pub(super) variant: u32,
+}
+
+impl FooterEntry {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        for word in [self.key_hash, self.version, self.born] {
+            out.put_u64(word);
+        }
+        out.put_u32(self.offset);
+        out.put_u16(self.units);
+        out.put_u16(u16::from(self.is_large));
+        out.put_u32(self.expires);
+        out.put_u32(self.variant);
+    }
+
+    fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
+        Some(Self {
+            key_hash: cursor.u64()?,
+            version: cursor.u64()?,
+            born: cursor.u64()?,
+            offset: cursor.u32()?,
+            units: cursor.u16()?,
+            is_large: cursor.u16()? & 1 == 1,
+            expires: cursor.u32()?,
+            variant: cursor.u32()?,
+        })
+    }
+
+    /// Reads the entries of a footer whose trailer is known.
+    pub(super) fn decode_all(bytes: &[u8], trailer: &Trailer) -> Option<Vec<Self>> {
+        if crc32c::crc32c(bytes) != trailer.entries_crc {
+            return None;
+        }
+        let mut cursor = Cursor(bytes);
+        let mut entries = Vec::with_capacity(bytes.len() / FOOTER_ENTRY_BYTES);
+        while !cursor.is_at_end() {
+            entries.push(Self::decode(&mut cursor)?);
+        }
+        Some(entries)
+    }
+}
+
+/// Puts magic and checksum before what follows, and zeros behind it.
+fn sealed<const N: usize>(magic: u32, rest: &[u8]) -> [u8; N] {
+    let mut bytes = [0; N];
+    if let Some(place) = bytes.get_mut(8..8 + rest.len()) {
+        place.copy_from_slice(rest);
+    }
+    let crc = crc32c::crc32c(bytes.get(8..).unwrap_or_default());
+    let head = [magic.to_le_bytes(), crc.to_le_bytes()].concat();
+    if let Some(place) = bytes.get_mut(..8) {
+        place.copy_from_slice(&head);
+    }
+    bytes
+}
+
+/// Checks magic and checksum and returns what is behind them.
+fn unsealed<const N: usize>(magic: u32, bytes: &[u8]) -> Option<Cursor<'_>> {
+    let mut cursor = Cursor(bytes.get(..N)?);
+    if cursor.u32()? != magic {
+        return None;
+    }
+    let crc = cursor.u32()?;
+    (crc32c::crc32c(cursor.0) == crc).then_some(cursor)
+}
+
+/// The checksums of the blocks of a body, for the beginning of the meta.
+pub(super) fn push_block_checksums<'a>(meta: &mut Vec<u8>, body: impl Iterator<Item = &'a [u8]>) {
+    let (mut crc, mut filled) = (0, 0);
+    for mut piece in body {
+        while !piece.is_empty() {
+            let (block, rest) = piece.split_at(piece.len().min(BLOCK_BYTES - filled));
+            crc = crc32c::crc32c_append(crc, block);
+            filled += block.len();
+            piece = rest;
+            if filled == BLOCK_BYTES {
+                meta.put_u32(crc);
+                (crc, filled) = (0, 0);
+            }
+        }
+    }
+    if filled > 0 {
+        meta.put_u32(crc);
+    }
+}
+
+/// Returns whether bytes that begin at a block are what the table says, the last block perhaps shorter.
+pub(super) fn blocks_match(table: &[u8], first_block: usize, bytes: &[u8]) -> bool {
+    let Some(table) = table.get(first_block * 4..) else { return false };
+    let mut checksums = Cursor(table);
+    bytes.chunks(BLOCK_BYTES).all(|block| checksums.u32() == Some(crc32c::crc32c(block)))
+}
+
+/// Blocks of a body of this length.
+pub(super) const fn blocks_of(body_bytes: u64) -> u64 {
+    body_bytes.div_ceil(BLOCK_BYTES as u64)
+}
+
+/// Bytes with their padding, in units.
+pub(super) const fn units_of(bytes: u64) -> u64 {
+    bytes.div_ceil(UNIT)
+}
+
+/// Records begin at multiples of this.
+pub(super) const UNIT: u64 = 64;
+pub(super) const RECORD_HEADER_BYTES: usize = 64;
+pub(super) const SMALL_BYTES: usize = 64;
+pub(super) const FOOTER_ENTRY_BYTES: usize = 40;
+/// The part of a segment before its first record.
+pub(super) const SEGMENT_HEADER_BYTES: u64 = 4096;
+/// Each so many bytes of a body have a checksum of their own: a range is verified without the rest.
+pub(super) const BLOCK_BYTES: usize = 64 << 10;
+/// Heads that are larger are not kept in the file.
+pub(super) const META_BYTES_MAX: u32 = 512 << 10;
+pub(super) const EXTENT_BYTES_MAX: u32 = 4 << 20;
+/// Where segment 0 begins.
+pub(super) const SEGMENTS_START: u64 = 64 << 10;
+const RECORD_MAGIC: u32 = 0x6365_7253; // "Srec"
+const SEGMENT_MAGIC: u32 = 0x6765_7353; // "Sseg"
+const TRAILER_MAGIC: u32 = 0x646e_6553; // "Send"
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_record_header_is_read_back_and_no_flipped_bit_goes_unnoticed(
+            words in any::<[u64; 4]>(), sizes in (0..META_BYTES_MAX, 0..EXTENT_BYTES_MAX),
+            rest in any::<[u32; 3]>(), is_extent in any::<bool>(), bit in 0..512_usize,
+        ) {
+            let [lsn, version, born, key_hash] = words;
+            let [expires, variant, meta_crc] = rest;
+            let kind = if is_extent { Kind::Extent } else { Kind::Response };
+            let (meta_bytes, body_bytes) = sizes;
+            let header = RecordHeader {
+                kind, lsn, version, born, key_hash, meta_bytes, body_bytes, expires, variant, meta_crc,
+            };
+            let mut bytes = header.encode();
+            prop_assert_eq!(RecordHeader::decode(&bytes), Some(header));
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(RecordHeader::decode(&bytes), None);
+        }
+
+        #[test]
+        fn segment_headers_and_trailers_are_read_back(words in any::<[u64; 2]>(), rest in any::<[u32; 3]>()) {
+            let [lsn, store] = words;
+            let [number, class, tail] = rest;
+            let header = SegmentHeader { store, number, class, lsn };
+            prop_assert_eq!(SegmentHeader::decode(&header.encode()), Some(header));
+            let trailer = Trailer { lsn, max_version: store, count: number, entries_crc: class, tail };
+            prop_assert_eq!(Trailer::decode(&trailer.encode()), Some(trailer));
+            prop_assert_eq!(SegmentHeader::decode(&trailer.encode()), None);
+        }
+
+        #[test]
+        fn any_bytes_are_read(bytes in any::<Vec<u8>>()) {
+            RecordHeader::decode(&bytes);
+            SegmentHeader::decode(&bytes);
+            Trailer::decode(&bytes);
+        }
+
+        #[test]
+        fn checksums_do_not_depend_on_how_a_body_is_cut(cuts in proptest::collection::vec(1..100_000_usize, 0..5)) {
+            let body: Vec<u8> = (0..200_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+            let mut whole = Vec::new();
+            push_block_checksums(&mut whole, std::iter::once(&*body));
+            let (mut pieces, mut rest) = (Vec::new(), &*body);
+            for cut in cuts {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+            }
+            pieces.push(rest);
+            let mut table = Vec::new();
+            push_block_checksums(&mut table, pieces.into_iter());
+            prop_assert_eq!(&table, &whole);
+            prop_assert!(blocks_match(&table, 0, &body));
+            prop_assert!(blocks_match(&table, 1, &body[BLOCK_BYTES..]));
+            prop_assert!(!blocks_match(&table, 0, &body[1..]));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The head of a stored response as it is in the file: key, variant, place in the order of purges, tags, freshness, fields.
+//!
+//! ```text
+//! scheme u8 | host u16+ | path u32+ | names u16, each u16+ | values u32+ | tags u16, each u128 | soft purge u64
+//! | status u16 | part u8 [first u64, last u64, complete u64] | freshness 4 x u64
+//! | lines u16, each { hidden u8, name u16+, value u32+ } | body length u64
+//! | extents u32, each { segment u32, offset u32, length u32, lsn u64 }          (u16+: length, then so many bytes)
+//! ```
+
+use http::{HeaderName, StatusCode};
+
+use super::cursor::{Cursor, Put as _};
+use crate::freshness::Freshness;
+use crate::freshness::content_range::ContentRange;
+use crate::invalidation::TagId;
+use crate::key::vary::Variant;
+use crate::key::{Key, KeySeed, Scheme};
+use crate::store::{Body, Fields, Response, Stored};
+use crate::timestamp::Timestamp;
+
+/// Where a part of a large body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExtentPlace {
+    pub(super) segment: u32,
+    /// The incarnation that the segment must be in.
+    pub(super) lsn: u64,
+    /// Where its record begins in the segment, in units.
+    pub(super) offset: u32,
+    /// Bytes of the body that are there.
+    pub(super) length: u32,
+}
+
+/// A head that was read.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) key: Key,
+    pub(super) variant: Option<Variant>,
+    pub(super) tags: Vec<TagId>,
+    /// When it was soft-purged before it was written.
+    pub(super) soft_purged: Option<Timestamp>,
+    /// Without its body.
+    pub(super) response: Response,
+    pub(super) body_bytes: u64,
+    /// Where the body is; empty: behind the head.
+    pub(super) extents: Vec<ExtentPlace>,
+}
+
+/// Adds the head of a response to the meta of its record; `None`: something in it is too large to be kept.
+pub(super) fn encode(
+    stored: &Stored,
+    response: &Response,
+    extents: &[ExtentPlace],
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    out.put_u8(stored.key.scheme() as u8);
+    out.put_short(stored.key.host())?;
+    out.put_long(stored.key.path())?;
+    let (names, values) =
+        stored.variant.as_ref().map_or((&[][..], &[][..]), |it| (it.names(), it.values()));
+    out.put_u16(u16::try_from(names.len()).ok()?);
+    names.iter().try_for_each(|name| out.put_short(name.as_str().as_bytes()))?;
+    out.put_long(values)?;
+    let tags: Vec<TagId> = stored.provenance.ids().collect();
+    out.put_u16(u16::try_from(tags.len()).ok()?);
+    for tag in &tags {
+        out.put_u128(tag.bits());
+    }
+    out.put_u64(stored.provenance.soft_purged().map_or(NEVER, Timestamp::as_millis));
+    out.put_u16(response.status.as_u16());
+    match response.part.as_deref() {
+        None => out.put_u8(0),
+        Some(part) => {
+            out.put_u8(1);
+            let complete = part.complete().unwrap_or(u64::MAX);
+            for word in [part.first(), part.last(), complete] {
+                out.put_u64(word);
+            }
+        }
+    }
+    for word in response.freshness.to_words() {
+        out.put_u64(word);
+    }
+    encode_fields(&response.fields, out)?;
+    out.put_u64(response.body.length());
+    out.put_u32(u32::try_from(extents.len()).ok()?);
+    for extent in extents {
+        for number in [extent.segment, extent.offset, extent.length] {
+            out.put_u32(number);
+        }
+        out.put_u64(extent.lsn);
+    }
+    Some(())
+}
+
+fn encode_fields(fields: &Fields, out: &mut Vec<u8>) -> Option<()> {
+    let place = out.len();
+    out.put_u16(0);
+    let (mut count, mut is_complete) = (0_u16, true);
+    fields.for_each(|name, value, is_hidden| {
+        out.put_u8(u8::from(is_hidden));
+        let written = out.put_short(name.as_bytes()).and_then(|()| out.put_long(value));
+        is_complete &= written.is_some() && count < u16::MAX;
+        count = count.saturating_add(1);
+    });
+    out.get_mut(place..place + 2)?.copy_from_slice(&count.to_le_bytes());
+    is_complete.then_some(())
+}
+
+/// Reads a head; `None`: it is damaged, though its checksum is right.
+pub(super) fn decode(bytes: &[u8], seed: KeySeed) -> Option<Head> {
+    let mut cursor = Cursor(bytes);
+    let scheme = match cursor.u8()? {
+        0 => Scheme::Http,
+        1 => Scheme::Https,
+        _ => return None,
+    };
+    let key = Key::new(seed, scheme, cursor.short()?, cursor.long()?);
+    let count = cursor.u16()?;
+    let names = (0..count)
+        .map(|_| HeaderName::from_bytes(cursor.short()?).ok())
+        .collect::<Option<Vec<_>>>()?;
+    let values = cursor.long()?;
+    let variant = (!names.is_empty()).then(|| Variant::of_parts(names, values));
+    let count = cursor.u16()?;
+    let tags =
+        (0..count).map(|_| cursor.u128().map(TagId::from_bits)).collect::<Option<Vec<_>>>()?;
+    let soft_purged =
+        Some(cursor.u64()?).filter(|millis| *millis != NEVER).map(Timestamp::from_millis);
+    let status = StatusCode::from_u16(cursor.u16()?).ok()?;
+    let part = match cursor.u8()? {
+        0 => None,
+        _ => Some(Box::new(decode_part(&mut cursor)?)),
+    };
+    let words = [cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?];
+    let fields = decode_fields(&mut cursor)?;
+    let body_bytes = cursor.u64()?;
+    let extents = decode_extents(&mut cursor)?;
+    let freshness = Freshness::from_words(words);
+    let response = Response { status, fields, freshness, body: Body::Empty, part };
+    let is_whole = extents.is_empty()
+        || extents.iter().map(|it| u64::from(it.length)).sum::<u64>() == body_bytes;
+    let head = Head { key, variant, tags, soft_purged, response, body_bytes, extents };
+    (cursor.is_at_end() && is_whole).then_some(head)
+}
+
+fn decode_part(cursor: &mut Cursor<'_>) -> Option<ContentRange> {
+    let (first, last, complete) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
+    ContentRange::new(first, last, Some(complete).filter(|complete| *complete != u64::MAX))
+}
+
+fn decode_fields(cursor: &mut Cursor<'_>) -> Option<Fields> {
+    let count = cursor.u16()?;
+    let mut lines = Vec::new();
+    for _ in 0..count {
+        let is_hidden = cursor.u8()? == 1;
+        let name = HeaderName::from_bytes(cursor.short()?).ok()?;
+        lines.push((name, cursor.long()?, is_hidden));
+    }
+    Fields::of_lines(lines.into_iter())
+}
+
+fn decode_extents(cursor: &mut Cursor<'_>) -> Option<Vec<ExtentPlace>> {
+    let count = cursor.u32()?;
+    let mut extents = Vec::new();
+    for _ in 0..count {
+        let (segment, offset, length) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
+        extents.push(ExtentPlace { segment, offset, length, lsn: cursor.u64()? });
+    }
+    Some(extents)
+}
+
+const NEVER: u64 = u64::MAX;

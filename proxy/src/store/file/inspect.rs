@@ -1,0 +1,247 @@
+//! Looking at a store from outside, for people: what is in it, and whether all of it is sound. Changes nothing.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk as _, FileDisk};
+use super::format::{
+    Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SEGMENTS_START, SMALL_BYTES,
+    SegmentHeader, Trailer, UNIT, blocks_match, units_of,
+};
+use super::head;
+use super::open::{DATA, LOG, peek};
+use super::purge_log::{ALL, Replayed, Tail};
+use super::superblock::{Superblock, Unreadable};
+use crate::key::KeySeed;
+
+/// What is in a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// Whether a process uses it: then the numbers change while they are read.
+    pub is_in_use: bool,
+    /// How often it was opened.
+    pub openings: u32,
+    /// Whether it was closed in order.
+    pub is_clean: bool,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// Segments: free, being written, complete.
+    pub segments: [u64; 3],
+    /// Responses in complete segments, dead ones not counted.
+    pub responses: u64,
+    /// Records that the journal calls dead.
+    pub dead: u64,
+    /// Tags, URLs and hosts whose last purge is remembered.
+    pub purged: u64,
+    /// Positions in Kafka partitions: `cluster/topic/partition` and the next offset.
+    pub positions: Vec<(String, i64)>,
+}
+
+/// Whether everything in a store is what was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Responses whose head, and body where it is with the head, are sound.
+    pub responses: u64,
+    /// Parts of large bodies that are sound.
+    pub extents: u64,
+    /// Bytes of all of these.
+    pub bytes: u64,
+    /// Where something is not: by segment and offset in bytes. At a restart it would be a miss.
+    pub damaged: Vec<(u32, u64)>,
+}
+
+/// Why a store cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// It is not there, or cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another version has written it.
+    #[error("{path} has format {version}, which this version does not read")]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        version: u32,
+    },
+    /// It is no store, or both superblocks are damaged.
+    #[error("{0} is no store, or its superblocks are damaged: the proxy would start empty")]
+    NoStore(PathBuf),
+    /// Purges may be missing.
+    #[error("the journal {0} is damaged: the proxy would start empty")]
+    Journal(PathBuf),
+    /// The whole store can be verified only while nobody writes.
+    #[error("the store in {0} is in use: stop the proxy first")]
+    InUse(PathBuf),
+}
+
+/// The files of a store, for reading.
+struct Opened {
+    data: FileDisk,
+    superblock: Superblock,
+    journal: Replayed,
+    is_in_use: bool,
+}
+
+/// Says what is in the store in this directory.
+pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
+    let Opened { data, superblock, journal, is_in_use } = open(path)?;
+    let mut inspection = Inspection {
+        is_in_use,
+        openings: superblock.openings,
+        is_clean: superblock.is_clean,
+        segment_bytes: superblock.segment_bytes,
+        purged: journal.archive.len() as u64,
+        positions: journal
+            .positions
+            .values()
+            .map(|it| {
+                (format!("{}/{}/{}", it.log.cluster, it.log.topic, it.log.partition), it.next)
+            })
+            .collect(),
+        ..Inspection::default()
+    };
+    let [mut free, mut open, mut complete] = [0; 3];
+    for number in 0..superblock.segments {
+        let Some(header) = segment_header(&data, &superblock, number) else {
+            free += 1;
+            continue;
+        };
+        let killed = killed_in(&journal, &header);
+        match trailer(&data, &superblock, number).filter(|trailer| trailer.lsn == header.lsn) {
+            None => open += 1,
+            Some(_) if killed.contains(&ALL) => free += 1,
+            Some(trailer) => {
+                complete += 1;
+                inspection.dead += killed.len() as u64;
+                inspection.responses +=
+                    u64::from(trailer.count).saturating_sub(killed.len() as u64);
+            }
+        }
+    }
+    inspection.segments = [free, open, complete];
+    Ok(inspection)
+}
+
+/// Reads everything in the store and compares it with its checksums.
+pub fn verify(path: &Path) -> Result<Verification, InspectError> {
+    let Opened { data, superblock, journal, is_in_use } = open(path)?;
+    if is_in_use {
+        return Err(InspectError::InUse(path.to_owned()));
+    }
+    let mut verification = Verification::default();
+    let seed = KeySeed(superblock.key_seed);
+    for number in 0..superblock.segments {
+        let Some(header) = segment_header(&data, &superblock, number) else { continue };
+        let killed = killed_in(&journal, &header);
+        let mut bytes = vec![0; usize::try_from(superblock.segment_bytes).unwrap_or(0)];
+        let start = SEGMENTS_START + u64::from(number) * superblock.segment_bytes;
+        if data.read(start, &mut bytes).is_err() {
+            verification.damaged.push((number, 0));
+            continue;
+        }
+        // What follows the last record of a segment is left of an earlier incarnation.
+        let end = trailer_in(&bytes)
+            .filter(|trailer| trailer.lsn == header.lsn)
+            .map_or(superblock.segment_bytes, |trailer| u64::from(trailer.tail));
+        verify_segment(&mut verification, (number, header.lsn, end), &bytes, (killed, seed));
+    }
+    Ok(verification)
+}
+
+fn verify_segment(
+    verification: &mut Verification,
+    (number, lsn, end): (u32, u64, u64),
+    bytes: &[u8],
+    (killed, seed): (&[u32], KeySeed),
+) {
+    let is_complete = end < bytes.len() as u64;
+    let mut at = SEGMENT_HEADER_BYTES;
+    let mut is_in_damage = false;
+    while at < end {
+        let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+        let header = RecordHeader::decode(rest)
+            .filter(|it| it.lsn == lsn && it.record_bytes() <= rest.len() as u64);
+        let Some(header) = header else {
+            if is_complete && !is_in_damage {
+                verification.damaged.push((number, at));
+            }
+            is_in_damage = true;
+            at += UNIT;
+            continue;
+        };
+        is_in_damage = false;
+        let is_dead = u32::try_from(at / UNIT).is_ok_and(|offset| killed.contains(&offset));
+        match (is_sound(&header, rest, seed), header.kind) {
+            (false, _) => verification.damaged.push((number, at)),
+            (true, Kind::Extent) => verification.extents += 1,
+            (true, Kind::Response) => verification.responses += u64::from(!is_dead),
+        }
+        verification.bytes += header.record_bytes();
+        at += units_of(header.record_bytes()) * UNIT;
+    }
+}
+
+fn is_sound(header: &RecordHeader, record: &[u8], seed: KeySeed) -> bool {
+    let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let (body_start, end) = (at(header.body_start()), at(header.record_bytes()));
+    let meta = record.get(RECORD_HEADER_BYTES..body_start).unwrap_or_default();
+    let body = record.get(body_start..end).unwrap_or_default();
+    let head = meta.get(at(header.table_bytes())..).unwrap_or_default();
+    crc32c::crc32c(meta) == header.meta_crc
+        && blocks_match(meta, 0, body)
+        && (header.kind == Kind::Extent || head::decode(head, seed).is_some())
+}
+
+fn open(path: &Path) -> Result<Opened, InspectError> {
+    let (data_path, log_path) = (path.join(DATA), path.join(LOG));
+    let fault = |path: &Path| {
+        let path = path.to_owned();
+        move |source| InspectError::Io { path, source }
+    };
+    let data = File::open(&data_path).map_err(fault(&data_path))?;
+    let log = File::open(&log_path).map_err(fault(&log_path))?;
+    let is_in_use = matches!(data.try_lock_shared(), Err(TryLockError::WouldBlock));
+    let superblock = match peek(&data).map_err(fault(&data_path))? {
+        Ok(superblock) => superblock,
+        Err(Unreadable::Version(version)) => {
+            return Err(InspectError::OtherVersion { path: data_path, version });
+        }
+        Err(Unreadable::Damaged) => return Err(InspectError::NoStore(data_path)),
+    };
+    let half_bytes = log.metadata().map_err(fault(&log_path))?.len() / 2;
+    let disk = FileDisk::unmapped(log);
+    let store = (superblock.store, superblock.epoch);
+    let (_tail, journal) = Tail::replay(&disk, store, half_bytes)
+        .map_err(fault(&log_path))?
+        .map_err(|_damaged| InspectError::Journal(log_path))?;
+    Ok(Opened { data: FileDisk::unmapped(data), superblock, journal, is_in_use })
+}
+
+fn segment_header(data: &FileDisk, superblock: &Superblock, number: u32) -> Option<SegmentHeader> {
+    let mut bytes = [0; SMALL_BYTES];
+    let start = SEGMENTS_START + u64::from(number) * superblock.segment_bytes;
+    data.read(start, &mut bytes).ok()?;
+    SegmentHeader::decode(&bytes).filter(|it| it.store == superblock.store && it.number == number)
+}
+
+fn trailer(data: &FileDisk, superblock: &Superblock, number: u32) -> Option<Trailer> {
+    let mut bytes = [0; SMALL_BYTES];
+    let end = SEGMENTS_START + (u64::from(number) + 1) * superblock.segment_bytes;
+    data.read(end - SMALL_BYTES as u64, &mut bytes).ok()?;
+    Trailer::decode(&bytes)
+}
+
+fn trailer_in(segment: &[u8]) -> Option<Trailer> {
+    segment.last_chunk::<SMALL_BYTES>().and_then(|bytes| Trailer::decode(bytes))
+}
+
+fn killed_in<'a>(journal: &'a Replayed, header: &SegmentHeader) -> &'a [u32] {
+    let known = journal.kills.get(&header.number).filter(|(lsn, _)| *lsn == header.lsn);
+    known.map_or(&[], |(_, offsets)| offsets)
+}

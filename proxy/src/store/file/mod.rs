@@ -1,0 +1,57 @@
+//! The file store: a log of segments in one preallocated file that survives the process, behind the memory engine.
+//!
+//! ```text
+//!   commit ─► memory (at once) ─► queue ─► scribe ─► segment ─► index: where it is, 32 bytes
+//!   miss in memory ─► index ─► record, verified ─► what was purged since? ─► memory ─► hit
+//!   purge ─► marks, archive ─► journal, synced ─► acknowledged
+//! ```
+//!
+//! A segment is filled from its beginning to its end and given away as a whole: there are no holes, nothing to compact, and no
+//! space that cannot be found again. `format` is the format of the file, `purge_log` that of the journal.
+//!
+//! Who does what: any thread may look up and read; only the `scribe` writes `store.dat`; only the `keeper` writes `store.log`.
+
+pub mod inspect;
+mod arrival;
+mod cursor;
+mod disk;
+mod engine;
+mod extent;
+mod format;
+mod head;
+mod index;
+pub(super) mod keeper;
+mod map;
+mod metrics;
+mod open;
+mod purge_log;
+mod recall;
+mod reclaim;
+mod recovery;
+mod scribe;
+mod segment;
+mod superblock;
+mod tiered;
+mod volume;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;
+
+pub use self::extent::{FileBody, Reading};
+pub use self::metrics::FileUsage;
+pub use self::open::{FileLimits, OpenError};
+pub use self::tiered::{OpenedStore, TieredStore, Tiering};
+pub use self::volume::ReadError;
+
+/// Reads bytes as whatever the store reads from its files: for a fuzzer.
+pub fn read_any(bytes: &[u8]) {
+    use crate::key::KeySeed;
+    drop(head::decode(bytes, KeySeed(1)));
+    let _header = format::RecordHeader::decode(bytes);
+    purge_log::read_any(bytes);
+    let header = usize::try_from(format::SEGMENT_HEADER_BYTES).unwrap_or(0);
+    let segment = [&vec![0; header], bytes].concat();
+    let (entries, tail) = recovery::records_in(&segment, 1);
+    assert!(tail <= segment.len() as u64 + 63 && entries.len() <= bytes.len() / 64);
+}

@@ -1,0 +1,200 @@
+//! The recovery: from the segments in the file back to the index. It runs beside the traffic, which finds nothing until it is
+//! through.
+//!
+//! The journal was replayed before: what is dead, and what was purged. Complete segments say in their footers what is in them;
+//! those that were being written are walked record by record, and completed. Of two records of one key and variant, which only a
+//! loss of power can leave, the newer version counts. What has expired goes last, so that it hides what is older.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::format::{
+    FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SMALL_BYTES,
+    SegmentHeader, UNIT, units_of,
+};
+use super::index::{Entry, Place};
+use super::purge_log::ALL;
+use super::reclaim::footer_of;
+use super::scribe::{Class, write_footer};
+use super::volume::Volume;
+use crate::store::Removal;
+
+/// Which segments are free, and which hold what.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) free: Vec<u32>,
+    pub(super) queues: [VecDeque<u32>; 3],
+}
+
+/// Dead records by segment, as the journal knows them.
+pub(super) type Kills = BTreeMap<u32, (u64, Vec<u32>)>;
+
+/// Reads all segments and fills the index. Blocks, for seconds where there are millions of responses.
+pub(super) fn load(volume: &Arc<Volume>) -> Loaded {
+    let mut loaded = Loaded::default();
+    let mut found: [Vec<(u64, u32)>; 3] = Default::default();
+    for number in (0..volume.segments.count()).rev() {
+        match header_of(volume, number) {
+            None => loaded.free.push(number),
+            Some(header) => {
+                let known = volume.unloaded.lock().get(&number).cloned();
+                let of_this = known.filter(|(lsn, _)| *lsn == header.lsn);
+                let mut killed = of_this.map_or_else(Vec::new, |(_, killed)| killed);
+                if killed.contains(&ALL) {
+                    loaded.free.push(number);
+                    continue;
+                }
+                killed.sort_unstable();
+                load_segment(volume, &header, &killed);
+                volume.unloaded.lock().remove(&number);
+                if let Some(class) = found.get_mut(header.class as usize) {
+                    class.push((header.lsn, number));
+                }
+            }
+        }
+    }
+    for (queue, mut class) in loaded.queues.iter_mut().zip(found) {
+        class.sort_unstable();
+        queue.extend(class.into_iter().map(|(_, number)| number));
+    }
+    volume.unloaded.lock().clear(); // what is left are segments that are free
+    sweep_expired(volume, |_| ()); // which extents are dead is not known yet
+    loaded
+}
+
+fn header_of(volume: &Volume, number: u32) -> Option<SegmentHeader> {
+    let mut bytes = [0; SMALL_BYTES];
+    if let Err(error) = volume.disk.read(volume.start_of(number), &mut bytes) {
+        tracing::warn!(%error, number, "a segment cannot be read");
+        return None;
+    }
+    SegmentHeader::decode(&bytes).filter(|header| {
+        header.store == volume.store
+            && header.number == number
+            && header.lsn != 0
+            && header.class <= Class::Large as u32
+    })
+}
+
+fn load_segment(volume: &Arc<Volume>, header: &SegmentHeader, killed: &[u32]) {
+    let SegmentHeader { number, lsn, .. } = *header;
+    let segment = volume.segments.at(number);
+    segment.open(lsn);
+    let entries = footer_of(volume, number).unwrap_or_else(|| {
+        let (entries, tail) = walk(volume, number, lsn);
+        if let Err(error) = write_footer(volume, number, lsn, (&entries, tail)) {
+            tracing::warn!(%error, number, "cannot complete a segment");
+        }
+        entries
+    });
+    volume.remember_kills(number, killed);
+    let mut used = 0;
+    for entry in entries {
+        used += u64::from(entry.units) * UNIT;
+        if killed.binary_search(&entry.offset).is_err() && !volume.index.is_full() {
+            enter(volume, number, &entry);
+        }
+    }
+    if header.class == Class::Large as u32 {
+        used = volume.segment_bytes - SEGMENT_HEADER_BYTES;
+        segment.add_live(used); // which of its extents are dead is not known
+    }
+    segment.used.store(used, Ordering::Relaxed);
+}
+
+fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry) {
+    let FooterEntry { offset, units, is_large, .. } = *entry;
+    let place = Place { segment: number, offset, units, is_large };
+    let version = (entry.version & 0xffff_ffff) as u32;
+    let mut fresh = Entry::dormant(entry.key_hash, version, entry.variant, place);
+    fresh.expires = entry.expires;
+    let mut locked = volume.index.lock(entry.key_hash);
+    let rival =
+        locked.iter().find(|it| it.variant == entry.variant || it.version == version).copied();
+    if let Some(rival) = rival {
+        if version_of(volume, &rival) >= Some(entry.version) {
+            volume.kill(number, volume.segments.at(number).lsn(), offset);
+            return;
+        }
+        locked.remove(rival.version);
+        volume.bury(&rival);
+    }
+    locked.insert(fresh);
+    let segment = volume.segments.at(number);
+    segment.add_live(u64::from(units) * UNIT);
+    segment.expires.fetch_max(entry.expires, Ordering::Relaxed);
+    segment.born.fetch_min(entry.born, Ordering::AcqRel);
+}
+
+/// Reads the version of a record that is in the index already.
+fn version_of(volume: &Volume, entry: &Entry) -> Option<u64> {
+    let place = entry.place()?;
+    let mut bytes = [0; RECORD_HEADER_BYTES];
+    volume.disk.read(volume.offset_of(place.segment, place.offset), &mut bytes).ok()?;
+    RecordHeader::decode(&bytes).map(|header| header.version)
+}
+
+/// Walks the records of a segment that was not completed, over holes if there are.
+fn walk(volume: &Volume, number: u32, lsn: u64) -> (Vec<FooterEntry>, u64) {
+    let length = usize::try_from(volume.segment_bytes).unwrap_or(0);
+    let mut bytes = vec![0; length];
+    if volume.disk.read(volume.start_of(number), &mut bytes).is_err() {
+        return (Vec::new(), SEGMENT_HEADER_BYTES);
+    }
+    records_in(&bytes, lsn)
+}
+
+/// Finds the records of an incarnation in the bytes of a segment, and where the last of them ends.
+pub(super) fn records_in(bytes: &[u8], lsn: u64) -> (Vec<FooterEntry>, u64) {
+    let (mut entries, mut tail) = (Vec::new(), SEGMENT_HEADER_BYTES);
+    let mut at = SEGMENT_HEADER_BYTES;
+    while let Some(rest) = usize::try_from(at).ok().and_then(|at| bytes.get(at..))
+        && rest.len() >= RECORD_HEADER_BYTES
+    {
+        let header = RecordHeader::decode(rest)
+            .filter(|header| header.lsn == lsn && header.record_bytes() <= rest.len() as u64);
+        let Some(header) = header else {
+            at += UNIT;
+            continue;
+        };
+        let units = units_of(header.record_bytes());
+        if header.kind == Kind::Response {
+            // The extents of a large body are listed behind its head: such a record has no body of its own.
+            entries.push(FooterEntry {
+                key_hash: header.key_hash,
+                version: header.version,
+                born: header.born,
+                offset: u32::try_from(at / UNIT).unwrap_or(u32::MAX),
+                units: u16::try_from(units).unwrap_or(u16::MAX),
+                is_large: header.body_bytes == 0,
+                expires: header.expires,
+                variant: header.variant,
+            });
+        }
+        at += units * UNIT;
+        tail = at;
+    }
+    (entries, tail)
+}
+
+/// Takes out what nobody can use any more, and shows what of it has extents.
+pub(super) fn sweep_expired(volume: &Volume, mut show_large: impl FnMut(&Entry)) {
+    let now = volume.now_secs();
+    volume.index.visit(&mut |seen| {
+        let is_due =
+            |entry: &Entry| entry.expires <= now && !entry.is_awake() && entry.place().is_some();
+        if is_due(&seen) {
+            let mut locked = volume.index.lock(seen.key_hash);
+            if locked.find(seen.version).is_some_and(|entry| is_due(entry))
+                && let Some(entry) = locked.remove(seen.version)
+            {
+                volume.bury(&entry);
+                volume.index.count_removal(Removal::Expired);
+                if entry.place().is_some_and(|place| place.is_large) {
+                    show_large(&entry);
+                }
+            }
+        }
+    });
+}

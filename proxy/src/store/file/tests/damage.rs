@@ -1,0 +1,249 @@
+//! Damage: flipped bits, cut files, foreign files, a device that fails. A miss each time, never a wrong answer.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::bench::{NOW, SMALL, SimulatedStore, block_on};
+use crate::clock::Clock;
+use crate::store::Store as _;
+use crate::store::contract::{self, Page, content, key};
+use crate::store::file::open::{DATA, FileLimits, OpenError};
+use crate::store::file::simulated::{Random, SimulatedDisk};
+use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
+use crate::store::memory::MemoryLimits;
+
+/// A store with live, replaced and purged responses, small and large.
+fn filled() -> SimulatedStore {
+    let store = SimulatedStore::new(SMALL);
+    for (path, body) in bodies() {
+        store.put(&path, &["old"], b"an older version").unwrap();
+        store.put(&path, &["t"], &body).unwrap();
+    }
+    store.put("/purged", &["gone"], b"purged").unwrap();
+    store.put("/purged-by-url", &[], b"purged").unwrap();
+    store.purge_tag("gone").unwrap();
+    let url = store.invalidation.ids().url(&key("/purged-by-url"));
+    store.purge(&crate::invalidation::Mark::Tag(url), purge_protocol::PurgeMode::Hard).unwrap();
+    store.restart()
+}
+
+fn bodies() -> Vec<(String, Vec<u8>)> {
+    [0_usize, 20, 3000, 20_000, 150_000]
+        .into_iter()
+        .enumerate()
+        .map(|(number, length)| {
+            (format!("/{number}"), vec![b'a' + u8::try_from(number).unwrap(); length])
+        })
+        .collect()
+}
+
+/// Opens what is left and looks at everything: says how much is found; what is, must be right.
+fn found_in(data: Vec<u8>, log: Vec<u8>, what: &str) -> usize {
+    let (data, log) = (SimulatedDisk::holding(data), SimulatedDisk::holding(log));
+    let store = SimulatedStore::open(data, log, SMALL, Clock::manual(NOW)).unwrap();
+    for path in ["/purged", "/purged-by-url"] {
+        assert_eq!(store.get(path), None, "{what}: {path} is back");
+    }
+    let found = |(path, body): &(String, Vec<u8>)| match store.get(path) {
+        Some(found) => {
+            assert!(found == *body, "{what}: {path} is wrong");
+            true
+        }
+        None => false,
+    };
+    bodies().iter().filter(|it| found(it)).count()
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_a_miss_and_never_a_wrong_answer() {
+    let store = filled();
+    store.store.close();
+    let (data, log) = (store.data.bytes(), store.log.bytes());
+    drop(store);
+    assert_eq!(found_in(data.clone(), log.clone(), "undamaged"), 5);
+    let mut random = Random::of(1);
+    // Every byte that holds something, of metadata each, of bodies one in many.
+    let is_body =
+        |bytes: &[u8], at: usize| at > 64 && bytes[at - 64..=at].iter().all(|it| *it == bytes[at]);
+    let places =
+        |bytes: &[u8]| -> Vec<usize> { (0..bytes.len()).filter(|at| bytes[*at] != 0).collect() };
+    let (mut lost, mut tried) = (0, 0);
+    for at in places(&data) {
+        if is_body(&data, at) && random.below(2000) != 0 {
+            continue;
+        }
+        let mut damaged = data.clone();
+        damaged[at] ^= 1 << random.below(8);
+        tried += 1;
+        lost += usize::from(found_in(damaged, log.clone(), &format!("byte {at} of the data")) < 5);
+    }
+    for at in places(&log) {
+        let mut damaged = log.clone();
+        damaged[at] ^= 1 << random.below(8);
+        tried += 1;
+        lost +=
+            usize::from(found_in(data.clone(), damaged, &format!("byte {at} of the journal")) < 5);
+    }
+    assert!(tried > 1500 && lost > tried / 4, "{lost} of {tried} mattered");
+}
+
+#[test]
+fn bytes_of_a_body_that_are_wrong_on_the_device_are_never_sent() {
+    let store = filled();
+    let data = store.data.bytes();
+    let large = data.windows(500).rposition(|it| it.iter().all(|it| *it == b'e')).unwrap();
+    assert!(store.get("/4").is_some());
+    let store = store.restart();
+    store.data.flip((large + 10) * 8);
+    contract::recall(&*store.store, &key("/4"));
+    let stored = store.store.lookup(&key("/4"), &|_| true).expect("its head is sound");
+    let crate::store::Body::File(body) = &stored.response().unwrap().body else {
+        panic!("it is large")
+    };
+    assert!(body.open().whole().is_err());
+    assert!(store.store.lookup(&key("/4"), &|_| true).is_none(), "once found out, it is no hit");
+    assert_eq!(store.store.file_usage().unwrap().corrupt, 1);
+}
+
+#[test]
+fn a_device_that_cannot_be_read_is_a_miss() {
+    let store = filled();
+    store.data.fail_reads(true);
+    assert_eq!(store.get("/1"), None);
+    store.data.fail_reads(false);
+    assert_eq!(store.get("/1"), None, "it was dropped");
+    assert!(store.get("/2").is_some());
+    assert_eq!(store.store.file_usage().unwrap().io_errors, 1);
+}
+
+#[test]
+fn a_device_that_cannot_be_written_leaves_responses_in_memory() {
+    let store = SimulatedStore::new(SMALL);
+    store.data.unplug();
+    for number in 0..40 {
+        store.put(&format!("/{number}"), &[], b"body").unwrap();
+        assert!(store.get(&format!("/{number}")).is_some());
+    }
+    let usage = store.store.file_usage().unwrap();
+    assert!(usage.is_offline && usage.objects == 0, "{usage:?}");
+    assert!(usage.io_errors < 20, "after some it is left alone: {usage:?}");
+}
+
+fn limits(path: &Path) -> FileLimits {
+    FileLimits {
+        path: path.to_owned(),
+        capacity: 16 << 20,
+        object_bytes_max: 4 << 20,
+        persists: true,
+        sync: Duration::from_millis(100),
+        entries_max: 10_000,
+    }
+}
+
+fn open(limits: &FileLimits) -> Result<OpenedStore, OpenError> {
+    let memory = MemoryLimits { capacity: 4 << 20, object_bytes_max: 1 << 20, variants_max: 64 };
+    TieredStore::open(limits, memory, Tiering::File, &Clock::manual(NOW))
+}
+
+fn settle(store: &TieredStore) {
+    while !store.is_settled() {
+        std::thread::yield_now();
+    }
+}
+
+fn put(opened: &OpenedStore, path: &str, length: usize) {
+    let mut writer = opened.store.begin();
+    writer.append(bytes::Bytes::from(vec![b'x'; length])).unwrap();
+    writer.commit(contract::draft(&opened.invalidation, Page::at(path))).unwrap();
+}
+
+fn seen(opened: &OpenedStore, path: &str) -> Option<usize> {
+    block_on(opened.store.recall(&key(path)));
+    opened.store.lookup(&key(path), &|_| true).map(|it| content(it.response().unwrap()).len())
+}
+
+#[test]
+fn a_store_is_used_by_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&limits(folder.path())).unwrap();
+    let second = open(&limits(folder.path())).unwrap_err();
+    assert!(matches!(second, OpenError::InUse(_)), "{second}");
+    first.store.close();
+    drop(first);
+    open(&limits(folder.path())).unwrap().store.close();
+}
+
+#[test]
+fn a_file_of_another_version_is_refused() {
+    use std::os::unix::fs::FileExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    open(&limits(folder.path())).unwrap().store.close();
+    let file = std::fs::OpenOptions::new().write(true).open(folder.path().join(DATA)).unwrap();
+    for copy in [0, 4096] {
+        file.write_all_at(&[99], copy + 16).unwrap();
+    }
+    let error = open(&limits(folder.path())).unwrap_err();
+    assert!(matches!(error, OpenError::OtherVersion { version: 99, .. }), "{error}");
+}
+
+#[test]
+fn a_disk_without_room_is_refused_before_anything_is_filled() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = open(&FileLimits { capacity: 1 << 50, ..limits(folder.path()) }).unwrap_err();
+    assert!(matches!(error, OpenError::NoSpace { .. }), "{error}");
+    assert_eq!(std::fs::metadata(folder.path().join(DATA)).unwrap().len(), 0);
+    open(&limits(folder.path())).unwrap().store.close();
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_an_error_with_its_name() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = open(&limits(&file.path().join("store"))).unwrap_err();
+    assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
+}
+
+/// Reading the map behind the file's end would be a signal, not an error.
+#[test]
+fn a_file_that_is_cut_short_while_it_is_used_is_a_miss_and_no_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(&limits(folder.path())).unwrap();
+    settle(&opened.store);
+    for number in 0..8 {
+        put(&opened, &format!("/{number}"), 900_000);
+    }
+    settle(&opened.store);
+    let bodies: Vec<_> =
+        (0..8).filter_map(|n| opened.store.lookup(&key(&format!("/{n}")), &|_| true)).collect();
+    let file = std::fs::OpenOptions::new().write(true).open(folder.path().join(DATA)).unwrap();
+    file.set_len(128 << 10).unwrap();
+    for stored in &bodies {
+        if let crate::store::Body::File(body) = &stored.response().unwrap().body {
+            for _ in 0..2 {
+                assert!(body.open().whole().is_err());
+            }
+        }
+    }
+    put(&opened, "/after", 100);
+    assert_eq!(seen(&opened, "/after"), Some(100));
+    opened.store.close();
+    drop((bodies, opened));
+    let opened = open(&limits(folder.path())).unwrap();
+    settle(&opened.store);
+    put(&opened, "/again", 100);
+    settle(&opened.store);
+    assert_eq!(seen(&opened, "/again"), Some(100));
+}
+
+#[test]
+fn what_is_not_to_be_kept_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(&limits(folder.path())).unwrap();
+    settle(&opened.store);
+    put(&opened, "/a", 10);
+    settle(&opened.store);
+    drop(opened);
+    let opened = open(&FileLimits { persists: false, ..limits(folder.path()) }).unwrap();
+    settle(&opened.store);
+    assert_eq!(opened.store.usage().objects, 0);
+    assert!(opened.journal.recovered().is_none());
+}

@@ -1,0 +1,7 @@
+//! The engines with a file, on real files and on a simulated disk.
+
+mod bench;
+mod contract;
+mod crash;
+mod damage;
+mod reclaim;

@@ -1,0 +1,436 @@
+//! `Volume`: the open store: its files, segments and index, and what readers and the scribe share.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::disk::Disk;
+use super::extent::{FileBody, Readings, bytes_of};
+use super::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENTS_START, UNIT, blocks_match};
+use super::head::{self, ExtentPlace, Head};
+use super::index::{Entry, Index, Place};
+use super::keeper::{Keeper, Remember};
+use super::metrics::{FileMetrics, FileUsage};
+use super::purge_log::{ALL, Frame, frames_of};
+use super::recovery::Kills;
+use super::segment::Segments;
+use super::superblock::Superblock;
+use crate::clock::Clock;
+use crate::invalidation::{Invalidation, Sequence};
+use crate::key::KeySeed;
+use crate::store::{Body, Stored};
+
+/// An open store.
+#[derive(Debug)]
+pub(super) struct Volume {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) superblock: Mutex<Superblock>,
+    pub(super) store: u64,
+    pub(super) segment_bytes: u64,
+    pub(super) segments: Segments,
+    pub(super) index: Index,
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) invalidation: Arc<Invalidation>,
+    pub(super) seed: KeySeed,
+    pub(super) clock: Clock,
+    /// The last version that was given.
+    pub(super) versions: AtomicU64,
+    /// The purge sequence with which this process began.
+    pub(super) first_sequence: u64,
+    /// Responses that wait to be written, by version.
+    pub(super) pending: Mutex<HashMap<u32, Arc<Stored>>>,
+    pub(super) readings: Readings,
+    /// Dead records of segments that have not been read since the start.
+    pub(super) unloaded: Mutex<Kills>,
+    /// Offsets in the segments' lists of dead records.
+    kills: AtomicU64,
+    pub(super) kills_max: u64,
+    /// While segments are being read after the start: nothing is written, and what was replaced meanwhile is noted.
+    pub(super) is_loading: AtomicBool,
+    pub(super) superseded: Mutex<HashSet<(u64, u32)>>,
+    /// After too many errors: nothing is written.
+    pub(super) is_offline: AtomicBool,
+    /// Segments are needed that readers hold.
+    pub(super) is_pressed: AtomicBool,
+    /// Segments: free, being written, complete, waiting for readers.
+    pub(super) states: Mutex<[u64; 4]>,
+    pub(super) metrics: FileMetrics,
+}
+
+/// What a volume is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) superblock: Superblock,
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) invalidation: Arc<Invalidation>,
+    pub(super) clock: Clock,
+    pub(super) entries_max: u64,
+    pub(super) kills: Kills,
+    pub(super) kills_max: u64,
+}
+
+/// Why something cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Its segment was given away. The caller treats it as a miss, or breaks off.
+    #[error("it was overwritten")]
+    Gone,
+    /// The bytes are not those that were written. The caller drops the response.
+    #[error("its checksum is wrong")]
+    Corrupt,
+    /// The device failed. The caller drops the response.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A response that was read, with its place in the order of purges.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) header: RecordHeader,
+    pub(super) head: Head,
+    pub(super) body: Body,
+}
+
+impl Volume {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { disk, superblock, keeper, invalidation, clock, entries_max, .. } = parts;
+        let (kills, kills_max) = (parts.kills, parts.kills_max);
+        let first_sequence = invalidation.sequence().number();
+        Arc::new(Self {
+            disk,
+            store: superblock.store,
+            segment_bytes: superblock.segment_bytes,
+            segments: Segments::new(superblock.segments),
+            index: Index::new(entries_max),
+            keeper,
+            invalidation,
+            seed: KeySeed(superblock.key_seed),
+            clock,
+            versions: AtomicU64::new(first_version(superblock.openings)),
+            first_sequence,
+            pending: Mutex::default(),
+            readings: Readings::default(),
+            unloaded: Mutex::new(kills),
+            kills: AtomicU64::new(0),
+            kills_max,
+            is_loading: AtomicBool::new(true),
+            superseded: Mutex::default(),
+            is_offline: AtomicBool::new(false),
+            is_pressed: AtomicBool::new(false),
+            states: Mutex::default(),
+            metrics: FileMetrics::default(),
+            superblock: Mutex::new(superblock),
+        })
+    }
+
+    /// The next version.
+    pub(super) fn next_version(&self) -> u64 {
+        self.versions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Where a record begins in the file, by its offset in units.
+    pub(super) const fn offset_of(&self, segment: u32, offset: u32) -> u64 {
+        self.start_of(segment) + bytes_of(offset)
+    }
+
+    /// Where a segment begins in the file.
+    pub(super) const fn start_of(&self, segment: u32) -> u64 {
+        SEGMENTS_START + segment as u64 * self.segment_bytes
+    }
+
+    pub(super) fn now_secs(&self) -> u32 {
+        u32::try_from(self.clock.now().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// A purge sequence as it is in the index.
+    pub(super) fn short_born(&self, born: u64) -> u32 {
+        let since = born.checked_sub(self.first_sequence).map(|since| since.saturating_add(1));
+        u32::try_from(since.unwrap_or(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Notes what is replaced or removed while the segments are being read: it is not to come back with them.
+    pub(super) fn supersede(&self, key_hash: u64, variant: u32) {
+        if self.is_loading.load(Ordering::Acquire) {
+            let mut superseded = self.superseded.lock();
+            if self.is_loading.load(Ordering::Acquire) {
+                superseded.insert((key_hash, variant));
+            }
+        }
+    }
+
+    /// Whether something may be written.
+    pub(super) fn takes_writes(&self) -> bool {
+        !self.is_loading.load(Ordering::Acquire)
+            && !self.is_offline.load(Ordering::Relaxed)
+            && !self.keeper.has_failed()
+    }
+
+    pub(super) fn is_pressed(&self) -> bool {
+        self.is_pressed.load(Ordering::Relaxed)
+    }
+
+    /// Reads the response of an entry without waiting for a device; `None`: it has to be waited for.
+    pub(super) fn read_at_once(
+        self: &Arc<Self>,
+        entry: &Entry,
+    ) -> Option<Result<Record, ReadError>> {
+        let place = entry.place()?;
+        let mut bytes = vec![0; first_read(place)];
+        let start = self.offset_of(place.segment, place.offset);
+        if !self.disk.read_cached(start, &mut bytes) {
+            return None;
+        }
+        let header = RecordHeader::decode(&bytes)?;
+        let is_enough = wanted(&header, place) <= bytes.len() as u64;
+        is_enough.then(|| self.parse(entry, place, bytes))
+    }
+
+    /// Reads the response of an entry. Blocks.
+    pub(super) fn read(self: &Arc<Self>, entry: &Entry) -> Result<Record, ReadError> {
+        let place = entry.place().ok_or(ReadError::Gone)?;
+        let mut bytes = vec![0; first_read(place)];
+        let start = self.offset_of(place.segment, place.offset);
+        self.disk.read(start, &mut bytes)?;
+        let header = RecordHeader::decode(&bytes).ok_or(ReadError::Corrupt)?;
+        let wanted = usize::try_from(wanted(&header, place)).unwrap_or(0);
+        if wanted > usize::from(place.units) * usize::try_from(UNIT).unwrap_or(0) {
+            return Err(ReadError::Corrupt);
+        }
+        if wanted > bytes.len() {
+            bytes.resize(wanted, 0);
+            self.disk.read(start, &mut bytes)?;
+        }
+        self.parse(entry, place, bytes)
+    }
+
+    fn parse(
+        self: &Arc<Self>,
+        entry: &Entry,
+        place: Place,
+        bytes: Vec<u8>,
+    ) -> Result<Record, ReadError> {
+        let header = RecordHeader::decode(&bytes).ok_or(ReadError::Corrupt)?;
+        let lsn = self.segments.at(place.segment).lsn();
+        let is_it = header.kind == Kind::Response
+            && header.key_hash == entry.key_hash
+            && header.version & 0xffff_ffff == u64::from(entry.version);
+        if header.lsn != lsn || lsn == 0 {
+            return Err(ReadError::Gone);
+        }
+        if !is_it {
+            return Err(ReadError::Corrupt);
+        }
+        let body_start = usize::try_from(header.body_start()).unwrap_or(usize::MAX);
+        let table_bytes = usize::try_from(header.table_bytes()).unwrap_or(usize::MAX);
+        let meta = bytes.get(RECORD_HEADER_BYTES..body_start).ok_or(ReadError::Corrupt)?;
+        if crc32c::crc32c(meta) != header.meta_crc {
+            return Err(ReadError::Corrupt);
+        }
+        let (table, head) = meta.split_at_checked(table_bytes).ok_or(ReadError::Corrupt)?;
+        let head = head::decode(head, self.seed).ok_or(ReadError::Corrupt)?;
+        let is_whole = !head.extents.is_empty() || u64::from(header.body_bytes) == head.body_bytes;
+        if head.key.hash() != header.key_hash || !is_whole {
+            return Err(ReadError::Corrupt);
+        }
+        let length = usize::try_from(header.body_bytes).unwrap_or(usize::MAX);
+        let body = if !head.extents.is_empty() {
+            Body::File(FileBody::at(self, &head.extents))
+        } else if length == 0 {
+            Body::Empty
+        } else if header.body_bytes > SMALL_BODY_BYTES {
+            let Place { segment, offset, .. } = place;
+            let whole = ExtentPlace { segment, lsn, offset, length: header.body_bytes };
+            Body::File(FileBody::at(self, &[whole]))
+        } else {
+            let content = bytes.get(body_start..body_start + length).ok_or(ReadError::Corrupt)?;
+            if !blocks_match(table, 0, content) {
+                return Err(ReadError::Corrupt);
+            }
+            Body::Whole(Bytes::from(bytes).slice(body_start..body_start + length))
+        };
+        // What was read is of this incarnation: it ends before anything is overwritten.
+        if self.segments.at(place.segment).lsn() != lsn {
+            return Err(ReadError::Gone);
+        }
+        Ok(Record { header, head, body })
+    }
+
+    /// Notes an error of reading something that should have been there.
+    pub(super) fn note_read_error(&self, error: &ReadError) {
+        match error {
+            ReadError::Gone => {}
+            ReadError::Corrupt => self.metrics.corrupt.add(1),
+            ReadError::Io(error) => {
+                tracing::debug!(%error, "cannot read the store");
+                self.metrics.io_errors.add(1);
+            }
+        }
+    }
+
+    /// Notes for good that what this entry was about is dead.
+    pub(super) fn bury(&self, entry: &Entry) {
+        if let Some(place) = entry.place() {
+            let bytes = u64::from(place.units) * UNIT;
+            self.segments.at(place.segment).sub_live(bytes);
+            self.kill(place.segment, self.segments.at(place.segment).lsn(), place.offset);
+        } else {
+            self.pending.lock().remove(&entry.version);
+        }
+    }
+
+    /// Notes for good that a record is dead.
+    pub(super) fn kill(&self, segment: u32, lsn: u64, offset: u32) {
+        if lsn == 0 {
+            return;
+        }
+        let offset = {
+            let mut killed = self.segments.at(segment).killed.lock();
+            if killed.first() == Some(&ALL) {
+                return;
+            }
+            if self.kills.load(Ordering::Relaxed) >= self.kills_max {
+                // No room to remember each: after a restart, none of its records is used.
+                self.kills.fetch_sub(killed.len() as u64, Ordering::Relaxed);
+                *killed = vec![ALL];
+                ALL
+            } else {
+                killed.push(offset);
+                self.kills.fetch_add(1, Ordering::Relaxed);
+                offset
+            }
+        };
+        self.keeper.push(Frame::Kill { segment, lsn, offsets: vec![offset] });
+    }
+
+    /// Takes over what an earlier process has noted of a segment.
+    pub(super) fn remember_kills(&self, segment: u32, offsets: &[u32]) {
+        let mut killed = self.segments.at(segment).killed.lock();
+        if offsets.contains(&ALL) {
+            *killed = vec![ALL];
+        } else {
+            self.kills.fetch_add(offsets.len() as u64, Ordering::Relaxed);
+            killed.extend_from_slice(offsets);
+        }
+    }
+
+    /// Forgets what was noted of a segment, whose records are overwritten.
+    pub(super) fn forget_kills(&self, segment: u32) {
+        let killed = std::mem::take(&mut *self.segments.at(segment).killed.lock());
+        if killed.first() != Some(&ALL) {
+            self.kills.fetch_sub(killed.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// A purge sequence that nothing is older than which is, or may still come, into the file. What a response passes through
+    /// is looked at in this order: its fetch, the queue, a segment. So none is missed on its way.
+    fn oldest_born(&self) -> Sequence {
+        let running = self.invalidation.oldest_fetch();
+        let pending = self.pending.lock().values().map(|it| it.provenance.born()).min();
+        let used = self.segments.iter().filter(|segment| segment.lsn() != 0);
+        let written = used.map(|segment| segment.born.load(Ordering::Acquire)).min();
+        let written = Sequence::from_number(written.unwrap_or(u64::MAX));
+        running.min(pending.unwrap_or(written)).min(written)
+    }
+
+    /// The store in numbers.
+    pub(super) fn usage(&self) -> FileUsage {
+        let capacity = u64::from(self.segments.count()) * self.segment_bytes;
+        let live_bytes: u64 = self.segments.iter().map(super::segment::Segment::live).sum();
+        let segments = *self.states.lock();
+        let [free, ..] = segments;
+        let free_bytes = free * self.segment_bytes;
+        let metrics = &self.metrics;
+        FileUsage {
+            objects: self.index.entries(),
+            live_bytes,
+            dead_bytes: capacity.saturating_sub(live_bytes + free_bytes),
+            free_bytes,
+            capacity,
+            index_bytes: self.index.bytes(),
+            segments,
+            written: metrics.written.value(),
+            rewritten: metrics.rewritten.value(),
+            dropped: metrics.dropped.value(),
+            corrupt: metrics.corrupt.value(),
+            io_errors: metrics.io_errors.value(),
+            recalls: [metrics.recalls.value(), metrics.recalls_at_once.value()],
+            recalls_refused: metrics.recalls_refused.value(),
+            mapped: metrics.mapped.value(),
+            reclaimed: [metrics.reclaimed.value(), metrics.spared.value()],
+            recovery: [
+                metrics.recovery_millis.load(Ordering::Relaxed),
+                metrics.recovered.load(Ordering::Relaxed),
+            ],
+            is_loading: self.is_loading.load(Ordering::Relaxed),
+            is_offline: self.is_offline.load(Ordering::Relaxed),
+            journal_syncs: self.keeper.syncs.value(),
+        }
+    }
+}
+
+/// The journal begins anew with what the volume knows.
+impl Remember for Volume {
+    fn frames(&self) -> Vec<Frame> {
+        if !self.is_loading.load(Ordering::Acquire) {
+            self.invalidation.forget_before(self.oldest_born());
+        }
+        let mut frames = self.invalidation.archive().map_or_else(Vec::new, |it| frames_of(&it));
+        // First what is not loaded: what is loaded meanwhile is in the segments by then.
+        for (segment, (lsn, offsets)) in &*self.unloaded.lock() {
+            let (segment, lsn, offsets) = (*segment, *lsn, offsets.clone());
+            frames.push(Frame::Kill { segment, lsn, offsets });
+        }
+        for number in 0..self.segments.count() {
+            let segment = self.segments.at(number);
+            let (lsn, offsets) = (segment.lsn(), segment.killed.lock().clone());
+            if lsn != 0 && !offsets.is_empty() {
+                frames.push(Frame::Kill { segment: number, lsn, offsets });
+            }
+        }
+        frames
+    }
+
+    fn adopt(&self, epoch: u32) -> io::Result<()> {
+        let mut superblock = self.superblock.lock();
+        superblock.epoch = epoch;
+        superblock.store(&*self.disk)
+    }
+
+    fn taint(&self) {
+        if let Err(error) = Superblock::destroy(&*self.disk) {
+            tracing::error!(%error, "cannot discard the store: purges may be lost at a restart");
+        }
+    }
+}
+
+/// Bytes of a record that are read at once: a small body comes along, a large one does not.
+fn wanted(header: &RecordHeader, place: Place) -> u64 {
+    if place.is_large || header.body_bytes > SMALL_BODY_BYTES {
+        header.body_start()
+    } else {
+        header.record_bytes()
+    }
+}
+
+/// Versions of one opening are above those of all before, and their lower halves begin far from each other.
+fn first_version(openings: u32) -> u64 {
+    u64::from(openings) << 32 | u64::from(openings.wrapping_mul(0x9e37_79b9) >> 1)
+}
+
+/// How much of a record is read first: all of it where it is small.
+fn first_read(place: Place) -> usize {
+    let record = usize::from(place.units) * usize::try_from(UNIT).unwrap_or(0);
+    if record <= FIRST_READ_BYTES { record } else { HEAD_READ_BYTES }
+}
+
+/// Bodies up to here are read into memory with their head; larger ones are read a window at a time.
+pub(super) const SMALL_BODY_BYTES: u32 = 64 << 10;
+/// Records up to here are read whole: a small body and a head of some KiB.
+const FIRST_READ_BYTES: usize = 72 << 10;
+/// Of larger ones, as much as most heads have.
+const HEAD_READ_BYTES: usize = 8 << 10;

@@ -1,0 +1,317 @@
+//! Storage in a file: hits that come from it, across restarts, with ranges and conditions, and purges that hold.
+
+use std::path::Path;
+
+use insta::assert_snapshot;
+use shellac::clock::Clock;
+use shellac::config::{Config, StorageKind};
+use shellac::store::file::inspect::{InspectError, inspect, verify};
+use tempfile::TempDir;
+
+use crate::support::origin::{Origin, Reply, cacheable, not_modified, ok};
+use crate::support::proxy::{Proxy, START};
+use crate::support::until;
+
+fn stored_in(folder: &Path, kind: StorageKind) -> impl FnOnce(&mut Config) {
+    let path = folder.join("store");
+    move |config| {
+        config.storage.kind = kind;
+        config.storage.memory.capacity = 16 << 20;
+        config.storage.memory.max_object = 2 << 20;
+        config.storage.file.path = path;
+        config.storage.file.capacity = 64 << 20;
+        config.storage.file.max_object = 16 << 20;
+    }
+}
+
+/// A proxy that has found what its file holds.
+async fn start(origin: &Origin, folder: &TempDir, kind: StorageKind) -> Proxy {
+    let proxy =
+        Proxy::start_at(origin.address, Clock::manual(START), stored_in(folder.path(), kind));
+    until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
+    proxy
+}
+
+/// Waits until so many responses are in the file.
+async fn written(proxy: &Proxy, objects: u64) {
+    let is_written = || {
+        let usage = proxy.app.store.file_usage().unwrap();
+        usage.objects >= objects && usage.written > 0 && proxy.app.store.is_quiet()
+    };
+    until("the writing", is_written).await;
+}
+
+async fn restart(mut proxy: Proxy, origin: &Origin, folder: &TempDir, kind: StorageKind) -> Proxy {
+    proxy.leave();
+    proxy.left().await;
+    drop(proxy);
+    start(origin, folder, kind).await
+}
+
+fn large(length: usize) -> String {
+    (0..length).map(|number| char::from(b'a' + u8::try_from(number / 1000 % 26).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn what_was_stored_is_a_hit_after_a_restart() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    for kind in [StorageKind::File, StorageKind::Tiered] {
+        let path = format!("/{kind:?}");
+        origin.on(&path, ok("hello").field("cache-control", "max-age=600").field("x-a", "b"));
+        let proxy = start(&origin, &folder, kind).await;
+        proxy.get(&path).await;
+        proxy.advance(5);
+        written(&proxy, 1).await;
+        let proxy = restart(proxy, &origin, &folder, kind).await;
+        let hit = proxy.get(&path).await;
+        assert!(hit.is_hit(), "{}", hit.cache_status());
+        assert_eq!((hit.text(), hit.field("x-a").unwrap().as_str()), ("hello", "b"));
+        assert_eq!(origin.count(&path), 1);
+        assert!(proxy.get(&path).await.is_hit(), "from memory");
+    }
+}
+
+#[tokio::test]
+async fn a_large_response_is_streamed_from_the_file_whole_in_part_and_as_a_head() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let content = large(9_500_000);
+    origin.on("/large", cacheable(&content).field("etag", "\"v1\""));
+    origin.on("/middle", cacheable(content.get(..200_000).unwrap()).field("etag", "\"v1\""));
+    let proxy = start(&origin, &folder, StorageKind::Tiered).await;
+    for path in ["/large", "/middle"] {
+        proxy.get(path).await;
+    }
+    written(&proxy, 2).await;
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    for (path, content) in
+        [("/large", content.as_str()), ("/middle", content.get(..200_000).unwrap())]
+    {
+        for _ in 0..3 {
+            let whole = proxy.get(path).await;
+            assert!(whole.is_hit() && whole.text() == content, "{}", whole.cache_status());
+        }
+        for (range, expected) in [
+            ("bytes=0-9", 0..10),
+            ("bytes=65530-140000", 65_530..140_001),
+            ("bytes=-7", content.len() - 7..content.len()),
+        ] {
+            let part = proxy.get_with(path, &[("range", range)]).await;
+            assert_eq!((part.status(), part.is_hit()), (206, true));
+            assert!(Some(part.text()) == content.get(expected), "{range}");
+        }
+        let several = proxy.get_with(path, &[("range", "bytes=0-1,5-6")]).await;
+        assert!(several.status() == 200 && several.text() == content);
+        let head = proxy.ask("HEAD", path, &[]).await;
+        assert_eq!(head.field("content-length").unwrap(), content.len().to_string());
+        let unchanged = proxy.get_with(path, &[("if-none-match", "\"v1\"")]).await;
+        assert_eq!(unchanged.status(), 304);
+        assert_eq!(origin.count(path), 1);
+    }
+    let usage = proxy.app.store.file_usage().unwrap();
+    assert!(usage.mapped > 10 && usage.corrupt == 0, "{usage:?}");
+}
+
+#[tokio::test]
+async fn a_response_without_a_length_is_stored_while_it_arrives() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let content = large(9_000_000);
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{content}\r\n0\r\n\r\n",
+        content.len()
+    );
+    origin.on("/chunked", Reply::bytes(chunked));
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    assert!(proxy.get("/chunked").await.text() == content);
+    let hit = proxy.get("/chunked").await;
+    assert!(hit.is_hit() && hit.text() == content);
+    assert_eq!(hit.field("content-length").unwrap(), content.len().to_string());
+}
+
+#[tokio::test]
+async fn a_purge_holds_across_a_restart() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let paths = ["/tag", "/url", "/prefix/a", "/host", "/kept"];
+    for path in paths {
+        origin.on(
+            path,
+            ok(path)
+                .field("cache-control", "max-age=6000")
+                .field("surrogate-key", path.trim_start_matches('/')),
+        );
+    }
+    let other = [("host", "other.example")];
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    for path in paths {
+        proxy.get(path).await;
+    }
+    proxy.get_with("/host", &other).await;
+    written(&proxy, 6).await;
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    for purge in [
+        r#"{"tags":["tag"]}"#,
+        r#"{"urls":["http://site.example/url"]}"#,
+        r#"{"prefixes":["http://site.example/prefix/"]}"#,
+        r#"{"hosts":["other.example"]}"#,
+    ] {
+        proxy.purge(purge).await;
+    }
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    for (path, is_kept) in paths.into_iter().zip([false, false, false, true, true]) {
+        assert_eq!(proxy.get(path).await.is_hit(), is_kept, "{path}");
+    }
+    assert!(!proxy.get_with("/host", &other).await.is_hit());
+    let report = proxy.purge(r#"{"all":true}"#).await;
+    assert_eq!(report["matched"]["objects"], 6);
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    assert!(!proxy.get("/kept").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_soft_purge_makes_stale_what_is_in_the_file_only() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    origin.on_each(
+        "/a",
+        [cacheable("a").field("etag", "\"1\"").field("surrogate-key", "t"), not_modified()],
+    );
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    proxy.get("/a").await;
+    written(&proxy, 1).await;
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    proxy.purge(r#"{"tags":["t"],"mode":"soft"}"#).await;
+    let validated = proxy.get("/a").await;
+    assert_eq!((validated.text(), validated.cache_status().contains("fwd=stale")), ("a", true));
+    assert_eq!(origin.last("/a").head.field("if-none-match").unwrap(), "\"1\"");
+    written(&proxy, 1).await;
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    assert!(proxy.get("/a").await.is_hit(), "the 304 was stored");
+    assert_eq!(origin.count("/a"), 2);
+}
+
+#[tokio::test]
+async fn variants_come_back_side_by_side() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    origin.script("/v", |received| {
+        let asked = received.head.field("x-lang").unwrap_or_default();
+        cacheable(&asked).field("vary", "x-lang")
+    });
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    for lang in ["de", "en"] {
+        proxy.get_with("/v", &[("x-lang", lang)]).await;
+    }
+    written(&proxy, 2).await;
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    for lang in ["en", "de"] {
+        let hit = proxy.get_with("/v", &[("x-lang", lang)]).await;
+        assert_eq!((hit.is_hit(), hit.text()), (true, lang));
+    }
+    let miss = proxy.get_with("/v", &[("x-lang", "fr")]).await;
+    assert!(miss.cache_status().contains("vary-miss"), "{}", miss.cache_status());
+    let only = proxy.get_with("/v", &[("x-lang", "en"), ("cache-control", "only-if-cached")]).await;
+    assert!(only.is_hit());
+}
+
+#[tokio::test]
+async fn an_aborted_response_leaves_nothing_in_the_file() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let head = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 12000000\r\n\r\n";
+    origin.on("/cut", Reply::bytes(format!("{head}{}", large(10_000_000))).close());
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    let mut connection = proxy.begin("/cut", &[]).await;
+    let head = connection.head().await;
+    assert!(connection.rest(head).await.is_err());
+    until("the end", || {
+        proxy.app.store.file_usage().unwrap().live_bytes == 0 && proxy.app.store.is_quiet()
+    })
+    .await;
+    assert_eq!(proxy.app.store.usage().objects, 0);
+}
+
+/// The names of metrics are an interface: these come in addition where there is a file.
+#[tokio::test]
+async fn the_file_has_metrics_of_its_own_and_is_inspected_and_verified_by_path() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    origin.on("/large", cacheable(&large(9_000_000)));
+    for path in ["/large", "/a", "/b"] {
+        origin.on("/a", cacheable("a"));
+        origin.on("/b", cacheable("b").field("surrogate-key", "b"));
+        proxy.get(path).await;
+    }
+    written(&proxy, 3).await;
+    proxy.purge(r#"{"tags":["b"]}"#).await;
+    let page = proxy.ask_admin("GET", "/metrics", &[], "").await;
+    let names = page.text().lines().filter_map(|line| line.strip_prefix("# TYPE shellac_storage_"));
+    assert_snapshot!(names.collect::<Vec<_>>().join("\n"), @r"
+    objects gauge
+    bytes gauge
+    segments gauge
+    index_bytes gauge
+    recovery_milliseconds gauge
+    recovered_objects gauge
+    loading gauge
+    offline gauge
+    written_bytes counter
+    reads counter
+    mapped_windows counter
+    faults counter
+    segment_turns counter
+    journal_syncs counter
+    ");
+    let stats = proxy.ask_admin("GET", "/api/v1/stats", &[], "").await.json();
+    assert_eq!(stats["file"]["objects"], 2);
+
+    let path = folder.path().join("store");
+    assert!(inspect(&path).unwrap().is_in_use);
+    assert!(matches!(verify(&path), Err(InspectError::InUse(_))));
+    drop(restart(proxy, &origin, &folder, StorageKind::File).await);
+    let inspection = inspect(&path).unwrap();
+    assert!(!inspection.is_in_use && inspection.is_clean);
+    assert_eq!((inspection.openings, inspection.responses, inspection.dead), (2, 2, 1));
+    assert_eq!(inspection.purged, 1);
+    let verification = verify(&path).unwrap();
+    assert_eq!((verification.responses, verification.damaged.len()), (2, 0));
+    assert!(verification.extents >= 9 && verification.bytes > 9_000_000);
+    damage(&path.join("store.dat"), b"aaaaaaaaaaaaaaaa");
+    assert_eq!(verify(&path).unwrap().damaged.len(), 1);
+    assert!(matches!(inspect(folder.path()), Err(InspectError::Io { .. })));
+}
+
+/// Changes one byte in the middle of the first place where these bytes are.
+fn damage(file: &Path, bytes: &[u8]) {
+    let mut content = std::fs::read(file).unwrap();
+    let at = content.windows(bytes.len()).position(|window| window == bytes).unwrap();
+    content[at + bytes.len() / 2] ^= 1;
+    std::fs::write(file, content).unwrap();
+}
+
+/// Were a worker to read behind the end of the mapped file, the whole program would end.
+#[tokio::test]
+async fn a_file_that_is_cut_short_breaks_responses_off_and_nothing_else() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let content = large(9_000_000);
+    origin.on("/large", cacheable(&content));
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    proxy.get("/large").await;
+    written(&proxy, 1).await;
+    for _ in 0..3 {
+        assert!(proxy.get("/large").await.is_hit());
+    }
+    assert!(proxy.app.store.file_usage().unwrap().mapped > 10, "it comes from the map");
+    let mut slow = proxy.begin("/large", &[]).await;
+    let head = slow.head().await;
+    let file = std::fs::OpenOptions::new().write(true).open(folder.path().join("store/store.dat"));
+    file.unwrap().set_len(1 << 20).unwrap();
+    assert!(slow.rest(head).await.is_err(), "it breaks off");
+    let again = proxy.get("/large").await;
+    assert!(!again.is_hit() && again.text() == content, "{}", again.cache_status());
+}
+
+#[tokio::test]
+async fn a_store_that_is_in_use_is_an_error_before_anything_is_bound() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    let mut config = proxy.app.config.clone();
+    config.admin.listen.clear();
+    let second = shellac::app::App::new(config, Clock::manual(START)).bind().unwrap_err();
+    assert!(second.to_string().contains("in use by another process"), "{second}");
+}

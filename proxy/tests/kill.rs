@@ -1,0 +1,279 @@
+//! The real program, killed again and again in the middle of traffic and purges: never a wrong byte, never a response from before a
+//! purge that was acknowledged, and what was stored before is found again.
+//!
+//! `SHELLAC_KILL_ROUNDS` says how often, `SHELLAC_KILL_SEED` repeats the choices, though not the timing.
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::process::{Child, Command, Stdio};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    const PAGES: usize = 64;
+
+    /// The versions of all pages: at the origin, and the lowest that may still be shown.
+    struct Site {
+        current: Vec<AtomicU64>,
+        floor: Vec<AtomicU64>,
+        fetches: AtomicU64,
+    }
+
+    impl Site {
+        fn new() -> Arc<Self> {
+            let versions = || (0..PAGES).map(|_| AtomicU64::new(1)).collect();
+            Arc::new(Self { current: versions(), floor: versions(), fetches: AtomicU64::new(0) })
+        }
+    }
+
+    /// Counted over all rounds.
+    #[derive(Debug, Default)]
+    struct Tally {
+        answers: AtomicU64,
+        hits: AtomicU64,
+        /// Hits before anything was fetched since the start.
+        revenants: AtomicU64,
+        purges: AtomicU64,
+    }
+
+    #[test]
+    fn nothing_wrong_and_nothing_purged_is_shown_however_often_the_program_is_killed() {
+        let rounds = setting("SHELLAC_KILL_ROUNDS", 25);
+        let seed = setting("SHELLAC_KILL_SEED", u64::from(std::process::id()));
+        println!("SHELLAC_KILL_SEED={seed}");
+        let site = Site::new();
+        let origin = serve(&site);
+        let folder = tempfile::tempdir().unwrap();
+        let (tally, mut random) = (Tally::default(), Random(seed | 1));
+        for _ in 0..rounds {
+            let mut proxy = Proxy::start(origin, folder.path());
+            let is_over = AtomicBool::new(false);
+            let lasts = Duration::from_millis(100 + random.below(400));
+            thread::scope(|scope| {
+                let (site, tally, is_over) = (&*site, &tally, &is_over);
+                for number in 0..3 {
+                    let mut random = Random(random.next() | 1);
+                    scope.spawn(move || {
+                        read(site, proxy.traffic, tally, (is_over, number == 0), &mut random);
+                    });
+                }
+                let mut purger_random = Random(random.next() | 1);
+                scope.spawn(move || {
+                    purge(site, proxy.admin, tally, is_over, &mut purger_random);
+                });
+                pause(lasts);
+                proxy.child.kill().unwrap();
+                proxy.child.wait().unwrap();
+                is_over.store(true, Ordering::Relaxed);
+            });
+        }
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        println!("{tally:?}, {} fetches", of(&site.fetches));
+        assert!(of(&tally.revenants) >= rounds / 4, "what was stored is found again: {tally:?}");
+        assert!(
+            of(&tally.purges) >= rounds && of(&tally.hits) > of(&tally.answers) / 10,
+            "{tally:?}"
+        );
+    }
+
+    /// Asks for random pages. The first thing that the first reader does after a start is to look for what was stored before it.
+    fn read(
+        site: &Site,
+        proxy: SocketAddr,
+        tally: &Tally,
+        (is_over, looks_back): (&AtomicBool, bool),
+        random: &mut Random,
+    ) {
+        let mut is_first = looks_back;
+        while !is_over.load(Ordering::Relaxed) {
+            let page = usize::try_from(random.below(PAGES as u64)).unwrap();
+            let floor = site.floor[page].load(Ordering::Acquire);
+            let fetches = site.fetches.load(Ordering::Relaxed);
+            let request =
+                format!("GET /p/{page} HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n");
+            let Some((head, content)) = ask(proxy, &request) else { continue };
+            assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+            let version = version_of(page, &content, &head);
+            assert!(
+                version >= floor,
+                "page {page}: version {version} after the purge of {floor}\n{head}"
+            );
+            tally.answers.fetch_add(1, Ordering::Relaxed);
+            let is_hit = head.contains("; hit");
+            tally.hits.fetch_add(u64::from(is_hit), Ordering::Relaxed);
+            let is_revenant = is_first && is_hit && site.fetches.load(Ordering::Relaxed) == fetches;
+            tally.revenants.fetch_add(u64::from(is_revenant), Ordering::Relaxed);
+            is_first = is_first && !is_hit;
+        }
+    }
+
+    /// Raises versions and purges; from an acknowledgement on, nothing older may be shown.
+    fn purge(
+        site: &Site,
+        admin: SocketAddr,
+        tally: &Tally,
+        is_over: &AtomicBool,
+        random: &mut Random,
+    ) {
+        while !is_over.load(Ordering::Relaxed) {
+            pause(Duration::from_millis(3));
+            let page = usize::try_from(random.below(PAGES as u64)).unwrap();
+            let version = site.current[page].fetch_add(1, Ordering::AcqRel) + 1;
+            let body = match random.below(2) {
+                0 => format!(r#"{{"tags":["page-{page}"]}}"#),
+                _ => format!(r#"{{"urls":["http://site/p/{page}"]}}"#),
+            };
+            let request = format!(
+                "POST /api/v1/purge HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            if let Some((head, _)) = ask(admin, &request)
+                && head.starts_with("HTTP/1.1 200")
+            {
+                site.floor[page].fetch_max(version, Ordering::AcqRel);
+                tally.purges.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Sends a request and reads a whole answer; `None`: the program was killed meanwhile.
+    fn ask(address: SocketAddr, request: &str) -> Option<(String, Vec<u8>)> {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let content = bytes.split_off(end + 4);
+        let head = String::from_utf8_lossy(&bytes).to_lowercase().replace("http/1.1", "HTTP/1.1");
+        let length: usize = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .and_then(|length| length.parse().ok())?;
+        (content.len() == length).then_some((head, content))
+    }
+
+    /// Each byte of a page follows from its number and version.
+    fn content_of(page: usize, version: u64) -> Vec<u8> {
+        let length = if page.is_multiple_of(7) { 300_000 + page } else { 500 + page * 300 };
+        format!("page {page} version {version} | ").bytes().cycle().take(length).collect()
+    }
+
+    fn version_of(page: usize, content: &[u8], head: &str) -> u64 {
+        let text = String::from_utf8_lossy(content.get(..60).unwrap_or_default()).into_owned();
+        let version = text.split(' ').nth(3).and_then(|word| word.parse().ok());
+        let version = version.unwrap_or_else(|| panic!("page {page}: {text:?}\n{head}"));
+        assert!(content == content_of(page, version), "page {page}: wrong bytes\n{head}");
+        version
+    }
+
+    /// An origin that answers with the page as it is when the request arrives.
+    fn serve(site: &Arc<Site>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let site = Arc::clone(site);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let site = Arc::clone(&site);
+                thread::spawn(move || answer(&site, stream));
+            }
+        });
+        address
+    }
+
+    fn answer(site: &Site, mut stream: TcpStream) {
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while let Some(Ok(line)) = lines.next() {
+            let page = line.split(' ').nth(1).and_then(|path| path.strip_prefix("/p/"));
+            let page: usize = page.and_then(|page| page.parse().ok()).unwrap_or(0);
+            while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
+            let version = site.current[page].load(Ordering::Acquire);
+            site.fetches.fetch_add(1, Ordering::Relaxed);
+            let content = content_of(page, version);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncache-control: max-age=3600\r\nsurrogate-key: page-{page}\r\ncontent-length: {}\r\n\r\n",
+                content.len()
+            );
+            if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&content)).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// The program. Dropping it kills it.
+    struct Proxy {
+        child: Child,
+        traffic: SocketAddr,
+        admin: SocketAddr,
+    }
+
+    impl Proxy {
+        fn start(origin: SocketAddr, folder: &std::path::Path) -> Self {
+            let config = folder.join("shellac.toml");
+            let text = format!(
+                "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
+                 [origin.site]\nservers = [\"{origin}\"]\n[storage]\nkind = \"file\"\n\
+                 [storage.memory]\ncapacity = \"8MiB\"\nmax_object = \"1MiB\"\n\
+                 [storage.file]\npath = \"store\"\ncapacity = \"64MiB\"\nmax_object = \"8MiB\"\nsync = \"100ms\"\n"
+            );
+            std::fs::write(&config, text).unwrap();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
+            command.env_clear().current_dir(folder).arg("run").arg("--config").arg(config);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut output = BufReader::new(child.stderr.take().unwrap());
+            let (mut said, mut line) = (Vec::new(), String::new());
+            while !line.trim_start().starts_with("workers") {
+                line.clear();
+                assert!(output.read_line(&mut line).unwrap() > 0, "it ended at once: {said:?}");
+                said.push(line.clone());
+            }
+            thread::spawn(move || drop(std::io::copy(&mut output, &mut std::io::sink())));
+            let address = |name: &str| -> SocketAddr {
+                let rest =
+                    said.iter().find_map(|line| line.trim_start().strip_prefix(name)).unwrap();
+                let url = rest.trim_start().strip_prefix("http://").unwrap();
+                url.split(['/', ' ', '\n']).next().unwrap().parse().unwrap()
+            };
+            let (traffic, admin) = (address("listen"), address("admin"));
+            Self { child, traffic, admin }
+        }
+    }
+
+    impl Drop for Proxy {
+        fn drop(&mut self) {
+            let _already_ended = self.child.kill();
+            let _already_waited_for = self.child.wait();
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "traffic goes on for so long, in threads of its own"
+    )]
+    fn pause(span: Duration) {
+        thread::sleep(span);
+    }
+
+    fn setting(name: &str, default: u64) -> u64 {
+        std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+    }
+
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        fn below(&mut self, end: u64) -> u64 {
+            (self.next() >> 16) % end
+        }
+    }
+}
