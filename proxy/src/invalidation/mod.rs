@@ -169,7 +169,7 @@ impl Invalidation {
             match selector.split_once(':') {
                 Some(("tag", tag)) => self.fence.raise(self.tags.tag(tag.as_bytes()), *revision),
                 Some(("host", host)) => {
-                    self.fence.raise(self.tags.host(host.as_bytes()), *revision)
+                    self.fence.raise(self.tags.host(host.as_bytes()), *revision);
                 }
                 _ => {}
             }

@@ -43,8 +43,7 @@ pub fn judge(
             match (is_new_partition, cousins.is_empty()) {
                 // The topic has grown. Of a log that holds all it ever held, nothing was missed at 0; a long one is not new.
                 (true, _) if low == 0 && high <= NEW_MAX => Verdict::GoOn(0),
-                (true, _) => Verdict::StartOver(Start::Adopt),
-                (_, true) => Verdict::StartOver(Start::Adopt),
+                (true, _) | (_, true) => Verdict::StartOver(Start::Adopt),
                 _ => Verdict::StartOver(Start::Replaced),
             }
         }
