@@ -48,6 +48,10 @@ pub struct Batch {
     /// Everything that was in the partition so many milliseconds ago lies below `to`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean_ms: Option<u64>,
+    /// The same moment by the proxy's own clock, reckoned from a `clock` in an earlier answer: it stays right however long the
+    /// batch was under way, and goes before `clean_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean_at: Option<u64>,
     /// The position is set to `to` whatever it was, for this reason; what was stored before is validated before it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
@@ -144,6 +148,9 @@ pub struct Applied {
     pub instance: String,
     /// Its position now.
     pub next: i64,
+    /// Its clock, in milliseconds of its own, for `clean_at` of later batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<u64>,
     /// What the purges hit, without those that were applied earlier or hit nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hits: Vec<Hit>,
@@ -165,6 +172,9 @@ pub struct Standing {
     pub instance: String,
     /// How it treats what it stores.
     pub state: State,
+    /// Its clock, in milliseconds of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<u64>,
     /// Its positions.
     pub positions: Vec<Position>,
 }
@@ -213,6 +223,7 @@ mod tests {
             to: 7,
             last: None,
             clean_ms: Some(12),
+            clean_at: None,
             start: None,
             instance: None,
             purger: "p".into(),

@@ -7,6 +7,15 @@ use purge_protocol::log::{Batch, Start};
 use crate::partition::Partition;
 use crate::partition::window::Slice;
 
+/// Since when a proxy will be clean once it has applied the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clean {
+    /// So many milliseconds ago.
+    pub ms: Option<u64>,
+    /// The same moment by the proxy's clock.
+    pub at: Option<u64>,
+}
+
 /// Encodes a batch that covers a slice, for the proxy's process `instance`.
 pub fn batch(
     partition: &Partition,
@@ -14,7 +23,7 @@ pub fn batch(
     instance: &str,
     slice: &Slice,
     start: Option<Start>,
-    clean_ms: Option<u64>,
+    clean: Clean,
 ) -> Bytes {
     let head = Batch {
         log: partition.log.clone(),
@@ -22,7 +31,8 @@ pub fn batch(
         from: slice.from,
         to: slice.to,
         last: slice.last,
-        clean_ms,
+        clean_ms: clean.ms,
+        clean_at: clean.at,
         start,
         instance: Some(instance.to_owned()).filter(|instance| !instance.is_empty()),
         purger: purger.to_owned(),
@@ -57,13 +67,14 @@ mod tests {
     fn copied_purges_make_a_batch_that_is_read_back() {
         let log = LogId { cluster: "c\"".into(), topic: "t".into(), partition: 1 };
         let partition = Partition::open(log.clone(), Limits { records: 9, bytes: 1 << 20 });
+        let clean = Clean { ms: Some(1), at: Some(77) };
         let purge = |offset: i64| {
             (offset, Bytes::from(format!(r#"{{"offset":{offset},"tags":["a]}}"]}}"#)))
         };
         for purges in [vec![], vec![purge(4)], vec![purge(4), purge(6)]] {
             let slice =
                 Slice { from: 3, to: 8, last: Some(7), purges: purges.clone(), is_urgent: false };
-            let body = batch(&partition, "p", "i", &slice, Some(Start::Adopt), Some(1));
+            let body = batch(&partition, "p", "i", &slice, Some(Start::Adopt), clean);
             let read: Batch = serde_json::from_slice(&body).unwrap();
             assert_eq!((read.log, read.from, read.to, read.last), (log.clone(), 3, 8, Some(7)));
             assert_eq!(read.purges.len(), purges.len());

@@ -66,6 +66,7 @@ impl Route {
             };
             self.target.note_instance(&standing.instance);
             self.instance.clone_from(&standing.instance);
+            self.clock = standing.clock.map(|clock| (clock, tokio::time::Instant::now()));
             // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
             let Some((low, high)) = self.watermarks().await else { continue };
             if !self.partition.is_counted() {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::Backoff;
-use super::encoding;
+use super::encoding::{self, Clean};
 use super::fleet::Common;
 use super::outcome::Outcome;
 use super::target::Target;
@@ -26,6 +26,8 @@ pub struct Route {
     pub(super) backoff: Backoff,
     /// The proxy's process that told where it stands.
     pub(super) instance: String,
+    /// A reading of its clock, and when it came.
+    pub(super) clock: Option<(u64, Instant)>,
     /// When it last worked.
     progressed: Instant,
     /// When the last batch was sent.
@@ -55,6 +57,7 @@ impl Route {
             partition,
             backoff,
             instance: String::new(),
+            clock: None,
             progressed: Instant::now(),
             sent: None,
             is_catching_up: false,
@@ -163,7 +166,11 @@ impl Route {
     }
 
     fn encode(&self, slice: &Slice, start: Option<Start>) -> Bytes {
-        let clean = self.partition.clean_since(slice.to).map(millis);
+        let since = self.partition.clean_since(slice.to);
+        let at = since.zip(self.clock).map(|(since, (clock, read))| {
+            (clock + millis(read.elapsed())).saturating_sub(millis(since))
+        });
+        let clean = Clean { ms: since.map(millis), at };
         encoding::batch(&self.partition, &self.common.name, &self.instance, slice, start, clean)
     }
 
@@ -190,6 +197,7 @@ impl Route {
     async fn confirmed(&mut self, slice: &Slice, applied: Applied) -> Delivered {
         self.backoff.reset();
         self.progressed = Instant::now();
+        self.clock = applied.clock.map(|clock| (clock, Instant::now()));
         let is_another = self.target.note_instance(&applied.instance);
         if applied.next < slice.to || is_another {
             // Whoever answers stands elsewhere, or has just begun: asks it where.

@@ -150,6 +150,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use shellac::config::{Secret, Security};
+
     use super::*;
 
     #[test]
@@ -171,5 +173,24 @@ mod tests {
         let properties = vec![("fetch.wait.max.ms".to_owned(), "10".to_owned())];
         let config = group(&Kafka { properties, ..Kafka::default() }, &Purger::default());
         assert_eq!(config.get("fetch.wait.max.ms"), Some("10"));
+    }
+
+    #[test]
+    fn every_way_to_prove_who_we_are_is_one_that_librdkafka_takes() {
+        use SaslMechanism::{OauthBearer, Plain, ScramSha256, ScramSha512};
+        for sasl_mechanism in [Plain, ScramSha256, ScramSha512, OauthBearer] {
+            for security in [Security::SaslPlaintext, Security::SaslSsl, Security::Ssl] {
+                let kafka = Kafka {
+                    brokers: vec!["127.0.0.1:1".to_owned()],
+                    username: "purger".to_owned(),
+                    password: Some(Secret::new("secret")),
+                    security,
+                    sasl_mechanism,
+                    ..Kafka::default()
+                };
+                let made: KafkaResult<BaseConsumer> = base(&kafka).set("group.id", "g").create();
+                assert!(made.is_ok(), "{security:?} {sasl_mechanism:?}: {:?}", made.err());
+            }
+        }
     }
 }

@@ -157,7 +157,8 @@ impl PurgeLog {
         self.metrics.skipped.add((all - due.len()) as u64);
         let hits = self.purge(due).await;
         let next = self.advance(&batch, reach.kind, received).await?;
-        Ok(Applied { instance: self.instance.clone(), next, hits })
+        let clock = Some(self.clock.now().as_millis());
+        Ok(Applied { instance: self.instance.clone(), next, clock, hits })
     }
 
     /// Notes the revisions that purges announce: before they are in force, so that whatever is fetched after them meets the
@@ -363,7 +364,7 @@ impl PurgeLog {
         let now = self.clock.now();
         let state = self.state(now);
         let positions = self.positions.lock().shown(now);
-        Standing { instance: self.instance.clone(), state, positions }
+        Standing { instance: self.instance.clone(), state, clock: Some(now.as_millis()), positions }
     }
 
     /// The numbers that are shown.

@@ -74,6 +74,7 @@ fn batch(partition: i32, to: i64, clean_ms: Option<u64>) -> Batch {
         clean_ms,
         start: None,
         instance: None,
+        clean_at: None,
         purger: "p".into(),
         purges: Vec::new(),
     }

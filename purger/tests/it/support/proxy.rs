@@ -190,6 +190,7 @@ impl Memory {
     fn standing(&self) -> Standing {
         Standing {
             instance: self.instance(),
+            clock: None,
             state: State::Current,
             positions: self.positions.values().cloned().collect(),
         }
@@ -221,7 +222,7 @@ impl Memory {
         let last = batch.last.filter(|_| batch.to == next);
         let position = Position { log: batch.log.clone(), next, last, clean_ms: batch.clean_ms };
         self.positions.insert(batch.log, position);
-        json(StatusCode::OK, &Applied { instance: self.instance(), next, hits })
+        json(StatusCode::OK, &Applied { instance: self.instance(), next, clock: None, hits })
     }
 }
 

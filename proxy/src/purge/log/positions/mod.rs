@@ -133,8 +133,7 @@ impl Positions {
             held.last = held.last.or(batch.last);
         }
         held.is_attended = true;
-        if let Some(age) = batch.clean_ms {
-            let clean = received.minus(Duration::from_millis(age));
+        if let Some(clean) = clean_moment(batch, received) {
             held.clean = if held.is_said { held.clean.max(clean) } else { clean };
             held.is_said = true;
             held.is_behind &= clean < begun;
@@ -223,6 +222,13 @@ impl Positions {
         };
         self.held.iter().map(shown).collect()
     }
+}
+
+/// The moment of which everything that was in the log then lies below the batch's end, as far as the purger says.
+fn clean_moment(batch: &Batch, received: Timestamp) -> Option<Timestamp> {
+    let by_own_clock = batch.clean_at.map(Timestamp::from_millis);
+    let by_age = || batch.clean_ms.map(|age| received.minus(Duration::from_millis(age)));
+    by_own_clock.or_else(by_age).map(|clean| clean.min(received))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ fn batch(partition: i32, from: i64, to: i64) -> Batch {
         clean_ms: None,
         start: None,
         instance: None,
+        clean_at: None,
         purger: "p".into(),
         purges: Vec::new(),
     }
@@ -243,4 +244,23 @@ proptest! {
             prop_assert!(applied.iter().all(|offset| *offset < next));
         }
     }
+}
+
+/// A batch may wait in a socket for as long as the process stands still: its age is wrong then, its moment is not.
+#[test]
+fn a_batch_that_was_long_under_way_never_renews_more_than_it_knew() {
+    let mut positions = adopted(10);
+    let late = NOW.plus(Duration::from_secs(60));
+    let told = NOW.plus(Duration::from_secs(1));
+    let at = |moment: Timestamp| Some(moment.as_millis());
+    for partition in 0..3 {
+        let given = batch(partition, 10, 10);
+        positions.take(&Batch { clean_ms: Some(0), clean_at: at(told), ..given }, late);
+    }
+    assert_eq!(positions.clean(), Some(told));
+    for partition in 0..3 {
+        let future = late.plus(Duration::from_secs(5));
+        positions.take(&Batch { clean_at: at(future), ..batch(partition, 10, 10) }, late);
+    }
+    assert_eq!(positions.clean(), Some(late), "nobody knows the future");
 }
