@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use shellac::cli::check::say;
@@ -10,9 +12,12 @@ use shellac::cli::logging;
 use shellac::cli::run::told_to_leave;
 use shellac::clock::Clock;
 use shellac::config::Config;
+use tokio::time::sleep;
 
 use super::Common;
 use crate::app::{App, Ended, RunError};
+use crate::delivery::fleet::Fleet;
+use crate::partition::Partition;
 
 /// What to run with.
 #[derive(Debug, Args)]
@@ -22,6 +27,9 @@ pub(super) struct RunArguments {
     /// Address of the purger's own listener, instead of the configured one; port 0 takes any free port
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
+    /// End when everything that is in the topics has been confirmed by every proxy that keeps up
+    #[arg(long)]
+    once: bool,
 }
 
 /// Runs.
@@ -34,7 +42,7 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
         config.purger.admin = admin;
     }
     logging::start(&config.log);
-    match super::block_on(serve(config)) {
+    match super::block_on(serve(config, arguments.once)) {
         Ok(Ok(Ended::Clean)) => Exit::Done.into(),
         Ok(Ok(Ended::Cut)) => {
             tracing::warn!(
@@ -53,7 +61,7 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> Result<Ended, RunError> {
+async fn serve(config: Config, is_once: bool) -> Result<Ended, RunError> {
     let summary = (
         config.kafka.brokers.join(", "),
         config.purger.topics.join(", "),
@@ -71,8 +79,32 @@ async fn serve(config: Config) -> Result<Ended, RunError> {
     }
     let admin = app.admin_address()?;
     say(format_args!("  admin    http://{admin}/  (healthz, readyz, metrics, api/v1/status)"));
-    app.run(told_to_leave()).await
+    let fleet = Arc::clone(&app.fleet);
+    let leave = async move {
+        tokio::select! {
+            () = told_to_leave() => {}
+            () = caught_up(&fleet), if is_once => tracing::info!("everything is confirmed"),
+        }
+    };
+    app.run(leave).await
 }
+
+/// Ends when all partitions are confirmed up to their ends, as the broker told them.
+async fn caught_up(fleet: &Fleet) {
+    let is_confirmed = |partition: &Arc<Partition>| {
+        let progress = partition.progress();
+        progress.high.is_some_and(|high| progress.watermark >= high)
+    };
+    loop {
+        sleep(LOOK).await;
+        let partitions = fleet.assignment().partitions();
+        if !partitions.is_empty() && partitions.iter().all(is_confirmed) {
+            return;
+        }
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(100);
 
 const fn exit_of(error: &RunError) -> Exit {
     match error {

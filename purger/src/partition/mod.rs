@@ -265,14 +265,6 @@ impl Partition {
         self.inner.lock().ledger.fulfil(offset);
     }
 
-    /// The subjects of receipts in a range of offsets.
-    pub fn subjects(&self, from: i64, to: i64) -> Vec<(i64, Arc<window::Subject>)> {
-        let inner = self.inner.lock();
-        let Some(window) = &inner.window else { return Vec::new() };
-        let named = |held: &Held| Some((held.offset, Arc::clone(held.receipt.as_ref()?)));
-        window.range(from, to).filter_map(named).collect()
-    }
-
     /// How it is doing.
     pub fn progress(&self) -> Progress {
         let mut inner = self.inner.lock();
