@@ -5,6 +5,7 @@
 # processes of the server took while wrk ran (utime + stime of /proc/PID/stat), divided by the requests that wrk
 # completed. The table shows the median round. Usage: compare-cpu.sh [--rounds 3] [--seconds 5] [--sizes "1024 16384"]
 # [--servers "shellac varnish nginx bare"] [--connections 32] [--before BINARY: another build of shellac, as one more server]
+# [--file BYTES: each server keeps so many bytes of URLs in files, and Shellac has 64 MiB of memory before them]
 
 # shellcheck source-path=SCRIPTDIR source=stage.sh
 source "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
@@ -15,6 +16,7 @@ connections=32
 sizes='1024 16384 102400'
 names='shellac varnish nginx bare'
 before=''
+working_set=0
 while (($#)); do
     case $1 in
         --rounds) rounds=$2 ;;
@@ -23,6 +25,7 @@ while (($#)); do
         --sizes) sizes=$2 ;;
         --servers) names=$2 ;;
         --before) before=$2 ;;
+        --file) store=file working_set=$2 ;;
         *) die "unknown option $1; see the head of this file" ;;
     esac
     shift 2 || die "an option has no value"
@@ -92,7 +95,7 @@ filed() {
 }
 
 url() {
-    echo "http://127.0.0.1:${port_of[$(filed "$1" "$2")]}/size/$2"
+    echo "http://127.0.0.1:${port_of[$(filed "$1" "$2")]}/size/$2?n=1"
 }
 
 # Dies unless every server answers from its memory, with the whole body.
@@ -100,12 +103,19 @@ check_all() {
     local name url fields length
     for name in $names; do
         url=$(url "$name" "$1")
+        # One client asks for all of them, one after the other: then they are stored.
+        [[ $store == file ]] && curl -sS -o /dev/null "${url%1}[1-$(count "$1")]"
         curl -sS -o /dev/null "$url"
         fields=$(curl -sS -D - -o "$work/body" "$url")
         length=$(wc -c <"$work/body")
         [[ $length -eq $1 ]] || die "$name sent $length bytes instead of $1"
         is_hit "$name" "$fields" || die "$name did not answer from its cache: $fields"
     done
+}
+
+# How many URLs of this size are asked for.
+count() {
+    if [[ $store == file ]]; then echo $((working_set / $1)); else echo 1; fi
 }
 
 is_hit() {
@@ -122,7 +132,7 @@ measure_all() {
     for name in $names; do
         load "$name" "$1" 1 >/dev/null
     done
-    echo && echo "\$ taskset -c 1 wrk -t1 -c$connections -d${seconds}s http://127.0.0.1:PORT/size/$1"
+    echo && echo "\$ taskset -c 1 wrk -t1 -c$connections -d${seconds}s http://127.0.0.1:PORT/size/$1 ($(count "$1") URLs)"
     for ((round = 1; round <= rounds; round++)); do
         for name in $names; do
             result=$(measure "$name" "$1")
@@ -146,7 +156,8 @@ measure() {
 # Runs wrk for some seconds and prints how many requests were completed; any error ends the script.
 load() {
     local output
-    output=$(taskset -c 1 wrk -t1 "-c$connections" "-d${3}s" "$(url "$1" "$2")")
+    output=$(BASE=/size/$2 COUNT=$(count "$2") taskset -c 1 wrk -t1 "-c$connections" "-d${3}s" \
+        -s "$(dirname "${BASH_SOURCE[0]}")/uniform.lua" "$(url "$1" "$2")")
     grep -qE 'Non-2xx|Socket errors' <<<"$output" && die "$1: $output"
     awk '/requests in/ { print $1 }' <<<"$output"
 }
@@ -174,7 +185,7 @@ print_table() {
     for peer in before varnish nginx bare; do
         wants "$peer" && peers+=("$peer")
     done
-    printf '\nCPU per memory hit in µs, median of %s rounds, and the ratio to each peer:\n\n| bytes | server | µs CPU/request |' "$rounds"
+    printf '\nCPU per hit from %s in µs, median of %s rounds, and the ratio to each peer:\n\n| bytes | server | µs CPU/request |' "$store" "$rounds"
     printf ' ÷ %s |' "${peers[@]}"
     printf '\n|---|---|---|' && printf -- '---|%.0s' "${peers[@]}" && echo
     for size in $sizes; do

@@ -159,11 +159,21 @@ listen = ["127.0.0.1:0"]
 [origin.app]
 servers = ["127.0.0.1:$origin"]
 
-[storage.memory]
-capacity = "512MiB"
+$(storage_of "$name")
 EOF
     start "$name" "$@" "$binary" run --config "$work/$name.toml"
     await "$name" "$port"
+}
+
+# Where a proxy keeps what it stores: in memory, or in a file with little memory before it.
+store=memory
+storage_of() {
+    if [[ $store == memory ]]; then
+        printf '[storage.memory]\ncapacity = "512MiB"\n'
+        return
+    fi
+    printf '[storage]\nkind = "file"\n[storage.memory]\ncapacity = "64MiB"\n'
+    printf '[storage.file]\npath = "%s"\ncapacity = "2GiB"\n' "$work/$1-store"
 }
 
 start_varnish() {
@@ -171,7 +181,8 @@ start_varnish() {
     shift 2
     # The built-in VCL and default parameters; no jail, so that it works with and without root.
     start varnish "$@" varnishd -F -j none -n "$work/varnish" -T none \
-        -a "127.0.0.1:$port" -b "127.0.0.1:$origin" -s malloc,512m
+        -a "127.0.0.1:$port" -b "127.0.0.1:$origin" \
+        -s "$([[ $store == memory ]] && echo malloc,512m || echo "file,$work/varnish.store,2g")"
     await varnish "$port"
 }
 
@@ -179,6 +190,7 @@ start_nginx() {
     local port=$1 origin=$2 user=
     shift 2
     pages_on_tmpfs=$(mktemp -d -p "$([[ -w /dev/shm ]] && echo /dev/shm || echo "$work")" shellac-nginx.XXXXXX)
+    [[ $store == file ]] && pages_on_tmpfs=$(mktemp -d -p "$work" pages.XXXXXX)
     mkdir "$work/nginx"
     [[ $EUID -eq 0 ]] && user='user root;'
     # No tcp_nopush: over loopback it waits for delayed acknowledgements, 40 ms for 100 KiB.
@@ -201,7 +213,7 @@ http {
     proxy_temp_path $work/nginx/proxy;
     scgi_temp_path $work/nginx/scgi;
     uwsgi_temp_path $work/nginx/uwsgi;
-    proxy_cache_path $pages_on_tmpfs levels=1:2 keys_zone=pages:16m max_size=512m inactive=1h use_temp_path=off;
+    proxy_cache_path $pages_on_tmpfs levels=1:2 keys_zone=pages:16m max_size=2g inactive=1h use_temp_path=off;
     upstream origin { server 127.0.0.1:$origin; keepalive 64; }
     server {
         listen 127.0.0.1:$port;

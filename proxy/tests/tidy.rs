@@ -123,7 +123,7 @@ mod sources {
     pub(super) fn rust_files() -> Vec<PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut files = Vec::new();
-        for part in ["proxy", "purge-protocol", "benches", "loadtest/src"] {
+        for part in ["proxy", "purger", "purge-protocol", "benches", "loadtest/src"] {
             collect(&root.join(part), &mut files);
         }
         assert!(files.len() > 50, "the sources were not found");
