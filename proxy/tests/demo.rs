@@ -15,7 +15,7 @@ fn demo(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(program).arg("demo").args(arguments).output().unwrap()
 }
 
-#[test]
+#[cfg(test)]
 fn it_becomes_the_purgers_demonstration_with_all_arguments() {
     let directory = TempDir::new().unwrap();
     let purger = directory.path().join("shellac-purger");
@@ -28,7 +28,7 @@ fn it_becomes_the_purgers_demonstration_with_all_arguments() {
     assert_eq!(output.status.code(), Some(7));
 }
 
-#[test]
+#[cfg(test)]
 fn without_a_purger_beside_it_it_says_what_to_run() {
     let directory = TempDir::new().unwrap();
 
@@ -37,4 +37,11 @@ fn without_a_purger_beside_it_it_says_what_to_run() {
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("`shellac-purger demo`"), "{error}");
+}
+
+/// One after the other: while one thread writes a program, another one's child would hold it open, and it could not be run.
+#[test]
+fn it_finds_the_purger_or_says_where_the_demonstration_is() {
+    it_becomes_the_purgers_demonstration_with_all_arguments();
+    without_a_purger_beside_it_it_says_what_to_run();
 }

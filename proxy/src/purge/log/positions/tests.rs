@@ -250,7 +250,7 @@ proptest! {
 #[test]
 fn a_batch_that_was_long_under_way_never_renews_more_than_it_knew() {
     let mut positions = adopted(10);
-    let late = NOW.plus(Duration::from_secs(60));
+    let late = NOW.plus(Duration::from_mins(1));
     let told = NOW.plus(Duration::from_secs(1));
     let at = |moment: Timestamp| Some(moment.as_millis());
     for partition in 0..3 {
