@@ -58,11 +58,12 @@ impl Intake {
                 self.metrics.events.add(topic, EventOutcome::Purge);
                 let subject = held.as_ref().and_then(|held| held.receipt.clone());
                 let owed = event.settle.len() + usize::from(subject.is_some());
-                partition.push(offset, print, held, owed);
-                self.settle(partition, message, &event);
+                // Before it can be delivered: a confirmation must not come before what it confirms.
                 if let (Some(receipts), Some(subject)) = (&self.receipts, subject) {
                     receipts.expect(partition, offset, subject);
                 }
+                partition.push(offset, print, held, owed);
+                self.settle(partition, message, &event);
             }
             Reading::Ignored(why) => {
                 self.metrics.events.add(topic, EventOutcome::Ignored(why.as_str()));

@@ -119,7 +119,7 @@ fn evicts_from(map: Arc<Map>) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + 
         RemovalCause::Size | RemovalCause::Expired | RemovalCause::Replaced => {
             map.evict(&stored);
         }
-        RemovalCause::Explicit => {}
+        RemovalCause::Explicit => evict_if_found(&map, &stored),
     }
 }
 
@@ -141,7 +141,15 @@ fn promotes_to(
         RemovalCause::Replaced => {
             map.evict(&stored);
         }
-        RemovalCause::Explicit => {}
+        RemovalCause::Explicit => evict_if_found(&map, &stored),
+    }
+}
+
+/// What [`forget`] takes out has left the map. But it looks first and takes then, and what came into main in between, under the
+/// same name, goes in its stead: that one must not stay in the map without a place.
+fn evict_if_found(map: &Map, stored: &Arc<Stored>) {
+    if map.contains(stored) {
+        map.evict(stored);
     }
 }
 
