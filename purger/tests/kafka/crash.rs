@@ -12,7 +12,7 @@ use crate::support::kafka::Kafka;
 use crate::support::purger::Purgers;
 use crate::support::relay::Relay;
 use crate::support::site::Site;
-use crate::support::{eventually, pause, until};
+use crate::support::{Turn, eventually, pause, until};
 
 /// Pages that are purged again and again while visitors read them, pages that are purged once, pages that are not purged.
 const BUSY: Range<usize> = 0..600;
@@ -27,6 +27,7 @@ const RATE: usize = 5000;
 
 #[test]
 fn no_purge_is_lost_while_purgers_the_broker_and_proxies_are_killed_stopped_or_slow() {
+    let _turn = Turn::take();
     let events = events();
     let kafka = Kafka::start();
     kafka.make_topic(TOPIC, 3, &[]);

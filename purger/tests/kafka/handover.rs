@@ -7,7 +7,7 @@ use std::thread;
 use crate::support::kafka::Kafka;
 use crate::support::purger::Purgers;
 use crate::support::site::Site;
-use crate::support::{eventually, pause, until};
+use crate::support::{Turn, eventually, pause, until};
 
 const PAGES: Range<usize> = 0..300;
 const TOPIC: &str = "handover";
@@ -15,6 +15,7 @@ const EVENTS: usize = 12_000;
 
 #[test]
 fn a_committed_offset_never_passes_what_some_proxy_has_not_applied_while_purgers_come_and_go() {
+    let _turn = Turn::take();
     let kafka = Kafka::shared();
     kafka.make_topic(TOPIC, 4, &[]);
     let site = Site::start(PAGES.end, 2, "");

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use purge_protocol::log::State;
 
+use crate::support::Turn;
 use crate::support::kafka::Kafka;
 use crate::support::purger::Purgers;
 use crate::support::site::{Site, shown};
@@ -13,6 +14,7 @@ const PAGES: Range<usize> = 0..50;
 
 #[test]
 fn an_outage_of_kafka_never_stops_traffic_nor_passes_unseen() {
+    let _turn = Turn::take();
     let kafka = Kafka::start();
     kafka.make_topic("outage", 2, &[]);
     let site = Site::start(PAGES.end, 2, "lease = \"2s\"\non_expiry = \"validate\"");

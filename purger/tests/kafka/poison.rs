@@ -3,6 +3,7 @@
 use rdkafka::message::Message as _;
 use shellac_purger::dead_letter::DeadLetter;
 
+use crate::support::Turn;
 use crate::support::kafka::Kafka;
 use crate::support::purger::Purgers;
 use crate::support::site::Site;
@@ -13,6 +14,7 @@ const DEAD: &str = "poison-dead";
 
 #[test]
 fn poison_never_stops_the_purges_behind_it_and_never_loses_its_bytes() {
+    let _turn = Turn::take();
     let kafka = Kafka::shared();
     kafka.make_topic(TOPIC, 1, &[]);
     kafka.make_topic(DEAD, 1, &[]);

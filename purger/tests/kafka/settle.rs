@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::support::kafka::Kafka;
 use crate::support::purger::Purgers;
 use crate::support::site::{Site, shown};
-use crate::support::{eventually, until};
+use crate::support::{Turn, eventually, until};
 
 #[test]
 fn a_repetition_is_never_forgotten_when_the_purger_that_owes_it_dies() {
+    let _turn = Turn::take();
     let kafka: Arc<Kafka> = Kafka::shared();
     kafka.make_topic("settle", 1, &[]);
     let site = Site::start(2, 1, "");

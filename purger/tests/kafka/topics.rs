@@ -7,7 +7,7 @@ use purge_protocol::log::State;
 use crate::support::kafka::Kafka;
 use crate::support::purger::Purgers;
 use crate::support::site::Site;
-use crate::support::{eventually, until};
+use crate::support::{Turn, eventually, until};
 
 const PURGED: Range<usize> = 0..50;
 const PAGES: usize = 100;
@@ -28,6 +28,7 @@ fn targets(site: &Site) -> Vec<std::net::SocketAddr> {
 
 #[test]
 fn a_proxy_that_retention_has_overtaken_never_uses_what_it_stored_unvalidated() {
+    let _turn = Turn::take();
     let kafka = Kafka::shared();
     kafka.make_topic("short", 1, &["retention.ms=2000", "segment.bytes=20480"]);
     let site = Site::start(PAGES, 2, "lease = \"1s\"\non_expiry = \"validate\"");
@@ -64,6 +65,7 @@ fn a_proxy_that_retention_has_overtaken_never_uses_what_it_stored_unvalidated() 
 
 #[test]
 fn a_purger_that_retention_has_overtaken_never_passes_over_what_it_did_not_read() {
+    let _turn = Turn::take();
     let kafka = Kafka::shared();
     kafka.make_topic("full", 1, &["retention.ms=2000", "segment.bytes=20480"]);
     let site = Site::start(PAGES, 1, "lease = \"1s\"\non_expiry = \"validate\"");
@@ -113,6 +115,7 @@ fn a_purger_that_retention_has_overtaken_never_passes_over_what_it_did_not_read(
 
 #[test]
 fn a_topic_that_comes_late_never_loses_its_first_purges() {
+    let _turn = Turn::take();
     let kafka = Kafka::shared();
     let site = Site::start(PAGES, 1, "");
     let purgers = Purgers::new(&kafka, &["late"], &targets(&site), "group = \"late\"");
@@ -137,6 +140,7 @@ fn a_topic_that_comes_late_never_loses_its_first_purges() {
 
 #[test]
 fn a_topic_that_was_replaced_while_the_purger_was_away_never_passes_for_the_old_one() {
+    let _turn = Turn::take();
     let kafka = Kafka::shared();
     replaced(&kafka, "replaced-longer", Way::Away, 20);
     replaced(&kafka, "replaced-shorter", Way::Away, 5);
@@ -144,6 +148,7 @@ fn a_topic_that_was_replaced_while_the_purger_was_away_never_passes_for_the_old_
 
 #[test]
 fn a_topic_that_is_replaced_under_a_running_purger_never_passes_for_the_old_one() {
+    let _turn = Turn::take();
     let kafka = Kafka::shared();
     replaced(&kafka, "replaced-alive", Way::Running, 5);
 }

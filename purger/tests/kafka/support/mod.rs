@@ -13,6 +13,7 @@ pub(crate) mod relay;
 use std::fmt::Display;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -60,5 +61,32 @@ pub(crate) fn free_port() -> u16 {
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
+    }
+}
+
+/// One of the few tests that run at once: each has several processes, and what it waits for takes them all.
+#[derive(Debug)]
+pub(crate) struct Turn;
+
+static TURNS: (Mutex<usize>, Condvar) = (Mutex::new(TURNS_MAX), Condvar::new());
+const TURNS_MAX: usize = 2;
+
+impl Turn {
+    /// Waits for a turn, which ends when it is dropped.
+    pub(crate) fn take() -> Self {
+        let (left, returned) = &TURNS;
+        let left = left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left =
+            returned.wait_while(left, |left| *left == 0).unwrap_or_else(PoisonError::into_inner);
+        *left -= 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (left, returned) = &TURNS;
+        *left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        returned.notify_one();
     }
 }
