@@ -116,7 +116,7 @@ fn a_purger_that_retention_has_overtaken_never_passes_over_what_it_did_not_read(
 #[test]
 fn a_topic_that_comes_late_never_loses_its_first_purges() {
     let _turn = Turn::take();
-    let kafka = Kafka::shared();
+    let kafka = Kafka::start();
     let site = Site::start(PAGES, 1, "");
     let purgers = Purgers::new(&kafka, &["late"], &targets(&site), "group = \"late\"");
     let purger = purgers.start("purger");
