@@ -173,7 +173,7 @@ storage_of() {
         return
     fi
     printf '[storage]\nkind = "file"\n[storage.memory]\ncapacity = "64MiB"\n'
-    printf '[storage.file]\npath = "%s"\ncapacity = "2GiB"\n' "$work/$1-store"
+    printf '[storage.file]\npath = "%s"\ncapacity = "2GiB"\nmax_object = "16MiB"\n' "$work/$1-store"
 }
 
 start_varnish() {
