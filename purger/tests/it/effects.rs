@@ -29,18 +29,21 @@ async fn a_record_that_cannot_be_read_is_kept_and_its_site_is_purged_softly() {
 
 #[tokio::test]
 async fn an_offset_is_never_committed_before_its_dead_letter_is_written() {
-    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    use rdkafka::types::RDKafkaRespErr;
     let broker = Broker::start(1);
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    broker.cluster.topic_error("dead", refused).unwrap();
     let proxy = Proxy::start();
     let purger = Purger::start(&broker, &[&proxy], "").await;
     until("adopted", || proxy.starts().len() == 1).await;
     broker.write(0, "k", b"{").await;
     broker.purge(0, "after").await;
-    // From now on nothing can be written.
-    let failures = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 40];
-    broker.cluster.request_errors(RDKafkaApiKey::Produce, &failures);
-    broker.cluster.clear_request_errors(RDKafkaApiKey::Produce);
     until("delivery goes on", || proxy.has("after")).await;
+    until_status(&purger, "both are read", |status| status.partitions[0].read_to == 2).await;
+    assert_eq!(purger.status().await.partitions[0].confirmed, 0, "the dead letter is not written");
+    let owing = "shellac_purger_owing{topic=\"purge\",partition=\"0\"}";
+    assert_eq!(purger.metric(owing).await, "1");
+    broker.cluster.topic_error("dead", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
     let letters = broker.read("dead", 1).await;
     assert_eq!(json(&letters[0])["offset"], 0);
     until_status(&purger, "both are done", |status| status.partitions[0].confirmed == 2).await;

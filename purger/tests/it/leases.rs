@@ -1,7 +1,5 @@
 //! A proxy is told how fresh its knowledge is, and only what the broker said.
 
-use std::time::Duration;
-
 use crate::support::{Broker, Proxy, Purger, until, until_status};
 
 #[tokio::test]
@@ -39,13 +37,9 @@ async fn a_proxy_that_lags_is_never_told_that_it_is_clean() {
     until("adopted", || proxy.starts().len() == 1).await;
     broker.purge_many(1, 0..10).await;
     until("all", || proxy.tags().len() == 10).await;
-    // While it was behind, what it was told to be clean of lay before the records it did not have.
-    for batch in proxy.batches().iter().filter(|batch| !batch.purges.is_empty() && batch.to < 9) {
-        let told = Duration::from_millis(batch.clean_ms.unwrap_or(u64::MAX));
-        let since_first = Duration::from_millis(300) * u32::try_from(batch.to).unwrap();
-        assert!(told >= since_first.min(told), "{batch:?}");
-    }
+    // While it was behind, what it was told to be clean of lay before the records that it did not have.
     let behind: Vec<_> = proxy.batches().into_iter().filter(|batch| batch.to == 5).collect();
+    assert!(!behind.is_empty());
     assert!(
         behind.iter().all(|batch| batch.clean_ms.is_none_or(|clean| clean >= 1000)),
         "{behind:?}"
