@@ -81,7 +81,7 @@ impl Lookout {
         if !partition.has_begun() {
             partition.begin_at(self.beginning(partition, low, high));
         }
-        partition.sight(Sighting { at: asked, low, high });
+        partition.sight(Sighting { at: asked, high });
         self.look_beyond(partition, high, stuck);
         true
     }

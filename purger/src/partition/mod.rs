@@ -42,7 +42,6 @@ struct Inner {
     limits: Limits,
     /// Moments at which the broker said where the log ends, oldest first.
     sightings: VecDeque<Sighting>,
-    low: i64,
 }
 
 /// What the broker said of a log.
@@ -50,8 +49,6 @@ struct Inner {
 pub struct Sighting {
     /// Before it was asked.
     pub at: Instant,
-    /// The oldest offset there is.
-    pub low: i64,
     /// The offset behind the newest.
     pub high: i64,
 }
@@ -71,16 +68,13 @@ pub struct Progress {
     pub owing: usize,
     /// When the oldest change that is not confirmed happened.
     pub oldest: Option<SystemTime>,
-    /// How long ago the last sighting is.
-    pub seen: Option<Duration>,
 }
 
 impl Partition {
     /// Opens a partition. It is read from wherever the first record is, or from what [`Self::begin_at`] says before.
     pub fn open(log: LogId, limits: Limits) -> Arc<Self> {
         let ledger = Ledger::default();
-        let (sightings, low) = (VecDeque::new(), 0);
-        let inner = Inner { window: None, ledger, limits, sightings, low };
+        let inner = Inner { window: None, ledger, limits, sightings: VecDeque::new() };
         Arc::new(Self {
             log,
             partitions: AtomicI32::new(PARTITIONS_MAX),
@@ -94,13 +88,8 @@ impl Partition {
     /// Opens it anew, because its log is not what it was; what is owed for its records still is.
     pub fn anew(&self) -> Arc<Self> {
         let (log, limits) = (self.log.clone(), self.inner.lock().limits);
-        let inner = Inner {
-            window: None,
-            ledger: Ledger::default(),
-            limits,
-            sightings: VecDeque::new(),
-            low: 0,
-        };
+        let inner =
+            Inner { window: None, ledger: Ledger::default(), limits, sightings: VecDeque::new() };
         Arc::new(Self {
             log,
             partitions: AtomicI32::new(self.partitions()),
@@ -174,7 +163,6 @@ impl Partition {
     /// Notes what the broker said.
     pub fn sight(&self, sighting: Sighting) {
         let mut inner = self.inner.lock();
-        inner.low = sighting.low;
         inner.sightings.push_back(sighting);
         if inner.sightings.len() > SIGHTINGS_MAX {
             inner.sightings.pop_front();
@@ -278,7 +266,6 @@ impl Partition {
             held: window.map_or(0, Window::len),
             owing: inner.ledger.owing(),
             oldest: unconfirmed.and_then(|held| held.time),
-            seen: inner.sightings.back().map(|sighting| sighting.at.elapsed()),
         }
     }
 }
@@ -409,7 +396,7 @@ mod tests {
     async fn a_lease_rests_on_what_the_broker_said_when() {
         let partition = partition();
         partition.begin_at(0);
-        let sight = |high| partition.sight(Sighting { at: Instant::now(), low: 0, high });
+        let sight = |high| partition.sight(Sighting { at: Instant::now(), high });
         sight(3);
         tokio::time::advance(Duration::from_secs(2)).await;
         sight(5);
