@@ -1,5 +1,6 @@
 //! `ResponseBody`: the one type of content that clients are sent: stored, arriving, or none.
 
+use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::fetch::flight::Reader;
 use crate::listener::activity::Busy;
 use crate::origin::{OriginBody, OriginError};
 use crate::store::Body;
-use crate::store::file::{FileBody, ReadError, Reading};
+use crate::store::file::{FileBody, ReadError, Reading, Supply};
 
 /// Content on its way to a client.
 #[derive(Debug, Default)]
@@ -38,6 +39,7 @@ pub struct FileContent {
     reading: Arc<Reading>,
     at: u64,
     end: u64,
+    supply: Supply,
     next: Option<JoinHandle<Result<Bytes, ReadError>>>,
 }
 
@@ -76,28 +78,30 @@ impl ResponseBody {
     }
 
     /// Stored content.
-    pub fn stored(body: &Body) -> Self {
+    pub fn stored(body: &Body, supply: Supply) -> Self {
         match body {
             Body::Empty => Self::Empty,
             Body::Whole(bytes) => Self::Whole(bytes.clone()),
             Body::Pieces { pieces, length } => {
                 Self::Pieces(Pieces { all: Arc::clone(pieces), next: 0, left: *length })
             }
-            Body::File(body) => FileContent::of(body, 0..body.length()),
+            Body::File(body) => FileContent::of(body, 0..body.length(), supply),
         }
     }
 
     /// A part of stored content.
-    pub fn part(body: &Body, range: &Range<u64>) -> Self {
+    pub fn part(body: &Body, range: &Range<u64>, supply: Supply) -> Self {
         match body {
-            Body::File(body) => FileContent::of(body, range.start..range.end.min(body.length())),
+            Body::File(body) => {
+                FileContent::of(body, range.start..range.end.min(body.length()), supply)
+            }
             body => Self::of_pieces(body.slices(range).collect()),
         }
     }
 
     /// Complete content, none of whose pieces is empty.
     pub fn of_pieces(pieces: Vec<Bytes>) -> Self {
-        Self::stored(&Body::of_pieces(pieces))
+        Self::stored(&Body::of_pieces(pieces), Supply::Copied)
     }
 
     /// Arriving content of this length, if it is known.
@@ -122,43 +126,59 @@ impl Pieces {
 }
 
 impl FileContent {
-    fn of(body: &Arc<FileBody>, range: Range<u64>) -> ResponseBody {
-        let Range { start: at, end } = range;
-        if at >= end {
+    fn of(body: &Arc<FileBody>, range: Range<u64>, supply: Supply) -> ResponseBody {
+        if range.is_empty() {
             return ResponseBody::Empty;
         }
-        ResponseBody::File(Box::new(Self { reading: body.open(), at, end, next: None }))
+        if let Some(bytes) = body.at_once(&range, supply) {
+            return ResponseBody::Whole(bytes);
+        }
+        let Range { start: at, end } = range;
+        ResponseBody::File(Box::new(Self { reading: body.open(), at, end, supply, next: None }))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
         if self.at >= self.end {
             return Poll::Ready(None);
         }
+        Poll::Ready(match ready!(self.poll_window(cx)) {
+            Ok(window) => {
+                self.at += window.len() as u64;
+                self.read_ahead();
+                Some(Ok(Frame::data(window)))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "stored content breaks off");
+                Some(Err(OriginError::Abandoned))
+            }
+        })
+    }
+
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.next.is_none()
+            && let Some(window) = self.reading.window_at_once(self.at, self.end, self.supply)
+        {
+            return Poll::Ready(Ok(window));
+        }
         let mut next = self.next.take().unwrap_or_else(|| self.read_on());
         let Poll::Ready(read) = Pin::new(&mut next).poll(cx) else {
             self.next = Some(next);
             return Poll::Pending;
         };
-        match read {
-            Ok(Ok(window)) => {
-                self.at += window.len() as u64;
-                self.next = (self.at < self.end).then(|| self.read_on());
-                Poll::Ready(Some(Ok(Frame::data(window))))
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "stored content breaks off");
-                Poll::Ready(Some(Err(OriginError::Abandoned)))
-            }
-            Err(error) => {
-                tracing::error!(%error, "reading stored content failed");
-                Poll::Ready(Some(Err(OriginError::Abandoned)))
-            }
+        Poll::Ready(read.map_err(io::Error::from).and_then(|read| read.map_err(io::Error::other)))
+    }
+
+    /// While one window is sent, the next is made ready.
+    fn read_ahead(&mut self) {
+        if self.at < self.end && !self.reading.is_at_hand(self.at, self.end, self.supply) {
+            self.next = Some(self.read_on());
         }
     }
 
     fn read_on(&self) -> JoinHandle<Result<Bytes, ReadError>> {
-        let (reading, at, end) = (Arc::clone(&self.reading), self.at, self.end);
-        tokio::task::spawn_blocking(move || reading.window(at, end))
+        let (reading, supply) = (Arc::clone(&self.reading), self.supply);
+        let (at, end) = (self.at, self.end);
+        tokio::task::spawn_blocking(move || reading.window(at, end, supply))
     }
 }
 
@@ -294,7 +314,7 @@ mod tests {
         for (range, expected) in
             [(0..8, "abcdefgh"), (2..4, "cd"), (3..7, "defg"), (7..8, "h"), (0..1, "a")]
         {
-            let part = ResponseBody::part(&stored, &range);
+            let part = ResponseBody::part(&stored, &range, Supply::Copied);
             assert_eq!(part.size_hint().exact(), Some(range.end - range.start));
             assert_eq!(text(part), expected);
         }
@@ -302,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_length_is_known_and_right() {
-        let stored = ResponseBody::stored(&body(&["abc", "de"]));
+        let stored = ResponseBody::stored(&body(&["abc", "de"]), Supply::Copied);
         assert_eq!(stored.size_hint().exact(), Some(5));
         assert_eq!(text(stored), "abcde");
     }

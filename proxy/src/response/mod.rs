@@ -11,7 +11,7 @@ pub mod range;
 mod recent;
 
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, VIA};
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Version};
 use smallvec::SmallVec;
 
 use self::body::{ResponseBody, Source};
@@ -25,6 +25,7 @@ use crate::freshness::content_range::ContentRange;
 use crate::listener::activity::Busy;
 use crate::origin::OriginBody;
 use crate::request::{RequestHead, hop_by_hop};
+use crate::store::file::Supply;
 use crate::store::{self, Show};
 use crate::timestamp::Timestamp;
 
@@ -66,19 +67,25 @@ impl Responder {
             return if request.method == Method::HEAD {
                 without_content(stored.status, fields, Some(length))
             } else {
-                assemble(stored.status, fields, ResponseBody::stored(&stored.body))
+                assemble(
+                    stored.status,
+                    fields,
+                    ResponseBody::stored(&stored.body, supply_for(request)),
+                )
             };
         }
         match select(request, stored.status, &fields, stored.freshness.received(), Some(length)) {
             Selected::NotModified => not_modified(&fields),
             Selected::Unsatisfiable => unsatisfiable(fields, length),
-            Selected::Part(part) => {
-                partial(fields, part, length, |range| ResponseBody::part(&stored.body, range))
-            }
+            Selected::Part(part) => partial(fields, part, length, |range| {
+                ResponseBody::part(&stored.body, range, supply_for(request))
+            }),
             // Of what is in a file, one part is read or all of it.
-            Selected::Parts(_) if matches!(stored.body, store::Body::File(_)) => {
-                assemble(stored.status, fields, ResponseBody::stored(&stored.body))
-            }
+            Selected::Parts(_) if matches!(stored.body, store::Body::File(_)) => assemble(
+                stored.status,
+                fields,
+                ResponseBody::stored(&stored.body, supply_for(request)),
+            ),
             Selected::Parts(parts) => {
                 without_digests(&mut fields);
                 let body = multipart::render(&mut fields, &stored.body, &parts, Boundary::random());
@@ -87,7 +94,11 @@ impl Responder {
             Selected::Whole if request.method == Method::HEAD => {
                 without_content(stored.status, fields, Some(length))
             }
-            Selected::Whole => assemble(stored.status, fields, ResponseBody::stored(&stored.body)),
+            Selected::Whole => assemble(
+                stored.status,
+                fields,
+                ResponseBody::stored(&stored.body, supply_for(request)),
+            ),
         }
     }
 
@@ -190,10 +201,15 @@ fn of_part(
     match asked {
         Some(asked) => partial(fields, asked, complete, |range| {
             let within = range.start - part.first()..range.end - part.first();
-            ResponseBody::part(&stored.body, &within)
+            ResponseBody::part(&stored.body, &within, supply_for(request))
         }),
         None => unsatisfiable(fields, complete),
     }
+}
+
+/// Content of a file may come from the map where nothing but the kernel reads it. HTTP/2's library copies the ends of frames.
+fn supply_for(request: &RequestHead) -> Supply {
+    if request.version < Version::HTTP_2 { Supply::Mapped } else { Supply::Copied }
 }
 
 /// What a request asks of a response that it could be given.

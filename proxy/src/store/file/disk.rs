@@ -14,8 +14,8 @@ pub(super) trait Disk: Send + Sync + std::fmt::Debug {
     /// Fills the buffer from this offset.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
-    /// Fills the buffer if that needs no device, and says whether it did. Does not block.
-    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> bool;
+    /// Fills the buffer if that needs no device; `WouldBlock`: it does. Does not block.
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
     /// Writes all bytes at this offset, into the system's cache.
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
@@ -52,12 +52,12 @@ impl Disk for FileDisk {
         self.file.read_exact_at(buffer, offset)
     }
 
-    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> bool {
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let length = buffer.len();
         let mut slices = [IoSliceMut::new(buffer)];
         let flags = ReadWriteFlags::NOWAIT;
-        let read = rustix::io::preadv2(&self.file, &mut slices, offset, flags);
-        matches!(read, Ok(count) if count == length)
+        let count = rustix::io::preadv2(&self.file, &mut slices, offset, flags)?;
+        if count == length { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -1,8 +1,10 @@
 //! `FileBody`: content that is in the file, in one or more extents, read a window at a time.
 //!
 //! A window that was not verified within the last [`TRUST`] seconds is read into memory and compared with its checksums. One that
-//! was is shown from the map, populated before, without copying: it is not looked at again here.
+//! was is shown from the map without copying: it is not looked at again here. What is in the system's cache is shown at once; what
+//! is not is read on another thread before.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::format::{BLOCK_BYTES, RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_match};
 use super::head::ExtentPlace;
+use super::map::Map;
 use super::segment::Pin;
 use super::volume::{ReadError, Volume};
 
@@ -30,6 +33,8 @@ pub(crate) struct Extent {
     start: u64,
     length: u32,
     place: OnceLock<ExtentPlace>,
+    /// Where its content begins in the file, once something of it was verified; zero: not known.
+    content_at: AtomicU64,
     /// What is not written yet.
     waiting: Mutex<Option<Arc<[Bytes]>>>,
     /// Blocks that were verified since `verified_at`, a bit each.
@@ -37,6 +42,15 @@ pub(crate) struct Extent {
     verified_at: AtomicU32,
     /// It could not be written or read.
     is_lost: AtomicBool,
+}
+
+/// How content of a file is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// From the map, where that is possible: only the kernel may read it, when it is sent to a socket.
+    Mapped,
+    /// Copied: this process may read it, too.
+    Copied,
 }
 
 /// Somebody reads a body: its segments are not overwritten, unless the store is pressed for space.
@@ -118,70 +132,118 @@ impl FileBody {
         reading
     }
 
-    /// Reads a window that begins at `from` and does not go beyond `to`. Blocks.
-    fn read(&self, from: u64, to: u64) -> Result<Bytes, ReadError> {
-        let number = self.extents.partition_point(|extent| extent.start <= from).saturating_sub(1);
-        let extent = self.extents.get(number).ok_or(ReadError::Gone)?;
-        let first = from.checked_sub(extent.start).ok_or(ReadError::Gone)?;
-        let window_end = (first / WINDOW_BYTES + 1) * WINDOW_BYTES;
-        let last = window_end.min(u64::from(extent.length)).min(to.saturating_sub(extent.start));
-        if first >= last {
-            return Err(ReadError::Gone);
-        }
-        let waiting = extent.waiting.lock().clone();
-        if let Some(pieces) = waiting {
-            return slice_of(&pieces, first..last).ok_or(ReadError::Gone);
-        }
-        let place = extent.place.get().ok_or(ReadError::Gone)?;
-        self.read_extent(extent, *place, first..last)
+    /// A range that is in one window, if that can be had without waiting for a device.
+    pub fn at_once(&self, range: &Range<u64>, supply: Supply) -> Option<Bytes> {
+        let window = self.window_at_once(range.start, range.end, supply)?;
+        (window.len() as u64 == range.end - range.start).then_some(window)
     }
 
-    fn read_extent(
+    fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Bytes> {
+        let (extent, range) = self.part(from, to)?;
+        let Some(place) = extent.place() else {
+            return slice_of(&extent.pieces()?, range);
+        };
+        if extent.is_verified(&range, self.volume.now_secs()) && supply == Supply::Mapped {
+            return self.shown(extent, place, &range, Map::is_resident);
+        }
+        let is_small = range.end - range.start <= COPIED_AT_ONCE_BYTES;
+        let cached = |at, into: &mut [u8]| self.volume.disk.read_cached(at, into);
+        is_small.then(|| self.verified(extent, place, &range, cached).ok()).flatten()
+    }
+
+    /// Whether [`Self::window_at_once`] will most likely succeed.
+    fn is_at_hand(&self, from: u64, to: u64, supply: Supply) -> bool {
+        self.part(from, to).is_some_and(|(extent, range)| {
+            supply == Supply::Mapped
+                && extent.is_verified(&range, self.volume.now_secs())
+                && extent
+                    .content(&range)
+                    .zip(self.volume.disk.map())
+                    .is_some_and(|((offset, length), map)| map.is_resident(offset, length))
+        })
+    }
+
+    /// Reads a window that begins at `from` and does not go beyond `to`. Blocks.
+    fn read(&self, from: u64, to: u64, supply: Supply) -> Result<Bytes, ReadError> {
+        let (extent, range) = self.part(from, to).ok_or(ReadError::Gone)?;
+        if let Some(pieces) = extent.pieces() {
+            return slice_of(&pieces, range).ok_or(ReadError::Gone);
+        }
+        let place = extent.place().ok_or(ReadError::Gone)?;
+        if supply == Supply::Mapped && extent.is_verified(&range, self.volume.now_secs()) {
+            let populate = |map: &Map, offset, length| map.populate(offset, length).is_ok();
+            if let Some(window) = self.shown(extent, place, &range, populate) {
+                return Ok(window);
+            }
+        }
+        self.verified(extent, place, &range, |at, into| self.volume.disk.read(at, into))
+    }
+
+    /// The extent that holds the byte at `from`, and the part of it that is in one window and not beyond `to`.
+    fn part(&self, from: u64, to: u64) -> Option<(&Extent, Range<u64>)> {
+        let number = self.extents.partition_point(|extent| extent.start <= from).checked_sub(1)?;
+        let extent = self.extents.get(number)?;
+        let first = from.checked_sub(extent.start)?;
+        let window_end = (first / WINDOW_BYTES + 1) * WINDOW_BYTES;
+        let last = window_end.min(u64::from(extent.length)).min(to.saturating_sub(extent.start));
+        (first < last).then_some((extent, first..last))
+    }
+
+    /// Shows what was verified from the map, if it is `ready` there.
+    fn shown(
         &self,
         extent: &Extent,
         place: ExtentPlace,
-        range: Range<u64>,
+        range: &Range<u64>,
+        ready: impl FnOnce(&Map, usize, usize) -> bool,
+    ) -> Option<Bytes> {
+        let volume = &*self.volume;
+        let map = volume.disk.map().filter(|_| !volume.is_pressed())?;
+        let (offset, length) = extent.content(range)?;
+        let pin = volume.segments.pin(place.segment, place.lsn)?;
+        if !ready(map, offset, length) {
+            return None;
+        }
+        volume.metrics.mapped.add(1);
+        map.window(offset, length, pin)
+    }
+
+    /// Reads a part into memory with `fill` and compares it with its checksums.
+    fn verified(
+        &self,
+        extent: &Extent,
+        place: ExtentPlace,
+        range: &Range<u64>,
+        fill: impl Fn(u64, &mut [u8]) -> io::Result<()>,
     ) -> Result<Bytes, ReadError> {
         let volume = &*self.volume;
-        let pin = volume.segments.pin(place.segment, place.lsn);
+        let _pin = volume.segments.pin(place.segment, place.lsn);
         let start = volume.offset_of(place.segment, place.offset);
-        let mut head = vec![0; RECORD_HEADER_BYTES];
-        volume.disk.read(start, &mut head)?;
-        let header = RecordHeader::decode(&head).ok_or(ReadError::Corrupt)?;
+        let read = |offset, length: u64| {
+            let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+            fill(offset, &mut bytes).map(|()| bytes)
+        };
+        let header = RecordHeader::decode(&read(start, RECORD_HEADER_BYTES as u64)?)
+            .ok_or(ReadError::Corrupt)?;
         if header.lsn != place.lsn || header.body_bytes != place.length {
             return Err(ReadError::Gone);
         }
-        let body = start + header.body_start();
-        let length = usize::try_from(range.end - range.start).unwrap_or(0);
-        let now = volume.now_secs();
-        if let Some(map) = volume.disk.map()
-            && extent.is_verified(&range, now)
-            && !volume.is_pressed()
-            && let Some(pin) = pin
-        {
-            let offset = usize::try_from(body + range.start).unwrap_or(usize::MAX);
-            map.populate(offset, length)?;
-            volume.metrics.mapped.add(1);
-            return map.window(offset, length, pin).ok_or(ReadError::Gone);
-        }
-        let table_bytes = usize::try_from(header.meta_bytes).unwrap_or(0);
-        let mut meta = vec![0; table_bytes];
-        volume.disk.read(start + RECORD_HEADER_BYTES as u64, &mut meta)?;
+        let meta = read(start + RECORD_HEADER_BYTES as u64, u64::from(header.meta_bytes))?;
         if crc32c::crc32c(&meta) != header.meta_crc {
             return Err(ReadError::Corrupt);
         }
+        let content = start + header.body_start();
         let block = BLOCK_BYTES as u64;
         let (first, last) = (range.start / block, range.end.div_ceil(block));
         let end = (last * block).min(u64::from(place.length));
-        let mut blocks = vec![0; usize::try_from(end - first * block).unwrap_or(0)];
-        volume.disk.read(body + first * block, &mut blocks)?;
+        let blocks = read(content + first * block, end - first * block)?;
         if !blocks_match(&meta, usize::try_from(first).unwrap_or(0), &blocks) {
             return Err(ReadError::Corrupt);
         }
-        extent.verify(first..last, now);
+        extent.note_verified(first..last, content, volume.now_secs());
         let skipped = usize::try_from(range.start - first * block).unwrap_or(0);
-        let bytes = Bytes::from(blocks);
-        Ok(bytes.slice(skipped..skipped + length))
+        let length = usize::try_from(range.end - range.start).unwrap_or(0);
+        Ok(Bytes::from(blocks).slice(skipped..skipped + length))
     }
 }
 
@@ -220,11 +282,19 @@ impl Extent {
             start,
             length,
             place: OnceLock::new(),
+            content_at: AtomicU64::new(0),
             waiting: Mutex::new(None),
             verified: AtomicU64::new(0),
             verified_at: AtomicU32::new(0),
             is_lost: AtomicBool::new(false),
         }
+    }
+
+    /// Where a part of it is in the file, once something of it was verified, and how long it is.
+    fn content(&self, range: &Range<u64>) -> Option<(usize, usize)> {
+        let content_at = self.content_at.load(Ordering::Acquire);
+        let offset = usize::try_from(content_at + range.start).ok().filter(|_| content_at > 0)?;
+        Some((offset, usize::try_from(range.end - range.start).ok()?))
     }
 
     fn is_verified(&self, range: &Range<u64>, now: u32) -> bool {
@@ -234,7 +304,8 @@ impl Extent {
             && self.verified.load(Ordering::Acquire) & wanted == wanted
     }
 
-    fn verify(&self, blocks: Range<u64>, now: u32) {
+    fn note_verified(&self, blocks: Range<u64>, content_at: u64, now: u32) {
+        self.content_at.store(content_at, Ordering::Release);
         if now.wrapping_sub(self.verified_at.load(Ordering::Acquire)) >= TRUST {
             self.verified.store(0, Ordering::Release);
             self.verified_at.store(now, Ordering::Release);
@@ -254,9 +325,19 @@ impl Reading {
         self.body.length
     }
 
+    /// A window that begins at `from` and does not go beyond `to`, if that can be had without waiting for a device; never empty.
+    pub fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Bytes> {
+        self.body.window_at_once(from, to, supply)
+    }
+
+    /// Whether [`Self::window_at_once`] will most likely succeed.
+    pub fn is_at_hand(&self, from: u64, to: u64, supply: Supply) -> bool {
+        self.body.is_at_hand(from, to, supply)
+    }
+
     /// Reads a window that begins at `from` and does not go beyond `to`; never empty. Blocks.
-    pub fn window(&self, from: u64, to: u64) -> Result<Bytes, ReadError> {
-        let read = self.body.read(from, to);
+    pub fn window(&self, from: u64, to: u64, supply: Supply) -> Result<Bytes, ReadError> {
+        let read = self.body.read(from, to, supply);
         if let Err(error) = &read {
             self.body.lose();
             self.body.volume.note_read_error(error);
@@ -268,7 +349,7 @@ impl Reading {
     pub fn whole(&self) -> Result<Vec<Bytes>, ReadError> {
         let (mut pieces, mut at) = (Vec::new(), 0);
         while at < self.body.length {
-            let piece = self.window(at, self.body.length)?;
+            let piece = self.window(at, self.body.length, Supply::Copied)?;
             at += piece.len() as u64;
             pieces.push(piece);
         }
@@ -307,5 +388,7 @@ pub(super) const fn bytes_of(offset: u32) -> u64 {
 
 /// Content is read so much at a time.
 const WINDOW_BYTES: u64 = 256 << 10;
+/// So much is copied and verified where it is needed, if it is in the system's cache: changing threads would take longer.
+const COPIED_AT_ONCE_BYTES: u64 = 64 << 10;
 /// Seconds for which a verified block is shown from the map without reading it again.
 const TRUST: u32 = 10;

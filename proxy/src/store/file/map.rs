@@ -43,6 +43,21 @@ impl Map {
         self.raw.advise_range(Advice::PopulateRead, start, length)
     }
 
+    /// Whether these bytes, at most [`RESIDENT_BYTES_MAX`], are in the system's cache, so that using them does not wait.
+    pub(super) fn is_resident(&self, offset: usize, length: usize) -> bool {
+        let start = offset - offset % PAGE_BYTES;
+        let Some(end) = offset.checked_add(length).filter(|end| *end <= self.raw.len()) else {
+            return false;
+        };
+        let mut pages = [0_u8; RESIDENT_BYTES_MAX / PAGE_BYTES + 1];
+        let Some(pages) = pages.get_mut(..(end - start).div_ceil(PAGE_BYTES)) else { return false };
+        // SAFETY: `start` was found to lie within the mapping.
+        let address = unsafe { self.raw.as_mut_ptr().add(start) };
+        // SAFETY: the range lies within the mapping, and there is a byte in `pages` for each page of it.
+        let done = unsafe { libc::mincore(address.cast(), end - start, pages.as_mut_ptr()) };
+        done == 0 && pages.iter().all(|page| page & 1 == 1)
+    }
+
     /// Gives the page table's room for these bytes back: nobody reads them any more.
     pub(super) fn forget(&self, offset: usize, length: usize) -> io::Result<()> {
         // SAFETY: the mapping is shared and of a file, so its contents do not change by this; and no window is left.
@@ -76,3 +91,5 @@ impl AsRef<[u8]> for Window {
 }
 
 const PAGE_BYTES: usize = 4096;
+/// Bytes of one window.
+pub(super) const RESIDENT_BYTES_MAX: usize = 256 << 10;

@@ -38,7 +38,7 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
-pub use self::extent::{FileBody, Reading};
+pub use self::extent::{FileBody, Reading, Supply};
 pub use self::metrics::FileUsage;
 pub use self::open::{FileLimits, OpenError};
 pub use self::tiered::{OpenedStore, TieredStore, Tiering};

@@ -119,8 +119,11 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> bool {
-        offset.is_multiple_of(128) && self.read(offset, buffer).is_ok()
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if !offset.is_multiple_of(128) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read(offset, buffer)
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

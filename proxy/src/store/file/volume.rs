@@ -182,7 +182,7 @@ impl Volume {
         let place = entry.place()?;
         let mut bytes = vec![0; first_read(place)];
         let start = self.offset_of(place.segment, place.offset);
-        if !self.disk.read_cached(start, &mut bytes) {
+        if self.disk.read_cached(start, &mut bytes).is_err() {
             return None;
         }
         let header = RecordHeader::decode(&bytes)?;
@@ -429,8 +429,8 @@ fn first_read(place: Place) -> usize {
 }
 
 /// Bodies up to here are read into memory with their head; larger ones are read a window at a time.
-pub(super) const SMALL_BODY_BYTES: u32 = 64 << 10;
+pub(super) const SMALL_BODY_BYTES: u32 = 16 << 10;
 /// Records up to here are read whole: a small body and a head of some KiB.
-const FIRST_READ_BYTES: usize = 72 << 10;
+const FIRST_READ_BYTES: usize = 24 << 10;
 /// Of larger ones, as much as most heads have.
 const HEAD_READ_BYTES: usize = 8 << 10;

@@ -2,6 +2,7 @@
 
 use super::bench::{NOW, SMALL, SimulatedStore, Size};
 use crate::store::contract::{Page, content, key};
+use crate::store::file::extent::Supply;
 use crate::store::file::open::Geometry;
 use crate::store::file::simulated::Random;
 use crate::store::{Body, Removal, Store as _};
@@ -99,11 +100,13 @@ fn a_reader_keeps_its_bytes_while_everything_around_is_given_away() {
     let stored = store.store.lookup(&key("/large"), &|_| true).unwrap();
     let Body::File(file) = &stored.response().unwrap().body else { panic!("it is large") };
     let reading = file.open();
-    let mut read = reading.window(0, 150_000).unwrap().to_vec();
+    let mut read = reading.window(0, 150_000, Supply::Mapped).unwrap().to_vec();
     for number in 0..2000 {
         drop(store.put(&format!("/{number}"), &[], &vec![b'x'; 20_000]));
         if number % 300 == 299 && (read.len() as u64) < 150_000 {
-            read.extend_from_slice(&reading.window(read.len() as u64, 150_000).unwrap());
+            read.extend_from_slice(
+                &reading.window(read.len() as u64, 150_000, Supply::Mapped).unwrap(),
+            );
         }
     }
     assert!(read == body);
