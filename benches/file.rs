@@ -7,20 +7,14 @@
 #![expect(clippy::cast_precision_loss, reason = "figures for reading")]
 
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use benches::{FIELDS, Random, Zipf, facts, fields, key};
+use benches::file_shop::FileShop;
+use benches::{Random, Zipf};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use shellac::clock::Clock;
-use shellac::freshness::{Exchange, Policy, judge};
-use shellac::store::file::{FileLimits, OpenedStore, TieredStore, Tiering};
-use shellac::store::memory::MemoryLimits;
-use shellac::store::{Body, Content, Draft, Fields, Response, Store as _};
-use shellac::timestamp::Timestamp;
-use tokio::runtime::Runtime;
+use shellac::store::file::Tiering;
+use shellac::store::{Stay, Store as _};
 use tokio::time::Instant;
 
 fn main() {
@@ -34,104 +28,6 @@ fn main() {
     }
 }
 
-/// A store in a folder that is removed at the end.
-struct Bench {
-    folder: PathBuf,
-    opened: OpenedStore,
-    clock: Clock,
-    fields: HeaderMap,
-    runtime: Runtime,
-}
-
-impl Bench {
-    fn open(folder: &Path, capacity: u64, memory: u64, tiering: Tiering) -> Self {
-        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-        let (entries_max, memory) = tiering.share(memory, capacity);
-        let limits = FileLimits {
-            path: folder.to_owned(),
-            capacity,
-            object_bytes_max: 16 << 20,
-            persists: true,
-            sync: Duration::from_secs(5),
-            entries_max,
-        };
-        let memory = MemoryLimits { capacity: memory, object_bytes_max: 4 << 20, variants_max: 64 };
-        let opened = TieredStore::open(&limits, memory, tiering, &clock).expect("it can be opened");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.expect("a runtime can be made");
-        Self { folder: folder.to_owned(), opened, clock, fields: fields(FIELDS), runtime }
-    }
-
-    fn put(&self, number: u64, content: &Bytes) {
-        let now = self.clock.now();
-        let exchange = Exchange { request_time: now, response_time: now };
-        let freshness = judge(&Policy::default(), &facts(), StatusCode::OK, &self.fields, exchange);
-        let invalidation = &self.opened.invalidation;
-        let tags =
-            [invalidation.ids().tag(b"site-1"), invalidation.ids().host(b"www.shop.example")];
-        let draft = Draft {
-            key: self.key(number),
-            variant: None,
-            provenance: invalidation.begin_fetch().provenance(tags),
-            content: Content::Response(Response {
-                status: StatusCode::OK,
-                fields: Fields::copy_of(&self.fields, &|_| false),
-                freshness: freshness.expect("it says that it may be stored"),
-                body: Body::Empty,
-                part: None,
-            }),
-        };
-        let mut writer = self.opened.store.begin();
-        writer.append(content.clone()).expect("smaller than the limit");
-        drop(writer.commit(draft).expect("there is room"));
-    }
-
-    fn key(&self, number: u64) -> shellac::key::Key {
-        let plain = key(number);
-        let (host, path) = (plain.host(), plain.path());
-        shellac::key::Key::new(self.opened.seed, plain.scheme(), host, path)
-    }
-
-    /// Whether a page is there, from memory or from the file; notes the use.
-    fn has(&self, number: u64) -> bool {
-        let key = self.key(number);
-        let store = &self.opened.store;
-        let found = store.lookup(&key, &|_| true).or_else(|| {
-            store.is_dormant(key.hash()).then(|| self.runtime.block_on(store.recall(&key)))?;
-            store.lookup(&key, &|_| true)
-        });
-        found.inspect(|stored| store.touch(stored)).is_some()
-    }
-
-    /// Reads a page to its end, and says how many bytes that were.
-    fn read(&self, number: u64) -> u64 {
-        let key = self.key(number);
-        let store = &self.opened.store;
-        let found = store.lookup(&key, &|_| true).or_else(|| {
-            self.runtime.block_on(store.recall(&key));
-            store.lookup(&key, &|_| true)
-        });
-        let stored = found.expect("it is stored");
-        match &stored.response().expect("it is a response").body {
-            Body::File(body) => {
-                let (reading, mut at) = (body.open(), 0);
-                while at < body.length() {
-                    at += reading.window(at, body.length()).expect("it is sound").len() as u64;
-                }
-                at
-            }
-            body => body.length(),
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a benchmark waits for the writer")]
-    fn settle(&self) {
-        while !self.opened.store.is_settled() {
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
-
 /// Memory for each response, and the time of a recovery.
 fn index() {
     let pages: u64 =
@@ -141,7 +37,7 @@ fn index() {
     let content = Bytes::from(vec![b'x'; 300]);
     let capacity = (pages * 2100).next_multiple_of(64 << 20);
     println!("## {pages} responses of 300 bytes, 60-byte key, 12 fields\n");
-    let bench = Bench::open(&folder, capacity, 2 << 30, Tiering::File);
+    let bench = FileShop::open(&folder, capacity, 2 << 30, Tiering::File);
     bench.settle();
     let started = Instant::now();
     for number in 0..pages {
@@ -156,13 +52,13 @@ fn index() {
     drop(bench);
     // What an empty one takes in this process is not the responses'.
     let empty = env::temp_dir().join("shellac-bench-empty");
-    let bench = Bench::open(&empty, 64 << 20, 2 << 30, Tiering::File);
+    let bench = FileShop::open(&empty, 64 << 20, 2 << 30, Tiering::File);
     bench.settle();
     drop(bench);
     drop(fs::remove_dir_all(&empty));
     let before = resident();
     let started = Instant::now();
-    let bench = Bench::open(&folder, capacity, 2 << 30, Tiering::File);
+    let bench = FileShop::open(&folder, capacity, 2 << 30, Tiering::File);
     let opened = started.elapsed();
     bench.settle();
     let loaded = started.elapsed();
@@ -192,7 +88,7 @@ fn hit() {
     for (length, pages) in [(1 << 10, 100_000_u64), (64 << 10, 4_000), (1 << 20, 300)] {
         let folder = env::temp_dir().join("shellac-bench-hit");
         drop(fs::remove_dir_all(&folder));
-        let bench = Bench::open(&folder, 1 << 30, 64 << 20, Tiering::File);
+        let bench = FileShop::open(&folder, 1 << 30, 64 << 20, Tiering::File);
         bench.settle();
         let content = Bytes::from(vec![b'x'; length]);
         for number in 0..pages {
@@ -203,7 +99,7 @@ fn hit() {
         }
         bench.settle();
         drop(bench);
-        let bench = Bench::open(&folder, 1 << 30, 64 << 20, Tiering::File);
+        let bench = FileShop::open(&folder, 1 << 30, 64 << 20, Tiering::File);
         bench.settle();
         let read = || {
             let started = Instant::now();
@@ -225,7 +121,7 @@ fn churn() {
     let folder = env::temp_dir().join("shellac-bench-churn");
     drop(fs::remove_dir_all(&folder));
     let capacity = 256 << 20;
-    let bench = Bench::open(&folder, capacity, 64 << 20, Tiering::File);
+    let bench = FileShop::open(&folder, capacity, 64 << 20, Tiering::File);
     bench.settle();
     let mut random = Random::new(1);
     println!("## 100 times a capacity of 256 MiB: lognormal sizes and parts of 1 MiB and more\n");
@@ -310,7 +206,7 @@ fn requests(exponent: f64, one_hit: f64) -> impl Iterator<Item = (u64, usize)> {
 fn through_store(tiering: Tiering, exponent: f64, one_hit: f64) -> f64 {
     let folder = env::temp_dir().join("shellac-bench-policy");
     drop(fs::remove_dir_all(&folder));
-    let bench = Bench::open(&folder, POLICY_CAPACITY, POLICY_CAPACITY / 5, tiering);
+    let bench = FileShop::open(&folder, POLICY_CAPACITY, POLICY_CAPACITY / 5, tiering);
     bench.settle();
     let block = Bytes::from(vec![b'x'; 1 << 20]);
     let (mut hits, mut counted) = (0_u64, 0_u64);
@@ -320,7 +216,7 @@ fn through_store(tiering: Tiering, exponent: f64, one_hit: f64) -> f64 {
         }
         let is_counted = number as u64 > POLICY_REQUESTS / 2;
         counted += u64::from(is_counted);
-        if bench.has(page) {
+        if bench.find(page, Stay::IfProven).is_some() {
             hits += u64::from(is_counted);
         } else {
             bench.put(page, &block.slice(..length));

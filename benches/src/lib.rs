@@ -1,5 +1,7 @@
 //! What the benchmarks have in common: the pages of a shop, a store with pages in it, and a repeatable choice among them.
 
+pub mod file_shop;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

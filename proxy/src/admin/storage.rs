@@ -84,6 +84,11 @@ fn happenings(usage: &FileUsage) -> Vec<Family> {
             &[("at_once", at_once), ("waited", waited), ("refused", usage.recalls_refused)],
         ),
         Family::counter(
+            "shellac_storage_promotions",
+            "Responses read that entered memory: it had room, or they were asked for again soon",
+            usage.promoted,
+        ),
+        Family::counter(
             "shellac_storage_mapped_windows",
             "Windows of large responses that were sent from the map",
             usage.mapped,

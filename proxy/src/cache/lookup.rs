@@ -1,6 +1,7 @@
 //! From a request to the stored response that may answer it: primary key, then variant (RFC 9111 §4.1).
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::decision::{ForwardReason, Found};
 use crate::freshness::State;
@@ -36,8 +37,12 @@ impl Found {
     }
 }
 
-/// Looks a request up. What turns out to be purged stays for the purge itself to count and remove.
-pub fn look_up(store: &dyn Store, invalidation: &Invalidation, request: &RequestHead) -> Lookup {
+/// Looks a request up: in the store, and among `recalled`, which the store has handed out for this request. What turns out to be purged stays for the purge itself to count and remove.
+pub fn look_up(
+    (store, recalled): (&dyn Store, &[Arc<Stored>]),
+    invalidation: &Invalidation,
+    request: &RequestHead,
+) -> Lookup {
     let selection = Cell::new(0);
     let is_known = Cell::new(false);
     let selects = |stored: &Stored| {
@@ -47,7 +52,10 @@ pub fn look_up(store: &dyn Store, invalidation: &Invalidation, request: &Request
         selection.set(wanted);
         wanted == variant.hash() && variant.matches(&request.fields)
     };
-    let found = store.lookup(&request.key, &selects);
+    let is_it = |stored: &&Arc<Stored>| stored.key == request.key && selects(stored);
+    let found = store
+        .lookup(&request.key, &selects)
+        .or_else(|| recalled.iter().find(is_it).map(Arc::clone));
     let found = match found {
         None if is_known.get() => Found::Nothing(ForwardReason::VaryMiss),
         None => Found::Nothing(ForwardReason::UriMiss),

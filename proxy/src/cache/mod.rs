@@ -29,7 +29,7 @@ use crate::response::conditional::must_forward;
 use crate::response::failure::{self, ProxyError, Refusal};
 use crate::response::range::RangeSpec;
 use crate::response::{Responder, has_preconditions};
-use crate::store::Stored;
+use crate::store::{Stay, Stored};
 
 /// Answers requests.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Cache {
         let (decision, selection) = match self.bypass(&inbound) {
             Some(_) if inbound.head.wants_stored_only() => (Decision::Unsatisfiable, 0),
             Some((reason, why)) => (Decision::Forward(reason, Plan::Pass(why)), 0),
-            None => match self.decide(&mut inbound.head) {
+            None => match self.decide(&mut inbound.head, &[]) {
                 (decision, selection) if self.may_sleep(&inbound.head, &decision) => {
                     let (reason, plan) = (ForwardReason::UriMiss, Plan::Fetch(None));
                     let started = Instant::now();
@@ -209,8 +209,13 @@ impl Cache {
     /// Brings back what is stored out of memory, and decides anew.
     async fn recall(&self, work: Work) -> Step {
         let Work { mut inbound, started, .. } = work;
-        self.fetcher.store.recall(&inbound.head.key).await;
-        let (decision, selection) = self.decide(&mut inbound.head);
+        let store = &self.fetcher.store;
+        let recalled = store.recall(&inbound.head.key, Stay::IfProven).await;
+        let (mut decision, mut selection) = self.decide(&mut inbound.head, &recalled);
+        if !recalled.is_empty() && !matches!(decision, Decision::Hit(_)) {
+            store.recall(&inbound.head.key, Stay::Always).await;
+            (decision, selection) = self.decide(&mut inbound.head, &[]);
+        }
         match self.carry_out(inbound, decision, selection) {
             Step::Work(mut work) => {
                 work.started = started;
@@ -271,10 +276,10 @@ impl Cache {
         }
     }
 
-    fn decide(&self, head: &mut RequestHead) -> (Decision, u64) {
+    fn decide(&self, head: &mut RequestHead, recalled: &[Arc<Stored>]) -> (Decision, u64) {
         self.rules.cookies.reduce(&mut head.fields);
         let fetcher = &*self.fetcher;
-        let lookup = look_up(&*fetcher.store, &fetcher.invalidation, head);
+        let lookup = look_up((&*fetcher.store, recalled), &fetcher.invalidation, head);
         let now = fetcher.clock.now();
         let found = lookup.found.fitting(head, now);
         let trust = fetcher.invalidation.lease().trust(now);

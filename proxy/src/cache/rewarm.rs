@@ -123,7 +123,7 @@ impl Rewarmer {
             return Outcome::Cancelled; // the later purge gives orders of its own
         }
         let Some(head) = self.request(wanted) else { return Outcome::Failed };
-        let lookup = look_up(&*fetcher.store, invalidation, &head);
+        let lookup = look_up((&*fetcher.store, &[]), invalidation, &head);
         let now = fetcher.clock.now();
         let trust = invalidation.lease().trust(now);
         let found = lookup.found.fitting(&head, now);

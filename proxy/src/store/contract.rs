@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Body, Content, Draft, Fields, Removal, Response, Store, StoreError, Stored};
+use super::{Body, Content, Draft, Fields, Removal, Response, Stay, Store, StoreError, Stored};
 use crate::freshness::{Exchange, Policy, RequestDirectives, RequestFacts, Uncacheable, judge};
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
@@ -407,7 +407,7 @@ pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> Draft {
 pub(crate) fn recall(store: &dyn Store, key: &Key) {
     if store.is_dormant(key.hash()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(store.recall(key));
+        runtime.block_on(store.recall(key, Stay::Always));
     }
 }
 

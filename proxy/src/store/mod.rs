@@ -34,9 +34,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// Brings what is stored under this key where [`Self::lookup`] sees it, if it was not purged meanwhile.
-    fn recall<'a>(&'a self, _key: &'a Key) -> Recall<'a> {
-        Box::pin(std::future::ready(()))
+    /// Brings what is stored under this key where [`Self::lookup`] sees it, if it was not purged meanwhile. What does not stay
+    /// there is returned, for this one use.
+    fn recall<'a>(&'a self, _key: &'a Key, _stay: Stay) -> Recall<'a> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 
     /// Purges what [`Self::lookup`] does not see and was fetched before: everything under these hashes of keys, or all there is.
@@ -86,8 +87,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn removals(&self) -> [u64; Removal::ALL.len()];
 }
 
+/// Whether what is recalled stays where [`Store::lookup`] sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// If it is worth its place there.
+    IfProven,
+    /// In any case: it is about to be replaced, removed or validated.
+    Always,
+}
+
 /// The time that it takes to bring something back.
-pub type Recall<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+pub type Recall<'a> = Pin<Box<dyn Future<Output = Vec<Arc<Stored>>> + Send + 'a>>;
 
 /// Receives one body. Dropping it means nothing happened.
 pub trait EntryWriter: Send {

@@ -8,6 +8,7 @@ use shellac::config::{Config, StorageKind};
 use shellac::store::file::inspect::{InspectError, inspect, verify};
 use tempfile::TempDir;
 
+use crate::support::client::{Http2, text};
 use crate::support::origin::{Origin, Reply, cacheable, not_modified, ok};
 use crate::support::proxy::{Proxy, START};
 use crate::support::until;
@@ -110,6 +111,70 @@ async fn a_large_response_is_streamed_from_the_file_whole_in_part_and_as_a_head(
     let usage = proxy.app.store.file_usage().unwrap();
     assert!(usage.mapped > 10 && usage.corrupt == 0, "{usage:?}");
 }
+
+/// Its library copies the ends of frames: what is behind the end of a mapped file would be a signal there.
+#[tokio::test]
+async fn over_http2_nothing_is_sent_from_the_map() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let content = large(1_000_003);
+    origin.on("/large", cacheable(&content));
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    proxy.get("/large").await;
+    written(&proxy, 1).await;
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    let mut client = Http2::open(proxy.address).await;
+    for _ in 0..3 {
+        let response = client.get("/large").await.unwrap();
+        assert!(text(response).await.unwrap() == content);
+    }
+    assert_eq!((origin.count("/large"), proxy.app.store.file_usage().unwrap().mapped), (1, 0));
+    for _ in 0..3 {
+        assert!(proxy.get("/large").await.text() == content);
+    }
+    assert!(proxy.app.store.file_usage().unwrap().mapped > 3);
+    let file = std::fs::OpenOptions::new().write(true).open(folder.path().join("store/store.dat"));
+    file.unwrap().set_len(1 << 20).unwrap();
+    let response = client.get("/large").await.unwrap();
+    assert!(text(response).await.is_err(), "it breaks off");
+    assert!(text(client.get("/large").await.unwrap()).await.unwrap() == content, "fetched anew");
+}
+
+/// Most of them are read from the file for one use and never enter memory.
+#[tokio::test]
+async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let page = |number: usize| format!("{number} {}", large(1000));
+    for number in 0..PAGES {
+        let tag = format!("t{}", number % 10);
+        origin.on(&format!("/{number}"), cacheable(&page(number)).field("surrogate-key", &tag));
+    }
+    let file = stored_in(folder.path(), StorageKind::File);
+    let little = move |config: &mut Config| {
+        file(config);
+        config.storage.memory.capacity = 2 << 20;
+    };
+    let proxy = Proxy::start_at(origin.address, Clock::manual(START), little);
+    until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
+    for number in 0..PAGES {
+        proxy.get(&format!("/{number}")).await;
+    }
+    written(&proxy, PAGES as u64).await;
+    for _ in 0..2 {
+        for number in 0..PAGES {
+            let hit = proxy.get(&format!("/{number}")).await;
+            assert!(hit.is_hit() && hit.text() == page(number), "{}", hit.cache_status());
+        }
+    }
+    let usage = proxy.app.store.file_usage().unwrap();
+    assert!(usage.recalls[0] > PAGES as u64 && usage.promoted < usage.recalls[0] / 2, "{usage:?}");
+    proxy.purge(r#"{"tags":["t3"]}"#).await;
+    for number in 0..PAGES {
+        let answer = proxy.get(&format!("/{number}")).await;
+        assert_eq!(answer.is_hit(), number % 10 != 3, "{number}: {}", answer.cache_status());
+    }
+}
+
+const PAGES: usize = 1200;
 
 #[tokio::test]
 async fn a_response_without_a_length_is_stored_while_it_arrives() {
@@ -252,6 +317,7 @@ async fn the_file_has_metrics_of_its_own_and_is_inspected_and_verified_by_path()
     offline gauge
     written_bytes counter
     reads counter
+    promotions counter
     mapped_windows counter
     faults counter
     segment_turns counter

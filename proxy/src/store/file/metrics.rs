@@ -21,6 +21,8 @@ pub(super) struct FileMetrics {
     pub(super) recalls: Counter,
     /// Of these, from the system's cache and without changing threads.
     pub(super) recalls_at_once: Counter,
+    /// Of these, into memory.
+    pub(super) promoted: Counter,
     /// Look-ups that were answered as misses because too many reads were waiting.
     pub(super) recalls_refused: Counter,
     /// Windows that were sent from the map.
@@ -66,6 +68,8 @@ pub struct FileUsage {
     pub io_errors: u64,
     /// Records that were read from the file, and how many of these at once.
     pub recalls: [u64; 2],
+    /// Records that were read and entered memory.
+    pub promoted: u64,
     /// Look-ups that too many waiting reads have turned into misses.
     pub recalls_refused: u64,
     /// Windows that were sent from the map.

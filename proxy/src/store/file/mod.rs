@@ -24,6 +24,7 @@ pub(super) mod keeper;
 mod map;
 mod metrics;
 mod open;
+mod promotion;
 mod purge_log;
 mod recall;
 mod reclaim;

@@ -1,4 +1,5 @@
-//! Bringing back a response that is in the file only: it is read, compared with everything that was purged, and put into memory.
+//! Bringing back a response that is in the file only: it is read, compared with everything that was purged, and handed out, or put
+//! into memory where it is worth a place there.
 
 use std::sync::Arc;
 
@@ -9,13 +10,17 @@ use super::volume::{ReadError, Record};
 use crate::invalidation::{Provenance, Sequence, TagId};
 use crate::key::Key;
 use crate::store::memory::Arrival;
-use crate::store::{Body, Content, Draft, Removal, Stored};
+use crate::store::{Body, Content, Draft, Removal, Stay, Stored};
 use crate::timestamp::Timestamp;
 
 impl Parts {
-    /// Brings back what is in the file under this key.
-    pub(super) async fn recall(self: &Arc<Self>, key_hash: u64) {
-        for entry in self.volume().index.dormant(key_hash) {
+    /// Brings back what is in the file under this key, and returns what does not stay in memory.
+    pub(super) async fn recall(self: &Arc<Self>, key_hash: u64, stay: Stay) -> Vec<Arc<Stored>> {
+        let mut visitors = Vec::new();
+        let entries = self.volume().index.dormant(key_hash);
+        // Which of several variants is meant is not known before they are read: then all come, to stay.
+        let stay = if entries.len() > 1 { Stay::Always } else { stay };
+        for entry in entries {
             if entry.place().is_none() {
                 self.wake_pending(&entry);
                 continue;
@@ -24,7 +29,7 @@ impl Parts {
             if let Some(record) = self.volume().read_at_once(&entry) {
                 metrics.recalls_at_once.add(1);
                 metrics.recalls.add(1);
-                self.revive(&entry, record);
+                visitors.extend(self.revive(&entry, record, stay));
                 continue;
             }
             let _turn = match self.turn(key_hash) {
@@ -34,10 +39,11 @@ impl Parts {
             if !self.is_still_dormant(&entry) {
                 continue; // who was here before has brought it back
             }
-            let Some(record) = self.read_and_wait(entry).await else { return };
+            let Some(record) = self.read_and_wait(entry).await else { break };
             metrics.recalls.add(1);
-            self.revive(&entry, record);
+            visitors.extend(self.revive(&entry, record, stay));
         }
+        visitors
     }
 
     fn turn(&self, key_hash: u64) -> Option<&Turn> {
@@ -65,13 +71,22 @@ impl Parts {
         tokio::task::spawn_blocking(read).await.ok()
     }
 
-    fn revive(&self, entry: &Entry, record: Result<Record, ReadError>) {
+    /// Returns the response of a record, if it is valid and does not stay in memory.
+    fn revive(
+        &self,
+        entry: &Entry,
+        record: Result<Record, ReadError>,
+        stay: Stay,
+    ) -> Option<Arc<Stored>> {
         let is_whole = |record: Record| match &record.body {
             Body::File(body) if !body.is_intact() => Err(ReadError::Gone),
             _ => Ok(record),
         };
         match record.and_then(is_whole) {
-            Err(error) => self.forsake(entry, &error),
+            Err(error) => {
+                self.forsake(entry, &error);
+                None
+            }
             Ok(Record { header, head, body }) => {
                 let Head { key, variant, tags, soft_purged, mut response, .. } = head;
                 response.body = body;
@@ -82,11 +97,9 @@ impl Parts {
                     content: Content::Response(response),
                 };
                 let born = Sequence::from_number(header.born);
-                self.wake(
-                    entry,
-                    Past { key: &key, born, tags: &tags, soft_purged, version: header.version },
-                    draft,
-                );
+                let past =
+                    Past { key: &key, born, tags: &tags, soft_purged, version: header.version };
+                self.wake(entry, past, stay, draft)
             }
         }
     }
@@ -104,7 +117,7 @@ impl Parts {
             soft_purged: stored.provenance.soft_purged(),
             version: stored.version,
         };
-        self.wake(entry, past, |provenance| Draft {
+        self.wake(entry, past, Stay::Always, |provenance| Draft {
             key: stored.key.clone(),
             variant: stored.variant.as_deref().cloned(),
             provenance,
@@ -112,8 +125,15 @@ impl Parts {
         });
     }
 
-    /// Puts a response into memory that was not there, unless it was purged or has left meanwhile.
-    fn wake(&self, entry: &Entry, past: Past<'_>, draft: impl FnOnce(Provenance) -> Draft) {
+    /// Puts a response into memory that was not there, or returns it where it does not stay, unless it was purged or has left
+    /// meanwhile.
+    fn wake(
+        &self,
+        entry: &Entry,
+        past: Past<'_>,
+        stay: Stay,
+        draft: impl FnOnce(Provenance) -> Draft,
+    ) -> Option<Arc<Stored>> {
         let volume = self.volume();
         let enter = |provenance: Option<Provenance>| {
             let mut locked = volume.index.lock(entry.key_hash);
@@ -133,6 +153,9 @@ impl Parts {
             let mut stored = Stored::new(draft, body, self.memory.now_secs());
             stored.version = past.version;
             let stored = Arc::new(stored);
+            if !self.stays(entry, &stored, stay) {
+                return Some((stored, None));
+            }
             locked.wake(entry.version);
             let displaced = self.memory.enter(&stored, Arrival::Recalled);
             for old in displaced.iter().filter(|old| old.version != 0) {
@@ -140,12 +163,25 @@ impl Parts {
                     self.bury(&entry, Some(old), None);
                 }
             }
-            Some((stored, displaced))
+            Some((stored, Some(displaced)))
         };
-        let entered = self.invalidation.revive(past.key, past.born, past.tags, enter);
-        if let Some((stored, displaced)) = entered {
-            self.memory.accommodate(&stored, &displaced);
+        match self.invalidation.revive(past.key, past.born, past.tags, enter)? {
+            (visitor, None) => Some(visitor),
+            (stored, Some(displaced)) => {
+                volume.metrics.promoted.add(1);
+                self.memory.accommodate(&stored, &displaced);
+                None
+            }
         }
+    }
+
+    /// Whether a response that was recalled stays in memory.
+    fn stays(&self, entry: &Entry, stored: &Stored, stay: Stay) -> bool {
+        let identity = entry.key_hash ^ u64::from(entry.variant) << 32;
+        let memory = &self.memory;
+        stay == Stay::Always
+            || memory.has_room_for(stored.cost())
+            || self.promotion.is_due(identity, memory.objects())
     }
 
     /// It cannot be read: unless it was moved meanwhile, it is taken out.

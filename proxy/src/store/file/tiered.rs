@@ -2,8 +2,9 @@
 //! as it is given.
 //!
 //! What is stored is in memory at once and goes into the file by the way; what memory evicts stays in the file. A look-up sees
-//! memory only. Where it finds nothing, the index says whether there is something in the file; it is *recalled*: read on a thread
-//! that may wait, compared with everything that was purged, and put into memory.
+//! memory only. Where it finds nothing, the index says whether there is something in the file; it is *recalled*: read, on a thread
+//! that may wait where the system does not have it at hand, compared with everything that was purged, and handed out, or put
+//! into memory (`promotion`).
 //!
 //! Everything that happens to the responses of one key is ordered by the lock of its shard of the index. So a response is counted
 //! once, wherever it is, and what was replaced in memory is never found in the file.
@@ -19,6 +20,7 @@ use super::arrival::TieredWriter;
 use super::engine::FileEngine;
 use super::index::{Entry, Locked};
 use super::open::{FileLimits, OpenError, Opened, open};
+use super::promotion::Promotion;
 use super::recovery::sweep_expired;
 use super::scribe::{Job, QUEUE_BYTES_MAX, Reserved, variant_of};
 use super::volume::Volume;
@@ -28,7 +30,8 @@ use crate::key::{Key, KeySeed};
 use crate::store::journal::Journal;
 use crate::store::memory::{Arrival, Backing, MemoryLimits, MemoryStore};
 use crate::store::{
-    Body, Content, Draft, EntryWriter, FileUsage, Recall, Removal, Store, StoreError, Stored, Usage,
+    Body, Content, Draft, EntryWriter, FileUsage, Recall, Removal, Stay, Store, StoreError, Stored,
+    Usage,
 };
 
 /// Stored responses in memory and in a file.
@@ -46,6 +49,7 @@ pub(super) struct Parts {
     pub(super) rules: Rules,
     /// Reads that may wait for the device at once.
     pub(super) reads: Arc<Semaphore>,
+    pub(super) promotion: Promotion,
     /// Who waits for the device takes turns, by key: a crowd reads once.
     pub(super) turns: Box<[Turn]>,
 }
@@ -128,6 +132,7 @@ impl TieredStore {
             short_life_millis: if tiering == Tiering::Tiered { SHORT_LIFE_MILLIS } else { 0 },
         };
         let journal = Journal::kept_by(Arc::clone(&engine.volume.keeper));
+        let promotion = Promotion::new(memory.capacity);
         let memory = MemoryStore::new(memory, clock.clone());
         memory.back_with(Arc::new(FileBacking { volume: Arc::clone(&engine.volume) }));
         let parts = Parts {
@@ -137,6 +142,7 @@ impl TieredStore {
             clock: clock.clone(),
             rules,
             reads: Arc::new(Semaphore::new(READS_MAX)),
+            promotion,
             turns: (0..TURNS).map(|_| Turn::default()).collect(),
         };
         OpenedStore {
@@ -354,10 +360,12 @@ impl Store for TieredStore {
         volume.index.has_dormant(key_hash) && !volume.is_loading.load(Ordering::Acquire)
     }
 
-    fn recall<'a>(&'a self, key: &'a Key) -> Recall<'a> {
+    fn recall<'a>(&'a self, key: &'a Key, stay: Stay) -> Recall<'a> {
         Box::pin(async move {
             if self.is_dormant(key.hash()) {
-                self.parts.recall(key.hash()).await;
+                self.parts.recall(key.hash(), stay).await
+            } else {
+                Vec::new()
             }
         })
     }

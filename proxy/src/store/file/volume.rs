@@ -359,6 +359,7 @@ impl Volume {
             corrupt: metrics.corrupt.value(),
             io_errors: metrics.io_errors.value(),
             recalls: [metrics.recalls.value(), metrics.recalls_at_once.value()],
+            promoted: metrics.promoted.value(),
             recalls_refused: metrics.recalls_refused.value(),
             mapped: metrics.mapped.value(),
             reclaimed: [metrics.reclaimed.value(), metrics.spared.value()],

@@ -97,6 +97,16 @@ impl MemoryStore {
         self.map.back_with(backing);
     }
 
+    /// Whether so many bytes more come in without anything having to leave.
+    pub(in crate::store) fn has_room_for(&self, bytes: u64) -> bool {
+        self.map.bytes() + bytes <= self.residency.roomy()
+    }
+
+    /// Responses in memory.
+    pub(in crate::store) fn objects(&self) -> u64 {
+        self.map.objects()
+    }
+
     /// Bytes of the largest body that is kept in memory.
     pub(in crate::store) const fn object_bytes_max(&self) -> u64 {
         self.object_bytes_max

@@ -24,6 +24,8 @@ pub(super) struct Residency {
     /// Bytes inserted since the caches last did their housekeeping.
     unsettled: AtomicU64,
     unsettled_max: u64,
+    /// Up to so many bytes, nothing has to leave.
+    roomy: u64,
 }
 
 impl Residency {
@@ -47,6 +49,7 @@ impl Residency {
             map: Arc::clone(map),
             unsettled,
             unsettled_max: capacity / SETTLE_SHARE,
+            roomy: capacity - capacity / ROOM_SHARE,
         }
     }
 
@@ -84,6 +87,11 @@ impl Residency {
         self.unsettled.store(0, Ordering::Relaxed);
         self.window.run_pending_tasks();
         self.main.run_pending_tasks();
+    }
+
+    /// Bytes up to which nothing has to leave.
+    pub(super) const fn roomy(&self) -> u64 {
+        self.roomy
     }
 
     /// Returns all that have a place.
@@ -195,5 +203,7 @@ const GRAIN_BYTES: u64 = 64;
 const RESERVE_SHARE: u64 = 5;
 /// The window takes a fifth: of the shares that were measured the best on average, see `benches/README.md`.
 const WINDOW_SHARE: u64 = 5;
+/// Window and main are filled one after the other: with less than this part free, one of them may be full.
+const ROOM_SHARE: u64 = 16;
 /// Housekeeping is forced after this part of the capacity was inserted: so much may be exceeded, for moments.
 const SETTLE_SHARE: u64 = 256;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::bench::{NOW, SMALL, SimulatedStore, block_on};
 use crate::clock::Clock;
-use crate::store::Store as _;
 use crate::store::contract::{self, Page, content, key};
 use crate::store::file::open::{DATA, FileLimits, OpenError};
 use crate::store::file::simulated::{Random, SimulatedDisk};
 use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
 use crate::store::memory::MemoryLimits;
+use crate::store::{Stay, Store as _};
 
 /// A store with live, replaced and purged responses, small and large.
 fn filled() -> SimulatedStore {
@@ -158,7 +158,7 @@ fn put(opened: &OpenedStore, path: &str, length: usize) {
 }
 
 fn seen(opened: &OpenedStore, path: &str) -> Option<usize> {
-    block_on(opened.store.recall(&key(path)));
+    block_on(opened.store.recall(&key(path), Stay::Always));
     opened.store.lookup(&key(path), &|_| true).map(|it| content(it.response().unwrap()).len())
 }
 

@@ -4,4 +4,5 @@ mod bench;
 mod contract;
 mod crash;
 mod damage;
+mod recall;
 mod reclaim;
