@@ -236,6 +236,31 @@ fn unsealed<const N: usize>(magic: u32, bytes: &[u8]) -> Option<Cursor<'_>> {
     (crc32c::crc32c(cursor.0) == crc).then_some(cursor)
 }
 
+/// Reads every structure for a fuzzer. What is read is written as it was read.
+pub(super) fn read_any(bytes: &[u8]) {
+    let rest = bytes.get(..SMALL_BYTES - 8).unwrap_or(bytes);
+    for record in [bytes, &sealed::<RECORD_HEADER_BYTES>(RECORD_MAGIC, rest)] {
+        let header = RecordHeader::decode(record);
+        assert!(header.is_none_or(|it| record.starts_with(&it.encode())));
+    }
+    for segment in [bytes, &sealed::<SMALL_BYTES>(SEGMENT_MAGIC, rest)] {
+        let header = SegmentHeader::decode(segment);
+        assert!(header.is_none_or(|it| SegmentHeader::decode(&it.encode()) == header));
+    }
+    for end in [bytes, &sealed::<SMALL_BYTES>(TRAILER_MAGIC, rest)] {
+        let trailer = Trailer::decode(end);
+        assert!(trailer.is_none_or(|it| Trailer::decode(&it.encode()) == trailer));
+    }
+    let entries_crc = crc32c::crc32c(bytes);
+    let trailer = Trailer { lsn: 1, max_version: 1, count: 1, entries_crc, tail: 0 };
+    let entries = FooterEntry::decode_all(bytes, &trailer);
+    assert_eq!(entries.is_some(), bytes.len().is_multiple_of(FOOTER_ENTRY_BYTES));
+    let mut again = Vec::new();
+    entries.iter().flatten().for_each(|entry| entry.encode(&mut again));
+    let trailer = Trailer { entries_crc: crc32c::crc32c(&again), ..trailer };
+    assert!(entries.is_none_or(|it| FooterEntry::decode_all(&again, &trailer) == Some(it)));
+}
+
 /// The checksums of the blocks of a body, for the beginning of the meta.
 pub(super) fn push_block_checksums<'a>(meta: &mut Vec<u8>, body: impl Iterator<Item = &'a [u8]>) {
     let (mut crc, mut filled) = (0, 0);

@@ -7,15 +7,17 @@
 //! | extents u32, each { segment u32, offset u32, length u32, lsn u64 }          (u16+: length, then so many bytes)
 //! ```
 
+use std::sync::Arc;
+
 use http::{HeaderName, StatusCode};
 
 use super::cursor::{Cursor, Put as _};
 use crate::freshness::Freshness;
 use crate::freshness::content_range::ContentRange;
-use crate::invalidation::TagId;
+use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
-use crate::store::{Body, Fields, Response, Stored};
+use crate::store::{Body, Content, Draft, Fields, Response, Stored};
 use crate::timestamp::Timestamp;
 
 /// Where a part of a large body is.
@@ -167,6 +169,29 @@ fn decode_extents(cursor: &mut Cursor<'_>) -> Option<Vec<ExtentPlace>> {
         extents.push(ExtentPlace { segment, offset, length, lsn: cursor.u64()? });
     }
     Some(extents)
+}
+
+/// Reads a head for a fuzzer. What was read is written and read again as it is.
+pub(super) fn read_any(bytes: &[u8]) {
+    let Some(first) = decode(bytes, KeySeed(1)).and_then(encode_again) else { return };
+    let second = decode(&first, KeySeed(1)).and_then(encode_again);
+    assert!(second == Some(first), "a head is read back as it was written");
+}
+
+/// Writes a head that was read, as if it were stored.
+fn encode_again(mut head: Head) -> Option<Vec<u8>> {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let provenance = invalidation.begin_fetch().provenance(head.tags);
+    if let Some(at) = head.soft_purged {
+        provenance.soften(at);
+    }
+    let _until = head.response.freshness.useless_after();
+    head.response.body = Body::Pieces { pieces: Arc::default(), length: head.body_bytes };
+    let content = Content::Response(head.response.clone());
+    let draft = Draft { key: head.key, variant: head.variant, provenance, content };
+    let stored = Stored::new(draft, Body::Empty, 0);
+    let mut out = Vec::new();
+    encode(&stored, &head.response, &head.extents, &mut out).map(|()| out)
 }
 
 const NEVER: u64 = u64::MAX;

@@ -187,7 +187,8 @@ fn verify_segment(
     }
 }
 
-fn is_sound(header: &RecordHeader, record: &[u8], seed: KeySeed) -> bool {
+/// Returns whether a record is what was written.
+pub(super) fn is_sound(header: &RecordHeader, record: &[u8], seed: KeySeed) -> bool {
     let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let (body_start, end) = (at(header.body_start()), at(header.record_bytes()));
     let meta = record.get(RECORD_HEADER_BYTES..body_start).unwrap_or_default();

@@ -11,13 +11,14 @@ use std::sync::atomic::Ordering;
 
 use super::format::{
     FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SMALL_BYTES,
-    SegmentHeader, UNIT, units_of,
+    SegmentHeader, UNIT, push_block_checksums, units_of,
 };
 use super::index::{Entry, Place};
 use super::purge_log::ALL;
 use super::reclaim::footer_of;
 use super::scribe::{Class, write_footer};
 use super::volume::Volume;
+use crate::key::KeySeed;
 use crate::store::Removal;
 
 /// Which segments are free, and which hold what.
@@ -176,6 +177,43 @@ pub(super) fn records_in(bytes: &[u8], lsn: u64) -> (Vec<FooterEntry>, u64) {
         tail = at;
     }
     (entries, tail)
+}
+
+/// Walks a segment for a fuzzer: these bytes as they are, and as the heads and bodies of records whose checksums are right.
+pub(super) fn read_any(bytes: &[u8]) {
+    let mut segment = vec![0; usize::try_from(SEGMENT_HEADER_BYTES).unwrap_or(0)];
+    let walk = |segment: &[u8]| {
+        let (entries, tail) = records_in(segment, 1);
+        assert!(tail <= segment.len() as u64 + UNIT - 1 && entries.len() <= segment.len() / 64);
+        entries.len()
+    };
+    walk(&[&segment, bytes].concat());
+    let mut records = 0;
+    for part in bytes.split_inclusive(|byte| *byte == 0xff) {
+        let (head, body) = part.split_at(part.len() / 2);
+        let mut meta = Vec::new();
+        push_block_checksums(&mut meta, std::iter::once(body));
+        meta.extend_from_slice(head);
+        let header = RecordHeader {
+            kind: if part.len() % 2 == 0 { Kind::Response } else { Kind::Extent },
+            lsn: 1,
+            version: 1,
+            born: 1,
+            key_hash: 1,
+            meta_bytes: u32::try_from(meta.len()).unwrap_or(0),
+            body_bytes: u32::try_from(body.len()).unwrap_or(0),
+            expires: 1,
+            variant: 0,
+            meta_crc: crc32c::crc32c(&meta),
+        };
+        let record = [&header.encode(), &*meta, body].concat();
+        let is_sound = super::inspect::is_sound(&header, &record, KeySeed(1));
+        assert!(is_sound || header.kind == Kind::Response, "what was sealed is sound");
+        records += usize::from(header.kind == Kind::Response);
+        segment.extend_from_slice(&record);
+        segment.resize(segment.len().next_multiple_of(64), 0);
+    }
+    assert_eq!(walk(&segment), records, "each response is found");
 }
 
 /// Takes out what nobody can use any more, and shows what of it has extents.

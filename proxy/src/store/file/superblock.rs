@@ -118,6 +118,21 @@ impl Superblock {
     }
 }
 
+/// Reads a superblock for a fuzzer, as it is and as if its magic, version and checksum were right.
+pub(super) fn read_any(bytes: &[u8]) {
+    let _as_it_is = Superblock::decode(bytes);
+    let mut sealed = MAGIC.to_vec();
+    sealed.put_u32(VERSION);
+    sealed.put_u32(crc32c::crc32c(bytes.get(..BODY_BYTES).unwrap_or(bytes)));
+    sealed.put(bytes);
+    let superblock = Superblock::decode(&sealed);
+    assert_eq!(superblock.is_ok(), bytes.len() >= BODY_BYTES);
+    assert!(
+        superblock.is_err()
+            || superblock.is_ok_and(|it| Superblock::decode(&it.encode()) == superblock)
+    );
+}
+
 const MAGIC: &[u8; 16] = b"shellac store\r\n\0";
 /// The format of everything in the store's files. Another one is refused, never converted: it is a cache.
 const VERSION: u32 = 1;
