@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use super::format::{BLOCK_BYTES, RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_match};
 use super::head::ExtentPlace;
 use super::map::Map;
-use super::segment::Pin;
 use super::volume::{ReadError, Volume};
+use super::word::Lease;
 
 /// Content in the file.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub enum Supply {
 #[derive(Debug)]
 pub struct Reading {
     body: Arc<FileBody>,
-    pins: Mutex<Vec<Pin>>,
+    lease: Lease,
 }
 
 impl FileBody {
@@ -121,8 +121,7 @@ impl FileBody {
             self.volume.segments.at(place.segment).hits.fetch_add(1, Ordering::Relaxed);
             self.volume.segments.pin(place.segment, place.lsn)
         });
-        let pins = Mutex::new(pins.collect());
-        let reading = Arc::new(Reading { body: Arc::clone(self), pins });
+        let reading = Arc::new(Reading { body: Arc::clone(self), lease: Lease::of(pins) });
         let mut readings = self.volume.readings.lock();
         if readings.len().is_power_of_two() {
             readings.retain(|other| other.strong_count() > 0);
@@ -358,8 +357,7 @@ impl Reading {
 
     /// Lets its segments go: who reads on may find them overwritten, and breaks off.
     pub(super) fn revoke(&self) -> usize {
-        let pins = std::mem::take(&mut *self.pins.lock());
-        pins.len()
+        self.lease.revoke()
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
-use super::segment::Pin;
+use super::word::Pin;
 
 /// A file of fixed length in memory, for reading.
 #[derive(Clone, Debug)]

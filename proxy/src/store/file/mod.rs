@@ -32,8 +32,10 @@ mod recovery;
 mod scribe;
 mod segment;
 mod superblock;
+mod sync;
 mod tiered;
 mod volume;
+mod word;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]

@@ -1,27 +1,23 @@
-//! The table of segments: which incarnation each is in, who reads it, how much of it is live.
-//!
-//! One word decides who may read: `incarnation, 32 bits | closing, 1 bit | pins, 31 bits`. A pin is taken only in the expected
-//! incarnation and while it is not closing, in one compare-and-swap; a segment is given a new incarnation only by the scribe,
-//! after it was closed and its pins have gone. So no bytes are overwritten that somebody reads.
+//! The table of segments: which incarnation each is in, who reads it (`word`), how much of it is live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::word::{Pin, Word};
+
 /// All segments of a store.
 #[derive(Debug)]
 pub(super) struct Segments {
-    table: Box<[Arc<Segment>]>,
+    table: Box<[Segment]>,
     none: Segment,
 }
 
 /// One segment.
 #[derive(Debug, Default)]
 pub(super) struct Segment {
-    word: AtomicU64,
-    /// The full incarnation as it is in the records; zero while the segment is free. Written before `word`.
-    lsn: AtomicU64,
+    word: Arc<Word>,
     /// Bytes of records that are live.
     live: AtomicU64,
     /// Bytes up to the end of the last record.
@@ -36,13 +32,9 @@ pub(super) struct Segment {
     pub(super) killed: Mutex<Vec<u32>>,
 }
 
-/// While it lives, its segment's bytes stay what they are.
-#[derive(Debug)]
-pub(super) struct Pin(Arc<Segment>);
-
 impl Segments {
     pub(super) fn new(count: u32) -> Self {
-        Self { table: (0..count).map(|_| Arc::default()).collect(), none: Segment::default() }
+        Self { table: (0..count).map(|_| Segment::default()).collect(), none: Segment::default() }
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -51,24 +43,28 @@ impl Segments {
 
     /// The segment of this number; one that is always free where there is no such.
     pub(super) fn at(&self, number: u32) -> &Segment {
-        self.table.get(number as usize).map_or(&self.none, |segment| segment)
+        self.table.get(number as usize).unwrap_or(&self.none)
     }
 
     /// Pins a segment if it is in this incarnation and not about to be overwritten.
     pub(super) fn pin(&self, number: u32, lsn: u64) -> Option<Pin> {
-        let segment = self.table.get(number as usize)?;
-        segment.try_pin(lsn).then(|| Pin(Arc::clone(segment)))
+        Pin::of(&self.table.get(number as usize)?.word, lsn)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Segment> {
-        self.table.iter().map(|segment| &**segment)
+        self.table.iter()
     }
 }
 
 impl Segment {
     /// The incarnation; zero while it is free.
     pub(super) fn lsn(&self) -> u64 {
-        self.lsn.load(Ordering::Acquire)
+        self.word.lsn()
+    }
+
+    /// Returns whether what was read without a pin is of this incarnation.
+    pub(super) fn was(&self, lsn: u64) -> bool {
+        self.word.was(lsn)
     }
 
     /// Begins an incarnation. Only of a free segment, and only by the scribe.
@@ -79,39 +75,18 @@ impl Segment {
         self.expires.store(0, Ordering::Relaxed);
         self.born.store(u64::MAX, Ordering::Relaxed);
         self.killed.lock().clear();
-        self.lsn.store(lsn, Ordering::Release);
-        self.word.store(lsn << 32, Ordering::Release); // pairs with the acquire in `try_pin`
-    }
-
-    fn try_pin(&self, lsn: u64) -> bool {
-        let mut word = self.word.load(Ordering::Acquire);
-        loop {
-            let is_open = lsn != 0 && word >> 32 == lsn & 0xffff_ffff && word & CLOSING == 0;
-            if !is_open || self.lsn() != lsn {
-                return false;
-            }
-            match self.word.compare_exchange_weak(
-                word,
-                word + 1,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return true,
-                Err(now) => word = now,
-            }
-        }
+        self.word.open(lsn);
     }
 
     /// Lets nobody in any more.
     pub(super) fn close(&self) {
-        self.word.fetch_or(CLOSING, Ordering::AcqRel);
+        self.word.close();
     }
 
     /// Ends the incarnation of a closed segment that nobody reads, and says whether that was so.
     pub(super) fn free(&self) -> bool {
-        let is_free = self.word.load(Ordering::Acquire) & (CLOSING | PINS) == CLOSING; // pairs with the release in `Pin::drop`
+        let is_free = self.word.free();
         if is_free {
-            self.lsn.store(0, Ordering::Release);
             self.live.store(0, Ordering::Relaxed);
             self.used.store(0, Ordering::Relaxed);
             self.killed.lock().clear();
@@ -132,15 +107,6 @@ impl Segment {
         let _live = self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sub);
     }
 }
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        self.0.word.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-const CLOSING: u64 = 1 << 31;
-const PINS: u64 = CLOSING - 1;
 
 #[cfg(test)]
 mod tests {

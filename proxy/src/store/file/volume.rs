@@ -254,7 +254,7 @@ impl Volume {
             Body::Whole(Bytes::from(bytes).slice(body_start..body_start + length))
         };
         // What was read is of this incarnation: it ends before anything is overwritten.
-        if self.segments.at(place.segment).lsn() != lsn {
+        if !self.segments.at(place.segment).was(lsn) {
             return Err(ReadError::Gone);
         }
         Ok(Record { header, head, body })
