@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, ETAG, LAST_MODIFIED};
+use http::header::{CACHE_CONTROL, DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use shellac::clock::Clock;
 use shellac::freshness::{Exchange, Policy, judge};
@@ -68,6 +68,7 @@ impl FileShop {
         self.fields.insert(CACHE_CONTROL, value);
         self.fields.remove(ETAG); // what cannot be validated is of no use afterwards
         self.fields.remove(LAST_MODIFIED);
+        self.fields.remove(DATE); // else it gets older with the clock
     }
 
     /// Stores a page of so many bytes, when the writer is not behind.

@@ -109,9 +109,12 @@ impl FileEngine {
             },
             Desk::Inline(scribe) => match &mut *scribe.lock() {
                 Some(scribe) => {
-                    self.volume.keeper.flush();
+                    // Other jobs are given while locks are held that a checkpoint takes.
+                    let writes = matches!(job, Job::Store(..) | Job::Extent(..));
+                    let flush = || writes.then(|| self.volume.keeper.flush());
+                    flush();
                     scribe.handle(job);
-                    self.volume.keeper.flush();
+                    flush();
                     Ok(())
                 }
                 None => Err(Box::new(job)),

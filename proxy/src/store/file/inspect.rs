@@ -114,8 +114,8 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
         };
         let killed = killed_in(&journal, &header);
         match trailer(&data, &superblock, number).filter(|trailer| trailer.lsn == header.lsn) {
+            _ if killed.contains(&ALL) => free += 1,
             None => open += 1,
-            Some(_) if killed.contains(&ALL) => free += 1,
             Some(trailer) => {
                 complete += 1;
                 inspection.dead += killed.len() as u64;

@@ -98,7 +98,7 @@ impl Scribe {
         self.volume.segments.at(number).close();
         self.empty(class, number);
         self.is_reclaiming = false;
-        self.volume.forget_kills(number);
+        self.volume.give_away(number);
         self.volume.metrics.reclaimed.add(1);
         if self.volume.segments.at(number).free() {
             self.release(number);

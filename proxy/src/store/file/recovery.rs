@@ -43,6 +43,9 @@ pub(super) fn load(volume: &Arc<Volume>) -> Loaded {
                 let of_this = known.filter(|(lsn, _)| *lsn == header.lsn);
                 let mut killed = of_this.map_or_else(Vec::new, |(_, killed)| killed);
                 if killed.contains(&ALL) {
+                    volume.segments.at(number).remember_written(header.lsn);
+                    volume.remember_kills(number, &killed);
+                    volume.unloaded.lock().remove(&number);
                     loaded.free.push(number);
                     continue;
                 }
@@ -68,6 +71,8 @@ fn header_of(volume: &Volume, number: u32) -> Option<SegmentHeader> {
     let mut bytes = [0; SMALL_BYTES];
     if let Err(error) = volume.disk.read(volume.start_of(number), &mut bytes) {
         tracing::warn!(%error, number, "a segment cannot be read");
+        // Were it readable again after the next start, it could hold what was purged meanwhile.
+        let _best = volume.disk.write(volume.start_of(number), &bytes);
         return None;
     }
     SegmentHeader::decode(&bytes).filter(|header| {

@@ -18,6 +18,8 @@ pub(super) struct Segments {
 #[derive(Debug, Default)]
 pub(super) struct Segment {
     word: Arc<Word>,
+    /// The incarnation whose records are in the file, also while the segment is free; zero: there are none.
+    written: AtomicU64,
     /// Bytes of records that are live.
     live: AtomicU64,
     /// Bytes up to the end of the last record.
@@ -28,7 +30,7 @@ pub(super) struct Segment {
     pub(super) expires: AtomicU32,
     /// The earliest purge sequence at which something in it was fetched.
     pub(super) born: AtomicU64,
-    /// The offsets of responses in it that were replaced or removed: in units, since the journal was compacted they are there.
+    /// The offsets, in units, of responses in it that were replaced or removed; or all of them, once it was given away.
     pub(super) killed: Mutex<Vec<u32>>,
 }
 
@@ -62,6 +64,16 @@ impl Segment {
         self.word.lsn()
     }
 
+    /// The incarnation whose records are in the file, also while it is free; zero: there are none.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Notes that a free segment still has the records of this incarnation.
+    pub(super) fn remember_written(&self, lsn: u64) {
+        self.written.store(lsn, Ordering::Release);
+    }
+
     /// Returns whether what was read without a pin is of this incarnation.
     pub(super) fn was(&self, lsn: u64) -> bool {
         self.word.was(lsn)
@@ -75,6 +87,7 @@ impl Segment {
         self.expires.store(0, Ordering::Relaxed);
         self.born.store(u64::MAX, Ordering::Relaxed);
         self.killed.lock().clear();
+        self.remember_written(lsn);
         self.word.open(lsn);
     }
 
@@ -89,7 +102,6 @@ impl Segment {
         if is_free {
             self.live.store(0, Ordering::Relaxed);
             self.used.store(0, Ordering::Relaxed);
-            self.killed.lock().clear();
         }
         is_free
     }

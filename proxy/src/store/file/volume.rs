@@ -318,12 +318,15 @@ impl Volume {
         }
     }
 
-    /// Forgets what was noted of a segment, whose records are overwritten.
-    pub(super) fn forget_kills(&self, segment: u32) {
-        let killed = std::mem::take(&mut *self.segments.at(segment).killed.lock());
+    /// Notes for good that a segment was given away: until it is written again, its records are in the file, also those that were
+    /// purged or replaced. Before it is free, since purges are forgotten that concern free segments only.
+    pub(super) fn give_away(&self, segment: u32) {
+        let lsn = self.segments.at(segment).lsn();
+        let killed = std::mem::replace(&mut *self.segments.at(segment).killed.lock(), vec![ALL]);
         if killed.first() != Some(&ALL) {
             self.kills.fetch_sub(killed.len() as u64, Ordering::Relaxed);
         }
+        self.keeper.push(Frame::Kill { segment, lsn, offsets: vec![ALL] });
     }
 
     /// A purge sequence that nothing is older than which is, or may still come, into the file. What a response passes through
@@ -388,7 +391,7 @@ impl Remember for Volume {
         }
         for number in 0..self.segments.count() {
             let segment = self.segments.at(number);
-            let (lsn, offsets) = (segment.lsn(), segment.killed.lock().clone());
+            let (lsn, offsets) = (segment.written(), segment.killed.lock().clone());
             if lsn != 0 && !offsets.is_empty() {
                 frames.push(Frame::Kill { segment: number, lsn, offsets });
             }

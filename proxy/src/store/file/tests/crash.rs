@@ -379,3 +379,28 @@ fn a_flood_of_distinct_purges_fits_a_small_journal_and_none_is_forgotten() {
     let store = store.crash(Crash::Kill, &mut Random::of(5));
     assert!(store.get("/again").is_some());
 }
+
+/// What was in a segment that was given away is there until it is written again.
+#[test]
+fn nothing_comes_back_from_a_segment_that_was_given_away_before_a_restart() {
+    for crash in [None, Some(Crash::Kill), Some(Crash::Power)] {
+        let store = SimulatedStore::new(SMALL);
+        store.put("/purged", &["t"], &[b'p'; 5000]).unwrap();
+        store.put("/replaced", &[], &[b'o'; 5000]).unwrap();
+        store.purge_tag("t").unwrap();
+        store.put("/replaced", &[], &[b'n'; 5000]).unwrap();
+        for number in 0..165 {
+            store.put(&format!("/{number}"), &["u"], &[b'x'; 5000]).unwrap();
+        }
+        store.store.settle();
+        for number in 0..2000 {
+            store.purge_tag(&format!("other-{}", number % 50)).unwrap();
+        }
+        let store = match crash {
+            None => store.restart(),
+            Some(crash) => store.crash(crash, &mut Random::of(1)),
+        };
+        assert_eq!(store.get("/purged"), None, "{crash:?}");
+        assert!(store.get("/replaced").is_none_or(|body| body == [b'n'; 5000]), "{crash:?}");
+    }
+}
