@@ -82,6 +82,16 @@ impl UrlPrefix {
         Ok(Self { host: Some(url.host), path: url.path })
     }
 
+    /// The host whose URLs it covers; `None`: those of every host.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// The beginning of the path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Bytes of its text.
     pub fn text_bytes(&self) -> usize {
         self.host.as_ref().map_or(0, |host| host.len() + 2) + self.path.len()

@@ -37,6 +37,11 @@ fn contents(usage: &FileUsage) -> Vec<Family> {
             usage.index_bytes,
         ),
         gauge(
+            "shellac_storage_filter_bytes",
+            "Memory that says which tags the segments of the file may hold",
+            usage.filter_bytes,
+        ),
+        gauge(
             "shellac_storage_recovery_milliseconds",
             "How long reading the segments took at the start",
             recovery_millis,
@@ -63,6 +68,7 @@ fn contents(usage: &FileUsage) -> Vec<Family> {
 fn happenings(usage: &FileUsage) -> Vec<Family> {
     let [recalls, at_once] = usage.recalls;
     let [reclaimed, spared] = usage.reclaimed;
+    let [swept, searched] = usage.swept;
     let waited = recalls.saturating_sub(at_once);
     let labelled = |name, help, label, samples: &[(&'static str, u64)]| {
         let sample = |(of, value): &(&'static str, u64)| {
@@ -108,6 +114,21 @@ fn happenings(usage: &FileUsage) -> Vec<Family> {
             "Complete segments whose turn came",
             "outcome",
             &[("reclaimed", reclaimed), ("spared", spared)],
+        ),
+        Family::counter(
+            "shellac_storage_swept_responses",
+            "Responses that purges by tag, host or prefix have hit in the file, taken out in the background",
+            swept,
+        ),
+        Family::counter(
+            "shellac_storage_swept_segments",
+            "Segments that were looked into for such responses",
+            searched,
+        ),
+        Family::counter(
+            "shellac_storage_sweeps_refused",
+            "Such purges that nobody looks for in the file: too many waited, or a prefix ends before its first directory",
+            usage.sweeps_refused,
         ),
         Family::counter(
             "shellac_storage_journal_syncs",

@@ -247,6 +247,15 @@ impl Invalidation {
         enter(provenance)
     }
 
+    /// Returns whether a response that is kept out of memory was hard-purged.
+    pub fn has_purged(&self, key: &Key, born: Sequence, tags: &[TagId]) -> bool {
+        let ledger = self.ledger.lock();
+        let all_tags = tags.iter().copied().chain([self.tags.url(key)]);
+        ledger.archive.as_ref().is_some_and(|archive| {
+            archive.verdict(born, all_tags, (key.host(), key.path())) == Verdict::Purged
+        })
+    }
+
     /// The sequence of the last purge.
     pub fn sequence(&self) -> Sequence {
         Sequence(self.sequence.load(Ordering::Acquire))

@@ -122,6 +122,11 @@ impl TagTable {
         self.id(URL_KIND, &[key.url()])
     }
 
+    /// Returns the identity of a directory, of whatever host. It is never marked: a store finds by it what a prefix covers.
+    pub fn directory(&self, path: &[u8]) -> TagId {
+        self.id(5, &[path])
+    }
+
     fn id(&self, kind: u8, parts: &[&[u8]]) -> TagId {
         let mut bytes = smallvec::SmallVec::<[u8; 256]>::new();
         bytes.push(kind);
@@ -233,7 +238,7 @@ impl TagId {
     }
 
     /// The upper half, which is as good a hash as any.
-    const fn hash(self) -> u64 {
+    pub const fn hash(self) -> u64 {
         (self.0 >> 64) as u64
     }
 

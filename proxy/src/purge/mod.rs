@@ -272,6 +272,13 @@ impl Purger {
         if aims.iter().any(|aim| matches!(aim, Aim::Prefix(_))) {
             self.invalidation.retire_prefixes(sequence);
         }
+        if mode == PurgeMode::Hard {
+            let mut sought: Vec<_> = aims.iter().filter_map(Aim::sought).collect();
+            for work in &large {
+                sought.retain(|mark| !matches!((mark, work), (PastMark::Tag(one), Pending::Tag(two, _)) if one == two));
+            }
+            self.store.seek_purged(&sought, sequence);
+        }
         for work in large {
             if mode == PurgeMode::Hard {
                 pending.push(work.clone());
@@ -333,6 +340,10 @@ impl Purger {
         }
         if mode == PurgeMode::Hard {
             self.pending.lock().retain(|other| !other.is_same(work));
+            // Not before: what memory has evicted meanwhile, unstruck, is in the file.
+            if let Pending::Tag(id, sequence) = work {
+                self.store.seek_purged(&[PastMark::Tag(*id)], *sequence);
+            }
         }
     }
 
@@ -411,6 +422,14 @@ impl Aim {
         match self {
             Self::Prefix(prefix) => Some(prefix),
             Self::Tag(_) | Self::Url(..) | Self::All => None,
+        }
+    }
+
+    /// What is to be sought in the file; what a URL's purge and that of everything have hit was taken out of it at once.
+    fn sought(&self) -> Option<PastMark> {
+        match self {
+            Self::Tag(_) | Self::Prefix(_) => Some(PastMark::of(&self.mark())),
+            Self::Url(..) | Self::All => None,
         }
     }
 

@@ -21,7 +21,7 @@ pub use self::fields::{Fields, Show};
 pub use self::file::FileUsage;
 pub use self::stored::{Body, Content, Draft, Response, Stored};
 
-use crate::invalidation::Sequence;
+use crate::invalidation::{PastMark, Sequence};
 use crate::key::Key;
 
 /// An engine that keeps stored responses.
@@ -45,6 +45,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn purge_dormant(&self, _hashes: Option<&[u64]>, _mode: PurgeMode, _before: Sequence) -> u64 {
         0
     }
+
+    /// Has what these marks have hit, and [`Self::lookup`] does not see, taken out in the background, as far as it was fetched
+    /// before that hard purge. A promise about space only: none of it is brought back anyway.
+    fn seek_purged(&self, _marks: &[PastMark], _before: Sequence) {}
 
     /// Takes out what nobody can use any more and [`Self::lookup`] does not see.
     fn sweep_dormant(&self) {}

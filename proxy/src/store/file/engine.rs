@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::open::Opened;
 use super::recovery::{self, Loaded};
 use super::scribe::{Job, Reserved, Scribe};
+use super::sweeper;
 use super::volume::Volume;
 
 /// A volume that is written.
@@ -43,7 +44,12 @@ impl FileEngine {
         let scribe = Scribe::new(volume);
         let keeper = Arc::clone(&volume.keeper);
         let keeper = spawn("store-journal", move || keeper.run())?;
+        let sweeper = {
+            let (volume, jobs) = (Arc::clone(volume), jobs.clone());
+            move || sweeper::run(&volume, &jobs)
+        };
         let threads = vec![
+            spawn("store-sweep", sweeper)?,
             spawn("store-scribe", move || write(scribe, &taken))?,
             spawn("store-sync", {
                 let volume = Arc::clone(volume);
@@ -122,6 +128,18 @@ impl FileEngine {
         }
     }
 
+    /// Looks at once for what was purged.
+    #[cfg(test)]
+    pub(super) fn sweep(&self) {
+        if let Some(sweep) = self.volume.hunts.take().map(Arc::new) {
+            let (done, is_done) = sync_channel(1);
+            drop(self.submit(Job::Sweep(Arc::clone(&sweep), done)));
+            is_done.try_recv().unwrap();
+            sweep.through(&self.volume, &mut |_| true);
+            self.volume.keeper.flush();
+        }
+    }
+
     /// Bytes that wait to be written.
     pub(super) fn queued_bytes(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
@@ -137,6 +155,7 @@ impl FileEngine {
             return;
         }
         drop(self.stop.lock().take());
+        self.volume.hunts.close();
         let threads = std::mem::take(&mut *self.threads.lock());
         threads.into_iter().for_each(join);
         self.volume.keeper.close();

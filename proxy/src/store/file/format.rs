@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! store.dat   superblock A, 4 KiB | superblock B, 4 KiB | pad to 64 KiB | segment 0 | segment 1 | ...
-//! segment     header, 4 KiB | records, 64 B aligned | ... free ... | footer entries, 40 B each | trailer, 64 B
+//! segment     header, 4 KiB | records, 64 B aligned | ... free ... | postings | filter | spreads | entries, 40 B each | trailer, 64 B
 //! record      header, 64 B | meta: crc32c of each 64 KiB block of the body, then what `head` describes | body | pad to 64 B
 //! ```
 //!
 //! The crc of a record's header covers the header, which holds the crc of the meta, which holds those of the body. Each record
 //! names the incarnation of its segment (`lsn`, never used again), so that what is left of an earlier one is recognised.
+//!
+//! What stands between the records of a complete segment and its trailer is drawn in `footer`.
 
 use super::cursor::{Cursor, Put as _};
 
@@ -129,9 +131,14 @@ pub(super) struct Trailer {
     pub(super) lsn: u64,
     pub(super) max_version: u64,
     pub(super) count: u32,
-    pub(super) entries_crc: u32,
+    /// Of filter, spreads and entries.
+    pub(super) crc: u32,
     /// Bytes of the segment up to the end of its last record.
     pub(super) tail: u32,
+    pub(super) filter_bytes: u32,
+    pub(super) spread_bytes: u32,
+    pub(super) posting_bytes: u32,
+    pub(super) posting_crc: u32,
 }
 
 impl Trailer {
@@ -139,7 +146,10 @@ impl Trailer {
         let mut rest = Vec::with_capacity(SMALL_BYTES);
         rest.put_u64(self.lsn);
         rest.put_u64(self.max_version);
-        for word in [self.count, self.entries_crc, self.tail] {
+        for word in [self.count, self.crc, self.tail] {
+            rest.put_u32(word);
+        }
+        for word in [self.filter_bytes, self.spread_bytes, self.posting_bytes, self.posting_crc] {
             rest.put_u32(word);
         }
         sealed(TRAILER_MAGIC, &rest)
@@ -151,8 +161,12 @@ impl Trailer {
             lsn: rest.u64()?,
             max_version: rest.u64()?,
             count: rest.u32()?,
-            entries_crc: rest.u32()?,
+            crc: rest.u32()?,
             tail: rest.u32()?,
+            filter_bytes: rest.u32()?,
+            spread_bytes: rest.u32()?,
+            posting_bytes: rest.u32()?,
+            posting_crc: rest.u32()?,
         })
     }
 }
@@ -174,6 +188,24 @@ pub(super) struct FooterEntry {
 }
 
 impl FooterEntry {
+    /// The entry of a record that was written there: at this offset, of this length, both in units.
+    pub(super) const fn of(
+        header: &RecordHeader,
+        (offset, units): (u32, u16),
+        is_large: bool,
+    ) -> Self {
+        Self {
+            key_hash: header.key_hash,
+            version: header.version,
+            born: header.born,
+            offset,
+            units,
+            is_large,
+            expires: header.expires,
+            variant: header.variant,
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         for word in [self.key_hash, self.version, self.born] {
             out.put_u64(word);
@@ -185,7 +217,7 @@ impl FooterEntry {
         out.put_u32(self.variant);
     }
 
-    fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
+    pub(super) fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
         Some(Self {
             key_hash: cursor.u64()?,
             version: cursor.u64()?,
@@ -196,19 +228,6 @@ impl FooterEntry {
             expires: cursor.u32()?,
             variant: cursor.u32()?,
         })
-    }
-
-    /// Reads the entries of a footer whose trailer is known.
-    pub(super) fn decode_all(bytes: &[u8], trailer: &Trailer) -> Option<Vec<Self>> {
-        if crc32c::crc32c(bytes) != trailer.entries_crc {
-            return None;
-        }
-        let mut cursor = Cursor(bytes);
-        let mut entries = Vec::with_capacity(bytes.len() / FOOTER_ENTRY_BYTES);
-        while !cursor.is_at_end() {
-            entries.push(Self::decode(&mut cursor)?);
-        }
-        Some(entries)
     }
 }
 
@@ -251,14 +270,12 @@ pub(super) fn read_any(bytes: &[u8]) {
         let trailer = Trailer::decode(end);
         assert!(trailer.is_none_or(|it| Trailer::decode(&it.encode()) == trailer));
     }
-    let entries_crc = crc32c::crc32c(bytes);
-    let trailer = Trailer { lsn: 1, max_version: 1, count: 1, entries_crc, tail: 0 };
-    let entries = FooterEntry::decode_all(bytes, &trailer);
-    assert_eq!(entries.is_some(), bytes.len().is_multiple_of(FOOTER_ENTRY_BYTES));
-    let mut again = Vec::new();
-    entries.iter().flatten().for_each(|entry| entry.encode(&mut again));
-    let trailer = Trailer { entries_crc: crc32c::crc32c(&again), ..trailer };
-    assert!(entries.is_none_or(|it| FooterEntry::decode_all(&again, &trailer) == Some(it)));
+    let mut cursor = Cursor(bytes);
+    while let Some(entry) = FooterEntry::decode(&mut cursor) {
+        let mut again = Vec::new();
+        entry.encode(&mut again);
+        assert!(FooterEntry::decode(&mut Cursor(&again)) == Some(entry));
+    }
 }
 
 /// The checksums of the blocks of a body, for the beginning of the meta.
@@ -342,12 +359,18 @@ mod tests {
         }
 
         #[test]
-        fn segment_headers_and_trailers_are_read_back(words in any::<[u64; 2]>(), rest in any::<[u32; 3]>()) {
+        fn segment_headers_and_trailers_are_read_back(
+            words in any::<[u64; 2]>(), rest in any::<[u32; 3]>(), more in any::<[u32; 4]>(),
+        ) {
             let [lsn, store] = words;
             let [number, class, tail] = rest;
             let header = SegmentHeader { store, number, class, lsn };
             prop_assert_eq!(SegmentHeader::decode(&header.encode()), Some(header));
-            let trailer = Trailer { lsn, max_version: store, count: number, entries_crc: class, tail };
+            let [filter_bytes, spread_bytes, posting_bytes, posting_crc] = more;
+            let trailer = Trailer {
+                lsn, max_version: store, count: number, crc: class, tail,
+                filter_bytes, spread_bytes, posting_bytes, posting_crc,
+            };
             prop_assert_eq!(Trailer::decode(&trailer.encode()), Some(trailer));
             prop_assert_eq!(SegmentHeader::decode(&trailer.encode()), None);
         }

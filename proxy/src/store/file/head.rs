@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::{HeaderName, StatusCode};
 
 use super::cursor::{Cursor, Put as _};
+use super::format::{RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_of, units_of};
 use crate::freshness::Freshness;
 use crate::freshness::content_range::ContentRange;
 use crate::invalidation::{Invalidation, TagId};
@@ -30,6 +31,14 @@ pub(super) struct ExtentPlace {
     pub(super) offset: u32,
     /// Bytes of the body that are there.
     pub(super) length: u32,
+}
+
+impl ExtentPlace {
+    /// Bytes of its record, with the padding.
+    pub(super) fn record_bytes(&self) -> u64 {
+        let table = blocks_of(u64::from(self.length)) * 4;
+        units_of(RECORD_HEADER_BYTES as u64 + table + u64::from(self.length)) * UNIT
+    }
 }
 
 /// A head that was read.
@@ -86,12 +95,16 @@ pub(super) fn encode(
     out.put_u64(response.body.length());
     out.put_u32(u32::try_from(extents.len()).ok()?);
     for extent in extents {
-        for number in [extent.segment, extent.offset, extent.length] {
-            out.put_u32(number);
-        }
-        out.put_u64(extent.lsn);
+        encode_extent(extent, out);
     }
     Some(())
+}
+
+pub(super) fn encode_extent(extent: &ExtentPlace, out: &mut Vec<u8>) {
+    for number in [extent.segment, extent.offset, extent.length] {
+        out.put_u32(number);
+    }
+    out.put_u64(extent.lsn);
 }
 
 fn encode_fields(fields: &Fields, out: &mut Vec<u8>) -> Option<()> {
@@ -106,6 +119,13 @@ fn encode_fields(fields: &Fields, out: &mut Vec<u8>) -> Option<()> {
     });
     out.get_mut(place..place + 2)?.copy_from_slice(&count.to_le_bytes());
     is_complete.then_some(())
+}
+
+/// Reads the head of a record of which this follows the header; `None`: it is damaged.
+pub(super) fn of_record(header: &RecordHeader, rest: &[u8], seed: KeySeed) -> Option<Head> {
+    let meta = rest.get(..usize::try_from(header.meta_bytes).ok()?)?;
+    let head = meta.get(usize::try_from(header.table_bytes()).ok()?..)?;
+    (crc32c::crc32c(meta) == header.meta_crc).then(|| decode(head, seed)).flatten()
 }
 
 /// Reads a head; `None`: it is damaged, though its checksum is right.
@@ -165,8 +185,7 @@ fn decode_extents(cursor: &mut Cursor<'_>) -> Option<Vec<ExtentPlace>> {
     let count = cursor.u32()?;
     let mut extents = Vec::new();
     for _ in 0..count {
-        let (segment, offset, length) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
-        extents.push(ExtentPlace { segment, offset, length, lsn: cursor.u64()? });
+        extents.push(decode_extent(cursor)?);
     }
     Some(extents)
 }
@@ -192,6 +211,11 @@ fn encode_again(mut head: Head) -> Option<Vec<u8>> {
     let stored = Stored::new(draft, Body::Empty, 0);
     let mut out = Vec::new();
     encode(&stored, &head.response, &head.extents, &mut out).map(|()| out)
+}
+
+pub(super) fn decode_extent(cursor: &mut Cursor<'_>) -> Option<ExtentPlace> {
+    let (segment, offset, length) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
+    Some(ExtentPlace { segment, offset, length, lsn: cursor.u64()? })
 }
 
 const NEVER: u64 = u64::MAX;

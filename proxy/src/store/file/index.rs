@@ -142,6 +142,13 @@ impl Index {
         shard.entries.iter().any(|entry| entry.key_hash == key_hash && !entry.is_awake())
     }
 
+    /// Returns whether the response of this version is in memory.
+    pub(super) fn is_awake(&self, key_hash: u64, version: u32) -> bool {
+        let shard = self.shard(key_hash).read();
+        let is_it = |entry: &&Entry| entry.key_hash == key_hash && entry.version == version;
+        shard.entries.iter().find(is_it).is_some_and(Entry::is_awake)
+    }
+
     /// Copies entries, a shard at a time.
     pub(super) fn visit(&self, visitor: &mut dyn FnMut(Entry)) {
         for shard in &self.shards {

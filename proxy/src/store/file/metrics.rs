@@ -33,6 +33,12 @@ pub(super) struct FileMetrics {
     pub(super) spared: Counter,
     /// Readers that lost their hold on segments.
     pub(super) revoked: Counter,
+    /// Responses that a purge by tag, host or prefix has hit in the file, and the sweeper has taken out.
+    pub(super) swept: Counter,
+    /// Segments that the sweeper had to look into.
+    pub(super) postings_read: Counter,
+    /// Purges that the sweeper does not look for: too many were waiting, or the prefix ends before its first directory.
+    pub(super) sweeps_refused: Counter,
     /// How long the recovery took, in milliseconds.
     pub(super) recovery_millis: AtomicU64,
     /// Responses that were found at the recovery.
@@ -54,6 +60,8 @@ pub struct FileUsage {
     pub capacity: u64,
     /// Bytes that the index takes in memory.
     pub index_bytes: u64,
+    /// Bytes that say in memory which tags the segments may hold.
+    pub filter_bytes: u64,
     /// Segments: free, being written, complete, waiting for their readers.
     pub segments: [u64; 4],
     /// Bytes written for the first time.
@@ -74,6 +82,11 @@ pub struct FileUsage {
     pub recalls_refused: u64,
     /// Windows that were sent from the map.
     pub mapped: u64,
+    /// Responses that were purged by tag, host or prefix while they were in the file only, and taken out; segments looked into
+    /// for that.
+    pub swept: [u64; 2],
+    /// Purges that nobody looks for in the file.
+    pub sweeps_refused: u64,
     /// Segments that were made free again, and that were spared.
     pub reclaimed: [u64; 2],
     /// How long the recovery took, in milliseconds, and what it found.

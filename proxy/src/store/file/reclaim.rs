@@ -7,13 +7,14 @@
 
 use std::sync::atomic::Ordering;
 
-use super::format::{
-    FOOTER_ENTRY_BYTES, FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, SMALL_BYTES, Trailer,
-    UNIT,
-};
+use super::footer::{Contents, Labels};
+use super::format::{FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, UNIT};
+use super::head;
 use super::index::{Entry, Place};
+use super::postings::ids_of;
 use super::scribe::{Class, Scribe};
 use super::volume::Volume;
+use crate::invalidation::Sequence;
 use crate::store::Removal;
 
 /// Fingerprints of newcomers that had to go: one that comes back has proved itself.
@@ -99,6 +100,7 @@ impl Scribe {
         self.empty(class, number);
         self.is_reclaiming = false;
         self.volume.give_away(number);
+        self.volume.forget_filter(number);
         self.volume.metrics.reclaimed.add(1);
         if self.volume.segments.at(number).free() {
             self.release(number);
@@ -185,7 +187,8 @@ impl Scribe {
         if class == Class::Large {
             return; // no response is in it, only parts of bodies: those who miss them find out
         }
-        let entries = footer_of(&volume, number).unwrap_or_else(|| found_by_scan(&volume, number));
+        let entries = Contents::read(&volume, number)
+            .map_or_else(|| found_by_scan(&volume, number), |contents| contents.entries);
         let segment = volume.segments.at(number);
         let is_mostly_dead = segment.live() < segment.used.load(Ordering::Relaxed) / 5;
         let mut budget = volume.segment_bytes / 2;
@@ -193,8 +196,11 @@ impl Scribe {
             let bytes = u64::from(entry.units) * UNIT;
             match fate(&volume, number, &entry, is_mostly_dead) {
                 Fate::Gone => {}
-                Fate::Moved if budget >= bytes && self.relocate(number, &entry) => budget -= bytes,
-                Fate::Moved => self.forsake(number, &entry, Removal::Size),
+                Fate::Moved if budget < bytes => self.forsake(number, &entry, Removal::Size),
+                Fate::Moved => match self.relocate(number, &entry) {
+                    Ok(()) => budget -= bytes,
+                    Err(reason) => self.forsake(number, &entry, reason),
+                },
                 Fate::Dropped(reason) => {
                     if class == Class::Probation && reason == Removal::Size {
                         self.ghosts.note(entry.key_hash ^ u64::from(entry.variant));
@@ -214,29 +220,31 @@ impl Scribe {
         };
         let record = known.filter(|known| entry.is_large && !known.is_awake());
         if let Some(record) = record.and_then(|known| volume.read(&known).ok()) {
-            self.unlive(&record.head.extents);
+            volume.unlive(&record.head.extents);
         }
         drop_entry(volume, number, entry, reason);
     }
 
-    /// Copies a record among the proven ones, and says whether it is there.
-    fn relocate(&mut self, number: u32, entry: &FooterEntry) -> bool {
+    /// Copies a record among the proven ones, or says why it has to go: it cannot be read, there is no room, it was purged.
+    fn relocate(&mut self, number: u32, entry: &FooterEntry) -> Result<(), Removal> {
         let volume = std::sync::Arc::clone(&self.volume);
         let mut bytes = vec![0; usize::from(entry.units) * usize::try_from(UNIT).unwrap_or(0)];
-        if volume.disk.read(volume.offset_of(number, entry.offset), &mut bytes).is_err() {
-            return false;
-        }
-        let Some(header) = RecordHeader::decode(&bytes) else { return false };
+        let read = volume.disk.read(volume.offset_of(number, entry.offset), &mut bytes);
+        let header = read.ok().and_then(|()| RecordHeader::decode(&bytes)).ok_or(Removal::Size)?;
         let is_it = header.kind == Kind::Response && header.version == entry.version;
         let end = usize::try_from(header.record_bytes()).unwrap_or(usize::MAX);
-        let Some(rest) = bytes.get(RECORD_HEADER_BYTES..end).filter(|_| is_it) else {
-            return false;
-        };
-        let Some((segment, lsn, offset, units)) =
-            self.append_parts(Class::Main, header, entry.is_large, std::iter::once(rest))
-        else {
-            return false;
-        };
+        let rest = bytes.get(RECORD_HEADER_BYTES..end).filter(|_| is_it).ok_or(Removal::Size)?;
+        let head = head::of_record(&header, rest, volume.seed).ok_or(Removal::Size)?;
+        let born = Sequence::from_number(header.born);
+        let is_dormant = !volume.index.is_awake(entry.key_hash, short(entry.version));
+        if is_dormant && volume.invalidation.has_purged(&head.key, born, &head.tags) {
+            return Err(Removal::Purged);
+        }
+        let ids = ids_of(volume.invalidation.ids(), &head.key, head.tags.iter().copied());
+        let labels = Labels { ids, extents: head.extents };
+        let (segment, lsn, offset, units) = self
+            .append_parts(Class::Main, header, labels, std::iter::once(rest))
+            .ok_or(Removal::Size)?;
         let place = Place { segment, offset, units, is_large: entry.is_large };
         let mut locked = volume.index.lock(entry.key_hash);
         match locked.find(short(entry.version)).filter(|known| is_at(known, number, entry)) {
@@ -250,7 +258,7 @@ impl Scribe {
             }
             None => volume.kill(segment, lsn, offset),
         }
-        true
+        Ok(())
     }
 }
 
@@ -286,27 +294,12 @@ fn drop_entry(volume: &Volume, number: u32, entry: &FooterEntry, reason: Removal
     }
 }
 
-fn is_at(known: &Entry, number: u32, entry: &FooterEntry) -> bool {
+pub(super) fn is_at(known: &Entry, number: u32, entry: &FooterEntry) -> bool {
     known.place().is_some_and(|place| place.segment == number && place.offset == entry.offset)
 }
 
-const fn short(version: u64) -> u32 {
+pub(super) const fn short(version: u64) -> u32 {
     (version & 0xffff_ffff) as u32
-}
-
-/// Reads what is in a complete segment.
-pub(super) fn footer_of(volume: &Volume, number: u32) -> Option<Vec<FooterEntry>> {
-    let end = volume.start_of(number) + volume.segment_bytes;
-    let mut bytes = [0; SMALL_BYTES];
-    volume.disk.read(end - SMALL_BYTES as u64, &mut bytes).ok()?;
-    let trailer = Trailer::decode(&bytes)?;
-    let length = u64::from(trailer.count) * FOOTER_ENTRY_BYTES as u64;
-    if trailer.lsn != volume.segments.at(number).lsn() || length > volume.segment_bytes / 2 {
-        return None;
-    }
-    let mut bytes = vec![0; usize::try_from(length).ok()?];
-    volume.disk.read(end - SMALL_BYTES as u64 - length, &mut bytes).ok()?;
-    FooterEntry::decode_all(&bytes, &trailer)
 }
 
 /// What the index knows of a segment whose footer cannot be read.

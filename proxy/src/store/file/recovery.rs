@@ -9,14 +9,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::extent::bytes_of;
+use super::footer::{Contents, Footer, Labels, Spread, extents_of};
 use super::format::{
     FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SMALL_BYTES,
     SegmentHeader, UNIT, push_block_checksums, units_of,
 };
+use super::head::{self, ExtentPlace};
 use super::index::{Entry, Place};
+use super::postings::ids_of;
 use super::purge_log::ALL;
-use super::reclaim::footer_of;
-use super::scribe::{Class, write_footer};
+use super::scribe::Class;
 use super::volume::Volume;
 use crate::key::KeySeed;
 use crate::store::Removal;
@@ -33,29 +36,15 @@ pub(super) type Kills = BTreeMap<u32, (u64, Vec<u32>)>;
 
 /// Reads all segments and fills the index. Blocks, for seconds where there are millions of responses.
 pub(super) fn load(volume: &Arc<Volume>) -> Loaded {
+    let now = volume.now_secs();
+    volume.loaded_at.store(now, Ordering::Release);
     let mut loaded = Loaded::default();
     let mut found: [Vec<(u64, u32)>; 3] = Default::default();
-    for number in (0..volume.segments.count()).rev() {
-        match header_of(volume, number) {
-            None => loaded.free.push(number),
-            Some(header) => {
-                let known = volume.unloaded.lock().get(&number).cloned();
-                let of_this = known.filter(|(lsn, _)| *lsn == header.lsn);
-                let mut killed = of_this.map_or_else(Vec::new, |(_, killed)| killed);
-                if killed.contains(&ALL) {
-                    volume.segments.at(number).remember_written(header.lsn);
-                    volume.remember_kills(number, &killed);
-                    volume.unloaded.lock().remove(&number);
-                    loaded.free.push(number);
-                    continue;
-                }
-                killed.sort_unstable();
-                load_segment(volume, &header, &killed);
-                volume.unloaded.lock().remove(&number);
-                if let Some(class) = found.get_mut(header.class as usize) {
-                    class.push((header.lsn, number));
-                }
-            }
+    for (header, killed) in begin_segments(volume, &mut loaded.free) {
+        load_segment(volume, &header, &killed);
+        volume.unloaded.lock().remove(&header.number);
+        if let Some(class) = found.get_mut(header.class as usize) {
+            class.push((header.lsn, header.number));
         }
     }
     for (queue, mut class) in loaded.queues.iter_mut().zip(found) {
@@ -63,8 +52,34 @@ pub(super) fn load(volume: &Arc<Volume>) -> Loaded {
         queue.extend(class.into_iter().map(|(_, number)| number));
     }
     volume.unloaded.lock().clear(); // what is left are segments that are free
-    sweep_expired(volume, |_| ()); // which extents are dead is not known yet
+    sweep_expired(volume, now, |_| ()); // their extents were not counted
     loaded
+}
+
+/// Finds out which segments hold something, the last first, with what is dead in them. After that it is known of each extent
+/// whether it is still there.
+fn begin_segments(volume: &Volume, free: &mut Vec<u32>) -> Vec<(SegmentHeader, Vec<u32>)> {
+    let mut begun = Vec::new();
+    for number in (0..volume.segments.count()).rev() {
+        let Some(header) = header_of(volume, number) else {
+            free.push(number);
+            continue;
+        };
+        let known = volume.unloaded.lock().get(&number).cloned();
+        let of_this = known.filter(|(lsn, _)| *lsn == header.lsn);
+        let mut killed = of_this.map_or_else(Vec::new, |(_, killed)| killed);
+        if killed.contains(&ALL) {
+            volume.segments.at(number).remember_written(header.lsn);
+            volume.remember_kills(number, &killed);
+            volume.unloaded.lock().remove(&number);
+            free.push(number);
+            continue;
+        }
+        killed.sort_unstable();
+        volume.segments.at(number).open(header.lsn);
+        begun.push((header, killed));
+    }
+    begun
 }
 
 fn header_of(volume: &Volume, number: u32) -> Option<SegmentHeader> {
@@ -86,30 +101,42 @@ fn header_of(volume: &Volume, number: u32) -> Option<SegmentHeader> {
 fn load_segment(volume: &Arc<Volume>, header: &SegmentHeader, killed: &[u32]) {
     let SegmentHeader { number, lsn, .. } = *header;
     let segment = volume.segments.at(number);
-    segment.open(lsn);
-    let entries = footer_of(volume, number).unwrap_or_else(|| {
-        let (entries, tail) = walk(volume, number, lsn);
-        if let Err(error) = write_footer(volume, number, lsn, (&entries, tail)) {
-            tracing::warn!(%error, number, "cannot complete a segment");
+    let (entries, spreads) = match Contents::read(volume, number) {
+        Some(Contents { entries, spreads, filter }) => {
+            volume.keep_filter(number, filter);
+            (entries, spreads)
         }
-        entries
-    });
+        None => complete(volume, number, lsn),
+    };
     volume.remember_kills(number, killed);
     let mut used = 0;
-    for entry in entries {
+    for (place, entry) in (0_u32..).zip(&entries) {
         used += u64::from(entry.units) * UNIT;
-        if killed.binary_search(&entry.offset).is_err() && !volume.index.is_full() {
-            enter(volume, number, &entry);
+        if killed.binary_search(&entry.offset).is_ok() {
+            continue;
+        }
+        if volume.index.is_full() {
+            volume.kill(number, lsn, entry.offset); // nobody will remember when it is purged
+        } else {
+            enter(volume, number, entry, extents_of(&spreads, place));
         }
     }
     if header.class == Class::Large as u32 {
         used = volume.segment_bytes - SEGMENT_HEADER_BYTES;
-        segment.add_live(used); // which of its extents are dead is not known
     }
     segment.used.store(used, Ordering::Relaxed);
 }
 
-fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry) {
+/// Walks the records of a segment that was being filled, and writes its footer.
+fn complete(volume: &Volume, number: u32, lsn: u64) -> (Vec<FooterEntry>, Vec<Spread>) {
+    let (footer, tail) = walk(volume, number, lsn);
+    if let Err(error) = footer.write(volume, number, (lsn, tail)) {
+        tracing::warn!(%error, number, "cannot complete a segment");
+    }
+    (footer.entries, footer.spreads)
+}
+
+fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry, extents: &[ExtentPlace]) {
     let FooterEntry { offset, units, is_large, .. } = *entry;
     let place = Place { segment: number, offset, units, is_large };
     let version = (entry.version & 0xffff_ffff) as u32;
@@ -125,12 +152,16 @@ fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry) {
         }
         locked.remove(rival.version);
         volume.bury(&rival);
+        volume.unlive_body(&rival);
     }
     locked.insert(fresh);
     let segment = volume.segments.at(number);
     segment.add_live(u64::from(units) * UNIT);
     segment.expires.fetch_max(entry.expires, Ordering::Relaxed);
     segment.born.fetch_min(entry.born, Ordering::AcqRel);
+    if volume.is_counted(&fresh) {
+        volume.enliven(extents); // under the lock: whoever takes it out counts them as dead
+    }
 }
 
 /// Reads the version of a record that is in the index already.
@@ -142,13 +173,32 @@ fn version_of(volume: &Volume, entry: &Entry) -> Option<u64> {
 }
 
 /// Walks the records of a segment that was not completed, over holes if there are.
-fn walk(volume: &Volume, number: u32, lsn: u64) -> (Vec<FooterEntry>, u64) {
+fn walk(volume: &Volume, number: u32, lsn: u64) -> (Footer, u64) {
     let length = usize::try_from(volume.segment_bytes).unwrap_or(0);
     let mut bytes = vec![0; length];
     if volume.disk.read(volume.start_of(number), &mut bytes).is_err() {
-        return (Vec::new(), SEGMENT_HEADER_BYTES);
+        return (Footer::default(), SEGMENT_HEADER_BYTES);
     }
-    records_in(&bytes, lsn)
+    let (entries, tail) = records_in(&bytes, lsn);
+    let mut footer = Footer::default();
+    for entry in entries {
+        let labels = labels_of(volume, &bytes, &entry);
+        footer.push(FooterEntry { is_large: !labels.extents.is_empty(), ..entry }, labels);
+    }
+    (footer, tail)
+}
+
+/// What a footer keeps of the record of this entry; nothing, where its head is damaged.
+fn labels_of(volume: &Volume, segment: &[u8], entry: &FooterEntry) -> Labels {
+    let at = usize::try_from(bytes_of(entry.offset)).unwrap_or(usize::MAX);
+    let record = segment.get(at..).unwrap_or_default();
+    let rest = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
+    let header = RecordHeader::decode(record);
+    let head = header.and_then(|header| head::of_record(&header, rest, volume.seed));
+    head.map_or_else(Labels::default, |head| {
+        let ids = ids_of(volume.invalidation.ids(), &head.key, head.tags.iter().copied());
+        Labels { ids, extents: head.extents }
+    })
 }
 
 /// Finds the records of an incarnation in the bytes of a segment, and where the last of them ends.
@@ -167,16 +217,9 @@ pub(super) fn records_in(bytes: &[u8], lsn: u64) -> (Vec<FooterEntry>, u64) {
         let units = units_of(header.record_bytes());
         if header.kind == Kind::Response {
             // The extents of a large body are listed behind its head: such a record has no body of its own.
-            entries.push(FooterEntry {
-                key_hash: header.key_hash,
-                version: header.version,
-                born: header.born,
-                offset: u32::try_from(at / UNIT).unwrap_or(u32::MAX),
-                units: u16::try_from(units).unwrap_or(u16::MAX),
-                is_large: header.body_bytes == 0,
-                expires: header.expires,
-                variant: header.variant,
-            });
+            let offset = u32::try_from(at / UNIT).unwrap_or(u32::MAX);
+            let place = (offset, u16::try_from(units).unwrap_or(u16::MAX));
+            entries.push(FooterEntry::of(&header, place, header.body_bytes == 0));
         }
         at += units * UNIT;
         tail = at;
@@ -222,8 +265,7 @@ pub(super) fn read_any(bytes: &[u8]) {
 }
 
 /// Takes out what nobody can use any more, and shows what of it has extents.
-pub(super) fn sweep_expired(volume: &Volume, mut show_large: impl FnMut(&Entry)) {
-    let now = volume.now_secs();
+pub(super) fn sweep_expired(volume: &Volume, now: u32, mut show_large: impl FnMut(&Entry)) {
     volume.index.visit(&mut |seen| {
         let is_due =
             |entry: &Entry| entry.expires <= now && !entry.is_awake() && entry.place().is_some();

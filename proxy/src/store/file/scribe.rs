@@ -7,17 +7,21 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
 
 use super::extent::Extent;
+use super::footer::{Footer, Labels};
 use super::format::{
-    FOOTER_ENTRY_BYTES, FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES,
-    SMALL_BYTES, SegmentHeader, Trailer, UNIT, push_block_checksums, units_of,
+    FooterEntry, Kind, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, UNIT,
+    push_block_checksums, units_of,
 };
 use super::head::{self, ExtentPlace};
 use super::index::{Entry, Place};
+use super::postings::ids_of;
 use super::recovery::Loaded;
+use super::sweeper::Sweep;
 use super::volume::Volume;
 use crate::store::{Body, Removal, Response, Stored};
 
@@ -32,6 +36,8 @@ pub(super) enum Job {
     Abandon(Vec<Arc<Extent>>),
     /// A large response that left while it was not in memory: its extents are dead.
     Unlive(Entry),
+    /// Purges that have hit something in the segments that are being filled, perhaps. Who is told waits for that.
+    Sweep(Arc<Sweep>, SyncSender<()>),
     /// The index is full: segments are given away.
     MakeRoom,
     /// The segments have been read after the start.
@@ -75,8 +81,7 @@ pub(super) struct Open {
     pub(super) segment: u32,
     lsn: u64,
     tail: u64,
-    entries: Vec<FooterEntry>,
-    max_version: u64,
+    footer: Footer,
 }
 
 /// Writes.
@@ -103,7 +108,7 @@ struct Draft<'a> {
     kind: Kind,
     stored: Option<&'a Stored>,
     meta: Vec<u8>,
-    is_large: bool,
+    labels: Labels,
 }
 
 impl Scribe {
@@ -140,12 +145,17 @@ impl Scribe {
             }
             Job::Abandon(extents) => {
                 let places: Vec<_> = extents.iter().filter_map(|extent| extent.place()).collect();
-                self.unlive(&places);
+                self.volume.unlive(&places);
             }
             Job::Unlive(entry) => {
-                if let Ok(record) = self.volume.read(&entry) {
-                    self.unlive(&record.head.extents);
+                self.volume.unlive_body(&entry);
+            }
+            Job::Sweep(sweep, done) => {
+                for Open { segment, footer, .. } in self.open.iter().flatten() {
+                    let known = (&*footer.entries, &*footer.spreads);
+                    sweep.strike(&self.volume, *segment, known, &footer.postings);
                 }
+                let _is_awaited = done.send(()).is_ok();
             }
             Job::MakeRoom => {
                 if self.volume.index.is_full() {
@@ -173,24 +183,32 @@ impl Scribe {
                 if let Some(entry) = locked.remove(version) {
                     volume.bury(&entry);
                     volume.index.count_removal(Removal::Replaced);
+                    volume.unlive_body(&entry);
                 }
             }
         }
         volume.is_loading.store(false, Ordering::Release);
+        drop(noted);
+        volume.hunts.begin(volume);
     }
 
     /// Writes a response and enters its place; says whether that was possible.
     fn store(&mut self, stored: &Stored) -> bool {
         let Some(response) = stored.response() else { return false };
         let version = stored.short_version();
-        if self.volume.index.lock(stored.key.hash()).find(version).is_none() {
+        let known = self.volume.index.lock(stored.key.hash()).find(version).copied();
+        let Some(known) = known else {
             self.volume.pending.lock().remove(&version);
             return true; // it left before it was written
+        };
+        if !known.is_awake() && self.is_purged(stored) {
+            self.forget_purged(stored, response); // it was evicted before the purge: nothing has struck it
+            return true;
         }
         let Some((extents, inline)) = self.write_body(&response.body) else { return false };
         let placed = self.write_head(stored, response, &extents, inline);
         if placed.is_none() && !matches!(response.body, Body::File(_)) {
-            self.unlive(&extents);
+            self.volume.unlive(&extents);
         }
         placed.is_some_and(|(segment, lsn, offset, units)| {
             let place = Place { segment, offset, units, is_large: !extents.is_empty() };
@@ -210,7 +228,7 @@ impl Scribe {
                 let mut extents = Vec::new();
                 for pieces in split(body.pieces(), extent_bytes_max(self.volume.segment_bytes)) {
                     let Some(place) = self.write_extent(&pieces) else {
-                        self.unlive(&extents);
+                        self.volume.unlive(&extents);
                         return None;
                     };
                     extents.push(place);
@@ -223,9 +241,9 @@ impl Scribe {
     fn write_extent(&mut self, pieces: &[Bytes]) -> Option<ExtentPlace> {
         let mut meta = Vec::new();
         push_block_checksums(&mut meta, pieces.iter().map(|piece| &**piece));
-        let draft = Draft { kind: Kind::Extent, stored: None, meta, is_large: false };
+        let draft = Draft { kind: Kind::Extent, stored: None, meta, labels: Labels::default() };
         let length: usize = pieces.iter().map(Bytes::len).sum();
-        let (segment, lsn, offset, units) = self.append(Class::Large, &draft, pieces)?;
+        let (segment, lsn, offset, units) = self.append(Class::Large, draft, pieces)?;
         self.volume.segments.at(segment).add_live(u64::from(units) * UNIT);
         Some(ExtentPlace { segment, lsn, offset, length: u32::try_from(length).ok()? })
     }
@@ -240,14 +258,12 @@ impl Scribe {
         let mut meta = Vec::new();
         push_block_checksums(&mut meta, inline.iter().map(|piece| &**piece));
         head::encode(stored, response, extents, &mut meta)?;
-        let draft = Draft {
-            kind: Kind::Response,
-            stored: Some(stored),
-            meta,
-            is_large: !extents.is_empty(),
-        };
+        let tags = stored.provenance.ids();
+        let ids = ids_of(self.volume.invalidation.ids(), &stored.key, tags);
+        let labels = Labels { ids, extents: extents.to_vec() };
+        let draft = Draft { kind: Kind::Response, stored: Some(stored), meta, labels };
         let class = if self.ghosts.take(identity(stored)) { Class::Main } else { Class::Probation };
-        self.append(class, &draft, inline)
+        self.append(class, draft, inline)
     }
 
     /// Enters the place of what was written, unless it has left meanwhile.
@@ -279,7 +295,34 @@ impl Scribe {
                 None => volume.kill(place.segment, lsn, place.offset),
             }
         }
-        self.unlive(extents);
+        self.volume.unlive(extents);
+    }
+
+    /// Whether a response that nothing has struck in memory was purged.
+    fn is_purged(&self, stored: &Stored) -> bool {
+        let tags: Vec<_> = stored.provenance.ids().collect();
+        self.volume.invalidation.has_purged(&stored.key, stored.provenance.born(), &tags)
+    }
+
+    /// A response was purged before it was written: it and its body are of no use.
+    fn forget_purged(&self, stored: &Stored, response: &Response) {
+        let volume = &self.volume;
+        let version = stored.short_version();
+        let is_gone = {
+            let mut locked = volume.index.lock(stored.key.hash());
+            let is_asleep = locked.find(version).is_some_and(|known| !known.is_awake());
+            is_asleep
+                && locked.remove(version).is_some_and(|known| {
+                    volume.bury(&known);
+                    true
+                })
+        };
+        if is_gone {
+            volume.index.count_removal(Removal::Purged);
+            if let Body::File(body) = &response.body {
+                volume.unlive(&body.places().unwrap_or_default());
+            }
+        }
     }
 
     /// A response cannot be written: it stays in memory only, if it is there.
@@ -297,23 +340,11 @@ impl Scribe {
         }
     }
 
-    /// Counts extents as dead.
-    pub(super) fn unlive(&self, extents: &[ExtentPlace]) {
-        for extent in extents {
-            let segment = self.volume.segments.at(extent.segment);
-            if segment.lsn() == extent.lsn {
-                let table = super::format::blocks_of(u64::from(extent.length)) * 4;
-                let bytes = RECORD_HEADER_BYTES as u64 + table + u64::from(extent.length);
-                segment.sub_live(units_of(bytes) * UNIT);
-            }
-        }
-    }
-
     /// Writes a record at the end of the open segment of a class; `None`: there is no room, or the device failed.
     fn append(
         &mut self,
         class: Class,
-        draft: &Draft<'_>,
+        draft: Draft<'_>,
         body: &[Bytes],
     ) -> Option<(u32, u64, u32, u16)> {
         let body_bytes = u32::try_from(body.iter().map(Bytes::len).sum::<usize>()).ok()?;
@@ -333,7 +364,7 @@ impl Scribe {
             return None;
         }
         let parts = std::iter::once(&*draft.meta).chain(body.iter().map(|piece| &**piece));
-        self.append_parts(class, header, draft.is_large, parts)
+        self.append_parts(class, header, draft.labels, parts)
     }
 
     /// Writes a record of these parts behind its header.
@@ -341,12 +372,12 @@ impl Scribe {
         &mut self,
         class: Class,
         mut header: RecordHeader,
-        is_large: bool,
+        labels: Labels,
         parts: impl Iterator<Item = &'a [u8]>,
     ) -> Option<(u32, u64, u32, u16)> {
         let units = u16::try_from(units_of(header.record_bytes())).ok()?;
         let bytes = u64::from(units) * UNIT;
-        let place = self.room(class, bytes)?;
+        let place = self.room(class, bytes, &labels)?;
         let open = self.open.get(class as usize)?.as_ref()?;
         let (segment, lsn) = (open.segment, open.lsn);
         header.lsn = lsn;
@@ -369,27 +400,18 @@ impl Scribe {
         self.volume.segments.at(segment).used.store(open.tail, Ordering::Relaxed);
         if header.kind == Kind::Response {
             self.volume.segments.at(segment).born.fetch_min(header.born, Ordering::AcqRel);
-            open.max_version = open.max_version.max(header.version);
-            open.entries.push(FooterEntry {
-                key_hash: header.key_hash,
-                version: header.version,
-                born: header.born,
-                offset,
-                units,
-                is_large,
-                expires: header.expires,
-                variant: header.variant,
-            });
+            let is_large = !labels.extents.is_empty();
+            open.footer.push(FooterEntry::of(&header, (offset, units), is_large), labels);
         }
         Some((segment, lsn, offset, units))
     }
 
     /// Returns where a record of so many bytes goes, in a segment that is open then.
-    fn room(&mut self, class: Class, bytes: u64) -> Option<u64> {
+    fn room(&mut self, class: Class, bytes: u64, labels: &Labels) -> Option<u64> {
         let segment_bytes = self.volume.segment_bytes;
         let place = |open: &Open| {
-            let footer = (open.entries.len() + 1) * FOOTER_ENTRY_BYTES + SMALL_BYTES;
-            (open.tail + bytes + footer as u64 <= segment_bytes).then_some(open.tail)
+            let footer = open.footer.bytes_with(labels);
+            (open.tail + bytes + footer <= segment_bytes).then_some(open.tail)
         };
         if let Some(place) = self.open.get(class as usize)?.as_ref().and_then(place) {
             return Some(place);
@@ -433,14 +455,12 @@ impl Scribe {
             return None;
         }
         self.volume.segments.at(segment).open(lsn);
-        Some(Open { segment, lsn, tail: SEGMENT_HEADER_BYTES, entries: Vec::new(), max_version: 0 })
+        Some(Open { segment, lsn, tail: SEGMENT_HEADER_BYTES, footer: Footer::default() })
     }
 
     /// Writes the footer of a segment: it is complete.
     fn seal(&mut self, class: Class, open: &Open) {
-        if let Err(error) =
-            write_footer(&self.volume, open.segment, open.lsn, (&open.entries, open.tail))
-        {
+        if let Err(error) = open.footer.write(&self.volume, open.segment, (open.lsn, open.tail)) {
             self.failed("cannot complete a segment", &error); // a restart reads its records instead
         }
         if let Some(queue) = self.queues.get_mut(class as usize) {
@@ -465,29 +485,6 @@ impl Scribe {
         *self.volume.states.lock() =
             [self.free.len() as u64, open, complete as u64, self.draining.len() as u64];
     }
-}
-
-/// Writes the end of a segment: what is in it.
-pub(super) fn write_footer(
-    volume: &Volume,
-    segment: u32,
-    lsn: u64,
-    (entries, tail): (&[FooterEntry], u64),
-) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(entries.len() * FOOTER_ENTRY_BYTES + SMALL_BYTES);
-    for entry in entries {
-        entry.encode(&mut bytes);
-    }
-    let trailer = Trailer {
-        lsn,
-        max_version: entries.iter().map(|entry| entry.version).max().unwrap_or(0),
-        count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-        entries_crc: crc32c::crc32c(&bytes),
-        tail: u32::try_from(tail).unwrap_or(u32::MAX),
-    };
-    bytes.extend_from_slice(&trailer.encode());
-    let start = volume.start_of(segment) + volume.segment_bytes - bytes.len() as u64;
-    volume.disk.write(start, &bytes)
 }
 
 /// Cuts pieces into runs of at most so many bytes.

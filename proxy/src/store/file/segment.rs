@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::filter::Filter;
 use super::word::{Pin, Word};
 
 /// All segments of a store.
@@ -32,6 +33,8 @@ pub(super) struct Segment {
     pub(super) born: AtomicU64,
     /// The offsets, in units, of responses in it that were replaced or removed; or all of them, once it was given away.
     pub(super) killed: Mutex<Vec<u32>>,
+    /// What its responses may carry, once it is complete; `None`: anything.
+    pub(super) filter: Mutex<Option<Filter>>,
 }
 
 impl Segments {

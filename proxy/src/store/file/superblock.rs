@@ -135,7 +135,7 @@ pub(super) fn read_any(bytes: &[u8]) {
 
 const MAGIC: &[u8; 16] = b"shellac store\r\n\0";
 /// The format of everything in the store's files. Another one is refused, never converted: it is a cache.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const COPY_BYTES: usize = 4096;
 const COPIES: u64 = 2;
 const BODY_BYTES: usize = 56;

@@ -23,9 +23,10 @@ use super::open::{FileLimits, OpenError, Opened, open};
 use super::promotion::Promotion;
 use super::recovery::sweep_expired;
 use super::scribe::{Job, QUEUE_BYTES_MAX, Reserved, variant_of};
+use super::sweeper;
 use super::volume::Volume;
 use crate::clock::Clock;
-use crate::invalidation::{Invalidation, Sequence};
+use crate::invalidation::{Invalidation, PastMark, Sequence};
 use crate::key::{Key, KeySeed};
 use crate::store::journal::Journal;
 use crate::store::memory::{Arrival, Backing, MemoryLimits, MemoryStore};
@@ -156,6 +157,18 @@ impl TieredStore {
     /// Finishes the evictions from memory that are due.
     pub fn settle(&self) {
         self.parts.memory.settle();
+    }
+
+    /// What is behind it.
+    #[cfg(test)]
+    pub(super) fn volume(&self) -> &Arc<Volume> {
+        self.parts.volume()
+    }
+
+    /// Looks at once for what was purged in the file.
+    #[cfg(test)]
+    pub(super) fn sweep(&self) {
+        self.parts.engine.sweep();
     }
 
     /// Returns whether the queue of what is to be written is less than half full.
@@ -384,8 +397,13 @@ impl Store for TieredStore {
         hashes.iter().map(|hash| purge(*hash)).sum()
     }
 
+    fn seek_purged(&self, marks: &[PastMark], before: Sequence) {
+        sweeper::want(self.parts.volume(), marks, before);
+    }
+
     fn sweep_dormant(&self) {
-        sweep_expired(self.parts.volume(), |entry| {
+        let volume = self.parts.volume();
+        sweep_expired(volume, volume.now_secs(), |entry| {
             drop(self.parts.engine.submit(Job::Unlive(*entry)));
         });
     }

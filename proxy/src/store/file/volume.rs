@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::disk::Disk;
 use super::extent::{FileBody, Readings, bytes_of};
+use super::filter::{Filter, RESPONSE_BYTES_MAX};
 use super::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENTS_START, UNIT, blocks_match};
 use super::head::{self, ExtentPlace, Head};
 use super::index::{Entry, Index, Place};
@@ -19,6 +20,7 @@ use super::purge_log::{ALL, Frame, frames_of};
 use super::recovery::Kills;
 use super::segment::Segments;
 use super::superblock::Superblock;
+use super::sweeper::Hunts;
 use crate::clock::Clock;
 use crate::invalidation::{Invalidation, Sequence};
 use crate::key::KeySeed;
@@ -49,6 +51,13 @@ pub(super) struct Volume {
     /// Offsets in the segments' lists of dead records.
     kills: AtomicU64,
     pub(super) kills_max: u64,
+    /// Purges whose responses in the file are still to be found.
+    pub(super) hunts: Hunts,
+    /// Bytes of the segments' filters.
+    filter_bytes: AtomicU64,
+    filter_bytes_max: u64,
+    /// The second at which the segments were read: the extents of what had expired by then were never counted as live.
+    pub(super) loaded_at: AtomicU32,
     /// While segments are being read after the start: nothing is written, and what was replaced meanwhile is noted.
     pub(super) is_loading: AtomicBool,
     pub(super) superseded: Mutex<HashSet<(u64, u32)>>,
@@ -118,6 +127,10 @@ impl Volume {
             unloaded: Mutex::new(kills),
             kills: AtomicU64::new(0),
             kills_max,
+            hunts: Hunts::default(),
+            filter_bytes: AtomicU64::new(0),
+            filter_bytes_max: entries_max * RESPONSE_BYTES_MAX,
+            loaded_at: AtomicU32::new(0),
             is_loading: AtomicBool::new(true),
             superseded: Mutex::default(),
             is_offline: AtomicBool::new(false),
@@ -283,6 +296,57 @@ impl Volume {
         }
     }
 
+    /// Counts extents as live.
+    pub(super) fn enliven(&self, extents: &[ExtentPlace]) {
+        for extent in extents {
+            let segment = self.segments.at(extent.segment);
+            if segment.lsn() == extent.lsn {
+                segment.add_live(extent.record_bytes());
+            }
+        }
+    }
+
+    /// Counts extents as dead.
+    pub(super) fn unlive(&self, extents: &[ExtentPlace]) {
+        for extent in extents {
+            let segment = self.segments.at(extent.segment);
+            if segment.lsn() == extent.lsn {
+                segment.sub_live(extent.record_bytes());
+            }
+        }
+    }
+
+    /// Counts the extents of a large response as dead that was taken out of the index. Reads its head.
+    pub(super) fn unlive_body(self: &Arc<Self>, entry: &Entry) {
+        if entry.place().is_some_and(|place| place.is_large)
+            && self.is_counted(entry)
+            && let Ok(record) = self.read(entry)
+        {
+            self.unlive(&record.head.extents);
+        }
+    }
+
+    /// Whether the extents of this large response are counted as live.
+    pub(super) fn is_counted(&self, entry: &Entry) -> bool {
+        entry.born != 0 || entry.expires > self.loaded_at.load(Ordering::Acquire)
+    }
+
+    /// Keeps the filter of a complete segment, if there is room for it.
+    pub(super) fn keep_filter(&self, segment: u32, filter: Filter) {
+        self.forget_filter(segment);
+        let bytes = filter.bytes();
+        let add = |now: u64| Some(now + bytes).filter(|sum| *sum <= self.filter_bytes_max);
+        if self.filter_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok() {
+            *self.segments.at(segment).filter.lock() = Some(filter);
+        }
+    }
+
+    /// Forgets the filter of a segment that is given away.
+    pub(super) fn forget_filter(&self, segment: u32) {
+        let filter = self.segments.at(segment).filter.lock().take();
+        self.filter_bytes.fetch_sub(filter.map_or(0, |it| it.bytes()), Ordering::AcqRel);
+    }
+
     /// Notes for good that a record is dead.
     pub(super) fn kill(&self, segment: u32, lsn: u64, offset: u32) {
         if lsn == 0 {
@@ -355,6 +419,7 @@ impl Volume {
             free_bytes,
             capacity,
             index_bytes: self.index.bytes(),
+            filter_bytes: self.filter_bytes.load(Ordering::Relaxed),
             segments,
             written: metrics.written.value(),
             rewritten: metrics.rewritten.value(),
@@ -365,6 +430,8 @@ impl Volume {
             promoted: metrics.promoted.value(),
             recalls_refused: metrics.recalls_refused.value(),
             mapped: metrics.mapped.value(),
+            swept: [metrics.swept.value(), metrics.postings_read.value()],
+            sweeps_refused: metrics.sweeps_refused.value(),
             reclaimed: [metrics.reclaimed.value(), metrics.spared.value()],
             recovery: [
                 metrics.recovery_millis.load(Ordering::Relaxed),

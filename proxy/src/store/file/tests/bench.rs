@@ -150,6 +150,9 @@ impl SimulatedStore {
             }
         });
         self.invalidation.retire_prefixes(sequence);
+        if mode == PurgeMode::Hard {
+            self.store.seek_purged(&[PastMark::of(mark)], sequence);
+        }
         let past = Past::of(mode, sequence, self.clock.now());
         self.journal.append(Entry::Purge { marks: vec![PastMark::of(mark)], past });
         block_on(self.journal.settled())

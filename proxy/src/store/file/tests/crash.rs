@@ -94,6 +94,7 @@ impl History {
             14 | 15 => self.remove(&path),
             16 => self.sync(),
             17 => self.store.forget_memory(),
+            18 => self.store.store.sweep(),
             _ => drop(self.check(&path, Crash::Kill)),
         }
     }
@@ -182,6 +183,7 @@ impl History {
     fn crash(mut self, crash: Crash) -> (Self, usize) {
         let mut random = self.random.clone();
         self.store = self.store.crash(crash, &mut random);
+        self.store.assert_counted();
         self.power = Arc::default();
         self.store.data.plug(&self.power);
         self.store.log.plug(&self.power);

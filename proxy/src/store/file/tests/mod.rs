@@ -6,3 +6,4 @@ mod crash;
 mod damage;
 mod recall;
 mod reclaim;
+mod sweep;
