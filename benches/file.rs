@@ -65,13 +65,14 @@ fn index() {
     let after = resident();
     let usage = bench.opened.store.file_usage().expect("there is a file");
     println!(
-        "| responses found | index B each | resident B each | serves after | found after | filled in |"
+        "| responses found | index B each | filters B each | resident B each | serves after | found after | filled in |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     println!(
-        "| {} | {:.1} | {:.1} | {opened:.1?} | {loaded:.2?} | {filled:.1?} |\n",
+        "| {} | {:.1} | {:.1} | {:.1} | {opened:.1?} | {loaded:.2?} | {filled:.1?} |\n",
         usage.objects,
         usage.index_bytes as f64 / usage.objects as f64,
+        usage.filter_bytes as f64 / usage.objects as f64,
         after.saturating_sub(before) as f64 / usage.objects as f64,
     );
     drop(bench);

@@ -92,8 +92,12 @@ impl FileShop {
         let exchange = Exchange { request_time: now, response_time: now };
         let freshness = judge(&Policy::default(), &facts(), StatusCode::OK, &self.fields, exchange);
         let invalidation = &self.opened.invalidation;
-        let tags =
-            [invalidation.ids().tag(b"site-1"), invalidation.ids().host(b"www.shop.example")];
+        let ids = invalidation.ids();
+        let tag = |text: String| ids.tag(text.as_bytes());
+        let shared = ["site-1".into(), format!("section-{}", number % 100), "layout-2".into()];
+        let own = format!("page-{number}");
+        let tags: Vec<_> = shared.into_iter().chain([own]).map(tag).collect();
+        let tags = tags.into_iter().chain([ids.host(b"www.shop.example")]);
         let draft = Draft {
             key: self.key(number),
             variant: None,

@@ -234,10 +234,7 @@ impl Invalidation {
         enter: impl FnOnce(Option<Provenance>) -> T,
     ) -> T {
         let ledger = self.ledger.lock();
-        let all_tags = tags.iter().copied().chain([self.tags.url(key)]);
-        let verdict = ledger.archive.as_ref().map_or(Verdict::Purged, |archive| {
-            archive.verdict(born, all_tags, (key.host(), key.path()))
-        });
+        let verdict = self.past_verdict(&ledger, key, born, tags);
         let provenance = (verdict != Verdict::Purged).then(|| {
             let provenance = Provenance::new(born, &self.tags, tags.iter().copied());
             // The floor is for marks that were forgotten; the archive has forgotten none.
@@ -249,10 +246,13 @@ impl Invalidation {
 
     /// Returns whether a response that is kept out of memory was hard-purged.
     pub fn has_purged(&self, key: &Key, born: Sequence, tags: &[TagId]) -> bool {
-        let ledger = self.ledger.lock();
+        self.past_verdict(&self.ledger.lock(), key, born, tags) == Verdict::Purged
+    }
+
+    fn past_verdict(&self, ledger: &Ledger, key: &Key, born: Sequence, tags: &[TagId]) -> Verdict {
         let all_tags = tags.iter().copied().chain([self.tags.url(key)]);
-        ledger.archive.as_ref().is_some_and(|archive| {
-            archive.verdict(born, all_tags, (key.host(), key.path())) == Verdict::Purged
+        ledger.archive.as_ref().map_or(Verdict::Purged, |archive| {
+            archive.verdict(born, all_tags, (key.host(), key.path()))
         })
     }
 

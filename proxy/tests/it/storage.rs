@@ -232,6 +232,35 @@ async fn a_purge_holds_across_a_restart() {
 }
 
 #[tokio::test]
+async fn what_a_purge_hits_in_the_file_leaves_it_though_nobody_asks() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let paths = ["/t/1", "/t/2", "/blog/1", "/kept"];
+    for path in paths {
+        let tag = if path.starts_with("/t/") { "t" } else { "other" };
+        origin.on(path, cacheable(path).field("surrogate-key", tag));
+    }
+    let proxy = start(&origin, &folder, StorageKind::File).await;
+    for path in paths {
+        proxy.get(path).await;
+    }
+    proxy.get_with("/kept", &[("host", "other.example")]).await;
+    written(&proxy, 5).await;
+    let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
+    let objects = || proxy.app.store.file_usage().unwrap().objects;
+    for (purge, left) in [
+        (r#"{"tags":["t"],"mode":"soft"}"#, 5),
+        (r#"{"tags":["t"]}"#, 3),
+        (r#"{"prefixes":["/blog/"]}"#, 2),
+        (r#"{"hosts":["other.example"]}"#, 1),
+    ] {
+        assert_eq!(proxy.purge(purge).await["matched"]["objects"], 0, "none is in memory");
+        until(purge, || objects() == left).await;
+    }
+    assert_eq!(proxy.app.store.file_usage().unwrap().swept[0], 4);
+    assert!(proxy.get("/kept").await.is_hit());
+}
+
+#[tokio::test]
 async fn a_soft_purge_makes_stale_what_is_in_the_file_only() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.on_each(

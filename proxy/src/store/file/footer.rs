@@ -22,6 +22,8 @@ use super::volume::Volume;
 pub(super) struct Footer {
     pub(super) entries: Vec<FooterEntry>,
     pub(super) spreads: Vec<Spread>,
+    /// Bytes that these take.
+    spread_bytes: u64,
     pub(super) postings: Postings,
 }
 
@@ -56,6 +58,7 @@ impl Footer {
         self.entries.push(entry);
         self.postings.add(number, &labels.ids);
         if !labels.extents.is_empty() {
+            self.spread_bytes += spread_bytes(labels.extents.len());
             self.spreads.push(Spread { entry: number, extents: labels.extents });
         }
     }
@@ -63,11 +66,10 @@ impl Footer {
     /// Bytes that it takes at most when one more response comes.
     pub(super) fn bytes_with(&self, labels: &Labels) -> u64 {
         let responses = self.entries.len() as u64 + 1;
-        let spread = |extents: usize| (8 + extents * EXTENT_BYTES) as u64;
         self.postings.bytes_with(labels.ids.len())
             + self.postings.filter_bytes_with(labels.ids.len(), responses)
-            + self.spreads.iter().map(|it| spread(it.extents.len())).sum::<u64>()
-            + spread(labels.extents.len())
+            + self.spread_bytes
+            + spread_bytes(labels.extents.len())
             + responses * FOOTER_ENTRY_BYTES as u64
             + SMALL_BYTES as u64
     }
@@ -198,6 +200,10 @@ impl Trailer {
         let end = self.contents(segment_bytes)?.start;
         Some(end.checked_sub(u64::from(self.posting_bytes))?..end)
     }
+}
+
+const fn spread_bytes(extents: usize) -> u64 {
+    (8 + extents * EXTENT_BYTES) as u64
 }
 
 /// Reads a footer for a fuzzer, as if its checksum were right: the first two bytes say how much is filter and spreads.

@@ -498,7 +498,7 @@ impl Backing for FileBacking {
     }
 }
 
-/// What an entry of the index takes in memory at most.
+/// What an entry of the index takes in memory at most, with its share of the segments' filters.
 const ENTRY_BYTES: u64 = 48;
 /// The index never needs more entries than a file full of responses of this size has.
 const OBJECT_BYTES_MEAN_MIN: u64 = 2 << 10;
