@@ -239,7 +239,7 @@ impl Parts {
                     self.bury(&entry, Some(old), successor_of);
                 }
             }
-            self.displace_dormant(&mut locked, &stored, variant);
+            self.displace_dormant(&mut locked, &stored, variant, successor_of);
             (stored, displaced)
         };
         self.memory.accommodate(&stored, &displaced);
@@ -253,7 +253,13 @@ impl Parts {
     }
 
     /// Takes out what the newcomer replaces in the file, and the oldest variants where there are too many.
-    fn displace_dormant(&self, locked: &mut Locked<'_>, stored: &Stored, variant: u32) {
+    fn displace_dormant(
+        &self,
+        locked: &mut Locked<'_>,
+        stored: &Stored,
+        variant: u32,
+        heir: Option<&Stored>,
+    ) {
         let volume = self.volume();
         let dormant = |locked: &Locked<'_>, is_meant: &dyn Fn(&Entry) -> bool| -> Vec<Entry> {
             let meant = locked.iter().filter(|it| !it.is_awake() && is_meant(it));
@@ -272,7 +278,10 @@ impl Parts {
         }
         for (entry, reason) in gone {
             if locked.remove(entry.version).is_some() {
-                self.bury(&entry, None, None);
+                // Memory may have evicted what is being freshened: its body goes on being used.
+                let bequeathed =
+                    heir.filter(|it| it.version != 0 && it.short_version() == entry.version);
+                self.bury(&entry, bequeathed, heir);
                 volume.index.count_removal(reason);
             }
         }

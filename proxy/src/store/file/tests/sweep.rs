@@ -336,6 +336,25 @@ fn large_responses_that_have_expired_over_a_restart_are_dead() {
     store.assert_counted();
 }
 
+#[test]
+fn a_large_response_that_is_freshened_after_memory_has_evicted_it_keeps_its_live_bytes() {
+    let store = SimulatedStore::new(MIDDLE);
+    store.put("/large", &[], &vec![b'l'; 150_000]).unwrap();
+    store.forget_memory();
+    contract::recall(&*store.store, &contract::key("/large"));
+    let old = store.store.lookup(&contract::key("/large"), &|_| true).unwrap();
+    let mut filled = 0;
+    while !store.store.is_dormant(old.key.hash()) {
+        store.put(&format!("/filler-2/{}", filled % 20), &[], &[b'f'; 8000]).unwrap();
+        store.store.settle();
+        filled += 1;
+    }
+    let draft = contract::draft(&store.invalidation, Page { second: 99, ..Page::at("/large") });
+    store.store.freshen(&old, draft).unwrap();
+    store.assert_counted();
+    assert_eq!(store.get("/large"), Some(vec![b'l'; 150_000]));
+}
+
 /// With its threads: nobody has to ask.
 #[test]
 fn the_sweeper_finds_what_was_purged_by_itself() {
