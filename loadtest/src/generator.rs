@@ -89,7 +89,8 @@ async fn work(
     }
 }
 
-async fn ask(
+/// Gets one URL.
+pub(crate) async fn ask(
     connection: &mut Connection,
     url: Uri,
     patience: Duration,
@@ -100,14 +101,14 @@ async fn ask(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
 
     /// A server that answers every request on every connection with one byte from its "cache".
-    async fn cache_of_one_byte() -> Arc<Target> {
+    pub(crate) async fn cache_of_one_byte() -> Arc<Target> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let target = format!("http://{}", listener.local_addr().expect("bound"));
         tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! `loadtest`: an open-loop load generator, a scripted origin, the bare hyper server, bursts, and soaks.
+//! `loadtest`: an open-loop load generator, a scripted origin, the bare hyper server, sweeps, bursts, and soaks.
 //!
 //! Measures Shellac and its peers from outside; knows nothing of its code. One thread does everything, so that the
 //! generator takes at most one core of a small machine. Every server and every run ends by itself.
@@ -17,6 +17,7 @@ mod purges;
 mod progress;
 mod report;
 mod scenario;
+mod sweep;
 mod burst;
 mod soak;
 mod server;
@@ -46,6 +47,8 @@ struct Arguments {
 enum Command {
     /// Sends paced requests (open loop) and reports hit ratio, origin requests saved and latencies.
     Run(Box<scenario::RunArguments>),
+    /// Asks for each URL once, in random order, one request after the other: fills a cache, or times its hits.
+    Sweep(sweep::SweepArguments),
     /// Sends many requests for one URL at the same moment.
     Burst(burst::BurstArguments),
     /// Sends every kind of exchange, good and bad, and checks every byte that comes back.
@@ -72,6 +75,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
     descriptors::raise_limit()?;
     match command {
         Command::Run(arguments) => scenario::run(*arguments).await,
+        Command::Sweep(arguments) => sweep::run(arguments).await,
         Command::Burst(arguments) => burst::run(arguments).await,
         Command::Soak(arguments) => soak::run(arguments).await,
         Command::Origin(arguments) => origin::run(arguments).await,
@@ -110,6 +114,8 @@ mod tests {
             "loadtest run --target http://127.0.0.1 --rps 0",
             "loadtest run --target http://127.0.0.1 --purge-every 1s",
             "loadtest run --target http://127.0.0.1 --purge-every 1s --purge-url http://x --purge-tag-template all",
+            "loadtest sweep --target http://127.0.0.1",
+            "loadtest sweep --target http://127.0.0.1 --urls list.txt --connections 0",
             "loadtest burst --target http://127.0.0.1 --count 0",
             "loadtest origin --size huge",
         ] {

@@ -35,6 +35,15 @@ impl Random {
         f64::from_bits(0x3FF0_0000_0000_0000 | (self.bits() >> 12)) - 1.0
     }
 
+    /// Puts `items` into random order, each order as likely as the others (Fisher and Yates).
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for end in (1..items.len()).rev() {
+            // The upper half of the product is below `end + 1`; its bias is far below what a run could show.
+            let below = (u128::from(self.bits()) * (end as u128 + 1)) >> 64;
+            items.swap(end, usize::try_from(below).unwrap_or(end));
+        }
+    }
+
     /// Returns a number from the standard normal distribution (Box and Muller).
     pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
@@ -84,6 +93,36 @@ mod tests {
 
         assert!(mean.abs() < 0.03, "{mean}");
         assert!((variance - 1.0).abs() < 0.05, "{variance}");
+    }
+
+    #[test]
+    fn a_shuffle_keeps_all_items_and_depends_on_the_seed_alone() {
+        let shuffled = |seed| {
+            let mut items: Vec<u32> = (0..100).collect();
+            Random::seeded(seed).shuffle(&mut items);
+            items
+        };
+
+        let mut sorted = shuffled(1);
+        sorted.sort_unstable();
+
+        assert_eq!(sorted, (0..100).collect::<Vec<u32>>());
+        assert_eq!(shuffled(1), shuffled(1));
+        assert_ne!(shuffled(1), shuffled(2));
+    }
+
+    #[test]
+    fn every_order_is_equally_likely() {
+        let mut random = Random::seeded(5);
+        let mut orders = std::collections::BTreeMap::<[u8; 3], u32>::new();
+        for _ in 0..6000 {
+            let mut items = [0, 1, 2];
+            random.shuffle(&mut items);
+            *orders.entry(items).or_default() += 1;
+        }
+
+        assert_eq!(orders.len(), 6);
+        assert!(orders.values().all(|count| (850..1150).contains(count)), "{orders:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -108,6 +109,17 @@ impl Report {
             failures: tally.failures.clone(),
             purges: circumstances.purges,
         }
+    }
+
+    /// Prints it, as one JSON object or as text.
+    pub(crate) fn print(&self, as_json: bool) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        if as_json {
+            writeln!(out, "{}", serde_json::to_string(self)?)?;
+        } else {
+            write!(out, "{self}")?;
+        }
+        Ok(())
     }
 }
 

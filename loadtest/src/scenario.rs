@@ -1,6 +1,5 @@
 //! `loadtest run`: from the command line to the report.
 
-use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +100,7 @@ pub(crate) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
         origin_requests: after.zip(before).map(|(after, before)| after.saturating_sub(before)),
         purges: purges.is_some().then(|| *purge_counts.lock()),
     };
-    print(&Report::new(&tally.lock(), circumstances), arguments.json)
+    Report::new(&tally.lock(), circumstances).print(arguments.json)
 }
 
 async fn load(arguments: &RunArguments) -> anyhow::Result<Load> {
@@ -156,14 +155,4 @@ async fn origin_requests(arguments: &RunArguments) -> anyhow::Result<Option<u64>
         serde_json::from_slice(&body).with_context(|| format!("{target} is not JSON"))?;
     let requests = stats.get("requests").and_then(serde_json::Value::as_u64);
     Ok(Some(requests.with_context(|| format!("{target} has no number in \"requests\""))?))
-}
-
-fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    if as_json {
-        writeln!(out, "{}", serde_json::to_string(report)?)?;
-    } else {
-        write!(out, "{report}")?;
-    }
-    Ok(())
 }
