@@ -5,7 +5,6 @@
 # processes of the server took while wrk ran (utime + stime of /proc/PID/stat), divided by the requests that wrk
 # completed. The table shows the median round. Usage: compare-cpu.sh [--rounds 3] [--seconds 5] [--sizes "1024 16384"]
 # [--servers "shellac varnish nginx bare"] [--connections 32] [--before BINARY: another build of shellac, as one more server]
-# [--file BYTES: each server keeps so many bytes of URLs in files, and Shellac has 64 MiB of memory before them]
 
 # shellcheck source-path=SCRIPTDIR source=stage.sh
 source "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
@@ -16,7 +15,6 @@ connections=32
 sizes='1024 16384 102400'
 names='shellac varnish nginx bare'
 before=''
-working_set=0
 while (($#)); do
     case $1 in
         --rounds) rounds=$2 ;;
@@ -25,7 +23,6 @@ while (($#)); do
         --sizes) sizes=$2 ;;
         --servers) names=$2 ;;
         --before) before=$2 ;;
-        --file) store=file working_set=$2 ;;
         *) die "unknown option $1; see the head of this file" ;;
     esac
     shift 2 || die "an option has no value"
@@ -54,17 +51,7 @@ prepare() {
     need wrk wrk
     need curl curl
     need pgrep procps
-    build loadtest loadtest
-    wants varnish && need varnishd varnish
-    wants nginx && need nginx nginx-light
-    if wants shellac && ! build shellac shellac; then
-        note "notice: shellac does not build; going on without it"
-        names=${names//shellac/}
-    fi
-}
-
-wants() {
-    [[ " $names " == *" $1 "* ]]
+    prepare_servers
 }
 
 start_all() {
@@ -95,7 +82,7 @@ filed() {
 }
 
 url() {
-    echo "http://127.0.0.1:${port_of[$(filed "$1" "$2")]}/size/$2?n=1"
+    echo "http://127.0.0.1:${port_of[$(filed "$1" "$2")]}/size/$2"
 }
 
 # Dies unless every server answers from its memory, with the whole body.
@@ -103,19 +90,12 @@ check_all() {
     local name url fields length
     for name in $names; do
         url=$(url "$name" "$1")
-        # One client asks for all of them, one after the other: then they are stored.
-        [[ $store == file ]] && curl -sS -o /dev/null "${url%1}[1-$(count "$1")]"
         curl -sS -o /dev/null "$url"
         fields=$(curl -sS -D - -o "$work/body" "$url")
         length=$(wc -c <"$work/body")
         [[ $length -eq $1 ]] || die "$name sent $length bytes instead of $1"
         is_hit "$name" "$fields" || die "$name did not answer from its cache: $fields"
     done
-}
-
-# How many URLs of this size are asked for.
-count() {
-    if [[ $store == file ]]; then echo $((working_set / $1)); else echo 1; fi
 }
 
 is_hit() {
@@ -132,7 +112,7 @@ measure_all() {
     for name in $names; do
         load "$name" "$1" 1 >/dev/null
     done
-    echo && echo "\$ taskset -c 1 wrk -t1 -c$connections -d${seconds}s http://127.0.0.1:PORT/size/$1 ($(count "$1") URLs)"
+    echo && echo "\$ taskset -c 1 wrk -t1 -c$connections -d${seconds}s http://127.0.0.1:PORT/size/$1"
     for ((round = 1; round <= rounds; round++)); do
         for name in $names; do
             result=$(measure "$name" "$1")
@@ -156,8 +136,7 @@ measure() {
 # Runs wrk for some seconds and prints how many requests were completed; any error ends the script.
 load() {
     local output
-    output=$(BASE=/size/$2 COUNT=$(count "$2") taskset -c 1 wrk -t1 "-c$connections" "-d${3}s" \
-        -s "$(dirname "${BASH_SOURCE[0]}")/uniform.lua" "$(url "$1" "$2")")
+    output=$(taskset -c 1 wrk -t1 "-c$connections" "-d${3}s" "$(url "$1" "$2")")
     grep -qE 'Non-2xx|Socket errors' <<<"$output" && die "$1: $output"
     awk '/requests in/ { print $1 }' <<<"$output"
 }
@@ -175,25 +154,19 @@ ticks() {
     echo "$sum"
 }
 
-median() {
-    # shellcheck disable=SC2086 # a list of numbers
-    printf '%s\n' $1 | sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
-}
-
 print_table() {
     local name size peer peers=()
     for peer in before varnish nginx bare; do
         wants "$peer" && peers+=("$peer")
     done
-    printf '\nCPU per hit from %s in µs, median of %s rounds, and the ratio to each peer:\n\n| bytes | server | µs CPU/request |' "$store" "$rounds"
+    printf '\nCPU per hit in µs, median of %s rounds, and the ratio to each peer:\n\n| bytes | server | µs CPU/request |' "$rounds"
     printf ' ÷ %s |' "${peers[@]}"
     printf '\n|---|---|---|' && printf -- '---|%.0s' "${peers[@]}" && echo
     for size in $sizes; do
         for name in $names; do
             printf '| %s | %s | %s |' "$size" "$name" "$(median "${micros[$name-$size]}")"
             for peer in "${peers[@]}"; do
-                awk -v a="$(median "${micros[$name-$size]}")" -v b="$(median "${micros[$peer-$size]}")" \
-                    'BEGIN { printf " %.2f |", a / b }'
+                printf ' %s |' "$(ratio "$(median "${micros[$name-$size]}")" "$(median "${micros[$peer-$size]}")")"
             done
             echo
         done

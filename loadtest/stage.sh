@@ -12,14 +12,21 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/shellac-loadtest.XXXXXX")
 pages_on_tmpfs=
 readonly server_seconds_max=1800
 servers=()
+# Commands that undo what else a script has done, and the control groups that `start` puts servers into: see groups.sh.
+at_end=()
+group_of_starts=()
 
 clean_up() {
-    local status=$? pid
+    local status=$? pid command
     trap - EXIT INT TERM
     for pid in "${servers[@]}"; do
         kill "$pid" 2>/dev/null || true
     done
-    wait || true
+    # `timeout` passes the signal on twice, and a server that is told twice may abort: bash would say so.
+    { wait || true; } 2>/dev/null
+    for command in "${at_end[@]}"; do
+        "$command" || true
+    done
     rm -rf "$work" ${pages_on_tmpfs:+"$pages_on_tmpfs"}
     exit "$status"
 }
@@ -68,6 +75,7 @@ version_of() {
 program_version() {
     local binary=$binaries/shellac
     [[ $1 == bare ]] && binary=$binaries/loadtest
+    # shellcheck disable=SC2154 # an option of the sourcing script
     [[ $1 == before ]] && binary=$before
     [[ -x $binary ]] && "$binary" --version
 }
@@ -76,6 +84,43 @@ program_version() {
 build() {
     [[ -x $binaries/$2 ]] && return
     (cd "$root" && run cargo build --release -p "$1") >&2
+}
+
+# Whether $names, the servers that a script was asked for, hold NAME: wants NAME.
+wants() {
+    [[ " $names " == *" $1 "* ]]
+}
+
+# Builds and installs what the servers in $names take.
+prepare_servers() {
+    build loadtest loadtest
+    wants varnish && need varnishd varnish
+    wants nginx && need nginx nginx-light
+    if wants shellac && ! build shellac shellac; then
+        note "notice: shellac does not build; going on without it"
+        names=${names//shellac/}
+    fi
+}
+
+# Prints the median of a list of numbers, the lower one of two: median "NUMBERS".
+median() {
+    # shellcheck disable=SC2086 # a list of numbers
+    printf '%s\n' $1 | sort -g | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
+}
+
+# Prints TOTAL / COUNT in UNIT: per TOTAL COUNT UNIT.
+per() {
+    awk -v total="$1" -v count="$2" -v unit="$3" 'BEGIN { printf "%.1f", total / count / unit }'
+}
+
+# Prints A / B with two digits: ratio A B.
+ratio() {
+    awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'
+}
+
+# Prints count, p50, p99, p99.9 and maximum (µs) of the hits in a report of loadtest's --json: hit_latencies FILE.
+hit_latencies() {
+    sed -nE 's/.*"hit":\{"count":([0-9]+),"p50_us":([0-9]+),"p90_us":[0-9]+,"p99_us":([0-9]+),"p999_us":([0-9]+),"max_us":([0-9]+)\}.*/\1 \2 \3 \4 \5/p' "$1"
 }
 
 # Installs Debian packages for missing programs: need PROGRAM PACKAGE.
@@ -103,7 +148,13 @@ start() {
     local name=$1
     shift
     printf '$' >>"$work/commands" && printf ' %q' "$@" >>"$work/commands" && echo >>"$work/commands"
-    timeout "$server_seconds_max" "$@" >"$work/$name.log" 2>&1 </dev/null &
+    : >"$work/$name.log"
+    (
+        for group in "${group_of_starts[@]}"; do
+            echo "$BASHPID" >"$group/cgroup.procs"
+        done
+        exec timeout "$server_seconds_max" "$@"
+    ) >"$work/$name.log" 2>&1 </dev/null &
     started=$!
     servers+=("$started")
 }
@@ -165,33 +216,60 @@ EOF
     await "$name" "$port"
 }
 
-# Where a proxy keeps what it stores: in memory, or in a file with little memory before it.
+# Where a proxy keeps what it stores: in "memory"; in a "file", with little memory before it; or "tiered": small
+# responses in memory and large ones in a file.
 store=memory
 storage_of() {
-    if [[ $store == memory ]]; then
-        printf '[storage.memory]\ncapacity = "512MiB"\n'
-        return
-    fi
-    printf '[storage]\nkind = "file"\n[storage.memory]\ncapacity = "64MiB"\n'
-    printf '[storage.file]\npath = "%s"\ncapacity = "2GiB"\nmax_object = "16MiB"\n' "$work/$1-store"
+    case $store in
+        memory) printf '[storage.memory]\ncapacity = "512MiB"\n' && return ;;
+        file) printf '[storage]\nkind = "file"\n[storage.memory]\ncapacity = "16MiB"\n' ;;
+        tiered) printf '[storage]\nkind = "tiered"\n[storage.memory]\ncapacity = "64MiB"\nmax_object = "64KiB"\n' ;;
+    esac
+    printf '[storage.file]\npath = "%s"\ncapacity = "%s"\nmax_object = "64MiB"\n' "$work/$1-store" "$file_capacity"
 }
+file_capacity=4GiB
 
 start_varnish() {
-    local port=$1 origin=$2
+    local port=$1 origin=$2 backend
     shift 2
-    # The built-in VCL and default parameters; no jail, so that it works with and without root.
-    start varnish "$@" varnishd -F -j none -n "$work/varnish" -T none \
-        -a "127.0.0.1:$port" -b "127.0.0.1:$origin" \
-        -s "$([[ $store == memory ]] && echo malloc,512m || echo "file,$work/varnish.store,2g")"
+    backend=(-b "127.0.0.1:$origin")
+    if [[ $store == tiered ]]; then
+        varnish_vcl "$origin" >"$work/varnish.vcl"
+        backend=(-f "$work/varnish.vcl")
+    fi
+    local file=file,$work/varnish-store,${file_capacity%iB}
+    case $store in
+        memory) backend+=(-s 'malloc,512m') ;;
+        file) backend+=(-s "$file") ;;
+        tiered) backend+=(-s 'malloc,64m' -s "large=$file") ;;
+    esac
+    # Default parameters, the built-in VCL unless there are two stores; no jail, so that it works with and without root.
+    start varnish "$@" varnishd -F -j none -n "$work/varnish" -T none -a "127.0.0.1:$port" "${backend[@]}"
     await varnish "$port"
 }
 
+# Large responses go to the file, as with Shellac's memory.max_object.
+varnish_vcl() {
+    cat <<EOF
+vcl 4.1;
+import std;
+backend origin { .host = "127.0.0.1"; .port = "$1"; }
+sub vcl_backend_response {
+    if (std.integer(beresp.http.Content-Length, 0) > 65536) {
+        set beresp.storage = storage.large;
+    }
+}
+EOF
+}
+
 start_nginx() {
-    local port=$1 origin=$2 user=
+    local port=$1 origin=$2 user='' pages=$work/nginx-store
     shift 2
-    pages_on_tmpfs=$(mktemp -d -p "$([[ -w /dev/shm ]] && echo /dev/shm || echo "$work")" shellac-nginx.XXXXXX)
-    [[ $store == file ]] && pages_on_tmpfs=$(mktemp -d -p "$work" pages.XXXXXX)
-    mkdir "$work/nginx"
+    if [[ $store == memory && -w /dev/shm ]]; then
+        pages_on_tmpfs=$(mktemp -d -p /dev/shm shellac-nginx.XXXXXX)
+        pages=$pages_on_tmpfs
+    fi
+    mkdir "$work/nginx" "$work/nginx-store"
     [[ $EUID -eq 0 ]] && user='user root;'
     # No tcp_nopush: over loopback it waits for delayed acknowledgements, 40 ms for 100 KiB.
     cat >"$work/nginx.conf" <<EOF
@@ -213,7 +291,7 @@ http {
     proxy_temp_path $work/nginx/proxy;
     scgi_temp_path $work/nginx/scgi;
     uwsgi_temp_path $work/nginx/uwsgi;
-    proxy_cache_path $pages_on_tmpfs levels=1:2 keys_zone=pages:16m max_size=2g inactive=1h use_temp_path=off;
+    proxy_cache_path $pages levels=1:2 keys_zone=pages:64m max_size=${file_capacity%iB} inactive=1h use_temp_path=off;
     upstream origin { server 127.0.0.1:$origin; keepalive 64; }
     server {
         listen 127.0.0.1:$port;

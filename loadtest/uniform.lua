@@ -1,5 +1,5 @@
--- wrk script: GETs of one path with ?n=1, ?n=2, ..., ?n=COUNT, each as likely as the others.
--- Environment: BASE (the path), COUNT.
+-- wrk script: GETs of BASE followed by 1, 2, ..., COUNT, each as likely as the others.
+-- Environment: BASE (a path, or one with the beginning of a query), COUNT.
 
 function init(_)
     math.randomseed(os.time())
@@ -7,5 +7,5 @@ function init(_)
 end
 
 function request()
-    return wrk.format("GET", base .. "?n=" .. math.random(count))
+    return wrk.format("GET", base .. math.random(count))
 end
