@@ -257,9 +257,11 @@ impl Replayed {
 }
 
 impl Tail {
-    /// Begins an empty journal in a file of twice so many bytes.
+    /// Begins an empty journal in a file of twice so many bytes. Frames do not name their store: its epochs begin where those of
+    /// an earlier one, whose frames are still there, have most likely not been.
     pub(super) fn format(disk: &dyn Disk, store: u64, half_bytes: u64) -> io::Result<Self> {
-        let mut tail = Self { store, half_bytes, epoch: 0, at: 0, number: 0 };
+        let epoch = u32::try_from(store >> 33).unwrap_or(0);
+        let mut tail = Self { store, half_bytes, epoch, at: 0, number: 0 };
         tail.checkpoint(disk, &[])?;
         disk.sync()?;
         Ok(tail)

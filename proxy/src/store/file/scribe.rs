@@ -113,7 +113,9 @@ struct Draft<'a> {
 
 impl Scribe {
     pub(super) fn new(volume: &Arc<Volume>) -> Self {
-        let opened = u64::from(volume.superblock.lock().openings) << 32;
+        // Records do not name their store: its incarnations begin where those of an earlier one, whose records are still there,
+        // have most likely not been.
+        let opened = u64::from(volume.superblock.lock().openings) << 32 | volume.store >> 33;
         Self {
             volume: Arc::clone(volume),
             open: [const { None }; 3],

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use purge_protocol::log::{LogId, Position};
+
 use super::bench::{NOW, SMALL, SimulatedStore, block_on};
 use crate::clock::Clock;
 use crate::store::contract::{self, Page, content, key};
 use crate::store::file::open::{DATA, FileLimits, OpenError};
-use crate::store::file::simulated::{Random, SimulatedDisk};
+use crate::store::file::simulated::{Crash, Random, SimulatedDisk};
 use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
+use crate::store::journal::Entry;
 use crate::store::memory::MemoryLimits;
 use crate::store::{Stay, Store as _};
 
@@ -85,6 +88,34 @@ fn a_flipped_bit_anywhere_is_a_miss_and_never_a_wrong_answer() {
             usize::from(found_in(data.clone(), damaged, &format!("byte {at} of the journal")) < 5);
     }
     assert!(tried > 1500 && lost > tried / 4, "{lost} of {tried} mattered");
+}
+
+fn log_id() -> LogId {
+    LogId { cluster: "c".into(), topic: "t".into(), partition: 3 }
+}
+
+/// The store that comes after a discarded one has other incarnations and epochs: it finds nothing of what is left of that.
+#[test]
+fn a_discarded_store_leaves_nothing_that_the_next_one_takes_for_its_own() {
+    let store = SimulatedStore::new(SMALL);
+    for number in 0..20 {
+        store.put(&format!("/{number}"), &[], b"body").unwrap();
+        let position = Position { log: log_id(), next: number, last: None, clean_ms: None };
+        store.journal.append(Entry::Position(position));
+        block_on(store.journal.settled()).unwrap();
+    }
+    let (data, mut log) = (store.data.bytes(), store.log.bytes());
+    drop(store);
+    let first = log.iter().position(|byte| *byte != 0).unwrap();
+    log[first + 64] ^= 1;
+    let (data, log) = (SimulatedDisk::holding(data), SimulatedDisk::holding(log));
+    let store = SimulatedStore::open(data, log, SMALL, Clock::manual(NOW)).unwrap();
+    assert_eq!(store.store.usage().objects, 0, "its purges may be lost");
+    store.put("/0", &[], b"body").unwrap();
+    store.purge_tag("other").unwrap();
+    let store = store.crash(Crash::Kill, &mut Random::of(1));
+    assert_eq!(store.store.usage().objects, 1);
+    assert!(store.get("/0").is_some());
 }
 
 #[test]
