@@ -177,6 +177,37 @@ async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge
 const PAGES: usize = 1200;
 
 #[tokio::test]
+async fn what_is_useless_soon_is_written_only_where_memory_does_not_keep_it_for_so_long() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    for number in 0..PAGES {
+        let page = ok(&large(1000)).field("cache-control", "max-age=30");
+        origin.on(&format!("/{number}"), page);
+    }
+    origin.on("/long", cacheable(&large(1000)));
+    let file = stored_in(folder.path(), StorageKind::Tiered);
+    let little = move |config: &mut Config| {
+        file(config);
+        config.storage.memory.capacity = 2 << 20;
+        (config.cache.keep, config.cache.stale_if_error) = Default::default();
+    };
+    let proxy = Proxy::start_at(origin.address, Clock::manual(START), little);
+    until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
+    for number in 0..10 {
+        proxy.get(&format!("/{number}")).await;
+    }
+    proxy.get("/long").await;
+    written(&proxy, 1).await;
+    assert_eq!(proxy.app.store.file_usage().unwrap().objects, 1, "memory keeps the others");
+    for number in 10..PAGES {
+        proxy.get(&format!("/{number}")).await;
+    }
+    until("the writing", || proxy.app.store.is_quiet()).await;
+    assert!(proxy.app.store.file_usage().unwrap().objects > 100, "memory evicts them at once");
+    proxy.advance(31);
+    assert!(!proxy.get(&format!("/{}", PAGES - 1)).await.is_hit());
+}
+
+#[tokio::test]
 async fn a_response_without_a_length_is_stored_while_it_arrives() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let content = large(9_000_000);

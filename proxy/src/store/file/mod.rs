@@ -32,6 +32,7 @@ mod purge_log;
 mod recall;
 mod reclaim;
 mod recovery;
+mod residence;
 mod scribe;
 mod segment;
 mod superblock;

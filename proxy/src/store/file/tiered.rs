@@ -22,6 +22,7 @@ use super::index::{Entry, Locked};
 use super::open::{FileLimits, OpenError, Opened, open};
 use super::promotion::Promotion;
 use super::recovery::sweep_expired;
+use super::residence::Residence;
 use super::scribe::{Job, QUEUE_BYTES_MAX, Reserved, variant_of};
 use super::sweeper;
 use super::volume::Volume;
@@ -51,6 +52,7 @@ pub(super) struct Parts {
     /// Reads that may wait for the device at once.
     pub(super) reads: Arc<Semaphore>,
     pub(super) promotion: Promotion,
+    residence: Arc<Residence>,
     /// Who waits for the device takes turns, by key: a crowd reads once.
     pub(super) turns: Box<[Turn]>,
 }
@@ -63,7 +65,7 @@ pub(super) type Turn = tokio::sync::Mutex<()>;
 pub(super) struct Rules {
     pub(super) object_bytes_max: u64,
     variants_max: usize,
-    /// What is useless sooner stays in memory, in milliseconds.
+    /// What is useless sooner is written only if memory would evict it before, in milliseconds.
     short_life_millis: u64,
 }
 
@@ -85,7 +87,7 @@ pub struct OpenedStore {
 pub enum Tiering {
     /// Everything goes into the file.
     File,
-    /// What lives for less than a minute stays in memory.
+    /// What lives for less than a minute, and no longer than memory keeps it, is not written.
     Tiered,
 }
 
@@ -135,7 +137,11 @@ impl TieredStore {
         let journal = Journal::kept_by(Arc::clone(&engine.volume.keeper));
         let promotion = Promotion::new(memory.capacity);
         let memory = MemoryStore::new(memory, clock.clone());
-        memory.back_with(Arc::new(FileBacking { volume: Arc::clone(&engine.volume) }));
+        let residence = Arc::<Residence>::default();
+        memory.back_with(Arc::new(FileBacking {
+            volume: Arc::clone(&engine.volume),
+            residence: Arc::clone(&residence),
+        }));
         let parts = Parts {
             memory,
             engine,
@@ -144,6 +150,7 @@ impl TieredStore {
             rules,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             promotion,
+            residence,
             turns: (0..TURNS).map(|_| Turn::default()).collect(),
         };
         OpenedStore {
@@ -192,8 +199,8 @@ impl Parts {
     fn is_lasting(&self, draft: &Draft) -> bool {
         let Content::Response(response) = &draft.content else { return false };
         let until = response.freshness.useless_after();
-        until.as_millis().saturating_sub(self.clock.now().as_millis())
-            >= self.rules.short_life_millis
+        let life = until.as_millis().saturating_sub(self.clock.now().as_millis());
+        life >= self.rules.short_life_millis || !self.residence.covers(life)
     }
 
     /// Takes room in the queue for a response of this length, if it is to be in the file, and there is.
@@ -489,11 +496,15 @@ impl Store for TieredStore {
 #[derive(Debug)]
 struct FileBacking {
     volume: Arc<Volume>,
+    residence: Arc<Residence>,
 }
 
 impl Backing for FileBacking {
     fn evict(&self, stored: &Stored, remove: &mut dyn FnMut(Option<Removal>) -> bool) -> bool {
         if stored.version == 0 {
+            if let Some(response) = stored.response() {
+                self.residence.note(response.freshness.received(), self.volume.clock.now());
+            }
             return remove(Some(Removal::Size));
         }
         let version = stored.short_version();
@@ -515,7 +526,7 @@ const OBJECT_BYTES_MEAN_MIN: u64 = 2 << 10;
 const IN_USE_BYTES_MAX: u64 = 64 << 20;
 /// What a head may take of the queue.
 pub(super) const HEAD_BYTES: u64 = 4 << 10;
-/// What is useless within a minute would be written for nothing.
+/// What is useless within a minute is most likely written for nothing.
 const SHORT_LIFE_MILLIS: u64 = 60_000;
 /// Reads that wait for the device at once; more are answered as misses.
 const READS_MAX: usize = 256;
