@@ -371,6 +371,7 @@ async fn the_file_has_metrics_of_its_own_and_is_inspected_and_verified_by_path()
     bytes gauge
     segments gauge
     index_bytes gauge
+    filter_bytes gauge
     recovery_milliseconds gauge
     recovered_objects gauge
     loading gauge
@@ -381,6 +382,9 @@ async fn the_file_has_metrics_of_its_own_and_is_inspected_and_verified_by_path()
     mapped_windows counter
     faults counter
     segment_turns counter
+    swept_responses counter
+    swept_segments counter
+    sweeps_refused counter
     journal_syncs counter
     ");
     let stats = proxy.ask_admin("GET", "/api/v1/stats", &[], "").await.json();
