@@ -419,7 +419,7 @@ fn request(selecting: &str) -> HeaderMap {
     HeaderMap::from_iter([(SELECTING, HeaderValue::from_str(selecting).unwrap())])
 }
 
-fn selects(stored: &Stored, selecting: &str) -> bool {
+pub(crate) fn selects(stored: &Stored, selecting: &str) -> bool {
     stored.variant.as_ref().is_none_or(|variant| variant.matches(&request(selecting)))
         && (selecting.is_empty() || stored.variant.is_some())
 }

@@ -161,6 +161,18 @@ impl TieredStore {
         }
     }
 
+    /// What is behind it.
+    #[cfg(test)]
+    pub(super) fn volume(&self) -> &Arc<Volume> {
+        self.parts.volume()
+    }
+
+    /// Everything leaves memory, as if there were no room.
+    #[cfg(test)]
+    pub(super) fn evict_all(&self) {
+        self.parts.memory.visit(&mut |stored| self.parts.memory.evict(stored));
+    }
+
     /// Finishes the evictions from memory that are due.
     pub fn settle(&self) {
         self.parts.memory.settle();

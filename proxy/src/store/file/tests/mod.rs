@@ -4,6 +4,7 @@ mod bench;
 mod contract;
 mod crash;
 mod damage;
+mod model;
 mod recall;
 mod reclaim;
 mod sweep;

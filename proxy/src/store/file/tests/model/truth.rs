@@ -1,0 +1,136 @@
+//! What was stored, and what has become of it.
+
+use bytes::Bytes;
+
+use super::{Aim, PATHS, PREFIXES, Slot, TAGS, Tag};
+use crate::store::file::simulated::Crash;
+use crate::timestamp::Timestamp;
+
+/// One response that was stored.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    pub(super) slot: Slot,
+    pub(super) tag: Tag,
+    /// When its head arrived, unlike that of any other.
+    pub(super) second: u64,
+    pub(super) body: Bytes,
+    /// When nothing can use it any more.
+    pub(super) until: Timestamp,
+    pub(super) state: State,
+    /// A soft purge of it was acknowledged: it must not look fresh.
+    pub(super) is_soft: bool,
+    /// Nothing has happened that would excuse a miss.
+    pub(super) is_certain: bool,
+    /// It was synced.
+    pub(super) is_durable: bool,
+}
+
+/// Whether a version may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Newest,
+    /// Replaced or removed, but not yet for good: after a loss of power it may be there.
+    Replaced,
+    /// Purged, or lost for good.
+    Gone,
+}
+
+/// Every version.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    pub(super) versions: Vec<Version>,
+}
+
+impl Truth {
+    pub(super) fn of_second(&self, second: u64) -> Option<&Version> {
+        self.versions.iter().find(|version| version.second == second)
+    }
+
+    pub(super) fn in_slot(&mut self, slot: Slot) -> impl Iterator<Item = &mut Version> {
+        self.versions.iter_mut().filter(move |version| version.slot == slot)
+    }
+
+    /// What is in this slot was replaced or removed.
+    pub(super) fn replace(&mut self, slot: Slot) {
+        for version in self.in_slot(slot).filter(|version| version.state == State::Newest) {
+            version.state = State::Replaced;
+        }
+    }
+
+    pub(super) fn purge(&mut self, aim: Aim) {
+        self.meant_by(aim).for_each(|version| version.state = State::Gone);
+    }
+
+    pub(super) fn soften(&mut self, aim: Aim) {
+        self.meant_by(aim).for_each(|version| version.is_soft = true);
+    }
+
+    fn meant_by(&mut self, aim: Aim) -> impl Iterator<Item = &mut Version> {
+        self.versions.iter_mut().filter(move |version| aim.covers(version.slot, version.tag))
+    }
+
+    /// From now on, anything may be missing.
+    pub(super) fn excuse_all(&mut self) {
+        self.versions.iter_mut().for_each(|version| version.is_certain = false);
+    }
+
+    /// Everything has come to the device.
+    pub(super) fn sync(&mut self) {
+        for version in &mut self.versions {
+            version.is_durable |= version.state == State::Newest;
+            if version.state == State::Replaced {
+                version.state = State::Gone;
+            }
+        }
+    }
+
+    /// What a crash excuses.
+    pub(super) fn crash(&mut self, crash: Crash, now: Timestamp) {
+        for version in &mut self.versions {
+            version.is_certain &=
+                version.until > now && (crash == Crash::Kill || version.is_durable);
+        }
+    }
+
+    /// What was found after a crash is the truth; what was not never comes back.
+    pub(super) fn found(&mut self, slot: Slot, second: Option<u64>) {
+        for version in self.in_slot(slot) {
+            let is_it = Some(version.second) == second;
+            version.state = if is_it { State::Newest } else { State::Gone };
+            version.is_durable = is_it;
+        }
+    }
+}
+
+impl Version {
+    pub(super) fn may_be_shown(&self, after: Option<Crash>) -> bool {
+        match self.state {
+            State::Newest => true,
+            State::Replaced => after == Some(Crash::Power),
+            State::Gone => false,
+        }
+    }
+}
+
+impl Aim {
+    pub(super) fn covers(self, slot: Slot, tag: Tag) -> bool {
+        match self {
+            Self::Tag(purged) => TAGS[purged] == TAGS[tag.0],
+            Self::Url(path) => PATHS[path] == slot.path(),
+            Self::Prefix(prefix) => slot.path().starts_with(PREFIXES[prefix]),
+            Self::Host | Self::All => true,
+        }
+    }
+
+    /// As an operator would write it.
+    pub(super) fn selector(self) -> purge_protocol::Selector {
+        use purge_protocol::Selector;
+        match self {
+            Self::Tag(tag) => Selector::Tag(TAGS[tag].to_owned()),
+            Self::Url(path) => Selector::Url(format!("http://shop.example{}", PATHS[path])),
+            Self::Prefix(prefix) => Selector::Prefix(format!("shop.example{}", PREFIXES[prefix])),
+            Self::Host => Selector::Host("shop.example".to_owned()),
+            Self::All => Selector::All(true),
+        }
+    }
+}
