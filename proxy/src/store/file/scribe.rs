@@ -208,7 +208,7 @@ impl Scribe {
             return true;
         }
         let Some((extents, inline)) = self.write_body(&response.body) else { return false };
-        let placed = self.write_head(stored, response, &extents, inline);
+        let placed = self.write_head(stored, response, &extents, &inline);
         if placed.is_none() && !matches!(response.body, Body::File(_)) {
             self.volume.unlive(&extents);
         }
@@ -220,12 +220,13 @@ impl Scribe {
     }
 
     /// Writes what does not fit behind the head, and returns where that is, and what does.
-    fn write_body<'a>(&mut self, body: &'a Body) -> Option<(Vec<ExtentPlace>, &'a [Bytes])> {
+    fn write_body(&mut self, body: &Body) -> Option<(Vec<ExtentPlace>, Vec<Bytes>)> {
+        let is_inline = body.length() <= inline_bytes_max(self.volume.segment_bytes);
         match body {
-            Body::File(body) => Some((body.places()?, &[])),
-            body if body.length() <= inline_bytes_max(self.volume.segment_bytes) => {
-                Some((Vec::new(), body.pieces()))
-            }
+            // It is behind a head that is dead now, and goes with its segment: it is written again.
+            Body::File(body) if is_inline => Some((Vec::new(), body.open().whole().ok()?)),
+            Body::File(body) => Some((body.places()?, Vec::new())),
+            body if is_inline => Some((Vec::new(), body.pieces().to_vec())),
             body => {
                 let mut extents = Vec::new();
                 for pieces in split(body.pieces(), extent_bytes_max(self.volume.segment_bytes)) {
@@ -235,7 +236,7 @@ impl Scribe {
                     };
                     extents.push(place);
                 }
-                Some((extents, &[]))
+                Some((extents, Vec::new()))
             }
         }
     }

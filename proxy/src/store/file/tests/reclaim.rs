@@ -167,6 +167,31 @@ fn a_freshened_large_response_keeps_its_body_in_the_file() {
     assert!(store.get("/large") == Some(body));
 }
 
+/// Its body is in the file, but not in extents that could be handed on.
+#[test]
+fn a_freshened_response_behind_its_head_is_counted_as_live_once() {
+    let size = Size {
+        geometry: Geometry { segment_bytes: 1 << 20, segments: 6, half_bytes: 256 << 10 },
+        memory: 1 << 20,
+        object: 1 << 20,
+    };
+    let store = SimulatedStore::new(size);
+    store.put("/other", &[], &[b'o'; 5000]).unwrap();
+    let live = |store: &SimulatedStore| store.store.file_usage().unwrap().live_bytes;
+    let without = live(&store);
+    store.put("/page", &[], &vec![b'p'; 100_000]).unwrap();
+    let with = live(&store);
+    let store = store.restart();
+    crate::store::contract::recall(&*store.store, &key("/page"));
+    let old = store.store.lookup(&key("/page"), &|_| true).unwrap();
+    let page = Page { second: 99, ..Page::at("/page") };
+    let draft = crate::store::contract::draft(&store.invalidation, page);
+    let new = store.store.freshen(&old, draft).unwrap();
+    assert_eq!(live(&store), with);
+    assert!(store.store.remove(&new, Removal::Replaced));
+    assert_eq!(live(&store), without);
+}
+
 #[test]
 fn what_is_served_from_the_file_is_found_where_it_was_moved() {
     let size = Size {
