@@ -11,7 +11,8 @@ pub(super) fn families(app: &App) -> Vec<Family> {
 
 fn of(usage: &FileUsage) -> Vec<Family> {
     let mut all = contents(usage);
-    all.extend(happenings(usage));
+    all.extend(reads(usage));
+    all.extend(turns(usage));
     all
 }
 
@@ -64,18 +65,10 @@ fn contents(usage: &FileUsage) -> Vec<Family> {
     ]
 }
 
-/// What has happened.
-fn happenings(usage: &FileUsage) -> Vec<Family> {
+/// What was written and read.
+fn reads(usage: &FileUsage) -> Vec<Family> {
     let [recalls, at_once] = usage.recalls;
-    let [reclaimed, spared] = usage.reclaimed;
-    let [swept, searched] = usage.swept;
     let waited = recalls.saturating_sub(at_once);
-    let labelled = |name, help, label, samples: &[(&'static str, u64)]| {
-        let sample = |(of, value): &(&'static str, u64)| {
-            Sample::counter([(label, (*of).to_owned())], *value)
-        };
-        Family::labelled(name, help, samples.iter().map(sample))
-    };
     vec![
         labelled(
             "shellac_storage_written_bytes",
@@ -109,6 +102,19 @@ fn happenings(usage: &FileUsage) -> Vec<Family> {
                 ("not_written", usage.dropped),
             ],
         ),
+        Family::counter(
+            "shellac_worker_major_faults",
+            "Page faults of workers that waited for a device",
+            worker_major_faults(),
+        ),
+    ]
+}
+
+/// What became of segments, and of what was purged in them.
+fn turns(usage: &FileUsage) -> Vec<Family> {
+    let [reclaimed, spared] = usage.reclaimed;
+    let [swept, searched] = usage.swept;
+    vec![
         labelled(
             "shellac_storage_segment_turns",
             "Complete segments whose turn came",
@@ -135,12 +141,19 @@ fn happenings(usage: &FileUsage) -> Vec<Family> {
             "Times that the journal was made durable",
             usage.journal_syncs,
         ),
-        Family::counter(
-            "shellac_worker_major_faults",
-            "Page faults of workers that waited for a device",
-            worker_major_faults(),
-        ),
     ]
+}
+
+/// One counter with a label.
+fn labelled(
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    samples: &[(&'static str, u64)],
+) -> Family {
+    let sample =
+        |(of, value): &(&'static str, u64)| Sample::counter([(label, (*of).to_owned())], *value);
+    Family::labelled(name, help, samples.iter().map(sample))
 }
 
 /// Page faults that needed a device, of all threads that serve requests.

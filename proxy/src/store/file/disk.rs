@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::map::Map;
@@ -43,8 +42,6 @@ impl FileDisk {
 
     /// Uses a file and maps so many bytes of it.
     pub(super) fn mapped(file: File, length: u64) -> io::Result<Self> {
-        // No read-ahead by the system: measured, it read twice what was asked for.
-        rustix::fs::fadvise(&file, 0, None, Advice::Random)?;
         let map = Map::new(&file, length)?;
         Ok(Self { file, map: Some(map) })
     }

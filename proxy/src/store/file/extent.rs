@@ -4,6 +4,7 @@
 //! was is shown from the map without copying: it is not looked at again here. What is in the system's cache is shown at once; what
 //! is not is read on another thread before.
 
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use parking_lot::Mutex;
 
 use super::format::{BLOCK_BYTES, RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_match};
 use super::head::ExtentPlace;
-use super::map::Map;
 use super::volume::{ReadError, Volume};
 use super::word::Lease;
 
@@ -51,6 +51,18 @@ pub enum Supply {
     Mapped,
     /// Copied: this process may read it, too.
     Copied,
+}
+
+/// Whether a device may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    None,
+    Some,
+}
+
+thread_local! {
+    /// What is verified is read to here: memory that is at hand, which a fresh buffer's is not.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
 }
 
 /// Somebody reads a body: its segments are not overwritten, unless the store is pressed for space.
@@ -143,11 +155,11 @@ impl FileBody {
             return slice_of(&extent.pieces()?, range);
         };
         if extent.is_verified(&range, self.volume.now_secs()) && supply == Supply::Mapped {
-            return self.shown(extent, place, &range, Map::is_resident);
+            return self.shown(extent, place, &range, Patience::None);
         }
         let is_small = range.end - range.start <= COPIED_AT_ONCE_BYTES;
-        let cached = |at, into: &mut [u8]| self.volume.disk.read_cached(at, into);
-        is_small.then(|| self.verified(extent, place, &range, cached).ok()).flatten()
+        let verify = || self.verified(extent, place, &range, (supply, Patience::None)).ok();
+        is_small.then(verify).flatten()
     }
 
     /// Whether [`Self::window_at_once`] will most likely succeed.
@@ -169,13 +181,13 @@ impl FileBody {
             return slice_of(&pieces, range).ok_or(ReadError::Gone);
         }
         let place = extent.place().ok_or(ReadError::Gone)?;
-        if supply == Supply::Mapped && extent.is_verified(&range, self.volume.now_secs()) {
-            let populate = |map: &Map, offset, length| map.populate(offset, length).is_ok();
-            if let Some(window) = self.shown(extent, place, &range, populate) {
-                return Ok(window);
-            }
+        if supply == Supply::Mapped
+            && extent.is_verified(&range, self.volume.now_secs())
+            && let Some(window) = self.shown(extent, place, &range, Patience::Some)
+        {
+            return Ok(window);
         }
-        self.verified(extent, place, &range, |at, into| self.volume.disk.read(at, into))
+        self.verified(extent, place, &range, (supply, Patience::Some))
     }
 
     /// The extent that holds the byte at `from`, and the part of it that is in one window and not beyond `to`.
@@ -188,61 +200,85 @@ impl FileBody {
         (first < last).then_some((extent, first..last))
     }
 
-    /// Shows what was verified from the map, if it is `ready` there.
+    /// Shows what was verified from the map, if it is in the system's cache, or there is patience to bring it there.
     fn shown(
         &self,
         extent: &Extent,
         place: ExtentPlace,
         range: &Range<u64>,
-        ready: impl FnOnce(&Map, usize, usize) -> bool,
+        patience: Patience,
     ) -> Option<Bytes> {
         let volume = &*self.volume;
         let map = volume.disk.map().filter(|_| !volume.is_pressed())?;
         let (offset, length) = extent.content(range)?;
         let pin = volume.segments.pin(place.segment, place.lsn)?;
-        if !ready(map, offset, length) {
+        let is_ready = match patience {
+            Patience::None => map.is_resident(offset, length),
+            Patience::Some => map.populate(offset, length).is_ok(),
+        };
+        if !is_ready {
             return None;
         }
         volume.metrics.mapped.add(1);
         map.window(offset, length, pin)
     }
 
-    /// Reads a part into memory with `fill` and compares it with its checksums.
+    /// Reads a part, compares it with its checksums, and shows it from the map, or a copy.
     fn verified(
         &self,
         extent: &Extent,
         place: ExtentPlace,
         range: &Range<u64>,
-        fill: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+        (supply, patience): (Supply, Patience),
     ) -> Result<Bytes, ReadError> {
-        let volume = &*self.volume;
-        let _pin = volume.segments.pin(place.segment, place.lsn);
-        let start = volume.offset_of(place.segment, place.offset);
-        let read = |offset, length: u64| {
-            let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-            fill(offset, &mut bytes).map(|()| bytes)
-        };
-        let header = RecordHeader::decode(&read(start, RECORD_HEADER_BYTES as u64)?)
-            .ok_or(ReadError::Corrupt)?;
-        if header.lsn != place.lsn || header.body_bytes != place.length {
-            return Err(ReadError::Gone);
-        }
-        let meta = read(start + RECORD_HEADER_BYTES as u64, u64::from(header.meta_bytes))?;
-        if crc32c::crc32c(&meta) != header.meta_crc {
-            return Err(ReadError::Corrupt);
-        }
-        let content = start + header.body_start();
+        let _pin = self.volume.segments.pin(place.segment, place.lsn);
+        let (content_at, table) = self.checksums(place, patience)?;
         let block = BLOCK_BYTES as u64;
         let (first, last) = (range.start / block, range.end.div_ceil(block));
         let end = (last * block).min(u64::from(place.length));
-        let blocks = read(content + first * block, end - first * block)?;
-        if !blocks_match(&meta, usize::try_from(first).unwrap_or(0), &blocks) {
-            return Err(ReadError::Corrupt);
+        let length = usize::try_from(end - first * block).unwrap_or(usize::MAX);
+        SCRATCH.with_borrow_mut(|scratch| {
+            let blocks = scratch.get_mut(..length).ok_or(ReadError::Gone)?;
+            self.fill(content_at + first * block, blocks, patience)?;
+            if !blocks_match(&table, usize::try_from(first).unwrap_or(0), blocks) {
+                return Err(ReadError::Corrupt);
+            }
+            extent.note_verified(first..last, content_at, self.volume.now_secs());
+            if supply == Supply::Mapped
+                && let Some(window) = self.shown(extent, place, range, patience)
+            {
+                return Ok(window);
+            }
+            let skipped = usize::try_from(range.start - first * block).unwrap_or(0);
+            let wanted = usize::try_from(range.end - range.start).unwrap_or(0);
+            blocks.get(skipped..skipped + wanted).map(Bytes::copy_from_slice).ok_or(ReadError::Gone)
+        })
+    }
+
+    /// Reads where an extent's content begins in the file, and the checksums of its blocks.
+    fn checksums(
+        &self,
+        place: ExtentPlace,
+        patience: Patience,
+    ) -> Result<(u64, Vec<u8>), ReadError> {
+        let start = self.volume.offset_of(place.segment, place.offset);
+        let mut head = [0; RECORD_HEADER_BYTES];
+        self.fill(start, &mut head, patience)?;
+        let header = RecordHeader::decode(&head).ok_or(ReadError::Corrupt)?;
+        if header.lsn != place.lsn || header.body_bytes != place.length {
+            return Err(ReadError::Gone);
         }
-        extent.note_verified(first..last, content, volume.now_secs());
-        let skipped = usize::try_from(range.start - first * block).unwrap_or(0);
-        let length = usize::try_from(range.end - range.start).unwrap_or(0);
-        Ok(Bytes::from(blocks).slice(skipped..skipped + length))
+        let mut meta = vec![0; usize::try_from(header.meta_bytes).unwrap_or(0)];
+        self.fill(start + RECORD_HEADER_BYTES as u64, &mut meta, patience)?;
+        let is_sound = crc32c::crc32c(&meta) == header.meta_crc;
+        is_sound.then_some((start + header.body_start(), meta)).ok_or(ReadError::Corrupt)
+    }
+
+    fn fill(&self, offset: u64, buffer: &mut [u8], patience: Patience) -> io::Result<()> {
+        match patience {
+            Patience::None => self.volume.disk.read_cached(offset, buffer),
+            Patience::Some => self.volume.disk.read(offset, buffer),
+        }
     }
 }
 
@@ -385,7 +421,9 @@ pub(super) const fn bytes_of(offset: u32) -> u64 {
 }
 
 /// Content is read so much at a time.
-const WINDOW_BYTES: u64 = 256 << 10;
+const WINDOW_BYTES: u64 = SCRATCH_BYTES as u64;
+/// The blocks that a window is in.
+const SCRATCH_BYTES: usize = 4 * BLOCK_BYTES;
 /// So much is copied and verified where it is needed, if it is in the system's cache: changing threads would take longer.
 const COPIED_AT_ONCE_BYTES: u64 = 64 << 10;
 /// Seconds for which a verified block is shown from the map without reading it again.

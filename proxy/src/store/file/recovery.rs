@@ -232,7 +232,7 @@ pub(super) fn read_any(bytes: &[u8]) {
     let mut segment = vec![0; usize::try_from(SEGMENT_HEADER_BYTES).unwrap_or(0)];
     let walk = |segment: &[u8]| {
         let (entries, tail) = records_in(segment, 1);
-        assert!(tail <= segment.len() as u64 + UNIT - 1 && entries.len() <= segment.len() / 64);
+        assert!(tail < segment.len() as u64 + UNIT && entries.len() <= segment.len() / 64);
         entries.len()
     };
     walk(&[&segment, bytes].concat());

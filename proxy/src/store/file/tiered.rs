@@ -161,12 +161,6 @@ impl TieredStore {
         }
     }
 
-    /// What is behind it.
-    #[cfg(test)]
-    pub(super) fn volume(&self) -> &Arc<Volume> {
-        self.parts.volume()
-    }
-
     /// Everything leaves memory, as if there were no room.
     #[cfg(test)]
     pub(super) fn evict_all(&self) {

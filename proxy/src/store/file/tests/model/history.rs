@@ -14,13 +14,13 @@ use crate::key::KeySeed;
 use crate::purge::Purger;
 use crate::purge::metrics::Source;
 use crate::store::contract::{self, Page, key, selects};
-use crate::store::file::Reading;
 use crate::store::file::disk::Disk as _;
 use crate::store::file::format::SEGMENTS_START;
 use crate::store::file::simulated::{Crash, Power, Random, SimulatedDisk};
 use crate::store::file::tests::bench::{NOW, SimulatedStore, Size, block_on};
+use crate::store::file::{Reading, Supply};
 use crate::store::journal::Entry;
-use crate::store::{Body, Draft, EntryWriter, Removal, Store as _, StoreError, Stored};
+use crate::store::{Body, Draft, EntryWriter, Removal, Stay, Store as _, StoreError, Stored};
 
 /// A store and what is true of it.
 pub(super) struct History {
@@ -214,15 +214,17 @@ impl History {
         }
     }
 
-    /// What a request is given, as the cache would look it up.
-    fn find(&self, slot: Slot) -> Option<(Arc<Stored>, Verdict)> {
+    /// What a request is given, as the cache would look it up: for one use, or to stay in memory.
+    fn find(&self, slot: Slot, stay: Stay) -> Option<(Arc<Stored>, Verdict)> {
         let key = key(slot.path());
         let store = &*self.store.store;
+        let is_it = |stored: &Stored| {
+            selects(stored, SELECTING[slot.1]) && stored.variant.is_some() == (slot.1 > 0)
+        };
         let look = || {
-            contract::recall(store, &key);
-            store.lookup(&key, &|stored| {
-                selects(stored, SELECTING[slot.1]) && stored.variant.is_some() == (slot.1 > 0)
-            })
+            let visitors = block_on(store.recall(&key, stay));
+            let visitor = visitors.into_iter().find(|visitor| is_it(visitor));
+            store.lookup(&key, &is_it).or(visitor)
         };
         let stored = look().or_else(look)?; // it may have been moved
         let verdict = self.store.invalidation.verdict(&stored.provenance, &stored.key);
@@ -231,7 +233,7 @@ impl History {
 
     /// Looks at what is found; it must be what may be shown. Returns when its head arrived.
     fn check(&mut self, slot: Slot, after: Option<Crash>) -> Option<u64> {
-        let found = self.find(slot);
+        let found = self.find(slot, Stay::IfProven);
         let read = found.as_ref().and_then(|(stored, verdict)| {
             let version = self.truth.of_second(second_of(stored));
             let version = version.unwrap_or_else(|| panic!("{slot:?}: nobody has stored this"));
@@ -252,7 +254,7 @@ impl History {
     }
 
     fn read_range(&self, slot: Slot, from: u64, length: u64) {
-        let Some((stored, _)) = self.find(slot) else { return };
+        let Some((stored, _)) = self.find(slot, Stay::IfProven) else { return };
         let second = second_of(&stored);
         let version = self.truth.of_second(second).unwrap();
         let end = version.body.len();
@@ -278,7 +280,7 @@ impl History {
     }
 
     fn freshen(&mut self, slot: Slot) {
-        let Some((old, _)) = self.find(slot) else { return };
+        let Some((old, _)) = self.find(slot, Stay::Always) else { return };
         let version = self.truth.of_second(second_of(&old)).unwrap().clone();
         let birth = self.store.invalidation.begin_fetch();
         let draft = self.draft(&birth, slot, version.tag);
@@ -291,7 +293,7 @@ impl History {
     }
 
     fn remove(&mut self, slot: Slot) {
-        if let Some((stored, _)) = self.find(slot) {
+        if let Some((stored, _)) = self.find(slot, Stay::Always) {
             assert!(self.store.store.remove(&stored, Removal::Replaced));
             self.store.store.volume().keeper.flush();
             self.replace(slot);
@@ -341,7 +343,7 @@ impl History {
     }
 
     fn open(&mut self, slot: Slot) {
-        let Some((stored, _)) = self.find(slot) else { return };
+        let Some((stored, _)) = self.find(slot, Stay::IfProven) else { return };
         let version = self.truth.of_second(second_of(&stored)).unwrap();
         if let Body::File(body) = &stored.response().unwrap().body {
             let reading = body.open();
@@ -355,7 +357,7 @@ impl History {
         self.readers.retain_mut(|reader| {
             let Reader { reading, body, at } = reader;
             let to = (*at as u64 + length).min(body.len() as u64);
-            let Ok(window) = reading.window(*at as u64, to) else {
+            let Ok(window) = reading.window(*at as u64, to, Supply::Mapped) else {
                 assert!(may_break, "a reader was broken off");
                 return false;
             };
@@ -431,7 +433,9 @@ fn read(stored: &Stored) -> Option<Vec<u8>> {
 fn read_windows(reading: &Reading, range: std::ops::Range<u64>) -> Option<Vec<u8>> {
     let mut read = Vec::new();
     while range.start + (read.len() as u64) < range.end {
-        read.extend_from_slice(&reading.window(range.start + read.len() as u64, range.end).ok()?);
+        read.extend_from_slice(
+            &reading.window(range.start + read.len() as u64, range.end, Supply::Mapped).ok()?,
+        );
     }
     Some(read)
 }
