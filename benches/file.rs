@@ -75,6 +75,12 @@ fn index() {
         usage.filter_bytes as f64 / usage.objects as f64,
         after.saturating_sub(before) as f64 / usage.objects as f64,
     );
+    for tag in ["section-7", "page-8"] {
+        let (took, [swept, segments]) = bench.sweep(tag);
+        println!(
+            "{swept} responses with a purged tag are out of the file after {took:.2?}; {segments} segments were looked into.\n"
+        );
+    }
     drop(bench);
     drop(fs::remove_dir_all(&folder));
 }

@@ -8,13 +8,16 @@ use std::{fs, thread};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use purge_protocol::PurgeMode;
 use shellac::clock::Clock;
 use shellac::freshness::{Exchange, Policy, judge};
+use shellac::invalidation::{Mark, PastMark};
 use shellac::store::file::{FileLimits, OpenedStore, Supply, TieredStore, Tiering};
 use shellac::store::memory::MemoryLimits;
 use shellac::store::{Body, Content, Draft, Fields, Response, Stay, Store as _, Stored};
 use shellac::timestamp::Timestamp;
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::{FIELDS, facts, fields, key};
 
@@ -161,6 +164,26 @@ impl FileShop {
             }
             body => body.length(),
         }
+    }
+
+    /// Purges a tag, and says how long it takes until nothing in the file carries it, and how much was looked at.
+    #[expect(clippy::disallowed_methods, reason = "a benchmark waits for the sweeper")]
+    pub fn sweep(&self, tag: &str) -> (Duration, [u64; 2]) {
+        let OpenedStore { store, invalidation, .. } = &self.opened;
+        let swept = || store.file_usage().expect("there is a file").swept;
+        let id = invalidation.ids().tag(tag.as_bytes());
+        let (before, started) = (swept(), Instant::now());
+        let sequence = invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, self.clock.now());
+        store.seek_purged(&[PastMark::Tag(id)], sequence);
+        let (mut last, mut took) = (before, Duration::ZERO);
+        while started.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(1));
+            let now = swept();
+            if now != last {
+                (last, took) = (now, started.elapsed());
+            }
+        }
+        (took, [last[0] - before[0], last[1] - before[1]])
     }
 
     /// Waits until everything is in the file.
