@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn nothing_wrong_and_nothing_purged_is_shown_however_often_the_program_is_killed() {
-        let rounds = setting("SHELLAC_KILL_ROUNDS", 25);
+        let rounds = setting("SHELLAC_KILL_ROUNDS", 200);
         let seed = setting("SHELLAC_KILL_SEED", u64::from(std::process::id()));
         println!("SHELLAC_KILL_SEED={seed}");
         let site = Site::new();

@@ -130,7 +130,7 @@ impl FileBody {
     pub fn open(self: &Arc<Self>) -> Arc<Reading> {
         let pins = self.extents.iter().filter_map(|extent| {
             let place = extent.place.get()?;
-            self.volume.segments.at(place.segment).hits.fetch_add(1, Ordering::Relaxed);
+            self.volume.segments.at(place.segment).note_read();
             self.volume.segments.pin(place.segment, place.lsn)
         });
         let reading = Arc::new(Reading { body: Arc::clone(self), lease: Lease::of(pins) });
@@ -154,6 +154,7 @@ impl FileBody {
         let Some(place) = extent.place() else {
             return slice_of(&extent.pieces()?, range);
         };
+        self.volume.segments.at(place.segment).note_read();
         if extent.is_verified(&range, self.volume.now_secs()) && supply == Supply::Mapped {
             return self.shown(extent, place, &range, Patience::None);
         }

@@ -127,9 +127,9 @@ impl Scribe {
         for _ in 0..=self.volume.segments.count() {
             let class = self.next_class()?;
             let number = self.queues.get_mut(class as usize)?.pop_front()?;
-            let hits = self.volume.segments.at(number).hits.swap(0, Ordering::Relaxed);
+            let was_read = self.volume.segments.at(number).was_read();
             let may_spare = self.spared < self.queues.get(class as usize)?.len() / 2;
-            if class == Class::Large && hits > 0 && may_spare {
+            if class == Class::Large && was_read && may_spare {
                 self.spared += 1;
                 self.volume.metrics.spared.add(1);
                 self.queues.get_mut(class as usize)?.push_back(number);

@@ -1,7 +1,7 @@
 //! The table of segments: which incarnation each is in, who reads it (`word`), how much of it is live.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -25,8 +25,8 @@ pub(super) struct Segment {
     live: AtomicU64,
     /// Bytes up to the end of the last record.
     pub(super) used: AtomicU64,
-    /// Windows that were read from it since it was last spared.
-    pub(super) hits: AtomicU32,
+    /// Whether something was read from it since it was last spared.
+    is_read: AtomicBool,
     /// The latest second at which something in it expires.
     pub(super) expires: AtomicU32,
     /// The earliest purge sequence at which something in it was fetched.
@@ -86,12 +86,24 @@ impl Segment {
     pub(super) fn open(&self, lsn: u64) {
         self.live.store(0, Ordering::Relaxed);
         self.used.store(0, Ordering::Relaxed);
-        self.hits.store(0, Ordering::Relaxed);
+        self.is_read.store(false, Ordering::Relaxed);
         self.expires.store(0, Ordering::Relaxed);
         self.born.store(u64::MAX, Ordering::Relaxed);
         self.killed.lock().clear();
         self.remember_written(lsn);
         self.word.open(lsn);
+    }
+
+    /// Notes that somebody reads it.
+    pub(super) fn note_read(&self) {
+        if !self.is_read.load(Ordering::Relaxed) {
+            self.is_read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether it was read since this was last asked.
+    pub(super) fn was_read(&self) -> bool {
+        self.is_read.swap(false, Ordering::Relaxed)
     }
 
     /// Lets nobody in any more.
