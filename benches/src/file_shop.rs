@@ -54,6 +54,7 @@ impl FileShop {
             capacity,
             object_bytes_max: 16 << 20,
             persists: true,
+            wait: Duration::ZERO,
             sync: Duration::from_secs(5),
             entries_max,
         };

@@ -169,12 +169,24 @@ impl App {
 
     /// Binds every address, so that all that can fail has failed before anything is served.
     pub fn bind(self: Arc<Self>) -> Result<Bound, StartError> {
+        self.bind_all(socket::is_taken)
+    }
+
+    /// The same, though another process, which is about to leave, listens there as well.
+    pub fn bind_beside_another(self: Arc<Self>) -> Result<Bound, StartError> {
+        self.bind_all(|_| false)
+    }
+
+    fn bind_all(
+        self: Arc<Self>,
+        is_taken: impl Fn(SocketAddr) -> bool,
+    ) -> Result<Bound, StartError> {
         let store_fault = self.store_fault.lock().take();
         if let Some(fault) = store_fault {
             return Err(StartError::Store(fault));
         }
         let bind = |address: SocketAddr, backlog, workers| {
-            if socket::is_taken(address) {
+            if is_taken(address) {
                 return Err(StartError::Bind { address, source: io::ErrorKind::AddrInUse.into() });
             }
             socket::bind(address, backlog, workers)
@@ -409,6 +421,7 @@ impl Storage {
             object_bytes_max: file.max_object,
             persists: file.persist,
             sync: file.sync,
+            wait: file.wait,
             entries_max,
         };
         let memory = MemoryLimits { capacity, ..memory_limits(config) };

@@ -1,5 +1,5 @@
-//! The real program, killed again and again in the middle of traffic and purges: never a wrong byte, never a response from before a
-//! purge that was acknowledged, and what was stored before is found again.
+//! The real program, killed again and again in the middle of traffic and purges, or replaced by another: never a wrong byte, never
+//! a response from before a purge that was acknowledged, and what was stored before is found again.
 //!
 //! `SHELLAC_KILL_ROUNDS` says how often, `SHELLAC_KILL_SEED` repeats the choices, though not the timing.
 
@@ -14,6 +14,8 @@ mod tests {
     use std::time::Duration;
 
     const PAGES: usize = 64;
+    /// One more, of which no socket takes all at once.
+    const LARGE: usize = PAGES;
 
     /// The versions of all pages: at the origin, and the lowest that may still be shown.
     struct Site {
@@ -24,7 +26,7 @@ mod tests {
 
     impl Site {
         fn new() -> Arc<Self> {
-            let versions = || (0..PAGES).map(|_| AtomicU64::new(1)).collect();
+            let versions = || (0..=LARGE).map(|_| AtomicU64::new(1)).collect();
             Arc::new(Self { current: versions(), floor: versions(), fetches: AtomicU64::new(0) })
         }
     }
@@ -33,6 +35,8 @@ mod tests {
     #[derive(Debug, Default)]
     struct Tally {
         answers: AtomicU64,
+        /// Without a whole answer.
+        cut: AtomicU64,
         hits: AtomicU64,
         /// Hits before anything was fetched since the start.
         revenants: AtomicU64,
@@ -79,6 +83,110 @@ mod tests {
         );
     }
 
+    #[test]
+    fn another_process_takes_over_under_load_and_nothing_is_lost_wrong_or_purged() {
+        let (site, folder) = (Site::new(), tempfile::tempdir().unwrap());
+        let (origin, tally) = (serve(&site), Tally::default());
+        let mut old = Proxy::start(origin, folder.path());
+        let (traffic, admin) = (old.traffic, old.admin);
+        let is_over = AtomicBool::new(false);
+        let stopped = thread::scope(|scope| {
+            let (site, tally, is_over) = (&*site, &tally, &is_over);
+            for seed in 1..4 {
+                let reader = move || {
+                    read(site, traffic, tally, (is_over, false), &mut Random(seed));
+                };
+                scope.spawn(reader);
+            }
+            scope.spawn(move || purge(site, admin, tally, is_over, &mut Random(9)));
+            until("hits", || tally.hits.load(Ordering::Relaxed) > 200);
+            let mut slow = begin(traffic, LARGE);
+            let new = Proxy::take_over(&old, origin, folder.path());
+            until("the new one to find the old one reading", || {
+                ask(admin, METRICS).is_some_and(|(_, page)| holds(&page, "storage_shared 1"))
+            });
+            // The old one serves its last client: nothing that it reads is overwritten, however much is fetched meanwhile.
+            let before = tally.answers.load(Ordering::Relaxed);
+            until("answers", || tally.answers.load(Ordering::Relaxed) > before + 300);
+            let mut rest = Vec::new();
+            slow.read_to_end(&mut rest).unwrap();
+            let text = String::from_utf8_lossy(&rest).into_owned();
+            let content = text.split_once("\r\n\r\n").map_or(&*text, |(_, content)| content);
+            version_of(LARGE, content.as_bytes(), "of the slow client");
+            assert!(old.child.wait().unwrap().success());
+            until("the new one to be alone", || {
+                ask(admin, METRICS).is_some_and(|(_, page)| holds(&page, "storage_shared 0"))
+            });
+            let before = tally.hits.load(Ordering::Relaxed);
+            until("hits again", || tally.hits.load(Ordering::Relaxed) > before + 200);
+            is_over.store(true, Ordering::Relaxed);
+            new
+        });
+        let recovered = ask(admin, METRICS).unwrap().1;
+        assert!(
+            !holds(&recovered, "shellac_storage_recovered_objects 0\n"),
+            "it found what was stored"
+        );
+        drop(stopped);
+        println!("{tally:?}");
+        let cut = tally.cut.load(Ordering::Relaxed);
+        assert!(
+            cut < 5,
+            "the moment in which a listener is closed may cost a connection, not {cut}"
+        );
+    }
+
+    /// A terminal that is closed, and files that may not grow beyond a limit, end other programs.
+    #[test]
+    fn signals_that_end_others_do_not_end_it() {
+        use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+        let (site, folder) = (Site::new(), tempfile::tempdir().unwrap());
+        let mut proxy = Proxy::start(serve(&site), folder.path());
+        let pid = Pid::from_raw(i32::try_from(proxy.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
+        let limit = Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) };
+        prlimit(Some(pid), Resource::Fsize, limit).unwrap();
+        let get = |page| {
+            let request =
+                format!("GET /p/{page} HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n");
+            ask(proxy.traffic, &request).unwrap()
+        };
+        let mut page = 0;
+        until("an error of the device", || {
+            page += 1;
+            assert!(get(page % PAGES).0.starts_with("HTTP/1.1 200"));
+            let metrics = ask(proxy.admin, METRICS).unwrap().1;
+            !holds(&metrics, "shellac_storage_faults_total{reason=\"device\"} 0\n")
+        });
+        let _stored = get(1);
+        assert!(get(1).0.contains("; hit"), "memory goes on");
+        assert!(proxy.child.try_wait().unwrap().is_none());
+    }
+
+    const METRICS: &str = "GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n";
+
+    fn holds(page: &[u8], text: &str) -> bool {
+        String::from_utf8_lossy(page).contains(text)
+    }
+
+    /// Asks for a page and reads no more than what the system takes.
+    fn begin(proxy: SocketAddr, page: usize) -> TcpStream {
+        let mut stream = TcpStream::connect(proxy).unwrap();
+        let request = format!("GET /p/{page} HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+        for _ in 0..3000 {
+            if is_so() {
+                return;
+            }
+            pause(Duration::from_millis(10));
+        }
+        panic!("{what} did not come within 30 s");
+    }
+
     /// Asks for random pages. The first thing that the first reader does after a start is to look for what was stored before it.
     fn read(
         site: &Site,
@@ -94,7 +202,10 @@ mod tests {
             let fetches = site.fetches.load(Ordering::Relaxed);
             let request =
                 format!("GET /p/{page} HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n");
-            let Some((head, content)) = ask(proxy, &request) else { continue };
+            let Some((head, content)) = ask(proxy, &request) else {
+                tally.cut.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
             assert!(head.starts_with("HTTP/1.1 200"), "{head}");
             let version = version_of(page, &content, &head);
             assert!(
@@ -157,7 +268,11 @@ mod tests {
 
     /// Each byte of a page follows from its number and version.
     fn content_of(page: usize, version: u64) -> Vec<u8> {
-        let length = if page.is_multiple_of(7) { 300_000 + page } else { 500 + page * 300 };
+        let length = match page {
+            LARGE => 7_900_000,
+            page if page.is_multiple_of(7) => 300_000 + page,
+            page => 500 + page * 300,
+        };
         format!("page {page} version {version} | ").bytes().cycle().take(length).collect()
     }
 
@@ -212,9 +327,26 @@ mod tests {
 
     impl Proxy {
         fn start(origin: SocketAddr, folder: &std::path::Path) -> Self {
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            Self::start_with(origin, folder, (any, any), &[])
+        }
+
+        /// Starts another one in the place of this one.
+        fn take_over(old: &Self, origin: SocketAddr, folder: &std::path::Path) -> Self {
+            let pid = old.child.id().to_string();
+            let places = (old.traffic, old.admin);
+            Self::start_with(origin, folder, places, &["--take-over", &pid])
+        }
+
+        fn start_with(
+            origin: SocketAddr,
+            folder: &std::path::Path,
+            (listen, admin): (SocketAddr, SocketAddr),
+            arguments: &[&str],
+        ) -> Self {
             let config = folder.join("shellac.toml");
             let text = format!(
-                "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
+                "workers = 2\n[[listen]]\naddress = \"{listen}\"\n[admin]\nlisten = [\"{admin}\"]\n\
                  [origin.site]\nservers = [\"{origin}\"]\n[storage]\nkind = \"file\"\n\
                  [storage.memory]\ncapacity = \"8MiB\"\nmax_object = \"1MiB\"\n\
                  [storage.file]\npath = \"store\"\ncapacity = \"64MiB\"\nmax_object = \"8MiB\"\nsync = \"100ms\"\n"
@@ -222,6 +354,7 @@ mod tests {
             std::fs::write(&config, text).unwrap();
             let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
             command.env_clear().current_dir(folder).arg("run").arg("--config").arg(config);
+            command.args(arguments);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
             let mut child = command.spawn().unwrap();
             let mut output = BufReader::new(child.stderr.take().unwrap());

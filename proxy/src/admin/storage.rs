@@ -58,6 +58,11 @@ fn contents(usage: &FileUsage) -> Vec<Family> {
             u64::from(usage.is_loading),
         ),
         gauge(
+            "shellac_storage_shared",
+            "1 while the process that handed the store over still reads it: nothing is written",
+            u64::from(usage.is_shared),
+        ),
+        gauge(
             "shellac_storage_offline",
             "1 after the device has failed: nothing is written",
             u64::from(usage.is_offline),

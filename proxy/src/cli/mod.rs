@@ -27,7 +27,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start serving
-    Run(ConfigArguments),
+    Run(RunArguments),
     /// Say whether a configuration is right; binds no port
     Check(CheckArguments),
     /// Purge stored responses of a running proxy
@@ -38,6 +38,15 @@ enum Command {
     Warm(warm::WarmArguments),
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes `shellac-purger demo`)
     Demo(demo::DemoArguments),
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Take over from the process PID: it hands its store over, and leaves when its clients are served
+    #[arg(long, value_name = "PID")]
+    take_over: Option<i32>,
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +79,7 @@ impl Arguments {
     /// Runs the command.
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Run(arguments) => run::run(arguments.into()),
+            Command::Run(RunArguments { config, take_over }) => run::run(config.into(), take_over),
             Command::Check(arguments) => {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }

@@ -1,6 +1,11 @@
-//! `shellac run`: start serving, say where, drain on SIGTERM or SIGINT.
+//! `shellac run`: start serving, say where, drain on SIGTERM or SIGINT, hand the store over on SIGUSR2.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -11,20 +16,31 @@ use crate::app::{App, Bound, Drained, StartError};
 use crate::clock::Clock;
 use crate::config::Flags;
 
-/// Serves until it is told to leave.
-pub(super) fn run(flags: Flags) -> ExitCode {
-    let config = match load(flags) {
+/// Serves until it is told to leave; beside the process that it takes over from, until that one has left.
+pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
+    let mut config = match load(flags) {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
     logging::start(&config.log);
+    survive_signals();
     raise_descriptor_limit(config.limits.max_connections);
-    let bound = match App::new(config, Clock::system()).bind() {
+    if let Some(pid) = take_over {
+        if let Err(error) = ask_to_hand_over(pid) {
+            say(format_args!("shellac: cannot take over from process {pid}: {error}"));
+            return if error == Errno::PERM { Exit::NotAllowed } else { Exit::Io }.into();
+        }
+        config.storage.file.wait = config.storage.file.wait.max(TAKE_OVER_WAIT);
+    }
+    let app = App::new(config, Clock::system());
+    let bound = if take_over.is_some() { app.bind_beside_another() } else { app.bind() };
+    let bound = match bound {
         Ok(bound) => bound,
         Err(error) => return failed(&error),
     };
     announce(&bound);
-    match bound.run(told_to_leave()) {
+    let leave = told_to_leave_or_hand_over(Arc::clone(bound.app()));
+    match bound.run(leave) {
         Ok(Drained::Completely) => {
             tracing::info!("everyone was served, goodbye");
             Exit::Done.into()
@@ -58,6 +74,54 @@ fn announce(bound: &Bound) {
         ));
     }
     say(format_args!("  workers  {}", config.workers));
+}
+
+/// Asks another process to let its store go, and to leave. It serves on until this one does.
+fn ask_to_hand_over(pid: i32) -> Result<(), Errno> {
+    let process = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(Errno::SRCH)?;
+    kill_process(process, Signal::USR2)
+}
+
+/// Signals that end other programs: a terminal that closes, a file that may not grow.
+fn survive_signals() {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
+    runtime.block_on(async {
+        for kind in [SignalKind::hangup(), SignalKind::from_raw(libc::SIGXFSZ)] {
+            if let Err(error) = signal(kind) {
+                tracing::warn!(%error, ?kind, "cannot listen to a signal");
+            }
+        }
+    });
+}
+
+/// Ends when this process is told to leave, or, after its store was handed over, when another one had time to serve.
+async fn told_to_leave_or_hand_over(app: Arc<App>) {
+    tokio::spawn(answer_hangups());
+    let Ok(mut wanted) = signal(SignalKind::user_defined2()) else {
+        return told_to_leave().await;
+    };
+    tokio::select! {
+        () = told_to_leave() => return,
+        _ = wanted.recv() => tracing::info!("SIGUSR2: handing the store over"),
+    }
+    tokio::spawn(told_to_leave()); // once more is once too often
+    app.invalidation.lease().end_for_good(); // first: purges go to the other one from then on
+    if let Err(error) = tokio::task::spawn_blocking(move || app.store.close()).await {
+        tracing::error!(%error, "handing the store over failed");
+    }
+    tokio::time::sleep(HAND_OVER_GRACE).await;
+}
+
+/// A configuration is not read again: another process takes over with the new one.
+async fn answer_hangups() {
+    if let Ok(mut hangups) = signal(SignalKind::hangup()) {
+        while hangups.recv().await.is_some() {
+            let pid = std::process::id();
+            tracing::warn!("SIGHUP: to reload, start `shellac run --take-over {pid}`");
+        }
+    }
 }
 
 /// Ends at SIGTERM or SIGINT; a second one kills as usual.
@@ -102,3 +166,8 @@ pub fn raise_descriptor_limit(connections_max: usize) {
         );
     }
 }
+
+/// How long another process may take to write what is queued and to let its store go.
+const TAKE_OVER_WAIT: Duration = Duration::from_secs(60);
+/// What the other process has to open the store and to listen, before this one's listeners close.
+const HAND_OVER_GRACE: Duration = Duration::from_secs(2);

@@ -74,7 +74,14 @@ impl Lease {
 
     /// Sets its end.
     pub fn set_end(&self, end: Timestamp) {
-        self.expires.store(end.as_millis(), Ordering::Relaxed);
+        let unless_for_good = |now| (now != FOR_GOOD).then_some(end.as_millis().max(1));
+        let _kept =
+            self.expires.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_for_good);
+    }
+
+    /// Ends it for good: from now on purges go to another process, and nothing is used here without validation.
+    pub fn end_for_good(&self) {
+        self.expires.store(FOR_GOOD, Ordering::Relaxed);
     }
 
     /// Returns whether it has run out.
@@ -89,6 +96,9 @@ impl Lease {
 
     #[cold]
     fn trust_after_its_end(&self, now: Timestamp) -> Trust {
+        if self.expires.load(Ordering::Relaxed) == FOR_GOOD {
+            return Trust::Validated;
+        }
         match self.on_expiry.get().copied().unwrap_or_default() {
             OnExpiry::Serve => Trust::Full,
             OnExpiry::Cap(cap) => Trust::Since(now.minus(cap)),
@@ -97,6 +107,8 @@ impl Lease {
         }
     }
 }
+
+const FOR_GOOD: u64 = 0;
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +124,15 @@ mod tests {
         assert_eq!(lease.trust(NOW), Trust::Full);
         lease.set_end(NOW);
         lease.trust(NOW)
+    }
+
+    #[test]
+    fn what_ends_for_good_ends_whatever_is_configured_and_comes_later() {
+        let lease = Lease::default();
+        lease.agree(OnExpiry::Serve);
+        lease.end_for_good();
+        lease.set_end(NOW.plus(Duration::from_mins(1)));
+        assert_eq!(lease.trust(NOW), Trust::Validated);
     }
 
     #[test]

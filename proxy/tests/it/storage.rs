@@ -375,6 +375,7 @@ async fn the_file_has_metrics_of_its_own_and_is_inspected_and_verified_by_path()
     recovery_milliseconds gauge
     recovered_objects gauge
     loading gauge
+    shared gauge
     offline gauge
     written_bytes counter
     reads counter

@@ -43,6 +43,8 @@ pub struct FileStorage {
     pub persist: bool,
     /// What was written is on the device after so long, 100ms to 1h: a loss of power takes no more. Purges do not wait for it.
     pub sync: Duration,
+    /// How long a start waits for another process to let go of the files, up to 10m.
+    pub wait: Duration,
 }
 
 /// Stored responses in memory, gone with the process.
@@ -99,6 +101,7 @@ impl Default for FileStorage {
             max_object: 1 << 30,
             persist: true,
             sync: Duration::from_secs(5),
+            wait: Duration::ZERO,
         }
     }
 }
@@ -115,6 +118,8 @@ impl FileStorage {
         table.read("persist", boolean, &mut self.persist);
         let sync = Duration::from_millis(100)..=Duration::from_hours(1);
         table.read("sync", duration(sync), &mut self.sync);
+        let wait = Duration::ZERO..=Duration::from_mins(10);
+        table.read("wait", duration(wait), &mut self.wait);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
+use super::lock::StoreLock;
 use super::open::Opened;
 use super::recovery::{self, Loaded};
 use super::scribe::{Job, Reserved, Scribe};
@@ -23,6 +24,7 @@ pub(super) struct FileEngine {
     desk: Desk,
     threads: Mutex<Vec<JoinHandle<()>>>,
     keeper: Mutex<Option<JoinHandle<()>>>,
+    lock: Option<Arc<StoreLock>>,
     /// Dropped at the end: who waits for it ends, too.
     stop: Mutex<Option<SyncSender<()>>>,
 }
@@ -39,6 +41,8 @@ impl FileEngine {
     /// Starts the threads; the recovery goes on beside the traffic.
     pub(super) fn start(opened: &Opened, sync: Duration) -> std::io::Result<Self> {
         let volume = &opened.volume;
+        let is_alone = opened.lock.as_ref().map_or(Ok(true), |lock| lock.is_alone())?;
+        volume.is_shared.store(!is_alone, Ordering::Release);
         let (jobs, taken) = sync_channel(JOBS_MAX);
         let (stop, stopped) = sync_channel(1);
         let scribe = Scribe::new(volume);
@@ -52,8 +56,11 @@ impl FileEngine {
             spawn("store-sweep", sweeper)?,
             spawn("store-scribe", move || write(scribe, &taken))?,
             spawn("store-sync", {
-                let volume = Arc::clone(volume);
-                move || sync_from_time_to_time(&volume, &stopped, sync)
+                let (volume, lock) = (Arc::clone(volume), opened.lock.clone());
+                move || {
+                    wait_to_be_alone(&volume, lock.as_deref(), &stopped);
+                    sync_from_time_to_time(&volume, &stopped, sync);
+                }
             })?,
             spawn("store-load", {
                 let (volume, jobs) = (Arc::clone(volume), jobs.clone());
@@ -63,7 +70,7 @@ impl FileEngine {
                 }
             })?,
         ];
-        let engine = Self::of(volume, Desk::Thread(RwLock::new(Some(jobs))));
+        let engine = Self::of(volume, Desk::Thread(RwLock::new(Some(jobs))), opened.lock.clone());
         *engine.threads.lock() = threads;
         *engine.keeper.lock() = Some(keeper);
         *engine.stop.lock() = Some(stop);
@@ -76,16 +83,17 @@ impl FileEngine {
         let volume = &opened.volume;
         let mut scribe = Scribe::new(volume);
         scribe.handle(Job::Ready(load(volume)));
-        Self::of(volume, Desk::Inline(Mutex::new(Some(Box::new(scribe)))))
+        Self::of(volume, Desk::Inline(Mutex::new(Some(Box::new(scribe)))), None)
     }
 
-    fn of(volume: &Arc<Volume>, desk: Desk) -> Self {
+    fn of(volume: &Arc<Volume>, desk: Desk, lock: Option<Arc<StoreLock>>) -> Self {
         Self {
             volume: Arc::clone(volume),
             queued: Arc::default(),
             desk,
             threads: Mutex::default(),
             keeper: Mutex::default(),
+            lock,
             stop: Mutex::default(),
         }
     }
@@ -161,9 +169,10 @@ impl FileEngine {
         self.volume.keeper.close();
         let keeper = self.keeper.lock().take();
         keeper.into_iter().for_each(join);
-        self.volume.keeper.flush();
+        let has_failed = self.volume.keeper.has_failed();
+        self.volume.keeper.end();
         let synced = self.volume.disk.sync().and_then(|()| {
-            if self.volume.keeper.has_failed() {
+            if has_failed {
                 return Ok(()); // it was made unreadable, and stays so
             }
             let mut superblock = self.volume.superblock.lock();
@@ -174,6 +183,11 @@ impl FileEngine {
             tracing::warn!(%error, "the store was not closed in order");
         }
         self.volume.keeper.forget_memory();
+        if let Some(lock) = &self.lock
+            && let Err(error) = lock.hand_over()
+        {
+            tracing::warn!(%error, "cannot hand the store over");
+        }
     }
 }
 
@@ -209,6 +223,17 @@ fn load(volume: &Arc<Volume>) -> Loaded {
     loaded
 }
 
+/// Who has handed the store over may still read it: until it ends, nothing is overwritten.
+fn wait_to_be_alone(volume: &Volume, lock: Option<&StoreLock>, stopped: &Receiver<()>) {
+    let is_alone = || lock.is_none_or(|lock| lock.is_alone().unwrap_or(false));
+    while !is_alone() {
+        if stopped.recv_timeout(ALONE_PAUSE) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
+    volume.is_shared.store(false, Ordering::Release);
+}
+
 /// Bounds what a loss of power can take, and how much is written at once.
 fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Duration) {
     while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
@@ -221,5 +246,7 @@ fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Durati
     }
 }
 
+/// Between two looks whether somebody still reads the store.
+const ALONE_PAUSE: Duration = Duration::from_millis(100);
 /// Jobs that wait, beside the bound in bytes.
 const JOBS_MAX: usize = 1 << 16;

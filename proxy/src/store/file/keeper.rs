@@ -159,8 +159,10 @@ impl Keeper {
         let is_done = |it: &Progress| it.durable >= target || it.failure.is_some();
         match progress.wait_for(is_done).await {
             Ok(progress) => match &progress.failure {
-                Some(failure) => Err(JournalError::Device(failure.clone())),
-                None => Ok(()),
+                Some(failure) if progress.durable < target => {
+                    Err(JournalError::Device(failure.clone()))
+                }
+                _ => Ok(()),
             },
             Err(closed) => Err(JournalError::Device(closed.to_string())),
         }
@@ -193,9 +195,22 @@ impl Keeper {
         self.wake.notify_one();
     }
 
+    /// Makes everything durable that was appended. What comes later is not.
+    pub(super) fn end(&self) {
+        let mut tail = self.tail.lock();
+        self.waiting.lock().is_sync_wanted = true;
+        self.flush_to(&mut tail);
+        self.progress.send_modify(|progress| {
+            progress.failure.get_or_insert_with(|| "the store was closed, or handed over".into());
+        });
+    }
+
     /// Writes what waits, and syncs if somebody wants it.
     pub(super) fn flush(&self) {
-        let mut tail = self.tail.lock();
+        self.flush_to(&mut self.tail.lock());
+    }
+
+    fn flush_to(&self, tail: &mut Tail) {
         let (frames, appended, is_sync_wanted) = {
             let mut waiting = self.waiting.lock();
             let is_sync_wanted = std::mem::take(&mut waiting.is_sync_wanted);
@@ -204,7 +219,7 @@ impl Keeper {
         if self.progress.borrow().failure.is_some() {
             return;
         }
-        let written = self.write(&mut tail, &frames).and_then(|()| {
+        let written = self.write(tail, &frames).and_then(|()| {
             if is_sync_wanted {
                 self.syncs.add(1);
                 self.disk.sync()?;

@@ -93,6 +93,8 @@ pub struct FileUsage {
     pub recovery: [u64; 2],
     /// Whether the recovery is going on.
     pub is_loading: bool,
+    /// Whether an earlier process still reads the file: nothing is written to it.
+    pub is_shared: bool,
     /// Whether the device has failed: nothing is written any more.
     pub is_offline: bool,
     /// Times that the journal was synced.

@@ -23,6 +23,7 @@ mod format;
 mod head;
 mod index;
 pub(super) mod keeper;
+mod lock;
 mod map;
 mod metrics;
 mod open;

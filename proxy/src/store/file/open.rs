@@ -1,6 +1,6 @@
 //! Opening a store: its files are made, or found, checked and locked.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use super::disk::{Disk, FileDisk};
 use super::format::SEGMENTS_START;
 use super::index::SEGMENTS_MAX;
 use super::keeper::{Doubts, Keeper};
+use super::lock::StoreLock;
 use super::purge_log::{Replayed, Tail};
 use super::superblock::{Superblock, Unreadable};
 use super::volume::{Parts, Volume};
@@ -35,6 +36,8 @@ pub struct FileLimits {
     pub persists: bool,
     /// What was written is on the device after so long.
     pub sync: Duration,
+    /// How long to wait for another process to let go of it.
+    pub wait: Duration,
     /// Responses in the index, which takes up to 48 bytes of memory for each.
     pub entries_max: u64,
 }
@@ -43,7 +46,9 @@ pub struct FileLimits {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process uses it. The operator stops that one, or chooses another directory.
-    #[error("the store in {0} is in use by another process")]
+    #[error(
+        "the store in {0} is in use by another process: stop it, take over from it (--take-over PID), or wait for it (storage.file.wait)"
+    )]
     InUse(PathBuf),
     /// The disk lacks the space. The operator frees some, or lowers `storage.file.capacity`.
     #[error("no room for {bytes} bytes in {path}: free some, or lower storage.file.capacity")]
@@ -82,6 +87,8 @@ pub(super) struct Opened {
     pub(super) volume: Arc<Volume>,
     pub(super) invalidation: Arc<Invalidation>,
     pub(super) seed: KeySeed,
+    /// Of a real file.
+    pub(super) lock: Option<Arc<StoreLock>>,
 }
 
 /// How a store is divided.
@@ -132,13 +139,7 @@ pub(super) fn open(limits: &FileLimits, clock: &Clock) -> Result<Opened, OpenErr
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
     };
     let data = open(&data_path).map_err(fault(&data_path))?;
-    match data.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(limits.path.clone())),
-        Err(TryLockError::Error(source)) => {
-            return Err(OpenError::Io { path: data_path, source });
-        }
-    }
+    let lock = StoreLock::take(&limits.path, &data, limits.wait)?;
     let log = open(&log_path).map_err(fault(&log_path))?;
     let is_new = data.metadata().map_err(fault(&data_path))?.len() == 0;
     let known =
@@ -156,13 +157,10 @@ pub(super) fn open(limits: &FileLimits, clock: &Clock) -> Result<Opened, OpenErr
         tracing::warn!(path = %limits.path.display(), "the store is damaged, or not to be kept: starting empty");
     }
     let seeds = Seeds { key: random(), tag: random() };
-    open_disks(
-        Disks { data, log },
-        usable,
-        Shape { geometry, entries_max: limits.entries_max, seeds },
-        clock,
-    )
-    .map_err(fault(&limits.path))
+    let shape = Shape { geometry, entries_max: limits.entries_max, seeds };
+    let opened = open_disks(Disks { data, log }, usable, shape, clock);
+    let opened = opened.map_err(fault(&limits.path))?;
+    Ok(Opened { lock: Some(Arc::new(lock)), ..opened })
 }
 
 /// How a store is made.
@@ -238,7 +236,7 @@ pub(super) fn open_disks(
         kills_max: geometry.kills_max(),
     });
     keeper.remember_with(Arc::clone(&volume) as Arc<_>);
-    Ok(Opened { volume, invalidation, seed })
+    Ok(Opened { volume, invalidation, seed, lock: None })
 }
 
 /// Makes an empty store: nothing of what was there is recognised any more.

@@ -160,7 +160,7 @@ impl Scribe {
                 let _is_awaited = done.send(()).is_ok();
             }
             Job::MakeRoom => {
-                if self.volume.index.is_full() {
+                if self.volume.index.is_full() && self.volume.takes_writes() {
                     self.make_room();
                 }
             }

@@ -61,6 +61,8 @@ pub(super) struct Volume {
     /// While segments are being read after the start: nothing is written, and what was replaced meanwhile is noted.
     pub(super) is_loading: AtomicBool,
     pub(super) superseded: Mutex<HashSet<(u64, u32)>>,
+    /// While an earlier process still reads: nothing is overwritten.
+    pub(super) is_shared: AtomicBool,
     /// After too many errors: nothing is written.
     pub(super) is_offline: AtomicBool,
     /// Segments are needed that readers hold.
@@ -133,6 +135,7 @@ impl Volume {
             loaded_at: AtomicU32::new(0),
             is_loading: AtomicBool::new(true),
             superseded: Mutex::default(),
+            is_shared: AtomicBool::new(false),
             is_offline: AtomicBool::new(false),
             is_pressed: AtomicBool::new(false),
             states: Mutex::default(),
@@ -179,6 +182,7 @@ impl Volume {
     /// Whether something may be written.
     pub(super) fn takes_writes(&self) -> bool {
         !self.is_loading.load(Ordering::Acquire)
+            && !self.is_shared.load(Ordering::Acquire)
             && !self.is_offline.load(Ordering::Relaxed)
             && !self.keeper.has_failed()
     }
@@ -438,6 +442,7 @@ impl Volume {
                 metrics.recovered.load(Ordering::Relaxed),
             ],
             is_loading: self.is_loading.load(Ordering::Relaxed),
+            is_shared: self.is_shared.load(Ordering::Relaxed),
             is_offline: self.is_offline.load(Ordering::Relaxed),
             journal_syncs: self.keeper.syncs.value(),
         }

@@ -77,6 +77,7 @@ impl SimulatedStore {
             capacity: size.geometry.file_bytes(),
             object_bytes_max: size.object,
             persists: true,
+            wait: Duration::ZERO,
             sync: Duration::from_secs(1),
             entries_max: shape.entries_max,
         };
@@ -195,6 +196,7 @@ pub(super) fn engine(limits: Limits, tiering: Tiering) -> Engine {
         capacity: file,
         object_bytes_max,
         persists: true,
+        wait: Duration::ZERO,
         sync: Duration::from_secs(1),
         entries_max: 100_000,
     };

@@ -166,6 +166,7 @@ fn limits(path: &Path) -> FileLimits {
         capacity: 16 << 20,
         object_bytes_max: 4 << 20,
         persists: true,
+        wait: Duration::ZERO,
         sync: Duration::from_millis(100),
         entries_max: 10_000,
     }

@@ -366,6 +366,7 @@ fn the_sweeper_finds_what_was_purged_by_itself() {
             capacity: 4 << 20,
             object_bytes_max: 1 << 20,
             persists: true,
+            wait: Duration::ZERO,
             sync: Duration::from_secs(1),
             entries_max: 10_000,
         };
