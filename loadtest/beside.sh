@@ -10,7 +10,7 @@
 # alone, cold, warm for each server. The table shows the median round, in parentheses the best one, as other work on the
 # machine can only make tails longer; and the major faults of all threads a round.
 #
-# Usage: beside.sh [--rounds 5] [--seconds 8] [--rps 2000] [--large "1048576 16777216": bytes] [--mib 24: of them a second]
+# Usage: beside.sh [--rounds 3] [--seconds 8] [--rps 2000] [--large "1048576 16777216": bytes] [--mib 24: of them a second]
 # [--servers "shellac varnish"] [--before BINARY: another build of shellac, as one more server]
 # [--read-ahead KIB: of the device, until the script ends]
 
@@ -19,7 +19,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
 # shellcheck source-path=SCRIPTDIR source=groups.sh
 source "$here/groups.sh"
 
-rounds=5
+rounds=3
 seconds=8
 rps=2000
 sizes='1048576 16777216'
