@@ -88,9 +88,7 @@ fn index() {
 /// What a hit costs that comes from the file, warm: from the look-up to the last byte, without HTTP.
 fn hit() {
     println!("## A hit from the file, in the system's cache: without HTTP and sockets\n");
-    println!(
-        "| body | responses | first use: found and read | bodies over 16 KiB, again |"
-    );
+    println!("| body | responses | first use: found and read | bodies over 16 KiB, again |");
     println!("|---|---|---|---|");
     for (length, pages) in [(1 << 10, 100_000_u64), (64 << 10, 4_000), (1 << 20, 300)] {
         let folder = env::temp_dir().join("shellac-bench-hit");

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::cache::Cache;
@@ -61,6 +62,7 @@ pub struct App {
     clock: Clock,
     started: Timestamp,
     is_leaving: AtomicBool,
+    handed_over: CancellationToken,
     /// Why the store that was asked for cannot be opened: then nothing is bound.
     store_fault: Mutex<Option<OpenError>>,
 }
@@ -69,6 +71,12 @@ pub struct App {
 #[derive(Debug)]
 pub struct Bound {
     app: Arc<App>,
+    sockets: Sockets,
+}
+
+/// Sockets that are bound: who connects waits.
+#[derive(Debug)]
+pub struct Sockets {
     /// For each listener, a socket for each worker.
     traffic: Vec<Vec<TcpListener>>,
     admin: Vec<TcpListener>,
@@ -88,6 +96,14 @@ pub enum StartError {
     /// The store cannot be opened. The operator does what the message says.
     #[error(transparent)]
     Store(OpenError),
+    /// The other process does not hand over. The operator names one that does.
+    #[error("cannot take over from process {pid}: {reason}")]
+    TakeOver {
+        /// The process.
+        pid: i32,
+        /// Why not.
+        reason: String,
+    },
     /// A thread or its event loop cannot be made: out of some system resource.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
@@ -163,44 +179,42 @@ impl App {
             journal,
             started,
             is_leaving,
+            handed_over: CancellationToken::new(),
             store_fault: Mutex::new(store_fault),
         })
     }
 
     /// Binds every address, so that all that can fail has failed before anything is served.
     pub fn bind(self: Arc<Self>) -> Result<Bound, StartError> {
-        self.bind_all(socket::is_taken)
+        self.check_store()?;
+        let sockets = Sockets::bind(&self.config, socket::is_taken)?;
+        Ok(Bound { app: self, sockets })
     }
 
-    /// The same, though another process, which is about to leave, listens there as well.
-    pub fn bind_beside_another(self: Arc<Self>) -> Result<Bound, StartError> {
-        self.bind_all(|_| false)
+    /// The same with sockets that are bound already.
+    pub fn bound_to(self: Arc<Self>, sockets: Sockets) -> Result<Bound, StartError> {
+        self.check_store()?;
+        Ok(Bound { app: self, sockets })
     }
 
-    fn bind_all(
-        self: Arc<Self>,
-        is_taken: impl Fn(SocketAddr) -> bool,
-    ) -> Result<Bound, StartError> {
-        let store_fault = self.store_fault.lock().take();
-        if let Some(fault) = store_fault {
-            return Err(StartError::Store(fault));
-        }
-        let bind = |address: SocketAddr, backlog, workers| {
-            if is_taken(address) {
-                return Err(StartError::Bind { address, source: io::ErrorKind::AddrInUse.into() });
-            }
-            socket::bind(address, backlog, workers)
-                .map_err(|source| StartError::Bind { address, source })
-        };
-        let traffic = self
-            .config
-            .listen
-            .iter()
-            .map(|listen| bind(listen.address, listen.backlog, self.config.workers))
-            .collect::<Result<_, _>>()?;
-        let one = |address: &SocketAddr| Ok(bind(*address, ADMIN_BACKLOG, 1)?.swap_remove(0));
-        let admin = self.config.admin.listen.iter().map(one).collect::<Result<_, StartError>>()?;
-        Ok(Bound { traffic, admin, app: self })
+    fn check_store(&self) -> Result<(), StartError> {
+        let fault = self.store_fault.lock().take();
+        fault.map_or(Ok(()), |fault| Err(StartError::Store(fault)))
+    }
+
+    /// Lets another process, which listens at the same addresses, have the store and everyone who comes. In this order: nobody
+    /// new comes; what is still asked of this process is validated, as purges may go to the other one; the store is let go.
+    /// Blocks.
+    pub fn hand_over(&self) {
+        self.listeners.drain.begin();
+        self.handed_over.cancel();
+        self.invalidation.lease().end_for_good();
+        self.store.close();
+    }
+
+    /// Waits until that is so.
+    pub async fn is_handed_over(&self) {
+        self.handed_over.cancelled().await;
     }
 
     /// Returns whether the end is announced: readiness says so, requests are still served.
@@ -246,6 +260,31 @@ impl App {
     }
 }
 
+impl Sockets {
+    /// Binds the addresses of a configuration, though another process listens there as well.
+    pub fn beside_another(config: &Config) -> Result<Self, StartError> {
+        Self::bind(config, |_| false)
+    }
+
+    fn bind(config: &Config, is_taken: impl Fn(SocketAddr) -> bool) -> Result<Self, StartError> {
+        let bind = |address: SocketAddr, backlog, workers| {
+            if is_taken(address) {
+                return Err(StartError::Bind { address, source: io::ErrorKind::AddrInUse.into() });
+            }
+            socket::bind(address, backlog, workers)
+                .map_err(|source| StartError::Bind { address, source })
+        };
+        let traffic = config
+            .listen
+            .iter()
+            .map(|listen| bind(listen.address, listen.backlog, config.workers))
+            .collect::<Result<_, _>>()?;
+        let one = |address: &SocketAddr| Ok(bind(*address, ADMIN_BACKLOG, 1)?.swap_remove(0));
+        let admin = config.admin.listen.iter().map(one).collect::<Result<_, StartError>>()?;
+        Ok(Self { traffic, admin })
+    }
+}
+
 impl Bound {
     /// The parts.
     pub const fn app(&self) -> &Arc<App> {
@@ -257,17 +296,17 @@ impl Bound {
         let first = |sockets: &Vec<TcpListener>| {
             sockets.first().and_then(|socket| socket.local_addr().ok())
         };
-        self.traffic.iter().filter_map(first).collect()
+        self.sockets.traffic.iter().filter_map(first).collect()
     }
 
     /// The addresses of the admin listener.
     pub fn admin_addresses(&self) -> Vec<SocketAddr> {
-        self.admin.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        self.sockets.admin.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
     /// Serves until `leave` ends, then drains. Blocks; the workers are threads of their own.
     pub fn run(self, leave: impl Future<Output = ()>) -> Result<Drained, StartError> {
-        let Self { app, traffic, admin } = self;
+        let Self { app, sockets: Sockets { traffic, admin } } = self;
         let mut workers = Vec::new();
         for number in 0..app.config.workers {
             let mut sockets = Vec::new();

@@ -98,21 +98,34 @@ mod tests {
                 };
                 scope.spawn(reader);
             }
+            scope.spawn(move || keep_asking(traffic, is_over));
             scope.spawn(move || purge(site, admin, tally, is_over, &mut Random(9)));
             until("hits", || tally.hits.load(Ordering::Relaxed) > 200);
-            let mut slow = begin(traffic, LARGE);
+            let large = |query: usize| {
+                format!(
+                    "GET /p/{LARGE}?{query} HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n"
+                )
+            };
+            assert!(ask(traffic, &large(0)).is_some());
+            until("a large hit", || {
+                ask(traffic, &large(0)).is_some_and(|it| it.0.contains("; hit"))
+            });
+            let mut slow = TcpStream::connect(traffic).unwrap();
+            slow.write_all(large(0).as_bytes()).unwrap();
+            slow.read_exact(&mut [0; 9]).unwrap(); // it is being sent, as far as nobody reads it
             let new = Proxy::take_over(&old, origin, folder.path());
             until("the new one to find the old one reading", || {
                 ask(admin, METRICS).is_some_and(|(_, page)| holds(&page, "storage_shared 1"))
             });
-            // The old one serves its last client: nothing that it reads is overwritten, however much is fetched meanwhile.
-            let before = tally.answers.load(Ordering::Relaxed);
-            until("answers", || tally.answers.load(Ordering::Relaxed) > before + 300);
+            // One and a half times what the file holds: nothing of it may be written where the old one reads.
+            for query in 1..13 {
+                assert!(ask(traffic, &large(query)).is_some());
+            }
             let mut rest = Vec::new();
             slow.read_to_end(&mut rest).unwrap();
-            let text = String::from_utf8_lossy(&rest).into_owned();
-            let content = text.split_once("\r\n\r\n").map_or(&*text, |(_, content)| content);
-            version_of(LARGE, content.as_bytes(), "of the slow client");
+            let end = rest.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+            assert!(String::from_utf8_lossy(&rest[..end]).contains("; hit"));
+            version_of(LARGE, &rest[end + 4..], "of the slow client");
             assert!(old.child.wait().unwrap().success());
             until("the new one to be alone", || {
                 ask(admin, METRICS).is_some_and(|(_, page)| holds(&page, "storage_shared 0"))
@@ -134,6 +147,33 @@ mod tests {
             cut < 5,
             "the moment in which a listener is closed may cost a connection, not {cut}"
         );
+    }
+
+    /// Asks on one connection as long as it is kept; an answer may say that it is the last, but each is whole.
+    fn keep_asking(proxy: SocketAddr, is_over: &AtomicBool) {
+        while !is_over.load(Ordering::Relaxed) {
+            let mut stream = TcpStream::connect(proxy).unwrap();
+            let mut answers = BufReader::new(stream.try_clone().unwrap());
+            let mut is_last = false;
+            while !is_last && !is_over.load(Ordering::Relaxed) {
+                if stream.write_all(b"GET /p/1 HTTP/1.1\r\nhost: site\r\n\r\n").is_err() {
+                    break; // it was closed between two answers
+                }
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    if answers.read_line(&mut head).unwrap_or(0) == 0 {
+                        break;
+                    }
+                }
+                if head.is_empty() {
+                    break;
+                }
+                assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+                let mut content = vec![0; content_of(1, 1).len()];
+                answers.read_exact(&mut content).unwrap();
+                is_last = head.to_lowercase().contains("connection: close");
+            }
+        }
     }
 
     /// A terminal that is closed, and files that may not grow beyond a limit, end other programs.
@@ -167,14 +207,6 @@ mod tests {
 
     fn holds(page: &[u8], text: &str) -> bool {
         String::from_utf8_lossy(page).contains(text)
-    }
-
-    /// Asks for a page and reads no more than what the system takes.
-    fn begin(proxy: SocketAddr, page: usize) -> TcpStream {
-        let mut stream = TcpStream::connect(proxy).unwrap();
-        let request = format!("GET /p/{page} HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        stream
     }
 
     fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -302,7 +334,8 @@ mod tests {
         let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
         while let Some(Ok(line)) = lines.next() {
             let page = line.split(' ').nth(1).and_then(|path| path.strip_prefix("/p/"));
-            let page: usize = page.and_then(|page| page.parse().ok()).unwrap_or(0);
+            let page: usize =
+                page.and_then(|page| page.split('?').next()?.parse().ok()).unwrap_or(0);
             while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
             let version = site.current[page].load(Ordering::Acquire);
             site.fetches.fetch_add(1, Ordering::Relaxed);

@@ -349,7 +349,10 @@ impl Cache {
     ) -> (Outcome, Response<ResponseBody>) {
         let request = head.clone();
         let errand = self.errand(head, stale, selection);
-        let is_collapsible = alone.is_none() && self.fetcher.rules.cache.collapse;
+        // A fetch that was sent before purges went to another process is shared no more.
+        let is_collapsible = alone.is_none()
+            && self.fetcher.rules.cache.collapse
+            && !self.fetcher.invalidation.lease().is_over_for_good();
         let fetched = if is_collapsible {
             self.fetcher.fetch(errand).await
         } else {

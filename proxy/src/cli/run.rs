@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::check::{load, say};
 use super::exit::Exit;
 use super::logging;
-use crate::app::{App, Bound, Drained, StartError};
+use crate::app::{App, Bound, Drained, Sockets, StartError};
 use crate::clock::Clock;
 use crate::config::Flags;
 
@@ -25,15 +24,17 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     logging::start(&config.log);
     survive_signals();
     raise_descriptor_limit(config.limits.max_connections);
-    if let Some(pid) = take_over {
-        if let Err(error) = ask_to_hand_over(pid) {
-            say(format_args!("shellac: cannot take over from process {pid}: {error}"));
-            return if error == Errno::PERM { Exit::NotAllowed } else { Exit::Io }.into();
+    let bound = match take_over {
+        None => App::new(config, Clock::system()).bind(),
+        Some(pid) => {
+            config.storage.file.wait = config.storage.file.wait.max(TAKE_OVER_WAIT);
+            // First: from now on, who connects waits for this process, or is still served by the other one.
+            Sockets::beside_another(&config).and_then(|sockets| {
+                ask_to_hand_over(pid)?;
+                App::new(config, Clock::system()).bound_to(sockets)
+            })
         }
-        config.storage.file.wait = config.storage.file.wait.max(TAKE_OVER_WAIT);
-    }
-    let app = App::new(config, Clock::system());
-    let bound = if take_over.is_some() { app.bind_beside_another() } else { app.bind() };
+    };
     let bound = match bound {
         Ok(bound) => bound,
         Err(error) => return failed(&error),
@@ -76,10 +77,20 @@ fn announce(bound: &Bound) {
     say(format_args!("  workers  {}", config.workers));
 }
 
-/// Asks another process to let its store go, and to leave. It serves on until this one does.
-fn ask_to_hand_over(pid: i32) -> Result<(), Errno> {
-    let process = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(Errno::SRCH)?;
-    kill_process(process, Signal::USR2)
+/// Asks another process to let its store and its clients go. One that does not listen to the signal would be killed by it.
+fn ask_to_hand_over(pid: i32) -> Result<(), StartError> {
+    let refused = |reason: &str| StartError::TakeOver { pid, reason: reason.to_owned() };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = status.map_err(|_not_there| refused("there is no such process"))?;
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    if caught >> (Signal::USR2.as_raw() - 1) & 1 == 0 {
+        return Err(refused(
+            "it does not listen to SIGUSR2: it is another program, or only starting",
+        ));
+    }
+    let process = Pid::from_raw(pid).ok_or_else(|| refused("there is no such process"))?;
+    kill_process(process, Signal::USR2).map_err(|error| refused(&error.to_string()))
 }
 
 /// Signals that end other programs: a terminal that closes, a file that may not grow.
@@ -96,7 +107,7 @@ fn survive_signals() {
     });
 }
 
-/// Ends when this process is told to leave, or, after its store was handed over, when another one had time to serve.
+/// Ends when this process is told to leave, or has handed everything over.
 async fn told_to_leave_or_hand_over(app: Arc<App>) {
     tokio::spawn(answer_hangups());
     let Ok(mut wanted) = signal(SignalKind::user_defined2()) else {
@@ -104,14 +115,12 @@ async fn told_to_leave_or_hand_over(app: Arc<App>) {
     };
     tokio::select! {
         () = told_to_leave() => return,
-        _ = wanted.recv() => tracing::info!("SIGUSR2: handing the store over"),
+        _ = wanted.recv() => tracing::info!("SIGUSR2: handing everything over"),
     }
     tokio::spawn(told_to_leave()); // once more is once too often
-    app.invalidation.lease().end_for_good(); // first: purges go to the other one from then on
-    if let Err(error) = tokio::task::spawn_blocking(move || app.store.close()).await {
-        tracing::error!(%error, "handing the store over failed");
+    if let Err(error) = tokio::task::spawn_blocking(move || app.hand_over()).await {
+        tracing::error!(%error, "handing over failed");
     }
-    tokio::time::sleep(HAND_OVER_GRACE).await;
 }
 
 /// A configuration is not read again: another process takes over with the new one.
@@ -168,6 +177,4 @@ pub fn raise_descriptor_limit(connections_max: usize) {
 }
 
 /// How long another process may take to write what is queued and to let its store go.
-const TAKE_OVER_WAIT: Duration = Duration::from_secs(60);
-/// What the other process has to open the store and to listen, before this one's listeners close.
-const HAND_OVER_GRACE: Duration = Duration::from_secs(2);
+const TAKE_OVER_WAIT: Duration = Duration::from_mins(1);

@@ -84,6 +84,11 @@ impl Lease {
         self.expires.store(FOR_GOOD, Ordering::Relaxed);
     }
 
+    /// Returns whether it has ended for good.
+    pub fn is_over_for_good(&self) -> bool {
+        self.expires.load(Ordering::Relaxed) == FOR_GOOD
+    }
+
     /// Returns whether it has run out.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.load(Ordering::Relaxed) <= now.as_millis()
@@ -96,7 +101,7 @@ impl Lease {
 
     #[cold]
     fn trust_after_its_end(&self, now: Timestamp) -> Trust {
-        if self.expires.load(Ordering::Relaxed) == FOR_GOOD {
+        if self.is_over_for_good() {
             return Trust::Validated;
         }
         match self.on_expiry.get().copied().unwrap_or_default() {

@@ -12,12 +12,14 @@ pub mod service;
 pub mod socket;
 mod stream;
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::connection::ConnectionRules;
 use self::drain::Drain;
@@ -62,24 +64,11 @@ impl Listeners {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.drain.begun() => return,
+                () = self.drain.begun() => break,
                 accepted = self.next(&listener) => accepted,
             };
             match accepted {
-                Ok((stream, permit)) => {
-                    self.metrics.accepted.add(1);
-                    match self.peer_of(&stream, index) {
-                        Ok(peer) => {
-                            let serving =
-                                connection::serve(Arc::clone(&self), stream, Arc::new(peer));
-                            self.drain.track(async move {
-                                serving.await;
-                                drop(permit);
-                            });
-                        }
-                        Err(error) => tracing::debug!(%error, "client left before it was served"),
-                    }
-                }
+                Ok((stream, permit)) => self.serve(stream, permit, index),
                 Err(error) => {
                     self.metrics.accept_failures.add(1);
                     tracing::warn!(%error, "cannot accept a connection");
@@ -87,14 +76,38 @@ impl Listeners {
                 }
             }
         }
+        // Who is connected by now is served: closing the socket would cut them off.
+        while let Some((stream, permit)) = self.waiting(&listener).await {
+            self.serve(stream, permit, index);
+        }
+    }
+
+    fn serve(self: &Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit, index: usize) {
+        self.metrics.accepted.add(1);
+        match self.peer_of(&stream, index) {
+            Ok(peer) => {
+                let serving = connection::serve(Arc::clone(self), stream, Arc::new(peer));
+                self.drain.track(async move {
+                    serving.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => tracing::debug!(%error, "client left before it was served"),
+        }
+    }
+
+    /// A connection that waits to be accepted, if there is one, and a permit for it.
+    async fn waiting(&self, listener: &TcpListener) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+            Poll::Ready(Ok((stream, _))) => Some((stream, permit)),
+            _ => None,
+        }
     }
 
     /// Waits for a permit with the connection in hand: one more than the limit for each worker, all others wait in the
     /// kernel's backlog. The other way round, an idle worker would sit on a permit that a busy one needs.
-    async fn next(
-        &self,
-        listener: &TcpListener,
-    ) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    async fn next(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
         let (stream, _) = listener.accept().await?;
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
         Ok((stream, permit))

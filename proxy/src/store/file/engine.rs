@@ -169,10 +169,9 @@ impl FileEngine {
         self.volume.keeper.close();
         let keeper = self.keeper.lock().take();
         keeper.into_iter().for_each(join);
-        let has_failed = self.volume.keeper.has_failed();
-        self.volume.keeper.end();
+        let is_durable = self.volume.keeper.end();
         let synced = self.volume.disk.sync().and_then(|()| {
-            if has_failed {
+            if !is_durable {
                 return Ok(()); // it was made unreadable, and stays so
             }
             let mut superblock = self.volume.superblock.lock();

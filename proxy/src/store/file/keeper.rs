@@ -195,14 +195,16 @@ impl Keeper {
         self.wake.notify_one();
     }
 
-    /// Makes everything durable that was appended. What comes later is not.
-    pub(super) fn end(&self) {
+    /// Makes everything durable that was appended, and says whether that is so. What comes later is not.
+    pub(super) fn end(&self) -> bool {
         let mut tail = self.tail.lock();
         self.waiting.lock().is_sync_wanted = true;
         self.flush_to(&mut tail);
+        let is_durable = !self.has_failed();
         self.progress.send_modify(|progress| {
             progress.failure.get_or_insert_with(|| "the store was closed, or handed over".into());
         });
+        is_durable
     }
 
     /// Writes what waits, and syncs if somebody wants it.

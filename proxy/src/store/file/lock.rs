@@ -50,6 +50,19 @@ impl StoreLock {
         Ok(self.is_alone.load(Ordering::Acquire))
     }
 
+    /// Waits so long until nobody else reads the store.
+    pub(super) fn wait_to_be_alone(&self, folder: &Path, wait: Duration) -> Result<(), OpenError> {
+        let fault = |source| OpenError::Io { path: folder.to_owned(), source };
+        let started = Instant::now();
+        while !self.is_alone().map_err(fault)? {
+            if started.elapsed() >= wait {
+                return Err(OpenError::InUse(folder.to_owned()));
+            }
+            pause();
+        }
+        Ok(())
+    }
+
     /// Lets another process write. This one may go on reading until it ends.
     pub(super) fn hand_over(&self) -> io::Result<()> {
         self.readers.lock_shared()?; // others hold it shared at most

@@ -140,6 +140,9 @@ pub(super) fn open(limits: &FileLimits, clock: &Clock) -> Result<Opened, OpenErr
     };
     let data = open(&data_path).map_err(fault(&data_path))?;
     let lock = StoreLock::take(&limits.path, &data, limits.wait)?;
+    if data.metadata().map_err(fault(&data_path))?.len() > geometry.file_bytes() {
+        lock.wait_to_be_alone(&limits.path, limits.wait)?; // somebody may read what is cut off
+    }
     let log = open(&log_path).map_err(fault(&log_path))?;
     let is_new = data.metadata().map_err(fault(&data_path))?.len() == 0;
     let known =
