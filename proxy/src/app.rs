@@ -203,12 +203,14 @@ impl App {
     }
 
     /// Lets another process, which listens at the same addresses, have the store and everyone who comes. In this order: nobody
-    /// new comes; what is still asked of this process is validated, as purges may go to the other one; the store is let go.
+    /// new comes; nothing stored is used any more, and no purge is acknowledged, as purges go to the other one; the store is
+    /// let go.
     /// Blocks.
     pub fn hand_over(&self) {
         self.listeners.drain.begin();
         self.handed_over.cancel();
         self.invalidation.lease().end_for_good();
+        self.journal.hand_over();
         self.store.close();
     }
 

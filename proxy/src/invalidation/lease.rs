@@ -79,7 +79,7 @@ impl Lease {
             self.expires.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_for_good);
     }
 
-    /// Ends it for good: from now on purges go to another process, and nothing is used here without validation.
+    /// Ends it for good: from now on purges go to another process, and nothing is used here.
     pub fn end_for_good(&self) {
         self.expires.store(FOR_GOOD, Ordering::Relaxed);
     }
@@ -102,7 +102,7 @@ impl Lease {
     #[cold]
     fn trust_after_its_end(&self, now: Timestamp) -> Trust {
         if self.is_over_for_good() {
-            return Trust::Validated;
+            return Trust::Nothing;
         }
         match self.on_expiry.get().copied().unwrap_or_default() {
             OnExpiry::Serve => Trust::Full,
@@ -137,7 +137,7 @@ mod tests {
         lease.agree(OnExpiry::Serve);
         lease.end_for_good();
         lease.set_end(NOW.plus(Duration::from_mins(1)));
-        assert_eq!(lease.trust(NOW), Trust::Validated);
+        assert_eq!(lease.trust(NOW), Trust::Nothing);
     }
 
     #[test]

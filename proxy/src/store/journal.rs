@@ -1,6 +1,7 @@
 //! The journal: what a store keeps durable beside its responses, before it is acknowledged. The memory engine keeps nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use purge_protocol::log::Position;
 
@@ -37,6 +38,9 @@ pub enum Entry {
 /// Why something may not be durable. The caller does not acknowledge it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
+    /// Another process serves now, and has not heard of it.
+    #[error("another process has taken over: send the purge again, to that one")]
+    HandedOver,
     /// The device failed: purges are in force, but may be lost at a restart.
     #[error("the purge is in force, but not durable: {0}")]
     Device(String),
@@ -53,12 +57,18 @@ pub struct Recovered {
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     keeper: Option<Arc<Keeper>>,
+    is_handed_over: Arc<AtomicBool>,
 }
 
 impl Journal {
     /// Makes one that writes.
-    pub(super) const fn kept_by(keeper: Arc<Keeper>) -> Self {
-        Self { keeper: Some(keeper) }
+    pub(super) fn kept_by(keeper: Arc<Keeper>) -> Self {
+        Self { keeper: Some(keeper), ..Self::default() }
+    }
+
+    /// Nothing is acknowledged any more: another process serves from now on.
+    pub fn hand_over(&self) {
+        self.is_handed_over.store(true, Ordering::Release);
     }
 
     /// Adds an entry. It is durable when a later [`Self::settled`] returns.
@@ -70,10 +80,13 @@ impl Journal {
 
     /// Returns when everything that was appended before is durable.
     pub async fn settled(&self) -> Result<(), JournalError> {
-        match &self.keeper {
-            Some(keeper) => keeper.settled().await,
-            None => Ok(()),
+        if let Some(keeper) = &self.keeper {
+            keeper.settled().await?;
         }
+        if self.is_handed_over.load(Ordering::Acquire) {
+            return Err(JournalError::HandedOver);
+        }
+        Ok(())
     }
 
     /// The positions that were recovered with the store, as they are now.
@@ -84,5 +97,18 @@ impl Journal {
     /// Says what was brought back; `None`: the store began empty.
     pub fn recovered(&self) -> Option<Recovered> {
         self.keeper.as_ref().and_then(|keeper| keeper.recovered())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_hand_over_nothing_is_acknowledged_though_nothing_is_durable_anyway() {
+        let journal = Journal::default();
+        assert!(journal.settled().await.is_ok());
+        journal.clone().hand_over();
+        assert!(matches!(journal.settled().await, Err(JournalError::HandedOver)));
     }
 }

@@ -96,6 +96,11 @@ impl FileBody {
         self.length
     }
 
+    /// What it consists of.
+    pub(super) fn extents(&self) -> Vec<Arc<Extent>> {
+        self.extents.to_vec()
+    }
+
     /// Bytes that it takes in memory.
     pub(crate) fn heap_bytes(&self) -> u64 {
         (self.extents.len() * (size_of::<Extent>() + size_of::<Arc<Extent>>() + 16)) as u64

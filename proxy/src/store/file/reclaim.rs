@@ -70,11 +70,13 @@ impl Scribe {
 
     /// Takes back what readers have let go.
     fn collect(&mut self) {
-        let volume = &self.volume;
-        let (free, draining): (Vec<u32>, Vec<u32>) =
-            self.draining.iter().partition(|number| volume.segments.at(**number).free());
-        self.free.extend(free);
-        self.draining = draining;
+        for number in std::mem::take(&mut self.draining) {
+            if self.volume.free(number) {
+                self.release(number);
+            } else {
+                self.draining.push(number);
+            }
+        }
     }
 
     /// When readers hold more than a twentieth of all segments, the oldest lose their hold.
@@ -102,7 +104,7 @@ impl Scribe {
         self.volume.give_away(number);
         self.volume.forget_filter(number);
         self.volume.metrics.reclaimed.add(1);
-        if self.volume.segments.at(number).free() {
+        if self.volume.free(number) {
             self.release(number);
         } else {
             self.draining.push(number);

@@ -176,6 +176,7 @@ impl Scribe {
         let volume = &self.volume;
         let mut noted = volume.superseded.lock();
         let superseded: Vec<(u64, u32)> = noted.drain().collect();
+        let mut gone = Vec::new();
         for (key_hash, variant) in superseded {
             let mut locked = volume.index.lock(key_hash);
             let is_it = |entry: &&Entry| entry.variant == variant && !entry.is_awake();
@@ -185,12 +186,15 @@ impl Scribe {
                 if let Some(entry) = locked.remove(version) {
                     volume.bury(&entry);
                     volume.index.count_removal(Removal::Replaced);
-                    volume.unlive_body(&entry);
+                    gone.push(entry);
                 }
             }
         }
         volume.is_loading.store(false, Ordering::Release);
         drop(noted);
+        for entry in gone {
+            volume.unlive_body(&entry); // reads its head: nobody waits for that
+        }
         volume.hunts.begin(volume);
     }
 

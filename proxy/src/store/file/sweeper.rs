@@ -160,10 +160,14 @@ impl State {
 impl Sweep {
     /// Looks for what was hit in complete segments. `rest` is told how long that took each time, and says whether to go on.
     pub(super) fn through(&self, volume: &Arc<Volume>, rest: &mut dyn FnMut(Duration) -> bool) {
+        let mut started = Instant::now();
         for number in 0..volume.segments.count() {
-            let started = Instant::now();
-            if self.look_into(volume, number) && !rest(started.elapsed()) {
-                return; // after the restart it is looked for again
+            let has_read = self.look_into(volume, number);
+            if has_read || started.elapsed() > WORK_MAX {
+                if !rest(started.elapsed()) {
+                    return; // after the restart it is looked for again
+                }
+                started = Instant::now();
             }
         }
     }
@@ -271,6 +275,8 @@ fn is_dormant_at(known: &Entry, number: u32, entry: &FooterEntry) -> bool {
 const HUNTS_MAX: usize = 1 << 15;
 /// After each segment that was looked into, so many times as long as that took.
 const REST_SHARE: u32 = 3;
+/// Filters are asked for no longer than this without a rest.
+const WORK_MAX: Duration = Duration::from_millis(5);
 /// Between two rounds.
 const REST_MIN: Duration = Duration::from_secs(1);
 

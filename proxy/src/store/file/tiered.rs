@@ -303,9 +303,17 @@ impl Parts {
     /// What this entry was about is dead. `stored`: it, where it is in memory; `heir`: who goes on using its body. Under the
     /// lock of its shard, so that its segment is not given away meanwhile.
     pub(super) fn bury(&self, entry: &Entry, stored: Option<&Stored>, heir: Option<&Stored>) {
-        self.volume().bury(entry);
         let is_inherited =
             heir.zip(stored).is_some_and(|(heir, stored)| std::ptr::eq(heir, stored));
+        let pending = self.volume().pending.lock().get(&entry.version).cloned();
+        self.volume().bury(entry);
+        if let Some(Body::File(body)) =
+            pending.iter().find_map(|it| it.response()).map(|it| &it.body)
+            && entry.place().is_none()
+            && !is_inherited
+        {
+            drop(self.engine.submit(Job::Abandon(body.extents()))); // its head was not written yet
+        }
         if entry.place().is_some_and(|place| place.is_large) && !is_inherited {
             // If it cannot be queued, these bytes are counted as live until their segment's turn.
             drop(self.engine.submit(Job::Unlive(*entry)));

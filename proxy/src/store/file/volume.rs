@@ -65,6 +65,8 @@ pub(super) struct Volume {
     pub(super) is_shared: AtomicBool,
     /// After too many errors: nothing is written.
     pub(super) is_offline: AtomicBool,
+    /// Segments that were about to be freed.
+    frees: AtomicU64,
     /// Segments are needed that readers hold.
     pub(super) is_pressed: AtomicBool,
     /// Segments: free, being written, complete, waiting for readers.
@@ -137,6 +139,7 @@ impl Volume {
             superseded: Mutex::default(),
             is_shared: AtomicBool::new(false),
             is_offline: AtomicBool::new(false),
+            frees: AtomicU64::new(0),
             is_pressed: AtomicBool::new(false),
             states: Mutex::default(),
             metrics: FileMetrics::default(),
@@ -397,6 +400,12 @@ impl Volume {
         self.keeper.push(Frame::Kill { segment, lsn, offsets: vec![ALL] });
     }
 
+    /// Ends the incarnation of a segment that was given away and that nobody reads, and says whether that was so.
+    pub(super) fn free(&self, segment: u32) -> bool {
+        self.frees.fetch_add(1, Ordering::AcqRel); // first: who finds it free finds this counted
+        self.segments.at(segment).free()
+    }
+
     /// A purge sequence that nothing is older than which is, or may still come, into the file. What a response passes through
     /// is looked at in this order: its fetch, the queue, a segment. So none is missed on its way.
     fn oldest_born(&self) -> Sequence {
@@ -453,7 +462,12 @@ impl Volume {
 impl Remember for Volume {
     fn frames(&self) -> Vec<Frame> {
         if !self.is_loading.load(Ordering::Acquire) {
-            self.invalidation.forget_before(self.oldest_born());
+            let frees = self.frees.load(Ordering::Acquire);
+            let oldest = self.oldest_born();
+            // What was moved out of a segment that was freed meanwhile may have been seen neither there nor where it is now.
+            if frees == self.frees.load(Ordering::Acquire) {
+                self.invalidation.forget_before(oldest);
+            }
         }
         let mut frames = self.invalidation.archive().map_or_else(Vec::new, |it| frames_of(&it));
         // First what is not loaded: what is loaded meanwhile is in the segments by then.
