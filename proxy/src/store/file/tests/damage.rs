@@ -1,6 +1,7 @@
 //! Damage: flipped bits, cut files, foreign files, a device that fails. A miss each time, never a wrong answer.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use purge_protocol::log::{LogId, Position};
@@ -278,4 +279,67 @@ fn what_is_not_to_be_kept_is_not() {
     settle(&opened.store);
     assert_eq!(opened.store.usage().objects, 0);
     assert!(opened.journal.recovered().is_none());
+}
+
+/// A small file system in memory; `None` where this user may not mount one.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    fn mount(options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["-t", "tmpfs", "-o", options, "tmpfs"];
+        let done = Command::new("mount").args(arguments).arg(folder.path()).output();
+        done.is_ok_and(|it| it.status.success()).then_some(Self(folder))
+    }
+
+    fn remount(&self, option: &str) {
+        let options = format!("remount,{option}");
+        let done = Command::new("mount").args(["-o", &options]).arg(self.0.path()).status();
+        assert!(done.unwrap().success());
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _best = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_file_system_is_refused_or_used_as_if_it_were_not_full_and_one_that_is_read_only_is_an_error()
+ {
+    let Some(disk) = Tmpfs::mount("size=64m") else {
+        println!("no file system can be mounted here: not tested");
+        return;
+    };
+    let path = disk.0.path();
+    let large = open(&FileLimits { capacity: 64 << 20, ..limits(path) }).unwrap_err();
+    assert!(matches!(large, OpenError::NoSpace { .. }), "{large}");
+    let opened = open(&limits(path)).unwrap();
+    settle(&opened.store);
+    let mut filler = std::fs::File::create(path.join("filler")).unwrap();
+    let full = std::io::copy(&mut std::io::repeat(1), &mut filler).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    for number in 0..40 {
+        put(&opened, &format!("/{number}"), 900_000);
+        settle(&opened.store);
+    }
+    let purged = opened.invalidation.ids().tag(b"another");
+    let mark = crate::invalidation::Mark::Tag(purged);
+    opened.invalidation.mark(&[mark], purge_protocol::PurgeMode::Hard, NOW);
+    block_on(opened.journal.settled()).unwrap();
+    let usage = opened.store.file_usage().unwrap();
+    assert!(usage.io_errors == 0 && usage.reclaimed[0] > 0, "{usage:?}");
+    assert_eq!(seen(&opened, "/39"), Some(900_000));
+    let objects = usage.objects;
+    opened.store.close();
+    drop((opened, filler));
+    let again = open(&limits(path)).unwrap();
+    settle(&again.store);
+    assert_eq!(again.store.usage().objects, objects);
+    again.store.close();
+    drop(again);
+    disk.remount("ro");
+    let error = open(&limits(path)).unwrap_err();
+    assert!(error.to_string().contains("Read-only"), "{error}");
 }
