@@ -97,7 +97,9 @@ pub enum StartError {
     #[error(transparent)]
     Store(OpenError),
     /// The other process does not hand over. The operator names one that does.
-    #[error("cannot take over from process {pid}: {reason}")]
+    #[error(
+        "cannot take over from process {pid}: {reason}; name a running shellac, or start without --take-over"
+    )]
     TakeOver {
         /// The process.
         pid: i32,

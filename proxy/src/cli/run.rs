@@ -1,11 +1,10 @@
-//! `shellac run`: start serving, say where, drain on SIGTERM or SIGINT, hand the store over on SIGUSR2.
+//! `shellac run`: start serving, say where, drain on SIGTERM or SIGINT, hand over on SIGUSR2.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::check::{load, say};

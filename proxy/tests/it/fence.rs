@@ -1,6 +1,6 @@
 //! The revision fence: a page from a replica that has not seen the change is served, and never kept.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::client::Answer;
 use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified};
@@ -12,19 +12,6 @@ fn page(revision: u64) -> Reply {
         .field("surrogate-key", "site-1")
         .field("x-site-revision", &revision.to_string())
         .field("etag", &format!("\"page-{revision}\""))
-}
-
-/// Delivers one purge over the log, at this offset.
-async fn purge(proxy: &Proxy, offset: u64, purge: &Value) {
-    let mut purge = purge.clone();
-    purge["offset"] = offset.into();
-    let start = if offset == 0 { json!("adopt") } else { Value::Null };
-    let batch = json!({
-        "log": {"cluster": "c", "topic": "t", "partition": 0}, "partitions": 1,
-        "from": offset, "to": offset + 1, "clean_ms": 0, "purger": "p", "start": start, "purges": [purge],
-    });
-    let answer = proxy.deliver(&batch).await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
 }
 
 fn is_lagging(answer: &Answer) -> bool {
@@ -43,7 +30,7 @@ async fn a_page_of_a_lower_revision_than_announced_is_served_and_never_kept() {
         let proxy = Proxy::start(&origin);
         let mut with_revision = selector.clone();
         with_revision["revision"] = 42.into();
-        purge(&proxy, 0, &with_revision).await;
+        proxy.deliver_purge(0, &with_revision).await;
 
         origin.on_each("/a", [page(41), page(41), page(42)]);
         for _ in 0..2 {
@@ -68,15 +55,15 @@ async fn the_origin_is_told_what_it_has_to_know_and_clients_have_no_say_in_it() 
     proxy.get_with("/a", &forged).await;
     assert_eq!(field("/a"), None);
 
-    purge(&proxy, 0, &json!({"hosts": ["site.example"], "revision": 42})).await;
-    purge(&proxy, 1, &json!({"tags": ["x"], "revision": 99})).await;
+    proxy.deliver_purge(0, &json!({"hosts": ["site.example"], "revision": 42})).await;
+    proxy.deliver_purge(1, &json!({"tags": ["x"], "revision": 99})).await;
     proxy.get_with("/b", &forged).await;
     assert_eq!(field("/b").unwrap(), "42");
     proxy.ask("POST", "/b", &forged).await;
     assert_eq!(field("/b").unwrap(), "42");
 
     proxy.get("/tagged").await;
-    purge(&proxy, 2, &json!({"tags": ["site-1"], "revision": 43, "mode": "soft"})).await;
+    proxy.deliver_purge(2, &json!({"tags": ["site-1"], "revision": 43, "mode": "soft"})).await;
     proxy.get("/tagged").await;
     assert_eq!(field("/tagged").unwrap(), "43", "that of the stored page's tag");
     proxy.get_with("/c", &[("Host", "other.example")]).await;
@@ -90,7 +77,7 @@ async fn a_304_of_a_replica_that_lags_never_renews_what_was_purged() {
     origin.on("/a", page(41));
     proxy.get("/a").await;
 
-    purge(&proxy, 0, &json!({"tags": ["site-1"], "revision": 42, "mode": "soft"})).await;
+    proxy.deliver_purge(0, &json!({"tags": ["site-1"], "revision": 42, "mode": "soft"})).await;
     let lagging = || not_modified().field("etag", "\"page-41\"").field("x-site-revision", "41");
     origin.on_each("/a", [lagging(), page(42)]);
 
@@ -104,7 +91,7 @@ async fn a_304_of_a_replica_that_lags_never_renews_what_was_purged() {
 async fn a_page_that_lags_is_shared_by_those_who_wait_and_by_nobody_after_them() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
-    purge(&proxy, 0, &json!({"tags": ["site-1"], "revision": 42})).await;
+    proxy.deliver_purge(0, &json!({"tags": ["site-1"], "revision": 42})).await;
     let gate = Gate::closed();
     origin.on("/a", page(41).after(&gate));
     let mut waiting = Vec::new();
@@ -124,7 +111,7 @@ async fn a_page_that_lags_is_shared_by_those_who_wait_and_by_nobody_after_them()
 async fn a_page_that_reports_no_revision_is_kept() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
-    purge(&proxy, 0, &json!({"hosts": ["site.example"], "revision": 42})).await;
+    proxy.deliver_purge(0, &json!({"hosts": ["site.example"], "revision": 42})).await;
     for reply in [cacheable("page"), cacheable("page").field("x-site-revision", "new")] {
         origin.on("/a", reply);
         proxy.get("/a").await;
@@ -137,7 +124,7 @@ async fn a_page_that_reports_no_revision_is_kept() {
 async fn an_entity_tag_reports_the_revision_where_it_is_asked_to() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| config.tags.revision_in_etag = true);
-    purge(&proxy, 0, &json!({"hosts": ["site.example"], "revision": 42})).await;
+    proxy.deliver_purge(0, &json!({"hosts": ["site.example"], "revision": 42})).await;
     origin.on_each(
         "/a",
         ["41", "42"].map(|revision| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use shellac::purge::log::rewarm::RewarmMetrics;
 
 use crate::support::origin::{Gate, Origin, cacheable};
@@ -11,19 +11,6 @@ use crate::support::until;
 
 fn start(origin: &Origin) -> Proxy {
     Proxy::start_with(origin, |config| config.purge.log.rewarm_jitter = Duration::ZERO)
-}
-
-/// Delivers one purge over the log, at this offset.
-async fn purge(proxy: &Proxy, offset: u64, purge: &Value) {
-    let mut purge = purge.clone();
-    purge["offset"] = offset.into();
-    let start = if offset == 0 { json!("adopt") } else { Value::Null };
-    let batch = json!({
-        "log": {"cluster": "c", "topic": "t", "partition": 0}, "partitions": 1,
-        "from": offset, "to": offset + 1, "clean_ms": 0, "purger": "p", "start": start, "purges": [purge],
-    });
-    let answer = proxy.deliver(&batch).await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
 }
 
 fn metrics(proxy: &Proxy) -> &RewarmMetrics {
@@ -54,7 +41,7 @@ async fn listed_urls_and_then_the_most_requested_are_fetched_again() {
     }
 
     let rewarm = json!({"urls": ["http://site.example/listed"], "max": 3});
-    purge(&proxy, 0, &json!({"tags": ["t"], "rewarm": rewarm})).await;
+    proxy.deliver_purge(0, &json!({"tags": ["t"], "rewarm": rewarm})).await;
     fetched(&proxy, 3).await;
 
     for (path, is_hit) in [("/listed", true), ("/hot", true), ("/warm", true), ("/cold", false)] {
@@ -71,7 +58,7 @@ async fn the_variant_that_was_purged_is_the_one_that_is_fetched_again() {
     let phone = [("X-Device", "phone")];
     proxy.get_with("/a", &phone).await;
 
-    purge(&proxy, 0, &json!({"tags": ["t"], "rewarm": {"max": 5}})).await;
+    proxy.deliver_purge(0, &json!({"tags": ["t"], "rewarm": {"max": 5}})).await;
     fetched(&proxy, 1).await;
 
     assert!(proxy.get_with("/a", &phone).await.is_hit());
@@ -91,7 +78,7 @@ async fn a_softly_purged_page_is_refreshed() {
     proxy.get("/a").await;
     origin.on("/a", page("new"));
 
-    purge(&proxy, 0, &json!({"tags": ["t"], "mode": "soft", "rewarm": {"max": 5}})).await;
+    proxy.deliver_purge(0, &json!({"tags": ["t"], "mode": "soft", "rewarm": {"max": 5}})).await;
     fetched(&proxy, 1).await;
 
     let answer = proxy.get("/a").await;
@@ -115,7 +102,7 @@ async fn a_url_of_a_host_that_the_purge_does_not_concern_is_never_fetched() {
         "http://site.example/ours",
     ]);
 
-    purge(&proxy, 0, &json!({"tags": ["t"], "rewarm": {"urls": urls, "max": 10}})).await;
+    proxy.deliver_purge(0, &json!({"tags": ["t"], "rewarm": {"urls": urls, "max": 10}})).await;
     fetched(&proxy, 2).await;
 
     assert_eq!(metrics(&proxy).dropped.value(), 4);
@@ -133,9 +120,9 @@ async fn a_rewarming_fetch_that_a_newer_purge_has_overtaken_never_becomes_a_hit(
     let gate = Gate::closed();
     origin.on("/a", page("second").after(&gate));
 
-    purge(&proxy, 0, &json!({"tags": ["t"], "rewarm": {"max": 1}})).await;
+    proxy.deliver_purge(0, &json!({"tags": ["t"], "rewarm": {"max": 1}})).await;
     origin.seen("/a", 2).await;
-    purge(&proxy, 1, &json!({"tags": ["t"]})).await;
+    proxy.deliver_purge(1, &json!({"tags": ["t"]})).await;
     origin.on("/a", page("third"));
     gate.open();
     fetched(&proxy, 1).await;
@@ -158,15 +145,15 @@ async fn what_waits_is_cancelled_by_a_newer_purge_of_the_same_and_by_no_other() 
     let gate = Gate::closed();
     origin.on("/block", cacheable("").after(&gate));
     let rewarm = |tag: &str| json!({"tags": [tag], "rewarm": {"max": 1}});
-    purge(&proxy, 0, &rewarm("/block")).await;
+    proxy.deliver_purge(0, &rewarm("/block")).await;
     origin.seen("/block", 2).await;
 
-    purge(&proxy, 1, &rewarm("/a")).await;
-    purge(&proxy, 2, &rewarm("/b")).await;
+    proxy.deliver_purge(1, &rewarm("/a")).await;
+    proxy.deliver_purge(2, &rewarm("/b")).await;
     until("a full queue", || metrics(&proxy).queued.value() == 3).await;
-    purge(&proxy, 3, &rewarm("/c")).await;
+    proxy.deliver_purge(3, &rewarm("/c")).await;
     until("a fetch without a place", || metrics(&proxy).dropped.value() == 1).await;
-    purge(&proxy, 4, &json!({"tags": ["/a"]})).await;
+    proxy.deliver_purge(4, &json!({"tags": ["/a"]})).await;
     gate.open();
     fetched(&proxy, 2).await;
 

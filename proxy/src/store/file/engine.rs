@@ -224,8 +224,15 @@ fn load(volume: &Arc<Volume>) -> Loaded {
 
 /// Who has handed the store over may still read it: until it ends, nothing is overwritten.
 fn wait_to_be_alone(volume: &Volume, lock: Option<&StoreLock>, stopped: &Receiver<()>) {
-    let is_alone = || lock.is_none_or(|lock| lock.is_alone().unwrap_or(false));
-    while !is_alone() {
+    loop {
+        match lock.map_or(Ok(true), StoreLock::is_alone) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot tell whether an earlier process still reads the store: responses are kept in memory only");
+                return;
+            }
+        }
         if stopped.recv_timeout(ALONE_PAUSE) != Err(RecvTimeoutError::Timeout) {
             return;
         }

@@ -305,17 +305,16 @@ impl Parts {
     pub(super) fn bury(&self, entry: &Entry, stored: Option<&Stored>, heir: Option<&Stored>) {
         let is_inherited =
             heir.zip(stored).is_some_and(|(heir, stored)| std::ptr::eq(heir, stored));
-        let pending = self.volume().pending.lock().get(&entry.version).cloned();
-        self.volume().bury(entry);
+        let pending = self.volume().bury(entry);
+        if is_inherited {
+            return;
+        }
+        // If these cannot be queued, the bytes are counted as live until their segment's turn.
         if let Some(Body::File(body)) =
             pending.iter().find_map(|it| it.response()).map(|it| &it.body)
-            && entry.place().is_none()
-            && !is_inherited
         {
             drop(self.engine.submit(Job::Abandon(body.extents()))); // its head was not written yet
-        }
-        if entry.place().is_some_and(|place| place.is_large) && !is_inherited {
-            // If it cannot be queued, these bytes are counted as live until their segment's turn.
+        } else if entry.place().is_some_and(|place| place.is_large) {
             drop(self.engine.submit(Job::Unlive(*entry)));
         }
     }

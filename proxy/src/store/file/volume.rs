@@ -292,15 +292,15 @@ impl Volume {
         }
     }
 
-    /// Notes for good that what this entry was about is dead.
-    pub(super) fn bury(&self, entry: &Entry) {
-        if let Some(place) = entry.place() {
-            let bytes = u64::from(place.units) * UNIT;
-            self.segments.at(place.segment).sub_live(bytes);
-            self.kill(place.segment, self.segments.at(place.segment).lsn(), place.offset);
-        } else {
-            self.pending.lock().remove(&entry.version);
-        }
+    /// Notes for good that what this entry was about is dead. Returns it where it was only on its way into the file.
+    pub(super) fn bury(&self, entry: &Entry) -> Option<Arc<Stored>> {
+        let Some(place) = entry.place() else {
+            return self.pending.lock().remove(&entry.version);
+        };
+        let bytes = u64::from(place.units) * UNIT;
+        self.segments.at(place.segment).sub_live(bytes);
+        self.kill(place.segment, self.segments.at(place.segment).lsn(), place.offset);
+        None
     }
 
     /// Counts extents as live.

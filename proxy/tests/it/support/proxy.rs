@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shellac::app::{App, Drained};
 use shellac::clock::Clock;
 use shellac::config::{Config, Sources, StorageKind};
@@ -130,6 +130,19 @@ impl Proxy {
     /// Delivers a batch of the purge log.
     pub(crate) async fn deliver(&self, batch: &Value) -> Answer {
         self.ask_admin("POST", "/api/v1/log", &[], &batch.to_string()).await
+    }
+
+    /// Delivers one purge over the log, at this offset.
+    pub(crate) async fn deliver_purge(&self, offset: u64, purge: &Value) {
+        let mut purge = purge.clone();
+        purge["offset"] = offset.into();
+        let start = if offset == 0 { json!("adopt") } else { Value::Null };
+        let batch = json!({
+            "log": {"cluster": "c", "topic": "t", "partition": 0}, "partitions": 1,
+            "from": offset, "to": offset + 1, "clean_ms": 0, "purger": "p", "start": start, "purges": [purge],
+        });
+        let answer = self.deliver(&batch).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
     }
 
     /// Where it stands in the purge log.
