@@ -345,6 +345,16 @@ fn purge_families(app: &App) -> Vec<Family> {
             "The last purge's place in the order of all",
             app.invalidation.sequence().number(),
         ),
+        Family::gauge(
+            "shellac_purged_prefixes",
+            "Purges by prefix that are remembered for running fetches",
+            app.invalidation.prefix_count(),
+        ),
+        Family::counter(
+            "shellac_purge_floor_raised",
+            "Times that old fetches were given up because too many purges waited for them",
+            app.invalidation.floor_raised.value(),
+        ),
     ]
 }
 

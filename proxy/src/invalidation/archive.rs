@@ -1,12 +1,13 @@
 //! The archive: past purges that matter to responses which are not in memory, and hold no tags there.
 //!
 //! It holds the last purge of each tag, up to [`PAST_MAX`]; older ones are folded into a table of a fixed size, in which tags may
-//! share a place: then more is invalidated than was purged, never less.
+//! share a place, and those of prefixes into purges of their hosts: then more is invalidated than was purged, never less.
 
 use std::collections::HashMap;
 
 use purge_protocol::{PurgeMode, UrlPrefix};
 
+use super::archive_prefixes::Prefixes;
 use super::marks::Verdict;
 use super::{Mark, Sequence, TagId};
 use crate::timestamp::Timestamp;
@@ -38,7 +39,7 @@ pub enum PastMark {
 pub struct Archive {
     room: Room,
     tags: HashMap<TagId, Past>,
-    prefixes: Vec<(UrlPrefix, Past)>,
+    prefixes: Prefixes,
     all: Past,
     /// Hard purges of tags that there was no room for, by the tag's hash; empty: there are none.
     folded: Vec<u64>,
@@ -69,14 +70,14 @@ impl Past {
         }
     }
 
-    fn join(&mut self, other: Self) {
+    pub(super) fn join(&mut self, other: Self) {
         self.hard = self.hard.max(other.hard);
         if other.soft > self.soft {
             (self.soft, self.soft_at) = (other.soft, other.soft_at);
         }
     }
 
-    fn verdict(self, born: u64) -> Verdict {
+    pub(super) fn verdict(self, born: u64) -> Verdict {
         if self.hard > born {
             Verdict::Purged
         } else if self.soft > born {
@@ -86,7 +87,7 @@ impl Past {
         }
     }
 
-    fn latest(self) -> u64 {
+    pub(super) fn latest(self) -> u64 {
         self.hard.max(self.soft)
     }
 }
@@ -108,10 +109,10 @@ impl Archive {
         let folded = (bytes / 8 / 8).clamp(64, FOLDED);
         let room = Room {
             tags: (bytes / 4 / TAG_BYTES).clamp(64, PAST_MAX),
-            prefix_bytes: bytes / 8,
+            prefix_bytes: (bytes / 8).min(PREFIX_BYTES_MAX),
             folded: (folded / 2 + 1).next_power_of_two(),
         };
-        let (tags, prefixes, folded) = (HashMap::new(), Vec::new(), Vec::new());
+        let (tags, prefixes, folded) = (HashMap::new(), Prefixes::default(), Vec::new());
         Self { room, tags, prefixes, all: Past::default(), folded }
     }
 
@@ -120,21 +121,12 @@ impl Archive {
         match mark {
             PastMark::All => self.all.join(past),
             PastMark::Tag(id) => self.tags.entry(*id).or_default().join(past),
-            PastMark::Prefix(prefix) => {
-                match self.prefixes.iter_mut().find(|(known, _)| known == prefix) {
-                    Some((_, known)) => known.join(past),
-                    None => self.prefixes.push((prefix.clone(), past)),
-                }
-            }
+            PastMark::Prefix(prefix) => self.prefixes.note(prefix, past),
         }
         if self.tags.len() > self.room.tags {
             self.fold();
         }
-        while self.prefixes.len() > PREFIXES_MAX || self.prefix_bytes() > self.room.prefix_bytes {
-            // Everything that is older than the oldest of them is gone, instead of what it covered.
-            let (_, oldest) = self.prefixes.remove(0);
-            self.all.join(Past { hard: oldest.latest(), ..Past::default() });
-        }
+        self.all.join(self.prefixes.fold(self.room.prefix_bytes));
     }
 
     /// Decides for a response that was born then and carries these tags, its URL's among them.
@@ -142,14 +134,10 @@ impl Archive {
         &self,
         born: Sequence,
         tags: impl Iterator<Item = TagId>,
-        (host, path): (&[u8], &[u8]),
+        host_and_path: (&[u8], &[u8]),
     ) -> Verdict {
         let mut verdict = self.all.verdict(born.0);
-        for (prefix, past) in &self.prefixes {
-            if past.latest() > born.0 && prefix.covers(host, path) {
-                verdict = verdict.worse(past.verdict(born.0));
-            }
-        }
+        verdict = verdict.worse(self.prefixes.verdict(born.0, host_and_path));
         for id in tags {
             if let Some(past) = self.tags.get(&id) {
                 verdict = verdict.worse(past.verdict(born.0));
@@ -164,7 +152,7 @@ impl Archive {
     /// Forgets every purge that is older than everything it could still apply to.
     pub fn forget_before(&mut self, oldest_born: u64) {
         self.tags.retain(|_, past| past.latest() > oldest_born);
-        self.prefixes.retain(|(_, past)| past.latest() > oldest_born);
+        self.prefixes.retain(|_, past| past.latest() > oldest_born);
         if self.folded.iter().all(|sequence| *sequence <= oldest_born) {
             self.folded = Vec::new();
         }
@@ -173,9 +161,7 @@ impl Archive {
     /// Shows everything it knows of, in no order.
     pub fn for_each(&self, mut show: impl FnMut(PastMark, Past)) {
         show(PastMark::All, self.all);
-        for (prefix, past) in &self.prefixes {
-            show(PastMark::Prefix(prefix.clone()), *past);
-        }
+        self.prefixes.for_each(|prefix, past| show(PastMark::Prefix(prefix.clone()), past));
         #[expect(clippy::iter_over_hash_type, reason = "they are noted again in any order")]
         for (id, past) in &self.tags {
             show(PastMark::Tag(*id), *past);
@@ -232,24 +218,20 @@ impl Archive {
     fn folded_at(&self, id: TagId) -> u64 {
         self.folded.get(place_of(id, self.folded.len())).copied().unwrap_or(0)
     }
-
-    fn prefix_bytes(&self) -> usize {
-        self.prefixes.iter().map(|(prefix, _)| prefix.text_bytes() + TAG_BYTES).sum()
-    }
 }
 
 fn place_of(id: TagId, places: usize) -> usize {
     usize::try_from((id.bits() >> 64) % (places.max(1) as u128)).unwrap_or(0)
 }
 
-/// What a tag, or a prefix beside its text, takes where it is written.
+/// What a tag takes where it is written.
 const TAG_BYTES: usize = 72;
 /// Tags whose last purge is remembered exactly: some 20 MiB.
 const PAST_MAX: usize = 1 << 18;
 /// Places of the table for older ones: 8 MiB once it is needed.
 const FOLDED: usize = 1 << 20;
-/// Prefixes that are remembered; the oldest becomes a purge of everything that is older.
-const PREFIXES_MAX: usize = 1024;
+/// Bytes of prefixes, however large the journal is: some 150,000 of the usual length.
+const PREFIX_BYTES_MAX: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -314,20 +296,23 @@ mod tests {
             let prefix = UrlPrefix::parse(&format!("h/prefix-{number}/")).unwrap();
             archive.note(&PastMark::Prefix(prefix), hard(number as u64 + 1));
         }
-        assert!(archive.len() <= 113 && archive.prefix_bytes() <= 4096);
+        assert!(archive.len() <= 113 && archive.prefixes.bytes() <= 4096);
         assert!(archive.folded().len() <= 512);
         assert!((0..5000).all(|it| verdict(&archive, it as u64, it) == Verdict::Purged));
         assert_eq!(verdict(&archive, 5000, 1), Verdict::Valid);
     }
 
     #[test]
-    fn too_many_prefixes_purge_everything_that_is_older() {
+    fn many_purges_of_prefixes_leave_what_they_do_not_cover() {
         let mut archive = Archive::default();
-        for number in 0..=PREFIXES_MAX {
-            let prefix = UrlPrefix::parse(&format!("h/p{number}/")).unwrap();
-            archive.note(&PastMark::Prefix(prefix), hard(100 + number as u64));
+        for number in 0..20_000 {
+            let prefix = UrlPrefix::parse(&format!("other/p{number}/")).unwrap();
+            archive.note(&PastMark::Prefix(prefix), hard(100 + number));
         }
-        assert_eq!(verdict(&archive, 99, 1), Verdict::Purged);
-        assert_eq!(verdict(&archive, 100, 1), Verdict::Valid);
+        assert_eq!(verdict(&archive, 99, 1), Verdict::Valid);
+        let prefix = UrlPrefix::parse("/a/").unwrap();
+        archive.note(&PastMark::Prefix(prefix), hard(101));
+        assert_eq!(verdict(&archive, 100, 1), Verdict::Purged);
+        assert_eq!(verdict(&archive, 101, 1), Verdict::Valid);
     }
 }

@@ -9,7 +9,9 @@ use super::tag_table::{TagId, TagTable};
 /// Fetches by the sequence at which they were born, and recent marks in their order. Lives under one lock, see [`super`].
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    running: BTreeMap<Sequence, u32>,
+    running: Running,
+    /// Purges that are being applied.
+    purging: Running,
     lingering: VecDeque<(Sequence, TagId)>,
     /// What was born before this is unproven for ever.
     pub(super) distrusted: u64,
@@ -19,23 +21,54 @@ pub(super) struct Ledger {
     pub(super) archive: Option<Archive>,
 }
 
-impl Ledger {
-    pub(super) fn enter(&mut self, born: Sequence) {
-        *self.running.entry(born).or_default() += 1;
+/// How many of each sequence.
+#[derive(Debug, Default)]
+struct Running(BTreeMap<Sequence, u32>);
+
+impl Running {
+    fn enter(&mut self, sequence: Sequence) {
+        *self.0.entry(sequence).or_default() += 1;
     }
 
-    pub(super) fn leave(&mut self, born: Sequence) {
-        if let Some(count) = self.running.get_mut(&born) {
+    fn leave(&mut self, sequence: Sequence) {
+        if let Some(count) = self.0.get_mut(&sequence) {
             *count -= 1;
             if *count == 0 {
-                self.running.remove(&born);
+                self.0.remove(&sequence);
             }
         }
     }
 
-    /// The birth of the oldest running fetch.
+    fn oldest(&self) -> Option<Sequence> {
+        self.0.first_key_value().map(|(sequence, _)| *sequence)
+    }
+}
+
+impl Ledger {
+    pub(super) fn enter(&mut self, born: Sequence) {
+        self.running.enter(born);
+    }
+
+    pub(super) fn leave(&mut self, born: Sequence) {
+        self.running.leave(born);
+    }
+
+    pub(super) fn enter_purge(&mut self, began: Sequence) {
+        self.purging.enter(began);
+    }
+
+    pub(super) fn leave_purge(&mut self, began: Sequence) {
+        self.purging.leave(began);
+    }
+
+    /// The birth of the oldest running fetch, or the beginning of the oldest purge that is being applied, whichever is older.
     pub(super) fn oldest(&self) -> Option<Sequence> {
-        self.running.first_key_value().map(|(born, _)| *born)
+        self.running.oldest().into_iter().chain(self.purging.oldest()).min()
+    }
+
+    /// The beginning of the oldest purge that is being applied.
+    pub(super) fn oldest_purge(&self) -> Option<Sequence> {
+        self.purging.oldest()
     }
 
     /// Remembers that this tag was marked, until no older fetch runs.
@@ -43,9 +76,11 @@ impl Ledger {
         self.lingering.push_back((sequence, id));
     }
 
-    /// Returns whether more marks linger than [`LINGERING_MAX`]: a fetch has been running for very long.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.lingering.len() > LINGERING_MAX
+    /// Where more marks linger than [`LINGERING_MAX`], since a fetch has been running for very long: the sequence of the last
+    /// one of the older half.
+    pub(super) fn excess(&self) -> Option<Sequence> {
+        let middle = self.lingering.get(self.lingering.len() / 2);
+        middle.filter(|_| self.lingering.len() > LINGERING_MAX).map(|(sequence, _)| *sequence)
     }
 
     /// Lets go of the marks up to `settled`, which no running fetch that may be stored is older than.
@@ -60,5 +95,5 @@ impl Ledger {
     }
 }
 
-/// Marks remembered for the sake of running fetches: 2^18 of about 150 bytes are 40 MiB. Past it, the floor rises.
+/// Marks of tags remembered for the sake of running fetches: 2^18 of about 150 bytes are 40 MiB. Past it, the floor rises.
 pub(super) const LINGERING_MAX: usize = 1 << 18;

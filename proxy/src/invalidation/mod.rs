@@ -10,13 +10,17 @@
 //!    reads sequence `n` sees the marks of every purge up to `n`.
 //! 2. A fetch is entered into the ledger when it reads its sequence, under the same lock, and leaves it after its response
 //!    was stored or dropped. A mark that no running fetch is older than can matter only to those who hold its tag.
-//! 3. So a tag without holders is forgotten exactly then. When too many wait for that, the floor rises: fetches older than it
-//!    are not stored. Too much is invalidated, never too little.
+//! 3. So a tag without holders, and the purge of a prefix, is forgotten exactly then. When too many wait for that, the older half
+//!    is forgotten and the floor rises to it: fetches older than that are not stored. Too much is invalidated, never too little.
+//!
+//! A purge counts as a running fetch until it has struck what is stored: until then its marks speak for it.
 //!
 //! Where purges may have been missed altogether, what was born before is *unproven*: the origin has to confirm it first.
 
 mod archive;
+mod archive_prefixes;
 mod marks;
+mod prefix_marks;
 mod ledger;
 mod tag_table;
 mod provenance;
@@ -25,9 +29,9 @@ pub mod fence;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
 pub use self::archive::{Archive, Past, PastMark};
@@ -39,7 +43,9 @@ use self::fence::Fence;
 use self::lease::{Lease, OnExpiry};
 use self::ledger::Ledger;
 use self::marks::Marks;
+use self::prefix_marks::PrefixMarks;
 use crate::key::Key;
+use crate::metrics::Counter;
 use crate::timestamp::Timestamp;
 
 /// A position in the order of all purges of this proxy.
@@ -77,21 +83,15 @@ pub struct Invalidation {
     ledger: Mutex<Ledger>,
     tags: Arc<TagTable>,
     all: Marks,
-    prefixes: RwLock<Vec<Arc<PrefixMark>>>,
-    /// Length of `prefixes`, so that a check need not take its lock.
-    prefix_count: AtomicUsize,
+    prefixes: PrefixMarks,
     /// Fetches born before this are not stored.
     floor: AtomicU64,
+    /// How often the floor rose because too many marks were waiting for a long fetch.
+    pub floor_raised: Counter,
     /// What was born before this is unproven. The higher of the ledger's two; zero: nothing is.
     unproven: AtomicU64,
     lease: Lease,
     fence: Fence,
-}
-
-#[derive(Debug)]
-struct PrefixMark {
-    prefix: UrlPrefix,
-    marks: Marks,
 }
 
 impl Invalidation {
@@ -102,9 +102,9 @@ impl Invalidation {
             ledger: Mutex::new(Ledger::default()),
             tags: Arc::new(TagTable::new(seed)),
             all: Marks::default(),
-            prefixes: RwLock::new(Vec::new()),
-            prefix_count: AtomicUsize::new(0),
+            prefixes: PrefixMarks::default(),
             floor: AtomicU64::new(0),
+            floor_raised: Counter::default(),
             unproven: AtomicU64::new(0),
             lease: Lease::default(),
             fence: Fence::new(REVISIONS_AT_FIRST),
@@ -274,6 +274,15 @@ impl Invalidation {
         FetchBirth { invalidation: Arc::clone(self), born }
     }
 
+    /// Enters a purge: to be called before [`Self::mark`]. Its marks last until everything that is stored was struck, and this is
+    /// dropped.
+    pub fn begin_purge(self: &Arc<Self>) -> PurgeAtWork {
+        let mut ledger = self.ledger.lock();
+        let began = self.sequence();
+        ledger.enter_purge(began);
+        PurgeAtWork { invalidation: Arc::clone(self), began }
+    }
+
     /// Marks all of this as purged at one moment and returns its sequence. Visible to every check from then on.
     pub fn mark(&self, marks: &[Mark<'_>], mode: PurgeMode, now: Timestamp) -> Sequence {
         let mut ledger = self.ledger.lock();
@@ -288,14 +297,32 @@ impl Invalidation {
             }
         }
         self.sequence.store(sequence.0, Ordering::Release);
-        if ledger.is_crowded() {
-            self.floor.store(sequence.0, Ordering::Release);
-            ledger.settle(sequence, &self.tags);
-        } else {
-            let settled = ledger.oldest().unwrap_or(sequence);
-            ledger.settle(settled, &self.tags);
-        }
+        self.settle(&mut ledger);
+        self.make_room(&mut ledger);
         sequence
+    }
+
+    /// Forgets the marks that neither a running fetch nor a purge at work is older than.
+    fn settle(&self, ledger: &mut Ledger) {
+        let settled = ledger.oldest().unwrap_or_else(|| self.sequence());
+        self.forget_marks(settled, ledger);
+    }
+
+    /// Forgets the older half of the marks where there are too many: only fetches that are older still are not stored.
+    fn make_room(&self, ledger: &mut Ledger) {
+        let Some(excess) = ledger.excess().max(self.prefixes.excess()) else { return };
+        // A purge at work has not struck everything yet: its marks stay.
+        let limit = ledger.oldest_purge().map_or(excess, |purge| excess.min(purge));
+        if ledger.oldest().is_some_and(|oldest| oldest < limit) {
+            self.floor.fetch_max(limit.0, Ordering::AcqRel); // before any mark goes
+            self.floor_raised.add(1);
+            self.forget_marks(limit, ledger);
+        }
+    }
+
+    fn forget_marks(&self, settled: Sequence, ledger: &mut Ledger) {
+        ledger.settle(settled, &self.tags);
+        self.prefixes.settle(settled);
     }
 
     fn write(
@@ -312,27 +339,8 @@ impl Invalidation {
                 self.tags.mark(*id, mode, sequence, now);
                 ledger.linger(sequence, *id);
             }
-            Mark::Prefix(prefix) => {
-                let marks = Marks::default();
-                marks.raise(mode, sequence, now);
-                let mut prefixes = self.prefixes.write();
-                prefixes.push(Arc::new(PrefixMark { prefix: (*prefix).clone(), marks }));
-                self.prefix_count.store(prefixes.len(), Ordering::Release);
-            }
+            Mark::Prefix(prefix) => self.prefixes.add(prefix, mode, sequence, now),
         }
-    }
-
-    /// Forgets the prefix marks of the purge `applied`: the caller has applied them to everything that was stored.
-    ///
-    /// A fetch that is still running and older is kept out by the floor, so that no prefix lingers.
-    pub fn retire_prefixes(&self, applied: Sequence) {
-        let ledger = self.ledger.lock();
-        if ledger.oldest().is_some_and(|oldest| oldest < applied) {
-            self.floor.fetch_max(applied.0, Ordering::AcqRel);
-        }
-        let mut prefixes = self.prefixes.write();
-        prefixes.retain(|prefix| prefix.marks.latest() != applied); // an earlier purge may not be done yet
-        self.prefix_count.store(prefixes.len(), Ordering::Release);
     }
 
     /// Decides whether a response may still be used. Cheap when nothing was purged since it was last asked about it.
@@ -342,10 +350,12 @@ impl Invalidation {
 
     fn verdict_of_purges(&self, provenance: &Provenance, key: &Key) -> Verdict {
         let sequence = self.sequence();
-        if let Some(verdict) = provenance.remembered(sequence) {
-            return verdict;
-        }
+        let since = match provenance.remembered(sequence) {
+            Ok(verdict) => return verdict,
+            Err(since) => since,
+        };
         let verdict = self.marks_since(provenance, provenance.born(), key);
+        let verdict = verdict.worse(self.prefixes.verdict(since, key));
         // Marks that nobody holds may be forgotten while a fetch is running: then the floor speaks for them, and it was
         // raised before they went. What was found valid once was in the store, where the purge itself has struck it.
         if provenance.is_unchecked() && !self.is_above_floor(provenance.born()) {
@@ -372,8 +382,11 @@ impl Invalidation {
 
     /// Decides whether a flight born then may be joined by a later request, as far as the key alone tells.
     pub fn admits(&self, born: Sequence, key: &Key) -> bool {
-        self.verdict_of_key(born, key) == Verdict::Valid
-            && self.tags.verdict_of(self.tags.host(key.host()), born) == Verdict::Valid
+        let host = self.tags.host(key.host());
+        self.all.verdict(born) == Verdict::Valid
+            && self.tags.verdict_of_url(key, born) == Verdict::Valid
+            && self.tags.verdict_of(host, born) == Verdict::Valid
+            && self.prefixes.verdict(born, key) == Verdict::Valid
             && self.is_above_floor(born)
             && !self.is_unproven(born)
     }
@@ -388,7 +401,9 @@ impl Invalidation {
     /// Nothing was purged in between: yes. Otherwise only if none of the response's own marks was raised since its birth; a
     /// mark does not tell how often it was raised, so this errs towards another fetch.
     pub fn may_follow(&self, provenance: &Provenance, arrived: Sequence, key: &Key) -> bool {
-        arrived <= provenance.born() || self.judge(provenance, key) == Verdict::Valid
+        arrived <= provenance.born()
+            || self.judge(provenance, key) == Verdict::Valid
+                && self.is_above_floor(provenance.born())
     }
 
     fn judge(&self, provenance: &Provenance, key: &Key) -> Verdict {
@@ -396,37 +411,50 @@ impl Invalidation {
     }
 
     fn judge_since(&self, provenance: &Provenance, born: Sequence, key: &Key) -> Verdict {
-        self.proven(born, self.marks_since(provenance, born, key))
+        let verdict = self.marks_since(provenance, born, key);
+        self.proven(born, verdict.worse(self.prefixes.verdict(born, key)))
     }
 
+    /// The verdict of all marks but those of prefixes.
     fn marks_since(&self, provenance: &Provenance, born: Sequence, key: &Key) -> Verdict {
         let tags = provenance.tags().map(|tag| tag.marks().verdict(born));
-        tags.fold(self.verdict_of_key(born, key), Verdict::worse)
-    }
-
-    fn verdict_of_key(&self, born: Sequence, key: &Key) -> Verdict {
-        let mut verdict = self.all.verdict(born).worse(self.tags.verdict_of_url(key, born));
-        if self.prefix_count.load(Ordering::Acquire) > 0 {
-            for mark in self.prefixes.read().iter() {
-                let own = mark.marks.verdict(born);
-                if own != Verdict::Valid && mark.prefix.covers(key.host(), key.path()) {
-                    verdict = verdict.worse(own);
-                }
-            }
-        }
-        verdict
+        let url = self.tags.verdict_of_url(key, born);
+        tags.fold(self.all.verdict(born).worse(url), Verdict::worse)
     }
 
     fn end_fetch(&self, born: Sequence) {
         let mut ledger = self.ledger.lock();
         ledger.leave(born);
-        let settled = ledger.oldest().unwrap_or_else(|| self.sequence());
-        ledger.settle(settled, &self.tags);
+        self.settle(&mut ledger);
+    }
+
+    fn end_purge(&self, began: Sequence) {
+        let mut ledger = self.ledger.lock();
+        ledger.leave_purge(began);
+        self.settle(&mut ledger);
     }
 
     /// Tags known, with or without holders: a gauge.
     pub fn tag_count(&self) -> usize {
         self.tags.len()
+    }
+
+    /// Purges by prefix that are remembered for the sake of running fetches: a gauge.
+    pub fn prefix_count(&self) -> usize {
+        self.prefixes.len()
+    }
+}
+
+/// A purge that is being applied: while it lives, its marks are not forgotten.
+#[derive(Debug)]
+pub struct PurgeAtWork {
+    invalidation: Arc<Invalidation>,
+    began: Sequence,
+}
+
+impl Drop for PurgeAtWork {
+    fn drop(&mut self) {
+        self.invalidation.end_purge(self.began);
     }
 }
 

@@ -111,12 +111,12 @@ impl Provenance {
         }
     }
 
-    /// The verdict as of this sequence, if it was reached before.
-    pub(super) fn remembered(&self, sequence: Sequence) -> Option<Verdict> {
+    /// The verdict as of this sequence, if it was reached before; else the sequence since which it was not looked at.
+    pub(super) fn remembered(&self, sequence: Sequence) -> Result<Verdict, Sequence> {
         match self.checked.load(Ordering::Acquire) {
-            PURGED => Some(Verdict::Purged),
-            checked if checked == sequence.0 => Some(self.softness()),
-            _ => None,
+            PURGED => Ok(Verdict::Purged),
+            checked if checked == sequence.0 => Ok(self.softness()),
+            checked => Err(Sequence(checked.max(self.born.0))),
         }
     }
 

@@ -174,9 +174,9 @@ impl Purger {
 
     /// Marks, then counts and empties.
     async fn purge(self: &Arc<Self>, aims: Vec<Aim>, mode: PurgeMode) -> (Sequence, Vec<Count>) {
-        // Entered like a fetch, so that no mark is forgotten before what it hit is struck: a stale response whose URL was
-        // purged would look valid in between, and a 304 would bring it back.
-        let remembered = self.invalidation.begin_fetch();
+        // No mark is forgotten before what it hit is struck: a stale response whose URL was purged would look valid in between,
+        // and a 304 would bring it back.
+        let at_work = self.invalidation.begin_purge();
         let marks: Vec<_> = aims.iter().map(Aim::mark).collect();
         let now = self.clock.now();
         let sequence = self.invalidation.mark(&marks, mode, now);
@@ -191,7 +191,7 @@ impl Purger {
         let purger = Arc::clone(self);
         let settle = move || {
             let counts = purger.settle(purger.pending.lock(), &aims, mode, sequence);
-            drop(remembered);
+            drop(at_work);
             counts
         };
         (sequence, tokio::task::spawn_blocking(settle).await.unwrap_or_default())
@@ -268,9 +268,6 @@ impl Purger {
             .collect();
         for stored in tally.into_hit() {
             self.strike(&stored, mode);
-        }
-        if aims.iter().any(|aim| matches!(aim, Aim::Prefix(_))) {
-            self.invalidation.retire_prefixes(sequence);
         }
         if mode == PurgeMode::Hard {
             let mut sought: Vec<_> = aims.iter().filter_map(Aim::sought).collect();

@@ -167,6 +167,8 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_purges_refused counter
     shellac_purge_duration_seconds histogram
     shellac_purge_sequence gauge
+    shellac_purged_prefixes gauge
+    shellac_purge_floor_raised counter
     shellac_purge_log_state gauge
     shellac_purge_log_quarantined gauge
     shellac_purge_log_degraded gauge

@@ -30,6 +30,8 @@ mod unsafe_methods;
 #[cfg(test)]
 mod purge;
 #[cfg(test)]
+mod purge_in_flight;
+#[cfg(test)]
 mod purge_log;
 #[cfg(test)]
 mod fence;

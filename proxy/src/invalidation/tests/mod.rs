@@ -20,6 +20,12 @@ fn at(second: u64) -> Timestamp {
     Timestamp::from_secs(second)
 }
 
+/// Marks as the purger does, where nothing is stored.
+fn purge(invalidation: &Arc<Invalidation>, marks: &[Mark<'_>], mode: PurgeMode, second: u64) {
+    let _at_work = invalidation.begin_purge();
+    invalidation.mark(marks, mode, at(second));
+}
+
 fn tag(invalidation: &Invalidation, text: &str) -> TagId {
     invalidation.ids().tag(text.as_bytes())
 }
@@ -173,31 +179,112 @@ fn lifting_a_quarantine_lifts_no_gap_and_giving_up_spares_what_came_since() {
 }
 
 #[test]
-fn a_retired_prefix_still_keeps_out_the_fetch_that_it_overtook() {
+fn a_purge_of_a_prefix_hits_the_fetches_that_it_covers_and_no_others() {
     let invalidation = Arc::new(Invalidation::new(1));
-    let flight = invalidation.begin_fetch();
-    let sequence = invalidation.mark(&[Mark::Prefix(&prefix("/a"))], PurgeMode::Hard, at(1));
-    invalidation.retire_prefixes(sequence);
-    assert!(!invalidation.admits(flight.born(), &key("/a/b")));
-    let overtaken = flight.provenance([]);
-    assert_eq!(
-        invalidation.verdict(&overtaken, &key("/a/b")),
-        Verdict::Purged,
-        "found in the store before its fetch has asked whether it may stay"
-    );
-    assert!(!invalidation.may_keep(&overtaken, &key("/a/b")));
-    assert_eq!(invalidation.prefix_count.load(Ordering::Relaxed), 0);
+    for (mode, is_kept) in [(PurgeMode::Hard, false), (PurgeMode::Soft, true)] {
+        let flight = invalidation.begin_fetch();
+        purge(&invalidation, &[Mark::Prefix(&prefix("/a"))], mode, 1);
+        for (path, is_hit) in [("/a/b", true), ("/b", false)] {
+            let provenance = flight.provenance([]);
+            assert_eq!(invalidation.admits(flight.born(), &key(path)), !is_hit, "{path}");
+            let arrived = invalidation.sequence();
+            assert_eq!(invalidation.may_follow(&provenance, arrived, &key(path)), !is_hit);
+            assert_eq!(invalidation.may_store(&provenance, &key(path)), is_kept || !is_hit);
+            let verdict = invalidation.verdict(&provenance, &key(path));
+            assert_eq!(verdict == Verdict::Valid, !is_hit, "{path}: {verdict:?}");
+            assert_eq!(invalidation.may_keep(&provenance, &key(path)), is_kept || !is_hit);
+        }
+    }
+    assert_eq!((invalidation.prefix_count(), invalidation.floor_raised.value()), (0, 0));
 }
 
 #[test]
-fn a_prefix_without_fetches_in_flight_leaves_the_floor_alone() {
+fn the_purge_of_a_prefix_is_remembered_while_it_is_applied_or_an_older_fetch_runs() {
     let invalidation = Arc::new(Invalidation::new(1));
+    let mark = || invalidation.mark(&[Mark::Prefix(&prefix("/a"))], PurgeMode::Hard, at(1));
+    let at_work = invalidation.begin_purge();
+    mark();
+    assert_eq!(invalidation.prefix_count(), 1);
+    drop(at_work);
+    assert_eq!(invalidation.prefix_count(), 0);
+    let flight = invalidation.begin_fetch();
+    mark();
+    let later = invalidation.begin_fetch();
+    mark();
+    assert_eq!(invalidation.prefix_count(), 2);
+    drop(flight);
+    assert_eq!(invalidation.prefix_count(), 1);
+    drop(later);
+    assert_eq!(invalidation.prefix_count(), 0);
+}
+
+#[test]
+fn what_was_looked_at_before_is_hit_by_later_purges_of_prefixes_all_the_same() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let flight = invalidation.begin_fetch();
+    let held = flight.provenance([]);
+    for (path, verdict) in [("/b", Verdict::Valid), ("/a", Verdict::Soft(at(7)))] {
+        invalidation.mark(&[Mark::Prefix(&prefix(path))], PurgeMode::Soft, at(7));
+        assert_eq!(invalidation.verdict(&held, &key("/a/b")), verdict);
+    }
+    purge(&invalidation, &[Mark::Prefix(&prefix("/b"))], PurgeMode::Hard, 8);
+    assert_eq!(invalidation.verdict(&held, &key("/a/b")), Verdict::Soft(at(7)));
+    purge(&invalidation, &[Mark::Prefix(&prefix("/a/"))], PurgeMode::Hard, 9);
+    assert_eq!(invalidation.verdict(&held, &key("/a/b")), Verdict::Purged);
+}
+
+#[test]
+fn too_many_prefixes_cost_only_the_fetches_that_are_older_than_half_of_them() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let very_old = invalidation.begin_fetch();
     let held = invalidation.begin_fetch().provenance([]);
-    assert!(invalidation.may_keep(&held, &key("/b")));
-    let sequence = invalidation.mark(&[Mark::Prefix(&prefix("/a"))], PurgeMode::Hard, at(1));
-    invalidation.retire_prefixes(sequence);
-    assert_eq!(invalidation.verdict(&held, &key("/b")), Verdict::Valid);
-    assert!(invalidation.may_keep(&invalidation.begin_fetch().provenance([]), &key("/a")));
+    assert!(invalidation.may_keep(&held, &key("/")));
+    let mut young = None;
+    for number in 0..=prefix_marks::PREFIXES_MAX {
+        let foreign = UrlPrefix::parse(&format!("other.example/{number}")).unwrap();
+        purge(&invalidation, &[Mark::Prefix(&foreign)], PurgeMode::Hard, 1);
+        if number == prefix_marks::PREFIXES_MAX * 3 / 4 {
+            young = Some(invalidation.begin_fetch());
+        }
+    }
+    let young = young.unwrap();
+    assert!(invalidation.prefix_count() <= prefix_marks::PREFIXES_MAX / 2 + 1);
+    assert_eq!(invalidation.floor_raised.value(), 1);
+    assert!(!invalidation.may_keep(&very_old.provenance([]), &key("/")), "too much, never less");
+    assert!(!invalidation.admits(very_old.born(), &key("/")));
+    assert!(invalidation.may_keep(&young.provenance([]), &key("/")));
+    assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Valid, "it was stored before");
+}
+
+#[test]
+fn a_purge_that_is_being_applied_keeps_its_marks_though_there_are_too_many() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let _flight = invalidation.begin_fetch();
+    let stored = invalidation.begin_fetch().provenance([]);
+    assert!(invalidation.may_keep(&stored, &key("/a")));
+    let _at_work = invalidation.begin_purge();
+    invalidation.mark(&[Mark::Prefix(&prefix("/a"))], PurgeMode::Hard, at(1));
+    for number in 0..=prefix_marks::PREFIXES_MAX {
+        let foreign = UrlPrefix::parse(&format!("other.example/{number}")).unwrap();
+        purge(&invalidation, &[Mark::Prefix(&foreign)], PurgeMode::Hard, 1);
+    }
+    assert_eq!(invalidation.verdict(&stored, &key("/a")), Verdict::Purged, "not struck yet");
+}
+
+#[test]
+fn nobody_follows_a_flight_whose_marks_were_forgotten_before_its_head_was_there() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let flight = invalidation.begin_fetch();
+    let id = tag(&invalidation, "a");
+    purge(&invalidation, &[Mark::Tag(id)], PurgeMode::Hard, 1);
+    let arrived = invalidation.sequence();
+    let crowd: Vec<_> =
+        (0..=ledger::LINGERING_MAX * 2).map(|n| tag(&invalidation, &n.to_string())).collect();
+    for tags in crowd.chunks(10_000) {
+        let marks: Vec<_> = tags.iter().map(|id| Mark::Tag(*id)).collect();
+        invalidation.mark(&marks, PurgeMode::Hard, at(1));
+    }
+    assert!(!invalidation.may_follow(&flight.provenance([id]), arrived, &key("/")));
 }
 
 #[test]
@@ -257,11 +344,16 @@ fn the_floor_rises_when_a_fetch_runs_for_very_long() {
     let flight = invalidation.begin_fetch();
     let crowd: Vec<_> =
         (0..=ledger::LINGERING_MAX).map(|n| tag(&invalidation, &n.to_string())).collect();
+    let mut young = None;
     for tags in crowd.chunks(10_000) {
+        young = Some(invalidation.begin_fetch());
         let marks: Vec<_> = tags.iter().map(|id| Mark::Tag(*id)).collect();
         invalidation.mark(&marks, PurgeMode::Hard, at(1));
     }
-    assert_eq!(invalidation.tag_count(), 1, "all but the one that is held are forgotten");
+    let young = young.unwrap().provenance([first]);
+    assert!(invalidation.may_keep(&young, &key("/")), "it began when half of them were there");
+    assert!(invalidation.tag_count() <= ledger::LINGERING_MAX / 2 + 10_000, "half are forgotten");
+    assert_eq!(invalidation.floor_raised.value(), 1);
     assert!(!invalidation.may_keep(&flight.provenance([first]), &key("/")));
     assert!(
         !invalidation.may_keep(&flight.provenance([]), &key("/")),

@@ -15,8 +15,8 @@ enum Event {
     Mark(Vec<Target>, PurgeMode),
     Ask(Index),
     Drop(Index),
-    /// What the purger does after a purge of prefixes: strikes what is stored, and retires them.
-    Retire,
+    /// What the purger does after a purge: strikes what is stored.
+    Strike,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (prop::collection::vec(target, 1..3), mode).prop_map(|(a, b)| Event::Mark(a, b)),
         4 => any::<Index>().prop_map(Event::Ask),
         1 => any::<Index>().prop_map(Event::Drop),
-        1 => Just(Event::Retire),
+        1 => Just(Event::Strike),
     ]
 }
 
@@ -104,7 +104,7 @@ fn run(events: &[Event]) {
                 let mut held = Held { provenance, path: *path, tags: tags.clone(), softened: None };
                 let may_keep = invalidation.may_keep(&held.provenance, &key(PATHS[*path]));
                 let judged = model.judge(flight.born(), *path, tags);
-                assert!(!may_keep || judged.is_some(), "kept though purged");
+                assert_eq!(may_keep, judged.is_some(), "kept though purged, or dropped though not");
                 if may_keep {
                     ask(&invalidation, &model, &mut held);
                     stored.push(held);
@@ -114,18 +114,17 @@ fn run(events: &[Event]) {
                 drop(flights.swap_remove(which.index(flights.len())));
             }
             Event::Mark(targets, mode) => {
+                let _at_work = invalidation.begin_purge();
                 mark(&invalidation, targets, *mode, second);
                 model.purges.push((invalidation.sequence().0, targets.clone(), *mode, second));
-                let urls = |target: &Target| matches!(target, Target::Url(_));
-                if targets.iter().any(urls) {
-                    // As the purger does: a URL's mark is held by nobody, so it looks at what is stored.
+                let is_unheld =
+                    |target: &Target| matches!(target, Target::Url(_) | Target::Prefix(_));
+                if targets.iter().any(is_unheld) {
+                    // As the purger does: these marks are held by nobody, so it looks at what is stored.
                     strike(&invalidation, &model, &mut stored);
                 }
             }
-            Event::Retire => {
-                strike(&invalidation, &model, &mut stored);
-                invalidation.retire_prefixes(invalidation.sequence());
-            }
+            Event::Strike => strike(&invalidation, &model, &mut stored),
             Event::Ask(which) if !stored.is_empty() => {
                 let index = which.index(stored.len());
                 ask(&invalidation, &model, &mut stored[index]);
@@ -141,6 +140,8 @@ fn run(events: &[Event]) {
     }
     drop((flights, stored));
     assert_eq!(invalidation.tag_count(), 0, "tags are left though nobody can need them");
+    assert_eq!(invalidation.prefix_count(), 0, "prefixes are left though nobody can need them");
+    assert_eq!(invalidation.floor_raised.value(), 0);
 }
 
 fn mark(invalidation: &Invalidation, targets: &[Target], mode: PurgeMode, second: u64) {

@@ -143,14 +143,13 @@ impl SimulatedStore {
 
     /// Purges, and says whether that was acknowledged.
     pub(super) fn purge(&self, mark: &Mark<'_>, mode: PurgeMode) -> Result<(), JournalError> {
-        let _remembered = self.invalidation.begin_fetch();
+        let _at_work = self.invalidation.begin_purge();
         let sequence = self.invalidation.mark(std::slice::from_ref(mark), mode, self.clock.now());
         self.store.visit(&mut |stored| {
             if self.invalidation.verdict(&stored.provenance, &stored.key) == Verdict::Purged {
                 self.store.remove(stored, Removal::Purged);
             }
         });
-        self.invalidation.retire_prefixes(sequence);
         if mode == PurgeMode::Hard {
             self.store.seek_purged(&[PastMark::of(mark)], sequence);
         }
