@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::dead_letter::DeadLetters;
 use crate::delivery::discovery::Discovery;
-use crate::delivery::fleet::{Common, Fleet};
+use crate::delivery::fleet::{Common, Fleet, REFUSALS_MAX, REFUSED_READERS_MAX};
 use crate::event::{
     Filter, Format, Limits, Pattern, Reader as EventReader, Rules, SiteRule, TableRule,
 };
@@ -28,6 +28,7 @@ use crate::kafka::consumer::{Assignment, ConsumeError, Reader};
 use crate::kafka::context::{Group, GroupConsumer, Tokens};
 use crate::kafka::cursor::Cursors;
 use crate::kafka::producer::Producer;
+use crate::kafka::rereader::Rereader;
 use crate::kafka::sighting::Lookout;
 use crate::metrics::PurgerMetrics;
 use crate::partition::window;
@@ -128,6 +129,8 @@ impl App {
             brokers: consumer.clone(),
             intake: intake.clone(),
             dead_letters,
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            refused_readers: Arc::new(Semaphore::new(REFUSED_READERS_MAX)),
             receipts,
             metrics,
             clock,
@@ -165,12 +168,16 @@ impl App {
         let lookout = Lookout {
             consumer: consumer.clone(),
             assignment: Arc::clone(fleet.assignment()),
-            cursors,
+            cursors: Arc::clone(&cursors),
             start: config.purger.start,
             interval: (config.purger.heartbeat / 2).min(LOOK),
         };
         let is_stopped = Arc::clone(&stop);
         spawn("lookout", move || lookout.run(&is_stopped))?;
+        let assignment = Arc::clone(fleet.assignment());
+        let rereader = Rereader { assignment, cursors, intake: intake.clone() };
+        let is_stopped = Arc::clone(&stop);
+        spawn("rereader", move || rereader.run(&is_stopped))?;
         let reader = Reader::new(consumer, Arc::clone(fleet.assignment()), intake);
         let is_stopped = Arc::clone(&stop);
         let (done, mut consumed) = oneshot::channel();

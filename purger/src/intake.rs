@@ -10,13 +10,15 @@ use purge_protocol::log::LoggedPurge;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use shellac::clock::Clock;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
-use crate::event::{Priority, PurgeEvent, Reader, Reading, Record};
+use crate::event::{Priority, PurgeEvent, Reader, Reading, Record, Unreadable};
 use crate::metrics::{EventOutcome, PurgerMetrics};
 use crate::partition::Partition;
-use crate::partition::window::{Held, Subject, fingerprint};
-use crate::receipt::Receipts;
+use crate::partition::owed::{Kind, Work};
+use crate::partition::window::{Held, fingerprint};
+use crate::receipt::{Receipts, Subject};
 use crate::settle::Settler;
 
 /// Reads records.
@@ -51,55 +53,120 @@ impl Intake {
     /// Takes a record of an assigned partition.
     pub fn take(&self, partition: &Arc<Partition>, message: &BorrowedMessage<'_>) {
         let Taken { held, reading } = self.read(message);
-        let (offset, print) = (message.offset(), print_of(message));
-        let topic = partition.log.topic.as_str();
+        let offset = message.offset();
+        let outcome = match &reading {
+            Reading::Purge(_) => EventOutcome::Purge,
+            Reading::Ignored(why) => EventOutcome::Ignored(why.as_str()),
+            Reading::Unreadable(unreadable) => EventOutcome::DeadLetter(unreadable.code.as_str()),
+        };
+        self.metrics.events.add(&partition.log.topic, outcome);
+        // Before it can be delivered: a confirmation must not come before what it confirms.
+        for work in self.work_for(message, &reading) {
+            if partition.owe(offset, work) {
+                self.begin(work.kind, partition, message, &reading, Instant::now());
+            }
+        }
+        partition.push(offset, print_of(message), held);
+    }
+
+    /// Takes a record once more, for work of this kind that could not begin when it was read first; returns whether there was
+    /// room for it. Blocks.
+    pub fn take_again<M: Message>(
+        &self,
+        partition: &Arc<Partition>,
+        message: &M,
+        kind: Kind,
+    ) -> bool {
+        // As of a moment at which no event is too old: what was owed then still is.
+        let reading =
+            self.reader.read(&record_of(message, &headers_of(message)), SystemTime::UNIX_EPOCH);
+        let offset = message.offset();
+        let Some(work) =
+            self.work_for(message, &reading).into_iter().find(|work| work.kind == kind)
+        else {
+            partition.pass(offset + 1, kind);
+            return true;
+        };
+        let Some(read) = partition.resume(offset, work) else { return false };
+        self.begin(kind, partition, message, &reading, read);
+        true
+    }
+
+    /// What the purger itself owes for a record.
+    fn work_for<M: Message>(&self, message: &M, reading: &Reading) -> Vec<Work> {
+        let (key, value) = (length(message.key()), length(message.payload()));
         match reading {
+            Reading::Ignored(_) => Vec::new(),
+            Reading::Unreadable(_) => {
+                let headers = headers_of(message);
+                let headers: usize =
+                    headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+                let bytes = (key + value + headers) * BASE64_COPIES + WORK_BYTES;
+                vec![Work { kind: Kind::DeadLetter, count: 1, bytes: bytes as u64 }]
+            }
             Reading::Purge(event) => {
-                self.metrics.events.add(topic, EventOutcome::Purge);
-                let subject = held.as_ref().and_then(|held| held.receipt.clone());
-                let owed = event.settle.len() + usize::from(subject.is_some());
-                // Before it can be delivered: a confirmation must not come before what it confirms.
-                if let (Some(receipts), Some(subject)) = (&self.receipts, subject) {
-                    receipts.expect(partition, offset, subject);
+                let mut works = Vec::new();
+                let delays = event.settle.len();
+                if let Ok(count @ 1..) = u32::try_from(delays) {
+                    let bytes = delays * (key + 2 * value + WORK_BYTES);
+                    works.push(Work { kind: Kind::Repetition, count, bytes: bytes as u64 });
                 }
-                partition.push(offset, print, held, owed);
-                self.settle(partition, message, &event);
-            }
-            Reading::Ignored(why) => {
-                self.metrics.events.add(topic, EventOutcome::Ignored(why.as_str()));
-                partition.push(offset, print, None, 0);
-            }
-            Reading::Unreadable(unreadable) => {
-                self.metrics.events.add(topic, EventOutcome::DeadLetter(unreadable.code.as_str()));
-                partition.push(offset, print, held, 1);
-                let letter = DeadLetter::of(
-                    message,
-                    unreadable.code.as_str(),
-                    &unreadable.detail,
-                    self.clock.now(),
-                );
-                let (letters, partition) = (self.dead_letters.clone(), Arc::clone(partition));
-                drop(self.runtime.spawn(async move {
-                    letters.write(&letter).await;
-                    partition.fulfil(offset);
-                }));
+                if self.receipts.is_some() {
+                    let bytes = key + event.id.len() + WORK_BYTES;
+                    works.push(Work { kind: Kind::Receipt, count: 1, bytes: bytes as u64 });
+                }
+                works
             }
         }
     }
 
+    /// Begins the work of one kind for a record that was read first at this moment.
+    fn begin<M: Message>(
+        &self,
+        kind: Kind,
+        partition: &Arc<Partition>,
+        message: &M,
+        reading: &Reading,
+        read: Instant,
+    ) {
+        match (kind, reading) {
+            (Kind::DeadLetter, Reading::Unreadable(unreadable)) => {
+                self.write_letter(partition, message, unreadable);
+            }
+            (Kind::Repetition, Reading::Purge(event)) => {
+                self.settle(partition, message, event, read);
+            }
+            (Kind::Receipt, Reading::Purge(event)) => {
+                if let Some(receipts) = &self.receipts {
+                    let subject = subject(event, message);
+                    let read = self.clock.now().minus(read.elapsed());
+                    receipts.expect(partition, message.offset(), subject, read);
+                }
+            }
+            _ => {} // no record asks for it
+        }
+    }
+
+    fn write_letter<M: Message>(
+        &self,
+        partition: &Arc<Partition>,
+        message: &M,
+        unreadable: &Unreadable,
+    ) {
+        let (code, detail) = (unreadable.code.as_str(), &unreadable.detail);
+        let letter = DeadLetter::of(message, code, detail, self.clock.now());
+        let (letters, partition) = (self.dead_letters.clone(), Arc::clone(partition));
+        drop(self.runtime.spawn(async move {
+            tokio::select! {
+                () = letters.write(&letter) => partition.fulfil(letter.offset, Kind::DeadLetter),
+                () = partition.revoked.cancelled() => {} // another purger reads it again
+            }
+        }));
+    }
+
     /// Reads a record, without any consequence.
     pub fn read<M: Message>(&self, message: &M) -> Taken {
-        let headers = headers_of(message);
-        let record = Record {
-            topic: message.topic(),
-            partition: message.partition(),
-            offset: message.offset(),
-            timestamp: timestamp_of(message),
-            key: message.key(),
-            headers: &headers,
-            payload: message.payload(),
-        };
-        let reading = self.reader.read(&record, self.now());
+        let reading = self.reader.read(&record_of(message, &headers_of(message)), self.now());
         let purge = match &reading {
             Reading::Purge(event) => Some(&**event),
             Reading::Unreadable(unreadable) => unreadable.guess.as_deref(),
@@ -110,24 +177,22 @@ impl Intake {
     }
 
     fn hold<M: Message>(&self, event: &PurgeEvent, message: &M) -> Held {
-        let key = || message.key().map(Bytes::copy_from_slice);
-        let subject = || Arc::new(Subject { id: event.id.clone(), key: key() });
         Held {
             offset: message.offset(),
             fingerprint: print_of(message),
             purge: logged(event, message.offset()),
             time: event.time.or_else(|| Some(self.now())),
             is_urgent: event.priority == Priority::Urgent,
-            receipt: self.receipts.is_some().then(subject),
         }
     }
 
     /// Purges once more when renderers that read from lagging replicas have settled. The offset is held until that is written.
-    fn settle(
+    fn settle<M: Message>(
         &self,
         partition: &Arc<Partition>,
-        message: &BorrowedMessage<'_>,
+        message: &M,
         event: &PurgeEvent,
+        read: Instant,
     ) {
         for delay in &event.settle {
             let settler = self.settler.clone();
@@ -141,12 +206,12 @@ impl Intake {
                 },
                 ..event.clone()
             };
-            let wait = *delay; // from now: a publisher's clock decides nothing
+            let due = read + *delay; // a publisher's clock decides nothing
             let (partition, offset) = (Arc::clone(partition), message.offset());
             let key = message.key().map(<[u8]>::to_vec);
             drop(self.runtime.spawn(async move {
-                if settler.repeat(&partition, key.as_deref(), &again, wait).await {
-                    partition.fulfil(offset);
+                if settler.repeat(&partition, key.as_deref(), &again, due).await {
+                    partition.fulfil(offset, Kind::Repetition);
                 }
             }));
         }
@@ -168,6 +233,26 @@ pub fn logged(event: &PurgeEvent, offset: i64) -> Bytes {
     serde_json::to_vec(&purge).unwrap_or_default().into() // a struct of texts and numbers always has a JSON form
 }
 
+fn subject<M: Message>(event: &PurgeEvent, message: &M) -> Subject {
+    Subject { id: event.id.clone(), key: message.key().map(Bytes::copy_from_slice) }
+}
+
+fn record_of<'a, M: Message>(message: &'a M, headers: &'a [(&'a str, &'a [u8])]) -> Record<'a> {
+    Record {
+        topic: message.topic(),
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: timestamp_of(message),
+        key: message.key(),
+        headers,
+        payload: message.payload(),
+    }
+}
+
+fn length(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(0, <[u8]>::len)
+}
+
 fn print_of<M: Message>(message: &M) -> u64 {
     fingerprint(message.offset(), message.key(), message.payload())
 }
@@ -184,3 +269,8 @@ pub fn timestamp_of<M: Message>(message: &M) -> Option<SystemTime> {
     let millis = u64::try_from(message.timestamp().to_millis()?).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(millis))
 }
+
+/// Memory that any work takes, beside what it is about.
+const WORK_BYTES: usize = 1 << 10;
+/// Copies of a record that its dead letter takes, each a third longer in base64: the letter, its JSON, the producer's own.
+const BASE64_COPIES: usize = 6;

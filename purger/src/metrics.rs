@@ -16,6 +16,7 @@ use shellac::metrics::BOUNDS;
 
 use crate::delivery::fleet::Fleet;
 use crate::delivery::target::TargetState;
+use crate::partition::owed::Kind;
 
 /// Everything that is counted as it happens.
 #[derive(Debug, Default)]
@@ -30,6 +31,8 @@ pub struct PurgerMetrics {
     pub starts: Starts,
     /// Times that a proxy had to read from Kafka what it missed.
     pub catch_ups: Counter,
+    /// Times that records expired before what the purger owed for them was written.
+    pub owed_expired: Counter,
 }
 
 /// What became of a record.
@@ -78,6 +81,13 @@ struct OutcomeLabels {
 struct PartitionLabels {
     topic: String,
     partition: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OwedLabels {
+    topic: String,
+    partition: i32,
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -139,6 +149,7 @@ pub fn page(fleet: &Fleet) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("shellac_purger");
     register_counts(&mut registry, fleet);
     register_partitions(&mut registry, fleet);
+    register_connection(&mut registry, fleet);
     register_targets(&mut registry, fleet);
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -180,6 +191,11 @@ fn register_counts(registry: &mut Registry, fleet: &Fleet) {
         own.catch_ups.clone(),
     );
     registry.register(
+        "owed_expired",
+        "Times records expired before their dead letter, delayed purge or receipt was written",
+        own.owed_expired.clone(),
+    );
+    registry.register(
         "dead_letters",
         "Records given up",
         counter(common.dead_letters.written.value()),
@@ -209,7 +225,9 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
     let lag = Family::<PartitionLabels, Gauge>::default();
     let lag_seconds = Family::<PartitionLabels, Gauge<f64, AtomicU64>>::default();
     let held = Family::<PartitionLabels, Gauge>::default();
-    let owing = Family::<PartitionLabels, Gauge>::default();
+    let owing = Family::<OwedLabels, Gauge>::default();
+    let deferred = Family::<PartitionLabels, Gauge>::default();
+    let paused = Family::<PartitionLabels, Gauge>::default();
     let now = fleet.common().wall_time();
     let mut oldest = 0_f64;
     let partitions = fleet.assignment().partitions();
@@ -226,7 +244,12 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
         lag.get_or_create(&labels).set(behind);
         lag_seconds.get_or_create(&labels).set(age);
         held.get_or_create(&labels).set(whole(progress.held));
-        owing.get_or_create(&labels).set(whole(progress.owing));
+        deferred.get_or_create(&labels).set(whole(progress.deferred));
+        paused.get_or_create(&labels).set(i64::from(partition.is_full()));
+        for (kind, count) in Kind::ALL.into_iter().zip(progress.owing) {
+            let (PartitionLabels { topic, partition }, kind) = (labels.clone(), kind.as_str());
+            owing.get_or_create(&OwedLabels { topic, partition, kind }).set(whole(count));
+        }
     }
     registry.register(
         "kafka_lag",
@@ -244,22 +267,31 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
         "Records whose dead letter, delayed purge or receipt is not written yet",
         owing,
     );
+    registry.register(
+        "owing_deferred",
+        "Those of them that are not held in memory, and will be read from Kafka again",
+        deferred,
+    );
+    registry.register("paused", "1 while reading pauses, because proxies are slow", paused);
+    let seconds = Gauge::<f64, AtomicU64>::default();
+    seconds.set(oldest);
+    registry.register(
+        "oldest_unacked_seconds",
+        "Age of the oldest record that some proxy which keeps up has not confirmed",
+        seconds,
+    );
+}
+
+fn register_connection(registry: &mut Registry, fleet: &Fleet) {
     let gauge = |value: i64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(value);
         gauge
     };
-    let seconds = Gauge::<f64, AtomicU64>::default();
-    seconds.set(oldest);
-    registry.register(
-        "oldest_unacked_seconds",
-        "Age of the oldest record that is not confirmed",
-        seconds,
-    );
     registry.register(
         "kafka_assigned_partitions",
         "Partitions of this purger",
-        gauge(whole(partitions.len())),
+        gauge(whole(fleet.assignment().partitions().len())),
     );
     let is_connected = fleet.assignment().is_connected.load(std::sync::atomic::Ordering::Relaxed);
     registry.register(

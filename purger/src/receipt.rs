@@ -1,10 +1,15 @@
 //! Receipts: one event for each purge that says which proxy confirmed it when, so that others can act once a change is
 //! visible everywhere. A purge's offset is not committed before its receipt is written.
+//!
+//! What a receipt is made of is held up to a bound ([`Kind::Receipt`]). A purge beyond it is read again when there is room; by
+//! then its proxies may have confirmed it long since, and how many responses that purged is not known any more.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use purge_protocol::log::{Hit, LogId};
 use serde::{Deserialize, Serialize};
 use shellac::clock::Clock;
@@ -15,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::kafka::producer::Producer;
 use crate::partition::Partition;
 use crate::partition::ledger::TargetId;
-use crate::partition::window::Subject;
+use crate::partition::owed::Kind;
 
 /// What happened to one purge, as the JSON of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +38,9 @@ pub struct Receipt {
     pub read_ms: u64,
     /// When the last of them did, or when the purger stopped waiting.
     pub closed_ms: u64,
-    /// Stored responses that were invalidated, over all proxies.
-    pub objects: u64,
+    /// Stored responses that were invalidated, over all proxies; absent when some proxy's are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<u64>,
     /// What each proxy confirmed.
     pub confirmed: Vec<Confirmed>,
     /// Proxies that did not confirm in time. They still get the purge.
@@ -47,10 +53,21 @@ pub struct Receipt {
 pub struct Confirmed {
     /// The proxy's admin URL.
     pub proxy: String,
-    /// When, in milliseconds since 1970.
+    /// When, in milliseconds since 1970; with unknown `objects`, when the purger learned of it.
     pub at_ms: u64,
-    /// Stored responses that it invalidated.
-    pub objects: u64,
+    /// Stored responses that it invalidated; absent when it confirmed before the purger took note of the purge, as after a
+    /// restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<u64>,
+}
+
+/// What a purge is called in its receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The event's id.
+    pub id: String,
+    /// The record's key.
+    pub key: Option<Bytes>,
 }
 
 /// Takes note of purges and confirmations. Clones write to one collection.
@@ -63,7 +80,7 @@ pub struct Receipts {
 
 #[derive(Debug)]
 enum Note {
-    Expected { partition: Arc<Partition>, offset: i64, subject: Arc<Subject> },
+    Expected { offset: i64, pending: Pending },
     Confirmed { log: LogId, target: TargetId, next: i64, hits: Vec<Hit> },
     Known(Vec<(TargetId, String)>),
 }
@@ -85,9 +102,17 @@ struct Collection {
 #[derive(Debug)]
 struct Pending {
     partition: Arc<Partition>,
-    subject: Arc<Subject>,
+    subject: Subject,
     read: Timestamp,
-    confirmed: Vec<(TargetId, Confirmed)>,
+    confirmed: Vec<Noted>,
+}
+
+/// What one proxy confirmed, before it is written down.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    target: TargetId,
+    at_ms: u64,
+    objects: Option<u64>,
 }
 
 impl Receipts {
@@ -109,11 +134,17 @@ impl Receipts {
         Self { notes, written }
     }
 
-    /// A purge was read; its partition owes a receipt. Waits on the consumer's thread when too many notes are pending.
-    pub fn expect(&self, partition: &Arc<Partition>, offset: i64, subject: Arc<Subject>) {
+    /// A purge was read, at this time; its partition owes a receipt. Blocks when too many notes are pending.
+    pub fn expect(
+        &self,
+        partition: &Arc<Partition>,
+        offset: i64,
+        subject: Subject,
+        read: Timestamp,
+    ) {
         let partition = Arc::clone(partition);
-        let note = Note::Expected { partition, offset, subject };
-        let _is_shutting_down = self.notes.blocking_send(note);
+        let pending = Pending { partition, subject, read, confirmed: Vec::new() };
+        let _is_shutting_down = self.notes.blocking_send(Note::Expected { offset, pending });
     }
 
     /// A proxy confirmed everything below an offset.
@@ -137,114 +168,157 @@ impl Collection {
                     Some(note) => self.take(note),
                     None => return,
                 },
-                _ = tick.tick() => {}
+                _ = tick.tick() => self.close_late(),
             }
-            while let Ok(note) = inbox.try_recv() {
-                self.take(note);
-            }
-            self.close();
         }
     }
 
     fn take(&mut self, note: Note) {
         match note {
-            Note::Known(known) => self.known = known,
-            Note::Expected { partition, offset, subject } => {
-                let read = self.clock.now();
-                let pending = Pending { partition, subject, read, confirmed: Vec::new() };
+            Note::Known(known) => {
+                self.positions.retain(|(_, target), _| known.iter().any(|(id, _)| id == target));
+                self.known = known;
+                self.close_complete(None);
+            }
+            Note::Expected { offset, mut pending } => {
                 let log = pending.partition.log.clone();
+                let at_ms = self.clock.now().as_millis();
+                pending.confirmed.extend(self.known.iter().filter_map(|(target, _)| {
+                    let next = self.positions.get(&(log.clone(), *target))?;
+                    let noted = Noted { target: *target, at_ms, objects: None };
+                    (*next > offset).then_some(noted)
+                }));
                 self.pending.entry(log.clone()).or_default().insert(offset, pending);
-                let already =
-                    self.positions.iter().filter(|((of, _), next)| *of == log && **next > offset);
-                let already: Vec<TargetId> = already.map(|((_, target), _)| *target).collect();
-                for target in already {
-                    self.note_one(&log, offset, target, 0);
-                }
+                self.close_complete(Some((&log, offset..offset + 1)));
             }
             Note::Confirmed { log, target, next, hits } => {
-                let position = self.positions.entry((log.clone(), target)).or_insert(next);
-                *position = next.max(*position);
-                let Some(pending) = self.pending.get(&log) else { return };
-                let offsets: Vec<i64> = pending.range(..next).map(|(offset, _)| *offset).collect();
-                for offset in offsets {
-                    let hit = hits.iter().find(|hit| hit.offset == offset);
-                    self.note_one(&log, offset, target, hit.map_or(0, |hit| hit.objects));
+                let before = self.positions.insert((log.clone(), target), next);
+                let range = before.unwrap_or(i64::MIN)..next;
+                if !range.is_empty() {
+                    self.note(&log, range.clone(), target, before.map(|_| &*hits));
+                    self.close_complete(Some((&log, range)));
                 }
             }
         }
     }
 
-    fn note_one(&mut self, log: &LogId, offset: i64, target: TargetId, objects: u64) {
+    /// Notes that a proxy confirmed a range: what lies below it was noted before. `None`: it had confirmed all of it before
+    /// it was first asked.
+    fn note(&mut self, log: &LogId, range: Range<i64>, target: TargetId, hits: Option<&[Hit]>) {
+        if !self.known.iter().any(|(id, _)| *id == target) {
+            return;
+        }
         let at_ms = self.clock.now().as_millis();
-        let Some((_, proxy)) = self.known.iter().find(|(id, _)| *id == target) else { return };
-        let pending = self.pending.get_mut(log).and_then(|pending| pending.get_mut(&offset));
-        if let Some(pending) = pending
-            && !pending.confirmed.iter().any(|(id, _)| *id == target)
-        {
-            pending.confirmed.push((target, Confirmed { proxy: proxy.clone(), at_ms, objects }));
+        let by_offset = |hits: &[Hit]| {
+            hits.iter().map(|hit| (hit.offset, hit.objects)).collect::<HashMap<_, _>>()
+        };
+        let hits = hits.map(by_offset);
+        let Some(pending) = self.pending.get_mut(log) else { return };
+        for (offset, pending) in pending.range_mut(range) {
+            if !pending.has(target) {
+                let objects = hits.as_ref().map(|hits| hits.get(offset).copied().unwrap_or(0));
+                pending.confirmed.push(Noted { target, at_ms, objects });
+            }
         }
     }
 
-    /// Writes the receipts that wait for nobody any more.
-    fn close(&mut self) {
-        let (now, timeout, known) = (self.clock.now(), self.timeout, &self.known);
-        let is_complete = |pending: &Pending| {
-            !known.is_empty()
-                && known
-                    .iter()
-                    .all(|(id, _)| pending.confirmed.iter().any(|(other, _)| other == id))
-        };
+    /// Writes the receipts that wait for nobody any more, in a range or everywhere.
+    fn close_complete(&mut self, range: Option<(&LogId, Range<i64>)>) {
+        let known = &self.known;
+        let is_complete = |_: &i64, pending: &mut Pending| is_complete(pending, known);
         let mut closed = Vec::new();
-        for (log, pending) in &mut self.pending {
-            pending.retain(|_, pending| !pending.partition.closing.is_cancelled()); // another purger owes them now
-            let is_closed = |_: &i64, pending: &mut Pending| {
-                is_complete(pending) || now.since(pending.read) >= timeout
-            };
-            for (offset, pending) in pending.extract_if(.., is_closed) {
-                let complete = is_complete(&pending);
-                closed.push((
-                    receipt(log, offset, &pending, complete, known, now),
-                    pending,
-                    offset,
-                ));
+        match range {
+            Some((log, range)) => {
+                if let Some(pending) = self.pending.get_mut(log) {
+                    closed.extend(pending.extract_if(range, is_complete));
+                }
+            }
+            None => {
+                for pending in self.pending.values_mut() {
+                    closed.extend(pending.extract_if(.., is_complete));
+                }
+            }
+        }
+        for (offset, pending) in closed {
+            self.write(offset, pending);
+        }
+    }
+
+    /// Writes the receipts that have waited for so long; forgets those that another purger owes now.
+    fn close_late(&mut self) {
+        let (now, timeout) = (self.clock.now(), self.timeout);
+        let mut closed = Vec::new();
+        for pending in self.pending.values_mut() {
+            let is_ours = |pending: &Pending| !pending.partition.closing.is_cancelled();
+            if pending.first_key_value().is_some_and(|(_, first)| !is_ours(first)) {
+                pending.retain(|_, pending| is_ours(pending));
+            }
+            // In the order of offsets they were read, too.
+            while let Some(first) = pending.first_entry()
+                && now.since(first.get().read) >= timeout
+            {
+                closed.push(first.remove_entry());
             }
         }
         self.pending.retain(|_, pending| !pending.is_empty());
-        for (receipt, pending, offset) in closed {
-            let (producer, topic) = (self.producer.clone(), self.topic.clone());
-            let written = Arc::clone(&self.written);
-            drop(tokio::spawn(async move {
-                let json = serde_json::to_vec(&receipt).unwrap_or_default();
-                let key = pending.subject.key.as_deref();
-                if let Err(error) = producer.insist(&topic, key, &json).await {
-                    tracing::error!(%error, id = receipt.id, "a receipt is too large for its topic");
-                }
-                written.add(1);
-                pending.partition.fulfil(offset);
-            }));
+        for (offset, pending) in closed {
+            self.write(offset, pending);
         }
+    }
+
+    fn write(&self, offset: i64, pending: Pending) {
+        let receipt = receipt(offset, &pending, &self.known, self.clock.now());
+        let (producer, topic) = (self.producer.clone(), self.topic.clone());
+        let written = Arc::clone(&self.written);
+        drop(tokio::spawn(async move {
+            let json = serde_json::to_vec(&receipt).unwrap_or_default();
+            let key = pending.subject.key.as_deref();
+            let done = tokio::select! {
+                done = producer.insist(&topic, key, &json) => done,
+                () = pending.partition.revoked.cancelled() => return, // another purger owes it
+            };
+            if let Err(error) = done {
+                tracing::error!(%error, id = receipt.id, "a receipt is too large for its topic");
+            }
+            written.add(1);
+            pending.partition.fulfil(offset, Kind::Receipt);
+        }));
     }
 }
 
+impl Pending {
+    fn has(&self, target: TargetId) -> bool {
+        self.confirmed.iter().any(|noted| noted.target == target)
+    }
+}
+
+/// Returns whether every known proxy has confirmed; without any, nothing is complete.
+fn is_complete(pending: &Pending, known: &[(TargetId, String)]) -> bool {
+    !known.is_empty() && known.iter().all(|(id, _)| pending.has(*id))
+}
+
 fn receipt(
-    log: &LogId,
     offset: i64,
     pending: &Pending,
-    complete: bool,
     known: &[(TargetId, String)],
     now: Timestamp,
 ) -> Receipt {
-    let has_confirmed = |id: &TargetId| pending.confirmed.iter().any(|(other, _)| other == id);
-    let missing = known.iter().filter(|(id, _)| !has_confirmed(id));
+    let confirmation = |noted: &Noted| {
+        let (_, proxy) = known.iter().find(|(id, _)| *id == noted.target)?;
+        let proxy = proxy.clone();
+        Some(Confirmed { proxy, at_ms: noted.at_ms, objects: noted.objects })
+    };
+    let confirmed: Vec<Confirmed> = pending.confirmed.iter().filter_map(confirmation).collect();
+    let missing = known.iter().filter(|(id, _)| !pending.has(*id));
     Receipt {
         id: pending.subject.id.clone(),
-        log: log.clone(),
+        log: pending.partition.log.clone(),
         offset,
-        complete,
+        complete: is_complete(pending, known),
         read_ms: pending.read.as_millis(),
         closed_ms: now.as_millis(),
-        objects: pending.confirmed.iter().map(|(_, confirmed)| confirmed.objects).sum(),
-        confirmed: pending.confirmed.iter().map(|(_, confirmed)| confirmed.clone()).collect(),
+        objects: confirmed.iter().map(|confirmed| confirmed.objects).sum(),
+        confirmed,
         unconfirmed: missing.map(|(_, proxy)| proxy.clone()).collect(),
     }
 }

@@ -4,9 +4,7 @@
 //! it wherever it stands. Until it is written, the first event's offset is not committed: a purger that dies meanwhile has it
 //! written by whoever takes over.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::event::{PurgeEvent, cloud_event};
 use crate::kafka::producer::Producer;
@@ -24,21 +22,25 @@ impl Settler {
         Self { producer }
     }
 
-    /// Waits, then writes the event to the partition's topic; returns whether it is written. Another purger does it when the
-    /// partition was revoked meanwhile.
+    /// Waits until it is due, then writes the event to the partition's topic; returns whether it is written. Another purger
+    /// does it when the partition was revoked meanwhile.
     pub async fn repeat(
         &self,
         partition: &Partition,
         key: Option<&[u8]>,
         event: &PurgeEvent,
-        wait: Duration,
+        due: Instant,
     ) -> bool {
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = partition.revoked.cancelled() => return false,
-        }
         let json = cloud_event(event);
-        match self.producer.insist(&partition.log.topic, key, &json).await {
+        let write = async {
+            sleep_until(due).await;
+            self.producer.insist(&partition.log.topic, key, &json).await
+        };
+        let written = tokio::select! {
+            written = write => written,
+            () = partition.revoked.cancelled() => return false,
+        };
+        match written {
             Ok(_written) => true,
             Err(error) => {
                 tracing::error!(%error, id = event.id, "a delayed purge is too large for its topic");

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use purge_protocol::log::LogId;
+use rdkafka::message::{Message as _, OwnedMessage};
 use shellac::clock::Clock;
 use shellac::config;
 use tokio::sync::{Semaphore, watch};
@@ -23,6 +24,7 @@ use crate::kafka::cursor::{CursorError, Cursors, Found};
 use crate::metrics::PurgerMetrics;
 use crate::partition::Partition;
 use crate::partition::ledger::TargetId;
+use crate::partition::owed::{Kind, Work};
 use crate::receipt::Receipts;
 
 /// What all routes share.
@@ -42,6 +44,10 @@ pub struct Common {
     pub intake: Intake,
     /// For purges that a proxy refuses.
     pub dead_letters: DeadLetters,
+    /// Records that proxies refuse, and whose dead letters are being written.
+    pub refusals: Arc<Semaphore>,
+    /// Those of them that are being read.
+    pub refused_readers: Arc<Semaphore>,
     /// Receipts, if they are written.
     pub receipts: Option<Receipts>,
     /// What happened.
@@ -65,25 +71,45 @@ impl Common {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.now().as_millis())
     }
 
-    /// Writes the record at this offset to the dead letters, because a proxy refuses it.
-    pub async fn give_up(&self, log: &LogId, offset: i64, proxy: &str, why: &str) {
-        let (cursors, now) = (Arc::clone(&self.cursors), self.clock.now());
-        let (log, detail) = (log.clone(), format!("{proxy} refuses it: {why}"));
-        let read = tokio::task::spawn_blocking(move || {
-            loop {
-                match cursors.open(&log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
-                    Ok(Found::Record(record)) => {
-                        return Some(DeadLetter::of(&*record, "refused", &detail, now));
-                    }
-                    Ok(Found::End) | Err(CursorError::OutOfRange(_)) => return None,
-                    Err(error) => tracing::warn!(%error, "cannot read a refused record again yet"),
-                }
+    /// Has the record at this offset written to the dead letters, because a proxy refuses it; its offset is not committed
+    /// before. The delivery waits only while [`REFUSALS_MAX`] such records are being written.
+    pub async fn give_up(&self, partition: &Arc<Partition>, offset: i64, proxy: &str, why: &str) {
+        let Ok(permit) = Arc::clone(&self.refusals).acquire_owned().await else { return };
+        partition.hold(offset, Work { kind: Kind::DeadLetter, count: 1, bytes: 0 });
+        let (cursors, letters) = (Arc::clone(&self.cursors), self.dead_letters.clone());
+        let (readers, now) = (Arc::clone(&self.refused_readers), self.clock.now());
+        let (proxy, detail) = (proxy.to_owned(), format!("{proxy} refuses it: {why}"));
+        let partition = Arc::clone(partition);
+        drop(tokio::spawn(async move {
+            let Ok(reader) = readers.acquire_owned().await else { return };
+            let log = partition.log.clone();
+            let read = tokio::task::spawn_blocking(move || read_refused(&cursors, &log, offset));
+            let record = read.await.ok().flatten();
+            drop(reader);
+            if let Some(record) = record {
+                let letter = DeadLetter::of(&*record, "refused", &detail, now);
+                letters.write(&letter).await;
+            } else {
+                tracing::error!(
+                    proxy,
+                    offset,
+                    detail,
+                    "a purge is refused, and its record is gone"
+                );
             }
-        });
-        if let Ok(Some(letter)) = read.await {
-            self.dead_letters.write(&letter).await;
-        } else {
-            tracing::error!(proxy, offset, why, "a purge is refused, and its record is gone");
+            partition.fulfil(offset, Kind::DeadLetter);
+            drop(permit);
+        }));
+    }
+}
+
+/// Reads a record once more. Blocks until the brokers answer; `None`: it is gone.
+fn read_refused(cursors: &Cursors, log: &LogId, offset: i64) -> Option<Box<OwnedMessage>> {
+    loop {
+        match cursors.open(log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
+            Ok(Found::Record(record)) => return Some(record).filter(|it| it.offset() == offset),
+            Ok(Found::End) | Err(CursorError::OutOfRange(_)) => return None,
+            Err(error) => tracing::warn!(%error, "cannot read a refused record again yet"),
         }
     }
 }
@@ -193,3 +219,8 @@ impl Fleet {
         }
     }
 }
+
+/// Records that proxies refuse and whose dead letters are not written yet: beyond it the refusing proxy's deliveries wait.
+pub const REFUSALS_MAX: usize = 100;
+/// Those that are read from Kafka at once.
+pub const REFUSED_READERS_MAX: usize = 2;

@@ -190,7 +190,7 @@ impl Route {
     /// A purge that a proxy finds wrong, alone, goes to the dead letters: it would be refused for ever.
     async fn give_up(&self, slice: &Slice, why: &str) {
         for (offset, _) in &slice.purges {
-            self.common.give_up(&self.partition.log, *offset, &self.target.url, why).await;
+            self.common.give_up(&self.partition, *offset, &self.target.url, why).await;
         }
     }
 

@@ -127,7 +127,7 @@ impl Assignment {
             "a record does not follow on what was read: its topic was replaced, or records expired"
         );
         partition.closing.cancel();
-        let again = partition.anew();
+        let again = partition.anew(offset);
         let key = (log.topic.clone(), log.partition);
         self.partitions.lock().insert(key, Arc::clone(&again));
         self.changed.send_replace(());

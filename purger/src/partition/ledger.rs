@@ -7,32 +7,43 @@
 
 use std::collections::BTreeMap;
 
+use tokio::time::Instant;
+
+use super::owed::{Kind, Owed, Work};
+
 /// A proxy, as far as a partition is concerned.
 pub type TargetId = u32;
 
 /// What has been read of a partition, and who has done what with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     /// Everything below has been read.
     read_to: i64,
     /// Targets that keep up, and the offset below which each has confirmed everything.
     confirmed: BTreeMap<TargetId, i64>,
-    /// Offsets that the purger itself still owes something, and how much.
-    owed: BTreeMap<i64, u32>,
+    /// What the purger itself still owes, of each [`Kind`].
+    owed: [Owed; 3],
     /// The highest watermark that was told.
     told: i64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::starting_at(0)
+    }
 }
 
 impl Ledger {
     /// Begins where a partition is read from.
     pub fn starting_at(offset: i64) -> Self {
-        Self { read_to: offset, told: offset, ..Self::default() }
+        let owed = Kind::ALL.map(Owed::new);
+        Self { read_to: offset, confirmed: BTreeMap::new(), owed, told: offset }
     }
 
     /// Begins elsewhere, because nothing was read yet. Who was expected still is.
     pub fn restart_at(&mut self, offset: i64) {
         (self.read_to, self.told) = (offset, offset);
-        self.owed.clear();
+        self.owed.iter_mut().for_each(Owed::clear_held);
         for confirmed in self.confirmed.values_mut() {
             *confirmed = offset.max(*confirmed);
         }
@@ -71,24 +82,26 @@ impl Ledger {
         self.confirmed.contains_key(&target)
     }
 
-    /// Notes that the purger owes something for the record at this offset.
-    pub fn owe(&mut self, offset: i64) {
-        *self.owed.entry(offset).or_insert(0) += 1;
-    }
-
-    /// Notes that something that was owed is done.
-    pub fn fulfil(&mut self, offset: i64) {
-        if let Some(count) = self.owed.get_mut(&offset) {
-            *count -= 1;
-            if *count == 0 {
-                self.owed.remove(&offset);
-            }
+    /// What the purger owes, of one kind.
+    pub const fn owed(&mut self, kind: Kind) -> &mut Owed {
+        let [dead_letters, repetitions, receipts] = &mut self.owed;
+        match kind {
+            Kind::DeadLetter => dead_letters,
+            Kind::Repetition => repetitions,
+            Kind::Receipt => receipts,
         }
     }
 
-    /// Records for which something is owed.
-    pub fn owing(&self) -> usize {
-        self.owed.len()
+    /// Notes that the purger owes work for the record at this offset; returns whether the work may begin.
+    pub fn owe(&mut self, offset: i64, work: Work, now: Instant) -> bool {
+        self.owed(work.kind).owe(offset, work, now)
+    }
+
+    /// Takes over the work for which another one has to read records again.
+    pub fn take_deferred(&mut self, other: &mut Self) {
+        for (own, other) in self.owed.iter_mut().zip(&mut other.owed) {
+            own.take_deferred(other);
+        }
     }
 
     /// The lowest offset that some target which keeps up has not confirmed; without one, nothing is confirmed.
@@ -99,7 +112,7 @@ impl Ledger {
 
     /// Everything below may be committed. Never falls.
     pub fn watermark(&mut self) -> i64 {
-        let owed = self.owed.keys().next().copied().unwrap_or(i64::MAX);
+        let owed = self.owed.iter().filter_map(Owed::lowest).min().unwrap_or(i64::MAX);
         self.told = self.told.max(self.confirmed_by_all().min(owed));
         self.told
     }
@@ -112,6 +125,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const LETTER: Work = Work { kind: Kind::DeadLetter, count: 1, bytes: 1 };
 
     #[test]
     fn nothing_is_committed_that_nobody_confirmed() {
@@ -147,13 +162,12 @@ mod tests {
     fn a_dead_letter_that_is_not_written_yet_holds_the_offset() {
         let mut ledger = Ledger::starting_at(0);
         ledger.read(10);
-        ledger.owe(3);
-        ledger.owe(3);
+        assert!(ledger.owe(3, Work { count: 2, ..LETTER }, Instant::now()));
         ledger.confirm(1, 10);
         assert_eq!(ledger.watermark(), 3);
-        ledger.fulfil(3);
+        ledger.owed(Kind::DeadLetter).fulfil(3);
         assert_eq!(ledger.watermark(), 3);
-        ledger.fulfil(3);
+        ledger.owed(Kind::DeadLetter).fulfil(3);
         assert_eq!(ledger.watermark(), 10);
     }
 
@@ -199,14 +213,14 @@ mod tests {
                     Step::Read => { read_to += 1; ledger.read(read_to); }
                     Step::Owe => {
                         let offset = read_to; // the record that is being read
-                        ledger.owe(offset);
+                        ledger.owe(offset, LETTER, Instant::now());
                         owed.insert(offset);
                         read_to += 1;
                         ledger.read(read_to);
                     }
                     Step::Fulfil(index) => {
                         if let Some(offset) = owed.iter().copied().nth(index % owed.len().max(1)) {
-                            ledger.fulfil(offset);
+                            ledger.owed(Kind::DeadLetter).fulfil(offset);
                             owed.remove(&offset);
                         }
                     }

@@ -3,6 +3,7 @@
 //! The consumer's thread writes, the deliveries read: one lock, never held across a wait.
 
 pub mod ledger;
+pub mod owed;
 pub mod window;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::ledger::{Ledger, TargetId};
+use self::owed::{Kind, Work};
 use self::window::{Held, Limits, Slice, Window};
 
 /// An assigned partition.
@@ -64,9 +66,11 @@ pub struct Progress {
     pub high: Option<i64>,
     /// Records held.
     pub held: usize,
-    /// Records for which the purger itself owes something.
-    pub owing: usize,
-    /// When the oldest change that is not confirmed happened.
+    /// Records for which the purger itself owes something, of each [`Kind`].
+    pub owing: [usize; 3],
+    /// Those of them that will be read again, because their work is not held.
+    pub deferred: usize,
+    /// When the oldest change happened that some proxy which keeps up has not confirmed.
     pub oldest: Option<SystemTime>,
 }
 
@@ -85,13 +89,18 @@ impl Partition {
         })
     }
 
-    /// Opens it anew, because its log is not what it was; what is owed for its records still is.
-    pub fn anew(&self) -> Arc<Self> {
-        let (log, limits) = (self.log.clone(), self.inner.lock().limits);
-        let inner =
-            Inner { window: None, ledger: Ledger::default(), limits, sightings: VecDeque::new() };
+    /// Opens it anew, because its log is not what it was. What is owed for its records still is, if their log goes on at
+    /// `offset`.
+    pub fn anew(&self, offset: i64) -> Arc<Self> {
+        let mut old = self.inner.lock();
+        let mut ledger = Ledger::default();
+        if old.window.as_ref().is_some_and(|window| window.end() <= offset) {
+            ledger.take_deferred(&mut old.ledger);
+        }
+        let limits = old.limits;
+        let inner = Inner { window: None, ledger, limits, sightings: VecDeque::new() };
         Arc::new(Self {
-            log,
+            log: self.log.clone(),
             partitions: AtomicI32::new(self.partitions()),
             closing: CancellationToken::new(),
             revoked: self.revoked.clone(),
@@ -140,10 +149,42 @@ impl Partition {
         !inner.is_untouched() && inner.window.as_ref().is_some_and(|window| !follows(window))
     }
 
-    /// Adds the record at this offset; `owed`: how much the purger itself owes for it.
-    pub fn push(&self, offset: i64, fingerprint: u64, held: Option<Held>, owed: usize) {
+    /// Notes that the purger itself owes work for the record at this offset, before it is added; returns whether the work may
+    /// begin. If not, the record will be read again for it.
+    pub fn owe(&self, offset: i64, work: Work) -> bool {
         let mut inner = self.inner.lock();
-        inner.add(offset, fingerprint, held, owed);
+        inner.reach(offset);
+        inner.ledger.owe(offset, work, Instant::now())
+    }
+
+    /// Notes that the purger itself owes work for the record at this offset that has begun.
+    pub fn hold(&self, offset: i64, work: Work) {
+        self.inner.lock().ledger.owed(work.kind).hold(offset, work);
+    }
+
+    /// Returns the records that are to be read again for work of this kind, once there is room for it.
+    pub fn due_again(&self, kind: Kind) -> Option<(i64, i64)> {
+        self.inner.lock().ledger.owed(kind).due()
+    }
+
+    /// Notes that a record was read again, and all that is owed before it; returns when it was read first, if its work may
+    /// begin now.
+    pub fn resume(&self, offset: i64, work: Work) -> Option<Instant> {
+        let mut inner = self.inner.lock();
+        let owed = inner.ledger.owed(work.kind);
+        owed.pass(offset);
+        owed.resume(offset, work)
+    }
+
+    /// Notes that no record below this offset is to be read again for work of this kind.
+    pub fn pass(&self, offset: i64, kind: Kind) {
+        self.inner.lock().ledger.owed(kind).pass(offset);
+    }
+
+    /// Adds the record at this offset.
+    pub fn push(&self, offset: i64, fingerprint: u64, held: Option<Held>) {
+        let mut inner = self.inner.lock();
+        inner.add(offset, fingerprint, held);
         drop(inner);
         self.read_to.send_replace(offset + 1);
     }
@@ -169,11 +210,10 @@ impl Partition {
         }
     }
 
-    /// Returns whether the consumer has to pause: too much is held, or owed. Proxies because of which it is held, while others
-    /// are far ahead of them, are released before.
+    /// Returns whether the consumer has to pause: too much is held for proxies. Proxies because of which it is held, while
+    /// others are far ahead of them, are released before. What the purger itself owes never pauses it.
     pub fn is_full(&self) -> bool {
-        let mut inner = self.inner.lock();
-        inner.trim() || inner.ledger.owing() > OWING_MAX
+        self.inner.lock().trim()
     }
 
     /// Everything below may be committed; `None`: nothing is known yet.
@@ -249,23 +289,25 @@ impl Partition {
     }
 
     /// Notes that something that was owed for a record is done.
-    pub fn fulfil(&self, offset: i64) {
-        self.inner.lock().ledger.fulfil(offset);
+    pub fn fulfil(&self, offset: i64, kind: Kind) {
+        self.inner.lock().ledger.owed(kind).fulfil(offset);
     }
 
     /// How it is doing.
     pub fn progress(&self) -> Progress {
         let mut inner = self.inner.lock();
-        let watermark = inner.ledger.watermark();
-        let window = inner.window.as_ref();
-        let unconfirmed = window.and_then(|window| window.range(watermark, i64::MAX).next());
+        let Inner { window, ledger, sightings, .. } = &mut *inner;
+        let watermark = ledger.watermark();
+        let waiting =
+            window.iter().flat_map(|window| window.range(ledger.confirmed_by_all(), i64::MAX));
         Progress {
-            read_to: window.map_or(-1, Window::end),
+            read_to: window.as_ref().map_or(-1, Window::end),
             watermark: if window.is_some() { watermark } else { -1 },
-            high: inner.sightings.back().map(|sighting| sighting.high),
-            held: window.map_or(0, Window::len),
-            owing: inner.ledger.owing(),
-            oldest: unconfirmed.and_then(|held| held.time),
+            high: sightings.back().map(|sighting| sighting.high),
+            held: window.as_ref().map_or(0, Window::len),
+            oldest: waiting.take(1).find_map(|held| held.time),
+            owing: Kind::ALL.map(|kind| ledger.owed(kind).records()),
+            deferred: Kind::ALL.map(|kind| ledger.owed(kind).deferred()).iter().sum(),
         }
     }
 }
@@ -276,15 +318,17 @@ impl Inner {
         self.ledger.restart_at(offset);
     }
 
-    fn add(&mut self, offset: i64, fingerprint: u64, held: Option<Held>, owed: usize) {
-        // Kafka may have gone on elsewhere than was thought: what lies between was deleted, or never was.
+    /// Begins at this offset if nothing was read yet: Kafka may have gone on elsewhere than was thought, because what lies
+    /// between was deleted, or never was.
+    fn reach(&mut self, offset: i64) {
         let is_elsewhere = |window: &Window| window.is_empty() && window.end() != offset;
         if self.window.as_ref().is_none_or(is_elsewhere) && self.is_untouched() {
             self.begin_at(offset);
         }
-        for _ in 0..owed {
-            self.ledger.owe(offset);
-        }
+    }
+
+    fn add(&mut self, offset: i64, fingerprint: u64, held: Option<Held>) {
+        self.reach(offset);
         if let Some(window) = &mut self.window {
             window.push(offset, fingerprint, held);
         }
@@ -314,8 +358,6 @@ const SIGHTINGS_MAX: usize = 64;
 const PARTITIONS_MAX: i32 = 4096;
 /// Offsets without records that are taken for markers of transactions: segments that expire are larger.
 const GAP_MAX: i64 = 100;
-/// Records of one partition for which the purger itself may owe something at once.
-const OWING_MAX: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -333,9 +375,8 @@ mod tests {
             purge: "{}".into(),
             time: Some(SystemTime::UNIX_EPOCH),
             is_urgent: false,
-            receipt: None,
         };
-        partition.push(offset, 1, Some(held), 0);
+        partition.push(offset, 1, Some(held));
     }
 
     #[test]

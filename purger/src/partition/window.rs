@@ -21,17 +21,6 @@ pub struct Held {
     pub time: Option<SystemTime>,
     /// Whether it goes out without waiting for others.
     pub is_urgent: bool,
-    /// What a receipt says of it; nothing when none is written.
-    pub receipt: Option<std::sync::Arc<Subject>>,
-}
-
-/// What a purge is called in its receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
-    /// The event's id.
-    pub id: String,
-    /// The record's key.
-    pub key: Option<Bytes>,
 }
 
 /// A range of a partition and what is to be purged in it.
@@ -229,7 +218,6 @@ mod tests {
             purge: Bytes::from(format!("{offset}")),
             time: None,
             is_urgent: offset == 13,
-            receipt: None,
         }
     }
 

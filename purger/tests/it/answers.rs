@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::support::{Broker, Proxy, Purger, json, until, until_status};
 
-fn answer(status: u16) -> Response<Full<Bytes>> {
+pub(crate) fn answer(status: u16) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from("no"));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response

@@ -41,7 +41,7 @@ async fn an_offset_is_never_committed_before_its_dead_letter_is_written() {
     until("delivery goes on", || proxy.has("after")).await;
     until_status(&purger, "both are read", |status| status.partitions[0].read_to == 2).await;
     assert_eq!(purger.status().await.partitions[0].confirmed, 0, "the dead letter is not written");
-    let owing = "shellac_purger_owing{topic=\"purge\",partition=\"0\"}";
+    let owing = "shellac_purger_owing{topic=\"purge\",partition=\"0\",kind=\"dead_letter\"}";
     assert_eq!(purger.metric(owing).await, "1");
     broker.cluster.topic_error("dead", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
     let letters = broker.read("dead", 1).await;

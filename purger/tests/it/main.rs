@@ -13,3 +13,5 @@ mod delivery;
 mod effects;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod owed;

@@ -45,6 +45,18 @@ impl Broker {
         self.write(partition, tag, format!(r#"{{"tags":["{tag}"]}}"#).as_bytes()).await
     }
 
+    /// Writes records to the first partition, without waiting for each.
+    pub(crate) async fn write_many(&self, values: impl Iterator<Item = String>) {
+        let mut sent = Vec::new();
+        for value in values {
+            let record = FutureRecord::to("purge").partition(0).key("k").payload(&value);
+            sent.push(self.producer.send_result(record).map_err(|(error, _)| error).unwrap());
+        }
+        for delivery in sent {
+            delivery.await.unwrap().map_err(|(error, _)| error).unwrap();
+        }
+    }
+
     /// Writes purges of the tags `t0`, `t1`, ... in turn to all partitions, without waiting for each.
     pub(crate) async fn purge_many(&self, partitions: i32, tags: std::ops::Range<usize>) {
         let mut sent = Vec::new();

@@ -1,0 +1,98 @@
+//! Reads records again for which the purger owes work that was not held in memory: on a thread of its own, with one cursor.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::Message as _;
+
+use super::client::PATIENCE;
+use super::consumer::Assignment;
+use super::cursor::{CursorError, Cursors, Found};
+use crate::intake::Intake;
+use crate::partition::Partition;
+use crate::partition::owed::Kind;
+
+/// Begins deferred work as soon as there is room for it.
+#[derive(Debug)]
+pub struct Rereader {
+    /// The partitions.
+    pub assignment: Arc<Assignment>,
+    /// Reads their records.
+    pub cursors: Arc<Cursors>,
+    /// Begins the work.
+    pub intake: Intake,
+}
+
+impl Rereader {
+    /// Reads again until it is told to stop.
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
+    pub fn run(self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            for partition in self.assignment.partitions() {
+                for kind in Kind::ALL {
+                    if let Some((from, to)) = partition.due_again(kind) {
+                        self.read(&partition, kind, from, to, stop);
+                    }
+                }
+            }
+            std::thread::sleep(NAP);
+        }
+    }
+
+    /// Reads a range, as far as there is room for what is owed in it.
+    fn read(&self, partition: &Arc<Partition>, kind: Kind, from: i64, to: i64, stop: &AtomicBool) {
+        let log = &partition.log;
+        let is_over = || stop.load(Ordering::Relaxed) || partition.revoked.is_cancelled();
+        let mut records = 0;
+        let outcome = self.cursors.open(log, from).and_then(|cursor| {
+            while !is_over() {
+                let Found::Record(record) = cursor.next(PATIENCE)? else {
+                    partition.pass(to, kind); // there is no record any more
+                    break;
+                };
+                if record.offset() >= to {
+                    partition.pass(to, kind);
+                    break;
+                }
+                if !self.intake.take_again(partition, &*record, kind) {
+                    break;
+                }
+                records += 1;
+            }
+            Ok(())
+        });
+        let (topic, number, kind_name) = (&log.topic, log.partition, kind.as_str());
+        match outcome {
+            Ok(()) => {
+                tracing::debug!(topic, partition = number, kind = kind_name, records, "read again");
+            }
+            Err(CursorError::OutOfRange(_)) => self.skip_expired(partition, kind, from),
+            Err(error) => {
+                tracing::debug!(%error, topic, partition = number, "cannot read records again yet");
+            }
+        }
+    }
+
+    /// Retention was faster than the work: what is gone cannot be done.
+    fn skip_expired(&self, partition: &Partition, kind: Kind, from: i64) {
+        let log = &partition.log;
+        let Ok((low, _)) = self.cursors.watermarks(log) else { return };
+        if low <= from {
+            return; // a moment's confusion
+        }
+        self.intake.metrics.owed_expired.inc();
+        tracing::error!(
+            topic = log.topic,
+            partition = log.partition,
+            kind = kind.as_str(),
+            from,
+            to = low,
+            "records expired before the purger could write what it owes for them"
+        );
+        partition.pass(low, kind);
+    }
+}
+
+/// Between two looks for room.
+const NAP: Duration = Duration::from_millis(50);

@@ -1,0 +1,325 @@
+//! `Owed`: which records the purger itself still owes one kind of work. Pure.
+//!
+//! The work of some records is held in memory, up to a number of bytes. Records beyond that are not held: only the range of
+//! their offsets is, and the work begins when there is room and they are read from Kafka again. Nothing at or above the lowest
+//! of all these offsets is committed, so a restart reads them again as well.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What the purger may owe for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A dead letter.
+    DeadLetter,
+    /// Delayed repetitions of a purge.
+    Repetition,
+    /// A receipt.
+    Receipt,
+}
+
+/// The work that a record asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Of which kind it is.
+    pub kind: Kind,
+    /// How many times [`Owed::fulfil`] will be called for it.
+    pub count: u32,
+    /// Memory that it takes until then.
+    pub bytes: u64,
+}
+
+/// The records that are owed one kind of work.
+#[derive(Debug)]
+pub struct Owed {
+    held: BTreeMap<i64, Held>,
+    bytes: u64,
+    bytes_max: u64,
+    deferred: Option<Deferred>,
+}
+
+#[derive(Debug)]
+struct Held {
+    count: u32,
+    bytes: u64,
+}
+
+/// A range of records whose work is not held.
+#[derive(Debug)]
+struct Deferred {
+    from: i64,
+    to: i64,
+    records: usize,
+    /// An offset, and a moment at which the records from there to the next such offset had been read.
+    moments: VecDeque<(i64, Instant)>,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::DeadLetter, Self::Repetition, Self::Receipt];
+
+    /// Its name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "dead_letter",
+            Self::Repetition => "repetition",
+            Self::Receipt => "receipt",
+        }
+    }
+
+    /// Bytes of it that are held for a partition.
+    const fn bytes_max(self) -> u64 {
+        match self {
+            Self::DeadLetter => DEAD_LETTER_BYTES_MAX,
+            Self::Repetition => REPETITION_BYTES_MAX,
+            Self::Receipt => RECEIPT_BYTES_MAX,
+        }
+    }
+}
+
+impl Owed {
+    /// Makes one that owes nothing.
+    pub fn new(kind: Kind) -> Self {
+        Self::with_bytes_max(kind.bytes_max())
+    }
+
+    /// Makes one that holds so many bytes.
+    pub const fn with_bytes_max(bytes_max: u64) -> Self {
+        Self { held: BTreeMap::new(), bytes: 0, bytes_max, deferred: None }
+    }
+
+    /// Notes that a record is owed work; returns whether the work may begin. If not, the record is to be read again.
+    pub fn owe(&mut self, offset: i64, work: Work, now: Instant) -> bool {
+        if let Some(deferred) = &mut self.deferred {
+            deferred.extend(offset, now);
+            return false;
+        }
+        let has_room = self.has_room(work.bytes);
+        if has_room {
+            self.hold(offset, work);
+        } else {
+            let moments = VecDeque::from([(offset, now + SPACING)]);
+            self.deferred = Some(Deferred { from: offset, to: offset + 1, records: 1, moments });
+        }
+        has_room
+    }
+
+    /// Notes that a part of a record's work is done.
+    pub fn fulfil(&mut self, offset: i64) {
+        let Some(held) = self.held.get_mut(&offset) else { return };
+        held.count = held.count.saturating_sub(1);
+        if held.count == 0 {
+            self.bytes -= held.bytes;
+            self.held.remove(&offset);
+        }
+    }
+
+    /// The lowest offset for which something is owed.
+    pub fn lowest(&self) -> Option<i64> {
+        let held = self.held.keys().next().copied();
+        held.into_iter().chain(self.deferred.as_ref().map(|deferred| deferred.from)).min()
+    }
+
+    /// Records for which something is owed.
+    pub fn records(&self) -> usize {
+        self.held.len() + self.deferred()
+    }
+
+    /// Records that are to be read again.
+    pub fn deferred(&self) -> usize {
+        self.deferred.as_ref().map_or(0, |deferred| deferred.records)
+    }
+
+    /// Returns the range that is to be read again, once half of the memory is free.
+    pub fn due(&self) -> Option<(i64, i64)> {
+        let deferred = self.deferred.as_ref()?;
+        let is_due = self.held.is_empty() || self.bytes * 2 <= self.bytes_max;
+        is_due.then_some((deferred.from, deferred.to))
+    }
+
+    /// Notes that the record at this offset, the lowest of those to be read again, was. Returns when it was read first, or a
+    /// little later, if its work may begin; `None`: there is no room for it.
+    pub fn resume(&mut self, offset: i64, work: Work) -> Option<Instant> {
+        if !self.has_room(work.bytes) {
+            return None;
+        }
+        let deferred = self.deferred.as_mut()?;
+        let read = deferred.moment_of(offset);
+        deferred.records = deferred.records.saturating_sub(1);
+        self.hold(offset, work);
+        self.pass(offset + 1);
+        read
+    }
+
+    /// Notes that nothing below this offset is to be read again.
+    pub fn pass(&mut self, offset: i64) {
+        let Some(deferred) = &mut self.deferred else { return };
+        deferred.from = deferred.from.max(offset);
+        while deferred.moments.get(1).is_some_and(|(next, _)| *next <= deferred.from) {
+            deferred.moments.pop_front();
+        }
+        if deferred.from >= deferred.to {
+            self.deferred = None;
+        }
+    }
+
+    /// Forgets the work that is held: its records are of a log that is not read any more.
+    pub fn clear_held(&mut self) {
+        self.held.clear();
+        self.bytes = 0;
+    }
+
+    /// Takes over what another one has to read again.
+    pub fn take_deferred(&mut self, other: &mut Self) {
+        self.deferred = other.deferred.take();
+    }
+
+    fn has_room(&self, bytes: u64) -> bool {
+        self.held.is_empty() || self.bytes + bytes <= self.bytes_max
+    }
+
+    /// Notes that a record is owed work that begins now, whether there is room for it or not: another bound holds for it.
+    pub fn hold(&mut self, offset: i64, work: Work) {
+        self.bytes += work.bytes;
+        let held = self.held.entry(offset).or_insert(Held { count: 0, bytes: 0 });
+        held.count += work.count;
+        held.bytes += work.bytes;
+    }
+}
+
+impl Deferred {
+    fn extend(&mut self, offset: i64, now: Instant) {
+        self.to = self.to.max(offset + 1);
+        self.records += 1;
+        if self.moments.back().is_none_or(|(_, last)| *last <= now) {
+            self.moments.push_back((offset, now + SPACING));
+        }
+        if self.moments.len() > MOMENTS_MAX {
+            // Two neighbours become one: the first offset, and the later moment.
+            let pairs = self.moments.make_contiguous().chunks(2);
+            let merged = pairs.filter_map(|pair| Some((pair.first()?.0, pair.last()?.1)));
+            self.moments = merged.collect();
+        }
+    }
+
+    fn moment_of(&self, offset: i64) -> Option<Instant> {
+        let after = self.moments.partition_point(|(first, _)| *first <= offset);
+        self.moments.get(after.saturating_sub(1)).map(|(_, at)| *at)
+    }
+}
+
+/// Bytes of dead letters that are held for a partition; a single larger one is held, too.
+const DEAD_LETTER_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of delayed purges that are held for a partition: some 4,000 of them.
+const REPETITION_BYTES_MAX: u64 = 2 << 20;
+/// Bytes of receipts that are held for a partition: some 4,000 of them, with 20 proxies.
+const RECEIPT_BYTES_MAX: u64 = 4 << 20;
+/// How exactly it is known when a record was read that is to be read again.
+const SPACING: Duration = Duration::from_secs(1);
+/// Moments that are remembered; when there are more, they are known half as exactly.
+const MOMENTS_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn work(bytes: u64) -> Work {
+        Work { kind: Kind::Repetition, count: 1, bytes }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_read_again_when_half_of_the_rest_is_done() {
+        let mut owed = Owed::with_bytes_max(100);
+        let now = Instant::now();
+        assert!(owed.owe(3, work(60), now));
+        assert!(owed.owe(5, work(40), now));
+        assert!(!owed.owe(6, work(40), now));
+        assert!(!owed.owe(9, work(1), now), "it would overtake");
+        assert_eq!((owed.lowest(), owed.records(), owed.due()), (Some(3), 4, None));
+        owed.fulfil(3);
+        assert_eq!((owed.lowest(), owed.due()), (Some(5), Some((6, 10))));
+        assert_eq!(owed.resume(6, work(70)), None, "it has grown: no room yet");
+        assert_eq!(owed.resume(6, work(40)), Some(now + SPACING));
+        assert_eq!(owed.due(), None);
+        owed.fulfil(5);
+        owed.fulfil(6);
+        assert_eq!(owed.lowest(), Some(7), "what lies between is not known to be nothing");
+        owed.pass(9);
+        assert!(owed.resume(9, work(1)).is_some());
+        owed.fulfil(9);
+        assert_eq!((owed.lowest(), owed.records()), (None, 0));
+    }
+
+    #[test]
+    fn one_that_is_larger_than_the_memory_is_held_alone() {
+        let mut owed = Owed::with_bytes_max(100);
+        assert!(owed.owe(1, work(5000), Instant::now()));
+        assert!(!owed.owe(2, work(1), Instant::now()));
+        owed.fulfil(1);
+        assert_eq!(owed.due(), Some((2, 3)));
+    }
+
+    #[test]
+    fn the_time_of_reading_is_never_told_too_early() {
+        let mut owed = Owed::with_bytes_max(0);
+        let begin = Instant::now();
+        let at = |offset: i64| begin + Duration::from_millis(700) * u32::try_from(offset).unwrap();
+        assert!(owed.owe(0, work(1), begin));
+        (1..5000).for_each(|offset| assert!(!owed.owe(offset, work(1), at(offset))));
+        let deferred = owed.deferred.as_ref().unwrap();
+        assert!(deferred.moments.len() <= MOMENTS_MAX);
+        let mut previous = begin;
+        for offset in 1..5000 {
+            let moment = deferred.moment_of(offset).unwrap();
+            assert!(moment >= at(offset) && moment >= previous, "{offset}");
+            previous = moment;
+        }
+    }
+
+    proptest! {
+        /// The model is the set of offsets that are not done.
+        #[test]
+        fn the_lowest_offset_never_passes_what_is_owed(steps in prop::collection::vec((0..4_u8, 0..40_u64, any::<usize>()), 1..300)) {
+            let mut owed = Owed::with_bytes_max(100);
+            let now = Instant::now();
+            let (mut next, mut begun, mut deferred) = (0, BTreeSet::new(), BTreeSet::new());
+            for (step, bytes, index) in steps {
+                match step {
+                    0 => next += 1, // a record that is owed nothing
+                    1 => {
+                        if owed.owe(next, work(bytes), now) { begun.insert(next); } else { deferred.insert(next); }
+                        next += 1;
+                    }
+                    2 => {
+                        if let Some(offset) = begun.iter().copied().nth(index % begun.len().max(1)) {
+                            begun.remove(&offset);
+                            owed.fulfil(offset);
+                        }
+                    }
+                    _ => {
+                        let Some((from, _)) = owed.due() else { continue };
+                        let offset = deferred.first().copied().unwrap();
+                        prop_assert!(from <= offset);
+                        owed.pass(offset);
+                        if owed.resume(offset, work(bytes)).is_some() {
+                            deferred.remove(&offset);
+                            begun.insert(offset);
+                        }
+                    }
+                }
+                let lowest = begun.first().into_iter().chain(deferred.first()).min().copied();
+                let told = owed.lowest();
+                prop_assert!(lowest.is_none_or(|lowest| told.is_some_and(|told| told <= lowest)));
+                prop_assert_eq!(owed.records(), begun.len() + deferred.len());
+                prop_assert!(owed.held.len() <= 1 || owed.bytes <= 100);
+                prop_assert!(!deferred.is_empty() || owed.deferred.is_none());
+            }
+        }
+    }
+}
