@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderValue};
-use http::{Method, Uri, Version};
+use http::{Method, Request, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
@@ -160,15 +160,17 @@ impl Rewarmer {
         let Wanted { key, variant } = wanted;
         let mut fields = variant.as_ref().and_then(Variant::request).unwrap_or_else(browser);
         fields.insert(HOST, HeaderValue::from_bytes(key.host()).ok()?);
-        let path = Uri::try_from(key.path()).ok()?;
-        let target = Target::read(&path, Version::HTTP_11, &fields, &self.peer, usize::MAX).ok()?;
-        trace::identify(&mut fields);
+        let mut request = Request::get(key.path()).body(()).ok()?;
+        *request.headers_mut() = fields;
+        let (mut parts, ()) = request.into_parts();
+        let target = Target::read(&parts, &self.peer, usize::MAX).ok()?;
+        trace::identify(&mut parts.headers);
         Some(RequestHead {
             method: Method::GET,
             version: Version::HTTP_11,
             target,
             key,
-            fields,
+            fields: parts.headers,
             peer: Arc::clone(&self.peer),
             interim: None,
         })

@@ -1,7 +1,8 @@
 //! Chunked content (RFC 9112 §7.1), byte by byte where it is syntax, at once where it is data.
 
 use super::Violation;
-use super::head::{has_control, split_field};
+use super::grammar::has_control;
+use super::head::split_field;
 
 /// Where in chunked content the next byte is.
 #[derive(Clone, Debug, Default)]
@@ -142,4 +143,5 @@ const SIZE_DIGITS_MAX: usize = 16;
 /// Larger ones are no chunks.
 const SIZE_MAX: u64 = (1 << 60) - 1;
 const EXTENSION_BYTES_MAX: usize = 1 << 10;
-const TRAILER_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a trailer section, line ends included.
+pub(crate) const TRAILER_BYTES_MAX: usize = 16 << 10;

@@ -1,5 +1,6 @@
 //! One head, line by line as it arrives (RFC 9112 §2.1, §3, §4, §5).
 
+use super::grammar::{decimal, has_control, has_target_bytes, is_token, is_token_byte, trim};
 use super::{Limits, Violation};
 
 /// What a head says about the message.
@@ -136,8 +137,11 @@ impl HeadReader {
             return Err(Violation::FirstLine);
         }
         self.version(version)?;
-        let is_sound = has_target_bytes(target) && is_target(method, target);
-        if is_sound { Ok(()) } else { Err(Violation::Target) }
+        match target.len() {
+            ..=TARGET_BYTES_MAX if is_readable(target) => Ok(()),
+            ..=TARGET_BYTES_MAX => Err(Violation::Target),
+            _ => Err(Violation::TargetTooLong),
+        }
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9112#section-4
@@ -254,119 +258,21 @@ fn other_coding(value: &[u8]) -> Violation {
     if is_sound { Violation::TransferCoding } else { Violation::TransferEncoding }
 }
 
-/// Reads `1*DIGIT` of at most 19 digits: 2^63 and more are no length.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    let is_number =
-        !digits.is_empty() && digits.len() < 20 && digits.iter().all(u8::is_ascii_digit);
-    let fold = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    let number = is_number.then(|| digits.iter().try_fold(0, fold)).flatten();
-    number.filter(|number| *number <= LENGTH_MAX)
-}
-
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
-}
-
-const fn is_token_byte(byte: u8) -> bool {
-    has_class(byte, TOKEN)
-}
-
-#[expect(clippy::indexing_slicing, reason = "there is an entry for every byte")]
-const fn has_class(byte: u8, class: u8) -> bool {
-    CLASSES[byte as usize] & class != 0
-}
-
-const TOKEN: u8 = 1;
-const PATH: u8 = 2;
-const QUERY: u8 = 4;
-
-/// What a byte may be part of: looked up, because a head has hundreds.
-#[expect(clippy::indexing_slicing, reason = "there is an entry for every byte")]
-static CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = 0_u8;
-    loop {
-        let is_token = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        let is_query = byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'"');
-        let is_path = is_query && !matches!(byte, b'`' | b'\\');
-        classes[byte as usize] =
-            (TOKEN * is_token as u8) | (PATH * is_path as u8) | (QUERY * is_query as u8);
-        if byte == u8::MAX {
-            break classes;
-        }
-        byte += 1;
-    }
-};
-
 //= https://www.rfc-editor.org/rfc/rfc9112#section-3.2
 //# request-target = origin-form
 //#                / absolute-form
 //#                / authority-form
 //#                / asterisk-form
-fn is_target(method: &[u8], target: &[u8]) -> bool {
-    match target {
-        [b'/', ..] => true,
-        b"*" => method == b"OPTIONS",
-        _ if method == b"CONNECT" => true, // refused, whatever it names
-        _ => std::str::from_utf8(target).is_ok_and(is_absolute),
-    }
-}
-
-/// Returns whether it is an `http` or `https` URI (RFC 9110 §4.2): rare, so that it may cost.
-fn is_absolute(target: &str) -> bool {
-    let uri = http::Uri::try_from(target).ok();
-    uri.is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some_and(|authority| !authority.host().is_empty())
-    })
-}
-
-/// Browsers send some bytes raw that RFC 3986 has encoded: `|` and `{`, and in queries a backslash, too. In a path that is read
-/// as `/` by some, and sent by nobody who means well.
-fn has_target_bytes(target: &[u8]) -> bool {
-    let mut class = PATH;
-    target.iter().all(|byte| {
-        if *byte == b'?' {
-            class = QUERY;
+/// Returns whether `http::Uri` reads the target and loses nothing of it: it drops fragments, and hyper answers by itself what it
+/// cannot read. Which form goes with which method is judged with the complete request.
+fn is_readable(target: &[u8]) -> bool {
+    has_target_bytes(target)
+        && match target {
+            [b'/', ..] | b"*" => true,
+            _ => http::Uri::try_from(target).is_ok(), // rare, so that it may cost
         }
-        has_class(*byte, class)
-    })
-}
-
-/// Returns whether there is a control byte but those that heads have: HTAB, CR and LF. Looks at every byte without stopping, so
-/// that the compiler can take many at once.
-pub(super) fn has_control(value: &[u8]) -> bool {
-    value.iter().fold(0, |found, byte| found | u8::from(is_control(*byte))) != 0
-}
-
-const fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t' && byte != b'\r' && byte != b'\n') || byte == 0x7f
 }
 
 const EMPTY_LINES_MAX: usize = 2;
-/// Content of 2^63 bytes and more ends never; hyper reserves the largest numbers for its own use.
-const LENGTH_MAX: u64 = u64::MAX >> 1;
+/// `http::Uri` holds no more.
+const TARGET_BYTES_MAX: usize = (u16::MAX - 1) as usize;

@@ -9,8 +9,9 @@
 //!   hyper ◄─ responses: head, chunked ◄─ socket ◄─ origin
 //! ```
 
-mod chunked;
+pub(crate) mod chunked;
 mod content;
+pub(crate) mod grammar;
 mod head;
 pub mod requests;
 pub mod responses;
@@ -26,8 +27,8 @@ pub enum Violation {
     /// HTTP/2.0, HTTP/1.2 ...
     #[error("this version of HTTP is not spoken here")]
     Version,
-    /// A byte of the target that no URI has (RFC 3986 §2), or a fragment.
-    #[error("the request target has a byte that must be percent-encoded, or a fragment")]
+    /// No target, or one with a byte that no URI has (RFC 3986 §2) or a fragment.
+    #[error("the request target is no path, or has a byte that must be percent-encoded")]
     Target,
     /// A line ends with LF alone (RFC 9112 §2.2).
     #[error("a line ends without CR")]
@@ -35,8 +36,8 @@ pub enum Violation {
     /// No field name, one with a byte that names do not have, or white space before the colon (RFC 9112 §5.1).
     #[error("a field line has no valid name")]
     FieldName,
-    /// A control byte in a value (RFC 9110 §5.5).
-    #[error("a field value has a control byte")]
+    /// A control byte in a value (RFC 9110 §5.5), or white space around it where there is none to strip (RFC 9113 §8.2.1).
+    #[error("a field value has a control byte, or white space around it")]
     FieldValue,
     /// A field line goes on in the next line (RFC 9112 §5.2).
     #[error("a field line is folded")]

@@ -77,6 +77,9 @@ pub enum OriginError {
     /// The client's content could not be read to its end.
     #[error("the request's content broke off")]
     RequestBroken,
+    /// Its request line would be none. The rules behind both protocols' readers let no such request pass: this is the last look.
+    #[error("the request cannot be written")]
+    Unwritable,
     /// The fetch ended without a result: its reader was too slow, or the proxy is ending.
     #[error("the fetch was abandoned")]
     Abandoned,
@@ -101,7 +104,9 @@ impl OriginError {
             match source.source().and_then(<dyn Error>::downcast_ref) {
                 Some(RequestBodyError::TooLarge) => Self::RequestTooLarge,
                 Some(RequestBodyError::Stalled) => Self::RequestStalled,
-                Some(RequestBodyError::Broken(_)) | None => Self::RequestBroken,
+                Some(RequestBodyError::Broken(_) | RequestBodyError::Trailers(_)) | None => {
+                    Self::RequestBroken
+                }
             }
         } else {
             Self::Broken(Arc::new(source))
@@ -125,7 +130,7 @@ impl OriginError {
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestStalled => StatusCode::REQUEST_TIMEOUT,
-            Self::RequestBroken => StatusCode::BAD_REQUEST,
+            Self::RequestBroken | Self::Unwritable => StatusCode::BAD_REQUEST,
             Self::Resolve { .. }
             | Self::Refused { .. }
             | Self::Unreachable { .. }
@@ -153,9 +158,10 @@ impl OriginError {
                 "http_protocol_error"
             }
             Self::Incomplete(_) => "http_response_incomplete",
-            Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => {
-                "http_request_error"
-            }
+            Self::RequestTooLarge
+            | Self::RequestStalled
+            | Self::RequestBroken
+            | Self::Unwritable => "http_request_error",
             Self::Abandoned => "proxy_internal_error",
         }
     }
@@ -174,6 +180,7 @@ impl OriginError {
             Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => "malformed",
             Self::Incomplete(_) => "incomplete",
             Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => "request_body",
+            Self::Unwritable => "unwritable",
             Self::Abandoned => "abandoned",
         }
     }

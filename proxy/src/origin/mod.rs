@@ -22,6 +22,7 @@ pub use self::response_body::OriginBody;
 use self::metrics::OriginMetrics;
 use self::pool::{Lease, Pool};
 use crate::config::{self, HostHeader};
+use crate::framing::grammar::is_request_line;
 
 /// The servers that responses come from.
 #[derive(Debug)]
@@ -71,7 +72,11 @@ impl Origin {
     ) -> Result<Response<OriginBody>, OriginError> {
         let started = Instant::now();
         let deadline = started + self.settings.total_timeout;
-        let result = self.try_send(request, deadline).await;
+        let result = if is_request_line(request.method(), request.uri()) {
+            self.try_send(request, deadline).await
+        } else {
+            Err(OriginError::Unwritable)
+        };
         self.metrics.count(&result, started);
         result
     }

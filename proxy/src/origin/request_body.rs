@@ -12,7 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::request::hop_by_hop;
+use crate::framing::Violation;
+use crate::request::{hop_by_hop, soundness};
 
 /// What is sent to the origin after the head.
 #[derive(Debug, Default)]
@@ -63,6 +64,9 @@ pub enum RequestBodyError {
     /// The client's connection broke.
     #[error("request body broke off")]
     Broken(#[from] hyper::Error),
+    /// Its trailer section is malformed.
+    #[error("request trailers: {0}")]
+    Trailers(#[from] Violation),
 }
 
 impl RequestBody {
@@ -105,6 +109,7 @@ impl ClientBody {
             return Poll::Ready(None);
         };
         if let Some(trailers) = frame.trailers_mut() {
+            soundness::check_trailers(trailers)?;
             hop_by_hop::remove_from_trailers(trailers);
         }
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);

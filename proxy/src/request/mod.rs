@@ -4,6 +4,7 @@
 
 pub mod cookies;
 pub mod hop_by_hop;
+pub mod soundness;
 pub mod target;
 pub mod trace;
 pub mod max_forwards;
@@ -80,27 +81,16 @@ pub struct RequestRules {
 impl Inbound {
     /// Reads a request, or says why it is refused.
     pub fn read(
-        parts: Parts,
+        mut parts: Parts,
         body: Incoming,
         peer: &Arc<Peer>,
         rules: &RequestRules,
     ) -> Result<Self, Refused> {
-        let Parts { method, uri, version, mut headers, mut extensions, .. } = parts;
-        if method == Method::CONNECT || method == Method::TRACE {
-            return Err(Refused { refusal: Refusal::MethodNotAllowed, fields: headers });
-        }
-        let has_options = headers.contains_key(CONNECTION);
-        if has_options && hop_by_hop::names_protected(&headers) {
-            return Err(Refused { refusal: Refusal::Connection, fields: headers });
-        }
-        if has_options {
-            hop_by_hop::remove_named(&mut headers);
-        }
-        Cookies::join_crumbs(&mut headers);
-        let target = match Target::read(&uri, version, &headers, peer, rules.limits.max_url) {
-            Ok(target) => target,
-            Err(refusal) => return Err(Refused { refusal, fields: headers }),
+        let (target, has_options) = match Self::check(&mut parts, peer, rules) {
+            Ok(sound) => sound,
+            Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
         };
+        let Parts { method, version, headers, mut extensions, .. } = parts;
         let key = Key::new(
             rules.seed,
             peer.scheme_of(&headers),
@@ -122,6 +112,25 @@ impl Inbound {
             interim: None,
         };
         Ok(Self { head, body, upgrade })
+    }
+
+    /// Applies the rules that stand behind both protocols' readers. Returns also whether `Connection` is there.
+    fn check(
+        parts: &mut Parts,
+        peer: &Peer,
+        rules: &RequestRules,
+    ) -> Result<(Target, bool), Refusal> {
+        let has_options = parts.headers.contains_key(CONNECTION);
+        if has_options && hop_by_hop::names_protected(&parts.headers) {
+            return Err(Refusal::Connection);
+        }
+        if has_options {
+            hop_by_hop::remove_named(&mut parts.headers);
+        }
+        Cookies::join_crumbs(&mut parts.headers);
+        soundness::check(parts, &rules.limits)?;
+        let target = Target::read(parts, peer, rules.limits.max_url)?;
+        Ok((target, has_options))
     }
 
     /// Returns whether it carries content.

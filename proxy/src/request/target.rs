@@ -1,11 +1,14 @@
 //! `Target`: where a request is directed (RFC 9110 §7.1, RFC 9112 §3.2).
 
-use http::Version;
-use http::header::{HOST, HeaderMap, HeaderValue};
-use http::uri::{PathAndQuery, Uri};
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
+use http::uri::{PathAndQuery, Scheme as UriScheme};
+use http::{Method, Version};
 use purge_protocol::url::canonical_host;
 use smallvec::SmallVec;
 
+use crate::framing::Violation;
+use crate::framing::grammar::has_target_bytes;
 use crate::key::Scheme;
 use crate::listener::peer::Peer;
 use crate::response::failure::Refusal;
@@ -23,24 +26,16 @@ type Host = SmallVec<[u8; 48]>;
 impl Target {
     /// Reads the target. The host comes from the authority of an absolute-form target or `:authority`, else from `Host`;
     /// where both are given, they must agree.
-    pub fn read(
-        uri: &Uri,
-        version: Version,
-        fields: &HeaderMap,
-        peer: &Peer,
-        url_bytes_max: usize,
-    ) -> Result<Self, Refusal> {
-        let path = rooted(uri)?;
-        if path.as_str().len() > url_bytes_max {
-            return Err(Refusal::UriTooLong { limit: url_bytes_max });
-        }
+    pub fn read(parts: &Parts, peer: &Peer, url_bytes_max: usize) -> Result<Self, Refusal> {
+        let path = path(parts, url_bytes_max)?;
+        let Parts { uri, version, headers: fields, .. } = parts;
         let mut lines = fields.get_all(HOST).iter();
         let field = lines.next();
         if lines.next().is_some() {
             return Err(Refusal::Host("there is more than one Host field"));
         }
         let mut host = match (uri.authority(), field) {
-            (Some(_), None) if version == Version::HTTP_11 => {
+            (Some(_), None) if *version == Version::HTTP_11 => {
                 return Err(Refusal::Host("the Host field is missing")); // even then (RFC 9112 §3.2)
             }
             (Some(authority), None) => canonical(authority.as_str().as_bytes())?,
@@ -54,7 +49,7 @@ impl Target {
                 }
                 host
             }
-            (None, None) if version == Version::HTTP_10 => {
+            (None, None) if *version == Version::HTTP_10 => {
                 canonical(peer.local.to_string().as_bytes())?
             }
             (None, None) => return Err(Refusal::Host("the Host field is missing")),
@@ -89,16 +84,40 @@ impl Target {
     }
 }
 
-/// Path and query; a URL without a path has the path `/` (RFC 9110 §4.2.3).
-fn rooted(uri: &Uri) -> Result<PathAndQuery, Refusal> {
-    match uri.path_and_query() {
-        None => Ok(PathAndQuery::from_static("/")),
-        Some(path) if path.as_str().starts_with('?') => {
-            PathAndQuery::try_from(["/", path.as_str()].concat())
-                .map_err(|_malformed| Refusal::Malformed)
-        }
-        Some(path) => Ok(path.clone()),
+//= https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
+//# The ":path" pseudo-header field [...] MUST NOT be empty for "http" or
+//# "https" URIs; [...] "http" or "https" URIs that do not contain a path
+//# component MUST include a value of '/'.
+/// Reads path and query: a path, or `*` of OPTIONS. A URL of HTTP/1 that has a query and no path has the path `/`
+/// (RFC 9110 §4.2.3).
+///
+/// `http::Uri` cuts fragments off, so that `#x` leaves a path that is empty and says that it is `/`.
+fn path(parts: &Parts, url_bytes_max: usize) -> Result<PathAndQuery, Refusal> {
+    let Parts { method, uri, version, .. } = parts;
+    let path = uri.path_and_query().filter(|_| uri.scheme().is_none_or(is_http));
+    let path = path.ok_or(Violation::Target)?;
+    let text = path.as_str();
+    if text.len() > url_bytes_max {
+        return Err(Refusal::UriTooLong { limit: url_bytes_max });
     }
+    let path = match text.as_bytes() {
+        [b'/'] if *path == PathAndQuery::from_static("/") => path.clone(),
+        [b'/', _, ..] => path.clone(),
+        b"*" if *method == Method::OPTIONS => path.clone(),
+        [b'?', ..] if *version < Version::HTTP_2 => {
+            PathAndQuery::try_from(["/", text].concat()).map_err(|_malformed| Violation::Target)?
+        }
+        _ => return Err(Violation::Target.into()),
+    };
+    if has_target_bytes(path.as_str().as_bytes()) {
+        Ok(path)
+    } else {
+        Err(Violation::Target.into())
+    }
+}
+
+fn is_http(scheme: &UriScheme) -> bool {
+    scheme == "http" || scheme == "https"
 }
 
 /// Returns the canonical form; the usual host, which is in it already, is copied without more ado.
@@ -109,6 +128,9 @@ fn canonical(authority: &[u8]) -> Result<Host, Refusal> {
     let text = std::str::from_utf8(authority)
         .map_err(|_not_text| Refusal::Host("the host is not text"))?;
     let host = canonical_host(text).map_err(|_malformed| Refusal::Host("the host is malformed"))?;
+    if host.contains('%') {
+        return Err(Refusal::Host("the host is malformed")); // no name of a site, and no `:authority` here
+    }
     Ok(Host::from_slice(host.as_bytes()))
 }
 

@@ -1,7 +1,8 @@
 //! Heads of requests that two parsers may read in two ways: refused, and not a byte of them reaches the origin.
 //!
 //! Each row is sent in one write with a second request behind it, which must be neither forwarded nor answered
-//! (RFC 9112 §11.2). What is refused in content and on connections is in `hostile_bodies`.
+//! (RFC 9112 §11.2). What can be said wrongly over HTTP/2 as well is in `both_protocols`; what is refused in content and on
+//! connections in `hostile_bodies`.
 
 use crate::support::hostile::{Row, Stage, row};
 use crate::support::origin::ok;
@@ -35,48 +36,6 @@ fn rows(make: fn(&str) -> String, cases: &[(&str, &str)], statuses: &'static [u1
 /// The same case under its own text: for tables whose names would repeat it.
 fn plain(cases: &[&str], statuses: &'static [u16]) -> Vec<Row> {
     cases.iter().map(|case| row(&format!("{case:?}"), case, statuses)).collect()
-}
-
-//= https://www.rfc-editor.org/rfc/rfc9112#section-6.3
-//# If a message is received without Transfer-Encoding and with an invalid Content-Length header field, then the message
-//# framing is invalid and the recipient MUST treat it as an unrecoverable error
-#[tokio::test]
-async fn a_length_that_is_not_one_number_is_400() {
-    let values = [
-        "5, 5",
-        "5,6",
-        "5,",
-        "+5",
-        "-1",
-        "0x5",
-        "",
-        " ",
-        "5 5",
-        "1e1",
-        "5.0",
-        "5;",
-        "\"5\"",
-        "5\t5",
-        "99999999999999999999",
-        "18446744073709551621",
-        "00000000000000000000000000000000005x",
-        "\u{665}",
-    ];
-    let lines = [
-        ("two different lines", "Content-Length: 5\r\nContent-Length: 6\r\n"),
-        ("two equal lines", "Content-Length: 5\r\nContent-Length: 5\r\n"),
-        ("an empty line first", "Content-Length:\r\nContent-Length: 5\r\n"),
-        ("an empty line last", "Content-Length: 5\r\nContent-Length:\r\n"),
-        ("other case", "Content-Length: 5\r\ncontent-LENGTH: 33\r\n"),
-    ];
-    let values = values.map(|value| {
-        row(
-            &format!("Content-Length: {value:?}"),
-            post(&format!("Content-Length: {value}\r\n")),
-            BAD,
-        )
-    });
-    Stage::new().await.refuses(rows(post, &lines, BAD).into_iter().chain(values)).await;
 }
 
 //= https://www.rfc-editor.org/rfc/rfc9112#section-6.1
@@ -197,20 +156,8 @@ async fn a_line_that_does_not_end_in_crlf_is_400() {
 }
 
 #[tokio::test]
-async fn a_field_with_a_byte_that_no_field_has_is_400() {
+async fn a_line_that_is_no_field_is_400() {
     let cases = [
-        ("NUL in a value", "X: a\0b\r\n"),
-        ("0x01 in a value", "X: a\u{1}b\r\n"),
-        ("escape in a value", "X: \u{1b}[2J\r\n"),
-        ("0x7f in a value", "X: a\u{7f}b\r\n"),
-        ("NUL in a name", "X\0: 1\r\n"),
-        ("0x01 in a name", "X\u{1}: 1\r\n"),
-        ("0x7f in a name", "X\u{7f}: 1\r\n"),
-        ("a letter beyond ASCII in a name", "X\u{e9}: 1\r\n"),
-        ("a bracket in a name", "X(y): 1\r\n"),
-        ("a quote in a name", "\"X\": 1\r\n"),
-        ("a slash in a name", "X/y: 1\r\n"),
-        ("a space in a name", "X y: 1\r\n"),
         ("a space before the colon", "X : 1\r\n"),
         ("a tab before the colon", "X\t: 1\r\n"),
         ("an empty name", ": 1\r\n"),
@@ -278,51 +225,7 @@ async fn a_request_line_that_is_not_three_words_is_400() {
 //# field and to any request message that contains more than one Host header field line or a Host header field with an
 //# invalid field value.
 #[tokio::test]
-async fn a_host_that_is_not_one_host_is_400() {
-    let values = [
-        "",
-        " ",
-        "user@a",
-        "user:pass@a",
-        "a@",
-        "a/b",
-        "/",
-        "http://a",
-        "a b",
-        "a\tb",
-        "a, b",
-        "a,b",
-        "a;b",
-        "a\\b",
-        "a?b",
-        "a#b",
-        "a\0",
-        "a\u{1}b",
-        "a\u{7f}",
-        "a\u{e9}",
-        "a:b",
-        "a:99999",
-        "a:-1",
-        "a:+80",
-        "a:0x50",
-        "a:80:80",
-        "a:8 0",
-        ":80",
-        "[::1",
-        "::1]",
-        "[::1]x",
-        "[::1]:b",
-        "[g::1]",
-        "a..",
-        ".",
-        "\"a\"",
-        "<a>",
-        "a|b",
-        "a{b}",
-    ];
-    let values = values.map(|host| {
-        row(&format!("Host: {host:?}"), format!("GET /row HTTP/1.1\r\nHost: {host}\r\n\r\n"), BAD)
-    });
+async fn a_host_that_is_missing_or_contradicts_the_target_is_400() {
     let heads = [
         "GET /row HTTP/1.1\r\n\r\n",
         "GET /row HTTP/1.1\r\nX-Forwarded-Host: site.example\r\n\r\n",
@@ -339,79 +242,20 @@ async fn a_host_that_is_not_one_host_is_400() {
         "GET http://site.example@evil.example/row HTTP/1.1\r\nHost: site.example\r\n\r\n",
         "GET http://site.example\\@evil.example/row HTTP/1.1\r\nHost: site.example\r\n\r\n",
     ];
-    Stage::new().await.refuses(values.into_iter().chain(plain(&heads, BAD))).await;
+    Stage::new().await.refuses(plain(&heads, BAD)).await;
 }
 
 #[tokio::test]
-async fn a_target_that_is_no_path_is_400() {
+async fn a_target_with_a_fragment_is_400() {
     let targets = [
-        "ftp://site.example/row",
-        "file:///row",
-        "javascript:x",
-        "http:///row",
-        "http:row",
-        "http://",
-        "*",
-        "**",
-        "row",
-        "./row",
-        "?row",
-        "#row",
-        "site.example",
-        "site.example:80",
-        "/r\\ow",
         "/row#fragment",
+        "/row#",
         "/row?x#fragment",
+        "/row#?x",
         "http://site.example/row#fragment",
-        "/row\0",
-        "/row\u{1}",
-        "/row\u{b}",
-        "/row\u{7f}",
-        "/r\u{e9}w",
-        "/row?\u{e9}",
-        "/row\u{a0}",
     ];
     let refused = targets.into_iter().map(|target| {
-        row(
-            &format!("{target:?}"),
-            format!("GET {target} HTTP/1.1\r\nHost: site.example\r\n\r\n"),
-            BAD,
-        )
+        row(target, format!("GET {target} HTTP/1.1\r\nHost: site.example\r\n\r\n"), BAD)
     });
     Stage::new().await.refuses(refused).await;
-}
-
-#[tokio::test]
-async fn connect_and_trace_are_405_and_what_follows_them_is_no_request() {
-    let rows = [
-        row("CONNECT", "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", &[405]),
-        row("CONNECT /", "CONNECT /row HTTP/1.1\r\nHost: site.example\r\n\r\n", &[400, 405]),
-        row("CONNECT, no port", "CONNECT h HTTP/1.1\r\nHost: h\r\n\r\n", &[400, 405]),
-        row("TRACE", "TRACE /row HTTP/1.1\r\nHost: site.example\r\n\r\n", &[405]),
-    ];
-    Stage::new().await.refuses(rows).await;
-}
-
-#[tokio::test]
-async fn a_head_beyond_a_limit_is_refused_and_what_follows_it_is_no_request() {
-    let stage = Stage::with(|config| {
-        config.limits.max_url = 100;
-        config.limits.max_header_bytes = 8192;
-        config.limits.max_headers = 10;
-    })
-    .await;
-    let long = "x".repeat(200);
-    let huge = "x".repeat(9000);
-    let path = |path: &str| format!("GET /{path} HTTP/1.1\r\nHost: site.example\r\n\r\n");
-    let rows = [
-        row("a long target", path(&long), &[414]),
-        row("a long query", path(&format!("?{long}")), &[414]),
-        row("a target beyond the head", path(&huge), &[414, 431]),
-        row("a long value", get(&format!("X: {huge}\r\n")), &[431]),
-        row("a long name", get(&format!("{huge}: 1\r\n")), &[431]),
-        row("many bytes", get(&format!("X: {}\r\n", "x".repeat(1000)).repeat(9)), &[431]),
-        row("many fields", get(&"X: 1\r\n".repeat(10)), &[431]),
-        row("very many fields", get(&"X: 1\r\n".repeat(1000)), &[431]),
-    ];
-    stage.refuses(rows).await;
 }

@@ -44,6 +44,8 @@ mod hop_by_hop;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod tunnel;
@@ -51,6 +53,8 @@ mod tunnel;
 mod errors;
 #[cfg(test)]
 mod hostile_requests;
+#[cfg(test)]
+mod both_protocols;
 #[cfg(test)]
 mod hostile_bodies;
 #[cfg(test)]

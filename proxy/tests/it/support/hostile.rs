@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
+use super::case::Case;
 use super::client::Connection;
+use super::frames::{Frames, Outcome, Response};
+use super::hpack::Field;
 use super::message::Head;
 use super::origin::{Origin, ok};
 use super::proxy::Proxy;
@@ -85,15 +88,49 @@ impl Stage {
         let (mut problems, mut count) = (Vec::new(), 0);
         for row in rows {
             count += 1;
-            let mut client = self.proxy.connect().await;
-            client.try_send([&row.bytes, SMUGGLED.as_bytes()].concat()).await;
-            let mut wrong = refusal(&mut client, row.statuses).await;
+            let (mut wrong, _) = self.refuse(&row.bytes, row.statuses).await;
             wrong.extend(self.trespass().await);
             if !wrong.is_empty() {
                 problems.push(format!("{}: {}", row.name, wrong.join("; ")));
             }
         }
         assert!(problems.is_empty(), "{} of {count} rows\n{}", problems.len(), problems.join("\n"));
+    }
+
+    /// Sends each case over HTTP/1 and over HTTP/2. Both refuse it, with one status and one sentence where both have a page, and
+    /// nothing of it reaches the origin. Panics with the list of all that went wrong.
+    pub(crate) async fn refuses_over_both(
+        &self,
+        cases: impl IntoIterator<Item = (String, Case)>,
+        statuses: &[u16],
+    ) {
+        let (mut problems, mut count) = (Vec::new(), 0);
+        for (name, case) in cases {
+            count += 1;
+            let (mut wrong, page) = self.refuse(&case.http1(), statuses).await;
+            wrong.extend(self.trespass().await);
+            let mut client = Frames::open(self.proxy.address).await;
+            let over_http2 = case.http2(&mut client).await;
+            let refusal = refusal_over_http2(over_http2, statuses, &page);
+            wrong.extend(refusal.into_iter().map(|wrong| format!("HTTP/2: {wrong}")));
+            wrong.extend(self.trespass().await.iter().map(|wrong| format!("HTTP/2: {wrong}")));
+            if !wrong.is_empty() {
+                problems.push(format!("{name}: {}", wrong.join("; ")));
+            }
+        }
+        assert!(
+            problems.is_empty(),
+            "{} of {count} cases\n{}",
+            problems.len(),
+            problems.join("\n")
+        );
+    }
+
+    /// Sends these bytes and a smuggled request behind them; returns what is wrong with the answer, and its page.
+    async fn refuse(&self, bytes: &[u8], statuses: &[u16]) -> (Vec<String>, String) {
+        let mut client = self.proxy.connect().await;
+        client.try_send([bytes, SMUGGLED.as_bytes()].concat()).await;
+        refusal(&mut client, statuses).await
     }
 
     /// Says what reached the origin since the last time, which should be nothing. A sound request of another client goes
@@ -123,8 +160,8 @@ pub(crate) async fn all_bytes(client: &mut Connection) -> (Vec<u8>, bool) {
     (bytes, has_ended)
 }
 
-/// Reads one refusal and the end of the connection; returns what is wrong with them.
-async fn refusal(client: &mut Connection, statuses: &[u16]) -> Vec<String> {
+/// Reads one refusal and the end of the connection; returns what is wrong with them, and the page.
+async fn refusal(client: &mut Connection, statuses: &[u16]) -> (Vec<String>, String) {
     let (bytes, has_ended) = all_bytes(client).await;
     let mut wrong = Vec::new();
     if !has_ended {
@@ -133,7 +170,7 @@ async fn refusal(client: &mut Connection, statuses: &[u16]) -> Vec<String> {
     let mut rest = &*bytes;
     let Ok(Some(head)) = Head::read(&mut rest).await else {
         wrong.push("no answer".to_owned());
-        return wrong;
+        return (wrong, String::new());
     };
     if !statuses.iter().any(|status| head.word(1) == status.to_string()) {
         wrong.push(format!("the status is {}, not {statuses:?}", head.word(1)));
@@ -153,5 +190,53 @@ async fn refusal(client: &mut Connection, statuses: &[u16]) -> Vec<String> {
             wrong.push(format!("more came: {}", more.lines().next().unwrap_or_default()));
         }
     }
+    (wrong, String::from_utf8_lossy(rest).into_owned())
+}
+
+/// Says what is wrong with a refusal over HTTP/2. What is malformed may also reset its stream (RFC 9113 §8.1.1), or break the
+/// compression of fields and with it the connection.
+fn refusal_over_http2(outcome: Outcome, statuses: &[u16], page: &str) -> Vec<String> {
+    let response = match outcome {
+        Outcome::Reset(_) | Outcome::GoAway if statuses.contains(&400) => return Vec::new(),
+        Outcome::Reset(_) | Outcome::GoAway => return vec![format!("no answer: {outcome:?}")],
+        Outcome::Answer(response) => response,
+    };
+    let mut wrong = not_allowed_over_http2(&response);
+    if !statuses.contains(&response.status()) {
+        wrong.push(format!("the status is {}, not {statuses:?}", response.status()));
+    }
+    let is_missing = |name: &&&str| response.field(name).is_none();
+    let missing: Vec<_> = OWN_FIELDS.iter().filter(is_missing).collect();
+    if !missing.is_empty() {
+        wrong.push(format!("the answer is without {missing:?}"));
+    }
+    let (said, said_over_http1) = (sentence(response.text()), sentence(page));
+    if said != said_over_http1 {
+        wrong.push(format!("it says {said:?}, and over HTTP/1 {said_over_http1:?}"));
+    }
     wrong
 }
+
+/// Says which fields of a response are not allowed over HTTP/2 (RFC 9113 §8.2).
+pub(crate) fn not_allowed_over_http2(response: &Response) -> Vec<String> {
+    let all = response.fields.iter().chain(&response.trailers);
+    let is_wrong = |(name, value): &&Field| {
+        let is_of_connection = OF_CONNECTION.contains(&&**name);
+        let is_padded = value.trim_ascii() != value;
+        let has_control = value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 127);
+        is_of_connection
+            || is_padded
+            || has_control
+            || name.bytes().any(|byte| byte.is_ascii_uppercase())
+    };
+    all.filter(is_wrong).map(|(name, _)| format!("{name} is not allowed")).collect()
+}
+
+/// What an error page says.
+fn sentence(page: &str) -> &str {
+    let rest = page.split_once("<p>").map_or(page, |(_, rest)| rest);
+    rest.split_once("<p>").map_or(rest, |(sentence, _)| sentence)
+}
+
+const OF_CONNECTION: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];

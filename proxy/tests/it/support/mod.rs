@@ -1,7 +1,10 @@
 //! What the tests stand on: a scripted origin, a proxy in this process, a client that sees every byte.
 
+pub(crate) mod case;
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod hostile;
+pub(crate) mod hpack;
 pub(crate) mod message;
 pub(crate) mod origin;
 pub(crate) mod proxy;
