@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, thread};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::header::{CACHE_CONTROL, DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use purge_protocol::PurgeMode;
@@ -159,7 +159,7 @@ impl FileShop {
                     at += reading
                         .window(at, body.length(), Supply::Mapped)
                         .expect("it is sound")
-                        .len() as u64;
+                        .remaining() as u64;
                 }
                 at
             }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::cache::metrics::Outcome;
+use crate::store::file::Service;
 
 /// Returns the document.
 pub(super) fn document(app: &App) -> Vec<u8> {
@@ -50,7 +51,8 @@ pub(super) fn document(app: &App) -> Vec<u8> {
                 "capacity_bytes": file.capacity,
                 "index_bytes": file.index_bytes,
                 "is_loading": file.is_loading,
-                "is_offline": file.is_offline,
+                "is_offline": file.service != Service::Full,
+                "is_distrusted": file.service == Service::Out,
             }),
         );
     }

@@ -3,6 +3,7 @@
 use super::metrics::{Family, Sample};
 use crate::app::App;
 use crate::store::FileUsage;
+use crate::store::file::Service;
 
 /// What the file store counts; nothing without one.
 pub(super) fn families(app: &App) -> Vec<Family> {
@@ -65,7 +66,12 @@ fn contents(usage: &FileUsage) -> Vec<Family> {
         gauge(
             "shellac_storage_offline",
             "1 after the device has failed: nothing is written",
-            u64::from(usage.is_offline),
+            u64::from(usage.service != Service::Full),
+        ),
+        gauge(
+            "shellac_storage_distrusted",
+            "1 after a read has failed or store.dat was cut short: nothing is read or written until a restart",
+            u64::from(usage.service == Service::Out),
         ),
     ]
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::JoinHandle;
@@ -15,7 +15,7 @@ use crate::fetch::flight::Reader;
 use crate::listener::activity::Busy;
 use crate::origin::{OriginBody, OriginError};
 use crate::store::Body;
-use crate::store::file::{FileBody, ReadError, Reading, Supply};
+use crate::store::file::{Chunk, FileBody, ReadError, Reading, Supply};
 
 /// Content on its way to a client.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub enum ResponseBody {
     #[default]
     Empty,
     /// One piece.
-    Whole(Bytes),
+    Whole(Chunk),
     /// Large stored content.
     Pieces(Pieces),
     /// Stored content that is in a file.
@@ -40,7 +40,7 @@ pub struct FileContent {
     at: u64,
     end: u64,
     supply: Supply,
-    next: Option<JoinHandle<Result<Bytes, ReadError>>>,
+    next: Option<JoinHandle<Result<Chunk, ReadError>>>,
 }
 
 /// Pieces of stored content that are still to be sent.
@@ -74,14 +74,14 @@ pub enum Source {
 impl ResponseBody {
     /// Content in one piece.
     pub fn whole(bytes: Bytes) -> Self {
-        if bytes.is_empty() { Self::Empty } else { Self::Whole(bytes) }
+        if bytes.is_empty() { Self::Empty } else { Self::Whole(bytes.into()) }
     }
 
     /// Stored content.
     pub fn stored(body: &Body, supply: Supply) -> Self {
         match body {
             Body::Empty => Self::Empty,
-            Body::Whole(bytes) => Self::Whole(bytes.clone()),
+            Body::Whole(bytes) => Self::Whole(bytes.clone().into()),
             Body::Pieces { pieces, length } => {
                 Self::Pieces(Pieces { all: Arc::clone(pieces), next: 0, left: *length })
             }
@@ -130,20 +130,20 @@ impl FileContent {
         if range.is_empty() {
             return ResponseBody::Empty;
         }
-        if let Some(bytes) = body.at_once(&range, supply) {
-            return ResponseBody::Whole(bytes);
+        if let Some(chunk) = body.at_once(&range, supply) {
+            return ResponseBody::Whole(chunk);
         }
         let Range { start: at, end } = range;
         ResponseBody::File(Box::new(Self { reading: body.open(), at, end, supply, next: None }))
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, OriginError>>> {
         if self.at >= self.end {
             return Poll::Ready(None);
         }
         Poll::Ready(match ready!(self.poll_window(cx)) {
             Ok(window) => {
-                self.at += window.len() as u64;
+                self.at += window.remaining() as u64;
                 self.read_ahead();
                 Some(Ok(Frame::data(window)))
             }
@@ -154,7 +154,7 @@ impl FileContent {
         })
     }
 
-    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
         if self.next.is_none()
             && let Some(window) = self.reading.window_at_once(self.at, self.end, self.supply)
         {
@@ -175,7 +175,7 @@ impl FileContent {
         }
     }
 
-    fn read_on(&self) -> JoinHandle<Result<Bytes, ReadError>> {
+    fn read_on(&self) -> JoinHandle<Result<Chunk, ReadError>> {
         let (reading, supply) = (Arc::clone(&self.reading), self.supply);
         let (at, end) = (self.at, self.end);
         tokio::task::spawn_blocking(move || reading.window(at, end, supply))
@@ -183,7 +183,7 @@ impl FileContent {
 }
 
 impl Stream {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, OriginError>>> {
         loop {
             if self.left == Some(0) {
                 return Poll::Ready(None);
@@ -191,7 +191,7 @@ impl Stream {
             match ready!(self.source.poll_frame(cx)) {
                 Some(Ok(Piece::Data(data))) => {
                     if let Some(data) = self.clip(data) {
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                        return Poll::Ready(Some(Ok(Frame::data(data.into()))));
                     }
                 }
                 Some(Ok(Piece::Trailers(trailers))) => {
@@ -247,22 +247,24 @@ impl From<Frame<Bytes>> for Piece {
 }
 
 impl http_body::Body for ResponseBody {
-    type Data = Bytes;
+    type Data = Chunk;
     type Error = OriginError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+    ) -> Poll<Option<Result<Frame<Chunk>, OriginError>>> {
         let this = self.get_mut();
         match this {
             Self::Empty => Poll::Ready(None),
-            Self::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
+            Self::Whole(chunk) => {
+                let chunk = std::mem::take(chunk);
                 *this = Self::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
-            Self::Pieces(pieces) => Poll::Ready(pieces.take().map(|piece| Ok(Frame::data(piece)))),
+            Self::Pieces(pieces) => {
+                Poll::Ready(pieces.take().map(|piece| Ok(Frame::data(piece.into()))))
+            }
             Self::File(content) => content.poll(cx),
             Self::Stream(stream) => stream.poll(cx),
         }
@@ -281,7 +283,7 @@ impl http_body::Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.remaining() as u64),
             Self::Pieces(pieces) => SizeHint::with_exact(pieces.left),
             Self::File(content) => SizeHint::with_exact(content.end - content.at),
             Self::Stream(stream) => {
@@ -303,7 +305,7 @@ mod tests {
         let mut all = Vec::new();
         let mut cx = Context::from_waker(std::task::Waker::noop());
         while let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut cx) {
-            all.extend_from_slice(frame.unwrap().data_ref().unwrap());
+            all.extend_from_slice(frame.unwrap().data_ref().unwrap().chunk());
         }
         String::from_utf8(all).unwrap()
     }

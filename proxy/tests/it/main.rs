@@ -70,4 +70,6 @@ mod admin;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
+mod storage_faults;
+#[cfg(test)]
 mod rfc9111;

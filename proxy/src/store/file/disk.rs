@@ -23,6 +23,9 @@ pub(super) trait Disk: Send + Sync + std::fmt::Debug {
     /// Returns when all that was written is on the device. After an error, nothing of it may be relied upon.
     fn sync(&self) -> io::Result<()>;
 
+    /// Bytes of the file. Does not block.
+    fn length(&self) -> io::Result<u64>;
+
     /// The file in memory, where it can be had.
     fn map(&self) -> Option<&Map>;
 }
@@ -70,6 +73,10 @@ impl Disk for FileDisk {
             Err(Errno::INTR) => rustix::fs::fdatasync(&self.file).map_err(Into::into),
             result => result.map_err(Into::into),
         }
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     fn map(&self) -> Option<&Map> {

@@ -171,17 +171,18 @@ impl FileEngine {
         keeper.into_iter().for_each(join);
         let is_durable = self.volume.keeper.end();
         let synced = self.volume.disk.sync().and_then(|()| {
-            if !is_durable {
-                return Ok(()); // it was made unreadable, and stays so
+            if !is_durable || !self.volume.disk.check() {
+                return Ok(()); // it was made unreadable, or somebody else has changed it
             }
             let mut superblock = self.volume.superblock.lock();
             superblock.is_clean = true;
-            superblock.store(&*self.volume.disk)
+            superblock.store(self.volume.disk.device())
         });
         if let Err(error) = synced {
             tracing::warn!(%error, "the store was not closed in order");
         }
         self.volume.keeper.forget_memory();
+        self.volume.disk.hand_over();
         if let Some(lock) = &self.lock
             && let Err(error) = lock.hand_over()
         {
@@ -243,6 +244,7 @@ fn wait_to_be_alone(volume: &Volume, lock: Option<&StoreLock>, stopped: &Receive
 /// Bounds what a loss of power can take, and how much is written at once.
 fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Duration) {
     while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        volume.disk.check_and_wait();
         if let Err(error) = volume.disk.sync() {
             // The system calls what it could not write clean: records there fail their checksums, and are misses.
             tracing::error!(%error, "cannot sync the store: responses are kept in memory only");

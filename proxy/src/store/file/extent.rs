@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{OnceLock, Weak};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 
 use super::format::{BLOCK_BYTES, RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_match};
@@ -51,6 +51,14 @@ pub enum Supply {
     Mapped,
     /// Copied: this process may read it, too.
     Copied,
+}
+
+/// Content on its way to a client.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    bytes: Bytes,
+    /// Shown from the map of this volume; `None`: in memory.
+    shown_by: Option<Arc<Volume>>,
 }
 
 /// Whether a device may be waited for.
@@ -109,6 +117,7 @@ impl FileBody {
     /// Returns whether all of it can still be read, as far as is known.
     pub(crate) fn is_intact(&self) -> bool {
         !self.is_lost()
+            && self.volume.disk.check()
             && self.extents.iter().all(|extent| {
                 let lsn = |place: &ExtentPlace| self.volume.segments.at(place.segment).lsn();
                 extent.place.get().is_none_or(|place| lsn(place) == place.lsn)
@@ -149,15 +158,15 @@ impl FileBody {
     }
 
     /// A range that is in one window, if that can be had without waiting for a device.
-    pub fn at_once(&self, range: &Range<u64>, supply: Supply) -> Option<Bytes> {
+    pub fn at_once(&self, range: &Range<u64>, supply: Supply) -> Option<Chunk> {
         let window = self.window_at_once(range.start, range.end, supply)?;
-        (window.len() as u64 == range.end - range.start).then_some(window)
+        (window.remaining() as u64 == range.end - range.start).then_some(window)
     }
 
-    fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Bytes> {
+    fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Chunk> {
         let (extent, range) = self.part(from, to)?;
         let Some(place) = extent.place() else {
-            return slice_of(&extent.pieces()?, range);
+            return slice_of(&extent.pieces()?, range).map(Chunk::from);
         };
         self.volume.segments.at(place.segment).note_read();
         if extent.is_verified(&range, self.volume.now_secs()) && supply == Supply::Mapped {
@@ -181,10 +190,10 @@ impl FileBody {
     }
 
     /// Reads a window that begins at `from` and does not go beyond `to`. Blocks.
-    fn read(&self, from: u64, to: u64, supply: Supply) -> Result<Bytes, ReadError> {
+    fn read(&self, from: u64, to: u64, supply: Supply) -> Result<Chunk, ReadError> {
         let (extent, range) = self.part(from, to).ok_or(ReadError::Gone)?;
         if let Some(pieces) = extent.pieces() {
-            return slice_of(&pieces, range).ok_or(ReadError::Gone);
+            return slice_of(&pieces, range).map(Chunk::from).ok_or(ReadError::Gone);
         }
         let place = extent.place().ok_or(ReadError::Gone)?;
         if supply == Supply::Mapped
@@ -213,9 +222,9 @@ impl FileBody {
         place: ExtentPlace,
         range: &Range<u64>,
         patience: Patience,
-    ) -> Option<Bytes> {
+    ) -> Option<Chunk> {
         let volume = &*self.volume;
-        let map = volume.disk.map().filter(|_| !volume.is_pressed())?;
+        let map = volume.disk.map().filter(|_| !volume.is_pressed() && volume.disk.check())?;
         let (offset, length) = extent.content(range)?;
         let pin = volume.segments.pin(place.segment, place.lsn)?;
         let is_ready = match patience {
@@ -226,7 +235,8 @@ impl FileBody {
             return None;
         }
         volume.metrics.mapped.add(1);
-        map.window(offset, length, pin)
+        let bytes = map.window(offset, length, pin)?;
+        Some(Chunk { bytes, shown_by: Some(Arc::clone(&self.volume)) })
     }
 
     /// Reads a part, compares it with its checksums, and shows it from the map, or a copy.
@@ -236,7 +246,7 @@ impl FileBody {
         place: ExtentPlace,
         range: &Range<u64>,
         (supply, patience): (Supply, Patience),
-    ) -> Result<Bytes, ReadError> {
+    ) -> Result<Chunk, ReadError> {
         let _pin = self.volume.segments.pin(place.segment, place.lsn);
         let (content_at, table) = self.checksums(place, patience)?;
         let block = BLOCK_BYTES as u64;
@@ -257,7 +267,8 @@ impl FileBody {
             }
             let skipped = usize::try_from(range.start - first * block).unwrap_or(0);
             let wanted = usize::try_from(range.end - range.start).unwrap_or(0);
-            blocks.get(skipped..skipped + wanted).map(Bytes::copy_from_slice).ok_or(ReadError::Gone)
+            let wanted = blocks.get(skipped..skipped + wanted).ok_or(ReadError::Gone)?;
+            Ok(Chunk::from(Bytes::copy_from_slice(wanted)))
         })
     }
 
@@ -367,7 +378,7 @@ impl Reading {
     }
 
     /// A window that begins at `from` and does not go beyond `to`, if that can be had without waiting for a device; never empty.
-    pub fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Bytes> {
+    pub fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Chunk> {
         self.body.window_at_once(from, to, supply)
     }
 
@@ -377,7 +388,7 @@ impl Reading {
     }
 
     /// Reads a window that begins at `from` and does not go beyond `to`; never empty. Blocks.
-    pub fn window(&self, from: u64, to: u64, supply: Supply) -> Result<Bytes, ReadError> {
+    pub fn window(&self, from: u64, to: u64, supply: Supply) -> Result<Chunk, ReadError> {
         let read = self.body.read(from, to, supply);
         if let Err(error) = &read {
             self.body.lose();
@@ -390,7 +401,7 @@ impl Reading {
     pub fn whole(&self) -> Result<Vec<Bytes>, ReadError> {
         let (mut pieces, mut at) = (Vec::new(), 0);
         while at < self.body.length {
-            let piece = self.window(at, self.body.length, Supply::Copied)?;
+            let Chunk { bytes: piece, .. } = self.window(at, self.body.length, Supply::Copied)?;
             at += piece.len() as u64;
             pieces.push(piece);
         }
@@ -400,6 +411,35 @@ impl Reading {
     /// Lets its segments go: who reads on may find them overwritten, and breaks off.
     pub(super) fn revoke(&self) -> usize {
         self.lease.revoke()
+    }
+}
+
+impl From<Bytes> for Chunk {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, shown_by: None }
+    }
+}
+
+/// The file is looked at whenever something is about to be sent from its map. If it is not what it was, the map is withdrawn by
+/// that, and sending fails: a client that is slow to take a window is never sent the zeros that have come in its place.
+impl Buf for Chunk {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        if let Some(volume) = &self.shown_by {
+            volume.disk.check();
+        }
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.bytes.copy_to_bytes(length)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The format of `store.dat`: fixed structures, their places and checksums. All numbers are little-endian.
 //!
 //! ```text
-//! store.dat   superblock A, 4 KiB | superblock B, 4 KiB | pad to 64 KiB | segment 0 | segment 1 | ...
+//! store.dat   superblock A, 4 KiB | superblock B, 4 KiB | pad to 64 KiB | segment 0 | segment 1 | ... | end, 4 KiB: `trust`
 //! segment     header, 4 KiB | records, 64 B aligned | ... free ... | postings | filter | spreads | entries, 40 B each | trailer, 64 B
 //! record      header, 64 B | meta: crc32c of each 64 KiB block of the body, then what `head` describes | body | pad to 64 B
 //! ```

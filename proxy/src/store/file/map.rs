@@ -64,6 +64,14 @@ impl Map {
         unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, length) }
     }
 
+    /// From now on, sending any window is an error (`EFAULT`): also of those that are on their way already.
+    pub(super) fn withdraw(&self) -> io::Result<()> {
+        let (start, length) = (self.raw.as_mut_ptr(), self.raw.len());
+        // SAFETY: the range is the whole mapping, which lives as long as `self`, and no code of this process loads from it.
+        let done = unsafe { libc::mprotect(start.cast(), length, libc::PROT_NONE) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
     /// Shows bytes of the segment that is pinned. `None`: they are not in the file.
     pub(super) fn window(&self, offset: usize, length: usize, pin: Pin) -> Option<Bytes> {
         let end = offset.checked_add(length)?;

@@ -15,7 +15,7 @@ pub(super) struct FileMetrics {
     pub(super) dropped: Counter,
     /// Records whose checksum was wrong.
     pub(super) corrupt: Counter,
-    /// Reads and writes that the device refused.
+    /// Writes that the device refused.
     pub(super) io_errors: Counter,
     /// Records that were read from the file.
     pub(super) recalls: Counter,
@@ -45,6 +45,18 @@ pub(super) struct FileMetrics {
     pub(super) recovered: AtomicU64,
 }
 
+/// What the file is used for, until the next start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// For reading and writing.
+    #[default]
+    Full,
+    /// For reading: writes have failed.
+    ReadOnly,
+    /// For nothing: a read has failed, or the file was cut short.
+    Out,
+}
+
 /// The file store in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileUsage {
@@ -72,7 +84,7 @@ pub struct FileUsage {
     pub dropped: u64,
     /// Records whose checksum was wrong.
     pub corrupt: u64,
-    /// Reads and writes that the device refused.
+    /// Writes that the device refused, and the fault that has ended the trust in the file.
     pub io_errors: u64,
     /// Records that were read from the file, and how many of these at once.
     pub recalls: [u64; 2],
@@ -95,8 +107,8 @@ pub struct FileUsage {
     pub is_loading: bool,
     /// Whether an earlier process still reads the file: nothing is written to it.
     pub is_shared: bool,
-    /// Whether the device has failed: nothing is written any more.
-    pub is_offline: bool,
+    /// What the file is used for.
+    pub service: Service,
     /// Times that the journal was synced.
     pub journal_syncs: u64,
 }

@@ -40,6 +40,7 @@ mod superblock;
 mod sweeper;
 mod sync;
 mod tiered;
+mod trust;
 mod volume;
 mod word;
 #[cfg(test)]
@@ -47,8 +48,8 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
-pub use self::extent::{FileBody, Reading, Supply};
-pub use self::metrics::FileUsage;
+pub use self::extent::{Chunk, FileBody, Reading, Supply};
+pub use self::metrics::{FileUsage, Service};
 pub use self::open::{FileLimits, OpenError};
 pub use self::tiered::{OpenedStore, TieredStore, Tiering};
 pub use self::volume::ReadError;

@@ -17,6 +17,7 @@ use super::keeper::{Doubts, Keeper};
 use super::lock::StoreLock;
 use super::purge_log::{Replayed, Tail};
 use super::superblock::{Superblock, Unreadable};
+use super::trust::{END_BYTES, Trusted};
 use super::volume::{Parts, Volume};
 use crate::clock::Clock;
 use crate::invalidation::{Invalidation, Sequence};
@@ -117,7 +118,7 @@ impl Geometry {
     }
 
     pub(super) const fn file_bytes(&self) -> u64 {
-        SEGMENTS_START + self.segment_bytes * self.segments as u64
+        SEGMENTS_START + self.segment_bytes * self.segments as u64 + END_BYTES
     }
 
     /// A quarter of the journal may list dead records.
@@ -229,7 +230,7 @@ pub(super) fn open_disks(
     let keeper = Keeper::new(disks.log, tail, (positions, doubts), recovered);
     let seed = KeySeed(superblock.key_seed);
     let volume = Volume::new(Parts {
-        disk: disks.data,
+        disk: Trusted::new(disks.data, geometry.file_bytes())?,
         superblock,
         keeper: Arc::clone(&keeper),
         invalidation: Arc::clone(&invalidation),

@@ -382,6 +382,9 @@ impl Scribe {
         labels: Labels,
         parts: impl Iterator<Item = &'a [u8]>,
     ) -> Option<(u32, u64, u32, u16)> {
+        if !self.volume.disk.is_usable() {
+            return None;
+        }
         let units = u16::try_from(units_of(header.record_bytes())).ok()?;
         let bytes = u64::from(units) * UNIT;
         let place = self.room(class, bytes, &labels)?;

@@ -79,6 +79,14 @@ impl SimulatedDisk {
         self.state.lock().fails_reads = fails;
     }
 
+    /// Somebody else gives the file another length: what is new is zero.
+    pub(super) fn resize(&self, length: usize) {
+        let mut state = self.state.lock();
+        let State { durable, cached, .. } = &mut *state;
+        durable.resize(length, 0);
+        cached.resize(length, 0);
+    }
+
     pub(super) fn flip(&self, bit: usize) {
         let mut state = self.state.lock();
         state.cached[bit / 8] ^= 1 << (bit % 8);
@@ -147,6 +155,10 @@ impl Disk for SimulatedDisk {
             durable[range.clone()].copy_from_slice(&cached[range]);
         }
         Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.state.lock().cached.len() as u64)
     }
 
     fn map(&self) -> Option<&Map> {

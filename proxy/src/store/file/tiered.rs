@@ -363,7 +363,8 @@ impl Parts {
         let volume = self.volume();
         let before = volume.short_born(before.number());
         let mut locked = volume.index.lock(key_hash);
-        let is_meant = |it: &&Entry| !it.is_awake() && it.born < before;
+        let is_usable = volume.disk.is_usable();
+        let is_meant = |it: &&Entry| is_usable && !it.is_awake() && it.born < before;
         let dormant: Vec<Entry> = locked.iter().filter(is_meant).copied().collect();
         if mode == PurgeMode::Hard {
             for entry in dormant.iter().filter_map(|entry| locked.remove(entry.version)) {
@@ -399,7 +400,9 @@ impl Store for TieredStore {
 
     fn is_dormant(&self, key_hash: u64) -> bool {
         let volume = self.parts.volume();
-        volume.index.has_dormant(key_hash) && !volume.is_loading.load(Ordering::Acquire)
+        volume.index.has_dormant(key_hash)
+            && !volume.is_loading.load(Ordering::Acquire)
+            && volume.disk.is_usable()
     }
 
     fn recall<'a>(&'a self, key: &'a Key, stay: Stay) -> Recall<'a> {
@@ -492,8 +495,9 @@ impl Store for TieredStore {
 
     fn usage(&self) -> Usage {
         let usage = self.parts.memory.usage();
-        let index = &self.parts.volume().index;
-        Usage { objects: usage.objects + index.entries().saturating_sub(index.awake()), ..usage }
+        let Volume { index, disk, .. } = &**self.parts.volume();
+        let dormant = index.entries().saturating_sub(index.awake());
+        Usage { objects: usage.objects + if disk.is_usable() { dormant } else { 0 }, ..usage }
     }
 
     fn removals(&self) -> [u64; Removal::ALL.len()] {

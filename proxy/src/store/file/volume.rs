@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::disk::Disk;
 use super::extent::{FileBody, Readings, bytes_of};
 use super::filter::{Filter, RESPONSE_BYTES_MAX};
 use super::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENTS_START, UNIT, blocks_match};
 use super::head::{self, ExtentPlace, Head};
 use super::index::{Entry, Index, Place};
 use super::keeper::{Keeper, Remember};
-use super::metrics::{FileMetrics, FileUsage};
+use super::metrics::{FileMetrics, FileUsage, Service};
 use super::purge_log::{ALL, Frame, frames_of};
 use super::recovery::Kills;
 use super::segment::Segments;
 use super::superblock::Superblock;
 use super::sweeper::Hunts;
+use super::trust::Trusted;
 use crate::clock::Clock;
 use crate::invalidation::{Invalidation, Sequence};
 use crate::key::KeySeed;
@@ -29,7 +29,7 @@ use crate::store::{Body, Stored};
 /// An open store.
 #[derive(Debug)]
 pub(super) struct Volume {
-    pub(super) disk: Arc<dyn Disk>,
+    pub(super) disk: Trusted,
     pub(super) superblock: Mutex<Superblock>,
     pub(super) store: u64,
     pub(super) segment_bytes: u64,
@@ -77,7 +77,7 @@ pub(super) struct Volume {
 /// What a volume is made of.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) disk: Arc<dyn Disk>,
+    pub(super) disk: Trusted,
     pub(super) superblock: Superblock,
     pub(super) keeper: Arc<Keeper>,
     pub(super) invalidation: Arc<Invalidation>,
@@ -187,6 +187,7 @@ impl Volume {
         !self.is_loading.load(Ordering::Acquire)
             && !self.is_shared.load(Ordering::Acquire)
             && !self.is_offline.load(Ordering::Relaxed)
+            && self.disk.is_usable()
             && !self.keeper.has_failed()
     }
 
@@ -284,11 +285,11 @@ impl Volume {
     pub(super) fn note_read_error(&self, error: &ReadError) {
         match error {
             ReadError::Gone => {}
-            ReadError::Corrupt => self.metrics.corrupt.add(1),
-            ReadError::Io(error) => {
-                tracing::debug!(%error, "cannot read the store");
-                self.metrics.io_errors.add(1);
+            ReadError::Corrupt => {
+                self.metrics.corrupt.add(1);
+                self.disk.check(); // zeros in its place?
             }
+            ReadError::Io(error) => tracing::debug!(%error, "cannot read the store"),
         }
     }
 
@@ -426,7 +427,7 @@ impl Volume {
         let free_bytes = free * self.segment_bytes;
         let metrics = &self.metrics;
         FileUsage {
-            objects: self.index.entries(),
+            objects: if self.disk.is_usable() { self.index.entries() } else { 0 },
             live_bytes,
             dead_bytes: capacity.saturating_sub(live_bytes + free_bytes),
             free_bytes,
@@ -438,7 +439,7 @@ impl Volume {
             rewritten: metrics.rewritten.value(),
             dropped: metrics.dropped.value(),
             corrupt: metrics.corrupt.value(),
-            io_errors: metrics.io_errors.value(),
+            io_errors: metrics.io_errors.value() + u64::from(!self.disk.is_usable()),
             recalls: [metrics.recalls.value(), metrics.recalls_at_once.value()],
             promoted: metrics.promoted.value(),
             recalls_refused: metrics.recalls_refused.value(),
@@ -452,7 +453,11 @@ impl Volume {
             ],
             is_loading: self.is_loading.load(Ordering::Relaxed),
             is_shared: self.is_shared.load(Ordering::Relaxed),
-            is_offline: self.is_offline.load(Ordering::Relaxed),
+            service: match (self.disk.is_usable(), self.is_offline.load(Ordering::Relaxed)) {
+                (false, _) => Service::Out,
+                (true, true) => Service::ReadOnly,
+                (true, false) => Service::Full,
+            },
             journal_syncs: self.keeper.syncs.value(),
         }
     }
@@ -488,11 +493,11 @@ impl Remember for Volume {
     fn adopt(&self, epoch: u32) -> io::Result<()> {
         let mut superblock = self.superblock.lock();
         superblock.epoch = epoch;
-        superblock.store(&*self.disk)
+        superblock.store(self.disk.device())
     }
 
     fn taint(&self) {
-        if let Err(error) = Superblock::destroy(&*self.disk) {
+        if let Err(error) = Superblock::destroy(self.disk.device()) {
             tracing::error!(%error, "cannot discard the store: purges may be lost at a restart");
         }
     }

@@ -9,6 +9,7 @@ use purge_protocol::log::{LogId, Position};
 use super::bench::{NOW, SMALL, SimulatedStore, block_on};
 use crate::clock::Clock;
 use crate::store::contract::{self, Page, content, key};
+use crate::store::file::Service;
 use crate::store::file::open::{DATA, FileLimits, OpenError};
 use crate::store::file::simulated::{Crash, Random, SimulatedDisk};
 use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
@@ -137,15 +138,49 @@ fn bytes_of_a_body_that_are_wrong_on_the_device_are_never_sent() {
     assert_eq!(store.store.file_usage().unwrap().corrupt, 1);
 }
 
+/// Whatever else is in the file may be damaged, too: one failed read ends the trust in all of it. Memory goes on.
 #[test]
-fn a_device_that_cannot_be_read_is_a_miss() {
+fn a_device_that_cannot_be_read_is_out_of_service_until_a_restart() {
     let store = filled();
     store.data.fail_reads(true);
     assert_eq!(store.get("/1"), None);
     store.data.fail_reads(false);
-    assert_eq!(store.get("/1"), None, "it was dropped");
-    assert!(store.get("/2").is_some());
-    assert_eq!(store.store.file_usage().unwrap().io_errors, 1);
+    assert_eq!((store.get("/1"), store.get("/2")), (None, None));
+    store.put("/in-memory", &[], b"body").unwrap();
+    assert!(store.get("/in-memory").is_some());
+    let usage = store.store.file_usage().unwrap();
+    assert!(
+        usage.service == Service::Out && usage.io_errors == 1 && usage.objects == 0,
+        "{usage:?}"
+    );
+    store.purge_tag("t").unwrap();
+    let store = store.restart();
+    assert!(store.store.file_usage().unwrap().service == Service::Full);
+    assert_eq!((store.get("/2"), store.get("/in-memory")), (None, None), "purged; not written");
+}
+
+/// What was read and verified a moment ago is not used either, and nothing is written: that could give the file its length back.
+#[test]
+fn a_file_of_another_length_is_out_of_service_at_once_even_if_it_gets_its_length_back() {
+    let length = usize::try_from(SMALL.geometry.file_bytes()).unwrap();
+    for lengths in [[length / 2, length], [length - 1, length - 1], [length + 1, length + 1]] {
+        let store = filled();
+        assert!(store.get("/4").is_some());
+        let before = store.data.bytes();
+        store.data.resize(lengths[0]);
+        let cut = store.data.bytes();
+        if lengths[0] != lengths[1] {
+            store.data.resize(lengths[1]);
+        }
+        assert_eq!(store.get("/4"), None, "{lengths:?}");
+        store.put("/new", &[], b"body").unwrap();
+        assert_eq!(store.get("/new").unwrap(), b"body");
+        let usage = store.store.file_usage().unwrap();
+        assert!(usage.service == Service::Out && usage.io_errors == 1, "{lengths:?} {usage:?}");
+        store.store.close();
+        let same = cut.len().min(before.len());
+        assert!(store.data.bytes()[..same] == cut[..same], "{lengths:?}: something was written");
+    }
 }
 
 #[test]
@@ -157,7 +192,7 @@ fn a_device_that_cannot_be_written_leaves_responses_in_memory() {
         assert!(store.get(&format!("/{number}")).is_some());
     }
     let usage = store.store.file_usage().unwrap();
-    assert!(usage.is_offline && usage.objects == 0, "{usage:?}");
+    assert!(usage.service == Service::ReadOnly && usage.objects == 0, "{usage:?}");
     assert!(usage.io_errors < 20, "after some it is left alone: {usage:?}");
 }
 

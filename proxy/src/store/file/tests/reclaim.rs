@@ -1,5 +1,7 @@
 //! Giving segments away: nothing fragments, what is used stays, readers keep their bytes, what is written is bounded.
 
+use bytes::Buf as _;
+
 use super::bench::{NOW, SMALL, SimulatedStore, Size};
 use crate::store::contract::{Page, content, key};
 use crate::store::file::extent::Supply;
@@ -100,12 +102,12 @@ fn a_reader_keeps_its_bytes_while_everything_around_is_given_away() {
     let stored = store.store.lookup(&key("/large"), &|_| true).unwrap();
     let Body::File(file) = &stored.response().unwrap().body else { panic!("it is large") };
     let reading = file.open();
-    let mut read = reading.window(0, 150_000, Supply::Mapped).unwrap().to_vec();
+    let mut read = reading.window(0, 150_000, Supply::Mapped).unwrap().chunk().to_vec();
     for number in 0..2000 {
         drop(store.put(&format!("/{number}"), &[], &vec![b'x'; 20_000]));
         if number % 300 == 299 && (read.len() as u64) < 150_000 {
             read.extend_from_slice(
-                &reading.window(read.len() as u64, 150_000, Supply::Mapped).unwrap(),
+                reading.window(read.len() as u64, 150_000, Supply::Mapped).unwrap().chunk(),
             );
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use parking_lot::Mutex;
 use purge_protocol::PurgeMode;
 
@@ -98,8 +98,16 @@ impl History {
             return self.crash(crash, seed);
         }
         self.note_turnover();
+        if self.is_out_of_service() {
+            self.truth.excuse_all();
+        }
         self.check_invariants();
         self
+    }
+
+    /// A read has failed, or the file was cut short: until a restart, memory is all there is.
+    pub(super) fn is_out_of_service(&self) -> bool {
+        !self.store.store.volume().disk.is_usable()
     }
 
     fn act(&mut self, operation: Operation) {
@@ -127,6 +135,7 @@ impl History {
             Operation::ReadOn(length) => self.read_on(length),
             Operation::CloseAll => self.readers.clear(),
             Operation::Flip(bit) => self.flip(bit),
+            Operation::Cut(thousandths) => self.cut(thousandths),
             Operation::Restart | Operation::Crash(..) => {}
         }
     }
@@ -273,7 +282,7 @@ impl History {
     }
 
     fn get_unreadable(&mut self, slot: Slot) {
-        self.truth.versions.iter_mut().for_each(|it| it.is_certain &= it.slot.0 != slot.0);
+        self.truth.excuse_all();
         self.store.data.fail_reads(true);
         self.check(slot, None);
         self.store.data.fail_reads(false);
@@ -353,7 +362,8 @@ impl History {
 
     /// They are shown what they opened, or are broken off where they were in the way, or the file is damaged.
     fn read_on(&mut self, length: u64) {
-        let may_break = self.is_damaged || self.store.store.volume().metrics.revoked.value() > 0;
+        let is_excused = self.is_damaged || self.is_out_of_service();
+        let may_break = is_excused || self.store.store.volume().metrics.revoked.value() > 0;
         self.readers.retain_mut(|reader| {
             let Reader { reading, body, at } = reader;
             let to = (*at as u64 + length).min(body.len() as u64);
@@ -361,8 +371,8 @@ impl History {
                 assert!(may_break, "a reader was broken off");
                 return false;
             };
-            assert!(body[*at..].starts_with(&window), "a reader is shown other bytes");
-            *at += window.len();
+            assert!(body[*at..].starts_with(window.chunk()), "a reader is shown other bytes");
+            *at += window.remaining();
             *at < body.len()
         });
     }
@@ -371,6 +381,15 @@ impl History {
         let start = usize::try_from(SEGMENTS_START).unwrap();
         let bits = (self.store.data.bytes().len() - start) * 8;
         self.store.data.flip(start * 8 + bit % bits);
+        self.is_damaged = true;
+        self.truth.excuse_all();
+    }
+
+    /// Somebody cuts the file short, and gives it its length back.
+    fn cut(&mut self, thousandths: usize) {
+        let length = self.store.data.bytes().len();
+        self.store.data.resize(length * thousandths / 1000);
+        self.store.data.resize(length);
         self.is_damaged = true;
         self.truth.excuse_all();
     }
@@ -434,7 +453,10 @@ fn read_windows(reading: &Reading, range: std::ops::Range<u64>) -> Option<Vec<u8
     let mut read = Vec::new();
     while range.start + (read.len() as u64) < range.end {
         read.extend_from_slice(
-            &reading.window(range.start + read.len() as u64, range.end, Supply::Mapped).ok()?,
+            reading
+                .window(range.start + read.len() as u64, range.end, Supply::Mapped)
+                .ok()?
+                .chunk(),
         );
     }
     Some(read)

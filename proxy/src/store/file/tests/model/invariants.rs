@@ -20,9 +20,10 @@ impl History {
             let used = segment.used.load(std::sync::atomic::Ordering::Relaxed);
             assert!(segment.live() <= used, "{} bytes of {used} are live", segment.live());
         }
-        let may_drop = self.is_off() || self.is_damaged || !self.readers.is_empty();
+        let is_excused = self.is_off() || self.is_damaged || self.is_out_of_service();
+        let may_drop = is_excused || !self.readers.is_empty();
         assert!(may_drop || usage.dropped == 0, "there was no room for {}", usage.dropped);
-        if !self.is_damaged && !self.is_off() {
+        if !is_excused {
             let (found, live) = scan(volume, &self.store.data.bytes());
             assert_eq!(in_index(volume), found, "the index knows what a scan finds");
             assert!(live, "what is live is counted");

@@ -43,6 +43,8 @@ enum Operation {
     CloseAll,
     /// A bit of the file changes on the device.
     Flip(usize),
+    /// The file is cut short and made as long again; at so many thousandths of its length.
+    Cut(usize),
     Restart,
     /// The process or the power ends, after so many writes and syncs.
     Crash(Crash, u64, u64),
@@ -149,6 +151,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (1..100_000_u64).prop_map(Operation::ReadOn),
         1 => Just(Operation::CloseAll),
         1 => any::<usize>().prop_map(Operation::Flip),
+        1 => (0..1000_usize).prop_map(Operation::Cut),
         2 => Just(Operation::Restart),
         4 => (crash, steps, 0..1000_u64)
             .prop_map(|(crash, steps, seed)| Operation::Crash(crash, steps, seed)),

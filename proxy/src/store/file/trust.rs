@@ -1,0 +1,136 @@
+//! `Trusted`: `store.dat` for as long as it can be relied upon.
+//!
+//! A read that fails or comes short, or another length of the file, ends the trust in all of it until the store is opened again.
+//! Every later read and write fails at once. The map is withdrawn, so that even windows that wait to be sent fail (`EFAULT`).
+//!
+//! Behind all segments the file ends in a mark. Nothing is written there later, so a file that was cut short never has it again,
+//! however long it becomes: zeros in the place of what was stored are never taken for it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::disk::Disk;
+use super::map::Map;
+
+/// The data file, and whether it may be used.
+#[derive(Debug)]
+pub(super) struct Trusted {
+    disk: Arc<dyn Disk>,
+    length: u64,
+    is_over: AtomicBool,
+    /// Another process writes the file, and may have made it longer.
+    is_handed_over: AtomicBool,
+}
+
+impl Trusted {
+    /// Trusts a file of this length from now on, and writes its mark.
+    pub(super) fn new(disk: Arc<dyn Disk>, length: u64) -> io::Result<Self> {
+        disk.write(length - END_BYTES, END_MARK)?;
+        let (is_over, is_handed_over) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { disk, length, is_over, is_handed_over })
+    }
+
+    /// Returns whether the file may be used, as far as is known.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.is_over.load(Ordering::Acquire)
+    }
+
+    /// Looks at the file and returns whether it may be used. Does not wait for a device: a mark that is not in the system's
+    /// cache is taken to be there. Costs about a microsecond.
+    pub(super) fn check(&self) -> bool {
+        let mut mark = *END_MARK;
+        if self.is_usable()
+            && let Err(error) = self.check_length().and_then(|()| {
+                let _unknown = self.disk.read_cached(self.length - END_BYTES, &mut mark).is_err();
+                check_mark(&mark)
+            })
+        {
+            self.end(&error);
+        }
+        self.is_usable()
+    }
+
+    /// Looks at the file, and waits for the device.
+    pub(super) fn check_and_wait(&self) {
+        let mut mark = *END_MARK;
+        if self.read(self.length - END_BYTES, &mut mark).is_ok() {
+            self.check();
+        }
+    }
+
+    fn check_length(&self) -> io::Result<()> {
+        let found = self.disk.length()?;
+        let may_be_longer = self.is_handed_over.load(Ordering::Acquire);
+        if found < self.length || (found > self.length && !may_be_longer) {
+            let expected = self.length;
+            return Err(io::Error::other(format!("it has {found} bytes instead of {expected}")));
+        }
+        Ok(())
+    }
+
+    /// The file may become longer from now on.
+    pub(super) fn hand_over(&self) {
+        self.is_handed_over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.usable()?;
+        self.disk.read(offset, buffer).inspect_err(|error| self.end(error))
+    }
+
+    /// Says nothing about the file if it fails: [`Self::read`] finds out why.
+    pub(super) fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.usable()?;
+        self.disk.read_cached(offset, buffer)
+    }
+
+    /// Never makes a file longer that was cut short.
+    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check();
+        self.usable()?;
+        self.disk.write(offset, bytes)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+
+    pub(super) fn map(&self) -> Option<&Map> {
+        self.disk.map().filter(|_| self.is_usable())
+    }
+
+    /// The file itself, for what must be tried even if it is not trusted: the superblock names the journal's half.
+    pub(super) fn device(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    fn usable(&self) -> io::Result<()> {
+        self.is_usable().then_some(()).ok_or_else(|| io::Error::other("the file is out of service"))
+    }
+
+    fn end(&self, error: &io::Error) {
+        if self.is_over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::error!(
+            %error,
+            "store.dat cannot be trusted: it is out of service, responses are kept in memory only. Check the disk, and what else \
+             writes to this file; then restart"
+        );
+        if let Some(map) = self.disk.map()
+            && let Err(error) = map.withdraw()
+        {
+            tracing::error!(%error, "cannot withdraw what is shown of store.dat: restart at once");
+        }
+    }
+}
+
+fn check_mark(mark: &[u8; END_MARK.len()]) -> io::Result<()> {
+    let cut = "it was cut short and made longer again";
+    (mark == END_MARK).then_some(()).ok_or_else(|| io::Error::other(cut))
+}
+
+/// The end of the file, which no segment uses: a page, so that it is read and written by itself.
+pub(super) const END_BYTES: u64 = 4096;
+const END_MARK: &[u8; 16] = b"shellac end\r\n\0\0\0";
