@@ -438,6 +438,8 @@ fn fetch_rules(config: &Config, cookies: &Cookies) -> FetchRules {
         object_bytes_max: config.storage.object_bytes_max(),
         misses_max: config.limits.max_inflight_misses,
         send_timeout: config.limits.send_timeout,
+        first_byte_timeout: config.origin.first_byte_timeout,
+        connect_allowance: config.origin.queue_timeout + config.origin.connect_timeout,
     }
 }
 

@@ -108,6 +108,7 @@ fn families(app: &App) -> Vec<Family> {
     let mut all = http_families(app);
     all.extend(cache_families(app));
     all.extend(fetch_families(app));
+    all.extend(failure_families(app));
     all.extend(origin_families(app));
     all.extend(purge_families(app));
     all.extend(purge_log_families(app));
@@ -199,6 +200,29 @@ fn cache_families(app: &App) -> Vec<Family> {
             }),
         ),
         Family::gauge("shellac_tags", "Tags that are known", app.invalidation.tag_count()),
+    ]
+}
+
+/// Fetches that failed, and what is done about it.
+fn failure_families(app: &App) -> Vec<Family> {
+    let fetcher = app.front.cache.fetcher();
+    let failures = &fetcher.failures;
+    vec![
+        Family::counter(
+            "shellac_cache_stale_at_once",
+            "Requests that got a stale response at once because the last fetch of their URL timed out",
+            fetcher.metrics.stale_at_once.value(),
+        ),
+        Family::gauge(
+            "shellac_cache_failing_urls",
+            "URLs whose last fetch failed a moment ago",
+            failures.count(fetcher.clock.now()),
+        ),
+        Family::counter(
+            "shellac_cache_failing_urls_forgotten",
+            "URLs whose failure was forgotten because there were too many",
+            failures.forgotten.value(),
+        ),
     ]
 }
 

@@ -66,9 +66,9 @@ impl Flights {
         }
     }
 
-    /// Returns whether a flight is on this route.
-    pub fn has(&self, route: &Route) -> bool {
-        self.shard(route).lock().contains_key(route)
+    /// Returns whether this flight is still the one on its route.
+    pub fn holds(&self, route: &Route, flight: &Arc<Flight>) -> bool {
+        self.shard(route).lock().get(route).is_some_and(|other| Arc::ptr_eq(other, flight))
     }
 
     /// Flights in the air.

@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::errand::{AskedRange, Errand};
+use super::failures::Failure;
 use super::flight::{Flight, Landing, Pilot};
 use super::flights::Route;
 use super::freshening::Newer;
@@ -79,7 +80,7 @@ impl Fetch {
         match self.exchange().await {
             Ok(answer) => self.land(answer, alone).await,
             Err(error) => {
-                self.fetcher.note_origin(false);
+                self.fetcher.note_origin(Some(&error));
                 self.fail(error);
             }
         }
@@ -146,7 +147,12 @@ impl Fetch {
     async fn land(self, answer: Answer, alone: oneshot::Sender<Response<OriginBody>>) {
         let Answer { response, exchange, completion } = answer;
         let status = response.status();
-        self.fetcher.note_origin(!is_failure(status));
+        self.fetcher.note_origin(None);
+        if is_failure(status) {
+            self.note_failure(Failure::of_status(status));
+        } else {
+            self.fetcher.failures.clear(self.errand.head.key.hash());
+        }
         if let Some(stale) = &self.errand.stale {
             if status == StatusCode::NOT_MODIFIED {
                 let landing = self.validated(stale, response.headers(), exchange);
@@ -187,8 +193,17 @@ impl Fetch {
         pilot.complete(None);
     }
 
+    /// Notes that this fetch has failed, unless a newer one has taken its place: that one's end counts.
+    fn note_failure(&self, failure: Failure) {
+        let OnAir { fetcher, route, flight } = &self.on_air;
+        if route.as_ref().is_none_or(|route| fetcher.flights.holds(route, flight)) {
+            fetcher.failures.note(self.errand.head.key.hash(), failure, fetcher.clock.now());
+        }
+    }
+
     /// Ends it without a response, or within one: readers see the error.
     pub(super) fn fail(self, error: OriginError) {
+        self.note_failure(Failure::of(&error));
         let Self { fetcher, errand, on_air, pilot, .. } = self;
         fetcher.metrics.failed.add(1);
         tracing::debug!(key = %errand.head.key, %error, "fetch failed");

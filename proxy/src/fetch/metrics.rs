@@ -12,6 +12,8 @@ pub struct FetchMetrics {
     pub collapsed_uncacheable: Counter,
     /// Requests that lost patience with another's fetch.
     pub collapsed_late: Counter,
+    /// Requests that got a stale response at once, because the last fetch of their URL ran out of time.
+    pub stale_at_once: Counter,
     /// Validations in the background.
     pub background: Counter,
     /// Stored responses that a 304 freshened.

@@ -121,6 +121,17 @@ impl OriginError {
         }
     }
 
+    /// Returns whether no server could be connected to.
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Resolve { .. }
+                | Self::Refused { .. }
+                | Self::Unreachable { .. }
+                | Self::ConnectTimeout { .. }
+        )
+    }
+
     /// The status code that a client gets.
     pub const fn status(&self) -> StatusCode {
         match self {

@@ -155,6 +155,9 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_cache_misses_in_flight gauge
     shellac_cache_flights gauge
     shellac_cache_inflight_bytes gauge
+    shellac_cache_stale_at_once counter
+    shellac_cache_failing_urls gauge
+    shellac_cache_failing_urls_forgotten counter
     shellac_origin_requests counter
     shellac_origin_failures counter
     shellac_origin_request_duration_seconds histogram

@@ -22,6 +22,8 @@ mod stale;
 #[cfg(test)]
 mod coalesce;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod cookies;
 #[cfg(test)]
 mod authorization;

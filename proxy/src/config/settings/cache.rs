@@ -26,7 +26,8 @@ pub struct Cache {
     pub vary_max_variants: usize,
     /// Whether one fetch serves everyone who asks for the same key meanwhile.
     pub collapse: bool,
-    /// How long one waits for another's fetch before starting one; 1ms to 1d.
+    /// A fetch that has no head after so long is joined by nobody, and who waits for it starts another one beside it; 1ms to
+    /// 1d. A URL whose origin hangs costs one request to it for each such span.
     pub collapse_patience: Duration,
     /// Requests that wait for one fetch, 1 to 1000000; past it: stale, or 503. Costs a connection and a head each.
     pub max_followers: usize,

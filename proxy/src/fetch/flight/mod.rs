@@ -7,10 +7,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::freshness::{self, Freshness, Uncacheable};
 use crate::invalidation::{FetchBirth, Provenance, Sequence};
@@ -24,6 +26,7 @@ use crate::timestamp::Timestamp;
 #[derive(Debug)]
 pub struct Flight {
     born: Sequence,
+    begun: Instant,
     state: Mutex<State>,
     budget: Arc<Budget>,
 }
@@ -131,13 +134,28 @@ impl Flight {
             end: None,
             readers: Readers::default(),
         };
-        let flight = Arc::new(Self { born: birth.born(), state: Mutex::new(state), budget });
+        let flight = Arc::new(Self {
+            born: birth.born(),
+            begun: Instant::now(),
+            state: Mutex::new(state),
+            budget,
+        });
         (Arc::clone(&flight), Pilot { flight, birth })
     }
 
     /// The purge sequence at which its request was sent.
     pub const fn born(&self) -> Sequence {
         self.born
+    }
+
+    /// When it began.
+    pub const fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Returns whether it has no head yet, after so long.
+    pub fn is_late(&self, patience: Duration) -> bool {
+        self.begun.elapsed() >= patience && self.state.lock().landing.is_none()
     }
 
     /// Returns whether its response, if it is there already, may still be given to a new request.
@@ -317,15 +335,17 @@ impl Reader {
 
     /// Waits for the head.
     pub async fn landing(&self) -> Landing {
-        std::future::poll_fn(|cx| {
-            let mut state = self.flight.state.lock();
-            if let Some(landing) = &state.landing {
-                return Poll::Ready(landing.clone());
-            }
-            state.readers.wait(self.place, cx);
-            Poll::Pending
-        })
-        .await
+        std::future::poll_fn(|cx| self.poll_landing(cx)).await
+    }
+
+    /// The head, once it is there.
+    pub fn poll_landing(&self, cx: &mut Context<'_>) -> Poll<Landing> {
+        let mut state = self.flight.state.lock();
+        if let Some(landing) = &state.landing {
+            return Poll::Ready(landing.clone());
+        }
+        state.readers.wait(self.place, cx);
+        Poll::Pending
     }
 
     /// The next piece of content, then the trailers, then nothing.

@@ -377,4 +377,4 @@ fn finish<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Far longer than anything takes, even on a loaded machine.
-const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(1);
