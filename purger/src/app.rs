@@ -23,6 +23,7 @@ use crate::event::{
     Filter, Format, Limits, Pattern, Reader as EventReader, Rules, SiteRule, TableRule,
 };
 use crate::intake::Intake;
+use crate::kafka::cause::words;
 use crate::kafka::client;
 use crate::kafka::consumer::{Assignment, ConsumeError, Reader};
 use crate::kafka::context::{Group, GroupConsumer, Tokens};
@@ -70,7 +71,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// librdkafka does not take its configuration, or cannot go on.
-    #[error("Kafka: {0}")]
+    #[error("Kafka: {}", words(.0))]
     Kafka(#[from] KafkaError),
     /// Consuming ended.
     #[error(transparent)]

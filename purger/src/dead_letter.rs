@@ -43,7 +43,7 @@ pub struct DeadLetter {
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     topic: String,
-    producer: Option<Producer>,
+    producer: Producer,
     /// What was written.
     pub written: Arc<Counter>,
 }
@@ -93,23 +93,27 @@ impl DeadLetter {
 impl DeadLetters {
     /// Makes a writer to this topic; without a topic dead letters are logged only.
     pub fn new(topic: &str, producer: Producer) -> Self {
-        let producer = (!topic.is_empty()).then_some(producer);
         Self { topic: topic.to_owned(), producer, written: Arc::default() }
+    }
+
+    /// Producers that were made anew. All that the purger writes goes through one.
+    pub fn producers_remade(&self) -> u64 {
+        self.producer.remade()
     }
 
     /// Writes a dead letter; returns when it is safe. While Kafka cannot take it, this does not return.
     pub async fn write(&self, letter: &DeadLetter) {
         let DeadLetter { topic, partition, offset, code, detail, .. } = letter;
         tracing::warn!(topic, partition, offset, code, detail, "a record was given up");
-        let Some(producer) = &self.producer else {
+        if self.topic.is_empty() {
             self.written.add(1);
             return;
-        };
+        }
         let key = letter.key_bytes();
         let mut letter = letter.clone();
         loop {
             let json = serde_json::to_vec(&letter).unwrap_or_default();
-            match producer.insist(&self.topic, key.as_deref(), &json).await {
+            match self.producer.insist(&self.topic, key.as_deref(), &json).await {
                 Ok(_written) => break,
                 Err(error) if letter.missing_bytes > 0 => {
                     tracing::error!(%error, topic, partition, offset, "a dead letter is too large for its topic, even cut: it is in the log only");

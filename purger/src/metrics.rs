@@ -200,6 +200,11 @@ fn register_counts(registry: &mut Registry, fleet: &Fleet) {
         "Records given up",
         counter(common.dead_letters.written.value()),
     );
+    registry.register(
+        "producers_remade",
+        "Producers made anew, because the one before had failed for good",
+        counter(common.dead_letters.producers_remade()),
+    );
     let receipts = common.receipts.as_ref().map_or(0, |receipts| receipts.written.value());
     registry.register("receipts", "Receipts written", counter(receipts));
     let kafka = &fleet.assignment().metrics;

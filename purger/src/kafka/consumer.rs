@@ -16,6 +16,7 @@ use shellac::metrics::Counter;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::cause::{COMPLAINTS, Causes, code_words, words};
 use super::context::{Group, GroupConsumer};
 use crate::intake::Intake;
 use crate::partition::Partition;
@@ -32,7 +33,9 @@ pub struct Assignment {
     /// How long a revoked partition waits for proxies to confirm what was read of it.
     drain_timeout: Duration,
     /// Whether a broker can be reached.
-    pub is_connected: Arc<AtomicBool>,
+    pub is_connected: AtomicBool,
+    /// What is wrong, as far as librdkafka says.
+    pub causes: Causes,
     /// What happened.
     pub metrics: ConsumerMetrics,
 }
@@ -58,14 +61,13 @@ pub struct Reader {
     intake: Intake,
     stored: BTreeMap<(String, i32), i64>,
     paused: BTreeSet<(String, i32)>,
-    last_complaint: Option<(String, Instant)>,
 }
 
 /// Why consuming ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumeError {
     /// librdkafka cannot go on, such as a static member that another one has replaced. The process ends, loudly.
-    #[error("Kafka cannot go on: {code:?}: {reason}")]
+    #[error("Kafka cannot go on: {}: {reason}", code_words(*code))]
     Fatal {
         /// librdkafka's code.
         code: RDKafkaErrorCode,
@@ -83,7 +85,8 @@ impl Assignment {
             limits,
             cluster,
             drain_timeout: (session_timeout / 3).min(DRAIN_MAX),
-            is_connected: Arc::new(AtomicBool::new(true)),
+            is_connected: AtomicBool::new(true),
+            causes: Causes::default(),
             metrics: ConsumerMetrics::default(),
         })
     }
@@ -172,7 +175,7 @@ impl Reader {
     /// Makes the thread's part.
     pub fn new(consumer: GroupConsumer, assignment: Arc<Assignment>, intake: Intake) -> Self {
         let (stored, paused) = (BTreeMap::new(), BTreeSet::new());
-        Self { consumer, assignment, intake, stored, paused, last_complaint: None }
+        Self { consumer, assignment, intake, stored, paused }
     }
 
     /// Polls until it is told to stop, then gives everything back to the group.
@@ -186,6 +189,7 @@ impl Reader {
                 None => {}
             }
             if Instant::now() >= chores_due {
+                self.check_fatal()?;
                 self.keep_up();
                 chores_due = Instant::now() + CHORES;
             }
@@ -247,25 +251,26 @@ impl Reader {
                 tracing::info!(topic = key.0, partition = key.1, "reading goes on");
                 self.paused.remove(&key);
             }
-            Err(error) => tracing::warn!(%error, "cannot pause or resume a partition"),
+            Err(error) => {
+                tracing::warn!(error = words(&error), "cannot pause or resume a partition")
+            }
         }
     }
 
-    /// Says what is wrong, once while it stays so.
-    fn complain(&mut self, error: &KafkaError) -> Result<(), ConsumeError> {
-        if let Some((code, reason)) = self.consumer.client().fatal_error() {
-            return Err(ConsumeError::Fatal { code, reason });
-        }
-        let text = error.to_string();
-        let is_news = self
-            .last_complaint
-            .as_ref()
-            .is_none_or(|(last, at)| *last != text || at.elapsed() > COMPLAINTS);
-        if is_news {
-            tracing::warn!(error = text, "reading from Kafka");
-            self.last_complaint = Some((text, Instant::now()));
+    /// Says what is wrong, now and then while it stays so.
+    fn complain(&self, error: &KafkaError) -> Result<(), ConsumeError> {
+        self.check_fatal()?;
+        let text = words(error);
+        if let Some(repeated) = COMPLAINTS.admit(&text) {
+            tracing::warn!(error = text, repeated, "reading from Kafka");
         }
         Ok(())
+    }
+
+    /// librdkafka may have ended for good without an event that says so.
+    fn check_fatal(&self) -> Result<(), ConsumeError> {
+        let fatal = self.consumer.client().fatal_error();
+        fatal.map_or(Ok(()), |(code, reason)| Err(ConsumeError::Fatal { code, reason }))
     }
 
     /// Confirms what can be confirmed, commits, and leaves the group.
@@ -301,7 +306,10 @@ fn commit(consumer: &BaseConsumer<Group>) {
         // Nothing new to commit is no failure.
         Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
         Err(error) => {
-            tracing::warn!(%error, "cannot commit before partitions leave: they will be read again");
+            tracing::warn!(
+                error = words(&error),
+                "cannot commit before partitions leave: they will be read again"
+            );
         }
     }
 }
@@ -321,4 +329,3 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 const LEAVE: Duration = Duration::from_secs(3);
 const DRAIN_PAUSE: Duration = Duration::from_millis(5);
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_millis(200);
-const COMPLAINTS: Duration = Duration::from_secs(30);

@@ -17,6 +17,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use serde::Deserialize;
 use shellac::clock::Clock;
 
+use super::cause::{COMPLAINTS, Causes, words};
 use super::client::PATIENCE;
 use super::consumer::Assignment;
 
@@ -24,6 +25,8 @@ use super::consumer::Assignment;
 #[derive(Debug)]
 pub struct Plain {
     tokens: Tokens,
+    /// What is wrong, as far as librdkafka says.
+    pub causes: Causes,
     /// Whether the brokers can be reached, as far as librdkafka says.
     pub is_connected: Arc<AtomicBool>,
 }
@@ -33,7 +36,6 @@ pub struct Plain {
 pub struct Group {
     tokens: Tokens,
     assignment: Arc<Assignment>,
-    is_connected: Arc<AtomicBool>,
 }
 
 /// The group's consumer: it may be asked from any thread, and is polled by one.
@@ -84,15 +86,15 @@ impl fmt::Debug for GroupConsumer {
 impl Plain {
     /// Makes a context.
     pub fn new(tokens: Tokens) -> Self {
-        Self { tokens, is_connected: Arc::new(AtomicBool::new(true)) }
+        let is_connected = Arc::new(AtomicBool::new(true));
+        Self { tokens, causes: Causes::default(), is_connected }
     }
 }
 
 impl Group {
     /// Makes a context that reports partitions to the assignment.
     pub fn new(tokens: Tokens, assignment: Arc<Assignment>) -> Self {
-        let is_connected = Arc::clone(&assignment.is_connected);
-        Self { tokens, assignment, is_connected }
+        Self { tokens, assignment }
     }
 }
 
@@ -104,11 +106,12 @@ impl ClientContext for Plain {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.causes.add(reason);
         note(&self.is_connected, &error, reason);
     }
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
-        self.tokens.read()
+        self.tokens.read().inspect_err(|error| self.causes.add(&error.to_string()))
     }
 }
 
@@ -122,11 +125,13 @@ impl ClientContext for Group {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        note(&self.is_connected, &error, reason);
+        self.assignment.causes.add(reason);
+        note(&self.assignment.is_connected, &error, reason);
     }
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
-        self.tokens.read()
+        let causes = &self.assignment.causes;
+        self.tokens.read().inspect_err(|error| causes.add(&error.to_string()))
     }
 }
 
@@ -135,15 +140,23 @@ impl ConsumerContext for Group {
         match rebalance {
             Rebalance::Revoke(partitions) => self.assignment.revoke(consumer, partitions),
             Rebalance::Assign(_) => {}
-            Rebalance::Error(error) => tracing::warn!(%error, "rebalancing failed"),
+            Rebalance::Error(error) => {
+                tracing::warn!(error = words(error), "rebalancing failed");
+            }
         }
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(partitions) = rebalance {
-            self.assignment.assign(consumer, partitions);
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                self.assignment.assign(consumer, partitions);
+                tracing::info!(partitions = names(partitions), "the group gave partitions");
+            }
+            Rebalance::Revoke(partitions) => {
+                tracing::info!(partitions = names(partitions), "the group took partitions");
+            }
+            Rebalance::Error(_) => {} // it was told before
         }
-        tracing::info!(?rebalance, "the group rebalanced");
     }
 
     fn commit_callback(
@@ -157,7 +170,7 @@ impl ConsumerContext for Group {
             }
             Err(error) => {
                 self.assignment.metrics.failed_commits.add(1);
-                tracing::warn!(%error, "offsets are not committed");
+                tracing::warn!(error = words(&error), "offsets are not committed");
             }
         }
     }
@@ -209,16 +222,24 @@ fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Notes an error. While no broker can be reached librdkafka repeats itself: the first time is told, the others are not.
+fn names(partitions: &TopicPartitionList) -> String {
+    let name = |(topic, number): (String, i32)| format!("{topic}/{number}");
+    let mut names: Vec<String> = partitions.to_topic_map().into_keys().map(name).collect();
+    names.sort();
+    names.join(", ")
+}
+
+/// Notes an error. librdkafka repeats itself with each attempt; that is told now and then.
 fn note(is_connected: &AtomicBool, error: &KafkaError, reason: &str) {
     let is_down = matches!(
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
     );
-    if !is_down {
-        tracing::warn!(%error, reason, "Kafka");
-    } else if is_connected.swap(false, Ordering::Relaxed) {
-        tracing::warn!(%error, reason, "no broker can be reached: trying again until one can");
+    let is_news = !is_down || is_connected.swap(false, Ordering::Relaxed);
+    if is_news && let Some(repeated) = COMPLAINTS.admit(reason) {
+        let then =
+            if is_down { "no broker can be reached: trying again until one can" } else { "Kafka" };
+        tracing::warn!(error = words(error), reason, repeated, "{then}");
     }
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use purge_protocol::log::LogId;
-use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, OwnedMessage};
-use shellac::config::{Kafka, Purger};
+use rdkafka::{ClientConfig, Offset};
+use shellac::config::{Kafka, Purger, SaslMechanism};
 use tokio::time::Instant;
 
+use super::cause::words;
 use super::client;
 use super::consumer::at;
 use super::context::{Plain, Tokens};
@@ -55,7 +56,7 @@ pub enum CursorError {
     #[error("no word from the brokers within {0:?}")]
     Silence(Duration),
     /// Another failure. To be tried again.
-    #[error(transparent)]
+    #[error("{}", words(.0))]
     Kafka(#[from] KafkaError),
 }
 
@@ -74,8 +75,7 @@ impl Cursors {
 
     /// Makes a consumer that reads nothing yet. Blocks.
     pub fn consumer(&self) -> Result<BaseConsumer<Plain>, KafkaError> {
-        let context = Plain::new(self.tokens.clone());
-        client::cursor(&self.kafka, &self.purger).create_with_context(context)
+        self.create(&client::cursor(&self.kafka, &self.purger))
     }
 
     /// Makes a consumer that reads and commits a group's offsets without being its member. Blocks.
@@ -85,7 +85,18 @@ impl Cursors {
             config.set(name, value);
         }
         config.set("group.id", group).set("enable.auto.commit", "false");
-        config.create_with_context(Plain::new(self.tokens.clone()))
+        self.create(&config)
+    }
+
+    fn create(&self, config: &ClientConfig) -> Result<BaseConsumer<Plain>, KafkaError> {
+        let consumer: BaseConsumer<Plain> =
+            config.create_with_context(Plain::new(self.tokens.clone()))?;
+        // librdkafka asks for a token when it is polled, and some callers never do. Without one no broker is spoken to.
+        if self.kafka.sasl_mechanism == SaslMechanism::OauthBearer && self.kafka.security.has_sasl()
+        {
+            drop(consumer.poll(TOKEN_WAIT));
+        }
+        Ok(consumer)
     }
 
     /// Returns whether the log has no record from `from` on and below `to`, though it reaches as far. Blocks.
@@ -147,3 +158,41 @@ impl Cursor {
 pub type Shared = Arc<Cursors>;
 
 const POLL: Duration = Duration::from_millis(100);
+/// For librdkafka to ask for a token: it does so when a client is made.
+const TOKEN_WAIT: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use shellac::clock::Clock;
+    use shellac::config::Security;
+
+    use super::*;
+
+    /// Nothing but the client itself is needed: it asks for a token before it speaks to a broker.
+    #[test]
+    fn a_client_that_is_only_asked_has_a_token_or_says_why_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        let kafka = Kafka {
+            brokers: vec!["127.0.0.1:1".to_owned()],
+            security: Security::SaslPlaintext,
+            sasl_mechanism: SaslMechanism::OauthBearer,
+            token_file: Some(file.clone()),
+            ..Kafka::default()
+        };
+        let tokens = Tokens { file: Some(file.clone()), clock: Clock::system() };
+        let cursors = Cursors::new(kafka, Purger::default(), tokens);
+        let consumers = || [cursors.consumer().unwrap(), cursors.bookkeeper("g").unwrap()];
+        let has_failed = |consumer: &BaseConsumer<Plain>| {
+            let causes = consumer.context().causes.all();
+            causes.iter().any(|cause| cause.contains("cannot read") && cause.contains("token"))
+        };
+        for consumer in consumers() {
+            assert!(has_failed(&consumer), "{:?}", consumer.context().causes.all());
+        }
+        std::fs::write(&file, "opaque").unwrap();
+        for consumer in consumers() {
+            assert!(!has_failed(&consumer), "{:?}", consumer.context().causes.all());
+        }
+    }
+}

@@ -1,26 +1,41 @@
 //! Writes records that must not be lost: dead letters, receipts, delayed purges. Tried until it is done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
 use shellac::config::Kafka;
-use tokio::time::sleep;
+use shellac::metrics::Counter;
+use tokio::time::{Instant, sleep};
 
+use super::cause::{COMPLAINTS, Causes, code_words, words};
 use super::client;
 use super::context::{Plain, Tokens};
 use crate::delivery::backoff::Backoff;
 
 /// A producer. Clones share one.
-#[derive(Clone)]
-pub struct Producer {
-    inner: FutureProducer<Plain>,
+#[derive(Clone, Debug)]
+pub struct Producer(Arc<Shared>);
+
+struct Shared {
+    current: Mutex<Current>,
     kafka: Kafka,
+    tokens: Tokens,
+    /// Producers that were made anew, because the one before had failed for good.
+    remade: Counter,
 }
 
-impl std::fmt::Debug for Producer {
+struct Current {
+    producer: FutureProducer<Plain>,
+    causes: Causes,
+    made: Instant,
+}
+
+impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Producer").field("brokers", &self.kafka.brokers).finish_non_exhaustive()
     }
@@ -38,11 +53,19 @@ pub struct Written {
 impl Producer {
     /// Makes a producer; connects when it is first used.
     pub fn new(kafka: &Kafka, tokens: Tokens) -> Result<Self, KafkaError> {
-        let inner = client::producer(kafka)
-            .set("compression.codec", "gzip")
-            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
-            .create_with_context(Plain::new(tokens))?;
-        Ok(Self { inner, kafka: kafka.clone() })
+        let current = Mutex::new(Current::make(kafka, tokens.clone())?);
+        let remade = Counter::default();
+        Ok(Self(Arc::new(Shared { current, kafka: kafka.clone(), tokens, remade })))
+    }
+
+    /// How many were made anew, because the one before had failed for good.
+    pub fn remade(&self) -> u64 {
+        self.0.remade.value()
+    }
+
+    /// What is wrong, as far as librdkafka says.
+    pub fn causes(&self) -> Vec<String> {
+        self.0.current.lock().causes.all()
     }
 
     /// Writes a record once; returns where it is, on all replicas.
@@ -52,13 +75,7 @@ impl Producer {
         key: Option<&[u8]>,
         value: &[u8],
     ) -> Result<Written, KafkaError> {
-        let mut record = FutureRecord::to(topic).payload(value);
-        if let Some(key) = key {
-            record = record.key(key);
-        }
-        let sent = self.inner.send(record, Timeout::Never).await;
-        let delivery = sent.map_err(|(error, _record)| error)?;
-        Ok(Written { partition: delivery.partition, offset: delivery.offset })
+        self.send(with_key(FutureRecord::to(topic).payload(value), key)).await
     }
 
     /// Writes a record with headers once.
@@ -69,13 +86,46 @@ impl Producer {
         value: &[u8],
         headers: OwnedHeaders,
     ) -> Result<Written, KafkaError> {
-        let mut record = FutureRecord::to(topic).payload(value).headers(headers);
-        if let Some(key) = key {
-            record = record.key(key);
+        self.send(with_key(FutureRecord::to(topic).payload(value).headers(headers), key)).await
+    }
+
+    async fn send(&self, record: FutureRecord<'_, [u8], [u8]>) -> Result<Written, KafkaError> {
+        let producer = self.0.current.lock().producer.clone();
+        let sent = producer.send(record, Timeout::Never).await;
+        match sent {
+            Ok(delivery) => Ok(Written { partition: delivery.partition, offset: delivery.offset }),
+            Err((error, _record)) => {
+                self.replace_failed();
+                Err(error)
+            }
         }
-        let sent = self.inner.send(record, Timeout::Never).await;
-        let delivery = sent.map_err(|(error, _record)| error)?;
-        Ok(Written { partition: delivery.partition, offset: delivery.offset })
+    }
+
+    /// An idempotent producer whose sequence is broken, or that was refused a right, never works again: another one may.
+    fn replace_failed(&self) {
+        let mut current = self.0.current.lock();
+        let Some((code, reason)) = current.producer.client().fatal_error() else { return };
+        if current.made.elapsed() < REMAKE_PAUSE {
+            return;
+        }
+        match Current::make(&self.0.kafka, self.0.tokens.clone()) {
+            Ok(next) => {
+                let failed = std::mem::replace(&mut *current, next);
+                drop(current);
+                self.0.remade.add(1);
+                if let Some(repeated) = COMPLAINTS.admit(&reason) {
+                    let error = code_words(code);
+                    tracing::warn!(
+                        error,
+                        reason,
+                        repeated,
+                        "a producer failed for good: here is another one"
+                    );
+                }
+                drop(tokio::task::spawn_blocking(move || drop(failed))); // its thread is waited for
+            }
+            Err(error) => tracing::error!(error = words(&error), "cannot make another producer"),
+        }
     }
 
     /// Writes a record, and tries again until it is done; only a record that is too large for its topic is given up.
@@ -91,12 +141,41 @@ impl Producer {
                 Ok(written) => return Ok(written),
                 Err(error) if is_too_large(&error) => return Err(error),
                 Err(error) => {
-                    let pause = backoff.wait();
-                    tracing::error!(%error, topic, ?pause, "cannot write to Kafka: trying again");
-                    sleep(pause).await;
+                    let error = words(&error);
+                    if let Some(repeated) = COMPLAINTS.admit(&format!("{topic}: {error}")) {
+                        tracing::error!(
+                            error,
+                            topic,
+                            repeated,
+                            "cannot write to Kafka: trying again"
+                        );
+                    }
+                    sleep(backoff.wait()).await;
                 }
             }
         }
+    }
+}
+
+impl Current {
+    fn make(kafka: &Kafka, tokens: Tokens) -> Result<Self, KafkaError> {
+        let context = Plain::new(tokens);
+        let causes = context.causes.clone();
+        let producer = client::producer(kafka)
+            .set("compression.codec", "gzip")
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
+            .create_with_context(context)?;
+        Ok(Self { producer, causes, made: Instant::now() })
+    }
+}
+
+fn with_key<'a>(
+    record: FutureRecord<'a, [u8], [u8]>,
+    key: Option<&'a [u8]>,
+) -> FutureRecord<'a, [u8], [u8]> {
+    match key {
+        Some(key) => record.key(key),
+        None => record,
     }
 }
 
@@ -110,3 +189,5 @@ fn is_too_large(error: &KafkaError) -> bool {
 /// What a record of 64 MiB grows to in a dead letter.
 const RECORD_BYTES_MAX: usize = 100_000_000;
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Least time between two producers.
+const REMAKE_PAUSE: Duration = Duration::from_secs(1);

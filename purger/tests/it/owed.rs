@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rdkafka::message::{Message as _, OwnedMessage};
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::support::{Broker, Proxy, Purger, json, until, until_status};
 
@@ -93,6 +93,21 @@ async fn a_refused_purge_never_waits_for_its_dead_letter() {
     broker.cluster.topic_error("dead", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
     assert_eq!(json(&broker.read("dead", 1).await[0])["offset"], offset);
     until_status(&purger, "all is done", |status| status.partitions[0].confirmed == 2).await;
+}
+
+#[tokio::test]
+async fn a_producer_that_failed_for_good_is_replaced() {
+    let broker = Broker::start(1);
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    broker.cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused; 2]);
+    let proxy = Proxy::start();
+    let purger = Purger::start(&broker, &[&proxy], "").await;
+    until("adopted", || proxy.starts().len() == 1).await;
+    broker.write(0, "k", b"no event").await;
+    let letters = broker.read("dead", 1).await;
+    assert_eq!(json(&letters[0])["offset"], 0, "written after the right was granted");
+    until_status(&purger, "nothing is owed", |status| status.partitions[0].confirmed == 1).await;
+    assert_ne!(purger.metric("shellac_purger_producers_remade_total").await, "0");
 }
 
 #[tokio::test]
