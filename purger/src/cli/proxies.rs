@@ -5,7 +5,7 @@ use std::sync::Arc;
 use purge_protocol::log::{LogId, Standing};
 use shellac::config::Config;
 
-use crate::delivery::discovery::Discovery;
+use crate::delivery::discovery::{Discovered, Discovery};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::target::{Manner, Target};
 
@@ -17,8 +17,9 @@ pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
         token: rules.targets.token.clone(),
         timeout: rules.timeout,
     };
-    let urls = Discovery::new(rules.targets.clone()).look().await;
-    urls.into_iter().zip(1..).map(|(url, id)| Arc::new(Target::new(id, url, &manner))).collect()
+    let found = Discovery::new(rules.targets.clone()).look().await;
+    let target = |(proxy, id): (Discovered, _)| Arc::new(Target::new(id, proxy.url, &manner));
+    found.into_iter().zip(1..).map(target).collect()
 }
 
 /// Asks every proxy at once where it stands.

@@ -1,7 +1,7 @@
 //! Who is to be purged: a list, names whose addresses are looked up again and again, or both.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -14,8 +14,32 @@ use tokio::time::{Instant, sleep};
 #[derive(Debug)]
 pub struct Discovery {
     settings: Targets,
-    /// When each proxy that a name had was last seen there.
-    seen: BTreeMap<String, Instant>,
+    /// What names had, by the kind of the name, and since when a complete answer did not have it any more.
+    seen: BTreeMap<(Kind, String), Option<Instant>>,
+}
+
+/// A proxy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Discovered {
+    /// The URL of its admin listener.
+    pub url: String,
+    /// Whether it is still configured, or under its name. If not, somebody else may have its address by now.
+    pub is_present: bool,
+}
+
+/// A kind of name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Addresses,
+    Services,
+}
+
+/// What a name has.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Answer {
+    urls: Vec<String>,
+    /// Parts of it that could not be looked up, and why. What is not among the URLs may be there.
+    missing: Vec<String>,
 }
 
 /// Why a name has no addresses. The last ones are kept meanwhile.
@@ -35,16 +59,22 @@ impl Discovery {
         Self { settings, seen: BTreeMap::new() }
     }
 
-    /// Looks up once; what cannot be looked up is reported, and what was there stays.
-    pub async fn look(&mut self) -> Vec<String> {
-        for (name, found) in [
-            (&self.settings.dns, self.addresses().await),
-            (&self.settings.srv, self.services().await),
+    /// Looks up once; what cannot be looked up is reported, and what was there stays for as long as that lasts.
+    pub async fn look(&mut self) -> Vec<Discovered> {
+        for (kind, name, found) in [
+            (Kind::Addresses, &self.settings.dns, self.addresses().await),
+            (Kind::Services, &self.settings.srv, self.services().await),
         ] {
             match found {
-                Ok(urls) => {
-                    let now = Instant::now();
-                    self.seen.extend(urls.into_iter().map(|url| (url, now)));
+                Ok(answer) => {
+                    for why in &answer.missing {
+                        tracing::warn!(
+                            why,
+                            name,
+                            "cannot look up some proxies: keeping those there are"
+                        );
+                    }
+                    self.seen = note(std::mem::take(&mut self.seen), kind, answer, Instant::now());
                 }
                 Err(error) => {
                     tracing::warn!(%error, name, "cannot look up proxies: keeping those there are");
@@ -52,18 +82,19 @@ impl Discovery {
             }
         }
         let forget_after = self.settings.forget_after;
-        self.seen.retain(|_, seen| seen.elapsed() <= forget_after);
-        let mut all: Vec<String> =
-            self.settings.urls.iter().chain(self.seen.keys()).cloned().collect();
-        all.sort();
-        all.dedup();
-        all
+        self.seen.retain(|_, absent| absent.is_none_or(|since| since.elapsed() <= forget_after));
+        let mut all = BTreeMap::new();
+        let seen = self.seen.iter().map(|((_, url), absent)| (url, absent.is_none()));
+        for (url, is_present) in self.settings.urls.iter().map(|url| (url, true)).chain(seen) {
+            *all.entry(url.clone()).or_default() |= is_present;
+        }
+        all.into_iter().map(|(url, is_present)| Discovered { url, is_present }).collect()
     }
 
-    async fn addresses(&self) -> Result<Vec<String>, LookupError> {
+    async fn addresses(&self) -> Result<Answer, LookupError> {
         let name = &self.settings.dns;
         if name.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Answer::default());
         }
         let not_a_name = || LookupError::Name(name.clone());
         let port = name.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
@@ -72,38 +103,40 @@ impl Discovery {
         }
         let found = tokio::net::lookup_host(name.as_str()).await;
         let found = found.map_err(|error| LookupError::Dns(error.to_string()))?;
-        Ok(found.map(url_of).collect())
+        Ok(Answer { urls: found.map(url_of).collect(), missing: Vec::new() })
     }
 
-    async fn services(&self) -> Result<Vec<String>, LookupError> {
+    async fn services(&self) -> Result<Answer, LookupError> {
         let name = &self.settings.srv;
         if name.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Answer::default());
         }
         let failed = |error: &dyn std::fmt::Display| LookupError::Dns(error.to_string());
         let resolver = TokioResolver::builder_tokio()
             .and_then(hickory_resolver::ResolverBuilder::build)
             .map_err(|error| failed(&error))?;
         let records = resolver.srv_lookup(name.as_str()).await.map_err(|error| failed(&error))?;
-        let mut urls = Vec::new();
+        let mut answer = Answer::default();
         for record in records.answers() {
             let RData::SRV(service) = &record.data else { continue };
             let host = service.target.to_utf8();
             let host = host.trim_end_matches('.');
-            let found = resolver.lookup_ip(host).await.map_err(|error| failed(&error))?;
-            urls.extend(found.iter().map(|address| url_of(SocketAddr::new(address, service.port))));
+            let found = resolver.lookup_ip(host).await;
+            let found =
+                found.map(|found| found.iter().collect()).map_err(|error| error.to_string());
+            answer.add(host, service.port, found);
         }
-        Ok(urls)
+        Ok(answer)
     }
 
     /// Looks up again and again; ends when nobody listens.
-    pub async fn run(mut self, found: watch::Sender<Vec<String>>) {
+    pub async fn run(mut self, found: watch::Sender<Vec<Discovered>>) {
         let is_static = self.settings.dns.is_empty() && self.settings.srv.is_empty();
         loop {
-            let urls = self.look().await;
+            let proxies = self.look().await;
             found.send_if_modified(|known| {
-                let is_new = *known != urls;
-                *known = urls;
+                let is_new = *known != proxies;
+                *known = proxies;
                 is_new
             });
             if is_static {
@@ -115,6 +148,37 @@ impl Discovery {
             }
         }
     }
+}
+
+impl Answer {
+    /// Adds a service's host. One that has no address takes no other with it.
+    fn add(&mut self, host: &str, port: u16, found: Result<Vec<IpAddr>, String>) {
+        match found {
+            Ok(addresses) => {
+                let url = |address| url_of(SocketAddr::new(address, port));
+                self.urls.extend(addresses.into_iter().map(url));
+            }
+            Err(error) => self.missing.push(format!("{host}: {error}")),
+        }
+    }
+}
+
+/// Notes what a name has now. Only a complete answer can say that something is not there any more.
+fn note(
+    mut seen: BTreeMap<(Kind, String), Option<Instant>>,
+    kind: Kind,
+    answer: Answer,
+    now: Instant,
+) -> BTreeMap<(Kind, String), Option<Instant>> {
+    if answer.missing.is_empty() {
+        for ((_, url), absent) in seen.iter_mut().filter(|((of, _), _)| *of == kind) {
+            if !answer.urls.contains(url) {
+                absent.get_or_insert(now);
+            }
+        }
+    }
+    seen.extend(answer.urls.into_iter().map(|url| ((kind, url), None)));
+    seen
 }
 
 fn url_of(address: SocketAddr) -> String {
@@ -135,20 +199,61 @@ mod tests {
         }
     }
 
+    fn urls(found: &[Discovered]) -> Vec<&str> {
+        found.iter().map(|proxy| proxy.url.as_str()).collect()
+    }
+
     #[tokio::test]
     async fn a_name_and_a_list_are_joined() {
         let mut discovery =
             Discovery::new(settings("127.0.0.1:81", &["http://b:1", "http://127.0.0.1:81"]));
-        assert_eq!(discovery.look().await, ["http://127.0.0.1:81", "http://b:1"]);
+        let found = discovery.look().await;
+        assert_eq!(urls(&found), ["http://127.0.0.1:81", "http://b:1"]);
+        assert!(found.iter().all(|proxy| proxy.is_present));
     }
 
     #[tokio::test]
-    async fn what_a_name_had_stays_when_it_cannot_be_looked_up() {
+    async fn a_fleet_is_never_forgotten_because_its_name_cannot_be_looked_up() {
         let mut discovery = Discovery::new(settings("127.0.0.1:81", &[]));
-        assert_eq!(discovery.look().await.len(), 1);
-        discovery.settings.dns = "no-port".to_owned();
-        assert_eq!(discovery.look().await.len(), 1);
         discovery.settings.forget_after = Duration::ZERO;
-        assert_eq!(discovery.look().await.len(), 0, "but not for ever");
+        let all = discovery.look().await;
+        assert_eq!((all.len(), all[0].is_present), (1, true));
+        discovery.settings.dns = "no-port".to_owned();
+        assert_eq!(discovery.look().await, all, "however long that lasts");
+        assert_eq!(discovery.look().await, all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_left_its_name_is_said_to_be_absent_and_then_forgotten() {
+        let mut discovery = Discovery::new(settings("127.0.0.1:81", &[]));
+        discovery.look().await;
+        discovery.settings.dns = "127.0.0.1:82".to_owned();
+        let found = discovery.look().await;
+        assert_eq!(urls(&found), ["http://127.0.0.1:81", "http://127.0.0.1:82"]);
+        assert_eq!((found[0].is_present, found[1].is_present), (false, true));
+        tokio::time::advance(discovery.settings.forget_after + Duration::from_secs(1)).await;
+        assert_eq!(urls(&discovery.look().await), ["http://127.0.0.1:82"]);
+    }
+
+    #[test]
+    fn a_service_without_address_takes_no_other_with_it() {
+        let address = |last| vec![IpAddr::from([10, 0, 0, last])];
+        let now = Instant::now();
+        let mut answer = Answer::default();
+        answer.add("a", 81, Ok(address(1)));
+        answer.add("b", 81, Ok(address(2)));
+        let seen = note(BTreeMap::new(), Kind::Services, answer, now);
+        let mut answer = Answer::default();
+        answer.add("a", 81, Err("no record".to_owned()));
+        answer.add("b", 81, Ok(address(2)));
+        answer.add("c", 81, Ok(address(3)));
+        assert_eq!(answer.missing, ["a: no record"]);
+        let seen = note(seen, Kind::Services, answer, now);
+        assert_eq!(seen.len(), 3);
+        assert!(seen.values().all(Option::is_none), "a may be there: {seen:?}");
+        let mut answer = Answer::default();
+        answer.add("c", 81, Ok(address(3)));
+        let seen = note(seen, Kind::Services, answer, now);
+        assert_eq!(seen.values().filter(|absent| absent.is_some()).count(), 2);
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::discovery::Discovered;
 use super::route::Route;
 use super::target::{Manner, Target};
 use crate::dead_letter::{DeadLetter, DeadLetters};
@@ -139,15 +140,15 @@ impl Fleet {
     /// Starts a route for each proxy and partition, as they come; ends when it is told to, with all routes.
     pub async fn run(
         self: Arc<Self>,
-        mut found: watch::Receiver<Vec<String>>,
+        mut found: watch::Receiver<Vec<Discovered>>,
         stop: CancellationToken,
     ) {
         let mut partitions = self.assignment.changes();
         let mut running: HashMap<(TargetId, LogId), Arc<Partition>> = HashMap::new();
         let mut ids = 0;
         loop {
-            let urls = found.borrow_and_update().clone();
-            self.reconcile(&urls, &mut ids).await;
+            let proxies = found.borrow_and_update().clone();
+            self.reconcile(&proxies, &mut ids).await;
             self.start_routes(&mut running);
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -161,7 +162,7 @@ impl Fleet {
     }
 
     /// Makes new proxies, forgets those that are gone.
-    async fn reconcile(&self, urls: &[String], ids: &mut TargetId) {
+    async fn reconcile(&self, proxies: &[Discovered], ids: &mut TargetId) {
         let rules = &self.common.rules;
         let manner = Manner {
             http: rules.targets.http,
@@ -170,19 +171,23 @@ impl Fleet {
         };
         let mut targets = self.targets();
         targets.retain(|target| {
-            let stays = urls.contains(&target.url);
+            let stays = proxies.iter().any(|proxy| proxy.url == target.url);
             if !stays {
                 tracing::info!(proxy = target.url, "a proxy is gone");
                 target.gone.cancel();
             }
             stays
         });
-        for url in urls {
-            if !targets.iter().any(|target| target.url == *url) {
+        for Discovered { url, is_present } in proxies {
+            let known = targets.iter().find(|target| target.url == *url).map(Arc::clone);
+            let target = known.unwrap_or_else(|| {
                 *ids += 1;
                 tracing::info!(proxy = url, "a proxy");
-                targets.push(Arc::new(Target::new(*ids, url.clone(), &manner)));
-            }
+                let target = Arc::new(Target::new(*ids, url.clone(), &manner));
+                targets.push(Arc::clone(&target));
+                target
+            });
+            target.set_present(*is_present);
         }
         let names = targets.iter().map(|target| (target.id, target.url.clone())).collect();
         *self.targets.lock() = targets;

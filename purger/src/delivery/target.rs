@@ -1,6 +1,7 @@
 //! `Target`: one proxy, as the purger sees it: how it is reached, and how it is doing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub struct Target {
     pub gone: CancellationToken,
     client: Client<HttpConnector, Full<Bytes>>,
     authorization: Option<HeaderValue>,
+    /// Whether it is still configured, or under its name. Else somebody else may have its address, who must not get the token.
+    is_present: AtomicBool,
     timeout: Duration,
     condition: Mutex<Condition>,
 }
@@ -128,9 +131,15 @@ impl Target {
             gone: CancellationToken::new(),
             client,
             authorization: manner.token.as_ref().and_then(bearer),
+            is_present: AtomicBool::new(true),
             timeout: manner.timeout,
             condition: Mutex::default(),
         }
+    }
+
+    /// Notes whether it is still configured, or under its name.
+    pub fn set_present(&self, is_present: bool) {
+        self.is_present.store(is_present, Ordering::Relaxed);
     }
 
     /// Asks where the proxy stands.
@@ -186,7 +195,8 @@ impl Target {
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        if let Some(authorization) = &self.authorization {
+        let is_present = self.is_present.load(Ordering::Relaxed);
+        if let Some(authorization) = self.authorization.as_ref().filter(|_| is_present) {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;

@@ -104,3 +104,21 @@ async fn an_answer_that_is_none_is_no_confirmation() {
     proxy.behaves();
     until("it comes", || proxy.has("a")).await;
 }
+
+#[tokio::test]
+async fn a_token_never_goes_to_an_address_that_left_the_fleet() {
+    use shellac::config::{Secret, TargetHttp};
+    use shellac_purger::delivery::target::{Manner, Target};
+    let proxy = Proxy::start();
+    let token = Some(Secret::new("secret"));
+    let timeout = std::time::Duration::from_secs(20);
+    let target = Target::new(1, proxy.url(), &Manner { http: TargetHttp::Http1, token, timeout });
+    target.standing().await.unwrap();
+    assert_eq!(proxy.authorization().len(), 1);
+    target.set_present(false);
+    target.standing().await.unwrap();
+    assert_eq!(proxy.authorization().len(), 1, "without a token");
+    target.set_present(true);
+    target.standing().await.unwrap();
+    assert_eq!(proxy.authorization().len(), 2, "it is back");
+}
