@@ -265,8 +265,10 @@ impl Cache {
         let head = &inbound.head;
         if head.method != Method::GET && head.method != Method::HEAD {
             Some((ForwardReason::Method, Uncacheable::Method))
-        } else if inbound.has_body() || inbound.upgrade.is_some() {
+        } else if inbound.has_body() {
             Some((ForwardReason::Bypass, Uncacheable::Method))
+        } else if inbound.upgrade.is_some() {
+            Some((ForwardReason::Bypass, Uncacheable::Upgrade))
         } else if !self.rules.cookies.allow_cache(&head.fields) {
             Some((ForwardReason::Bypass, Uncacheable::Cookie))
         } else if must_forward(&head.fields) {

@@ -25,10 +25,9 @@ use crate::response::cache_status::{Forward, Status};
 use crate::response::failure::{ProxyError, Refusal};
 use crate::response::range;
 
-/// A request to switch protocols.
+/// A request for a WebSocket.
 struct Upgrade {
     client: OnUpgrade,
-    protocol: HeaderValue,
     permit: OwnedSemaphorePermit,
 }
 
@@ -42,8 +41,8 @@ struct Answered {
 
 impl Upgrade {
     /// Adds the fields that ask for it, or agree to it: they are for one connection, so we write them anew.
-    fn ask(&self, fields: &mut HeaderMap) {
-        fields.insert(UPGRADE, self.protocol.clone());
+    fn ask(fields: &mut HeaderMap) {
+        fields.insert(UPGRADE, HeaderValue::from_static(hop_by_hop::WEBSOCKET));
         fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
 }
@@ -74,14 +73,14 @@ impl Cache {
         if let Some(lowest) = self.fetcher.lowest_revision(&head.key) {
             request.headers_mut().insert(MIN_REVISION, lowest);
         }
-        let upgrade = match self.upgrade(&head, upgrade) {
+        let upgrade = match self.upgrade(upgrade) {
             Ok(upgrade) => upgrade,
             Err(error) => {
                 return (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)));
             }
         };
-        if let Some(upgrade) = &upgrade {
-            upgrade.ask(request.headers_mut());
+        if upgrade.is_some() {
+            Upgrade::ask(request.headers_mut());
         }
         match self.send(&head, request).await {
             Ok(Answered { response, .. })
@@ -174,20 +173,13 @@ impl Cache {
         exchange.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }
 
-    /// Returns what a request to switch protocols needs, if it is one; there may be too many tunnels already.
-    fn upgrade(
-        &self,
-        head: &RequestHead,
-        client: Option<OnUpgrade>,
-    ) -> Result<Option<Upgrade>, ProxyError> {
-        let (Some(client), Some(protocol)) = (client, hop_by_hop::upgrade_protocol(&head.fields))
-        else {
-            return Ok(None);
-        };
+    /// Returns what a tunnel needs, if one is asked for; there may be too many already.
+    fn upgrade(&self, client: Option<OnUpgrade>) -> Result<Option<Upgrade>, ProxyError> {
+        let Some(client) = client else { return Ok(None) };
         let permit = Arc::clone(&self.tunnels)
             .try_acquire_owned()
             .map_err(|_full| ProxyError::Overloaded)?;
-        Ok(Some(Upgrade { client, protocol, permit }))
+        Ok(Some(Upgrade { client, permit }))
     }
 
     /// Relays a 101 and joins both connections once it is sent.
@@ -200,8 +192,8 @@ impl Cache {
         let (mut parts, body) = response.into_parts();
         body.into_tunnel();
         hop_by_hop::remove(&mut parts.headers);
-        upgrade.ask(&mut parts.headers);
-        let Upgrade { client, permit, .. } = upgrade;
+        Upgrade::ask(&mut parts.headers);
+        let Upgrade { client, permit } = upgrade;
         let joined = tunnel(client, origin, self.rules.limits.tunnel_timeout);
         tokio::spawn(async move {
             joined.await;

@@ -11,8 +11,8 @@ pub(super) struct Facts {
     pub(super) length: Option<u64>,
     /// `Transfer-Encoding: chunked`.
     pub(super) is_chunked: bool,
-    /// `Upgrade` is there.
-    pub(super) has_upgrade: bool,
+    /// `Upgrade` names `websocket`: it may become a tunnel. Other protocols are never switched to.
+    pub(super) has_websocket: bool,
     /// `Expect` is there: the client may wait before it sends content.
     pub(super) has_expect: bool,
     /// HTTP/1.0.
@@ -46,7 +46,7 @@ impl HeadReader {
         let facts = Facts {
             length: None,
             is_chunked: false,
-            has_upgrade: false,
+            has_websocket: false,
             has_expect: false,
             is_old: false,
             status: 0,
@@ -189,7 +189,9 @@ impl HeadReader {
         let (name, value) = split_field(line)?;
         match name.len() {
             6 if name.eq_ignore_ascii_case(b"expect") => self.facts.has_expect = true,
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.facts.has_upgrade = true,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.facts.has_websocket |= trim(value).eq_ignore_ascii_case(b"websocket");
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value)?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.transfer_encoding(value)?;

@@ -108,7 +108,7 @@ impl Requests {
         }
         self.heads += 1;
         let has_content = facts.is_chunked || facts.length.is_some_and(|length| length > 0);
-        let may_switch = facts.has_upgrade && !has_content;
+        let may_switch = facts.has_websocket && !has_content;
         let then = if may_switch { Then::Undecided } else { Then::NextHead };
         self.state = match (facts.is_chunked, facts.length) {
             (true, _) => State::Content { content: Content::Chunked(Chunked::default()), then },

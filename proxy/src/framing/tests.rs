@@ -167,7 +167,7 @@ fn what_is_sound_passes_whole_however_it_arrives() {
         GET,
         &post("content-length: 5", "hello"),
         &post("transfer-encoding: chunked", "5;x=y\r\nhello\r\n0\r\nt: 1\r\n\r\n"),
-        "\r\nGET /b HTTP/1.0\r\nupgrade: x\r\n\r\n",
+        "\r\nGET /b HTTP/1.0\r\nupgrade: websocket\r\n\r\n",
         GET,
     ]
     .concat();
@@ -192,7 +192,7 @@ fn what_is_broken_is_refused_however_it_arrives() {
 
 #[test]
 fn nothing_passes_after_a_request_to_switch_protocols_until_it_is_decided() {
-    let ask = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+    let ask = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     for (is_switched, expected) in [(true, 5), (false, 0)] {
         let mut requests = Requests::new(LIMITS);
         assert_eq!(requests.pass([ask, "\0\x01raw"].concat().as_bytes()).bytes, ask.len());

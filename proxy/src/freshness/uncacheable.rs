@@ -51,11 +51,13 @@ pub enum Uncacheable {
     Degraded,
     /// It reports a lower revision than a purge has announced: the origin has not caught up.
     OriginLagging,
+    /// The request asks for a WebSocket.
+    Upgrade,
 }
 
 impl Uncacheable {
     /// Every reason, in the order of [`Uncacheable::index`].
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Method,
         Self::RuleBypass,
         Self::Authorization,
@@ -79,6 +81,7 @@ impl Uncacheable {
         Self::ContentType,
         Self::Degraded,
         Self::OriginLagging,
+        Self::Upgrade,
     ];
 
     /// Returns the reason as a token.
@@ -107,6 +110,7 @@ impl Uncacheable {
             Self::ContentType => "content_type",
             Self::Degraded => "degraded",
             Self::OriginLagging => "origin_lagging",
+            Self::Upgrade => "upgrade",
         }
     }
 

@@ -1,7 +1,7 @@
 //! Fields that are meant for one connection and must not cross (RFC 9110 §7.6.1). `Trailer` is not among them.
 
 use http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 
@@ -32,14 +32,12 @@ pub fn names_protected(fields: &HeaderMap) -> bool {
             .any(|name| PROTECTED.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes())))
 }
 
-/// Returns the protocol a request asks to switch to, when it asks properly; `h2c` is none of ours.
-pub fn upgrade_protocol(fields: &HeaderMap) -> Option<HeaderValue> {
+/// Returns whether these fields ask for a WebSocket (RFC 6455 §4.1), and for nothing else: no other protocol is one of ours.
+pub fn ask_for_websocket(fields: &HeaderMap) -> bool {
     let mut lines = fields.get_all(UPGRADE).iter();
-    let (Some(protocol), None) = (lines.next(), lines.next()) else { return None };
-    let name = protocol.as_bytes().trim_ascii();
-    let is_http2 = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"h2"));
-    let is_one = !name.is_empty() && !name.contains(&b',');
-    (is_one && !is_http2 && asks_for_upgrade(fields)).then(|| protocol.clone())
+    let (Some(protocol), None) = (lines.next(), lines.next()) else { return false };
+    protocol.as_bytes().trim_ascii().eq_ignore_ascii_case(WEBSOCKET.as_bytes())
+        && members(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade"))
 }
 
 /// Removes from a trailer section what says where a message ends, where it goes, who sends it, or
@@ -59,16 +57,13 @@ pub fn remove_from_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// Returns whether `Connection` names `Upgrade`.
-pub fn asks_for_upgrade(fields: &HeaderMap) -> bool {
-    fields.contains_key(UPGRADE)
-        && members(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade"))
-}
-
 fn members(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = fields.get_all(CONNECTION).iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
+
+/// The only protocol that a connection is handed over to.
+pub const WEBSOCKET: &str = "websocket";
 
 const PROTECTED: [&str; 10] = [
     "host",
@@ -120,6 +115,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -142,12 +139,22 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_needs_connection_and_is_never_to_h2c() {
-        let asked = fields(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
-        assert_eq!(upgrade_protocol(&asked).unwrap(), "websocket");
-        assert!(upgrade_protocol(&fields(&[("upgrade", "websocket")])).is_none());
-        assert!(
-            upgrade_protocol(&fields(&[("connection", "upgrade"), ("upgrade", "h2c")])).is_none()
-        );
+    fn only_a_websocket_is_asked_for_and_only_with_connection() {
+        for (lines, expected) in [
+            (&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")][..], true),
+            (&[("upgrade", "websocket")], false),
+            (&[("connection", "upgrade"), ("upgrade", "h2c")], false),
+            (&[("connection", "upgrade"), ("upgrade", "websocket, h2c")], false),
+            (
+                &[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "websocket")],
+                false,
+            ),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in lines {
+                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(ask_for_websocket(&map), expected, "{lines:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING, UPGRADE,
+    IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{Method, Version};
@@ -35,7 +35,8 @@ pub struct Inbound {
     pub head: RequestHead,
     /// Its content.
     pub body: Incoming,
-    /// The handle by which the connection becomes a tunnel, if it asks for one.
+    /// The handle by which the connection becomes a tunnel, if it asks for a WebSocket. An offer of any other protocol is as if
+    /// it had not been made (RFC 9110 §7.8).
     pub upgrade: Option<hyper::upgrade::OnUpgrade>,
 }
 
@@ -98,10 +99,12 @@ impl Inbound {
             target.path().as_bytes(),
         );
         // With content, nobody could tell where the tunnel begins.
-        let asks_for_upgrade = has_options
+        let asks_for_tunnel = has_options
+            && method == Method::GET
+            && version == Version::HTTP_11
             && http_body::Body::is_end_stream(&body)
-            && hop_by_hop::asks_for_upgrade(&headers);
-        let upgrade = asks_for_upgrade.then(|| extensions.remove()).flatten();
+            && hop_by_hop::ask_for_websocket(&headers);
+        let upgrade = asks_for_tunnel.then(|| extensions.remove()).flatten();
         let head = RequestHead {
             method,
             version,
@@ -145,7 +148,7 @@ impl RequestHead {
     pub fn describes_get(&self) -> bool {
         let is_own = [AUTHORIZATION, COOKIE, IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH]
             .iter()
-            .chain(&[IF_MODIFIED_SINCE, RANGE, UPGRADE, CONTENT_LENGTH, TRANSFER_ENCODING])
+            .chain(&[IF_MODIFIED_SINCE, RANGE, CONTENT_LENGTH, TRANSFER_ENCODING])
             .any(|name| self.fields.contains_key(name));
         self.method == Method::HEAD && !is_own && !RequestDirectives::of(&self.fields).no_store
     }

@@ -52,6 +52,8 @@ mod protocol;
 #[cfg(test)]
 mod tunnel;
 #[cfg(test)]
+mod upgrades;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod hostile_requests;
