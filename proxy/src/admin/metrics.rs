@@ -14,7 +14,6 @@ use super::storage;
 use crate::app::App;
 use crate::cache::metrics::Outcome;
 use crate::metrics::{BOUNDS, Counter, Histogram};
-use crate::origin::metrics::REASONS;
 use crate::purge::log::Figures;
 use crate::store::Removal;
 
@@ -303,9 +302,9 @@ fn origin_families(app: &App) -> Vec<Family> {
         ),
         Family::labelled(
             "shellac_origin_failures",
-            "Exchanges with the origin that failed",
-            REASONS.into_iter().zip(&metrics.failures).map(|(reason, count)| {
-                Sample::counter([name(), ("reason", reason.to_owned())], count.value())
+            "Exchanges with the origin that failed or broke off, by the reason",
+            metrics.failures().map(|(reason, count)| {
+                Sample::counter([name(), ("reason", reason.to_owned())], count)
             }),
         ),
         Family::labelled(

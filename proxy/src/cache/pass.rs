@@ -116,7 +116,13 @@ impl Cache {
     ) -> Response<ResponseBody> {
         *response.headers_mut() = self.fetcher.rules.public(response.headers());
         response.body().guard(self.rules.limits.send_timeout);
-        self.responder.alone(response, status, busy)
+        let is_early = response.body().is_early();
+        let mut answer = self.responder.alone(response, status, busy);
+        if is_early {
+            // Nobody reads the rest of the request (RFC 9112 §9.6).
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 
     /// Answers a POST; its response may be of use for those who GET the same URL.

@@ -141,6 +141,11 @@ impl Requests {
         self.heads
     }
 
+    /// Returns whether the content of the last request is not complete.
+    pub const fn is_within_content(&self) -> bool {
+        matches!(self.state, State::Content { .. })
+    }
+
     /// Returns whether nothing goes on until [`Requests::decide`] is called.
     pub const fn is_undecided(&self) -> bool {
         matches!(self.state, State::Undecided)

@@ -30,12 +30,19 @@ impl Responses {
         Self { limits, state: State::Idle, is_to_head: false }
     }
 
-    /// A request is being sent.
-    pub fn expect(&mut self, is_to_head: bool) {
-        if matches!(self.state, State::Idle) {
-            self.state = State::Head(HeadReader::new(Side::Response));
-            self.is_to_head = is_to_head;
+    /// A request is being sent. An error: the response to the one before is not complete.
+    pub fn expect(&mut self, is_to_head: bool) -> Result<(), Violation> {
+        if !matches!(self.state, State::Idle) {
+            return Err(Violation::Surplus);
         }
+        self.state = State::Head(HeadReader::new(Side::Response));
+        self.is_to_head = is_to_head;
+        Ok(())
+    }
+
+    /// Returns whether another protocol is spoken.
+    pub const fn is_opaque(&self) -> bool {
+        matches!(self.state, State::Opaque)
     }
 
     /// Reads on and returns how many bytes may go on, and what is wrong with those after them. `bytes` are all that did not go

@@ -7,6 +7,7 @@ pub mod activity;
 pub mod connection;
 pub mod drain;
 pub mod inspection;
+mod linger;
 pub mod peer;
 pub mod service;
 pub mod socket;

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::activity::Activity;
 use super::inspection::Inspection;
+use super::linger::Linger;
 use crate::framing::requests::{Refusal, Requests};
 
 #[derive(Debug)]
@@ -33,8 +34,8 @@ struct Guard {
     /// How many of them may.
     ready: usize,
     end: Option<End>,
-    /// Bytes that may still be thrown away after the end.
-    discardable: usize,
+    /// What is thrown away while hyper answers a refused request, and after the last answer.
+    linger: Option<Linger>,
     /// The rest of an interim response.
     interim: Vec<u8>,
     /// Whether hyper has sent all it wanted to.
@@ -71,7 +72,7 @@ impl Watched {
             held: Vec::new(),
             ready: 0,
             end: None,
-            discardable: DISCARDED_BYTES_MAX,
+            linger: None,
             interim: Vec::new(),
             is_flushed: true,
         };
@@ -130,7 +131,7 @@ impl Guard {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
                 }
                 Some(End::Refused) => {
-                    ready!(self.poll_discard(stream, cx))?;
+                    let _ended = self.linger.get_or_insert_with(Linger::begin).poll(stream, cx);
                     return Poll::Pending; // its end is not for hyper to see before it has answered
                 }
                 None => {}
@@ -221,23 +222,9 @@ impl Guard {
         }
     }
 
-    /// Throws away what the client still sends: were it left unread, closing would destroy the answer on its way.
-    fn poll_discard(
-        &mut self,
-        stream: &mut TcpStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            while self.discardable > 0 {
-                let mut read = ReadBuf::new(scratch.as_mut_slice());
-                ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
-                if read.filled().is_empty() {
-                    break;
-                }
-                self.discardable = self.discardable.saturating_sub(read.filled().len());
-            }
-            Poll::Ready(Ok(()))
-        })
+    /// Returns whether the client may be sending what nobody will read.
+    const fn is_within_request(&self) -> bool {
+        matches!(self.end, Some(End::Refused)) || self.requests.is_within_content()
     }
 }
 
@@ -287,13 +274,12 @@ impl Write for Watched {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
         let this = &mut *self;
-        match &mut this.guard {
-            Some(guard) if matches!(guard.end, Some(End::Refused)) => {
-                this.activity.on_ending();
-                guard.poll_discard(this.inner.inner_mut(), cx)
-            }
-            _ => Poll::Ready(Ok(())),
-        }
+        let Some(guard) = this.guard.as_mut().filter(|guard| guard.is_within_request()) else {
+            return Poll::Ready(Ok(()));
+        };
+        this.activity.on_ending();
+        let linger = guard.linger.get_or_insert_with(Linger::begin);
+        linger.poll(this.inner.inner_mut(), cx).map(Ok)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -323,9 +309,6 @@ const SUBSTITUTE: &[u8] = b" / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\
 
 /// What one worker reads at once.
 const SCRATCH_BYTES: usize = 64 << 10;
-
-/// What is read and thrown away after a refused request.
-const DISCARDED_BYTES_MAX: usize = 1 << 20;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);

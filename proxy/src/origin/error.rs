@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use super::connector::ConnectError;
 use super::request_body::RequestBodyError;
 use crate::framing::Violation;
 
@@ -44,12 +45,18 @@ pub enum OriginError {
     /// All connections are in use and the queue is full, or the wait in it took too long.
     #[error("all connections to it are in use")]
     Busy,
-    /// No head within the time.
+    /// It takes no more of the request.
+    #[error("the server did not read the request in time")]
+    SendTimeout,
+    /// No head within the time, which begins when the request has been sent.
     #[error("no response came in time")]
     HeadTimeout,
-    /// The body stalled, or the exchange took too long. The client may have part of the body.
+    /// The body stalled. The client may have part of it.
     #[error("the response stalled")]
-    BodyTimeout,
+    IdleTimeout,
+    /// The whole exchange took too long. The client may have part of the body.
+    #[error("the exchange took too long")]
+    TotalTimeout,
     /// The connection broke before the head was complete.
     #[error("the connection broke before the response")]
     Broken(#[source] Arc<hyper::Error>),
@@ -86,8 +93,14 @@ pub enum OriginError {
 }
 
 impl OriginError {
-    pub(super) fn connecting(server: &str, source: std::io::Error) -> Self {
+    pub(super) fn connecting(server: &str, error: ConnectError) -> Self {
         let server = server.to_owned();
+        let source = match error {
+            ConnectError::Resolve(source) => {
+                return Self::Resolve { server, source: Arc::new(source) };
+            }
+            ConnectError::Connect(source) => source,
+        };
         match source.kind() {
             std::io::ErrorKind::ConnectionRefused => Self::Refused { server },
             std::io::ErrorKind::TimedOut => Self::ConnectTimeout { server },
@@ -104,9 +117,12 @@ impl OriginError {
             match source.source().and_then(<dyn Error>::downcast_ref) {
                 Some(RequestBodyError::TooLarge) => Self::RequestTooLarge,
                 Some(RequestBodyError::Stalled) => Self::RequestStalled,
-                Some(RequestBodyError::Broken(_) | RequestBodyError::Trailers(_)) | None => {
-                    Self::RequestBroken
-                }
+                Some(
+                    RequestBodyError::Broken(_)
+                    | RequestBodyError::Trailers(_)
+                    | RequestBodyError::Abandoned,
+                )
+                | None => Self::RequestBroken,
             }
         } else {
             Self::Broken(Arc::new(source))
@@ -135,9 +151,11 @@ impl OriginError {
     /// The status code that a client gets.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::ConnectTimeout { .. } | Self::HeadTimeout | Self::BodyTimeout => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Self::ConnectTimeout { .. }
+            | Self::SendTimeout
+            | Self::HeadTimeout
+            | Self::IdleTimeout
+            | Self::TotalTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestStalled => StatusCode::REQUEST_TIMEOUT,
@@ -163,7 +181,9 @@ impl OriginError {
             Self::Unreachable { .. } => "destination_ip_unroutable",
             Self::ConnectTimeout { .. } => "connection_timeout",
             Self::Busy => "connection_limit_reached",
-            Self::HeadTimeout | Self::BodyTimeout => "connection_read_timeout",
+            Self::SendTimeout => "connection_write_timeout",
+            Self::HeadTimeout | Self::IdleTimeout => "connection_read_timeout",
+            Self::TotalTimeout => "http_response_timeout",
             Self::Broken(_) => "connection_terminated",
             Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => {
                 "http_protocol_error"
@@ -185,14 +205,29 @@ impl OriginError {
             Self::Unreachable { .. } => "unreachable",
             Self::ConnectTimeout { .. } => "connect_timeout",
             Self::Busy => "busy",
+            Self::SendTimeout => "send_timeout",
             Self::HeadTimeout => "first_byte_timeout",
-            Self::BodyTimeout => "body_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::TotalTimeout => "total_timeout",
             Self::Broken(_) => "broken",
             Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => "malformed",
             Self::Incomplete(_) => "incomplete",
-            Self::RequestTooLarge | Self::RequestStalled | Self::RequestBroken => "request_body",
+            Self::RequestStalled => "request_stalled",
+            Self::RequestTooLarge | Self::RequestBroken => "request_body",
             Self::Unwritable => "unwritable",
             Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// The setting whose limit it was.
+    pub const fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::ConnectTimeout { .. } => Some("connect_timeout"),
+            Self::HeadTimeout => Some("first_byte_timeout"),
+            Self::SendTimeout | Self::IdleTimeout => Some("idle_timeout"),
+            Self::TotalTimeout => Some("total_timeout"),
+            Self::RequestStalled => Some("limits.body_timeout"),
+            _ => None,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What happened between us and the origin.
 
+use std::time::Duration;
+
 use http::Response;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{OriginBody, OriginError};
@@ -11,12 +14,22 @@ use crate::metrics::{Counter, Histogram};
 pub struct OriginMetrics {
     /// Responses by the hundreds of their status code: 1xx to 5xx.
     pub responses: [Counter; 5],
-    /// Failures by [`OriginError::reason`], in the order of [`REASONS`].
-    pub failures: [Counter; REASONS.len()],
     /// Requests that were sent once more.
     pub retries: Counter,
     /// From the request to the response's head.
     pub first_byte: Histogram,
+    /// Exchanges that brought no head, by [`OriginError::reason`] in the order of [`REASONS`].
+    failures: [Counter; REASONS.len()],
+    /// Responses that broke off within their content, in the same order.
+    broken_off: [Counter; REASONS.len()],
+    log: [Mutex<Log>; REASONS.len()],
+}
+
+/// When failures for one reason were logged last, and how many have not been since.
+#[derive(Debug, Default)]
+struct Log {
+    last: Option<Instant>,
+    unsaid: u64,
 }
 
 impl OriginMetrics {
@@ -33,33 +46,117 @@ impl OriginMetrics {
                     counter.add(1);
                 }
             }
-            Err(error) => {
-                let place = REASONS.iter().position(|reason| *reason == error.reason());
-                if let Some(counter) = place.and_then(|place| self.failures.get(place)) {
-                    counter.add(1);
-                }
-            }
+            Err(error) => self.fail(error, &self.failures),
         }
     }
 
-    /// All responses and failures.
+    /// Counts a response that broke off within its content.
+    pub(super) fn count_broken_off(&self, error: &OriginError) {
+        self.fail(error, &self.broken_off);
+    }
+
+    fn fail(&self, error: &OriginError, counters: &[Counter; REASONS.len()]) {
+        let Some(place) = REASONS.iter().position(|reason| *reason == error.reason()) else {
+            return;
+        };
+        if let Some(counter) = counters.get(place) {
+            counter.add(1);
+        }
+        if matches!(
+            error,
+            OriginError::RequestTooLarge | OriginError::RequestBroken | OriginError::Abandoned
+        ) {
+            return; // not the origin's doing, and no limit of ours
+        }
+        let now = Instant::now();
+        let count = self.log.get(place).and_then(|log| log.lock().say(now));
+        if let Some(count) = count {
+            let (reason, setting) = (error.reason(), error.setting());
+            tracing::warn!(%error, reason, setting, count, "exchanges with the origin failed");
+        }
+    }
+
+    /// Failures by reason, with and without a head.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.failures.iter().zip(&self.broken_off);
+        let sums = counts.map(|(without, within)| without.value() + within.value());
+        REASONS.into_iter().zip(sums)
+    }
+
+    /// All responses, and failures without one.
     pub fn requests(&self) -> u64 {
         self.responses.iter().chain(&self.failures).map(Counter::value).sum()
     }
 }
 
+impl Log {
+    /// Notes a failure. Returns how many there were since the last line, if another line is due.
+    fn say(&mut self, now: Instant) -> Option<u64> {
+        self.unsaid += 1;
+        if self.last.is_some_and(|last| now.duration_since(last) < LOG_PAUSE) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
 /// The reasons of failures, as in [`OriginError::reason`].
-pub const REASONS: [&str; 12] = [
+const REASONS: [&str; 15] = [
     "resolve",
     "refused",
     "unreachable",
     "connect_timeout",
     "busy",
+    "send_timeout",
     "first_byte_timeout",
-    "body_timeout",
+    "idle_timeout",
+    "total_timeout",
     "broken",
     "malformed",
     "incomplete",
+    "request_stalled",
     "request_body",
     "abandoned",
 ];
+
+/// Between two log lines of one reason.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_for_one_reason_are_logged_once_in_a_while_with_their_number() {
+        let mut log = Log::default();
+        let start = Instant::now();
+        let said = |log: &mut Log, seconds| log.say(start + Duration::from_secs(seconds));
+
+        assert_eq!(said(&mut log, 0), Some(1));
+        assert_eq!(said(&mut log, 1), None);
+        assert_eq!(said(&mut log, 9), None);
+        assert_eq!(said(&mut log, 10), Some(3));
+        assert_eq!(said(&mut log, 11), None);
+    }
+
+    #[test]
+    fn every_cut_is_counted_by_its_name() {
+        let metrics = OriginMetrics::default();
+        let server = "a:1".to_owned();
+        for error in [
+            OriginError::ConnectTimeout { server },
+            OriginError::SendTimeout,
+            OriginError::HeadTimeout,
+            OriginError::IdleTimeout,
+            OriginError::TotalTimeout,
+            OriginError::RequestStalled,
+        ] {
+            metrics.count_broken_off(&error);
+            let counted = metrics.failures().find(|(reason, _)| *reason == error.reason());
+            assert_eq!(counted, Some((error.reason(), 1)));
+            assert!(error.setting().is_some());
+        }
+        assert_eq!(metrics.requests(), 0);
+    }
+}

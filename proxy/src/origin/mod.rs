@@ -1,17 +1,23 @@
 //! The origin: picks a server, lends a connection, sends a request, bounds every wait. It knows of no cache.
 
+mod connector;
 mod error;
+mod keep_alive;
 mod pool;
 mod request_body;
 mod response_body;
+mod sending;
 mod stream;
 pub mod metrics;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::{HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -21,6 +27,8 @@ pub use self::response_body::OriginBody;
 
 use self::metrics::OriginMetrics;
 use self::pool::{Lease, Pool};
+use self::response_body::ContentLimits;
+use self::sending::{Extent, SendingLimits};
 use crate::config::{self, HostHeader};
 use crate::framing::grammar::is_request_line;
 
@@ -36,7 +44,7 @@ pub struct Origin {
     /// Requests that wait for a permit.
     queued: AtomicUsize,
     /// What happened.
-    pub metrics: OriginMetrics,
+    pub metrics: Arc<OriginMetrics>,
 }
 
 impl Origin {
@@ -52,7 +60,7 @@ impl Origin {
             turn: AtomicUsize::new(0),
             slots: Arc::new(Semaphore::new(settings.max_connections)),
             queued: AtomicUsize::new(0),
-            metrics: OriginMetrics::default(),
+            metrics: Arc::default(),
             settings,
         }
     }
@@ -64,14 +72,15 @@ impl Origin {
 
     /// Sends a request whose target is in origin form and whose `Host` is the client's, and returns the response's head.
     ///
-    /// A request without content is sent again when the connection broke before any byte of the response, `retries` times, and
-    /// so is any that never left. A broken connection that had been idle does not count, once: the next one is new.
+    /// A safe request without content is sent again when the connection broke before any byte of the response, `retries` times,
+    /// and so is any that never left. A broken connection that had been idle does not count, once: the next one is new. There,
+    /// any idempotent request is sent again (RFC 9110 §9.2.2).
     pub async fn send(
         &self,
         request: Request<RequestBody>,
     ) -> Result<Response<OriginBody>, OriginError> {
         let started = Instant::now();
-        let deadline = started + self.settings.total_timeout;
+        let deadline = self.settings.total_timeout.map(|timeout| started + timeout);
         let result = if is_request_line(request.method(), request.uri()) {
             self.try_send(request, deadline).await
         } else {
@@ -84,24 +93,25 @@ impl Origin {
     async fn try_send(
         &self,
         mut request: Request<RequestBody>,
-        deadline: Instant,
+        deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, OriginError> {
-        let is_repeatable = request.body().is_empty()
-            && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let method = request.method().clone();
         let mut attempts = Attempts { left: self.settings.retries, idle_was_lost: false };
         loop {
             let permit = self.admit().await?;
             let lease = self.lease(&attempts).await?;
             let is_reused = lease.is_reused;
             self.set_host(&mut request, lease.server());
-            let again = is_repeatable.then(|| copy_of(&request));
+            let again = request.body().is_empty().then(|| copy_of(&request));
             let (error, copy) = match self.exchange(lease, permit, request, deadline).await {
                 Ok(response) => return Ok(response),
                 Err(Failed::Unsent(error, unsent)) => (error, Some(*unsent)),
-                Err(Failed::Sent(error @ OriginError::Broken(_))) => (error, again),
-                Err(Failed::Sent(error)) => return Err(error),
+                Err(Failed::Sent(error @ OriginError::Broken(_), extent)) => {
+                    (error, again.filter(|_| may_send_again(&method, extent, is_reused)))
+                }
+                Err(Failed::Sent(error, _)) => return Err(error),
             };
-            match copy.filter(|_| attempts.may_repeat(is_reused) && Instant::now() < deadline) {
+            match copy.filter(|_| attempts.may_repeat(is_reused) && !is_over(deadline)) {
                 Some(copy) => request = copy,
                 None => return Err(error),
             }
@@ -151,37 +161,63 @@ impl Origin {
         mut lease: Lease,
         permit: OwnedSemaphorePermit,
         request: Request<RequestBody>,
-        deadline: Instant,
+        deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, Failed> {
-        let head_deadline = deadline.min(Instant::now() + self.settings.first_byte_timeout);
         let may_switch = request.headers().contains_key(UPGRADE);
         let has_conditions = request.headers().contains_key(IF_NONE_MATCH)
             || request.headers().contains_key(IF_MODIFIED_SINCE);
-        let upload = request.body().upload();
-        let answer = timeout_at(head_deadline, lease.sender.try_send_request(request))
-            .await
-            .map_err(|_elapsed| Failed::Sent(OriginError::HeadTimeout))?;
+        let answer = self.answer(&mut lease, request, deadline).await;
+        let sent = |error| Failed::Sent(error, lease.sending.extent());
+        let answer = answer.map_err(sent)?;
         match answer {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
-                Err(Failed::Sent(OriginError::Switched))
+                Err(sent(OriginError::Switched))
             }
             Ok(response) if response.status() == StatusCode::NOT_MODIFIED && !has_conditions => {
-                Err(Failed::Sent(OriginError::Unasked))
+                Err(sent(OriginError::Unasked))
             }
             Ok(response) => {
-                if !upload.is_done() {
+                if !lease.sending.is_complete() {
                     lease.spoil(); // it answered before it had read the request
                 }
+                if let Some(limit) = keep_alive::idle_limit(response.headers()) {
+                    lease.limit_idle(limit);
+                }
                 let idle_timeout = self.settings.idle_timeout;
-                Ok(response
-                    .map(|body| OriginBody::new(body, (lease, permit), idle_timeout, deadline)))
+                let limits = ContentLimits { idle_timeout, deadline };
+                let metrics = Arc::clone(&self.metrics);
+                Ok(response.map(|body| OriginBody::new(body, (lease, permit), limits, metrics)))
             }
             Err(mut error) => Err(match error.take_message() {
                 Some(unsent) => {
                     Failed::Unsent(OriginError::head(error.into_error()), Box::new(unsent))
                 }
-                None => Failed::Sent(OriginError::head(error.into_error())),
+                None => sent(OriginError::head(error.into_error())),
             }),
+        }
+    }
+
+    /// Sends the request and waits for the head of the response: as long as the server reads and the client sends, and then
+    /// for `first_byte_timeout`.
+    async fn answer(
+        &self,
+        lease: &mut Lease,
+        request: Request<RequestBody>,
+        deadline: Option<Instant>,
+    ) -> Result<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>, OriginError> {
+        lease.sending.begin(*request.method() == Method::HEAD, request.body().upload());
+        let limits = SendingLimits {
+            send_timeout: self.settings.idle_timeout,
+            first_byte_timeout: self.settings.first_byte_timeout,
+            deadline,
+        };
+        let sending = Arc::clone(&lease.sending);
+        let mut answer = pin!(lease.sender.try_send_request(request));
+        loop {
+            let due = limits.due(sending.phase(), Instant::now())?;
+            if let Ok(answer) = timeout_at(due, &mut answer).await {
+                return Ok(answer);
+            }
         }
     }
 
@@ -235,8 +271,8 @@ impl Attempts {
 enum Failed {
     /// It never left: the connection was closed.
     Unsent(OriginError, Box<Request<RequestBody>>),
-    /// The origin may have seen it.
-    Sent(OriginError),
+    /// The connection was given it, and so much happened.
+    Sent(OriginError, Extent),
 }
 
 /// A place in the queue, given up when dropped.
@@ -255,6 +291,19 @@ impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Returns whether a request without content may be sent again after its connection broke.
+fn may_send_again(method: &Method, extent: Extent, is_reused: bool) -> bool {
+    match extent {
+        Extent::Nothing => true,
+        Extent::Sent => method.is_safe() || is_reused && method.is_idempotent(),
+        Extent::Answered => false,
+    }
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {

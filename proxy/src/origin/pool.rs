@@ -7,11 +7,12 @@ use std::time::Duration;
 use http::uri::Authority;
 use hyper::client::conn::http1::{self, SendRequest};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use super::connector::{Connector, System};
 use super::error::OriginError;
 use super::request_body::RequestBody;
+use super::sending::Sending;
 use super::stream::Guarded;
 use crate::framing;
 
@@ -19,6 +20,7 @@ use crate::framing;
 #[derive(Debug)]
 pub(super) struct Pool {
     server: Authority,
+    connector: Connector,
     idle: Mutex<VecDeque<Idle>>,
     idle_max: usize,
     idle_timeout: Duration,
@@ -29,23 +31,32 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Idle {
     sender: SendRequest<RequestBody>,
-    since: Instant,
+    sending: Arc<Sending>,
+    /// When it is no longer used.
+    until: Instant,
 }
 
 /// A connection for one exchange. Dropping it closes it; [`Lease::give_back`] keeps it.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) sender: SendRequest<RequestBody>,
+    /// How far its request has got.
+    pub(super) sending: Arc<Sending>,
     /// Whether it served an exchange before: then it may have been closed meanwhile, which is nobody's fault.
     pub(super) is_reused: bool,
     is_spoiled: bool,
+    /// How long it may be idle afterwards.
+    idle_limit: Duration,
     pool: Arc<Pool>,
 }
 
 impl Pool {
     pub(super) fn new(server: Authority, settings: &crate::config::Origin) -> Self {
+        let host = server.host().trim_start_matches('[').trim_end_matches(']');
+        let connector = Connector::new(System, host, server.port_u16().unwrap_or(80));
         Self {
             server,
+            connector,
             idle: Mutex::default(),
             idle_max: settings.keepalive,
             idle_timeout: settings.keepalive_timeout,
@@ -63,12 +74,13 @@ impl Pool {
     pub(super) fn take_idle(self: &Arc<Self>) -> Option<Lease> {
         let mut idle = self.idle.lock();
         while let Some(candidate) = idle.pop_back() {
-            let is_young = candidate.since.elapsed() < self.idle_timeout;
-            if is_young && candidate.sender.is_ready() {
+            if Instant::now() < candidate.until && candidate.sender.is_ready() {
                 return Some(Lease {
                     sender: candidate.sender,
+                    sending: candidate.sending,
                     is_reused: true,
                     is_spoiled: false,
+                    idle_limit: self.idle_timeout,
                     pool: Arc::clone(self),
                 });
             }
@@ -79,15 +91,17 @@ impl Pool {
     /// Makes a connection.
     pub(super) async fn connect(self: &Arc<Self>) -> Result<Lease, OriginError> {
         let server = self.server.as_str();
-        let stream = timeout(self.connect_timeout, self.open())
+        let stream = timeout(self.connect_timeout, self.connector.connect())
             .await
-            .map_err(|_elapsed| OriginError::ConnectTimeout { server: server.to_owned() })??;
+            .map_err(|_elapsed| OriginError::ConnectTimeout { server: server.to_owned() })?
+            .map_err(|error| OriginError::connecting(server, error))?;
         let limits =
             framing::Limits { head_bytes_max: self.head_bytes_max, fields_max: HEADERS_MAX };
+        let sending = Arc::<Sending>::default();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(self.head_bytes_max)
             .max_headers(HEADERS_MAX)
-            .handshake(Guarded::new(stream, limits))
+            .handshake(Guarded::new(stream, limits, Arc::clone(&sending)))
             .await
             .map_err(OriginError::head)?;
         tokio::spawn(async move {
@@ -95,42 +109,26 @@ impl Pool {
                 tracing::debug!(%error, "origin connection ended");
             }
         });
-        Ok(Lease { sender, is_reused: false, is_spoiled: false, pool: Arc::clone(self) })
-    }
-
-    async fn open(&self) -> Result<TcpStream, OriginError> {
-        let name = self.server.host().trim_start_matches('[').trim_end_matches(']');
-        let port = self.server.port_u16().unwrap_or(80);
-        let server = self.server.as_str();
-        let addresses = tokio::net::lookup_host((name, port)).await.map_err(|source| {
-            OriginError::Resolve { server: server.to_owned(), source: Arc::new(source) }
-        })?;
-        let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "cannot set TCP_NODELAY");
-                    }
-                    return Ok(stream);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(OriginError::connecting(server, last))
+        Ok(Lease {
+            sender,
+            sending,
+            is_reused: false,
+            is_spoiled: false,
+            idle_limit: self.idle_timeout,
+            pool: Arc::clone(self),
+        })
     }
 
     /// Closes connections that were idle for too long.
     pub(super) fn sweep(&self) {
-        self.idle
-            .lock()
-            .retain(|idle| idle.since.elapsed() < self.idle_timeout && !idle.sender.is_closed());
+        let now = Instant::now();
+        self.idle.lock().retain(|idle| now < idle.until && !idle.sender.is_closed());
     }
 
-    fn keep(&self, sender: SendRequest<RequestBody>) {
+    fn keep(&self, connection: Idle) {
         let mut idle = self.idle.lock();
         if idle.len() < self.idle_max {
-            idle.push_back(Idle { sender, since: Instant::now() });
+            idle.push_back(connection);
         }
     }
 }
@@ -141,22 +139,36 @@ impl Lease {
         self.pool.server.as_str()
     }
 
+    /// Says how long the server keeps the connection when it is idle.
+    pub(super) fn limit_idle(&mut self, limit: Duration) {
+        self.idle_limit = self.idle_limit.min(limit);
+    }
+
+    /// Returns whether there will be no other exchange after this one.
+    pub(super) const fn is_spoiled(&self) -> bool {
+        self.is_spoiled
+    }
+
     /// Says that there must be no other exchange after this one.
     pub(super) const fn spoil(&mut self) {
         self.is_spoiled = true;
     }
 
-    /// Keeps the connection for another exchange, once it is ready for one.
+    /// Keeps the connection for another exchange, once it is ready for one. The response is complete; where the request is
+    /// not, the rest of it would stand before the next one, and the connection ends.
     pub(super) fn give_back(self) {
-        let Self { mut sender, pool, is_spoiled, .. } = self;
-        if is_spoiled {
-            drop(sender);
-        } else if sender.is_ready() {
-            pool.keep(sender);
+        let Self { sender, sending, pool, is_spoiled, idle_limit, .. } = self;
+        if is_spoiled || !sending.is_complete() {
+            sending.abandon();
+            return;
+        }
+        let mut connection = Idle { sender, sending, until: Instant::now() + idle_limit };
+        if connection.sender.is_ready() {
+            pool.keep(connection);
         } else if pool.idle_max > 0 {
             tokio::spawn(async move {
-                if sender.ready().await.is_ok() {
-                    pool.keep(sender);
+                if connection.sender.ready().await.is_ok() {
+                    pool.keep(connection);
                 }
             });
         }

@@ -3,7 +3,7 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,28 +29,47 @@ pub enum RequestBody {
 #[derive(Debug)]
 pub struct ClientBody {
     incoming: Incoming,
+    /// Bytes that may still come.
     left: u64,
+    /// Bytes that will still come, where the client has told.
+    announced: Option<u64>,
     patience: Duration,
     alarm: Pin<Box<Sleep>>,
+    /// Whether the alarm is running: only while the client is waited for.
+    is_waiting: bool,
     upload: Upload,
 }
 
 /// How far a request's content has come.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Upload(Option<Arc<AtomicBool>>);
+pub(super) struct Upload(Option<Arc<AtomicU8>>);
 
 impl Upload {
     /// Returns whether all of it was taken by the connection.
     pub(super) fn is_done(&self) -> bool {
-        self.0.as_ref().is_none_or(|is_done| is_done.load(Ordering::Acquire))
+        self.0.as_ref().is_none_or(|state| state.load(Ordering::Acquire) == DONE)
     }
 
-    fn note(&self) {
-        if let Some(is_done) = &self.0 {
-            is_done.store(true, Ordering::Release);
+    /// Ends it: the exchange is over. Takes effect when the connection asks for more.
+    pub(super) fn abandon(&self) {
+        if let Some(state) = &self.0 {
+            state.store(ABANDONED, Ordering::Release);
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.0.as_ref().is_some_and(|state| state.load(Ordering::Acquire) == ABANDONED)
+    }
+
+    fn note_end(&self) {
+        if let Some(state) = &self.0 {
+            state.store(DONE, Ordering::Release);
         }
     }
 }
+
+const DONE: u8 = 1;
+const ABANDONED: u8 = 2;
 
 /// Why a client's content cannot be forwarded. The exchange with the origin ends with it.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +77,12 @@ pub enum RequestBodyError {
     /// It is longer than `limits.max_body`; chunked content tells its length last.
     #[error("request body exceeds the limit")]
     TooLarge,
-    /// The client sent nothing for `limits.body_timeout`.
+    /// The client sent nothing for `limits.body_timeout` while it was waited for.
     #[error("request body stalled")]
     Stalled,
+    /// The response is complete: nobody needs the rest.
+    #[error("the exchange ended before the request body")]
+    Abandoned,
     /// The client's connection broke.
     #[error("request body broke off")]
     Broken(#[from] hyper::Error),
@@ -76,8 +98,15 @@ impl RequestBody {
             return Self::Empty;
         }
         let alarm = Box::pin(tokio::time::sleep(patience));
-        let upload = Upload(Some(Arc::default()));
-        Self::Client(Box::new(ClientBody { incoming, left: bytes_max, patience, alarm, upload }))
+        Self::Client(Box::new(ClientBody {
+            left: bytes_max,
+            announced: incoming.size_hint().exact(),
+            incoming,
+            patience,
+            alarm,
+            is_waiting: false,
+            upload: Upload(Some(Arc::default())),
+        }))
     }
 
     /// Tells how far it has come, also while it is being sent.
@@ -99,26 +128,35 @@ impl ClientBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        if self.upload.is_abandoned() {
+            return Poll::Ready(Some(Err(RequestBodyError::Abandoned)));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            if !self.is_waiting {
+                self.is_waiting = true;
+                self.alarm.as_mut().reset(Instant::now() + self.patience);
+            }
             ready!(self.alarm.as_mut().poll(cx));
             return Poll::Ready(Some(Err(RequestBodyError::Stalled)));
         };
-        self.alarm.as_mut().reset(Instant::now() + self.patience);
+        self.is_waiting = false;
         let Some(mut frame) = frame.transpose()? else {
-            self.upload.note();
+            self.upload.note_end();
             return Poll::Ready(None);
         };
         if let Some(trailers) = frame.trailers_mut() {
             soundness::check_trailers(trailers)?;
             hop_by_hop::remove_from_trailers(trailers);
+            self.upload.note_end();
         }
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         match self.left.checked_sub(length) {
             Some(left) => self.left = left,
             None => return Poll::Ready(Some(Err(RequestBodyError::TooLarge))),
         }
-        if self.incoming.is_end_stream() {
-            self.upload.note();
+        self.announced = self.announced.map(|announced| announced.saturating_sub(length));
+        if self.announced == Some(0) || self.incoming.is_end_stream() {
+            self.upload.note_end(); // what has a length is not asked for more
         }
         Poll::Ready(Some(Ok(frame)))
     }

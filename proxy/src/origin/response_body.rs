@@ -15,6 +15,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::error::OriginError;
+use super::is_over;
+use super::metrics::OriginMetrics;
 use super::pool::Lease;
 use crate::request::hop_by_hop;
 
@@ -23,12 +25,25 @@ use crate::request::hop_by_hop;
 pub struct OriginBody {
     incoming: Incoming,
     lease: Arc<Mutex<Option<Lent>>>,
-    /// How often it was asked for content, for its guard.
-    polls: Arc<AtomicU64>,
-    idle_timeout: Duration,
-    deadline: Instant,
+    /// How often it gave content, for its guard; [`WAITING`] while its reader waits for the origin.
+    taken: Arc<AtomicU64>,
+    taken_count: u64,
+    limits: ContentLimits,
+    metrics: Arc<OriginMetrics>,
     alarm: Pin<Box<Sleep>>,
+    /// Whether the alarm is running: only while the origin is waited for.
+    is_waiting: bool,
     is_failed: bool,
+    is_early: bool,
+}
+
+/// How long the content of a response may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ContentLimits {
+    /// Between two pieces.
+    pub(super) idle_timeout: Duration,
+    /// When the exchange ends, however well it goes.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// The connection, and the permit for the exchange.
@@ -38,13 +53,22 @@ impl OriginBody {
     pub(super) fn new(
         incoming: Incoming,
         lease: Lent,
-        idle_timeout: Duration,
-        deadline: Instant,
+        limits: ContentLimits,
+        metrics: Arc<OriginMetrics>,
     ) -> Self {
-        let alarm = Box::pin(tokio::time::sleep_until(deadline.min(Instant::now() + idle_timeout)));
-        let lease = Arc::new(Mutex::new(Some(lease)));
-        let polls = Arc::default();
-        let body = Self { incoming, lease, polls, idle_timeout, deadline, alarm, is_failed: false };
+        let is_early = lease.0.is_spoiled();
+        let body = Self {
+            incoming,
+            is_early,
+            lease: Arc::new(Mutex::new(Some(lease))),
+            taken: Arc::new(AtomicU64::new(1)),
+            taken_count: 1,
+            limits,
+            metrics,
+            alarm: Box::pin(tokio::time::sleep(limits.idle_timeout)),
+            is_waiting: false,
+            is_failed: false,
+        };
         body.give_back_at_end();
         body
     }
@@ -53,13 +77,13 @@ impl OriginBody {
     /// otherwise, and would hold it as long as it likes.
     pub fn guard(&self, patience: Duration) {
         let lease = Arc::downgrade(&self.lease);
-        let polls = Arc::clone(&self.polls);
+        let taken = Arc::clone(&self.taken);
         tokio::spawn(async move {
             loop {
-                let before = polls.load(Ordering::Relaxed);
+                let before = taken.load(Ordering::Relaxed);
                 tokio::time::sleep(patience).await;
                 let Some(lease) = lease.upgrade() else { return };
-                if polls.load(Ordering::Relaxed) == before {
+                if before != WAITING && taken.load(Ordering::Relaxed) == before {
                     drop(lease.lock().take());
                     return;
                 }
@@ -70,6 +94,11 @@ impl OriginBody {
     /// Bytes of content, if the head told.
     pub fn length(&self) -> Option<u64> {
         self.incoming.size_hint().exact()
+    }
+
+    /// Returns whether it came before the server had read the request: the rest of that goes nowhere.
+    pub const fn is_early(&self) -> bool {
+        self.is_early
     }
 
     /// Keeps the connection out of the pool: it was handed over to a tunnel.
@@ -91,6 +120,25 @@ impl OriginBody {
     }
 }
 
+impl OriginBody {
+    /// Ready when the origin was waited for too long. Time that the reader takes does not count.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_waiting {
+            self.is_waiting = true;
+            let due = Instant::now() + self.limits.idle_timeout;
+            let due = self.limits.deadline.map_or(due, |deadline| deadline.min(due));
+            self.alarm.as_mut().reset(due);
+        }
+        self.alarm.as_mut().poll(cx)
+    }
+
+    fn fail(&mut self, error: OriginError) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        self.is_failed = true;
+        self.metrics.count_broken_off(&error);
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
 impl Body for OriginBody {
     type Data = Bytes;
     type Error = OriginError;
@@ -103,29 +151,31 @@ impl Body for OriginBody {
         if this.is_failed {
             return Poll::Ready(None);
         }
-        this.polls.fetch_add(1, Ordering::Relaxed);
-        if Instant::now() >= this.deadline {
-            this.is_failed = true;
-            return Poll::Ready(Some(Err(OriginError::BodyTimeout)));
+        if is_over(this.limits.deadline) {
+            return this.fail(OriginError::TotalTimeout);
         }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
-            ready!(this.alarm.as_mut().poll(cx));
-            this.is_failed = true;
-            return Poll::Ready(Some(Err(OriginError::BodyTimeout)));
+            this.taken.store(WAITING, Ordering::Relaxed);
+            ready!(this.poll_alarm(cx));
+            let is_over = is_over(this.limits.deadline);
+            return this.fail(if is_over {
+                OriginError::TotalTimeout
+            } else {
+                OriginError::IdleTimeout
+            });
         };
+        this.is_waiting = false;
+        this.taken_count += 1;
+        this.taken.store(this.taken_count, Ordering::Relaxed);
         match frame {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     hop_by_hop::remove_from_trailers(trailers);
                 }
-                this.alarm.as_mut().reset(this.deadline.min(Instant::now() + this.idle_timeout));
                 this.give_back_at_end();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                this.is_failed = true;
-                Poll::Ready(Some(Err(OriginError::content(error))))
-            }
+            Some(Err(error)) => this.fail(OriginError::content(error)),
             None => {
                 this.give_back();
                 Poll::Ready(None)
@@ -141,3 +191,6 @@ impl Body for OriginBody {
         self.incoming.size_hint()
     }
 }
+
+/// Nobody is to blame but the origin.
+const WAITING: u64 = 0;

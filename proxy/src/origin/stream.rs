@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -13,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::sending::Sending;
 use crate::framing::responses::Responses;
 use crate::framing::{Limits, Violation};
 
@@ -20,6 +22,7 @@ use crate::framing::{Limits, Violation};
 pub(super) struct Guarded {
     inner: TokioIo<TcpStream>,
     responses: Responses,
+    sending: Arc<Sending>,
     /// Bytes that were read and did not go on yet.
     held: Vec<u8>,
     /// How many of them may.
@@ -28,13 +31,35 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(stream: TcpStream, limits: Limits) -> Self {
-        let responses = Responses::new(limits);
-        Self { inner: TokioIo::new(stream), responses, held: Vec::new(), ready: 0, end: None }
+    pub(super) fn new(stream: TcpStream, limits: Limits, sending: Arc<Sending>) -> Self {
+        let (inner, responses) = (TokioIo::new(stream), Responses::new(limits));
+        Self { inner, responses, sending, held: Vec::new(), ready: 0, end: None }
     }
 
-    fn expect(&mut self, first: &[u8]) {
-        self.responses.expect(first.starts_with(b"HEAD "));
+    /// Returns whether bytes of a request may be written.
+    fn begin_write(&mut self) -> io::Result<()> {
+        if self.sending.is_abandoned() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        match self.sending.on_write() {
+            Some(is_head) => self
+                .responses
+                .expect(is_head)
+                .map_err(|violation| io::Error::new(io::ErrorKind::InvalidData, violation)),
+            None => Ok(()),
+        }
+    }
+
+    fn end_write(
+        &self,
+        written: Poll<io::Result<usize>>,
+        length: usize,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.responses.is_opaque() {
+            return written; // a tunnel has no requests
+        }
+        self.sending.on_written(written, length, cx)
     }
 
     /// Reads once; what is sound goes on at once where nothing was held back before it.
@@ -51,6 +76,7 @@ impl Guarded {
             if bytes.is_empty() {
                 return Poll::Ready(Ok(Filled::Done));
             }
+            self.sending.on_read();
             if !self.held.is_empty() {
                 self.held.extend_from_slice(bytes);
                 (self.ready, self.end) = self.responses.pass(&self.held);
@@ -102,16 +128,17 @@ impl Read for Guarded {
 
 impl Write for Guarded {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.expect(buf);
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.sending.on_flushed(cx);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -127,9 +154,13 @@ impl Write for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let first = bufs.iter().find(|buf| !buf.is_empty());
-        self.expect(first.map(|buf| &**buf).unwrap_or_default());
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        self.begin_write()?;
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        if self.sending.is_refused() {
+            return Poll::Ready(Ok(length));
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.end_write(written, length, cx)
     }
 }
 

@@ -93,6 +93,17 @@ impl ProxyError {
         }
     }
 
+    /// The value of `Proxy-Status`. Where a limit was reached, `details` names it (RFC 9209 §2.1.5).
+    fn proxy_status(&self, name: &str) -> String {
+        let kind = self.proxy_status_type();
+        match self {
+            Self::Origin(error) if let Some(setting) = error.setting() => {
+                format!("{name}; error={kind}; details=\"{setting}\"")
+            }
+            _ => format!("{name}; error={kind}"),
+        }
+    }
+
     /// The error type of RFC 9209 §2.3.
     fn proxy_status_type(&self) -> &'static str {
         match self {
@@ -148,7 +159,7 @@ pub fn respond(error: &ProxyError, fields: &HeaderMap, name: &str) -> Response<R
     map.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     map.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     insert_text(map, HeaderName::from_static("x-request-id"), &id);
-    insert_text(map, PROXY_STATUS, &format!("{name}; error={}", error.proxy_status_type()));
+    insert_text(map, PROXY_STATUS, &error.proxy_status(name));
     match error {
         ProxyError::Overloaded | ProxyError::ShuttingDown => {
             map.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -177,11 +188,17 @@ pub fn options() -> Response<ResponseBody> {
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// After a request that was not understood, nobody knows where the next one begins.
+/// After a request that was not understood, or not read to its end, nobody knows where the next one begins.
 const fn closes_connection(error: &ProxyError) -> bool {
     matches!(
         error,
         ProxyError::ShuttingDown
+            | ProxyError::Origin(
+                OriginError::SendTimeout
+                    | OriginError::RequestTooLarge
+                    | OriginError::RequestStalled
+                    | OriginError::RequestBroken
+            )
             | ProxyError::Refused(
                 Refusal::Framing(_)
                     | Refusal::Host(_)

@@ -29,7 +29,13 @@ async fn each_kind_of_failure_has_its_status_and_says_what_it_is() {
             "connection_terminated",
         ),
         (&calm, "/garbage", Reply::bytes("nonsense\r\n\r\n").close(), 502, "http_protocol_error"),
-        (&hasty, "/silent", Reply::held(&never), 504, "connection_read_timeout"),
+        (
+            &hasty,
+            "/silent",
+            Reply::held(&never),
+            504,
+            "connection_read_timeout; details=\"first_byte_timeout\"",
+        ),
     ] {
         origin.on(path, reply);
         for answer in [proxy.get(path).await, proxy.post(path, "x").await] {
@@ -161,7 +167,7 @@ async fn a_whole_exchange_has_a_limit_however_steadily_it_trickles() {
     let never = Gate::closed();
     origin.on("/a", Reply::bytes(HEAD).send("0").hold(&never));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.total_timeout = Duration::from_millis(300);
+        config.origin.total_timeout = Some(Duration::from_millis(300));
     });
 
     let mut client = proxy.begin("/a", &[]).await;

@@ -56,6 +56,12 @@ mod upgrades;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod origin_timeouts;
+#[cfg(test)]
+mod origin_keep_alive;
+#[cfg(test)]
+mod early_answers;
+#[cfg(test)]
 mod hostile_requests;
 #[cfg(test)]
 mod both_protocols;

@@ -54,7 +54,7 @@ const FOREIGN: [ForeignName; 32] = [
         "stale_while_revalidate, and stale_if_error for a failing origin",
     ),
     row("default_keep", VARNISH, "[cache]\nkeep = \"1h\""),
-    row("between_bytes_timeout", VARNISH, "[origin.app]\nidle_timeout = \"10s\""),
+    row("between_bytes_timeout", VARNISH, "[origin.app]\nidle_timeout = \"60s\""),
     row("malloc", VARNISH, CAPACITY),
     row("http_max_hdr", VARNISH, "[limits]\nmax_headers = 100"),
     row("max_age", OTHERS, TTL),
@@ -68,15 +68,15 @@ const FOREIGN: [ForeignName; 32] = [
     row("proxy_cache_lock", NGINX, "[cache]\ncollapse = true"),
     row("proxy_cache_lock_timeout", NGINX, "[cache]\ncollapse_patience = \"5s\""),
     row("proxy_cache_use_stale", NGINX, "[cache]\nstale_if_error = \"1h\""),
-    row("proxy_connect_timeout", NGINX, "[origin.app]\nconnect_timeout = \"1s\""),
+    row("proxy_connect_timeout", NGINX, "[origin.app]\nconnect_timeout = \"3.5s\""),
     row(
         "proxy_read_timeout",
         NGINX,
         "here this is two settings of [origin.app]:\n\
-        first_byte_timeout = \"15s\"   (until the response's head)\n\
-        idle_timeout = \"10s\"         (between two pieces of its body)",
+        first_byte_timeout = \"60s\"   (until the response's head)\n\
+        idle_timeout = \"60s\"         (between two pieces of its body)",
     ),
-    row("proxy_send_timeout", NGINX, "[origin.app]\nidle_timeout = \"10s\""),
+    row("proxy_send_timeout", NGINX, "[origin.app]\nidle_timeout = \"60s\""),
     row("client_max_body_size", NGINX, "[limits]\nmax_body = \"16MiB\""),
     row("keepalive_requests", NGINX, "connections are not counted: see [limits] keepalive_timeout"),
     row("worker_processes", NGINX, "workers = 0"),

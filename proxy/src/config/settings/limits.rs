@@ -18,7 +18,7 @@ pub struct Limits {
     pub max_body: u64,
     /// For a request's head to arrive; 1ms to 1d.
     pub header_timeout: Duration,
-    /// How long an idle connection stays open; 1ms to 1d.
+    /// How long an idle connection stays open, 1ms to 1d. Must be longer than a load balancer in front keeps idle ones.
     pub keepalive_timeout: Duration,
     /// Between two pieces of a request body; 1ms to 1d.
     pub body_timeout: Duration,
@@ -44,8 +44,8 @@ impl Default for Limits {
             max_url: 8 << 10,
             max_body: 16 << 20,
             header_timeout: Duration::from_secs(10),
-            keepalive_timeout: Duration::from_mins(1),
-            body_timeout: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_mins(1),
             send_timeout: Duration::from_mins(1),
             tunnel_timeout: Duration::from_mins(10),
             max_connections: 20_000,

@@ -7,7 +7,7 @@ use http::uri::{Authority, InvalidUri};
 
 use crate::config::report::{Draft, nearest};
 use crate::config::table::Table;
-use crate::config::value::{Fault, TIMEOUT, authority, duration, parsed, whole};
+use crate::config::value::{Fault, TIMEOUT, authority, duration, duration_or_off, parsed, whole};
 
 /// The origin and the patience it is met with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +18,14 @@ pub struct Origin {
     pub servers: Vec<Authority>,
     /// What the origin sees as `Host`.
     pub host_header: HostHeader,
-    /// For a TCP connection to be made; 1ms to 1d.
+    /// For a name to be resolved and a TCP connection to be made; 1ms to 1d.
     pub connect_timeout: Duration,
-    /// From the request sent to the response's head; 1ms to 1d.
+    /// From the request sent whole, content included, to the response's head; 1ms to 1d.
     pub first_byte_timeout: Duration,
-    /// Between two pieces of a response body; 1ms to 1d.
+    /// For the server to send more of a response body, or to take more of a request; 1ms to 1d. A slow client does not count.
     pub idle_timeout: Duration,
-    /// For one whole exchange; 1ms to 1d.
-    pub total_timeout: Duration,
+    /// For one whole exchange, 1ms to 1d; `None`: what makes progress goes on.
+    pub total_timeout: Option<Duration>,
     /// Connections open at once, 1 to 65535. Costs a socket and up to two read buffers each, here and at the origin.
     pub max_connections: usize,
     /// Requests that wait for a connection, 0 to 1000000; past it: stale, or 503. Costs a request head each.
@@ -34,10 +34,10 @@ pub struct Origin {
     pub queue_timeout: Duration,
     /// Idle connections kept, 0 to 65535; 0 closes each one after its response.
     pub keepalive: usize,
-    /// How long an idle connection is kept, 1ms to 1d. Must be shorter than the origin's own, or requests race with its
-    /// close.
+    /// How long an idle connection is kept, 1ms to 1d, or a second less than the server's `Keep-Alive: timeout` if that is
+    /// shorter. Must be shorter than the origin's own limit (Node 5s), or requests race with its close.
     pub keepalive_timeout: Duration,
-    /// How often GET and HEAD are sent again when the connection broke before any byte of the response, 0 to 10.
+    /// How often GET, HEAD and OPTIONS are sent again when the connection broke before any byte of the response, 0 to 10.
     pub retries: u32,
 }
 
@@ -59,15 +59,15 @@ impl Origin {
             name: name.into(),
             servers,
             host_header: HostHeader::Preserve,
-            connect_timeout: Duration::from_secs(1),
-            first_byte_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(10),
-            total_timeout: Duration::from_mins(5),
+            connect_timeout: Duration::from_millis(3500),
+            first_byte_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(1),
+            total_timeout: None,
             max_connections: 2048,
             max_queue: 4096,
             queue_timeout: Duration::from_secs(2),
             keepalive: 256,
-            keepalive_timeout: Duration::from_secs(15),
+            keepalive_timeout: Duration::from_secs(4),
             retries: 1,
         }
     }
@@ -99,7 +99,7 @@ impl Origin {
         table.read("connect_timeout", duration(TIMEOUT), &mut self.connect_timeout);
         table.read("first_byte_timeout", duration(TIMEOUT), &mut self.first_byte_timeout);
         table.read("idle_timeout", duration(TIMEOUT), &mut self.idle_timeout);
-        table.read("total_timeout", duration(TIMEOUT), &mut self.total_timeout);
+        table.read("total_timeout", duration_or_off(TIMEOUT), &mut self.total_timeout);
         table.read("max_connections", whole(1..=65_535), &mut self.max_connections);
         table.read("max_queue", whole(0..=1_000_000), &mut self.max_queue);
         table.read("queue_timeout", duration(TIMEOUT), &mut self.queue_timeout);

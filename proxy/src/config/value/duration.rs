@@ -30,6 +30,17 @@ pub(crate) fn duration(
     }
 }
 
+/// Reads a duration in a range, or `off`.
+pub(crate) fn duration_or_off(
+    range: RangeInclusive<Duration>,
+) -> impl Fn(&Node) -> Result<Option<Duration>, Fault> {
+    let duration = duration(range);
+    move |node| match &node.value {
+        Value::Text(text) | Value::Bare(text) if text == "off" => Ok(None),
+        _ => duration(node).map(Some),
+    }
+}
+
 /// Checks the units and leaves the numbers to `humantime`, which knows more units than we do: its `M` is a month.
 fn parse(text: &str) -> Result<Duration, Fault> {
     let mut units = text.split(|char: char| !char.is_alphabetic()).filter(|unit| !unit.is_empty());

@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 pub(crate) use self::address::{authority, cidr, socket_address};
-pub(crate) use self::duration::{LIFETIME, PAUSE, TIMEOUT, duration};
+pub(crate) use self::duration::{LIFETIME, PAUSE, TIMEOUT, duration, duration_or_off};
 pub(crate) use self::size::{size, size_of};
 pub(crate) use self::token::is_token;
 use super::report::{Draft, nearest};

@@ -262,7 +262,7 @@ fn a_reader_that_leaves_wakes_the_waiting_pilot() {
 async fn the_budget_comes_back_with_the_pieces_on_every_way_out() {
     let ways: [fn(Pilot); 4] = [
         |pilot| pilot.complete(None),
-        |pilot| pilot.fail(OriginError::BodyTimeout),
+        |pilot| pilot.fail(OriginError::IdleTimeout),
         drop,
         |pilot| {
             pilot.pass();

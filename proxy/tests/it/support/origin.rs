@@ -1,6 +1,6 @@
 //! A scripted origin: it speaks any bytes, holds what it is told to hold, and remembers every request.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,13 +53,22 @@ enum Step {
 #[derive(Clone, Debug)]
 pub(crate) struct Gate(Arc<watch::Sender<bool>>);
 
+/// What an origin does after it has answered early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// Reads, and never answers again.
+    Read,
+    /// Reads the content, and serves on.
+    Serve,
+}
+
 type Script = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
 
 #[derive(Default)]
 struct Shared {
     scripts: Mutex<HashMap<String, Arc<Script>>>,
-    /// Paths that are answered before their content is read.
-    hasty: Mutex<HashSet<String>>,
+    /// Paths that are answered before their content is read, and what comes then.
+    hasty: Mutex<HashMap<String, Then>>,
     wire: Wire,
     received: watch::Sender<Vec<Received>>,
 }
@@ -108,7 +117,13 @@ impl Origin {
     /// Answers requests for this path after their head; what follows on the connection is read and never answered.
     pub(crate) fn on_head(&self, path: &str, reply: Reply) {
         self.on(path, reply);
-        self.shared.hasty.lock().unwrap().insert(path.to_owned());
+        self.shared.hasty.lock().unwrap().insert(path.to_owned(), Then::Read);
+    }
+
+    /// Answers requests for this path after their head, reads their content then and serves on.
+    pub(crate) fn on_head_and_on(&self, path: &str, reply: Reply) {
+        self.on(path, reply);
+        self.shared.hasty.lock().unwrap().insert(path.to_owned(), Then::Serve);
     }
 
     /// Every byte that came, on all connections.
@@ -270,10 +285,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()> {
     let mut stream = BufReader::new(Tap::new(stream, shared.wire.clone()));
-    while let Some((received, is_hasty)) = receive(&mut stream, connection, shared).await? {
+    while let Some((received, haste)) = receive(&mut stream, connection, shared).await? {
         let script = shared.script_of(&received);
         shared.received.send_modify(|all| all.push(received.clone()));
-        if !received.is_complete && !is_hasty {
+        if !received.is_complete && haste.is_none() {
             return Ok(());
         }
         let reply = script.map_or_else(|| status("404 Not Found", ""), |script| script(&received));
@@ -291,8 +306,10 @@ async fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Res
                 Step::Echo => return echo(&mut stream).await,
             }
         }
-        if is_hasty {
-            return stream.read_to_end(&mut Vec::new()).await.map(drop);
+        match haste {
+            Some(Then::Read) => return stream.read_to_end(&mut Vec::new()).await.map(drop),
+            Some(Then::Serve) => drop(read_content(&mut stream, &received.head).await?),
+            None => {}
         }
         if is_silent {
             return Ok(());
@@ -307,31 +324,36 @@ impl Shared {
         scripts.get(received.head.word(1)).map(Arc::clone)
     }
 
-    fn is_hasty(&self, head: &Head) -> bool {
+    fn haste(&self, head: &Head) -> Option<Then> {
         let hasty = self.hasty.lock().unwrap_or_else(PoisonError::into_inner);
-        hasty.contains(head.word(1))
+        hasty.get(head.word(1)).copied()
     }
 }
 
-/// Reads a request; whether it is answered after its head.
+/// Reads a request, or only its head where it is answered then.
 async fn receive(
     stream: &mut BufReader<Tap>,
     connection: usize,
     shared: &Shared,
-) -> io::Result<Option<(Received, bool)>> {
+) -> io::Result<Option<(Received, Option<Then>)>> {
     let Some(head) = Head::read(stream).await? else { return Ok(None) };
     let (mut content, mut trailers) = (Vec::new(), String::new());
-    let is_hasty = shared.is_hasty(&head);
-    let result = if is_hasty {
-        Err(cut())
-    } else if head.is_chunked() {
-        read_chunked(stream).await.map(|read| (content, trailers) = read)
-    } else {
-        content.resize(head.length().unwrap_or_default(), 0);
-        stream.read_exact(&mut content).await.map(drop)
+    let haste = shared.haste(&head);
+    let result = match haste {
+        Some(_) => Err(cut()),
+        None => read_content(stream, &head).await.map(|read| (content, trailers) = read),
     };
     let is_complete = result.is_ok();
-    Ok(Some((Received { head, content, trailers, is_complete, connection }, is_hasty)))
+    Ok(Some((Received { head, content, trailers, is_complete, connection }, haste)))
+}
+
+async fn read_content(stream: &mut BufReader<Tap>, head: &Head) -> io::Result<(Vec<u8>, String)> {
+    if head.is_chunked() {
+        return read_chunked(stream).await;
+    }
+    let mut content = vec![0; head.length().unwrap_or_default()];
+    stream.read_exact(&mut content).await?;
+    Ok((content, String::new()))
 }
 
 async fn echo(stream: &mut BufReader<Tap>) -> io::Result<()> {

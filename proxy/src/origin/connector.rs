@@ -1,0 +1,312 @@
+//! `Connector`: connects to a server by its name. Its addresses race (RFC 8305), so that one that is dead costs little.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// Names and connections: the system's, or a test's.
+pub(super) trait Network: Send + Sync {
+    /// A connection.
+    type Stream: Send + 'static;
+
+    /// Returns the addresses of a name.
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+
+    /// Connects to an address.
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
+}
+
+/// The network of this machine.
+#[derive(Debug)]
+pub(super) struct System;
+
+/// Connects to one server.
+#[derive(Debug)]
+pub(super) struct Connector<N = System> {
+    network: N,
+    host: String,
+    port: u16,
+    /// Addresses that failed or were overtaken lately, and when: they are tried last.
+    slow: Mutex<Vec<(SocketAddr, Instant)>>,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// The name has no address.
+    Resolve(io::Error),
+    /// No address can be connected to; the error is that of the last one.
+    Connect(io::Error),
+}
+
+impl<N: Network> Connector<N> {
+    pub(super) fn new(network: N, host: impl Into<String>, port: u16) -> Self {
+        Self { network, host: host.into(), port, slow: Mutex::default() }
+    }
+
+    /// Connects to whichever address answers first. Without an end of its own: to be dropped when it takes too long.
+    //= https://www.rfc-editor.org/rfc/rfc8305#section-5
+    //# Once the list of addresses received up to this point has been
+    //# constructed, the client will attempt to make connections.  In order
+    //# to avoid unreasonable network load, connection attempts SHOULD NOT be
+    //# made simultaneously.  Instead, one connection attempt to a single
+    //# address is started first, followed by the others, one at a time.
+    pub(super) async fn connect(&self) -> Result<N::Stream, ConnectError> {
+        let resolved = self.network.resolve(&self.host, self.port).await;
+        let mut waiting = self.in_order(resolved.map_err(ConnectError::Resolve)?);
+        let mut attempts = JoinSet::new(); // dropped, it ends those that are still running
+        let mut last = None;
+        let mut error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        loop {
+            if let Some(address) = waiting.pop_front() {
+                let attempt = self.network.connect(address);
+                attempts.spawn(async move { (address, attempt.await) });
+                last = Some(address);
+            }
+            tokio::select! {
+                done = attempts.join_next() => match done {
+                    Some(Ok((address, Ok(stream)))) => {
+                        self.note(address, Speed::Quick);
+                        return Ok(stream);
+                    }
+                    Some(Ok((address, Err(failed)))) => {
+                        self.note(address, Speed::Slow);
+                        error = failed;
+                    }
+                    Some(Err(_panicked)) => {}
+                    None => return Err(ConnectError::Connect(error)),
+                },
+                () = sleep(ATTEMPT_DELAY), if !waiting.is_empty() => {
+                    if let Some(address) = last {
+                        self.note(address, Speed::Slow);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns the addresses in the order in which they are tried: the resolver's, with families in turn, and those last that
+    /// were slow.
+    fn in_order(&self, addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+        let mut distinct: Vec<SocketAddr> = Vec::new();
+        for address in addresses {
+            if distinct.len() < ADDRESSES_MAX && !distinct.contains(&address) {
+                distinct.push(address);
+            }
+        }
+        let mut slow = self.slow.lock();
+        slow.retain(|(address, since)| since.elapsed() < SLOW_FOR && distinct.contains(address));
+        let is_slow = |address: &SocketAddr| slow.iter().any(|(known, _)| known == address);
+        let (last, first) = distinct.into_iter().partition(is_slow);
+        families_in_turn(first).chain(families_in_turn(last)).collect()
+    }
+
+    fn note(&self, address: SocketAddr, speed: Speed) {
+        let mut slow = self.slow.lock();
+        slow.retain(|(known, _)| *known != address);
+        if speed == Speed::Slow && slow.len() < ADDRESSES_MAX {
+            slow.push((address, Instant::now()));
+        }
+    }
+}
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speed {
+    Quick,
+    Slow,
+}
+
+/// Takes an address of one family, then one of the other, beginning with the family of the first (RFC 8305 §4).
+fn families_in_turn(addresses: Vec<SocketAddr>) -> impl Iterator<Item = SocketAddr> {
+    let begins_with_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut own, mut other): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == begins_with_ipv6);
+    let mut is_own = false;
+    std::iter::from_fn(move || {
+        is_own = !is_own;
+        let (first, second) = if is_own { (&mut own, &mut other) } else { (&mut other, &mut own) };
+        first.pop_front().or_else(|| second.pop_front())
+    })
+}
+
+impl Network for System {
+    type Stream = TcpStream;
+
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<TcpStream>> + Send + 'static {
+        open(address)
+    }
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    Ok(stream)
+}
+
+/// The Connection Attempt Delay of RFC 8305 §5, as recommended there.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How long an address that was slow is tried last.
+const SLOW_FOR: Duration = Duration::from_mins(1);
+/// Addresses of one name that are used; more are left out.
+const ADDRESSES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// What an address does.
+    #[derive(Clone, Copy, Debug)]
+    enum Fate {
+        Answers(Duration),
+        Refuses,
+        Swallows,
+    }
+
+    /// A network of one name.
+    #[derive(Clone, Debug, Default)]
+    struct Scripted {
+        addresses: Vec<SocketAddr>,
+        fates: Arc<Mutex<HashMap<SocketAddr, Fate>>>,
+        /// Which address was tried, and when.
+        tried: Arc<Mutex<Vec<(SocketAddr, Instant)>>>,
+    }
+
+    impl Network for Scripted {
+        type Stream = SocketAddr;
+
+        async fn resolve(&self, _host: &str, _port: u16) -> io::Result<Vec<SocketAddr>> {
+            Ok(self.addresses.clone())
+        }
+
+        fn connect(
+            &self,
+            address: SocketAddr,
+        ) -> impl Future<Output = io::Result<SocketAddr>> + Send + 'static {
+            self.tried.lock().push((address, Instant::now()));
+            let fate = self.fates.lock()[&address];
+            async move {
+                match fate {
+                    Fate::Answers(after) => sleep(after).await,
+                    Fate::Refuses => return Err(io::ErrorKind::ConnectionRefused.into()),
+                    Fate::Swallows => std::future::pending().await,
+                }
+                Ok(address)
+            }
+        }
+    }
+
+    const AT_ONCE: Fate = Fate::Answers(Duration::from_millis(1));
+
+    fn address(text: &str) -> SocketAddr {
+        if text.contains(':') { format!("[{text}]:80") } else { format!("{text}:80") }
+            .parse()
+            .unwrap()
+    }
+
+    fn connector(fates: &[(&str, Fate)]) -> Connector<Scripted> {
+        let network = Scripted {
+            addresses: fates.iter().map(|(text, _)| address(text)).collect(),
+            fates: Arc::new(Mutex::new(
+                fates.iter().map(|(text, fate)| (address(text), *fate)).collect(),
+            )),
+            tried: Arc::default(),
+        };
+        Connector::new(network, "app", 80)
+    }
+
+    /// Connects and returns to whom, after how many milliseconds.
+    async fn connected(connector: &Connector<Scripted>) -> (Option<SocketAddr>, u128) {
+        let start = Instant::now();
+        let stream = connector.connect().await.ok();
+        (stream, start.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_swallows_connections_costs_one_delay_and_then_nothing() {
+        let connector = connector(&[("10.0.0.1", Fate::Swallows), ("10.0.0.2", AT_ONCE)]);
+
+        assert_eq!(connected(&connector).await, (Some(address("10.0.0.2")), 251));
+        assert_eq!(connected(&connector).await, (Some(address("10.0.0.2")), 1));
+        tokio::time::advance(SLOW_FOR).await;
+        connector.network.fates.lock().insert(address("10.0.0.1"), AT_ONCE);
+        assert_eq!(connected(&connector).await, (Some(address("10.0.0.1")), 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_refuses_costs_no_delay() {
+        let connector = connector(&[("10.0.0.1", Fate::Refuses), ("10.0.0.2", AT_ONCE)]);
+
+        assert_eq!(connected(&connector).await, (Some(address("10.0.0.2")), 1));
+        assert_eq!(connected(&connector).await.0, Some(address("10.0.0.2")));
+        assert_eq!(connector.network.tried.lock().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_only_slow_may_still_win_and_is_first_again() {
+        let late = Fate::Answers(Duration::from_millis(300));
+        let connector = connector(&[("10.0.0.1", late), ("10.0.0.2", Fate::Swallows)]);
+
+        assert_eq!(connected(&connector).await, (Some(address("10.0.0.1")), 300));
+        assert_eq!(connected(&connector).await, (Some(address("10.0.0.1")), 300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn families_take_turns_each_after_a_delay() {
+        let all = ["fd00::1", "fd00::2", "fd00::3", "10.0.0.1", "10.0.0.2"];
+        let connector = connector(&all.map(|address| (address, Fate::Swallows)));
+
+        let race = tokio::time::timeout(Duration::from_secs(3), connector.connect());
+        assert!(race.await.is_err());
+
+        let tried = connector.network.tried.lock().clone();
+        let order = ["fd00::1", "10.0.0.1", "fd00::2", "10.0.0.2", "fd00::3"].map(address);
+        assert_eq!(tried.iter().map(|(address, _)| *address).collect::<Vec<_>>(), order);
+        let delays = tried.windows(2).map(|pair| pair[1].1 - pair[0].1);
+        assert!(delays.into_iter().all(|delay| delay == ATTEMPT_DELAY));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_error_is_told_when_nobody_answers() {
+        let refusing = connector(&[("10.0.0.1", Fate::Refuses), ("10.0.0.1", Fate::Refuses)]);
+
+        let error = refusing.connect().await.unwrap_err();
+        let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        assert!(matches!(error, ConnectError::Connect(error) if is_refused(&error)));
+        assert_eq!(refusing.network.tried.lock().len(), 1, "an address is tried once");
+        assert!(connector(&[]).connect().await.is_err());
+    }
+
+    #[test]
+    fn names_with_many_addresses_are_bounded() {
+        let connector = connector(&[]);
+        let many: Vec<_> = (0..100).map(|number| address(&format!("10.0.0.{number}"))).collect();
+
+        assert_eq!(connector.in_order(many.clone()), &many[..ADDRESSES_MAX]);
+    }
+}

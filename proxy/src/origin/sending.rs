@@ -1,0 +1,284 @@
+//! `Sending`: how far the request on one connection to a server has got. The connection notes it, the exchange is judged by it.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::error::OriginError;
+use super::request_body::Upload;
+
+/// The progress of the request that was given to a connection last.
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    state: Mutex<State>,
+    /// Whether a byte came back since the request was begun.
+    is_answered: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    upload: Upload,
+    /// Whether the request is HEAD, until the first of its bytes is written.
+    announced: Option<bool>,
+    bytes: u64,
+    /// Since when the server takes no bytes.
+    blocked: Option<Instant>,
+    /// The connection's task, while it may have something to write.
+    writer: Option<Waker>,
+    /// When the last byte had been written.
+    sent: Option<Instant>,
+    /// Whether the server takes no more bytes, ever.
+    is_refused: bool,
+    /// Whether the exchange has ended: what is left of the request is not sent.
+    is_abandoned: bool,
+}
+
+/// What the exchange waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The client's next bytes, or the connection.
+    Writing,
+    /// The server takes no bytes since then.
+    Blocked(Instant),
+    /// The response: the request was sent whole then.
+    Sent(Instant),
+}
+
+/// How much of an exchange has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// No byte of the request was written.
+    Nothing,
+    /// The server may have seen the request.
+    Sent,
+    /// It began to answer.
+    Answered,
+}
+
+/// How long an exchange may wait for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SendingLimits {
+    /// For the server to take more of the request.
+    pub(super) send_timeout: Duration,
+    /// From the request sent to the response's head.
+    pub(super) first_byte_timeout: Duration,
+    /// When the exchange ends, however well it goes.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl SendingLimits {
+    /// Returns when to look again, or which limit was reached. The client's pauses have a limit of their own, in its content.
+    pub(super) fn due(&self, phase: Phase, now: Instant) -> Result<Instant, OriginError> {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            return Err(OriginError::TotalTimeout);
+        }
+        let (due, error) = match phase {
+            // Whatever begins meanwhile is not due before then.
+            Phase::Writing => {
+                let look_again = now + self.send_timeout.min(self.first_byte_timeout);
+                (look_again, OriginError::SendTimeout)
+            }
+            Phase::Blocked(since) => (since + self.send_timeout, OriginError::SendTimeout),
+            Phase::Sent(at) => (at + self.first_byte_timeout, OriginError::HeadTimeout),
+        };
+        if now >= due {
+            return Err(error);
+        }
+        Ok(self.deadline.map_or(due, |deadline| deadline.min(due)))
+    }
+}
+
+impl Sending {
+    /// Announces a request that is about to be given to the connection.
+    pub(super) fn begin(&self, is_head: bool, upload: Upload) {
+        self.is_answered.store(false, Ordering::Relaxed);
+        *self.state.lock() = State { upload, announced: Some(is_head), ..State::default() };
+    }
+
+    /// Bytes are about to be written. Returns whether they begin a HEAD request, if they begin a request.
+    pub(super) fn on_write(&self) -> Option<bool> {
+        self.state.lock().announced.take()
+    }
+
+    /// Notes what came of a write.
+    ///
+    /// A server that has answered early may refuse the rest of the request. Its answer is there to be read all the same (RFC
+    /// 9112 §9.5), so the connection is told that the bytes were written: it goes on to read.
+    pub(super) fn on_written(
+        &self,
+        written: Poll<io::Result<usize>>,
+        length: usize,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.state.lock();
+        match written {
+            Poll::Ready(Ok(count)) => {
+                state.bytes += count as u64;
+                state.blocked = None;
+            }
+            Poll::Pending => {
+                state.blocked.get_or_insert_with(Instant::now);
+                state.writer = Some(cx.waker().clone());
+            }
+            Poll::Ready(Err(_)) => {
+                state.is_refused = true;
+                return Poll::Ready(Ok(length));
+            }
+        }
+        written
+    }
+
+    /// Everything that the connection was given has been written.
+    pub(super) fn on_flushed(&self, cx: &Context<'_>) {
+        let mut state = self.state.lock();
+        if state.bytes == 0 || state.sent.is_some() || state.is_refused {
+            return;
+        }
+        if state.upload.is_done() {
+            state.sent = Some(Instant::now());
+            state.writer = None;
+        } else if !state.writer.as_ref().is_some_and(|writer| writer.will_wake(cx.waker())) {
+            state.writer = Some(cx.waker().clone());
+        }
+    }
+
+    /// Bytes of the response have come.
+    pub(super) fn on_read(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns what the exchange waits for.
+    pub(super) fn phase(&self) -> Phase {
+        let state = self.state.lock();
+        match (state.sent, state.blocked) {
+            (Some(sent), _) => Phase::Sent(sent),
+            (None, Some(blocked)) => Phase::Blocked(blocked),
+            (None, None) => Phase::Writing,
+        }
+    }
+
+    /// Returns whether the whole request was sent.
+    pub(super) fn is_complete(&self) -> bool {
+        self.state.lock().sent.is_some()
+    }
+
+    /// Returns how much of the exchange has happened.
+    pub(super) fn extent(&self) -> Extent {
+        if self.is_answered.load(Ordering::Relaxed) {
+            Extent::Answered
+        } else if self.state.lock().bytes > 0 {
+            Extent::Sent
+        } else {
+            Extent::Nothing
+        }
+    }
+
+    /// Returns whether the server refuses what is left of the request.
+    pub(super) fn is_refused(&self) -> bool {
+        self.state.lock().is_refused
+    }
+
+    /// Ends the exchange: nothing more of the request is sent.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.is_abandoned = true;
+        state.upload.abandon();
+        if let Some(writer) = state.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// Returns whether nothing more of the request may be sent.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.state.lock().is_abandoned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn written(sending: &Sending, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        sending.on_written(written, 100, &Context::from_waker(Waker::noop()))
+    }
+
+    fn flush(sending: &Sending) {
+        sending.on_flushed(&Context::from_waker(Waker::noop()));
+    }
+
+    #[test]
+    fn the_first_byte_is_waited_for_from_the_end_of_the_request() {
+        let start = Instant::now();
+        let limits = SendingLimits {
+            send_timeout: 60 * SECOND,
+            first_byte_timeout: 15 * SECOND,
+            deadline: None,
+        };
+        let due = |phase, seconds: u32| limits.due(phase, start + seconds * SECOND);
+        let at = |seconds: u32| start + seconds * SECOND;
+
+        assert_eq!(due(Phase::Writing, 1000).unwrap(), at(1015));
+        assert_eq!(due(Phase::Sent(at(1000)), 1001).unwrap(), at(1015));
+        assert!(matches!(due(Phase::Sent(at(1000)), 1015), Err(OriginError::HeadTimeout)));
+        assert_eq!(due(Phase::Blocked(at(1000)), 1001).unwrap(), at(1060));
+        assert!(matches!(due(Phase::Blocked(at(1000)), 1060), Err(OriginError::SendTimeout)));
+    }
+
+    #[test]
+    fn a_total_limit_that_was_asked_for_comes_first() {
+        let start = Instant::now();
+        let limits = SendingLimits {
+            send_timeout: 60 * SECOND,
+            first_byte_timeout: 60 * SECOND,
+            deadline: Some(start + 5 * SECOND),
+        };
+
+        assert_eq!(limits.due(Phase::Writing, start).unwrap(), start + 5 * SECOND);
+        let late = limits.due(Phase::Sent(start), start + 5 * SECOND);
+        assert!(matches!(late, Err(OriginError::TotalTimeout)));
+    }
+
+    #[test]
+    fn a_request_is_sent_when_all_of_it_was_written_and_flushed() {
+        let sending = Sending::default();
+        flush(&sending);
+        assert!(!sending.is_complete(), "no request was begun");
+
+        sending.begin(true, Upload::default());
+        flush(&sending);
+        assert!(!sending.is_complete());
+        assert_eq!(sending.extent(), Extent::Nothing);
+        assert_eq!(sending.on_write(), Some(true));
+        assert!(written(&sending, Poll::Pending).is_pending());
+        assert!(matches!(sending.phase(), Phase::Blocked(_)));
+        assert!(written(&sending, Poll::Ready(Ok(100))).is_ready());
+        assert_eq!(sending.phase(), Phase::Writing);
+        assert_eq!(sending.on_write(), None);
+        flush(&sending);
+        assert!(sending.is_complete());
+        assert_eq!(sending.extent(), Extent::Sent);
+        sending.on_read();
+        assert_eq!(sending.extent(), Extent::Answered);
+
+        sending.begin(false, Upload::default());
+        assert!(!sending.is_complete());
+    }
+
+    #[test]
+    fn a_server_that_refuses_the_rest_is_read_on_and_the_request_never_complete() {
+        let sending = Sending::default();
+        sending.begin(false, Upload::default());
+        let refused = written(&sending, Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())));
+        assert!(matches!(refused, Poll::Ready(Ok(100))));
+        flush(&sending);
+
+        assert!(sending.is_refused() && !sending.is_complete());
+        assert_eq!(sending.extent(), Extent::Nothing);
+    }
+}
