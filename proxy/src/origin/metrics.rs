@@ -102,7 +102,7 @@ impl Log {
 }
 
 /// The reasons of failures, as in [`OriginError::reason`].
-const REASONS: [&str; 15] = [
+const REASONS: [&str; 16] = [
     "resolve",
     "refused",
     "unreachable",
@@ -117,6 +117,7 @@ const REASONS: [&str; 15] = [
     "incomplete",
     "request_stalled",
     "request_body",
+    "unwritable",
     "abandoned",
 ];
 
