@@ -54,9 +54,11 @@ impl Failure {
     /// Returns how a fetch failed that brought no response.
     pub const fn of(error: &OriginError) -> Self {
         match error {
-            OriginError::HeadTimeout | OriginError::ConnectTimeout { .. } | OriginError::Busy => {
-                Self::TimedOut
-            }
+            OriginError::HeadTimeout
+            | OriginError::SendTimeout
+            | OriginError::TotalTimeout
+            | OriginError::ConnectTimeout { .. }
+            | OriginError::Busy => Self::TimedOut,
             _ => Self::Error,
         }
     }
