@@ -7,6 +7,13 @@
 //! purgers during a rebalance and a purger that was thought dead are all harmless. A partition that a known topic has grown by
 //! begins at 0, where nothing can be missing.
 //!
+//! Purges that do not fit into one batch come in several: all but the last cover nothing (`from` equals `to`) and carry purges
+//! of offsets from `from` on. They are in force when they are answered, and the position stays. So a position never passes a
+//! record of which a part is missing, however small the proxy's limits are.
+//!
+//! A proxy refuses a batch with 400, 413 or 422 and a [`Refusal`], which names its process. The same status without one comes
+//! from something else in the proxy's place and says nothing of the batch.
+//!
 //! `clean_ms` is the lease: *everything that was in the partition so many milliseconds ago lies below `to`*. A purger may only
 //! say so after it asked the broker. A proxy whose oldest such moment is too long ago degrades as it was configured.
 //!
@@ -61,7 +68,8 @@ pub struct Batch {
     pub instance: Option<String>,
     /// Who delivers it: a name for logs.
     pub purger: String,
-    /// The purges in the range, by rising offset. Several records may be folded into one.
+    /// The purges in the range, by rising offset. Several records may be folded into one, and one record may be several. A
+    /// batch that covers nothing may carry purges of any offset from `from` on.
     pub purges: Vec<LoggedPurge>,
 }
 
@@ -77,6 +85,8 @@ pub enum Start {
     Replaced,
     /// It did not catch up in the time it was given.
     Deadline,
+    /// It refused a purge that its limits or its version do not allow: what it stored before may have been meant.
+    Refused,
 }
 
 /// One purge of a batch. Its unknown fields are refused, as a purge request's are; those of the batch are ignored.
@@ -130,6 +140,36 @@ impl From<Written> for LoggedPurge {
     }
 }
 
+impl LoggedPurge {
+    /// Splits a purge of more than `selectors_max` selectors into several of the same offset, mode and revision. A purge of
+    /// everything needs no other selector. Only the last part asks for fetches.
+    ///
+    /// `selectors_max` below 1 counts as 1.
+    pub fn parts(mut self, selectors_max: usize) -> Vec<Self> {
+        let max = selectors_max.max(1);
+        if self.request.selector_count() <= max {
+            return vec![self];
+        }
+        let selectors = self.request.take_selectors();
+        if self.request.all {
+            return vec![self];
+        }
+        let rewarm = self.rewarm.take();
+        let mut parts: Vec<Self> = Vec::with_capacity(selectors.len().div_ceil(max));
+        for run in selectors.chunks(max) {
+            let mut part = self.clone();
+            for selector in run {
+                part.request.push(selector.clone());
+            }
+            parts.push(part);
+        }
+        if let Some(last) = parts.last_mut() {
+            last.rewarm = rewarm;
+        }
+        parts
+    }
+}
+
 /// What to fetch again after a purge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -163,6 +203,18 @@ pub struct Hit {
     pub offset: i64,
     /// Stored responses that it invalidated.
     pub objects: u64,
+}
+
+/// Members of the problem document (RFC 9457) with which a proxy refuses a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The proxy's process, as in its [`Standing`].
+    pub proxy: String,
+    /// The reason and the limit.
+    pub detail: String,
+    /// The offset of the purge that is at fault, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i64>,
 }
 
 /// Where a proxy stands: the answer to `GET /api/v1/log`, and to a batch with a hole before it (409).
@@ -274,5 +326,44 @@ mod tests {
         let standing: Standing = serde_json::from_str(text).unwrap();
         assert_eq!(standing.state, State::CatchingUp);
         assert_eq!(serde_json::to_string(&standing).unwrap(), text);
+    }
+
+    #[test]
+    fn the_parts_of_a_purge_name_all_that_it_names() {
+        let texts = |name: &str, count: usize| {
+            (0..count).map(|number| format!("{name}{number}")).collect::<Vec<_>>()
+        };
+        let purge = LoggedPurge {
+            offset: 3,
+            request: PurgeRequest {
+                tags: texts("t", 5),
+                urls: texts("u", 4),
+                hosts: texts("h", 2),
+                mode: Some(PurgeMode::Soft),
+                ..PurgeRequest::default()
+            },
+            revision: Some(7),
+            rewarm: Some(Rewarm { urls: Vec::new(), max: 2 }),
+        };
+        for max in 0..13 {
+            let parts = purge.clone().parts(max);
+            assert_eq!(parts.len(), 11_usize.div_ceil(max.max(1)));
+            let mut joined =
+                PurgeRequest { mode: Some(PurgeMode::Soft), ..PurgeRequest::default() };
+            for part in &parts {
+                assert!(part.request.selector_count() <= max.max(1));
+                let (offset, mode) = (part.offset, part.request.mode);
+                assert_eq!((offset, mode, part.revision), (3, purge.request.mode, Some(7)));
+                let selectors = part.request.clone().take_selectors();
+                for selector in selectors {
+                    joined.push(selector);
+                }
+            }
+            assert_eq!(joined, purge.request);
+            assert_eq!(parts.iter().filter(|part| part.rewarm.is_some()).count(), 1);
+        }
+        let all = LoggedPurge { request: PurgeRequest { all: true, ..purge.request }, ..purge };
+        let parts = all.parts(3);
+        assert_eq!((parts.len(), parts[0].request.selector_count()), (1, 1));
     }
 }

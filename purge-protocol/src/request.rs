@@ -18,7 +18,7 @@ pub enum PurgeMode {
 }
 
 /// What a purge matches, as it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Selector {
     /// Responses that carry this tag.
@@ -120,6 +120,32 @@ impl Selector {
 }
 
 impl PurgeRequest {
+    /// Tags, URLs, hosts and prefixes, and one more for `all`.
+    pub const fn selector_count(&self) -> usize {
+        let lists = self.tags.len() + self.urls.len() + self.hosts.len() + self.prefixes.len();
+        lists + self.all as usize
+    }
+
+    /// Adds a selector.
+    pub fn push(&mut self, selector: Selector) {
+        match selector {
+            Selector::Tag(text) => self.tags.push(text),
+            Selector::Url(text) => self.urls.push(text),
+            Selector::Host(text) => self.hosts.push(text),
+            Selector::Prefix(text) => self.prefixes.push(text),
+            Selector::All(all) => self.all |= all,
+        }
+    }
+
+    /// Moves the tags, URLs, hosts and prefixes out of the request, in this order.
+    pub fn take_selectors(&mut self) -> Vec<Selector> {
+        let tags = self.tags.drain(..).map(Selector::Tag);
+        let urls = self.urls.drain(..).map(Selector::Url);
+        let hosts = self.hosts.drain(..).map(Selector::Host);
+        let prefixes = self.prefixes.drain(..).map(Selector::Prefix);
+        tags.chain(urls).chain(hosts).chain(prefixes).collect()
+    }
+
     /// Returns the selectors in the order tags, URLs, hosts, prefixes, all, each with its target.
     ///
     /// # Errors

@@ -42,11 +42,11 @@ pub struct Intake {
 
 /// A record, read.
 #[derive(Debug)]
-pub struct Taken {
+struct Taken {
     /// What is to be delivered.
-    pub held: Option<Held>,
+    held: Option<Held>,
     /// What it said.
-    pub reading: Reading,
+    reading: Reading,
 }
 
 impl Intake {
@@ -164,9 +164,13 @@ impl Intake {
         }));
     }
 
+    fn parse<M: Message>(&self, message: &M) -> Reading {
+        self.reader.read(&record_of(message, &headers_of(message)), self.now())
+    }
+
     /// Reads a record, without any consequence.
-    pub fn read<M: Message>(&self, message: &M) -> Taken {
-        let reading = self.reader.read(&record_of(message, &headers_of(message)), self.now());
+    fn read<M: Message>(&self, message: &M) -> Taken {
+        let reading = self.parse(message);
         let purge = match &reading {
             Reading::Purge(event) => Some(&**event),
             Reading::Unreadable(unreadable) => unreadable.guess.as_deref(),
@@ -176,11 +180,23 @@ impl Intake {
         Taken { held, reading }
     }
 
+    /// Reads the purge that a record asks for, if it asks for one.
+    pub fn purges_of<M: Message>(&self, message: &M) -> Vec<LoggedPurge> {
+        match self.parse(message) {
+            Reading::Purge(event) => logged(&event, message.offset()),
+            Reading::Unreadable(unreadable) => {
+                unreadable.guess.map_or_else(Vec::new, |event| logged(&event, message.offset()))
+            }
+            Reading::Ignored(_) => Vec::new(),
+        }
+    }
+
     fn hold<M: Message>(&self, event: &PurgeEvent, message: &M) -> Held {
         Held {
             offset: message.offset(),
             fingerprint: print_of(message),
-            purge: logged(event, message.offset()),
+            purges: logged(event, message.offset()).iter().map(encoded).collect(),
+            selectors: event.request.selector_count(),
             time: event.time.or_else(|| Some(self.now())),
             is_urgent: event.priority == Priority::Urgent,
         }
@@ -222,16 +238,24 @@ impl Intake {
     }
 }
 
-/// Returns the purge as it is sent.
-pub fn logged(event: &PurgeEvent, offset: i64) -> Bytes {
+/// Returns the purge as it is sent, in parts that proxies take by default.
+pub fn logged(event: &PurgeEvent, offset: i64) -> Vec<LoggedPurge> {
     let purge = LoggedPurge {
         offset,
         request: event.request.clone(),
         revision: event.revision,
         rewarm: event.rewarm.clone(),
     };
-    serde_json::to_vec(&purge).unwrap_or_default().into() // a struct of texts and numbers always has a JSON form
+    purge.parts(SELECTORS_MAX)
 }
+
+/// Encodes a purge as an element of a batch.
+pub fn encoded(purge: &LoggedPurge) -> Bytes {
+    serde_json::to_vec(purge).unwrap_or_default().into() // a struct of texts and numbers always has a JSON form
+}
+
+/// Selectors in one purge: the default of the proxies' `purge.max_selectors`.
+pub const SELECTORS_MAX: usize = 1000;
 
 fn subject<M: Message>(event: &PurgeEvent, message: &M) -> Subject {
     Subject { id: event.id.clone(), key: message.key().map(Bytes::copy_from_slice) }

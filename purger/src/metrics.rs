@@ -136,6 +136,7 @@ impl Starts {
             Start::Expired => "expired",
             Start::Replaced => "replaced",
             Start::Deadline => "deadline",
+            Start::Refused => "refused",
         };
         self.0.get_or_create(&OutcomeLabels { outcome }).inc();
     }

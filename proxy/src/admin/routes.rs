@@ -1,10 +1,10 @@
 //! What is where on the admin listener. Health, readiness and metrics are open; all else needs the token or this machine.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use purge_protocol::url::canonical_host;
 use purge_protocol::{PurgeRequest, log};
@@ -69,9 +69,16 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
 
 async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
     let door = &app.front.door;
-    let body = match read_body(app, body, door.rules().max_body).await {
+    let limit = door.rules().max_body;
+    let body = match read_body(app, body, limit).await {
         Ok(body) => body,
-        Err(refusal) => return *refusal,
+        Err(Unread::TooLarge) => {
+            door.purger().metrics.refused.add(1);
+            let detail =
+                format!("A purge may have {limit} bytes (`purge.max_body`): send several.");
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, &detail);
+        }
+        Err(Unread::BrokenOff) => return broken_off(),
     };
     let is_object = body.trim_ascii_start().starts_with(b"{");
     match serde_json::from_slice::<PurgeRequest>(&body) {
@@ -89,31 +96,53 @@ async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
 /// A batch of the purge log. The time is taken before its content has come: what it says of the past is older then, not newer.
 async fn log_batch(app: &App, body: Incoming) -> Response<ResponseBody> {
     let received = app.clock().now();
-    match read_body(app, body, app.purge_log.max_body()).await {
+    let limit = app.purge_log.max_body();
+    match read_body(app, body, limit).await {
         Ok(body) => app.purge_log.answer(&body, received).await,
-        Err(refusal) => {
-            app.purge_log.refused();
-            *refusal
-        }
+        Err(Unread::TooLarge) => app.purge_log.refuse_unread(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("A batch may have {limit} bytes (`purge.log.max_body`): send several."),
+        ),
+        Err(Unread::BrokenOff) => broken_off(),
     }
 }
 
-async fn read_body(
-    app: &App,
-    body: Incoming,
-    limit: u64,
-) -> Result<Bytes, Box<Response<ResponseBody>>> {
-    let read = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-    match timeout(app.config.limits.body_timeout, read).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Box::new(problem(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("A purge may have {limit} bytes: send several."),
-        ))),
-        Ok(Err(_)) | Err(_) => {
-            Err(Box::new(problem(StatusCode::BAD_REQUEST, "The request's content broke off.")))
+/// A request whose content could not be read whole.
+#[derive(Clone, Copy, Debug)]
+enum Unread {
+    /// It exceeds the limit; the rest was read and discarded.
+    TooLarge,
+    /// The client went away, or took longer than `limits.body_timeout`.
+    BrokenOff,
+}
+
+/// Reads content up to `limit` bytes. A client that sends more is heard out up to [`DISCARDED_MAX`]: a client that is
+/// answered while it writes would see a broken connection instead of the answer (RFC 9112 §9.6).
+async fn read_body(app: &App, mut body: Incoming, limit: u64) -> Result<Bytes, Unread> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let read = async {
+        let (mut content, mut length) = (BytesMut::new(), 0_usize);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_broken| Unread::BrokenOff)?.into_data() else {
+                continue;
+            };
+            length = length.saturating_add(data.len());
+            if length <= limit {
+                content.extend_from_slice(&data);
+            } else {
+                content = BytesMut::new();
+            }
+            if length > limit.max(DISCARDED_MAX) {
+                break;
+            }
         }
-    }
+        if length > limit { Err(Unread::TooLarge) } else { Ok(content.freeze()) }
+    };
+    timeout(app.config.limits.body_timeout, read).await.unwrap_or(Err(Unread::BrokenOff))
+}
+
+fn broken_off() -> Response<ResponseBody> {
+    problem(StatusCode::BAD_REQUEST, "The request's content broke off.")
 }
 
 /// `PURGE /path` with `Host`, or with tag fields, as on a traffic listener that allows it.
@@ -171,3 +200,6 @@ fn not_allowed(allow: &'static str) -> Response<ResponseBody> {
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
+
+/// Bytes of a request that are read and discarded before it is answered with 413.
+const DISCARDED_MAX: usize = 64 << 20;

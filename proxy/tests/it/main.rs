@@ -36,6 +36,8 @@ mod purge_in_flight;
 #[cfg(test)]
 mod purge_log;
 #[cfg(test)]
+mod purge_log_parts;
+#[cfg(test)]
 mod fence;
 #[cfg(test)]
 mod rewarm;

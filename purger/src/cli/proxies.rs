@@ -59,7 +59,8 @@ pub(super) fn reason(outcome: &Outcome) -> String {
         Outcome::Failed(text) if text.starts_with("404") => {
             format!("{text}; is this the admin listener of a shellac proxy?")
         }
-        Outcome::Failed(text) | Outcome::Refused(text) => text.clone(),
+        Outcome::Failed(text) => text.clone(),
+        Outcome::Refused(refusal) => refusal.detail.clone(),
         Outcome::Wait(_) => "it asks for a pause".to_owned(),
         Outcome::Hole(_) | Outcome::Applied(_) => "it answers something else".to_owned(),
     }

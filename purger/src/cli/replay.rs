@@ -16,7 +16,7 @@ use shellac::config::Config;
 use super::topic::{Broker, From};
 use super::{Common, print, proxies, tail};
 use crate::app::event_rules;
-use crate::delivery::catch_up::fold;
+use crate::delivery::fold::Fold;
 use crate::event::{Reader, Reading};
 use crate::intake::logged;
 use crate::kafka::client::PATIENCE;
@@ -78,7 +78,7 @@ fn gather(
         From::Ago(ago) => now.checked_sub(ago),
         From::Earliest | From::Latest | From::Offset(_) => None,
     };
-    let mut purges = Vec::new();
+    let mut fold = Fold::default();
     for extent in broker.all(&config.purger.topics)? {
         let begin = broker.offset(&extent, arguments.from, clock.now().as_millis());
         if begin >= extent.high {
@@ -101,15 +101,14 @@ fn gather(
             if let Some(event) =
                 event.filter(|event| is_due(event.time) && is_meant(&event.request.tags))
             {
-                purges.push((record.offset(), logged(&event, record.offset())));
+                fold.extend(logged(&event, record.offset()));
             }
             if record.offset() + 1 >= extent.high {
                 break;
             }
         }
     }
-    let folded = fold(&purges, config.purge.max_selectors);
-    Ok(folded.iter().filter_map(|(_, json)| serde_json::from_slice(json).ok()).collect())
+    Ok(fold.into_purges(config.purge.max_selectors))
 }
 
 async fn deliver(arguments: &ReplayArguments, config: &Config, purges: &[LoggedPurge]) -> Exit {

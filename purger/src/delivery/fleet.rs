@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::backoff::Backoff;
 use super::discovery::Discovered;
 use super::route::Route;
 use super::target::{Manner, Target};
@@ -73,19 +74,43 @@ impl Common {
     }
 
     /// Has the record at this offset written to the dead letters, because a proxy refuses it; its offset is not committed
-    /// before. The delivery waits only while [`REFUSALS_MAX`] such records are being written.
-    pub async fn give_up(&self, partition: &Arc<Partition>, offset: i64, proxy: &str, why: &str) {
-        let Ok(permit) = Arc::clone(&self.refusals).acquire_owned().await else { return };
+    /// before. While [`REFUSALS_MAX`] such records are being written, others are in the log only: delivery does not wait.
+    pub fn give_up(&self, partition: &Arc<Partition>, offset: i64, proxy: &str, why: &str) {
+        let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
+            tracing::error!(
+                proxy,
+                offset,
+                why,
+                "too many refused purges wait for their dead letters"
+            );
+            return;
+        };
         partition.hold(offset, Work { kind: Kind::DeadLetter, count: 1, bytes: 0 });
         let (cursors, letters) = (Arc::clone(&self.cursors), self.dead_letters.clone());
         let (readers, now) = (Arc::clone(&self.refused_readers), self.clock.now());
+        let backoff_max = self.rules.backoff_max;
         let (proxy, detail) = (proxy.to_owned(), format!("{proxy} refuses it: {why}"));
         let partition = Arc::clone(partition);
         drop(tokio::spawn(async move {
             let Ok(reader) = readers.acquire_owned().await else { return };
             let log = partition.log.clone();
-            let read = tokio::task::spawn_blocking(move || read_refused(&cursors, &log, offset));
-            let record = read.await.ok().flatten();
+            let mut backoff = Backoff::new(backoff_max);
+            let record = loop {
+                let (cursors, log) = (Arc::clone(&cursors), log.clone());
+                let read =
+                    tokio::task::spawn_blocking(move || read_refused(&cursors, &log, offset));
+                match read.await {
+                    Ok(Ok(record)) => break record,
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, offset, "cannot read a record again yet");
+                    }
+                    Err(error) => tracing::error!(%error, offset, "cannot read a record again"),
+                }
+                tokio::select! {
+                    () = partition.revoked.cancelled() => return, // another purger owes it
+                    () = tokio::time::sleep(backoff.wait()) => {}
+                }
+            };
             drop(reader);
             if let Some(record) = record {
                 let letter = DeadLetter::of(&*record, "refused", &detail, now);
@@ -104,14 +129,16 @@ impl Common {
     }
 }
 
-/// Reads a record once more. Blocks until the brokers answer; `None`: it is gone.
-fn read_refused(cursors: &Cursors, log: &LogId, offset: i64) -> Option<Box<OwnedMessage>> {
-    loop {
-        match cursors.open(log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
-            Ok(Found::Record(record)) => return Some(record).filter(|it| it.offset() == offset),
-            Ok(Found::End) | Err(CursorError::OutOfRange(_)) => return None,
-            Err(error) => tracing::warn!(%error, "cannot read a refused record again yet"),
-        }
+/// Reads a record once more. Blocks up to [`PATIENCE`]. `None`: the record is gone.
+fn read_refused(
+    cursors: &Cursors,
+    log: &LogId,
+    offset: i64,
+) -> Result<Option<Box<OwnedMessage>>, CursorError> {
+    match cursors.open(log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
+        Ok(Found::Record(record)) => Ok(Some(record).filter(|record| record.offset() == offset)),
+        Ok(Found::End) | Err(CursorError::OutOfRange(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -10,6 +10,8 @@ pub mod discovery;
 pub mod encoding;
 pub mod fleet;
 pub mod outcome;
+pub mod fold;
+pub mod parts;
 pub mod route;
 pub mod target;
 pub mod catch_up;

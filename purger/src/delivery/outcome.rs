@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use purge_protocol::log::{Applied, Standing};
+use purge_protocol::log::{Applied, Refusal, Standing};
 
 /// What is to be done after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub enum Outcome {
     Hole(Standing),
     /// The proxy asks for a pause, and says how long if it knows.
     Wait(Option<Duration>),
-    /// The proxy finds something in the batch wrong: split it until it is one purge.
-    Refused(String),
+    /// The proxy itself finds something in the batch wrong: split it until it is one purge.
+    Refused(Refusal),
     /// The proxy does not let us in: an operator has to act. Keep trying, so that no purge is lost.
     NotAllowed(String),
     /// Something else answered, or the proxy failed: try again.
@@ -44,7 +44,11 @@ impl Outcome {
             }
             StatusCode::BAD_REQUEST
             | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNPROCESSABLE_ENTITY => Self::Refused(text()),
+            | StatusCode::UNPROCESSABLE_ENTITY => match serde_json::from_slice(body) {
+                Ok(refusal) => Self::Refused(refusal),
+                // A TLS port or a proxy in between answers so to anything; no purge may be given up for that.
+                Err(_no_refusal) => Self::Failed(format!("no proxy's answer: {}", text())),
+            },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::NotAllowed(text()),
             _ => Self::Failed(text()),
         }
@@ -90,8 +94,13 @@ mod tests {
             (409, "", "failed"),
             (429, "", "wait"),
             (503, "", "wait"),
-            (400, "", "refused"),
-            (413, "", "refused"),
+            (400, r#"{"proxy":"i","detail":"d"}"#, "refused"),
+            (413, r#"{"proxy":"i","detail":"d","offset":3,"status":413}"#, "refused"),
+            (400, "", "failed"),
+            (400, "<html>The plain HTTP request was sent to HTTPS port</html>", "failed"),
+            (400, r#"{"detail":"d"}"#, "failed"),
+            (413, "", "failed"),
+            (422, "", "failed"),
             (401, "", "not_allowed"),
             (403, "", "not_allowed"),
             (404, "", "failed"),

@@ -104,7 +104,7 @@ impl Route {
             partition,
             ?start,
             offset = high,
-            "a proxy begins at the log's end: it validates what it stored before"
+            "a proxy's position is set: it validates what it stored before"
         );
         self.common.metrics.starts.add(start);
         let slice =

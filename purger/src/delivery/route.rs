@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use super::encoding::{self, Clean};
 use super::fleet::Common;
 use super::outcome::Outcome;
+use super::parts::Parts;
 use super::target::Target;
 use crate::partition::Partition;
 use crate::partition::window::Slice;
@@ -43,6 +44,16 @@ pub struct Route {
 pub(super) enum Delivered {
     /// The proxy's position, and what was hit.
     Confirmed(i64),
+    /// The proxy stands elsewhere, or is another one now.
+    Lost,
+}
+
+/// A proxy's answer to one batch.
+#[derive(Debug)]
+enum Offered {
+    Applied(Applied),
+    /// The proxy itself refuses the batch, for this reason.
+    Refused(String),
     /// The proxy stands elsewhere, or is another one now.
     Lost,
 }
@@ -119,8 +130,67 @@ impl Route {
         }
     }
 
-    /// Sends a batch until it is confirmed, split where a purge in it is refused.
+    /// Sends a batch until it is confirmed. The purges of a batch that is refused are sent in parts.
     pub(super) async fn send(&mut self, slice: &Slice, start: Option<Start>) -> Delivered {
+        match self.offer(slice, start).await {
+            Offered::Applied(applied) => self.confirmed(slice, applied).await,
+            Offered::Refused(why) => Box::pin(self.send_in_parts(slice, why)).await,
+            Offered::Lost => Delivered::Lost,
+        }
+    }
+
+    /// Sends the purges of a refused batch in ever smaller parts. A selector that is refused alone is given up.
+    async fn send_in_parts(&mut self, slice: &Slice, why: String) -> Delivered {
+        let mut parts = Parts::of(slice);
+        let mut is_distrusted = false;
+        let mut offered = Offered::Refused(why);
+        loop {
+            match offered {
+                Offered::Applied(applied) => {
+                    let is_whole = parts.applied(&applied.hits);
+                    if is_whole {
+                        let applied = Applied { hits: parts.into_hits(), ..applied };
+                        return self.confirmed(slice, applied).await;
+                    }
+                    if self.target.note_instance(&applied.instance) {
+                        return Delivered::Lost;
+                    }
+                }
+                Offered::Refused(why) => {
+                    if let Some(purge) = parts.refused() {
+                        if !is_distrusted && self.distrust(slice.from, &why).await.is_none() {
+                            return Delivered::Lost;
+                        }
+                        is_distrusted = true;
+                        self.give_up(purge, &why);
+                    }
+                }
+                Offered::Lost => return Delivered::Lost,
+            }
+            offered = self.offer(&parts.next(), None).await;
+        }
+    }
+
+    /// Has the record of a refused purge written to the dead letters.
+    fn give_up(&self, (offset, purge): (i64, Bytes), why: &str) {
+        let why = format!("{why} ({})", String::from_utf8_lossy(&purge));
+        self.common.give_up(&self.partition, offset, &self.target.url, &why);
+    }
+
+    /// Makes the proxy validate what it stored before: a purge that it refuses may have meant any of it.
+    async fn distrust(&mut self, from: i64, why: &str) -> Option<i64> {
+        tracing::error!(
+            proxy = self.target.url,
+            topic = self.log().0,
+            partition = self.log().1,
+            why,
+            "a proxy refuses a purge: it validates what it stored before"
+        );
+        self.start_over(Start::Refused, from).await
+    }
+
+    /// Sends a batch until the proxy has answered it.
+    async fn offer(&mut self, slice: &Slice, start: Option<Start>) -> Offered {
         loop {
             self.sent = Some(Instant::now());
             let outcome = self.target.deliver(self.encode(slice, start)).await;
@@ -129,7 +199,10 @@ impl Route {
                 .deliveries
                 .add(outcome.as_str(), self.sent.map(|sent| sent.elapsed()));
             match outcome {
-                Outcome::Applied(applied) => return self.confirmed(slice, applied).await,
+                Outcome::Applied(applied) => {
+                    self.note_progress(&applied);
+                    return Offered::Applied(applied);
+                }
                 Outcome::Hole(standing) => {
                     tracing::info!(
                         proxy = self.target.url,
@@ -140,25 +213,27 @@ impl Route {
                     );
                     self.standing = Some(standing);
                     sleep(HOLE_PAUSE).await;
-                    return Delivered::Lost;
+                    return Offered::Lost;
                 }
-                Outcome::Refused(why) if slice.purges.len() > 1 => {
+                Outcome::Refused(refusal) if refusal.proxy != self.instance => {
+                    // Another process is in its place.
+                    self.standing = None;
+                    sleep(HOLE_PAUSE).await;
+                    return Offered::Lost;
+                }
+                Outcome::Refused(refusal) if !slice.purges.is_empty() => {
                     tracing::debug!(
                         proxy = self.target.url,
-                        why,
-                        "a batch is refused: splitting it"
+                        why = refusal.detail,
+                        purges = slice.purges.len(),
+                        "a batch is refused"
                     );
-                    return Box::pin(self.send_halves(slice)).await;
-                }
-                Outcome::Refused(why) if slice.purges.len() == 1 => {
-                    self.give_up(slice, &why).await;
-                    let without = Slice { purges: Vec::new(), ..slice.clone() };
-                    return Box::pin(self.send(&without, start)).await;
+                    return Offered::Refused(refusal.detail);
                 }
                 outcome => {
                     self.failed(&outcome).await;
                     if self.is_catching_up {
-                        return Delivered::Lost; // others wait for its cursor
+                        return Offered::Lost; // others wait for its cursor
                     }
                 }
             }
@@ -174,30 +249,13 @@ impl Route {
         encoding::batch(&self.partition, &self.common.name, &self.instance, slice, start, clean)
     }
 
-    async fn send_halves(&mut self, slice: &Slice) -> Delivered {
-        let (first, second) = slice.purges.split_at(slice.purges.len() / 2);
-        let middle = second.first().map_or(slice.to, |(offset, _)| *offset);
-        let first = Slice { to: middle, last: None, purges: first.to_vec(), ..slice.clone() };
-        match self.send(&first, None).await {
-            Delivered::Confirmed(_) => {
-                let second = Slice { from: middle, purges: second.to_vec(), ..slice.clone() };
-                self.send(&second, None).await
-            }
-            Delivered::Lost => Delivered::Lost,
-        }
-    }
-
-    /// A purge that a proxy finds wrong, alone, goes to the dead letters: it would be refused for ever.
-    async fn give_up(&self, slice: &Slice, why: &str) {
-        for (offset, _) in &slice.purges {
-            self.common.give_up(&self.partition, *offset, &self.target.url, why).await;
-        }
-    }
-
-    async fn confirmed(&mut self, slice: &Slice, applied: Applied) -> Delivered {
+    fn note_progress(&mut self, applied: &Applied) {
         self.backoff.reset();
         self.progressed = Instant::now();
         self.clock = applied.clock.map(|clock| (clock, Instant::now()));
+    }
+
+    async fn confirmed(&mut self, slice: &Slice, applied: Applied) -> Delivered {
         let is_another = self.target.note_instance(&applied.instance);
         if applied.next < slice.to || is_another {
             // Whoever answers stands elsewhere, or has just begun: asks it where.

@@ -150,7 +150,7 @@ impl Target {
                 Outcome::Failed(format!("{PATH} is answered, but not with a standing: {error}"))
             }),
             other => Err(match Outcome::of(other, &status.1, &body) {
-                Outcome::Applied(_) | Outcome::Hole(_) => {
+                Outcome::Applied(_) | Outcome::Hole(_) | Outcome::Refused(_) => {
                     Outcome::Failed(format!("{other} to a question"))
                 }
                 outcome => outcome,
@@ -231,9 +231,8 @@ impl Target {
     /// Notes that something went wrong. An operator hears of it once, until it works again.
     pub fn note_failure(&self, outcome: &Outcome) {
         let text = match outcome {
-            Outcome::Failed(text) | Outcome::NotAllowed(text) | Outcome::Refused(text) => {
-                text.clone()
-            }
+            Outcome::Failed(text) | Outcome::NotAllowed(text) => text.clone(),
+            Outcome::Refused(refusal) => refusal.detail.clone(),
             Outcome::Wait(_) => "it asks for a pause".to_owned(),
             Outcome::Hole(_) | Outcome::Applied(_) => return,
         };

@@ -372,7 +372,8 @@ mod tests {
         let held = Held {
             offset,
             fingerprint: 1,
-            purge: "{}".into(),
+            purges: vec!["{}".into()],
+            selectors: 1,
             time: Some(SystemTime::UNIX_EPOCH),
             is_urgent: false,
         };

@@ -15,8 +15,10 @@ pub struct Held {
     pub offset: i64,
     /// What identifies the record in its log, see [`fingerprint`].
     pub fingerprint: u64,
-    /// The purge as it is sent: the JSON of a [`purge_protocol::log::LoggedPurge`].
-    pub purge: Bytes,
+    /// The purge as it is sent: the JSON of one [`purge_protocol::log::LoggedPurge`], or of its parts.
+    pub purges: Vec<Bytes>,
+    /// Tags, URLs, hosts and prefixes in them.
+    pub selectors: usize,
     /// When the change happened, where the event tells.
     pub time: Option<SystemTime>,
     /// Whether it goes out without waiting for others.
@@ -148,10 +150,12 @@ impl Window {
             });
         }
         let first = self.held.partition_point(|held| held.offset < next);
-        let mut bytes = 0;
+        let (mut bytes, mut selectors, mut records) = (0, 0, 0);
         let fits = |held: &&Held| {
-            bytes += held.purge.len();
-            bytes == held.purge.len() || bytes <= BATCH_BYTES_MAX
+            bytes += held.bytes();
+            selectors += held.selectors;
+            records += 1;
+            records == 1 || bytes <= BATCH_BYTES_MAX && selectors <= BATCH_SELECTORS_MAX
         };
         let count = self.held.range(first..).take(purges_max).take_while(fits).count();
         let due = || self.held.range(first..first + count);
@@ -165,7 +169,9 @@ impl Window {
             to,
             last,
             is_urgent: due().any(|held| held.is_urgent),
-            purges: due().map(|held| (held.offset, held.purge.clone())).collect(),
+            purges: due()
+                .flat_map(|held| held.purges.iter().map(|purge| (held.offset, purge.clone())))
+                .collect(),
         })
     }
 
@@ -198,11 +204,20 @@ pub fn fingerprint(offset: i64, key: Option<&[u8]>, payload: Option<&[u8]>) -> u
     hash.digest()
 }
 
+impl Held {
+    /// Bytes of its purges, as they are sent.
+    fn bytes(&self) -> usize {
+        self.purges.iter().map(Bytes::len).sum()
+    }
+}
+
 /// Bytes of purges in one slice: half of what a proxy takes by default (`purge.log.max_body`).
 const BATCH_BYTES_MAX: usize = 2 << 20;
+/// Selectors in one slice: half of what a proxy takes by default (`purge.log.max_selectors`).
+const BATCH_SELECTORS_MAX: usize = 50_000;
 
 fn cost(held: &Held) -> u64 {
-    (held.purge.len() + size_of::<Held>()) as u64
+    (held.bytes() + held.purges.len() * size_of::<Bytes>() + size_of::<Held>()) as u64
 }
 
 #[cfg(test)]
@@ -215,7 +230,8 @@ mod tests {
         Held {
             offset,
             fingerprint: offset.unsigned_abs() * 7,
-            purge: Bytes::from(format!("{offset}")),
+            purges: vec![Bytes::from(format!("{offset}"))],
+            selectors: 1,
             time: None,
             is_urgent: offset == 13,
         }

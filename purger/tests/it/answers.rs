@@ -8,7 +8,9 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::Instant;
 
-use crate::support::{Broker, Proxy, Purger, json, until, until_status};
+use purge_protocol::log::Start;
+
+use crate::support::{Broker, Proxy, Purger, json, refuse, until, until_status};
 
 pub(crate) fn answer(status: u16) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from("no"));
@@ -24,7 +26,7 @@ async fn one_purge_that_is_refused_never_takes_others_with_it() {
     until("adopted", || proxy.starts().len() == 1).await;
     proxy.answers(Box::new(|batch| {
         let is_bad = batch.purges.iter().any(|purge| purge.request.tags == ["t13"]);
-        is_bad.then(|| answer(400))
+        is_bad.then(|| refuse(batch, 400))
     }));
     broker.purge_many(1, 0..40).await;
     until("all others", || proxy.tags().len() == 39).await;
@@ -32,7 +34,53 @@ async fn one_purge_that_is_refused_never_takes_others_with_it() {
     let letters = broker.read("dead", 1).await;
     assert_eq!(json(&letters[0])["code"], "refused");
     assert_eq!(json(&letters[0])["offset"], 13);
+    let starts = [Start::Adopt, Start::Refused];
+    assert_eq!(proxy.starts(), starts, "it validates what the purge may have meant");
     until_status(&purger, "the group goes on", |status| status.partitions[0].confirmed == 40).await;
+}
+
+#[tokio::test]
+async fn one_selector_that_is_refused_never_takes_others_of_its_event_with_it() {
+    let broker = Broker::start(1);
+    let proxy = Proxy::start();
+    let purger = Purger::start(&broker, &[&proxy], "").await;
+    until("adopted", || proxy.starts().len() == 1).await;
+    proxy.answers(Box::new(|batch| {
+        let mut tags = batch.purges.iter().flat_map(|purge| &purge.request.tags);
+        tags.any(|tag| tag == "bad").then(|| refuse(batch, 400))
+    }));
+    broker.write(0, "k", br#"{"tags":["a","b","bad","c","d"]}"#).await;
+    until("all others", || ["a", "b", "c", "d"].iter().all(|tag| proxy.has(tag))).await;
+    until_status(&purger, "the group goes on", |status| status.partitions[0].confirmed == 1).await;
+    assert!(!proxy.has("bad"));
+    assert_eq!(proxy.starts(), [Start::Adopt, Start::Refused]);
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_no_proxys_gives_nothing_up() {
+    let broker = Broker::start(1);
+    let proxy = Proxy::start();
+    let purger = Purger::start(&broker, &[&proxy], "backoff_max = \"100ms\"").await;
+    until("adopted", || proxy.starts().len() == 1).await;
+    let count = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&count);
+    proxy.answers(Box::new(move |_| {
+        let statuses = [400, 413, 422];
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        Some(answer(statuses[number % statuses.len()]))
+    }));
+    broker.purge(0, "a").await;
+    until("it asks again", || count.load(Ordering::Relaxed) > 6).await;
+    until_status(&purger, "an operator sees why", |status| {
+        let error = status.targets[0].error.clone().unwrap_or_default();
+        error.starts_with("no proxy's answer: 4")
+    })
+    .await;
+    assert_eq!(purger.status().await.partitions[0].confirmed, 0);
+    proxy.behaves();
+    until("it comes", || proxy.has("a")).await;
+    assert_eq!(proxy.starts(), [Start::Adopt]);
+    assert_eq!(purger.metric("shellac_purger_dead_letters_total").await, "0");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ mod answers;
 #[cfg(test)]
 mod catching_up;
 #[cfg(test)]
+mod catching_up_at_size;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod effects;

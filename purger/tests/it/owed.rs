@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rdkafka::message::{Message as _, OwnedMessage};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use crate::support::{Broker, Proxy, Purger, json, until, until_status};
+use crate::support::{Broker, Proxy, Purger, json, refuse, until, until_status};
 
 /// Records of which not all can be held.
 const MANY: usize = 3000;
@@ -84,7 +84,7 @@ async fn a_refused_purge_never_waits_for_its_dead_letter() {
     until("adopted", || proxy.starts().len() == 1).await;
     proxy.answers(Box::new(|batch| {
         let is_bad = batch.purges.iter().any(|purge| purge.request.tags == ["bad"]);
-        is_bad.then(|| crate::answers::answer(400))
+        is_bad.then(|| refuse(batch, 400))
     }));
     let offset = broker.purge(0, "bad").await;
     broker.purge(0, "after").await;

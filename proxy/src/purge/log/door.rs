@@ -1,9 +1,10 @@
 //! How the purge log is answered over HTTP: 200 with what was applied, 409 with the standing, problems with the reason.
 
 use http::{Response, StatusCode};
+use purge_protocol::log::Refusal;
 
 use super::metrics::Outcome;
-use super::reading::{self, BatchError};
+use super::reading;
 use super::{PurgeLog, Rejected};
 use crate::purge::door::{json, problem};
 use crate::response::body::ResponseBody;
@@ -20,9 +21,9 @@ impl PurgeLog {
         document(StatusCode::OK, &self.standing())
     }
 
-    /// Counts a batch that was not even read.
-    pub fn refused(&self) {
-        self.metrics.count(Outcome::Refused);
+    /// Answers a batch that was not read, because it exceeds [`Self::max_body`] or broke off.
+    pub fn refuse_unread(&self, status: StatusCode, detail: &str) -> Response<ResponseBody> {
+        self.refuse(status, detail, None)
     }
 
     /// Answers `POST`: a batch whose head was received at that moment.
@@ -30,17 +31,22 @@ impl PurgeLog {
         let sound = match reading::read(text, &self.rules) {
             Ok(sound) => sound,
             Err(error) => {
-                self.refused();
                 tracing::debug!(%error, "a batch of the purge log is refused");
-                return refuse(&error);
+                let status = if error.is_too_large() {
+                    StatusCode::PAYLOAD_TOO_LARGE
+                } else {
+                    StatusCode::BAD_REQUEST
+                };
+                return self.refuse(status, &error.to_string(), error.offset());
             }
         };
         match self.apply(sound, received).await {
             Ok(applied) => document(StatusCode::OK, &applied),
             Err(Rejected::Hole(standing)) => document(StatusCode::CONFLICT, &standing),
+            // Splitting the batch would not help, and its purges must not be given up: the purger tries again.
             Err(error @ Rejected::Partitions(_)) => {
-                self.refused();
-                problem(StatusCode::BAD_REQUEST, &error.to_string())
+                self.metrics.count(Outcome::Refused);
+                problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
             }
             Err(Rejected::Journal(error)) => {
                 tracing::error!(%error, "a batch of the purge log is not acknowledged");
@@ -48,22 +54,34 @@ impl PurgeLog {
             }
         }
     }
+
+    /// Refuses a batch with a [`Refusal`] in a problem document (RFC 9457).
+    fn refuse(
+        &self,
+        status: StatusCode,
+        detail: &str,
+        offset: Option<i64>,
+    ) -> Response<ResponseBody> {
+        self.metrics.count(Outcome::Refused);
+        let refusal = Refusal { proxy: self.instance.clone(), detail: detail.to_owned(), offset };
+        let problem = Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            refusal,
+        };
+        let text = serde_json::to_vec(&problem).unwrap_or_default();
+        json(status, text, "application/problem+json")
+    }
 }
 
-/// Answers as RFC 9457 says; the member `offset` names the purge that is to blame.
-fn refuse(error: &BatchError) -> Response<ResponseBody> {
-    let status =
-        if error.is_too_large() { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-    let mut document = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": error.to_string(),
-    });
-    if let (Some(offset), Some(members)) = (error.offset(), document.as_object_mut()) {
-        members.insert("offset".to_owned(), offset.into());
-    }
-    json(status, document.to_string().into_bytes(), "application/problem+json")
+#[derive(serde::Serialize)]
+struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    #[serde(flatten)]
+    refusal: Refusal,
 }
 
 fn document(status: StatusCode, value: &impl serde::Serialize) -> Response<ResponseBody> {

@@ -206,14 +206,15 @@ impl PurgeLog {
         kind: Kind,
         received: Timestamp,
     ) -> Result<i64, JournalError> {
-        let position = {
+        let (position, is_new) = {
             let mut positions = self.positions.lock();
+            let is_new = !positions.has(&batch.log);
             let position = positions.take(batch, received);
             self.renew(&positions);
-            position
+            (position, is_new)
         };
         let next = position.next;
-        if !matches!(kind, Kind::Heartbeat) {
+        if is_new || !matches!(kind, Kind::Heartbeat) {
             self.journal.append(Entry::Position(position));
             let settled = self.journal.settled().await;
             settled.inspect_err(|_| self.metrics.count(Outcome::Failed))?;
@@ -304,10 +305,11 @@ impl PurgeLog {
         if self.invalidation.is_quarantined() {
             let mut positions = self.positions.lock();
             if !positions.is_behind() {
+                positions.end_catch_up();
                 self.invalidation.lift();
                 tracing::info!("caught up with the purge log: the quarantine is lifted");
             } else if is_late {
-                positions.give_up();
+                positions.end_catch_up();
                 let until = self.invalidation.condemn_quarantined().number();
                 self.journal.append(Entry::Unproven { until });
                 tracing::error!(
@@ -412,8 +414,10 @@ impl Run {
         let mut objects = purger.apply_logged(&targets, mode).await.into_iter();
         for (offset, selectors) in purges {
             let objects: u64 = objects.by_ref().take(selectors).sum();
-            if objects > 0 {
-                hits.push(Hit { offset, objects });
+            match hits.last_mut().filter(|hit| hit.offset == offset) {
+                Some(hit) => hit.objects += objects, // one record may be several purges
+                None if objects > 0 => hits.push(Hit { offset, objects }),
+                None => {}
             }
         }
     }

@@ -110,7 +110,8 @@ pub fn read(text: &[u8], rules: &config::Purge) -> Result<Sound, BatchError> {
         (Vec::with_capacity(logged.len()), 0, batch.from);
     for logged in logged {
         let offset = logged.offset;
-        if offset < batch.from || offset >= batch.to {
+        let is_part = batch.from == batch.to;
+        if offset < batch.from || offset >= batch.to && !is_part {
             return Err(BatchError::Order { offset, rule: "lies outside of `from` and `to`" });
         }
         if offset < previous {

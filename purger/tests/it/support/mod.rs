@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 pub(crate) use self::broker::{Broker, json};
-pub(crate) use self::proxy::Proxy;
+pub(crate) use self::proxy::{Proxy, refuse};
 pub(crate) use self::purger::Purger;
 
 /// Waits until something is so; panics with `what` when it does not come.

@@ -14,8 +14,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use purge_protocol::log::{
-    Applied, Batch, Hit, LogId, LoggedPurge, Position, Standing, Start, State,
+    Applied, Batch, Hit, LogId, LoggedPurge, Position, Refusal, Standing, Start, State,
 };
+use shellac::purge::log::reading;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -38,6 +39,8 @@ struct Memory {
     answer: Option<Answer>,
     authorization: Vec<String>,
     connections: usize,
+    /// The limits of its batches.
+    rules: shellac::config::Purge,
 }
 
 impl Proxy {
@@ -50,6 +53,7 @@ impl Proxy {
             answer: None,
             authorization: Vec::new(),
             connections: 0,
+            rules: shellac::config::Purge::default(),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut proxy = Self { address, memory: Arc::new(Mutex::new(memory)), serving: None };
@@ -91,6 +95,11 @@ impl Proxy {
     /// Sets what is answered from now on.
     pub(crate) fn answers(&self, answer: Answer) {
         self.memory.lock().answer = Some(answer);
+    }
+
+    /// Changes what it takes at once.
+    pub(crate) fn limit(&self, change: impl FnOnce(&mut shellac::config::Purge)) {
+        change(&mut self.memory.lock().rules);
     }
 
     /// Answers as a proxy again.
@@ -179,7 +188,17 @@ async fn answer(memory: &Mutex<Memory>, request: Request<Incoming>) -> Response<
     let batch: Batch = serde_json::from_slice(&body).unwrap();
     memory.batches.push(batch.clone());
     let own = memory.answer.as_mut().and_then(|answer| answer(&batch));
-    own.unwrap_or_else(|| memory.take(batch))
+    own.unwrap_or_else(|| match memory.refusal(&body) {
+        Some((status, refusal)) => json(status, &refusal),
+        None => memory.take(batch),
+    })
+}
+
+/// The answer with which a proxy refuses a batch.
+pub(crate) fn refuse(batch: &Batch, status: u16) -> Response<Full<Bytes>> {
+    let proxy = batch.instance.clone().unwrap();
+    let refusal = Refusal { proxy, detail: "no".into(), offset: None };
+    json(StatusCode::from_u16(status).unwrap(), &refusal)
 }
 
 impl Memory {
@@ -194,6 +213,18 @@ impl Memory {
             state: State::Current,
             positions: self.positions.values().cloned().collect(),
         }
+    }
+
+    /// Applies the limits that a proxy applies.
+    fn refusal(&self, body: &[u8]) -> Option<(StatusCode, Refusal)> {
+        let status = if body.len() as u64 > self.rules.log.max_body {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else if reading::read(body, &self.rules).is_err() {
+            StatusCode::BAD_REQUEST
+        } else {
+            return None;
+        };
+        Some((status, Refusal { proxy: self.instance(), detail: "too much".into(), offset: None }))
     }
 
     /// Takes a batch as `purge_protocol::log` says.

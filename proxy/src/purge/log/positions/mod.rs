@@ -16,6 +16,8 @@ pub struct Positions {
     topics: BTreeMap<(String, String), Topic>,
     /// When the recovered ones were recovered.
     begun: Timestamp,
+    /// What was recovered may miss purges of every partition that its topics have, also of those without a recovered position.
+    is_catching_up: bool,
 }
 
 /// The position in one partition.
@@ -26,7 +28,7 @@ struct Held {
     /// Everything that was in the partition at that moment is applied; while nobody said so, the moment it was made.
     clean: Timestamp,
     is_said: bool,
-    /// It came with the store, and purges from before are missing still.
+    /// Purges from before the start may be missing: no batch has been clean at a moment after it.
     is_behind: bool,
     /// A purger has spoken of it since the start.
     is_attended: bool,
@@ -80,8 +82,9 @@ impl Positions {
             };
             (log, held)
         };
-        let held = positions.into_iter().map(held).collect();
-        Self { held, topics: BTreeMap::new(), begun: now }
+        let held: BTreeMap<_, _> = positions.into_iter().map(held).collect();
+        let is_catching_up = !held.is_empty();
+        Self { held, topics: BTreeMap::new(), begun: now, is_catching_up }
     }
 
     /// Decides what is to be done with a batch. Nothing changes until it was applied: [`Self::take`].
@@ -116,12 +119,14 @@ impl Positions {
     pub fn take(&mut self, batch: &Batch, received: Timestamp) -> Position {
         self.note_topic(batch, received);
         let begun = self.begun;
+        // A position that is set makes the proxy validate what it recovered: nothing of it is waited for.
+        let is_behind = self.is_catching_up && batch.start.is_none();
         let fresh = Held {
             next: batch.to,
             last: batch.last,
             clean: received,
             is_said: false,
-            is_behind: false,
+            is_behind,
             is_attended: true,
         };
         let held = self.held.entry(batch.log.clone()).or_insert(fresh);
@@ -168,9 +173,11 @@ impl Positions {
         i32::try_from(own.count()).unwrap_or(i32::MAX) < topic.partitions
     }
 
-    /// Returns whether what was recovered still misses purges.
+    /// Returns whether what was recovered may still miss purges: in a partition that is not clean since the start, or in one of
+    /// which no batch has come, though its topic has it.
     pub fn is_behind(&self) -> bool {
-        self.held.values().any(|held| held.is_behind)
+        let is_partial = || self.topics.iter().any(|(name, topic)| self.is_partial(name, topic));
+        self.is_catching_up && (self.held.values().any(|held| held.is_behind) || is_partial())
     }
 
     /// Partitions that are known.
@@ -188,11 +195,9 @@ impl Positions {
         self.held.contains_key(log)
     }
 
-    /// Gives up waiting for the purges that the recovered positions miss.
-    pub fn give_up(&mut self) {
-        for held in self.held.values_mut() {
-            held.is_behind = false;
-        }
+    /// Ends the wait for purges that what was recovered may miss: they have come, or it is validated before it is used.
+    pub fn end_catch_up(&mut self) {
+        self.is_catching_up = false;
     }
 
     /// Forgets topics that no purger has spoken of since the start, where others are attended: topics are renamed. Returns

@@ -149,6 +149,39 @@ fn what_was_recovered_is_behind_until_every_partition_was_clean_after_the_start(
     assert!(!positions.is_behind());
 }
 
+/// A partition that held no record before the restart has no position in the journal. Its first purges may have been
+/// written while the proxy was down.
+#[test]
+fn a_partition_without_a_recovered_position_is_waited_for() {
+    let position = Position { log: log(0), next: 7, last: Some(9), clean_ms: None };
+    let mut positions = Positions::recovered(vec![position], NOW);
+    let clean = |partition, next| Batch {
+        partitions: 2,
+        clean_ms: Some(0),
+        ..batch(partition, next, next)
+    };
+    positions.take(&clean(0, 7), later(5));
+    assert!(positions.is_behind(), "the topic has another partition");
+    positions.take(&Batch { clean_ms: Some(9000), ..clean(1, 0) }, later(6));
+    assert!(positions.is_behind(), "it was clean before the start only");
+    positions.take(&Batch { to: 2, ..clean(1, 0) }, later(7));
+    assert!(!positions.is_behind());
+    positions.end_catch_up();
+    positions.take(&Batch { partitions: 3, ..clean(0, 7) }, later(8));
+    assert!(!positions.is_behind(), "a topic that grows later misses nothing");
+}
+
+#[test]
+fn a_number_of_partitions_that_is_not_known_yet_ends_no_wait() {
+    let position = Position { log: log(0), next: 7, last: Some(9), clean_ms: None };
+    let mut positions = Positions::recovered(vec![position], NOW);
+    let clean = |partitions| Batch { partitions, clean_ms: Some(0), ..batch(0, 7, 7) };
+    positions.take(&clean(4096), later(5));
+    assert!(positions.is_behind());
+    positions.take(&clean(1), later(6));
+    assert!(!positions.is_behind());
+}
+
 #[test]
 fn a_position_that_is_set_waits_for_nothing() {
     let mut positions = recovered(7);
@@ -162,7 +195,7 @@ fn a_position_that_is_set_waits_for_nothing() {
 #[test]
 fn a_topic_that_nobody_attends_is_forgotten_once_another_is() {
     let mut positions = recovered(7);
-    positions.give_up();
+    positions.end_catch_up();
     assert!(!positions.is_behind());
     assert!(!positions.forget_unattended(), "a purger may come yet");
     let other = LogId { topic: "renamed".into(), ..log(0) };

@@ -1,0 +1,113 @@
+//! `Fold`: the purges of many records as few, for a proxy that has missed them. Pure.
+//!
+//! A selector that several records name is purged once in each mode. A folded purge has the highest offset of its selectors,
+//! so that a proxy which has applied some of the records already still applies what came later. A batch of folded purges covers
+//! the records that were folded as a whole: the position never stands between two of them.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use purge_protocol::log::LoggedPurge;
+use purge_protocol::{PurgeMode, PurgeRequest, Selector};
+
+use crate::intake::encoded;
+
+/// Purges that are being folded.
+#[derive(Debug, Default)]
+pub struct Fold {
+    /// The highest offset at which each selector was purged in each mode. No mode: as the proxy is configured.
+    selectors: HashMap<(Option<PurgeMode>, Selector), i64>,
+    /// Purges with a revision stay as they are, except that they ask for no fetches.
+    with_revision: Vec<LoggedPurge>,
+    bytes: usize,
+    selectors_with_revision: usize,
+}
+
+impl Fold {
+    /// Adds a purge. A request for fetches is dropped: pages that were hot then may not be hot now.
+    pub fn add(&mut self, mut purge: LoggedPurge) {
+        if purge.revision.is_some() {
+            purge.rewarm = None;
+            self.bytes += encoded(&purge).len();
+            self.selectors_with_revision += purge.request.selector_count();
+            self.with_revision.push(purge);
+            return;
+        }
+        let mode = purge.request.mode;
+        let all = purge.request.all.then_some(Selector::All(true));
+        for selector in purge.request.take_selectors().into_iter().chain(all) {
+            let length = text_of(&selector).len();
+            let newest = self.selectors.entry((mode, selector)).or_insert_with(|| {
+                self.bytes += length + SELECTOR_BYTES;
+                purge.offset
+            });
+            *newest = purge.offset.max(*newest);
+        }
+    }
+
+    /// Adds purges.
+    pub fn extend(&mut self, purges: impl IntoIterator<Item = LoggedPurge>) {
+        for purge in purges {
+            self.add(purge);
+        }
+    }
+
+    /// Returns whether it holds as much as fits into one batch by the proxies' defaults, with room for one more record.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX
+            || self.selectors.len() + self.selectors_with_revision >= SELECTORS_MAX
+    }
+
+    /// Returns the folded purges by rising offset, none with more than `selectors_max` selectors.
+    pub fn into_purges(self, selectors_max: usize) -> Vec<LoggedPurge> {
+        let mut purges = self.with_revision;
+        for mode in [Some(PurgeMode::Hard), Some(PurgeMode::Soft), None] {
+            let of_mode = self.selectors.iter().filter(|((own, _), _)| *own == mode);
+            let mut selectors: Vec<_> =
+                of_mode.map(|((_, selector), offset)| (*offset, selector)).collect();
+            selectors.sort_unstable_by_key(|(offset, selector)| (*offset, text_of(selector)));
+            for run in selectors.chunks(selectors_max.max(1)) {
+                let offset = run.last().map_or(0, |(offset, _)| *offset);
+                purges.push(together(run, mode, offset));
+            }
+        }
+        purges.sort_by_key(|purge| purge.offset);
+        purges
+    }
+
+    /// Returns the folded purges as they are sent.
+    pub fn encode(self, selectors_max: usize) -> Vec<(i64, Bytes)> {
+        let purges = self.into_purges(selectors_max).into_iter();
+        purges.map(|purge| (purge.offset, encoded(&purge))).collect()
+    }
+}
+
+fn together(run: &[(i64, &Selector)], mode: Option<PurgeMode>, offset: i64) -> LoggedPurge {
+    let reason = Some("catching up".to_owned());
+    let mut request = PurgeRequest { mode, reason, ..PurgeRequest::default() };
+    for (_, selector) in run {
+        request.push((*selector).clone());
+    }
+    LoggedPurge { offset, request, revision: None, rewarm: None }
+}
+
+fn text_of(selector: &Selector) -> &str {
+    match selector {
+        Selector::Tag(text)
+        | Selector::Url(text)
+        | Selector::Host(text)
+        | Selector::Prefix(text) => text,
+        Selector::All(_) => "",
+    }
+}
+
+/// Bytes of selectors in a fold: a quarter of what a proxy takes by default (`purge.log.max_body`), since a record of up to
+/// `purger.max_event` bytes may come on top, and escapes in JSON.
+const BYTES_MAX: usize = 1 << 20;
+/// Selectors in a fold: a fifth of what a proxy takes by default (`purge.log.max_selectors`).
+const SELECTORS_MAX: usize = 20_000;
+/// Bytes that a selector costs beside its text: quotes, a comma, and its share of the purge around it.
+const SELECTOR_BYTES: usize = 8;
+
+#[cfg(test)]
+mod tests;

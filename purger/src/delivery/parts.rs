@@ -1,0 +1,92 @@
+//! `Parts`: the purges of a batch that a proxy refuses, in ever smaller batches. Pure.
+//!
+//! All parts but the last cover nothing, so that the proxy's position moves when everything in the batch is in force.
+
+use bytes::Bytes;
+use purge_protocol::log::{Hit, LoggedPurge};
+
+use crate::intake::encoded;
+use crate::partition::window::Slice;
+
+/// The parts of a batch.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    whole: &'a Slice,
+    /// The purges of each part, the next one last. Never empty before the whole is applied.
+    waiting: Vec<Purges>,
+    hits: Vec<Hit>,
+}
+
+/// Purges as they are sent, with their offsets.
+type Purges = Vec<(i64, Bytes)>;
+
+impl<'a> Parts<'a> {
+    /// Begins with the whole batch as the only part.
+    pub fn of(whole: &'a Slice) -> Self {
+        Self { whole, waiting: vec![whole.purges.clone()], hits: Vec::new() }
+    }
+
+    /// Returns the part that is to be sent now.
+    pub fn next(&self) -> Slice {
+        let purges = self.waiting.last().cloned().unwrap_or_default();
+        match self.waiting.len() {
+            0 | 1 => Slice { purges, ..self.whole.clone() },
+            _ => Slice { to: self.whole.from, last: None, purges, ..self.whole.clone() },
+        }
+    }
+
+    /// Notes that the part was applied; returns whether that was the last one.
+    pub fn applied(&mut self, hits: &[Hit]) -> bool {
+        for hit in hits {
+            match self.hits.iter_mut().find(|known| known.offset == hit.offset) {
+                Some(known) => known.objects += hit.objects,
+                None => self.hits.push(*hit),
+            }
+        }
+        self.waiting.pop();
+        self.waiting.is_empty()
+    }
+
+    /// Splits the part, which the proxy refuses. Returns a purge that cannot be split: it is given up.
+    pub fn refused(&mut self) -> Option<(i64, Bytes)> {
+        match halves(self.waiting.pop().unwrap_or_default()) {
+            Ok((first, second)) => {
+                self.waiting.extend([second, first]);
+                None
+            }
+            Err(refused) => {
+                if self.waiting.is_empty() {
+                    self.waiting.push(Vec::new()); // moves the position
+                }
+                refused
+            }
+        }
+    }
+
+    /// Returns what all parts have hit.
+    pub fn into_hits(self) -> Vec<Hit> {
+        self.hits
+    }
+}
+
+/// Splits purges into two halves: between two purges, or else between two selectors of the only one.
+///
+/// # Errors
+/// The only purge, if it has one selector; nothing, if there is no purge.
+fn halves(mut purges: Purges) -> Result<(Purges, Purges), Option<(i64, Bytes)>> {
+    if purges.len() > 1 {
+        let second = purges.split_off(purges.len() / 2);
+        return Ok((purges, second));
+    }
+    let Some((offset, json)) = purges.pop() else { return Err(None) };
+    let Ok(purge) = serde_json::from_slice::<LoggedPurge>(&json) else {
+        return Err(Some((offset, json)));
+    };
+    let selectors = purge.request.selector_count();
+    let mut parts = purge.parts(selectors.div_ceil(2)).into_iter();
+    let one = |part: LoggedPurge| vec![(part.offset, encoded(&part))];
+    match (parts.next(), parts.next()) {
+        (Some(first), Some(second)) => Ok((one(first), one(second))),
+        _ => Err(Some((offset, json))),
+    }
+}

@@ -1,0 +1,89 @@
+//! Far more is missed than fits into one batch: all of it is delivered, checked by content.
+
+use std::collections::HashSet;
+
+use purge_protocol::log::Start;
+
+use crate::support::{Broker, Proxy, Purger, until, until_status};
+
+const SMALL: &str = "window = 100\nslow_after = \"200ms\"\nbackoff_max = \"200ms\"";
+
+fn url(event: usize, number: usize) -> String {
+    format!("http://h/{event}/{number}")
+}
+
+/// Writes events of so many URLs each.
+async fn publish(broker: &Broker, events: std::ops::Range<usize>, urls: usize) {
+    let values = events.map(|event| {
+        let urls: Vec<String> = (0..urls).map(|number| url(event, number)).collect();
+        serde_json::json!({ "urls": urls }).to_string()
+    });
+    broker.write_many(values).await;
+}
+
+async fn delivers_all_to_a_proxy_that_was_away(events: usize, urls: usize, limit: fn(&Proxy)) {
+    let broker = Broker::start(1);
+    let (steady, mut away) = (Proxy::start(), Proxy::start());
+    limit(&away);
+    let purger = Purger::start(&broker, &[&steady, &away], SMALL).await;
+    until("adopted", || steady.positions().len() == 1 && away.positions().len() == 1).await;
+    publish(&broker, 0..10, urls).await;
+    until("both have the first", || away.positions()[0].next == 10).await;
+    away.stop().await;
+    publish(&broker, 10..events, urls).await;
+    let end = i64::try_from(events).unwrap();
+    until_status(&purger, "the group went on", |status| status.partitions[0].confirmed == end)
+        .await;
+    away.resume();
+    until("the position is at the end", || away.positions()[0].next == end).await;
+    let delivered: HashSet<String> =
+        away.diary().into_iter().flat_map(|purge| purge.request.urls).collect();
+    let missing = (0..events)
+        .flat_map(|event| (0..urls).map(move |number| url(event, number)))
+        .filter(|url| !delivered.contains(url))
+        .count();
+    assert_eq!(away.starts(), [Start::Adopt], "nothing was given up");
+    assert_eq!(missing, 0, "of {}", events * urls);
+}
+
+#[tokio::test]
+async fn a_proxy_that_missed_much_gets_all_of_it() {
+    delivers_all_to_a_proxy_that_was_away(11_000, 10, |_| {}).await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_takes_little_at_once_gets_all_that_it_missed() {
+    delivers_all_to_a_proxy_that_was_away(600, 12, |proxy| {
+        proxy.limit(|purge| {
+            purge.max_selectors = 5;
+            purge.log.max_body = 16 << 10;
+            purge.log.max_purges = 30;
+            purge.log.max_selectors = 100;
+        });
+    })
+    .await;
+}
+
+/// The limits of an event and those of one purge at a proxy need not agree.
+#[tokio::test]
+async fn an_event_of_more_selectors_than_one_purge_may_have_is_taken_by_every_proxy() {
+    let broker = Broker::start(1);
+    let (ample, small) = (Proxy::start(), Proxy::start());
+    small.limit(|purge| purge.max_selectors = 7);
+    let _purger = Purger::start(&broker, &[&ample, &small], "").await;
+    until("adopted", || ample.starts().len() == 1 && small.starts().len() == 1).await;
+    let tags: Vec<String> = (0..600).map(|tag| format!("t{tag}")).collect();
+    let urls: Vec<String> = (0..600).map(|number| url(0, number)).collect();
+    let event = serde_json::json!({ "tags": tags, "urls": urls });
+    broker.write(0, "k", event.to_string().as_bytes()).await;
+    for proxy in [&ample, &small] {
+        until("it is taken", || proxy.positions()[0].next == 1).await;
+        let diary = proxy.diary();
+        let all: HashSet<String> = diary
+            .into_iter()
+            .flat_map(|purge| purge.request.tags.into_iter().chain(purge.request.urls))
+            .collect();
+        assert_eq!(all.len(), 1200);
+        assert_eq!(proxy.starts(), [Start::Adopt]);
+    }
+}
