@@ -30,6 +30,7 @@ use crate::listener::{ListenerMetrics, Listeners, socket};
 use crate::origin::Origin;
 use crate::purge::Purger;
 use crate::purge::door::Door;
+use crate::purge::hint::Hints;
 use crate::purge::log::PurgeLog;
 use crate::request::RequestRules;
 use crate::request::cookies::Cookies;
@@ -146,7 +147,7 @@ impl App {
             seed,
             clock.clone(),
         );
-        let door = Door::new(Arc::clone(&purger), config.purge.clone());
+        let door = Door::new(Arc::clone(&purger), config.purge.clone(), Hints::new(&config));
         let recovered = journal.positions();
         let purge_log = PurgeLog::new(
             Arc::clone(&purger),

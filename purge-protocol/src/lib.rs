@@ -10,11 +10,13 @@
 
 pub mod tag;
 pub mod url;
+pub mod spelling;
 pub mod request;
 pub mod report;
+pub mod hint;
 pub mod log;
 
 pub use report::{Matched, PurgeReport, SelectorReport};
 pub use request::{PurgeMode, PurgeRequest, RequestError, Selector};
 pub use tag::{Tag, TagError};
-pub use url::{CanonicalUrl, UrlError, UrlPrefix};
+pub use url::{CanonicalUrl, UrlError, UrlPrefix, UrlProblem};

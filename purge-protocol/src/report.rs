@@ -19,6 +19,9 @@ pub struct PurgeReport {
     pub sequence: u64,
     /// Microseconds it took.
     pub took_us: u64,
+    /// What to look at where a selector has matched nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// How much a purge matched.

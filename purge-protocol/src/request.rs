@@ -1,10 +1,12 @@
 //! `PurgeRequest`: what to purge and how, read from JSON or from the fields of an HTTP `PURGE` request.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use crate::tag::{self, Tag, TagError};
-use crate::url::{CanonicalUrl, UrlError, UrlPrefix, canonical_host};
+use crate::url::{CanonicalUrl, UrlError, UrlPrefix, written_host};
 
 /// What becomes of the stored responses that a purge matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,6 +88,9 @@ pub enum RequestError {
     /// One of its URLs, hosts or prefixes is none.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// A field of a `PURGE` request that lists tags lists none. The caller leaves it out, or names some.
+    #[error("the field {0} names no tag: name one, or leave the field out to purge the URL")]
+    NoTags(&'static str),
     /// A field of a `PURGE` request is not text.
     #[error("the field {0} holds bytes that are not visible text")]
     Field(HeaderName),
@@ -106,13 +111,25 @@ pub enum Target {
     All,
 }
 
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => write!(f, "tag {tag}"),
+            Self::Url(url) => write!(f, "url {url}"),
+            Self::Host(host) => write!(f, "host {host}"),
+            Self::Prefix(prefix) => write!(f, "prefix {prefix}"),
+            Self::All(_) => f.write_str("everything"),
+        }
+    }
+}
+
 impl Selector {
     /// Reads the selector.
     pub fn target(&self) -> Result<Target, RequestError> {
         Ok(match self {
             Self::Tag(text) => Target::Tag(Tag::parse(text)?),
             Self::Url(text) => Target::Url(CanonicalUrl::parse(text)?),
-            Self::Host(text) => Target::Host(canonical_host(text)?),
+            Self::Host(text) => Target::Host(written_host(text)?),
             Self::Prefix(text) => Target::Prefix(UrlPrefix::parse(text)?),
             Self::All(_) => Target::All,
         })
@@ -178,6 +195,7 @@ impl PurgeRequest {
     ///
     /// Tags come from `Surrogate-Key`, `Cache-Tag`, `xkey`, `xkey-purge`, `xkey-softpurge`, `X-Cache-Tags` and `ETag`; soft is
     /// asked for by `xkey-softpurge`, `Fastly-Soft-Purge: 1` or `Shellac-Purge: soft`, hard by `Shellac-Purge: hard`.
+    /// A field that names no tag is refused: whoever sends it does not mean the URL.
     pub fn from_fields(fields: &HeaderMap, host: &str, path: &str) -> Result<Self, RequestError> {
         let mut request = Self { mode: mode_of(fields), ..Self::default() };
         for name in TAG_FIELDS {
@@ -188,15 +206,19 @@ impl PurgeRequest {
             }
         }
         for value in fields.get_all(http::header::ETAG) {
-            for member in value.as_bytes().split(|byte| *byte == b',') {
-                request.tags.push(text(tag::of_etag(member), "etag")?);
+            for member in tag::split_etags(value.as_bytes()) {
+                request.tags.push(text(tag::written_etag(member), "etag")?);
             }
         }
-        request.tags.retain(|tag| !tag.is_empty());
-        if request.tags.is_empty() {
-            request.urls.push(format!("//{host}{path}"));
+        let names_tags = |name: &&&str| fields.contains_key(**name);
+        match TAG_FIELDS.iter().chain(&["etag"]).find(names_tags) {
+            Some(name) if request.tags.is_empty() => Err(RequestError::NoTags(name)),
+            Some(_) => Ok(request),
+            None => {
+                request.urls.push(format!("//{host}{path}"));
+                Ok(request)
+            }
         }
-        Ok(request)
     }
 }
 
@@ -261,6 +283,14 @@ mod tests {
         let request = PurgeRequest::from_fields(&fields(&lines), "h", "/").unwrap();
         assert_eq!(request.tags, ["a", "b", "c", "d", "e", "site-7", "site-8"]);
         assert!(request.urls.is_empty() && request.mode.is_none());
+    }
+
+    #[test]
+    fn a_field_that_names_no_tag_does_not_purge_the_url() {
+        for line in [("surrogate-key", ""), ("cache-tag", " , "), ("etag", "")] {
+            let request = PurgeRequest::from_fields(&fields(&[line]), "h", "/");
+            assert_eq!(request, Err(RequestError::NoTags(line.0)));
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A tag: the text by which responses are purged together, and how fields list tags.
 //!
 //! `Surrogate-Key` (Fastly) and `xkey` (Varnish) separate by spaces, `Cache-Tag` (Akamai, Cloudflare) by commas; both are
-//! accepted everywhere. An entity tag is a tag too, without its quotes and without `W/`. `*` is a plain character.
+//! accepted everywhere. An entity tag is a tag too, without its quotes and without `W/`, and so is every tag that somebody
+//! quotes: `"site-7"`, `W/"site-7"` and `site-7` are one tag, in responses as in purges. `*` is a plain character.
 
 use std::fmt;
 
-/// A purge tag: 1 to [`Tag::LENGTH_MAX`] bytes of visible text with neither white space nor commas.
+/// A purge tag: 1 to [`Tag::LENGTH_MAX`] bytes of visible text without white space and, unless it is an entity tag, commas.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Box<str>);
 
@@ -24,7 +25,10 @@ pub enum TagError {
         max: usize,
     },
     /// White space, a comma, a control character or a byte that is not UTF-8. The caller refuses the purge.
-    #[error("a tag may hold neither white space nor commas nor control characters: {0:?}")]
+    #[error(
+        "a tag may hold neither white space nor commas nor control characters: {0:?}; write each \
+        tag by itself, and an entity tag with a comma in double quotes"
+    )]
     Character(String),
 }
 
@@ -32,14 +36,19 @@ impl Tag {
     /// The longest tag that a purge request may name, in bytes.
     pub const LENGTH_MAX: usize = 1024;
 
-    /// Reads one tag.
+    /// Reads one tag, or one entity tag: only the latter may hold commas, and is written in quotes then.
     pub fn parse(text: &str) -> Result<Self, TagError> {
+        let written = text;
+        let text = opaque(text.as_bytes())
+            .and_then(|opaque| std::str::from_utf8(opaque).ok())
+            .unwrap_or(written);
+        let is_quoted = text.len() < written.len();
         match text.len() {
             0 => Err(TagError::Empty),
             length if length > Self::LENGTH_MAX => {
                 Err(TagError::TooLong { length, max: Self::LENGTH_MAX })
             }
-            _ if text.bytes().any(|byte| !is_tag_byte(byte)) => {
+            _ if text.bytes().any(|byte| !(is_tag_byte(byte) || is_quoted && byte == b',')) => {
                 Err(TagError::Character(text.to_owned()))
             }
             _ => Ok(Self(text.into())),
@@ -58,9 +67,10 @@ impl fmt::Display for Tag {
     }
 }
 
-/// Returns the tags of one field line, split at white space and commas, in order, empty ones left out.
+/// Returns the tags of one field line, split at white space and commas, in order, without quotes, empty ones left out.
 pub fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| is_separator(*byte)).filter(|tag| !tag.is_empty())
+    let tags = value.split(|byte| is_separator(*byte));
+    tags.map(|tag| opaque(tag).unwrap_or(tag)).filter(|tag| !tag.is_empty())
 }
 
 /// Returns the opaque part of an entity tag (RFC 9110 §8.8.3): `W/"site-1"` and `"site-1"` are both `site-1`.
@@ -68,8 +78,29 @@ pub fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A text without quotes is returned as it is: operators write `ETag: site-1` by hand.
 pub fn of_etag(value: &[u8]) -> &[u8] {
     let value = value.trim_ascii();
+    opaque(value).unwrap_or_else(|| value.strip_prefix(b"W/").unwrap_or(value))
+}
+
+/// Returns the members of a list of entity tags as they are written. A comma in quotes does not separate (RFC 9110 §8.8.3).
+pub fn split_etags(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut is_quoted = false;
+    let members = value.split(move |byte| {
+        is_quoted ^= *byte == b'"';
+        *byte == b',' && !is_quoted
+    });
+    members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// Returns an entity tag as [`Tag::parse`] reads it: without its quotes, unless a comma needs them.
+pub fn written_etag(value: &[u8]) -> &[u8] {
+    let opaque = of_etag(value);
+    if opaque.contains(&b',') { value.trim_ascii() } else { opaque }
+}
+
+/// Returns what stands between the quotes of an entity tag; `None` where there are none.
+fn opaque(value: &[u8]) -> Option<&[u8]> {
     let value = value.strip_prefix(b"W/").unwrap_or(value);
-    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""))
 }
 
 const fn is_separator(byte: u8) -> bool {
@@ -96,6 +127,24 @@ mod tests {
             assert_eq!(of_etag(text), b"site-1");
         }
         assert_eq!(of_etag(b"\""), b"\"");
+    }
+
+    #[test]
+    fn a_tag_may_be_written_as_an_entity_tag() {
+        for text in ["\"site-7\"", "W/\"site-7\"", "site-7"] {
+            assert_eq!(Tag::parse(text).unwrap().as_str(), "site-7", "{text}");
+            assert!(split(text.as_bytes()).eq([&b"site-7"[..]]), "{text}");
+        }
+        assert_eq!(Tag::parse("\"a,b\"").unwrap().as_str(), "a,b");
+        assert_eq!(Tag::parse("\"\""), Err(TagError::Empty));
+        assert!(matches!(Tag::parse("\"a b\""), Err(TagError::Character(_))));
+        assert_eq!(Tag::parse("a\"b\"").unwrap().as_str(), "a\"b\"");
+    }
+
+    #[test]
+    fn a_comma_in_an_entity_tag_does_not_separate() {
+        let members: Vec<_> = split_etags(b"\"a,b\" , W/\"c\",, d").collect();
+        assert_eq!(members, [&b"\"a,b\""[..], b"W/\"c\"", b"d"]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn what_is_selected_is_canonical(request: &PurgeRequest) {
     for (selector, target) in selectors {
         assert_eq!(selector.target().as_ref(), Ok(&target));
         match target {
-            Target::Tag(tag) => assert_eq!(Tag::parse(tag.as_str()), Ok(tag)),
+            Target::Tag(tag) => assert_eq!(Tag::parse(&format!("\"{tag}\"")), Ok(tag)),
             Target::Url(url) => assert_eq!(CanonicalUrl::parse(&url.to_string()), Ok(url)),
             Target::Host(host) => {
                 assert_eq!(purge_protocol::url::canonical_host(&host), Ok(host));

@@ -12,7 +12,7 @@ use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest, Selector};
+use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest};
 use tokio::net::TcpStream;
 
 use super::check::say;
@@ -24,10 +24,10 @@ use crate::config::{Config, Flags, Sources};
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
     .args(["tag", "url", "host", "prefix", "all"])))]
 pub(super) struct PurgeArguments {
-    /// Responses that carry this tag, or this entity tag
+    /// Responses that carry this tag, or this entity tag, quoted or not
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
-    /// All variants of a URL
+    /// All variants of a URL, `https://host/path`
     #[arg(long, value_name = "URL")]
     url: Vec<String>,
     /// All URLs of a host
@@ -128,6 +128,9 @@ fn report(status: StatusCode, body: &[u8], is_json: bool) -> Exit {
     match serde_json::from_slice::<PurgeReport>(body) {
         Ok(report) if status.is_success() => {
             let page = if is_json { text.into_owned() } else { sentences(&report) };
+            if let Some(hint) = report.hint.filter(|_| !is_json) {
+                say(format_args!("shellac: {hint}"));
+            }
             if std::io::stdout().write_all(page.as_bytes()).is_ok() { Exit::Done } else { Exit::Io }
         }
         _ => {
@@ -143,14 +146,7 @@ fn report(status: StatusCode, body: &[u8], is_json: bool) -> Exit {
 
 fn sentences(report: &PurgeReport) -> String {
     let line = |selected: &purge_protocol::SelectorReport| {
-        let name = match &selected.selector {
-            Selector::Tag(tag) => format!("tag {tag}"),
-            Selector::Url(url) => format!("url {url}"),
-            Selector::Host(host) => format!("host {host}"),
-            Selector::Prefix(prefix) => format!("prefix {prefix}"),
-            Selector::All(_) => "everything".to_owned(),
-        };
-        format!("{:>10}  {name}\n", selected.objects)
+        format!("{:>10}  {}\n", selected.objects, selected.selector)
     };
     let lines: String = report.selectors.iter().map(line).collect();
     let mode = match report.mode {

@@ -107,7 +107,7 @@ impl Fetcher {
         freshness: Freshness,
     ) -> Result<Accepted, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // said anew from the content itself
-        let tags = tags::of(&fields, request.key.host(), &self.rules.tags, &self.invalidation)?;
+        let tags = tags::of(&fields, &request.key, &self.rules.tags, &self.invalidation)?;
         let variant = Variant::of(&fields, &request.fields, self.rules.selecting)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
         Ok(Accepted { fields, freshness, variant, tags, arrived: None })

@@ -288,9 +288,8 @@ impl Fetch {
             return;
         }
         let key = &self.errand.head.key;
-        let tags =
-            tags::of(response.headers(), key.host(), &fetcher.rules.tags, &fetcher.invalidation)
-                .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
+        let tags = tags::of(response.headers(), key, &fetcher.rules.tags, &fetcher.invalidation)
+            .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
         let draft = Draft {
             key: key.clone(),
             variant: None,

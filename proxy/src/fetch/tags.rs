@@ -1,23 +1,26 @@
-//! Which tags a response carries: those its fields name, its entity tag, its groups and its host.
+//! Which tags a response carries: those its fields name, its entity tag, its groups, its host, and its URL where that is not
+//! in its normal spelling.
 
 use http::HeaderMap;
 use http::header::ETAG;
-use purge_protocol::tag;
+use purge_protocol::{spelling, tag};
 use sfv::{BareItem, ListEntry, Parser};
 
 use crate::config;
 use crate::freshness::Uncacheable;
 use crate::invalidation::{Invalidation, TagId};
+use crate::key::Key;
 
-/// Returns the tags of a response of this host. With too many, or too long ones, it must not be stored: partly tagged, it
+/// Returns the tags of a response of this key. With too many, or too long ones, it must not be stored: partly tagged, it
 /// could escape a purge.
 pub fn of(
     response: &HeaderMap,
-    host: &[u8],
+    key: &Key,
     rules: &config::Tags,
     invalidation: &Invalidation,
 ) -> Result<Vec<TagId>, Uncacheable> {
     let ids = invalidation.ids();
+    let host = key.host();
     let mut tags = Vec::new();
     let mut add = |text: &[u8]| {
         if text.len() > rules.max_length || tags.len() >= rules.max_per_object {
@@ -42,6 +45,9 @@ pub fn of(
     groups.iter().try_for_each(|group| add(group.as_bytes()))?;
     tags.extend(groups.iter().map(|group| ids.group(host, group.as_bytes())));
     tags.push(ids.host(host));
+    if !spelling::is_normal(key.path()) {
+        tags.push(ids.url(key)); // a purge that writes the URL in another way finds it by this
+    }
     Ok(tags)
 }
 
@@ -76,6 +82,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::key::{KeySeed, Scheme};
 
     fn tags(lines: &[(&'static str, &'static str)]) -> Result<Vec<TagId>, Uncacheable> {
         let fields: HeaderMap = lines
@@ -85,7 +92,11 @@ mod tests {
             })
             .collect();
         let rules = config::Tags { max_per_object: 4, max_length: 10, ..config::Tags::default() };
-        of(&fields, b"h", &rules, &Invalidation::new(1))
+        of(&fields, &key("/"), &rules, &Invalidation::new(1))
+    }
+
+    fn key(path: &str) -> Key {
+        Key::new(KeySeed(1), Scheme::Http, b"h", path.as_bytes())
     }
 
     fn ids(texts: &[&str]) -> Vec<TagId> {
@@ -98,6 +109,15 @@ mod tests {
     fn all_brands_of_fields_and_the_entity_tag_are_tags() {
         let lines = [("surrogate-key", "a b"), ("cache-tag", "c"), ("etag", "W/\"site-1\"")];
         assert_eq!(tags(&lines).unwrap(), ids(&["a", "b", "c", "site-1"]));
+    }
+
+    #[test]
+    fn a_response_in_an_unusual_spelling_carries_its_url() {
+        let invalidation = Invalidation::new(1);
+        let rules = config::Tags::default();
+        let tags = |path| of(&HeaderMap::new(), &key(path), &rules, &invalidation).unwrap();
+        assert_eq!(tags("/%D0%BD").len(), 1, "the host alone");
+        assert!(tags("/%d0%bd").contains(&invalidation.ids().url(&key("/%D0%BD"))));
     }
 
     #[test]

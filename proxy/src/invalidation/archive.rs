@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(verdict(&archive, 9, 1), Verdict::Purged);
         assert_eq!(verdict(&archive, 10, 1), Verdict::Valid);
         assert_eq!(verdict(&archive, 10, 2), Verdict::Soft(NOW));
-        archive.note(&PastMark::Prefix(UrlPrefix::parse("h/a/").unwrap()), hard(12));
+        archive.note(&PastMark::Prefix(UrlPrefix::parse("//h/a/").unwrap()), hard(12));
         assert_eq!(verdict(&archive, 11, 3), Verdict::Purged);
         assert_eq!(verdict(&archive, 12, 3), Verdict::Valid);
         archive.note(&PastMark::All, hard(13));
@@ -293,7 +293,7 @@ mod tests {
         let mut archive = Archive::sized(32 << 10);
         for number in 0..5000 {
             archive.note(&PastMark::Tag(tag(number)), hard(number as u64 + 1));
-            let prefix = UrlPrefix::parse(&format!("h/prefix-{number}/")).unwrap();
+            let prefix = UrlPrefix::parse(&format!("//h/prefix-{number}/")).unwrap();
             archive.note(&PastMark::Prefix(prefix), hard(number as u64 + 1));
         }
         assert!(archive.len() <= 113 && archive.prefixes.bytes() <= 4096);
@@ -306,7 +306,7 @@ mod tests {
     fn many_purges_of_prefixes_leave_what_they_do_not_cover() {
         let mut archive = Archive::default();
         for number in 0..20_000 {
-            let prefix = UrlPrefix::parse(&format!("other/p{number}/")).unwrap();
+            let prefix = UrlPrefix::parse(&format!("//other/p{number}/")).unwrap();
             archive.note(&PastMark::Prefix(prefix), hard(100 + number));
         }
         assert_eq!(verdict(&archive, 99, 1), Verdict::Valid);

@@ -117,9 +117,10 @@ impl TagTable {
         self.id(3, &[host, b"\0", name])
     }
 
-    /// Returns the identity of a URL, the same for every scheme.
+    /// Returns the identity of a URL, the same for every scheme and every spelling of its path.
     pub fn url(&self, key: &Key) -> TagId {
-        self.id(URL_KIND, &[key.url()])
+        let [host, path] = key.url();
+        self.id(URL_KIND, &[&host, &path])
     }
 
     /// Returns the identity of a directory, of whatever host. It is never marked: a store finds by it what a prefix covers.

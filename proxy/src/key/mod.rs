@@ -10,8 +10,10 @@ pub mod vary;
 mod accept_encoding;
 mod accept_language;
 
+use std::borrow::Cow;
 use std::fmt;
 
+use purge_protocol::spelling;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -81,9 +83,10 @@ impl Key {
         self.bytes.get(self.path_start()..).unwrap_or_default()
     }
 
-    /// Everything but the scheme: what a purge by URL names.
-    pub fn url(&self) -> &[u8] {
-        self.bytes.get(1..).unwrap_or_default()
+    /// Everything but the scheme, the path in its normal spelling: what a purge by URL names.
+    pub fn url(&self) -> [Cow<'_, [u8]>; 2] {
+        let host = self.bytes.get(1..self.path_start()).unwrap_or_default();
+        [Cow::Borrowed(host), spelling::normal(self.path())]
     }
 
     /// Bytes it occupies beyond its own size.
@@ -146,6 +149,16 @@ mod tests {
         let secure = Key::new(SEED, Scheme::Https, b"a", b"/");
         assert_ne!(plain, secure);
         assert_eq!(plain.url(), secure.url());
+    }
+
+    #[test]
+    fn spellings_of_one_url_are_several_keys_and_one_url() {
+        let keys = ["/%d0%bd?q=it's", "/%D0%BD?q=it%27s", "/%D0%bd?%71=it's"]
+            .map(|path| Key::new(SEED, Scheme::Http, b"a", path.as_bytes()));
+        assert!(keys[0] != keys[1] && keys[1] != keys[2]);
+        assert!(keys.iter().all(|key| key.url() == keys[0].url()));
+        let other = Key::new(SEED, Scheme::Http, b"a", b"/%D0%BE?q=it's");
+        assert_ne!(keys[0].url(), other.url());
     }
 
     proptest::proptest! {

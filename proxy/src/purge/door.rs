@@ -5,9 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderName, Response, StatusCode};
-use purge_protocol::{PurgeReport, PurgeRequest, RequestError};
+use purge_protocol::request::Target;
+use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector};
 
 use super::Purger;
+use super::hint::Hints;
 use super::metrics::Source;
 use crate::config;
 use crate::response::body::ResponseBody;
@@ -17,12 +19,13 @@ use crate::response::body::ResponseBody;
 pub struct Door {
     purger: Arc<Purger>,
     rules: config::Purge,
+    hints: Hints,
 }
 
 impl Door {
     /// Opens the door to a purger.
-    pub const fn new(purger: Arc<Purger>, rules: config::Purge) -> Self {
-        Self { purger, rules }
+    pub const fn new(purger: Arc<Purger>, rules: config::Purge, hints: Hints) -> Self {
+        Self { purger, rules, hints }
     }
 
     /// The operator's rules.
@@ -50,12 +53,17 @@ impl Door {
                 let mode = request.mode.unwrap_or_else(|| self.rules.default_mode.into());
                 tracing::info!(
                     ?mode,
+                    named = named(&selectors),
                     selectors = selectors.len(),
+                    ?source,
                     reason = request.reason,
                     "purge"
                 );
                 match self.purger.apply(request.id, selectors, mode, source).await {
-                    Ok(report) => answer(&report),
+                    Ok(mut report) => {
+                        report.hint = self.hints.of(&report, &self.purger);
+                        answer(&report)
+                    }
                     Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
                 }
             }
@@ -66,6 +74,23 @@ impl Door {
         }
     }
 }
+
+/// Returns the first few selectors as a line for the log.
+fn named(selectors: &[(Selector, Target)]) -> String {
+    let name = |(selector, _): &(Selector, Target)| {
+        let mut name = selector.to_string();
+        name.truncate(name.floor_char_boundary(NAMED_BYTES));
+        name
+    };
+    let first: Vec<_> = selectors.iter().take(NAMED_MAX).map(name).collect();
+    let more = if selectors.len() > NAMED_MAX { ", ..." } else { "" };
+    format!("{}{more}", first.join(", "))
+}
+
+/// Selectors that a line of the log names.
+const NAMED_MAX: usize = 5;
+/// Bytes of one of them.
+const NAMED_BYTES: usize = 200;
 
 fn answer(report: &PurgeReport) -> Response<ResponseBody> {
     let mut response =

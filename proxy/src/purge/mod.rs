@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod door;
+pub mod hint;
 pub mod metrics;
 pub mod log;
 mod count;
@@ -18,7 +19,7 @@ use http::Uri;
 use parking_lot::{Mutex, MutexGuard};
 use purge_protocol::request::Target;
 use purge_protocol::{
-    CanonicalUrl, Matched, PurgeMode, PurgeReport, Selector, SelectorReport, UrlPrefix,
+    CanonicalUrl, Matched, PurgeMode, PurgeReport, Selector, SelectorReport, UrlPrefix, spelling,
 };
 use tokio::time::Instant;
 
@@ -50,8 +51,8 @@ pub struct Purger {
 enum Aim {
     /// A tag, a host or a group.
     Tag(TagId),
-    /// A URL under both schemes, and its mark.
-    Url([Key; 2], TagId),
+    /// A URL under both schemes and in its usual spellings, and its mark.
+    Url(Vec<Key>, TagId),
     Prefix(UrlPrefix),
     All,
 }
@@ -101,6 +102,7 @@ impl Purger {
             selectors: selectors.into_iter().zip(counts).map(report).collect(),
             sequence: sequence.number(),
             took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            hint: None,
         })
     }
 
@@ -133,9 +135,11 @@ impl Purger {
         host: &[u8],
         groups: &[String],
     ) -> Option<Sequence> {
-        let url = |uri: &Uri| CanonicalUrl::parse(&uri.to_string()).ok();
-        let mut aims: Vec<_> =
-            uris.iter().filter_map(url).map(|url| self.aim_at_url(&url)).collect();
+        let mut aims: Vec<_> = uris
+            .iter()
+            .filter_map(CanonicalUrl::from_uri)
+            .map(|url| self.aim_at_url(&url))
+            .collect();
         aims.extend(
             groups
                 .iter()
@@ -167,8 +171,12 @@ impl Purger {
     }
 
     fn aim_at_url(&self, url: &CanonicalUrl) -> Aim {
-        let keys = [Scheme::Http, Scheme::Https].map(|scheme| self.key(scheme, url));
-        let mark = self.invalidation.ids().url(&keys[0]);
+        let host = url.host().as_bytes();
+        let spellings = spelling::usual(url.path().as_bytes());
+        let key = |scheme, path: &[u8]| Key::new(self.seed, scheme, host, path);
+        let of = |path| [Scheme::Http, Scheme::Https].map(|scheme| key(scheme, path));
+        let keys = spellings.iter().flat_map(|path| of(path)).collect();
+        let mark = self.invalidation.ids().url(&key(Scheme::Http, url.path().as_bytes()));
         Aim::Url(keys, mark)
     }
 
@@ -244,10 +252,10 @@ impl Purger {
                     }
                     _ => tally.look_at(self.holders(*id)),
                 },
-                Aim::Url(keys, _) => {
-                    let hashes = keys.each_ref().map(Key::hash);
+                Aim::Url(keys, id) => {
+                    let hashes: Vec<u64> = keys.iter().map(Key::hash).collect();
                     let dormant = self.store.purge_dormant(Some(&hashes), mode, sequence);
-                    let under = self.under(keys);
+                    let under = self.under(keys, *id);
                     self.forget(under.iter());
                     tally.look_at(under).plus(dormant)
                 }
@@ -357,7 +365,7 @@ impl Purger {
         for target in targets {
             found.extend(match self.aim(target) {
                 Aim::Tag(id) => self.holders(id),
-                Aim::Url(keys, _) => self.under(&keys),
+                Aim::Url(keys, id) => self.under(&keys, id),
                 Aim::Prefix(prefix) => {
                     self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))
                 }
@@ -387,9 +395,13 @@ impl Purger {
         under.filter(|stored| stored.provenance.carries(id)).collect()
     }
 
-    fn under(&self, keys: &[Key; 2]) -> Vec<Arc<Stored>> {
+    /// What is stored under a URL: under its keys, and in other spellings, which carry the URL as a tag.
+    fn under(&self, keys: &[Key], id: TagId) -> Vec<Arc<Stored>> {
         let under = keys.iter().flat_map(|key| self.store.by_hash(key.hash()));
-        under.filter(|stored| keys.contains(&stored.key)).collect()
+        let mut under: Vec<_> = under.filter(|stored| keys.contains(&stored.key)).collect();
+        let others = self.holders(id).into_iter().filter(|stored| !keys.contains(&stored.key));
+        under.extend(others);
+        under
     }
 
     /// Everything that some prefix covers, in one walk over the store however many there are.

@@ -34,6 +34,8 @@ mod purge;
 #[cfg(test)]
 mod purge_in_flight;
 #[cfg(test)]
+mod purge_words;
+#[cfg(test)]
 mod purge_log;
 #[cfg(test)]
 mod purge_log_parts;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use purge_protocol::log::{LogId, Rewarm};
-use purge_protocol::{PurgeMode, PurgeRequest};
+use purge_protocol::{PurgeMode, PurgeRequest, RequestError};
 use serde::Serialize;
 use shellac::cli::check::say;
 use shellac::cli::exit::Exit;
@@ -122,7 +122,7 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
     let event = event(arguments, &clock);
     let selectors = event.request.selectors(usize::MAX);
     if let Err(error) = selectors.as_ref()
-        && arguments.site.is_none()
+        && !(*error == RequestError::Empty && arguments.site.is_some())
     {
         say(format_args!("shellac-purger: {error}"));
         return Exit::Usage;

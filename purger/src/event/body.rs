@@ -68,7 +68,7 @@ fn read_selectors(
         draft.add_tag(tag, || fields.at(&format!("tags[{index}]")))?;
     }
     if let Some(etag) = fields.text("etag")? {
-        let opaque = tag::of_etag(etag.as_bytes());
+        let opaque = tag::written_etag(etag.as_bytes());
         let opaque = std::str::from_utf8(opaque).unwrap_or_default();
         draft.add_tag(opaque, || fields.at("etag"))?;
     }

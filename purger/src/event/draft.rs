@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use purge_protocol::log::Rewarm;
 use purge_protocol::tag::Tag;
-use purge_protocol::url::{CanonicalUrl, UrlPrefix, canonical_host};
+use purge_protocol::url::{CanonicalUrl, UrlPrefix, written_host};
 use purge_protocol::{PurgeMode, PurgeRequest, TagError, UrlError};
 
 use super::limits::{NAME_MAX, REASON_MAX, check};
@@ -99,7 +99,7 @@ impl Draft {
         host: &str,
         at: impl FnOnce() -> String,
     ) -> Result<(), Problem> {
-        canonical_host(host).map_err(|error| url_problem(&error, host, &at()))?;
+        written_host(host).map_err(|error| url_problem(&error, host, &at()))?;
         self.hosts.push(host.to_owned());
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Draft {
     }
 
     fn named_hosts(&self) -> impl Iterator<Item = String> {
-        let hosts = self.hosts.iter().filter_map(|host| canonical_host(host).ok());
+        let hosts = self.hosts.iter().filter_map(|host| written_host(host).ok());
         let urls = self.urls.iter().filter_map(|url| host_of_url(url));
         hosts.chain(urls).chain(self.prefixes.iter().filter_map(|prefix| host_of_prefix(prefix)))
     }
@@ -242,7 +242,7 @@ impl Draft {
             return Ok(());
         }
         self.urls.retain(|url| host_of_url(url).is_none_or(|host| hosts.allows(&host)));
-        self.hosts.retain(|host| canonical_host(host).is_ok_and(|host| hosts.allows(&host)));
+        self.hosts.retain(|host| written_host(host).is_ok_and(|host| hosts.allows(&host)));
         self.prefixes
             .retain(|prefix| host_of_prefix(prefix).is_none_or(|host| hosts.allows(&host)));
         if let Some(rewarm) = &mut self.rewarm {
@@ -269,8 +269,10 @@ impl Draft {
             let detail = format!("source: {who} may not {what} ({setting}); {instead}");
             Err(Problem::new(Code::Forbidden, detail))
         };
-        // The prefix `/` without a host is everything under another name.
-        let is_all = self.all || self.prefixes.iter().any(|prefix| prefix == "/");
+        // The prefix `/` without a host is everything under another name, and `/*` is that prefix.
+        let is_everything =
+            |prefix: &String| UrlPrefix::parse(prefix).is_ok_and(|prefix| prefix.is_everything());
+        let is_all = self.all || self.prefixes.iter().any(is_everything);
         if is_all && !is_listed(&rules.may_purge_all, source) {
             return forbid("purge everything", "may_purge_all", "name tags, urls, hosts or a site");
         }
@@ -294,13 +296,7 @@ fn host_of_prefix(prefix: &str) -> Option<String> {
 
 /// Says what is wrong with a URL, host or prefix, and what to write.
 pub(super) fn url_problem(error: &UrlError, text: &str, at: &str) -> Problem {
-    let what = match error {
-        UrlError::Scheme(_) => "is not an http URL; write https://host/path",
-        UrlError::NoHost(_) => "names no host; write https://host/path",
-        UrlError::Host(_) => "has no sound host; write host or host:port, without user and spaces",
-        UrlError::Path(_) => "has no sound path; percent-encode what is not a visible character",
-    };
-    Problem::new(Code::Url, format!("{at}: {} {what}", shown(text)))
+    Problem::new(Code::Url, format!("{at}: {} {}", shown(text), error.problem))
 }
 
 /// Members up to which each is compared with each.

@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 
+use purge_protocol::spelling;
 use smallvec::SmallVec;
 
 use super::cursor::{Cursor, Put as _};
@@ -99,7 +100,8 @@ impl Postings {
 pub(super) fn ids_of(table: &TagTable, key: &Key, tags: impl Iterator<Item = TagId>) -> Vec<u64> {
     let mut ids: Vec<u64> = tags.map(TagId::hash).collect();
     ids.push(table.host(key.host()).hash());
-    let directories = directories(key.path()).take(DEPTH_MAX);
+    let path = spelling::normal(key.path());
+    let directories = directories(&path).take(DEPTH_MAX);
     ids.extend(directories.map(|directory| table.directory(directory).hash()));
     ids.sort_unstable();
     ids.dedup();

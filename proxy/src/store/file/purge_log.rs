@@ -211,7 +211,7 @@ fn decode_mark(cursor: &mut Cursor<'_>) -> Option<PastMark> {
         1 => PastMark::Tag(TagId::from_bits(cursor.u128()?)),
         2 => {
             let text = std::str::from_utf8(cursor.long()?).ok()?;
-            UrlPrefix::parse(text).map_or(PastMark::All, PastMark::Prefix)
+            UrlPrefix::read_back(text).map_or(PastMark::All, PastMark::Prefix)
         }
         3 => PastMark::All,
         _ => return None,

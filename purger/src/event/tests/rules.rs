@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use purge_protocol::PurgeMode;
+use purge_protocol::request::Target;
+use purge_protocol::{CanonicalUrl, PurgeMode, Tag};
 
 use super::super::{Code, Filter, Ignored, Limits, Pattern, Priority, Rules};
 use super::{ignored, purge, unreadable};
@@ -75,6 +76,8 @@ fn what_a_source_may_not_do_is_not_done_in_part() {
         r#"{"all":true,"mode":"soft"}"#,
         r#"{"scope":"all","tags":["a"],"mode":"soft","source":"/legal"}"#,
         r#"{"prefixes":["/"],"mode":"soft","source":"/editor"}"#,
+        r#"{"prefixes":["/*"],"mode":"soft","source":"/editor"}"#,
+        r#"{"prefix":"/#","mode":"soft","source":"/editor"}"#,
         r#"{"tags":["a"],"mode":"hard","source":"/editor"}"#,
         r#"{"tags":["a"],"source":"/editor"}"#,
         r#"{"tags":["a"],"mode":"no such mode"}"#,
@@ -87,6 +90,27 @@ fn what_a_source_may_not_do_is_not_done_in_part() {
     purge(&rules, r#"{"tags":["a"],"mode":"soft","source":"/editor"}"#);
     let any = Rules { may_purge_all: vec!["*".to_owned()], ..Rules::default() };
     assert!(purge(&any, r#"{"all":true}"#).request.all);
+}
+
+#[test]
+fn what_can_match_nothing_is_refused_with_what_to_write_instead() {
+    for (text, remedy) in [
+        (r#"{"urls":["nope"]}"#, "names no host: write https://host/nope"),
+        (r#"{"urls":["https://h/s/*"]}"#, "purge the prefix https://h/s/"),
+        (r#"{"prefixes":["s/amber/"]}"#, "write /s/amber/ for every host"),
+        (r#"{"hosts":["*.example"]}"#, "name each host"),
+        (r#"{"meta":{"uri":"https://h/*"}}"#, "purge the prefix https://h/"),
+    ] {
+        let (code, detail) = unreadable(&Rules::default(), text);
+        assert_eq!(code, Code::Url, "{text}");
+        assert!(detail.contains(remedy), "{text}: {detail}");
+    }
+    let text = r#"{"urls":["https://h/café"],"hosts":["bücher.example"],"tags":["W/\"a\""]}"#;
+    let targets = purge(&Rules::default(), text).request.selectors(3).unwrap();
+    let targets: Vec<_> = targets.into_iter().map(|(_, target)| target).collect();
+    assert_eq!(targets[0], Target::Tag(Tag::parse("a").unwrap()));
+    assert_eq!(targets[1], Target::Url(CanonicalUrl::parse("//h/caf%C3%A9").unwrap()));
+    assert_eq!(targets[2], Target::Host("xn--bcher-kva.example".to_owned()));
 }
 
 #[test]

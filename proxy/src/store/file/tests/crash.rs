@@ -371,7 +371,7 @@ fn a_flood_of_distinct_purges_fits_a_small_journal_and_none_is_forgotten() {
     }
     for number in 0..3000 {
         store.purge_tag(&format!("t{number}")).unwrap();
-        let prefix = UrlPrefix::parse(&format!("h/a-prefix-of-some-length/{number}/")).unwrap();
+        let prefix = UrlPrefix::parse(&format!("//h/a-prefix-of-some-length/{number}/")).unwrap();
         store.purge(&Mark::Prefix(&prefix), PurgeMode::Hard).unwrap();
     }
     store.put("/after", &["t1"], b"body").unwrap();
