@@ -1,6 +1,7 @@
 //! The purger's own listener: health, readiness, metrics, status. It only reads.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,6 +54,9 @@ pub struct PartitionStatus {
     pub lag_seconds: f64,
     /// Whether reading pauses.
     pub full: bool,
+    /// Records whose dead letter, delayed purge or receipt is not written yet.
+    #[serde(default)]
+    pub owed: usize,
 }
 
 /// One proxy.
@@ -129,21 +133,36 @@ fn answer(fleet: &Fleet, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     }
 }
 
-/// Ready: Kafka answers, and every proxy was heard of. A proxy that is down does not make its purger unready.
+/// Ready: Kafka answers, the ends of all partitions are known, and there is somebody to deliver to. A proxy that is down does not
+/// make its purger unready. What is paused or owed is told.
 fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
-    let is_connected = fleet.assignment().is_connected.load(Ordering::Relaxed);
+    let not_ready = |why: &str| text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"));
     let partitions = fleet.assignment().partitions();
-    let begun = partitions.iter().all(|partition| partition.last_sighting().is_some());
-    match (is_connected, begun) {
-        (false, _) => text(StatusCode::SERVICE_UNAVAILABLE, "the brokers do not answer\n"),
-        (true, false) => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "not all partitions were seen yet\n")
-        }
-        (true, true) if partitions.is_empty() => {
-            text(StatusCode::OK, "ready: no partition is assigned\n")
-        }
-        (true, true) => text(StatusCode::OK, "ready\n"),
+    if !fleet.assignment().is_connected.load(Ordering::Relaxed) {
+        let cause = fleet.assignment().causes.all().pop().unwrap_or_default();
+        return not_ready(format!("the brokers do not answer: {cause}").trim_end_matches(": "));
     }
+    if partitions.iter().any(|partition| partition.last_sighting().is_none()) {
+        return not_ready("not all partitions were seen yet");
+    }
+    if fleet.targets().is_empty() {
+        return not_ready("there is no proxy to deliver to: see purger.targets");
+    }
+    if partitions.is_empty() {
+        return text(StatusCode::OK, "ready: no partition is assigned\n");
+    }
+    let mut told = String::from("ready\n");
+    for partition in &partitions {
+        let (log, progress) = (&partition.log, partition.progress());
+        let owed: usize = progress.owing.iter().sum();
+        if partition.is_full() {
+            let _infallible = writeln!(told, "{}/{}: paused", log.topic, log.partition);
+        }
+        if owed > 0 {
+            let _infallible = writeln!(told, "{}/{}: {owed} owed", log.topic, log.partition);
+        }
+    }
+    text(StatusCode::OK, &told)
 }
 
 /// Tells how everything is doing.
@@ -162,6 +181,7 @@ pub fn status(fleet: &Fleet) -> Status {
             lag: progress.high.map_or(0, |high| (high - progress.watermark).max(0)),
             lag_seconds: age.map_or(0.0, |age| age.as_secs_f64()),
             full: partition.is_full(),
+            owed: progress.owing.iter().sum(),
         }
     };
     let of_target = |target: &Arc<crate::delivery::target::Target>| {

@@ -6,15 +6,21 @@ use std::time::Duration;
 
 use clap::Args;
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer as _;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::BaseProducer;
 use shellac::cli::exit::Exit;
+use shellac::clock::Clock;
 use shellac::config::Config;
 
 use super::topic::Broker;
 use super::{Common, print, proxies};
 use crate::app::event_rules;
+use crate::kafka::cause::words;
 use crate::kafka::client::{self, PATIENCE};
+use crate::kafka::context::{Plain, Tokens};
+use crate::kafka::cursor::CursorError;
 
 /// Of what.
 #[derive(Debug, Args)]
@@ -32,6 +38,8 @@ struct Row {
     what: String,
     /// Why it is wrong, and what to do; `None`: it is right.
     wrong: Option<String>,
+    /// What is worth to know though it is right.
+    note: Option<String>,
 }
 
 /// Checks.
@@ -47,7 +55,10 @@ pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
         targets(&config, &mut rows);
     }
     let line = |row: &Row| match &row.wrong {
-        None => format!("✓ {}\n", row.what),
+        None => match &row.note {
+            None => format!("✓ {}\n", row.what),
+            Some(note) => format!("! {}: {note}\n", row.what),
+        },
         Some(wrong) => format!("✗ {}: {wrong}\n", row.what),
     };
     let printed = print(&rows.iter().map(line).collect::<String>());
@@ -59,11 +70,15 @@ pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
 }
 
 fn right(what: impl Into<String>) -> Row {
-    Row { what: what.into(), wrong: None }
+    Row { what: what.into(), wrong: None, note: None }
 }
 
 fn wrong(what: impl Into<String>, why: impl Into<String>) -> Row {
-    Row { what: what.into(), wrong: Some(why.into()) }
+    Row { what: what.into(), wrong: Some(why.into()), note: None }
+}
+
+fn noted(what: impl Into<String>, note: impl Into<String>) -> Row {
+    Row { what: what.into(), wrong: None, note: Some(note.into()) }
 }
 
 fn configuration(config: &Config) -> Row {
@@ -74,9 +89,33 @@ fn configuration(config: &Config) -> Row {
         );
     }
     match event_rules(&config.purger) {
-        Ok(_) => right("configuration"),
-        Err(error) => wrong("configuration", error.to_string()),
+        Ok(_) => {}
+        Err(error) => return wrong("configuration", error.to_string()),
     }
+    match clients(config) {
+        Ok(()) => right("configuration"),
+        Err(error) => wrong("configuration", client_fault(config, &error)),
+    }
+}
+
+/// Makes each kind of client that `run` makes, and connects with none.
+fn clients(config: &Config) -> Result<(), KafkaError> {
+    let (kafka, purger) = (&config.kafka, &config.purger);
+    let _group: BaseConsumer = client::group(kafka, purger).create()?;
+    let _cursor: BaseConsumer = client::cursor(kafka, purger).create()?;
+    let _producer: BaseProducer = client::producer(kafka).create()?;
+    Ok(())
+}
+
+fn client_fault(config: &Config, error: &KafkaError) -> String {
+    let is_new_protocol =
+        |(name, value): &(String, String)| name == "group.protocol" && value == "consumer";
+    if config.kafka.properties.iter().any(is_new_protocol) {
+        return format!(
+            "kafka.properties: group.protocol = \"consumer\" is not supported ({error}): take it out; the purger joins its group by the classic protocol, which brokers still speak"
+        );
+    }
+    format!("librdkafka does not take it: {error}")
 }
 
 fn kafka(config: &Config, rows: &mut Vec<Row>) {
@@ -87,7 +126,10 @@ fn kafka(config: &Config, rows: &mut Vec<Row>) {
             broker
         }
         Err(error) => {
-            let why = unreachable(&config.kafka.brokers, &error.to_string());
+            let why = match error.causes.iter().rev().find_map(|cause| remedy(cause)) {
+                Some(remedy) => format!("{error}: {remedy}"),
+                None => unreachable(&config.kafka.brokers, &error.to_string()),
+            };
             return rows.push(wrong(format!("brokers {asked}"), why));
         }
     };
@@ -98,7 +140,13 @@ fn kafka(config: &Config, rows: &mut Vec<Row>) {
     }
     let purger = &config.purger;
     for topic in &purger.topics {
-        rows.push(self::topic(&broker, topic, "purger.topics"));
+        let row = self::topic(&broker, topic, "purger.topics");
+        let is_there = row.wrong.is_none();
+        rows.push(row);
+        if is_there {
+            rows.extend(unreadable(&broker, topic));
+            rows.extend(compacted(config, topic));
+        }
     }
     for (topic, setting) in
         [(&purger.dead_letter, "purger.dead_letter"), (&purger.receipts, "purger.receipts")]
@@ -108,6 +156,80 @@ fn kafka(config: &Config, rows: &mut Vec<Row>) {
         }
     }
     rows.push(group(&broker, config));
+}
+
+/// What to do about a cause that librdkafka tells.
+fn remedy(cause: &str) -> Option<&'static str> {
+    let has = |part: &str| cause.to_ascii_lowercase().contains(part);
+    Some(match () {
+        () if has("certificate verify failed") || has("unable to get local issuer") => {
+            "let kafka.ca name the authority that signed the broker's certificate, and kafka.brokers the names in it"
+        }
+        () if has("certificate required") || has("bad certificate") => {
+            "the broker asks for a certificate of its clients: set kafka.certificate and kafka.key"
+        }
+        () if has("wrong version number") || has("ssl handshake failed") => {
+            "does that port speak TLS? Set kafka.security accordingly"
+        }
+        () if has("unsupported sasl") || has("unsupported mechanism") => {
+            "set kafka.sasl_mechanism to one that the broker has enabled"
+        }
+        () if has("cannot read") => "correct kafka.token_file",
+        () if has("authentication") || has("invalid credentials") => {
+            "correct kafka.username and kafka.password, or kafka.token_file"
+        }
+        () if has("disconnected while requesting apiversion") => {
+            "is kafka.security right? For brokers before 0.10 set \"broker.version.fallback\" and \"api.version.request\" in [kafka.properties]"
+        }
+        () => return None,
+    })
+}
+
+/// A topic may be seen, and yet not be read.
+fn unreadable(broker: &Broker, topic: &str) -> Option<Row> {
+    let extents = broker.partitions(topic).ok()?;
+    let extent = extents.first()?;
+    let read =
+        broker.cursors.open(&extent.log, extent.high).and_then(|cursor| cursor.next(PATIENCE));
+    let what = format!("topic {topic}");
+    match read.err()? {
+        CursorError::Kafka(error)
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) =>
+        {
+            Some(wrong(what, "not allowed: give the purger's user READ on this topic"))
+        }
+        CursorError::OutOfRange(_) => None, // it was cut just now
+        error => Some(wrong(what, format!("it cannot be read: {error}"))),
+    }
+}
+
+/// A topic of purges that is compacted loses purges. Brokers that do not tell are believed.
+fn compacted(config: &Config, topic: &str) -> Option<Row> {
+    let admin: AdminClient<Plain> = {
+        let tokens = Tokens { file: config.kafka.token_file.clone(), clock: Clock::system() };
+        let mut client = client::base(&config.kafka);
+        for (name, value) in &config.kafka.properties {
+            client.set(name, value);
+        }
+        client.create_with_context(Plain::new(tokens)).ok()?
+    };
+    let asked = super::block_on(async {
+        let options = AdminOptions::new().request_timeout(Some(CONFIGS_TIMEOUT));
+        admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await
+    });
+    let answers = asked.ok()?.ok()?;
+    let resource = answers.into_iter().next()?.ok()?;
+    let policy = resource.entries.iter().find(|entry| entry.name == "cleanup.policy")?;
+    keeps_last_only(policy.value.as_deref()?).then(|| {
+        wrong(
+            format!("topic {topic}"),
+            "it is compacted, and so keeps the last purge of each key only: set cleanup.policy=delete",
+        )
+    })
+}
+
+fn keeps_last_only(policy: &str) -> bool {
+    policy.split(',').any(|part| part.trim() == "compact")
 }
 
 /// Says which part of reaching a broker fails: the name, the port, or what answers there.
@@ -186,26 +308,23 @@ fn topic(broker: &Broker, name: &str, setting: &str) -> Row {
                 what,
                 "not allowed: give the purger's user DESCRIBE and READ (WRITE for dead letters, receipts and delayed purges)",
             ),
-            _ => wrong(what, error.to_string()),
+            _ => wrong(what, words(&error)),
         },
     }
 }
 
 fn group(broker: &Broker, config: &Config) -> Row {
     let what = format!("group {}", config.purger.group);
-    let consumer = broker.cursors.bookkeeper(&config.purger.group);
     let mut list = TopicPartitionList::new();
     for topic in &config.purger.topics {
         list.add_partition(topic, 0);
     }
-    match consumer.and_then(|consumer| client::committed(&consumer, &list)) {
-        Ok(_) => right(what),
-        Err(error) => match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
-                wrong(what, "not allowed: give the purger's user READ on this group")
-            }
-            _ => wrong(what, error.to_string()),
+    match super::group::committed(broker, config, &list) {
+        Ok(_) => match super::group::nobody(broker, config) {
+            Some(nobody) => noted(what, nobody),
+            None => right(what),
         },
+        Err(why) => wrong(what, why),
     }
 }
 
@@ -233,3 +352,59 @@ fn targets(config: &Config, rows: &mut Vec<Row>) {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONFIGS_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_librdkafka_tells_has_a_remedy() {
+        for (cause, word) in [
+            (
+                "ssl://k:9093/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified",
+                "kafka.ca",
+            ),
+            (
+                "ssl://k:9092/bootstrap: SSL handshake failed: error:0A00010B:SSL routines::wrong version number",
+                "kafka.security",
+            ),
+            (
+                "sasl_ssl://k:9093/bootstrap: SASL authentication error: Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512 (after 309ms in state AUTH_REQ)",
+                "kafka.password",
+            ),
+            (
+                "k:9093/bootstrap: Unsupported SASL mechanism: broker's supported mechanisms: PLAIN",
+                "kafka.sasl_mechanism",
+            ),
+            (
+                "Failed to acquire SASL OAUTHBEARER token: cannot read /run/token: No such file",
+                "kafka.token_file",
+            ),
+        ] {
+            assert!(remedy(cause).is_some_and(|remedy| remedy.contains(word)), "{cause}");
+        }
+        assert_eq!(remedy("Connect to ipv4#127.0.0.1:1 failed: Connection refused"), None);
+    }
+
+    #[test]
+    fn a_compacted_topic_is_told_from_one_that_expires() {
+        assert!(keeps_last_only("compact") && keeps_last_only("delete,compact"));
+        assert!(!keeps_last_only("delete"));
+    }
+
+    #[test]
+    fn a_client_that_run_could_not_make_is_found_by_check() {
+        let text =
+            "[origin.app]\nservers = [\"127.0.0.1:1\"]\n[kafka]\nbrokers = [\"127.0.0.1:1\"]";
+        let file = Some(("test.toml".to_owned(), text.to_owned()));
+        let sources = shellac::config::Sources { file, ..shellac::config::Sources::default() };
+        let mut config = Config::load(&sources).unwrap();
+        assert!(configuration(&config).wrong.is_none());
+        config.kafka.properties = vec![("group.protocol".to_owned(), "consumer".to_owned())];
+        let wrong = configuration(&config).wrong.unwrap();
+        assert!(wrong.contains("group.protocol") && wrong.contains("take it out"), "{wrong}");
+        config.kafka.properties = vec![("no.such.property".to_owned(), "1".to_owned())];
+        assert!(configuration(&config).wrong.unwrap().contains("no.such.property"));
+    }
+}

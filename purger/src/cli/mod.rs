@@ -2,6 +2,7 @@
 
 mod check;
 mod dlq;
+mod group;
 mod proxies;
 mod replay;
 mod run;

@@ -11,8 +11,8 @@ use shellac::cli::exit::Exit;
 use shellac::config::Config;
 
 use super::topic::{Broker, Extent};
-use super::{Common, print, proxies};
-use crate::kafka::client;
+use super::{Common, group, print, proxies};
+use crate::kafka::cause::words;
 
 /// Of what.
 #[derive(Debug, Args)]
@@ -28,6 +28,9 @@ pub(super) struct StatusArguments {
 struct Report {
     partitions: Vec<PartitionRow>,
     proxies: Vec<ProxyRow>,
+    /// What is wrong beside the proxies, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,7 +58,7 @@ struct ProxyRow {
     error: Option<String>,
 }
 
-/// Prints the status. Exit code 75: some proxy is not current.
+/// Prints the status. Exit code 75: some proxy is not current, a topic is missing, or nobody delivers.
 pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
     let config = match arguments.common.load() {
         Ok(config) => config,
@@ -73,7 +76,8 @@ pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
     } else {
         table(&report)
     };
-    let is_current = report.proxies.iter().all(|proxy| proxy.state == "current");
+    let is_current =
+        report.proxies.iter().all(|proxy| proxy.state == "current") && report.problems.is_empty();
     match print(&text) {
         Exit::Done if !is_current => Exit::Partial.into(),
         exit => exit.into(),
@@ -82,8 +86,18 @@ pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
 
 fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
     let broker = Broker::connect(config)?;
-    let extents = broker.all(&config.purger.topics)?;
-    let committed = committed(&broker, config, &extents);
+    let mut problems = Vec::new();
+    let mut extents = Vec::new();
+    for topic in &config.purger.topics {
+        match broker.partitions(topic) {
+            Ok(found) if found.is_empty() => problems.push(format!("topic {topic} does not exist")),
+            Ok(found) => extents.extend(found),
+            Err(error) => problems.push(format!("topic {topic}: {}", words(&error))),
+        }
+    }
+    let (committed, problem) = committed(&broker, config, &extents);
+    problems.extend(problem);
+    problems.extend(group::nobody(&broker, config));
     let partitions = extents
         .iter()
         .zip(committed)
@@ -93,37 +107,51 @@ fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
             oldest: extent.low,
             end: extent.high,
             committed,
-            lag: committed.map(|committed| (extent.high - committed).max(0)),
+            lag: committed.map(|committed| broker.lag(extent, committed)),
         })
         .collect();
-    let proxies = super::block_on(async {
+    let asked = super::block_on(async {
         let targets = proxies::find(config).await;
         let standings = proxies::standings(&targets).await;
         let urls = targets.iter().map(|target| target.url.clone());
-        urls.zip(standings).map(|(url, standing)| row(url, standing, &extents)).collect()
+        urls.zip(standings).collect::<Vec<_>>()
     })?;
-    Ok(Report { partitions, proxies })
+    if asked.is_empty() {
+        problems.push("there is no proxy: set purger.targets, or give --target URL".to_owned());
+    }
+    let row = |(url, standing)| row(url, standing, &extents, &broker);
+    Ok(Report { partitions, proxies: asked.into_iter().map(row).collect(), problems })
 }
 
-/// What the group has committed, in the order of the partitions.
-fn committed(broker: &Broker, config: &Config, extents: &[Extent]) -> Vec<Option<i64>> {
+/// What the group has committed, in the order of the partitions; and what is wrong with that.
+fn committed(
+    broker: &Broker,
+    config: &Config,
+    extents: &[Extent],
+) -> (Vec<Option<i64>>, Option<String>) {
     let mut list = TopicPartitionList::new();
     for extent in extents {
         list.add_partition(&extent.log.topic, extent.log.partition);
     }
-    let consumer = broker.cursors.bookkeeper(&config.purger.group);
-    let found = consumer.and_then(|consumer| client::committed(&consumer, &list)).ok();
+    let found = if extents.is_empty() { Ok(list) } else { group::committed(broker, config, &list) };
     let of = |extent: &Extent| {
-        let found = found.as_ref()?.find_partition(&extent.log.topic, extent.log.partition)?;
+        let found = found.as_ref().ok()?;
+        let found = found.find_partition(&extent.log.topic, extent.log.partition)?;
         match found.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
         }
     };
-    extents.iter().map(of).collect()
+    let committed = extents.iter().map(of).collect();
+    (committed, found.as_ref().err().map(|why| format!("group {}: {why}", config.purger.group)))
 }
 
-fn row(url: String, standing: Result<Standing, String>, extents: &[Extent]) -> ProxyRow {
+fn row(
+    url: String,
+    standing: Result<Standing, String>,
+    extents: &[Extent],
+    broker: &Broker,
+) -> ProxyRow {
     let standing = match standing {
         Ok(standing) => standing,
         Err(error) => {
@@ -140,7 +168,7 @@ fn row(url: String, standing: Result<Standing, String>, extents: &[Extent]) -> P
     };
     let lag = extents.iter().map(|extent| {
         let next = proxies::position(&standing, &extent.log)?;
-        Some((extent.high - next).max(0))
+        Some(broker.lag(extent, next))
     });
     let clean = standing.positions.iter().map(|position| position.clean_ms).max().flatten();
     ProxyRow {
@@ -183,6 +211,9 @@ fn table(report: &Report) -> String {
         let error = row.error.as_deref().unwrap_or_default();
         let line = format!("{url:<36} {state:<12} {lag:>8} {seconds:>10}  {error}");
         lines.push(line.trim_end().to_owned() + "\n");
+    }
+    for problem in &report.problems {
+        lines.push(format!("\n✗ {problem}\n"));
     }
     lines.concat()
 }

@@ -1,14 +1,16 @@
 //! Topics from the outside, for commands: their partitions, and where in them a moment is.
 
+use std::fmt;
 use std::time::Duration;
 
 use purge_protocol::log::LogId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use shellac::clock::Clock;
 use shellac::config::Config;
 
+use crate::kafka::cause::words;
 use crate::kafka::client::PATIENCE;
 use crate::kafka::context::{Plain, Tokens};
 use crate::kafka::cursor::Cursors;
@@ -23,8 +25,8 @@ pub(super) struct Broker {
 
 struct Consumer(BaseConsumer<Plain>);
 
-impl std::fmt::Debug for Consumer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Consumer")
     }
 }
@@ -39,6 +41,24 @@ pub(super) struct Extent {
     /// Behind the newest.
     pub(super) high: i64,
 }
+
+/// Why the brokers, or a topic of theirs, cannot be looked at.
+#[derive(Debug)]
+pub(super) struct BrokerError {
+    /// What librdkafka answered.
+    pub(super) error: KafkaError,
+    /// What it said of its own accord meanwhile, newest last.
+    pub(super) causes: Vec<String>,
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&words(&self.error))?;
+        self.causes.iter().try_for_each(|cause| write!(f, "; {cause}"))
+    }
+}
+
+impl std::error::Error for BrokerError {}
 
 /// Where to begin to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,16 +93,16 @@ impl std::str::FromStr for From {
 
 impl Broker {
     /// Connects.
-    pub(super) fn connect(config: &Config) -> Result<Self, KafkaError> {
+    pub(super) fn connect(config: &Config) -> Result<Self, BrokerError> {
+        let plain = |error| BrokerError { error, causes: Vec::new() };
         let tokens = Tokens { file: config.kafka.token_file.clone(), clock: Clock::system() };
         let cursors = Cursors::new(config.kafka.clone(), config.purger.clone(), tokens);
-        let consumer = Consumer(cursors.consumer()?);
-        let cluster = match config.kafka.cluster.as_str() {
-            "" => String::new(),
-            named => named.to_owned(),
-        };
+        let consumer = Consumer(cursors.consumer().map_err(plain)?);
+        let cluster = config.kafka.cluster.clone();
         let mut broker = Self { cursors, consumer, cluster };
-        broker.consumer.0.fetch_metadata(None, PATIENCE)?;
+        if let Err(error) = broker.consumer.0.fetch_metadata(None, PATIENCE) {
+            return Err(BrokerError { error, causes: causes_of(&broker.consumer.0) });
+        }
         if broker.cluster.is_empty() {
             let own = broker.consumer.0.client().fetch_cluster_id(Duration::ZERO);
             broker.cluster = own.unwrap_or_else(|| "kafka".to_owned());
@@ -96,8 +116,8 @@ impl Broker {
         loop {
             attempt += 1;
             match self.partitions_now(topic) {
-                Err(error) if attempt < ATTEMPTS => {
-                    tracing::debug!(%error, topic, "asking again");
+                Err(error) if attempt < ATTEMPTS && !is_final(&error) => {
+                    tracing::debug!(error = words(&error), topic, "asking again");
                 }
                 result => return result,
             }
@@ -106,9 +126,18 @@ impl Broker {
 
     fn partitions_now(&self, topic: &str) -> Result<Vec<Extent>, KafkaError> {
         let metadata = self.consumer.0.fetch_metadata(Some(topic), PATIENCE)?;
-        let found = metadata.topics().iter().filter(|found| found.name() == topic);
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            return Ok(Vec::new());
+        };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                return Ok(Vec::new());
+            }
+            Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        }
         let mut extents = Vec::new();
-        for partition in found.flat_map(rdkafka::metadata::MetadataTopic::partitions) {
+        for partition in found.partitions() {
             let log = LogId {
                 cluster: self.cluster.clone(),
                 topic: topic.to_owned(),
@@ -118,6 +147,25 @@ impl Broker {
             extents.push(Extent { log, low, high });
         }
         Ok(extents)
+    }
+
+    /// Records between a position and the end of a partition. What may be there is no record at all, such as the marker of a
+    /// transaction; so near the end it is looked at.
+    pub(super) fn lag(&self, extent: &Extent, next: i64) -> i64 {
+        match extent.high - next {
+            ..=0 => 0,
+            lag @ 1..=MARKERS_MAX
+                if self.cursors.is_nothing_between(
+                    &extent.log,
+                    next.max(extent.low),
+                    extent.high,
+                ) =>
+            {
+                tracing::debug!(lag, "only markers");
+                0
+            }
+            lag => lag,
+        }
     }
 
     /// The partitions of several topics.
@@ -161,7 +209,36 @@ impl Broker {
     }
 }
 
+/// What librdkafka says of its own accord; it is polled for it.
+pub(super) fn causes_of(consumer: &BaseConsumer<Plain>) -> Vec<String> {
+    for _ in 0..POLLS {
+        if let Some(Err(error)) = consumer.poll(POLL) {
+            let is_general = matches!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+            );
+            if !is_general {
+                consumer.context().causes.add(&words(&error));
+            }
+        }
+    }
+    consumer.context().causes.all()
+}
+
+/// Returns whether asking again would not help.
+fn is_final(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::InvalidTopic)
+    )
+}
+
 const ATTEMPTS: u32 = 3;
+const POLLS: u32 = 10;
+const POLL: Duration = Duration::from_millis(20);
+/// So many offsets may all be markers of transactions; more are taken for records.
+const MARKERS_MAX: i64 = 100;
 
 #[cfg(test)]
 mod tests {

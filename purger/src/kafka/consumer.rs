@@ -252,7 +252,7 @@ impl Reader {
                 self.paused.remove(&key);
             }
             Err(error) => {
-                tracing::warn!(error = words(&error), "cannot pause or resume a partition")
+                tracing::warn!(error = words(&error), "cannot pause or resume a partition");
             }
         }
     }

@@ -10,6 +10,8 @@ mod catching_up;
 #[cfg(test)]
 mod catching_up_at_size;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod effects;

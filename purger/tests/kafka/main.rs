@@ -8,6 +8,8 @@
 mod support;
 
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod handover;

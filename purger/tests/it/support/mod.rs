@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use self::broker::{Broker, json};
 pub(crate) use self::proxy::{Proxy, refuse};
-pub(crate) use self::purger::Purger;
+pub(crate) use self::purger::{Purger, command};
 
 /// Waits until something is so; panics with `what` when it does not come.
 pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -24,6 +24,38 @@ pub(crate) struct Purger {
     running: Option<JoinHandle<Ended>>,
 }
 
+fn configuration(broker: &Broker, urls: &[String], settings: &str) -> String {
+    format!(
+        "[origin.app]\nservers = [\"127.0.0.1:1\"]\n[kafka]\nbrokers = [\"{}\"]\n\
+         [kafka.properties]\n\"fetch.wait.max.ms\" = \"10\"\n\"topic.metadata.refresh.interval.ms\" = \"1000\"\n\
+         [purger]\ntopics = [\"purge\"]\ndead_letter = \"dead\"\nadmin = \"127.0.0.1:0\"\nsession_timeout = \"4s\"\n\
+         targets.urls = {urls:?}\ntargets.token = \"secret\"\n{settings}\n",
+        broker.address(),
+    )
+}
+
+/// Runs a command of the real program; `settings` are lines of `[purger]`, `[kafka]` begins those of that table. Returns its exit
+/// code and everything it said.
+pub(crate) async fn command(
+    broker: &Broker,
+    urls: &[String],
+    settings: &str,
+    name: &'static str,
+    arguments: &[&str],
+) -> (i32, String) {
+    let (own, kafka) = settings.split_once("[kafka]").unwrap_or((settings, ""));
+    let text =
+        configuration(broker, urls, own).replace("[kafka]\n", &format!("[kafka]\n{kafka}\n"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_shellac-purger"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    std::fs::write(&file, text).unwrap();
+    command.arg(name).args(arguments).arg("--config").arg(&file);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
 impl Purger {
     /// Starts a purger for these proxies; `settings` are lines of `[purger]`.
     pub(crate) async fn start(broker: &Broker, proxies: &[&Proxy], settings: &str) -> Self {
@@ -33,14 +65,7 @@ impl Purger {
 
     /// Starts a purger for proxies at these URLs.
     pub(crate) async fn start_for(broker: &Broker, urls: &[String], settings: &str) -> Self {
-        let text = format!(
-            "[origin.app]\nservers = [\"127.0.0.1:1\"]\n[kafka]\nbrokers = [\"{}\"]\n\
-             [kafka.properties]\n\"fetch.wait.max.ms\" = \"10\"\n\"topic.metadata.refresh.interval.ms\" = \"1000\"\n\
-             [purger]\ntopics = [\"purge\"]\ndead_letter = \"dead\"\nadmin = \"127.0.0.1:0\"\nsession_timeout = \"4s\"\n\
-             targets.urls = {urls:?}\ntargets.token = \"secret\"\n{settings}\n",
-            broker.address(),
-        );
-        let file = Some(("test.toml".to_owned(), text));
+        let file = Some(("test.toml".to_owned(), configuration(broker, urls, settings)));
         let config = Config::load(&Sources { file, ..Sources::default() }).unwrap();
         let (leave, told) = oneshot::channel();
         let (bound, admin) = oneshot::channel();
