@@ -218,8 +218,9 @@ fn dates_in_all_three_formats_count() {
 }
 
 #[test]
-fn an_old_date_and_a_slow_origin_server_make_a_response_old() {
-    let head = headers(&[("cache-control", "max-age=600"), ("date", NOW_DATE)]);
+fn an_old_hop_and_a_slow_origin_server_make_a_response_old() {
+    let fields = [("cache-control", "max-age=600"), ("date", NOW_DATE), ("via", "1.0 old")];
+    let head = headers(&fields);
     let late = Exchange { request_time: after(90), response_time: after(100) };
     let freshness = judge(&POLICY, &get(), StatusCode::OK, &head, late).unwrap();
     assert_eq!(freshness.age(after(100)).as_secs(), 100, "apparent age");

@@ -59,7 +59,6 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     deviation!(peer_does_not_know_targeted_fields explains LIFETIME),
     deviation!(peer_reads_pragma_of_a_response explains &[Stored, Ttl, Answered]),
     // Times.
-    deviation!(peer_does_not_compute_the_apparent_age explains OLDER),
     deviation!(peer_does_not_count_the_response_delay explains OLDER),
     deviation!(peer_reads_one_member_of_age_only explains OLDER),
     deviation!(peer_reads_other_dates explains ALL),
@@ -198,12 +197,6 @@ fn peer_does_not_know_targeted_fields(case: &Case) -> bool {
 /// `Pragma` is for requests; in responses it never meant anything (RFC 9111 §5.4).
 fn peer_reads_pragma_of_a_response(case: &Case) -> bool {
     has(&case.response, "pragma") && !has(&case.response, "cache-control")
-}
-
-/// A response is at least as old as its `Date` says (RFC 9111 §4.2.3).
-fn peer_does_not_compute_the_apparent_age(case: &Case) -> bool {
-    let date = case.said("date").next().and_then(read);
-    date.is_some_and(|date| date.as_secs() + 1 < NOW.as_secs())
 }
 
 /// The time that the origin server took counts as age (RFC 9111 §4.2.3).
