@@ -166,6 +166,9 @@ impl Fetch {
 
     /// Gives a piece to the readers. What is no longer retained for late ones is not stored either, and waits for the slowest.
     async fn show(&self, piece: Bytes, cargo: &mut Option<Cargo>) -> Result<(), OriginError> {
+        if self.pilot.is_forsaken() {
+            return Err(OriginError::Abandoned);
+        }
         if self.pilot.push(piece) == Pushed::Retained {
             return Ok(());
         }

@@ -53,6 +53,11 @@ impl Ledger {
         self.running.leave(born);
     }
 
+    /// Forgets the fetches that were born before this: they are not stored, so that no mark matters to them.
+    pub(super) fn give_up_before(&mut self, floor: Sequence) {
+        self.running.0 = self.running.0.split_off(&floor);
+    }
+
     pub(super) fn enter_purge(&mut self, began: Sequence) {
         self.purging.enter(began);
     }

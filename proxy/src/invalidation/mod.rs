@@ -316,6 +316,7 @@ impl Invalidation {
         if ledger.oldest().is_some_and(|oldest| oldest < limit) {
             self.floor.fetch_max(limit.0, Ordering::AcqRel); // before any mark goes
             self.floor_raised.add(1);
+            ledger.give_up_before(limit);
             self.forget_marks(limit, ledger);
         }
     }

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+
+use super::race::{SLOW_FOR, Speed, race};
 
 /// Names and connections: the system's, or a test's.
 pub(super) trait Network: Send + Sync {
@@ -58,44 +58,18 @@ impl<N: Network> Connector<N> {
     }
 
     /// Connects to whichever address answers first. Without an end of its own: to be dropped when it takes too long.
-    //= https://www.rfc-editor.org/rfc/rfc8305#section-5
-    //# Once the list of addresses received up to this point has been
-    //# constructed, the client will attempt to make connections.  In order
-    //# to avoid unreasonable network load, connection attempts SHOULD NOT be
-    //# made simultaneously.  Instead, one connection attempt to a single
-    //# address is started first, followed by the others, one at a time.
     pub(super) async fn connect(&self) -> Result<N::Stream, ConnectError> {
         let resolved = self.network.resolve(&self.host, self.port).await;
-        let mut waiting = self.in_order(resolved.map_err(ConnectError::Resolve)?);
-        let mut attempts = JoinSet::new(); // dropped, it ends those that are still running
-        let mut last = None;
-        let mut error = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        loop {
-            if let Some(address) = waiting.pop_front() {
-                let attempt = self.network.connect(address);
-                attempts.spawn(async move { (address, attempt.await) });
-                last = Some(address);
-            }
-            tokio::select! {
-                done = attempts.join_next() => match done {
-                    Some(Ok((address, Ok(stream)))) => {
-                        self.note(address, Speed::Quick);
-                        return Ok(stream);
-                    }
-                    Some(Ok((address, Err(failed)))) => {
-                        self.note(address, Speed::Slow);
-                        error = failed;
-                    }
-                    Some(Err(_panicked)) => {}
-                    None => return Err(ConnectError::Connect(error)),
-                },
-                () = sleep(ATTEMPT_DELAY), if !waiting.is_empty() => {
-                    if let Some(address) = last {
-                        self.note(address, Speed::Slow);
-                    }
-                }
-            }
-        }
+        let addresses = self.in_order(resolved.map_err(ConnectError::Resolve)?);
+        race(
+            addresses,
+            |address| self.network.connect(*address),
+            |address, speed| self.note(*address, speed),
+        )
+        .await
+        .map_err(|error: Option<io::Error>| {
+            ConnectError::Connect(error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+        })
     }
 
     /// Returns the addresses in the order in which they are tried: the resolver's, with families in turn, and those last that
@@ -121,13 +95,6 @@ impl<N: Network> Connector<N> {
             slow.push((address, Instant::now()));
         }
     }
-}
-
-/// How an attempt went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Speed {
-    Quick,
-    Slow,
 }
 
 /// Takes an address of one family, then one of the other, beginning with the family of the first (RFC 8305 §4).
@@ -166,10 +133,6 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The Connection Attempt Delay of RFC 8305 §5, as recommended there.
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How long an address that was slow is tried last.
-const SLOW_FOR: Duration = Duration::from_mins(1);
 /// Addresses of one name that are used; more are left out.
 const ADDRESSES_MAX: usize = 32;
 
@@ -177,8 +140,12 @@ const ADDRESSES_MAX: usize = 32;
 mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::sleep;
 
     use super::*;
+    use crate::origin::race::ATTEMPT_DELAY;
 
     /// What an address does.
     #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@ mod connector;
 mod error;
 mod keep_alive;
 mod pool;
+mod race;
 mod request_body;
 mod response_body;
 mod sending;
@@ -27,6 +28,7 @@ pub use self::response_body::OriginBody;
 
 use self::metrics::OriginMetrics;
 use self::pool::{Lease, Pool};
+use self::race::race;
 use self::response_body::ContentLimits;
 use self::sending::{Extent, SendingLimits};
 use crate::config::{self, HostHeader};
@@ -134,7 +136,7 @@ impl Origin {
         }
     }
 
-    /// Takes an idle connection, or makes one to the next server that can be reached.
+    /// Takes an idle connection, or makes one to the next server that can be reached. Those that could not be lately are last.
     async fn lease(&self, attempts: &Attempts) -> Result<Lease, OriginError> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
@@ -146,14 +148,15 @@ impl Origin {
         {
             return Ok(lease);
         }
-        let mut last = OriginError::Abandoned;
-        for pool in in_turn() {
-            match pool.connect().await {
-                Ok(lease) => return Ok(lease),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let (last, first): (Vec<_>, Vec<_>) =
+            in_turn().map(Arc::clone).partition(|pool| pool.slow.is_slow());
+        race(
+            first.into_iter().chain(last),
+            |pool| Arc::clone(pool).connect(),
+            |pool, speed| pool.slow.note(speed),
+        )
+        .await
+        .map_err(|error| error.unwrap_or(OriginError::Abandoned))
     }
 
     async fn exchange(

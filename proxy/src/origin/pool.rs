@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connector::{Connector, System};
 use super::error::OriginError;
+use super::race::SlowMark;
 use super::request_body::RequestBody;
 use super::sending::Sending;
 use super::stream::Guarded;
@@ -21,6 +22,8 @@ use crate::framing;
 pub(super) struct Pool {
     server: Authority,
     connector: Connector,
+    /// Whether no connection could be made lately.
+    pub(super) slow: SlowMark,
     idle: Mutex<VecDeque<Idle>>,
     idle_max: usize,
     idle_timeout: Duration,
@@ -57,6 +60,7 @@ impl Pool {
         Self {
             server,
             connector,
+            slow: SlowMark::default(),
             idle: Mutex::default(),
             idle_max: settings.keepalive,
             idle_timeout: settings.keepalive_timeout,
@@ -89,7 +93,7 @@ impl Pool {
     }
 
     /// Makes a connection.
-    pub(super) async fn connect(self: &Arc<Self>) -> Result<Lease, OriginError> {
+    pub(super) async fn connect(self: Arc<Self>) -> Result<Lease, OriginError> {
         let server = self.server.as_str();
         let stream = timeout(self.connect_timeout, self.connector.connect())
             .await
@@ -115,7 +119,7 @@ impl Pool {
             is_reused: false,
             is_spoiled: false,
             idle_limit: self.idle_timeout,
-            pool: Arc::clone(self),
+            pool: self,
         })
     }
 

@@ -64,6 +64,8 @@ mod origin_timeouts;
 #[cfg(test)]
 mod origin_keep_alive;
 #[cfg(test)]
+mod origin_servers;
+#[cfg(test)]
 mod early_answers;
 #[cfg(test)]
 mod hostile_requests;

@@ -270,6 +270,13 @@ impl Pilot {
         self.flight.state.lock().readers.places.iter().flatten().nth(1).is_some()
     }
 
+    /// Returns whether nobody reads, though its content has been arriving for [`UNREAD_MAX`]: what trickles would else go on
+    /// for ever, for nobody.
+    pub fn is_forsaken(&self) -> bool {
+        self.flight.begun.elapsed() >= UNREAD_MAX
+            && self.flight.state.lock().readers.places.iter().flatten().next().is_none()
+    }
+
     /// How far every reader has come: pieces that are dropped.
     pub fn position(&self) -> usize {
         self.flight.state.lock().pieces.first
@@ -504,6 +511,9 @@ impl Budget {
 
 /// Pieces that are in memory at most for content that is not retained: of up to 400 KiB each (hyper's read buffer).
 const PASSING_PIECES: usize = 4;
+
+/// How long a fetch may last that nobody waits for.
+const UNREAD_MAX: Duration = Duration::from_mins(5);
 
 #[cfg(test)]
 mod tests;

@@ -241,6 +241,21 @@ async fn a_passing_flight_without_readers_is_abandoned_and_a_retained_one_is_not
     assert!(matches!(pilot.room().await, Err(OriginError::Abandoned)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flight_is_forsaken_when_nobody_reads_and_it_takes_long() {
+    let (flight, pilot) = flight(&budget(1000));
+    let reader = pilot.first_reader();
+    tokio::time::advance(UNREAD_MAX).await;
+    assert!(!pilot.is_forsaken(), "somebody reads");
+    drop(reader);
+    assert!(pilot.is_forsaken());
+    let _late = flight.join(9).unwrap();
+    assert!(!pilot.is_forsaken());
+
+    let (_, young) = self::flight(&budget(1000));
+    assert!(!young.is_forsaken());
+}
+
 #[test]
 fn a_reader_that_leaves_wakes_the_waiting_pilot() {
     let (flight, pilot) = flight(&budget(0));

@@ -257,6 +257,22 @@ fn too_many_prefixes_cost_only_the_fetches_that_are_older_than_half_of_them() {
 }
 
 #[test]
+fn a_fetch_that_outlives_its_marks_costs_the_younger_ones_nothing_from_then_on() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    let endless = invalidation.begin_fetch();
+    for number in 0..prefix_marks::PREFIXES_MAX * 4 {
+        let foreign = UrlPrefix::parse(&format!("other.example/{number}")).unwrap();
+        purge(&invalidation, &[Mark::Prefix(&foreign)], PurgeMode::Hard, 1);
+    }
+    assert_eq!(invalidation.floor_raised.value(), 1);
+    assert_eq!(invalidation.prefix_count(), 0, "no mark waits for it");
+    assert!(!invalidation.may_store(&endless.provenance([]), &key("/")));
+    let young = invalidation.begin_fetch();
+    drop(endless);
+    assert!(invalidation.may_keep(&young.provenance([]), &key("/")));
+}
+
+#[test]
 fn a_purge_that_is_being_applied_keeps_its_marks_though_there_are_too_many() {
     let invalidation = Arc::new(Invalidation::new(1));
     let _flight = invalidation.begin_fetch();

@@ -1,0 +1,87 @@
+//! `race`: connection attempts one after the other, each without waiting long for the one before (RFC 8305 §5).
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speed {
+    /// It succeeded.
+    Quick,
+    /// It failed, or another one was begun because it took long.
+    Slow,
+}
+
+/// When something was slow last.
+#[derive(Debug, Default)]
+pub(super) struct SlowMark(Mutex<Option<Instant>>);
+
+impl SlowMark {
+    pub(super) fn note(&self, speed: Speed) {
+        *self.0.lock() = (speed == Speed::Slow).then(Instant::now);
+    }
+
+    /// Returns whether it is to be tried last.
+    pub(super) fn is_slow(&self) -> bool {
+        self.0.lock().is_some_and(|since| since.elapsed() < SLOW_FOR)
+    }
+}
+
+/// Attempts each candidate in turn and returns what the first success brings, or the last error; `None`: there is no candidate.
+/// An attempt is begun when the one before has failed, or takes longer than [`ATTEMPT_DELAY`]. Dropped, it ends all attempts.
+//= https://www.rfc-editor.org/rfc/rfc8305#section-5
+//# Once the list of addresses received up to this point has been
+//# constructed, the client will attempt to make connections.  In order
+//# to avoid unreasonable network load, connection attempts SHOULD NOT be
+//# made simultaneously.  Instead, one connection attempt to a single
+//# address is started first, followed by the others, one at a time.
+pub(super) async fn race<C, T, E, F>(
+    candidates: impl IntoIterator<Item = C>,
+    attempt: impl Fn(&C) -> F,
+    note: impl Fn(&C, Speed),
+) -> Result<T, Option<E>>
+where
+    C: Clone + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    let mut waiting = candidates.into_iter().peekable();
+    let mut running = JoinSet::new();
+    let mut newest = None;
+    let mut error = None;
+    loop {
+        if let Some(candidate) = waiting.next() {
+            let (attempt, own) = (attempt(&candidate), candidate.clone());
+            running.spawn(async move { (own, attempt.await) });
+            newest = Some(candidate);
+        }
+        tokio::select! {
+            done = running.join_next() => match done {
+                Some(Ok((candidate, Ok(success)))) => {
+                    note(&candidate, Speed::Quick);
+                    return Ok(success);
+                }
+                Some(Ok((candidate, Err(failed)))) => {
+                    note(&candidate, Speed::Slow);
+                    error = Some(failed);
+                }
+                Some(Err(_panicked)) => {}
+                None => return Err(error),
+            },
+            () = sleep(ATTEMPT_DELAY), if waiting.peek().is_some() => {
+                if let Some(candidate) = &newest {
+                    note(candidate, Speed::Slow);
+                }
+            }
+        }
+    }
+}
+
+/// The Connection Attempt Delay of RFC 8305 §5, as recommended there.
+pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How long what was slow is tried last.
+pub(super) const SLOW_FOR: Duration = Duration::from_mins(1);

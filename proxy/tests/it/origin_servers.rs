@@ -1,0 +1,50 @@
+//! Several servers: one that swallows connections holds nobody up.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use shellac::clock::Clock;
+use socket2::{Domain, Socket, Type};
+
+use crate::support::origin::{Origin, ok};
+use crate::support::proxy::{Proxy, START};
+
+/// A server that accepts nothing and whose backlog is full: what else wants to connect hears nothing.
+#[derive(Debug)]
+struct BlackHole {
+    address: SocketAddr,
+    _listener: Socket,
+    _waiting: Vec<TcpStream>,
+}
+
+impl BlackHole {
+    fn open() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            waiting.push(stream);
+            assert!(waiting.len() < 100, "the backlog never fills up");
+        }
+        Self { address, _listener: listener, _waiting: waiting }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_swallows_connections_holds_nobody_up() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("a").field("cache-control", "no-store"));
+    let hole = BlackHole::open();
+    let proxy = Proxy::start_at(hole.address, Clock::manual(START), |config| {
+        config.origin.servers.push(origin.address.to_string().parse().unwrap());
+        config.origin.keepalive = 0; // each request needs a connection
+        config.origin.connect_timeout = Duration::from_mins(1);
+    });
+
+    for _ in 0..4 {
+        assert_eq!(proxy.get("/a").await.text(), "a");
+    }
+    assert_eq!(origin.count("/a"), 4);
+}
