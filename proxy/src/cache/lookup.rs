@@ -1,13 +1,14 @@
 //! From a request to the stored response that may answer it: primary key, then variant (RFC 9111 §4.1).
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use super::decision::{ForwardReason, Found};
 use crate::freshness::State;
 use crate::invalidation::{Invalidation, Verdict};
+use crate::key::vary::Variant;
 use crate::request::RequestHead;
 use crate::response::range::RangeSpec;
+use crate::store::selection::{Selected, select};
 use crate::store::{Store, Stored};
 use crate::timestamp::Timestamp;
 
@@ -43,26 +44,20 @@ pub fn look_up(
     invalidation: &Invalidation,
     request: &RequestHead,
 ) -> Lookup {
-    let selection = Cell::new(0);
-    let is_known = Cell::new(false);
-    let selects = |stored: &Stored| {
-        is_known.set(true);
-        let Some(variant) = &stored.variant else { return true };
-        let wanted = variant.selection_of(&request.fields);
-        selection.set(wanted);
-        wanted == variant.hash() && variant.matches(&request.fields)
+    let Selected { stored, selection, is_known } = select(store, &request.key, &request.fields);
+    let is_it = |stored: &&Arc<Stored>| {
+        let is_variant = |variant: &Variant| variant.matches(&request.fields);
+        stored.key == request.key && stored.variant.as_deref().is_none_or(is_variant)
     };
-    let is_it = |stored: &&Arc<Stored>| stored.key == request.key && selects(stored);
-    let found = store
-        .lookup(&request.key, &selects)
-        .or_else(|| recalled.iter().find(is_it).map(Arc::clone));
+    let is_known = is_known || recalled.iter().any(|stored| stored.key == request.key);
+    let found = stored.or_else(|| recalled.iter().find(is_it).map(Arc::clone));
     let found = match found {
-        None if is_known.get() => Found::Nothing(ForwardReason::VaryMiss),
+        None if is_known => Found::Nothing(ForwardReason::VaryMiss),
         None => Found::Nothing(ForwardReason::UriMiss),
         Some(stored) => {
             let verdict = invalidation.verdict(&stored.provenance, &request.key);
             Found::Stored(stored, verdict)
         }
     };
-    Lookup { found, selection: selection.get() }
+    Lookup { found, selection }
 }

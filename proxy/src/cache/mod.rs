@@ -148,7 +148,7 @@ impl Cache {
                     Outcome::Stale,
                     Some("stale-while-revalidate"),
                 );
-                self.refresh(inbound.head, stored, selection);
+                self.refresh(inbound.head, &stored, selection);
                 Step::Answer(response)
             }
             Decision::HitAccepted(stored) => {
@@ -318,17 +318,19 @@ impl Cache {
 
     /// Validates in the background, for everyone: by a GET whatever the client's method is. What a client asks for that
     /// wants nothing stored is left for the next one.
-    fn refresh(&self, head: RequestHead, stale: Arc<Stored>, selection: u64) {
-        let mut errand = self.errand(head, Some(stale), selection);
+    fn refresh(&self, head: RequestHead, stale: &Arc<Stored>, selection: u64) {
+        let mut errand = self.errand(head, None, selection);
         errand.head.interim = None; // its client has its answer
+        errand.range = None;
         if !errand.facts.directives.no_store {
             errand.facts.method = Method::GET;
-            self.fetcher.refresh(errand);
+            self.fetcher.refresh(errand, stale);
         }
     }
 
     fn errand(&self, head: RequestHead, stale: Option<Arc<Stored>>, selection: u64) -> Errand {
         let facts = head.facts();
+        let stale = stale.and_then(|stale| self.fetcher.hold(&stale));
         // What is stale is validated as a whole; what is not there may be fetched in part.
         let range = RangeSpec::only_one(&head.method, &head.fields).filter(|_| stale.is_none());
         Errand {

@@ -136,7 +136,7 @@ impl Rewarmer {
             facts: head.facts(),
             range: None,
             arrived: invalidation.sequence(),
-            stale,
+            stale: stale.and_then(|stale| fetcher.hold(&stale)),
             selection: lookup.selection,
             head,
         };

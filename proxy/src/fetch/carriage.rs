@@ -201,6 +201,7 @@ impl Fetch {
         }
         match writer.commit(draft) {
             Ok(stored) => {
+                self.displace_stale(&stored);
                 self.fetcher.withdraw_if_purged(&stored);
                 if !may_join() {
                     self.fetcher.store.remove(&stored, Removal::Purged);
@@ -210,6 +211,16 @@ impl Fetch {
                 self.fetcher.metrics.uncacheable(Uncacheable::StorageFull);
                 tracing::debug!(%error, "response not stored");
             }
+        }
+    }
+
+    /// Takes out the stale response that this one was fetched for, where it varies on other fields: it would come back when this
+    /// one is evicted.
+    fn displace_stale(&self, stored: &Stored) {
+        if let Some(held) = &self.errand.stale
+            && held.stored().variant != stored.variant
+        {
+            self.fetcher.store.remove(held.stored(), Removal::Replaced);
         }
     }
 

@@ -25,13 +25,14 @@ use super::errand::Errand;
 use super::failures::Failure;
 use super::flight::{Flight, Head, Landing, NotJoinable, Pilot, Reader};
 use super::flights::Route;
-use super::{Fetched, Fetcher, Role, is_selected, route_of};
+use super::{Fetched, Fetcher, Role, route_of};
 use crate::freshness::State;
 use crate::freshness::content_range::ContentRange;
 use crate::invalidation::Verdict;
 use crate::origin::{OriginBody, OriginError};
 use crate::response::failure::ProxyError;
 use crate::store::Stored;
+use crate::store::selection::{is_selected, select};
 
 /// A flight that a request waits for.
 pub(super) struct Joined {
@@ -282,14 +283,14 @@ impl Fetcher {
         }
         let url = errand.head.key.hash();
         let is_hopeless = is_late || self.failures.has_timed_out(url, self.clock.now());
-        if !is_hopeless || !self.may_stand_in(stale, errand) {
+        if !is_hopeless || !self.may_stand_in(stale) {
             return None;
         }
         self.metrics.stale_at_once.add(1);
         let mut background = errand.clone();
         background.head.interim = None; // its client has its answer
-        self.refresh(background);
-        Some(Arc::clone(stale))
+        self.refresh(background, stale.stored());
+        Some(Arc::clone(stale.stored()))
     }
 
     fn note_late(&self, errand: &Errand) {
@@ -313,7 +314,10 @@ impl Fetcher {
         Followed::Done(match landing {
             Landing::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
             Landing::Validated(stored) => Ok(Fetched::Validated(stored, Role::Leader)),
-            Landing::StandIn(stored) => Ok(Fetched::StandIn(stored)),
+            Landing::StandIn(held) if self.may_stand_in(&held) => {
+                Ok(Fetched::StandIn(Arc::clone(held.stored())))
+            }
+            Landing::StandIn(_purged) => Err(OriginError::Abandoned.into()),
             Landing::Failed(_) if !wait.joined.is_empty() => return Followed::GoOn,
             Landing::Failed(error) => self.stand_in_or(&wait.errand, error.into()),
             Landing::Alone(reason) => match alone.await {
@@ -331,10 +335,10 @@ impl Fetcher {
                 self.metrics.collapsed.add(1);
                 Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
             }
-            Landing::StandIn(stored)
-                if is_selected(&stored, errand) && self.may_stand_in(&stored, errand) =>
+            Landing::StandIn(held)
+                if self.is_selected(held.stored(), errand) && self.may_stand_in(&held) =>
             {
-                Followed::Done(Ok(Fetched::StandIn(stored)))
+                Followed::Done(Ok(Fetched::StandIn(Arc::clone(held.stored()))))
             }
             Landing::Validated(_) | Landing::StandIn(_) => {
                 Followed::NotThis(Arc::clone(reader.flight()))
@@ -359,7 +363,7 @@ impl Fetcher {
     /// over and over: where the whole may be stored, it is fetched.
     fn is_apart(&self, errand: &Errand) -> bool {
         let Some(asked) = errand.range else { return false };
-        let stored = self.store.lookup(&errand.head.key, &|stored| is_selected(stored, errand));
+        let stored = select(&*self.store, &errand.head.key, &errand.head.fields).stored;
         let stored = stored.as_ref().and_then(|stored| stored.response());
         let Some(part) = stored.and_then(|response| response.part.as_deref()) else { return false };
         let complete = part.complete().unwrap_or(u64::MAX);
@@ -374,7 +378,7 @@ impl Fetcher {
     /// finds neither may fetch, and nobody fetches once more what has just arrived.
     pub(super) fn stored_meanwhile(&self, errand: &Errand) -> Option<Arc<Stored>> {
         let key = &errand.head.key;
-        let stored = self.store.lookup(key, &|stored| is_selected(stored, errand))?;
+        let stored = select(&*self.store, key, &errand.head.fields).stored?;
         let now = self.clock.now();
         let is_valid = self.invalidation.verdict(&stored.provenance, key) == Verdict::Valid;
         let trust = self.invalidation.lease().trust(now);
@@ -471,7 +475,11 @@ impl Fetcher {
 
     /// Returns whether a stored response that was validated for another request may answer this one, too.
     fn may_have(&self, stored: &Stored, errand: &Errand) -> bool {
-        is_selected(stored, errand) && self.may_follow(&stored.provenance, errand)
+        self.is_selected(stored, errand) && self.may_follow(&stored.provenance, errand)
+    }
+
+    fn is_selected(&self, stored: &Stored, errand: &Errand) -> bool {
+        is_selected(&*self.store, stored, &errand.head.fields)
     }
 
     fn may_follow(&self, provenance: &crate::invalidation::Provenance, errand: &Errand) -> bool {

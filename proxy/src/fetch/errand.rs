@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{Method, Request, Uri};
 
+use super::Held;
 use super::revision::MIN_REVISION;
 use crate::freshness::RequestFacts;
 use crate::freshness::validation::Conditions;
@@ -16,7 +17,6 @@ use crate::key::vary::normalize_accept_encoding;
 use crate::origin::RequestBody;
 use crate::request::{RequestHead, hop_by_hop, trace};
 use crate::response::range::RangeSpec;
-use crate::store::Stored;
 
 /// A request that its response may be stored for.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Errand {
     /// The purge sequence when it arrived.
     pub arrived: Sequence,
     /// The stale response that may be validated, or stand in when the origin fails.
-    pub stale: Option<Arc<Stored>>,
+    pub stale: Option<Arc<Held>>,
     /// The hash of the selecting values, where the URL is known to vary.
     pub selection: u64,
     /// The part that is asked for; `None`: the whole is fetched, whatever the client wants of it.

@@ -14,6 +14,7 @@ use crate::invalidation::{FetchBirth, Verdict};
 use crate::key::Key;
 use crate::key::vary::Variant;
 use crate::request::RequestHead;
+use crate::store::selection::{names_under, select};
 use crate::store::{self, Body, Content, Draft, Fields, Removal, Show, Stored};
 
 /// The head that arrived.
@@ -40,10 +41,8 @@ impl Fetcher {
         if status != StatusCode::OK {
             return;
         }
-        let is_selected = |stored: &Stored| {
-            stored.variant.as_ref().is_none_or(|variant| variant.matches(&request.fields))
-        };
-        let Some(stored) = self.store.lookup(&request.key, &is_selected) else { return };
+        let selected = select(&*self.store, &request.key, &request.fields);
+        let Some(stored) = selected.stored else { return };
         let Some(old) = stored.response().filter(|old| old.status == StatusCode::OK) else {
             return;
         };
@@ -108,7 +107,9 @@ impl Fetcher {
     ) -> Result<Accepted, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // said anew from the content itself
         let tags = tags::of(&fields, &request.key, &self.rules.tags, &self.invalidation)?;
-        let variant = Variant::of(&fields, &request.fields, self.rules.selecting)
+        let mut selecting = names_under(&*self.store, &request.key);
+        selecting.extend_from_slice(self.rules.selecting);
+        let variant = Variant::of(&fields, &request.fields, &selecting)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
         Ok(Accepted { fields, freshness, variant, tags, arrived: None })
     }

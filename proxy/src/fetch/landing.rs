@@ -13,7 +13,7 @@ use super::flights::Route;
 use super::freshening::Newer;
 use super::parts::{Arrived, Completion};
 use super::revision::MIN_REVISION;
-use super::{Fetcher, tags};
+use super::{Fetcher, Held, tags};
 use crate::freshness::deception::is_deceptive;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::validation::{Conditions, conditions, selects};
@@ -38,6 +38,8 @@ pub(super) struct Fetch {
 pub(super) struct Answer {
     response: Response<OriginBody>,
     exchange: Exchange,
+    /// The stored response that it confirms: it is a 304.
+    confirmed: Option<Arc<Held>>,
     /// The stored part that it was asked to complete.
     completion: Option<Completion>,
 }
@@ -86,17 +88,19 @@ impl Fetch {
         }
     }
 
-    /// Sends the request; one that was answered by a 304 for another response is repeated without conditions.
-    ///
-    /// Returns a 304 only if it confirms the stale response of the errand.
+    /// Sends the request. One that was answered by a 304 for another response, or for one that was hard-purged meanwhile, is
+    /// repeated without conditions.
     async fn exchange(&self) -> Result<Answer, OriginError> {
-        let stale = self.errand.stale.as_ref().filter(|stale| self.is_usable(stale));
-        let stored = stale.and_then(|stale| stale.response());
-        if let Some(stored) = stored.map(|stored| stored.fields.to_map(Show::All, 0)) {
+        if let Some(held) = self.usable_stale()
+            && let Some(stored) = held.stored().response()
+        {
+            let stored = stored.fields.to_map(Show::All, 0);
             let answer = self.send(conditions(&stored), None).await?;
-            let is_not_modified = answer.response.status() == StatusCode::NOT_MODIFIED;
-            if !is_not_modified || selects(&stored, answer.response.headers()) {
+            if answer.response.status() != StatusCode::NOT_MODIFIED {
                 return Ok(answer);
+            }
+            if selects(&stored, answer.response.headers()) && self.usable_stale().is_some() {
+                return Ok(Answer { confirmed: Some(Arc::clone(held)), ..answer });
             }
         }
         if let Some(completion) = self.completion() {
@@ -109,13 +113,13 @@ impl Fetch {
         self.send(Conditions::default(), range).await
     }
 
-    /// Returns whether a missing part may be put together with the stored one: what may not be stored (`private`,
-    /// `Set-Cookie`) would else be sent as it is, a part to who asked for the whole.
+    /// Returns whether a missing part may be put together with the stored one. What may not be stored (`private`, `Set-Cookie`)
+    /// would else be sent as it is, a part to who asked for the whole; and the stored one may have been purged meanwhile.
     fn may_join(&self, answer: &Answer, completion: &Completion) -> bool {
         let is_part = answer.response.status() == StatusCode::PARTIAL_CONTENT;
         let accepted =
             || self.accept(&answer.response, answer.exchange, Some(completion.clone())).is_ok();
-        !is_part || accepted()
+        !is_part || self.may_confirm(completion.base()) && accepted()
     }
 
     async fn send(
@@ -131,21 +135,17 @@ impl Fetch {
         }
         let response = fetcher.origin.send(request).await?;
         let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
-        Ok(Answer { response, exchange, completion: None })
+        Ok(Answer { response, exchange, confirmed: None, completion: None })
     }
 
-    /// A stale response that was hard-purged meanwhile is not asked about; nor is one that has left the store, where a purge
-    /// of its URL or a prefix has not found it, and whose mark may be forgotten by now.
-    fn is_usable(&self, stale: &Arc<Stored>) -> bool {
-        let fetcher = &self.fetcher;
-        let under_its_key = fetcher.store.by_hash(stale.key.hash());
-        under_its_key.iter().any(|stored| Arc::ptr_eq(stored, stale))
-            && fetcher.invalidation.verdict(&stale.provenance, &self.errand.head.key)
-                != Verdict::Purged
+    /// The stale response, unless it was hard-purged: then it is not asked about, and nothing confirms it.
+    fn usable_stale(&self) -> Option<&Arc<Held>> {
+        let held = self.errand.stale.as_ref();
+        held.filter(|held| self.fetcher.verdict_of(held) != Verdict::Purged)
     }
 
     async fn land(self, answer: Answer, alone: oneshot::Sender<Response<OriginBody>>) {
-        let Answer { response, exchange, completion } = answer;
+        let Answer { response, exchange, confirmed, completion } = answer;
         let status = response.status();
         self.fetcher.note_origin(None);
         if is_failure(status) {
@@ -153,15 +153,16 @@ impl Fetch {
         } else {
             self.fetcher.failures.clear(self.errand.head.key.hash());
         }
-        if let Some(stale) = &self.errand.stale {
-            if status == StatusCode::NOT_MODIFIED {
-                let landing = self.validated(stale, response.headers(), exchange);
-                return self.end(landing);
-            }
-            if is_failure(status) && self.fetcher.may_stand_in(stale, &self.errand) {
-                let landing = Landing::StandIn(Arc::clone(stale));
-                return self.end(landing);
-            }
+        if let Some(held) = confirmed {
+            let landing = self.validated(held.stored(), response.headers(), exchange);
+            return self.end(landing);
+        }
+        if let Some(held) = &self.errand.stale
+            && is_failure(status)
+            && self.fetcher.may_stand_in(held)
+        {
+            let landing = Landing::StandIn(Arc::clone(held));
+            return self.end(landing);
         }
         match self.accept(&response, exchange, completion) {
             Ok(accepted) => {
@@ -260,7 +261,7 @@ impl Fetch {
             fetcher.metrics.uncacheable(Uncacheable::OriginLagging);
             return Landing::Validated(Arc::clone(stale)); // confirmed by who has not seen the change
         }
-        if !self.is_usable(stale) || !self.may_confirm(stale) {
+        if !fetcher.is_stored(stale) || !self.may_confirm(stale) {
             return Landing::Validated(Arc::clone(stale)); // for who asked before; it stays as it was
         }
         let newer = Newer { head: not_modified, birth: self.pilot.birth(), exchange };

@@ -11,6 +11,7 @@ pub mod tags;
 pub mod metrics;
 pub mod failures;
 mod collapsing;
+mod held;
 mod landing;
 mod freshening;
 mod adoption;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+pub use self::held::Held;
 pub use self::tunnel::tunnel;
 
 use self::collapsing::Joined;
@@ -152,13 +154,12 @@ impl Fetcher {
     }
 
     /// Validates a stale response in the background, if nobody does already, and neither did its URL fail just now nor could
-    /// the origin not be reached.
-    pub fn refresh(self: &Arc<Self>, errand: Errand) {
+    /// the origin not be reached. The errand need not hold it yet.
+    pub fn refresh(self: &Arc<Self>, errand: Errand, stale: &Arc<Stored>) {
         let (url, now) = (errand.head.key.hash(), self.clock.now());
         if self.failures.is_paused(url, now) || self.is_unreachable(now) {
             return;
         }
-        let errand = Arc::new(errand);
         let route = route_of(&errand);
         let taken = self.flights.with(&route, |flying| {
             if flying.is_some_and(|flight| self.is_late(flight)) {
@@ -175,6 +176,8 @@ impl Fetcher {
         if let Some((pilot, permit)) = taken {
             self.metrics.background.add(1);
             let (sender, _nobody) = oneshot::channel();
+            let stale = errand.stale.clone().or_else(|| self.hold(stale));
+            let errand = Arc::new(Errand { stale, ..errand });
             tokio::spawn(self.fetch_of(pilot, errand, Some(route), permit).run(sender));
         }
     }
@@ -219,14 +222,14 @@ impl Fetcher {
 
     /// Serves the stale response where that is allowed, else the error.
     fn stand_in_or(&self, errand: &Errand, error: ProxyError) -> Result<Fetched, ProxyError> {
-        let stale = errand.stale.as_ref().filter(|stale| self.may_stand_in(stale, errand));
-        stale.map(|stale| Fetched::StandIn(Arc::clone(stale))).ok_or(error)
+        let stale = errand.stale.as_ref().filter(|stale| self.may_stand_in(stale));
+        stale.map(|stale| Fetched::StandIn(Arc::clone(stale.stored()))).ok_or(error)
     }
 
     /// A hard purge that came meanwhile counts: what was purged is not even served when the origin is down. Nor is what may
     /// have missed one.
-    fn may_stand_in(&self, stale: &Stored, errand: &Errand) -> bool {
-        let soft_purged = match self.invalidation.verdict(&stale.provenance, &errand.head.key) {
+    fn may_stand_in(&self, stale: &Held) -> bool {
+        let soft_purged = match self.verdict_of(stale) {
             Verdict::Purged | Verdict::Unproven => return false,
             Verdict::Soft(at) => Some(at),
             Verdict::Valid => None,
@@ -234,6 +237,7 @@ impl Fetcher {
         let now = self.clock.now();
         self.invalidation.lease().trust(now).allows_stand_in()
             && stale
+                .stored()
                 .response()
                 .is_some_and(|response| response.freshness.may_stand_in_for_error(now, soft_purged))
     }
@@ -266,10 +270,6 @@ impl Fetcher {
         let misses = self.rules.misses_max - self.misses.available_permits();
         (misses, self.flights.len(), self.budget.used())
     }
-}
-
-fn is_selected(stored: &Stored, errand: &Errand) -> bool {
-    stored.variant.as_ref().is_none_or(|variant| variant.matches(&errand.head.fields))
 }
 
 fn route_of(errand: &Errand) -> Route {

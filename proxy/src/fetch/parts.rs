@@ -16,6 +16,7 @@ use crate::freshness::{State, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::origin::OriginBody;
 use crate::response::range::RangeSpec;
+use crate::store::selection::select;
 use crate::store::{self, Show, Stored};
 
 /// A stored part, and the one gap that is missing to the whole.
@@ -43,6 +44,11 @@ pub(super) struct Arrived {
 }
 
 impl Completion {
+    /// The stored part.
+    pub(super) const fn base(&self) -> &Arc<Stored> {
+        &self.base
+    }
+
     /// What is asked for: the gap, of the same representation, else the whole.
     pub(super) fn asked(&self) -> AskedRange {
         let spec = RangeSpec::From { first: self.gap.first(), last: self.gap.last() };
@@ -128,10 +134,7 @@ impl Fetch {
     fn stored_part(&self) -> Option<Arc<Stored>> {
         let fetcher = &self.fetcher;
         let request = &self.errand.head;
-        let is_selected = |stored: &Stored| {
-            stored.variant.as_ref().is_none_or(|variant| variant.matches(&request.fields))
-        };
-        let stored = fetcher.store.lookup(&request.key, &is_selected)?;
+        let stored = select(&*fetcher.store, &request.key, &request.fields).stored?;
         let is_valid =
             fetcher.invalidation.verdict(&stored.provenance, &request.key) == Verdict::Valid;
         let now = fetcher.clock.now();

@@ -53,7 +53,7 @@ impl Fetcher {
     /// The lowest revision that may answer this errand: that of its host, and of what is stored already.
     pub(super) fn lowest_revision_for(&self, errand: &Errand) -> Option<HeaderValue> {
         let fence = self.invalidation.fence();
-        let stored = errand.stale.iter().flat_map(|stale| stale.provenance.ids());
+        let stored = errand.stale.iter().flat_map(|stale| stale.stored().provenance.ids());
         let host = self.invalidation.ids().host(errand.head.key.host());
         fence.lowest(stored.chain([host])).map(HeaderValue::from)
     }

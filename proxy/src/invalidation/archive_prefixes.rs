@@ -34,6 +34,7 @@ impl Prefixes {
     }
 
     /// Bytes that they take where they are written.
+    #[cfg(test)]
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -64,7 +65,9 @@ impl Prefixes {
         }
         while self.bytes > bytes_max {
             let folded = self.take_older_half(|_| true);
-            folded.into_iter().for_each(|(_, past)| everything.join(past));
+            for (_, past) in folded {
+                everything.join(past);
+            }
         }
         everything
     }
@@ -110,7 +113,9 @@ impl Prefixes {
     pub(super) fn for_each(&self, mut show: impl FnMut(&UrlPrefix, Past)) {
         #[expect(clippy::iter_over_hash_type, reason = "they are noted again in any order")]
         for paths in self.hosts.values() {
-            paths.values().for_each(|(prefix, past)| show(prefix, *past));
+            for (prefix, past) in paths.values() {
+                show(prefix, *past);
+            }
         }
     }
 

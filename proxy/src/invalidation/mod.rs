@@ -365,6 +365,18 @@ impl Invalidation {
         provenance.remember(sequence, verdict)
     }
 
+    /// Decides whether a response may still be used that has been held since then, and may have left the store meanwhile: marks
+    /// that are newer were not forgotten, unless the floor has risen over them.
+    pub fn verdict_of_held(
+        &self,
+        provenance: &Provenance,
+        since: &FetchBirth,
+        key: &Key,
+    ) -> Verdict {
+        let verdict = self.verdict(provenance, key);
+        if self.is_above_floor(since.born) { verdict } else { Verdict::Purged }
+    }
+
     /// Decides whether it is worth while to store a response. Once it is stored, [`Self::may_keep`] has to be asked.
     pub fn may_store(&self, provenance: &Provenance, key: &Key) -> bool {
         self.judge(provenance, key) != Verdict::Purged && self.is_above_floor(provenance.born())

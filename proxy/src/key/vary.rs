@@ -15,6 +15,8 @@ use super::{accept_encoding, accept_language};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
     names: Box<[HeaderName]>,
+    /// A hash of the names, not zero.
+    names_hash: u64,
     values: Box<[u8]>,
 }
 
@@ -75,17 +77,28 @@ impl Variant {
         names.sort_unstable_by(|one, two| one.as_str().cmp(two.as_str()));
         names.dedup();
         let values = secondary_key(&names, request);
-        Ok(Some(Self { names: names.into(), values: values.as_slice().into() }))
+        Ok(Some(Self::of_parts(names, &values)))
     }
 
     /// Makes a variant of what [`Self::names`] and [`Self::values`] said.
     pub fn of_parts(names: Vec<HeaderName>, values: &[u8]) -> Self {
-        Self { names: names.into(), values: values.into() }
+        let mut text = SmallVec::<[u8; 128]>::new();
+        for name in &names {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.push(b',');
+        }
+        let names_hash = xxhash_rust::xxh3::xxh3_64(&text) | 1;
+        Self { names: names.into(), names_hash, values: values.into() }
     }
 
     /// The selecting fields, sorted.
     pub fn names(&self) -> &[HeaderName] {
         &self.names
+    }
+
+    /// A hash of the selecting fields' names. Never zero.
+    pub const fn names_hash(&self) -> u64 {
+        self.names_hash
     }
 
     /// The secondary key: the values that the request had, in an unambiguous form.

@@ -5,6 +5,7 @@
 
 pub mod fields;
 pub mod stored;
+pub mod selection;
 pub mod journal;
 pub mod memory;
 pub mod file;

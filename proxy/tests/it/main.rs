@@ -36,6 +36,8 @@ mod purge_in_flight;
 #[cfg(test)]
 mod purge_words;
 #[cfg(test)]
+mod purge_of_held;
+#[cfg(test)]
 mod purge_log;
 #[cfg(test)]
 mod purge_log_parts;

@@ -487,7 +487,7 @@ async fn a_304_to_a_validation_from_before_a_purge_refreshes_nothing() {
         proxy.purge(way).await;
         gate.open();
 
-        assert_eq!(before.answer().await.text(), "old", "{way}");
+        assert_eq!(before.answer().await.text(), "new", "{way}: nothing confirms it");
         let after = proxy.get("/a").await;
         assert_eq!((after.text(), after.is_hit()), ("new", false), "{way}");
         assert!(!origin.last("/a").head.has("if-none-match"), "{way}");

@@ -267,6 +267,10 @@ async fn a_304_that_drops_the_tag_of_a_purge_on_its_way_brings_nothing_back() {
     proxy.purge(r#"{"tags":["a"]}"#).await;
     gate.open();
 
-    assert_eq!(asked_before.answer().await.text(), "old");
+    assert_eq!(
+        asked_before.answer().await.text(),
+        "new",
+        "what was purged is confirmed by nothing"
+    );
     assert_eq!(proxy.get("/a").await.text(), "new");
 }

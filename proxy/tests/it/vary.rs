@@ -186,3 +186,89 @@ async fn what_varies_on_a_field_of_ours_is_not_shared() {
         assert!(proxy.get(&path).await.is_hit(), "{name} is in the key");
     }
 }
+
+/// As CORS middleware does: `Vary: Origin` and the permission only where the request has an `Origin` that is allowed.
+fn cross_origin(request: &Received) -> Reply {
+    let page = cacheable("page");
+    match request.head.field("origin").filter(|origin| origin.ends_with(".example")) {
+        Some(origin) => page.field("vary", "Origin").field("access-control-allow-origin", &origin),
+        None => page,
+    }
+}
+
+#[tokio::test]
+async fn pages_keep_their_cross_origin_permission_whoever_asked_in_between() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    origin.script("/a", cross_origin);
+    let get = async |from: Option<&str>| {
+        let fields: Vec<_> = from.iter().map(|from| ("Origin", *from)).collect();
+        let answer = proxy.get_with("/a", &fields).await;
+        (answer.field("access-control-allow-origin"), answer.is_hit())
+    };
+    let (shop, news) = ("https://shop.example", "https://news.example");
+    let allowed = |from: &str| Some(from.to_owned());
+    for (from, permission, is_hit) in [
+        (Some(shop), allowed(shop), false),
+        (None, None, false),
+        (Some(shop), allowed(shop), true),
+        (Some(news), allowed(news), false),
+        (Some("https://other.test"), None, false),
+        (None, None, true),
+        (Some(news), allowed(news), true),
+        (Some(shop), allowed(shop), true),
+        (Some("https://other.test"), None, true),
+    ] {
+        proxy.advance(1);
+        assert_eq!(get(from).await, (permission, is_hit), "{from:?}");
+    }
+    assert_eq!(origin.count("/a"), 4);
+}
+
+#[tokio::test]
+async fn a_url_that_turns_out_to_vary_keeps_a_page_for_requests_without_the_field() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    origin.script("/a", cross_origin);
+    let fields = [("Origin", "https://shop.example")];
+    proxy.get("/a").await;
+    proxy.advance(61);
+    assert!(!proxy.get_with("/a", &fields).await.is_hit());
+
+    proxy.advance(30);
+    proxy.get("/a").await; // stored anew: it varies on the field's absence now
+    for _ in 0..2 {
+        let with = proxy.get_with("/a", &fields).await;
+        assert!(with.is_hit() && with.head.has("access-control-allow-origin"));
+        let without = proxy.get("/a").await;
+        assert!(without.is_hit() && !without.head.has("access-control-allow-origin"));
+    }
+    assert_eq!(proxy.app.store.usage().objects, 2);
+}
+
+#[tokio::test]
+async fn fields_that_only_some_responses_of_a_url_name_select_among_all_of_them() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    origin.script("/a", |request| {
+        let language = request.head.field("x-language").unwrap_or_default();
+        let device = request.head.field("x-device").unwrap_or_default();
+        let vary = if device.is_empty() { "X-Language" } else { "X-Language, X-Device" };
+        cacheable(&format!("{language}/{device}")).field("vary", vary)
+    });
+    let (de, en, tv) = (("X-Language", "de"), ("X-Language", "en"), ("X-Device", "tv"));
+    let requests =
+        [(vec![de, tv], "de/tv"), (vec![de], "de/"), (vec![en], "en/"), (vec![en, tv], "en/tv")];
+    for is_hit in [false, true] {
+        for (fields, content) in &requests {
+            proxy.advance(1);
+            let answer = proxy.get_with("/a", fields).await;
+            assert_eq!((answer.text(), answer.is_hit()), (*content, is_hit), "{fields:?}");
+        }
+    }
+    // Once no stored response names the field, it selects no more.
+    proxy.purge(r#"{"urls":["http://site.example/a"]}"#).await;
+    origin.on("/a", cacheable("all"));
+    proxy.get_with("/a", &[en, tv]).await;
+    assert!(proxy.get_with("/a", &[de]).await.is_hit());
+}

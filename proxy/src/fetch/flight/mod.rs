@@ -14,6 +14,7 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::fetch::Held;
 use crate::freshness::{self, Freshness, Uncacheable};
 use crate::invalidation::{FetchBirth, Provenance, Sequence};
 use crate::key::vary::Variant;
@@ -39,7 +40,7 @@ pub enum Landing {
     /// The stored response was validated: this is it, freshened.
     Validated(Arc<Stored>),
     /// The origin failed, and this stale response may stand in.
-    StandIn(Arc<Stored>),
+    StandIn(Arc<Held>),
     /// Only for the one who asked: everyone else goes to the origin on their own.
     Alone(Uncacheable),
     /// There is no response.

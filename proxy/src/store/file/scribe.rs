@@ -211,6 +211,11 @@ impl Scribe {
             self.forget_purged(stored, response); // it was evicted before the purge: nothing has struck it
             return true;
         }
+        let highest = stored.version.max(stored.provenance.born().number());
+        if let Err(error) = self.volume.reserve_up_to(highest) {
+            tracing::debug!(%error, "cannot write the superblock: a response stays in memory only");
+            return false;
+        }
         let Some((extents, inline)) = self.write_body(&response.body) else { return false };
         let placed = self.write_head(stored, response, &extents, &inline);
         if placed.is_none() && !matches!(response.body, Body::File(_)) {

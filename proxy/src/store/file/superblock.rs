@@ -13,7 +13,8 @@ pub(super) struct Superblock {
     pub(super) store: u64,
     /// Rises with each writing of it.
     pub(super) generation: u64,
-    /// Rises with each opening of the store: sequences, versions and incarnations of one opening are above those of all before.
+    /// Rises with each opening of the store, and with each 2^32 versions: sequences, versions and incarnations of one opening are
+    /// above those of all before.
     pub(super) openings: u32,
     /// Which checkpoint of the journal counts.
     pub(super) epoch: u32,

@@ -152,6 +152,18 @@ impl Volume {
         self.versions.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Makes sure that versions and purge sequences of the next opening are above this one, before it comes into the file: also
+    /// when more were given than an opening has of its own.
+    pub(super) fn reserve_up_to(&self, number: u64) -> io::Result<()> {
+        let opening = u32::try_from(number >> 32).unwrap_or(u32::MAX);
+        let mut superblock = self.superblock.lock();
+        if opening > superblock.openings {
+            superblock.openings = opening;
+            superblock.store(self.disk.device())?;
+        }
+        Ok(())
+    }
+
     /// Where a record begins in the file, by its offset in units.
     pub(super) const fn offset_of(&self, segment: u32, offset: u32) -> u64 {
         self.start_of(segment) + bytes_of(offset)
@@ -512,7 +524,8 @@ fn wanted(header: &RecordHeader, place: Place) -> u64 {
     }
 }
 
-/// Versions of one opening are above those of all before, and their lower halves begin far from each other.
+/// Versions of one opening are above those of all before, and their lower halves begin far from each other. When there are more
+/// than 2^32, [`Volume::reserve_up_to`] counts for them as a further opening.
 fn first_version(openings: u32) -> u64 {
     u64::from(openings) << 32 | u64::from(openings.wrapping_mul(0x9e37_79b9) >> 1)
 }

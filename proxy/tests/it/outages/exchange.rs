@@ -18,6 +18,7 @@ use shellac::key::{Key, Scheme};
 use shellac::listener::peer::Peer;
 use shellac::request::RequestHead;
 use shellac::request::target::Target;
+use shellac::store::Stored;
 use tokio::time::Instant;
 
 use crate::support::origin::Origin;
@@ -103,11 +104,14 @@ async fn answer(fetcher: &Arc<Fetcher>, head: RequestHead) -> Kind {
     let facts = head.facts();
     let decision = decide(lookup.found, &facts, (&fetcher.rules.policy, trust), now);
     let (arrived, selection, range) = (fetcher.invalidation.sequence(), lookup.selection, None);
-    let errand = |stale| Errand { head, facts, arrived, stale, selection, range };
+    let errand = |stale: Option<Arc<Stored>>| {
+        let stale = stale.and_then(|stale| fetcher.hold(&stale));
+        Errand { head, facts, arrived, stale, selection, range }
+    };
     match decision {
         Decision::Hit(_) => Kind::Hit,
         Decision::HitStale(stale) => {
-            fetcher.refresh(errand(Some(stale)));
+            fetcher.refresh(errand(None), &stale);
             Kind::Hit
         }
         Decision::Forward(_, Plan::Fetch(stale)) => match fetcher.fetch(errand(stale)).await {

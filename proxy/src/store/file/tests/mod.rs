@@ -8,3 +8,4 @@ mod model;
 mod recall;
 mod reclaim;
 mod sweep;
+mod versions;

@@ -1,0 +1,134 @@
+//! Which of the responses stored under a key may answer a request (RFC 9111 §4.1).
+//!
+//! Origins often name a field in `Vary` only where a request had it: `Origin` with CORS. What they send to a request without it
+//! says nothing of it then, and would seem to answer every request. So a field that one stored response of a URL names selects
+//! among all of them: a response that does not name it answers requests that lack it.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use http::header::{HeaderMap, HeaderName};
+
+use super::{Store, Stored};
+use crate::key::Key;
+
+/// What a request selects.
+#[derive(Debug)]
+pub struct Selected {
+    /// The newest response that may answer it.
+    pub stored: Option<Arc<Stored>>,
+    /// The hash of the selecting values, zero where the URL is not known to vary.
+    pub selection: u64,
+    /// Whether anything is stored under its key.
+    pub is_known: bool,
+}
+
+/// What a look-up has seen under a key.
+#[derive(Debug, Default)]
+struct Seen {
+    is_known: Cell<bool>,
+    selection: Cell<u64>,
+    /// The hash of the names of selecting fields of the response that was seen first.
+    names: Cell<Option<u64>>,
+    /// Whether others have other names.
+    is_mixed: Cell<bool>,
+}
+
+impl Seen {
+    fn accepts(&self, stored: &Stored, request: &HeaderMap) -> bool {
+        self.is_known.set(true);
+        if stored.response().is_some() {
+            let names = stored.variant.as_ref().map_or(0, |variant| variant.names_hash());
+            match self.names.get() {
+                None => self.names.set(Some(names)),
+                Some(first) if first != names => self.is_mixed.set(true),
+                Some(_) => {}
+            }
+        }
+        let Some(variant) = &stored.variant else { return true };
+        let wanted = variant.selection_of(request);
+        self.selection.set(wanted);
+        wanted == variant.hash() && variant.matches(request)
+    }
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9111#section-4.1
+//# When multiple stored responses are available for a target URI,
+//# and one or more omits the Vary header field, the cache SHOULD choose
+//# the most recent (see Section 4.2.3) stored response with a valid Vary
+//# field value.
+/// Looks for the response that a request selects.
+pub fn select(store: &dyn Store, key: &Key, request: &HeaderMap) -> Selected {
+    let seen = Seen::default();
+    let stored = store.lookup(key, &|stored| seen.accepts(stored, request));
+    let is_known = seen.is_known.get();
+    if !seen.is_mixed.get() {
+        return Selected { stored, selection: seen.selection.get(), is_known };
+    }
+    let under = under(store, key);
+    let names = present(&under, request);
+    let stored =
+        store.lookup(key, &|stored| seen.accepts(stored, request) && has_names(stored, &names));
+    let variants = under.iter().filter_map(|stored| stored.variant.as_ref());
+    let widest = variants.max_by_key(|variant| variant.names().len());
+    let selection = widest.map_or(0, |variant| variant.selection_of(request));
+    Selected { stored, selection, is_known }
+}
+
+/// Returns whether this stored response may answer a request for its key.
+pub fn is_selected(store: &dyn Store, stored: &Stored, request: &HeaderMap) -> bool {
+    stored.variant.as_ref().is_none_or(|variant| variant.matches(request))
+        && has_names(stored, &present(&under(store, &stored.key), request))
+}
+
+/// The fields that the responses stored under a key name in `Vary`: a new one varies on them, too.
+pub fn names_under(store: &dyn Store, key: &Key) -> Vec<HeaderName> {
+    named(&under(store, key))
+}
+
+fn under(store: &dyn Store, key: &Key) -> Vec<Arc<Stored>> {
+    let mut under = store.by_hash(key.hash());
+    under.retain(|stored| stored.key == *key);
+    under
+}
+
+/// The named fields that the request has.
+fn present(under: &[Arc<Stored>], request: &HeaderMap) -> Vec<HeaderName> {
+    let mut names = named(under);
+    names.retain(|name| request.contains_key(name));
+    names
+}
+
+/// The selecting fields that some response names itself.
+fn named(under: &[Arc<Stored>]) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for stored in under {
+        let (Some(variant), Some(response)) = (&stored.variant, stored.response()) else {
+            continue;
+        };
+        response.fields.for_each(|field, vary, _| {
+            if field != "vary" {
+                return;
+            }
+            let is_member = |name: &HeaderName| {
+                let members = vary.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                members.into_iter().any(|it| it.eq_ignore_ascii_case(name.as_str().as_bytes()))
+            };
+            for name in variant.names().iter().filter(|name| is_member(name)) {
+                if !names.contains(name) && names.len() < NAMES_MAX {
+                    names.push(name.clone());
+                }
+            }
+        });
+    }
+    names
+}
+
+/// Whether a response varies on all of these. A marker is for all requests.
+fn has_names(stored: &Stored, names: &[HeaderName]) -> bool {
+    let own = stored.variant.as_ref().map(|variant| variant.names()).unwrap_or_default();
+    stored.response().is_none() || names.iter().all(|name| own.contains(name))
+}
+
+/// Fields that one response of a URL names and all others are held to.
+const NAMES_MAX: usize = 16;
