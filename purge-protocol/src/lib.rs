@@ -14,6 +14,7 @@ pub mod spelling;
 pub mod request;
 pub mod report;
 pub mod hint;
+pub mod foreign;
 pub mod log;
 
 pub use report::{Matched, PurgeReport, SelectorReport};

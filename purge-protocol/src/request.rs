@@ -5,6 +5,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::{self, Foreign};
 use crate::tag::{self, Tag, TagError};
 use crate::url::{CanonicalUrl, UrlError, UrlPrefix, written_host};
 
@@ -88,6 +89,9 @@ pub enum RequestError {
     /// One of its URLs, hosts or prefixes is none.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// A `PURGE` request asks for what only other caches do. The caller sends what the text says.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
     /// A field of a `PURGE` request that lists tags lists none. The caller leaves it out, or names some.
     #[error("the field {0} names no tag: name one, or leave the field out to purge the URL")]
     NoTags(&'static str),
@@ -197,6 +201,7 @@ impl PurgeRequest {
     /// asked for by `xkey-softpurge`, `Fastly-Soft-Purge: 1` or `Shellac-Purge: soft`, hard by `Shellac-Purge: hard`.
     /// A field that names no tag is refused: whoever sends it does not mean the URL.
     pub fn from_fields(fields: &HeaderMap, host: &str, path: &str) -> Result<Self, RequestError> {
+        foreign::check(fields, path)?;
         let mut request = Self { mode: mode_of(fields), ..Self::default() };
         for name in TAG_FIELDS {
             for value in fields.get_all(name) {

@@ -5,7 +5,8 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use purge_protocol::foreign::is_purge_method;
 use purge_protocol::url::canonical_host;
 use purge_protocol::{PurgeRequest, log};
 use tokio::time::timeout;
@@ -13,9 +14,8 @@ use tokio::time::timeout;
 use super::{metrics, stats};
 use crate::app::App;
 use crate::listener::peer::Peer;
-use crate::listener::service::PURGE;
 use crate::purge::access;
-use crate::purge::door::{json, problem};
+use crate::purge::door::{PURGE, json, problem};
 use crate::purge::metrics::Source;
 use crate::response::body::ResponseBody;
 use crate::response::failure::{self, ProxyError};
@@ -47,8 +47,8 @@ pub(super) async fn answer(
 }
 
 async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Response<ResponseBody> {
-    if parts.method.as_str() == PURGE {
-        return purge_by_fields(app, peer, &parts).await;
+    if parts.method.as_str() == PURGE || is_purge_method(parts.method.as_str()) {
+        return purge_by_fields(app, peer, &parts, !body.is_end_stream()).await;
     }
     match (parts.uri.path(), &parts.method) {
         ("/api/v1/purge", &Method::POST) => purge_by_json(app, body).await,
@@ -146,16 +146,19 @@ fn broken_off() -> Response<ResponseBody> {
 }
 
 /// `PURGE /path` with `Host`, or with tag fields, as on a traffic listener that allows it.
-async fn purge_by_fields(app: &App, peer: &Peer, parts: &Parts) -> Response<ResponseBody> {
+async fn purge_by_fields(
+    app: &App,
+    peer: &Peer,
+    parts: &Parts,
+    has_content: bool,
+) -> Response<ResponseBody> {
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let field = || parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
     let host = authority.or_else(field).map_or_else(|| peer.local.to_string(), str::to_owned);
     let host = canonical_host(&host).unwrap_or(host);
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    app.front
-        .door
-        .answer(PurgeRequest::from_fields(&parts.headers, &host, path), Source::Http)
-        .await
+    let door = &app.front.door;
+    door.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
 }
 
 fn readiness(app: &App) -> Response<ResponseBody> {

@@ -296,10 +296,8 @@ impl FetchRules {
 
     /// Returns whether a field is meant for us.
     pub(super) fn is_hidden(&self, name: &HeaderName) -> bool {
-        let is_ours = matches!(
-            name.as_str(),
-            "surrogate-control" | "cdn-cache-control" | CACHE_GROUP_INVALIDATION
-        );
+        // `CDN-Cache-Control` is for the caches between us and the client as well (RFC 9213 §3.1).
+        let is_ours = matches!(name.as_str(), "surrogate-control" | CACHE_GROUP_INVALIDATION);
         self.tags.strip && (is_ours || self.tags.read.contains(name))
     }
 }

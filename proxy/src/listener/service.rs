@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use purge_protocol::PurgeRequest;
+use purge_protocol::foreign::is_purge_method;
 
 use super::activity::Activity;
 use super::inspection::{Inspection, Interim};
@@ -16,8 +16,7 @@ use super::peer::Peer;
 use crate::cache::metrics::Outcome;
 use crate::cache::{Cache, Step};
 use crate::purge::access;
-use crate::purge::door::Door;
-use crate::purge::metrics::Source;
+use crate::purge::door::{Door, PURGE};
 use crate::request::{Inbound, Refused};
 use crate::response::body::ResponseBody;
 
@@ -112,7 +111,7 @@ impl ClientService {
         let (parts, body) = request.into_parts();
         match Inbound::read(parts, body, &self.peer, self.front.cache.rules()) {
             Err(refused) => Answering::Ready(Some(self.front.cache.refuse(&refused, &self.peer))),
-            Ok(inbound) if inbound.head.method.as_str() == PURGE => self.purge(inbound),
+            Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound),
             Ok(inbound) => match self.front.cache.begin(inbound) {
                 Step::Answer(response) => Answering::Ready(Some(response)),
                 Step::Work(mut work) => {
@@ -130,8 +129,19 @@ impl ClientService {
         }
     }
 
-    /// `PURGE` on a traffic listener.
+    /// Returns whether the request is a purge. Where purging is on, other caches' methods for it are answered here, too: a
+    /// renderer would answer them with a page, and the sender take that for success.
+    fn is_purge(&self, method: &Method) -> bool {
+        if *method == Method::GET || *method == Method::HEAD || *method == Method::POST {
+            return false;
+        }
+        let is_on = !self.front.door.rules().allow.is_empty();
+        method.as_str() == PURGE || is_on && is_purge_method(method.as_str())
+    }
+
+    /// `PURGE`, and its like, on a traffic listener.
     fn purge(&self, inbound: Inbound) -> Answering {
+        let has_content = inbound.has_body();
         let head = inbound.head;
         if let Err(refusal) =
             access::check_traffic(self.front.door.rules(), &self.peer, &head.fields)
@@ -142,15 +152,12 @@ impl ClientService {
         let front = Arc::clone(&self.front);
         let busy = self.activity.busy();
         Answering::Working(Box::pin(async move {
-            let request =
-                PurgeRequest::from_fields(&head.fields, head.target.host(), head.target.path());
-            let response = front.door.answer(request, Source::Http).await;
+            let url = (head.target.host(), head.target.path());
+            let door = &front.door;
+            let response = door.answer_method(&head.method, has_content, &head.fields, url).await;
             front.cache.count(&head.peer, Outcome::Purge, response.status());
             drop(busy);
             response
         }))
     }
 }
-
-/// The method of purges.
-pub const PURGE: &str = "PURGE";

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{HeaderName, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use purge_protocol::foreign::Foreign;
 use purge_protocol::request::Target;
 use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector};
 
@@ -36,6 +37,24 @@ impl Door {
     /// The purger behind it.
     pub const fn purger(&self) -> &Arc<Purger> {
         &self.purger
+    }
+
+    /// Answers a `PURGE` request, and one with a method by which other caches are purged.
+    pub async fn answer_method(
+        &self,
+        method: &Method,
+        has_content: bool,
+        fields: &HeaderMap,
+        (host, path): (&str, &str),
+    ) -> Response<ResponseBody> {
+        let request = if method.as_str() != PURGE {
+            Err(Foreign::Method(method.to_string()).into())
+        } else if has_content {
+            Err(Foreign::Content.into())
+        } else {
+            PurgeRequest::from_fields(fields, host, path)
+        };
+        self.answer(request, Source::Http).await
     }
 
     /// Carries a purge out and answers with its report, or says what is wrong with it.
@@ -75,6 +94,9 @@ impl Door {
     }
 }
 
+/// The method of purges.
+pub const PURGE: &str = "PURGE";
+
 /// Returns the first few selectors as a line for the log.
 fn named(selectors: &[(Selector, Target)]) -> String {
     let name = |(selector, _): &(Selector, Target)| {
@@ -104,9 +126,15 @@ fn answer(report: &PurgeReport) -> Response<ResponseBody> {
 fn refuse(error: &RequestError) -> Response<ResponseBody> {
     let status = match error {
         RequestError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        RequestError::Foreign(Foreign::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
         _ => StatusCode::BAD_REQUEST,
     };
-    problem(status, &error.to_string())
+    let mut response = problem(status, &error.to_string());
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = HeaderValue::from_static("GET, HEAD, POST, PURGE");
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
 }
 
 /// Makes a problem document.

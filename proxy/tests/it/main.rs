@@ -38,6 +38,8 @@ mod purge_words;
 #[cfg(test)]
 mod purge_of_held;
 #[cfg(test)]
+mod in_a_row;
+#[cfg(test)]
 mod purge_log;
 #[cfg(test)]
 mod purge_log_parts;

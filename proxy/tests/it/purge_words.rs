@@ -201,5 +201,47 @@ async fn a_purge_that_matches_nothing_says_what_to_look_at() {
     assert_eq!((&report["matched"]["objects"], &report["hint"]), (&json!(1), &Value::Null));
 }
 
+#[tokio::test]
+async fn a_purge_of_another_caches_kind_is_refused_and_reaches_no_renderer() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.purge.allow = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    fill(&origin, &proxy, &["/p"], &[("surrogate-key", "t")]).await;
+    origin.forget();
+    for (method, path, field, remedy) in [
+        ("PURGE", "/p", ("X-Magento-Tags-Pattern", "((^|,)t(,|$))"), "name tags in Surrogate-Key"),
+        ("PURGE", "/p", ("X-Purge-Method", "regex"), "exact and default are"),
+        ("PURGE", "/p", ("Clear-Cache", "true"), "name tags in Surrogate-Key"),
+        ("PURGE", "/purge/p", ("Accept", "*/*"), "send PURGE /p"),
+        ("BAN", "/p", ("X-Cache-Tags", "(^|,)t(,|$)"), "the method BAN is not carried out"),
+        ("PURGEKEYS", "/p", ("xkey-softpurge", "t"), "the method PURGEKEYS is not carried out"),
+        ("PURGE", "/p", ("Surrogate-Key", ""), "names no tag"),
+    ] {
+        for answer in [
+            proxy.ask(method, path, &[field]).await,
+            proxy.ask_admin(method, path, &[field], "").await,
+        ] {
+            let status = if method == "PURGE" { 400 } else { 405 };
+            assert_eq!(answer.status(), status, "{method} {path} {field:?}");
+            assert_eq!(answer.field("content-type").unwrap(), "application/problem+json");
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains(remedy), "{method} {path} {field:?}: {detail}");
+        }
+    }
+    let answer = proxy.ask_admin("PURGE", "/p", &[], r#"{"tags":["t"]}"#).await;
+    assert_eq!(answer.status(), 400, "content");
+    assert!(proxy.get("/p").await.is_hit());
+    assert!(origin.all_received().is_empty(), "{:?}", origin.all_received());
+}
+
+#[tokio::test]
+async fn where_purging_is_off_other_methods_are_the_renderers() {
+    let origin = Origin::start().await;
+    origin.on("/p", ok("banned"));
+    let proxy = Proxy::start(&origin);
+    assert_eq!(proxy.ask("BAN", "/p", &[]).await.text(), "banned");
+}
+
 /// A page that no purge of the others is meant for.
 const OTHER: &str = "/%D0%BE/x?q=it's";

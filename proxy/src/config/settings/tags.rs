@@ -13,7 +13,8 @@ pub struct Tags {
     pub read: Vec<HeaderName>,
     /// Whether a response's `ETag` is a tag, too.
     pub etag: bool,
-    /// Whether clients are spared the tag fields, `Surrogate-Control` and `CDN-Cache-Control`.
+    /// Whether clients are spared the tag fields and `Surrogate-Control`. `false` for a proxy whose clients are proxies only: they
+    /// need the tags to be purged by them.
     pub strip: bool,
     /// Tags of one response, 1 to 10000; with more it is not stored. Worst-case memory per stored response:
     /// `max_per_object` × `max_length`.

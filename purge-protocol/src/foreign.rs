@@ -1,0 +1,199 @@
+//! Purge requests that other caches and their plugins understand, and this one does not: each is refused with what to send
+//! instead. Without that, a request that asks for a pattern would purge one URL, and answer as if it had done what was asked.
+
+use http::HeaderMap;
+
+/// A part of a purge request that is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Foreign {
+    /// A method of another cache.
+    #[error(
+        "the method {0} is not carried out: send PURGE for a URL, PURGE with Surrogate-Key or \
+        xkey-purge for tags, or POST /api/v1/purge to the admin listener for hosts and prefixes"
+    )]
+    Method(String),
+    /// A field that names a pattern, a host or another list of what to purge.
+    #[error(
+        "the field {0} is not carried out: name tags in Surrogate-Key, xkey-purge, Cache-Tag, \
+        X-Cache-Tags or ETag, or POST hosts and prefixes to /api/v1/purge of the admin listener"
+    )]
+    Field(String),
+    /// A field with a value that means something else than it is understood to.
+    #[error("the field {field} is not carried out with this value: {instead}")]
+    Value {
+        /// The field.
+        field: String,
+        /// The values that are.
+        instead: &'static str,
+    },
+    /// nginx's way to purge a path.
+    #[error("the path {path:?} is not purged as nginx does: send PURGE {rest}")]
+    Path {
+        /// The path.
+        path: String,
+        /// The path that was probably meant.
+        rest: String,
+    },
+    /// A `PURGE` with content.
+    #[error(
+        "a PURGE carries no content: name tags in Surrogate-Key, or POST the content to \
+        /api/v1/purge of the admin listener"
+    )]
+    Content,
+}
+
+/// Returns whether other caches take this method as a purge: `BAN`, `PURGEKEYS`, `URIBAN`, `REFRESH`.
+pub fn is_purge_method(method: &str) -> bool {
+    let method = method.to_ascii_uppercase();
+    method.contains("PURGE")
+        || method.ends_with("BAN")
+        || matches!(method.as_str(), "REFRESH" | "INVALIDATE" | "FLUSH")
+}
+
+/// Checks that the fields and the path of a `PURGE` request ask for nothing else than is understood.
+pub fn check(fields: &HeaderMap, path: &str) -> Result<(), Foreign> {
+    for (name, value) in fields {
+        let (name, value) = (name.as_str(), value.as_bytes());
+        let refuse = |instead| Foreign::Value { field: name.to_owned(), instead };
+        let is = |texts: &[&str]| {
+            texts.iter().any(|text| value.trim_ascii().eq_ignore_ascii_case(text.as_bytes()))
+        };
+        match name {
+            "shellac-purge" if !is(&["soft", "hard"]) => return Err(refuse("write soft or hard")),
+            "fastly-soft-purge" if !is(&["1", "0", ""]) => return Err(refuse("write 1 or 0")),
+            "x-purge-method" if !is(&["exact", "default", ""]) => {
+                return Err(refuse(
+                    "exact and default are; POST prefixes to /api/v1/purge of the admin listener",
+                ));
+            }
+            "surrogate-key" | "cache-tag" | "xkey" | "xkey-purge" | "xkey-softpurge"
+            | "x-cache-tags"
+                if is_pattern(value) =>
+            {
+                return Err(refuse("name each tag, as it is in the responses"));
+            }
+            _ if is_understood(name) => {}
+            _ if FIELDS.contains(&name) || has_purge_word(name) => {
+                return Err(Foreign::Field(name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    match path.strip_prefix("/purge/") {
+        Some(rest) => Err(Foreign::Path { path: path.to_owned(), rest: format!("/{rest}") }),
+        None => Ok(()),
+    }
+}
+
+fn is_understood(name: &str) -> bool {
+    let is_mode = matches!(name, "shellac-purge" | "fastly-soft-purge" | "x-purge-method");
+    is_mode || matches!(name, "xkey-purge" | "xkey-softpurge")
+}
+
+/// Returns whether a list of tags is a regular expression, as Varnish's bans take it: `(^|,)cat_1(,|$)`.
+fn is_pattern(value: &[u8]) -> bool {
+    let value = String::from_utf8_lossy(value);
+    ["(^|", "|^", "|$)", ".*", "[^"].iter().any(|piece| value.contains(piece))
+}
+
+/// Returns whether a field's name has a word that only an instruction to a cache has.
+fn has_purge_word(name: &str) -> bool {
+    name.split(['-', '_']).any(|word| WORDS.contains(&word))
+}
+
+const WORDS: [&str; 9] = [
+    "purge",
+    "softpurge",
+    "ban",
+    "invalidate",
+    "invalidates",
+    "invalidation",
+    "pattern",
+    "regex",
+    "wildcard",
+];
+/// Fields of FOSHttpCache, Symfony, Drupal, Magento, Varnish Enterprise and TYPO3 without such a word.
+const FIELDS: [&str; 8] = [
+    "clear-cache",
+    "cache-tags",
+    "x-host",
+    "x-url",
+    "x-content-type",
+    "x-location",
+    "x-cache-tag-regexp",
+    "ykey",
+];
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn check_field(name: &str, value: &str) -> Result<(), Foreign> {
+        let name: HeaderName = name.parse().unwrap();
+        let fields = [(name, HeaderValue::from_str(value).unwrap())].into_iter().collect();
+        check(&fields, "/p")
+    }
+
+    #[test]
+    fn instructions_of_other_caches_are_refused() {
+        for (name, value) in [
+            ("X-Magento-Tags-Pattern", "((^|,)cat_p_1(,|$))"),
+            ("X-Purge-Method", "regex"),
+            ("Clear-Cache", "true"),
+            ("X-Purge-Regex", "/s/.*"),
+            ("X-Ban-Url", "/s"),
+            ("X-VC-Purge-Host", "h"),
+            ("X-Host", "h"),
+            ("X-Url", "/s/.*"),
+            ("Purge-Cache-Tags", "node:1"),
+            ("X-Acquia-Purge-Tags", "a"),
+            ("Cache-Tags", "node:1"),
+            ("ykey-purge", "a"),
+            ("X-Invalidates", "a"),
+            ("X-Cache-Tags", "(^|,)(tag-1|tag-2)(,|$)"),
+            ("Shellac-Purge", "warm"),
+            ("Fastly-Soft-Purge", "yes"),
+        ] {
+            let error = check_field(name, value).unwrap_err().to_string();
+            let name = name.to_ascii_lowercase();
+            assert!(error.starts_with(&format!("the field {name} is not")), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_understood_or_says_nothing_of_purges_passes() {
+        for (name, value) in [
+            ("Surrogate-Key", "node:1 cat|2"),
+            ("xkey-purge", "a"),
+            ("xkey-softpurge", "a"),
+            ("Fastly-Soft-Purge", "1"),
+            ("Shellac-Purge", "Soft"),
+            ("X-Purge-Method", "exact"),
+            ("User-Agent", "purge ban"),
+            ("Accept", "*/*"),
+            ("X-Request-Id", "ban-1"),
+            ("Authorization", "Bearer x"),
+        ] {
+            assert_eq!(check_field(name, value), Ok(()), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_nginx_is_refused_with_the_path_that_was_meant() {
+        let error = check(&HeaderMap::new(), "/purge/p?x").unwrap_err().to_string();
+        assert!(error.ends_with("send PURGE /p?x"), "{error}");
+        assert_eq!(check(&HeaderMap::new(), "/purged"), Ok(()));
+    }
+
+    #[test]
+    fn methods_of_other_caches_are_known() {
+        for method in ["BAN", "PURGEKEYS", "URIBAN", "PURGEALL", "purge", "SOFTPURGE", "REFRESH"] {
+            assert!(is_purge_method(method), "{method}");
+        }
+        for method in ["GET", "POST", "PROPFIND", "REPORT", "UNBIND", "BANANA"] {
+            assert!(!is_purge_method(method), "{method}");
+        }
+    }
+}
