@@ -31,6 +31,7 @@ use crate::kafka::cursor::Cursors;
 use crate::kafka::producer::Producer;
 use crate::kafka::rereader::Rereader;
 use crate::kafka::sighting::Lookout;
+use crate::memory::Memory;
 use crate::metrics::PurgerMetrics;
 use crate::partition::window;
 use crate::receipt::Receipts;
@@ -101,9 +102,14 @@ impl App {
         }
         let rules = &config.purger;
         let tokens = Tokens { file: config.kafka.token_file.clone(), clock: clock.clone() };
-        let limits = window::Limits { records: rules.window, bytes: rules.window_bytes };
-        let assignment =
-            Assignment::new(config.kafka.cluster.clone(), limits, rules.session_timeout);
+        let memory = Memory::new(rules.memory);
+        let limits = window::Limits {
+            records: rules.window,
+            bytes: rules.window_bytes,
+            batch: memory.of_batch(0),
+        };
+        let cluster = config.kafka.cluster.clone();
+        let assignment = Assignment::new(cluster, (limits, memory), rules.session_timeout);
         let context = Group::new(tokens.clone(), Arc::clone(&assignment));
         let consumer = GroupConsumer::new(&client::group(&config.kafka, rules), context)?;
         let producer = Producer::new(&config.kafka, tokens.clone())?;
@@ -126,7 +132,7 @@ impl App {
             name: name(rules),
             rules: rules.clone(),
             cursors: Arc::clone(&cursors),
-            cursor_permits: Arc::new(Semaphore::new(CURSORS_MAX)),
+            cursor_permits: Arc::new(Semaphore::new(memory.cursors())),
             brokers: consumer.clone(),
             intake: intake.clone(),
             dead_letters,
@@ -276,8 +282,6 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-/// Readers of what proxies missed, and looks at single records, at once. Each has a connection to a broker and 8 MiB at most.
-const CURSORS_MAX: usize = 8;
 /// How often the ends of partitions are looked at, at least.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long confirming and committing may take at the end.

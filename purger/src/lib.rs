@@ -14,6 +14,7 @@ pub mod app;
 pub mod cli;
 mod demo;
 pub mod kafka;
+pub mod memory;
 pub mod intake;
 pub mod event;
 pub mod partition;

@@ -231,6 +231,7 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
     let lag = Family::<PartitionLabels, Gauge>::default();
     let lag_seconds = Family::<PartitionLabels, Gauge<f64, AtomicU64>>::default();
     let held = Family::<PartitionLabels, Gauge>::default();
+    let held_bytes = Family::<PartitionLabels, Gauge>::default();
     let owing = Family::<OwedLabels, Gauge>::default();
     let deferred = Family::<PartitionLabels, Gauge>::default();
     let paused = Family::<PartitionLabels, Gauge>::default();
@@ -250,6 +251,8 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
         lag.get_or_create(&labels).set(behind);
         lag_seconds.get_or_create(&labels).set(age);
         held.get_or_create(&labels).set(whole(progress.held));
+        let bytes = i64::try_from(progress.held_bytes).unwrap_or(i64::MAX);
+        held_bytes.get_or_create(&labels).set(bytes);
         deferred.get_or_create(&labels).set(whole(progress.deferred));
         paused.get_or_create(&labels).set(i64::from(partition.is_full()));
         for (kind, count) in Kind::ALL.into_iter().zip(progress.owing) {
@@ -268,6 +271,11 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
         lag_seconds,
     );
     registry.register("backlog", "Records held for proxies", held);
+    registry.register(
+        "backlog_bytes",
+        "Bytes of records held for proxies, half of purger.memory over all partitions at most",
+        held_bytes,
+    );
     registry.register(
         "owing",
         "Records whose dead letter, delayed purge or receipt is not written yet",

@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn copied_purges_make_a_batch_that_is_read_back() {
         let log = LogId { cluster: "c\"".into(), topic: "t".into(), partition: 1 };
-        let partition = Partition::open(log.clone(), Limits { records: 9, bytes: 1 << 20 });
+        let partition =
+            Partition::open(log.clone(), Limits { records: 9, bytes: 1 << 20, batch: 1 << 20 });
         let clean = Clean { ms: Some(1), at: Some(77) };
         let purge = |offset: i64| {
             (offset, Bytes::from(format!(r#"{{"offset":{offset},"tags":["a]}}"]}}"#)))

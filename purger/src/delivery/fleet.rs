@@ -23,6 +23,7 @@ use crate::kafka::client::PATIENCE;
 use crate::kafka::consumer::Assignment;
 use crate::kafka::context::GroupConsumer;
 use crate::kafka::cursor::{CursorError, Cursors, Found};
+use crate::memory::Memory;
 use crate::metrics::PurgerMetrics;
 use crate::partition::Partition;
 use crate::partition::ledger::TargetId;
@@ -225,6 +226,10 @@ impl Fleet {
 
     fn start_routes(&self, running: &mut HashMap<(TargetId, LogId), Arc<Partition>>) {
         let (targets, partitions) = (self.targets(), self.assignment.partitions());
+        let batch = Memory::new(self.common.rules.memory).of_batch(targets.len());
+        for partition in &partitions {
+            partition.set_batch(batch);
+        }
         running.retain(|(id, _), partition| {
             !partition.closing.is_cancelled() && targets.iter().any(|target| target.id == *id)
         });

@@ -191,9 +191,13 @@ impl Route {
 
     /// Sends a batch until the proxy has answered it.
     async fn offer(&mut self, slice: &Slice, start: Option<Start>) -> Offered {
+        let target = Arc::clone(&self.target);
+        let bytes = slice.purges.iter().map(|(_, purge)| purge.len()).sum();
         loop {
+            let room = target.room_for(bytes).await;
             self.sent = Some(Instant::now());
-            let outcome = self.target.deliver(self.encode(slice, start)).await;
+            let outcome = target.deliver(self.encode(slice, start)).await;
+            drop(room);
             self.common
                 .metrics
                 .deliveries

@@ -14,10 +14,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use purge_protocol::log::{PATH, Standing};
 use shellac::config::{Secret, TargetHttp};
+use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::Outcome;
+use crate::memory::SMALL_BATCH_BYTES;
 use crate::partition::ledger::TargetId;
 
 /// A proxy.
@@ -35,6 +37,8 @@ pub struct Target {
     is_present: AtomicBool,
     timeout: Duration,
     condition: Mutex<Condition>,
+    /// Held while a large batch is on its way.
+    large: tokio::sync::Mutex<()>,
 }
 
 /// How proxies are spoken to.
@@ -134,6 +138,7 @@ impl Target {
             is_present: AtomicBool::new(true),
             timeout: manner.timeout,
             condition: Mutex::default(),
+            large: tokio::sync::Mutex::default(),
         }
     }
 
@@ -156,6 +161,11 @@ impl Target {
                 outcome => outcome,
             }),
         }
+    }
+
+    /// Waits until a batch of so many bytes may be encoded: one large batch at a time is on its way to a proxy.
+    pub async fn room_for(&self, bytes: usize) -> Option<MutexGuard<'_, ()>> {
+        if bytes > SMALL_BATCH_BYTES { Some(self.large.lock().await) } else { None }
     }
 
     /// Delivers a batch.

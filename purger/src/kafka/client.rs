@@ -7,6 +7,8 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use shellac::config::{Kafka, Purger, SaslMechanism, StartAt};
 
+use crate::memory::Memory;
+
 /// What every client has in common. The operator's `[kafka.properties]` go before everything.
 pub fn base(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -44,7 +46,8 @@ pub fn base(kafka: &Kafka) -> ClientConfig {
 
 /// The group's consumer: offsets are stored by hand, after delivery.
 pub fn group(kafka: &Kafka, purger: &Purger) -> ClientConfig {
-    let mut config = reader(kafka, purger);
+    let bytes = Memory::new(purger.memory).of_consumer();
+    let mut config = reader(kafka, purger, bytes);
     config
         .set("group.id", &purger.group)
         .set("enable.auto.offset.store", "false")
@@ -68,7 +71,7 @@ pub fn group(kafka: &Kafka, purger: &Purger) -> ClientConfig {
 
 /// A consumer without a group, that is told where to read, and that says when there is nothing there.
 pub fn cursor(kafka: &Kafka, purger: &Purger) -> ClientConfig {
-    let mut config = reader(kafka, purger);
+    let mut config = reader(kafka, purger, CURSOR_BYTES);
     config
         .set("group.id", format!("{}-cursor", purger.group)) // asked for, never joined
         .set("enable.auto.commit", "false")
@@ -89,7 +92,8 @@ pub fn producer(kafka: &Kafka) -> ClientConfig {
     finish(config, kafka)
 }
 
-fn reader(kafka: &Kafka, purger: &Purger) -> ClientConfig {
+/// A consumer that fetches up to so many bytes ahead: half of them queued, half in one answer of a broker.
+fn reader(kafka: &Kafka, purger: &Purger, bytes: u64) -> ClientConfig {
     let mut config = base(kafka);
     let record_max = usize::try_from(purger.max_event).unwrap_or(usize::MAX).max(1 << 20);
     config
@@ -97,7 +101,11 @@ fn reader(kafka: &Kafka, purger: &Purger) -> ClientConfig {
         .set("fetch.min.bytes", "1")
         .set("queued.min.messages", "10000")
         .set("fetch.queue.backoff.ms", "10") // by default fetching rests for a second when so many are queued
-        .set("queued.max.messages.kbytes", "8192")
+        .set("queued.max.messages.kbytes", (bytes / 2 / 1024).to_string())
+        .set(
+            "fetch.max.bytes",
+            usize::try_from(bytes / 2).unwrap_or(record_max).max(record_max).to_string(),
+        )
         .set("fetch.message.max.bytes", record_max.to_string())
         .set("fetch.error.backoff.ms", "100")
         .set("check.crcs", "true")
@@ -145,6 +153,8 @@ pub fn committed<C: ConsumerContext>(
 }
 
 const ATTEMPTS: u32 = 10;
+/// Bytes that a cursor fetches ahead.
+const CURSOR_BYTES: u64 = 2 << 20;
 /// How long a call to the brokers may block.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::cause::{COMPLAINTS, Causes, code_words, words};
 use super::context::{Group, GroupConsumer};
 use crate::intake::Intake;
+use crate::memory::Memory;
 use crate::partition::Partition;
 use crate::partition::window::Limits;
 
@@ -28,6 +29,7 @@ pub struct Assignment {
     partitions: Mutex<BTreeMap<(String, i32), Arc<Partition>>>,
     changed: watch::Sender<()>,
     limits: Limits,
+    memory: Memory,
     /// The cluster's name, where the operator gave one.
     cluster: String,
     /// How long a revoked partition waits for proxies to confirm what was read of it.
@@ -78,11 +80,16 @@ pub enum ConsumeError {
 
 impl Assignment {
     /// Makes one without partitions.
-    pub fn new(cluster: String, limits: Limits, session_timeout: Duration) -> Arc<Self> {
+    pub fn new(
+        cluster: String,
+        (limits, memory): (Limits, Memory),
+        session_timeout: Duration,
+    ) -> Arc<Self> {
         Arc::new(Self {
             partitions: Mutex::default(),
             changed: watch::Sender::new(()),
             limits,
+            memory,
             cluster,
             drain_timeout: (session_timeout / 3).min(DRAIN_MAX),
             is_connected: AtomicBool::new(true),
@@ -114,6 +121,7 @@ impl Assignment {
             let log = LogId { cluster: cluster.clone(), topic: topic.clone(), partition: number };
             partitions.insert((topic, number), Partition::open(log, self.limits));
         }
+        self.share_memory(&partitions);
         drop(partitions);
         self.changed.send_replace(());
     }
@@ -132,9 +140,21 @@ impl Assignment {
         partition.closing.cancel();
         let again = partition.anew(offset);
         let key = (log.topic.clone(), log.partition);
-        self.partitions.lock().insert(key, Arc::clone(&again));
+        let mut partitions = self.partitions.lock();
+        partitions.insert(key, Arc::clone(&again));
+        self.share_memory(&partitions);
+        drop(partitions);
         self.changed.send_replace(());
         again
+    }
+
+    /// Gives each partition its share of the process's memory.
+    fn share_memory(&self, partitions: &BTreeMap<(String, i32), Arc<Partition>>) {
+        let count = partitions.len();
+        let bytes = self.memory.of_window(count).min(self.limits.bytes);
+        for partition in partitions.values() {
+            partition.set_memory(bytes, self.memory.of_owed(count));
+        }
     }
 
     /// The operator's name for the cluster, else its own id, else a name that stands for "the only one there is".
@@ -166,7 +186,10 @@ impl Assignment {
             partition.revoked.cancel();
         }
         commit(consumer);
-        self.partitions.lock().retain(|key, _| !keys.contains(key));
+        let mut partitions = self.partitions.lock();
+        partitions.retain(|key, _| !keys.contains(key));
+        self.share_memory(&partitions);
+        drop(partitions);
         self.changed.send_replace(());
     }
 }

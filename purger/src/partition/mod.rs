@@ -66,6 +66,8 @@ pub struct Progress {
     pub high: Option<i64>,
     /// Records held.
     pub held: usize,
+    /// Bytes that these take.
+    pub held_bytes: u64,
     /// Records for which the purger itself owes something, of each [`Kind`].
     pub owing: [usize; 3],
     /// Those of them that will be read again, because their work is not held.
@@ -107,6 +109,29 @@ impl Partition {
             inner: Mutex::new(inner),
             read_to: watch::Sender::new(-1),
         })
+    }
+
+    /// Changes how much is held, as its share of the process's memory changes: bytes of records, and of what is owed for them.
+    pub fn set_memory(&self, bytes: u64, owed: u64) {
+        let mut inner = self.inner.lock();
+        inner.limits.bytes = bytes;
+        let limits = inner.limits;
+        if let Some(window) = &mut inner.window {
+            window.set_limits(limits);
+        }
+        for kind in Kind::ALL {
+            inner.ledger.owed(kind).limit(kind.bytes_of(owed));
+        }
+    }
+
+    /// Changes how large a batch may be.
+    pub fn set_batch(&self, bytes: usize) {
+        let mut inner = self.inner.lock();
+        inner.limits.batch = bytes;
+        let limits = inner.limits;
+        if let Some(window) = &mut inner.window {
+            window.set_limits(limits);
+        }
     }
 
     /// Partitions of its topic.
@@ -305,6 +330,7 @@ impl Partition {
             watermark: if window.is_some() { watermark } else { -1 },
             high: sightings.back().map(|sighting| sighting.high),
             held: window.as_ref().map_or(0, Window::len),
+            held_bytes: window.as_ref().map_or(0, Window::bytes),
             oldest: waiting.take(1).find_map(|held| held.time),
             owing: Kind::ALL.map(|kind| ledger.owed(kind).records()),
             deferred: Kind::ALL.map(|kind| ledger.owed(kind).deferred()).iter().sum(),
@@ -365,7 +391,7 @@ mod tests {
 
     fn partition() -> Arc<Partition> {
         let log = LogId { cluster: "c".into(), topic: "t".into(), partition: 0 };
-        Partition::open(log, Limits { records: 4, bytes: 1 << 20 })
+        Partition::open(log, Limits { records: 4, bytes: 1 << 20, batch: 1 << 20 })
     }
 
     fn push(partition: &Partition, offset: i64) {

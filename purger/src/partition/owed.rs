@@ -69,7 +69,13 @@ impl Kind {
         }
     }
 
-    /// Bytes of it that are held for a partition.
+    /// Bytes of it that are held for a partition which may hold so many of all kinds.
+    pub fn bytes_of(self, all: u64) -> u64 {
+        let sum: u64 = Self::ALL.iter().map(|kind| kind.bytes_max()).sum();
+        (all * self.bytes_max() / sum).min(self.bytes_max())
+    }
+
+    /// Bytes of it that are held for a partition at most.
     const fn bytes_max(self) -> u64 {
         match self {
             Self::DeadLetter => DEAD_LETTER_BYTES_MAX,
@@ -88,6 +94,11 @@ impl Owed {
     /// Makes one that holds so many bytes.
     pub const fn with_bytes_max(bytes_max: u64) -> Self {
         Self { held: BTreeMap::new(), bytes: 0, bytes_max, deferred: None }
+    }
+
+    /// Changes how many bytes are held from now on.
+    pub const fn limit(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
     }
 
     /// Notes that a record is owed work; returns whether the work may begin. If not, the record is to be read again.

@@ -59,12 +59,19 @@ pub struct Limits {
     pub records: usize,
     /// Bytes of purges, as they are sent.
     pub bytes: u64,
+    /// Bytes of purges in one slice; a single larger record is a slice, too.
+    pub batch: usize,
 }
 
 impl Window {
     /// Makes an empty window at an offset.
     pub const fn new(start: i64, limits: Limits) -> Self {
         Self { start, end: start, last: None, held: VecDeque::new(), bytes: 0, limits }
+    }
+
+    /// Changes how much is held from now on.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// The lowest offset it covers.
@@ -80,6 +87,11 @@ impl Window {
     /// Records held.
     pub fn len(&self) -> usize {
         self.held.len()
+    }
+
+    /// Bytes that the held records take.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Returns whether no record is held.
@@ -155,7 +167,7 @@ impl Window {
             bytes += held.bytes();
             selectors += held.selectors;
             records += 1;
-            records == 1 || bytes <= BATCH_BYTES_MAX && selectors <= BATCH_SELECTORS_MAX
+            records == 1 || bytes <= self.limits.batch && selectors <= BATCH_SELECTORS_MAX
         };
         let count = self.held.range(first..).take(purges_max).take_while(fits).count();
         let due = || self.held.range(first..first + count);
@@ -211,8 +223,6 @@ impl Held {
     }
 }
 
-/// Bytes of purges in one slice: half of what a proxy takes by default (`purge.log.max_body`).
-const BATCH_BYTES_MAX: usize = 2 << 20;
 /// Selectors in one slice: half of what a proxy takes by default (`purge.log.max_selectors`).
 const BATCH_SELECTORS_MAX: usize = 50_000;
 
@@ -224,7 +234,7 @@ fn cost(held: &Held) -> u64 {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { records: 3, bytes: 1 << 20 };
+    const LIMITS: Limits = Limits { records: 3, bytes: 1 << 20, batch: 1 << 20 };
 
     fn held(offset: i64) -> Held {
         Held {

@@ -87,3 +87,32 @@ async fn an_event_of_more_selectors_than_one_purge_may_have_is_taken_by_every_pr
         assert_eq!(proxy.starts(), [Start::Adopt]);
     }
 }
+
+#[tokio::test]
+async fn proxies_that_return_together_get_all_they_missed_within_little_memory() {
+    let broker = Broker::start(4);
+    let mut proxies: Vec<Proxy> = (0..8).map(|_| Proxy::start()).collect();
+    let settings =
+        "window = 100000\nmemory = \"64MiB\"\nslow_after = \"200ms\"\nbackoff_max = \"200ms\"";
+    let purger = Purger::start(&broker, &proxies.iter().collect::<Vec<_>>(), settings).await;
+    until("adopted", || proxies.iter().all(|proxy| proxy.positions().len() == 4)).await;
+    let (steady, away) = proxies.split_first_mut().unwrap();
+    for proxy in away.iter_mut() {
+        proxy.stop().await;
+    }
+    broker.purge_many(4, 0..40_000).await;
+    let is_at_the_end = |proxy: &Proxy| proxy.positions().iter().all(|it| it.next == 10_000);
+    until("the others go on", || is_at_the_end(steady)).await;
+    away.iter_mut().for_each(Proxy::resume);
+    for proxy in &*away {
+        until("it is at the end", || is_at_the_end(proxy)).await;
+        let tags: HashSet<String> = proxy.tags().into_iter().collect();
+        assert_eq!(tags.len(), 40_000);
+    }
+    for number in 0..4 {
+        let labels = format!("{{topic=\"purge\",partition=\"{number}\"}}");
+        let bytes = purger.metric(&format!("shellac_purger_backlog_bytes{labels}")).await;
+        let bytes: u64 = bytes.parse().unwrap();
+        assert!(bytes <= (64 << 20) / 2 / 4, "{number}: {bytes}");
+    }
+}

@@ -65,6 +65,9 @@ pub struct Purger {
     pub window: usize,
     /// Bytes of them, 64KiB to 16GiB.
     pub window_bytes: u64,
+    /// Bytes for records that are held, read ahead, owed or on their way, over all partitions and proxies, 64MiB to 1TiB. The
+    /// process takes some 40 MiB besides.
+    pub memory: u64,
     /// The purger's own listener for health, metrics and status.
     pub admin: SocketAddr,
     /// `[purger.targets]`.
@@ -153,6 +156,7 @@ impl Default for Purger {
             slow_after: Duration::from_secs(5),
             window: 20_000,
             window_bytes: 32 << 20,
+            memory: 512 << 20,
             admin: SocketAddr::from(([127, 0, 0, 1], 8082)),
             targets: Targets::default(),
         }
@@ -186,6 +190,7 @@ impl Purger {
         table.read("slow_after", duration(TIMEOUT), &mut self.slow_after);
         table.read("window", whole(100..=10_000_000), &mut self.window);
         table.read("window_bytes", size(64 << 10..=16 << 30), &mut self.window_bytes);
+        table.read("memory", size(64 << 20..=1 << 40), &mut self.memory);
         table.read("admin", parsed(socket_address), &mut self.admin);
         table.table("targets", |table| self.targets.read(table));
     }

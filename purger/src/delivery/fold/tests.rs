@@ -86,7 +86,7 @@ fn a_fold_is_full_before_a_proxy_refuses_it_by_default() {
 
 fn body(slice: &Slice) -> Bytes {
     let log = LogId { cluster: "c".into(), topic: "t".into(), partition: 0 };
-    let partition = Partition::open(log, Limits { records: 9, bytes: 1 << 20 });
+    let partition = Partition::open(log, Limits { records: 9, bytes: 1 << 20, batch: 1 << 20 });
     partition.set_partitions(1);
     encoding::batch(&partition, "p", "i", slice, None, Clean::default())
 }
