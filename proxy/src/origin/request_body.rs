@@ -94,7 +94,7 @@ pub enum RequestBodyError {
 impl RequestBody {
     /// Wraps a client's content.
     pub fn client(incoming: Incoming, bytes_max: u64, patience: Duration) -> Self {
-        if incoming.is_end_stream() {
+        if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) {
             return Self::Empty;
         }
         let alarm = Box::pin(tokio::time::sleep(patience));

@@ -136,9 +136,11 @@ impl Inbound {
         Ok((target, has_options))
     }
 
-    /// Returns whether it carries content.
+    /// Returns whether it carries content. Over HTTP/2, content without a byte may end in a frame of its own.
     pub fn has_body(&self) -> bool {
-        !http_body::Body::is_end_stream(&self.body)
+        let body = &self.body;
+        let is_empty = http_body::Body::size_hint(body).exact() == Some(0);
+        !is_empty && !http_body::Body::is_end_stream(body)
     }
 }
 

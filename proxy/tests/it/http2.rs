@@ -71,6 +71,19 @@ async fn the_crumbs_of_a_cookie_are_one_field_for_the_rules_and_for_the_origin()
     assert_eq!(head.fields("cookie").collect::<Vec<_>>(), ["_ga=1; session=2; theme=dark"]);
 }
 
+#[tokio::test]
+async fn a_get_whose_content_has_no_bytes_is_answered_from_the_cache() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("page"));
+    let proxy = Proxy::start(&origin);
+    proxy.get("/a").await;
+
+    // `content-length: 0` in the head, and an empty frame at the end of the stream.
+    let hit = ask(&proxy, get("/a").content("")).await.answer();
+
+    assert_eq!(hit.field("cache-status").unwrap(), "shellac; hit; ttl=60");
+}
+
 //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1
 //# Pseudo-header fields MUST NOT appear in a trailer section.
 #[tokio::test]

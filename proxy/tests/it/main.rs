@@ -93,3 +93,5 @@ mod storage;
 mod storage_faults;
 #[cfg(test)]
 mod rfc9111;
+#[cfg(test)]
+mod same_request;

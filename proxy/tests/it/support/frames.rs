@@ -100,7 +100,8 @@ impl Frames {
     }
 
     async fn send_section(&mut self, stream: u32, block: &[u8], is_last: bool) {
-        let mut pieces = block.chunks(FRAME_BYTES_MAX).peekable();
+        let empty = block.is_empty().then_some(block); // a section without fields is a frame, too
+        let mut pieces = empty.into_iter().chain(block.chunks(FRAME_BYTES_MAX)).peekable();
         let mut kind = HEADERS;
         let mut flags = if is_last { END_STREAM } else { 0 };
         while let Some(piece) = pieces.next() {
