@@ -75,12 +75,18 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
     let app = App::new(config(), clock.clone());
     store(&app, content, &clock);
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let peer = Peer { remote: address, local: address, is_trusted: false, listener: 0 };
+    let peer = Peer {
+        remote: address,
+        local: address,
+        is_trusted: false,
+        listener: 0,
+        retained: Arc::default(),
+    };
     let service = ClientService {
         inspection: Arc::default(),
         front: Arc::clone(&app.front),
         peer: Arc::new(peer),
-        activity: Activity::new(clock, Protocol::Http1),
+        activity: Activity::new(clock, Protocol::Http1, Arc::default()),
     };
     tokio::spawn(async move {
         let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

@@ -167,6 +167,7 @@ impl App {
             metrics: ListenerMetrics::default(),
             front: Arc::clone(&front),
             drain: Drain::default(),
+            stalls: Arc::default(),
         });
         let started = clock.now();
         let is_leaving = AtomicBool::new(false);
@@ -330,6 +331,7 @@ impl Bound {
                 tokio::spawn(admin::accept(Arc::clone(&app), listener));
             }
             tokio::spawn(Arc::clone(&app).keep_house());
+            tokio::spawn(keep_bounds(Arc::clone(&app)));
             tokio::spawn(keep_time(Arc::clone(&app.purge_log)));
             if let Some(orders) = app.purge_log.take_orders() {
                 tokio::spawn(rewarmer(&app).run(orders));
@@ -345,6 +347,27 @@ impl Bound {
         control.shutdown_background();
         app.store.close();
         Ok(drained)
+    }
+}
+
+/// Cuts the slowest clients while too much that left the store is held for them: forever.
+async fn keep_bounds(app: Arc<App>) {
+    let most = app.config.cache.max_pinned_bytes;
+    loop {
+        sleep(PINNED_TICK).await;
+        let pinned = app.store.pinned_bytes();
+        if pinned > most {
+            let cut = app.listeners.stalls.cut_slowest((pinned - most, pinned), app.clock.now());
+            app.listeners.metrics.cut_slowest.add(cut as u64);
+            if cut > 0 {
+                tracing::warn!(
+                    pinned,
+                    most,
+                    cut,
+                    "too much is held for slow clients: the slowest are cut"
+                );
+            }
+        }
     }
 }
 
@@ -438,7 +461,6 @@ fn fetch_rules(config: &Config, cookies: &Cookies) -> FetchRules {
         via: config.response.via.clone(),
         object_bytes_max: config.storage.object_bytes_max(),
         misses_max: config.limits.max_inflight_misses,
-        send_timeout: config.limits.send_timeout,
         first_byte_timeout: config.origin.first_byte_timeout,
         connect_allowance: config.origin.queue_timeout + config.origin.connect_timeout,
     }
@@ -501,6 +523,8 @@ fn random() -> u64 {
 }
 
 const ADMIN_BACKLOG: u32 = 128;
+/// What slow clients hold is looked at this often: it may exceed its bound for so long.
+const PINNED_TICK: Duration = Duration::from_millis(100);
 /// State changes are noticed, and logged, this much late; how responses are used changes at once.
 const PURGE_LOG_TICK: Duration = Duration::from_millis(250);
 const HOUSEKEEPING: Duration = Duration::from_secs(5);

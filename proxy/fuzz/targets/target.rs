@@ -2,6 +2,7 @@
 //! URL that the client used.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -98,5 +99,5 @@ fn parts(uri: Uri, version: Version, head: HeaderMap) -> Parts {
 
 fn peer(is_trusted: bool) -> Peer {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    Peer { remote: local, local, is_trusted, listener: 0 }
+    Peer { remote: local, local, is_trusted, listener: 0, retained: Arc::default() }
 }

@@ -158,10 +158,12 @@ fn http_families(app: &App) -> Vec<Family> {
         ),
         Family::labelled(
             "shellac_http_errors",
-            "Client connections that ended badly",
+            "Client connections, and HTTP/2 streams, that ended badly",
             [
                 ("accept", listening.metrics.accept_failures.value()),
                 ("timeout", listening.metrics.cut.value()),
+                ("stream_timeout", listening.metrics.reset_streams.value()),
+                ("slow_reader", listening.metrics.cut_slowest.value()),
                 ("broken", listening.metrics.broken.value()),
             ]
             .into_iter()
@@ -272,17 +274,17 @@ fn fetch_families(app: &App) -> Vec<Family> {
             "Requests that found too many at the origin, or in a fetch",
             &metrics.overloaded,
         ),
-        counter(
-            "shellac_cache_slow_readers",
-            "Clients cut off from responses that are not stored",
-            &metrics.cut_readers,
-        ),
         Family::gauge("shellac_cache_misses_in_flight", "Requests at the origin", misses),
         Family::gauge("shellac_cache_flights", "Fetches that may be joined", flights),
         Family::gauge(
             "shellac_cache_inflight_bytes",
             "Bytes of bodies that are being fetched",
             inflight_bytes,
+        ),
+        Family::gauge(
+            "shellac_cache_pinned_bytes",
+            "Bytes of bodies that left the store while clients read them",
+            app.store.pinned_bytes(),
         ),
     ]
 }

@@ -44,7 +44,13 @@ pub async fn accept(app: Arc<App>, listener: TcpListener) {
 
 async fn serve(app: Arc<App>, stream: TcpStream) {
     let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let peer = Arc::new(Peer { remote, local, is_trusted: false, listener: usize::MAX });
+    let peer = Arc::new(Peer {
+        remote,
+        local,
+        is_trusted: false,
+        listener: usize::MAX,
+        retained: Arc::default(),
+    });
     let service = hyper::service::service_fn(move |request| {
         let (app, peer) = (Arc::clone(&app), Arc::clone(&peer));
         async move { Ok::<_, std::convert::Infallible>(routes::answer(&app, &peer, request).await) }

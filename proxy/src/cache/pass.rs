@@ -115,7 +115,6 @@ impl Cache {
         busy: Busy,
     ) -> Response<ResponseBody> {
         *response.headers_mut() = self.fetcher.rules.public(response.headers());
-        response.body().guard(self.rules.limits.send_timeout);
         let is_early = response.body().is_early();
         let mut answer = self.responder.alone(response, status, busy);
         if is_early {

@@ -61,8 +61,13 @@ impl Rewarmer {
         rules: RewarmRules,
     ) -> Arc<Self> {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let peer =
-            Peer { remote: nowhere, local: nowhere, is_trusted: false, listener: usize::MAX };
+        let peer = Peer {
+            remote: nowhere,
+            local: nowhere,
+            is_trusted: false,
+            listener: usize::MAX,
+            retained: Arc::default(),
+        };
         Arc::new(Self {
             fetcher,
             metrics,

@@ -32,7 +32,7 @@ impl Fetcher {
         invalidated: Option<Sequence>,
         exchange: Exchange,
     ) -> Result<Fetched, ProxyError> {
-        let (flight, pilot) = self.begin();
+        let (flight, pilot) = self.begin(request);
         let is_undisturbed = invalidated == Some(flight.born());
         let is_adoptable = is_undisturbed
             && response.status() == StatusCode::OK

@@ -1,13 +1,12 @@
 //! From the head of a response to the end of its content: to readers at their own pace, and into the store.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
 
 use super::flight::{Head, Landing, Pushed};
 use super::landing::{Accepted, Fetch};
@@ -34,6 +33,19 @@ struct Cargo {
 struct Spliced {
     margins: Margins,
     is_shown: bool,
+}
+
+impl Spliced {
+    /// The part of all content that readers are shown, where so much has arrived.
+    fn shown(&self, received: u64) -> Range<u64> {
+        let length = |pieces: &[Bytes]| pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        let before = length(&self.margins.before);
+        if self.is_shown {
+            0..before + received + length(&self.margins.behind)
+        } else {
+            before..before + received
+        }
+    }
 }
 
 impl Fetch {
@@ -121,18 +133,19 @@ impl Fetch {
 
     /// Carries the content. What is complete is stored before its last byte is shown: who has seen the end will hit.
     async fn stream(self, mut body: OriginBody, mut cargo: Option<Cargo>, spliced: Spliced) {
-        let Spliced { margins, is_shown } = spliced;
         let length = body.length();
         let mut received = 0;
         let mut trailers = None;
-        for piece in margins.before {
-            cargo = self.load(cargo, &piece);
-            if is_shown && let Err(error) = self.show(piece, &mut cargo).await {
+        for piece in &spliced.margins.before {
+            cargo = self.load(cargo, piece);
+            if spliced.is_shown
+                && let Err(error) = self.show(piece.clone(), &mut cargo).await
+            {
                 return self.fail(error);
             }
         }
         if length == Some(0) {
-            self.unload(cargo.take());
+            self.unload(cargo.take(), spliced.shown(0));
         }
         while let Some(frame) = body.frame().await {
             let data = match frame.map(http_body::Frame::into_data) {
@@ -146,15 +159,16 @@ impl Fetch {
             received += data.len() as u64;
             cargo = self.load(cargo, &data);
             if length == Some(received) {
-                cargo = margins.behind.iter().fold(cargo, |cargo, piece| self.load(cargo, piece));
-                self.unload(cargo.take());
+                let behind = &spliced.margins.behind;
+                cargo = behind.iter().fold(cargo, |cargo, piece| self.load(cargo, piece));
+                self.unload(cargo.take(), spliced.shown(received));
             }
             if let Err(error) = self.show(data, &mut cargo).await {
                 return self.fail(error);
             }
         }
-        self.unload(cargo.take());
-        for piece in margins.behind.into_iter().filter(|_| is_shown) {
+        self.unload(cargo.take(), spliced.shown(received));
+        for piece in spliced.margins.behind.into_iter().filter(|_| spliced.is_shown) {
             if let Err(error) = self.show(piece, &mut None).await {
                 return self.fail(error);
             }
@@ -173,7 +187,7 @@ impl Fetch {
             return Ok(());
         }
         *cargo = None;
-        self.room().await
+        self.pilot.room().await
     }
 
     /// Adds a piece to what will be stored. What grows too large is let go, and no longer retained for late readers.
@@ -184,10 +198,12 @@ impl Fetch {
         }
         self.fetcher.metrics.uncacheable(Uncacheable::TooLarge);
         self.pilot.pass();
+        self.remember(Uncacheable::TooLarge, cargo.draft.provenance);
         None
     }
 
-    fn unload(&self, cargo: Option<Cargo>) {
+    /// Stores the content, of which readers are shown this part; they go on from the store.
+    fn unload(&self, cargo: Option<Cargo>, shown: Range<u64>) {
         let Some(Cargo { writer, draft, base }) = cargo else { return };
         // What a purge has overtaken must not displace what was fetched since.
         let may_join = || {
@@ -201,6 +217,10 @@ impl Fetch {
         }
         match writer.commit(draft) {
             Ok(stored) => {
+                let body = stored.response().map(|response| response.body.clone());
+                if let Some(body) = body.filter(|body| body.length() >= shown.end) {
+                    self.pilot.stored(body, shown);
+                }
                 self.displace_stale(&stored);
                 self.fetcher.withdraw_if_purged(&stored);
                 if !may_join() {
@@ -239,27 +259,7 @@ impl Fetch {
             stored.provenance.born() > draft.provenance.born() || is_whole_there(&stored)
         })
     }
-
-    /// Waits for the slowest reader; one that takes nothing for too long is cut off, as often as it happens.
-    async fn room(&self) -> Result<(), OriginError> {
-        loop {
-            let position = self.pilot.position();
-            let patience = self.fetcher.rules.send_timeout;
-            let patience = if self.pilot.has_company() { patience.min(LAGGARD) } else { patience };
-            match timeout(patience, self.pilot.room()).await {
-                Ok(result) => return result,
-                Err(_elapsed) if self.pilot.position() > position => {} // slow, but not stuck
-                Err(_elapsed) => {
-                    self.pilot.cut_slowest();
-                    self.fetcher.metrics.cut_readers.add(1);
-                }
-            }
-        }
-    }
 }
-
-/// How long one reader of a response that is not stored may hold up the others.
-const LAGGARD: Duration = Duration::from_secs(2);
 
 impl Fetcher {
     /// A purge that arrived while this was fetched wins. Until then its verdict kept it from being used.

@@ -214,7 +214,7 @@ impl Fetcher {
         let Some(permit) = self.permit() else {
             return self.stand_in_or(&errand, ProxyError::Overloaded);
         };
-        let joined = self.take_off(self.begin().1, &errand, None, permit);
+        let joined = self.take_off(self.begin(&errand.head).1, &errand, None, permit);
         let mut wait = Wait::new(Arc::clone(&errand), deadline);
         wait.joined.push(joined);
         match wait.next(Duration::ZERO).await {
@@ -421,7 +421,7 @@ impl Fetcher {
                     None if !may_launch => (None, Seat::NotNow),
                     None if permit.is_none() => (None, Seat::None),
                     None => {
-                        let (flight, pilot) = self.begin();
+                        let (flight, pilot) = self.begin(&errand.head);
                         (Some(flight), Seat::Pilot(pilot))
                     }
                 },
@@ -434,7 +434,7 @@ impl Fetcher {
                 Boarding::Aboard(self.take_off(pilot, errand, Some(route), permit))
             }
             (Seat::OwnPlane, Some(permit)) => {
-                Boarding::Aboard(self.take_off(self.begin().1, errand, None, permit))
+                Boarding::Aboard(self.take_off(self.begin(&errand.head).1, errand, None, permit))
             }
             (Seat::NotNow, _) => Boarding::NotNow,
             (Seat::None | Seat::Pilot(_) | Seat::OwnPlane, _) => {

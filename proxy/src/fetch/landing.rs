@@ -18,7 +18,7 @@ use crate::freshness::deception::is_deceptive;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
-use crate::invalidation::{TagId, Verdict};
+use crate::invalidation::{Provenance, TagId, Verdict};
 use crate::key::vary::Variant;
 use crate::origin::{OriginBody, OriginError};
 use crate::store::{Content, Draft, Show, Stored};
@@ -282,19 +282,28 @@ impl Fetch {
     /// Remembers that nobody needs to wait for a response of this URL, for a while.
     fn remember_uncacheable(&self, response: &Response<OriginBody>, reason: Uncacheable) {
         let fetcher = &self.fetcher;
-        let lasts = fetcher.rules.cache.uncacheable_for;
-        let is_one_clients_own = self.errand.facts.has_authorization;
-        let is_of_a_part = self.errand.range.is_some();
-        if is_failure(response.status()) || is_one_clients_own || is_of_a_part || lasts.is_zero() {
+        if is_failure(response.status()) {
             return;
         }
         let key = &self.errand.head.key;
         let tags = tags::of(response.headers(), key, &fetcher.rules.tags, &fetcher.invalidation)
             .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
+        self.remember(reason, self.pilot.birth().provenance(tags));
+    }
+
+    /// The same with its place in the order of purges.
+    pub(super) fn remember(&self, reason: Uncacheable, provenance: Provenance) {
+        let fetcher = &self.fetcher;
+        let lasts = fetcher.rules.cache.uncacheable_for;
+        let is_one_clients_own = self.errand.facts.has_authorization;
+        let is_of_a_part = self.errand.range.is_some();
+        if is_one_clients_own || is_of_a_part || lasts.is_zero() {
+            return;
+        }
         let draft = Draft {
-            key: key.clone(),
+            key: self.errand.head.key.clone(),
             variant: None,
-            provenance: self.pilot.birth().provenance(tags),
+            provenance,
             content: Content::Uncacheable { reason, until: fetcher.clock.now().plus(lasts) },
         };
         match fetcher.store.begin().commit(draft) {

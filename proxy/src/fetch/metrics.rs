@@ -22,8 +22,6 @@ pub struct FetchMetrics {
     pub failed: Counter,
     /// Requests that were refused, or served stale, because too many were at the origin.
     pub overloaded: Counter,
-    /// Readers that were cut off because they held up a response that is not stored.
-    pub cut_readers: Counter,
     uncacheable: [Counter; Uncacheable::ALL.len()],
 }
 

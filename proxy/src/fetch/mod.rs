@@ -42,6 +42,7 @@ use crate::config;
 use crate::freshness::{Policy, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::origin::{Origin, OriginBody, OriginError, RequestBody};
+use crate::request::RequestHead;
 use crate::response::failure::ProxyError;
 use crate::store::{Store, Stored};
 use crate::timestamp::Timestamp;
@@ -87,8 +88,6 @@ pub struct FetchRules {
     pub object_bytes_max: u64,
     /// Requests at the origin at once.
     pub misses_max: usize,
-    /// How long a reader may hold up a response that is not stored.
-    pub send_timeout: Duration,
     /// How long a request waits for a head, whatever flights it joins.
     pub first_byte_timeout: Duration,
     /// How much longer it waits where it sends the request itself: for a place in the queue, and for a connection.
@@ -170,7 +169,7 @@ impl Fetcher {
             let Some(permit) = (!is_needless).then(|| self.permit()).flatten() else {
                 return (None, None);
             };
-            let (flight, pilot) = self.begin();
+            let (flight, pilot) = self.begin(&errand.head);
             (Some(flight), Some((pilot, permit)))
         });
         if let Some((pilot, permit)) = taken {
@@ -191,8 +190,9 @@ impl Fetcher {
         Ok(self.origin.send(request).await?)
     }
 
-    fn begin(&self) -> (Arc<Flight>, Pilot) {
-        Flight::begin(self.invalidation.begin_fetch(), Arc::clone(&self.budget))
+    fn begin(&self, request: &RequestHead) -> (Arc<Flight>, Pilot) {
+        let account = Arc::clone(&request.peer.retained);
+        Flight::begin(self.invalidation.begin_fetch(), Arc::clone(&self.budget), account)
     }
 
     fn take_off(

@@ -4,13 +4,18 @@
 //! when bytes moved, the service notes requests, and a watch looks once in a while.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::stalls::Stalls;
+use super::streams::{Look, Streams, rate};
 use crate::clock::Clock;
 use crate::timestamp::Timestamp;
 
-/// The state of one connection. Only its own task writes; all accesses are relaxed.
+/// The state of one connection. But for the sentence of [`Activity::condemn`], only its own task writes; all accesses are relaxed.
 #[derive(Debug)]
 pub struct Activity {
     clock: Clock,
@@ -20,6 +25,19 @@ pub struct Activity {
     head_begun: AtomicU64,
     /// Since when the client takes no more bytes; 0: it does.
     blocked: AtomicU64,
+    /// Bytes that it had not acknowledged when that was last looked at.
+    unsent: AtomicU32,
+    /// When a write of this response blocked first; 0: none did.
+    stalled: AtomicU64,
+    /// Bytes that were written since.
+    taken: AtomicU64,
+    /// Where it stands among those that wait for their clients, once it has.
+    stalls: Arc<Stalls>,
+    is_among_stalls: AtomicBool,
+    /// Whether it is to be cut, because too much is held for clients that take little.
+    is_condemned: AtomicBool,
+    /// The streams of HTTP/2.
+    pub(super) streams: Mutex<Streams>,
     /// Requests that are being answered and answers that are being streamed.
     busy: AtomicU32,
     /// Since when it is being ended; 0: it is not.
@@ -56,15 +74,35 @@ pub enum Sentence {
     Close,
     /// It holds us up: cut it.
     Cut(&'static str),
+    /// So many of its streams were reset: it goes on.
+    Reset(usize),
 }
 
 impl Activity {
     /// Makes the state of a new connection.
-    pub fn new(clock: Clock, protocol: Protocol) -> Arc<Self> {
+    pub fn new(clock: Clock, protocol: Protocol, stalls: Arc<Stalls>) -> Arc<Self> {
         let moved = AtomicU64::new(clock.now().as_millis());
-        let zero = || AtomicU64::new(0);
-        let (head_begun, blocked, ending, busy) = (zero(), zero(), zero(), AtomicU32::new(0));
-        Arc::new(Self { clock, moved, head_begun, blocked, busy, ending, protocol })
+        Arc::new(Self {
+            clock,
+            moved,
+            head_begun: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
+            unsent: AtomicU32::new(0),
+            stalled: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            stalls,
+            is_among_stalls: AtomicBool::new(false),
+            is_condemned: AtomicBool::new(false),
+            streams: Mutex::new(Streams::new()),
+            busy: AtomicU32::new(0),
+            ending: AtomicU64::new(0),
+            protocol,
+        })
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// It is being ended: it has as long as a client may take no bytes.
@@ -84,23 +122,70 @@ impl Activity {
     }
 
     /// Bytes were written.
-    pub fn on_write(&self) {
+    pub fn on_write(&self, count: usize) {
         self.moved.store(self.clock.now().as_millis(), Ordering::Relaxed);
         if self.blocked.load(Ordering::Relaxed) != 0 {
             self.blocked.store(0, Ordering::Relaxed);
         }
+        if self.stalled.load(Ordering::Relaxed) != 0 {
+            self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        }
     }
 
-    /// The client's window is full.
-    pub fn on_blocked(&self) {
-        if self.blocked.load(Ordering::Relaxed) == 0 {
-            self.blocked.store(self.clock.now().as_millis(), Ordering::Relaxed);
+    /// The client's window is full, and so many bytes are not acknowledged. One that acknowledges some takes bytes, though the
+    /// socket does not become writable for a while.
+    pub fn on_blocked(self: &Arc<Self>, unsent: Option<u32>, waker: &Waker) {
+        let now = self.clock.now().as_millis();
+        let unsent = unsent.unwrap_or(u32::MAX);
+        let is_new = self.blocked.load(Ordering::Relaxed) == 0;
+        if is_new || unsent < self.unsent.load(Ordering::Relaxed) {
+            self.blocked.store(now, Ordering::Relaxed);
         }
+        self.unsent.store(unsent, Ordering::Relaxed);
+        if self.stalled.load(Ordering::Relaxed) == 0 {
+            self.taken.store(0, Ordering::Relaxed);
+            self.stalled.store(now, Ordering::Relaxed);
+        }
+        self.on_stalled(waker);
+    }
+
+    /// Something waits for the client: the connection, or one of its streams.
+    pub(super) fn on_stalled(self: &Arc<Self>, waker: &Waker) {
+        if !self.is_among_stalls.swap(true, Ordering::Relaxed) {
+            self.stalls.add(self, waker);
+        }
+    }
+
+    /// Shows each response that waits for the client: its stream, if it has one, and the bytes that it takes a second.
+    pub(super) fn waiting(&self, now: Timestamp, show: &mut dyn FnMut(Option<u32>, u64)) {
+        if self.blocked.load(Ordering::Relaxed) != 0 {
+            let stalled = Timestamp::from_millis(self.stalled.load(Ordering::Relaxed));
+            let taken = self.taken.load(Ordering::Relaxed);
+            show(None, rate(taken, now.since(stalled).as_millis()));
+        } else if self.protocol == Protocol::Http2 {
+            self.streams.lock().waiting(now).for_each(|(stream, rate)| show(Some(stream), rate));
+        }
+    }
+
+    /// Ends a response before its time: its stream, or the connection. Its task has to be woken.
+    pub(super) fn condemn(&self, stream: Option<u32>, now: Timestamp) {
+        match stream {
+            Some(stream) => self.streams.lock().reset(stream, now),
+            None => self.is_condemned.store(true, Ordering::Relaxed),
+        }
+    }
+
+    /// Returns whether it is to be cut at once.
+    pub(super) fn is_condemned(&self) -> bool {
+        self.is_condemned.load(Ordering::Relaxed)
     }
 
     /// A head is complete.
     pub fn on_request(&self) {
         self.head_begun.store(0, Ordering::Relaxed);
+        if self.stalled.load(Ordering::Relaxed) != 0 {
+            self.stalled.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Something takes longer: until the guard is dropped, the connection is not idle.
@@ -119,8 +204,18 @@ impl Activity {
         if let Some(blocked) = since(&self.blocked) {
             return wait_or(patience.send, blocked, Sentence::Cut("the client takes no bytes"));
         }
+        let mut longest = patience.send.min(patience.header);
+        if self.protocol == Protocol::Http2 {
+            let look = self.streams.lock().look(now, patience.send, patience.header);
+            match look {
+                Look::Flowing => {}
+                Look::Waiting(left) => longest = longest.min(left),
+                Look::Reset(count) => return Sentence::Reset(count),
+                Look::Stuck => return Sentence::Cut("the client stops in the middle of a frame"),
+            }
+        }
         if self.busy.load(Ordering::Relaxed) > 0 {
-            return Sentence::Wait(patience.send.min(patience.header));
+            return Sentence::Wait(longest);
         }
         if let Some(reading) = since(&self.head_begun) {
             return wait_or(
@@ -139,7 +234,7 @@ impl Activity {
         let idle = since(&self.moved).unwrap_or_default();
         match wait_or(patience.keepalive, idle, Sentence::Close) {
             // Often enough to notice a head that begins and does not go on.
-            Sentence::Wait(left) => Sentence::Wait(left.min(patience.header)),
+            Sentence::Wait(left) => Sentence::Wait(left.min(longest)),
             other => other,
         }
     }

@@ -104,7 +104,7 @@ pub async fn serve(listeners: Arc<Listeners>, stream: TcpStream, peer: Arc<Peer>
             () = listeners.drain.begun() => return,
         };
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
-    let activity = Activity::new(rules.clock.clone(), protocol);
+    let activity = Activity::new(rules.clock.clone(), protocol, Arc::clone(&listeners.stalls));
     let inspection = Arc::new(Inspection::default());
     let service = ClientService {
         front: Arc::clone(&listeners.front),
@@ -176,9 +176,15 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
             match watch.poll_sentence(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Sentence::Cut(reason)) => {
-                    listeners.metrics.cut.add(1);
+                    if !watch.activity.is_condemned() {
+                        listeners.metrics.cut.add(1); // who condemned it has counted
+                    }
                     tracing::debug!(reason, "client connection cut");
                     return Poll::Ready(());
+                }
+                Poll::Ready(Sentence::Reset(streams)) => {
+                    listeners.metrics.reset_streams.add(streams as u64);
+                    tracing::debug!(streams, "streams reset: the client takes nothing of them");
                 }
                 Poll::Ready(Sentence::Wait(_) | Sentence::Close) => {
                     is_ending = true;
@@ -218,6 +224,9 @@ impl Watch {
 
     /// Ready when the connection is to end.
     fn poll_sentence(&mut self, cx: &mut Context<'_>) -> Poll<Sentence> {
+        if self.activity.is_condemned() {
+            return Poll::Ready(Sentence::Cut("too much is held for clients that take little"));
+        }
         loop {
             // The coarse clock may lag behind the alarm, so look a little before it is due.
             if self.is_armed && self.clock.now().plus(CLOCK_LAG) < self.due {

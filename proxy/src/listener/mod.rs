@@ -6,12 +6,16 @@
 pub mod activity;
 pub mod connection;
 pub mod drain;
+mod frames;
 pub mod inspection;
 mod linger;
 pub mod peer;
 pub mod service;
 pub mod socket;
+pub mod stalls;
 mod stream;
+mod streams;
+mod unsent;
 
 use std::future::poll_fn;
 use std::io;
@@ -26,6 +30,7 @@ use self::connection::ConnectionRules;
 use self::drain::Drain;
 use self::peer::{Peer, contains};
 use self::service::Front;
+use self::stalls::Stalls;
 use crate::config;
 use crate::metrics::Counter;
 
@@ -44,6 +49,8 @@ pub struct Listeners {
     pub front: Arc<Front>,
     /// When it ends.
     pub drain: Drain,
+    /// Who waits for its client.
+    pub stalls: Arc<Stalls>,
 }
 
 /// What happened at the sockets.
@@ -55,6 +62,10 @@ pub struct ListenerMetrics {
     pub accept_failures: Counter,
     /// Connections that were cut because they held us up.
     pub cut: Counter,
+    /// HTTP/2 streams that were reset because the client took nothing of them.
+    pub reset_streams: Counter,
+    /// Responses that were cut because too much was held for clients that take little: connections and streams.
+    pub cut_slowest: Counter,
     /// Connections that broke: malformed requests, resets.
     pub broken: Counter,
 }
@@ -127,6 +138,7 @@ impl Listeners {
             local: stream.local_addr()?,
             is_trusted: contains(trusted, remote),
             listener: index,
+            retained: Arc::default(),
         })
     }
 

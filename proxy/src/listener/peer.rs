@@ -1,10 +1,12 @@
 //! `Peer`: the other end of a client connection, and how far it is believed.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::fetch::flight::Account;
 use crate::key::Scheme;
 
 /// Who is connected.
@@ -18,6 +20,8 @@ pub struct Peer {
     pub is_trusted: bool,
     /// The listener's place in the configuration, for metrics.
     pub listener: usize,
+    /// What is retained in memory for its requests while it is fetched.
+    pub retained: Arc<Account>,
 }
 
 impl Peer {

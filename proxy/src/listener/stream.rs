@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::activity::Activity;
 use super::inspection::Inspection;
 use super::linger::Linger;
+use super::unsent::unsent;
 use crate::framing::requests::{Refusal, Requests};
 
 #[derive(Debug)]
@@ -83,13 +84,65 @@ impl Watched {
         Self { inner: TokioIo::new(stream), activity, guard: None }
     }
 
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn note(&self, written: Poll<io::Result<usize>>, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         match written {
-            Poll::Ready(Ok(_)) => self.activity.on_write(),
-            Poll::Pending => self.activity.on_blocked(),
+            Poll::Ready(Ok(count)) => self.activity.on_write(count),
+            Poll::Pending => self.note_blocked(cx),
             Poll::Ready(Err(_)) => {}
         }
         written
+    }
+
+    fn note_blocked(&self, cx: &Context<'_>) {
+        self.activity.on_blocked(unsent(self.inner.inner()), cx.waker());
+    }
+
+    /// Tells the client which of its streams were reset; ready when nothing stands in the way of hyper's frames.
+    fn poll_resets(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut streams = self.activity.streams.lock();
+        while !streams.to_client().is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, streams.to_client()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => streams.sent_to_client(count),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads frames, and shows hyper the end of streams that were reset as if the client had reset them.
+    fn poll_read_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let _written_later = self.poll_resets(cx)?;
+        let mut streams = self.activity.streams.lock();
+        if let Some(resets) = streams.take_for_library(buf.remaining()) {
+            buf.put_slice(&resets);
+            return Poll::Ready(Ok(()));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let most = buf.remaining().min(scratch.len());
+            let mut read = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+            ready!(Pin::new(self.inner.inner_mut()).poll_read(cx, &mut read))?;
+            streams.received(read.filled());
+            buf.put_slice(read.filled());
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    fn poll_write_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_resets(cx))?;
+        let now = self.activity.now(); // before the client can have seen it
+        let count = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
+        if self.activity.streams.lock().sent(bufs, count, now) {
+            self.activity.on_stalled(cx.waker());
+        }
+        Poll::Ready(Ok(count))
     }
 
     /// Sends what there is of interim responses; ready when nothing stands in the way of hyper's bytes.
@@ -108,7 +161,7 @@ impl Watched {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
-        self.activity.on_write();
+        self.activity.on_write(0);
         Poll::Ready(Ok(()))
     }
 }
@@ -236,10 +289,10 @@ impl Read for Watched {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.poll_interim(cx)?.is_pending() {
-            this.activity.on_blocked();
+            this.note_blocked(cx);
         }
         let (read, has_moved) = match &mut this.guard {
-            None => (Pin::new(&mut this.inner).poll_read(cx, buf), false),
+            None => (this.poll_read_frames(cx, &mut buf), false),
             Some(guard) => {
                 let held = guard.held.len();
                 let read = guard.poll_read(this.inner.inner_mut(), cx, &mut buf);
@@ -293,14 +346,17 @@ impl Write for Watched {
     ) -> Poll<io::Result<usize>> {
         let interim = self.poll_interim(cx)?;
         if interim.is_pending() {
-            self.activity.on_blocked();
+            self.note_blocked(cx);
             return Poll::Pending;
         }
-        if let Some(guard) = &mut self.guard {
-            guard.is_flushed = false;
-        }
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.note(written)
+        let written = match &mut self.guard {
+            Some(guard) => {
+                guard.is_flushed = false;
+                Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+            }
+            None => self.poll_write_frames(cx, bufs),
+        };
+        self.note(written, cx)
     }
 }
 

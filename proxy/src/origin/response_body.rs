@@ -3,14 +3,12 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
@@ -24,10 +22,7 @@ use crate::request::hop_by_hop;
 #[derive(Debug)]
 pub struct OriginBody {
     incoming: Incoming,
-    lease: Arc<Mutex<Option<Lent>>>,
-    /// How often it gave content, for its guard; [`WAITING`] while its reader waits for the origin.
-    taken: Arc<AtomicU64>,
-    taken_count: u64,
+    lease: Option<Lent>,
     limits: ContentLimits,
     metrics: Arc<OriginMetrics>,
     alarm: Pin<Box<Sleep>>,
@@ -57,12 +52,10 @@ impl OriginBody {
         metrics: Arc<OriginMetrics>,
     ) -> Self {
         let is_early = lease.0.is_spoiled();
-        let body = Self {
+        let mut body = Self {
             incoming,
             is_early,
-            lease: Arc::new(Mutex::new(Some(lease))),
-            taken: Arc::new(AtomicU64::new(1)),
-            taken_count: 1,
+            lease: Some(lease),
             limits,
             metrics,
             alarm: Box::pin(tokio::time::sleep(limits.idle_timeout)),
@@ -71,24 +64,6 @@ impl OriginBody {
         };
         body.give_back_at_end();
         body
-    }
-
-    /// Closes the connection when nobody asks for content for `patience`: a client that takes none over HTTP/2 is not noticed
-    /// otherwise, and would hold it as long as it likes.
-    pub fn guard(&self, patience: Duration) {
-        let lease = Arc::downgrade(&self.lease);
-        let taken = Arc::clone(&self.taken);
-        tokio::spawn(async move {
-            loop {
-                let before = taken.load(Ordering::Relaxed);
-                tokio::time::sleep(patience).await;
-                let Some(lease) = lease.upgrade() else { return };
-                if before != WAITING && taken.load(Ordering::Relaxed) == before {
-                    drop(lease.lock().take());
-                    return;
-                }
-            }
-        });
     }
 
     /// Bytes of content, if the head told.
@@ -102,19 +77,18 @@ impl OriginBody {
     }
 
     /// Keeps the connection out of the pool: it was handed over to a tunnel.
-    pub fn into_tunnel(self) {
-        drop(self.lease.lock().take());
+    pub fn into_tunnel(mut self) {
+        drop(self.lease.take());
     }
 
-    fn give_back_at_end(&self) {
+    fn give_back_at_end(&mut self) {
         if self.incoming.is_end_stream() {
             self.give_back();
         }
     }
 
-    fn give_back(&self) {
-        let lent = self.lease.lock().take();
-        if let Some((lease, _permit)) = lent {
+    fn give_back(&mut self) {
+        if let Some((lease, _permit)) = self.lease.take() {
             lease.give_back();
         }
     }
@@ -155,7 +129,6 @@ impl Body for OriginBody {
             return this.fail(OriginError::TotalTimeout);
         }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
-            this.taken.store(WAITING, Ordering::Relaxed);
             ready!(this.poll_alarm(cx));
             let is_over = is_over(this.limits.deadline);
             return this.fail(if is_over {
@@ -165,8 +138,6 @@ impl Body for OriginBody {
             });
         };
         this.is_waiting = false;
-        this.taken_count += 1;
-        this.taken.store(this.taken_count, Ordering::Relaxed);
         match frame {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
@@ -191,6 +162,3 @@ impl Body for OriginBody {
         self.incoming.size_hint()
     }
 }
-
-/// Nobody is to blame but the origin.
-const WAITING: u64 = 0;

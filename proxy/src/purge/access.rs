@@ -63,6 +63,8 @@ const FORWARDING: [&str; 7] = [
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::{HeaderName, HeaderValue};
 
     use super::*;
@@ -74,6 +76,7 @@ mod tests {
             local,
             is_trusted: false,
             listener: 0,
+            retained: Arc::default(),
         }
     }
 

@@ -55,6 +55,8 @@ pub struct Pieces {
 #[derive(Debug)]
 pub struct Stream {
     source: Source,
+    /// What was stored meanwhile: it comes first.
+    stored: ResponseBody,
     skip: u64,
     /// Bytes still to send, if it is known.
     left: Option<u64>,
@@ -65,8 +67,8 @@ pub struct Stream {
 /// Where arriving content comes from.
 #[derive(Debug)]
 pub enum Source {
-    /// A fetch that others may share.
-    Flight(Reader),
+    /// A fetch that others may share; how content is handed out once it is stored.
+    Flight(Reader, Supply),
     /// The origin, for this client alone.
     Origin(OriginBody),
 }
@@ -106,13 +108,13 @@ impl ResponseBody {
 
     /// Arriving content of this length, if it is known.
     pub fn arriving(source: Source, length: Option<u64>, busy: Busy) -> Self {
-        Self::Stream(Box::new(Stream { source, skip: 0, left: length, _busy: busy }))
+        Self::Stream(Box::new(Stream::new(source, 0, length, busy)))
     }
 
     /// A part of arriving content.
     pub fn arriving_part(source: Source, range: &Range<u64>, busy: Busy) -> Self {
         let left = Some(range.end - range.start);
-        Self::Stream(Box::new(Stream { source, skip: range.start, left, _busy: busy }))
+        Self::Stream(Box::new(Stream::new(source, range.start, left, busy)))
     }
 }
 
@@ -183,10 +185,21 @@ impl FileContent {
 }
 
 impl Stream {
+    const fn new(source: Source, skip: u64, left: Option<u64>, busy: Busy) -> Self {
+        Self { source, stored: ResponseBody::Empty, skip, left, _busy: busy }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, OriginError>>> {
         loop {
             if self.left == Some(0) {
                 return Poll::Ready(None);
+            }
+            if let Some(frame) = ready!(Pin::new(&mut self.stored).poll_frame(cx)) {
+                let data = frame.as_ref().ok().and_then(Frame::data_ref);
+                if let (Some(left), Some(data)) = (&mut self.left, data) {
+                    *left = left.saturating_sub(data.remaining() as u64);
+                }
+                return Poll::Ready(Some(frame));
             }
             match ready!(self.source.poll_frame(cx)) {
                 Some(Ok(Piece::Data(data))) => {
@@ -194,6 +207,7 @@ impl Stream {
                         return Poll::Ready(Some(Ok(Frame::data(data.into()))));
                     }
                 }
+                Some(Ok(Piece::Stored(body, part))) => self.go_on_from(&body, &part),
                 Some(Ok(Piece::Trailers(trailers))) => {
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
@@ -201,6 +215,18 @@ impl Stream {
                 None => return Poll::Ready(None),
             }
         }
+    }
+
+    /// Reads the rest from the store: of this part of what is there, what was asked for.
+    fn go_on_from(&mut self, body: &Body, part: &Range<u64>) {
+        let start = part.start.saturating_add(self.skip).min(part.end);
+        self.skip -= start - part.start;
+        let end = self.left.map_or(part.end, |left| start.saturating_add(left).min(part.end));
+        let supply = match self.source {
+            Source::Flight(_, supply) => supply,
+            Source::Origin(_) => Supply::Copied,
+        };
+        self.stored = ResponseBody::part(body, &(start..end), supply);
     }
 
     /// Cuts off what was not asked for.
@@ -221,6 +247,8 @@ impl Stream {
 pub enum Piece {
     /// Bytes.
     Data(Bytes),
+    /// All that follows is stored: this part of it.
+    Stored(Body, Range<u64>),
     /// The fields after the content (RFC 9110 §6.5).
     Trailers(HeaderMap),
 }
@@ -228,7 +256,7 @@ pub enum Piece {
 impl Source {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, OriginError>>> {
         match self {
-            Self::Flight(reader) => reader.poll_piece(cx),
+            Self::Flight(reader, _) => reader.poll_piece(cx),
             Self::Origin(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.map(Piece::from)))
@@ -296,6 +324,8 @@ impl http_body::Body for ResponseBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::flight::{Budget, Flight};
+    use crate::invalidation::Invalidation;
 
     fn body(pieces: &[&'static str]) -> Body {
         Body::of_pieces(pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect())
@@ -327,5 +357,37 @@ mod tests {
         let stored = ResponseBody::stored(&body(&["abc", "de"]), Supply::Copied);
         assert_eq!(stored.size_hint().exact(), Some(5));
         assert_eq!(text(stored), "abcde");
+    }
+
+    #[test]
+    fn a_part_of_what_arrives_is_the_same_when_it_is_stored_at_any_moment() {
+        let content = Bytes::from_static(b"abcdefgh");
+        for (skip, length, expected) in [(0, 8, "abcdefgh"), (3, 4, "defg"), (7, 1, "h")] {
+            for stored_after in 0..4 {
+                let budget = Arc::new(Budget::new(1000));
+                let birth = Arc::new(Invalidation::new(1)).begin_fetch();
+                let (_flight, pilot) = Flight::begin(birth, budget, Arc::default());
+                let source = Source::Flight(pilot.first_reader(), Supply::Copied);
+                let range = skip..skip + length;
+                let mut arriving = ResponseBody::arriving_part(source, &range, Busy::default());
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                let mut all = Vec::new();
+                for number in 0..4 {
+                    if number == stored_after {
+                        // What comes before and behind is of a stored part that it was joined with.
+                        let body = body(&["..", "abcde", "fgh", "."]);
+                        pilot.stored(body, 2..10);
+                    }
+                    pilot.push(content.slice(2 * number..2 * number + 2));
+                    while let Poll::Ready(Some(frame)) = Pin::new(&mut arriving).poll_frame(&mut cx)
+                    {
+                        all.extend_from_slice(frame.unwrap().data_ref().unwrap().chunk());
+                    }
+                }
+                pilot.complete(None);
+                assert!(arriving.is_end_stream());
+                assert_eq!(String::from_utf8(all).unwrap(), expected, "{stored_after}");
+            }
+        }
     }
 }

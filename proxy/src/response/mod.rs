@@ -134,7 +134,7 @@ impl Responder {
             fields.insert(AGE, HeaderValue::from(age));
         }
         self.add_own(&mut fields, status);
-        let source = Source::Flight(reader);
+        let source = Source::Flight(reader, supply_for(request));
         match select(request, head.status, &fields, now, head.length) {
             Selected::NotModified => not_modified(&fields),
             Selected::Unsatisfiable => unsatisfiable(fields, head.length.unwrap_or_default()),

@@ -88,6 +88,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// How much is stored.
     fn usage(&self) -> Usage;
 
+    /// Bytes of bodies that left the store, or were recalled for one use, and are in memory while somebody reads them.
+    fn pinned_bytes(&self) -> u64 {
+        0
+    }
+
     /// How many were removed, by reason.
     fn removals(&self) -> [u64; Removal::ALL.len()];
 }

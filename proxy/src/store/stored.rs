@@ -149,6 +149,11 @@ impl Body {
         }
     }
 
+    /// Bytes of it that are in memory.
+    pub(in crate::store) fn memory_bytes(&self) -> u64 {
+        if matches!(self, Self::File(_)) { 0 } else { self.length() }
+    }
+
     /// The bytes of a range, shared with this body.
     pub fn slices(&self, range: &Range<u64>) -> impl Iterator<Item = Bytes> + use<'_> {
         let (first, last) = (range.start, range.end);
@@ -290,8 +295,8 @@ fn allocated(bytes: usize) -> u64 {
 const WHOLE_BYTES: usize = 1 << 20;
 /// Larger content is stored in pieces of at least this.
 const PIECE_BYTES: usize = 256 << 10;
-/// The reference count that shared bytes get with their first reader, and the allocation's own grain.
-const SHARED_BYTES: u64 = 32;
+/// The reference counts that shared bytes get, of the body and of what counts it, and the allocations' own grain.
+const SHARED_BYTES: u64 = 96;
 /// The map's slot at its usual load and the policy's entry: measured, see `benches/memory.rs`.
 const INDEX_BYTES: u64 = 240;
 

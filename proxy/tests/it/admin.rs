@@ -151,10 +151,10 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_cache_refreshes counter
     shellac_cache_fetch_failures counter
     shellac_cache_overloads counter
-    shellac_cache_slow_readers counter
     shellac_cache_misses_in_flight gauge
     shellac_cache_flights gauge
     shellac_cache_inflight_bytes gauge
+    shellac_cache_pinned_bytes gauge
     shellac_cache_stale_at_once counter
     shellac_cache_failing_urls gauge
     shellac_cache_failing_urls_forgotten counter

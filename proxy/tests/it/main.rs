@@ -86,6 +86,8 @@ mod poisoning;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod slow_clients;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod storage;

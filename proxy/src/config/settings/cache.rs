@@ -34,6 +34,9 @@ pub struct Cache {
     /// Bytes of bodies that are being fetched, at least 1MiB; past it they are streamed, not stored. Comes on top of
     /// `storage.memory.capacity`.
     pub max_inflight_bytes: u64,
+    /// Bytes of stored bodies that were evicted, replaced or purged while clients still read them, at least 1MiB; past it the
+    /// slowest clients are cut off. Comes on top of `storage.memory.capacity`.
+    pub max_pinned_bytes: u64,
 }
 
 impl Default for Cache {
@@ -51,6 +54,7 @@ impl Default for Cache {
             collapse_patience: Duration::from_secs(5),
             max_followers: 20_000,
             max_inflight_bytes: 256 << 20,
+            max_pinned_bytes: 256 << 20,
         }
     }
 }
@@ -70,5 +74,6 @@ impl Cache {
         table.read("collapse_patience", duration(TIMEOUT), &mut self.collapse_patience);
         table.read("max_followers", whole(1..=1_000_000), &mut self.max_followers);
         table.read("max_inflight_bytes", size(1 << 20..=u64::MAX), &mut self.max_inflight_bytes);
+        table.read("max_pinned_bytes", size(1 << 20..=u64::MAX), &mut self.max_pinned_bytes);
     }
 }

@@ -1,11 +1,16 @@
 //! `Flight`: one fetch, shared by everyone who asks for the same response, and owned by nobody's connection.
 //!
 //! Readers wait for the *landing* (what the head turned out to be) and then read the body at their own pace. While the flight
-//! retains its pieces, any number may join late. Content that is too large to be kept is not retained: pieces that every
-//! reader has are dropped, the origin is read no faster than the slowest reader, and nobody may join any more.
+//! retains its pieces, any number may join late. Once the content is stored, readers go on from there. Content that is too
+//! large to be kept is not retained: pieces that every reader has are dropped, the origin is read no faster than the slowest
+//! reader (a bounded queue apart), and nobody may join any more. How long a client may take nothing is for its connection to
+//! say: a flight cuts nobody.
 
+mod budget;
+mod pieces;
+
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,13 +19,17 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+pub use self::budget::{Account, Budget};
+
+use self::budget::Charge;
+use self::pieces::{Pieces, Retention};
 use crate::fetch::Held;
 use crate::freshness::{self, Freshness, Uncacheable};
 use crate::invalidation::{FetchBirth, Provenance, Sequence};
 use crate::key::vary::Variant;
 use crate::origin::OriginError;
 use crate::response::body::Piece;
-use crate::store::Stored;
+use crate::store::{Body, Stored};
 use crate::timestamp::Timestamp;
 
 /// One fetch. Dropping its [`Pilot`] without an end fails it for every reader.
@@ -29,7 +38,6 @@ pub struct Flight {
     born: Sequence,
     begun: Instant,
     state: Mutex<State>,
-    budget: Arc<Budget>,
 }
 
 /// What a flight's head turned out to be.
@@ -74,27 +82,10 @@ pub struct Head {
 struct State {
     landing: Option<Landing>,
     pieces: Pieces,
+    /// The content, once it is stored, and which part of that it is.
+    stored: Option<(Body, Range<u64>)>,
     end: Option<End>,
     readers: Readers,
-}
-
-/// The content so far: pieces from number `first` on.
-#[derive(Debug, Default)]
-struct Pieces {
-    first: usize,
-    kept: std::collections::VecDeque<Bytes>,
-    /// Bytes that were taken from the budget for them.
-    charged: u64,
-    mode: Retention,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Retention {
-    /// All pieces are kept: for late readers, and for the store.
-    #[default]
-    Retained,
-    /// Pieces that every reader has are dropped.
-    Passing,
 }
 
 #[derive(Clone, Debug)]
@@ -127,20 +118,21 @@ pub enum NotJoinable {
 }
 
 impl Flight {
-    /// Begins a flight and returns it with the right to land it.
-    pub fn begin(birth: FetchBirth, budget: Arc<Budget>) -> (Arc<Self>, Pilot) {
+    /// Begins a flight and returns it with the right to land it. What it retains is on the account of who asked first.
+    pub fn begin(
+        birth: FetchBirth,
+        budget: Arc<Budget>,
+        account: Arc<Account>,
+    ) -> (Arc<Self>, Pilot) {
         let state = State {
             landing: None,
-            pieces: Pieces::default(),
+            pieces: Pieces::new(Charge::new(budget, account)),
+            stored: None,
             end: None,
             readers: Readers::default(),
         };
-        let flight = Arc::new(Self {
-            born: birth.born(),
-            begun: Instant::now(),
-            state: Mutex::new(state),
-            budget,
-        });
+        let flight =
+            Arc::new(Self { born: birth.born(), begun: Instant::now(), state: Mutex::new(state) });
         (Arc::clone(&flight), Pilot { flight, birth })
     }
 
@@ -177,7 +169,7 @@ impl Flight {
         }
         let readers_max = followers_max.saturating_add(1);
         let place = state.readers.enter(readers_max).ok_or(NotJoinable::Full)?;
-        Ok(Reader { flight: Arc::clone(self), place, is_ended: false })
+        Ok(Reader::new(Arc::clone(self), place))
     }
 }
 
@@ -191,7 +183,7 @@ pub struct Pilot {
 /// What became of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It is kept.
+    /// It is kept, or stored.
     Retained,
     /// Pieces are no longer kept: the budget is used up.
     Passing,
@@ -212,7 +204,7 @@ impl Pilot {
     pub fn first_reader(&self) -> Reader {
         let mut state = self.flight.state.lock();
         let place = state.readers.enter(usize::MAX).unwrap_or_default();
-        Reader { flight: Arc::clone(&self.flight), place, is_ended: false }
+        Reader::new(Arc::clone(&self.flight), place)
     }
 
     /// Tells the readers what the head is. Only the first landing counts.
@@ -224,26 +216,25 @@ impl Pilot {
 
     /// Stops keeping pieces: the content will not be stored.
     pub fn pass(&self) {
+        self.flight.state.lock().pieces.mode = Retention::Passing;
+    }
+
+    /// Says where the whole content is stored, and which part of that it is: readers go on from there, and no piece is kept.
+    pub fn stored(&self, body: Body, part: Range<u64>) {
         let mut state = self.flight.state.lock();
-        state.pieces.mode = Retention::Passing;
+        state.stored = Some((body, part));
+        state.pieces.drop_for_store();
+        state.readers.wake_all();
     }
 
     /// Adds a piece of content.
     pub fn push(&self, piece: Bytes) -> Pushed {
-        let length = piece.len() as u64;
         let mut state = self.flight.state.lock();
-        let state = &mut *state;
-        if state.pieces.mode == Retention::Retained {
-            if self.flight.budget.take(length) {
-                state.pieces.charged += length;
-            } else {
-                state.pieces.mode = Retention::Passing;
-            }
-        }
-        state.pieces.kept.push_back(piece);
+        let has_company = state.readers.several();
+        state.pieces.push(piece, has_company);
         state.readers.wake_all();
         match state.pieces.mode {
-            Retention::Retained => Pushed::Retained,
+            Retention::Retained | Retention::Stored => Pushed::Retained,
             Retention::Passing => Pushed::Passing,
         }
     }
@@ -256,8 +247,8 @@ impl Pilot {
             let Some(slowest) = readers.slowest() else {
                 return Poll::Ready(Err(OriginError::Abandoned));
             };
-            self.flight.budget.give_back(pieces.drop_until(slowest));
-            if pieces.kept.len() < PASSING_PIECES {
+            pieces.drop_until(slowest);
+            if pieces.has_room() {
                 return Poll::Ready(Ok(()));
             }
             readers.pilot = Some(cx.waker().clone());
@@ -266,28 +257,11 @@ impl Pilot {
         .await
     }
 
-    /// Returns whether several read.
-    pub fn has_company(&self) -> bool {
-        self.flight.state.lock().readers.places.iter().flatten().nth(1).is_some()
-    }
-
     /// Returns whether nobody reads, though its content has been arriving for [`UNREAD_MAX`]: what trickles would else go on
     /// for ever, for nobody.
     pub fn is_forsaken(&self) -> bool {
         self.flight.begun.elapsed() >= UNREAD_MAX
             && self.flight.state.lock().readers.places.iter().flatten().next().is_none()
-    }
-
-    /// How far every reader has come: pieces that are dropped.
-    pub fn position(&self) -> usize {
-        self.flight.state.lock().pieces.first
-    }
-
-    /// Cuts off the readers that hold the others up.
-    pub fn cut_slowest(&self) {
-        let mut state = self.flight.state.lock();
-        let limit = state.pieces.first + 1;
-        state.readers.evict(|place| place.next < limit);
     }
 
     /// Ends the content completely.
@@ -320,22 +294,23 @@ impl Drop for Pilot {
     }
 }
 
-/// The budget comes back with the pieces, when the last reader has left: they are in memory until then.
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.budget.give_back(self.state.get_mut().pieces.charged);
-    }
-}
-
 /// One who reads a flight at its own pace.
 #[derive(Debug)]
 pub struct Reader {
     flight: Arc<Flight>,
     place: usize,
+    /// Bytes that it has read.
+    taken: u64,
+    /// Whether it was sent on to the store.
+    is_sent_on: bool,
     is_ended: bool,
 }
 
 impl Reader {
+    const fn new(flight: Arc<Flight>, place: usize) -> Self {
+        Self { flight, place, taken: 0, is_sent_on: false, is_ended: false }
+    }
+
     /// Its flight.
     pub const fn flight(&self) -> &Arc<Flight> {
         &self.flight
@@ -362,18 +337,25 @@ impl Reader {
             return Poll::Ready(None);
         }
         let mut state = self.flight.state.lock();
-        let State { pieces, readers, end, .. } = &mut *state;
-        let Some(place) = readers.places.get_mut(self.place).and_then(Option::as_mut) else {
-            self.is_ended = true;
-            return Poll::Ready(Some(Err(OriginError::Abandoned)));
-        };
-        if let Some(piece) = pieces.get(place.next) {
+        let State { pieces, stored, readers, end, .. } = &mut *state;
+        if let Some((body, part)) = stored
+            && !self.is_sent_on
+        {
+            self.is_sent_on = true;
+            let rest = part.start + self.taken..part.end;
+            if !rest.is_empty() {
+                return Poll::Ready(Some(Ok(Piece::Stored(body.clone(), rest))));
+            }
+        }
+        if let Some(place) = readers.get_mut(self.place)
+            && let Some(piece) = pieces.get(place.next)
+        {
             place.next += 1;
+            self.taken += piece.len() as u64;
             readers.wake_pilot();
             if end.is_some() {
                 // Nobody joins any more: what all have is let go.
-                let slowest = readers.slowest().unwrap_or(usize::MAX);
-                self.flight.budget.give_back(pieces.drop_until(slowest));
+                pieces.drop_until(readers.slowest().unwrap_or(usize::MAX));
             }
             return Poll::Ready(Some(Ok(Piece::Data(piece))));
         }
@@ -400,25 +382,6 @@ impl Drop for Reader {
     }
 }
 
-impl Pieces {
-    fn get(&self, number: usize) -> Option<Bytes> {
-        self.kept.get(number.checked_sub(self.first)?).cloned()
-    }
-
-    /// Drops the pieces before this number and returns what the budget gets back for them.
-    fn drop_until(&mut self, number: usize) -> u64 {
-        let mut freed = 0;
-        while self.first < number
-            && let Some(piece) = self.kept.pop_front()
-        {
-            self.first += 1;
-            freed += (piece.len() as u64).min(self.charged - freed); // only the first were charged
-        }
-        self.charged -= freed;
-        freed
-    }
-}
-
 impl Readers {
     fn enter(&mut self, max: usize) -> Option<usize> {
         if let Some(place) = self.free.pop() {
@@ -434,6 +397,14 @@ impl Readers {
         Some(self.places.len() - 1)
     }
 
+    fn get_mut(&mut self, place: usize) -> Option<&mut Place> {
+        self.places.get_mut(place).and_then(Option::as_mut)
+    }
+
+    fn several(&self) -> bool {
+        self.places.iter().flatten().nth(1).is_some()
+    }
+
     fn leave(&mut self, place: usize) {
         if let Some(place) = self.places.get_mut(place) {
             *place = None;
@@ -443,7 +414,7 @@ impl Readers {
     }
 
     fn wait(&mut self, place: usize, cx: &Context<'_>) {
-        if let Some(Some(place)) = self.places.get_mut(place) {
+        if let Some(place) = self.get_mut(place) {
             match &mut place.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
@@ -469,49 +440,7 @@ impl Readers {
     fn slowest(&self) -> Option<usize> {
         self.places.iter().flatten().map(|place| place.next).min()
     }
-
-    /// Takes the place of some: their next read fails. The place is free again when they leave.
-    fn evict(&mut self, is_evicted: impl Fn(&Place) -> bool) {
-        for place in &mut self.places {
-            if place.as_ref().is_some_and(&is_evicted)
-                && let Some(Place { waker: Some(waker), .. }) = place.take()
-            {
-                waker.wake();
-            }
-        }
-    }
 }
-
-/// The bytes that all flights together may retain.
-#[derive(Debug)]
-pub struct Budget {
-    used: AtomicU64,
-    max: u64,
-}
-
-impl Budget {
-    /// Makes a budget of so many bytes.
-    pub const fn new(max: u64) -> Self {
-        Self { used: AtomicU64::new(0), max }
-    }
-
-    /// Bytes in use.
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn take(&self, bytes: u64) -> bool {
-        let add = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
-    }
-
-    fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-/// Pieces that are in memory at most for content that is not retained: of up to 400 KiB each (hyper's read buffer).
-const PASSING_PIECES: usize = 4;
 
 /// How long a fetch may last that nobody waits for.
 const UNREAD_MAX: Duration = Duration::from_mins(5);

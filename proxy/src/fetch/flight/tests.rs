@@ -1,16 +1,17 @@
 //! Readers at their own pace, explicit ends, and a budget that always comes back.
 
 use std::pin::Pin;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 use std::thread;
 
+use super::pieces::PASSING_PIECES;
 use super::*;
 use crate::invalidation::Invalidation;
 
 fn flight(budget: &Arc<Budget>) -> (Arc<Flight>, Pilot) {
     let invalidation = Arc::new(Invalidation::new(1));
-    Flight::begin(invalidation.begin_fetch(), Arc::clone(budget))
+    Flight::begin(invalidation.begin_fetch(), Arc::clone(budget), Arc::default())
 }
 
 fn budget(max: u64) -> Arc<Budget> {
@@ -185,7 +186,11 @@ async fn passing_content_is_dropped_when_all_have_it_and_the_origin_waits_for_th
     assert!(room.as_mut().await.is_ok());
     drop(room);
     assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Passing);
-    assert_eq!((pilot.position(), flight.state.lock().pieces.kept.len()), (1, 3));
+    let (first, kept) = {
+        let state = flight.state.lock();
+        (state.pieces.first, state.pieces.kept())
+    };
+    assert_eq!((first, kept), (1, 3));
     pilot.complete(None);
     (1..4).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
     assert!(is_clean_end(&mut fast) && is_clean_end(&mut slow));
@@ -200,7 +205,7 @@ async fn memory_of_a_passing_flight_is_bounded_however_long_it_is() {
     for number in 0..=255 {
         if pilot.push(bytes(number)) == Pushed::Passing {
             pilot.room().await.unwrap();
-            assert!(flight.state.lock().pieces.kept.len() < PASSING_PIECES);
+            assert!(flight.state.lock().pieces.kept() < PASSING_PIECES + 3, "and what is paid for");
         }
         assert!(budget.used() <= 35);
     }
@@ -211,24 +216,58 @@ async fn memory_of_a_passing_flight_is_bounded_however_long_it_is() {
 }
 
 #[tokio::test]
-async fn the_slowest_reader_is_cut_and_the_others_go_on() {
-    let (flight, pilot) = flight(&budget(0));
-    let (mut fast, mut stuck) = (pilot.first_reader(), flight.join(9).unwrap());
-    for number in 0..5 {
-        pilot.push(bytes(number));
+async fn who_lags_is_waited_for_and_others_go_on_while_the_budget_lasts() {
+    let budget = budget(100);
+    let (flight, pilot) = flight(&budget);
+    let (mut fast, mut slow) = (pilot.first_reader(), flight.join(9).unwrap());
+    pilot.pass();
+    for number in 0..9 {
+        assert_eq!(pilot.push(bytes(number)), Pushed::Passing);
+        assert!(pilot.room().await.is_ok(), "{number}");
         assert_eq!(piece(&mut fast), bytes(number));
     }
+    assert_eq!(budget.used(), 60, "what its share allows");
+    pilot.push(bytes(9));
     let mut room: Room<'_> = Box::pin(pilot.room());
     assert!(is_waiting(&mut room));
-    pilot.cut_slowest();
+    (0..7).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
     assert!(room.as_mut().await.is_ok());
     drop(room);
-    assert!(is_failure(&mut stuck), "cut, not ended");
-    pilot.push(bytes(9));
-    drop(stuck);
-    assert_eq!(piece(&mut fast), bytes(9));
+    assert_eq!(budget.used(), 0);
     pilot.complete(None);
-    assert!(is_clean_end(&mut fast));
+    (7..10).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
+    assert_eq!(piece(&mut fast), bytes(9));
+    assert!(is_clean_end(&mut fast) && is_clean_end(&mut slow));
+}
+
+#[test]
+fn once_stored_readers_go_on_from_the_store_and_the_budget_is_free() {
+    let budget = budget(1000);
+    let (flight, pilot) = flight(&budget);
+    let (mut ahead, mut stuck) = (pilot.first_reader(), flight.join(9).unwrap());
+    let mut done = flight.join(9).unwrap();
+    (0..3).for_each(|number| assert_eq!(pilot.push(bytes(number)), Pushed::Retained));
+    assert_eq!(piece(&mut ahead), bytes(0));
+    (0..3).for_each(|number| assert_eq!(piece(&mut done), bytes(number)));
+
+    pilot.stored(Body::Whole(Bytes::from_static(&[7; 35])), 5..35);
+    assert_eq!(budget.used(), 0);
+    assert_eq!(pilot.push(bytes(3)), Pushed::Retained);
+    assert_eq!(budget.used(), 0);
+    let mut late = flight.join(9).unwrap();
+    pilot.complete(Some(HeaderMap::new()));
+
+    let from_store = [(&mut ahead, 15), (&mut stuck, 5), (&mut late, 5)];
+    for (reader, start) in from_store {
+        let Poll::Ready(Some(Ok(Piece::Stored(body, part)))) = poll(reader) else {
+            panic!("not sent on")
+        };
+        assert_eq!((body.length(), part), (35, start..35));
+        assert!(matches!(poll(reader), Poll::Ready(Some(Ok(Piece::Trailers(_))))));
+        assert!(is_clean_end(reader));
+    }
+    // It has had everything.
+    assert!(matches!(poll(&mut done), Poll::Ready(Some(Ok(Piece::Trailers(_))))));
 }
 
 #[tokio::test]
@@ -313,7 +352,7 @@ async fn after_the_end_what_every_reader_has_is_let_go() {
 
 #[test]
 fn one_flight_over_the_budget_passes_and_the_others_keep_their_share() {
-    let budget = budget(25);
+    let budget = budget(30);
     let ((_, one), (_, two)) = (flight(&budget), flight(&budget));
     assert_eq!(one.push(bytes(1)), Pushed::Retained);
     assert_eq!(two.push(bytes(1)), Pushed::Retained);

@@ -83,7 +83,7 @@ impl TieredWriter {
             matches!(&draft.content, Content::Response(response) if response.part.is_some());
         if self.extents.is_empty() {
             let reserved = self.parts.room_for(&draft, self.length);
-            let body = Body::join(std::mem::take(&mut self.pieces));
+            let body = self.parts.memory.hold(Body::join(std::mem::take(&mut self.pieces)));
             return self.parts.put(draft, body, reserved, None);
         }
         if is_part {

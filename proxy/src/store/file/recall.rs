@@ -149,7 +149,7 @@ impl Parts {
                 provenance.soften(at);
             }
             let mut draft = draft(provenance);
-            let body = draft.content.take_body();
+            let body = self.memory.hold(draft.content.take_body());
             let mut stored = Stored::new(draft, body, self.memory.now_secs());
             stored.version = past.version;
             let stored = Arc::new(stored);

@@ -500,6 +500,10 @@ impl Store for TieredStore {
         Usage { objects: usage.objects + if disk.is_usable() { dormant } else { 0 }, ..usage }
     }
 
+    fn pinned_bytes(&self) -> u64 {
+        self.parts.memory.pinned_bytes()
+    }
+
     fn removals(&self) -> [u64; Removal::ALL.len()] {
         let mut sum = self.parts.memory.removals();
         for (count, more) in sum.iter_mut().zip(self.parts.volume().index.removals()) {

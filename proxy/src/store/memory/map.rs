@@ -16,6 +16,8 @@ pub(super) struct Map {
     variants_max: usize,
     objects: AtomicU64,
     bytes: AtomicU64,
+    /// Those of bodies alone.
+    body_bytes: AtomicU64,
     inserts: AtomicU64,
     removals: [AtomicU64; Removal::ALL.len()],
     backing: OnceLock<Arc<dyn Backing>>,
@@ -42,6 +44,7 @@ impl Map {
             variants_max,
             objects: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            body_bytes: AtomicU64::new(0),
             inserts: AtomicU64::new(0),
             removals: Default::default(),
             backing: OnceLock::new(),
@@ -138,6 +141,10 @@ impl Map {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn inserts(&self) -> u64 {
         self.inserts.load(Ordering::Relaxed)
     }
@@ -154,7 +161,8 @@ impl Map {
 
     fn count_in(&self, stored: &Stored, arrival: Arrival) {
         self.bytes.fetch_add(stored.cost, Ordering::Relaxed);
-        if stored.response().is_some() {
+        if let Some(response) = stored.response() {
+            self.body_bytes.fetch_add(response.body.memory_bytes(), Ordering::Relaxed);
             self.objects.fetch_add(1, Ordering::Relaxed);
             self.inserts.fetch_add(u64::from(arrival == Arrival::Stored), Ordering::Relaxed);
         }
@@ -163,7 +171,8 @@ impl Map {
     fn count_out(&self, stored: &Stored, reason: Option<Removal>) {
         stored.provenance.withdraw();
         self.bytes.fetch_sub(stored.cost, Ordering::Relaxed);
-        if stored.response().is_some() {
+        if let Some(response) = stored.response() {
+            self.body_bytes.fetch_sub(response.body.memory_bytes(), Ordering::Relaxed);
             self.objects.fetch_sub(1, Ordering::Relaxed);
             if let Some(count) = reason.and_then(|reason| self.removals.get(reason as usize)) {
                 count.fetch_add(1, Ordering::Relaxed);

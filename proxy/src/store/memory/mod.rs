@@ -1,5 +1,6 @@
 //! The memory engine: a sharded map answers, `residency` decides who stays, the capacity counts everything.
 
+mod held;
 mod map;
 mod residency;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 
 pub(in crate::store) use self::map::{Arrival, Backing};
 
+use self::held::Held;
 use self::map::Map;
 use self::residency::Residency;
 use super::{Body, Draft, EntryWriter, Removal, Store, StoreError, Stored, Usage};
@@ -20,6 +22,7 @@ use crate::key::Key;
 pub struct MemoryStore {
     map: Arc<Map>,
     residency: Arc<Residency>,
+    held: Arc<Held>,
     clock: Clock,
     capacity: u64,
     object_bytes_max: u64,
@@ -42,12 +45,24 @@ impl MemoryStore {
         let object_bytes_max = limits.object_bytes_max.min(limits.capacity / 4);
         let map = Arc::new(Map::new(limits.variants_max));
         let residency = Arc::new(Residency::new(&map, limits.capacity, object_bytes_max));
-        Self { map, residency, clock, capacity: limits.capacity, object_bytes_max }
+        Self {
+            map,
+            residency,
+            held: Arc::default(),
+            clock,
+            capacity: limits.capacity,
+            object_bytes_max,
+        }
     }
 
     /// Finishes the evictions that are due.
     pub fn settle(&self) {
         self.residency.settle();
+    }
+
+    /// Counts a body that is about to be stored, or was read, until nobody holds it any more.
+    pub(in crate::store) fn hold(&self, body: Body) -> Body {
+        self.held.count(body)
     }
 
     fn put(&self, stored: Stored) -> Arc<Stored> {
@@ -164,6 +179,10 @@ impl Store for MemoryStore {
         }
     }
 
+    fn pinned_bytes(&self) -> u64 {
+        self.held.bytes().saturating_sub(self.map.body_bytes())
+    }
+
     fn removals(&self) -> [u64; Removal::ALL.len()] {
         self.map.removals()
     }
@@ -191,7 +210,7 @@ impl EntryWriter for MemoryWriter {
         if self.length > self.store.object_bytes_max {
             return Err(StoreError::TooLarge);
         }
-        let body = Body::join(self.pieces);
+        let body = self.store.hold(Body::join(self.pieces));
         Ok(self.store.put(Stored::new(draft, body, self.store.now_secs())))
     }
 }

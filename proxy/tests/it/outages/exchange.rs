@@ -84,7 +84,13 @@ impl Bench {
 
     fn head(&self, path: &str) -> RequestHead {
         let nowhere = "127.0.0.1:1".parse().unwrap();
-        let peer = Peer { remote: nowhere, local: nowhere, is_trusted: false, listener: 0 };
+        let peer = Peer {
+            remote: nowhere,
+            local: nowhere,
+            is_trusted: false,
+            listener: 0,
+            retained: Arc::default(),
+        };
         let request = Request::get(path).header(HOST, "site.example").body(()).unwrap();
         let (parts, ()) = request.into_parts();
         let target = Target::read(&parts, &peer, 1000).unwrap();

@@ -9,6 +9,7 @@ pub(crate) mod message;
 pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod tap;
+pub(crate) mod windows;
 
 use std::time::Duration;
 

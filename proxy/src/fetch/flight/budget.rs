@@ -1,0 +1,107 @@
+//! The bytes that all flights together may retain, and the share of them that one client connection may have.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The bytes that all flights together may retain.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicU64,
+    max: u64,
+}
+
+/// Bytes that are retained for the requests of one client connection.
+#[derive(Debug, Default)]
+pub struct Account(AtomicU64);
+
+/// What one flight has taken from the budget. Dropped, it gives everything back.
+#[derive(Debug)]
+pub(super) struct Charge {
+    budget: Arc<Budget>,
+    account: Arc<Account>,
+    bytes: u64,
+}
+
+impl Budget {
+    /// Makes a budget of so many bytes.
+    pub const fn new(max: u64) -> Self {
+        Self { used: AtomicU64::new(0), max }
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let add = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+}
+
+impl Charge {
+    pub(super) const fn new(budget: Arc<Budget>, account: Arc<Account>) -> Self {
+        Self { budget, account, bytes: 0 }
+    }
+
+    /// Takes so many bytes more, if they are there and its connection has not had its share. That is measured by what is left
+    /// free: who has much leaves something to those who have little, and one who is alone is hardly held back.
+    pub(super) fn take(&mut self, bytes: u64) -> bool {
+        let free = self.budget.max.saturating_sub(self.budget.used());
+        let left = free.saturating_sub(bytes);
+        let of_connection = self.account.0.load(Ordering::Relaxed).saturating_add(bytes);
+        let is_taken = of_connection <= left.saturating_mul(SHARE) && self.budget.take(bytes);
+        if is_taken {
+            self.bytes += bytes;
+            self.account.0.fetch_add(bytes, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    pub(super) fn give_back(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.account.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
+    }
+}
+
+/// The flights of one connection may have so many times what is left free: alone, two thirds of all. A load balancer sends
+/// many clients' requests on one.
+const SHARE: u64 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: u64 = 9000;
+
+    fn fill(charge: &mut Charge) -> u64 {
+        while charge.take(1) {}
+        charge.bytes
+    }
+
+    #[test]
+    fn a_connection_leaves_something_to_others_and_they_to_more() {
+        let budget = Arc::new(Budget::new(MAX));
+        let account = Arc::<Account>::default();
+        let charge = |account: &Arc<Account>| Charge::new(Arc::clone(&budget), Arc::clone(account));
+        let mut all: Vec<_> = (0..40).map(|_| charge(&account)).collect();
+        let greedy: u64 = all.iter_mut().map(fill).sum();
+        assert_eq!(greedy, MAX * 2 / 3);
+
+        let mut second = charge(&Arc::default());
+        let mut third = charge(&Arc::default());
+        assert_eq!(fill(&mut second), MAX * 2 / 9);
+        assert_eq!(fill(&mut third), MAX * 2 / 27);
+
+        drop((all, second, third));
+        assert_eq!((budget.used(), account.0.load(Ordering::Relaxed)), (0, 0));
+    }
+}
