@@ -235,6 +235,18 @@ fn answered(request: &str, stream: &[u8], piece: usize) -> (Vec<u8>, Option<Viol
 }
 
 #[test]
+fn no_request_goes_out_before_the_response_to_the_last_is_complete() {
+    let mut responses = Responses::new(LIMITS);
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+    responses.expect(false).unwrap();
+    assert_eq!(responses.expect(true), Err(Violation::Surplus), "it would be read as one to HEAD");
+    assert_eq!(responses.pass(&response[..response.len() - 1]), (response.len() - 1, None));
+    assert_eq!(responses.expect(true), Err(Violation::Surplus));
+    assert_eq!(responses.pass(b"o"), (1, None));
+    assert_eq!(responses.expect(true), Ok(()));
+}
+
+#[test]
 fn bytes_after_a_response_belong_to_nobody() {
     for (method, response) in [
         ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"),
