@@ -2,6 +2,7 @@
 
 mod check;
 mod dlq;
+mod forecast;
 mod group;
 mod proxies;
 mod replay;
@@ -10,6 +11,7 @@ mod send;
 mod status;
 mod tail;
 mod topic;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

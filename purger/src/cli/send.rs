@@ -12,13 +12,18 @@ use shellac::cli::check::say;
 use shellac::cli::exit::Exit;
 use shellac::clock::Clock;
 use shellac::config::Config;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::{Common, print, proxies};
+use super::forecast::Refusal;
+use super::witness::{Testimony, Witness};
+use super::{Common, forecast, print, proxies};
 use crate::delivery::target::Target;
 use crate::event::{Priority, PurgeEvent, cloud_event};
+use crate::kafka::cause::words;
 use crate::kafka::context::Tokens;
 use crate::kafka::producer::{Producer, Written};
+use crate::receipt::Confirmed;
 
 /// What to purge.
 #[derive(Debug, Args)]
@@ -88,16 +93,36 @@ struct Sent {
     topic: String,
     partition: i32,
     offset: i64,
+    /// Milliseconds until Kafka had it.
+    produced_ms: f64,
+    #[serde(flatten)]
+    outcome: Option<Outcome>,
+}
+
+/// What became of it.
+#[derive(Debug, Default, Serialize)]
+struct Outcome {
+    confirmed: Vec<Confirmation>,
+    /// Stored responses that were invalidated, as the receipt says; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    confirmed: Option<Vec<Confirmation>>,
+    objects: Option<u64>,
+    /// Why the purger, or a proxy, gave it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_up: Option<String>,
+    /// Whether a receipt was to come, and did not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    receipt_missing: bool,
 }
 
 /// When a proxy confirmed.
 #[derive(Debug, Serialize)]
 struct Confirmation {
     proxy: String,
-    /// Milliseconds from the moment it was sent; absent: not in time.
+    /// Milliseconds from the moment at which Kafka had it; absent: not in time.
     after_ms: Option<f64>,
+    /// Stored responses that it invalidated, as the receipt says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -128,34 +153,65 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
         return Exit::Usage;
     }
     let json = cloud_event(&event);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis());
+    if let Some(Refusal { why, exit }) = forecast::refusal(config, &event, &json, now) {
+        say(format_args!("shellac-purger: not sent: {why}"));
+        return exit;
+    }
     if arguments.dry_run {
         return print(&format!("{}\n", String::from_utf8_lossy(&json)));
     }
     let Some(topic) = config.purger.topics.first() else { return Exit::Config };
     let targets = if arguments.wait { proxies::find(config).await } else { Vec::new() };
+    let witness = if arguments.wait { witness(config).await } else { None };
     let tokens = Tokens { file: config.kafka.token_file.clone(), clock };
     let begun = Instant::now();
     let written = match Producer::new(&config.kafka, tokens) {
         Ok(producer) => {
-            producer.write(topic, arguments.site.as_deref().map(str::as_bytes), &json).await
+            let key = arguments.site.as_deref().map(str::as_bytes);
+            let written = producer.write(topic, key, &json).await;
+            written.map_err(|error| (error, producer.causes()))
         }
-        Err(error) => Err(error),
+        Err(error) => Err((error, Vec::new())),
     };
     let written = match written {
         Ok(written) => written,
-        Err(error) => {
+        Err((error, causes)) => {
+            let causes = causes.last().map(|cause| format!("; {cause}")).unwrap_or_default();
             say(format_args!(
-                "shellac-purger: cannot write to {topic}: {error}; `shellac-purger check` says more"
+                "shellac-purger: cannot write to {topic}: {}{causes}; `shellac-purger check` says more",
+                words(&error)
             ));
             return Exit::Unavailable;
         }
     };
-    let confirmed = if arguments.wait {
-        Some(confirmations(&targets, topic, written, begun, arguments.timeout).await)
+    let produced_ms = millis(begun.elapsed());
+    let outcome = if arguments.wait {
+        let has_receipts = witness.is_some() && !config.purger.receipts.is_empty();
+        let heard = witness.map(|witness| witness.listen(topic.clone(), written));
+        let wait = Wait { begun: Instant::now(), timeout: arguments.timeout, has_receipts };
+        Some(wait.outcome(&targets, topic, written, heard).await)
     } else {
         None
     };
-    report(arguments, &event.id, topic, written, confirmed)
+    let Written { partition, offset } = written;
+    let (id, topic) = (event.id, topic.clone());
+    report(arguments, Sent { id, topic, partition, offset, produced_ms, outcome })
+}
+
+/// Somebody who tells what the purger says of the event. Without, the proxies' positions tell.
+async fn witness(config: &Config) -> Option<Witness> {
+    if config.purger.receipts.is_empty() && config.purger.dead_letter.is_empty() {
+        return None;
+    }
+    let config = config.clone();
+    match tokio::task::spawn_blocking(move || Witness::open(&config)).await.ok()? {
+        Ok(witness) => witness,
+        Err(error) => {
+            say(format_args!("shellac-purger: receipts and dead letters cannot be read: {error}"));
+            None
+        }
+    }
 }
 
 fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
@@ -190,77 +246,141 @@ fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
     }
 }
 
-/// Asks the proxies again and again where they stand, until all are past the event.
-async fn confirmations(
-    targets: &[Arc<Target>],
-    topic: &str,
-    written: Written,
+/// A wait for proxies.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
     begun: Instant,
     timeout: Duration,
-) -> Vec<Confirmation> {
-    let log =
-        LogId { cluster: String::new(), topic: topic.to_owned(), partition: written.partition };
-    let mut confirmed: Vec<Confirmation> = targets
-        .iter()
-        .map(|target| Confirmation { proxy: target.url.clone(), after_ms: None, error: None })
-        .collect();
-    let mut pause = POLL_FIRST;
-    loop {
-        let standings = proxies::standings(targets).await;
-        for (confirmation, standing) in confirmed.iter_mut().zip(standings) {
-            match standing {
-                Ok(standing) => {
-                    confirmation.error = None;
-                    let is_past = proxies::position(&standing, &log)
-                        .is_some_and(|next| next > written.offset);
-                    if is_past && confirmation.after_ms.is_none() {
-                        confirmation.after_ms = Some(begun.elapsed().as_secs_f64() * 1000.0);
+    /// Whether a receipt says what was purged.
+    has_receipts: bool,
+}
+
+impl Wait {
+    /// Asks the proxies again and again where they stand, until all are past the event, and what was purged is known.
+    async fn outcome(
+        self,
+        targets: &[Arc<Target>],
+        topic: &str,
+        written: Written,
+        mut heard: Option<mpsc::Receiver<Testimony>>,
+    ) -> Outcome {
+        let log =
+            LogId { cluster: String::new(), topic: topic.to_owned(), partition: written.partition };
+        let waiting = |target: &Arc<Target>| {
+            let proxy = target.url.clone();
+            Confirmation { proxy, after_ms: None, objects: None, error: None }
+        };
+        let mut outcome = Outcome {
+            confirmed: targets.iter().map(waiting).collect(),
+            receipt_missing: self.has_receipts,
+            ..Outcome::default()
+        };
+        let mut pause = POLL_FIRST;
+        loop {
+            let standings = proxies::standings(targets).await;
+            for (confirmation, standing) in outcome.confirmed.iter_mut().zip(standings) {
+                match standing {
+                    Ok(standing) => {
+                        confirmation.error = None;
+                        let is_past = proxies::position(&standing, &log)
+                            .is_some_and(|next| next > written.offset);
+                        if is_past && confirmation.after_ms.is_none() {
+                            confirmation.after_ms = Some(millis(self.begun.elapsed()));
+                        }
                     }
+                    Err(error) => confirmation.error = Some(error),
                 }
-                Err(error) => confirmation.error = Some(error),
             }
+            while let Some(testimony) = heard.as_mut().and_then(|heard| heard.try_recv().ok()) {
+                outcome.take(testimony);
+            }
+            if outcome.is_known() || self.begun.elapsed() >= self.timeout {
+                return outcome;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
         }
-        let is_done = confirmed.iter().all(|confirmation| confirmation.after_ms.is_some());
-        if is_done || begun.elapsed() >= timeout {
-            return confirmed;
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(POLL_MAX);
     }
 }
 
-fn report(
-    arguments: &SendArguments,
-    id: &str,
-    topic: &str,
-    written: Written,
-    confirmed: Option<Vec<Confirmation>>,
-) -> Exit {
-    let Written { partition, offset } = written;
-    let missing = confirmed.iter().flatten().filter(|one| one.after_ms.is_none()).count();
-    let nobody = confirmed.as_ref().is_some_and(Vec::is_empty);
-    let text = if arguments.json {
-        let sent =
-            Sent { id: id.to_owned(), topic: topic.to_owned(), partition, offset, confirmed };
-        serde_json::to_string(&sent).unwrap_or_default() + "\n"
-    } else {
-        let line = |one: &Confirmation| match (one.after_ms, &one.error) {
-            (Some(after), _) => format!("{after:>8.1} ms  {}\n", one.proxy),
+impl Outcome {
+    fn take(&mut self, testimony: Testimony) {
+        match testimony {
+            Testimony::GivenUp(letter) => {
+                self.given_up = Some(format!("{}: {}", letter.code, letter.detail));
+            }
+            Testimony::Receipt(receipt) => {
+                self.receipt_missing = false;
+                self.objects = receipt.objects;
+                for confirmation in &mut self.confirmed {
+                    let own = |one: &&Confirmed| one.proxy == confirmation.proxy;
+                    let own = receipt.confirmed.iter().find(own);
+                    confirmation.objects = own.and_then(|own| own.objects);
+                }
+            }
+        }
+    }
+
+    /// Returns whether nothing is to be waited for.
+    fn is_known(&self) -> bool {
+        let all_are_past = self.confirmed.iter().all(|one| one.after_ms.is_some());
+        self.given_up.is_some() || all_are_past && !self.receipt_missing
+    }
+
+    /// What is not as it was meant.
+    fn complaint(&self) -> Option<(String, Exit)> {
+        if let Some(why) = &self.given_up {
+            return Some((format!("it was given up, and is a dead letter: {why}"), Exit::No));
+        }
+        if self.confirmed.is_empty() {
+            let why = "there is no proxy to wait for: set purger.targets, or give --target";
+            return Some((why.to_owned(), Exit::Partial));
+        }
+        if self.confirmed.iter().any(|one| one.after_ms.is_none()) {
+            return Some(("not all proxies have confirmed it".to_owned(), Exit::Partial));
+        }
+        self.receipt_missing.then(|| {
+            let why = "all proxies are past it, but there is no receipt that says what was purged";
+            (why.to_owned(), Exit::Partial)
+        })
+    }
+}
+
+fn report(arguments: &SendArguments, sent: Sent) -> Exit {
+    let line = |one: &Confirmation| {
+        let objects = one.objects.map(|count| format!("  {count} responses")).unwrap_or_default();
+        match (one.after_ms, &one.error) {
+            (Some(after), _) => format!("{after:>8.1} ms  {}{objects}\n", one.proxy),
             (None, Some(error)) => format!("         -  {}: {error}\n", one.proxy),
             (None, None) => format!("         -  {} has not confirmed\n", one.proxy),
-        };
-        let lines: Vec<String> = confirmed.iter().flatten().map(line).collect();
-        format!("sent {id} as {topic}/{partition}@{offset}\n{}", lines.concat())
+        }
     };
-    if nobody {
+    let text = if arguments.json {
+        serde_json::to_string(&sent).unwrap_or_default() + "\n"
+    } else {
+        let Sent { id, topic, partition, offset, produced_ms, outcome } = &sent;
+        let confirmed = outcome.iter().flat_map(|outcome| &outcome.confirmed);
+        let lines: Vec<String> = confirmed.map(line).collect();
+        let head = format!("sent {id} as {topic}/{partition}@{offset}");
+        format!("{head}, produced in {produced_ms:.1} ms\n{}", lines.concat())
+    };
+    let printed = print(&text);
+    if sent.outcome.as_ref().is_some_and(|outcome| outcome.objects == Some(0)) {
         say(format_args!(
-            "shellac-purger: there is no proxy to wait for: set purger.targets, or give --target"
+            "shellac-purger: no stored response matched; `shellac purge --help` says how pages are named"
         ));
     }
-    match (print(&text), missing > 0 || nobody) {
-        (Exit::Done, true) => Exit::Partial,
+    match (printed, sent.outcome.and_then(|outcome| outcome.complaint())) {
+        (Exit::Done, Some((why, exit))) => {
+            say(format_args!("shellac-purger: {why}"));
+            exit
+        }
         (exit, _) => exit,
     }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }
 
 const POLL_FIRST: Duration = Duration::from_millis(2);

@@ -169,7 +169,7 @@ pub fn cloud_event(event: &PurgeEvent) -> Vec<u8> {
     serde_json::to_vec(&envelope).unwrap_or_default()
 }
 
-/// What is written says each selector by itself, so a site's selector is not made twice: never `site`.
+/// What is written says each selector by itself, so a site's selector is not made twice: `site` only where there is no other.
 fn scope(event: &PurgeEvent) -> &'static str {
     let request = &event.request;
     match request {
@@ -177,6 +177,7 @@ fn scope(event: &PurgeEvent) -> &'static str {
         _ if !request.tags.is_empty() => "tags",
         _ if !request.urls.is_empty() => "urls",
         _ if !request.hosts.is_empty() => "hosts",
+        _ if request.prefixes.is_empty() && event.site.is_some() => "site",
         _ => "prefix",
     }
 }

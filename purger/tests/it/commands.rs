@@ -45,6 +45,58 @@ async fn check_says_why_tls_fails() {
 }
 
 #[tokio::test]
+async fn send_refuses_before_it_sends_what_would_not_be_purged() {
+    let broker = Broker::start(1);
+    let hosts = "hosts = [\"site.test\"]";
+    for (settings, arguments, exit, why) in [
+        ("", &["--all"][..], 77, "may_purge_all"),
+        ("", &["--prefix", "/"], 77, "may_purge_all"),
+        (hosts, &["--host", "other.test"], 1, "purger.hosts"),
+        (hosts, &["--host", "site.test", "--url", "http://other.test/a"], 1, "other.test/a"),
+        ("may_purge_hard = []", &["--tag", "a"], 77, "may_purge_hard"),
+    ] {
+        let arguments = [&["--wait"], arguments].concat();
+        let (code, said) = command(&broker, &[], settings, "send", &arguments).await;
+        assert_eq!(code, exit, "{arguments:?}: {said}");
+        assert!(said.contains("not sent") && said.contains(why), "{arguments:?}: {said}");
+    }
+    let after = broker.purge(0, "after").await;
+    assert_eq!(after, 0, "nothing was sent");
+}
+
+#[tokio::test]
+async fn send_is_done_when_proxies_have_said_what_they_purged() {
+    let broker = Broker::start(1);
+    let proxy = Proxy::start();
+    let receipts = "receipts = \"receipts\"";
+    let _purger = Purger::start(&broker, &[&proxy], receipts).await;
+    until("adopted", || proxy.starts().len() == 1).await;
+    let send = ["--tag", "a", "--wait"];
+    let (code, said) = command(&broker, &[proxy.url()], receipts, "send", &send).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("produced in") && said.contains("2 responses"), "{said}");
+}
+
+#[tokio::test]
+async fn send_never_says_done_of_what_the_purger_gives_up_or_passes_by() {
+    let broker = Broker::start(1);
+    let proxy = Proxy::start();
+    let strict = "receipts = \"receipts\"\nmay_purge_hard = []\nsites = [\"own\"]";
+    let _purger = Purger::start(&broker, &[&proxy], strict).await;
+    until("adopted", || proxy.starts().len() == 1).await;
+    // This configuration allows more than the purger's.
+    let here = "receipts = \"receipts\"";
+    let send = ["--tag", "a", "--wait"];
+    let (code, said) = command(&broker, &[proxy.url()], here, "send", &send).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("dead letter") && said.contains("may_purge_hard"), "{said}");
+    let send = ["--site", "other", "--soft", "--wait", "--timeout", "2s"];
+    let (code, said) = command(&broker, &[proxy.url()], here, "send", &send).await;
+    assert_eq!(code, 75, "{said}");
+    assert!(said.contains("no receipt"), "{said}");
+}
+
+#[tokio::test]
 async fn a_purger_without_proxies_is_not_ready() {
     let broker = Broker::start(1);
     let purger = Purger::start(&broker, &[], "").await;

@@ -1,0 +1,100 @@
+//! What became of an event, as its purger writes it: a receipt that says what each proxy purged, or a dead letter.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+use shellac::config::Config;
+use tokio::sync::mpsc;
+
+use super::topic::{Broker, BrokerError};
+use crate::dead_letter::DeadLetter;
+use crate::kafka::context::Plain;
+use crate::kafka::producer::Written;
+use crate::receipt::Receipt;
+
+/// Reads the topics of receipts and dead letters from their ends on.
+pub(super) struct Witness {
+    consumer: BaseConsumer<Plain>,
+    receipts: String,
+    dead_letters: String,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub(super) enum Testimony {
+    /// What each proxy purged.
+    Receipt(Receipt),
+    /// It was given up.
+    GivenUp(DeadLetter),
+}
+
+/// Why nothing can be heard of it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WitnessError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error("{}", crate::kafka::cause::words(.0))]
+    Kafka(#[from] KafkaError),
+}
+
+impl Witness {
+    /// Looks for the ends of the topics, which has to be before the event is written; `None`: there are none. Blocks.
+    pub(super) fn open(config: &Config) -> Result<Option<Self>, WitnessError> {
+        let (receipts, dead_letters) = (&config.purger.receipts, &config.purger.dead_letter);
+        let topics = [receipts, dead_letters].into_iter().filter(|topic| !topic.is_empty());
+        let mut list = TopicPartitionList::new();
+        let broker = Broker::connect(config)?;
+        for topic in topics {
+            for extent in broker.partitions(topic)? {
+                let (partition, end) = (extent.log.partition, Offset::Offset(extent.high));
+                list.add_partition_offset(topic, partition, end)?;
+            }
+        }
+        if list.count() == 0 {
+            return Ok(None);
+        }
+        let consumer = broker.cursors.consumer()?;
+        consumer.assign(&list)?;
+        let (receipts, dead_letters) = (receipts.clone(), dead_letters.clone());
+        Ok(Some(Self { consumer, receipts, dead_letters }))
+    }
+
+    /// Tells what is heard of an event, on a thread of its own, until nobody listens.
+    pub(super) fn listen(self, topic: String, written: Written) -> mpsc::Receiver<Testimony> {
+        let (sender, receiver) = mpsc::channel(TESTIMONIES_MAX);
+        drop(tokio::task::spawn_blocking(move || {
+            while !sender.is_closed() {
+                if let Some(testimony) = self.hear(&topic, written)
+                    && sender.blocking_send(testimony).is_err()
+                {
+                    return;
+                }
+            }
+        }));
+        receiver
+    }
+
+    fn hear(&self, topic: &str, written: Written) -> Option<Testimony> {
+        let record = self.consumer.poll(POLL)?.ok()?;
+        let value = record.payload()?;
+        let place = (topic, written.partition, written.offset);
+        if record.topic() == self.receipts {
+            let receipt: Receipt = serde_json::from_slice(value).ok()?;
+            let log = &receipt.log;
+            let is_meant = (log.topic.as_str(), log.partition, receipt.offset) == place;
+            return is_meant.then_some(Testimony::Receipt(receipt));
+        }
+        if record.topic() == self.dead_letters {
+            let letter: DeadLetter = serde_json::from_slice(value).ok()?;
+            let is_meant = (letter.topic.as_str(), letter.partition, letter.offset) == place;
+            return is_meant.then_some(Testimony::GivenUp(letter));
+        }
+        None
+    }
+}
+
+const POLL: Duration = Duration::from_millis(50);
+/// One event has one receipt, and a dead letter for each proxy that refuses it.
+const TESTIMONIES_MAX: usize = 64;
