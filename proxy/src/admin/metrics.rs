@@ -274,6 +274,11 @@ fn fetch_families(app: &App) -> Vec<Family> {
             "Requests that found too many at the origin, or in a fetch",
             &metrics.overloaded,
         ),
+        counter(
+            "shellac_cache_untrusted_https_redirects",
+            "Redirects to https of what a peer that is not trusted says was asked over https",
+            &metrics.untrusted_redirects,
+        ),
         Family::gauge("shellac_cache_misses_in_flight", "Requests at the origin", misses),
         Family::gauge("shellac_cache_flights", "Fetches that may be joined", flights),
         Family::gauge(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
@@ -112,6 +112,7 @@ async fn send(
         .method(Method::POST)
         .uri("/api/v1/purge")
         .header(HOST, authority.as_str())
+        .header(ACCEPT, "application/json, application/problem+json")
         .header(CONTENT_TYPE, "application/json");
     if let Some(token) = token {
         builder = builder.header(AUTHORIZATION, format!("Bearer {token}"));
@@ -134,7 +135,7 @@ fn report(status: StatusCode, body: &[u8], is_json: bool) -> Exit {
             if std::io::stdout().write_all(page.as_bytes()).is_ok() { Exit::Done } else { Exit::Io }
         }
         _ => {
-            say(format_args!("shellac: the proxy answered {status}: {}", text.trim()));
+            say(format_args!("shellac: the proxy answered {status}: {}", detail_of(body, &text)));
             match status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotAllowed,
                 status if status.is_client_error() => Exit::Usage,
@@ -157,6 +158,18 @@ fn sentences(report: &PurgeReport) -> String {
         "{lines}{:>10}  stored responses {mode} in {} µs\n",
         report.matched.objects, report.took_us
     )
+}
+
+/// Returns the detail of a problem (RFC 9457); of another answer its first line, as it is not the proxy's.
+fn detail_of(body: &[u8], text: &str) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    match problem.as_ref().and_then(|problem| problem.get("detail")?.as_str()) {
+        Some(detail) => detail.to_owned(),
+        None if text.trim_start().starts_with('<') => {
+            "an HTML page: is --admin the address of a proxy's admin listener?".to_owned()
+        }
+        None => text.trim().lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// The flag, else what the configuration says, else the default: a purge needs no origin to be configured.

@@ -42,7 +42,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     let leave = told_to_leave_or_hand_over(Arc::clone(bound.app()));
     match bound.run(leave) {
         Ok(Drained::Completely) => {
-            tracing::info!("everyone was served, goodbye");
+            tracing::info!("all connections are drained");
             Exit::Done.into()
         }
         Ok(Drained::Cut(connections)) => {
@@ -76,20 +76,31 @@ fn announce(bound: &Bound) {
     say(format_args!("  workers  {}", config.workers));
 }
 
-/// Asks another process to let its store and its clients go. One that does not listen to the signal would be killed by it.
+/// Asks another process to let its store and its clients go. The signal would kill another program, such as the shell that a
+/// script started the proxy from: it has to be the same program, and to listen to the signal.
 fn ask_to_hand_over(pid: i32) -> Result<(), StartError> {
     let refused = |reason: &str| StartError::TakeOver { pid, reason: reason.to_owned() };
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
     let status = status.map_err(|_not_there| refused("there is no such process"))?;
+    if program_of(&pid.to_string()) != program_of("self") {
+        return Err(refused("it is another program"));
+    }
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     if caught >> (Signal::USR2.as_raw() - 1) & 1 == 0 {
         return Err(refused(
-            "it does not listen to SIGUSR2: it is another program, or only starting",
+            "it does not listen to SIGUSR2: it does not serve, or is only starting",
         ));
     }
     let process = Pid::from_raw(pid).ok_or_else(|| refused("there is no such process"))?;
     kill_process(process, Signal::USR2).map_err(|error| refused(&error.to_string()))
+}
+
+/// Returns the name of the file that a process runs, also if the file was replaced since.
+fn program_of(process: &str) -> Option<std::ffi::OsString> {
+    let path = std::fs::read_link(format!("/proc/{process}/exe")).ok()?;
+    let name = path.file_name()?.to_str()?;
+    Some(name.strip_suffix(" (deleted)").unwrap_or(name).into())
 }
 
 /// Signals that end other programs: a terminal that closes, a file that may not grow.
@@ -132,7 +143,7 @@ async fn answer_hangups() {
     }
 }
 
-/// Ends at SIGTERM or SIGINT; a second one kills as usual.
+/// Ends at SIGTERM or SIGINT; a second one ends the process at once.
 pub async fn told_to_leave() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -145,13 +156,22 @@ pub async fn told_to_leave() {
         _ = interrupt.recv() => tracing::info!("SIGINT"),
     }
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        say(format_args!("shellac: told twice, leaving at once"));
-        std::process::abort();
+        let code = tokio::select! {
+            _ = terminate.recv() => TERMINATED,
+            _ = interrupt.recv() => INTERRUPTED,
+        };
+        tracing::warn!("second signal: ending without waiting for connections");
+        end_at_once(code);
     });
+}
+
+/// Ends the process without waiting for anybody: what is in the store's files is sound at any moment.
+#[expect(
+    clippy::exit,
+    reason = "the operator asked twice; threads that serve may not hold the end up"
+)]
+fn end_at_once(code: u8) {
+    std::process::exit(i32::from(code));
 }
 
 /// Connections need file descriptors: takes as many as the system allows, up to what is configured.
@@ -175,5 +195,9 @@ pub fn raise_descriptor_limit(connections_max: usize) {
     }
 }
 
+/// The exit code of a process that SIGINT ended before its drain had.
+const INTERRUPTED: u8 = 130;
+/// The same of SIGTERM.
+const TERMINATED: u8 = 143;
 /// How long another process may take to write what is queued and to let its store go.
 const TAKE_OVER_WAIT: Duration = Duration::from_mins(1);

@@ -134,6 +134,7 @@ impl Fetch {
             request.headers_mut().insert(MIN_REVISION, lowest);
         }
         let response = fetcher.origin.send(request).await?;
+        fetcher.look_for_redirect_loop(&self.errand.head, response.status(), response.headers());
         let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
         Ok(Answer { response, exchange, confirmed: None, completion: None })
     }

@@ -22,6 +22,8 @@ pub struct FetchMetrics {
     pub failed: Counter,
     /// Requests that were refused, or served stale, because too many were at the origin.
     pub overloaded: Counter,
+    /// Redirects to the URL over https that the client has asked for already, behind a peer that is not trusted.
+    pub untrusted_redirects: Counter,
     uncacheable: [Counter; Uncacheable::ALL.len()],
 }
 

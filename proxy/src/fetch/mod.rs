@@ -19,6 +19,7 @@ mod parts;
 pub mod revision;
 mod carriage;
 mod tunnel;
+mod untrusted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

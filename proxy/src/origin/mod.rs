@@ -3,6 +3,7 @@
 mod connector;
 mod error;
 mod keep_alive;
+mod outage;
 mod pool;
 mod race;
 mod request_body;
@@ -27,6 +28,7 @@ pub use self::request_body::{ClientBody, RequestBody, RequestBodyError};
 pub use self::response_body::OriginBody;
 
 use self::metrics::OriginMetrics;
+use self::outage::{Line, Outage};
 use self::pool::{Lease, Pool};
 use self::race::race;
 use self::response_body::ContentLimits;
@@ -47,6 +49,8 @@ pub struct Origin {
     queued: AtomicUsize,
     /// What happened.
     pub metrics: Arc<OriginMetrics>,
+    /// What the log was told.
+    outage: Outage,
 }
 
 impl Origin {
@@ -63,6 +67,7 @@ impl Origin {
             slots: Arc::new(Semaphore::new(settings.max_connections)),
             queued: AtomicUsize::new(0),
             metrics: Arc::default(),
+            outage: Outage::default(),
             settings,
         }
     }
@@ -83,13 +88,37 @@ impl Origin {
     ) -> Result<Response<OriginBody>, OriginError> {
         let started = Instant::now();
         let deadline = self.settings.total_timeout.map(|timeout| started + timeout);
+        let path = request.uri().path().to_owned();
         let result = if is_request_line(request.method(), request.uri()) {
             self.try_send(request, deadline).await
         } else {
             Err(OriginError::Unwritable)
         };
         self.metrics.count(&result, started);
+        self.tell_of(&path, &result);
         result
+    }
+
+    /// Writes to the log what an operator has to know: that exchanges fail, and that they succeed again.
+    fn tell_of(&self, path: &str, result: &Result<Response<OriginBody>, OriginError>) {
+        let (now, origin) = (Instant::now(), self.name());
+        let line = match result {
+            Ok(response) if !response.status().is_server_error() => self.outage.answered(now),
+            Ok(_) | Err(_) => self.outage.failed(now),
+        };
+        match (line, result) {
+            (Some(Line::Answering(failures, lasted)), _) => {
+                tracing::info!(origin, failures, ?lasted, "the origin answers again");
+            }
+            (Some(Line::Failing(failures)), Ok(response)) => {
+                let status = response.status().as_u16();
+                tracing::warn!(origin, path, status, failures, "the origin answers with an error");
+            }
+            (Some(Line::Failing(failures)), Err(error)) => {
+                tracing::warn!(origin, path, %error, failures, "the origin does not answer");
+            }
+            (None, _) => {}
+        }
     }
 
     async fn try_send(

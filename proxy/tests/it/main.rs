@@ -40,6 +40,8 @@ mod purge_of_held;
 #[cfg(test)]
 mod in_a_row;
 #[cfg(test)]
+mod first_hour;
+#[cfg(test)]
 mod purge_log;
 #[cfg(test)]
 mod purge_log_parts;

@@ -30,7 +30,7 @@ pub(super) struct WarmArguments {
     /// A sitemap, or an index of sitemaps; it is fetched through the proxy, too
     #[arg(long, value_name = "URL")]
     sitemap: Option<String>,
-    /// A file with a URL on each line, `#` begins a comment; `-` reads standard input
+    /// A file with a URL on each line, or a path, of the host of `--target`; `#` begins a comment; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     urls: Option<PathBuf>,
     /// Fetches at once
@@ -56,6 +56,13 @@ enum ListError {
     Sitemap { url: String, source: ClientError },
     #[error("the sitemap {url} was answered with {status}")]
     Status { url: String, status: http::StatusCode },
+    #[error("{0} is no sitemap: it holds neither <urlset> nor <sitemapindex>; is it an HTML page?")]
+    NoSitemap(String),
+    #[error(
+        "the sitemap {0} is compressed, which is not read here: gunzip it, list its URLs in a file, \
+        and use --urls"
+    )]
+    Compressed(String),
 }
 
 /// How pages were answered.
@@ -120,7 +127,7 @@ async fn list(arguments: &WarmArguments, target: &Target) -> Result<Vec<String>,
             let lines = text.lines().map(str::trim);
             lines
                 .filter(|line| !line.is_empty() && !line.starts_with('#'))
-                .map(str::to_owned)
+                .map(|line| absolute(line, &target.authority))
                 .collect()
         }
         (None, None) => Vec::new(),
@@ -128,6 +135,12 @@ async fn list(arguments: &WarmArguments, target: &Target) -> Result<Vec<String>,
     let mut seen = HashSet::new();
     pages.retain(|page| seen.insert(page.clone()));
     Ok(pages)
+}
+
+/// Puts the host of `--target` before a path.
+fn absolute(line: &str, authority: &str) -> String {
+    let is_path = line.starts_with('/') && !line.starts_with("//");
+    if is_path { format!("http://{authority}{line}") } else { line.to_owned() }
 }
 
 /// Reads a sitemap and those that it leads to, up to limits.
@@ -145,7 +158,14 @@ async fn sitemap_pages(first: &str, target: &Target) -> Result<Vec<String>, List
         if !status.is_success() {
             return Err(ListError::Status { url, status });
         }
-        let Sitemap { pages: more, sitemaps } = Sitemap::read(&String::from_utf8_lossy(&text));
+        if text.starts_with(&GZIP) {
+            return Err(ListError::Compressed(url));
+        }
+        let text = String::from_utf8_lossy(&text);
+        let Sitemap { pages: more, sitemaps } = Sitemap::read(&text);
+        if more.is_empty() && sitemaps.is_empty() && !Sitemap::is_one(&text) {
+            return Err(ListError::NoSitemap(url));
+        }
         pages.extend(more);
         for further in sitemaps {
             if depth == DEPTH_MAX || seen.len() == SITEMAPS_MAX {
@@ -265,6 +285,8 @@ fn target(text: &str) -> Result<String, String> {
     Ok(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)))
 }
 
+/// How a gzip file begins (RFC 1952 §2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 const BAR: &str = "{bar:40} {pos}/{len} pages  {per_sec}  {eta} left";
 /// Bytes of one sitemap, as sitemaps.org allows.
 const SITEMAP_BYTES_MAX: usize = 50 << 20;

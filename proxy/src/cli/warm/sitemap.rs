@@ -11,6 +11,11 @@ pub(super) struct Sitemap {
 }
 
 impl Sitemap {
+    /// Returns whether a text is a sitemap, though it may list nothing.
+    pub(super) fn is_one(text: &str) -> bool {
+        ["<urlset", "<sitemapindex"].iter().any(|root| text.contains(root))
+    }
+
     /// Reads one. `<loc>` counts where its parent is `<url>` or `<sitemap>`; images and videos have names of their own.
     pub(super) fn read(text: &str) -> Self {
         let mut sitemap = Self::default();

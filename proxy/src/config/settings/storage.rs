@@ -114,6 +114,8 @@ impl FileStorage {
         };
         table.read("path", parsed(path), &mut self.path);
         table.read("capacity", size(64 << 20..=8 << 40), &mut self.capacity);
+        // What is written is checked against the capacity; the default follows it.
+        self.max_object = self.max_object.min(self.capacity / 4);
         table.read("max_object", size(1 << 10..=u64::MAX), &mut self.max_object);
         table.read("persist", boolean, &mut self.persist);
         let sync = Duration::from_millis(100)..=Duration::from_hours(1);

@@ -1,0 +1,96 @@
+//! `Outage`: which failures of an origin are worth a line of the log. The first one is; then a line a minute with their number;
+//! and one when the origin has answered for a while.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// Failures of one origin since the first that was told of.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    /// Spares those who succeed the lock.
+    is_on: AtomicBool,
+    state: Mutex<Option<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    began: Instant,
+    last: Instant,
+    told: Instant,
+    untold: u64,
+    all: u64,
+}
+
+/// A line for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Exchanges failed, so many since the last line.
+    Failing(u64),
+    /// Exchanges succeed again, after so many failures in this time.
+    Answering(u64, Duration),
+}
+
+impl Outage {
+    /// Notes a failure.
+    pub(super) fn failed(&self, now: Instant) -> Option<Line> {
+        let mut state = self.state.lock();
+        self.is_on.store(true, Ordering::Relaxed);
+        let Some(state) = state.as_mut() else {
+            *state = Some(State { began: now, last: now, told: now, untold: 0, all: 1 });
+            return Some(Line::Failing(1));
+        };
+        (state.last, state.all, state.untold) = (now, state.all + 1, state.untold + 1);
+        (now.duration_since(state.told) >= PERIOD).then(|| {
+            state.told = now;
+            Line::Failing(std::mem::take(&mut state.untold))
+        })
+    }
+
+    /// Notes a success.
+    pub(super) fn answered(&self, now: Instant) -> Option<Line> {
+        if !self.is_on.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let ended = state.take_if(|state| now.duration_since(state.last) >= CALM)?;
+        self.is_on.store(false, Ordering::Relaxed);
+        Some(Line::Answering(ended.all, ended.last.duration_since(ended.began)))
+    }
+}
+
+/// From one line on failures to the next.
+const PERIOD: Duration = Duration::from_mins(1);
+/// An origin that has not failed for this long is sound again: one that fails now and then is told of once a minute.
+const CALM: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_hundred_failures_are_a_line_a_minute_and_their_end_is_told() {
+        let (outage, start) = (Outage::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(outage.answered(at(0)), None);
+        let lines: Vec<_> = (0..200).filter_map(|second| outage.failed(at(second))).collect();
+        assert_eq!(lines, [1, 60, 60, 60].map(Line::Failing));
+        assert_eq!(outage.answered(at(200)), None, "it may fail again at once");
+        let lasted = Duration::from_secs(199);
+        assert_eq!(outage.answered(at(209)), Some(Line::Answering(200, lasted)));
+        assert_eq!(outage.answered(at(210)), None);
+        assert_eq!(outage.failed(at(211)), Some(Line::Failing(1)));
+    }
+
+    #[test]
+    fn an_origin_that_fails_now_and_then_is_not_told_of_each_time() {
+        let (outage, start) = (Outage::default(), Instant::now());
+        let lines = (0..600).filter(|second| {
+            let now = start + Duration::from_secs(*second);
+            outage.failed(now).or_else(|| outage.answered(now)).is_some()
+        });
+        assert_eq!(lines.count(), 10);
+    }
+}
