@@ -214,6 +214,11 @@ fn failure_families(app: &App) -> Vec<Family> {
             "Requests that got a stale response at once because the last fetch of their URL timed out",
             fetcher.metrics.stale_at_once.value(),
         ),
+        Family::counter(
+            "shellac_cache_fetches_cancelled",
+            "Fetches for one client alone that were cancelled because it left",
+            fetcher.metrics.cancelled.value(),
+        ),
         Family::gauge(
             "shellac_cache_failing_urls",
             "URLs whose last fetch failed a moment ago",

@@ -16,7 +16,7 @@ use self::decision::{Decision, ForwardReason, Plan, decide};
 use self::lookup::look_up;
 use self::metrics::{Outcome, RequestMetrics};
 use crate::fetch::errand::Errand;
-use crate::fetch::{Fetched, Fetcher, Role};
+use crate::fetch::{Fetched, Fetcher, Role, WhenLeft};
 use crate::freshness::Uncacheable;
 use crate::listener::activity::Busy;
 use crate::listener::inspection::Interim;
@@ -360,7 +360,8 @@ impl Cache {
         let fetched = if is_collapsible {
             self.fetcher.fetch(errand).await
         } else {
-            self.fetcher.fetch_alone(Arc::new(errand)).await
+            let when_left = if alone.is_some() { WhenLeft::Cancel } else { WhenLeft::GoOn };
+            self.fetcher.fetch_alone(Arc::new(errand), when_left).await
         };
         match fetched {
             Ok(fetched) => self.fetched(

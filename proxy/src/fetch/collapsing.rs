@@ -25,7 +25,8 @@ use super::errand::Errand;
 use super::failures::Failure;
 use super::flight::{Flight, Head, Landing, NotJoinable, Pilot, Reader};
 use super::flights::Route;
-use super::{Fetched, Fetcher, Role, route_of};
+use super::landing::WhenLeft;
+use super::{Fetched, Fetcher, Role, launch, route_of};
 use crate::freshness::State;
 use crate::freshness::content_range::ContentRange;
 use crate::invalidation::Verdict;
@@ -198,23 +199,31 @@ impl Fetcher {
     }
 
     /// Fetches a response that nobody else waits for; it may be stored all the same.
-    pub async fn fetch_alone(self: &Arc<Self>, errand: Arc<Errand>) -> Result<Fetched, ProxyError> {
+    pub async fn fetch_alone(
+        self: &Arc<Self>,
+        errand: Arc<Errand>,
+        when_left: WhenLeft,
+    ) -> Result<Fetched, ProxyError> {
         if let Some(stale) = self.stale_at_once(&errand) {
             return Ok(Fetched::StandIn(stale));
         }
         let longest = self.rules.first_byte_timeout + self.rules.connect_allowance;
-        self.fetch_alone_until(errand, Instant::now() + longest).await
+        self.fetch_alone_until(errand, when_left, Instant::now() + longest).await
     }
 
     async fn fetch_alone_until(
         self: &Arc<Self>,
         errand: Arc<Errand>,
+        when_left: WhenLeft,
         deadline: Instant,
     ) -> Result<Fetched, ProxyError> {
         let Some(permit) = self.permit() else {
             return self.stand_in_or(&errand, ProxyError::Overloaded);
         };
-        let joined = self.take_off(self.begin(&errand.head).1, &errand, None, permit);
+        let mut fetch =
+            self.fetch_of(self.begin(&errand.head).1, Arc::clone(&errand), None, permit);
+        fetch.when_left = when_left;
+        let joined = launch(fetch);
         let mut wait = Wait::new(Arc::clone(&errand), deadline);
         wait.joined.push(joined);
         match wait.next(Duration::ZERO).await {
@@ -268,7 +277,8 @@ impl Fetcher {
             return None;
         }
         let errand = Arc::clone(&wait.errand);
-        Some(self.fetch_alone_until(errand, wait.deadline).await)
+        let when_left = if is_alone { WhenLeft::Cancel } else { WhenLeft::GoOn };
+        Some(self.fetch_alone_until(errand, when_left, wait.deadline).await)
     }
 
     /// The stale response of a request that is not to wait for the origin: the last try for its URL ran out of time, or is

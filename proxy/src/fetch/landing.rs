@@ -30,8 +30,18 @@ pub(super) struct Fetch {
     /// Dropped before `pilot`: whoever learns of the end finds the route free.
     pub(super) on_air: OnAir,
     pub(super) pilot: Pilot,
+    pub(super) when_left: WhenLeft,
     /// One of the requests that may be at the origin at once.
     pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// What becomes of a fetch whose client leaves before there is a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenLeft {
+    /// It goes on: others may share its response, now or from the store.
+    GoOn,
+    /// It is cancelled: its response is known to be for this client alone.
+    Cancel,
 }
 
 /// The answer of the origin.
@@ -78,8 +88,16 @@ impl Drop for OnAir {
 
 impl Fetch {
     /// Fetches: from the request to the end of the content. `alone` gets a response that is for its leader only.
-    pub(super) async fn run(self, alone: oneshot::Sender<Response<OriginBody>>) {
-        match self.exchange().await {
+    pub(super) async fn run(self, mut alone: oneshot::Sender<Response<OriginBody>>) {
+        let answer = tokio::select! {
+            biased;
+            answer = self.exchange() => answer,
+            () = alone.closed(), if self.when_left == WhenLeft::Cancel => {
+                self.fetcher.metrics.cancelled.add(1);
+                return; // with it goes the connection to the origin
+            }
+        };
+        match answer {
             Ok(answer) => self.land(answer, alone).await,
             Err(error) => {
                 self.fetcher.note_origin(Some(&error));

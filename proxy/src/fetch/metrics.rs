@@ -18,6 +18,8 @@ pub struct FetchMetrics {
     pub background: Counter,
     /// Stored responses that a 304 freshened.
     pub validated: Counter,
+    /// Fetches for one client alone that were cancelled because it left.
+    pub cancelled: Counter,
     /// Fetches that failed.
     pub failed: Counter,
     /// Requests that were refused, or served stale, because too many were at the origin.

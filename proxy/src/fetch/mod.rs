@@ -29,6 +29,7 @@ use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use self::held::Held;
+pub use self::landing::WhenLeft;
 pub use self::tunnel::tunnel;
 
 use self::collapsing::Joined;
@@ -203,10 +204,7 @@ impl Fetcher {
         route: Option<Route>,
         permit: OwnedSemaphorePermit,
     ) -> Joined {
-        let reader = pilot.first_reader();
-        let (sender, alone) = oneshot::channel();
-        tokio::spawn(self.fetch_of(pilot, Arc::clone(errand), route, permit).run(sender));
-        Joined { reader, alone: Some(alone) }
+        launch(self.fetch_of(pilot, Arc::clone(errand), route, permit))
     }
 
     fn fetch_of(
@@ -218,7 +216,8 @@ impl Fetcher {
     ) -> Fetch {
         let flight = Arc::clone(pilot.flight());
         let on_air = OnAir { fetcher: Arc::clone(self), route, flight };
-        Fetch { fetcher: Arc::clone(self), errand, on_air, pilot, _permit: permit }
+        let (fetcher, when_left) = (Arc::clone(self), WhenLeft::GoOn);
+        Fetch { fetcher, errand, on_air, pilot, when_left, _permit: permit }
     }
 
     /// Serves the stale response where that is allowed, else the error.
@@ -271,6 +270,14 @@ impl Fetcher {
         let misses = self.rules.misses_max - self.misses.available_permits();
         (misses, self.flights.len(), self.budget.used())
     }
+}
+
+/// Begins a fetch in a task of its own, with the request that asked for it aboard.
+fn launch(fetch: Fetch) -> Joined {
+    let reader = fetch.pilot.first_reader();
+    let (sender, alone) = oneshot::channel();
+    tokio::spawn(fetch.run(sender));
+    Joined { reader, alone: Some(alone) }
 }
 
 fn route_of(errand: &Errand) -> Route {

@@ -21,6 +21,8 @@ pub struct Activity {
     clock: Clock,
     /// When the last byte was read or written, in milliseconds.
     moved: AtomicU64,
+    /// When the last byte was read, in milliseconds.
+    read: AtomicU64,
     /// When the first bytes of a head arrived that is not complete yet; 0: none did.
     head_begun: AtomicU64,
     /// Since when the client takes no more bytes; 0: it does.
@@ -85,6 +87,7 @@ impl Activity {
         Arc::new(Self {
             clock,
             moved,
+            read: AtomicU64::new(0),
             head_begun: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
             unsent: AtomicU32::new(0),
@@ -116,6 +119,7 @@ impl Activity {
     pub fn on_read(&self) {
         let now = self.clock.now().as_millis();
         self.moved.store(now, Ordering::Relaxed);
+        self.read.store(now, Ordering::Relaxed);
         if self.protocol == Protocol::Http1 && self.head_begun.load(Ordering::Relaxed) == 0 {
             self.head_begun.store(now, Ordering::Relaxed);
         }
@@ -192,6 +196,16 @@ impl Activity {
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Some(Arc::clone(self)))
+    }
+
+    /// Returns whether something takes longer.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+
+    /// How long ago the last byte was read.
+    pub fn since_read(&self) -> Duration {
+        self.clock.now().since(Timestamp::from_millis(self.read.load(Ordering::Relaxed)))
     }
 
     /// Decides what is to become of the connection.

@@ -60,7 +60,8 @@ impl ConnectionRules {
         builder
             .max_header_size(self.head_bytes_max)
             .max_buf_size(WRITE_BUFFER_BYTES.max(self.head_bytes_max))
-            .header_read_timeout(None);
+            .header_read_timeout(None)
+            .half_close(true); // whether its client has left is decided in `departure`
         // Told a number, hyper allocates room for so many fields with every request. Ours are counted before it sees them.
         if self.headers_max > HYPER_HEADERS_MAX {
             builder.max_headers(self.headers_max);

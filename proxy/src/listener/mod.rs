@@ -16,6 +16,7 @@ pub mod stalls;
 mod stream;
 mod streams;
 mod unsent;
+mod departure;
 
 use std::future::poll_fn;
 use std::io;

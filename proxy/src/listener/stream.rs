@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::activity::Activity;
+use super::departure::Departure;
 use super::inspection::Inspection;
 use super::linger::Linger;
 use super::unsent::unsent;
@@ -41,6 +42,7 @@ struct Guard {
     interim: Vec<u8>,
     /// Whether hyper has sent all it wanted to.
     is_flushed: bool,
+    departure: Departure,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,7 @@ impl Watched {
             linger: None,
             interim: Vec::new(),
             is_flushed: true,
+            departure: Departure::default(),
         };
         Self { inner: TokioIo::new(stream), activity, guard: Some(guard) }
     }
@@ -318,8 +321,12 @@ impl Write for Watched {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_interim(cx))?;
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
-        if let (Some(guard), Poll::Ready(Ok(()))) = (&mut self.guard, &flushed) {
-            guard.is_flushed = true;
+        let this = &mut *self;
+        if let Some(guard) = &mut this.guard {
+            // hyper does not read while it answers: what comes of the socket meanwhile is noticed here.
+            guard.inspection.register(cx.waker());
+            guard.departure.check(this.inner.inner(), &this.activity, cx)?;
+            guard.is_flushed |= matches!(flushed, Poll::Ready(Ok(())));
         }
         flushed
     }

@@ -24,6 +24,8 @@ mod coalesce;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod departures;
+#[cfg(test)]
 mod cookies;
 #[cfg(test)]
 mod authorization;

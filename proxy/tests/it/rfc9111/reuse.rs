@@ -201,7 +201,7 @@ async fn an_origin_whose_clock_is_ten_minutes_behind_has_hits_and_what_a_cache_s
 
         let answer = scene.ask(&[]).await;
 
-        let seen = answer.is_hit().then(|| answer.field("age").unwrap().to_owned());
+        let seen = answer.is_hit().then(|| answer.field("age").unwrap());
         assert_eq!(seen, expected.map(|age: u32| age.to_string()), "{via:?} {age:?}");
     }
 }
