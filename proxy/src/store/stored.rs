@@ -210,6 +210,11 @@ impl Stored {
         self.uses.load(Ordering::Relaxed)
     }
 
+    /// When it was stored, or used last, in seconds.
+    pub(super) fn last_use(&self) -> u32 {
+        self.touched.load(Ordering::Relaxed)
+    }
+
     /// Takes over the uses of the one that it replaces.
     pub(super) fn inherit(&self, old: &Self) {
         self.uses.fetch_max(old.uses(), Ordering::Relaxed);

@@ -112,6 +112,25 @@ async fn the_oldest_of_too_many_variants_makes_room() {
 }
 
 #[tokio::test]
+async fn a_variant_in_use_survives_a_flood_of_others() {
+    let origin = Origin::start().await;
+    origin.script("/a", varying("x-variant"));
+    let proxy = Proxy::start_with(&origin, |config| config.cache.vary_max_variants = 8);
+
+    let ask = async |variant: &str| proxy.get_with("/a", &[("X-Variant", variant)]).await;
+    ask("hot").await;
+    proxy.advance(1);
+    assert!(ask("hot").await.is_hit());
+    for number in 0..20 {
+        proxy.advance(1);
+        ask(&number.to_string()).await;
+    }
+
+    assert!(ask("hot").await.is_hit());
+    assert!(proxy.app.store.usage().objects <= 8);
+}
+
+#[tokio::test]
 async fn variants_that_are_cold_at_once_are_fetched_in_parallel() {
     let origin = Origin::start().await;
     let gate = Gate::closed();

@@ -22,7 +22,7 @@ pub struct Cache {
     pub ignore_client_no_cache: bool,
     /// Whether a page or JSON under the name of a static file (`/account/x.css`) is left unstored: it may be one user's.
     pub deception_armor: bool,
-    /// Stored responses per URL, 1 to 10000; the oldest makes room. A lookup may compare each of them.
+    /// Stored responses per URL, 1 to 10000; what was not used for the longest makes room. A lookup may compare each of them.
     pub vary_max_variants: usize,
     /// Whether one fetch serves everyone who asks for the same key meanwhile.
     pub collapse: bool,

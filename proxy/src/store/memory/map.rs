@@ -78,7 +78,7 @@ impl Map {
         shard.iter_hash(hash).filter(|stored| stored.key.hash() == hash).map(Arc::clone).collect()
     }
 
-    /// Puts it in and returns what it displaces: the same variant, and the oldest where there are too many.
+    /// Puts it in and returns what it displaces: the same variant, and what was not used for the longest where there are too many.
     pub(super) fn insert(&self, stored: &Arc<Stored>, arrival: Arrival) -> Vec<Arc<Stored>> {
         let hash = stored.key.hash();
         stored.provenance_posted();
@@ -90,8 +90,8 @@ impl Map {
                 displaced.push((entry.remove().0, Removal::Replaced));
             }
             while self.is_full_of_variants(&shard, stored)
-                && let Some(oldest) = oldest_variant(&shard, &stored.key)
-                && let Ok(entry) = shard.find_entry(hash, |other| Arc::ptr_eq(other, &oldest))
+                && let Some(unused) = least_used_variant(&shard, &stored.key)
+                && let Ok(entry) = shard.find_entry(hash, |other| Arc::ptr_eq(other, &unused))
             {
                 displaced.push((entry.remove().0, Removal::Variants));
             }
@@ -202,11 +202,13 @@ fn is_replaced_by(old: &Stored, new: &Stored) -> bool {
         && (old.variant == new.variant || matches!(old.content, Content::Uncacheable { .. }))
 }
 
-fn oldest_variant(shard: &HashTable<Arc<Stored>>, key: &Key) -> Option<Arc<Stored>> {
+/// The variant to give up: one that was never used, if there is one, however many of those come; of equals, that which was not
+/// used for the longest.
+fn least_used_variant(shard: &HashTable<Arc<Stored>>, key: &Key) -> Option<Arc<Stored>> {
     shard
         .iter_hash(key.hash())
         .filter(|stored| stored.key == *key)
-        .min_by_key(|stored| received(stored))
+        .min_by_key(|stored| (stored.uses() > 0, stored.last_use(), received(stored)))
         .map(Arc::clone)
 }
 
