@@ -158,7 +158,14 @@ impl App {
         );
         let responder = Responder::new(&config.response.via, config.response.cache_status);
         let request_rules = RequestRules { seed, limits: config.limits.clone(), cookies };
-        let cache = Cache::new(fetcher, purger, responder, request_rules, config.listen.len());
+        let drain = Drain::default();
+        let cache = Cache::new(
+            fetcher,
+            purger,
+            responder,
+            request_rules,
+            (config.listen.len(), drain.clone()),
+        );
         let front = Arc::new(Front { cache, door });
         let listeners = Arc::new(Listeners {
             settings: config.listen.clone(),
@@ -166,7 +173,7 @@ impl App {
             permits: Arc::new(Semaphore::new(config.limits.max_connections)),
             metrics: ListenerMetrics::default(),
             front: Arc::clone(&front),
-            drain: Drain::default(),
+            drain,
             stalls: Arc::default(),
         });
         let started = clock.now();

@@ -19,6 +19,7 @@ use crate::fetch::errand::Errand;
 use crate::fetch::{Fetched, Fetcher, Role, WhenLeft};
 use crate::freshness::Uncacheable;
 use crate::listener::activity::Busy;
+use crate::listener::drain::Drain;
 use crate::listener::inspection::Interim;
 use crate::listener::peer::Peer;
 use crate::purge::Purger;
@@ -40,6 +41,8 @@ pub struct Cache {
     rules: RequestRules,
     /// One permit for each WebSocket; they no longer count as connections.
     tunnels: Arc<Semaphore>,
+    /// What waits for tunnels at the end.
+    drain: Drain,
     /// How requests were answered, for each listener.
     pub metrics: Box<[RequestMetrics]>,
 }
@@ -78,17 +81,17 @@ impl Work {
 }
 
 impl Cache {
-    /// Makes one for so many listeners.
+    /// Makes one for so many listeners, whose tunnels this drain waits for.
     pub fn new(
         fetcher: Arc<Fetcher>,
         purger: Arc<Purger>,
         responder: Responder,
         rules: RequestRules,
-        listeners: usize,
+        (listeners, drain): (usize, Drain),
     ) -> Self {
         let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
         let tunnels = Arc::new(Semaphore::new(rules.limits.max_connections));
-        Self { fetcher, purger, responder, rules, tunnels, metrics }
+        Self { fetcher, purger, responder, rules, tunnels, drain, metrics }
     }
 
     /// What makes two requests the same.

@@ -200,7 +200,7 @@ impl Cache {
         Upgrade::ask(&mut parts.headers);
         let Upgrade { client, permit } = upgrade;
         let joined = tunnel(client, origin, self.rules.limits.tunnel_timeout);
-        tokio::spawn(async move {
+        self.drain.track(async move {
             joined.await;
             drop(permit);
         });

@@ -35,7 +35,7 @@ impl Drain {
         self.token.cancelled().await;
     }
 
-    /// Serves a connection that the drain waits for.
+    /// Serves a connection, or a tunnel that has become of one, that the drain waits for.
     pub fn track(&self, serving: impl Future<Output = ()> + Send + 'static) {
         drop(self.connections.spawn(serving));
     }

@@ -93,6 +93,56 @@ async fn at_the_deadline_those_who_are_left_are_cut() {
     assert_eq!(proxy.left().await, Drained::Cut(1));
 }
 
+const SWITCHING: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+
+/// A tunnel to an origin that sends back what comes.
+async fn tunnel(origin: &Origin, proxy: &Proxy) -> crate::support::client::Connection {
+    origin.on("/ws", Reply::bytes(SWITCHING).echo());
+    let fields = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+    let mut client = proxy.begin("/ws", &fields).await;
+    assert_eq!(client.head().await.word(1), "101");
+    client.send("hello").await;
+    assert_eq!(client.bytes(5).await, b"hello");
+    client
+}
+
+#[tokio::test]
+async fn a_tunnel_goes_on_until_its_ends_have_done() {
+    let origin = Origin::start().await;
+    let mut proxy = Proxy::start_with(&origin, patient);
+    let mut client = tunnel(&origin, &proxy).await;
+    assert_eq!(proxy.app.listeners.connections(), 1);
+
+    proxy.leave();
+    refused(&proxy).await;
+    client.send("still here").await;
+    assert_eq!(client.bytes(10).await, b"still here");
+    client.finish().await;
+
+    assert_eq!(client.until_closed().await, b"");
+    assert_eq!(proxy.left().await, Drained::Completely);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_in_use_at_the_deadline_is_cut_and_counted() {
+    let origin = Origin::start().await;
+    let mut proxy = Proxy::start_with(&origin, |config| {
+        config.limits.drain_timeout = Duration::from_millis(50);
+    });
+    let mut client = tunnel(&origin, &proxy).await;
+
+    proxy.leave();
+
+    assert_eq!(client.until_closed().await, b"");
+    assert_eq!(proxy.left().await, Drained::Cut(1));
+}
+
 #[tokio::test]
 async fn readiness_ends_before_the_listeners_close() {
     let origin = Origin::start().await;

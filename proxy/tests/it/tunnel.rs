@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use crate::support::client::Connection;
 use crate::support::origin::{Gate, Origin, Reply, ok, status};
 use crate::support::proxy::{Proxy, request};
+use crate::support::until;
 
 const UPGRADE: [(&str, &str); 4] = [
     ("Connection", "keep-alive, Upgrade"),
@@ -112,4 +115,33 @@ async fn an_idle_tunnel_is_closed() {
     assert_eq!(client.bytes(5).await, b"hello");
 
     assert_eq!(client.until_closed().await, b"");
+}
+
+#[tokio::test]
+async fn a_reset_of_the_origin_ends_the_tunnel_at_once() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/ws", Reply::bytes(SWITCHING).send("welcome").hold(&gate).reset());
+    let proxy = Proxy::start(&origin);
+
+    let mut client = upgraded(&proxy).await;
+    assert_eq!(client.bytes(7).await, b"welcome");
+    gate.open();
+
+    assert_eq!(client.until_closed().await, b"");
+}
+
+#[tokio::test]
+async fn a_reset_of_the_client_ends_the_tunnel_at_once() {
+    let origin = Origin::start().await;
+    origin.on("/ws", Reply::bytes(SWITCHING).send("welcome").hold(&Gate::closed()));
+    let proxy = Proxy::start(&origin);
+
+    let mut client = upgraded(&proxy).await;
+    assert_eq!(client.bytes(7).await, b"welcome");
+    assert_eq!(proxy.app.listeners.connections(), 1);
+    SockRef::from(client.stream.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+
+    until("the tunnel to end", || proxy.app.listeners.connections() == 0).await;
 }
