@@ -22,6 +22,7 @@ use crate::delivery::fleet::{Common, Fleet, REFUSALS_MAX, REFUSED_READERS_MAX};
 use crate::event::{
     Filter, Format, Limits, Pattern, Reader as EventReader, Rules, SiteRule, TableRule,
 };
+use crate::instance::Instance;
 use crate::intake::Intake;
 use crate::kafka::cause::words;
 use crate::kafka::client;
@@ -47,6 +48,7 @@ pub struct App {
     cursors: Arc<Cursors>,
     intake: Intake,
     admin: TcpListener,
+    instance: Instance,
 }
 
 /// Why the purger cannot start, or go on.
@@ -96,10 +98,12 @@ impl App {
     ///
     /// # Errors
     /// A setting that cannot be used, or an address that cannot be bound.
-    pub fn new(config: Config, clock: Clock) -> Result<Self, RunError> {
+    pub fn new(mut config: Config, clock: Clock) -> Result<Self, RunError> {
         if config.kafka.brokers.is_empty() {
             return Err(RunError::NoBrokers);
         }
+        let instance = Instance::take(&config.kafka, &config.purger);
+        config.purger.instance.clone_from(&instance.name);
         let rules = &config.purger;
         let tokens = Tokens { file: config.kafka.token_file.clone(), clock: clock.clone() };
         let memory = Memory::new(rules.memory);
@@ -144,7 +148,7 @@ impl App {
         });
         let admin = bind(rules.admin)?;
         let fleet = Fleet::new(common, assignment);
-        Ok(Self { fleet, config, consumer, cursors, intake, admin })
+        Ok(Self { fleet, config, consumer, cursors, intake, admin, instance })
     }
 
     /// The address of the admin listener.
@@ -160,7 +164,8 @@ impl App {
     /// # Errors
     /// What ended it, unless it was told to leave.
     pub async fn run(self, leave: impl Future<Output = ()>) -> Result<Ended, RunError> {
-        let Self { fleet, config, consumer, cursors, intake, admin } = self;
+        let Self { fleet, config, consumer, cursors, intake, admin, instance: _until_the_end } =
+            self;
         let topics: Vec<&str> = config.purger.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let listener = tokio::net::TcpListener::from_std(admin)?;

@@ -11,6 +11,7 @@
 //! of its own, and nobody waits for it. So no purge is lost whoever dies, and no proxy delays another.
 
 pub mod app;
+mod instance;
 pub mod cli;
 mod demo;
 pub mod kafka;

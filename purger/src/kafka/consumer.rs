@@ -69,7 +69,7 @@ pub struct Reader {
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumeError {
     /// librdkafka cannot go on, such as a static member that another one has replaced. The process ends, loudly.
-    #[error("Kafka cannot go on: {}: {reason}", code_words(*code))]
+    #[error("Kafka cannot go on: {}: {reason}{}", code_words(*code), advice(*code))]
     Fatal {
         /// librdkafka's code.
         code: RDKafkaErrorCode,
@@ -110,6 +110,24 @@ impl Assignment {
 
     fn find(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
         self.partitions.lock().get(&(topic.to_owned(), partition)).map(Arc::clone)
+    }
+
+    /// Opens partitions anew whose logs end before what was read of them: they were cut, or replaced. Their consumer asks for an
+    /// offset that is not there yet, and would go on with whatever comes to be there.
+    fn reopen_fallen(&self, consumer: &BaseConsumer<Group>) {
+        for partition in self.partitions() {
+            let Some(high) = partition.take_fallen_end() else { continue };
+            self.reopen(&partition, high);
+            let log = &partition.log;
+            let sought = consumer.seek(&log.topic, log.partition, Offset::Beginning, SEEK_TIMEOUT);
+            if let Err(error) = sought {
+                tracing::error!(
+                    error = words(&error),
+                    topic = log.topic,
+                    "cannot go to a log's beginning"
+                );
+            }
+        }
     }
 
     /// Notes partitions that were given. Called on the polling thread.
@@ -236,6 +254,7 @@ impl Reader {
 
     /// Stores what may be committed, pauses what is full, resumes what is not.
     fn keep_up(&mut self) {
+        self.assignment.reopen_fallen(&self.consumer);
         let partitions = self.assignment.partitions();
         for partition in &partitions {
             let key = (partition.log.topic.clone(), partition.log.partition);
@@ -344,11 +363,23 @@ pub fn at(topic: &str, partition: i32, offset: Offset) -> Result<TopicPartitionL
     Ok(list)
 }
 
+/// What to do about a fatal error.
+const fn advice(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::FencedInstanceId => {
+            "; another purger has the same name in the group: set purger.instance, or \"none\""
+        }
+        _ => "",
+    }
+}
+
 /// How long one poll waits: what is to be stored or paused waits no longer.
 const POLL: Duration = Duration::from_millis(20);
 const CHORES: Duration = Duration::from_millis(20);
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long leaving the group may take, beside draining.
 const LEAVE: Duration = Duration::from_secs(3);
+/// librdkafka seeks by itself when it may not wait.
+const SEEK_TIMEOUT: Duration = Duration::ZERO;
 const DRAIN_PAUSE: Duration = Duration::from_millis(5);
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_millis(200);

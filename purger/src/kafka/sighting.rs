@@ -1,7 +1,7 @@
 //! Asks the brokers where each assigned partition ends: on a thread of its own, for these calls block. A proxy's lease rests
 //! on the answers, and so does the lag that operators see.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -36,14 +36,14 @@ impl Lookout {
     /// Looks until it is told to stop.
     #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub fn run(self, stop: &AtomicBool) {
-        let mut stuck = HashMap::new();
+        let (mut stuck, mut fallen) = (HashMap::new(), HashSet::new());
         let mut counts_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             let partitions = self.assignment.partitions();
             let reached = if partitions.is_empty() {
                 self.consumer.fetch_metadata(None, PATIENCE).is_ok()
             } else {
-                partitions.iter().all(|partition| self.look(partition, &mut stuck))
+                partitions.iter().all(|partition| self.look(partition, &mut stuck, &mut fallen))
             };
             self.assignment.is_connected.store(reached, Ordering::Relaxed);
             let is_uncounted = |partition: &Arc<Partition>| !partition.is_counted();
@@ -68,8 +68,14 @@ impl Lookout {
     }
 
     /// Looks at one partition; returns whether the brokers answered.
-    fn look(&self, partition: &Arc<Partition>, stuck: &mut HashMap<(String, i32), i64>) -> bool {
+    fn look(
+        &self,
+        partition: &Arc<Partition>,
+        stuck: &mut HashMap<(String, i32), i64>,
+        fallen: &mut HashSet<(String, i32)>,
+    ) -> bool {
         let log = &partition.log;
+        let read_to = partition.progress().read_to;
         let asked = Instant::now();
         let (low, high) = match self.consumer.watermarks(log) {
             Ok(watermarks) => watermarks,
@@ -78,6 +84,16 @@ impl Lookout {
                 return false;
             }
         };
+        // Twice: a new leader of an old broker may not know the end yet (KIP-207).
+        let fell = (log.topic.clone(), log.partition);
+        if high >= read_to {
+            fallen.remove(&fell);
+        } else if fallen.insert(fell) {
+            return true;
+        } else {
+            partition.note_fallen_end(high);
+            return true; // the consumer opens it anew
+        }
         if !partition.has_begun() {
             partition.begin_at(self.beginning(partition, low, high));
         }

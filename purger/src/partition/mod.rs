@@ -44,6 +44,8 @@ struct Inner {
     limits: Limits,
     /// Moments at which the broker said where the log ends, oldest first.
     sightings: VecDeque<Sighting>,
+    /// An end of the log that lies before what had been read when the broker was asked.
+    fallen_end: Option<i64>,
 }
 
 /// What the broker said of a log.
@@ -80,7 +82,8 @@ impl Partition {
     /// Opens a partition. It is read from wherever the first record is, or from what [`Self::begin_at`] says before.
     pub fn open(log: LogId, limits: Limits) -> Arc<Self> {
         let ledger = Ledger::default();
-        let inner = Inner { window: None, ledger, limits, sightings: VecDeque::new() };
+        let inner =
+            Inner { window: None, ledger, limits, sightings: VecDeque::new(), fallen_end: None };
         Arc::new(Self {
             log,
             partitions: AtomicI32::new(PARTITIONS_MAX),
@@ -100,7 +103,8 @@ impl Partition {
             ledger.take_deferred(&mut old.ledger);
         }
         let limits = old.limits;
-        let inner = Inner { window: None, ledger, limits, sightings: VecDeque::new() };
+        let inner =
+            Inner { window: None, ledger, limits, sightings: VecDeque::new(), fallen_end: None };
         Arc::new(Self {
             log: self.log.clone(),
             partitions: AtomicI32::new(self.partitions()),
@@ -224,6 +228,16 @@ impl Partition {
         inner.ledger.read(offset);
         drop(inner);
         self.read_to.send_replace(offset);
+    }
+
+    /// Notes that the log ends before what was read of it: it is another one, or was cut.
+    pub fn note_fallen_end(&self, high: i64) {
+        self.inner.lock().fallen_end = Some(high);
+    }
+
+    /// Returns an end that lies before what was read, once.
+    pub fn take_fallen_end(&self) -> Option<i64> {
+        self.inner.lock().fallen_end.take()
     }
 
     /// Notes what the broker said.
@@ -427,6 +441,21 @@ mod tests {
         assert!(!partition.is_torn_by(6));
         assert!(!partition.is_torn_by(7), "a transaction's marker has an offset, too");
         assert!(partition.is_torn_by(7 + GAP_MAX));
+    }
+
+    #[test]
+    fn a_log_that_ends_before_what_was_read_is_another_one() {
+        let partition = partition();
+        partition.begin_at(5);
+        push(&partition, 5);
+        assert_eq!(partition.take_fallen_end(), None);
+        partition.note_fallen_end(5);
+        assert_eq!(partition.take_fallen_end(), Some(5));
+        assert_eq!(partition.take_fallen_end(), None);
+        let again = partition.anew(5);
+        assert!(!again.has_begun());
+        push(&again, 0);
+        assert_eq!(again.window_start(), Some(0));
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub struct Purger {
     pub topics: Vec<String>,
     /// The consumer group: all purgers of one fleet of proxies.
     pub group: String,
-    /// A name of this purger that outlives its restarts (static membership); empty: it is a new member each time.
+    /// A name of this purger that outlives its restarts (static membership); empty: the machine's, with a number; `none`: it is a
+    /// new member each time.
     pub instance: String,
     /// After this long without a sign of life, the group gives a purger's partitions to others; 1s to 1h.
     pub session_timeout: Duration,
@@ -148,7 +149,7 @@ impl Default for Purger {
             dead_letter: String::new(),
             receipts: String::new(),
             receipt_timeout: Duration::from_secs(10),
-            linger: Duration::from_millis(5),
+            linger: Duration::from_millis(1),
             batch: 2000,
             timeout: Duration::from_secs(5),
             backoff_max: Duration::from_secs(10),
