@@ -5,12 +5,14 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -42,12 +44,21 @@ impl Guarded {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         match self.sending.on_write() {
+            Some(_) if self.has_input() => Err(io::ErrorKind::BrokenPipe.into()),
             Some(is_head) => self
                 .responses
                 .expect(is_head)
                 .map_err(|violation| io::Error::new(io::ErrorKind::InvalidData, violation)),
             None => Ok(()),
         }
+    }
+
+    /// Returns whether the server has sent bytes, or its end, though no request was written yet. The socket itself is asked: its
+    /// readiness may not have been told to this task.
+    fn has_input(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = SockRef::from(self.inner.inner()).peek(&mut byte);
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn end_write(

@@ -40,7 +40,7 @@ async fn purge(proxy: &Proxy, purge: &str, whereabouts: Whereabouts) {
 async fn what_was_hard_purged_stands_in_for_no_error_wherever_it_is() {
     let failures = [
         status("503 Service Unavailable", "broken"),
-        Reply::nothing(),
+        Reply::nothing().close(),
         Reply::bytes("nonsense\r\n\r\n").close(),
     ];
     for (number, failure) in failures.iter().enumerate() {
@@ -103,7 +103,7 @@ async fn what_has_left_the_store_unpurged_stands_in_all_the_same() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
     let gate = Gate::closed();
-    origin.on_each("/a", [page("old"), Reply::held(&gate)]);
+    origin.on_each("/a", [page("old"), Reply::held(&gate).close()]);
     proxy.get("/a").await;
     proxy.advance(61);
     let mut client = proxy.begin("/a", &[]).await;
