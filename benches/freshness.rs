@@ -10,7 +10,7 @@ use shellac::timestamp::Timestamp;
 
 fn judged(fields: &HeaderMap) -> Freshness {
     let now = Timestamp::from_secs(1_800_000_000);
-    let exchange = Exchange { request_time: now, response_time: now };
+    let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
     judge(&Policy::default(), &facts(), StatusCode::OK, fields, exchange).expect("may be stored")
 }
 

@@ -103,7 +103,7 @@ fn config() -> Config {
 
 fn store(app: &App, content: Bytes, clock: &Clock) {
     let now = clock.now();
-    let exchange = Exchange { request_time: now, response_time: now };
+    let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
     let head = fields(FIELDS);
     let freshness = judge(&Policy::default(), &facts(), StatusCode::OK, &head, exchange);
     let seed = app.front.cache.rules().seed;

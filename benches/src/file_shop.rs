@@ -93,7 +93,7 @@ impl FileShop {
     /// Stores a page with this content.
     pub fn put(&self, number: u64, content: &Bytes) {
         let now = self.clock.now();
-        let exchange = Exchange { request_time: now, response_time: now };
+        let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
         let freshness = judge(&Policy::default(), &facts(), StatusCode::OK, &self.fields, exchange);
         let invalidation = &self.opened.invalidation;
         let ids = invalidation.ids();

@@ -69,7 +69,7 @@ impl Shop {
             &facts(),
             StatusCode::OK,
             &self.fields,
-            Exchange { request_time: now, response_time: now },
+            Exchange { request_time: now, response_time: now, wall_time: now },
         );
         Draft {
             key: key(number),

@@ -49,6 +49,14 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Returns this moment moved by so many milliseconds, into the past where they are negative.
+    #[must_use]
+    pub const fn moved(self, by: i64) -> Self {
+        Self(self.0.saturating_add_signed(by))
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     /// Times before the epoch become the epoch.
     fn from(time: SystemTime) -> Self {

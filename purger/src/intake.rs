@@ -154,7 +154,7 @@ impl Intake {
         unreadable: &Unreadable,
     ) {
         let (code, detail) = (unreadable.code.as_str(), &unreadable.detail);
-        let letter = DeadLetter::of(message, code, detail, self.clock.now());
+        let letter = DeadLetter::of(message, code, detail, self.clock.wall());
         let (letters, partition) = (self.dead_letters.clone(), Arc::clone(partition));
         drop(self.runtime.spawn(async move {
             tokio::select! {
@@ -234,7 +234,7 @@ impl Intake {
     }
 
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(self.clock.now().as_millis())
+        SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(self.clock.wall().as_millis())
     }
 }
 

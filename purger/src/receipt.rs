@@ -267,7 +267,7 @@ impl Collection {
     }
 
     fn write(&self, offset: i64, pending: Pending) {
-        let receipt = receipt(offset, &pending, &self.known, self.clock.now());
+        let receipt = receipt(offset, &pending, &self.known, &self.clock);
         let (producer, topic) = (self.producer.clone(), self.topic.clone());
         let written = Arc::clone(&self.written);
         drop(tokio::spawn(async move {
@@ -297,16 +297,13 @@ fn is_complete(pending: &Pending, known: &[(TargetId, String)]) -> bool {
     !known.is_empty() && known.iter().all(|(id, _)| pending.has(*id))
 }
 
-fn receipt(
-    offset: i64,
-    pending: &Pending,
-    known: &[(TargetId, String)],
-    now: Timestamp,
-) -> Receipt {
+fn receipt(offset: i64, pending: &Pending, known: &[(TargetId, String)], clock: &Clock) -> Receipt {
+    let by_the_wall = |at: Timestamp| at.moved(clock.correction()).as_millis();
     let confirmation = |noted: &Noted| {
         let (_, proxy) = known.iter().find(|(id, _)| *id == noted.target)?;
         let proxy = proxy.clone();
-        Some(Confirmed { proxy, at_ms: noted.at_ms, objects: noted.objects })
+        let at_ms = by_the_wall(Timestamp::from_millis(noted.at_ms));
+        Some(Confirmed { proxy, at_ms, objects: noted.objects })
     };
     let confirmed: Vec<Confirmed> = pending.confirmed.iter().filter_map(confirmation).collect();
     let missing = known.iter().filter(|(id, _)| !pending.has(*id));
@@ -315,8 +312,8 @@ fn receipt(
         log: pending.partition.log.clone(),
         offset,
         complete: is_complete(pending, known),
-        read_ms: pending.read.as_millis(),
-        closed_ms: now.as_millis(),
+        read_ms: by_the_wall(pending.read),
+        closed_ms: by_the_wall(clock.now()),
         objects: confirmed.iter().map(|confirmed| confirmed.objects).sum(),
         confirmed,
         unconfirmed: missing.map(|(_, proxy)| proxy.clone()).collect(),

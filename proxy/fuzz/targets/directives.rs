@@ -74,7 +74,7 @@ fn judged(response: &HeaderMap) -> Result<Freshness, Uncacheable> {
         directives: RequestDirectives::default(),
     };
     let exchange =
-        Exchange { request_time: NOW.minus(Duration::from_millis(700)), response_time: NOW };
+        Exchange { request_time: NOW.minus(Duration::from_millis(700)), response_time: NOW, wall_time: NOW };
     judge(&POLICY, &request, StatusCode::OK, response, exchange)
 }
 

@@ -224,7 +224,7 @@ mod tests {
 
     fn page(cache_control: &'static str) -> Found {
         let head = fields(&[("cache-control", cache_control), ("etag", "\"a\"")]);
-        let exchange = Exchange { request_time: BORN, response_time: BORN };
+        let exchange = Exchange { request_time: BORN, response_time: BORN, wall_time: BORN };
         let freshness = judge(&POLICY, &facts(&[]), StatusCode::OK, &head, exchange).unwrap();
         let fields = Fields::copy_of(&head, &|_| false);
         let response =

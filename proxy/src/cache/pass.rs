@@ -158,7 +158,7 @@ impl Cache {
         if head.method.is_safe() {
             let birth = fetcher.invalidation.begin_fetch();
             let response = fetcher.pass(request).await?;
-            let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
+            let exchange = fetcher.exchange_since(request_time);
             if head.describes_get() {
                 let newer = (response.status(), response.headers());
                 fetcher.apply_head(head, &birth, newer, exchange);
@@ -170,7 +170,7 @@ impl Cache {
         let exchange = tokio::spawn(async move {
             let before = fetcher.invalidation.sequence();
             let response = fetcher.pass(request).await?;
-            let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
+            let exchange = fetcher.exchange_since(request_time);
             let invalidated = invalidate(&purger, &head, &response).await;
             let is_only_one = |sequence: &Sequence| sequence.number() == before.number() + 1;
             Ok(Answered { response, invalidated: invalidated.filter(is_only_one), exchange })

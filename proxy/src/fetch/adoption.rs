@@ -36,7 +36,7 @@ impl Fetcher {
         let is_undisturbed = invalidated == Some(flight.born());
         let is_adoptable = is_undisturbed
             && response.status() == StatusCode::OK
-            && has_explicit_lifetime(response.headers(), exchange.response_time)
+            && has_explicit_lifetime(response.headers(), exchange.wall_time)
             && is_about_its_target(request, response.headers());
         let Some(permit) = is_adoptable.then(|| self.permit()).flatten() else {
             return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));

@@ -113,10 +113,7 @@ impl Fetch {
         parts.headers.remove(CONTENT_LENGTH);
         let head = Head {
             status: parts.status,
-            fields: self
-                .fetcher
-                .rules
-                .public(&stored_fields(&parts.headers, exchange.response_time)),
+            fields: self.fetcher.rules.public(&stored_fields(&parts.headers, exchange.wall_time)),
             variant: None,
             provenance: self.pilot.birth().provenance([]),
             length: body.length(),

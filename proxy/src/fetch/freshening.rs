@@ -73,7 +73,7 @@ impl Fetcher {
         newer: &Newer<'_>,
     ) -> Option<Arc<Stored>> {
         let Newer { head, birth, exchange } = *newer;
-        let fields = freshen(&old.fields.to_map(Show::All, 0), head, exchange.response_time);
+        let fields = freshen(&old.fields.to_map(Show::All, 0), head, exchange.wall_time);
         let freshness = judge(&self.rules.policy, facts, old.status, &fields, exchange);
         match freshness.and_then(|freshness| self.belongings(request, fields, freshness)) {
             Ok(accepted) => {

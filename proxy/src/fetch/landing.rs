@@ -153,7 +153,7 @@ impl Fetch {
         }
         let response = fetcher.origin.send(request).await?;
         fetcher.look_for_redirect_loop(&self.errand.head, response.status(), response.headers());
-        let exchange = Exchange { request_time, response_time: fetcher.clock.now() };
+        let exchange = fetcher.exchange_since(request_time);
         Ok(Answer { response, exchange, confirmed: None, completion: None })
     }
 
@@ -241,7 +241,7 @@ impl Fetch {
         let rules = &self.fetcher.rules;
         let facts = &self.errand.facts;
         let arrived = self.arrived(response, completion)?;
-        let received = exchange.response_time;
+        let received = exchange.wall_time;
         let joined = arrived.as_ref().and_then(|arrived| arrived.joined.as_ref());
         let joined = joined
             .and_then(|(base, _)| base.response())

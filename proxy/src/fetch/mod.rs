@@ -41,7 +41,7 @@ use self::landing::{Fetch, OnAir};
 use self::metrics::FetchMetrics;
 use crate::clock::Clock;
 use crate::config;
-use crate::freshness::{Policy, Uncacheable};
+use crate::freshness::{Exchange, Policy, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::origin::{Origin, OriginBody, OriginError, RequestBody};
 use crate::request::RequestHead;
@@ -128,6 +128,12 @@ pub enum Role {
 }
 
 impl Fetcher {
+    /// The exchange of a request that was sent at that moment, and whose answer arrives now.
+    pub fn exchange_since(&self, request_time: Timestamp) -> Exchange {
+        let (response_time, wall_time) = (self.clock.now(), self.clock.wall());
+        Exchange { request_time, response_time, wall_time }
+    }
+
     /// Makes a fetcher with nothing in flight.
     pub fn new(
         store: Arc<dyn Store>,

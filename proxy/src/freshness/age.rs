@@ -6,13 +6,16 @@ use http::header::{AGE, DATE, HeaderMap, VIA};
 use crate::freshness::{DeltaSeconds, http_date};
 use crate::timestamp::Timestamp;
 
-/// When the request was sent to the origin server, and when the head of its response arrived.
+/// When the request was sent to the origin server, and when the head of its response arrived. Both are of a clock that goes on
+/// evenly: ages and lifetimes are counted from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// `request_time` of RFC 9111 §4.2.3.
     pub request_time: Timestamp,
     /// `response_time` of RFC 9111 §4.2.3.
     pub response_time: Timestamp,
+    /// The latter by the wall clock as it was set then: dates of the origin server are compared with it.
+    pub wall_time: Timestamp,
 }
 
 /// Returns `corrected_initial_age` in milliseconds.
@@ -23,7 +26,7 @@ pub struct Exchange {
 /// and Varnish do not derive an age from `Date` either. A cache of HTTP/1.0 may send no `Age`: behind one, the larger counts.
 pub(crate) fn initial_age_millis(headers: &HeaderMap, exchange: Exchange) -> u64 {
     let apparent = if came_over_http_1_0(headers) {
-        apparent_age(headers, exchange.response_time)
+        apparent_age(headers, exchange.wall_time)
     } else {
         DeltaSeconds::ZERO
     };
@@ -83,12 +86,15 @@ mod tests {
     use std::time::Duration;
 
     use super::{Exchange, initial_age_millis};
-    use crate::freshness::tests::{NOW, headers};
+    use crate::freshness::tests::{INSTANT, NOW, headers};
 
     fn age_at(millis: u64, delay: u64, fields: &[(&str, &str)]) -> u64 {
         let response_time = NOW.plus(Duration::from_millis(millis));
         let request_time = response_time.minus(Duration::from_millis(delay));
-        initial_age_millis(&headers(fields), Exchange { request_time, response_time })
+        initial_age_millis(
+            &headers(fields),
+            Exchange { request_time, response_time, wall_time: response_time },
+        )
     }
 
     const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
@@ -164,8 +170,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_during_the_exchange_adds_nothing() {
-        let exchange =
-            Exchange { request_time: NOW.plus(Duration::from_hours(1)), response_time: NOW };
+        let exchange = Exchange { request_time: NOW.plus(Duration::from_hours(1)), ..INSTANT };
         assert_eq!(initial_age_millis(&headers(&[]), exchange), 0);
     }
 }

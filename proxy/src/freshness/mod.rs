@@ -256,6 +256,30 @@ impl Freshness {
         })
     }
 
+    /// Returns the same by a clock that shows a time later by so many milliseconds, or earlier.
+    #[must_use]
+    pub fn moved(&self, by: i64) -> Self {
+        let (received, fresh_until) = (self.received.moved(by), self.fresh_until.moved(by));
+        Self { received, fresh_until, ..*self }
+    }
+
+    /// Returns what is left where nobody can tell how old the response is: it is stale, answers nothing by itself, and is kept
+    /// to be validated.
+    #[must_use]
+    pub fn of_unknown_age(&self, now: Timestamp) -> Self {
+        Self::new(Terms {
+            received: now,
+            initial_age_millis: DeltaSeconds::MAX.as_millis(),
+            lifetime: DeltaSeconds::ZERO,
+            stale_while_revalidate: DeltaSeconds::ZERO,
+            stale_if_error: DeltaSeconds::ZERO,
+            keep: self.keep,
+            immutable: self.immutable,
+            sharing: self.sharing,
+            may_be_stale: false,
+        })
+    }
+
     fn age_millis(&self, now: Timestamp) -> u64 {
         let resident = now.as_millis().saturating_sub(self.received.as_millis());
         self.initial_age_millis.saturating_add(resident)

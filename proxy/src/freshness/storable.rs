@@ -145,7 +145,7 @@ fn lifetime_of(
     directives: &ResponseDirectives,
     exchange: Exchange,
 ) -> Result<DeltaSeconds, Uncacheable> {
-    let explicit = lifetime::explicit(directives, headers, exchange.response_time);
+    let explicit = lifetime::explicit(directives, headers, exchange.wall_time);
     let may_be_assigned =
         directives.has(Flag::Public) || status_code::is_heuristically_cacheable(status);
     if explicit.is_none() && !may_be_assigned {
@@ -154,7 +154,7 @@ fn lifetime_of(
     if directives.has(Flag::NoCache) {
         return Ok(DeltaSeconds::ZERO);
     }
-    let assigned = || lifetime::assigned(policy, headers, exchange.response_time);
+    let assigned = || lifetime::assigned(policy, headers, exchange.wall_time);
     Ok(explicit.or_else(assigned).unwrap_or(DeltaSeconds::ZERO))
 }
 

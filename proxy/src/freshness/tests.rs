@@ -53,7 +53,8 @@ pub(crate) fn get() -> RequestFacts {
 }
 
 /// An exchange that takes no time.
-pub(crate) const INSTANT: Exchange = Exchange { request_time: NOW, response_time: NOW };
+pub(crate) const INSTANT: Exchange =
+    Exchange { request_time: NOW, response_time: NOW, wall_time: NOW };
 
 /// Judges a 200 to a plain GET.
 pub(crate) fn judged(policy: &Policy, fields: &[(&str, &str)]) -> Result<Freshness, Uncacheable> {
@@ -221,7 +222,8 @@ fn dates_in_all_three_formats_count() {
 fn an_old_hop_and_a_slow_origin_server_make_a_response_old() {
     let fields = [("cache-control", "max-age=600"), ("date", NOW_DATE), ("via", "1.0 old")];
     let head = headers(&fields);
-    let late = Exchange { request_time: after(90), response_time: after(100) };
+    let late =
+        Exchange { request_time: after(90), response_time: after(100), wall_time: after(100) };
     let freshness = judge(&POLICY, &get(), StatusCode::OK, &head, late).unwrap();
     assert_eq!(freshness.age(after(100)).as_secs(), 100, "apparent age");
 
@@ -271,7 +273,8 @@ fn a_304_brings_its_own_date_and_age() {
         ("etag", r#""a""#),
         ("cache-control", "max-age=60"),
     ]);
-    let later = Exchange { request_time: after(100), response_time: after(100) };
+    let later =
+        Exchange { request_time: after(100), response_time: after(100), wall_time: after(100) };
     let updated = freshen(&head, &headers(&[("etag", r#""a""#)]), later.response_time);
     assert_eq!(updated.get("age"), None);
     let freshness = judge(&POLICY, &get(), StatusCode::OK, &updated, later).unwrap();
@@ -331,7 +334,7 @@ fn head_of(fields: Vec<(&'static str, Vec<u8>)>) -> HeaderMap {
 
 fn exercise(head: &HeaderMap, newer: &HeaderMap, status: u16, moments: [u64; 4]) {
     let [request_time, response_time, now, purged] = moments.map(Timestamp::from_millis);
-    let exchange = Exchange { request_time, response_time };
+    let exchange = Exchange { request_time, response_time, wall_time: response_time };
     let policy = Policy { default_ttl: Duration::MAX, stale_if_error: Duration::MAX, ..POLICY };
     let status = StatusCode::from_u16(status).unwrap();
     let directives = RequestDirectives::of(head);

@@ -366,9 +366,11 @@ impl<'a> Page<'a> {
     }
 
     fn response(&self) -> Response {
+        let second = self.second.to_string();
         let fields: HeaderMap = [
             (HeaderName::from_static("cache-control"), "max-age=600"),
             (HeaderName::from_static("x-page"), self.path),
+            (SECOND, &second),
         ]
         .into_iter()
         .map(|(name, value)| (name, HeaderValue::from_str(value).unwrap()))
@@ -379,7 +381,7 @@ impl<'a> Page<'a> {
             directives: RequestDirectives::of(&HeaderMap::new()),
         };
         let now = Timestamp::from_secs(self.second);
-        let exchange = Exchange { request_time: now, response_time: now };
+        let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
         let freshness =
             judge(&Policy::default(), &facts, StatusCode::OK, &fields, exchange).unwrap();
         Response {
@@ -431,6 +433,8 @@ pub(crate) fn content(response: &Response) -> Vec<u8> {
     }
 }
 
+/// The second of the page, whatever its time is taken for.
+pub(crate) const SECOND: HeaderName = HeaderName::from_static("x-second");
 const SELECTING: HeaderName = HeaderName::from_static("x-selecting");
 pub(crate) const LARGE: Limits =
     Limits { capacity: 16 << 20, object_bytes_max: 4 << 20, variants_max: 64 };

@@ -98,6 +98,8 @@ mod storage;
 #[cfg(test)]
 mod storage_faults;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod rfc9111;
 #[cfg(test)]
 mod same_request;

@@ -27,8 +27,17 @@ pub(crate) fn stored_in(folder: &Path, kind: StorageKind) -> impl FnOnce(&mut Co
 
 /// A proxy that has found what its file holds.
 pub(crate) async fn start(origin: &Origin, folder: &TempDir, kind: StorageKind) -> Proxy {
-    let proxy =
-        Proxy::start_at(origin.address, Clock::manual(START), stored_in(folder.path(), kind));
+    start_by(Clock::manual(START), origin, folder, kind).await
+}
+
+/// One that starts at this time.
+pub(crate) async fn start_by(
+    clock: Clock,
+    origin: &Origin,
+    folder: &TempDir,
+    kind: StorageKind,
+) -> Proxy {
+    let proxy = Proxy::start_at(origin.address, clock, stored_in(folder.path(), kind));
     until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
     proxy
 }
@@ -43,10 +52,11 @@ pub(crate) async fn written(proxy: &Proxy, objects: u64) {
 }
 
 async fn restart(mut proxy: Proxy, origin: &Origin, folder: &TempDir, kind: StorageKind) -> Proxy {
+    let clock = Clock::manual(proxy.app.clock().wall());
     proxy.leave();
     proxy.left().await;
     drop(proxy);
-    start(origin, folder, kind).await
+    start_by(clock, origin, folder, kind).await
 }
 
 pub(crate) fn large(length: usize) -> String {

@@ -59,8 +59,11 @@ pub(crate) fn ours(case: &Case) -> Option<Verdict> {
     let (request, later) = (head(&case.request), head(&case.later));
     let response = head(&case.response);
     let (first, second) = (facts(&request), facts(&later));
-    let exchange =
-        Exchange { request_time: NOW.minus(Duration::from_secs(case.delay)), response_time: NOW };
+    let exchange = Exchange {
+        request_time: NOW.minus(Duration::from_secs(case.delay)),
+        response_time: NOW,
+        wall_time: NOW,
+    };
     let status = StatusCode::from_u16(case.status).unwrap();
     let freshness = judge(&POLICY, &first, status, &response, exchange).ok()?;
     let variant = Variant::of(&response, &request, &[]).ok()?;

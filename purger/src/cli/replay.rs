@@ -73,14 +73,14 @@ fn gather(
     let reader = Reader::new(event_rules(&config.purger)?);
     let broker = Broker::connect(config)?;
     let clock = Clock::system();
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis());
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis());
     let since = match arguments.from {
         From::Ago(ago) => now.checked_sub(ago),
         From::Earliest | From::Latest | From::Offset(_) => None,
     };
     let mut fold = Fold::default();
     for extent in broker.all(&config.purger.topics)? {
-        let begin = broker.offset(&extent, arguments.from, clock.now().as_millis());
+        let begin = broker.offset(&extent, arguments.from, clock.wall().as_millis());
         if begin >= extent.high {
             continue;
         }

@@ -153,7 +153,7 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
         return Exit::Usage;
     }
     let json = cloud_event(&event);
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis());
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis());
     if let Some(Refusal { why, exit }) = forecast::refusal(config, &event, &json, now) {
         say(format_args!("shellac-purger: not sent: {why}"));
         return exit;
@@ -215,7 +215,7 @@ async fn witness(config: &Config) -> Option<Witness> {
 }
 
 fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis());
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis());
     let id = uuid::Uuid::now_v7().to_string();
     let rewarm = (!arguments.rewarm.is_empty()).then(|| Rewarm {
         urls: arguments.rewarm.clone(),

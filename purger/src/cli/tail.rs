@@ -64,7 +64,7 @@ fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn st
     }
     let (sender, records) = mpsc::sync_channel(RECORDS_AHEAD);
     for extent in extents {
-        let begin = broker.offset(&extent, arguments.from, clock.now().as_millis());
+        let begin = broker.offset(&extent, arguments.from, clock.wall().as_millis());
         let cursor = broker.cursors.open(&extent.log, begin)?;
         let (sender, is_once) = (sender.clone(), arguments.once);
         drop(std::thread::Builder::new().spawn(move || {
@@ -107,7 +107,7 @@ fn show(
     clock: &Clock,
     arguments: &TailArguments,
 ) -> Option<String> {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis());
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis());
     let reading = read(reader, record, now);
     if arguments.invalid && !matches!(reading, Reading::Unreadable(_)) {
         return None;

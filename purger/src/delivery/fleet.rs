@@ -71,7 +71,7 @@ pub struct Fleet {
 impl Common {
     /// Wall time.
     pub fn wall_time(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.now().as_millis())
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.wall().as_millis())
     }
 
     /// Has the record at this offset written to the dead letters, because a proxy refuses it; its offset is not committed
@@ -88,7 +88,7 @@ impl Common {
         };
         partition.hold(offset, Work { kind: Kind::DeadLetter, count: 1, bytes: 0 });
         let (cursors, letters) = (Arc::clone(&self.cursors), self.dead_letters.clone());
-        let (readers, now) = (Arc::clone(&self.refused_readers), self.clock.now());
+        let (readers, now) = (Arc::clone(&self.refused_readers), self.clock.wall());
         let backoff_max = self.rules.backoff_max;
         let (proxy, detail) = (proxy.to_owned(), format!("{proxy} refuses it: {why}"));
         let partition = Arc::clone(partition);

@@ -185,7 +185,7 @@ impl Tokens {
             .trim()
             .to_owned();
         let claims = claims(&token).unwrap_or_default();
-        let soon = self.clock.now().plus(TOKEN_LIFETIME).as_millis();
+        let soon = self.clock.wall().plus(TOKEN_LIFETIME).as_millis();
         let lifetime_ms = claims.exp.map_or(soon, |seconds| seconds.saturating_mul(1000));
         Ok(OAuthToken {
             token,

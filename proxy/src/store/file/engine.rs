@@ -166,6 +166,7 @@ impl FileEngine {
         self.volume.hunts.close();
         let threads = std::mem::take(&mut *self.threads.lock());
         threads.into_iter().for_each(join);
+        self.volume.note_clock(true);
         self.volume.keeper.close();
         let keeper = self.keeper.lock().take();
         keeper.into_iter().for_each(join);
@@ -243,8 +244,14 @@ fn wait_to_be_alone(volume: &Volume, lock: Option<&StoreLock>, stopped: &Receive
 
 /// Bounds what a loss of power can take, and how much is written at once.
 fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Duration) {
+    let (started, mut noted) = (Instant::now(), Instant::now());
     while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         volume.disk.check_and_wait();
+        let is_due = started.elapsed() >= CLOCK_SETTLES && noted.elapsed() >= CLOCK_NOTED;
+        if is_due {
+            noted = Instant::now();
+        }
+        volume.note_clock(is_due);
         if let Err(error) = volume.disk.sync() {
             // The system calls what it could not write clean: records there fail their checksums, and are misses.
             tracing::error!(%error, "cannot sync the store: responses are kept in memory only");
@@ -254,6 +261,10 @@ fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Durati
     }
 }
 
+/// After so long, a wrong clock has most likely been set.
+const CLOCK_SETTLES: Duration = Duration::from_mins(5);
+/// How often the journal learns what time it is.
+const CLOCK_NOTED: Duration = Duration::from_mins(1);
 /// Between two looks whether somebody still reads the store.
 const ALONE_PAUSE: Duration = Duration::from_millis(100);
 /// Jobs that wait, beside the bound in bytes.

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use purge_protocol::log::{LogId, Position};
 use tokio::sync::watch;
 
+use super::clocks::Clocks;
 use super::disk::Disk;
 use super::purge_log::{Frame, Tail};
 use crate::metrics::Counter;
@@ -53,13 +54,14 @@ struct Waiting {
     doubts: Doubts,
 }
 
-/// What is remembered of purges that may have been missed, and of origins that lag.
+/// What is remembered of purges that may have been missed, of origins that lag, and of clocks that were wrong.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Doubts {
     /// What was born before this sequence is to be validated.
     pub(super) unproven: u64,
     /// The lowest revision by selector.
     pub(super) revisions: BTreeMap<String, u64>,
+    pub(super) clocks: Clocks,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -128,6 +130,16 @@ impl Keeper {
                 self.wake.notify_one();
             }
         }
+    }
+
+    /// Notes what is known of clocks, and makes it durable soon: times in the file mean nothing without it.
+    pub(super) fn note_clocks(&self, clocks: Clocks) {
+        let mut waiting = self.waiting.lock();
+        waiting.doubts.clocks = clocks.clone();
+        waiting.push(Frame::Clocks(clocks));
+        waiting.is_sync_wanted = true;
+        drop(waiting);
+        self.wake.notify_one();
     }
 
     pub(super) fn push(&self, frame: Frame) {
@@ -267,6 +279,7 @@ impl Keeper {
         let mut frames = memory.frames();
         frames.extend(positions.into_values().map(Frame::Position));
         frames.push(Frame::Unproven(doubts.unproven));
+        frames.push(Frame::Clocks(doubts.clocks));
         let revision = |(selector, revision)| Frame::Revision(revision, selector);
         frames.extend(doubts.revisions.into_iter().map(revision));
         tail.checkpoint(&*self.disk, &frames)?;

@@ -13,6 +13,7 @@
 
 pub mod inspect;
 mod arrival;
+mod clocks;
 mod cursor;
 mod disk;
 mod engine;
@@ -40,6 +41,7 @@ mod superblock;
 mod sweeper;
 mod sync;
 mod tiered;
+mod times;
 mod trust;
 mod volume;
 mod word;

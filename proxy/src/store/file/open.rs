@@ -218,7 +218,7 @@ pub(super) fn open_disks(
     superblock.openings += 1;
     superblock.is_clean = false;
     superblock.store(&*disks.data)?;
-    let Replayed { archive, positions, kills, unproven, revisions, .. } = journal;
+    let Replayed { archive, positions, kills, unproven, revisions, clocks, .. } = journal;
     // Above everything that an earlier process has given a response, whether or not its purges have come to the device.
     let first = (u64::from(superblock.openings) << 32).max(archive.latest().number() + 1);
     let sequence = Sequence::from_number(first);
@@ -226,7 +226,7 @@ pub(super) fn open_disks(
     let invalidation = Arc::new(Invalidation::recovered(superblock.tag_seed, sequence, archive));
     invalidation.remember_distrust(Sequence::from_number(unproven));
     invalidation.remember_revisions(&revisions);
-    let doubts = Doubts { unproven, revisions };
+    let doubts = Doubts { unproven, revisions, clocks: clocks.clone() };
     let keeper = Keeper::new(disks.log, tail, (positions, doubts), recovered);
     let seed = KeySeed(superblock.key_seed);
     let volume = Volume::new(Parts {
@@ -235,6 +235,7 @@ pub(super) fn open_disks(
         keeper: Arc::clone(&keeper),
         invalidation: Arc::clone(&invalidation),
         clock: clock.clone(),
+        clocks,
         entries_max,
         kills,
         kills_max: geometry.kills_max(),

@@ -17,6 +17,7 @@ use std::io;
 use purge_protocol::UrlPrefix;
 use purge_protocol::log::{LogId, Position};
 
+use super::clocks::Clocks;
 use super::cursor::{Cursor, Put as _};
 use super::disk::Disk;
 use crate::invalidation::{Archive, Past, PastMark, TagId};
@@ -40,6 +41,8 @@ pub(super) enum Frame {
     Unproven(u64),
     /// The lowest revision of what has this selector.
     Revision(u64, String),
+    /// By which clocks times were written: all that is known by now.
+    Clocks(Clocks),
 }
 
 /// Stands for every record of a segment.
@@ -56,6 +59,7 @@ pub(super) struct Replayed {
     pub(super) revisions: BTreeMap<String, u64>,
     /// By segment: the incarnation and the offsets of dead records.
     pub(super) kills: BTreeMap<u32, (u64, Vec<u32>)>,
+    pub(super) clocks: Clocks,
     is_checkpoint_complete: bool,
 }
 
@@ -122,6 +126,10 @@ impl Frame {
                 out.put_u64(*revision);
                 out.put(selector.as_bytes());
             }
+            Self::Clocks(clocks) => {
+                out.put_u32(9);
+                clocks.encode(out);
+            }
         }
         let length = u32::try_from(out.len() - payload_start).unwrap_or(u32::MAX);
         let write = |out: &mut Vec<u8>, at: usize, value: u32| {
@@ -184,6 +192,7 @@ impl Frame {
                 let revision = cursor.u64()?;
                 Self::Revision(revision, std::str::from_utf8(cursor.0).ok()?.to_owned())
             }
+            9 => Self::Clocks(Clocks::decode(&mut cursor)?),
             _ => return None,
         })
     }
@@ -252,6 +261,7 @@ impl Replayed {
                 let known = self.revisions.entry(selector).or_default();
                 *known = revision.max(*known);
             }
+            Frame::Clocks(clocks) => self.clocks = clocks,
         }
     }
 }

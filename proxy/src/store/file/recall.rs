@@ -90,6 +90,10 @@ impl Parts {
             Ok(Record { header, head, body }) => {
                 let Head { key, variant, tags, soft_purged, mut response, .. } = head;
                 response.body = body;
+                let volume = self.volume();
+                response.freshness = volume.times.judged(header.version, response.freshness);
+                let shift = volume.times.shift_of(header.version).unwrap_or(0);
+                let soft_purged = soft_purged.map(|at| at.moved(shift));
                 let draft = |provenance| Draft {
                     key: key.clone(),
                     variant,
@@ -147,6 +151,11 @@ impl Parts {
             };
             if let Some(at) = past.soft_purged {
                 provenance.soften(at);
+            }
+            // The clock by which the purge was noted may have been ahead of ours.
+            let now = volume.clock.now();
+            if provenance.soft_purged().is_some_and(|at| at > now) {
+                provenance.soften(now);
             }
             let mut draft = draft(provenance);
             let body = self.memory.hold(draft.content.take_body());

@@ -23,6 +23,7 @@ use super::scribe::Class;
 use super::volume::Volume;
 use crate::key::KeySeed;
 use crate::store::Removal;
+use crate::timestamp::Timestamp;
 
 /// Which segments are free, and which hold what.
 #[derive(Debug, Default)]
@@ -141,7 +142,7 @@ fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry, extents: &[Exte
     let place = Place { segment: number, offset, units, is_large };
     let version = (entry.version & 0xffff_ffff) as u32;
     let mut fresh = Entry::dormant(entry.key_hash, version, entry.variant, place);
-    fresh.expires = entry.expires;
+    fresh.expires = expires_of(volume, entry);
     let mut locked = volume.index.lock(entry.key_hash);
     let rival =
         locked.iter().find(|it| it.variant == entry.variant || it.version == version).copied();
@@ -157,11 +158,18 @@ fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry, extents: &[Exte
     locked.insert(fresh);
     let segment = volume.segments.at(number);
     segment.add_live(u64::from(units) * UNIT);
-    segment.expires.fetch_max(entry.expires, Ordering::Relaxed);
+    segment.expires.fetch_max(fresh.expires, Ordering::Relaxed);
     segment.born.fetch_min(entry.born, Ordering::AcqRel);
     if volume.is_counted(&fresh) {
         volume.enliven(extents); // under the lock: whoever takes it out counts them as dead
     }
+}
+
+/// The second of our time from which on a response is useless.
+fn expires_of(volume: &Volume, entry: &FooterEntry) -> u32 {
+    let shift = volume.times.shift_of(entry.version).unwrap_or(0);
+    let expires = Timestamp::from_secs(u64::from(entry.expires)).moved(shift);
+    u32::try_from(expires.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 /// Reads the version of a record that is in the index already.

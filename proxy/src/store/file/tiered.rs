@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use purge_protocol::PurgeMode;
 use tokio::sync::Semaphore;
@@ -48,6 +48,8 @@ pub(super) struct Parts {
     pub(super) engine: FileEngine,
     pub(super) invalidation: Arc<Invalidation>,
     clock: Clock,
+    /// Times that the wall clock had been set when memory was looked through for that.
+    judged_turns: AtomicU64,
     pub(super) rules: Rules,
     /// Reads that may wait for the device at once.
     pub(super) reads: Arc<Semaphore>,
@@ -147,6 +149,7 @@ impl TieredStore {
             engine,
             invalidation: Arc::clone(&opened.invalidation),
             clock: clock.clone(),
+            judged_turns: AtomicU64::new(0),
             rules,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             promotion,
@@ -329,6 +332,21 @@ impl Parts {
         }
     }
 
+    /// After the wall clock was set, what an earlier process has stored leaves memory: its age is another one than it was taken
+    /// for, and is found when it comes back.
+    fn judge_anew(&self) {
+        let volume = self.volume();
+        let turns = volume.times.turns();
+        if self.judged_turns.swap(turns, Ordering::Relaxed) == turns {
+            return;
+        }
+        self.memory.visit(&mut |stored| {
+            if volume.times.is_of_earlier(stored.version) {
+                self.memory.evict(stored);
+            }
+        });
+    }
+
     fn remove(&self, stored: &Arc<Stored>, reason: Removal, heir: Option<&Stored>) -> bool {
         let volume = self.volume();
         let hash = stored.key.hash();
@@ -435,6 +453,8 @@ impl Store for TieredStore {
 
     fn sweep_dormant(&self) {
         let volume = self.parts.volume();
+        volume.note_clock(false);
+        self.parts.judge_anew();
         sweep_expired(volume, volume.now_secs(), |entry| {
             drop(self.parts.engine.submit(Job::Unlive(*entry)));
         });

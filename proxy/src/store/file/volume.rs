@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::clocks::Clocks;
 use super::extent::{FileBody, Readings, bytes_of};
 use super::filter::{Filter, RESPONSE_BYTES_MAX};
 use super::format::{Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENTS_START, UNIT, blocks_match};
@@ -20,6 +21,7 @@ use super::recovery::Kills;
 use super::segment::Segments;
 use super::superblock::Superblock;
 use super::sweeper::Hunts;
+use super::times::Times;
 use super::trust::Trusted;
 use crate::clock::Clock;
 use crate::invalidation::{Invalidation, Sequence};
@@ -39,6 +41,7 @@ pub(super) struct Volume {
     pub(super) invalidation: Arc<Invalidation>,
     pub(super) seed: KeySeed,
     pub(super) clock: Clock,
+    pub(super) times: Times,
     /// The last version that was given.
     pub(super) versions: AtomicU64,
     /// The purge sequence with which this process began.
@@ -82,6 +85,7 @@ pub(super) struct Parts {
     pub(super) keeper: Arc<Keeper>,
     pub(super) invalidation: Arc<Invalidation>,
     pub(super) clock: Clock,
+    pub(super) clocks: Clocks,
     pub(super) entries_max: u64,
     pub(super) kills: Kills,
     pub(super) kills_max: u64,
@@ -111,7 +115,8 @@ pub(super) struct Record {
 
 impl Volume {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { disk, superblock, keeper, invalidation, clock, entries_max, .. } = parts;
+        let Parts { disk, superblock, keeper, invalidation, clock, clocks, entries_max, .. } =
+            parts;
         let (kills, kills_max) = (parts.kills, parts.kills_max);
         let first_sequence = invalidation.sequence().number();
         Arc::new(Self {
@@ -123,6 +128,7 @@ impl Volume {
             keeper,
             invalidation,
             seed: KeySeed(superblock.key_seed),
+            times: Times::new(clock.clone(), clocks, superblock.openings),
             clock,
             versions: AtomicU64::new(first_version(superblock.openings)),
             first_sequence,
@@ -176,6 +182,14 @@ impl Volume {
 
     pub(super) fn now_secs(&self) -> u32 {
         u32::try_from(self.clock.now().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// Keeps what the wall clock has told. `is_sure`: it has had time to be set right after the start.
+    pub(super) fn note_clock(&self, is_sure: bool) {
+        let newest = self.superblock.lock().openings;
+        if let Some(clocks) = self.times.note(newest, is_sure) {
+            self.keeper.note_clocks(clocks);
+        }
     }
 
     /// A purge sequence as it is in the index.

@@ -91,7 +91,7 @@ impl SimulatedStore {
     /// Ends it without a warning and opens what is left.
     pub(super) fn crash(self, crash: Crash, random: &mut Random) -> Self {
         let (data, log) = (self.data.after(crash, random), self.log.after(crash, random));
-        let (size, clock) = (self.size, self.clock.clone());
+        let (size, clock) = (self.size, self.next_clock());
         self.data.unplug();
         self.log.unplug();
         drop(self);
@@ -101,9 +101,14 @@ impl SimulatedStore {
     pub(super) fn restart(self) -> Self {
         self.store.close();
         let (data, log, size, clock) =
-            (Arc::clone(&self.data), Arc::clone(&self.log), self.size, self.clock.clone());
+            (Arc::clone(&self.data), Arc::clone(&self.log), self.size, self.next_clock());
         drop(self);
         Self::open(data, log, size, clock).unwrap()
+    }
+
+    /// The clock of the process that comes next.
+    fn next_clock(&self) -> Clock {
+        Clock::manual(self.clock.wall())
     }
 
     pub(super) fn put(

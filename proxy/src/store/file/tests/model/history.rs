@@ -1,6 +1,7 @@
 //! One history: each operation is done to the store and to the truth, and both are compared.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use parking_lot::Mutex;
@@ -9,6 +10,7 @@ use purge_protocol::PurgeMode;
 use super::truth::{State, Truth, Version};
 use super::{Aim, Length, Mode, Operation, SELECTING, Slot, TAGS, Tag};
 use crate::clock::Clock;
+use crate::freshness::State::Fresh;
 use crate::invalidation::{FetchBirth, Mark, Past, PastMark, Verdict};
 use crate::key::KeySeed;
 use crate::purge::Purger;
@@ -17,10 +19,13 @@ use crate::store::contract::{self, Page, key, selects};
 use crate::store::file::disk::Disk as _;
 use crate::store::file::format::SEGMENTS_START;
 use crate::store::file::simulated::{Crash, Power, Random, SimulatedDisk};
-use crate::store::file::tests::bench::{NOW, SimulatedStore, Size, block_on};
+use crate::store::file::tests::bench::{SimulatedStore, Size, block_on};
 use crate::store::file::{Reading, Supply};
 use crate::store::journal::Entry;
-use crate::store::{Body, Draft, EntryWriter, Removal, Stay, Store as _, StoreError, Stored};
+use crate::store::{
+    Body, Content, Draft, EntryWriter, Removal, Show, Stay, Store as _, StoreError, Stored,
+};
+use crate::timestamp::Timestamp;
 
 /// A store and what is true of it.
 pub(super) struct History {
@@ -35,6 +40,12 @@ pub(super) struct History {
     /// Segments that were given away or spared, and responses that were dropped, when last looked at.
     turnover: [u64; 3],
     written: u64,
+    /// The time by a clock that is never wrong.
+    time: Timestamp,
+    /// The wall clock was set.
+    is_clock_set: bool,
+    /// The power went off before the journal said so.
+    is_clock_lost: bool,
     /// Bodies are so many times as long as the operation says.
     scale: u64,
 }
@@ -52,7 +63,7 @@ impl History {
         let data = SimulatedDisk::new(size.geometry.file_bytes());
         let log = SimulatedDisk::new(size.geometry.half_bytes * 2);
         let mut history = Self {
-            store: SimulatedStore::open(data, log, size, Clock::manual(NOW)).unwrap(),
+            store: SimulatedStore::open(data, log, size, Clock::manual(BEGUN)).unwrap(),
             truth: Truth::default(),
             power: Arc::default(),
             readers: Vec::new(),
@@ -60,6 +71,9 @@ impl History {
             ending: None,
             turnover: [0; 3],
             written: 0,
+            time: BEGUN,
+            is_clock_set: false,
+            is_clock_lost: false,
             scale,
         };
         history.plug();
@@ -123,11 +137,14 @@ impl History {
             Operation::Purge(aim, mode) => self.purge(aim, mode),
             Operation::Flood => self.flood(),
             Operation::Advance(seconds) => {
-                self.store.clock.advance(std::time::Duration::from_secs(seconds));
-                let now = self.store.clock.now();
+                let span = Duration::from_secs(seconds);
+                self.store.clock.advance(span);
+                self.time = self.time.plus(span);
+                let now = self.time;
                 let old = self.truth.versions.iter_mut().filter(|version| version.until <= now);
                 old.for_each(|version| version.is_certain = false);
             }
+            Operation::SetClock(seconds) => self.set_clock(seconds),
             Operation::Evict => self.store.store.evict_all(),
             Operation::Sync => self.sync(),
             Operation::Sweep => self.store.store.sweep_dormant(),
@@ -143,11 +160,26 @@ impl History {
     fn draft(&mut self, birth: &FetchBirth, slot: Slot, tag: Tag) -> Draft {
         self.written += 1;
         let invalidation = &self.store.invalidation;
-        let second = self.store.clock.now().as_secs() + self.written;
+        let second = self.written;
         let page = Page { path: slot.path(), selecting: slot.selecting(), second, tags: &[] };
         let ids = invalidation.ids();
         let tags = [ids.tag(TAGS[tag.0].as_bytes()), ids.host(b"shop.example")];
-        Draft { provenance: birth.provenance(tags), ..contract::draft(invalidation, page) }
+        let mut draft = contract::draft(invalidation, page);
+        if let Content::Response(response) = &mut draft.content {
+            let now = self.store.clock.now().as_millis().cast_signed();
+            response.freshness = response.freshness.moved(now - second.cast_signed() * 1000);
+        }
+        Draft { provenance: birth.provenance(tags), ..draft }
+    }
+
+    /// The store notes it soon, but for a power that goes off.
+    fn set_clock(&mut self, seconds: i64) {
+        self.store.clock.set_wall(seconds * 1000);
+        self.is_clock_set = true;
+        self.truth.excuse_all();
+        self.store.store.sweep_dormant();
+        self.store.store.volume().keeper.flush();
+        self.is_clock_lost |= self.is_off();
     }
 
     fn body(&self, slot: Slot, length: Length) -> Bytes {
@@ -194,7 +226,8 @@ impl History {
             tag,
             second: second_of(stored),
             body,
-            until: stored.useless_after(),
+            until: self.time.plus(stored.useless_after().since(self.store.clock.now())),
+            fresh_until: self.time.plus(LIFETIME),
             state: State::Newest,
             is_soft: false,
             is_certain: !self.is_off(),
@@ -251,8 +284,12 @@ impl History {
             assert!(read == version.body, "{what:?}: other bytes than were stored");
             assert!(version.slot == slot && version.may_be_shown(after), "{what:?} is shown");
             assert!(!version.is_soft || *verdict != Verdict::Valid, "{what:?} looks fresh");
-            let now = self.store.clock.now();
-            assert!(after.is_none() || version.until > now, "{what:?} has expired");
+            let is_excused = after.is_none() || self.is_clock_set;
+            assert!(is_excused || version.until > self.time, "{what:?} has expired");
+            let freshness = stored.response().unwrap().freshness;
+            let is_fresh = freshness.state(self.store.clock.now(), None) == Fresh;
+            let is_due = self.is_clock_lost || version.fresh_until >= self.time;
+            assert!(!is_fresh || is_due, "{what:?} is taken for younger than it is");
             Some(version.second)
         });
         let missed = self.truth.in_slot(slot).find(|it| it.state == State::Newest && it.is_certain);
@@ -424,7 +461,7 @@ impl History {
     fn begin_anew(mut self, crash: Crash) -> Self {
         self.plug();
         (self.ending, self.turnover) = (None, [0; 3]);
-        self.truth.crash(crash, self.store.clock.now());
+        self.truth.crash(crash, self.time);
         if crash == Crash::Power && self.store.journal.recovered().is_none() {
             self.truth.excuse_all(); // purges may have been torn out of the journal: the store was discarded
         }
@@ -439,7 +476,8 @@ impl History {
 }
 
 fn second_of(stored: &Stored) -> u64 {
-    stored.response().unwrap().freshness.received().as_secs()
+    let fields = stored.response().unwrap().fields.to_map(Show::All, 0);
+    fields[contract::SECOND].to_str().unwrap().parse().unwrap()
 }
 
 fn read(stored: &Stored) -> Option<Vec<u8>> {
@@ -461,3 +499,8 @@ fn read_windows(reading: &Reading, range: std::ops::Range<u64>) -> Option<Vec<u8
     }
     Some(read)
 }
+
+/// So late that the clock can be set back.
+const BEGUN: Timestamp = Timestamp::from_secs(10_000_000);
+/// Of every page.
+const LIFETIME: Duration = Duration::from_mins(10);

@@ -32,6 +32,8 @@ enum Operation {
     Flood,
     /// Seconds.
     Advance(u64),
+    /// Somebody sets the wall clock forward by so many seconds, or back.
+    SetClock(i64),
     /// Everything leaves memory.
     Evict,
     Sync,
@@ -144,6 +146,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => (aim(), mode).prop_map(|(aim, mode)| Operation::Purge(aim, mode)),
         2 => Just(Operation::Flood),
         2 => prop_oneof![1..100_u64, Just(400_000)].prop_map(Operation::Advance),
+        1 => (-4000..4000_i64).prop_map(Operation::SetClock),
         5 => Just(Operation::Evict),
         2 => Just(Operation::Sync),
         1 => Just(Operation::Sweep),

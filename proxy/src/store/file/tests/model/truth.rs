@@ -14,8 +14,10 @@ pub(super) struct Version {
     /// When its head arrived, unlike that of any other.
     pub(super) second: u64,
     pub(super) body: Bytes,
-    /// When nothing can use it any more.
+    /// When nothing can use it any more, by a clock that is never wrong.
     pub(super) until: Timestamp,
+    /// Until when it may answer, by that clock.
+    pub(super) fresh_until: Timestamp,
     pub(super) state: State,
     /// A soft purge of it was acknowledged: it must not look fresh.
     pub(super) is_soft: bool,
