@@ -112,7 +112,7 @@ const WORDS: [&str; 9] = [
     "regex",
     "wildcard",
 ];
-/// Fields of FOSHttpCache, Symfony, Drupal, Magento, Varnish Enterprise and TYPO3 without such a word.
+/// Fields of `FOSHttpCache`, Symfony, Drupal, Magento, Varnish Enterprise and TYPO3 without such a word.
 const FIELDS: [&str; 8] = [
     "clear-cache",
     "cache-tags",
