@@ -214,11 +214,19 @@ impl App {
     }
 
     /// Lets another process, which listens at the same addresses, have the store and everyone who comes. In this order: nobody
-    /// new comes; nothing stored is used any more, and no purge is acknowledged, as purges go to the other one; the store is
-    /// let go.
-    /// Blocks.
+    /// new comes; what is being changed at the origin is purged, and nothing else is changed through this process; nothing
+    /// stored is used any more, and no purge is acknowledged, as purges go to the other one; the store is let go.
+    /// Blocks; is called where a runtime is at hand.
     pub fn hand_over(&self) {
         self.listeners.drain.begin();
+        let changes = self.front.cache.changes.end(CHANGES_PATIENCE);
+        let left = tokio::runtime::Handle::current().block_on(changes);
+        if left > 0 {
+            tracing::error!(
+                requests = left,
+                "unsafe requests still wait for the origin: purge what they change in the process that takes over"
+            );
+        }
         self.handed_over.cancel();
         self.invalidation.lease().end_for_good();
         self.journal.hand_over();
@@ -534,6 +542,8 @@ const ADMIN_BACKLOG: u32 = 128;
 const PINNED_TICK: Duration = Duration::from_millis(100);
 /// State changes are noticed, and logged, this much late; how responses are used changes at once.
 const PURGE_LOG_TICK: Duration = Duration::from_millis(250);
+/// How long the process that takes over waits for unsafe requests that this one has at the origin.
+const CHANGES_PATIENCE: Duration = Duration::from_secs(10);
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// A sweep over all that is stored takes at most this part of one core.
 const SWEEP_SHARE: u32 = 50;

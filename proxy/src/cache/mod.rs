@@ -5,6 +5,7 @@ pub mod lookup;
 pub mod metrics;
 pub mod rewarm;
 mod pass;
+pub mod changes;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use self::changes::Changes;
 use self::decision::{Decision, ForwardReason, Plan, decide};
 use self::lookup::look_up;
 use self::metrics::{Outcome, RequestMetrics};
@@ -43,6 +45,8 @@ pub struct Cache {
     tunnels: Arc<Semaphore>,
     /// What waits for tunnels at the end.
     drain: Drain,
+    /// Unsafe requests that are at the origin.
+    pub changes: Changes,
     /// How requests were answered, for each listener.
     pub metrics: Box<[RequestMetrics]>,
 }
@@ -91,7 +95,8 @@ impl Cache {
     ) -> Self {
         let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
         let tunnels = Arc::new(Semaphore::new(rules.limits.max_connections));
-        Self { fetcher, purger, responder, rules, tunnels, drain, metrics }
+        let changes = Changes::default();
+        Self { fetcher, purger, responder, rules, tunnels, drain, changes, metrics }
     }
 
     /// What makes two requests the same.

@@ -12,9 +12,9 @@ use super::decision::ForwardReason;
 use super::metrics::Outcome;
 use crate::fetch::errand::forward;
 use crate::fetch::revision::MIN_REVISION;
-use crate::fetch::{Fetched, tags, tunnel};
+use crate::fetch::{Adoptable, Fetched, tags, tunnel};
 use crate::freshness::{Exchange, Uncacheable, invalidation};
-use crate::invalidation::Sequence;
+use crate::invalidation::{FetchBirth, Marked};
 use crate::key::vary::normalize_accept_encoding;
 use crate::listener::activity::Busy;
 use crate::origin::{OriginBody, OriginError, RequestBody};
@@ -34,8 +34,8 @@ struct Upgrade {
 /// A response that went past the cache.
 struct Answered {
     response: Response<OriginBody>,
-    /// The sequence at which what it changed was purged, if nothing else was purged since the request was sent.
-    invalidated: Option<Sequence>,
+    /// What a cache needs to know to keep the answer to a POST.
+    adoptable: Option<Adoptable>,
     exchange: Exchange,
 }
 
@@ -132,11 +132,9 @@ impl Cache {
         (reason, why): (ForwardReason, Uncacheable),
         busy: Busy,
     ) -> (Outcome, Response<ResponseBody>) {
-        let Answered { response, invalidated, exchange } = answered;
-        // What the origin made of one client's cookies is nobody else's.
-        let invalidated = invalidated.filter(|_| !head.fields.contains_key(COOKIE));
+        let Answered { response, adoptable, exchange } = answered;
         let forward = Forward { detail: Some(why.code()), ..Forward::new(reason) };
-        match self.fetcher.adopt(head, response, invalidated, exchange).await {
+        match self.fetcher.adopt(head, response, adoptable, exchange).await {
             Ok(Fetched::Alone(response, _)) => {
                 let status = Forward { status: Some(response.status()), ..forward };
                 (Outcome::Bypass, self.alone(*response, &Status::Forward(status), busy))
@@ -163,17 +161,23 @@ impl Cache {
                 let newer = (response.status(), response.headers());
                 fetcher.apply_head(head, &birth, newer, exchange);
             }
-            return Ok(Answered { response, invalidated: None, exchange });
+            return Ok(Answered { response, adoptable: None, exchange });
         }
+        // What a process changes that has handed over would be purged in this one only.
+        let token = self.changes.begin().ok_or(ProxyError::ShuttingDown)?;
         let purger = Arc::clone(&self.purger);
         let head = head.clone();
         let exchange = tokio::spawn(async move {
-            let before = fetcher.invalidation.sequence();
+            // What the origin made of one client's cookies is nobody else's.
+            let may_adopt = head.method == Method::POST && !head.fields.contains_key(COOKIE);
+            let birth = may_adopt.then(|| fetcher.invalidation.begin_fetch());
             let response = fetcher.pass(request).await?;
             let exchange = fetcher.exchange_since(request_time);
-            let invalidated = invalidate(&purger, &head, &response).await;
-            let is_only_one = |sequence: &Sequence| sequence.number() == before.number() + 1;
-            Ok(Answered { response, invalidated: invalidated.filter(is_only_one), exchange })
+            let marked = invalidate(&purger, &head, &response, birth.as_ref()).await;
+            let marked = marked.filter(|marked| marked.is_first);
+            drop(token);
+            let adoptable = birth.zip(marked).map(|(birth, marked)| Adoptable { birth, marked });
+            Ok(Answered { response, adoptable, exchange })
         });
         exchange.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }
@@ -213,12 +217,13 @@ async fn invalidate(
     purger: &Arc<Purger>,
     head: &RequestHead,
     response: &Response<OriginBody>,
-) -> Option<Sequence> {
+    since: Option<&FetchBirth>,
+) -> Option<Marked> {
     let uri = head.key.to_string().parse::<Uri>().ok()?;
     let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());
     if uris.is_empty() {
         return None;
     }
     let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
-    purger.invalidate(&uris, head.key.host(), &groups).await
+    purger.invalidate(&uris, (head.key.host(), &groups), since).await
 }

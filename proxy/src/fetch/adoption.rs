@@ -6,13 +6,22 @@ use http::header::{CONTENT_LOCATION, HeaderMap};
 use http::{Method, Response, StatusCode, Uri};
 
 use super::errand::Errand;
-use super::flight::Landing;
+use super::flight::{Flight, Landing};
 use super::{Fetched, Fetcher, Role};
 use crate::freshness::{Exchange, RequestFacts, Uncacheable, has_explicit_lifetime, uri_reference};
-use crate::invalidation::Sequence;
+use crate::invalidation::{FetchBirth, Marked};
 use crate::origin::{OriginBody, OriginError};
 use crate::request::RequestHead;
 use crate::response::failure::ProxyError;
+
+/// What is to be known of a POST whose response may be kept.
+#[derive(Debug)]
+pub struct Adoptable {
+    /// When it was sent.
+    pub birth: FetchBirth,
+    /// The purge of what it has changed.
+    pub marked: Marked,
+}
 
 impl Fetcher {
     //= https://www.rfc-editor.org/rfc/rfc9110#section-9.3.3
@@ -23,24 +32,27 @@ impl Fetcher {
     //# target URI
     /// Stores the response to a POST while its client reads it, if it may; else it stays the client's alone.
     ///
-    /// `invalidated` is the sequence at which its own URL was purged for it: whatever else was purged while it was made keeps
-    /// it out.
+    /// Another purge of it, or another change of its URL, while it was made keeps it out: which of them is the later one is not
+    /// known. What else was purged does not matter.
     pub async fn adopt(
         self: &Arc<Self>,
         request: &RequestHead,
         response: Response<OriginBody>,
-        invalidated: Option<Sequence>,
+        adoptable: Option<Adoptable>,
         exchange: Exchange,
     ) -> Result<Fetched, ProxyError> {
-        let (flight, pilot) = self.begin(request);
-        let is_undisturbed = invalidated == Some(flight.born());
-        let is_adoptable = is_undisturbed
-            && response.status() == StatusCode::OK
+        let Some(Adoptable { birth, marked }) = adoptable else {
+            return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
+        };
+        let is_adoptable = response.status() == StatusCode::OK
             && has_explicit_lifetime(response.headers(), exchange.wall_time)
             && is_about_its_target(request, response.headers());
         let Some(permit) = is_adoptable.then(|| self.permit()).flatten() else {
             return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
         };
+        let own = birth.later(marked.sequence);
+        let account = Arc::clone(&request.peer.retained);
+        let (_flight, pilot) = Flight::begin(own, Arc::clone(&self.budget), account);
         let mut head = request.clone();
         head.method = Method::GET;
         let facts = RequestFacts { method: Method::GET, ..request.facts() };
@@ -52,6 +64,12 @@ impl Fetcher {
         let Ok(accepted) = fetch.accept(&response, exchange, None) else {
             return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
         };
+        let provenance = birth.provenance(accepted.tags.iter().copied());
+        let (invalidation, key) = (&self.invalidation, &request.key);
+        if !invalidation.is_undisturbed(&provenance, &birth, marked.sequence, key) {
+            self.metrics.uncacheable(Uncacheable::PurgedInFlight);
+            return Ok(Fetched::Alone(Box::new(response), Uncacheable::PurgedInFlight));
+        }
         if self.is_lagging(response.headers(), accepted.tags.iter().copied()) {
             self.metrics.uncacheable(Uncacheable::OriginLagging);
             return Ok(Fetched::Alone(Box::new(response), Uncacheable::OriginLagging));

@@ -28,6 +28,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+pub use self::adoption::Adoptable;
 pub use self::held::Held;
 pub use self::landing::WhenLeft;
 pub use self::tunnel::tunnel;

@@ -66,6 +66,14 @@ impl Marks {
         }
     }
 
+    /// Returns whether nothing but the purge `own` has happened since then.
+    pub(super) fn has_only(&self, since: Sequence, own: Sequence) -> bool {
+        [&self.hard, &self.soft].iter().all(|mark| {
+            let purged = mark.load(Ordering::Acquire);
+            purged <= since.0 || purged == own.0
+        })
+    }
+
     /// The later of both purges.
     pub(super) fn latest(&self) -> Sequence {
         Sequence(self.hard.load(Ordering::Acquire).max(self.soft.load(Ordering::Acquire)))

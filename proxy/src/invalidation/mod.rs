@@ -24,6 +24,7 @@ mod prefix_marks;
 mod ledger;
 mod tag_table;
 mod provenance;
+mod undisturbed;
 pub mod lease;
 pub mod fence;
 
@@ -38,6 +39,7 @@ pub use self::archive::{Archive, Past, PastMark};
 pub use self::marks::Verdict;
 pub use self::provenance::Provenance;
 pub use self::tag_table::{TagId, TagTable};
+pub use self::undisturbed::Marked;
 
 use self::fence::Fence;
 use self::lease::{Lease, OnExpiry};
@@ -285,10 +287,19 @@ impl Invalidation {
 
     /// Marks all of this as purged at one moment and returns its sequence. Visible to every check from then on.
     pub fn mark(&self, marks: &[Mark<'_>], mode: PurgeMode, now: Timestamp) -> Sequence {
-        let mut ledger = self.ledger.lock();
+        self.mark_under(&mut self.ledger.lock(), marks, mode, now)
+    }
+
+    fn mark_under(
+        &self,
+        ledger: &mut Ledger,
+        marks: &[Mark<'_>],
+        mode: PurgeMode,
+        now: Timestamp,
+    ) -> Sequence {
         let sequence = Sequence(self.sequence.load(Ordering::Relaxed) + 1);
         for mark in marks {
-            self.write(mark, mode, sequence, now, &mut ledger);
+            self.write(mark, mode, sequence, now, ledger);
         }
         if let Some(archive) = &mut ledger.archive {
             let past = Past::of(mode, sequence, now);
@@ -297,8 +308,8 @@ impl Invalidation {
             }
         }
         self.sequence.store(sequence.0, Ordering::Release);
-        self.settle(&mut ledger);
-        self.make_room(&mut ledger);
+        self.settle(ledger);
+        self.make_room(ledger);
         sequence
     }
 

@@ -192,6 +192,11 @@ impl TagTable {
         self.peek(id, |tag| tag.marks.verdict(born)).unwrap_or(Verdict::Valid)
     }
 
+    /// Returns whether nothing but the purge `own` has hit it since then.
+    pub(super) fn has_only(&self, id: TagId, since: Sequence, own: Sequence) -> bool {
+        self.peek(id, |tag| tag.marks.has_only(since, own)).unwrap_or(true)
+    }
+
     pub(super) fn settle(&self, settled: Sequence) {
         self.settled.fetch_max(settled.0, Ordering::AcqRel);
     }

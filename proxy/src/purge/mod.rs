@@ -27,7 +27,9 @@ use self::count::{Count, Pending};
 use self::log::rewarm::Prospect;
 use self::metrics::{PurgeMetrics, Source};
 use crate::clock::Clock;
-use crate::invalidation::{Invalidation, Mark, Past, PastMark, Sequence, TagId};
+use crate::invalidation::{
+    FetchBirth, Invalidation, Mark, Marked, Past, PastMark, Sequence, TagId,
+};
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::journal::{Entry, Journal, JournalError};
 use crate::store::{Removal, Store, Stored};
@@ -85,7 +87,7 @@ impl Purger {
             self.metrics.count(source, selector, mode);
         }
         let aims = targets.iter().map(|target| self.aim(target)).collect();
-        let (sequence, counts) = self.purge(aims, mode).await;
+        let (Marked { sequence, .. }, counts) = self.purge(aims, mode, None).await;
         self.journal.settled().await?;
         let objects = counts.iter().map(|count| count.objects - count.already_counted).sum();
         self.metrics.purged.add(objects);
@@ -118,7 +120,7 @@ impl Purger {
             self.metrics.count_target(Source::Log, target, mode);
         }
         let aims = targets.iter().map(|target| self.aim(target)).collect();
-        let (_, counts) = self.purge(aims, mode).await;
+        let (_, counts) = self.purge(aims, mode, None).await;
         let objects = |count: Count| count.objects - count.already_counted;
         let counts: Vec<u64> = counts.into_iter().map(objects).collect();
         self.metrics.purged.add(counts.iter().sum());
@@ -128,13 +130,13 @@ impl Purger {
 
     /// Purges the URLs and groups that the response to an unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3).
     ///
-    /// Returns the sequence of that purge, if there was anything to purge.
+    /// Returns what came of that, if there was anything to purge. `since` is the moment at which the request was sent.
     pub async fn invalidate(
         self: &Arc<Self>,
         uris: &[Uri],
-        host: &[u8],
-        groups: &[String],
-    ) -> Option<Sequence> {
+        (host, groups): (&[u8], &[String]),
+        since: Option<&FetchBirth>,
+    ) -> Option<Marked> {
         let mut aims: Vec<_> = uris
             .iter()
             .filter_map(CanonicalUrl::from_uri)
@@ -149,14 +151,14 @@ impl Purger {
             return None;
         }
         self.metrics.responses.add(aims.len() as u64);
-        let (sequence, counts) = self.purge(aims, PurgeMode::Hard).await;
+        let (marked, counts) = self.purge(aims, PurgeMode::Hard, since).await;
         if let Err(error) = self.journal.settled().await {
             tracing::error!(%error, "what a request has changed may come back after a restart");
         }
         self.metrics
             .purged
             .add(counts.iter().map(|count| count.objects - count.already_counted).sum());
-        Some(sequence)
+        Some(marked)
     }
 
     fn aim(&self, target: &Target) -> Aim {
@@ -181,20 +183,29 @@ impl Purger {
     }
 
     /// Marks, then counts and empties.
-    async fn purge(self: &Arc<Self>, aims: Vec<Aim>, mode: PurgeMode) -> (Sequence, Vec<Count>) {
+    async fn purge(
+        self: &Arc<Self>,
+        aims: Vec<Aim>,
+        mode: PurgeMode,
+        since: Option<&FetchBirth>,
+    ) -> (Marked, Vec<Count>) {
         // No mark is forgotten before what it hit is struck: a stale response whose URL was purged would look valid in between,
         // and a 304 would bring it back.
         let at_work = self.invalidation.begin_purge();
         let marks: Vec<_> = aims.iter().map(Aim::mark).collect();
         let now = self.clock.now();
-        let sequence = self.invalidation.mark(&marks, mode, now);
+        let marked = match since {
+            None => Marked { sequence: self.invalidation.mark(&marks, mode, now), is_first: false },
+            Some(since) => self.invalidation.mark_own(&marks, mode, now, since),
+        };
+        let sequence = marked.sequence;
         let marks = marks.iter().map(PastMark::of).collect();
         self.journal.append(Entry::Purge { marks, past: Past::of(mode, sequence, now) });
         if let Some(pending) = self.pending.try_lock()
             && pending.is_empty()
             && self.is_little(&aims)
         {
-            return (sequence, self.settle(pending, &aims, mode, sequence));
+            return (marked, self.settle(pending, &aims, mode, sequence));
         }
         let purger = Arc::clone(self);
         let settle = move || {
@@ -202,7 +213,7 @@ impl Purger {
             drop(at_work);
             counts
         };
-        (sequence, tokio::task::spawn_blocking(settle).await.unwrap_or_default())
+        (marked, tokio::task::spawn_blocking(settle).await.unwrap_or_default())
     }
 
     /// Returns whether settling looks at few responses only: then it may run on a thread that serves requests.

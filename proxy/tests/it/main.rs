@@ -92,6 +92,8 @@ mod shutdown;
 #[cfg(test)]
 mod slow_clients;
 #[cfg(test)]
+mod take_over;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod storage;

@@ -17,3 +17,5 @@ mod flavors;
 mod crowds;
 #[cfg(test)]
 mod stores;
+#[cfg(test)]
+mod bystanders;

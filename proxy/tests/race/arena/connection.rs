@@ -29,15 +29,20 @@ impl Connection {
         Self(sender)
     }
 
-    /// Returns the version of a page that this visitor is shown.
-    pub(crate) async fn version_of(&mut self, page: &Page, language: &str) -> u64 {
+    /// Returns the version of a page that this visitor is shown; `None`: an error.
+    pub(crate) async fn version_of(&mut self, page: &Page, language: &str) -> Option<u64> {
         let request = Request::get(page.path())
             .header(HOST, page.host)
             .header(ACCEPT_LANGUAGE, language)
             .body(Full::default());
-        let content = self.send(request.expect("the request is well-formed")).await;
+        let (status, content) = self.send(request.expect("the request is well-formed")).await;
+        // The origin's error, or ours where what would have stood in for it was purged in that moment.
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY) {
+            return None;
+        }
+        assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&content));
         let content = std::str::from_utf8(&content).expect("pages are text");
-        page.version_in(content, language)
+        Some(page.version_in(content, language))
     }
 
     /// Purges through the admin API.
@@ -47,18 +52,17 @@ impl Connection {
             .header(HOST, "admin")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(document));
-        let report = self.send(request.expect("the request is well-formed")).await;
+        let (_, report) = self.send(request.expect("the request is well-formed")).await;
         serde_json::from_slice(&report).expect("the answer is a report")
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Bytes {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> (StatusCode, Bytes) {
         let exchange = async {
             self.0.ready().await.expect("the connection is kept");
             let response = self.0.send_request(request).await.expect("there is a response");
             let status = response.status();
             let content = response.into_body().collect().await.expect("it is complete").to_bytes();
-            assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&content));
-            content
+            (status, content)
         };
         timeout(PATIENCE, exchange).await.expect("the response comes in time")
     }

@@ -40,6 +40,9 @@ pub(crate) struct Contest {
     pub(crate) capacity: &'static str,
     /// Which engine: `memory`, `file` or `tiered`.
     pub(crate) storage: &'static str,
+    /// Whether the origin answers one request in three with an error: then all purges are hard, as what was purged softly may
+    /// stand in.
+    pub(crate) is_failing: bool,
     /// Purges, each with a request that it may overtake and one that comes after it.
     pub(crate) races: usize,
 }
@@ -69,6 +72,7 @@ struct Arena {
     pages: Vec<Page>,
     truth: Truth,
     proxy: Proxy,
+    is_failing: bool,
     /// Mutators that still race: readers stop with the last one, however it ended.
     racing: AtomicUsize,
 }
@@ -82,6 +86,7 @@ impl Default for Contest {
             padding: 0,
             capacity: "64MiB",
             storage: "memory",
+            is_failing: false,
             races: 1000,
         }
     }
@@ -98,11 +103,12 @@ impl Contest {
         let mut random = Random::new(seed);
         let pages: Vec<_> = (0..self.pages).map(|number| Page::new(number, self.flavors)).collect();
         let truth = Truth::new(self.pages);
-        let origin = Origin::start(&pages, &truth, self.padding, random.fork());
+        let origin = Origin::start(&pages, &truth, (self.padding, self.is_failing), random.fork());
         let arena = Arc::new(Arena {
             pages,
             truth,
             proxy: Proxy::start(origin.address(), self.capacity, self.storage),
+            is_failing: self.is_failing,
             racing: AtomicUsize::new(MUTATORS),
         });
         let threads: Vec<_> = (0..THREADS)

@@ -38,16 +38,23 @@ struct Script {
     pages: Vec<Page>,
     truth: Truth,
     padding: usize,
+    is_failing: bool,
     random: Mutex<Random>,
 }
 
 impl Origin {
-    pub(crate) fn start(pages: &[Page], truth: &Truth, padding: usize, random: Random) -> Self {
+    /// `is_failing`: it answers one request in three with an error.
+    pub(crate) fn start(
+        pages: &[Page],
+        truth: &Truth,
+        (padding, is_failing): (usize, bool),
+        random: Random,
+    ) -> Self {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         socket.set_nonblocking(true).expect("sockets can be asynchronous");
         let address = socket.local_addr().expect("it is bound");
         let (pages, truth, random) = (pages.to_vec(), truth.clone(), Mutex::new(random));
-        let script = Arc::new(Script { pages, truth, padding, random });
+        let script = Arc::new(Script { pages, truth, padding, is_failing, random });
         let (end, ended) = oneshot::channel();
         let serve = move || {
             runtime().block_on(async {
@@ -96,6 +103,11 @@ impl Script {
         let millis = self.random.lock().expect("nobody panicked").one_of(&RENDER_MILLIS);
         if millis > 0 {
             sleep(Duration::from_millis(millis)).await;
+        }
+        if self.is_failing && self.random.lock().expect("nobody panicked").one_in(3) {
+            let mut response = Response::new(Content::of(String::new(), true));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            return response;
         }
         let text = |name| request.headers().get(name).map_or(&b""[..], |value| value.as_bytes());
         let is_confirmed = page.is_confirmed(text(IF_NONE_MATCH), version);

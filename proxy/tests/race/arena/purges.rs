@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Host,
     Prefix,
     All,
+    /// A prefix of a host that has no page here.
+    Foreign,
 }
 
 impl Kind {
@@ -30,11 +32,11 @@ pub(crate) struct Purge {
 
 impl Purge {
     /// Chooses one of this kind that renews some page.
-    pub(crate) fn choose(kind: Kind, pages: &[Page], random: &mut Random) -> Self {
+    pub(crate) fn choose(kind: Kind, is_hard: bool, pages: &[Page], random: &mut Random) -> Self {
         loop {
-            let is_soft = random.one_in(4);
+            let is_soft = !is_hard && random.one_in(4);
             let purge = Self::any(kind, is_soft, pages, random);
-            if !purge.renewed.is_empty() {
+            if !purge.renewed.is_empty() || kind == Kind::Foreign {
                 return purge;
             }
         }
@@ -93,6 +95,10 @@ fn aim<'a>(
             }
             request.prefixes.push(format!("http://{host}/{section}/"));
             covered(&|page| page.section == section && page.host == host)
+        }
+        Kind::Foreign => {
+            request.prefixes.push(format!("http://foreign.example/{}", page.section));
+            Vec::new()
         }
         Kind::All => {
             request.all = true;

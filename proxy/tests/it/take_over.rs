@@ -1,0 +1,45 @@
+//! What a process that hands over still does to the origin: it is purged before another process serves, or not done.
+
+use std::sync::Arc;
+
+use crate::support::in_time;
+use crate::support::origin::{Gate, Origin, cacheable, ok};
+use crate::support::proxy::Proxy;
+
+#[tokio::test]
+async fn a_process_that_hands_over_changes_nothing_that_it_does_not_purge_before() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    let gate = Gate::closed();
+    origin.on("/page", cacheable("old"));
+    origin.on("/change", ok("changed").field("location", "/page").after(&gate));
+    proxy.get("/page").await;
+    let mut early = proxy.connect().await;
+    early.send("POST /change HTTP/1.1\r\nHost: site.example\r\nContent-Length: 1\r\n\r\nx").await;
+    origin.seen("/change", 1).await;
+    let mut late = proxy.connect().await;
+    late.send("POST /change HTTP/1.1\r\nHost: site.example\r\n").await;
+    in_time("the connection", async {
+        while proxy.app.listeners.connections() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    let sequence = proxy.app.invalidation.sequence();
+    let app = Arc::clone(&proxy.app);
+    let hand_over = tokio::task::spawn_blocking(move || app.hand_over());
+    in_time("the end of accepting", proxy.app.listeners.drain.begun()).await;
+    assert!(!proxy.app.invalidation.lease().is_over_for_good(), "a change is under way");
+    gate.open();
+    assert_eq!(early.answer().await.text(), "changed");
+    in_time("handing over", hand_over).await.unwrap();
+    assert!(proxy.app.invalidation.lease().is_over_for_good());
+    assert!(proxy.app.invalidation.sequence() > sequence, "what it changed is purged");
+
+    // The rest of its head comes too late: it is closed unread, or refused.
+    late.try_send("Content-Length: 1\r\n\r\nx").await;
+    let end = String::from_utf8(late.until_closed().await).unwrap();
+    assert!(end.is_empty() || end.starts_with("HTTP/1.1 503 "), "{end}");
+    assert_eq!(origin.count("/change"), 1, "the other process is to be asked");
+}

@@ -1,0 +1,45 @@
+//! What purges do not name, and what requests hold while it is purged.
+
+use crate::arena::Contest;
+use crate::arena::page::Flavor;
+use crate::arena::purges::Kind;
+
+/// Fetches all the time, beside purges of prefixes that cover none of them: not one is lost.
+#[test]
+fn purges_of_foreign_prefixes_overtake_no_fetch() {
+    for storage in ["memory", "file"] {
+        let flavors = &[Flavor::Validated, Flavor::Refreshed];
+        let contest =
+            Contest { kinds: &[Kind::Foreign], flavors, storage, races: 600, ..Contest::default() };
+        let outcome = contest.run();
+        assert!(outcome.refreshed > 0 && outcome.followed > 0, "{outcome:?}");
+        assert_eq!(outcome.overtaken, 0, "{outcome:?}");
+    }
+}
+
+#[test]
+fn purges_of_prefixes_win_beside_purges_of_foreign_ones() {
+    let contest = Contest { kinds: &[Kind::Prefix, Kind::Foreign], ..Contest::default() };
+    let outcome = contest.run();
+    assert!(outcome.overtaken > contest.races as u64 / 50, "{outcome:?}");
+}
+
+/// Stale pages stand in for errors all the time; not those that were hard-purged, also when they have left a store that is too
+/// small for all of them.
+#[test]
+fn what_was_hard_purged_never_stands_in_for_an_error() {
+    for (storage, capacity) in [("memory", "64MiB"), ("memory", "1MiB"), ("file", "1MiB")] {
+        let contest = Contest {
+            flavors: &[Flavor::Validated, Flavor::Confirmed, Flavor::Lasting],
+            pages: 60,
+            padding: 20_000,
+            capacity,
+            storage,
+            is_failing: true,
+            races: 600,
+            ..Contest::default()
+        };
+        let outcome = contest.run();
+        assert!(outcome.validated > 0, "{outcome:?}");
+    }
+}
