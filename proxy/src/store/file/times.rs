@@ -40,8 +40,10 @@ impl Times {
         let was_sure = known.is_sure;
         known.is_sure |= is_sure;
         let openings = self.opening..=newest.max(self.opening);
-        let is_new =
-            openings.fold(false, |is_new, it| known.clocks.correct(it, correction) || is_new);
+        let mut is_new = false;
+        for opening in openings {
+            is_new |= known.clocks.correct(opening, correction);
+        }
         if was_sure {
             known.clocks.see_anew(wall);
         } else if is_sure {
