@@ -1,6 +1,7 @@
 //! A `store.dat` that somebody else has changed, or that cannot be read: it is out of service at once, no client is sent anything
 //! but what was stored, and memory and origin go on.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 
 use shellac::config::StorageKind;
@@ -11,6 +12,7 @@ use crate::storage::{large, start, written};
 use crate::support::client::{Http2, text};
 use crate::support::origin::{Origin, cacheable};
 use crate::support::proxy::Proxy;
+use crate::support::until;
 
 fn data_of(folder: &TempDir) -> File {
     OpenOptions::new().write(true).open(folder.path().join("store/store.dat")).unwrap()
@@ -33,11 +35,22 @@ async fn trusting(origin: &Origin, folder: &TempDir, content: &str) -> Proxy {
     proxy
 }
 
+/// Waits until the sockets are full: nothing is being copied from the map at this moment.
+async fn stalled(proxy: &Proxy) {
+    let (mapped, unchanged) = (Cell::new(0), Cell::new(0));
+    until("the sockets are full", || {
+        let now = proxy.app.store.file_usage().unwrap().mapped;
+        unchanged.set(if mapped.replace(now) == now { unchanged.get() + 1 } else { 0 });
+        unchanged.get() == 50
+    })
+    .await;
+}
+
 /// Were a worker to read behind the end of the mapped file, the whole program would end.
 #[tokio::test]
 async fn a_file_that_is_cut_short_breaks_responses_off_and_nothing_else() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
-    let content = large(9_000_000);
+    let content = large(LENGTH);
     let proxy = trusting(&origin, &folder, &content).await;
     origin.on("/small", cacheable("small"));
     proxy.get("/small").await;
@@ -63,7 +76,7 @@ async fn a_file_that_is_cut_short_breaks_responses_off_and_nothing_else() {
 /// slow client, and what was verified a moment ago, is not sent then.
 #[tokio::test]
 async fn zeros_are_never_sent_in_place_of_what_a_file_held() {
-    let content = large(9_000_000);
+    let content = large(LENGTH);
     for (cut, is_made_longer) in
         [(0, true), (1 << 20, true), ((3 << 20) + 100, false), ((5 << 20) + 2000, true)]
     {
@@ -71,13 +84,14 @@ async fn zeros_are_never_sent_in_place_of_what_a_file_held() {
         let proxy = trusting(&origin, &folder, &content).await;
         let mut slow = proxy.begin("/large", &[]).await;
         slow.head().await;
+        stalled(&proxy).await;
         let file = data_of(&folder);
         let length = file.metadata().unwrap().len();
         file.set_len(cut).unwrap();
         if is_made_longer {
             file.set_len(length).unwrap();
         }
-        let sent = slow.until_closed().await;
+        let sent = slow.up_to(content.len()).await;
         assert!(content.as_bytes().starts_with(&sent), "{cut}: other bytes were sent");
         assert!(sent.len() < content.len(), "{cut}: it breaks off");
         let again = proxy.get("/large").await;
@@ -89,7 +103,7 @@ async fn zeros_are_never_sent_in_place_of_what_a_file_held() {
 #[tokio::test]
 async fn over_http2_a_file_that_is_cut_short_resets_streams() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
-    let content = large(9_000_000);
+    let content = large(LENGTH);
     let proxy = trusting(&origin, &folder, &content).await;
     let mut client = Http2::open(proxy.address).await;
     let response = client.get("/large").await.unwrap(); // its windows are smaller than that
@@ -98,3 +112,6 @@ async fn over_http2_a_file_that_is_cut_short_resets_streams() {
     assert!(text(client.get("/large").await.unwrap()).await.unwrap() == content, "fetched anew");
     assert!(is_distrusted(&proxy));
 }
+
+/// More than the sockets hold: the last bytes are not on their way when the file is cut.
+const LENGTH: usize = 15_000_000;

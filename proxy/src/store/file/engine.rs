@@ -246,7 +246,7 @@ fn wait_to_be_alone(volume: &Volume, lock: Option<&StoreLock>, stopped: &Receive
 fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Duration) {
     let (started, mut noted) = (Instant::now(), Instant::now());
     while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-        volume.disk.check_and_wait();
+        volume.disk.check();
         let is_due = started.elapsed() >= CLOCK_SETTLES && noted.elapsed() >= CLOCK_NOTED;
         if is_due {
             noted = Instant::now();

@@ -36,27 +36,15 @@ impl Trusted {
         !self.is_over.load(Ordering::Acquire)
     }
 
-    /// Looks at the file and returns whether it may be used. Does not wait for a device: a mark that is not in the system's
-    /// cache is taken to be there. Costs about a microsecond.
+    /// Looks at the file and returns whether it may be used. Costs about a microsecond: the mark is in the system's cache, as every
+    /// use of the file reads it.
     pub(super) fn check(&self) -> bool {
-        let mut mark = *END_MARK;
         if self.is_usable()
-            && let Err(error) = self.check_length().and_then(|()| {
-                let _unknown = self.disk.read_cached(self.length - END_BYTES, &mut mark).is_err();
-                check_mark(&mark)
-            })
+            && let Err(error) = self.check_length().and_then(|()| self.check_mark())
         {
             self.end(&error);
         }
         self.is_usable()
-    }
-
-    /// Looks at the file, and waits for the device.
-    pub(super) fn check_and_wait(&self) {
-        let mut mark = *END_MARK;
-        if self.read(self.length - END_BYTES, &mut mark).is_ok() {
-            self.check();
-        }
     }
 
     fn check_length(&self) -> io::Result<()> {
@@ -67,6 +55,14 @@ impl Trusted {
             return Err(io::Error::other(format!("it has {found} bytes instead of {expected}")));
         }
         Ok(())
+    }
+
+    /// Not with `read_cached`: some file systems cannot read so, and where the file was cut there is nothing in the cache.
+    fn check_mark(&self) -> io::Result<()> {
+        let mut mark = [0; END_MARK.len()];
+        self.disk.read(self.length - END_BYTES, &mut mark)?;
+        let cut = "it was cut short and made longer again";
+        (mark == *END_MARK).then_some(()).ok_or_else(|| io::Error::other(cut))
     }
 
     /// The file may become longer from now on.
@@ -124,11 +120,6 @@ impl Trusted {
             tracing::error!(%error, "cannot withdraw what is shown of store.dat: restart at once");
         }
     }
-}
-
-fn check_mark(mark: &[u8; END_MARK.len()]) -> io::Result<()> {
-    let cut = "it was cut short and made longer again";
-    (mark == END_MARK).then_some(()).ok_or_else(|| io::Error::other(cut))
 }
 
 /// The end of the file, which no segment uses: a page, so that it is read and written by itself.

@@ -80,6 +80,15 @@ impl Connection {
         bytes
     }
 
+    /// Reads so many bytes, or what comes before the proxy ends the connection. Being reset is an end, too.
+    pub(crate) async fn up_to(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut read = (&mut self.stream).take(count as u64);
+        let _reset: io::Result<usize> =
+            in_time("the content, or its end", read.read_to_end(&mut bytes)).await;
+        bytes
+    }
+
     /// Reads until the proxy ends the connection. Being reset is an end, too.
     pub(crate) async fn until_closed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
