@@ -422,8 +422,12 @@ impl History {
         self.truth.excuse_all();
     }
 
-    /// Somebody cuts the file short, and gives it its length back.
+    /// Somebody cuts the file short, and gives it its length back. Not while the power is about to go off: which records are
+    /// dead may be known only by newer ones then, which are cut off, until the journal is durable.
     fn cut(&mut self, thousandths: usize) {
+        if self.ending.is_some() || block_on(self.store.journal.settled()).is_err() {
+            return;
+        }
         let length = self.store.data.bytes().len();
         self.store.data.resize(length * thousandths / 1000);
         self.store.data.resize(length);

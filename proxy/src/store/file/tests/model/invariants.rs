@@ -21,7 +21,8 @@ impl History {
             assert!(segment.live() <= used, "{} bytes of {used} are live", segment.live());
         }
         let is_excused = self.is_off() || self.is_damaged || self.is_out_of_service();
-        let may_drop = is_excused || !self.readers.is_empty();
+        // A body that a loss of power has torn cannot be written again with a new head.
+        let may_drop = is_excused || !self.readers.is_empty() || usage.corrupt > 0;
         assert!(may_drop || usage.dropped == 0, "there was no room for {}", usage.dropped);
         if !is_excused {
             let (found, live) = scan(volume, &self.store.data.bytes());
