@@ -216,7 +216,7 @@ fn failure_families(app: &App) -> Vec<Family> {
         ),
         Family::counter(
             "shellac_cache_fetches_cancelled",
-            "Fetches for one client alone that were cancelled because it left",
+            "Fetches that were cancelled because nobody waited for them any more, and their responses are not stored",
             fetcher.metrics.cancelled.value(),
         ),
         Family::gauge(

@@ -19,7 +19,7 @@ use self::lookup::look_up;
 use self::metrics::{Outcome, RequestMetrics};
 use crate::fetch::errand::Errand;
 use crate::fetch::{Fetched, Fetcher, Role, WhenLeft};
-use crate::freshness::Uncacheable;
+use crate::freshness::{RequestFacts, Uncacheable};
 use crate::listener::activity::Busy;
 use crate::listener::drain::Drain;
 use crate::listener::inspection::Interim;
@@ -194,12 +194,15 @@ impl Cache {
         let listener = inbound.head.peer.listener;
         // Where nothing is shared, the client's own conditions and ranges go to the origin.
         let is_whole = !has_preconditions(&inbound.head.fields);
-        let may_be_stored = inbound.head.method == Method::GET;
+        let is_get = inbound.head.method == Method::GET;
+        let is_converted =
+            inbound.head.method == Method::HEAD && self.fetcher.rules.cache.convert_head;
         let (outcome, response) = match plan {
-            Plan::Fetch(stale) if may_be_stored => {
+            Plan::Fetch(stale) if is_get || is_converted => {
                 self.fetch(inbound.head, (reason, None), stale, selection, busy).await
             }
-            Plan::FetchAlone(why) if may_be_stored && is_whole => {
+            // Responses that are known to be uncacheable are not transferred for HEAD.
+            Plan::FetchAlone(why) if is_get && is_whole => {
                 self.fetch(inbound.head, (reason, Some(why)), None, selection, busy).await
             }
             Plan::Fetch(_) => self.pass(inbound, (reason, Uncacheable::Method), busy).await,
@@ -324,20 +327,19 @@ impl Cache {
         self.responder.stored(request, response, now, &Status::Hit { ttl, detail })
     }
 
-    /// Validates in the background, for everyone: by a GET whatever the client's method is. What a client asks for that
-    /// wants nothing stored is left for the next one.
+    /// Validates in the background, for everyone. What a client asks for that wants nothing stored is left for the next one.
     fn refresh(&self, head: RequestHead, stale: &Arc<Stored>, selection: u64) {
         let mut errand = self.errand(head, None, selection);
         errand.head.interim = None; // its client has its answer
         errand.range = None;
         if !errand.facts.directives.no_store {
-            errand.facts.method = Method::GET;
             self.fetcher.refresh(errand, stale);
         }
     }
 
+    /// Makes an errand for a GET or HEAD. Either is fetched by GET.
     fn errand(&self, head: RequestHead, stale: Option<Arc<Stored>>, selection: u64) -> Errand {
-        let facts = head.facts();
+        let facts = RequestFacts { method: Method::GET, ..head.facts() };
         let stale = stale.and_then(|stale| self.fetcher.hold(&stale));
         // What is stale is validated as a whole; what is not there may be fetched in part.
         let range = RangeSpec::only_one(&head.method, &head.fields).filter(|_| stale.is_none());
@@ -432,7 +434,12 @@ impl Cache {
                 let detail = Some(forward.detail.unwrap_or_else(|| why.code()));
                 let status =
                     Status::Forward(Forward { status: Some(response.status()), detail, ..forward });
-                (Outcome::Uncacheable, self.alone(*response, &status, busy))
+                let answer = self.alone(*response, &status, busy);
+                if request.method == Method::HEAD {
+                    // `Content-Length` is the origin's. Dropping the content ends the exchange.
+                    return (Outcome::Uncacheable, answer.map(|_content| ResponseBody::Empty));
+                }
+                (Outcome::Uncacheable, answer)
             }
         }
     }

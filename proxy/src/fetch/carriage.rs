@@ -135,16 +135,22 @@ impl Fetch {
         let mut trailers = None;
         for piece in &spliced.margins.before {
             cargo = self.load(cargo, piece);
-            if spliced.is_shown
-                && let Err(error) = self.show(piece.clone(), &mut cargo).await
-            {
-                return self.fail(error);
+            if spliced.is_shown && self.show(piece.clone(), &mut cargo).await.is_err() {
+                return self.abandon();
             }
         }
         if length == Some(0) {
             self.unload(cargo.take(), spliced.shown(0));
         }
-        while let Some(frame) = body.frame().await {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = body.frame() => frame,
+                () = self.pilot.deserted(), if cargo.is_none() => {
+                    return self.abandon();
+                }
+            };
+            let Some(frame) = frame else { break };
             let data = match frame.map(http_body::Frame::into_data) {
                 Ok(Ok(data)) => Bytes::copy_from_slice(&data), // not a slice of the connection's buffer
                 Ok(Err(frame)) => {
@@ -160,14 +166,14 @@ impl Fetch {
                 cargo = behind.iter().fold(cargo, |cargo, piece| self.load(cargo, piece));
                 self.unload(cargo.take(), spliced.shown(received));
             }
-            if let Err(error) = self.show(data, &mut cargo).await {
-                return self.fail(error);
+            if self.show(data, &mut cargo).await.is_err() {
+                return self.abandon();
             }
         }
         self.unload(cargo.take(), spliced.shown(received));
         for piece in spliced.margins.behind.into_iter().filter(|_| spliced.is_shown) {
-            if let Err(error) = self.show(piece, &mut None).await {
-                return self.fail(error);
+            if self.show(piece, &mut None).await.is_err() {
+                return self.abandon();
             }
         }
         let Self { on_air, pilot, .. } = self;
@@ -175,7 +181,7 @@ impl Fetch {
         pilot.complete(trailers);
     }
 
-    /// Gives a piece to the readers. What is no longer retained for late ones is not stored either, and waits for the slowest.
+    /// Gives a piece to the readers; an error: nobody reads any more. What is no longer retained for late ones is not stored either, and waits for the slowest.
     async fn show(&self, piece: Bytes, cargo: &mut Option<Cargo>) -> Result<(), OriginError> {
         if self.pilot.is_forsaken() {
             return Err(OriginError::Abandoned);

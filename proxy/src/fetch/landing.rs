@@ -221,6 +221,14 @@ impl Fetch {
         }
     }
 
+    /// Ends a fetch whose content nobody reads and nothing stores. The origin has not failed.
+    pub(super) fn abandon(self) {
+        let Self { fetcher, on_air, pilot, .. } = self;
+        fetcher.metrics.cancelled.add(1);
+        drop(on_air);
+        pilot.fail(OriginError::Abandoned);
+    }
+
     /// Ends it without a response, or within one: readers see the error.
     pub(super) fn fail(self, error: OriginError) {
         self.note_failure(Failure::of(&error));

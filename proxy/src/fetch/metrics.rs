@@ -18,7 +18,7 @@ pub struct FetchMetrics {
     pub background: Counter,
     /// Stored responses that a 304 freshened.
     pub validated: Counter,
-    /// Fetches for one client alone that were cancelled because it left.
+    /// Fetches that were cancelled because nobody waits for them any more, and their responses are not stored.
     pub cancelled: Counter,
     /// Fetches that failed.
     pub failed: Counter,

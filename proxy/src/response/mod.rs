@@ -143,6 +143,10 @@ impl Responder {
                     ResponseBody::arriving_part(source, range, busy)
                 })
             }
+            // The reader is dropped: what is not stored is not read any further.
+            Selected::Whole | Selected::Parts(_) if request.method == Method::HEAD => {
+                without_content(head.status, fields, head.length)
+            }
             // Parts are sent in the order asked for, which is not the order of arrival.
             Selected::Whole | Selected::Parts(_) => {
                 assemble(head.status, fields, ResponseBody::arriving(source, head.length, busy))
@@ -258,13 +262,13 @@ fn assemble(status: StatusCode, fields: HeaderMap, body: ResponseBody) -> Respon
     response
 }
 
-/// The answer to HEAD says how long the content is that it does not carry (RFC 9110 §8.6).
+/// The answer to HEAD says how long the content is that it does not carry. A 204 has no `Content-Length` (RFC 9110 §8.6).
 fn without_content(
     status: StatusCode,
     mut fields: HeaderMap,
     length: Option<u64>,
 ) -> Response<ResponseBody> {
-    if let Some(length) = length {
+    if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT) {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     assemble(status, fields, ResponseBody::Empty)

@@ -15,6 +15,11 @@ fn page_and_head(head: &str) -> impl Fn(&Received) -> Reply + Send + Sync + 'sta
     }
 }
 
+/// A proxy that sends HEAD as it is.
+fn forwarding(origin: &Origin) -> Proxy {
+    Proxy::start_with(origin, |config| config.cache.convert_head = false)
+}
+
 #[tokio::test]
 async fn head_is_answered_from_a_stored_get_with_its_length() {
     let origin = Origin::start().await;
@@ -34,7 +39,7 @@ async fn an_answer_to_head_that_agrees_freshens_the_stored_get() {
     let origin = Origin::start().await;
     let newer = "etag: \"a\"\r\ncontent-length: 4\r\ncache-control: max-age=600\r\nx-new: 2";
     origin.script("/a", page_and_head(newer));
-    let proxy = Proxy::start(&origin);
+    let proxy = forwarding(&origin);
     proxy.get("/a").await;
     proxy.advance(61);
 
@@ -57,7 +62,7 @@ async fn an_answer_to_head_that_disagrees_takes_the_stored_get_out() {
     {
         let origin = Origin::start().await;
         origin.script("/a", page_and_head(newer));
-        let proxy = Proxy::start(&origin);
+        let proxy = forwarding(&origin);
         proxy.get("/a").await;
         proxy.advance(61);
 
@@ -79,7 +84,7 @@ async fn an_error_in_answer_to_head_changes_nothing() {
         "HEAD" => status("410 Gone", ""),
         _ => cacheable("page").field("etag", "\"a\""),
     });
-    let proxy = Proxy::start(&origin);
+    let proxy = forwarding(&origin);
     proxy.get("/a").await;
     proxy.advance(61);
 
@@ -90,13 +95,15 @@ async fn an_error_in_answer_to_head_changes_nothing() {
 }
 
 #[tokio::test]
-async fn head_alone_stores_nothing() {
+async fn without_conversion_head_alone_stores_nothing() {
     let origin = Origin::start().await;
     origin.script("/a", page_and_head("cache-control: max-age=60\r\ncontent-length: 4"));
-    let proxy = Proxy::start(&origin);
+    let proxy = forwarding(&origin);
 
-    proxy.ask("HEAD", "/a", &[]).await;
+    let head = proxy.ask("HEAD", "/a", &[]).await;
 
+    assert_eq!(head.cache_status(), "fwd=uri-miss; fwd-status=200; detail=method");
+    assert_eq!(head.field("content-length").unwrap(), "4");
     assert!(!proxy.get("/a").await.is_hit());
 }
 

@@ -161,26 +161,6 @@ async fn head_tells_the_length_of_content_that_came_in_chunks() {
 }
 
 #[tokio::test]
-async fn a_head_that_misses_is_forwarded_and_its_answer_not_stored() {
-    let origin = Origin::start().await;
-    origin.script("/a", |request| match request.head.word(0) {
-        "HEAD" => Reply::bytes(
-            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncache-control: max-age=60\r\n\r\n",
-        ),
-        _ => cacheable("hello"),
-    });
-    let proxy = Proxy::start(&origin);
-
-    let head = proxy.ask("HEAD", "/a", &[]).await;
-    let get = proxy.get("/a").await;
-
-    assert_eq!(head.field("content-length").unwrap(), "5");
-    assert_eq!(head.cache_status(), "fwd=uri-miss; fwd-status=200; detail=method");
-    assert_eq!(get.text(), "hello");
-    assert!(!get.is_hit());
-}
-
-#[tokio::test]
 async fn tag_and_surrogate_fields_are_for_us_and_not_for_clients() {
     let origin = Origin::start().await;
     let reply = ok("")

@@ -11,6 +11,7 @@ mod vary;
 mod validation;
 #[cfg(test)]
 mod head;
+mod head_as_get;
 #[cfg(test)]
 mod range;
 #[cfg(test)]

@@ -26,7 +26,7 @@ const ORIGIN: &str = "[origin.app]\nservers = [\"127.0.0.1:3000\"]";
 const TTL: &str = "[cache]\ndefault_ttl = \"2m\"";
 const CAPACITY: &str = "[storage.memory]\ncapacity = \"60%\"";
 
-const FOREIGN: [ForeignName; 32] = [
+const FOREIGN: [ForeignName; 33] = [
     row(
         "grace",
         VARNISH,
@@ -65,6 +65,7 @@ const FOREIGN: [ForeignName; 32] = [
     row("proxy_pass", NGINX, ORIGIN),
     row("proxy_cache_valid", NGINX, TTL),
     row("proxy_cache_path", NGINX, CAPACITY),
+    row("proxy_cache_convert_head", NGINX, "[cache]\nconvert_head = true"),
     row("proxy_cache_lock", NGINX, "[cache]\ncollapse = true"),
     row("proxy_cache_lock_timeout", NGINX, "[cache]\ncollapse_patience = \"5s\""),
     row("proxy_cache_use_stale", NGINX, "[cache]\nstale_if_error = \"1h\""),

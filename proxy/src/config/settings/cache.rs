@@ -7,6 +7,7 @@ use crate::config::value::{LIFETIME, TIMEOUT, boolean, duration, size, whole};
 
 /// What the cache does where the RFCs leave it a choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Cache {
     /// Freshness lifetime of responses that say nothing about it, 0s to 3650d; 0s leaves them unstored.
     pub default_ttl: Duration,
@@ -29,6 +30,9 @@ pub struct Cache {
     /// A fetch that has no head after so long is joined by nobody, and who waits for it starts another one beside it; 1ms to
     /// 1d. A URL whose origin hangs costs one request to it for each such span.
     pub collapse_patience: Duration,
+    /// Whether a HEAD for what is not stored, or stale, is sent as GET, so that its response is stored. Costs the transfer of
+    /// the content. What is known to be uncacheable is asked for by HEAD.
+    pub convert_head: bool,
     /// Requests that wait for one fetch, 1 to 1000000; past it: stale, or 503. Costs a connection and a head each.
     pub max_followers: usize,
     /// Bytes of bodies that are being fetched, at least 1MiB; past it they are streamed, not stored. Comes on top of
@@ -52,6 +56,7 @@ impl Default for Cache {
             vary_max_variants: 64,
             collapse: true,
             collapse_patience: Duration::from_secs(5),
+            convert_head: true,
             max_followers: 20_000,
             max_inflight_bytes: 256 << 20,
             max_pinned_bytes: 256 << 20,
@@ -72,6 +77,7 @@ impl Cache {
         table.read("vary_max_variants", whole(1..=10_000), &mut self.vary_max_variants);
         table.read("collapse", boolean, &mut self.collapse);
         table.read("collapse_patience", duration(TIMEOUT), &mut self.collapse_patience);
+        table.read("convert_head", boolean, &mut self.convert_head);
         table.read("max_followers", whole(1..=1_000_000), &mut self.max_followers);
         table.read("max_inflight_bytes", size(1 << 20..=u64::MAX), &mut self.max_inflight_bytes);
         table.read("max_pinned_bytes", size(1 << 20..=u64::MAX), &mut self.max_pinned_bytes);

@@ -257,6 +257,20 @@ impl Pilot {
         .await
     }
 
+    /// Waits until nobody reads content that is not stored either.
+    pub async fn deserted(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.flight.state.lock();
+            let State { pieces, readers, .. } = &mut *state;
+            if pieces.mode == Retention::Passing && readers.slowest().is_none() {
+                return Poll::Ready(());
+            }
+            readers.pilot = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Returns whether nobody reads, though its content has been arriving for [`UNREAD_MAX`]: what trickles would else go on
     /// for ever, for nobody.
     pub fn is_forsaken(&self) -> bool {
