@@ -34,7 +34,7 @@ async fn a_cold_page_is_rendered_once_for_a_thousand_visitors() {
 async fn a_private_page_is_rendered_for_a_thousand_visitors_in_parallel() {
     let renderer = Renderer::start();
     let shellac = Shellac::configured(renderer.address(), PATIENT_FETCH, PATIENT_VISITORS);
-    let path = "/slow?ms=2000&id=mine&private=1";
+    let path = "/slow?ms=6000&id=mine&private=1";
 
     let answers = all_at_once(shellac.client(), path).await;
 
