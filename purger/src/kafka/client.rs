@@ -92,7 +92,8 @@ pub fn producer(kafka: &Kafka) -> ClientConfig {
     finish(config, kafka)
 }
 
-/// A consumer that fetches up to so many bytes ahead: half of them queued, half in one answer of a broker.
+/// A consumer that queues half of so many bytes; one fetch of each partition comes on top, a single larger record, too. (The
+/// limit `fetch.max.bytes` stays as it is: it would make larger records unreadable.)
 fn reader(kafka: &Kafka, purger: &Purger, bytes: u64) -> ClientConfig {
     let mut config = base(kafka);
     let record_max = usize::try_from(purger.max_event).unwrap_or(usize::MAX).max(1 << 20);
@@ -102,10 +103,6 @@ fn reader(kafka: &Kafka, purger: &Purger, bytes: u64) -> ClientConfig {
         .set("queued.min.messages", "10000")
         .set("fetch.queue.backoff.ms", "10") // by default fetching rests for a second when so many are queued
         .set("queued.max.messages.kbytes", (bytes / 2 / 1024).to_string())
-        .set(
-            "fetch.max.bytes",
-            usize::try_from(bytes / 2).unwrap_or(record_max).max(record_max).to_string(),
-        )
         .set("fetch.message.max.bytes", record_max.to_string())
         .set("fetch.error.backoff.ms", "100")
         .set("check.crcs", "true")
