@@ -73,8 +73,11 @@ fn judged(response: &HeaderMap) -> Result<Freshness, Uncacheable> {
         has_authorization: false,
         directives: RequestDirectives::default(),
     };
-    let exchange =
-        Exchange { request_time: NOW.minus(Duration::from_millis(700)), response_time: NOW, wall_time: NOW };
+    let exchange = Exchange {
+        request_time: NOW.minus(Duration::from_millis(700)),
+        response_time: NOW,
+        wall_time: NOW,
+    };
     judge(&POLICY, &request, StatusCode::OK, response, exchange)
 }
 

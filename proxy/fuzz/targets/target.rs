@@ -73,7 +73,12 @@ fn the_key_holds_the_target(target: &Target, scheme: Scheme) {
         assert_eq!((own.host(), own.path()), (host, path), "a purge of {key} misses it");
         match CanonicalUrl::parse(&key.to_string()) {
             Ok(written) if path.is_ascii() => {
-                let again = Key::new(KeySeed(1), scheme, written.host().as_bytes(), written.path().as_bytes());
+                let again = Key::new(
+                    KeySeed(1),
+                    scheme,
+                    written.host().as_bytes(),
+                    written.path().as_bytes(),
+                );
                 assert_eq!(again.url(), key.url(), "a purge of {key} misses it");
             }
             Err(error) => {

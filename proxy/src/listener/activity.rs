@@ -15,7 +15,7 @@ use super::streams::{Look, Streams, rate};
 use crate::clock::Clock;
 use crate::timestamp::Timestamp;
 
-/// The state of one connection. But for the sentence of [`Activity::condemn`], only its own task writes; all accesses are relaxed.
+/// The state of one connection. But for the sentence of `condemn`, only its own task writes; all accesses are relaxed.
 #[derive(Debug)]
 pub struct Activity {
     clock: Clock,

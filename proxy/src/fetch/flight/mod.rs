@@ -271,7 +271,7 @@ impl Pilot {
         .await;
     }
 
-    /// Returns whether nobody reads, though its content has been arriving for [`UNREAD_MAX`]: what trickles would else go on
+    /// Returns whether nobody reads, though its content has been arriving for `UNREAD_MAX`: what trickles would else go on
     /// for ever, for nobody.
     pub fn is_forsaken(&self) -> bool {
         self.flight.begun.elapsed() >= UNREAD_MAX
