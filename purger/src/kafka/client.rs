@@ -151,7 +151,7 @@ pub fn committed<C: ConsumerContext>(
 
 const ATTEMPTS: u32 = 10;
 /// Bytes that a cursor fetches ahead.
-const CURSOR_BYTES: u64 = 2 << 20;
+const CURSOR_BYTES: u64 = 16 << 20;
 /// How long a call to the brokers may block.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 

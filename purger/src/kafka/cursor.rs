@@ -140,8 +140,12 @@ impl Cursor {
                     ) => {
                         return Err(CursorError::OutOfRange(-1));
                     }
+                    // librdkafka asks again by itself. Of a record that is larger than a fetch, older brokers send a part first,
+                    // which may be no message yet.
                     Some(
-                        RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+                        RDKafkaErrorCode::AllBrokersDown
+                        | RDKafkaErrorCode::BrokerTransportFailure
+                        | RDKafkaErrorCode::BadMessage,
                     ) => {}
                     _ => return Err(error.into()),
                 },
