@@ -7,12 +7,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::check::load;
+use super::check::{load, say};
 use super::exit::Exit;
 use super::logging;
 use crate::app::{App, Bound, Drained, Sockets, StartError};
 use crate::clock::Clock;
-use crate::config::{self, Flags};
+use crate::config::Flags;
 
 /// Serves until it is told to leave; beside the process that it takes over from, until that one has left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
@@ -20,8 +20,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    let log = config.log.clone();
-    logging::start(&log);
+    logging::start(&config.log);
     survive_signals();
     raise_descriptor_limit(config.limits.max_connections);
     let bound = match take_over {
@@ -37,7 +36,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     };
     let bound = match bound {
         Ok(bound) => bound,
-        Err(error) => return failed(&log, &error),
+        Err(error) => return failed(&error),
     };
     announce(&bound);
     let leave = told_to_leave_or_hand_over(Arc::clone(bound.app()));
@@ -50,33 +49,31 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
             tracing::warn!(connections, "the drain deadline came first");
             Exit::DrainCut.into()
         }
-        Err(error) => failed(&log, &error),
+        Err(error) => failed(&error),
     }
 }
 
-fn failed(log: &config::Log, error: &StartError) -> ExitCode {
-    logging::say_failure(log, "shellac", error);
+fn failed(error: &StartError) -> ExitCode {
+    say(format_args!("shellac: {error}"));
     Exit::Io.into()
 }
 
 /// Says what is bound: a port 0 has become a number.
 fn announce(bound: &Bound) {
     let config = &bound.app().config;
-    let say = |label, value: std::fmt::Arguments<'_>| {
-        logging::say_at_start(&config.log, label, value);
-    };
     for address in bound.traffic_addresses() {
-        say("listen", format_args!("http://{address}"));
+        say(format_args!("  listen   http://{address}"));
     }
     let servers: Vec<&str> =
         config.origin.servers.iter().map(http::uri::Authority::as_str).collect();
-    say("origin", format_args!("{} → {}", config.origin.name, servers.join(", ")));
-    say("storage", format_args!("{}", config.storage_summary()));
-    let pages = "(healthz, readyz, metrics, api/v1/stats, api/v1/purge)";
+    say(format_args!("  origin   {} → {}", config.origin.name, servers.join(", ")));
+    say(format_args!("  storage  {}", config.storage_summary()));
     for address in bound.admin_addresses() {
-        say("admin", format_args!("http://{address}/  {pages}"));
+        say(format_args!(
+            "  admin    http://{address}/  (healthz, readyz, metrics, api/v1/stats, api/v1/purge)"
+        ));
     }
-    say("workers", format_args!("{}", config.workers));
+    say(format_args!("  workers  {}", config.workers));
 }
 
 /// Asks another process to let its store and its clients go. The signal would kill another program, such as the shell that a

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use shellac::cli::check::say;
 use shellac::cli::exit::Exit;
 use shellac::cli::logging;
 use shellac::cli::run::told_to_leave;
@@ -40,8 +41,7 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     if let Some(admin) = arguments.admin {
         config.purger.admin = admin;
     }
-    let log = config.log.clone();
-    logging::start(&log);
+    logging::start(&config.log);
     match super::block_on(serve(config, arguments.once)) {
         Ok(Ok(Ended::Clean)) => Exit::Done.into(),
         Ok(Ok(Ended::Cut)) => {
@@ -51,11 +51,11 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
             Exit::DrainCut.into()
         }
         Ok(Err(error)) => {
-            logging::say_failure(&log, "shellac-purger", &error);
+            say(format_args!("shellac-purger: {error}"));
             exit_of(&error).into()
         }
         Err(error) => {
-            logging::say_failure(&log, "shellac-purger", &error);
+            say(format_args!("shellac-purger: {error}"));
             Exit::Io.into()
         }
     }
@@ -67,20 +67,18 @@ async fn serve(config: Config, is_once: bool) -> Result<Ended, RunError> {
         config.purger.topics.join(", "),
         config.purger.targets.clone(),
     );
-    let log = config.log.clone();
-    let say = |label, value: std::fmt::Arguments<'_>| logging::say_at_start(&log, label, value);
     let app = App::new(config, Clock::system())?;
     let (brokers, topics, targets) = summary;
-    say("kafka", format_args!("{brokers}"));
-    say("topics", format_args!("{topics}"));
+    say(format_args!("  kafka    {brokers}"));
+    say(format_args!("  topics   {topics}"));
     for url in &targets.urls {
-        say("proxy", format_args!("{url}"));
+        say(format_args!("  proxy    {url}"));
     }
     for name in [&targets.dns, &targets.srv].into_iter().filter(|name| !name.is_empty()) {
-        say("proxies", format_args!("{name}"));
+        say(format_args!("  proxies  {name}"));
     }
     let admin = app.admin_address()?;
-    say("admin", format_args!("http://{admin}/  (healthz, readyz, metrics, api/v1/status)"));
+    say(format_args!("  admin    http://{admin}/  (healthz, readyz, metrics, api/v1/status)"));
     let fleet = Arc::clone(&app.fleet);
     let leave = async move {
         tokio::select! {
