@@ -11,7 +11,7 @@ use shellac::clock::Clock;
 use shellac::config::Config;
 
 use crate::kafka::cause::words;
-use crate::kafka::client::PATIENCE;
+use crate::kafka::client::{self, PATIENCE};
 use crate::kafka::context::{Plain, Tokens};
 use crate::kafka::cursor::Cursors;
 
@@ -143,7 +143,7 @@ impl Broker {
                 topic: topic.to_owned(),
                 partition: partition.id(),
             };
-            let (low, high) = self.consumer.0.fetch_watermarks(topic, partition.id(), PATIENCE)?;
+            let (low, high) = client::watermarks(&self.consumer.0, topic, partition.id())?;
             extents.push(Extent { log, low, high });
         }
         Ok(extents)

@@ -1,11 +1,13 @@
 //! librdkafka's configuration, from ours.
 
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use shellac::config::{Kafka, Purger, SaslMechanism, StartAt};
+use tokio::time::Instant;
 
 use crate::memory::Memory;
 
@@ -149,7 +151,34 @@ pub fn committed<C: ConsumerContext>(
     }
 }
 
+/// Returns the oldest offset of a partition and the one behind its newest. librdkafka reports every refusal of the broker as a
+/// bad message, also that of a partition whose leader is not ready yet, so it is asked again. Blocks up to [`PATIENCE`].
+///
+/// # Errors
+/// The last call's.
+pub fn watermarks<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> KafkaResult<(i64, i64)> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match consumer.fetch_watermarks(topic, partition, left.max(WATERMARKS_PAUSE)) {
+            Err(error)
+                if !left.is_zero()
+                    && error.rdkafka_error_code() == Some(RDKafkaErrorCode::BadMessage) =>
+            {
+                thread::sleep(WATERMARKS_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
 const ATTEMPTS: u32 = 10;
+/// Between two calls for the watermarks of a partition that is not ready.
+const WATERMARKS_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that a cursor fetches ahead.
 const CURSOR_BYTES: u64 = 16 << 20;
 /// How long a call to the brokers may block.

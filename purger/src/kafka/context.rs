@@ -11,14 +11,14 @@ use std::time::Duration;
 use purge_protocol::log::LogId;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientContext, TopicPartitionList};
 use serde::Deserialize;
 use shellac::clock::Clock;
 
 use super::cause::{COMPLAINTS, Causes, words};
-use super::client::PATIENCE;
+use super::client;
 use super::consumer::Assignment;
 
 /// A context for clients without a group.
@@ -65,7 +65,7 @@ impl GroupConsumer {
     /// # Errors
     /// No word from the brokers.
     pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
-        self.0.fetch_watermarks(&log.topic, log.partition, PATIENCE)
+        client::watermarks(&self.0, &log.topic, log.partition)
     }
 }
 

@@ -121,7 +121,7 @@ impl Cursors {
 
     /// Returns the oldest offset of the log and the one behind its newest. Blocks.
     pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
-        self.consumer()?.fetch_watermarks(&log.topic, log.partition, client::PATIENCE)
+        client::watermarks(&self.consumer()?, &log.topic, log.partition)
     }
 }
 
