@@ -5,8 +5,8 @@ use std::hint::black_box;
 use benches::{FIELDS, facts, fields};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, StatusCode};
+use process::timestamp::Timestamp;
 use shellac::freshness::{Exchange, Freshness, Policy, RequestDirectives, judge};
-use shellac::timestamp::Timestamp;
 
 fn judged(fields: &HeaderMap) -> Freshness {
     let now = Timestamp::from_secs(1_800_000_000);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use benches::{Shop, key};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use purge_protocol::PurgeMode;
-use shellac::config::Purge;
+use settings::Purge;
 use shellac::invalidation::{Mark, Verdict};
 use shellac::key::KeySeed;
 use shellac::purge::Purger;

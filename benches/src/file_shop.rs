@@ -8,14 +8,14 @@ use std::{fs, thread};
 use bytes::{Buf as _, Bytes};
 use http::header::{CACHE_CONTROL, DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 use purge_protocol::PurgeMode;
-use shellac::clock::Clock;
 use shellac::freshness::{Exchange, Policy, judge};
 use shellac::invalidation::{Mark, PastMark};
 use shellac::store::file::{FileLimits, OpenedStore, Supply, TieredStore, Tiering};
 use shellac::store::memory::MemoryLimits;
 use shellac::store::{Body, Content, Draft, Fields, Response, Stay, Store as _, Stored};
-use shellac::timestamp::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use shellac::clock::Clock;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 use shellac::freshness::{Exchange, Policy, RequestDirectives, RequestFacts, judge};
 use shellac::invalidation::{Invalidation, TagId};
 use shellac::key::{Key, KeySeed, Scheme};
 use shellac::store::memory::{MemoryLimits, MemoryStore};
 use shellac::store::{Body, Content, Draft, Fields, Response, Store as _, Stored};
-use shellac::timestamp::Timestamp;
 
 /// The allocator of the program `shellac`.
 #[global_allocator]

@@ -16,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::cache::Cache;
 use crate::cache::rewarm::{RewarmRules, Rewarmer};
-use crate::clock::Clock;
-use crate::config::{self, Config, StorageKind};
 use crate::fetch::{FetchRules, Fetcher};
 use crate::freshness::Policy;
 use crate::invalidation::lease::OnExpiry;
@@ -39,7 +37,9 @@ use crate::store::file::{FileLimits, OpenError, OpenedStore, TieredStore, Tierin
 use crate::store::journal::Journal;
 use crate::store::memory::{MemoryLimits, MemoryStore};
 use crate::store::{Removal, Store};
-use crate::timestamp::Timestamp;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
+use settings::{Config, StorageKind};
 
 /// All parts of a running proxy.
 #[derive(Debug)]
@@ -405,12 +405,12 @@ fn rewarmer(app: &App) -> Arc<Rewarmer> {
     Rewarmer::new(Arc::clone(app.front.cache.fetcher()), metrics, rules)
 }
 
-fn on_expiry(rules: &config::PurgeLog) -> OnExpiry {
+fn on_expiry(rules: &settings::PurgeLog) -> OnExpiry {
     match rules.on_expiry {
-        config::OnExpiry::Serve => OnExpiry::Serve,
-        config::OnExpiry::Cap => OnExpiry::Cap(rules.cap),
-        config::OnExpiry::Validate => OnExpiry::Validate,
-        config::OnExpiry::Bypass => OnExpiry::Bypass,
+        settings::OnExpiry::Serve => OnExpiry::Serve,
+        settings::OnExpiry::Cap => OnExpiry::Cap(rules.cap),
+        settings::OnExpiry::Validate => OnExpiry::Validate,
+        settings::OnExpiry::Bypass => OnExpiry::Bypass,
     }
 }
 

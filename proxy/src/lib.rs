@@ -15,7 +15,6 @@
 
 pub mod app;
 pub mod cli;
-pub mod config;
 pub mod listener;
 pub mod framing;
 pub mod request;
@@ -29,6 +28,3 @@ pub mod origin;
 pub mod response;
 pub mod purge;
 pub mod admin;
-pub mod clock;
-pub mod timestamp;
-pub mod metrics;

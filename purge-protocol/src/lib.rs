@@ -8,6 +8,8 @@
 //! If proxy and purger each had their own idea of how a URL becomes canonical or what a tag may contain, a drift would
 //! silently purge nothing; that is why this crate exists.
 
+#![warn(missing_docs)]
+
 pub mod tag;
 pub mod url;
 pub mod spelling;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
+use process::clock::Clock;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
-use shellac::clock::Clock;
-use shellac::config::{self, Config, EventFormat};
+use settings::{Config, EventFormat};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
@@ -221,7 +221,7 @@ impl App {
 ///
 /// # Errors
 /// The first setting that cannot be used.
-pub fn event_rules(rules: &config::Purger) -> Result<Rules, RunError> {
+pub fn event_rules(rules: &settings::Purger) -> Result<Rules, RunError> {
     let site = match rules.site.as_str() {
         "host" => SiteRule::Host,
         template => SiteRule::tag(template).map_err(|error| rule("purger.site", &error))?,
@@ -266,7 +266,7 @@ fn rule(setting: &'static str, why: &dyn std::fmt::Display) -> RunError {
 }
 
 /// A name for proxies' logs: the static member's, else the machine's.
-fn name(rules: &config::Purger) -> String {
+fn name(rules: &settings::Purger) -> String {
     if !rules.instance.is_empty() {
         return rules.instance.clone();
     }

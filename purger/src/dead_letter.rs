@@ -2,10 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use process::metrics::Counter;
+use process::timestamp::Timestamp;
 use rdkafka::message::{Headers as _, Message};
 use serde::{Deserialize, Serialize};
-use shellac::metrics::Counter;
-use shellac::timestamp::Timestamp;
 use std::sync::Arc;
 
 use crate::kafka::producer::Producer;

@@ -5,7 +5,7 @@ use std::hash::Hasher as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use shellac::config::{Kafka, Purger};
+use settings::{Kafka, Purger};
 use xxhash_rust::xxh3::Xxh3;
 
 /// The name, and what keeps others on this machine from taking it.

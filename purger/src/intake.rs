@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use process::clock::Clock;
 use purge_protocol::PurgeMode;
 use purge_protocol::log::LoggedPurge;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
-use shellac::clock::Clock;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use process::clock::Clock;
+use process::metrics::Counter;
+use process::timestamp::Timestamp;
 use purge_protocol::log::{Hit, LogId};
 use serde::{Deserialize, Serialize};
-use shellac::clock::Clock;
-use shellac::metrics::Counter;
-use shellac::timestamp::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::kafka::producer::Producer;

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use process::clock::Clock;
+use settings::{Config, Sources};
 use shellac::app::App;
-use shellac::clock::Clock;
-use shellac::config::{Config, Sources};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

@@ -1,7 +1,7 @@
 //! Heads as the corpus has them: `name: value` lines, and an empty line between one head and the next.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use shellac::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// 1994-11-06 08:49:37.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(784_111_777);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use process::timestamp::Timestamp;
 use shellac::freshness::http_date::{format, parse};
-use shellac::timestamp::Timestamp;
 
 use super::head::NOW;
 

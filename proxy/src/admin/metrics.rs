@@ -13,9 +13,9 @@ use purge_protocol::log::State;
 use super::storage;
 use crate::app::App;
 use crate::cache::metrics::Outcome;
-use crate::metrics::{BOUNDS, Counter, Histogram};
 use crate::purge::log::Figures;
 use crate::store::Removal;
+use process::metrics::{BOUNDS, Counter, Histogram};
 
 /// Returns the page.
 pub(super) fn page(app: &App) -> Result<String, fmt::Error> {

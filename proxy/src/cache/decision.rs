@@ -6,7 +6,7 @@ use crate::freshness::{Policy, RequestFacts, State, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::invalidation::lease::Trust;
 use crate::store::{Content, Stored};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -179,12 +179,12 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
     use super::*;
-    use crate::clock::Clock;
     use crate::freshness::{Exchange, RequestDirectives, judge};
     use crate::invalidation::Invalidation;
     use crate::key::{Key, KeySeed, Scheme};
     use crate::store::memory::{MemoryLimits, MemoryStore};
     use crate::store::{Body, Draft, Fields, Response, Store as _};
+    use process::clock::Clock;
 
     const BORN: Timestamp = Timestamp::from_secs(1_000_000);
     const POLICY: Policy = Policy {

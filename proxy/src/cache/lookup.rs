@@ -10,7 +10,7 @@ use crate::request::RequestHead;
 use crate::response::range::RangeSpec;
 use crate::store::selection::{Selected, select};
 use crate::store::{Store, Stored};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// What was found, and what the request selects.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::metrics::{Histogram, Sharded};
+use process::metrics::{Histogram, Sharded};
 
 /// How a request was answered: the label `cache`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

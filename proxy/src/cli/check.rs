@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 
-use super::exit::Exit;
-use crate::config::{Config, Flags, Sources, StorageKind};
+use process::configuration::load;
+use process::exit::Exit;
+use process::terminal::say;
+use settings::{Config, Flags, StorageKind};
 
 /// Checks.
 pub(super) fn check(flags: Flags) -> ExitCode {
@@ -40,29 +42,4 @@ fn shortage(config: &Config) -> Option<String> {
             ByteSize::b(file.capacity),
         )
     })
-}
-
-/// Loads the configuration; what is wrong, or looks so, goes to standard error.
-pub fn load(flags: Flags) -> Result<Config, Exit> {
-    let sources = Sources::of_process(flags).map_err(|error| {
-        say(format_args!("cannot read the configuration: {error}"));
-        Exit::Io
-    })?;
-    match Config::load(&sources) {
-        Ok(config) => {
-            for warning in &config.warnings {
-                say(format_args!("{:?}", miette::Report::new(warning.clone())));
-            }
-            Ok(config)
-        }
-        Err(errors) => {
-            say(format_args!("{:?}", miette::Report::new(errors)));
-            Err(Exit::Config)
-        }
-    }
-}
-
-/// Writes a line to standard error; nobody can be told when that fails.
-pub fn say(line: std::fmt::Arguments<'_>) {
-    let _written = writeln!(std::io::stderr(), "{line}");
 }

@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode};
 
 use clap::Args;
 
-use super::check::say;
-use super::exit::Exit;
+use process::exit::Exit;
+use process::terminal::say;
 
 /// What is passed on.
 #[derive(Debug, Args)]

@@ -2,8 +2,6 @@
 
 pub mod check;
 mod demo;
-pub mod exit;
-pub mod logging;
 mod purge;
 pub mod run;
 mod store;
@@ -14,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Flags;
+use settings::Flags;
 
 /// HTTP cache for server-side renderers: collapses misses, serves stale while it fetches, purges by tag.
 #[derive(Debug, Parser)]

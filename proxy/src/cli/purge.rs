@@ -15,9 +15,9 @@ use hyper_util::rt::TokioIo;
 use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest};
 use tokio::net::TcpStream;
 
-use super::check::say;
-use super::exit::Exit;
-use crate::config::{Config, Flags, Sources};
+use process::exit::Exit;
+use process::terminal::say;
+use settings::{Config, Flags, Sources};
 
 /// What to purge, and where.
 #[derive(Debug, Args)]

@@ -4,15 +4,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use process::clock::Clock;
+use process::configuration::load;
+use process::descriptors::raise_descriptor_limit;
+use process::exit::Exit;
+use process::logging;
+use process::signals::told_to_leave;
+use process::terminal::say;
 use rustix::process::{Pid, Signal, kill_process};
+use settings::Flags;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::check::{load, say};
-use super::exit::Exit;
-use super::logging;
 use crate::app::{App, Bound, Drained, Sockets, StartError};
-use crate::clock::Clock;
-use crate::config::Flags;
 
 /// Serves until it is told to leave; beside the process that it takes over from, until that one has left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
@@ -143,61 +146,5 @@ async fn answer_hangups() {
     }
 }
 
-/// Ends at SIGTERM or SIGINT; a second one ends the process at once.
-pub async fn told_to_leave() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot listen to signals: leaving");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("SIGINT"),
-    }
-    tokio::spawn(async move {
-        let code = tokio::select! {
-            _ = terminate.recv() => TERMINATED,
-            _ = interrupt.recv() => INTERRUPTED,
-        };
-        tracing::warn!("second signal: ending without waiting for connections");
-        end_at_once(code);
-    });
-}
-
-/// Ends the process without waiting for anybody: what is in the store's files is sound at any moment.
-#[expect(
-    clippy::exit,
-    reason = "the operator asked twice; threads that serve may not hold the end up"
-)]
-fn end_at_once(code: u8) {
-    std::process::exit(i32::from(code));
-}
-
-/// Connections need file descriptors: takes as many as the system allows, up to what is configured.
-pub fn raise_descriptor_limit(connections_max: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = (connections_max as u64).saturating_mul(2) + 1024;
-    let target = limit.maximum.map_or(wanted, |hard| wanted.min(hard));
-    if limit.current.is_some_and(|soft| soft < target)
-        && let Err(error) =
-            setrlimit(Resource::Nofile, Rlimit { current: Some(target), maximum: limit.maximum })
-    {
-        tracing::warn!(%error, "cannot raise the limit on open files");
-    }
-    if target < wanted {
-        tracing::warn!(
-            limit = target,
-            wanted,
-            "few file descriptors: raise the hard limit, or lower limits.max_connections"
-        );
-    }
-}
-
-/// The exit code of a process that SIGINT ended before its drain had.
-const INTERRUPTED: u8 = 130;
-/// The same of SIGTERM.
-const TERMINATED: u8 = 143;
 /// How long another process may take to write what is queued and to let its store go.
 const TAKE_OVER_WAIT: Duration = Duration::from_mins(1);

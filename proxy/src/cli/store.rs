@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 
-use super::check::say;
-use super::exit::Exit;
 use crate::store::file::inspect::{InspectError, Inspection, Verification, inspect, verify};
+use process::exit::Exit;
+use process::terminal::say;
 
 #[derive(Debug, Args)]
 pub(super) struct StoreArguments {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use http::StatusCode;
 use parking_lot::Mutex;
 
-use crate::metrics::Counter;
 use crate::origin::OriginError;
-use crate::timestamp::Timestamp;
+use process::metrics::Counter;
+use process::timestamp::Timestamp;
 
 /// How a fetch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What happened on the way from the origin into the store.
 
 use crate::freshness::Uncacheable;
-use crate::metrics::Counter;
+use process::metrics::Counter;
 
 /// Fetches, their followers, and what was not stored.
 #[derive(Debug, Default)]

@@ -40,15 +40,14 @@ use self::flight::{Budget, Flight, Head, Pilot, Reader};
 use self::flights::{Flights, Route};
 use self::landing::{Fetch, OnAir};
 use self::metrics::FetchMetrics;
-use crate::clock::Clock;
-use crate::config;
 use crate::freshness::{Exchange, Policy, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::origin::{Origin, OriginBody, OriginError, RequestBody};
 use crate::request::RequestHead;
 use crate::response::failure::ProxyError;
 use crate::store::{Store, Stored};
-use crate::timestamp::Timestamp;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 
 /// Gets responses from the origin and into the store.
 #[derive(Debug)]
@@ -80,9 +79,9 @@ pub struct FetchRules {
     /// Where the origin is silent.
     pub policy: Policy,
     /// Collapsing.
-    pub cache: config::Cache,
+    pub cache: settings::Cache,
     /// Tags.
-    pub tags: config::Tags,
+    pub tags: settings::Tags,
     /// Fields that select a variant whatever the response says.
     pub selecting: &'static [http::HeaderName],
     /// Our name.

@@ -5,7 +5,6 @@ use purge_protocol::tag;
 
 use super::Fetcher;
 use super::errand::Errand;
-use crate::config;
 use crate::invalidation::TagId;
 use crate::key::Key;
 
@@ -13,7 +12,7 @@ use crate::key::Key;
 pub const MIN_REVISION: HeaderName = HeaderName::from_static("x-min-site-revision");
 
 /// Returns the revision that a response reports.
-pub(super) fn of(response: &HeaderMap, rules: &config::Tags) -> Option<u64> {
+pub(super) fn of(response: &HeaderMap, rules: &settings::Tags) -> Option<u64> {
     if let Some(value) = response.get(&rules.revision) {
         return number(value.as_bytes());
     }
@@ -67,7 +66,7 @@ mod tests {
         let line = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        let rules = config::Tags { revision_in_etag, ..config::Tags::default() };
+        let rules = settings::Tags { revision_in_etag, ..settings::Tags::default() };
         of(&lines.iter().map(line).collect(), &rules)
     }
 

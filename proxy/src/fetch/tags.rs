@@ -6,7 +6,6 @@ use http::header::ETAG;
 use purge_protocol::{spelling, tag};
 use sfv::{BareItem, ListEntry, Parser};
 
-use crate::config;
 use crate::freshness::Uncacheable;
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::Key;
@@ -16,7 +15,7 @@ use crate::key::Key;
 pub fn of(
     response: &HeaderMap,
     key: &Key,
-    rules: &config::Tags,
+    rules: &settings::Tags,
     invalidation: &Invalidation,
 ) -> Result<Vec<TagId>, Uncacheable> {
     let ids = invalidation.ids();
@@ -91,7 +90,8 @@ mod tests {
                 (http::HeaderName::from_static(name), HeaderValue::from_static(value))
             })
             .collect();
-        let rules = config::Tags { max_per_object: 4, max_length: 10, ..config::Tags::default() };
+        let rules =
+            settings::Tags { max_per_object: 4, max_length: 10, ..settings::Tags::default() };
         of(&fields, &key("/"), &rules, &Invalidation::new(1))
     }
 
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_response_in_an_unusual_spelling_carries_its_url() {
         let invalidation = Invalidation::new(1);
-        let rules = config::Tags::default();
+        let rules = settings::Tags::default();
         let tags = |path| of(&HeaderMap::new(), &key(path), &rules, &invalidation).unwrap();
         assert_eq!(tags("/%D0%BD").len(), 1, "the host alone");
         assert!(tags("/%d0%bd").contains(&invalidation.ids().url(&key("/%D0%BD"))));

@@ -4,7 +4,7 @@
 use http::header::{AGE, DATE, HeaderMap, VIA};
 
 use crate::freshness::{DeltaSeconds, http_date};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// When the request was sent to the origin server, and when the head of its response arrived. Both are of a clock that goes on
 /// evenly: ages and lifetimes are counted from them.

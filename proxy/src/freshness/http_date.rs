@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderValue;
 use http::header::{AsHeaderName, HeaderMap};
 
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// Reads a date as a cache does: in any case, in GMT only (RFC 9111 §4.2), and by the fields that carry time. That the day of the
 /// week is another one than the date's does not matter.
@@ -158,7 +158,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::{format, parse};
-    use crate::timestamp::Timestamp;
+    use process::timestamp::Timestamp;
 
     /// 2026-11-22.
     const NOW: Timestamp = Timestamp::from_secs(1_795_305_600);

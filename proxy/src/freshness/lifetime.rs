@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::{DATE, EXPIRES, HeaderMap, LAST_MODIFIED};
 
 use crate::freshness::{DeltaSeconds, Policy, ResponseDirectives, http_date};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// Returns the lifetime that the origin server states: the first match of §4.2.1.
 pub(crate) fn explicit(

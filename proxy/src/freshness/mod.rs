@@ -43,7 +43,7 @@ pub(crate) mod tests;
 
 use std::time::Duration;
 
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 pub use age::Exchange;
 pub use delta_seconds::DeltaSeconds;

@@ -8,7 +8,7 @@ use http::header::{AsHeaderName, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 use crate::freshness::content_range::ContentRange;
 use crate::freshness::entity_tag::EntityTag;
 use crate::freshness::http_date;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 impl ContentRange {
     /// Returns whether nothing is missing: it is as long as the whole, whose length is known.

@@ -9,7 +9,7 @@ use http::header::{CACHE_CONTROL, HeaderMap, PRAGMA};
 
 use crate::freshness::directive::{Argument, Directive, directives};
 use crate::freshness::{DeltaSeconds, Freshness, Policy, State};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// What the client asks of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

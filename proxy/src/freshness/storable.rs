@@ -11,7 +11,7 @@ use crate::freshness::{
     DeltaSeconds, Exchange, Freshness, Policy, RequestDirectives, ResponseDirectives, Terms,
     Uncacheable, age, lifetime, stale, status_code,
 };
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// What storing depends on in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

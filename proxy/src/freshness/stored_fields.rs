@@ -8,7 +8,7 @@ use http::header::{
 
 use crate::freshness::directive::members;
 use crate::freshness::{ResponseDirectives, http_date};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1
 //# Caches MUST include all received response header fields -- including

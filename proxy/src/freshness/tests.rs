@@ -18,7 +18,7 @@ use crate::freshness::{
     DeltaSeconds, Exchange, Freshness, Policy, RequestDirectives, RequestFacts, State, Uncacheable,
     judge,
 };
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// 1994-11-06 08:49:37, when every response below arrives.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(784_111_777);

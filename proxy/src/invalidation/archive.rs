@@ -10,7 +10,7 @@ use purge_protocol::{PurgeMode, UrlPrefix};
 use super::archive_prefixes::Prefixes;
 use super::marks::Verdict;
 use super::{Mark, Sequence, TagId};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// When something was last purged, hard and soft. Zero: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

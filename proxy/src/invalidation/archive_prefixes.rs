@@ -157,7 +157,7 @@ mod tests {
 
     use super::super::Sequence;
     use super::*;
-    use crate::timestamp::Timestamp;
+    use process::timestamp::Timestamp;
 
     fn hard(sequence: u64) -> Past {
         Past::of(PurgeMode::Hard, Sequence(sequence), Timestamp::from_secs(5))

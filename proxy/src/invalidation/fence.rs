@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::TagId;
-use crate::metrics::Counter;
+use process::metrics::Counter;
 
 /// The lowest revisions, by tag and host. Bounded: the one that was raised longest ago makes room, and is counted.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// How stored responses are used once nobody can say whether all purges have arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use purge_protocol::PurgeMode;
 
 use super::Sequence;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// Whether a response may still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,8 +47,8 @@ use self::ledger::Ledger;
 use self::marks::Marks;
 use self::prefix_marks::PrefixMarks;
 use crate::key::Key;
-use crate::metrics::Counter;
-use crate::timestamp::Timestamp;
+use process::metrics::Counter;
+use process::timestamp::Timestamp;
 
 /// A position in the order of all purges of this proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,7 +9,7 @@ use purge_protocol::{PurgeMode, UrlPrefix};
 use super::Sequence;
 use super::marks::Verdict;
 use crate::key::Key;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// Purges by prefix. They are added and forgotten under the ledger's lock, oldest first.
 #[derive(Debug, Default)]

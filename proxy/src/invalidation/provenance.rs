@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::Sequence;
 use super::marks::Verdict;
 use super::tag_table::{Tag, TagId, TagTable};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// When a response's request was sent, its tags, and the last verdict on it.
 #[derive(Debug)]

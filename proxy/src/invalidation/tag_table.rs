@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use super::Sequence;
 use super::marks::{Marks, Verdict};
 use crate::key::Key;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// Which tag: 128 bits of a seeded hash over its kind and its bytes. A collision would purge too much, never too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use purge_protocol::PurgeMode;
 use super::marks::Verdict;
 use super::{FetchBirth, Invalidation, Mark, Provenance, Sequence};
 use crate::key::Key;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// What came of marking.
 #[derive(Clone, Copy, Debug)]

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 use super::stalls::Stalls;
 use super::streams::{Look, Streams, rate};
-use crate::clock::Clock;
-use crate::timestamp::Timestamp;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 
 /// The state of one connection. But for the sentence of `condemn`, only its own task writes; all accesses are relaxed.
 #[derive(Debug)]

@@ -17,11 +17,11 @@ use super::inspection::Inspection;
 use super::peer::Peer;
 use super::service::ClientService;
 use super::stream::Watched;
-use crate::clock::Clock;
-use crate::config::{Http2, Limits};
 use crate::framing;
 use crate::framing::requests::Requests;
-use crate::timestamp::Timestamp;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
+use settings::{Http2, Limits};
 
 /// How connections are served.
 #[derive(Clone, Debug)]

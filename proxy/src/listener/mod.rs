@@ -32,14 +32,13 @@ use self::drain::Drain;
 use self::peer::{Peer, contains};
 use self::service::Front;
 use self::stalls::Stalls;
-use crate::config;
-use crate::metrics::Counter;
+use process::metrics::Counter;
 
 /// What all accept loops share.
 #[derive(Debug)]
 pub struct Listeners {
     /// The listeners as they were configured.
-    pub settings: Vec<config::Listen>,
+    pub settings: Vec<settings::Listen>,
     /// How connections are served.
     pub rules: ConnectionRules,
     /// One permit for each client connection.

@@ -6,7 +6,7 @@ use std::task::Waker;
 use parking_lot::Mutex;
 
 use super::activity::Activity;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// All connections on which a write has blocked once.
 #[derive(Debug, Default)]

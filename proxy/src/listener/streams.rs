@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use super::frames::{Frame, Frames, reset};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// The streams of one connection.
 #[derive(Debug)]

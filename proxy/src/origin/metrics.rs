@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{OriginBody, OriginError};
-use crate::metrics::{Counter, Histogram};
+use process::metrics::{Counter, Histogram};
 
 /// Exchanges with the origin.
 #[derive(Debug, Default)]

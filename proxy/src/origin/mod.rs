@@ -33,13 +33,13 @@ use self::pool::{Lease, Pool};
 use self::race::race;
 use self::response_body::ContentLimits;
 use self::sending::{Extent, SendingLimits};
-use crate::config::{self, HostHeader};
 use crate::framing::grammar::is_request_line;
+use settings::HostHeader;
 
 /// The servers that responses come from.
 #[derive(Debug)]
 pub struct Origin {
-    settings: config::Origin,
+    settings: settings::Origin,
     pools: Box<[Arc<Pool>]>,
     /// Which server is next.
     turn: AtomicUsize,
@@ -55,7 +55,7 @@ pub struct Origin {
 
 impl Origin {
     /// Makes the pools; connects to nobody yet.
-    pub fn new(settings: config::Origin) -> Self {
+    pub fn new(settings: settings::Origin) -> Self {
         let pools = settings
             .servers
             .iter()

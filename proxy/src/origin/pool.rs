@@ -54,7 +54,7 @@ pub(super) struct Lease {
 }
 
 impl Pool {
-    pub(super) fn new(server: Authority, settings: &crate::config::Origin) -> Self {
+    pub(super) fn new(server: Authority, settings: &settings::Origin) -> Self {
         let host = server.host().trim_start_matches('[').trim_end_matches(']');
         let connector = Connector::new(System, host, server.port_u16().unwrap_or(80));
         Self {

@@ -3,9 +3,9 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::config::{self, Secret};
 use crate::listener::peer::Peer;
 use crate::response::failure::Refusal;
+use settings::Secret;
 
 /// Decides on a `PURGE` that came in on a traffic listener.
 ///
@@ -13,7 +13,7 @@ use crate::response::failure::Refusal;
 /// its client's, unless the peer is trusted to write them; and then it is the client who would need the permission, which
 /// nobody can check: refused, too, unless there is a token.
 pub fn check_traffic(
-    rules: &config::Purge,
+    rules: &settings::Purge,
     peer: &Peer,
     fields: &HeaderMap,
 ) -> Result<(), Refusal> {
@@ -87,14 +87,14 @@ mod tests {
             .collect()
     }
 
-    fn rules(token: Option<&str>) -> config::Purge {
+    fn rules(token: Option<&str>) -> settings::Purge {
         let allow = vec!["10.0.0.0/8".parse().unwrap()];
-        config::Purge { allow, token: token.map(Secret::new), ..config::Purge::default() }
+        settings::Purge { allow, token: token.map(Secret::new), ..settings::Purge::default() }
     }
 
     #[test]
     fn without_an_allow_list_it_is_off() {
-        let off = config::Purge::default();
+        let off = settings::Purge::default();
         assert_eq!(check_traffic(&off, &peer("127.0.0.1"), &fields(&[])), Err(Refusal::PurgeOff));
     }
 

@@ -114,13 +114,13 @@ mod tests {
     use purge_protocol::PurgeMode;
 
     use super::*;
-    use crate::clock::Clock;
     use crate::freshness::Uncacheable;
     use crate::invalidation::Mark;
     use crate::store::contract::{Bench, Engine, Limits, Page, SMALL};
     use crate::store::memory::{MemoryLimits, MemoryStore};
     use crate::store::{Content, Draft};
-    use crate::timestamp::Timestamp;
+    use process::clock::Clock;
+    use process::timestamp::Timestamp;
 
     fn bench() -> Bench {
         let memory = |limits: Limits| {

@@ -12,25 +12,24 @@ use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector};
 use super::Purger;
 use super::hint::Hints;
 use super::metrics::Source;
-use crate::config;
 use crate::response::body::ResponseBody;
 
 /// Reads purge requests and answers them.
 #[derive(Clone, Debug)]
 pub struct Door {
     purger: Arc<Purger>,
-    rules: config::Purge,
+    rules: settings::Purge,
     hints: Hints,
 }
 
 impl Door {
     /// Opens the door to a purger.
-    pub const fn new(purger: Arc<Purger>, rules: config::Purge, hints: Hints) -> Self {
+    pub const fn new(purger: Arc<Purger>, rules: settings::Purge, hints: Hints) -> Self {
         Self { purger, rules, hints }
     }
 
     /// The operator's rules.
-    pub const fn rules(&self) -> &config::Purge {
+    pub const fn rules(&self) -> &settings::Purge {
         &self.rules
     }
 

@@ -5,7 +5,7 @@ use purge_protocol::hint::{Known, for_no_match};
 use purge_protocol::request::Target;
 
 use super::Purger;
-use crate::config::{Config, StorageKind};
+use settings::{Config, StorageKind};
 
 /// What hints rest on.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use purge_protocol::request::Target;
 use purge_protocol::{PurgeMode, Selector};
 
-use crate::metrics::{Counter, Histogram};
+use process::metrics::{Counter, Histogram};
 
 /// Who sent a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,13 +26,13 @@ use tokio::time::Instant;
 use self::count::{Count, Pending};
 use self::log::rewarm::Prospect;
 use self::metrics::{PurgeMetrics, Source};
-use crate::clock::Clock;
 use crate::invalidation::{
     FetchBirth, Invalidation, Mark, Marked, Past, PastMark, Sequence, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::journal::{Entry, Journal, JournalError};
 use crate::store::{Removal, Store, Stored};
+use process::clock::Clock;
 
 /// Carries purges out.
 #[derive(Debug)]

@@ -2,19 +2,17 @@
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
-use crate::config;
-
 /// The operator's rules on cookies.
 #[derive(Clone, Debug)]
 pub struct Cookies {
-    rules: config::Cookies,
+    rules: settings::Cookies,
     /// The field that selects a variant always, where cookies enter the key.
     selecting: &'static [HeaderName],
 }
 
 impl Cookies {
     /// Takes the rules.
-    pub fn new(rules: config::Cookies) -> Self {
+    pub fn new(rules: settings::Cookies) -> Self {
         let selecting: &[HeaderName] = if rules.vary_on.is_empty() { &[] } else { &[COOKIE] };
         Self { rules, selecting }
     }
@@ -26,7 +24,7 @@ impl Cookies {
 
     /// Returns whether a request with these fields may be answered from the cache.
     pub fn allow_cache(&self, fields: &HeaderMap) -> bool {
-        self.rules.otherwise == config::OtherCookies::Drop
+        self.rules.otherwise == settings::OtherCookies::Drop
             || !fields.contains_key(COOKIE)
             || pairs(fields).all(|(name, _)| self.is_kept(name) || self.is_ignored(name))
     }
@@ -83,9 +81,9 @@ mod tests {
     use super::*;
 
     fn rules(vary_on: &[&str]) -> Cookies {
-        Cookies::new(config::Cookies {
+        Cookies::new(settings::Cookies {
             vary_on: vary_on.iter().map(ToString::to_string).collect(),
-            ..config::Cookies::default()
+            ..settings::Cookies::default()
         })
     }
 

@@ -21,12 +21,12 @@ use hyper::body::Incoming;
 
 use self::cookies::Cookies;
 use self::target::Target;
-use crate::config::Limits;
 use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
 use crate::listener::inspection::Interim;
 use crate::listener::peer::Peer;
 use crate::response::failure::Refusal;
+use settings::Limits;
 
 /// A request that was found sound.
 #[derive(Debug)]

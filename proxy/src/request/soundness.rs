@@ -9,11 +9,11 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Version};
 
-use crate::config::Limits;
 use crate::framing::Violation;
 use crate::framing::chunked::TRAILER_BYTES_MAX;
 use crate::framing::grammar::{decimal, is_token, trim};
 use crate::response::failure::Refusal;
+use settings::Limits;
 
 /// Looks at a complete head whose cookies are in one field.
 pub fn check(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {

@@ -14,7 +14,7 @@ use http::{HeaderName, Method, StatusCode};
 
 use crate::freshness::entity_tag::EntityTag;
 use crate::freshness::http_date;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// What a stored response offers for comparison.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +160,7 @@ mod tests {
 
     use super::{Outcome, Validators, evaluate, must_forward, not_modified_head};
     use crate::freshness::tests::headers;
-    use crate::timestamp::Timestamp;
+    use process::timestamp::Timestamp;
 
     const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";

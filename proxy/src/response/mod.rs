@@ -27,7 +27,7 @@ use crate::origin::OriginBody;
 use crate::request::{RequestHead, hop_by_hop};
 use crate::store::file::Supply;
 use crate::store::{self, Show};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// Makes responses.
 #[derive(Clone, Debug)]

@@ -111,7 +111,7 @@ mod tests {
     const NIL: &str = "00000000000000000000000000000000";
 
     fn parts(range: &str, length: u64) -> Vec<ByteRange> {
-        let received = crate::timestamp::Timestamp::MAX;
+        let received = process::timestamp::Timestamp::MAX;
         let validators = Validators { etag: None, last_modified: None, date: None, received };
         let request = headers(&[("range", range)]);
         let (get, ok) = (http::Method::GET, http::StatusCode::OK);

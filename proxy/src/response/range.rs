@@ -302,7 +302,7 @@ mod tests {
 
     use super::{ByteRange, RANGES_MAX, Ranges, evaluate, unsatisfied_range};
     use crate::response::conditional::Validators;
-    use crate::timestamp::Timestamp;
+    use process::timestamp::Timestamp;
 
     const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const SECOND_LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";

@@ -10,7 +10,7 @@ use crate::freshness::{Exchange, Policy, RequestDirectives, RequestFacts, Uncach
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// What the engine under test is made with.
 #[derive(Clone, Copy, Debug)]

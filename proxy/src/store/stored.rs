@@ -14,7 +14,7 @@ use crate::freshness::{Freshness, Uncacheable};
 use crate::invalidation::Provenance;
 use crate::key::Key;
 use crate::key::vary::Variant;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// One stored response. Everything in it is immutable but for the marks of use.
 #[derive(Debug)]

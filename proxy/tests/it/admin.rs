@@ -3,8 +3,8 @@
 use crate::support::origin::{Origin, cacheable, ok};
 use crate::support::proxy::Proxy;
 
-fn in_memory(config: &mut shellac::config::Config) {
-    config.storage.kind = shellac::config::StorageKind::Memory;
+fn in_memory(config: &mut settings::Config) {
+    config.storage.kind = settings::StorageKind::Memory;
 }
 
 #[tokio::test]

@@ -311,7 +311,7 @@ async fn the_method_of_the_preface_is_never_a_request() {
         assert_eq!(refused.status(), 405, "{target}");
         assert_eq!(stage.trespass().await, [""; 0]);
     }
-    let without = Stage::with(|config| config.listen[0].http2 = shellac::config::Http2::Off).await;
+    let without = Stage::with(|config| config.listen[0].http2 = settings::Http2::Off).await;
     let mut client = without.proxy.connect().await;
     client.send(Case::new("PRI", "/row").http1()).await;
     assert_eq!(client.answer().await.status(), 405);

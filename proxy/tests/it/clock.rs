@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use shellac::clock::Clock;
-use shellac::config::StorageKind;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
+use settings::StorageKind;
 use shellac::freshness::http_date;
-use shellac::timestamp::Timestamp;
 use tempfile::TempDir;
 
 use crate::storage::{start_by, written};

@@ -1,6 +1,6 @@
 //! Cookies: analytics do not matter, named ones enter the key, any other keeps a request from the cache.
 
-use shellac::config::OtherCookies;
+use settings::OtherCookies;
 
 use crate::support::origin::{Origin, cacheable};
 use crate::support::proxy::Proxy;

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use shellac::clock::Clock;
+use process::clock::Clock;
 
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
 use crate::support::proxy::{Proxy, START};

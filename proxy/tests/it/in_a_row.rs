@@ -1,6 +1,6 @@
 //! Two proxies in a row: the inner one shows its tags to the outer one, which hides them, and both can be purged by them.
 
-use shellac::clock::Clock;
+use process::clock::Clock;
 
 use crate::support::origin::{Gate, Origin, cacheable};
 use crate::support::proxy::{Proxy, START};

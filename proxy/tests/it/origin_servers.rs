@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use shellac::clock::Clock;
+use process::clock::Clock;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::origin::{Origin, ok};

@@ -258,8 +258,7 @@ async fn a_truncated_response_resets_its_stream_and_no_other() {
 #[tokio::test]
 async fn http2_can_be_switched_off() {
     let origin = Origin::start().await;
-    let proxy =
-        Proxy::start_with(&origin, |config| config.listen[0].http2 = shellac::config::Http2::Off);
+    let proxy = Proxy::start_with(&origin, |config| config.listen[0].http2 = settings::Http2::Off);
 
     let mut client = proxy.connect().await;
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;

@@ -1,7 +1,7 @@
 //! Purges: what was purged is never served again, whatever is in flight; counts are exact; all doors do the same.
 
 use serde_json::json;
-use shellac::config::Secret;
+use settings::Secret;
 
 use crate::support::client::{Answer, Http2, text};
 use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified, ok};
@@ -232,7 +232,7 @@ async fn a_soft_purge_makes_stale_and_is_refreshed_once() {
 async fn a_soft_purge_never_prolongs_and_the_operator_may_make_it_the_default() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| {
-        config.purge.default_mode = shellac::config::PurgeMode::Soft;
+        config.purge.default_mode = settings::PurgeMode::Soft;
     });
     let control = "max-age=60, stale-while-revalidate=10, stale-if-error=0";
     origin.on("/a", ok("old").field("cache-control", control).field("surrogate-key", "t"));

@@ -1,7 +1,7 @@
 //! The purge log: a purger's batches over the admin listener, and what must never happen on the way.
 
 use serde_json::{Value, json};
-use shellac::config::{OnExpiry, Secret};
+use settings::{OnExpiry, Secret};
 
 use crate::support::client::Answer;
 use crate::support::origin::{Gate, Origin, cacheable, not_modified, status};

@@ -1,9 +1,9 @@
 //! Purges of one batch that arrive in parts, refusals that name the proxy's process, and partitions that were empty before
 //! a restart.
 
+use process::clock::Clock;
 use serde_json::{Value, json};
-use shellac::clock::Clock;
-use shellac::config::{Config, StorageKind};
+use settings::{Config, StorageKind};
 use tempfile::TempDir;
 
 use crate::support::origin::{Origin, cacheable};

@@ -13,7 +13,7 @@ use crate::support::proxy::{Proxy, request};
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
 
 /// Drains for as long as the tests need.
-fn patient(config: &mut shellac::config::Config) {
+fn patient(config: &mut settings::Config) {
     config.limits.drain_timeout = Duration::from_secs(20);
 }
 

@@ -15,7 +15,7 @@ use crate::support::until;
 use crate::support::windows::{DATA, Frame, HEADERS, RST_STREAM, Windows};
 
 /// The manual clock decides on time; connections are looked at all the while.
-fn by_the_clock(config: &mut shellac::config::Config) {
+fn by_the_clock(config: &mut settings::Config) {
     config.limits.keepalive_timeout = Duration::from_hours(20);
     config.limits.header_timeout = Duration::from_millis(1);
 }

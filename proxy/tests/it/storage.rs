@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use insta::assert_snapshot;
-use shellac::clock::Clock;
-use shellac::config::{Config, StorageKind};
+use process::clock::Clock;
+use settings::{Config, StorageKind};
 use shellac::store::file::inspect::{InspectError, inspect, verify};
 use tempfile::TempDir;
 

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 
-use shellac::config::StorageKind;
+use settings::StorageKind;
 use shellac::store::file::Service;
 use tempfile::TempDir;
 

@@ -218,7 +218,7 @@ async fn the_answer_to_a_post_with_a_cookie_serves_nobody_else() {
     let origin = Origin::start().await;
     origin.on("/a", created("/a"));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.cookies.otherwise = shellac::config::OtherCookies::Drop;
+        config.cookies.otherwise = settings::OtherCookies::Drop;
     });
     let mut client = proxy.connect().await;
     client.send(request("POST", "/a", &[("Cookie", "session=1")], "content")).await;

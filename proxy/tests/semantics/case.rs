@@ -1,13 +1,13 @@
 //! `Case`: one exchange that may be stored, and a later request that may be answered from the store.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use process::timestamp::Timestamp;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::{Just, Strategy};
 use proptest::prop_oneof;
 use proptest::sample::select;
 use shellac::freshness::http_date;
-use shellac::timestamp::Timestamp;
 
 /// 1994-11-06 08:49:37, when every response arrives.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(784_111_777);

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use process::clock::Clock;
+use process::exit::Exit;
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::BaseProducer;
-use shellac::cli::exit::Exit;
-use shellac::clock::Clock;
-use shellac::config::Config;
+use settings::Config;
 
 use super::topic::Broker;
 use super::{Common, print, proxies};
@@ -398,7 +398,7 @@ mod tests {
         let text =
             "[origin.app]\nservers = [\"127.0.0.1:1\"]\n[kafka]\nbrokers = [\"127.0.0.1:1\"]";
         let file = Some(("test.toml".to_owned(), text.to_owned()));
-        let sources = shellac::config::Sources { file, ..shellac::config::Sources::default() };
+        let sources = settings::Sources { file, ..settings::Sources::default() };
         let mut config = Config::load(&sources).unwrap();
         assert!(configuration(&config).wrong.is_none());
         config.kafka.properties = vec![("group.protocol".to_owned(), "consumer".to_owned())];

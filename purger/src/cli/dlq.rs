@@ -6,14 +6,14 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use process::clock::Clock;
+use process::exit::Exit;
+use process::terminal::say;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
-use shellac::cli::check::say;
-use shellac::cli::exit::Exit;
-use shellac::clock::Clock;
-use shellac::config::Config;
+use settings::Config;
 
 use super::topic::{Broker, Extent};
 use super::{Common, print};

@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
+use process::exit::Exit;
 use purge_protocol::PurgeMode;
-use shellac::cli::exit::Exit;
-use shellac::config::Config;
+use settings::Config;
 
 use crate::app::event_rules;
 use crate::event::{Code, Ignored, PurgeEvent, Reader, Reading, Record};

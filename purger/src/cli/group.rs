@@ -3,7 +3,7 @@
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
-use shellac::config::Config;
+use settings::Config;
 
 use super::topic::{Broker, causes_of};
 use crate::kafka::cause::{code_words, words};

@@ -17,9 +17,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use shellac::cli::check::load;
-use shellac::cli::exit::Exit;
-use shellac::config::{Config, Flags};
+use process::configuration::load;
+use process::exit::Exit;
+use settings::{Config, Flags};
 
 use crate::demo::{DemoArguments, demo};
 

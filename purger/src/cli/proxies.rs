@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use purge_protocol::log::{LogId, Standing};
-use shellac::config::Config;
+use settings::Config;
 
 use crate::delivery::discovery::{Discovered, Discovery};
 use crate::delivery::outcome::Outcome;

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use http::Method;
+use process::clock::Clock;
+use process::exit::Exit;
+use process::terminal::say;
 use purge_protocol::log::LoggedPurge;
 use rdkafka::Message as _;
-use shellac::cli::check::say;
-use shellac::cli::exit::Exit;
-use shellac::clock::Clock;
-use shellac::config::Config;
+use settings::Config;
 
 use super::topic::{Broker, From};
 use super::{Common, print, proxies, tail};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use shellac::cli::check::say;
-use shellac::cli::exit::Exit;
-use shellac::cli::logging;
-use shellac::cli::run::told_to_leave;
-use shellac::clock::Clock;
-use shellac::config::Config;
+use process::clock::Clock;
+use process::exit::Exit;
+use process::logging;
+use process::signals::told_to_leave;
+use process::terminal::say;
+use settings::Config;
 use tokio::time::sleep;
 
 use super::Common;

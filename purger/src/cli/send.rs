@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use process::clock::Clock;
+use process::exit::Exit;
+use process::terminal::say;
 use purge_protocol::log::{LogId, Rewarm};
 use purge_protocol::{PurgeMode, PurgeRequest, RequestError};
 use serde::Serialize;
-use shellac::cli::check::say;
-use shellac::cli::exit::Exit;
-use shellac::clock::Clock;
-use shellac::config::Config;
+use settings::Config;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use process::exit::Exit;
+use process::terminal::say;
 use purge_protocol::log::{Standing, State};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
-use shellac::cli::check::say;
-use shellac::cli::exit::Exit;
-use shellac::config::Config;
+use settings::Config;
 
 use super::topic::{Broker, Extent};
 use super::{Common, group, print, proxies};

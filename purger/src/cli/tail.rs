@@ -5,13 +5,13 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use process::clock::Clock;
+use process::exit::Exit;
+use process::terminal::say;
 use rdkafka::Message as _;
 use rdkafka::message::OwnedMessage;
 use serde_json::json;
-use shellac::cli::check::say;
-use shellac::cli::exit::Exit;
-use shellac::clock::Clock;
-use shellac::config::Config;
+use settings::Config;
 
 use super::topic::{Broker, From};
 use super::{Common, print};

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use process::clock::Clock;
 use purge_protocol::log::LogId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
-use shellac::clock::Clock;
-use shellac::config::Config;
+use settings::Config;
 
 use crate::kafka::cause::words;
 use crate::kafka::client::{self, PATIENCE};

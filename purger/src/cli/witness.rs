@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
-use shellac::config::Config;
+use settings::Config;
 use tokio::sync::mpsc;
 
 use super::topic::{Broker, BrokerError};

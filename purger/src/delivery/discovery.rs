@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::RData;
-use shellac::config::Targets;
+use settings::Targets;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use process::clock::Clock;
 use purge_protocol::log::LogId;
 use rdkafka::message::{Message as _, OwnedMessage};
-use shellac::clock::Clock;
-use shellac::config;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,7 +35,7 @@ pub struct Common {
     /// This purger's name, for proxies' logs.
     pub name: String,
     /// The operator's rules.
-    pub rules: config::Purger,
+    pub rules: settings::Purger,
     /// For proxies that catch up.
     pub cursors: Arc<Cursors>,
     /// Cursors open at once.

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use purge_protocol::log::{PATH, Standing};
-use shellac::config::{Secret, TargetHttp};
+use settings::{Secret, TargetHttp};
 use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;

@@ -30,13 +30,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use process::exit::Exit;
+use process::terminal::say;
+use process::{descriptors, logging, signals};
 use rdkafka::error::KafkaError;
 use serde_json::{Value, json};
+use settings::{ConfigErrors, Log, LogLevel};
 use shellac::app::StartError;
-use shellac::cli::check::say;
-use shellac::cli::exit::Exit;
-use shellac::cli::{logging, run};
-use shellac::config::{ConfigErrors, Log, LogLevel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep_until};
 
@@ -101,7 +101,7 @@ enum DemoError {
 /// Shows it. Fails when a step did not turn out as it must.
 pub(crate) fn demo(arguments: &DemoArguments) -> ExitCode {
     logging::start(&Log { level: LogLevel::Error, ..Log::default() }); // a first start warns of what is new
-    run::raise_descriptor_limit(CONNECTIONS_MAX);
+    descriptors::raise_descriptor_limit(CONNECTIONS_MAX);
     match perform(arguments) {
         Ok(true) => Exit::Done.into(),
         Ok(false) => ExitCode::FAILURE,
@@ -146,7 +146,7 @@ async fn play(arguments: &DemoArguments, stage: &Stage) -> Result<bool, DemoErro
     };
     tokio::select! {
         biased; // listens to Ctrl-C before anything is said
-        () = run::told_to_leave() => {}
+        () = signals::told_to_leave() => {}
         () = screen.closed() => {}
         () = show_traffic(traffic.as_deref(), &screen) => {}
         ended = whole => ended?,

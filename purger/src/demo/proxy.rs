@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
+use process::clock::Clock;
+use settings::{Config, Sources};
 use shellac::app::{App, StartError};
-use shellac::clock::Clock;
-use shellac::config::{Config, Sources};
 use tokio::sync::oneshot;
 
 use super::DemoError;

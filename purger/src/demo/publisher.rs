@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 use purge_protocol::log::{LogId, Position, State};
 use purge_protocol::{PurgeMode, PurgeRequest};
-use shellac::clock::Clock;
-use shellac::timestamp::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::broker::{PARTITIONS, PURGES};

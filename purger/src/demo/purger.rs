@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
-use shellac::clock::Clock;
-use shellac::config::{Config, Flags, Sources};
+use process::clock::Clock;
+use settings::{Config, Flags, Sources};
 use tokio::sync::oneshot;
 
 use super::DemoError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, TopicPartitionList};
-use shellac::config::{Kafka, Purger, SaslMechanism, StartAt};
+use settings::{Kafka, Purger, SaslMechanism, StartAt};
 use tokio::time::Instant;
 
 use crate::memory::Memory;
@@ -186,7 +186,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use shellac::config::{Secret, Security};
+    use settings::{Secret, Security};
 
     use super::*;
 

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, OwnedMessage};
 use rdkafka::{ClientConfig, Offset};
-use shellac::config::{Kafka, Purger, SaslMechanism};
+use settings::{Kafka, Purger, SaslMechanism};
 use tokio::time::Instant;
 
 use super::cause::words;
@@ -167,8 +167,8 @@ const TOKEN_WAIT: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
-    use shellac::clock::Clock;
-    use shellac::config::Security;
+    use process::clock::Clock;
+    use settings::Security;
 
     use super::*;
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use process::metrics::Counter;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
-use shellac::config::Kafka;
-use shellac::metrics::Counter;
+use settings::Kafka;
 use tokio::time::{Instant, sleep};
 
 use super::cause::{COMPLAINTS, Causes, code_words, words};

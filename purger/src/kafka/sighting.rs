@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
-use shellac::config::StartAt;
+use settings::StartAt;
 use tokio::time::Instant;
 
 use super::client::{PATIENCE, committed};

@@ -155,7 +155,7 @@ async fn an_answer_that_is_none_is_no_confirmation() {
 
 #[tokio::test]
 async fn a_token_never_goes_to_an_address_that_left_the_fleet() {
-    use shellac::config::{Secret, TargetHttp};
+    use settings::{Secret, TargetHttp};
     use shellac_purger::delivery::target::{Manner, Target};
     let proxy = Proxy::start();
     let token = Some(Secret::new("secret"));

@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep_until};
 
 use self::client::{Answer, Client, ClientError, Target};
 use self::sitemap::Sitemap;
-use super::check::say;
-use super::exit::Exit;
+use process::exit::Exit;
+use process::terminal::say;
 
 /// What to fetch, and how fast.
 #[derive(Debug, Args)]

@@ -30,7 +30,7 @@ use crate::key::vary::Variant;
 use crate::origin::OriginError;
 use crate::response::body::Piece;
 use crate::store::{Body, Stored};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// One fetch. Dropping its [`Pilot`] without an end fails it for every reader.
 #[derive(Debug)]

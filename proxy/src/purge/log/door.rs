@@ -8,7 +8,7 @@ use super::reading;
 use super::{PurgeLog, Rejected};
 use crate::purge::door::{json, problem};
 use crate::response::body::ResponseBody;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 impl PurgeLog {
     /// Bytes that a batch may have.

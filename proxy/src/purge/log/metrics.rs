@@ -1,6 +1,6 @@
 //! Batches of the purge log by what became of them.
 
-use crate::metrics::Counter;
+use process::metrics::Counter;
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,11 +25,10 @@ use self::positions::{Kind, Positions};
 use self::reading::{Sound, SoundPurge};
 use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::Purger;
-use crate::clock::Clock;
-use crate::config;
 use crate::invalidation::Invalidation;
 use crate::store::journal::{Entry, Journal, JournalError};
-use crate::timestamp::Timestamp;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 
 /// The proxy's side of the purge log.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ pub struct PurgeLog {
     invalidation: Arc<Invalidation>,
     journal: Journal,
     clock: Clock,
-    rules: config::Purge,
+    rules: settings::Purge,
     /// This process.
     instance: String,
     positions: Mutex<Positions>,
@@ -94,7 +93,7 @@ impl PurgeLog {
         invalidation: Arc<Invalidation>,
         (journal, recovered): (Journal, Vec<Position>),
         clock: Clock,
-        rules: config::Purge,
+        rules: settings::Purge,
     ) -> Arc<Self> {
         let started = clock.now();
         let positions = Positions::recovered(recovered, started);

@@ -5,8 +5,6 @@ use purge_protocol::request::Target;
 use purge_protocol::{PurgeMode, RequestError, Selector};
 use serde::Deserialize as _;
 
-use crate::config;
-
 /// Why a batch is not taken. Nothing of it was applied; the purger sends it otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
@@ -100,7 +98,7 @@ pub struct SoundPurge {
 }
 
 /// Reads a batch and checks all of it.
-pub fn read(text: &[u8], rules: &config::Purge) -> Result<Sound, BatchError> {
+pub fn read(text: &[u8], rules: &settings::Purge) -> Result<Sound, BatchError> {
     let mut batch: Batch = serde_json::from_slice(text).map_err(|error| blame(text, error))?;
     check_members(&batch)?;
     let limits = &rules.log;
@@ -137,7 +135,7 @@ fn blame(text: &[u8], error: serde_json::Error) -> BatchError {
     to_blame.unwrap_or(BatchError::Syntax(error))
 }
 
-fn sound(logged: LoggedPurge, rules: &config::Purge) -> Result<SoundPurge, BatchError> {
+fn sound(logged: LoggedPurge, rules: &settings::Purge) -> Result<SoundPurge, BatchError> {
     let offset = logged.offset;
     let refuse = |source| BatchError::Purge { offset, source };
     let selectors = logged.request.selectors(rules.max_selectors).map_err(refuse)?;

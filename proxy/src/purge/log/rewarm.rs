@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use crate::invalidation::{Invalidation, Provenance, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, Scheme};
-use crate::metrics::Counter;
 use crate::purge::Purger;
 use crate::store::Stored;
+use process::metrics::Counter;
 
 /// What is to be fetched again after one purge.
 #[derive(Debug)]

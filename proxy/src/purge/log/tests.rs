@@ -41,8 +41,13 @@ impl Recovered {
         let position =
             |partition| Position { log: of(partition), next: 10, last: None, clean_ms: None };
         let recovered = (Journal::default(), vec![position(0), position(1)]);
-        let log =
-            PurgeLog::new(purger, invalidation, recovered, clock.clone(), config::Purge::default());
+        let log = PurgeLog::new(
+            purger,
+            invalidation,
+            recovered,
+            clock.clone(),
+            settings::Purge::default(),
+        );
         Self { bench, clock, log, old }
     }
 

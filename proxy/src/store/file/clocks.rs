@@ -1,6 +1,6 @@
 //! `Clocks`: by which clock the times in the file were written.
 //!
-//! Each opening of the store writes the times of its own even clock ([`Clock::now`](crate::clock::Clock::now)), which began at
+//! Each opening of the store writes the times of its own even clock ([`Clock::now`](process::clock::Clock::now)), which began at
 //! the wall time of its start. By how much the wall clock was corrected since then is kept in the journal. A response's version
 //! names the opening that has written it, so a later opening can tell when that was, though the clock was wrong then.
 //!
@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::cursor::{Cursor, Put as _};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// What is known of the clocks of all openings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::{Body, Content, Draft, Fields, Response, Stored};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// Where a part of a large body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

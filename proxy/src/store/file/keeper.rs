@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use super::clocks::Clocks;
 use super::disk::Disk;
 use super::purge_log::{Frame, Tail};
-use crate::metrics::Counter;
 use crate::store::journal::{Entry, JournalError, Recovered};
+use process::metrics::Counter;
 
 /// What the keeper needs of the store to begin a new epoch.
 pub(super) trait Remember: Send + Sync + std::fmt::Debug {

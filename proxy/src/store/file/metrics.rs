@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::metrics::Counter;
+use process::metrics::Counter;
 
 /// Counters of the file store.
 #[derive(Debug, Default)]

@@ -19,10 +19,10 @@ use super::purge_log::{Replayed, Tail};
 use super::superblock::{Superblock, Unreadable};
 use super::trust::{END_BYTES, Trusted};
 use super::volume::{Parts, Volume};
-use crate::clock::Clock;
 use crate::invalidation::{Invalidation, Sequence};
 use crate::key::KeySeed;
 use crate::store::journal::Recovered;
+use process::clock::Clock;
 
 /// Where the file store is and how much it may hold.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::invalidation::{Provenance, Sequence, TagId};
 use crate::key::Key;
 use crate::store::memory::Arrival;
 use crate::store::{Body, Content, Draft, Removal, Stay, Stored};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 impl Parts {
     /// Brings back what is in the file under this key, and returns what does not stay in memory.

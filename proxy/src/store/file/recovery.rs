@@ -23,7 +23,7 @@ use super::scribe::Class;
 use super::volume::Volume;
 use crate::key::KeySeed;
 use crate::store::Removal;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// Which segments are free, and which hold what.
 #[derive(Debug, Default)]

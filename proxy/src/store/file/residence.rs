@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// The mean age at which memory has evicted, the latest evictions counting most.
 #[derive(Debug)]

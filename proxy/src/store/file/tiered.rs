@@ -26,7 +26,6 @@ use super::residence::Residence;
 use super::scribe::{Job, QUEUE_BYTES_MAX, Reserved, variant_of};
 use super::sweeper;
 use super::volume::Volume;
-use crate::clock::Clock;
 use crate::invalidation::{Invalidation, PastMark, Sequence};
 use crate::key::{Key, KeySeed};
 use crate::store::journal::Journal;
@@ -35,6 +34,7 @@ use crate::store::{
     Body, Content, Draft, EntryWriter, FileUsage, Recall, Removal, Stay, Store, StoreError, Stored,
     Usage,
 };
+use process::clock::Clock;
 
 /// Stored responses in memory and in a file.
 #[derive(Clone, Debug)]

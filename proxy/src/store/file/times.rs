@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::clocks::{Clocks, TOLERANCE_MILLIS};
-use crate::clock::Clock;
 use crate::freshness::Freshness;
+use process::clock::Clock;
 
 /// Translates times of earlier openings.
 #[derive(Debug)]

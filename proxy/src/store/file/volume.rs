@@ -23,10 +23,10 @@ use super::superblock::Superblock;
 use super::sweeper::Hunts;
 use super::times::Times;
 use super::trust::Trusted;
-use crate::clock::Clock;
 use crate::invalidation::{Invalidation, Sequence};
 use crate::key::KeySeed;
 use crate::store::{Body, Stored};
+use process::clock::Clock;
 
 /// An open store.
 #[derive(Debug)]

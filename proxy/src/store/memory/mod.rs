@@ -14,8 +14,8 @@ use self::held::Held;
 use self::map::Map;
 use self::residency::Residency;
 use super::{Body, Draft, EntryWriter, Removal, Store, StoreError, Stored, Usage};
-use crate::clock::Clock;
 use crate::key::Key;
+use process::clock::Clock;
 
 /// Stored responses in memory.
 #[derive(Clone, Debug)]

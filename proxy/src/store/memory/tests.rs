@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::store::contract::{self, Bench, Engine, Limits, Page, SMALL};
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 #[test]
 fn the_contract_is_kept() {

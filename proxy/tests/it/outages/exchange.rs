@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::{Method, Request, Version};
+use process::clock::Clock;
+use settings::{Config, Sources};
 use shellac::app::App;
 use shellac::cache::decision::{Decision, Plan, decide};
 use shellac::cache::lookup::look_up;
-use shellac::clock::Clock;
-use shellac::config::{Config, Sources};
 use shellac::fetch::errand::Errand;
 use shellac::fetch::{Fetched, Fetcher};
 use shellac::key::{Key, Scheme};

@@ -54,7 +54,7 @@ impl Stage {
         Self::with(|_| {}).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(&mut shellac::config::Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut settings::Config)) -> Self {
         let origin = Origin::start().await;
         origin.on("/fence", ok("fence"));
         let proxy = Proxy::start_with(&origin, change);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 use serde_json::{Value, json};
+use settings::{Config, Sources, StorageKind};
 use shellac::app::{App, Drained};
-use shellac::clock::Clock;
-use shellac::config::{Config, Sources, StorageKind};
-use shellac::timestamp::Timestamp;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use process::clock::Clock;
 use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest};
+use settings::{Config, Sources};
 use shellac::app::{App, Drained};
-use shellac::clock::Clock;
-use shellac::config::{Config, Sources};
 use shellac::freshness::Uncacheable;
 use shellac::purge::metrics::Source;
 use shellac::store::Removal;

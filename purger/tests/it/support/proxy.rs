@@ -40,7 +40,7 @@ struct Memory {
     authorization: Vec<String>,
     connections: usize,
     /// The limits of its batches.
-    rules: shellac::config::Purge,
+    rules: settings::Purge,
 }
 
 impl Proxy {
@@ -53,7 +53,7 @@ impl Proxy {
             answer: None,
             authorization: Vec::new(),
             connections: 0,
-            rules: shellac::config::Purge::default(),
+            rules: settings::Purge::default(),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut proxy = Self { address, memory: Arc::new(Mutex::new(memory)), serving: None };
@@ -98,7 +98,7 @@ impl Proxy {
     }
 
     /// Changes what it takes at once.
-    pub(crate) fn limit(&self, change: impl FnOnce(&mut shellac::config::Purge)) {
+    pub(crate) fn limit(&self, change: impl FnOnce(&mut settings::Purge)) {
         change(&mut self.memory.lock().rules);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use purge_protocol::log::{Batch, LogId, Position};
 
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// The proxy's positions.
 #[derive(Clone, Debug, Default)]

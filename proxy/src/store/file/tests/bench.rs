@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use purge_protocol::PurgeMode;
 
-use crate::clock::Clock;
 use crate::invalidation::{Invalidation, Mark, Past, PastMark, Verdict};
 use crate::store::contract::{self, Engine, Limits, Page, key};
 use crate::store::file::disk::Disk;
@@ -19,7 +18,8 @@ use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
 use crate::store::journal::{Entry, Journal, JournalError};
 use crate::store::memory::MemoryLimits;
 use crate::store::{Body, Removal, Store as _, StoreError, Stored};
-use crate::timestamp::Timestamp;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 
 /// A store on two simulated disks.
 #[derive(Debug)]

@@ -8,12 +8,12 @@ use parking_lot::Mutex;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
 use super::bench::{NOW, SMALL, SimulatedStore, Size};
-use crate::clock::Clock;
 use crate::invalidation::Mark;
 use crate::store::contract::{Page, key};
 use crate::store::file::purge_log::Frame;
 use crate::store::file::simulated::{Crash, Power, Random, SimulatedDisk};
 use crate::store::{Removal, Store as _};
+use process::clock::Clock;
 
 /// What may be found under one path.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use purge_protocol::log::{LogId, Position};
 
 use super::bench::{NOW, SMALL, SimulatedStore, block_on};
-use crate::clock::Clock;
 use crate::store::contract::{self, Page, content, key};
 use crate::store::file::Service;
 use crate::store::file::open::{DATA, FileLimits, OpenError};
@@ -16,6 +15,7 @@ use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
 use crate::store::journal::Entry;
 use crate::store::memory::MemoryLimits;
 use crate::store::{Stay, Store as _};
+use process::clock::Clock;
 
 /// A store with live, replaced and purged responses, small and large.
 fn filled() -> SimulatedStore {

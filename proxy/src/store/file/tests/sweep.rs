@@ -9,7 +9,6 @@ use std::time::Duration;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
 use super::bench::{NOW, SimulatedStore, Size};
-use crate::clock::Clock;
 use crate::invalidation::{Mark, PastMark, Sequence};
 use crate::store::contract::{self, Page};
 use crate::store::file::format::UNIT;
@@ -19,6 +18,7 @@ use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
 use crate::store::file::volume::Volume;
 use crate::store::memory::MemoryLimits;
 use crate::store::{FileUsage, Removal, Store as _};
+use process::clock::Clock;
 
 /// Six megabytes in 96 segments.
 const MIDDLE: Size = Size {

@@ -9,7 +9,6 @@ use purge_protocol::PurgeMode;
 
 use super::truth::{State, Truth, Version};
 use super::{Aim, Length, Mode, Operation, SELECTING, Slot, TAGS, Tag};
-use crate::clock::Clock;
 use crate::freshness::State::Fresh;
 use crate::invalidation::{FetchBirth, Mark, Past, PastMark, Verdict};
 use crate::key::KeySeed;
@@ -25,7 +24,8 @@ use crate::store::journal::Entry;
 use crate::store::{
     Body, Content, Draft, EntryWriter, Removal, Show, Stay, Store as _, StoreError, Stored,
 };
-use crate::timestamp::Timestamp;
+use process::clock::Clock;
+use process::timestamp::Timestamp;
 
 /// A store and what is true of it.
 pub(super) struct History {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Aim, PATHS, PREFIXES, Slot, TAGS, Tag};
 use crate::store::file::simulated::Crash;
-use crate::timestamp::Timestamp;
+use process::timestamp::Timestamp;
 
 /// One response that was stored.
 #[derive(Clone, Debug)]

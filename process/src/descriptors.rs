@@ -1,0 +1,23 @@
+//! The limit on open file descriptors.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Connections need file descriptors: takes as many as the system allows, up to what is configured.
+pub fn raise_descriptor_limit(connections_max: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = (connections_max as u64).saturating_mul(2) + 1024;
+    let target = limit.maximum.map_or(wanted, |hard| wanted.min(hard));
+    if limit.current.is_some_and(|soft| soft < target)
+        && let Err(error) =
+            setrlimit(Resource::Nofile, Rlimit { current: Some(target), maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "cannot raise the limit on open files");
+    }
+    if target < wanted {
+        tracing::warn!(
+            limit = target,
+            wanted,
+            "few file descriptors: raise the hard limit, or lower limits.max_connections"
+        );
+    }
+}

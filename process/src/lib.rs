@@ -1,0 +1,11 @@
+//! What each of Shellac's programs is made of: clock, counters, exit codes, logs, signals.
+
+pub mod clock;
+pub mod timestamp;
+pub mod metrics;
+pub mod exit;
+pub mod terminal;
+pub mod configuration;
+pub mod logging;
+pub mod signals;
+pub mod descriptors;

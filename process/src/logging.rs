@@ -1,0 +1,35 @@
+//! Logs to standard error: pretty on a terminal, JSON otherwise.
+
+use std::io::IsTerminal as _;
+
+use settings::{Log, LogFormat, LogLevel};
+use tracing_subscriber::EnvFilter;
+
+use crate::terminal::say;
+
+/// Starts logging. `SHELLAC_LOG` takes filters such as `info,shellac::fetch=debug`.
+pub fn start(settings: &Log) {
+    let level = match settings.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let filter =
+        EnvFilter::try_from_env("SHELLAC_LOG").unwrap_or_else(|_unset| EnvFilter::new(level));
+    let is_pretty = match settings.format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Pretty => true,
+        LogFormat::Json => false,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if is_pretty {
+        builder.compact().try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    if let Err(error) = started {
+        say(format_args!("logs are not started: {error}"));
+    }
+}

@@ -1,0 +1,142 @@
+//! The configuration: file, environment and flags in; a checked [`Config`], or everything that is wrong, out.
+//!
+//! ```text
+//! Sources ─► tree (layers, references) ─► table by table, value by value ─► conflicts ─► Config
+//!              └──────────────┴─────────────────────┴────────────────────────┴──► report ─► ConfigErrors
+//! ```
+//!
+//! It binds no port and reads no clock, and no environment but the list it is given; from the machine it learns the
+//! number of cores, how much memory it may use, and the files that `${file:PATH}` names.
+
+#![warn(missing_docs)]
+
+mod sources;
+mod tree;
+mod value;
+mod table;
+mod tables;
+mod conflicts;
+mod memory_limit;
+mod report;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZero;
+use std::thread;
+
+use self::report::Report;
+pub use self::report::{ConfigErrors, Problem};
+pub use self::sources::{Flags, Sources, find_file};
+use self::table::Table;
+pub use self::tables::{
+    Admin, Cache, Cookies, EventFormat, FileStorage, HostHeader, Http2, Kafka, Limits, Listen, Log,
+    LogFormat, LogLevel, MemoryStorage, NamePattern, OnExpiry, Origin, OtherCookies, Purge,
+    PurgeLog, PurgeMode, Purger, Response, SaslMechanism, Secret, Security, StartAt, Storage,
+    StorageKind, Tags, TargetHttp, Targets,
+};
+use self::tree::{layers, references};
+
+/// Everything an operator can set, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Threads that serve requests, 1 to 1024; 0 was resolved to the number of available cores. Each has its own event
+    /// loop, listening sockets and origin connections.
+    pub workers: usize,
+    /// `[[listen]]`, never empty.
+    pub listen: Vec<Listen>,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[origin.NAME]`.
+    pub origin: Origin,
+    /// `[storage]`.
+    pub storage: Storage,
+    /// `[cache]`.
+    pub cache: Cache,
+    /// `[cookies]`.
+    pub cookies: Cookies,
+    /// `[tags]`.
+    pub tags: Tags,
+    /// `[purge]`.
+    pub purge: Purge,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[response]`.
+    pub response: Response,
+    /// `[log]`.
+    pub log: Log,
+    /// `[kafka]`, for the purger.
+    pub kafka: Kafka,
+    /// `[purger]`, for the purger.
+    pub purger: Purger,
+    /// What works but should not be so. The caller shows it and goes on.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads and checks a configuration.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let mut report = Report::default();
+        let mut root = layers::merge(sources, &mut report);
+        references::resolve(&mut root, &sources.environment, &mut report);
+        let config = table::read_root(&root, &mut report, Self::read);
+        conflicts::check(&config, &root, &mut report);
+        let (errors, warnings) = report.finish();
+        if errors.is_empty() {
+            Ok(Self { warnings, ..config })
+        } else {
+            Err(ConfigErrors::new(errors))
+        }
+    }
+
+    /// Returns one line for people: what would be served, from where, with how much memory.
+    pub fn check_summary(&self) -> String {
+        summary::summary(self)
+    }
+
+    /// Returns what the store is, and how large, for people.
+    pub fn storage_summary(&self) -> String {
+        summary::storage(self)
+    }
+
+    /// Reads table by table. What is wrong is in the report, and at its default here.
+    fn read(root: &mut Table<'_>) -> Self {
+        Self {
+            workers: read_workers(root),
+            listen: Listen::read_all(root),
+            admin: section(root, "admin", Admin::read),
+            origin: Origin::read_only(root),
+            storage: Storage::read(root),
+            cache: section(root, "cache", Cache::read),
+            cookies: section(root, "cookies", Cookies::read),
+            tags: section(root, "tags", Tags::read),
+            purge: section(root, "purge", Purge::read),
+            limits: section(root, "limits", Limits::read),
+            response: section(root, "response", Response::read),
+            log: section(root, "log", Log::read),
+            kafka: section(root, "kafka", Kafka::read),
+            purger: section(root, "purger", Purger::read),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Reads one table over its defaults.
+fn section<T: Default>(
+    root: &mut Table<'_>,
+    key: &'static str,
+    read: impl FnOnce(&mut T, &mut Table<'_>),
+) -> T {
+    let mut settings = T::default();
+    root.table(key, |table| read(&mut settings, table));
+    settings
+}
+
+fn read_workers(root: &mut Table<'_>) -> usize {
+    let mut workers = 0;
+    root.read("workers", value::whole(0..=1024), &mut workers);
+    match workers {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
+    }
+}

@@ -1,0 +1,197 @@
+//! Collects what is wrong while the configuration is read, and turns it into problems with their places.
+
+mod foreign;
+mod nearest;
+mod problem;
+mod secrecy;
+mod unknown;
+
+use std::sync::Arc;
+
+use miette::{NamedSource, Severity};
+
+pub(crate) use self::nearest::nearest;
+pub use self::problem::{ConfigErrors, Problem};
+use self::secrecy::without_tokens;
+use self::unknown::UnknownKey;
+use crate::tree::Place;
+
+/// Everything found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    sources: Vec<Source>,
+    drafts: Vec<Draft>,
+    /// Sources and lines with syntax errors.
+    broken_lines: Vec<(usize, usize)>,
+    /// Every setting anybody asked for: its table's path and its key.
+    known: Vec<(String, &'static str)>,
+    unknown: Vec<UnknownKey>,
+    /// Paths of settings whose values do not do.
+    faulty: Vec<String>,
+}
+
+/// A text that settings were read from.
+#[derive(Debug)]
+struct Source {
+    name: String,
+    text: String,
+}
+
+/// A problem that does not know its source's text yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    severity: Severity,
+    message: String,
+    label: String,
+    help: Option<String>,
+    place: Option<Place>,
+    is_syntax: bool,
+}
+
+/// The name of the sources that are variables, one each.
+pub(crate) const ENVIRONMENT: &str = "environment";
+
+impl Report {
+    /// Adds a text that settings are read from; returns its index.
+    pub(crate) fn add_source(&mut self, name: &str, text: &str) -> usize {
+        self.sources.push(Source { name: name.to_owned(), text: without_tokens(text) });
+        self.sources.len() - 1
+    }
+
+    /// Adds a problem.
+    pub(crate) fn add(&mut self, draft: Draft) {
+        self.drafts.push(draft);
+    }
+
+    /// Adds a problem of the setting at this path.
+    pub(crate) fn add_fault(&mut self, path: &str, draft: Draft) {
+        self.faulty.push(path.to_owned());
+        self.drafts.push(draft);
+    }
+
+    /// Returns whether a setting below this key of the top has a value that does not do.
+    pub(crate) fn has_fault_in(&self, section: &str) -> bool {
+        self.faulty.iter().any(|path| path.split(['.', '[']).next() == Some(section))
+    }
+
+    /// Adds several problems.
+    pub(crate) fn extend(&mut self, drafts: Vec<Draft>) {
+        self.drafts.extend(drafts);
+    }
+
+    /// Adds a syntax error.
+    pub(crate) fn add_syntax_error(&mut self, draft: Draft) {
+        self.drafts.push(Draft { is_syntax: true, ..draft });
+    }
+
+    /// Notes a line, from 0, that could not be parsed: whatever else is found there may follow from that.
+    pub(crate) fn add_broken_line(&mut self, source: usize, line: usize) {
+        self.broken_lines.push((source, line));
+    }
+
+    /// Notes a setting that exists, whether it was written or not.
+    pub(crate) fn know(&mut self, table: &str, key: &'static str) {
+        self.known.push((table.to_owned(), key));
+    }
+
+    /// Adds a key that nobody asked for. What it should have been is looked for when all settings are known.
+    pub(crate) fn add_unknown(&mut self, table: &str, key: &str, place: &Place) {
+        self.hide_variable(place);
+        let (table, key) = (table.to_owned(), key.to_owned());
+        self.unknown.push(UnknownKey { table, key, place: place.clone() });
+    }
+
+    /// Shows no value of a variable that is no setting: it may be a misspelt token.
+    fn hide_variable(&mut self, name: &Place) {
+        if let Some(source) = self.sources.get_mut(name.source)
+            && source.name == ENVIRONMENT
+        {
+            source.text.truncate(name.end);
+        }
+    }
+
+    /// Returns every setting there is: its table's path and its key.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> &[(String, &'static str)] {
+        &self.known
+    }
+
+    /// Returns the errors and the warnings, in the order of the sources.
+    pub(crate) fn finish(mut self) -> (Vec<Problem>, Vec<Problem>) {
+        let unknown = self.unknown.iter().map(|key| key.explain(&self.known));
+        self.drafts.extend(unknown.collect::<Vec<_>>());
+        let mut drafts = std::mem::take(&mut self.drafts);
+        drafts.retain(|draft| !self.follows_from_syntax(draft));
+        drafts.sort_by(|one, other| one.order().cmp(&other.order()));
+        let texts: Vec<_> = self.sources.iter().map(Source::named).collect();
+        let problems = drafts.into_iter().map(|draft| draft.into_problem(&texts));
+        problems.partition(Problem::is_error)
+    }
+
+    /// Returns whether a problem may be nothing but the consequence of a syntax error.
+    fn follows_from_syntax(&self, draft: &Draft) -> bool {
+        if draft.is_syntax || self.broken_lines.is_empty() {
+            return false;
+        }
+        let Some(place) = &draft.place else { return true };
+        let Some(source) = self.sources.get(place.source) else { return false };
+        self.broken_lines.contains(&(place.source, line_of(&source.text, place.start)))
+    }
+}
+
+impl Source {
+    fn named(&self) -> NamedSource<Arc<str>> {
+        NamedSource::new(&self.name, Arc::from(self.text.as_str()))
+    }
+}
+
+impl Draft {
+    /// Returns an error: what is wrong, and a few words for the place.
+    pub(crate) fn error(message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            label: label.into(),
+            help: None,
+            place: None,
+            is_syntax: false,
+        }
+    }
+
+    /// Returns a warning.
+    pub(crate) fn warning(message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message, label) }
+    }
+
+    /// Says what to write instead.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// Says where it was written.
+    pub(crate) fn at(self, place: &Place) -> Self {
+        Self { place: Some(place.clone()), ..self }
+    }
+
+    /// What is missing has no place, and comes last.
+    fn order(&self) -> (bool, Option<&Place>) {
+        (self.place.is_none(), self.place.as_ref())
+    }
+
+    fn into_problem(self, sources: &[NamedSource<Arc<str>>]) -> Problem {
+        let source = self.place.as_ref().and_then(|place| sources.get(place.source)).cloned();
+        Problem {
+            severity: self.severity,
+            message: self.message,
+            label: self.label,
+            help: self.help,
+            span: self.place.map_or(0..0, |place| place.start..place.end),
+            source,
+        }
+    }
+}
+
+/// Returns the number of the line that this byte is in, from 0.
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}

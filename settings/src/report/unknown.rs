@@ -1,0 +1,68 @@
+//! A key that no setting has: what was probably meant.
+
+use super::foreign::foreign;
+use super::{Draft, nearest};
+use crate::tree::Place;
+
+/// A key that nobody asked for.
+#[derive(Debug)]
+pub(super) struct UnknownKey {
+    /// The path of its table, empty at the top.
+    pub(super) table: String,
+    pub(super) key: String,
+    pub(super) place: Place,
+}
+
+/// Settings that exist: their table's path and their key.
+type Known = [(String, &'static str)];
+
+impl UnknownKey {
+    /// Says what it is called here, or lists what there is.
+    pub(super) fn explain(&self, known: &Known) -> Draft {
+        if let Some(foreign) = foreign(&self.key) {
+            let message = format!("`{}` is {}'s name", self.path(), foreign.whose);
+            return Draft::error(message, "not a setting").help(foreign.help).at(&self.place);
+        }
+        let label =
+            if self.table.is_empty() { "not a setting" } else { "not a setting of this table" };
+        let draft = Draft::error(format!("unknown key `{}`", self.path()), label).at(&self.place);
+        draft.help(self.suggest(known))
+    }
+
+    fn suggest(&self, known: &Known) -> String {
+        let mut here: Vec<&str> = keys_of(&self.table, known).collect();
+        here.sort_unstable();
+        if let Some(near) = nearest(&self.key, here.iter().copied()) {
+            return format!("did you mean `{near}`?");
+        }
+        if let Some((table, key)) = elsewhere(&self.key, known) {
+            return format!("`{key}` belongs to {}", header(table));
+        }
+        format!("there is: {}", here.join(", "))
+    }
+
+    fn path(&self) -> String {
+        if self.table.is_empty() {
+            self.key.clone()
+        } else {
+            format!("{}.{}", self.table, self.key)
+        }
+    }
+}
+
+/// Writes a table's path as the file would.
+fn header(path: &str) -> String {
+    match path.split_once('[') {
+        Some((list, _index)) => format!("[[{list}]]"),
+        None => format!("[{path}]"),
+    }
+}
+
+fn keys_of<'k>(table: &str, known: &'k Known) -> impl Iterator<Item = &'k str> {
+    known.iter().filter(move |(known, _)| known == table).map(|(_, key)| *key)
+}
+
+/// Returns the setting of this very name in another table.
+fn elsewhere<'k>(key: &str, known: &'k Known) -> Option<&'k (String, &'static str)> {
+    known.iter().find(|(table, known)| !table.is_empty() && *known == key)
+}

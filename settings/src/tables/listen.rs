@@ -1,0 +1,77 @@
+//! `[[listen]]`: where clients connect.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::table::Table;
+use crate::value::{Fault, choice, cidr, parsed, socket_address, whole};
+
+/// One listener for traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// What logs and metrics call it.
+    pub name: String,
+    /// Where it listens; port 0 takes any free port.
+    pub address: SocketAddr,
+    /// Whether HTTP/2 is spoken beside HTTP/1.
+    pub http2: Http2,
+    /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed. Anybody in here may pose as any client.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections the kernel holds until they are accepted, 1 to 65535. `net.core.somaxconn` caps it silently.
+    pub backlog: u32,
+}
+
+/// Whether a listener speaks HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    /// HTTP/1 only.
+    Off,
+    /// HTTP/2 with prior knowledge beside HTTP/1 (RFC 9113 §3.3).
+    Cleartext,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            name: "main".to_owned(),
+            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+            http2: Http2::Cleartext,
+            trusted_proxies: Vec::new(),
+            backlog: 4096,
+        }
+    }
+}
+
+impl Listen {
+    /// Reads each `[[listen]]`; without any, the default one.
+    pub(crate) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let mut all = Vec::new();
+        root.tables("listen", |table| all.push(Self::read(table, all.is_empty())));
+        all
+    }
+
+    /// Reads one table. All but the first are named by their addresses when they have no name.
+    fn read(table: &mut Table<'_>, is_first: bool) -> Self {
+        let mut listen = Self::default();
+        table.read("address", parsed(socket_address), &mut listen.address);
+        if !is_first {
+            listen.name = listen.address.to_string();
+        }
+        table.read("name", parsed(name), &mut listen.name);
+        table.read("http2", choice(&HTTP2), &mut listen.http2);
+        table.read_each("trusted_proxies", parsed(cidr), &mut listen.trusted_proxies);
+        table.read("backlog", whole(1..=65_535), &mut listen.backlog);
+        listen
+    }
+}
+
+fn name(text: &str) -> Result<String, Fault> {
+    if text.is_empty() {
+        Err(Fault::new("must not be empty", "a name is needed"))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+const HTTP2: [(&str, Http2); 2] = [("cleartext", Http2::Cleartext), ("off", Http2::Off)];

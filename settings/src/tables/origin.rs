@@ -1,0 +1,138 @@
+//! `[origin.NAME]`: the servers that responses come from, and how long they may take.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::uri::{Authority, InvalidUri};
+
+use crate::report::{Draft, nearest};
+use crate::table::Table;
+use crate::value::{Fault, TIMEOUT, authority, duration, duration_or_off, parsed, whole};
+
+/// The origin and the patience it is met with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The table's name, which logs and metrics use.
+    pub name: String,
+    /// `host:port` of each server, never empty; used in turn, one that cannot be reached is skipped.
+    pub servers: Vec<Authority>,
+    /// What the origin sees as `Host`.
+    pub host_header: HostHeader,
+    /// For a name to be resolved and a TCP connection to be made; 1ms to 1d.
+    pub connect_timeout: Duration,
+    /// From the request sent whole, content included, to the response's head; 1ms to 1d.
+    pub first_byte_timeout: Duration,
+    /// For the server to send more of a response body, or to take more of a request; 1ms to 1d. A slow client does not count.
+    pub idle_timeout: Duration,
+    /// For one whole exchange, 1ms to 1d; `None`: what makes progress goes on.
+    pub total_timeout: Option<Duration>,
+    /// Connections open at once, 1 to 65535. Costs a socket and up to two read buffers each, here and at the origin.
+    pub max_connections: usize,
+    /// Requests that wait for a connection, 0 to 1000000; past it: stale, or 503. Costs a request head each.
+    pub max_queue: usize,
+    /// How long one waits in that queue; 1ms to 1d.
+    pub queue_timeout: Duration,
+    /// Idle connections kept, 0 to 65535; 0 closes each one after its response.
+    pub keepalive: usize,
+    /// How long an idle connection is kept, 1ms to 1d, or a second less than the server's `Keep-Alive: timeout` if that is
+    /// shorter. Must be shorter than the origin's own limit (Node 5s), or requests race with its close.
+    pub keepalive_timeout: Duration,
+    /// How often GET, HEAD and OPTIONS are sent again when the connection broke before any byte of the response, 0 to 10.
+    pub retries: u32,
+}
+
+/// What the origin sees as `Host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// What the client sent.
+    Preserve,
+    /// The server's own `host:port`.
+    Server,
+    /// This text.
+    Literal(HeaderValue),
+}
+
+impl Origin {
+    /// Returns an origin with these servers and defaults for all else.
+    pub fn new(name: impl Into<String>, servers: Vec<Authority>) -> Self {
+        Self {
+            name: name.into(),
+            servers,
+            host_header: HostHeader::Preserve,
+            connect_timeout: Duration::from_millis(3500),
+            first_byte_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(1),
+            total_timeout: None,
+            max_connections: 2048,
+            max_queue: 4096,
+            queue_timeout: Duration::from_secs(2),
+            keepalive: 256,
+            keepalive_timeout: Duration::from_secs(4),
+            retries: 1,
+        }
+    }
+
+    /// Reads `[origin.NAME]`, of which there must be exactly one for now.
+    pub(crate) fn read_only(root: &mut Table<'_>) -> Self {
+        let Some(names) = root.names("origin") else { return Self::new("app", Vec::new()) };
+        let Some(((name, _), others)) = names.split_first() else {
+            root.add(no_origin());
+            return Self::read(root, "app");
+        };
+        let only = Self::read(root, name);
+        for (other, place) in others {
+            Self::read(root, other);
+            root.add(one_too_many(name, other).at(place));
+        }
+        only
+    }
+
+    fn read(root: &mut Table<'_>, name: &str) -> Self {
+        let mut origin = Self::new(name, Vec::new());
+        root.named("origin", name, |table| origin.read_table(table));
+        origin
+    }
+
+    fn read_table(&mut self, table: &mut Table<'_>) {
+        table.read_some("servers", parsed(authority), &mut self.servers);
+        table.read("host_header", parsed(host_header), &mut self.host_header);
+        table.read("connect_timeout", duration(TIMEOUT), &mut self.connect_timeout);
+        table.read("first_byte_timeout", duration(TIMEOUT), &mut self.first_byte_timeout);
+        table.read("idle_timeout", duration(TIMEOUT), &mut self.idle_timeout);
+        table.read("total_timeout", duration_or_off(TIMEOUT), &mut self.total_timeout);
+        table.read("max_connections", whole(1..=65_535), &mut self.max_connections);
+        table.read("max_queue", whole(0..=1_000_000), &mut self.max_queue);
+        table.read("queue_timeout", duration(TIMEOUT), &mut self.queue_timeout);
+        table.read("keepalive", whole(0..=65_535), &mut self.keepalive);
+        table.read("keepalive_timeout", duration(TIMEOUT), &mut self.keepalive_timeout);
+        table.read("retries", whole(0..=10), &mut self.retries);
+    }
+}
+
+/// Reads `preserve`, `server` or a host. What is almost `preserve` is no host: it would be sent as one.
+fn host_header(text: &str) -> Result<HostHeader, Fault> {
+    let fault = |label: &str| Fault::new("must be \"preserve\", \"server\" or a host", label);
+    match text {
+        "preserve" => return Ok(HostHeader::Preserve),
+        "server" => return Ok(HostHeader::Server),
+        host if nearest(host, ["preserve"]).is_some() => {
+            return Err(fault("not a host").help("did you mean \"preserve\"?"));
+        }
+        _host => {}
+    }
+    let host: Authority = text.parse().map_err(|error: InvalidUri| fault(&error.to_string()))?;
+    let literal = HeaderValue::from_str(host.as_str());
+    literal.map(HostHeader::Literal).map_err(|error| fault(&error.to_string()))
+}
+
+fn no_origin() -> Draft {
+    Draft::error("there is no origin: nowhere to get responses from", "").help(HOW_TO_WRITE_ONE)
+}
+
+fn one_too_many(first: &str, other: &str) -> Draft {
+    let message = format!("`origin.{other}`: more than one origin is not supported yet");
+    Draft::error(message, format!("`{first}` is the first"))
+}
+
+const HOW_TO_WRITE_ONE: &str = "two lines are enough:\n[origin.app]\nservers = [\"127.0.0.1:3000\"]\n\
+    or a flag: --origin http://127.0.0.1:3000";

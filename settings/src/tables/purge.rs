@@ -1,0 +1,70 @@
+//! `[purge]`: who may purge, and how much at once.
+
+use ipnet::IpNet;
+
+use super::secret::secret;
+use super::{PurgeLog, Secret};
+use crate::table::Table;
+use crate::value::{choice, cidr, parsed, size, whole};
+
+/// The rules for purges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purge {
+    /// Peers that may `PURGE` on the traffic listeners; empty: nobody, 405.
+    pub allow: Vec<IpNet>,
+    /// When set, they need it as well.
+    pub token: Option<Secret>,
+    /// What a purge does that does not say.
+    pub default_mode: PurgeMode,
+    /// Tags, URLs, hosts and prefixes in one purge, 1 to 100000. Each is one pass over what it matches.
+    pub max_selectors: usize,
+    /// Bytes of a purge request's body, 1KiB to 64MiB; held in memory while it is read.
+    pub max_body: u64,
+    /// `[purge.log]`.
+    pub log: PurgeLog,
+}
+
+/// What becomes of a purged response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeMode {
+    /// It is never used again.
+    Hard,
+    /// It is stale from now on.
+    Soft,
+}
+
+impl From<PurgeMode> for purge_protocol::PurgeMode {
+    fn from(mode: PurgeMode) -> Self {
+        match mode {
+            PurgeMode::Hard => Self::Hard,
+            PurgeMode::Soft => Self::Soft,
+        }
+    }
+}
+
+impl Default for Purge {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            token: None,
+            default_mode: PurgeMode::Hard,
+            max_selectors: 1000,
+            max_body: 1 << 20,
+            log: PurgeLog::default(),
+        }
+    }
+}
+
+impl Purge {
+    /// Reads `[purge]` over what is here.
+    pub(crate) fn read(&mut self, table: &mut Table<'_>) {
+        table.read_each("allow", parsed(cidr), &mut self.allow);
+        table.read("token", secret, &mut self.token);
+        table.read("default_mode", choice(&MODES), &mut self.default_mode);
+        table.read("max_selectors", whole(1..=100_000), &mut self.max_selectors);
+        table.read("max_body", size(1 << 10..=64 << 20), &mut self.max_body);
+        table.table("log", |table| self.log.read(table));
+    }
+}
+
+const MODES: [(&str, PurgeMode); 2] = [("hard", PurgeMode::Hard), ("soft", PurgeMode::Soft)];

@@ -1,0 +1,36 @@
+//! `[response]`: what is added for people and tools.
+
+use crate::table::Table;
+use crate::value::{Fault, boolean, is_token, parsed};
+
+/// The fields we add to responses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Whether `Cache-Status` is added (RFC 9211).
+    pub cache_status: bool,
+    /// Our name in `Via` and `Cache-Status`: a pseudonym, which is a token (RFC 9110 §7.6.3).
+    pub via: String,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self { cache_status: true, via: "shellac".to_owned() }
+    }
+}
+
+impl Response {
+    /// Reads `[response]` over what is here.
+    pub(crate) fn read(&mut self, table: &mut Table<'_>) {
+        table.read("cache_status", boolean, &mut self.cache_status);
+        table.read("via", parsed(pseudonym), &mut self.via);
+    }
+}
+
+fn pseudonym(text: &str) -> Result<String, Fault> {
+    if is_token(text) {
+        return Ok(text.to_owned());
+    }
+    let fault =
+        Fault::new("must be a token (RFC 9110 §5.6.2)", "letters, digits and !#$%&'*+-.^_`|~");
+    Err(fault.help("a bare name such as \"shellac\"; the version is added"))
+}

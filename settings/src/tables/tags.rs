@@ -1,0 +1,64 @@
+//! `[tags]`: the names responses carry so that they can be purged together.
+
+use http::HeaderName;
+use http::header::InvalidHeaderName;
+
+use crate::table::Table;
+use crate::value::{Fault, boolean, parsed, whole};
+
+/// Where tags are read and how many there may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tags {
+    /// Response fields that hold tags; all of them count.
+    pub read: Vec<HeaderName>,
+    /// Whether a response's `ETag` is a tag, too.
+    pub etag: bool,
+    /// Whether clients are spared the tag fields and `Surrogate-Control`. `false` for a proxy whose clients are proxies only: they
+    /// need the tags to be purged by them.
+    pub strip: bool,
+    /// Tags of one response, 1 to 10000; with more it is not stored. Worst-case memory per stored response:
+    /// `max_per_object` × `max_length`.
+    pub max_per_object: usize,
+    /// Bytes of one tag, 1 to 8192.
+    pub max_length: usize,
+    /// The response field by which the origin reports the revision of its site, a whole number.
+    pub revision: HeaderName,
+    /// Whether an `ETag` of the form `"<anything>-<revision>-<hash>"` reports it, too, where that field is absent.
+    pub revision_in_etag: bool,
+}
+
+impl Default for Tags {
+    fn default() -> Self {
+        Self {
+            read: READ.map(HeaderName::from_static).to_vec(),
+            etag: true,
+            strip: true,
+            max_per_object: 256,
+            max_length: 1024,
+            revision: HeaderName::from_static("x-site-revision"),
+            revision_in_etag: false,
+        }
+    }
+}
+
+impl Tags {
+    /// Reads `[tags]` over what is here.
+    pub(crate) fn read(&mut self, table: &mut Table<'_>) {
+        table.read_each("read", parsed(field_name), &mut self.read);
+        table.read("etag", boolean, &mut self.etag);
+        table.read("strip", boolean, &mut self.strip);
+        table.read("max_per_object", whole(1..=10_000), &mut self.max_per_object);
+        table.read("max_length", whole(1..=8192), &mut self.max_length);
+        table.read("revision", parsed(field_name), &mut self.revision);
+        table.read("revision_in_etag", boolean, &mut self.revision_in_etag);
+    }
+}
+
+fn field_name(text: &str) -> Result<HeaderName, Fault> {
+    text.parse().map_err(|error: InvalidHeaderName| {
+        Fault::new(format!("must be a field name, and `{text}` is none"), error.to_string())
+    })
+}
+
+/// The fields that origins put tags in: Fastly's, Varnish's, Cloudflare's and RFC 9875's.
+const READ: [&str; 4] = ["surrogate-key", "xkey", "cache-tag", "cache-groups"];

@@ -1,0 +1,304 @@
+//! What is said about files that cannot be used: place, problem, (label) -> help.
+
+use insta::assert_snapshot;
+use miette::Diagnostic as _;
+
+use super::{MINIMAL, load};
+use crate::Problem;
+
+/// Lists the problems of a file, one line each: where, what, label, help.
+fn listed(text: &str) -> String {
+    lines(load(text).unwrap_err().problems())
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(line).collect();
+    lines.join("\n")
+}
+
+fn line(problem: &Problem) -> String {
+    let place = problem.location().map(|place| format!("{}: ", place.replace("config.toml:", "")));
+    let label =
+        problem.labels().into_iter().flatten().find_map(|label| label.label().map(str::to_owned));
+    let label = label.map(|label| format!(" ({label})"));
+    let help = problem.help().map(|help| format!(" -> {}", help.to_string().replace('\n', " | ")));
+    format!(
+        "{}{problem}{}{}",
+        place.unwrap_or_default(),
+        label.unwrap_or_default(),
+        help.unwrap_or_default()
+    )
+}
+
+#[test]
+fn what_can_be_parsed_around_a_syntax_error_is_checked() {
+    let file = r#"[origin.app]
+servers = ["a:1"]
+idle_timeout = 10s
+retries =
+[cache
+keep = "1h"
+[cahe]
+[limits]
+max_headers = 1
+max_headers = 2
+"#;
+    assert_snapshot!(listed(file), @r##"
+    3:16: text must be in quotes (here) -> did you mean "10s"?
+    4:10: a value is missing (here)
+    5:7: unclosed table, expected `]` (here)
+    7:2: unknown key `cahe` (not a setting) -> did you mean `cache`?
+    10:1: this key is set twice (the second time)
+    "##);
+}
+
+#[test]
+fn a_list_that_is_never_closed_is_one_problem() {
+    let file = "[origin.app]\nservers = [\"a:1\"\nkeepalive = 3\n[cache]\nkeep = \"1h\"\n";
+    assert_snapshot!(listed(file), @r##"
+    3:1: `,` or `]` is missing in a list (before this) -> is the list above closed with `]`?
+    "##);
+}
+
+#[test]
+fn unknown_keys_are_answered_with_what_was_meant() {
+    let file = r#"ttl = "2m"
+servers = []
+[origin.app]
+servers = ["a:1"]
+proxy_read_timeout = "1s"
+backlog = 5
+[cache]
+colapse = true
+frobnicate = 1
+[memory]
+[response]
+x = 1
+"#;
+    assert_snapshot!(listed(file), @r##"
+    1:1: `ttl` is Varnish's name (not a setting) -> [cache] | default_ttl = "2m"
+    2:1: unknown key `servers` (not a setting) -> `servers` belongs to [origin.app]
+    5:1: `origin.app.proxy_read_timeout` is nginx's name (not a setting) -> here this is two settings of [origin.app]: | first_byte_timeout = "60s"   (until the response's head) | idle_timeout = "60s"         (between two pieces of its body)
+    6:1: unknown key `origin.app.backlog` (not a setting of this table) -> `backlog` belongs to [[listen]]
+    8:1: unknown key `cache.colapse` (not a setting of this table) -> did you mean `collapse`?
+    9:1: unknown key `cache.frobnicate` (not a setting of this table) -> there is: collapse, collapse_patience, convert_head, deception_armor, default_ttl, ignore_client_no_cache, keep, max_followers, max_inflight_bytes, max_pinned_bytes, stale_if_error, stale_while_revalidate, uncacheable_for, vary_max_variants
+    10:2: unknown key `memory` (not a setting) -> `memory` belongs to [storage]
+    12:1: unknown key `response.x` (not a setting of this table) -> there is: cache_status, via
+    "##);
+}
+
+#[test]
+fn durations_and_sizes_have_units_and_ranges() {
+    let file = r#"[origin.app]
+servers = ["a:1"]
+connect_timeout = 10
+first_byte_timeout = "1.5"
+idle_timeout = "5M"
+total_timeout = "1 fortnight"
+queue_timeout = "0s"
+keepalive_timeout = true
+[storage.memory]
+capacity = "4Gb"
+max_object = 64
+[purge]
+max_body = "100GiB"
+[limits]
+max_body = "64 parrots"
+max_url = "1B"
+"#;
+    assert_snapshot!(listed(file), @r##"
+    3:19: `origin.app.connect_timeout` must be a duration, and `10` is none (a number without a unit) -> did you mean "10s"?
+    4:22: `origin.app.first_byte_timeout` must be a duration, and `1.5` is none (a number without a unit) -> did you mean "1.5s"?
+    5:16: `origin.app.idle_timeout` must be a duration, and `5M` is none (`M` is no unit) -> did you mean "5m"?
+    6:17: `origin.app.total_timeout` must be a duration, and `1 fortnight` is none (`fortnight` is no unit) -> units are ms, s, m, h and d
+    7:17: `origin.app.queue_timeout` must be a duration from 1ms to 1d (out of range)
+    8:21: `origin.app.keepalive_timeout` must be a duration (this is a boolean)
+    10:12: `storage.memory.capacity` must be a size, and `4Gb` is none (unknown unit) -> 4GB (4000000000 bytes) or 4GiB (4294967296 bytes)
+    11:14: `storage.memory.max_object` must be a size, and `64` is none (a number without a unit) -> did you mean "64MiB"?
+    13:12: `purge.max_body` must be a size from 1KiB to 64MiB (out of range)
+    15:12: `limits.max_body` must be a size, and `64 parrots` is none (unknown unit) -> units are B, kB, KB, KiB, MB, MiB, GB, GiB, TB, TiB
+    16:11: `limits.max_url` must be a size from 64B to 1MiB (out of range)
+    "##);
+}
+
+#[test]
+fn addresses_are_complete() {
+    let file = r#"[[listen]]
+address = "8080"
+trusted_proxies = ["10.0.0.5", "10.0.0.5/8", "office"]
+[admin]
+listen = ["localhost:8081", "here"]
+[origin.app]
+servers = ["3000", "http://a:1/", "https://a", "::1:3000", "app", "u@a:1"]
+"#;
+    assert_snapshot!(listed(file), @r##"
+    2:11: `listen[0].address` must be an IP address with a port, and `8080` is none (invalid socket address syntax) -> did you mean "0.0.0.0:8080"?
+    3:20: `listen[0].trusted_proxies[0]` must be a CIDR block, and `10.0.0.5` is none (an address without a prefix length) -> did you mean "10.0.0.5/32"?
+    3:32: `listen[0].trusted_proxies[1]` must be a CIDR block, and `10.0.0.5/8` is none (it has bits after its prefix) -> did you mean "10.0.0.0/8" or "10.0.0.5/32"?
+    3:46: `listen[0].trusted_proxies[2]` must be a CIDR block, and `office` is none (invalid IP address syntax) -> "10.0.0.0/8" or "fd00::/8"
+    5:11: `admin.listen[0]` must be an IP address with a port, and `localhost:8081` is none (invalid socket address syntax) -> did you mean "127.0.0.1:8081"?
+    5:29: `admin.listen[1]` must be an IP address with a port, and `here` is none (invalid socket address syntax) -> "0.0.0.0:8080" or "[::]:8080"
+    7:12: `origin.app.servers[0]` must be host:port, and `3000` is none (not host:port) -> did you mean "127.0.0.1:3000"?
+    7:20: `origin.app.servers[1]` must be host:port, and `http://a:1/` is none (a URL) -> did you mean "a:1"?
+    7:35: `origin.app.servers[2]` must be host:port, and `https://a` is none (a URL) -> origins are reached by plain HTTP
+    7:48: `origin.app.servers[3]` must be host:port, and `::1:3000` is none (invalid authority) -> "127.0.0.1:3000", "app.internal:3000" or "[::1]:3000"
+    7:60: `origin.app.servers[4]` must be host:port, and `app` is none (not host:port) -> did you mean "app:80"?
+    7:67: `origin.app.servers[5]` must be host:port, and `u@a:1` is none (not host:port) -> did you mean "a:1"?
+    "##);
+}
+
+#[test]
+fn values_have_the_right_type_and_range() {
+    let file = r#"workers = 1.5
+[[listen]]
+http2 = true
+name = ""
+backlog = 70000
+[admin]
+token = "two words"
+[origin.app]
+servers = []
+host_header = "preserv"
+retries = "1"
+[storage]
+kind = "disk"
+[cache]
+collapse = "true"
+max_followers = -1
+[cookies]
+ignore = ["@anything", "a b"]
+otherwise = "Drop"
+[tags]
+read = "xkey"
+strip = 2026-11-23
+[purge]
+default_mode = "gentle"
+allow = [8]
+[limits]
+max_headers = 0
+[response]
+via = "1.1 shellac"
+[log]
+level = 3
+"#;
+    assert_snapshot!(listed(file), @r##"
+    1:11: `workers` must be a whole number from 0 to 1024 (not a whole number)
+    3:9: `listen[0].http2` must be one of "cleartext", "off" (this is a boolean)
+    4:8: `listen[0].name` must not be empty (a name is needed)
+    5:11: `listen[0].backlog` must be a whole number from 1 to 65535 (out of range)
+    7:9: `admin.token` must be visible ASCII without spaces (it could not be sent in a field)
+    9:11: `origin.app.servers` must hold something (an empty list)
+    10:15: `origin.app.host_header` must be "preserve", "server" or a host (not a host) -> did you mean "preserve"?
+    11:11: `origin.app.retries` must be a whole number from 0 to 10 (this is text) -> 1, without quotes
+    13:8: `storage.kind` must be one of "memory", "file", "tiered" (unknown value)
+    15:12: `cache.collapse` must be true or false (this is text) -> true, without quotes
+    16:17: `cache.max_followers` must be a whole number from 1 to 1000000 (out of range)
+    18:11: `cookies.ignore[0]` must be a cookie name or a list of them (there is no list `@anything`) -> the only built-in list is @analytics
+    18:24: `cookies.ignore[1]` must be a cookie name, and `a b` is none (not a name)
+    19:13: `cookies.otherwise` must be one of "bypass", "drop" (unknown value) -> did you mean "drop"?
+    21:8: `tags.read` must be a list (this is text) -> did you mean ["xkey"]?
+    22:9: `tags.strip` must be true or false (this is a date)
+    24:16: `purge.default_mode` must be one of "hard", "soft" (unknown value)
+    25:10: `purge.allow[0]` must be text (this is a number)
+    27:15: `limits.max_headers` must be a whole number from 1 to 10000 (out of range)
+    29:7: `response.via` must be a token (RFC 9110 §5.6.2) (letters, digits and !#$%&'*+-.^_`|~) -> a bare name such as "shellac"; the version is added
+    31:9: `log.level` must be one of "error", "warn", "info", "debug", "trace" (this is a number)
+    "##);
+}
+
+#[test]
+fn tables_are_tables_and_lists_are_lists() {
+    let file = "cache = 1\nlisten = 2\nlimits = []\n[origin]\napp = \"a:1\"\n";
+    assert_snapshot!(listed(file), @r##"
+    1:9: `cache` must be a table (this is a number) -> name one of its settings
+    2:10: `listen` must be a list of tables (this is a number) -> [[listen]]
+    3:10: `limits` must be a table (this is a list) -> name one of its settings
+    5:7: `origin.app` must be a table (this is text) -> name one of its settings
+    "##);
+    assert_snapshot!(listed("origin = \"a:1\"\nlisten = []\n"), @r##"
+    1:10: `origin` must be a table (this is text) -> name one of its settings
+    2:10: `listen` must hold something (an empty list)
+    "##);
+    assert_snapshot!(listed("listen = [3]\n[origin.app]\n"), @r##"
+    1:11: `listen[0]` must be a table (this is a number) -> name one of its settings
+    2:1: `origin.app.servers` is missing (not in this table)
+    "##);
+}
+
+#[test]
+fn what_cannot_work_together_is_an_error() {
+    let file = r#"[origin.app]
+servers = ["a:1"]
+[origin.web]
+servers = ["b:1"]
+[[listen]]
+[[listen]]
+name = "main"
+address = "127.0.0.1:8080"
+[[listen]]
+address = "127.0.0.1:0"
+[[listen]]
+name = "other"
+address = "127.0.0.1:0"
+[admin]
+listen = ["[::1]:8080", "0.0.0.0:8080"]
+[storage.memory]
+capacity = "1MiB"
+[cookies]
+vary_on = ["lang", "_ga_123"]
+"#;
+    assert_snapshot!(listed(file), @r##"
+    3:9: `origin.web`: more than one origin is not supported yet (`app` is the first)
+    7:8: two listeners are named `main` (the second one)
+    8:11: the address 127.0.0.1:8080 of `main` is taken: `main` listens on 0.0.0.0:8080 (taken)
+    15:25: the address 0.0.0.0:8080 of `admin` is taken: `main` listens on 0.0.0.0:8080 (taken)
+    17:12: `storage.memory.max_object` of 8388608 bytes exceeds `storage.memory.capacity` of 1048576 bytes (no such response would ever fit)
+    19:20: `cookies.vary_on` names `_ga_123`, which `cookies.ignore` drops (it cannot be both) -> take it out of one of them
+    "##);
+}
+
+#[test]
+fn the_purge_logs_settings_are_checked_alone_and_together() {
+    let log = "[purge.log]\nlease = \"100ms\"\non_expiry = \"caps\"\nrewarm_concurrency = 0\nmax_bdy = 1\n";
+    assert_snapshot!(listed(&format!("{MINIMAL}{log}")), @r##"
+    4:9: `purge.log.lease` must be a duration from 1s to 1d (out of range)
+    5:13: `purge.log.on_expiry` must be one of "serve", "cap", "validate", "bypass" (unknown value) -> did you mean "cap"?
+    6:22: `purge.log.rewarm_concurrency` must be a whole number from 1 to 1000 (out of range)
+    7:1: unknown key `purge.log.max_bdy` (not a setting of this table) -> did you mean `max_body`?
+    "##);
+    let nobody = "[admin]\nlisten = []\n[purge.log]\nrequired = true\n";
+    assert_snapshot!(listed(&format!("{MINIMAL}{nobody}")), @r##"
+    6:12: `purge.log.required` is set, and `admin.listen` is empty (no purger could ever deliver: the proxy would never be ready) -> let the admin listener listen, or do not require a purger
+    "##);
+}
+
+#[test]
+fn what_works_but_should_not_be_so_is_a_warning() {
+    let file = r#"
+[[listen]]
+trusted_proxies = ["10.0.0.0/8"]
+[purge]
+allow = ["192.168.0.0/16", "10.1.0.0/16"]
+[admin]
+listen = ["127.0.0.1:8081", "10.1.2.3:8081"]
+"#;
+    let config = load(&format!("{MINIMAL}{file}")).unwrap();
+    assert_snapshot!(lines(&config.warnings), @r##"
+    7:28: `purge.allow` contains 10.1.0.0/16, where there are trusted proxies, and `purge.token` is not set (every client behind such a proxy could purge) -> set purge.token, or purge through the admin listener
+    9:29: the admin listener 10.1.2.3:8081 is open to others, and `admin.token` is not set (purges are refused, except from loopback peers) -> set admin.token, for example "${file:/run/secrets/shellac-admin-token}"
+    "##);
+}
+
+#[test]
+fn references_to_nothing_are_errors() {
+    let file = r#"[origin.app]
+servers = ["${HOST}:3000", "a:${PORT"]
+[admin]
+token = "${file:/nowhere/token}"
+"#;
+    assert_snapshot!(listed(file), @r##"
+    2:12: the environment variable `HOST` is not set, or empty (needed here) -> set it, or write a default: ${HOST:-...}
+    2:28: `${` is never closed (`}` is missing) -> ${NAME}, ${NAME:-default} or ${file:PATH}
+    4:9: cannot read the file `/nowhere/token`: No such file or directory (os error 2) (needed here)
+    "##);
+}

@@ -1,0 +1,52 @@
+//! The flags that are settings.
+
+use super::layers::Overlay;
+use super::{Entry, Node, Place, Value};
+use crate::report::Report;
+use crate::sources::Flags;
+
+/// Returns the settings among the flags; `origin` is the name of the origin that `--origin` is about.
+pub(super) fn overlays(flags: &Flags, origin: &str, report: &mut Report) -> Vec<Overlay> {
+    let listen = flags.listen.iter().map(|address| listener(written("--listen", address, report)));
+    let listen = all_of(listen.collect(), &["listen"]);
+    let servers = flags.origin.iter().map(|url| server(written("--origin", url, report)));
+    let servers = all_of(servers.collect(), &["origin", origin, "servers"]);
+    let admin = flags.admin.iter().map(|address| written("--admin", address, report));
+    let admin = all_of(admin.collect(), &["admin", "listen"]);
+    let ttl = flags.ttl.iter().map(|ttl| written("--ttl", ttl, report)).next();
+    let ttl = ttl.map(|ttl| overlay(ttl, &["cache", "default_ttl"]));
+    [listen, servers, admin, ttl].into_iter().flatten().collect()
+}
+
+/// Returns the value of a flag, at its place in `NAME VALUE`.
+fn written(name: &str, value: &str, report: &mut Report) -> Node {
+    let source = report.add_source("command line", &format!("{name} {value}"));
+    let start = name.len() + 1;
+    let place = Place::new(source, start..start + value.len());
+    Node { place, value: Value::Bare(value.to_owned()) }
+}
+
+/// Returns a `[[listen]]` of this address.
+fn listener(address: Node) -> Node {
+    let place = address.place.clone();
+    let entry = Entry { key: "address".to_owned(), place: place.clone(), node: address };
+    Node { place, value: Value::Table(vec![entry]) }
+}
+
+/// Returns a server's `host:port`, which may be written as a URL on the command line.
+fn server(url: Node) -> Node {
+    let Value::Bare(text) = &url.value else { return url };
+    let text = text.strip_prefix("http://").unwrap_or(text);
+    let text = text.strip_suffix('/').unwrap_or(text).to_owned();
+    Node { value: Value::Bare(text), ..url }
+}
+
+fn all_of(nodes: Vec<Node>, path: &[&str]) -> Option<Overlay> {
+    let place = nodes.first()?.place.clone();
+    Some(overlay(Node { place, value: Value::List(nodes) }, path))
+}
+
+fn overlay(node: Node, path: &[&str]) -> Overlay {
+    let path = path.iter().map(|key| (*key).to_owned()).collect();
+    Overlay { path, place: node.place.clone(), node }
+}
