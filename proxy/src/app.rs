@@ -25,7 +25,7 @@ use crate::listener::connection::ConnectionRules;
 use crate::listener::drain::Drain;
 use crate::listener::service::Front;
 use crate::listener::{ListenerMetrics, Listeners, socket};
-use crate::origin::Origin;
+use crate::origins::Origin;
 use crate::purge::Purger;
 use crate::purge::door::Door;
 use crate::purge::hint::Hints;

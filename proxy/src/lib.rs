@@ -6,11 +6,11 @@
 //!         limits,     form              ├ freshness   pure      range, Age,         stats, purge
 //!         drain                         ├ store       memory    Cache-Status
 //!                                       └ fetch       one flight a key, detached from every client
-//!                                         └ origin    pool, limits, retry ─► renderers
+//!                                         └ origins   pool, limits, retry ─► renderers
 //!   purge ─► invalidation: one sequence; whatever was born before a purge of one of its tags is never used again
 //! ```
 //!
-//! Arrows point right or down. `freshness` knows no clock, no socket and no store; `store` knows keys and bytes; `origin` does
+//! Arrows point right or down. `freshness` knows no clock, no socket and no store; `store` knows keys and bytes; `origins` does
 //! not know that a cache exists; nothing uses `admin`.
 
 pub mod app;
@@ -24,7 +24,7 @@ pub mod freshness;
 pub mod invalidation;
 pub mod store;
 pub mod fetch;
-pub mod origin;
+pub mod origins;
 pub mod response;
 pub mod purge;
 pub mod admin;

@@ -17,7 +17,7 @@ use crate::freshness::{Exchange, Uncacheable, invalidation};
 use crate::invalidation::{FetchBirth, Marked};
 use crate::key::vary::normalize_accept_encoding;
 use crate::listener::activity::Busy;
-use crate::origin::{OriginBody, OriginError, RequestBody};
+use crate::origins::{OriginBody, OriginError, RequestBody};
 use crate::purge::Purger;
 use crate::request::{Inbound, RequestHead, hop_by_hop};
 use crate::response::body::ResponseBody;

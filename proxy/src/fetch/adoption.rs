@@ -10,7 +10,7 @@ use super::flight::{Flight, Landing};
 use super::{Fetched, Fetcher, Role};
 use crate::freshness::{Exchange, RequestFacts, Uncacheable, has_explicit_lifetime, uri_reference};
 use crate::invalidation::{FetchBirth, Marked};
-use crate::origin::{OriginBody, OriginError};
+use crate::origins::{OriginBody, OriginError};
 use crate::request::RequestHead;
 use crate::response::failure::ProxyError;
 

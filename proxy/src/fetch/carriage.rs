@@ -16,7 +16,7 @@ use super::{FetchRules, Fetcher};
 use crate::freshness::stored_fields::stored_fields;
 use crate::freshness::{Exchange, ResponseDirectives, Uncacheable};
 use crate::invalidation::Verdict;
-use crate::origin::{OriginBody, OriginError};
+use crate::origins::{OriginBody, OriginError};
 use crate::request::hop_by_hop;
 use crate::store::{Content, Draft, EntryWriter, Removal, Stored};
 

@@ -30,7 +30,7 @@ use super::{Fetched, Fetcher, Role, launch, route_of};
 use crate::freshness::State;
 use crate::freshness::content_range::ContentRange;
 use crate::invalidation::Verdict;
-use crate::origin::{OriginBody, OriginError};
+use crate::origins::{OriginBody, OriginError};
 use crate::response::failure::ProxyError;
 use crate::store::Stored;
 use crate::store::selection::{is_selected, select};

@@ -14,7 +14,7 @@ use crate::freshness::RequestFacts;
 use crate::freshness::validation::Conditions;
 use crate::invalidation::Sequence;
 use crate::key::vary::normalize_accept_encoding;
-use crate::origin::RequestBody;
+use crate::origins::RequestBody;
 use crate::request::{RequestHead, hop_by_hop, trace};
 use crate::response::range::RangeSpec;
 

@@ -20,7 +20,7 @@ use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
 use crate::invalidation::{Provenance, TagId, Verdict};
 use crate::key::vary::Variant;
-use crate::origin::{OriginBody, OriginError};
+use crate::origins::{OriginBody, OriginError};
 use crate::store::{Content, Draft, Show, Stored};
 
 /// One fetch in progress.

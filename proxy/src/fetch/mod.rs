@@ -42,7 +42,7 @@ use self::landing::{Fetch, OnAir};
 use self::metrics::FetchMetrics;
 use crate::freshness::{Exchange, Policy, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
-use crate::origin::{Origin, OriginBody, OriginError, RequestBody};
+use crate::origins::{Origin, OriginBody, OriginError, RequestBody};
 use crate::request::RequestHead;
 use crate::response::failure::ProxyError;
 use crate::store::{Store, Stored};

@@ -14,7 +14,7 @@ use crate::freshness::content_range::ContentRange;
 use crate::freshness::partial::{same_strong_validator, strong_validator};
 use crate::freshness::{State, Uncacheable};
 use crate::invalidation::Verdict;
-use crate::origin::OriginBody;
+use crate::origins::OriginBody;
 use crate::response::range::RangeSpec;
 use crate::store::selection::select;
 use crate::store::{self, Show, Stored};

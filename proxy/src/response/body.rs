@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::fetch::flight::Reader;
 use crate::listener::activity::Busy;
-use crate::origin::{OriginBody, OriginError};
+use crate::origins::{OriginBody, OriginError};
 use crate::store::Body;
 use crate::store::file::{Chunk, FileBody, ReadError, Reading, Supply};
 

@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
 use crate::framing::Violation;
-use crate::origin::OriginError;
+use crate::origins::OriginError;
 use crate::request::trace;
 
 /// A request that we do not carry out: the client's to change.

@@ -23,7 +23,7 @@ use self::recent::Rendering;
 use crate::fetch::flight::{Head, Reader};
 use crate::freshness::content_range::ContentRange;
 use crate::listener::activity::Busy;
-use crate::origin::OriginBody;
+use crate::origins::OriginBody;
 use crate::request::{RequestHead, hop_by_hop};
 use crate::store::file::Supply;
 use crate::store::{self, Show};

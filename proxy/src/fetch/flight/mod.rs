@@ -27,7 +27,7 @@ use crate::fetch::Held;
 use crate::freshness::{self, Freshness, Uncacheable};
 use crate::invalidation::{FetchBirth, Provenance, Sequence};
 use crate::key::vary::Variant;
-use crate::origin::OriginError;
+use crate::origins::OriginError;
 use crate::response::body::Piece;
 use crate::store::{Body, Stored};
 use process::timestamp::Timestamp;

@@ -14,7 +14,7 @@ use super::error::OriginError;
 use super::race::SlowMark;
 use super::request_body::RequestBody;
 use super::sending::Sending;
-use super::stream::Guarded;
+use super::server_stream::Guarded;
 use crate::framing;
 
 /// The connections of one server.

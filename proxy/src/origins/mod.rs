@@ -9,7 +9,7 @@ mod race;
 mod request_body;
 mod response_body;
 mod sending;
-mod stream;
+mod server_stream;
 pub mod metrics;
 
 use std::pin::pin;

@@ -145,7 +145,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::origin::race::ATTEMPT_DELAY;
+    use crate::origins::race::ATTEMPT_DELAY;
 
     /// What an address does.
     #[derive(Clone, Copy, Debug)]
