@@ -120,7 +120,7 @@ impl Keeper for Single {
     }
 }
 
-/// As `proxy/src/store/memory/residency.rs` does it.
+/// As `proxy/src/store/memory/policy.rs` does it.
 struct Windowed {
     window: Cache<u64, u32>,
     main: Cache<u64, u32>,

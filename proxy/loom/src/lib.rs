@@ -1,4 +1,4 @@
-//! Models of the file store's `word`, which decides who reads a segment and when it is overwritten: `cargo test -p shellac-loom`
+//! Models of the file store's `segment_state`, which decides who reads a segment and when it is overwritten: `cargo test -p shellac-loom`
 //! runs that very file in every order that loom's atomics allow. (The cfg `loom` is not set: tokio would react to it.)
 
 #[cfg(test)]
@@ -6,5 +6,5 @@ mod sync;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-#[path = "../../src/store/file/word.rs"]
-mod word;
+#[path = "../../src/store/file/volume/segment_state.rs"]
+mod segment_state;

@@ -1,4 +1,4 @@
-//! What `word` is made of, as loom has it.
+//! What `segment_state` is made of, as loom has it.
 
 pub(super) use loom::sync::Arc;
 pub(super) use loom::sync::atomic::{AtomicU64, Ordering, fence};

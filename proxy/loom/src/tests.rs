@@ -4,8 +4,8 @@
 use loom::cell::Cell;
 use loom::thread;
 
+use super::segment_state::{Lease, Pin, Word};
 use super::sync::{Arc, AtomicU64, Ordering};
-use super::word::{Lease, Pin, Word};
 
 /// A segment whose content is the incarnation it was written in.
 struct Segment {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use purge_protocol::log::Position;
 
-use super::file::keeper::Keeper;
+use super::file::volume::journal_writer::Keeper;
 use crate::invalidation::{Past, PastMark, Sequence};
 
 /// What happened, in the order in which it is to be replayed.

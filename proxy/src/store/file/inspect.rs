@@ -3,15 +3,15 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk as _, FileDisk};
-use super::format::{
+use super::device::disk::{Disk as _, FileDisk};
+use super::format::head;
+use super::format::journal::{ALL, Replayed, Tail};
+use super::format::record::{
     Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SEGMENTS_START, SMALL_BYTES,
     SegmentHeader, Trailer, UNIT, blocks_match, units_of,
 };
-use super::head;
-use super::open::{DATA, LOG, peek};
-use super::purge_log::{ALL, Replayed, Tail};
-use super::superblock::{Superblock, Unreadable};
+use super::format::superblock::{Superblock, Unreadable};
+use super::volume::open::{DATA, LOG, peek};
 use crate::key::KeySeed;
 
 /// What is in a store.

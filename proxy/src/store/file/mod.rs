@@ -7,62 +7,33 @@
 //! ```
 //!
 //! A segment is filled from its beginning to its end and given away as a whole: there are no holes, nothing to compact, and no
-//! space that cannot be found again. `format` is the format of the file, `purge_log` that of the journal.
+//! space that cannot be found again. `format/record` is the format of the file, `format/journal` that of the journal.
 //!
-//! Who does what: any thread may look up and read; only the `scribe` writes `store.dat`; only the `keeper` writes `store.log`.
+//! Who does what: any thread may look up and read; only `write/writer` writes `store.dat`; only `volume/journal_writer` writes `store.log`.
 
-pub mod inspect;
-mod arrival;
-mod clocks;
-mod cursor;
-mod disk;
-mod engine;
-mod extent;
-mod filter;
-mod footer;
+mod device;
 mod format;
-mod head;
-mod index;
-pub(super) mod keeper;
-mod lock;
-mod map;
-mod metrics;
-mod open;
-mod postings;
-mod promotion;
-mod purge_log;
-mod recall;
-mod reclaim;
-mod recovery;
-mod residence;
-mod scribe;
-mod segment;
-mod superblock;
-mod sweeper;
-mod sync;
-mod tiered;
-mod times;
-mod trust;
-mod volume;
-mod word;
-#[cfg(test)]
-mod simulated;
+pub(super) mod volume;
+mod read;
+mod write;
+mod tiering;
+pub mod inspect;
 #[cfg(test)]
 mod tests;
 
-pub use self::extent::{Chunk, FileBody, Reading, Supply};
-pub use self::metrics::{FileUsage, Service};
-pub use self::open::{FileLimits, OpenError};
-pub use self::tiered::{OpenedStore, TieredStore, Tiering};
+pub use self::read::file_body::{Chunk, FileBody, Reading, Supply};
+pub use self::tiering::{OpenedStore, TieredStore, Tiering};
 pub use self::volume::ReadError;
+pub use self::volume::metrics::{FileUsage, Service};
+pub use self::volume::open::{FileLimits, OpenError};
 
 /// Reads bytes as whatever the store reads from its files: for a fuzzer. Once as they are, and once with the checksums that a
 /// fuzzer does not guess.
 pub fn read_any(bytes: &[u8]) {
-    head::read_any(bytes);
-    format::read_any(bytes);
-    footer::read_any(bytes);
-    superblock::read_any(bytes);
-    purge_log::read_any(bytes);
-    recovery::read_any(bytes);
+    format::head::read_any(bytes);
+    format::record::read_any(bytes);
+    format::footer::read_any(bytes);
+    format::superblock::read_any(bytes);
+    format::journal::read_any(bytes);
+    write::recovery::read_any(bytes);
 }

@@ -1,8 +1,8 @@
-//! The memory engine: a sharded map answers, `residency` decides who stays, the capacity counts everything.
+//! The memory engine: a sharded map answers, `policy` decides who stays, the capacity counts everything.
 
 mod held;
 mod map;
-mod residency;
+mod policy;
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(in crate::store) use self::map::{Arrival, Backing};
 
 use self::held::Held;
 use self::map::Map;
-use self::residency::Residency;
+use self::policy::Residency;
 use super::{Body, Draft, EntryWriter, Removal, Store, StoreError, Stored, Usage};
 use crate::key::Key;
 use process::clock::Clock;

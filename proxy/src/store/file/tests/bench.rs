@@ -9,12 +9,14 @@ use purge_protocol::PurgeMode;
 
 use crate::invalidation::{Invalidation, Mark, Past, PastMark, Verdict};
 use crate::store::contract::{self, Engine, Limits, Page, key};
-use crate::store::file::disk::Disk;
-use crate::store::file::engine::FileEngine;
-use crate::store::file::open::{Disks, FileLimits, Geometry, Opened, Seeds, Shape, open_disks};
-use crate::store::file::simulated::{Crash, Random, SimulatedDisk};
-use crate::store::file::superblock::Superblock;
-use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
+use crate::store::file::device::disk::Disk;
+use crate::store::file::device::simulated::{Crash, Random, SimulatedDisk};
+use crate::store::file::format::superblock::Superblock;
+use crate::store::file::tiering::{OpenedStore, TieredStore, Tiering};
+use crate::store::file::volume::open::{
+    Disks, FileLimits, Geometry, Opened, Seeds, Shape, open_disks,
+};
+use crate::store::file::write::threads::FileEngine;
 use crate::store::journal::{Entry, Journal, JournalError};
 use crate::store::memory::MemoryLimits;
 use crate::store::{Body, Removal, Store as _, StoreError, Stored};

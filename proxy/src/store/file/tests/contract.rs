@@ -2,7 +2,7 @@
 
 use super::bench::engine;
 use crate::store::contract::check;
-use crate::store::file::tiered::Tiering;
+use crate::store::file::tiering::Tiering;
 
 #[test]
 fn the_file_engine_keeps_the_contract() {

@@ -10,8 +10,8 @@ use purge_protocol::{PurgeMode, UrlPrefix};
 use super::bench::{NOW, SMALL, SimulatedStore, Size};
 use crate::invalidation::Mark;
 use crate::store::contract::{Page, key};
-use crate::store::file::purge_log::Frame;
-use crate::store::file::simulated::{Crash, Power, Random, SimulatedDisk};
+use crate::store::file::device::simulated::{Crash, Power, Random, SimulatedDisk};
+use crate::store::file::format::journal::Frame;
 use crate::store::{Removal, Store as _};
 use process::clock::Clock;
 
@@ -147,7 +147,7 @@ impl History {
 
     /// Everything comes to the device: from now on, what was replaced is gone for good.
     fn sync(&mut self) {
-        use crate::store::file::disk::Disk as _;
+        use crate::store::file::device::disk::Disk as _;
         let synced = self.store.data.sync().is_ok()
             && super::bench::block_on(self.store.journal.settled()).is_ok();
         if synced {
@@ -349,7 +349,7 @@ fn positions_are_found_again_with_the_purges_before_them() {
 
 #[test]
 fn a_journal_that_begins_anew_before_everything_is_loaded_forgets_no_dead_record() {
-    use crate::store::file::keeper::Remember as _;
+    use crate::store::file::volume::journal_writer::Remember as _;
     let store = SimulatedStore::new(SMALL);
     let old = store.put("/a", &[], b"old").unwrap();
     store.put("/b", &[], b"other").unwrap();

@@ -4,9 +4,9 @@ use bytes::Buf as _;
 
 use super::bench::{NOW, SMALL, SimulatedStore, Size};
 use crate::store::contract::{Page, content, key};
-use crate::store::file::extent::Supply;
-use crate::store::file::open::Geometry;
-use crate::store::file::simulated::Random;
+use crate::store::file::device::simulated::Random;
+use crate::store::file::read::file_body::Supply;
+use crate::store::file::volume::open::Geometry;
 use crate::store::{Body, Removal, Store as _};
 
 const LARGER: Size = Size {

@@ -11,11 +11,11 @@ use purge_protocol::{PurgeMode, UrlPrefix};
 use super::bench::{NOW, SimulatedStore, Size};
 use crate::invalidation::{Mark, PastMark, Sequence};
 use crate::store::contract::{self, Page};
-use crate::store::file::format::UNIT;
-use crate::store::file::open::{FileLimits, Geometry};
-use crate::store::file::simulated::{Crash, Random};
-use crate::store::file::tiered::{OpenedStore, TieredStore, Tiering};
+use crate::store::file::device::simulated::{Crash, Random};
+use crate::store::file::format::record::UNIT;
+use crate::store::file::tiering::{OpenedStore, TieredStore, Tiering};
 use crate::store::file::volume::Volume;
+use crate::store::file::volume::open::{FileLimits, Geometry};
 use crate::store::memory::MemoryLimits;
 use crate::store::{FileUsage, Removal, Store as _};
 use process::clock::Clock;
@@ -196,7 +196,7 @@ fn what_was_not_found_before_a_restart_or_a_crash_is_found_after_it() {
         ("restart", SimulatedStore::restart),
         ("kill", |store| store.crash(Crash::Kill, &mut Random::of(1))),
         ("power", |store| {
-            use crate::store::file::disk::Disk as _;
+            use crate::store::file::device::disk::Disk as _;
             store.data.sync().unwrap();
             store.crash(Crash::Power, &mut Random::of(1))
         }),

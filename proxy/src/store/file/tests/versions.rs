@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::bench::{SMALL, SimulatedStore};
-use crate::store::file::simulated::{Crash, Random};
+use crate::store::file::device::simulated::{Crash, Random};
 
 #[test]
 fn versions_rise_from_opening_to_opening_though_more_than_2_to_the_32_were_given() {

@@ -8,9 +8,9 @@ mod truth;
 use proptest::prelude::*;
 
 use self::history::History;
-use crate::store::file::open::Geometry;
-use crate::store::file::simulated::Crash;
+use crate::store::file::device::simulated::Crash;
 use crate::store::file::tests::bench::Size;
+use crate::store::file::volume::open::Geometry;
 
 /// What happens.
 #[derive(Clone, Copy, Debug)]

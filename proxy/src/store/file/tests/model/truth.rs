@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Aim, PATHS, PREFIXES, Slot, TAGS, Tag};
-use crate::store::file::simulated::Crash;
+use crate::store::file::device::simulated::Crash;
 use process::timestamp::Timestamp;
 
 /// One response that was stored.

@@ -1,0 +1,85 @@
+//! `Disk`: what the store needs of a file. The real one is here; tests have one that loses, tears and reorders what was not
+//! synced.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt as _;
+
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::mmap::Map;
+
+/// A file of fixed length. Every call may block.
+pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
+    /// Fills the buffer from this offset.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Fills the buffer if that needs no device; `WouldBlock`: it does. Does not block.
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all bytes at this offset, into the system's cache.
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when all that was written is on the device. After an error, nothing of it may be relied upon.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Bytes of the file. Does not block.
+    fn length(&self) -> io::Result<u64>;
+
+    /// The file in memory, where it can be had.
+    fn map(&self) -> Option<&Map>;
+}
+
+/// A real file.
+#[derive(Debug)]
+pub(crate) struct FileDisk {
+    file: File,
+    map: Option<Map>,
+}
+
+impl FileDisk {
+    /// Uses a file without mapping it.
+    pub(crate) const fn unmapped(file: File) -> Self {
+        Self { file, map: None }
+    }
+
+    /// Uses a file and maps so many bytes of it.
+    pub(crate) fn mapped(file: File, length: u64) -> io::Result<Self> {
+        let map = Map::new(&file, length)?;
+        Ok(Self { file, map: Some(map) })
+    }
+}
+
+impl Disk for FileDisk {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let length = buffer.len();
+        let mut slices = [IoSliceMut::new(buffer)];
+        let flags = ReadWriteFlags::NOWAIT;
+        let count = rustix::io::preadv2(&self.file, &mut slices, offset, flags)?;
+        if count == length { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fdatasync(&self.file) {
+            // Never asked again after a failure: the system calls the pages clean then.
+            Err(Errno::INTR) => rustix::fs::fdatasync(&self.file).map_err(Into::into),
+            result => result.map_err(Into::into),
+        }
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn map(&self) -> Option<&Map> {
+        self.map.as_ref()
+    }
+}

@@ -1,0 +1,289 @@
+//! `Footer`: the end of a complete segment, which says what is in it.
+//!
+//! ```text
+//! postings: who carries what, for purges | filter of the postings' identities
+//! | spreads: where the bodies of large responses are, each { entry u32, count u32, extents 20 B each } | entries | trailer
+//! ```
+//!
+//! What follows the postings is read at the start, in one piece; the postings only when a purge may have hit something.
+
+use std::io;
+use std::ops::Range;
+
+use super::codec::{Cursor, Put as _};
+use super::filter::Filter;
+use super::head::{ExtentPlace, decode_extent, encode_extent};
+use super::postings::Postings;
+use super::record::{FOOTER_ENTRY_BYTES, FooterEntry, SMALL_BYTES, Trailer};
+use crate::store::file::volume::Volume;
+
+/// What is in a segment that is being filled.
+#[derive(Debug, Default)]
+pub(crate) struct Footer {
+    pub(crate) entries: Vec<FooterEntry>,
+    pub(crate) spreads: Vec<Spread>,
+    /// Bytes that these take.
+    spread_bytes: u64,
+    pub(crate) postings: Postings,
+}
+
+/// Where the body of a large response is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spread {
+    /// The number of its entry. Spreads are in this order.
+    entry: u32,
+    extents: Vec<ExtentPlace>,
+}
+
+/// What a footer keeps of a response beside its entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Labels {
+    /// What it is listed under.
+    pub(crate) ids: Vec<u64>,
+    /// Where its body is; empty: behind its head.
+    pub(crate) extents: Vec<ExtentPlace>,
+}
+
+/// What the footer of a complete segment says, without the postings.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) entries: Vec<FooterEntry>,
+    pub(crate) spreads: Vec<Spread>,
+    pub(crate) filter: Filter,
+}
+
+impl Footer {
+    pub(crate) fn push(&mut self, entry: FooterEntry, labels: Labels) {
+        let number = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        self.entries.push(entry);
+        self.postings.add(number, &labels.ids);
+        if !labels.extents.is_empty() {
+            self.spread_bytes += spread_bytes(labels.extents.len());
+            self.spreads.push(Spread { entry: number, extents: labels.extents });
+        }
+    }
+
+    /// Bytes that it takes at most when one more response comes.
+    pub(crate) fn bytes_with(&self, labels: &Labels) -> u64 {
+        let responses = self.entries.len() as u64 + 1;
+        self.postings.bytes_with(labels.ids.len())
+            + self.postings.filter_bytes_with(labels.ids.len(), responses)
+            + self.spread_bytes
+            + spread_bytes(labels.extents.len())
+            + responses * FOOTER_ENTRY_BYTES as u64
+            + SMALL_BYTES as u64
+    }
+
+    /// All of it, for the end of a segment whose records end at `tail`; and its filter.
+    fn encode(&self, lsn: u64, tail: u64) -> (Vec<u8>, Filter) {
+        let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut bytes = Vec::new();
+        self.postings.encode(&mut bytes);
+        let posting_bytes = bytes.len();
+        let posting_crc = crc32c::crc32c(&bytes);
+        let filter = self.postings.filter(self.entries.len() as u64);
+        filter.encode(&mut bytes);
+        let filter_end = bytes.len();
+        for spread in &self.spreads {
+            bytes.put_u32(spread.entry);
+            bytes.put_u32(length(spread.extents.len()));
+            spread.extents.iter().for_each(|extent| encode_extent(extent, &mut bytes));
+        }
+        let spread_end = bytes.len();
+        self.entries.iter().for_each(|entry| entry.encode(&mut bytes));
+        let trailer = Trailer {
+            lsn,
+            max_version: self.entries.iter().map(|entry| entry.version).max().unwrap_or(0),
+            count: length(self.entries.len()),
+            crc: crc32c::crc32c(bytes.get(posting_bytes..).unwrap_or_default()),
+            tail: u32::try_from(tail).unwrap_or(u32::MAX),
+            filter_bytes: length(filter_end - posting_bytes),
+            spread_bytes: length(spread_end - filter_end),
+            posting_bytes: length(posting_bytes),
+            posting_crc,
+        };
+        bytes.extend_from_slice(&trailer.encode());
+        (bytes, filter)
+    }
+
+    /// Writes it: the segment is complete. Its filter is kept from now on.
+    pub(crate) fn write(
+        &self,
+        volume: &Volume,
+        segment: u32,
+        (lsn, tail): (u64, u64),
+    ) -> io::Result<()> {
+        let (bytes, filter) = self.encode(lsn, tail);
+        let start = volume.segment_bytes.checked_sub(bytes.len() as u64).filter(|at| *at >= tail);
+        let start = start.ok_or_else(|| io::Error::other("no room for the footer"))?;
+        volume.disk.write(volume.start_of(segment) + start, &bytes)?;
+        volume.keep_filter(segment, filter);
+        Ok(())
+    }
+}
+
+impl Contents {
+    /// Reads what is in a complete segment; `None`: it is not complete, or its footer is damaged.
+    pub(crate) fn read(volume: &Volume, number: u32) -> Option<Self> {
+        let trailer = trailer_of(volume, number)?;
+        let place = trailer.contents(volume.segment_bytes)?;
+        Self::decode(&read(volume, number, &place)?, &trailer)
+    }
+
+    fn decode(bytes: &[u8], trailer: &Trailer) -> Option<Self> {
+        if crc32c::crc32c(bytes) != trailer.crc {
+            return None;
+        }
+        let mut cursor = Cursor(bytes);
+        let filter = Filter::decode(cursor.bytes(usize::try_from(trailer.filter_bytes).ok()?)?)?;
+        let mut rest = Cursor(cursor.bytes(usize::try_from(trailer.spread_bytes).ok()?)?);
+        let mut spreads = Vec::new();
+        while !rest.is_at_end() {
+            let (entry, count) = (rest.u32()?, rest.u32()?);
+            let mut extents = Vec::new();
+            for _ in 0..count {
+                extents.push(decode_extent(&mut rest)?);
+            }
+            spreads.push(Spread { entry, extents });
+        }
+        let mut entries = Vec::with_capacity(bytes.len() / FOOTER_ENTRY_BYTES);
+        while !cursor.is_at_end() {
+            entries.push(FooterEntry::decode(&mut cursor)?);
+        }
+        Some(Self { entries, spreads, filter })
+    }
+}
+
+/// Reads who carries what in a complete segment, as far as it is wanted.
+pub(crate) fn postings_of(
+    volume: &Volume,
+    number: u32,
+    is_wanted: impl Fn(u64) -> bool,
+) -> Option<Postings> {
+    let trailer = trailer_of(volume, number)?;
+    let bytes = read(volume, number, &trailer.postings(volume.segment_bytes)?)?;
+    let is_sound = crc32c::crc32c(&bytes) == trailer.posting_crc;
+    is_sound.then(|| Postings::decode(&bytes, is_wanted)).flatten()
+}
+
+/// Where the body of the response of this entry is; empty: behind its head.
+pub(crate) fn extents_of(spreads: &[Spread], entry: u32) -> &[ExtentPlace] {
+    let place = spreads.binary_search_by_key(&entry, |spread| spread.entry);
+    place.ok().and_then(|place| spreads.get(place)).map_or(&[], |spread| &spread.extents)
+}
+
+fn trailer_of(volume: &Volume, number: u32) -> Option<Trailer> {
+    let mut bytes = [0; SMALL_BYTES];
+    let end = volume.start_of(number) + volume.segment_bytes;
+    volume.disk.read(end - SMALL_BYTES as u64, &mut bytes).ok()?;
+    Trailer::decode(&bytes).filter(|trailer| trailer.lsn == volume.segments.at(number).lsn())
+}
+
+/// Reads a part of a segment.
+fn read(volume: &Volume, number: u32, place: &Range<u64>) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(place.end - place.start).ok()?];
+    volume.disk.read(volume.start_of(number) + place.start, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+impl Trailer {
+    /// Where filter, spreads and entries are in a segment of so many bytes; `None`: it has no room for them.
+    fn contents(&self, segment_bytes: u64) -> Option<Range<u64>> {
+        let entries = u64::from(self.count) * FOOTER_ENTRY_BYTES as u64;
+        let length = entries + u64::from(self.filter_bytes) + u64::from(self.spread_bytes);
+        let end = segment_bytes.checked_sub(SMALL_BYTES as u64)?;
+        Some(end.checked_sub(length)?..end)
+    }
+
+    /// Where the postings are.
+    fn postings(&self, segment_bytes: u64) -> Option<Range<u64>> {
+        let end = self.contents(segment_bytes)?.start;
+        Some(end.checked_sub(u64::from(self.posting_bytes))?..end)
+    }
+}
+
+const fn spread_bytes(extents: usize) -> u64 {
+    (8 + extents * EXTENT_BYTES) as u64
+}
+
+/// Reads a footer for a fuzzer, as if its checksum were right: the first two bytes say how much is filter and spreads.
+pub(crate) fn read_any(bytes: &[u8]) {
+    let Some((sizes, rest)) = bytes.split_first_chunk::<2>() else { return };
+    let [filter_bytes, spread_bytes] = sizes.map(|size| u32::from(size) * 4);
+    let trailer = Trailer {
+        lsn: 1,
+        max_version: 1,
+        count: 1,
+        crc: crc32c::crc32c(rest),
+        tail: 0,
+        filter_bytes,
+        spread_bytes,
+        posting_bytes: 0,
+        posting_crc: 0,
+    };
+    drop(Contents::decode(rest, &trailer));
+    drop(Postings::decode(bytes, |_| true));
+}
+
+/// An extent in a head or a footer.
+const EXTENT_BYTES: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(number: u32) -> FooterEntry {
+        FooterEntry {
+            key_hash: u64::from(number) * 7,
+            version: u64::from(number) + 1,
+            born: 2,
+            offset: 64 + number,
+            units: 3,
+            is_large: number.is_multiple_of(3),
+            expires: 9,
+            variant: 0,
+        }
+    }
+
+    fn labels(number: u32, ids: &[u64], extents: u32) -> Labels {
+        let extents = if number.is_multiple_of(3) { extents } else { 0 };
+        let place = |at| ExtentPlace { segment: at, lsn: 5, offset: number, length: 1000 };
+        Labels { ids: ids.to_vec(), extents: (0..extents).map(place).collect() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_footer_is_read_back_and_takes_no_more_room_than_was_kept_for_it(
+            lists in proptest::collection::vec((proptest::collection::vec(0..60_u64, 0..8), 1..5_u32), 0..40),
+        ) {
+            let (mut footer, mut room) = (Footer::default(), u64::MAX);
+            for (number, (ids, extents)) in (0_u32..).zip(&lists) {
+                let labels = labels(number, ids, *extents);
+                room = footer.bytes_with(&labels);
+                footer.push(entry(number), labels);
+            }
+            let (bytes, filter) = footer.encode(3, 4096);
+            prop_assert!(bytes.len() as u64 <= room);
+            let segment = [vec![0; 4096], bytes].concat();
+            let length = segment.len() as u64;
+            let trailer = Trailer::decode(&segment[segment.len() - SMALL_BYTES..]).unwrap();
+            let part = |range: Range<u64>| {
+                &segment[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]
+            };
+            let contents = Contents::decode(part(trailer.contents(length).unwrap()), &trailer);
+            let contents = contents.unwrap();
+            prop_assert_eq!(&contents.entries, &footer.entries);
+            prop_assert_eq!(&contents.filter, &filter);
+            let postings = part(trailer.postings(length).unwrap());
+            prop_assert_eq!(postings.len() + 4096, usize::try_from(trailer.postings(length).unwrap().end).unwrap());
+            prop_assert_eq!(&Postings::decode(postings, |_| true).unwrap(), &footer.postings);
+            for (number, (ids, extents)) in (0_u32..).zip(&lists) {
+                let labels = labels(number, ids, *extents);
+                prop_assert_eq!(extents_of(&contents.spreads, number), &labels.extents);
+                prop_assert!(ids.iter().all(|id| filter.may_hold(*id)));
+            }
+        }
+    }
+}

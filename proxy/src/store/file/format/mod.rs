@@ -1,0 +1,11 @@
+//! The format of the two files: `record` draws `store.dat`, `journal` draws `store.log`.
+
+pub(crate) mod codec;
+pub(crate) mod record;
+pub(crate) mod head;
+pub(crate) mod footer;
+pub(crate) mod postings;
+pub(crate) mod filter;
+pub(crate) mod superblock;
+pub(crate) mod journal;
+pub(crate) mod clocks;

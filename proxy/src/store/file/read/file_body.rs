@@ -1,0 +1,478 @@
+//! `FileBody`: content that is in the file, in one or more extents, read a window at a time.
+//!
+//! A window that was not verified within the last [`TRUST`] seconds is read into memory and compared with its checksums. One that
+//! was is shown from the map without copying: it is not looked at again here. What is in the system's cache is shown at once; what
+//! is not is read on another thread before.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{OnceLock, Weak};
+
+use bytes::{Buf, Bytes};
+use parking_lot::Mutex;
+
+use crate::store::file::format::head::ExtentPlace;
+use crate::store::file::format::record::{
+    BLOCK_BYTES, RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_match,
+};
+use crate::store::file::volume::segment_state::Lease;
+use crate::store::file::volume::{ReadError, Volume};
+
+/// Content in the file.
+#[derive(Debug)]
+pub struct FileBody {
+    volume: Arc<Volume>,
+    length: u64,
+    extents: Box<[Arc<Extent>]>,
+}
+
+/// A part of it: one record of the file.
+#[derive(Debug)]
+pub(crate) struct Extent {
+    start: u64,
+    length: u32,
+    place: OnceLock<ExtentPlace>,
+    /// Where its content begins in the file, once something of it was verified; zero: not known.
+    content_at: AtomicU64,
+    /// What is not written yet.
+    waiting: Mutex<Option<Arc<[Bytes]>>>,
+    /// Blocks that were verified since `verified_at`, a bit each.
+    verified: AtomicU64,
+    verified_at: AtomicU32,
+    /// It could not be written or read.
+    is_lost: AtomicBool,
+}
+
+/// How content of a file is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// From the map, where that is possible: only the kernel may read it, when it is sent to a socket.
+    Mapped,
+    /// Copied: this process may read it, too.
+    Copied,
+}
+
+/// Content on its way to a client.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    bytes: Bytes,
+    /// Shown from the map of this volume; `None`: in memory.
+    shown_by: Option<Arc<Volume>>,
+}
+
+/// Whether a device may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    None,
+    Some,
+}
+
+thread_local! {
+    /// What is verified is read to here: memory that is at hand, which a fresh buffer's is not.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
+}
+
+/// Somebody reads a body: its segments are not overwritten, unless the store is pressed for space.
+#[derive(Debug)]
+pub struct Reading {
+    body: Arc<FileBody>,
+    lease: Lease,
+}
+
+impl FileBody {
+    /// Content that is, or will be, in these extents.
+    pub(crate) fn of(volume: &Arc<Volume>, extents: Vec<Arc<Extent>>) -> Arc<Self> {
+        let length = extents.iter().map(|extent| u64::from(extent.length)).sum();
+        Arc::new(Self { volume: Arc::clone(volume), length, extents: extents.into() })
+    }
+
+    /// Content that is in these places.
+    pub(crate) fn at(volume: &Arc<Volume>, places: &[ExtentPlace]) -> Arc<Self> {
+        let mut start = 0;
+        let extents = places.iter().map(|place| {
+            let extent = Extent::new(start, place.length);
+            let _new = extent.place.set(*place);
+            start += u64::from(place.length);
+            Arc::new(extent)
+        });
+        Self::of(volume, extents.collect())
+    }
+
+    /// Bytes of content.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What it consists of.
+    pub(crate) fn extents(&self) -> Vec<Arc<Extent>> {
+        self.extents.to_vec()
+    }
+
+    /// Bytes that it takes in memory.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        (self.extents.len() * (size_of::<Extent>() + size_of::<Arc<Extent>>() + 16)) as u64
+    }
+
+    /// Returns whether all of it can still be read, as far as is known.
+    pub(crate) fn is_intact(&self) -> bool {
+        !self.is_lost()
+            && self.volume.disk.check()
+            && self.extents.iter().all(|extent| {
+                let lsn = |place: &ExtentPlace| self.volume.segments.at(place.segment).lsn();
+                extent.place.get().is_none_or(|place| lsn(place) == place.lsn)
+            })
+    }
+
+    /// Returns whether something of it could not be written or read.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.extents.iter().any(|extent| extent.is_lost.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn lose(&self) {
+        if let Some(extent) = self.extents.first() {
+            extent.lose();
+        }
+    }
+
+    /// Where all of it is; `None`: not all is written.
+    pub(crate) fn places(&self) -> Option<Vec<ExtentPlace>> {
+        self.extents.iter().map(|extent| extent.place.get().copied()).collect()
+    }
+
+    /// Begins to read it.
+    pub fn open(self: &Arc<Self>) -> Arc<Reading> {
+        let pins = self.extents.iter().filter_map(|extent| {
+            let place = extent.place.get()?;
+            self.volume.segments.at(place.segment).note_read();
+            self.volume.segments.pin(place.segment, place.lsn)
+        });
+        let reading = Arc::new(Reading { body: Arc::clone(self), lease: Lease::of(pins) });
+        let mut readings = self.volume.readings.lock();
+        if readings.len().is_power_of_two() {
+            readings.retain(|other| other.strong_count() > 0);
+        }
+        readings.push_back(Arc::downgrade(&reading));
+        drop(readings);
+        reading
+    }
+
+    /// A range that is in one window, if that can be had without waiting for a device.
+    pub fn at_once(&self, range: &Range<u64>, supply: Supply) -> Option<Chunk> {
+        let window = self.window_at_once(range.start, range.end, supply)?;
+        (window.remaining() as u64 == range.end - range.start).then_some(window)
+    }
+
+    fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Chunk> {
+        let (extent, range) = self.part(from, to)?;
+        let Some(place) = extent.place() else {
+            return slice_of(&extent.pieces()?, range).map(Chunk::from);
+        };
+        self.volume.segments.at(place.segment).note_read();
+        if extent.is_verified(&range, self.volume.now_secs()) && supply == Supply::Mapped {
+            return self.shown(extent, place, &range, Patience::None);
+        }
+        let is_small = range.end - range.start <= COPIED_AT_ONCE_BYTES;
+        let verify = || self.verified(extent, place, &range, (supply, Patience::None)).ok();
+        is_small.then(verify).flatten()
+    }
+
+    /// Whether [`Self::window_at_once`] will most likely succeed.
+    fn is_at_hand(&self, from: u64, to: u64, supply: Supply) -> bool {
+        self.part(from, to).is_some_and(|(extent, range)| {
+            supply == Supply::Mapped
+                && extent.is_verified(&range, self.volume.now_secs())
+                && extent
+                    .content(&range)
+                    .zip(self.volume.disk.map())
+                    .is_some_and(|((offset, length), map)| map.is_resident(offset, length))
+        })
+    }
+
+    /// Reads a window that begins at `from` and does not go beyond `to`. Blocks.
+    fn read(&self, from: u64, to: u64, supply: Supply) -> Result<Chunk, ReadError> {
+        let (extent, range) = self.part(from, to).ok_or(ReadError::Gone)?;
+        if let Some(pieces) = extent.pieces() {
+            return slice_of(&pieces, range).map(Chunk::from).ok_or(ReadError::Gone);
+        }
+        let place = extent.place().ok_or(ReadError::Gone)?;
+        if supply == Supply::Mapped
+            && extent.is_verified(&range, self.volume.now_secs())
+            && let Some(window) = self.shown(extent, place, &range, Patience::Some)
+        {
+            return Ok(window);
+        }
+        self.verified(extent, place, &range, (supply, Patience::Some))
+    }
+
+    /// The extent that holds the byte at `from`, and the part of it that is in one window and not beyond `to`.
+    fn part(&self, from: u64, to: u64) -> Option<(&Extent, Range<u64>)> {
+        let number = self.extents.partition_point(|extent| extent.start <= from).checked_sub(1)?;
+        let extent = self.extents.get(number)?;
+        let first = from.checked_sub(extent.start)?;
+        let window_end = (first / WINDOW_BYTES + 1) * WINDOW_BYTES;
+        let last = window_end.min(u64::from(extent.length)).min(to.saturating_sub(extent.start));
+        (first < last).then_some((extent, first..last))
+    }
+
+    /// Shows what was verified from the map, if it is in the system's cache, or there is patience to bring it there.
+    fn shown(
+        &self,
+        extent: &Extent,
+        place: ExtentPlace,
+        range: &Range<u64>,
+        patience: Patience,
+    ) -> Option<Chunk> {
+        let volume = &*self.volume;
+        let map = volume.disk.map().filter(|_| !volume.is_pressed() && volume.disk.check())?;
+        let (offset, length) = extent.content(range)?;
+        let pin = volume.segments.pin(place.segment, place.lsn)?;
+        let is_ready = match patience {
+            Patience::None => map.is_resident(offset, length),
+            Patience::Some => map.populate(offset, length).is_ok(),
+        };
+        if !is_ready {
+            return None;
+        }
+        volume.metrics.mapped.add(1);
+        let bytes = map.window(offset, length, pin)?;
+        Some(Chunk { bytes, shown_by: Some(Arc::clone(&self.volume)) })
+    }
+
+    /// Reads a part, compares it with its checksums, and shows it from the map, or a copy.
+    fn verified(
+        &self,
+        extent: &Extent,
+        place: ExtentPlace,
+        range: &Range<u64>,
+        (supply, patience): (Supply, Patience),
+    ) -> Result<Chunk, ReadError> {
+        let _pin = self.volume.segments.pin(place.segment, place.lsn);
+        let (content_at, table) = self.checksums(place, patience)?;
+        let block = BLOCK_BYTES as u64;
+        let (first, last) = (range.start / block, range.end.div_ceil(block));
+        let end = (last * block).min(u64::from(place.length));
+        let length = usize::try_from(end - first * block).unwrap_or(usize::MAX);
+        SCRATCH.with_borrow_mut(|scratch| {
+            let blocks = scratch.get_mut(..length).ok_or(ReadError::Gone)?;
+            self.fill(content_at + first * block, blocks, patience)?;
+            if !blocks_match(&table, usize::try_from(first).unwrap_or(0), blocks) {
+                return Err(ReadError::Corrupt);
+            }
+            extent.note_verified(first..last, content_at, self.volume.now_secs());
+            if supply == Supply::Mapped
+                && let Some(window) = self.shown(extent, place, range, patience)
+            {
+                return Ok(window);
+            }
+            let skipped = usize::try_from(range.start - first * block).unwrap_or(0);
+            let wanted = usize::try_from(range.end - range.start).unwrap_or(0);
+            let wanted = blocks.get(skipped..skipped + wanted).ok_or(ReadError::Gone)?;
+            Ok(Chunk::from(Bytes::copy_from_slice(wanted)))
+        })
+    }
+
+    /// Reads where an extent's content begins in the file, and the checksums of its blocks.
+    fn checksums(
+        &self,
+        place: ExtentPlace,
+        patience: Patience,
+    ) -> Result<(u64, Vec<u8>), ReadError> {
+        let start = self.volume.offset_of(place.segment, place.offset);
+        let mut head = [0; RECORD_HEADER_BYTES];
+        self.fill(start, &mut head, patience)?;
+        let header = RecordHeader::decode(&head).ok_or(ReadError::Corrupt)?;
+        if header.lsn != place.lsn || header.body_bytes != place.length {
+            return Err(ReadError::Gone);
+        }
+        let mut meta = vec![0; usize::try_from(header.meta_bytes).unwrap_or(0)];
+        self.fill(start + RECORD_HEADER_BYTES as u64, &mut meta, patience)?;
+        let is_sound = crc32c::crc32c(&meta) == header.meta_crc;
+        is_sound.then_some((start + header.body_start(), meta)).ok_or(ReadError::Corrupt)
+    }
+
+    fn fill(&self, offset: u64, buffer: &mut [u8], patience: Patience) -> io::Result<()> {
+        match patience {
+            Patience::None => self.volume.disk.read_cached(offset, buffer),
+            Patience::Some => self.volume.disk.read(offset, buffer),
+        }
+    }
+}
+
+impl Extent {
+    /// A part that begins at `start` and waits to be written.
+    pub(crate) fn waiting(start: u64, pieces: Vec<Bytes>) -> Arc<Self> {
+        let length = pieces.iter().map(Bytes::len).sum::<usize>();
+        let extent = Self::new(start, u32::try_from(length).unwrap_or(u32::MAX));
+        *extent.waiting.lock() = Some(pieces.into());
+        Arc::new(extent)
+    }
+
+    /// The pieces, while it waits to be written.
+    pub(crate) fn pieces(&self) -> Option<Arc<[Bytes]>> {
+        self.waiting.lock().clone()
+    }
+
+    /// Notes that it was written.
+    pub(crate) fn written(&self, place: ExtentPlace) {
+        let _new = self.place.set(place);
+        *self.waiting.lock() = None;
+    }
+
+    /// Where it is; `None`: it was not written.
+    pub(crate) fn place(&self) -> Option<ExtentPlace> {
+        self.place.get().copied()
+    }
+
+    pub(crate) fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+        *self.waiting.lock() = None;
+    }
+
+    const fn new(start: u64, length: u32) -> Self {
+        Self {
+            start,
+            length,
+            place: OnceLock::new(),
+            content_at: AtomicU64::new(0),
+            waiting: Mutex::new(None),
+            verified: AtomicU64::new(0),
+            verified_at: AtomicU32::new(0),
+            is_lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Where a part of it is in the file, once something of it was verified, and how long it is.
+    fn content(&self, range: &Range<u64>) -> Option<(usize, usize)> {
+        let content_at = self.content_at.load(Ordering::Acquire);
+        let offset = usize::try_from(content_at + range.start).ok().filter(|_| content_at > 0)?;
+        Some((offset, usize::try_from(range.end - range.start).ok()?))
+    }
+
+    fn is_verified(&self, range: &Range<u64>, now: u32) -> bool {
+        let block = BLOCK_BYTES as u64;
+        let wanted = bits(range.start / block..range.end.div_ceil(block));
+        now.wrapping_sub(self.verified_at.load(Ordering::Acquire)) < TRUST
+            && self.verified.load(Ordering::Acquire) & wanted == wanted
+    }
+
+    fn note_verified(&self, blocks: Range<u64>, content_at: u64, now: u32) {
+        self.content_at.store(content_at, Ordering::Release);
+        if now.wrapping_sub(self.verified_at.load(Ordering::Acquire)) >= TRUST {
+            self.verified.store(0, Ordering::Release);
+            self.verified_at.store(now, Ordering::Release);
+        }
+        self.verified.fetch_or(bits(blocks), Ordering::AcqRel);
+    }
+}
+
+/// A bit for each block of an extent, which has 64 at most.
+fn bits(blocks: Range<u64>) -> u64 {
+    blocks.filter(|block| *block < 64).fold(0, |bits, block| bits | 1 << block)
+}
+
+impl Reading {
+    /// Bytes of the whole body.
+    pub fn length(&self) -> u64 {
+        self.body.length
+    }
+
+    /// A window that begins at `from` and does not go beyond `to`, if that can be had without waiting for a device; never empty.
+    pub fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Chunk> {
+        self.body.window_at_once(from, to, supply)
+    }
+
+    /// Whether [`Self::window_at_once`] will most likely succeed.
+    pub fn is_at_hand(&self, from: u64, to: u64, supply: Supply) -> bool {
+        self.body.is_at_hand(from, to, supply)
+    }
+
+    /// Reads a window that begins at `from` and does not go beyond `to`; never empty. Blocks.
+    pub fn window(&self, from: u64, to: u64, supply: Supply) -> Result<Chunk, ReadError> {
+        let read = self.body.read(from, to, supply);
+        if let Err(error) = &read {
+            self.body.lose();
+            self.body.volume.note_read_error(error);
+        }
+        read
+    }
+
+    /// Reads everything. Blocks.
+    pub fn whole(&self) -> Result<Vec<Bytes>, ReadError> {
+        let (mut pieces, mut at) = (Vec::new(), 0);
+        while at < self.body.length {
+            let Chunk { bytes: piece, .. } = self.window(at, self.body.length, Supply::Copied)?;
+            at += piece.len() as u64;
+            pieces.push(piece);
+        }
+        Ok(pieces)
+    }
+
+    /// Lets its segments go: who reads on may find them overwritten, and breaks off.
+    pub(crate) fn revoke(&self) -> usize {
+        self.lease.revoke()
+    }
+}
+
+impl From<Bytes> for Chunk {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, shown_by: None }
+    }
+}
+
+/// The file is looked at whenever something is about to be sent from its map. If it is not what it was, the map is withdrawn by
+/// that, and sending fails: a client that is slow to take a window is never sent the zeros that have come in its place.
+impl Buf for Chunk {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        if let Some(volume) = &self.shown_by {
+            volume.disk.check();
+        }
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.bytes.copy_to_bytes(length)
+    }
+}
+
+/// Those who read, the longest first.
+pub(crate) type Readings = Mutex<std::collections::VecDeque<Weak<Reading>>>;
+
+/// The first piece of a range, shared.
+fn slice_of(pieces: &[Bytes], range: Range<u64>) -> Option<Bytes> {
+    let mut start = 0;
+    for piece in pieces {
+        let end = start + piece.len() as u64;
+        if range.start < end {
+            let from = usize::try_from(range.start - start).ok()?;
+            let to = usize::try_from(range.end.min(end) - start).ok()?;
+            return Some(piece.slice(from..to));
+        }
+        start = end;
+    }
+    None
+}
+
+/// The position of a record, in bytes from the beginning of its segment.
+pub(crate) const fn bytes_of(offset: u32) -> u64 {
+    offset as u64 * UNIT
+}
+
+/// Content is read so much at a time.
+const WINDOW_BYTES: u64 = SCRATCH_BYTES as u64;
+/// The blocks that a window is in.
+const SCRATCH_BYTES: usize = 4 * BLOCK_BYTES;
+/// So much is copied and verified where it is needed, if it is in the system's cache: changing threads would take longer.
+const COPIED_AT_ONCE_BYTES: u64 = 64 << 10;
+/// Seconds for which a verified block is shown from the map without reading it again.
+const TRUST: u32 = 10;

@@ -1,0 +1,3 @@
+//! Reading: a stored body, a window at a time.
+
+pub(crate) mod file_body;

@@ -1,0 +1,219 @@
+//! Bringing back a response that is in the file only: it is read, compared with everything that was purged, and handed out, or put
+//! into memory where it is worth a place there.
+
+use std::sync::Arc;
+
+use super::{Parts, Turn};
+use crate::invalidation::{Provenance, Sequence, TagId};
+use crate::key::Key;
+use crate::store::file::format::head::Head;
+use crate::store::file::volume::index::Entry;
+use crate::store::file::volume::{ReadError, Record};
+use crate::store::memory::Arrival;
+use crate::store::{Body, Content, Draft, Removal, Stay, Stored};
+use process::timestamp::Timestamp;
+
+impl Parts {
+    /// Brings back what is in the file under this key, and returns what does not stay in memory.
+    pub(crate) async fn recall(self: &Arc<Self>, key_hash: u64, stay: Stay) -> Vec<Arc<Stored>> {
+        let mut visitors = Vec::new();
+        let entries = self.volume().index.dormant(key_hash);
+        // Which of several variants is meant is not known before they are read: then all come, to stay.
+        let stay = if entries.len() > 1 { Stay::Always } else { stay };
+        for entry in entries {
+            if entry.place().is_none() {
+                self.wake_pending(&entry);
+                continue;
+            }
+            let metrics = &self.volume().metrics;
+            if let Some(record) = self.volume().read_at_once(&entry) {
+                metrics.recalls_at_once.add(1);
+                metrics.recalls.add(1);
+                visitors.extend(self.revive(&entry, record, stay));
+                continue;
+            }
+            let _turn = match self.turn(key_hash) {
+                Some(turn) => Some(turn.lock().await),
+                None => None,
+            };
+            if !self.is_still_dormant(&entry) {
+                continue; // who was here before has brought it back
+            }
+            let Some(record) = self.read_and_wait(entry).await else { break };
+            metrics.recalls.add(1);
+            visitors.extend(self.revive(&entry, record, stay));
+        }
+        visitors
+    }
+
+    fn turn(&self, key_hash: u64) -> Option<&Turn> {
+        let place = usize::try_from(key_hash >> 32).unwrap_or(0);
+        self.turns.get(place % self.turns.len().max(1))
+    }
+
+    fn is_still_dormant(&self, entry: &Entry) -> bool {
+        let mut locked = self.volume().index.lock(entry.key_hash);
+        locked.find(entry.version).is_some_and(|known| !known.is_awake())
+    }
+
+    /// Reads on another thread; `None`: too many do already.
+    async fn read_and_wait(self: &Arc<Self>, entry: Entry) -> Option<Result<Record, ReadError>> {
+        let Ok(permit) = Arc::clone(&self.reads).try_acquire_owned() else {
+            self.volume().metrics.recalls_refused.add(1);
+            return None;
+        };
+        let parts = Arc::clone(self);
+        let read = move || {
+            let record = parts.volume().read(&entry);
+            drop(permit);
+            record
+        };
+        tokio::task::spawn_blocking(read).await.ok()
+    }
+
+    /// Returns the response of a record, if it is valid and does not stay in memory.
+    fn revive(
+        &self,
+        entry: &Entry,
+        record: Result<Record, ReadError>,
+        stay: Stay,
+    ) -> Option<Arc<Stored>> {
+        let is_whole = |record: Record| match &record.body {
+            Body::File(body) if !body.is_intact() => Err(ReadError::Gone),
+            _ => Ok(record),
+        };
+        match record.and_then(is_whole) {
+            Err(error) => {
+                self.forsake(entry, &error);
+                None
+            }
+            Ok(Record { header, head, body }) => {
+                let Head { key, variant, tags, soft_purged, mut response, .. } = head;
+                response.body = body;
+                let volume = self.volume();
+                response.freshness = volume.times.judged(header.version, response.freshness);
+                let shift = volume.times.shift_of(header.version).unwrap_or(0);
+                let soft_purged = soft_purged.map(|at| at.moved(shift));
+                let draft = |provenance| Draft {
+                    key: key.clone(),
+                    variant,
+                    provenance,
+                    content: Content::Response(response),
+                };
+                let born = Sequence::from_number(header.born);
+                let past =
+                    Past { key: &key, born, tags: &tags, soft_purged, version: header.version };
+                self.wake(entry, past, stay, draft)
+            }
+        }
+    }
+
+    /// It was evicted before it was written.
+    fn wake_pending(&self, entry: &Entry) {
+        let stored = self.volume().pending.lock().get(&entry.version).cloned();
+        let Some(stored) = stored.filter(|it| it.key.hash() == entry.key_hash) else { return };
+        let tags: Vec<_> = stored.provenance.ids().collect();
+        let Some(response) = stored.response().cloned() else { return };
+        let past = Past {
+            key: &stored.key,
+            born: stored.provenance.born(),
+            tags: &tags,
+            soft_purged: stored.provenance.soft_purged(),
+            version: stored.version,
+        };
+        self.wake(entry, past, Stay::Always, |provenance| Draft {
+            key: stored.key.clone(),
+            variant: stored.variant.as_deref().cloned(),
+            provenance,
+            content: Content::Response(response),
+        });
+    }
+
+    /// Puts a response into memory that was not there, or returns it where it does not stay, unless it was purged or has left
+    /// meanwhile.
+    fn wake(
+        &self,
+        entry: &Entry,
+        past: Past<'_>,
+        stay: Stay,
+        draft: impl FnOnce(Provenance) -> Draft,
+    ) -> Option<Arc<Stored>> {
+        let volume = self.volume();
+        let enter = |provenance: Option<Provenance>| {
+            let mut locked = volume.index.lock(entry.key_hash);
+            let known = locked.find(entry.version).filter(|known| !known.is_awake())?;
+            known.used();
+            let Some(provenance) = provenance else {
+                let known = locked.remove(entry.version)?;
+                self.bury(&known, None, None);
+                volume.index.count_removal(Removal::Purged);
+                return None;
+            };
+            if let Some(at) = past.soft_purged {
+                provenance.soften(at);
+            }
+            // The clock by which the purge was noted may have been ahead of ours.
+            let now = volume.clock.now();
+            if provenance.soft_purged().is_some_and(|at| at > now) {
+                provenance.soften(now);
+            }
+            let mut draft = draft(provenance);
+            let body = self.memory.hold(draft.content.take_body());
+            let mut stored = Stored::new(draft, body, self.memory.now_secs());
+            stored.version = past.version;
+            let stored = Arc::new(stored);
+            if !self.stays(entry, &stored, stay) {
+                return Some((stored, None));
+            }
+            locked.wake(entry.version);
+            let displaced = self.memory.enter(&stored, Arrival::Recalled);
+            for old in displaced.iter().filter(|old| old.version != 0) {
+                if let Some(entry) = locked.remove(old.short_version()) {
+                    self.bury(&entry, Some(old), None);
+                }
+            }
+            Some((stored, Some(displaced)))
+        };
+        match self.invalidation.revive(past.key, past.born, past.tags, enter)? {
+            (visitor, None) => Some(visitor),
+            (stored, Some(displaced)) => {
+                volume.metrics.promoted.add(1);
+                self.memory.accommodate(&stored, &displaced);
+                None
+            }
+        }
+    }
+
+    /// Whether a response that was recalled stays in memory.
+    fn stays(&self, entry: &Entry, stored: &Stored, stay: Stay) -> bool {
+        let identity = entry.key_hash ^ u64::from(entry.variant) << 32;
+        let memory = &self.memory;
+        stay == Stay::Always
+            || memory.has_room_for(stored.cost())
+            || self.promotion.is_due(identity, memory.objects())
+    }
+
+    /// It cannot be read: unless it was moved meanwhile, it is taken out.
+    fn forsake(&self, entry: &Entry, error: &ReadError) {
+        let volume = self.volume();
+        let mut locked = volume.index.lock(entry.key_hash);
+        let is_same = |known: &Entry| known.place() == entry.place() && !known.is_awake();
+        if locked.find(entry.version).is_some_and(|known| is_same(known)) {
+            volume.note_read_error(error);
+            if let Some(known) = locked.remove(entry.version) {
+                self.bury(&known, None, None);
+                volume.index.count_removal(Removal::Size);
+            }
+        }
+    }
+}
+
+/// What is known of a response that comes back.
+#[derive(Clone, Copy, Debug)]
+struct Past<'a> {
+    key: &'a Key,
+    born: Sequence,
+    tags: &'a [TagId],
+    soft_purged: Option<Timestamp>,
+    version: u64,
+}

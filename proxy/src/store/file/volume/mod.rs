@@ -1,0 +1,569 @@
+//! `Volume`: the open store: its files, segments and index, and what readers and the scribe share.
+
+pub(crate) mod open;
+pub(crate) mod index;
+pub(crate) mod segment;
+pub(crate) mod segment_state;
+mod sync;
+pub(crate) mod journal_writer;
+pub(crate) mod metrics;
+pub(crate) mod times;
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use self::index::{Entry, Index, Place};
+use self::journal_writer::{Keeper, Remember};
+use self::metrics::{FileMetrics, FileUsage, Service};
+use self::segment::Segments;
+use self::times::Times;
+use crate::invalidation::{Invalidation, Sequence};
+use crate::key::KeySeed;
+use crate::store::file::device::trusted::Trusted;
+use crate::store::file::format::clocks::Clocks;
+use crate::store::file::format::filter::{Filter, RESPONSE_BYTES_MAX};
+use crate::store::file::format::head::{self, ExtentPlace, Head};
+use crate::store::file::format::journal::{ALL, Frame, frames_of};
+use crate::store::file::format::record::{
+    Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENTS_START, UNIT, blocks_match,
+};
+use crate::store::file::format::superblock::Superblock;
+use crate::store::file::read::file_body::{FileBody, Readings, bytes_of};
+use crate::store::file::write::recovery::Kills;
+use crate::store::file::write::sweeper::Hunts;
+use crate::store::{Body, Stored};
+use process::clock::Clock;
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    pub(crate) disk: Trusted,
+    pub(crate) superblock: Mutex<Superblock>,
+    pub(crate) store: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) segments: Segments,
+    pub(crate) index: Index,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) invalidation: Arc<Invalidation>,
+    pub(crate) seed: KeySeed,
+    pub(crate) clock: Clock,
+    pub(crate) times: Times,
+    /// The last version that was given.
+    pub(crate) versions: AtomicU64,
+    /// The purge sequence with which this process began.
+    pub(crate) first_sequence: u64,
+    /// Responses that wait to be written, by version.
+    pub(crate) pending: Mutex<HashMap<u32, Arc<Stored>>>,
+    pub(crate) readings: Readings,
+    /// Dead records of segments that have not been read since the start.
+    pub(crate) unloaded: Mutex<Kills>,
+    /// Offsets in the segments' lists of dead records.
+    kills: AtomicU64,
+    pub(crate) kills_max: u64,
+    /// Purges whose responses in the file are still to be found.
+    pub(crate) hunts: Hunts,
+    /// Bytes of the segments' filters.
+    filter_bytes: AtomicU64,
+    filter_bytes_max: u64,
+    /// The second at which the segments were read: the extents of what had expired by then were never counted as live.
+    pub(crate) loaded_at: AtomicU32,
+    /// While segments are being read after the start: nothing is written, and what was replaced meanwhile is noted.
+    pub(crate) is_loading: AtomicBool,
+    pub(crate) superseded: Mutex<HashSet<(u64, u32)>>,
+    /// While an earlier process still reads: nothing is overwritten.
+    pub(crate) is_shared: AtomicBool,
+    /// After too many errors: nothing is written.
+    pub(crate) is_offline: AtomicBool,
+    /// Segments that were about to be freed.
+    frees: AtomicU64,
+    /// Segments are needed that readers hold.
+    pub(crate) is_pressed: AtomicBool,
+    /// Segments: free, being written, complete, waiting for readers.
+    pub(crate) states: Mutex<[u64; 4]>,
+    pub(crate) metrics: FileMetrics,
+}
+
+/// What a volume is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) disk: Trusted,
+    pub(crate) superblock: Superblock,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) invalidation: Arc<Invalidation>,
+    pub(crate) clock: Clock,
+    pub(crate) clocks: Clocks,
+    pub(crate) entries_max: u64,
+    pub(crate) kills: Kills,
+    pub(crate) kills_max: u64,
+}
+
+/// Why something cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Its segment was given away. The caller treats it as a miss, or breaks off.
+    #[error("it was overwritten")]
+    Gone,
+    /// The bytes are not those that were written. The caller drops the response.
+    #[error("its checksum is wrong")]
+    Corrupt,
+    /// The device failed. The caller drops the response.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A response that was read, with its place in the order of purges.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) header: RecordHeader,
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+}
+
+impl Volume {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { disk, superblock, keeper, invalidation, clock, clocks, entries_max, .. } =
+            parts;
+        let (kills, kills_max) = (parts.kills, parts.kills_max);
+        let first_sequence = invalidation.sequence().number();
+        Arc::new(Self {
+            disk,
+            store: superblock.store,
+            segment_bytes: superblock.segment_bytes,
+            segments: Segments::new(superblock.segments),
+            index: Index::new(entries_max),
+            keeper,
+            invalidation,
+            seed: KeySeed(superblock.key_seed),
+            times: Times::new(clock.clone(), clocks, superblock.openings),
+            clock,
+            versions: AtomicU64::new(first_version(superblock.openings)),
+            first_sequence,
+            pending: Mutex::default(),
+            readings: Readings::default(),
+            unloaded: Mutex::new(kills),
+            kills: AtomicU64::new(0),
+            kills_max,
+            hunts: Hunts::default(),
+            filter_bytes: AtomicU64::new(0),
+            filter_bytes_max: entries_max * RESPONSE_BYTES_MAX,
+            loaded_at: AtomicU32::new(0),
+            is_loading: AtomicBool::new(true),
+            superseded: Mutex::default(),
+            is_shared: AtomicBool::new(false),
+            is_offline: AtomicBool::new(false),
+            frees: AtomicU64::new(0),
+            is_pressed: AtomicBool::new(false),
+            states: Mutex::default(),
+            metrics: FileMetrics::default(),
+            superblock: Mutex::new(superblock),
+        })
+    }
+
+    /// The next version.
+    pub(crate) fn next_version(&self) -> u64 {
+        self.versions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Makes sure that versions and purge sequences of the next opening are above this one, before it comes into the file: also
+    /// when more were given than an opening has of its own.
+    pub(crate) fn reserve_up_to(&self, number: u64) -> io::Result<()> {
+        let opening = u32::try_from(number >> 32).unwrap_or(u32::MAX);
+        let mut superblock = self.superblock.lock();
+        if opening > superblock.openings {
+            superblock.openings = opening;
+            superblock.store(self.disk.device())?;
+        }
+        Ok(())
+    }
+
+    /// Where a record begins in the file, by its offset in units.
+    pub(crate) const fn offset_of(&self, segment: u32, offset: u32) -> u64 {
+        self.start_of(segment) + bytes_of(offset)
+    }
+
+    /// Where a segment begins in the file.
+    pub(crate) const fn start_of(&self, segment: u32) -> u64 {
+        SEGMENTS_START + segment as u64 * self.segment_bytes
+    }
+
+    pub(crate) fn now_secs(&self) -> u32 {
+        u32::try_from(self.clock.now().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// Keeps what the wall clock has told. `is_sure`: it has had time to be set right after the start.
+    pub(crate) fn note_clock(&self, is_sure: bool) {
+        let newest = self.superblock.lock().openings;
+        if let Some(clocks) = self.times.note(newest, is_sure) {
+            self.keeper.note_clocks(clocks);
+        }
+    }
+
+    /// A purge sequence as it is in the index.
+    pub(crate) fn short_born(&self, born: u64) -> u32 {
+        let since = born.checked_sub(self.first_sequence).map(|since| since.saturating_add(1));
+        u32::try_from(since.unwrap_or(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Notes what is replaced or removed while the segments are being read: it is not to come back with them.
+    pub(crate) fn supersede(&self, key_hash: u64, variant: u32) {
+        if self.is_loading.load(Ordering::Acquire) {
+            let mut superseded = self.superseded.lock();
+            if self.is_loading.load(Ordering::Acquire) {
+                superseded.insert((key_hash, variant));
+            }
+        }
+    }
+
+    /// Whether something may be written.
+    pub(crate) fn takes_writes(&self) -> bool {
+        !self.is_loading.load(Ordering::Acquire)
+            && !self.is_shared.load(Ordering::Acquire)
+            && !self.is_offline.load(Ordering::Relaxed)
+            && self.disk.is_usable()
+            && !self.keeper.has_failed()
+    }
+
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.is_pressed.load(Ordering::Relaxed)
+    }
+
+    /// Reads the response of an entry without waiting for a device; `None`: it has to be waited for.
+    pub(crate) fn read_at_once(
+        self: &Arc<Self>,
+        entry: &Entry,
+    ) -> Option<Result<Record, ReadError>> {
+        let place = entry.place()?;
+        let mut bytes = vec![0; first_read(place)];
+        let start = self.offset_of(place.segment, place.offset);
+        if self.disk.read_cached(start, &mut bytes).is_err() {
+            return None;
+        }
+        let header = RecordHeader::decode(&bytes)?;
+        let is_enough = wanted(&header, place) <= bytes.len() as u64;
+        is_enough.then(|| self.parse(entry, place, bytes))
+    }
+
+    /// Reads the response of an entry. Blocks.
+    pub(crate) fn read(self: &Arc<Self>, entry: &Entry) -> Result<Record, ReadError> {
+        let place = entry.place().ok_or(ReadError::Gone)?;
+        let mut bytes = vec![0; first_read(place)];
+        let start = self.offset_of(place.segment, place.offset);
+        self.disk.read(start, &mut bytes)?;
+        let header = RecordHeader::decode(&bytes).ok_or(ReadError::Corrupt)?;
+        let wanted = usize::try_from(wanted(&header, place)).unwrap_or(0);
+        if wanted > usize::from(place.units) * usize::try_from(UNIT).unwrap_or(0) {
+            return Err(ReadError::Corrupt);
+        }
+        if wanted > bytes.len() {
+            bytes.resize(wanted, 0);
+            self.disk.read(start, &mut bytes)?;
+        }
+        self.parse(entry, place, bytes)
+    }
+
+    fn parse(
+        self: &Arc<Self>,
+        entry: &Entry,
+        place: Place,
+        bytes: Vec<u8>,
+    ) -> Result<Record, ReadError> {
+        let header = RecordHeader::decode(&bytes).ok_or(ReadError::Corrupt)?;
+        let lsn = self.segments.at(place.segment).lsn();
+        let is_it = header.kind == Kind::Response
+            && header.key_hash == entry.key_hash
+            && header.version & 0xffff_ffff == u64::from(entry.version);
+        if header.lsn != lsn || lsn == 0 {
+            return Err(ReadError::Gone);
+        }
+        if !is_it {
+            return Err(ReadError::Corrupt);
+        }
+        let body_start = usize::try_from(header.body_start()).unwrap_or(usize::MAX);
+        let table_bytes = usize::try_from(header.table_bytes()).unwrap_or(usize::MAX);
+        let meta = bytes.get(RECORD_HEADER_BYTES..body_start).ok_or(ReadError::Corrupt)?;
+        if crc32c::crc32c(meta) != header.meta_crc {
+            return Err(ReadError::Corrupt);
+        }
+        let (table, head) = meta.split_at_checked(table_bytes).ok_or(ReadError::Corrupt)?;
+        let head = head::decode(head, self.seed).ok_or(ReadError::Corrupt)?;
+        let is_whole = !head.extents.is_empty() || u64::from(header.body_bytes) == head.body_bytes;
+        if head.key.hash() != header.key_hash || !is_whole {
+            return Err(ReadError::Corrupt);
+        }
+        let length = usize::try_from(header.body_bytes).unwrap_or(usize::MAX);
+        let body = if !head.extents.is_empty() {
+            Body::File(FileBody::at(self, &head.extents))
+        } else if length == 0 {
+            Body::Empty
+        } else if header.body_bytes > SMALL_BODY_BYTES {
+            let Place { segment, offset, .. } = place;
+            let whole = ExtentPlace { segment, lsn, offset, length: header.body_bytes };
+            Body::File(FileBody::at(self, &[whole]))
+        } else {
+            let content = bytes.get(body_start..body_start + length).ok_or(ReadError::Corrupt)?;
+            if !blocks_match(table, 0, content) {
+                return Err(ReadError::Corrupt);
+            }
+            Body::Whole(Bytes::from(bytes).slice(body_start..body_start + length))
+        };
+        // What was read is of this incarnation: it ends before anything is overwritten.
+        if !self.segments.at(place.segment).was(lsn) {
+            return Err(ReadError::Gone);
+        }
+        Ok(Record { header, head, body })
+    }
+
+    /// Notes an error of reading something that should have been there.
+    pub(crate) fn note_read_error(&self, error: &ReadError) {
+        match error {
+            ReadError::Gone => {}
+            ReadError::Corrupt => {
+                self.metrics.corrupt.add(1);
+                self.disk.check(); // zeros in its place?
+            }
+            ReadError::Io(error) => tracing::debug!(%error, "cannot read the store"),
+        }
+    }
+
+    /// Notes for good that what this entry was about is dead. Returns it where it was only on its way into the file.
+    pub(crate) fn bury(&self, entry: &Entry) -> Option<Arc<Stored>> {
+        let Some(place) = entry.place() else {
+            return self.pending.lock().remove(&entry.version);
+        };
+        let bytes = u64::from(place.units) * UNIT;
+        self.segments.at(place.segment).sub_live(bytes);
+        self.kill(place.segment, self.segments.at(place.segment).lsn(), place.offset);
+        None
+    }
+
+    /// Counts extents as live.
+    pub(crate) fn enliven(&self, extents: &[ExtentPlace]) {
+        for extent in extents {
+            let segment = self.segments.at(extent.segment);
+            if segment.lsn() == extent.lsn {
+                segment.add_live(extent.record_bytes());
+            }
+        }
+    }
+
+    /// Counts extents as dead.
+    pub(crate) fn unlive(&self, extents: &[ExtentPlace]) {
+        for extent in extents {
+            let segment = self.segments.at(extent.segment);
+            if segment.lsn() == extent.lsn {
+                segment.sub_live(extent.record_bytes());
+            }
+        }
+    }
+
+    /// Counts the extents of a large response as dead that was taken out of the index. Reads its head.
+    pub(crate) fn unlive_body(self: &Arc<Self>, entry: &Entry) {
+        if entry.place().is_some_and(|place| place.is_large)
+            && self.is_counted(entry)
+            && let Ok(record) = self.read(entry)
+        {
+            self.unlive(&record.head.extents);
+        }
+    }
+
+    /// Whether the extents of this large response are counted as live.
+    pub(crate) fn is_counted(&self, entry: &Entry) -> bool {
+        entry.born != 0 || entry.expires > self.loaded_at.load(Ordering::Acquire)
+    }
+
+    /// Keeps the filter of a complete segment, if there is room for it.
+    pub(crate) fn keep_filter(&self, segment: u32, filter: Filter) {
+        self.forget_filter(segment);
+        let bytes = filter.bytes();
+        let add = |now: u64| Some(now + bytes).filter(|sum| *sum <= self.filter_bytes_max);
+        if self.filter_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok() {
+            *self.segments.at(segment).filter.lock() = Some(filter);
+        }
+    }
+
+    /// Forgets the filter of a segment that is given away.
+    pub(crate) fn forget_filter(&self, segment: u32) {
+        let filter = self.segments.at(segment).filter.lock().take();
+        self.filter_bytes.fetch_sub(filter.map_or(0, |it| it.bytes()), Ordering::AcqRel);
+    }
+
+    /// Notes for good that a record is dead.
+    pub(crate) fn kill(&self, segment: u32, lsn: u64, offset: u32) {
+        if lsn == 0 {
+            return;
+        }
+        let offset = {
+            let mut killed = self.segments.at(segment).killed.lock();
+            if killed.first() == Some(&ALL) {
+                return;
+            }
+            if self.kills.load(Ordering::Relaxed) >= self.kills_max {
+                // No room to remember each: after a restart, none of its records is used.
+                self.kills.fetch_sub(killed.len() as u64, Ordering::Relaxed);
+                *killed = vec![ALL];
+                ALL
+            } else {
+                killed.push(offset);
+                self.kills.fetch_add(1, Ordering::Relaxed);
+                offset
+            }
+        };
+        self.keeper.push(Frame::Kill { segment, lsn, offsets: vec![offset] });
+    }
+
+    /// Takes over what an earlier process has noted of a segment.
+    pub(crate) fn remember_kills(&self, segment: u32, offsets: &[u32]) {
+        let mut killed = self.segments.at(segment).killed.lock();
+        if offsets.contains(&ALL) {
+            *killed = vec![ALL];
+        } else {
+            self.kills.fetch_add(offsets.len() as u64, Ordering::Relaxed);
+            killed.extend_from_slice(offsets);
+        }
+    }
+
+    /// Notes for good that a segment was given away: until it is written again, its records are in the file, also those that were
+    /// purged or replaced. Before it is free, since purges are forgotten that concern free segments only.
+    pub(crate) fn give_away(&self, segment: u32) {
+        let lsn = self.segments.at(segment).lsn();
+        let killed = std::mem::replace(&mut *self.segments.at(segment).killed.lock(), vec![ALL]);
+        if killed.first() != Some(&ALL) {
+            self.kills.fetch_sub(killed.len() as u64, Ordering::Relaxed);
+        }
+        self.keeper.push(Frame::Kill { segment, lsn, offsets: vec![ALL] });
+    }
+
+    /// Ends the incarnation of a segment that was given away and that nobody reads, and says whether that was so.
+    pub(crate) fn free(&self, segment: u32) -> bool {
+        self.frees.fetch_add(1, Ordering::AcqRel); // first: who finds it free finds this counted
+        self.segments.at(segment).free()
+    }
+
+    /// A purge sequence that nothing is older than which is, or may still come, into the file. What a response passes through
+    /// is looked at in this order: its fetch, the queue, a segment. So none is missed on its way.
+    fn oldest_born(&self) -> Sequence {
+        let running = self.invalidation.oldest_fetch();
+        let pending = self.pending.lock().values().map(|it| it.provenance.born()).min();
+        let used = self.segments.iter().filter(|segment| segment.lsn() != 0);
+        let written = used.map(|segment| segment.born.load(Ordering::Acquire)).min();
+        let written = Sequence::from_number(written.unwrap_or(u64::MAX));
+        running.min(pending.unwrap_or(written)).min(written)
+    }
+
+    /// The store in numbers.
+    pub(crate) fn usage(&self) -> FileUsage {
+        let capacity = u64::from(self.segments.count()) * self.segment_bytes;
+        let live_bytes: u64 = self.segments.iter().map(segment::Segment::live).sum();
+        let segments = *self.states.lock();
+        let [free, ..] = segments;
+        let free_bytes = free * self.segment_bytes;
+        let metrics = &self.metrics;
+        FileUsage {
+            objects: if self.disk.is_usable() { self.index.entries() } else { 0 },
+            live_bytes,
+            dead_bytes: capacity.saturating_sub(live_bytes + free_bytes),
+            free_bytes,
+            capacity,
+            index_bytes: self.index.bytes(),
+            filter_bytes: self.filter_bytes.load(Ordering::Relaxed),
+            segments,
+            written: metrics.written.value(),
+            rewritten: metrics.rewritten.value(),
+            dropped: metrics.dropped.value(),
+            corrupt: metrics.corrupt.value(),
+            io_errors: metrics.io_errors.value() + u64::from(!self.disk.is_usable()),
+            recalls: [metrics.recalls.value(), metrics.recalls_at_once.value()],
+            promoted: metrics.promoted.value(),
+            recalls_refused: metrics.recalls_refused.value(),
+            mapped: metrics.mapped.value(),
+            swept: [metrics.swept.value(), metrics.postings_read.value()],
+            sweeps_refused: metrics.sweeps_refused.value(),
+            reclaimed: [metrics.reclaimed.value(), metrics.spared.value()],
+            recovery: [
+                metrics.recovery_millis.load(Ordering::Relaxed),
+                metrics.recovered.load(Ordering::Relaxed),
+            ],
+            is_loading: self.is_loading.load(Ordering::Relaxed),
+            is_shared: self.is_shared.load(Ordering::Relaxed),
+            service: match (self.disk.is_usable(), self.is_offline.load(Ordering::Relaxed)) {
+                (false, _) => Service::Out,
+                (true, true) => Service::ReadOnly,
+                (true, false) => Service::Full,
+            },
+            journal_syncs: self.keeper.syncs.value(),
+        }
+    }
+}
+
+/// The journal begins anew with what the volume knows.
+impl Remember for Volume {
+    fn frames(&self) -> Vec<Frame> {
+        if !self.is_loading.load(Ordering::Acquire) {
+            let frees = self.frees.load(Ordering::Acquire);
+            let oldest = self.oldest_born();
+            // What was moved out of a segment that was freed meanwhile may have been seen neither there nor where it is now.
+            if frees == self.frees.load(Ordering::Acquire) {
+                self.invalidation.forget_before(oldest);
+            }
+        }
+        let mut frames = self.invalidation.archive().map_or_else(Vec::new, |it| frames_of(&it));
+        // First what is not loaded: what is loaded meanwhile is in the segments by then.
+        for (segment, (lsn, offsets)) in &*self.unloaded.lock() {
+            let (segment, lsn, offsets) = (*segment, *lsn, offsets.clone());
+            frames.push(Frame::Kill { segment, lsn, offsets });
+        }
+        for number in 0..self.segments.count() {
+            let segment = self.segments.at(number);
+            let (lsn, offsets) = (segment.written(), segment.killed.lock().clone());
+            if lsn != 0 && !offsets.is_empty() {
+                frames.push(Frame::Kill { segment: number, lsn, offsets });
+            }
+        }
+        frames
+    }
+
+    fn adopt(&self, epoch: u32) -> io::Result<()> {
+        let mut superblock = self.superblock.lock();
+        superblock.epoch = epoch;
+        superblock.store(self.disk.device())
+    }
+
+    fn taint(&self) {
+        if let Err(error) = Superblock::destroy(self.disk.device()) {
+            tracing::error!(%error, "cannot discard the store: purges may be lost at a restart");
+        }
+    }
+}
+
+/// Bytes of a record that are read at once: a small body comes along, a large one does not.
+fn wanted(header: &RecordHeader, place: Place) -> u64 {
+    if place.is_large || header.body_bytes > SMALL_BODY_BYTES {
+        header.body_start()
+    } else {
+        header.record_bytes()
+    }
+}
+
+/// Versions of one opening are above those of all before, and their lower halves begin far from each other. When there are more
+/// than 2^32, [`Volume::reserve_up_to`] counts for them as a further opening.
+fn first_version(openings: u32) -> u64 {
+    u64::from(openings) << 32 | u64::from(openings.wrapping_mul(0x9e37_79b9) >> 1)
+}
+
+/// How much of a record is read first: all of it where it is small.
+fn first_read(place: Place) -> usize {
+    let record = usize::from(place.units) * usize::try_from(UNIT).unwrap_or(0);
+    if record <= FIRST_READ_BYTES { record } else { HEAD_READ_BYTES }
+}
+
+/// Bodies up to here are read into memory with their head; larger ones are read a window at a time.
+pub(crate) const SMALL_BODY_BYTES: u32 = 16 << 10;
+/// Records up to here are read whole: a small body and a head of some KiB.
+const FIRST_READ_BYTES: usize = 24 << 10;
+/// Of larger ones, as much as most heads have.
+const HEAD_READ_BYTES: usize = 8 << 10;

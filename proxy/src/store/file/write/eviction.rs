@@ -1,0 +1,332 @@
+//! Which segment is given away when there are no free ones, and what of it stays: S3-FIFO on segments.
+//!
+//! In this order: what nobody can use (everything dead, everything expired); what is mostly dead, after moving the rest; newcomers
+//! beyond a tenth of the space; else what has waited longest. Of newcomers, those that were used are moved among the proven
+//! ones; of the proven, those that were used once more stay. At most half a segment is moved, so at most twice is written.
+//! A large segment is spared as a whole while it is read.
+
+use std::sync::atomic::Ordering;
+
+use super::writer::{Class, Scribe};
+use crate::invalidation::Sequence;
+use crate::store::Removal;
+use crate::store::file::format::footer::{Contents, Labels};
+use crate::store::file::format::head;
+use crate::store::file::format::postings::ids_of;
+use crate::store::file::format::record::{
+    FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, UNIT,
+};
+use crate::store::file::volume::Volume;
+use crate::store::file::volume::index::{Entry, Place};
+
+/// Fingerprints of newcomers that had to go: one that comes back has proved itself.
+#[derive(Debug, Default)]
+pub(crate) struct Ghosts {
+    places: Vec<u32>,
+}
+
+impl Ghosts {
+    fn note(&mut self, identity: u64) {
+        if self.places.is_empty() {
+            self.places = vec![0; GHOSTS];
+        }
+        let (place, print) = fingerprint(identity);
+        if let Some(at) = self.places.get_mut(place) {
+            *at = print;
+        }
+    }
+
+    /// Returns whether it went not long ago, and forgets that.
+    pub(crate) fn take(&mut self, identity: u64) -> bool {
+        let (place, print) = fingerprint(identity);
+        let known = self.places.get_mut(place).filter(|at| **at == print);
+        known.map(|at| *at = 0).is_some()
+    }
+}
+
+fn fingerprint(identity: u64) -> (usize, u32) {
+    let place = usize::try_from(identity).unwrap_or(0) % GHOSTS;
+    (place, u32::try_from(identity >> 32).unwrap_or(0) | 1)
+}
+
+impl Scribe {
+    /// Gives segments away until the reserve is free, or nothing more can be done.
+    pub(crate) fn make_room(&mut self) {
+        self.collect();
+        let reserve = self.reserve();
+        for _ in 0..ROUNDS_MAX {
+            let is_index_full = self.volume.index.is_full();
+            if self.free.len() >= reserve && !is_index_full {
+                break;
+            }
+            if !self.reclaim() {
+                break;
+            }
+        }
+        self.relieve();
+    }
+
+    fn reserve(&self) -> usize {
+        (self.volume.segments.count() as usize / 64).max(2)
+    }
+
+    /// Takes back what readers have let go.
+    fn collect(&mut self) {
+        for number in std::mem::take(&mut self.draining) {
+            if self.volume.free(number) {
+                self.release(number);
+            } else {
+                self.draining.push(number);
+            }
+        }
+    }
+
+    /// When readers hold more than a twentieth of all segments, the oldest lose their hold.
+    fn relieve(&mut self) {
+        let limit = (self.volume.segments.count() as usize / 20).max(1);
+        let is_pressed =
+            self.draining.len() > limit || (self.free.is_empty() && !self.draining.is_empty());
+        self.volume.is_pressed.store(is_pressed, Ordering::Relaxed);
+        while is_pressed && self.draining.len() > limit / 2 {
+            let Some(oldest) = self.volume.readings.lock().pop_front() else { break };
+            if let Some(reading) = oldest.upgrade() {
+                self.volume.metrics.revoked.add(u64::from(reading.revoke() > 0));
+            }
+            self.collect();
+        }
+    }
+
+    /// Gives one segment away, and says whether there was one.
+    fn reclaim(&mut self) -> bool {
+        let Some((class, number)) = self.victim() else { return false };
+        self.is_reclaiming = true;
+        self.volume.segments.at(number).close();
+        self.empty(class, number);
+        self.is_reclaiming = false;
+        self.volume.give_away(number);
+        self.volume.forget_filter(number);
+        self.volume.metrics.reclaimed.add(1);
+        if self.volume.free(number) {
+            self.release(number);
+        } else {
+            self.draining.push(number);
+        }
+        true
+    }
+
+    /// A segment that nobody reads is free; the page table's room for it is given back.
+    fn release(&mut self, number: u32) {
+        if let Some(map) = self.volume.disk.map() {
+            let start = usize::try_from(self.volume.start_of(number)).unwrap_or(0);
+            let length = usize::try_from(self.volume.segment_bytes).unwrap_or(0);
+            let _advice = map.forget(start, length).is_ok();
+        }
+        self.free.insert(0, number);
+    }
+
+    fn victim(&mut self) -> Option<(Class, u32)> {
+        if let Some((class, place)) = self.useless() {
+            return self.queues.get_mut(class as usize)?.remove(place).map(|it| (class, it));
+        }
+        for _ in 0..=self.volume.segments.count() {
+            let class = self.next_class()?;
+            let number = self.queues.get_mut(class as usize)?.pop_front()?;
+            let was_read = self.volume.segments.at(number).was_read();
+            let may_spare = self.spared < self.queues.get(class as usize)?.len() / 2;
+            if class == Class::Large && was_read && may_spare {
+                self.spared += 1;
+                self.volume.metrics.spared.add(1);
+                self.queues.get_mut(class as usize)?.push_back(number);
+                continue;
+            }
+            self.spared = 0;
+            return Some((class, number));
+        }
+        None
+    }
+
+    /// A segment that costs nothing, or little, to give away.
+    fn useless(&self) -> Option<(Class, usize)> {
+        let now = self.volume.now_secs();
+        let mut mostly_dead = None;
+        for class in [Class::Probation, Class::Main, Class::Large] {
+            for (place, number) in self.queues.get(class as usize)?.iter().enumerate() {
+                let segment = self.volume.segments.at(*number);
+                let (live, used) = (segment.live(), segment.used.load(Ordering::Relaxed));
+                let is_expired =
+                    class != Class::Large && segment.expires.load(Ordering::Relaxed) <= now;
+                if live == 0 || is_expired {
+                    return Some((class, place));
+                }
+                if class != Class::Large && live < used / 5 && mostly_dead.is_none() {
+                    mostly_dead = Some((class, place));
+                }
+            }
+        }
+        mostly_dead
+    }
+
+    fn next_class(&self) -> Option<Class> {
+        let [probation, main, large] = self.queues.each_ref();
+        let small = probation.len() + main.len();
+        let of_small = if probation.len() * 10 > small || main.is_empty() {
+            (Class::Probation, probation)
+        } else {
+            (Class::Main, main)
+        };
+        let age = |queue: &std::collections::VecDeque<u32>| {
+            queue.front().map(|number| self.volume.segments.at(*number).lsn())
+        };
+        match (age(of_small.1), age(large)) {
+            (Some(small), Some(large)) if large < small => Some(Class::Large),
+            (Some(_), _) => Some(of_small.0),
+            (None, Some(_)) => Some(Class::Large),
+            (None, None) => None,
+        }
+    }
+
+    /// Takes everything of a segment out of the index, but for what is moved.
+    fn empty(&mut self, class: Class, number: u32) {
+        let volume = std::sync::Arc::clone(&self.volume);
+        if class == Class::Large {
+            return; // no response is in it, only parts of bodies: those who miss them find out
+        }
+        let entries = Contents::read(&volume, number)
+            .map_or_else(|| found_by_scan(&volume, number), |contents| contents.entries);
+        let segment = volume.segments.at(number);
+        let is_mostly_dead = segment.live() < segment.used.load(Ordering::Relaxed) / 5;
+        let mut budget = volume.segment_bytes / 2;
+        for entry in entries {
+            let bytes = u64::from(entry.units) * UNIT;
+            match fate(&volume, number, &entry, is_mostly_dead) {
+                Fate::Gone => {}
+                Fate::Moved if budget < bytes => self.forsake(number, &entry, Removal::Size),
+                Fate::Moved => match self.relocate(number, &entry) {
+                    Ok(()) => budget -= bytes,
+                    Err(reason) => self.forsake(number, &entry, reason),
+                },
+                Fate::Dropped(reason) => {
+                    if class == Class::Probation && reason == Removal::Size {
+                        self.ghosts.note(entry.key_hash ^ u64::from(entry.variant));
+                    }
+                    self.forsake(number, &entry, reason);
+                }
+            }
+        }
+    }
+
+    /// Takes a response out of the index; where its body is in extents, these are dead.
+    fn forsake(&self, number: u32, entry: &FooterEntry, reason: Removal) {
+        let volume = &self.volume;
+        let known = {
+            let mut locked = volume.index.lock(entry.key_hash);
+            locked.find(short(entry.version)).filter(|known| is_at(known, number, entry)).copied()
+        };
+        let record = known.filter(|known| entry.is_large && !known.is_awake());
+        if let Some(record) = record.and_then(|known| volume.read(&known).ok()) {
+            volume.unlive(&record.head.extents);
+        }
+        drop_entry(volume, number, entry, reason);
+    }
+
+    /// Copies a record among the proven ones, or says why it has to go: it cannot be read, there is no room, it was purged.
+    fn relocate(&mut self, number: u32, entry: &FooterEntry) -> Result<(), Removal> {
+        let volume = std::sync::Arc::clone(&self.volume);
+        let mut bytes = vec![0; usize::from(entry.units) * usize::try_from(UNIT).unwrap_or(0)];
+        let read = volume.disk.read(volume.offset_of(number, entry.offset), &mut bytes);
+        let header = read.ok().and_then(|()| RecordHeader::decode(&bytes)).ok_or(Removal::Size)?;
+        let is_it = header.kind == Kind::Response && header.version == entry.version;
+        let end = usize::try_from(header.record_bytes()).unwrap_or(usize::MAX);
+        let rest = bytes.get(RECORD_HEADER_BYTES..end).filter(|_| is_it).ok_or(Removal::Size)?;
+        let head = head::of_record(&header, rest, volume.seed).ok_or(Removal::Size)?;
+        let born = Sequence::from_number(header.born);
+        let is_dormant = !volume.index.is_awake(entry.key_hash, short(entry.version));
+        if is_dormant && volume.invalidation.has_purged(&head.key, born, &head.tags) {
+            return Err(Removal::Purged);
+        }
+        let ids = ids_of(volume.invalidation.ids(), &head.key, head.tags.iter().copied());
+        let labels = Labels { ids, extents: head.extents };
+        let (segment, lsn, offset, units) = self
+            .append_parts(Class::Main, header, labels, std::iter::once(rest))
+            .ok_or(Removal::Size)?;
+        let place = Place { segment, offset, units, is_large: entry.is_large };
+        let mut locked = volume.index.lock(entry.key_hash);
+        match locked.find(short(entry.version)).filter(|known| is_at(known, number, entry)) {
+            Some(known) => {
+                known.set_place(place);
+                known.spare();
+                let to = volume.segments.at(segment);
+                to.add_live(u64::from(units) * UNIT);
+                to.expires.fetch_max(entry.expires, Ordering::Relaxed);
+                volume.metrics.rewritten.add(u64::from(units) * UNIT);
+            }
+            None => volume.kill(segment, lsn, offset),
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of a response whose segment is given away.
+enum Fate {
+    /// It is not there any more.
+    Gone,
+    Moved,
+    Dropped(Removal),
+}
+
+fn fate(volume: &Volume, number: u32, entry: &FooterEntry, is_mostly_dead: bool) -> Fate {
+    let mut locked = volume.index.lock(entry.key_hash);
+    let Some(known) = locked.find(short(entry.version)).filter(|known| is_at(known, number, entry))
+    else {
+        return Fate::Gone;
+    };
+    if entry.expires <= volume.now_secs() {
+        Fate::Dropped(Removal::Expired)
+    } else if known.uses() > 0 || is_mostly_dead || (entry.is_large && known.is_awake()) {
+        Fate::Moved
+    } else {
+        Fate::Dropped(Removal::Size)
+    }
+}
+
+fn drop_entry(volume: &Volume, number: u32, entry: &FooterEntry, reason: Removal) {
+    let mut locked = volume.index.lock(entry.key_hash);
+    let is_there =
+        locked.find(short(entry.version)).is_some_and(|known| is_at(known, number, entry));
+    if is_there && locked.remove(short(entry.version)).is_some_and(|known| !known.is_awake()) {
+        volume.index.count_removal(reason);
+    }
+}
+
+pub(crate) fn is_at(known: &Entry, number: u32, entry: &FooterEntry) -> bool {
+    known.place().is_some_and(|place| place.segment == number && place.offset == entry.offset)
+}
+
+pub(crate) const fn short(version: u64) -> u32 {
+    (version & 0xffff_ffff) as u32
+}
+
+/// What the index knows of a segment whose footer cannot be read.
+fn found_by_scan(volume: &Volume, number: u32) -> Vec<FooterEntry> {
+    let mut entries = Vec::new();
+    volume.index.visit(&mut |entry| {
+        if let Some(place) = entry.place().filter(|place| place.segment == number) {
+            entries.push(FooterEntry {
+                key_hash: entry.key_hash,
+                version: u64::from(entry.version),
+                born: 0,
+                offset: place.offset,
+                units: place.units,
+                is_large: place.is_large,
+                expires: 0,
+                variant: entry.variant,
+            });
+        }
+    });
+    entries
+}
+
+/// Newcomers that are remembered after they had to go: 1 MiB.
+const GHOSTS: usize = 1 << 18;
+/// Segments that are given away for one that is needed.
+const ROUNDS_MAX: usize = 8;

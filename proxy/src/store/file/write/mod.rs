@@ -1,0 +1,7 @@
+//! Writing: the threads of an open store, and what each of them does.
+
+pub(crate) mod threads;
+pub(crate) mod writer;
+pub(crate) mod eviction;
+pub(crate) mod recovery;
+pub(crate) mod sweeper;

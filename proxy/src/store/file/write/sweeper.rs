@@ -1,0 +1,321 @@
+//! The sweeper: after a hard purge by tag, host or prefix it takes out of the index what was hit in the file, so that the space is
+//! known to be dead, and given away first, though nobody asks for it.
+//!
+//! Nothing depends on it: what it misses is found purged when it is brought back, or moved. Purges are gathered in a bounded set
+//! while it is at work, and it rests for most of the time: it is never in the way of requests. What is in complete segments it
+//! finds by their filters and postings; in those that are being filled, the scribe finds it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use purge_protocol::UrlPrefix;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::eviction::{is_at, short};
+use super::writer::Job;
+use crate::invalidation::{PastMark, Sequence, TagTable};
+use crate::store::Removal;
+use crate::store::file::format::filter::Filter;
+use crate::store::file::format::footer::{Contents, Spread, extents_of, postings_of};
+use crate::store::file::format::postings::{DEPTH_MAX, Postings, directories};
+use crate::store::file::format::record::FooterEntry;
+use crate::store::file::volume::Volume;
+use crate::store::file::volume::index::Entry;
+
+/// What one purge has hit: it carries all of these, and its URL begins so where that is not said by them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Hunt {
+    ids: SmallVec<[u64; 2]>,
+    prefix: Option<UrlPrefix>,
+}
+
+/// Purges whose responses in the file are still to be found.
+#[derive(Debug, Default)]
+pub(crate) struct Hunts {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// With the last purge of each.
+    wanted: HashMap<Hunt, u64>,
+    /// The segments have been read after the start.
+    may_begin: bool,
+    is_closing: bool,
+}
+
+/// Some of them, that are looked for together.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    hunts: Vec<(Hunt, u64)>,
+    ids: HashSet<u64>,
+}
+
+impl Hunt {
+    /// What this mark has hit; `None`: it cannot be told without reading every head.
+    fn of(mark: &PastMark, table: &TagTable) -> Option<Self> {
+        match mark {
+            PastMark::All => None,
+            PastMark::Tag(id) => {
+                Some(Self { ids: [id.hash()].into_iter().collect(), prefix: None })
+            }
+            PastMark::Prefix(prefix) => {
+                let path = prefix.path().as_bytes();
+                let directory = directories(path).take(DEPTH_MAX).last();
+                let host = prefix.host().map(|host| table.host(host.as_bytes()).hash());
+                let ids: SmallVec<_> = host
+                    .into_iter()
+                    .chain(directory.map(|it| table.directory(it).hash()))
+                    .collect();
+                let is_exact = directory.unwrap_or(b"/") == path;
+                let prefix = (!is_exact).then(|| prefix.clone());
+                (!ids.is_empty()).then_some(Self { ids, prefix })
+            }
+        }
+    }
+
+    fn may_be_in(&self, filter: &Filter) -> bool {
+        self.ids.iter().all(|id| filter.may_hold(*id))
+    }
+}
+
+impl Hunts {
+    /// The segments have been read: what was purged before, and perhaps not found, is looked for first.
+    pub(crate) fn begin(&self, volume: &Volume) {
+        if let Some(archive) = volume.invalidation.archive() {
+            archive.for_each(|mark, past| {
+                if past.hard > 0
+                    && let Some(hunt) = Hunt::of(&mark, volume.invalidation.ids())
+                {
+                    self.add(hunt, past.hard);
+                }
+            });
+        }
+        self.state.lock().may_begin = true;
+        self.wake.notify_all();
+    }
+
+    /// Adds a purge, if there is room, and says whether there was.
+    fn add(&self, hunt: Hunt, sequence: u64) -> bool {
+        let wanted = &mut self.state.lock().wanted;
+        if wanted.len() >= HUNTS_MAX && !wanted.contains_key(&hunt) {
+            return false;
+        }
+        let known = wanted.entry(hunt).or_default();
+        *known = sequence.max(*known);
+        true
+    }
+
+    /// Takes all that are there; `None`: there are none, or it is too early.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Option<Sweep> {
+        self.state.lock().take()
+    }
+
+    /// Waits for some; `None`: the store is being closed.
+    fn wait(&self) -> Option<Sweep> {
+        let mut state = self.state.lock();
+        loop {
+            if state.is_closing {
+                return None;
+            }
+            if let Some(sweep) = state.take() {
+                return Some(sweep);
+            }
+            self.wake.wait(&mut state);
+        }
+    }
+
+    /// Waits so long, and says whether to go on.
+    fn rest(&self, pause: Duration) -> bool {
+        let end = (Instant::now() + pause).into_std();
+        let mut state = self.state.lock();
+        while !state.is_closing && !self.wake.wait_until(&mut state, end).timed_out() {}
+        !state.is_closing
+    }
+
+    /// Ends [`run`].
+    pub(crate) fn close(&self) {
+        self.state.lock().is_closing = true;
+        self.wake.notify_all();
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Option<Sweep> {
+        if !self.may_begin || self.wanted.is_empty() {
+            return None;
+        }
+        let hunts: Vec<_> = std::mem::take(&mut self.wanted).into_iter().collect();
+        let ids = hunts.iter().flat_map(|(hunt, _)| hunt.ids.iter().copied()).collect();
+        Some(Sweep { hunts, ids })
+    }
+}
+
+impl Sweep {
+    /// Looks for what was hit in complete segments. `rest` is told how long that took each time, and says whether to go on.
+    pub(crate) fn through(&self, volume: &Arc<Volume>, rest: &mut dyn FnMut(Duration) -> bool) {
+        let mut started = Instant::now();
+        for number in 0..volume.segments.count() {
+            let has_read = self.look_into(volume, number);
+            if has_read || started.elapsed() > WORK_MAX {
+                if !rest(started.elapsed()) {
+                    return; // after the restart it is looked for again
+                }
+                started = Instant::now();
+            }
+        }
+    }
+
+    /// Looks into a segment, if something may be there, and says whether that was so.
+    fn look_into(&self, volume: &Arc<Volume>, number: u32) -> bool {
+        let segment = volume.segments.at(number);
+        let may_hold = |filter: &Filter| self.hunts.iter().any(|(hunt, _)| hunt.may_be_in(filter));
+        if segment.lsn() == 0 || !segment.filter.lock().as_ref().is_none_or(may_hold) {
+            return false;
+        }
+        let is_wanted = |id| self.ids.contains(&id);
+        let Some(postings) = postings_of(volume, number, is_wanted) else { return false };
+        volume.metrics.postings_read.add(1);
+        if !postings.is_empty()
+            && let Some(contents) = Contents::read(volume, number)
+        {
+            self.strike(volume, number, (&contents.entries, &contents.spreads), &postings);
+        }
+        true
+    }
+
+    /// Takes out what was hit in a segment of which this is known.
+    pub(crate) fn strike(
+        &self,
+        volume: &Arc<Volume>,
+        number: u32,
+        (entries, spreads): (&[FooterEntry], &[Spread]),
+        postings: &Postings,
+    ) {
+        for (hunt, sequence) in &self.hunts {
+            for holder in postings.holders(&hunt.ids) {
+                let Some(entry) = entries.get(holder as usize) else { continue };
+                let is_meant = entry.born < *sequence
+                    && hunt.prefix.as_ref().is_none_or(|it| covers(it, volume, number, entry));
+                if is_meant && take_out(volume, number, entry) {
+                    volume.unlive(extents_of(spreads, holder));
+                    volume.metrics.swept.add(1);
+                }
+            }
+        }
+    }
+}
+
+/// Has what these marks have hit looked for.
+pub(crate) fn want(volume: &Volume, marks: &[PastMark], before: Sequence) {
+    for mark in marks {
+        let hunt = Hunt::of(mark, volume.invalidation.ids());
+        if !hunt.is_some_and(|hunt| volume.hunts.add(hunt, before.number())) {
+            volume.metrics.sweeps_refused.add(1);
+        }
+    }
+    volume.hunts.wake.notify_all();
+}
+
+/// Looks for what was purged until the store is closed: the body of a thread.
+pub(crate) fn run(volume: &Arc<Volume>, jobs: &SyncSender<Job>) {
+    while let Some(sweep) = volume.hunts.wait() {
+        let started = Instant::now();
+        let sweep = Arc::new(sweep);
+        let (done, is_done) = sync_channel(1);
+        // First what is being filled: what is complete afterwards was looked into, here or there.
+        let is_handed = jobs.send(Job::Sweep(Arc::clone(&sweep), done)).is_ok();
+        if !is_handed || is_done.recv().is_err() {
+            return;
+        }
+        sweep.through(volume, &mut |worked| volume.hunts.rest(worked * REST_SHARE));
+        volume.hunts.rest(started.elapsed().max(REST_MIN)); // those that come meanwhile are looked for together
+    }
+}
+
+/// Reads whether a response is covered by a prefix that its postings do not tell.
+fn covers(prefix: &UrlPrefix, volume: &Arc<Volume>, number: u32, entry: &FooterEntry) -> bool {
+    let known = {
+        let mut locked = volume.index.lock(entry.key_hash);
+        locked
+            .find(short(entry.version))
+            .filter(|known| is_dormant_at(known, number, entry))
+            .copied()
+    };
+    let head = known.and_then(|known| volume.read(&known).ok()).map(|record| record.head);
+    head.is_some_and(|head| prefix.covers(head.key.host(), head.key.path()))
+}
+
+/// Takes a response out of the index, if it is still there and not in memory, and says whether it was. The place is that of a
+/// record of which all is known: what was fetched later is never there.
+fn take_out(volume: &Volume, number: u32, entry: &FooterEntry) -> bool {
+    let mut locked = volume.index.lock(entry.key_hash);
+    let version = short(entry.version);
+    if !locked.find(version).is_some_and(|known| is_dormant_at(known, number, entry)) {
+        return false;
+    }
+    let Some(known) = locked.remove(version) else { return false };
+    volume.bury(&known);
+    volume.index.count_removal(Removal::Purged);
+    true
+}
+
+fn is_dormant_at(known: &Entry, number: u32, entry: &FooterEntry) -> bool {
+    is_at(known, number, entry) && !known.is_awake()
+}
+
+/// Purges that wait to be looked for: some 3 MiB. What those beyond have hit is found when it is asked for, or when its
+/// segment's turn comes.
+const HUNTS_MAX: usize = 1 << 15;
+/// After each segment that was looked into, so many times as long as that took.
+const REST_SHARE: u32 = 3;
+/// Filters are asked for no longer than this without a rest.
+const WORK_MAX: Duration = Duration::from_millis(5);
+/// Between two rounds.
+const REST_MIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invalidation::Invalidation;
+
+    fn hunt(text: &str) -> Option<Hunt> {
+        Hunt::of(&PastMark::Prefix(UrlPrefix::parse(text).unwrap()), Invalidation::new(1).ids())
+    }
+
+    #[test]
+    fn a_prefix_is_looked_for_by_its_host_and_its_deepest_directory() {
+        let ids = |text| hunt(text).map(|it| it.ids.len());
+        let is_exact = |text| hunt(text).is_some_and(|it| it.prefix.is_none());
+        assert_eq!(ids("/blog/"), Some(1));
+        assert_eq!(ids("https://shop.example/blog/"), Some(2));
+        assert_eq!(ids("https://shop.example/"), Some(1));
+        assert!(is_exact("/blog/") && is_exact("/a/b/c/d/") && is_exact("https://shop.example/"));
+        assert!(!is_exact("/blog/2") && !is_exact("/a/b/c/d/e/") && !is_exact("/blog/?x=/y/"));
+        assert!(!is_exact("https://shop.example/b"));
+        assert_eq!(hunt("/blog/").unwrap().ids, hunt("/blog/2").unwrap().ids);
+        assert_eq!(hunt("/blog"), None, "nothing narrows it down");
+        assert_eq!(Hunt::of(&PastMark::All, Invalidation::new(1).ids()), None);
+    }
+
+    #[test]
+    fn purges_are_gathered_up_to_a_limit_and_the_last_of_each_counts() {
+        let hunts = Hunts::default();
+        let of = |number: usize| Hunt { ids: [number as u64].into_iter().collect(), prefix: None };
+        assert!((0..HUNTS_MAX).all(|number| hunts.add(of(number), 5)));
+        assert!(!hunts.add(of(HUNTS_MAX), 6));
+        assert!(hunts.add(of(3), 7) && hunts.add(of(3), 6), "it is there");
+        assert!(hunts.take().is_none(), "the segments are being read");
+        hunts.state.lock().may_begin = true;
+        let sweep = hunts.take().unwrap();
+        assert_eq!(sweep.hunts.len(), HUNTS_MAX);
+        assert!(sweep.hunts.contains(&(of(3), 7)));
+        assert!(hunts.take().is_none() && hunts.add(of(HUNTS_MAX), 8));
+    }
+}
