@@ -23,6 +23,7 @@ pub mod cache;
 pub mod freshness;
 pub mod invalidation;
 pub mod store;
+pub mod lookup;
 pub mod fetch;
 pub mod origins;
 pub mod response;

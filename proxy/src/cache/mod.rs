@@ -1,11 +1,11 @@
 //! `Cache`: the paragraph that is the proxy. Look up, decide, answer; or fetch and answer.
 
 pub mod decision;
-pub mod lookup;
 pub mod metrics;
 pub mod rewarm;
 mod pass;
 pub mod changes;
+mod tunnel;
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use tokio::time::Instant;
 
 use self::changes::Changes;
 use self::decision::{Decision, ForwardReason, Plan, decide};
-use self::lookup::look_up;
 use self::metrics::{Outcome, RequestMetrics};
-use crate::fetch::errand::Errand;
+use crate::fetch::request::Errand;
 use crate::fetch::{Fetched, Fetcher, Role, WhenLeft};
 use crate::freshness::{RequestFacts, Uncacheable};
 use crate::listener::activity::Busy;
 use crate::listener::drain::Drain;
 use crate::listener::inspection::Interim;
 use crate::listener::peer::Peer;
+use crate::lookup::look_up;
 use crate::purge::Purger;
 use crate::request::{Inbound, Refused, RequestHead, RequestRules, max_forwards, trace};
 use crate::response::body::ResponseBody;

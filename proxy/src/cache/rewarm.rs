@@ -12,11 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use super::decision::{Decision, Plan, decide};
-use super::lookup::look_up;
-use crate::fetch::errand::Errand;
+use crate::fetch::request::Errand;
 use crate::fetch::{Fetched, Fetcher};
 use crate::key::vary::Variant;
 use crate::listener::peer::Peer;
+use crate::lookup::look_up;
 use crate::purge::log::rewarm::{Order, RewarmMetrics, Wanted};
 use crate::request::target::Target;
 use crate::request::{RequestHead, trace};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::landing::Accepted;
+use super::exchange::Accepted;
 use super::{Fetcher, tags};
 use crate::freshness::stored_fields::freshen;
 use crate::freshness::validation::head_agrees;

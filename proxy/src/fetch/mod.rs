@@ -5,21 +5,20 @@
 //! long before a flight's.
 
 pub mod flight;
-pub mod flights;
-pub mod errand;
+pub mod in_flight;
+pub mod request;
 pub mod tags;
 pub mod metrics;
 pub mod failures;
-mod collapsing;
+mod collapse;
 mod held;
-mod landing;
+mod exchange;
 mod freshening;
-mod adoption;
+mod post;
 mod parts;
 pub mod revision;
-mod carriage;
-mod tunnel;
-mod untrusted;
+mod transfer;
+mod redirect_loop;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,18 +27,17 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-pub use self::adoption::Adoptable;
+pub use self::exchange::WhenLeft;
 pub use self::held::Held;
-pub use self::landing::WhenLeft;
-pub use self::tunnel::tunnel;
+pub use self::post::Adoptable;
 
-use self::collapsing::Joined;
-use self::errand::Errand;
+use self::collapse::Joined;
+use self::exchange::{Fetch, OnAir};
 use self::failures::Failures;
 use self::flight::{Budget, Flight, Head, Pilot, Reader};
-use self::flights::{Flights, Route};
-use self::landing::{Fetch, OnAir};
+use self::in_flight::{Flights, Route};
 use self::metrics::FetchMetrics;
+use self::request::Errand;
 use crate::freshness::{Exchange, Policy, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::origins::{Origin, OriginBody, OriginError, RequestBody};

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::errand::AskedRange;
-use super::landing::Fetch;
+use super::exchange::Fetch;
+use super::request::AskedRange;
 use crate::freshness::content_range::ContentRange;
 use crate::freshness::partial::{same_strong_validator, strong_validator};
 use crate::freshness::{State, Uncacheable};

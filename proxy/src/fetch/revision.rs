@@ -4,7 +4,7 @@ use http::header::{ETAG, HeaderMap, HeaderName, HeaderValue};
 use purge_protocol::tag;
 
 use super::Fetcher;
-use super::errand::Errand;
+use super::request::Errand;
 use crate::invalidation::TagId;
 use crate::key::Key;
 

@@ -21,11 +21,11 @@ use http::Response;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::errand::Errand;
+use super::exchange::WhenLeft;
 use super::failures::Failure;
 use super::flight::{Flight, Head, Landing, NotJoinable, Pilot, Reader};
-use super::flights::Route;
-use super::landing::WhenLeft;
+use super::in_flight::Route;
+use super::request::Errand;
 use super::{Fetched, Fetcher, Role, launch, route_of};
 use crate::freshness::State;
 use crate::freshness::content_range::ContentRange;

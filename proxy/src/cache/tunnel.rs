@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 /// Joins two upgraded connections until both directions have ended, one has failed, or none moved a byte for `idle`.
 ///
 /// A side that was reset has lost what is on its way to it: the other one is told at once, by the end of its connection.
-pub async fn tunnel(client: OnUpgrade, origin: OnUpgrade, idle: Duration) {
+pub(super) async fn tunnel(client: OnUpgrade, origin: OnUpgrade, idle: Duration) {
     let (Ok(client), Ok(origin)) = tokio::join!(client, origin) else { return };
     let (client_read, client_write) = split(TokioIo::new(client));
     let (origin_read, origin_write) = split(TokioIo::new(origin));

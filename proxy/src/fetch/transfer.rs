@@ -8,8 +8,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
+use super::exchange::{Accepted, Fetch};
 use super::flight::{Head, Landing, Pushed};
-use super::landing::{Accepted, Fetch};
 use super::parts::{Arrived, Margins};
 use super::tags::CACHE_GROUP_INVALIDATION;
 use super::{FetchRules, Fetcher};

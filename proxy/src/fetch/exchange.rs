@@ -6,12 +6,12 @@ use http::header::{CONTENT_RANGE, HeaderMap};
 use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::errand::{AskedRange, Errand};
 use super::failures::Failure;
 use super::flight::{Flight, Landing, Pilot};
-use super::flights::Route;
 use super::freshening::Newer;
+use super::in_flight::Route;
 use super::parts::{Arrived, Completion};
+use super::request::{AskedRange, Errand};
 use super::revision::MIN_REVISION;
 use super::{Fetcher, Held, tags};
 use crate::freshness::deception::is_deceptive;

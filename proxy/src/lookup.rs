@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decision::{ForwardReason, Found};
+use crate::cache::decision::{ForwardReason, Found};
 use crate::freshness::State;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::vary::Variant;
@@ -23,7 +23,7 @@ pub struct Lookup {
 
 impl Found {
     /// Leaves a stored part out where the request asks for anything but bytes of it.
-    pub(super) fn fitting(self, request: &RequestHead, now: Timestamp) -> Self {
+    pub(crate) fn fitting(self, request: &RequestHead, now: Timestamp) -> Self {
         let Self::Stored(stored, verdict) = &self else { return self };
         let Some(response) = stored.response() else { return self };
         let Some(part) = response.part.as_deref() else { return self };

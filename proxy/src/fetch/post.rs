@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::header::{CONTENT_LOCATION, HeaderMap};
 use http::{Method, Response, StatusCode, Uri};
 
-use super::errand::Errand;
 use super::flight::{Flight, Landing};
+use super::request::Errand;
 use super::{Fetched, Fetcher, Role};
 use crate::freshness::{Exchange, RequestFacts, Uncacheable, has_explicit_lifetime, uri_reference};
 use crate::invalidation::{FetchBirth, Marked};
