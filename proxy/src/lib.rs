@@ -18,6 +18,7 @@ pub mod cli;
 pub mod listener;
 pub mod framing;
 pub mod request;
+pub mod field;
 pub mod key;
 pub mod cache;
 pub mod freshness;

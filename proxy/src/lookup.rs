@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::cache::decision::{ForwardReason, Found};
+use crate::field::cache_status::ForwardReason;
+use crate::field::range::RangeSpec;
 use crate::freshness::State;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::vary::Variant;
 use crate::request::RequestHead;
-use crate::response::range::RangeSpec;
 use crate::store::selection::{Selected, select};
 use crate::store::{Store, Stored};
 use process::timestamp::Timestamp;
@@ -19,6 +19,15 @@ pub struct Lookup {
     pub found: Found,
     /// The hash of the selecting values, zero where the URL is not known to vary.
     pub selection: u64,
+}
+
+/// What the store has for a request.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Nothing under its URL, or nothing for its selecting fields.
+    Nothing(ForwardReason),
+    /// This, and what purges make of it.
+    Stored(Arc<Stored>, Verdict),
 }
 
 impl Found {

@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shellac::response::conditional::Validators;
-use shellac::response::range::{ByteRange, RANGES_MAX, Ranges, evaluate, unsatisfied_range};
+use shellac::field::range::{ByteRange, RANGES_MAX, unsatisfied_range};
+use shellac::response::range::{Ranges, evaluate};
 
 use super::head::{NOW, fields, split_line};
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::field::cache_status::ForwardReason;
 use crate::freshness::{Policy, RequestFacts, State, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::invalidation::lease::Trust;
+use crate::lookup::Found;
 use crate::store::{Content, Stored};
 use process::timestamp::Timestamp;
 
@@ -32,49 +34,6 @@ pub enum Plan {
     FetchAlone(Uncacheable),
     /// With the request as it is; nothing is stored.
     Pass(Uncacheable),
-}
-
-/// Why a request goes to the origin (RFC 9211 §2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardReason {
-    /// The cache was configured not to handle it.
-    Bypass,
-    /// Its method is not answered from a cache.
-    Method,
-    /// Nothing is stored under its URL.
-    UriMiss,
-    /// Something is stored under its URL, but for other selecting fields.
-    VaryMiss,
-    /// It says that it does not want a stored response.
-    Request,
-    /// What is stored is stale.
-    Stale,
-    /// What is stored is a part, and not the one that is asked for.
-    Partial,
-}
-
-impl ForwardReason {
-    /// The value of `fwd`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bypass => "bypass",
-            Self::Method => "method",
-            Self::UriMiss => "uri-miss",
-            Self::VaryMiss => "vary-miss",
-            Self::Request => "request",
-            Self::Stale => "stale",
-            Self::Partial => "partial",
-        }
-    }
-}
-
-/// What the store has for a request.
-#[derive(Clone, Debug)]
-pub enum Found {
-    /// Nothing under its URL, or nothing for its selecting fields.
-    Nothing(ForwardReason),
-    /// This, and what purges make of it.
-    Stored(Arc<Stored>, Verdict),
 }
 
 /// Decides. The request may be answered from a cache at all: that is decided before the look-up.

@@ -14,10 +14,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::changes::Changes;
-use self::decision::{Decision, ForwardReason, Plan, decide};
+use self::decision::{Decision, Plan, decide};
 use self::metrics::{Outcome, RequestMetrics};
 use crate::fetch::request::Errand;
 use crate::fetch::{Fetched, Fetcher, Role, WhenLeft};
+use crate::field::cache_status::ForwardReason;
+use crate::field::cache_status::{Forward, Status};
+use crate::field::range::RangeSpec;
 use crate::freshness::{RequestFacts, Uncacheable};
 use crate::listener::activity::Busy;
 use crate::listener::drain::Drain;
@@ -27,10 +30,8 @@ use crate::lookup::look_up;
 use crate::purge::Purger;
 use crate::request::{Inbound, Refused, RequestHead, RequestRules, max_forwards, trace};
 use crate::response::body::ResponseBody;
-use crate::response::cache_status::{Forward, Status};
 use crate::response::conditional::must_forward;
 use crate::response::failure::{self, ProxyError, Refusal};
-use crate::response::range::RangeSpec;
 use crate::response::{Responder, has_preconditions};
 use crate::store::{Stay, Stored};
 

@@ -8,12 +8,14 @@ use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Cache;
-use super::decision::ForwardReason;
 use super::metrics::Outcome;
 use super::tunnel::tunnel;
 use crate::fetch::request::forward;
 use crate::fetch::revision::MIN_REVISION;
 use crate::fetch::{Adoptable, Fetched, tags};
+use crate::field::cache_status::ForwardReason;
+use crate::field::cache_status::{Forward, Status};
+use crate::field::range;
 use crate::freshness::{Exchange, Uncacheable, invalidation};
 use crate::invalidation::{FetchBirth, Marked};
 use crate::key::vary::normalize_accept_encoding;
@@ -22,9 +24,7 @@ use crate::origins::{OriginBody, OriginError, RequestBody};
 use crate::purge::Purger;
 use crate::request::{Inbound, RequestHead, hop_by_hop};
 use crate::response::body::ResponseBody;
-use crate::response::cache_status::{Forward, Status};
 use crate::response::failure::{ProxyError, Refusal};
-use crate::response::range;
 
 /// A request for a WebSocket.
 struct Upgrade {

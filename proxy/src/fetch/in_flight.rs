@@ -6,8 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::flight::Flight;
+use crate::field::range::RangeSpec;
 use crate::key::Key;
-use crate::response::range::RangeSpec;
 
 /// What a flight fetches: a key and, once it is known that the URL varies, the request's selecting values.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,12 +10,12 @@ use http::{Response, StatusCode};
 
 use super::exchange::Fetch;
 use super::request::AskedRange;
+use crate::field::range::RangeSpec;
 use crate::freshness::content_range::ContentRange;
 use crate::freshness::partial::{same_strong_validator, strong_validator};
 use crate::freshness::{State, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::origins::OriginBody;
-use crate::response::range::RangeSpec;
 use crate::store::selection::select;
 use crate::store::{self, Show, Stored};
 

@@ -3,7 +3,6 @@
 //! Adds what is ours: `Age`, `Via`, `Cache-Status`; answers preconditions and ranges from what is stored.
 
 pub mod body;
-pub mod cache_status;
 pub mod conditional;
 pub mod failure;
 mod multipart;
@@ -15,12 +14,13 @@ use http::{Method, Response, StatusCode, Version};
 use smallvec::SmallVec;
 
 use self::body::{ResponseBody, Source};
-use self::cache_status::Status;
 use self::conditional::{Outcome, Validators};
 use self::multipart::Boundary;
-use self::range::{ByteRange, RangeSpec, Ranges};
+use self::range::Ranges;
 use self::recent::Rendering;
 use crate::fetch::flight::{Head, Reader};
+use crate::field::cache_status::{self, Status};
+use crate::field::range::{self as range_field, ByteRange, RangeSpec};
 use crate::freshness::content_range::ContentRange;
 use crate::listener::activity::Busy;
 use crate::origins::OriginBody;
@@ -300,7 +300,7 @@ fn without_digests(fields: &mut HeaderMap) {
 fn unsatisfiable(mut fields: HeaderMap, length: u64) -> Response<ResponseBody> {
     fields.remove(http::header::CONTENT_TYPE);
     fields.remove(http::header::CONTENT_ENCODING);
-    fields.insert(CONTENT_RANGE, range::unsatisfied_range(length));
+    fields.insert(CONTENT_RANGE, range_field::unsatisfied_range(length));
     fields.insert(CONTENT_LENGTH, HeaderValue::from(0));
     assemble(StatusCode::RANGE_NOT_SATISFIABLE, fields, ResponseBody::Empty)
 }

@@ -15,7 +15,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, Heade
 use uuid::Uuid;
 
 use super::body::ResponseBody;
-use super::range::ByteRange;
+use crate::field::range::ByteRange;
 use crate::store::Body;
 
 /// What stands between the parts, and must not occur in them (RFC 2046 §5.1.1).

@@ -1,15 +1,15 @@
-//! Which bytes of a stored response a client asks for (RFC 9110 §14), and the fields that say which
-//! it gets.
+//! Decides which bytes of a stored response a range request gets (RFC 9110 §14). The grammar is in
+//! `field::range`.
 //!
 //! Preconditions come first (`conditional`). A range request may always be answered whole (§14.2):
 //! that is the answer to everything here that is odd, greedy, or not understood. Several parts are
 //! written by `multipart`.
 
-use http::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
 use smallvec::SmallVec;
 
-use crate::freshness::content_range::ContentRange;
+use crate::field::range::{ByteRange, RangeSpec, parse};
 use crate::freshness::entity_tag::EntityTag;
 use crate::response::conditional::Validators;
 
@@ -20,63 +20,12 @@ pub enum Ranges {
     Whole,
     /// 206 with one part.
     Single(ByteRange),
-    /// 206 with `multipart/byteranges`: two to [`RANGES_MAX`] parts in the order asked for,
+    /// 206 with `multipart/byteranges`: two to `RANGES_MAX` parts in the order asked for,
     /// together less than the whole; no two of them overlap or touch.
     Multiple(SmallVec<[ByteRange; 4]>),
     /// 416.
     Unsatisfiable,
 }
-
-/// A part of the content, never empty: `first` <= `last` < complete length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteRange {
-    first: u64,
-    last: u64,
-}
-
-impl ByteRange {
-    /// The position of the first byte.
-    pub fn first(self) -> u64 {
-        self.first
-    }
-
-    /// The position of the last byte.
-    pub fn last(self) -> u64 {
-        self.last
-    }
-
-    /// The number of bytes, at least one: `Content-Length` of a single part.
-    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
-    pub fn len(self) -> u64 {
-        self.last - self.first + 1
-    }
-
-    /// Returns `Content-Range` of this part (RFC 9110 §14.4).
-    pub fn content_range(self, complete_length: u64) -> HeaderValue {
-        field_value(format!("bytes {}-{}/{complete_length}", self.first, self.last))
-    }
-
-    fn overlaps(self, other: Self) -> bool {
-        self.first <= other.last && other.first <= self.last
-    }
-
-    /// Returns whether both are one part together, without a gap.
-    fn touches(self, other: Self) -> bool {
-        self.first <= other.last.saturating_add(1) && other.first <= self.last.saturating_add(1)
-    }
-
-    fn joined_with(self, other: Self) -> Self {
-        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
-    }
-}
-
-/// Returns `Content-Range` of a 416 (RFC 9110 §15.5.17).
-pub fn unsatisfied_range(complete_length: u64) -> HeaderValue {
-    field_value(format!("bytes */{complete_length}"))
-}
-
-/// More ranges than this are answered whole.
-pub const RANGES_MAX: usize = 16;
 
 /// Returns what a request asks of a stored response with content of this length.
 ///
@@ -122,115 +71,11 @@ fn is_same_representation(condition: &[u8], stored: &Validators<'_>) -> bool {
     stored.last_modified == Some(condition) && stored.has_strong_date()
 }
 
-/// One `range-spec` (RFC 9110 §14.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RangeSpec {
-    /// From one byte up to another, or to the end where that is the greatest number.
-    From {
-        /// Position of the first byte.
-        first: u64,
-        /// Position of the last byte.
-        last: u64,
-    },
-    /// The last bytes.
-    Suffix {
-        /// How many.
-        length: u64,
-    },
-}
-
-impl RangeSpec {
-    /// Returns the one range that a GET asks for, if it asks for nothing else: no condition decides whether it is answered so.
-    pub fn only_one(method: &Method, request_headers: &HeaderMap) -> Option<Self> {
-        let mut lines = request_headers.get_all(RANGE).into_iter();
-        let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-        let is_plain = method == Method::GET
-            && [IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE]
-                .iter()
-                .all(|condition| !request_headers.contains_key(condition));
-        match *parse(line.as_bytes()).filter(|_| is_plain)?.as_slice() {
-            [spec] => Some(spec),
-            _ => None,
-        }
-    }
-
-    /// Returns the bytes that it asks of so many, if there are any.
-    pub fn of(self, complete_length: u64) -> Option<ByteRange> {
-        satisfy(self, complete_length)
-    }
-
-    /// Returns whether all bytes that it asks for are in this part.
-    pub fn is_within(self, part: ContentRange) -> bool {
-        let asked = part.complete().and_then(|complete| self.of(complete));
-        asked.is_some_and(|asked| part.first() <= asked.first() && asked.last() <= part.last())
-    }
-
-    /// Writes it as a `Range` field.
-    pub fn field(self) -> HeaderValue {
-        field_value(match self {
-            Self::From { first, last: u64::MAX } => format!("bytes={first}-"),
-            Self::From { first, last } => format!("bytes={first}-{last}"),
-            Self::Suffix { length } => format!("bytes=-{length}"),
-        })
-    }
-}
-
-/// Returns whether a `Range` field asks for more than one range.
-pub fn is_multiple(request_headers: &HeaderMap) -> bool {
-    let mut lines = request_headers.get_all(RANGE).into_iter();
-    let first = lines.next().is_some_and(|line| line.as_bytes().contains(&b','));
-    first || lines.next().is_some()
-}
-
-/// Reads `bytes=1#range-spec`; an unknown unit, one invalid member, or too many make it `None`.
-fn parse(value: &[u8]) -> Option<SmallVec<[RangeSpec; 4]>> {
-    let equals = value.iter().position(|byte| *byte == b'=')?;
-    let (unit, set) = value.split_at_checked(equals)?;
-    if !unit.eq_ignore_ascii_case(b"bytes") {
-        return None;
-    }
-    let mut specs = SmallVec::new();
-    for member in set.strip_prefix(b"=")?.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-        if specs.len() == RANGES_MAX {
-            return None;
-        }
-        if !member.is_empty() {
-            specs.push(parse_spec(member)?);
-        }
-    }
-    Some(specs).filter(|specs| !specs.is_empty())
-}
-
-//= https://www.rfc-editor.org/rfc/rfc9110#section-14.1.1
-//# An int-range is invalid if the last-pos value is present and less
-//# than first-pos.
-fn parse_spec(member: &[u8]) -> Option<RangeSpec> {
-    let dash = member.iter().position(|byte| *byte == b'-')?;
-    let (first, last) = member.split_at_checked(dash)?;
-    let last = last.strip_prefix(b"-")?;
-    if first.is_empty() {
-        return Some(RangeSpec::Suffix { length: position(last)? });
-    }
-    let first = position(first)?;
-    let last = if last.is_empty() { u64::MAX } else { position(last)? };
-    (first <= last).then_some(RangeSpec::From { first, last })
-}
-
-/// Reads `1*DIGIT`; what is too large lies behind every end.
-fn position(digits: &[u8]) -> Option<u64> {
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    is_number.then(|| {
-        digits.iter().fold(0_u64, |sum, digit| {
-            sum.saturating_mul(10).saturating_add(u64::from(digit.wrapping_sub(b'0')))
-        })
-    })
-}
-
 /// Keeps what the content can satisfy; what asks for too much more than once is answered whole (RFC
 /// 9110 §17.15). No byte is sent twice.
 fn select(specs: &[RangeSpec], complete_length: u64) -> Ranges {
     let asked: SmallVec<[ByteRange; 4]> =
-        specs.iter().filter_map(|spec| satisfy(*spec, complete_length)).collect();
+        specs.iter().filter_map(|spec| spec.of(complete_length)).collect();
     if asked.len() > 1 && is_greedy(&asked, complete_length) {
         return Ranges::Whole;
     }
@@ -239,20 +84,6 @@ fn select(specs: &[RangeSpec], complete_length: u64) -> Ranges {
         [] => Ranges::Unsatisfiable,
         [part] => Ranges::Single(part),
         [..] => Ranges::Multiple(parts),
-    }
-}
-
-/// Returns the bytes that exist; a suffix of nothing, or a start behind the end, has none.
-fn satisfy(spec: RangeSpec, complete_length: u64) -> Option<ByteRange> {
-    let end = complete_length.checked_sub(1)?;
-    match spec {
-        RangeSpec::From { first, last } => {
-            (first <= end).then(|| ByteRange { first, last: last.min(end) })
-        }
-        RangeSpec::Suffix { length: 0 } => None,
-        RangeSpec::Suffix { length } => {
-            Some(ByteRange { first: complete_length.saturating_sub(length), last: end })
-        }
     }
 }
 
@@ -290,17 +121,14 @@ fn coalesce(asked: &[ByteRange]) -> SmallVec<[ByteRange; 4]> {
     parts
 }
 
-fn field_value(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).expect("digits, letters and punctuation only")
-}
-
 #[cfg(test)]
 mod tests {
     use http::header::{HeaderMap, HeaderValue, RANGE};
     use http::{Method, StatusCode};
     use proptest::prelude::{any, proptest};
 
-    use super::{ByteRange, RANGES_MAX, Ranges, evaluate, unsatisfied_range};
+    use super::{Ranges, evaluate};
+    use crate::field::range::{ByteRange, RANGES_MAX};
     use crate::response::conditional::Validators;
     use process::timestamp::Timestamp;
 
@@ -320,11 +148,11 @@ mod tests {
     }
 
     fn single(first: u64, last: u64) -> Ranges {
-        Ranges::Single(ByteRange { first, last })
+        Ranges::Single(ByteRange::new(first, last))
     }
 
     fn multiple(parts: &[(u64, u64)]) -> Ranges {
-        Ranges::Multiple(parts.iter().map(|&(first, last)| ByteRange { first, last }).collect())
+        Ranges::Multiple(parts.iter().map(|&(first, last)| ByteRange::new(first, last)).collect())
     }
 
     #[test]
@@ -462,14 +290,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn content_range_names_the_part_and_the_whole() {
-        let part = ByteRange { first: 42, last: 1233 };
-        assert_eq!(part.content_range(1234), "bytes 42-1233/1234");
-        assert_eq!(part.len(), 1192);
-        assert_eq!(unsatisfied_range(1234), "bytes */1234");
-    }
-
     fn check(selected: &Ranges, complete_length: u64) {
         let parts = match selected {
             Ranges::Single(part) => vec![*part],
@@ -479,7 +299,9 @@ mod tests {
         for (position, part) in parts.iter().enumerate() {
             assert!(parts.iter().take(position).all(|earlier| !part.touches(*earlier)));
         }
-        assert!(parts.iter().all(|part| part.first <= part.last && part.last < complete_length));
+        assert!(
+            parts.iter().all(|part| part.first() <= part.last() && part.last() < complete_length)
+        );
         assert!(
             parts.len() < 2 || parts.iter().map(|part| part.len()).sum::<u64>() < complete_length
         );

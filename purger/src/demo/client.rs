@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use purge_protocol::log::{self, Standing};
 use rdkafka::error::KafkaError;
 use sfv::{ListEntry, Parser};
-use shellac::response::cache_status;
+use shellac::field::cache_status;
 use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};

@@ -2,8 +2,6 @@
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::cache::decision::ForwardReason;
-
 /// The field's name.
 pub const NAME: HeaderName = HeaderName::from_static("cache-status");
 
@@ -36,6 +34,40 @@ pub struct Forward {
     pub is_collapsed: bool,
     /// `detail` (§2.8): a token.
     pub detail: Option<&'static str>,
+}
+
+/// Why a request goes to the origin (RFC 9211 §2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardReason {
+    /// The cache was configured not to handle it.
+    Bypass,
+    /// Its method is not answered from a cache.
+    Method,
+    /// Nothing is stored under its URL.
+    UriMiss,
+    /// Something is stored under its URL, but for other selecting fields.
+    VaryMiss,
+    /// It says that it does not want a stored response.
+    Request,
+    /// What is stored is stale.
+    Stale,
+    /// What is stored is a part, and not the one that is asked for.
+    Partial,
+}
+
+impl ForwardReason {
+    /// The value of `fwd`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Request => "request",
+            Self::Stale => "stale",
+            Self::Partial => "partial",
+        }
+    }
 }
 
 impl Forward {
