@@ -25,7 +25,7 @@ use crate::listener::connection::ConnectionRules;
 use crate::listener::drain::Drain;
 use crate::listener::service::Front;
 use crate::listener::{ListenerMetrics, Listeners, socket};
-use crate::origins::Origin;
+use crate::origins::Origins;
 use crate::purge::Purger;
 use crate::purge::door::Door;
 use crate::purge::hint::Hints;
@@ -51,7 +51,7 @@ pub struct App {
     /// What may still be used.
     pub invalidation: Arc<Invalidation>,
     /// Where responses come from.
-    pub origin: Arc<Origin>,
+    pub origins: Arc<Origins>,
     /// What answers.
     pub front: Arc<Front>,
     /// What a purger delivers.
@@ -130,13 +130,13 @@ impl App {
                 Err(fault) => (Storage::in_memory(&config, &clock), Some(fault)),
             };
         invalidation.govern(on_expiry(&config.purge.log), config.purge.log.max_revisions);
-        let origin = Arc::new(Origin::new(config.origin.clone()));
+        let origins = Arc::new(Origins::new(config.origin.clone(), Vec::new()));
         let cookies = Cookies::new(config.cookies.clone());
         let rules = fetch_rules(&config, &cookies);
         let fetcher = Fetcher::new(
             Arc::clone(&store),
             Arc::clone(&invalidation),
-            Arc::clone(&origin),
+            Arc::clone(&origins),
             clock.clone(),
             rules,
         );
@@ -182,7 +182,7 @@ impl App {
             config,
             store,
             invalidation,
-            origin,
+            origins,
             front,
             purge_log,
             listeners,
@@ -258,7 +258,7 @@ impl App {
         let mut pause = HOUSEKEEPING;
         loop {
             sleep(pause).await;
-            self.origin.sweep();
+            self.origins.sweep();
             let app = Arc::clone(&self);
             let started = Instant::now();
             if let Err(error) = tokio::task::spawn_blocking(move || app.sweep()).await {

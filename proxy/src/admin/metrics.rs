@@ -207,7 +207,8 @@ fn cache_families(app: &App) -> Vec<Family> {
 /// Fetches that failed, and what is done about it.
 fn failure_families(app: &App) -> Vec<Family> {
     let fetcher = app.front.cache.fetcher();
-    let failures = &fetcher.failures;
+    let failures = || app.origins.iter().map(|origin| &origin.failures);
+    let now = fetcher.clock.now();
     vec![
         Family::counter(
             "shellac_cache_stale_at_once",
@@ -222,12 +223,12 @@ fn failure_families(app: &App) -> Vec<Family> {
         Family::gauge(
             "shellac_cache_failing_urls",
             "URLs whose last fetch failed a moment ago",
-            failures.count(fetcher.clock.now()),
+            failures().map(|urls| urls.count(now)).sum::<usize>(),
         ),
         Family::counter(
             "shellac_cache_failing_urls_forgotten",
             "URLs whose failure was forgotten because there were too many",
-            failures.forgotten.value(),
+            failures().map(|urls| urls.forgotten.value()).sum::<u64>(),
         ),
     ]
 }
@@ -300,34 +301,39 @@ fn fetch_families(app: &App) -> Vec<Family> {
 }
 
 fn origin_families(app: &App) -> Vec<Family> {
-    let metrics = &app.origin.metrics;
-    let name = || ("origin", app.origin.name().to_owned());
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(&metrics.responses);
-    let (in_use, idle) = app.origin.connections();
+    let all = || {
+        let origins = app.origins.iter();
+        origins.map(|origin| (("origin", origin.name().to_owned()), &*origin.metrics))
+    };
+    let (in_use, idle) = app.origins.connections();
     vec![
         Family::labelled(
             "shellac_origin_requests",
             "Responses of the origin by the class of their status code",
-            classes.map(|(code, count)| {
-                Sample::counter([name(), ("code", code.to_owned())], count.value())
+            all().flat_map(|(name, metrics)| {
+                CLASSES.into_iter().zip(&metrics.responses).map(move |(code, count)| {
+                    Sample::counter([name.clone(), ("code", code.to_owned())], count.value())
+                })
             }),
         ),
         Family::labelled(
             "shellac_origin_failures",
             "Exchanges with the origin that failed or broke off, by the reason",
-            metrics.failures().map(|(reason, count)| {
-                Sample::counter([name(), ("reason", reason.to_owned())], count)
+            all().flat_map(|(name, metrics)| {
+                metrics.failures().map(move |(reason, count)| {
+                    Sample::counter([name.clone(), ("reason", reason.to_owned())], count)
+                })
             }),
         ),
         Family::labelled(
             "shellac_origin_request_duration_seconds",
             "Time from a request to the head of the origin's response",
-            std::iter::once(Sample::histogram([name()], &metrics.first_byte)),
+            all().map(|(name, metrics)| Sample::histogram([name], &metrics.first_byte)),
         ),
         Family::counter(
             "shellac_origin_retries",
             "Requests that were sent once more",
-            metrics.retries.value(),
+            all().map(|(_, metrics)| metrics.retries.value()).sum::<u64>(),
         ),
         Family::gauge("shellac_origin_connections", "Connections to the origin in use", in_use),
         Family::gauge(
@@ -338,7 +344,7 @@ fn origin_families(app: &App) -> Vec<Family> {
         Family::gauge(
             "shellac_origin_queue",
             "Requests that wait for a connection",
-            app.origin.queued(),
+            app.origins.queued(),
         ),
     ]
 }
@@ -554,3 +560,6 @@ const STATES: [(State, &str); 4] = [
 
 type Labels = Vec<(&'static str, String)>;
 const NO_EXEMPLAR: Option<&Exemplar<Labels, u64>> = None;
+
+/// The classes of status codes, as the labels of `shellac_origin_requests`.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];

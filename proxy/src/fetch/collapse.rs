@@ -22,7 +22,6 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::exchange::WhenLeft;
-use super::failures::Failure;
 use super::flight::{Flight, Head, Landing, NotJoinable, Pilot, Reader};
 use super::in_flight::Route;
 use super::request::Errand;
@@ -30,6 +29,7 @@ use super::{Fetched, Fetcher, Role, launch, route_of};
 use crate::freshness::State;
 use crate::freshness::content_range::ContentRange;
 use crate::invalidation::Verdict;
+use crate::origins::failures::Failure;
 use crate::origins::{OriginBody, OriginError};
 use crate::response::failure::ProxyError;
 use crate::store::Stored;
@@ -292,7 +292,8 @@ impl Fetcher {
             self.note_late(errand);
         }
         let url = errand.head.key.hash();
-        let is_hopeless = is_late || self.failures.has_timed_out(url, self.clock.now());
+        let is_hopeless =
+            is_late || self.origin(&errand.head).failures.has_timed_out(url, self.clock.now());
         if !is_hopeless || !self.may_stand_in(stale) {
             return None;
         }
@@ -304,7 +305,8 @@ impl Fetcher {
     }
 
     fn note_late(&self, errand: &Errand) {
-        self.failures.note_late(errand.head.key.hash(), self.clock.now());
+        let failures = &self.origin(&errand.head).failures;
+        failures.note_late(errand.head.key.hash(), self.clock.now());
     }
 
     pub(super) fn is_late(&self, flight: &Flight) -> bool {

@@ -6,7 +6,6 @@ use http::header::{CONTENT_RANGE, HeaderMap};
 use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::failures::Failure;
 use super::flight::{Flight, Landing, Pilot};
 use super::freshening::Newer;
 use super::in_flight::Route;
@@ -20,6 +19,7 @@ use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
 use crate::invalidation::{Provenance, TagId, Verdict};
 use crate::key::vary::Variant;
+use crate::origins::failures::Failure;
 use crate::origins::{OriginBody, OriginError};
 use crate::store::{Content, Draft, Show, Stored};
 
@@ -100,7 +100,8 @@ impl Fetch {
         match answer {
             Ok(answer) => self.land(answer, alone).await,
             Err(error) => {
-                self.fetcher.note_origin(Some(&error));
+                let origin = self.fetcher.origin(&self.errand.head);
+                origin.reachability.note_error(&error, self.fetcher.clock.now());
                 self.fail(error);
             }
         }
@@ -151,7 +152,7 @@ impl Fetch {
         if let Some(lowest) = fetcher.lowest_revision_for(&self.errand) {
             request.headers_mut().insert(MIN_REVISION, lowest);
         }
-        let response = fetcher.origin.send(request).await?;
+        let response = fetcher.origin(&self.errand.head).send(request).await?;
         fetcher.look_for_redirect_loop(&self.errand.head, response.status(), response.headers());
         let exchange = fetcher.exchange_since(request_time);
         Ok(Answer { response, exchange, confirmed: None, completion: None })
@@ -166,11 +167,12 @@ impl Fetch {
     async fn land(self, answer: Answer, alone: oneshot::Sender<Response<OriginBody>>) {
         let Answer { response, exchange, confirmed, completion } = answer;
         let status = response.status();
-        self.fetcher.note_origin(None);
+        let origin = self.fetcher.origin(&self.errand.head);
+        origin.reachability.note_answer();
         if is_failure(status) {
             self.note_failure(Failure::of_status(status));
         } else {
-            self.fetcher.failures.clear(self.errand.head.key.hash());
+            origin.failures.clear(self.errand.head.key.hash());
         }
         if let Some(held) = confirmed {
             let landing = self.validated(held.stored(), response.headers(), exchange);
@@ -217,7 +219,8 @@ impl Fetch {
     fn note_failure(&self, failure: Failure) {
         let OnAir { fetcher, route, flight } = &self.on_air;
         if route.as_ref().is_none_or(|route| fetcher.flights.holds(route, flight)) {
-            fetcher.failures.note(self.errand.head.key.hash(), failure, fetcher.clock.now());
+            let failures = &fetcher.origin(&self.errand.head).failures;
+            failures.note(self.errand.head.key.hash(), failure, fetcher.clock.now());
         }
     }
 

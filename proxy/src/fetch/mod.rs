@@ -9,7 +9,6 @@ pub mod in_flight;
 pub mod request;
 pub mod tags;
 pub mod metrics;
-pub mod failures;
 mod collapse;
 mod held;
 mod exchange;
@@ -21,7 +20,6 @@ mod transfer;
 mod redirect_loop;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -33,14 +31,13 @@ pub use self::post::Adoptable;
 
 use self::collapse::Joined;
 use self::exchange::{Fetch, OnAir};
-use self::failures::Failures;
 use self::flight::{Budget, Flight, Head, Pilot, Reader};
 use self::in_flight::{Flights, Route};
 use self::metrics::FetchMetrics;
 use self::request::Errand;
 use crate::freshness::{Exchange, Policy, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
-use crate::origins::{Origin, OriginBody, OriginError, RequestBody};
+use crate::origins::{Origin, OriginBody, Origins, RequestBody};
 use crate::request::RequestHead;
 use crate::response::failure::ProxyError;
 use crate::store::{Store, Stored};
@@ -55,7 +52,7 @@ pub struct Fetcher {
     /// What may still be used.
     pub invalidation: Arc<Invalidation>,
     /// Where responses come from.
-    pub origin: Arc<Origin>,
+    pub origins: Arc<Origins>,
     /// The time.
     pub clock: Clock,
     /// What the operator decided.
@@ -65,10 +62,6 @@ pub struct Fetcher {
     flights: Flights,
     budget: Arc<Budget>,
     misses: Arc<Semaphore>,
-    /// URLs whose last fetch failed.
-    pub failures: Failures,
-    /// When no connection to the origin could be made last, in milliseconds; 0: it answers.
-    unreachable_at: AtomicU64,
 }
 
 /// What the operator decided about fetching.
@@ -136,7 +129,7 @@ impl Fetcher {
     pub fn new(
         store: Arc<dyn Store>,
         invalidation: Arc<Invalidation>,
-        origin: Arc<Origin>,
+        origins: Arc<Origins>,
         clock: Clock,
         rules: FetchRules,
     ) -> Arc<Self> {
@@ -146,15 +139,13 @@ impl Fetcher {
         Arc::new(Self {
             store,
             invalidation,
-            origin,
+            origins,
             clock,
             rules,
             metrics,
             flights,
             budget,
             misses,
-            failures: Failures::default(),
-            unreachable_at: AtomicU64::new(0),
         })
     }
 
@@ -162,13 +153,14 @@ impl Fetcher {
     /// the origin not be reached. The errand need not hold it yet.
     pub fn refresh(self: &Arc<Self>, errand: Errand, stale: &Arc<Stored>) {
         let (url, now) = (errand.head.key.hash(), self.clock.now());
-        if self.failures.is_paused(url, now) || self.is_unreachable(now) {
+        let origin = self.origin(&errand.head);
+        if origin.failures.is_paused(url, now) || origin.reachability.is_lost(now) {
             return;
         }
         let route = route_of(&errand);
         let taken = self.flights.with(&route, |flying| {
             if flying.is_some_and(|flight| self.is_late(flight)) {
-                self.failures.note_late(url, now);
+                origin.failures.note_late(url, now);
             }
             let is_needless = flying.is_some_and(|flight| self.may_join(flight, &errand))
                 || self.stored_meanwhile(&errand).is_some();
@@ -193,7 +185,7 @@ impl Fetcher {
         request: Request<RequestBody>,
     ) -> Result<Response<OriginBody>, ProxyError> {
         let Some(_permit) = self.permit() else { return Err(ProxyError::Overloaded) };
-        Ok(self.origin.send(request).await?)
+        Ok(self.origins.default_origin().send(request).await?)
     }
 
     fn begin(&self, request: &RequestHead) -> (Arc<Flight>, Pilot) {
@@ -246,19 +238,9 @@ impl Fetcher {
                 .is_some_and(|response| response.freshness.may_stand_in_for_error(now, soft_purged))
     }
 
-    /// Notes whether the origin could be reached: that concerns all URLs.
-    fn note_origin(&self, error: Option<&OriginError>) {
-        let unreachable_at = match error {
-            None => 0,
-            Some(error) if error.is_unreachable() => self.clock.now().as_millis(),
-            Some(_) => return,
-        };
-        self.unreachable_at.store(unreachable_at, Ordering::Relaxed);
-    }
-
-    fn is_unreachable(&self, now: Timestamp) -> bool {
-        let at = Timestamp::from_millis(self.unreachable_at.load(Ordering::Relaxed));
-        at <= now && now.since(at) < failures::PAUSE
+    /// The origin of a request.
+    fn origin(&self, _request: &RequestHead) -> &Arc<Origin> {
+        self.origins.default_origin()
     }
 
     fn permit(&self) -> Option<OwnedSemaphorePermit> {

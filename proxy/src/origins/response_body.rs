@@ -13,9 +13,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::error::OriginError;
-use super::is_over;
+use super::lease::Lease;
 use super::metrics::OriginMetrics;
-use super::pool::Lease;
+use super::origin::is_over;
 use crate::request::hop_by_hop;
 
 /// Content as it arrives. Dropped before its end, the connection is closed.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use parking_lot::Mutex;
 
-use crate::origins::OriginError;
+use super::error::OriginError;
 use process::metrics::Counter;
 use process::timestamp::Timestamp;
 

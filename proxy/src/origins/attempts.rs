@@ -1,0 +1,65 @@
+//! `Attempts`: how often a request may be sent again, and when that is safe (RFC 9110 §9.2.2).
+
+use http::{Method, Request};
+
+use super::error::OriginError;
+use super::request_body::RequestBody;
+use super::sending::Extent;
+
+/// How often a request may still be sent.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    left: u32,
+    /// An idle connection broke. That is not counted, once, and the next connection is a new one.
+    idle_was_lost: bool,
+}
+
+/// An exchange that brought no head.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The request was not written; it comes back for another attempt.
+    Unsent(OriginError, Box<Request<RequestBody>>),
+    /// The connection was given the request, and the exchange got this far.
+    Sent(OriginError, Extent),
+}
+
+impl Attempts {
+    pub(super) const fn new(retries: u32) -> Self {
+        Self { left: retries, idle_was_lost: false }
+    }
+
+    /// Returns whether an idle connection may be used.
+    pub(super) const fn may_reuse(&self) -> bool {
+        !self.idle_was_lost
+    }
+
+    /// Uses up one attempt. Returns whether there was one left.
+    pub(super) const fn may_repeat(&mut self, is_reused: bool) -> bool {
+        if is_reused && !self.idle_was_lost {
+            self.idle_was_lost = true;
+            return true;
+        }
+        let may_repeat = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may_repeat
+    }
+}
+
+/// Returns whether a request without content may be sent again after its connection broke.
+pub(super) fn may_send_again(method: &Method, extent: Extent, is_reused: bool) -> bool {
+    match extent {
+        Extent::Nothing => true,
+        Extent::Sent => method.is_safe() || is_reused && method.is_idempotent(),
+        Extent::Answered => false,
+    }
+}
+
+/// Returns a request without content once more.
+pub(super) fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    copy
+}

@@ -1,0 +1,85 @@
+//! `Lease`: a connection that is lent for one exchange.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::http1::SendRequest;
+use tokio::time::Instant;
+
+use super::pool::Idle;
+use super::request_body::RequestBody;
+use super::sending::Sending;
+use super::server::Server;
+
+/// A connection for one exchange. Dropping it closes it; [`Lease::give_back`] keeps it.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) sender: SendRequest<RequestBody>,
+    /// How far its request has got.
+    pub(super) sending: Arc<Sending>,
+    /// Whether it served an exchange before. Then the server may have closed it meanwhile, which is no failure.
+    pub(super) is_reused: bool,
+    is_spoiled: bool,
+    /// How long it may be idle afterwards.
+    idle_limit: Duration,
+    server: Arc<Server>,
+}
+
+impl Lease {
+    pub(super) fn new(
+        sender: SendRequest<RequestBody>,
+        sending: Arc<Sending>,
+        server: Arc<Server>,
+    ) -> Self {
+        let idle_limit = server.pool().idle_timeout();
+        Self { sender, sending, is_reused: false, is_spoiled: false, idle_limit, server }
+    }
+
+    pub(super) fn reused(
+        sender: SendRequest<RequestBody>,
+        sending: Arc<Sending>,
+        server: Arc<Server>,
+    ) -> Self {
+        Self { is_reused: true, ..Self::new(sender, sending, server) }
+    }
+
+    /// `host:port` of the server.
+    pub(super) fn server_name(&self) -> &str {
+        self.server.name()
+    }
+
+    /// Lowers the time that the connection may be idle to what the server announced.
+    pub(super) fn limit_idle(&mut self, limit: Duration) {
+        self.idle_limit = self.idle_limit.min(limit);
+    }
+
+    /// Returns whether this is the connection's last exchange.
+    pub(super) const fn is_spoiled(&self) -> bool {
+        self.is_spoiled
+    }
+
+    /// Makes this the connection's last exchange.
+    pub(super) const fn spoil(&mut self) {
+        self.is_spoiled = true;
+    }
+
+    /// Keeps the connection for another exchange, once it is ready for one. The response is complete. If the request is not, the
+    /// rest of it would stand before the next one, and the connection ends.
+    pub(super) fn give_back(self) {
+        let Self { sender, sending, server, is_spoiled, idle_limit, .. } = self;
+        if is_spoiled || !sending.is_complete() {
+            sending.abandon();
+            return;
+        }
+        let mut connection = Idle { sender, sending, until: Instant::now() + idle_limit };
+        if connection.sender.is_ready() {
+            server.pool().keep(connection);
+        } else if server.pool().keeps() {
+            tokio::spawn(async move {
+                if connection.sender.ready().await.is_ok() {
+                    server.pool().keep(connection);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! `Origin`: one named group of servers that are interchangeable. It picks a server, sends a request and bounds every wait.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::header::{HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::attempts::{Attempts, Failed, copy_of, may_send_again};
+use super::error::OriginError;
+use super::failures::Failures;
+use super::keep_alive;
+use super::lease::Lease;
+use super::metrics::OriginMetrics;
+use super::outage::{Line, Outage};
+use super::race::race;
+use super::reachability::Reachability;
+use super::request_body::RequestBody;
+use super::response_body::{ContentLimits, OriginBody};
+use super::sending::SendingLimits;
+use super::server::Server;
+use super::slots::Slots;
+use crate::framing::grammar::is_request_line;
+use settings::HostHeader;
+
+/// The servers of one `[origin.NAME]`, and all that is known about them.
+#[derive(Debug)]
+pub struct Origin {
+    settings: settings::Origin,
+    servers: Box<[Arc<Server>]>,
+    /// The number of connections asked for so far: the next server in turn.
+    turn: AtomicUsize,
+    slots: Slots,
+    /// Counters of exchanges.
+    pub metrics: Arc<OriginMetrics>,
+    /// URLs whose last fetch failed.
+    pub failures: Failures,
+    /// Whether any server could be connected to.
+    pub reachability: Reachability,
+    outage: Outage,
+}
+
+impl Origin {
+    /// Makes the pools. No connection is made yet.
+    pub fn new(settings: settings::Origin) -> Self {
+        let server = |authority: &_| Arc::new(Server::new(Clone::clone(authority), &settings));
+        Self {
+            servers: settings.servers.iter().map(server).collect(),
+            turn: AtomicUsize::new(0),
+            slots: Slots::new(&settings),
+            metrics: Arc::default(),
+            failures: Failures::default(),
+            reachability: Reachability::default(),
+            outage: Outage::default(),
+            settings,
+        }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// How long a request waits for a response's head once it was sent.
+    pub const fn first_byte_timeout(&self) -> Duration {
+        self.settings.first_byte_timeout
+    }
+
+    /// How long a request may wait before it is sent: in the queue, and for a connection.
+    pub fn connect_allowance(&self) -> Duration {
+        self.settings.queue_timeout + self.settings.connect_timeout
+    }
+
+    /// Sends a request whose target is in origin form and whose `Host` is the client's, and returns the response's head.
+    ///
+    /// A safe request without content is sent again when the connection broke before any byte of the response, `retries` times,
+    /// and so is any that never left. A broken connection that had been idle does not count, once: the next one is new. There,
+    /// any idempotent request is sent again (RFC 9110 §9.2.2).
+    pub async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<OriginBody>, OriginError> {
+        let started = Instant::now();
+        let deadline = self.settings.total_timeout.map(|timeout| started + timeout);
+        let path = request.uri().path().to_owned();
+        let result = if is_request_line(request.method(), request.uri()) {
+            self.try_send(request, deadline).await
+        } else {
+            Err(OriginError::Unwritable)
+        };
+        self.metrics.count(&result, started);
+        self.tell_of(&path, &result);
+        result
+    }
+
+    /// Writes to the log what an operator has to know: that exchanges fail, and that they succeed again.
+    fn tell_of(&self, path: &str, result: &Result<Response<OriginBody>, OriginError>) {
+        let (now, origin) = (Instant::now(), self.name());
+        let line = match result {
+            Ok(response) if !response.status().is_server_error() => self.outage.answered(now),
+            Ok(_) | Err(_) => self.outage.failed(now),
+        };
+        match (line, result) {
+            (Some(Line::Answering(failures, lasted)), _) => {
+                tracing::info!(origin, failures, ?lasted, "the origin answers again");
+            }
+            (Some(Line::Failing(failures)), Ok(response)) => {
+                let status = response.status().as_u16();
+                tracing::warn!(origin, path, status, failures, "the origin answers with an error");
+            }
+            (Some(Line::Failing(failures)), Err(error)) => {
+                tracing::warn!(origin, path, %error, failures, "the origin does not answer");
+            }
+            (None, _) => {}
+        }
+    }
+
+    async fn try_send(
+        &self,
+        mut request: Request<RequestBody>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<OriginBody>, OriginError> {
+        let method = request.method().clone();
+        let mut attempts = Attempts::new(self.settings.retries);
+        loop {
+            let permit = self.slots.admit().await?;
+            let lease = self.lease(&attempts).await?;
+            let is_reused = lease.is_reused;
+            self.set_host(&mut request, lease.server_name());
+            let again = request.body().is_empty().then(|| copy_of(&request));
+            let (error, copy) = match self.exchange(lease, permit, request, deadline).await {
+                Ok(response) => return Ok(response),
+                Err(Failed::Unsent(error, unsent)) => (error, Some(*unsent)),
+                Err(Failed::Sent(error @ OriginError::Broken(_), extent)) => {
+                    (error, again.filter(|_| may_send_again(&method, extent, is_reused)))
+                }
+                Err(Failed::Sent(error, _)) => return Err(error),
+            };
+            match copy.filter(|_| attempts.may_repeat(is_reused) && !is_over(deadline)) {
+                Some(copy) => request = copy,
+                None => return Err(error),
+            }
+            self.metrics.retries.add(1);
+        }
+    }
+
+    /// Takes an idle connection, or makes one to the next server that can be reached. Those that could not be lately are last.
+    async fn lease(&self, attempts: &Attempts) -> Result<Lease, OriginError> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = || {
+            (0..self.servers.len()).filter_map(|step| {
+                self.servers.get((first.wrapping_add(step)) % self.servers.len())
+            })
+        };
+        if attempts.may_reuse()
+            && let Some(lease) = in_turn().find_map(Server::take_idle)
+        {
+            return Ok(lease);
+        }
+        let (last, first): (Vec<_>, Vec<_>) =
+            in_turn().map(Arc::clone).partition(|server| server.is_slow());
+        race(
+            first.into_iter().chain(last),
+            |server| Arc::clone(server).connect(),
+            |server, speed| server.note(speed),
+        )
+        .await
+        .map_err(|error| error.unwrap_or(OriginError::Abandoned))
+    }
+
+    async fn exchange(
+        &self,
+        mut lease: Lease,
+        permit: OwnedSemaphorePermit,
+        request: Request<RequestBody>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<OriginBody>, Failed> {
+        let may_switch = request.headers().contains_key(UPGRADE);
+        let has_conditions = request.headers().contains_key(IF_NONE_MATCH)
+            || request.headers().contains_key(IF_MODIFIED_SINCE);
+        let answer = self.answer(&mut lease, request, deadline).await;
+        let sent = |error| Failed::Sent(error, lease.sending.extent());
+        let answer = answer.map_err(sent)?;
+        match answer {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
+                Err(sent(OriginError::Switched))
+            }
+            Ok(response) if response.status() == StatusCode::NOT_MODIFIED && !has_conditions => {
+                Err(sent(OriginError::Unasked))
+            }
+            Ok(response) => {
+                if !lease.sending.is_complete() {
+                    lease.spoil(); // it answered before it had read the request
+                }
+                if let Some(limit) = keep_alive::idle_limit(response.headers()) {
+                    lease.limit_idle(limit);
+                }
+                let idle_timeout = self.settings.idle_timeout;
+                let limits = ContentLimits { idle_timeout, deadline };
+                let metrics = Arc::clone(&self.metrics);
+                Ok(response.map(|body| OriginBody::new(body, (lease, permit), limits, metrics)))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(unsent) => {
+                    Failed::Unsent(OriginError::head(error.into_error()), Box::new(unsent))
+                }
+                None => sent(OriginError::head(error.into_error())),
+            }),
+        }
+    }
+
+    /// Sends the request and waits for the head of the response: as long as the server reads and the client sends, and then
+    /// for `first_byte_timeout`.
+    async fn answer(
+        &self,
+        lease: &mut Lease,
+        request: Request<RequestBody>,
+        deadline: Option<Instant>,
+    ) -> Result<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>, OriginError> {
+        lease.sending.begin(*request.method() == Method::HEAD, request.body().upload());
+        let limits = SendingLimits {
+            send_timeout: self.settings.idle_timeout,
+            first_byte_timeout: self.settings.first_byte_timeout,
+            deadline,
+        };
+        let sending = Arc::clone(&lease.sending);
+        let mut answer = pin!(lease.sender.try_send_request(request));
+        loop {
+            let due = limits.due(sending.phase(), Instant::now())?;
+            if let Ok(answer) = timeout_at(due, &mut answer).await {
+                return Ok(answer);
+            }
+        }
+    }
+
+    fn set_host(&self, request: &mut Request<RequestBody>, server: &str) {
+        let host = match &self.settings.host_header {
+            HostHeader::Preserve => return,
+            HostHeader::Server => HeaderValue::from_str(server).ok(),
+            HostHeader::Literal(value) => Some(value.clone()),
+        };
+        if let Some(host) = host {
+            request.headers_mut().insert(HOST, host);
+        }
+    }
+
+    /// Closes connections that were idle for too long.
+    pub fn sweep(&self) {
+        self.servers.iter().for_each(|server| server.pool().sweep());
+    }
+
+    /// Connections in use, and idle ones: gauges.
+    pub fn connections(&self) -> (usize, usize) {
+        let idle = self.servers.iter().map(|server| server.pool().count()).sum();
+        (self.slots.in_use(), idle)
+    }
+
+    /// Requests that wait for a connection: a gauge.
+    pub fn queued(&self) -> usize {
+        self.slots.queued()
+    }
+}
+
+/// Returns whether the deadline has passed.
+pub(super) fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}

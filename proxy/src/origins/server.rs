@@ -1,0 +1,94 @@
+//! `Server`: one address of an origin, how it is connected to, and its connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Authority;
+use hyper::client::conn::http1;
+use tokio::time::timeout;
+
+use super::connector::{Connector, System};
+use super::error::OriginError;
+use super::lease::Lease;
+use super::pool::{Idle, Pool};
+use super::race::{SlowMark, Speed};
+use super::sending::Sending;
+use super::server_stream::Guarded;
+use crate::framing;
+
+/// One server of an origin.
+#[derive(Debug)]
+pub(super) struct Server {
+    authority: Authority,
+    connector: Connector,
+    connect_timeout: Duration,
+    /// Whether no connection could be made lately.
+    slow: SlowMark,
+    pool: Pool,
+}
+
+impl Server {
+    pub(super) fn new(authority: Authority, settings: &settings::Origin) -> Self {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let connector = Connector::new(System, host, authority.port_u16().unwrap_or(80));
+        Self {
+            authority,
+            connector,
+            connect_timeout: settings.connect_timeout,
+            slow: SlowMark::default(),
+            pool: Pool::new(settings.keepalive, settings.keepalive_timeout),
+        }
+    }
+
+    /// `host:port`.
+    pub(super) fn name(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// Returns whether it is tried after the others.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow.is_slow()
+    }
+
+    /// Notes how an attempt to connect went.
+    pub(super) fn note(&self, speed: Speed) {
+        self.slow.note(speed);
+    }
+
+    /// Its idle connections.
+    pub(super) const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Takes the idle connection that was used last, if one is alive.
+    pub(super) fn take_idle(self: &Arc<Self>) -> Option<Lease> {
+        let Idle { sender, sending, .. } = self.pool.take()?;
+        Some(Lease::reused(sender, sending, Arc::clone(self)))
+    }
+
+    /// Makes a connection.
+    pub(super) async fn connect(self: Arc<Self>) -> Result<Lease, OriginError> {
+        let stream = timeout(self.connect_timeout, self.connector.connect())
+            .await
+            .map_err(|_elapsed| OriginError::ConnectTimeout { server: self.name().to_owned() })?
+            .map_err(|error| OriginError::connecting(self.name(), error))?;
+        let limits = framing::Limits { head_bytes_max: HEAD_BYTES_MAX, fields_max: HEADERS_MAX };
+        let sending = Arc::<Sending>::default();
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .handshake(Guarded::new(stream, limits, Arc::clone(&sending)))
+            .await
+            .map_err(OriginError::head)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "origin connection ended");
+            }
+        });
+        Ok(Lease::new(sender, sending, self))
+    }
+}
+
+/// A response head may be this large; hyper's read buffer grows up to it.
+const HEAD_BYTES_MAX: usize = 256 << 10;
+const HEADERS_MAX: usize = 256;
