@@ -31,7 +31,7 @@ pub enum Plan {
     /// For a response that others may share; this stale one may be validated, or stand in when the origin fails.
     Fetch(Option<Arc<Stored>>),
     /// For a response that nobody should wait for; it may be stored all the same.
-    FetchAlone(Uncacheable),
+    FetchUncollapsed(Uncacheable),
     /// With the request as it is; nothing is stored.
     Pass(Uncacheable),
 }
@@ -60,11 +60,11 @@ pub fn decide(
             return Decision::Unsatisfiable;
         }
         Content::Uncacheable { reason, .. } => {
-            return Decision::Forward(ForwardReason::UriMiss, Plan::FetchAlone(*reason));
+            return Decision::Forward(ForwardReason::UriMiss, Plan::FetchUncollapsed(*reason));
         }
     };
     if facts.has_authorization && !response.freshness.allows_sharing() {
-        return alone(ForwardReason::Request, Uncacheable::Authorization, facts);
+        return uncollapsed(ForwardReason::Request, Uncacheable::Authorization, facts);
     }
     let freshness = &response.freshness;
     if !trust.covers(freshness.received()) {
@@ -96,7 +96,7 @@ fn prove(stored: Arc<Stored>, facts: &RequestFacts) -> Decision {
         None => miss(ForwardReason::UriMiss, None, facts),
         Some(response) if response.part.is_some() => miss(ForwardReason::Partial, None, facts),
         Some(response) if facts.has_authorization && !response.freshness.allows_sharing() => {
-            alone(ForwardReason::Request, Uncacheable::Authorization, facts)
+            uncollapsed(ForwardReason::Request, Uncacheable::Authorization, facts)
         }
         Some(_) => miss(ForwardReason::Stale, Some(stored), facts),
     }
@@ -117,17 +117,17 @@ fn miss(reason: ForwardReason, stale: Option<Arc<Stored>>, facts: &RequestFacts)
     } else if facts.directives.no_store {
         Decision::Forward(reason, Plan::Pass(Uncacheable::RequestNoStore))
     } else if facts.has_authorization {
-        Decision::Forward(reason, Plan::FetchAlone(Uncacheable::Authorization))
+        Decision::Forward(reason, Plan::FetchUncollapsed(Uncacheable::Authorization))
     } else {
         Decision::Forward(reason, Plan::Fetch(stale))
     }
 }
 
-const fn alone(reason: ForwardReason, why: Uncacheable, facts: &RequestFacts) -> Decision {
+const fn uncollapsed(reason: ForwardReason, why: Uncacheable, facts: &RequestFacts) -> Decision {
     if facts.directives.only_if_cached {
         Decision::Unsatisfiable
     } else {
-        Decision::Forward(reason, Plan::FetchAlone(why))
+        Decision::Forward(reason, Plan::FetchUncollapsed(why))
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
             Decision::Forward(reason, Plan::Fetch(Some(_))) => {
                 format!("validate {}", reason.as_str())
             }
-            Decision::Forward(reason, Plan::FetchAlone(why)) => {
+            Decision::Forward(reason, Plan::FetchUncollapsed(why)) => {
                 format!("alone {} {}", reason.as_str(), why.code())
             }
             Decision::Forward(reason, Plan::Pass(why)) => {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use self::changes::Changes;
 use self::decision::{Decision, Plan, decide};
 use self::metrics::{Outcome, RequestMetrics};
-use crate::fetch::request::Errand;
+use crate::fetch::request::FetchRequest;
 use crate::fetch::{Fetched, Fetcher, Role, WhenLeft};
 use crate::field::cache_status::ForwardReason;
 use crate::field::cache_status::{Forward, Status};
@@ -203,11 +203,11 @@ impl Cache {
                 self.fetch(inbound.head, (reason, None), stale, selection, busy).await
             }
             // Responses that are known to be uncacheable are not transferred for HEAD.
-            Plan::FetchAlone(why) if is_get && is_whole => {
+            Plan::FetchUncollapsed(why) if is_get && is_whole => {
                 self.fetch(inbound.head, (reason, Some(why)), None, selection, busy).await
             }
             Plan::Fetch(_) => self.pass(inbound, (reason, Uncacheable::Method), busy).await,
-            Plan::FetchAlone(why) | Plan::Pass(why) => {
+            Plan::FetchUncollapsed(why) | Plan::Pass(why) => {
                 self.pass(inbound, (reason, why), busy).await
             }
         };
@@ -330,21 +330,26 @@ impl Cache {
 
     /// Validates in the background, for everyone. What a client asks for that wants nothing stored is left for the next one.
     fn refresh(&self, head: RequestHead, stale: &Arc<Stored>, selection: u64) {
-        let mut errand = self.errand(head, None, selection);
-        errand.head.interim = None; // its client has its answer
-        errand.range = None;
-        if !errand.facts.directives.no_store {
-            self.fetcher.refresh(errand, stale);
+        let mut request = self.fetch_request(head, None, selection);
+        request.head.interim = None; // its client has its answer
+        request.range = None;
+        if !request.facts.directives.no_store {
+            self.fetcher.refresh(request, stale);
         }
     }
 
-    /// Makes an errand for a GET or HEAD. Either is fetched by GET.
-    fn errand(&self, head: RequestHead, stale: Option<Arc<Stored>>, selection: u64) -> Errand {
+    /// Makes the request for a GET or HEAD. Either is fetched by GET.
+    fn fetch_request(
+        &self,
+        head: RequestHead,
+        stale: Option<Arc<Stored>>,
+        selection: u64,
+    ) -> FetchRequest {
         let facts = RequestFacts { method: Method::GET, ..head.facts() };
         let stale = stale.and_then(|stale| self.fetcher.hold(&stale));
         // What is stale is validated as a whole; what is not there may be fetched in part.
         let range = RangeSpec::only_one(&head.method, &head.fields).filter(|_| stale.is_none());
-        Errand {
+        FetchRequest {
             facts,
             range,
             arrived: self.fetcher.invalidation.sequence(),
@@ -362,26 +367,26 @@ impl Cache {
         selection: u64,
         busy: Busy,
     ) -> (Outcome, Response<ResponseBody>) {
-        let request = head.clone();
-        let errand = self.errand(head, stale, selection);
+        let client = head.clone();
+        let request = self.fetch_request(head, stale, selection);
         // A fetch that was sent before purges went to another process is shared no more.
         let is_collapsible = alone.is_none()
             && self.fetcher.rules.cache.collapse
             && !self.fetcher.invalidation.lease().is_over_for_good();
         let fetched = if is_collapsible {
-            self.fetcher.fetch(errand).await
+            self.fetcher.fetch(request).await
         } else {
             let when_left = if alone.is_some() { WhenLeft::Cancel } else { WhenLeft::GoOn };
-            self.fetcher.fetch_alone(Arc::new(errand), when_left).await
+            self.fetcher.fetch_uncollapsed(Arc::new(request), when_left).await
         };
         match fetched {
             Ok(fetched) => self.fetched(
-                &request,
+                &client,
                 fetched,
                 Forward { detail: alone.map(Uncacheable::code), ..Forward::new(reason) },
                 busy,
             ),
-            Err(error) => (Outcome::Synthetic, self.error(&request, &error, Forward::new(reason))),
+            Err(error) => (Outcome::Synthetic, self.error(&client, &error, Forward::new(reason))),
         }
     }
 
@@ -427,15 +432,15 @@ impl Cache {
                         .unwrap_or_else(|| self.error(request, &ProxyError::Overloaded, forward)),
                 )
             }
-            Fetched::StandIn(stored) => {
+            Fetched::StaleIfError(stored) => {
                 (Outcome::Stale, self.stored_answer(request, &stored, Some("stale-if-error")))
             }
             Fetched::Stored(stored) => (Outcome::Hit, self.stored_answer(request, &stored, None)),
-            Fetched::Alone(response, why) => {
+            Fetched::Unshared(response, why) => {
                 let detail = Some(forward.detail.unwrap_or_else(|| why.code()));
                 let status =
                     Status::Forward(Forward { status: Some(response.status()), detail, ..forward });
-                let answer = self.alone(*response, &status, busy);
+                let answer = self.passed(*response, &status, busy);
                 if request.method == Method::HEAD {
                     // `Content-Length` is the origin's. Dropping the content ends the exchange.
                     return (Outcome::Uncacheable, answer.map(|_content| ResponseBody::Empty));

@@ -12,7 +12,7 @@ use super::metrics::Outcome;
 use super::tunnel::tunnel;
 use crate::fetch::request::forward;
 use crate::fetch::revision::MIN_REVISION;
-use crate::fetch::{Adoptable, Fetched, tags};
+use crate::fetch::{Fetched, StorablePost, tags};
 use crate::field::cache_status::ForwardReason;
 use crate::field::cache_status::{Forward, Status};
 use crate::field::range;
@@ -36,7 +36,7 @@ struct Upgrade {
 struct Answered {
     response: Response<OriginBody>,
     /// What a cache needs to know to keep the answer to a POST.
-    adoptable: Option<Adoptable>,
+    storable_post: Option<StorablePost>,
     exchange: Exchange,
 }
 
@@ -94,7 +94,7 @@ impl Cache {
                 (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)))
             }
             Ok(answered) if head.method == Method::POST => {
-                self.adopt(&head, answered, (reason, why), busy).await
+                self.post(&head, answered, (reason, why), busy).await
             }
             Ok(Answered { response, .. }) => {
                 let detail = Some(why.code());
@@ -103,13 +103,13 @@ impl Cache {
                     detail,
                     ..Forward::new(reason)
                 });
-                (Outcome::Bypass, self.alone(response, &status, busy))
+                (Outcome::Bypass, self.passed(response, &status, busy))
             }
             Err(error) => (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason))),
         }
     }
 
-    pub(super) fn alone(
+    pub(super) fn passed(
         &self,
         mut response: Response<OriginBody>,
         status: &Status,
@@ -117,7 +117,7 @@ impl Cache {
     ) -> Response<ResponseBody> {
         *response.headers_mut() = self.fetcher.rules.public(response.headers());
         let is_early = response.body().is_early();
-        let mut answer = self.responder.alone(response, status, busy);
+        let mut answer = self.responder.passed(response, status, busy);
         if is_early {
             // Nobody reads the rest of the request (RFC 9112 §9.6).
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -126,19 +126,19 @@ impl Cache {
     }
 
     /// Answers a POST; its response may be of use for those who GET the same URL.
-    async fn adopt(
+    async fn post(
         &self,
         head: &RequestHead,
         answered: Answered,
         (reason, why): (ForwardReason, Uncacheable),
         busy: Busy,
     ) -> (Outcome, Response<ResponseBody>) {
-        let Answered { response, adoptable, exchange } = answered;
+        let Answered { response, storable_post, exchange } = answered;
         let forward = Forward { detail: Some(why.code()), ..Forward::new(reason) };
-        match self.fetcher.adopt(head, response, adoptable, exchange).await {
-            Ok(Fetched::Alone(response, _)) => {
+        match self.fetcher.store_post_response(head, response, storable_post, exchange).await {
+            Ok(Fetched::Unshared(response, _)) => {
                 let status = Forward { status: Some(response.status()), ..forward };
-                (Outcome::Bypass, self.alone(*response, &Status::Forward(status), busy))
+                (Outcome::Bypass, self.passed(*response, &Status::Forward(status), busy))
             }
             Ok(fetched) => self.fetched(head, fetched, forward, busy),
             Err(error) => (Outcome::Synthetic, self.error(head, &error, forward)),
@@ -162,7 +162,7 @@ impl Cache {
                 let newer = (response.status(), response.headers());
                 fetcher.apply_head(head, &birth, newer, exchange);
             }
-            return Ok(Answered { response, adoptable: None, exchange });
+            return Ok(Answered { response, storable_post: None, exchange });
         }
         // What a process changes that has handed over would be purged in this one only.
         let token = self.changes.begin().ok_or(ProxyError::ShuttingDown)?;
@@ -177,8 +177,9 @@ impl Cache {
             let marked = invalidate(&purger, &head, &response, birth.as_ref()).await;
             let marked = marked.filter(|marked| marked.is_first);
             drop(token);
-            let adoptable = birth.zip(marked).map(|(birth, marked)| Adoptable { birth, marked });
-            Ok(Answered { response, adoptable, exchange })
+            let storable_post =
+                birth.zip(marked).map(|(birth, marked)| StorablePost { birth, marked });
+            Ok(Answered { response, storable_post, exchange })
         });
         exchange.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }

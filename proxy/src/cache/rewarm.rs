@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use super::decision::{Decision, Plan, decide};
-use crate::fetch::request::Errand;
+use crate::fetch::request::FetchRequest;
 use crate::fetch::{Fetched, Fetcher};
 use crate::key::vary::Variant;
 use crate::listener::peer::Peer;
@@ -137,7 +137,7 @@ impl Rewarmer {
             Decision::Forward(_, Plan::Fetch(stale)) => stale,
             _ => return Outcome::Needless,
         };
-        let errand = Errand {
+        let request = FetchRequest {
             facts: head.facts(),
             range: None,
             arrived: invalidation.sequence(),
@@ -145,7 +145,7 @@ impl Rewarmer {
             selection: lookup.selection,
             head,
         };
-        match fetcher.fetch(errand).await {
+        match fetcher.fetch(request).await {
             Ok(Fetched::Arriving { mut reader, .. }) => {
                 while let Some(piece) = std::future::poll_fn(|cx| reader.poll_piece(cx)).await {
                     if piece.is_err() {
@@ -156,7 +156,7 @@ impl Rewarmer {
             }
             Ok(Fetched::Validated(..)) => Outcome::Fetched,
             Ok(Fetched::Stored(_)) => Outcome::Needless,
-            Ok(Fetched::StandIn(_) | Fetched::Alone(..)) | Err(_) => Outcome::Failed,
+            Ok(Fetched::StaleIfError(_) | Fetched::Unshared(..)) | Err(_) => Outcome::Failed,
         }
     }
 

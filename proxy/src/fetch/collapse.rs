@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! stale response at hand, last try out of time ──► served at once; one fetch goes on in the background
-//! otherwise: join the flight on the route, or launch one, and wait
+//! otherwise: join the flight on the key, or launch one, and wait
 //!   ├ a head ──────────────────────► shared with this request, or for others: join or launch another
 //!   ├ no head for collapse_patience ► stale response, else: join or launch another one beside it
 //!   └ no head for first_byte_timeout ► stale response, else 504
 //! ```
 //!
-//! A flight that has no head after the patience is joined by nobody: the next request takes its place on the route. Those
+//! A flight that has no head after the patience is joined by nobody: the next request takes its place on the key. Those
 //! who have joined it keep waiting for it, beside the newer one: whichever lands first answers them. So a URL whose origin
 //! hangs has at most one flight for each patience within a time-out, a slow page costs nobody an error, and what a request
 //! waits for in all is one time-out.
@@ -22,10 +22,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::exchange::WhenLeft;
-use super::flight::{Flight, Head, Landing, NotJoinable, Pilot, Reader};
-use super::in_flight::Route;
-use super::request::Errand;
-use super::{Fetched, Fetcher, Role, launch, route_of};
+use super::flight::{Flight, FlightWriter, Head, HeadOutcome, NotJoinable, Reader};
+use super::in_flight::FlightKey;
+use super::request::FetchRequest;
+use super::{Fetched, Fetcher, Role, flight_key, launch};
 use crate::freshness::State;
 use crate::freshness::content_range::ContentRange;
 use crate::invalidation::Verdict;
@@ -52,10 +52,10 @@ enum Boarding {
     Refused,
 }
 
-/// What a request finds on its route.
+/// What a request finds on its key.
 enum Seat {
     Reader(Reader),
-    Pilot(Pilot),
+    FlightWriter(FlightWriter),
     /// Nothing, but what it is after is in the store by now.
     Stored(Arc<Stored>),
     /// The flight's beginning is gone.
@@ -69,18 +69,18 @@ enum Seat {
 enum Followed {
     Done(Result<Fetched, ProxyError>),
     /// The response is for its leader only.
-    Alone,
+    Unshared,
     /// This flight was overtaken by a purge, or is for others: another is to take its place.
-    NotThis(Arc<Flight>),
+    Mismatch(Arc<Flight>),
     /// The URL varies: the flight with this selection is the right one.
-    Selecting(u64),
+    OtherVariant(u64),
     /// It failed; another one may bring more.
     GoOn,
 }
 
 /// One request that waits.
 struct Wait {
-    errand: Arc<Errand>,
+    request: Arc<FetchRequest>,
     joined: Vec<Joined>,
     /// A flight that turned out to be the wrong one.
     wrong: Option<Arc<Flight>>,
@@ -97,15 +97,15 @@ struct Wait {
 
 /// What a wait ends with.
 enum Event {
-    Landed(Joined, Landing),
+    Landed(Joined, HeadOutcome),
     Late,
     TimeIsUp,
 }
 
 impl Wait {
-    fn new(errand: Arc<Errand>, deadline: Instant) -> Self {
+    fn new(request: Arc<FetchRequest>, deadline: Instant) -> Self {
         Self {
-            errand,
+            request,
             joined: Vec::new(),
             wrong: None,
             wrongs: 0,
@@ -134,7 +134,7 @@ impl Wait {
         let limit = if self.has_led { self.deadline + own } else { self.deadline };
         let joined = &self.joined;
         let landed = std::future::poll_fn(|cx| {
-            let landings = joined.iter().map(|one| one.reader.poll_landing(cx));
+            let landings = joined.iter().map(|one| one.reader.poll_head(cx));
             landings.enumerate().find_map(ready_one).map_or(Poll::Pending, Poll::Ready)
         });
         match timeout_at(self.next_look.min(limit), landed).await {
@@ -145,7 +145,7 @@ impl Wait {
     }
 }
 
-fn ready_one((place, landing): (usize, Poll<Landing>)) -> Option<(usize, Landing)> {
+fn ready_one((place, landing): (usize, Poll<HeadOutcome>)) -> Option<(usize, HeadOutcome)> {
     match landing {
         Poll::Ready(landing) => Some((place, landing)),
         Poll::Pending => None,
@@ -154,16 +154,16 @@ fn ready_one((place, landing): (usize, Poll<Landing>)) -> Option<(usize, Landing
 
 impl Fetcher {
     /// Fetches a response that others may share.
-    pub async fn fetch(self: &Arc<Self>, mut errand: Errand) -> Result<Fetched, ProxyError> {
-        if let Some(stale) = self.stale_at_once(&errand) {
-            return Ok(Fetched::StandIn(stale));
+    pub async fn fetch(self: &Arc<Self>, mut request: FetchRequest) -> Result<Fetched, ProxyError> {
+        if let Some(stale) = self.stale_at_once(&request) {
+            return Ok(Fetched::StaleIfError(stale));
         }
         // Where the whole is on its way already, a part of it needs no fetch of its own.
-        let whole = Route { range: None, ..route_of(&errand) };
-        let is_alone = !self.has_young(&whole) && !self.is_apart(&errand);
-        errand.range = errand.range.filter(|_| is_alone);
+        let whole = FlightKey { range: None, ..flight_key(&request) };
+        let is_alone = !self.has_young(&whole) && !self.is_apart(&request);
+        request.range = request.range.filter(|_| is_alone);
         let patience = self.rules.cache.collapse_patience;
-        let mut wait = Wait::new(Arc::new(errand), Instant::now() + self.rules.first_byte_timeout);
+        let mut wait = Wait::new(Arc::new(request), Instant::now() + self.rules.first_byte_timeout);
         loop {
             if (wait.joined.is_empty() || wait.is_look_due)
                 && let Some(result) = self.look(&mut wait)
@@ -181,16 +181,16 @@ impl Fetcher {
                     }
                 }
                 Event::TimeIsUp => {
-                    return self.stand_in_or(&wait.errand, OriginError::HeadTimeout.into());
+                    return self.stale_or_error(&wait.request, OriginError::HeadTimeout.into());
                 }
                 Event::Late => {
                     wait.is_look_due = true;
                     wait.next_look = Instant::now() + patience / LOOKS;
                     if !wait.is_leading() {
                         self.metrics.collapsed_late.add(1);
-                        self.note_late(&wait.errand);
-                        if let Some(stale) = self.stale_at_once(&wait.errand) {
-                            return Ok(Fetched::StandIn(stale));
+                        self.note_late(&wait.request);
+                        if let Some(stale) = self.stale_at_once(&wait.request) {
+                            return Ok(Fetched::StaleIfError(stale));
                         }
                     }
                 }
@@ -199,32 +199,32 @@ impl Fetcher {
     }
 
     /// Fetches a response that nobody else waits for; it may be stored all the same.
-    pub async fn fetch_alone(
+    pub async fn fetch_uncollapsed(
         self: &Arc<Self>,
-        errand: Arc<Errand>,
+        request: Arc<FetchRequest>,
         when_left: WhenLeft,
     ) -> Result<Fetched, ProxyError> {
-        if let Some(stale) = self.stale_at_once(&errand) {
-            return Ok(Fetched::StandIn(stale));
+        if let Some(stale) = self.stale_at_once(&request) {
+            return Ok(Fetched::StaleIfError(stale));
         }
         let longest = self.rules.first_byte_timeout + self.rules.connect_allowance;
-        self.fetch_alone_until(errand, when_left, Instant::now() + longest).await
+        self.fetch_uncollapsed_until(request, when_left, Instant::now() + longest).await
     }
 
-    async fn fetch_alone_until(
+    async fn fetch_uncollapsed_until(
         self: &Arc<Self>,
-        errand: Arc<Errand>,
+        request: Arc<FetchRequest>,
         when_left: WhenLeft,
         deadline: Instant,
     ) -> Result<Fetched, ProxyError> {
         let Some(permit) = self.permit() else {
-            return self.stand_in_or(&errand, ProxyError::Overloaded);
+            return self.stale_or_error(&request, ProxyError::Overloaded);
         };
         let mut fetch =
-            self.fetch_of(self.begin(&errand.head).1, Arc::clone(&errand), None, permit);
+            self.fetch_of(self.begin(&request.head).1, Arc::clone(&request), None, permit);
         fetch.when_left = when_left;
         let joined = launch(fetch);
-        let mut wait = Wait::new(Arc::clone(&errand), deadline);
+        let mut wait = Wait::new(Arc::clone(&request), deadline);
         wait.joined.push(joined);
         match wait.next(Duration::ZERO).await {
             Event::Landed(Joined { reader, alone: Some(alone) }, landing) => {
@@ -233,7 +233,7 @@ impl Fetcher {
                     _ => Err(OriginError::Abandoned.into()),
                 }
             }
-            _ => self.stand_in_or(&errand, OriginError::HeadTimeout.into()),
+            _ => self.stale_or_error(&request, OriginError::HeadTimeout.into()),
         }
     }
 
@@ -241,11 +241,11 @@ impl Fetcher {
     fn look(self: &Arc<Self>, wait: &mut Wait) -> Option<Result<Fetched, ProxyError>> {
         wait.is_look_due = false;
         let may_launch = !wait.is_leading();
-        match self.board(&wait.errand, wait.wrong.as_ref(), may_launch) {
+        match self.board(&wait.request, wait.wrong.as_ref(), may_launch) {
             Boarding::Aboard(joined) => wait.enter(joined, self.rules.cache.collapse_patience),
             Boarding::TooLate(stored) => return Some(Ok(Fetched::Stored(stored))),
             Boarding::Refused if wait.joined.is_empty() => {
-                return Some(self.stand_in_or(&wait.errand, ProxyError::Overloaded));
+                return Some(self.stale_or_error(&wait.request, ProxyError::Overloaded));
             }
             Boarding::Refused | Boarding::NotNow => {} // it keeps what it has
         }
@@ -258,17 +258,17 @@ impl Fetcher {
         wait: &mut Wait,
         followed: Followed,
     ) -> Option<Result<Fetched, ProxyError>> {
-        let is_alone = matches!(followed, Followed::Alone);
+        let is_alone = matches!(followed, Followed::Unshared);
         match followed {
             Followed::Done(result) => return Some(result),
             Followed::GoOn => return None,
-            Followed::Alone => {}
-            Followed::NotThis(flight) => {
+            Followed::Unshared => {}
+            Followed::Mismatch(flight) => {
                 wait.wrong = Some(flight);
                 wait.wrongs += 1;
             }
-            Followed::Selecting(selection) => {
-                wait.errand = Arc::new(Errand { selection, ..(*wait.errand).clone() });
+            Followed::OtherVariant(selection) => {
+                wait.request = Arc::new(FetchRequest { selection, ..(*wait.request).clone() });
                 wait.joined.clear();
                 wait.wrongs += 1;
             }
@@ -276,106 +276,108 @@ impl Fetcher {
         if !is_alone && wait.wrongs < FLIGHTS_MAX {
             return None;
         }
-        let errand = Arc::clone(&wait.errand);
+        let request = Arc::clone(&wait.request);
         let when_left = if is_alone { WhenLeft::Cancel } else { WhenLeft::GoOn };
-        Some(self.fetch_alone_until(errand, when_left, wait.deadline).await)
+        Some(self.fetch_uncollapsed_until(request, when_left, wait.deadline).await)
     }
 
     /// The stale response of a request that is not to wait for the origin: the last try for its URL ran out of time, or is
     /// about to. One fetch in the background finds out when that is over.
-    pub(super) fn stale_at_once(self: &Arc<Self>, errand: &Errand) -> Option<Arc<Stored>> {
-        let stale = errand.stale.as_ref()?;
-        let is_late = self.flights.with(&route_of(errand), |flying| {
+    pub(super) fn stale_at_once(self: &Arc<Self>, request: &FetchRequest) -> Option<Arc<Stored>> {
+        let stale = request.stale.as_ref()?;
+        let is_late = self.flights.with(&flight_key(request), |flying| {
             (None, flying.is_some_and(|flight| self.is_late(flight)))
         });
         if is_late {
-            self.note_late(errand);
+            self.note_late(request);
         }
-        let url = errand.head.key.hash();
+        let url = request.head.key.hash();
         let is_hopeless =
-            is_late || self.origin(&errand.head).failures.has_timed_out(url, self.clock.now());
-        if !is_hopeless || !self.may_stand_in(stale) {
+            is_late || self.origin(&request.head).failures.has_timed_out(url, self.clock.now());
+        if !is_hopeless || !self.may_serve_on_error(stale) {
             return None;
         }
         self.metrics.stale_at_once.add(1);
-        let mut background = errand.clone();
+        let mut background = request.clone();
         background.head.interim = None; // its client has its answer
         self.refresh(background, stale.stored());
         Some(Arc::clone(stale.stored()))
     }
 
-    fn note_late(&self, errand: &Errand) {
-        let failures = &self.origin(&errand.head).failures;
-        failures.note_late(errand.head.key.hash(), self.clock.now());
+    fn note_late(&self, request: &FetchRequest) {
+        let failures = &self.origin(&request.head).failures;
+        failures.note_late(request.head.key.hash(), self.clock.now());
     }
 
     pub(super) fn is_late(&self, flight: &Flight) -> bool {
         flight.is_late(self.rules.cache.collapse_patience)
     }
 
-    fn has_young(&self, route: &Route) -> bool {
-        self.flights.with(route, |flying| (None, flying.is_some_and(|one| !self.is_late(one))))
+    fn has_young(&self, key: &FlightKey) -> bool {
+        self.flights.with(key, |flying| (None, flying.is_some_and(|one| !self.is_late(one))))
     }
 
     async fn led(
         &self,
         wait: &Wait,
         (reader, alone): (Reader, oneshot::Receiver<Response<OriginBody>>),
-        landing: Landing,
+        landing: HeadOutcome,
     ) -> Followed {
         Followed::Done(match landing {
-            Landing::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
-            Landing::Validated(stored) => Ok(Fetched::Validated(stored, Role::Leader)),
-            Landing::StandIn(held) if self.may_stand_in(&held) => {
-                Ok(Fetched::StandIn(Arc::clone(held.stored())))
+            HeadOutcome::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
+            HeadOutcome::Validated(stored) => Ok(Fetched::Validated(stored, Role::Leader)),
+            HeadOutcome::StaleIfError(held) if self.may_serve_on_error(&held) => {
+                Ok(Fetched::StaleIfError(Arc::clone(held.stored())))
             }
-            Landing::StandIn(_purged) => Err(OriginError::Abandoned.into()),
-            Landing::Failed(_) if !wait.joined.is_empty() => return Followed::GoOn,
-            Landing::Failed(error) => self.stand_in_or(&wait.errand, error.into()),
-            Landing::Alone(reason) => match alone.await {
-                Ok(response) => Ok(Fetched::Alone(Box::new(response), reason)),
+            HeadOutcome::StaleIfError(_purged) => Err(OriginError::Abandoned.into()),
+            HeadOutcome::Failed(_) if !wait.joined.is_empty() => return Followed::GoOn,
+            HeadOutcome::Failed(error) => self.stale_or_error(&wait.request, error.into()),
+            HeadOutcome::Unshared(reason) => match alone.await {
+                Ok(response) => Ok(Fetched::Unshared(Box::new(response), reason)),
                 Err(_closed) => Err(OriginError::Abandoned.into()),
             },
         })
     }
 
-    fn followed(&self, wait: &mut Wait, reader: Reader, landing: Landing) -> Followed {
-        let errand = &wait.errand;
+    fn followed(&self, wait: &mut Wait, reader: Reader, landing: HeadOutcome) -> Followed {
+        let request = &wait.request;
         match landing {
-            Landing::Shared(head) => self.share(errand, head, reader),
-            Landing::Validated(stored) if self.may_have(&stored, errand) => {
+            HeadOutcome::Shared(head) => self.share(request, head, reader),
+            HeadOutcome::Validated(stored) if self.may_have(&stored, request) => {
                 self.metrics.collapsed.add(1);
                 Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
             }
-            Landing::StandIn(held)
-                if self.is_selected(held.stored(), errand) && self.may_stand_in(&held) =>
+            HeadOutcome::StaleIfError(held)
+                if self.is_selected(held.stored(), request) && self.may_serve_on_error(&held) =>
             {
-                Followed::Done(Ok(Fetched::StandIn(Arc::clone(held.stored()))))
+                Followed::Done(Ok(Fetched::StaleIfError(Arc::clone(held.stored()))))
             }
-            Landing::Validated(_) | Landing::StandIn(_) => {
-                Followed::NotThis(Arc::clone(reader.flight()))
+            HeadOutcome::Validated(_) | HeadOutcome::StaleIfError(_) => {
+                Followed::Mismatch(Arc::clone(reader.flight()))
             }
-            Landing::Alone(_) => {
+            HeadOutcome::Unshared(_) => {
                 self.metrics.collapsed_uncacheable.add(1);
-                Followed::Alone
+                Followed::Unshared
             }
-            Landing::Failed(_) if !wait.joined.is_empty() => Followed::GoOn,
+            HeadOutcome::Failed(_) if !wait.joined.is_empty() => Followed::GoOn,
             // Its leader has waited for the whole time, this request for a part of it.
-            Landing::Failed(error)
+            HeadOutcome::Failed(error)
                 if Failure::of(&error) == Failure::TimedOut && !wait.had_another_chance =>
             {
                 wait.had_another_chance = true;
                 Followed::GoOn
             }
-            Landing::Failed(error) => Followed::Done(self.stand_in_or(errand, error.into())),
+            HeadOutcome::Failed(error) => {
+                Followed::Done(self.stale_or_error(request, error.into()))
+            }
         }
     }
 
     /// Returns whether another part is stored that does not touch the one that is asked for. Either would take the other's place,
     /// over and over: where the whole may be stored, it is fetched.
-    fn is_apart(&self, errand: &Errand) -> bool {
-        let Some(asked) = errand.range else { return false };
-        let stored = select(&*self.store, &errand.head.key, &errand.head.fields).stored;
+    fn is_apart(&self, request: &FetchRequest) -> bool {
+        let Some(asked) = request.range else { return false };
+        let stored = select(&*self.store, &request.head.key, &request.head.fields).stored;
         let stored = stored.as_ref().and_then(|stored| stored.response());
         let Some(part) = stored.and_then(|response| response.part.as_deref()) else { return false };
         let complete = part.complete().unwrap_or(u64::MAX);
@@ -386,11 +388,11 @@ impl Fetcher {
             && asked.is_some_and(|asked| part.union(asked).is_none())
     }
 
-    /// Returns a fresh response that was stored since this request missed. A flight leaves its route after it has stored: who
+    /// Returns a fresh response that was stored since this request missed. A flight leaves its key after it has stored: who
     /// finds neither may fetch, and nobody fetches once more what has just arrived.
-    pub(super) fn stored_meanwhile(&self, errand: &Errand) -> Option<Arc<Stored>> {
-        let key = &errand.head.key;
-        let stored = select(&*self.store, key, &errand.head.fields).stored?;
+    pub(super) fn stored_meanwhile(&self, request: &FetchRequest) -> Option<Arc<Stored>> {
+        let key = &request.head.key;
+        let stored = select(&*self.store, key, &request.head.fields).stored?;
         let now = self.clock.now();
         let is_valid = self.invalidation.verdict(&stored.provenance, key) == Verdict::Valid;
         let trust = self.invalidation.lease().trust(now);
@@ -399,42 +401,42 @@ impl Fetcher {
             let is_enough = response
                 .part
                 .as_deref()
-                .is_none_or(|part| errand.range.is_some_and(|range| range.is_within(*part)));
+                .is_none_or(|part| request.range.is_some_and(|range| range.is_within(*part)));
             is_enough
                 && trust.covers(freshness.received())
                 && freshness.state(now, None) == State::Fresh
-                && errand.facts.directives.permit(freshness, now, None, &self.rules.policy)
+                && request.facts.directives.permit(freshness, now, None, &self.rules.policy)
         });
         (is_valid && is_usable).then_some(stored)
     }
 
-    /// Leads, follows, or is refused. `not_this`: a flight that turned out to be the wrong one for this request.
+    /// Leads, follows, or is refused. `mismatch`: a flight that turned out to be the wrong one for this request.
     fn board(
         self: &Arc<Self>,
-        errand: &Arc<Errand>,
-        not_this: Option<&Arc<Flight>>,
+        request: &Arc<FetchRequest>,
+        mismatch: Option<&Arc<Flight>>,
         may_launch: bool,
     ) -> Boarding {
-        let route = route_of(errand);
+        let key = flight_key(request);
         let permit = Arc::clone(&self.misses).try_acquire_owned().ok();
         let is_wrong =
-            |flight: &Arc<Flight>| not_this.is_some_and(|wrong| Arc::ptr_eq(wrong, flight));
-        let seat = self.flights.with(&route, |flying| {
+            |flight: &Arc<Flight>| mismatch.is_some_and(|wrong| Arc::ptr_eq(wrong, flight));
+        let seat = self.flights.with(&key, |flying| {
             let joined = flying
-                .filter(|flight| !is_wrong(flight) && self.may_join(flight, errand))
+                .filter(|flight| !is_wrong(flight) && self.may_join(flight, request))
                 .map(|flight| flight.join(self.rules.cache.max_followers));
             match joined {
                 Some(Ok(reader)) => (None, Seat::Reader(reader)),
                 Some(Err(NotJoinable::Full)) => (None, Seat::None),
                 Some(Err(NotJoinable::Passing)) if !may_launch => (None, Seat::NotNow),
                 Some(Err(NotJoinable::Passing)) => (None, Seat::OwnPlane),
-                None => match self.stored_meanwhile(errand) {
+                None => match self.stored_meanwhile(request) {
                     Some(stored) => (None, Seat::Stored(stored)),
                     None if !may_launch => (None, Seat::NotNow),
                     None if permit.is_none() => (None, Seat::None),
                     None => {
-                        let (flight, pilot) = self.begin(&errand.head);
-                        (Some(flight), Seat::Pilot(pilot))
+                        let (flight, writer) = self.begin(&request.head);
+                        (Some(flight), Seat::FlightWriter(writer))
                     }
                 },
             }
@@ -442,14 +444,14 @@ impl Fetcher {
         match (seat, permit) {
             (Seat::Reader(reader), _) => Boarding::Aboard(Joined { reader, alone: None }),
             (Seat::Stored(stored), _) => Boarding::TooLate(stored),
-            (Seat::Pilot(pilot), Some(permit)) => {
-                Boarding::Aboard(self.take_off(pilot, errand, Some(route), permit))
+            (Seat::FlightWriter(writer), Some(permit)) => {
+                Boarding::Aboard(self.take_off(writer, request, Some(key), permit))
             }
             (Seat::OwnPlane, Some(permit)) => {
-                Boarding::Aboard(self.take_off(self.begin(&errand.head).1, errand, None, permit))
+                Boarding::Aboard(self.take_off(self.begin(&request.head).1, request, None, permit))
             }
             (Seat::NotNow, _) => Boarding::NotNow,
-            (Seat::None | Seat::Pilot(_) | Seat::OwnPlane, _) => {
+            (Seat::None | Seat::FlightWriter(_) | Seat::OwnPlane, _) => {
                 self.metrics.overloaded.add(1);
                 Boarding::Refused
             }
@@ -458,44 +460,48 @@ impl Fetcher {
 
     /// A flight that was born before a purge of this URL, its host or everything is not for those who asked after it. One that
     /// has no head after the patience is for nobody any more.
-    pub(super) fn may_join(&self, flight: &Flight, errand: &Errand) -> bool {
-        let is_newer = flight.born() >= errand.arrived
-            || self.invalidation.admits(flight.born(), &errand.head.key);
+    pub(super) fn may_join(&self, flight: &Flight, request: &FetchRequest) -> bool {
+        let is_newer = flight.born() >= request.arrived
+            || self.invalidation.admits(flight.born(), &request.head.key);
         is_newer && !self.is_late(flight) && flight.is_current(self.clock.now())
     }
 
-    fn share(&self, errand: &Errand, head: Arc<Head>, reader: Reader) -> Followed {
-        let fields = &errand.head.fields;
+    fn share(&self, request: &FetchRequest, head: Arc<Head>, reader: Reader) -> Followed {
+        let fields = &request.head.fields;
         if let Some(variant) = head.variant.as_ref().filter(|variant| !variant.matches(fields)) {
             let selection = variant.selection_of(fields);
-            return if selection == errand.selection {
-                Followed::NotThis(Arc::clone(reader.flight()))
+            return if selection == request.selection {
+                Followed::Mismatch(Arc::clone(reader.flight()))
             } else {
-                Followed::Selecting(selection)
+                Followed::OtherVariant(selection)
             };
         }
         let born = reader.flight().born();
         let is_base_valid = head.base.as_ref().is_none_or(|base| {
-            self.invalidation.may_confirm(&base.provenance, born, &errand.head.key)
+            self.invalidation.may_confirm(&base.provenance, born, &request.head.key)
         });
-        if !is_base_valid || !self.may_follow(&head.provenance, errand) {
-            return Followed::NotThis(Arc::clone(reader.flight()));
+        if !is_base_valid || !self.may_follow(&head.provenance, request) {
+            return Followed::Mismatch(Arc::clone(reader.flight()));
         }
         self.metrics.collapsed.add(1);
         Followed::Done(Ok(Fetched::Arriving { head, reader, role: Role::Follower }))
     }
 
     /// Returns whether a stored response that was validated for another request may answer this one, too.
-    fn may_have(&self, stored: &Stored, errand: &Errand) -> bool {
-        self.is_selected(stored, errand) && self.may_follow(&stored.provenance, errand)
+    fn may_have(&self, stored: &Stored, request: &FetchRequest) -> bool {
+        self.is_selected(stored, request) && self.may_follow(&stored.provenance, request)
     }
 
-    fn is_selected(&self, stored: &Stored, errand: &Errand) -> bool {
-        is_selected(&*self.store, stored, &errand.head.fields)
+    fn is_selected(&self, stored: &Stored, request: &FetchRequest) -> bool {
+        is_selected(&*self.store, stored, &request.head.fields)
     }
 
-    fn may_follow(&self, provenance: &crate::invalidation::Provenance, errand: &Errand) -> bool {
-        self.invalidation.may_follow(provenance, errand.arrived, &errand.head.key)
+    fn may_follow(
+        &self,
+        provenance: &crate::invalidation::Provenance,
+        request: &FetchRequest,
+    ) -> bool {
+        self.invalidation.may_follow(provenance, request.arrived, &request.head.key)
     }
 }
 

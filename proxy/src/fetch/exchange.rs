@@ -6,11 +6,11 @@ use http::header::{CONTENT_RANGE, HeaderMap};
 use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::flight::{Flight, Landing, Pilot};
+use super::flight::{Flight, FlightWriter, HeadOutcome};
 use super::freshening::Newer;
-use super::in_flight::Route;
+use super::in_flight::FlightKey;
 use super::parts::{Arrived, Completion};
-use super::request::{AskedRange, Errand};
+use super::request::{AskedRange, FetchRequest};
 use super::revision::MIN_REVISION;
 use super::{Fetcher, Held, tags};
 use crate::freshness::deception::is_deceptive;
@@ -26,10 +26,10 @@ use crate::store::{Content, Draft, Show, Stored};
 /// One fetch in progress.
 pub(super) struct Fetch {
     pub(super) fetcher: Arc<Fetcher>,
-    pub(super) errand: Arc<Errand>,
-    /// Dropped before `pilot`: whoever learns of the end finds the route free.
-    pub(super) on_air: OnAir,
-    pub(super) pilot: Pilot,
+    pub(super) request: Arc<FetchRequest>,
+    /// Dropped before `writer`: whoever learns of the end finds the key free.
+    pub(super) guard: InFlightGuard,
+    pub(super) writer: FlightWriter,
     pub(super) when_left: WhenLeft,
     /// One of the requests that may be at the origin at once.
     pub(super) _permit: OwnedSemaphorePermit,
@@ -55,7 +55,7 @@ pub(super) struct Answer {
 }
 
 /// What is stored and shared, decided by the head.
-pub(super) struct Accepted {
+pub(super) struct Storable {
     pub(super) fields: HeaderMap,
     pub(super) freshness: Freshness,
     pub(super) variant: Option<Variant>,
@@ -64,23 +64,23 @@ pub(super) struct Accepted {
     pub(super) arrived: Option<Arrived>,
 }
 
-/// Keeps a flight on its route, where others can join it, until dropped.
-pub(super) struct OnAir {
+/// Keeps a flight on its key, where others can join it, until dropped.
+pub(super) struct InFlightGuard {
     pub(super) fetcher: Arc<Fetcher>,
-    pub(super) route: Option<Route>,
+    pub(super) key: Option<FlightKey>,
     pub(super) flight: Arc<Flight>,
 }
 
-impl OnAir {
-    /// Takes the flight off its route.
+impl InFlightGuard {
+    /// Takes the flight off its key.
     pub(super) fn leave(&mut self) {
-        if let Some(route) = self.route.take() {
-            self.fetcher.flights.remove(&route, &self.flight);
+        if let Some(key) = self.key.take() {
+            self.fetcher.flights.remove(&key, &self.flight);
         }
     }
 }
 
-impl Drop for OnAir {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.leave();
     }
@@ -98,9 +98,9 @@ impl Fetch {
             }
         };
         match answer {
-            Ok(answer) => self.land(answer, alone).await,
+            Ok(answer) => self.publish_head(answer, alone).await,
             Err(error) => {
-                let origin = self.fetcher.origin(&self.errand.head);
+                let origin = self.fetcher.origin(&self.request.head);
                 origin.reachability.note_error(&error, self.fetcher.clock.now());
                 self.fail(error);
             }
@@ -128,7 +128,7 @@ impl Fetch {
                 return Ok(Answer { completion: Some(completion), ..answer });
             }
         }
-        let range = self.errand.range.map(|spec| AskedRange { spec, condition: None });
+        let range = self.request.range.map(|spec| AskedRange { spec, condition: None });
         self.send(Conditions::default(), range).await
     }
 
@@ -148,41 +148,41 @@ impl Fetch {
     ) -> Result<Answer, OriginError> {
         let fetcher = &self.fetcher;
         let request_time = fetcher.clock.now();
-        let mut request = self.errand.request(conditions, range, &fetcher.rules.via);
-        if let Some(lowest) = fetcher.lowest_revision_for(&self.errand) {
+        let mut request = self.request.message(conditions, range, &fetcher.rules.via);
+        if let Some(lowest) = fetcher.lowest_revision_for(&self.request) {
             request.headers_mut().insert(MIN_REVISION, lowest);
         }
-        let response = fetcher.origin(&self.errand.head).send(request).await?;
-        fetcher.look_for_redirect_loop(&self.errand.head, response.status(), response.headers());
+        let response = fetcher.origin(&self.request.head).send(request).await?;
+        fetcher.look_for_redirect_loop(&self.request.head, response.status(), response.headers());
         let exchange = fetcher.exchange_since(request_time);
         Ok(Answer { response, exchange, confirmed: None, completion: None })
     }
 
     /// The stale response, unless it was hard-purged: then it is not asked about, and nothing confirms it.
     fn usable_stale(&self) -> Option<&Arc<Held>> {
-        let held = self.errand.stale.as_ref();
+        let held = self.request.stale.as_ref();
         held.filter(|held| self.fetcher.verdict_of(held) != Verdict::Purged)
     }
 
-    async fn land(self, answer: Answer, alone: oneshot::Sender<Response<OriginBody>>) {
+    async fn publish_head(self, answer: Answer, alone: oneshot::Sender<Response<OriginBody>>) {
         let Answer { response, exchange, confirmed, completion } = answer;
         let status = response.status();
-        let origin = self.fetcher.origin(&self.errand.head);
+        let origin = self.fetcher.origin(&self.request.head);
         origin.reachability.note_answer();
         if is_failure(status) {
             self.note_failure(Failure::of_status(status));
         } else {
-            origin.failures.clear(self.errand.head.key.hash());
+            origin.failures.clear(self.request.head.key.hash());
         }
         if let Some(held) = confirmed {
             let landing = self.validated(held.stored(), response.headers(), exchange);
             return self.end(landing);
         }
-        if let Some(held) = &self.errand.stale
+        if let Some(held) = &self.request.stale
             && is_failure(status)
-            && self.fetcher.may_stand_in(held)
+            && self.fetcher.may_serve_on_error(held)
         {
-            let landing = Landing::StandIn(Arc::clone(held));
+            let landing = HeadOutcome::StaleIfError(Arc::clone(held));
             return self.end(landing);
         }
         match self.accept(&response, exchange, completion) {
@@ -200,46 +200,46 @@ impl Fetch {
                 self.fetcher.metrics.uncacheable(reason);
                 self.remember_uncacheable(&response, reason);
                 if alone.send(response).is_err() {
-                    tracing::debug!(key = %self.errand.head.key, "nobody waits for an uncacheable response");
+                    tracing::debug!(key = %self.request.head.key, "nobody waits for an uncacheable response");
                 }
-                self.end(Landing::Alone(reason));
+                self.end(HeadOutcome::Unshared(reason));
             }
         }
     }
 
     /// Ends a fetch that carries no content to share.
-    fn end(self, landing: Landing) {
-        let Self { on_air, pilot, .. } = self;
-        drop(on_air);
-        pilot.land(landing);
-        pilot.complete(None);
+    fn end(self, landing: HeadOutcome) {
+        let Self { guard, writer, .. } = self;
+        drop(guard);
+        writer.publish_head(landing);
+        writer.complete(None);
     }
 
     /// Notes that this fetch has failed, unless a newer one has taken its place: that one's end counts.
     fn note_failure(&self, failure: Failure) {
-        let OnAir { fetcher, route, flight } = &self.on_air;
-        if route.as_ref().is_none_or(|route| fetcher.flights.holds(route, flight)) {
-            let failures = &fetcher.origin(&self.errand.head).failures;
-            failures.note(self.errand.head.key.hash(), failure, fetcher.clock.now());
+        let InFlightGuard { fetcher, key, flight } = &self.guard;
+        if key.as_ref().is_none_or(|key| fetcher.flights.holds(key, flight)) {
+            let failures = &fetcher.origin(&self.request.head).failures;
+            failures.note(self.request.head.key.hash(), failure, fetcher.clock.now());
         }
     }
 
     /// Ends a fetch whose content nobody reads and nothing stores. The origin has not failed.
     pub(super) fn abandon(self) {
-        let Self { fetcher, on_air, pilot, .. } = self;
+        let Self { fetcher, guard, writer, .. } = self;
         fetcher.metrics.cancelled.add(1);
-        drop(on_air);
-        pilot.fail(OriginError::Abandoned);
+        drop(guard);
+        writer.fail(OriginError::Abandoned);
     }
 
     /// Ends it without a response, or within one: readers see the error.
     pub(super) fn fail(self, error: OriginError) {
         self.note_failure(Failure::of(&error));
-        let Self { fetcher, errand, on_air, pilot, .. } = self;
+        let Self { fetcher, request, guard, writer, .. } = self;
         fetcher.metrics.failed.add(1);
-        tracing::debug!(key = %errand.head.key, %error, "fetch failed");
-        drop(on_air);
-        pilot.fail(error);
+        tracing::debug!(key = %request.head.key, %error, "fetch failed");
+        drop(guard);
+        writer.fail(error);
     }
 
     /// Decides whether the response is stored (RFC 9111 §3), and what belongs to it.
@@ -248,9 +248,9 @@ impl Fetch {
         response: &Response<OriginBody>,
         exchange: Exchange,
         completion: Option<Completion>,
-    ) -> Result<Accepted, Uncacheable> {
+    ) -> Result<Storable, Uncacheable> {
         let rules = &self.fetcher.rules;
-        let facts = &self.errand.facts;
+        let facts = &self.request.facts;
         let arrived = self.arrived(response, completion)?;
         let received = exchange.wall_time;
         let joined = arrived.as_ref().and_then(|arrived| arrived.joined.as_ref());
@@ -261,7 +261,7 @@ impl Fetch {
         // A part is stored under the terms of the whole (RFC 9111 §3.3).
         let status = if arrived.is_some() { StatusCode::OK } else { response.status() };
         let freshness = judge(&rules.policy, facts, status, head, exchange)?;
-        let path = self.errand.head.key.path();
+        let path = self.request.head.key.path();
         if rules.cache.deception_armor && is_deceptive(path, status, head) {
             return Err(Uncacheable::ContentType);
         }
@@ -269,8 +269,8 @@ impl Fetch {
         if arrived.is_some() {
             fields.remove(CONTENT_RANGE); // said anew of each part that is sent
         }
-        let accepted = self.fetcher.belongings(&self.errand.head, fields, freshness)?;
-        let accepted = Accepted { arrived, ..accepted };
+        let accepted = self.fetcher.belongings(&self.request.head, fields, freshness)?;
+        let accepted = Storable { arrived, ..accepted };
         match response.body().length() {
             Some(length) if length > rules.object_bytes_max => Err(Uncacheable::TooLarge),
             _ => Ok(accepted),
@@ -283,30 +283,32 @@ impl Fetch {
         stale: &Arc<Stored>,
         not_modified: &HeaderMap,
         exchange: Exchange,
-    ) -> Landing {
+    ) -> HeadOutcome {
         let fetcher = &self.fetcher;
         fetcher.metrics.validated.add(1);
-        let Some(old) = stale.response() else { return Landing::Failed(OriginError::Abandoned) };
+        let Some(old) = stale.response() else {
+            return HeadOutcome::Failed(OriginError::Abandoned);
+        };
         if fetcher.is_lagging(not_modified, stale.provenance.ids()) {
             fetcher.metrics.uncacheable(Uncacheable::OriginLagging);
-            return Landing::Validated(Arc::clone(stale)); // confirmed by who has not seen the change
+            return HeadOutcome::Validated(Arc::clone(stale)); // confirmed by who has not seen the change
         }
         if !fetcher.is_stored(stale) || !self.may_confirm(stale) {
-            return Landing::Validated(Arc::clone(stale)); // for who asked before; it stays as it was
+            return HeadOutcome::Validated(Arc::clone(stale)); // for who asked before; it stays as it was
         }
-        let newer = Newer { head: not_modified, birth: self.pilot.birth(), exchange };
+        let newer = Newer { head: not_modified, birth: self.writer.birth(), exchange };
         let freshened =
-            fetcher.freshen((&self.errand.head, &self.errand.facts), stale, old, &newer);
-        Landing::Validated(freshened.unwrap_or_else(|| Arc::clone(stale)))
+            fetcher.freshen((&self.request.head, &self.request.facts), stale, old, &newer);
+        HeadOutcome::Validated(freshened.unwrap_or_else(|| Arc::clone(stale)))
     }
 
     fn may_confirm(&self, stale: &Stored) -> bool {
-        self.fetcher.may_confirm(stale, self.pilot.birth())
+        self.fetcher.may_confirm(stale, self.writer.birth())
     }
 
     /// What is stored once its content is complete.
-    pub(super) fn draft(&self, status: StatusCode, accepted: Accepted) -> Draft {
-        self.fetcher.draft(&self.errand.head.key, self.pilot.birth(), status, accepted)
+    pub(super) fn draft(&self, status: StatusCode, accepted: Storable) -> Draft {
+        self.fetcher.draft(&self.request.head.key, self.writer.birth(), status, accepted)
     }
 
     /// Remembers that nobody needs to wait for a response of this URL, for a while.
@@ -315,29 +317,29 @@ impl Fetch {
         if is_failure(response.status()) {
             return;
         }
-        let key = &self.errand.head.key;
+        let key = &self.request.head.key;
         let tags = tags::of(response.headers(), key, &fetcher.rules.tags, &fetcher.invalidation)
             .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
-        self.remember(reason, self.pilot.birth().provenance(tags));
+        self.remember(reason, self.writer.birth().provenance(tags));
     }
 
     /// The same with its place in the order of purges.
     pub(super) fn remember(&self, reason: Uncacheable, provenance: Provenance) {
         let fetcher = &self.fetcher;
         let lasts = fetcher.rules.cache.uncacheable_for;
-        let is_one_clients_own = self.errand.facts.has_authorization;
-        let is_of_a_part = self.errand.range.is_some();
+        let is_one_clients_own = self.request.facts.has_authorization;
+        let is_of_a_part = self.request.range.is_some();
         if is_one_clients_own || is_of_a_part || lasts.is_zero() {
             return;
         }
         let draft = Draft {
-            key: self.errand.head.key.clone(),
+            key: self.request.head.key.clone(),
             variant: None,
             provenance,
             content: Content::Uncacheable { reason, until: fetcher.clock.now().plus(lasts) },
         };
         match fetcher.store.begin().commit(draft) {
-            Ok(marker) => fetcher.withdraw_if_purged(&marker),
+            Ok(marker) => fetcher.remove_if_purged(&marker),
             Err(error) => tracing::debug!(%error, "marker not stored"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::exchange::Accepted;
+use super::exchange::Storable;
 use super::{Fetcher, tags};
 use crate::freshness::stored_fields::freshen;
 use crate::freshness::validation::head_agrees;
@@ -79,7 +79,7 @@ impl Fetcher {
             Ok(accepted) => {
                 let draft = self.draft(&request.key, birth, old.status, accepted);
                 let stored = self.store.freshen(stale, draft).ok()?;
-                self.withdraw_if_purged(&stored);
+                self.remove_if_purged(&stored);
                 if !self.may_confirm(stale, birth) {
                     self.store.remove(&stored, Removal::Purged);
                 }
@@ -104,14 +104,14 @@ impl Fetcher {
         request: &RequestHead,
         mut fields: HeaderMap,
         freshness: Freshness,
-    ) -> Result<Accepted, Uncacheable> {
+    ) -> Result<Storable, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // said anew from the content itself
         let tags = tags::of(&fields, &request.key, &self.rules.tags, &self.invalidation)?;
         let mut selecting = names_under(&*self.store, &request.key);
         selecting.extend_from_slice(self.rules.selecting);
         let variant = Variant::of(&fields, &request.fields, &selecting)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
-        Ok(Accepted { fields, freshness, variant, tags, arrived: None })
+        Ok(Storable { fields, freshness, variant, tags, arrived: None })
     }
 
     /// What is stored once its content is complete.
@@ -120,7 +120,7 @@ impl Fetcher {
         key: &Key,
         birth: &FetchBirth,
         status: StatusCode,
-        accepted: Accepted,
+        accepted: Storable,
     ) -> Draft {
         let part = accepted.arrived.and_then(|arrived| arrived.stored_part());
         let is_completed = status == StatusCode::PARTIAL_CONTENT && part.is_none();

@@ -11,7 +11,7 @@ use crate::key::Key;
 
 /// What a flight fetches: a key and, once it is known that the URL varies, the request's selecting values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct FlightKey {
     /// The primary key.
     pub key: Key,
     /// A hash of the selecting values, zero where nothing is known to vary. Two requests with one hash are told apart by the
@@ -21,7 +21,7 @@ pub struct Route {
     pub range: Option<RangeSpec>,
 }
 
-impl std::hash::Hash for Route {
+impl std::hash::Hash for FlightKey {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         state.write_u64(self.key.hash() ^ self.selection);
     }
@@ -29,46 +29,46 @@ impl std::hash::Hash for Route {
 
 /// All flights that may be joined.
 #[derive(Debug)]
-pub struct Flights {
+pub struct InFlight {
     shards: Box<[Shard]>,
 }
 
-type Shard = Mutex<HashMap<Route, Arc<Flight>>>;
+type Shard = Mutex<HashMap<FlightKey, Arc<Flight>>>;
 
-impl Default for Flights {
+impl Default for InFlight {
     fn default() -> Self {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 }
 
-impl Flights {
-    /// Shows `decide` the flight on this route, if one is in the air; what it returns instead takes its place.
+impl InFlight {
+    /// Shows `decide` the flight on this key, if one is in the air; what it returns instead takes its place.
     ///
-    /// One call at a time for each route: whoever finds none and puts one is the only one who does.
+    /// One call at a time for each key: whoever finds none and puts one is the only one who does.
     pub fn with<T>(
         &self,
-        route: &Route,
+        key: &FlightKey,
         decide: impl FnOnce(Option<&Arc<Flight>>) -> (Option<Arc<Flight>>, T),
     ) -> T {
-        let mut shard = self.shard(route).lock();
-        let (new, result) = decide(shard.get(route));
+        let mut shard = self.shard(key).lock();
+        let (new, result) = decide(shard.get(key));
         if let Some(flight) = new {
-            shard.insert(route.clone(), flight);
+            shard.insert(key.clone(), flight);
         }
         result
     }
 
     /// Takes this flight out, if it is still there.
-    pub fn remove(&self, route: &Route, flight: &Arc<Flight>) {
-        let mut shard = self.shard(route).lock();
-        if shard.get(route).is_some_and(|other| Arc::ptr_eq(other, flight)) {
-            shard.remove(route);
+    pub fn remove(&self, key: &FlightKey, flight: &Arc<Flight>) {
+        let mut shard = self.shard(key).lock();
+        if shard.get(key).is_some_and(|other| Arc::ptr_eq(other, flight)) {
+            shard.remove(key);
         }
     }
 
-    /// Returns whether this flight is still the one on its route.
-    pub fn holds(&self, route: &Route, flight: &Arc<Flight>) -> bool {
-        self.shard(route).lock().get(route).is_some_and(|other| Arc::ptr_eq(other, flight))
+    /// Returns whether this flight is still the one on its key.
+    pub fn holds(&self, key: &FlightKey, flight: &Arc<Flight>) -> bool {
+        self.shard(key).lock().get(key).is_some_and(|other| Arc::ptr_eq(other, flight))
     }
 
     /// Flights in the air.
@@ -82,8 +82,8 @@ impl Flights {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
-    fn shard(&self, route: &Route) -> &Shard {
-        let hash = route.key.hash() ^ route.selection;
+    fn shard(&self, key: &FlightKey) -> &Shard {
+        let hash = key.key.hash() ^ key.selection;
         &self.shards[usize::try_from(hash >> 40).unwrap_or(0) % SHARDS]
     }
 }

@@ -27,14 +27,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use self::exchange::WhenLeft;
 pub use self::held::Held;
-pub use self::post::Adoptable;
+pub use self::post::StorablePost;
 
 use self::collapse::Joined;
-use self::exchange::{Fetch, OnAir};
-use self::flight::{Budget, Flight, Head, Pilot, Reader};
-use self::in_flight::{Flights, Route};
+use self::exchange::{Fetch, InFlightGuard};
+use self::flight::{Budget, Flight, FlightWriter, Head, Reader};
+use self::in_flight::{FlightKey, InFlight};
 use self::metrics::FetchMetrics;
-use self::request::Errand;
+use self::request::FetchRequest;
 use crate::freshness::{Exchange, Policy, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
 use crate::origins::{Origin, OriginBody, Origins, RequestBody};
@@ -59,7 +59,7 @@ pub struct Fetcher {
     pub rules: FetchRules,
     /// What happened.
     pub metrics: FetchMetrics,
-    flights: Flights,
+    flights: InFlight,
     budget: Arc<Budget>,
     misses: Arc<Semaphore>,
 }
@@ -102,11 +102,11 @@ pub enum Fetched {
     /// A stored response that the origin just confirmed.
     Validated(Arc<Stored>, Role),
     /// A stale response, because the origin failed.
-    StandIn(Arc<Stored>),
+    StaleIfError(Arc<Stored>),
     /// A response that another fetch has stored since this request missed.
     Stored(Arc<Stored>),
     /// A response for this client alone.
-    Alone(Box<Response<OriginBody>>, Uncacheable),
+    Unshared(Box<Response<OriginBody>>, Uncacheable),
 }
 
 /// Who sent the request to the origin.
@@ -135,7 +135,7 @@ impl Fetcher {
     ) -> Arc<Self> {
         let budget = Arc::new(Budget::new(rules.cache.max_inflight_bytes));
         let misses = Arc::new(Semaphore::new(rules.misses_max));
-        let (flights, metrics) = (Flights::default(), FetchMetrics::default());
+        let (flights, metrics) = (InFlight::default(), FetchMetrics::default());
         Arc::new(Self {
             store,
             invalidation,
@@ -150,32 +150,32 @@ impl Fetcher {
     }
 
     /// Validates a stale response in the background, if nobody does already, and neither did its URL fail just now nor could
-    /// the origin not be reached. The errand need not hold it yet.
-    pub fn refresh(self: &Arc<Self>, errand: Errand, stale: &Arc<Stored>) {
-        let (url, now) = (errand.head.key.hash(), self.clock.now());
-        let origin = self.origin(&errand.head);
+    /// the origin not be reached. The request need not hold it yet.
+    pub fn refresh(self: &Arc<Self>, request: FetchRequest, stale: &Arc<Stored>) {
+        let (url, now) = (request.head.key.hash(), self.clock.now());
+        let origin = self.origin(&request.head);
         if origin.failures.is_paused(url, now) || origin.reachability.is_lost(now) {
             return;
         }
-        let route = route_of(&errand);
-        let taken = self.flights.with(&route, |flying| {
+        let key = flight_key(&request);
+        let taken = self.flights.with(&key, |flying| {
             if flying.is_some_and(|flight| self.is_late(flight)) {
                 origin.failures.note_late(url, now);
             }
-            let is_needless = flying.is_some_and(|flight| self.may_join(flight, &errand))
-                || self.stored_meanwhile(&errand).is_some();
+            let is_needless = flying.is_some_and(|flight| self.may_join(flight, &request))
+                || self.stored_meanwhile(&request).is_some();
             let Some(permit) = (!is_needless).then(|| self.permit()).flatten() else {
                 return (None, None);
             };
-            let (flight, pilot) = self.begin(&errand.head);
-            (Some(flight), Some((pilot, permit)))
+            let (flight, writer) = self.begin(&request.head);
+            (Some(flight), Some((writer, permit)))
         });
-        if let Some((pilot, permit)) = taken {
+        if let Some((writer, permit)) = taken {
             self.metrics.background.add(1);
             let (sender, _nobody) = oneshot::channel();
-            let stale = errand.stale.clone().or_else(|| self.hold(stale));
-            let errand = Arc::new(Errand { stale, ..errand });
-            tokio::spawn(self.fetch_of(pilot, errand, Some(route), permit).run(sender));
+            let stale = request.stale.clone().or_else(|| self.hold(stale));
+            let request = Arc::new(FetchRequest { stale, ..request });
+            tokio::spawn(self.fetch_of(writer, request, Some(key), permit).run(sender));
         }
     }
 
@@ -188,54 +188,58 @@ impl Fetcher {
         Ok(self.origins.default_origin().send(request).await?)
     }
 
-    fn begin(&self, request: &RequestHead) -> (Arc<Flight>, Pilot) {
+    fn begin(&self, request: &RequestHead) -> (Arc<Flight>, FlightWriter) {
         let account = Arc::clone(&request.peer.retained);
         Flight::begin(self.invalidation.begin_fetch(), Arc::clone(&self.budget), account)
     }
 
     fn take_off(
         self: &Arc<Self>,
-        pilot: Pilot,
-        errand: &Arc<Errand>,
-        route: Option<Route>,
+        writer: FlightWriter,
+        request: &Arc<FetchRequest>,
+        key: Option<FlightKey>,
         permit: OwnedSemaphorePermit,
     ) -> Joined {
-        launch(self.fetch_of(pilot, Arc::clone(errand), route, permit))
+        launch(self.fetch_of(writer, Arc::clone(request), key, permit))
     }
 
     fn fetch_of(
         self: &Arc<Self>,
-        pilot: Pilot,
-        errand: Arc<Errand>,
-        route: Option<Route>,
+        writer: FlightWriter,
+        request: Arc<FetchRequest>,
+        key: Option<FlightKey>,
         permit: OwnedSemaphorePermit,
     ) -> Fetch {
-        let flight = Arc::clone(pilot.flight());
-        let on_air = OnAir { fetcher: Arc::clone(self), route, flight };
+        let flight = Arc::clone(writer.flight());
+        let guard = InFlightGuard { fetcher: Arc::clone(self), key, flight };
         let (fetcher, when_left) = (Arc::clone(self), WhenLeft::GoOn);
-        Fetch { fetcher, errand, on_air, pilot, when_left, _permit: permit }
+        Fetch { fetcher, request, guard, writer, when_left, _permit: permit }
     }
 
     /// Serves the stale response where that is allowed, else the error.
-    fn stand_in_or(&self, errand: &Errand, error: ProxyError) -> Result<Fetched, ProxyError> {
-        let stale = errand.stale.as_ref().filter(|stale| self.may_stand_in(stale));
-        stale.map(|stale| Fetched::StandIn(Arc::clone(stale.stored()))).ok_or(error)
+    fn stale_or_error(
+        &self,
+        request: &FetchRequest,
+        error: ProxyError,
+    ) -> Result<Fetched, ProxyError> {
+        let stale = request.stale.as_ref().filter(|stale| self.may_serve_on_error(stale));
+        stale.map(|stale| Fetched::StaleIfError(Arc::clone(stale.stored()))).ok_or(error)
     }
 
     /// A hard purge that came meanwhile counts: what was purged is not even served when the origin is down. Nor is what may
     /// have missed one.
-    fn may_stand_in(&self, stale: &Held) -> bool {
+    fn may_serve_on_error(&self, stale: &Held) -> bool {
         let soft_purged = match self.verdict_of(stale) {
             Verdict::Purged | Verdict::Unproven => return false,
             Verdict::Soft(at) => Some(at),
             Verdict::Valid => None,
         };
         let now = self.clock.now();
-        self.invalidation.lease().trust(now).allows_stand_in()
+        self.invalidation.lease().trust(now).allows_stale_if_error()
             && stale
                 .stored()
                 .response()
-                .is_some_and(|response| response.freshness.may_stand_in_for_error(now, soft_purged))
+                .is_some_and(|response| response.freshness.may_serve_on_error(now, soft_purged))
     }
 
     /// The origin of a request.
@@ -260,13 +264,13 @@ impl Fetcher {
 
 /// Begins a fetch in a task of its own, with the request that asked for it aboard.
 fn launch(fetch: Fetch) -> Joined {
-    let reader = fetch.pilot.first_reader();
+    let reader = fetch.writer.first_reader();
     let (sender, alone) = oneshot::channel();
     tokio::spawn(fetch.run(sender));
     Joined { reader, alone: Some(alone) }
 }
 
-fn route_of(errand: &Errand) -> Route {
-    let Errand { head, selection, range, .. } = errand;
-    Route { key: head.key.clone(), selection: *selection, range: *range }
+fn flight_key(request: &FetchRequest) -> FlightKey {
+    let FetchRequest { head, selection, range, .. } = request;
+    FlightKey { key: head.key.clone(), selection: *selection, range: *range }
 }

@@ -96,7 +96,7 @@ impl Arrived {
 impl Fetch {
     /// Returns the stored part that would be the whole with one more, where the whole is wanted.
     pub(super) fn completion(&self) -> Option<Completion> {
-        let base = self.stored_part().filter(|_| self.errand.range.is_none())?;
+        let base = self.stored_part().filter(|_| self.request.range.is_none())?;
         let response = base.response()?;
         let gap = response.part.as_deref()?.missing()?;
         let fields = response.fields.to_map(Show::All, 0);
@@ -119,7 +119,7 @@ impl Fetch {
             let union = union_with(&base, range).ok_or(Uncacheable::Range)?;
             return Ok(Some(Arrived { range, joined: Some((base, union)) }));
         }
-        if self.errand.range.is_none() {
+        if self.request.range.is_none() {
             return Err(Uncacheable::Range);
         }
         let joined = self.stored_part().and_then(|base| {
@@ -133,10 +133,10 @@ impl Fetch {
     /// Returns a fresh stored part of the variant that the request selects.
     fn stored_part(&self) -> Option<Arc<Stored>> {
         let fetcher = &self.fetcher;
-        let request = &self.errand.head;
-        let stored = select(&*fetcher.store, &request.key, &request.fields).stored?;
+        let head = &self.request.head;
+        let stored = select(&*fetcher.store, &head.key, &head.fields).stored?;
         let is_valid =
-            fetcher.invalidation.verdict(&stored.provenance, &request.key) == Verdict::Valid;
+            fetcher.invalidation.verdict(&stored.provenance, &head.key) == Verdict::Valid;
         let now = fetcher.clock.now();
         let is_usable = stored.response().is_some_and(|response| {
             response.part.is_some() && response.freshness.state(now, None) == State::Fresh

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::header::{CONTENT_LOCATION, HeaderMap};
 use http::{Method, Response, StatusCode, Uri};
 
-use super::flight::{Flight, Landing};
-use super::request::Errand;
+use super::flight::{Flight, HeadOutcome};
+use super::request::FetchRequest;
 use super::{Fetched, Fetcher, Role};
 use crate::freshness::{Exchange, RequestFacts, Uncacheable, has_explicit_lifetime, uri_reference};
 use crate::invalidation::{FetchBirth, Marked};
@@ -16,7 +16,7 @@ use crate::response::failure::ProxyError;
 
 /// What is to be known of a POST whose response may be kept.
 #[derive(Debug)]
-pub struct Adoptable {
+pub struct StorablePost {
     /// When it was sent.
     pub birth: FetchBirth,
     /// The purge of what it has changed.
@@ -34,49 +34,49 @@ impl Fetcher {
     ///
     /// Another purge of it, or another change of its URL, while it was made keeps it out: which of them is the later one is not
     /// known. What else was purged does not matter.
-    pub async fn adopt(
+    pub async fn store_post_response(
         self: &Arc<Self>,
         request: &RequestHead,
         response: Response<OriginBody>,
-        adoptable: Option<Adoptable>,
+        storable_post: Option<StorablePost>,
         exchange: Exchange,
     ) -> Result<Fetched, ProxyError> {
-        let Some(Adoptable { birth, marked }) = adoptable else {
-            return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
+        let Some(StorablePost { birth, marked }) = storable_post else {
+            return Ok(Fetched::Unshared(Box::new(response), Uncacheable::Method));
         };
         let is_adoptable = response.status() == StatusCode::OK
             && has_explicit_lifetime(response.headers(), exchange.wall_time)
             && is_about_its_target(request, response.headers());
         let Some(permit) = is_adoptable.then(|| self.permit()).flatten() else {
-            return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
+            return Ok(Fetched::Unshared(Box::new(response), Uncacheable::Method));
         };
         let own = birth.later(marked.sequence);
         let account = Arc::clone(&request.peer.retained);
-        let (_flight, pilot) = Flight::begin(own, Arc::clone(&self.budget), account);
+        let (_flight, writer) = Flight::begin(own, Arc::clone(&self.budget), account);
         let mut head = request.clone();
         head.method = Method::GET;
         let facts = RequestFacts { method: Method::GET, ..request.facts() };
         let arrived = self.invalidation.sequence();
-        let errand =
-            Arc::new(Errand { head, facts, arrived, stale: None, selection: 0, range: None });
-        let reader = pilot.first_reader();
-        let fetch = self.fetch_of(pilot, errand, None, permit);
+        let fetch_request =
+            Arc::new(FetchRequest { head, facts, arrived, stale: None, selection: 0, range: None });
+        let reader = writer.first_reader();
+        let fetch = self.fetch_of(writer, fetch_request, None, permit);
         let Ok(accepted) = fetch.accept(&response, exchange, None) else {
-            return Ok(Fetched::Alone(Box::new(response), Uncacheable::Method));
+            return Ok(Fetched::Unshared(Box::new(response), Uncacheable::Method));
         };
         let provenance = birth.provenance(accepted.tags.iter().copied());
         let (invalidation, key) = (&self.invalidation, &request.key);
         if !invalidation.is_undisturbed(&provenance, &birth, marked.sequence, key) {
             self.metrics.uncacheable(Uncacheable::PurgedInFlight);
-            return Ok(Fetched::Alone(Box::new(response), Uncacheable::PurgedInFlight));
+            return Ok(Fetched::Unshared(Box::new(response), Uncacheable::PurgedInFlight));
         }
         if self.is_lagging(response.headers(), accepted.tags.iter().copied()) {
             self.metrics.uncacheable(Uncacheable::OriginLagging);
-            return Ok(Fetched::Alone(Box::new(response), Uncacheable::OriginLagging));
+            return Ok(Fetched::Unshared(Box::new(response), Uncacheable::OriginLagging));
         }
         tokio::spawn(fetch.carry(response, accepted, None));
-        match reader.landing().await {
-            Landing::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
+        match reader.head().await {
+            HeadOutcome::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
             _ => Err(OriginError::Abandoned.into()),
         }
     }

@@ -1,4 +1,4 @@
-//! `Errand`: what is to be fetched, for whom, and the requests that are sent for it.
+//! `FetchRequest`: what is to be fetched, for whom, and the requests that are sent for it.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::request::{RequestHead, hop_by_hop, trace};
 
 /// A request that its response may be stored for.
 #[derive(Clone, Debug)]
-pub struct Errand {
+pub struct FetchRequest {
     /// The client's request.
     pub head: RequestHead,
     /// What storing depends on.
@@ -35,9 +35,9 @@ pub struct Errand {
     pub range: Option<RangeSpec>,
 }
 
-impl Errand {
+impl FetchRequest {
     /// Makes the request: no ranges and no conditions but ours. Never for several ranges.
-    pub fn request(
+    pub fn message(
         &self,
         conditions: Conditions,
         range: Option<AskedRange>,

@@ -4,7 +4,7 @@ use http::header::{ETAG, HeaderMap, HeaderName, HeaderValue};
 use purge_protocol::tag;
 
 use super::Fetcher;
-use super::request::Errand;
+use super::request::FetchRequest;
 use crate::invalidation::TagId;
 use crate::key::Key;
 
@@ -49,11 +49,11 @@ impl Fetcher {
         self.invalidation.fence().lowest([host]).map(HeaderValue::from)
     }
 
-    /// The lowest revision that may answer this errand: that of its host, and of what is stored already.
-    pub(super) fn lowest_revision_for(&self, errand: &Errand) -> Option<HeaderValue> {
+    /// The lowest revision that may answer this request: that of its host, and of what is stored already.
+    pub(super) fn lowest_revision_for(&self, request: &FetchRequest) -> Option<HeaderValue> {
         let fence = self.invalidation.fence();
-        let stored = errand.stale.iter().flat_map(|stale| stale.stored().provenance.ids());
-        let host = self.invalidation.ids().host(errand.head.key.host());
+        let stored = request.stale.iter().flat_map(|stale| stale.stored().provenance.ids());
+        let host = self.invalidation.ids().host(request.head.key.host());
         fence.lowest(stored.chain([host])).map(HeaderValue::from)
     }
 }

@@ -8,8 +8,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use super::exchange::{Accepted, Fetch};
-use super::flight::{Head, Landing, Pushed};
+use super::exchange::{Fetch, Storable};
+use super::flight::{Head, HeadOutcome, Pushed};
 use super::parts::{Arrived, Margins};
 use super::tags::CACHE_GROUP_INVALIDATION;
 use super::{FetchRules, Fetcher};
@@ -21,7 +21,7 @@ use crate::request::hop_by_hop;
 use crate::store::{Content, Draft, EntryWriter, Removal, Stored};
 
 /// What is on its way into the store.
-struct Cargo {
+struct PendingEntry {
     writer: Box<dyn EntryWriter>,
     draft: Draft,
     /// The stored part whose bytes are in it, too.
@@ -54,7 +54,7 @@ impl Fetch {
     pub(super) async fn carry(
         mut self,
         response: Response<OriginBody>,
-        accepted: Accepted,
+        accepted: Storable,
         not_stored: Option<Uncacheable>,
     ) {
         let (parts, body) = response.into_parts();
@@ -63,7 +63,7 @@ impl Fetch {
             status: parts.status,
             fields: self.fetcher.rules.public(&accepted.fields),
             variant: accepted.variant.clone(),
-            provenance: self.pilot.birth().provenance(accepted.tags.iter().copied()),
+            provenance: self.writer.birth().provenance(accepted.tags.iter().copied()),
             length: body.length(),
             not_stored,
             freshness: not_stored.is_none().then_some(freshness),
@@ -74,27 +74,27 @@ impl Fetch {
         let mut base = None;
         if let Some(arrived) = &accepted.arrived {
             spliced.margins = arrived.margins();
-            spliced.is_shown = self.errand.range.is_none();
+            spliced.is_shown = self.request.range.is_none();
             base = arrived.joined.as_ref().map(|(base, _)| Arc::clone(base));
             self.describe_part(&mut head, arrived);
             head.base = base.clone();
         }
         if let Some(reason) = not_stored {
             self.fetcher.metrics.uncacheable(reason);
-            self.on_air.leave();
-            self.pilot.pass();
-            self.pilot.land(Landing::Shared(Arc::new(head)));
+            self.guard.leave();
+            self.writer.pass();
+            self.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
             return self.stream(body, None, spliced).await;
         }
-        self.pilot.land(Landing::Shared(Arc::new(head)));
+        self.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
         let draft = self.draft(parts.status, accepted);
-        let cargo = Cargo { writer: self.fetcher.store.begin(), draft, base };
-        self.stream(body, Some(cargo), spliced).await;
+        let entry = PendingEntry { writer: self.fetcher.store.begin(), draft, base };
+        self.stream(body, Some(entry), spliced).await;
     }
 
     /// Who asked for a part is given it; who asked for the whole gets it, put together.
     fn describe_part(&self, head: &mut Head, arrived: &Arrived) {
-        if self.errand.range.is_none() {
+        if self.request.range.is_none() {
             head.status = StatusCode::OK;
             head.length = arrived.range.complete();
         } else if let Ok(place) = HeaderValue::try_from(arrived.range.to_string()) {
@@ -115,38 +115,38 @@ impl Fetch {
             status: parts.status,
             fields: self.fetcher.rules.public(&stored_fields(&parts.headers, exchange.wall_time)),
             variant: None,
-            provenance: self.pilot.birth().provenance([]),
+            provenance: self.writer.birth().provenance([]),
             length: body.length(),
             not_stored: Some(reason),
             freshness: None,
             base: None,
             personal: HeaderMap::new(),
         };
-        self.on_air.leave();
-        self.pilot.pass();
-        self.pilot.land(Landing::Shared(Arc::new(head)));
+        self.guard.leave();
+        self.writer.pass();
+        self.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
         self.stream(body, None, Spliced::default()).await;
     }
 
     /// Carries the content. What is complete is stored before its last byte is shown: who has seen the end will hit.
-    async fn stream(self, mut body: OriginBody, mut cargo: Option<Cargo>, spliced: Spliced) {
+    async fn stream(self, mut body: OriginBody, mut entry: Option<PendingEntry>, spliced: Spliced) {
         let length = body.length();
         let mut received = 0;
         let mut trailers = None;
         for piece in &spliced.margins.before {
-            cargo = self.load(cargo, piece);
-            if spliced.is_shown && self.show(piece.clone(), &mut cargo).await.is_err() {
+            entry = self.load(entry, piece);
+            if spliced.is_shown && self.show(piece.clone(), &mut entry).await.is_err() {
                 return self.abandon();
             }
         }
         if length == Some(0) {
-            self.unload(cargo.take(), spliced.shown(0));
+            self.unload(entry.take(), spliced.shown(0));
         }
         loop {
             let frame = tokio::select! {
                 biased;
                 frame = body.frame() => frame,
-                () = self.pilot.deserted(), if cargo.is_none() => {
+                () = self.writer.deserted(), if entry.is_none() => {
                     return self.abandon();
                 }
             };
@@ -160,57 +160,61 @@ impl Fetch {
                 Err(error) => return self.fail(error),
             };
             received += data.len() as u64;
-            cargo = self.load(cargo, &data);
+            entry = self.load(entry, &data);
             if length == Some(received) {
                 let behind = &spliced.margins.behind;
-                cargo = behind.iter().fold(cargo, |cargo, piece| self.load(cargo, piece));
-                self.unload(cargo.take(), spliced.shown(received));
+                entry = behind.iter().fold(entry, |entry, piece| self.load(entry, piece));
+                self.unload(entry.take(), spliced.shown(received));
             }
-            if self.show(data, &mut cargo).await.is_err() {
+            if self.show(data, &mut entry).await.is_err() {
                 return self.abandon();
             }
         }
-        self.unload(cargo.take(), spliced.shown(received));
+        self.unload(entry.take(), spliced.shown(received));
         for piece in spliced.margins.behind.into_iter().filter(|_| spliced.is_shown) {
             if self.show(piece, &mut None).await.is_err() {
                 return self.abandon();
             }
         }
-        let Self { on_air, pilot, .. } = self;
-        drop(on_air);
-        pilot.complete(trailers);
+        let Self { guard, writer, .. } = self;
+        drop(guard);
+        writer.complete(trailers);
     }
 
     /// Gives a piece to the readers; an error: nobody reads any more. What is no longer retained for late ones is not stored either, and waits for the slowest.
-    async fn show(&self, piece: Bytes, cargo: &mut Option<Cargo>) -> Result<(), OriginError> {
-        if self.pilot.is_forsaken() {
+    async fn show(
+        &self,
+        piece: Bytes,
+        entry: &mut Option<PendingEntry>,
+    ) -> Result<(), OriginError> {
+        if self.writer.is_forsaken() {
             return Err(OriginError::Abandoned);
         }
-        if self.pilot.push(piece) == Pushed::Retained {
+        if self.writer.push(piece) == Pushed::Retained {
             return Ok(());
         }
-        *cargo = None;
-        self.pilot.room().await
+        *entry = None;
+        self.writer.room().await
     }
 
     /// Adds a piece to what will be stored. What grows too large is let go, and no longer retained for late readers.
-    fn load(&self, cargo: Option<Cargo>, data: &Bytes) -> Option<Cargo> {
-        let mut cargo = cargo?;
-        if cargo.writer.append(data.clone()).is_ok() {
-            return Some(cargo);
+    fn load(&self, entry: Option<PendingEntry>, data: &Bytes) -> Option<PendingEntry> {
+        let mut entry = entry?;
+        if entry.writer.append(data.clone()).is_ok() {
+            return Some(entry);
         }
         self.fetcher.metrics.uncacheable(Uncacheable::TooLarge);
-        self.pilot.pass();
-        self.remember(Uncacheable::TooLarge, cargo.draft.provenance);
+        self.writer.pass();
+        self.remember(Uncacheable::TooLarge, entry.draft.provenance);
         None
     }
 
     /// Stores the content, of which readers are shown this part; they go on from the store.
-    fn unload(&self, cargo: Option<Cargo>, shown: Range<u64>) {
-        let Some(Cargo { writer, draft, base }) = cargo else { return };
+    fn unload(&self, entry: Option<PendingEntry>, shown: Range<u64>) {
+        let Some(PendingEntry { writer, draft, base }) = entry else { return };
         // What a purge has overtaken must not displace what was fetched since.
         let may_join = || {
-            let birth = self.pilot.birth();
+            let birth = self.writer.birth();
             base.as_ref().is_none_or(|base| self.fetcher.may_confirm(base, birth))
         };
         let may_store = self.fetcher.invalidation.may_store(&draft.provenance, &draft.key);
@@ -222,10 +226,10 @@ impl Fetch {
             Ok(stored) => {
                 let body = stored.response().map(|response| response.body.clone());
                 if let Some(body) = body.filter(|body| body.length() >= shown.end) {
-                    self.pilot.stored(body, shown);
+                    self.writer.stored(body, shown);
                 }
                 self.displace_stale(&stored);
-                self.fetcher.withdraw_if_purged(&stored);
+                self.fetcher.remove_if_purged(&stored);
                 if !may_join() {
                     self.fetcher.store.remove(&stored, Removal::Purged);
                 }
@@ -240,7 +244,7 @@ impl Fetch {
     /// Takes out the stale response that this one was fetched for, where it varies on other fields: it would come back when this
     /// one is evicted.
     fn displace_stale(&self, stored: &Stored) {
-        if let Some(held) = &self.errand.stale
+        if let Some(held) = &self.request.stale
             && held.stored().variant != stored.variant
         {
             self.fetcher.store.remove(held.stored(), Removal::Replaced);
@@ -266,7 +270,7 @@ impl Fetch {
 
 impl Fetcher {
     /// A purge that arrived while this was fetched wins. Until then its verdict kept it from being used.
-    pub(super) fn withdraw_if_purged(&self, stored: &Arc<Stored>) {
+    pub(super) fn remove_if_purged(&self, stored: &Arc<Stored>) {
         if !self.invalidation.may_keep(&stored.provenance, &stored.key) {
             self.store.remove(stored, Removal::Purged);
             self.metrics.uncacheable(Uncacheable::PurgedInFlight);

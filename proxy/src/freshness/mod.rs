@@ -182,7 +182,7 @@ impl Freshness {
     /// §4).
     ///
     /// Never stale where RFC 9111 §4.2.4 forbids it: the window is then zero.
-    pub fn may_stand_in_for_error(&self, now: Timestamp, soft_purged: Option<Timestamp>) -> bool {
+    pub fn may_serve_on_error(&self, now: Timestamp, soft_purged: Option<Timestamp>) -> bool {
         let end = later(self.fresh_until(soft_purged), self.stale_if_error);
         now.max(self.received) < end
     }

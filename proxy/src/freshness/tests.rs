@@ -97,7 +97,7 @@ fn windows_follow_the_end_of_freshness() {
         (160, State::Stale, false),
     ] {
         assert_eq!(freshness.state(after(secs), None), state, "{secs}");
-        assert_eq!(freshness.may_stand_in_for_error(after(secs), None), stands_in, "{secs}");
+        assert_eq!(freshness.may_serve_on_error(after(secs), None), stands_in, "{secs}");
     }
     assert_eq!(freshness.useless_after(), after(160));
 }
@@ -119,11 +119,7 @@ fn a_soft_purge_only_ever_shortens() {
         let (soft_purged, now) = (Some(after(purged)), after(secs));
         assert_eq!(freshness.ttl(now, soft_purged), ttl, "{purged} {secs}");
         assert_eq!(freshness.state(now, soft_purged), state, "{purged} {secs}");
-        assert_eq!(
-            freshness.may_stand_in_for_error(now, soft_purged),
-            stands_in,
-            "{purged} {secs}"
-        );
+        assert_eq!(freshness.may_serve_on_error(now, soft_purged), stands_in, "{purged} {secs}");
     }
 }
 
@@ -138,7 +134,7 @@ fn no_cache_is_never_fresh_and_never_stands_in() {
     let freshness = judged(&policy, &fields).unwrap();
     for now in [Timestamp::default(), NOW, after(1), Timestamp::MAX] {
         assert_eq!(freshness.state(now, None), State::Stale);
-        assert!(!freshness.may_stand_in_for_error(now, None));
+        assert!(!freshness.may_serve_on_error(now, None));
         assert!(freshness.ttl(now, None) <= 0);
     }
     assert_eq!(freshness.useless_after(), after(3600), "it is kept to be validated");
@@ -349,7 +345,7 @@ fn exercise(head: &HeaderMap, newer: &HeaderMap, status: u16, moments: [u64; 4])
             assert_eq!(is_fresh && is_later, freshness.ttl(now, soft_purged) > 0 && is_later);
             directives.permit(&freshness, now, soft_purged, &policy);
             directives.accepts_stale(&freshness, now, soft_purged);
-            freshness.may_stand_in_for_error(now, soft_purged);
+            freshness.may_serve_on_error(now, soft_purged);
         }
     }
     conditions(head);
@@ -396,7 +392,7 @@ proptest! {
             State::StaleWhileRevalidate => 1,
             State::Stale => 0,
         };
-        let stands_in = |soft_purged| freshness.may_stand_in_for_error(now, soft_purged);
+        let stands_in = |soft_purged| freshness.may_serve_on_error(now, soft_purged);
         assert!(usefulness(soft_purged) <= usefulness(None));
         assert!(stands_in(soft_purged) <= stands_in(None));
         assert!(freshness.ttl(now, soft_purged) <= freshness.ttl(now, None));

@@ -47,7 +47,7 @@ impl Trust {
     }
 
     /// Returns whether a stale response may stand in for an error of the origin.
-    pub const fn allows_stand_in(self) -> bool {
+    pub const fn allows_stale_if_error(self) -> bool {
         matches!(self, Self::Full | Self::Since(_))
     }
 }
@@ -153,7 +153,7 @@ mod tests {
             let trust = expired(on_expiry);
             assert_eq!(trust.covers(NOW), fresh, "{on_expiry:?}");
             assert_eq!(trust.covers(Timestamp::from_secs(939)), old, "{on_expiry:?}");
-            assert_eq!(trust.allows_stand_in(), stand_in, "{on_expiry:?}");
+            assert_eq!(trust.allows_stale_if_error(), stand_in, "{on_expiry:?}");
         }
         assert!(expired(OnExpiry::Cap(minute)).covers(Timestamp::from_secs(940)));
     }

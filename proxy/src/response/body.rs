@@ -366,8 +366,8 @@ mod tests {
             for stored_after in 0..4 {
                 let budget = Arc::new(Budget::new(1000));
                 let birth = Arc::new(Invalidation::new(1)).begin_fetch();
-                let (_flight, pilot) = Flight::begin(birth, budget, Arc::default());
-                let source = Source::Flight(pilot.first_reader(), Supply::Copied);
+                let (_flight, writer) = Flight::begin(birth, budget, Arc::default());
+                let source = Source::Flight(writer.first_reader(), Supply::Copied);
                 let range = skip..skip + length;
                 let mut arriving = ResponseBody::arriving_part(source, &range, Busy::default());
                 let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -376,15 +376,15 @@ mod tests {
                     if number == stored_after {
                         // What comes before and behind is of a stored part that it was joined with.
                         let body = body(&["..", "abcde", "fgh", "."]);
-                        pilot.stored(body, 2..10);
+                        writer.stored(body, 2..10);
                     }
-                    pilot.push(content.slice(2 * number..2 * number + 2));
+                    writer.push(content.slice(2 * number..2 * number + 2));
                     while let Poll::Ready(Some(frame)) = Pin::new(&mut arriving).poll_frame(&mut cx)
                     {
                         all.extend_from_slice(frame.unwrap().data_ref().unwrap().chunk());
                     }
                 }
-                pilot.complete(None);
+                writer.complete(None);
                 assert!(arriving.is_end_stream());
                 assert_eq!(String::from_utf8(all).unwrap(), expected, "{stored_after}");
             }

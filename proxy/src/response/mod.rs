@@ -155,7 +155,7 @@ impl Responder {
     }
 
     /// Answers with a response for this client alone.
-    pub fn alone(
+    pub fn passed(
         &self,
         response: Response<OriginBody>,
         status: &Status,

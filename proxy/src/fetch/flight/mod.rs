@@ -32,7 +32,7 @@ use crate::response::body::Piece;
 use crate::store::{Body, Stored};
 use process::timestamp::Timestamp;
 
-/// One fetch. Dropping its [`Pilot`] without an end fails it for every reader.
+/// One fetch. Dropping its [`FlightWriter`] without an end fails it for every reader.
 #[derive(Debug)]
 pub struct Flight {
     born: Sequence,
@@ -42,15 +42,15 @@ pub struct Flight {
 
 /// What a flight's head turned out to be.
 #[derive(Clone, Debug)]
-pub enum Landing {
+pub enum HeadOutcome {
     /// A response for everyone whose variant matches.
     Shared(Arc<Head>),
     /// The stored response was validated: this is it, freshened.
     Validated(Arc<Stored>),
     /// The origin failed, and this stale response may stand in.
-    StandIn(Arc<Held>),
+    StaleIfError(Arc<Held>),
     /// Only for the one who asked: everyone else goes to the origin on their own.
-    Alone(Uncacheable),
+    Unshared(Uncacheable),
     /// There is no response.
     Failed(OriginError),
 }
@@ -80,7 +80,7 @@ pub struct Head {
 
 #[derive(Debug)]
 struct State {
-    landing: Option<Landing>,
+    landing: Option<HeadOutcome>,
     pieces: Pieces,
     /// The content, once it is stored, and which part of that it is.
     stored: Option<(Body, Range<u64>)>,
@@ -99,7 +99,7 @@ enum End {
 struct Readers {
     places: Vec<Option<Place>>,
     free: Vec<usize>,
-    pilot: Option<Waker>,
+    writer: Option<Waker>,
 }
 
 #[derive(Debug, Default)]
@@ -123,7 +123,7 @@ impl Flight {
         birth: FetchBirth,
         budget: Arc<Budget>,
         account: Arc<Account>,
-    ) -> (Arc<Self>, Pilot) {
+    ) -> (Arc<Self>, FlightWriter) {
         let state = State {
             landing: None,
             pieces: Pieces::new(Charge::new(budget, account)),
@@ -133,7 +133,7 @@ impl Flight {
         };
         let flight =
             Arc::new(Self { born: birth.born(), begun: Instant::now(), state: Mutex::new(state) });
-        (Arc::clone(&flight), Pilot { flight, birth })
+        (Arc::clone(&flight), FlightWriter { flight, birth })
     }
 
     /// The purge sequence at which its request was sent.
@@ -154,7 +154,7 @@ impl Flight {
     /// Returns whether its response, if it is there already, may still be given to a new request.
     pub fn is_current(&self, now: Timestamp) -> bool {
         match &self.state.lock().landing {
-            Some(Landing::Shared(head)) => {
+            Some(HeadOutcome::Shared(head)) => {
                 head.freshness.is_none_or(|own| own.state(now, None) != freshness::State::Stale)
             }
             _ => true,
@@ -175,7 +175,7 @@ impl Flight {
 
 /// The right to land one flight. Dropped before the end, it fails the flight.
 #[derive(Debug)]
-pub struct Pilot {
+pub struct FlightWriter {
     flight: Arc<Flight>,
     birth: FetchBirth,
 }
@@ -189,7 +189,7 @@ pub enum Pushed {
     Passing,
 }
 
-impl Pilot {
+impl FlightWriter {
     /// Where the response stands in the order of purges.
     pub const fn birth(&self) -> &FetchBirth {
         &self.birth
@@ -208,7 +208,7 @@ impl Pilot {
     }
 
     /// Tells the readers what the head is. Only the first landing counts.
-    pub fn land(&self, landing: Landing) {
+    pub fn publish_head(&self, landing: HeadOutcome) {
         let mut state = self.flight.state.lock();
         state.landing.get_or_insert(landing);
         state.readers.wake_all();
@@ -251,7 +251,7 @@ impl Pilot {
             if pieces.has_room() {
                 return Poll::Ready(Ok(()));
             }
-            readers.pilot = Some(cx.waker().clone());
+            readers.writer = Some(cx.waker().clone());
             Poll::Pending
         })
         .await
@@ -265,7 +265,7 @@ impl Pilot {
             if pieces.mode == Retention::Passing && readers.slowest().is_none() {
                 return Poll::Ready(());
             }
-            readers.pilot = Some(cx.waker().clone());
+            readers.writer = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -295,14 +295,14 @@ impl Pilot {
                 End::Failed(error) => error.clone(),
                 End::Complete(_) => OriginError::Abandoned,
             };
-            state.landing.get_or_insert(Landing::Failed(cause));
+            state.landing.get_or_insert(HeadOutcome::Failed(cause));
             state.end = Some(end);
         }
         state.readers.wake_all();
     }
 }
 
-impl Drop for Pilot {
+impl Drop for FlightWriter {
     fn drop(&mut self) {
         self.end(End::Failed(OriginError::Abandoned));
     }
@@ -331,12 +331,12 @@ impl Reader {
     }
 
     /// Waits for the head.
-    pub async fn landing(&self) -> Landing {
-        std::future::poll_fn(|cx| self.poll_landing(cx)).await
+    pub async fn head(&self) -> HeadOutcome {
+        std::future::poll_fn(|cx| self.poll_head(cx)).await
     }
 
     /// The head, once it is there.
-    pub fn poll_landing(&self, cx: &mut Context<'_>) -> Poll<Landing> {
+    pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<HeadOutcome> {
         let mut state = self.flight.state.lock();
         if let Some(landing) = &state.landing {
             return Poll::Ready(landing.clone());
@@ -366,7 +366,7 @@ impl Reader {
         {
             place.next += 1;
             self.taken += piece.len() as u64;
-            readers.wake_pilot();
+            readers.wake_writer();
             if end.is_some() {
                 // Nobody joins any more: what all have is let go.
                 pieces.drop_until(readers.slowest().unwrap_or(usize::MAX));
@@ -424,7 +424,7 @@ impl Readers {
             *place = None;
         }
         self.free.push(place);
-        self.wake_pilot();
+        self.wake_writer();
     }
 
     fn wait(&mut self, place: usize, cx: &Context<'_>) {
@@ -444,8 +444,8 @@ impl Readers {
         }
     }
 
-    fn wake_pilot(&mut self) {
-        if let Some(waker) = self.pilot.take() {
+    fn wake_writer(&mut self) {
+        if let Some(waker) = self.writer.take() {
             waker.wake();
         }
     }

@@ -9,7 +9,7 @@ use super::pieces::PASSING_PIECES;
 use super::*;
 use crate::invalidation::Invalidation;
 
-fn flight(budget: &Arc<Budget>) -> (Arc<Flight>, Pilot) {
+fn flight(budget: &Arc<Budget>) -> (Arc<Flight>, FlightWriter) {
     let invalidation = Arc::new(Invalidation::new(1));
     Flight::begin(invalidation.begin_fetch(), Arc::clone(budget), Arc::default())
 }
@@ -77,30 +77,30 @@ fn bytes(number: u8) -> Bytes {
 #[test]
 fn every_reader_reads_at_its_own_pace_and_late_ones_get_everything() {
     let budget = budget(1000);
-    let (flight, pilot) = flight(&budget);
-    let mut fast = pilot.first_reader();
+    let (flight, writer) = flight(&budget);
+    let mut fast = writer.first_reader();
     let mut slow = flight.join(9).unwrap();
-    pilot.push(bytes(1));
+    writer.push(bytes(1));
     assert_eq!(piece(&mut fast), bytes(1));
     assert!(poll(&mut fast).is_pending());
-    pilot.push(bytes(2));
+    writer.push(bytes(2));
     assert_eq!(piece(&mut fast), bytes(2));
     let mut late = flight.join(9).unwrap();
-    pilot.complete(None);
+    writer.complete(None);
     for reader in [&mut slow, &mut late] {
         assert_eq!((piece(reader), piece(reader)), (bytes(1), bytes(2)));
         assert!(is_clean_end(reader));
     }
     assert!(is_clean_end(&mut fast));
-    assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Passing, "it has left its route");
+    assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Passing, "it has left its key");
 }
 
 #[test]
 fn trailers_come_last_and_once() {
-    let (_, pilot) = flight(&budget(1000));
-    let mut reader = pilot.first_reader();
-    pilot.push(bytes(1));
-    pilot.complete(Some(HeaderMap::new()));
+    let (_, writer) = flight(&budget(1000));
+    let mut reader = writer.first_reader();
+    writer.push(bytes(1));
+    writer.complete(Some(HeaderMap::new()));
     assert_eq!(piece(&mut reader), bytes(1));
     assert!(matches!(poll(&mut reader), Poll::Ready(Some(Ok(Piece::Trailers(_))))));
     assert!(is_clean_end(&mut reader));
@@ -108,38 +108,38 @@ fn trailers_come_last_and_once() {
 
 #[tokio::test]
 async fn only_the_first_landing_counts_and_all_hear_of_it() {
-    let (flight, pilot) = flight(&budget(1000));
-    let (one, two) = (pilot.first_reader(), flight.join(9).unwrap());
-    pilot.land(Landing::Alone(Uncacheable::NoStore));
-    pilot.land(Landing::Alone(Uncacheable::Private));
-    pilot.complete(None);
+    let (flight, writer) = flight(&budget(1000));
+    let (one, two) = (writer.first_reader(), flight.join(9).unwrap());
+    writer.publish_head(HeadOutcome::Unshared(Uncacheable::NoStore));
+    writer.publish_head(HeadOutcome::Unshared(Uncacheable::Private));
+    writer.complete(None);
     for reader in [&one, &two] {
-        assert!(matches!(reader.landing().await, Landing::Alone(Uncacheable::NoStore)));
+        assert!(matches!(reader.head().await, HeadOutcome::Unshared(Uncacheable::NoStore)));
     }
 }
 
 #[tokio::test]
 async fn a_flight_that_ends_without_landing_has_failed() {
     for completes in [false, true] {
-        let (_, pilot) = flight(&budget(1000));
-        let reader = pilot.first_reader();
+        let (_, writer) = flight(&budget(1000));
+        let reader = writer.first_reader();
         if completes {
-            pilot.complete(None);
+            writer.complete(None);
         } else {
-            drop(pilot);
+            drop(writer);
         }
-        assert!(matches!(reader.landing().await, Landing::Failed(_)));
+        assert!(matches!(reader.head().await, HeadOutcome::Failed(_)));
     }
 }
 
 #[test]
 fn a_dropped_pilot_fails_every_reader_and_none_sees_a_clean_end() {
     let budget = budget(1000);
-    let (flight, pilot) = flight(&budget);
-    let (mut ahead, mut behind) = (pilot.first_reader(), flight.join(9).unwrap());
-    pilot.push(bytes(1));
+    let (flight, writer) = flight(&budget);
+    let (mut ahead, mut behind) = (writer.first_reader(), flight.join(9).unwrap());
+    writer.push(bytes(1));
     assert_eq!(piece(&mut ahead), bytes(1));
-    drop(pilot);
+    drop(writer);
     let mut late = flight.join(9).unwrap();
     assert!(is_failure(&mut ahead));
     assert_eq!(piece(&mut behind), bytes(1));
@@ -150,8 +150,8 @@ fn a_dropped_pilot_fails_every_reader_and_none_sees_a_clean_end() {
 
 #[test]
 fn a_full_flight_is_not_joined_and_a_place_is_free_again() {
-    let (flight, pilot) = flight(&budget(1000));
-    let leader = pilot.first_reader();
+    let (flight, writer) = flight(&budget(1000));
+    let leader = writer.first_reader();
     let follower = flight.join(1).unwrap();
     assert_eq!(flight.join(1).unwrap_err(), NotJoinable::Full);
     drop(leader);
@@ -162,9 +162,9 @@ fn a_full_flight_is_not_joined_and_a_place_is_free_again() {
 
 #[test]
 fn a_reader_that_left_leaves_nothing_to_the_one_that_takes_its_place() {
-    let (flight, pilot) = flight(&budget(1000));
-    let mut first = pilot.first_reader();
-    pilot.push(bytes(1));
+    let (flight, writer) = flight(&budget(1000));
+    let mut first = writer.first_reader();
+    writer.push(bytes(1));
     assert_eq!(piece(&mut first), bytes(1));
     drop(first);
     assert_eq!(piece(&mut flight.join(1).unwrap()), bytes(1), "from the beginning");
@@ -173,13 +173,13 @@ fn a_reader_that_left_leaves_nothing_to_the_one_that_takes_its_place() {
 #[tokio::test]
 async fn passing_content_is_dropped_when_all_have_it_and_the_origin_waits_for_the_slowest() {
     let budget = budget(0);
-    let (flight, pilot) = flight(&budget);
-    let (mut fast, mut slow) = (pilot.first_reader(), flight.join(9).unwrap());
+    let (flight, writer) = flight(&budget);
+    let (mut fast, mut slow) = (writer.first_reader(), flight.join(9).unwrap());
     for number in 0..4 {
-        assert_eq!(pilot.push(bytes(number)), Pushed::Passing);
+        assert_eq!(writer.push(bytes(number)), Pushed::Passing);
     }
     assert!(flight.join(9).is_ok(), "nothing is gone yet");
-    let mut room: Room<'_> = Box::pin(pilot.room());
+    let mut room: Room<'_> = Box::pin(writer.room());
     (0..4).for_each(|number| assert_eq!(piece(&mut fast), bytes(number)));
     assert!(is_waiting(&mut room), "the slow one has read nothing");
     assert_eq!(piece(&mut slow), bytes(0));
@@ -191,7 +191,7 @@ async fn passing_content_is_dropped_when_all_have_it_and_the_origin_waits_for_th
         (state.pieces.first, state.pieces.kept())
     };
     assert_eq!((first, kept), (1, 3));
-    pilot.complete(None);
+    writer.complete(None);
     (1..4).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
     assert!(is_clean_end(&mut fast) && is_clean_end(&mut slow));
 }
@@ -199,18 +199,18 @@ async fn passing_content_is_dropped_when_all_have_it_and_the_origin_waits_for_th
 #[tokio::test]
 async fn memory_of_a_passing_flight_is_bounded_however_long_it_is() {
     let budget = budget(35);
-    let (flight, pilot) = flight(&budget);
-    let reader = pilot.first_reader();
+    let (flight, writer) = flight(&budget);
+    let reader = writer.first_reader();
     let reading = tokio::spawn(read_all(reader));
     for number in 0..=255 {
-        if pilot.push(bytes(number)) == Pushed::Passing {
-            pilot.room().await.unwrap();
+        if writer.push(bytes(number)) == Pushed::Passing {
+            writer.room().await.unwrap();
             assert!(flight.state.lock().pieces.kept() < PASSING_PIECES + 3, "and what is paid for");
         }
         assert!(budget.used() <= 35);
     }
     assert_eq!(budget.used(), 0, "what has passed is no longer charged");
-    pilot.complete(None);
+    writer.complete(None);
     let expected: Vec<u8> = (0..=255).flat_map(|number| [number; 10]).collect();
     assert_eq!(reading.await.unwrap().unwrap(), expected);
 }
@@ -218,23 +218,23 @@ async fn memory_of_a_passing_flight_is_bounded_however_long_it_is() {
 #[tokio::test]
 async fn who_lags_is_waited_for_and_others_go_on_while_the_budget_lasts() {
     let budget = budget(100);
-    let (flight, pilot) = flight(&budget);
-    let (mut fast, mut slow) = (pilot.first_reader(), flight.join(9).unwrap());
-    pilot.pass();
+    let (flight, writer) = flight(&budget);
+    let (mut fast, mut slow) = (writer.first_reader(), flight.join(9).unwrap());
+    writer.pass();
     for number in 0..9 {
-        assert_eq!(pilot.push(bytes(number)), Pushed::Passing);
-        assert!(pilot.room().await.is_ok(), "{number}");
+        assert_eq!(writer.push(bytes(number)), Pushed::Passing);
+        assert!(writer.room().await.is_ok(), "{number}");
         assert_eq!(piece(&mut fast), bytes(number));
     }
     assert_eq!(budget.used(), 60, "what its share allows");
-    pilot.push(bytes(9));
-    let mut room: Room<'_> = Box::pin(pilot.room());
+    writer.push(bytes(9));
+    let mut room: Room<'_> = Box::pin(writer.room());
     assert!(is_waiting(&mut room));
     (0..7).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
     assert!(room.as_mut().await.is_ok());
     drop(room);
     assert_eq!(budget.used(), 0);
-    pilot.complete(None);
+    writer.complete(None);
     (7..10).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
     assert_eq!(piece(&mut fast), bytes(9));
     assert!(is_clean_end(&mut fast) && is_clean_end(&mut slow));
@@ -243,19 +243,19 @@ async fn who_lags_is_waited_for_and_others_go_on_while_the_budget_lasts() {
 #[test]
 fn once_stored_readers_go_on_from_the_store_and_the_budget_is_free() {
     let budget = budget(1000);
-    let (flight, pilot) = flight(&budget);
-    let (mut ahead, mut stuck) = (pilot.first_reader(), flight.join(9).unwrap());
+    let (flight, writer) = flight(&budget);
+    let (mut ahead, mut stuck) = (writer.first_reader(), flight.join(9).unwrap());
     let mut done = flight.join(9).unwrap();
-    (0..3).for_each(|number| assert_eq!(pilot.push(bytes(number)), Pushed::Retained));
+    (0..3).for_each(|number| assert_eq!(writer.push(bytes(number)), Pushed::Retained));
     assert_eq!(piece(&mut ahead), bytes(0));
     (0..3).for_each(|number| assert_eq!(piece(&mut done), bytes(number)));
 
-    pilot.stored(Body::Whole(Bytes::from_static(&[7; 35])), 5..35);
+    writer.stored(Body::Whole(Bytes::from_static(&[7; 35])), 5..35);
     assert_eq!(budget.used(), 0);
-    assert_eq!(pilot.push(bytes(3)), Pushed::Retained);
+    assert_eq!(writer.push(bytes(3)), Pushed::Retained);
     assert_eq!(budget.used(), 0);
     let mut late = flight.join(9).unwrap();
-    pilot.complete(Some(HeaderMap::new()));
+    writer.complete(Some(HeaderMap::new()));
 
     let from_store = [(&mut ahead, 15), (&mut stuck, 5), (&mut late, 5)];
     for (reader, start) in from_store {
@@ -272,24 +272,24 @@ fn once_stored_readers_go_on_from_the_store_and_the_budget_is_free() {
 
 #[tokio::test]
 async fn a_passing_flight_without_readers_is_abandoned_and_a_retained_one_is_not() {
-    let (_, pilot) = flight(&budget(1000));
-    drop(pilot.first_reader());
-    assert_eq!(pilot.push(bytes(1)), Pushed::Retained);
-    pilot.pass();
-    assert_eq!(pilot.push(bytes(2)), Pushed::Passing);
-    assert!(matches!(pilot.room().await, Err(OriginError::Abandoned)));
+    let (_, writer) = flight(&budget(1000));
+    drop(writer.first_reader());
+    assert_eq!(writer.push(bytes(1)), Pushed::Retained);
+    writer.pass();
+    assert_eq!(writer.push(bytes(2)), Pushed::Passing);
+    assert!(matches!(writer.room().await, Err(OriginError::Abandoned)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flight_is_forsaken_when_nobody_reads_and_it_takes_long() {
-    let (flight, pilot) = flight(&budget(1000));
-    let reader = pilot.first_reader();
+    let (flight, writer) = flight(&budget(1000));
+    let reader = writer.first_reader();
     tokio::time::advance(UNREAD_MAX).await;
-    assert!(!pilot.is_forsaken(), "somebody reads");
+    assert!(!writer.is_forsaken(), "somebody reads");
     drop(reader);
-    assert!(pilot.is_forsaken());
+    assert!(writer.is_forsaken());
     let _late = flight.join(9).unwrap();
-    assert!(!pilot.is_forsaken());
+    assert!(!writer.is_forsaken());
 
     let (_, young) = self::flight(&budget(1000));
     assert!(!young.is_forsaken());
@@ -297,15 +297,15 @@ async fn a_flight_is_forsaken_when_nobody_reads_and_it_takes_long() {
 
 #[test]
 fn a_reader_that_leaves_wakes_the_waiting_pilot() {
-    let (flight, pilot) = flight(&budget(0));
-    let (mut fast, stuck) = (pilot.first_reader(), flight.join(9).unwrap());
+    let (flight, writer) = flight(&budget(0));
+    let (mut fast, stuck) = (writer.first_reader(), flight.join(9).unwrap());
     for number in 0..4 {
-        pilot.push(bytes(number));
+        writer.push(bytes(number));
         piece(&mut fast);
     }
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(Arc::clone(&bell));
-    let mut room: Room<'_> = Box::pin(pilot.room());
+    let mut room: Room<'_> = Box::pin(writer.room());
     assert!(room.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(stuck);
     assert_eq!(bell.rings(), 1);
@@ -314,22 +314,22 @@ fn a_reader_that_leaves_wakes_the_waiting_pilot() {
 
 #[tokio::test]
 async fn the_budget_comes_back_with_the_pieces_on_every_way_out() {
-    let ways: [fn(Pilot); 4] = [
-        |pilot| pilot.complete(None),
-        |pilot| pilot.fail(OriginError::IdleTimeout),
+    let ways: [fn(FlightWriter); 4] = [
+        |writer| writer.complete(None),
+        |writer| writer.fail(OriginError::IdleTimeout),
         drop,
-        |pilot| {
-            pilot.pass();
-            pilot.push(bytes(1));
-            drop(pilot);
+        |writer| {
+            writer.pass();
+            writer.push(bytes(1));
+            drop(writer);
         },
     ];
     let budget = budget(1000);
     for way in ways {
-        let (flight, pilot) = flight(&budget);
-        let reader = pilot.first_reader();
-        (0..10).for_each(|number| assert_eq!(pilot.push(bytes(number)), Pushed::Retained));
-        way(pilot);
+        let (flight, writer) = flight(&budget);
+        let reader = writer.first_reader();
+        (0..10).for_each(|number| assert_eq!(writer.push(bytes(number)), Pushed::Retained));
+        way(writer);
         assert_eq!(budget.used(), 100, "a reader may want them");
         drop((flight, reader));
         assert_eq!(budget.used(), 0);
@@ -339,10 +339,10 @@ async fn the_budget_comes_back_with_the_pieces_on_every_way_out() {
 #[tokio::test]
 async fn after_the_end_what_every_reader_has_is_let_go() {
     let budget = budget(1000);
-    let (flight, pilot) = flight(&budget);
-    let (mut fast, mut slow) = (pilot.first_reader(), flight.join(9).unwrap());
-    (0..10).for_each(|number| assert_eq!(pilot.push(bytes(number)), Pushed::Retained));
-    pilot.complete(None);
+    let (flight, writer) = flight(&budget);
+    let (mut fast, mut slow) = (writer.first_reader(), flight.join(9).unwrap());
+    (0..10).for_each(|number| assert_eq!(writer.push(bytes(number)), Pushed::Retained));
+    writer.complete(None);
     (0..10).for_each(|number| assert_eq!(piece(&mut fast), bytes(number)));
     assert_eq!(budget.used(), 100);
     (0..4).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
@@ -372,8 +372,8 @@ fn no_wake_up_is_lost_between_threads() {
     let expected: Vec<u8> = (0..100).flat_map(|number| [number; 10]).collect();
     for round in 0..200 {
         let budget = budget(if round % 2 == 0 { 100_000 } else { 300 });
-        let (flight, pilot) = flight(&budget);
-        let first = pilot.first_reader();
+        let (flight, writer) = flight(&budget);
+        let first = writer.first_reader();
         thread::scope(|scope| {
             let mut readers = vec![scope.spawn(|| finish(read_all(first)))];
             for _ in 0..4 {
@@ -382,7 +382,7 @@ fn no_wake_up_is_lost_between_threads() {
             }
             let leaver = flight.join(99).unwrap();
             scope.spawn(|| drop(leaver));
-            scope.spawn(|| finish(fly(pilot)));
+            scope.spawn(|| finish(fly(writer)));
             while readers.len() < 8
                 && let Ok(reader) = flight.join(99)
             {
@@ -397,25 +397,25 @@ fn no_wake_up_is_lost_between_threads() {
     }
 }
 
-async fn fly(pilot: Pilot) {
+async fn fly(writer: FlightWriter) {
     for number in 0..100 {
-        if pilot.push(bytes(number)) == Pushed::Passing {
-            pilot.room().await.unwrap();
+        if writer.push(bytes(number)) == Pushed::Passing {
+            writer.room().await.unwrap();
         }
     }
-    pilot.complete(None);
+    writer.complete(None);
 }
 
 #[test]
 fn joining_while_the_pilot_is_dropped_ends_in_a_failure() {
     for _ in 0..500 {
-        let (flight, pilot) = flight(&budget(1000));
-        pilot.push(bytes(1));
+        let (flight, writer) = flight(&budget(1000));
+        writer.push(bytes(1));
         thread::scope(|scope| {
-            scope.spawn(move || drop(pilot));
+            scope.spawn(move || drop(writer));
             let read = finish(async {
                 let reader = flight.join(9).unwrap();
-                assert!(matches!(reader.landing().await, Landing::Failed(_)));
+                assert!(matches!(reader.head().await, HeadOutcome::Failed(_)));
                 read_all(reader).await
             });
             assert!(read.is_err());

@@ -11,7 +11,7 @@ use process::clock::Clock;
 use settings::{Config, Sources};
 use shellac::app::App;
 use shellac::cache::decision::{Decision, Plan, decide};
-use shellac::fetch::request::Errand;
+use shellac::fetch::request::FetchRequest;
 use shellac::fetch::{Fetched, Fetcher};
 use shellac::key::{Key, Scheme};
 use shellac::listener::peer::Peer;
@@ -110,23 +110,25 @@ async fn answer(fetcher: &Arc<Fetcher>, head: RequestHead) -> Kind {
     let facts = head.facts();
     let decision = decide(lookup.found, &facts, (&fetcher.rules.policy, trust), now);
     let (arrived, selection, range) = (fetcher.invalidation.sequence(), lookup.selection, None);
-    let errand = |stale: Option<Arc<Stored>>| {
+    let request_with = |stale: Option<Arc<Stored>>| {
         let stale = stale.and_then(|stale| fetcher.hold(&stale));
-        Errand { head, facts, arrived, stale, selection, range }
+        FetchRequest { head, facts, arrived, stale, selection, range }
     };
     match decision {
         Decision::Hit(_) => Kind::Hit,
         Decision::HitStale(stale) => {
-            fetcher.refresh(errand(None), &stale);
+            fetcher.refresh(request_with(None), &stale);
             Kind::Hit
         }
-        Decision::Forward(_, Plan::Fetch(stale)) => match fetcher.fetch(errand(stale)).await {
-            Ok(Fetched::Arriving { head, .. }) if head.status.is_success() => Kind::Fetched,
-            Ok(Fetched::Validated(..)) => Kind::Fetched,
-            Ok(Fetched::Stored(_)) => Kind::Hit,
-            Ok(Fetched::StandIn(_)) => Kind::Stale,
-            Ok(Fetched::Arriving { .. } | Fetched::Alone(..)) | Err(_) => Kind::Failed,
-        },
+        Decision::Forward(_, Plan::Fetch(stale)) => {
+            match fetcher.fetch(request_with(stale)).await {
+                Ok(Fetched::Arriving { head, .. }) if head.status.is_success() => Kind::Fetched,
+                Ok(Fetched::Validated(..)) => Kind::Fetched,
+                Ok(Fetched::Stored(_)) => Kind::Hit,
+                Ok(Fetched::StaleIfError(_)) => Kind::Stale,
+                Ok(Fetched::Arriving { .. } | Fetched::Unshared(..)) | Err(_) => Kind::Failed,
+            }
+        }
         other => panic!("{other:?}"),
     }
 }
