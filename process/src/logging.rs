@@ -33,3 +33,23 @@ pub fn start(settings: &Log) {
         say(format_args!("logs are not started: {error}"));
     }
 }
+
+/// Writes a line about the start as text, or as an event if every line of the log has to be JSON.
+pub fn say_at_start(settings: &Log, label: &'static str, value: std::fmt::Arguments<'_>) {
+    match settings.format {
+        LogFormat::Json => tracing::info!(%value, "{label}"),
+        LogFormat::Auto | LogFormat::Pretty => {
+            say(format_args!("  {label:<8} {value}"));
+        }
+    }
+}
+
+/// Writes the reason why a program cannot run, in the same form.
+pub fn say_failure(settings: &Log, program: &'static str, error: &dyn std::error::Error) {
+    match settings.format {
+        LogFormat::Json => tracing::error!(error = %error, "{program} cannot run"),
+        LogFormat::Auto | LogFormat::Pretty => {
+            say(format_args!("{program}: {error}"));
+        }
+    }
+}

@@ -10,7 +10,6 @@ use process::descriptors::raise_descriptor_limit;
 use process::exit::Exit;
 use process::logging;
 use process::signals::told_to_leave;
-use process::terminal::say;
 use rustix::process::{Pid, Signal, kill_process};
 use settings::Flags;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +22,8 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    logging::start(&config.log);
+    let log = config.log.clone();
+    logging::start(&log);
     survive_signals();
     raise_descriptor_limit(config.limits.max_connections);
     let bound = match take_over {
@@ -39,7 +39,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     };
     let bound = match bound {
         Ok(bound) => bound,
-        Err(error) => return failed(&error),
+        Err(error) => return failed(&log, &error),
     };
     announce(&bound);
     let leave = told_to_leave_or_hand_over(Arc::clone(bound.app()));
@@ -52,31 +52,33 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
             tracing::warn!(connections, "the drain deadline came first");
             Exit::DrainCut.into()
         }
-        Err(error) => failed(&error),
+        Err(error) => failed(&log, &error),
     }
 }
 
-fn failed(error: &StartError) -> ExitCode {
-    say(format_args!("shellac: {error}"));
+fn failed(log: &settings::Log, error: &StartError) -> ExitCode {
+    logging::say_failure(log, "shellac", error);
     Exit::Io.into()
 }
 
 /// Says what is bound: a port 0 has become a number.
 fn announce(bound: &Bound) {
     let config = &bound.app().config;
+    let say = |label, value: std::fmt::Arguments<'_>| {
+        logging::say_at_start(&config.log, label, value);
+    };
     for address in bound.traffic_addresses() {
-        say(format_args!("  listen   http://{address}"));
+        say("listen", format_args!("http://{address}"));
     }
     let servers: Vec<&str> =
         config.origin.servers.iter().map(http::uri::Authority::as_str).collect();
-    say(format_args!("  origin   {} → {}", config.origin.name, servers.join(", ")));
-    say(format_args!("  storage  {}", config.storage_summary()));
+    say("origin", format_args!("{} → {}", config.origin.name, servers.join(", ")));
+    say("storage", format_args!("{}", config.storage_summary()));
+    let pages = "(healthz, readyz, metrics, api/v1/stats, api/v1/purge)";
     for address in bound.admin_addresses() {
-        say(format_args!(
-            "  admin    http://{address}/  (healthz, readyz, metrics, api/v1/stats, api/v1/purge)"
-        ));
+        say("admin", format_args!("http://{address}/  {pages}"));
     }
-    say(format_args!("  workers  {}", config.workers));
+    say("workers", format_args!("{}", config.workers));
 }
 
 /// Asks another process to let its store and its clients go. The signal would kill another program, such as the shell that a

@@ -151,6 +151,34 @@ impl Program {
     }
 }
 
+/// Log collectors parse each line.
+#[tokio::test]
+async fn with_the_format_json_every_line_is_json() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
+    command
+        .args(["run", "--listen", "127.0.0.1:0", "--origin", "http://127.0.0.1:1"])
+        .env("SHELLAC__ADMIN__LISTEN", "[\"127.0.0.1:0\"]")
+        .env("SHELLAC__LOG__FORMAT", "json")
+        .stderr(Stdio::piped());
+    let mut program = Program(command.spawn().unwrap());
+    let lines = BufReader::new(program.0.stderr.take().unwrap()).lines();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut labels = Vec::new();
+        for line in lines {
+            let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            labels.push(event["message"].as_str().unwrap().to_owned());
+            if labels.last().unwrap() == "workers" {
+                program.terminate();
+            }
+        }
+        labels
+    });
+    let labels = in_time("the end", read).await.unwrap();
+    for label in ["listen", "origin", "storage", "admin", "workers"] {
+        assert!(labels.iter().any(|own| own == label), "{label} in {labels:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_sigterm_ends_the_proxy_at_once_with_143() {
     let origin = Origin::start().await;

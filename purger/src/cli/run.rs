@@ -10,7 +10,6 @@ use process::clock::Clock;
 use process::exit::Exit;
 use process::logging;
 use process::signals::told_to_leave;
-use process::terminal::say;
 use settings::Config;
 use tokio::time::sleep;
 
@@ -41,7 +40,8 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     if let Some(admin) = arguments.admin {
         config.purger.admin = admin;
     }
-    logging::start(&config.log);
+    let log = config.log.clone();
+    logging::start(&log);
     match super::block_on(serve(config, arguments.once)) {
         Ok(Ok(Ended::Clean)) => Exit::Done.into(),
         Ok(Ok(Ended::Cut)) => {
@@ -51,11 +51,11 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
             Exit::DrainCut.into()
         }
         Ok(Err(error)) => {
-            say(format_args!("shellac-purger: {error}"));
+            logging::say_failure(&log, "shellac-purger", &error);
             exit_of(&error).into()
         }
         Err(error) => {
-            say(format_args!("shellac-purger: {error}"));
+            logging::say_failure(&log, "shellac-purger", &error);
             Exit::Io.into()
         }
     }
@@ -67,18 +67,20 @@ async fn serve(config: Config, is_once: bool) -> Result<Ended, RunError> {
         config.purger.topics.join(", "),
         config.purger.targets.clone(),
     );
+    let log = config.log.clone();
+    let say = |label, value: std::fmt::Arguments<'_>| logging::say_at_start(&log, label, value);
     let app = App::new(config, Clock::system())?;
     let (brokers, topics, targets) = summary;
-    say(format_args!("  kafka    {brokers}"));
-    say(format_args!("  topics   {topics}"));
+    say("kafka", format_args!("{brokers}"));
+    say("topics", format_args!("{topics}"));
     for url in &targets.urls {
-        say(format_args!("  proxy    {url}"));
+        say("proxy", format_args!("{url}"));
     }
     for name in [&targets.dns, &targets.srv].into_iter().filter(|name| !name.is_empty()) {
-        say(format_args!("  proxies  {name}"));
+        say("proxies", format_args!("{name}"));
     }
     let admin = app.admin_address()?;
-    say(format_args!("  admin    http://{admin}/  (healthz, readyz, metrics, api/v1/status)"));
+    say("admin", format_args!("http://{admin}/  (healthz, readyz, metrics, api/v1/status)"));
     let fleet = Arc::clone(&app.fleet);
     let leave = async move {
         tokio::select! {

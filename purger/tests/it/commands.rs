@@ -1,8 +1,14 @@
 //! Commands say in words what the client library knows, and are not content where nothing works.
 
-use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
-use crate::support::{Broker, Proxy, Purger, command, until};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use serde_json::{Value, from_str};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::support::{Broker, PATIENCE, Proxy, Purger, command, until};
 
 #[tokio::test]
 async fn status_is_not_content_with_a_missing_topic() {
@@ -105,6 +111,63 @@ async fn a_purger_without_proxies_is_not_ready() {
     let purger = Purger::start(&broker, &[&proxy], "group = \"other\"").await;
     until("adopted", || proxy.starts().len() == 1).await;
     assert_eq!(purger.get("/readyz").await.0, 200);
+}
+
+/// Log collectors parse each line.
+#[tokio::test]
+async fn with_the_format_json_every_line_of_the_purger_is_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config.toml");
+    let text = "[log]\nformat = \"json\"\n[kafka]\nbrokers = [\"127.0.0.1:1\"]\n\
+        [purger.targets]\nurls = [\"http://127.0.0.1:1\"]\n";
+    std::fs::write(&config, text).unwrap();
+    let run = |admin: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shellac-purger"));
+        command.arg("run").arg("--config").arg(&config).args(["--admin", admin]);
+        Running(command.stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let mut first = run("127.0.0.1:0");
+    let (events, _open) = events_until(&mut first, "admin").await;
+    for label in ["kafka", "topics", "proxy", "admin"] {
+        assert!(events.iter().any(|event| event["message"] == label), "{label} in {events:?}");
+    }
+    let url = events.last().unwrap()["value"].as_str().unwrap();
+    let mut second = run(url.split('/').nth(2).unwrap());
+    let (events, _open) = events_until(&mut second, "shellac-purger cannot run").await;
+    assert!(events.last().unwrap()["error"].is_string(), "{events:?}");
+}
+
+/// A program; it ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = (self.0.kill(), self.0.wait());
+    }
+}
+
+/// Reads a program's log up to an event, and keeps the log open.
+async fn events_until(
+    program: &mut Running,
+    message: &'static str,
+) -> (Vec<Value>, Lines<BufReader<ChildStderr>>) {
+    let mut lines = BufReader::new(program.0.stderr.take().unwrap()).lines();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let read = std::thread::spawn(move || {
+        loop {
+            let line = lines.next().expect("the log goes on").unwrap();
+            let event: Value = from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let is_last = event["message"] == message;
+            if sender.send(event).is_err() || is_last {
+                return lines;
+            }
+        }
+    });
+    let mut events: Vec<Value> = Vec::new();
+    while let Some(event) = timeout(PATIENCE, receiver.recv()).await.expect(message) {
+        events.push(event);
+    }
+    (events, read.join().unwrap())
 }
 
 async fn until_not_ready(purger: &Purger, why: &str) {

@@ -38,6 +38,6 @@ pub(crate) async fn until_status(
     }
 }
 
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at what has no event to wait for.
 const GLANCE: Duration = Duration::from_millis(10);

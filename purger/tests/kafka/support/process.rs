@@ -1,6 +1,7 @@
 //! A program under test: started, read, stopped, killed.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -26,13 +27,12 @@ impl Process {
         Self { name: name.to_owned(), child, lines }
     }
 
-    /// Waits for a line with this in it; returns what follows it, up to white space.
-    pub(crate) fn word_after(&self, beginning: &str) -> String {
-        eventually(&format!("{} says {beginning:?}", self.name), || {
+    /// Waits for the event with this message that announces an address, and returns the address.
+    pub(crate) fn address(&self, message: &str) -> SocketAddr {
+        eventually(&format!("{} announces its address {message:?}", self.name), || {
             let lines = self.lines.lock().unwrap();
-            let found = lines.iter().find_map(|line| line.split_once(beginning));
-            let word = found.and_then(|(_, rest)| rest.split_whitespace().next());
-            word.map(str::to_owned).ok_or_else(|| lines.join("\n"))
+            let found = lines.iter().find_map(|line| announced(line, message));
+            found.ok_or_else(|| lines.join("\n"))
         })
     }
 
@@ -76,6 +76,14 @@ impl Drop for Process {
             eprintln!("--- {} said last:\n{}", self.name, lines[last..].join("\n"));
         }
     }
+}
+
+/// The address that a line of the log announces, if it is the event with this message.
+fn announced(line: &str, message: &str) -> Option<SocketAddr> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    let url = event.get("value").filter(|_| event["message"] == message)?;
+    let url = url.as_str()?.split_whitespace().next()?;
+    url.strip_prefix("http://")?.trim_end_matches('/').parse().ok()
 }
 
 fn collect(output: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {

@@ -46,12 +46,7 @@ impl Proxy {
         fs::write(&file, text).unwrap();
         let mut command = Command::new(program());
         let process = Process::start(name, command.arg("run").arg("--config").arg(&file));
-        let address = |beginning: &str| {
-            let url = process.word_after(beginning);
-            url.trim_end_matches('/').parse().unwrap()
-        };
-        let traffic = address("  listen   http://");
-        let admin = address("  admin    http://");
+        let (traffic, admin) = (process.address("listen"), process.address("admin"));
         Self { traffic, admin, process, _directory: directory }
     }
 

@@ -63,8 +63,7 @@ impl Purgers {
     pub(crate) fn start(&self, name: &str) -> Purger {
         let mut command = Command::new(program());
         let process = Process::start(name, command.arg("run").arg("--config").arg(&self.file));
-        let url = process.word_after("  admin    http://");
-        let admin = url.trim_end_matches('/').parse().unwrap();
+        let admin = process.address("admin");
         Purger { process, admin }
     }
 
