@@ -16,6 +16,7 @@
 pub mod app;
 pub mod cli;
 pub mod listener;
+pub mod transport;
 pub mod framing;
 pub mod request;
 pub mod field;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
@@ -19,6 +18,7 @@ use super::service::ClientService;
 use super::stream::Watched;
 use crate::framing;
 use crate::framing::requests::Requests;
+use crate::transport::Transport;
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 use settings::{Http2, Limits};
@@ -92,7 +92,7 @@ impl ConnectionRules {
 }
 
 /// Serves a connection until either side ends it.
-pub async fn serve(listeners: Arc<Listeners>, stream: TcpStream, peer: Arc<Peer>) {
+pub async fn serve(listeners: Arc<Listeners>, stream: Transport, peer: Arc<Peer>) {
     let rules = &listeners.rules;
     let may_be_http2 = listeners
         .settings
@@ -128,7 +128,7 @@ pub async fn serve(listeners: Arc<Listeners>, stream: TcpStream, peer: Arc<Peer>
 /// Returns whether the first bytes are those of HTTP/2 with prior knowledge (RFC 9113 §3.4). `PRI` is no method.
 ///
 /// A client that sends byte by byte has as long as for a head; what it began with is then HTTP/1's to refuse.
-async fn begins_http2(stream: &TcpStream, patience: Duration) -> bool {
+async fn begins_http2(stream: &Transport, patience: Duration) -> bool {
     let mut start = [0; 3];
     let mut deadline = None;
     loop {

@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
 
 use super::activity::Activity;
+use crate::transport::Transport;
 
 /// What is known of the client's side.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Departure {
     /// Looks without reading, and only while something takes longer: a hit costs one load.
     pub(super) fn check(
         &mut self,
-        stream: &TcpStream,
+        stream: &Transport,
         activity: &Activity,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {

@@ -32,6 +32,7 @@ use self::drain::Drain;
 use self::peer::{Peer, contains};
 use self::service::Front;
 use self::stalls::Stalls;
+use crate::transport::Transport;
 use process::metrics::Counter;
 
 /// What all accept loops share.
@@ -98,6 +99,7 @@ impl Listeners {
         self.metrics.accepted.add(1);
         match self.peer_of(&stream, index) {
             Ok(peer) => {
+                let stream = Transport::Tcp(stream);
                 let serving = connection::serve(Arc::clone(self), stream, Arc::new(peer));
                 self.drain.track(async move {
                     serving.await;

@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::activity::Activity;
 use super::departure::Departure;
@@ -17,10 +16,11 @@ use super::inspection::Inspection;
 use super::linger::Linger;
 use super::unsent::unsent;
 use crate::framing::requests::{Refusal, Requests};
+use crate::transport::Transport;
 
 #[derive(Debug)]
 pub(super) struct Watched {
-    inner: TokioIo<TcpStream>,
+    inner: TokioIo<Transport>,
     activity: Arc<Activity>,
     /// `None` for HTTP/2, which frames its messages itself.
     guard: Option<Guard>,
@@ -64,7 +64,7 @@ enum Filled {
 
 impl Watched {
     pub(super) fn http1(
-        stream: TcpStream,
+        stream: Transport,
         activity: Arc<Activity>,
         requests: Requests,
         inspection: Arc<Inspection>,
@@ -83,7 +83,7 @@ impl Watched {
         Self { inner: TokioIo::new(stream), activity, guard: Some(guard) }
     }
 
-    pub(super) fn http2(stream: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(super) fn http2(stream: Transport, activity: Arc<Activity>) -> Self {
         Self { inner: TokioIo::new(stream), activity, guard: None }
     }
 
@@ -173,7 +173,7 @@ impl Guard {
     /// Reads until something may go on.
     fn poll_read(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Transport,
         cx: &mut Context<'_>,
         buf: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
@@ -209,7 +209,7 @@ impl Guard {
     /// Reads once. What is sound goes on at once where nothing was held back before it.
     fn poll_fill(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Transport,
         cx: &mut Context<'_>,
         buf: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<Filled>> {

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::race::{SLOW_FOR, Speed, race};
+use crate::transport::Transport;
 
 /// Names and connections: the system's, or a test's.
 pub(super) trait Network: Send + Sync {
@@ -111,7 +112,7 @@ fn families_in_turn(addresses: Vec<SocketAddr>) -> impl Iterator<Item = SocketAd
 }
 
 impl Network for System {
-    type Stream = TcpStream;
+    type Stream = Transport;
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host((host, port)).await?.collect())
@@ -120,17 +121,17 @@ impl Network for System {
     fn connect(
         &self,
         address: SocketAddr,
-    ) -> impl Future<Output = io::Result<TcpStream>> + Send + 'static {
+    ) -> impl Future<Output = io::Result<Transport>> + Send + 'static {
         open(address)
     }
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+async fn open(address: SocketAddr) -> io::Result<Transport> {
     let stream = TcpStream::connect(address).await?;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    Ok(stream)
+    Ok(Transport::Tcp(stream))
 }
 
 /// Addresses of one name that are used; more are left out.

@@ -14,15 +14,15 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::sending::Sending;
 use crate::framing::responses::Responses;
 use crate::framing::{Limits, Violation};
+use crate::transport::Transport;
 
 #[derive(Debug)]
 pub(super) struct Guarded {
-    inner: TokioIo<TcpStream>,
+    inner: TokioIo<Transport>,
     responses: Responses,
     sending: Arc<Sending>,
     /// Bytes that were read and did not go on yet.
@@ -33,7 +33,7 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(stream: TcpStream, limits: Limits, sending: Arc<Sending>) -> Self {
+    pub(super) fn new(stream: Transport, limits: Limits, sending: Arc<Sending>) -> Self {
         let (inner, responses) = (TokioIo::new(stream), Responses::new(limits));
         Self { inner, responses, sending, held: Vec::new(), ready: 0, end: None }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shellac::listener::connection::serve;
 use shellac::listener::peer::Peer;
+use shellac::transport::Transport;
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -166,7 +167,7 @@ async fn responses_that_pass_leave_no_task_behind() {
         listener: 0,
         retained: Arc::default(),
     });
-    drop(tokio::spawn(serve(Arc::clone(&proxy.app.listeners), stream, peer)));
+    drop(tokio::spawn(serve(Arc::clone(&proxy.app.listeners), Transport::Tcp(stream), peer)));
 
     for _ in 0..100 {
         client.send(request("POST", "/own", &[], "x")).await;

@@ -22,7 +22,7 @@ const PROXY: [&[&str]; 16] = [
     &["freshness", "client", "origins"],
     &["invalidation"],
     &["key", "framing"],
-    &["field", "metrics"],
+    &["field", "metrics", "transport"],
 ];
 
 /// The modules of `purger/src`.
