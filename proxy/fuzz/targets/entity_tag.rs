@@ -2,7 +2,7 @@
 
 use http::header::{ETAG, HeaderMap, IF_NONE_MATCH};
 use http::{HeaderValue, Method, StatusCode};
-use shellac::freshness::entity_tag::EntityTag;
+use shellac::field::entity_tag::EntityTag;
 use shellac::freshness::validation::{conditions, selects};
 use shellac::response::conditional::{Outcome, Validators, evaluate};
 

@@ -15,6 +15,7 @@ use crate::fetch::revision::MIN_REVISION;
 use crate::fetch::{Fetched, StorablePost, tags};
 use crate::field::cache_status::ForwardReason;
 use crate::field::cache_status::{Forward, Status};
+use crate::field::hop_by_hop;
 use crate::field::range;
 use crate::freshness::{Exchange, Uncacheable, invalidation};
 use crate::invalidation::{FetchBirth, Marked};
@@ -22,7 +23,7 @@ use crate::key::vary::normalize_accept_encoding;
 use crate::listener::activity::Busy;
 use crate::origins::{OriginBody, OriginError, RequestBody};
 use crate::purge::Purger;
-use crate::request::{Inbound, RequestHead, hop_by_hop};
+use crate::request::{Inbound, RequestHead};
 use crate::response::body::ResponseBody;
 use crate::response::failure::{ProxyError, Refusal};
 

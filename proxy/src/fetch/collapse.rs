@@ -26,8 +26,8 @@ use super::flight::{Flight, FlightWriter, Head, HeadOutcome, NotJoinable, Reader
 use super::in_flight::FlightKey;
 use super::request::FetchRequest;
 use super::{Fetched, Fetcher, Role, flight_key, launch};
+use crate::field::content_range::ContentRange;
 use crate::freshness::State;
-use crate::freshness::content_range::ContentRange;
 use crate::invalidation::Verdict;
 use crate::origins::failures::Failure;
 use crate::origins::{OriginBody, OriginError};

@@ -10,8 +10,8 @@ use http::{Response, StatusCode};
 
 use super::exchange::Fetch;
 use super::request::AskedRange;
+use crate::field::content_range::ContentRange;
 use crate::field::range::RangeSpec;
-use crate::freshness::content_range::ContentRange;
 use crate::freshness::partial::{same_strong_validator, strong_validator};
 use crate::freshness::{State, Uncacheable};
 use crate::invalidation::Verdict;

@@ -10,13 +10,14 @@ use http::{Method, Request, Uri};
 
 use super::Held;
 use super::revision::MIN_REVISION;
+use crate::field::hop_by_hop;
 use crate::field::range::RangeSpec;
 use crate::freshness::RequestFacts;
 use crate::freshness::validation::Conditions;
 use crate::invalidation::Sequence;
 use crate::key::vary::normalize_accept_encoding;
 use crate::origins::RequestBody;
-use crate::request::{RequestHead, hop_by_hop, trace};
+use crate::request::{RequestHead, trace};
 
 /// A request that its response may be stored for.
 #[derive(Clone, Debug)]

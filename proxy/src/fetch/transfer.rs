@@ -13,11 +13,11 @@ use super::flight::{Head, HeadOutcome, Pushed};
 use super::parts::{Arrived, Margins};
 use super::tags::CACHE_GROUP_INVALIDATION;
 use super::{FetchRules, Fetcher};
+use crate::field::hop_by_hop;
 use crate::freshness::stored_fields::stored_fields;
 use crate::freshness::{Exchange, ResponseDirectives, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::origins::{OriginBody, OriginError};
-use crate::request::hop_by_hop;
 use crate::store::{Content, Draft, EntryWriter, Removal, Stored};
 
 /// What is on its way into the store.

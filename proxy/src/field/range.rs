@@ -4,7 +4,7 @@ use http::Method;
 use http::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use smallvec::SmallVec;
 
-use crate::freshness::content_range::ContentRange;
+use crate::field::content_range::ContentRange;
 
 /// A part of the content, never empty: `first` <= `last` < complete length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 
 use http::header::{AGE, DATE, HeaderMap, VIA};
 
-use crate::freshness::{DeltaSeconds, http_date};
+use crate::field::delta_seconds::DeltaSeconds;
+use crate::field::http_date;
 use process::timestamp::Timestamp;
 
 /// When the request was sent to the origin server, and when the head of its response arrived. Both are of a clock that goes on

@@ -6,7 +6,7 @@ use http::uri::Scheme;
 use http::{Method, StatusCode, Uri};
 use smallvec::SmallVec;
 
-use crate::freshness::uri_reference;
+use crate::field::uri_reference;
 
 /// The URIs whose stored responses are invalid from now on: the target, `Location` and
 /// `Content-Location`.

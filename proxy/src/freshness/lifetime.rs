@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use http::header::{DATE, EXPIRES, HeaderMap, LAST_MODIFIED};
 
-use crate::freshness::{DeltaSeconds, Policy, ResponseDirectives, http_date};
+use crate::field::delta_seconds::DeltaSeconds;
+use crate::field::http_date;
+use crate::freshness::{Policy, ResponseDirectives};
 use process::timestamp::Timestamp;
 
 /// Returns the lifetime that the origin server states: the first match of §4.2.1.
@@ -63,8 +65,9 @@ mod tests {
     use std::time::Duration;
 
     use super::{assigned, explicit};
+    use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::tests::{NOW, NOW_DATE, POLICY, headers};
-    use crate::freshness::{DeltaSeconds, Policy, ResponseDirectives};
+    use crate::freshness::{Policy, ResponseDirectives};
 
     const MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
 

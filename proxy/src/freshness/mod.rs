@@ -17,10 +17,7 @@
 //! Not here: which stored response answers a request (`key`), preconditions and ranges of the
 //! client (`response`).
 
-pub mod delta_seconds;
 pub(crate) mod directive;
-pub mod http_date;
-pub mod entity_tag;
 pub mod request_directives;
 pub mod response_directives;
 mod targeted;
@@ -34,19 +31,17 @@ mod lifetime;
 mod age;
 mod stale;
 pub mod validation;
-pub mod content_range;
 pub mod partial;
 pub mod invalidation;
-pub(crate) mod uri_reference;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::time::Duration;
 
+use crate::field::delta_seconds::DeltaSeconds;
 use process::timestamp::Timestamp;
 
 pub use age::Exchange;
-pub use delta_seconds::DeltaSeconds;
 pub use request_directives::RequestDirectives;
 pub use response_directives::ResponseDirectives;
 pub use storable::{RequestFacts, has_explicit_lifetime, judge};

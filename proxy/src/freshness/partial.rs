@@ -5,9 +5,9 @@
 
 use http::header::{AsHeaderName, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 
-use crate::freshness::content_range::ContentRange;
-use crate::freshness::entity_tag::EntityTag;
-use crate::freshness::http_date;
+use crate::field::content_range::ContentRange;
+use crate::field::entity_tag::EntityTag;
+use crate::field::http_date;
 use process::timestamp::Timestamp;
 
 impl ContentRange {
@@ -125,7 +125,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::{same_strong_validator, strong_validator};
-    use crate::freshness::content_range::ContentRange;
+    use crate::field::content_range::ContentRange;
     use crate::freshness::tests::{NOW, NOW_DATE, headers};
 
     const SECOND_EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";

@@ -7,8 +7,9 @@
 
 use http::header::{CACHE_CONTROL, HeaderMap, PRAGMA};
 
+use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::directive::{Argument, Directive, directives};
-use crate::freshness::{DeltaSeconds, Freshness, Policy, State};
+use crate::freshness::{Freshness, Policy, State};
 use process::timestamp::Timestamp;
 
 /// What the client asks of the cache.
@@ -121,8 +122,9 @@ mod tests {
     use std::time::Duration;
 
     use super::RequestDirectives;
+    use crate::field::delta_seconds::DeltaSeconds;
+    use crate::freshness::Policy;
     use crate::freshness::tests::{NOW, POLICY, headers, judged};
-    use crate::freshness::{DeltaSeconds, Policy};
 
     fn request(field: &str) -> RequestDirectives {
         RequestDirectives::of(&headers(&[("cache-control", field)]))

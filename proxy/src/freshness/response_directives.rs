@@ -14,8 +14,9 @@ use http::HeaderName;
 use http::header::{CACHE_CONTROL, HeaderMap};
 use smallvec::SmallVec;
 
+use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::directive::{Argument, Directive, directives, members};
-use crate::freshness::{DeltaSeconds, surrogate, targeted};
+use crate::freshness::{surrogate, targeted};
 
 /// What the origin server asks of this cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::response_directives::Flag;
-use crate::freshness::{DeltaSeconds, Policy, ResponseDirectives};
+use crate::freshness::{Policy, ResponseDirectives};
 
 /// How long after its freshness a response may answer, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +71,9 @@ mod tests {
     use std::time::Duration;
 
     use super::windows;
+    use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::tests::{POLICY, headers};
-    use crate::freshness::{DeltaSeconds, Policy, ResponseDirectives};
+    use crate::freshness::{Policy, ResponseDirectives};
 
     fn windows_of(field: &str, lifetime: u64, keep: u64) -> (u32, u32) {
         let policy = Policy {

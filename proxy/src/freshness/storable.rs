@@ -6,10 +6,11 @@
 use http::header::{ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, SET_COOKIE, VARY};
 use http::{Method, StatusCode};
 
+use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::response_directives::Flag;
 use crate::freshness::{
-    DeltaSeconds, Exchange, Freshness, Policy, RequestDirectives, ResponseDirectives, Terms,
-    Uncacheable, age, lifetime, stale, status_code,
+    Exchange, Freshness, Policy, RequestDirectives, ResponseDirectives, Terms, Uncacheable, age,
+    lifetime, stale, status_code,
 };
 use process::timestamp::Timestamp;
 

@@ -6,8 +6,9 @@ use http::header::{
     HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
+use crate::field::http_date;
+use crate::freshness::ResponseDirectives;
 use crate::freshness::directive::members;
-use crate::freshness::{ResponseDirectives, http_date};
 use process::timestamp::Timestamp;
 
 //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1

@@ -12,11 +12,11 @@ use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 use proptest::sample::select;
 
+use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::validation::{conditions, head_agrees, selects};
 use crate::freshness::{
-    DeltaSeconds, Exchange, Freshness, Policy, RequestDirectives, RequestFacts, State, Uncacheable,
-    judge,
+    Exchange, Freshness, Policy, RequestDirectives, RequestFacts, State, Uncacheable, judge,
 };
 use process::timestamp::Timestamp;
 

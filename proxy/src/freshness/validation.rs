@@ -7,7 +7,7 @@
 
 use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 
-use crate::freshness::entity_tag::EntityTag;
+use crate::field::entity_tag::EntityTag;
 
 /// The preconditions of a validation request (§4.3.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use std::task::Waker;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
+use crate::field::hop_by_hop;
 use crate::framing::Violation;
-use crate::request::hop_by_hop;
 
 /// The state of one connection's requests. Requests count from 1.
 #[derive(Debug, Default)]

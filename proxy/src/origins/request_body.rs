@@ -12,8 +12,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::field::hop_by_hop;
 use crate::framing::Violation;
-use crate::request::{hop_by_hop, soundness};
+use crate::request::soundness;
 
 /// What is sent to the origin after the head.
 #[derive(Debug, Default)]

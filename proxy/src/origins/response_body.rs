@@ -16,7 +16,7 @@ use super::error::OriginError;
 use super::lease::Lease;
 use super::metrics::OriginMetrics;
 use super::origin::is_over;
-use crate::request::hop_by_hop;
+use crate::field::hop_by_hop;
 
 /// Content as it arrives. Dropped before its end, the connection is closed.
 #[derive(Debug)]

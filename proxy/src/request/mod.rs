@@ -3,7 +3,6 @@
 //! Key bytes, forwarded bytes and rule-matching bytes are the same bytes: the path is not rewritten, the host is canonical.
 
 pub mod cookies;
-pub mod hop_by_hop;
 pub mod soundness;
 pub mod target;
 pub mod trace;
@@ -21,6 +20,7 @@ use hyper::body::Incoming;
 
 use self::cookies::Cookies;
 use self::target::Target;
+use crate::field::hop_by_hop;
 use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
 use crate::listener::inspection::Interim;

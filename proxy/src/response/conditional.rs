@@ -12,8 +12,8 @@ use http::header::{
 };
 use http::{HeaderName, Method, StatusCode};
 
-use crate::freshness::entity_tag::EntityTag;
-use crate::freshness::http_date;
+use crate::field::entity_tag::EntityTag;
+use crate::field::http_date;
 use process::timestamp::Timestamp;
 
 /// What a stored response offers for comparison.

@@ -9,8 +9,8 @@ use http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
 use smallvec::SmallVec;
 
+use crate::field::entity_tag::EntityTag;
 use crate::field::range::{ByteRange, RangeSpec, parse};
-use crate::freshness::entity_tag::EntityTag;
 use crate::response::conditional::Validators;
 
 /// What to send.

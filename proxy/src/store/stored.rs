@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::fields::Fields;
 use super::file::FileBody;
-use crate::freshness::content_range::ContentRange;
+use crate::field::content_range::ContentRange;
 use crate::freshness::{Freshness, Uncacheable};
 use crate::invalidation::Provenance;
 use crate::key::Key;

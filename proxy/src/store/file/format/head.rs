@@ -13,8 +13,8 @@ use http::{HeaderName, StatusCode};
 
 use super::codec::{Cursor, Put as _};
 use super::record::{RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_of, units_of};
+use crate::field::content_range::ContentRange;
 use crate::freshness::Freshness;
-use crate::freshness::content_range::ContentRange;
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
