@@ -5,50 +5,9 @@
 
 use http::header::{AsHeaderName, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 
-use crate::field::content_range::ContentRange;
 use crate::field::entity_tag::EntityTag;
 use crate::field::http_date;
 use process::timestamp::Timestamp;
-
-impl ContentRange {
-    /// Returns whether nothing is missing: it is as long as the whole, whose length is known.
-    pub fn is_whole(self) -> bool {
-        self.complete() == Some(self.len())
-    }
-
-    /// Returns both as one part where they overlap or touch.
-    ///
-    /// Different lengths of the whole mean different representations; an unknown one is learned
-    /// from the other. The caller has made sure that both [have the same strong
-    /// validator](same_strong_validator).
-    pub fn union(self, other: Self) -> Option<Self> {
-        let complete = match (self.complete(), other.complete()) {
-            (Some(one), Some(another)) if one != another => return None,
-            (one, another) => one.or(another),
-        };
-        // The invariant keeps positions below the greatest number.
-        let touch = self.first() <= other.last() + 1 && other.first() <= self.last() + 1;
-        if !touch {
-            return None;
-        }
-        Self::new(self.first().min(other.first()), self.last().max(other.last()), complete)
-    }
-
-    /// Returns the one gap before or behind this part that is between it and the whole.
-    ///
-    /// None where nothing is missing, where there are two gaps, and where the length of the whole is
-    /// not known.
-    pub fn missing(self) -> Option<Self> {
-        let complete = self.complete()?;
-        let before =
-            self.first().checked_sub(1).and_then(|last| Self::new(0, last, Some(complete)));
-        let behind = Self::new(self.last() + 1, complete.saturating_sub(1), Some(complete));
-        match (before, behind) {
-            (Some(gap), None) | (None, Some(gap)) => Some(gap),
-            (None, None) | (Some(_), Some(_)) => None,
-        }
-    }
-}
 
 /// What identifies the bytes of a representation (RFC 9110 §8.8.1).
 #[derive(Clone, Copy, Debug)]
