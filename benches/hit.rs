@@ -18,10 +18,10 @@ use process::clock::Clock;
 use process::timestamp::Timestamp;
 use settings::{Config, Flags, Sources};
 use shellac::app::App;
+use shellac::client::peer::Peer;
 use shellac::freshness::{Exchange, Policy, judge};
 use shellac::key::{Key, Scheme};
 use shellac::listener::activity::{Activity, Protocol};
-use shellac::listener::peer::Peer;
 use shellac::listener::service::ClientService;
 use shellac::store::{Body, Content, Draft, Fields};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -86,7 +86,7 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
         inspection: Arc::default(),
         front: Arc::clone(&app.front),
         peer: Arc::new(peer),
-        activity: Activity::new(clock, Protocol::Http1, Arc::default()),
+        activity: Activity::new(clock, Protocol::Http1),
     };
     tokio::spawn(async move {
         let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

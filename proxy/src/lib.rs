@@ -17,6 +17,7 @@ pub mod app;
 pub mod cli;
 pub mod listener;
 pub mod transport;
+pub mod client;
 pub mod framing;
 pub mod request;
 pub mod field;

@@ -11,7 +11,7 @@ use purge_protocol::request::Target as PurgeTarget;
 use purge_protocol::url::canonical_host;
 use purge_protocol::{CanonicalUrl, PurgeRequest, UrlPrefix, UrlProblem};
 use shellac::key::{Key, KeySeed, Scheme};
-use shellac::listener::peer::Peer;
+use shellac::client::peer::Peer;
 use shellac::request::target::Target;
 
 use super::head::{fields, split_line};

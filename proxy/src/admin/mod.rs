@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::listener::peer::Peer;
+use crate::client::peer::Peer;
 
 /// Accepts connections on an admin socket until the process ends.
 pub async fn accept(app: Arc<App>, listener: TcpListener) {

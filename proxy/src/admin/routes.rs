@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{metrics, stats};
 use crate::app::App;
-use crate::listener::peer::Peer;
+use crate::client::peer::Peer;
 use crate::purge::access;
 use crate::purge::door::{PURGE, json, problem};
 use crate::purge::metrics::Source;

@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Cache;
 use super::metrics::Outcome;
 use super::tunnel::tunnel;
+use crate::client::busy::Busy;
 use crate::fetch::request::forward;
 use crate::fetch::revision::MIN_REVISION;
 use crate::fetch::{Fetched, StorablePost, tags};
@@ -20,12 +21,12 @@ use crate::field::range;
 use crate::freshness::{Exchange, Uncacheable, invalidation};
 use crate::invalidation::{FetchBirth, Marked};
 use crate::key::vary::normalize_accept_encoding;
-use crate::listener::activity::Busy;
 use crate::origins::{OriginBody, OriginError, RequestBody};
 use crate::purge::Purger;
+use crate::request::refusal::Refusal;
 use crate::request::{Inbound, RequestHead};
 use crate::response::body::ResponseBody;
-use crate::response::failure::{ProxyError, Refusal};
+use crate::response::failure::ProxyError;
 
 /// A request for a WebSocket.
 struct Upgrade {

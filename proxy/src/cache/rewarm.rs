@@ -12,10 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use super::decision::{Decision, Plan, decide};
+use crate::client::peer::Peer;
 use crate::fetch::request::FetchRequest;
 use crate::fetch::{Fetched, Fetcher};
 use crate::key::vary::Variant;
-use crate::listener::peer::Peer;
 use crate::lookup::look_up;
 use crate::purge::log::rewarm::{Order, RewarmMetrics, Wanted};
 use crate::request::target::Target;

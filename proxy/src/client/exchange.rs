@@ -40,7 +40,7 @@ struct Exchange {
 
 impl Inspection {
     /// The service is given a request: returns its number, and why it is refused if it is.
-    pub(super) fn on_call(&self) -> (u64, Option<Violation>) {
+    pub(crate) fn on_call(&self) -> (u64, Option<Violation>) {
         let number = self.calls.load(Ordering::Relaxed) + 1; // one task calls
         self.calls.store(number, Ordering::Relaxed);
         let refused = self.refused.get().filter(|(refused, _)| *refused == number);
@@ -48,13 +48,13 @@ impl Inspection {
     }
 
     /// The service has to wait for the response to this request: there may be interim ones.
-    pub(super) fn on_waiting(&self, number: u64) {
+    pub(crate) fn on_waiting(&self, number: u64) {
         self.exchange.lock().waiting = number;
         self.is_waiting.store(true, Ordering::Relaxed);
     }
 
     /// The response to this request is there; it switches protocols, or not.
-    pub(super) fn on_answer(&self, number: u64, is_switched: bool) {
+    pub(crate) fn on_answer(&self, number: u64, is_switched: bool) {
         if self.undecided.load(Ordering::Relaxed) == number {
             let mut exchange = self.exchange.lock();
             exchange.is_switched = Some(is_switched);
@@ -63,7 +63,7 @@ impl Inspection {
     }
 
     /// There will be no more interim responses.
-    pub(super) fn on_waited(&self) {
+    pub(crate) fn on_waited(&self) {
         let mut exchange = self.exchange.lock();
         self.is_waiting.store(false, Ordering::Relaxed);
         exchange.waiting = 0;
@@ -72,17 +72,17 @@ impl Inspection {
     }
 
     /// The socket has replaced this request: whatever the service is given is to be refused.
-    pub(super) fn refuse(&self, number: u64, violation: Violation) {
+    pub(crate) fn refuse(&self, number: u64, violation: Violation) {
         self.refused.get_or_init(|| (number, violation));
     }
 
     /// The socket lets nothing pass after this request until it is decided.
-    pub(super) fn await_decision(&self, number: u64) {
+    pub(crate) fn await_decision(&self, number: u64) {
         self.undecided.store(number, Ordering::Relaxed);
     }
 
     /// Returns whether protocols were switched, once it is known; else `reader` is woken then.
-    pub(super) fn decision(&self, reader: &Waker) -> Option<bool> {
+    pub(crate) fn decision(&self, reader: &Waker) -> Option<bool> {
         let mut exchange = self.exchange.lock();
         let decision = exchange.is_switched.take();
         if decision.is_some() {
@@ -94,7 +94,7 @@ impl Inspection {
     }
 
     /// Takes the interim responses that are to be sent now.
-    pub(super) fn interim(&self) -> Option<Vec<u8>> {
+    pub(crate) fn interim(&self) -> Option<Vec<u8>> {
         if !self.has_interim.load(Ordering::Relaxed) {
             return None;
         }
@@ -104,7 +104,7 @@ impl Inspection {
     }
 
     /// Says whom to wake for an interim response, if there may be one.
-    pub(super) fn register(&self, reader: &Waker) {
+    pub(crate) fn register(&self, reader: &Waker) {
         if !self.is_waiting.load(Ordering::Relaxed) {
             return;
         }
@@ -136,7 +136,7 @@ pub struct Interim {
 }
 
 impl Interim {
-    pub(super) const fn new(inspection: Arc<Inspection>, number: u64) -> Self {
+    pub(crate) const fn new(inspection: Arc<Inspection>, number: u64) -> Self {
         Self { inspection, number }
     }
 

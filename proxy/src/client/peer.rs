@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use ipnet::IpNet;
 
-use crate::fetch::flight::Account;
+use super::account::Account;
 use crate::key::Scheme;
 
 /// Who is connected.

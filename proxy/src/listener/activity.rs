@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::stalls::Stalls;
 use super::streams::{Look, Streams, rate};
+use crate::client::busy::{Busy, Connection};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 
@@ -33,8 +32,7 @@ pub struct Activity {
     stalled: AtomicU64,
     /// Bytes that were written since.
     taken: AtomicU64,
-    /// Where it stands among those that wait for their clients, once it has.
-    stalls: Arc<Stalls>,
+    /// Whether it was added to those that wait for their clients.
     is_among_stalls: AtomicBool,
     /// Whether it is to be cut, because too much is held for clients that take little.
     is_condemned: AtomicBool,
@@ -82,7 +80,7 @@ pub enum Sentence {
 
 impl Activity {
     /// Makes the state of a new connection.
-    pub fn new(clock: Clock, protocol: Protocol, stalls: Arc<Stalls>) -> Arc<Self> {
+    pub fn new(clock: Clock, protocol: Protocol) -> Arc<Self> {
         let moved = AtomicU64::new(clock.now().as_millis());
         Arc::new(Self {
             clock,
@@ -93,7 +91,6 @@ impl Activity {
             unsent: AtomicU32::new(0),
             stalled: AtomicU64::new(0),
             taken: AtomicU64::new(0),
-            stalls,
             is_among_stalls: AtomicBool::new(false),
             is_condemned: AtomicBool::new(false),
             streams: Mutex::new(Streams::new()),
@@ -138,7 +135,7 @@ impl Activity {
 
     /// The client's window is full, and so many bytes are not acknowledged. One that acknowledges some takes bytes, though the
     /// socket does not become writable for a while.
-    pub fn on_blocked(self: &Arc<Self>, unsent: Option<u32>, waker: &Waker) {
+    pub fn on_blocked(&self, unsent: Option<u32>) {
         let now = self.clock.now().as_millis();
         let unsent = unsent.unwrap_or(u32::MAX);
         let is_new = self.blocked.load(Ordering::Relaxed) == 0;
@@ -150,14 +147,11 @@ impl Activity {
             self.taken.store(0, Ordering::Relaxed);
             self.stalled.store(now, Ordering::Relaxed);
         }
-        self.on_stalled(waker);
     }
 
-    /// Something waits for the client: the connection, or one of its streams.
-    pub(super) fn on_stalled(self: &Arc<Self>, waker: &Waker) {
-        if !self.is_among_stalls.swap(true, Ordering::Relaxed) {
-            self.stalls.add(self, waker);
-        }
+    /// Returns whether the connection is the first time among those that wait for their clients.
+    pub(super) fn joins_stalls(&self) -> bool {
+        !self.is_among_stalls.swap(true, Ordering::Relaxed)
     }
 
     /// Shows each response that waits for the client: its stream, if it has one, and the bytes that it takes a second.
@@ -195,7 +189,7 @@ impl Activity {
     /// Something takes longer: until the guard is dropped, the connection is not idle.
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(Some(Arc::clone(self)))
+        Busy::new(Arc::<Self>::clone(self))
     }
 
     /// Returns whether something takes longer.
@@ -261,16 +255,10 @@ fn wait_or(limit: Duration, spent: Duration, sentence: Sentence) -> Sentence {
     }
 }
 
-/// Says that a connection is at work.
-#[derive(Debug, Default)]
-pub struct Busy(Option<Arc<Activity>>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if let Some(activity) = &self.0 {
-            activity.moved.store(activity.clock.now().as_millis(), Ordering::Relaxed);
-            activity.head_begun.store(0, Ordering::Relaxed);
-            activity.busy.fetch_sub(1, Ordering::Relaxed);
-        }
+impl Connection for Activity {
+    fn on_work_ended(&self) {
+        self.moved.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        self.head_begun.store(0, Ordering::Relaxed);
+        self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }

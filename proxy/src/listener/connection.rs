@@ -12,10 +12,10 @@ use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
 use super::activity::{Activity, Patience, Protocol, Sentence};
-use super::inspection::Inspection;
-use super::peer::Peer;
 use super::service::ClientService;
 use super::stream::Watched;
+use crate::client::exchange::Inspection;
+use crate::client::peer::Peer;
 use crate::framing;
 use crate::framing::requests::Requests;
 use crate::transport::Transport;
@@ -105,7 +105,7 @@ pub async fn serve(listeners: Arc<Listeners>, stream: Transport, peer: Arc<Peer>
             () = listeners.drain.begun() => return,
         };
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
-    let activity = Activity::new(rules.clock.clone(), protocol, Arc::clone(&listeners.stalls));
+    let activity = Activity::new(rules.clock.clone(), protocol);
     let inspection = Arc::new(Inspection::default());
     let service = ClientService {
         front: Arc::clone(&listeners.front),
@@ -115,11 +115,16 @@ pub async fn serve(listeners: Arc<Listeners>, stream: Transport, peer: Arc<Peer>
     };
     let watch = Watch::new(&rules.clock, Arc::clone(&activity), rules.patience);
     if is_http2 {
-        let stream = Watched::http2(stream, activity);
+        let stream = Watched::http2(stream, (activity, Arc::clone(&listeners.stalls)));
         let connection = pin!(rules.http2().serve_connection(stream, service));
         drive(&listeners, connection, http2::Connection::graceful_shutdown, watch).await;
     } else {
-        let stream = Watched::http1(stream, activity, rules.requests(), inspection);
+        let stream = Watched::http1(
+            stream,
+            (activity, Arc::clone(&listeners.stalls)),
+            rules.requests(),
+            inspection,
+        );
         let connection = pin!(rules.http1().serve_connection(stream, service).with_upgrades());
         drive(&listeners, connection, http1::UpgradeableConnection::graceful_shutdown, watch).await;
     }

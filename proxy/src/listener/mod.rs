@@ -7,9 +7,7 @@ pub mod activity;
 pub mod connection;
 pub mod drain;
 mod frames;
-pub mod inspection;
 mod linger;
-pub mod peer;
 pub mod service;
 pub mod socket;
 pub mod stalls;
@@ -29,9 +27,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::connection::ConnectionRules;
 use self::drain::Drain;
-use self::peer::{Peer, contains};
 use self::service::Front;
 use self::stalls::Stalls;
+use crate::client::peer::{Peer, contains};
 use crate::transport::Transport;
 use process::metrics::Counter;
 

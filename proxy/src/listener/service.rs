@@ -11,10 +11,10 @@ use hyper::service::Service;
 use purge_protocol::foreign::is_purge_method;
 
 use super::activity::Activity;
-use super::inspection::{Inspection, Interim};
-use super::peer::Peer;
 use crate::cache::metrics::Outcome;
 use crate::cache::{Cache, Step};
+use crate::client::exchange::{Inspection, Interim};
+use crate::client::peer::Peer;
 use crate::purge::access;
 use crate::purge::door::{Door, PURGE};
 use crate::request::{Inbound, Refused};

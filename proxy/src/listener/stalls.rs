@@ -24,8 +24,11 @@ struct Waiting {
 }
 
 impl Stalls {
-    /// Adds a connection, whose task this wakes.
+    /// Adds a connection, with the waker of its task, when it waits for its client the first time.
     pub(super) fn add(&self, activity: &Arc<Activity>, waker: &Waker) {
+        if !activity.joins_stalls() {
+            return;
+        }
         let mut connections = self.connections.lock();
         if connections.len() == connections.capacity() {
             connections.retain(|(activity, _)| activity.strong_count() > 0); // before it would grow

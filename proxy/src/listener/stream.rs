@@ -12,9 +12,10 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::activity::Activity;
 use super::departure::Departure;
-use super::inspection::Inspection;
 use super::linger::Linger;
+use super::stalls::Stalls;
 use super::unsent::unsent;
+use crate::client::exchange::Inspection;
 use crate::framing::requests::{Refusal, Requests};
 use crate::transport::Transport;
 
@@ -22,6 +23,7 @@ use crate::transport::Transport;
 pub(super) struct Watched {
     inner: TokioIo<Transport>,
     activity: Arc<Activity>,
+    stalls: Arc<Stalls>,
     /// `None` for HTTP/2, which frames its messages itself.
     guard: Option<Guard>,
 }
@@ -65,7 +67,7 @@ enum Filled {
 impl Watched {
     pub(super) fn http1(
         stream: Transport,
-        activity: Arc<Activity>,
+        (activity, stalls): (Arc<Activity>, Arc<Stalls>),
         requests: Requests,
         inspection: Arc<Inspection>,
     ) -> Self {
@@ -80,11 +82,14 @@ impl Watched {
             is_flushed: true,
             departure: Departure::default(),
         };
-        Self { inner: TokioIo::new(stream), activity, guard: Some(guard) }
+        Self { inner: TokioIo::new(stream), activity, stalls, guard: Some(guard) }
     }
 
-    pub(super) fn http2(stream: Transport, activity: Arc<Activity>) -> Self {
-        Self { inner: TokioIo::new(stream), activity, guard: None }
+    pub(super) fn http2(
+        stream: Transport,
+        (activity, stalls): (Arc<Activity>, Arc<Stalls>),
+    ) -> Self {
+        Self { inner: TokioIo::new(stream), activity, stalls, guard: None }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>, cx: &Context<'_>) -> Poll<io::Result<usize>> {
@@ -97,7 +102,8 @@ impl Watched {
     }
 
     fn note_blocked(&self, cx: &Context<'_>) {
-        self.activity.on_blocked(unsent(self.inner.inner()), cx.waker());
+        self.activity.on_blocked(unsent(self.inner.inner()));
+        self.stalls.add(&self.activity, cx.waker());
     }
 
     /// Tells the client which of its streams were reset; ready when nothing stands in the way of hyper's frames.
@@ -143,7 +149,7 @@ impl Watched {
         let now = self.activity.now(); // before the client can have seen it
         let count = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
         if self.activity.streams.lock().sent(bufs, count, now) {
-            self.activity.on_stalled(cx.waker());
+            self.stalls.add(&self.activity, cx.waker());
         }
         Poll::Ready(Ok(count))
     }

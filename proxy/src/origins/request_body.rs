@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::field::hop_by_hop;
 use crate::framing::Violation;
-use crate::request::soundness;
+use crate::framing::parsed::check_trailers;
 
 /// What is sent to the origin after the head.
 #[derive(Debug, Default)]
@@ -146,7 +146,7 @@ impl ClientBody {
             return Poll::Ready(None);
         };
         if let Some(trailers) = frame.trailers_mut() {
-            soundness::check_trailers(trailers)?;
+            check_trailers(trailers)?;
             hop_by_hop::remove_from_trailers(trailers);
             self.upload.note_end();
         }

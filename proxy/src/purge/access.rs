@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::listener::peer::Peer;
-use crate::response::failure::Refusal;
+use crate::client::peer::Peer;
+use crate::request::refusal::Refusal;
 use settings::Secret;
 
 /// Decides on a `PURGE` that came in on a traffic listener.

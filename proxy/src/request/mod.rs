@@ -4,6 +4,7 @@
 
 pub mod cookies;
 pub mod soundness;
+pub mod refusal;
 pub mod target;
 pub mod trace;
 pub mod max_forwards;
@@ -19,13 +20,13 @@ use http::{Method, Version};
 use hyper::body::Incoming;
 
 use self::cookies::Cookies;
+use self::refusal::Refusal;
 use self::target::Target;
+use crate::client::exchange::Interim;
+use crate::client::peer::Peer;
 use crate::field::hop_by_hop;
 use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
-use crate::listener::inspection::Interim;
-use crate::listener::peer::Peer;
-use crate::response::failure::Refusal;
 use settings::Limits;
 
 /// A request that was found sound.

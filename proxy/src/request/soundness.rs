@@ -9,10 +9,10 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Version};
 
+use super::refusal::Refusal;
 use crate::framing::Violation;
-use crate::framing::chunked::TRAILER_BYTES_MAX;
-use crate::framing::grammar::{decimal, is_token, trim};
-use crate::response::failure::Refusal;
+use crate::framing::grammar::decimal;
+use crate::framing::parsed::{check_fields, line_length};
 use settings::Limits;
 
 /// Looks at a complete head whose cookies are in one field.
@@ -30,13 +30,6 @@ pub fn check(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
     }
     check_length(fields)?;
     Ok(())
-}
-
-/// Looks at a trailer section. More than HTTP/1 takes, nobody takes.
-pub fn check_trailers(trailers: &HeaderMap) -> Result<(), Violation> {
-    check_fields(trailers)?;
-    let is_too_large = trailers.iter().map(line_length).sum::<usize>() > TRAILER_BYTES_MAX;
-    if is_too_large { Err(Violation::HeadTooLarge) } else { Ok(()) }
 }
 
 /// `PRI` is for the preface of HTTP/2 alone (RFC 9113 §11.6).
@@ -70,23 +63,6 @@ fn check_size(parts: &Parts, bytes_max: usize) -> Result<(), Violation> {
     let lines = parts.headers.iter().map(line_length).sum::<usize>();
     let is_too_large = first + host + lines + "\r\n".len() > bytes_max;
     if is_too_large { Err(Violation::HeadTooLarge) } else { Ok(()) }
-}
-
-/// HTTP/1's reader strips the white space around values and has no name that is none.
-fn check_fields(fields: &HeaderMap) -> Result<(), Violation> {
-    for (name, value) in fields {
-        if !is_token(name.as_str().as_bytes()) {
-            return Err(Violation::FieldName);
-        }
-        if trim(value.as_bytes()).len() != value.len() {
-            return Err(Violation::FieldValue);
-        }
-    }
-    Ok(())
-}
-
-fn line_length((name, value): (&http::HeaderName, &http::HeaderValue)) -> usize {
-    name.as_str().len() + ": \r\n".len() + value.len()
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use http::{Method, Version};
 use purge_protocol::url::canonical_host;
 use smallvec::SmallVec;
 
+use super::refusal::Refusal;
+use crate::client::peer::Peer;
 use crate::framing::Violation;
 use crate::framing::grammar::has_target_bytes;
 use crate::key::Scheme;
-use crate::listener::peer::Peer;
-use crate::response::failure::Refusal;
 
 /// A canonical host and the path with query as the client wrote them.
 #[derive(Clone, Debug)]

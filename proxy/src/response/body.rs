@@ -11,8 +11,8 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
+use crate::client::busy::Busy;
 use crate::fetch::flight::Reader;
-use crate::listener::activity::Busy;
 use crate::origins::{OriginBody, OriginError};
 use crate::store::Body;
 use crate::store::file::{Chunk, FileBody, ReadError, Reading, Supply};

@@ -10,61 +10,8 @@ use http::{Response, StatusCode};
 use super::body::ResponseBody;
 use crate::framing::Violation;
 use crate::origins::OriginError;
+use crate::request::refusal::Refusal;
 use crate::request::trace;
-
-/// A request that we do not carry out: the client's to change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// CONNECT, TRACE.
-    #[error("This method is not served here.")]
-    MethodNotAllowed,
-    /// `PURGE` from a peer that may not, or without the token.
-    #[error(
-        "This address may not purge here: add its network to purge.allow, or purge through the admin listener."
-    )]
-    PurgeForbidden,
-    /// The admin listener, from another machine, without a token being set.
-    #[error("The admin listener serves other machines only when admin.token is set.")]
-    AdminForbidden,
-    /// `PURGE` without the token, or a wrong one.
-    #[error("A valid \"Authorization: Bearer\" token is needed to purge.")]
-    Unauthorized,
-    /// `PURGE` where it is switched off.
-    #[error(
-        "PURGE is switched off on this listener: set purge.allow, or purge through the admin listener."
-    )]
-    PurgeOff,
-    /// Missing, repeated, malformed or contradictory host.
-    #[error("The request's host cannot be told: {0}.")]
-    Host(&'static str),
-    /// `Connection` names a field that is not for it to name.
-    #[error("The Connection field names a field that must not be dropped.")]
-    Connection,
-    /// The bytes of the request can be read in more than one way, or are none (RFC 9112).
-    #[error("The request is malformed: {0}.")]
-    Framing(#[from] Violation),
-    /// Our own name is in `Via` too often (RFC 9110 §7.6.3).
-    #[error("The request has come through here {0} times: it runs in a circle.")]
-    Loop(usize),
-    /// Too long a target.
-    #[error("The URL is longer than {limit} bytes.")]
-    UriTooLong {
-        /// Bytes allowed.
-        limit: usize,
-    },
-    /// Too long a body.
-    #[error("The request's content is longer than {limit} bytes.")]
-    BodyTooLarge {
-        /// Bytes allowed.
-        limit: u64,
-    },
-    /// The body of a purge that cannot be read.
-    #[error("The request cannot be read.")]
-    Malformed,
-    /// `only-if-cached`, and it is not (RFC 9111 §5.2.1.7).
-    #[error("The request asked for a stored response and there is none.")]
-    OnlyIfCached,
-}
 
 /// Why there is no response to give.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -87,7 +34,7 @@ impl ProxyError {
     /// The status code that says so.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Refused(refusal) => refusal.status(),
+            Self::Refused(refusal) => status_of(*refusal),
             Self::Origin(error) => error.status(),
             Self::Overloaded | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -118,23 +65,21 @@ impl ProxyError {
     }
 }
 
-impl Refusal {
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::MethodNotAllowed | Self::PurgeOff => StatusCode::METHOD_NOT_ALLOWED,
-            Self::PurgeForbidden | Self::AdminForbidden => StatusCode::FORBIDDEN,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Host(_) | Self::Connection | Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::Framing(violation) => status_of(violation),
-            Self::Loop(_) => StatusCode::LOOP_DETECTED,
-            Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
-        }
+const fn status_of(refusal: Refusal) -> StatusCode {
+    match refusal {
+        Refusal::MethodNotAllowed | Refusal::PurgeOff => StatusCode::METHOD_NOT_ALLOWED,
+        Refusal::PurgeForbidden | Refusal::AdminForbidden => StatusCode::FORBIDDEN,
+        Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
+        Refusal::Host(_) | Refusal::Connection | Refusal::Malformed => StatusCode::BAD_REQUEST,
+        Refusal::Framing(violation) => status_of_malformed(violation),
+        Refusal::Loop(_) => StatusCode::LOOP_DETECTED,
+        Refusal::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
+        Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 
-const fn status_of(violation: Violation) -> StatusCode {
+const fn status_of_malformed(violation: Violation) -> StatusCode {
     match violation {
         Violation::TransferCoding => StatusCode::NOT_IMPLEMENTED,
         Violation::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shellac::client::peer::Peer;
 use shellac::listener::connection::serve;
-use shellac::listener::peer::Peer;
 use shellac::transport::Transport;
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpSocket};

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::client::account::Account;
+
 /// The bytes that all flights together may retain.
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicU64,
     max: u64,
 }
-
-/// Bytes that are retained for the requests of one client connection.
-#[derive(Debug, Default)]
-pub struct Account(AtomicU64);
 
 /// What one flight has taken from the budget. Dropped, it gives everything back.
 #[derive(Debug)]
@@ -49,11 +47,11 @@ impl Charge {
     pub(super) fn take(&mut self, bytes: u64) -> bool {
         let free = self.budget.max.saturating_sub(self.budget.used());
         let left = free.saturating_sub(bytes);
-        let of_connection = self.account.0.load(Ordering::Relaxed).saturating_add(bytes);
+        let of_connection = self.account.bytes().saturating_add(bytes);
         let is_taken = of_connection <= left.saturating_mul(SHARE) && self.budget.take(bytes);
         if is_taken {
             self.bytes += bytes;
-            self.account.0.fetch_add(bytes, Ordering::Relaxed);
+            self.account.charge(bytes);
         }
         is_taken
     }
@@ -61,7 +59,7 @@ impl Charge {
     pub(super) fn give_back(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        self.account.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.account.give_back(bytes);
         self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

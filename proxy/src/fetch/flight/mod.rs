@@ -19,7 +19,8 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-pub use self::budget::{Account, Budget};
+pub use self::budget::Budget;
+use crate::client::account::Account;
 
 use self::budget::Charge;
 use self::pieces::{Pieces, Retention};
