@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use shellac::field::delta_seconds::DeltaSeconds;
 use shellac::freshness::stored_fields::{freshen, stored_fields};
 use shellac::freshness::{
-    DeltaSeconds, Exchange, Freshness, Policy, RequestDirectives, RequestFacts, ResponseDirectives,
-    State, Uncacheable, judge,
+    Exchange, Freshness, Policy, RequestDirectives, RequestFacts, ResponseDirectives, State,
+    Uncacheable, judge,
 };
 
 use super::head::{NOW, fields, map_values, split_at_empty_line};

@@ -157,7 +157,7 @@ fn field_names(list: &[u8]) -> Option<SmallVec<[HeaderName; 1]>> {
 #[cfg(test)]
 mod tests {
     use super::{FLAGS, Flag, ResponseDirectives};
-    use crate::freshness::DeltaSeconds;
+    use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::tests::headers;
 
     fn cache_control(field: &str) -> ResponseDirectives {

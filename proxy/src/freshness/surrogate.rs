@@ -55,7 +55,7 @@ fn split_at_plus(text: &[u8]) -> (Argument<'_>, Argument<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::freshness::DeltaSeconds;
+    use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::response_directives::{Flag, ResponseDirectives};
     use crate::freshness::tests::headers;
 

@@ -56,7 +56,7 @@ const QUALIFIABLE: [&str; 2] = ["no-cache", "private"];
 
 #[cfg(test)]
 mod tests {
-    use crate::freshness::DeltaSeconds;
+    use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::response_directives::{Flag, ResponseDirectives};
     use crate::freshness::tests::headers;
 

@@ -100,6 +100,6 @@ mod tests {
         assert_eq!(fill(&mut third), MAX * 2 / 27);
 
         drop((all, second, third));
-        assert_eq!((budget.used(), account.0.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((budget.used(), account.bytes()), (0, 0));
     }
 }
