@@ -3,8 +3,11 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use crate::support::in_time;
-use crate::support::origin::{Origin, cacheable, ok, status};
+use crate::support::origin::{Origin, Reply, cacheable, ok, status};
 use crate::support::proxy::Proxy;
 
 async fn warm(target: &str, arguments: &[&str], input: &'static str) -> Output {
@@ -94,5 +97,70 @@ async fn what_cannot_be_reached_or_read_has_its_exit_code() {
     ] {
         let output = warm(target, &arguments, "http://site.example/a\n").await;
         assert_eq!(output.status.code(), Some(code), "{arguments:?} {output:?}");
+    }
+}
+
+/// A gzip file of these contents, a member each.
+fn gzip(contents: &[&str]) -> Vec<u8> {
+    let members = contents.iter().map(|content| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(content.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    });
+    members.collect::<Vec<_>>().concat()
+}
+
+/// A response of any bytes.
+fn octets(content: &[u8]) -> Reply {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", content.len());
+    Reply::bytes(head).send(content)
+}
+
+#[tokio::test]
+async fn a_compressed_sitemap_is_read_whatever_its_name_and_fields() {
+    let members = ["<urlset><url><loc>http://site.example/a</loc>", "</url></urlset>"];
+    let once = gzip(&members);
+    let mut twice = GzEncoder::new(Vec::new(), Compression::default());
+    twice.write_all(&once).unwrap();
+    let twice = twice.finish().unwrap();
+    let (name, other_name) = ("/sitemap.xml.gz", "/sitemap");
+    for (path, content, fields) in [
+        (name, &once[..], &[][..]),
+        (name, &once, &[("content-type", "application/gzip")]),
+        (name, &once, &[("content-encoding", "gzip"), ("content-type", "text/xml")]),
+        (name, &twice, &[("content-encoding", "x-gzip"), ("content-type", "application/gzip")]),
+        (name, members.concat().as_bytes(), &[("content-type", "application/gzip")]),
+        (other_name, &once, &[("content-type", "text/plain")]),
+    ] {
+        let origin = Origin::start().await;
+        let proxy = Proxy::start(&origin);
+        let reply = octets(content);
+        let reply = fields.iter().fold(reply, |reply, (name, value)| reply.field(name, value));
+        origin.on(path, reply);
+        origin.on("/a", cacheable("page"));
+        let sitemap = format!("http://site.example{path}");
+        let output = warm(&proxy.address.to_string(), &["--sitemap", &sitemap], "").await;
+        assert_eq!(tally(&output), [0, 1, 0, 0, 1], "{path} {fields:?}: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_sitemap_that_cannot_be_decompressed_is_an_error_in_words() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    let bomb = gzip(&[&" ".repeat((50 << 20) + 1)]);
+    let whole = gzip(&["<urlset></urlset>"]);
+    for (path, reply, text) in [
+        ("/bomb", octets(&bomb), "it is more than 52428800 bytes when it is decompressed"),
+        ("/cut", octets(&whole[..whole.len() - 4]), "it cannot be decompressed"),
+        ("/page", octets(&gzip(&["<html></html>"])), "is no sitemap"),
+        ("/br", octets(b"\x0b\x02").field("content-encoding", "br"), "the Content-Encoding br,"),
+    ] {
+        origin.on(path, reply);
+        let sitemap = format!("http://site.example{path}");
+        let output = warm(&proxy.address.to_string(), &["--sitemap", &sitemap], "").await;
+        assert_eq!(output.status.code(), Some(69), "{path}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(text), "{path}: {said}");
     }
 }

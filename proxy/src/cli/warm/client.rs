@@ -93,16 +93,14 @@ impl Client {
         result
     }
 
-    /// Fetches a document of limited size.
+    /// Fetches a document of at most `bytes_max`, as it is sent: its content may be encoded.
     pub(super) async fn read(
         &mut self,
         url: &str,
         bytes_max: usize,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    ) -> Result<Response<Bytes>, ClientError> {
         let exchange = async {
-            let response = self.send(url).await?;
-            let status = response.status();
-            let mut body = response.into_body();
+            let (head, mut body) = self.send(url).await?.into_parts();
             let mut bytes = BytesMut::new();
             while let Some(frame) = body.frame().await {
                 let Ok(data) = frame?.into_data() else { continue };
@@ -111,7 +109,7 @@ impl Client {
                 }
                 bytes.extend_from_slice(&data);
             }
-            Ok((status, bytes.freeze()))
+            Ok(Response::from_parts(head, bytes.freeze()))
         };
         let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(ClientError::Late));
         if result.is_err() {

@@ -1,6 +1,7 @@
 //! `shellac warm`: fetches the pages of a sitemap or a list through the proxy, so that they are in the cache.
 
 mod client;
+mod gzip;
 mod sitemap;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -10,15 +11,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
-use http::header::HeaderMap;
-use http::{HeaderName, HeaderValue, Uri};
+use http::header::{CONTENT_ENCODING, HeaderMap};
+use http::{HeaderName, HeaderValue, Response, Uri};
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use self::client::{Answer, Client, ClientError, Target};
+use self::gzip::GzipError;
 use self::sitemap::Sitemap;
 use process::exit::Exit;
 use process::terminal::say;
@@ -58,11 +61,13 @@ enum ListError {
     Status { url: String, status: http::StatusCode },
     #[error("{0} is no sitemap: it holds neither <urlset> nor <sitemapindex>; is it an HTML page?")]
     NoSitemap(String),
+    #[error("the sitemap {url}: {source}")]
+    Compressed { url: String, source: GzipError },
     #[error(
-        "the sitemap {0} is compressed, which is not read here: gunzip it, list its URLs in a file, \
-        and use --urls"
+        "the sitemap {url} has the Content-Encoding {coding}, of which only gzip is read: \
+        leave out `-H 'Accept-Encoding: …'`, or list its URLs in a file and use --urls"
     )]
-    Compressed(String),
+    Encoded { url: String, coding: String },
 }
 
 /// How pages were answered.
@@ -151,16 +156,15 @@ async fn sitemap_pages(first: &str, target: &Target) -> Result<Vec<String>, List
     let mut pages = Vec::new();
     while let Some((url, depth)) = open.pop_front() {
         let read = client.read(&url, SITEMAP_BYTES_MAX).await;
-        let (status, text) = match read {
-            Ok(answer) => answer,
+        let response = match read {
+            Ok(response) => response,
             Err(source) => return Err(ListError::Sitemap { url, source }),
         };
+        let status = response.status();
         if !status.is_success() {
             return Err(ListError::Status { url, status });
         }
-        if text.starts_with(&GZIP) {
-            return Err(ListError::Compressed(url));
-        }
+        let text = decoded(&url, response)?;
         let text = String::from_utf8_lossy(&text);
         let Sitemap { pages: more, sitemaps } = Sitemap::read(&text);
         if more.is_empty() && sitemaps.is_empty() && !Sitemap::is_one(&text) {
@@ -183,6 +187,25 @@ async fn sitemap_pages(first: &str, target: &Target) -> Result<Vec<String>, List
         }
     }
     Ok(pages)
+}
+
+/// Returns the text of a sitemap. Content that begins as gzip is decompressed, whatever its URL and its fields say: servers call
+/// a `.gz` file `application/gzip`, `Content-Encoding: gzip`, both, or plain text. With both it may be compressed twice.
+fn decoded(url: &str, response: Response<Bytes>) -> Result<Bytes, ListError> {
+    let coding = response.headers().get(CONTENT_ENCODING).cloned();
+    let mut content = response.into_body();
+    for _ in 0..CODINGS_MAX {
+        if gzip::is_gzip(&content) {
+            content = gzip::decompressed(&content, SITEMAP_BYTES_MAX)
+                .map_err(|source| ListError::Compressed { url: url.to_owned(), source })?
+                .into();
+        }
+    }
+    let coding = coding.as_ref().map_or("", |value| value.to_str().unwrap_or("?")).trim();
+    if !["", "gzip", "x-gzip", "identity"].iter().any(|known| coding.eq_ignore_ascii_case(known)) {
+        return Err(ListError::Encoded { url: url.to_owned(), coding: coding.to_owned() });
+    }
+    Ok(content)
 }
 
 async fn fetch_all(pages: Vec<String>, arguments: &WarmArguments, target: &Target) -> Tally {
@@ -285,10 +308,10 @@ fn target(text: &str) -> Result<String, String> {
     Ok(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)))
 }
 
-/// How a gzip file begins (RFC 1952 §2.3.1).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 const BAR: &str = "{bar:40} {pos}/{len} pages  {per_sec}  {eta} left";
-/// Bytes of one sitemap, as sitemaps.org allows.
+/// Times that one document may be compressed: as a file, and for the transfer.
+const CODINGS_MAX: usize = 2;
+/// Bytes of one sitemap, as sitemaps.org allows, on the wire and decompressed.
 const SITEMAP_BYTES_MAX: usize = 50 << 20;
 /// Sitemaps that are read.
 const SITEMAPS_MAX: usize = 1000;
