@@ -1,27 +1,63 @@
-//! The signals that end a program.
+//! The signals that end a program, and the one that would and does not.
+//!
+//! Each is listened to from the moment that its value is made: a program makes them before it says that it runs, and a signal that
+//! arrives in between is held until it is asked for.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
 
-/// Ends at SIGTERM or SIGINT; a second one ends the process at once.
-pub async fn told_to_leave() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot listen to signals: leaving");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("SIGINT"),
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGTERM and SIGINT.
+#[derive(Debug)]
+pub struct ExitSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// SIGHUP, which asks for the configuration to be read again and ends nothing.
+#[derive(Debug)]
+pub struct HangUps(Signal);
+
+impl ExitSignals {
+    /// Listens from now on. Needs a runtime; that one may end before the signals are asked for in another.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    tokio::spawn(async move {
+
+    /// Ends at SIGTERM or SIGINT; a second one ends the process at once.
+    pub async fn told_to_leave(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT"),
+        }
+        tokio::spawn(self.end_at_next());
+    }
+
+    async fn end_at_next(mut self) {
         let code = tokio::select! {
-            _ = terminate.recv() => TERMINATED,
-            _ = interrupt.recv() => INTERRUPTED,
+            _ = self.terminate.recv() => TERMINATED,
+            _ = self.interrupt.recv() => INTERRUPTED,
         };
         tracing::warn!("second signal: ending without waiting for connections");
         end_at_once(code);
-    });
+    }
+}
+
+impl HangUps {
+    /// Listens from now on, as [`ExitSignals::listen`] does.
+    pub fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Says with each signal how the configuration is read again. Never ends.
+    pub async fn answer(mut self, remedy: &str) {
+        while self.0.recv().await.is_some() {
+            tracing::warn!("SIGHUP: {remedy}");
+        }
+    }
 }
 
 /// Ends the process without waiting for anybody: what is in the store's files is sound at any moment.

@@ -110,6 +110,9 @@ pub enum StartError {
     /// A thread or its event loop cannot be made: out of some system resource.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
+    /// Signals cannot be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(io::Error),
 }
 
 /// How the end went.

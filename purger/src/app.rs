@@ -82,6 +82,9 @@ pub enum RunError {
     /// A thread cannot be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
+    /// Signals cannot be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(io::Error),
 }
 
 /// How the end went.

@@ -1,5 +1,6 @@
 //! `shellac run`: start serving, say where, drain on SIGTERM or SIGINT, hand over on SIGUSR2.
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,19 @@ use process::configuration::load;
 use process::descriptors::raise_descriptor_limit;
 use process::exit::Exit;
 use process::logging;
-use process::signals::told_to_leave;
+use process::signals::{ExitSignals, HangUps};
 use rustix::process::{Pid, Signal, kill_process};
 use settings::Flags;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use crate::app::{App, Bound, Drained, Sockets, StartError};
+
+/// The signals that a process that serves obeys.
+struct Signals {
+    exit: ExitSignals,
+    hang_ups: HangUps,
+    hand_over: Listener,
+}
 
 /// Serves until it is told to leave; beside the process that it takes over from, until that one has left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
@@ -41,8 +49,13 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
         Ok(bound) => bound,
         Err(error) => return failed(&log, &error),
     };
+    // Before anything is announced: whoever reads that may send a signal at once.
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return failed(&log, &StartError::Signals(error)),
+    };
     announce(&bound);
-    let leave = told_to_leave_or_hand_over(Arc::clone(bound.app()));
+    let leave = signals.told_to_leave_or_hand_over(Arc::clone(bound.app()));
     match bound.run(leave) {
         Ok(Drained::Completely) => {
             tracing::info!("all connections are drained");
@@ -122,28 +135,31 @@ fn survive_signals() {
     });
 }
 
-/// Ends when this process is told to leave, or has handed everything over.
-async fn told_to_leave_or_hand_over(app: Arc<App>) {
-    tokio::spawn(answer_hangups());
-    let Ok(mut wanted) = signal(SignalKind::user_defined2()) else {
-        return told_to_leave().await;
-    };
-    tokio::select! {
-        () = told_to_leave() => return,
-        _ = wanted.recv() => tracing::info!("SIGUSR2: handing everything over"),
+impl Signals {
+    /// Listens from now on. The workers' runtimes, which are made later, hand on what arrives before they run.
+    fn listen() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _context = runtime.enter();
+        Ok(Self {
+            exit: ExitSignals::listen()?,
+            hang_ups: HangUps::listen()?,
+            hand_over: signal(SignalKind::user_defined2())?,
+        })
     }
-    tokio::spawn(told_to_leave()); // once more is once too often
-    if let Err(error) = tokio::task::spawn_blocking(move || app.hand_over()).await {
-        tracing::error!(%error, "handing over failed");
-    }
-}
 
-/// A configuration is not read again: another process takes over with the new one.
-async fn answer_hangups() {
-    if let Ok(mut hangups) = signal(SignalKind::hangup()) {
-        while hangups.recv().await.is_some() {
-            let pid = std::process::id();
-            tracing::warn!("SIGHUP: to reload, start `shellac run --take-over {pid}`");
+    /// Ends when this process is told to leave, or has handed everything over.
+    async fn told_to_leave_or_hand_over(self, app: Arc<App>) {
+        let Self { exit, hang_ups, mut hand_over } = self;
+        let pid = std::process::id();
+        let remedy = format!("to reload, start `shellac run --take-over {pid}`");
+        tokio::spawn(async move { hang_ups.answer(&remedy).await });
+        let mut left = tokio::spawn(exit.told_to_leave());
+        tokio::select! {
+            _ = &mut left => return,
+            _ = hand_over.recv() => tracing::info!("SIGUSR2: handing everything over"),
+        }
+        if let Err(error) = tokio::task::spawn_blocking(move || app.hand_over()).await {
+            tracing::error!(%error, "handing over failed");
         }
     }
 }

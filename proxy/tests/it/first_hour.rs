@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::client::Connection;
 use crate::support::in_time;
 use crate::support::origin::{Gate, Origin, cacheable, ok, status};
@@ -141,8 +143,11 @@ impl Program {
     }
 
     fn terminate(&self) {
-        let pid = rustix::process::Pid::from_raw(self.0.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
     async fn ended(mut self) -> Option<i32> {
@@ -196,6 +201,24 @@ async fn a_second_sigterm_ends_the_proxy_at_once_with_143() {
     program.terminate();
     assert_eq!(program.ended().await, Some(143));
     assert!(connection.until_closed().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_signal_right_after_the_announcement_is_handled() {
+    for signals in
+        [&[Signal::TERM][..], &[Signal::INT], &[Signal::USR2], &[Signal::HUP, Signal::TERM]]
+    {
+        for _ in 0..8 {
+            let start = move || {
+                let (program, _) = Program::proxy(([127, 0, 0, 1], 1).into());
+                signals.iter().for_each(|signal| program.signal(*signal));
+                program
+            };
+            let start = tokio::task::spawn_blocking(start);
+            let program = in_time("the start", start).await.unwrap();
+            assert_eq!(program.ended().await, Some(0), "{signals:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use clap::Args;
 use process::clock::Clock;
 use process::exit::Exit;
 use process::logging;
-use process::signals::told_to_leave;
+use process::signals::{ExitSignals, HangUps};
 use settings::Config;
 use tokio::time::sleep;
 
@@ -70,6 +70,10 @@ async fn serve(config: Config, is_once: bool) -> Result<Ended, RunError> {
     let log = config.log.clone();
     let say = |label, value: std::fmt::Arguments<'_>| logging::say_at_start(&log, label, value);
     let app = App::new(config, Clock::system())?;
+    // Before anything is announced: whoever reads that may send a signal at once.
+    let exit = ExitSignals::listen().map_err(RunError::Signals)?;
+    let hang_ups = HangUps::listen().map_err(RunError::Signals)?;
+    tokio::spawn(hang_ups.answer("the configuration is read at the start only: restart"));
     let (brokers, topics, targets) = summary;
     say("kafka", format_args!("{brokers}"));
     say("topics", format_args!("{topics}"));
@@ -84,7 +88,7 @@ async fn serve(config: Config, is_once: bool) -> Result<Ended, RunError> {
     let fleet = Arc::clone(&app.fleet);
     let leave = async move {
         tokio::select! {
-            () = told_to_leave() => {}
+            () = exit.told_to_leave() => {}
             () = caught_up(&fleet), if is_once => tracing::info!("everything is confirmed"),
         }
     };
@@ -111,7 +115,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const fn exit_of(error: &RunError) -> Exit {
     match error {
         RunError::NoBrokers | RunError::Rule { .. } => Exit::Config,
-        RunError::Bind { .. } | RunError::Thread(_) => Exit::Io,
+        RunError::Bind { .. } | RunError::Thread(_) | RunError::Signals(_) => Exit::Io,
         RunError::Kafka(_) | RunError::Consume(_) => Exit::Unavailable,
     }
 }

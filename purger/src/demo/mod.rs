@@ -31,8 +31,9 @@ use std::time::Duration;
 
 use clap::Args;
 use process::exit::Exit;
+use process::signals::ExitSignals;
 use process::terminal::say;
-use process::{descriptors, logging, signals};
+use process::{descriptors, logging};
 use rdkafka::error::KafkaError;
 use serde_json::{Value, json};
 use settings::{ConfigErrors, Log, LogLevel};
@@ -127,6 +128,7 @@ fn perform(arguments: &DemoArguments) -> Result<bool, DemoError> {
 
 /// Tells the story amid the traffic, then stays until it is time, or somebody says so.
 async fn play(arguments: &DemoArguments, stage: &Stage) -> Result<bool, DemoError> {
+    let exit = ExitSignals::listen()?; // before anything is said
     let started = Instant::now();
     let screen = Screen::new(arguments.json);
     let mut background = JoinSet::new();
@@ -145,8 +147,7 @@ async fn play(arguments: &DemoArguments, stage: &Stage) -> Result<bool, DemoErro
         Ok::<_, ClientError>(())
     };
     tokio::select! {
-        biased; // listens to Ctrl-C before anything is said
-        () = signals::told_to_leave() => {}
+        () = exit.told_to_leave() => {}
         () = screen.closed() => {}
         () = show_traffic(traffic.as_deref(), &screen) => {}
         ended = whole => ended?,

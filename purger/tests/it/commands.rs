@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, from_str};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -100,6 +101,28 @@ async fn send_never_says_done_of_what_the_purger_gives_up_or_passes_by() {
     let (code, said) = command(&broker, &[proxy.url()], here, "send", &send).await;
     assert_eq!(code, 75, "{said}");
     assert!(said.contains("no receipt"), "{said}");
+}
+
+#[tokio::test]
+async fn a_signal_right_after_the_announcement_is_handled() {
+    let broker = Broker::start(1);
+    let url = Proxy::start().url();
+    for signals in [&[Signal::TERM][..], &[Signal::INT], &[Signal::HUP, Signal::TERM]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shellac-purger"));
+        command.args(["run", "--broker", &broker.address(), "--target", &url]);
+        command.args(["--admin", "127.0.0.1:0"]).stderr(Stdio::piped());
+        let run = move || {
+            let mut program = command.spawn().unwrap();
+            let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
+            lines.find(|line| line.as_ref().unwrap().starts_with("  admin")).unwrap().unwrap();
+            let pid = Pid::from_child(&program);
+            signals.iter().for_each(|signal| kill_process(pid, *signal).unwrap());
+            lines.for_each(drop);
+            program.wait().unwrap().code()
+        };
+        let code = tokio::task::spawn_blocking(run).await.unwrap();
+        assert_eq!(code, Some(0), "{signals:?}");
+    }
 }
 
 #[tokio::test]
