@@ -9,3 +9,4 @@ pub mod configuration;
 pub mod logging;
 pub mod signals;
 pub mod descriptors;
+pub mod sibling;

@@ -13,7 +13,6 @@
 pub mod app;
 mod instance;
 pub mod cli;
-mod demo;
 pub mod kafka;
 pub mod memory;
 pub mod intake;

@@ -1,17 +1,14 @@
-//! `shellac demo`: becomes `shellac-purger demo`, which shows the purger as well. That program links librdkafka, this one does not.
+//! `shellac demo`: becomes `shellac-purger demo`, which leads to the program that links both the proxy and librdkafka.
 
-use std::env;
 use std::ffi::OsString;
-use std::io;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
-
 use process::exit::Exit;
+use process::sibling::become_sibling;
 use process::terminal::say;
 
-/// What is passed on.
+/// Arguments for the other program.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
 pub(super) struct DemoArguments {
@@ -20,20 +17,12 @@ pub(super) struct DemoArguments {
     arguments: Vec<OsString>,
 }
 
-/// Becomes the other program, if it is in the same directory; returns when it is not.
+/// Becomes the other program; returns if it is not in the same directory.
 pub(super) fn demo(arguments: DemoArguments) -> ExitCode {
-    let error = become_purger(arguments.arguments);
+    let arguments = std::iter::once(OsString::from("demo")).chain(arguments.arguments);
+    let error = become_sibling("shellac-purger", arguments);
     say(format_args!(
         "shellac: the demonstration is `shellac-purger demo`, which cannot be run from here: {error}"
     ));
     Exit::Usage.into()
 }
-
-fn become_purger(arguments: Vec<OsString>) -> io::Error {
-    match env::current_exe() {
-        Ok(own) => Command::new(own.with_file_name(PURGER)).arg("demo").args(arguments).exec(),
-        Err(error) => error,
-    }
-}
-
-const PURGER: &str = "shellac-purger";

@@ -1,6 +1,7 @@
 //! The command line: data to standard output, everything else to standard error, exit codes as those of `shellac`.
 
 mod check;
+mod demo;
 mod dlq;
 mod forecast;
 mod group;
@@ -20,8 +21,6 @@ use clap::{Args, Parser, Subcommand};
 use process::configuration::load;
 use process::exit::Exit;
 use settings::{Config, Flags};
-
-use crate::demo::{DemoArguments, demo};
 
 /// Delivers purge requests from Kafka to every proxy: at least once, in bounded time, with proof.
 #[derive(Debug, Parser)]
@@ -48,7 +47,7 @@ enum Command {
     /// Look after dead letters
     Dlq(dlq::DlqArguments),
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic
-    Demo(DemoArguments),
+    Demo(demo::DemoArguments),
 }
 
 /// What every command takes.
@@ -79,7 +78,7 @@ impl Arguments {
             Command::Status(arguments) => status::status(&arguments),
             Command::Replay(arguments) => replay::replay(arguments),
             Command::Dlq(arguments) => dlq::dlq(arguments),
-            Command::Demo(arguments) => demo(&arguments),
+            Command::Demo(arguments) => demo::demo(arguments),
         }
     }
 }

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::broker::{PARTITIONS, PURGES};
 use super::client::{ClientError, Connection, PATIENCE};
 use super::stage::Stage;
-use crate::kafka::context::Tokens;
-use crate::kafka::producer::{Producer, Written};
+use shellac_purger::kafka::context::Tokens;
+use shellac_purger::kafka::producer::{Producer, Written};
 
 /// A publisher.
 #[derive(Debug)]

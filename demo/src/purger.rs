@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::DemoError;
 use super::broker::{Broker, PURGES, RECEIPTS};
 use super::proxy::Proxy;
-use crate::app::{App, Ended, RunError};
+use shellac_purger::app::{App, Ended, RunError};
 
 /// A running purger. It ends when this is dropped, too, but nobody waits for it then.
 #[derive(Debug)]

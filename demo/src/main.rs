@@ -23,13 +23,15 @@ mod step;
 mod story;
 mod screen;
 
+use std::env;
+use std::ffi::OsString;
 use std::future::pending;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::Parser;
 use process::exit::Exit;
 use process::signals::ExitSignals;
 use process::terminal::say;
@@ -38,6 +40,7 @@ use rdkafka::error::KafkaError;
 use serde_json::{Value, json};
 use settings::{ConfigErrors, Log, LogLevel};
 use shellac::app::StartError;
+use shellac_purger::app::RunError;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep_until};
 
@@ -48,11 +51,14 @@ use self::stage::Stage;
 use self::step::Step;
 use self::story::Story;
 use self::traffic::{FIRST_PRODUCT, Traffic};
-use crate::app::RunError;
 
-/// How much to show, and for how long.
-#[derive(Debug, Args)]
-pub(crate) struct DemoArguments {
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic
+#[derive(Debug, Parser)]
+#[command(bin_name = "shellac-purger demo", version)]
+struct Arguments {
     /// Tell the story without traffic around it
     #[arg(long)]
     no_traffic: bool,
@@ -99,11 +105,12 @@ enum DemoError {
     Panicked(&'static str),
 }
 
-/// Shows it. Fails when a step did not turn out as it must.
-pub(crate) fn demo(arguments: &DemoArguments) -> ExitCode {
+/// Shows the story. Fails when a step does not turn out as it must.
+fn main() -> ExitCode {
+    let arguments = Arguments::parse_from(own_arguments());
     logging::start(&Log { level: LogLevel::Error, ..Log::default() }); // a first start warns of what is new
     descriptors::raise_descriptor_limit(CONNECTIONS_MAX);
-    match perform(arguments) {
+    match perform(&arguments) {
         Ok(true) => Exit::Done.into(),
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -113,8 +120,17 @@ pub(crate) fn demo(arguments: &DemoArguments) -> ExitCode {
     }
 }
 
+/// Returns the arguments without the word `demo`, which `cargo run -- demo` writes.
+fn own_arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "demo") {
+        arguments.remove(1);
+    }
+    arguments
+}
+
 /// Sets the stage, plays, clears it away. Returns whether all turned out as it must.
-fn perform(arguments: &DemoArguments) -> Result<bool, DemoError> {
+fn perform(arguments: &Arguments) -> Result<bool, DemoError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stage, is_right) = runtime.block_on(async {
         let stage = Stage::set(FIRST_PRODUCT + usize::from(arguments.pages))?;
@@ -127,7 +143,7 @@ fn perform(arguments: &DemoArguments) -> Result<bool, DemoError> {
 }
 
 /// Tells the story amid the traffic, then stays until it is time, or somebody says so.
-async fn play(arguments: &DemoArguments, stage: &Stage) -> Result<bool, DemoError> {
+async fn play(arguments: &Arguments, stage: &Stage) -> Result<bool, DemoError> {
     let exit = ExitSignals::listen()?; // before anything is said
     let started = Instant::now();
     let screen = Screen::new(arguments.json);
@@ -160,7 +176,7 @@ async fn play(arguments: &DemoArguments, stage: &Stage) -> Result<bool, DemoErro
     Ok(is_right)
 }
 
-impl DemoArguments {
+impl Arguments {
     /// The pause before each step of the story.
     fn pause(&self) -> Duration {
         self.lasts.map_or(PAUSE, |lasts| PAUSE.min(lasts / 20))

@@ -10,11 +10,11 @@ use super::broker::{PURGES, RECEIPTS};
 use super::client::{ClientError, PATIENCE};
 use super::publisher::tokens;
 use super::stage::Stage;
-use crate::kafka::client;
-use crate::kafka::consumer::at;
-use crate::kafka::context::Plain;
-use crate::kafka::producer::Written;
-use crate::receipt::Receipt;
+use shellac_purger::kafka::client;
+use shellac_purger::kafka::consumer::at;
+use shellac_purger::kafka::context::Plain;
+use shellac_purger::kafka::producer::Written;
+use shellac_purger::receipt::Receipt;
 
 /// All receipts from the first on.
 pub(super) struct Receipts(StreamConsumer<Plain>);

@@ -1,0 +1,27 @@
+//! `shellac-purger demo`: becomes `shellac-demo`, which links the proxy as well.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Args;
+use process::exit::Exit;
+use process::sibling::become_sibling;
+use process::terminal::say;
+
+/// Arguments for the other program.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+pub(super) struct DemoArguments {
+    /// As `shellac-demo` takes them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// Becomes the other program; returns if it is not in the same directory.
+pub(super) fn demo(arguments: DemoArguments) -> ExitCode {
+    let error = become_sibling("shellac-demo", arguments.arguments);
+    say(format_args!(
+        "shellac-purger: the demonstration is the program `shellac-demo`, which cannot be run from here: {error}"
+    ));
+    Exit::Usage.into()
+}
