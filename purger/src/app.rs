@@ -24,13 +24,13 @@ use crate::event::{
 };
 use crate::instance::Instance;
 use crate::intake::Intake;
+use crate::intake::rereader::Rereader;
 use crate::kafka::cause::words;
 use crate::kafka::client;
 use crate::kafka::consumer::{Assignment, ConsumeError, Reader};
 use crate::kafka::context::{Group, GroupConsumer, Tokens};
 use crate::kafka::cursor::Cursors;
 use crate::kafka::producer::Producer;
-use crate::kafka::rereader::Rereader;
 use crate::kafka::sighting::Lookout;
 use crate::memory::Memory;
 use crate::metrics::PurgerMetrics;

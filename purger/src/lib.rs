@@ -15,6 +15,7 @@ mod instance;
 pub mod cli;
 pub mod kafka;
 pub mod memory;
+pub mod backoff;
 pub mod intake;
 pub mod event;
 pub mod partition;

@@ -12,10 +12,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::backoff::Backoff;
 use super::discovery::Discovered;
 use super::route::Route;
 use super::target::{Manner, Target};
+use crate::backoff::Backoff;
 use crate::dead_letter::{DeadLetter, DeadLetters};
 use crate::intake::Intake;
 use crate::kafka::client::PATIENCE;

@@ -5,7 +5,6 @@
 //!                     └─► route (one proxy × one partition): slice of the window, or records from Kafka ─► POST ─► position
 //! ```
 
-pub mod backoff;
 pub mod discovery;
 pub mod encoding;
 pub mod fleet;

@@ -9,12 +9,12 @@ use purge_protocol::log::{Applied, Hit, Standing, Start};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::backoff::Backoff;
 use super::encoding::{self, Clean};
 use super::fleet::Common;
 use super::outcome::Outcome;
 use super::parts::Parts;
 use super::target::Target;
+use crate::backoff::Backoff;
 use crate::partition::Partition;
 use crate::partition::window::Slice;
 

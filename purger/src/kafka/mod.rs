@@ -9,5 +9,4 @@ pub mod consumer;
 pub mod context;
 pub mod cursor;
 pub mod producer;
-pub mod rereader;
 pub mod sighting;

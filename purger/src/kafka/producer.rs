@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::cause::{COMPLAINTS, Causes, code_words, words};
 use super::client;
 use super::context::{Plain, Tokens};
-use crate::delivery::backoff::Backoff;
+use crate::backoff::Backoff;
 
 /// A producer. Clones share one.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rdkafka::Message as _;
 
-use super::client::PATIENCE;
-use super::consumer::Assignment;
-use super::cursor::{CursorError, Cursors, Found};
-use crate::intake::Intake;
+use super::Intake;
+use crate::kafka::client::PATIENCE;
+use crate::kafka::consumer::Assignment;
+use crate::kafka::cursor::{CursorError, Cursors, Found};
 use crate::partition::Partition;
 use crate::partition::owed::Kind;
 

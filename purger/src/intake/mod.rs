@@ -1,6 +1,8 @@
 //! What becomes of a record: a purge that is held for proxies, a dead letter, or nothing; and what is owed for it until it
 //! may be committed.
 
+pub mod rereader;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
