@@ -11,7 +11,6 @@ use super::client::{ClientError, PATIENCE};
 use super::publisher::tokens;
 use super::stage::Stage;
 use shellac_purger::kafka::client;
-use shellac_purger::kafka::consumer::at;
 use shellac_purger::kafka::context::Plain;
 use shellac_purger::kafka::producer::Written;
 use shellac_purger::receipt::Receipt;
@@ -26,7 +25,7 @@ impl Receipts {
         let consumer: StreamConsumer<Plain> = client::cursor(&config.kafka, &config.purger)
             .set("enable.partition.eof", "false") // more will come
             .create_with_context(Plain::new(tokens()))?;
-        consumer.assign(&at(RECEIPTS, 0, Offset::Beginning)?)?;
+        consumer.assign(&client::partition_at(RECEIPTS, 0, Offset::Beginning)?)?;
         Ok(Self(consumer))
     }
 

@@ -25,9 +25,10 @@ use crate::event::{
 use crate::instance::Instance;
 use crate::intake::Intake;
 use crate::intake::rereader::Rereader;
+use crate::kafka::assignment::Assignment;
 use crate::kafka::cause::words;
 use crate::kafka::client;
-use crate::kafka::consumer::{Assignment, ConsumeError, Reader};
+use crate::kafka::consumer::{ConsumeError, Reader};
 use crate::kafka::context::{Group, GroupConsumer, Tokens};
 use crate::kafka::cursor::Cursors;
 use crate::kafka::producer::Producer;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rdkafka::Message as _;
 
 use super::Intake;
+use crate::kafka::assignment::Assignment;
 use crate::kafka::client::PATIENCE;
-use crate::kafka::consumer::Assignment;
 use crate::kafka::cursor::{CursorError, Cursors, Found};
 use crate::partition::Partition;
 use crate::partition::owed::Kind;

@@ -4,8 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, TopicPartitionList};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use settings::{Kafka, Purger, SaslMechanism, StartAt};
 use tokio::time::Instant;
 
@@ -174,6 +174,17 @@ pub fn watermarks<C: ConsumerContext>(
             result => return result,
         }
     }
+}
+
+/// Returns a list of one partition at an offset.
+pub fn partition_at(
+    topic: &str,
+    partition: i32,
+    offset: Offset,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, offset)?;
+    Ok(list)
 }
 
 const ATTEMPTS: u32 = 10;

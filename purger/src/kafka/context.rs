@@ -17,9 +17,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientContext, TopicPartitionList};
 use serde::Deserialize;
 
+use super::assignment::Assignment;
 use super::cause::{COMPLAINTS, Causes, words};
 use super::client;
-use super::consumer::Assignment;
 
 /// A context for clients without a group.
 #[derive(Debug)]

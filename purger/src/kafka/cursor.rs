@@ -13,7 +13,6 @@ use tokio::time::Instant;
 
 use super::cause::words;
 use super::client;
-use super::consumer::at;
 use super::context::{Plain, Tokens};
 use crate::partition::window::fingerprint;
 
@@ -69,7 +68,11 @@ impl Cursors {
     /// Opens a cursor at an offset. Blocks.
     pub fn open(&self, log: &LogId, offset: i64) -> Result<Cursor, CursorError> {
         let consumer = self.consumer()?;
-        consumer.assign(&at(&log.topic, log.partition, Offset::Offset(offset))?)?;
+        consumer.assign(&client::partition_at(
+            &log.topic,
+            log.partition,
+            Offset::Offset(offset),
+        )?)?;
         Ok(Cursor { consumer, log: log.clone() })
     }
 

@@ -3,6 +3,7 @@
 //! librdkafka calls back on the thread that polls, and several of its calls block; so every client of it has a thread, and
 //! nothing of it runs on the runtime that talks to proxies.
 
+pub mod assignment;
 pub mod cause;
 pub mod client;
 pub mod consumer;

@@ -11,8 +11,8 @@ use rdkafka::consumer::Consumer as _;
 use settings::StartAt;
 use tokio::time::Instant;
 
-use super::client::{PATIENCE, committed};
-use super::consumer::{Assignment, at};
+use super::assignment::Assignment;
+use super::client::{PATIENCE, committed, partition_at};
 use super::context::GroupConsumer;
 use super::cursor::Cursors;
 use crate::partition::{Partition, Sighting};
@@ -105,7 +105,7 @@ impl Lookout {
     /// Where the consumer will begin: at what was committed, else where the operator said.
     fn beginning(&self, partition: &Partition, low: i64, high: i64) -> i64 {
         let log = &partition.log;
-        let found = at(&log.topic, log.partition, Offset::Invalid)
+        let found = partition_at(&log.topic, log.partition, Offset::Invalid)
             .and_then(|list| committed(&self.consumer, &list));
         let offset = found.ok().and_then(|list| {
             let found = list.find_partition(&log.topic, log.partition)?;

@@ -1,0 +1,234 @@
+//! `Assignment`: the partitions that the group has given to this purger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use process::metrics::Counter;
+use purge_protocol::log::LogId;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::cause::{Causes, words};
+use crate::memory::Memory;
+use crate::partition::Partition;
+use crate::partition::window::Limits;
+
+/// The partitions that the group has given to this purger.
+#[derive(Debug)]
+pub struct Assignment {
+    partitions: Mutex<BTreeMap<(String, i32), Arc<Partition>>>,
+    changed: watch::Sender<()>,
+    limits: Limits,
+    memory: Memory,
+    /// The cluster's name, where the operator gave one.
+    cluster: String,
+    drain_timeout: Duration,
+    /// Whether a broker can be reached.
+    pub is_connected: AtomicBool,
+    /// What is wrong, as far as librdkafka says.
+    pub causes: Causes,
+    /// What happened.
+    pub metrics: ConsumerMetrics,
+}
+
+/// What the consumer counts.
+#[derive(Debug, Default)]
+pub struct ConsumerMetrics {
+    /// Commits that went well.
+    pub commits: Counter,
+    /// Commits that did not.
+    pub failed_commits: Counter,
+    /// Times that the group changed this purger's partitions.
+    pub rebalances: Counter,
+    /// Times that a partition was paused because its window was full.
+    pub pauses: Counter,
+}
+
+impl Assignment {
+    /// Makes one without partitions.
+    pub fn new(
+        cluster: String,
+        (limits, memory): (Limits, Memory),
+        session_timeout: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            partitions: Mutex::default(),
+            changed: watch::Sender::new(()),
+            limits,
+            memory,
+            cluster,
+            drain_timeout: (session_timeout / 3).min(DRAIN_MAX),
+            is_connected: AtomicBool::new(true),
+            causes: Causes::default(),
+            metrics: ConsumerMetrics::default(),
+        })
+    }
+
+    /// All partitions, in order.
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.lock().values().map(Arc::clone).collect()
+    }
+
+    /// How long a revoked partition waits for proxies to confirm what was read of it.
+    pub(super) const fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
+    }
+
+    /// Watches partitions come and go.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn find(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
+        self.partitions.lock().get(&(topic.to_owned(), partition)).map(Arc::clone)
+    }
+
+    /// Opens partitions anew whose logs end before what was read of them: they were cut, or replaced. Their consumer asks for an
+    /// offset that is not there yet, and would go on with whatever comes to be there.
+    pub(super) fn reopen_fallen<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) {
+        for partition in self.partitions() {
+            let Some(high) = partition.take_fallen_end() else { continue };
+            self.reopen(&partition, high);
+            let log = &partition.log;
+            let sought = consumer.seek(&log.topic, log.partition, Offset::Beginning, SEEK_TIMEOUT);
+            if let Err(error) = sought {
+                tracing::error!(
+                    error = words(&error),
+                    topic = log.topic,
+                    "cannot go to a log's beginning"
+                );
+            }
+        }
+    }
+
+    /// Notes partitions that were given. Called on the polling thread.
+    pub(super) fn assign<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+        given: &TopicPartitionList,
+    ) {
+        self.metrics.rebalances.add(1);
+        let cluster = self.cluster_of(consumer);
+        let mut partitions = self.partitions.lock();
+        for (topic, number) in given.to_topic_map().into_keys() {
+            let log = LogId { cluster: cluster.clone(), topic: topic.clone(), partition: number };
+            partitions.insert((topic, number), Partition::open(log, self.limits));
+        }
+        self.share_memory(&partitions);
+        drop(partitions);
+        self.changed.send_replace(());
+    }
+
+    /// Opens a partition anew, because what comes now does not follow on what was read: its topic was replaced, its log was
+    /// cut, or records expired before they were read. Every proxy is asked where it stands, and that is compared with the log.
+    pub(super) fn reopen(&self, partition: &Arc<Partition>, offset: i64) -> Arc<Partition> {
+        let log = &partition.log;
+        tracing::warn!(
+            topic = log.topic,
+            partition = log.partition,
+            read_to = partition.progress().read_to,
+            offset,
+            "a record does not follow on what was read: its topic was replaced, or records expired"
+        );
+        partition.closing.cancel();
+        let again = partition.anew(offset);
+        let key = (log.topic.clone(), log.partition);
+        let mut partitions = self.partitions.lock();
+        partitions.insert(key, Arc::clone(&again));
+        self.share_memory(&partitions);
+        drop(partitions);
+        self.changed.send_replace(());
+        again
+    }
+
+    /// Gives each partition its share of the process's memory.
+    fn share_memory(&self, partitions: &BTreeMap<(String, i32), Arc<Partition>>) {
+        let count = partitions.len();
+        let bytes = self.memory.of_window(count).min(self.limits.bytes);
+        for partition in partitions.values() {
+            partition.set_memory(bytes, self.memory.of_owed(count));
+        }
+    }
+
+    /// The operator's name for the cluster, else its own id, else a name that stands for "the only one there is".
+    fn cluster_of<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> String {
+        if !self.cluster.is_empty() {
+            return self.cluster.clone();
+        }
+        consumer.client().fetch_cluster_id(CLUSTER_ID_TIMEOUT).unwrap_or_else(|| "kafka".to_owned())
+    }
+
+    /// Waits until what was read of these partitions is confirmed, or the deadline comes; commits; then lets them go. Called
+    /// on the polling thread.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the polling thread has nothing else to do meanwhile"
+    )]
+    pub(super) fn revoke<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+        taken: &TopicPartitionList,
+    ) {
+        self.metrics.rebalances.add(1);
+        let keys: Vec<(String, i32)> = taken.to_topic_map().into_keys().collect();
+        let leaving: Vec<Arc<Partition>> =
+            keys.iter().filter_map(|(topic, number)| self.find(topic, *number)).collect();
+        let deadline = Instant::now() + self.drain_timeout;
+        while leaving.iter().any(|partition| !is_drained(partition)) && Instant::now() < deadline {
+            std::thread::sleep(DRAIN_PAUSE);
+        }
+        for partition in &leaving {
+            store_offset(consumer, partition);
+            partition.closing.cancel();
+            partition.revoked.cancel();
+        }
+        commit(consumer);
+        let mut partitions = self.partitions.lock();
+        partitions.retain(|key, _| !keys.contains(key));
+        self.share_memory(&partitions);
+        drop(partitions);
+        self.changed.send_replace(());
+    }
+}
+
+/// Returns whether all that was read is confirmed and done.
+fn is_drained(partition: &Partition) -> bool {
+    let progress = partition.progress();
+    progress.watermark >= progress.read_to
+}
+
+/// Tells librdkafka what may be committed. It takes the offset of the last record that is done, and adds one.
+pub(super) fn store_offset<C: ConsumerContext>(consumer: &BaseConsumer<C>, partition: &Partition) {
+    let Some(watermark) = partition.watermark().filter(|watermark| *watermark > 0) else { return };
+    let log = &partition.log;
+    match consumer.store_offset(&log.topic, log.partition, watermark - 1) {
+        // With an error of state the partition was revoked meanwhile: whoever has it now begins at the last commit.
+        Ok(()) | Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {}
+        Err(error) => tracing::debug!(%error, topic = log.topic, "cannot store an offset"),
+    }
+}
+
+fn commit<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+    match consumer.commit_consumer_state(CommitMode::Sync) {
+        // Nothing new to commit is no failure.
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+        Err(error) => {
+            tracing::warn!(
+                error = words(&error),
+                "cannot commit before partitions leave: they will be read again"
+            );
+        }
+    }
+}
+
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// librdkafka seeks by itself when it may not wait.
+const SEEK_TIMEOUT: Duration = Duration::ZERO;
+const DRAIN_PAUSE: Duration = Duration::from_millis(5);
+const CLUSTER_ID_TIMEOUT: Duration = Duration::from_millis(200);
