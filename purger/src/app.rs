@@ -194,11 +194,13 @@ impl App {
         let rereader = Rereader { assignment, cursors, intake: intake.clone() };
         let is_stopped = Arc::clone(&stop);
         spawn("rereader", move || rereader.run(&is_stopped))?;
-        let reader = Reader::new(consumer, Arc::clone(fleet.assignment()), intake);
+        let reader = Reader::new(consumer, Arc::clone(fleet.assignment()));
         let is_stopped = Arc::clone(&stop);
         let (done, mut consumed) = oneshot::channel();
         spawn("consumer", move || {
-            let _nobody_waits = done.send(reader.run(&is_stopped));
+            let _nobody_waits = done.send(
+                reader.run(&is_stopped, |partition, message| intake.take(partition, message)),
+            );
         })?;
 
         let ended = tokio::select! {

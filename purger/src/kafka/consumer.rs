@@ -15,14 +15,13 @@ use tokio::time::Instant;
 use super::assignment::{Assignment, store_offset};
 use super::cause::{COMPLAINTS, code_words, words};
 use super::context::GroupConsumer;
-use crate::intake::Intake;
+use crate::partition::Partition;
 
 /// The thread's own.
 #[derive(Debug)]
 pub struct Reader {
     consumer: GroupConsumer,
     assignment: Arc<Assignment>,
-    intake: Intake,
     stored: BTreeMap<(String, i32), i64>,
     paused: BTreeSet<(String, i32)>,
 }
@@ -42,18 +41,22 @@ pub enum ConsumeError {
 
 impl Reader {
     /// Makes the thread's part.
-    pub fn new(consumer: GroupConsumer, assignment: Arc<Assignment>, intake: Intake) -> Self {
+    pub fn new(consumer: GroupConsumer, assignment: Arc<Assignment>) -> Self {
         let (stored, paused) = (BTreeMap::new(), BTreeSet::new());
-        Self { consumer, assignment, intake, stored, paused }
+        Self { consumer, assignment, stored, paused }
     }
 
-    /// Polls until it is told to stop, then gives everything back to the group.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<(), ConsumeError> {
+    /// Polls until `stop` is set, hands each record of an assigned partition to `sink`, then leaves the group.
+    pub fn run(
+        mut self,
+        stop: &AtomicBool,
+        sink: impl Fn(&Arc<Partition>, &BorrowedMessage<'_>),
+    ) -> Result<(), ConsumeError> {
         let consumer = self.consumer.clone();
         let mut chores_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             match consumer.poll(POLL) {
-                Some(Ok(message)) => self.take(&message),
+                Some(Ok(message)) => self.take(&message, &sink),
                 Some(Err(error)) => self.complain(&error)?,
                 None => {}
             }
@@ -67,15 +70,19 @@ impl Reader {
         Ok(())
     }
 
-    fn take(&self, message: &BorrowedMessage<'_>) {
+    fn take(
+        &self,
+        message: &BorrowedMessage<'_>,
+        sink: &impl Fn(&Arc<Partition>, &BorrowedMessage<'_>),
+    ) {
         self.assignment.is_connected.store(true, Ordering::Relaxed);
         // A record of a partition that was revoked is read again by whoever has it now.
         match self.assignment.find(message.topic(), message.partition()) {
             Some(partition) if partition.is_torn_by(message.offset()) => {
                 let again = self.assignment.reopen(&partition, message.offset());
-                self.intake.take(&again, message);
+                sink(&again, message);
             }
-            Some(partition) => self.intake.take(&partition, message),
+            Some(partition) => sink(&partition, message),
             None => {}
         }
     }
