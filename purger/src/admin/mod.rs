@@ -1,5 +1,7 @@
 //! The purger's own listener: health, readiness, metrics, status. It only reads.
 
+mod metrics;
+
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,7 +20,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::delivery::fleet::Fleet;
-use crate::metrics;
 
 /// What a purger tells of itself: `GET /api/v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
