@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::dead_letter::DeadLetters;
+use crate::delivery::context::Common;
 use crate::delivery::discovery::Discovery;
-use crate::delivery::fleet::{Common, Fleet, REFUSALS_MAX, REFUSED_READERS_MAX};
+use crate::delivery::fleet::Fleet;
+use crate::delivery::refusal::{REFUSALS_MAX, REFUSED_READERS_MAX};
 use crate::event::{
     Filter, Format, Limits, Pattern, Reader as EventReader, Rules, SiteRule, TableRule,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use purge_protocol::log::Start;
 use tokio::sync::mpsc;
 
-use super::fleet::Common;
+use super::context::Common;
 use super::fold::Fold;
 use super::route::{Delivered, Route};
 use crate::intake::SELECTORS_MAX;

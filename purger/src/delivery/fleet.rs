@@ -2,61 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use process::clock::Clock;
 use purge_protocol::log::LogId;
-use rdkafka::message::{Message as _, OwnedMessage};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::context::Common;
 use super::discovery::Discovered;
 use super::route::Route;
 use super::target::{Manner, Target};
-use crate::backoff::Backoff;
-use crate::dead_letter::{DeadLetter, DeadLetters};
-use crate::intake::Intake;
 use crate::kafka::assignment::Assignment;
-use crate::kafka::client::PATIENCE;
-use crate::kafka::context::GroupConsumer;
-use crate::kafka::cursor::{CursorError, Cursors, Found};
 use crate::memory::Memory;
-use crate::metrics::PurgerMetrics;
 use crate::partition::Partition;
 use crate::partition::ledger::TargetId;
-use crate::partition::owed::{Kind, Work};
-use crate::receipt::Receipts;
-
-/// What all routes share.
-#[derive(Debug)]
-pub struct Common {
-    /// This purger's name, for proxies' logs.
-    pub name: String,
-    /// The operator's rules.
-    pub rules: settings::Purger,
-    /// For proxies that catch up.
-    pub cursors: Arc<Cursors>,
-    /// Cursors open at once.
-    pub cursor_permits: Arc<Semaphore>,
-    /// Where logs begin and end.
-    pub brokers: GroupConsumer,
-    /// Reads records.
-    pub intake: Intake,
-    /// For purges that a proxy refuses.
-    pub dead_letters: DeadLetters,
-    /// Records that proxies refuse, and whose dead letters are being written.
-    pub refusals: Arc<Semaphore>,
-    /// Those of them that are being read.
-    pub refused_readers: Arc<Semaphore>,
-    /// Receipts, if they are written.
-    pub receipts: Option<Receipts>,
-    /// What happened.
-    pub metrics: Arc<PurgerMetrics>,
-    /// Wall time, for ages of events.
-    pub clock: Clock,
-}
 
 /// All proxies.
 #[derive(Debug)]
@@ -65,81 +25,6 @@ pub struct Fleet {
     assignment: Arc<Assignment>,
     targets: Mutex<Vec<Arc<Target>>>,
     routes: TaskTracker,
-}
-
-impl Common {
-    /// Wall time.
-    pub fn wall_time(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.wall().as_millis())
-    }
-
-    /// Has the record at this offset written to the dead letters, because a proxy refuses it; its offset is not committed
-    /// before. While [`REFUSALS_MAX`] such records are being written, others are in the log only: delivery does not wait.
-    pub fn give_up(&self, partition: &Arc<Partition>, offset: i64, proxy: &str, why: &str) {
-        let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
-            tracing::error!(
-                proxy,
-                offset,
-                why,
-                "too many refused purges wait for their dead letters"
-            );
-            return;
-        };
-        partition.hold(offset, Work { kind: Kind::DeadLetter, count: 1, bytes: 0 });
-        let (cursors, letters) = (Arc::clone(&self.cursors), self.dead_letters.clone());
-        let (readers, now) = (Arc::clone(&self.refused_readers), self.clock.wall());
-        let backoff_max = self.rules.backoff_max;
-        let (proxy, detail) = (proxy.to_owned(), format!("{proxy} refuses it: {why}"));
-        let partition = Arc::clone(partition);
-        drop(tokio::spawn(async move {
-            let Ok(reader) = readers.acquire_owned().await else { return };
-            let log = partition.log.clone();
-            let mut backoff = Backoff::new(backoff_max);
-            let record = loop {
-                let (cursors, log) = (Arc::clone(&cursors), log.clone());
-                let read =
-                    tokio::task::spawn_blocking(move || read_refused(&cursors, &log, offset));
-                match read.await {
-                    Ok(Ok(record)) => break record,
-                    Ok(Err(error)) => {
-                        tracing::debug!(%error, offset, "cannot read a record again yet");
-                    }
-                    Err(error) => tracing::error!(%error, offset, "cannot read a record again"),
-                }
-                tokio::select! {
-                    () = partition.revoked.cancelled() => return, // another purger owes it
-                    () = tokio::time::sleep(backoff.wait()) => {}
-                }
-            };
-            drop(reader);
-            if let Some(record) = record {
-                let letter = DeadLetter::of(&*record, "refused", &detail, now);
-                letters.write(&letter).await;
-            } else {
-                tracing::error!(
-                    proxy,
-                    offset,
-                    detail,
-                    "a purge is refused, and its record is gone"
-                );
-            }
-            partition.fulfil(offset, Kind::DeadLetter);
-            drop(permit);
-        }));
-    }
-}
-
-/// Reads a record once more. Blocks up to [`PATIENCE`]. `None`: the record is gone.
-fn read_refused(
-    cursors: &Cursors,
-    log: &LogId,
-    offset: i64,
-) -> Result<Option<Box<OwnedMessage>>, CursorError> {
-    match cursors.open(log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
-        Ok(Found::Record(record)) => Ok(Some(record).filter(|record| record.offset() == offset)),
-        Ok(Found::End) | Err(CursorError::OutOfRange(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 impl Fleet {
@@ -255,8 +140,3 @@ impl Fleet {
         }
     }
 }
-
-/// Records that proxies refuse and whose dead letters are not written yet: beyond it the refusing proxy's deliveries wait.
-pub const REFUSALS_MAX: usize = 100;
-/// Those that are read from Kafka at once.
-pub const REFUSED_READERS_MAX: usize = 2;

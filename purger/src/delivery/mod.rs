@@ -5,6 +5,7 @@
 //!                     └─► route (one proxy × one partition): slice of the window, or records from Kafka ─► POST ─► position
 //! ```
 
+pub mod context;
 pub mod discovery;
 pub mod encoding;
 pub mod fleet;
@@ -15,3 +16,4 @@ pub mod route;
 pub mod target;
 pub mod catch_up;
 pub mod registration;
+pub mod refusal;

@@ -9,10 +9,11 @@ use purge_protocol::log::{Applied, Hit, Standing, Start};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::context::Common;
 use super::encoding::{self, Clean};
-use super::fleet::Common;
 use super::outcome::Outcome;
 use super::parts::Parts;
+use super::refusal::give_up;
 use super::target::Target;
 use crate::backoff::Backoff;
 use crate::partition::Partition;
@@ -174,7 +175,7 @@ impl Route {
     /// Has the record of a refused purge written to the dead letters.
     fn give_up(&self, (offset, purge): (i64, Bytes), why: &str) {
         let why = format!("{why} ({})", String::from_utf8_lossy(&purge));
-        self.common.give_up(&self.partition, offset, &self.target.url, &why);
+        give_up(&self.common, &self.partition, offset, &self.target.url, &why);
     }
 
     /// Makes the proxy validate what it stored before: a purge that it refuses may have meant any of it.

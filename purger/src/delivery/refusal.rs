@@ -1,0 +1,82 @@
+//! A record whose purge a proxy refuses becomes a dead letter.
+
+use std::sync::Arc;
+
+use purge_protocol::log::LogId;
+use rdkafka::message::{Message as _, OwnedMessage};
+
+use super::context::Common;
+use crate::backoff::Backoff;
+use crate::dead_letter::DeadLetter;
+use crate::kafka::client::PATIENCE;
+use crate::kafka::cursor::{CursorError, Cursors, Found};
+use crate::partition::Partition;
+use crate::partition::owed::{Kind, Work};
+
+/// Has the record at this offset written to the dead letters, because a proxy refuses it; its offset is not committed
+/// before. While [`REFUSALS_MAX`] such records are being written, others are in the log only: delivery does not wait.
+pub(super) fn give_up(
+    context: &Common,
+    partition: &Arc<Partition>,
+    offset: i64,
+    proxy: &str,
+    why: &str,
+) {
+    let Ok(permit) = Arc::clone(&context.refusals).try_acquire_owned() else {
+        tracing::error!(proxy, offset, why, "too many refused purges wait for their dead letters");
+        return;
+    };
+    partition.hold(offset, Work { kind: Kind::DeadLetter, count: 1, bytes: 0 });
+    let (cursors, letters) = (Arc::clone(&context.cursors), context.dead_letters.clone());
+    let (readers, now) = (Arc::clone(&context.refused_readers), context.clock.wall());
+    let backoff_max = context.rules.backoff_max;
+    let (proxy, detail) = (proxy.to_owned(), format!("{proxy} refuses it: {why}"));
+    let partition = Arc::clone(partition);
+    drop(tokio::spawn(async move {
+        let Ok(reader) = readers.acquire_owned().await else { return };
+        let log = partition.log.clone();
+        let mut backoff = Backoff::new(backoff_max);
+        let record = loop {
+            let (cursors, log) = (Arc::clone(&cursors), log.clone());
+            let read = tokio::task::spawn_blocking(move || read_refused(&cursors, &log, offset));
+            match read.await {
+                Ok(Ok(record)) => break record,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, offset, "cannot read a record again yet");
+                }
+                Err(error) => tracing::error!(%error, offset, "cannot read a record again"),
+            }
+            tokio::select! {
+                () = partition.revoked.cancelled() => return, // another purger owes it
+                () = tokio::time::sleep(backoff.wait()) => {}
+            }
+        };
+        drop(reader);
+        if let Some(record) = record {
+            let letter = DeadLetter::of(&*record, "refused", &detail, now);
+            letters.write(&letter).await;
+        } else {
+            tracing::error!(proxy, offset, detail, "a purge is refused, and its record is gone");
+        }
+        partition.fulfil(offset, Kind::DeadLetter);
+        drop(permit);
+    }));
+}
+
+/// Reads a record once more. Blocks up to [`PATIENCE`]. `None`: the record is gone.
+fn read_refused(
+    cursors: &Cursors,
+    log: &LogId,
+    offset: i64,
+) -> Result<Option<Box<OwnedMessage>>, CursorError> {
+    match cursors.open(log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
+        Ok(Found::Record(record)) => Ok(Some(record).filter(|record| record.offset() == offset)),
+        Ok(Found::End) | Err(CursorError::OutOfRange(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Records that proxies refuse and whose dead letters are not written yet: beyond it the refusing proxy's deliveries wait.
+pub const REFUSALS_MAX: usize = 100;
+/// Those that are read from Kafka at once.
+pub const REFUSED_READERS_MAX: usize = 2;
