@@ -26,18 +26,17 @@ const PROXY: [&[&str]; 16] = [
 ];
 
 /// The modules of `purger/src`.
-const PURGER: [&[&str]; 11] = [
+const PURGER: [&[&str]; 10] = [
     &["cli"],
     &["app"],
     &["admin"],
     &["delivery"],
     &["intake"],
-    &["dead_letter", "receipt"],
-    &["settle"],
+    &["dead_letter", "receipt", "settle"],
     &["kafka"],
     &["partition"],
     &["event"],
-    &["metrics", "memory", "instance"],
+    &["backoff", "instance", "memory", "metrics"],
 ];
 
 /// What may not be named at all, whatever its floor: pure modules know no clock and no socket.
