@@ -1,8 +1,9 @@
 //! The only reader of the wall clock: a coarse clock that costs one load to read.
 //!
-//! [`Clock::now`] goes on evenly from the time at which the clock was made. It counts the time that the machine is suspended, and
-//! does not move when somebody sets the wall clock: ages, lifetimes and time-outs are differences of it. [`Clock::wall`] follows
-//! the wall clock: what other programs write or read is compared with it.
+//! [`Clock::now`] runs steadily from the time at which the clock was made. It counts the time that
+//! the machine is suspended, and ignores changes of the wall clock. Ages, lifetimes and time-outs
+//! are differences of it. [`Clock::wall`] follows the wall clock, for times that other programs
+//! write or read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -21,14 +22,14 @@ pub struct Clock {
 
 #[derive(Debug)]
 struct Hands {
-    /// Even time in milliseconds since 1970.
+    /// Steady time in milliseconds since 1970.
     even: AtomicU64,
-    /// Milliseconds by which the wall clock is ahead of it; negative: behind.
+    /// Milliseconds by which the wall clock is ahead; negative means behind.
     correction: AtomicI64,
 }
 
 impl Clock {
-    /// How far behind the system's clock it may be.
+    /// The most by which it lags behind the system's clock.
     pub const TICK: Duration = Duration::from_millis(5);
 
     /// Starts a clock at the system's time. A thread moves it until its last clone is gone.
@@ -49,23 +50,24 @@ impl Clock {
         clock
     }
 
-    /// Makes a clock that stands until it is moved: for tests.
+    /// Makes a clock for tests, which stands until it is moved.
     pub fn manual(now: Timestamp) -> Self {
         let hands = Hands { even: AtomicU64::new(now.as_millis()), correction: AtomicI64::new(0) };
         Self { hands: Arc::new(hands) }
     }
 
-    /// The time, which goes on evenly.
+    /// Returns the steady time.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.hands.even.load(Ordering::Relaxed))
     }
 
-    /// The time by the wall clock, as it is set at present.
+    /// Returns the time of the wall clock as it is set at present.
     pub fn wall(&self) -> Timestamp {
         self.now().moved(self.correction())
     }
 
-    /// Milliseconds by which the wall clock was set forward since the clock was made; negative: back.
+    /// Returns the milliseconds by which the wall clock was set forward since the start; negative
+    /// means back.
     pub fn correction(&self) -> i64 {
         self.hands.correction.load(Ordering::Relaxed)
     }
@@ -75,15 +77,15 @@ impl Clock {
         self.hands.even.store(self.now().plus(span).as_millis(), Ordering::Relaxed);
     }
 
-    /// Sets the wall clock of a manual clock forward by so many milliseconds, or back.
+    /// Sets the wall clock of a manual clock forward by these milliseconds, or back.
     pub fn set_wall(&self, by: i64) {
         self.hands.correction.fetch_add(by, Ordering::Relaxed);
     }
 }
 
 impl Hands {
-    /// Moves to the present. The system corrects both of its clocks alike where it only makes them faster or slower, so that they
-    /// move against each other when one is set.
+    /// Moves to the present. The system corrects both of its clocks alike where it only makes them
+    /// faster or slower, so that they move against each other when one is set.
     fn follow(&self, begun: Timestamp, started: Duration) {
         let before = since_boot();
         let wall = Timestamp::from(wall_clock());
@@ -110,7 +112,7 @@ fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// How long the machine has been up, suspended or not.
+/// Returns the time since the machine started, including time suspended.
 fn since_boot() -> Duration {
     clock_gettime(ClockId::Boottime).try_into().unwrap_or_default()
 }
@@ -120,9 +122,9 @@ fn pause() {
     thread::sleep(Clock::TICK);
 }
 
-/// Two readings one after the other take longer only if something comes between them.
+/// Time between two readings in a row, unless the thread is interrupted.
 const READING_MAX: Duration = Duration::from_millis(2);
-/// What rounding and the time between two readings can make of nothing.
+/// Differences up to this come from rounding and from the time between two readings.
 const NOISE_MILLIS: u64 = 10;
 
 #[cfg(test)]

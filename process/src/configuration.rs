@@ -5,7 +5,7 @@ use settings::{Config, Flags, Sources};
 use crate::exit::Exit;
 use crate::terminal::say;
 
-/// Loads the configuration; what is wrong, or looks so, goes to standard error.
+/// Loads the configuration, and writes problems and warnings to standard error.
 pub fn load(flags: Flags) -> Result<Config, Exit> {
     let sources = Sources::of_process(flags).map_err(|error| {
         say(format_args!("cannot read the configuration: {error}"));

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections need file descriptors: takes as many as the system allows, up to what is configured.
+/// Raises the limit on file descriptors for this many connections, as far as the system allows.
 pub fn raise_descriptor_limit(connections_max: usize) {
     let limit = getrlimit(Resource::Nofile);
     let wanted = (connections_max as u64).saturating_mul(2) + 1024;

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
     Done,
-    /// It ran, but the answer is no.
+    /// The command ran, and the answer is no.
     No,
-    /// Some did not confirm: to be tried again.
+    /// Some proxies did not confirm. The caller tries again.
     Partial,
     /// The running proxy cannot be reached.
     Unavailable,

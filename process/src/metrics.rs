@@ -1,6 +1,8 @@
-//! Counters and histograms for hot paths: sharded by thread, read only when somebody asks.
+//! Counters and histograms for hot paths, sharded by thread and added up only for a page of
+//! metrics.
 //!
-//! The metrics crate encodes them (`admin/metrics.rs`); here nothing hashes a label or takes a lock.
+//! The metrics crate encodes them (`admin/metrics.rs`); here nothing hashes a label or takes a
+//! lock.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -100,7 +102,8 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 const SHARDS: usize = 16;
 
-/// Upper bounds of the histogram's buckets, in seconds: OpenTelemetry's advice from 5 ms on, finer ones before, where hits are.
+/// Upper bounds of the histogram's buckets, in seconds: OpenTelemetry's advice from 5 ms on, finer
+/// ones before, where hits are.
 pub const BOUNDS: [f64; 19] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75,
     1.0, 2.5, 5.0, 7.5, 10.0,

@@ -60,7 +60,8 @@ impl HangUps {
     }
 }
 
-/// Ends the process without waiting for anybody: what is in the store's files is sound at any moment.
+/// Ends the process without waiting for anybody: what is in the store's files is sound at any
+/// moment.
 #[expect(
     clippy::exit,
     reason = "the operator asked twice; threads that serve may not hold the end up"

@@ -10,7 +10,7 @@ use super::{Config, SaslMechanism, Storage, StorageKind};
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
 ///
-/// A setting that could not be read is at its default, which nobody wrote: it is in conflict with nothing.
+/// A setting that could not be read is at its default and conflicts with nothing.
 pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
     for (sections, find) in CHECKS {
         if !sections.iter().any(|section| report.has_fault_in(section)) {
@@ -89,7 +89,7 @@ fn names_taken_twice(config: &Config, root: &Node) -> Vec<Draft> {
         .collect()
 }
 
-/// A bound address, whose it is, and where that was written.
+/// A bound address, its owner and its place in the file.
 struct Bound<'c> {
     address: SocketAddr,
     owner: &'c str,
@@ -126,14 +126,14 @@ fn bound<'c>(config: &'c Config, root: &'c Node) -> Vec<Bound<'c>> {
     traffic.chain(admin).collect()
 }
 
-/// Returns whether two listeners cannot have these addresses; port 0 is any free one.
+/// Returns whether these addresses exclude each other; port 0 is any free one.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let is_wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
     let is_same_host = one.ip() == other.ip() || (is_wildcard && one.is_ipv4() == other.is_ipv4());
     one.port() != 0 && one.port() == other.port() && is_same_host
 }
 
-/// A load balancer's address is the peer of everyone behind it.
+/// Every client behind a load balancer has its address as peer.
 fn proxies_that_may_purge(config: &Config, root: &Node) -> Vec<Draft> {
     if config.purge.token.is_some() {
         return Vec::new();

@@ -1,12 +1,14 @@
-//! The configuration: file, environment and flags in; a checked [`Config`], or everything that is wrong, out.
+//! The configuration: file, environment and flags in; a checked [`Config`], or everything that is
+//! wrong, out.
 //!
 //! ```text
 //! Sources ─► tree (layers, references) ─► table by table, value by value ─► conflicts ─► Config
 //!              └──────────────┴─────────────────────┴────────────────────────┴──► report ─► ConfigErrors
 //! ```
 //!
-//! It binds no port and reads no clock, and no environment but the list it is given; from the machine it learns the
-//! number of cores, how much memory it may use, and the files that `${file:PATH}` names.
+//! It binds no port and reads no clock, and no environment but the list it is given; from the
+//! machine it learns the number of cores, how much memory it may use, and the files that
+//! `${file:PATH}` names.
 
 #![warn(missing_docs)]
 
@@ -40,8 +42,8 @@ use self::tree::{layers, references};
 /// Everything an operator can set, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Threads that serve requests, 1 to 1024; 0 was resolved to the number of available cores. Each has its own event
-    /// loop, listening sockets and origin connections.
+    /// Threads that serve requests, 1 to 1024; 0 was resolved to the number of available cores.
+    /// Each has its own event loop, listening sockets and origin connections.
     pub workers: usize,
     /// `[[listen]]`, never empty.
     pub listen: Vec<Listen>,
@@ -69,7 +71,7 @@ pub struct Config {
     pub kafka: Kafka,
     /// `[purger]`, for the purger.
     pub purger: Purger,
-    /// What works but should not be so. The caller shows it and goes on.
+    /// Warnings about settings that work but are dangerous. The caller shows them and goes on.
     pub warnings: Vec<Problem>,
 }
 
@@ -89,17 +91,17 @@ impl Config {
         }
     }
 
-    /// Returns one line for people: what would be served, from where, with how much memory.
+    /// Returns one line for people: listeners, origin and storage.
     pub fn check_summary(&self) -> String {
         summary::summary(self)
     }
 
-    /// Returns what the store is, and how large, for people.
+    /// Returns the kind and size of the store, for people.
     pub fn storage_summary(&self) -> String {
         summary::storage(self)
     }
 
-    /// Reads table by table. What is wrong is in the report, and at its default here.
+    /// Reads table by table. Wrong values are in the report, and at their defaults here.
     fn read(root: &mut Table<'_>) -> Self {
         Self {
             workers: read_workers(root),

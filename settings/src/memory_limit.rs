@@ -1,9 +1,11 @@
-//! How much memory this process may use: the limit of its cgroup (v2, else v1), else what the machine has.
+//! The memory that this process may use: the limit of its cgroup (v2, else v1), else the machine's
+//! memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns the limit in bytes; `None` where the kernel does not tell. `root` is `/`, except in tests.
+/// Returns the limit in bytes, or `None` where the kernel does not tell. `root` is `/` except in
+/// tests.
 pub(crate) fn memory_limit(root: &Path) -> Option<u64> {
     let machine = machine_memory(root);
     let cgroup = cgroup_files(root).iter().filter_map(|file| read_limit(file)).min();
@@ -13,7 +15,8 @@ pub(crate) fn memory_limit(root: &Path) -> Option<u64> {
     }
 }
 
-/// Returns the files that may hold a limit: the process's own group and each one above it, which bind it as well.
+/// Returns the files that may hold a limit: those of the process's group and of each group above
+/// it.
 fn cgroup_files(root: &Path) -> Vec<PathBuf> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     groups.lines().filter_map(hierarchy).flat_map(|hierarchy| hierarchy.files(root)).collect()

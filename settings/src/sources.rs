@@ -1,14 +1,15 @@
-//! Where settings come from, as text: the file, the environment, the command line.
+//! The sources of settings as text: file, environment and command line.
 
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
-/// Everything that [`Config::load`](super::Config::load) looks at.
+/// The input of [`Config::load`](super::Config::load).
 #[derive(Clone, Default)]
 pub struct Sources {
     /// The file's name, for messages, and its text.
     pub file: Option<(String, String)>,
-    /// All variables. `SHELLAC__SECTION__KEY` are settings, any other one may be referred to as `${NAME}`.
+    /// All variables. `SHELLAC__SECTION__KEY` are settings; text may refer to any other as
+    /// `${NAME}`.
     pub environment: Vec<(String, String)>,
     /// The flags that are settings.
     pub flags: Flags,
@@ -19,7 +20,8 @@ pub struct Sources {
 pub struct Flags {
     /// `--listen ADDRESS`: replaces all of `[[listen]]`.
     pub listen: Vec<String>,
-    /// `--origin URL`: replaces the origin's servers, and makes `[origin.app]` when there is no origin.
+    /// `--origin URL`: replaces the origin's servers, and makes `[origin.app]` when there is no
+    /// origin.
     pub origin: Option<String>,
     /// `--admin ADDRESS`: replaces `admin.listen`.
     pub admin: Option<String>,
@@ -41,7 +43,7 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
-    /// Returns the file that is to be used, this process's environment, and the flags.
+    /// Returns the file to use, this process's environment, and the flags.
     pub fn of_process(flags: Flags) -> io::Result<Self> {
         // A variable that is not UTF-8 can be no setting, and no name can refer to it.
         let environment: Vec<(String, String)> = env::vars_os()
@@ -54,10 +56,11 @@ impl Sources {
     }
 }
 
-/// Returns the name and the text of the file to use: the flag's, else `$SHELLAC_CONFIG`'s, else the first there is of
-/// `./config.toml` and `/etc/shellac/config.toml`, else none. `-` is standard input.
+/// Returns the name and the text of the file to use: the flag's, else `$SHELLAC_CONFIG`'s, else the
+/// first that exists of `./config.toml` and `/etc/shellac/config.toml`, else none. `-` is standard
+/// input.
 ///
-/// A file that was asked for and cannot be read is an error; so is one that is there and cannot be read.
+/// A file that was named, or exists, and cannot be read is an error.
 pub fn find_file(
     flag: Option<&Path>,
     variable: Option<&Path>,

@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 
 use super::{Config, StorageKind};
 
-/// Returns one line: what would be served, from where, with how much memory.
+/// Returns one line: listeners, origin and storage.
 pub(super) fn summary(config: &Config) -> String {
     let parts = [
         format!("1 origin ({}: {})", config.origin.name, joined(&config.origin.servers)),
@@ -18,7 +18,7 @@ pub(super) fn summary(config: &Config) -> String {
     format!("✓ {}", parts.join(", "))
 }
 
-/// What the store is, and how large.
+/// Returns the kind and size of the store.
 pub(crate) fn storage(config: &Config) -> String {
     let memory = ByteSize::b(config.storage.memory.capacity);
     let file = || {

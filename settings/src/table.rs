@@ -7,9 +7,9 @@ use super::value::Fault;
 /// A table while it is read.
 #[derive(Debug)]
 pub(crate) struct Table<'t> {
-    /// Its path as it is written in problems; empty at the top.
+    /// Its path in problems; empty at the top.
     path: String,
-    /// Where it was written, if it was.
+    /// Its place, unless it is absent.
     place: Option<&'t Place>,
     entries: &'t [Entry],
     report: &'t mut Report,
@@ -55,7 +55,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Reads a list; every item that is wrong is reported.
+    /// Reads a list and reports each wrong item.
     pub(crate) fn read_each<T>(
         &mut self,
         key: &'static str,
@@ -75,7 +75,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Reads a table whose keys the operator chooses, in their order; every value that is wrong is reported.
+    /// Reads a table whose keys the operator chooses, in their order, and reports each wrong value.
     pub(crate) fn read_map<T>(
         &mut self,
         key: &'static str,
@@ -95,7 +95,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Reads a list that must be there, if its table is, and hold something.
+    /// Reads a list that must be present and not empty if its table is present.
     pub(crate) fn read_some<T>(
         &mut self,
         key: &'static str,
@@ -141,7 +141,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Returns the names that the operator gave to the tables in the table of this key; `None`: it is no table.
+    /// Returns the names of the tables in the table of this key, or `None` if it is no table.
     pub(crate) fn names(&mut self, key: &'static str) -> Option<Vec<(String, Place)>> {
         let node = self.node(key);
         if let Some(node) = node.filter(|node| !node.is_table()) {
@@ -164,7 +164,7 @@ impl<'t> Table<'t> {
         self.enter(&path, node, read);
     }
 
-    /// Adds a problem that is none of a single value.
+    /// Adds a problem that concerns more than one value.
     pub(crate) fn add(&mut self, draft: Draft) {
         self.report.add(draft);
     }
@@ -176,7 +176,7 @@ impl<'t> Table<'t> {
         read_node(path, node, self.report, read);
     }
 
-    /// Returns what was written for this key, which is known from now on.
+    /// Returns the value of this key, and marks the key as known.
     fn node(&mut self, key: &'static str) -> Option<&'t Node> {
         if !self.asked.contains(&key) {
             self.report.know(&self.path, key);

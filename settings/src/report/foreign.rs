@@ -1,15 +1,15 @@
-//! What other caches call it, for those who come from there.
+//! Names of settings in other caches, for operators who come from there.
 
 /// A setting's name elsewhere.
 pub(super) struct ForeignName {
     pub(super) name: &'static str,
-    /// Whose name it is.
+    /// The other cache.
     pub(super) whose: &'static str,
-    /// What to write here.
+    /// The setting or advice here.
     pub(super) help: &'static str,
 }
 
-/// Returns what is known about a foreign name.
+/// Returns the entry of a foreign name.
 pub(super) fn foreign(name: &str) -> Option<&'static ForeignName> {
     FOREIGN.iter().find(|foreign| foreign.name.eq_ignore_ascii_case(name))
 }

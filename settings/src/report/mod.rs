@@ -1,4 +1,4 @@
-//! Collects what is wrong while the configuration is read, and turns it into problems with their places.
+//! Collects faults while the configuration is read, and turns them into problems with their places.
 
 mod foreign;
 mod nearest;
@@ -23,10 +23,10 @@ pub(crate) struct Report {
     drafts: Vec<Draft>,
     /// Sources and lines with syntax errors.
     broken_lines: Vec<(usize, usize)>,
-    /// Every setting anybody asked for: its table's path and its key.
+    /// Known settings: the table's path and the key.
     known: Vec<(String, &'static str)>,
     unknown: Vec<UnknownKey>,
-    /// Paths of settings whose values do not do.
+    /// Paths of settings with wrong values.
     faulty: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ impl Report {
         self.drafts.push(draft);
     }
 
-    /// Returns whether a setting below this key of the top has a value that does not do.
+    /// Returns whether a setting below this top-level key has a wrong value.
     pub(crate) fn has_fault_in(&self, section: &str) -> bool {
         self.faulty.iter().any(|path| path.split(['.', '[']).next() == Some(section))
     }
@@ -84,7 +84,8 @@ impl Report {
         self.drafts.push(Draft { is_syntax: true, ..draft });
     }
 
-    /// Notes a line, from 0, that could not be parsed: whatever else is found there may follow from that.
+    /// Notes a line, from 0, that could not be parsed. Other problems of that line may follow from
+    /// that.
     pub(crate) fn add_broken_line(&mut self, source: usize, line: usize) {
         self.broken_lines.push((source, line));
     }
@@ -94,14 +95,14 @@ impl Report {
         self.known.push((table.to_owned(), key));
     }
 
-    /// Adds a key that nobody asked for. What it should have been is looked for when all settings are known.
+    /// Adds an unknown key. Its likely meaning is looked for when all settings are known.
     pub(crate) fn add_unknown(&mut self, table: &str, key: &str, place: &Place) {
         self.hide_variable(place);
         let (table, key) = (table.to_owned(), key.to_owned());
         self.unknown.push(UnknownKey { table, key, place: place.clone() });
     }
 
-    /// Shows no value of a variable that is no setting: it may be a misspelt token.
+    /// Hides the value of a variable that is no setting, which may be a misspelt token.
     fn hide_variable(&mut self, name: &Place) {
         if let Some(source) = self.sources.get_mut(name.source)
             && source.name == ENVIRONMENT
@@ -110,7 +111,7 @@ impl Report {
         }
     }
 
-    /// Returns every setting there is: its table's path and its key.
+    /// Returns all settings: the table's path and the key.
     #[cfg(test)]
     pub(crate) fn known(&self) -> &[(String, &'static str)] {
         &self.known
@@ -128,7 +129,7 @@ impl Report {
         problems.partition(Problem::is_error)
     }
 
-    /// Returns whether a problem may be nothing but the consequence of a syntax error.
+    /// Returns whether a problem may be the mere consequence of a syntax error.
     fn follows_from_syntax(&self, draft: &Draft) -> bool {
         if draft.is_syntax || self.broken_lines.is_empty() {
             return false;
@@ -146,7 +147,7 @@ impl Source {
 }
 
 impl Draft {
-    /// Returns an error: what is wrong, and a few words for the place.
+    /// Returns an error with a message and a few words for the place.
     pub(crate) fn error(message: impl Into<String>, label: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -163,17 +164,17 @@ impl Draft {
         Self { severity: Severity::Warning, ..Self::error(message, label) }
     }
 
-    /// Says what to write instead.
+    /// Adds advice.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Says where it was written.
+    /// Adds the place.
     pub(crate) fn at(self, place: &Place) -> Self {
         Self { place: Some(place.clone()), ..self }
     }
 
-    /// What is missing has no place, and comes last.
+    /// A missing setting has no place and sorts last.
     fn order(&self) -> (bool, Option<&Place>) {
         (self.place.is_none(), self.place.as_ref())
     }

@@ -1,4 +1,4 @@
-//! One thing that is wrong, and all of them: what, where, and what to write instead.
+//! A problem and a list of problems: message, place and advice.
 
 use std::fmt;
 use std::ops::Range;
@@ -24,12 +24,12 @@ pub struct ConfigErrors {
 }
 
 impl Problem {
-    /// Returns whether it keeps the configuration from being used.
+    /// Returns whether the configuration cannot be used.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// Returns where it is, as `file:line:column`; `None` when something is missing.
+    /// Returns its place as `file:line:column`, or `None` for a missing setting.
     pub fn location(&self) -> Option<String> {
         let source = self.source.as_ref()?;
         let before = source.inner().get(..self.span.start)?;

@@ -1,8 +1,10 @@
-//! Keeps tokens out of what problems show: they come with their lines, and the lines around them.
+//! Keeps tokens out of problems, which show the lines around a fault.
 
-/// Returns the text with everything after `token =` blacked out, byte for byte, up to the end of its line.
+/// Returns the text with everything after `token =` blacked out, byte for byte, up to the end of
+/// its line.
 ///
-/// It looks at the text and not at the tree, so that a file that cannot be parsed keeps its secrets as well.
+/// It works on the text and not on the tree, so that a file that cannot be parsed keeps its
+/// secrets.
 pub(super) fn without_tokens(text: &str) -> String {
     text.split_inclusive('\n').map(without_token).collect()
 }
@@ -17,7 +19,7 @@ fn without_token(line: &str) -> String {
     }
 }
 
-/// Returns where the value of a `token` begins, in a file or in an environment variable.
+/// Returns the start of the value of a `token`, in a file or in an environment variable.
 fn token_start(line: &str) -> Option<usize> {
     let lower = line.to_ascii_lowercase();
     let mut ends = lower.match_indices("token").map(|(start, word)| start + word.len());
@@ -28,7 +30,7 @@ fn token_start(line: &str) -> Option<usize> {
     })
 }
 
-/// Returns whether this is nothing but a `${...}`, which tells no secret.
+/// Returns whether this is just a `${...}`, which tells no secret.
 fn is_reference(token: &str) -> bool {
     token.trim_start_matches(['"', '\'']).starts_with("${")
 }

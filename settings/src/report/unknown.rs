@@ -1,10 +1,10 @@
-//! A key that no setting has: what was probably meant.
+//! Unknown keys, and the settings that were probably meant.
 
 use super::foreign::foreign;
 use super::{Draft, nearest};
 use crate::tree::Place;
 
-/// A key that nobody asked for.
+/// An unknown key.
 #[derive(Debug)]
 pub(super) struct UnknownKey {
     /// The path of its table, empty at the top.
@@ -17,7 +17,7 @@ pub(super) struct UnknownKey {
 type Known = [(String, &'static str)];
 
 impl UnknownKey {
-    /// Says what it is called here, or lists what there is.
+    /// Adds the name of the setting here, or the list of settings.
     pub(super) fn explain(&self, known: &Known) -> Draft {
         if let Some(foreign) = foreign(&self.key) {
             let message = format!("`{}` is {}'s name", self.path(), foreign.whose);

@@ -10,10 +10,10 @@ use crate::value::{parsed, socket_address};
 /// The admin listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
-    /// Where they listen; empty: no admin interface at all.
+    /// Addresses to listen on. An empty list switches the admin interface off.
     pub listen: Vec<SocketAddr>,
-    /// When set, everything but health, readiness and metrics needs it. Without one only loopback peers may change
-    /// anything.
+    /// Required for everything but health, readiness and metrics. Without a token only loopback
+    /// peers may change anything.
     pub token: Option<Secret>,
 }
 

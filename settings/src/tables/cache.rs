@@ -1,45 +1,55 @@
-//! `[cache]`: freshness where the origin is silent, staleness, and how requests for one response are collapsed.
+//! `[cache]`: freshness where the origin is silent, staleness, and how requests for one response
+//! are collapsed.
 
 use std::time::Duration;
 
 use crate::table::Table;
 use crate::value::{LIFETIME, TIMEOUT, boolean, duration, size, whole};
 
-/// What the cache does where the RFCs leave it a choice.
+/// The cache's choices where the RFCs leave one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Cache {
-    /// Freshness lifetime of responses that say nothing about it, 0s to 3650d; 0s leaves them unstored.
+    /// Freshness lifetime of responses that say nothing about it, 0s to 3650d; 0s leaves them
+    /// unstored.
     pub default_ttl: Duration,
-    /// How long a stale response is served while it is validated, when the origin does not say (RFC 5861 §3); 0s to 3650d.
+    /// Time for which a stale response is served while it is validated, unless the origin sets one
+    /// (RFC 5861 §3); 0s to 3650d.
     pub stale_while_revalidate: Duration,
-    /// How long a stale response may stand in for a failure, when the origin does not say (RFC 5861 §4); 0s to 3650d.
+    /// Time for which a stale response may replace an error, unless the origin sets one (RFC 5861
+    /// §4); 0s to 3650d.
     pub stale_if_error: Duration,
-    /// How much longer a stale response with a validator is kept, to be validated; 0s to 3650d. Costs storage.
+    /// Time for which a stale response with a validator is kept for validation; 0s to 3650d. Costs
+    /// storage.
     pub keep: Duration,
-    /// How long "this is not cacheable" is remembered, so that nobody queues behind it; 0s to 3650d.
+    /// Time for which an uncacheable key is remembered, so that its requests are not collapsed; 0s
+    /// to 3650d.
     pub uncacheable_for: Duration,
-    /// Whether a request's `no-cache` is ignored: a browser's reload is no purge.
+    /// Ignores `no-cache` in requests, so that a browser's reload does not reach the origin.
     pub ignore_client_no_cache: bool,
-    /// Whether a page or JSON under the name of a static file (`/account/x.css`) is left unstored: it may be one user's.
+    /// Does not store HTML or JSON under the name of a static file (`/account/x.css`), which may be
+    /// one user's.
     pub deception_armor: bool,
-    /// Stored responses per URL, 1 to 10000; what was not used for the longest makes room. A lookup may compare each of them.
+    /// Stored responses per URL, 1 to 10000; the least recently used one is replaced. A lookup may
+    /// compare each of them.
     pub vary_max_variants: usize,
-    /// Whether one fetch serves everyone who asks for the same key meanwhile.
+    /// Collapses concurrent requests for one key into one fetch.
     pub collapse: bool,
-    /// A fetch that has no head after so long is joined by nobody, and who waits for it starts another one beside it; 1ms to
-    /// 1d. A URL whose origin hangs costs one request to it for each such span.
+    /// Time after which a fetch without a response head takes no more followers, and those it has
+    /// start another fetch; 1ms to 1d. A URL whose origin hangs costs one request per such
+    /// interval.
     pub collapse_patience: Duration,
-    /// Whether a HEAD for what is not stored, or stale, is sent as GET, so that its response is stored. Costs the transfer of
-    /// the content. What is known to be uncacheable is asked for by HEAD.
+    /// Sends a HEAD that misses as GET, so that the response is stored. Costs the transfer of the
+    /// content. A HEAD for an uncacheable key stays HEAD.
     pub convert_head: bool,
-    /// Requests that wait for one fetch, 1 to 1000000; past it: stale, or 503. Costs a connection and a head each.
+    /// Requests that wait for one fetch, 1 to 1000000. Further ones get a stale response or 503.
+    /// Each costs a connection and a head.
     pub max_followers: usize,
-    /// Bytes of bodies that are being fetched, at least 1MiB; past it they are streamed, not stored. Comes on top of
-    /// `storage.memory.capacity`.
+    /// Bytes of bodies that are being fetched, at least 1MiB. Beyond it bodies are streamed and not
+    /// stored. Adds to `storage.memory.capacity`.
     pub max_inflight_bytes: u64,
-    /// Bytes of stored bodies that were evicted, replaced or purged while clients still read them, at least 1MiB; past it the
-    /// slowest clients are cut off. Comes on top of `storage.memory.capacity`.
+    /// Bytes of stored bodies that were evicted, replaced or purged while clients still read them,
+    /// at least 1MiB. Beyond it the slowest clients are cut off. Adds to `storage.memory.capacity`.
     pub max_pinned_bytes: u64,
 }
 

@@ -3,18 +3,20 @@
 use crate::table::Table;
 use crate::value::{Fault, choice, is_token, parsed};
 
-/// Which cookies are ignored, which enter the key, and what any other one means.
+/// Cookies by their effect on the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookies {
-    /// Cookies that neither reach the key nor keep a request from the cache; `@analytics` is written out.
+    /// Cookies that neither reach the key nor keep a request from the cache; `@analytics` is
+    /// written out.
     pub ignore: Vec<NamePattern>,
-    /// Cookies that enter the key and are forwarded. Each distinct value is another stored response.
+    /// Cookies that enter the key and are forwarded. Each distinct value is another stored
+    /// response.
     pub vary_on: Vec<String>,
-    /// What a request with any other cookie gets.
+    /// The effect of a cookie that no list names.
     pub otherwise: OtherCookies,
 }
 
-/// What a cookie that nobody named does to its request.
+/// The effect of a cookie that no list names on its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherCookies {
     /// The request bypasses the cache.
@@ -23,7 +25,8 @@ pub enum OtherCookies {
     Drop,
 }
 
-/// A cookie name, or the beginning of one: `_ga`, `_ga_*`. Names are case-sensitive (RFC 6265 §5.3).
+/// A cookie name, or the beginning of one: `_ga`, `_ga_*`. Names are case-sensitive (RFC 6265
+/// §5.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamePattern {
     /// This name.
@@ -86,7 +89,8 @@ fn patterns(text: &str) -> Result<Vec<NamePattern>, Fault> {
     cookie_name(name).map(|_name| vec![NamePattern::new(text)])
 }
 
-/// Reads a cookie's name, which is a token (RFC 6265 §4.1.1); `*` would be one, but means something else here.
+/// Reads a cookie's name, which is a token (RFC 6265 §4.1.1); `*` would be one, but means something
+/// else here.
 fn cookie_name(text: &str) -> Result<String, Fault> {
     if is_token(text) && !text.contains('*') {
         return Ok(text.to_owned());

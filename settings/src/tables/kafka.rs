@@ -1,4 +1,5 @@
-//! `[kafka]`: the brokers that purge requests come from, and how they are trusted. Only the purger connects to them.
+//! `[kafka]`: the brokers that purge requests come from, and how they are trusted. Only the purger
+//! connects to them.
 
 use std::path::PathBuf;
 
@@ -13,11 +14,11 @@ use crate::value::{Fault, choice, parsed, text};
 pub struct Kafka {
     /// `host:port` of brokers to ask for all others; empty: there is no Kafka.
     pub brokers: Vec<String>,
-    /// What positions call this cluster, when its brokers do not tell their own id (Kafka before 0.10.1).
+    /// The cluster's name in positions, for brokers that have no cluster id (Kafka before 0.10.1).
     pub cluster: String,
-    /// How connections are protected.
+    /// Protection of connections.
     pub security: Security,
-    /// How the purger proves who it is, with `sasl_plaintext` and `sasl_ssl`.
+    /// Authentication of the purger, for `sasl_plaintext` and `sasl_ssl`.
     pub sasl_mechanism: SaslMechanism,
     /// For `PLAIN` and `SCRAM`.
     pub username: String,
@@ -33,13 +34,13 @@ pub struct Kafka {
     pub key: Option<PathBuf>,
     /// The key's password.
     pub key_password: Option<Secret>,
-    /// What brokers' logs and quotas call the purger.
+    /// The purger's name in the brokers' logs and quotas.
     pub client_id: String,
     /// Anything else for librdkafka, as it is.
     pub properties: Vec<(String, String)>,
 }
 
-/// How connections are protected; the words are librdkafka's.
+/// Protection of connections, in librdkafka's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
     /// Not at all.
@@ -52,7 +53,7 @@ pub enum Security {
     SaslSsl,
 }
 
-/// How the purger proves who it is.
+/// Authentication of the purger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslMechanism {
     /// User name and password as they are.

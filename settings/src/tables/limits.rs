@@ -16,23 +16,25 @@ pub struct Limits {
     pub max_url: usize,
     /// Bytes of a request body; bodies are streamed, so they cost no memory.
     pub max_body: u64,
-    /// For a request's head to arrive; 1ms to 1d.
+    /// Time for a request's head to arrive; 1ms to 1d.
     pub header_timeout: Duration,
-    /// How long an idle connection stays open, 1ms to 1d. Must be longer than a load balancer in front keeps idle ones.
+    /// Time for which an idle connection stays open, 1ms to 1d. Must exceed the idle time-out of a
+    /// load balancer in front.
     pub keepalive_timeout: Duration,
-    /// Between two pieces of a request body; 1ms to 1d.
+    /// Time between two pieces of a request body; 1ms to 1d.
     pub body_timeout: Duration,
-    /// How long a client may take nothing before it is cut off; 1ms to 1d.
+    /// Time after which a client that reads nothing is cut off; 1ms to 1d.
     pub send_timeout: Duration,
-    /// How long a WebSocket may be idle; 1ms to 1d.
+    /// Time after which an idle WebSocket is closed; 1ms to 1d.
     pub tunnel_timeout: Duration,
-    /// Client connections at once, 1 to 1000000; past it they wait in the backlog. A file descriptor each.
+    /// Concurrent client connections, 1 to 1000000. Further ones wait in the backlog. Each costs a
+    /// file descriptor.
     pub max_connections: usize,
-    /// Requests at the origin at once, 1 to 1000000; past it: stale, or 503.
+    /// Concurrent requests to the origin, 1 to 1000000. Further ones get a stale response or 503.
     pub max_inflight_misses: usize,
-    /// From SIGTERM (readiness says 503) to the close of the listeners; 0s to 1d.
+    /// Time from SIGTERM (readiness answers 503) to the close of the listeners; 0s to 1d.
     pub drain_delay: Duration,
-    /// What is then in flight may take this long to finish; 0s to 1d.
+    /// Time for requests in flight to complete after that; 0s to 1d.
     pub drain_timeout: Duration,
 }
 

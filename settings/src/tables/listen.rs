@@ -1,4 +1,4 @@
-//! `[[listen]]`: where clients connect.
+//! `[[listen]]`: the addresses that clients connect to.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -10,19 +10,21 @@ use crate::value::{Fault, choice, cidr, parsed, socket_address, whole};
 /// One listener for traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// What logs and metrics call it.
+    /// The listener's name in logs and metrics.
     pub name: String,
-    /// Where it listens; port 0 takes any free port.
+    /// The address to listen on. Port 0 takes any free port.
     pub address: SocketAddr,
-    /// Whether HTTP/2 is spoken beside HTTP/1.
+    /// HTTP/2 beside HTTP/1.
     pub http2: Http2,
-    /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed. Anybody in here may pose as any client.
+    /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed. Each of them can pose as
+    /// any client.
     pub trusted_proxies: Vec<IpNet>,
-    /// Connections the kernel holds until they are accepted, 1 to 65535. `net.core.somaxconn` caps it silently.
+    /// Connections the kernel holds until they are accepted, 1 to 65535. `net.core.somaxconn` caps
+    /// it silently.
     pub backlog: u32,
 }
 
-/// Whether a listener speaks HTTP/2.
+/// HTTP/2 on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Http2 {
     /// HTTP/1 only.

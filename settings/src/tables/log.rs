@@ -8,7 +8,7 @@ use crate::value::choice;
 pub struct Log {
     /// The least important message that is written.
     pub level: LogLevel,
-    /// How it is written.
+    /// The format of the lines.
     pub format: LogFormat,
 }
 

@@ -1,7 +1,9 @@
-//! The settings, one file per table of `config.toml`: what each one means and costs, its default, its range.
+//! The settings, one file per table of `config.toml`: what each one means and costs, its default,
+//! its range.
 //!
-//! A field has the name of its key. `Default` holds the defaults, `read` says what may be written instead; nothing else
-//! in the proxy knows either. Values that were read cannot be wrong, so the rest of the proxy does not look twice.
+//! A field has the name of its key. `Default` holds the defaults, `read` says what may be written
+//! instead; nothing else in the proxy knows either. Values that were read cannot be wrong, so the
+//! rest of the proxy does not look twice.
 
 mod listen;
 mod admin;

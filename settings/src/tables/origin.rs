@@ -9,42 +9,49 @@ use crate::report::{Draft, nearest};
 use crate::table::Table;
 use crate::value::{Fault, TIMEOUT, authority, duration, duration_or_off, parsed, whole};
 
-/// The origin and the patience it is met with.
+/// An origin and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The table's name, which logs and metrics use.
     pub name: String,
-    /// `host:port` of each server, never empty; used in turn, one that cannot be reached is skipped.
+    /// `host:port` of each server, never empty. Servers are used in turn; an unreachable one is
+    /// skipped.
     pub servers: Vec<Authority>,
-    /// What the origin sees as `Host`.
+    /// The `Host` field of requests to the origin.
     pub host_header: HostHeader,
-    /// For a name to be resolved and a TCP connection to be made; 1ms to 1d.
+    /// Time to resolve the name and to open a TCP connection; 1ms to 1d.
     pub connect_timeout: Duration,
-    /// From the request sent whole, content included, to the response's head; 1ms to 1d.
+    /// Time from the end of the request, content included, to the response's head; 1ms to 1d.
     pub first_byte_timeout: Duration,
-    /// For the server to send more of a response body, or to take more of a request; 1ms to 1d. A slow client does not count.
+    /// Time for the server to send more of a response body, or to accept more of a request body;
+    /// 1ms to 1d. Time spent waiting for the client does not count.
     pub idle_timeout: Duration,
-    /// For one whole exchange, 1ms to 1d; `None`: what makes progress goes on.
+    /// Time for one whole exchange, 1ms to 1d. `None` lets an exchange go on while it makes
+    /// progress.
     pub total_timeout: Option<Duration>,
-    /// Connections open at once, 1 to 65535. Costs a socket and up to two read buffers each, here and at the origin.
+    /// Concurrent connections, 1 to 65535. Each costs a socket and up to two read buffers, here and
+    /// at the origin.
     pub max_connections: usize,
-    /// Requests that wait for a connection, 0 to 1000000; past it: stale, or 503. Costs a request head each.
+    /// Requests that wait for a connection, 0 to 1000000. Further ones get a stale response or 503.
+    /// Each costs a request head.
     pub max_queue: usize,
-    /// How long one waits in that queue; 1ms to 1d.
+    /// Longest wait in that queue; 1ms to 1d.
     pub queue_timeout: Duration,
     /// Idle connections kept, 0 to 65535; 0 closes each one after its response.
     pub keepalive: usize,
-    /// How long an idle connection is kept, 1ms to 1d, or a second less than the server's `Keep-Alive: timeout` if that is
-    /// shorter. Must be shorter than the origin's own limit (Node 5s), or requests race with its close.
+    /// Time for which an idle connection is kept, 1ms to 1d, or one second less than the server's
+    /// `Keep-Alive: timeout` if that is shorter. Must be below the origin's own time-out (Node:
+    /// 5s), or requests race with its close.
     pub keepalive_timeout: Duration,
-    /// How often GET, HEAD and OPTIONS are sent again when the connection broke before any byte of the response, 0 to 10.
+    /// Retries of GET, HEAD and OPTIONS when the connection broke before the first byte of the
+    /// response, 0 to 10.
     pub retries: u32,
 }
 
-/// What the origin sees as `Host`.
+/// The `Host` field of requests to the origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostHeader {
-    /// What the client sent.
+    /// The client's.
     Preserve,
     /// The server's own `host:port`.
     Server,
@@ -109,7 +116,8 @@ impl Origin {
     }
 }
 
-/// Reads `preserve`, `server` or a host. What is almost `preserve` is no host: it would be sent as one.
+/// Reads `preserve`, `server` or a host. A misspelt `preserve` is refused; it would be sent as a
+/// host.
 fn host_header(text: &str) -> Result<HostHeader, Fault> {
     let fault = |label: &str| Fault::new("must be \"preserve\", \"server\" or a host", label);
     match text {

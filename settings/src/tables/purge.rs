@@ -10,13 +10,14 @@ use crate::value::{choice, cidr, parsed, size, whole};
 /// The rules for purges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purge {
-    /// Peers that may `PURGE` on the traffic listeners; empty: nobody, 405.
+    /// Peers that may `PURGE` on the traffic listeners. An empty list refuses all with 405.
     pub allow: Vec<IpNet>,
-    /// When set, they need it as well.
+    /// Required from these peers as well.
     pub token: Option<Secret>,
-    /// What a purge does that does not say.
+    /// The mode of a purge that names none.
     pub default_mode: PurgeMode,
-    /// Tags, URLs, hosts and prefixes in one purge, 1 to 100000. Each is one pass over what it matches.
+    /// Tags, URLs, hosts and prefixes in one purge, 1 to 100000. Each costs one pass over its
+    /// matches.
     pub max_selectors: usize,
     /// Bytes of a purge request's body, 1KiB to 64MiB; held in memory while it is read.
     pub max_body: u64,
@@ -24,12 +25,12 @@ pub struct Purge {
     pub log: PurgeLog,
 }
 
-/// What becomes of a purged response.
+/// The effect of a purge on a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PurgeMode {
-    /// It is never used again.
+    /// The response is never used again.
     Hard,
-    /// It is stale from now on.
+    /// The response is stale from now on.
     Soft,
 }
 

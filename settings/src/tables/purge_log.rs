@@ -1,4 +1,4 @@
-//! `[purge.log]`: purges that a purger delivers from Kafka, and what happens when it no longer does.
+//! `[purge.log]`: purges that a purger delivers from Kafka, and the loss of its heartbeat.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,18 +6,20 @@ use std::time::Duration;
 use crate::table::Table;
 use crate::value::{PAUSE, boolean, choice, duration, size, whole};
 
-/// How the proxy's part of the purge log behaves.
+/// The proxy's side of the purge log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeLog {
-    /// Whether the proxy is not ready, and degraded, until a purger has been there.
+    /// Keeps the proxy not ready and degraded until a purger has delivered to it.
     pub required: bool,
-    /// How long nobody need say that all purges have arrived, 1s to 1d. Twice the purger's heartbeat, at least.
+    /// Time for which a purger's heartbeat proves that all purges have arrived, 1s to 1d. At least
+    /// twice the purger's heartbeat.
     pub lease: Duration,
-    /// What happens to stored responses after that, once a purger has been there.
+    /// Use of stored responses after that, once a purger has delivered.
     pub on_expiry: OnExpiry,
-    /// With `cap`: a response that was obtained or validated longer ago is validated before it is used, 0s to 1d.
+    /// Age for `cap`, since the response was obtained or validated, 0s to 1d.
     pub cap: Duration,
-    /// How long what was recovered may wait for the purges that it missed, 1s to 1d; then it is validated for ever.
+    /// Time for recovered responses to receive the purges that they missed, 1s to 1d. After it they
+    /// are always validated.
     pub catch_up_deadline: Duration,
     /// Bytes of a batch, 1KiB to 256MiB; held in memory while it is read.
     pub max_body: u64,
@@ -25,26 +27,28 @@ pub struct PurgeLog {
     pub max_purges: usize,
     /// Tags, URLs, hosts and prefixes of all purges in a batch, 1 to 10000000.
     pub max_selectors: usize,
-    /// Tags and hosts whose lowest revision is remembered, 1 to 10000000; the oldest makes room. About 100 bytes each.
+    /// Tags and hosts whose lowest revision is remembered, 1 to 10000000; the oldest is replaced.
+    /// About 100 bytes each.
     pub max_revisions: usize,
-    /// Fetches after purges that run at once, 1 to 1000.
+    /// Concurrent fetches after purges, 1 to 1000.
     pub rewarm_concurrency: usize,
-    /// Fetches after purges that may wait, 0 to 1000000; more are dropped.
+    /// Queued fetches after purges, 0 to 1000000. Further ones are dropped.
     pub rewarm_queue: usize,
-    /// Each fetch after a purge waits for a random part of this, 0s to 1d, so that many proxies do not ask at once.
+    /// Upper limit of the random delay before a fetch after a purge, 0s to 1d. Spreads the load of
+    /// many proxies.
     pub rewarm_jitter: Duration,
 }
 
-/// What happens to stored responses when nobody says that all purges have arrived.
+/// Use of stored responses while the lease has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnExpiry {
-    /// They are served as ever.
+    /// They are served as usual.
     Serve,
-    /// Those that were obtained or validated more than `cap` ago are validated before they are used.
+    /// Those obtained or validated more than `cap` ago are validated before use.
     Cap,
-    /// All of them are validated before they are used.
+    /// All of them are validated before use.
     Validate,
-    /// None is used, none is stored.
+    /// None is used, and none is stored.
     Bypass,
 }
 

@@ -19,55 +19,63 @@ pub struct Purger {
     pub topics: Vec<String>,
     /// The consumer group: all purgers of one fleet of proxies.
     pub group: String,
-    /// A name of this purger that outlives its restarts (static membership); empty: the machine's, with a number; `none`: it is a
-    /// new member each time.
+    /// The purger's name in the group, kept over restarts (static membership). An empty name takes
+    /// the machine's with a number; `none` joins as a new member each time.
     pub instance: String,
-    /// After this long without a sign of life, the group gives a purger's partitions to others; 1s to 1h.
+    /// Time without a heartbeat after which the group assigns a purger's partitions to others; 1s
+    /// to 1h.
     pub session_timeout: Duration,
-    /// Where a group begins that never committed an offset.
+    /// The first position of a group that never committed an offset.
     pub start: StartAt,
-    /// How records are read.
+    /// The format of records.
     pub format: EventFormat,
-    /// The tag that stands for a site, with `{site}` in it, or `host`: sites are hosts.
+    /// The tag that stands for a site, with `{site}` in it, or `host` where sites are hosts.
     pub site: String,
-    /// `table pattern = templates` of tags for Debezium's envelopes, such as `"shop.products" = "product-{id}"`.
+    /// `table pattern = templates` of tags for Debezium's envelopes, such as `"shop.products" =
+    /// "product-{id}"`.
     pub tables: Vec<(String, String)>,
-    /// Soft purges older than this are taken as done: what they are about has expired by itself; 0s: none are.
+    /// Age beyond which a soft purge is skipped, because its pages have expired; 0s skips none.
     pub max_age: Duration,
-    /// Purges of other hosts are passed by; empty: none are. `*.example.com` covers subdomains.
+    /// Hosts whose purges are applied; an empty list takes all. `*.example.com` covers subdomains.
     pub hosts: Vec<String>,
-    /// Purges of other sites are passed by; empty: none are.
+    /// Sites whose purges are applied; an empty list takes all.
     pub sites: Vec<String>,
-    /// Sources of events that may purge everything; `*`: any.
+    /// Sources of events that may purge everything; `*` allows any.
     pub may_purge_all: Vec<String>,
-    /// Sources of events that may purge hard; `*`: any.
+    /// Sources of events that may purge hard; `*` allows any.
     pub may_purge_hard: Vec<String>,
     /// Bytes of a record's value, 1KiB to 64MiB.
     pub max_event: u64,
-    /// The topic for records that cannot be read or carried out; empty: they are logged only.
+    /// The topic for records that cannot be read or applied. With an empty name they are only
+    /// logged.
     pub dead_letter: String,
-    /// The topic that gets one event for each purge once every proxy confirmed it; empty: none.
+    /// The topic for one event per purge that every proxy has confirmed. An empty name switches
+    /// receipts off.
     pub receipts: String,
-    /// How long a receipt waits for proxies that do not confirm; 1ms to 1d.
+    /// Longest wait of a receipt for proxies that do not confirm; 1ms to 1d.
     pub receipt_timeout: Duration,
-    /// Least time between two requests to one proxy about one partition; 0s to 1d. The first purge is sent at once.
+    /// Least time between two requests to one proxy about one partition; 0s to 1d. The first purge
+    /// is sent at once.
     pub linger: Duration,
     /// Purges in one request, 1 to 100000.
     pub batch: usize,
-    /// How long a proxy may take to answer; 1ms to 1d.
+    /// Time for a proxy to answer; 1ms to 1d.
     pub timeout: Duration,
-    /// The longest wait before a failed request is repeated; 1ms to 1d. Waits begin at 100ms and double, with jitter.
+    /// The longest wait before a failed request is repeated; 1ms to 1d. Waits begin at 100ms and
+    /// double, with jitter.
     pub backoff_max: Duration,
-    /// How often a proxy is told that nothing is missing; 1ms to 1d. Less than half of the proxies' `purge.log.lease`.
+    /// Interval of heartbeats to a proxy; 1ms to 1d. Less than half of the proxies'
+    /// `purge.log.lease`.
     pub heartbeat: Duration,
-    /// A proxy that made no progress for so long no longer holds the others' offsets back; 1ms to 1d.
+    /// Time without progress after which a proxy no longer holds back the committed offset; 1ms to
+    /// 1d.
     pub slow_after: Duration,
-    /// Records of one partition that are held for proxies, 100 to 10000000. Costs about 300 bytes each.
+    /// Records of one partition held for proxies, 100 to 10000000. Each costs about 300 bytes.
     pub window: usize,
     /// Bytes of them, 64KiB to 16GiB.
     pub window_bytes: u64,
-    /// Bytes for records that are held, read ahead, owed or on their way, over all partitions and proxies, 64MiB to 1TiB. The
-    /// process takes some 40 MiB besides.
+    /// Bytes for records held, read ahead, pending or in flight, over all partitions and proxies,
+    /// 64MiB to 1TiB. The process needs about 40 MiB besides.
     pub memory: u64,
     /// The purger's own listener for health, metrics and status.
     pub admin: SocketAddr,
@@ -75,42 +83,42 @@ pub struct Purger {
     pub targets: Targets,
 }
 
-/// Who is purged.
+/// The proxies to purge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets {
     /// URLs of proxies' admin listeners.
     pub urls: Vec<String>,
-    /// `host:port`: each address that the name has is a proxy; empty: none.
+    /// `host:port`; each address of the name is a proxy. An empty name is not looked up.
     pub dns: String,
-    /// The name of SRV records: each is a proxy; empty: none.
+    /// A name of SRV records; each is a proxy. An empty name is not looked up.
     pub srv: String,
-    /// How often names are looked up again; 100ms to 1d.
+    /// Interval of name look-ups; 100ms to 1d.
     pub refresh: Duration,
-    /// How long a proxy that its name no longer has is still tried; 0s to 10 years.
+    /// Time for which a proxy is still tried after its name lost the address; 0s to 10 years.
     pub forget_after: Duration,
     /// The proxies' `admin.token`.
     pub token: Option<Secret>,
-    /// The version of HTTP that proxies are spoken to in.
+    /// The version of HTTP towards proxies.
     pub http: TargetHttp,
 }
 
-/// Where a group begins that never committed an offset.
+/// The first position of a group that never committed an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
-    /// At the oldest record there is.
+    /// The oldest record.
     Earliest,
-    /// With the next record: proxies that were caching already validate what they have.
+    /// The next record. Proxies validate the responses that they have stored already.
     Latest,
 }
 
-/// How records are read.
+/// The format of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventFormat {
-    /// By their shape.
+    /// Recognised by each record's shape.
     Auto,
     /// `CloudEvents` 1.0, structured or binary.
     CloudEvents,
-    /// What `POST /api/v1/purge` takes.
+    /// The body of `POST /api/v1/purge`.
     Plain,
     /// Wikimedia's `resource_change`.
     ResourceChange,
@@ -120,10 +128,10 @@ pub enum EventFormat {
     Site,
 }
 
-/// The version of HTTP that proxies are spoken to in.
+/// The version of HTTP towards proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetHttp {
-    /// HTTP/1.1, connections kept.
+    /// HTTP/1.1 with kept connections.
     Http1,
     /// HTTP/2 with prior knowledge.
     Http2,

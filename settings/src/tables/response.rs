@@ -1,14 +1,14 @@
-//! `[response]`: what is added for people and tools.
+//! `[response]`: fields added to responses.
 
 use crate::table::Table;
 use crate::value::{Fault, boolean, is_token, parsed};
 
-/// The fields we add to responses.
+/// Fields that the proxy adds to responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// Whether `Cache-Status` is added (RFC 9211).
+    /// Adds `Cache-Status` (RFC 9211).
     pub cache_status: bool,
-    /// Our name in `Via` and `Cache-Status`: a pseudonym, which is a token (RFC 9110 §7.6.3).
+    /// The proxy's pseudonym in `Via` and `Cache-Status`, a token (RFC 9110 §7.6.3).
     pub via: String,
 }
 

@@ -11,7 +11,7 @@ use crate::value::{Fault, boolean, choice, duration, parsed, size, size_of};
 /// The store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
-    /// Which engine.
+    /// The engine.
     pub kind: StorageKind,
     /// `[storage.memory]`.
     pub memory: MemoryStorage,
@@ -19,7 +19,7 @@ pub struct Storage {
     pub file: FileStorage,
 }
 
-/// Which engine keeps stored responses.
+/// The engine that keeps stored responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageKind {
     /// Memory only.
@@ -37,21 +37,23 @@ pub struct FileStorage {
     pub path: PathBuf,
     /// Bytes of the file, at least 64MiB; reserved when it is made.
     pub capacity: u64,
-    /// Bytes of the largest stored response, 1KiB to a quarter of `capacity`. Larger ones are streamed through.
+    /// Bytes of the largest stored response, 1KiB to a quarter of `capacity`. Larger ones are
+    /// streamed through.
     pub max_object: u64,
-    /// Whether what an earlier process has stored is used.
+    /// Uses the responses that an earlier process stored.
     pub persist: bool,
-    /// What was written is on the device after so long, 100ms to 1h: a loss of power takes no more. Purges do not wait for it.
+    /// Interval of syncs to the device, 100ms to 1h. A loss of power loses no more than this.
+    /// Purges are synced at once.
     pub sync: Duration,
-    /// How long a start waits for another process to let go of the files, up to 10m.
+    /// Longest wait at start for another process to close the files, up to 10m.
     pub wait: Duration,
 }
 
 /// Stored responses in memory, gone with the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryStorage {
-    /// Bytes that keys, heads, bodies, tags and index may take together, at least 1MiB. A share ("60%") was resolved
-    /// against the memory the process may use.
+    /// Bytes that keys, heads, bodies, tags and index may take together, at least 1MiB. A share
+    /// ("60%") was resolved against the memory the process may use.
     pub capacity: u64,
     /// Bytes of the largest stored response, 1KiB to `capacity`. Larger ones are streamed through.
     pub max_object: u64,

@@ -6,24 +6,25 @@ use http::header::InvalidHeaderName;
 use crate::table::Table;
 use crate::value::{Fault, boolean, parsed, whole};
 
-/// Where tags are read and how many there may be.
+/// The fields that carry tags, and their limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tags {
     /// Response fields that hold tags; all of them count.
     pub read: Vec<HeaderName>,
-    /// Whether a response's `ETag` is a tag, too.
+    /// Takes a response's `ETag` as a tag as well.
     pub etag: bool,
-    /// Whether clients are spared the tag fields and `Surrogate-Control`. `false` for a proxy whose clients are proxies only: they
-    /// need the tags to be purged by them.
+    /// Whether clients are spared the tag fields and `Surrogate-Control`. `false` for a proxy whose
+    /// clients are proxies only: they need the tags to be purged by them.
     pub strip: bool,
-    /// Tags of one response, 1 to 10000; with more it is not stored. Worst-case memory per stored response:
-    /// `max_per_object` × `max_length`.
+    /// Tags of one response, 1 to 10000; with more it is not stored. Worst-case memory per stored
+    /// response: `max_per_object` × `max_length`.
     pub max_per_object: usize,
     /// Bytes of one tag, 1 to 8192.
     pub max_length: usize,
     /// The response field by which the origin reports the revision of its site, a whole number.
     pub revision: HeaderName,
-    /// Whether an `ETag` of the form `"<anything>-<revision>-<hash>"` reports it, too, where that field is absent.
+    /// Whether an `ETag` of the form `"<anything>-<revision>-<hash>"` reports it, too, where that
+    /// field is absent.
     pub revision_in_etag: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `SHELLAC__SECTION__KEY=value`: two underscores are a level. `SHELLAC_CONFIG` and the like are no settings.
+//! `SHELLAC__SECTION__KEY=value`: two underscores are a level. `SHELLAC_CONFIG` is no setting.
 
 use super::layers::Overlay;
 use super::{Node, Place, Value, syntax};
@@ -22,7 +22,7 @@ fn overlay(name: &str, value: &str, report: &mut Report) -> Option<Overlay> {
     Some(Overlay { path, place, node: node(value, source, name.len() + 1) })
 }
 
-/// Returns a value: a list when it is written like one, text in quotes without them, else text as it is.
+/// Returns a value: a list if it looks like one, text in quotes without them, else the text.
 fn node(value: &str, source: usize, offset: usize) -> Node {
     let place = Place::new(source, offset..offset + value.len());
     let value = match syntax::list(value, source, offset) {

@@ -5,7 +5,7 @@ use super::{Entry, Node, Place, Value};
 use crate::report::Report;
 use crate::sources::Flags;
 
-/// Returns the settings among the flags; `origin` is the name of the origin that `--origin` is about.
+/// Returns the settings among the flags. `origin` is the name of the origin that `--origin` sets.
 pub(super) fn overlays(flags: &Flags, origin: &str, report: &mut Report) -> Vec<Overlay> {
     let listen = flags.listen.iter().map(|address| listener(written("--listen", address, report)));
     let listen = all_of(listen.collect(), &["listen"]);

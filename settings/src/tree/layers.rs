@@ -4,11 +4,11 @@ use super::{Entry, Node, Place, Value, environment, flags, insert, syntax};
 use crate::report::{Draft, Report};
 use crate::sources::Sources;
 
-/// A value that goes before whatever the file says.
+/// A value that overrides the file.
 pub(super) struct Overlay {
     /// The keys that lead to the setting.
     pub(super) path: Vec<String>,
-    /// Where that was written.
+    /// Its place.
     pub(super) place: Place,
     pub(super) node: Node,
 }

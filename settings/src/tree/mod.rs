@@ -1,6 +1,7 @@
-//! What was written, before anybody knows what it means: a tree of values, each with the place it was written at.
+//! The configuration as a tree of values, each with its place, before any is interpreted.
 //!
-//! File, environment and flags all end up in one tree, so one reader and one kind of problem serve all three.
+//! File, environment and flags all end up in one tree, so one reader and one kind of problem serve
+//! all three.
 
 mod environment;
 mod flags;
@@ -10,7 +11,7 @@ mod syntax;
 
 use std::ops::Range;
 
-/// Where something was written: a span of bytes in the source of this index.
+/// A span of bytes in the source of this index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) source: usize,
@@ -42,7 +43,7 @@ pub(crate) enum Value {
     List(Vec<Node>),
     /// A table.
     Table(Vec<Entry>),
-    /// Something whose problem was reported already; readers pass it by in silence.
+    /// A value whose problem was reported already; readers skip it.
     Broken,
 }
 
@@ -50,12 +51,12 @@ pub(crate) enum Value {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) key: String,
-    /// Where the key was written.
+    /// The key's place.
     pub(crate) place: Place,
     pub(crate) node: Node,
 }
 
-/// Something was to be put below a value that is no table. The caller reports it.
+/// A key below a value that is no table. The caller reports it.
 #[derive(Debug)]
 pub(crate) struct NotATable {
     /// The value's key.
@@ -106,7 +107,7 @@ impl Node {
         matches!(self.value, Value::Broken)
     }
 
-    /// Returns what kind of value this is, as a noun phrase.
+    /// Returns the kind of value as a noun phrase.
     pub(crate) const fn noun(&self) -> &'static str {
         match self.value {
             Value::Text(_) | Value::Bare(_) => "text",
@@ -120,7 +121,7 @@ impl Node {
     }
 }
 
-/// Puts a node at the end of a path of keys, makes the tables on the way and replaces what was there.
+/// Puts a node at the end of a path of keys, makes tables on the way, and replaces a value there.
 pub(crate) fn insert(
     entries: &mut Vec<Entry>,
     path: &[&str],

@@ -1,6 +1,6 @@
 //! `${NAME}`, `${NAME:-default}` and `${file:PATH}` in text.
 //!
-//! What is not there is an error, never empty text: a token that vanished would otherwise open a door.
+//! A missing value is an error, never empty text: a missing token would leave an interface open.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use super::{Node, Value};
 use crate::report::{Draft, Report};
 
-/// Replaces the references in all text of this tree by what they refer to.
+/// Replaces the references in all text of this tree.
 pub(crate) fn resolve(node: &mut Node, environment: &[(String, String)], report: &mut Report) {
     match &mut node.value {
         Value::Text(text) | Value::Bare(text) => match expand(text, environment) {
@@ -45,7 +45,7 @@ fn expand(text: &str, environment: &[(String, String)]) -> Result<String, Draft>
     Ok(expanded)
 }
 
-/// Returns what one reference, without its braces, stands for.
+/// Returns the value of one reference, given without its braces.
 fn referent(reference: &str, environment: &[(String, String)]) -> Result<String, Draft> {
     if let Some(path) = reference.strip_prefix("file:") {
         return read(path).map_err(|error| unreadable(path, &error));

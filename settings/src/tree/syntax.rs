@@ -1,4 +1,4 @@
-//! TOML text into the tree: every syntax error is reported, and what can be read around them is read.
+//! Reads TOML text into the tree, reports every syntax error, and reads the rest around them.
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, Error};
@@ -87,7 +87,7 @@ fn report_errors(text: &str, source: usize, errors: &[Error], report: &mut Repor
     }
 }
 
-/// Says what is wrong in the words of someone who wants to write it right.
+/// Rewords an error for the writer of the file.
 fn explain(text: &str, source: usize, error: &Error) -> Draft {
     let span = error.span().unwrap_or_default();
     let written = text.get(span.clone()).unwrap_or_default();
@@ -116,5 +116,5 @@ fn is_missing_comma(error: &Error) -> bool {
     error.message().starts_with("missing comma")
 }
 
-/// How `toml` says it.
+/// `toml`'s message.
 const UNQUOTED: &str = "string values must be quoted, expected literal string";

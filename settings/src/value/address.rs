@@ -43,7 +43,7 @@ pub(crate) fn authority(text: &str) -> Result<Authority, Fault> {
     Err(fault("not host:port").help(format!("did you mean \"{meant}\"?")))
 }
 
-/// Returns what a lone port, with or without its colon or behind `localhost`, probably means.
+/// Returns the likely meaning of a lone port, with or without its colon or behind `localhost`.
 fn with_host(text: &str, host: &str) -> Option<String> {
     let (name, port) = text.rsplit_once(':').unwrap_or(("", text));
     let host = match name {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::Fault;
 use crate::tree::{Node, Value};
 
-/// How long something may take at all.
+/// The range of time-outs.
 pub(crate) const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
-/// A wait that may be none.
+/// The range of waits, which may be zero.
 pub(crate) const PAUSE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
-/// How long something is kept.
+/// The range of lifetimes.
 pub(crate) const LIFETIME: RangeInclusive<Duration> =
     Duration::ZERO..=Duration::from_hours(24 * 3650);
 
@@ -41,7 +41,8 @@ pub(crate) fn duration_or_off(
     }
 }
 
-/// Checks the units and leaves the numbers to `humantime`, which knows more units than we do: its `M` is a month.
+/// Checks the units and leaves the numbers to `humantime`, which knows more units: its `M` is a
+/// month.
 fn parse(text: &str) -> Result<Duration, Fault> {
     let mut units = text.split(|char: char| !char.is_alphabetic()).filter(|unit| !unit.is_empty());
     if let Some(unit) = units.find(|unit| !UNITS.contains(unit)) {

@@ -1,4 +1,5 @@
-//! What a setting may hold: functions from a node of the tree to a checked value, or to what it should have been.
+//! What a setting may hold: functions from a node of the tree to a checked value, or to what it
+//! should have been.
 
 mod address;
 mod duration;
@@ -15,14 +16,14 @@ pub(crate) use self::token::is_token;
 use super::report::{Draft, nearest};
 use super::tree::{Node, Value};
 
-/// Why a value does not do. The reader puts the setting's path before `wants`.
+/// The fault of a value. The reader puts the setting's path before `wants`.
 #[derive(Debug)]
 pub(crate) struct Fault {
     /// "must be ...".
     wants: String,
     /// A few words for the place.
     label: String,
-    /// What to write.
+    /// Advice.
     help: Option<String>,
 }
 
@@ -32,7 +33,7 @@ impl Fault {
         Self { wants: wants.into(), label: label.into(), help: None }
     }
 
-    /// Says what to write.
+    /// Adds advice.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
@@ -83,7 +84,7 @@ where
     }
 }
 
-/// Adds what a quoted number would be without its quotes.
+/// Adds the advice to write a quoted number without its quotes.
 fn unquote(fault: Fault, node: &Node) -> Fault {
     match node.text().filter(|text| text.parse::<i128>().is_ok()) {
         Some(text) => fault.help(format!("{text}, without quotes")),

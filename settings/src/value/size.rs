@@ -23,7 +23,8 @@ where
     }
 }
 
-/// Returns the number of bytes that is written so. `bytesize` reads `4Gb` as well; we would rather ask.
+/// Returns the number of bytes. `bytesize` accepts `4Gb` as well, which is ambiguous and refused
+/// here.
 pub(crate) fn size_of(text: &str) -> Result<u64, Fault> {
     if text.parse::<f64>().is_ok() {
         return Err(bare_number(text));
