@@ -6,5 +6,5 @@ mod sync;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-#[path = "../../src/store/file/volume/segment_state.rs"]
+#[path = "../../src/store/file/device/segment_state.rs"]
 mod segment_state;

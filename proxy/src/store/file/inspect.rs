@@ -4,15 +4,16 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::device::disk::{Disk as _, FileDisk};
-use super::format::head;
 use super::format::journal::{ALL, Replayed, Tail};
 use super::format::record::{
-    Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SEGMENTS_START, SMALL_BYTES,
-    SegmentHeader, Trailer, UNIT, blocks_match, units_of,
+    RecordHeader, SEGMENT_HEADER_BYTES, SEGMENTS_START, SMALL_BYTES, SegmentHeader, Trailer, UNIT,
+    units_of,
 };
 use super::format::superblock::{Superblock, Unreadable};
 use super::volume::open::{DATA, LOG, peek};
 use crate::key::KeySeed;
+use crate::store::file::format::head::is_sound;
+use crate::store::file::format::record::Kind;
 
 /// What is in a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -185,18 +186,6 @@ fn verify_segment(
         verification.bytes += header.record_bytes();
         at += units_of(header.record_bytes()) * UNIT;
     }
-}
-
-/// Returns whether a record is what was written.
-pub(super) fn is_sound(header: &RecordHeader, record: &[u8], seed: KeySeed) -> bool {
-    let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let (body_start, end) = (at(header.body_start()), at(header.record_bytes()));
-    let meta = record.get(RECORD_HEADER_BYTES..body_start).unwrap_or_default();
-    let body = record.get(body_start..end).unwrap_or_default();
-    let head = meta.get(at(header.table_bytes())..).unwrap_or_default();
-    crc32c::crc32c(meta) == header.meta_crc
-        && blocks_match(meta, 0, body)
-        && (header.kind == Kind::Extent || head::decode(head, seed).is_some())
 }
 
 fn open(path: &Path) -> Result<Opened, InspectError> {

@@ -11,6 +11,7 @@
 //!
 //! Who does what: any thread may look up and read; only `write/writer` writes `store.dat`; only `volume/journal_writer` writes `store.log`.
 
+mod error;
 mod device;
 mod format;
 pub(super) mod volume;
@@ -21,11 +22,11 @@ pub mod inspect;
 #[cfg(test)]
 mod tests;
 
+pub use self::error::{OpenError, ReadError};
 pub use self::read::file_body::{Chunk, FileBody, Reading, Supply};
 pub use self::tiering::{OpenedStore, TieredStore, Tiering};
-pub use self::volume::ReadError;
 pub use self::volume::metrics::{FileUsage, Service};
-pub use self::volume::open::{FileLimits, OpenError};
+pub use self::volume::open::FileLimits;
 
 /// Reads bytes as whatever the store reads from its files: for a fuzzer. Once as they are, and once with the checksums that a
 /// fuzzer does not guess.

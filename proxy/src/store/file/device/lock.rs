@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::store::file::error::OpenError;
 use tokio::time::Instant;
-
-use crate::store::file::volume::open::OpenError;
 
 /// The right to write a store.
 #[derive(Debug)]

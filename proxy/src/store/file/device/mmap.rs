@@ -2,7 +2,7 @@
 //!
 //! Bytes are handed out as windows, [`Window`], which the kernel reads when they are sent to a socket. No code of this process
 //! loads from a window: bodies are passed on, cut and counted, but not looked at (they are verified with `pread` before, see
-//! `extent`). So a failing device or a file that somebody cut short is an error of the system call that sends it (`EFAULT`), and
+//! `read/file_body`). So a failing device or a file that somebody cut short is an error of the system call that sends it (`EFAULT`), and
 //! no signal.
 //!
 //! A window holds a [`Pin`] of its segment, and a segment's bytes are written again only when it has no pin. So what a window
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
-use crate::store::file::volume::segment_state::Pin;
+use super::segment_state::Pin;
 
 /// A file of fixed length in memory, for reading.
 #[derive(Clone, Debug)]

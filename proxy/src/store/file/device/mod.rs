@@ -2,6 +2,8 @@
 
 pub(crate) mod disk;
 pub(crate) mod lock;
+pub(crate) mod segment_state;
+mod sync;
 pub(crate) mod mmap;
 pub(crate) mod trusted;
 #[cfg(test)]

@@ -12,10 +12,20 @@ use std::ops::Range;
 
 use super::codec::{Cursor, Put as _};
 use super::filter::Filter;
-use super::head::{ExtentPlace, decode_extent, encode_extent};
 use super::postings::Postings;
-use super::record::{FOOTER_ENTRY_BYTES, FooterEntry, SMALL_BYTES, Trailer};
-use crate::store::file::volume::Volume;
+use super::record::{FOOTER_ENTRY_BYTES, SMALL_BYTES, Trailer};
+use crate::store::file::device::trusted::Trusted;
+use crate::store::file::format::extent::{ExtentPlace, decode_extent, encode_extent};
+use crate::store::file::format::record::FooterEntry;
+
+/// Where a segment is in the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentSpan {
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+    /// The incarnation that the segment must be in.
+    pub(crate) lsn: u64,
+}
 
 /// What is in a segment that is being filled.
 #[derive(Debug, Default)]
@@ -106,28 +116,22 @@ impl Footer {
         (bytes, filter)
     }
 
-    /// Writes it: the segment is complete. Its filter is kept from now on.
-    pub(crate) fn write(
-        &self,
-        volume: &Volume,
-        segment: u32,
-        (lsn, tail): (u64, u64),
-    ) -> io::Result<()> {
-        let (bytes, filter) = self.encode(lsn, tail);
-        let start = volume.segment_bytes.checked_sub(bytes.len() as u64).filter(|at| *at >= tail);
+    /// Writes it behind the records, which end at `tail`: the segment is complete. Returns its filter.
+    pub(crate) fn write(&self, disk: &Trusted, at: &SegmentSpan, tail: u64) -> io::Result<Filter> {
+        let (bytes, filter) = self.encode(at.lsn, tail);
+        let start = at.length.checked_sub(bytes.len() as u64).filter(|start| *start >= tail);
         let start = start.ok_or_else(|| io::Error::other("no room for the footer"))?;
-        volume.disk.write(volume.start_of(segment) + start, &bytes)?;
-        volume.keep_filter(segment, filter);
-        Ok(())
+        disk.write(at.start + start, &bytes)?;
+        Ok(filter)
     }
 }
 
 impl Contents {
     /// Reads what is in a complete segment; `None`: it is not complete, or its footer is damaged.
-    pub(crate) fn read(volume: &Volume, number: u32) -> Option<Self> {
-        let trailer = trailer_of(volume, number)?;
-        let place = trailer.contents(volume.segment_bytes)?;
-        Self::decode(&read(volume, number, &place)?, &trailer)
+    pub(crate) fn read(disk: &Trusted, at: &SegmentSpan) -> Option<Self> {
+        let trailer = trailer_of(disk, at)?;
+        let place = trailer.contents(at.length)?;
+        Self::decode(&read(disk, at, &place)?, &trailer)
     }
 
     fn decode(bytes: &[u8], trailer: &Trailer) -> Option<Self> {
@@ -156,12 +160,12 @@ impl Contents {
 
 /// Reads who carries what in a complete segment, as far as it is wanted.
 pub(crate) fn postings_of(
-    volume: &Volume,
-    number: u32,
+    disk: &Trusted,
+    at: &SegmentSpan,
     is_wanted: impl Fn(u64) -> bool,
 ) -> Option<Postings> {
-    let trailer = trailer_of(volume, number)?;
-    let bytes = read(volume, number, &trailer.postings(volume.segment_bytes)?)?;
+    let trailer = trailer_of(disk, at)?;
+    let bytes = read(disk, at, &trailer.postings(at.length)?)?;
     let is_sound = crc32c::crc32c(&bytes) == trailer.posting_crc;
     is_sound.then(|| Postings::decode(&bytes, is_wanted)).flatten()
 }
@@ -172,17 +176,16 @@ pub(crate) fn extents_of(spreads: &[Spread], entry: u32) -> &[ExtentPlace] {
     place.ok().and_then(|place| spreads.get(place)).map_or(&[], |spread| &spread.extents)
 }
 
-fn trailer_of(volume: &Volume, number: u32) -> Option<Trailer> {
+fn trailer_of(disk: &Trusted, at: &SegmentSpan) -> Option<Trailer> {
     let mut bytes = [0; SMALL_BYTES];
-    let end = volume.start_of(number) + volume.segment_bytes;
-    volume.disk.read(end - SMALL_BYTES as u64, &mut bytes).ok()?;
-    Trailer::decode(&bytes).filter(|trailer| trailer.lsn == volume.segments.at(number).lsn())
+    disk.read(at.start + at.length - SMALL_BYTES as u64, &mut bytes).ok()?;
+    Trailer::decode(&bytes).filter(|trailer| trailer.lsn == at.lsn)
 }
 
 /// Reads a part of a segment.
-fn read(volume: &Volume, number: u32, place: &Range<u64>) -> Option<Vec<u8>> {
+fn read(disk: &Trusted, at: &SegmentSpan, place: &Range<u64>) -> Option<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(place.end - place.start).ok()?];
-    volume.disk.read(volume.start_of(number) + place.start, &mut bytes).ok()?;
+    disk.read(at.start + place.start, &mut bytes).ok()?;
     Some(bytes)
 }
 

@@ -12,34 +12,16 @@ use std::sync::Arc;
 use http::{HeaderName, StatusCode};
 
 use super::codec::{Cursor, Put as _};
-use super::record::{RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_of, units_of};
+use super::record::{RECORD_HEADER_BYTES, RecordHeader};
 use crate::field::content_range::ContentRange;
 use crate::freshness::Freshness;
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
+use crate::store::file::format::extent::{ExtentPlace, decode_extent, encode_extent};
+use crate::store::file::format::record::{Kind, blocks_match};
 use crate::store::{Body, Content, Draft, Fields, Response, Stored};
 use process::timestamp::Timestamp;
-
-/// Where a part of a large body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ExtentPlace {
-    pub(crate) segment: u32,
-    /// The incarnation that the segment must be in.
-    pub(crate) lsn: u64,
-    /// Where its record begins in the segment, in units.
-    pub(crate) offset: u32,
-    /// Bytes of the body that are there.
-    pub(crate) length: u32,
-}
-
-impl ExtentPlace {
-    /// Bytes of its record, with the padding.
-    pub(crate) fn record_bytes(&self) -> u64 {
-        let table = blocks_of(u64::from(self.length)) * 4;
-        units_of(RECORD_HEADER_BYTES as u64 + table + u64::from(self.length)) * UNIT
-    }
-}
 
 /// A head that was read.
 #[derive(Debug)]
@@ -100,13 +82,6 @@ pub(crate) fn encode(
     Some(())
 }
 
-pub(crate) fn encode_extent(extent: &ExtentPlace, out: &mut Vec<u8>) {
-    for number in [extent.segment, extent.offset, extent.length] {
-        out.put_u32(number);
-    }
-    out.put_u64(extent.lsn);
-}
-
 fn encode_fields(fields: &Fields, out: &mut Vec<u8>) -> Option<()> {
     let place = out.len();
     out.put_u16(0);
@@ -126,6 +101,18 @@ pub(crate) fn of_record(header: &RecordHeader, rest: &[u8], seed: KeySeed) -> Op
     let meta = rest.get(..usize::try_from(header.meta_bytes).ok()?)?;
     let head = meta.get(usize::try_from(header.table_bytes()).ok()?..)?;
     (crc32c::crc32c(meta) == header.meta_crc).then(|| decode(head, seed)).flatten()
+}
+
+/// Returns whether a record is what was written.
+pub(crate) fn is_sound(header: &RecordHeader, record: &[u8], seed: KeySeed) -> bool {
+    let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let (body_start, end) = (at(header.body_start()), at(header.record_bytes()));
+    let meta = record.get(RECORD_HEADER_BYTES..body_start).unwrap_or_default();
+    let body = record.get(body_start..end).unwrap_or_default();
+    let head = meta.get(at(header.table_bytes())..).unwrap_or_default();
+    crc32c::crc32c(meta) == header.meta_crc
+        && blocks_match(meta, 0, body)
+        && (header.kind == Kind::Extent || decode(head, seed).is_some())
 }
 
 /// Reads a head; `None`: it is damaged, though its checksum is right.
@@ -211,11 +198,6 @@ fn encode_again(mut head: Head) -> Option<Vec<u8>> {
     let stored = Stored::new(draft, Body::Empty, 0);
     let mut out = Vec::new();
     encode(&stored, &head.response, &head.extents, &mut out).map(|()| out)
-}
-
-pub(crate) fn decode_extent(cursor: &mut Cursor<'_>) -> Option<ExtentPlace> {
-    let (segment, offset, length) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
-    Some(ExtentPlace { segment, offset, length, lsn: cursor.u64()? })
 }
 
 const NEVER: u64 = u64::MAX;

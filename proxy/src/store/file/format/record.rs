@@ -100,6 +100,14 @@ impl RecordHeader {
     }
 }
 
+/// Segments are filled with what is alike: newcomers, what has proved itself, parts of large bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Probation,
+    Main,
+    Large,
+}
+
 /// The first bytes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
@@ -229,6 +237,15 @@ impl FooterEntry {
             variant: cursor.u32()?,
         })
     }
+}
+
+/// The position of a record, in bytes from the beginning of its segment.
+pub(crate) const fn bytes_of(offset: u32) -> u64 {
+    offset as u64 * UNIT
+}
+
+pub(crate) const fn short(version: u64) -> u32 {
+    (version & 0xffff_ffff) as u32
 }
 
 /// Puts magic and checksum before what follows, and zeros behind it.

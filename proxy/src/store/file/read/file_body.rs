@@ -8,18 +8,19 @@ use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{OnceLock, Weak};
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 
-use crate::store::file::format::head::ExtentPlace;
+use crate::store::file::device::segment_state::Lease;
+use crate::store::file::error::ReadError;
+use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::record::{
-    BLOCK_BYTES, RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_match,
+    BLOCK_BYTES, RECORD_HEADER_BYTES, RecordHeader, blocks_match,
 };
-use crate::store::file::volume::segment_state::Lease;
-use crate::store::file::volume::{ReadError, Volume};
+use crate::store::file::volume::Volume;
 
 /// Content in the file.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Reading {
     body: Arc<FileBody>,
-    lease: Lease,
+    _lease: Arc<Lease>,
 }
 
 impl FileBody {
@@ -149,14 +150,9 @@ impl FileBody {
             self.volume.segments.at(place.segment).note_read();
             self.volume.segments.pin(place.segment, place.lsn)
         });
-        let reading = Arc::new(Reading { body: Arc::clone(self), lease: Lease::of(pins) });
-        let mut readings = self.volume.readings.lock();
-        if readings.len().is_power_of_two() {
-            readings.retain(|other| other.strong_count() > 0);
-        }
-        readings.push_back(Arc::downgrade(&reading));
-        drop(readings);
-        reading
+        let lease = Arc::new(Lease::of(pins));
+        self.volume.readers.add(&lease);
+        Arc::new(Reading { body: Arc::clone(self), _lease: lease })
     }
 
     /// A range that is in one window, if that can be had without waiting for a device.
@@ -409,11 +405,6 @@ impl Reading {
         }
         Ok(pieces)
     }
-
-    /// Lets its segments go: who reads on may find them overwritten, and breaks off.
-    pub(crate) fn revoke(&self) -> usize {
-        self.lease.revoke()
-    }
 }
 
 impl From<Bytes> for Chunk {
@@ -445,9 +436,6 @@ impl Buf for Chunk {
     }
 }
 
-/// Those who read, the longest first.
-pub(crate) type Readings = Mutex<std::collections::VecDeque<Weak<Reading>>>;
-
 /// The first piece of a range, shared.
 fn slice_of(pieces: &[Bytes], range: Range<u64>) -> Option<Bytes> {
     let mut start = 0;
@@ -461,11 +449,6 @@ fn slice_of(pieces: &[Bytes], range: Range<u64>) -> Option<Bytes> {
         start = end;
     }
     None
-}
-
-/// The position of a record, in bytes from the beginning of its segment.
-pub(crate) const fn bytes_of(offset: u32) -> u64 {
-    offset as u64 * UNIT
 }
 
 /// Content is read so much at a time.

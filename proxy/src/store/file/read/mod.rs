@@ -1,3 +1,4 @@
-//! Reading: a stored body, a window at a time.
+//! Reading: a stored response, and its body a window at a time.
 
+pub(crate) mod response;
 pub(crate) mod file_body;

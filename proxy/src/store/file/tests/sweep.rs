@@ -13,6 +13,7 @@ use crate::invalidation::{Mark, PastMark, Sequence};
 use crate::store::contract::{self, Page};
 use crate::store::file::device::simulated::{Crash, Random};
 use crate::store::file::format::record::UNIT;
+use crate::store::file::read::response;
 use crate::store::file::tiering::{OpenedStore, TieredStore, Tiering};
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::open::{FileLimits, Geometry};
@@ -55,7 +56,7 @@ impl SimulatedStore {
         volume.index.visit(&mut |entry| {
             let Some(place) = entry.place() else { return };
             *truth.entry(place.segment).or_default() += u64::from(place.units) * UNIT;
-            let record = place.is_large.then(|| volume.read(&entry));
+            let record = place.is_large.then(|| response::read(volume, &entry));
             for extent in record.iter().flatten().flat_map(|record| &record.head.extents) {
                 if volume.segments.at(extent.segment).lsn() == extent.lsn {
                     *truth.entry(extent.segment).or_default() += extent.record_bytes();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{HEAD_BYTES, Parts};
+use super::Parts;
 use crate::store::file::read::file_body::{Extent, FileBody};
-use crate::store::file::write::writer::{Job, extent_bytes_max, split};
+use crate::store::file::write::queue::{HEAD_BYTES, Job};
+use crate::store::file::write::writer::{extent_bytes_max, split};
 use crate::store::{Body, Content, Draft, EntryWriter, StoreError, Stored};
 
 /// Receives one body. The head is written last: until then, nothing in the file points to what was written.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::{Parts, Turn};
 use crate::invalidation::{Provenance, Sequence, TagId};
 use crate::key::Key;
+use crate::store::file::error::ReadError;
 use crate::store::file::format::head::Head;
+use crate::store::file::read::response;
+use crate::store::file::read::response::Record;
 use crate::store::file::volume::index::Entry;
-use crate::store::file::volume::{ReadError, Record};
 use crate::store::memory::Arrival;
 use crate::store::{Body, Content, Draft, Removal, Stay, Stored};
 use process::timestamp::Timestamp;
@@ -26,7 +28,7 @@ impl Parts {
                 continue;
             }
             let metrics = &self.volume().metrics;
-            if let Some(record) = self.volume().read_at_once(&entry) {
+            if let Some(record) = response::read_at_once(self.volume(), &entry) {
                 metrics.recalls_at_once.add(1);
                 metrics.recalls.add(1);
                 visitors.extend(self.revive(&entry, record, stay));
@@ -64,7 +66,7 @@ impl Parts {
         };
         let parts = Arc::clone(self);
         let read = move || {
-            let record = parts.volume().read(&entry);
+            let record = response::read(parts.volume(), &entry);
             drop(permit);
             record
         };

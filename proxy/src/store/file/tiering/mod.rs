@@ -26,13 +26,15 @@ use self::memory_age::Residence;
 use self::promotion::Promotion;
 use crate::invalidation::{Invalidation, PastMark, Sequence};
 use crate::key::{Key, KeySeed};
+use crate::store::file::error::OpenError;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{Entry, Locked};
-use crate::store::file::volume::open::{FileLimits, OpenError, Opened, open};
+use crate::store::file::volume::open::{FileLimits, Opened, open};
+use crate::store::file::write::queue::{HEAD_BYTES, Job, QUEUE_BYTES_MAX, Reserved};
 use crate::store::file::write::recovery::sweep_expired;
 use crate::store::file::write::sweeper;
 use crate::store::file::write::threads::FileEngine;
-use crate::store::file::write::writer::{Job, QUEUE_BYTES_MAX, Reserved, variant_of};
+use crate::store::file::write::writer::variant_of;
 use crate::store::journal::Journal;
 use crate::store::memory::{Arrival, Backing, MemoryLimits, MemoryStore};
 use crate::store::{
@@ -570,8 +572,6 @@ const ENTRY_BYTES: u64 = 48;
 const OBJECT_BYTES_MEAN_MIN: u64 = 2 << 10;
 /// What the file engine keeps in memory of what is being used.
 const IN_USE_BYTES_MAX: u64 = 64 << 20;
-/// What a head may take of the queue.
-pub(crate) const HEAD_BYTES: u64 = 4 << 10;
 /// What is useless within a minute is most likely written for nothing.
 const SHORT_LIFE_MILLIS: u64 = 60_000;
 /// Reads that wait for the device at once; more are answered as misses.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 use crate::store::Removal;
+use crate::store::file::format::record::FooterEntry;
 
 /// One response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,11 @@ impl Entry {
         let bits =
             u64::from(place.offset) | u64::from(place.segment) << 24 | u64::from(place.units) << 42;
         self.place = self.place & (AWAKE | USES) | large | bits;
+    }
+
+    /// Whether it is about the record of this entry of a segment's footer.
+    pub(crate) fn is_at(&self, number: u32, entry: &FooterEntry) -> bool {
+        self.place().is_some_and(|place| place.segment == number && place.offset == entry.offset)
     }
 
     /// Whether it is in memory, too.

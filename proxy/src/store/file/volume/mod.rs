@@ -3,8 +3,7 @@
 pub(crate) mod open;
 pub(crate) mod index;
 pub(crate) mod segment;
-pub(crate) mod segment_state;
-mod sync;
+pub(crate) mod readers;
 pub(crate) mod journal_writer;
 pub(crate) mod metrics;
 pub(crate) mod times;
@@ -14,29 +13,28 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
-use self::index::{Entry, Index, Place};
+use self::index::{Entry, Index};
 use self::journal_writer::{Keeper, Remember};
 use self::metrics::{FileMetrics, FileUsage, Service};
+use self::readers::Readers;
 use self::segment::Segments;
 use self::times::Times;
 use crate::invalidation::{Invalidation, Sequence};
 use crate::key::KeySeed;
+use crate::store::Stored;
 use crate::store::file::device::trusted::Trusted;
+use crate::store::file::error::ReadError;
 use crate::store::file::format::clocks::Clocks;
+use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::filter::{Filter, RESPONSE_BYTES_MAX};
-use crate::store::file::format::head::{self, ExtentPlace, Head};
+use crate::store::file::format::footer::SegmentSpan;
 use crate::store::file::format::journal::{ALL, Frame, frames_of};
-use crate::store::file::format::record::{
-    Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENTS_START, UNIT, blocks_match,
-};
+use crate::store::file::format::record::{SEGMENTS_START, UNIT, bytes_of};
 use crate::store::file::format::superblock::Superblock;
-use crate::store::file::read::file_body::{FileBody, Readings, bytes_of};
 use crate::store::file::write::recovery::Kills;
 use crate::store::file::write::sweeper::Hunts;
-use crate::store::{Body, Stored};
 use process::clock::Clock;
 
 /// An open store.
@@ -59,7 +57,7 @@ pub(crate) struct Volume {
     pub(crate) first_sequence: u64,
     /// Responses that wait to be written, by version.
     pub(crate) pending: Mutex<HashMap<u32, Arc<Stored>>>,
-    pub(crate) readings: Readings,
+    pub(crate) readers: Readers,
     /// Dead records of segments that have not been read since the start.
     pub(crate) unloaded: Mutex<Kills>,
     /// Offsets in the segments' lists of dead records.
@@ -102,28 +100,6 @@ pub(crate) struct Parts {
     pub(crate) kills_max: u64,
 }
 
-/// Why something cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Its segment was given away. The caller treats it as a miss, or breaks off.
-    #[error("it was overwritten")]
-    Gone,
-    /// The bytes are not those that were written. The caller drops the response.
-    #[error("its checksum is wrong")]
-    Corrupt,
-    /// The device failed. The caller drops the response.
-    #[error("it cannot be read: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// A response that was read, with its place in the order of purges.
-#[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) header: RecordHeader,
-    pub(crate) head: Head,
-    pub(crate) body: Body,
-}
-
 impl Volume {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { disk, superblock, keeper, invalidation, clock, clocks, entries_max, .. } =
@@ -144,7 +120,7 @@ impl Volume {
             versions: AtomicU64::new(first_version(superblock.openings)),
             first_sequence,
             pending: Mutex::default(),
-            readings: Readings::default(),
+            readers: Readers::default(),
             unloaded: Mutex::new(kills),
             kills: AtomicU64::new(0),
             kills_max,
@@ -191,6 +167,12 @@ impl Volume {
         SEGMENTS_START + segment as u64 * self.segment_bytes
     }
 
+    /// Where a segment is in the file, in its present incarnation.
+    pub(crate) fn span_of(&self, segment: u32) -> SegmentSpan {
+        let (start, lsn) = (self.start_of(segment), self.segments.at(segment).lsn());
+        SegmentSpan { start, length: self.segment_bytes, lsn }
+    }
+
     pub(crate) fn now_secs(&self) -> u32 {
         u32::try_from(self.clock.now().as_secs()).unwrap_or(u32::MAX)
     }
@@ -230,92 +212,6 @@ impl Volume {
 
     pub(crate) fn is_pressed(&self) -> bool {
         self.is_pressed.load(Ordering::Relaxed)
-    }
-
-    /// Reads the response of an entry without waiting for a device; `None`: it has to be waited for.
-    pub(crate) fn read_at_once(
-        self: &Arc<Self>,
-        entry: &Entry,
-    ) -> Option<Result<Record, ReadError>> {
-        let place = entry.place()?;
-        let mut bytes = vec![0; first_read(place)];
-        let start = self.offset_of(place.segment, place.offset);
-        if self.disk.read_cached(start, &mut bytes).is_err() {
-            return None;
-        }
-        let header = RecordHeader::decode(&bytes)?;
-        let is_enough = wanted(&header, place) <= bytes.len() as u64;
-        is_enough.then(|| self.parse(entry, place, bytes))
-    }
-
-    /// Reads the response of an entry. Blocks.
-    pub(crate) fn read(self: &Arc<Self>, entry: &Entry) -> Result<Record, ReadError> {
-        let place = entry.place().ok_or(ReadError::Gone)?;
-        let mut bytes = vec![0; first_read(place)];
-        let start = self.offset_of(place.segment, place.offset);
-        self.disk.read(start, &mut bytes)?;
-        let header = RecordHeader::decode(&bytes).ok_or(ReadError::Corrupt)?;
-        let wanted = usize::try_from(wanted(&header, place)).unwrap_or(0);
-        if wanted > usize::from(place.units) * usize::try_from(UNIT).unwrap_or(0) {
-            return Err(ReadError::Corrupt);
-        }
-        if wanted > bytes.len() {
-            bytes.resize(wanted, 0);
-            self.disk.read(start, &mut bytes)?;
-        }
-        self.parse(entry, place, bytes)
-    }
-
-    fn parse(
-        self: &Arc<Self>,
-        entry: &Entry,
-        place: Place,
-        bytes: Vec<u8>,
-    ) -> Result<Record, ReadError> {
-        let header = RecordHeader::decode(&bytes).ok_or(ReadError::Corrupt)?;
-        let lsn = self.segments.at(place.segment).lsn();
-        let is_it = header.kind == Kind::Response
-            && header.key_hash == entry.key_hash
-            && header.version & 0xffff_ffff == u64::from(entry.version);
-        if header.lsn != lsn || lsn == 0 {
-            return Err(ReadError::Gone);
-        }
-        if !is_it {
-            return Err(ReadError::Corrupt);
-        }
-        let body_start = usize::try_from(header.body_start()).unwrap_or(usize::MAX);
-        let table_bytes = usize::try_from(header.table_bytes()).unwrap_or(usize::MAX);
-        let meta = bytes.get(RECORD_HEADER_BYTES..body_start).ok_or(ReadError::Corrupt)?;
-        if crc32c::crc32c(meta) != header.meta_crc {
-            return Err(ReadError::Corrupt);
-        }
-        let (table, head) = meta.split_at_checked(table_bytes).ok_or(ReadError::Corrupt)?;
-        let head = head::decode(head, self.seed).ok_or(ReadError::Corrupt)?;
-        let is_whole = !head.extents.is_empty() || u64::from(header.body_bytes) == head.body_bytes;
-        if head.key.hash() != header.key_hash || !is_whole {
-            return Err(ReadError::Corrupt);
-        }
-        let length = usize::try_from(header.body_bytes).unwrap_or(usize::MAX);
-        let body = if !head.extents.is_empty() {
-            Body::File(FileBody::at(self, &head.extents))
-        } else if length == 0 {
-            Body::Empty
-        } else if header.body_bytes > SMALL_BODY_BYTES {
-            let Place { segment, offset, .. } = place;
-            let whole = ExtentPlace { segment, lsn, offset, length: header.body_bytes };
-            Body::File(FileBody::at(self, &[whole]))
-        } else {
-            let content = bytes.get(body_start..body_start + length).ok_or(ReadError::Corrupt)?;
-            if !blocks_match(table, 0, content) {
-                return Err(ReadError::Corrupt);
-            }
-            Body::Whole(Bytes::from(bytes).slice(body_start..body_start + length))
-        };
-        // What was read is of this incarnation: it ends before anything is overwritten.
-        if !self.segments.at(place.segment).was(lsn) {
-            return Err(ReadError::Gone);
-        }
-        Ok(Record { header, head, body })
     }
 
     /// Notes an error of reading something that should have been there.
@@ -358,16 +254,6 @@ impl Volume {
             if segment.lsn() == extent.lsn {
                 segment.sub_live(extent.record_bytes());
             }
-        }
-    }
-
-    /// Counts the extents of a large response as dead that was taken out of the index. Reads its head.
-    pub(crate) fn unlive_body(self: &Arc<Self>, entry: &Entry) {
-        if entry.place().is_some_and(|place| place.is_large)
-            && self.is_counted(entry)
-            && let Ok(record) = self.read(entry)
-        {
-            self.unlive(&record.head.extents);
         }
     }
 
@@ -540,30 +426,8 @@ impl Remember for Volume {
     }
 }
 
-/// Bytes of a record that are read at once: a small body comes along, a large one does not.
-fn wanted(header: &RecordHeader, place: Place) -> u64 {
-    if place.is_large || header.body_bytes > SMALL_BODY_BYTES {
-        header.body_start()
-    } else {
-        header.record_bytes()
-    }
-}
-
 /// Versions of one opening are above those of all before, and their lower halves begin far from each other. When there are more
 /// than 2^32, [`Volume::reserve_up_to`] counts for them as a further opening.
 fn first_version(openings: u32) -> u64 {
     u64::from(openings) << 32 | u64::from(openings.wrapping_mul(0x9e37_79b9) >> 1)
 }
-
-/// How much of a record is read first: all of it where it is small.
-fn first_read(place: Place) -> usize {
-    let record = usize::from(place.units) * usize::try_from(UNIT).unwrap_or(0);
-    if record <= FIRST_READ_BYTES { record } else { HEAD_READ_BYTES }
-}
-
-/// Bodies up to here are read into memory with their head; larger ones are read a window at a time.
-pub(crate) const SMALL_BODY_BYTES: u32 = 16 << 10;
-/// Records up to here are read whole: a small body and a head of some KiB.
-const FIRST_READ_BYTES: usize = 24 << 10;
-/// Of larger ones, as much as most heads have.
-const HEAD_READ_BYTES: usize = 8 << 10;

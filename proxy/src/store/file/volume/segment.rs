@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::segment_state::{Pin, Word};
+use crate::store::file::device::segment_state::{Pin, Word};
 use crate::store::file::format::filter::Filter;
 
 /// All segments of a store.

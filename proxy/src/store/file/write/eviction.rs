@@ -7,17 +7,18 @@
 
 use std::sync::atomic::Ordering;
 
-use super::writer::{Class, Scribe};
+use super::writer::Scribe;
 use crate::invalidation::Sequence;
 use crate::store::Removal;
 use crate::store::file::format::footer::{Contents, Labels};
 use crate::store::file::format::head;
 use crate::store::file::format::postings::ids_of;
 use crate::store::file::format::record::{
-    FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, UNIT,
+    Class, FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, UNIT, short,
 };
+use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
-use crate::store::file::volume::index::{Entry, Place};
+use crate::store::file::volume::index::Place;
 
 /// Fingerprints of newcomers that had to go: one that comes back has proved itself.
 #[derive(Debug, Default)]
@@ -88,10 +89,8 @@ impl Scribe {
             self.draining.len() > limit || (self.free.is_empty() && !self.draining.is_empty());
         self.volume.is_pressed.store(is_pressed, Ordering::Relaxed);
         while is_pressed && self.draining.len() > limit / 2 {
-            let Some(oldest) = self.volume.readings.lock().pop_front() else { break };
-            if let Some(reading) = oldest.upgrade() {
-                self.volume.metrics.revoked.add(u64::from(reading.revoke() > 0));
-            }
+            let Some(pins) = self.volume.readers.revoke_oldest() else { break };
+            self.volume.metrics.revoked.add(u64::from(pins > 0));
             self.collect();
         }
     }
@@ -191,7 +190,7 @@ impl Scribe {
         if class == Class::Large {
             return; // no response is in it, only parts of bodies: those who miss them find out
         }
-        let entries = Contents::read(&volume, number)
+        let entries = Contents::read(&volume.disk, &volume.span_of(number))
             .map_or_else(|| found_by_scan(&volume, number), |contents| contents.entries);
         let segment = volume.segments.at(number);
         let is_mostly_dead = segment.live() < segment.used.load(Ordering::Relaxed) / 5;
@@ -220,10 +219,10 @@ impl Scribe {
         let volume = &self.volume;
         let known = {
             let mut locked = volume.index.lock(entry.key_hash);
-            locked.find(short(entry.version)).filter(|known| is_at(known, number, entry)).copied()
+            locked.find(short(entry.version)).filter(|known| known.is_at(number, entry)).copied()
         };
         let record = known.filter(|known| entry.is_large && !known.is_awake());
-        if let Some(record) = record.and_then(|known| volume.read(&known).ok()) {
+        if let Some(record) = record.and_then(|known| response::read(volume, &known).ok()) {
             volume.unlive(&record.head.extents);
         }
         drop_entry(volume, number, entry, reason);
@@ -251,7 +250,7 @@ impl Scribe {
             .ok_or(Removal::Size)?;
         let place = Place { segment, offset, units, is_large: entry.is_large };
         let mut locked = volume.index.lock(entry.key_hash);
-        match locked.find(short(entry.version)).filter(|known| is_at(known, number, entry)) {
+        match locked.find(short(entry.version)).filter(|known| known.is_at(number, entry)) {
             Some(known) => {
                 known.set_place(place);
                 known.spare();
@@ -276,7 +275,7 @@ enum Fate {
 
 fn fate(volume: &Volume, number: u32, entry: &FooterEntry, is_mostly_dead: bool) -> Fate {
     let mut locked = volume.index.lock(entry.key_hash);
-    let Some(known) = locked.find(short(entry.version)).filter(|known| is_at(known, number, entry))
+    let Some(known) = locked.find(short(entry.version)).filter(|known| known.is_at(number, entry))
     else {
         return Fate::Gone;
     };
@@ -292,18 +291,10 @@ fn fate(volume: &Volume, number: u32, entry: &FooterEntry, is_mostly_dead: bool)
 fn drop_entry(volume: &Volume, number: u32, entry: &FooterEntry, reason: Removal) {
     let mut locked = volume.index.lock(entry.key_hash);
     let is_there =
-        locked.find(short(entry.version)).is_some_and(|known| is_at(known, number, entry));
+        locked.find(short(entry.version)).is_some_and(|known| known.is_at(number, entry));
     if is_there && locked.remove(short(entry.version)).is_some_and(|known| !known.is_awake()) {
         volume.index.count_removal(reason);
     }
-}
-
-pub(crate) fn is_at(known: &Entry, number: u32, entry: &FooterEntry) -> bool {
-    known.place().is_some_and(|place| place.segment == number && place.offset == entry.offset)
-}
-
-pub(crate) const fn short(version: u64) -> u32 {
-    (version & 0xffff_ffff) as u32
 }
 
 /// What the index knows of a segment whose footer cannot be read.

@@ -5,32 +5,27 @@
 //! those that were being written are walked record by record, and completed. Of two records of one key and variant, which only a
 //! loss of power can leave, the newer version counts. What has expired goes last, so that it hides what is older.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::writer::Class;
 use crate::key::KeySeed;
 use crate::store::Removal;
+use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::footer::{Contents, Footer, Labels, Spread, extents_of};
-use crate::store::file::format::head::{self, ExtentPlace};
+use crate::store::file::format::head;
+use crate::store::file::format::head::is_sound;
 use crate::store::file::format::journal::ALL;
 use crate::store::file::format::postings::ids_of;
 use crate::store::file::format::record::{
-    FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SMALL_BYTES,
-    SegmentHeader, UNIT, push_block_checksums, units_of,
+    Class, FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SMALL_BYTES,
+    SegmentHeader, UNIT, bytes_of, push_block_checksums, units_of,
 };
-use crate::store::file::read::file_body::bytes_of;
+use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{Entry, Place};
+use crate::store::file::write::queue::Loaded;
 use process::timestamp::Timestamp;
-
-/// Which segments are free, and which hold what.
-#[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    pub(crate) free: Vec<u32>,
-    pub(crate) queues: [VecDeque<u32>; 3],
-}
 
 /// Dead records by segment, as the journal knows them.
 pub(crate) type Kills = BTreeMap<u32, (u64, Vec<u32>)>;
@@ -102,7 +97,7 @@ fn header_of(volume: &Volume, number: u32) -> Option<SegmentHeader> {
 fn load_segment(volume: &Arc<Volume>, header: &SegmentHeader, killed: &[u32]) {
     let SegmentHeader { number, lsn, .. } = *header;
     let segment = volume.segments.at(number);
-    let (entries, spreads) = match Contents::read(volume, number) {
+    let (entries, spreads) = match Contents::read(&volume.disk, &volume.span_of(number)) {
         Some(Contents { entries, spreads, filter }) => {
             volume.keep_filter(number, filter);
             (entries, spreads)
@@ -131,8 +126,9 @@ fn load_segment(volume: &Arc<Volume>, header: &SegmentHeader, killed: &[u32]) {
 /// Walks the records of a segment that was being filled, and writes its footer.
 fn complete(volume: &Volume, number: u32, lsn: u64) -> (Vec<FooterEntry>, Vec<Spread>) {
     let (footer, tail) = walk(volume, number, lsn);
-    if let Err(error) = footer.write(volume, number, (lsn, tail)) {
-        tracing::warn!(%error, number, "cannot complete a segment");
+    match footer.write(&volume.disk, &volume.span_of(number), tail) {
+        Ok(filter) => volume.keep_filter(number, filter),
+        Err(error) => tracing::warn!(%error, number, "cannot complete a segment"),
     }
     (footer.entries, footer.spreads)
 }
@@ -153,7 +149,7 @@ fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry, extents: &[Exte
         }
         locked.remove(rival.version);
         volume.bury(&rival);
-        volume.unlive_body(&rival);
+        response::unlive_body(volume, &rival);
     }
     locked.insert(fresh);
     let segment = volume.segments.at(number);
@@ -263,7 +259,7 @@ pub(crate) fn read_any(bytes: &[u8]) {
             meta_crc: crc32c::crc32c(&meta),
         };
         let record = [&header.encode(), &*meta, body].concat();
-        let is_sound = crate::store::file::inspect::is_sound(&header, &record, KeySeed(1));
+        let is_sound = is_sound(&header, &record, KeySeed(1));
         assert!(is_sound || header.kind == Kind::Response, "what was sealed is sound");
         records += usize::from(header.kind == Kind::Response);
         segment.extend_from_slice(&record);

@@ -15,16 +15,16 @@ use purge_protocol::UrlPrefix;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::eviction::{is_at, short};
-use super::writer::Job;
 use crate::invalidation::{PastMark, Sequence, TagTable};
 use crate::store::Removal;
 use crate::store::file::format::filter::Filter;
 use crate::store::file::format::footer::{Contents, Spread, extents_of, postings_of};
 use crate::store::file::format::postings::{DEPTH_MAX, Postings, directories};
-use crate::store::file::format::record::FooterEntry;
+use crate::store::file::format::record::{FooterEntry, short};
+use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::Entry;
+use crate::store::file::write::queue::Job;
 
 /// What one purge has hit: it carries all of these, and its URL begins so where that is not said by them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -180,10 +180,11 @@ impl Sweep {
             return false;
         }
         let is_wanted = |id| self.ids.contains(&id);
-        let Some(postings) = postings_of(volume, number, is_wanted) else { return false };
+        let span = volume.span_of(number);
+        let Some(postings) = postings_of(&volume.disk, &span, is_wanted) else { return false };
         volume.metrics.postings_read.add(1);
         if !postings.is_empty()
-            && let Some(contents) = Contents::read(volume, number)
+            && let Some(contents) = Contents::read(&volume.disk, &span)
         {
             self.strike(volume, number, (&contents.entries, &contents.spreads), &postings);
         }
@@ -248,7 +249,8 @@ fn covers(prefix: &UrlPrefix, volume: &Arc<Volume>, number: u32, entry: &FooterE
             .filter(|known| is_dormant_at(known, number, entry))
             .copied()
     };
-    let head = known.and_then(|known| volume.read(&known).ok()).map(|record| record.head);
+    let head =
+        known.and_then(|known| response::read(volume, &known).ok()).map(|record| record.head);
     head.is_some_and(|head| prefix.covers(head.key.host(), head.key.path()))
 }
 
@@ -267,7 +269,7 @@ fn take_out(volume: &Volume, number: u32, entry: &FooterEntry) -> bool {
 }
 
 fn is_dormant_at(known: &Entry, number: u32, entry: &FooterEntry) -> bool {
-    is_at(known, number, entry) && !known.is_awake()
+    known.is_at(number, entry) && !known.is_awake()
 }
 
 /// Purges that wait to be looked for: some 3 MiB. What those beyond have hit is found when it is asked for, or when its

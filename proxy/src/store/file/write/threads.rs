@@ -9,12 +9,13 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::recovery::{self, Loaded};
+use super::recovery;
 use super::sweeper;
-use super::writer::{Job, Reserved, Scribe};
+use super::writer::Scribe;
 use crate::store::file::device::lock::StoreLock;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::open::Opened;
+use crate::store::file::write::queue::{Job, Loaded, Reserved};
 
 /// A volume that is written.
 #[derive(Debug)]

@@ -6,74 +6,23 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::recovery::Loaded;
-use super::sweeper::Sweep;
+use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::footer::{Footer, Labels};
-use crate::store::file::format::head::{self, ExtentPlace};
+use crate::store::file::format::head;
 use crate::store::file::format::postings::ids_of;
 use crate::store::file::format::record::{
-    FooterEntry, Kind, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, UNIT,
+    Class, FooterEntry, Kind, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, UNIT,
     push_block_checksums, units_of,
 };
-use crate::store::file::read::file_body::Extent;
+use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{Entry, Place};
+use crate::store::file::write::queue::{Job, Loaded};
 use crate::store::{Body, Removal, Response, Stored};
-
-/// What is to be done.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// A response, with what it occupies of the queue.
-    Store(Arc<Stored>, Reserved),
-    /// One extent of a body that is still arriving.
-    Extent(Arc<Extent>, Reserved),
-    /// The extents of a body that is not stored after all.
-    Abandon(Vec<Arc<Extent>>),
-    /// A large response that left while it was not in memory: its extents are dead.
-    Unlive(Entry),
-    /// Purges that have hit something in the segments that are being filled, perhaps. Who is told waits for that.
-    Sweep(Arc<Sweep>, SyncSender<()>),
-    /// The index is full: segments are given away.
-    MakeRoom,
-    /// The segments have been read after the start.
-    Ready(Loaded),
-}
-
-/// Bytes of the queue; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Reserved {
-    queued: Arc<AtomicU64>,
-    bytes: u64,
-}
-
-impl Reserved {
-    /// Takes so many bytes of a queue, if there are.
-    pub(crate) fn take(queued: &Arc<AtomicU64>, bytes: u64) -> Option<Self> {
-        let queued = Arc::clone(queued);
-        let add = |now: u64| Some(now + bytes).filter(|sum| *sum <= QUEUE_BYTES_MAX);
-        queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).ok()?;
-        Some(Self { queued, bytes })
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.queued.fetch_sub(self.bytes, Ordering::AcqRel);
-    }
-}
-
-/// Segments are filled with what is alike: newcomers, what has proved itself, parts of large bodies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
-    Probation,
-    Main,
-    Large,
-}
 
 /// A segment that is being filled.
 #[derive(Debug)]
@@ -150,7 +99,7 @@ impl Scribe {
                 self.volume.unlive(&places);
             }
             Job::Unlive(entry) => {
-                self.volume.unlive_body(&entry);
+                response::unlive_body(&self.volume, &entry);
             }
             Job::Sweep(sweep, done) => {
                 for Open { segment, footer, .. } in self.open.iter().flatten() {
@@ -193,7 +142,7 @@ impl Scribe {
         volume.is_loading.store(false, Ordering::Release);
         drop(noted);
         for entry in gone {
-            volume.unlive_body(&entry); // reads its head: nobody waits for that
+            response::unlive_body(volume, &entry); // reads its head: nobody waits for that
         }
         volume.hunts.begin(volume);
     }
@@ -475,8 +424,11 @@ impl Scribe {
 
     /// Writes the footer of a segment: it is complete.
     fn seal(&mut self, class: Class, open: &Open) {
-        if let Err(error) = open.footer.write(&self.volume, open.segment, (open.lsn, open.tail)) {
-            self.failed("cannot complete a segment", &error); // a restart reads its records instead
+        let span = self.volume.span_of(open.segment);
+        match open.footer.write(&self.volume.disk, &span, open.tail) {
+            Ok(filter) => self.volume.keep_filter(open.segment, filter),
+            // A restart reads its records instead.
+            Err(error) => self.failed("cannot complete a segment", &error),
         }
         if let Some(queue) = self.queues.get_mut(class as usize) {
             queue.push_back(open.segment);
@@ -554,7 +506,5 @@ pub(crate) fn extent_bytes_max(segment_bytes: u64) -> usize {
 
 const INLINE_BYTES_MAX: u64 = 256 << 10;
 const EXTENT_BYTES: usize = 1 << 20;
-/// Bytes that may wait to be written: half a second of a slow disk.
-pub(crate) const QUEUE_BYTES_MAX: u64 = 64 << 20;
 const BUFFER_BYTES_KEPT: usize = 2 << 20;
 const ERRORS_MAX: u32 = 16;

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use super::history::History;
 use crate::store::Store as _;
 use crate::store::file::format::journal::ALL;
-use crate::store::file::format::record::{SegmentHeader, UNIT};
+use crate::store::file::format::record::{Class, SegmentHeader, UNIT};
 use crate::store::file::volume::Volume;
 use crate::store::file::write::recovery::records_in;
-use crate::store::file::write::writer::Class;
 
 impl History {
     pub(super) fn check_invariants(&self) {
