@@ -106,7 +106,7 @@ fn store(app: &App, content: Bytes, clock: &Clock) {
     let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
     let head = fields(FIELDS);
     let freshness = judge(&Policy::default(), &facts(), StatusCode::OK, &head, exchange);
-    let seed = app.front.cache.rules().seed;
+    let seed = app.front.cache.seed();
     let tags = (0..5_u8).map(|number| app.invalidation.ids().tag(&[number]));
     let draft = Draft {
         key: Key::new(seed, Scheme::Http, b"www.shop.example", PATH),

@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::cache::Cache;
 use crate::cache::rewarm::{RewarmRules, Rewarmer};
-use crate::fetch::{FetchRules, Fetcher};
-use crate::freshness::Policy;
+use crate::fetch::{FetchLimits, Fetcher};
 use crate::invalidation::lease::OnExpiry;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::KeySeed;
@@ -26,12 +25,11 @@ use crate::listener::drain::Drain;
 use crate::listener::service::Front;
 use crate::listener::{ListenerMetrics, Listeners, socket};
 use crate::origins::Origins;
+use crate::policy::LiveSettings;
 use crate::purge::Purger;
 use crate::purge::door::Door;
 use crate::purge::hint::Hints;
 use crate::purge::log::PurgeLog;
-use crate::request::RequestRules;
-use crate::request::cookies::Cookies;
 use crate::response::Responder;
 use crate::store::file::{FileLimits, OpenError, OpenedStore, TieredStore, Tiering};
 use crate::store::journal::Journal;
@@ -50,8 +48,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// What may still be used.
     pub invalidation: Arc<Invalidation>,
-    /// Where responses come from.
-    pub origins: Arc<Origins>,
+    /// The settings that can change while it runs.
+    pub settings: Arc<LiveSettings>,
     /// What answers.
     pub front: Arc<Front>,
     /// What a purger delivers.
@@ -132,16 +130,13 @@ impl App {
                 Ok(storage) => (storage, None),
                 Err(fault) => (Storage::in_memory(&config, &clock), Some(fault)),
             };
-        invalidation.govern(on_expiry(&config.purge.log), config.purge.log.max_revisions);
-        let origins = Arc::new(Origins::new(config.origin.clone(), Vec::new()));
-        let cookies = Cookies::new(config.cookies.clone());
-        let rules = fetch_rules(&config, &cookies);
+        govern(&invalidation, &config);
+        let settings = LiveSettings::new(&config);
         let fetcher = Fetcher::new(
             Arc::clone(&store),
             Arc::clone(&invalidation),
-            Arc::clone(&origins),
             clock.clone(),
-            rules,
+            fetch_limits(&config),
         );
         let purger = Purger::new(
             Arc::clone(&store),
@@ -160,16 +155,16 @@ impl App {
             config.purge.clone(),
         );
         let responder = Responder::new(&config.response.via, config.response.cache_status);
-        let request_rules = RequestRules { seed, limits: config.limits.clone(), cookies };
         let drain = Drain::default();
         let cache = Cache::new(
             fetcher,
             purger,
             responder,
-            request_rules,
-            (config.listen.len(), drain.clone()),
+            seed,
+            (config.listen.len(), config.limits.max_connections),
+            drain.clone(),
         );
-        let front = Arc::new(Front { cache, door });
+        let front = Arc::new(Front { cache, door, settings: Arc::clone(&settings) });
         let listeners = Arc::new(Listeners {
             settings: config.listen.clone(),
             rules: ConnectionRules::new(&config.limits, clock.clone()),
@@ -185,7 +180,7 @@ impl App {
             config,
             store,
             invalidation,
-            origins,
+            settings,
             front,
             purge_log,
             listeners,
@@ -256,12 +251,23 @@ impl App {
         self.clock.now().since(self.started)
     }
 
+    /// Replaces the settings that can change while the proxy runs. All others stay as they were at the start.
+    pub fn reconfigure(&self, config: &Config) {
+        self.settings.replace(config);
+        govern(&self.invalidation, config);
+    }
+
+    /// The origins of the settings that hold now.
+    pub fn origins(&self) -> Origins {
+        self.settings.current().origins.clone()
+    }
+
     /// Drops what is of no more use, closes idle connections: forever.
     async fn keep_house(self: Arc<Self>) {
         let mut pause = HOUSEKEEPING;
         loop {
             sleep(pause).await;
-            self.origins.sweep();
+            self.origins().sweep();
             let app = Arc::clone(&self);
             let started = Instant::now();
             if let Err(error) = tokio::task::spawn_blocking(move || app.sweep()).await {
@@ -405,7 +411,13 @@ fn rewarmer(app: &App) -> Arc<Rewarmer> {
         jitter: log.rewarm_jitter,
     };
     let metrics = Arc::clone(app.purge_log.rewarming());
-    Rewarmer::new(Arc::clone(app.front.cache.fetcher()), metrics, rules)
+    let settings = Arc::clone(&app.settings);
+    Rewarmer::new(Arc::clone(app.front.cache.fetcher()), settings, metrics, rules)
+}
+
+/// Hands the settings of the purge log on to what is not asked about requests.
+fn govern(invalidation: &Invalidation, config: &Config) {
+    invalidation.govern(on_expiry(&config.purge.log), config.purge.log.max_revisions);
 }
 
 fn on_expiry(rules: &settings::PurgeLog) -> OnExpiry {
@@ -463,24 +475,11 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()
 }
 
-fn fetch_rules(config: &Config, cookies: &Cookies) -> FetchRules {
-    let cache = &config.cache;
-    FetchRules {
-        policy: Policy {
-            default_ttl: cache.default_ttl,
-            stale_while_revalidate: cache.stale_while_revalidate,
-            stale_if_error: cache.stale_if_error,
-            keep: cache.keep,
-            ignore_client_no_cache: cache.ignore_client_no_cache,
-        },
-        cache: cache.clone(),
-        tags: config.tags.clone(),
-        selecting: cookies.selecting(),
-        via: config.response.via.clone(),
+fn fetch_limits(config: &Config) -> FetchLimits {
+    FetchLimits {
         object_bytes_max: config.storage.object_bytes_max(),
+        inflight_bytes_max: config.cache.max_inflight_bytes,
         misses_max: config.limits.max_inflight_misses,
-        first_byte_timeout: config.origin.first_byte_timeout,
-        connect_allowance: config.origin.queue_timeout + config.origin.connect_timeout,
     }
 }
 

@@ -29,6 +29,7 @@ pub mod store;
 pub mod lookup;
 pub mod fetch;
 pub mod origins;
+pub mod policy;
 pub mod response;
 pub mod purge;
 pub mod admin;

@@ -207,7 +207,8 @@ fn cache_families(app: &App) -> Vec<Family> {
 /// Fetches that failed, and what is done about it.
 fn failure_families(app: &App) -> Vec<Family> {
     let fetcher = app.front.cache.fetcher();
-    let failures = || app.origins.iter().map(|origin| &origin.failures);
+    let origins = app.origins();
+    let failures = || origins.iter().map(|origin| &origin.failures);
     let now = fetcher.clock.now();
     vec![
         Family::counter(
@@ -301,11 +302,10 @@ fn fetch_families(app: &App) -> Vec<Family> {
 }
 
 fn origin_families(app: &App) -> Vec<Family> {
-    let all = || {
-        let origins = app.origins.iter();
-        origins.map(|origin| (("origin", origin.name().to_owned()), &*origin.metrics))
-    };
-    let (in_use, idle) = app.origins.connections();
+    let origins = app.origins();
+    let all =
+        || origins.iter().map(|origin| (("origin", origin.name().to_owned()), &*origin.metrics));
+    let (in_use, idle) = origins.connections();
     vec![
         Family::labelled(
             "shellac_origin_requests",
@@ -344,7 +344,7 @@ fn origin_families(app: &App) -> Vec<Family> {
         Family::gauge(
             "shellac_origin_queue",
             "Requests that wait for a connection",
-            app.origins.queued(),
+            origins.queued(),
         ),
     ]
 }

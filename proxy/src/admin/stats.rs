@@ -10,7 +10,7 @@ use crate::store::file::Service;
 pub(super) fn document(app: &App) -> Vec<u8> {
     let usage = app.store.usage();
     let (misses, flights, inflight_bytes) = app.front.cache.fetcher().in_flight();
-    let (in_use, idle) = app.origins.connections();
+    let (in_use, idle) = app.origins().connections();
     let purges = &app.front.door.purger().metrics;
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -26,13 +26,13 @@ pub(super) fn document(app: &App) -> Vec<u8> {
             "tags": app.invalidation.tag_count(),
         },
         "origin": {
-            "requests": app.origins.iter().map(|origin| origin.metrics.requests()).sum::<u64>(),
+            "requests": app.origins().iter().map(|origin| origin.metrics.requests()).sum::<u64>(),
             "in_flight": misses,
             "flights": flights,
             "inflight_bytes": inflight_bytes,
             "connections_in_use": in_use,
             "connections_idle": idle,
-            "queued": app.origins.queued(),
+            "queued": app.origins().queued(),
         },
         "purges": {
             "sequence": app.invalidation.sequence().number(),

@@ -25,11 +25,12 @@ use crate::field::cache_status::ForwardReason;
 use crate::field::cache_status::{Forward, Status};
 use crate::field::range::RangeSpec;
 use crate::freshness::{RequestFacts, Uncacheable};
+use crate::key::KeySeed;
 use crate::listener::drain::Drain;
 use crate::lookup::look_up;
 use crate::purge::Purger;
 use crate::request::refusal::Refusal;
-use crate::request::{Inbound, Refused, RequestHead, RequestRules, max_forwards, trace};
+use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
 use crate::response::body::ResponseBody;
 use crate::response::conditional::must_forward;
 use crate::response::failure::{self, ProxyError};
@@ -42,7 +43,7 @@ pub struct Cache {
     fetcher: Arc<Fetcher>,
     purger: Arc<Purger>,
     responder: Responder,
-    rules: RequestRules,
+    seed: KeySeed,
     /// One permit for each WebSocket; they no longer count as connections.
     tunnels: Arc<Semaphore>,
     /// What waits for tunnels at the end.
@@ -92,18 +93,19 @@ impl Cache {
         fetcher: Arc<Fetcher>,
         purger: Arc<Purger>,
         responder: Responder,
-        rules: RequestRules,
-        (listeners, drain): (usize, Drain),
+        seed: KeySeed,
+        (listeners, tunnels_max): (usize, usize),
+        drain: Drain,
     ) -> Self {
         let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
-        let tunnels = Arc::new(Semaphore::new(rules.limits.max_connections));
+        let tunnels = Arc::new(Semaphore::new(tunnels_max));
         let changes = Changes::default();
-        Self { fetcher, purger, responder, rules, tunnels, drain, changes, metrics }
+        Self { fetcher, purger, responder, seed, tunnels, drain, changes, metrics }
     }
 
-    /// What makes two requests the same.
-    pub const fn rules(&self) -> &RequestRules {
-        &self.rules
+    /// The secret of the key hashes.
+    pub const fn seed(&self) -> KeySeed {
+        self.seed
     }
 
     /// What gets responses from the origin.
@@ -198,7 +200,7 @@ impl Cache {
         let is_whole = !has_preconditions(&inbound.head.fields);
         let is_get = inbound.head.method == Method::GET;
         let is_converted =
-            inbound.head.method == Method::HEAD && self.fetcher.rules.cache.convert_head;
+            inbound.head.method == Method::HEAD && inbound.head.policy.cache.convert_head;
         let (outcome, response) = match plan {
             Plan::Fetch(stale) if is_get || is_converted => {
                 self.fetch(inbound.head, (reason, None), stale, selection, busy).await
@@ -282,7 +284,7 @@ impl Cache {
             Some((ForwardReason::Bypass, Uncacheable::Method))
         } else if inbound.upgrade.is_some() {
             Some((ForwardReason::Bypass, Uncacheable::Upgrade))
-        } else if !self.rules.cookies.allow_cache(&head.fields) {
+        } else if !head.policy.cookies.allow_cache(&head.fields) {
             Some((ForwardReason::Bypass, Uncacheable::Cookie))
         } else if must_forward(&head.fields) {
             Some((ForwardReason::Request, Uncacheable::Method))
@@ -292,13 +294,13 @@ impl Cache {
     }
 
     fn decide(&self, head: &mut RequestHead, recalled: &[Arc<Stored>]) -> (Decision, u64) {
-        self.rules.cookies.reduce(&mut head.fields);
+        head.policy.cookies.reduce(&mut head.fields);
         let fetcher = &*self.fetcher;
         let lookup = look_up((&*fetcher.store, recalled), &fetcher.invalidation, head);
         let now = fetcher.clock.now();
         let found = lookup.found.fitting(head, now);
         let trust = fetcher.invalidation.lease().trust(now);
-        let decision = decide(found, &head.facts(), (&fetcher.rules.policy, trust), now);
+        let decision = decide(found, &head.facts(), (&head.policy.freshness, trust), now);
         (decision, lookup.selection)
     }
 
@@ -372,7 +374,7 @@ impl Cache {
         let request = self.fetch_request(head, stale, selection);
         // A fetch that was sent before purges went to another process is shared no more.
         let is_collapsible = alone.is_none()
-            && self.fetcher.rules.cache.collapse
+            && client.policy.cache.collapse
             && !self.fetcher.invalidation.lease().is_over_for_good();
         let fetched = if is_collapsible {
             self.fetcher.fetch(request).await
@@ -441,7 +443,7 @@ impl Cache {
                 let detail = Some(forward.detail.unwrap_or_else(|| why.code()));
                 let status =
                     Status::Forward(Forward { status: Some(response.status()), detail, ..forward });
-                let answer = self.passed(*response, &status, busy);
+                let answer = self.passed(request, *response, &status, busy);
                 if request.method == Method::HEAD {
                     // `Content-Length` is the origin's. Dropping the content ends the exchange.
                     return (Outcome::Uncacheable, answer.map(|_content| ResponseBody::Empty));

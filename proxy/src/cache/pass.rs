@@ -22,6 +22,7 @@ use crate::freshness::{Exchange, Uncacheable, invalidation};
 use crate::invalidation::{FetchBirth, Marked};
 use crate::key::vary::normalize_accept_encoding;
 use crate::origins::{OriginBody, OriginError, RequestBody};
+use crate::policy::CACHE_GROUP_INVALIDATION;
 use crate::purge::Purger;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, RequestHead};
@@ -59,7 +60,7 @@ impl Cache {
         busy: Busy,
     ) -> (Outcome, Response<ResponseBody>) {
         let Inbound { head, body, upgrade } = inbound;
-        let limits = &self.rules.limits;
+        let limits = &head.policy.settings().limits;
         if http_body::Body::size_hint(&body).lower() > limits.max_body {
             let refusal = Refusal::BodyTooLarge { limit: limits.max_body };
             return (Outcome::Synthetic, self.error(&head, &refusal.into(), Forward::new(reason)));
@@ -90,7 +91,7 @@ impl Cache {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
                 if let Some(upgrade) = upgrade {
-                    return (Outcome::Bypass, self.switch(response, upgrade));
+                    return (Outcome::Bypass, self.switch(&head, response, upgrade));
                 }
                 let error = OriginError::Switched.into();
                 (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)))
@@ -105,7 +106,7 @@ impl Cache {
                     detail,
                     ..Forward::new(reason)
                 });
-                (Outcome::Bypass, self.passed(response, &status, busy))
+                (Outcome::Bypass, self.passed(&head, response, &status, busy))
             }
             Err(error) => (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason))),
         }
@@ -113,11 +114,12 @@ impl Cache {
 
     pub(super) fn passed(
         &self,
+        head: &RequestHead,
         mut response: Response<OriginBody>,
         status: &Status,
         busy: Busy,
     ) -> Response<ResponseBody> {
-        *response.headers_mut() = self.fetcher.rules.public(response.headers());
+        *response.headers_mut() = head.policy.public(response.headers());
         let is_early = response.body().is_early();
         let mut answer = self.responder.passed(response, status, busy);
         if is_early {
@@ -140,7 +142,7 @@ impl Cache {
         match self.fetcher.store_post_response(head, response, storable_post, exchange).await {
             Ok(Fetched::Unshared(response, _)) => {
                 let status = Forward { status: Some(response.status()), ..forward };
-                (Outcome::Bypass, self.passed(*response, &Status::Forward(status), busy))
+                (Outcome::Bypass, self.passed(head, *response, &Status::Forward(status), busy))
             }
             Ok(fetched) => self.fetched(head, fetched, forward, busy),
             Err(error) => (Outcome::Synthetic, self.error(head, &error, forward)),
@@ -158,7 +160,7 @@ impl Cache {
         let request_time = fetcher.clock.now();
         if head.method.is_safe() {
             let birth = fetcher.invalidation.begin_fetch();
-            let response = fetcher.pass(request).await?;
+            let response = fetcher.pass(head.policy.origin(), request).await?;
             let exchange = fetcher.exchange_since(request_time);
             if head.describes_get() {
                 let newer = (response.status(), response.headers());
@@ -174,7 +176,7 @@ impl Cache {
             // What the origin made of one client's cookies is nobody else's.
             let may_adopt = head.method == Method::POST && !head.fields.contains_key(COOKIE);
             let birth = may_adopt.then(|| fetcher.invalidation.begin_fetch());
-            let response = fetcher.pass(request).await?;
+            let response = fetcher.pass(head.policy.origin(), request).await?;
             let exchange = fetcher.exchange_since(request_time);
             let marked = invalidate(&purger, &head, &response, birth.as_ref()).await;
             let marked = marked.filter(|marked| marked.is_first);
@@ -198,6 +200,7 @@ impl Cache {
     /// Relays a 101 and joins both connections once it is sent.
     fn switch(
         &self,
+        head: &RequestHead,
         mut response: Response<OriginBody>,
         upgrade: Upgrade,
     ) -> Response<ResponseBody> {
@@ -207,7 +210,8 @@ impl Cache {
         hop_by_hop::remove(&mut parts.headers);
         Upgrade::ask(&mut parts.headers);
         let Upgrade { client, permit } = upgrade;
-        let joined = tunnel(client, origin, self.rules.limits.tunnel_timeout);
+        let idle_limit = head.policy.settings().limits.tunnel_timeout;
+        let joined = tunnel(client, origin, idle_limit);
         self.drain.track(async move {
             joined.await;
             drop(permit);
@@ -228,6 +232,6 @@ async fn invalidate(
     if uris.is_empty() {
         return None;
     }
-    let groups = tags::groups(response.headers(), tags::CACHE_GROUP_INVALIDATION);
+    let groups = tags::groups(response.headers(), CACHE_GROUP_INVALIDATION);
     purger.invalidate(&uris, (head.key.host(), &groups), since).await
 }

@@ -17,6 +17,7 @@ use crate::fetch::request::FetchRequest;
 use crate::fetch::{Fetched, Fetcher};
 use crate::key::vary::Variant;
 use crate::lookup::look_up;
+use crate::policy::{LiveSettings, RequestPolicy};
 use crate::purge::log::rewarm::{Order, RewarmMetrics, Wanted};
 use crate::request::target::Target;
 use crate::request::{RequestHead, trace};
@@ -25,6 +26,7 @@ use crate::request::{RequestHead, trace};
 #[derive(Debug)]
 pub struct Rewarmer {
     fetcher: Arc<Fetcher>,
+    settings: Arc<LiveSettings>,
     metrics: Arc<RewarmMetrics>,
     /// Fetches that may wait.
     places: Arc<Semaphore>,
@@ -57,6 +59,7 @@ impl Rewarmer {
     /// Makes one that has nothing to do.
     pub fn new(
         fetcher: Arc<Fetcher>,
+        settings: Arc<LiveSettings>,
         metrics: Arc<RewarmMetrics>,
         rules: RewarmRules,
     ) -> Arc<Self> {
@@ -70,6 +73,7 @@ impl Rewarmer {
         };
         Arc::new(Self {
             fetcher,
+            settings,
             metrics,
             places: Arc::new(Semaphore::new(rules.queue)),
             running: Arc::new(Semaphore::new(rules.concurrency)),
@@ -132,7 +136,7 @@ impl Rewarmer {
         let now = fetcher.clock.now();
         let trust = invalidation.lease().trust(now);
         let found = lookup.found.fitting(&head, now);
-        let stale = match decide(found, &head.facts(), (&fetcher.rules.policy, trust), now) {
+        let stale = match decide(found, &head.facts(), (&head.policy.freshness, trust), now) {
             Decision::HitStale(stored) => Some(stored),
             Decision::Forward(_, Plan::Fetch(stale)) => stale,
             _ => return Outcome::Needless,
@@ -170,10 +174,13 @@ impl Rewarmer {
         let (mut parts, ()) = request.into_parts();
         let target = Target::read(&parts, &self.peer, usize::MAX).ok()?;
         trace::identify(&mut parts.headers);
+        let settings = self.settings.local();
+        let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &parts.headers);
         Some(RequestHead {
             method: Method::GET,
             version: Version::HTTP_11,
             target,
+            policy,
             key,
             fields: parts.headers,
             peer: Arc::clone(&self.peer),

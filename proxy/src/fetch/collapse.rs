@@ -152,6 +152,11 @@ fn ready_one((place, landing): (usize, Poll<HeadOutcome>)) -> Option<(usize, Hea
     }
 }
 
+/// Returns whether a flight is without a head for longer than this request would wait for one.
+pub(super) fn is_late(flight: &Flight, request: &FetchRequest) -> bool {
+    flight.is_late(request.head.policy.cache.collapse_patience)
+}
+
 impl Fetcher {
     /// Fetches a response that others may share.
     pub async fn fetch(self: &Arc<Self>, mut request: FetchRequest) -> Result<Fetched, ProxyError> {
@@ -160,17 +165,19 @@ impl Fetcher {
         }
         // Where the whole is on its way already, a part of it needs no fetch of its own.
         let whole = FlightKey { range: None, ..flight_key(&request) };
-        let is_alone = !self.has_young(&whole) && !self.is_apart(&request);
+        let is_alone = !self.has_young(&whole, &request) && !self.is_apart(&request);
         request.range = request.range.filter(|_| is_alone);
-        let patience = self.rules.cache.collapse_patience;
-        let mut wait = Wait::new(Arc::new(request), Instant::now() + self.rules.first_byte_timeout);
+        let patience = request.head.policy.cache.collapse_patience;
+        let origin = Arc::clone(request.head.policy.origin());
+        let deadline = Instant::now() + origin.first_byte_timeout();
+        let mut wait = Wait::new(Arc::new(request), deadline);
         loop {
             if (wait.joined.is_empty() || wait.is_look_due)
                 && let Some(result) = self.look(&mut wait)
             {
                 return result;
             }
-            match wait.next(self.rules.connect_allowance).await {
+            match wait.next(origin.connect_allowance()).await {
                 Event::Landed(joined, landing) => {
                     let followed = match joined.alone {
                         Some(alone) => self.led(&wait, (joined.reader, alone), landing).await,
@@ -207,7 +214,8 @@ impl Fetcher {
         if let Some(stale) = self.stale_at_once(&request) {
             return Ok(Fetched::StaleIfError(stale));
         }
-        let longest = self.rules.first_byte_timeout + self.rules.connect_allowance;
+        let origin = request.head.policy.origin();
+        let longest = origin.first_byte_timeout() + origin.connect_allowance();
         self.fetch_uncollapsed_until(request, when_left, Instant::now() + longest).await
     }
 
@@ -242,7 +250,10 @@ impl Fetcher {
         wait.is_look_due = false;
         let may_launch = !wait.is_leading();
         match self.board(&wait.request, wait.wrong.as_ref(), may_launch) {
-            Boarding::Aboard(joined) => wait.enter(joined, self.rules.cache.collapse_patience),
+            Boarding::Aboard(joined) => {
+                let patience = wait.request.head.policy.cache.collapse_patience;
+                wait.enter(joined, patience);
+            }
             Boarding::TooLate(stored) => return Some(Ok(Fetched::Stored(stored))),
             Boarding::Refused if wait.joined.is_empty() => {
                 return Some(self.stale_or_error(&wait.request, ProxyError::Overloaded));
@@ -286,14 +297,14 @@ impl Fetcher {
     pub(super) fn stale_at_once(self: &Arc<Self>, request: &FetchRequest) -> Option<Arc<Stored>> {
         let stale = request.stale.as_ref()?;
         let is_late = self.flights.with(&flight_key(request), |flying| {
-            (None, flying.is_some_and(|flight| self.is_late(flight)))
+            (None, flying.is_some_and(|flight| is_late(flight, request)))
         });
         if is_late {
             self.note_late(request);
         }
         let url = request.head.key.hash();
         let is_hopeless =
-            is_late || self.origin(&request.head).failures.has_timed_out(url, self.clock.now());
+            is_late || request.head.policy.origin().failures.has_timed_out(url, self.clock.now());
         if !is_hopeless || !self.may_serve_on_error(stale) {
             return None;
         }
@@ -305,16 +316,12 @@ impl Fetcher {
     }
 
     fn note_late(&self, request: &FetchRequest) {
-        let failures = &self.origin(&request.head).failures;
+        let failures = &request.head.policy.origin().failures;
         failures.note_late(request.head.key.hash(), self.clock.now());
     }
 
-    pub(super) fn is_late(&self, flight: &Flight) -> bool {
-        flight.is_late(self.rules.cache.collapse_patience)
-    }
-
-    fn has_young(&self, key: &FlightKey) -> bool {
-        self.flights.with(key, |flying| (None, flying.is_some_and(|one| !self.is_late(one))))
+    fn has_young(&self, key: &FlightKey, request: &FetchRequest) -> bool {
+        self.flights.with(key, |flying| (None, flying.is_some_and(|one| !is_late(one, request))))
     }
 
     async fn led(
@@ -384,7 +391,7 @@ impl Fetcher {
         let asked = asked
             .of(complete)
             .and_then(|asked| ContentRange::new(asked.first(), asked.last(), part.complete()));
-        complete <= self.rules.object_bytes_max
+        complete <= self.limits.object_bytes_max
             && asked.is_some_and(|asked| part.union(asked).is_none())
     }
 
@@ -405,7 +412,12 @@ impl Fetcher {
             is_enough
                 && trust.covers(freshness.received())
                 && freshness.state(now, None) == State::Fresh
-                && request.facts.directives.permit(freshness, now, None, &self.rules.policy)
+                && request.facts.directives.permit(
+                    freshness,
+                    now,
+                    None,
+                    &request.head.policy.freshness,
+                )
         });
         (is_valid && is_usable).then_some(stored)
     }
@@ -424,7 +436,7 @@ impl Fetcher {
         let seat = self.flights.with(&key, |flying| {
             let joined = flying
                 .filter(|flight| !is_wrong(flight) && self.may_join(flight, request))
-                .map(|flight| flight.join(self.rules.cache.max_followers));
+                .map(|flight| flight.join(request.head.policy.cache.max_followers));
             match joined {
                 Some(Ok(reader)) => (None, Seat::Reader(reader)),
                 Some(Err(NotJoinable::Full)) => (None, Seat::None),
@@ -463,7 +475,7 @@ impl Fetcher {
     pub(super) fn may_join(&self, flight: &Flight, request: &FetchRequest) -> bool {
         let is_newer = flight.born() >= request.arrived
             || self.invalidation.admits(flight.born(), &request.head.key);
-        is_newer && !self.is_late(flight) && flight.is_current(self.clock.now())
+        is_newer && !is_late(flight, request) && flight.is_current(self.clock.now())
     }
 
     fn share(&self, request: &FetchRequest, head: Arc<Head>, reader: Reader) -> Followed {

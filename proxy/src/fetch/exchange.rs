@@ -100,7 +100,7 @@ impl Fetch {
         match answer {
             Ok(answer) => self.publish_head(answer, alone).await,
             Err(error) => {
-                let origin = self.fetcher.origin(&self.request.head);
+                let origin = self.request.head.policy.origin();
                 origin.reachability.note_error(&error, self.fetcher.clock.now());
                 self.fail(error);
             }
@@ -148,11 +148,15 @@ impl Fetch {
     ) -> Result<Answer, OriginError> {
         let fetcher = &self.fetcher;
         let request_time = fetcher.clock.now();
-        let mut request = self.request.message(conditions, range, &fetcher.rules.via);
+        let mut request = self.request.message(
+            conditions,
+            range,
+            &self.request.head.policy.settings().response.via,
+        );
         if let Some(lowest) = fetcher.lowest_revision_for(&self.request) {
             request.headers_mut().insert(MIN_REVISION, lowest);
         }
-        let response = fetcher.origin(&self.request.head).send(request).await?;
+        let response = self.request.head.policy.origin().send(request).await?;
         fetcher.look_for_redirect_loop(&self.request.head, response.status(), response.headers());
         let exchange = fetcher.exchange_since(request_time);
         Ok(Answer { response, exchange, confirmed: None, completion: None })
@@ -167,7 +171,7 @@ impl Fetch {
     async fn publish_head(self, answer: Answer, alone: oneshot::Sender<Response<OriginBody>>) {
         let Answer { response, exchange, confirmed, completion } = answer;
         let status = response.status();
-        let origin = self.fetcher.origin(&self.request.head);
+        let origin = self.request.head.policy.origin();
         origin.reachability.note_answer();
         if is_failure(status) {
             self.note_failure(Failure::of_status(status));
@@ -188,7 +192,8 @@ impl Fetch {
         match self.accept(&response, exchange, completion) {
             Ok(accepted) => {
                 let tags = accepted.tags.iter().copied();
-                let is_lagging = self.fetcher.is_lagging(response.headers(), tags);
+                let is_lagging =
+                    self.fetcher.is_lagging(&self.request.head, response.headers(), tags);
                 let not_stored = is_lagging.then_some(Uncacheable::OriginLagging);
                 self.carry(response, accepted, not_stored).await;
             }
@@ -219,7 +224,7 @@ impl Fetch {
     fn note_failure(&self, failure: Failure) {
         let InFlightGuard { fetcher, key, flight } = &self.guard;
         if key.as_ref().is_none_or(|key| fetcher.flights.holds(key, flight)) {
-            let failures = &fetcher.origin(&self.request.head).failures;
+            let failures = &self.request.head.policy.origin().failures;
             failures.note(self.request.head.key.hash(), failure, fetcher.clock.now());
         }
     }
@@ -249,7 +254,7 @@ impl Fetch {
         exchange: Exchange,
         completion: Option<Completion>,
     ) -> Result<Storable, Uncacheable> {
-        let rules = &self.fetcher.rules;
+        let policy = &self.request.head.policy;
         let facts = &self.request.facts;
         let arrived = self.arrived(response, completion)?;
         let received = exchange.wall_time;
@@ -260,9 +265,9 @@ impl Fetch {
         let head = joined.as_ref().unwrap_or_else(|| response.headers());
         // A part is stored under the terms of the whole (RFC 9111 §3.3).
         let status = if arrived.is_some() { StatusCode::OK } else { response.status() };
-        let freshness = judge(&rules.policy, facts, status, head, exchange)?;
+        let freshness = judge(&policy.freshness, facts, status, head, exchange)?;
         let path = self.request.head.key.path();
-        if rules.cache.deception_armor && is_deceptive(path, status, head) {
+        if policy.cache.deception_armor && is_deceptive(path, status, head) {
             return Err(Uncacheable::ContentType);
         }
         let mut fields = joined.unwrap_or_else(|| stored_fields(response.headers(), received));
@@ -272,7 +277,9 @@ impl Fetch {
         let accepted = self.fetcher.belongings(&self.request.head, fields, freshness)?;
         let accepted = Storable { arrived, ..accepted };
         match response.body().length() {
-            Some(length) if length > rules.object_bytes_max => Err(Uncacheable::TooLarge),
+            Some(length) if length > self.fetcher.limits.object_bytes_max => {
+                Err(Uncacheable::TooLarge)
+            }
             _ => Ok(accepted),
         }
     }
@@ -289,7 +296,7 @@ impl Fetch {
         let Some(old) = stale.response() else {
             return HeadOutcome::Failed(OriginError::Abandoned);
         };
-        if fetcher.is_lagging(not_modified, stale.provenance.ids()) {
+        if fetcher.is_lagging(&self.request.head, not_modified, stale.provenance.ids()) {
             fetcher.metrics.uncacheable(Uncacheable::OriginLagging);
             return HeadOutcome::Validated(Arc::clone(stale)); // confirmed by who has not seen the change
         }
@@ -308,7 +315,7 @@ impl Fetch {
 
     /// What is stored once its content is complete.
     pub(super) fn draft(&self, status: StatusCode, accepted: Storable) -> Draft {
-        self.fetcher.draft(&self.request.head.key, self.writer.birth(), status, accepted)
+        self.fetcher.draft(&self.request.head, self.writer.birth(), status, accepted)
     }
 
     /// Remembers that nobody needs to wait for a response of this URL, for a while.
@@ -318,15 +325,20 @@ impl Fetch {
             return;
         }
         let key = &self.request.head.key;
-        let tags = tags::of(response.headers(), key, &fetcher.rules.tags, &fetcher.invalidation)
-            .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
+        let tags = tags::of(
+            response.headers(),
+            key,
+            &self.request.head.policy.tags,
+            &fetcher.invalidation,
+        )
+        .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
         self.remember(reason, self.writer.birth().provenance(tags));
     }
 
     /// The same with its place in the order of purges.
     pub(super) fn remember(&self, reason: Uncacheable, provenance: Provenance) {
         let fetcher = &self.fetcher;
-        let lasts = fetcher.rules.cache.uncacheable_for;
+        let lasts = self.request.head.policy.cache.uncacheable_for;
         let is_one_clients_own = self.request.facts.has_authorization;
         let is_of_a_part = self.request.range.is_some();
         if is_one_clients_own || is_of_a_part || lasts.is_zero() {

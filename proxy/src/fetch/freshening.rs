@@ -11,7 +11,6 @@ use crate::freshness::stored_fields::freshen;
 use crate::freshness::validation::head_agrees;
 use crate::freshness::{Exchange, Freshness, RequestFacts, Uncacheable, judge};
 use crate::invalidation::{FetchBirth, Verdict};
-use crate::key::Key;
 use crate::key::vary::Variant;
 use crate::request::RequestHead;
 use crate::store::selection::{names_under, select};
@@ -49,7 +48,7 @@ impl Fetcher {
         // What may have missed a purge needs more than a head that looks alike.
         let verdict = self.invalidation.verdict(&stored.provenance, &request.key);
         let is_valid = matches!(verdict, Verdict::Valid | Verdict::Soft(_));
-        let is_lagging = self.is_lagging(head, stored.provenance.ids());
+        let is_lagging = self.is_lagging(request, head, stored.provenance.ids());
         if !is_valid || is_lagging || !self.may_confirm(&stored, birth) {
             return;
         }
@@ -74,10 +73,10 @@ impl Fetcher {
     ) -> Option<Arc<Stored>> {
         let Newer { head, birth, exchange } = *newer;
         let fields = freshen(&old.fields.to_map(Show::All, 0), head, exchange.wall_time);
-        let freshness = judge(&self.rules.policy, facts, old.status, &fields, exchange);
+        let freshness = judge(&request.policy.freshness, facts, old.status, &fields, exchange);
         match freshness.and_then(|freshness| self.belongings(request, fields, freshness)) {
             Ok(accepted) => {
-                let draft = self.draft(&request.key, birth, old.status, accepted);
+                let draft = self.draft(request, birth, old.status, accepted);
                 let stored = self.store.freshen(stale, draft).ok()?;
                 self.remove_if_purged(&stored);
                 if !self.may_confirm(stale, birth) {
@@ -106,9 +105,9 @@ impl Fetcher {
         freshness: Freshness,
     ) -> Result<Storable, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // said anew from the content itself
-        let tags = tags::of(&fields, &request.key, &self.rules.tags, &self.invalidation)?;
+        let tags = tags::of(&fields, &request.key, &request.policy.tags, &self.invalidation)?;
         let mut selecting = names_under(&*self.store, &request.key);
-        selecting.extend_from_slice(self.rules.selecting);
+        selecting.extend_from_slice(request.policy.cookies.selecting());
         let variant = Variant::of(&fields, &request.fields, &selecting)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
         Ok(Storable { fields, freshness, variant, tags, arrived: None })
@@ -117,7 +116,7 @@ impl Fetcher {
     /// What is stored once its content is complete.
     pub(super) fn draft(
         &self,
-        key: &Key,
+        request: &RequestHead,
         birth: &FetchBirth,
         status: StatusCode,
         accepted: Storable,
@@ -125,12 +124,12 @@ impl Fetcher {
         let part = accepted.arrived.and_then(|arrived| arrived.stored_part());
         let is_completed = status == StatusCode::PARTIAL_CONTENT && part.is_none();
         Draft {
-            key: key.clone(),
+            key: request.key.clone(),
             variant: accepted.variant,
             provenance: birth.provenance(accepted.tags),
             content: Content::Response(store::Response {
                 status: if is_completed { StatusCode::OK } else { status },
-                fields: Fields::copy_of(&accepted.fields, &|name| self.rules.is_hidden(name)),
+                fields: Fields::copy_of(&accepted.fields, &|name| request.policy.is_hidden(name)),
                 freshness: accepted.freshness,
                 body: Body::Empty,
                 part: part.map(Box::new),

@@ -20,7 +20,6 @@ mod transfer;
 mod redirect_loop;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -29,15 +28,15 @@ pub use self::exchange::WhenLeft;
 pub use self::held::Held;
 pub use self::post::StorablePost;
 
-use self::collapse::Joined;
+use self::collapse::{Joined, is_late};
 use self::exchange::{Fetch, InFlightGuard};
 use self::flight::{Budget, Flight, FlightWriter, Head, Reader};
 use self::in_flight::{FlightKey, InFlight};
 use self::metrics::FetchMetrics;
 use self::request::FetchRequest;
-use crate::freshness::{Exchange, Policy, Uncacheable};
+use crate::freshness::{Exchange, Uncacheable};
 use crate::invalidation::{Invalidation, Verdict};
-use crate::origins::{Origin, OriginBody, Origins, RequestBody};
+use crate::origins::{Origin, OriginBody, RequestBody};
 use crate::request::RequestHead;
 use crate::response::failure::ProxyError;
 use crate::store::{Store, Stored};
@@ -51,12 +50,9 @@ pub struct Fetcher {
     pub store: Arc<dyn Store>,
     /// What may still be used.
     pub invalidation: Arc<Invalidation>,
-    /// Where responses come from.
-    pub origins: Arc<Origins>,
     /// The time.
     pub clock: Clock,
-    /// What the operator decided.
-    pub rules: FetchRules,
+    limits: FetchLimits,
     /// What happened.
     pub metrics: FetchMetrics,
     flights: InFlight,
@@ -64,27 +60,15 @@ pub struct Fetcher {
     misses: Arc<Semaphore>,
 }
 
-/// What the operator decided about fetching.
-#[derive(Clone, Debug)]
-pub struct FetchRules {
-    /// Where the origin is silent.
-    pub policy: Policy,
-    /// Collapsing.
-    pub cache: settings::Cache,
-    /// Tags.
-    pub tags: settings::Tags,
-    /// Fields that select a variant whatever the response says.
-    pub selecting: &'static [http::HeaderName],
-    /// Our name.
-    pub via: String,
+/// The bounds on fetching that a start fixes.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchLimits {
     /// Bytes of the largest response that is stored.
     pub object_bytes_max: u64,
-    /// Requests at the origin at once.
+    /// Bytes of bodies that are being fetched; past it they are streamed, not stored.
+    pub inflight_bytes_max: u64,
+    /// Requests at the origins at once.
     pub misses_max: usize,
-    /// How long a request waits for a head, whatever flights it joins.
-    pub first_byte_timeout: Duration,
-    /// How much longer it waits where it sends the request itself: for a place in the queue, and for a connection.
-    pub connect_allowance: Duration,
 }
 
 /// What a fetch brought.
@@ -129,37 +113,26 @@ impl Fetcher {
     pub fn new(
         store: Arc<dyn Store>,
         invalidation: Arc<Invalidation>,
-        origins: Arc<Origins>,
         clock: Clock,
-        rules: FetchRules,
+        limits: FetchLimits,
     ) -> Arc<Self> {
-        let budget = Arc::new(Budget::new(rules.cache.max_inflight_bytes));
-        let misses = Arc::new(Semaphore::new(rules.misses_max));
+        let budget = Arc::new(Budget::new(limits.inflight_bytes_max));
+        let misses = Arc::new(Semaphore::new(limits.misses_max));
         let (flights, metrics) = (InFlight::default(), FetchMetrics::default());
-        Arc::new(Self {
-            store,
-            invalidation,
-            origins,
-            clock,
-            rules,
-            metrics,
-            flights,
-            budget,
-            misses,
-        })
+        Arc::new(Self { store, invalidation, clock, limits, metrics, flights, budget, misses })
     }
 
     /// Validates a stale response in the background, if nobody does already, and neither did its URL fail just now nor could
     /// the origin not be reached. The request need not hold it yet.
     pub fn refresh(self: &Arc<Self>, request: FetchRequest, stale: &Arc<Stored>) {
         let (url, now) = (request.head.key.hash(), self.clock.now());
-        let origin = self.origin(&request.head);
+        let origin = Arc::clone(request.head.policy.origin());
         if origin.failures.is_paused(url, now) || origin.reachability.is_lost(now) {
             return;
         }
         let key = flight_key(&request);
         let taken = self.flights.with(&key, |flying| {
-            if flying.is_some_and(|flight| self.is_late(flight)) {
+            if flying.is_some_and(|flight| is_late(flight, &request)) {
                 origin.failures.note_late(url, now);
             }
             let is_needless = flying.is_some_and(|flight| self.may_join(flight, &request))
@@ -182,10 +155,11 @@ impl Fetcher {
     /// Sends a request as it is and returns its response for this client alone: neither is stored.
     pub async fn pass(
         &self,
+        origin: &Origin,
         request: Request<RequestBody>,
     ) -> Result<Response<OriginBody>, ProxyError> {
         let Some(_permit) = self.permit() else { return Err(ProxyError::Overloaded) };
-        Ok(self.origins.default_origin().send(request).await?)
+        Ok(origin.send(request).await?)
     }
 
     fn begin(&self, request: &RequestHead) -> (Arc<Flight>, FlightWriter) {
@@ -242,11 +216,6 @@ impl Fetcher {
                 .is_some_and(|response| response.freshness.may_serve_on_error(now, soft_purged))
     }
 
-    /// The origin of a request.
-    fn origin(&self, _request: &RequestHead) -> &Arc<Origin> {
-        self.origins.default_origin()
-    }
-
     fn permit(&self) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.misses).try_acquire_owned().ok();
         if permit.is_none() {
@@ -257,7 +226,7 @@ impl Fetcher {
 
     /// Requests at the origin, flights in the air and bytes that they retain: gauges.
     pub fn in_flight(&self) -> (usize, usize, u64) {
-        let misses = self.rules.misses_max - self.misses.available_permits();
+        let misses = self.limits.misses_max - self.misses.available_permits();
         (misses, self.flights.len(), self.budget.used())
     }
 }

@@ -71,7 +71,7 @@ impl Fetcher {
             self.metrics.uncacheable(Uncacheable::PurgedInFlight);
             return Ok(Fetched::Unshared(Box::new(response), Uncacheable::PurgedInFlight));
         }
-        if self.is_lagging(response.headers(), accepted.tags.iter().copied()) {
+        if self.is_lagging(request, response.headers(), accepted.tags.iter().copied()) {
             self.metrics.uncacheable(Uncacheable::OriginLagging);
             return Ok(Fetched::Unshared(Box::new(response), Uncacheable::OriginLagging));
         }

@@ -7,6 +7,7 @@ use super::Fetcher;
 use super::request::FetchRequest;
 use crate::invalidation::TagId;
 use crate::key::Key;
+use crate::request::RequestHead;
 
 /// Tells the origin which revision it has to know at least.
 pub const MIN_REVISION: HeaderName = HeaderName::from_static("x-min-site-revision");
@@ -32,6 +33,7 @@ impl Fetcher {
     /// before the change, whenever it was fetched.
     pub(super) fn is_lagging(
         &self,
+        request: &RequestHead,
         response: &HeaderMap,
         tags: impl IntoIterator<Item = TagId>,
     ) -> bool {
@@ -39,7 +41,7 @@ impl Fetcher {
         if fence.is_empty() {
             return false;
         }
-        let reported = of(response, &self.rules.tags);
+        let reported = of(response, &request.policy.tags);
         reported.zip(fence.lowest(tags)).is_some_and(|(reported, lowest)| reported < lowest)
     }
 

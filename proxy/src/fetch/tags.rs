@@ -73,8 +73,6 @@ pub fn groups(fields: &HeaderMap, name: &str) -> Vec<String> {
 
 /// The groups that a response belongs to (RFC 9875 §2).
 const CACHE_GROUPS: &str = "cache-groups";
-/// The groups that the response to an unsafe request invalidates (RFC 9875 §3).
-pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 
 #[cfg(test)]
 mod tests {

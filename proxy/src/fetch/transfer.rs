@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
+use super::Fetcher;
 use super::exchange::{Fetch, Storable};
 use super::flight::{Head, HeadOutcome, Pushed};
 use super::parts::{Arrived, Margins};
-use super::tags::CACHE_GROUP_INVALIDATION;
-use super::{FetchRules, Fetcher};
 use crate::field::hop_by_hop;
 use crate::freshness::stored_fields::stored_fields;
 use crate::freshness::{Exchange, ResponseDirectives, Uncacheable};
@@ -61,14 +60,14 @@ impl Fetch {
         let freshness = accepted.freshness;
         let mut head = Head {
             status: parts.status,
-            fields: self.fetcher.rules.public(&accepted.fields),
+            fields: self.request.head.policy.public(&accepted.fields),
             variant: accepted.variant.clone(),
             provenance: self.writer.birth().provenance(accepted.tags.iter().copied()),
             length: body.length(),
             not_stored,
             freshness: not_stored.is_none().then_some(freshness),
             base: None,
-            personal: self.fetcher.rules.public(&personal_fields(&parts.headers)),
+            personal: self.request.head.policy.public(&personal_fields(&parts.headers)),
         };
         let mut spliced = Spliced::default();
         let mut base = None;
@@ -113,7 +112,11 @@ impl Fetch {
         parts.headers.remove(CONTENT_LENGTH);
         let head = Head {
             status: parts.status,
-            fields: self.fetcher.rules.public(&stored_fields(&parts.headers, exchange.wall_time)),
+            fields: self
+                .request
+                .head
+                .policy
+                .public(&stored_fields(&parts.headers, exchange.wall_time)),
             variant: None,
             provenance: self.writer.birth().provenance([]),
             length: body.length(),
@@ -289,22 +292,4 @@ fn personal_fields(received: &HeaderMap) -> HeaderMap {
     hop_by_hop::remove(&mut personal);
     personal.remove(CONTENT_LENGTH);
     personal
-}
-
-impl FetchRules {
-    /// The fields of a response as clients see them.
-    pub fn public(&self, fields: &HeaderMap) -> HeaderMap {
-        let mut public = fields.clone();
-        for name in fields.keys().filter(|name| self.is_hidden(name)) {
-            public.remove(name);
-        }
-        public
-    }
-
-    /// Returns whether a field is meant for us.
-    pub(super) fn is_hidden(&self, name: &HeaderName) -> bool {
-        // `CDN-Cache-Control` is for the caches between us and the client as well (RFC 9213 §3.1).
-        let is_ours = matches!(name.as_str(), "surrogate-control" | CACHE_GROUP_INVALIDATION);
-        self.tags.strip && (is_ours || self.tags.read.contains(name))
-    }
 }

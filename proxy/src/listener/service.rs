@@ -15,6 +15,7 @@ use crate::cache::metrics::Outcome;
 use crate::cache::{Cache, Step};
 use crate::client::exchange::{Inspection, Interim};
 use crate::client::peer::Peer;
+use crate::policy::LiveSettings;
 use crate::purge::access;
 use crate::purge::door::{Door, PURGE};
 use crate::request::{Inbound, Refused};
@@ -27,6 +28,8 @@ pub struct Front {
     pub cache: Cache,
     /// Takes purges.
     pub door: Door,
+    /// The settings that requests are read under.
+    pub settings: Arc<LiveSettings>,
 }
 
 /// The service of one connection.
@@ -109,7 +112,8 @@ impl Service<Request<Incoming>> for ClientService {
 impl ClientService {
     fn answer(&self, request: Request<Incoming>, number: u64) -> Answering {
         let (parts, body) = request.into_parts();
-        match Inbound::read(parts, body, &self.peer, self.front.cache.rules()) {
+        let (seed, settings) = (self.front.cache.seed(), self.front.settings.local());
+        match Inbound::read(parts, body, &self.peer, seed, settings) {
             Err(refused) => Answering::Ready(Some(self.front.cache.refuse(&refused, &self.peer))),
             Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound),
             Ok(inbound) => match self.front.cache.begin(inbound) {

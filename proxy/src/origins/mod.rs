@@ -54,6 +54,21 @@ impl Origins {
         Self { default: origin(default), others: others.into_iter().map(origin).collect() }
     }
 
+    /// Returns origins with these settings. One whose settings are the same stays; any other of the same name goes on with the
+    /// counters, the failures and the servers that it has.
+    #[must_use]
+    pub fn renewed(&self, default: settings::Origin, others: Vec<settings::Origin>) -> Self {
+        let origin = |settings: settings::Origin| {
+            let before = self.find(&settings.name).map(|id| self.get(id));
+            match before {
+                Some(before) if before.has(&settings) => Arc::clone(before),
+                Some(before) => Arc::new(before.renewed(settings)),
+                None => Arc::new(Origin::new(settings)),
+            }
+        };
+        Self { default: origin(default), others: others.into_iter().map(origin).collect() }
+    }
+
     /// Returns the origin at this place.
     pub fn get(&self, id: OriginId) -> &Arc<Origin> {
         let place = id.0.checked_sub(1);

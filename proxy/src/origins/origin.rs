@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -40,26 +41,50 @@ pub struct Origin {
     /// Counters of exchanges.
     pub metrics: Arc<OriginMetrics>,
     /// URLs whose last fetch failed.
-    pub failures: Failures,
+    pub failures: Arc<Failures>,
     /// Whether any server could be connected to.
-    pub reachability: Reachability,
-    outage: Outage,
+    pub reachability: Arc<Reachability>,
+    outage: Arc<Outage>,
 }
 
 impl Origin {
     /// Makes the pools. No connection is made yet.
     pub fn new(settings: settings::Origin) -> Self {
-        let server = |authority: &_| Arc::new(Server::new(Clone::clone(authority), &settings));
+        let server = |authority: &Authority| Arc::new(Server::new(authority.clone(), &settings));
         Self {
             servers: settings.servers.iter().map(server).collect(),
             turn: AtomicUsize::new(0),
             slots: Slots::new(&settings),
             metrics: Arc::default(),
-            failures: Failures::default(),
-            reachability: Reachability::default(),
-            outage: Outage::default(),
+            failures: Arc::default(),
+            reachability: Arc::default(),
+            outage: Arc::default(),
             settings,
         }
+    }
+
+    /// Returns an origin with other settings that goes on with the counters, the failures and the servers of this one. A server
+    /// whose connections are made or kept in another way begins anew.
+    pub(super) fn renewed(&self, settings: settings::Origin) -> Self {
+        let server = |authority: &Authority| {
+            let before = self.servers.iter().find(|server| server.is(authority, &settings));
+            before.map_or_else(|| Arc::new(Server::new(authority.clone(), &settings)), Arc::clone)
+        };
+        Self {
+            servers: settings.servers.iter().map(server).collect(),
+            turn: AtomicUsize::new(0),
+            slots: Slots::new(&settings),
+            metrics: Arc::clone(&self.metrics),
+            failures: Arc::clone(&self.failures),
+            reachability: Arc::clone(&self.reachability),
+            outage: Arc::clone(&self.outage),
+            settings,
+        }
+    }
+
+    /// Returns whether it has these settings.
+    pub(super) fn has(&self, settings: &settings::Origin) -> bool {
+        self.settings == *settings
     }
 
     /// Its name in the configuration.

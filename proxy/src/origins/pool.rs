@@ -35,6 +35,11 @@ impl Pool {
         Self { idle: Mutex::default(), idle_max, idle_timeout }
     }
 
+    /// Returns whether it has these bounds.
+    pub(super) fn is(&self, idle_max: usize, idle_timeout: Duration) -> bool {
+        self.idle_max == idle_max && self.idle_timeout == idle_timeout
+    }
+
     /// Takes the connection that was used last, if one is alive.
     pub(super) fn take(&self) -> Option<Idle> {
         let mut idle = self.idle.lock();

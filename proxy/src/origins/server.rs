@@ -40,6 +40,13 @@ impl Server {
         }
     }
 
+    /// Returns whether it is this server, connected to as these settings say.
+    pub(super) fn is(&self, authority: &Authority, settings: &settings::Origin) -> bool {
+        self.authority == *authority
+            && self.connect_timeout == settings.connect_timeout
+            && self.pool.is(settings.keepalive, settings.keepalive_timeout)
+    }
+
     /// `host:port`.
     pub(super) fn name(&self) -> &str {
         self.authority.as_str()

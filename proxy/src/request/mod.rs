@@ -2,7 +2,6 @@
 //!
 //! Key bytes, forwarded bytes and rule-matching bytes are the same bytes: the path is not rewritten, the host is canonical.
 
-pub mod cookies;
 pub mod soundness;
 pub mod refusal;
 pub mod target;
@@ -19,7 +18,6 @@ use http::request::Parts;
 use http::{Method, Version};
 use hyper::body::Incoming;
 
-use self::cookies::Cookies;
 use self::refusal::Refusal;
 use self::target::Target;
 use crate::client::exchange::Interim;
@@ -27,6 +25,8 @@ use crate::client::peer::Peer;
 use crate::field::hop_by_hop;
 use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
+use crate::policy::cookies::Cookies;
+use crate::policy::{RequestPolicy, Snapshot};
 use settings::Limits;
 
 /// A request that was found sound.
@@ -50,6 +50,8 @@ pub struct RequestHead {
     pub version: Version,
     /// Where it is directed: canonical host, path and query byte for byte.
     pub target: Target,
+    /// The policy that holds for it.
+    pub policy: RequestPolicy,
     /// Its primary key.
     pub key: Key,
     /// Its fields as they came.
@@ -69,36 +71,22 @@ pub struct Refused {
     pub fields: HeaderMap,
 }
 
-/// What makes two requests the same, and how strictly they are read.
-#[derive(Clone, Debug)]
-pub struct RequestRules {
-    /// The secret of the key hashes.
-    pub seed: KeySeed,
-    /// Bounds.
-    pub limits: Limits,
-    /// Which cookies matter.
-    pub cookies: Cookies,
-}
-
 impl Inbound {
-    /// Reads a request, or says why it is refused.
+    /// Reads a request under these settings, or says why it is refused. `seed` is the secret of the key hashes.
     pub fn read(
         mut parts: Parts,
         body: Incoming,
         peer: &Arc<Peer>,
-        rules: &RequestRules,
+        seed: KeySeed,
+        settings: Arc<Snapshot>,
     ) -> Result<Self, Refused> {
-        let (target, has_options) = match Self::check(&mut parts, peer, rules) {
+        let (target, has_options) = match Self::check(&mut parts, peer, &settings.limits) {
             Ok(sound) => sound,
             Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
         };
         let Parts { method, version, headers, mut extensions, .. } = parts;
-        let key = Key::new(
-            rules.seed,
-            peer.scheme_of(&headers),
-            target.host().as_bytes(),
-            target.path().as_bytes(),
-        );
+        let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &headers);
+        let key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
         // With content, nobody could tell where the tunnel begins.
         let asks_for_tunnel = has_options
             && method == Method::GET
@@ -110,6 +98,7 @@ impl Inbound {
             method,
             version,
             target,
+            policy,
             key,
             fields: headers,
             peer: Arc::clone(peer),
@@ -119,11 +108,7 @@ impl Inbound {
     }
 
     /// Applies the rules that stand behind both protocols' readers. Returns also whether `Connection` is there.
-    fn check(
-        parts: &mut Parts,
-        peer: &Peer,
-        rules: &RequestRules,
-    ) -> Result<(Target, bool), Refusal> {
+    fn check(parts: &mut Parts, peer: &Peer, limits: &Limits) -> Result<(Target, bool), Refusal> {
         let has_options = parts.headers.contains_key(CONNECTION);
         if has_options && hop_by_hop::names_protected(&parts.headers) {
             return Err(Refusal::Connection);
@@ -132,8 +117,8 @@ impl Inbound {
             hop_by_hop::remove_named(&mut parts.headers);
         }
         Cookies::join_crumbs(&mut parts.headers);
-        soundness::check(parts, &rules.limits)?;
-        let target = Target::read(parts, peer, rules.limits.max_url)?;
+        soundness::check(parts, limits)?;
+        let target = Target::read(parts, peer, limits.max_url)?;
         Ok((target, has_options))
     }
 

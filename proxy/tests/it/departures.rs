@@ -24,7 +24,7 @@ fn reset(connection: Connection) {
 async fn until_idle(proxy: &Proxy) {
     let fetcher = proxy.app.front.cache.fetcher();
     until("the end of the exchange", || {
-        fetcher.in_flight().0 == 0 && fetcher.origins.connections().0 == 0
+        fetcher.in_flight().0 == 0 && proxy.app.origins().connections().0 == 0
     })
     .await;
 }
@@ -112,7 +112,7 @@ async fn the_end_of_a_client_that_waits_cancels_what_is_for_nobody_else() {
         until_idle(&proxy).await;
     }
     assert_eq!(
-        fetcher.origins.default_origin().failures.count(proxy.clock.now()),
+        proxy.app.origins().default_origin().failures.count(proxy.clock.now()),
         0,
         "it is no failure of the URL"
     );

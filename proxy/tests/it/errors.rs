@@ -135,7 +135,7 @@ async fn a_get_is_sent_once_more_when_the_connection_broke_and_a_post_is_not() {
         origin.on_each(&path, [Reply::nothing(), answer]);
         assert_eq!(proxy.ask(method, &path, &[]).await.status(), status, "{method}");
         assert_eq!(origin.count(&path), count, "{method}");
-        proxy.app.origins.sweep();
+        proxy.app.origins().sweep();
     }
 }
 

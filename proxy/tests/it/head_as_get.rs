@@ -146,7 +146,7 @@ async fn content_that_is_not_stored_is_not_read_for_head() {
         assert_eq!(answer.head.word(1), line.split(' ').next().unwrap(), "{path}");
         assert_eq!(answer.field("content-length"), Some(length.to_string()), "{path}");
         assert!(!answer.cache_status().contains("stored"), "{path}");
-        until("the connection to end", || proxy.app.origins.connections().0 == 0).await;
+        until("the connection to end", || proxy.app.origins().connections().0 == 0).await;
     }
 }
 

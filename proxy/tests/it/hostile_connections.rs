@@ -49,7 +49,7 @@ async fn bytes_behind_a_response_belong_to_nobody() {
             problems.push(format!("{name}: {} {:?}", answer.status(), answer.text()));
         }
         problems.extend(stage.spoiled(&path).await.iter().map(|wrong| format!("{name}: {wrong}")));
-        stage.proxy.app.origins.sweep();
+        stage.proxy.app.origins().sweep();
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
@@ -126,20 +126,20 @@ async fn a_response_on_an_idle_connection_ends_it() {
         let gate = Gate::closed();
         stage.origin.on(&path, ok("0123456789").hold(&gate).send(surplus));
         assert_eq!(stage.proxy.get(&path).await.text(), "0123456789");
-        until("the connection to be idle", || stage.proxy.app.origins.connections() == (0, 1))
+        until("the connection to be idle", || stage.proxy.app.origins().connections() == (0, 1))
             .await;
         gate.open();
         until("the connection to end", || {
-            stage.proxy.app.origins.sweep();
-            stage.proxy.app.origins.connections() == (0, 0)
+            stage.proxy.app.origins().sweep();
+            stage.proxy.app.origins().connections() == (0, 0)
         })
         .await;
         assert_eq!(stage.spoiled(&path).await, [""; 0], "{surplus:?}");
         stage.origin.on("/last", ok("last").close());
         assert_eq!(stage.proxy.get("/last").await.text(), "last");
         until("no connection", || {
-            stage.proxy.app.origins.sweep();
-            stage.proxy.app.origins.connections() == (0, 0)
+            stage.proxy.app.origins().sweep();
+            stage.proxy.app.origins().connections() == (0, 0)
         })
         .await;
     }

@@ -330,5 +330,5 @@ async fn among_fifty_exchanges_the_sound_ones_get_exactly_their_own_bytes() {
             }
         }
     }
-    until("the origin to have no exchange", || proxy.app.origins.connections().0 == 0).await;
+    until("the origin to have no exchange", || proxy.app.origins().connections().0 == 0).await;
 }

@@ -198,7 +198,7 @@ async fn requests_queue_for_a_connection_to_the_origin_and_not_for_ever() {
     origin.seen("/a", 2).await;
     let late = brief.get("/b").await;
     let mut queued = proxy.begin("/b", &[]).await;
-    until("one to queue", || proxy.app.origins.queued() == 1).await;
+    until("one to queue", || proxy.app.origins().queued() == 1).await;
     let refused = proxy.get("/b?2").await;
     gate.open();
 

@@ -59,6 +59,8 @@ mod hop_by_hop;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod live_settings;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod protocol;

@@ -16,10 +16,10 @@ async fn an_idle_connection_is_given_up_before_the_origin_says_it_ends() {
     });
 
     assert_eq!(proxy.get("/a").await.text(), "a");
-    assert_eq!(proxy.app.origins.connections(), (0, 1));
+    assert_eq!(proxy.app.origins().connections(), (0, 1));
     until("the connection to end", || {
-        proxy.app.origins.sweep();
-        proxy.app.origins.connections() == (0, 0)
+        proxy.app.origins().sweep();
+        proxy.app.origins().connections() == (0, 0)
     })
     .await;
 

@@ -20,7 +20,8 @@ async fn pass(origin: &Origin, proxy: &Proxy) {
 }
 
 fn failures(proxy: &Proxy, reason: &str) -> u64 {
-    let mut all = proxy.app.origins.default_origin().metrics.failures();
+    let origins = proxy.app.origins();
+    let mut all = origins.default_origin().metrics.failures();
     all.find(|(known, _)| *known == reason).unwrap().1
 }
 

@@ -393,7 +393,7 @@ async fn connections_to_the_origin_are_kept() {
         client.send(request("GET", "/a", &[], "")).await;
         client.answer().await;
         crate::support::until("the connection to be idle", || {
-            proxy.app.origins.connections() == (0, 1)
+            proxy.app.origins().connections() == (0, 1)
         })
         .await;
         assert_eq!(origin.count("/a"), count);

@@ -16,6 +16,7 @@ use shellac::fetch::request::FetchRequest;
 use shellac::fetch::{Fetched, Fetcher};
 use shellac::key::{Key, Scheme};
 use shellac::lookup::look_up;
+use shellac::policy::RequestPolicy;
 use shellac::request::RequestHead;
 use shellac::request::target::Target;
 use shellac::store::Stored;
@@ -94,11 +95,13 @@ impl Bench {
         let request = Request::get(path).header(HOST, "site.example").body(()).unwrap();
         let (parts, ()) = request.into_parts();
         let target = Target::read(&parts, &peer, 1000).unwrap();
-        let seed = self.app.front.cache.rules().seed;
+        let seed = self.app.front.cache.seed();
         let key = Key::new(seed, Scheme::Http, b"site.example", path.as_bytes());
         let (method, version, peer) = (Method::GET, Version::HTTP_11, Arc::new(peer));
         let fields = parts.headers;
-        RequestHead { method, version, target, key, fields, peer, interim: None }
+        let settings = self.app.settings.local();
+        let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &fields);
+        RequestHead { method, version, target, policy, key, fields, peer, interim: None }
     }
 }
 
@@ -108,7 +111,7 @@ async fn answer(fetcher: &Arc<Fetcher>, head: RequestHead) -> Kind {
     let now = fetcher.clock.now();
     let trust = fetcher.invalidation.lease().trust(now);
     let facts = head.facts();
-    let decision = decide(lookup.found, &facts, (&fetcher.rules.policy, trust), now);
+    let decision = decide(lookup.found, &facts, (&head.policy.freshness, trust), now);
     let (arrived, selection, range) = (fetcher.invalidation.sequence(), lookup.selection, None);
     let request_with = |stale: Option<Arc<Stored>>| {
         let stale = stale.and_then(|stale| fetcher.hold(&stale));

@@ -60,7 +60,7 @@ async fn while_the_last_try_timed_out_a_stale_response_is_served_and_one_request
     until("the probe's end", idle).await;
     assert_eq!(proxy.get("/a").await.text(), "new", "recovery is noticed by the probe");
     assert_eq!(origin.count("/a"), 3);
-    assert_eq!(fetcher.origins.default_origin().failures.count(proxy.clock.now()), 0);
+    assert_eq!(proxy.app.origins().default_origin().failures.count(proxy.clock.now()), 0);
 }
 
 #[tokio::test]
@@ -86,5 +86,5 @@ async fn a_url_that_fails_stops_no_other_urls_background_refresh() {
     origin.seen("/fine", 2).await;
     until("its refresh", || fetcher.in_flight().0 == 0).await;
     assert_eq!(proxy.get("/fine").await.text(), "new");
-    assert_eq!(fetcher.origins.default_origin().failures.count(proxy.clock.now()), 1);
+    assert_eq!(proxy.app.origins().default_origin().failures.count(proxy.clock.now()), 1);
 }

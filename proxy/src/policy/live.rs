@@ -1,0 +1,104 @@
+//! `LiveSettings`: the snapshot that holds now, and the copy of it that each worker has.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use settings::Config;
+
+use super::snapshot::Snapshot;
+use crate::origins::Origins;
+
+/// The settings that hold now. A worker reads its own copy, which it replaces when the number has changed: a request costs
+/// one relaxed load, and no count is shared by two cores.
+#[derive(Debug)]
+pub struct LiveSettings {
+    number: AtomicU64,
+    current: Mutex<Arc<Snapshot>>,
+}
+
+impl LiveSettings {
+    /// Takes the settings of a start.
+    pub fn new(config: &Config) -> Arc<Self> {
+        let origins = Origins::new(config.origin.clone(), Vec::new());
+        let snapshot = Snapshot::new(config, origins);
+        let number = AtomicU64::new(snapshot.number);
+        Arc::new(Self { number, current: Mutex::new(Arc::new(snapshot)) })
+    }
+
+    /// Replaces the settings. Requests that are read from now on are under the new ones, on connections that are open, too.
+    /// Origins whose settings are the same stay as they are, with their connections and what is known about their health.
+    pub fn replace(&self, config: &Config) {
+        let mut current = self.current.lock();
+        let origins = current.origins.renewed(config.origin.clone(), Vec::new());
+        let snapshot = Snapshot::new(config, origins);
+        let number = snapshot.number;
+        *current = Arc::new(snapshot);
+        self.number.store(number, Ordering::Relaxed);
+    }
+
+    /// Returns this thread's copy of the settings that hold now.
+    pub fn local(&self) -> Arc<Snapshot> {
+        let number = self.number.load(Ordering::Relaxed);
+        LOCAL.with_borrow_mut(|local| match local {
+            Some(snapshot) if snapshot.number == number => Arc::clone(snapshot),
+            _ => Arc::clone(local.insert(self.copy())),
+        })
+    }
+
+    /// Returns the settings that hold now, for what is no request.
+    pub fn current(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.lock())
+    }
+
+    #[cold]
+    fn copy(&self) -> Arc<Snapshot> {
+        Arc::new(Snapshot::clone(&self.current()))
+    }
+}
+
+thread_local! {
+    static LOCAL: RefCell<Option<Arc<Snapshot>>> = const { RefCell::new(None) };
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::{Flags, Sources};
+
+    use super::*;
+
+    fn config() -> Config {
+        let origin = Some("http://127.0.0.1:9".to_owned());
+        let flags = Flags { origin, ..Flags::default() };
+        Config::load(&Sources { flags, ..Sources::default() }).unwrap()
+    }
+
+    #[test]
+    fn each_thread_has_a_copy_and_replaces_it_when_the_settings_were_replaced() {
+        let mut config = config();
+        let live = LiveSettings::new(&config);
+        let first = live.local();
+        assert!(Arc::ptr_eq(&first, &live.local()));
+        assert!(!Arc::ptr_eq(&first, &live.current()), "it is a copy");
+
+        config.limits.max_body = 7;
+        live.replace(&config);
+
+        assert_eq!(live.local().limits.max_body, 7);
+        assert_ne!(first.limits.max_body, 7, "a request keeps what it was read under");
+        assert!(Arc::ptr_eq(first.origins.default_origin(), live.local().origins.default_origin()));
+    }
+
+    #[test]
+    fn an_origin_with_other_settings_is_made_anew_and_keeps_its_counters() {
+        let mut config = config();
+        let live = LiveSettings::new(&config);
+        let before = live.current();
+        config.origin.retries += 1;
+        live.replace(&config);
+        let (before, after) = (before.origins.default_origin(), live.current());
+        let after = after.origins.default_origin();
+        assert!(!Arc::ptr_eq(before, after) && Arc::ptr_eq(&before.metrics, &after.metrics));
+    }
+}

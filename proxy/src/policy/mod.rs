@@ -1,0 +1,105 @@
+//! Policy: what the operator's settings mean for one request.
+//!
+//! ```text
+//! Config ─► LiveSettings ─► Snapshot, a copy for each worker ─► Policies ─► RequestPolicy, carried in the request's head
+//!           replaced as     all settings that can change        resolve     origin, key, cookies, freshness, tags
+//!           a whole         while the proxy runs                once
+//! ```
+
+pub mod cookies;
+mod live;
+mod request_policy;
+mod snapshot;
+
+use http::{HeaderMap, HeaderName};
+
+pub use self::live::LiveSettings;
+pub use self::request_policy::RequestPolicy;
+pub use self::snapshot::Snapshot;
+
+use self::cookies::Cookies;
+use crate::freshness;
+use crate::key::{Key, KeySeed, Scheme};
+use crate::origins::OriginId;
+use settings::Config;
+
+/// The field of a response to an unsafe request that names the groups it invalidates (RFC 9875 §3).
+pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
+
+/// All that is decided per request, for the requests of one rule.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The origin that is asked.
+    pub origin: OriginId,
+    /// Cookies that select a variant, are dropped, or keep a request from the cache.
+    pub cookies: Cookies,
+    /// Freshness where the origin states none.
+    pub freshness: freshness::Policy,
+    /// Collapsing, and the responses that are not stored.
+    pub cache: settings::Cache,
+    /// The response fields that hold tags, and the tags that are accepted.
+    pub tags: settings::Tags,
+}
+
+/// The policies of a configuration. There is one; rules by host and path will add others.
+#[derive(Clone, Debug)]
+pub struct Policies {
+    default: Policy,
+}
+
+/// The place of a policy among the [`Policies`] that resolved it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyId(u32);
+
+impl Policies {
+    pub(super) fn new(config: &Config, origin: OriginId) -> Self {
+        let Config { cache, cookies, tags, .. } = config;
+        let default = Policy {
+            origin,
+            cookies: Cookies::new(cookies.clone()),
+            freshness: freshness::Policy {
+                default_ttl: cache.default_ttl,
+                stale_while_revalidate: cache.stale_while_revalidate,
+                stale_if_error: cache.stale_if_error,
+                keep: cache.keep,
+                ignore_client_no_cache: cache.ignore_client_no_cache,
+            },
+            cache: cache.clone(),
+            tags: tags.clone(),
+        };
+        Self { default }
+    }
+
+    /// Returns the policy of a request by its canonical host, its path with query, and its fields.
+    pub const fn resolve(&self, _host: &str, _path: &str, _fields: &HeaderMap) -> PolicyId {
+        PolicyId(0)
+    }
+
+    /// Returns a policy that was resolved here.
+    pub const fn get(&self, _id: PolicyId) -> &Policy {
+        &self.default
+    }
+}
+
+impl Policy {
+    /// Returns the primary key of a request.
+    pub fn key(&self, seed: KeySeed, scheme: Scheme, host: &str, path: &str) -> Key {
+        Key::new(seed, scheme, host.as_bytes(), path.as_bytes())
+    }
+
+    /// Returns the fields of a response as clients see them.
+    pub fn public(&self, fields: &HeaderMap) -> HeaderMap {
+        let mut public = fields.clone();
+        for name in fields.keys().filter(|name| self.is_hidden(name)) {
+            public.remove(name);
+        }
+        public
+    }
+
+    /// Returns whether a response field is meant for this cache and not for clients.
+    pub fn is_hidden(&self, name: &HeaderName) -> bool {
+        // `CDN-Cache-Control` is for the caches between us and the client as well (RFC 9213 §3.1).
+        let is_ours = matches!(name.as_str(), "surrogate-control" | CACHE_GROUP_INVALIDATION);
+        self.tags.strip && (is_ours || self.tags.read.contains(name))
+    }
+}

@@ -1,0 +1,45 @@
+//! `RequestPolicy`: the policy of one request, and the snapshot of the settings that it is part of.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::snapshot::Snapshot;
+use super::{Policy, PolicyId};
+use crate::origins::Origin;
+
+/// The policy that a request was read under. It stays the same for the whole request, though the settings may be replaced
+/// meanwhile.
+#[derive(Clone, Debug)]
+pub struct RequestPolicy {
+    /// The copy of the worker that read the request: no other worker counts its references.
+    snapshot: Arc<Snapshot>,
+    id: PolicyId,
+}
+
+impl RequestPolicy {
+    /// Resolves the policy of a request by its canonical host, its path with query, and its fields.
+    pub fn resolve(snapshot: Arc<Snapshot>, host: &str, path: &str, fields: &HeaderMap) -> Self {
+        let id = snapshot.policies.resolve(host, path, fields);
+        Self { snapshot, id }
+    }
+
+    /// The settings that hold for the request.
+    pub fn settings(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The origin that is asked.
+    pub fn origin(&self) -> &Arc<Origin> {
+        self.snapshot.origins.get(self.origin)
+    }
+}
+
+impl Deref for RequestPolicy {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        self.snapshot.policies.get(self.id)
+    }
+}

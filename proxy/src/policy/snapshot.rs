@@ -1,0 +1,50 @@
+//! `Snapshot`: all settings that can change while the proxy runs, as they are at one moment.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use settings::Config;
+
+use super::Policies;
+use crate::origins::Origins;
+
+/// The settings that can change while the proxy runs. Immutable, and replaced as a whole.
+///
+/// Settings that a start fixes are not in here, and are read from the [`Config`] of the start: `workers`, `log`, the
+/// addresses of `listen` and `admin`, `storage`, `cache.vary_max_variants`, and the totals that semaphores and budgets
+/// were made with (`limits.max_connections`, `limits.max_inflight_misses`, `cache.max_inflight_bytes`, the sizes of the
+/// rewarming queue).
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// No two snapshots of a process have the same number; copies of one do.
+    pub(super) number: u64,
+    /// The policies of requests.
+    pub policies: Policies,
+    /// The origins that policies name.
+    pub origins: Origins,
+    /// `[limits]`.
+    pub limits: settings::Limits,
+    /// `[[listen]]`.
+    pub listen: Vec<settings::Listen>,
+    /// `[purge]`.
+    pub purge: settings::Purge,
+    /// `[response]`.
+    pub response: settings::Response,
+}
+
+impl Snapshot {
+    pub(super) fn new(config: &Config, origins: Origins) -> Self {
+        let origin = origins.find(&config.origin.name).unwrap_or_default();
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            policies: Policies::new(config, origin),
+            origins,
+            limits: config.limits.clone(),
+            listen: config.listen.clone(),
+            purge: config.purge.clone(),
+            response: config.response.clone(),
+        }
+    }
+}
+
+/// The number of the next snapshot. Zero is none's.
+static NEXT: AtomicU64 = AtomicU64::new(1);
