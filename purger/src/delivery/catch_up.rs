@@ -93,12 +93,11 @@ impl Route {
     /// The log holds no record from `next` up to the window: aborted transactions and compaction leave such gaps. The proxy is
     /// told, or it would refuse the window's records as a hole.
     async fn skip_to_window(&mut self, next: i64, window_start: Option<i64>) -> Delivered {
-        let Some(to) = window_start.filter(|start| *start > next) else {
+        let Some(skipped) = gap(next, window_start) else {
             self.no_word("the log ends below the window").await;
             return Delivered::Confirmed(next);
         };
-        let gap = Slice { from: next, to, last: None, purges: Vec::new(), is_urgent: false };
-        self.send_missed(&gap).await
+        self.send_missed(&skipped).await
     }
 
     /// The log lost what the proxy has not seen.
@@ -132,6 +131,13 @@ impl Route {
         }));
         receiver
     }
+}
+
+/// The offsets from `next` up to the window, where the log has ended without a record among them; `None`: the window begins no
+/// later, or nowhere, so that the log's end tells nothing about `next`.
+fn gap(next: i64, window_start: Option<i64>) -> Option<Slice> {
+    let to = window_start.filter(|start| *start > next)?;
+    Some(Slice { from: next, to, last: None, purges: Vec::new(), is_urgent: false })
 }
 
 impl Chunk {
@@ -176,3 +182,22 @@ const RECORDS_MAX: usize = 10_000;
 const GATHER: Duration = Duration::from_millis(20);
 /// Chunks that are read ahead of the deliveries.
 const CHUNKS_AHEAD: usize = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_without_records_moves_the_proxy_to_the_window() {
+        let skipped = gap(5, Some(9)).unwrap();
+        assert_eq!((skipped.from, skipped.to, skipped.last), (5, 9, None));
+        assert!(skipped.purges.is_empty() && !skipped.is_urgent);
+    }
+
+    #[test]
+    fn an_end_below_the_window_confirms_nothing() {
+        for window_start in [None, Some(4), Some(5)] {
+            assert_eq!(gap(5, window_start), None, "{window_start:?}");
+        }
+    }
+}
