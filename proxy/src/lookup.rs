@@ -8,7 +8,7 @@ use crate::freshness::State;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::vary::Variant;
 use crate::request::RequestHead;
-use crate::store::selection::{Selected, select};
+use crate::store::selection::{Selected, select, select_by_language};
 use crate::store::{Store, Stored};
 use process::timestamp::Timestamp;
 
@@ -19,6 +19,28 @@ pub struct Lookup {
     pub found: Found,
     /// The hash of the selecting values, zero where the URL is not known to vary.
     pub selection: u64,
+}
+
+impl Lookup {
+    /// Where no variant matches: takes a fresh one that another order of languages has selected, if it is in the language that
+    /// this request names first.
+    pub(crate) fn or_by_language(
+        mut self,
+        store: &dyn Store,
+        invalidation: &Invalidation,
+        request: &RequestHead,
+        now: Timestamp,
+    ) -> Self {
+        if matches!(self.found, Found::Nothing(ForwardReason::VaryMiss))
+            && let Some(stored) = select_by_language(store, &request.key, &request.fields)
+            && let Some(response) = stored.response()
+            && response.freshness.state(now, None) == State::Fresh
+            && invalidation.verdict(&stored.provenance, &request.key) == Verdict::Valid
+        {
+            self.found = Found::Stored(stored, Verdict::Valid);
+        }
+        self
+    }
 }
 
 /// What the store has for a request.

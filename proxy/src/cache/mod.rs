@@ -296,8 +296,12 @@ impl Cache {
     fn decide(&self, head: &mut RequestHead, recalled: &[Arc<Stored>]) -> (Decision, u64) {
         head.policy.cookies.reduce(&mut head.fields);
         let fetcher = &*self.fetcher;
-        let lookup = look_up((&*fetcher.store, recalled), &fetcher.invalidation, head);
+        let (store, invalidation) = (&*fetcher.store, &*fetcher.invalidation);
+        let mut lookup = look_up((store, recalled), invalidation, head);
         let now = fetcher.clock.now();
+        if fetcher.rules.cache.share_languages {
+            lookup = lookup.or_by_language(store, invalidation, head, now);
+        }
         let found = lookup.found.fitting(head, now);
         let trust = fetcher.invalidation.lease().trust(now);
         let decision = decide(found, &head.facts(), (&head.policy.freshness, trust), now);

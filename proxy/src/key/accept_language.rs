@@ -56,16 +56,44 @@ pub(super) fn canonical(fields: &HeaderMap) -> Option<SmallVec<[u8; 128]>> {
     Some(text)
 }
 
+/// Returns whether two requests name the same languages with the same weights, though in different orders, and the second one
+/// names `language` before all others. An origin that has a page in `language` chooses it for the second request whether it
+/// reads the order as a preference, looks at the first language only, or looks at weights alone: in the last case its choice is
+/// that for the first request.
+pub(super) fn agree_on(language: &[u8], one: &HeaderMap, two: &HeaderMap) -> bool {
+    let (Some(one), Some(two)) = (canonical(one), canonical(two)) else { return false };
+    let (mut one, mut two) = (members(&one), members(&two));
+    let is_wanted = two.first().is_some_and(|(range, weight)| {
+        range.eq_ignore_ascii_case(language) && *weight != Some(b"0")
+    });
+    let is_ambiguous = (0..two.len()).any(|end| {
+        let mut earlier = two.iter().take(end);
+        two.get(end).is_some_and(|member| earlier.any(|other| other.0 == member.0))
+    });
+    one.sort_unstable();
+    two.sort_unstable();
+    is_wanted && !is_ambiguous && one == two
+}
+
+/// The ranges of a canonical form, with their weights where these are below one.
+fn members(canonical: &[u8]) -> SmallVec<[(&[u8], Option<&[u8]>); MEMBERS_MAX]> {
+    let members = canonical.split(|byte| *byte == b',').filter(|member| !member.is_empty());
+    let parts = members.map(|member| {
+        let mut parts = member.splitn(2, |byte| *byte == b';');
+        (parts.next().unwrap_or_default(), parts.next())
+    });
+    parts.collect()
+}
+
 /// Returns a field value whose canonical form is this.
 pub(super) fn written(canonical: &[u8]) -> Vec<u8> {
     let mut value = Vec::new();
-    for member in canonical.split(|byte| *byte == b',').filter(|member| !member.is_empty()) {
+    for (range, weight) in members(canonical) {
         if !value.is_empty() {
             value.extend_from_slice(b", ");
         }
-        let mut parts = member.splitn(2, |byte| *byte == b';');
-        value.extend_from_slice(parts.next().unwrap_or_default());
-        if let Some(thousandths) = parts.next() {
+        value.extend_from_slice(range);
+        if let Some(thousandths) = weight {
             value.extend_from_slice(b";q=0.");
             value.resize(value.len() + 3_usize.saturating_sub(thousandths.len()), b'0');
             value.extend_from_slice(thousandths);
@@ -176,6 +204,28 @@ mod tests {
         let languages = |count| (0..count).map(|n| format!("l{n}")).collect::<Vec<_>>().join(",");
         assert!(canonical_of(&[&languages(MEMBERS_MAX)]).is_some());
         assert_eq!(canonical_of(&[&languages(MEMBERS_MAX + 1)]), None);
+    }
+
+    #[test]
+    fn two_orders_agree_on_the_language_that_the_second_names_first() {
+        let fields =
+            |value| HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static(value))]);
+        for (one, two, is_shared) in [
+            ("en, de", "de, en", true),
+            ("en, de", "DE , EN;q=1", true),
+            ("fr;q=0.5, de, it;q=0.5", "de, it;q=0.5, fr;q=0.5", true),
+            ("en, de, fr", "de, fr, en", true),
+            ("de, en", "en, de", false),       // names another one first
+            ("en, de", "de, en, fr", false),   // names more
+            ("en, de", "de, en;q=0.9", false), // weighs otherwise
+            ("en, de-AT", "de-AT, en", false), // a page in de may not be all there is for de-AT
+            ("de;q=0.9, de, en", "de, en, de;q=0.9", false), // which weight counts?
+            ("de;q=0, en;q=0", "de;q=0, en;q=0", false),
+            ("*, de", "*, de", false),
+            ("en, d_e", "en, d_e", false),
+        ] {
+            assert_eq!(agree_on(b"de", &fields(one), &fields(two)), is_shared, "{one} {two}");
+        }
     }
 
     proptest! {

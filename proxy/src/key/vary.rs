@@ -111,6 +111,19 @@ impl Variant {
         secondary_key(&self.names, request).as_slice() == &*self.values
     }
 
+    /// Returns whether the response of this variant, which is in `language`, may answer a request that differs from the variant's
+    /// own only in the order of its languages, see [`accept_language::agree_on`].
+    pub fn matches_in(&self, language: &[u8], request: &HeaderMap) -> bool {
+        let Some(own) = self.request() else { return false };
+        let Some(languages) = own.get(ACCEPT_LANGUAGE) else { return false };
+        if !accept_language::agree_on(language, &own, request) {
+            return false;
+        }
+        let mut request = request.clone();
+        request.insert(ACCEPT_LANGUAGE, languages.clone());
+        self.matches(&request)
+    }
+
     /// A hash of the values, to tell a URL's variants apart.
     pub fn hash(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(&self.values)

@@ -75,6 +75,29 @@ pub fn select(store: &dyn Store, key: &Key, request: &HeaderMap) -> Selected {
     Selected { stored, selection, is_known }
 }
 
+/// Looks for a response that a request would select if its languages of equal weight stood in another order, and that is in the
+/// one language that it names first.
+pub fn select_by_language(
+    store: &dyn Store,
+    key: &Key,
+    request: &HeaderMap,
+) -> Option<Arc<Stored>> {
+    let names = present(&under(store, key), request);
+    store.lookup(key, &|stored| {
+        let (Some(variant), Some(response)) = (&stored.variant, stored.response()) else {
+            return false;
+        };
+        let mut languages = Vec::new();
+        response.fields.for_each(|field, value, _| {
+            if field == "content-language" {
+                languages.push(value.trim_ascii().to_vec());
+            }
+        });
+        let [language] = &*languages else { return false };
+        variant.matches_in(language, request) && has_names(stored, &names)
+    })
+}
+
 /// Returns whether this stored response may answer a request for its key.
 pub fn is_selected(store: &dyn Store, stored: &Stored, request: &HeaderMap) -> bool {
     stored.variant.as_ref().is_none_or(|variant| variant.matches(request))

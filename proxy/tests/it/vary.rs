@@ -78,6 +78,41 @@ async fn two_ways_to_write_the_same_languages_select_one_variant() {
 }
 
 #[tokio::test]
+async fn orders_of_languages_share_a_page_in_the_first_one_where_that_is_allowed() {
+    for is_allowed in [false, true] {
+        let origin = Origin::start().await;
+        origin.script("/a", |_| {
+            cacheable("Hallo").field("vary", "accept-language, x").field("content-language", "de")
+        });
+        let proxy = Proxy::start_with(&origin, |config| config.cache.share_languages = is_allowed);
+        let ask = async |languages: &str, x: &str| {
+            proxy.get_with("/a", &[("Accept-Language", languages), ("X", x)]).await.is_hit()
+        };
+        assert!(!ask("en, de", "1").await);
+        assert_eq!(ask("de, en", "1").await, is_allowed);
+        assert!(!ask("de, en", "2").await, "another field differs");
+        assert!(!ask("fr, de, en", "1").await, "other languages");
+        proxy.advance(100_000);
+        assert!(!ask("de, en;q=1.0", "1").await, "what is stale is not shared");
+    }
+}
+
+#[tokio::test]
+async fn a_page_without_one_language_is_shared_by_no_other_order() {
+    for language in ["", "de, en", "fr"] {
+        let origin = Origin::start().await;
+        let page =
+            cacheable("").field("vary", "accept-language").field("content-language", language);
+        origin.on("/a", page);
+        let proxy = Proxy::start_with(&origin, |config| config.cache.share_languages = true);
+        for languages in ["en, de", "de, en"] {
+            let page = proxy.get_with("/a", &[("Accept-Language", languages)]).await;
+            assert!(!page.is_hit(), "{language}: {languages}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_response_that_varies_on_everything_is_not_stored() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("").field("vary", "accept, *"));

@@ -33,6 +33,10 @@ pub struct Cache {
     /// Stored responses per URL, 1 to 10000; the least recently used one is replaced. A lookup may
     /// compare each of them.
     pub vary_max_variants: usize,
+    /// Lets a request use a variant of the same languages and weights in another order, if that is
+    /// in the language which this request names first. Wrong where pages depend on the rest of
+    /// `Accept-Language`.
+    pub share_languages: bool,
     /// Collapses concurrent requests for one key into one fetch.
     pub collapse: bool,
     /// Time after which a fetch without a response head takes no more followers, and those it has
@@ -64,6 +68,7 @@ impl Default for Cache {
             ignore_client_no_cache: true,
             deception_armor: true,
             vary_max_variants: 64,
+            share_languages: false,
             collapse: true,
             collapse_patience: Duration::from_secs(5),
             convert_head: true,
@@ -85,6 +90,7 @@ impl Cache {
         table.read("ignore_client_no_cache", boolean, &mut self.ignore_client_no_cache);
         table.read("deception_armor", boolean, &mut self.deception_armor);
         table.read("vary_max_variants", whole(1..=10_000), &mut self.vary_max_variants);
+        table.read("share_languages", boolean, &mut self.share_languages);
         table.read("collapse", boolean, &mut self.collapse);
         table.read("collapse_patience", duration(TIMEOUT), &mut self.collapse_patience);
         table.read("convert_head", boolean, &mut self.convert_head);
