@@ -299,7 +299,7 @@ impl Cache {
         let (store, invalidation) = (&*fetcher.store, &*fetcher.invalidation);
         let mut lookup = look_up((store, recalled), invalidation, head);
         let now = fetcher.clock.now();
-        if fetcher.rules.cache.share_languages {
+        if head.policy.cache.share_languages {
             lookup = lookup.or_by_language(store, invalidation, head, now);
         }
         let found = lookup.found.fitting(head, now);
