@@ -6,9 +6,10 @@ use std::sync::Arc;
 use benches::{Shop, key};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use purge_protocol::PurgeMode;
-use settings::Purge;
+use settings::{Config, Flags, Purge, Sources};
 use shellac::invalidation::{Mark, Verdict};
 use shellac::key::KeySeed;
+use shellac::policy::LiveSettings;
 use shellac::purge::Purger;
 use shellac::purge::log::{PurgeLog, reading};
 use shellac::store::journal::Journal;
@@ -76,6 +77,11 @@ fn mark(criterion: &mut Criterion) {
     });
 }
 
+fn config() -> Config {
+    let flags = Flags { origin: Some("http://127.0.0.1:9".to_owned()), ..Flags::default() };
+    Config::load(&Sources { flags, ..Sources::default() }).expect("it is right")
+}
+
 /// Batches of the purge log as they come over HTTP: read, checked, applied one after the other.
 fn log(criterion: &mut Criterion) {
     let shop = Shop::new(4 << 30);
@@ -93,9 +99,9 @@ fn log(criterion: &mut Criterion) {
         shop.clock.clone(),
     );
     let nothing_recovered = (Journal::default(), Vec::new());
+    let settings = LiveSettings::new(&config());
     let rules = Purge::default();
-    let log =
-        PurgeLog::new(purger, invalidation, nothing_recovered, shop.clock.clone(), rules.clone());
+    let log = PurgeLog::new(purger, invalidation, nothing_recovered, shop.clock.clone(), settings);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let deliver = |text: &str| {
         let sound = reading::read(text.as_bytes(), &rules).expect("a sound batch");

@@ -20,7 +20,6 @@ use crate::fetch::{FetchLimits, Fetcher};
 use crate::invalidation::lease::OnExpiry;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::KeySeed;
-use crate::listener::connection::ConnectionRules;
 use crate::listener::drain::Drain;
 use crate::listener::service::Front;
 use crate::listener::{ListenerMetrics, Listeners, socket};
@@ -30,7 +29,6 @@ use crate::purge::Purger;
 use crate::purge::door::Door;
 use crate::purge::hint::Hints;
 use crate::purge::log::PurgeLog;
-use crate::response::Responder;
 use crate::store::file::{FileLimits, OpenError, OpenedStore, TieredStore, Tiering};
 use crate::store::journal::Journal;
 use crate::store::memory::{MemoryLimits, MemoryStore};
@@ -42,7 +40,7 @@ use settings::{Config, StorageKind};
 /// All parts of a running proxy.
 #[derive(Debug)]
 pub struct App {
-    /// What it was told.
+    /// The settings of the start. Those that can change since are in `settings`.
     pub config: Config,
     /// Where responses are.
     pub store: Arc<dyn Store>,
@@ -145,29 +143,27 @@ impl App {
             seed,
             clock.clone(),
         );
-        let door = Door::new(Arc::clone(&purger), config.purge.clone(), Hints::new(&config));
+        let door = Door::new(Arc::clone(&purger), Arc::clone(&settings), Hints::new(&config));
         let recovered = journal.positions();
         let purge_log = PurgeLog::new(
             Arc::clone(&purger),
             Arc::clone(&invalidation),
             (journal.clone(), recovered),
             clock.clone(),
-            config.purge.clone(),
+            Arc::clone(&settings),
         );
-        let responder = Responder::new(&config.response.via, config.response.cache_status);
         let drain = Drain::default();
         let cache = Cache::new(
             fetcher,
             purger,
-            responder,
             seed,
             (config.listen.len(), config.limits.max_connections),
             drain.clone(),
         );
         let front = Arc::new(Front { cache, door, settings: Arc::clone(&settings) });
         let listeners = Arc::new(Listeners {
-            settings: config.listen.clone(),
-            rules: ConnectionRules::new(&config.limits, clock.clone()),
+            settings: Arc::clone(&settings),
+            clock: clock.clone(),
             permits: Arc::new(Semaphore::new(config.limits.max_connections)),
             metrics: ListenerMetrics::default(),
             front: Arc::clone(&front),
@@ -376,9 +372,9 @@ impl Bound {
 
 /// Cuts the slowest clients while too much that left the store is held for them: forever.
 async fn keep_bounds(app: Arc<App>) {
-    let most = app.config.cache.max_pinned_bytes;
     loop {
         sleep(PINNED_TICK).await;
+        let most = app.settings.current().pinned_bytes_max;
         let pinned = app.store.pinned_bytes();
         if pinned > most {
             let cut = app.listeners.stalls.cut_slowest((pinned - most, pinned), app.clock.now());
@@ -432,7 +428,8 @@ fn on_expiry(rules: &settings::PurgeLog) -> OnExpiry {
 /// Announces the end, closes the listeners, waits for those in flight, up to the deadline.
 async fn drain(app: &App) -> Drained {
     app.is_leaving.store(true, Ordering::Release);
-    let limits = &app.config.limits;
+    let settings = app.settings.current();
+    let limits = &settings.limits;
     tracing::info!(delay = ?limits.drain_delay, "leaving");
     sleep(limits.drain_delay).await;
     let drain = &app.listeners.drain;

@@ -117,7 +117,8 @@ fn families(app: &App) -> Vec<Family> {
 }
 
 fn http_families(app: &App) -> Vec<Family> {
-    let listeners = || app.listeners.settings.iter().zip(&app.front.cache.metrics);
+    let settings = app.settings.current();
+    let listeners = || settings.listen.iter().zip(&app.front.cache.metrics);
     let requests = listeners().flat_map(|(listen, metrics)| {
         metrics.counts().into_iter().map(|(outcome, code, count)| {
             let code = if code == 0 { "other".to_owned() } else { code.to_string() };

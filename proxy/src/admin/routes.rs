@@ -30,6 +30,7 @@ pub(super) async fn answer(
     let is = |method: Method| {
         parts.method == method || method == Method::GET && parts.method == Method::HEAD
     };
+    let settings = app.settings.current();
     match parts.uri.path() {
         "/healthz" if is(Method::GET) => text(StatusCode::OK, "ok\n"),
         "/readyz" if is(Method::GET) => readiness(app),
@@ -37,10 +38,10 @@ pub(super) async fn answer(
         "/healthz" | "/readyz" | "/metrics" if parts.method.as_str() != PURGE => {
             not_allowed("GET, HEAD")
         }
-        _ => match access::check_admin(app.config.admin.token.as_ref(), peer, &parts.headers) {
+        _ => match access::check_admin(settings.admin.token.as_ref(), peer, &parts.headers) {
             Ok(()) => guarded(app, peer, parts, body).await,
             Err(refusal) => {
-                failure::respond(&refusal.into(), &parts.headers, &app.config.response.via)
+                failure::respond(&refusal.into(), &parts.headers, &settings.own_fields.name)
             }
         },
     }
@@ -69,7 +70,7 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
 
 async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
     let door = &app.front.door;
-    let limit = door.rules().max_body;
+    let limit = app.settings.current().purge.max_body;
     let body = match read_body(app, body, limit).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
@@ -138,7 +139,9 @@ async fn read_body(app: &App, mut body: Incoming, limit: u64) -> Result<Bytes, U
         }
         if length > limit { Err(Unread::TooLarge) } else { Ok(content.freeze()) }
     };
-    timeout(app.config.limits.body_timeout, read).await.unwrap_or(Err(Unread::BrokenOff))
+    timeout(app.settings.current().limits.body_timeout, read)
+        .await
+        .unwrap_or(Err(Unread::BrokenOff))
 }
 
 fn broken_off() -> Response<ResponseBody> {

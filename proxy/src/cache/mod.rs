@@ -28,6 +28,7 @@ use crate::freshness::{RequestFacts, Uncacheable};
 use crate::key::KeySeed;
 use crate::listener::drain::Drain;
 use crate::lookup::look_up;
+use crate::policy::Snapshot;
 use crate::purge::Purger;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
@@ -42,7 +43,6 @@ use crate::store::{Stay, Stored};
 pub struct Cache {
     fetcher: Arc<Fetcher>,
     purger: Arc<Purger>,
-    responder: Responder,
     seed: KeySeed,
     /// One permit for each WebSocket; they no longer count as connections.
     tunnels: Arc<Semaphore>,
@@ -92,7 +92,6 @@ impl Cache {
     pub fn new(
         fetcher: Arc<Fetcher>,
         purger: Arc<Purger>,
-        responder: Responder,
         seed: KeySeed,
         (listeners, tunnels_max): (usize, usize),
         drain: Drain,
@@ -100,7 +99,7 @@ impl Cache {
         let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
         let tunnels = Arc::new(Semaphore::new(tunnels_max));
         let changes = Changes::default();
-        Self { fetcher, purger, responder, seed, tunnels, drain, changes, metrics }
+        Self { fetcher, purger, seed, tunnels, drain, changes, metrics }
     }
 
     /// The secret of the key hashes.
@@ -170,7 +169,10 @@ impl Cache {
                 Step::Answer(self.fail(&inbound.head, &Refusal::OnlyIfCached.into()))
             }
             Decision::Forward(reason, plan) => {
-                let passes = trace::passes(&inbound.head.fields, self.responder.name());
+                let passes = trace::passes(
+                    &inbound.head.fields,
+                    &inbound.head.policy.settings().own_fields.name,
+                );
                 if passes > trace::PASSES_MAX {
                     return Step::Answer(self.fail(&inbound.head, &Refusal::Loop(passes).into()));
                 }
@@ -242,17 +244,18 @@ impl Cache {
 
     /// Answers with an error of ours.
     pub fn fail(&self, request: &RequestHead, error: &ProxyError) -> Response<ResponseBody> {
-        self.synthesize(error, &request.fields, &request.peer)
+        self.synthesize(error, &request.fields, &request.peer, request.policy.settings())
     }
 
     /// Answers a request that could not even be read.
     pub fn refuse(&self, refused: &Refused, peer: &Peer) -> Response<ResponseBody> {
-        self.synthesize(&refused.refusal.into(), &refused.fields, peer)
+        self.synthesize(&refused.refusal.into(), &refused.fields, peer, &refused.settings)
     }
 
     /// Answers OPTIONS that goes no further.
     fn options(&self, request: &RequestHead) -> Response<ResponseBody> {
-        let response = self.responder.own(failure::options(), &Status::Refused("max_forwards"));
+        let response =
+            Responder::of(request).own(failure::options(), &Status::Refused("max_forwards"));
         self.count(&request.peer, Outcome::Synthetic, response.status());
         response
     }
@@ -262,10 +265,11 @@ impl Cache {
         error: &ProxyError,
         fields: &HeaderMap,
         peer: &Peer,
+        settings: &Snapshot,
     ) -> Response<ResponseBody> {
-        let response = failure::respond(error, fields, self.responder.name());
+        let response = failure::respond(error, fields, &settings.own_fields.name);
         self.count(peer, Outcome::Synthetic, response.status());
-        self.responder.own(response, &Status::Refused(detail_of(error)))
+        Responder::new(settings).own(response, &Status::Refused(detail_of(error)))
     }
 
     /// Counts an answer.
@@ -332,7 +336,7 @@ impl Cache {
         };
         let now = self.fetcher.clock.now();
         let ttl = response.freshness.ttl(now, stored.provenance.soft_purged());
-        self.responder.stored(request, response, now, &Status::Hit { ttl, detail })
+        Responder::of(request).stored(request, response, now, &Status::Hit { ttl, detail })
     }
 
     /// Validates in the background, for everyone. What a client asks for that wants nothing stored is left for the next one.
@@ -417,7 +421,7 @@ impl Cache {
                 let outcome =
                     if head.not_stored.is_none() { Outcome::Miss } else { Outcome::Uncacheable };
                 let mut response =
-                    self.responder.arriving(request, &head, reader, &status, (now, busy));
+                    Responder::of(request).arriving(request, &head, reader, &status, (now, busy));
                 if role == Role::Leader {
                     response.headers_mut().extend(head.personal.clone());
                 }
@@ -432,7 +436,7 @@ impl Cache {
                 });
                 let response = stored
                     .response()
-                    .map(|response| self.responder.stored(request, response, now, &status));
+                    .map(|response| Responder::of(request).stored(request, response, now, &status));
                 (
                     Outcome::Revalidated,
                     response
@@ -463,9 +467,10 @@ impl Cache {
         error: &ProxyError,
         forward: Forward,
     ) -> Response<ResponseBody> {
-        let response = failure::respond(error, &request.fields, self.responder.name());
+        let response =
+            failure::respond(error, &request.fields, &request.policy.settings().own_fields.name);
         let detail = Some(detail_of(error));
-        self.responder.own(response, &Status::Forward(Forward { detail, ..forward }))
+        Responder::of(request).own(response, &Status::Forward(Forward { detail, ..forward }))
     }
 }
 

@@ -26,6 +26,7 @@ use crate::policy::CACHE_GROUP_INVALIDATION;
 use crate::purge::Purger;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, RequestHead};
+use crate::response::Responder;
 use crate::response::body::ResponseBody;
 use crate::response::failure::ProxyError;
 
@@ -66,7 +67,7 @@ impl Cache {
             return (Outcome::Synthetic, self.error(&head, &refusal.into(), Forward::new(reason)));
         }
         let body = RequestBody::client(body, limits.max_body, limits.body_timeout);
-        let mut request = forward(&head, body, self.responder.name());
+        let mut request = forward(&head, body, &head.policy.settings().own_fields.name);
         if range::is_multiple(request.headers()) {
             request.headers_mut().remove(RANGE); // answered whole (RFC 9110 §14.2)
             request.headers_mut().remove(IF_RANGE);
@@ -121,7 +122,7 @@ impl Cache {
     ) -> Response<ResponseBody> {
         *response.headers_mut() = head.policy.public(response.headers());
         let is_early = response.body().is_early();
-        let mut answer = self.responder.passed(response, status, busy);
+        let mut answer = Responder::of(head).passed(response, status, busy);
         if is_early {
             // Nobody reads the rest of the request (RFC 9112 §9.6).
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -151,7 +151,7 @@ impl Fetch {
         let mut request = self.request.message(
             conditions,
             range,
-            &self.request.head.policy.settings().response.via,
+            &self.request.head.policy.settings().own_fields.name,
         );
         if let Some(lowest) = fetcher.lowest_revision_for(&self.request) {
             request.headers_mut().insert(MIN_REVISION, lowest);

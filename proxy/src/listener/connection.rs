@@ -93,11 +93,10 @@ impl ConnectionRules {
 
 /// Serves a connection until either side ends it.
 pub async fn serve(listeners: Arc<Listeners>, stream: Transport, peer: Arc<Peer>) {
-    let rules = &listeners.rules;
-    let may_be_http2 = listeners
-        .settings
-        .get(peer.listener)
-        .is_some_and(|listen| listen.http2 == Http2::Cleartext);
+    let settings = listeners.settings.local();
+    let rules = ConnectionRules::new(&settings.limits, listeners.clock.clone());
+    let may_be_http2 =
+        settings.listen.get(peer.listener).is_some_and(|listen| listen.http2 == Http2::Cleartext);
     let is_http2 = may_be_http2
         && tokio::select! {
             is_http2 = begins_http2(&stream, rules.patience.header) => is_http2,

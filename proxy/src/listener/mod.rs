@@ -25,21 +25,22 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::connection::ConnectionRules;
 use self::drain::Drain;
 use self::service::Front;
 use self::stalls::Stalls;
 use crate::client::peer::{Peer, contains};
+use crate::policy::LiveSettings;
 use crate::transport::Transport;
+use process::clock::Clock;
 use process::metrics::Counter;
 
 /// What all accept loops share.
 #[derive(Debug)]
 pub struct Listeners {
-    /// The listeners as they were configured.
-    pub settings: Vec<settings::Listen>,
-    /// How connections are served.
-    pub rules: ConnectionRules,
+    /// The settings that connections are served by.
+    pub settings: Arc<LiveSettings>,
+    /// The time.
+    pub clock: Clock,
     /// One permit for each client connection.
     pub permits: Arc<Semaphore>,
     /// What happened.
@@ -128,11 +129,9 @@ impl Listeners {
     fn peer_of(&self, stream: &TcpStream, index: usize) -> io::Result<Peer> {
         stream.set_nodelay(true)?;
         let remote = stream.peer_addr()?;
-        let trusted = self
-            .settings
-            .get(index)
-            .map(|listen| listen.trusted_proxies.as_slice())
-            .unwrap_or_default();
+        let settings = self.settings.local();
+        let listen = settings.listen.get(index);
+        let trusted = listen.map_or(&[][..], |listen| &listen.trusted_proxies);
         Ok(Peer {
             remote,
             local: stream.local_addr()?,

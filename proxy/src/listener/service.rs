@@ -86,7 +86,9 @@ impl Service<Request<Incoming>> for ClientService {
         self.activity.on_request();
         let (number, violation) = self.inspection.on_call();
         if let Some(violation) = violation {
-            let refused = Refused { refusal: violation.into(), fields: HeaderMap::new() };
+            let settings = self.front.settings.local();
+            let refusal = violation.into();
+            let refused = Refused { refusal, fields: HeaderMap::new(), settings };
             return Answering::Ready(Some(self.front.cache.refuse(&refused, &self.peer)));
         }
         match self.answer(request, number) {
@@ -139,7 +141,7 @@ impl ClientService {
         if *method == Method::GET || *method == Method::HEAD || *method == Method::POST {
             return false;
         }
-        let is_on = !self.front.door.rules().allow.is_empty();
+        let is_on = !self.front.settings.local().purge.allow.is_empty();
         method.as_str() == PURGE || is_on && is_purge_method(method.as_str())
     }
 
@@ -148,7 +150,7 @@ impl ClientService {
         let has_content = inbound.has_body();
         let head = inbound.head;
         if let Err(refusal) =
-            access::check_traffic(self.front.door.rules(), &self.peer, &head.fields)
+            access::check_traffic(&head.policy.settings().purge, &self.peer, &head.fields)
         {
             self.front.door.purger().metrics.refused.add(1);
             return Answering::Ready(Some(self.front.cache.fail(&head, &refusal.into())));

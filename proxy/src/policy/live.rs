@@ -23,8 +23,14 @@ impl LiveSettings {
     pub fn new(config: &Config) -> Arc<Self> {
         let origins = Origins::new(config.origin.clone(), Vec::new());
         let snapshot = Snapshot::new(config, origins);
-        let number = AtomicU64::new(snapshot.number);
+        let number = AtomicU64::new(snapshot.number());
         Arc::new(Self { number, current: Mutex::new(Arc::new(snapshot)) })
+    }
+
+    /// Returns the defaults, with an origin that nobody has.
+    #[cfg(test)]
+    pub(crate) fn with_defaults() -> Arc<Self> {
+        Self::new(&tests::config())
     }
 
     /// Replaces the settings. Requests that are read from now on are under the new ones, on connections that are open, too.
@@ -33,7 +39,7 @@ impl LiveSettings {
         let mut current = self.current.lock();
         let origins = current.origins.renewed(config.origin.clone(), Vec::new());
         let snapshot = Snapshot::new(config, origins);
-        let number = snapshot.number;
+        let number = snapshot.number();
         *current = Arc::new(snapshot);
         self.number.store(number, Ordering::Relaxed);
     }
@@ -42,7 +48,7 @@ impl LiveSettings {
     pub fn local(&self) -> Arc<Snapshot> {
         let number = self.number.load(Ordering::Relaxed);
         LOCAL.with_borrow_mut(|local| match local {
-            Some(snapshot) if snapshot.number == number => Arc::clone(snapshot),
+            Some(snapshot) if snapshot.number() == number => Arc::clone(snapshot),
             _ => Arc::clone(local.insert(self.copy())),
         })
     }
@@ -68,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    fn config() -> Config {
+    pub(super) fn config() -> Config {
         let origin = Some("http://127.0.0.1:9".to_owned());
         let flags = Flags { origin, ..Flags::default() };
         Config::load(&Sources { flags, ..Sources::default() }).unwrap()

@@ -8,12 +8,14 @@
 
 pub mod cookies;
 mod live;
+mod own_fields;
 mod request_policy;
 mod snapshot;
 
 use http::{HeaderMap, HeaderName};
 
 pub use self::live::LiveSettings;
+pub use self::own_fields::OwnFields;
 pub use self::request_policy::RequestPolicy;
 pub use self::snapshot::Snapshot;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use settings::Config;
 
 use super::Policies;
+use super::own_fields::OwnFields;
 use crate::origins::Origins;
 
 /// The settings that can change while the proxy runs. Immutable, and replaced as a whole.
@@ -16,7 +17,7 @@ use crate::origins::Origins;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// No two snapshots of a process have the same number; copies of one do.
-    pub(super) number: u64,
+    number: u64,
     /// The policies of requests.
     pub policies: Policies,
     /// The origins that policies name.
@@ -27,11 +28,20 @@ pub struct Snapshot {
     pub listen: Vec<settings::Listen>,
     /// `[purge]`.
     pub purge: settings::Purge,
+    /// `[admin]`.
+    pub admin: settings::Admin,
+    /// `cache.max_pinned_bytes`.
+    pub pinned_bytes_max: u64,
     /// `[response]`.
-    pub response: settings::Response,
+    pub own_fields: OwnFields,
 }
 
 impl Snapshot {
+    /// Returns a number that is the same for copies of one snapshot, and no other's in this process.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn new(config: &Config, origins: Origins) -> Self {
         let origin = origins.find(&config.origin.name).unwrap_or_default();
         Self {
@@ -41,7 +51,9 @@ impl Snapshot {
             limits: config.limits.clone(),
             listen: config.listen.clone(),
             purge: config.purge.clone(),
-            response: config.response.clone(),
+            admin: config.admin.clone(),
+            pinned_bytes_max: config.cache.max_pinned_bytes,
+            own_fields: OwnFields::new(&config.response),
         }
     }
 }

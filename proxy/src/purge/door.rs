@@ -12,25 +12,21 @@ use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector};
 use super::Purger;
 use super::hint::Hints;
 use super::metrics::Source;
+use crate::policy::LiveSettings;
 use crate::response::body::ResponseBody;
 
 /// Reads purge requests and answers them.
 #[derive(Clone, Debug)]
 pub struct Door {
     purger: Arc<Purger>,
-    rules: settings::Purge,
+    settings: Arc<LiveSettings>,
     hints: Hints,
 }
 
 impl Door {
     /// Opens the door to a purger.
-    pub const fn new(purger: Arc<Purger>, rules: settings::Purge, hints: Hints) -> Self {
-        Self { purger, rules, hints }
-    }
-
-    /// The operator's rules.
-    pub const fn rules(&self) -> &settings::Purge {
-        &self.rules
+    pub const fn new(purger: Arc<Purger>, settings: Arc<LiveSettings>, hints: Hints) -> Self {
+        Self { purger, settings, hints }
     }
 
     /// The purger behind it.
@@ -62,13 +58,15 @@ impl Door {
         request: Result<PurgeRequest, RequestError>,
         source: Source,
     ) -> Response<ResponseBody> {
+        let settings = self.settings.current();
+        let rules = &settings.purge;
         let selectors = request.and_then(|request| {
-            let selectors = request.selectors(self.rules.max_selectors)?;
+            let selectors = request.selectors(rules.max_selectors)?;
             Ok((request, selectors))
         });
         match selectors {
             Ok((request, selectors)) => {
-                let mode = request.mode.unwrap_or_else(|| self.rules.default_mode.into());
+                let mode = request.mode.unwrap_or_else(|| rules.default_mode.into());
                 tracing::info!(
                     ?mode,
                     named = named(&selectors),

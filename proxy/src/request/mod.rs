@@ -69,6 +69,8 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Its fields, which say what kind of answer is wanted.
     pub fields: HeaderMap,
+    /// The settings that hold for its answer.
+    pub settings: Arc<Snapshot>,
 }
 
 impl Inbound {
@@ -82,7 +84,7 @@ impl Inbound {
     ) -> Result<Self, Refused> {
         let (target, has_options) = match Self::check(&mut parts, peer, &settings.limits) {
             Ok(sound) => sound,
-            Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
+            Err(refusal) => return Err(Refused { refusal, fields: parts.headers, settings }),
         };
         let Parts { method, version, headers, mut extensions, .. } = parts;
         let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &headers);

@@ -25,30 +25,27 @@ use crate::field::content_range::ContentRange;
 use crate::field::hop_by_hop;
 use crate::field::range::{self as range_field, ByteRange, RangeSpec};
 use crate::origins::OriginBody;
+use crate::policy::{OwnFields, Snapshot};
 use crate::request::RequestHead;
 use crate::store::file::Supply;
 use crate::store::{self, Show};
 use process::timestamp::Timestamp;
 
-/// Makes responses.
-#[derive(Clone, Debug)]
-pub struct Responder {
-    name: String,
-    via: HeaderValue,
-    adds_cache_status: bool,
+/// Makes responses, under the settings that hold for their requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Responder<'a> {
+    settings: &'a Snapshot,
 }
 
-impl Responder {
-    /// Makes one that goes by this name in `Via` and `Cache-Status`.
-    pub fn new(name: &str, adds_cache_status: bool) -> Self {
-        let via = HeaderValue::try_from(format!("1.1 {name}"))
-            .unwrap_or_else(|_| HeaderValue::from_static("1.1 shellac"));
-        Self { name: name.to_owned(), via, adds_cache_status }
+impl<'a> Responder<'a> {
+    /// Makes one under these settings.
+    pub const fn new(settings: &'a Snapshot) -> Self {
+        Self { settings }
     }
 
-    /// Our name.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Makes one for the answer to this request.
+    pub fn of(request: &'a RequestHead) -> Self {
+        Self::new(request.policy.settings())
     }
 
     /// Answers from a stored response.
@@ -114,7 +111,8 @@ impl Responder {
         };
         match *status {
             Status::Hit { ttl, detail: None } => {
-                recent::head(Rendering { fields: stored.fields.number(), age, ttl }, render)
+                let (fields, settings) = (stored.fields.number(), self.settings.number());
+                recent::head(Rendering { fields, settings, age, ttl }, render)
             }
             Status::Hit { .. } | Status::Forward(_) | Status::Refused(_) => render(),
         }
@@ -185,9 +183,10 @@ impl Responder {
     }
 
     fn add_own(&self, fields: &mut HeaderMap, status: &Status) {
-        fields.append(VIA, self.via.clone());
-        if self.adds_cache_status {
-            fields.append(cache_status::NAME, status.value(&self.name));
+        let OwnFields { name, via, adds_cache_status } = &self.settings.own_fields;
+        fields.append(VIA, via.clone());
+        if *adds_cache_status {
+            fields.append(cache_status::NAME, status.value(name));
         }
     }
 }

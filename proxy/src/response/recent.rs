@@ -13,6 +13,8 @@ use http::HeaderMap;
 pub(super) struct Rendering {
     /// The number of the stored fields, unique in this process.
     pub(super) fields: u64,
+    /// The number of the settings.
+    pub(super) settings: u64,
     /// `Age`.
     pub(super) age: u32,
     /// `ttl` of `Cache-Status`.
@@ -55,7 +57,7 @@ mod tests {
     fn a_head_is_rendered_anew_when_its_age_changes() {
         let rendered = Cell::new(0);
         let ask = |fields, age| {
-            let rendering = Rendering { fields, age, ttl: 60 };
+            let rendering = Rendering { fields, settings: 1, age, ttl: 60 };
             head(rendering, || {
                 rendered.set(rendered.get() + 1);
                 HeaderMap::new()

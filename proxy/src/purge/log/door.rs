@@ -12,8 +12,8 @@ use process::timestamp::Timestamp;
 
 impl PurgeLog {
     /// Bytes that a batch may have.
-    pub const fn max_body(&self) -> u64 {
-        self.rules.log.max_body
+    pub fn max_body(&self) -> u64 {
+        self.settings.current().purge.log.max_body
     }
 
     /// Answers `GET`.
@@ -28,7 +28,7 @@ impl PurgeLog {
 
     /// Answers `POST`: a batch whose head was received at that moment.
     pub async fn answer(&self, text: &[u8], received: Timestamp) -> Response<ResponseBody> {
-        let sound = match reading::read(text, &self.rules) {
+        let sound = match reading::read(text, &self.settings.current().purge) {
             Ok(sound) => sound,
             Err(error) => {
                 tracing::debug!(%error, "a batch of the purge log is refused");

@@ -26,6 +26,7 @@ use self::reading::{Sound, SoundPurge};
 use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::Purger;
 use crate::invalidation::Invalidation;
+use crate::policy::LiveSettings;
 use crate::store::journal::{Entry, Journal, JournalError};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
@@ -37,7 +38,7 @@ pub struct PurgeLog {
     invalidation: Arc<Invalidation>,
     journal: Journal,
     clock: Clock,
-    rules: settings::Purge,
+    settings: Arc<LiveSettings>,
     /// This process.
     instance: String,
     positions: Mutex<Positions>,
@@ -93,7 +94,7 @@ impl PurgeLog {
         invalidation: Arc<Invalidation>,
         (journal, recovered): (Journal, Vec<Position>),
         clock: Clock,
-        rules: settings::Purge,
+        settings: Arc<LiveSettings>,
     ) -> Arc<Self> {
         let started = clock.now();
         let positions = Positions::recovered(recovered, started);
@@ -106,7 +107,7 @@ impl PurgeLog {
             invalidation,
             journal,
             clock,
-            rules,
+            settings,
             instance: uuid::Uuid::now_v7().to_string(),
             positions: Mutex::new(positions),
             turns: Mutex::default(),
@@ -259,8 +260,9 @@ impl PurgeLog {
     async fn purge_and_rewarm(&self, purge: SoundPurge, rewarm: &Rewarm, hits: &mut Vec<Hit>) {
         let targets: Arc<[Target]> =
             purge.selectors.iter().map(|(_, target)| target.clone()).collect();
-        let max =
-            usize::try_from(rewarm.max).unwrap_or(usize::MAX).min(self.rules.log.rewarm_queue);
+        let max = usize::try_from(rewarm.max)
+            .unwrap_or(usize::MAX)
+            .min(self.settings.current().purge.log.rewarm_queue);
         let (purger, about) = (Arc::clone(&self.purger), Arc::clone(&targets));
         let prospect = tokio::task::spawn_blocking(move || purger.prospect(&about, max)).await;
         let mut run = Run::default();
@@ -283,8 +285,8 @@ impl PurgeLog {
     /// Sets the end of the lease after the positions have changed.
     fn renew(&self, positions: &Positions) {
         let end = match positions.clean() {
-            Some(clean) => clean.plus(self.rules.log.lease),
-            None if self.rules.log.required => Timestamp::default(),
+            Some(clean) => clean.plus(self.settings.current().purge.log.lease),
+            None if self.settings.current().purge.log.required => Timestamp::default(),
             None => Timestamp::MAX,
         };
         self.invalidation.lease().set_end(end);
@@ -293,7 +295,8 @@ impl PurgeLog {
     /// Does what time brings: lifts the quarantine, or gives up waiting for that; forgets topics that were renamed; says in the log how the state has changed.
     pub fn tick(&self) {
         let now = self.clock.now();
-        let is_late = now.since(self.started) >= self.rules.log.catch_up_deadline;
+        let is_late =
+            now.since(self.started) >= self.settings.current().purge.log.catch_up_deadline;
         if is_late {
             let mut positions = self.positions.lock();
             if positions.forget_unattended() {
@@ -327,7 +330,7 @@ impl PurgeLog {
         drop(said);
         match state {
             State::Degraded => tracing::error!(
-                on_expiry = ?self.rules.log.on_expiry,
+                on_expiry = ?self.settings.current().purge.log.on_expiry,
                 "nobody says that all purges have arrived: degraded"
             ),
             state => tracing::info!(?state, "the purge log"),
@@ -337,7 +340,9 @@ impl PurgeLog {
     /// How what is stored is treated.
     pub fn state(&self, now: Timestamp) -> State {
         let positions = self.positions.lock();
-        if positions.is_behind() || positions.is_empty() && self.rules.log.required {
+        if positions.is_behind()
+            || positions.is_empty() && self.settings.current().purge.log.required
+        {
             State::CatchingUp
         } else if positions.is_empty() {
             State::Unattended
@@ -353,7 +358,7 @@ impl PurgeLog {
         let positions = self.positions.lock();
         if positions.is_behind() {
             Some("catching up: purges from before the start are missing\n")
-        } else if positions.is_empty() && self.rules.log.required {
+        } else if positions.is_empty() && self.settings.current().purge.log.required {
             Some("unattended: purge.log.required is set, and no purger has been there\n")
         } else {
             None

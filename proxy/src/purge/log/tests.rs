@@ -46,7 +46,7 @@ impl Recovered {
             invalidation,
             recovered,
             clock.clone(),
-            settings::Purge::default(),
+            LiveSettings::with_defaults(),
         );
         Self { bench, clock, log, old }
     }

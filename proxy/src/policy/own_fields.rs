@@ -1,0 +1,23 @@
+//! `OwnFields`: the fields by which the proxy shows itself in responses.
+
+use http::HeaderValue;
+
+/// The proxy's pseudonym (RFC 9110 §7.6.3), and the fields that carry it.
+#[derive(Clone, Debug)]
+pub struct OwnFields {
+    /// The pseudonym, in `Via` and `Cache-Status`.
+    pub name: String,
+    /// The value of `Via`.
+    pub via: HeaderValue,
+    /// Whether `Cache-Status` is added (RFC 9211).
+    pub adds_cache_status: bool,
+}
+
+impl OwnFields {
+    pub(super) fn new(settings: &settings::Response) -> Self {
+        let settings::Response { via: name, cache_status } = settings;
+        let via = HeaderValue::try_from(format!("1.1 {name}"))
+            .unwrap_or_else(|_| HeaderValue::from_static("1.1 shellac"));
+        Self { name: name.clone(), via, adds_cache_status: *cache_status }
+    }
+}
