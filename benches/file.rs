@@ -14,7 +14,7 @@ use benches::file_shop::FileShop;
 use benches::{Random, Zipf};
 use bytes::Bytes;
 use shellac::store::file::Tiering;
-use shellac::store::{Stay, Store as _};
+use shellac::store::{Promote, Store as _};
 use tokio::time::Instant;
 
 fn main() {
@@ -221,7 +221,7 @@ fn through_store(tiering: Tiering, exponent: f64, one_hit: f64) -> f64 {
         }
         let is_counted = number as u64 > POLICY_REQUESTS / 2;
         counted += u64::from(is_counted);
-        if bench.find(page, Stay::IfProven).is_some() {
+        if bench.find(page, Promote::IfHot).is_some() {
             hits += u64::from(is_counted);
         } else {
             bench.put(page, &block.slice(..length));

@@ -23,7 +23,7 @@ use shellac::freshness::{Exchange, Policy, judge};
 use shellac::key::{Key, Scheme};
 use shellac::listener::activity::{Activity, Protocol};
 use shellac::listener::service::ClientService;
-use shellac::store::{Body, Content, Draft, Fields};
+use shellac::store::{Body, Content, Fields, NewEntry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
 
@@ -108,11 +108,11 @@ fn store(app: &App, content: Bytes, clock: &Clock) {
     let freshness = judge(&Policy::default(), &facts(), StatusCode::OK, &head, exchange);
     let seed = app.front.cache.seed();
     let tags = (0..5_u8).map(|number| app.invalidation.ids().tag(&[number]));
-    let draft = Draft {
+    let draft = NewEntry {
         key: Key::new(seed, Scheme::Http, b"www.shop.example", PATH),
         variant: None,
         provenance: app.invalidation.begin_fetch().provenance(tags),
-        content: Content::Response(shellac::store::Response {
+        content: Content::Response(shellac::store::StoredResponse {
             status: StatusCode::OK,
             fields: Fields::copy_of(&head, &|_| false),
             freshness: freshness.expect("it may be stored"),

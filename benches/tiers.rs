@@ -11,7 +11,7 @@ use std::{env, fs};
 use benches::file_shop::FileShop;
 use benches::{Random, Zipf};
 use shellac::store::file::Tiering;
-use shellac::store::{Stay, Store as _};
+use shellac::store::{Promote, Store as _};
 use tokio::time::Instant;
 
 fn main() {
@@ -43,7 +43,7 @@ fn promotion() {
     for exponent in [0.0, 0.8, 1.0] {
         for memory in [32 << 20, 128 << 20] {
             for (rule, stay) in
-                [("every recall", Stay::Always), ("asked for again soon", Stay::IfProven)]
+                [("every recall", Promote::Always), ("asked for again soon", Promote::IfHot)]
             {
                 promote(exponent, memory, (rule, stay));
             }
@@ -52,7 +52,7 @@ fn promotion() {
     println!();
 }
 
-fn promote(exponent: f64, memory: u64, (rule, stay): (&str, Stay)) {
+fn promote(exponent: f64, memory: u64, (rule, stay): (&str, Promote)) {
     let shop = open(Tiering::Tiered, memory);
     for page in 0..u64::from(PAGES) {
         shop.put_in_turn(page, Random::new(page).page_bytes());

@@ -15,7 +15,9 @@ use shellac::freshness::{Exchange, Policy, judge};
 use shellac::invalidation::{Mark, PastMark};
 use shellac::store::file::{FileLimits, OpenedStore, Supply, TieredStore, Tiering};
 use shellac::store::memory::MemoryLimits;
-use shellac::store::{Body, Content, Draft, Fields, Response, Stay, Store as _, Stored};
+use shellac::store::{
+    Body, Content, Fields, NewEntry, Promote, Store as _, Stored, StoredResponse,
+};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
@@ -102,11 +104,11 @@ impl FileShop {
         let own = format!("page-{number}");
         let tags: Vec<_> = shared.into_iter().chain([own]).map(tag).collect();
         let tags = tags.into_iter().chain([ids.host(b"www.shop.example")]);
-        let draft = Draft {
+        let draft = NewEntry {
             key: self.key(number),
             variant: None,
             provenance: invalidation.begin_fetch().provenance(tags),
-            content: Content::Response(Response {
+            content: Content::Response(StoredResponse {
                 status: StatusCode::OK,
                 fields: Fields::copy_of(&self.fields, &|_| false),
                 freshness: freshness.expect("it says that it may be stored"),
@@ -126,11 +128,11 @@ impl FileShop {
     }
 
     /// Finds a page in memory or in the file, and notes the use.
-    pub fn find(&self, number: u64, stay: Stay) -> Option<Arc<Stored>> {
+    pub fn find(&self, number: u64, promote: Promote) -> Option<Arc<Stored>> {
         let key = self.key(number);
         let store = &self.opened.store;
         let found = store.lookup(&key, &|_| true).or_else(|| {
-            let recall = || self.runtime.block_on(store.recall(&key, stay));
+            let recall = || self.runtime.block_on(store.recall(&key, promote));
             let visitor = store.is_dormant(key.hash()).then(recall)?.pop();
             visitor.or_else(|| store.lookup(&key, &|_| true))
         });
@@ -139,7 +141,7 @@ impl FileShop {
 
     /// Whether a page is there and may still be used.
     pub fn has_fresh(&self, number: u64) -> bool {
-        let found = self.find(number, Stay::IfProven);
+        let found = self.find(number, Promote::IfHot);
         found.is_some_and(|stored| stored.useless_after() > self.clock.now())
     }
 
@@ -148,7 +150,7 @@ impl FileShop {
         let key = self.key(number);
         let store = &self.opened.store;
         let found = store.lookup(&key, &|_| true).or_else(|| {
-            self.runtime.block_on(store.recall(&key, Stay::Always));
+            self.runtime.block_on(store.recall(&key, Promote::Always));
             store.lookup(&key, &|_| true)
         });
         let stored = found.expect("it is stored");

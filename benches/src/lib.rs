@@ -12,7 +12,7 @@ use shellac::freshness::{Exchange, Policy, RequestDirectives, RequestFacts, judg
 use shellac::invalidation::{Invalidation, TagId};
 use shellac::key::{Key, KeySeed, Scheme};
 use shellac::store::memory::{MemoryLimits, MemoryStore};
-use shellac::store::{Body, Content, Draft, Fields, Response, Store as _, Stored};
+use shellac::store::{Body, Content, Fields, NewEntry, Store as _, Stored, StoredResponse};
 
 /// The allocator of the program `shellac`.
 #[global_allocator]
@@ -62,7 +62,7 @@ impl Shop {
         stored
     }
 
-    fn draft(&self, number: u64, tags: Vec<TagId>) -> Draft {
+    fn draft(&self, number: u64, tags: Vec<TagId>) -> NewEntry {
         let now = self.clock.now();
         let freshness = judge(
             &Policy::default(),
@@ -71,11 +71,11 @@ impl Shop {
             &self.fields,
             Exchange { request_time: now, response_time: now, wall_time: now },
         );
-        Draft {
+        NewEntry {
             key: key(number),
             variant: None,
             provenance: self.invalidation.begin_fetch().provenance(tags),
-            content: Content::Response(Response {
+            content: Content::Response(StoredResponse {
                 status: StatusCode::OK,
                 fields: Fields::copy_of(&self.fields, &|_| false),
                 freshness: freshness.expect("it says that it may be stored"),

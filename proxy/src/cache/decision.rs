@@ -142,7 +142,7 @@ mod tests {
     use crate::invalidation::Invalidation;
     use crate::key::{Key, KeySeed, Scheme};
     use crate::store::memory::{MemoryLimits, MemoryStore};
-    use crate::store::{Body, Draft, Fields, Response, Store as _};
+    use crate::store::{Body, Fields, NewEntry, Store as _, StoredResponse};
     use process::clock::Clock;
 
     const BORN: Timestamp = Timestamp::from_secs(1_000_000);
@@ -172,7 +172,7 @@ mod tests {
 
     fn store(content: Content) -> Arc<Stored> {
         let limits = MemoryLimits { capacity: 1 << 20, object_bytes_max: 1 << 10, variants_max: 8 };
-        let draft = Draft {
+        let draft = NewEntry {
             key: Key::new(KeySeed(1), Scheme::Http, b"h", b"/"),
             variant: None,
             provenance: Arc::new(Invalidation::new(1)).begin_fetch().provenance([]),
@@ -186,8 +186,13 @@ mod tests {
         let exchange = Exchange { request_time: BORN, response_time: BORN, wall_time: BORN };
         let freshness = judge(&POLICY, &facts(&[]), StatusCode::OK, &head, exchange).unwrap();
         let fields = Fields::copy_of(&head, &|_| false);
-        let response =
-            Response { status: StatusCode::OK, fields, freshness, body: Body::Empty, part: None };
+        let response = StoredResponse {
+            status: StatusCode::OK,
+            fields,
+            freshness,
+            body: Body::Empty,
+            part: None,
+        };
         Found::Stored(store(Content::Response(response)), Verdict::Valid)
     }
 

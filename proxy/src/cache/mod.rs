@@ -36,7 +36,7 @@ use crate::response::body::ResponseBody;
 use crate::response::conditional::must_forward;
 use crate::response::failure::{self, ProxyError};
 use crate::response::{Responder, has_preconditions};
-use crate::store::{Stay, Stored};
+use crate::store::{Promote, Stored};
 
 /// Answers requests.
 #[derive(Debug)]
@@ -227,10 +227,10 @@ impl Cache {
     async fn recall(&self, work: Work) -> Step {
         let Work { mut inbound, started, .. } = work;
         let store = &self.fetcher.store;
-        let recalled = store.recall(&inbound.head.key, Stay::IfProven).await;
+        let recalled = store.recall(&inbound.head.key, Promote::IfHot).await;
         let (mut decision, mut selection) = self.decide(&mut inbound.head, &recalled);
         if !recalled.is_empty() && !matches!(decision, Decision::Hit(_)) {
-            store.recall(&inbound.head.key, Stay::Always).await;
+            store.recall(&inbound.head.key, Promote::Always).await;
             (decision, selection) = self.decide(&mut inbound.head, &[]);
         }
         match self.carry_out(inbound, decision, selection) {

@@ -21,7 +21,7 @@ use crate::invalidation::{Provenance, TagId, Verdict};
 use crate::key::vary::Variant;
 use crate::origins::failures::Failure;
 use crate::origins::{OriginBody, OriginError};
-use crate::store::{Content, Draft, Show, Stored};
+use crate::store::{Content, NewEntry, Show, Stored};
 
 /// One fetch in progress.
 pub(super) struct Fetch {
@@ -314,7 +314,7 @@ impl Fetch {
     }
 
     /// What is stored once its content is complete.
-    pub(super) fn draft(&self, status: StatusCode, accepted: Storable) -> Draft {
+    pub(super) fn draft(&self, status: StatusCode, accepted: Storable) -> NewEntry {
         self.fetcher.draft(&self.request.head, self.writer.birth(), status, accepted)
     }
 
@@ -344,7 +344,7 @@ impl Fetch {
         if is_one_clients_own || is_of_a_part || lasts.is_zero() {
             return;
         }
-        let draft = Draft {
+        let draft = NewEntry {
             key: self.request.head.key.clone(),
             variant: None,
             provenance,

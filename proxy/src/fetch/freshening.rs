@@ -14,7 +14,7 @@ use crate::invalidation::{FetchBirth, Verdict};
 use crate::key::vary::Variant;
 use crate::request::RequestHead;
 use crate::store::selection::{names_under, select};
-use crate::store::{self, Body, Content, Draft, Fields, Removal, Show, Stored};
+use crate::store::{self, Body, Content, Fields, NewEntry, Removal, Show, Stored};
 
 /// The head that arrived.
 pub(super) struct Newer<'a> {
@@ -68,7 +68,7 @@ impl Fetcher {
         &self,
         (request, facts): (&RequestHead, &RequestFacts),
         stale: &Arc<Stored>,
-        old: &store::Response,
+        old: &store::StoredResponse,
         newer: &Newer<'_>,
     ) -> Option<Arc<Stored>> {
         let Newer { head, birth, exchange } = *newer;
@@ -120,14 +120,14 @@ impl Fetcher {
         birth: &FetchBirth,
         status: StatusCode,
         accepted: Storable,
-    ) -> Draft {
+    ) -> NewEntry {
         let part = accepted.arrived.and_then(|arrived| arrived.stored_part());
         let is_completed = status == StatusCode::PARTIAL_CONTENT && part.is_none();
-        Draft {
+        NewEntry {
             key: request.key.clone(),
             variant: accepted.variant,
             provenance: birth.provenance(accepted.tags),
-            content: Content::Response(store::Response {
+            content: Content::Response(store::StoredResponse {
                 status: if is_completed { StatusCode::OK } else { status },
                 fields: Fields::copy_of(&accepted.fields, &|name| request.policy.is_hidden(name)),
                 freshness: accepted.freshness,

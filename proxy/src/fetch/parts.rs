@@ -157,7 +157,7 @@ fn union_with(base: &Stored, range: ContentRange) -> Option<ContentRange> {
 }
 
 /// Returns whether a stored part and one that arrives are of the same representation, byte for byte.
-fn has_same_bytes(base: &store::Response, response: &Response<OriginBody>) -> bool {
+fn has_same_bytes(base: &store::StoredResponse, response: &Response<OriginBody>) -> bool {
     let fields: HeaderMap = base.fields.to_map(Show::All, 0);
     same_strong_validator(&fields, response.headers(), base.freshness.received())
 }

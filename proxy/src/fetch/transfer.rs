@@ -17,12 +17,12 @@ use crate::freshness::stored_fields::stored_fields;
 use crate::freshness::{Exchange, ResponseDirectives, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::origins::{OriginBody, OriginError};
-use crate::store::{Content, Draft, EntryWriter, Removal, Stored};
+use crate::store::{Content, EntryWriter, NewEntry, Removal, Stored};
 
 /// What is on its way into the store.
 struct PendingEntry {
     writer: Box<dyn EntryWriter>,
-    draft: Draft,
+    draft: NewEntry,
     /// The stored part whose bytes are in it, too.
     base: Option<Arc<Stored>>,
 }
@@ -256,7 +256,7 @@ impl Fetch {
 
     /// Returns whether a response of a later purge sequence is stored in its place: this one took long, or was soft-purged. Nor
     /// does a part take the place of a whole.
-    fn is_outdated(&self, draft: &Draft) -> bool {
+    fn is_outdated(&self, draft: &NewEntry) -> bool {
         let is_same_variant = |stored: &Stored| stored.variant.as_deref() == draft.variant.as_ref();
         let stored = self.fetcher.store.lookup(&draft.key, &is_same_variant);
         let is_part = |content: &Content| matches!(content, Content::Response(response) if response.part.is_some());

@@ -118,7 +118,7 @@ mod tests {
     use crate::invalidation::Mark;
     use crate::store::contract::{Bench, Engine, Limits, Page, SMALL};
     use crate::store::memory::{MemoryLimits, MemoryStore};
-    use crate::store::{Content, Draft};
+    use crate::store::{Content, NewEntry};
     use process::clock::Clock;
     use process::timestamp::Timestamp;
 
@@ -167,7 +167,7 @@ mod tests {
         let bench = bench();
         let reason = Uncacheable::NoStore;
         let content = Content::Uncacheable { reason, until: Timestamp::from_secs(9) };
-        let draft = Draft { content, ..bench.draft(Page::at("/marker")) };
+        let draft = NewEntry { content, ..bench.draft(Page::at("/marker")) };
         let marker = bench.store().begin().commit(draft).unwrap();
         let sequence = purge(&bench);
         let born_since = put(&bench, "/new", &[]);

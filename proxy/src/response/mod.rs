@@ -52,7 +52,7 @@ impl<'a> Responder<'a> {
     pub fn stored(
         &self,
         request: &RequestHead,
-        stored: &store::Response,
+        stored: &store::StoredResponse,
         now: Timestamp,
         status: &Status,
     ) -> Response<ResponseBody> {
@@ -101,7 +101,12 @@ impl<'a> Responder<'a> {
     }
 
     /// The fields of a stored response with ours. The plain hit's are the same for a second.
-    fn head_of(&self, stored: &store::Response, now: Timestamp, status: &Status) -> HeaderMap {
+    fn head_of(
+        &self,
+        stored: &store::StoredResponse,
+        now: Timestamp,
+        status: &Status,
+    ) -> HeaderMap {
         let age = stored.freshness.age(now).as_secs();
         let render = || {
             let mut fields = stored.fields.to_map(Show::Public, OWN_FIELDS);
@@ -194,7 +199,7 @@ impl<'a> Responder<'a> {
 /// Answers from a stored part the request for bytes of it; the look-up leaves all others to the origin.
 fn of_part(
     request: &RequestHead,
-    stored: &store::Response,
+    stored: &store::StoredResponse,
     part: ContentRange,
     fields: HeaderMap,
 ) -> Response<ResponseBody> {

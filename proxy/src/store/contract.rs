@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Body, Content, Draft, Fields, Removal, Response, Stay, Store, StoreError, Stored};
+use super::{
+    Body, Content, Fields, NewEntry, Promote, Removal, Store, StoreError, Stored, StoredResponse,
+};
 use crate::freshness::{Exchange, Policy, RequestDirectives, RequestFacts, Uncacheable, judge};
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
@@ -216,7 +218,7 @@ fn an_emptied_store_uses_nothing(make: Factory<'_>) {
 fn a_marker_gives_way_to_a_response(make: Factory<'_>) {
     let bench = Bench::new(make, LARGE);
     for selecting in ["", "a"] {
-        let draft = Draft {
+        let draft = NewEntry {
             variant: None,
             content: Content::Uncacheable {
                 reason: Uncacheable::NoStore,
@@ -317,7 +319,7 @@ impl Bench {
         self.invalidation.ids().tag(text.as_bytes())
     }
 
-    pub(crate) fn draft(&self, page: Page<'_>) -> Draft {
+    pub(crate) fn draft(&self, page: Page<'_>) -> NewEntry {
         draft(&self.invalidation, page)
     }
 
@@ -365,7 +367,7 @@ impl<'a> Page<'a> {
         is_varying.then(|| Variant::of(&vary, &request(self.selecting), &[]).unwrap().unwrap())
     }
 
-    fn response(&self) -> Response {
+    fn response(&self) -> StoredResponse {
         let second = self.second.to_string();
         let fields: HeaderMap = [
             (HeaderName::from_static("cache-control"), "max-age=600"),
@@ -384,7 +386,7 @@ impl<'a> Page<'a> {
         let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
         let freshness =
             judge(&Policy::default(), &facts, StatusCode::OK, &fields, exchange).unwrap();
-        Response {
+        StoredResponse {
             status: StatusCode::OK,
             fields: Fields::copy_of(&fields, &|_| false),
             freshness,
@@ -395,9 +397,9 @@ impl<'a> Page<'a> {
 }
 
 /// A response to be stored, fetched now.
-pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> Draft {
+pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> NewEntry {
     let tags = page.tags.iter().map(|tag| invalidation.ids().tag(tag.as_bytes()));
-    Draft {
+    NewEntry {
         key: key(page.path),
         variant: page.variant(),
         provenance: invalidation.begin_fetch().provenance(tags),
@@ -409,7 +411,7 @@ pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> Draft {
 pub(crate) fn recall(store: &dyn Store, key: &Key) {
     if store.is_dormant(key.hash()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(store.recall(key, Stay::Always));
+        runtime.block_on(store.recall(key, Promote::Always));
     }
 }
 
@@ -426,7 +428,7 @@ pub(crate) fn selects(stored: &Stored, selecting: &str) -> bool {
         && (selecting.is_empty() || stored.variant.is_some())
 }
 
-pub(crate) fn content(response: &Response) -> Vec<u8> {
+pub(crate) fn content(response: &StoredResponse) -> Vec<u8> {
     match &response.body {
         Body::File(body) => body.open().whole().unwrap().concat(),
         body => body.pieces().concat(),

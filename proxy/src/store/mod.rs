@@ -20,7 +20,7 @@ use purge_protocol::PurgeMode;
 
 pub use self::fields::{Fields, Show};
 pub use self::file::FileUsage;
-pub use self::stored::{Body, Content, Draft, Response, Stored};
+pub use self::stored::{Body, Content, NewEntry, Stored, StoredResponse};
 
 use crate::invalidation::{PastMark, Sequence};
 use crate::key::Key;
@@ -37,7 +37,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Brings what is stored under this key where [`Self::lookup`] sees it, if it was not purged meanwhile. What does not stay
     /// there is returned, for this one use.
-    fn recall<'a>(&'a self, _key: &'a Key, _stay: Stay) -> Recall<'a> {
+    fn recall<'a>(&'a self, _key: &'a Key, _stay: Promote) -> Recall<'a> {
         Box::pin(std::future::ready(Vec::new()))
     }
 
@@ -71,7 +71,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn begin(&self) -> Box<dyn EntryWriter>;
 
     /// Stores a response with the body of this one and another head, in its place.
-    fn freshen(&self, old: &Arc<Stored>, draft: Draft) -> Result<Arc<Stored>, StoreError>;
+    fn freshen(&self, old: &Arc<Stored>, draft: NewEntry) -> Result<Arc<Stored>, StoreError>;
 
     /// Notes that a stored response was used, so that it stays.
     fn touch(&self, stored: &Arc<Stored>);
@@ -99,9 +99,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
 /// Whether what is recalled stays where [`Store::lookup`] sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stay {
+pub enum Promote {
     /// If it is worth its place there.
-    IfProven,
+    IfHot,
     /// In any case: it is about to be replaced, removed or validated.
     Always,
 }
@@ -115,7 +115,7 @@ pub trait EntryWriter: Send {
     fn append(&mut self, piece: Bytes) -> Result<(), StoreError>;
 
     /// Stores the response with this body, in the place of the one with the same key and variant.
-    fn commit(self: Box<Self>, draft: Draft) -> Result<Arc<Stored>, StoreError>;
+    fn commit(self: Box<Self>, draft: NewEntry) -> Result<Arc<Stored>, StoreError>;
 }
 
 /// Why a response was not stored. The caller counts it and serves the client all the same.

@@ -41,7 +41,7 @@ pub struct Stored {
 #[derive(Debug)]
 pub enum Content {
     /// A complete response.
-    Response(Response),
+    Response(StoredResponse),
     /// Responses of this URL cannot be stored: nobody needs to wait for one (hit-for-miss).
     Uncacheable {
         /// Why not.
@@ -53,7 +53,7 @@ pub enum Content {
 
 /// A complete response.
 #[derive(Clone, Debug)]
-pub struct Response {
+pub struct StoredResponse {
     /// Its status code.
     pub status: StatusCode,
     /// Its fields, as they are shown to clients, without those that are ours.
@@ -68,7 +68,7 @@ pub struct Response {
 
 /// A response that is not stored yet; the writer has its body.
 #[derive(Debug)]
-pub struct Draft {
+pub struct NewEntry {
     /// Its primary key.
     pub key: Key,
     /// Which variant it is.
@@ -177,7 +177,7 @@ impl Body {
 
 impl Stored {
     /// Completes a draft with its body.
-    pub(in crate::store) fn new(mut draft: Draft, body: Body, now_secs: u32) -> Self {
+    pub(in crate::store) fn new(mut draft: NewEntry, body: Body, now_secs: u32) -> Self {
         if let Content::Response(response) = &mut draft.content {
             response.body = body;
         }
@@ -221,7 +221,7 @@ impl Stored {
     }
 
     /// The response, unless it is the memory of an uncacheable one.
-    pub const fn response(&self) -> Option<&Response> {
+    pub const fn response(&self) -> Option<&StoredResponse> {
         match &self.content {
             Content::Response(response) => Some(response),
             Content::Uncacheable { .. } => None,

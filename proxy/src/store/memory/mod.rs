@@ -13,7 +13,7 @@ pub(in crate::store) use self::map::{Arrival, Backing};
 use self::held::Held;
 use self::map::Map;
 use self::policy::Residency;
-use super::{Body, Draft, EntryWriter, Removal, Store, StoreError, Stored, Usage};
+use super::{Body, EntryWriter, NewEntry, Removal, Store, StoreError, Stored, Usage};
 use crate::key::Key;
 use process::clock::Clock;
 
@@ -141,7 +141,7 @@ impl Store for MemoryStore {
         Box::new(MemoryWriter { store: self.clone(), pieces: Vec::new(), length: 0 })
     }
 
-    fn freshen(&self, old: &Arc<Stored>, draft: Draft) -> Result<Arc<Stored>, StoreError> {
+    fn freshen(&self, old: &Arc<Stored>, draft: NewEntry) -> Result<Arc<Stored>, StoreError> {
         let body = old.response().map(|response| response.body.clone()).unwrap_or_default();
         let new = self.put(Stored::new(draft, body, self.now_secs()));
         self.remove(old, Removal::Replaced); // another variant than before
@@ -206,7 +206,7 @@ impl EntryWriter for MemoryWriter {
         Ok(())
     }
 
-    fn commit(self: Box<Self>, draft: Draft) -> Result<Arc<Stored>, StoreError> {
+    fn commit(self: Box<Self>, draft: NewEntry) -> Result<Arc<Stored>, StoreError> {
         if self.length > self.store.object_bytes_max {
             return Err(StoreError::TooLarge);
         }

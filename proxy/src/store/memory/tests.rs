@@ -56,7 +56,7 @@ fn hot_responses_survive_a_scan_of_responses_that_are_used_once() {
 fn a_response_that_replaces_a_marker_leaves_nothing_of_it_in_the_policy() {
     let memory = store(SMALL, &stopped_clock());
     let bench = Bench::new(&|_| engine(&memory), SMALL);
-    let marker = Draft {
+    let marker = NewEntry {
         variant: None,
         content: crate::store::Content::Uncacheable {
             reason: crate::freshness::Uncacheable::NoStore,

@@ -20,7 +20,7 @@ use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::file::format::extent::{ExtentPlace, decode_extent, encode_extent};
 use crate::store::file::format::record::{Kind, blocks_match};
-use crate::store::{Body, Content, Draft, Fields, Response, Stored};
+use crate::store::{Body, Content, Fields, NewEntry, Stored, StoredResponse};
 use process::timestamp::Timestamp;
 
 /// A head that was read.
@@ -32,7 +32,7 @@ pub(crate) struct Head {
     /// When it was soft-purged before it was written.
     pub(crate) soft_purged: Option<Timestamp>,
     /// Without its body.
-    pub(crate) response: Response,
+    pub(crate) response: StoredResponse,
     pub(crate) body_bytes: u64,
     /// Where the body is; empty: behind the head.
     pub(crate) extents: Vec<ExtentPlace>,
@@ -41,7 +41,7 @@ pub(crate) struct Head {
 /// Adds the head of a response to the meta of its record; `None`: something in it is too large to be kept.
 pub(crate) fn encode(
     stored: &Stored,
-    response: &Response,
+    response: &StoredResponse,
     extents: &[ExtentPlace],
     out: &mut Vec<u8>,
 ) -> Option<()> {
@@ -145,7 +145,7 @@ pub(crate) fn decode(bytes: &[u8], seed: KeySeed) -> Option<Head> {
     let body_bytes = cursor.u64()?;
     let extents = decode_extents(&mut cursor)?;
     let freshness = Freshness::from_words(words);
-    let response = Response { status, fields, freshness, body: Body::Empty, part };
+    let response = StoredResponse { status, fields, freshness, body: Body::Empty, part };
     let is_whole = extents.is_empty()
         || extents.iter().map(|it| u64::from(it.length)).sum::<u64>() == body_bytes;
     let head = Head { key, variant, tags, soft_purged, response, body_bytes, extents };
@@ -194,7 +194,7 @@ fn encode_again(mut head: Head) -> Option<Vec<u8>> {
     let _until = head.response.freshness.useless_after();
     head.response.body = Body::Pieces { pieces: Arc::default(), length: head.body_bytes };
     let content = Content::Response(head.response.clone());
-    let draft = Draft { key: head.key, variant: head.variant, provenance, content };
+    let draft = NewEntry { key: head.key, variant: head.variant, provenance, content };
     let stored = Stored::new(draft, Body::Empty, 0);
     let mut out = Vec::new();
     encode(&stored, &head.response, &head.extents, &mut out).map(|()| out)

@@ -15,7 +15,7 @@ use crate::store::file::tiering::{OpenedStore, TieredStore, Tiering};
 use crate::store::file::volume::open::{DATA, FileLimits};
 use crate::store::journal::Entry;
 use crate::store::memory::MemoryLimits;
-use crate::store::{Stay, Store as _};
+use crate::store::{Promote, Store as _};
 use process::clock::Clock;
 
 /// A store with live, replaced and purged responses, small and large.
@@ -227,7 +227,7 @@ fn put(opened: &OpenedStore, path: &str, length: usize) {
 }
 
 fn seen(opened: &OpenedStore, path: &str) -> Option<usize> {
-    block_on(opened.store.recall(&key(path), Stay::Always));
+    block_on(opened.store.recall(&key(path), Promote::Always));
     opened.store.lookup(&key(path), &|_| true).map(|it| content(it.response().unwrap()).len())
 }
 

@@ -7,7 +7,7 @@ use purge_protocol::PurgeMode;
 use super::bench::{SMALL, SimulatedStore, block_on};
 use crate::invalidation::{Mark, Verdict};
 use crate::store::contract::{content, key};
-use crate::store::{Stay, Store as _, Stored};
+use crate::store::{Promote, Store as _, Stored};
 
 const BODY: &[u8] = &[b'a'; 2000];
 
@@ -23,8 +23,8 @@ fn crowded() -> SimulatedStore {
     store
 }
 
-fn recalled(store: &SimulatedStore, stay: Stay) -> Option<Arc<Stored>> {
-    block_on(store.store.recall(&key("/a"), stay)).pop()
+fn recalled(store: &SimulatedStore, promote: Promote) -> Option<Arc<Stored>> {
+    block_on(store.store.recall(&key("/a"), promote)).pop()
 }
 
 fn is_in_memory(store: &SimulatedStore) -> bool {
@@ -35,7 +35,7 @@ fn is_in_memory(store: &SimulatedStore) -> bool {
 fn what_is_asked_for_once_is_handed_out_and_leaves_memory_as_it_is() {
     let store = crowded();
     let before = store.store.usage();
-    let visitor = recalled(&store, Stay::IfProven).unwrap();
+    let visitor = recalled(&store, Promote::IfHot).unwrap();
     assert_eq!(content(visitor.response().unwrap()), BODY);
     assert!(!is_in_memory(&store));
     assert_eq!(store.store.usage(), before);
@@ -45,8 +45,8 @@ fn what_is_asked_for_once_is_handed_out_and_leaves_memory_as_it_is() {
 #[test]
 fn what_is_asked_for_again_soon_stays_in_memory() {
     let store = crowded();
-    assert!(recalled(&store, Stay::IfProven).is_some());
-    assert!(recalled(&store, Stay::IfProven).is_none() && is_in_memory(&store));
+    assert!(recalled(&store, Promote::IfHot).is_some());
+    assert!(recalled(&store, Promote::IfHot).is_none() && is_in_memory(&store));
     assert_eq!(store.store.file_usage().unwrap().promoted, 1);
 }
 
@@ -55,24 +55,24 @@ fn while_memory_has_room_everything_that_is_asked_for_stays_there() {
     let store = SimulatedStore::new(SMALL);
     store.put("/a", &["t"], BODY).unwrap();
     let store = store.restart();
-    assert!(recalled(&store, Stay::IfProven).is_none() && is_in_memory(&store));
+    assert!(recalled(&store, Promote::IfHot).is_none() && is_in_memory(&store));
 }
 
 #[test]
 fn what_is_about_to_be_replaced_is_put_into_memory() {
     let store = crowded();
-    assert!(recalled(&store, Stay::Always).is_none() && is_in_memory(&store));
+    assert!(recalled(&store, Promote::Always).is_none() && is_in_memory(&store));
 }
 
 #[test]
 fn a_purge_finds_what_was_handed_out_before_it_and_nothing_is_handed_out_after() {
     let store = crowded();
-    let visitor = recalled(&store, Stay::IfProven).unwrap();
+    let visitor = recalled(&store, Promote::IfHot).unwrap();
     let verdict = |of: &Stored| store.invalidation.verdict(&of.provenance, &key("/a"));
     assert_eq!(verdict(&visitor), Verdict::Valid);
     store.purge_tag("t").unwrap();
     assert_eq!(verdict(&visitor), Verdict::Purged);
-    assert!(recalled(&store, Stay::IfProven).is_none() && !is_in_memory(&store));
+    assert!(recalled(&store, Promote::IfHot).is_none() && !is_in_memory(&store));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn what_was_purged_softly_is_handed_out_as_stale() {
     let store = crowded();
     let id = store.invalidation.ids().tag(b"t");
     store.purge(&Mark::Tag(id), PurgeMode::Soft).unwrap();
-    let visitor = recalled(&store, Stay::IfProven).unwrap();
+    let visitor = recalled(&store, Promote::IfHot).unwrap();
     let verdict = store.invalidation.verdict(&visitor.provenance, &key("/a"));
     assert!(matches!(verdict, Verdict::Soft(_)), "{verdict:?}");
 }
@@ -88,8 +88,8 @@ fn what_was_purged_softly_is_handed_out_as_stale() {
 #[test]
 fn what_is_handed_out_can_be_removed_and_does_not_come_back() {
     let store = crowded();
-    let visitor = recalled(&store, Stay::IfProven).unwrap();
+    let visitor = recalled(&store, Promote::IfHot).unwrap();
     assert!(store.store.remove(&visitor, crate::store::Removal::Expired));
-    assert!(recalled(&store, Stay::Always).is_none() && !is_in_memory(&store));
+    assert!(recalled(&store, Promote::Always).is_none() && !is_in_memory(&store));
     assert!(!store.store.remove(&visitor, crate::store::Removal::Expired), "once");
 }

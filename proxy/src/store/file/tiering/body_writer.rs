@@ -8,7 +8,7 @@ use super::Parts;
 use crate::store::file::read::file_body::{Extent, FileBody};
 use crate::store::file::write::queue::{HEAD_BYTES, Job};
 use crate::store::file::write::writer::{extent_bytes_max, split};
-use crate::store::{Body, Content, Draft, EntryWriter, StoreError, Stored};
+use crate::store::{Body, Content, EntryWriter, NewEntry, StoreError, Stored};
 
 /// Receives one body. The head is written last: until then, nothing in the file points to what was written.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl TieredWriter {
         Ok(())
     }
 
-    fn finish(&mut self, draft: Draft) -> Result<Arc<Stored>, StoreError> {
+    fn finish(&mut self, draft: NewEntry) -> Result<Arc<Stored>, StoreError> {
         let is_part =
             matches!(&draft.content, Content::Response(response) if response.part.is_some());
         if self.extents.is_empty() {
@@ -120,7 +120,7 @@ impl EntryWriter for TieredWriter {
         Ok(())
     }
 
-    fn commit(mut self: Box<Self>, draft: Draft) -> Result<Arc<Stored>, StoreError> {
+    fn commit(mut self: Box<Self>, draft: NewEntry) -> Result<Arc<Stored>, StoreError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }

@@ -12,16 +12,20 @@ use crate::store::file::read::response;
 use crate::store::file::read::response::Record;
 use crate::store::file::volume::index::Entry;
 use crate::store::memory::Arrival;
-use crate::store::{Body, Content, Draft, Removal, Stay, Stored};
+use crate::store::{Body, Content, NewEntry, Promote, Removal, Stored};
 use process::timestamp::Timestamp;
 
 impl Parts {
     /// Brings back what is in the file under this key, and returns what does not stay in memory.
-    pub(crate) async fn recall(self: &Arc<Self>, key_hash: u64, stay: Stay) -> Vec<Arc<Stored>> {
+    pub(crate) async fn recall(
+        self: &Arc<Self>,
+        key_hash: u64,
+        promote: Promote,
+    ) -> Vec<Arc<Stored>> {
         let mut visitors = Vec::new();
         let entries = self.volume().index.dormant(key_hash);
         // Which of several variants is meant is not known before they are read: then all come, to stay.
-        let stay = if entries.len() > 1 { Stay::Always } else { stay };
+        let promote = if entries.len() > 1 { Promote::Always } else { promote };
         for entry in entries {
             if entry.place().is_none() {
                 self.wake_pending(&entry);
@@ -31,7 +35,7 @@ impl Parts {
             if let Some(record) = response::read_at_once(self.volume(), &entry) {
                 metrics.recalls_at_once.add(1);
                 metrics.recalls.add(1);
-                visitors.extend(self.revive(&entry, record, stay));
+                visitors.extend(self.revive(&entry, record, promote));
                 continue;
             }
             let _turn = match self.turn(key_hash) {
@@ -43,7 +47,7 @@ impl Parts {
             }
             let Some(record) = self.read_and_wait(entry).await else { break };
             metrics.recalls.add(1);
-            visitors.extend(self.revive(&entry, record, stay));
+            visitors.extend(self.revive(&entry, record, promote));
         }
         visitors
     }
@@ -78,7 +82,7 @@ impl Parts {
         &self,
         entry: &Entry,
         record: Result<Record, ReadError>,
-        stay: Stay,
+        promote: Promote,
     ) -> Option<Arc<Stored>> {
         let is_whole = |record: Record| match &record.body {
             Body::File(body) if !body.is_intact() => Err(ReadError::Gone),
@@ -96,7 +100,7 @@ impl Parts {
                 response.freshness = volume.times.judged(header.version, response.freshness);
                 let shift = volume.times.shift_of(header.version).unwrap_or(0);
                 let soft_purged = soft_purged.map(|at| at.moved(shift));
-                let draft = |provenance| Draft {
+                let draft = |provenance| NewEntry {
                     key: key.clone(),
                     variant,
                     provenance,
@@ -105,7 +109,7 @@ impl Parts {
                 let born = Sequence::from_number(header.born);
                 let past =
                     Past { key: &key, born, tags: &tags, soft_purged, version: header.version };
-                self.wake(entry, past, stay, draft)
+                self.wake(entry, past, promote, draft)
             }
         }
     }
@@ -123,7 +127,7 @@ impl Parts {
             soft_purged: stored.provenance.soft_purged(),
             version: stored.version,
         };
-        self.wake(entry, past, Stay::Always, |provenance| Draft {
+        self.wake(entry, past, Promote::Always, |provenance| NewEntry {
             key: stored.key.clone(),
             variant: stored.variant.as_deref().cloned(),
             provenance,
@@ -137,8 +141,8 @@ impl Parts {
         &self,
         entry: &Entry,
         past: Past<'_>,
-        stay: Stay,
-        draft: impl FnOnce(Provenance) -> Draft,
+        promote: Promote,
+        draft: impl FnOnce(Provenance) -> NewEntry,
     ) -> Option<Arc<Stored>> {
         let volume = self.volume();
         let enter = |provenance: Option<Provenance>| {
@@ -164,7 +168,7 @@ impl Parts {
             let mut stored = Stored::new(draft, body, self.memory.now_secs());
             stored.version = past.version;
             let stored = Arc::new(stored);
-            if !self.stays(entry, &stored, stay) {
+            if !self.stays(entry, &stored, promote) {
                 return Some((stored, None));
             }
             locked.wake(entry.version);
@@ -187,10 +191,10 @@ impl Parts {
     }
 
     /// Whether a response that was recalled stays in memory.
-    fn stays(&self, entry: &Entry, stored: &Stored, stay: Stay) -> bool {
+    fn stays(&self, entry: &Entry, stored: &Stored, promote: Promote) -> bool {
         let identity = entry.key_hash ^ u64::from(entry.variant) << 32;
         let memory = &self.memory;
-        stay == Stay::Always
+        promote == Promote::Always
             || memory.has_room_for(stored.cost())
             || self.promotion.is_due(identity, memory.objects())
     }

@@ -38,8 +38,8 @@ use crate::store::file::write::writer::variant_of;
 use crate::store::journal::Journal;
 use crate::store::memory::{Arrival, Backing, MemoryLimits, MemoryStore};
 use crate::store::{
-    Body, Content, Draft, EntryWriter, FileUsage, Recall, Removal, Stay, Store, StoreError, Stored,
-    Usage,
+    Body, Content, EntryWriter, FileUsage, NewEntry, Promote, Recall, Removal, Store, StoreError,
+    Stored, Usage,
 };
 use process::clock::Clock;
 
@@ -212,7 +212,7 @@ impl Parts {
     }
 
     /// Whether a response is worth a place in the file.
-    fn is_lasting(&self, draft: &Draft) -> bool {
+    fn is_lasting(&self, draft: &NewEntry) -> bool {
         let Content::Response(response) = &draft.content else { return false };
         let until = response.freshness.useless_after();
         let life = until.as_millis().saturating_sub(self.clock.now().as_millis());
@@ -220,14 +220,14 @@ impl Parts {
     }
 
     /// Takes room in the queue for a response of this length, if it is to be in the file, and there is.
-    pub(crate) fn room_for(&self, draft: &Draft, body_bytes: u64) -> Option<Reserved> {
+    pub(crate) fn room_for(&self, draft: &NewEntry, body_bytes: u64) -> Option<Reserved> {
         self.is_lasting(draft).then(|| self.engine.reserve(body_bytes + HEAD_BYTES)).flatten()
     }
 
     /// Stores a response: in memory, and on its way into the file where it was given room in the queue.
     pub(crate) fn put(
         &self,
-        draft: Draft,
+        draft: NewEntry,
         body: Body,
         reserved: Option<Reserved>,
         successor_of: Option<&Stored>,
@@ -430,10 +430,10 @@ impl Store for TieredStore {
             && volume.disk.is_usable()
     }
 
-    fn recall<'a>(&'a self, key: &'a Key, stay: Stay) -> Recall<'a> {
+    fn recall<'a>(&'a self, key: &'a Key, promote: Promote) -> Recall<'a> {
         Box::pin(async move {
             if self.is_dormant(key.hash()) {
-                self.parts.recall(key.hash(), stay).await
+                self.parts.recall(key.hash(), promote).await
             } else {
                 Vec::new()
             }
@@ -483,7 +483,7 @@ impl Store for TieredStore {
         Box::new(TieredWriter::new(&self.parts))
     }
 
-    fn freshen(&self, old: &Arc<Stored>, draft: Draft) -> Result<Arc<Stored>, StoreError> {
+    fn freshen(&self, old: &Arc<Stored>, draft: NewEntry) -> Result<Arc<Stored>, StoreError> {
         let body = old.response().map(|response| response.body.clone()).unwrap_or_default();
         let parts = &self.parts;
         let reserved = match &body {

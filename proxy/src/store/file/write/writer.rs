@@ -22,7 +22,7 @@ use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{Entry, Place};
 use crate::store::file::write::queue::{Job, Loaded};
-use crate::store::{Body, Removal, Response, Stored};
+use crate::store::{Body, Removal, Stored, StoredResponse};
 
 /// A segment that is being filled.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) struct Scribe {
 }
 
 /// What is put into a record beside its body.
-struct Draft<'a> {
+struct RecordParts<'a> {
     kind: Kind,
     stored: Option<&'a Stored>,
     meta: Vec<u8>,
@@ -202,9 +202,10 @@ impl Scribe {
     fn write_extent(&mut self, pieces: &[Bytes]) -> Option<ExtentPlace> {
         let mut meta = Vec::new();
         push_block_checksums(&mut meta, pieces.iter().map(|piece| &**piece));
-        let draft = Draft { kind: Kind::Extent, stored: None, meta, labels: Labels::default() };
+        let record =
+            RecordParts { kind: Kind::Extent, stored: None, meta, labels: Labels::default() };
         let length: usize = pieces.iter().map(Bytes::len).sum();
-        let (segment, lsn, offset, units) = self.append(Class::Large, draft, pieces)?;
+        let (segment, lsn, offset, units) = self.append(Class::Large, record, pieces)?;
         self.volume.segments.at(segment).add_live(u64::from(units) * UNIT);
         Some(ExtentPlace { segment, lsn, offset, length: u32::try_from(length).ok()? })
     }
@@ -212,7 +213,7 @@ impl Scribe {
     fn write_head(
         &mut self,
         stored: &Stored,
-        response: &Response,
+        response: &StoredResponse,
         extents: &[ExtentPlace],
         inline: &[Bytes],
     ) -> Option<(u32, u64, u32, u16)> {
@@ -222,16 +223,16 @@ impl Scribe {
         let tags = stored.provenance.ids();
         let ids = ids_of(self.volume.invalidation.ids(), &stored.key, tags);
         let labels = Labels { ids, extents: extents.to_vec() };
-        let draft = Draft { kind: Kind::Response, stored: Some(stored), meta, labels };
+        let record = RecordParts { kind: Kind::Response, stored: Some(stored), meta, labels };
         let class = if self.ghosts.take(identity(stored)) { Class::Main } else { Class::Probation };
-        self.append(class, draft, inline)
+        self.append(class, record, inline)
     }
 
     /// Enters the place of what was written, unless it has left meanwhile.
     fn link(
         &self,
         stored: &Stored,
-        response: &Response,
+        response: &StoredResponse,
         (lsn, place): (u64, Place),
         extents: &[ExtentPlace],
     ) {
@@ -266,7 +267,7 @@ impl Scribe {
     }
 
     /// A response was purged before it was written: it and its body are of no use.
-    fn forget_purged(&self, stored: &Stored, response: &Response) {
+    fn forget_purged(&self, stored: &Stored, response: &StoredResponse) {
         let volume = &self.volume;
         let version = stored.short_version();
         let is_gone = {
@@ -305,27 +306,27 @@ impl Scribe {
     fn append(
         &mut self,
         class: Class,
-        draft: Draft<'_>,
+        record: RecordParts<'_>,
         body: &[Bytes],
     ) -> Option<(u32, u64, u32, u16)> {
         let body_bytes = u32::try_from(body.iter().map(Bytes::len).sum::<usize>()).ok()?;
         let header = RecordHeader {
-            kind: draft.kind,
+            kind: record.kind,
             lsn: 0,
-            version: draft.stored.map_or(0, |stored| stored.version),
-            born: draft.stored.map_or(0, |stored| stored.provenance.born().number()),
-            key_hash: draft.stored.map_or(0, |stored| stored.key.hash()),
-            meta_bytes: u32::try_from(draft.meta.len()).ok()?,
+            version: record.stored.map_or(0, |stored| stored.version),
+            born: record.stored.map_or(0, |stored| stored.provenance.born().number()),
+            key_hash: record.stored.map_or(0, |stored| stored.key.hash()),
+            meta_bytes: u32::try_from(record.meta.len()).ok()?,
             body_bytes,
-            expires: draft.stored.map_or(0, expires_of),
-            variant: draft.stored.map_or(0, variant_of),
-            meta_crc: crc32c::crc32c(&draft.meta),
+            expires: record.stored.map_or(0, expires_of),
+            variant: record.stored.map_or(0, variant_of),
+            meta_crc: crc32c::crc32c(&record.meta),
         };
         if header.meta_bytes > crate::store::file::format::record::META_BYTES_MAX {
             return None;
         }
-        let parts = std::iter::once(&*draft.meta).chain(body.iter().map(|piece| &**piece));
-        self.append_parts(class, header, draft.labels, parts)
+        let parts = std::iter::once(&*record.meta).chain(body.iter().map(|piece| &**piece));
+        self.append_parts(class, header, record.labels, parts)
     }
 
     /// Writes a record of these parts behind its header.

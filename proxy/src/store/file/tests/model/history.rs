@@ -22,7 +22,7 @@ use crate::store::file::tests::bench::{SimulatedStore, Size, block_on};
 use crate::store::file::{Reading, Supply};
 use crate::store::journal::Entry;
 use crate::store::{
-    Body, Content, Draft, EntryWriter, Removal, Show, Stay, Store as _, StoreError, Stored,
+    Body, Content, EntryWriter, NewEntry, Promote, Removal, Show, Store as _, StoreError, Stored,
 };
 use process::clock::Clock;
 use process::timestamp::Timestamp;
@@ -157,7 +157,7 @@ impl History {
         }
     }
 
-    fn draft(&mut self, birth: &FetchBirth, slot: Slot, tag: Tag) -> Draft {
+    fn draft(&mut self, birth: &FetchBirth, slot: Slot, tag: Tag) -> NewEntry {
         self.written += 1;
         let invalidation = &self.store.invalidation;
         let second = self.written;
@@ -169,7 +169,7 @@ impl History {
             let now = self.store.clock.now().as_millis().cast_signed();
             response.freshness = response.freshness.moved(now - second.cast_signed() * 1000);
         }
-        Draft { provenance: birth.provenance(tags), ..draft }
+        NewEntry { provenance: birth.provenance(tags), ..draft }
     }
 
     /// The store notes it soon, but for a power that goes off.
@@ -257,14 +257,14 @@ impl History {
     }
 
     /// What a request is given, as the cache would look it up: for one use, or to stay in memory.
-    fn find(&self, slot: Slot, stay: Stay) -> Option<(Arc<Stored>, Verdict)> {
+    fn find(&self, slot: Slot, promote: Promote) -> Option<(Arc<Stored>, Verdict)> {
         let key = key(slot.path());
         let store = &*self.store.store;
         let is_it = |stored: &Stored| {
             selects(stored, SELECTING[slot.1]) && stored.variant.is_some() == (slot.1 > 0)
         };
         let look = || {
-            let visitors = block_on(store.recall(&key, stay));
+            let visitors = block_on(store.recall(&key, promote));
             let visitor = visitors.into_iter().find(|visitor| is_it(visitor));
             store.lookup(&key, &is_it).or(visitor)
         };
@@ -275,7 +275,7 @@ impl History {
 
     /// Looks at what is found; it must be what may be shown. Returns when its head arrived.
     fn check(&mut self, slot: Slot, after: Option<Crash>) -> Option<u64> {
-        let found = self.find(slot, Stay::IfProven);
+        let found = self.find(slot, Promote::IfHot);
         let read = found.as_ref().and_then(|(stored, verdict)| {
             let version = self.truth.of_second(second_of(stored));
             let version = version.unwrap_or_else(|| panic!("{slot:?}: nobody has stored this"));
@@ -300,7 +300,7 @@ impl History {
     }
 
     fn read_range(&self, slot: Slot, from: u64, length: u64) {
-        let Some((stored, _)) = self.find(slot, Stay::IfProven) else { return };
+        let Some((stored, _)) = self.find(slot, Promote::IfHot) else { return };
         let second = second_of(&stored);
         let version = self.truth.of_second(second).unwrap();
         let end = version.body.len();
@@ -326,7 +326,7 @@ impl History {
     }
 
     fn freshen(&mut self, slot: Slot) {
-        let Some((old, _)) = self.find(slot, Stay::Always) else { return };
+        let Some((old, _)) = self.find(slot, Promote::Always) else { return };
         let version = self.truth.of_second(second_of(&old)).unwrap().clone();
         let birth = self.store.invalidation.begin_fetch();
         let draft = self.draft(&birth, slot, version.tag);
@@ -339,7 +339,7 @@ impl History {
     }
 
     fn remove(&mut self, slot: Slot) {
-        if let Some((stored, _)) = self.find(slot, Stay::Always) {
+        if let Some((stored, _)) = self.find(slot, Promote::Always) {
             assert!(self.store.store.remove(&stored, Removal::Replaced));
             self.store.store.volume().keeper.flush();
             self.replace(slot);
@@ -389,7 +389,7 @@ impl History {
     }
 
     fn open(&mut self, slot: Slot) {
-        let Some((stored, _)) = self.find(slot, Stay::IfProven) else { return };
+        let Some((stored, _)) = self.find(slot, Promote::IfHot) else { return };
         let version = self.truth.of_second(second_of(&stored)).unwrap();
         if let Body::File(body) = &stored.response().unwrap().body {
             let reading = body.open();
