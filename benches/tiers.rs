@@ -70,7 +70,7 @@ fn promote(exponent: f64, memory: u64, (rule, stay): (&str, Promote)) {
         }
         let took = started.elapsed();
         let after = shop.opened.store.file_usage().expect("there is a file");
-        (took, after.recalls[0] - before.recalls[0], after.promoted - before.promoted)
+        (took, after.loads[0] - before.loads[0], after.promoted - before.promoted)
     };
     ask(REQUESTS);
     let (took, recalls, promoted) = ask(REQUESTS);

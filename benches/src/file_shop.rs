@@ -13,7 +13,7 @@ use process::timestamp::Timestamp;
 use purge_protocol::PurgeMode;
 use shellac::freshness::{Exchange, Policy, judge};
 use shellac::invalidation::{Mark, PastMark};
-use shellac::store::file::{FileLimits, OpenedStore, Supply, TieredStore, Tiering};
+use shellac::store::file::{CopyMode, FileLimits, OpenedStore, TieredStore, Tiering};
 use shellac::store::memory::MemoryLimits;
 use shellac::store::{
     Body, Content, Fields, NewEntry, Promote, Store as _, Stored, StoredResponse,
@@ -159,7 +159,7 @@ impl FileShop {
                 let (reading, mut at) = (body.open(), 0);
                 while at < body.length() {
                     at += reading
-                        .window(at, body.length(), Supply::Mapped)
+                        .window(at, body.length(), CopyMode::Mapped)
                         .expect("it is sound")
                         .remaining() as u64;
                 }

@@ -4,18 +4,18 @@
 use loom::cell::Cell;
 use loom::thread;
 
-use super::segment_state::{Lease, Pin, Word};
+use super::segment_state::{Pin, Pins, SegmentState};
 use super::sync::{Arc, AtomicU64, Ordering};
 
 /// A segment whose content is the incarnation it was written in.
 struct Segment {
-    word: Arc<Word>,
+    word: Arc<SegmentState>,
     content: Cell<u64>,
 }
 
 impl Segment {
     fn open(lsn: u64) -> Arc<Self> {
-        let (word, content) = (Arc::new(Word::default()), Cell::new(lsn));
+        let (word, content) = (Arc::new(SegmentState::default()), Cell::new(lsn));
         word.open(lsn);
         Arc::new(Self { word, content })
     }
@@ -109,7 +109,7 @@ fn an_incarnation_with_the_same_lower_half_is_not_taken_for_an_earlier_one() {
 #[test]
 fn what_was_read_without_a_pin_is_known_to_be_of_an_incarnation_or_not() {
     loom::model(|| {
-        let word = Arc::new(Word::default());
+        let word = Arc::new(SegmentState::default());
         let content = Arc::new(AtomicU64::new(1));
         word.open(1);
         let reader = {
@@ -131,25 +131,25 @@ fn what_was_read_without_a_pin_is_known_to_be_of_an_incarnation_or_not() {
 fn a_lease_that_is_revoked_breaks_the_reader_off_and_never_shows_it_what_came_after() {
     loom::model(|| {
         let segment = Segment::open(1);
-        let lease = Arc::new(Lease::of(Pin::of(&segment.word, 1).into_iter()));
+        let pins = Arc::new(Pins::of(Pin::of(&segment.word, 1).into_iter()));
         let reader = {
-            let lease = Arc::clone(&lease);
+            let pins = Arc::clone(&pins);
             spawn(&segment, move |segment| {
                 segment.read(1); // a window
                 segment.read(1); // another
-                drop(lease);
+                drop(pins);
             })
         };
         segment.word.close();
         if segment.word.free() {
             segment.content.set(2); // the reader has come to its end
         } else {
-            lease.revoke();
+            pins.revoke();
             if segment.word.free() {
                 segment.content.set(2);
             }
         }
-        drop(lease);
+        drop(pins);
         reader.join().unwrap();
         assert!(segment.word.free());
     });

@@ -78,7 +78,7 @@ fn contents(usage: &FileUsage) -> Vec<Family> {
 
 /// What was written and read.
 fn reads(usage: &FileUsage) -> Vec<Family> {
-    let [recalls, at_once] = usage.recalls;
+    let [recalls, at_once] = usage.loads;
     let waited = recalls.saturating_sub(at_once);
     vec![
         labelled(
@@ -91,7 +91,7 @@ fn reads(usage: &FileUsage) -> Vec<Family> {
             "shellac_storage_reads",
             "Responses read: from the system's cache, from the device, or not, as too many waited",
             "how",
-            &[("at_once", at_once), ("waited", waited), ("refused", usage.recalls_refused)],
+            &[("at_once", at_once), ("waited", waited), ("refused", usage.loads_refused)],
         ),
         Family::counter(
             "shellac_storage_promotions",

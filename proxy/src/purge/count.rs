@@ -116,15 +116,15 @@ mod tests {
     use super::*;
     use crate::freshness::Uncacheable;
     use crate::invalidation::Mark;
-    use crate::store::contract::{Bench, Engine, Limits, Page, SMALL};
+    use crate::store::contract::{Bench, Engine, EngineLimits, Page, SMALL};
     use crate::store::memory::{MemoryLimits, MemoryStore};
     use crate::store::{Content, NewEntry};
     use process::clock::Clock;
     use process::timestamp::Timestamp;
 
     fn bench() -> Bench {
-        let memory = |limits: Limits| {
-            let Limits { capacity, object_bytes_max, variants_max } = limits;
+        let memory = |limits: EngineLimits| {
+            let EngineLimits { capacity, object_bytes_max, variants_max } = limits;
             let limits = MemoryLimits { capacity, object_bytes_max, variants_max };
             MemoryStore::new(limits, Clock::manual(Timestamp::from_secs(1)))
         };

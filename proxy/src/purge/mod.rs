@@ -30,7 +30,7 @@ use crate::invalidation::{
     FetchBirth, Invalidation, Mark, Marked, Past, PastMark, Sequence, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
-use crate::store::journal::{Entry, Journal, JournalError};
+use crate::store::journal::{Journal, JournalEntry, JournalError};
 use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
 
@@ -200,7 +200,7 @@ impl Purger {
         };
         let sequence = marked.sequence;
         let marks = marks.iter().map(PastMark::of).collect();
-        self.journal.append(Entry::Purge { marks, past: Past::of(mode, sequence, now) });
+        self.journal.append(JournalEntry::Purge { marks, past: Past::of(mode, sequence, now) });
         if let Some(pending) = self.pending.try_lock()
             && pending.is_empty()
             && self.is_little(&aims)

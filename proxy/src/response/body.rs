@@ -15,7 +15,7 @@ use crate::client::busy::Busy;
 use crate::fetch::flight::Reader;
 use crate::origins::{OriginBody, OriginError};
 use crate::store::Body;
-use crate::store::file::{Chunk, FileBody, ReadError, Reading, Supply};
+use crate::store::file::{Chunk, CopyMode, FileBody, ReadError, Reading};
 
 /// Content on its way to a client.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub struct FileContent {
     reading: Arc<Reading>,
     at: u64,
     end: u64,
-    supply: Supply,
+    mode: CopyMode,
     next: Option<JoinHandle<Result<Chunk, ReadError>>>,
 }
 
@@ -68,7 +68,7 @@ pub struct Stream {
 #[derive(Debug)]
 pub enum Source {
     /// A fetch that others may share; how content is handed out once it is stored.
-    Flight(Reader, Supply),
+    Flight(Reader, CopyMode),
     /// The origin, for this client alone.
     Origin(OriginBody),
 }
@@ -80,22 +80,22 @@ impl ResponseBody {
     }
 
     /// Stored content.
-    pub fn stored(body: &Body, supply: Supply) -> Self {
+    pub fn stored(body: &Body, mode: CopyMode) -> Self {
         match body {
             Body::Empty => Self::Empty,
             Body::Whole(bytes) => Self::Whole(bytes.clone().into()),
             Body::Pieces { pieces, length } => {
                 Self::Pieces(Pieces { all: Arc::clone(pieces), next: 0, left: *length })
             }
-            Body::File(body) => FileContent::of(body, 0..body.length(), supply),
+            Body::File(body) => FileContent::of(body, 0..body.length(), mode),
         }
     }
 
     /// A part of stored content.
-    pub fn part(body: &Body, range: &Range<u64>, supply: Supply) -> Self {
+    pub fn part(body: &Body, range: &Range<u64>, mode: CopyMode) -> Self {
         match body {
             Body::File(body) => {
-                FileContent::of(body, range.start..range.end.min(body.length()), supply)
+                FileContent::of(body, range.start..range.end.min(body.length()), mode)
             }
             body => Self::of_pieces(body.slices(range).collect()),
         }
@@ -103,7 +103,7 @@ impl ResponseBody {
 
     /// Complete content, none of whose pieces is empty.
     pub fn of_pieces(pieces: Vec<Bytes>) -> Self {
-        Self::stored(&Body::of_pieces(pieces), Supply::Copied)
+        Self::stored(&Body::of_pieces(pieces), CopyMode::Copied)
     }
 
     /// Arriving content of this length, if it is known.
@@ -128,15 +128,15 @@ impl Pieces {
 }
 
 impl FileContent {
-    fn of(body: &Arc<FileBody>, range: Range<u64>, supply: Supply) -> ResponseBody {
+    fn of(body: &Arc<FileBody>, range: Range<u64>, mode: CopyMode) -> ResponseBody {
         if range.is_empty() {
             return ResponseBody::Empty;
         }
-        if let Some(chunk) = body.at_once(&range, supply) {
+        if let Some(chunk) = body.at_once(&range, mode) {
             return ResponseBody::Whole(chunk);
         }
         let Range { start: at, end } = range;
-        ResponseBody::File(Box::new(Self { reading: body.open(), at, end, supply, next: None }))
+        ResponseBody::File(Box::new(Self { reading: body.open(), at, end, mode, next: None }))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, OriginError>>> {
@@ -158,7 +158,7 @@ impl FileContent {
 
     fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
         if self.next.is_none()
-            && let Some(window) = self.reading.window_at_once(self.at, self.end, self.supply)
+            && let Some(window) = self.reading.window_at_once(self.at, self.end, self.mode)
         {
             return Poll::Ready(Ok(window));
         }
@@ -172,15 +172,15 @@ impl FileContent {
 
     /// While one window is sent, the next is made ready.
     fn read_ahead(&mut self) {
-        if self.at < self.end && !self.reading.is_at_hand(self.at, self.end, self.supply) {
+        if self.at < self.end && !self.reading.is_at_hand(self.at, self.end, self.mode) {
             self.next = Some(self.read_on());
         }
     }
 
     fn read_on(&self) -> JoinHandle<Result<Chunk, ReadError>> {
-        let (reading, supply) = (Arc::clone(&self.reading), self.supply);
+        let (reading, mode) = (Arc::clone(&self.reading), self.mode);
         let (at, end) = (self.at, self.end);
-        tokio::task::spawn_blocking(move || reading.window(at, end, supply))
+        tokio::task::spawn_blocking(move || reading.window(at, end, mode))
     }
 }
 
@@ -222,11 +222,11 @@ impl Stream {
         let start = part.start.saturating_add(self.skip).min(part.end);
         self.skip -= start - part.start;
         let end = self.left.map_or(part.end, |left| start.saturating_add(left).min(part.end));
-        let supply = match self.source {
-            Source::Flight(_, supply) => supply,
-            Source::Origin(_) => Supply::Copied,
+        let mode = match self.source {
+            Source::Flight(_, mode) => mode,
+            Source::Origin(_) => CopyMode::Copied,
         };
-        self.stored = ResponseBody::part(body, &(start..end), supply);
+        self.stored = ResponseBody::part(body, &(start..end), mode);
     }
 
     /// Cuts off what was not asked for.
@@ -346,7 +346,7 @@ mod tests {
         for (range, expected) in
             [(0..8, "abcdefgh"), (2..4, "cd"), (3..7, "defg"), (7..8, "h"), (0..1, "a")]
         {
-            let part = ResponseBody::part(&stored, &range, Supply::Copied);
+            let part = ResponseBody::part(&stored, &range, CopyMode::Copied);
             assert_eq!(part.size_hint().exact(), Some(range.end - range.start));
             assert_eq!(text(part), expected);
         }
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn the_length_is_known_and_right() {
-        let stored = ResponseBody::stored(&body(&["abc", "de"]), Supply::Copied);
+        let stored = ResponseBody::stored(&body(&["abc", "de"]), CopyMode::Copied);
         assert_eq!(stored.size_hint().exact(), Some(5));
         assert_eq!(text(stored), "abcde");
     }
@@ -367,7 +367,7 @@ mod tests {
                 let budget = Arc::new(Budget::new(1000));
                 let birth = Arc::new(Invalidation::new(1)).begin_fetch();
                 let (_flight, writer) = Flight::begin(birth, budget, Arc::default());
-                let source = Source::Flight(writer.first_reader(), Supply::Copied);
+                let source = Source::Flight(writer.first_reader(), CopyMode::Copied);
                 let range = skip..skip + length;
                 let mut arriving = ResponseBody::arriving_part(source, &range, Busy::default());
                 let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -27,7 +27,7 @@ use crate::field::range::{self as range_field, ByteRange, RangeSpec};
 use crate::origins::OriginBody;
 use crate::policy::{OwnFields, Snapshot};
 use crate::request::RequestHead;
-use crate::store::file::Supply;
+use crate::store::file::CopyMode;
 use crate::store::{self, Show};
 use process::timestamp::Timestamp;
 
@@ -217,8 +217,8 @@ fn of_part(
 }
 
 /// Content of a file may come from the map where nothing but the kernel reads it. HTTP/2's library copies the ends of frames.
-fn supply_for(request: &RequestHead) -> Supply {
-    if request.version < Version::HTTP_2 { Supply::Mapped } else { Supply::Copied }
+fn supply_for(request: &RequestHead) -> CopyMode {
+    if request.version < Version::HTTP_2 { CopyMode::Mapped } else { CopyMode::Copied }
 }
 
 /// What a request asks of a response that it could be given.

@@ -16,7 +16,7 @@ use process::timestamp::Timestamp;
 
 /// What the engine under test is made with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct EngineLimits {
     pub(crate) capacity: u64,
     pub(crate) object_bytes_max: u64,
     pub(crate) variants_max: usize,
@@ -48,7 +48,7 @@ pub(crate) struct Page<'a> {
 }
 
 /// Makes an empty engine.
-pub(crate) type Factory<'a> = &'a dyn Fn(Limits) -> Engine;
+pub(crate) type Factory<'a> = &'a dyn Fn(EngineLimits) -> Engine;
 
 /// Runs every rule against engines that this factory makes.
 pub(crate) fn check(make: Factory<'_>) {
@@ -115,7 +115,7 @@ fn a_new_version_takes_the_place_of_the_same_variant_only(make: Factory<'_>) {
 }
 
 fn too_many_variants_drop_the_oldest(make: Factory<'_>) {
-    let bench = Bench::new(make, Limits { variants_max: 3, ..LARGE });
+    let bench = Bench::new(make, EngineLimits { variants_max: 3, ..LARGE });
     for (selecting, second) in [("a", 40), ("b", 10), ("c", 30), ("d", 20)] {
         bench.put(Page { selecting, second, ..Page::at("/v") }, b"x");
     }
@@ -135,7 +135,7 @@ fn a_dropped_writer_leaves_nothing(make: Factory<'_>) {
 }
 
 fn a_body_that_is_too_large_is_refused_and_leaves_nothing(make: Factory<'_>) {
-    let bench = Bench::new(make, Limits { object_bytes_max: 1000, ..LARGE });
+    let bench = Bench::new(make, EngineLimits { object_bytes_max: 1000, ..LARGE });
     let mut writer = bench.store().begin();
     writer.append(Bytes::from_static(&[b'x'; 1000])).unwrap();
     assert_eq!(writer.append(Bytes::from_static(b"y")), Err(StoreError::TooLarge));
@@ -269,7 +269,7 @@ fn pressure_evicts_down_to_the_capacity(make: Factory<'_>) {
 }
 
 fn tags_are_let_go_whatever_the_reason(make: Factory<'_>) {
-    let bench = Bench::new(make, Limits { variants_max: 1, ..SMALL });
+    let bench = Bench::new(make, EngineLimits { variants_max: 1, ..SMALL });
     let tag = bench.tag("shared");
     let page = Page { tags: &["shared"], ..Page::at("/a") };
     let live = || bench.invalidation.ids().live(tag);
@@ -298,7 +298,7 @@ fn tags_are_let_go_whatever_the_reason(make: Factory<'_>) {
 }
 
 impl Bench {
-    pub(crate) fn new(make: Factory<'_>, limits: Limits) -> Self {
+    pub(crate) fn new(make: Factory<'_>, limits: EngineLimits) -> Self {
         let engine = make(limits);
         let invalidation = engine.invalidation.clone();
         Self {
@@ -438,7 +438,7 @@ pub(crate) fn content(response: &StoredResponse) -> Vec<u8> {
 /// The second of the page, whatever its time is taken for.
 pub(crate) const SECOND: HeaderName = HeaderName::from_static("x-second");
 const SELECTING: HeaderName = HeaderName::from_static("x-selecting");
-pub(crate) const LARGE: Limits =
-    Limits { capacity: 16 << 20, object_bytes_max: 4 << 20, variants_max: 64 };
-pub(crate) const SMALL: Limits =
-    Limits { capacity: 4 << 20, object_bytes_max: 64 << 10, variants_max: 64 };
+pub(crate) const LARGE: EngineLimits =
+    EngineLimits { capacity: 16 << 20, object_bytes_max: 4 << 20, variants_max: 64 };
+pub(crate) const SMALL: EngineLimits =
+    EngineLimits { capacity: 4 << 20, object_bytes_max: 64 << 10, variants_max: 64 };

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use purge_protocol::log::Position;
 
-use super::file::volume::journal_writer::Keeper;
+use super::file::volume::journal_writer::JournalWriter;
 use crate::invalidation::{Past, PastMark, Sequence};
 
 /// What happened, in the order in which it is to be replayed.
 #[derive(Clone, Debug)]
-pub enum Entry {
+pub enum JournalEntry {
     /// Every purge of this partition below this offset has been applied.
     Position(Position),
     /// Whatever was born before this purge sequence is to be validated before it is used: a purge of it may have been missed.
@@ -56,14 +56,14 @@ pub struct Recovered {
 /// Receives what is to be durable. Clones are the same journal.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
-    keeper: Option<Arc<Keeper>>,
+    writer: Option<Arc<JournalWriter>>,
     is_handed_over: Arc<AtomicBool>,
 }
 
 impl Journal {
     /// Makes one that writes.
-    pub(super) fn kept_by(keeper: Arc<Keeper>) -> Self {
-        Self { keeper: Some(keeper), ..Self::default() }
+    pub(super) fn kept_by(writer: Arc<JournalWriter>) -> Self {
+        Self { writer: Some(writer), ..Self::default() }
     }
 
     /// Nothing is acknowledged any more: another process serves from now on.
@@ -72,16 +72,16 @@ impl Journal {
     }
 
     /// Adds an entry. It is durable when a later [`Self::settled`] returns.
-    pub fn append(&self, entry: Entry) {
-        if let Some(keeper) = &self.keeper {
-            keeper.append(entry);
+    pub fn append(&self, entry: JournalEntry) {
+        if let Some(writer) = &self.writer {
+            writer.append(entry);
         }
     }
 
     /// Returns when everything that was appended before is durable.
     pub async fn settled(&self) -> Result<(), JournalError> {
-        if let Some(keeper) = &self.keeper {
-            keeper.settled().await?;
+        if let Some(writer) = &self.writer {
+            writer.settled().await?;
         }
         if self.is_handed_over.load(Ordering::Acquire) {
             return Err(JournalError::HandedOver);
@@ -91,12 +91,12 @@ impl Journal {
 
     /// The positions that were recovered with the store, as they are now.
     pub fn positions(&self) -> Vec<Position> {
-        self.keeper.as_ref().map_or_else(Vec::new, |keeper| keeper.positions())
+        self.writer.as_ref().map_or_else(Vec::new, |writer| writer.positions())
     }
 
     /// Says what was brought back; `None`: the store began empty.
     pub fn recovered(&self) -> Option<Recovered> {
-        self.keeper.as_ref().and_then(|keeper| keeper.recovered())
+        self.writer.as_ref().and_then(|writer| writer.recovered())
     }
 }
 

@@ -171,7 +171,7 @@ async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge
         }
     }
     let usage = proxy.app.store.file_usage().unwrap();
-    assert!(usage.recalls[0] > PAGES as u64 && usage.promoted < usage.recalls[0] / 2, "{usage:?}");
+    assert!(usage.loads[0] > PAGES as u64 && usage.promoted < usage.loads[0] / 2, "{usage:?}");
     proxy.purge(r#"{"tags":["t3"]}"#).await;
     for number in 0..PAGES {
         let answer = proxy.get(&format!("/{number}")).await;

@@ -27,7 +27,7 @@ use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::Purger;
 use crate::invalidation::Invalidation;
 use crate::policy::LiveSettings;
-use crate::store::journal::{Entry, Journal, JournalError};
+use crate::store::journal::{Journal, JournalEntry, JournalError};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 
@@ -147,7 +147,7 @@ impl PurgeLog {
                 "the position in the purge log is set: what was stored before is validated before it is used"
             );
             let until = self.invalidation.distrust().number();
-            self.journal.append(Entry::Unproven { until });
+            self.journal.append(JournalEntry::Unproven { until });
         }
         let all = purges.len();
         let due: Vec<_> =
@@ -177,7 +177,7 @@ impl PurgeLog {
                     Target::Prefix(_) | Target::All => continue,
                 };
                 fence.raise(id, revision);
-                self.journal.append(Entry::Revision { selector, revision });
+                self.journal.append(JournalEntry::Revision { selector, revision });
             }
         }
     }
@@ -215,7 +215,7 @@ impl PurgeLog {
         };
         let next = position.next;
         if is_new || !matches!(kind, Kind::Heartbeat) {
-            self.journal.append(Entry::Position(position));
+            self.journal.append(JournalEntry::Position(position));
             let settled = self.journal.settled().await;
             settled.inspect_err(|_| self.metrics.count(Outcome::Failed))?;
         }
@@ -313,7 +313,7 @@ impl PurgeLog {
             } else if is_late {
                 positions.end_catch_up();
                 let until = self.invalidation.condemn_quarantined().number();
-                self.journal.append(Entry::Unproven { until });
+                self.journal.append(JournalEntry::Unproven { until });
                 tracing::error!(
                     "did not catch up with the purge log in time: what was recovered is validated before it is used"
                 );

@@ -6,7 +6,7 @@ use super::*;
 use crate::invalidation::Verdict;
 use crate::key::KeySeed;
 use crate::store::Stored;
-use crate::store::contract::{Bench, Engine, Limits, Page, SMALL};
+use crate::store::contract::{Bench, Engine, EngineLimits, Page, SMALL};
 use crate::store::memory::{MemoryLimits, MemoryStore};
 
 /// A store that was recovered with positions in two partitions, and the purge log of its proxy.
@@ -20,7 +20,7 @@ struct Recovered {
 impl Recovered {
     fn new() -> Self {
         let clock = Clock::manual(Timestamp::from_secs(1000));
-        let Limits { capacity, object_bytes_max, variants_max } = SMALL;
+        let EngineLimits { capacity, object_bytes_max, variants_max } = SMALL;
         let limits = MemoryLimits { capacity, object_bytes_max, variants_max };
         let store = Arc::new(MemoryStore::new(limits, clock.clone()));
         let engine = |_| Engine {

@@ -13,7 +13,7 @@ use super::format::superblock::{Superblock, Unreadable};
 use super::volume::open::{DATA, LOG, peek};
 use crate::key::KeySeed;
 use crate::store::file::format::head::is_sound;
-use crate::store::file::format::record::Kind;
+use crate::store::file::format::record::RecordKind;
 
 /// What is in a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub enum InspectError {
 }
 
 /// The files of a store, for reading.
-struct Opened {
+struct InspectedFiles {
     data: FileDisk,
     superblock: Superblock,
     journal: Replayed,
@@ -91,7 +91,7 @@ struct Opened {
 
 /// Says what is in the store in this directory.
 pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
-    let Opened { data, superblock, journal, is_in_use } = open(path)?;
+    let InspectedFiles { data, superblock, journal, is_in_use } = open(path)?;
     let mut inspection = Inspection {
         is_in_use,
         openings: superblock.openings,
@@ -113,15 +113,15 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
             free += 1;
             continue;
         };
-        let killed = killed_in(&journal, &header);
+        let tombstones = tombstones_in(&journal, &header);
         match trailer(&data, &superblock, number).filter(|trailer| trailer.lsn == header.lsn) {
-            _ if killed.contains(&ALL) => free += 1,
+            _ if tombstones.contains(&ALL) => free += 1,
             None => open += 1,
             Some(trailer) => {
                 complete += 1;
-                inspection.dead += killed.len() as u64;
+                inspection.dead += tombstones.len() as u64;
                 inspection.responses +=
-                    u64::from(trailer.count).saturating_sub(killed.len() as u64);
+                    u64::from(trailer.count).saturating_sub(tombstones.len() as u64);
             }
         }
     }
@@ -131,7 +131,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
 
 /// Reads everything in the store and compares it with its checksums.
 pub fn verify(path: &Path) -> Result<Verification, InspectError> {
-    let Opened { data, superblock, journal, is_in_use } = open(path)?;
+    let InspectedFiles { data, superblock, journal, is_in_use } = open(path)?;
     if is_in_use {
         return Err(InspectError::InUse(path.to_owned()));
     }
@@ -139,7 +139,7 @@ pub fn verify(path: &Path) -> Result<Verification, InspectError> {
     let seed = KeySeed(superblock.key_seed);
     for number in 0..superblock.segments {
         let Some(header) = segment_header(&data, &superblock, number) else { continue };
-        let killed = killed_in(&journal, &header);
+        let tombstones = tombstones_in(&journal, &header);
         let mut bytes = vec![0; usize::try_from(superblock.segment_bytes).unwrap_or(0)];
         let start = SEGMENTS_START + u64::from(number) * superblock.segment_bytes;
         if data.read(start, &mut bytes).is_err() {
@@ -150,7 +150,7 @@ pub fn verify(path: &Path) -> Result<Verification, InspectError> {
         let end = trailer_in(&bytes)
             .filter(|trailer| trailer.lsn == header.lsn)
             .map_or(superblock.segment_bytes, |trailer| u64::from(trailer.tail));
-        verify_segment(&mut verification, (number, header.lsn, end), &bytes, (killed, seed));
+        verify_segment(&mut verification, (number, header.lsn, end), &bytes, (tombstones, seed));
     }
     Ok(verification)
 }
@@ -159,7 +159,7 @@ fn verify_segment(
     verification: &mut Verification,
     (number, lsn, end): (u32, u64, u64),
     bytes: &[u8],
-    (killed, seed): (&[u32], KeySeed),
+    (tombstones, seed): (&[u32], KeySeed),
 ) {
     let is_complete = end < bytes.len() as u64;
     let mut at = SEGMENT_HEADER_BYTES;
@@ -177,18 +177,18 @@ fn verify_segment(
             continue;
         };
         is_in_damage = false;
-        let is_dead = u32::try_from(at / UNIT).is_ok_and(|offset| killed.contains(&offset));
+        let is_dead = u32::try_from(at / UNIT).is_ok_and(|offset| tombstones.contains(&offset));
         match (is_sound(&header, rest, seed), header.kind) {
             (false, _) => verification.damaged.push((number, at)),
-            (true, Kind::Extent) => verification.extents += 1,
-            (true, Kind::Response) => verification.responses += u64::from(!is_dead),
+            (true, RecordKind::Extent) => verification.extents += 1,
+            (true, RecordKind::Response) => verification.responses += u64::from(!is_dead),
         }
         verification.bytes += header.record_bytes();
         at += units_of(header.record_bytes()) * UNIT;
     }
 }
 
-fn open(path: &Path) -> Result<Opened, InspectError> {
+fn open(path: &Path) -> Result<InspectedFiles, InspectError> {
     let (data_path, log_path) = (path.join(DATA), path.join(LOG));
     let fault = |path: &Path| {
         let path = path.to_owned();
@@ -210,7 +210,7 @@ fn open(path: &Path) -> Result<Opened, InspectError> {
     let (_tail, journal) = Tail::replay(&disk, store, half_bytes)
         .map_err(fault(&log_path))?
         .map_err(|_damaged| InspectError::Journal(log_path))?;
-    Ok(Opened { data: FileDisk::unmapped(data), superblock, journal, is_in_use })
+    Ok(InspectedFiles { data: FileDisk::unmapped(data), superblock, journal, is_in_use })
 }
 
 fn segment_header(data: &FileDisk, superblock: &Superblock, number: u32) -> Option<SegmentHeader> {
@@ -231,7 +231,7 @@ fn trailer_in(segment: &[u8]) -> Option<Trailer> {
     segment.last_chunk::<SMALL_BYTES>().and_then(|bytes| Trailer::decode(bytes))
 }
 
-fn killed_in<'a>(journal: &'a Replayed, header: &SegmentHeader) -> &'a [u32] {
-    let known = journal.kills.get(&header.number).filter(|(lsn, _)| *lsn == header.lsn);
+fn tombstones_in<'a>(journal: &'a Replayed, header: &SegmentHeader) -> &'a [u32] {
+    let known = journal.tombstones.get(&header.number).filter(|(lsn, _)| *lsn == header.lsn);
     known.map_or(&[], |(_, offsets)| offsets)
 }

@@ -1,7 +1,7 @@
 //! The file store: a log of segments in one preallocated file that survives the process, behind the memory engine.
 //!
 //! ```text
-//!   commit ─► memory (at once) ─► queue ─► scribe ─► segment ─► index: where it is, 32 bytes
+//!   commit ─► memory (at once) ─► queue ─► writer ─► segment ─► index: where it is, 32 bytes
 //!   miss in memory ─► index ─► record, verified ─► what was purged since? ─► memory ─► hit
 //!   purge ─► marks, archive ─► journal, synced ─► acknowledged
 //! ```
@@ -23,7 +23,7 @@ pub mod inspect;
 mod tests;
 
 pub use self::error::{OpenError, ReadError};
-pub use self::read::file_body::{Chunk, FileBody, Reading, Supply};
+pub use self::read::file_body::{Chunk, CopyMode, FileBody, Reading};
 pub use self::tiering::{OpenedStore, TieredStore, Tiering};
 pub use self::volume::metrics::{FileUsage, Service};
 pub use self::volume::open::FileLimits;

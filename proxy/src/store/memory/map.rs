@@ -34,7 +34,7 @@ pub(in crate::store) trait Backing: Send + Sync + std::fmt::Debug {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Arrival {
     Stored,
-    Recalled,
+    Loaded,
 }
 
 impl Map {

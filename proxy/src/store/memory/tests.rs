@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::store::contract::{self, Bench, Engine, Limits, Page, SMALL};
+use crate::store::contract::{self, Bench, Engine, EngineLimits, Page, SMALL};
 use process::timestamp::Timestamp;
 
 #[test]
@@ -152,8 +152,8 @@ fn full_of_warm_ones(clock: &Clock) -> (Bench, MemoryStore) {
     (bench, memory)
 }
 
-fn store(limits: Limits, clock: &Clock) -> MemoryStore {
-    let Limits { capacity, object_bytes_max, variants_max } = limits;
+fn store(limits: EngineLimits, clock: &Clock) -> MemoryStore {
+    let EngineLimits { capacity, object_bytes_max, variants_max } = limits;
     MemoryStore::new(MemoryLimits { capacity, object_bytes_max, variants_max }, clock.clone())
 }
 

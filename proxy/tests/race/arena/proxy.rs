@@ -115,7 +115,7 @@ impl Proxy {
             reported,
             overtaken: overtaken.map_or(0, |(_, count)| count),
             followed: fetcher.metrics.collapsed.value(),
-            recalled: self.app.store.file_usage().map_or(0, |usage| usage.recalls[0]),
+            recalled: self.app.store.file_usage().map_or(0, |usage| usage.loads[0]),
             evicted: removals[Removal::Size as usize],
             refreshed: fetcher.metrics.background.value(),
             validated: fetcher.metrics.validated.value(),

@@ -2,7 +2,7 @@
 //!
 //! `lower half of the incarnation, 32 bits | closing, 1 bit | pins, 31 bits`. A pin is taken in one compare-and-swap, only while
 //! the word is not closing, and counts once the whole incarnation was compared: the lower half of one may come again after a
-//! restart. Only the scribe gives a segment another incarnation, after it was closed and its pins have gone. So no bytes are
+//! restart. Only the writer gives a segment another incarnation, after it was closed and its pins have gone. So no bytes are
 //! overwritten that somebody reads.
 //!
 //! `proxy/loom` runs this file in every order that its atomics allow.
@@ -11,7 +11,7 @@ use super::sync::{Arc, AtomicU64, Mutex, Ordering, fence};
 
 /// Which incarnation a segment is in, and how many read it.
 #[derive(Debug)]
-pub(crate) struct Word {
+pub(crate) struct SegmentState {
     word: AtomicU64,
     /// The whole incarnation, as it is in the records; zero while the segment is free. Written before `word`.
     lsn: AtomicU64,
@@ -19,20 +19,20 @@ pub(crate) struct Word {
 
 /// While it lives, its segment's bytes stay what they are.
 #[derive(Debug)]
-pub(crate) struct Pin(Arc<Word>);
+pub(crate) struct Pin(Arc<SegmentState>);
 
 /// Pins that somebody holds until they are taken away.
 #[derive(Debug)]
-pub(crate) struct Lease(Mutex<Vec<Pin>>);
+pub(crate) struct Pins(Mutex<Vec<Pin>>);
 
-impl Default for Word {
+impl Default for SegmentState {
     /// Of a free segment, which lets nobody in.
     fn default() -> Self {
         Self { word: AtomicU64::new(CLOSING), lsn: AtomicU64::new(0) }
     }
 }
 
-impl Word {
+impl SegmentState {
     /// The incarnation; zero while the segment is free.
     pub(crate) fn lsn(&self) -> u64 {
         self.lsn.load(Ordering::Acquire)
@@ -44,7 +44,7 @@ impl Word {
         self.lsn() == lsn && lsn != 0
     }
 
-    /// Begins an incarnation. Only of a free segment, and only by the scribe.
+    /// Begins an incarnation. Only of a free segment, and only by the writer.
     pub(crate) fn open(&self, lsn: u64) {
         self.lsn.store(lsn, Ordering::Release);
         self.word.store(lsn << 32, Ordering::Release); // pairs with the acquire in `pin`
@@ -92,7 +92,7 @@ impl Word {
 
 impl Pin {
     /// Pins a segment if it is in this incarnation and not about to be overwritten.
-    pub(crate) fn of(word: &Arc<Word>, lsn: u64) -> Option<Self> {
+    pub(crate) fn of(word: &Arc<SegmentState>, lsn: u64) -> Option<Self> {
         word.pin(lsn).then(|| Self(Arc::clone(word)))
     }
 }
@@ -103,7 +103,7 @@ impl Drop for Pin {
     }
 }
 
-impl Lease {
+impl Pins {
     pub(crate) fn of(pins: impl Iterator<Item = Pin>) -> Self {
         Self(Mutex::new(pins.collect()))
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! postings: who carries what, for purges | filter of the postings' identities
-//! | spreads: where the bodies of large responses are, each { entry u32, count u32, extents 20 B each } | entries | trailer
+//! | extent lists: where the bodies of large responses are, each { entry u32, count u32, extents 20 B each } | entries | trailer
 //! ```
 //!
 //! What follows the postings is read at the start, in one piece; the postings only when a purge may have hit something.
@@ -31,15 +31,15 @@ pub(crate) struct SegmentSpan {
 #[derive(Debug, Default)]
 pub(crate) struct Footer {
     pub(crate) entries: Vec<FooterEntry>,
-    pub(crate) spreads: Vec<Spread>,
+    pub(crate) extent_lists: Vec<ExtentList>,
     /// Bytes that these take.
-    spread_bytes: u64,
+    list_bytes: u64,
     pub(crate) postings: Postings,
 }
 
 /// Where the body of a large response is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spread {
+pub(crate) struct ExtentList {
     /// The number of its entry. Spreads are in this order.
     entry: u32,
     extents: Vec<ExtentPlace>,
@@ -47,7 +47,7 @@ pub(crate) struct Spread {
 
 /// What a footer keeps of a response beside its entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Labels {
+pub(crate) struct IndexTerms {
     /// What it is listed under.
     pub(crate) ids: Vec<u64>,
     /// Where its body is; empty: behind its head.
@@ -58,28 +58,28 @@ pub(crate) struct Labels {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Contents {
     pub(crate) entries: Vec<FooterEntry>,
-    pub(crate) spreads: Vec<Spread>,
+    pub(crate) extent_lists: Vec<ExtentList>,
     pub(crate) filter: Filter,
 }
 
 impl Footer {
-    pub(crate) fn push(&mut self, entry: FooterEntry, labels: Labels) {
+    pub(crate) fn push(&mut self, entry: FooterEntry, terms: IndexTerms) {
         let number = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.entries.push(entry);
-        self.postings.add(number, &labels.ids);
-        if !labels.extents.is_empty() {
-            self.spread_bytes += spread_bytes(labels.extents.len());
-            self.spreads.push(Spread { entry: number, extents: labels.extents });
+        self.postings.add(number, &terms.ids);
+        if !terms.extents.is_empty() {
+            self.list_bytes += list_bytes(terms.extents.len());
+            self.extent_lists.push(ExtentList { entry: number, extents: terms.extents });
         }
     }
 
     /// Bytes that it takes at most when one more response comes.
-    pub(crate) fn bytes_with(&self, labels: &Labels) -> u64 {
+    pub(crate) fn bytes_with(&self, terms: &IndexTerms) -> u64 {
         let responses = self.entries.len() as u64 + 1;
-        self.postings.bytes_with(labels.ids.len())
-            + self.postings.filter_bytes_with(labels.ids.len(), responses)
-            + self.spread_bytes
-            + spread_bytes(labels.extents.len())
+        self.postings.bytes_with(terms.ids.len())
+            + self.postings.filter_bytes_with(terms.ids.len(), responses)
+            + self.list_bytes
+            + list_bytes(terms.extents.len())
             + responses * FOOTER_ENTRY_BYTES as u64
             + SMALL_BYTES as u64
     }
@@ -94,10 +94,10 @@ impl Footer {
         let filter = self.postings.filter(self.entries.len() as u64);
         filter.encode(&mut bytes);
         let filter_end = bytes.len();
-        for spread in &self.spreads {
-            bytes.put_u32(spread.entry);
-            bytes.put_u32(length(spread.extents.len()));
-            spread.extents.iter().for_each(|extent| encode_extent(extent, &mut bytes));
+        for list in &self.extent_lists {
+            bytes.put_u32(list.entry);
+            bytes.put_u32(length(list.extents.len()));
+            list.extents.iter().for_each(|extent| encode_extent(extent, &mut bytes));
         }
         let spread_end = bytes.len();
         self.entries.iter().for_each(|entry| entry.encode(&mut bytes));
@@ -108,7 +108,7 @@ impl Footer {
             crc: crc32c::crc32c(bytes.get(posting_bytes..).unwrap_or_default()),
             tail: u32::try_from(tail).unwrap_or(u32::MAX),
             filter_bytes: length(filter_end - posting_bytes),
-            spread_bytes: length(spread_end - filter_end),
+            list_bytes: length(spread_end - filter_end),
             posting_bytes: length(posting_bytes),
             posting_crc,
         };
@@ -140,21 +140,21 @@ impl Contents {
         }
         let mut cursor = Cursor(bytes);
         let filter = Filter::decode(cursor.bytes(usize::try_from(trailer.filter_bytes).ok()?)?)?;
-        let mut rest = Cursor(cursor.bytes(usize::try_from(trailer.spread_bytes).ok()?)?);
-        let mut spreads = Vec::new();
+        let mut rest = Cursor(cursor.bytes(usize::try_from(trailer.list_bytes).ok()?)?);
+        let mut extent_lists = Vec::new();
         while !rest.is_at_end() {
             let (entry, count) = (rest.u32()?, rest.u32()?);
             let mut extents = Vec::new();
             for _ in 0..count {
                 extents.push(decode_extent(&mut rest)?);
             }
-            spreads.push(Spread { entry, extents });
+            extent_lists.push(ExtentList { entry, extents });
         }
         let mut entries = Vec::with_capacity(bytes.len() / FOOTER_ENTRY_BYTES);
         while !cursor.is_at_end() {
             entries.push(FooterEntry::decode(&mut cursor)?);
         }
-        Some(Self { entries, spreads, filter })
+        Some(Self { entries, extent_lists, filter })
     }
 }
 
@@ -171,9 +171,9 @@ pub(crate) fn postings_of(
 }
 
 /// Where the body of the response of this entry is; empty: behind its head.
-pub(crate) fn extents_of(spreads: &[Spread], entry: u32) -> &[ExtentPlace] {
-    let place = spreads.binary_search_by_key(&entry, |spread| spread.entry);
-    place.ok().and_then(|place| spreads.get(place)).map_or(&[], |spread| &spread.extents)
+pub(crate) fn extents_of(extent_lists: &[ExtentList], entry: u32) -> &[ExtentPlace] {
+    let place = extent_lists.binary_search_by_key(&entry, |list| list.entry);
+    place.ok().and_then(|place| extent_lists.get(place)).map_or(&[], |list| &list.extents)
 }
 
 fn trailer_of(disk: &Trusted, at: &SegmentSpan) -> Option<Trailer> {
@@ -190,10 +190,10 @@ fn read(disk: &Trusted, at: &SegmentSpan, place: &Range<u64>) -> Option<Vec<u8>>
 }
 
 impl Trailer {
-    /// Where filter, spreads and entries are in a segment of so many bytes; `None`: it has no room for them.
+    /// Where filter, extent lists and entries are in a segment of so many bytes; `None`: it has no room for them.
     fn contents(&self, segment_bytes: u64) -> Option<Range<u64>> {
         let entries = u64::from(self.count) * FOOTER_ENTRY_BYTES as u64;
-        let length = entries + u64::from(self.filter_bytes) + u64::from(self.spread_bytes);
+        let length = entries + u64::from(self.filter_bytes) + u64::from(self.list_bytes);
         let end = segment_bytes.checked_sub(SMALL_BYTES as u64)?;
         Some(end.checked_sub(length)?..end)
     }
@@ -205,14 +205,14 @@ impl Trailer {
     }
 }
 
-const fn spread_bytes(extents: usize) -> u64 {
+const fn list_bytes(extents: usize) -> u64 {
     (8 + extents * EXTENT_BYTES) as u64
 }
 
-/// Reads a footer for a fuzzer, as if its checksum were right: the first two bytes say how much is filter and spreads.
+/// Reads a footer for a fuzzer, as if its checksum were right: the first two bytes say how much is filter and extent lists.
 pub(crate) fn read_any(bytes: &[u8]) {
     let Some((sizes, rest)) = bytes.split_first_chunk::<2>() else { return };
-    let [filter_bytes, spread_bytes] = sizes.map(|size| u32::from(size) * 4);
+    let [filter_bytes, list_bytes] = sizes.map(|size| u32::from(size) * 4);
     let trailer = Trailer {
         lsn: 1,
         max_version: 1,
@@ -220,7 +220,7 @@ pub(crate) fn read_any(bytes: &[u8]) {
         crc: crc32c::crc32c(rest),
         tail: 0,
         filter_bytes,
-        spread_bytes,
+        list_bytes,
         posting_bytes: 0,
         posting_crc: 0,
     };
@@ -250,10 +250,10 @@ mod tests {
         }
     }
 
-    fn labels(number: u32, ids: &[u64], extents: u32) -> Labels {
+    fn terms(number: u32, ids: &[u64], extents: u32) -> IndexTerms {
         let extents = if number.is_multiple_of(3) { extents } else { 0 };
         let place = |at| ExtentPlace { segment: at, lsn: 5, offset: number, length: 1000 };
-        Labels { ids: ids.to_vec(), extents: (0..extents).map(place).collect() }
+        IndexTerms { ids: ids.to_vec(), extents: (0..extents).map(place).collect() }
     }
 
     proptest! {
@@ -263,9 +263,9 @@ mod tests {
         ) {
             let (mut footer, mut room) = (Footer::default(), u64::MAX);
             for (number, (ids, extents)) in (0_u32..).zip(&lists) {
-                let labels = labels(number, ids, *extents);
-                room = footer.bytes_with(&labels);
-                footer.push(entry(number), labels);
+                let terms = terms(number, ids, *extents);
+                room = footer.bytes_with(&terms);
+                footer.push(entry(number), terms);
             }
             let (bytes, filter) = footer.encode(3, 4096);
             prop_assert!(bytes.len() as u64 <= room);
@@ -283,8 +283,8 @@ mod tests {
             prop_assert_eq!(postings.len() + 4096, usize::try_from(trailer.postings(length).unwrap().end).unwrap());
             prop_assert_eq!(&Postings::decode(postings, |_| true).unwrap(), &footer.postings);
             for (number, (ids, extents)) in (0_u32..).zip(&lists) {
-                let labels = labels(number, ids, *extents);
-                prop_assert_eq!(extents_of(&contents.spreads, number), &labels.extents);
+                let terms = terms(number, ids, *extents);
+                prop_assert_eq!(extents_of(&contents.extent_lists, number), &terms.extents);
                 prop_assert!(ids.iter().all(|id| filter.may_hold(*id)));
             }
         }

@@ -19,7 +19,7 @@ use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::file::format::extent::{ExtentPlace, decode_extent, encode_extent};
-use crate::store::file::format::record::{Kind, blocks_match};
+use crate::store::file::format::record::{RecordKind, blocks_match};
 use crate::store::{Body, Content, Fields, NewEntry, Stored, StoredResponse};
 use process::timestamp::Timestamp;
 
@@ -112,7 +112,7 @@ pub(crate) fn is_sound(header: &RecordHeader, record: &[u8], seed: KeySeed) -> b
     let head = meta.get(at(header.table_bytes())..).unwrap_or_default();
     crc32c::crc32c(meta) == header.meta_crc
         && blocks_match(meta, 0, body)
-        && (header.kind == Kind::Extent || decode(head, seed).is_some())
+        && (header.kind == RecordKind::Extent || decode(head, seed).is_some())
 }
 
 /// Reads a head; `None`: it is damaged, though its checksum is right.

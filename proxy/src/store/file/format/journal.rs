@@ -30,7 +30,7 @@ pub(crate) enum Frame {
     /// A position in a Kafka partition.
     Position(Position),
     /// These records of a segment are dead, by their offsets in units; [`ALL`] among them: every one.
-    Kill { segment: u32, lsn: u64, offsets: Vec<u32> },
+    Tombstones { segment: u32, lsn: u64, offsets: Vec<u32> },
     /// A piece of the archive's table, from this place on.
     Folded(u32, Vec<u64>),
     /// What follows was written after the checkpoint.
@@ -58,7 +58,7 @@ pub(crate) struct Replayed {
     /// The lowest revision by selector.
     pub(crate) revisions: BTreeMap<String, u64>,
     /// By segment: the incarnation and the offsets of dead records.
-    pub(crate) kills: BTreeMap<u32, (u64, Vec<u32>)>,
+    pub(crate) tombstones: BTreeMap<u32, (u64, Vec<u32>)>,
     pub(crate) clocks: Clocks,
     is_checkpoint_complete: bool,
 }
@@ -100,7 +100,7 @@ impl Frame {
                 out.put_u32(2);
                 out.put(&serde_json::to_vec(position).unwrap_or_default());
             }
-            Self::Kill { segment, lsn, offsets } => {
+            Self::Tombstones { segment, lsn, offsets } => {
                 out.put_u32(3);
                 out.put_u32(*segment);
                 out.put_u64(*lsn);
@@ -175,7 +175,7 @@ impl Frame {
                 while !cursor.is_at_end() {
                     offsets.push(cursor.u32()?);
                 }
-                Self::Kill { segment, lsn, offsets }
+                Self::Tombstones { segment, lsn, offsets }
             }
             4 => {
                 let place = cursor.u32()?;
@@ -244,8 +244,8 @@ impl Replayed {
             Frame::Position(position) => {
                 self.positions.insert(position.log.clone(), position);
             }
-            Frame::Kill { segment, lsn, offsets } => {
-                let known = self.kills.entry(segment).or_default();
+            Frame::Tombstones { segment, lsn, offsets } => {
+                let known = self.tombstones.entry(segment).or_default();
                 if known.0 < lsn {
                     *known = (lsn, Vec::new());
                 }

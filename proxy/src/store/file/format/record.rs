@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! store.dat   superblock A, 4 KiB | superblock B, 4 KiB | pad to 64 KiB | segment 0 | segment 1 | ... | end, 4 KiB: `device/trusted`
-//! segment     header, 4 KiB | records, 64 B aligned | ... free ... | postings | filter | spreads | entries, 40 B each | trailer, 64 B
+//! segment     header, 4 KiB | records, 64 B aligned | ... free ... | postings | filter | extent lists | entries, 40 B each | trailer, 64 B
 //! record      header, 64 B | meta: crc32c of each 64 KiB block of the body, then what `head` describes | body | pad to 64 B
 //! ```
 //!
@@ -15,7 +15,7 @@ use super::codec::{Cursor, Put as _};
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RecordKind {
     /// A stored response: its head, and its body or where that is.
     Response,
     /// A part of the body of a large response.
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 /// The first 64 bytes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordHeader {
-    pub(crate) kind: Kind,
+    pub(crate) kind: RecordKind,
     /// The incarnation of the segment it is in.
     pub(crate) lsn: u64,
     /// Rises with each response that is stored: the highest of a key and variant is the newest.
@@ -52,8 +52,8 @@ impl RecordHeader {
             rest.put_u32(word);
         }
         rest.put_u32(match self.kind {
-            Kind::Response => 1,
-            Kind::Extent => 2,
+            RecordKind::Response => 1,
+            RecordKind::Extent => 2,
         });
         sealed(RECORD_MAGIC, &rest)
     }
@@ -65,8 +65,8 @@ impl RecordHeader {
         let [meta_bytes, body_bytes] = [rest.u32()?, rest.u32()?];
         let [expires, variant, meta_crc] = [rest.u32()?, rest.u32()?, rest.u32()?];
         let kind = match rest.u32()? {
-            1 => Kind::Response,
-            2 => Kind::Extent,
+            1 => RecordKind::Response,
+            2 => RecordKind::Extent,
             _ => return None,
         };
         let is_sound = meta_bytes <= META_BYTES_MAX && body_bytes <= EXTENT_BYTES_MAX;
@@ -139,12 +139,12 @@ pub(crate) struct Trailer {
     pub(crate) lsn: u64,
     pub(crate) max_version: u64,
     pub(crate) count: u32,
-    /// Of filter, spreads and entries.
+    /// Of filter, extent lists and entries.
     pub(crate) crc: u32,
     /// Bytes of the segment up to the end of its last record.
     pub(crate) tail: u32,
     pub(crate) filter_bytes: u32,
-    pub(crate) spread_bytes: u32,
+    pub(crate) list_bytes: u32,
     pub(crate) posting_bytes: u32,
     pub(crate) posting_crc: u32,
 }
@@ -157,7 +157,7 @@ impl Trailer {
         for word in [self.count, self.crc, self.tail] {
             rest.put_u32(word);
         }
-        for word in [self.filter_bytes, self.spread_bytes, self.posting_bytes, self.posting_crc] {
+        for word in [self.filter_bytes, self.list_bytes, self.posting_bytes, self.posting_crc] {
             rest.put_u32(word);
         }
         sealed(TRAILER_MAGIC, &rest)
@@ -172,7 +172,7 @@ impl Trailer {
             crc: rest.u32()?,
             tail: rest.u32()?,
             filter_bytes: rest.u32()?,
-            spread_bytes: rest.u32()?,
+            list_bytes: rest.u32()?,
             posting_bytes: rest.u32()?,
             posting_crc: rest.u32()?,
         })
@@ -364,7 +364,7 @@ mod tests {
         ) {
             let [lsn, version, born, key_hash] = words;
             let [expires, variant, meta_crc] = rest;
-            let kind = if is_extent { Kind::Extent } else { Kind::Response };
+            let kind = if is_extent { RecordKind::Extent } else { RecordKind::Response };
             let (meta_bytes, body_bytes) = sizes;
             let header = RecordHeader {
                 kind, lsn, version, born, key_hash, meta_bytes, body_bytes, expires, variant, meta_crc,
@@ -383,10 +383,10 @@ mod tests {
             let [number, class, tail] = rest;
             let header = SegmentHeader { store, number, class, lsn };
             prop_assert_eq!(SegmentHeader::decode(&header.encode()), Some(header));
-            let [filter_bytes, spread_bytes, posting_bytes, posting_crc] = more;
+            let [filter_bytes, list_bytes, posting_bytes, posting_crc] = more;
             let trailer = Trailer {
                 lsn, max_version: store, count: number, crc: class, tail,
-                filter_bytes, spread_bytes, posting_bytes, posting_crc,
+                filter_bytes, list_bytes, posting_bytes, posting_crc,
             };
             prop_assert_eq!(Trailer::decode(&trailer.encode()), Some(trailer));
             prop_assert_eq!(SegmentHeader::decode(&trailer.encode()), None);

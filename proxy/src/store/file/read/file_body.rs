@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 
-use crate::store::file::device::segment_state::Lease;
+use crate::store::file::device::segment_state::Pins;
 use crate::store::file::error::ReadError;
 use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::record::{
@@ -49,7 +49,7 @@ pub(crate) struct Extent {
 
 /// How content of a file is handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Supply {
+pub enum CopyMode {
     /// From the map, where that is possible: only the kernel may read it, when it is sent to a socket.
     Mapped,
     /// Copied: this process may read it, too.
@@ -66,7 +66,7 @@ pub struct Chunk {
 
 /// Whether a device may be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
+enum Blocking {
     None,
     Some,
 }
@@ -80,7 +80,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Reading {
     body: Arc<FileBody>,
-    _lease: Arc<Lease>,
+    _pins: Arc<Pins>,
 }
 
 impl FileBody {
@@ -150,35 +150,35 @@ impl FileBody {
             self.volume.segments.at(place.segment).note_read();
             self.volume.segments.pin(place.segment, place.lsn)
         });
-        let lease = Arc::new(Lease::of(pins));
-        self.volume.readers.add(&lease);
-        Arc::new(Reading { body: Arc::clone(self), _lease: lease })
+        let pins = Arc::new(Pins::of(pins));
+        self.volume.readers.add(&pins);
+        Arc::new(Reading { body: Arc::clone(self), _pins: pins })
     }
 
     /// A range that is in one window, if that can be had without waiting for a device.
-    pub fn at_once(&self, range: &Range<u64>, supply: Supply) -> Option<Chunk> {
-        let window = self.window_at_once(range.start, range.end, supply)?;
+    pub fn at_once(&self, range: &Range<u64>, mode: CopyMode) -> Option<Chunk> {
+        let window = self.window_at_once(range.start, range.end, mode)?;
         (window.remaining() as u64 == range.end - range.start).then_some(window)
     }
 
-    fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Chunk> {
+    fn window_at_once(&self, from: u64, to: u64, mode: CopyMode) -> Option<Chunk> {
         let (extent, range) = self.part(from, to)?;
         let Some(place) = extent.place() else {
             return slice_of(&extent.pieces()?, range).map(Chunk::from);
         };
         self.volume.segments.at(place.segment).note_read();
-        if extent.is_verified(&range, self.volume.now_secs()) && supply == Supply::Mapped {
-            return self.shown(extent, place, &range, Patience::None);
+        if extent.is_verified(&range, self.volume.now_secs()) && mode == CopyMode::Mapped {
+            return self.shown(extent, place, &range, Blocking::None);
         }
         let is_small = range.end - range.start <= COPIED_AT_ONCE_BYTES;
-        let verify = || self.verified(extent, place, &range, (supply, Patience::None)).ok();
+        let verify = || self.verified(extent, place, &range, (mode, Blocking::None)).ok();
         is_small.then(verify).flatten()
     }
 
     /// Whether [`Self::window_at_once`] will most likely succeed.
-    fn is_at_hand(&self, from: u64, to: u64, supply: Supply) -> bool {
+    fn is_at_hand(&self, from: u64, to: u64, mode: CopyMode) -> bool {
         self.part(from, to).is_some_and(|(extent, range)| {
-            supply == Supply::Mapped
+            mode == CopyMode::Mapped
                 && extent.is_verified(&range, self.volume.now_secs())
                 && extent
                     .content(&range)
@@ -188,19 +188,19 @@ impl FileBody {
     }
 
     /// Reads a window that begins at `from` and does not go beyond `to`. Blocks.
-    fn read(&self, from: u64, to: u64, supply: Supply) -> Result<Chunk, ReadError> {
+    fn read(&self, from: u64, to: u64, mode: CopyMode) -> Result<Chunk, ReadError> {
         let (extent, range) = self.part(from, to).ok_or(ReadError::Gone)?;
         if let Some(pieces) = extent.pieces() {
             return slice_of(&pieces, range).map(Chunk::from).ok_or(ReadError::Gone);
         }
         let place = extent.place().ok_or(ReadError::Gone)?;
-        if supply == Supply::Mapped
+        if mode == CopyMode::Mapped
             && extent.is_verified(&range, self.volume.now_secs())
-            && let Some(window) = self.shown(extent, place, &range, Patience::Some)
+            && let Some(window) = self.shown(extent, place, &range, Blocking::Some)
         {
             return Ok(window);
         }
-        self.verified(extent, place, &range, (supply, Patience::Some))
+        self.verified(extent, place, &range, (mode, Blocking::Some))
     }
 
     /// The extent that holds the byte at `from`, and the part of it that is in one window and not beyond `to`.
@@ -219,15 +219,16 @@ impl FileBody {
         extent: &Extent,
         place: ExtentPlace,
         range: &Range<u64>,
-        patience: Patience,
+        patience: Blocking,
     ) -> Option<Chunk> {
         let volume = &*self.volume;
-        let map = volume.disk.map().filter(|_| !volume.is_pressed() && volume.disk.check())?;
+        let map =
+            volume.disk.map().filter(|_| !volume.is_short_of_segments() && volume.disk.check())?;
         let (offset, length) = extent.content(range)?;
         let pin = volume.segments.pin(place.segment, place.lsn)?;
         let is_ready = match patience {
-            Patience::None => map.is_resident(offset, length),
-            Patience::Some => map.populate(offset, length).is_ok(),
+            Blocking::None => map.is_resident(offset, length),
+            Blocking::Some => map.populate(offset, length).is_ok(),
         };
         if !is_ready {
             return None;
@@ -243,7 +244,7 @@ impl FileBody {
         extent: &Extent,
         place: ExtentPlace,
         range: &Range<u64>,
-        (supply, patience): (Supply, Patience),
+        (mode, patience): (CopyMode, Blocking),
     ) -> Result<Chunk, ReadError> {
         let _pin = self.volume.segments.pin(place.segment, place.lsn);
         let (content_at, table) = self.checksums(place, patience)?;
@@ -258,7 +259,7 @@ impl FileBody {
                 return Err(ReadError::Corrupt);
             }
             extent.note_verified(first..last, content_at, self.volume.now_secs());
-            if supply == Supply::Mapped
+            if mode == CopyMode::Mapped
                 && let Some(window) = self.shown(extent, place, range, patience)
             {
                 return Ok(window);
@@ -274,7 +275,7 @@ impl FileBody {
     fn checksums(
         &self,
         place: ExtentPlace,
-        patience: Patience,
+        patience: Blocking,
     ) -> Result<(u64, Vec<u8>), ReadError> {
         let start = self.volume.offset_of(place.segment, place.offset);
         let mut head = [0; RECORD_HEADER_BYTES];
@@ -289,10 +290,10 @@ impl FileBody {
         is_sound.then_some((start + header.body_start(), meta)).ok_or(ReadError::Corrupt)
     }
 
-    fn fill(&self, offset: u64, buffer: &mut [u8], patience: Patience) -> io::Result<()> {
+    fn fill(&self, offset: u64, buffer: &mut [u8], patience: Blocking) -> io::Result<()> {
         match patience {
-            Patience::None => self.volume.disk.read_cached(offset, buffer),
-            Patience::Some => self.volume.disk.read(offset, buffer),
+            Blocking::None => self.volume.disk.read_cached(offset, buffer),
+            Blocking::Some => self.volume.disk.read(offset, buffer),
         }
     }
 }
@@ -376,18 +377,18 @@ impl Reading {
     }
 
     /// A window that begins at `from` and does not go beyond `to`, if that can be had without waiting for a device; never empty.
-    pub fn window_at_once(&self, from: u64, to: u64, supply: Supply) -> Option<Chunk> {
-        self.body.window_at_once(from, to, supply)
+    pub fn window_at_once(&self, from: u64, to: u64, mode: CopyMode) -> Option<Chunk> {
+        self.body.window_at_once(from, to, mode)
     }
 
     /// Whether [`Self::window_at_once`] will most likely succeed.
-    pub fn is_at_hand(&self, from: u64, to: u64, supply: Supply) -> bool {
-        self.body.is_at_hand(from, to, supply)
+    pub fn is_at_hand(&self, from: u64, to: u64, mode: CopyMode) -> bool {
+        self.body.is_at_hand(from, to, mode)
     }
 
     /// Reads a window that begins at `from` and does not go beyond `to`; never empty. Blocks.
-    pub fn window(&self, from: u64, to: u64, supply: Supply) -> Result<Chunk, ReadError> {
-        let read = self.body.read(from, to, supply);
+    pub fn window(&self, from: u64, to: u64, mode: CopyMode) -> Result<Chunk, ReadError> {
+        let read = self.body.read(from, to, mode);
         if let Err(error) = &read {
             self.body.lose();
             self.body.volume.note_read_error(error);
@@ -399,7 +400,7 @@ impl Reading {
     pub fn whole(&self) -> Result<Vec<Bytes>, ReadError> {
         let (mut pieces, mut at) = (Vec::new(), 0);
         while at < self.body.length {
-            let Chunk { bytes: piece, .. } = self.window(at, self.body.length, Supply::Copied)?;
+            let Chunk { bytes: piece, .. } = self.window(at, self.body.length, CopyMode::Copied)?;
             at += piece.len() as u64;
             pieces.push(piece);
         }

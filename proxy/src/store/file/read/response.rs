@@ -10,10 +10,10 @@ use crate::store::file::error::ReadError;
 use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::head::{self, Head};
 use crate::store::file::format::record::{
-    Kind, RECORD_HEADER_BYTES, RecordHeader, UNIT, blocks_match,
+    RECORD_HEADER_BYTES, RecordHeader, RecordKind, UNIT, blocks_match,
 };
 use crate::store::file::volume::Volume;
-use crate::store::file::volume::index::{Entry, Place};
+use crate::store::file::volume::index::{IndexEntry, RecordPlace};
 
 /// A response that was read, with its place in the order of purges.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Record {
 /// Reads the response of an entry without waiting for a device; `None`: it has to be waited for.
 pub(crate) fn read_at_once(
     volume: &Arc<Volume>,
-    entry: &Entry,
+    entry: &IndexEntry,
 ) -> Option<Result<Record, ReadError>> {
     let place = entry.place()?;
     let mut bytes = vec![0; first_read(place)];
@@ -40,7 +40,7 @@ pub(crate) fn read_at_once(
 }
 
 /// Reads the response of an entry. Blocks.
-pub(crate) fn read(volume: &Arc<Volume>, entry: &Entry) -> Result<Record, ReadError> {
+pub(crate) fn read(volume: &Arc<Volume>, entry: &IndexEntry) -> Result<Record, ReadError> {
     let place = entry.place().ok_or(ReadError::Gone)?;
     let mut bytes = vec![0; first_read(place)];
     let start = volume.offset_of(place.segment, place.offset);
@@ -59,13 +59,13 @@ pub(crate) fn read(volume: &Arc<Volume>, entry: &Entry) -> Result<Record, ReadEr
 
 fn parse(
     volume: &Arc<Volume>,
-    entry: &Entry,
-    place: Place,
+    entry: &IndexEntry,
+    place: RecordPlace,
     bytes: Vec<u8>,
 ) -> Result<Record, ReadError> {
     let header = RecordHeader::decode(&bytes).ok_or(ReadError::Corrupt)?;
     let lsn = volume.segments.at(place.segment).lsn();
-    let is_it = header.kind == Kind::Response
+    let is_it = header.kind == RecordKind::Response
         && header.key_hash == entry.key_hash
         && header.version & 0xffff_ffff == u64::from(entry.version);
     if header.lsn != lsn || lsn == 0 {
@@ -92,7 +92,7 @@ fn parse(
     } else if length == 0 {
         Body::Empty
     } else if header.body_bytes > SMALL_BODY_BYTES {
-        let Place { segment, offset, .. } = place;
+        let RecordPlace { segment, offset, .. } = place;
         let whole = ExtentPlace { segment, lsn, offset, length: header.body_bytes };
         Body::File(FileBody::at(volume, &[whole]))
     } else {
@@ -110,17 +110,17 @@ fn parse(
 }
 
 /// Counts the extents of a large response as dead that was taken out of the index. Reads its head.
-pub(crate) fn unlive_body(volume: &Arc<Volume>, entry: &Entry) {
+pub(crate) fn sub_live_body(volume: &Arc<Volume>, entry: &IndexEntry) {
     if entry.place().is_some_and(|place| place.is_large)
         && volume.is_counted(entry)
         && let Ok(record) = read(volume, entry)
     {
-        volume.unlive(&record.head.extents);
+        volume.sub_live_extents(&record.head.extents);
     }
 }
 
 /// Bytes of a record that are read at once: a small body comes along, a large one does not.
-fn wanted(header: &RecordHeader, place: Place) -> u64 {
+fn wanted(header: &RecordHeader, place: RecordPlace) -> u64 {
     if place.is_large || header.body_bytes > SMALL_BODY_BYTES {
         header.body_start()
     } else {
@@ -129,7 +129,7 @@ fn wanted(header: &RecordHeader, place: Place) -> u64 {
 }
 
 /// How much of a record is read first: all of it where it is small.
-fn first_read(place: Place) -> usize {
+fn first_read(place: RecordPlace) -> usize {
     let record = usize::from(place.units) * usize::try_from(UNIT).unwrap_or(0);
     if record <= FIRST_READ_BYTES { record } else { HEAD_READ_BYTES }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use purge_protocol::PurgeMode;
 
 use crate::invalidation::{Invalidation, Mark, Past, PastMark, Verdict};
-use crate::store::contract::{self, Engine, Limits, Page, key};
+use crate::store::contract::{self, Engine, EngineLimits, Page, key};
 use crate::store::file::device::disk::Disk;
 use crate::store::file::device::simulated::{Crash, Random, SimulatedDisk};
 use crate::store::file::format::superblock::Superblock;
@@ -17,7 +17,7 @@ use crate::store::file::volume::open::{
     Disks, FileLimits, Geometry, Opened, Seeds, Shape, open_disks,
 };
 use crate::store::file::write::threads::FileEngine;
-use crate::store::journal::{Entry, Journal, JournalError};
+use crate::store::journal::{Journal, JournalEntry, JournalError};
 use crate::store::memory::MemoryLimits;
 use crate::store::{Body, Removal, Store as _, StoreError, Stored};
 use process::clock::Clock;
@@ -161,7 +161,7 @@ impl SimulatedStore {
             self.store.seek_purged(&[PastMark::of(mark)], sequence);
         }
         let past = Past::of(mode, sequence, self.clock.now());
-        self.journal.append(Entry::Purge { marks: vec![PastMark::of(mark)], past });
+        self.journal.append(JournalEntry::Purge { marks: vec![PastMark::of(mark)], past });
         block_on(self.journal.settled())
     }
 
@@ -171,7 +171,7 @@ impl SimulatedStore {
     }
 
     /// Puts everything to sleep that is in memory: it has to be read again.
-    pub(super) fn forget_memory(&self) {
+    pub(super) fn clear_source(&self) {
         for number in 0..40 {
             let filler = vec![b'f'; 40 << 10];
             drop(self.put(&format!("/filler/{number}"), &[], &filler));
@@ -185,8 +185,8 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// An engine for the contract: on simulated disks.
-pub(super) fn engine(limits: Limits, tiering: Tiering) -> Engine {
-    let Limits { capacity, object_bytes_max, variants_max } = limits;
+pub(super) fn engine(limits: EngineLimits, tiering: Tiering) -> Engine {
+    let EngineLimits { capacity, object_bytes_max, variants_max } = limits;
     let file = capacity * 4;
     let geometry = Geometry::of(file);
     let disks = Disks {

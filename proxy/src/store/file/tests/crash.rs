@@ -93,7 +93,7 @@ impl History {
             14 if self.random.below(3) == 0 => self.purge(&Mark::All, |_, _| true),
             14 | 15 => self.remove(&path),
             16 => self.sync(),
-            17 => self.store.forget_memory(),
+            17 => self.store.clear_source(),
             18 => self.store.store.sweep(),
             _ => drop(self.check(&path, Crash::Kill)),
         }
@@ -337,7 +337,7 @@ fn positions_are_found_again_with_the_purges_before_them() {
     let log = LogId { cluster: "c".into(), topic: "t".into(), partition: 3 };
     for next in [5, 9] {
         let position = Position { log: log.clone(), next, last: None, clean_ms: None };
-        store.journal.append(crate::store::journal::Entry::Position(position));
+        store.journal.append(crate::store::journal::JournalEntry::Position(position));
     }
     super::bench::block_on(store.journal.settled()).unwrap();
     let before = store.invalidation.sequence();
@@ -349,7 +349,7 @@ fn positions_are_found_again_with_the_purges_before_them() {
 
 #[test]
 fn a_journal_that_begins_anew_before_everything_is_loaded_forgets_no_dead_record() {
-    use crate::store::file::volume::journal_writer::Remember as _;
+    use crate::store::file::volume::journal_writer::CheckpointSource as _;
     let store = SimulatedStore::new(SMALL);
     let old = store.put("/a", &[], b"old").unwrap();
     store.put("/b", &[], b"other").unwrap();
@@ -359,8 +359,9 @@ fn a_journal_that_begins_anew_before_everything_is_loaded_forgets_no_dead_record
     let (data, log) =
         (store.data.after(Crash::Kill, &mut random), store.log.after(Crash::Kill, &mut random));
     let opened = super::bench::open_unloaded(&data, &log, SMALL);
-    let kills = opened.volume.frames().into_iter().filter(|it| matches!(it, Frame::Kill { .. }));
-    assert_eq!(kills.count(), 1);
+    let tombstones =
+        opened.volume.frames().into_iter().filter(|it| matches!(it, Frame::Tombstones { .. }));
+    assert_eq!(tombstones.count(), 1);
 }
 
 #[test]

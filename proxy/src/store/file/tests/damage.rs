@@ -13,7 +13,7 @@ use crate::store::file::device::simulated::{Crash, Random, SimulatedDisk};
 use crate::store::file::error::OpenError;
 use crate::store::file::tiering::{OpenedStore, TieredStore, Tiering};
 use crate::store::file::volume::open::{DATA, FileLimits};
-use crate::store::journal::Entry;
+use crate::store::journal::JournalEntry;
 use crate::store::memory::MemoryLimits;
 use crate::store::{Promote, Store as _};
 use process::clock::Clock;
@@ -104,7 +104,7 @@ fn a_discarded_store_leaves_nothing_that_the_next_one_takes_for_its_own() {
     for number in 0..20 {
         store.put(&format!("/{number}"), &[], b"body").unwrap();
         let position = Position { log: log_id(), next: number, last: None, clean_ms: None };
-        store.journal.append(Entry::Position(position));
+        store.journal.append(JournalEntry::Position(position));
         block_on(store.journal.settled()).unwrap();
     }
     let (data, mut log) = (store.data.bytes(), store.log.bytes());

@@ -35,8 +35,8 @@ fn is_in_memory(store: &SimulatedStore) -> bool {
 fn what_is_asked_for_once_is_handed_out_and_leaves_memory_as_it_is() {
     let store = crowded();
     let before = store.store.usage();
-    let visitor = recalled(&store, Promote::IfHot).unwrap();
-    assert_eq!(content(visitor.response().unwrap()), BODY);
+    let transient = recalled(&store, Promote::IfHot).unwrap();
+    assert_eq!(content(transient.response().unwrap()), BODY);
     assert!(!is_in_memory(&store));
     assert_eq!(store.store.usage(), before);
     assert_eq!(store.store.file_usage().unwrap().promoted, 0);
@@ -67,11 +67,11 @@ fn what_is_about_to_be_replaced_is_put_into_memory() {
 #[test]
 fn a_purge_finds_what_was_handed_out_before_it_and_nothing_is_handed_out_after() {
     let store = crowded();
-    let visitor = recalled(&store, Promote::IfHot).unwrap();
+    let transient = recalled(&store, Promote::IfHot).unwrap();
     let verdict = |of: &Stored| store.invalidation.verdict(&of.provenance, &key("/a"));
-    assert_eq!(verdict(&visitor), Verdict::Valid);
+    assert_eq!(verdict(&transient), Verdict::Valid);
     store.purge_tag("t").unwrap();
-    assert_eq!(verdict(&visitor), Verdict::Purged);
+    assert_eq!(verdict(&transient), Verdict::Purged);
     assert!(recalled(&store, Promote::IfHot).is_none() && !is_in_memory(&store));
 }
 
@@ -80,16 +80,16 @@ fn what_was_purged_softly_is_handed_out_as_stale() {
     let store = crowded();
     let id = store.invalidation.ids().tag(b"t");
     store.purge(&Mark::Tag(id), PurgeMode::Soft).unwrap();
-    let visitor = recalled(&store, Promote::IfHot).unwrap();
-    let verdict = store.invalidation.verdict(&visitor.provenance, &key("/a"));
+    let transient = recalled(&store, Promote::IfHot).unwrap();
+    let verdict = store.invalidation.verdict(&transient.provenance, &key("/a"));
     assert!(matches!(verdict, Verdict::Soft(_)), "{verdict:?}");
 }
 
 #[test]
 fn what_is_handed_out_can_be_removed_and_does_not_come_back() {
     let store = crowded();
-    let visitor = recalled(&store, Promote::IfHot).unwrap();
-    assert!(store.store.remove(&visitor, crate::store::Removal::Expired));
+    let transient = recalled(&store, Promote::IfHot).unwrap();
+    assert!(store.store.remove(&transient, crate::store::Removal::Expired));
     assert!(recalled(&store, Promote::Always).is_none() && !is_in_memory(&store));
-    assert!(!store.store.remove(&visitor, crate::store::Removal::Expired), "once");
+    assert!(!store.store.remove(&transient, crate::store::Removal::Expired), "once");
 }

@@ -5,7 +5,7 @@ use bytes::Buf as _;
 use super::bench::{NOW, SMALL, SimulatedStore, Size};
 use crate::store::contract::{Page, content, key};
 use crate::store::file::device::simulated::Random;
-use crate::store::file::read::file_body::Supply;
+use crate::store::file::read::file_body::CopyMode;
 use crate::store::file::volume::open::Geometry;
 use crate::store::{Body, Removal, Store as _};
 
@@ -97,17 +97,17 @@ fn a_reader_keeps_its_bytes_while_everything_around_is_given_away() {
     let body: Vec<u8> =
         (0..150_000_u32).map(|it| it.to_le_bytes()[0] ^ it.to_le_bytes()[1]).collect();
     store.put("/large", &[], &body).unwrap();
-    store.forget_memory();
+    store.clear_source();
     crate::store::contract::recall(&*store.store, &key("/large"));
     let stored = store.store.lookup(&key("/large"), &|_| true).unwrap();
     let Body::File(file) = &stored.response().unwrap().body else { panic!("it is large") };
     let reading = file.open();
-    let mut read = reading.window(0, 150_000, Supply::Mapped).unwrap().chunk().to_vec();
+    let mut read = reading.window(0, 150_000, CopyMode::Mapped).unwrap().chunk().to_vec();
     for number in 0..2000 {
         drop(store.put(&format!("/{number}"), &[], &vec![b'x'; 20_000]));
         if number % 300 == 299 && (read.len() as u64) < 150_000 {
             read.extend_from_slice(
-                reading.window(read.len() as u64, 150_000, Supply::Mapped).unwrap().chunk(),
+                reading.window(read.len() as u64, 150_000, CopyMode::Mapped).unwrap().chunk(),
             );
         }
     }
@@ -124,7 +124,7 @@ fn stalled_readers_do_not_hold_the_store_hostage() {
     for number in 0..300 {
         let path = format!("/large/{number}");
         store.put(&path, &[], &vec![b'x'; 700_000]).unwrap();
-        store.forget_memory();
+        store.clear_source();
         crate::store::contract::recall(&*store.store, &key(&path));
         if let Some(stored) = store.store.lookup(&key(&path), &|_| true)
             && let Body::File(file) = &stored.response().unwrap().body
@@ -155,7 +155,7 @@ fn a_freshened_large_response_keeps_its_body_in_the_file() {
     let store = SimulatedStore::new(LARGER);
     let body = vec![b'z'; 900_000];
     store.put("/large", &[], &body).unwrap();
-    store.forget_memory();
+    store.clear_source();
     crate::store::contract::recall(&*store.store, &key("/large"));
     let old = store.store.lookup(&key("/large"), &|_| true).unwrap();
     let draft = crate::store::contract::draft(

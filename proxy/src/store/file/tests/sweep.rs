@@ -79,7 +79,7 @@ fn filled() -> SimulatedStore {
         }
     }
     store.put("/t/large", &["t"], &vec![b'l'; 150_000]).unwrap();
-    store.forget_memory();
+    store.clear_source();
     store
 }
 
@@ -133,7 +133,7 @@ fn what_was_fetched_after_the_purge_stays() {
     for number in 0..30 {
         store.put(&format!("/t/{number}"), &["t"], &[b'y'; 3000]).unwrap();
     }
-    store.forget_memory();
+    store.clear_source();
     store.sweep();
     assert_eq!(found(&store, "t"), 30);
     assert_eq!(store.get("/t/7"), Some(vec![b'y'; 3000]));
@@ -180,8 +180,8 @@ fn hosts_and_prefixes_are_found_whether_they_end_at_a_directory_or_not() {
     let index = &store.store.volume().index;
     assert_eq!(
         index.entries(),
-        index.awake(),
-        "these pages do not carry their host, which would strike those in memory"
+        index.in_memory(),
+        "these pages do not carry their host, which would retire_matches those in memory"
     );
     let store = filled();
     prefix("/u")(&store);
@@ -211,7 +211,7 @@ fn what_was_not_found_before_a_restart_or_a_crash_is_found_after_it() {
         assert_eq!((store.purged(), store.usage().swept[0]), (missing, missing), "{how}");
         assert_eq!(found(&store, "u"), 60, "{how}");
         // What was complete then, and what was completed by the recovery, is found by later purges, too.
-        store.forget_memory();
+        store.clear_source();
         store.purge_tag("both").unwrap();
         store.sweep();
         assert_eq!(store.purged(), missing + 60, "{how}");
@@ -226,7 +226,7 @@ fn what_is_moved_after_its_purge_is_dropped_instead() {
     let store = filled();
     // Used: it would be moved when its segment's turn comes.
     assert_eq!(found(&store, "t"), 60);
-    store.forget_memory();
+    store.clear_source();
     store.purge_tag("t").unwrap();
     let struck = store.purged();
     for number in 0..1500 {
@@ -341,7 +341,7 @@ fn large_responses_that_have_expired_over_a_restart_are_dead() {
 fn a_large_response_that_is_freshened_after_memory_has_evicted_it_keeps_its_live_bytes() {
     let store = SimulatedStore::new(MIDDLE);
     store.put("/large", &[], &vec![b'l'; 150_000]).unwrap();
-    store.forget_memory();
+    store.clear_source();
     contract::recall(&*store.store, &contract::key("/large"));
     let old = store.store.lookup(&contract::key("/large"), &|_| true).unwrap();
     let mut filled = 0;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Parts;
+use super::TierParts;
 use crate::store::file::read::file_body::{Extent, FileBody};
 use crate::store::file::write::queue::{HEAD_BYTES, Job};
 use crate::store::file::write::writer::{extent_bytes_max, split};
@@ -13,8 +13,8 @@ use crate::store::{Body, Content, EntryWriter, NewEntry, StoreError, Stored};
 /// Receives one body. The head is written last: until then, nothing in the file points to what was written.
 #[derive(Debug)]
 pub(crate) struct TieredWriter {
-    parts: Arc<Parts>,
-    /// What is not given to the scribe yet.
+    parts: Arc<TierParts>,
+    /// What is not given to the writer yet.
     pieces: Vec<Bytes>,
     waiting: u64,
     length: u64,
@@ -24,7 +24,7 @@ pub(crate) struct TieredWriter {
 }
 
 impl TieredWriter {
-    pub(crate) fn new(parts: &Arc<Parts>) -> Self {
+    pub(crate) fn new(parts: &Arc<TierParts>) -> Self {
         Self {
             parts: Arc::clone(parts),
             pieces: Vec::new(),
@@ -56,7 +56,7 @@ impl TieredWriter {
         }
     }
 
-    /// Gives what waits to the scribe: in whole extents, and at the end the rest.
+    /// Gives what waits to the writer: in whole extents, and at the end the rest.
     fn spill(&mut self, is_end: bool) -> Result<(), StoreError> {
         let extent_bytes = extent_bytes_max(self.parts.volume().segment_bytes);
         let mut runs = split(&std::mem::take(&mut self.pieces), extent_bytes);

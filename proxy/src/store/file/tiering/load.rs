@@ -3,53 +3,53 @@
 
 use std::sync::Arc;
 
-use super::{Parts, Turn};
+use super::{TierParts, Turn};
 use crate::invalidation::{Provenance, Sequence, TagId};
 use crate::key::Key;
 use crate::store::file::error::ReadError;
 use crate::store::file::format::head::Head;
 use crate::store::file::read::response;
 use crate::store::file::read::response::Record;
-use crate::store::file::volume::index::Entry;
+use crate::store::file::volume::index::IndexEntry;
 use crate::store::memory::Arrival;
 use crate::store::{Body, Content, NewEntry, Promote, Removal, Stored};
 use process::timestamp::Timestamp;
 
-impl Parts {
+impl TierParts {
     /// Brings back what is in the file under this key, and returns what does not stay in memory.
     pub(crate) async fn recall(
         self: &Arc<Self>,
         key_hash: u64,
         promote: Promote,
     ) -> Vec<Arc<Stored>> {
-        let mut visitors = Vec::new();
-        let entries = self.volume().index.dormant(key_hash);
+        let mut transients = Vec::new();
+        let entries = self.volume().index.cold(key_hash);
         // Which of several variants is meant is not known before they are read: then all come, to stay.
         let promote = if entries.len() > 1 { Promote::Always } else { promote };
         for entry in entries {
             if entry.place().is_none() {
-                self.wake_pending(&entry);
+                self.restore_pending(&entry);
                 continue;
             }
             let metrics = &self.volume().metrics;
             if let Some(record) = response::read_at_once(self.volume(), &entry) {
-                metrics.recalls_at_once.add(1);
-                metrics.recalls.add(1);
-                visitors.extend(self.revive(&entry, record, promote));
+                metrics.loads_at_once.add(1);
+                metrics.loads.add(1);
+                transients.extend(self.restore(&entry, record, promote));
                 continue;
             }
             let _turn = match self.turn(key_hash) {
                 Some(turn) => Some(turn.lock().await),
                 None => None,
             };
-            if !self.is_still_dormant(&entry) {
+            if !self.is_still_cold(&entry) {
                 continue; // who was here before has brought it back
             }
             let Some(record) = self.read_and_wait(entry).await else { break };
-            metrics.recalls.add(1);
-            visitors.extend(self.revive(&entry, record, promote));
+            metrics.loads.add(1);
+            transients.extend(self.restore(&entry, record, promote));
         }
-        visitors
+        transients
     }
 
     fn turn(&self, key_hash: u64) -> Option<&Turn> {
@@ -57,15 +57,18 @@ impl Parts {
         self.turns.get(place % self.turns.len().max(1))
     }
 
-    fn is_still_dormant(&self, entry: &Entry) -> bool {
+    fn is_still_cold(&self, entry: &IndexEntry) -> bool {
         let mut locked = self.volume().index.lock(entry.key_hash);
-        locked.find(entry.version).is_some_and(|known| !known.is_awake())
+        locked.find(entry.version).is_some_and(|known| !known.is_in_memory())
     }
 
     /// Reads on another thread; `None`: too many do already.
-    async fn read_and_wait(self: &Arc<Self>, entry: Entry) -> Option<Result<Record, ReadError>> {
+    async fn read_and_wait(
+        self: &Arc<Self>,
+        entry: IndexEntry,
+    ) -> Option<Result<Record, ReadError>> {
         let Ok(permit) = Arc::clone(&self.reads).try_acquire_owned() else {
-            self.volume().metrics.recalls_refused.add(1);
+            self.volume().metrics.loads_refused.add(1);
             return None;
         };
         let parts = Arc::clone(self);
@@ -78,9 +81,9 @@ impl Parts {
     }
 
     /// Returns the response of a record, if it is valid and does not stay in memory.
-    fn revive(
+    fn restore(
         &self,
-        entry: &Entry,
+        entry: &IndexEntry,
         record: Result<Record, ReadError>,
         promote: Promote,
     ) -> Option<Arc<Stored>> {
@@ -90,7 +93,7 @@ impl Parts {
         };
         match record.and_then(is_whole) {
             Err(error) => {
-                self.forsake(entry, &error);
+                self.drop_unreadable(entry, &error);
                 None
             }
             Ok(Record { header, head, body }) => {
@@ -107,27 +110,32 @@ impl Parts {
                     content: Content::Response(response),
                 };
                 let born = Sequence::from_number(header.born);
-                let past =
-                    Past { key: &key, born, tags: &tags, soft_purged, version: header.version };
-                self.wake(entry, past, promote, draft)
+                let past = LoadedHead {
+                    key: &key,
+                    born,
+                    tags: &tags,
+                    soft_purged,
+                    version: header.version,
+                };
+                self.admit(entry, past, promote, draft)
             }
         }
     }
 
     /// It was evicted before it was written.
-    fn wake_pending(&self, entry: &Entry) {
+    fn restore_pending(&self, entry: &IndexEntry) {
         let stored = self.volume().pending.lock().get(&entry.version).cloned();
         let Some(stored) = stored.filter(|it| it.key.hash() == entry.key_hash) else { return };
         let tags: Vec<_> = stored.provenance.ids().collect();
         let Some(response) = stored.response().cloned() else { return };
-        let past = Past {
+        let past = LoadedHead {
             key: &stored.key,
             born: stored.provenance.born(),
             tags: &tags,
             soft_purged: stored.provenance.soft_purged(),
             version: stored.version,
         };
-        self.wake(entry, past, Promote::Always, |provenance| NewEntry {
+        self.admit(entry, past, Promote::Always, |provenance| NewEntry {
             key: stored.key.clone(),
             variant: stored.variant.as_deref().cloned(),
             provenance,
@@ -137,25 +145,25 @@ impl Parts {
 
     /// Puts a response into memory that was not there, or returns it where it does not stay, unless it was purged or has left
     /// meanwhile.
-    fn wake(
+    fn admit(
         &self,
-        entry: &Entry,
-        past: Past<'_>,
+        entry: &IndexEntry,
+        head: LoadedHead<'_>,
         promote: Promote,
         draft: impl FnOnce(Provenance) -> NewEntry,
     ) -> Option<Arc<Stored>> {
         let volume = self.volume();
         let enter = |provenance: Option<Provenance>| {
             let mut locked = volume.index.lock(entry.key_hash);
-            let known = locked.find(entry.version).filter(|known| !known.is_awake())?;
+            let known = locked.find(entry.version).filter(|known| !known.is_in_memory())?;
             known.used();
             let Some(provenance) = provenance else {
                 let known = locked.remove(entry.version)?;
-                self.bury(&known, None, None);
+                self.retire(&known, None, None);
                 volume.index.count_removal(Removal::Purged);
                 return None;
             };
-            if let Some(at) = past.soft_purged {
+            if let Some(at) = head.soft_purged {
                 provenance.soften(at);
             }
             // The clock by which the purge was noted may have been ahead of ours.
@@ -166,22 +174,22 @@ impl Parts {
             let mut draft = draft(provenance);
             let body = self.memory.hold(draft.content.take_body());
             let mut stored = Stored::new(draft, body, self.memory.now_secs());
-            stored.version = past.version;
+            stored.version = head.version;
             let stored = Arc::new(stored);
-            if !self.stays(entry, &stored, promote) {
+            if !self.is_promoted(entry, &stored, promote) {
                 return Some((stored, None));
             }
-            locked.wake(entry.version);
-            let displaced = self.memory.enter(&stored, Arrival::Recalled);
+            locked.mark_loaded(entry.version);
+            let displaced = self.memory.enter(&stored, Arrival::Loaded);
             for old in displaced.iter().filter(|old| old.version != 0) {
                 if let Some(entry) = locked.remove(old.short_version()) {
-                    self.bury(&entry, Some(old), None);
+                    self.retire(&entry, Some(old), None);
                 }
             }
             Some((stored, Some(displaced)))
         };
-        match self.invalidation.revive(past.key, past.born, past.tags, enter)? {
-            (visitor, None) => Some(visitor),
+        match self.invalidation.revive(head.key, head.born, head.tags, enter)? {
+            (transient, None) => Some(transient),
             (stored, Some(displaced)) => {
                 volume.metrics.promoted.add(1);
                 self.memory.accommodate(&stored, &displaced);
@@ -191,7 +199,7 @@ impl Parts {
     }
 
     /// Whether a response that was recalled stays in memory.
-    fn stays(&self, entry: &Entry, stored: &Stored, promote: Promote) -> bool {
+    fn is_promoted(&self, entry: &IndexEntry, stored: &Stored, promote: Promote) -> bool {
         let identity = entry.key_hash ^ u64::from(entry.variant) << 32;
         let memory = &self.memory;
         promote == Promote::Always
@@ -200,14 +208,14 @@ impl Parts {
     }
 
     /// It cannot be read: unless it was moved meanwhile, it is taken out.
-    fn forsake(&self, entry: &Entry, error: &ReadError) {
+    fn drop_unreadable(&self, entry: &IndexEntry, error: &ReadError) {
         let volume = self.volume();
         let mut locked = volume.index.lock(entry.key_hash);
-        let is_same = |known: &Entry| known.place() == entry.place() && !known.is_awake();
+        let is_same = |known: &IndexEntry| known.place() == entry.place() && !known.is_in_memory();
         if locked.find(entry.version).is_some_and(|known| is_same(known)) {
             volume.note_read_error(error);
             if let Some(known) = locked.remove(entry.version) {
-                self.bury(&known, None, None);
+                self.retire(&known, None, None);
                 volume.index.count_removal(Removal::Size);
             }
         }
@@ -216,7 +224,7 @@ impl Parts {
 
 /// What is known of a response that comes back.
 #[derive(Clone, Copy, Debug)]
-struct Past<'a> {
+struct LoadedHead<'a> {
     key: &'a Key,
     born: Sequence,
     tags: &'a [TagId],

@@ -1,4 +1,4 @@
-//! Residence: how long memory keeps what is not in the file, so that what lives no longer than that is not written.
+//! MemoryAge: how long memory keeps what is not in the file, so that what lives no longer than that is not written.
 //!
 //! A response of a short life is written for nothing if memory keeps it until its end, and lost if memory does not, see
 //! `benches/README.md`. So memory says how old those were that it had to evict.
@@ -9,18 +9,18 @@ use process::timestamp::Timestamp;
 
 /// The mean age at which memory has evicted, the latest evictions counting most.
 #[derive(Debug)]
-pub(crate) struct Residence {
+pub(crate) struct MemoryAge {
     millis: AtomicU64,
 }
 
-impl Default for Residence {
+impl Default for MemoryAge {
     /// Nothing was evicted.
     fn default() -> Self {
         Self { millis: AtomicU64::new(u64::MAX) }
     }
 }
 
-impl Residence {
+impl MemoryAge {
     /// Notes that a response which was received at this time is evicted.
     pub(crate) fn note(&self, received: Timestamp, now: Timestamp) {
         let age = now.as_millis().saturating_sub(received.as_millis());
@@ -44,15 +44,16 @@ mod tests {
 
     #[test]
     fn what_is_evicted_young_says_that_memory_is_short() {
-        let residence = Residence::default();
-        assert!(residence.covers(59_000), "nothing was evicted");
-        let evict =
-            |age: u64| residence.note(Timestamp::from_secs(1000 - age), Timestamp::from_secs(1000));
+        let memory_age = MemoryAge::default();
+        assert!(memory_age.covers(59_000), "nothing was evicted");
+        let evict = |age: u64| {
+            memory_age.note(Timestamp::from_secs(1000 - age), Timestamp::from_secs(1000))
+        };
         evict(20);
-        assert!(residence.covers(20_000) && !residence.covers(20_001));
+        assert!(memory_age.covers(20_000) && !memory_age.covers(20_001));
         (0..100).for_each(|_| evict(5));
-        assert!(residence.covers(5_000) && !residence.covers(6_000));
+        assert!(memory_age.covers(5_000) && !memory_age.covers(6_000));
         (0..100).for_each(|_| evict(40));
-        assert!(residence.covers(39_000) && !residence.covers(41_000));
+        assert!(memory_age.covers(39_000) && !memory_age.covers(41_000));
     }
 }

@@ -22,13 +22,13 @@ use purge_protocol::PurgeMode;
 use tokio::sync::Semaphore;
 
 use self::body_writer::TieredWriter;
-use self::memory_age::Residence;
+use self::memory_age::MemoryAge;
 use self::promotion::Promotion;
 use crate::invalidation::{Invalidation, PastMark, Sequence};
 use crate::key::{Key, KeySeed};
 use crate::store::file::error::OpenError;
 use crate::store::file::volume::Volume;
-use crate::store::file::volume::index::{Entry, Locked};
+use crate::store::file::volume::index::{IndexEntry, Locked};
 use crate::store::file::volume::open::{FileLimits, Opened, open};
 use crate::store::file::write::queue::{HEAD_BYTES, Job, QUEUE_BYTES_MAX, Reserved};
 use crate::store::file::write::recovery::sweep_expired;
@@ -46,11 +46,11 @@ use process::clock::Clock;
 /// Stored responses in memory and in a file.
 #[derive(Clone, Debug)]
 pub struct TieredStore {
-    parts: Arc<Parts>,
+    parts: Arc<TierParts>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct TierParts {
     pub(crate) memory: MemoryStore,
     pub(crate) engine: FileEngine,
     pub(crate) invalidation: Arc<Invalidation>,
@@ -61,7 +61,7 @@ pub(crate) struct Parts {
     /// Reads that may wait for the device at once.
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) promotion: Promotion,
-    residence: Arc<Residence>,
+    memory_age: Arc<MemoryAge>,
     /// Who waits for the device takes turns, by key: a crowd reads once.
     pub(crate) turns: Box<[Turn]>,
 }
@@ -143,15 +143,15 @@ impl TieredStore {
             variants_max: memory.variants_max,
             short_life_millis: if tiering == Tiering::Tiered { SHORT_LIFE_MILLIS } else { 0 },
         };
-        let journal = Journal::kept_by(Arc::clone(&engine.volume.keeper));
+        let journal = Journal::kept_by(Arc::clone(&engine.volume.journal));
         let promotion = Promotion::new(memory.capacity);
         let memory = MemoryStore::new(memory, clock.clone());
-        let residence = Arc::<Residence>::default();
+        let memory_age = Arc::<MemoryAge>::default();
         memory.back_with(Arc::new(FileBacking {
             volume: Arc::clone(&engine.volume),
-            residence: Arc::clone(&residence),
+            memory_age: Arc::clone(&memory_age),
         }));
-        let parts = Parts {
+        let parts = TierParts {
             memory,
             engine,
             invalidation: Arc::clone(&opened.invalidation),
@@ -160,7 +160,7 @@ impl TieredStore {
             rules,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             promotion,
-            residence,
+            memory_age,
             turns: (0..TURNS).map(|_| Turn::default()).collect(),
         };
         OpenedStore {
@@ -206,7 +206,7 @@ impl TieredStore {
     }
 }
 
-impl Parts {
+impl TierParts {
     pub(crate) fn volume(&self) -> &Arc<Volume> {
         &self.engine.volume
     }
@@ -216,7 +216,7 @@ impl Parts {
         let Content::Response(response) = &draft.content else { return false };
         let until = response.freshness.useless_after();
         let life = until.as_millis().saturating_sub(self.clock.now().as_millis());
-        life >= self.rules.short_life_millis || !self.residence.covers(life)
+        life >= self.rules.short_life_millis || !self.memory_age.covers(life)
     }
 
     /// Takes room in the queue for a response of this length, if it is to be in the file, and there is.
@@ -230,7 +230,7 @@ impl Parts {
         draft: NewEntry,
         body: Body,
         reserved: Option<Reserved>,
-        successor_of: Option<&Stored>,
+        successor: Option<&Stored>,
     ) -> Result<Arc<Stored>, StoreError> {
         let mut stored = Stored::new(draft, body, self.memory.now_secs());
         let volume = self.volume();
@@ -252,17 +252,17 @@ impl Parts {
             let stored = Arc::new(stored);
             if reserved.is_some() {
                 volume.pending.lock().insert(stored.short_version(), Arc::clone(&stored));
-                let mut entry = Entry::pending(hash, stored.short_version(), variant);
+                let mut entry = IndexEntry::pending(hash, stored.short_version(), variant);
                 entry.born = volume.short_born(stored.provenance.born().number());
                 locked.insert(entry);
             }
             let displaced = self.memory.enter(&stored, Arrival::Stored);
             for old in displaced.iter().filter(|old| old.version != 0) {
                 if let Some(entry) = locked.remove(old.short_version()) {
-                    self.bury(&entry, Some(old), successor_of);
+                    self.retire(&entry, Some(old), successor);
                 }
             }
-            self.displace_dormant(&mut locked, &stored, variant, successor_of);
+            self.displace_cold(&mut locked, &stored, variant, successor);
             (stored, displaced)
         };
         self.memory.accommodate(&stored, &displaced);
@@ -276,46 +276,53 @@ impl Parts {
     }
 
     /// Takes out what the newcomer replaces in the file, and the oldest variants where there are too many.
-    fn displace_dormant(
+    fn displace_cold(
         &self,
         locked: &mut Locked<'_>,
         stored: &Stored,
         variant: u32,
-        heir: Option<&Stored>,
+        successor: Option<&Stored>,
     ) {
         let volume = self.volume();
-        let dormant = |locked: &Locked<'_>, is_meant: &dyn Fn(&Entry) -> bool| -> Vec<Entry> {
-            let meant = locked.iter().filter(|it| !it.is_awake() && is_meant(it));
-            meant.copied().collect()
-        };
+        let cold =
+            |locked: &Locked<'_>, is_meant: &dyn Fn(&IndexEntry) -> bool| -> Vec<IndexEntry> {
+                let meant = locked.iter().filter(|it| !it.is_in_memory() && is_meant(it));
+                meant.copied().collect()
+            };
         let mut gone = Vec::new();
-        for entry in dormant(locked, &|it| it.variant == variant) {
+        for entry in cold(locked, &|it| it.variant == variant) {
             gone.push((entry, Removal::Replaced));
         }
         let variants = locked.iter().filter(|it| it.variant != 0).count();
         let excess = variants.saturating_sub(gone.len()).saturating_sub(self.rules.variants_max);
         if stored.variant.is_some() && excess > 0 {
-            let mut others = dormant(locked, &|it| it.variant != 0 && it.variant != variant);
+            let mut others = cold(locked, &|it| it.variant != 0 && it.variant != variant);
             others.sort_unstable_by_key(|it| it.version);
             gone.extend(others.into_iter().take(excess).map(|entry| (entry, Removal::Variants)));
         }
         for (entry, reason) in gone {
             if locked.remove(entry.version).is_some() {
                 // Memory may have evicted what is being freshened: its body goes on being used.
-                let bequeathed =
-                    heir.filter(|it| it.version != 0 && it.short_version() == entry.version);
-                self.bury(&entry, bequeathed, heir);
+                let inherited =
+                    successor.filter(|it| it.version != 0 && it.short_version() == entry.version);
+                self.retire(&entry, inherited, successor);
                 volume.index.count_removal(reason);
             }
         }
     }
 
-    /// What this entry was about is dead. `stored`: it, where it is in memory; `heir`: who goes on using its body. Under the
+    /// What this entry was about is dead. `stored`: it, where it is in memory; `successor`: who goes on using its body. Under the
     /// lock of its shard, so that its segment is not given away meanwhile.
-    pub(crate) fn bury(&self, entry: &Entry, stored: Option<&Stored>, heir: Option<&Stored>) {
-        let is_inherited =
-            heir.zip(stored).is_some_and(|(heir, stored)| std::ptr::eq(heir, stored));
-        let pending = self.volume().bury(entry);
+    pub(crate) fn retire(
+        &self,
+        entry: &IndexEntry,
+        stored: Option<&Stored>,
+        successor: Option<&Stored>,
+    ) {
+        let is_inherited = successor
+            .zip(stored)
+            .is_some_and(|(successor, stored)| std::ptr::eq(successor, stored));
+        let pending = self.volume().retire(entry);
         if is_inherited {
             return;
         }
@@ -325,7 +332,7 @@ impl Parts {
         {
             drop(self.engine.submit(Job::Abandon(body.extents()))); // its head was not written yet
         } else if entry.place().is_some_and(|place| place.is_large) {
-            drop(self.engine.submit(Job::Unlive(*entry)));
+            drop(self.engine.submit(Job::SubLive(*entry)));
         }
     }
 
@@ -334,7 +341,7 @@ impl Parts {
         let volume = self.volume();
         let mut locked = volume.index.lock(stored.key.hash());
         volume.pending.lock().remove(&stored.short_version());
-        if locked.remove(stored.short_version()).is_some_and(|entry| !entry.is_awake()) {
+        if locked.remove(stored.short_version()).is_some_and(|entry| !entry.is_in_memory()) {
             volume.index.count_removal(Removal::Size);
         }
     }
@@ -354,7 +361,7 @@ impl Parts {
         });
     }
 
-    fn remove(&self, stored: &Arc<Stored>, reason: Removal, heir: Option<&Stored>) -> bool {
+    fn remove(&self, stored: &Arc<Stored>, reason: Removal, successor: Option<&Stored>) -> bool {
         let volume = self.volume();
         let hash = stored.key.hash();
         volume.supersede(hash, variant_of(stored));
@@ -367,7 +374,7 @@ impl Parts {
             let entry =
                 if stored.version == 0 { None } else { locked.remove(stored.short_version()) };
             if let Some(entry) = &entry {
-                self.bury(entry, Some(stored), heir);
+                self.retire(entry, Some(stored), successor);
                 // It may have been evicted and recalled since: then another of the same version is in memory.
                 let again =
                     self.memory.by_hash(hash).into_iter().filter(|it| it.version == stored.version);
@@ -389,22 +396,22 @@ impl Parts {
         let before = volume.short_born(before.number());
         let mut locked = volume.index.lock(key_hash);
         let is_usable = volume.disk.is_usable();
-        let is_meant = |it: &&Entry| is_usable && !it.is_awake() && it.born < before;
-        let dormant: Vec<Entry> = locked.iter().filter(is_meant).copied().collect();
+        let is_meant = |it: &&IndexEntry| is_usable && !it.is_in_memory() && it.born < before;
+        let cold: Vec<IndexEntry> = locked.iter().filter(is_meant).copied().collect();
         if mode == PurgeMode::Hard {
-            for entry in dormant.iter().filter_map(|entry| locked.remove(entry.version)) {
-                self.bury(&entry, None, None);
+            for entry in cold.iter().filter_map(|entry| locked.remove(entry.version)) {
+                self.retire(&entry, None, None);
                 volume.index.count_removal(Removal::Purged);
             }
         }
-        dormant.len() as u64
+        cold.len() as u64
     }
 }
 
 /// Returns whether something was stored in its place that was fetched after a later purge.
 fn is_outdated(volume: &Volume, locked: &Locked<'_>, stored: &Stored, variant: u32) -> bool {
     let born = volume.short_born(stored.provenance.born().number());
-    locked.iter().any(|it| it.variant == variant && !it.is_awake() && it.born > born)
+    locked.iter().any(|it| it.variant == variant && !it.is_in_memory() && it.born > born)
 }
 
 impl Store for TieredStore {
@@ -425,7 +432,7 @@ impl Store for TieredStore {
 
     fn is_dormant(&self, key_hash: u64) -> bool {
         let volume = self.parts.volume();
-        volume.index.has_dormant(key_hash)
+        volume.index.has_cold(key_hash)
             && !volume.is_loading.load(Ordering::Acquire)
             && volume.disk.is_usable()
     }
@@ -445,7 +452,7 @@ impl Store for TieredStore {
         let Some(hashes) = hashes else {
             let (mut count, mut seen) = (0, HashSet::new());
             self.parts.volume().index.visit(&mut |entry| {
-                if !entry.is_awake() && seen.insert(entry.key_hash) {
+                if !entry.is_in_memory() && seen.insert(entry.key_hash) {
                     count += purge(entry.key_hash);
                 }
             });
@@ -463,7 +470,7 @@ impl Store for TieredStore {
         volume.note_clock(false);
         self.parts.judge_anew();
         sweep_expired(volume, volume.now_secs(), |entry| {
-            drop(self.parts.engine.submit(Job::Unlive(*entry)));
+            drop(self.parts.engine.submit(Job::SubLive(*entry)));
         });
     }
 
@@ -523,8 +530,8 @@ impl Store for TieredStore {
     fn usage(&self) -> Usage {
         let usage = self.parts.memory.usage();
         let Volume { index, disk, .. } = &**self.parts.volume();
-        let dormant = index.entries().saturating_sub(index.awake());
-        Usage { objects: usage.objects + if disk.is_usable() { dormant } else { 0 }, ..usage }
+        let cold = index.entries().saturating_sub(index.in_memory());
+        Usage { objects: usage.objects + if disk.is_usable() { cold } else { 0 }, ..usage }
     }
 
     fn pinned_bytes(&self) -> u64 {
@@ -544,14 +551,14 @@ impl Store for TieredStore {
 #[derive(Debug)]
 struct FileBacking {
     volume: Arc<Volume>,
-    residence: Arc<Residence>,
+    memory_age: Arc<MemoryAge>,
 }
 
 impl Backing for FileBacking {
     fn evict(&self, stored: &Stored, remove: &mut dyn FnMut(Option<Removal>) -> bool) -> bool {
         if stored.version == 0 {
             if let Some(response) = stored.response() {
-                self.residence.note(response.freshness.received(), self.volume.clock.now());
+                self.memory_age.note(response.freshness.received(), self.volume.clock.now());
             }
             return remove(Some(Removal::Size));
         }
@@ -560,7 +567,7 @@ impl Backing for FileBacking {
         let is_kept = locked.find(version).is_some();
         let is_removed = remove((!is_kept).then_some(Removal::Size));
         if is_removed && is_kept {
-            locked.put_to_sleep(version);
+            locked.mark_evicted(version);
         }
         is_removed
     }

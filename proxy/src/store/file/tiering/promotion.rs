@@ -1,6 +1,6 @@
 //! Promotion: which of the responses that are read from the file enter memory again.
 //!
-//! All, while memory has room. Once it is full, those that are asked for again within as many recalls as memory holds
+//! All, while memory has room. Once it is full, those that are asked for again within as many loads as memory holds
 //! responses: memory would have kept them (the ghost queue of 2Q and S3-FIFO). The others are served from the file and leave
 //! memory as it is: entering and evicting costs more than reading, see `benches/README.md`.
 
@@ -11,22 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Promotion {
     /// 32 bits of a response's identity, and the number of its last recall.
     places: Box<[AtomicU64]>,
-    recalls: AtomicU64,
+    loads: AtomicU64,
 }
 
 impl Promotion {
     /// Makes one for memory of so many bytes.
     pub(crate) fn new(memory_bytes: u64) -> Self {
         let places = (memory_bytes / BYTES_PER_PLACE).clamp(PLACES_MIN, PLACES_MAX);
-        Self {
-            places: (0..places).map(|_| AtomicU64::new(0)).collect(),
-            recalls: AtomicU64::new(0),
-        }
+        Self { places: (0..places).map(|_| AtomicU64::new(0)).collect(), loads: AtomicU64::new(0) }
     }
 
     /// Notes a recall, and says whether it is the second within this many.
     pub(crate) fn is_due(&self, identity: u64, within: u64) -> bool {
-        let now = self.recalls.fetch_add(1, Ordering::Relaxed) & LOW;
+        let now = self.loads.fetch_add(1, Ordering::Relaxed) & LOW;
         let place = usize::try_from(identity).unwrap_or(0) % self.places.len();
         let Some(place) = self.places.get(place) else { return false };
         let print = (identity >> 32 | 1) << 32;

@@ -15,7 +15,7 @@ use crate::store::file::format::record::FooterEntry;
 
 /// One response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct IndexEntry {
     pub(crate) key_hash: u64,
     place: u64,
     /// The lower half of its version, unique under its key.
@@ -28,11 +28,11 @@ pub(crate) struct Entry {
     pub(crate) variant: u32,
 }
 
-const _: () = assert!(size_of::<Entry>() == 32, "the budget of the index");
+const _: () = assert!(size_of::<IndexEntry>() == 32, "the budget of the index");
 
 /// Where a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct RecordPlace {
     pub(crate) segment: u32,
     /// In units.
     pub(crate) offset: u32,
@@ -41,23 +41,23 @@ pub(crate) struct Place {
     pub(crate) is_large: bool,
 }
 
-impl Entry {
+impl IndexEntry {
     /// An entry of a response that is in memory and on its way into the file.
     pub(crate) const fn pending(key_hash: u64, version: u32, variant: u32) -> Self {
-        Self { key_hash, place: PENDING | AWAKE, version, born: 0, expires: 0, variant }
+        Self { key_hash, place: PENDING | IN_MEMORY, version, born: 0, expires: 0, variant }
     }
 
     /// An entry of a response that is in the file only.
-    pub(crate) fn dormant(key_hash: u64, version: u32, variant: u32, place: Place) -> Self {
+    pub(crate) fn cold(key_hash: u64, version: u32, variant: u32, place: RecordPlace) -> Self {
         let mut entry = Self { key_hash, place: 0, version, born: 0, expires: 0, variant };
         entry.set_place(place);
         entry
     }
 
     /// Where it is in the file; `None`: on its way.
-    pub(crate) fn place(&self) -> Option<Place> {
+    pub(crate) fn place(&self) -> Option<RecordPlace> {
         let bits = |from: u32, count: u32| (self.place >> from) & ((1 << count) - 1);
-        (self.place & PENDING == 0).then(|| Place {
+        (self.place & PENDING == 0).then(|| RecordPlace {
             offset: u32::try_from(bits(0, 24)).unwrap_or(0),
             segment: u32::try_from(bits(24, 18)).unwrap_or(0),
             units: u16::try_from(bits(42, 16)).unwrap_or(0),
@@ -66,11 +66,11 @@ impl Entry {
     }
 
     /// Notes where it is in the file. Its frequency of use begins anew where it was not there before.
-    pub(crate) fn set_place(&mut self, place: Place) {
+    pub(crate) fn set_place(&mut self, place: RecordPlace) {
         let large = if place.is_large { LARGE } else { 0 };
         let bits =
             u64::from(place.offset) | u64::from(place.segment) << 24 | u64::from(place.units) << 42;
-        self.place = self.place & (AWAKE | USES) | large | bits;
+        self.place = self.place & (IN_MEMORY | USES) | large | bits;
     }
 
     /// Whether it is about the record of this entry of a segment's footer.
@@ -79,8 +79,8 @@ impl Entry {
     }
 
     /// Whether it is in memory, too.
-    pub(crate) const fn is_awake(&self) -> bool {
-        self.place & AWAKE != 0
+    pub(crate) const fn is_in_memory(&self) -> bool {
+        self.place & IN_MEMORY != 0
     }
 
     /// How often it was used since it was last moved, up to three times.
@@ -96,7 +96,7 @@ impl Entry {
     }
 
     /// Forgets the uses.
-    pub(crate) const fn spare(&mut self) {
+    pub(crate) const fn forget_uses(&mut self) {
         self.place &= !USES;
     }
 }
@@ -104,7 +104,7 @@ impl Entry {
 /// One shard. Its entries are in no order.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
 }
 
 /// All entries.
@@ -113,7 +113,7 @@ pub(crate) struct Index {
     shards: Box<[RwLock<Shard>]>,
     entries_max: u64,
     entries: AtomicU64,
-    awake: AtomicU64,
+    in_memory: AtomicU64,
     removals: [AtomicU64; Removal::ALL.len()],
 }
 
@@ -125,7 +125,7 @@ impl Index {
             shards: (0..shards.clamp(16, SHARDS_MAX)).map(|_| RwLock::default()).collect(),
             entries_max,
             entries: AtomicU64::new(0),
-            awake: AtomicU64::new(0),
+            in_memory: AtomicU64::new(0),
             removals: Default::default(),
         }
     }
@@ -136,27 +136,27 @@ impl Index {
     }
 
     /// Copies the entries under this hash that are not in memory. Most often there are none.
-    pub(crate) fn dormant(&self, key_hash: u64) -> Vec<Entry> {
+    pub(crate) fn cold(&self, key_hash: u64) -> Vec<IndexEntry> {
         let shard = self.shard(key_hash).read();
-        let is_meant = |entry: &&Entry| entry.key_hash == key_hash && !entry.is_awake();
+        let is_meant = |entry: &&IndexEntry| entry.key_hash == key_hash && !entry.is_in_memory();
         shard.entries.iter().filter(is_meant).copied().collect()
     }
 
     /// Returns whether something under this hash is not in memory.
-    pub(crate) fn has_dormant(&self, key_hash: u64) -> bool {
+    pub(crate) fn has_cold(&self, key_hash: u64) -> bool {
         let shard = self.shard(key_hash).read();
-        shard.entries.iter().any(|entry| entry.key_hash == key_hash && !entry.is_awake())
+        shard.entries.iter().any(|entry| entry.key_hash == key_hash && !entry.is_in_memory())
     }
 
     /// Returns whether the response of this version is in memory.
-    pub(crate) fn is_awake(&self, key_hash: u64, version: u32) -> bool {
+    pub(crate) fn is_in_memory(&self, key_hash: u64, version: u32) -> bool {
         let shard = self.shard(key_hash).read();
-        let is_it = |entry: &&Entry| entry.key_hash == key_hash && entry.version == version;
-        shard.entries.iter().find(is_it).is_some_and(Entry::is_awake)
+        let is_it = |entry: &&IndexEntry| entry.key_hash == key_hash && entry.version == version;
+        shard.entries.iter().find(is_it).is_some_and(IndexEntry::is_in_memory)
     }
 
     /// Copies entries, a shard at a time.
-    pub(crate) fn visit(&self, visitor: &mut dyn FnMut(Entry)) {
+    pub(crate) fn visit(&self, visitor: &mut dyn FnMut(IndexEntry)) {
         for shard in &self.shards {
             let all = shard.read().entries.clone();
             all.into_iter().for_each(&mut *visitor);
@@ -168,8 +168,8 @@ impl Index {
     }
 
     /// Entries of responses that are in memory, too.
-    pub(crate) fn awake(&self) -> u64 {
-        self.awake.load(Ordering::Relaxed)
+    pub(crate) fn in_memory(&self) -> u64 {
+        self.in_memory.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -179,7 +179,7 @@ impl Index {
     /// Bytes on the heap.
     pub(crate) fn bytes(&self) -> u64 {
         let entries: usize = self.shards.iter().map(|shard| shard.read().entries.capacity()).sum();
-        (entries * size_of::<Entry>() + self.shards.len() * size_of::<RwLock<Shard>>()) as u64
+        (entries * size_of::<IndexEntry>() + self.shards.len() * size_of::<RwLock<Shard>>()) as u64
     }
 
     pub(crate) fn count_removal(&self, reason: Removal) {
@@ -208,65 +208,67 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &IndexEntry> {
         self.shard.entries.iter().filter(|entry| entry.key_hash == self.key_hash)
     }
 
     /// The entry of this version.
-    pub(crate) fn find(&mut self, version: u32) -> Option<&mut Entry> {
+    pub(crate) fn find(&mut self, version: u32) -> Option<&mut IndexEntry> {
         let key_hash = self.key_hash;
-        let is_it = |entry: &&mut Entry| entry.key_hash == key_hash && entry.version == version;
+        let is_it =
+            |entry: &&mut IndexEntry| entry.key_hash == key_hash && entry.version == version;
         self.shard.entries.iter_mut().find(is_it)
     }
 
     /// Adds an entry of another version than any that is there.
-    pub(crate) fn insert(&mut self, entry: Entry) {
+    pub(crate) fn insert(&mut self, entry: IndexEntry) {
         let entries = &mut self.shard.entries;
         if entries.len() == entries.capacity() {
             entries.reserve_exact((entries.len() / 8).max(8));
         }
         entries.push(entry);
         self.index.entries.fetch_add(1, Ordering::Relaxed);
-        if entry.is_awake() {
-            self.index.awake.fetch_add(1, Ordering::Relaxed);
+        if entry.is_in_memory() {
+            self.index.in_memory.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Takes the entry of this version out.
-    pub(crate) fn remove(&mut self, version: u32) -> Option<Entry> {
+    pub(crate) fn remove(&mut self, version: u32) -> Option<IndexEntry> {
         let entries = &mut self.shard.entries;
-        let is_it = |entry: &Entry| entry.key_hash == self.key_hash && entry.version == version;
+        let is_it =
+            |entry: &IndexEntry| entry.key_hash == self.key_hash && entry.version == version;
         let place = entries.iter().position(is_it)?;
         let entry = entries.swap_remove(place);
         if entries.capacity() > entries.len() * 2 + 8 {
             entries.shrink_to(entries.len() + entries.len() / 8);
         }
         self.index.entries.fetch_sub(1, Ordering::Relaxed);
-        if entry.is_awake() {
-            self.index.awake.fetch_sub(1, Ordering::Relaxed);
+        if entry.is_in_memory() {
+            self.index.in_memory.fetch_sub(1, Ordering::Relaxed);
         }
         Some(entry)
     }
 
     /// Notes that the response of this version is in memory from now on.
-    pub(crate) fn wake(&mut self, version: u32) {
-        if let Some(entry) = self.find(version).filter(|entry| !entry.is_awake()) {
-            entry.place |= AWAKE;
-            self.index.awake.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn mark_loaded(&mut self, version: u32) {
+        if let Some(entry) = self.find(version).filter(|entry| !entry.is_in_memory()) {
+            entry.place |= IN_MEMORY;
+            self.index.in_memory.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Notes that the response of this version is no longer in memory.
-    pub(crate) fn put_to_sleep(&mut self, version: u32) {
-        if let Some(entry) = self.find(version).filter(|entry| entry.is_awake()) {
-            entry.place &= !AWAKE;
-            self.index.awake.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn mark_evicted(&mut self, version: u32) {
+        if let Some(entry) = self.find(version).filter(|entry| entry.is_in_memory()) {
+            entry.place &= !IN_MEMORY;
+            self.index.in_memory.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
 const PENDING: u64 = 1 << 63;
-const AWAKE: u64 = 1 << 62;
+const IN_MEMORY: u64 = 1 << 62;
 const LARGE: u64 = 1 << 61;
 const USES: u64 = 3 << 59;
 const USE: u64 = 1 << 59;
@@ -280,36 +282,40 @@ const SHARDS_MAX: usize = 1 << 22;
 mod tests {
     use super::*;
 
-    const PLACE: Place =
-        Place { segment: (1 << 18) - 1, offset: (1 << 24) - 1, units: u16::MAX, is_large: true };
+    const PLACE: RecordPlace = RecordPlace {
+        segment: (1 << 18) - 1,
+        offset: (1 << 24) - 1,
+        units: u16::MAX,
+        is_large: true,
+    };
 
     #[test]
     fn an_entry_holds_its_place_whatever_is_noted_beside_it() {
-        let mut entry = Entry::pending(1, 2, 3);
+        let mut entry = IndexEntry::pending(1, 2, 3);
         assert_eq!(entry.place(), None);
         (0..5).for_each(|_| entry.used());
         entry.set_place(PLACE);
         assert_eq!((entry.place(), entry.uses()), (Some(PLACE), 3));
-        assert!(entry.is_awake());
-        entry.spare();
+        assert!(entry.is_in_memory());
+        entry.forget_uses();
         assert_eq!((entry.place(), entry.uses()), (Some(PLACE), 0));
     }
 
     #[test]
     fn what_sleeps_is_counted_and_found_under_its_hash_only() {
         let index = Index::new(1000);
-        index.lock(5).insert(Entry::pending(5, 1, 0));
-        index.lock(5).insert(Entry::dormant(5, 2, 9, PLACE));
-        index.lock(6).insert(Entry::dormant(6, 3, 0, PLACE));
-        assert_eq!((index.entries(), index.awake()), (3, 1));
-        assert_eq!(index.dormant(5).iter().map(|entry| entry.version).collect::<Vec<_>>(), [2]);
-        index.lock(5).put_to_sleep(1);
-        index.lock(5).wake(2);
-        index.lock(5).wake(2);
-        assert_eq!(index.awake(), 1);
-        assert!(index.has_dormant(5) && !index.has_dormant(7));
+        index.lock(5).insert(IndexEntry::pending(5, 1, 0));
+        index.lock(5).insert(IndexEntry::cold(5, 2, 9, PLACE));
+        index.lock(6).insert(IndexEntry::cold(6, 3, 0, PLACE));
+        assert_eq!((index.entries(), index.in_memory()), (3, 1));
+        assert_eq!(index.cold(5).iter().map(|entry| entry.version).collect::<Vec<_>>(), [2]);
+        index.lock(5).mark_evicted(1);
+        index.lock(5).mark_loaded(2);
+        index.lock(5).mark_loaded(2);
+        assert_eq!(index.in_memory(), 1);
+        assert!(index.has_cold(5) && !index.has_cold(7));
         assert!(index.lock(5).remove(2).is_some() && index.lock(5).remove(2).is_none());
-        assert_eq!((index.entries(), index.awake()), (2, 0));
+        assert_eq!((index.entries(), index.in_memory()), (2, 0));
     }
 
     #[test]
@@ -318,7 +324,7 @@ mod tests {
             let index = Index::new(count);
             for number in 0..count {
                 let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                index.lock(hash).insert(Entry::dormant(hash, 1, 0, PLACE));
+                index.lock(hash).insert(IndexEntry::cold(hash, 1, 0, PLACE));
             }
             let each = index.bytes() / count;
             assert!(each <= 42, "{each} bytes each of {count}"); // beside the allocator's rounding

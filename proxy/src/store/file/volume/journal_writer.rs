@@ -1,4 +1,4 @@
-//! The keeper: writes the journal, many entries at a time, and says when they are on the device.
+//! The journal: writes the journal, many entries at a time, and says when they are on the device.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,30 +11,30 @@ use tokio::sync::watch;
 use crate::store::file::device::disk::Disk;
 use crate::store::file::format::clocks::Clocks;
 use crate::store::file::format::journal::{Frame, Tail};
-use crate::store::journal::{Entry, JournalError, Recovered};
+use crate::store::journal::{JournalEntry, JournalError, Recovered};
 use process::metrics::Counter;
 
-/// What the keeper needs of the store to begin a new epoch.
-pub(crate) trait Remember: Send + Sync + std::fmt::Debug {
+/// What the journal needs of the store to begin a new epoch.
+pub(crate) trait CheckpointSource: Send + Sync + std::fmt::Debug {
     /// What is to be remembered: at least everything that was appended before, but for positions.
     fn frames(&self) -> Vec<Frame>;
 
     /// Makes this epoch the one that counts.
-    fn adopt(&self, epoch: u32) -> io::Result<()>;
+    fn activate_epoch(&self, epoch: u32) -> io::Result<()>;
 
     /// The journal has failed: what is stored must not be used after a restart.
-    fn taint(&self);
+    fn mark_failed(&self);
 }
 
 /// The journal, as it is written.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct JournalWriter {
     disk: Arc<dyn Disk>,
     tail: Mutex<Tail>,
     waiting: Mutex<Waiting>,
     wake: Condvar,
     progress: watch::Sender<Progress>,
-    memory: Mutex<Option<Arc<dyn Remember>>>,
+    memory: Mutex<Option<Arc<dyn CheckpointSource>>>,
     recovered: Option<Recovered>,
     pub(crate) syncs: Counter,
     pub(crate) checkpoints: Counter,
@@ -51,12 +51,12 @@ struct Waiting {
     /// Whether a thread writes; otherwise whoever waits does.
     has_thread: bool,
     positions: BTreeMap<LogId, Position>,
-    doubts: Doubts,
+    trust: TrustState,
 }
 
 /// What is remembered of purges that may have been missed, of origins that lag, and of clocks that were wrong.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Doubts {
+pub(crate) struct TrustState {
     /// What was born before this sequence is to be validated.
     pub(crate) unproven: u64,
     /// The lowest revision by selector.
@@ -71,11 +71,11 @@ struct Progress {
     failure: Option<String>,
 }
 
-impl Keeper {
+impl JournalWriter {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         tail: Tail,
-        (positions, doubts): (BTreeMap<LogId, Position>, Doubts),
+        (positions, trust): (BTreeMap<LogId, Position>, TrustState),
         recovered: Option<Recovered>,
     ) -> Arc<Self> {
         let waiting = Waiting {
@@ -85,7 +85,7 @@ impl Keeper {
             is_closing: false,
             has_thread: false,
             positions,
-            doubts,
+            trust,
         };
         Arc::new(Self {
             disk,
@@ -101,30 +101,30 @@ impl Keeper {
     }
 
     /// Says where the past is remembered.
-    pub(crate) fn remember_with(&self, memory: Arc<dyn Remember>) {
+    pub(crate) fn set_source(&self, memory: Arc<dyn CheckpointSource>) {
         *self.memory.lock() = Some(memory);
     }
 
-    pub(crate) fn append(&self, entry: Entry) {
+    pub(crate) fn append(&self, entry: JournalEntry) {
         match entry {
-            Entry::Purge { marks, past } => self.push(Frame::Purge(past, marks)),
-            Entry::Position(position) => {
+            JournalEntry::Purge { marks, past } => self.push(Frame::Purge(past, marks)),
+            JournalEntry::Position(position) => {
                 let mut waiting = self.waiting.lock();
                 waiting.positions.insert(position.log.clone(), position.clone());
                 waiting.push(Frame::Position(position));
                 drop(waiting);
                 self.wake.notify_one();
             }
-            Entry::Unproven { until } => {
+            JournalEntry::Unproven { until } => {
                 let mut waiting = self.waiting.lock();
-                waiting.doubts.unproven = waiting.doubts.unproven.max(until);
+                waiting.trust.unproven = waiting.trust.unproven.max(until);
                 waiting.push(Frame::Unproven(until));
                 drop(waiting);
                 self.wake.notify_one();
             }
-            Entry::Revision { selector, revision } => {
+            JournalEntry::Revision { selector, revision } => {
                 let mut waiting = self.waiting.lock();
-                waiting.doubts.raise(selector.clone(), revision);
+                waiting.trust.raise(selector.clone(), revision);
                 waiting.push(Frame::Revision(revision, selector));
                 drop(waiting);
                 self.wake.notify_one();
@@ -135,7 +135,7 @@ impl Keeper {
     /// Notes what is known of clocks, and makes it durable soon: times in the file mean nothing without it.
     pub(crate) fn note_clocks(&self, clocks: Clocks) {
         let mut waiting = self.waiting.lock();
-        waiting.doubts.clocks = clocks.clone();
+        waiting.trust.clocks = clocks.clone();
         waiting.push(Frame::Clocks(clocks));
         waiting.is_sync_wanted = true;
         drop(waiting);
@@ -247,7 +247,7 @@ impl Keeper {
                 tracing::error!(%error, "the journal cannot be written: purges are not durable");
                 self.progress.send_modify(|progress| progress.failure = Some(error.to_string()));
                 if let Some(memory) = &*self.memory.lock() {
-                    memory.taint();
+                    memory.mark_failed();
                 }
             }
         }
@@ -272,24 +272,24 @@ impl Keeper {
         let Some(memory) = self.memory.lock().clone() else {
             return Err(io::Error::other("the journal is full"));
         };
-        let (positions, doubts) = {
+        let (positions, trust) = {
             let waiting = self.waiting.lock();
-            (waiting.positions.clone(), waiting.doubts.clone())
+            (waiting.positions.clone(), waiting.trust.clone())
         };
         let mut frames = memory.frames();
         frames.extend(positions.into_values().map(Frame::Position));
-        frames.push(Frame::Unproven(doubts.unproven));
-        frames.push(Frame::Clocks(doubts.clocks));
+        frames.push(Frame::Unproven(trust.unproven));
+        frames.push(Frame::Clocks(trust.clocks));
         let revision = |(selector, revision)| Frame::Revision(revision, selector);
-        frames.extend(doubts.revisions.into_iter().map(revision));
+        frames.extend(trust.revisions.into_iter().map(revision));
         tail.checkpoint(&*self.disk, &frames)?;
         self.disk.sync()?;
         self.checkpoints.add(1);
-        memory.adopt(tail.epoch())
+        memory.activate_epoch(tail.epoch())
     }
 
     /// Lets go of the store: nothing is written any more.
-    pub(crate) fn forget_memory(&self) {
+    pub(crate) fn clear_source(&self) {
         *self.memory.lock() = None;
     }
 
@@ -299,7 +299,7 @@ impl Keeper {
     }
 }
 
-impl Doubts {
+impl TrustState {
     /// A fence is a help against origins that lag, not a promise: past the limit one makes room.
     fn raise(&mut self, selector: String, revision: u64) {
         let known = self.revisions.entry(selector).or_default();

@@ -18,19 +18,19 @@ pub(crate) struct FileMetrics {
     /// Writes that the device refused.
     pub(crate) io_errors: Counter,
     /// Records that were read from the file.
-    pub(crate) recalls: Counter,
+    pub(crate) loads: Counter,
     /// Of these, from the system's cache and without changing threads.
-    pub(crate) recalls_at_once: Counter,
+    pub(crate) loads_at_once: Counter,
     /// Of these, into memory.
     pub(crate) promoted: Counter,
     /// Look-ups that were answered as misses because too many reads were waiting.
-    pub(crate) recalls_refused: Counter,
+    pub(crate) loads_refused: Counter,
     /// Windows that were sent from the map.
     pub(crate) mapped: Counter,
     /// Segments that were made free again.
     pub(crate) reclaimed: Counter,
-    /// Segments that were spared because they were read.
-    pub(crate) spared: Counter,
+    /// Segments that were kept because they were read.
+    pub(crate) kept: Counter,
     /// Readers that lost their hold on segments.
     pub(crate) revoked: Counter,
     /// Responses that a purge by tag, host or prefix has hit in the file, and the sweeper has taken out.
@@ -87,11 +87,11 @@ pub struct FileUsage {
     /// Writes that the device refused, and the fault that has ended the trust in the file.
     pub io_errors: u64,
     /// Records that were read from the file, and how many of these at once.
-    pub recalls: [u64; 2],
+    pub loads: [u64; 2],
     /// Records that were read and entered memory.
     pub promoted: u64,
     /// Look-ups that too many waiting reads have turned into misses.
-    pub recalls_refused: u64,
+    pub loads_refused: u64,
     /// Windows that were sent from the map.
     pub mapped: u64,
     /// Responses that were purged by tag, host or prefix while they were in the file only, and taken out; segments looked into
@@ -99,7 +99,7 @@ pub struct FileUsage {
     pub swept: [u64; 2],
     /// Purges that nobody looks for in the file.
     pub sweeps_refused: u64,
-    /// Segments that were made free again, and that were spared.
+    /// Segments that were made free again, and that were kept.
     pub reclaimed: [u64; 2],
     /// How long the recovery took, in milliseconds, and what it found.
     pub recovery: [u64; 2],

@@ -1,4 +1,4 @@
-//! `Volume`: the open store: its files, segments and index, and what readers and the scribe share.
+//! `Volume`: the open store: its files, segments and index, and what readers and the writer share.
 
 pub(crate) mod open;
 pub(crate) mod index;
@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use self::index::{Entry, Index};
-use self::journal_writer::{Keeper, Remember};
+use self::index::{Index, IndexEntry};
+use self::journal_writer::{CheckpointSource, JournalWriter};
 use self::metrics::{FileMetrics, FileUsage, Service};
 use self::readers::Readers;
 use self::segment::Segments;
@@ -33,8 +33,8 @@ use crate::store::file::format::footer::SegmentSpan;
 use crate::store::file::format::journal::{ALL, Frame, frames_of};
 use crate::store::file::format::record::{SEGMENTS_START, UNIT, bytes_of};
 use crate::store::file::format::superblock::Superblock;
-use crate::store::file::write::recovery::Kills;
-use crate::store::file::write::sweeper::Hunts;
+use crate::store::file::write::recovery::Tombstones;
+use crate::store::file::write::sweeper::SweepQueue;
 use process::clock::Clock;
 
 /// An open store.
@@ -46,7 +46,7 @@ pub(crate) struct Volume {
     pub(crate) segment_bytes: u64,
     pub(crate) segments: Segments,
     pub(crate) index: Index,
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) journal: Arc<JournalWriter>,
     pub(crate) invalidation: Arc<Invalidation>,
     pub(crate) seed: KeySeed,
     pub(crate) clock: Clock,
@@ -59,12 +59,12 @@ pub(crate) struct Volume {
     pub(crate) pending: Mutex<HashMap<u32, Arc<Stored>>>,
     pub(crate) readers: Readers,
     /// Dead records of segments that have not been read since the start.
-    pub(crate) unloaded: Mutex<Kills>,
+    pub(crate) unloaded: Mutex<Tombstones>,
     /// Offsets in the segments' lists of dead records.
-    kills: AtomicU64,
-    pub(crate) kills_max: u64,
+    tombstones: AtomicU64,
+    pub(crate) tombstones_max: u64,
     /// Purges whose responses in the file are still to be found.
-    pub(crate) hunts: Hunts,
+    pub(crate) sweep_queue: SweepQueue,
     /// Bytes of the segments' filters.
     filter_bytes: AtomicU64,
     filter_bytes_max: u64,
@@ -80,7 +80,7 @@ pub(crate) struct Volume {
     /// Segments that were about to be freed.
     frees: AtomicU64,
     /// Segments are needed that readers hold.
-    pub(crate) is_pressed: AtomicBool,
+    pub(crate) is_short_of_segments: AtomicBool,
     /// Segments: free, being written, complete, waiting for readers.
     pub(crate) states: Mutex<[u64; 4]>,
     pub(crate) metrics: FileMetrics,
@@ -88,23 +88,24 @@ pub(crate) struct Volume {
 
 /// What a volume is made of.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct VolumeParts {
     pub(crate) disk: Trusted,
     pub(crate) superblock: Superblock,
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) journal: Arc<JournalWriter>,
     pub(crate) invalidation: Arc<Invalidation>,
     pub(crate) clock: Clock,
     pub(crate) clocks: Clocks,
     pub(crate) entries_max: u64,
-    pub(crate) kills: Kills,
-    pub(crate) kills_max: u64,
+    pub(crate) tombstones: Tombstones,
+    pub(crate) tombstones_max: u64,
 }
 
 impl Volume {
-    pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { disk, superblock, keeper, invalidation, clock, clocks, entries_max, .. } =
-            parts;
-        let (kills, kills_max) = (parts.kills, parts.kills_max);
+    pub(crate) fn new(parts: VolumeParts) -> Arc<Self> {
+        let VolumeParts {
+            disk, superblock, journal, invalidation, clock, clocks, entries_max, ..
+        } = parts;
+        let (tombstones, tombstones_max) = (parts.tombstones, parts.tombstones_max);
         let first_sequence = invalidation.sequence().number();
         Arc::new(Self {
             disk,
@@ -112,7 +113,7 @@ impl Volume {
             segment_bytes: superblock.segment_bytes,
             segments: Segments::new(superblock.segments),
             index: Index::new(entries_max),
-            keeper,
+            journal,
             invalidation,
             seed: KeySeed(superblock.key_seed),
             times: Times::new(clock.clone(), clocks, superblock.openings),
@@ -121,10 +122,10 @@ impl Volume {
             first_sequence,
             pending: Mutex::default(),
             readers: Readers::default(),
-            unloaded: Mutex::new(kills),
-            kills: AtomicU64::new(0),
-            kills_max,
-            hunts: Hunts::default(),
+            unloaded: Mutex::new(tombstones),
+            tombstones: AtomicU64::new(0),
+            tombstones_max,
+            sweep_queue: SweepQueue::default(),
             filter_bytes: AtomicU64::new(0),
             filter_bytes_max: entries_max * RESPONSE_BYTES_MAX,
             loaded_at: AtomicU32::new(0),
@@ -133,7 +134,7 @@ impl Volume {
             is_shared: AtomicBool::new(false),
             is_offline: AtomicBool::new(false),
             frees: AtomicU64::new(0),
-            is_pressed: AtomicBool::new(false),
+            is_short_of_segments: AtomicBool::new(false),
             states: Mutex::default(),
             metrics: FileMetrics::default(),
             superblock: Mutex::new(superblock),
@@ -181,7 +182,7 @@ impl Volume {
     pub(crate) fn note_clock(&self, is_sure: bool) {
         let newest = self.superblock.lock().openings;
         if let Some(clocks) = self.times.note(newest, is_sure) {
-            self.keeper.note_clocks(clocks);
+            self.journal.note_clocks(clocks);
         }
     }
 
@@ -207,11 +208,11 @@ impl Volume {
             && !self.is_shared.load(Ordering::Acquire)
             && !self.is_offline.load(Ordering::Relaxed)
             && self.disk.is_usable()
-            && !self.keeper.has_failed()
+            && !self.journal.has_failed()
     }
 
-    pub(crate) fn is_pressed(&self) -> bool {
-        self.is_pressed.load(Ordering::Relaxed)
+    pub(crate) fn is_short_of_segments(&self) -> bool {
+        self.is_short_of_segments.load(Ordering::Relaxed)
     }
 
     /// Notes an error of reading something that should have been there.
@@ -227,18 +228,18 @@ impl Volume {
     }
 
     /// Notes for good that what this entry was about is dead. Returns it where it was only on its way into the file.
-    pub(crate) fn bury(&self, entry: &Entry) -> Option<Arc<Stored>> {
+    pub(crate) fn retire(&self, entry: &IndexEntry) -> Option<Arc<Stored>> {
         let Some(place) = entry.place() else {
             return self.pending.lock().remove(&entry.version);
         };
         let bytes = u64::from(place.units) * UNIT;
         self.segments.at(place.segment).sub_live(bytes);
-        self.kill(place.segment, self.segments.at(place.segment).lsn(), place.offset);
+        self.add_tombstone(place.segment, self.segments.at(place.segment).lsn(), place.offset);
         None
     }
 
     /// Counts extents as live.
-    pub(crate) fn enliven(&self, extents: &[ExtentPlace]) {
+    pub(crate) fn add_live_extents(&self, extents: &[ExtentPlace]) {
         for extent in extents {
             let segment = self.segments.at(extent.segment);
             if segment.lsn() == extent.lsn {
@@ -248,7 +249,7 @@ impl Volume {
     }
 
     /// Counts extents as dead.
-    pub(crate) fn unlive(&self, extents: &[ExtentPlace]) {
+    pub(crate) fn sub_live_extents(&self, extents: &[ExtentPlace]) {
         for extent in extents {
             let segment = self.segments.at(extent.segment);
             if segment.lsn() == extent.lsn {
@@ -258,7 +259,7 @@ impl Volume {
     }
 
     /// Whether the extents of this large response are counted as live.
-    pub(crate) fn is_counted(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_counted(&self, entry: &IndexEntry) -> bool {
         entry.born != 0 || entry.expires > self.loaded_at.load(Ordering::Acquire)
     }
 
@@ -279,49 +280,50 @@ impl Volume {
     }
 
     /// Notes for good that a record is dead.
-    pub(crate) fn kill(&self, segment: u32, lsn: u64, offset: u32) {
+    pub(crate) fn add_tombstone(&self, segment: u32, lsn: u64, offset: u32) {
         if lsn == 0 {
             return;
         }
         let offset = {
-            let mut killed = self.segments.at(segment).killed.lock();
-            if killed.first() == Some(&ALL) {
+            let mut tombstones = self.segments.at(segment).tombstones.lock();
+            if tombstones.first() == Some(&ALL) {
                 return;
             }
-            if self.kills.load(Ordering::Relaxed) >= self.kills_max {
+            if self.tombstones.load(Ordering::Relaxed) >= self.tombstones_max {
                 // No room to remember each: after a restart, none of its records is used.
-                self.kills.fetch_sub(killed.len() as u64, Ordering::Relaxed);
-                *killed = vec![ALL];
+                self.tombstones.fetch_sub(tombstones.len() as u64, Ordering::Relaxed);
+                *tombstones = vec![ALL];
                 ALL
             } else {
-                killed.push(offset);
-                self.kills.fetch_add(1, Ordering::Relaxed);
+                tombstones.push(offset);
+                self.tombstones.fetch_add(1, Ordering::Relaxed);
                 offset
             }
         };
-        self.keeper.push(Frame::Kill { segment, lsn, offsets: vec![offset] });
+        self.journal.push(Frame::Tombstones { segment, lsn, offsets: vec![offset] });
     }
 
     /// Takes over what an earlier process has noted of a segment.
-    pub(crate) fn remember_kills(&self, segment: u32, offsets: &[u32]) {
-        let mut killed = self.segments.at(segment).killed.lock();
+    pub(crate) fn restore_tombstones(&self, segment: u32, offsets: &[u32]) {
+        let mut tombstones = self.segments.at(segment).tombstones.lock();
         if offsets.contains(&ALL) {
-            *killed = vec![ALL];
+            *tombstones = vec![ALL];
         } else {
-            self.kills.fetch_add(offsets.len() as u64, Ordering::Relaxed);
-            killed.extend_from_slice(offsets);
+            self.tombstones.fetch_add(offsets.len() as u64, Ordering::Relaxed);
+            tombstones.extend_from_slice(offsets);
         }
     }
 
     /// Notes for good that a segment was given away: until it is written again, its records are in the file, also those that were
     /// purged or replaced. Before it is free, since purges are forgotten that concern free segments only.
-    pub(crate) fn give_away(&self, segment: u32) {
+    pub(crate) fn free_segment(&self, segment: u32) {
         let lsn = self.segments.at(segment).lsn();
-        let killed = std::mem::replace(&mut *self.segments.at(segment).killed.lock(), vec![ALL]);
-        if killed.first() != Some(&ALL) {
-            self.kills.fetch_sub(killed.len() as u64, Ordering::Relaxed);
+        let tombstones =
+            std::mem::replace(&mut *self.segments.at(segment).tombstones.lock(), vec![ALL]);
+        if tombstones.first() != Some(&ALL) {
+            self.tombstones.fetch_sub(tombstones.len() as u64, Ordering::Relaxed);
         }
-        self.keeper.push(Frame::Kill { segment, lsn, offsets: vec![ALL] });
+        self.journal.push(Frame::Tombstones { segment, lsn, offsets: vec![ALL] });
     }
 
     /// Ends the incarnation of a segment that was given away and that nobody reads, and says whether that was so.
@@ -363,13 +365,13 @@ impl Volume {
             dropped: metrics.dropped.value(),
             corrupt: metrics.corrupt.value(),
             io_errors: metrics.io_errors.value() + u64::from(!self.disk.is_usable()),
-            recalls: [metrics.recalls.value(), metrics.recalls_at_once.value()],
+            loads: [metrics.loads.value(), metrics.loads_at_once.value()],
             promoted: metrics.promoted.value(),
-            recalls_refused: metrics.recalls_refused.value(),
+            loads_refused: metrics.loads_refused.value(),
             mapped: metrics.mapped.value(),
             swept: [metrics.swept.value(), metrics.postings_read.value()],
             sweeps_refused: metrics.sweeps_refused.value(),
-            reclaimed: [metrics.reclaimed.value(), metrics.spared.value()],
+            reclaimed: [metrics.reclaimed.value(), metrics.kept.value()],
             recovery: [
                 metrics.recovery_millis.load(Ordering::Relaxed),
                 metrics.recovered.load(Ordering::Relaxed),
@@ -381,13 +383,13 @@ impl Volume {
                 (true, true) => Service::ReadOnly,
                 (true, false) => Service::Full,
             },
-            journal_syncs: self.keeper.syncs.value(),
+            journal_syncs: self.journal.syncs.value(),
         }
     }
 }
 
 /// The journal begins anew with what the volume knows.
-impl Remember for Volume {
+impl CheckpointSource for Volume {
     fn frames(&self) -> Vec<Frame> {
         if !self.is_loading.load(Ordering::Acquire) {
             let frees = self.frees.load(Ordering::Acquire);
@@ -401,25 +403,25 @@ impl Remember for Volume {
         // First what is not loaded: what is loaded meanwhile is in the segments by then.
         for (segment, (lsn, offsets)) in &*self.unloaded.lock() {
             let (segment, lsn, offsets) = (*segment, *lsn, offsets.clone());
-            frames.push(Frame::Kill { segment, lsn, offsets });
+            frames.push(Frame::Tombstones { segment, lsn, offsets });
         }
         for number in 0..self.segments.count() {
             let segment = self.segments.at(number);
-            let (lsn, offsets) = (segment.written(), segment.killed.lock().clone());
+            let (lsn, offsets) = (segment.written(), segment.tombstones.lock().clone());
             if lsn != 0 && !offsets.is_empty() {
-                frames.push(Frame::Kill { segment: number, lsn, offsets });
+                frames.push(Frame::Tombstones { segment: number, lsn, offsets });
             }
         }
         frames
     }
 
-    fn adopt(&self, epoch: u32) -> io::Result<()> {
+    fn activate_epoch(&self, epoch: u32) -> io::Result<()> {
         let mut superblock = self.superblock.lock();
         superblock.epoch = epoch;
         superblock.store(self.disk.device())
     }
 
-    fn taint(&self) {
+    fn mark_failed(&self) {
         if let Err(error) = Superblock::destroy(self.disk.device()) {
             tracing::error!(%error, "cannot discard the store: purges may be lost at a restart");
         }

@@ -11,8 +11,8 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::index::SEGMENTS_MAX;
-use super::journal_writer::{Doubts, Keeper};
-use super::{Parts, Volume};
+use super::journal_writer::{JournalWriter, TrustState};
+use super::{Volume, VolumeParts};
 use crate::invalidation::{Invalidation, Sequence};
 use crate::key::KeySeed;
 use crate::store::file::device::disk::{Disk, FileDisk};
@@ -84,7 +84,7 @@ impl Geometry {
     }
 
     /// A quarter of the journal may list dead records.
-    const fn kills_max(&self) -> u64 {
+    const fn tombstones_max(&self) -> u64 {
         self.half_bytes / 16
     }
 }
@@ -180,7 +180,7 @@ pub(crate) fn open_disks(
     superblock.openings += 1;
     superblock.is_clean = false;
     superblock.store(&*disks.data)?;
-    let Replayed { archive, positions, kills, unproven, revisions, clocks, .. } = journal;
+    let Replayed { archive, positions, tombstones, unproven, revisions, clocks, .. } = journal;
     // Above everything that an earlier process has given a response, whether or not its purges have come to the device.
     let first = (u64::from(superblock.openings) << 32).max(archive.latest().number() + 1);
     let sequence = Sequence::from_number(first);
@@ -188,21 +188,21 @@ pub(crate) fn open_disks(
     let invalidation = Arc::new(Invalidation::recovered(superblock.tag_seed, sequence, archive));
     invalidation.remember_distrust(Sequence::from_number(unproven));
     invalidation.remember_revisions(&revisions);
-    let doubts = Doubts { unproven, revisions, clocks: clocks.clone() };
-    let keeper = Keeper::new(disks.log, tail, (positions, doubts), recovered);
+    let trust = TrustState { unproven, revisions, clocks: clocks.clone() };
+    let journal = JournalWriter::new(disks.log, tail, (positions, trust), recovered);
     let seed = KeySeed(superblock.key_seed);
-    let volume = Volume::new(Parts {
+    let volume = Volume::new(VolumeParts {
         disk: Trusted::new(disks.data, geometry.file_bytes())?,
         superblock,
-        keeper: Arc::clone(&keeper),
+        journal: Arc::clone(&journal),
         invalidation: Arc::clone(&invalidation),
         clock: clock.clone(),
         clocks,
         entries_max,
-        kills,
-        kills_max: geometry.kills_max(),
+        tombstones,
+        tombstones_max: geometry.tombstones_max(),
     });
-    keeper.remember_with(Arc::clone(&volume) as Arc<_>);
+    journal.set_source(Arc::clone(&volume) as Arc<_>);
     Ok(Opened { volume, invalidation, seed, lock: None })
 }
 

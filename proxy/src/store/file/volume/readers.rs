@@ -5,15 +5,15 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::store::file::device::segment_state::Lease;
+use crate::store::file::device::segment_state::Pins;
 
 /// The pins of each body that is being read, the oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Readers(Mutex<VecDeque<Weak<Lease>>>);
+pub(crate) struct Readers(Mutex<VecDeque<Weak<Pins>>>);
 
 impl Readers {
     /// Adds the pins of a body.
-    pub(crate) fn add(&self, pins: &Arc<Lease>) {
+    pub(crate) fn add(&self, pins: &Arc<Pins>) {
         let mut readers = self.0.lock();
         if readers.len().is_power_of_two() {
             readers.retain(|other| other.strong_count() > 0);

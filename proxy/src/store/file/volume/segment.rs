@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::store::file::device::segment_state::{Pin, Word};
+use crate::store::file::device::segment_state::{Pin, SegmentState};
 use crate::store::file::format::filter::Filter;
 
 /// All segments of a store.
@@ -18,21 +18,21 @@ pub(crate) struct Segments {
 /// One segment.
 #[derive(Debug, Default)]
 pub(crate) struct Segment {
-    word: Arc<Word>,
+    word: Arc<SegmentState>,
     /// The incarnation whose records are in the file, also while the segment is free; zero: there are none.
     written: AtomicU64,
     /// Bytes of records that are live.
     live: AtomicU64,
     /// Bytes up to the end of the last record.
     pub(crate) used: AtomicU64,
-    /// Whether something was read from it since it was last spared.
+    /// Whether something was read from it since it was last kept.
     is_read: AtomicBool,
     /// The latest second at which something in it expires.
     pub(crate) expires: AtomicU32,
     /// The earliest purge sequence at which something in it was fetched.
     pub(crate) born: AtomicU64,
     /// The offsets, in units, of responses in it that were replaced or removed; or all of them, once it was given away.
-    pub(crate) killed: Mutex<Vec<u32>>,
+    pub(crate) tombstones: Mutex<Vec<u32>>,
     /// What its responses may carry, once it is complete; `None`: anything.
     pub(crate) filter: Mutex<Option<Filter>>,
 }
@@ -82,14 +82,14 @@ impl Segment {
         self.word.was(lsn)
     }
 
-    /// Begins an incarnation. Only of a free segment, and only by the scribe.
+    /// Begins an incarnation. Only of a free segment, and only by the writer.
     pub(crate) fn open(&self, lsn: u64) {
         self.live.store(0, Ordering::Relaxed);
         self.used.store(0, Ordering::Relaxed);
         self.is_read.store(false, Ordering::Relaxed);
         self.expires.store(0, Ordering::Relaxed);
         self.born.store(u64::MAX, Ordering::Relaxed);
-        self.killed.lock().clear();
+        self.tombstones.lock().clear();
         self.remember_written(lsn);
         self.word.open(lsn);
     }

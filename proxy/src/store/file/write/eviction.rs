@@ -3,22 +3,22 @@
 //! In this order: what nobody can use (everything dead, everything expired); what is mostly dead, after moving the rest; newcomers
 //! beyond a tenth of the space; else what has waited longest. Of newcomers, those that were used are moved among the proven
 //! ones; of the proven, those that were used once more stay. At most half a segment is moved, so at most twice is written.
-//! A large segment is spared as a whole while it is read.
+//! A large segment is kept as a whole while it is read.
 
 use std::sync::atomic::Ordering;
 
-use super::writer::Scribe;
+use super::writer::SegmentWriter;
 use crate::invalidation::Sequence;
 use crate::store::Removal;
-use crate::store::file::format::footer::{Contents, Labels};
+use crate::store::file::format::footer::{Contents, IndexTerms};
 use crate::store::file::format::head;
 use crate::store::file::format::postings::ids_of;
 use crate::store::file::format::record::{
-    Class, FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, UNIT, short,
+    Class, FooterEntry, RECORD_HEADER_BYTES, RecordHeader, RecordKind, UNIT, short,
 };
 use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
-use crate::store::file::volume::index::Place;
+use crate::store::file::volume::index::RecordPlace;
 
 /// Fingerprints of newcomers that had to go: one that comes back has proved itself.
 #[derive(Debug, Default)]
@@ -50,9 +50,9 @@ fn fingerprint(identity: u64) -> (usize, u32) {
     (place, u32::try_from(identity >> 32).unwrap_or(0) | 1)
 }
 
-impl Scribe {
+impl SegmentWriter {
     /// Gives segments away until the reserve is free, or nothing more can be done.
-    pub(crate) fn make_room(&mut self) {
+    pub(crate) fn evict(&mut self) {
         self.collect();
         let reserve = self.reserve();
         for _ in 0..ROUNDS_MAX {
@@ -64,7 +64,7 @@ impl Scribe {
                 break;
             }
         }
-        self.relieve();
+        self.revoke_oldest_readers();
     }
 
     fn reserve(&self) -> usize {
@@ -83,12 +83,12 @@ impl Scribe {
     }
 
     /// When readers hold more than a twentieth of all segments, the oldest lose their hold.
-    fn relieve(&mut self) {
+    fn revoke_oldest_readers(&mut self) {
         let limit = (self.volume.segments.count() as usize / 20).max(1);
-        let is_pressed =
+        let is_short_of_segments =
             self.draining.len() > limit || (self.free.is_empty() && !self.draining.is_empty());
-        self.volume.is_pressed.store(is_pressed, Ordering::Relaxed);
-        while is_pressed && self.draining.len() > limit / 2 {
+        self.volume.is_short_of_segments.store(is_short_of_segments, Ordering::Relaxed);
+        while is_short_of_segments && self.draining.len() > limit / 2 {
             let Some(pins) = self.volume.readers.revoke_oldest() else { break };
             self.volume.metrics.revoked.add(u64::from(pins > 0));
             self.collect();
@@ -102,7 +102,7 @@ impl Scribe {
         self.volume.segments.at(number).close();
         self.empty(class, number);
         self.is_reclaiming = false;
-        self.volume.give_away(number);
+        self.volume.free_segment(number);
         self.volume.forget_filter(number);
         self.volume.metrics.reclaimed.add(1);
         if self.volume.free(number) {
@@ -131,14 +131,14 @@ impl Scribe {
             let class = self.next_class()?;
             let number = self.queues.get_mut(class as usize)?.pop_front()?;
             let was_read = self.volume.segments.at(number).was_read();
-            let may_spare = self.spared < self.queues.get(class as usize)?.len() / 2;
+            let may_spare = self.kept < self.queues.get(class as usize)?.len() / 2;
             if class == Class::Large && was_read && may_spare {
-                self.spared += 1;
-                self.volume.metrics.spared.add(1);
+                self.kept += 1;
+                self.volume.metrics.kept.add(1);
                 self.queues.get_mut(class as usize)?.push_back(number);
                 continue;
             }
-            self.spared = 0;
+            self.kept = 0;
             return Some((class, number));
         }
         None
@@ -199,31 +199,33 @@ impl Scribe {
             let bytes = u64::from(entry.units) * UNIT;
             match fate(&volume, number, &entry, is_mostly_dead) {
                 Fate::Gone => {}
-                Fate::Moved if budget < bytes => self.forsake(number, &entry, Removal::Size),
+                Fate::Moved if budget < bytes => {
+                    self.drop_unreadable(number, &entry, Removal::Size)
+                }
                 Fate::Moved => match self.relocate(number, &entry) {
                     Ok(()) => budget -= bytes,
-                    Err(reason) => self.forsake(number, &entry, reason),
+                    Err(reason) => self.drop_unreadable(number, &entry, reason),
                 },
                 Fate::Dropped(reason) => {
                     if class == Class::Probation && reason == Removal::Size {
                         self.ghosts.note(entry.key_hash ^ u64::from(entry.variant));
                     }
-                    self.forsake(number, &entry, reason);
+                    self.drop_unreadable(number, &entry, reason);
                 }
             }
         }
     }
 
     /// Takes a response out of the index; where its body is in extents, these are dead.
-    fn forsake(&self, number: u32, entry: &FooterEntry, reason: Removal) {
+    fn drop_unreadable(&self, number: u32, entry: &FooterEntry, reason: Removal) {
         let volume = &self.volume;
         let known = {
             let mut locked = volume.index.lock(entry.key_hash);
             locked.find(short(entry.version)).filter(|known| known.is_at(number, entry)).copied()
         };
-        let record = known.filter(|known| entry.is_large && !known.is_awake());
+        let record = known.filter(|known| entry.is_large && !known.is_in_memory());
         if let Some(record) = record.and_then(|known| response::read(volume, &known).ok()) {
-            volume.unlive(&record.head.extents);
+            volume.sub_live_extents(&record.head.extents);
         }
         drop_entry(volume, number, entry, reason);
     }
@@ -234,32 +236,32 @@ impl Scribe {
         let mut bytes = vec![0; usize::from(entry.units) * usize::try_from(UNIT).unwrap_or(0)];
         let read = volume.disk.read(volume.offset_of(number, entry.offset), &mut bytes);
         let header = read.ok().and_then(|()| RecordHeader::decode(&bytes)).ok_or(Removal::Size)?;
-        let is_it = header.kind == Kind::Response && header.version == entry.version;
+        let is_it = header.kind == RecordKind::Response && header.version == entry.version;
         let end = usize::try_from(header.record_bytes()).unwrap_or(usize::MAX);
         let rest = bytes.get(RECORD_HEADER_BYTES..end).filter(|_| is_it).ok_or(Removal::Size)?;
         let head = head::of_record(&header, rest, volume.seed).ok_or(Removal::Size)?;
         let born = Sequence::from_number(header.born);
-        let is_dormant = !volume.index.is_awake(entry.key_hash, short(entry.version));
+        let is_dormant = !volume.index.is_in_memory(entry.key_hash, short(entry.version));
         if is_dormant && volume.invalidation.has_purged(&head.key, born, &head.tags) {
             return Err(Removal::Purged);
         }
         let ids = ids_of(volume.invalidation.ids(), &head.key, head.tags.iter().copied());
-        let labels = Labels { ids, extents: head.extents };
+        let terms = IndexTerms { ids, extents: head.extents };
         let (segment, lsn, offset, units) = self
-            .append_parts(Class::Main, header, labels, std::iter::once(rest))
+            .append_parts(Class::Main, header, terms, std::iter::once(rest))
             .ok_or(Removal::Size)?;
-        let place = Place { segment, offset, units, is_large: entry.is_large };
+        let place = RecordPlace { segment, offset, units, is_large: entry.is_large };
         let mut locked = volume.index.lock(entry.key_hash);
         match locked.find(short(entry.version)).filter(|known| known.is_at(number, entry)) {
             Some(known) => {
                 known.set_place(place);
-                known.spare();
+                known.forget_uses();
                 let to = volume.segments.at(segment);
                 to.add_live(u64::from(units) * UNIT);
                 to.expires.fetch_max(entry.expires, Ordering::Relaxed);
                 volume.metrics.rewritten.add(u64::from(units) * UNIT);
             }
-            None => volume.kill(segment, lsn, offset),
+            None => volume.add_tombstone(segment, lsn, offset),
         }
         Ok(())
     }
@@ -281,7 +283,7 @@ fn fate(volume: &Volume, number: u32, entry: &FooterEntry, is_mostly_dead: bool)
     };
     if entry.expires <= volume.now_secs() {
         Fate::Dropped(Removal::Expired)
-    } else if known.uses() > 0 || is_mostly_dead || (entry.is_large && known.is_awake()) {
+    } else if known.uses() > 0 || is_mostly_dead || (entry.is_large && known.is_in_memory()) {
         Fate::Moved
     } else {
         Fate::Dropped(Removal::Size)
@@ -292,7 +294,7 @@ fn drop_entry(volume: &Volume, number: u32, entry: &FooterEntry, reason: Removal
     let mut locked = volume.index.lock(entry.key_hash);
     let is_there =
         locked.find(short(entry.version)).is_some_and(|known| known.is_at(number, entry));
-    if is_there && locked.remove(short(entry.version)).is_some_and(|known| !known.is_awake()) {
+    if is_there && locked.remove(short(entry.version)).is_some_and(|known| !known.is_in_memory()) {
         volume.index.count_removal(reason);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use super::sweeper::Sweep;
 use crate::store::Stored;
 use crate::store::file::read::file_body::Extent;
-use crate::store::file::volume::index::Entry;
+use crate::store::file::volume::index::IndexEntry;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ pub(crate) enum Job {
     /// The extents of a body that is not stored after all.
     Abandon(Vec<Arc<Extent>>),
     /// A large response that left while it was not in memory: its extents are dead.
-    Unlive(Entry),
+    SubLive(IndexEntry),
     /// Purges that have hit something in the segments that are being filled, perhaps. Who is told waits for that.
     Sweep(Arc<Sweep>, SyncSender<()>),
     /// The index is full: segments are given away.
-    MakeRoom,
+    Evict,
     /// The segments have been read after the start.
     Ready(Loaded),
 }

@@ -12,23 +12,23 @@ use std::sync::atomic::Ordering;
 use crate::key::KeySeed;
 use crate::store::Removal;
 use crate::store::file::format::extent::ExtentPlace;
-use crate::store::file::format::footer::{Contents, Footer, Labels, Spread, extents_of};
+use crate::store::file::format::footer::{Contents, ExtentList, Footer, IndexTerms, extents_of};
 use crate::store::file::format::head;
 use crate::store::file::format::head::is_sound;
 use crate::store::file::format::journal::ALL;
 use crate::store::file::format::postings::ids_of;
 use crate::store::file::format::record::{
-    Class, FooterEntry, Kind, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SMALL_BYTES,
-    SegmentHeader, UNIT, bytes_of, push_block_checksums, units_of,
+    Class, FooterEntry, RECORD_HEADER_BYTES, RecordHeader, RecordKind, SEGMENT_HEADER_BYTES,
+    SMALL_BYTES, SegmentHeader, UNIT, bytes_of, push_block_checksums, units_of,
 };
 use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
-use crate::store::file::volume::index::{Entry, Place};
+use crate::store::file::volume::index::{IndexEntry, RecordPlace};
 use crate::store::file::write::queue::Loaded;
 use process::timestamp::Timestamp;
 
 /// Dead records by segment, as the journal knows them.
-pub(crate) type Kills = BTreeMap<u32, (u64, Vec<u32>)>;
+pub(crate) type Tombstones = BTreeMap<u32, (u64, Vec<u32>)>;
 
 /// Reads all segments and fills the index. Blocks, for seconds where there are millions of responses.
 pub(crate) fn load(volume: &Arc<Volume>) -> Loaded {
@@ -36,8 +36,8 @@ pub(crate) fn load(volume: &Arc<Volume>) -> Loaded {
     volume.loaded_at.store(now, Ordering::Release);
     let mut loaded = Loaded::default();
     let mut found: [Vec<(u64, u32)>; 3] = Default::default();
-    for (header, killed) in begin_segments(volume, &mut loaded.free) {
-        load_segment(volume, &header, &killed);
+    for (header, tombstones) in begin_segments(volume, &mut loaded.free) {
+        load_segment(volume, &header, &tombstones);
         volume.unloaded.lock().remove(&header.number);
         if let Some(class) = found.get_mut(header.class as usize) {
             class.push((header.lsn, header.number));
@@ -63,17 +63,17 @@ fn begin_segments(volume: &Volume, free: &mut Vec<u32>) -> Vec<(SegmentHeader, V
         };
         let known = volume.unloaded.lock().get(&number).cloned();
         let of_this = known.filter(|(lsn, _)| *lsn == header.lsn);
-        let mut killed = of_this.map_or_else(Vec::new, |(_, killed)| killed);
-        if killed.contains(&ALL) {
+        let mut tombstones = of_this.map_or_else(Vec::new, |(_, tombstones)| tombstones);
+        if tombstones.contains(&ALL) {
             volume.segments.at(number).remember_written(header.lsn);
-            volume.remember_kills(number, &killed);
+            volume.restore_tombstones(number, &tombstones);
             volume.unloaded.lock().remove(&number);
             free.push(number);
             continue;
         }
-        killed.sort_unstable();
+        tombstones.sort_unstable();
         volume.segments.at(number).open(header.lsn);
-        begun.push((header, killed));
+        begun.push((header, tombstones));
     }
     begun
 }
@@ -94,27 +94,27 @@ fn header_of(volume: &Volume, number: u32) -> Option<SegmentHeader> {
     })
 }
 
-fn load_segment(volume: &Arc<Volume>, header: &SegmentHeader, killed: &[u32]) {
+fn load_segment(volume: &Arc<Volume>, header: &SegmentHeader, tombstones: &[u32]) {
     let SegmentHeader { number, lsn, .. } = *header;
     let segment = volume.segments.at(number);
-    let (entries, spreads) = match Contents::read(&volume.disk, &volume.span_of(number)) {
-        Some(Contents { entries, spreads, filter }) => {
+    let (entries, extent_lists) = match Contents::read(&volume.disk, &volume.span_of(number)) {
+        Some(Contents { entries, extent_lists, filter }) => {
             volume.keep_filter(number, filter);
-            (entries, spreads)
+            (entries, extent_lists)
         }
         None => complete(volume, number, lsn),
     };
-    volume.remember_kills(number, killed);
+    volume.restore_tombstones(number, tombstones);
     let mut used = 0;
     for (place, entry) in (0_u32..).zip(&entries) {
         used += u64::from(entry.units) * UNIT;
-        if killed.binary_search(&entry.offset).is_ok() {
+        if tombstones.binary_search(&entry.offset).is_ok() {
             continue;
         }
         if volume.index.is_full() {
-            volume.kill(number, lsn, entry.offset); // nobody will remember when it is purged
+            volume.add_tombstone(number, lsn, entry.offset); // nobody will remember when it is purged
         } else {
-            enter(volume, number, entry, extents_of(&spreads, place));
+            enter(volume, number, entry, extents_of(&extent_lists, place));
         }
     }
     if header.class == Class::Large as u32 {
@@ -124,32 +124,32 @@ fn load_segment(volume: &Arc<Volume>, header: &SegmentHeader, killed: &[u32]) {
 }
 
 /// Walks the records of a segment that was being filled, and writes its footer.
-fn complete(volume: &Volume, number: u32, lsn: u64) -> (Vec<FooterEntry>, Vec<Spread>) {
+fn complete(volume: &Volume, number: u32, lsn: u64) -> (Vec<FooterEntry>, Vec<ExtentList>) {
     let (footer, tail) = walk(volume, number, lsn);
     match footer.write(&volume.disk, &volume.span_of(number), tail) {
         Ok(filter) => volume.keep_filter(number, filter),
         Err(error) => tracing::warn!(%error, number, "cannot complete a segment"),
     }
-    (footer.entries, footer.spreads)
+    (footer.entries, footer.extent_lists)
 }
 
 fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry, extents: &[ExtentPlace]) {
     let FooterEntry { offset, units, is_large, .. } = *entry;
-    let place = Place { segment: number, offset, units, is_large };
+    let place = RecordPlace { segment: number, offset, units, is_large };
     let version = (entry.version & 0xffff_ffff) as u32;
-    let mut fresh = Entry::dormant(entry.key_hash, version, entry.variant, place);
+    let mut fresh = IndexEntry::cold(entry.key_hash, version, entry.variant, place);
     fresh.expires = expires_of(volume, entry);
     let mut locked = volume.index.lock(entry.key_hash);
     let rival =
         locked.iter().find(|it| it.variant == entry.variant || it.version == version).copied();
     if let Some(rival) = rival {
         if version_of(volume, &rival) >= Some(entry.version) {
-            volume.kill(number, volume.segments.at(number).lsn(), offset);
+            volume.add_tombstone(number, volume.segments.at(number).lsn(), offset);
             return;
         }
         locked.remove(rival.version);
-        volume.bury(&rival);
-        response::unlive_body(volume, &rival);
+        volume.retire(&rival);
+        response::sub_live_body(volume, &rival);
     }
     locked.insert(fresh);
     let segment = volume.segments.at(number);
@@ -157,7 +157,7 @@ fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry, extents: &[Exte
     segment.expires.fetch_max(fresh.expires, Ordering::Relaxed);
     segment.born.fetch_min(entry.born, Ordering::AcqRel);
     if volume.is_counted(&fresh) {
-        volume.enliven(extents); // under the lock: whoever takes it out counts them as dead
+        volume.add_live_extents(extents); // under the lock: whoever takes it out counts them as dead
     }
 }
 
@@ -169,7 +169,7 @@ fn expires_of(volume: &Volume, entry: &FooterEntry) -> u32 {
 }
 
 /// Reads the version of a record that is in the index already.
-fn version_of(volume: &Volume, entry: &Entry) -> Option<u64> {
+fn version_of(volume: &Volume, entry: &IndexEntry) -> Option<u64> {
     let place = entry.place()?;
     let mut bytes = [0; RECORD_HEADER_BYTES];
     volume.disk.read(volume.offset_of(place.segment, place.offset), &mut bytes).ok()?;
@@ -186,22 +186,22 @@ fn walk(volume: &Volume, number: u32, lsn: u64) -> (Footer, u64) {
     let (entries, tail) = records_in(&bytes, lsn);
     let mut footer = Footer::default();
     for entry in entries {
-        let labels = labels_of(volume, &bytes, &entry);
-        footer.push(FooterEntry { is_large: !labels.extents.is_empty(), ..entry }, labels);
+        let terms = terms_of(volume, &bytes, &entry);
+        footer.push(FooterEntry { is_large: !terms.extents.is_empty(), ..entry }, terms);
     }
     (footer, tail)
 }
 
 /// What a footer keeps of the record of this entry; nothing, where its head is damaged.
-fn labels_of(volume: &Volume, segment: &[u8], entry: &FooterEntry) -> Labels {
+fn terms_of(volume: &Volume, segment: &[u8], entry: &FooterEntry) -> IndexTerms {
     let at = usize::try_from(bytes_of(entry.offset)).unwrap_or(usize::MAX);
     let record = segment.get(at..).unwrap_or_default();
     let rest = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
     let header = RecordHeader::decode(record);
     let head = header.and_then(|header| head::of_record(&header, rest, volume.seed));
-    head.map_or_else(Labels::default, |head| {
+    head.map_or_else(IndexTerms::default, |head| {
         let ids = ids_of(volume.invalidation.ids(), &head.key, head.tags.iter().copied());
-        Labels { ids, extents: head.extents }
+        IndexTerms { ids, extents: head.extents }
     })
 }
 
@@ -219,7 +219,7 @@ pub(crate) fn records_in(bytes: &[u8], lsn: u64) -> (Vec<FooterEntry>, u64) {
             continue;
         };
         let units = units_of(header.record_bytes());
-        if header.kind == Kind::Response {
+        if header.kind == RecordKind::Response {
             // The extents of a large body are listed behind its head: such a record has no body of its own.
             let offset = u32::try_from(at / UNIT).unwrap_or(u32::MAX);
             let place = (offset, u16::try_from(units).unwrap_or(u16::MAX));
@@ -247,7 +247,7 @@ pub(crate) fn read_any(bytes: &[u8]) {
         push_block_checksums(&mut meta, std::iter::once(body));
         meta.extend_from_slice(head);
         let header = RecordHeader {
-            kind: if part.len() % 2 == 0 { Kind::Response } else { Kind::Extent },
+            kind: if part.len() % 2 == 0 { RecordKind::Response } else { RecordKind::Extent },
             lsn: 1,
             version: 1,
             born: 1,
@@ -260,8 +260,8 @@ pub(crate) fn read_any(bytes: &[u8]) {
         };
         let record = [&header.encode(), &*meta, body].concat();
         let is_sound = is_sound(&header, &record, KeySeed(1));
-        assert!(is_sound || header.kind == Kind::Response, "what was sealed is sound");
-        records += usize::from(header.kind == Kind::Response);
+        assert!(is_sound || header.kind == RecordKind::Response, "what was sealed is sound");
+        records += usize::from(header.kind == RecordKind::Response);
         segment.extend_from_slice(&record);
         segment.resize(segment.len().next_multiple_of(64), 0);
     }
@@ -269,16 +269,17 @@ pub(crate) fn read_any(bytes: &[u8]) {
 }
 
 /// Takes out what nobody can use any more, and shows what of it has extents.
-pub(crate) fn sweep_expired(volume: &Volume, now: u32, mut show_large: impl FnMut(&Entry)) {
+pub(crate) fn sweep_expired(volume: &Volume, now: u32, mut show_large: impl FnMut(&IndexEntry)) {
     volume.index.visit(&mut |seen| {
-        let is_due =
-            |entry: &Entry| entry.expires <= now && !entry.is_awake() && entry.place().is_some();
+        let is_due = |entry: &IndexEntry| {
+            entry.expires <= now && !entry.is_in_memory() && entry.place().is_some()
+        };
         if is_due(&seen) {
             let mut locked = volume.index.lock(seen.key_hash);
             if locked.find(seen.version).is_some_and(|entry| is_due(entry))
                 && let Some(entry) = locked.remove(seen.version)
             {
-                volume.bury(&entry);
+                volume.retire(&entry);
                 volume.index.count_removal(Removal::Expired);
                 if entry.place().is_some_and(|place| place.is_large) {
                     show_large(&entry);

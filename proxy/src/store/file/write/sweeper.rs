@@ -3,7 +3,7 @@
 //!
 //! Nothing depends on it: what it misses is found purged when it is brought back, or moved. Purges are gathered in a bounded set
 //! while it is at work, and it rests for most of the time: it is never in the way of requests. What is in complete segments it
-//! finds by their filters and postings; in those that are being filled, the scribe finds it.
+//! finds by their filters and postings; in those that are being filled, the writer finds it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,32 +18,32 @@ use tokio::time::Instant;
 use crate::invalidation::{PastMark, Sequence, TagTable};
 use crate::store::Removal;
 use crate::store::file::format::filter::Filter;
-use crate::store::file::format::footer::{Contents, Spread, extents_of, postings_of};
+use crate::store::file::format::footer::{Contents, ExtentList, extents_of, postings_of};
 use crate::store::file::format::postings::{DEPTH_MAX, Postings, directories};
 use crate::store::file::format::record::{FooterEntry, short};
 use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
-use crate::store::file::volume::index::Entry;
+use crate::store::file::volume::index::IndexEntry;
 use crate::store::file::write::queue::Job;
 
 /// What one purge has hit: it carries all of these, and its URL begins so where that is not said by them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Hunt {
+struct SweepTarget {
     ids: SmallVec<[u64; 2]>,
     prefix: Option<UrlPrefix>,
 }
 
 /// Purges whose responses in the file are still to be found.
 #[derive(Debug, Default)]
-pub(crate) struct Hunts {
-    state: Mutex<State>,
+pub(crate) struct SweepQueue {
+    state: Mutex<QueueState>,
     wake: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     /// With the last purge of each.
-    wanted: HashMap<Hunt, u64>,
+    wanted: HashMap<SweepTarget, u64>,
     /// The segments have been read after the start.
     may_begin: bool,
     is_closing: bool,
@@ -52,11 +52,11 @@ struct State {
 /// Some of them, that are looked for together.
 #[derive(Debug)]
 pub(crate) struct Sweep {
-    hunts: Vec<(Hunt, u64)>,
+    targets: Vec<(SweepTarget, u64)>,
     ids: HashSet<u64>,
 }
 
-impl Hunt {
+impl SweepTarget {
     /// What this mark has hit; `None`: it cannot be told without reading every head.
     fn of(mark: &PastMark, table: &TagTable) -> Option<Self> {
         match mark {
@@ -84,15 +84,15 @@ impl Hunt {
     }
 }
 
-impl Hunts {
+impl SweepQueue {
     /// The segments have been read: what was purged before, and perhaps not found, is looked for first.
     pub(crate) fn begin(&self, volume: &Volume) {
         if let Some(archive) = volume.invalidation.archive() {
             archive.for_each(|mark, past| {
                 if past.hard > 0
-                    && let Some(hunt) = Hunt::of(&mark, volume.invalidation.ids())
+                    && let Some(target) = SweepTarget::of(&mark, volume.invalidation.ids())
                 {
-                    self.add(hunt, past.hard);
+                    self.add(target, past.hard);
                 }
             });
         }
@@ -101,12 +101,12 @@ impl Hunts {
     }
 
     /// Adds a purge, if there is room, and says whether there was.
-    fn add(&self, hunt: Hunt, sequence: u64) -> bool {
+    fn add(&self, target: SweepTarget, sequence: u64) -> bool {
         let wanted = &mut self.state.lock().wanted;
-        if wanted.len() >= HUNTS_MAX && !wanted.contains_key(&hunt) {
+        if wanted.len() >= HUNTS_MAX && !wanted.contains_key(&target) {
             return false;
         }
-        let known = wanted.entry(hunt).or_default();
+        let known = wanted.entry(target).or_default();
         *known = sequence.max(*known);
         true
     }
@@ -146,14 +146,14 @@ impl Hunts {
     }
 }
 
-impl State {
+impl QueueState {
     fn take(&mut self) -> Option<Sweep> {
         if !self.may_begin || self.wanted.is_empty() {
             return None;
         }
-        let hunts: Vec<_> = std::mem::take(&mut self.wanted).into_iter().collect();
-        let ids = hunts.iter().flat_map(|(hunt, _)| hunt.ids.iter().copied()).collect();
-        Some(Sweep { hunts, ids })
+        let targets: Vec<_> = std::mem::take(&mut self.wanted).into_iter().collect();
+        let ids = targets.iter().flat_map(|(target, _)| target.ids.iter().copied()).collect();
+        Some(Sweep { targets, ids })
     }
 }
 
@@ -175,7 +175,8 @@ impl Sweep {
     /// Looks into a segment, if something may be there, and says whether that was so.
     fn look_into(&self, volume: &Arc<Volume>, number: u32) -> bool {
         let segment = volume.segments.at(number);
-        let may_hold = |filter: &Filter| self.hunts.iter().any(|(hunt, _)| hunt.may_be_in(filter));
+        let may_hold =
+            |filter: &Filter| self.targets.iter().any(|(target, _)| target.may_be_in(filter));
         if segment.lsn() == 0 || !segment.filter.lock().as_ref().is_none_or(may_hold) {
             return false;
         }
@@ -186,26 +187,31 @@ impl Sweep {
         if !postings.is_empty()
             && let Some(contents) = Contents::read(&volume.disk, &span)
         {
-            self.strike(volume, number, (&contents.entries, &contents.spreads), &postings);
+            self.retire_matches(
+                volume,
+                number,
+                (&contents.entries, &contents.extent_lists),
+                &postings,
+            );
         }
         true
     }
 
     /// Takes out what was hit in a segment of which this is known.
-    pub(crate) fn strike(
+    pub(crate) fn retire_matches(
         &self,
         volume: &Arc<Volume>,
         number: u32,
-        (entries, spreads): (&[FooterEntry], &[Spread]),
+        (entries, extent_lists): (&[FooterEntry], &[ExtentList]),
         postings: &Postings,
     ) {
-        for (hunt, sequence) in &self.hunts {
-            for holder in postings.holders(&hunt.ids) {
+        for (target, sequence) in &self.targets {
+            for holder in postings.holders(&target.ids) {
                 let Some(entry) = entries.get(holder as usize) else { continue };
                 let is_meant = entry.born < *sequence
-                    && hunt.prefix.as_ref().is_none_or(|it| covers(it, volume, number, entry));
+                    && target.prefix.as_ref().is_none_or(|it| covers(it, volume, number, entry));
                 if is_meant && take_out(volume, number, entry) {
-                    volume.unlive(extents_of(spreads, holder));
+                    volume.sub_live_extents(extents_of(extent_lists, holder));
                     volume.metrics.swept.add(1);
                 }
             }
@@ -216,17 +222,17 @@ impl Sweep {
 /// Has what these marks have hit looked for.
 pub(crate) fn want(volume: &Volume, marks: &[PastMark], before: Sequence) {
     for mark in marks {
-        let hunt = Hunt::of(mark, volume.invalidation.ids());
-        if !hunt.is_some_and(|hunt| volume.hunts.add(hunt, before.number())) {
+        let target = SweepTarget::of(mark, volume.invalidation.ids());
+        if !target.is_some_and(|target| volume.sweep_queue.add(target, before.number())) {
             volume.metrics.sweeps_refused.add(1);
         }
     }
-    volume.hunts.wake.notify_all();
+    volume.sweep_queue.wake.notify_all();
 }
 
 /// Looks for what was purged until the store is closed: the body of a thread.
 pub(crate) fn run(volume: &Arc<Volume>, jobs: &SyncSender<Job>) {
-    while let Some(sweep) = volume.hunts.wait() {
+    while let Some(sweep) = volume.sweep_queue.wait() {
         let started = Instant::now();
         let sweep = Arc::new(sweep);
         let (done, is_done) = sync_channel(1);
@@ -235,8 +241,8 @@ pub(crate) fn run(volume: &Arc<Volume>, jobs: &SyncSender<Job>) {
         if !is_handed || is_done.recv().is_err() {
             return;
         }
-        sweep.through(volume, &mut |worked| volume.hunts.rest(worked * REST_SHARE));
-        volume.hunts.rest(started.elapsed().max(REST_MIN)); // those that come meanwhile are looked for together
+        sweep.through(volume, &mut |worked| volume.sweep_queue.rest(worked * REST_SHARE));
+        volume.sweep_queue.rest(started.elapsed().max(REST_MIN)); // those that come meanwhile are looked for together
     }
 }
 
@@ -244,10 +250,7 @@ pub(crate) fn run(volume: &Arc<Volume>, jobs: &SyncSender<Job>) {
 fn covers(prefix: &UrlPrefix, volume: &Arc<Volume>, number: u32, entry: &FooterEntry) -> bool {
     let known = {
         let mut locked = volume.index.lock(entry.key_hash);
-        locked
-            .find(short(entry.version))
-            .filter(|known| is_dormant_at(known, number, entry))
-            .copied()
+        locked.find(short(entry.version)).filter(|known| is_cold_at(known, number, entry)).copied()
     };
     let head =
         known.and_then(|known| response::read(volume, &known).ok()).map(|record| record.head);
@@ -259,17 +262,17 @@ fn covers(prefix: &UrlPrefix, volume: &Arc<Volume>, number: u32, entry: &FooterE
 fn take_out(volume: &Volume, number: u32, entry: &FooterEntry) -> bool {
     let mut locked = volume.index.lock(entry.key_hash);
     let version = short(entry.version);
-    if !locked.find(version).is_some_and(|known| is_dormant_at(known, number, entry)) {
+    if !locked.find(version).is_some_and(|known| is_cold_at(known, number, entry)) {
         return false;
     }
     let Some(known) = locked.remove(version) else { return false };
-    volume.bury(&known);
+    volume.retire(&known);
     volume.index.count_removal(Removal::Purged);
     true
 }
 
-fn is_dormant_at(known: &Entry, number: u32, entry: &FooterEntry) -> bool {
-    known.is_at(number, entry) && !known.is_awake()
+fn is_cold_at(known: &IndexEntry, number: u32, entry: &FooterEntry) -> bool {
+    known.is_at(number, entry) && !known.is_in_memory()
 }
 
 /// Purges that wait to be looked for: some 3 MiB. What those beyond have hit is found when it is asked for, or when its
@@ -287,37 +290,43 @@ mod tests {
     use super::*;
     use crate::invalidation::Invalidation;
 
-    fn hunt(text: &str) -> Option<Hunt> {
-        Hunt::of(&PastMark::Prefix(UrlPrefix::parse(text).unwrap()), Invalidation::new(1).ids())
+    fn target(text: &str) -> Option<SweepTarget> {
+        SweepTarget::of(
+            &PastMark::Prefix(UrlPrefix::parse(text).unwrap()),
+            Invalidation::new(1).ids(),
+        )
     }
 
     #[test]
     fn a_prefix_is_looked_for_by_its_host_and_its_deepest_directory() {
-        let ids = |text| hunt(text).map(|it| it.ids.len());
-        let is_exact = |text| hunt(text).is_some_and(|it| it.prefix.is_none());
+        let ids = |text| target(text).map(|it| it.ids.len());
+        let is_exact = |text| target(text).is_some_and(|it| it.prefix.is_none());
         assert_eq!(ids("/blog/"), Some(1));
         assert_eq!(ids("https://shop.example/blog/"), Some(2));
         assert_eq!(ids("https://shop.example/"), Some(1));
         assert!(is_exact("/blog/") && is_exact("/a/b/c/d/") && is_exact("https://shop.example/"));
         assert!(!is_exact("/blog/2") && !is_exact("/a/b/c/d/e/") && !is_exact("/blog/?x=/y/"));
         assert!(!is_exact("https://shop.example/b"));
-        assert_eq!(hunt("/blog/").unwrap().ids, hunt("/blog/2").unwrap().ids);
-        assert_eq!(hunt("/blog"), None, "nothing narrows it down");
-        assert_eq!(Hunt::of(&PastMark::All, Invalidation::new(1).ids()), None);
+        assert_eq!(target("/blog/").unwrap().ids, target("/blog/2").unwrap().ids);
+        assert_eq!(target("/blog"), None, "nothing narrows it down");
+        assert_eq!(SweepTarget::of(&PastMark::All, Invalidation::new(1).ids()), None);
     }
 
     #[test]
     fn purges_are_gathered_up_to_a_limit_and_the_last_of_each_counts() {
-        let hunts = Hunts::default();
-        let of = |number: usize| Hunt { ids: [number as u64].into_iter().collect(), prefix: None };
-        assert!((0..HUNTS_MAX).all(|number| hunts.add(of(number), 5)));
-        assert!(!hunts.add(of(HUNTS_MAX), 6));
-        assert!(hunts.add(of(3), 7) && hunts.add(of(3), 6), "it is there");
-        assert!(hunts.take().is_none(), "the segments are being read");
-        hunts.state.lock().may_begin = true;
-        let sweep = hunts.take().unwrap();
-        assert_eq!(sweep.hunts.len(), HUNTS_MAX);
-        assert!(sweep.hunts.contains(&(of(3), 7)));
-        assert!(hunts.take().is_none() && hunts.add(of(HUNTS_MAX), 8));
+        let targets = SweepQueue::default();
+        let of = |number: usize| SweepTarget {
+            ids: [number as u64].into_iter().collect(),
+            prefix: None,
+        };
+        assert!((0..HUNTS_MAX).all(|number| targets.add(of(number), 5)));
+        assert!(!targets.add(of(HUNTS_MAX), 6));
+        assert!(targets.add(of(3), 7) && targets.add(of(3), 6), "it is there");
+        assert!(targets.take().is_none(), "the segments are being read");
+        targets.state.lock().may_begin = true;
+        let sweep = targets.take().unwrap();
+        assert_eq!(sweep.targets.len(), HUNTS_MAX);
+        assert!(sweep.targets.contains(&(of(3), 7)));
+        assert!(targets.take().is_none() && targets.add(of(HUNTS_MAX), 8));
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::recovery;
 use super::sweeper;
-use super::writer::Scribe;
+use super::writer::SegmentWriter;
 use crate::store::file::device::lock::StoreLock;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::open::Opened;
@@ -22,9 +22,9 @@ use crate::store::file::write::queue::{Job, Loaded, Reserved};
 pub(crate) struct FileEngine {
     pub(crate) volume: Arc<Volume>,
     queued: Arc<AtomicU64>,
-    desk: Desk,
+    sink: JobSink,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    journal: Mutex<Option<JoinHandle<()>>>,
     lock: Option<Arc<StoreLock>>,
     /// Dropped at the end: who waits for it ends, too.
     stop: Mutex<Option<SyncSender<()>>>,
@@ -32,10 +32,10 @@ pub(crate) struct FileEngine {
 
 /// Where jobs go.
 #[derive(Debug)]
-enum Desk {
+enum JobSink {
     Thread(RwLock<Option<SyncSender<Job>>>),
     #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
-    Inline(Mutex<Option<Box<Scribe>>>),
+    Inline(Mutex<Option<Box<SegmentWriter>>>),
 }
 
 impl FileEngine {
@@ -46,16 +46,16 @@ impl FileEngine {
         volume.is_shared.store(!is_alone, Ordering::Release);
         let (jobs, taken) = sync_channel(JOBS_MAX);
         let (stop, stopped) = sync_channel(1);
-        let scribe = Scribe::new(volume);
-        let keeper = Arc::clone(&volume.keeper);
-        let keeper = spawn("store-journal", move || keeper.run())?;
+        let writer = SegmentWriter::new(volume);
+        let journal = Arc::clone(&volume.journal);
+        let journal = spawn("store-journal", move || journal.run())?;
         let sweeper = {
             let (volume, jobs) = (Arc::clone(volume), jobs.clone());
             move || sweeper::run(&volume, &jobs)
         };
         let threads = vec![
             spawn("store-sweep", sweeper)?,
-            spawn("store-scribe", move || write(scribe, &taken))?,
+            spawn("store-writer", move || write(writer, &taken))?,
             spawn("store-sync", {
                 let (volume, lock) = (Arc::clone(volume), opened.lock.clone());
                 move || {
@@ -71,9 +71,10 @@ impl FileEngine {
                 }
             })?,
         ];
-        let engine = Self::of(volume, Desk::Thread(RwLock::new(Some(jobs))), opened.lock.clone());
+        let engine =
+            Self::of(volume, JobSink::Thread(RwLock::new(Some(jobs))), opened.lock.clone());
         *engine.threads.lock() = threads;
-        *engine.keeper.lock() = Some(keeper);
+        *engine.journal.lock() = Some(journal);
         *engine.stop.lock() = Some(stop);
         Ok(engine)
     }
@@ -82,18 +83,18 @@ impl FileEngine {
     #[cfg(test)]
     pub(crate) fn inline(opened: &Opened) -> Self {
         let volume = &opened.volume;
-        let mut scribe = Scribe::new(volume);
-        scribe.handle(Job::Ready(load(volume)));
-        Self::of(volume, Desk::Inline(Mutex::new(Some(Box::new(scribe)))), None)
+        let mut writer = SegmentWriter::new(volume);
+        writer.handle(Job::Ready(load(volume)));
+        Self::of(volume, JobSink::Inline(Mutex::new(Some(Box::new(writer)))), None)
     }
 
-    fn of(volume: &Arc<Volume>, desk: Desk, lock: Option<Arc<StoreLock>>) -> Self {
+    fn of(volume: &Arc<Volume>, sink: JobSink, lock: Option<Arc<StoreLock>>) -> Self {
         Self {
             volume: Arc::clone(volume),
             queued: Arc::default(),
-            desk,
+            sink,
             threads: Mutex::default(),
-            keeper: Mutex::default(),
+            journal: Mutex::default(),
             lock,
             stop: Mutex::default(),
         }
@@ -103,7 +104,7 @@ impl FileEngine {
     pub(crate) fn reserve(&self, bytes: u64) -> Option<Reserved> {
         let is_full = self.volume.index.is_full();
         if is_full {
-            drop(self.submit(Job::MakeRoom)); // for those who come later
+            drop(self.submit(Job::Evict)); // for those who come later
         }
         let reserved = Some(()).filter(|()| self.volume.takes_writes() && !is_full);
         let reserved = reserved.and_then(|()| Reserved::take(&self.queued, bytes));
@@ -115,20 +116,20 @@ impl FileEngine {
 
     /// Has something done. What cannot be queued comes back.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Box<Job>> {
-        match &self.desk {
-            Desk::Thread(jobs) => match &*jobs.read() {
+        match &self.sink {
+            JobSink::Thread(jobs) => match &*jobs.read() {
                 Some(jobs) => jobs.try_send(job).map_err(|refused| match refused {
                     TrySendError::Full(job) | TrySendError::Disconnected(job) => Box::new(job),
                 }),
                 None => Err(Box::new(job)),
             },
-            Desk::Inline(scribe) => match &mut *scribe.lock() {
-                Some(scribe) => {
+            JobSink::Inline(writer) => match &mut *writer.lock() {
+                Some(writer) => {
                     // Other jobs are given while locks are held that a checkpoint takes.
                     let writes = matches!(job, Job::Store(..) | Job::Extent(..));
-                    let flush = || writes.then(|| self.volume.keeper.flush());
+                    let flush = || writes.then(|| self.volume.journal.flush());
                     flush();
-                    scribe.handle(job);
+                    writer.handle(job);
                     flush();
                     Ok(())
                 }
@@ -140,12 +141,12 @@ impl FileEngine {
     /// Looks at once for what was purged.
     #[cfg(test)]
     pub(crate) fn sweep(&self) {
-        if let Some(sweep) = self.volume.hunts.take().map(Arc::new) {
+        if let Some(sweep) = self.volume.sweep_queue.take().map(Arc::new) {
             let (done, is_done) = sync_channel(1);
             drop(self.submit(Job::Sweep(Arc::clone(&sweep), done)));
             is_done.try_recv().unwrap();
             sweep.through(&self.volume, &mut |_| true);
-            self.volume.keeper.flush();
+            self.volume.journal.flush();
         }
     }
 
@@ -156,22 +157,22 @@ impl FileEngine {
 
     /// Writes what waits, makes it durable and ends the threads.
     pub(crate) fn close(&self) {
-        let is_closed = match &self.desk {
-            Desk::Thread(jobs) => jobs.write().take().is_none(),
-            Desk::Inline(scribe) => scribe.lock().take().is_none(),
+        let is_closed = match &self.sink {
+            JobSink::Thread(jobs) => jobs.write().take().is_none(),
+            JobSink::Inline(writer) => writer.lock().take().is_none(),
         };
         if is_closed {
             return;
         }
         drop(self.stop.lock().take());
-        self.volume.hunts.close();
+        self.volume.sweep_queue.close();
         let threads = std::mem::take(&mut *self.threads.lock());
         threads.into_iter().for_each(join);
         self.volume.note_clock(true);
-        self.volume.keeper.close();
-        let keeper = self.keeper.lock().take();
-        keeper.into_iter().for_each(join);
-        let is_durable = self.volume.keeper.end();
+        self.volume.journal.close();
+        let journal = self.journal.lock().take();
+        journal.into_iter().for_each(join);
+        let is_durable = self.volume.journal.end();
         let synced = self.volume.disk.sync().and_then(|()| {
             if !is_durable || !self.volume.disk.check() {
                 return Ok(()); // it was made unreadable, or somebody else has changed it
@@ -183,7 +184,7 @@ impl FileEngine {
         if let Err(error) = synced {
             tracing::warn!(%error, "the store was not closed in order");
         }
-        self.volume.keeper.forget_memory();
+        self.volume.journal.clear_source();
         self.volume.disk.hand_over();
         if let Some(lock) = &self.lock
             && let Err(error) = lock.hand_over()
@@ -209,9 +210,9 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-fn write(mut scribe: Scribe, jobs: &Receiver<Job>) {
+fn write(mut writer: SegmentWriter, jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
-        scribe.handle(job);
+        writer.handle(job);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The scribe: the one who writes `store.dat`. It owns the open segments and the queues of complete ones, so nothing is locked to
+//! The writer: the one who writes `store.dat`. It owns the open segments and the queues of complete ones, so nothing is locked to
 //! reserve space, to seal a segment or to give one away.
 //!
 //! What is to be stored waits in a queue that is bounded in bytes; when it is full, nothing waits: the response is not stored.
@@ -11,22 +11,22 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use crate::store::file::format::extent::ExtentPlace;
-use crate::store::file::format::footer::{Footer, Labels};
+use crate::store::file::format::footer::{Footer, IndexTerms};
 use crate::store::file::format::head;
 use crate::store::file::format::postings::ids_of;
 use crate::store::file::format::record::{
-    Class, FooterEntry, Kind, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, UNIT,
+    Class, FooterEntry, RecordHeader, RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader, UNIT,
     push_block_checksums, units_of,
 };
 use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
-use crate::store::file::volume::index::{Entry, Place};
+use crate::store::file::volume::index::{IndexEntry, RecordPlace};
 use crate::store::file::write::queue::{Job, Loaded};
 use crate::store::{Body, Removal, Stored, StoredResponse};
 
 /// A segment that is being filled.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct OpenSegment {
     pub(crate) segment: u32,
     lsn: u64,
     tail: u64,
@@ -35,17 +35,17 @@ pub(crate) struct Open {
 
 /// Writes.
 #[derive(Debug)]
-pub(crate) struct Scribe {
+pub(crate) struct SegmentWriter {
     pub(crate) volume: Arc<Volume>,
-    pub(crate) open: [Option<Open>; 3],
+    pub(crate) open: [Option<OpenSegment>; 3],
     /// Complete segments of each class, the next to be given away first.
     pub(crate) queues: [VecDeque<u32>; 3],
     pub(crate) free: Vec<u32>,
     /// Closed segments that somebody still reads.
     pub(crate) draining: Vec<u32>,
     pub(crate) is_reclaiming: bool,
-    /// Large segments that were spared one after the other.
-    pub(crate) spared: usize,
+    /// Large segments that were kept one after the other.
+    pub(crate) kept: usize,
     pub(crate) ghosts: super::eviction::Ghosts,
     opened: u64,
     buffer: Vec<u8>,
@@ -54,13 +54,13 @@ pub(crate) struct Scribe {
 
 /// What is put into a record beside its body.
 struct RecordParts<'a> {
-    kind: Kind,
+    kind: RecordKind,
     stored: Option<&'a Stored>,
     meta: Vec<u8>,
-    labels: Labels,
+    terms: IndexTerms,
 }
 
-impl Scribe {
+impl SegmentWriter {
     pub(crate) fn new(volume: &Arc<Volume>) -> Self {
         // Records do not name their store: its incarnations begin where those of an earlier one, whose records are still there,
         // have most likely not been.
@@ -72,7 +72,7 @@ impl Scribe {
             free: Vec::new(),
             draining: Vec::new(),
             is_reclaiming: false,
-            spared: 0,
+            kept: 0,
             ghosts: super::eviction::Ghosts::default(),
             opened,
             buffer: Vec::new(),
@@ -96,21 +96,21 @@ impl Scribe {
             }
             Job::Abandon(extents) => {
                 let places: Vec<_> = extents.iter().filter_map(|extent| extent.place()).collect();
-                self.volume.unlive(&places);
+                self.volume.sub_live_extents(&places);
             }
-            Job::Unlive(entry) => {
-                response::unlive_body(&self.volume, &entry);
+            Job::SubLive(entry) => {
+                response::sub_live_body(&self.volume, &entry);
             }
             Job::Sweep(sweep, done) => {
-                for Open { segment, footer, .. } in self.open.iter().flatten() {
-                    let known = (&*footer.entries, &*footer.spreads);
-                    sweep.strike(&self.volume, *segment, known, &footer.postings);
+                for OpenSegment { segment, footer, .. } in self.open.iter().flatten() {
+                    let known = (&*footer.entries, &*footer.extent_lists);
+                    sweep.retire_matches(&self.volume, *segment, known, &footer.postings);
                 }
                 let _is_awaited = done.send(()).is_ok();
             }
-            Job::MakeRoom => {
+            Job::Evict => {
                 if self.volume.index.is_full() && self.volume.takes_writes() {
-                    self.make_room();
+                    self.evict();
                 }
             }
             Job::Ready(loaded) => self.begin(loaded),
@@ -128,12 +128,12 @@ impl Scribe {
         let mut gone = Vec::new();
         for (key_hash, variant) in superseded {
             let mut locked = volume.index.lock(key_hash);
-            let is_it = |entry: &&Entry| entry.variant == variant && !entry.is_awake();
+            let is_it = |entry: &&IndexEntry| entry.variant == variant && !entry.is_in_memory();
             let versions: Vec<u32> =
                 locked.iter().filter(is_it).map(|entry| entry.version).collect();
             for version in versions {
                 if let Some(entry) = locked.remove(version) {
-                    volume.bury(&entry);
+                    volume.retire(&entry);
                     volume.index.count_removal(Removal::Replaced);
                     gone.push(entry);
                 }
@@ -142,9 +142,9 @@ impl Scribe {
         volume.is_loading.store(false, Ordering::Release);
         drop(noted);
         for entry in gone {
-            response::unlive_body(volume, &entry); // reads its head: nobody waits for that
+            response::sub_live_body(volume, &entry); // reads its head: nobody waits for that
         }
-        volume.hunts.begin(volume);
+        volume.sweep_queue.begin(volume);
     }
 
     /// Writes a response and enters its place; says whether that was possible.
@@ -156,7 +156,7 @@ impl Scribe {
             self.volume.pending.lock().remove(&version);
             return true; // it left before it was written
         };
-        if !known.is_awake() && self.is_purged(stored) {
+        if !known.is_in_memory() && self.is_purged(stored) {
             self.forget_purged(stored, response); // it was evicted before the purge: nothing has struck it
             return true;
         }
@@ -168,10 +168,10 @@ impl Scribe {
         let Some((extents, inline)) = self.write_body(&response.body) else { return false };
         let placed = self.write_head(stored, response, &extents, &inline);
         if placed.is_none() && !matches!(response.body, Body::File(_)) {
-            self.volume.unlive(&extents);
+            self.volume.sub_live_extents(&extents);
         }
         placed.is_some_and(|(segment, lsn, offset, units)| {
-            let place = Place { segment, offset, units, is_large: !extents.is_empty() };
+            let place = RecordPlace { segment, offset, units, is_large: !extents.is_empty() };
             self.link(stored, response, (lsn, place), &extents);
             true
         })
@@ -189,7 +189,7 @@ impl Scribe {
                 let mut extents = Vec::new();
                 for pieces in split(body.pieces(), extent_bytes_max(self.volume.segment_bytes)) {
                     let Some(place) = self.write_extent(&pieces) else {
-                        self.volume.unlive(&extents);
+                        self.volume.sub_live_extents(&extents);
                         return None;
                     };
                     extents.push(place);
@@ -202,8 +202,12 @@ impl Scribe {
     fn write_extent(&mut self, pieces: &[Bytes]) -> Option<ExtentPlace> {
         let mut meta = Vec::new();
         push_block_checksums(&mut meta, pieces.iter().map(|piece| &**piece));
-        let record =
-            RecordParts { kind: Kind::Extent, stored: None, meta, labels: Labels::default() };
+        let record = RecordParts {
+            kind: RecordKind::Extent,
+            stored: None,
+            meta,
+            terms: IndexTerms::default(),
+        };
         let length: usize = pieces.iter().map(Bytes::len).sum();
         let (segment, lsn, offset, units) = self.append(Class::Large, record, pieces)?;
         self.volume.segments.at(segment).add_live(u64::from(units) * UNIT);
@@ -222,8 +226,8 @@ impl Scribe {
         head::encode(stored, response, extents, &mut meta)?;
         let tags = stored.provenance.ids();
         let ids = ids_of(self.volume.invalidation.ids(), &stored.key, tags);
-        let labels = Labels { ids, extents: extents.to_vec() };
-        let record = RecordParts { kind: Kind::Response, stored: Some(stored), meta, labels };
+        let terms = IndexTerms { ids, extents: extents.to_vec() };
+        let record = RecordParts { kind: RecordKind::Response, stored: Some(stored), meta, terms };
         let class = if self.ghosts.take(identity(stored)) { Class::Main } else { Class::Probation };
         self.append(class, record, inline)
     }
@@ -233,7 +237,7 @@ impl Scribe {
         &self,
         stored: &Stored,
         response: &StoredResponse,
-        (lsn, place): (u64, Place),
+        (lsn, place): (u64, RecordPlace),
         extents: &[ExtentPlace],
     ) {
         let volume = &self.volume;
@@ -254,10 +258,10 @@ impl Scribe {
                         .add(u64::from(place.units) * UNIT + response.body.length());
                     return;
                 }
-                None => volume.kill(place.segment, lsn, place.offset),
+                None => volume.add_tombstone(place.segment, lsn, place.offset),
             }
         }
-        self.volume.unlive(extents);
+        self.volume.sub_live_extents(extents);
     }
 
     /// Whether a response that nothing has struck in memory was purged.
@@ -272,17 +276,17 @@ impl Scribe {
         let version = stored.short_version();
         let is_gone = {
             let mut locked = volume.index.lock(stored.key.hash());
-            let is_asleep = locked.find(version).is_some_and(|known| !known.is_awake());
+            let is_asleep = locked.find(version).is_some_and(|known| !known.is_in_memory());
             is_asleep
                 && locked.remove(version).is_some_and(|known| {
-                    volume.bury(&known);
+                    volume.retire(&known);
                     true
                 })
         };
         if is_gone {
             volume.index.count_removal(Removal::Purged);
             if let Body::File(body) = &response.body {
-                volume.unlive(&body.places().unwrap_or_default());
+                volume.sub_live_extents(&body.places().unwrap_or_default());
             }
         }
     }
@@ -293,7 +297,7 @@ impl Scribe {
         volume.metrics.dropped.add(1);
         let mut locked = volume.index.lock(stored.key.hash());
         volume.pending.lock().remove(&stored.short_version());
-        if locked.remove(stored.short_version()).is_some_and(|entry| !entry.is_awake()) {
+        if locked.remove(stored.short_version()).is_some_and(|entry| !entry.is_in_memory()) {
             volume.index.count_removal(Removal::Size);
         }
         drop(locked);
@@ -326,7 +330,7 @@ impl Scribe {
             return None;
         }
         let parts = std::iter::once(&*record.meta).chain(body.iter().map(|piece| &**piece));
-        self.append_parts(class, header, record.labels, parts)
+        self.append_parts(class, header, record.terms, parts)
     }
 
     /// Writes a record of these parts behind its header.
@@ -334,7 +338,7 @@ impl Scribe {
         &mut self,
         class: Class,
         mut header: RecordHeader,
-        labels: Labels,
+        terms: IndexTerms,
         parts: impl Iterator<Item = &'a [u8]>,
     ) -> Option<(u32, u64, u32, u16)> {
         if !self.volume.disk.is_usable() {
@@ -342,7 +346,7 @@ impl Scribe {
         }
         let units = u16::try_from(units_of(header.record_bytes())).ok()?;
         let bytes = u64::from(units) * UNIT;
-        let place = self.room(class, bytes, &labels)?;
+        let place = self.room(class, bytes, &terms)?;
         let open = self.open.get(class as usize)?.as_ref()?;
         let (segment, lsn) = (open.segment, open.lsn);
         header.lsn = lsn;
@@ -363,19 +367,19 @@ impl Scribe {
         let open = self.open.get_mut(class as usize)?.as_mut()?;
         open.tail = place + bytes;
         self.volume.segments.at(segment).used.store(open.tail, Ordering::Relaxed);
-        if header.kind == Kind::Response {
+        if header.kind == RecordKind::Response {
             self.volume.segments.at(segment).born.fetch_min(header.born, Ordering::AcqRel);
-            let is_large = !labels.extents.is_empty();
-            open.footer.push(FooterEntry::of(&header, (offset, units), is_large), labels);
+            let is_large = !terms.extents.is_empty();
+            open.footer.push(FooterEntry::of(&header, (offset, units), is_large), terms);
         }
         Some((segment, lsn, offset, units))
     }
 
     /// Returns where a record of so many bytes goes, in a segment that is open then.
-    fn room(&mut self, class: Class, bytes: u64, labels: &Labels) -> Option<u64> {
+    fn room(&mut self, class: Class, bytes: u64, terms: &IndexTerms) -> Option<u64> {
         let segment_bytes = self.volume.segment_bytes;
-        let place = |open: &Open| {
-            let footer = open.footer.bytes_with(labels);
+        let place = |open: &OpenSegment| {
+            let footer = open.footer.bytes_with(terms);
             (open.tail + bytes + footer <= segment_bytes).then_some(open.tail)
         };
         if let Some(place) = self.open.get(class as usize)?.as_ref().and_then(place) {
@@ -383,9 +387,9 @@ impl Scribe {
         }
         self.seal_open(class);
         if !self.is_reclaiming {
-            self.make_room();
+            self.evict();
         }
-        // What was spared meanwhile may have begun a segment of this class.
+        // What was kept meanwhile may have begun a segment of this class.
         if let Some(place) = self.open.get(class as usize)?.as_ref().and_then(place) {
             return Some(place);
         }
@@ -402,8 +406,8 @@ impl Scribe {
         }
     }
 
-    fn open_segment(&mut self, class: Class) -> Option<Open> {
-        // While segments are given away, what is spared may use the reserve.
+    fn open_segment(&mut self, class: Class) -> Option<OpenSegment> {
+        // While segments are given away, what is kept may use the reserve.
         let segment = self.free.pop()?;
         self.opened += 1;
         let lsn = self.opened;
@@ -420,11 +424,11 @@ impl Scribe {
             return None;
         }
         self.volume.segments.at(segment).open(lsn);
-        Some(Open { segment, lsn, tail: SEGMENT_HEADER_BYTES, footer: Footer::default() })
+        Some(OpenSegment { segment, lsn, tail: SEGMENT_HEADER_BYTES, footer: Footer::default() })
     }
 
     /// Writes the footer of a segment: it is complete.
-    fn seal(&mut self, class: Class, open: &Open) {
+    fn seal(&mut self, class: Class, open: &OpenSegment) {
         let span = self.volume.span_of(open.segment);
         match open.footer.write(&self.volume.disk, &span, open.tail) {
             Ok(filter) => self.volume.keep_filter(open.segment, filter),

@@ -19,8 +19,8 @@ use crate::store::file::device::disk::Disk as _;
 use crate::store::file::device::simulated::{Crash, Power, Random, SimulatedDisk};
 use crate::store::file::format::record::SEGMENTS_START;
 use crate::store::file::tests::bench::{SimulatedStore, Size, block_on};
-use crate::store::file::{Reading, Supply};
-use crate::store::journal::Entry;
+use crate::store::file::{CopyMode, Reading};
+use crate::store::journal::JournalEntry;
 use crate::store::{
     Body, Content, EntryWriter, NewEntry, Promote, Removal, Show, Store as _, StoreError, Stored,
 };
@@ -37,7 +37,7 @@ pub(super) struct History {
     pub(super) is_damaged: bool,
     /// A loss of power or a kill that is under way, with its seed.
     ending: Option<(Crash, u64)>,
-    /// Segments that were given away or spared, and responses that were dropped, when last looked at.
+    /// Segments that were given away or kept, and responses that were dropped, when last looked at.
     turnover: [u64; 3],
     written: u64,
     /// The time by a clock that is never wrong.
@@ -107,7 +107,7 @@ impl History {
             (Operation::Restart, None) => return self.restart(),
             (operation, _) => self.act(operation),
         }
-        self.store.store.volume().keeper.flush(); // what the keeper's thread does soon
+        self.store.store.volume().journal.flush(); // what the journal's thread does soon
         if let Some((crash, seed)) = self.ending.filter(|_| self.is_off()) {
             return self.crash(crash, seed);
         }
@@ -178,7 +178,7 @@ impl History {
         self.is_clock_set = true;
         self.truth.excuse_all();
         self.store.store.sweep_dormant();
-        self.store.store.volume().keeper.flush();
+        self.store.store.volume().journal.flush();
         self.is_clock_lost |= self.is_off();
     }
 
@@ -264,9 +264,9 @@ impl History {
             selects(stored, SELECTING[slot.1]) && stored.variant.is_some() == (slot.1 > 0)
         };
         let look = || {
-            let visitors = block_on(store.recall(&key, promote));
-            let visitor = visitors.into_iter().find(|visitor| is_it(visitor));
-            store.lookup(&key, &is_it).or(visitor)
+            let transients = block_on(store.recall(&key, promote));
+            let transient = transients.into_iter().find(|transient| is_it(transient));
+            store.lookup(&key, &is_it).or(transient)
         };
         let stored = look().or_else(look)?; // it may have been moved
         let verdict = self.store.invalidation.verdict(&stored.provenance, &stored.key);
@@ -341,7 +341,7 @@ impl History {
     fn remove(&mut self, slot: Slot) {
         if let Some((stored, _)) = self.find(slot, Promote::Always) {
             assert!(self.store.store.remove(&stored, Removal::Replaced));
-            self.store.store.volume().keeper.flush();
+            self.store.store.volume().journal.flush();
             self.replace(slot);
         }
     }
@@ -376,7 +376,7 @@ impl History {
             let marks = vec![PastMark::of(&mark)];
             let sequence = self.store.invalidation.mark(&[mark], PurgeMode::Hard, now);
             let past = Past::of(PurgeMode::Hard, sequence, now);
-            self.store.journal.append(Entry::Purge { marks, past });
+            self.store.journal.append(JournalEntry::Purge { marks, past });
         }
         drop(block_on(self.store.journal.settled()));
     }
@@ -404,7 +404,7 @@ impl History {
         self.readers.retain_mut(|reader| {
             let Reader { reading, body, at } = reader;
             let to = (*at as u64 + length).min(body.len() as u64);
-            let Ok(window) = reading.window(*at as u64, to, Supply::Mapped) else {
+            let Ok(window) = reading.window(*at as u64, to, CopyMode::Mapped) else {
                 assert!(may_break, "a reader was broken off");
                 return false;
             };
@@ -438,8 +438,8 @@ impl History {
     /// Where segments were given away, or something was dropped, anything may be missed.
     fn note_turnover(&mut self) {
         let usage = self.store.store.file_usage().unwrap();
-        let [reclaimed, spared] = usage.reclaimed;
-        let turnover = [reclaimed, spared, usage.dropped];
+        let [reclaimed, kept] = usage.reclaimed;
+        let turnover = [reclaimed, kept, usage.dropped];
         if turnover != self.turnover {
             self.turnover = turnover;
             self.truth.excuse_all();
@@ -473,7 +473,7 @@ impl History {
             let second = self.check(slot, Some(crash));
             self.truth.found(slot, second);
         }
-        self.store.store.volume().keeper.flush();
+        self.store.store.volume().journal.flush();
         self.check_invariants();
         self
     }
@@ -496,7 +496,7 @@ fn read_windows(reading: &Reading, range: std::ops::Range<u64>) -> Option<Vec<u8
     while range.start + (read.len() as u64) < range.end {
         read.extend_from_slice(
             reading
-                .window(range.start + read.len() as u64, range.end, Supply::Mapped)
+                .window(range.start + read.len() as u64, range.end, CopyMode::Mapped)
                 .ok()?
                 .chunk(),
         );

@@ -56,14 +56,14 @@ fn scan(volume: &Volume, file: &[u8]) -> (BTreeSet<(u32, u32)>, bool) {
         let (start, length) = (volume.start_of(number), volume.segment_bytes);
         let at = |byte: u64| usize::try_from(byte).unwrap();
         let bytes = &file[at(start)..at(start + length)];
-        let killed = segment.killed.lock().clone();
+        let tombstones = segment.tombstones.lock().clone();
         let is_large =
             SegmentHeader::decode(bytes).is_some_and(|it| it.class == Class::Large as u32);
-        if segment.lsn() == 0 || is_large || killed.contains(&ALL) {
+        if segment.lsn() == 0 || is_large || tombstones.contains(&ALL) {
             continue;
         }
         let (entries, _) = records_in(bytes, segment.lsn());
-        let alive = entries.iter().filter(|entry| !killed.contains(&entry.offset));
+        let alive = entries.iter().filter(|entry| !tombstones.contains(&entry.offset));
         let live: u64 = alive.clone().map(|entry| u64::from(entry.units) * UNIT).sum();
         is_counted &= live == segment.live();
         places.extend(alive.map(|entry| (number, entry.offset)));
