@@ -121,7 +121,6 @@ fn hit() {
     println!();
 }
 
-/// A hundred times the capacity.
 fn churn() {
     let folder = env::temp_dir().join("shellac-bench-churn");
     drop(fs::remove_dir_all(&folder));
@@ -193,7 +192,6 @@ const POLICY_REQUESTS: u64 = 1_000_000;
 /// A tenth of the pages' bytes.
 const POLICY_CAPACITY: u64 = 128 << 20;
 
-/// The requests: page numbers with the page's size.
 fn requests(exponent: f64, one_hit: f64) -> impl Iterator<Item = (u64, usize)> {
     let (zipf, mut random, mut fresh) =
         (Zipf::new(POLICY_PAGES, exponent), Random::new(1), 1 << 32);

@@ -27,7 +27,6 @@ use shellac::store::{Body, Content, Fields, NewEntry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
 
-/// What a browser sends behind a load balancer.
 const REQUEST: &[u8] = b"GET /en/catalogue/products/4711?size=42 HTTP/1.1\r\n\
     Host: www.shop.example\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\

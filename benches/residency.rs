@@ -34,7 +34,6 @@ fn main() {
     }
 }
 
-/// Something that keeps pages.
 trait Keeper {
     /// Returns whether the page is there, and notes the use if `is_reported`.
     fn find(&mut self, page: u64, is_reported: bool) -> bool;
@@ -87,7 +86,6 @@ fn bytes_of(page: u64) -> u32 {
     u32::try_from(Random::new(page).page_bytes()).unwrap_or(u32::MAX)
 }
 
-/// A tenth of all pages.
 fn capacity() -> u64 {
     let page =
         |number: u32| u64::from(bytes_of(u64::from(number).wrapping_mul(0x9e37_79b9) % (1 << 40)));
@@ -120,7 +118,6 @@ impl Keeper for Single {
     }
 }
 
-/// As `proxy/src/store/memory/policy.rs` does it.
 struct Windowed {
     window: Cache<u64, u32>,
     main: Cache<u64, u32>,

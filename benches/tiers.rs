@@ -24,7 +24,6 @@ fn main() {
     }
 }
 
-/// A store with so much memory for responses.
 fn open(tiering: Tiering, memory: u64) -> FileShop {
     let folder = env::temp_dir().join("shellac-bench-tiers");
     drop(fs::remove_dir_all(&folder));

@@ -68,7 +68,6 @@ impl FileShop {
         Self { folder: folder.to_owned(), opened, clock, fields: fields(FIELDS), runtime, block }
     }
 
-    /// From now on, pages live for so long.
     pub fn set_life(&mut self, seconds: u64) {
         let value = HeaderValue::try_from(format!("max-age={seconds}")).expect("it is a value");
         self.fields.insert(CACHE_CONTROL, value);
@@ -85,14 +84,12 @@ impl FileShop {
         }
     }
 
-    /// Closes it and takes its files away.
     pub fn remove(self) {
         let folder = self.folder.clone();
         drop(self);
         drop(fs::remove_dir_all(folder));
     }
 
-    /// Stores a page with this content.
     pub fn put(&self, number: u64, content: &Bytes) {
         let now = self.clock.now();
         let exchange = Exchange { request_time: now, response_time: now, wall_time: now };

@@ -14,7 +14,6 @@ use shellac::key::{Key, KeySeed, Scheme};
 use shellac::store::memory::{MemoryLimits, MemoryStore};
 use shellac::store::{Body, Content, Fields, NewEntry, Store as _, Stored, StoredResponse};
 
-/// The allocator of the program `shellac`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -23,7 +22,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub struct Shop {
     /// Where its pages are stored.
     pub store: MemoryStore,
-    /// What purges apply to.
     pub invalidation: Arc<Invalidation>,
     /// The time, which stands still until it is moved.
     pub clock: Clock,
@@ -46,7 +44,6 @@ impl Shop {
         std::iter::once(self.site()).chain(shared).collect()
     }
 
-    /// Returns the tag of all pages.
     pub fn site(&self) -> TagId {
         self.invalidation.ids().tag(b"site-1")
     }
@@ -86,7 +83,6 @@ impl Shop {
     }
 }
 
-/// What storing depends on, for a plain GET.
 pub fn facts() -> RequestFacts {
     let directives = RequestDirectives::of(&HeaderMap::new());
     RequestFacts { method: Method::GET, has_authorization: false, directives }
@@ -98,7 +94,6 @@ pub fn key(number: u64) -> Key {
     Key::new(KeySeed(3), Scheme::Https, b"www.shop.example", path.as_bytes())
 }
 
-/// Makes fields of pairs.
 pub fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     let field = |(name, value): &(&'static str, &'static str)| {
         (HeaderName::from_static(name), HeaderValue::from_static(value))
@@ -130,12 +125,10 @@ pub const FIELDS: &[(&str, &str)] = &[
 pub struct Random(u64);
 
 impl Random {
-    /// Starts a sequence.
     pub const fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// The next number.
     pub const fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -143,7 +136,6 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// The next number from zero up to one.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     pub fn share(&mut self) -> f64 {
         (self.number() >> 11) as f64 / (1_u64 << 53) as f64
@@ -165,7 +157,6 @@ pub struct Zipf {
 }
 
 impl Zipf {
-    /// Prepares a choice among so many.
     pub fn new(count: u32, exponent: f64) -> Self {
         let mut sum = 0.0;
         let weights = (1..=count).map(|rank| f64::from(rank).powf(-exponent));
@@ -176,7 +167,6 @@ impl Zipf {
         Self { cumulated: cumulated.collect() }
     }
 
-    /// Chooses one.
     pub fn choose(&self, random: &mut Random) -> u64 {
         let at = random.share() * self.cumulated.last().copied().unwrap_or_default();
         self.cumulated.partition_point(|sum| *sum < at) as u64

@@ -25,16 +25,13 @@ pub(crate) enum RequestError {
     /// The connection broke before the head of the response.
     #[error("no response")]
     Head(#[source] hyper::Error),
-    /// The connection broke inside the body.
     #[error("truncated body")]
     Body(#[source] hyper::Error),
-    /// It took too long.
     #[error("no complete answer within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
 }
 
 impl RequestError {
-    /// Returns the word under which it is counted.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
@@ -53,7 +50,6 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Opens the connection.
     pub(crate) async fn open(target: Arc<Target>) -> Result<Self, RequestError> {
         let idle = Some(handshake(&target).await?);
         Ok(Self { target, idle })

@@ -18,11 +18,9 @@ use crate::schedule::{Schedule, Turns};
 use crate::tally::{Answer, Tally};
 use crate::target::Target;
 
-/// What to send, and how.
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) target: Arc<Target>,
-    /// The most popular first.
     pub(crate) urls: Vec<Uri>,
     pub(crate) popularity: Popularity,
     pub(crate) seed: u64,
@@ -89,7 +87,6 @@ async fn work(
     }
 }
 
-/// Gets one URL.
 pub(crate) async fn ask(
     connection: &mut Connection,
     url: Uri,

@@ -9,7 +9,6 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// The three moments of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     /// When the schedule wanted it sent.
@@ -53,7 +52,6 @@ impl Latencies {
         self.0.saturating_record(micros(latency));
     }
 
-    /// Returns the percentiles that a report shows.
     pub(crate) fn summary(&self) -> Summary {
         Summary {
             count: self.0.len(),
@@ -66,7 +64,6 @@ impl Latencies {
     }
 }
 
-/// The longest latency told apart from longer ones.
 const RECORDED_MAX: Duration = Duration::from_mins(10);
 
 fn micros(duration: Duration) -> u64 {
@@ -76,7 +73,6 @@ fn micros(duration: Duration) -> u64 {
 /// Percentiles in microseconds; all zero when nothing was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Summary {
-    /// How many were counted.
     pub(crate) count: u64,
     pub(crate) p50_us: u64,
     pub(crate) p90_us: u64,

@@ -13,13 +13,11 @@ use sfv::{BareItem, List, ListEntry, Parameters, Parser};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {
-    /// A stored response, fresh.
     Hit,
     /// A stored response, stale (RFC 5861, or past its freshness lifetime in `ttl`).
     StaleHit,
     /// Somebody else's request to the origin served this one as well.
     Collapsed,
-    /// The request went to the origin.
     Forwarded(ForwardReason),
     /// No field says anything.
     Unknown,
@@ -40,7 +38,6 @@ pub(crate) enum ForwardReason {
 }
 
 impl ForwardReason {
-    /// Returns the value of `fwd`.
     pub(crate) fn token(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",
@@ -88,7 +85,6 @@ impl Outcome {
         matches!(self, Self::Hit | Self::StaleHit)
     }
 
-    /// Reads the outcome from a response's fields.
     pub(crate) fn of(fields: &HeaderMap) -> Self {
         from_cache_status(fields)
             .or_else(|| from_word(&text(fields, "x-cache-status")?))

@@ -12,7 +12,6 @@ pub(crate) struct Popularity {
 }
 
 impl Popularity {
-    /// Makes the distribution over `count` ranks.
     pub(crate) fn zipf(count: usize, exponent: f64) -> Self {
         let mut total = 0.0;
         let mut rank = 0.0_f64;

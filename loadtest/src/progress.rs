@@ -25,7 +25,6 @@ pub(crate) async fn show(tally: &Mutex<Tally>, duration: Duration) -> Infallible
     }
 }
 
-/// Removes the line.
 pub(crate) fn clear() {
     if io::stderr().is_terminal() {
         write!(io::stderr(), "\r\x1b[K").unwrap_or_default();

@@ -8,7 +8,6 @@
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Starts the stream of `seed`.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed)
     }

@@ -39,7 +39,6 @@ pub(crate) struct Report {
     pub(crate) purges: Option<PurgeCounts>,
 }
 
-/// What the origin had to do.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct OriginShare {
     pub(crate) requests: u64,
@@ -48,7 +47,6 @@ pub(crate) struct OriginShare {
     pub(crate) counted_by: Counter,
 }
 
-/// Who counted the origin's requests.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Counter {
@@ -71,13 +69,11 @@ pub(crate) struct Circumstances {
     pub(crate) target: String,
     pub(crate) scheduled: u64,
     pub(crate) elapsed: Duration,
-    /// Counted by the origin itself.
     pub(crate) origin_requests: Option<u64>,
     pub(crate) purges: Option<PurgeCounts>,
 }
 
 impl Report {
-    /// Summarises a finished run.
     pub(crate) fn new(tally: &Tally, circumstances: Circumstances) -> Self {
         let (answered, failed) = (tally.answered(), tally.failed());
         let seconds = circumstances.elapsed.as_secs_f64();

@@ -30,7 +30,6 @@ impl Schedule {
         Self { start, per_second, total }
     }
 
-    /// Returns the number of requests.
     pub(crate) fn total(&self) -> u64 {
         self.total
     }
@@ -56,7 +55,6 @@ impl Schedule {
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// One request's place in the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Turn {
     /// Which request it is, from 0.

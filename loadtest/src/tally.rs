@@ -9,7 +9,6 @@ use crate::connection::RequestError;
 use crate::histogram::{Latencies, Timing};
 use crate::outcome::Outcome;
 
-/// A complete response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -55,7 +54,6 @@ impl Tally {
         }
     }
 
-    /// Counts one request.
     pub(crate) fn record(&mut self, timing: Timing, result: Result<Answer, RequestError>) {
         self.lag.record(timing.lag());
         match result {
@@ -93,17 +91,14 @@ impl Tally {
         }
     }
 
-    /// Returns how many were answered well.
     pub(crate) fn answered(&self) -> u64 {
         self.outcomes.values().sum()
     }
 
-    /// Returns how many failed.
     pub(crate) fn failed(&self) -> u64 {
         self.failures.values().map(|failures| failures.count).sum()
     }
 
-    /// Returns how many were answered from the cache.
     pub(crate) fn hit_count(&self) -> u64 {
         self.counted(Outcome::is_hit)
     }

@@ -6,7 +6,6 @@ use anyhow::{Context as _, bail};
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 
-/// A server and a path on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     authority: Authority,
@@ -14,19 +13,16 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Returns host and port to connect to.
     pub(crate) fn address(&self) -> (&str, u16) {
         let host = self.authority.host();
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         (bare, self.authority.port_u16().unwrap_or(80))
     }
 
-    /// Returns the `Host` field.
     pub(crate) fn host(&self) -> HeaderValue {
         HeaderValue::from_str(self.authority.as_str()).expect("an authority is a valid field value")
     }
 
-    /// Returns path and query.
     pub(crate) fn path(&self) -> &Uri {
         &self.path
     }

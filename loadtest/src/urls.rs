@@ -27,7 +27,6 @@ pub(crate) async fn listed(source: &str) -> anyhow::Result<Vec<Uri>> {
     parse(&text).with_context(|| format!("bad URL list {source}"))
 }
 
-/// Gets a small body.
 pub(crate) async fn fetch(target: Target) -> anyhow::Result<Vec<u8>> {
     let path = target.path().clone();
     let mut body = Vec::new();

@@ -20,12 +20,10 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Returns page `number` of `/p/`.
     pub(crate) fn numbered(number: u64, body_bytes: usize, tags: u64) -> Self {
         Self { number, body_bytes, tags }
     }
 
-    /// Returns the page of `/size/{body_bytes}`.
     pub(crate) fn of_size(body_bytes: usize) -> Self {
         Self { number: 0, body_bytes, tags: 3 }
     }

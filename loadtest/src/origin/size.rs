@@ -29,7 +29,6 @@ impl BodySize {
     }
 }
 
-/// The largest page.
 const PAGE_MAX: f64 = 64.0 * 1024.0 * 1024.0;
 
 #[expect(

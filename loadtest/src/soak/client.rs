@@ -18,7 +18,6 @@ use super::verdict::{Facts, Question, Verdict, Verifier};
 use super::wire::{End, Head, Wire};
 use crate::random::Random;
 
-/// One of many.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) proxy: SocketAddr,
@@ -101,7 +100,6 @@ impl Client {
         Question::whole(host, format!("/{kind}/{}", self.below(count)), String::new())
     }
 
-    /// Sends a request and judges its response.
     async fn ask(&mut self, kind: Kind, question: &Question, fields: &str) -> Verdict {
         let request = request_of(question, fields);
         let answer = match self.send(request.as_bytes()).await {
@@ -218,7 +216,6 @@ impl Client {
         Ok(wire)
     }
 
-    /// Leaves in the middle of a response.
     async fn abort(&mut self) {
         let count = self.hot_or_cold();
         let question = self.question('c', count);
@@ -303,7 +300,6 @@ enum Upload {
     BrokenOff,
 }
 
-/// What came of one request.
 #[derive(Debug)]
 struct Answer {
     verdict: Verdict,
@@ -481,7 +477,6 @@ fn chunked(body: &[u8]) -> Vec<u8> {
 
 const CHUNK_BYTES: usize = 1234;
 
-/// Resources that are asked for again and again.
 pub(crate) const HOT: u64 = 200;
 /// So many that they do not fit into the store.
 pub(crate) const COLD: u64 = 5_000_000;

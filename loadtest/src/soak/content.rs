@@ -10,7 +10,6 @@
 use std::hash::Hasher as _;
 use std::str;
 
-/// What one response has to contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Content {
     line: Vec<u8>,
@@ -47,14 +46,12 @@ impl Content {
         self.length
     }
 
-    /// Returns a part of it.
     #[cfg(test)]
     pub(crate) fn part(&self, offset: u64, length: u64) -> Vec<u8> {
         let length = length.min(self.length.saturating_sub(offset));
         (offset..offset + length).map(|position| self.byte(position)).collect()
     }
 
-    /// Returns all of it.
     pub(crate) fn all(&self) -> Vec<u8> {
         let mut all = self.line.clone();
         let mut word = (all.len() / WORD) as u64;

@@ -60,7 +60,6 @@ impl Kind {
         (Self::Http2, "http/2", 0),
     ];
 
-    /// Chooses one.
     pub(crate) fn chosen_by(random: &mut Random) -> Self {
         let mut left = random.bits() % 1000;
         for (kind, _, weight) in Self::ALL {

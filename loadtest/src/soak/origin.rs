@@ -24,18 +24,15 @@ use super::content::Content;
 use super::verdict::generation_of;
 use super::wire::{End, Framing, Head, Wire};
 
-/// What the origin has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// Requests, and the newest generation.
     pub(crate) requests: AtomicU64,
     /// Answered with 304.
     pub(crate) validated: AtomicU64,
-    /// Heads that another reader could understand otherwise.
     pub(crate) malformed: AtomicU64,
     /// Request bodies that were not what the client had sent, though they ended cleanly.
     pub(crate) wrong_bodies: AtomicU64,
-    /// Requests that stood in the body of another.
     pub(crate) smuggled: AtomicU64,
 }
 
@@ -70,7 +67,6 @@ enum Next {
     Close,
 }
 
-/// What is asked for, in pieces.
 struct Asked {
     kind: String,
     path: String,
@@ -263,7 +259,6 @@ fn request_framing(head: &Head) -> Framing {
     }
 }
 
-/// Chunks of uneven sizes, some with an extension.
 fn chunks(all: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(all.len() + 1024);
     for (index, piece) in all.chunks(CHUNK_BYTES).enumerate() {

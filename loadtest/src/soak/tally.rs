@@ -8,14 +8,12 @@ use parking_lot::Mutex;
 use super::kind::Kind;
 use super::verdict::Verdict;
 
-/// Counts, shared by all clients.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     rows: Mutex<[Row; Kind::ALL.len()]>,
     examples: Mutex<Vec<String>>,
 }
 
-/// What came of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) exchanges: u64,
@@ -89,13 +87,11 @@ impl Tally {
         }
     }
 
-    /// Returns the row of a kind.
     #[cfg(test)]
     pub(crate) fn row(&self, kind: Kind) -> Row {
         self.rows.lock().get(kind as usize).copied().unwrap_or_default()
     }
 
-    /// Returns the sum of all rows.
     pub(crate) fn total(&self) -> Row {
         self.rows.lock().iter().fold(Row::default(), |sum, row| sum.plus(*row))
     }

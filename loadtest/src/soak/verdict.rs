@@ -3,7 +3,6 @@
 use super::content::Content;
 use super::wire::End;
 
-/// What was asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) host: &'static str,
@@ -16,7 +15,6 @@ pub(crate) struct Question {
     pub(crate) known: Option<u64>,
 }
 
-/// The fields that verification needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) status: u16,
@@ -26,7 +24,6 @@ pub(crate) struct Facts<'a> {
     pub(crate) content_type: Option<&'a str>,
 }
 
-/// What became of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// All bytes, and the right ones. The generation of what was sent, zero where that means nothing.
@@ -39,13 +36,10 @@ pub(crate) enum Verdict {
     Stale,
     /// Right as far as it came, and visibly broken off.
     Cut,
-    /// An error of the proxy's own.
     Refused(u16),
-    /// Nothing came in time.
     Stuck,
 }
 
-/// Compares content as it arrives.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     content: Content,
@@ -56,14 +50,11 @@ pub(crate) struct Verifier {
 
 #[derive(Debug)]
 enum Mode {
-    /// From one position up to another.
     Span { at: u64, end: u64 },
-    /// Parts, kept to be read at the end.
     Parts { boundary: String, ranges: Vec<(u64, u64)>, body: Vec<u8> },
 }
 
 impl Question {
-    /// Returns the question for all of a resource.
     pub(crate) fn whole(host: &'static str, path: String, variant: String) -> Self {
         Self { host, path, variant, ranges: Vec::new(), is_head: false, known: None }
     }
@@ -113,7 +104,6 @@ impl Verifier {
         Self { content, generation: 0, mode, is_wrong: false }
     }
 
-    /// Takes what arrived.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         match &mut self.mode {
             Mode::Span { at, end } => {
@@ -125,7 +115,6 @@ impl Verifier {
         }
     }
 
-    /// Judges.
     pub(crate) fn finish(self, end: End) -> Verdict {
         let is_whole = match &self.mode {
             Mode::Span { at, end } => at == end,
@@ -164,7 +153,6 @@ fn has_parts(content: &Content, boundary: &str, ranges: &[(u64, u64)], body: &[u
     rest.trim_ascii() == format!("--{boundary}--").as_bytes()
 }
 
-/// Returns the generation that an entity tag names.
 pub(crate) fn generation_of(etag: &str) -> Option<u64> {
     etag.trim_start_matches("W/").trim_matches('"').strip_prefix('g')?.parse().ok()
 }

@@ -25,11 +25,9 @@ pub(crate) enum Framing {
     Length(u64),
     /// After the last chunk.
     Chunked,
-    /// With the connection.
     Close,
 }
 
-/// How a message's content ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// Where it should.
@@ -64,7 +62,6 @@ impl Wire {
         }
     }
 
-    /// Reads content piece by piece.
     pub(crate) async fn content(&mut self, framing: Framing, mut sink: impl FnMut(&[u8])) -> End {
         match framing {
             Framing::Length(length) => self.counted(length, &mut sink).await,
@@ -150,7 +147,6 @@ impl Wire {
 }
 
 impl Head {
-    /// The request line or status line.
     pub(crate) fn start_line(&self) -> &str {
         self.lines().next().unwrap_or_default()
     }

@@ -12,7 +12,6 @@ pub(crate) fn split_at_empty_line(data: &[u8]) -> (&[u8], &[u8]) {
     end.and_then(|end| Some((data.get(..end)?, data.get(end + 2..)?))).unwrap_or((data, &[]))
 }
 
-/// Splits off the first line.
 pub(crate) fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (line, rest) = data.split_at(end);

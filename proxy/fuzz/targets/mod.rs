@@ -13,7 +13,6 @@ macro_rules! targets {
     ($($name:ident)*) => {
         $(mod $name;)*
 
-        /// All targets by name.
         pub(crate) const TARGETS: [(&str, Target); [$(stringify!($name)),*].len()] =
             [$((stringify!($name), $name::run)),*];
     };

@@ -60,7 +60,6 @@ fn selects_the_same(response: &HeaderMap, one: &HeaderMap, two: &HeaderMap) -> b
         .all(|name| members(&one, &name) == members(&two, &name))
 }
 
-/// They are part of the key.
 const KEYED: [&str; 3] = ["host", "x-forwarded-host", "x-forwarded-proto"];
 
 fn members(request: &HeaderMap, name: &str) -> Option<Vec<Vec<u8>>> {

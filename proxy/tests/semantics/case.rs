@@ -12,19 +12,14 @@ use shellac::field::http_date;
 /// 1994-11-06 08:49:37, when every response arrives.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(784_111_777);
 
-/// A line of a head.
 pub(crate) type Line = (&'static str, String);
 
-/// One exchange, and what comes later.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
-    /// The status code of the response.
     pub(crate) status: u16,
     /// The request whose response may be stored.
     pub(crate) request: Vec<Line>,
-    /// That response.
     pub(crate) response: Vec<Line>,
-    /// The request that comes later.
     pub(crate) later: Vec<Line>,
     /// Seconds that the origin server took.
     pub(crate) delay: u64,
@@ -62,7 +57,6 @@ pub(crate) fn name_of(member: &str) -> &str {
     member.split(['=', ' ', ';']).next().unwrap_or(member)
 }
 
-/// Returns the values of a field.
 pub(crate) fn lines<'a>(head: &'a [Line], name: &str) -> impl Iterator<Item = &'a str> {
     head.iter().filter(move |(field, _)| *field == name).map(|(_, value)| value.as_str())
 }

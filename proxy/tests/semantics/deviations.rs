@@ -9,9 +9,7 @@ use super::case::{Case, Line, NOW, lines, name_of};
 use super::verdict::Aspect::{self, Age, Answered, Forwarded, Refused, Stored, Ttl};
 use super::verdict::their_first_ttl;
 
-/// One known difference.
 pub(crate) struct Deviation {
-    /// The name of its function.
     pub(crate) name: &'static str,
     /// Whether it may show in a case.
     pub(crate) applies: fn(&Case) -> bool,
@@ -25,14 +23,11 @@ macro_rules! deviation {
     };
 }
 
-/// Whatever the lifetime decides.
 const LIFETIME: &[Aspect] = &[Refused, Stored, Ttl, Answered, Forwarded];
-/// Whatever age and lifetime decide.
 const ALL: &[Aspect] = &[Refused, Stored, Age, Ttl, Answered, Forwarded];
 /// Whatever the age decides: for us it only ever grows.
 const OLDER: &[Aspect] = &[Refused, Age, Ttl, Forwarded];
 
-/// All of them.
 pub(crate) const DEVIATIONS: &[Deviation] = &[
     // Storing.
     deviation!(peer_stores_what_nothing_can_use explains &[Refused]),

@@ -27,9 +27,7 @@ pub(crate) enum Aspect {
     Refused,
     /// We store what the other does not store.
     Stored,
-    /// [`Verdict::age`].
     Age,
-    /// [`Verdict::ttl`].
     Ttl,
     /// We ask the origin server where the other answers from its store.
     Forwarded,
@@ -80,7 +78,6 @@ pub(crate) fn ours(case: &Case) -> Option<Verdict> {
     })
 }
 
-/// The other's verdict.
 pub(crate) fn theirs(case: &Case) -> Option<Verdict> {
     let received = UNIX_EPOCH + Duration::from_millis(NOW.as_millis());
     let now = received + Duration::from_secs(case.after);

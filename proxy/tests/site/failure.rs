@@ -8,7 +8,6 @@ use crate::support::{Answer, PATIENCE, Renderer, Shellac};
 
 /// Stale after a second; may stand in for a failure for ten minutes.
 const PATIENT_PAGE: &str = "/fail";
-/// Fresh for a week.
 const FRESH_PAGE: &str = "/s/amber/p/1";
 const PURGED_PAGE: &str = "/s/amber/p/2";
 const UNKNOWN_PAGE: &str = "/s/amber/p/3";

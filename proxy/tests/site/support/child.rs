@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// A running program. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct ChildProcess {
     child: Child,
@@ -61,7 +60,6 @@ impl ChildProcess {
         panic!("{command:?} ended at once ({status:?}), saying:\n{}", said.join("\n"));
     }
 
-    /// Asks it to end.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it is running");
     }

@@ -16,13 +16,11 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// Sends requests to one address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
 }
 
-/// A complete response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -53,7 +51,6 @@ impl Client {
         self.address.to_string()
     }
 
-    /// Gets a page to its end.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.open(path).await.complete().await
     }
@@ -67,13 +64,11 @@ impl Client {
         answers
     }
 
-    /// Gets a page with a cookie.
     pub(crate) async fn get_with_cookie(&self, path: &str, cookie: &str) -> Answer {
         let request = self.request(Method::GET, path).header("cookie", cookie);
         self.send(request, "").await
     }
 
-    /// Posts a JSON document.
     pub(crate) async fn post(&self, path: &str, document: &Value) -> Answer {
         let request = self.request(Method::POST, path).header("content-type", "application/json");
         self.send(request, &document.to_string()).await
@@ -89,7 +84,6 @@ impl Client {
         self.send(request, "").await
     }
 
-    /// Gets a page's head.
     pub(crate) async fn open(&self, path: &str) -> Arriving {
         self.start(self.request(Method::GET, path), "").await.expect("there is a response")
     }
@@ -129,7 +123,6 @@ impl Arriving {
         frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()))
     }
 
-    /// Reads to the end.
     pub(crate) async fn complete(self) -> Answer {
         let (status, fields) = (self.status, self.fields.clone());
         let body = self.content().await.expect("the content is complete");
@@ -153,12 +146,10 @@ impl Drop for Connection {
 }
 
 impl Answer {
-    /// The content as text.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("pages are UTF-8")
     }
 
-    /// The content as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the content is JSON")
     }
@@ -168,13 +159,11 @@ impl Answer {
         self.fields.get(name).map_or("", |value| value.to_str().expect("it is text"))
     }
 
-    /// Whether a fresh stored response was the answer.
     pub(crate) fn is_hit(&self) -> bool {
         let status = self.field("cache-status");
         status.contains("; hit") && !status.contains("detail=")
     }
 
-    /// Whether the cache says this of itself.
     pub(crate) fn cache_says(&self, parameter: &str) -> bool {
         self.field("cache-status").split("; ").any(|own| own == parameter)
     }
@@ -186,7 +175,6 @@ impl Answer {
         rest.split_once('<').expect("the element ends").0
     }
 
-    /// How many stored responses a purge matched.
     pub(crate) fn purged(&self) -> u64 {
         assert_eq!(self.status, StatusCode::OK, "the purge is carried out: {}", self.text());
         self.json()["matched"]["objects"].as_u64().expect("the report has a count")

@@ -24,7 +24,6 @@ impl Renderer {
         SHARED.get_or_init(Self::start)
     }
 
-    /// Starts one on any free port.
     pub(crate) fn start() -> Self {
         Self::start_on(0)
     }
@@ -40,7 +39,6 @@ impl Renderer {
         Self { child, address: address.expect("it says where it listens") }
     }
 
-    /// Kills it. Another one can take its address.
     pub(crate) fn kill(mut self) -> Dead {
         self.child.kill();
         Dead { address: self.address }
@@ -51,7 +49,6 @@ impl Renderer {
         self.address
     }
 
-    /// Asks it directly, past the proxy.
     pub(crate) const fn client(&self) -> Client {
         Client::of(self.address)
     }
@@ -69,12 +66,10 @@ impl Renderer {
         assert_eq!(answer.status, StatusCode::OK, "the renderer knows this failure");
     }
 
-    /// How many requests for this URL reached it.
     pub(crate) async fn requests_for(&self, path: &str) -> u64 {
         self.stats().await["byPath"][path].as_u64().unwrap_or(0)
     }
 
-    /// One of its counters.
     pub(crate) async fn count(&self, counter: &str) -> u64 {
         self.stats().await[counter].as_u64().expect("there is such a counter")
     }
@@ -84,14 +79,12 @@ impl Renderer {
     }
 }
 
-/// The address of a renderer that was killed.
 #[derive(Debug)]
 pub(crate) struct Dead {
     address: SocketAddr,
 }
 
 impl Dead {
-    /// Starts another renderer at the same address.
     pub(crate) fn revive(self) -> Renderer {
         Renderer::start_on(self.address.port())
     }

@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use super::Client;
 use super::child::{Announces, ChildProcess};
 
-/// A running proxy. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Shellac {
     child: ChildProcess,
@@ -40,12 +39,10 @@ impl Shellac {
         Self { child, traffic, admin, _folder: folder }
     }
 
-    /// Asks for pages.
     pub(crate) const fn client(&self) -> Client {
         Client::of(self.traffic)
     }
 
-    /// Asks the admin listener.
     pub(crate) const fn admin(&self) -> Client {
         Client::of(self.admin)
     }
@@ -55,18 +52,15 @@ impl Shellac {
         self.traffic
     }
 
-    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.child.terminate();
     }
 
-    /// Waits for its end.
     pub(crate) async fn ended(self) -> ExitStatus {
         self.child.ended().await
     }
 }
 
-/// A configuration on free ports.
 pub(crate) fn configuration(origin: SocketAddr, origin_settings: &str, tables: &str) -> String {
     format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\n\
@@ -95,7 +89,6 @@ fn command(folder: &TempDir) -> Command {
     command
 }
 
-/// Reads `  NAME   http://ADDRESS ...`.
 fn address_in(lines: &[String], name: &str) -> SocketAddr {
     let line = lines.iter().find_map(|line| line.trim_start().strip_prefix(name));
     let url = line.and_then(|rest| rest.trim_start().strip_prefix("http://"));

@@ -97,6 +97,5 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) {
 const LOCK_FILE: &str = "package-lock.json";
 /// What is not a source: made by npm, by Next, or for people.
 const MADE: [&str; 5] = ["node_modules", ".next", "next-env.d.ts", "README.md", ".gitignore"];
-/// For who lacks something.
 const NEEDED: &str = "the end-to-end tests need Node.js 20.11 or newer with npm (Debian: apt-get install nodejs \
     npm), and a registry for the first run";
