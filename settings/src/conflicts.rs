@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::report::{Draft, Report};
+use super::report::{ProblemBuilder, Report};
 use super::tree::Node;
 use super::{Config, SaslMechanism, Storage, StorageKind};
 
@@ -19,7 +19,7 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
     }
 }
 
-type Check = fn(&Config, &Node) -> Vec<Draft>;
+type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
 const CHECKS: [(&[&str], Check); 10] = [
@@ -35,7 +35,7 @@ const CHECKS: [(&[&str], Check); 10] = [
     (&["admin", "purge"], purgers_that_cannot_come),
 ];
 
-fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<Draft> {
+fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     let Storage { kind, memory, file } = &config.storage;
     let mut drafts = Vec::new();
     if memory.max_object > memory.capacity {
@@ -43,7 +43,7 @@ fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<Draft> {
             "`storage.memory.max_object` of {} bytes exceeds `storage.memory.capacity` of {} bytes",
             memory.max_object, memory.capacity
         );
-        let draft = Draft::error(message, "no such response would ever fit");
+        let draft = ProblemBuilder::error(message, "no such response would ever fit");
         let written = ["max_object", "capacity"].map(|key| root.at(&["storage", "memory", key]));
         drafts.push(placed(draft, written.into_iter().flatten().next()));
     }
@@ -52,27 +52,28 @@ fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<Draft> {
             "`storage.file.max_object` of {} bytes exceeds a quarter of `storage.file.capacity` of {} bytes",
             file.max_object, file.capacity
         );
-        let draft = Draft::error(message, "such a response would displace most others");
+        let draft = ProblemBuilder::error(message, "such a response would displace most others");
         let written = ["max_object", "capacity"].map(|key| root.at(&["storage", "file", key]));
         drafts.push(placed(draft, written.into_iter().flatten().next()));
     }
     drafts
 }
 
-fn cookies_ignored_and_varied_on(config: &Config, root: &Node) -> Vec<Draft> {
+fn cookies_ignored_and_varied_on(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     let cookies = &config.cookies;
     let is_ignored = |name: &String| cookies.ignore.iter().any(|pattern| pattern.matches(name));
     let both = cookies.vary_on.iter().enumerate().filter(|(_, name)| is_ignored(name));
     both.map(|(index, name)| {
         let message = format!("`cookies.vary_on` names `{name}`, which `cookies.ignore` drops");
-        let draft = Draft::error(message, "it cannot be both").help("take it out of one of them");
+        let draft =
+            ProblemBuilder::error(message, "it cannot be both").help("take it out of one of them");
         placed(draft, root.at(&["cookies", "vary_on", &index.to_string()]))
     })
     .collect()
 }
 
 /// Metrics and logs tell listeners apart by name.
-fn names_taken_twice(config: &Config, root: &Node) -> Vec<Draft> {
+fn names_taken_twice(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     let listeners = config.listen.iter().enumerate();
     let is_taken = |index: usize, name: &str| {
         config.listen.iter().take(index).any(|earlier| earlier.name == name)
@@ -80,7 +81,7 @@ fn names_taken_twice(config: &Config, root: &Node) -> Vec<Draft> {
     let second = listeners.filter(|(index, listen)| is_taken(*index, &listen.name));
     second
         .map(|(index, listen)| {
-            let draft = Draft::error(
+            let draft = ProblemBuilder::error(
                 format!("two listeners are named `{}`", listen.name),
                 "the second one",
             );
@@ -90,13 +91,13 @@ fn names_taken_twice(config: &Config, root: &Node) -> Vec<Draft> {
 }
 
 /// A bound address, its owner and its place in the file.
-struct Bound<'c> {
+struct BoundAddress<'c> {
     address: SocketAddr,
     owner: &'c str,
     written: Option<&'c Node>,
 }
 
-fn addresses_taken_twice(config: &Config, root: &Node) -> Vec<Draft> {
+fn addresses_taken_twice(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     let bound = bound(config, root);
     let later = bound.iter().enumerate();
     later
@@ -107,18 +108,18 @@ fn addresses_taken_twice(config: &Config, root: &Node) -> Vec<Draft> {
                 "the address {} of `{}` is taken: `{}` listens on {}",
                 later.address, later.owner, earlier.owner, earlier.address
             );
-            Some(placed(Draft::error(message, "taken"), later.written))
+            Some(placed(ProblemBuilder::error(message, "taken"), later.written))
         })
         .collect()
 }
 
-fn bound<'c>(config: &'c Config, root: &'c Node) -> Vec<Bound<'c>> {
-    let traffic = config.listen.iter().enumerate().map(|(index, listen)| Bound {
+fn bound<'c>(config: &'c Config, root: &'c Node) -> Vec<BoundAddress<'c>> {
+    let traffic = config.listen.iter().enumerate().map(|(index, listen)| BoundAddress {
         address: listen.address,
         owner: &listen.name,
         written: root.at(&["listen", &index.to_string(), "address"]),
     });
-    let admin = config.admin.listen.iter().enumerate().map(|(index, address)| Bound {
+    let admin = config.admin.listen.iter().enumerate().map(|(index, address)| BoundAddress {
         address: *address,
         owner: "admin",
         written: root.at(&["admin", "listen", &index.to_string()]),
@@ -134,7 +135,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 /// Every client behind a load balancer has its address as peer.
-fn proxies_that_may_purge(config: &Config, root: &Node) -> Vec<Draft> {
+fn proxies_that_may_purge(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     if config.purge.token.is_some() {
         return Vec::new();
     }
@@ -147,7 +148,7 @@ fn proxies_that_may_purge(config: &Config, root: &Node) -> Vec<Draft> {
             let message = format!(
                 "`purge.allow` contains {allowed}, where there are trusted proxies, and `purge.token` is not set"
             );
-            let draft = Draft::warning(message, "every client behind such a proxy could purge")
+            let draft = ProblemBuilder::warning(message, "every client behind such a proxy could purge")
                 .help("set purge.token, or purge through the admin listener");
             placed(draft, root.at(&["purge", "allow", &index.to_string()]))
         })
@@ -158,7 +159,7 @@ fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(other) || other.contains(one)
 }
 
-fn open_admin(config: &Config, root: &Node) -> Vec<Draft> {
+fn open_admin(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     if config.admin.token.is_some() {
         return Vec::new();
     }
@@ -167,14 +168,15 @@ fn open_admin(config: &Config, root: &Node) -> Vec<Draft> {
     open.map(|(index, address)| {
         let message =
             format!("the admin listener {address} is open to others, and `admin.token` is not set");
-        let draft = Draft::warning(message, "purges are refused, except from loopback peers")
-            .help("set admin.token, for example \"${file:/run/secrets/shellac-admin-token}\"");
+        let draft =
+            ProblemBuilder::warning(message, "purges are refused, except from loopback peers")
+                .help("set admin.token, for example \"${file:/run/secrets/shellac-admin-token}\"");
         placed(draft, root.at(&["admin", "listen", &index.to_string()]))
     })
     .collect()
 }
 
-fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<Draft> {
+fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     let kafka = &config.kafka;
     let is_token = kafka.sasl_mechanism == SaslMechanism::OauthBearer;
     let is_proven = if is_token {
@@ -192,18 +194,21 @@ fn proofs_that_are_missing(config: &Config, root: &Node) -> Vec<Draft> {
                 "password = \"${file:/run/secrets/kafka}\"",
             )
         };
-        let draft = Draft::error(message, "this asks for a proof of who we are").help(help);
+        let draft =
+            ProblemBuilder::error(message, "this asks for a proof of who we are").help(help);
         drafts.push(placed(draft, root.at(&["kafka", "security"])));
     }
     if kafka.certificate.is_some() != kafka.key.is_some() {
-        let draft =
-            Draft::error("`kafka.certificate` and `kafka.key` go together", "one is missing");
+        let draft = ProblemBuilder::error(
+            "`kafka.certificate` and `kafka.key` go together",
+            "one is missing",
+        );
         drafts.push(placed(draft, root.at(&["kafka"])));
     }
     drafts
 }
 
-fn leases_that_lapse_between_heartbeats(config: &Config, root: &Node) -> Vec<Draft> {
+fn leases_that_lapse_between_heartbeats(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     let (heartbeat, lease) = (config.purger.heartbeat, config.purge.log.lease);
     if heartbeat * 2 <= lease || config.kafka.brokers.is_empty() {
         return Vec::new();
@@ -211,36 +216,40 @@ fn leases_that_lapse_between_heartbeats(config: &Config, root: &Node) -> Vec<Dra
     let message = format!(
         "`purger.heartbeat` of {heartbeat:?} is more than half of `purge.log.lease`, which is {lease:?}"
     );
-    let draft = Draft::error(message, "one late heartbeat would degrade every proxy");
+    let draft = ProblemBuilder::error(message, "one late heartbeat would degrade every proxy");
     vec![placed(
         draft.help("a longer lease, or a shorter heartbeat"),
         root.at(&["purger", "heartbeat"]),
     )]
 }
 
-fn purgers_without_targets(config: &Config, root: &Node) -> Vec<Draft> {
+fn purgers_without_targets(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     if config.kafka.brokers.is_empty() || !config.purger.targets.is_empty() {
         return Vec::new();
     }
-    let draft =
-        Draft::warning("`purger.targets` names nobody: the purger has no proxies to purge", "")
-            .help("[purger.targets]\nurls = [\"http://127.0.0.1:8081\"]");
+    let draft = ProblemBuilder::warning(
+        "`purger.targets` names nobody: the purger has no proxies to purge",
+        "",
+    )
+    .help("[purger.targets]\nurls = [\"http://127.0.0.1:8081\"]");
     vec![placed(draft, root.at(&["kafka", "brokers"]))]
 }
 
 /// A purger delivers to the admin listener.
-fn purgers_that_cannot_come(config: &Config, root: &Node) -> Vec<Draft> {
+fn purgers_that_cannot_come(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     if !config.purge.log.required || !config.admin.listen.is_empty() {
         return Vec::new();
     }
     let message = "`purge.log.required` is set, and `admin.listen` is empty";
-    let draft =
-        Draft::error(message, "no purger could ever deliver: the proxy would never be ready")
-            .help("let the admin listener listen, or do not require a purger");
+    let draft = ProblemBuilder::error(
+        message,
+        "no purger could ever deliver: the proxy would never be ready",
+    )
+    .help("let the admin listener listen, or do not require a purger");
     vec![placed(draft, root.at(&["purge", "log", "required"]))]
 }
 
-fn placed(draft: Draft, node: Option<&Node>) -> Draft {
+fn placed(draft: ProblemBuilder, node: Option<&Node>) -> ProblemBuilder {
     match node {
         Some(node) => draft.at(&node.place),
         None => draft,

@@ -1,7 +1,7 @@
 //! Reads one table of the tree: every key that is asked for is known, every other one is a problem.
 
-use super::report::{Draft, Report};
-use super::tree::{Entry, Node, Place};
+use super::report::{ProblemBuilder, Report};
+use super::tree::{KeyValue, Location, Node};
 use super::value::Fault;
 
 /// A table while it is read.
@@ -10,8 +10,8 @@ pub(crate) struct Table<'t> {
     /// Its path in problems; empty at the top.
     path: String,
     /// Its place, unless it is absent.
-    place: Option<&'t Place>,
-    entries: &'t [Entry],
+    place: Option<&'t Location>,
+    entries: &'t [KeyValue],
     report: &'t mut Report,
     asked: Vec<&'static str>,
 }
@@ -106,7 +106,7 @@ impl<'t> Table<'t> {
             && !self.entries.iter().any(|entry| entry.key == key)
         {
             let message = format!("`{}` is missing", self.path_of(key));
-            self.report.add(Draft::error(message, "not in this table").at(place));
+            self.report.add(ProblemBuilder::error(message, "not in this table").at(place));
         }
         self.reject_empty(key);
         self.read_each(key, kind, target);
@@ -142,7 +142,7 @@ impl<'t> Table<'t> {
     }
 
     /// Returns the names of the tables in the table of this key, or `None` if it is no table.
-    pub(crate) fn names(&mut self, key: &'static str) -> Option<Vec<(String, Place)>> {
+    pub(crate) fn names(&mut self, key: &'static str) -> Option<Vec<(String, Location)>> {
         let node = self.node(key);
         if let Some(node) = node.filter(|node| !node.is_table()) {
             self.fault(key, not_a_table(node), &node.place);
@@ -165,7 +165,7 @@ impl<'t> Table<'t> {
     }
 
     /// Adds a problem that concerns more than one value.
-    pub(crate) fn add(&mut self, draft: Draft) {
+    pub(crate) fn add(&mut self, draft: ProblemBuilder) {
         self.report.add(draft);
     }
 
@@ -186,7 +186,7 @@ impl<'t> Table<'t> {
         Some(&entry.node).filter(|node| !node.is_broken())
     }
 
-    fn fault(&mut self, key: &str, fault: Fault, place: &Place) {
+    fn fault(&mut self, key: &str, fault: Fault, place: &Location) {
         let path = self.path_of(key);
         self.report.add_fault(&path, fault.draft(&path).at(place));
     }

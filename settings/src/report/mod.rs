@@ -14,16 +14,16 @@ pub(crate) use self::nearest::nearest;
 pub use self::problem::{ConfigErrors, Problem};
 use self::secrecy::without_tokens;
 use self::unknown::UnknownKey;
-use crate::tree::Place;
+use crate::tree::Location;
 
 /// Everything found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    sources: Vec<Source>,
-    drafts: Vec<Draft>,
+    sources: Vec<SourceText>,
+    drafts: Vec<ProblemBuilder>,
     /// Sources and lines with syntax errors.
     broken_lines: Vec<(usize, usize)>,
-    /// Known settings: the table's path and the key.
+    /// KnownKeys settings: the table's path and the key.
     known: Vec<(String, &'static str)>,
     unknown: Vec<UnknownKey>,
     /// Paths of settings with wrong values.
@@ -32,19 +32,19 @@ pub(crate) struct Report {
 
 /// A text that settings were read from.
 #[derive(Debug)]
-struct Source {
+struct SourceText {
     name: String,
     text: String,
 }
 
 /// A problem that does not know its source's text yet.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct ProblemBuilder {
     severity: Severity,
     message: String,
     label: String,
     help: Option<String>,
-    place: Option<Place>,
+    place: Option<Location>,
     is_syntax: bool,
 }
 
@@ -54,17 +54,17 @@ pub(crate) const ENVIRONMENT: &str = "environment";
 impl Report {
     /// Adds a text that settings are read from; returns its index.
     pub(crate) fn add_source(&mut self, name: &str, text: &str) -> usize {
-        self.sources.push(Source { name: name.to_owned(), text: without_tokens(text) });
+        self.sources.push(SourceText { name: name.to_owned(), text: without_tokens(text) });
         self.sources.len() - 1
     }
 
     /// Adds a problem.
-    pub(crate) fn add(&mut self, draft: Draft) {
+    pub(crate) fn add(&mut self, draft: ProblemBuilder) {
         self.drafts.push(draft);
     }
 
     /// Adds a problem of the setting at this path.
-    pub(crate) fn add_fault(&mut self, path: &str, draft: Draft) {
+    pub(crate) fn add_fault(&mut self, path: &str, draft: ProblemBuilder) {
         self.faulty.push(path.to_owned());
         self.drafts.push(draft);
     }
@@ -75,13 +75,13 @@ impl Report {
     }
 
     /// Adds several problems.
-    pub(crate) fn extend(&mut self, drafts: Vec<Draft>) {
+    pub(crate) fn extend(&mut self, drafts: Vec<ProblemBuilder>) {
         self.drafts.extend(drafts);
     }
 
     /// Adds a syntax error.
-    pub(crate) fn add_syntax_error(&mut self, draft: Draft) {
-        self.drafts.push(Draft { is_syntax: true, ..draft });
+    pub(crate) fn add_syntax_error(&mut self, draft: ProblemBuilder) {
+        self.drafts.push(ProblemBuilder { is_syntax: true, ..draft });
     }
 
     /// Notes a line, from 0, that could not be parsed. Other problems of that line may follow from
@@ -96,14 +96,14 @@ impl Report {
     }
 
     /// Adds an unknown key. Its likely meaning is looked for when all settings are known.
-    pub(crate) fn add_unknown(&mut self, table: &str, key: &str, place: &Place) {
+    pub(crate) fn add_unknown(&mut self, table: &str, key: &str, place: &Location) {
         self.hide_variable(place);
         let (table, key) = (table.to_owned(), key.to_owned());
         self.unknown.push(UnknownKey { table, key, place: place.clone() });
     }
 
     /// Hides the value of a variable that is no setting, which may be a misspelt token.
-    fn hide_variable(&mut self, name: &Place) {
+    fn hide_variable(&mut self, name: &Location) {
         if let Some(source) = self.sources.get_mut(name.source)
             && source.name == ENVIRONMENT
         {
@@ -124,13 +124,13 @@ impl Report {
         let mut drafts = std::mem::take(&mut self.drafts);
         drafts.retain(|draft| !self.follows_from_syntax(draft));
         drafts.sort_by(|one, other| one.order().cmp(&other.order()));
-        let texts: Vec<_> = self.sources.iter().map(Source::named).collect();
+        let texts: Vec<_> = self.sources.iter().map(SourceText::named).collect();
         let problems = drafts.into_iter().map(|draft| draft.into_problem(&texts));
         problems.partition(Problem::is_error)
     }
 
     /// Returns whether a problem may be the mere consequence of a syntax error.
-    fn follows_from_syntax(&self, draft: &Draft) -> bool {
+    fn follows_from_syntax(&self, draft: &ProblemBuilder) -> bool {
         if draft.is_syntax || self.broken_lines.is_empty() {
             return false;
         }
@@ -140,13 +140,13 @@ impl Report {
     }
 }
 
-impl Source {
+impl SourceText {
     fn named(&self) -> NamedSource<Arc<str>> {
         NamedSource::new(&self.name, Arc::from(self.text.as_str()))
     }
 }
 
-impl Draft {
+impl ProblemBuilder {
     /// Returns an error with a message and a few words for the place.
     pub(crate) fn error(message: impl Into<String>, label: impl Into<String>) -> Self {
         Self {
@@ -170,12 +170,12 @@ impl Draft {
     }
 
     /// Adds the place.
-    pub(crate) fn at(self, place: &Place) -> Self {
+    pub(crate) fn at(self, place: &Location) -> Self {
         Self { place: Some(place.clone()), ..self }
     }
 
     /// A missing setting has no place and sorts last.
-    fn order(&self) -> (bool, Option<&Place>) {
+    fn order(&self) -> (bool, Option<&Location>) {
         (self.place.is_none(), self.place.as_ref())
     }
 

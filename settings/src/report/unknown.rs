@@ -1,8 +1,8 @@
 //! Unknown keys, and the settings that were probably meant.
 
 use super::foreign::foreign;
-use super::{Draft, nearest};
-use crate::tree::Place;
+use super::{ProblemBuilder, nearest};
+use crate::tree::Location;
 
 /// An unknown key.
 #[derive(Debug)]
@@ -10,26 +10,29 @@ pub(super) struct UnknownKey {
     /// The path of its table, empty at the top.
     pub(super) table: String,
     pub(super) key: String,
-    pub(super) place: Place,
+    pub(super) place: Location,
 }
 
 /// Settings that exist: their table's path and their key.
-type Known = [(String, &'static str)];
+type KnownKeys = [(String, &'static str)];
 
 impl UnknownKey {
     /// Adds the name of the setting here, or the list of settings.
-    pub(super) fn explain(&self, known: &Known) -> Draft {
+    pub(super) fn explain(&self, known: &KnownKeys) -> ProblemBuilder {
         if let Some(foreign) = foreign(&self.key) {
             let message = format!("`{}` is {}'s name", self.path(), foreign.whose);
-            return Draft::error(message, "not a setting").help(foreign.help).at(&self.place);
+            return ProblemBuilder::error(message, "not a setting")
+                .help(foreign.help)
+                .at(&self.place);
         }
         let label =
             if self.table.is_empty() { "not a setting" } else { "not a setting of this table" };
-        let draft = Draft::error(format!("unknown key `{}`", self.path()), label).at(&self.place);
+        let draft =
+            ProblemBuilder::error(format!("unknown key `{}`", self.path()), label).at(&self.place);
         draft.help(self.suggest(known))
     }
 
-    fn suggest(&self, known: &Known) -> String {
+    fn suggest(&self, known: &KnownKeys) -> String {
         let mut here: Vec<&str> = keys_of(&self.table, known).collect();
         here.sort_unstable();
         if let Some(near) = nearest(&self.key, here.iter().copied()) {
@@ -58,11 +61,11 @@ fn header(path: &str) -> String {
     }
 }
 
-fn keys_of<'k>(table: &str, known: &'k Known) -> impl Iterator<Item = &'k str> {
+fn keys_of<'k>(table: &str, known: &'k KnownKeys) -> impl Iterator<Item = &'k str> {
     known.iter().filter(move |(known, _)| known == table).map(|(_, key)| *key)
 }
 
 /// Returns the setting of this very name in another table.
-fn elsewhere<'k>(key: &str, known: &'k Known) -> Option<&'k (String, &'static str)> {
+fn elsewhere<'k>(key: &str, known: &'k KnownKeys) -> Option<&'k (String, &'static str)> {
     known.iter().find(|(table, known)| !table.is_empty() && *known == key)
 }

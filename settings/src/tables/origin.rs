@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::uri::{Authority, InvalidUri};
 
-use crate::report::{Draft, nearest};
+use crate::report::{ProblemBuilder, nearest};
 use crate::table::Table;
 use crate::value::{Fault, TIMEOUT, authority, duration, duration_or_off, parsed, whole};
 
@@ -133,13 +133,14 @@ fn host_header(text: &str) -> Result<HostHeader, Fault> {
     literal.map(HostHeader::Literal).map_err(|error| fault(&error.to_string()))
 }
 
-fn no_origin() -> Draft {
-    Draft::error("there is no origin: nowhere to get responses from", "").help(HOW_TO_WRITE_ONE)
+fn no_origin() -> ProblemBuilder {
+    ProblemBuilder::error("there is no origin: nowhere to get responses from", "")
+        .help(HOW_TO_WRITE_ONE)
 }
 
-fn one_too_many(first: &str, other: &str) -> Draft {
+fn one_too_many(first: &str, other: &str) -> ProblemBuilder {
     let message = format!("`origin.{other}`: more than one origin is not supported yet");
-    Draft::error(message, format!("`{first}` is the first"))
+    ProblemBuilder::error(message, format!("`{first}` is the first"))
 }
 
 const HOW_TO_WRITE_ONE: &str = "two lines are enough:\n[origin.app]\nservers = [\"127.0.0.1:3000\"]\n\

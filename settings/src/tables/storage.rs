@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::memory_limit::memory_limit;
-use crate::report::Draft;
+use crate::report::ProblemBuilder;
 use crate::table::Table;
 use crate::value::{Fault, boolean, choice, duration, parsed, size, size_of};
 
@@ -160,7 +160,10 @@ impl Capacity {
     }
 }
 
-fn no_limit() -> Draft {
-    Draft::error("cannot tell how much memory this process may use, so there is no share of it", "")
-        .help("[storage.memory]\ncapacity = \"2GiB\"")
+fn no_limit() -> ProblemBuilder {
+    ProblemBuilder::error(
+        "cannot tell how much memory this process may use, so there is no share of it",
+        "",
+    )
+    .help("[storage.memory]\ncapacity = \"2GiB\"")
 }

@@ -1,8 +1,8 @@
 //! `SHELLAC__SECTION__KEY=value`: two underscores are a level. `SHELLAC_CONFIG` is no setting.
 
 use super::layers::Overlay;
-use super::{Node, Place, Value, syntax};
-use crate::report::{Draft, ENVIRONMENT, Report};
+use super::{Location, Node, Value, syntax};
+use crate::report::{ENVIRONMENT, ProblemBuilder, Report};
 
 /// Returns the settings among these variables.
 pub(super) fn overlays(environment: &[(String, String)], report: &mut Report) -> Vec<Overlay> {
@@ -12,7 +12,7 @@ pub(super) fn overlays(environment: &[(String, String)], report: &mut Report) ->
 
 fn overlay(name: &str, value: &str, report: &mut Report) -> Option<Overlay> {
     let source = report.add_source(ENVIRONMENT, &format!("{name}={value}"));
-    let place = Place::new(source, 0..name.len());
+    let place = Location::new(source, 0..name.len());
     let path: Vec<String> =
         name.strip_prefix(PREFIX)?.to_ascii_lowercase().split("__").map(str::to_owned).collect();
     if path.iter().any(String::is_empty) {
@@ -24,7 +24,7 @@ fn overlay(name: &str, value: &str, report: &mut Report) -> Option<Overlay> {
 
 /// Returns a value: a list if it looks like one, text in quotes without them, else the text.
 fn node(value: &str, source: usize, offset: usize) -> Node {
-    let place = Place::new(source, offset..offset + value.len());
+    let place = Location::new(source, offset..offset + value.len());
     let value = match syntax::list(value, source, offset) {
         Some(items) => Value::List(items),
         None => Value::Bare(syntax::quoted(value).unwrap_or_else(|| value.to_owned())),
@@ -32,8 +32,8 @@ fn node(value: &str, source: usize, offset: usize) -> Node {
     Node { place, value }
 }
 
-fn nameless(name: &str) -> Draft {
-    Draft::error(format!("`{name}` names no setting"), "not a setting")
+fn nameless(name: &str) -> ProblemBuilder {
+    ProblemBuilder::error(format!("`{name}` names no setting"), "not a setting")
         .help("SHELLAC__SECTION__KEY, for example SHELLAC__CACHE__DEFAULT_TTL")
 }
 

@@ -1,7 +1,7 @@
 //! The flags that are settings.
 
 use super::layers::Overlay;
-use super::{Entry, Node, Place, Value};
+use super::{KeyValue, Location, Node, Value};
 use crate::report::Report;
 use crate::sources::Flags;
 
@@ -22,14 +22,14 @@ pub(super) fn overlays(flags: &Flags, origin: &str, report: &mut Report) -> Vec<
 fn written(name: &str, value: &str, report: &mut Report) -> Node {
     let source = report.add_source("command line", &format!("{name} {value}"));
     let start = name.len() + 1;
-    let place = Place::new(source, start..start + value.len());
+    let place = Location::new(source, start..start + value.len());
     Node { place, value: Value::Bare(value.to_owned()) }
 }
 
 /// Returns a `[[listen]]` of this address.
 fn listener(address: Node) -> Node {
     let place = address.place.clone();
-    let entry = Entry { key: "address".to_owned(), place: place.clone(), node: address };
+    let entry = KeyValue { key: "address".to_owned(), place: place.clone(), node: address };
     Node { place, value: Value::Table(vec![entry]) }
 }
 

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// A span of bytes in the source of this index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) source: usize,
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Place {
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     pub(crate) value: Value,
 }
 
@@ -42,17 +42,17 @@ pub(crate) enum Value {
     /// A list.
     List(Vec<Node>),
     /// A table.
-    Table(Vec<Entry>),
+    Table(Vec<KeyValue>),
     /// A value whose problem was reported already; readers skip it.
     Broken,
 }
 
 /// A key with its value.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct KeyValue {
     pub(crate) key: String,
     /// The key's place.
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     pub(crate) node: Node,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct NotATable {
     pub(crate) key: String,
 }
 
-impl Place {
+impl Location {
     /// Returns the place of this span.
     pub(crate) const fn new(source: usize, span: Range<usize>) -> Self {
         Self { source, start: span.start, end: span.end }
@@ -82,7 +82,7 @@ impl Node {
     }
 
     /// Returns a table's entries; nothing else has any.
-    pub(crate) const fn entries(&self) -> &[Entry] {
+    pub(crate) const fn entries(&self) -> &[KeyValue] {
         if let Value::Table(entries) = &self.value { entries.as_slice() } else { &[] }
     }
 
@@ -123,14 +123,14 @@ impl Node {
 
 /// Puts a node at the end of a path of keys, makes tables on the way, and replaces a value there.
 pub(crate) fn insert(
-    entries: &mut Vec<Entry>,
+    entries: &mut Vec<KeyValue>,
     path: &[&str],
-    place: &Place,
+    place: &Location,
     node: Node,
 ) -> Result<(), NotATable> {
     let Some((first, rest)) = path.split_first() else { return Ok(()) };
     // Environment variables have no case, so it does not matter here.
-    let is_it = |entry: &Entry| entry.key.eq_ignore_ascii_case(first);
+    let is_it = |entry: &KeyValue| entry.key.eq_ignore_ascii_case(first);
     if !entries.iter().any(is_it) {
         entries.push(empty_table(first, place));
     }
@@ -145,7 +145,7 @@ pub(crate) fn insert(
     insert(children, rest, place, node)
 }
 
-fn empty_table(key: &str, place: &Place) -> Entry {
+fn empty_table(key: &str, place: &Location) -> KeyValue {
     let node = Node { place: place.clone(), value: Value::Table(Vec::new()) };
-    Entry { key: key.to_owned(), place: place.clone(), node }
+    KeyValue { key: key.to_owned(), place: place.clone(), node }
 }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 
 use super::{Node, Value};
-use crate::report::{Draft, Report};
+use crate::report::{ProblemBuilder, Report};
 
 /// Replaces the references in all text of this tree.
 pub(crate) fn resolve(node: &mut Node, environment: &[(String, String)], report: &mut Report) {
@@ -32,7 +32,7 @@ pub(crate) fn resolve(node: &mut Node, environment: &[(String, String)], report:
     }
 }
 
-fn expand(text: &str, environment: &[(String, String)]) -> Result<String, Draft> {
+fn expand(text: &str, environment: &[(String, String)]) -> Result<String, ProblemBuilder> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -46,7 +46,7 @@ fn expand(text: &str, environment: &[(String, String)]) -> Result<String, Draft>
 }
 
 /// Returns the value of one reference, given without its braces.
-fn referent(reference: &str, environment: &[(String, String)]) -> Result<String, Draft> {
+fn referent(reference: &str, environment: &[(String, String)]) -> Result<String, ProblemBuilder> {
     if let Some(path) = reference.strip_prefix("file:") {
         return read(path).map_err(|error| unreadable(path, &error));
     }
@@ -74,18 +74,21 @@ fn read(path: &str) -> io::Result<String> {
     Ok(text.to_owned())
 }
 
-fn unclosed() -> Draft {
-    Draft::error("`${` is never closed", "`}` is missing")
+fn unclosed() -> ProblemBuilder {
+    ProblemBuilder::error("`${` is never closed", "`}` is missing")
         .help("${NAME}, ${NAME:-default} or ${file:PATH}")
 }
 
-fn unreadable(path: &str, error: &io::Error) -> Draft {
-    Draft::error(format!("cannot read the file `{path}`: {error}"), "needed here")
+fn unreadable(path: &str, error: &io::Error) -> ProblemBuilder {
+    ProblemBuilder::error(format!("cannot read the file `{path}`: {error}"), "needed here")
 }
 
-fn unset(name: &str) -> Draft {
-    Draft::error(format!("the environment variable `{name}` is not set, or empty"), "needed here")
-        .help(format!("set it, or write a default: ${{{name}:-...}}"))
+fn unset(name: &str) -> ProblemBuilder {
+    ProblemBuilder::error(
+        format!("the environment variable `{name}` is not set, or empty"),
+        "needed here",
+    )
+    .help(format!("set it, or write a default: ${{{name}:-...}}"))
 }
 
 /// Tokens are short; this keeps `${file:/dev/zero}` from taking all memory.

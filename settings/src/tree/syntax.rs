@@ -3,11 +3,11 @@
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, Error};
 
-use super::{Entry, Node, Place, Value};
-use crate::report::{Draft, Report, line_of};
+use super::{KeyValue, Location, Node, Value};
+use crate::report::{ProblemBuilder, Report, line_of};
 
 /// Reads a whole file.
-pub(crate) fn document(text: &str, source: usize, report: &mut Report) -> Vec<Entry> {
+pub(crate) fn document(text: &str, source: usize, report: &mut Report) -> Vec<KeyValue> {
     let (table, errors) = DeTable::parse_recoverable(text);
     report_errors(text, source, &errors, report);
     entries(table.get_ref(), source, 0)
@@ -27,7 +27,7 @@ pub(crate) fn quoted(text: &str) -> Option<String> {
 
 fn node(value: &Spanned<DeValue<'_>>, source: usize, offset: usize) -> Node {
     let span = value.span();
-    let place = Place::new(source, span.start + offset..span.end + offset);
+    let place = Location::new(source, span.start + offset..span.end + offset);
     let value = match value.get_ref() {
         DeValue::String(text) => Value::Text(text.clone().into_owned()),
         DeValue::Integer(number) => Value::Number(decimal(number.as_str(), number.radix())),
@@ -43,8 +43,8 @@ fn node(value: &Spanned<DeValue<'_>>, source: usize, offset: usize) -> Node {
 }
 
 /// Returns a table's entries in the order of the file.
-fn entries(table: &DeTable<'_>, source: usize, offset: usize) -> Vec<Entry> {
-    let mut entries: Vec<Entry> =
+fn entries(table: &DeTable<'_>, source: usize, offset: usize) -> Vec<KeyValue> {
+    let mut entries: Vec<KeyValue> =
         table.iter().map(|(key, value)| entry(key, value, source, offset)).collect();
     entries.sort_by(|one, other| one.place.cmp(&other.place));
     entries
@@ -55,11 +55,11 @@ fn entry(
     value: &Spanned<DeValue<'_>>,
     source: usize,
     offset: usize,
-) -> Entry {
+) -> KeyValue {
     let span = key.span();
-    Entry {
+    KeyValue {
         key: key.get_ref().clone().into_owned(),
-        place: Place::new(source, span.start + offset..span.end + offset),
+        place: Location::new(source, span.start + offset..span.end + offset),
         node: node(value, source, offset),
     }
 }
@@ -88,11 +88,11 @@ fn report_errors(text: &str, source: usize, errors: &[Error], report: &mut Repor
 }
 
 /// Rewords an error for the writer of the file.
-fn explain(text: &str, source: usize, error: &Error) -> Draft {
+fn explain(text: &str, source: usize, error: &Error) -> ProblemBuilder {
     let span = error.span().unwrap_or_default();
     let written = text.get(span.clone()).unwrap_or_default();
     let draft = |message: &str, label: &str| {
-        Draft::error(message, label).at(&Place::new(source, span.clone()))
+        ProblemBuilder::error(message, label).at(&Location::new(source, span.clone()))
     };
     if is_missing_comma(error) {
         return draft("`,` or `]` is missing in a list", "before this")

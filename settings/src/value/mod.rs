@@ -13,7 +13,7 @@ pub(crate) use self::address::{authority, cidr, socket_address};
 pub(crate) use self::duration::{LIFETIME, PAUSE, TIMEOUT, duration, duration_or_off};
 pub(crate) use self::size::{size, size_of};
 pub(crate) use self::token::is_token;
-use super::report::{Draft, nearest};
+use super::report::{ProblemBuilder, nearest};
 use super::tree::{Node, Value};
 
 /// The fault of a value. The reader puts the setting's path before `wants`.
@@ -39,8 +39,8 @@ impl Fault {
     }
 
     /// Returns the problem of the setting at this path.
-    pub(crate) fn draft(self, path: &str) -> Draft {
-        let draft = Draft::error(format!("`{path}` {}", self.wants), self.label);
+    pub(crate) fn draft(self, path: &str) -> ProblemBuilder {
+        let draft = ProblemBuilder::error(format!("`{path}` {}", self.wants), self.label);
         match self.help {
             Some(help) => draft.help(help),
             None => draft,
