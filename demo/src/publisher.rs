@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::broker::{PARTITIONS, PURGES};
 use super::client::{ClientError, Connection, PATIENCE};
 use super::stage::Stage;
-use shellac_purger::kafka::context::Tokens;
+use shellac_purger::kafka::context::TokenSource;
 use shellac_purger::kafka::producer::{Producer, Written};
 
 /// A publisher.
@@ -88,8 +88,8 @@ impl Publisher {
 }
 
 /// The broker asks for none.
-pub(super) fn tokens() -> Tokens {
-    Tokens { file: None, clock: Clock::manual(Timestamp::default()) }
+pub(super) fn tokens() -> TokenSource {
+    TokenSource { file: None, clock: Clock::manual(Timestamp::default()) }
 }
 
 /// A new group waits 3 s for members.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::DemoError;
 use super::broker::{Broker, PURGES, RECEIPTS};
 use super::proxy::Proxy;
-use shellac_purger::app::{App, Ended, RunError};
+use shellac_purger::app::{App, RunError, ShutdownResult};
 
 /// A running purger. It ends when this is dropped, too, but nobody waits for it then.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Purger {
     /// What it runs with.
     pub(super) config: Config,
     leave: oneshot::Sender<()>,
-    thread: JoinHandle<Result<Ended, RunError>>,
+    thread: JoinHandle<Result<ShutdownResult, RunError>>,
 }
 
 impl Purger {
@@ -52,8 +52,8 @@ impl Purger {
         let Self { leave, thread, .. } = self;
         drop(leave);
         match thread.join() {
-            Ok(Ok(Ended::Clean)) => Ok(()),
-            Ok(Ok(Ended::Cut)) => Err(DemoError::Cut),
+            Ok(Ok(ShutdownResult::Clean)) => Ok(()),
+            Ok(Ok(ShutdownResult::Cut)) => Err(DemoError::Cut),
             Ok(Err(error)) => Err(error.into()),
             Err(_panicked) => Err(DemoError::Panicked("purger")),
         }

@@ -11,20 +11,20 @@ use super::client::{ClientError, PATIENCE};
 use super::publisher::tokens;
 use super::stage::Stage;
 use shellac_purger::kafka::client;
-use shellac_purger::kafka::context::Plain;
+use shellac_purger::kafka::context::PlainContext;
 use shellac_purger::kafka::producer::Written;
 use shellac_purger::receipt::Receipt;
 
 /// All receipts from the first on.
-pub(super) struct Receipts(StreamConsumer<Plain>);
+pub(super) struct ReceiptReader(StreamConsumer<PlainContext>);
 
-impl Receipts {
+impl ReceiptReader {
     /// Begins to read.
     pub(super) fn open(stage: &Stage) -> Result<Self, KafkaError> {
         let config = &stage.purger.config;
-        let consumer: StreamConsumer<Plain> = client::cursor(&config.kafka, &config.purger)
+        let consumer: StreamConsumer<PlainContext> = client::cursor(&config.kafka, &config.purger)
             .set("enable.partition.eof", "false") // more will come
-            .create_with_context(Plain::new(tokens()))?;
+            .create_with_context(PlainContext::new(tokens()))?;
         consumer.assign(&client::partition_at(RECEIPTS, 0, Offset::Beginning)?)?;
         Ok(Self(consumer))
     }
@@ -52,7 +52,7 @@ impl Receipts {
     }
 }
 
-impl std::fmt::Debug for Receipts {
+impl std::fmt::Debug for ReceiptReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Receipts")
     }

@@ -10,7 +10,7 @@ use super::broker::{PARTITIONS, PURGES};
 use super::client::{Answer, ClientError, Connection, Source};
 use super::figures::{brief, millis};
 use super::publisher::Publisher;
-use super::receipts::Receipts;
+use super::receipts::ReceiptReader;
 use super::screen::Screen;
 use super::shop::{Cents, Shop};
 use super::stage::Stage;
@@ -22,7 +22,7 @@ pub(super) struct Story<'a> {
     stage: &'a Stage,
     browser: Connection,
     publisher: Publisher,
-    receipts: Receipts,
+    receipts: ReceiptReader,
     started: Instant,
     /// How long the cold page took.
     cold: Duration,
@@ -51,7 +51,7 @@ impl<'a> Story<'a> {
             stage,
             browser: Connection::open(stage.proxy.traffic).await?,
             publisher: Publisher::open(stage).await?,
-            receipts: Receipts::open(stage)?,
+            receipts: ReceiptReader::open(stage)?,
             started: Instant::now(),
             cold: Duration::ZERO,
             old_price: Cents::default(),
@@ -108,7 +108,7 @@ impl<'a> Story<'a> {
         step.must_be("/p/42", &page, Source::Miss, self.old_price);
         step.must_be("/p/7", &bystander, Source::Miss, self.shop().price(BYSTANDER));
         step.measure("miss_ms", millis(page.took));
-        step.tell(sighting(&page));
+        step.tell(end_offset(&page));
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl<'a> Story<'a> {
         let Some(median) = pages.get(WARM_REQUESTS / 2) else { return Ok(()) };
         let times = self.cold.as_secs_f64() / median.took.as_secs_f64();
         step.measure("hit_ms", millis(median.took));
-        step.tell(format!("{:<39}({times:.0}× faster)", sighting(median)));
+        step.tell(format!("{:<39}({times:.0}× faster)", end_offset(median)));
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl<'a> Story<'a> {
         step.must(price > self.old_price, || "the price has not changed".to_owned());
         step.must_be("/p/7", &bystander, Source::Hit, self.shop().price(BYSTANDER));
         let other = bystander.source.as_str();
-        step.tell(format!("{:<38} {price}   GET /p/7  {other} (untouched)", sighting(&page)));
+        step.tell(format!("{:<38} {price}   GET /p/7  {other} (untouched)", end_offset(&page)));
         Ok(())
     }
 
@@ -292,7 +292,7 @@ impl Chapter {
 }
 
 /// The page of the product that the story is about, as it was seen.
-fn sighting(page: &Answer) -> String {
+fn end_offset(page: &Answer) -> String {
     format!("{:<19} {:<6} {}", "GET /p/42", page.source.as_str(), brief(page.took))
 }
 

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, UNIX_EPOCH};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use shellac_purger::event::{Pattern, Reader, Reading, Record, Rules, TableRule, cloud_event};
+use shellac_purger::event::{EventReader, Pattern, Reading, Record, Rules, TableRule, cloud_event};
 
 const CLOUD_EVENT: &str = r#"{"specversion":"1.0","id":"01JD9Z3K6W8T2V5N4B7Q0XYZAB","source":"/publisher/site-editor","type":"cache.purge.requested.v1","subject":"site/7f3c2a","time":"2026-11-22T13:37:00.123Z","datacontenttype":"application/json","dataschema":"/schemas/cache.purge.requested/1.0.0","partitionkey":"7f3c2a","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","data":{"siteId":"7f3c2a","scope":"tags","tags":["page:42","menu"],"urls":[],"mode":"soft","revision":1834,"reason":"publish","priority":"normal","reboundMs":[3000],"rewarm":{"urls":["/"],"max":20},"expiresAt":null,"rootEvent":{"id":"r","time":"2026-11-22T13:36:59Z"}}}"#;
 const SITE: &str = r#"{"siteId":"7f3c2a","etag":"W/\"7f3c2a-1834\"","siteRevision":1834}"#;
@@ -32,7 +32,7 @@ fn reading(criterion: &mut Criterion) {
         truncate: Vec::new(),
         mode: None,
     };
-    let reader = Reader::new(Rules { tables: vec![table], ..Rules::default() });
+    let reader = EventReader::new(Rules { tables: vec![table], ..Rules::default() });
     let now = UNIX_EPOCH + Duration::from_secs(1_795_300_000);
     let many: Vec<String> = (0..1000).map(|number| format!("product-{number}")).collect();
     let many = format!("{{\"tags\":{}}}", serde_json::to_string(&many).unwrap());

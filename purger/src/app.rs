@@ -17,24 +17,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::dead_letter::DeadLetters;
-use crate::delivery::context::Common;
+use crate::delivery::context::DeliveryContext;
 use crate::delivery::discovery::Discovery;
 use crate::delivery::fleet::Fleet;
 use crate::delivery::refusal::{REFUSALS_MAX, REFUSED_READERS_MAX};
-use crate::event::{
-    Filter, Format, Limits, Pattern, Reader as EventReader, Rules, SiteRule, TableRule,
-};
+use crate::event::{EventLimits, EventReader, Filter, Format, Pattern, Rules, SiteRule, TableRule};
 use crate::instance::Instance;
 use crate::intake::Intake;
 use crate::intake::rereader::Rereader;
 use crate::kafka::assignment::Assignment;
 use crate::kafka::cause::words;
 use crate::kafka::client;
-use crate::kafka::consumer::{ConsumeError, Reader};
-use crate::kafka::context::{Group, GroupConsumer, Tokens};
+use crate::kafka::consumer::{ConsumeError, ConsumerLoop};
+use crate::kafka::context::{GroupConsumer, GroupContext, TokenSource};
 use crate::kafka::cursor::Cursors;
+use crate::kafka::end_offsets::EndOffsetPoller;
 use crate::kafka::producer::Producer;
-use crate::kafka::sighting::Lookout;
 use crate::memory::Memory;
 use crate::metrics::PurgerMetrics;
 use crate::partition::window;
@@ -44,7 +42,7 @@ use crate::settle::Settler;
 /// A purger whose parts are made and whose admin listener is bound.
 #[derive(Debug)]
 pub struct App {
-    /// All proxies and routes.
+    /// All proxies and deliveries.
     pub fleet: Arc<Fleet>,
     config: Config,
     consumer: GroupConsumer,
@@ -92,7 +90,7 @@ pub enum RunError {
 
 /// How the end went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ShutdownResult {
     /// What was read is confirmed and committed, or will be read again.
     Clean,
     /// Kafka did not answer in time; what was not committed will be read again.
@@ -111,16 +109,16 @@ impl App {
         let instance = Instance::take(&config.kafka, &config.purger);
         config.purger.instance.clone_from(&instance.name);
         let rules = &config.purger;
-        let tokens = Tokens { file: config.kafka.token_file.clone(), clock: clock.clone() };
+        let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: clock.clone() };
         let memory = Memory::new(rules.memory);
-        let limits = window::Limits {
+        let limits = window::WindowLimits {
             records: rules.window,
             bytes: rules.window_bytes,
             batch: memory.of_batch(0),
         };
         let cluster = config.kafka.cluster.clone();
         let assignment = Assignment::new(cluster, (limits, memory), rules.session_timeout);
-        let context = Group::new(tokens.clone(), Arc::clone(&assignment));
+        let context = GroupContext::new(tokens.clone(), Arc::clone(&assignment));
         let consumer = GroupConsumer::new(&client::group(&config.kafka, rules), context)?;
         let producer = Producer::new(&config.kafka, tokens.clone())?;
         let metrics = Arc::new(PurgerMetrics::default());
@@ -138,7 +136,7 @@ impl App {
             metrics: Arc::clone(&metrics),
         };
         let cursors = Arc::new(Cursors::new(config.kafka.clone(), rules.clone(), tokens));
-        let common = Arc::new(Common {
+        let context = Arc::new(DeliveryContext {
             name: name(rules),
             rules: rules.clone(),
             cursors: Arc::clone(&cursors),
@@ -153,7 +151,7 @@ impl App {
             clock,
         });
         let admin = bind(rules.admin)?;
-        let fleet = Fleet::new(common, assignment);
+        let fleet = Fleet::new(context, assignment);
         Ok(Self { fleet, config, consumer, cursors, intake, admin, instance })
     }
 
@@ -169,21 +167,21 @@ impl App {
     ///
     /// # Errors
     /// What ended it, unless it was told to leave.
-    pub async fn run(self, leave: impl Future<Output = ()>) -> Result<Ended, RunError> {
+    pub async fn run(self, leave: impl Future<Output = ()>) -> Result<ShutdownResult, RunError> {
         let Self { fleet, config, consumer, cursors, intake, admin, instance: _until_the_end } =
             self;
         let topics: Vec<&str> = config.purger.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let listener = tokio::net::TcpListener::from_std(admin)?;
         drop(tokio::spawn(admin::accept(Arc::clone(&fleet), listener)));
-        let stop_routes = CancellationToken::new();
+        let stop_deliveries = CancellationToken::new();
         let discovery = Discovery::new(config.purger.targets.clone());
         let (found, targets) = watch::channel(Vec::new());
         drop(tokio::spawn(discovery.run(found)));
-        let routes = tokio::spawn(Arc::clone(&fleet).run(targets, stop_routes.clone()));
+        let deliveries = tokio::spawn(Arc::clone(&fleet).run(targets, stop_deliveries.clone()));
 
         let stop = Arc::new(AtomicBool::new(false));
-        let lookout = Lookout {
+        let lookout = EndOffsetPoller {
             consumer: consumer.clone(),
             assignment: Arc::clone(fleet.assignment()),
             cursors: Arc::clone(&cursors),
@@ -196,12 +194,13 @@ impl App {
         let rereader = Rereader { assignment, cursors, intake: intake.clone() };
         let is_stopped = Arc::clone(&stop);
         spawn("rereader", move || rereader.run(&is_stopped))?;
-        let reader = Reader::new(consumer, Arc::clone(fleet.assignment()));
+        let consumer_loop = ConsumerLoop::new(consumer, Arc::clone(fleet.assignment()));
         let is_stopped = Arc::clone(&stop);
         let (done, mut consumed) = oneshot::channel();
         spawn("consumer", move || {
             let _nobody_waits = done.send(
-                reader.run(&is_stopped, |partition, message| intake.take(partition, message)),
+                consumer_loop
+                    .run(&is_stopped, |partition, message| intake.take(partition, message)),
             );
         })?;
 
@@ -214,13 +213,13 @@ impl App {
             Some(result) => Ok(result),
             None => timeout(LEAVE_TIMEOUT, consumed).await,
         };
-        stop_routes.cancel();
-        if timeout(ROUTES_TIMEOUT, routes).await.is_err() {
+        stop_deliveries.cancel();
+        if timeout(DELIVERIES_TIMEOUT, deliveries).await.is_err() {
             tracing::warn!("some deliveries did not end in time");
         }
         match ended {
-            Ok(Ok(result)) => result.map(|()| Ended::Clean).map_err(RunError::from),
-            Ok(Err(_)) | Err(_) => Ok(Ended::Cut),
+            Ok(Ok(result)) => result.map(|()| ShutdownResult::Clean).map_err(RunError::from),
+            Ok(Err(_)) | Err(_) => Ok(ShutdownResult::Cut),
         }
     }
 }
@@ -259,7 +258,7 @@ pub fn event_rules(rules: &settings::Purger) -> Result<Rules, RunError> {
         sites: filter(&rules.sites),
         may_purge_all: rules.may_purge_all.clone(),
         may_purge_hard: rules.may_purge_hard.clone(),
-        limits: Limits { payload_bytes: payload_max, ..Limits::default() },
+        limits: EventLimits { payload_bytes: payload_max, ..EventLimits::default() },
         ..Rules::default()
     })
 }
@@ -299,4 +298,4 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
 const LOOK: Duration = Duration::from_secs(1);
 /// How long confirming and committing may take at the end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
-const ROUTES_TIMEOUT: Duration = Duration::from_secs(5);
+const DELIVERIES_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! Shellac's purger: from a Kafka event to nothing stale anywhere.
 //!
 //! ```text
-//!  Kafka ─► consumer ─► intake ─► event ─► partition: window, ledger ─► delivery: a route for each proxy ─► PURGE + position
+//!  Kafka ─► consumer ─► intake ─► event ─► partition: window, commits ─► delivery: a route for each proxy ─► PURGE + position
 //!           (thread)              pure     what is held, what is done    └► cursor: proxies that missed something
 //!                          └► dead letters, delayed purges, receipts ─► Kafka
 //! ```

@@ -25,7 +25,7 @@ impl Memory {
     }
 
     /// Bytes of what the purger owes for the records of one of the assigned partitions.
-    pub fn of_owed(self, partitions: usize) -> u64 {
+    pub fn of_pending(self, partitions: usize) -> u64 {
         self.share(8, partitions)
     }
 
@@ -69,7 +69,7 @@ mod tests {
         for total in [64_u64 << 20, 512 << 20, 16 << 30] {
             let memory = Memory::new(total);
             for (partitions, targets) in [(0, 0), (1, 1), (12, 20), (500, 100)] {
-                let of_partitions = memory.of_window(partitions) + memory.of_owed(partitions);
+                let of_partitions = memory.of_window(partitions) + memory.of_pending(partitions);
                 let batches = memory.of_batch(targets) as u64 * targets as u64;
                 let cursors = memory.cursors() as u64 * CURSOR_BYTES;
                 let sum = of_partitions * partitions as u64 + batches + cursors;

@@ -1,7 +1,7 @@
 //! Receipts: one event for each purge that says which proxy confirmed it when, so that others can act once a change is
 //! visible everywhere. A purge's offset is not committed before its receipt is written.
 //!
-//! What a receipt is made of is held up to a bound ([`Kind::Receipt`]). A purge beyond it is read again when there is room; by
+//! What a receipt is made of is held up to a bound ([`WorkKind::Receipt`]). A purge beyond it is read again when there is room; by
 //! then its proxies may have confirmed it long since, and how many responses that purged is not known any more.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 
 use crate::kafka::producer::Producer;
 use crate::partition::Partition;
-use crate::partition::ledger::TargetId;
-use crate::partition::owed::Kind;
+use crate::partition::commit_tracker::TargetId;
+use crate::partition::pending::WorkKind;
 
 /// What happened to one purge, as the JSON of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub struct Confirmed {
 
 /// What a purge is called in its receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub struct PurgeSubject {
     /// The event's id.
     pub id: String,
     /// The record's key.
@@ -73,21 +73,21 @@ pub struct Subject {
 /// Takes note of purges and confirmations. Clones write to one collection.
 #[derive(Clone, Debug)]
 pub struct Receipts {
-    notes: mpsc::Sender<Note>,
+    notes: mpsc::Sender<ReceiptNote>,
     /// Receipts written.
     pub written: Arc<Counter>,
 }
 
 #[derive(Debug)]
-enum Note {
-    Expected { offset: i64, pending: Pending },
+enum ReceiptNote {
+    Expected { offset: i64, pending: OpenReceipt },
     Confirmed { log: LogId, target: TargetId, next: i64, hits: Vec<Hit> },
     Known(Vec<(TargetId, String)>),
 }
 
 /// What is waited for.
 #[derive(Debug)]
-struct Collection {
+struct ReceiptCollector {
     topic: String,
     producer: Producer,
     timeout: Duration,
@@ -96,20 +96,20 @@ struct Collection {
     known: Vec<(TargetId, String)>,
     /// How far each target has confirmed each partition.
     positions: HashMap<(LogId, TargetId), i64>,
-    pending: BTreeMap<LogId, BTreeMap<i64, Pending>>,
+    pending: BTreeMap<LogId, BTreeMap<i64, OpenReceipt>>,
 }
 
 #[derive(Debug)]
-struct Pending {
+struct OpenReceipt {
     partition: Arc<Partition>,
-    subject: Subject,
+    subject: PurgeSubject,
     read: Timestamp,
-    confirmed: Vec<Noted>,
+    confirmed: Vec<ProxyConfirmation>,
 }
 
 /// What one proxy confirmed, before it is written down.
 #[derive(Clone, Copy, Debug)]
-struct Noted {
+struct ProxyConfirmation {
     target: TargetId,
     at_ms: u64,
     objects: Option<u64>,
@@ -120,7 +120,7 @@ impl Receipts {
     pub fn start(topic: &str, producer: Producer, timeout: Duration, clock: Clock) -> Self {
         let (notes, inbox) = mpsc::channel(NOTES_MAX);
         let written = Arc::new(Counter::default());
-        let collection = Collection {
+        let collection = ReceiptCollector {
             topic: topic.to_owned(),
             producer,
             timeout,
@@ -139,28 +139,28 @@ impl Receipts {
         &self,
         partition: &Arc<Partition>,
         offset: i64,
-        subject: Subject,
+        subject: PurgeSubject,
         read: Timestamp,
     ) {
         let partition = Arc::clone(partition);
-        let pending = Pending { partition, subject, read, confirmed: Vec::new() };
-        let _is_shutting_down = self.notes.blocking_send(Note::Expected { offset, pending });
+        let pending = OpenReceipt { partition, subject, read, confirmed: Vec::new() };
+        let _is_shutting_down = self.notes.blocking_send(ReceiptNote::Expected { offset, pending });
     }
 
     /// A proxy confirmed everything below an offset.
     pub async fn confirm(&self, log: &LogId, target: TargetId, next: i64, hits: Vec<Hit>) {
-        let note = Note::Confirmed { log: log.clone(), target, next, hits };
+        let note = ReceiptNote::Confirmed { log: log.clone(), target, next, hits };
         let _is_shutting_down = self.notes.send(note).await;
     }
 
     /// These are all proxies there are.
     pub async fn know(&self, targets: Vec<(TargetId, String)>) {
-        let _is_shutting_down = self.notes.send(Note::Known(targets)).await;
+        let _is_shutting_down = self.notes.send(ReceiptNote::Known(targets)).await;
     }
 }
 
-impl Collection {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Note>) {
+impl ReceiptCollector {
+    async fn run(mut self, mut inbox: mpsc::Receiver<ReceiptNote>) {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
@@ -173,25 +173,25 @@ impl Collection {
         }
     }
 
-    fn take(&mut self, note: Note) {
+    fn take(&mut self, note: ReceiptNote) {
         match note {
-            Note::Known(known) => {
+            ReceiptNote::Known(known) => {
                 self.positions.retain(|(_, target), _| known.iter().any(|(id, _)| id == target));
                 self.known = known;
                 self.close_complete(None);
             }
-            Note::Expected { offset, mut pending } => {
+            ReceiptNote::Expected { offset, mut pending } => {
                 let log = pending.partition.log.clone();
                 let at_ms = self.clock.now().as_millis();
                 pending.confirmed.extend(self.known.iter().filter_map(|(target, _)| {
                     let next = self.positions.get(&(log.clone(), *target))?;
-                    let noted = Noted { target: *target, at_ms, objects: None };
+                    let noted = ProxyConfirmation { target: *target, at_ms, objects: None };
                     (*next > offset).then_some(noted)
                 }));
                 self.pending.entry(log.clone()).or_default().insert(offset, pending);
                 self.close_complete(Some((&log, offset..offset + 1)));
             }
-            Note::Confirmed { log, target, next, hits } => {
+            ReceiptNote::Confirmed { log, target, next, hits } => {
                 let before = self.positions.insert((log.clone(), target), next);
                 let range = before.unwrap_or(i64::MIN)..next;
                 if !range.is_empty() {
@@ -217,7 +217,7 @@ impl Collection {
         for (offset, pending) in pending.range_mut(range) {
             if !pending.has(target) {
                 let objects = hits.as_ref().map(|hits| hits.get(offset).copied().unwrap_or(0));
-                pending.confirmed.push(Noted { target, at_ms, objects });
+                pending.confirmed.push(ProxyConfirmation { target, at_ms, objects });
             }
         }
     }
@@ -225,7 +225,7 @@ impl Collection {
     /// Writes the receipts that wait for nobody any more, in a range or everywhere.
     fn close_complete(&mut self, range: Option<(&LogId, Range<i64>)>) {
         let known = &self.known;
-        let is_complete = |_: &i64, pending: &mut Pending| is_complete(pending, known);
+        let is_complete = |_: &i64, pending: &mut OpenReceipt| is_complete(pending, known);
         let mut closed = Vec::new();
         match range {
             Some((log, range)) => {
@@ -249,7 +249,7 @@ impl Collection {
         let (now, timeout) = (self.clock.now(), self.timeout);
         let mut closed = Vec::new();
         for pending in self.pending.values_mut() {
-            let is_ours = |pending: &Pending| !pending.partition.closing.is_cancelled();
+            let is_ours = |pending: &OpenReceipt| !pending.partition.closing.is_cancelled();
             if pending.first_key_value().is_some_and(|(_, first)| !is_ours(first)) {
                 pending.retain(|_, pending| is_ours(pending));
             }
@@ -266,7 +266,7 @@ impl Collection {
         }
     }
 
-    fn write(&self, offset: i64, pending: Pending) {
+    fn write(&self, offset: i64, pending: OpenReceipt) {
         let receipt = receipt(offset, &pending, &self.known, &self.clock);
         let (producer, topic) = (self.producer.clone(), self.topic.clone());
         let written = Arc::clone(&self.written);
@@ -281,25 +281,30 @@ impl Collection {
                 tracing::error!(%error, id = receipt.id, "a receipt is too large for its topic");
             }
             written.add(1);
-            pending.partition.fulfil(offset, Kind::Receipt);
+            pending.partition.complete(offset, WorkKind::Receipt);
         }));
     }
 }
 
-impl Pending {
+impl OpenReceipt {
     fn has(&self, target: TargetId) -> bool {
         self.confirmed.iter().any(|noted| noted.target == target)
     }
 }
 
 /// Returns whether every known proxy has confirmed; without any, nothing is complete.
-fn is_complete(pending: &Pending, known: &[(TargetId, String)]) -> bool {
+fn is_complete(pending: &OpenReceipt, known: &[(TargetId, String)]) -> bool {
     !known.is_empty() && known.iter().all(|(id, _)| pending.has(*id))
 }
 
-fn receipt(offset: i64, pending: &Pending, known: &[(TargetId, String)], clock: &Clock) -> Receipt {
+fn receipt(
+    offset: i64,
+    pending: &OpenReceipt,
+    known: &[(TargetId, String)],
+    clock: &Clock,
+) -> Receipt {
     let by_the_wall = |at: Timestamp| at.moved(clock.correction()).as_millis();
-    let confirmation = |noted: &Noted| {
+    let confirmation = |noted: &ProxyConfirmation| {
         let (_, proxy) = known.iter().find(|(id, _)| *id == noted.target)?;
         let proxy = proxy.clone();
         let at_ms = by_the_wall(Timestamp::from_millis(noted.at_ms));

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::delivery::fleet::Fleet;
 use crate::delivery::target::TargetState;
-use crate::partition::owed::Kind;
+use crate::partition::pending::WorkKind;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PartitionLabels {
@@ -21,7 +21,7 @@ struct PartitionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OwedLabels {
+struct PendingLabels {
     topic: String,
     partition: i32,
     kind: &'static str,
@@ -48,8 +48,8 @@ pub(super) fn page(fleet: &Fleet) -> Result<String, fmt::Error> {
 }
 
 fn register_counts(registry: &mut Registry, fleet: &Fleet) {
-    let common = fleet.common();
-    common.metrics.register(registry);
+    let context = fleet.context();
+    context.metrics.register(registry);
     let counter = |value: u64| {
         let counter = Counter::<u64, AtomicU64>::default();
         counter.inc_by(value);
@@ -58,14 +58,14 @@ fn register_counts(registry: &mut Registry, fleet: &Fleet) {
     registry.register(
         "dead_letters",
         "Records given up",
-        counter(common.dead_letters.written.value()),
+        counter(context.dead_letters.written.value()),
     );
     registry.register(
         "producers_remade",
         "Producers made anew, because the one before had failed for good",
-        counter(common.dead_letters.producers_remade()),
+        counter(context.dead_letters.producers_remade()),
     );
-    let receipts = common.receipts.as_ref().map_or(0, |receipts| receipts.written.value());
+    let receipts = context.receipts.as_ref().map_or(0, |receipts| receipts.written.value());
     registry.register("receipts", "Receipts written", counter(receipts));
     let kafka = &fleet.assignment().metrics;
     registry.register("kafka_commits", "Commits of offsets", counter(kafka.commits.value()));
@@ -91,10 +91,10 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
     let lag_seconds = Family::<PartitionLabels, Gauge<f64, AtomicU64>>::default();
     let held = Family::<PartitionLabels, Gauge>::default();
     let held_bytes = Family::<PartitionLabels, Gauge>::default();
-    let owing = Family::<OwedLabels, Gauge>::default();
+    let owing = Family::<PendingLabels, Gauge>::default();
     let deferred = Family::<PartitionLabels, Gauge>::default();
     let paused = Family::<PartitionLabels, Gauge>::default();
-    let now = fleet.common().wall_time();
+    let now = fleet.context().wall_time();
     let mut oldest = 0_f64;
     let partitions = fleet.assignment().partitions();
     for partition in &partitions {
@@ -103,7 +103,7 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
             topic: partition.log.topic.clone(),
             partition: partition.log.partition,
         };
-        let behind = progress.high.map_or(0, |high| (high - progress.watermark).max(0));
+        let behind = progress.high.map_or(0, |high| (high - progress.committable).max(0));
         let age = progress.oldest.and_then(|time| now.duration_since(time).ok());
         let age = age.map_or(0.0, |age| age.as_secs_f64());
         oldest = oldest.max(age);
@@ -114,9 +114,9 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
         held_bytes.get_or_create(&labels).set(bytes);
         deferred.get_or_create(&labels).set(whole(progress.deferred));
         paused.get_or_create(&labels).set(i64::from(partition.is_full()));
-        for (kind, count) in Kind::ALL.into_iter().zip(progress.owing) {
+        for (kind, count) in WorkKind::ALL.into_iter().zip(progress.pending) {
             let (PartitionLabels { topic, partition }, kind) = (labels.clone(), kind.as_str());
-            owing.get_or_create(&OwedLabels { topic, partition, kind }).set(whole(count));
+            owing.get_or_create(&PendingLabels { topic, partition, kind }).set(whole(count));
         }
     }
     registry.register(

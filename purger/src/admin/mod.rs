@@ -143,7 +143,7 @@ fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
         let cause = fleet.assignment().causes.all().pop().unwrap_or_default();
         return not_ready(format!("the brokers do not answer: {cause}").trim_end_matches(": "));
     }
-    if partitions.iter().any(|partition| partition.last_sighting().is_none()) {
+    if partitions.iter().any(|partition| partition.last_end_offset().is_none()) {
         return not_ready("not all partitions were seen yet");
     }
     if fleet.targets().is_empty() {
@@ -155,7 +155,7 @@ fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
     let mut told = String::from("ready\n");
     for partition in &partitions {
         let (log, progress) = (&partition.log, partition.progress());
-        let owed: usize = progress.owing.iter().sum();
+        let owed: usize = progress.pending.iter().sum();
         if partition.is_full() {
             let _infallible = writeln!(told, "{}/{}: paused", log.topic, log.partition);
         }
@@ -168,7 +168,7 @@ fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
 
 /// Tells how everything is doing.
 pub fn status(fleet: &Fleet) -> Status {
-    let now = fleet.common().wall_time();
+    let now = fleet.context().wall_time();
     let partitions = fleet.assignment().partitions();
     let of_partition = |partition: &Arc<crate::partition::Partition>| {
         let progress = partition.progress();
@@ -177,12 +177,12 @@ pub fn status(fleet: &Fleet) -> Status {
             topic: partition.log.topic.clone(),
             partition: partition.log.partition,
             read_to: progress.read_to,
-            confirmed: progress.watermark,
+            confirmed: progress.committable,
             end: progress.high,
-            lag: progress.high.map_or(0, |high| (high - progress.watermark).max(0)),
+            lag: progress.high.map_or(0, |high| (high - progress.committable).max(0)),
             lag_seconds: age.map_or(0.0, |age| age.as_secs_f64()),
             full: partition.is_full(),
-            owed: progress.owing.iter().sum(),
+            owed: progress.pending.iter().sum(),
         }
     };
     let of_target = |target: &Arc<crate::delivery::target::Target>| {
@@ -211,11 +211,11 @@ pub fn status(fleet: &Fleet) -> Status {
         }
     };
     Status {
-        purger: fleet.common().name.clone(),
+        purger: fleet.context().name.clone(),
         kafka_connected: fleet.assignment().is_connected.load(Ordering::Relaxed),
         partitions: partitions.iter().map(of_partition).collect(),
         targets: fleet.targets().iter().map(of_target).collect(),
-        dead_letters: fleet.common().dead_letters.written.value(),
+        dead_letters: fleet.context().dead_letters.written.value(),
     }
 }
 

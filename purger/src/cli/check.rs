@@ -14,19 +14,19 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::BaseProducer;
 use settings::Config;
 
-use super::topic::Broker;
-use super::{Common, print, proxies};
+use super::topic::BrokerClient;
+use super::{CommonArguments, print, proxies};
 use crate::app::event_rules;
 use crate::kafka::cause::words;
 use crate::kafka::client::{self, PATIENCE};
-use crate::kafka::context::{Plain, Tokens};
+use crate::kafka::context::{PlainContext, TokenSource};
 use crate::kafka::cursor::CursorError;
 
 /// Of what.
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Check the configuration only, and connect to nothing
     #[arg(long)]
     no_environment: bool,
@@ -34,7 +34,7 @@ pub(super) struct CheckArguments {
 
 /// One thing that was looked at.
 #[derive(Debug)]
-struct Row {
+struct CheckLine {
     what: String,
     /// Why it is wrong, and what to do; `None`: it is right.
     wrong: Option<String>,
@@ -54,7 +54,7 @@ pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
         kafka(&config, &mut rows);
         targets(&config, &mut rows);
     }
-    let line = |row: &Row| match &row.wrong {
+    let line = |row: &CheckLine| match &row.wrong {
         None => match &row.note {
             None => format!("✓ {}\n", row.what),
             Some(note) => format!("! {}: {note}\n", row.what),
@@ -69,19 +69,19 @@ pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
     }
 }
 
-fn right(what: impl Into<String>) -> Row {
-    Row { what: what.into(), wrong: None, note: None }
+fn right(what: impl Into<String>) -> CheckLine {
+    CheckLine { what: what.into(), wrong: None, note: None }
 }
 
-fn wrong(what: impl Into<String>, why: impl Into<String>) -> Row {
-    Row { what: what.into(), wrong: Some(why.into()), note: None }
+fn wrong(what: impl Into<String>, why: impl Into<String>) -> CheckLine {
+    CheckLine { what: what.into(), wrong: Some(why.into()), note: None }
 }
 
-fn noted(what: impl Into<String>, note: impl Into<String>) -> Row {
-    Row { what: what.into(), wrong: None, note: Some(note.into()) }
+fn noted(what: impl Into<String>, note: impl Into<String>) -> CheckLine {
+    CheckLine { what: what.into(), wrong: None, note: Some(note.into()) }
 }
 
-fn configuration(config: &Config) -> Row {
+fn configuration(config: &Config) -> CheckLine {
     if config.kafka.brokers.is_empty() {
         return wrong(
             "configuration",
@@ -118,9 +118,9 @@ fn client_fault(config: &Config, error: &KafkaError) -> String {
     format!("librdkafka does not take it: {error}")
 }
 
-fn kafka(config: &Config, rows: &mut Vec<Row>) {
+fn kafka(config: &Config, rows: &mut Vec<CheckLine>) {
     let asked = config.kafka.brokers.join(", ");
-    let broker = match Broker::connect(config) {
+    let broker = match BrokerClient::connect(config) {
         Ok(broker) => {
             rows.push(right(format!("brokers {asked}")));
             broker
@@ -186,7 +186,7 @@ fn remedy(cause: &str) -> Option<&'static str> {
 }
 
 /// A topic may be seen, and yet not be read.
-fn unreadable(broker: &Broker, topic: &str) -> Option<Row> {
+fn unreadable(broker: &BrokerClient, topic: &str) -> Option<CheckLine> {
     let extents = broker.partitions(topic).ok()?;
     let extent = extents.first()?;
     let read =
@@ -204,14 +204,14 @@ fn unreadable(broker: &Broker, topic: &str) -> Option<Row> {
 }
 
 /// A topic of purges that is compacted loses purges. Brokers that do not tell are believed.
-fn compacted(config: &Config, topic: &str) -> Option<Row> {
-    let admin: AdminClient<Plain> = {
-        let tokens = Tokens { file: config.kafka.token_file.clone(), clock: Clock::system() };
+fn compacted(config: &Config, topic: &str) -> Option<CheckLine> {
+    let admin: AdminClient<PlainContext> = {
+        let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: Clock::system() };
         let mut client = client::base(&config.kafka);
         for (name, value) in &config.kafka.properties {
             client.set(name, value);
         }
-        client.create_with_context(Plain::new(tokens)).ok()?
+        client.create_with_context(PlainContext::new(tokens)).ok()?
     };
     let asked = super::block_on(async {
         let options = AdminOptions::new().request_timeout(Some(CONFIGS_TIMEOUT));
@@ -253,7 +253,7 @@ fn unreachable(brokers: &[String], error: &str) -> String {
 }
 
 /// A broker sends its clients on to the address that it advertises: that has to lead somewhere from here.
-fn advertised(brokers: &[String], host: &str, port: i32) -> Row {
+fn advertised(brokers: &[String], host: &str, port: i32) -> CheckLine {
     let name = format!("{host}:{port}");
     let what = format!("advertised listener {name}");
     let is_local = matches!(host, "localhost" | "127.0.0.1" | "::1");
@@ -290,7 +290,7 @@ fn advertised(brokers: &[String], host: &str, port: i32) -> Row {
     }
 }
 
-fn topic(broker: &Broker, name: &str, setting: &str) -> Row {
+fn topic(broker: &BrokerClient, name: &str, setting: &str) -> CheckLine {
     let what = format!("topic {name}");
     match broker.partitions(name) {
         Ok(extents) if extents.is_empty() => wrong(
@@ -313,7 +313,7 @@ fn topic(broker: &Broker, name: &str, setting: &str) -> Row {
     }
 }
 
-fn group(broker: &Broker, config: &Config) -> Row {
+fn group(broker: &BrokerClient, config: &Config) -> CheckLine {
     let what = format!("group {}", config.purger.group);
     let mut list = TopicPartitionList::new();
     for topic in &config.purger.topics {
@@ -328,7 +328,7 @@ fn group(broker: &Broker, config: &Config) -> Row {
     }
 }
 
-fn targets(config: &Config, rows: &mut Vec<Row>) {
+fn targets(config: &Config, rows: &mut Vec<CheckLine>) {
     let asked = super::block_on(async {
         let targets = proxies::find(config).await;
         let standings = proxies::standings(&targets).await;

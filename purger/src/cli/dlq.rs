@@ -15,12 +15,12 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use settings::Config;
 
-use super::topic::{Broker, Extent};
-use super::{Common, print};
+use super::topic::{BrokerClient, Extent};
+use super::{CommonArguments, print};
 use crate::dead_letter::DeadLetter;
 use crate::kafka::client::{self, PATIENCE};
-use crate::kafka::context::{Plain, Tokens};
-use crate::kafka::cursor::Found;
+use crate::kafka::context::{PlainContext, TokenSource};
+use crate::kafka::cursor::CursorItem;
 use crate::kafka::producer::Producer;
 
 /// What to do with dead letters.
@@ -45,7 +45,7 @@ enum Action {
 #[derive(Debug, Args)]
 struct Shown {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Also what was dealt with
     #[arg(long)]
     all: bool,
@@ -57,7 +57,7 @@ struct Shown {
 #[derive(Debug, Args)]
 struct Named {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Its place in the dead letters' topic, as `list` shows it: PARTITION@OFFSET
     place: String,
 }
@@ -66,7 +66,7 @@ struct Named {
 #[command(group(clap::ArgGroup::new("which").required(true).args(["up_to", "all"])))]
 struct Dealt {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Up to and with this one of its partition: PARTITION@OFFSET
     #[arg(long, value_name = "PLACE")]
     up_to: Option<String>,
@@ -95,7 +95,7 @@ pub(super) fn dlq(arguments: DlqArguments) -> ExitCode {
     done.into()
 }
 
-fn with(common: &Common, action: impl FnOnce(&Config) -> Result<Exit, Failure>) -> Exit {
+fn with(common: &CommonArguments, action: impl FnOnce(&Config) -> Result<Exit, Failure>) -> Exit {
     let config = match common.load() {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -166,14 +166,14 @@ fn deal(dealt: &Dealt, config: &Config, is_retry: bool) -> Result<Exit, Failure>
         }
     }
     if marks.count() > 0 {
-        group(&Broker::connect(config)?, config)?.commit(&marks, CommitMode::Sync)?;
+        group(&BrokerClient::connect(config)?, config)?.commit(&marks, CommitMode::Sync)?;
     }
     let word = if is_retry { "sent again" } else { "dropped" };
     Ok(print(&format!("{} dead letters {word}\n", meant.len())))
 }
 
 async fn resend(config: &Config, meant: &[Placed]) -> Result<(), KafkaError> {
-    let tokens = Tokens { file: config.kafka.token_file.clone(), clock: Clock::system() };
+    let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: Clock::system() };
     let producer = Producer::new(&config.kafka, tokens)?;
     for letter in meant.iter().filter_map(|placed| placed.letter.as_ref()) {
         if letter.missing_bytes > 0 {
@@ -206,13 +206,14 @@ fn headers(letter: &DeadLetter) -> OwnedHeaders {
 
 /// Reads one dead letter.
 fn letter_at(config: &Config, partition: i32, offset: i64) -> Result<Option<DeadLetter>, Failure> {
-    let broker = Broker::connect(config)?;
+    let broker = BrokerClient::connect(config)?;
     let extents = broker.partitions(&config.purger.dead_letter)?;
     let holds = |extent: &&Extent| {
         extent.log.partition == partition && (extent.low..extent.high).contains(&offset)
     };
     let Some(extent) = extents.iter().find(holds) else { return Ok(None) };
-    let Found::Record(record) = broker.cursors.open(&extent.log, offset)?.next(PATIENCE)? else {
+    let CursorItem::Record(record) = broker.cursors.open(&extent.log, offset)?.next(PATIENCE)?
+    else {
         return Ok(None);
     };
     let value = record.payload().filter(|_| record.offset() == offset);
@@ -221,7 +222,7 @@ fn letter_at(config: &Config, partition: i32, offset: i64) -> Result<Option<Dead
 
 /// Reads the dead letters, those that were dealt with only if asked.
 fn read(config: &Config, is_all: bool) -> Result<Vec<Placed>, Failure> {
-    let broker = Broker::connect(config)?;
+    let broker = BrokerClient::connect(config)?;
     let topic = &config.purger.dead_letter;
     let extents = broker.partitions(topic)?;
     if extents.is_empty() {
@@ -242,7 +243,7 @@ fn read(config: &Config, is_all: bool) -> Result<Vec<Placed>, Failure> {
             continue;
         }
         let cursor = broker.cursors.open(&extent.log, begin)?;
-        while let Found::Record(record) = cursor.next(PATIENCE)? {
+        while let CursorItem::Record(record) = cursor.next(PATIENCE)? {
             let letter = record.payload().and_then(|value| serde_json::from_slice(value).ok());
             letters.push(Placed { partition: record.partition(), offset: record.offset(), letter });
             if record.offset() + 1 >= extent.high {
@@ -254,7 +255,7 @@ fn read(config: &Config, is_all: bool) -> Result<Vec<Placed>, Failure> {
 }
 
 fn marks(
-    broker: &Broker,
+    broker: &BrokerClient,
     config: &Config,
     extents: &[Extent],
 ) -> Result<TopicPartitionList, KafkaError> {
@@ -265,8 +266,8 @@ fn marks(
     client::committed(&group(broker, config)?, &list)
 }
 
-fn group(broker: &Broker, config: &Config) -> Result<BaseConsumer<Plain>, KafkaError> {
-    broker.cursors.bookkeeper(&format!("{}-dlq", config.purger.group))
+fn group(broker: &BrokerClient, config: &Config) -> Result<BaseConsumer<PlainContext>, KafkaError> {
+    broker.cursors.offset_client(&format!("{}-dlq", config.purger.group))
 }
 
 fn place(text: &str) -> Result<(i32, i64), String> {

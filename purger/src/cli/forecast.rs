@@ -7,7 +7,7 @@ use purge_protocol::PurgeMode;
 use settings::Config;
 
 use crate::app::event_rules;
-use crate::event::{Code, Ignored, PurgeEvent, Reader, Reading, Record};
+use crate::event::{Code, EventReader, Ignored, PurgeEvent, Reading, Record};
 
 /// Why an event is not sent.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) fn refusal(
         headers: &[],
         payload: Some(json),
     };
-    match Reader::new(rules).read(&record, now) {
+    match EventReader::new(rules).read(&record, now) {
         Reading::Purge(read) => unlike(config, event, &read),
         Reading::Unreadable(unreadable) => {
             let exit = match unreadable.code {

@@ -5,19 +5,19 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use settings::Config;
 
-use super::topic::{Broker, causes_of};
+use super::topic::{BrokerClient, causes_of};
 use crate::kafka::cause::{code_words, words};
 use crate::kafka::client::{self, PATIENCE};
 
 /// Asks what the group has committed; the error says why it cannot be told, and what to do.
 pub(super) fn committed(
-    broker: &Broker,
+    broker: &BrokerClient,
     config: &Config,
     partitions: &TopicPartitionList,
 ) -> Result<TopicPartitionList, String> {
     let refused = RDKafkaErrorCode::GroupAuthorizationFailed;
     let remedy = "give the purger's user READ on this group";
-    let consumer = broker.cursors.bookkeeper(&config.purger.group).map_err(|e| words(&e))?;
+    let consumer = broker.cursors.offset_client(&config.purger.group).map_err(|e| words(&e))?;
     let found = client::committed(&consumer, partitions).map_err(|error| {
         // That the coordinator may not be looked for comes as an event, while the call waits in vain.
         let causes = causes_of(&consumer);
@@ -40,7 +40,7 @@ pub(super) fn committed(
 }
 
 /// Says that no purger is a member of the group, if the brokers say so.
-pub(super) fn nobody(broker: &Broker, config: &Config) -> Option<String> {
+pub(super) fn nobody(broker: &BrokerClient, config: &Config) -> Option<String> {
     let name = &config.purger.group;
     let groups = broker.consumer().client().fetch_group_list(Some(name), PATIENCE).ok()?;
     let group = groups.groups().iter().find(|group| group.name() == name);

@@ -12,7 +12,7 @@ mod send;
 mod status;
 mod tail;
 mod topic;
-mod witness;
+mod fates;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ enum Command {
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
-struct Common {
+struct CommonArguments {
     /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`, `./config.toml`, `/etc/shellac/config.toml`]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -83,7 +83,7 @@ impl Arguments {
     }
 }
 
-impl Common {
+impl CommonArguments {
     /// Loads the configuration, with what the flags say instead.
     fn load(&self) -> Result<Config, Exit> {
         let flags = Flags {

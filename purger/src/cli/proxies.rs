@@ -6,19 +6,19 @@ use purge_protocol::log::{LogId, Standing};
 use settings::Config;
 
 use crate::delivery::discovery::{Discovered, Discovery};
-use crate::delivery::outcome::Outcome;
-use crate::delivery::target::{Manner, Target};
+use crate::delivery::outcome::DeliveryOutcome;
+use crate::delivery::target::{Target, TargetOptions};
 
 /// Looks the proxies up.
 pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
     let rules = &config.purger;
-    let manner = Manner {
+    let options = TargetOptions {
         http: rules.targets.http,
         token: rules.targets.token.clone(),
         timeout: rules.timeout,
     };
     let found = Discovery::new(rules.targets.clone()).look().await;
-    let target = |(proxy, id): (Discovered, _)| Arc::new(Target::new(id, proxy.url, &manner));
+    let target = |(proxy, id): (Discovered, _)| Arc::new(Target::new(id, proxy.url, &options));
     found.into_iter().zip(1..).map(target).collect()
 }
 
@@ -51,17 +51,19 @@ pub(super) fn position(standing: &Standing, log: &LogId) -> Option<i64> {
 }
 
 /// Why a proxy does not tell where it stands, and what to do about it.
-pub(super) fn reason(outcome: &Outcome) -> String {
+pub(super) fn reason(outcome: &DeliveryOutcome) -> String {
     match outcome {
-        Outcome::NotAllowed(text) => {
+        DeliveryOutcome::NotAllowed(text) => {
             format!("{text}; set purger.targets.token to the proxy's admin.token")
         }
-        Outcome::Failed(text) if text.starts_with("404") => {
+        DeliveryOutcome::Failed(text) if text.starts_with("404") => {
             format!("{text}; is this the admin listener of a shellac proxy?")
         }
-        Outcome::Failed(text) => text.clone(),
-        Outcome::Refused(refusal) => refusal.detail.clone(),
-        Outcome::Wait(_) => "it asks for a pause".to_owned(),
-        Outcome::Hole(_) | Outcome::Applied(_) => "it answers something else".to_owned(),
+        DeliveryOutcome::Failed(text) => text.clone(),
+        DeliveryOutcome::Refused(refusal) => refusal.detail.clone(),
+        DeliveryOutcome::Wait(_) => "it asks for a pause".to_owned(),
+        DeliveryOutcome::Hole(_) | DeliveryOutcome::Applied(_) => {
+            "it answers something else".to_owned()
+        }
     }
 }

@@ -13,23 +13,23 @@ use purge_protocol::log::LoggedPurge;
 use rdkafka::Message as _;
 use settings::Config;
 
-use super::topic::{Broker, From};
-use super::{Common, print, proxies, tail};
+use super::topic::{BrokerClient, ReadFrom};
+use super::{CommonArguments, print, proxies, tail};
 use crate::app::event_rules;
 use crate::delivery::fold::Fold;
-use crate::event::{Reader, Reading};
+use crate::event::{EventReader, Reading};
 use crate::intake::logged;
 use crate::kafka::client::PATIENCE;
-use crate::kafka::cursor::Found;
+use crate::kafka::cursor::CursorItem;
 
 /// What to replay, to whom.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Where to begin: `earliest`, `-30m`, or an offset
     #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
-    from: From,
+    from: ReadFrom,
     /// Only purges that name this tag; may be repeated
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
@@ -70,13 +70,13 @@ fn gather(
     arguments: &ReplayArguments,
     config: &Config,
 ) -> Result<Vec<LoggedPurge>, Box<dyn std::error::Error>> {
-    let reader = Reader::new(event_rules(&config.purger)?);
-    let broker = Broker::connect(config)?;
+    let reader = EventReader::new(event_rules(&config.purger)?);
+    let broker = BrokerClient::connect(config)?;
     let clock = Clock::system();
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis());
     let since = match arguments.from {
-        From::Ago(ago) => now.checked_sub(ago),
-        From::Earliest | From::Latest | From::Offset(_) => None,
+        ReadFrom::Ago(ago) => now.checked_sub(ago),
+        ReadFrom::Earliest | ReadFrom::Latest | ReadFrom::Offset(_) => None,
     };
     let mut fold = Fold::default();
     for extent in broker.all(&config.purger.topics)? {
@@ -85,7 +85,7 @@ fn gather(
             continue;
         }
         let cursor = broker.cursors.open(&extent.log, begin)?;
-        while let Found::Record(record) = cursor.next(PATIENCE)? {
+        while let CursorItem::Record(record) = cursor.next(PATIENCE)? {
             let event = match tail::read(&reader, &record, now) {
                 Reading::Purge(event) => Some(event),
                 Reading::Unreadable(unreadable) => unreadable.guess,

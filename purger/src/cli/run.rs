@@ -13,8 +13,8 @@ use process::signals::{ExitSignals, HangUps};
 use settings::Config;
 use tokio::time::sleep;
 
-use super::Common;
-use crate::app::{App, Ended, RunError};
+use super::CommonArguments;
+use crate::app::{App, RunError, ShutdownResult};
 use crate::delivery::fleet::Fleet;
 use crate::partition::Partition;
 
@@ -22,7 +22,7 @@ use crate::partition::Partition;
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Address of the purger's own listener, instead of the configured one; port 0 takes any free port
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -43,8 +43,8 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     let log = config.log.clone();
     logging::start(&log);
     match super::block_on(serve(config, arguments.once)) {
-        Ok(Ok(Ended::Clean)) => Exit::Done.into(),
-        Ok(Ok(Ended::Cut)) => {
+        Ok(Ok(ShutdownResult::Clean)) => Exit::Done.into(),
+        Ok(Ok(ShutdownResult::Cut)) => {
             tracing::warn!(
                 "Kafka did not answer in time: what was not committed will be read again"
             );
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     }
 }
 
-async fn serve(config: Config, is_once: bool) -> Result<Ended, RunError> {
+async fn serve(config: Config, is_once: bool) -> Result<ShutdownResult, RunError> {
     let summary = (
         config.kafka.brokers.join(", "),
         config.purger.topics.join(", "),
@@ -99,7 +99,7 @@ async fn serve(config: Config, is_once: bool) -> Result<Ended, RunError> {
 async fn caught_up(fleet: &Fleet) {
     let is_confirmed = |partition: &Arc<Partition>| {
         let progress = partition.progress();
-        progress.high.is_some_and(|high| progress.watermark >= high)
+        progress.high.is_some_and(|high| progress.committable >= high)
     };
     loop {
         sleep(LOOK).await;

@@ -15,13 +15,13 @@ use settings::Config;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::fates::{EventFate, FateReader};
 use super::forecast::Refusal;
-use super::witness::{Testimony, Witness};
-use super::{Common, forecast, print, proxies};
+use super::{CommonArguments, forecast, print, proxies};
 use crate::delivery::target::Target;
 use crate::event::{Priority, PurgeEvent, cloud_event};
 use crate::kafka::cause::words;
-use crate::kafka::context::Tokens;
+use crate::kafka::context::TokenSource;
 use crate::kafka::producer::{Producer, Written};
 use crate::receipt::Confirmed;
 
@@ -32,7 +32,7 @@ use crate::receipt::Confirmed;
     .args(["tag", "url", "host", "prefix", "site", "all"])))]
 pub(super) struct SendArguments {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Responses that carry this tag
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
@@ -96,12 +96,12 @@ struct Sent {
     /// Milliseconds until Kafka had it.
     produced_ms: f64,
     #[serde(flatten)]
-    outcome: Option<Outcome>,
+    outcome: Option<SendOutcome>,
 }
 
 /// What became of it.
 #[derive(Debug, Default, Serialize)]
-struct Outcome {
+struct SendOutcome {
     confirmed: Vec<Confirmation>,
     /// Stored responses that were invalidated, as the receipt says; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,8 +163,8 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
     }
     let Some(topic) = config.purger.topics.first() else { return Exit::Config };
     let targets = if arguments.wait { proxies::find(config).await } else { Vec::new() };
-    let witness = if arguments.wait { witness(config).await } else { None };
-    let tokens = Tokens { file: config.kafka.token_file.clone(), clock };
+    let fates = if arguments.wait { fates(config).await } else { None };
+    let tokens = TokenSource { file: config.kafka.token_file.clone(), clock };
     let begun = Instant::now();
     let written = match Producer::new(&config.kafka, tokens) {
         Ok(producer) => {
@@ -187,8 +187,8 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
     };
     let produced_ms = millis(begun.elapsed());
     let outcome = if arguments.wait {
-        let has_receipts = witness.is_some() && !config.purger.receipts.is_empty();
-        let heard = witness.map(|witness| witness.listen(topic.clone(), written));
+        let has_receipts = fates.is_some() && !config.purger.receipts.is_empty();
+        let heard = fates.map(|fates| fates.listen(topic.clone(), written));
         let wait = Wait { begun: Instant::now(), timeout: arguments.timeout, has_receipts };
         Some(wait.outcome(&targets, topic, written, heard).await)
     } else {
@@ -200,13 +200,13 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
 }
 
 /// Somebody who tells what the purger says of the event. Without, the proxies' positions tell.
-async fn witness(config: &Config) -> Option<Witness> {
+async fn fates(config: &Config) -> Option<FateReader> {
     if config.purger.receipts.is_empty() && config.purger.dead_letter.is_empty() {
         return None;
     }
     let config = config.clone();
-    match tokio::task::spawn_blocking(move || Witness::open(&config)).await.ok()? {
-        Ok(witness) => witness,
+    match tokio::task::spawn_blocking(move || FateReader::open(&config)).await.ok()? {
+        Ok(fates) => fates,
         Err(error) => {
             say(format_args!("shellac-purger: receipts and dead letters cannot be read: {error}"));
             None
@@ -262,18 +262,18 @@ impl Wait {
         targets: &[Arc<Target>],
         topic: &str,
         written: Written,
-        mut heard: Option<mpsc::Receiver<Testimony>>,
-    ) -> Outcome {
+        mut heard: Option<mpsc::Receiver<EventFate>>,
+    ) -> SendOutcome {
         let log =
             LogId { cluster: String::new(), topic: topic.to_owned(), partition: written.partition };
         let waiting = |target: &Arc<Target>| {
             let proxy = target.url.clone();
             Confirmation { proxy, after_ms: None, objects: None, error: None }
         };
-        let mut outcome = Outcome {
+        let mut outcome = SendOutcome {
             confirmed: targets.iter().map(waiting).collect(),
             receipt_missing: self.has_receipts,
-            ..Outcome::default()
+            ..SendOutcome::default()
         };
         let mut pause = POLL_FIRST;
         loop {
@@ -291,8 +291,8 @@ impl Wait {
                     Err(error) => confirmation.error = Some(error),
                 }
             }
-            while let Some(testimony) = heard.as_mut().and_then(|heard| heard.try_recv().ok()) {
-                outcome.take(testimony);
+            while let Some(fate) = heard.as_mut().and_then(|heard| heard.try_recv().ok()) {
+                outcome.take(fate);
             }
             if outcome.is_known() || self.begun.elapsed() >= self.timeout {
                 return outcome;
@@ -303,13 +303,13 @@ impl Wait {
     }
 }
 
-impl Outcome {
-    fn take(&mut self, testimony: Testimony) {
-        match testimony {
-            Testimony::GivenUp(letter) => {
+impl SendOutcome {
+    fn take(&mut self, fate: EventFate) {
+        match fate {
+            EventFate::GivenUp(letter) => {
                 self.given_up = Some(format!("{}: {}", letter.code, letter.detail));
             }
-            Testimony::Receipt(receipt) => {
+            EventFate::Receipt(receipt) => {
                 self.receipt_missing = false;
                 self.objects = receipt.objects;
                 for confirmation in &mut self.confirmed {

@@ -10,15 +10,15 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 use settings::Config;
 
-use super::topic::{Broker, Extent};
-use super::{Common, group, print, proxies};
+use super::topic::{BrokerClient, Extent};
+use super::{CommonArguments, group, print, proxies};
 use crate::kafka::cause::words;
 
 /// Of what.
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -85,7 +85,7 @@ pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
 }
 
 fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
-    let broker = Broker::connect(config)?;
+    let broker = BrokerClient::connect(config)?;
     let mut problems = Vec::new();
     let mut extents = Vec::new();
     for topic in &config.purger.topics {
@@ -125,7 +125,7 @@ fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
 
 /// What the group has committed, in the order of the partitions; and what is wrong with that.
 fn committed(
-    broker: &Broker,
+    broker: &BrokerClient,
     config: &Config,
     extents: &[Extent],
 ) -> (Vec<Option<i64>>, Option<String>) {
@@ -150,7 +150,7 @@ fn row(
     url: String,
     standing: Result<Standing, String>,
     extents: &[Extent],
-    broker: &Broker,
+    broker: &BrokerClient,
 ) -> ProxyRow {
     let standing = match standing {
         Ok(standing) => standing,

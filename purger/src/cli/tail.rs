@@ -13,20 +13,20 @@ use rdkafka::message::OwnedMessage;
 use serde_json::json;
 use settings::Config;
 
-use super::topic::{Broker, From};
-use super::{Common, print};
+use super::topic::{BrokerClient, ReadFrom};
+use super::{CommonArguments, print};
 use crate::app::event_rules;
-use crate::event::{Reader, Reading, Record};
-use crate::kafka::cursor::{CursorError, Found};
+use crate::event::{EventReader, Reading, Record};
+use crate::kafka::cursor::{CursorError, CursorItem};
 
-/// From where on.
+/// ReadFrom where on.
 #[derive(Debug, Args)]
 pub(super) struct TailArguments {
     #[command(flatten)]
-    common: Common,
+    common: CommonArguments,
     /// Where to begin: `earliest`, `latest`, `-5m`, or an offset
     #[arg(long, value_name = "PLACE", default_value = "latest", allow_hyphen_values = true)]
-    from: From,
+    from: ReadFrom,
     /// Show only what cannot be read
     #[arg(long)]
     invalid: bool,
@@ -54,8 +54,8 @@ pub(super) fn tail(arguments: &TailArguments) -> ExitCode {
 }
 
 fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn std::error::Error>> {
-    let reader = Reader::new(event_rules(&config.purger)?);
-    let broker = Broker::connect(config)?;
+    let reader = EventReader::new(event_rules(&config.purger)?);
+    let broker = BrokerClient::connect(config)?;
     let clock = Clock::system();
     let extents = broker.all(&config.purger.topics)?;
     if extents.is_empty() {
@@ -73,14 +73,14 @@ fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn st
             }
             loop {
                 match cursor.next(PATIENCE) {
-                    Ok(Found::Record(record)) => {
+                    Ok(CursorItem::Record(record)) => {
                         let is_last = is_once && record.offset() + 1 >= extent.high;
                         if sender.send(record).is_err() || is_last {
                             return;
                         }
                     }
-                    Ok(Found::End) if is_once => return,
-                    Ok(Found::End) | Err(CursorError::Silence(_)) => {}
+                    Ok(CursorItem::End) if is_once => return,
+                    Ok(CursorItem::End) | Err(CursorError::Silence(_)) => {}
                     Err(error) => {
                         say(format_args!("shellac-purger: {error}"));
                         return;
@@ -102,7 +102,7 @@ fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn st
 }
 
 fn show(
-    reader: &Reader,
+    reader: &EventReader,
     record: &OwnedMessage,
     clock: &Clock,
     arguments: &TailArguments,
@@ -128,7 +128,7 @@ fn show(
 }
 
 /// Reads a record as the purger would.
-pub(super) fn read(reader: &Reader, record: &OwnedMessage, now: SystemTime) -> Reading {
+pub(super) fn read(reader: &EventReader, record: &OwnedMessage, now: SystemTime) -> Reading {
     let headers = crate::intake::headers_of(record);
     reader.read(
         &Record {

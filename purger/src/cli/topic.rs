@@ -12,18 +12,18 @@ use settings::Config;
 
 use crate::kafka::cause::words;
 use crate::kafka::client::{self, PATIENCE};
-use crate::kafka::context::{Plain, Tokens};
+use crate::kafka::context::{PlainContext, TokenSource};
 use crate::kafka::cursor::Cursors;
 
 /// The brokers, for a command that reads.
 #[derive(Debug)]
-pub(super) struct Broker {
+pub(super) struct BrokerClient {
     pub(super) cursors: Cursors,
     consumer: Consumer,
     cluster: String,
 }
 
-struct Consumer(BaseConsumer<Plain>);
+struct Consumer(BaseConsumer<PlainContext>);
 
 impl fmt::Debug for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,7 +62,7 @@ impl std::error::Error for BrokerError {}
 
 /// Where to begin to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum ReadFrom {
     /// At the oldest record.
     Earliest,
     /// At the next one.
@@ -73,7 +73,7 @@ pub(super) enum From {
     Offset(i64),
 }
 
-impl std::str::FromStr for From {
+impl std::str::FromStr for ReadFrom {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -91,11 +91,11 @@ impl std::str::FromStr for From {
     }
 }
 
-impl Broker {
+impl BrokerClient {
     /// Connects.
     pub(super) fn connect(config: &Config) -> Result<Self, BrokerError> {
         let plain = |error| BrokerError { error, causes: Vec::new() };
-        let tokens = Tokens { file: config.kafka.token_file.clone(), clock: Clock::system() };
+        let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: Clock::system() };
         let cursors = Cursors::new(config.kafka.clone(), config.purger.clone(), tokens);
         let consumer = Consumer(cursors.consumer().map_err(plain)?);
         let cluster = config.kafka.cluster.clone();
@@ -178,12 +178,12 @@ impl Broker {
     }
 
     /// Where to begin in a partition. Brokers that know no times (before 0.10.1) begin at the oldest record.
-    pub(super) fn offset(&self, extent: &Extent, from: From, now_ms: u64) -> i64 {
+    pub(super) fn offset(&self, extent: &Extent, from: ReadFrom, now_ms: u64) -> i64 {
         match from {
-            From::Earliest => extent.low,
-            From::Latest => extent.high,
-            From::Offset(offset) => offset.clamp(extent.low, extent.high),
-            From::Ago(ago) => {
+            ReadFrom::Earliest => extent.low,
+            ReadFrom::Latest => extent.high,
+            ReadFrom::Offset(offset) => offset.clamp(extent.low, extent.high),
+            ReadFrom::Ago(ago) => {
                 let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
                 let then = i64::try_from(now_ms.saturating_sub(ago)).unwrap_or(i64::MAX);
                 let mut list = TopicPartitionList::new();
@@ -204,13 +204,13 @@ impl Broker {
     }
 
     /// The consumer itself, for offsets and metadata.
-    pub(super) const fn consumer(&self) -> &BaseConsumer<Plain> {
+    pub(super) const fn consumer(&self) -> &BaseConsumer<PlainContext> {
         &self.consumer.0
     }
 }
 
 /// What librdkafka says of its own accord; it is polled for it.
-pub(super) fn causes_of(consumer: &BaseConsumer<Plain>) -> Vec<String> {
+pub(super) fn causes_of(consumer: &BaseConsumer<PlainContext>) -> Vec<String> {
     for _ in 0..POLLS {
         if let Some(Err(error)) = consumer.poll(POLL) {
             let is_general = matches!(
@@ -246,11 +246,11 @@ mod tests {
 
     #[test]
     fn a_place_is_a_word_a_time_ago_or_an_offset() {
-        assert_eq!("-15m".parse(), Ok(From::Ago(Duration::from_mins(15))));
-        assert_eq!("earliest".parse(), Ok(From::Earliest));
-        assert_eq!("18811".parse(), Ok(From::Offset(18811)));
+        assert_eq!("-15m".parse(), Ok(ReadFrom::Ago(Duration::from_mins(15))));
+        assert_eq!("earliest".parse(), Ok(ReadFrom::Earliest));
+        assert_eq!("18811".parse(), Ok(ReadFrom::Offset(18811)));
         for text in ["", "15m", "-5", "yesterday", "--5m"] {
-            assert!(text.parse::<From>().unwrap_err().contains("earliest"), "{text}");
+            assert!(text.parse::<ReadFrom>().unwrap_err().contains("earliest"), "{text}");
         }
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use purge_protocol::log::Start;
 use tokio::sync::mpsc;
 
-use super::context::Common;
+use super::context::DeliveryContext;
 use super::fold::Fold;
-use super::route::{Delivered, Route};
+use super::route::{Delivery, SendResult};
 use crate::intake::SELECTORS_MAX;
 use crate::kafka::client::PATIENCE;
-use crate::kafka::cursor::{Cursor, CursorError, Found};
+use crate::kafka::cursor::{Cursor, CursorError, CursorItem};
 use crate::partition::window::{Slice, fingerprint};
 
 /// Records in a row, folded.
@@ -33,15 +33,15 @@ enum End {
     Failed(CursorError),
 }
 
-impl Route {
+impl Delivery {
     /// Delivers what was missed until the proxy is within the window; returns the proxy's position then.
-    pub(super) async fn catch_up(&mut self, next: i64) -> Delivered {
+    pub(super) async fn catch_up(&mut self, next: i64) -> SendResult {
         self.partition.release(self.target.id);
         self.target.note_position(self.log(), next, true);
-        let Ok(permit) = Arc::clone(&self.common.cursor_permits).acquire_owned().await else {
-            return Delivered::Lost;
+        let Ok(permit) = Arc::clone(&self.context.cursor_permits).acquire_owned().await else {
+            return SendResult::Lost;
         };
-        self.common.metrics.catch_ups.inc();
+        self.context.metrics.catch_ups.inc();
         self.is_catching_up = true;
         let outcome = self.deliver_missed(next).await;
         self.is_catching_up = false;
@@ -49,39 +49,41 @@ impl Route {
         outcome
     }
 
-    async fn deliver_missed(&mut self, mut next: i64) -> Delivered {
+    async fn deliver_missed(&mut self, mut next: i64) -> SendResult {
         // Before the cursor asks: whatever the group's consumer has read below is visible to the cursor.
         let window_start = self.partition.window_start();
         let mut chunks = self.read_from(next);
         loop {
             let Some(chunk) = chunks.recv().await else {
-                self.no_word("the cursor's thread ended").await;
-                return Delivered::Confirmed(next);
+                self.unreachable("the cursor's thread ended").await;
+                return SendResult::Confirmed(next);
             };
             if let Some(to) = chunk.to {
                 let purges = chunk.fold.encode(SELECTORS_MAX);
                 let slice = Slice { from: next, to, last: chunk.last, purges, is_urgent: false };
                 match self.send_missed(&slice).await {
-                    Delivered::Confirmed(confirmed) => next = confirmed,
-                    Delivered::Lost => return Delivered::Lost,
+                    SendResult::Confirmed(confirmed) => next = confirmed,
+                    SendResult::Lost => return SendResult::Lost,
                 }
             }
             if self.partition.slice(next, 0).is_some() {
-                return Delivered::Confirmed(next);
+                return SendResult::Confirmed(next);
             }
             match chunk.end {
                 None => {}
                 Some(End::OfLog) => return self.skip_to_window(next, window_start).await,
-                Some(End::Failed(CursorError::OutOfRange(_))) => return self.overtaken(next).await,
+                Some(End::Failed(CursorError::OutOfRange(_))) => {
+                    return self.log_truncated(next).await;
+                }
                 Some(End::Failed(error)) => {
-                    self.no_word(&error.to_string()).await;
-                    return Delivered::Confirmed(next); // another cursor goes on from there
+                    self.unreachable(&error.to_string()).await;
+                    return SendResult::Confirmed(next); // another cursor goes on from there
                 }
             }
         }
     }
 
-    async fn send_missed(&mut self, slice: &Slice) -> Delivered {
+    async fn send_missed(&mut self, slice: &Slice) -> SendResult {
         let sent = self.send(slice, None).await;
         if self.partition.slice(slice.to, 0).is_none() {
             self.partition.release(self.target.id);
@@ -92,37 +94,37 @@ impl Route {
 
     /// The log holds no record from `next` up to the window: aborted transactions and compaction leave such gaps. The proxy is
     /// told, or it would refuse the window's records as a hole.
-    async fn skip_to_window(&mut self, next: i64, window_start: Option<i64>) -> Delivered {
+    async fn skip_to_window(&mut self, next: i64, window_start: Option<i64>) -> SendResult {
         let Some(skipped) = gap(next, window_start) else {
-            self.no_word("the log ends below the window").await;
-            return Delivered::Confirmed(next);
+            self.unreachable("the log ends below the window").await;
+            return SendResult::Confirmed(next);
         };
         self.send_missed(&skipped).await
     }
 
     /// The log lost what the proxy has not seen.
-    async fn overtaken(&mut self, next: i64) -> Delivered {
-        let Some((low, high)) = self.watermarks().await else { return Delivered::Lost };
+    async fn log_truncated(&mut self, next: i64) -> SendResult {
+        let Some((low, high)) = self.watermarks().await else { return SendResult::Lost };
         let start = if next < low { Start::Expired } else { Start::Replaced };
         if (low..=high).contains(&next) {
             // A broker that has just become the leader may not know yet.
-            self.no_word("the brokers contradict each other about the log's extent").await;
-            return Delivered::Lost;
+            self.unreachable("the brokers contradict each other about the log's extent").await;
+            return SendResult::Lost;
         }
-        self.start_over(start, high).await.map_or(Delivered::Lost, Delivered::Confirmed)
+        self.start_over(start, high).await.map_or(SendResult::Lost, SendResult::Confirmed)
     }
 
     /// Starts a thread that reads and folds from an offset on. The thread ends when its chunks are no longer taken.
     fn read_from(&self, next: i64) -> mpsc::Receiver<Chunk> {
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        let (common, log) = (Arc::clone(&self.common), self.partition.log.clone());
+        let (context, log) = (Arc::clone(&self.context), self.partition.log.clone());
         drop(tokio::task::spawn_blocking(move || {
-            let cursor = match common.cursors.open(&log, next) {
+            let cursor = match context.cursors.open(&log, next) {
                 Ok(cursor) => cursor,
                 Err(error) => return sender.blocking_send(Chunk::failed(error)).is_ok(),
             };
             while !sender.is_closed() {
-                let chunk = Chunk::gather(&cursor, &common);
+                let chunk = Chunk::gather(&cursor, &context);
                 if sender.blocking_send(chunk).is_err() {
                     break;
                 }
@@ -146,19 +148,19 @@ impl Chunk {
     }
 
     /// Reads records until the fold is full. Waits up to [`PATIENCE`] for the first record, then up to [`GATHER`] for each.
-    fn gather(cursor: &Cursor, common: &Common) -> Self {
+    fn gather(cursor: &Cursor, context: &DeliveryContext) -> Self {
         use rdkafka::Message as _;
         let mut chunk = Self { to: None, last: None, fold: Fold::default(), end: None };
         for _ in 0..RECORDS_MAX {
             let patience = if chunk.to.is_none() { PATIENCE } else { GATHER };
             match cursor.next(patience) {
-                Ok(Found::Record(record)) => {
+                Ok(CursorItem::Record(record)) => {
                     let offset = record.offset();
                     chunk.to = Some(offset + 1);
                     chunk.last = Some(fingerprint(offset, record.key(), record.payload()));
-                    chunk.fold.extend(common.intake.purges_of(&*record));
+                    chunk.fold.extend(context.intake.purges_of(&*record));
                 }
-                Ok(Found::End) => {
+                Ok(CursorItem::End) => {
                     chunk.end = Some(End::OfLog);
                     break;
                 }

@@ -1,4 +1,4 @@
-//! `Common`: what all routes share.
+//! `DeliveryContext`: what all deliveries share.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,9 +13,9 @@ use crate::kafka::cursor::Cursors;
 use crate::metrics::PurgerMetrics;
 use crate::receipt::Receipts;
 
-/// What all routes share.
+/// What all deliveries share.
 #[derive(Debug)]
-pub struct Common {
+pub struct DeliveryContext {
     /// This purger's name, for proxies' logs.
     pub name: String,
     /// The operator's rules.
@@ -42,7 +42,7 @@ pub struct Common {
     pub clock: Clock,
 }
 
-impl Common {
+impl DeliveryContext {
     /// Wall time.
     pub fn wall_time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.wall().as_millis())

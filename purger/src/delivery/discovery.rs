@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 pub struct Discovery {
     settings: Targets,
     /// What names had, by the kind of the name, and since when a complete answer did not have it any more.
-    seen: BTreeMap<(Kind, String), Option<Instant>>,
+    seen: BTreeMap<(NameKind, String), Option<Instant>>,
 }
 
 /// A proxy.
@@ -29,14 +29,14 @@ pub struct Discovered {
 
 /// A kind of name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum NameKind {
     Addresses,
     Services,
 }
 
 /// What a name has.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Answer {
+struct LookupResult {
     urls: Vec<String>,
     /// Parts of it that could not be looked up, and why. What is not among the URLs may be there.
     missing: Vec<String>,
@@ -62,8 +62,8 @@ impl Discovery {
     /// Looks up once; what cannot be looked up is reported, and what was there stays for as long as that lasts.
     pub async fn look(&mut self) -> Vec<Discovered> {
         for (kind, name, found) in [
-            (Kind::Addresses, &self.settings.dns, self.addresses().await),
-            (Kind::Services, &self.settings.srv, self.services().await),
+            (NameKind::Addresses, &self.settings.dns, self.addresses().await),
+            (NameKind::Services, &self.settings.srv, self.services().await),
         ] {
             match found {
                 Ok(answer) => {
@@ -91,10 +91,10 @@ impl Discovery {
         all.into_iter().map(|(url, is_present)| Discovered { url, is_present }).collect()
     }
 
-    async fn addresses(&self) -> Result<Answer, LookupError> {
+    async fn addresses(&self) -> Result<LookupResult, LookupError> {
         let name = &self.settings.dns;
         if name.is_empty() {
-            return Ok(Answer::default());
+            return Ok(LookupResult::default());
         }
         let not_a_name = || LookupError::Name(name.clone());
         let port = name.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
@@ -103,20 +103,20 @@ impl Discovery {
         }
         let found = tokio::net::lookup_host(name.as_str()).await;
         let found = found.map_err(|error| LookupError::Dns(error.to_string()))?;
-        Ok(Answer { urls: found.map(url_of).collect(), missing: Vec::new() })
+        Ok(LookupResult { urls: found.map(url_of).collect(), missing: Vec::new() })
     }
 
-    async fn services(&self) -> Result<Answer, LookupError> {
+    async fn services(&self) -> Result<LookupResult, LookupError> {
         let name = &self.settings.srv;
         if name.is_empty() {
-            return Ok(Answer::default());
+            return Ok(LookupResult::default());
         }
         let failed = |error: &dyn std::fmt::Display| LookupError::Dns(error.to_string());
         let resolver = TokioResolver::builder_tokio()
             .and_then(hickory_resolver::ResolverBuilder::build)
             .map_err(|error| failed(&error))?;
         let records = resolver.srv_lookup(name.as_str()).await.map_err(|error| failed(&error))?;
-        let mut answer = Answer::default();
+        let mut answer = LookupResult::default();
         for record in records.answers() {
             let RData::SRV(service) = &record.data else { continue };
             let host = service.target.to_utf8();
@@ -150,7 +150,7 @@ impl Discovery {
     }
 }
 
-impl Answer {
+impl LookupResult {
     /// Adds a service's host. One that has no address takes no other with it.
     fn add(&mut self, host: &str, port: u16, found: Result<Vec<IpAddr>, String>) {
         match found {
@@ -165,11 +165,11 @@ impl Answer {
 
 /// Notes what a name has now. Only a complete answer can say that something is not there any more.
 fn note(
-    mut seen: BTreeMap<(Kind, String), Option<Instant>>,
-    kind: Kind,
-    answer: Answer,
+    mut seen: BTreeMap<(NameKind, String), Option<Instant>>,
+    kind: NameKind,
+    answer: LookupResult,
     now: Instant,
-) -> BTreeMap<(Kind, String), Option<Instant>> {
+) -> BTreeMap<(NameKind, String), Option<Instant>> {
     if answer.missing.is_empty() {
         for ((_, url), absent) in seen.iter_mut().filter(|((of, _), _)| *of == kind) {
             if !answer.urls.contains(url) {
@@ -239,21 +239,21 @@ mod tests {
     fn a_service_without_address_takes_no_other_with_it() {
         let address = |last| vec![IpAddr::from([10, 0, 0, last])];
         let now = Instant::now();
-        let mut answer = Answer::default();
+        let mut answer = LookupResult::default();
         answer.add("a", 81, Ok(address(1)));
         answer.add("b", 81, Ok(address(2)));
-        let seen = note(BTreeMap::new(), Kind::Services, answer, now);
-        let mut answer = Answer::default();
+        let seen = note(BTreeMap::new(), NameKind::Services, answer, now);
+        let mut answer = LookupResult::default();
         answer.add("a", 81, Err("no record".to_owned()));
         answer.add("b", 81, Ok(address(2)));
         answer.add("c", 81, Ok(address(3)));
         assert_eq!(answer.missing, ["a: no record"]);
-        let seen = note(seen, Kind::Services, answer, now);
+        let seen = note(seen, NameKind::Services, answer, now);
         assert_eq!(seen.len(), 3);
         assert!(seen.values().all(Option::is_none), "a may be there: {seen:?}");
-        let mut answer = Answer::default();
+        let mut answer = LookupResult::default();
         answer.add("c", 81, Ok(address(3)));
-        let seen = note(seen, Kind::Services, answer, now);
+        let seen = note(seen, NameKind::Services, answer, now);
         assert_eq!(seen.values().filter(|absent| absent.is_some()).count(), 2);
     }
 }

@@ -9,7 +9,7 @@ use crate::partition::window::Slice;
 
 /// Since when a proxy will be clean once it has applied the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clean {
+pub struct CleanSince {
     /// So many milliseconds ago.
     pub ms: Option<u64>,
     /// The same moment by the proxy's clock.
@@ -23,7 +23,7 @@ pub fn batch(
     instance: &str,
     slice: &Slice,
     start: Option<Start>,
-    clean: Clean,
+    clean: CleanSince,
 ) -> Bytes {
     let head = Batch {
         log: partition.log.clone(),
@@ -61,14 +61,16 @@ mod tests {
     use purge_protocol::log::LogId;
 
     use super::*;
-    use crate::partition::window::Limits;
+    use crate::partition::window::WindowLimits;
 
     #[test]
     fn copied_purges_make_a_batch_that_is_read_back() {
         let log = LogId { cluster: "c\"".into(), topic: "t".into(), partition: 1 };
-        let partition =
-            Partition::open(log.clone(), Limits { records: 9, bytes: 1 << 20, batch: 1 << 20 });
-        let clean = Clean { ms: Some(1), at: Some(77) };
+        let partition = Partition::open(
+            log.clone(),
+            WindowLimits { records: 9, bytes: 1 << 20, batch: 1 << 20 },
+        );
+        let clean = CleanSince { ms: Some(1), at: Some(77) };
         let purge = |offset: i64| {
             (offset, Bytes::from(format!(r#"{{"offset":{offset},"tags":["a]}}"]}}"#)))
         };

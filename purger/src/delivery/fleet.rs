@@ -1,4 +1,4 @@
-//! `Fleet`: all proxies, and a route for each of them and each assigned partition.
+//! `Fleet`: all proxies, and a delivery for each of them and each assigned partition.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,29 +9,29 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::context::Common;
+use super::context::DeliveryContext;
 use super::discovery::Discovered;
-use super::route::Route;
-use super::target::{Manner, Target};
+use super::route::Delivery;
+use super::target::{Target, TargetOptions};
 use crate::kafka::assignment::Assignment;
 use crate::memory::Memory;
 use crate::partition::Partition;
-use crate::partition::ledger::TargetId;
+use crate::partition::commit_tracker::TargetId;
 
 /// All proxies.
 #[derive(Debug)]
 pub struct Fleet {
-    common: Arc<Common>,
+    context: Arc<DeliveryContext>,
     assignment: Arc<Assignment>,
     targets: Mutex<Vec<Arc<Target>>>,
-    routes: TaskTracker,
+    deliveries: TaskTracker,
 }
 
 impl Fleet {
     /// Makes a fleet without proxies.
-    pub fn new(common: Arc<Common>, assignment: Arc<Assignment>) -> Arc<Self> {
+    pub fn new(context: Arc<DeliveryContext>, assignment: Arc<Assignment>) -> Arc<Self> {
         let targets = Mutex::default();
-        Arc::new(Self { common, assignment, targets, routes: TaskTracker::new() })
+        Arc::new(Self { context, assignment, targets, deliveries: TaskTracker::new() })
     }
 
     /// All proxies.
@@ -44,12 +44,12 @@ impl Fleet {
         &self.assignment
     }
 
-    /// What its routes share.
-    pub const fn common(&self) -> &Arc<Common> {
-        &self.common
+    /// What its deliveries share.
+    pub const fn context(&self) -> &Arc<DeliveryContext> {
+        &self.context
     }
 
-    /// Starts a route for each proxy and partition, as they come; ends when it is told to, with all routes.
+    /// Starts a delivery for each proxy and partition, as they come; ends when it is told to, with all deliveries.
     pub async fn run(
         self: Arc<Self>,
         mut found: watch::Receiver<Vec<Discovered>>,
@@ -61,7 +61,7 @@ impl Fleet {
         loop {
             let proxies = found.borrow_and_update().clone();
             self.reconcile(&proxies, &mut ids).await;
-            self.start_routes(&mut running);
+            self.start_deliveries(&mut running);
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = found.changed() => if changed.is_err() { stop.cancelled().await },
@@ -69,14 +69,14 @@ impl Fleet {
             }
         }
         self.targets().iter().for_each(|target| target.gone.cancel());
-        self.routes.close();
-        self.routes.wait().await;
+        self.deliveries.close();
+        self.deliveries.wait().await;
     }
 
     /// Makes new proxies, forgets those that are gone.
     async fn reconcile(&self, proxies: &[Discovered], ids: &mut TargetId) {
-        let rules = &self.common.rules;
-        let manner = Manner {
+        let rules = &self.context.rules;
+        let options = TargetOptions {
             http: rules.targets.http,
             token: rules.targets.token.clone(),
             timeout: rules.timeout,
@@ -95,7 +95,7 @@ impl Fleet {
             let target = known.unwrap_or_else(|| {
                 *ids += 1;
                 tracing::info!(proxy = url, "a proxy");
-                let target = Arc::new(Target::new(*ids, url.clone(), &manner));
+                let target = Arc::new(Target::new(*ids, url.clone(), &options));
                 targets.push(Arc::clone(&target));
                 target
             });
@@ -103,21 +103,21 @@ impl Fleet {
         }
         let names = targets.iter().map(|target| (target.id, target.url.clone())).collect();
         *self.targets.lock() = targets;
-        if let Some(receipts) = &self.common.receipts {
+        if let Some(receipts) = &self.context.receipts {
             receipts.know(names).await;
         }
     }
 
-    fn start_routes(&self, running: &mut HashMap<(TargetId, LogId), Arc<Partition>>) {
+    fn start_deliveries(&self, running: &mut HashMap<(TargetId, LogId), Arc<Partition>>) {
         let (targets, partitions) = (self.targets(), self.assignment.partitions());
-        let batch = Memory::new(self.common.rules.memory).of_batch(targets.len());
+        let batch = Memory::new(self.context.rules.memory).of_batch(targets.len());
         for partition in &partitions {
             partition.set_batch(batch);
         }
         running.retain(|(id, _), partition| {
             !partition.closing.is_cancelled() && targets.iter().any(|target| target.id == *id)
         });
-        let mut routes = Vec::new();
+        let mut deliveries = Vec::new();
         for target in &targets {
             for partition in &partitions {
                 let key = (target.id, partition.log.clone());
@@ -126,8 +126,8 @@ impl Fleet {
                 if !is_running {
                     running.insert(key, Arc::clone(partition));
                     partition.expect(target.id);
-                    routes.push(Route::new(
-                        Arc::clone(&self.common),
+                    deliveries.push(Delivery::new(
+                        Arc::clone(&self.context),
                         Arc::clone(target),
                         Arc::clone(partition),
                     ));
@@ -135,8 +135,8 @@ impl Fleet {
             }
         }
         // Not before all are expected: what the first one confirms must not be committed before the last has said where it is.
-        for route in routes {
-            drop(self.routes.spawn(route.run()));
+        for delivery in deliveries {
+            drop(self.deliveries.spawn(delivery.run()));
         }
     }
 }

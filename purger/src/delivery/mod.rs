@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! discovery ─► fleet ─┬─► target (one proxy: its connections, how it stands)
-//!                     └─► route (one proxy × one partition): slice of the window, or records from Kafka ─► POST ─► position
+//!                     └─► delivery (one proxy × one partition): slice of the window, or records from Kafka ─► POST ─► position
 //! ```
 
 pub mod context;
@@ -15,5 +15,5 @@ pub mod parts;
 pub mod route;
 pub mod target;
 pub mod catch_up;
-pub mod registration;
+pub mod locate;
 pub mod refusal;

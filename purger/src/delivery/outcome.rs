@@ -7,7 +7,7 @@ use purge_protocol::log::{Applied, Refusal, Standing};
 
 /// What is to be done after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     /// The proxy has applied the batch.
     Applied(Applied),
     /// There is a hole before the batch, or the proxy does not know the log: go back to where it stands.
@@ -22,7 +22,7 @@ pub enum Outcome {
     Failed(String),
 }
 
-impl Outcome {
+impl DeliveryOutcome {
     /// Reads an answer.
     pub fn of(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Self {
         let text = || {
@@ -81,8 +81,12 @@ mod tests {
     use super::*;
 
     fn outcome(status: u16, body: &str) -> &'static str {
-        Outcome::of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
-            .as_str()
+        DeliveryOutcome::of(
+            StatusCode::from_u16(status).unwrap(),
+            &HeaderMap::new(),
+            body.as_bytes(),
+        )
+        .as_str()
     }
 
     #[test]

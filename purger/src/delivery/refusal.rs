@@ -5,18 +5,18 @@ use std::sync::Arc;
 use purge_protocol::log::LogId;
 use rdkafka::message::{Message as _, OwnedMessage};
 
-use super::context::Common;
+use super::context::DeliveryContext;
 use crate::backoff::Backoff;
 use crate::dead_letter::DeadLetter;
 use crate::kafka::client::PATIENCE;
-use crate::kafka::cursor::{CursorError, Cursors, Found};
+use crate::kafka::cursor::{CursorError, CursorItem, Cursors};
 use crate::partition::Partition;
-use crate::partition::owed::{Kind, Work};
+use crate::partition::pending::{Work, WorkKind};
 
 /// Has the record at this offset written to the dead letters, because a proxy refuses it; its offset is not committed
 /// before. While [`REFUSALS_MAX`] such records are being written, others are in the log only: delivery does not wait.
 pub(super) fn give_up(
-    context: &Common,
+    context: &DeliveryContext,
     partition: &Arc<Partition>,
     offset: i64,
     proxy: &str,
@@ -26,7 +26,7 @@ pub(super) fn give_up(
         tracing::error!(proxy, offset, why, "too many refused purges wait for their dead letters");
         return;
     };
-    partition.hold(offset, Work { kind: Kind::DeadLetter, count: 1, bytes: 0 });
+    partition.hold(offset, Work { kind: WorkKind::DeadLetter, count: 1, bytes: 0 });
     let (cursors, letters) = (Arc::clone(&context.cursors), context.dead_letters.clone());
     let (readers, now) = (Arc::clone(&context.refused_readers), context.clock.wall());
     let backoff_max = context.rules.backoff_max;
@@ -58,7 +58,7 @@ pub(super) fn give_up(
         } else {
             tracing::error!(proxy, offset, detail, "a purge is refused, and its record is gone");
         }
-        partition.fulfil(offset, Kind::DeadLetter);
+        partition.complete(offset, WorkKind::DeadLetter);
         drop(permit);
     }));
 }
@@ -70,8 +70,10 @@ fn read_refused(
     offset: i64,
 ) -> Result<Option<Box<OwnedMessage>>, CursorError> {
     match cursors.open(log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
-        Ok(Found::Record(record)) => Ok(Some(record).filter(|record| record.offset() == offset)),
-        Ok(Found::End) | Err(CursorError::OutOfRange(_)) => Ok(None),
+        Ok(CursorItem::Record(record)) => {
+            Ok(Some(record).filter(|record| record.offset() == offset))
+        }
+        Ok(CursorItem::End) | Err(CursorError::OutOfRange(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,4 +1,4 @@
-//! `Route`: carries one partition to one proxy. It is sequential: a batch goes out when the one before is confirmed, and
+//! `Delivery`: carries one partition to one proxy. It is sequential: a batch goes out when the one before is confirmed, and
 //! what is read meanwhile gathers for the next. The first purge goes at once.
 
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use purge_protocol::log::{Applied, Hit, Standing, Start};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::context::Common;
-use super::encoding::{self, Clean};
-use super::outcome::Outcome;
+use super::context::DeliveryContext;
+use super::encoding::{self, CleanSince};
+use super::outcome::DeliveryOutcome;
 use super::parts::Parts;
 use super::refusal::give_up;
 use super::target::Target;
@@ -21,8 +21,8 @@ use crate::partition::window::Slice;
 
 /// One proxy and one partition.
 #[derive(Debug)]
-pub struct Route {
-    pub(super) common: Arc<Common>,
+pub struct Delivery {
+    pub(super) context: Arc<DeliveryContext>,
     pub(super) target: Arc<Target>,
     pub(super) partition: Arc<Partition>,
     pub(super) backoff: Backoff,
@@ -42,7 +42,7 @@ pub struct Route {
 
 /// What a delivery led to.
 #[derive(Debug)]
-pub(super) enum Delivered {
+pub(super) enum SendResult {
     /// The proxy's position, and what was hit.
     Confirmed(i64),
     /// The proxy stands elsewhere, or is another one now.
@@ -51,7 +51,7 @@ pub(super) enum Delivered {
 
 /// A proxy's answer to one batch.
 #[derive(Debug)]
-enum Offered {
+enum BatchResult {
     Applied(Applied),
     /// The proxy itself refuses the batch, for this reason.
     Refused(String),
@@ -59,12 +59,16 @@ enum Offered {
     Lost,
 }
 
-impl Route {
-    /// Makes a route that does not know where the proxy stands.
-    pub fn new(common: Arc<Common>, target: Arc<Target>, partition: Arc<Partition>) -> Self {
-        let backoff = Backoff::new(common.rules.backoff_max);
+impl Delivery {
+    /// Makes a delivery that does not know where the proxy stands.
+    pub fn new(
+        context: Arc<DeliveryContext>,
+        target: Arc<Target>,
+        partition: Arc<Partition>,
+    ) -> Self {
+        let backoff = Backoff::new(context.rules.backoff_max);
         Self {
-            common,
+            context,
             target,
             partition,
             backoff,
@@ -96,24 +100,24 @@ impl Route {
     async fn deliver(&mut self) {
         let mut read_to = self.partition.read_to();
         loop {
-            let mut next = self.register().await;
+            let mut next = self.locate().await;
             loop {
                 next = match self.step(next, &mut read_to).await {
-                    Delivered::Confirmed(next) => next,
-                    Delivered::Lost => break,
+                    SendResult::Confirmed(next) => next,
+                    SendResult::Lost => break,
                 };
             }
         }
     }
 
     /// Sends what there is, or a heartbeat when there is nothing for a while.
-    async fn step(&mut self, next: i64, read_to: &mut watch::Receiver<i64>) -> Delivered {
-        let heartbeat = self.sent.unwrap_or_else(Instant::now) + self.common.rules.heartbeat;
+    async fn step(&mut self, next: i64, read_to: &mut watch::Receiver<i64>) -> SendResult {
+        let heartbeat = self.sent.unwrap_or_else(Instant::now) + self.context.rules.heartbeat;
         tokio::select! {
             () = has_more(read_to, next) => self.pace(next).await,
             () = sleep_until(heartbeat) => {}
         }
-        match self.partition.slice(next, self.common.rules.batch) {
+        match self.partition.slice(next, self.context.rules.batch) {
             Some(slice) => self.send(&slice, None).await,
             None => self.catch_up(next).await,
         }
@@ -121,9 +125,9 @@ impl Route {
 
     /// Lets some purges gather, unless it is the first for a while or one of them is urgent.
     async fn pace(&self, next: i64) {
-        let Some(due) = self.sent.map(|sent| sent + self.common.rules.linger) else { return };
+        let Some(due) = self.sent.map(|sent| sent + self.context.rules.linger) else { return };
         let is_urgent = || {
-            let slice = self.partition.slice(next, self.common.rules.batch);
+            let slice = self.partition.slice(next, self.context.rules.batch);
             slice.is_some_and(|slice| slice.is_urgent)
         };
         if Instant::now() < due && !is_urgent() {
@@ -132,41 +136,41 @@ impl Route {
     }
 
     /// Sends a batch until it is confirmed. The purges of a batch that is refused are sent in parts.
-    pub(super) async fn send(&mut self, slice: &Slice, start: Option<Start>) -> Delivered {
+    pub(super) async fn send(&mut self, slice: &Slice, start: Option<Start>) -> SendResult {
         match self.offer(slice, start).await {
-            Offered::Applied(applied) => self.confirmed(slice, applied).await,
-            Offered::Refused(why) => Box::pin(self.send_in_parts(slice, why)).await,
-            Offered::Lost => Delivered::Lost,
+            BatchResult::Applied(applied) => self.confirmed(slice, applied).await,
+            BatchResult::Refused(why) => Box::pin(self.send_in_parts(slice, why)).await,
+            BatchResult::Lost => SendResult::Lost,
         }
     }
 
     /// Sends the purges of a refused batch in ever smaller parts. A selector that is refused alone is given up.
-    async fn send_in_parts(&mut self, slice: &Slice, why: String) -> Delivered {
+    async fn send_in_parts(&mut self, slice: &Slice, why: String) -> SendResult {
         let mut parts = Parts::of(slice);
         let mut is_distrusted = false;
-        let mut offered = Offered::Refused(why);
+        let mut offered = BatchResult::Refused(why);
         loop {
             match offered {
-                Offered::Applied(applied) => {
+                BatchResult::Applied(applied) => {
                     let is_whole = parts.applied(&applied.hits);
                     if is_whole {
                         let applied = Applied { hits: parts.into_hits(), ..applied };
                         return self.confirmed(slice, applied).await;
                     }
                     if self.target.note_instance(&applied.instance) {
-                        return Delivered::Lost;
+                        return SendResult::Lost;
                     }
                 }
-                Offered::Refused(why) => {
+                BatchResult::Refused(why) => {
                     if let Some(purge) = parts.refused() {
                         if !is_distrusted && self.distrust(slice.from, &why).await.is_none() {
-                            return Delivered::Lost;
+                            return SendResult::Lost;
                         }
                         is_distrusted = true;
                         self.give_up(purge, &why);
                     }
                 }
-                Offered::Lost => return Delivered::Lost,
+                BatchResult::Lost => return SendResult::Lost,
             }
             offered = self.offer(&parts.next(), None).await;
         }
@@ -175,7 +179,7 @@ impl Route {
     /// Has the record of a refused purge written to the dead letters.
     fn give_up(&self, (offset, purge): (i64, Bytes), why: &str) {
         let why = format!("{why} ({})", String::from_utf8_lossy(&purge));
-        give_up(&self.common, &self.partition, offset, &self.target.url, &why);
+        give_up(&self.context, &self.partition, offset, &self.target.url, &why);
     }
 
     /// Makes the proxy validate what it stored before: a purge that it refuses may have meant any of it.
@@ -191,7 +195,7 @@ impl Route {
     }
 
     /// Sends a batch until the proxy has answered it.
-    async fn offer(&mut self, slice: &Slice, start: Option<Start>) -> Offered {
+    async fn offer(&mut self, slice: &Slice, start: Option<Start>) -> BatchResult {
         let target = Arc::clone(&self.target);
         let bytes = slice.purges.iter().map(|(_, purge)| purge.len()).sum();
         loop {
@@ -199,16 +203,16 @@ impl Route {
             self.sent = Some(Instant::now());
             let outcome = target.deliver(self.encode(slice, start)).await;
             drop(room);
-            self.common
+            self.context
                 .metrics
                 .deliveries
                 .add(outcome.as_str(), self.sent.map(|sent| sent.elapsed()));
             match outcome {
-                Outcome::Applied(applied) => {
+                DeliveryOutcome::Applied(applied) => {
                     self.note_progress(&applied);
-                    return Offered::Applied(applied);
+                    return BatchResult::Applied(applied);
                 }
-                Outcome::Hole(standing) => {
+                DeliveryOutcome::Hole(standing) => {
                     tracing::info!(
                         proxy = self.target.url,
                         topic = self.log().0,
@@ -218,27 +222,27 @@ impl Route {
                     );
                     self.standing = Some(standing);
                     sleep(HOLE_PAUSE).await;
-                    return Offered::Lost;
+                    return BatchResult::Lost;
                 }
-                Outcome::Refused(refusal) if refusal.proxy != self.instance => {
+                DeliveryOutcome::Refused(refusal) if refusal.proxy != self.instance => {
                     // Another process is in its place.
                     self.standing = None;
                     sleep(HOLE_PAUSE).await;
-                    return Offered::Lost;
+                    return BatchResult::Lost;
                 }
-                Outcome::Refused(refusal) if !slice.purges.is_empty() => {
+                DeliveryOutcome::Refused(refusal) if !slice.purges.is_empty() => {
                     tracing::debug!(
                         proxy = self.target.url,
                         why = refusal.detail,
                         purges = slice.purges.len(),
                         "a batch is refused"
                     );
-                    return Offered::Refused(refusal.detail);
+                    return BatchResult::Refused(refusal.detail);
                 }
                 outcome => {
                     self.failed(&outcome).await;
                     if self.is_catching_up {
-                        return Offered::Lost; // others wait for its cursor
+                        return BatchResult::Lost; // others wait for its cursor
                     }
                 }
             }
@@ -250,8 +254,8 @@ impl Route {
         let at = since.zip(self.clock).map(|(since, (clock, read))| {
             (clock + millis(read.elapsed())).saturating_sub(millis(since))
         });
-        let clean = Clean { ms: since.map(millis), at };
-        encoding::batch(&self.partition, &self.common.name, &self.instance, slice, start, clean)
+        let clean = CleanSince { ms: since.map(millis), at };
+        encoding::batch(&self.partition, &self.context.name, &self.instance, slice, start, clean)
     }
 
     fn note_progress(&mut self, applied: &Applied) {
@@ -260,39 +264,39 @@ impl Route {
         self.clock = applied.clock.map(|clock| (clock, Instant::now()));
     }
 
-    async fn confirmed(&mut self, slice: &Slice, applied: Applied) -> Delivered {
+    async fn confirmed(&mut self, slice: &Slice, applied: Applied) -> SendResult {
         let is_another = self.target.note_instance(&applied.instance);
         if applied.next < slice.to || is_another {
             // Whoever answers stands elsewhere, or has just begun: asks it where.
             self.standing = None;
-            return Delivered::Lost;
+            return SendResult::Lost;
         }
         self.arrived(slice.to, applied.hits, false).await;
-        Delivered::Confirmed(slice.to)
+        SendResult::Confirmed(slice.to)
     }
 
     /// Notes that everything below an offset is confirmed.
     pub(super) async fn arrived(&self, next: i64, hits: Vec<Hit>, is_catching_up: bool) {
         self.target.note_position(self.log(), next, is_catching_up);
         if !is_catching_up {
-            for age in self.partition.confirm(self.target.id, next, self.common.wall_time()) {
-                self.common.metrics.event_to_applied.record(age);
+            for age in self.partition.confirm(self.target.id, next, self.context.wall_time()) {
+                self.context.metrics.event_to_applied.record(age);
             }
         }
-        if let Some(receipts) = &self.common.receipts {
+        if let Some(receipts) = &self.context.receipts {
             receipts.confirm(&self.partition.log, self.target.id, next, hits).await;
         }
     }
 
     /// Waits before the next attempt. A proxy that is not heard of for long no longer holds the others back.
-    pub(super) async fn failed(&mut self, outcome: &Outcome) {
+    pub(super) async fn failed(&mut self, outcome: &DeliveryOutcome) {
         self.target.note_failure(outcome);
-        if self.progressed.elapsed() >= self.common.rules.slow_after {
+        if self.progressed.elapsed() >= self.context.rules.slow_after {
             self.partition.release(self.target.id);
         }
         let pause = self.backoff.wait();
         sleep(match outcome {
-            Outcome::Wait(Some(asked)) => pause.max(*asked),
+            DeliveryOutcome::Wait(Some(asked)) => pause.max(*asked),
             _ => pause,
         })
         .await;
@@ -302,7 +306,7 @@ impl Route {
 /// Ends when something was read from an offset on.
 async fn has_more(read_to: &mut watch::Receiver<i64>, next: i64) {
     if read_to.wait_for(|read_to| *read_to > next).await.is_err() {
-        std::future::pending::<()>().await; // the partition is gone, and this route ends
+        std::future::pending::<()>().await; // the partition is gone, and this delivery ends
     }
 }
 

@@ -18,9 +18,9 @@ use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::Outcome;
+use super::outcome::DeliveryOutcome;
 use crate::memory::SMALL_BATCH_BYTES;
-use crate::partition::ledger::TargetId;
+use crate::partition::commit_tracker::TargetId;
 
 /// A proxy.
 #[derive(Debug)]
@@ -36,14 +36,14 @@ pub struct Target {
     /// Whether it is still configured, or under its name. Else somebody else may have its address, who must not get the token.
     is_present: AtomicBool,
     timeout: Duration,
-    condition: Mutex<Condition>,
+    health: Mutex<TargetHealth>,
     /// Held while a large batch is on its way.
     large: tokio::sync::Mutex<()>,
 }
 
 /// How proxies are spoken to.
 #[derive(Clone, Debug)]
-pub struct Manner {
+pub struct TargetOptions {
     /// The version of HTTP.
     pub http: TargetHttp,
     /// Their `admin.token`.
@@ -54,7 +54,7 @@ pub struct Manner {
 
 /// How a proxy is doing.
 #[derive(Clone, Debug, Default)]
-struct Condition {
+struct TargetHealth {
     instance: String,
     /// Its positions, by topic and partition.
     positions: BTreeMap<(String, i32), Position>,
@@ -114,15 +114,15 @@ impl TargetState {
 
 impl Target {
     /// Makes a proxy that was not spoken to yet.
-    pub fn new(id: TargetId, url: String, manner: &Manner) -> Self {
+    pub fn new(id: TargetId, url: String, options: &TargetOptions) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(manner.timeout));
+        connector.set_connect_timeout(Some(options.timeout));
         connector.set_keepalive(Some(KEEPALIVE));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .http2_only(manner.http == TargetHttp::Http2)
+            .http2_only(options.http == TargetHttp::Http2)
             .build(connector);
         let bearer = |token: &Secret| {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).ok()?;
@@ -134,10 +134,10 @@ impl Target {
             url,
             gone: CancellationToken::new(),
             client,
-            authorization: manner.token.as_ref().and_then(bearer),
+            authorization: options.token.as_ref().and_then(bearer),
             is_present: AtomicBool::new(true),
-            timeout: manner.timeout,
-            condition: Mutex::default(),
+            timeout: options.timeout,
+            health: Mutex::default(),
             large: tokio::sync::Mutex::default(),
         }
     }
@@ -148,15 +148,19 @@ impl Target {
     }
 
     /// Asks where the proxy stands.
-    pub async fn standing(&self) -> Result<Standing, Outcome> {
+    pub async fn standing(&self) -> Result<Standing, DeliveryOutcome> {
         let (status, body) = self.send(Method::GET, Bytes::new()).await?;
         match status.0 {
             StatusCode::OK => serde_json::from_slice(&body).map_err(|error| {
-                Outcome::Failed(format!("{PATH} is answered, but not with a standing: {error}"))
+                DeliveryOutcome::Failed(format!(
+                    "{PATH} is answered, but not with a standing: {error}"
+                ))
             }),
-            other => Err(match Outcome::of(other, &status.1, &body) {
-                Outcome::Applied(_) | Outcome::Hole(_) | Outcome::Refused(_) => {
-                    Outcome::Failed(format!("{other} to a question"))
+            other => Err(match DeliveryOutcome::of(other, &status.1, &body) {
+                DeliveryOutcome::Applied(_)
+                | DeliveryOutcome::Hole(_)
+                | DeliveryOutcome::Refused(_) => {
+                    DeliveryOutcome::Failed(format!("{other} to a question"))
                 }
                 outcome => outcome,
             }),
@@ -169,9 +173,9 @@ impl Target {
     }
 
     /// Delivers a batch.
-    pub async fn deliver(&self, batch: Bytes) -> Outcome {
+    pub async fn deliver(&self, batch: Bytes) -> DeliveryOutcome {
         match self.send(Method::POST, batch).await {
-            Ok((status, body)) => Outcome::of(status.0, &status.1, &body),
+            Ok((status, body)) => DeliveryOutcome::of(status.0, &status.1, &body),
             Err(outcome) => outcome,
         }
     }
@@ -191,8 +195,8 @@ impl Target {
         &self,
         method: Method,
         body: Bytes,
-    ) -> Result<((StatusCode, http::HeaderMap), Bytes), Outcome> {
-        self.exchange(method, PATH, body).await.map_err(Outcome::Failed)
+    ) -> Result<((StatusCode, http::HeaderMap), Bytes), DeliveryOutcome> {
+        self.exchange(method, PATH, body).await.map_err(DeliveryOutcome::Failed)
     }
 
     async fn exchange(
@@ -223,36 +227,36 @@ impl Target {
 
     /// Notes that it answered as it should.
     pub fn note_position(&self, log: (&str, i32), next: i64, is_catching_up: bool) {
-        let mut condition = self.condition.lock();
-        condition.positions.insert((log.0.to_owned(), log.1), Position { next, is_catching_up });
-        condition.last_answer = Some(Instant::now());
-        condition.failing_since = None;
-        condition.last_error = None;
+        let mut health = self.health.lock();
+        health.positions.insert((log.0.to_owned(), log.1), Position { next, is_catching_up });
+        health.last_answer = Some(Instant::now());
+        health.failing_since = None;
+        health.last_error = None;
     }
 
     /// Notes which process answered; returns whether it is another one than before.
     pub fn note_instance(&self, instance: &str) -> bool {
-        let mut condition = self.condition.lock();
-        let is_another = !condition.instance.is_empty() && condition.instance != instance;
-        instance.clone_into(&mut condition.instance);
+        let mut health = self.health.lock();
+        let is_another = !health.instance.is_empty() && health.instance != instance;
+        instance.clone_into(&mut health.instance);
         is_another
     }
 
     /// Notes that something went wrong. An operator hears of it once, until it works again.
-    pub fn note_failure(&self, outcome: &Outcome) {
+    pub fn note_failure(&self, outcome: &DeliveryOutcome) {
         let text = match outcome {
-            Outcome::Failed(text) | Outcome::NotAllowed(text) => text.clone(),
-            Outcome::Refused(refusal) => refusal.detail.clone(),
-            Outcome::Wait(_) => "it asks for a pause".to_owned(),
-            Outcome::Hole(_) | Outcome::Applied(_) => return,
+            DeliveryOutcome::Failed(text) | DeliveryOutcome::NotAllowed(text) => text.clone(),
+            DeliveryOutcome::Refused(refusal) => refusal.detail.clone(),
+            DeliveryOutcome::Wait(_) => "it asks for a pause".to_owned(),
+            DeliveryOutcome::Hole(_) | DeliveryOutcome::Applied(_) => return,
         };
-        let mut condition = self.condition.lock();
-        let is_news = condition.last_error.as_ref() != Some(&text);
-        condition.failing_since.get_or_insert_with(Instant::now);
-        condition.last_error = Some(text.clone());
-        drop(condition);
+        let mut health = self.health.lock();
+        let is_news = health.last_error.as_ref() != Some(&text);
+        health.failing_since.get_or_insert_with(Instant::now);
+        health.last_error = Some(text.clone());
+        drop(health);
         match outcome {
-            Outcome::NotAllowed(_) if is_news => tracing::error!(
+            DeliveryOutcome::NotAllowed(_) if is_news => tracing::error!(
                 proxy = self.url,
                 error = text,
                 "a proxy does not let the purger in: set purger.targets.token to its admin.token"
@@ -266,26 +270,26 @@ impl Target {
 
     /// Forgets the position in a partition that is another purger's now.
     pub fn forget_position(&self, log: (&str, i32)) {
-        self.condition.lock().positions.remove(&(log.0.to_owned(), log.1));
+        self.health.lock().positions.remove(&(log.0.to_owned(), log.1));
     }
 
     /// How it is doing.
     pub fn report(&self) -> TargetReport {
-        let condition = self.condition.lock();
-        let state = match &condition.failing_since {
+        let health = self.health.lock();
+        let state = match &health.failing_since {
             Some(_) => TargetState::Down,
-            None if condition.positions.is_empty() => TargetState::Unknown,
-            None if condition.positions.values().any(|position| position.is_catching_up) => {
+            None if health.positions.is_empty() => TargetState::Unknown,
+            None if health.positions.values().any(|position| position.is_catching_up) => {
                 TargetState::Behind
             }
             None => TargetState::Ok,
         };
         TargetReport {
             state,
-            instance: condition.instance.clone(),
-            positions: condition.positions.iter().map(|(log, p)| (log.clone(), p.next)).collect(),
-            last_answer: condition.last_answer.map(|at| at.elapsed()),
-            error: condition.last_error.clone(),
+            instance: health.instance.clone(),
+            positions: health.positions.iter().map(|(log, p)| (log.clone(), p.next)).collect(),
+            last_answer: health.last_answer.map(|at| at.elapsed()),
+            error: health.last_error.clone(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `Limits`: how much one event may ask for. What exceeds a limit is refused with a reason, never cut.
+//! `EventLimits`: how much one event may ask for. What exceeds a limit is refused with a reason, never cut.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::unreadable::{Code, Problem};
 
 /// How much one event may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct EventLimits {
     /// Bytes of the record's value.
     pub payload_bytes: usize,
     /// Tags.
@@ -21,7 +21,7 @@ pub struct Limits {
     pub rewarm_urls: usize,
 }
 
-impl Default for Limits {
+impl Default for EventLimits {
     fn default() -> Self {
         Self {
             payload_bytes: 64 * 1024,

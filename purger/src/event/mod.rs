@@ -1,6 +1,6 @@
 //! What a record of a purge topic asks for: from its bytes to a checked purge, as a pure function.
 //!
-//! [`Reader::read`] is told the record, the rules and the time, and returns one of three things. A [`PurgeEvent`] is to be
+//! [`EventReader::read`] is told the record, the rules and the time, and returns one of three things. A [`PurgeEvent`] is to be
 //! delivered. What is [`Ignored`] asks for nothing here, and its offset may be stored. What is [`Unreadable`] belongs to the
 //! dead letters; where its key names a site, a soft purge of it comes along as the safe guess.
 //!
@@ -33,9 +33,9 @@ use purge_protocol::PurgeRequest;
 use purge_protocol::log::Rewarm;
 
 pub use cloud_event::cloud_event;
-pub use limits::Limits;
+pub use limits::EventLimits;
 pub use pattern::{Filter, Pattern};
-pub use reader::Reader;
+pub use reader::EventReader;
 pub use record::Record;
 pub use rules::{Format, FormatError, Rules, SiteRule, SiteRuleError, TableRule, Tombstone};
 pub use template::{Template, TemplateError};

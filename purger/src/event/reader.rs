@@ -1,4 +1,4 @@
-//! `Reader`: from a record to a [`Reading`].
+//! `EventReader`: from a record to a [`Reading`].
 //!
 //! With `format = "auto"` the shape decides, in this order; the first that fits counts:
 //!
@@ -25,11 +25,11 @@ use super::{Ignored, PurgeEvent, Reading, cloud_event, debezium, plain, resource
 
 /// Reads records by one set of rules. It holds no state: the same record at the same time is always read alike.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub struct EventReader {
     rules: Rules,
 }
 
-impl Reader {
+impl EventReader {
     /// Takes the rules.
     pub fn new(rules: Rules) -> Self {
         Self { rules }

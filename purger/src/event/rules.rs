@@ -8,7 +8,7 @@ use purge_protocol::PurgeMode;
 use purge_protocol::tag::Tag;
 use purge_protocol::url::canonical_host;
 
-use super::limits::{Limits, SITE_MAX};
+use super::limits::{EventLimits, SITE_MAX};
 use super::pattern::{Filter, Pattern, matches};
 use super::template::{Template, TemplateError};
 use super::unreadable::{Code, Problem, shown};
@@ -37,7 +37,7 @@ pub struct Rules {
     /// Sources that may purge hard, in the same form.
     pub may_purge_hard: Vec<String>,
     /// How much one event may ask for.
-    pub limits: Limits,
+    pub limits: EventLimits,
 }
 
 impl Default for Rules {
@@ -53,7 +53,7 @@ impl Default for Rules {
             sites: Filter::default(),
             may_purge_all: Vec::new(),
             may_purge_hard: vec!["*".to_owned()],
-            limits: Limits::default(),
+            limits: EventLimits::default(),
         }
     }
 }

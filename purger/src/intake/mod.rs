@@ -15,19 +15,19 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
-use crate::event::{Priority, PurgeEvent, Reader, Reading, Record, Unreadable};
+use crate::event::{EventReader, Priority, PurgeEvent, Reading, Record, Unreadable};
 use crate::metrics::{EventOutcome, PurgerMetrics};
 use crate::partition::Partition;
-use crate::partition::owed::{Kind, Work};
-use crate::partition::window::{Held, fingerprint};
-use crate::receipt::{Receipts, Subject};
+use crate::partition::pending::{Work, WorkKind};
+use crate::partition::window::{HeldRecord, fingerprint};
+use crate::receipt::{PurgeSubject, Receipts};
 use crate::settle::Settler;
 
 /// Reads records.
 #[derive(Clone, Debug)]
 pub struct Intake {
     /// What records mean.
-    pub reader: Arc<Reader>,
+    pub reader: Arc<EventReader>,
     /// For those that mean nothing.
     pub dead_letters: DeadLetters,
     /// For purges that are to be repeated.
@@ -44,9 +44,9 @@ pub struct Intake {
 
 /// A record, read.
 #[derive(Debug)]
-struct Taken {
+struct ReadRecord {
     /// What is to be delivered.
-    held: Option<Held>,
+    held: Option<HeldRecord>,
     /// What it said.
     reading: Reading,
 }
@@ -54,7 +54,7 @@ struct Taken {
 impl Intake {
     /// Takes a record of an assigned partition.
     pub fn take(&self, partition: &Arc<Partition>, message: &BorrowedMessage<'_>) {
-        let Taken { held, reading } = self.read(message);
+        let ReadRecord { held, reading } = self.read(message);
         let offset = message.offset();
         let outcome = match &reading {
             Reading::Purge(_) => EventOutcome::Purge,
@@ -64,7 +64,7 @@ impl Intake {
         self.metrics.events.add(&partition.log.topic, outcome);
         // Before it can be delivered: a confirmation must not come before what it confirms.
         for work in self.work_for(message, &reading) {
-            if partition.owe(offset, work) {
+            if partition.add_pending(offset, work) {
                 self.begin(work.kind, partition, message, &reading, Instant::now());
             }
         }
@@ -77,7 +77,7 @@ impl Intake {
         &self,
         partition: &Arc<Partition>,
         message: &M,
-        kind: Kind,
+        kind: WorkKind,
     ) -> bool {
         // As of a moment at which no event is too old: what was owed then still is.
         let reading =
@@ -104,18 +104,18 @@ impl Intake {
                 let headers: usize =
                     headers.iter().map(|(name, value)| name.len() + value.len()).sum();
                 let bytes = (key + value + headers) * BASE64_COPIES + WORK_BYTES;
-                vec![Work { kind: Kind::DeadLetter, count: 1, bytes: bytes as u64 }]
+                vec![Work { kind: WorkKind::DeadLetter, count: 1, bytes: bytes as u64 }]
             }
             Reading::Purge(event) => {
                 let mut works = Vec::new();
                 let delays = event.settle.len();
                 if let Ok(count @ 1..) = u32::try_from(delays) {
                     let bytes = delays * (key + 2 * value + WORK_BYTES);
-                    works.push(Work { kind: Kind::Repetition, count, bytes: bytes as u64 });
+                    works.push(Work { kind: WorkKind::Repetition, count, bytes: bytes as u64 });
                 }
                 if self.receipts.is_some() {
                     let bytes = key + event.id.len() + WORK_BYTES;
-                    works.push(Work { kind: Kind::Receipt, count: 1, bytes: bytes as u64 });
+                    works.push(Work { kind: WorkKind::Receipt, count: 1, bytes: bytes as u64 });
                 }
                 works
             }
@@ -125,20 +125,20 @@ impl Intake {
     /// Begins the work of one kind for a record that was read first at this moment.
     fn begin<M: Message>(
         &self,
-        kind: Kind,
+        kind: WorkKind,
         partition: &Arc<Partition>,
         message: &M,
         reading: &Reading,
         read: Instant,
     ) {
         match (kind, reading) {
-            (Kind::DeadLetter, Reading::Unreadable(unreadable)) => {
+            (WorkKind::DeadLetter, Reading::Unreadable(unreadable)) => {
                 self.write_letter(partition, message, unreadable);
             }
-            (Kind::Repetition, Reading::Purge(event)) => {
+            (WorkKind::Repetition, Reading::Purge(event)) => {
                 self.settle(partition, message, event, read);
             }
-            (Kind::Receipt, Reading::Purge(event)) => {
+            (WorkKind::Receipt, Reading::Purge(event)) => {
                 if let Some(receipts) = &self.receipts {
                     let subject = subject(event, message);
                     let read = self.clock.now().minus(read.elapsed());
@@ -160,7 +160,7 @@ impl Intake {
         let (letters, partition) = (self.dead_letters.clone(), Arc::clone(partition));
         drop(self.runtime.spawn(async move {
             tokio::select! {
-                () = letters.write(&letter) => partition.fulfil(letter.offset, Kind::DeadLetter),
+                () = letters.write(&letter) => partition.complete(letter.offset, WorkKind::DeadLetter),
                 () = partition.revoked.cancelled() => {} // another purger reads it again
             }
         }));
@@ -171,7 +171,7 @@ impl Intake {
     }
 
     /// Reads a record, without any consequence.
-    fn read<M: Message>(&self, message: &M) -> Taken {
+    fn read<M: Message>(&self, message: &M) -> ReadRecord {
         let reading = self.parse(message);
         let purge = match &reading {
             Reading::Purge(event) => Some(&**event),
@@ -179,7 +179,7 @@ impl Intake {
             Reading::Ignored(_) => None,
         };
         let held = purge.map(|event| self.hold(event, message));
-        Taken { held, reading }
+        ReadRecord { held, reading }
     }
 
     /// Reads the purge that a record asks for, if it asks for one.
@@ -193,8 +193,8 @@ impl Intake {
         }
     }
 
-    fn hold<M: Message>(&self, event: &PurgeEvent, message: &M) -> Held {
-        Held {
+    fn hold<M: Message>(&self, event: &PurgeEvent, message: &M) -> HeldRecord {
+        HeldRecord {
             offset: message.offset(),
             fingerprint: print_of(message),
             purges: logged(event, message.offset()).iter().map(encoded).collect(),
@@ -229,7 +229,7 @@ impl Intake {
             let key = message.key().map(<[u8]>::to_vec);
             drop(self.runtime.spawn(async move {
                 if settler.repeat(&partition, key.as_deref(), &again, due).await {
-                    partition.fulfil(offset, Kind::Repetition);
+                    partition.complete(offset, WorkKind::Repetition);
                 }
             }));
         }
@@ -259,8 +259,8 @@ pub fn encoded(purge: &LoggedPurge) -> Bytes {
 /// Selectors in one purge: the default of the proxies' `purge.max_selectors`.
 pub const SELECTORS_MAX: usize = 1000;
 
-fn subject<M: Message>(event: &PurgeEvent, message: &M) -> Subject {
-    Subject { id: event.id.clone(), key: message.key().map(Bytes::copy_from_slice) }
+fn subject<M: Message>(event: &PurgeEvent, message: &M) -> PurgeSubject {
+    PurgeSubject { id: event.id.clone(), key: message.key().map(Bytes::copy_from_slice) }
 }
 
 fn record_of<'a, M: Message>(message: &'a M, headers: &'a [(&'a str, &'a [u8])]) -> Record<'a> {

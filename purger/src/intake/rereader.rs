@@ -9,9 +9,9 @@ use rdkafka::Message as _;
 use super::Intake;
 use crate::kafka::assignment::Assignment;
 use crate::kafka::client::PATIENCE;
-use crate::kafka::cursor::{CursorError, Cursors, Found};
+use crate::kafka::cursor::{CursorError, CursorItem, Cursors};
 use crate::partition::Partition;
-use crate::partition::owed::Kind;
+use crate::partition::pending::WorkKind;
 
 /// Begins deferred work as soon as there is room for it.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Rereader {
     pub fn run(self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             for partition in self.assignment.partitions() {
-                for kind in Kind::ALL {
+                for kind in WorkKind::ALL {
                     if let Some((from, to)) = partition.due_again(kind) {
                         self.read(&partition, kind, from, to, stop);
                     }
@@ -41,13 +41,20 @@ impl Rereader {
     }
 
     /// Reads a range, as far as there is room for what is owed in it.
-    fn read(&self, partition: &Arc<Partition>, kind: Kind, from: i64, to: i64, stop: &AtomicBool) {
+    fn read(
+        &self,
+        partition: &Arc<Partition>,
+        kind: WorkKind,
+        from: i64,
+        to: i64,
+        stop: &AtomicBool,
+    ) {
         let log = &partition.log;
         let is_over = || stop.load(Ordering::Relaxed) || partition.revoked.is_cancelled();
         let mut records = 0;
         let outcome = self.cursors.open(log, from).and_then(|cursor| {
             while !is_over() {
-                let Found::Record(record) = cursor.next(PATIENCE)? else {
+                let CursorItem::Record(record) = cursor.next(PATIENCE)? else {
                     partition.pass(to, kind); // there is no record any more
                     break;
                 };
@@ -75,7 +82,7 @@ impl Rereader {
     }
 
     /// Retention was faster than the work: what is gone cannot be done.
-    fn skip_expired(&self, partition: &Partition, kind: Kind, from: i64) {
+    fn skip_expired(&self, partition: &Partition, kind: WorkKind, from: i64) {
         let log = &partition.log;
         let Ok((low, _)) = self.cursors.watermarks(log) else { return };
         if low <= from {

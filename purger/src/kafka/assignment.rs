@@ -17,14 +17,14 @@ use tokio::time::Instant;
 use super::cause::{Causes, words};
 use crate::memory::Memory;
 use crate::partition::Partition;
-use crate::partition::window::Limits;
+use crate::partition::window::WindowLimits;
 
 /// The partitions that the group has given to this purger.
 #[derive(Debug)]
 pub struct Assignment {
     partitions: Mutex<BTreeMap<(String, i32), Arc<Partition>>>,
     changed: watch::Sender<()>,
-    limits: Limits,
+    limits: WindowLimits,
     memory: Memory,
     /// The cluster's name, where the operator gave one.
     cluster: String,
@@ -54,7 +54,7 @@ impl Assignment {
     /// Makes one without partitions.
     pub fn new(
         cluster: String,
-        (limits, memory): (Limits, Memory),
+        (limits, memory): (WindowLimits, Memory),
         session_timeout: Duration,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -91,9 +91,9 @@ impl Assignment {
 
     /// Opens partitions anew whose logs end before what was read of them: they were cut, or replaced. Their consumer asks for an
     /// offset that is not there yet, and would go on with whatever comes to be there.
-    pub(super) fn reopen_fallen<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) {
+    pub(super) fn reopen_truncated<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) {
         for partition in self.partitions() {
-            let Some(high) = partition.take_fallen_end() else { continue };
+            let Some(high) = partition.take_truncation() else { continue };
             self.reopen(&partition, high);
             let log = &partition.log;
             let sought = consumer.seek(&log.topic, log.partition, Offset::Beginning, SEEK_TIMEOUT);
@@ -137,7 +137,7 @@ impl Assignment {
             "a record does not follow on what was read: its topic was replaced, or records expired"
         );
         partition.closing.cancel();
-        let again = partition.anew(offset);
+        let again = partition.reopened(offset);
         let key = (log.topic.clone(), log.partition);
         let mut partitions = self.partitions.lock();
         partitions.insert(key, Arc::clone(&again));
@@ -152,7 +152,7 @@ impl Assignment {
         let count = partitions.len();
         let bytes = self.memory.of_window(count).min(self.limits.bytes);
         for partition in partitions.values() {
-            partition.set_memory(bytes, self.memory.of_owed(count));
+            partition.set_memory(bytes, self.memory.of_pending(count));
         }
     }
 
@@ -200,14 +200,16 @@ impl Assignment {
 /// Returns whether all that was read is confirmed and done.
 fn is_drained(partition: &Partition) -> bool {
     let progress = partition.progress();
-    progress.watermark >= progress.read_to
+    progress.committable >= progress.read_to
 }
 
 /// Tells librdkafka what may be committed. It takes the offset of the last record that is done, and adds one.
 pub(super) fn store_offset<C: ConsumerContext>(consumer: &BaseConsumer<C>, partition: &Partition) {
-    let Some(watermark) = partition.watermark().filter(|watermark| *watermark > 0) else { return };
+    let Some(committable) = partition.committable().filter(|committable| *committable > 0) else {
+        return;
+    };
     let log = &partition.log;
-    match consumer.store_offset(&log.topic, log.partition, watermark - 1) {
+    match consumer.store_offset(&log.topic, log.partition, committable - 1) {
         // With an error of state the partition was revoked meanwhile: whoever has it now begins at the last commit.
         Ok(()) | Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {}
         Err(error) => tracing::debug!(%error, topic = log.topic, "cannot store an offset"),

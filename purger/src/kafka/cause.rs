@@ -13,9 +13,9 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub struct Causes(Arc<Mutex<Vec<String>>>);
 
-/// Complaints that were logged lately, over all clients.
+/// LogLimiter that were logged lately, over all clients.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<HashMap<String, Complaint>>);
+pub struct LogLimiter(Mutex<HashMap<String, Complaint>>);
 
 #[derive(Debug)]
 struct Complaint {
@@ -24,7 +24,7 @@ struct Complaint {
 }
 
 /// The complaints of the process.
-pub static COMPLAINTS: LazyLock<Complaints> = LazyLock::new(Complaints::default);
+pub static LOG_LIMITER: LazyLock<LogLimiter> = LazyLock::new(LogLimiter::default);
 
 impl Causes {
     /// Keeps a cause. Of those that differ in numbers only, the last is kept.
@@ -44,7 +44,7 @@ impl Causes {
     }
 }
 
-impl Complaints {
+impl LogLimiter {
     /// Returns how many like this one were not logged since one was, if this one is to be logged. Those that differ in numbers
     /// only are alike.
     pub fn admit(&self, text: &str) -> Option<u64> {
@@ -98,7 +98,7 @@ pub fn code_words(code: RDKafkaErrorCode) -> String {
 
 /// Causes that are kept of one client.
 const CAUSES_MAX: usize = 8;
-/// Complaints that are told apart.
+/// LogLimiter that are told apart.
 const COMPLAINTS_MAX: usize = 256;
 /// Between two complaints that are alike.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_repeats_itself_is_logged_twice_a_minute_and_counted() {
-        let complaints = Complaints::default();
+        let complaints = LogLimiter::default();
         let text = |ms: u32| {
             format!(
                 "ssl://10.0.0.1:9093/1: SSL handshake failed: wrong version (after {ms}ms in state SSL_HANDSHAKE)"
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn complaints_take_no_more_memory_than_they_may() {
-        let complaints = Complaints::default();
+        let complaints = LogLimiter::default();
         let name = |number: usize| {
             number.to_string().bytes().map(|b| char::from(b + 49)).collect::<String>()
         };

@@ -13,13 +13,13 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::time::Instant;
 
 use super::assignment::{Assignment, store_offset};
-use super::cause::{COMPLAINTS, code_words, words};
+use super::cause::{LOG_LIMITER, code_words, words};
 use super::context::GroupConsumer;
 use crate::partition::Partition;
 
 /// The thread's own.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ConsumerLoop {
     consumer: GroupConsumer,
     assignment: Arc<Assignment>,
     stored: BTreeMap<(String, i32), i64>,
@@ -39,7 +39,7 @@ pub enum ConsumeError {
     },
 }
 
-impl Reader {
+impl ConsumerLoop {
     /// Makes the thread's part.
     pub fn new(consumer: GroupConsumer, assignment: Arc<Assignment>) -> Self {
         let (stored, paused) = (BTreeMap::new(), BTreeSet::new());
@@ -78,7 +78,7 @@ impl Reader {
         self.assignment.is_connected.store(true, Ordering::Relaxed);
         // A record of a partition that was revoked is read again by whoever has it now.
         match self.assignment.find(message.topic(), message.partition()) {
-            Some(partition) if partition.is_torn_by(message.offset()) => {
+            Some(partition) if partition.is_discontinuous_at(message.offset()) => {
                 let again = self.assignment.reopen(&partition, message.offset());
                 sink(&again, message);
             }
@@ -89,14 +89,14 @@ impl Reader {
 
     /// Stores what may be committed, pauses what is full, resumes what is not.
     fn keep_up(&mut self) {
-        self.assignment.reopen_fallen(&self.consumer);
+        self.assignment.reopen_truncated(&self.consumer);
         let partitions = self.assignment.partitions();
         for partition in &partitions {
             let key = (partition.log.topic.clone(), partition.log.partition);
-            let watermark = partition.watermark();
-            if watermark.is_some() && self.stored.get(&key).copied() != watermark {
+            let committable = partition.committable();
+            if committable.is_some() && self.stored.get(&key).copied() != committable {
                 store_offset(&self.consumer, partition);
-                self.stored.extend(watermark.map(|watermark| (key.clone(), watermark)));
+                self.stored.extend(committable.map(|committable| (key.clone(), committable)));
             }
             self.pace(key, partition.is_full());
         }
@@ -138,7 +138,7 @@ impl Reader {
     fn complain(&self, error: &KafkaError) -> Result<(), ConsumeError> {
         self.check_fatal()?;
         let text = words(error);
-        if let Some(repeated) = COMPLAINTS.admit(&text) {
+        if let Some(repeated) = LOG_LIMITER.admit(&text) {
             tracing::warn!(error = text, repeated, "reading from Kafka");
         }
         Ok(())

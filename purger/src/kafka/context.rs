@@ -18,13 +18,13 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use serde::Deserialize;
 
 use super::assignment::Assignment;
-use super::cause::{COMPLAINTS, Causes, words};
+use super::cause::{Causes, LOG_LIMITER, words};
 use super::client;
 
 /// A context for clients without a group.
 #[derive(Debug)]
-pub struct Plain {
-    tokens: Tokens,
+pub struct PlainContext {
+    tokens: TokenSource,
     /// What is wrong, as far as librdkafka says.
     pub causes: Causes,
     /// Whether the brokers can be reached, as far as librdkafka says.
@@ -33,18 +33,18 @@ pub struct Plain {
 
 /// The context of the group's consumer.
 #[derive(Debug)]
-pub struct Group {
-    tokens: Tokens,
+pub struct GroupContext {
+    tokens: TokenSource,
     assignment: Arc<Assignment>,
 }
 
 /// The group's consumer: it may be asked from any thread, and is polled by one.
 #[derive(Clone)]
-pub struct GroupConsumer(Arc<BaseConsumer<Group>>);
+pub struct GroupConsumer(Arc<BaseConsumer<GroupContext>>);
 
 /// Where `OAUTHBEARER` tokens come from.
 #[derive(Clone, Debug)]
-pub struct Tokens {
+pub struct TokenSource {
     /// The file; read for each token.
     pub file: Option<PathBuf>,
     /// For tokens that do not say when they expire.
@@ -56,7 +56,7 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// A setting that librdkafka does not take.
-    pub fn new(config: &rdkafka::ClientConfig, context: Group) -> Result<Self, KafkaError> {
+    pub fn new(config: &rdkafka::ClientConfig, context: GroupContext) -> Result<Self, KafkaError> {
         Ok(Self(Arc::new(config.create_with_context(context)?)))
     }
 
@@ -70,7 +70,7 @@ impl GroupConsumer {
 }
 
 impl Deref for GroupConsumer {
-    type Target = BaseConsumer<Group>;
+    type Target = BaseConsumer<GroupContext>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -83,22 +83,22 @@ impl fmt::Debug for GroupConsumer {
     }
 }
 
-impl Plain {
+impl PlainContext {
     /// Makes a context.
-    pub fn new(tokens: Tokens) -> Self {
+    pub fn new(tokens: TokenSource) -> Self {
         let is_connected = Arc::new(AtomicBool::new(true));
         Self { tokens, causes: Causes::default(), is_connected }
     }
 }
 
-impl Group {
+impl GroupContext {
     /// Makes a context that reports partitions to the assignment.
-    pub fn new(tokens: Tokens, assignment: Arc<Assignment>) -> Self {
+    pub fn new(tokens: TokenSource, assignment: Arc<Assignment>) -> Self {
         Self { tokens, assignment }
     }
 }
 
-impl ClientContext for Plain {
+impl ClientContext for PlainContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -115,9 +115,9 @@ impl ClientContext for Plain {
     }
 }
 
-impl ConsumerContext for Plain {}
+impl ConsumerContext for PlainContext {}
 
-impl ClientContext for Group {
+impl ClientContext for GroupContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -135,7 +135,7 @@ impl ClientContext for Group {
     }
 }
 
-impl ConsumerContext for Group {
+impl ConsumerContext for GroupContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(partitions) => self.assignment.revoke(consumer, partitions),
@@ -176,7 +176,7 @@ impl ConsumerContext for Group {
     }
 }
 
-impl Tokens {
+impl TokenSource {
     /// Reads a token. Where it is a JWT, it says itself when it expires and for whom it is.
     fn read(&self) -> Result<OAuthToken, Box<dyn Error>> {
         let path = self.file.as_ref().ok_or("kafka.token_file is not set")?;
@@ -236,7 +236,7 @@ fn note(is_connected: &AtomicBool, error: &KafkaError, reason: &str) {
         Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
     );
     let is_news = !is_down || is_connected.swap(false, Ordering::Relaxed);
-    if is_news && let Some(repeated) = COMPLAINTS.admit(reason) {
+    if is_news && let Some(repeated) = LOG_LIMITER.admit(reason) {
         let then =
             if is_down { "no broker can be reached: trying again until one can" } else { "Kafka" };
         tracing::warn!(error = words(error), reason, repeated, "{then}");

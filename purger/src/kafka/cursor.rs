@@ -1,6 +1,5 @@
 //! `Cursor`: reads one partition from an offset on, without a group: for proxies that catch up, and to look at single records.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use purge_protocol::log::LogId;
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 
 use super::cause::words;
 use super::client;
-use super::context::{Plain, Tokens};
+use super::context::{PlainContext, TokenSource};
 use crate::partition::window::fingerprint;
 
 /// Opens cursors.
@@ -21,12 +20,12 @@ use crate::partition::window::fingerprint;
 pub struct Cursors {
     kafka: Kafka,
     purger: Purger,
-    tokens: Tokens,
+    tokens: TokenSource,
 }
 
 /// A reader of one partition.
 pub struct Cursor {
-    consumer: BaseConsumer<Plain>,
+    consumer: BaseConsumer<PlainContext>,
     log: LogId,
 }
 
@@ -38,7 +37,7 @@ impl std::fmt::Debug for Cursor {
 
 /// What a cursor found.
 #[derive(Debug)]
-pub enum Found {
+pub enum CursorItem {
     /// A record.
     Record(Box<OwnedMessage>),
     /// Nothing more for now.
@@ -61,7 +60,7 @@ pub enum CursorError {
 
 impl Cursors {
     /// Makes the settings of cursors.
-    pub const fn new(kafka: Kafka, purger: Purger, tokens: Tokens) -> Self {
+    pub const fn new(kafka: Kafka, purger: Purger, tokens: TokenSource) -> Self {
         Self { kafka, purger, tokens }
     }
 
@@ -77,12 +76,12 @@ impl Cursors {
     }
 
     /// Makes a consumer that reads nothing yet. Blocks.
-    pub fn consumer(&self) -> Result<BaseConsumer<Plain>, KafkaError> {
+    pub fn consumer(&self) -> Result<BaseConsumer<PlainContext>, KafkaError> {
         self.create(&client::cursor(&self.kafka, &self.purger))
     }
 
     /// Makes a consumer that reads and commits a group's offsets without being its member. Blocks.
-    pub fn bookkeeper(&self, group: &str) -> Result<BaseConsumer<Plain>, KafkaError> {
+    pub fn offset_client(&self, group: &str) -> Result<BaseConsumer<PlainContext>, KafkaError> {
         let mut config = client::base(&self.kafka);
         for (name, value) in &self.kafka.properties {
             config.set(name, value);
@@ -91,9 +90,9 @@ impl Cursors {
         self.create(&config)
     }
 
-    fn create(&self, config: &ClientConfig) -> Result<BaseConsumer<Plain>, KafkaError> {
-        let consumer: BaseConsumer<Plain> =
-            config.create_with_context(Plain::new(self.tokens.clone()))?;
+    fn create(&self, config: &ClientConfig) -> Result<BaseConsumer<PlainContext>, KafkaError> {
+        let consumer: BaseConsumer<PlainContext> =
+            config.create_with_context(PlainContext::new(self.tokens.clone()))?;
         // librdkafka asks for a token when it is polled, and some callers never do. Without one no broker is spoken to.
         if self.kafka.sasl_mechanism == SaslMechanism::OauthBearer && self.kafka.security.has_sasl()
         {
@@ -106,8 +105,8 @@ impl Cursors {
     pub fn is_nothing_between(&self, log: &LogId, from: i64, to: i64) -> bool {
         let found = self.open(log, from).and_then(|cursor| cursor.next(client::PATIENCE));
         match found {
-            Ok(Found::Record(record)) => record.offset() >= to,
-            Ok(Found::End) => true,
+            Ok(CursorItem::Record(record)) => record.offset() >= to,
+            Ok(CursorItem::End) => true,
             Err(_) => false,
         }
     }
@@ -115,10 +114,10 @@ impl Cursors {
     /// Returns the fingerprint of the record at this offset, if there is one. Blocks.
     pub fn fingerprint_at(&self, log: &LogId, offset: i64) -> Result<Option<u64>, CursorError> {
         match self.open(log, offset)?.next(client::PATIENCE)? {
-            Found::Record(record) if record.offset() == offset => {
+            CursorItem::Record(record) if record.offset() == offset => {
                 Ok(Some(fingerprint(offset, record.key(), record.payload())))
             }
-            Found::Record(_) | Found::End => Ok(None),
+            CursorItem::Record(_) | CursorItem::End => Ok(None),
         }
     }
 
@@ -130,13 +129,13 @@ impl Cursors {
 
 impl Cursor {
     /// Reads the next record. Blocks up to so long.
-    pub fn next(&self, patience: Duration) -> Result<Found, CursorError> {
+    pub fn next(&self, patience: Duration) -> Result<CursorItem, CursorError> {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.consumer.poll(left.min(POLL)) {
-                Some(Ok(message)) => return Ok(Found::Record(Box::new(message.detach()))),
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Found::End),
+                Some(Ok(message)) => return Ok(CursorItem::Record(Box::new(message.detach()))),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(CursorItem::End),
                 Some(Err(error)) => match error.rdkafka_error_code() {
                     Some(
                         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
@@ -161,9 +160,6 @@ impl Cursor {
     }
 }
 
-/// Shares the settings of cursors.
-pub type Shared = Arc<Cursors>;
-
 const POLL: Duration = Duration::from_millis(100);
 /// For librdkafka to ask for a token: it does so when a client is made.
 const TOKEN_WAIT: Duration = Duration::from_millis(50);
@@ -187,10 +183,10 @@ mod tests {
             token_file: Some(file.clone()),
             ..Kafka::default()
         };
-        let tokens = Tokens { file: Some(file.clone()), clock: Clock::system() };
+        let tokens = TokenSource { file: Some(file.clone()), clock: Clock::system() };
         let cursors = Cursors::new(kafka, Purger::default(), tokens);
-        let consumers = || [cursors.consumer().unwrap(), cursors.bookkeeper("g").unwrap()];
-        let has_failed = |consumer: &BaseConsumer<Plain>| {
+        let consumers = || [cursors.consumer().unwrap(), cursors.offset_client("g").unwrap()];
+        let has_failed = |consumer: &BaseConsumer<PlainContext>| {
             let causes = consumer.context().causes.all();
             causes.iter().any(|cause| cause.contains("cannot read") && cause.contains("token"))
         };

@@ -10,4 +10,4 @@ pub mod consumer;
 pub mod context;
 pub mod cursor;
 pub mod producer;
-pub mod sighting;
+pub mod end_offsets;

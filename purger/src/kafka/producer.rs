@@ -12,30 +12,30 @@ use rdkafka::util::Timeout;
 use settings::Kafka;
 use tokio::time::{Instant, sleep};
 
-use super::cause::{COMPLAINTS, Causes, code_words, words};
+use super::cause::{Causes, LOG_LIMITER, code_words, words};
 use super::client;
-use super::context::{Plain, Tokens};
+use super::context::{PlainContext, TokenSource};
 use crate::backoff::Backoff;
 
 /// A producer. Clones share one.
 #[derive(Clone, Debug)]
-pub struct Producer(Arc<Shared>);
+pub struct Producer(Arc<ProducerInner>);
 
-struct Shared {
+struct ProducerInner {
     current: Mutex<Current>,
     kafka: Kafka,
-    tokens: Tokens,
+    tokens: TokenSource,
     /// Producers that were made anew, because the one before had failed for good.
     remade: Counter,
 }
 
 struct Current {
-    producer: FutureProducer<Plain>,
+    producer: FutureProducer<PlainContext>,
     causes: Causes,
     made: Instant,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for ProducerInner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Producer").field("brokers", &self.kafka.brokers).finish_non_exhaustive()
     }
@@ -52,10 +52,10 @@ pub struct Written {
 
 impl Producer {
     /// Makes a producer; connects when it is first used.
-    pub fn new(kafka: &Kafka, tokens: Tokens) -> Result<Self, KafkaError> {
+    pub fn new(kafka: &Kafka, tokens: TokenSource) -> Result<Self, KafkaError> {
         let current = Mutex::new(Current::make(kafka, tokens.clone())?);
         let remade = Counter::default();
-        Ok(Self(Arc::new(Shared { current, kafka: kafka.clone(), tokens, remade })))
+        Ok(Self(Arc::new(ProducerInner { current, kafka: kafka.clone(), tokens, remade })))
     }
 
     /// How many were made anew, because the one before had failed for good.
@@ -113,7 +113,7 @@ impl Producer {
                 let failed = std::mem::replace(&mut *current, next);
                 drop(current);
                 self.0.remade.add(1);
-                if let Some(repeated) = COMPLAINTS.admit(&reason) {
+                if let Some(repeated) = LOG_LIMITER.admit(&reason) {
                     let error = code_words(code);
                     tracing::warn!(
                         error,
@@ -142,7 +142,7 @@ impl Producer {
                 Err(error) if is_too_large(&error) => return Err(error),
                 Err(error) => {
                     let error = words(&error);
-                    if let Some(repeated) = COMPLAINTS.admit(&format!("{topic}: {error}")) {
+                    if let Some(repeated) = LOG_LIMITER.admit(&format!("{topic}: {error}")) {
                         tracing::error!(
                             error,
                             topic,
@@ -158,8 +158,8 @@ impl Producer {
 }
 
 impl Current {
-    fn make(kafka: &Kafka, tokens: Tokens) -> Result<Self, KafkaError> {
-        let context = Plain::new(tokens);
+    fn make(kafka: &Kafka, tokens: TokenSource) -> Result<Self, KafkaError> {
+        let context = PlainContext::new(tokens);
         let causes = context.causes.clone();
         let producer = client::producer(kafka)
             .set("compression.codec", "gzip")

@@ -2,8 +2,8 @@
 //!
 //! The consumer's thread writes, the deliveries read: one lock, never held across a wait.
 
-pub mod ledger;
-pub mod owed;
+pub mod commit_tracker;
+pub mod pending;
 pub mod window;
 
 use std::collections::VecDeque;
@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::ledger::{Ledger, TargetId};
-use self::owed::{Kind, Work};
-use self::window::{Held, Limits, Slice, Window};
+use self::commit_tracker::{CommitTracker, TargetId};
+use self::pending::{Work, WorkKind};
+use self::window::{HeldRecord, Slice, Window, WindowLimits};
 
 /// An assigned partition.
 #[derive(Debug)]
@@ -40,17 +40,17 @@ pub struct Partition {
 #[derive(Debug)]
 struct Inner {
     window: Option<Window>,
-    ledger: Ledger,
-    limits: Limits,
+    commits: CommitTracker,
+    limits: WindowLimits,
     /// Moments at which the broker said where the log ends, oldest first.
-    sightings: VecDeque<Sighting>,
+    end_offsets: VecDeque<EndOffset>,
     /// An end of the log that lies before what had been read when the broker was asked.
-    fallen_end: Option<i64>,
+    truncated_end: Option<i64>,
 }
 
 /// What the broker said of a log.
 #[derive(Clone, Copy, Debug)]
-pub struct Sighting {
+pub struct EndOffset {
     /// Before it was asked.
     pub at: Instant,
     /// The offset behind the newest.
@@ -63,15 +63,15 @@ pub struct Progress {
     /// Everything below has been read.
     pub read_to: i64,
     /// Everything below may be committed.
-    pub watermark: i64,
+    pub committable: i64,
     /// The end of the log, as it was last seen.
     pub high: Option<i64>,
     /// Records held.
     pub held: usize,
     /// Bytes that these take.
     pub held_bytes: u64,
-    /// Records for which the purger itself owes something, of each [`Kind`].
-    pub owing: [usize; 3],
+    /// Records for which the purger itself owes something, of each [`WorkKind`].
+    pub pending: [usize; 3],
     /// Those of them that will be read again, because their work is not held.
     pub deferred: usize,
     /// When the oldest change happened that some proxy which keeps up has not confirmed.
@@ -80,10 +80,15 @@ pub struct Progress {
 
 impl Partition {
     /// Opens a partition. It is read from wherever the first record is, or from what [`Self::begin_at`] says before.
-    pub fn open(log: LogId, limits: Limits) -> Arc<Self> {
-        let ledger = Ledger::default();
-        let inner =
-            Inner { window: None, ledger, limits, sightings: VecDeque::new(), fallen_end: None };
+    pub fn open(log: LogId, limits: WindowLimits) -> Arc<Self> {
+        let commits = CommitTracker::default();
+        let inner = Inner {
+            window: None,
+            commits,
+            limits,
+            end_offsets: VecDeque::new(),
+            truncated_end: None,
+        };
         Arc::new(Self {
             log,
             partitions: AtomicI32::new(PARTITIONS_MAX),
@@ -96,15 +101,20 @@ impl Partition {
 
     /// Opens it anew, because its log is not what it was. What is owed for its records still is, if their log goes on at
     /// `offset`.
-    pub fn anew(&self, offset: i64) -> Arc<Self> {
+    pub fn reopened(&self, offset: i64) -> Arc<Self> {
         let mut old = self.inner.lock();
-        let mut ledger = Ledger::default();
+        let mut commits = CommitTracker::default();
         if old.window.as_ref().is_some_and(|window| window.end() <= offset) {
-            ledger.take_deferred(&mut old.ledger);
+            commits.take_deferred(&mut old.commits);
         }
         let limits = old.limits;
-        let inner =
-            Inner { window: None, ledger, limits, sightings: VecDeque::new(), fallen_end: None };
+        let inner = Inner {
+            window: None,
+            commits,
+            limits,
+            end_offsets: VecDeque::new(),
+            truncated_end: None,
+        };
         Arc::new(Self {
             log: self.log.clone(),
             partitions: AtomicI32::new(self.partitions()),
@@ -123,8 +133,8 @@ impl Partition {
         if let Some(window) = &mut inner.window {
             window.set_limits(limits);
         }
-        for kind in Kind::ALL {
-            inner.ledger.owed(kind).limit(kind.bytes_of(owed));
+        for kind in WorkKind::ALL {
+            inner.commits.pending(kind).limit(kind.bytes_of(owed));
         }
     }
 
@@ -172,7 +182,7 @@ impl Partition {
     /// Returns whether a record at this offset does not follow on what was read. Below it: Kafka never goes back by itself, so
     /// this is another log. Far above it: what lies between has expired, or it was never there; whoever has it or not must not
     /// be told that nothing is missing.
-    pub fn is_torn_by(&self, offset: i64) -> bool {
+    pub fn is_discontinuous_at(&self, offset: i64) -> bool {
         let inner = self.inner.lock();
         let follows = |window: &Window| (0..=GAP_MAX).contains(&(offset - window.end()));
         !inner.is_untouched() && inner.window.as_ref().is_some_and(|window| !follows(window))
@@ -180,38 +190,38 @@ impl Partition {
 
     /// Notes that the purger itself owes work for the record at this offset, before it is added; returns whether the work may
     /// begin. If not, the record will be read again for it.
-    pub fn owe(&self, offset: i64, work: Work) -> bool {
+    pub fn add_pending(&self, offset: i64, work: Work) -> bool {
         let mut inner = self.inner.lock();
         inner.reach(offset);
-        inner.ledger.owe(offset, work, Instant::now())
+        inner.commits.add_pending(offset, work, Instant::now())
     }
 
     /// Notes that the purger itself owes work for the record at this offset that has begun.
     pub fn hold(&self, offset: i64, work: Work) {
-        self.inner.lock().ledger.owed(work.kind).hold(offset, work);
+        self.inner.lock().commits.pending(work.kind).hold(offset, work);
     }
 
     /// Returns the records that are to be read again for work of this kind, once there is room for it.
-    pub fn due_again(&self, kind: Kind) -> Option<(i64, i64)> {
-        self.inner.lock().ledger.owed(kind).due()
+    pub fn due_again(&self, kind: WorkKind) -> Option<(i64, i64)> {
+        self.inner.lock().commits.pending(kind).due()
     }
 
     /// Notes that a record was read again, and all that is owed before it; returns when it was read first, if its work may
     /// begin now.
     pub fn resume(&self, offset: i64, work: Work) -> Option<Instant> {
         let mut inner = self.inner.lock();
-        let owed = inner.ledger.owed(work.kind);
+        let owed = inner.commits.pending(work.kind);
         owed.pass(offset);
         owed.resume(offset, work)
     }
 
     /// Notes that no record below this offset is to be read again for work of this kind.
-    pub fn pass(&self, offset: i64, kind: Kind) {
-        self.inner.lock().ledger.owed(kind).pass(offset);
+    pub fn pass(&self, offset: i64, kind: WorkKind) {
+        self.inner.lock().commits.pending(kind).pass(offset);
     }
 
     /// Adds the record at this offset.
-    pub fn push(&self, offset: i64, fingerprint: u64, held: Option<Held>) {
+    pub fn push(&self, offset: i64, fingerprint: u64, held: Option<HeldRecord>) {
         let mut inner = self.inner.lock();
         inner.add(offset, fingerprint, held);
         drop(inner);
@@ -225,27 +235,27 @@ impl Partition {
             return;
         };
         window.skip_to(offset);
-        inner.ledger.read(offset);
+        inner.commits.read(offset);
         drop(inner);
         self.read_to.send_replace(offset);
     }
 
     /// Notes that the log ends before what was read of it: it is another one, or was cut.
-    pub fn note_fallen_end(&self, high: i64) {
-        self.inner.lock().fallen_end = Some(high);
+    pub fn record_truncation(&self, high: i64) {
+        self.inner.lock().truncated_end = Some(high);
     }
 
     /// Returns an end that lies before what was read, once.
-    pub fn take_fallen_end(&self) -> Option<i64> {
-        self.inner.lock().fallen_end.take()
+    pub fn take_truncation(&self) -> Option<i64> {
+        self.inner.lock().truncated_end.take()
     }
 
     /// Notes what the broker said.
-    pub fn sight(&self, sighting: Sighting) {
+    pub fn record_end_offset(&self, end_offset: EndOffset) {
         let mut inner = self.inner.lock();
-        inner.sightings.push_back(sighting);
-        if inner.sightings.len() > SIGHTINGS_MAX {
-            inner.sightings.pop_front();
+        inner.end_offsets.push_back(end_offset);
+        if inner.end_offsets.len() > END_OFFSETS_MAX {
+            inner.end_offsets.pop_front();
         }
     }
 
@@ -256,9 +266,9 @@ impl Partition {
     }
 
     /// Everything below may be committed; `None`: nothing is known yet.
-    pub fn watermark(&self) -> Option<i64> {
+    pub fn committable(&self) -> Option<i64> {
         let mut inner = self.inner.lock();
-        inner.window.is_some().then(|| inner.ledger.watermark())
+        inner.window.is_some().then(|| inner.commits.committable())
     }
 
     /// Watches how far it has been read.
@@ -284,13 +294,13 @@ impl Partition {
     /// Returns since when it is known that everything which was then in the log lies below this offset.
     pub fn clean_since(&self, next: i64) -> Option<Duration> {
         let inner = self.inner.lock();
-        let clean = inner.sightings.iter().rev().find(|sighting| sighting.high <= next)?;
+        let clean = inner.end_offsets.iter().rev().find(|end_offset| end_offset.high <= next)?;
         Some(clean.at.elapsed())
     }
 
     /// What the broker said last.
-    pub fn last_sighting(&self) -> Option<Sighting> {
-        self.inner.lock().sightings.back().copied()
+    pub fn last_end_offset(&self) -> Option<EndOffset> {
+        self.inner.lock().end_offsets.back().copied()
     }
 
     /// Notes that a proxy that keeps up has confirmed everything below `next`; returns how long ago the changes happened that
@@ -300,12 +310,12 @@ impl Partition {
         let is_far_behind = |window: &Window| {
             next < window.start() || window.is_half_full() && next < window.middle()
         };
-        if !inner.ledger.is_held_by(target) && inner.window.as_ref().is_some_and(is_far_behind) {
+        if !inner.commits.is_held_by(target) && inner.window.as_ref().is_some_and(is_far_behind) {
             return Vec::new(); // it has to come nearer before the others wait for it
         }
-        let before = inner.ledger.confirmed_by_all();
-        inner.ledger.confirm(target, next);
-        let after = inner.ledger.confirmed_by_all();
+        let before = inner.commits.confirmed_by_all();
+        inner.commits.confirm(target, next);
+        let after = inner.commits.confirmed_by_all();
         let Some(window) = &inner.window else { return Vec::new() };
         let confirmed = window.range(before, after).filter_map(|held| held.time);
         confirmed.map(|time| now.duration_since(time).unwrap_or_default()).collect()
@@ -314,40 +324,40 @@ impl Partition {
     /// Notes that a proxy is about to say where it stands: what it may not have is not committed before, unless it takes too
     /// long.
     pub fn expect(&self, target: TargetId) {
-        self.inner.lock().ledger.expect(target);
+        self.inner.lock().commits.expect(target);
     }
 
     /// Notes that a proxy does not keep up: it holds nobody back from now on.
     pub fn release(&self, target: TargetId) {
-        self.inner.lock().ledger.release(target);
+        self.inner.lock().commits.release(target);
     }
 
     /// Returns whether this proxy holds the others back.
     pub fn is_held_by(&self, target: TargetId) -> bool {
-        self.inner.lock().ledger.is_held_by(target)
+        self.inner.lock().commits.is_held_by(target)
     }
 
     /// Notes that something that was owed for a record is done.
-    pub fn fulfil(&self, offset: i64, kind: Kind) {
-        self.inner.lock().ledger.owed(kind).fulfil(offset);
+    pub fn complete(&self, offset: i64, kind: WorkKind) {
+        self.inner.lock().commits.pending(kind).complete(offset);
     }
 
     /// How it is doing.
     pub fn progress(&self) -> Progress {
         let mut inner = self.inner.lock();
-        let Inner { window, ledger, sightings, .. } = &mut *inner;
-        let watermark = ledger.watermark();
+        let Inner { window, commits, end_offsets, .. } = &mut *inner;
+        let committable = commits.committable();
         let waiting =
-            window.iter().flat_map(|window| window.range(ledger.confirmed_by_all(), i64::MAX));
+            window.iter().flat_map(|window| window.range(commits.confirmed_by_all(), i64::MAX));
         Progress {
             read_to: window.as_ref().map_or(-1, Window::end),
-            watermark: if window.is_some() { watermark } else { -1 },
-            high: sightings.back().map(|sighting| sighting.high),
+            committable: if window.is_some() { committable } else { -1 },
+            high: end_offsets.back().map(|end_offset| end_offset.high),
             held: window.as_ref().map_or(0, Window::len),
             held_bytes: window.as_ref().map_or(0, Window::bytes),
             oldest: waiting.take(1).find_map(|held| held.time),
-            owing: Kind::ALL.map(|kind| ledger.owed(kind).records()),
-            deferred: Kind::ALL.map(|kind| ledger.owed(kind).deferred()).iter().sum(),
+            pending: WorkKind::ALL.map(|kind| commits.pending(kind).records()),
+            deferred: WorkKind::ALL.map(|kind| commits.pending(kind).deferred()).iter().sum(),
         }
     }
 }
@@ -355,7 +365,7 @@ impl Partition {
 impl Inner {
     fn begin_at(&mut self, offset: i64) {
         self.window = Some(Window::new(offset, self.limits));
-        self.ledger.restart_at(offset);
+        self.commits.restart_at(offset);
     }
 
     /// Begins at this offset if nothing was read yet: Kafka may have gone on elsewhere than was thought, because what lies
@@ -367,21 +377,21 @@ impl Inner {
         }
     }
 
-    fn add(&mut self, offset: i64, fingerprint: u64, held: Option<Held>) {
+    fn add(&mut self, offset: i64, fingerprint: u64, held: Option<HeldRecord>) {
         self.reach(offset);
         if let Some(window) = &mut self.window {
             window.push(offset, fingerprint, held);
         }
-        self.ledger.read(offset + 1);
+        self.commits.read(offset + 1);
         let _is_over = self.trim(); // the consumer asks again, and pauses
     }
 
     /// Drops what is needed no more; returns whether still too much is held.
     fn trim(&mut self) -> bool {
         let Some(window) = &mut self.window else { return false };
-        if window.trim(self.ledger.confirmed_by_all()) {
-            self.ledger.release_behind(window.middle());
-            return window.trim(self.ledger.confirmed_by_all());
+        if window.trim(self.commits.confirmed_by_all()) {
+            self.commits.release_behind(window.middle());
+            return window.trim(self.commits.confirmed_by_all());
         }
         false
     }
@@ -393,7 +403,7 @@ impl Inner {
 }
 
 /// Sightings remembered: at one in two seconds, two minutes in which a proxy may be behind and still renew its lease.
-const SIGHTINGS_MAX: usize = 64;
+const END_OFFSETS_MAX: usize = 64;
 /// Partitions that a topic may have, as proxies see it: what is said while the number is not known.
 const PARTITIONS_MAX: i32 = 4096;
 /// Offsets without records that are taken for markers of transactions: segments that expire are larger.
@@ -405,11 +415,11 @@ mod tests {
 
     fn partition() -> Arc<Partition> {
         let log = LogId { cluster: "c".into(), topic: "t".into(), partition: 0 };
-        Partition::open(log, Limits { records: 4, bytes: 1 << 20, batch: 1 << 20 })
+        Partition::open(log, WindowLimits { records: 4, bytes: 1 << 20, batch: 1 << 20 })
     }
 
     fn push(partition: &Partition, offset: i64) {
-        let held = Held {
+        let held = HeldRecord {
             offset,
             fingerprint: 1,
             purges: vec!["{}".into()],
@@ -435,12 +445,15 @@ mod tests {
     fn a_record_that_does_not_follow_on_tears_a_partition() {
         let partition = partition();
         partition.begin_at(5);
-        assert!(!partition.is_torn_by(2), "nothing was read yet: it begins wherever it begins");
+        assert!(
+            !partition.is_discontinuous_at(2),
+            "nothing was read yet: it begins wherever it begins"
+        );
         push(&partition, 5);
-        assert!(partition.is_torn_by(5));
-        assert!(!partition.is_torn_by(6));
-        assert!(!partition.is_torn_by(7), "a transaction's marker has an offset, too");
-        assert!(partition.is_torn_by(7 + GAP_MAX));
+        assert!(partition.is_discontinuous_at(5));
+        assert!(!partition.is_discontinuous_at(6));
+        assert!(!partition.is_discontinuous_at(7), "a transaction's marker has an offset, too");
+        assert!(partition.is_discontinuous_at(7 + GAP_MAX));
     }
 
     #[test]
@@ -448,11 +461,11 @@ mod tests {
         let partition = partition();
         partition.begin_at(5);
         push(&partition, 5);
-        assert_eq!(partition.take_fallen_end(), None);
-        partition.note_fallen_end(5);
-        assert_eq!(partition.take_fallen_end(), Some(5));
-        assert_eq!(partition.take_fallen_end(), None);
-        let again = partition.anew(5);
+        assert_eq!(partition.take_truncation(), None);
+        partition.record_truncation(5);
+        assert_eq!(partition.take_truncation(), Some(5));
+        assert_eq!(partition.take_truncation(), None);
+        let again = partition.reopened(5);
         assert!(!again.has_begun());
         push(&again, 0);
         assert_eq!(again.window_start(), Some(0));
@@ -465,14 +478,14 @@ mod tests {
         partition.confirm(1, 0, SystemTime::UNIX_EPOCH);
         (0..5).for_each(|offset| push(&partition, offset));
         assert!(partition.is_full());
-        assert_eq!(partition.watermark(), Some(0));
+        assert_eq!(partition.committable(), Some(0));
         partition.confirm(2, 5, SystemTime::UNIX_EPOCH);
         assert!(!partition.is_full(), "the other one is far ahead");
         assert!(!partition.is_held_by(1));
         partition.confirm(1, 1, SystemTime::UNIX_EPOCH);
         assert!(!partition.is_held_by(1), "it is still far behind");
         assert!(!partition.is_full());
-        assert_eq!(partition.watermark(), Some(5));
+        assert_eq!(partition.committable(), Some(5));
         assert_eq!(partition.slice(0, 9), None, "the slow one has to read from Kafka");
     }
 
@@ -493,7 +506,7 @@ mod tests {
     async fn a_lease_rests_on_what_the_broker_said_when() {
         let partition = partition();
         partition.begin_at(0);
-        let sight = |high| partition.sight(Sighting { at: Instant::now(), high });
+        let sight = |high| partition.record_end_offset(EndOffset { at: Instant::now(), high });
         sight(3);
         tokio::time::advance(Duration::from_secs(2)).await;
         sight(5);

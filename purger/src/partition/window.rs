@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 /// A record that purges something.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct HeldRecord {
     /// Its offset.
     pub offset: i64,
     /// What identifies the record in its log, see [`fingerprint`].
@@ -47,14 +47,14 @@ pub struct Window {
     end: i64,
     /// The fingerprint of the record at `end - 1`.
     last: Option<u64>,
-    held: VecDeque<Held>,
+    held: VecDeque<HeldRecord>,
     bytes: u64,
-    limits: Limits,
+    limits: WindowLimits,
 }
 
 /// How much is held.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct WindowLimits {
     /// Records.
     pub records: usize,
     /// Bytes of purges, as they are sent.
@@ -65,12 +65,12 @@ pub struct Limits {
 
 impl Window {
     /// Makes an empty window at an offset.
-    pub const fn new(start: i64, limits: Limits) -> Self {
+    pub const fn new(start: i64, limits: WindowLimits) -> Self {
         Self { start, end: start, last: None, held: VecDeque::new(), bytes: 0, limits }
     }
 
     /// Changes how much is held from now on.
-    pub const fn set_limits(&mut self, limits: Limits) {
+    pub const fn set_limits(&mut self, limits: WindowLimits) {
         self.limits = limits;
     }
 
@@ -100,7 +100,7 @@ impl Window {
     }
 
     /// Covers the record at this offset, and holds it if it purges something. `None`: it purges nothing.
-    pub fn push(&mut self, offset: i64, fingerprint: u64, held: Option<Held>) {
+    pub fn push(&mut self, offset: i64, fingerprint: u64, held: Option<HeldRecord>) {
         self.end = self.end.max(offset + 1);
         self.last = Some(fingerprint);
         if let Some(held) = held {
@@ -163,7 +163,7 @@ impl Window {
         }
         let first = self.held.partition_point(|held| held.offset < next);
         let (mut bytes, mut selectors, mut records) = (0, 0, 0);
-        let fits = |held: &&Held| {
+        let fits = |held: &&HeldRecord| {
             bytes += held.bytes();
             selectors += held.selectors;
             records += 1;
@@ -188,7 +188,7 @@ impl Window {
     }
 
     /// The records held in a range of offsets.
-    pub fn range(&self, from: i64, to: i64) -> impl Iterator<Item = &Held> {
+    pub fn range(&self, from: i64, to: i64) -> impl Iterator<Item = &HeldRecord> {
         let first = self.held.partition_point(|held| held.offset < from);
         let last = self.held.partition_point(|held| held.offset < to);
         self.held.range(first..last.max(first))
@@ -216,7 +216,7 @@ pub fn fingerprint(offset: i64, key: Option<&[u8]>, payload: Option<&[u8]>) -> u
     hash.digest()
 }
 
-impl Held {
+impl HeldRecord {
     /// Bytes of its purges, as they are sent.
     fn bytes(&self) -> usize {
         self.purges.iter().map(Bytes::len).sum()
@@ -226,18 +226,18 @@ impl Held {
 /// Selectors in one slice: half of what a proxy takes by default (`purge.log.max_selectors`).
 const BATCH_SELECTORS_MAX: usize = 50_000;
 
-fn cost(held: &Held) -> u64 {
-    (held.bytes() + held.purges.len() * size_of::<Bytes>() + size_of::<Held>()) as u64
+fn cost(held: &HeldRecord) -> u64 {
+    (held.bytes() + held.purges.len() * size_of::<Bytes>() + size_of::<HeldRecord>()) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { records: 3, bytes: 1 << 20, batch: 1 << 20 };
+    const LIMITS: WindowLimits = WindowLimits { records: 3, bytes: 1 << 20, batch: 1 << 20 };
 
-    fn held(offset: i64) -> Held {
-        Held {
+    fn held(offset: i64) -> HeldRecord {
+        HeldRecord {
             offset,
             fingerprint: offset.unsigned_abs() * 7,
             purges: vec![Bytes::from(format!("{offset}"))],

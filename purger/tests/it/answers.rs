@@ -156,11 +156,12 @@ async fn an_answer_that_is_none_is_no_confirmation() {
 #[tokio::test]
 async fn a_token_never_goes_to_an_address_that_left_the_fleet() {
     use settings::{Secret, TargetHttp};
-    use shellac_purger::delivery::target::{Manner, Target};
+    use shellac_purger::delivery::target::{Target, TargetOptions};
     let proxy = Proxy::start();
     let token = Some(Secret::new("secret"));
     let timeout = std::time::Duration::from_secs(20);
-    let target = Target::new(1, proxy.url(), &Manner { http: TargetHttp::Http1, token, timeout });
+    let target =
+        Target::new(1, proxy.url(), &TargetOptions { http: TargetHttp::Http1, token, timeout });
     target.standing().await.unwrap();
     assert_eq!(proxy.authorization().len(), 1);
     target.set_present(false);

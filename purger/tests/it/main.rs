@@ -18,4 +18,4 @@ mod effects;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]
-mod owed;
+mod pending;

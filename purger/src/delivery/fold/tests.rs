@@ -6,10 +6,10 @@ use purge_protocol::log::LogId;
 use shellac::purge::log::reading;
 
 use super::*;
-use crate::delivery::encoding::{self, Clean};
+use crate::delivery::encoding::{self, CleanSince};
 use crate::delivery::parts::Parts;
 use crate::partition::Partition;
-use crate::partition::window::{Limits, Slice};
+use crate::partition::window::{Slice, WindowLimits};
 
 fn purge(
     offset: i64,
@@ -85,9 +85,10 @@ fn a_fold_is_full_before_a_proxy_refuses_it_by_default() {
 
 fn body(slice: &Slice) -> Bytes {
     let log = LogId { cluster: "c".into(), topic: "t".into(), partition: 0 };
-    let partition = Partition::open(log, Limits { records: 9, bytes: 1 << 20, batch: 1 << 20 });
+    let partition =
+        Partition::open(log, WindowLimits { records: 9, bytes: 1 << 20, batch: 1 << 20 });
     partition.set_partitions(1);
-    encoding::batch(&partition, "p", "i", slice, None, Clean::default())
+    encoding::batch(&partition, "p", "i", slice, None, CleanSince::default())
 }
 
 /// A proxy of some limits, as far as content is concerned.
@@ -121,7 +122,7 @@ impl Proxy {
         true
     }
 
-    /// Delivers as a route does, until the position is moved or `answers` are used up: then the connection breaks.
+    /// Delivers as a delivery does, until the position is moved or `answers` are used up: then the connection breaks.
     fn deliver(&mut self, slice: &Slice, answers: usize) {
         if self.take(slice) {
             return;

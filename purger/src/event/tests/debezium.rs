@@ -3,7 +3,7 @@
 use purge_protocol::PurgeMode;
 
 use super::super::{
-    Code, Filter, Format, Ignored, Pattern, Reader, Reading, Record, Rules, TableRule,
+    Code, EventReader, Filter, Format, Ignored, Pattern, Reading, Record, Rules, TableRule,
 };
 use super::{ignored, now, purge, record, unreadable};
 
@@ -159,5 +159,5 @@ fn a_tombstone_after_a_delete_is_nothing_even_where_tombstones_purge_sites() {
     let rules =
         Rules { format: Format::Debezium, tombstone: super::super::Tombstone::Site, ..rules() };
     let record = Record { key: Some(b"42"), payload: None, ..record(b"") };
-    assert_eq!(Reader::new(rules).read(&record, now()), Reading::Ignored(Ignored::Tombstone));
+    assert_eq!(EventReader::new(rules).read(&record, now()), Reading::Ignored(Ignored::Tombstone));
 }

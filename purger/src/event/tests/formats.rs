@@ -2,7 +2,7 @@
 
 use purge_protocol::PurgeMode;
 
-use super::super::{Code, Format, Ignored, Reader, Reading, Record, Rules, SiteRule, time};
+use super::super::{Code, EventReader, Format, Ignored, Reading, Record, Rules, SiteRule, time};
 use super::{ignored, now, purge, read, record, unreadable};
 
 fn rules(format: Format) -> Rules {
@@ -84,7 +84,7 @@ fn a_resource_change_is_the_purge_of_its_uri() {
 
 fn binary<'a>(headers: &'a [(&'a str, &'a [u8])], payload: &'a [u8]) -> Reading {
     let record = Record { headers, ..record(payload) };
-    Reader::new(Rules::default()).read(&record, now())
+    EventReader::new(Rules::default()).read(&record, now())
 }
 
 const HEADERS: [(&str, &[u8]); 6] = [

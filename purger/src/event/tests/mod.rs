@@ -9,7 +9,7 @@ mod vectors;
 
 use std::time::SystemTime;
 
-use super::{Code, Ignored, PurgeEvent, Reader, Reading, Record, Rules, Unreadable, time};
+use super::{Code, EventReader, Ignored, PurgeEvent, Reading, Record, Rules, Unreadable, time};
 
 /// Noon of the day on which these tests take place.
 fn now() -> SystemTime {
@@ -29,7 +29,7 @@ fn record(payload: &[u8]) -> Record<'_> {
 }
 
 fn read(rules: &Rules, payload: &str) -> Reading {
-    Reader::new(rules.clone()).read(&record(payload.as_bytes()), now())
+    EventReader::new(rules.clone()).read(&record(payload.as_bytes()), now())
 }
 
 #[track_caller]

@@ -3,12 +3,13 @@
 use purge_protocol::PurgeMode;
 
 use super::super::{
-    Code, Filter, Ignored, Pattern, Reader, Reading, Record, Rules, SiteRule, Tombstone, Unreadable,
+    Code, EventReader, Filter, Ignored, Pattern, Reading, Record, Rules, SiteRule, Tombstone,
+    Unreadable,
 };
 use super::{now, record, unreadable};
 
 fn keyed(rules: Rules, key: &[u8], payload: Option<&[u8]>) -> Reading {
-    Reader::new(rules).read(&Record { key: Some(key), payload, ..record(b"") }, now())
+    EventReader::new(rules).read(&Record { key: Some(key), payload, ..record(b"") }, now())
 }
 
 fn guess(rules: Rules, key: &[u8], payload: &[u8]) -> Option<Vec<String>> {
@@ -36,7 +37,7 @@ fn bytes_that_are_no_json_say_so() {
         (b"\"*\"", Code::Shape, "no object"),
     ] {
         let Reading::Unreadable(found) =
-            Reader::new(Rules::default()).read(&record(payload), now())
+            EventReader::new(Rules::default()).read(&record(payload), now())
         else {
             panic!()
         };
@@ -124,7 +125,7 @@ fn a_tombstone_is_nothing_unless_it_is_said_to_be_a_site() {
 fn a_byte_order_mark_is_not_in_the_way() {
     let payload = b"\xef\xbb\xbf{\"tags\":[\"a\"]}";
     assert!(matches!(
-        Reader::new(Rules::default()).read(&record(payload), now()),
+        EventReader::new(Rules::default()).read(&record(payload), now()),
         Reading::Purge(_)
     ));
 }

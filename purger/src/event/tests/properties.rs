@@ -11,8 +11,8 @@ use purge_protocol::url::canonical_host;
 use purge_protocol::{PurgeMode, PurgeRequest};
 
 use super::super::{
-    Format, Pattern, Priority, PurgeEvent, Reader, Reading, Record, Rules, SiteRule, TableRule,
-    Tombstone, cloud_event, time,
+    EventReader, Format, Pattern, Priority, PurgeEvent, Reading, Record, Rules, SiteRule,
+    TableRule, Tombstone, cloud_event, time,
 };
 use super::{now, record};
 
@@ -65,7 +65,7 @@ fn check_purge(event: &PurgeEvent, rules: &Rules) {
     assert!(event.settle.is_sorted() && event.settle.iter().all(|delay| !delay.is_zero()));
     let written = cloud_event(event);
     let rules = Rules { format: Format::Auto, ..rules.clone() };
-    let read = Reader::new(rules).read(&Record { timestamp: None, ..record(&written) }, now());
+    let read = EventReader::new(rules).read(&Record { timestamp: None, ..record(&written) }, now());
     assert_eq!(
         read,
         Reading::Purge(Box::new(event.clone())),
@@ -208,7 +208,7 @@ proptest! {
     ) {
         let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
         let record = Record { key: key.as_deref(), headers: &headers, payload: payload.as_deref(), ..record(b"") };
-        check(&Reader::new(rules.clone()).read(&record, now()), &rules);
+        check(&EventReader::new(rules.clone()).read(&record, now()), &rules);
     }
 
     #[test]
@@ -218,7 +218,7 @@ proptest! {
         rules in any_rules(),
     ) {
         let record = Record { key: key.as_ref().map(String::as_bytes), ..record(&payload) };
-        let reader = Reader::new(rules.clone());
+        let reader = EventReader::new(rules.clone());
         let reading = reader.read(&record, now());
         prop_assert_eq!(&reading, &reader.read(&record, now()));
         check(&reading, &rules);
@@ -227,7 +227,7 @@ proptest! {
     #[test]
     fn any_text_in_a_list_of_tags_is_all_purged_or_none(tags in vec("\\PC{0,6}|[a-z]{1,4}", 1..6)) {
         let payload = serde_json::to_vec(&serde_json::json!({ "tags": tags })).unwrap();
-        match Reader::new(Rules::default()).read(&record(&payload), now()) {
+        match EventReader::new(Rules::default()).read(&record(&payload), now()) {
             Reading::Purge(event) => {
                 for tag in &tags {
                     prop_assert!(event.request.tags.contains(tag));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use purge_protocol::request::Target;
 use purge_protocol::{CanonicalUrl, PurgeMode, Tag};
 
-use super::super::{Code, Filter, Ignored, Limits, Pattern, Priority, Rules};
+use super::super::{Code, EventLimits, Filter, Ignored, Pattern, Priority, Rules};
 use super::{ignored, purge, unreadable};
 
 fn only(patterns: &[&str]) -> Filter {
@@ -116,7 +116,7 @@ fn what_can_match_nothing_is_refused_with_what_to_write_instead() {
 #[test]
 fn limits_are_the_rules() {
     let rules = Rules {
-        limits: Limits {
+        limits: EventLimits {
             tags: 2,
             urls: 1,
             settle: 1,

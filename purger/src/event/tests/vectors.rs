@@ -10,7 +10,7 @@ use serde_json::Value;
 use purge_protocol::PurgeRequest;
 use purge_protocol::log::Rewarm;
 
-use super::super::{PurgeEvent, Reader, Reading, Record, Rules, cloud_event, time};
+use super::super::{EventReader, PurgeEvent, Reading, Record, Rules, cloud_event, time};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,8 +62,8 @@ fn vectors() -> Vec<(String, Vector)> {
     vectors
 }
 
-fn reader() -> Reader {
-    Reader::new(Rules { may_purge_all: vec!["/ops/*".to_owned()], ..Rules::default() })
+fn reader() -> EventReader {
+    EventReader::new(Rules { may_purge_all: vec!["/ops/*".to_owned()], ..Rules::default() })
 }
 
 fn read(payload: &[u8]) -> Reading {

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use process::clock::Clock;
 use settings::{Config, Sources};
 use shellac_purger::admin::Status;
-use shellac_purger::app::{App, Ended};
+use shellac_purger::app::{App, ShutdownResult};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ use super::{Broker, Proxy};
 pub(crate) struct Purger {
     admin: SocketAddr,
     leave: Option<oneshot::Sender<()>>,
-    running: Option<JoinHandle<Ended>>,
+    running: Option<JoinHandle<ShutdownResult>>,
 }
 
 fn configuration(broker: &Broker, urls: &[String], settings: &str) -> String {
@@ -86,7 +86,7 @@ impl Purger {
     }
 
     /// Tells it to leave; returns how it ended.
-    pub(crate) async fn stop(mut self) -> Ended {
+    pub(crate) async fn stop(mut self) -> ShutdownResult {
         drop(self.leave.take());
         let running = self.running.take().unwrap();
         tokio::task::spawn_blocking(move || running.join().unwrap()).await.unwrap()

@@ -72,7 +72,7 @@ fn serve(site: &Site, stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     loop {
-        let (mut path, mut condition) = (String::new(), String::new());
+        let (mut path, mut health) = (String::new(), String::new());
         loop {
             let mut line = String::new();
             if stream.read_line(&mut line)? == 0 {
@@ -84,7 +84,7 @@ fn serve(site: &Site, stream: TcpStream) -> io::Result<()> {
             }
             match line.split_once(": ") {
                 Some((name, value)) if name.eq_ignore_ascii_case("if-none-match") => {
-                    value.clone_into(&mut condition);
+                    value.clone_into(&mut health);
                 }
                 None if path.is_empty() => {
                     line.split(' ').nth(1).unwrap_or_default().clone_into(&mut path);
@@ -92,11 +92,11 @@ fn serve(site: &Site, stream: TcpStream) -> io::Result<()> {
                 _ => {}
             }
         }
-        stream.get_mut().write_all(&answer(site, &path, &condition))?;
+        stream.get_mut().write_all(&answer(site, &path, &health))?;
     }
 }
 
-fn answer(site: &Site, path: &str, condition: &str) -> Vec<u8> {
+fn answer(site: &Site, path: &str, health: &str) -> Vec<u8> {
     site.requests.fetch_add(1, Ordering::SeqCst);
     let page = path.strip_prefix("/p/").and_then(|number| number.parse::<usize>().ok());
     let found = page.and_then(|page| Some((page, site.versions.get(page)?.load(Ordering::SeqCst))));
@@ -106,7 +106,7 @@ fn answer(site: &Site, path: &str, condition: &str) -> Vec<u8> {
     let tag = format!("\"{page}-{version}\"");
     let fields =
         format!("cache-control: max-age=86400\r\nsurrogate-key: page-{page}\r\netag: {tag}\r\n");
-    if condition == tag {
+    if health == tag {
         return format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n").into_bytes();
     }
     let body = format!("page {page} version {version}\n");

@@ -8,22 +8,22 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use settings::Config;
 use tokio::sync::mpsc;
 
-use super::topic::{Broker, BrokerError};
+use super::topic::{BrokerClient, BrokerError};
 use crate::dead_letter::DeadLetter;
-use crate::kafka::context::Plain;
+use crate::kafka::context::PlainContext;
 use crate::kafka::producer::Written;
 use crate::receipt::Receipt;
 
 /// Reads the topics of receipts and dead letters from their ends on.
-pub(super) struct Witness {
-    consumer: BaseConsumer<Plain>,
+pub(super) struct FateReader {
+    consumer: BaseConsumer<PlainContext>,
     receipts: String,
     dead_letters: String,
 }
 
 /// What became of an event.
 #[derive(Debug)]
-pub(super) enum Testimony {
+pub(super) enum EventFate {
     /// What each proxy purged.
     Receipt(Receipt),
     /// It was given up.
@@ -32,20 +32,20 @@ pub(super) enum Testimony {
 
 /// Why nothing can be heard of it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WitnessError {
+pub(super) enum FateReaderError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error("{}", crate::kafka::cause::words(.0))]
     Kafka(#[from] KafkaError),
 }
 
-impl Witness {
+impl FateReader {
     /// Looks for the ends of the topics, which has to be before the event is written; `None`: there are none. Blocks.
-    pub(super) fn open(config: &Config) -> Result<Option<Self>, WitnessError> {
+    pub(super) fn open(config: &Config) -> Result<Option<Self>, FateReaderError> {
         let (receipts, dead_letters) = (&config.purger.receipts, &config.purger.dead_letter);
         let topics = [receipts, dead_letters].into_iter().filter(|topic| !topic.is_empty());
         let mut list = TopicPartitionList::new();
-        let broker = Broker::connect(config)?;
+        let broker = BrokerClient::connect(config)?;
         for topic in topics {
             for extent in broker.partitions(topic)? {
                 let (partition, end) = (extent.log.partition, Offset::Offset(extent.high));
@@ -62,12 +62,12 @@ impl Witness {
     }
 
     /// Tells what is heard of an event, on a thread of its own, until nobody listens.
-    pub(super) fn listen(self, topic: String, written: Written) -> mpsc::Receiver<Testimony> {
-        let (sender, receiver) = mpsc::channel(TESTIMONIES_MAX);
+    pub(super) fn listen(self, topic: String, written: Written) -> mpsc::Receiver<EventFate> {
+        let (sender, receiver) = mpsc::channel(FATES_MAX);
         drop(tokio::task::spawn_blocking(move || {
             while !sender.is_closed() {
-                if let Some(testimony) = self.hear(&topic, written)
-                    && sender.blocking_send(testimony).is_err()
+                if let Some(fate) = self.hear(&topic, written)
+                    && sender.blocking_send(fate).is_err()
                 {
                     return;
                 }
@@ -76,7 +76,7 @@ impl Witness {
         receiver
     }
 
-    fn hear(&self, topic: &str, written: Written) -> Option<Testimony> {
+    fn hear(&self, topic: &str, written: Written) -> Option<EventFate> {
         let record = self.consumer.poll(POLL)?.ok()?;
         let value = record.payload()?;
         let place = (topic, written.partition, written.offset);
@@ -84,12 +84,12 @@ impl Witness {
             let receipt: Receipt = serde_json::from_slice(value).ok()?;
             let log = &receipt.log;
             let is_meant = (log.topic.as_str(), log.partition, receipt.offset) == place;
-            return is_meant.then_some(Testimony::Receipt(receipt));
+            return is_meant.then_some(EventFate::Receipt(receipt));
         }
         if record.topic() == self.dead_letters {
             let letter: DeadLetter = serde_json::from_slice(value).ok()?;
             let is_meant = (letter.topic.as_str(), letter.partition, letter.offset) == place;
-            return is_meant.then_some(Testimony::GivenUp(letter));
+            return is_meant.then_some(EventFate::GivenUp(letter));
         }
         None
     }
@@ -97,4 +97,4 @@ impl Witness {
 
 const POLL: Duration = Duration::from_millis(50);
 /// One event has one receipt, and a dead letter for each proxy that refuses it.
-const TESTIMONIES_MAX: usize = 64;
+const FATES_MAX: usize = 64;

@@ -15,11 +15,11 @@ use super::assignment::Assignment;
 use super::client::{PATIENCE, committed, partition_at};
 use super::context::GroupConsumer;
 use super::cursor::Cursors;
-use crate::partition::{Partition, Sighting};
+use crate::partition::{EndOffset, Partition};
 
 /// Looks after the ends of partitions.
 #[derive(Debug)]
-pub struct Lookout {
+pub struct EndOffsetPoller {
     /// The group's consumer: it may be asked from any thread.
     pub consumer: GroupConsumer,
     /// The partitions.
@@ -32,7 +32,7 @@ pub struct Lookout {
     pub interval: Duration,
 }
 
-impl Lookout {
+impl EndOffsetPoller {
     /// Looks until it is told to stop.
     #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub fn run(self, stop: &AtomicBool) {
@@ -56,7 +56,7 @@ impl Lookout {
                 self.assignment
                     .partitions()
                     .iter()
-                    .any(|partition| partition.last_sighting().is_none())
+                    .any(|partition| partition.last_end_offset().is_none())
             };
             while Instant::now() < woken
                 && !stop.load(Ordering::Relaxed)
@@ -91,13 +91,13 @@ impl Lookout {
         } else if fallen.insert(fell) {
             return true;
         } else {
-            partition.note_fallen_end(high);
+            partition.record_truncation(high);
             return true; // the consumer opens it anew
         }
         if !partition.has_begun() {
             partition.begin_at(self.beginning(partition, low, high));
         }
-        partition.sight(Sighting { at: asked, high });
+        partition.record_end_offset(EndOffset { at: asked, high });
         self.look_beyond(partition, high, stuck);
         true
     }

@@ -1,4 +1,4 @@
-//! `Ledger`: which offset of a partition may be committed. Pure.
+//! `CommitTracker`: which offset of a partition may be committed. Pure.
 //!
 //! A record is done when every proxy that keeps up has confirmed it and what it obliged the purger to do itself (a dead
 //! letter, a delayed purge) is done. Both finish out of order; Kafka stores one number, and librdkafka takes whatever it is
@@ -9,41 +9,41 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::owed::{Kind, Owed, Work};
+use super::pending::{PendingWork, Work, WorkKind};
 
 /// A proxy, as far as a partition is concerned.
 pub type TargetId = u32;
 
 /// What has been read of a partition, and who has done what with it.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct CommitTracker {
     /// Everything below has been read.
     read_to: i64,
     /// Targets that keep up, and the offset below which each has confirmed everything.
     confirmed: BTreeMap<TargetId, i64>,
-    /// What the purger itself still owes, of each [`Kind`].
-    owed: [Owed; 3],
-    /// The highest watermark that was told.
+    /// What the purger itself still owes, of each [`WorkKind`].
+    owed: [PendingWork; 3],
+    /// The highest offset that [`Self::committable`] has returned.
     told: i64,
 }
 
-impl Default for Ledger {
+impl Default for CommitTracker {
     fn default() -> Self {
         Self::starting_at(0)
     }
 }
 
-impl Ledger {
+impl CommitTracker {
     /// Begins where a partition is read from.
     pub fn starting_at(offset: i64) -> Self {
-        let owed = Kind::ALL.map(Owed::new);
+        let owed = WorkKind::ALL.map(PendingWork::new);
         Self { read_to: offset, confirmed: BTreeMap::new(), owed, told: offset }
     }
 
     /// Begins elsewhere, because nothing was read yet. Who was expected still is.
     pub fn restart_at(&mut self, offset: i64) {
         (self.read_to, self.told) = (offset, offset);
-        self.owed.iter_mut().for_each(Owed::clear_held);
+        self.owed.iter_mut().for_each(PendingWork::clear_held);
         for confirmed in self.confirmed.values_mut() {
             *confirmed = offset.max(*confirmed);
         }
@@ -77,24 +77,24 @@ impl Ledger {
         }
     }
 
-    /// Returns whether this target holds the watermark back.
+    /// Returns whether this target holds back what may be committed.
     pub fn is_held_by(&self, target: TargetId) -> bool {
         self.confirmed.contains_key(&target)
     }
 
     /// What the purger owes, of one kind.
-    pub const fn owed(&mut self, kind: Kind) -> &mut Owed {
+    pub const fn pending(&mut self, kind: WorkKind) -> &mut PendingWork {
         let [dead_letters, repetitions, receipts] = &mut self.owed;
         match kind {
-            Kind::DeadLetter => dead_letters,
-            Kind::Repetition => repetitions,
-            Kind::Receipt => receipts,
+            WorkKind::DeadLetter => dead_letters,
+            WorkKind::Repetition => repetitions,
+            WorkKind::Receipt => receipts,
         }
     }
 
     /// Notes that the purger owes work for the record at this offset; returns whether the work may begin.
-    pub fn owe(&mut self, offset: i64, work: Work, now: Instant) -> bool {
-        self.owed(work.kind).owe(offset, work, now)
+    pub fn add_pending(&mut self, offset: i64, work: Work, now: Instant) -> bool {
+        self.pending(work.kind).add_pending(offset, work, now)
     }
 
     /// Takes over the work for which another one has to read records again.
@@ -111,8 +111,8 @@ impl Ledger {
     }
 
     /// Everything below may be committed. Never falls.
-    pub fn watermark(&mut self) -> i64 {
-        let owed = self.owed.iter().filter_map(Owed::lowest).min().unwrap_or(i64::MAX);
+    pub fn committable(&mut self) -> i64 {
+        let owed = self.owed.iter().filter_map(PendingWork::lowest).min().unwrap_or(i64::MAX);
         self.told = self.told.max(self.confirmed_by_all().min(owed));
         self.told
     }
@@ -126,59 +126,59 @@ mod tests {
 
     use super::*;
 
-    const LETTER: Work = Work { kind: Kind::DeadLetter, count: 1, bytes: 1 };
+    const LETTER: Work = Work { kind: WorkKind::DeadLetter, count: 1, bytes: 1 };
 
     #[test]
     fn nothing_is_committed_that_nobody_confirmed() {
-        let mut ledger = Ledger::starting_at(10);
-        ledger.read(20);
-        assert_eq!(ledger.watermark(), 10, "there are no proxies: a hold, not a licence");
-        ledger.confirm(1, 15);
-        ledger.confirm(2, 12);
-        assert_eq!(ledger.watermark(), 12);
-        ledger.release(2);
-        assert_eq!(ledger.watermark(), 15, "who does not keep up owns its position");
-        ledger.release(1);
-        assert_eq!(ledger.watermark(), 15);
+        let mut commits = CommitTracker::starting_at(10);
+        commits.read(20);
+        assert_eq!(commits.committable(), 10, "there are no proxies: a hold, not a licence");
+        commits.confirm(1, 15);
+        commits.confirm(2, 12);
+        assert_eq!(commits.committable(), 12);
+        commits.release(2);
+        assert_eq!(commits.committable(), 15, "who does not keep up owns its position");
+        commits.release(1);
+        assert_eq!(commits.committable(), 15);
     }
 
     #[test]
     fn a_proxy_that_has_not_said_yet_where_it_stands_is_waited_for() {
-        let mut ledger = Ledger::default();
-        ledger.expect(1);
-        ledger.expect(2);
-        ledger.restart_at(10);
-        ledger.read(20);
-        ledger.confirm(1, 20);
-        assert_eq!(ledger.watermark(), 10);
-        ledger.confirm(2, 15);
-        ledger.expect(2);
-        assert_eq!(ledger.watermark(), 15);
-        ledger.release(2);
-        assert_eq!(ledger.watermark(), 20);
+        let mut commits = CommitTracker::default();
+        commits.expect(1);
+        commits.expect(2);
+        commits.restart_at(10);
+        commits.read(20);
+        commits.confirm(1, 20);
+        assert_eq!(commits.committable(), 10);
+        commits.confirm(2, 15);
+        commits.expect(2);
+        assert_eq!(commits.committable(), 15);
+        commits.release(2);
+        assert_eq!(commits.committable(), 20);
     }
 
     #[test]
     fn a_dead_letter_that_is_not_written_yet_holds_the_offset() {
-        let mut ledger = Ledger::starting_at(0);
-        ledger.read(10);
-        assert!(ledger.owe(3, Work { count: 2, ..LETTER }, Instant::now()));
-        ledger.confirm(1, 10);
-        assert_eq!(ledger.watermark(), 3);
-        ledger.owed(Kind::DeadLetter).fulfil(3);
-        assert_eq!(ledger.watermark(), 3);
-        ledger.owed(Kind::DeadLetter).fulfil(3);
-        assert_eq!(ledger.watermark(), 10);
+        let mut commits = CommitTracker::starting_at(0);
+        commits.read(10);
+        assert!(commits.add_pending(3, Work { count: 2, ..LETTER }, Instant::now()));
+        commits.confirm(1, 10);
+        assert_eq!(commits.committable(), 3);
+        commits.pending(WorkKind::DeadLetter).complete(3);
+        assert_eq!(commits.committable(), 3);
+        commits.pending(WorkKind::DeadLetter).complete(3);
+        assert_eq!(commits.committable(), 10);
     }
 
     #[test]
     fn a_watermark_never_falls() {
-        let mut ledger = Ledger::starting_at(0);
-        ledger.read(10);
-        ledger.confirm(1, 8);
-        assert_eq!(ledger.watermark(), 8);
-        ledger.confirm(2, 0);
-        assert_eq!(ledger.watermark(), 8);
+        let mut commits = CommitTracker::starting_at(0);
+        commits.read(10);
+        commits.confirm(1, 8);
+        assert_eq!(commits.committable(), 8);
+        commits.confirm(2, 0);
+        assert_eq!(commits.committable(), 8);
     }
 
     #[derive(Clone, Debug)]
@@ -204,23 +204,23 @@ mod tests {
         /// The model keeps the set of records that are not done, record by record.
         #[test]
         fn the_watermark_never_passes_the_lowest_unfinished_record(steps in prop::collection::vec(step(), 1..200)) {
-            let mut ledger = Ledger::starting_at(0);
+            let mut commits = CommitTracker::starting_at(0);
             let (mut read_to, mut owed) = (0_i64, BTreeSet::new());
             let mut positions = [None::<i64>; 3];
             let mut last = 0;
             for step in steps {
                 match step {
-                    Step::Read => { read_to += 1; ledger.read(read_to); }
+                    Step::Read => { read_to += 1; commits.read(read_to); }
                     Step::Owe => {
                         let offset = read_to; // the record that is being read
-                        ledger.owe(offset, LETTER, Instant::now());
+                        commits.add_pending(offset, LETTER, Instant::now());
                         owed.insert(offset);
                         read_to += 1;
-                        ledger.read(read_to);
+                        commits.read(read_to);
                     }
                     Step::Fulfil(index) => {
                         if let Some(offset) = owed.iter().copied().nth(index % owed.len().max(1)) {
-                            ledger.owed(Kind::DeadLetter).fulfil(offset);
+                            commits.pending(WorkKind::DeadLetter).complete(offset);
                             owed.remove(&offset);
                         }
                     }
@@ -228,19 +228,19 @@ mod tests {
                         let position = positions[target as usize].unwrap_or(last);
                         let next = (position + by).min(read_to);
                         positions[target as usize] = Some(next);
-                        ledger.confirm(target, next);
+                        commits.confirm(target, next);
                     }
-                    Step::Release(target) => { positions[target as usize] = None; ledger.release(target); }
+                    Step::Release(target) => { positions[target as usize] = None; commits.release(target); }
                 }
-                let watermark = ledger.watermark();
+                let committable = commits.committable();
                 let unfinished = |offset: i64| {
                     owed.contains(&offset)
                         || positions.iter().all(Option::is_none)
                         || positions.iter().flatten().any(|next| *next <= offset)
                 };
-                prop_assert!(watermark >= last);
-                prop_assert!((last..watermark).all(|offset| !unfinished(offset)), "{watermark} passes an unfinished record");
-                last = watermark;
+                prop_assert!(committable >= last);
+                prop_assert!((last..committable).all(|offset| !unfinished(offset)), "{committable} passes an unfinished record");
+                last = committable;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `Owed`: which records the purger itself still owes one kind of work. Pure.
+//! `PendingWork`: which records the purger itself still owes one kind of work. Pure.
 //!
 //! The work of some records is held in memory, up to a number of bytes. Records beyond that are not held: only the range of
 //! their offsets is, and the work begins when there is room and they are read from Kafka again. Nothing at or above the lowest
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// What the purger may owe for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum WorkKind {
     /// A dead letter.
     DeadLetter,
     /// Delayed repetitions of a purge.
@@ -24,8 +24,8 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
     /// Of which kind it is.
-    pub kind: Kind,
-    /// How many times [`Owed::fulfil`] will be called for it.
+    pub kind: WorkKind,
+    /// How many times [`PendingWork::complete`] will be called for it.
     pub count: u32,
     /// Memory that it takes until then.
     pub bytes: u64,
@@ -33,15 +33,15 @@ pub struct Work {
 
 /// The records that are owed one kind of work.
 #[derive(Debug)]
-pub struct Owed {
-    held: BTreeMap<i64, Held>,
+pub struct PendingWork {
+    held: BTreeMap<i64, HeldWork>,
     bytes: u64,
     bytes_max: u64,
     deferred: Option<Deferred>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldWork {
     count: u32,
     bytes: u64,
 }
@@ -56,7 +56,7 @@ struct Deferred {
     moments: VecDeque<(i64, Instant)>,
 }
 
-impl Kind {
+impl WorkKind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::DeadLetter, Self::Repetition, Self::Receipt];
 
@@ -85,9 +85,9 @@ impl Kind {
     }
 }
 
-impl Owed {
+impl PendingWork {
     /// Makes one that owes nothing.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: WorkKind) -> Self {
         Self::with_bytes_max(kind.bytes_max())
     }
 
@@ -102,7 +102,7 @@ impl Owed {
     }
 
     /// Notes that a record is owed work; returns whether the work may begin. If not, the record is to be read again.
-    pub fn owe(&mut self, offset: i64, work: Work, now: Instant) -> bool {
+    pub fn add_pending(&mut self, offset: i64, work: Work, now: Instant) -> bool {
         if let Some(deferred) = &mut self.deferred {
             deferred.extend(offset, now);
             return false;
@@ -118,7 +118,7 @@ impl Owed {
     }
 
     /// Notes that a part of a record's work is done.
-    pub fn fulfil(&mut self, offset: i64) {
+    pub fn complete(&mut self, offset: i64) {
         let Some(held) = self.held.get_mut(&offset) else { return };
         held.count = held.count.saturating_sub(1);
         if held.count == 0 {
@@ -194,7 +194,7 @@ impl Owed {
     /// Notes that a record is owed work that begins now, whether there is room for it or not: another bound holds for it.
     pub fn hold(&mut self, offset: i64, work: Work) {
         self.bytes += work.bytes;
-        let held = self.held.entry(offset).or_insert(Held { count: 0, bytes: 0 });
+        let held = self.held.entry(offset).or_insert(HeldWork { count: 0, bytes: 0 });
         held.count += work.count;
         held.bytes += work.bytes;
     }
@@ -241,48 +241,48 @@ mod tests {
     use super::*;
 
     fn work(bytes: u64) -> Work {
-        Work { kind: Kind::Repetition, count: 1, bytes }
+        Work { kind: WorkKind::Repetition, count: 1, bytes }
     }
 
     #[test]
     fn what_does_not_fit_is_read_again_when_half_of_the_rest_is_done() {
-        let mut owed = Owed::with_bytes_max(100);
+        let mut owed = PendingWork::with_bytes_max(100);
         let now = Instant::now();
-        assert!(owed.owe(3, work(60), now));
-        assert!(owed.owe(5, work(40), now));
-        assert!(!owed.owe(6, work(40), now));
-        assert!(!owed.owe(9, work(1), now), "it would overtake");
+        assert!(owed.add_pending(3, work(60), now));
+        assert!(owed.add_pending(5, work(40), now));
+        assert!(!owed.add_pending(6, work(40), now));
+        assert!(!owed.add_pending(9, work(1), now), "it would overtake");
         assert_eq!((owed.lowest(), owed.records(), owed.due()), (Some(3), 4, None));
-        owed.fulfil(3);
+        owed.complete(3);
         assert_eq!((owed.lowest(), owed.due()), (Some(5), Some((6, 10))));
         assert_eq!(owed.resume(6, work(70)), None, "it has grown: no room yet");
         assert_eq!(owed.resume(6, work(40)), Some(now + SPACING));
         assert_eq!(owed.due(), None);
-        owed.fulfil(5);
-        owed.fulfil(6);
+        owed.complete(5);
+        owed.complete(6);
         assert_eq!(owed.lowest(), Some(7), "what lies between is not known to be nothing");
         owed.pass(9);
         assert!(owed.resume(9, work(1)).is_some());
-        owed.fulfil(9);
+        owed.complete(9);
         assert_eq!((owed.lowest(), owed.records()), (None, 0));
     }
 
     #[test]
     fn one_that_is_larger_than_the_memory_is_held_alone() {
-        let mut owed = Owed::with_bytes_max(100);
-        assert!(owed.owe(1, work(5000), Instant::now()));
-        assert!(!owed.owe(2, work(1), Instant::now()));
-        owed.fulfil(1);
+        let mut owed = PendingWork::with_bytes_max(100);
+        assert!(owed.add_pending(1, work(5000), Instant::now()));
+        assert!(!owed.add_pending(2, work(1), Instant::now()));
+        owed.complete(1);
         assert_eq!(owed.due(), Some((2, 3)));
     }
 
     #[test]
     fn the_time_of_reading_is_never_told_too_early() {
-        let mut owed = Owed::with_bytes_max(0);
+        let mut owed = PendingWork::with_bytes_max(0);
         let begin = Instant::now();
         let at = |offset: i64| begin + Duration::from_millis(700) * u32::try_from(offset).unwrap();
-        assert!(owed.owe(0, work(1), begin));
-        (1..5000).for_each(|offset| assert!(!owed.owe(offset, work(1), at(offset))));
+        assert!(owed.add_pending(0, work(1), begin));
+        (1..5000).for_each(|offset| assert!(!owed.add_pending(offset, work(1), at(offset))));
         let deferred = owed.deferred.as_ref().unwrap();
         assert!(deferred.moments.len() <= MOMENTS_MAX);
         let mut previous = begin;
@@ -297,20 +297,20 @@ mod tests {
         /// The model is the set of offsets that are not done.
         #[test]
         fn the_lowest_offset_never_passes_what_is_owed(steps in prop::collection::vec((0..4_u8, 0..40_u64, any::<usize>()), 1..300)) {
-            let mut owed = Owed::with_bytes_max(100);
+            let mut owed = PendingWork::with_bytes_max(100);
             let now = Instant::now();
             let (mut next, mut begun, mut deferred) = (0, BTreeSet::new(), BTreeSet::new());
             for (step, bytes, index) in steps {
                 match step {
                     0 => next += 1, // a record that is owed nothing
                     1 => {
-                        if owed.owe(next, work(bytes), now) { begun.insert(next); } else { deferred.insert(next); }
+                        if owed.add_pending(next, work(bytes), now) { begun.insert(next); } else { deferred.insert(next); }
                         next += 1;
                     }
                     2 => {
                         if let Some(offset) = begun.iter().copied().nth(index % begun.len().max(1)) {
                             begun.remove(&offset);
-                            owed.fulfil(offset);
+                            owed.complete(offset);
                         }
                     }
                     _ => {

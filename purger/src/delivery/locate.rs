@@ -1,17 +1,17 @@
-//! Where a proxy stands in a partition, and whether that is still the log it was: asked when a route begins, and whenever the
+//! Where a proxy stands in a partition, and whether that is still the log it was: asked when a delivery begins, and whenever the
 //! proxy turns out to stand elsewhere.
 
 use std::sync::Arc;
 
 use purge_protocol::log::{Position, Standing, Start};
 
-use super::route::{Delivered, Route};
+use super::route::{Delivery, SendResult};
 use crate::kafka::cursor::CursorError;
 use crate::partition::window::Slice;
 
 /// What is to be done about a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PositionVerdict {
     /// Go on from here.
     GoOn(i64),
     /// Go on from here, if the record before it is still the one the proxy knows.
@@ -26,15 +26,15 @@ pub fn judge(
     log: &purge_protocol::log::LogId,
     low: i64,
     high: i64,
-) -> Verdict {
+) -> PositionVerdict {
     let same_topic = |position: &&Position| position.log.topic == log.topic;
     match standing.positions.iter().find(|position| position.log == *log) {
-        Some(position) if position.next < low => Verdict::StartOver(Start::Expired),
-        Some(position) if position.next > high => Verdict::StartOver(Start::Replaced),
+        Some(position) if position.next < low => PositionVerdict::StartOver(Start::Expired),
+        Some(position) if position.next > high => PositionVerdict::StartOver(Start::Replaced),
         // The record before it must be there to be looked at; when everything older is gone, nothing is missing.
         Some(position) => match position.last.filter(|_| position.next > low) {
-            Some(last) => Verdict::GoOnIf(position.next, last),
-            None => Verdict::GoOn(position.next),
+            Some(last) => PositionVerdict::GoOnIf(position.next, last),
+            None => PositionVerdict::GoOn(position.next),
         },
         None => {
             let cousins: Vec<&Position> = standing.positions.iter().filter(same_topic).collect();
@@ -42,17 +42,17 @@ pub fn judge(
                 && cousins.iter().all(|position| position.log.cluster == log.cluster);
             match (is_new_partition, cousins.is_empty()) {
                 // The topic has grown. Of a log that holds all it ever held, nothing was missed at 0; a long one is not new.
-                (true, _) if low == 0 && high <= NEW_MAX => Verdict::GoOn(0),
-                (true, _) | (_, true) => Verdict::StartOver(Start::Adopt),
-                _ => Verdict::StartOver(Start::Replaced),
+                (true, _) if low == 0 && high <= NEW_MAX => PositionVerdict::GoOn(0),
+                (true, _) | (_, true) => PositionVerdict::StartOver(Start::Adopt),
+                _ => PositionVerdict::StartOver(Start::Replaced),
             }
         }
     }
 }
 
-impl Route {
+impl Delivery {
     /// Finds out where the proxy stands; returns the offset from which on it is delivered to.
-    pub(super) async fn register(&mut self) -> i64 {
+    pub(super) async fn locate(&mut self) -> i64 {
         loop {
             let standing = match self.standing.take() {
                 Some(standing) => standing,
@@ -70,18 +70,18 @@ impl Route {
             // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
             let Some((low, high)) = self.watermarks().await else { continue };
             if !self.partition.is_counted() {
-                self.no_word("how many partitions the topic has").await;
+                self.unreachable("how many partitions the topic has").await;
                 continue;
             }
             let verdict = judge(&standing, &self.partition.log, low, high);
             let start = match verdict {
-                Verdict::GoOn(next) => return self.begin(next).await,
-                Verdict::GoOnIf(next, last) => match self.is_same_log(next, last).await {
+                PositionVerdict::GoOn(next) => return self.begin(next).await,
+                PositionVerdict::GoOnIf(next, last) => match self.is_same_log(next, last).await {
                     Some(true) => return self.begin(next).await,
                     Some(false) => Start::Replaced,
                     None => continue,
                 },
-                Verdict::StartOver(start) => start,
+                PositionVerdict::StartOver(start) => start,
             };
             if let Some(next) = self.start_over(start, high).await {
                 return next;
@@ -106,27 +106,27 @@ impl Route {
             offset = high,
             "a proxy's position is set: it validates what it stored before"
         );
-        self.common.metrics.starts.add(start);
+        self.context.metrics.starts.add(start);
         let slice =
             Slice { from: high, to: high, last: None, purges: Vec::new(), is_urgent: false };
         match self.send(&slice, Some(start)).await {
-            Delivered::Confirmed(next) => Some(next),
-            Delivered::Lost => None,
+            SendResult::Confirmed(next) => Some(next),
+            SendResult::Lost => None,
         }
     }
 
     /// Asks the brokers where the log begins and ends now.
     pub(super) async fn watermarks(&mut self) -> Option<(i64, i64)> {
-        let (brokers, log) = (self.common.brokers.clone(), self.partition.log.clone());
+        let (brokers, log) = (self.context.brokers.clone(), self.partition.log.clone());
         let asked = tokio::task::spawn_blocking(move || brokers.watermarks(&log)).await;
         match asked {
             Ok(Ok(watermarks)) => Some(watermarks),
             Ok(Err(error)) => {
-                self.no_word(&error.to_string()).await;
+                self.unreachable(&error.to_string()).await;
                 None
             }
             Err(error) => {
-                self.no_word(&error.to_string()).await;
+                self.unreachable(&error.to_string()).await;
                 None
             }
         }
@@ -137,8 +137,8 @@ impl Route {
         if let Some(fingerprint) = self.partition.fingerprint_at(next - 1) {
             return Some(fingerprint == last);
         }
-        let permit = Arc::clone(&self.common.cursor_permits).acquire_owned().await.ok()?;
-        let (cursors, log) = (Arc::clone(&self.common.cursors), self.partition.log.clone());
+        let permit = Arc::clone(&self.context.cursor_permits).acquire_owned().await.ok()?;
+        let (cursors, log) = (Arc::clone(&self.context.cursors), self.partition.log.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let found = cursors.fingerprint_at(&log, next - 1);
             drop(permit);
@@ -149,18 +149,18 @@ impl Route {
             Ok(Ok(fingerprint)) => Some(fingerprint.is_none_or(|found| found == last)),
             Ok(Err(CursorError::OutOfRange(_))) => Some(true), // it expired just now, and it was the one before ours
             Ok(Err(error)) => {
-                self.no_word(&error.to_string()).await;
+                self.unreachable(&error.to_string()).await;
                 None
             }
             Err(error) => {
-                self.no_word(&error.to_string()).await;
+                self.unreachable(&error.to_string()).await;
                 None
             }
         }
     }
 
     /// Kafka does not answer. That is not the proxy's fault.
-    pub(super) async fn no_word(&mut self, error: &str) {
+    pub(super) async fn unreachable(&mut self, error: &str) {
         tracing::debug!(error, topic = self.log().0, "no word from Kafka: asking again");
         let pause = self.backoff.wait();
         tokio::time::sleep(pause).await;
@@ -195,18 +195,28 @@ mod tests {
         let here = log("c", 0);
         let at = |next, last| standing(&[(here.clone(), next, last)]);
         for (standing, low, high, expected) in [
-            (at(5, None), 0, 9, Verdict::GoOn(5)),
-            (at(5, Some(7)), 0, 9, Verdict::GoOnIf(5, 7)),
-            (at(5, Some(7)), 5, 9, Verdict::GoOn(5)),
-            (at(9, Some(7)), 0, 9, Verdict::GoOnIf(9, 7)),
-            (at(4, Some(7)), 5, 9, Verdict::StartOver(Start::Expired)),
-            (at(10, Some(7)), 0, 9, Verdict::StartOver(Start::Replaced)),
-            (at(0, None), 0, 0, Verdict::GoOn(0)),
-            (standing(&[]), 0, 9, Verdict::StartOver(Start::Adopt)),
-            (standing(&[(log("other", 0), 3, None)]), 0, 9, Verdict::StartOver(Start::Replaced)),
-            (standing(&[(log("c", 1), 3, None)]), 0, 9, Verdict::GoOn(0)),
-            (standing(&[(log("c", 1), 3, None)]), 2, 9, Verdict::StartOver(Start::Adopt)),
-            (standing(&[(log("c", 1), 3, None)]), 0, 99_999, Verdict::StartOver(Start::Adopt)),
+            (at(5, None), 0, 9, PositionVerdict::GoOn(5)),
+            (at(5, Some(7)), 0, 9, PositionVerdict::GoOnIf(5, 7)),
+            (at(5, Some(7)), 5, 9, PositionVerdict::GoOn(5)),
+            (at(9, Some(7)), 0, 9, PositionVerdict::GoOnIf(9, 7)),
+            (at(4, Some(7)), 5, 9, PositionVerdict::StartOver(Start::Expired)),
+            (at(10, Some(7)), 0, 9, PositionVerdict::StartOver(Start::Replaced)),
+            (at(0, None), 0, 0, PositionVerdict::GoOn(0)),
+            (standing(&[]), 0, 9, PositionVerdict::StartOver(Start::Adopt)),
+            (
+                standing(&[(log("other", 0), 3, None)]),
+                0,
+                9,
+                PositionVerdict::StartOver(Start::Replaced),
+            ),
+            (standing(&[(log("c", 1), 3, None)]), 0, 9, PositionVerdict::GoOn(0)),
+            (standing(&[(log("c", 1), 3, None)]), 2, 9, PositionVerdict::StartOver(Start::Adopt)),
+            (
+                standing(&[(log("c", 1), 3, None)]),
+                0,
+                99_999,
+                PositionVerdict::StartOver(Start::Adopt),
+            ),
         ] {
             assert_eq!(judge(&standing, &here, low, high), expected, "{standing:?} {low} {high}");
         }
