@@ -9,15 +9,15 @@ use crate::partition::window::Slice;
 
 /// Since when a proxy will be clean once it has applied the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CleanSince {
+pub(super) struct CleanSince {
     /// So many milliseconds ago.
-    pub ms: Option<u64>,
+    pub(super) ms: Option<u64>,
     /// The same moment by the proxy's clock.
-    pub at: Option<u64>,
+    pub(super) at: Option<u64>,
 }
 
 /// Encodes a batch that covers a slice, for the proxy's process `instance`.
-pub fn batch(
+pub(super) fn batch(
     partition: &Partition,
     purger: &str,
     instance: &str,

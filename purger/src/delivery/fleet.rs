@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Delivery;
 use super::context::DeliveryContext;
 use super::discovery::Discovered;
-use super::route::Delivery;
 use super::target::{Target, TargetOptions};
 use crate::kafka::assignment::Assignment;
 use crate::memory::Memory;

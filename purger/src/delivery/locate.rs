@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use purge_protocol::log::{Position, Standing, Start};
 
-use super::route::{Delivery, SendResult};
+use super::batch_sender::BatchSender;
 use crate::kafka::cursor::CursorError;
-use crate::partition::window::Slice;
 
 /// What is to be done about a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PositionVerdict {
+pub(super) enum PositionVerdict {
     /// Go on from here.
     GoOn(i64),
     /// Go on from here, if the record before it is still the one the proxy knows.
@@ -21,7 +20,7 @@ pub enum PositionVerdict {
 }
 
 /// Decides about a proxy's position in a log that begins at `low` and ends at `high`. Pure.
-pub fn judge(
+pub(super) fn judge(
     standing: &Standing,
     log: &purge_protocol::log::LogId,
     low: i64,
@@ -50,120 +49,74 @@ pub fn judge(
     }
 }
 
-impl Delivery {
-    /// Finds out where the proxy stands; returns the offset from which on it is delivered to.
-    pub(super) async fn locate(&mut self) -> i64 {
-        loop {
-            let standing = match self.standing.take() {
-                Some(standing) => standing,
-                None => match self.target.standing().await {
-                    Ok(standing) => standing,
-                    Err(outcome) => {
-                        self.failed(&outcome).await;
-                        continue;
-                    }
-                },
-            };
-            self.target.note_instance(&standing.instance);
-            self.instance.clone_from(&standing.instance);
-            self.clock = standing.clock.map(|clock| (clock, tokio::time::Instant::now()));
-            // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
-            let Some((low, high)) = self.watermarks().await else { continue };
-            if !self.partition.is_counted() {
-                self.unreachable("how many partitions the topic has").await;
-                continue;
-            }
-            let verdict = judge(&standing, &self.partition.log, low, high);
-            let start = match verdict {
-                PositionVerdict::GoOn(next) => return self.begin(next).await,
-                PositionVerdict::GoOnIf(next, last) => match self.is_same_log(next, last).await {
-                    Some(true) => return self.begin(next).await,
-                    Some(false) => Start::Replaced,
-                    None => continue,
-                },
-                PositionVerdict::StartOver(start) => start,
-            };
-            if let Some(next) = self.start_over(start, high).await {
-                return next;
-            }
+/// Finds out where the proxy stands; returns the offset from which on it is delivered to.
+pub(super) async fn locate(sender: &mut BatchSender) -> i64 {
+    loop {
+        let standing = match sender.standing.take() {
+            Some(standing) => standing,
+            None => match sender.target.standing().await {
+                Ok(standing) => standing,
+                Err(outcome) => {
+                    sender.failed(&outcome).await;
+                    continue;
+                }
+            },
+        };
+        sender.target.note_instance(&standing.instance);
+        sender.instance.clone_from(&standing.instance);
+        sender.clock = standing.clock.map(|clock| (clock, tokio::time::Instant::now()));
+        // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
+        let Some((low, high)) = sender.watermarks().await else { continue };
+        if !sender.partition.is_counted() {
+            sender.unreachable("how many partitions the topic has").await;
+            continue;
+        }
+        let verdict = judge(&standing, &sender.partition.log, low, high);
+        let start = match verdict {
+            PositionVerdict::GoOn(next) => return begin(sender, next).await,
+            PositionVerdict::GoOnIf(next, last) => match is_same_log(sender, next, last).await {
+                Some(true) => return begin(sender, next).await,
+                Some(false) => Start::Replaced,
+                None => continue,
+            },
+            PositionVerdict::StartOver(start) => start,
+        };
+        if let Some(next) = sender.start_over(start, high).await {
+            return next;
         }
     }
+}
 
-    async fn begin(&self, next: i64) -> i64 {
-        let is_behind = self.partition.slice(next, 0).is_none();
-        self.arrived(next, Vec::new(), is_behind).await;
-        next
+async fn begin(sender: &BatchSender, next: i64) -> i64 {
+    let is_behind = sender.partition.slice(next, 0).is_none();
+    sender.arrived(next, Vec::new(), is_behind).await;
+    next
+}
+
+/// Returns whether the record before `next` is the one with this fingerprint; `None`: nobody knows now.
+async fn is_same_log(sender: &mut BatchSender, next: i64, last: u64) -> Option<bool> {
+    if let Some(fingerprint) = sender.partition.fingerprint_at(next - 1) {
+        return Some(fingerprint == last);
     }
-
-    /// Sets the proxy's position to the end of the log.
-    pub(super) async fn start_over(&mut self, start: Start, high: i64) -> Option<i64> {
-        let (topic, partition) = self.log();
-        tracing::warn!(
-            proxy = self.target.url,
-            topic,
-            partition,
-            ?start,
-            offset = high,
-            "a proxy's position is set: it validates what it stored before"
-        );
-        self.context.metrics.starts.add(start);
-        let slice =
-            Slice { from: high, to: high, last: None, purges: Vec::new(), is_urgent: false };
-        match self.send(&slice, Some(start)).await {
-            SendResult::Confirmed(next) => Some(next),
-            SendResult::Lost => None,
+    let permit = Arc::clone(&sender.context.cursor_permits).acquire_owned().await.ok()?;
+    let (cursors, log) = (Arc::clone(&sender.context.cursors), sender.partition.log.clone());
+    let looked = tokio::task::spawn_blocking(move || {
+        let found = cursors.fingerprint_at(&log, next - 1);
+        drop(permit);
+        found
+    });
+    match looked.await {
+        // A record that is not there can tell nothing: it was compacted, or is a transaction's marker.
+        Ok(Ok(fingerprint)) => Some(fingerprint.is_none_or(|found| found == last)),
+        Ok(Err(CursorError::OutOfRange(_))) => Some(true), // it expired just now, and it was the one before ours
+        Ok(Err(error)) => {
+            sender.unreachable(&error.to_string()).await;
+            None
         }
-    }
-
-    /// Asks the brokers where the log begins and ends now.
-    pub(super) async fn watermarks(&mut self) -> Option<(i64, i64)> {
-        let (brokers, log) = (self.context.brokers.clone(), self.partition.log.clone());
-        let asked = tokio::task::spawn_blocking(move || brokers.watermarks(&log)).await;
-        match asked {
-            Ok(Ok(watermarks)) => Some(watermarks),
-            Ok(Err(error)) => {
-                self.unreachable(&error.to_string()).await;
-                None
-            }
-            Err(error) => {
-                self.unreachable(&error.to_string()).await;
-                None
-            }
+        Err(error) => {
+            sender.unreachable(&error.to_string()).await;
+            None
         }
-    }
-
-    /// Returns whether the record before `next` is the one with this fingerprint; `None`: nobody knows now.
-    async fn is_same_log(&mut self, next: i64, last: u64) -> Option<bool> {
-        if let Some(fingerprint) = self.partition.fingerprint_at(next - 1) {
-            return Some(fingerprint == last);
-        }
-        let permit = Arc::clone(&self.context.cursor_permits).acquire_owned().await.ok()?;
-        let (cursors, log) = (Arc::clone(&self.context.cursors), self.partition.log.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let found = cursors.fingerprint_at(&log, next - 1);
-            drop(permit);
-            found
-        });
-        match looked.await {
-            // A record that is not there can tell nothing: it was compacted, or is a transaction's marker.
-            Ok(Ok(fingerprint)) => Some(fingerprint.is_none_or(|found| found == last)),
-            Ok(Err(CursorError::OutOfRange(_))) => Some(true), // it expired just now, and it was the one before ours
-            Ok(Err(error)) => {
-                self.unreachable(&error.to_string()).await;
-                None
-            }
-            Err(error) => {
-                self.unreachable(&error.to_string()).await;
-                None
-            }
-        }
-    }
-
-    /// Kafka does not answer. That is not the proxy's fault.
-    pub(super) async fn unreachable(&mut self, error: &str) {
-        tracing::debug!(error, topic = self.log().0, "no word from Kafka: asking again");
-        let pause = self.backoff.wait();
-        tokio::time::sleep(pause).await;
     }
 }
 

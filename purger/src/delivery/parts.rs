@@ -10,7 +10,7 @@ use crate::partition::window::Slice;
 
 /// The parts of a batch.
 #[derive(Debug)]
-pub struct Parts<'a> {
+pub(super) struct Parts<'a> {
     whole: &'a Slice,
     /// The purges of each part, the next one last. Never empty before the whole is applied.
     waiting: Vec<Purges>,
@@ -22,12 +22,12 @@ type Purges = Vec<(i64, Bytes)>;
 
 impl<'a> Parts<'a> {
     /// Begins with the whole batch as the only part.
-    pub fn of(whole: &'a Slice) -> Self {
+    pub(super) fn of(whole: &'a Slice) -> Self {
         Self { whole, waiting: vec![whole.purges.clone()], hits: Vec::new() }
     }
 
     /// Returns the part that is to be sent now.
-    pub fn next(&self) -> Slice {
+    pub(super) fn next(&self) -> Slice {
         let purges = self.waiting.last().cloned().unwrap_or_default();
         match self.waiting.len() {
             0 | 1 => Slice { purges, ..self.whole.clone() },
@@ -36,7 +36,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Notes that the part was applied; returns whether that was the last one.
-    pub fn applied(&mut self, hits: &[Hit]) -> bool {
+    pub(super) fn applied(&mut self, hits: &[Hit]) -> bool {
         for hit in hits {
             match self.hits.iter_mut().find(|known| known.offset == hit.offset) {
                 Some(known) => known.objects += hit.objects,
@@ -48,7 +48,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Splits the part, which the proxy refuses. Returns a purge that cannot be split: it is given up.
-    pub fn refused(&mut self) -> Option<(i64, Bytes)> {
+    pub(super) fn refused(&mut self) -> Option<(i64, Bytes)> {
         match halves(self.waiting.pop().unwrap_or_default()) {
             Ok((first, second)) => {
                 self.waiting.extend([second, first]);
@@ -64,7 +64,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Returns what all parts have hit.
-    pub fn into_hits(self) -> Vec<Hit> {
+    pub(super) fn into_hits(self) -> Vec<Hit> {
         self.hits
     }
 }

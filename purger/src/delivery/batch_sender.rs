@@ -1,13 +1,11 @@
-//! `Delivery`: carries one partition to one proxy. It is sequential: a batch goes out when the one before is confirmed, and
-//! what is read meanwhile gathers for the next. The first purge goes at once.
+//! `BatchSender`: sends one batch at a time of one partition to one proxy, until the proxy has confirmed it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use purge_protocol::log::{Applied, Hit, Standing, Start};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::context::DeliveryContext;
 use super::encoding::{self, CleanSince};
@@ -19,9 +17,9 @@ use crate::backoff::Backoff;
 use crate::partition::Partition;
 use crate::partition::window::Slice;
 
-/// One proxy and one partition.
+/// The way of one partition to one proxy.
 #[derive(Debug)]
-pub struct Delivery {
+pub(super) struct BatchSender {
     pub(super) context: Arc<DeliveryContext>,
     pub(super) target: Arc<Target>,
     pub(super) partition: Arc<Partition>,
@@ -33,7 +31,7 @@ pub struct Delivery {
     /// When it last worked.
     progressed: Instant,
     /// When the last batch was sent.
-    sent: Option<Instant>,
+    pub(super) sent: Option<Instant>,
     /// Whether it holds a cursor, of which there are few.
     pub(super) is_catching_up: bool,
     /// Its last answer, if it has a position that is not confirmed to be the proxy's.
@@ -59,9 +57,9 @@ enum BatchResult {
     Lost,
 }
 
-impl Delivery {
-    /// Makes a delivery that does not know where the proxy stands.
-    pub fn new(
+impl BatchSender {
+    /// Makes a sender that does not know the proxy's position.
+    pub(super) fn new(
         context: Arc<DeliveryContext>,
         target: Arc<Target>,
         partition: Arc<Partition>,
@@ -81,58 +79,8 @@ impl Delivery {
         }
     }
 
-    /// Delivers until the partition is revoked or the proxy is forgotten.
-    pub async fn run(mut self) {
-        let (closing, gone) = (self.partition.closing.clone(), self.target.gone.clone());
-        tokio::select! {
-            () = closing.cancelled() => {}
-            () = gone.cancelled() => {}
-            () = self.deliver() => {}
-        }
-        self.partition.release(self.target.id);
-        self.target.forget_position(self.log());
-    }
-
     pub(super) fn log(&self) -> (&str, i32) {
         (&self.partition.log.topic, self.partition.log.partition)
-    }
-
-    async fn deliver(&mut self) {
-        let mut read_to = self.partition.read_to();
-        loop {
-            let mut next = self.locate().await;
-            loop {
-                next = match self.step(next, &mut read_to).await {
-                    SendResult::Confirmed(next) => next,
-                    SendResult::Lost => break,
-                };
-            }
-        }
-    }
-
-    /// Sends what there is, or a heartbeat when there is nothing for a while.
-    async fn step(&mut self, next: i64, read_to: &mut watch::Receiver<i64>) -> SendResult {
-        let heartbeat = self.sent.unwrap_or_else(Instant::now) + self.context.rules.heartbeat;
-        tokio::select! {
-            () = has_more(read_to, next) => self.pace(next).await,
-            () = sleep_until(heartbeat) => {}
-        }
-        match self.partition.slice(next, self.context.rules.batch) {
-            Some(slice) => self.send(&slice, None).await,
-            None => self.catch_up(next).await,
-        }
-    }
-
-    /// Lets some purges gather, unless it is the first for a while or one of them is urgent.
-    async fn pace(&self, next: i64) {
-        let Some(due) = self.sent.map(|sent| sent + self.context.rules.linger) else { return };
-        let is_urgent = || {
-            let slice = self.partition.slice(next, self.context.rules.batch);
-            slice.is_some_and(|slice| slice.is_urgent)
-        };
-        if Instant::now() < due && !is_urgent() {
-            sleep_until(due).await;
-        }
     }
 
     /// Sends a batch until it is confirmed. The purges of a batch that is refused are sent in parts.
@@ -301,12 +249,49 @@ impl Delivery {
         })
         .await;
     }
-}
 
-/// Ends when something was read from an offset on.
-async fn has_more(read_to: &mut watch::Receiver<i64>, next: i64) {
-    if read_to.wait_for(|read_to| *read_to > next).await.is_err() {
-        std::future::pending::<()>().await; // the partition is gone, and this delivery ends
+    /// Sets the proxy's position to the end of the log.
+    pub(super) async fn start_over(&mut self, start: Start, high: i64) -> Option<i64> {
+        let (topic, partition) = self.log();
+        tracing::warn!(
+            proxy = self.target.url,
+            topic,
+            partition,
+            ?start,
+            offset = high,
+            "a proxy's position is set: it validates what it stored before"
+        );
+        self.context.metrics.starts.add(start);
+        let slice =
+            Slice { from: high, to: high, last: None, purges: Vec::new(), is_urgent: false };
+        match self.send(&slice, Some(start)).await {
+            SendResult::Confirmed(next) => Some(next),
+            SendResult::Lost => None,
+        }
+    }
+
+    /// Asks the brokers where the log begins and ends now.
+    pub(super) async fn watermarks(&mut self) -> Option<(i64, i64)> {
+        let (brokers, log) = (self.context.brokers.clone(), self.partition.log.clone());
+        let asked = tokio::task::spawn_blocking(move || brokers.watermarks(&log)).await;
+        match asked {
+            Ok(Ok(watermarks)) => Some(watermarks),
+            Ok(Err(error)) => {
+                self.unreachable(&error.to_string()).await;
+                None
+            }
+            Err(error) => {
+                self.unreachable(&error.to_string()).await;
+                None
+            }
+        }
+    }
+
+    /// Kafka does not answer. That is not the proxy's fault.
+    pub(super) async fn unreachable(&mut self, error: &str) {
+        tracing::debug!(error, topic = self.log().0, "no word from Kafka: asking again");
+        let pause = self.backoff.wait();
+        sleep(pause).await;
     }
 }
 

@@ -1,0 +1,70 @@
+//! `Chunk`: records that a proxy has missed, read in a row and folded.
+
+use std::time::Duration;
+
+use rdkafka::Message as _;
+
+use super::context::DeliveryContext;
+use super::fold::Fold;
+use crate::kafka::client::PATIENCE;
+use crate::kafka::cursor::{Cursor, CursorError, CursorItem};
+use crate::partition::window::fingerprint;
+
+/// Records in a row, folded.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    /// The offset behind the last record; `None`: there is no record.
+    pub(super) to: Option<i64>,
+    /// The fingerprint of the last record.
+    pub(super) last: Option<u64>,
+    pub(super) fold: Fold,
+    /// Why the chunk ends, unless it is full or no record came for [`GATHER`].
+    pub(super) end: Option<End>,
+}
+
+#[derive(Debug)]
+pub(super) enum End {
+    /// The log has no further record at present.
+    OfLog,
+    Failed(CursorError),
+}
+
+impl Chunk {
+    pub(super) fn failed(error: CursorError) -> Self {
+        Self { to: None, last: None, fold: Fold::default(), end: Some(End::Failed(error)) }
+    }
+
+    /// Reads records until the fold is full. Waits up to [`PATIENCE`] for the first record, then up to [`GATHER`] for each.
+    pub(super) fn gather(cursor: &Cursor, context: &DeliveryContext) -> Self {
+        let mut chunk = Self { to: None, last: None, fold: Fold::default(), end: None };
+        for _ in 0..RECORDS_MAX {
+            let patience = if chunk.to.is_none() { PATIENCE } else { GATHER };
+            match cursor.next(patience) {
+                Ok(CursorItem::Record(record)) => {
+                    let offset = record.offset();
+                    chunk.to = Some(offset + 1);
+                    chunk.last = Some(fingerprint(offset, record.key(), record.payload()));
+                    chunk.fold.extend(context.intake.purges_of(&*record));
+                }
+                Ok(CursorItem::End) => {
+                    chunk.end = Some(End::OfLog);
+                    break;
+                }
+                Err(CursorError::Silence(_)) if chunk.to.is_some() => break,
+                Err(error) => {
+                    chunk.end = Some(End::Failed(error));
+                    break;
+                }
+            }
+            if chunk.fold.is_full() {
+                break;
+            }
+        }
+        chunk
+    }
+}
+
+/// Records in one chunk.
+const RECORDS_MAX: usize = 10_000;
+/// How long a chunk waits for each record after the first.
+const GATHER: Duration = Duration::from_millis(20);
