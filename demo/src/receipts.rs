@@ -24,7 +24,7 @@ impl ReceiptReader {
         let config = &stage.purger.config;
         let consumer: StreamConsumer<PlainContext> = client::cursor(&config.kafka, &config.purger)
             .set("enable.partition.eof", "false") // more will come
-            .create_with_context(PlainContext::new(tokens()))?;
+            .create_with_context(PlainContext::plain(tokens()))?;
         consumer.assign(&client::partition_at(RECEIPTS, 0, Offset::Beginning)?)?;
         Ok(Self(consumer))
     }

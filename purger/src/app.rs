@@ -118,7 +118,7 @@ impl App {
         };
         let cluster = config.kafka.cluster.clone();
         let assignment = Assignment::new(cluster, (limits, memory), rules.session_timeout);
-        let context = GroupContext::new(tokens.clone(), Arc::clone(&assignment));
+        let context = GroupContext::of_group(tokens.clone(), Arc::clone(&assignment));
         let consumer = GroupConsumer::new(&client::group(&config.kafka, rules), context)?;
         let producer = Producer::new(&config.kafka, tokens.clone())?;
         let metrics = Arc::new(PurgerMetrics::default());

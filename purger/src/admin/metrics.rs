@@ -166,7 +166,7 @@ fn register_connection(registry: &mut Registry, fleet: &Fleet) {
         "Partitions of this purger",
         gauge(whole(fleet.assignment().partitions().len())),
     );
-    let is_connected = fleet.assignment().is_connected.load(std::sync::atomic::Ordering::Relaxed);
+    let is_connected = fleet.assignment().connection.is_up();
     registry.register(
         "kafka_connected",
         "1 while the brokers answer",

@@ -5,7 +5,6 @@ mod metrics;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -139,8 +138,8 @@ fn answer(fleet: &Fleet, request: &Request<Incoming>) -> Response<Full<Bytes>> {
 fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
     let not_ready = |why: &str| text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"));
     let partitions = fleet.assignment().partitions();
-    if !fleet.assignment().is_connected.load(Ordering::Relaxed) {
-        let cause = fleet.assignment().causes.all().pop().unwrap_or_default();
+    if !fleet.assignment().connection.is_up() {
+        let cause = fleet.assignment().connection.causes.all().pop().unwrap_or_default();
         return not_ready(format!("the brokers do not answer: {cause}").trim_end_matches(": "));
     }
     if partitions.iter().any(|partition| partition.last_end_offset().is_none()) {
@@ -212,7 +211,7 @@ pub fn status(fleet: &Fleet) -> Status {
     };
     Status {
         purger: fleet.context().name.clone(),
-        kafka_connected: fleet.assignment().is_connected.load(Ordering::Relaxed),
+        kafka_connected: fleet.assignment().connection.is_up(),
         partitions: partitions.iter().map(of_partition).collect(),
         targets: fleet.targets().iter().map(of_target).collect(),
         dead_letters: fleet.context().dead_letters.written.value(),

@@ -211,7 +211,7 @@ fn compacted(config: &Config, topic: &str) -> Option<CheckLine> {
         for (name, value) in &config.kafka.properties {
             client.set(name, value);
         }
-        client.create_with_context(PlainContext::new(tokens)).ok()?
+        client.create_with_context(PlainContext::plain(tokens)).ok()?
     };
     let asked = super::block_on(async {
         let options = AdminOptions::new().request_timeout(Some(CONFIGS_TIMEOUT));

@@ -218,11 +218,11 @@ pub(super) fn causes_of(consumer: &BaseConsumer<PlainContext>) -> Vec<String> {
                 Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
             );
             if !is_general {
-                consumer.context().causes.add(&words(&error));
+                consumer.context().connection.causes.add(&words(&error));
             }
         }
     }
-    consumer.context().causes.all()
+    consumer.context().connection.causes.all()
 }
 
 /// Returns whether asking again would not help.

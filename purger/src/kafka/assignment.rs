@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,7 +13,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::cause::{Causes, words};
+use super::cause::words;
+use super::connection::Connection;
 use crate::memory::Memory;
 use crate::partition::Partition;
 use crate::partition::window::WindowLimits;
@@ -29,10 +29,8 @@ pub struct Assignment {
     /// The cluster's name, where the operator gave one.
     cluster: String,
     drain_timeout: Duration,
-    /// Whether a broker can be reached.
-    pub is_connected: AtomicBool,
-    /// What is wrong, as far as librdkafka says.
-    pub causes: Causes,
+    /// The connection to the brokers.
+    pub connection: Connection,
     /// What happened.
     pub metrics: ConsumerMetrics,
 }
@@ -64,8 +62,7 @@ impl Assignment {
             memory,
             cluster,
             drain_timeout: (session_timeout / 3).min(DRAIN_MAX),
-            is_connected: AtomicBool::new(true),
-            causes: Causes::default(),
+            connection: Connection::default(),
             metrics: ConsumerMetrics::default(),
         })
     }

@@ -75,7 +75,7 @@ impl ConsumerLoop {
         message: &BorrowedMessage<'_>,
         sink: &impl Fn(&Arc<Partition>, &BorrowedMessage<'_>),
     ) {
-        self.assignment.is_connected.store(true, Ordering::Relaxed);
+        self.assignment.connection.set_up(true);
         // A record of a partition that was revoked is read again by whoever has it now.
         match self.assignment.find(message.topic(), message.partition()) {
             Some(partition) if partition.is_discontinuous_at(message.offset()) => {

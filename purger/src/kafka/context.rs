@@ -5,7 +5,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use process::clock::Clock;
@@ -18,25 +17,24 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use serde::Deserialize;
 
 use super::assignment::Assignment;
-use super::cause::{Causes, LOG_LIMITER, words};
+use super::cause::words;
 use super::client;
+use super::connection::Connection;
 
-/// A context for clients without a group.
+/// What librdkafka calls back, for one client; `G` follows the partitions of its group.
 #[derive(Debug)]
-pub struct PlainContext {
+pub struct Context<G> {
     tokens: TokenSource,
-    /// What is wrong, as far as librdkafka says.
-    pub causes: Causes,
-    /// Whether the brokers can be reached, as far as librdkafka says.
-    pub is_connected: Arc<AtomicBool>,
+    /// The connection to the brokers, as librdkafka reports it.
+    pub connection: Connection,
+    group: G,
 }
+
+/// The context of a client without a group.
+pub type PlainContext = Context<()>;
 
 /// The context of the group's consumer.
-#[derive(Debug)]
-pub struct GroupContext {
-    tokens: TokenSource,
-    assignment: Arc<Assignment>,
-}
+pub type GroupContext = Context<Arc<Assignment>>;
 
 /// The group's consumer: it may be asked from any thread, and is polled by one.
 #[derive(Clone)]
@@ -85,20 +83,19 @@ impl fmt::Debug for GroupConsumer {
 
 impl PlainContext {
     /// Makes a context.
-    pub fn new(tokens: TokenSource) -> Self {
-        let is_connected = Arc::new(AtomicBool::new(true));
-        Self { tokens, causes: Causes::default(), is_connected }
+    pub fn plain(tokens: TokenSource) -> Self {
+        Self { tokens, connection: Connection::default(), group: () }
     }
 }
 
 impl GroupContext {
     /// Makes a context that reports partitions to the assignment.
-    pub fn new(tokens: TokenSource, assignment: Arc<Assignment>) -> Self {
-        Self { tokens, assignment }
+    pub fn of_group(tokens: TokenSource, assignment: Arc<Assignment>) -> Self {
+        Self { tokens, connection: assignment.connection.clone(), group: assignment }
     }
 }
 
-impl ClientContext for PlainContext {
+impl<G: Send + Sync> ClientContext for Context<G> {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -106,39 +103,20 @@ impl ClientContext for PlainContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.causes.add(reason);
-        note(&self.is_connected, &error, reason);
+        self.connection.note_error(&error, reason);
     }
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
-        self.tokens.read().inspect_err(|error| self.causes.add(&error.to_string()))
+        self.tokens.read().inspect_err(|error| self.connection.causes.add(&error.to_string()))
     }
 }
 
 impl ConsumerContext for PlainContext {}
 
-impl ClientContext for GroupContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.assignment.causes.add(reason);
-        note(&self.assignment.is_connected, &error, reason);
-    }
-
-    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
-        let causes = &self.assignment.causes;
-        self.tokens.read().inspect_err(|error| causes.add(&error.to_string()))
-    }
-}
-
 impl ConsumerContext for GroupContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Revoke(partitions) => self.assignment.revoke(consumer, partitions),
+            Rebalance::Revoke(partitions) => self.group.revoke(consumer, partitions),
             Rebalance::Assign(_) => {}
             Rebalance::Error(error) => {
                 tracing::warn!(error = words(error), "rebalancing failed");
@@ -149,7 +127,7 @@ impl ConsumerContext for GroupContext {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                self.assignment.assign(consumer, partitions);
+                self.group.assign(consumer, partitions);
                 tracing::info!(partitions = names(partitions), "the group gave partitions");
             }
             Rebalance::Revoke(partitions) => {
@@ -166,10 +144,10 @@ impl ConsumerContext for GroupContext {
     ) {
         match result {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {
-                self.assignment.metrics.commits.add(1);
+                self.group.metrics.commits.add(1);
             }
             Err(error) => {
-                self.assignment.metrics.failed_commits.add(1);
+                self.group.metrics.failed_commits.add(1);
                 tracing::warn!(error = words(&error), "offsets are not committed");
             }
         }
@@ -227,20 +205,6 @@ fn names(partitions: &TopicPartitionList) -> String {
     let mut names: Vec<String> = partitions.to_topic_map().into_keys().map(name).collect();
     names.sort();
     names.join(", ")
-}
-
-/// Notes an error. librdkafka repeats itself with each attempt; that is told now and then.
-fn note(is_connected: &AtomicBool, error: &KafkaError, reason: &str) {
-    let is_down = matches!(
-        error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
-    );
-    let is_news = !is_down || is_connected.swap(false, Ordering::Relaxed);
-    if is_news && let Some(repeated) = LOG_LIMITER.admit(reason) {
-        let then =
-            if is_down { "no broker can be reached: trying again until one can" } else { "Kafka" };
-        tracing::warn!(error = words(error), reason, repeated, "{then}");
-    }
 }
 
 /// How long a token is used that does not say when it expires.

@@ -92,7 +92,7 @@ impl Cursors {
 
     fn create(&self, config: &ClientConfig) -> Result<BaseConsumer<PlainContext>, KafkaError> {
         let consumer: BaseConsumer<PlainContext> =
-            config.create_with_context(PlainContext::new(self.tokens.clone()))?;
+            config.create_with_context(PlainContext::plain(self.tokens.clone()))?;
         // librdkafka asks for a token when it is polled, and some callers never do. Without one no broker is spoken to.
         if self.kafka.sasl_mechanism == SaslMechanism::OauthBearer && self.kafka.security.has_sasl()
         {
@@ -187,15 +187,15 @@ mod tests {
         let cursors = Cursors::new(kafka, Purger::default(), tokens);
         let consumers = || [cursors.consumer().unwrap(), cursors.offset_client("g").unwrap()];
         let has_failed = |consumer: &BaseConsumer<PlainContext>| {
-            let causes = consumer.context().causes.all();
+            let causes = consumer.context().connection.causes.all();
             causes.iter().any(|cause| cause.contains("cannot read") && cause.contains("token"))
         };
         for consumer in consumers() {
-            assert!(has_failed(&consumer), "{:?}", consumer.context().causes.all());
+            assert!(has_failed(&consumer), "{:?}", consumer.context().connection.causes.all());
         }
         std::fs::write(&file, "opaque").unwrap();
         for consumer in consumers() {
-            assert!(!has_failed(&consumer), "{:?}", consumer.context().causes.all());
+            assert!(!has_failed(&consumer), "{:?}", consumer.context().connection.causes.all());
         }
     }
 }

@@ -45,7 +45,7 @@ impl EndOffsetPoller {
             } else {
                 partitions.iter().all(|partition| self.look(partition, &mut stuck, &mut fallen))
             };
-            self.assignment.is_connected.store(reached, Ordering::Relaxed);
+            self.assignment.connection.set_up(reached);
             let is_uncounted = |partition: &Arc<Partition>| !partition.is_counted();
             if reached && (Instant::now() >= counts_due || partitions.iter().any(is_uncounted)) {
                 self.count(&partitions);

@@ -6,6 +6,7 @@
 pub mod assignment;
 pub mod cause;
 pub mod client;
+pub mod connection;
 pub mod consumer;
 pub mod context;
 pub mod cursor;

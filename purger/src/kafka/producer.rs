@@ -159,8 +159,8 @@ impl Producer {
 
 impl Current {
     fn make(kafka: &Kafka, tokens: TokenSource) -> Result<Self, KafkaError> {
-        let context = PlainContext::new(tokens);
-        let causes = context.causes.clone();
+        let context = PlainContext::plain(tokens);
+        let causes = context.connection.causes.clone();
         let producer = client::producer(kafka)
             .set("compression.codec", "gzip")
             .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
