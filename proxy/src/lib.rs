@@ -22,6 +22,7 @@ pub mod framing;
 pub mod request;
 pub mod field;
 pub mod key;
+pub mod front;
 pub mod cache;
 pub mod freshness;
 pub mod invalidation;

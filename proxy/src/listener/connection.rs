@@ -12,12 +12,12 @@ use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
 use super::activity::{Activity, Patience, Protocol, Sentence};
-use super::service::ClientService;
 use super::stream::Watched;
 use crate::client::exchange::Inspection;
 use crate::client::peer::Peer;
 use crate::framing;
 use crate::framing::requests::Requests;
+use crate::front::ClientService;
 use crate::transport::Transport;
 use process::clock::Clock;
 use process::timestamp::Timestamp;

@@ -10,12 +10,12 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use purge_protocol::foreign::is_purge_method;
 
-use super::activity::Activity;
 use crate::cache::metrics::Outcome;
 use crate::cache::{Cache, Step};
 use crate::client::exchange::{Inspection, Interim};
 use crate::client::peer::Peer;
 use crate::policy::LiveSettings;
+use crate::listener::activity::Activity;
 use crate::purge::access;
 use crate::purge::door::{Door, PURGE};
 use crate::request::{Inbound, Refused};
