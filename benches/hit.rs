@@ -20,10 +20,10 @@ use settings::{Config, Flags, Sources};
 use shellac::app::App;
 use shellac::client::peer::Peer;
 use shellac::freshness::{Exchange, Policy, judge};
-use shellac::front::ClientService;
 use shellac::key::{Key, Scheme};
 use shellac::listener::activity::{Activity, Protocol};
 use shellac::store::{Body, Content, Fields, NewEntry};
+use shellac::listener::service::{Connection, ConnectionService};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
 
@@ -81,12 +81,12 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
         listener: 0,
         retained: Arc::default(),
     };
-    let service = ClientService {
-        inspection: Arc::default(),
-        front: Arc::clone(&app.front),
+    let connection = Connection {
         peer: Arc::new(peer),
         activity: Activity::new(clock, Protocol::Http1),
+        exchange: Arc::default(),
     };
+    let service = ConnectionService::new(Arc::clone(&app.front), connection);
     tokio::spawn(async move {
         let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         served.expect("the client reads to the end");

@@ -53,7 +53,7 @@ pub struct App {
     /// What a purger delivers.
     pub purge_log: Arc<PurgeLog>,
     /// Who is connected.
-    pub listeners: Arc<Listeners>,
+    pub listeners: Arc<Listeners<Front>>,
     /// What is kept durable beside stored responses.
     pub journal: Journal,
     clock: Clock,
@@ -162,11 +162,10 @@ impl App {
         );
         let front = Arc::new(Front { cache, door, settings: Arc::clone(&settings) });
         let listeners = Arc::new(Listeners {
-            settings: Arc::clone(&settings),
             clock: clock.clone(),
             permits: Arc::new(Semaphore::new(config.limits.max_connections)),
             metrics: ListenerMetrics::default(),
-            front: Arc::clone(&front),
+            handler: Arc::clone(&front),
             drain,
             stalls: Arc::default(),
         });

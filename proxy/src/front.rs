@@ -1,25 +1,25 @@
-//! The service behind every client connection: hits are answered at once, all else becomes a task.
+//! The handler of the traffic listeners: hits are answered at once, all else becomes a task.
 
-use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::service::Service;
 use purge_protocol::foreign::is_purge_method;
 
 use crate::cache::metrics::Outcome;
 use crate::cache::{Cache, Step};
-use crate::client::exchange::{Inspection, Interim};
-use crate::client::peer::Peer;
+use crate::client::peer::{Peer, contains};
+use crate::framing::Violation;
+use crate::listener::connection::ConnectionRules;
+use crate::listener::service::{Answer, Caller, Handler};
 use crate::policy::LiveSettings;
-use crate::listener::activity::Activity;
 use crate::purge::access;
 use crate::purge::door::{Door, PURGE};
 use crate::request::{Inbound, Refused};
 use crate::response::body::ResponseBody;
+use settings::Http2;
 
 /// What answers the requests of all traffic listeners.
 #[derive(Debug)]
@@ -32,132 +32,85 @@ pub struct Front {
     pub settings: Arc<LiveSettings>,
 }
 
-/// The service of one connection.
-#[derive(Debug)]
-pub struct ClientService {
-    /// What answers.
-    pub front: Arc<Front>,
-    /// Who asks.
-    pub peer: Arc<Peer>,
-    /// What the connection is doing.
-    pub activity: Arc<Activity>,
-    /// What its socket has to say.
-    pub inspection: Arc<Inspection>,
-}
+type Later = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
 
-/// An answer that is there, or on its way.
-pub enum Answering {
-    /// A hit. Taken when polled.
-    Ready(Option<Response<ResponseBody>>),
-    /// Waiting for the origin.
-    Working(Work),
-}
+impl Handler for Front {
+    type Body = ResponseBody;
+    type Later = Later;
 
-type Work = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
-
-impl std::fmt::Debug for Answering {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Ready(_) => "Ready",
-            Self::Working(_) => "Working",
-        })
-    }
-}
-
-impl Future for Answering {
-    type Output = Result<Response<ResponseBody>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Ready(response) => {
-                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
-            }
-            Self::Working(future) => future.as_mut().poll(cx).map(Ok),
-        }
-    }
-}
-
-impl Service<Request<Incoming>> for ClientService {
-    type Response = Response<ResponseBody>;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn call(&self, request: Request<Incoming>) -> Answering {
-        self.activity.on_request();
-        let (number, violation) = self.inspection.on_call();
-        if let Some(violation) = violation {
-            let settings = self.front.settings.local();
-            let refusal = violation.into();
-            let refused = Refused { refusal, fields: HeaderMap::new(), settings };
-            return Answering::Ready(Some(self.front.cache.refuse(&refused, &self.peer)));
-        }
-        match self.answer(request, number) {
-            Answering::Ready(response) => {
-                self.inspection.on_answer(number, false);
-                Answering::Ready(response)
-            }
-            Answering::Working(work) => {
-                let inspection = Arc::clone(&self.inspection);
-                inspection.on_waiting(number);
-                Answering::Working(Box::pin(async move {
-                    let response = work.await;
-                    let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                    inspection.on_waited();
-                    inspection.on_answer(number, is_switched);
-                    response
-                }))
-            }
-        }
-    }
-}
-
-impl ClientService {
-    fn answer(&self, request: Request<Incoming>, number: u64) -> Answering {
+    fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        caller: Caller<'_>,
+    ) -> Answer<ResponseBody, Later> {
         let (parts, body) = request.into_parts();
-        let (seed, settings) = (self.front.cache.seed(), self.front.settings.local());
-        match Inbound::read(parts, body, &self.peer, seed, settings) {
-            Err(refused) => Answering::Ready(Some(self.front.cache.refuse(&refused, &self.peer))),
-            Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound),
-            Ok(inbound) => match self.front.cache.begin(inbound) {
-                Step::Answer(response) => Answering::Ready(Some(response)),
+        let (seed, settings) = (self.cache.seed(), self.settings.local());
+        match Inbound::read(parts, body, caller.peer(), seed, settings) {
+            Err(refused) => Answer::Ready(self.cache.refuse(&refused, caller.peer())),
+            Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound, caller),
+            Ok(inbound) => match self.cache.begin(inbound) {
+                Step::Answer(response) => Answer::Ready(response),
                 Step::Work(mut work) => {
                     // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC 9110 §15.2).
                     if work.version() == Version::HTTP_11 {
-                        work.relay(Interim::new(Arc::clone(&self.inspection), number));
+                        work.relay(caller.interim());
                     }
-                    let front = Arc::clone(&self.front);
-                    let busy = self.activity.busy();
-                    Answering::Working(Box::pin(
-                        async move { front.cache.finish(*work, busy).await },
-                    ))
+                    let front = Arc::clone(self);
+                    let busy = caller.busy();
+                    Answer::Later(Box::pin(async move { front.cache.finish(*work, busy).await }))
                 }
             },
         }
     }
 
+    fn rules(&self, listener: usize) -> ConnectionRules {
+        let settings = self.settings.local();
+        let http2 = settings.listen.get(listener).map_or(Http2::Off, |listen| listen.http2);
+        ConnectionRules::new(&settings.limits, http2)
+    }
+
+    fn is_trusted(&self, remote: SocketAddr, listener: usize) -> bool {
+        let settings = self.settings.local();
+        settings
+            .listen
+            .get(listener)
+            .is_some_and(|listen| contains(&listen.trusted_proxies, remote))
+    }
+
+    fn refuse(&self, violation: Violation, peer: &Peer) -> Response<ResponseBody> {
+        let settings = self.settings.local();
+        let refused = Refused { refusal: violation.into(), fields: HeaderMap::new(), settings };
+        self.cache.refuse(&refused, peer)
+    }
+}
+
+impl Front {
     /// Returns whether the request is a purge. Where purging is on, other caches' methods for it are answered here, too: a
     /// renderer would answer them with a page, and the sender take that for success.
     fn is_purge(&self, method: &Method) -> bool {
         if *method == Method::GET || *method == Method::HEAD || *method == Method::POST {
             return false;
         }
-        let is_on = !self.front.settings.local().purge.allow.is_empty();
+        let is_on = !self.settings.local().purge.allow.is_empty();
         method.as_str() == PURGE || is_on && is_purge_method(method.as_str())
     }
 
     /// `PURGE`, and its like, on a traffic listener.
-    fn purge(&self, inbound: Inbound) -> Answering {
+    fn purge(
+        self: &Arc<Self>,
+        inbound: Inbound,
+        caller: Caller<'_>,
+    ) -> Answer<ResponseBody, Later> {
         let has_content = inbound.has_body();
         let head = inbound.head;
-        if let Err(refusal) =
-            access::check_traffic(&head.policy.settings().purge, &self.peer, &head.fields)
-        {
-            self.front.door.purger().metrics.refused.add(1);
-            return Answering::Ready(Some(self.front.cache.fail(&head, &refusal.into())));
+        let purge = &head.policy.settings().purge;
+        if let Err(refusal) = access::check_traffic(purge, caller.peer(), &head.fields) {
+            self.door.purger().metrics.refused.add(1);
+            return Answer::Ready(self.cache.fail(&head, &refusal.into()));
         }
-        let front = Arc::clone(&self.front);
-        let busy = self.activity.busy();
-        Answering::Working(Box::pin(async move {
+        let front = Arc::clone(self);
+        let busy = caller.busy();
+        Answer::Later(Box::pin(async move {
             let url = (head.target.host(), head.target.path());
             let door = &front.door;
             let response = door.answer_method(&head.method, has_content, &head.fields, url).await;

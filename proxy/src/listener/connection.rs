@@ -12,12 +12,12 @@ use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
 use super::activity::{Activity, Patience, Protocol, Sentence};
+use super::service::{Connection, ConnectionService, Handler};
 use super::stream::Watched;
 use crate::client::exchange::Inspection;
 use crate::client::peer::Peer;
 use crate::framing;
 use crate::framing::requests::Requests;
-use crate::front::ClientService;
 use crate::transport::Transport;
 use process::clock::Clock;
 use process::timestamp::Timestamp;
@@ -26,8 +26,7 @@ use settings::{Http2, Limits};
 /// How connections are served.
 #[derive(Clone, Debug)]
 pub struct ConnectionRules {
-    /// The time.
-    pub clock: Clock,
+    http2: Http2,
     patience: Patience,
     head_bytes_max: usize,
     headers_max: usize,
@@ -35,14 +34,14 @@ pub struct ConnectionRules {
 
 impl ConnectionRules {
     /// Takes what concerns connections from the limits.
-    pub const fn new(limits: &Limits, clock: Clock) -> Self {
+    pub const fn new(limits: &Limits, http2: Http2) -> Self {
         let patience = Patience {
             header: limits.header_timeout,
             keepalive: limits.keepalive_timeout,
             send: limits.send_timeout,
         };
         Self {
-            clock,
+            http2,
             patience,
             head_bytes_max: limits.max_header_bytes,
             headers_max: limits.max_headers,
@@ -92,27 +91,21 @@ impl ConnectionRules {
 }
 
 /// Serves a connection until either side ends it.
-pub async fn serve(listeners: Arc<Listeners>, stream: Transport, peer: Arc<Peer>) {
-    let settings = listeners.settings.local();
-    let rules = ConnectionRules::new(&settings.limits, listeners.clock.clone());
-    let may_be_http2 =
-        settings.listen.get(peer.listener).is_some_and(|listen| listen.http2 == Http2::Cleartext);
-    let is_http2 = may_be_http2
+pub async fn serve<H: Handler>(listeners: Arc<Listeners<H>>, stream: Transport, peer: Arc<Peer>) {
+    let rules = listeners.handler.rules(peer.listener);
+    let is_http2 = rules.http2 == Http2::Cleartext
         && tokio::select! {
             is_http2 = begins_http2(&stream, rules.patience.header) => is_http2,
             () = tokio::time::sleep(rules.patience.keepalive) => return,
             () = listeners.drain.begun() => return,
         };
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
-    let activity = Activity::new(rules.clock.clone(), protocol);
+    let activity = Activity::new(listeners.clock.clone(), protocol);
     let inspection = Arc::new(Inspection::default());
-    let service = ClientService {
-        front: Arc::clone(&listeners.front),
-        peer,
-        activity: Arc::clone(&activity),
-        inspection: Arc::clone(&inspection),
-    };
-    let watch = Watch::new(&rules.clock, Arc::clone(&activity), rules.patience);
+    let connection =
+        Connection { peer, activity: Arc::clone(&activity), exchange: Arc::clone(&inspection) };
+    let service = ConnectionService::new(Arc::clone(&listeners.handler), connection);
+    let watch = Watch::new(&listeners.clock, Arc::clone(&activity), rules.patience);
     if is_http2 {
         let stream = Watched::http2(stream, (activity, Arc::clone(&listeners.stalls)));
         let connection = pin!(rules.http2().serve_connection(stream, service));
@@ -151,8 +144,8 @@ async fn begins_http2(stream: &Transport, patience: Duration) -> bool {
 }
 
 /// Polls the connection to its end, and ends it when the drain begins or the watch says so.
-async fn drive<C: Future<Output = hyper::Result<()>>>(
-    listeners: &Listeners,
+async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
+    listeners: &Listeners<H>,
     mut connection: Pin<&mut C>,
     shut_down: fn(Pin<&mut C>),
     mut watch: Watch,

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod drain;
 mod frames;
 mod linger;
+pub mod service;
 pub mod socket;
 pub mod stalls;
 mod stream;
@@ -25,19 +26,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::drain::Drain;
+use self::service::Handler;
 use self::stalls::Stalls;
-use crate::client::peer::{Peer, contains};
-use crate::policy::LiveSettings;
-use crate::front::Front;
+use crate::client::peer::Peer;
 use crate::transport::Transport;
 use process::clock::Clock;
 use process::metrics::Counter;
 
 /// What all accept loops share.
 #[derive(Debug)]
-pub struct Listeners {
-    /// The settings that connections are served by.
-    pub settings: Arc<LiveSettings>,
+pub struct Listeners<H> {
     /// The time.
     pub clock: Clock,
     /// One permit for each client connection.
@@ -45,7 +43,7 @@ pub struct Listeners {
     /// What happened.
     pub metrics: ListenerMetrics,
     /// What answers.
-    pub front: Arc<Front>,
+    pub handler: Arc<H>,
     /// When it ends.
     pub drain: Drain,
     /// Who waits for its client.
@@ -69,7 +67,7 @@ pub struct ListenerMetrics {
     pub broken: Counter,
 }
 
-impl Listeners {
+impl<H: Handler> Listeners<H> {
     /// Accepts connections on one socket until the drain begins.
     pub async fn accept(self: Arc<Self>, listener: TcpListener, index: usize) {
         loop {
@@ -128,13 +126,10 @@ impl Listeners {
     fn peer_of(&self, stream: &TcpStream, index: usize) -> io::Result<Peer> {
         stream.set_nodelay(true)?;
         let remote = stream.peer_addr()?;
-        let settings = self.settings.local();
-        let listen = settings.listen.get(index);
-        let trusted = listen.map_or(&[][..], |listen| &listen.trusted_proxies);
         Ok(Peer {
             remote,
             local: stream.local_addr()?,
-            is_trusted: contains(trusted, remote),
+            is_trusted: self.handler.is_trusted(remote, index),
             listener: index,
             retained: Arc::default(),
         })

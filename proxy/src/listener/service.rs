@@ -1,0 +1,174 @@
+//! The service that hyper calls for each request of a connection, and the handler that answers for
+//! it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::Service;
+
+use super::activity::Activity;
+use super::connection::ConnectionRules;
+use crate::client::busy::Busy;
+use crate::client::exchange::{Inspection, Interim};
+use crate::client::peer::Peer;
+use crate::framing::Violation;
+
+/// Answers the requests of a listener.
+pub trait Handler: fmt::Debug + Send + Sync + 'static {
+    /// The content of responses.
+    type Body: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync>
+        + Send
+        + 'static;
+    /// A response that is not there yet.
+    type Later: Future<Output = Response<Self::Body>> + Send + Unpin + 'static;
+
+    /// Answers a request.
+    fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        caller: Caller<'_>,
+    ) -> Answer<Self::Body, Self::Later>;
+
+    /// Returns how a connection is served that this listener accepts now.
+    fn rules(&self, listener: usize) -> ConnectionRules;
+
+    /// Returns whether a peer of this listener is believed about the client that it speaks for.
+    fn is_trusted(&self, remote: SocketAddr, listener: usize) -> bool;
+
+    /// Answers a request that breaks the rules of framing.
+    fn refuse(&self, violation: Violation, peer: &Peer) -> Response<Self::Body>;
+}
+
+/// A response, or the work that ends in one.
+#[derive(Debug)]
+pub enum Answer<B, W> {
+    /// A response that is complete but for its content.
+    Ready(Response<B>),
+    /// Work that waits for something.
+    Later(W),
+}
+
+/// The connection that a request came on, and the request's number there.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    connection: &'a Connection,
+    number: u64,
+}
+
+/// The state of one client connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The other end.
+    pub peer: Arc<Peer>,
+    /// For the watch that ends idle and stuck connections.
+    pub activity: Arc<Activity>,
+    /// For the socket, which frames the connection's requests.
+    pub exchange: Arc<Inspection>,
+}
+
+/// Serves the requests of one connection.
+#[derive(Debug)]
+pub struct ConnectionService<H> {
+    handler: Arc<H>,
+    connection: Connection,
+}
+
+/// A response that is there, or on its way.
+pub enum ResponseFuture<H: Handler> {
+    /// Taken when polled.
+    Ready(Option<Response<H::Body>>),
+    /// Once it is there, the socket learns of it.
+    Working {
+        /// Ends in the response.
+        work: H::Later,
+        /// Of the connection.
+        exchange: Arc<Inspection>,
+        /// The request's number.
+        number: u64,
+    },
+}
+
+impl<'a> Caller<'a> {
+    /// The other end of the connection.
+    pub const fn peer(&self) -> &'a Arc<Peer> {
+        &self.connection.peer
+    }
+
+    /// Keeps the connection from counting as idle until the result is dropped.
+    pub fn busy(&self) -> Busy {
+        self.connection.activity.busy()
+    }
+
+    /// Returns the way for interim responses to this request.
+    pub fn interim(&self) -> Interim {
+        Interim::new(Arc::clone(&self.connection.exchange), self.number)
+    }
+}
+
+impl<H> ConnectionService<H> {
+    /// Makes the service of a new connection.
+    pub const fn new(handler: Arc<H>, connection: Connection) -> Self {
+        Self { handler, connection }
+    }
+}
+
+impl<H: Handler> Service<Request<Incoming>> for ConnectionService<H> {
+    type Response = Response<H::Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture<H>;
+
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture<H> {
+        let Connection { peer, activity, exchange } = &self.connection;
+        activity.on_request();
+        let (number, violation) = exchange.on_call();
+        if let Some(violation) = violation {
+            return ResponseFuture::Ready(Some(self.handler.refuse(violation, peer)));
+        }
+        match self.handler.answer(request, Caller { connection: &self.connection, number }) {
+            Answer::Ready(response) => {
+                exchange.on_answer(number, false);
+                ResponseFuture::Ready(Some(response))
+            }
+            Answer::Later(work) => {
+                exchange.on_waiting(number);
+                ResponseFuture::Working { work, exchange: Arc::clone(exchange), number }
+            }
+        }
+    }
+}
+
+impl<H: Handler> fmt::Debug for ResponseFuture<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready(_) => "Ready",
+            Self::Working { .. } => "Working",
+        })
+    }
+}
+
+impl<H: Handler> Future for ResponseFuture<H> {
+    type Output = Result<Response<H::Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+            }
+            Self::Working { work, exchange, number } => Pin::new(work).poll(cx).map(|response| {
+                let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                exchange.on_waited();
+                exchange.on_answer(*number, is_switched);
+                Ok(response)
+            }),
+        }
+    }
+}
+
+impl<H: Handler> Unpin for ResponseFuture<H> {}
