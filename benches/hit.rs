@@ -71,7 +71,7 @@ fn serve_bare(stream: DuplexStream, content: Bytes) {
 
 fn serve_hits(stream: DuplexStream, content: Bytes) {
     let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-    let app = App::new(config(), clock.clone());
+    let app = App::new(config(), clock.clone()).expect("memory needs no file");
     store(&app, content, &clock);
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let peer = Peer {

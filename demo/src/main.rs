@@ -39,7 +39,7 @@ use process::{descriptors, logging};
 use rdkafka::error::KafkaError;
 use serde_json::{Value, json};
 use settings::{ConfigErrors, Log, LogLevel};
-use shellac::app::StartError;
+use shellac::server::StartError;
 use shellac_purger::app::RunError;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep_until};

@@ -5,7 +5,8 @@ use std::thread::{self, JoinHandle};
 
 use process::clock::Clock;
 use settings::{Config, Sources};
-use shellac::app::{App, StartError};
+use shellac::app::App;
+use shellac::server::{Bound, StartError};
 use tokio::sync::oneshot;
 
 use super::DemoError;
@@ -26,7 +27,7 @@ impl Proxy {
     pub(super) fn start(origin: SocketAddr) -> Result<Self, DemoError> {
         let file = Some(("the demonstration".to_owned(), configuration(origin)));
         let config = Config::load(&Sources { file, ..Sources::default() })?;
-        let bound = App::new(config, Clock::system()).bind()?;
+        let bound = Bound::bind(App::new(config, Clock::system()).map_err(StartError::from)?)?;
         let first = |addresses: Vec<SocketAddr>| addresses.into_iter().next();
         let (Some(traffic), Some(admin)) =
             (first(bound.traffic_addresses()), first(bound.admin_addresses()))

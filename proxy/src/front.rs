@@ -12,7 +12,7 @@ use crate::cache::metrics::Outcome;
 use crate::cache::{Cache, Step};
 use crate::client::peer::{Peer, contains};
 use crate::framing::Violation;
-use crate::listener::connection::ConnectionRules;
+use crate::listener::rules::ConnectionRules;
 use crate::listener::service::{Answer, Caller, Handler};
 use crate::policy::LiveSettings;
 use crate::purge::access;

@@ -13,6 +13,7 @@
 //! Arrows point right or down. `freshness` knows no clock, no socket and no store; `store` knows keys and bytes; `origins` does
 //! not know that a cache exists; nothing uses `admin`.
 
+pub mod server;
 pub mod app;
 pub mod cli;
 pub mod listener;

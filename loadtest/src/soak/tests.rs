@@ -6,6 +6,7 @@ use std::thread;
 use process::clock::Clock;
 use settings::{Config, Sources};
 use shellac::app::App;
+use shellac::server::Bound;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -23,7 +24,8 @@ async fn no_exchange_ever_gets_a_byte_of_another() {
     );
     let sources = Sources { file: Some(("soak.toml".to_owned(), file)), ..Sources::default() };
     let config = Config::load(&sources).expect("the configuration is sound");
-    let bound = App::new(config, Clock::system()).bind().expect("there are free ports");
+    let bound = Bound::bind(App::new(config, Clock::system()).expect("memory needs no file"))
+        .expect("there are free ports");
     let proxy = bound.traffic_addresses()[0];
     let (leave, left) = oneshot::channel::<()>();
     let thread = thread::spawn(move || bound.run(async { drop(left.await) }).expect("it serves"));

@@ -1,72 +1,93 @@
-//! The admin listener: health, readiness, metrics, stats and purges, on sockets of their own. It may read everything;
-//! nothing uses it.
+//! The admin listener: health, readiness, metrics, stats and purges, on sockets of their own.
 
 pub mod metrics;
 mod storage;
 mod routes;
 mod stats;
 
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::client::peer::Peer;
+use crate::framing::Violation;
+use crate::listener::drain::Drain;
+use crate::listener::rules::ConnectionRules;
+use crate::listener::service::{Answer, Caller, Handler};
+use crate::listener::{ListenerMetrics, Listeners};
+use crate::request::refusal::Refusal;
+use crate::response::body::ResponseBody;
+use crate::response::failure;
+use settings::{Http2, Limits};
 
-/// Accepts connections on an admin socket until the process ends.
-pub async fn accept(app: Arc<App>, listener: TcpListener) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            () = app.is_handed_over() => return, // another process listens there
-            accepted = listener.accept() => accepted,
+/// The handler of the admin listeners.
+#[derive(Debug)]
+pub struct Admin {
+    app: Arc<App>,
+}
+
+type Later = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
+
+impl Handler for Admin {
+    type Body = ResponseBody;
+    type Later = Later;
+
+    fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        caller: Caller<'_>,
+    ) -> Answer<ResponseBody, Later> {
+        let (app, peer, busy) = (Arc::clone(&self.app), Arc::clone(caller.peer()), caller.busy());
+        Answer::Later(Box::pin(async move {
+            let response = routes::answer(&app, &peer, request).await;
+            drop(busy);
+            response
+        }))
+    }
+
+    fn rules(&self, _listener: usize) -> ConnectionRules {
+        let limits = Limits {
+            header_timeout: HEAD_TIMEOUT,
+            keepalive_timeout: HEAD_TIMEOUT,
+            max_header_bytes: HEAD_BYTES_MAX,
+            ..self.app.settings.current().limits.clone()
         };
-        match accepted {
-            Ok((stream, _)) => {
-                let app = Arc::clone(&app);
-                tokio::spawn(async move {
-                    serve(app, stream).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an admin connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        ConnectionRules::new(&limits, Http2::Cleartext)
+    }
+
+    /// Admin requests have no client but their peer.
+    fn is_trusted(&self, _remote: SocketAddr, _listener: usize) -> bool {
+        false
+    }
+
+    fn refuse(&self, violation: Violation, _peer: &Peer) -> Response<ResponseBody> {
+        let refusal = Refusal::from(violation);
+        let settings = self.app.settings.current();
+        failure::respond(&refusal.into(), &HeaderMap::new(), &settings.own_fields.name)
     }
 }
 
-async fn serve(app: Arc<App>, stream: TcpStream) {
-    let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let peer = Arc::new(Peer {
-        remote,
-        local,
-        is_trusted: false,
-        listener: usize::MAX,
-        retained: Arc::default(),
-    });
-    let service = hyper::service::service_fn(move |request| {
-        let (app, peer) = (Arc::clone(&app), Arc::clone(&peer));
-        async move { Ok::<_, std::convert::Infallible>(routes::answer(&app, &peer, request).await) }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
-    let served = builder.serve_connection(TokioIo::new(stream), service).await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "admin connection ended");
-    }
+/// Makes the admin listeners. Their connections outlive the drain of the others, which the
+/// readiness page tells of.
+pub fn listeners(app: Arc<App>) -> Arc<Listeners<Admin>> {
+    Arc::new(Listeners {
+        clock: app.clock().clone(),
+        permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        metrics: ListenerMetrics::default(),
+        handler: Arc::new(Admin { app }),
+        drain: Drain::default(),
+        stalls: Arc::default(),
+    })
 }
 
 const CONNECTIONS_MAX: usize = 256;
-/// Requests at once on one connection of HTTP/2, as a purger with many partitions makes.
-const STREAMS_MAX: u32 = 256;
 /// For a head, and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Purges may name many tags in fields.
+const HEAD_BYTES_MAX: usize = 408 << 10;

@@ -15,7 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use settings::Flags;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
-use crate::app::{App, Bound, Drained, Sockets, StartError};
+use crate::app::App;
+use crate::server::{Bound, Drained, Sockets, StartError};
 
 /// The signals that a process that serves obeys.
 struct Signals {
@@ -35,13 +36,13 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     survive_signals();
     raise_descriptor_limit(config.limits.max_connections);
     let bound = match take_over {
-        None => App::new(config, Clock::system()).bind(),
+        None => App::new(config, Clock::system()).map_err(StartError::from).and_then(Bound::bind),
         Some(pid) => {
             config.storage.file.wait = config.storage.file.wait.max(TAKE_OVER_WAIT);
             // First: from now on, who connects waits for this process, or is still served by the other one.
             Sockets::beside_another(&config).and_then(|sockets| {
                 ask_to_hand_over(pid)?;
-                App::new(config, Clock::system()).bound_to(sockets)
+                Ok(Bound::on(App::new(config, Clock::system())?, sockets))
             })
         }
     };

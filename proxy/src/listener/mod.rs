@@ -8,6 +8,7 @@ pub mod connection;
 pub mod drain;
 mod frames;
 mod linger;
+pub mod rules;
 pub mod service;
 pub mod socket;
 pub mod stalls;

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 
 use super::activity::Activity;
-use super::connection::ConnectionRules;
+use super::rules::ConnectionRules;
 use crate::client::busy::Busy;
 use crate::client::exchange::{Inspection, Interim};
 use crate::client::peer::Peer;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shellac::app::Drained;
+use shellac::server::Drained;
 use tokio::net::TcpStream;
 
 use crate::support::client::{Http2, text};

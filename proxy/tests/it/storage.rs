@@ -427,6 +427,6 @@ async fn a_store_that_is_in_use_is_an_error_before_anything_is_bound() {
     let proxy = start(&origin, &folder, StorageKind::File).await;
     let mut config = proxy.app.config.clone();
     config.admin.listen.clear();
-    let second = shellac::app::App::new(config, Clock::manual(START)).bind().unwrap_err();
+    let second = shellac::app::App::new(config, Clock::manual(START)).unwrap_err();
     assert!(second.to_string().contains("in use by another process"), "{second}");
 }

@@ -58,7 +58,7 @@ impl Bench {
         let clock = Clock::manual(START);
         let (sender, receiver) = mpsc::channel();
         drop(tokio::task::spawn_blocking(move || receiver.recv()));
-        Self { app: App::new(config, clock.clone()), clock, _still: sender }
+        Self { app: App::new(config, clock.clone()).unwrap(), clock, _still: sender }
     }
 
     /// Moves time, in steps, and lets all that is due happen after each.

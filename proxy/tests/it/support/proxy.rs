@@ -10,7 +10,8 @@ use process::clock::Clock;
 use process::timestamp::Timestamp;
 use serde_json::{Value, json};
 use settings::{Config, Sources, StorageKind};
-use shellac::app::{App, Drained};
+use shellac::app::App;
+use shellac::server::{Bound, Drained};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -61,8 +62,8 @@ impl Proxy {
         let folder = tempfile::tempdir().unwrap();
         store_in_a_file_if_asked_to(&mut config, folder.path());
         change(&mut config);
-        let app = App::new(config, clock.clone());
-        let bound = Arc::clone(&app).bind().unwrap();
+        let app = App::new(config, clock.clone()).unwrap();
+        let bound = Bound::bind(Arc::clone(&app)).unwrap();
         let (address, admin) = (bound.traffic_addresses()[0], bound.admin_addresses()[0]);
         let (leave, left) = oneshot::channel::<()>();
         let run = move || bound.run(async { drop(left.await) }).unwrap();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use shellac::app::Drained;
+use shellac::server::Drained;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 use process::clock::Clock;
 use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest};
 use settings::{Config, Sources};
-use shellac::app::{App, Drained};
+use shellac::app::App;
 use shellac::freshness::Uncacheable;
 use shellac::purge::metrics::Source;
+use shellac::server::{Bound, Drained};
 use shellac::store::Removal;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -46,7 +47,8 @@ impl Proxy {
         );
         let sources = Sources { file: Some(("race.toml".to_owned(), file)), ..Sources::default() };
         let config = Config::load(&sources).expect("the configuration is sound");
-        let bound = App::new(config, Clock::system()).bind().expect("there are free ports");
+        let bound = Bound::bind(App::new(config, Clock::system()).expect("a store"))
+            .expect("there are free ports");
         let app = Arc::clone(bound.app());
         let (traffic, admin) = (bound.traffic_addresses()[0], bound.admin_addresses()[0]);
         let (leave, left) = oneshot::channel::<()>();

@@ -1,0 +1,228 @@
+//! The composition root: makes every part, wires them, and hands over to another process.
+
+mod storage;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use self::storage::Storage;
+use crate::cache::Cache;
+use crate::cache::rewarm::{RewarmRules, Rewarmer};
+use crate::fetch::{FetchLimits, Fetcher};
+use crate::front::Front;
+use crate::invalidation::lease::OnExpiry;
+use crate::invalidation::{Invalidation, Verdict};
+use crate::listener::drain::Drain;
+use crate::listener::{ListenerMetrics, Listeners};
+use crate::origins::Origins;
+use crate::policy::LiveSettings;
+use crate::purge::Purger;
+use crate::purge::door::Door;
+use crate::purge::hint::Hints;
+use crate::purge::log::PurgeLog;
+use crate::store::file::OpenError;
+use crate::store::journal::Journal;
+use crate::store::{Removal, Store};
+use process::clock::Clock;
+use process::timestamp::Timestamp;
+use settings::Config;
+
+/// All parts of a running proxy.
+#[derive(Debug)]
+pub struct App {
+    /// The settings of the start. Those that can change since are in `settings`.
+    pub config: Config,
+    /// Where responses are.
+    pub store: Arc<dyn Store>,
+    /// What may still be used.
+    pub invalidation: Arc<Invalidation>,
+    /// The settings that can change while it runs.
+    pub settings: Arc<LiveSettings>,
+    /// What answers.
+    pub front: Arc<Front>,
+    /// What a purger delivers.
+    pub purge_log: Arc<PurgeLog>,
+    /// Who is connected.
+    pub listeners: Arc<Listeners<Front>>,
+    /// What is kept durable beside stored responses.
+    pub journal: Journal,
+    clock: Clock,
+    started: Timestamp,
+    is_leaving: AtomicBool,
+    handed_over: CancellationToken,
+}
+
+impl App {
+    /// Makes every part. The clock is the system's, or one that a test moves.
+    pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, OpenError> {
+        let Storage { store, invalidation, seed, journal } = Storage::open(&config, &clock)?;
+        govern(&invalidation, &config);
+        let settings = LiveSettings::new(&config);
+        let fetcher = Fetcher::new(
+            Arc::clone(&store),
+            Arc::clone(&invalidation),
+            clock.clone(),
+            fetch_limits(&config),
+        );
+        let purger = Purger::new(
+            Arc::clone(&store),
+            Arc::clone(&invalidation),
+            journal.clone(),
+            seed,
+            clock.clone(),
+        );
+        let door = Door::new(Arc::clone(&purger), Arc::clone(&settings), Hints::new(&config));
+        let recovered = journal.positions();
+        let purge_log = PurgeLog::new(
+            Arc::clone(&purger),
+            Arc::clone(&invalidation),
+            (journal.clone(), recovered),
+            clock.clone(),
+            Arc::clone(&settings),
+        );
+        let drain = Drain::default();
+        let cache = Cache::new(
+            fetcher,
+            purger,
+            seed,
+            (config.listen.len(), config.limits.max_connections),
+            drain.clone(),
+        );
+        let front = Arc::new(Front { cache, door, settings: Arc::clone(&settings) });
+        let listeners = Arc::new(Listeners {
+            clock: clock.clone(),
+            permits: Arc::new(Semaphore::new(config.limits.max_connections)),
+            metrics: ListenerMetrics::default(),
+            handler: Arc::clone(&front),
+            drain,
+            stalls: Arc::default(),
+        });
+        let started = clock.now();
+        let is_leaving = AtomicBool::new(false);
+        Ok(Arc::new(Self {
+            config,
+            store,
+            invalidation,
+            settings,
+            front,
+            purge_log,
+            listeners,
+            clock,
+            journal,
+            started,
+            is_leaving,
+            handed_over: CancellationToken::new(),
+        }))
+    }
+
+    /// Lets another process, which listens at the same addresses, have the store and everyone who comes. In this order: nobody
+    /// new comes; what is being changed at the origin is purged, and nothing else is changed through this process; nothing
+    /// stored is used any more, and no purge is acknowledged, as purges go to the other one; the store is let go.
+    /// Blocks; is called where a runtime is at hand.
+    pub fn hand_over(&self) {
+        self.listeners.drain.begin();
+        let changes = self.front.cache.changes.end(CHANGES_PATIENCE);
+        let left = tokio::runtime::Handle::current().block_on(changes);
+        if left > 0 {
+            tracing::error!(
+                requests = left,
+                "unsafe requests still wait for the origin: purge what they change in the process that takes over"
+            );
+        }
+        self.handed_over.cancel();
+        self.invalidation.lease().end_for_good();
+        self.journal.hand_over();
+        self.store.close();
+    }
+
+    /// Waits until that is so.
+    pub async fn is_handed_over(&self) {
+        self.handed_over.cancelled().await;
+    }
+
+    /// Returns whether the end is announced: readiness says so, requests are still served.
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// The time.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.clock.now().since(self.started)
+    }
+
+    /// Replaces the settings that can change while the proxy runs. All others stay as they were at the start.
+    pub fn reconfigure(&self, config: &Config) {
+        self.settings.replace(config);
+        govern(&self.invalidation, config);
+    }
+
+    /// The origins of the settings that hold now.
+    pub fn origins(&self) -> Origins {
+        self.settings.current().origins.clone()
+    }
+
+    /// Announces the end.
+    pub(crate) fn announce_end(&self) {
+        self.is_leaving.store(true, Ordering::Release);
+    }
+
+    /// Makes the worker that fetches again what purges have removed.
+    pub(crate) fn rewarmer(&self) -> Arc<Rewarmer> {
+        let log = &self.config.purge.log;
+        let rules = RewarmRules {
+            concurrency: log.rewarm_concurrency,
+            queue: log.rewarm_queue,
+            jitter: log.rewarm_jitter,
+        };
+        let metrics = Arc::clone(self.purge_log.rewarming());
+        let settings = Arc::clone(&self.settings);
+        Rewarmer::new(Arc::clone(self.front.cache.fetcher()), settings, metrics, rules)
+    }
+
+    /// Removes every response that is purged or of no more use.
+    pub(crate) fn sweep(&self) {
+        let now = self.clock.now();
+        self.store.visit(&mut |stored| {
+            if self.invalidation.verdict(&stored.provenance, &stored.key) == Verdict::Purged {
+                self.store.remove(stored, Removal::Purged);
+            } else if stored.useless_after() <= now {
+                self.store.remove(stored, Removal::Expired);
+            }
+        });
+        self.store.sweep_dormant();
+    }
+}
+
+/// Hands the settings of the purge log on to what is not asked about requests.
+fn govern(invalidation: &Invalidation, config: &Config) {
+    invalidation.govern(on_expiry(&config.purge.log), config.purge.log.max_revisions);
+}
+
+fn on_expiry(rules: &settings::PurgeLog) -> OnExpiry {
+    match rules.on_expiry {
+        settings::OnExpiry::Serve => OnExpiry::Serve,
+        settings::OnExpiry::Cap => OnExpiry::Cap(rules.cap),
+        settings::OnExpiry::Validate => OnExpiry::Validate,
+        settings::OnExpiry::Bypass => OnExpiry::Bypass,
+    }
+}
+
+fn fetch_limits(config: &Config) -> FetchLimits {
+    FetchLimits {
+        object_bytes_max: config.storage.object_bytes_max(),
+        inflight_bytes_max: config.cache.max_inflight_bytes,
+        misses_max: config.limits.max_inflight_misses,
+    }
+}
+
+/// How long the process that takes over waits for unsafe requests that this one has at the origin.
+const CHANGES_PATIENCE: Duration = Duration::from_secs(10);

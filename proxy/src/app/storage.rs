@@ -1,0 +1,68 @@
+//! Opens the store that is configured.
+
+use std::sync::Arc;
+
+use crate::invalidation::Invalidation;
+use crate::key::KeySeed;
+use crate::store::Store;
+use crate::store::file::{FileLimits, OpenError, OpenedStore, TieredStore, Tiering};
+use crate::store::journal::Journal;
+use crate::store::memory::{MemoryLimits, MemoryStore};
+use process::clock::Clock;
+use settings::{Config, StorageKind};
+
+/// The store that is configured, and what belongs to it.
+pub(super) struct Storage {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) invalidation: Arc<Invalidation>,
+    pub(super) seed: KeySeed,
+    pub(super) journal: Journal,
+}
+
+impl Storage {
+    pub(super) fn open(config: &Config, clock: &Clock) -> Result<Self, OpenError> {
+        let tiering = match config.storage.kind {
+            StorageKind::Memory => return Ok(Self::in_memory(config, clock)),
+            StorageKind::File => Tiering::File,
+            StorageKind::Tiered => Tiering::Tiered,
+        };
+        let file = &config.storage.file;
+        let (entries_max, capacity) = tiering.share(config.storage.memory.capacity, file.capacity);
+        let limits = FileLimits {
+            path: file.path.clone(),
+            capacity: file.capacity,
+            object_bytes_max: file.max_object,
+            persists: file.persist,
+            sync: file.sync,
+            wait: file.wait,
+            entries_max,
+        };
+        let memory = MemoryLimits { capacity, ..memory_limits(config) };
+        let opened = TieredStore::open(&limits, memory, tiering, clock)?;
+        let OpenedStore { store, invalidation, seed, journal } = opened;
+        Ok(Self { store, invalidation, seed, journal })
+    }
+
+    fn in_memory(config: &Config, clock: &Clock) -> Self {
+        Self {
+            store: Arc::new(MemoryStore::new(memory_limits(config), clock.clone())),
+            invalidation: Arc::new(Invalidation::new(random())),
+            seed: KeySeed(random()),
+            journal: Journal::default(),
+        }
+    }
+}
+
+const fn memory_limits(config: &Config) -> MemoryLimits {
+    MemoryLimits {
+        capacity: config.storage.memory.capacity,
+        object_bytes_max: config.storage.memory.max_object,
+        variants_max: config.cache.vary_max_variants,
+    }
+}
+
+/// Returns a number that nobody can guess: the standard library's hash keys come from the system.
+fn random() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0_u8)
+}

@@ -1,0 +1,278 @@
+//! The running proxy: sockets, workers, housekeeping, and the drain at the end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::admin::{self, Admin};
+use crate::app::App;
+use crate::listener::{Listeners, socket};
+use crate::purge::log::PurgeLog;
+use crate::store::file::OpenError;
+use settings::Config;
+
+/// Sockets that are bound, and what serves them once it is run.
+#[derive(Debug)]
+pub struct Bound {
+    app: Arc<App>,
+    sockets: Sockets,
+}
+
+/// Sockets that are bound: who connects waits.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For each listener, a socket for each worker.
+    traffic: Vec<Vec<TcpListener>>,
+    admin: Vec<TcpListener>,
+}
+
+/// Why the proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be bound. The operator frees it or chooses another.
+    #[error("cannot listen on {address}: {source}; free it, or choose another address")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store cannot be opened. The operator does what the message says.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The other process does not hand over. The operator names one that does.
+    #[error(
+        "cannot take over from process {pid}: {reason}; name a running shellac, or start without --take-over"
+    )]
+    TakeOver {
+        /// The process.
+        pid: i32,
+        /// Why not.
+        reason: String,
+    },
+    /// A thread or its event loop cannot be made: out of some system resource.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[from] io::Error),
+    /// Signals cannot be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(io::Error),
+}
+
+/// How the end went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everyone was served.
+    Completely,
+    /// The deadline came first; so many connections were cut.
+    Cut(usize),
+}
+
+impl Bound {
+    /// Binds every address, so that all that can fail has failed before anything is served.
+    pub fn bind(app: Arc<App>) -> Result<Self, StartError> {
+        let sockets = Sockets::bind(&app.config, socket::is_taken)?;
+        Ok(Self { app, sockets })
+    }
+
+    /// Serves on sockets that are bound already.
+    pub const fn on(app: Arc<App>, sockets: Sockets) -> Self {
+        Self { app, sockets }
+    }
+
+    /// The parts.
+    pub const fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// The addresses of the traffic listeners.
+    pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
+        let first = |sockets: &Vec<TcpListener>| {
+            sockets.first().and_then(|socket| socket.local_addr().ok())
+        };
+        self.sockets.traffic.iter().filter_map(first).collect()
+    }
+
+    /// The addresses of the admin listener.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.admin.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+
+    /// Serves until `leave` ends, then drains. Blocks; the workers are threads of their own.
+    pub fn run(self, leave: impl Future<Output = ()>) -> Result<Drained, StartError> {
+        let Self { app, sockets: Sockets { traffic, admin } } = self;
+        let mut workers = Vec::new();
+        for number in 0..app.config.workers {
+            let mut sockets = Vec::new();
+            for (index, listener) in traffic.iter().enumerate() {
+                if let Some(socket) = listener.get(number) {
+                    sockets.push((index, socket.try_clone()?));
+                }
+            }
+            workers.push(start_worker(Arc::clone(&app), number, sockets)?);
+        }
+        drop(traffic);
+        let control = runtime()?;
+        let drained = control.block_on(async {
+            let admins = admin::listeners(Arc::clone(&app));
+            for (index, socket) in admin.into_iter().enumerate() {
+                let listener = tokio::net::TcpListener::from_std(socket)?;
+                tokio::spawn(Arc::clone(&admins).accept(listener, index));
+            }
+            tokio::spawn(end_admin(Arc::clone(&app), admins));
+            tokio::spawn(keep_house(Arc::clone(&app)));
+            tokio::spawn(keep_bounds(Arc::clone(&app)));
+            tokio::spawn(keep_time(Arc::clone(&app.purge_log)));
+            if let Some(orders) = app.purge_log.take_orders() {
+                tokio::spawn(app.rewarmer().run(orders));
+            }
+            leave.await;
+            Ok::<_, StartError>(drain(&app).await)
+        })?;
+        for worker in workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+        control.shutdown_background();
+        app.store.close();
+        Ok(drained)
+    }
+}
+
+impl Sockets {
+    /// Binds the addresses of a configuration, though another process listens there as well.
+    pub fn beside_another(config: &Config) -> Result<Self, StartError> {
+        Self::bind(config, |_| false)
+    }
+
+    fn bind(config: &Config, is_taken: impl Fn(SocketAddr) -> bool) -> Result<Self, StartError> {
+        let bind = |address: SocketAddr, backlog, workers| {
+            if is_taken(address) {
+                return Err(StartError::Bind { address, source: io::ErrorKind::AddrInUse.into() });
+            }
+            socket::bind(address, backlog, workers)
+                .map_err(|source| StartError::Bind { address, source })
+        };
+        let traffic = config
+            .listen
+            .iter()
+            .map(|listen| bind(listen.address, listen.backlog, config.workers))
+            .collect::<Result<_, _>>()?;
+        let one = |address: &SocketAddr| Ok(bind(*address, ADMIN_BACKLOG, 1)?.swap_remove(0));
+        let admin = config.admin.listen.iter().map(one).collect::<Result<_, StartError>>()?;
+        Ok(Self { traffic, admin })
+    }
+}
+
+/// Ends the admin listeners when another process listens in their place.
+async fn end_admin(app: Arc<App>, admins: Arc<Listeners<Admin>>) {
+    app.is_handed_over().await;
+    admins.drain.begin();
+}
+
+/// Announces the end, closes the listeners, waits for those in flight, up to the deadline.
+async fn drain(app: &App) -> Drained {
+    app.announce_end();
+    let settings = app.settings.current();
+    let limits = &settings.limits;
+    tracing::info!(delay = ?limits.drain_delay, "leaving");
+    sleep(limits.drain_delay).await;
+    let drain = &app.listeners.drain;
+    drain.begin();
+    match timeout(limits.drain_timeout, drain.finished()).await {
+        Ok(()) => Drained::Completely,
+        Err(_elapsed) => match drain.give_up() {
+            0 => Drained::Completely,
+            remaining => Drained::Cut(remaining),
+        },
+    }
+}
+
+fn start_worker(
+    app: Arc<App>,
+    number: usize,
+    sockets: Vec<(usize, TcpListener)>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime()?;
+    let serve = move || {
+        runtime.block_on(async {
+            for (index, socket) in sockets {
+                match tokio::net::TcpListener::from_std(socket) {
+                    Ok(listener) => {
+                        drop(tokio::spawn(Arc::clone(&app.listeners).accept(listener, index)));
+                    }
+                    Err(error) => tracing::error!(%error, "a worker cannot use its socket"),
+                }
+            }
+            app.listeners.drain.begun().await;
+            app.listeners.drain.ended().await;
+        });
+        runtime.shutdown_background();
+    };
+    Ok(thread::Builder::new().name(format!("worker-{number}")).spawn(serve)?)
+}
+
+/// One thread, timers and sockets; blocking work gets threads of its own.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()
+}
+
+/// Removes useless responses and closes idle origin connections every `HOUSEKEEPING`. Never returns.
+async fn keep_house(app: Arc<App>) {
+    let mut pause = HOUSEKEEPING;
+    loop {
+        sleep(pause).await;
+        app.origins().sweep();
+        let sweeping = Arc::clone(&app);
+        let started = Instant::now();
+        if let Err(error) = tokio::task::spawn_blocking(move || sweeping.sweep()).await {
+            tracing::error!(%error, "sweeping the store failed");
+        }
+        pause = HOUSEKEEPING.max(started.elapsed() * SWEEP_SHARE);
+    }
+}
+
+/// Cuts the slowest clients while too much that left the store is held for them. Never returns.
+async fn keep_bounds(app: Arc<App>) {
+    loop {
+        sleep(PINNED_TICK).await;
+        let most = app.settings.current().pinned_bytes_max;
+        let pinned = app.store.pinned_bytes();
+        if pinned > most {
+            let cut = app.listeners.stalls.cut_slowest((pinned - most, pinned), app.clock().now());
+            app.listeners.metrics.cut_slowest.add(cut as u64);
+            if cut > 0 {
+                tracing::warn!(
+                    pinned,
+                    most,
+                    cut,
+                    "too much is held for slow clients: the slowest are cut"
+                );
+            }
+        }
+    }
+}
+
+/// Notices what time brings to the purge log. Never returns.
+async fn keep_time(log: Arc<PurgeLog>) {
+    loop {
+        sleep(PURGE_LOG_TICK).await;
+        log.tick();
+    }
+}
+
+const ADMIN_BACKLOG: u32 = 128;
+/// What slow clients hold is looked at this often: it may exceed its bound for so long.
+const PINNED_TICK: Duration = Duration::from_millis(100);
+/// State changes are noticed, and logged, this much late; how responses are used changes at once.
+const PURGE_LOG_TICK: Duration = Duration::from_millis(250);
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// A sweep over all that is stored takes at most this part of one core.
+const SWEEP_SHARE: u32 = 50;
+/// Blocking work is sweeping and large purges: each worker needs a few threads at most.
+const BLOCKING_THREADS_MAX: usize = 8;
