@@ -22,8 +22,8 @@ use shellac::client::peer::Peer;
 use shellac::freshness::{Exchange, Policy, judge};
 use shellac::key::{Key, Scheme};
 use shellac::listener::activity::{Activity, Protocol};
-use shellac::store::{Body, Content, Fields, NewEntry};
 use shellac::listener::service::{Connection, ConnectionService};
+use shellac::store::{Body, Content, Fields, NewEntry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
 
