@@ -16,7 +16,7 @@ use crate::listener::rules::ConnectionRules;
 use crate::listener::service::{Answer, Caller, Handler};
 use crate::policy::LiveSettings;
 use crate::purge::access;
-use crate::purge::door::{Door, PURGE};
+use crate::purge::endpoint::{Door, PURGE};
 use crate::request::{Inbound, Refused};
 use crate::response::body::ResponseBody;
 use settings::Http2;

@@ -15,7 +15,7 @@ use super::{metrics, stats};
 use crate::app::App;
 use crate::client::peer::Peer;
 use crate::purge::access;
-use crate::purge::door::{PURGE, json, problem};
+use crate::purge::endpoint::{PURGE, json, problem};
 use crate::purge::metrics::Source;
 use crate::response::body::ResponseBody;
 use crate::response::failure::{self, ProxyError};

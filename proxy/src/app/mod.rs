@@ -21,7 +21,7 @@ use crate::listener::{ListenerMetrics, Listeners};
 use crate::origins::Origins;
 use crate::policy::LiveSettings;
 use crate::purge::Purger;
-use crate::purge::door::Door;
+use crate::purge::endpoint::Door;
 use crate::purge::hint::Hints;
 use crate::purge::log::PurgeLog;
 use crate::store::file::OpenError;

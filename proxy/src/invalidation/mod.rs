@@ -17,11 +17,11 @@
 //!
 //! Where purges may have been missed altogether, what was born before is *unproven*: the origin has to confirm it first.
 
-mod archive;
-mod archive_prefixes;
+mod past_purges;
+mod past_prefixes;
 mod marks;
 mod prefix_marks;
-mod ledger;
+mod running_fetches;
 mod tag_table;
 mod provenance;
 mod undisturbed;
@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
-pub use self::archive::{Archive, Past, PastMark};
+pub use self::past_purges::{Archive, Past, PastMark};
 pub use self::marks::Verdict;
 pub use self::provenance::Provenance;
 pub use self::tag_table::{TagId, TagTable};
@@ -43,7 +43,7 @@ pub use self::undisturbed::Marked;
 
 use self::fence::Fence;
 use self::lease::{Lease, OnExpiry};
-use self::ledger::Ledger;
+use self::running_fetches::Ledger;
 use self::marks::Marks;
 use self::prefix_marks::PrefixMarks;
 use crate::key::Key;

@@ -5,7 +5,7 @@
 //! counted twice.
 
 pub mod access;
-pub mod door;
+pub mod endpoint;
 pub mod hint;
 pub mod metrics;
 pub mod log;

@@ -7,7 +7,7 @@ pub mod metrics;
 pub mod positions;
 pub mod reading;
 pub mod rewarm;
-mod door;
+mod endpoint;
 
 use std::collections::HashMap;
 use std::sync::Arc;

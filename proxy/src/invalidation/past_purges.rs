@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use purge_protocol::{PurgeMode, UrlPrefix};
 
-use super::archive_prefixes::Prefixes;
+use super::past_prefixes::Prefixes;
 use super::marks::Verdict;
 use super::{Mark, Sequence, TagId};
 use process::timestamp::Timestamp;

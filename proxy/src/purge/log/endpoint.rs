@@ -6,7 +6,7 @@ use purge_protocol::log::Refusal;
 use super::metrics::Outcome;
 use super::reading;
 use super::{PurgeLog, Rejected};
-use crate::purge::door::{json, problem};
+use crate::purge::endpoint::{json, problem};
 use crate::response::body::ResponseBody;
 use process::timestamp::Timestamp;
 

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use purge_protocol::UrlPrefix;
 
-use super::archive::Past;
+use super::past_purges::Past;
 use super::marks::Verdict;
 
 /// The last purge of each prefix. Those that there is no room for are folded into the purge of their whole host, and into that of

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Sequence;
-use super::archive::Archive;
+use super::past_purges::Archive;
 use super::tag_table::{TagId, TagTable};
 
 /// Fetches by the sequence at which they were born, and recent marks in their order. Lives under one lock, see [`super`].
