@@ -17,6 +17,7 @@
 //!
 //! Where purges may have been missed altogether, what was born before is *unproven*: the origin has to confirm it first.
 
+mod sequence;
 mod past_purges;
 mod past_prefixes;
 mod marks;
@@ -24,7 +25,7 @@ mod prefix_marks;
 mod running_fetches;
 mod tag_table;
 mod provenance;
-mod undisturbed;
+mod guards;
 pub mod lease;
 pub mod fence;
 
@@ -35,36 +36,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
-pub use self::past_purges::{Archive, Past, PastMark};
+pub use self::guards::{FetchBirth, PurgeAtWork};
 pub use self::marks::Verdict;
+pub use self::past_purges::{Archive, Past, PastMark};
 pub use self::provenance::Provenance;
+pub use self::sequence::Sequence;
 pub use self::tag_table::{TagId, TagTable};
-pub use self::undisturbed::Marked;
 
 use self::fence::Fence;
 use self::lease::{Lease, OnExpiry};
-use self::running_fetches::Ledger;
 use self::marks::Marks;
 use self::prefix_marks::PrefixMarks;
+use self::running_fetches::Ledger;
 use crate::key::Key;
 use process::metrics::Counter;
 use process::timestamp::Timestamp;
-
-/// A position in the order of all purges of this proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sequence(u64);
-
-impl Sequence {
-    /// The number, for answers and logs.
-    pub const fn number(self) -> u64 {
-        self.0
-    }
-
-    /// The sequence of this number, where a store has kept it.
-    pub const fn from_number(number: u64) -> Self {
-        Self(number)
-    }
-}
 
 /// What a purge marks.
 #[derive(Debug)]
@@ -75,6 +61,15 @@ pub enum Mark<'a> {
     Prefix(&'a UrlPrefix),
     /// Everything.
     All,
+}
+
+/// What came of marking.
+#[derive(Clone, Copy, Debug)]
+pub struct Marked {
+    /// The place of the purge in the order of all.
+    pub sequence: Sequence,
+    /// Whether nothing of it had been marked since the request was sent that it is for.
+    pub is_first: bool,
 }
 
 /// The purge sequence, the marks of all tags, and the fetches that are running.
@@ -290,6 +285,23 @@ impl Invalidation {
         self.mark_under(&mut self.ledger.lock(), marks, mode, now)
     }
 
+    /// Marks what the answer to an unsafe request has changed, and says whether none of it had been marked since that request was
+    /// sent: two requests that change one thing at the same time leave it open which of the answers is the later one.
+    pub fn mark_own(
+        &self,
+        marks: &[Mark<'_>],
+        mode: PurgeMode,
+        now: Timestamp,
+        since: &FetchBirth,
+    ) -> Marked {
+        let mut ledger = self.ledger.lock();
+        let is_first = marks.iter().all(|mark| match mark {
+            Mark::Tag(id) => self.tags.verdict_of(*id, since.born()) == Verdict::Valid,
+            Mark::Prefix(_) | Mark::All => true,
+        });
+        Marked { sequence: self.mark_under(&mut ledger, marks, mode, now), is_first }
+    }
+
     fn mark_under(
         &self,
         ledger: &mut Ledger,
@@ -385,7 +397,7 @@ impl Invalidation {
         key: &Key,
     ) -> Verdict {
         let verdict = self.verdict(provenance, key);
-        if self.is_above_floor(since.born) { verdict } else { Verdict::Purged }
+        if self.is_above_floor(since.born()) { verdict } else { Verdict::Purged }
     }
 
     /// Decides whether it is worth while to store a response. Once it is stored, [`Self::may_keep`] has to be asked.
@@ -430,6 +442,23 @@ impl Invalidation {
                 && self.is_above_floor(provenance.born())
     }
 
+    /// Decides whether no purge but `own` has hit a response since its request was sent.
+    pub fn is_undisturbed(
+        &self,
+        provenance: &Provenance,
+        since: &FetchBirth,
+        own: Sequence,
+        key: &Key,
+    ) -> bool {
+        let since = since.born();
+        self.all.has_only(since, own)
+            && self.tags.has_only(self.tags.url(key), since, own)
+            && provenance.tags().all(|tag| tag.marks().has_only(since, own))
+            && self.prefixes.verdict(since, key) == Verdict::Valid
+            && self.is_above_floor(since)
+            && !self.is_unproven(since)
+    }
+
     fn judge(&self, provenance: &Provenance, key: &Key) -> Verdict {
         self.judge_since(provenance, provenance.born(), key)
     }
@@ -466,44 +495,6 @@ impl Invalidation {
     /// Purges by prefix that are remembered for the sake of running fetches: a gauge.
     pub fn prefix_count(&self) -> usize {
         self.prefixes.len()
-    }
-}
-
-/// A purge that is being applied: while it lives, its marks are not forgotten.
-#[derive(Debug)]
-pub struct PurgeAtWork {
-    invalidation: Arc<Invalidation>,
-    began: Sequence,
-}
-
-impl Drop for PurgeAtWork {
-    fn drop(&mut self) {
-        self.invalidation.end_purge(self.began);
-    }
-}
-
-/// A running fetch: while it lives, no mark that is newer than it is forgotten.
-#[derive(Debug)]
-pub struct FetchBirth {
-    invalidation: Arc<Invalidation>,
-    born: Sequence,
-}
-
-impl FetchBirth {
-    /// The purge sequence at which its request was sent.
-    pub const fn born(&self) -> Sequence {
-        self.born
-    }
-
-    /// Returns the provenance of its response: born now, carrying these tags.
-    pub fn provenance(&self, tags: impl IntoIterator<Item = TagId>) -> Provenance {
-        Provenance::new(self.born, &self.invalidation.tags, tags)
-    }
-}
-
-impl Drop for FetchBirth {
-    fn drop(&mut self) {
-        self.invalidation.end_fetch(self.born);
     }
 }
 

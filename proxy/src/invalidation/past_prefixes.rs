@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use purge_protocol::UrlPrefix;
 
-use super::past_purges::Past;
 use super::marks::Verdict;
+use super::past_purges::Past;
 
 /// The last purge of each prefix. Those that there is no room for are folded into the purge of their whole host, and into that of
 /// everything only when there are too many hosts.

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use purge_protocol::{PurgeMode, UrlPrefix};
 
-use super::past_prefixes::Prefixes;
 use super::marks::Verdict;
+use super::past_prefixes::Prefixes;
 use super::{Mark, Sequence, TagId};
 use process::timestamp::Timestamp;
 
