@@ -421,7 +421,7 @@ fn purge_log_families(app: &App) -> Vec<Family> {
         Family::gauge(
             "shellac_purge_log_quarantined",
             "Whether what was recovered has to be validated",
-            figures.is_quarantined,
+            figures.is_catching_up,
         ),
         Family::gauge(
             "shellac_purge_log_degraded",

@@ -24,6 +24,7 @@ mod marks;
 mod prefix_marks;
 mod running_fetches;
 mod tag_table;
+mod proof;
 mod provenance;
 mod guards;
 pub mod lease;
@@ -47,6 +48,7 @@ use self::fence::Fence;
 use self::lease::{Lease, OnExpiry};
 use self::marks::Marks;
 use self::prefix_marks::PrefixMarks;
+use self::proof::Proof;
 use self::running_fetches::Ledger;
 use crate::key::Key;
 use process::metrics::Counter;
@@ -124,40 +126,52 @@ impl Invalidation {
         &self.lease
     }
 
-    /// Purges may have been missed: whatever was born until now is unproven for ever. Returns the first sequence that is not.
-    pub fn distrust(&self) -> Sequence {
-        let mut ledger = self.ledger.lock();
-        let sequence = self.sequence.load(Ordering::Relaxed) + 1;
-        ledger.distrusted = sequence;
-        self.unproven.store(sequence, Ordering::Release);
-        self.sequence.store(sequence, Ordering::Release);
-        Sequence(sequence)
+    /// Marks everything born until now as unproven for good: purges were lost. Returns the first sequence that is proven.
+    pub fn mark_all_unproven(&self) -> Sequence {
+        self.leave_unproven(Proof::mark_all)
     }
 
-    /// The same until [`Self::lift`]: the purges that were missed are on their way.
-    pub fn quarantine(&self) -> Sequence {
-        let mut ledger = self.ledger.lock();
-        let sequence = self.sequence.load(Ordering::Relaxed) + 1;
-        ledger.quarantined = sequence;
-        self.unproven.store(sequence, Ordering::Release);
-        self.sequence.store(sequence, Ordering::Release);
-        Sequence(sequence)
+    /// Marks everything born until now as unproven until the purges that were missed have been delivered, see
+    /// [`Self::end_catch_up`].
+    pub fn begin_catch_up(&self) -> Sequence {
+        self.leave_unproven(Proof::begin_catch_up)
     }
 
-    /// All purges that were missed have been applied. What is unproven for other reasons stays so.
-    pub fn lift(&self) {
-        let mut ledger = self.ledger.lock();
-        ledger.quarantined = 0;
-        self.unproven.store(ledger.distrusted, Ordering::Release);
+    /// Trusts again what waited for missed purges: all of them have been applied. What is unproven for other reasons stays so.
+    pub fn end_catch_up(&self) {
+        self.change_proof(Proof::end_catch_up);
     }
 
-    /// What was missed will not come: the quarantine is for ever. What was born since it began stays proven.
-    pub fn condemn_quarantined(&self) -> Sequence {
+    /// Leaves unproven for good what waited for missed purges, which will not be delivered. Later responses stay proven.
+    pub fn abandon_catch_up(&self) -> Sequence {
+        self.change_proof(Proof::abandon_catch_up)
+    }
+
+    /// Marks what an earlier process had left unproven: everything born before `until`, as its journal says.
+    pub fn restore_unproven(&self, until: Sequence) {
+        self.change_proof(|proof| proof.restore(until));
+    }
+
+    /// Returns whether recovered responses wait for purges that were missed.
+    pub fn is_catching_up(&self) -> bool {
+        self.ledger.lock().proof.is_catching_up()
+    }
+
+    fn leave_unproven(&self, change: impl FnOnce(&mut Proof, Sequence)) -> Sequence {
         let mut ledger = self.ledger.lock();
-        ledger.distrusted = ledger.distrusted.max(ledger.quarantined);
-        ledger.quarantined = 0;
-        self.unproven.store(ledger.distrusted, Ordering::Release);
-        Sequence(ledger.distrusted)
+        let next = Sequence(self.sequence.load(Ordering::Relaxed) + 1);
+        change(&mut ledger.proof, next);
+        self.unproven.store(ledger.proof.start().0, Ordering::Release);
+        self.sequence.store(next.0, Ordering::Release);
+        next
+    }
+
+    fn change_proof(&self, change: impl FnOnce(&mut Proof)) -> Sequence {
+        let mut ledger = self.ledger.lock();
+        change(&mut ledger.proof);
+        let start = ledger.proof.start();
+        self.unproven.store(start.0, Ordering::Release);
+        start
     }
 
     /// Origins that lagged in an earlier process may do so still: the lowest revisions by selector, `tag:x` or `host:x`.
@@ -171,18 +185,6 @@ impl Invalidation {
                 _ => {}
             }
         }
-    }
-
-    /// What an earlier process has found unproven stays so: whatever was born before this, as its journal says.
-    pub fn remember_distrust(&self, until: Sequence) {
-        let mut ledger = self.ledger.lock();
-        ledger.distrusted = ledger.distrusted.max(until.0);
-        self.unproven.fetch_max(until.0, Ordering::AcqRel);
-    }
-
-    /// Returns whether what was recovered waits for the purges that it missed.
-    pub fn is_quarantined(&self) -> bool {
-        self.ledger.lock().quarantined > 0
     }
 
     /// To be asked after the marks, like the floor.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Sequence;
 use super::past_purges::Archive;
+use super::proof::Proof;
 use super::tag_table::{TagId, TagTable};
 
 /// Fetches by the sequence at which they were born, and recent marks in their order. Lives under one lock, see [`super`].
@@ -13,10 +14,7 @@ pub(super) struct Ledger {
     /// Purges that are being applied.
     purging: Running,
     lingering: VecDeque<(Sequence, TagId)>,
-    /// What was born before this is unproven for ever.
-    pub(super) distrusted: u64,
-    /// What was born before this is unproven until it is lifted.
-    pub(super) quarantined: u64,
+    pub(super) proof: Proof,
     /// Where responses are kept out of memory, what was purged that they may carry.
     pub(super) archive: Option<Archive>,
 }

@@ -120,7 +120,7 @@ fn what_was_born_before_a_gap_is_unproven_and_only_what_was_asked_for_after_it_p
     assert_eq!(invalidation.verdict(&old, &key("/")), Verdict::Valid, "and remembered so");
     let early = invalidation.begin_fetch();
 
-    let gap = invalidation.distrust();
+    let gap = invalidation.mark_all_unproven();
 
     assert_eq!(invalidation.verdict(&old, &key("/")), Verdict::Unproven);
     assert_eq!(invalidation.verdict(&early.provenance([id]), &key("/")), Verdict::Unproven);
@@ -144,11 +144,11 @@ fn a_quarantine_ends_with_the_verdict_that_purges_gave_meanwhile() {
     let [a, b, c] = ["a", "b", "c"].map(|text| tag(&invalidation, text));
     let held = [a, b, c].map(|id| invalidation.begin_fetch().provenance([id]));
     let verdicts = || held.each_ref().map(|held| invalidation.verdict(held, &key("/")));
-    invalidation.quarantine();
+    invalidation.begin_catch_up();
     assert_eq!(verdicts(), [Verdict::Unproven; 3]);
     invalidation.mark(&[Mark::Tag(b)], PurgeMode::Soft, at(9));
     invalidation.mark(&[Mark::Tag(c)], PurgeMode::Hard, at(9));
-    invalidation.lift();
+    invalidation.end_catch_up();
     assert_eq!(verdicts(), [Verdict::Valid, Verdict::Soft(at(9)), Verdict::Purged]);
 }
 
@@ -158,23 +158,23 @@ fn lifting_a_quarantine_lifts_no_gap_and_giving_up_spares_what_came_since() {
     let born = || invalidation.begin_fetch().provenance([]);
     let verdict = |provenance: &Provenance| invalidation.verdict(provenance, &key("/"));
     let oldest = born();
-    invalidation.distrust();
+    invalidation.mark_all_unproven();
     let old = born();
-    invalidation.quarantine();
+    invalidation.begin_catch_up();
     let new = born();
-    assert!(invalidation.is_quarantined());
-    invalidation.lift();
-    assert!(!invalidation.is_quarantined());
+    assert!(invalidation.is_catching_up());
+    invalidation.end_catch_up();
+    assert!(!invalidation.is_catching_up());
     assert_eq!([&oldest, &old].map(verdict), [Verdict::Unproven, Verdict::Valid]);
 
-    invalidation.quarantine();
+    invalidation.begin_catch_up();
     let newest = born();
-    invalidation.condemn_quarantined();
-    invalidation.lift();
+    invalidation.abandon_catch_up();
+    invalidation.end_catch_up();
     let unproven = [&oldest, &old, &new].map(verdict);
     assert_eq!(unproven, [Verdict::Unproven; 3]);
     assert_eq!(verdict(&newest), Verdict::Valid);
-    invalidation.remember_distrust(old.born());
+    invalidation.restore_unproven(old.born());
     assert_eq!(verdict(&newest), Verdict::Valid, "it never sinks, and spares what came later");
 }
 

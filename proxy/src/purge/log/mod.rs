@@ -82,13 +82,13 @@ pub struct Figures {
     /// How long ago the last batch came.
     pub last_batch_age: Option<Duration>,
     /// Whether what was recovered has to be validated.
-    pub is_quarantined: bool,
+    pub is_catching_up: bool,
     /// Whether the lease ran out.
     pub is_degraded: bool,
 }
 
 impl PurgeLog {
-    /// Begins with the positions that were recovered with the store. What was recovered is in quarantine until they are current.
+    /// Begins with the positions that were recovered with the store. What was recovered is unproven until they are current.
     pub fn new(
         purger: Arc<Purger>,
         invalidation: Arc<Invalidation>,
@@ -99,7 +99,7 @@ impl PurgeLog {
         let started = clock.now();
         let positions = Positions::recovered(recovered, started);
         if positions.is_behind() {
-            invalidation.quarantine();
+            invalidation.begin_catch_up();
         }
         let (rewarm, orders) = Queue::new();
         let log = Self {
@@ -146,7 +146,7 @@ impl PurgeLog {
                 ?reason,
                 "the position in the purge log is set: what was stored before is validated before it is used"
             );
-            let until = self.invalidation.distrust().number();
+            let until = self.invalidation.mark_all_unproven().number();
             self.journal.append(JournalEntry::Unproven { until });
         }
         let all = purges.len();
@@ -292,7 +292,7 @@ impl PurgeLog {
         self.invalidation.lease().set_end(end);
     }
 
-    /// Does what time brings: lifts the quarantine, or gives up waiting for that; forgets topics that were renamed; says in the log how the state has changed.
+    /// Does what time brings: ends the catch-up, or gives it up; forgets topics that were renamed; says in the log how the state has changed.
     pub fn tick(&self) {
         let now = self.clock.now();
         let is_late =
@@ -304,15 +304,17 @@ impl PurgeLog {
                 tracing::warn!("positions in logs that nobody speaks of any more are forgotten");
             }
         }
-        if self.invalidation.is_quarantined() {
+        if self.invalidation.is_catching_up() {
             let mut positions = self.positions.lock();
             if !positions.is_behind() {
                 positions.end_catch_up();
-                self.invalidation.lift();
-                tracing::info!("caught up with the purge log: the quarantine is lifted");
+                self.invalidation.end_catch_up();
+                tracing::info!(
+                    "caught up with the purge log: recovered responses are trusted again"
+                );
             } else if is_late {
                 positions.end_catch_up();
-                let until = self.invalidation.condemn_quarantined().number();
+                let until = self.invalidation.abandon_catch_up().number();
                 self.journal.append(JournalEntry::Unproven { until });
                 tracing::error!(
                     "did not catch up with the purge log in time: what was recovered is validated before it is used"
@@ -382,7 +384,7 @@ impl PurgeLog {
             standing: self.standing(),
             clean_age: self.positions.lock().clean().map(|clean| now.since(clean)),
             last_batch_age: last_batch.map(|last| now.since(last)),
-            is_quarantined: self.invalidation.is_quarantined(),
+            is_catching_up: self.invalidation.is_catching_up(),
             is_degraded: self.invalidation.lease().is_over(now),
         }
     }

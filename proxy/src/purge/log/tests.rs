@@ -99,12 +99,12 @@ async fn what_was_recovered_is_unproven_until_every_partition_has_caught_up() {
     recovered.deliver(batch(0, 20, Some(0))).await;
     recovered.deliver(batch(1, 15, None)).await;
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
-    assert!(log.figures().is_quarantined);
+    assert!(log.figures().is_catching_up);
     recovered.deliver(batch(1, 20, Some(1000))).await;
 
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Valid);
     assert_eq!(log.standing().state, State::Current);
-    assert!(log.unready().is_none() && !log.figures().is_quarantined);
+    assert!(log.unready().is_none() && !log.figures().is_catching_up);
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_gap_while_catching_up_outlasts_the_quarantine() {
     recovered.deliver(gap).await;
 
     assert_eq!(recovered.log.standing().state, State::Current);
-    assert!(!recovered.log.figures().is_quarantined);
+    assert!(!recovered.log.figures().is_catching_up);
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
     assert_eq!(recovered.verdict(&recovered.put("/new")), Verdict::Valid);
 }

@@ -186,7 +186,7 @@ pub(crate) fn open_disks(
     let sequence = Sequence::from_number(first);
     let recovered = is_recovered.then_some(Recovered { before: sequence });
     let invalidation = Arc::new(Invalidation::recovered(superblock.tag_seed, sequence, archive));
-    invalidation.remember_distrust(Sequence::from_number(unproven));
+    invalidation.restore_unproven(Sequence::from_number(unproven));
     invalidation.remember_revisions(&revisions);
     let trust = TrustState { unproven, revisions, clocks: clocks.clone() };
     let journal = JournalWriter::new(disks.log, tail, (positions, trust), recovered);
