@@ -12,7 +12,7 @@ use process::clock::Clock;
 use process::timestamp::Timestamp;
 use purge_protocol::PurgeMode;
 use shellac::freshness::{Exchange, Policy, judge};
-use shellac::invalidation::{Mark, PastMark};
+use shellac::invalidation::{Mark, PurgeMark};
 use shellac::store::file::{CopyMode, FileLimits, OpenedStore, TieredStore, Tiering};
 use shellac::store::memory::MemoryLimits;
 use shellac::store::{
@@ -174,7 +174,7 @@ impl FileShop {
         let id = invalidation.ids().tag(tag.as_bytes());
         let (before, started) = (swept(), Instant::now());
         let sequence = invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, self.clock.now());
-        store.seek_purged(&[PastMark::Tag(id)], sequence);
+        store.seek_purged(&[PurgeMark::Tag(id)], sequence);
         let (mut last, mut took) = (before, Duration::ZERO);
         while started.elapsed() < Duration::from_secs(10) {
             thread::sleep(Duration::from_millis(1));

@@ -19,7 +19,7 @@ use crate::field::cache_status::{Forward, Status};
 use crate::field::hop_by_hop;
 use crate::field::range;
 use crate::freshness::{Exchange, Uncacheable, invalidation};
-use crate::invalidation::{FetchBirth, Marked};
+use crate::invalidation::{Marked, RunningFetch};
 use crate::key::vary::normalize_accept_encoding;
 use crate::origins::{OriginBody, OriginError, RequestBody};
 use crate::policy::CACHE_GROUP_INVALIDATION;
@@ -226,7 +226,7 @@ async fn invalidate(
     purger: &Arc<Purger>,
     head: &RequestHead,
     response: &Response<OriginBody>,
-    since: Option<&FetchBirth>,
+    since: Option<&RunningFetch>,
 ) -> Option<Marked> {
     let uri = head.key.to_string().parse::<Uri>().ok()?;
     let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());

@@ -10,7 +10,7 @@ use super::{Fetcher, tags};
 use crate::freshness::stored_fields::freshen;
 use crate::freshness::validation::head_agrees;
 use crate::freshness::{Exchange, Freshness, RequestFacts, Uncacheable, judge};
-use crate::invalidation::{FetchBirth, Verdict};
+use crate::invalidation::{RunningFetch, Verdict};
 use crate::key::vary::Variant;
 use crate::request::RequestHead;
 use crate::store::selection::{names_under, select};
@@ -19,7 +19,7 @@ use crate::store::{self, Body, Content, Fields, NewEntry, Removal, Show, Stored}
 /// The head that arrived.
 pub(super) struct Newer<'a> {
     pub(super) head: &'a HeaderMap,
-    pub(super) birth: &'a FetchBirth,
+    pub(super) birth: &'a RunningFetch,
     pub(super) exchange: Exchange,
 }
 
@@ -33,7 +33,7 @@ impl Fetcher {
     pub fn apply_head(
         &self,
         request: &RequestHead,
-        birth: &FetchBirth,
+        birth: &RunningFetch,
         (status, head): (StatusCode, &HeaderMap),
         exchange: Exchange,
     ) {
@@ -93,7 +93,7 @@ impl Fetcher {
     }
 
     /// Returns whether no purge has overtaken this validation: the new head may no longer carry the tag that was purged.
-    pub(super) fn may_confirm(&self, stale: &Stored, birth: &FetchBirth) -> bool {
+    pub(super) fn may_confirm(&self, stale: &Stored, birth: &RunningFetch) -> bool {
         self.invalidation.may_confirm(&stale.provenance, birth.born(), &stale.key)
     }
 
@@ -117,7 +117,7 @@ impl Fetcher {
     pub(super) fn draft(
         &self,
         request: &RequestHead,
-        birth: &FetchBirth,
+        birth: &RunningFetch,
         status: StatusCode,
         accepted: Storable,
     ) -> NewEntry {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Fetcher;
-use crate::invalidation::{FetchBirth, Verdict};
+use crate::invalidation::{RunningFetch, Verdict};
 use crate::store::Stored;
 
 /// A stored response that may leave the store while it is held.
@@ -13,7 +13,7 @@ use crate::store::Stored;
 #[derive(Debug)]
 pub struct Held {
     stored: Arc<Stored>,
-    since: FetchBirth,
+    since: RunningFetch,
 }
 
 impl Held {

@@ -10,7 +10,7 @@ use super::request::FetchRequest;
 use super::{Fetched, Fetcher, Role};
 use crate::field::uri_reference;
 use crate::freshness::{Exchange, RequestFacts, Uncacheable, has_explicit_lifetime};
-use crate::invalidation::{FetchBirth, Marked};
+use crate::invalidation::{Marked, RunningFetch};
 use crate::origins::{OriginBody, OriginError};
 use crate::request::RequestHead;
 use crate::response::failure::ProxyError;
@@ -19,7 +19,7 @@ use crate::response::failure::ProxyError;
 #[derive(Debug)]
 pub struct StorablePost {
     /// When it was sent.
-    pub birth: FetchBirth,
+    pub birth: RunningFetch,
     /// The purge of what it has changed.
     pub marked: Marked,
 }

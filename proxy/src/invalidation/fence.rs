@@ -1,4 +1,4 @@
-//! `Fence`: the lowest revision that responses with a tag, or of a host, may report to be kept.
+//! `RevisionFence`: the lowest revision that responses with a tag, or of a host, may report to be kept.
 //!
 //! A purge may come before the origin's replicas have seen the change. Where it says which revision the site has now, a
 //! response of a lower one is from before the change, whenever it was fetched.
@@ -13,7 +13,7 @@ use process::metrics::Counter;
 
 /// The lowest revisions, by tag and host. Bounded: the one that was raised longest ago makes room, and is counted.
 #[derive(Debug)]
-pub struct Fence {
+pub struct RevisionFence {
     revisions: Mutex<Revisions>,
     /// How many there are, so that a fetch need not take the lock where there are none.
     count: AtomicUsize,
@@ -30,7 +30,7 @@ struct Revisions {
     max: usize,
 }
 
-impl Fence {
+impl RevisionFence {
     /// Makes one that remembers so many revisions.
     pub fn new(max: usize) -> Self {
         let revisions = Mutex::new(Revisions { max, ..Revisions::default() });
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_highest_of_all_that_a_response_carries_counts_and_none_ever_sinks() {
-        let (fence, ids) = (Fence::new(10), TagTable::new(1));
+        let (fence, ids) = (RevisionFence::new(10), TagTable::new(1));
         let [a, b, c] = [b"a", b"b", b"c"].map(|text| ids.tag(text));
         assert_eq!(fence.lowest([a]), None);
         for (id, revision) in [(a, 5), (b, 7), (a, 3)] {
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_was_raised_longest_ago_makes_room() {
-        let (fence, ids) = (Fence::new(2), TagTable::new(1));
+        let (fence, ids) = (RevisionFence::new(2), TagTable::new(1));
         let [a, b, c] = [b"a", b"b", b"c"].map(|text| ids.tag(text));
         for id in [a, b, a, c] {
             fence.raise(id, 1);

@@ -6,12 +6,12 @@ use super::{Invalidation, Provenance, Sequence, TagId};
 
 /// A purge that is being applied: while it lives, its marks are not forgotten.
 #[derive(Debug)]
-pub struct PurgeAtWork {
+pub struct RunningPurge {
     pub(super) invalidation: Arc<Invalidation>,
     pub(super) began: Sequence,
 }
 
-impl Drop for PurgeAtWork {
+impl Drop for RunningPurge {
     fn drop(&mut self) {
         self.invalidation.end_purge(self.began);
     }
@@ -19,12 +19,12 @@ impl Drop for PurgeAtWork {
 
 /// A running fetch: while it lives, no mark that is newer than it is forgotten.
 #[derive(Debug)]
-pub struct FetchBirth {
+pub struct RunningFetch {
     pub(super) invalidation: Arc<Invalidation>,
     pub(super) born: Sequence,
 }
 
-impl FetchBirth {
+impl RunningFetch {
     /// The purge sequence at which its request was sent.
     pub const fn born(&self) -> Sequence {
         self.born
@@ -38,12 +38,12 @@ impl FetchBirth {
     /// Enters a fetch that counts as sent at a later moment, of which no mark can have been forgotten while this one lives.
     #[must_use]
     pub fn later(&self, born: Sequence) -> Self {
-        self.invalidation.ledger.lock().enter(born);
+        self.invalidation.running.lock().enter(born);
         Self { invalidation: Arc::clone(&self.invalidation), born }
     }
 }
 
-impl Drop for FetchBirth {
+impl Drop for RunningFetch {
     fn drop(&mut self) {
         self.invalidation.end_fetch(self.born);
     }

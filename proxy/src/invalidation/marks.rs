@@ -44,7 +44,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Records a purge. Only under the ledger's lock: a later sequence never becomes visible before an earlier one.
+    /// Records a purge. Only under the lock of `RunningFetches`: a later sequence never becomes visible before an earlier one.
     pub(super) fn raise(&self, mode: PurgeMode, sequence: Sequence, now: Timestamp) {
         match mode {
             PurgeMode::Hard => self.hard.store(sequence.0, Ordering::Release),

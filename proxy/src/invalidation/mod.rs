@@ -6,9 +6,9 @@
 //! purge need no common lock. A response's URL, its host and *everything* are marked the same way.
 //!
 //! Three sentences carry the proof:
-//! 1. Purges are published in order: marks are written, then the sequence is raised, both under the ledger's lock. Whoever
+//! 1. Purges are published in order: marks are written, then the sequence is raised, both under the lock of `RunningFetches`. Whoever
 //!    reads sequence `n` sees the marks of every purge up to `n`.
-//! 2. A fetch is entered into the ledger when it reads its sequence, under the same lock, and leaves it after its response
+//! 2. A fetch is entered into `RunningFetches` when it reads its sequence, under the same lock, and leaves it after its response
 //!    was stored or dropped. A mark that no running fetch is older than can matter only to those who hold its tag.
 //! 3. So a tag without holders, and the purge of a prefix, is forgotten exactly then. When too many wait for that, the older half
 //!    is forgotten and the floor rises to it: fetches older than that are not stored. Too much is invalidated, never too little.
@@ -37,19 +37,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
-pub use self::guards::{FetchBirth, PurgeAtWork};
+pub use self::guards::{RunningFetch, RunningPurge};
 pub use self::marks::Verdict;
-pub use self::past_purges::{Archive, Past, PastMark};
+pub use self::past_purges::{PastPurges, PurgeMark, PurgeTimes};
 pub use self::provenance::Provenance;
 pub use self::sequence::Sequence;
 pub use self::tag_table::{TagId, TagTable};
 
-use self::fence::Fence;
+use self::fence::RevisionFence;
 use self::lease::{Lease, OnExpiry};
 use self::marks::Marks;
 use self::prefix_marks::PrefixMarks;
 use self::proof::Proof;
-use self::running_fetches::Ledger;
+use self::running_fetches::RunningFetches;
 use crate::key::Key;
 use process::metrics::Counter;
 use process::timestamp::Timestamp;
@@ -79,7 +79,7 @@ pub struct Marked {
 pub struct Invalidation {
     /// The last published purge. Release in `mark`; pairs with the acquires here.
     sequence: AtomicU64,
-    ledger: Mutex<Ledger>,
+    running: Mutex<RunningFetches>,
     tags: Arc<TagTable>,
     all: Marks,
     prefixes: PrefixMarks,
@@ -87,10 +87,10 @@ pub struct Invalidation {
     floor: AtomicU64,
     /// How often the floor rose because too many marks were waiting for a long fetch.
     pub floor_raised: Counter,
-    /// What was born before this is unproven. The higher of the ledger's two; zero: nothing is.
+    /// What was born before this is unproven. Zero: nothing is.
     unproven: AtomicU64,
     lease: Lease,
-    fence: Fence,
+    fence: RevisionFence,
 }
 
 impl Invalidation {
@@ -98,7 +98,7 @@ impl Invalidation {
     pub fn new(seed: u64) -> Self {
         Self {
             sequence: AtomicU64::new(1),
-            ledger: Mutex::new(Ledger::default()),
+            running: Mutex::new(RunningFetches::default()),
             tags: Arc::new(TagTable::new(seed)),
             all: Marks::default(),
             prefixes: PrefixMarks::default(),
@@ -106,7 +106,7 @@ impl Invalidation {
             floor_raised: Counter::default(),
             unproven: AtomicU64::new(0),
             lease: Lease::default(),
-            fence: Fence::new(REVISIONS_AT_FIRST),
+            fence: RevisionFence::new(REVISIONS_AT_FIRST),
         }
     }
 
@@ -117,7 +117,7 @@ impl Invalidation {
     }
 
     /// Which revisions responses may report to be kept.
-    pub const fn fence(&self) -> &Fence {
+    pub const fn fence(&self) -> &RevisionFence {
         &self.fence
     }
 
@@ -154,22 +154,22 @@ impl Invalidation {
 
     /// Returns whether recovered responses wait for purges that were missed.
     pub fn is_catching_up(&self) -> bool {
-        self.ledger.lock().proof.is_catching_up()
+        self.running.lock().proof.is_catching_up()
     }
 
     fn leave_unproven(&self, change: impl FnOnce(&mut Proof, Sequence)) -> Sequence {
-        let mut ledger = self.ledger.lock();
+        let mut running = self.running.lock();
         let next = Sequence(self.sequence.load(Ordering::Relaxed) + 1);
-        change(&mut ledger.proof, next);
-        self.unproven.store(ledger.proof.start().0, Ordering::Release);
+        change(&mut running.proof, next);
+        self.unproven.store(running.proof.start().0, Ordering::Release);
         self.sequence.store(next.0, Ordering::Release);
         next
     }
 
     fn change_proof(&self, change: impl FnOnce(&mut Proof)) -> Sequence {
-        let mut ledger = self.ledger.lock();
-        change(&mut ledger.proof);
-        let start = ledger.proof.start();
+        let mut running = self.running.lock();
+        change(&mut running.proof);
+        let start = running.proof.start();
         self.unproven.store(start.0, Ordering::Release);
         start
     }
@@ -197,34 +197,34 @@ impl Invalidation {
     }
 
     /// Goes on where an earlier process has left off: `seed` is its seed, `sequence` is later than all of its purges, and the
-    /// archive holds those that matter to what it has stored.
-    pub fn recovered(seed: u64, sequence: Sequence, archive: Archive) -> Self {
+    /// past purges hold those that matter to what it has stored.
+    pub fn recovered(seed: u64, sequence: Sequence, past_purges: PastPurges) -> Self {
         let invalidation = Self::new(seed);
         invalidation.sequence.store(sequence.0.max(1), Ordering::Release);
-        invalidation.ledger.lock().archive = Some(archive);
+        invalidation.running.lock().past_purges = Some(past_purges);
         invalidation
     }
 
-    /// Copies the archive; `None`: nothing is kept out of memory.
-    pub fn archive(&self) -> Option<Archive> {
-        self.ledger.lock().archive.clone()
+    /// Copies `PastPurges`; `None`: nothing is kept out of memory.
+    pub fn past_purges(&self) -> Option<PastPurges> {
+        self.running.lock().past_purges.clone()
     }
 
     /// The birth of the oldest fetch that is running, or else the present.
     pub fn oldest_fetch(&self) -> Sequence {
-        let ledger = self.ledger.lock();
-        ledger.oldest().unwrap_or_else(|| self.sequence())
+        let running = self.running.lock();
+        running.oldest().unwrap_or_else(|| self.sequence())
     }
 
     /// Forgets past purges that are older than everything that is kept out of memory.
     pub fn forget_before(&self, oldest_born: Sequence) {
-        if let Some(archive) = &mut self.ledger.lock().archive {
-            archive.forget_before(oldest_born.0);
+        if let Some(past_purges) = &mut self.running.lock().past_purges {
+            past_purges.forget_before(oldest_born.0);
         }
     }
 
     /// Brings a response back that was kept out of memory. `enter` is given its provenance, or `None` if it was purged; it puts
-    /// the response where a purge finds it. No purge happens meanwhile: those before are in the archive, those after strike it.
+    /// the response where a purge finds it. No purge happens meanwhile: those before are in `PastPurges`, those after strike it.
     pub fn revive<T>(
         &self,
         key: &Key,
@@ -232,11 +232,11 @@ impl Invalidation {
         tags: &[TagId],
         enter: impl FnOnce(Option<Provenance>) -> T,
     ) -> T {
-        let ledger = self.ledger.lock();
-        let verdict = self.past_verdict(&ledger, key, born, tags);
+        let running = self.running.lock();
+        let verdict = self.past_verdict(&running, key, born, tags);
         let provenance = (verdict != Verdict::Purged).then(|| {
             let provenance = Provenance::new(born, &self.tags, tags.iter().copied());
-            // The floor is for marks that were forgotten; the archive has forgotten none.
+            // The floor is for marks that were forgotten; `PastPurges` has forgotten none.
             provenance.remember(self.sequence(), verdict);
             provenance
         });
@@ -245,13 +245,19 @@ impl Invalidation {
 
     /// Returns whether a response that is kept out of memory was hard-purged.
     pub fn has_purged(&self, key: &Key, born: Sequence, tags: &[TagId]) -> bool {
-        self.past_verdict(&self.ledger.lock(), key, born, tags) == Verdict::Purged
+        self.past_verdict(&self.running.lock(), key, born, tags) == Verdict::Purged
     }
 
-    fn past_verdict(&self, ledger: &Ledger, key: &Key, born: Sequence, tags: &[TagId]) -> Verdict {
+    fn past_verdict(
+        &self,
+        running: &RunningFetches,
+        key: &Key,
+        born: Sequence,
+        tags: &[TagId],
+    ) -> Verdict {
         let all_tags = tags.iter().copied().chain([self.tags.url(key)]);
-        ledger.archive.as_ref().map_or(Verdict::Purged, |archive| {
-            archive.verdict(born, all_tags, (key.host(), key.path()))
+        running.past_purges.as_ref().map_or(Verdict::Purged, |past_purges| {
+            past_purges.verdict(born, all_tags, (key.host(), key.path()))
         })
     }
 
@@ -266,25 +272,25 @@ impl Invalidation {
     }
 
     /// Enters a fetch: to be called before its request is sent to the origin.
-    pub fn begin_fetch(self: &Arc<Self>) -> FetchBirth {
-        let mut ledger = self.ledger.lock();
+    pub fn begin_fetch(self: &Arc<Self>) -> RunningFetch {
+        let mut running = self.running.lock();
         let born = self.sequence();
-        ledger.enter(born);
-        FetchBirth { invalidation: Arc::clone(self), born }
+        running.enter(born);
+        RunningFetch { invalidation: Arc::clone(self), born }
     }
 
     /// Enters a purge: to be called before [`Self::mark`]. Its marks last until everything that is stored was struck, and this is
     /// dropped.
-    pub fn begin_purge(self: &Arc<Self>) -> PurgeAtWork {
-        let mut ledger = self.ledger.lock();
+    pub fn begin_purge(self: &Arc<Self>) -> RunningPurge {
+        let mut running = self.running.lock();
         let began = self.sequence();
-        ledger.enter_purge(began);
-        PurgeAtWork { invalidation: Arc::clone(self), began }
+        running.enter_purge(began);
+        RunningPurge { invalidation: Arc::clone(self), began }
     }
 
     /// Marks all of this as purged at one moment and returns its sequence. Visible to every check from then on.
     pub fn mark(&self, marks: &[Mark<'_>], mode: PurgeMode, now: Timestamp) -> Sequence {
-        self.mark_under(&mut self.ledger.lock(), marks, mode, now)
+        self.mark_under(&mut self.running.lock(), marks, mode, now)
     }
 
     /// Marks what the answer to an unsafe request has changed, and says whether none of it had been marked since that request was
@@ -294,60 +300,60 @@ impl Invalidation {
         marks: &[Mark<'_>],
         mode: PurgeMode,
         now: Timestamp,
-        since: &FetchBirth,
+        since: &RunningFetch,
     ) -> Marked {
-        let mut ledger = self.ledger.lock();
+        let mut running = self.running.lock();
         let is_first = marks.iter().all(|mark| match mark {
             Mark::Tag(id) => self.tags.verdict_of(*id, since.born()) == Verdict::Valid,
             Mark::Prefix(_) | Mark::All => true,
         });
-        Marked { sequence: self.mark_under(&mut ledger, marks, mode, now), is_first }
+        Marked { sequence: self.mark_under(&mut running, marks, mode, now), is_first }
     }
 
     fn mark_under(
         &self,
-        ledger: &mut Ledger,
+        running: &mut RunningFetches,
         marks: &[Mark<'_>],
         mode: PurgeMode,
         now: Timestamp,
     ) -> Sequence {
         let sequence = Sequence(self.sequence.load(Ordering::Relaxed) + 1);
         for mark in marks {
-            self.write(mark, mode, sequence, now, ledger);
+            self.write(mark, mode, sequence, now, running);
         }
-        if let Some(archive) = &mut ledger.archive {
-            let past = Past::of(mode, sequence, now);
+        if let Some(past_purges) = &mut running.past_purges {
+            let past = PurgeTimes::of(mode, sequence, now);
             for mark in marks {
-                archive.note(&PastMark::of(mark), past);
+                past_purges.note(&PurgeMark::of(mark), past);
             }
         }
         self.sequence.store(sequence.0, Ordering::Release);
-        self.settle(ledger);
-        self.make_room(ledger);
+        self.settle(running);
+        self.make_room(running);
         sequence
     }
 
     /// Forgets the marks that neither a running fetch nor a purge at work is older than.
-    fn settle(&self, ledger: &mut Ledger) {
-        let settled = ledger.oldest().unwrap_or_else(|| self.sequence());
-        self.forget_marks(settled, ledger);
+    fn settle(&self, running: &mut RunningFetches) {
+        let settled = running.oldest().unwrap_or_else(|| self.sequence());
+        self.forget_marks(settled, running);
     }
 
     /// Forgets the older half of the marks where there are too many: only fetches that are older still are not stored.
-    fn make_room(&self, ledger: &mut Ledger) {
-        let Some(excess) = ledger.excess().max(self.prefixes.excess()) else { return };
+    fn make_room(&self, running: &mut RunningFetches) {
+        let Some(excess) = running.excess().max(self.prefixes.excess()) else { return };
         // A purge at work has not struck everything yet: its marks stay.
-        let limit = ledger.oldest_purge().map_or(excess, |purge| excess.min(purge));
-        if ledger.oldest().is_some_and(|oldest| oldest < limit) {
+        let limit = running.oldest_purge().map_or(excess, |purge| excess.min(purge));
+        if running.oldest().is_some_and(|oldest| oldest < limit) {
             self.floor.fetch_max(limit.0, Ordering::AcqRel); // before any mark goes
             self.floor_raised.add(1);
-            ledger.give_up_before(limit);
-            self.forget_marks(limit, ledger);
+            running.give_up_before(limit);
+            self.forget_marks(limit, running);
         }
     }
 
-    fn forget_marks(&self, settled: Sequence, ledger: &mut Ledger) {
-        ledger.settle(settled, &self.tags);
+    fn forget_marks(&self, settled: Sequence, running: &mut RunningFetches) {
+        running.settle(settled, &self.tags);
         self.prefixes.settle(settled);
     }
 
@@ -357,13 +363,13 @@ impl Invalidation {
         mode: PurgeMode,
         sequence: Sequence,
         now: Timestamp,
-        ledger: &mut Ledger,
+        running: &mut RunningFetches,
     ) {
         match mark {
             Mark::All => self.all.raise(mode, sequence, now),
             Mark::Tag(id) => {
                 self.tags.mark(*id, mode, sequence, now);
-                ledger.linger(sequence, *id);
+                running.keep_mark(sequence, *id);
             }
             Mark::Prefix(prefix) => self.prefixes.add(prefix, mode, sequence, now),
         }
@@ -395,7 +401,7 @@ impl Invalidation {
     pub fn verdict_of_held(
         &self,
         provenance: &Provenance,
-        since: &FetchBirth,
+        since: &RunningFetch,
         key: &Key,
     ) -> Verdict {
         let verdict = self.verdict(provenance, key);
@@ -448,7 +454,7 @@ impl Invalidation {
     pub fn is_undisturbed(
         &self,
         provenance: &Provenance,
-        since: &FetchBirth,
+        since: &RunningFetch,
         own: Sequence,
         key: &Key,
     ) -> bool {
@@ -478,15 +484,15 @@ impl Invalidation {
     }
 
     fn end_fetch(&self, born: Sequence) {
-        let mut ledger = self.ledger.lock();
-        ledger.leave(born);
-        self.settle(&mut ledger);
+        let mut running = self.running.lock();
+        running.leave(born);
+        self.settle(&mut running);
     }
 
     fn end_purge(&self, began: Sequence) {
-        let mut ledger = self.ledger.lock();
-        ledger.leave_purge(began);
-        self.settle(&mut ledger);
+        let mut running = self.running.lock();
+        running.leave_purge(began);
+        self.settle(&mut running);
     }
 
     /// Tags known, with or without holders: a gauge.

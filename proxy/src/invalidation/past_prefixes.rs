@@ -1,4 +1,4 @@
-//! The purges by prefix that the archive remembers, by host and beginning of the path.
+//! The purges by prefix that `PastPurges` remembers, by host and beginning of the path.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -6,7 +6,7 @@ use std::ops::Bound;
 use purge_protocol::UrlPrefix;
 
 use super::marks::Verdict;
-use super::past_purges::Past;
+use super::past_purges::PurgeTimes;
 
 /// The last purge of each prefix. Those that there is no room for are folded into the purge of their whole host, and into that of
 /// everything only when there are too many hosts.
@@ -19,10 +19,10 @@ pub(super) struct Prefixes {
 }
 
 /// Beginnings of paths, in the order of their bytes.
-type Paths = BTreeMap<Box<[u8]>, (UrlPrefix, Past)>;
+type Paths = BTreeMap<Box<[u8]>, (UrlPrefix, PurgeTimes)>;
 
 impl Prefixes {
-    pub(super) fn note(&mut self, prefix: &UrlPrefix, past: Past) {
+    pub(super) fn note(&mut self, prefix: &UrlPrefix, past: PurgeTimes) {
         let host = prefix.host().map(Box::from);
         let paths = self.hosts.entry(host).or_default();
         if let Some((_, known)) = paths.get_mut(prefix.path().as_bytes()) {
@@ -50,8 +50,8 @@ impl Prefixes {
     }
 
     /// Folds prefixes until they fit in so many bytes. Returns the past of those that have become a purge of everything.
-    pub(super) fn fold(&mut self, bytes_max: usize) -> Past {
-        let mut everything = Past::default();
+    pub(super) fn fold(&mut self, bytes_max: usize) -> PurgeTimes {
+        let mut everything = PurgeTimes::default();
         if self.bytes <= bytes_max {
             return everything;
         }
@@ -73,7 +73,10 @@ impl Prefixes {
     }
 
     /// Takes those of these out that were last purged longest ago: half of them, and at least one.
-    fn take_older_half(&mut self, is_meant: impl Fn(&UrlPrefix) -> bool) -> Vec<(UrlPrefix, Past)> {
+    fn take_older_half(
+        &mut self,
+        is_meant: impl Fn(&UrlPrefix) -> bool,
+    ) -> Vec<(UrlPrefix, PurgeTimes)> {
         let mut ages = Vec::new();
         self.for_each(|prefix, past| {
             if is_meant(prefix) {
@@ -96,7 +99,7 @@ impl Prefixes {
         taken
     }
 
-    pub(super) fn retain(&mut self, mut stays: impl FnMut(&UrlPrefix, Past) -> bool) {
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(&UrlPrefix, PurgeTimes) -> bool) {
         let (mut count, mut bytes) = (0, 0);
         self.hosts.retain(|_, paths| {
             paths.retain(|_, (prefix, past)| {
@@ -110,7 +113,7 @@ impl Prefixes {
         (self.count, self.bytes) = (count, bytes);
     }
 
-    pub(super) fn for_each(&self, mut show: impl FnMut(&UrlPrefix, Past)) {
+    pub(super) fn for_each(&self, mut show: impl FnMut(&UrlPrefix, PurgeTimes)) {
         #[expect(clippy::iter_over_hash_type, reason = "they are noted again in any order")]
         for paths in self.hosts.values() {
             for (prefix, past) in paths.values() {
@@ -126,7 +129,7 @@ impl Prefixes {
 }
 
 /// Shows the past of every known beginning of this path: in a few steps, however many others there are.
-fn for_each_beginning(paths: &Paths, path: &[u8], mut show: impl FnMut(Past)) {
+fn for_each_beginning(paths: &Paths, path: &[u8], mut show: impl FnMut(PurgeTimes)) {
     // The greatest that is not above the end. It shares its first bytes with the path: no beginning is longer than those.
     let mut end = path;
     loop {
@@ -159,8 +162,8 @@ mod tests {
     use super::*;
     use process::timestamp::Timestamp;
 
-    fn hard(sequence: u64) -> Past {
-        Past::of(PurgeMode::Hard, Sequence(sequence), Timestamp::from_secs(5))
+    fn hard(sequence: u64) -> PurgeTimes {
+        PurgeTimes::of(PurgeMode::Hard, Sequence(sequence), Timestamp::from_secs(5))
     }
 
     fn prefix(text: &str) -> UrlPrefix {
@@ -195,7 +198,7 @@ mod tests {
         }
         prefixes.note(&prefix("//h/0/"), hard(200)); // the first one is the newest now
         let everything = prefixes.fold(prefixes.bytes() - 1);
-        assert_eq!(everything, Past::default());
+        assert_eq!(everything, PurgeTimes::default());
         assert_eq!(prefixes.verdict(199, (b"h", b"/0/")), Verdict::Purged);
         assert_eq!(prefixes.verdict(199, (b"h", b"/1/")), Verdict::Valid);
         assert_eq!(prefixes.verdict(60, (b"h", b"/x/")), Verdict::Valid);
@@ -211,7 +214,7 @@ mod tests {
         let mut prefixes = Prefixes::default();
         for number in 0..1000 {
             prefixes.note(&prefix(&format!("//busy/{number}/")), hard(number + 1));
-            assert_eq!(prefixes.fold(4096), Past::default());
+            assert_eq!(prefixes.fold(4096), PurgeTimes::default());
             assert!(prefixes.bytes() <= 4096);
         }
         assert_eq!(prefixes.verdict(0, (b"quiet", b"/")), Verdict::Valid);
@@ -224,7 +227,7 @@ mod tests {
     #[test]
     fn too_many_hosts_are_a_purge_of_everything_that_is_older() {
         let mut prefixes = Prefixes::default();
-        let mut everything = Past::default();
+        let mut everything = PurgeTimes::default();
         for number in 0..200 {
             prefixes.note(&prefix(&format!("//host-{number}/a")), hard(number + 1));
             everything.join(prefixes.fold(4096));

@@ -1,4 +1,4 @@
-//! The archive: past purges that matter to responses which are not in memory, and hold no tags there.
+//! `PastPurges`: the purges that matter to responses which are not in memory, and hold no tags there.
 //!
 //! It holds the last purge of each tag, up to [`PAST_MAX`]; older ones are folded into a table of a fixed size, in which tags may
 //! share a place, and those of prefixes into purges of their hosts: then more is invalidated than was purged, never less.
@@ -14,7 +14,7 @@ use process::timestamp::Timestamp;
 
 /// When something was last purged, hard and soft. Zero: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Past {
+pub struct PurgeTimes {
     /// The sequence of the last hard purge.
     pub hard: u64,
     /// The sequence of the last soft purge.
@@ -25,7 +25,7 @@ pub struct Past {
 
 /// What a past purge has marked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PastMark {
+pub enum PurgeMark {
     /// A tag that the origin gave, a host, a group or a URL.
     Tag(TagId),
     /// Every URL that begins so.
@@ -36,11 +36,11 @@ pub enum PastMark {
 
 /// The past purges.
 #[derive(Clone, Debug)]
-pub struct Archive {
+pub struct PastPurges {
     room: Room,
-    tags: HashMap<TagId, Past>,
+    tags: HashMap<TagId, PurgeTimes>,
     prefixes: Prefixes,
-    all: Past,
+    all: PurgeTimes,
     /// Hard purges of tags that there was no room for, by the tag's hash; empty: there are none.
     folded: Vec<u64>,
 }
@@ -55,13 +55,13 @@ struct Room {
     folded: usize,
 }
 
-impl Default for Archive {
+impl Default for PastPurges {
     fn default() -> Self {
         Self::sized(usize::MAX)
     }
 }
 
-impl Past {
+impl PurgeTimes {
     /// The past after one purge.
     pub fn of(mode: PurgeMode, sequence: Sequence, now: Timestamp) -> Self {
         match mode {
@@ -92,7 +92,7 @@ impl Past {
     }
 }
 
-impl PastMark {
+impl PurgeMark {
     /// Copies a mark.
     pub fn of(mark: &Mark<'_>) -> Self {
         match mark {
@@ -103,7 +103,7 @@ impl PastMark {
     }
 }
 
-impl Archive {
+impl PastPurges {
     /// Makes an empty one that takes at most half of so many bytes when it is written.
     pub fn sized(bytes: usize) -> Self {
         let folded = (bytes / 8 / 8).clamp(64, FOLDED);
@@ -113,15 +113,15 @@ impl Archive {
             folded: (folded / 2 + 1).next_power_of_two(),
         };
         let (tags, prefixes, folded) = (HashMap::new(), Prefixes::default(), Vec::new());
-        Self { room, tags, prefixes, all: Past::default(), folded }
+        Self { room, tags, prefixes, all: PurgeTimes::default(), folded }
     }
 
     /// Notes a purge.
-    pub fn note(&mut self, mark: &PastMark, past: Past) {
+    pub fn note(&mut self, mark: &PurgeMark, past: PurgeTimes) {
         match mark {
-            PastMark::All => self.all.join(past),
-            PastMark::Tag(id) => self.tags.entry(*id).or_default().join(past),
-            PastMark::Prefix(prefix) => self.prefixes.note(prefix, past),
+            PurgeMark::All => self.all.join(past),
+            PurgeMark::Tag(id) => self.tags.entry(*id).or_default().join(past),
+            PurgeMark::Prefix(prefix) => self.prefixes.note(prefix, past),
         }
         if self.tags.len() > self.room.tags {
             self.fold();
@@ -159,12 +159,12 @@ impl Archive {
     }
 
     /// Shows everything it knows of, in no order.
-    pub fn for_each(&self, mut show: impl FnMut(PastMark, Past)) {
-        show(PastMark::All, self.all);
-        self.prefixes.for_each(|prefix, past| show(PastMark::Prefix(prefix.clone()), past));
+    pub fn for_each(&self, mut show: impl FnMut(PurgeMark, PurgeTimes)) {
+        show(PurgeMark::All, self.all);
+        self.prefixes.for_each(|prefix, past| show(PurgeMark::Prefix(prefix.clone()), past));
         #[expect(clippy::iter_over_hash_type, reason = "they are noted again in any order")]
         for (id, past) in &self.tags {
-            show(PastMark::Tag(*id), *past);
+            show(PurgeMark::Tag(*id), *past);
         }
     }
 
@@ -243,76 +243,77 @@ mod tests {
         TagId::from_bits((number as u128) << 64 | 1)
     }
 
-    fn hard(sequence: u64) -> Past {
-        Past::of(PurgeMode::Hard, Sequence(sequence), NOW)
+    fn hard(sequence: u64) -> PurgeTimes {
+        PurgeTimes::of(PurgeMode::Hard, Sequence(sequence), NOW)
     }
 
-    fn verdict(archive: &Archive, born: u64, number: usize) -> Verdict {
-        archive.verdict(Sequence(born), std::iter::once(tag(number)), (b"h", b"/a/b"))
+    fn verdict(past_purges: &PastPurges, born: u64, number: usize) -> Verdict {
+        past_purges.verdict(Sequence(born), std::iter::once(tag(number)), (b"h", b"/a/b"))
     }
 
     #[test]
     fn the_last_purge_of_each_thing_decides() {
-        let mut archive = Archive::default();
-        archive.note(&PastMark::Tag(tag(1)), hard(10));
-        archive.note(&PastMark::Tag(tag(1)), hard(7));
-        archive.note(&PastMark::Tag(tag(2)), Past::of(PurgeMode::Soft, Sequence(11), NOW));
-        assert_eq!(verdict(&archive, 9, 1), Verdict::Purged);
-        assert_eq!(verdict(&archive, 10, 1), Verdict::Valid);
-        assert_eq!(verdict(&archive, 10, 2), Verdict::Soft(NOW));
-        archive.note(&PastMark::Prefix(UrlPrefix::parse("//h/a/").unwrap()), hard(12));
-        assert_eq!(verdict(&archive, 11, 3), Verdict::Purged);
-        assert_eq!(verdict(&archive, 12, 3), Verdict::Valid);
-        archive.note(&PastMark::All, hard(13));
-        assert_eq!(verdict(&archive, 12, 3), Verdict::Purged);
-        assert_eq!(archive.latest(), Sequence(13));
-        archive.forget_before(11);
-        assert!(archive.is_empty());
-        assert_eq!(verdict(&archive, 12, 3), Verdict::Purged);
+        let mut past_purges = PastPurges::default();
+        past_purges.note(&PurgeMark::Tag(tag(1)), hard(10));
+        past_purges.note(&PurgeMark::Tag(tag(1)), hard(7));
+        past_purges
+            .note(&PurgeMark::Tag(tag(2)), PurgeTimes::of(PurgeMode::Soft, Sequence(11), NOW));
+        assert_eq!(verdict(&past_purges, 9, 1), Verdict::Purged);
+        assert_eq!(verdict(&past_purges, 10, 1), Verdict::Valid);
+        assert_eq!(verdict(&past_purges, 10, 2), Verdict::Soft(NOW));
+        past_purges.note(&PurgeMark::Prefix(UrlPrefix::parse("//h/a/").unwrap()), hard(12));
+        assert_eq!(verdict(&past_purges, 11, 3), Verdict::Purged);
+        assert_eq!(verdict(&past_purges, 12, 3), Verdict::Valid);
+        past_purges.note(&PurgeMark::All, hard(13));
+        assert_eq!(verdict(&past_purges, 12, 3), Verdict::Purged);
+        assert_eq!(past_purges.latest(), Sequence(13));
+        past_purges.forget_before(11);
+        assert!(past_purges.is_empty());
+        assert_eq!(verdict(&past_purges, 12, 3), Verdict::Purged);
     }
 
     #[test]
     fn what_there_is_no_room_for_is_folded_and_stays_purged() {
-        let mut archive = Archive::default();
+        let mut past_purges = PastPurges::default();
         for number in 0..=PAST_MAX {
-            archive.note(&PastMark::Tag(tag(number)), hard(number as u64 + 1));
+            past_purges.note(&PurgeMark::Tag(tag(number)), hard(number as u64 + 1));
         }
-        assert!(archive.len() <= PAST_MAX / 2 + 1);
+        assert!(past_purges.len() <= PAST_MAX / 2 + 1);
         for number in 0..=PAST_MAX {
-            assert_eq!(verdict(&archive, number as u64, number), Verdict::Purged);
-            assert_eq!(verdict(&archive, number as u64 + 1, number), Verdict::Valid);
+            assert_eq!(verdict(&past_purges, number as u64, number), Verdict::Purged);
+            assert_eq!(verdict(&past_purges, number as u64 + 1, number), Verdict::Valid);
         }
-        let mut other = Archive::default();
-        archive.for_each(|mark, past| other.note(&mark, past));
-        other.unfold(0, archive.folded());
+        let mut other = PastPurges::default();
+        past_purges.for_each(|mark, past| other.note(&mark, past));
+        other.unfold(0, past_purges.folded());
         assert!((0..=PAST_MAX).all(|it| verdict(&other, it as u64, it) == Verdict::Purged));
     }
 
     #[test]
     fn a_small_one_remembers_less_exactly_and_everything_all_the_same() {
-        let mut archive = Archive::sized(32 << 10);
+        let mut past_purges = PastPurges::sized(32 << 10);
         for number in 0..5000 {
-            archive.note(&PastMark::Tag(tag(number)), hard(number as u64 + 1));
+            past_purges.note(&PurgeMark::Tag(tag(number)), hard(number as u64 + 1));
             let prefix = UrlPrefix::parse(&format!("//h/prefix-{number}/")).unwrap();
-            archive.note(&PastMark::Prefix(prefix), hard(number as u64 + 1));
+            past_purges.note(&PurgeMark::Prefix(prefix), hard(number as u64 + 1));
         }
-        assert!(archive.len() <= 113 && archive.prefixes.bytes() <= 4096);
-        assert!(archive.folded().len() <= 512);
-        assert!((0..5000).all(|it| verdict(&archive, it as u64, it) == Verdict::Purged));
-        assert_eq!(verdict(&archive, 5000, 1), Verdict::Valid);
+        assert!(past_purges.len() <= 113 && past_purges.prefixes.bytes() <= 4096);
+        assert!(past_purges.folded().len() <= 512);
+        assert!((0..5000).all(|it| verdict(&past_purges, it as u64, it) == Verdict::Purged));
+        assert_eq!(verdict(&past_purges, 5000, 1), Verdict::Valid);
     }
 
     #[test]
     fn many_purges_of_prefixes_leave_what_they_do_not_cover() {
-        let mut archive = Archive::default();
+        let mut past_purges = PastPurges::default();
         for number in 0..20_000 {
             let prefix = UrlPrefix::parse(&format!("//other/p{number}/")).unwrap();
-            archive.note(&PastMark::Prefix(prefix), hard(100 + number));
+            past_purges.note(&PurgeMark::Prefix(prefix), hard(100 + number));
         }
-        assert_eq!(verdict(&archive, 99, 1), Verdict::Valid);
+        assert_eq!(verdict(&past_purges, 99, 1), Verdict::Valid);
         let prefix = UrlPrefix::parse("/a/").unwrap();
-        archive.note(&PastMark::Prefix(prefix), hard(101));
-        assert_eq!(verdict(&archive, 100, 1), Verdict::Purged);
-        assert_eq!(verdict(&archive, 101, 1), Verdict::Valid);
+        past_purges.note(&PurgeMark::Prefix(prefix), hard(101));
+        assert_eq!(verdict(&past_purges, 100, 1), Verdict::Purged);
+        assert_eq!(verdict(&past_purges, 101, 1), Verdict::Valid);
     }
 }

@@ -11,7 +11,7 @@ use super::marks::Verdict;
 use crate::key::Key;
 use process::timestamp::Timestamp;
 
-/// Purges by prefix. They are added and forgotten under the ledger's lock, oldest first.
+/// Purges by prefix. They are added and forgotten under the lock of `RunningFetches`, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct PrefixMarks {
     purges: RwLock<Purges>,

@@ -27,7 +27,7 @@ use self::count::{Count, Pending};
 use self::log::rewarm::Prospect;
 use self::metrics::{PurgeMetrics, Source};
 use crate::invalidation::{
-    FetchBirth, Invalidation, Mark, Marked, Past, PastMark, Sequence, TagId,
+    Invalidation, Mark, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::journal::{Journal, JournalEntry, JournalError};
@@ -135,7 +135,7 @@ impl Purger {
         self: &Arc<Self>,
         uris: &[Uri],
         (host, groups): (&[u8], &[String]),
-        since: Option<&FetchBirth>,
+        since: Option<&RunningFetch>,
     ) -> Option<Marked> {
         let mut aims: Vec<_> = uris
             .iter()
@@ -187,7 +187,7 @@ impl Purger {
         self: &Arc<Self>,
         aims: Vec<Aim>,
         mode: PurgeMode,
-        since: Option<&FetchBirth>,
+        since: Option<&RunningFetch>,
     ) -> (Marked, Vec<Count>) {
         // No mark is forgotten before what it hit is struck: a stale response whose URL was purged would look valid in between,
         // and a 304 would bring it back.
@@ -199,8 +199,9 @@ impl Purger {
             Some(since) => self.invalidation.mark_own(&marks, mode, now, since),
         };
         let sequence = marked.sequence;
-        let marks = marks.iter().map(PastMark::of).collect();
-        self.journal.append(JournalEntry::Purge { marks, past: Past::of(mode, sequence, now) });
+        let marks = marks.iter().map(PurgeMark::of).collect();
+        self.journal
+            .append(JournalEntry::Purge { marks, past: PurgeTimes::of(mode, sequence, now) });
         if let Some(pending) = self.pending.try_lock()
             && pending.is_empty()
             && self.is_little(&aims)
@@ -291,7 +292,7 @@ impl Purger {
         if mode == PurgeMode::Hard {
             let mut sought: Vec<_> = aims.iter().filter_map(Aim::sought).collect();
             for work in &large {
-                sought.retain(|mark| !matches!((mark, work), (PastMark::Tag(one), Pending::Tag(two, _)) if one == two));
+                sought.retain(|mark| !matches!((mark, work), (PurgeMark::Tag(one), Pending::Tag(two, _)) if one == two));
             }
             self.store.seek_purged(&sought, sequence);
         }
@@ -358,7 +359,7 @@ impl Purger {
             self.pending.lock().retain(|other| !other.is_same(work));
             // Not before: what memory has evicted meanwhile, unstruck, is in the file.
             if let Pending::Tag(id, sequence) = work {
-                self.store.seek_purged(&[PastMark::Tag(*id)], *sequence);
+                self.store.seek_purged(&[PurgeMark::Tag(*id)], *sequence);
             }
         }
     }
@@ -446,9 +447,9 @@ impl Aim {
     }
 
     /// What is to be sought in the file; what a URL's purge and that of everything have hit was taken out of it at once.
-    fn sought(&self) -> Option<PastMark> {
+    fn sought(&self) -> Option<PurgeMark> {
         match self {
-            Self::Tag(_) | Self::Prefix(_) => Some(PastMark::of(&self.mark())),
+            Self::Tag(_) | Self::Prefix(_) => Some(PurgeMark::of(&self.mark())),
             Self::Url(..) | Self::All => None,
         }
     }

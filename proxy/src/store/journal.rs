@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use purge_protocol::log::Position;
 
 use super::file::volume::journal_writer::JournalWriter;
-use crate::invalidation::{Past, PastMark, Sequence};
+use crate::invalidation::{PurgeMark, PurgeTimes, Sequence};
 
 /// What happened, in the order in which it is to be replayed.
 #[derive(Clone, Debug)]
@@ -29,9 +29,9 @@ pub enum JournalEntry {
     /// These were purged. They have been marked already: what is remembered from before holds them, too.
     Purge {
         /// What was marked.
-        marks: Vec<PastMark>,
+        marks: Vec<PurgeMark>,
         /// When, and how.
-        past: Past,
+        past: PurgeTimes,
     },
 }
 

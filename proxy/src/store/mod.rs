@@ -22,7 +22,7 @@ pub use self::fields::{Fields, Show};
 pub use self::file::FileUsage;
 pub use self::stored::{Body, Content, NewEntry, Stored, StoredResponse};
 
-use crate::invalidation::{PastMark, Sequence};
+use crate::invalidation::{PurgeMark, Sequence};
 use crate::key::Key;
 
 /// An engine that keeps stored responses.
@@ -49,7 +49,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Has what these marks have hit, and [`Self::lookup`] does not see, taken out in the background, as far as it was fetched
     /// before that hard purge. A promise about space only: none of it is brought back anyway.
-    fn seek_purged(&self, _marks: &[PastMark], _before: Sequence) {}
+    fn seek_purged(&self, _marks: &[PurgeMark], _before: Sequence) {}
 
     /// Takes out what nobody can use any more and [`Self::lookup`] does not see.
     fn sweep_dormant(&self) {}

@@ -26,7 +26,7 @@ use self::budget::Charge;
 use self::pieces::{Pieces, Retention};
 use crate::fetch::Held;
 use crate::freshness::{self, Freshness, Uncacheable};
-use crate::invalidation::{FetchBirth, Provenance, Sequence};
+use crate::invalidation::{Provenance, RunningFetch, Sequence};
 use crate::key::vary::Variant;
 use crate::origins::OriginError;
 use crate::response::body::Piece;
@@ -121,7 +121,7 @@ pub enum NotJoinable {
 impl Flight {
     /// Begins a flight and returns it with the right to land it. What it retains is on the account of who asked first.
     pub fn begin(
-        birth: FetchBirth,
+        birth: RunningFetch,
         budget: Arc<Budget>,
         account: Arc<Account>,
     ) -> (Arc<Self>, FlightWriter) {
@@ -178,7 +178,7 @@ impl Flight {
 #[derive(Debug)]
 pub struct FlightWriter {
     flight: Arc<Flight>,
-    birth: FetchBirth,
+    birth: RunningFetch,
 }
 
 /// What became of a piece.
@@ -192,7 +192,7 @@ pub enum Pushed {
 
 impl FlightWriter {
     /// Where the response stands in the order of purges.
-    pub const fn birth(&self) -> &FetchBirth {
+    pub const fn birth(&self) -> &RunningFetch {
         &self.birth
     }
 

@@ -294,7 +294,7 @@ fn nobody_follows_a_flight_whose_marks_were_forgotten_before_its_head_was_there(
     let id = tag(&invalidation, "a");
     purge(&invalidation, &[Mark::Tag(id)], PurgeMode::Hard, 1);
     let arrived = invalidation.sequence();
-    let crowd: Vec<_> = (0..=running_fetches::LINGERING_MAX * 2)
+    let crowd: Vec<_> = (0..=running_fetches::KEPT_MARKS_MAX * 2)
         .map(|n| tag(&invalidation, &n.to_string()))
         .collect();
     for tags in crowd.chunks(10_000) {
@@ -360,7 +360,7 @@ fn the_floor_rises_when_a_fetch_runs_for_very_long() {
     assert!(invalidation.may_keep(&held, &key("/")));
     let flight = invalidation.begin_fetch();
     let crowd: Vec<_> =
-        (0..=running_fetches::LINGERING_MAX).map(|n| tag(&invalidation, &n.to_string())).collect();
+        (0..=running_fetches::KEPT_MARKS_MAX).map(|n| tag(&invalidation, &n.to_string())).collect();
     let mut young = None;
     for tags in crowd.chunks(10_000) {
         young = Some(invalidation.begin_fetch());
@@ -370,7 +370,7 @@ fn the_floor_rises_when_a_fetch_runs_for_very_long() {
     let young = young.unwrap().provenance([first]);
     assert!(invalidation.may_keep(&young, &key("/")), "it began when half of them were there");
     assert!(
-        invalidation.tag_count() <= running_fetches::LINGERING_MAX / 2 + 10_000,
+        invalidation.tag_count() <= running_fetches::KEPT_MARKS_MAX / 2 + 10_000,
         "half are forgotten"
     );
     assert_eq!(invalidation.floor_raised.value(), 1);

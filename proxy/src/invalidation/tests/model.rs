@@ -98,7 +98,7 @@ fn run(events: &[Event]) {
         match event {
             Event::Begin => flights.push(invalidation.begin_fetch()),
             Event::Respond(which, path, tags) if !flights.is_empty() => {
-                let flight: &FetchBirth = which.get(&flights);
+                let flight: &RunningFetch = which.get(&flights);
                 let ids = tags.iter().map(|number| tag(&invalidation, TAGS[*number]));
                 let provenance = flight.provenance(ids);
                 let mut held = Held { provenance, path: *path, tags: tags.clone(), softened: None };

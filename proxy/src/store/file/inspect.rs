@@ -97,7 +97,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
         openings: superblock.openings,
         is_clean: superblock.is_clean,
         segment_bytes: superblock.segment_bytes,
-        purged: journal.archive.len() as u64,
+        purged: journal.past_purges.len() as u64,
         positions: journal
             .positions
             .values()

@@ -3,7 +3,7 @@
 //! ```text
 //!   commit ─► memory (at once) ─► queue ─► writer ─► segment ─► index: where it is, 32 bytes
 //!   miss in memory ─► index ─► record, verified ─► what was purged since? ─► memory ─► hit
-//!   purge ─► marks, archive ─► journal, synced ─► acknowledged
+//!   purge ─► marks, past purges ─► journal, synced ─► acknowledged
 //! ```
 //!
 //! A segment is filled from its beginning to its end and given away as a whole: there are no holes, nothing to compact, and no

@@ -19,19 +19,19 @@ use purge_protocol::log::{LogId, Position};
 
 use super::clocks::Clocks;
 use super::codec::{Cursor, Put as _};
-use crate::invalidation::{Archive, Past, PastMark, TagId};
+use crate::invalidation::{PastPurges, PurgeMark, PurgeTimes, TagId};
 use crate::store::file::device::disk::Disk;
 
 /// What is written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Frame {
     /// These were purged.
-    Purge(Past, Vec<PastMark>),
+    Purge(PurgeTimes, Vec<PurgeMark>),
     /// A position in a Kafka partition.
     Position(Position),
     /// These records of a segment are dead, by their offsets in units; [`ALL`] among them: every one.
     Tombstones { segment: u32, lsn: u64, offsets: Vec<u32> },
-    /// A piece of the archive's table, from this place on.
+    /// A piece of `PastPurges`'s table, from this place on.
     Folded(u32, Vec<u64>),
     /// What follows was written after the checkpoint.
     CheckpointEnd,
@@ -51,7 +51,7 @@ pub(crate) const ALL: u32 = u32::MAX;
 /// What a journal says.
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
-    pub(crate) archive: Archive,
+    pub(crate) past_purges: PastPurges,
     pub(crate) positions: BTreeMap<LogId, Position>,
     /// What was born before this sequence is to be validated.
     pub(crate) unproven: u64,
@@ -161,7 +161,7 @@ impl Frame {
         Some(match kind {
             1 => {
                 let past =
-                    Past { hard: cursor.u64()?, soft: cursor.u64()?, soft_at: cursor.u64()? };
+                    PurgeTimes { hard: cursor.u64()?, soft: cursor.u64()?, soft_at: cursor.u64()? };
                 let mut marks = Vec::new();
                 while !cursor.is_at_end() {
                     marks.push(decode_mark(&mut cursor)?);
@@ -198,31 +198,31 @@ impl Frame {
     }
 }
 
-fn encode_mark(mark: &PastMark, out: &mut Vec<u8>) {
+fn encode_mark(mark: &PurgeMark, out: &mut Vec<u8>) {
     match mark {
-        PastMark::Tag(id) => {
+        PurgeMark::Tag(id) => {
             out.put_u8(1);
             out.put_u128(id.bits());
         }
-        PastMark::Prefix(prefix) => {
+        PurgeMark::Prefix(prefix) => {
             let text = prefix.to_string();
             out.put_u8(2);
             if out.put_long(text.as_bytes()).is_none() {
                 out.put_u32(0); // no URL is as long as that
             }
         }
-        PastMark::All => out.put_u8(3),
+        PurgeMark::All => out.put_u8(3),
     }
 }
 
-fn decode_mark(cursor: &mut Cursor<'_>) -> Option<PastMark> {
+fn decode_mark(cursor: &mut Cursor<'_>) -> Option<PurgeMark> {
     Some(match cursor.u8()? {
-        1 => PastMark::Tag(TagId::from_bits(cursor.u128()?)),
+        1 => PurgeMark::Tag(TagId::from_bits(cursor.u128()?)),
         2 => {
             let text = std::str::from_utf8(cursor.long()?).ok()?;
-            UrlPrefix::read_back(text).map_or(PastMark::All, PastMark::Prefix)
+            UrlPrefix::read_back(text).map_or(PurgeMark::All, PurgeMark::Prefix)
         }
-        3 => PastMark::All,
+        3 => PurgeMark::All,
         _ => return None,
     })
 }
@@ -230,15 +230,15 @@ fn decode_mark(cursor: &mut Cursor<'_>) -> Option<PastMark> {
 impl Replayed {
     /// What an empty journal of this size says.
     pub(crate) fn empty(half_bytes: u64) -> Self {
-        let archive = Archive::sized(usize::try_from(half_bytes).unwrap_or(usize::MAX));
-        Self { archive, ..Self::default() }
+        let past_purges = PastPurges::sized(usize::try_from(half_bytes).unwrap_or(usize::MAX));
+        Self { past_purges, ..Self::default() }
     }
 
     fn apply(&mut self, frame: Frame) {
         match frame {
             Frame::Purge(past, marks) => {
                 for mark in &marks {
-                    self.archive.note(mark, past);
+                    self.past_purges.note(mark, past);
                 }
             }
             Frame::Position(position) => {
@@ -253,7 +253,7 @@ impl Replayed {
                     known.1.extend(offsets);
                 }
             }
-            Frame::Folded(place, sequences) => self.archive.unfold(place as usize, &sequences),
+            Frame::Folded(place, sequences) => self.past_purges.unfold(place as usize, &sequences),
             Frame::CheckpointEnd => self.is_checkpoint_complete = true,
             Frame::Seal => {}
             Frame::Unproven(until) => self.unproven = self.unproven.max(until),
@@ -368,10 +368,10 @@ impl Tail {
 }
 
 /// What is to be remembered of the past, as frames of a checkpoint.
-pub(crate) fn frames_of(archive: &Archive) -> Vec<Frame> {
+pub(crate) fn frames_of(past_purges: &PastPurges) -> Vec<Frame> {
     let mut frames = Vec::new();
-    archive.for_each(|mark, past| frames.push(Frame::Purge(past, vec![mark])));
-    let pieces = archive.folded().chunks(FOLDED_PIECE).enumerate();
+    past_purges.for_each(|mark, past| frames.push(Frame::Purge(past, vec![mark])));
+    let pieces = past_purges.folded().chunks(FOLDED_PIECE).enumerate();
     for (number, piece) in pieces.filter(|(_, piece)| piece.iter().any(|it| *it > 0)) {
         let place = u32::try_from(number * FOLDED_PIECE).unwrap_or(u32::MAX);
         frames.push(Frame::Folded(place, piece.to_vec()));
@@ -401,7 +401,7 @@ pub(crate) fn read_any(bytes: &[u8]) {
     let replayed = tail.read(&half);
     assert!(replayed.is_none() || tail.number > frames, "no frame is skipped");
     if let Some(replayed) = replayed {
-        let again = frames_of(&replayed.archive);
+        let again = frames_of(&replayed.past_purges);
         assert!(again.iter().all(|frame| is_read_back(frame, 2, 0)));
     }
 }
@@ -416,5 +416,5 @@ fn is_read_back(frame: &Frame, epoch: u32, number: u64) -> bool {
 const HALF_MAGIC: &[u8; 8] = b"shellog1";
 const HALF_HEADER_BYTES: usize = 64;
 const FRAME_HEADER_BYTES: usize = 24;
-/// Places of the archive's table in one frame.
+/// Places of `PastPurges`'s table in one frame.
 const FOLDED_PIECE: usize = 4096;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use purge_protocol::PurgeMode;
 
-use crate::invalidation::{Invalidation, Mark, Past, PastMark, Verdict};
+use crate::invalidation::{Invalidation, Mark, PurgeMark, PurgeTimes, Verdict};
 use crate::store::contract::{self, Engine, EngineLimits, Page, key};
 use crate::store::file::device::disk::Disk;
 use crate::store::file::device::simulated::{Crash, Random, SimulatedDisk};
@@ -158,10 +158,10 @@ impl SimulatedStore {
             }
         });
         if mode == PurgeMode::Hard {
-            self.store.seek_purged(&[PastMark::of(mark)], sequence);
+            self.store.seek_purged(&[PurgeMark::of(mark)], sequence);
         }
-        let past = Past::of(mode, sequence, self.clock.now());
-        self.journal.append(JournalEntry::Purge { marks: vec![PastMark::of(mark)], past });
+        let past = PurgeTimes::of(mode, sequence, self.clock.now());
+        self.journal.append(JournalEntry::Purge { marks: vec![PurgeMark::of(mark)], past });
         block_on(self.journal.settled())
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
 use super::bench::{NOW, SimulatedStore, Size};
-use crate::invalidation::{Mark, PastMark, Sequence};
+use crate::invalidation::{Mark, PurgeMark, Sequence};
 use crate::store::contract::{self, Page};
 use crate::store::file::device::simulated::{Crash, Random};
 use crate::store::file::format::record::UNIT;
@@ -286,7 +286,7 @@ fn sweeping_beside_everything_else_loses_nothing_and_counts_everything_once() {
 #[test]
 fn a_flood_of_purges_is_bounded_and_in_force_all_the_same() {
     let store = filled();
-    let mark = |number: u128| PastMark::Tag(crate::invalidation::TagId::from_bits(number << 64));
+    let mark = |number: u128| PurgeMark::Tag(crate::invalidation::TagId::from_bits(number << 64));
     let flood: Vec<_> = (0..40_000).map(mark).collect();
     store.store.seek_purged(&flood, Sequence::from_number(u64::MAX));
     let refused = store.usage().sweeps_refused;
@@ -398,7 +398,7 @@ fn the_sweeper_finds_what_was_purged_by_itself() {
     wait(&opened, &|_| true);
     let id = opened.invalidation.ids().tag(b"t");
     let sequence = opened.invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, NOW);
-    opened.store.seek_purged(&[PastMark::Tag(id)], sequence);
+    opened.store.seek_purged(&[PurgeMark::Tag(id)], sequence);
     wait(&opened, &|volume| volume.index.entries() == 10);
     assert_eq!(
         opened.store.file_usage().unwrap().swept[0],

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use self::body_writer::TieredWriter;
 use self::memory_age::MemoryAge;
 use self::promotion::Promotion;
-use crate::invalidation::{Invalidation, PastMark, Sequence};
+use crate::invalidation::{Invalidation, PurgeMark, Sequence};
 use crate::key::{Key, KeySeed};
 use crate::store::file::error::OpenError;
 use crate::store::file::volume::Volume;
@@ -461,7 +461,7 @@ impl Store for TieredStore {
         hashes.iter().map(|hash| purge(*hash)).sum()
     }
 
-    fn seek_purged(&self, marks: &[PastMark], before: Sequence) {
+    fn seek_purged(&self, marks: &[PurgeMark], before: Sequence) {
         sweeper::want(self.parts.volume(), marks, before);
     }
 

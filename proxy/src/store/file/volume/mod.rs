@@ -399,7 +399,7 @@ impl CheckpointSource for Volume {
                 self.invalidation.forget_before(oldest);
             }
         }
-        let mut frames = self.invalidation.archive().map_or_else(Vec::new, |it| frames_of(&it));
+        let mut frames = self.invalidation.past_purges().map_or_else(Vec::new, |it| frames_of(&it));
         // First what is not loaded: what is loaded meanwhile is in the segments by then.
         for (segment, (lsn, offsets)) in &*self.unloaded.lock() {
             let (segment, lsn, offsets) = (*segment, *lsn, offsets.clone());

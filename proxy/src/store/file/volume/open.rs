@@ -180,12 +180,13 @@ pub(crate) fn open_disks(
     superblock.openings += 1;
     superblock.is_clean = false;
     superblock.store(&*disks.data)?;
-    let Replayed { archive, positions, tombstones, unproven, revisions, clocks, .. } = journal;
+    let Replayed { past_purges, positions, tombstones, unproven, revisions, clocks, .. } = journal;
     // Above everything that an earlier process has given a response, whether or not its purges have come to the device.
-    let first = (u64::from(superblock.openings) << 32).max(archive.latest().number() + 1);
+    let first = (u64::from(superblock.openings) << 32).max(past_purges.latest().number() + 1);
     let sequence = Sequence::from_number(first);
     let recovered = is_recovered.then_some(Recovered { before: sequence });
-    let invalidation = Arc::new(Invalidation::recovered(superblock.tag_seed, sequence, archive));
+    let invalidation =
+        Arc::new(Invalidation::recovered(superblock.tag_seed, sequence, past_purges));
     invalidation.restore_unproven(Sequence::from_number(unproven));
     invalidation.remember_revisions(&revisions);
     let trust = TrustState { unproven, revisions, clocks: clocks.clone() };

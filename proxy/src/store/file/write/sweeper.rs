@@ -15,7 +15,7 @@ use purge_protocol::UrlPrefix;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::invalidation::{PastMark, Sequence, TagTable};
+use crate::invalidation::{PurgeMark, Sequence, TagTable};
 use crate::store::Removal;
 use crate::store::file::format::filter::Filter;
 use crate::store::file::format::footer::{Contents, ExtentList, extents_of, postings_of};
@@ -58,13 +58,13 @@ pub(crate) struct Sweep {
 
 impl SweepTarget {
     /// What this mark has hit; `None`: it cannot be told without reading every head.
-    fn of(mark: &PastMark, table: &TagTable) -> Option<Self> {
+    fn of(mark: &PurgeMark, table: &TagTable) -> Option<Self> {
         match mark {
-            PastMark::All => None,
-            PastMark::Tag(id) => {
+            PurgeMark::All => None,
+            PurgeMark::Tag(id) => {
                 Some(Self { ids: [id.hash()].into_iter().collect(), prefix: None })
             }
-            PastMark::Prefix(prefix) => {
+            PurgeMark::Prefix(prefix) => {
                 let path = prefix.path().as_bytes();
                 let directory = directories(path).take(DEPTH_MAX).last();
                 let host = prefix.host().map(|host| table.host(host.as_bytes()).hash());
@@ -87,8 +87,8 @@ impl SweepTarget {
 impl SweepQueue {
     /// The segments have been read: what was purged before, and perhaps not found, is looked for first.
     pub(crate) fn begin(&self, volume: &Volume) {
-        if let Some(archive) = volume.invalidation.archive() {
-            archive.for_each(|mark, past| {
+        if let Some(past_purges) = volume.invalidation.past_purges() {
+            past_purges.for_each(|mark, past| {
                 if past.hard > 0
                     && let Some(target) = SweepTarget::of(&mark, volume.invalidation.ids())
                 {
@@ -220,7 +220,7 @@ impl Sweep {
 }
 
 /// Has what these marks have hit looked for.
-pub(crate) fn want(volume: &Volume, marks: &[PastMark], before: Sequence) {
+pub(crate) fn want(volume: &Volume, marks: &[PurgeMark], before: Sequence) {
     for mark in marks {
         let target = SweepTarget::of(mark, volume.invalidation.ids());
         if !target.is_some_and(|target| volume.sweep_queue.add(target, before.number())) {
@@ -292,7 +292,7 @@ mod tests {
 
     fn target(text: &str) -> Option<SweepTarget> {
         SweepTarget::of(
-            &PastMark::Prefix(UrlPrefix::parse(text).unwrap()),
+            &PurgeMark::Prefix(UrlPrefix::parse(text).unwrap()),
             Invalidation::new(1).ids(),
         )
     }
@@ -309,7 +309,7 @@ mod tests {
         assert!(!is_exact("https://shop.example/b"));
         assert_eq!(target("/blog/").unwrap().ids, target("/blog/2").unwrap().ids);
         assert_eq!(target("/blog"), None, "nothing narrows it down");
-        assert_eq!(SweepTarget::of(&PastMark::All, Invalidation::new(1).ids()), None);
+        assert_eq!(SweepTarget::of(&PurgeMark::All, Invalidation::new(1).ids()), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use purge_protocol::PurgeMode;
 use super::truth::{State, Truth, Version};
 use super::{Aim, Length, Mode, Operation, SELECTING, Slot, TAGS, Tag};
 use crate::freshness::State::Fresh;
-use crate::invalidation::{FetchBirth, Mark, Past, PastMark, Verdict};
+use crate::invalidation::{Mark, PurgeMark, PurgeTimes, RunningFetch, Verdict};
 use crate::key::KeySeed;
 use crate::purge::Purger;
 use crate::purge::metrics::Source;
@@ -157,7 +157,7 @@ impl History {
         }
     }
 
-    fn draft(&mut self, birth: &FetchBirth, slot: Slot, tag: Tag) -> NewEntry {
+    fn draft(&mut self, birth: &RunningFetch, slot: Slot, tag: Tag) -> NewEntry {
         self.written += 1;
         let invalidation = &self.store.invalidation;
         let second = self.written;
@@ -367,15 +367,15 @@ impl History {
         }
     }
 
-    /// Purges of tags that nothing carries: so few that the archive folds none, or others could be taken for purged.
+    /// Purges of tags that nothing carries: so few that `PastPurges` folds none, or others could be taken for purged.
     fn flood(&self) {
         for number in 0..300 {
             let tag = format!("other-{}", number % 9);
             let id = self.store.invalidation.ids().tag(tag.as_bytes());
             let (mark, now) = (Mark::Tag(id), self.store.clock.now());
-            let marks = vec![PastMark::of(&mark)];
+            let marks = vec![PurgeMark::of(&mark)];
             let sequence = self.store.invalidation.mark(&[mark], PurgeMode::Hard, now);
-            let past = Past::of(PurgeMode::Hard, sequence, now);
+            let past = PurgeTimes::of(PurgeMode::Hard, sequence, now);
             self.store.journal.append(JournalEntry::Purge { marks, past });
         }
         drop(block_on(self.store.journal.settled()));
