@@ -50,14 +50,14 @@ impl Handler for Front {
             Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound, caller),
             Ok(inbound) => match self.cache.begin(inbound) {
                 Step::Answer(response) => Answer::Ready(response),
-                Step::Work(mut work) => {
+                Step::Pending(mut pending) => {
                     // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC 9110 §15.2).
-                    if work.version() == Version::HTTP_11 {
-                        work.relay(caller.interim());
+                    if pending.version() == Version::HTTP_11 {
+                        pending.relay(caller.interim());
                     }
                     let front = Arc::clone(self);
                     let busy = caller.busy();
-                    Answer::Later(Box::pin(async move { front.cache.finish(*work, busy).await }))
+                    Answer::Later(Box::pin(async move { front.cache.finish(pending, busy).await }))
                 }
             },
         }

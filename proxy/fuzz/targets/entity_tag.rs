@@ -4,7 +4,7 @@ use http::header::{ETAG, HeaderMap, IF_NONE_MATCH};
 use http::{HeaderValue, Method, StatusCode};
 use shellac::field::entity_tag::EntityTag;
 use shellac::freshness::validation::{conditions, selects};
-use shellac::response::conditional::{Outcome, Validators, evaluate};
+use shellac::response::conditional::{Precondition, Validators, evaluate};
 
 use super::head::{NOW, split_line};
 
@@ -32,7 +32,7 @@ fn a_304_is_given_to_who_has_the_tag(tag: &HeaderValue, list: &HeaderValue) {
     let own = EntityTag::of(tag.as_bytes());
     let is_listed = EntityTag::list(list.as_bytes()).any(|member| member.weakly_equals(own));
     let is_any = list.as_bytes().trim_ascii() == b"*";
-    assert_eq!(outcome(list, &stored) == Outcome::NotModified, is_listed || is_any);
+    assert_eq!(outcome(list, &stored) == Precondition::NotModified, is_listed || is_any);
 
     let asked = conditions(&stored);
     assert_eq!(asked.if_none_match.as_ref(), Some(tag));
@@ -40,13 +40,13 @@ fn a_304_is_given_to_who_has_the_tag(tag: &HeaderValue, list: &HeaderValue) {
     if !own.is_weak() {
         assert_eq!(
             outcome(tag, &stored),
-            Outcome::NotModified,
+            Precondition::NotModified,
             "a strong tag is not found in itself"
         );
     }
 }
 
-fn outcome(list: &HeaderValue, stored: &HeaderMap) -> Outcome {
+fn outcome(list: &HeaderValue, stored: &HeaderMap) -> Precondition {
     let mut request = HeaderMap::new();
     request.insert(IF_NONE_MATCH, list.clone());
     evaluate(&Method::GET, &request, StatusCode::OK, &Validators::of(stored, NOW))

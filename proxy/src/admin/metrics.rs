@@ -210,17 +210,17 @@ fn failure_families(app: &App) -> Vec<Family> {
     let fetcher = app.front.cache.fetcher();
     let origins = app.origins();
     let failures = || origins.iter().map(|origin| &origin.failures);
-    let now = fetcher.clock.now();
+    let now = app.clock().now();
     vec![
         Family::counter(
             "shellac_cache_stale_at_once",
             "Requests that got a stale response at once because the last fetch of their URL timed out",
-            fetcher.metrics.stale_at_once.value(),
+            fetcher.metrics().stale_at_once.value(),
         ),
         Family::counter(
             "shellac_cache_fetches_cancelled",
             "Fetches that were cancelled because nobody waited for them any more, and their responses are not stored",
-            fetcher.metrics.cancelled.value(),
+            fetcher.metrics().cancelled.value(),
         ),
         Family::gauge(
             "shellac_cache_failing_urls",
@@ -238,7 +238,7 @@ fn failure_families(app: &App) -> Vec<Family> {
 fn fetch_families(app: &App) -> Vec<Family> {
     let fetcher = app.front.cache.fetcher();
     let (misses, flights, inflight_bytes) = fetcher.in_flight();
-    let metrics = &fetcher.metrics;
+    let metrics = fetcher.metrics();
     let not_stored = metrics
         .not_stored()
         .map(|(reason, count)| Sample::counter([("reason", reason.code().to_owned())], count));

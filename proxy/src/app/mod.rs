@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::storage::Storage;
-use crate::cache::Cache;
 use crate::cache::rewarm::{RewarmRules, Rewarmer};
+use crate::cache::{Cache, Passer};
 use crate::fetch::{FetchLimits, Fetcher};
 use crate::front::Front;
 use crate::invalidation::lease::OnExpiry;
@@ -85,12 +85,22 @@ impl App {
             Arc::clone(&settings),
         );
         let drain = Drain::default();
-        let cache = Cache::new(
-            fetcher,
+        let passer = Passer::new(
+            Arc::clone(&invalidation),
+            clock.clone(),
+            Arc::clone(&fetcher),
             purger,
-            seed,
-            (config.listen.len(), config.limits.max_connections),
+            config.limits.max_connections,
             drain.clone(),
+        );
+        let cache = Cache::new(
+            Arc::clone(&store),
+            Arc::clone(&invalidation),
+            clock.clone(),
+            fetcher,
+            seed,
+            config.listen.len(),
+            passer,
         );
         let front = Arc::new(Front { cache, door, settings: Arc::clone(&settings) });
         let listeners = Arc::new(Listeners {
@@ -125,7 +135,7 @@ impl App {
     /// Blocks; is called where a runtime is at hand.
     pub fn hand_over(&self) {
         self.listeners.drain.begin();
-        let changes = self.front.cache.changes.end(CHANGES_PATIENCE);
+        let changes = self.front.cache.changes().end(CHANGES_PATIENCE);
         let left = tokio::runtime::Handle::current().block_on(changes);
         if left > 0 {
             tracing::error!(
@@ -185,7 +195,15 @@ impl App {
         };
         let metrics = Arc::clone(self.purge_log.rewarming());
         let settings = Arc::clone(&self.settings);
-        Rewarmer::new(Arc::clone(self.front.cache.fetcher()), settings, metrics, rules)
+        Rewarmer::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.invalidation),
+            self.clock.clone(),
+            Arc::clone(self.front.cache.fetcher()),
+            settings,
+            metrics,
+            rules,
+        )
     }
 
     /// Removes every response that is purged or of no more use.

@@ -1,34 +1,33 @@
-//! Requests that go past the cache: unsafe methods, tunnels, and what is one client's own.
+//! Requests that go past the cache: unsafe methods, tunnels, and requests for one client only.
 
 use std::sync::Arc;
 
 use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderValue, IF_RANGE, RANGE, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Cache;
+use super::changes::Changes;
+use super::deliver;
 use super::metrics::Outcome;
 use super::tunnel::tunnel;
 use crate::client::busy::Busy;
-use crate::fetch::request::forward;
-use crate::fetch::revision::MIN_REVISION;
-use crate::fetch::{Fetched, StorablePost, tags};
-use crate::field::cache_status::ForwardReason;
-use crate::field::cache_status::{Forward, Status};
-use crate::field::hop_by_hop;
-use crate::field::range;
+use crate::fetch::request::{MIN_REVISION, forward};
+use crate::fetch::{Fetched, Fetcher, StorablePost, tags};
+use crate::field::cache_status::{CacheStatus, ForwardReason, Forwarded};
+use crate::field::{hop_by_hop, range};
 use crate::freshness::{Exchange, Uncacheable, invalidation};
-use crate::invalidation::{Marked, RunningFetch};
+use crate::invalidation::{Invalidation, Marked, RunningFetch};
 use crate::key::vary::normalize_accept_encoding;
+use crate::listener::drain::Drain;
 use crate::origins::{OriginBody, OriginError, RequestBody};
 use crate::policy::CACHE_GROUP_INVALIDATION;
 use crate::purge::Purger;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, RequestHead};
-use crate::response::Responder;
 use crate::response::body::ResponseBody;
 use crate::response::failure::ProxyError;
+use process::clock::Clock;
 
 /// A request for a WebSocket.
 struct Upgrade {
@@ -36,12 +35,12 @@ struct Upgrade {
     permit: OwnedSemaphorePermit,
 }
 
-/// A response that went past the cache.
-struct Answered {
+/// A response to a request that went past the cache.
+struct PassedResponse {
     response: Response<OriginBody>,
-    /// What a cache needs to know to keep the answer to a POST.
-    storable_post: Option<StorablePost>,
     exchange: Exchange,
+    /// `None` unless it is the response to a POST that may be stored.
+    post: Option<StorablePost>,
 }
 
 impl Upgrade {
@@ -52,7 +51,39 @@ impl Upgrade {
     }
 }
 
-impl Cache {
+/// Sends requests past the cache.
+#[derive(Debug)]
+pub struct Passer {
+    invalidation: Arc<Invalidation>,
+    clock: Clock,
+    fetcher: Arc<Fetcher>,
+    purger: Arc<Purger>,
+    /// Waits for tunnels at the end.
+    drain: Drain,
+    /// One permit for each WebSocket; these do not count as connections.
+    tunnels: Arc<Semaphore>,
+    changes: Changes,
+}
+
+impl Passer {
+    pub fn new(
+        invalidation: Arc<Invalidation>,
+        clock: Clock,
+        fetcher: Arc<Fetcher>,
+        purger: Arc<Purger>,
+        tunnels_max: usize,
+        drain: Drain,
+    ) -> Self {
+        let tunnels = Arc::new(Semaphore::new(tunnels_max));
+        let changes = Changes::default();
+        Self { invalidation, clock, fetcher, purger, drain, tunnels, changes }
+    }
+
+    /// Unsafe requests that are at the origin.
+    pub(super) const fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     /// Sends a request as it is; what it changes is invalidated before the client hears of it (RFC 9111 §4.4).
     pub(super) async fn pass(
         &self,
@@ -64,7 +95,10 @@ impl Cache {
         let limits = &head.policy.settings().limits;
         if http_body::Body::size_hint(&body).lower() > limits.max_body {
             let refusal = Refusal::BodyTooLarge { limit: limits.max_body };
-            return (Outcome::Synthetic, self.error(&head, &refusal.into(), Forward::new(reason)));
+            return (
+                Outcome::Synthetic,
+                deliver::error(&head, &refusal.into(), Forwarded::new(reason)),
+            );
         }
         let body = RequestBody::client(body, limits.max_body, limits.body_timeout);
         let mut request = forward(&head, body, &head.policy.settings().own_fields.name);
@@ -81,72 +115,60 @@ impl Cache {
         let upgrade = match self.upgrade(upgrade) {
             Ok(upgrade) => upgrade,
             Err(error) => {
-                return (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)));
+                return (Outcome::Synthetic, deliver::error(&head, &error, Forwarded::new(reason)));
             }
         };
         if upgrade.is_some() {
             Upgrade::ask(request.headers_mut());
         }
         match self.send(&head, request).await {
-            Ok(Answered { response, .. })
+            Ok(PassedResponse { response, .. })
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
                 if let Some(upgrade) = upgrade {
                     return (Outcome::Bypass, self.switch(&head, response, upgrade));
                 }
                 let error = OriginError::Switched.into();
-                (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason)))
+                (Outcome::Synthetic, deliver::error(&head, &error, Forwarded::new(reason)))
             }
-            Ok(answered) if head.method == Method::POST => {
-                self.post(&head, answered, (reason, why), busy).await
+            Ok(passed) if head.method == Method::POST => {
+                self.post(&head, passed, (reason, why), busy).await
             }
-            Ok(Answered { response, .. }) => {
+            Ok(PassedResponse { response, .. }) => {
                 let detail = Some(why.code());
-                let status = Status::Forward(Forward {
+                let status = CacheStatus::Forward(Forwarded {
                     status: Some(response.status()),
                     detail,
-                    ..Forward::new(reason)
+                    ..Forwarded::new(reason)
                 });
-                (Outcome::Bypass, self.passed(&head, response, &status, busy))
+                (Outcome::Bypass, deliver::passed(&head, response, &status, busy))
             }
-            Err(error) => (Outcome::Synthetic, self.error(&head, &error, Forward::new(reason))),
+            Err(error) => {
+                (Outcome::Synthetic, deliver::error(&head, &error, Forwarded::new(reason)))
+            }
         }
-    }
-
-    pub(super) fn passed(
-        &self,
-        head: &RequestHead,
-        mut response: Response<OriginBody>,
-        status: &Status,
-        busy: Busy,
-    ) -> Response<ResponseBody> {
-        *response.headers_mut() = head.policy.public(response.headers());
-        let is_early = response.body().is_early();
-        let mut answer = Responder::of(head).passed(response, status, busy);
-        if is_early {
-            // Nobody reads the rest of the request (RFC 9112 §9.6).
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        answer
     }
 
     /// Answers a POST; its response may be of use for those who GET the same URL.
     async fn post(
         &self,
         head: &RequestHead,
-        answered: Answered,
+        passed: PassedResponse,
         (reason, why): (ForwardReason, Uncacheable),
         busy: Busy,
     ) -> (Outcome, Response<ResponseBody>) {
-        let Answered { response, storable_post, exchange } = answered;
-        let forward = Forward { detail: Some(why.code()), ..Forward::new(reason) };
-        match self.fetcher.store_post_response(head, response, storable_post, exchange).await {
+        let PassedResponse { response, exchange, post } = passed;
+        let forwarded = Forwarded { detail: Some(why.code()), ..Forwarded::new(reason) };
+        match self.fetcher.store_post_response(head, response, post, exchange).await {
             Ok(Fetched::Unshared(response, _)) => {
-                let status = Forward { status: Some(response.status()), ..forward };
-                (Outcome::Bypass, self.passed(head, *response, &Status::Forward(status), busy))
+                let status = Forwarded { status: Some(response.status()), ..forwarded };
+                (
+                    Outcome::Bypass,
+                    deliver::passed(head, *response, &CacheStatus::Forward(status), busy),
+                )
             }
-            Ok(fetched) => self.fetched(head, fetched, forward, busy),
-            Err(error) => (Outcome::Synthetic, self.error(head, &error, forward)),
+            Ok(fetched) => deliver::deliver(head, fetched, forwarded, (self.clock.now(), busy)),
+            Err(error) => (Outcome::Synthetic, deliver::error(head, &error.into(), forwarded)),
         }
     }
 
@@ -156,35 +178,34 @@ impl Cache {
         &self,
         head: &RequestHead,
         request: Request<RequestBody>,
-    ) -> Result<Answered, ProxyError> {
+    ) -> Result<PassedResponse, ProxyError> {
         let fetcher = Arc::clone(&self.fetcher);
-        let request_time = fetcher.clock.now();
+        let request_time = self.clock.now();
         if head.method.is_safe() {
-            let birth = fetcher.invalidation.begin_fetch();
+            let birth = self.invalidation.begin_fetch();
             let response = fetcher.pass(head.policy.origin(), request).await?;
             let exchange = fetcher.exchange_since(request_time);
             if head.describes_get() {
                 let newer = (response.status(), response.headers());
-                fetcher.apply_head(head, &birth, newer, exchange);
+                fetcher.freshen_by_head(head, &birth, newer, exchange);
             }
-            return Ok(Answered { response, storable_post: None, exchange });
+            return Ok(PassedResponse { response, exchange, post: None });
         }
         // What a process changes that has handed over would be purged in this one only.
         let token = self.changes.begin().ok_or(ProxyError::ShuttingDown)?;
         let purger = Arc::clone(&self.purger);
-        let head = head.clone();
+        let (invalidation, head) = (Arc::clone(&self.invalidation), head.clone());
         let exchange = tokio::spawn(async move {
             // What the origin made of one client's cookies is nobody else's.
-            let may_adopt = head.method == Method::POST && !head.fields.contains_key(COOKIE);
-            let birth = may_adopt.then(|| fetcher.invalidation.begin_fetch());
+            let may_store = head.method == Method::POST && !head.fields.contains_key(COOKIE);
+            let birth = may_store.then(|| invalidation.begin_fetch());
             let response = fetcher.pass(head.policy.origin(), request).await?;
             let exchange = fetcher.exchange_since(request_time);
             let marked = invalidate(&purger, &head, &response, birth.as_ref()).await;
             let marked = marked.filter(|marked| marked.is_first);
             drop(token);
-            let storable_post =
-                birth.zip(marked).map(|(birth, marked)| StorablePost { birth, marked });
-            Ok(Answered { response, storable_post, exchange })
+            let post = birth.zip(marked).map(|(birth, marked)| StorablePost { birth, marked });
+            Ok(PassedResponse { response, exchange, post })
         });
         exchange.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }
@@ -211,8 +232,7 @@ impl Cache {
         hop_by_hop::remove(&mut parts.headers);
         Upgrade::ask(&mut parts.headers);
         let Upgrade { client, permit } = upgrade;
-        let idle_limit = head.policy.settings().limits.tunnel_timeout;
-        let joined = tunnel(client, origin, idle_limit);
+        let joined = tunnel(client, origin, head.policy.settings().limits.tunnel_timeout);
         self.drain.track(async move {
             joined.await;
             drop(permit);

@@ -15,16 +15,22 @@ use super::decision::{Decision, Plan, decide};
 use crate::client::peer::Peer;
 use crate::fetch::request::FetchRequest;
 use crate::fetch::{Fetched, Fetcher};
+use crate::invalidation::Invalidation;
 use crate::key::vary::Variant;
-use crate::lookup::look_up;
+use crate::lookup::usable;
 use crate::policy::{LiveSettings, RequestPolicy};
 use crate::purge::log::rewarm::{Order, RewarmMetrics, Wanted};
 use crate::request::target::Target;
 use crate::request::{RequestHead, trace};
+use crate::store::Store;
+use process::clock::Clock;
 
 /// Carries out what the purge log orders.
 #[derive(Debug)]
 pub struct Rewarmer {
+    store: Arc<dyn Store>,
+    invalidation: Arc<Invalidation>,
+    clock: Clock,
     fetcher: Arc<Fetcher>,
     settings: Arc<LiveSettings>,
     metrics: Arc<RewarmMetrics>,
@@ -48,7 +54,7 @@ pub struct RewarmRules {
 }
 
 /// What became of one fetch.
-enum Outcome {
+enum RewarmResult {
     Fetched,
     Needless,
     Cancelled,
@@ -58,6 +64,9 @@ enum Outcome {
 impl Rewarmer {
     /// Makes one that has nothing to do.
     pub fn new(
+        store: Arc<dyn Store>,
+        invalidation: Arc<Invalidation>,
+        clock: Clock,
         fetcher: Arc<Fetcher>,
         settings: Arc<LiveSettings>,
         metrics: Arc<RewarmMetrics>,
@@ -72,6 +81,9 @@ impl Rewarmer {
             retained: Arc::default(),
         };
         Arc::new(Self {
+            store,
+            invalidation,
+            clock,
             fetcher,
             settings,
             metrics,
@@ -110,10 +122,10 @@ impl Rewarmer {
         sleep(self.pause(&wanted)).await;
         let running = self.running.acquire().await;
         let counter = match self.fetch(&order, wanted).await {
-            Outcome::Fetched => &self.metrics.fetched,
-            Outcome::Needless => &self.metrics.needless,
-            Outcome::Cancelled => &self.metrics.cancelled,
-            Outcome::Failed => &self.metrics.failed,
+            RewarmResult::Fetched => &self.metrics.fetched,
+            RewarmResult::Needless => &self.metrics.needless,
+            RewarmResult::Cancelled => &self.metrics.cancelled,
+            RewarmResult::Failed => &self.metrics.failed,
         };
         counter.add(1);
         drop((running, place));
@@ -125,42 +137,42 @@ impl Rewarmer {
         Duration::from_millis(random.checked_rem(millis).unwrap_or(0))
     }
 
-    async fn fetch(&self, order: &Order, wanted: Wanted) -> Outcome {
+    async fn fetch(&self, order: &Order, wanted: Wanted) -> RewarmResult {
         let fetcher = &self.fetcher;
-        let invalidation = &fetcher.invalidation;
+        let invalidation = &self.invalidation;
         if !invalidation.may_confirm(&order.since, order.since.born(), &wanted.key) {
-            return Outcome::Cancelled; // the later purge gives orders of its own
+            return RewarmResult::Cancelled; // the later purge gives orders of its own
         }
-        let Some(head) = self.request(wanted) else { return Outcome::Failed };
-        let lookup = look_up((&*fetcher.store, &[]), invalidation, &head);
-        let now = fetcher.clock.now();
+        let Some(head) = self.request(wanted) else { return RewarmResult::Failed };
+        let now = self.clock.now();
+        let lookup = usable(&*self.store, &[], invalidation, &head, || None, now);
         let trust = invalidation.lease().trust(now);
-        let found = lookup.found.fitting(&head, now);
-        let stale = match decide(found, &head.facts(), (&head.policy.freshness, trust), now) {
+        let stale = match decide(lookup.found, &head.facts(), (&head.policy.freshness, trust), now)
+        {
             Decision::HitStale(stored) => Some(stored),
             Decision::Forward(_, Plan::Fetch(stale)) => stale,
-            _ => return Outcome::Needless,
+            _ => return RewarmResult::Needless,
         };
         let request = FetchRequest {
             facts: head.facts(),
             range: None,
             arrived: invalidation.sequence(),
             stale: stale.and_then(|stale| fetcher.hold(&stale)),
-            selection: lookup.selection,
+            variant: lookup.variant,
             head,
         };
         match fetcher.fetch(request).await {
             Ok(Fetched::Arriving { mut reader, .. }) => {
                 while let Some(piece) = std::future::poll_fn(|cx| reader.poll_piece(cx)).await {
                     if piece.is_err() {
-                        return Outcome::Failed;
+                        return RewarmResult::Failed;
                     }
                 }
-                Outcome::Fetched
+                RewarmResult::Fetched
             }
-            Ok(Fetched::Validated(..)) => Outcome::Fetched,
-            Ok(Fetched::Stored(_)) => Outcome::Needless,
-            Ok(Fetched::StaleIfError(_) | Fetched::Unshared(..)) | Err(_) => Outcome::Failed,
+            Ok(Fetched::Validated(..)) => RewarmResult::Fetched,
+            Ok(Fetched::Stored(_)) => RewarmResult::Needless,
+            Ok(Fetched::StaleIfError(_) | Fetched::Unshared(..)) | Err(_) => RewarmResult::Failed,
         }
     }
 

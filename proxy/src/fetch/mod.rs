@@ -1,63 +1,85 @@
-//! Fetching: one flight for each response, detached from every client; whoever asks leads or follows.
+//! Fetching: one fetch for each response, in a task of its own that no client owns. Requests for
+//! the same response join it.
 //!
-//! A follower whose variant does not match, or who asked after a purge that the flight misses, goes to another flight at
-//! once; what cannot be shared sends everyone to the origin in parallel. Nobody waits for ever: a follower's patience ends
-//! long before a flight's.
+//! The way of a miss:
+//!
+//! | step | function | what it yields |
+//! |---|---|---|
+//! | look up | `lookup::usable` | the stored response, and what purges make of it |
+//! | decide | `cache::decision::decide` | a hit, or a plan: fetch, fetch uncollapsed, pass |
+//! | join or start | `join::join_or_start` | a reader of the fetch in progress, or of a new one |
+//! | exchange | `exchange::exchange` | the origin's response, asked once more without conditions if needed |
+//! | publish head | `publish::publish_head` | one `HeadOutcome` for all readers |
+//! | transfer | `transfer::transfer` | content for readers at their own pace, and for the store |
+//! | store | `Transfer::store` | a stored response, from which readers go on |
+//! | deliver | `Cache::deliver` | the response for each client |
+//!
+//! The first two and the last step run in the client's task, as does joining; the others in the
+//! fetch's (`run`).
+//!
+//! A follower whose variant does not match, or that asked after a purge which the fetch misses, goes
+//! to another fetch at once; a response that cannot be shared sends every request to the origin on
+//! its own. A follower's patience ends long before a fetch's.
 
 pub mod flight;
 pub mod in_flight;
 pub mod request;
+pub mod revision;
 pub mod tags;
 pub mod metrics;
 mod collapse;
-mod held;
+mod error;
 mod exchange;
-mod freshening;
-mod post;
+mod freshen;
+mod held;
+mod join;
+mod marker;
 mod parts;
-pub mod revision;
-mod transfer;
+mod post;
+mod publish;
 mod redirect_loop;
+mod refresh;
+mod storable;
+mod task;
+mod transfer;
+mod wait;
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-pub use self::exchange::WhenLeft;
+pub use self::error::FetchError;
 pub use self::held::Held;
 pub use self::post::StorablePost;
+pub use self::task::OnDisconnect;
 
-use self::collapse::{Joined, is_late};
-use self::exchange::{Fetch, InFlightGuard};
-use self::flight::{Budget, Flight, FlightWriter, Head, Reader};
-use self::in_flight::{FlightKey, InFlight};
+use self::flight::{Budget, Flight, FlightReader, FlightWriter, Head};
+use self::in_flight::InFlight;
 use self::metrics::FetchMetrics;
 use self::request::FetchRequest;
+use self::task::FetchTask;
 use crate::freshness::{Exchange, Uncacheable};
-use crate::invalidation::{Invalidation, Verdict};
+use crate::invalidation::{Invalidation, RunningFetch, Verdict};
+use crate::key::Key;
 use crate::origins::{Origin, OriginBody, RequestBody};
 use crate::request::RequestHead;
-use crate::response::failure::ProxyError;
-use crate::store::{Store, Stored};
+use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 
 /// Gets responses from the origin and into the store.
 #[derive(Debug)]
 pub struct Fetcher {
-    /// Where complete responses go.
-    pub store: Arc<dyn Store>,
-    /// What may still be used.
-    pub invalidation: Arc<Invalidation>,
-    /// The time.
-    pub clock: Clock,
+    store: Arc<dyn Store>,
+    invalidation: Arc<Invalidation>,
+    clock: Clock,
     limits: FetchLimits,
-    /// What happened.
-    pub metrics: FetchMetrics,
-    flights: InFlight,
+    metrics: FetchMetrics,
+    in_flight: Arc<InFlight>,
     budget: Arc<Budget>,
-    misses: Arc<Semaphore>,
+    /// One permit for each request that may be at the origin at once.
+    permits: Arc<Semaphore>,
 }
 
 /// The bounds on fetching that a start fixes.
@@ -65,50 +87,36 @@ pub struct Fetcher {
 pub struct FetchLimits {
     /// Bytes of the largest response that is stored.
     pub object_bytes_max: u64,
-    /// Bytes of bodies that are being fetched; past it they are streamed, not stored.
+    /// Bytes that all flights retain; past it content is streamed, not stored.
     pub inflight_bytes_max: u64,
     /// Requests at the origins at once.
     pub misses_max: usize,
 }
 
-/// What a fetch brought.
+/// The result of a fetch for one request.
 #[derive(Debug)]
 pub enum Fetched {
     /// A response whose content is arriving.
-    Arriving {
-        /// Its head.
-        head: Arc<Head>,
-        /// Its content.
-        reader: Reader,
-        /// Whether somebody else had asked for it before.
-        role: Role,
-    },
+    Arriving { head: Arc<Head>, reader: FlightReader, role: Role },
     /// A stored response that the origin just confirmed.
     Validated(Arc<Stored>, Role),
-    /// A stale response, because the origin failed.
+    /// A stale response, because the origin failed (RFC 5861 §4).
     StaleIfError(Arc<Stored>),
     /// A response that another fetch has stored since this request missed.
     Stored(Arc<Stored>),
-    /// A response for this client alone.
+    /// A response for this client only.
     Unshared(Box<Response<OriginBody>>, Uncacheable),
 }
 
-/// Who sent the request to the origin.
+/// Whether a request started the fetch that answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// This request did.
     Leader,
-    /// Another one, which was in flight already.
+    /// The fetch was in progress already.
     Follower,
 }
 
 impl Fetcher {
-    /// The exchange of a request that was sent at that moment, and whose answer arrives now.
-    pub fn exchange_since(&self, request_time: Timestamp) -> Exchange {
-        let (response_time, wall_time) = (self.clock.now(), self.clock.wall());
-        Exchange { request_time, response_time, wall_time }
-    }
-
     /// Makes a fetcher with nothing in flight.
     pub fn new(
         store: Arc<dyn Store>,
@@ -117,49 +125,89 @@ impl Fetcher {
         limits: FetchLimits,
     ) -> Arc<Self> {
         let budget = Arc::new(Budget::new(limits.inflight_bytes_max));
-        let misses = Arc::new(Semaphore::new(limits.misses_max));
-        let (flights, metrics) = (InFlight::default(), FetchMetrics::default());
-        Arc::new(Self { store, invalidation, clock, limits, metrics, flights, budget, misses })
+        let permits = Arc::new(Semaphore::new(limits.misses_max));
+        let (in_flight, metrics) = (Arc::default(), FetchMetrics::default());
+        Arc::new(Self { store, invalidation, clock, limits, metrics, in_flight, budget, permits })
     }
 
-    /// Validates a stale response in the background, if nobody does already, and neither did its URL fail just now nor could
-    /// the origin not be reached. The request need not hold it yet.
+    /// Fetches a response that other requests may share.
+    pub async fn fetch(self: &Arc<Self>, request: FetchRequest) -> Result<Fetched, FetchError> {
+        collapse::fetch(self, request).await
+    }
+
+    /// Fetches a response that no other request waits for; it may be stored all the same.
+    pub async fn fetch_uncollapsed(
+        self: &Arc<Self>,
+        request: Arc<FetchRequest>,
+        on_disconnect: OnDisconnect,
+    ) -> Result<Fetched, FetchError> {
+        collapse::fetch_uncollapsed(self, request, on_disconnect).await
+    }
+
+    /// Validates a stale response in the background, unless a fetch for it is in progress, its URL
+    /// failed a moment ago, or the origin cannot be reached. `request` need not hold it yet.
     pub fn refresh(self: &Arc<Self>, request: FetchRequest, stale: &Arc<Stored>) {
-        let (url, now) = (request.head.key.hash(), self.clock.now());
-        let origin = Arc::clone(request.head.policy.origin());
-        if origin.failures.is_paused(url, now) || origin.reachability.is_lost(now) {
-            return;
-        }
-        let key = flight_key(&request);
-        let taken = self.flights.with(&key, |flying| {
-            if flying.is_some_and(|flight| is_late(flight, &request)) {
-                origin.failures.note_late(url, now);
-            }
-            let is_needless = flying.is_some_and(|flight| self.may_join(flight, &request))
-                || self.stored_meanwhile(&request).is_some();
-            let Some(permit) = (!is_needless).then(|| self.permit()).flatten() else {
-                return (None, None);
-            };
-            let (flight, writer) = self.begin(&request.head);
-            (Some(flight), Some((writer, permit)))
-        });
-        if let Some((writer, permit)) = taken {
-            self.metrics.background.add(1);
-            let (sender, _nobody) = oneshot::channel();
-            let stale = request.stale.clone().or_else(|| self.hold(stale));
-            let request = Arc::new(FetchRequest { stale, ..request });
-            tokio::spawn(self.fetch_of(writer, request, Some(key), permit).run(sender));
-        }
+        refresh::refresh(self, request, stale);
     }
 
-    /// Sends a request as it is and returns its response for this client alone: neither is stored.
+    /// Sends a request as it is and returns its response for this client only: neither is stored.
     pub async fn pass(
         &self,
         origin: &Origin,
         request: Request<RequestBody>,
-    ) -> Result<Response<OriginBody>, ProxyError> {
-        let Some(_permit) = self.permit() else { return Err(ProxyError::Overloaded) };
+    ) -> Result<Response<OriginBody>, FetchError> {
+        let Some(_permit) = self.permit() else { return Err(FetchError::Overloaded) };
         Ok(origin.send(request).await?)
+    }
+
+    /// Stores the response to a POST while its client reads it, if it may be stored.
+    pub async fn store_post_response(
+        self: &Arc<Self>,
+        request: &RequestHead,
+        response: Response<OriginBody>,
+        post: Option<StorablePost>,
+        exchange: Exchange,
+    ) -> Result<Fetched, FetchError> {
+        post::store(self, request, response, post, exchange).await
+    }
+
+    /// Updates the stored response that a HEAD request selects by the response to it.
+    pub fn freshen_by_head(
+        &self,
+        request: &RequestHead,
+        birth: &RunningFetch,
+        (status, head): (StatusCode, &HeaderMap),
+        exchange: Exchange,
+    ) {
+        freshen::freshen_by_head(self, request, birth, (status, head), exchange);
+    }
+
+    /// Holds a response that was found in the store a moment ago; `None` when it has left the store
+    /// or was hard-purged.
+    pub fn hold(&self, stored: &Arc<Stored>) -> Option<Arc<Held>> {
+        Held::new(&*self.store, &self.invalidation, stored)
+    }
+
+    /// Returns the exchange of a request that was sent at `request_time` and whose response has
+    /// just arrived.
+    pub fn exchange_since(&self, request_time: Timestamp) -> Exchange {
+        let (response_time, wall_time) = (self.clock.now(), self.clock.wall());
+        Exchange { request_time, response_time, wall_time }
+    }
+
+    /// Returns the lowest revision that may answer a request for this key.
+    pub fn lowest_revision(&self, key: &Key) -> Option<HeaderValue> {
+        revision::lowest(&self.invalidation, key, None)
+    }
+
+    /// Returns the requests at the origin, the flights, and the bytes that these retain.
+    pub fn in_flight(&self) -> (usize, usize, u64) {
+        let misses = self.limits.misses_max - self.permits.available_permits();
+        (misses, self.in_flight.len(), self.budget.used())
+    }
+
+    pub const fn metrics(&self) -> &FetchMetrics {
+        &self.metrics
     }
 
     fn begin(&self, request: &RequestHead) -> (Arc<Flight>, FlightWriter) {
@@ -167,43 +215,28 @@ impl Fetcher {
         Flight::begin(self.invalidation.begin_fetch(), Arc::clone(&self.budget), account)
     }
 
-    fn take_off(
-        self: &Arc<Self>,
-        writer: FlightWriter,
-        request: &Arc<FetchRequest>,
-        key: Option<FlightKey>,
-        permit: OwnedSemaphorePermit,
-    ) -> Joined {
-        launch(self.fetch_of(writer, Arc::clone(request), key, permit))
-    }
-
-    fn fetch_of(
-        self: &Arc<Self>,
-        writer: FlightWriter,
-        request: Arc<FetchRequest>,
-        key: Option<FlightKey>,
-        permit: OwnedSemaphorePermit,
-    ) -> Fetch {
-        let flight = Arc::clone(writer.flight());
-        let guard = InFlightGuard { fetcher: Arc::clone(self), key, flight };
-        let (fetcher, when_left) = (Arc::clone(self), WhenLeft::GoOn);
-        Fetch { fetcher, request, guard, writer, when_left, _permit: permit }
+    fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
+        if permit.is_none() {
+            self.metrics.overloaded.add(1);
+        }
+        permit
     }
 
     /// Serves the stale response where that is allowed, else the error.
     fn stale_or_error(
         &self,
         request: &FetchRequest,
-        error: ProxyError,
-    ) -> Result<Fetched, ProxyError> {
+        error: FetchError,
+    ) -> Result<Fetched, FetchError> {
         let stale = request.stale.as_ref().filter(|stale| self.may_serve_on_error(stale));
         stale.map(|stale| Fetched::StaleIfError(Arc::clone(stale.stored()))).ok_or(error)
     }
 
-    /// A hard purge that came meanwhile counts: what was purged is not even served when the origin is down. Nor is what may
-    /// have missed one.
+    /// Returns whether a stale response may be served in place of an error. A response that was
+    /// hard-purged meanwhile may not, nor may one that may have missed a purge.
     fn may_serve_on_error(&self, stale: &Held) -> bool {
-        let soft_purged = match self.verdict_of(stale) {
+        let soft_purged = match stale.verdict(&self.invalidation) {
             Verdict::Purged | Verdict::Unproven => return false,
             Verdict::Soft(at) => Some(at),
             Verdict::Valid => None,
@@ -216,30 +249,40 @@ impl Fetcher {
                 .is_some_and(|response| response.freshness.may_serve_on_error(now, soft_purged))
     }
 
-    fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.misses).try_acquire_owned().ok();
-        if permit.is_none() {
-            self.metrics.overloaded.add(1);
+    /// Removes a response that was purged while it was fetched. Until then its verdict keeps it from
+    /// being used.
+    fn remove_if_purged(&self, stored: &Arc<Stored>) {
+        if !self.invalidation.may_keep(&stored.provenance, &stored.key) {
+            self.store.remove(stored, Removal::Purged);
+            self.metrics.uncacheable(Uncacheable::PurgedInFlight);
         }
-        permit
-    }
-
-    /// Requests at the origin, flights in the air and bytes that they retain: gauges.
-    pub fn in_flight(&self) -> (usize, usize, u64) {
-        let misses = self.limits.misses_max - self.misses.available_permits();
-        (misses, self.flights.len(), self.budget.used())
     }
 }
 
-/// Begins a fetch in a task of its own, with the request that asked for it aboard.
-fn launch(fetch: Fetch) -> Joined {
-    let reader = fetch.writer.first_reader();
-    let (sender, alone) = oneshot::channel();
-    tokio::spawn(fetch.run(sender));
-    Joined { reader, alone: Some(alone) }
+/// Starts a fetch in a task of its own. The receiver gets a response that is for the leader only.
+fn spawn_fetch(task: FetchTask) -> (FlightReader, oneshot::Receiver<Response<OriginBody>>) {
+    let reader = task.writer.first_reader();
+    let (sender, unshared) = oneshot::channel();
+    tokio::spawn(run(task, sender));
+    (reader, unshared)
 }
 
-fn flight_key(request: &FetchRequest) -> FlightKey {
-    let FetchRequest { head, selection, range, .. } = request;
-    FlightKey { key: head.key.clone(), selection: *selection, range: *range }
+/// Fetches, from the request to the end of the content.
+async fn run(task: FetchTask, mut unshared: oneshot::Sender<Response<OriginBody>>) {
+    let response = tokio::select! {
+        biased;
+        response = exchange::exchange(&task) => response,
+        () = unshared.closed(), if task.on_disconnect == OnDisconnect::Cancel => {
+            task.fetcher.metrics.cancelled.add(1);
+            return; // with it goes the connection to the origin
+        }
+    };
+    match response {
+        Ok(response) => publish::publish_head(task, response, unshared).await,
+        Err(error) => {
+            let origin = task.request.head.policy.origin();
+            origin.reachability.note_error(&error, task.fetcher.clock.now());
+            task.fail(error);
+        }
+    }
 }

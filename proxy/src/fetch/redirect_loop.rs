@@ -1,35 +1,34 @@
-//! A load balancer that ends TLS and is not trusted: the origin redirects to `https`, over and over, as it is told `http`.
+//! Redirect loops behind a load balancer that ends TLS and is not trusted: the origin is told `http`
+//! and redirects to `https` each time.
 
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 
-use super::Fetcher;
+use super::metrics::FetchMetrics;
 use crate::request::RequestHead;
 
-impl Fetcher {
-    /// Counts a redirect to the URL that the client has asked for already, and warns at the first one.
-    pub fn look_for_redirect_loop(
-        &self,
-        request: &RequestHead,
-        status: StatusCode,
-        fields: &HeaderMap,
-    ) {
-        if !status.is_redirection() || !is_loop(request, fields) {
-            return;
-        }
-        if self.metrics.untrusted_redirects.value() == 0 {
-            tracing::warn!(
-                peer = %request.peer.remote.ip(),
-                host = request.target.host(),
-                "the origin redirects to https what the peer says was asked over https already: \
-                if the peer is your load balancer, name it in listen.trusted_proxies"
-            );
-        }
-        self.metrics.untrusted_redirects.add(1);
+/// Counts a redirect to the URL that the client has asked for already, and warns at the first one.
+pub(super) fn look_for(
+    metrics: &FetchMetrics,
+    request: &RequestHead,
+    status: StatusCode,
+    fields: &HeaderMap,
+) {
+    if !status.is_redirection() || !is_loop(request, fields) {
+        return;
     }
+    if metrics.untrusted_redirects.value() == 0 {
+        tracing::warn!(
+            peer = %request.peer.remote.ip(),
+            host = request.target.host(),
+            "the origin redirects to https what the peer says was asked over https already: \
+            if the peer is your load balancer, name it in listen.trusted_proxies"
+        );
+    }
+    metrics.untrusted_redirects.add(1);
 }
 
-/// Returns whether the peer says `https`, is not believed, and the response leads to the same URL with `https`.
+/// Returns whether an untrusted peer says `https` and the response leads to the same URL over `https`.
 fn is_loop(request: &RequestHead, fields: &HeaderMap) -> bool {
     let says_https = request
         .fields

@@ -1,4 +1,5 @@
-//! `FetchRequest`: what is to be fetched, for whom, and the requests that are sent for it.
+//! `FetchRequest`: a request that is fetched for others as well, and the messages that are sent to
+//! the origin for it.
 
 use std::sync::Arc;
 
@@ -9,35 +10,39 @@ use http::header::{
 use http::{Method, Request, Uri};
 
 use super::Held;
-use super::revision::MIN_REVISION;
+use super::in_flight::FlightKey;
 use crate::field::hop_by_hop;
 use crate::field::range::RangeSpec;
 use crate::freshness::RequestFacts;
 use crate::freshness::validation::Conditions;
 use crate::invalidation::Sequence;
-use crate::key::vary::normalize_accept_encoding;
+use crate::key::vary::{VariantHash, normalize_accept_encoding};
 use crate::origins::RequestBody;
 use crate::request::{RequestHead, trace};
 
-/// A request that its response may be stored for.
+/// A client's request whose response may be stored.
 #[derive(Clone, Debug)]
 pub struct FetchRequest {
     /// The client's request.
     pub head: RequestHead,
-    /// What storing depends on.
     pub facts: RequestFacts,
-    /// The purge sequence when it arrived.
+    /// The purge sequence when the request arrived.
     pub arrived: Sequence,
-    /// The stale response that may be validated, or stand in when the origin fails.
+    /// May be validated, or served when the origin fails.
     pub stale: Option<Arc<Held>>,
-    /// The hash of the selecting values, where the URL is known to vary.
-    pub selection: u64,
+    /// The variant that the request selects; `None` where the URL is not known to vary.
+    pub variant: Option<VariantHash>,
     /// The part that is asked for; `None`: the whole is fetched, whatever the client wants of it.
     pub range: Option<RangeSpec>,
 }
 
 impl FetchRequest {
-    /// Makes the request: no ranges and no conditions but ours. Never for several ranges.
+    /// Returns the key under which requests for the same response find its flight.
+    pub(super) fn flight_key(&self) -> FlightKey {
+        FlightKey { key: self.head.key.clone(), variant: self.variant, range: self.range }
+    }
+
+    /// Makes the message for the origin, with none of the client's conditions and ranges.
     pub fn message(
         &self,
         conditions: Conditions,
@@ -70,13 +75,13 @@ impl FetchRequest {
 /// A part that is asked for.
 #[derive(Clone, Debug)]
 pub struct AskedRange {
-    /// Which.
     pub spec: RangeSpec,
-    /// The validator that the whole must have (`If-Range`); else the whole is sent.
+    /// The validator of `If-Range`: the origin sends the whole where it has changed.
     pub condition: Option<HeaderValue>,
 }
 
-/// Makes the request that is sent to the origin: the client's, without what is for one connection only, with our trace.
+/// Makes the message for the origin: the client's request without the fields of its connection, and
+/// with our trace.
 pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<RequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
@@ -102,6 +107,9 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
     }
     request
 }
+
+/// Tells the origin the lowest revision of the site that it has to know.
+pub const MIN_REVISION: HeaderName = HeaderName::from_static("x-min-site-revision");
 
 const CONDITIONS: [HeaderName; 6] =
     [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE];

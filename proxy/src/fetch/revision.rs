@@ -1,16 +1,12 @@
-//! The revision that a response reports of its site, and whether the origin lags behind what a purge has announced.
+//! The revision of its site that a response reports, compared with the revisions that purges have
+//! announced: an origin may lag behind.
 
-use http::header::{ETAG, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ETAG, HeaderMap, HeaderValue};
 use purge_protocol::tag;
 
-use super::Fetcher;
-use super::request::FetchRequest;
-use crate::invalidation::TagId;
+use super::Held;
+use crate::invalidation::{Invalidation, TagId};
 use crate::key::Key;
-use crate::request::RequestHead;
-
-/// Tells the origin which revision it has to know at least.
-pub const MIN_REVISION: HeaderName = HeaderName::from_static("x-min-site-revision");
 
 /// Returns the revision that a response reports.
 pub(super) fn of(response: &HeaderMap, rules: &settings::Tags) -> Option<u64> {
@@ -28,40 +24,38 @@ fn number(text: &[u8]) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-impl Fetcher {
-    /// Returns whether a response with these tags reports a lower revision than purges of them have announced: it was made
-    /// before the change, whenever it was fetched.
-    pub(super) fn is_lagging(
-        &self,
-        request: &RequestHead,
-        response: &HeaderMap,
-        tags: impl IntoIterator<Item = TagId>,
-    ) -> bool {
-        let fence = self.invalidation.fence();
-        if fence.is_empty() {
-            return false;
-        }
-        let reported = of(response, &request.policy.tags);
-        reported.zip(fence.lowest(tags)).is_some_and(|(reported, lowest)| reported < lowest)
+/// Returns whether a response with these tags reports a lower revision than purges of them have
+/// announced: it was made before the change, whenever it was fetched.
+pub(super) fn is_lagging(
+    invalidation: &Invalidation,
+    rules: &settings::Tags,
+    response: &HeaderMap,
+    tags: impl IntoIterator<Item = TagId>,
+) -> bool {
+    let fence = invalidation.fence();
+    if fence.is_empty() {
+        return false;
     }
+    let reported = of(response, rules);
+    reported.zip(fence.lowest(tags)).is_some_and(|(reported, lowest)| reported < lowest)
+}
 
-    /// The lowest revision that may answer a request for this key.
-    pub fn lowest_revision(&self, key: &Key) -> Option<HeaderValue> {
-        let host = self.invalidation.ids().host(key.host());
-        self.invalidation.fence().lowest([host]).map(HeaderValue::from)
-    }
-
-    /// The lowest revision that may answer this request: that of its host, and of what is stored already.
-    pub(super) fn lowest_revision_for(&self, request: &FetchRequest) -> Option<HeaderValue> {
-        let fence = self.invalidation.fence();
-        let stored = request.stale.iter().flat_map(|stale| stale.stored().provenance.ids());
-        let host = self.invalidation.ids().host(request.head.key.host());
-        fence.lowest(stored.chain([host])).map(HeaderValue::from)
-    }
+/// Returns the lowest revision that may answer a request: that of its host and of the stale response
+/// that it holds.
+pub(super) fn lowest(
+    invalidation: &Invalidation,
+    key: &Key,
+    stale: Option<&Held>,
+) -> Option<HeaderValue> {
+    let stored = stale.into_iter().flat_map(|stale| stale.stored().provenance.ids());
+    let host = invalidation.ids().host(key.host());
+    invalidation.fence().lowest(stored.chain([host])).map(HeaderValue::from)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn revision(lines: &[(&'static str, &'static str)], revision_in_etag: bool) -> Option<u64> {

@@ -1,4 +1,5 @@
-//! From the head of a response to the end of its content: to readers at their own pace, and into the store.
+//! From the head of a response to the end of its content: to readers at their own pace, and into the
+//! store.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,10 +9,12 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use super::Fetcher;
-use super::exchange::{Fetch, Storable};
 use super::flight::{Head, HeadOutcome, Pushed};
-use super::parts::{Arrived, Margins};
+use super::freshen::may_confirm;
+use super::marker;
+use super::parts::ArrivedPart;
+use super::storable::Storable;
+use super::task::FetchTask;
 use crate::field::hop_by_hop;
 use crate::freshness::stored_fields::stored_fields;
 use crate::freshness::{Exchange, ResponseDirectives, Uncacheable};
@@ -19,7 +22,85 @@ use crate::invalidation::Verdict;
 use crate::origins::{OriginBody, OriginError};
 use crate::store::{Content, EntryWriter, NewEntry, Removal, Stored};
 
-/// What is on its way into the store.
+/// Publishes the head and transfers the content to readers and, unless `not_stored` gives a reason,
+/// into the store. A response that is not stored is not shared with later requests either.
+pub(super) async fn transfer(
+    mut task: FetchTask,
+    response: Response<OriginBody>,
+    storable: Storable,
+    not_stored: Option<Uncacheable>,
+) {
+    let (parts, body) = response.into_parts();
+    let policy = &task.request.head.policy;
+    let mut head = Head {
+        status: parts.status,
+        fields: policy.public(&storable.fields),
+        variant: storable.variant.clone(),
+        provenance: task.provenance(storable.tags.iter().copied()),
+        length: body.length(),
+        not_stored,
+        freshness: not_stored.is_none().then_some(storable.freshness),
+        base: None,
+        personal: policy.public(&personal_fields(&parts.headers)),
+    };
+    let mut splice = Splice::default();
+    let mut base = None;
+    if let Some(part) = &storable.part {
+        splice = Splice::of(part, task.request.range.is_none());
+        base = part.joined.as_ref().map(|joined| Arc::clone(&joined.base));
+        describe_part(&task, &mut head, part);
+        head.base = base.clone();
+    }
+    let mut entry = None;
+    if let Some(reason) = not_stored {
+        task.fetcher.metrics.uncacheable(reason);
+        task.leave();
+        task.writer.stop_retaining();
+        task.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
+    } else {
+        task.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
+        let draft = storable.into_entry(&task.request.head, task.birth(), parts.status);
+        entry = Some(PendingEntry { writer: task.fetcher.store.begin(), draft, base });
+    }
+    Transfer { task, entry, splice }.run(body).await;
+}
+
+/// Transfers an error page to every request that waits for it. Later requests ask the origin again.
+pub(super) async fn transfer_error(
+    mut task: FetchTask,
+    response: Response<OriginBody>,
+    exchange: Exchange,
+    reason: Uncacheable,
+) {
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    let fields = stored_fields(&parts.headers, exchange.wall_time);
+    let head = Head {
+        status: parts.status,
+        fields: task.request.head.policy.public(&fields),
+        variant: None,
+        provenance: task.provenance([]),
+        length: body.length(),
+        not_stored: Some(reason),
+        freshness: None,
+        base: None,
+        personal: HeaderMap::new(),
+    };
+    task.leave();
+    task.writer.stop_retaining();
+    task.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
+    Transfer { task, entry: None, splice: Splice::default() }.run(body).await;
+}
+
+/// Content on its way to readers and into the store.
+struct Transfer {
+    task: FetchTask,
+    /// `None` once it is stored, or known not to be.
+    entry: Option<PendingEntry>,
+    splice: Splice,
+}
+
+/// An entry of the store whose content is incomplete.
 struct PendingEntry {
     writer: Box<dyn EntryWriter>,
     draft: NewEntry,
@@ -27,130 +108,55 @@ struct PendingEntry {
     base: Option<Arc<Stored>>,
 }
 
-/// Stored bytes around those that arrive: for the store, and for readers who want the whole.
+/// Stored bytes before and after those that arrive, for the store.
 #[derive(Default)]
-struct Spliced {
-    margins: Margins,
-    is_shown: bool,
+struct Splice {
+    before: Vec<Bytes>,
+    after: Vec<Bytes>,
+    /// Whether readers want the whole, and so get them, too.
+    is_sent: bool,
 }
 
-impl Spliced {
-    /// The part of all content that readers are shown, where so much has arrived.
-    fn shown(&self, received: u64) -> Range<u64> {
+impl Splice {
+    fn of(part: &ArrivedPart, is_sent: bool) -> Self {
+        let (before, after) = part.surroundings();
+        Self { before, after, is_sent }
+    }
+
+    /// Returns the range of all content that readers get when `received` bytes have arrived.
+    fn sent(&self, received: u64) -> Range<u64> {
         let length = |pieces: &[Bytes]| pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        let before = length(&self.margins.before);
-        if self.is_shown {
-            0..before + received + length(&self.margins.behind)
+        let before = length(&self.before);
+        if self.is_sent {
+            0..before + received + length(&self.after)
         } else {
             before..before + received
         }
     }
 }
 
-impl Fetch {
-    /// Carries content to readers and into the store; into the store not, where there is a reason: those who come later ask
-    /// again.
-    pub(super) async fn carry(
-        mut self,
-        response: Response<OriginBody>,
-        accepted: Storable,
-        not_stored: Option<Uncacheable>,
-    ) {
-        let (parts, body) = response.into_parts();
-        let freshness = accepted.freshness;
-        let mut head = Head {
-            status: parts.status,
-            fields: self.request.head.policy.public(&accepted.fields),
-            variant: accepted.variant.clone(),
-            provenance: self.writer.birth().provenance(accepted.tags.iter().copied()),
-            length: body.length(),
-            not_stored,
-            freshness: not_stored.is_none().then_some(freshness),
-            base: None,
-            personal: self.request.head.policy.public(&personal_fields(&parts.headers)),
-        };
-        let mut spliced = Spliced::default();
-        let mut base = None;
-        if let Some(arrived) = &accepted.arrived {
-            spliced.margins = arrived.margins();
-            spliced.is_shown = self.request.range.is_none();
-            base = arrived.joined.as_ref().map(|(base, _)| Arc::clone(base));
-            self.describe_part(&mut head, arrived);
-            head.base = base.clone();
-        }
-        if let Some(reason) = not_stored {
-            self.fetcher.metrics.uncacheable(reason);
-            self.guard.leave();
-            self.writer.pass();
-            self.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
-            return self.stream(body, None, spliced).await;
-        }
-        self.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
-        let draft = self.draft(parts.status, accepted);
-        let entry = PendingEntry { writer: self.fetcher.store.begin(), draft, base };
-        self.stream(body, Some(entry), spliced).await;
-    }
-
-    /// Who asked for a part is given it; who asked for the whole gets it, put together.
-    fn describe_part(&self, head: &mut Head, arrived: &Arrived) {
-        if self.request.range.is_none() {
-            head.status = StatusCode::OK;
-            head.length = arrived.range.complete();
-        } else if let Ok(place) = HeaderValue::try_from(arrived.range.to_string()) {
-            head.fields.insert(CONTENT_RANGE, place);
-        }
-    }
-
-    /// Carries an error page to everyone who waits for it, and nowhere else: those who come later ask again.
-    pub(super) async fn carry_uncached(
-        mut self,
-        response: Response<OriginBody>,
-        exchange: Exchange,
-        reason: Uncacheable,
-    ) {
-        let (mut parts, body) = response.into_parts();
-        parts.headers.remove(CONTENT_LENGTH);
-        let head = Head {
-            status: parts.status,
-            fields: self
-                .request
-                .head
-                .policy
-                .public(&stored_fields(&parts.headers, exchange.wall_time)),
-            variant: None,
-            provenance: self.writer.birth().provenance([]),
-            length: body.length(),
-            not_stored: Some(reason),
-            freshness: None,
-            base: None,
-            personal: HeaderMap::new(),
-        };
-        self.guard.leave();
-        self.writer.pass();
-        self.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
-        self.stream(body, None, Spliced::default()).await;
-    }
-
-    /// Carries the content. What is complete is stored before its last byte is shown: who has seen the end will hit.
-    async fn stream(self, mut body: OriginBody, mut entry: Option<PendingEntry>, spliced: Spliced) {
+impl Transfer {
+    /// Transfers the content. It is stored before its last byte is sent: a client that has seen the
+    /// end will hit.
+    async fn run(mut self, mut body: OriginBody) {
         let length = body.length();
         let mut received = 0;
         let mut trailers = None;
-        for piece in &spliced.margins.before {
-            entry = self.load(entry, piece);
-            if spliced.is_shown && self.show(piece.clone(), &mut entry).await.is_err() {
-                return self.abandon();
+        for piece in self.splice.before.clone() {
+            self.append(&piece);
+            if self.splice.is_sent && self.send_to_readers(piece).await.is_err() {
+                return self.task.abandon();
             }
         }
         if length == Some(0) {
-            self.unload(entry.take(), spliced.shown(0));
+            self.store(0);
         }
         loop {
             let frame = tokio::select! {
                 biased;
                 frame = body.frame() => frame,
-                () = self.writer.deserted(), if entry.is_none() => {
-                    return self.abandon();
+                () = self.task.writer.wait_until_unread(), if self.entry.is_none() => {
+                    return self.task.abandon();
                 }
             };
             let Some(frame) = frame else { break };
@@ -160,128 +166,132 @@ impl Fetch {
                     trailers = frame.into_trailers().ok();
                     continue;
                 }
-                Err(error) => return self.fail(error),
+                Err(error) => return self.task.fail(error),
             };
             received += data.len() as u64;
-            entry = self.load(entry, &data);
+            self.append(&data);
             if length == Some(received) {
-                let behind = &spliced.margins.behind;
-                entry = behind.iter().fold(entry, |entry, piece| self.load(entry, piece));
-                self.unload(entry.take(), spliced.shown(received));
+                for piece in self.splice.after.clone() {
+                    self.append(&piece);
+                }
+                self.store(received);
             }
-            if self.show(data, &mut entry).await.is_err() {
-                return self.abandon();
-            }
-        }
-        self.unload(entry.take(), spliced.shown(received));
-        for piece in spliced.margins.behind.into_iter().filter(|_| spliced.is_shown) {
-            if self.show(piece, &mut None).await.is_err() {
-                return self.abandon();
+            if self.send_to_readers(data).await.is_err() {
+                return self.task.abandon();
             }
         }
-        let Self { guard, writer, .. } = self;
-        drop(guard);
-        writer.complete(trailers);
+        self.store(received);
+        let Splice { after, is_sent, .. } = std::mem::take(&mut self.splice);
+        for piece in after.into_iter().filter(|_| is_sent) {
+            if self.send_to_readers(piece).await.is_err() {
+                return self.task.abandon();
+            }
+        }
+        self.task.complete(trailers);
     }
 
-    /// Gives a piece to the readers; an error: nobody reads any more. What is no longer retained for late ones is not stored either, and waits for the slowest.
-    async fn show(
-        &self,
-        piece: Bytes,
-        entry: &mut Option<PendingEntry>,
-    ) -> Result<(), OriginError> {
-        if self.writer.is_forsaken() {
+    /// Gives a piece to the readers. Content that the flight no longer retains for later readers is
+    /// not stored either, and waits for the slowest reader. Fails when there are no readers.
+    async fn send_to_readers(&mut self, piece: Bytes) -> Result<(), OriginError> {
+        let writer = &self.task.writer;
+        if writer.is_unread_for_long() {
             return Err(OriginError::Abandoned);
         }
-        if self.writer.push(piece) == Pushed::Retained {
+        if writer.push(piece) == Pushed::Retained {
             return Ok(());
         }
-        *entry = None;
-        self.writer.room().await
+        self.entry = None;
+        writer.wait_for_readers().await
     }
 
-    /// Adds a piece to what will be stored. What grows too large is let go, and no longer retained for late readers.
-    fn load(&self, entry: Option<PendingEntry>, data: &Bytes) -> Option<PendingEntry> {
-        let mut entry = entry?;
-        if entry.writer.append(data.clone()).is_ok() {
-            return Some(entry);
+    /// Adds a piece to the pending entry. One that grows too large is dropped, and its content is no
+    /// longer retained for later readers.
+    fn append(&mut self, piece: &Bytes) {
+        let Some(entry) = &mut self.entry else { return };
+        if entry.writer.append(piece.clone()).is_ok() {
+            return;
         }
-        self.fetcher.metrics.uncacheable(Uncacheable::TooLarge);
-        self.writer.pass();
-        self.remember(Uncacheable::TooLarge, entry.draft.provenance);
-        None
+        if let Some(entry) = self.entry.take() {
+            self.task.fetcher.metrics.uncacheable(Uncacheable::TooLarge);
+            self.task.writer.stop_retaining();
+            marker::store(&self.task, Uncacheable::TooLarge, entry.draft.provenance);
+        }
     }
 
-    /// Stores the content, of which readers are shown this part; they go on from the store.
-    fn unload(&self, entry: Option<PendingEntry>, shown: Range<u64>) {
-        let Some(PendingEntry { writer, draft, base }) = entry else { return };
-        // What a purge has overtaken must not displace what was fetched since.
-        let may_join = || {
-            let birth = self.writer.birth();
-            base.as_ref().is_none_or(|base| self.fetcher.may_confirm(base, birth))
-        };
-        let may_store = self.fetcher.invalidation.may_store(&draft.provenance, &draft.key);
+    /// Stores the pending entry and sends the readers on to it. A response that a purge has overtaken
+    /// does not take the place of one that was fetched since.
+    fn store(&mut self, received: u64) {
+        let Some(PendingEntry { writer, draft, base }) = self.entry.take() else { return };
+        let FetchTask { fetcher, .. } = &self.task;
+        let may_join =
+            || base.as_ref().is_none_or(|base| may_confirm(fetcher, base, self.task.birth()));
+        let may_store = fetcher.invalidation.may_store(&draft.provenance, &draft.key);
         if !may_store || !may_join() || self.is_outdated(&draft) {
-            self.fetcher.metrics.uncacheable(Uncacheable::PurgedInFlight);
+            fetcher.metrics.uncacheable(Uncacheable::PurgedInFlight);
             return;
         }
         match writer.commit(draft) {
             Ok(stored) => {
+                let sent = self.splice.sent(received);
                 let body = stored.response().map(|response| response.body.clone());
-                if let Some(body) = body.filter(|body| body.length() >= shown.end) {
-                    self.writer.stored(body, shown);
+                if let Some(body) = body.filter(|body| body.length() >= sent.end) {
+                    self.task.writer.stored(body, sent);
                 }
                 self.displace_stale(&stored);
-                self.fetcher.remove_if_purged(&stored);
+                fetcher.remove_if_purged(&stored);
                 if !may_join() {
-                    self.fetcher.store.remove(&stored, Removal::Purged);
+                    fetcher.store.remove(&stored, Removal::Purged);
                 }
             }
             Err(error) => {
-                self.fetcher.metrics.uncacheable(Uncacheable::StorageFull);
+                fetcher.metrics.uncacheable(Uncacheable::StorageFull);
                 tracing::debug!(%error, "response not stored");
             }
         }
     }
 
-    /// Takes out the stale response that this one was fetched for, where it varies on other fields: it would come back when this
-    /// one is evicted.
+    /// Removes the stale response that this one was fetched for, where it varies on other fields: it
+    /// would be found again once this one is evicted.
     fn displace_stale(&self, stored: &Stored) {
-        if let Some(held) = &self.request.stale
+        if let Some(held) = &self.task.request.stale
             && held.stored().variant != stored.variant
         {
-            self.fetcher.store.remove(held.stored(), Removal::Replaced);
+            self.task.fetcher.store.remove(held.stored(), Removal::Replaced);
         }
     }
 
-    /// Returns whether a response of a later purge sequence is stored in its place: this one took long, or was soft-purged. Nor
-    /// does a part take the place of a whole.
+    /// Returns whether a response of a later purge sequence is stored in its place, or the whole
+    /// where this one is a part.
     fn is_outdated(&self, draft: &NewEntry) -> bool {
+        let fetcher = &self.task.fetcher;
         let is_same_variant = |stored: &Stored| stored.variant.as_deref() == draft.variant.as_ref();
-        let stored = self.fetcher.store.lookup(&draft.key, &is_same_variant);
-        let is_part = |content: &Content| matches!(content, Content::Response(response) if response.part.is_some());
-        let is_whole_there = |stored: &Stored| {
-            let verdict = self.fetcher.invalidation.verdict(&stored.provenance, &draft.key);
-            let is_whole = stored.response().is_some_and(|response| response.part.is_none());
-            is_part(&draft.content) && is_whole && verdict == Verdict::Valid
+        let is_part = match &draft.content {
+            Content::Response(response) => response.part.is_some(),
+            Content::Uncacheable { .. } => false,
         };
-        stored.is_some_and(|stored| {
+        let is_whole_there = |stored: &Stored| {
+            let verdict = fetcher.invalidation.verdict(&stored.provenance, &draft.key);
+            let is_whole = stored.response().is_some_and(|response| response.part.is_none());
+            is_part && is_whole && verdict == Verdict::Valid
+        };
+        fetcher.store.lookup(&draft.key, &is_same_variant).is_some_and(|stored| {
             stored.provenance.born() > draft.provenance.born() || is_whole_there(&stored)
         })
     }
 }
 
-impl Fetcher {
-    /// A purge that arrived while this was fetched wins. Until then its verdict kept it from being used.
-    pub(super) fn remove_if_purged(&self, stored: &Arc<Stored>) {
-        if !self.invalidation.may_keep(&stored.provenance, &stored.key) {
-            self.store.remove(stored, Removal::Purged);
-            self.metrics.uncacheable(Uncacheable::PurgedInFlight);
-        }
+/// Describes the part to a client that asked for it; a client that asked for the whole gets the
+/// whole, put together.
+fn describe_part(task: &FetchTask, head: &mut Head, part: &ArrivedPart) {
+    if task.request.range.is_none() {
+        head.status = StatusCode::OK;
+        head.length = part.range.complete();
+    } else if let Ok(place) = HeaderValue::try_from(part.range.to_string()) {
+        head.fields.insert(CONTENT_RANGE, place);
     }
 }
 
-/// The fields that a response keeps from everyone but the one who asked for it.
+/// Returns the fields that a response shows to the leader only.
 fn personal_fields(received: &HeaderMap) -> HeaderMap {
     let mut personal = HeaderMap::new();
     for name in ResponseDirectives::of(received).qualified_fields() {

@@ -7,7 +7,7 @@ pub const NAME: HeaderName = HeaderName::from_static("cache-status");
 
 /// What is said of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum CacheStatus {
     /// Answered from the store, with this many seconds of freshness left (RFC 9211 §2.1, §2.4).
     Hit {
         /// Negative when stale.
@@ -16,14 +16,14 @@ pub enum Status {
         detail: Option<&'static str>,
     },
     /// Forwarded (RFC 9211 §2.2).
-    Forward(Forward),
+    Forward(Forwarded),
     /// Answered by ourselves.
     Refused(&'static str),
 }
 
 /// What is said of a forwarded request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forward {
+pub struct Forwarded {
     /// `fwd`.
     pub reason: ForwardReason,
     /// `fwd-status` (§2.3).
@@ -70,14 +70,14 @@ impl ForwardReason {
     }
 }
 
-impl Forward {
+impl Forwarded {
     /// Forwarded for this reason; nothing else is known.
     pub const fn new(reason: ForwardReason) -> Self {
         Self { reason, status: None, is_stored: false, is_collapsed: false, detail: None }
     }
 }
 
-impl Status {
+impl CacheStatus {
     /// The member of the list; its parts are tokens and numbers, so nothing needs quoting.
     pub fn value(&self, name: &str) -> HeaderValue {
         let mut text = Vec::with_capacity(64);
@@ -96,7 +96,7 @@ impl Status {
     }
 }
 
-impl Forward {
+impl Forwarded {
     fn push(&self, text: &mut Vec<u8>) {
         push_parameter(text, b"; fwd=", Some(self.reason.as_str()));
         push_parameter(text, b"; fwd-status=", self.status.as_ref().map(StatusCode::as_str));
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_value_is_a_structured_field() {
-        let forward = Forward {
+        let forward = Forwarded {
             reason: ForwardReason::UriMiss,
             status: Some(StatusCode::OK),
             is_stored: true,
@@ -131,16 +131,16 @@ mod tests {
             detail: Some("no_store"),
         };
         for (status, text) in [
-            (Status::Hit { ttl: 112, detail: None }, "shellac; hit; ttl=112"),
+            (CacheStatus::Hit { ttl: 112, detail: None }, "shellac; hit; ttl=112"),
             (
-                Status::Hit { ttl: -3, detail: Some("stale-while-revalidate") },
+                CacheStatus::Hit { ttl: -3, detail: Some("stale-while-revalidate") },
                 "shellac; hit; ttl=-3; detail=stale-while-revalidate",
             ),
             (
-                Status::Forward(forward),
+                CacheStatus::Forward(forward),
                 "shellac; fwd=uri-miss; fwd-status=200; stored; collapsed; detail=no_store",
             ),
-            (Status::Refused("overloaded"), "shellac; detail=overloaded"),
+            (CacheStatus::Refused("overloaded"), "shellac; detail=overloaded"),
         ] {
             let value = status.value("shellac");
             assert_eq!(value, text);

@@ -3,6 +3,8 @@
 //! All lines of a field count, joined by commas and without optional white space. `Accept-Encoding` and `Accept-Language` are
 //! compared by their meaning, in the forms that `accept_encoding` and `accept_language` give them.
 
+use std::num::NonZeroU64;
+
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HeaderMap, HeaderName, HeaderValue, VARY,
 };
@@ -18,6 +20,20 @@ pub struct Variant {
     /// A hash of the names, not zero.
     names_hash: u64,
     values: Box<[u8]>,
+}
+
+/// A hash of the values that select a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VariantHash(NonZeroU64);
+
+impl VariantHash {
+    fn of(values: &[u8]) -> Self {
+        Self(NonZeroU64::new(xxhash_rust::xxh3::xxh3_64(values)).unwrap_or(NonZeroU64::MIN))
+    }
+
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
 }
 
 /// Fields that we write, or that do not cross: what the origin saw is not what the client sent.
@@ -125,13 +141,13 @@ impl Variant {
     }
 
     /// A hash of the values, to tell a URL's variants apart.
-    pub fn hash(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&self.values)
+    pub fn hash(&self) -> VariantHash {
+        VariantHash::of(&self.values)
     }
 
     /// The hash that the variant has which this request selects, were it to vary on the same fields.
-    pub fn selection_of(&self, request: &HeaderMap) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&secondary_key(&self.names, request))
+    pub fn selection_of(&self, request: &HeaderMap) -> VariantHash {
+        VariantHash::of(&secondary_key(&self.names, request))
     }
 
     /// Returns fields of a request that selects this variant, where they can be told from the values.

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use crate::client::busy::Busy;
-use crate::fetch::flight::Reader;
+use crate::fetch::flight::{FlightReader, Piece};
 use crate::origins::{OriginBody, OriginError};
 use crate::store::Body;
 use crate::store::file::{Chunk, CopyMode, FileBody, ReadError, Reading};
@@ -26,7 +25,7 @@ pub enum ResponseBody {
     /// One piece.
     Whole(Chunk),
     /// Large stored content.
-    Pieces(Pieces),
+    Pieces(StoredPieces),
     /// Stored content that is in a file.
     File(Box<FileContent>),
     /// Content that is still arriving.
@@ -45,7 +44,7 @@ pub struct FileContent {
 
 /// Pieces of stored content that are still to be sent.
 #[derive(Debug)]
-pub struct Pieces {
+pub struct StoredPieces {
     all: Arc<[Bytes]>,
     next: usize,
     left: u64,
@@ -54,7 +53,7 @@ pub struct Pieces {
 /// Content that is still arriving, and the part of it that was asked for.
 #[derive(Debug)]
 pub struct Stream {
-    source: Source,
+    source: ArrivingSource,
     /// What was stored meanwhile: it comes first.
     stored: ResponseBody,
     skip: u64,
@@ -66,9 +65,9 @@ pub struct Stream {
 
 /// Where arriving content comes from.
 #[derive(Debug)]
-pub enum Source {
+pub enum ArrivingSource {
     /// A fetch that others may share; how content is handed out once it is stored.
-    Flight(Reader, CopyMode),
+    Flight(FlightReader, CopyMode),
     /// The origin, for this client alone.
     Origin(OriginBody),
 }
@@ -85,7 +84,7 @@ impl ResponseBody {
             Body::Empty => Self::Empty,
             Body::Whole(bytes) => Self::Whole(bytes.clone().into()),
             Body::Pieces { pieces, length } => {
-                Self::Pieces(Pieces { all: Arc::clone(pieces), next: 0, left: *length })
+                Self::Pieces(StoredPieces { all: Arc::clone(pieces), next: 0, left: *length })
             }
             Body::File(body) => FileContent::of(body, 0..body.length(), mode),
         }
@@ -107,18 +106,18 @@ impl ResponseBody {
     }
 
     /// Arriving content of this length, if it is known.
-    pub fn arriving(source: Source, length: Option<u64>, busy: Busy) -> Self {
+    pub fn arriving(source: ArrivingSource, length: Option<u64>, busy: Busy) -> Self {
         Self::Stream(Box::new(Stream::new(source, 0, length, busy)))
     }
 
     /// A part of arriving content.
-    pub fn arriving_part(source: Source, range: &Range<u64>, busy: Busy) -> Self {
+    pub fn arriving_part(source: ArrivingSource, range: &Range<u64>, busy: Busy) -> Self {
         let left = Some(range.end - range.start);
         Self::Stream(Box::new(Stream::new(source, range.start, left, busy)))
     }
 }
 
-impl Pieces {
+impl StoredPieces {
     fn take(&mut self) -> Option<Bytes> {
         let piece = self.all.get(self.next)?.clone();
         self.next += 1;
@@ -185,7 +184,7 @@ impl FileContent {
 }
 
 impl Stream {
-    const fn new(source: Source, skip: u64, left: Option<u64>, busy: Busy) -> Self {
+    const fn new(source: ArrivingSource, skip: u64, left: Option<u64>, busy: Busy) -> Self {
         Self { source, stored: ResponseBody::Empty, skip, left, _busy: busy }
     }
 
@@ -201,16 +200,16 @@ impl Stream {
                 }
                 return Poll::Ready(Some(frame));
             }
-            match ready!(self.source.poll_frame(cx)) {
-                Some(Ok(Piece::Data(data))) => {
-                    if let Some(data) = self.clip(data) {
-                        return Poll::Ready(Some(Ok(Frame::data(data.into()))));
+            match ready!(self.source.poll_piece(cx)) {
+                Some(Ok(Piece::Frame(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        if let Some(data) = self.clip(data) {
+                            return Poll::Ready(Some(Ok(Frame::data(data.into()))));
+                        }
                     }
-                }
+                    Err(frame) => return Poll::Ready(Some(Ok(frame.map_data(Chunk::from)))),
+                },
                 Some(Ok(Piece::Stored(body, part))) => self.go_on_from(&body, &part),
-                Some(Ok(Piece::Trailers(trailers))) => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
@@ -223,8 +222,8 @@ impl Stream {
         self.skip -= start - part.start;
         let end = self.left.map_or(part.end, |left| start.saturating_add(left).min(part.end));
         let mode = match self.source {
-            Source::Flight(_, mode) => mode,
-            Source::Origin(_) => CopyMode::Copied,
+            ArrivingSource::Flight(_, mode) => mode,
+            ArrivingSource::Origin(_) => CopyMode::Copied,
         };
         self.stored = ResponseBody::part(body, &(start..end), mode);
     }
@@ -242,34 +241,14 @@ impl Stream {
     }
 }
 
-/// One piece of arriving content.
-#[derive(Debug)]
-pub enum Piece {
-    /// Bytes.
-    Data(Bytes),
-    /// All that follows is stored: this part of it.
-    Stored(Body, Range<u64>),
-    /// The fields after the content (RFC 9110 §6.5).
-    Trailers(HeaderMap),
-}
-
-impl Source {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, OriginError>>> {
+impl ArrivingSource {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, OriginError>>> {
         match self {
             Self::Flight(reader, _) => reader.poll_piece(cx),
             Self::Origin(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map(Piece::from)))
+                Poll::Ready(frame.map(|frame| frame.map(Piece::Frame)))
             }
-        }
-    }
-}
-
-impl From<Frame<Bytes>> for Piece {
-    fn from(frame: Frame<Bytes>) -> Self {
-        match frame.into_data() {
-            Ok(data) => Self::Data(data),
-            Err(frame) => Self::Trailers(frame.into_trailers().unwrap_or_default()),
         }
     }
 }
@@ -367,7 +346,7 @@ mod tests {
                 let budget = Arc::new(Budget::new(1000));
                 let birth = Arc::new(Invalidation::new(1)).begin_fetch();
                 let (_flight, writer) = Flight::begin(birth, budget, Arc::default());
-                let source = Source::Flight(writer.first_reader(), CopyMode::Copied);
+                let source = ArrivingSource::Flight(writer.first_reader(), CopyMode::Copied);
                 let range = skip..skip + length;
                 let mut arriving = ResponseBody::arriving_part(source, &range, Busy::default());
                 let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -57,7 +57,7 @@ impl<'a> Validators<'a> {
 
 /// What the preconditions make of a request that a stored response could answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Precondition {
     /// Answer with the stored response.
     Proceed,
     /// Answer 304: the client has the same representation.
@@ -81,17 +81,17 @@ pub fn evaluate(
     request_headers: &HeaderMap,
     stored_status: StatusCode,
     stored: &Validators<'_>,
-) -> Outcome {
+) -> Precondition {
     let is_get_or_head = method == Method::GET || method == Method::HEAD;
     if !is_get_or_head || stored_status != StatusCode::OK {
-        return Outcome::Proceed;
+        return Precondition::Proceed;
     }
     let is_not_modified = if request_headers.contains_key(IF_NONE_MATCH) {
         has_match(request_headers, stored.etag)
     } else {
         is_unmodified_since(request_headers, stored)
     };
-    if is_not_modified { Outcome::NotModified } else { Outcome::Proceed }
+    if is_not_modified { Precondition::NotModified } else { Precondition::Proceed }
 }
 
 /// Returns the head of a 304 for a stored head (RFC 9110 §15.4.5).
@@ -158,7 +158,7 @@ mod tests {
     use http::{HeaderMap, Method, StatusCode};
     use proptest::prelude::{any, proptest};
 
-    use super::{Outcome, Validators, evaluate, must_forward, not_modified_head};
+    use super::{Precondition, Validators, evaluate, must_forward, not_modified_head};
     use crate::freshness::tests::headers;
     use process::timestamp::Timestamp;
 
@@ -167,7 +167,7 @@ mod tests {
     const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
     const LATER: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
 
-    fn outcome(stored: &[(&str, &str)], request: &[(&str, &str)]) -> Outcome {
+    fn outcome(stored: &[(&str, &str)], request: &[(&str, &str)]) -> Precondition {
         let stored = headers(stored);
         let validators = Validators::of(&stored, Timestamp::from_secs(784_111_777 + 3600));
         evaluate(&Method::GET, &headers(request), StatusCode::OK, &validators)
@@ -176,56 +176,56 @@ mod tests {
     #[test]
     fn if_none_match_compares_weakly_with_every_member_of_every_line() {
         for (etag, request, expected) in [
-            (r#""a""#, &[("if-none-match", r#""a""#)][..], Outcome::NotModified),
-            (r#""a""#, &[("if-none-match", r#"W/"a""#)], Outcome::NotModified),
-            (r#"W/"a""#, &[("if-none-match", r#""a""#)], Outcome::NotModified),
-            (r#""a""#, &[("if-none-match", r#""b", W/"a" , "c""#)], Outcome::NotModified),
+            (r#""a""#, &[("if-none-match", r#""a""#)][..], Precondition::NotModified),
+            (r#""a""#, &[("if-none-match", r#"W/"a""#)], Precondition::NotModified),
+            (r#"W/"a""#, &[("if-none-match", r#""a""#)], Precondition::NotModified),
+            (r#""a""#, &[("if-none-match", r#""b", W/"a" , "c""#)], Precondition::NotModified),
             (
                 r#""a""#,
                 &[("if-none-match", r#""b""#), ("if-none-match", r#""a""#)],
-                Outcome::NotModified,
+                Precondition::NotModified,
             ),
-            (r#""a,b""#, &[("if-none-match", r#""x", "a,b""#)], Outcome::NotModified),
-            (r#""a""#, &[("if-none-match", "*")], Outcome::NotModified),
-            ("site-1", &[("if-none-match", "site-1")], Outcome::NotModified),
-            (r#""a""#, &[("if-none-match", r#""b""#)], Outcome::Proceed),
-            (r#""a""#, &[("if-none-match", r#""A""#)], Outcome::Proceed),
-            (r#""a""#, &[("if-none-match", "a")], Outcome::Proceed),
-            (r#""b""#, &[("if-none-match", r#""a,"b"#)], Outcome::Proceed),
-            (r#""a""#, &[("if-none-match", "")], Outcome::Proceed),
+            (r#""a,b""#, &[("if-none-match", r#""x", "a,b""#)], Precondition::NotModified),
+            (r#""a""#, &[("if-none-match", "*")], Precondition::NotModified),
+            ("site-1", &[("if-none-match", "site-1")], Precondition::NotModified),
+            (r#""a""#, &[("if-none-match", r#""b""#)], Precondition::Proceed),
+            (r#""a""#, &[("if-none-match", r#""A""#)], Precondition::Proceed),
+            (r#""a""#, &[("if-none-match", "a")], Precondition::Proceed),
+            (r#""b""#, &[("if-none-match", r#""a,"b"#)], Precondition::Proceed),
+            (r#""a""#, &[("if-none-match", "")], Precondition::Proceed),
         ] {
             assert_eq!(outcome(&[("etag", etag)], request), expected, "{etag} {request:?}");
         }
-        assert_eq!(outcome(&[], &[("if-none-match", r#""a""#)]), Outcome::Proceed);
-        assert_eq!(outcome(&[], &[("if-none-match", "*")]), Outcome::NotModified);
+        assert_eq!(outcome(&[], &[("if-none-match", r#""a""#)]), Precondition::Proceed);
+        assert_eq!(outcome(&[], &[("if-none-match", "*")]), Precondition::NotModified);
     }
 
     #[test]
     fn if_modified_since_counts_only_without_if_none_match() {
         let stored = [("etag", r#""a""#), ("last-modified", MODIFIED)];
         let since = ("if-modified-since", MODIFIED);
-        assert_eq!(outcome(&stored, &[since]), Outcome::NotModified);
-        assert_eq!(outcome(&stored, &[since, ("if-none-match", r#""b""#)]), Outcome::Proceed);
-        assert_eq!(outcome(&stored, &[since, ("if-none-match", "")]), Outcome::Proceed);
+        assert_eq!(outcome(&stored, &[since]), Precondition::NotModified);
+        assert_eq!(outcome(&stored, &[since, ("if-none-match", r#""b""#)]), Precondition::Proceed);
+        assert_eq!(outcome(&stored, &[since, ("if-none-match", "")]), Precondition::Proceed);
     }
 
     #[test]
     fn if_modified_since_is_compared_as_a_date_and_ignored_when_it_is_none() {
         for (since, expected) in [
-            (BEFORE, Outcome::Proceed),
-            (MODIFIED, Outcome::NotModified),
-            (AFTER, Outcome::NotModified),
-            ("Sunday, 06-Nov-94 08:49:37 GMT", Outcome::NotModified),
-            ("Sun Nov  6 08:49:37 1994", Outcome::NotModified),
-            ("yesterday", Outcome::Proceed),
-            ("0", Outcome::Proceed),
-            ("", Outcome::Proceed),
+            (BEFORE, Precondition::Proceed),
+            (MODIFIED, Precondition::NotModified),
+            (AFTER, Precondition::NotModified),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Precondition::NotModified),
+            ("Sun Nov  6 08:49:37 1994", Precondition::NotModified),
+            ("yesterday", Precondition::Proceed),
+            ("0", Precondition::Proceed),
+            ("", Precondition::Proceed),
         ] {
             let stored = [("last-modified", MODIFIED), ("date", LATER)];
             assert_eq!(outcome(&stored, &[("if-modified-since", since)]), expected, "{since}");
         }
         let twice = [("if-modified-since", AFTER), ("if-modified-since", AFTER)];
-        assert_eq!(outcome(&[("last-modified", MODIFIED)], &twice), Outcome::Proceed);
+        assert_eq!(outcome(&[("last-modified", MODIFIED)], &twice), Precondition::Proceed);
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
@@ -238,10 +238,10 @@ mod tests {
     #[test]
     fn without_last_modified_the_date_or_the_time_of_receipt_counts() {
         let since = |date| [("if-modified-since", date)];
-        assert_eq!(outcome(&[("date", MODIFIED)], &since(MODIFIED)), Outcome::NotModified);
-        assert_eq!(outcome(&[("date", MODIFIED)], &since(BEFORE)), Outcome::Proceed);
-        assert_eq!(outcome(&[], &since(MODIFIED)), Outcome::Proceed);
-        assert_eq!(outcome(&[], &since(LATER)), Outcome::NotModified);
+        assert_eq!(outcome(&[("date", MODIFIED)], &since(MODIFIED)), Precondition::NotModified);
+        assert_eq!(outcome(&[("date", MODIFIED)], &since(BEFORE)), Precondition::Proceed);
+        assert_eq!(outcome(&[], &since(MODIFIED)), Precondition::Proceed);
+        assert_eq!(outcome(&[], &since(LATER)), Precondition::NotModified);
     }
 
     #[test]
@@ -250,11 +250,11 @@ mod tests {
         let request = headers(&[("if-none-match", r#""a""#)]);
         let validators = Validators::of(&stored, Timestamp::from_secs(0));
         for (method, status, expected) in [
-            (Method::GET, StatusCode::OK, Outcome::NotModified),
-            (Method::HEAD, StatusCode::OK, Outcome::NotModified),
-            (Method::POST, StatusCode::OK, Outcome::Proceed),
-            (Method::GET, StatusCode::NOT_FOUND, Outcome::Proceed),
-            (Method::GET, StatusCode::MOVED_PERMANENTLY, Outcome::Proceed),
+            (Method::GET, StatusCode::OK, Precondition::NotModified),
+            (Method::HEAD, StatusCode::OK, Precondition::NotModified),
+            (Method::POST, StatusCode::OK, Precondition::Proceed),
+            (Method::GET, StatusCode::NOT_FOUND, Precondition::Proceed),
+            (Method::GET, StatusCode::MOVED_PERMANENTLY, Precondition::Proceed),
         ] {
             assert_eq!(
                 evaluate(&method, &request, status, &validators),

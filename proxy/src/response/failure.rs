@@ -8,6 +8,7 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
+use crate::fetch::FetchError;
 use crate::framing::Violation;
 use crate::origins::OriginError;
 use crate::request::refusal::Refusal;
@@ -28,6 +29,15 @@ pub enum ProxyError {
     /// The proxy is ending.
     #[error("The proxy is shutting down.")]
     ShuttingDown,
+}
+
+impl From<FetchError> for ProxyError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Origin(error) => Self::Origin(error),
+            FetchError::Overloaded => Self::Overloaded,
+        }
+    }
 }
 
 impl ProxyError {

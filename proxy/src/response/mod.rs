@@ -13,14 +13,14 @@ use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, V
 use http::{Method, Response, StatusCode, Version};
 use smallvec::SmallVec;
 
-use self::body::{ResponseBody, Source};
-use self::conditional::{Outcome, Validators};
+use self::body::{ArrivingSource, ResponseBody};
+use self::conditional::{Precondition, Validators};
 use self::multipart::Boundary;
 use self::range::Ranges;
 use self::recent::Rendering;
 use crate::client::busy::Busy;
-use crate::fetch::flight::{Head, Reader};
-use crate::field::cache_status::{self, Status};
+use crate::fetch::flight::{FlightReader, Head};
+use crate::field::cache_status::{self, CacheStatus};
 use crate::field::content_range::ContentRange;
 use crate::field::hop_by_hop;
 use crate::field::range::{self as range_field, ByteRange, RangeSpec};
@@ -54,7 +54,7 @@ impl<'a> Responder<'a> {
         request: &RequestHead,
         stored: &store::StoredResponse,
         now: Timestamp,
-        status: &Status,
+        status: &CacheStatus,
     ) -> Response<ResponseBody> {
         let mut fields = self.head_of(stored, now, status);
         if let Some(part) = stored.part.as_deref() {
@@ -72,27 +72,28 @@ impl<'a> Responder<'a> {
                 )
             };
         }
-        match select(request, stored.status, &fields, stored.freshness.received(), Some(length)) {
-            Selected::NotModified => not_modified(&fields),
-            Selected::Unsatisfiable => unsatisfiable(fields, length),
-            Selected::Part(part) => partial(fields, part, length, |range| {
+        match requested(request, stored.status, &fields, stored.freshness.received(), Some(length))
+        {
+            Requested::NotModified => not_modified(&fields),
+            Requested::Unsatisfiable => unsatisfiable(fields, length),
+            Requested::Part(part) => partial(fields, part, length, |range| {
                 ResponseBody::part(&stored.body, range, supply_for(request))
             }),
             // Of what is in a file, one part is read or all of it.
-            Selected::Parts(_) if matches!(stored.body, store::Body::File(_)) => assemble(
+            Requested::Parts(_) if matches!(stored.body, store::Body::File(_)) => assemble(
                 stored.status,
                 fields,
                 ResponseBody::stored(&stored.body, supply_for(request)),
             ),
-            Selected::Parts(parts) => {
+            Requested::Parts(parts) => {
                 without_digests(&mut fields);
                 let body = multipart::render(&mut fields, &stored.body, &parts, Boundary::random());
                 assemble(StatusCode::PARTIAL_CONTENT, fields, body)
             }
-            Selected::Whole if request.method == Method::HEAD => {
+            Requested::Whole if request.method == Method::HEAD => {
                 without_content(stored.status, fields, Some(length))
             }
-            Selected::Whole => assemble(
+            Requested::Whole => assemble(
                 stored.status,
                 fields,
                 ResponseBody::stored(&stored.body, supply_for(request)),
@@ -105,7 +106,7 @@ impl<'a> Responder<'a> {
         &self,
         stored: &store::StoredResponse,
         now: Timestamp,
-        status: &Status,
+        status: &CacheStatus,
     ) -> HeaderMap {
         let age = stored.freshness.age(now).as_secs();
         let render = || {
@@ -115,11 +116,11 @@ impl<'a> Responder<'a> {
             fields
         };
         match *status {
-            Status::Hit { ttl, detail: None } => {
+            CacheStatus::Hit { ttl, detail: None } => {
                 let (fields, settings) = (stored.fields.number(), self.settings.number());
                 recent::head(Rendering { fields, settings, age, ttl }, render)
             }
-            Status::Hit { .. } | Status::Forward(_) | Status::Refused(_) => render(),
+            CacheStatus::Hit { .. } | CacheStatus::Forward(_) | CacheStatus::Refused(_) => render(),
         }
     }
 
@@ -128,8 +129,8 @@ impl<'a> Responder<'a> {
         &self,
         request: &RequestHead,
         head: &Head,
-        reader: Reader,
-        status: &Status,
+        reader: FlightReader,
+        status: &CacheStatus,
         (now, busy): (Timestamp, Busy),
     ) -> Response<ResponseBody> {
         let mut fields = head.fields.clone();
@@ -138,21 +139,21 @@ impl<'a> Responder<'a> {
             fields.insert(AGE, HeaderValue::from(age));
         }
         self.add_own(&mut fields, status);
-        let source = Source::Flight(reader, supply_for(request));
-        match select(request, head.status, &fields, now, head.length) {
-            Selected::NotModified => not_modified(&fields),
-            Selected::Unsatisfiable => unsatisfiable(fields, head.length.unwrap_or_default()),
-            Selected::Part(part) => {
+        let source = ArrivingSource::Flight(reader, supply_for(request));
+        match requested(request, head.status, &fields, now, head.length) {
+            Requested::NotModified => not_modified(&fields),
+            Requested::Unsatisfiable => unsatisfiable(fields, head.length.unwrap_or_default()),
+            Requested::Part(part) => {
                 partial(fields, part, head.length.unwrap_or_default(), |range| {
                     ResponseBody::arriving_part(source, range, busy)
                 })
             }
             // The reader is dropped: what is not stored is not read any further.
-            Selected::Whole | Selected::Parts(_) if request.method == Method::HEAD => {
+            Requested::Whole | Requested::Parts(_) if request.method == Method::HEAD => {
                 without_content(head.status, fields, head.length)
             }
             // Parts are sent in the order asked for, which is not the order of arrival.
-            Selected::Whole | Selected::Parts(_) => {
+            Requested::Whole | Requested::Parts(_) => {
                 assemble(head.status, fields, ResponseBody::arriving(source, head.length, busy))
             }
         }
@@ -162,7 +163,7 @@ impl<'a> Responder<'a> {
     pub fn passed(
         &self,
         response: Response<OriginBody>,
-        status: &Status,
+        status: &CacheStatus,
         busy: Busy,
     ) -> Response<ResponseBody> {
         let (mut parts, body) = response.into_parts();
@@ -172,7 +173,7 @@ impl<'a> Responder<'a> {
         let body = if length == Some(0) {
             ResponseBody::Empty
         } else {
-            ResponseBody::arriving(Source::Origin(body), length, busy)
+            ResponseBody::arriving(ArrivingSource::Origin(body), length, busy)
         };
         assemble(parts.status, parts.headers, body)
     }
@@ -181,13 +182,13 @@ impl<'a> Responder<'a> {
     pub fn own(
         &self,
         mut response: Response<ResponseBody>,
-        status: &Status,
+        status: &CacheStatus,
     ) -> Response<ResponseBody> {
         self.add_own(response.headers_mut(), status);
         response
     }
 
-    fn add_own(&self, fields: &mut HeaderMap, status: &Status) {
+    fn add_own(&self, fields: &mut HeaderMap, status: &CacheStatus) {
         let OwnFields { name, via, adds_cache_status } = &self.settings.own_fields;
         fields.append(VIA, via.clone());
         if *adds_cache_status {
@@ -222,7 +223,7 @@ fn supply_for(request: &RequestHead) -> CopyMode {
 }
 
 /// What a request asks of a response that it could be given.
-enum Selected {
+enum Requested {
     Whole,
     Part(ByteRange),
     Parts(SmallVec<[ByteRange; 4]>),
@@ -230,25 +231,25 @@ enum Selected {
     Unsatisfiable,
 }
 
-fn select(
+fn requested(
     request: &RequestHead,
     status: StatusCode,
     fields: &HeaderMap,
     received: Timestamp,
     length: Option<u64>,
-) -> Selected {
+) -> Requested {
     let validators = Validators::of(fields, received);
     if conditional::evaluate(&request.method, &request.fields, status, &validators)
-        == Outcome::NotModified
+        == Precondition::NotModified
     {
-        return Selected::NotModified;
+        return Requested::NotModified;
     }
-    let Some(length) = length else { return Selected::Whole };
+    let Some(length) = length else { return Requested::Whole };
     match range::evaluate(&request.method, &request.fields, status, &validators, length) {
-        Ranges::Single(part) => Selected::Part(part),
-        Ranges::Multiple(parts) => Selected::Parts(parts),
-        Ranges::Unsatisfiable => Selected::Unsatisfiable,
-        Ranges::Whole => Selected::Whole,
+        Ranges::Single(part) => Requested::Part(part),
+        Ranges::Multiple(parts) => Requested::Parts(parts),
+        Ranges::Unsatisfiable => Requested::Unsatisfiable,
+        Ranges::Whole => Requested::Whole,
     }
 }
 

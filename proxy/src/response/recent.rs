@@ -22,23 +22,23 @@ pub(super) struct Rendering {
 }
 
 #[derive(Default)]
-struct Place {
+struct RecentHead {
     rendering: Rendering,
     head: Option<HeaderMap>,
 }
 
-thread_local!(static RECENT: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) });
+thread_local!(static RECENT: RefCell<Vec<RecentHead>> = const { RefCell::new(Vec::new()) });
 
 /// Returns the head, rendered now or a moment ago.
 pub(super) fn head(rendering: Rendering, render: impl FnOnce() -> HeaderMap) -> HeaderMap {
     RECENT.with_borrow_mut(|places| {
         if places.is_empty() {
-            places.resize_with(PLACES, Place::default);
+            places.resize_with(PLACES, RecentHead::default);
         }
         let index = usize::try_from(rendering.fields).unwrap_or_default() % PLACES;
         let Some(place) = places.get_mut(index) else { return render() };
         if place.rendering != rendering {
-            *place = Place { rendering, head: None };
+            *place = RecentHead { rendering, head: None };
             return render();
         }
         place.head.get_or_insert_with(render).clone()

@@ -11,14 +11,15 @@ use http::header::{HeaderMap, HeaderName};
 
 use super::{Store, Stored};
 use crate::key::Key;
+use crate::key::vary::VariantHash;
 
 /// What a request selects.
 #[derive(Debug)]
 pub struct Selected {
     /// The newest response that may answer it.
     pub stored: Option<Arc<Stored>>,
-    /// The hash of the selecting values, zero where the URL is not known to vary.
-    pub selection: u64,
+    /// The variant that it selects; `None` where the URL is not known to vary.
+    pub variant: Option<VariantHash>,
     /// Whether anything is stored under its key.
     pub is_known: bool,
 }
@@ -27,7 +28,7 @@ pub struct Selected {
 #[derive(Debug, Default)]
 struct Seen {
     is_known: Cell<bool>,
-    selection: Cell<u64>,
+    wanted: Cell<Option<VariantHash>>,
     /// The hash of the names of selecting fields of the response that was seen first.
     names: Cell<Option<u64>>,
     /// Whether others have other names.
@@ -47,7 +48,7 @@ impl Seen {
         }
         let Some(variant) = &stored.variant else { return true };
         let wanted = variant.selection_of(request);
-        self.selection.set(wanted);
+        self.wanted.set(Some(wanted));
         wanted == variant.hash() && variant.matches(request)
     }
 }
@@ -63,7 +64,7 @@ pub fn select(store: &dyn Store, key: &Key, request: &HeaderMap) -> Selected {
     let stored = store.lookup(key, &|stored| seen.accepts(stored, request));
     let is_known = seen.is_known.get();
     if !seen.is_mixed.get() {
-        return Selected { stored, selection: seen.selection.get(), is_known };
+        return Selected { stored, variant: seen.wanted.get(), is_known };
     }
     let under = under(store, key);
     let names = present(&under, request);
@@ -71,8 +72,8 @@ pub fn select(store: &dyn Store, key: &Key, request: &HeaderMap) -> Selected {
         store.lookup(key, &|stored| seen.accepts(stored, request) && has_names(stored, &names));
     let variants = under.iter().filter_map(|stored| stored.variant.as_ref());
     let widest = variants.max_by_key(|variant| variant.names().len());
-    let selection = widest.map_or(0, |variant| variant.selection_of(request));
-    Selected { stored, selection, is_known }
+    let variant = widest.map(|variant| variant.selection_of(request));
+    Selected { stored, variant, is_known }
 }
 
 /// Looks for a response that a request would select if its languages of equal weight stood in another order, and that is in the

@@ -88,20 +88,20 @@ async fn the_end_of_a_client_that_waits_cancels_what_is_for_nobody_else() {
     proxy.advance(2);
     drop(client);
     until_idle(&proxy).await;
-    assert_eq!(fetcher.metrics.cancelled.value(), 1);
+    assert_eq!(fetcher.metrics().cancelled.value(), 1);
 
     let client = proxy.begin("/a", &[]).await;
     origin.seen("/a", 3).await;
     reset(client); // a reset counts at any time
     until_idle(&proxy).await;
-    assert_eq!(fetcher.metrics.cancelled.value(), 2);
+    assert_eq!(fetcher.metrics().cancelled.value(), 2);
 
     let mut client = Http2::open(proxy.address).await;
     let response = client.get("/a");
     origin.seen("/a", 4).await;
     drop(response);
     until_idle(&proxy).await;
-    assert_eq!(fetcher.metrics.cancelled.value(), 3);
+    assert_eq!(fetcher.metrics().cancelled.value(), 3);
 
     for fields in [&[("authorization", "x")] as &[_], &[("cookie", "session=1")], &[("range", "x")]]
     {
@@ -134,7 +134,7 @@ async fn the_end_of_a_client_cancels_nothing_that_others_may_share() {
     until_idle(&proxy).await;
 
     assert!(proxy.get("/a").await.is_hit());
-    assert_eq!(proxy.app.front.cache.fetcher().metrics.cancelled.value(), 0);
+    assert_eq!(proxy.app.front.cache.fetcher().metrics().cancelled.value(), 0);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub(super) enum Retention {
     /// All pieces are kept: for late readers, and for the store.
     Retained,
     /// Pieces that every reader has are dropped.
-    Passing,
+    Transient,
     /// None is kept: the content is stored, and readers have it from there.
     Stored,
 }
@@ -53,12 +53,12 @@ impl Pieces {
         let is_charged = match self.mode {
             Retention::Stored => return,
             Retention::Retained => self.charge.take(length),
-            Retention::Passing => {
+            Retention::Transient => {
                 has_company && self.bytes + length <= QUEUE_BYTES_MAX && self.charge.take(length)
             }
         };
         if !is_charged {
-            self.mode = Retention::Passing;
+            self.mode = Retention::Transient;
             self.uncharged += 1;
         }
         self.bytes += length;

@@ -2,11 +2,15 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
+use bytes::Bytes;
+
 use super::pieces::PASSING_PIECES;
+use super::writer::UNREAD_MAX;
 use super::*;
+use crate::freshness::Uncacheable;
 use crate::invalidation::Invalidation;
 
 fn flight(budget: &Arc<Budget>) -> (Arc<Flight>, FlightWriter) {
@@ -34,30 +38,36 @@ impl Bell {
     }
 }
 
-fn poll(reader: &mut Reader) -> Poll<Option<Result<Piece, OriginError>>> {
+fn poll(reader: &mut FlightReader) -> Poll<Option<Result<Piece, OriginError>>> {
     reader.poll_piece(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Reads a piece that is there.
-fn piece(reader: &mut Reader) -> Bytes {
+fn piece(reader: &mut FlightReader) -> Bytes {
     match poll(reader) {
-        Poll::Ready(Some(Ok(Piece::Data(piece)))) => piece,
+        Poll::Ready(Some(Ok(Piece::Frame(frame)))) => frame.into_data().unwrap(),
         other => panic!("no piece, but {other:?}"),
     }
 }
 
-fn is_clean_end(reader: &mut Reader) -> bool {
+fn is_trailers(reader: &mut FlightReader) -> bool {
+    matches!(poll(reader), Poll::Ready(Some(Ok(Piece::Frame(frame)))) if frame.is_trailers())
+}
+
+fn is_clean_end(reader: &mut FlightReader) -> bool {
     matches!(poll(reader), Poll::Ready(None))
 }
 
-fn is_failure(reader: &mut Reader) -> bool {
+fn is_failure(reader: &mut FlightReader) -> bool {
     matches!(poll(reader), Poll::Ready(Some(Err(_)))) && matches!(poll(reader), Poll::Ready(None))
 }
 
-async fn read_all(mut reader: Reader) -> Result<Vec<u8>, OriginError> {
+async fn read_all(mut reader: FlightReader) -> Result<Vec<u8>, OriginError> {
     let mut all = Vec::new();
     while let Some(piece) = std::future::poll_fn(|cx| reader.poll_piece(cx)).await {
-        if let Piece::Data(piece) = piece? {
+        if let Piece::Frame(frame) = piece?
+            && let Ok(piece) = frame.into_data()
+        {
             all.extend_from_slice(&piece);
         }
     }
@@ -92,7 +102,7 @@ fn every_reader_reads_at_its_own_pace_and_late_ones_get_everything() {
         assert!(is_clean_end(reader));
     }
     assert!(is_clean_end(&mut fast));
-    assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Passing, "it has left its key");
+    assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Uncollapsible, "it has left its key");
 }
 
 #[test]
@@ -102,7 +112,7 @@ fn trailers_come_last_and_once() {
     writer.push(bytes(1));
     writer.complete(Some(HeaderMap::new()));
     assert_eq!(piece(&mut reader), bytes(1));
-    assert!(matches!(poll(&mut reader), Poll::Ready(Some(Ok(Piece::Trailers(_))))));
+    assert!(is_trailers(&mut reader));
     assert!(is_clean_end(&mut reader));
 }
 
@@ -176,16 +186,16 @@ async fn passing_content_is_dropped_when_all_have_it_and_the_origin_waits_for_th
     let (flight, writer) = flight(&budget);
     let (mut fast, mut slow) = (writer.first_reader(), flight.join(9).unwrap());
     for number in 0..4 {
-        assert_eq!(writer.push(bytes(number)), Pushed::Passing);
+        assert_eq!(writer.push(bytes(number)), Pushed::Transient);
     }
     assert!(flight.join(9).is_ok(), "nothing is gone yet");
-    let mut room: Room<'_> = Box::pin(writer.room());
+    let mut room: Room<'_> = Box::pin(writer.wait_for_readers());
     (0..4).for_each(|number| assert_eq!(piece(&mut fast), bytes(number)));
     assert!(is_waiting(&mut room), "the slow one has read nothing");
     assert_eq!(piece(&mut slow), bytes(0));
     assert!(room.as_mut().await.is_ok());
     drop(room);
-    assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Passing);
+    assert_eq!(flight.join(9).unwrap_err(), NotJoinable::Uncollapsible);
     let (first, kept) = {
         let state = flight.state.lock();
         (state.pieces.first, state.pieces.kept())
@@ -203,8 +213,8 @@ async fn memory_of_a_passing_flight_is_bounded_however_long_it_is() {
     let reader = writer.first_reader();
     let reading = tokio::spawn(read_all(reader));
     for number in 0..=255 {
-        if writer.push(bytes(number)) == Pushed::Passing {
-            writer.room().await.unwrap();
+        if writer.push(bytes(number)) == Pushed::Transient {
+            writer.wait_for_readers().await.unwrap();
             assert!(flight.state.lock().pieces.kept() < PASSING_PIECES + 3, "and what is paid for");
         }
         assert!(budget.used() <= 35);
@@ -220,15 +230,15 @@ async fn who_lags_is_waited_for_and_others_go_on_while_the_budget_lasts() {
     let budget = budget(100);
     let (flight, writer) = flight(&budget);
     let (mut fast, mut slow) = (writer.first_reader(), flight.join(9).unwrap());
-    writer.pass();
+    writer.stop_retaining();
     for number in 0..9 {
-        assert_eq!(writer.push(bytes(number)), Pushed::Passing);
-        assert!(writer.room().await.is_ok(), "{number}");
+        assert_eq!(writer.push(bytes(number)), Pushed::Transient);
+        assert!(writer.wait_for_readers().await.is_ok(), "{number}");
         assert_eq!(piece(&mut fast), bytes(number));
     }
     assert_eq!(budget.used(), 60, "what its share allows");
     writer.push(bytes(9));
-    let mut room: Room<'_> = Box::pin(writer.room());
+    let mut room: Room<'_> = Box::pin(writer.wait_for_readers());
     assert!(is_waiting(&mut room));
     (0..7).for_each(|number| assert_eq!(piece(&mut slow), bytes(number)));
     assert!(room.as_mut().await.is_ok());
@@ -263,11 +273,11 @@ fn once_stored_readers_go_on_from_the_store_and_the_budget_is_free() {
             panic!("not sent on")
         };
         assert_eq!((body.length(), part), (35, start..35));
-        assert!(matches!(poll(reader), Poll::Ready(Some(Ok(Piece::Trailers(_))))));
+        assert!(is_trailers(reader));
         assert!(is_clean_end(reader));
     }
     // It has had everything.
-    assert!(matches!(poll(&mut done), Poll::Ready(Some(Ok(Piece::Trailers(_))))));
+    assert!(is_trailers(&mut done));
 }
 
 #[tokio::test]
@@ -275,24 +285,24 @@ async fn a_passing_flight_without_readers_is_abandoned_and_a_retained_one_is_not
     let (_, writer) = flight(&budget(1000));
     drop(writer.first_reader());
     assert_eq!(writer.push(bytes(1)), Pushed::Retained);
-    writer.pass();
-    assert_eq!(writer.push(bytes(2)), Pushed::Passing);
-    assert!(matches!(writer.room().await, Err(OriginError::Abandoned)));
+    writer.stop_retaining();
+    assert_eq!(writer.push(bytes(2)), Pushed::Transient);
+    assert!(matches!(writer.wait_for_readers().await, Err(OriginError::Abandoned)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_is_forsaken_when_nobody_reads_and_it_takes_long() {
+async fn a_flight_is_unread_for_long_when_nobody_reads_and_it_takes_long() {
     let (flight, writer) = flight(&budget(1000));
     let reader = writer.first_reader();
     tokio::time::advance(UNREAD_MAX).await;
-    assert!(!writer.is_forsaken(), "somebody reads");
+    assert!(!writer.is_unread_for_long(), "somebody reads");
     drop(reader);
-    assert!(writer.is_forsaken());
+    assert!(writer.is_unread_for_long());
     let _late = flight.join(9).unwrap();
-    assert!(!writer.is_forsaken());
+    assert!(!writer.is_unread_for_long());
 
     let (_, young) = self::flight(&budget(1000));
-    assert!(!young.is_forsaken());
+    assert!(!young.is_unread_for_long());
 }
 
 #[test]
@@ -305,7 +315,7 @@ fn a_reader_that_leaves_wakes_the_waiting_pilot() {
     }
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(Arc::clone(&bell));
-    let mut room: Room<'_> = Box::pin(writer.room());
+    let mut room: Room<'_> = Box::pin(writer.wait_for_readers());
     assert!(room.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(stuck);
     assert_eq!(bell.rings(), 1);
@@ -319,7 +329,7 @@ async fn the_budget_comes_back_with_the_pieces_on_every_way_out() {
         |writer| writer.fail(OriginError::IdleTimeout),
         drop,
         |writer| {
-            writer.pass();
+            writer.stop_retaining();
             writer.push(bytes(1));
             drop(writer);
         },
@@ -356,8 +366,8 @@ fn one_flight_over_the_budget_passes_and_the_others_keep_their_share() {
     let ((_, one), (_, two)) = (flight(&budget), flight(&budget));
     assert_eq!(one.push(bytes(1)), Pushed::Retained);
     assert_eq!(two.push(bytes(1)), Pushed::Retained);
-    assert_eq!(one.push(bytes(2)), Pushed::Passing);
-    assert_eq!(one.push(Bytes::from_static(b"x")), Pushed::Passing, "once passing, for ever");
+    assert_eq!(one.push(bytes(2)), Pushed::Transient);
+    assert_eq!(one.push(Bytes::from_static(b"x")), Pushed::Transient, "once passing, for ever");
     assert_eq!(budget.used(), 20);
     drop(one);
     assert_eq!(budget.used(), 10);
@@ -399,8 +409,8 @@ fn no_wake_up_is_lost_between_threads() {
 
 async fn fly(writer: FlightWriter) {
     for number in 0..100 {
-        if writer.push(bytes(number)) == Pushed::Passing {
-            writer.room().await.unwrap();
+        if writer.push(bytes(number)) == Pushed::Transient {
+            writer.wait_for_readers().await.unwrap();
         }
     }
     writer.complete(None);

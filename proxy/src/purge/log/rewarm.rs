@@ -100,7 +100,7 @@ impl Queue {
         });
         wanted.extend(hottest);
         wanted.retain(|one| {
-            let variant = one.variant.as_ref().map_or(0, Variant::hash);
+            let variant = one.variant.as_ref().map(Variant::hash);
             seen.insert((one.key.to_string(), variant))
         });
         wanted.truncate(usize::try_from(rewarm.max).unwrap_or(usize::MAX));

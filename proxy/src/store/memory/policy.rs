@@ -163,7 +163,7 @@ fn evict_if_found(map: &Map, stored: &Arc<Stored>) {
 
 /// Returns the name under which uses are counted: a new version of a page inherits the old one's.
 fn policy_key(stored: &Stored) -> u64 {
-    stored.key.hash() ^ stored.variant.as_ref().map_or(0, |variant| variant.hash())
+    stored.key.hash() ^ stored.variant.as_ref().map_or(0, |variant| variant.hash().get())
 }
 
 /// The key is a seeded hash already.

@@ -12,8 +12,8 @@ use settings::{Config, Sources};
 use shellac::app::App;
 use shellac::cache::decision::{Decision, Plan, decide};
 use shellac::client::peer::Peer;
+use shellac::fetch::Fetched;
 use shellac::fetch::request::FetchRequest;
-use shellac::fetch::{Fetched, Fetcher};
 use shellac::key::{Key, Scheme};
 use shellac::lookup::look_up;
 use shellac::policy::RequestPolicy;
@@ -78,7 +78,7 @@ impl Bench {
         let (app, head) = (Arc::clone(&self.app), self.head(path));
         tokio::spawn(async move {
             let begun = Instant::now();
-            let kind = answer(app.front.cache.fetcher(), head).await;
+            let kind = answer(&app, head).await;
             Answered { kind, waited: begun.elapsed() }
         })
     }
@@ -106,16 +106,17 @@ impl Bench {
 }
 
 /// The way of a request through the cache.
-async fn answer(fetcher: &Arc<Fetcher>, head: RequestHead) -> Kind {
-    let lookup = look_up((&*fetcher.store, &[]), &fetcher.invalidation, &head);
-    let now = fetcher.clock.now();
-    let trust = fetcher.invalidation.lease().trust(now);
+async fn answer(app: &App, head: RequestHead) -> Kind {
+    let (fetcher, invalidation) = (app.front.cache.fetcher(), &app.invalidation);
+    let lookup = look_up(&*app.store, &[], invalidation, &head);
+    let now = app.clock().now();
+    let trust = invalidation.lease().trust(now);
     let facts = head.facts();
     let decision = decide(lookup.found, &facts, (&head.policy.freshness, trust), now);
-    let (arrived, selection, range) = (fetcher.invalidation.sequence(), lookup.selection, None);
+    let (arrived, variant, range) = (invalidation.sequence(), lookup.variant, None);
     let request_with = |stale: Option<Arc<Stored>>| {
         let stale = stale.and_then(|stale| fetcher.hold(&stale));
-        FetchRequest { head, facts, arrived, stale, selection, range }
+        FetchRequest { head, facts, arrived, stale, variant, range }
     };
     match decision {
         Decision::Hit(_) => Kind::Hit,

@@ -111,16 +111,16 @@ impl Proxy {
         let taken = [Removal::Size, Removal::Replaced].map(|reason| removals[reason as usize]);
         let gone = purged + taken.iter().sum::<u64>();
         assert!(reported <= gone, "{reported} reported, {purged} purged, {taken:?} taken");
-        let mut not_stored = fetcher.metrics.not_stored();
+        let mut not_stored = fetcher.metrics().not_stored();
         let overtaken = not_stored.find(|(reason, _)| *reason == Uncacheable::PurgedInFlight);
         Outcome {
             reported,
             overtaken: overtaken.map_or(0, |(_, count)| count),
-            followed: fetcher.metrics.collapsed.value(),
+            followed: fetcher.metrics().collapsed.value(),
             recalled: self.app.store.file_usage().map_or(0, |usage| usage.loads[0]),
             evicted: removals[Removal::Size as usize],
-            refreshed: fetcher.metrics.background.value(),
-            validated: fetcher.metrics.validated.value(),
+            refreshed: fetcher.metrics().background.value(),
+            validated: fetcher.metrics().validated.value(),
         }
     }
 

@@ -482,10 +482,9 @@ pub(crate) fn split(pieces: &[Bytes], bytes_max: usize) -> Vec<Vec<Bytes>> {
 
 /// 32 bits of the hash of a variant; zero: it does not vary.
 pub(crate) fn variant_of(stored: &Stored) -> u32 {
-    stored
-        .variant
-        .as_ref()
-        .map_or(0, |variant| u32::try_from(variant.hash() >> 32).map_or(1, |hash| hash.max(1)))
+    stored.variant.as_ref().map_or(0, |variant| {
+        u32::try_from(variant.hash().get() >> 32).map_or(1, |hash| hash.max(1))
+    })
 }
 
 /// What a response is recognised by when it comes back soon after it had to go.

@@ -1,0 +1,20 @@
+//! Why a fetch brings no response.
+
+use http::StatusCode;
+
+use crate::origins::OriginError;
+
+/// Why there is no response to a request that went to the origin.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("the origin server gave no usable response: {0}")]
+    Origin(#[from] OriginError),
+    /// As many requests are at the origin as may be. The client may try again.
+    #[error("too many requests are waiting for the origin server")]
+    Overloaded,
+}
+
+/// Returns whether a stale response may be served in place of one with this status (RFC 5861 §4).
+pub(super) const fn is_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}

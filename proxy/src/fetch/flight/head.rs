@@ -1,0 +1,49 @@
+//! What the head of a flight's response turned out to be.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::fetch::Held;
+use crate::freshness::{Freshness, Uncacheable};
+use crate::invalidation::Provenance;
+use crate::key::vary::Variant;
+use crate::origins::OriginError;
+use crate::store::Stored;
+
+/// What the readers of a flight are told when its head has arrived.
+#[derive(Clone, Debug)]
+pub enum HeadOutcome {
+    /// A response for every reader whose request selects its variant.
+    Shared(Arc<Head>),
+    /// The stored response that the origin confirmed, freshened.
+    Validated(Arc<Stored>),
+    /// The origin failed; this stale response may be served (RFC 5861 §4).
+    StaleIfError(Arc<Held>),
+    /// A response for the leader only: every other reader goes to the origin on its own.
+    Unshared(Uncacheable),
+    /// There is no response.
+    Failed(OriginError),
+}
+
+/// The head of a shared response.
+#[derive(Debug)]
+pub struct Head {
+    pub status: StatusCode,
+    /// The fields that clients see.
+    pub fields: HeaderMap,
+    pub variant: Option<Variant>,
+    /// The tags, and the purge sequence at which the request was sent.
+    pub provenance: Provenance,
+    /// Bytes of content, if known.
+    pub length: Option<u64>,
+    /// `None` when it will be stored.
+    pub not_stored: Option<Uncacheable>,
+    /// `None` when it is not stored.
+    pub freshness: Option<Freshness>,
+    /// The stored part whose bytes are sent with those that arrive: a purge of it counts, too.
+    pub base: Option<Arc<Stored>>,
+    /// Fields for the leader only: `private` and `no-cache` name them (RFC 9111 §5.2.2.4,
+    /// §5.2.2.7).
+    pub personal: HeaderMap,
+}

@@ -1,0 +1,98 @@
+//! A newer head for a stored response: from a 304 (RFC 9111 §4.3.4), or from a 200 to HEAD (§4.3.5).
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+
+use super::storable::Storable;
+use super::{Fetcher, revision};
+use crate::freshness::stored_fields::freshen as freshened_fields;
+use crate::freshness::validation::head_agrees;
+use crate::freshness::{Exchange, RequestFacts, judge};
+use crate::invalidation::{RunningFetch, Verdict};
+use crate::lookup::{Found, look_up};
+use crate::request::RequestHead;
+use crate::store::{self, Removal, Show, Stored};
+
+/// The head that arrived.
+#[derive(Clone, Copy)]
+pub(super) struct NewHead<'a> {
+    pub(super) fields: &'a HeaderMap,
+    pub(super) birth: &'a RunningFetch,
+    pub(super) exchange: Exchange,
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.5
+//# When a cache makes an inbound HEAD request for a target URI and
+//# receives a 200 (OK) response, the cache SHOULD update or invalidate
+//# each of its stored GET responses that could have been chosen for that
+//# request
+/// Updates the stored response that a HEAD request selects by the response to it, or removes it
+/// where the two disagree.
+pub(super) fn freshen_by_head(
+    fetcher: &Fetcher,
+    request: &RequestHead,
+    birth: &RunningFetch,
+    (status, fields): (StatusCode, &HeaderMap),
+    exchange: Exchange,
+) {
+    if status != StatusCode::OK {
+        return;
+    }
+    // A response that may have missed a purge needs more than a head that looks alike.
+    let found = look_up(&*fetcher.store, &[], &fetcher.invalidation, request).found;
+    let Found::Stored(stored, Verdict::Valid | Verdict::Soft(_)) = found else { return };
+    let Some(old) = stored.response().filter(|old| old.status == StatusCode::OK) else { return };
+    let tags = stored.provenance.ids();
+    if revision::is_lagging(&fetcher.invalidation, &request.policy.tags, fields, tags)
+        || !may_confirm(fetcher, &stored, birth)
+    {
+        return;
+    }
+    let mut described = old.fields.to_map(Show::All, 1);
+    described.insert(CONTENT_LENGTH, HeaderValue::from(old.body.length()));
+    if head_agrees(&described, fields) {
+        let facts = RequestFacts { method: Method::GET, ..request.facts() };
+        let new = NewHead { fields, birth, exchange };
+        freshen(fetcher, request, &facts, &stored, old, new);
+    } else {
+        fetcher.store.remove(&stored, Removal::Replaced);
+    }
+}
+
+/// Stores a response anew with a newer head; `None` when that forbids storing it any longer.
+pub(super) fn freshen(
+    fetcher: &Fetcher,
+    request: &RequestHead,
+    facts: &RequestFacts,
+    stale: &Arc<Stored>,
+    old: &store::StoredResponse,
+    new: NewHead<'_>,
+) -> Option<Arc<Stored>> {
+    let NewHead { fields, birth, exchange } = new;
+    let fields = freshened_fields(&old.fields.to_map(Show::All, 0), fields, exchange.wall_time);
+    let freshness = judge(&request.policy.freshness, facts, old.status, &fields, exchange);
+    match freshness.and_then(|freshness| Storable::of(fetcher, request, fields, freshness)) {
+        Ok(storable) => {
+            let entry = storable.into_entry(request, birth, old.status);
+            let stored = fetcher.store.freshen(stale, entry).ok()?;
+            fetcher.remove_if_purged(&stored);
+            if !may_confirm(fetcher, stale, birth) {
+                fetcher.store.remove(&stored, Removal::Purged);
+            }
+            Some(stored)
+        }
+        Err(reason) => {
+            fetcher.metrics.uncacheable(reason);
+            fetcher.store.remove(stale, Removal::Replaced);
+            None
+        }
+    }
+}
+
+/// Returns whether no purge has overtaken this validation: the new head may no longer carry the tag
+/// that was purged.
+pub(super) fn may_confirm(fetcher: &Fetcher, stale: &Stored, birth: &RunningFetch) -> bool {
+    fetcher.invalidation.may_confirm(&stale.provenance, birth.born(), &stale.key)
+}

@@ -1,0 +1,45 @@
+//! Markers in place of uncacheable responses: later requests for the URL do not wait for each other
+//! for a while ("hit for miss").
+
+use http::Response;
+
+use super::error::is_error;
+use super::tags;
+use super::task::FetchTask;
+use crate::freshness::Uncacheable;
+use crate::invalidation::Provenance;
+use crate::origins::OriginBody;
+use crate::store::{Content, NewEntry};
+
+/// Stores a marker for a response that may not be stored. Errors of the origin leave none.
+pub(super) fn store_for(task: &FetchTask, response: &Response<OriginBody>, reason: Uncacheable) {
+    let fetcher = &task.fetcher;
+    if is_error(response.status()) {
+        return;
+    }
+    let key = &task.request.head.key;
+    let tags =
+        tags::of(response.headers(), key, &task.request.head.policy.tags, &fetcher.invalidation)
+            .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
+    store(task, reason, task.provenance(tags));
+}
+
+/// Stores a marker with this provenance.
+pub(super) fn store(task: &FetchTask, reason: Uncacheable, provenance: Provenance) {
+    let (fetcher, request) = (&task.fetcher, &task.request);
+    let lasts = request.head.policy.cache.uncacheable_for;
+    let is_one_clients_own = request.facts.has_authorization;
+    if is_one_clients_own || request.range.is_some() || lasts.is_zero() {
+        return;
+    }
+    let entry = NewEntry {
+        key: request.head.key.clone(),
+        variant: None,
+        provenance,
+        content: Content::Uncacheable { reason, until: fetcher.clock.now().plus(lasts) },
+    };
+    match fetcher.store.begin().commit(entry) {
+        Ok(marker) => fetcher.remove_if_purged(&marker),
+        Err(error) => tracing::debug!(%error, "marker not stored"),
+    }
+}

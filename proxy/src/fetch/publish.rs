@@ -1,0 +1,111 @@
+//! The head of the origin's response: whether it is shared, stored, a confirmation, or an error that
+//! a stale response covers.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, StatusCode};
+use tokio::sync::oneshot;
+
+use super::error::is_error;
+use super::exchange::OriginResponse;
+use super::flight::HeadOutcome;
+use super::freshen::{NewHead, freshen, may_confirm};
+use super::held::is_stored;
+use super::storable::Storable;
+use super::task::FetchTask;
+use super::transfer::{transfer, transfer_error};
+use super::{marker, revision};
+use crate::freshness::{Exchange, Uncacheable};
+use crate::origins::failures::Failure;
+use crate::origins::{OriginBody, OriginError};
+use crate::store::Stored;
+
+/// Tells all readers what the head is, and transfers the content if there is any to share.
+/// `unshared` takes a response that is for the leader only.
+pub(super) async fn publish_head(
+    task: FetchTask,
+    answer: OriginResponse,
+    unshared: oneshot::Sender<Response<OriginBody>>,
+) {
+    let OriginResponse { response, exchange, confirmed, completion } = answer;
+    let (fetcher, status) = (Arc::clone(&task.fetcher), response.status());
+    note_answer(&task, status);
+    if let Some(held) = confirmed {
+        let outcome = validated(&task, held.stored(), response.headers(), exchange);
+        return task.end(outcome);
+    }
+    if let Some(held) = &task.request.stale
+        && is_error(status)
+        && fetcher.may_serve_on_error(held)
+    {
+        let outcome = HeadOutcome::StaleIfError(Arc::clone(held));
+        return task.end(outcome);
+    }
+    match Storable::judge(&fetcher, &task.request, &response, exchange, completion.as_ref()) {
+        Ok(storable) => {
+            let tags = storable.tags.iter().copied();
+            let (invalidation, rules) = (&fetcher.invalidation, &task.request.head.policy.tags);
+            let is_lagging = revision::is_lagging(invalidation, rules, response.headers(), tags);
+            let not_stored = is_lagging.then_some(Uncacheable::OriginLagging);
+            transfer(task, response, storable, not_stored).await;
+        }
+        Err(reason) if is_shareable_error(status, reason) => {
+            fetcher.metrics.uncacheable(reason);
+            transfer_error(task, response, exchange, reason).await;
+        }
+        Err(reason) => {
+            fetcher.metrics.uncacheable(reason);
+            marker::store_for(&task, &response, reason);
+            if unshared.send(response).is_err() {
+                tracing::debug!(
+                    key = %task.request.head.key,
+                    "the client of an uncacheable response has left"
+                );
+            }
+            task.end(HeadOutcome::Unshared(reason));
+        }
+    }
+}
+
+/// Notes that the origin can be reached, and whether it answers this URL with an error.
+fn note_answer(task: &FetchTask, status: StatusCode) {
+    let origin = task.request.head.policy.origin();
+    origin.reachability.note_answer();
+    if is_error(status) {
+        task.note_failure(Failure::of_status(status));
+    } else {
+        origin.failures.clear(task.request.head.key.hash());
+    }
+}
+
+/// Freshens the stored response by a 304 (RFC 9111 §4.3.4), unless it was purged since the request
+/// was sent.
+fn validated(
+    task: &FetchTask,
+    stale: &Arc<Stored>,
+    not_modified: &HeaderMap,
+    exchange: Exchange,
+) -> HeadOutcome {
+    let FetchTask { fetcher, request, .. } = task;
+    fetcher.metrics.validated.add(1);
+    let Some(old) = stale.response() else {
+        return HeadOutcome::Failed(OriginError::Abandoned);
+    };
+    let (invalidation, tags) = (&fetcher.invalidation, stale.provenance.ids());
+    if revision::is_lagging(invalidation, &request.head.policy.tags, not_modified, tags) {
+        fetcher.metrics.uncacheable(Uncacheable::OriginLagging);
+        return HeadOutcome::Validated(Arc::clone(stale)); // an origin that lags confirms nothing
+    }
+    if !is_stored(&*fetcher.store, stale) || !may_confirm(fetcher, stale, task.birth()) {
+        return HeadOutcome::Validated(Arc::clone(stale)); // for requests from before the purge
+    }
+    let new = NewHead { fields: not_modified, birth: task.birth(), exchange };
+    let freshened = freshen(fetcher, &request.head, &request.facts, stale, old, new);
+    HeadOutcome::Validated(freshened.unwrap_or_else(|| Arc::clone(stale)))
+}
+
+/// Returns whether an error page goes to all requests that wait, so that a failing origin is not
+/// asked once for each of them.
+fn is_shareable_error(status: StatusCode, reason: Uncacheable) -> bool {
+    is_error(status) && matches!(reason, Uncacheable::Status | Uncacheable::NoFreshness)
+}

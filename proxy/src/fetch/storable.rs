@@ -1,0 +1,101 @@
+//! `Storable`: the head of a response that may be stored and shared, with its variant and its tags.
+
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap};
+use http::{Response, StatusCode};
+
+use super::parts::{ArrivedPart, Completion};
+use super::request::FetchRequest;
+use super::{Fetcher, tags};
+use crate::freshness::deception::is_deceptive;
+use crate::freshness::stored_fields::{freshen, stored_fields};
+use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
+use crate::invalidation::{RunningFetch, TagId};
+use crate::key::vary::Variant;
+use crate::origins::OriginBody;
+use crate::request::RequestHead;
+use crate::store::selection::names_under;
+use crate::store::{self, Body, Content, Fields, NewEntry, Show};
+
+/// The head of a response that may be stored.
+pub(super) struct Storable {
+    pub(super) fields: HeaderMap,
+    pub(super) freshness: Freshness,
+    pub(super) variant: Option<Variant>,
+    pub(super) tags: Vec<TagId>,
+    /// `None` where the whole arrives.
+    pub(super) part: Option<ArrivedPart>,
+}
+
+impl Storable {
+    /// Decides whether a response is stored (RFC 9111 §3).
+    pub(super) fn judge(
+        fetcher: &Fetcher,
+        request: &FetchRequest,
+        response: &Response<OriginBody>,
+        exchange: Exchange,
+        completion: Option<&Completion>,
+    ) -> Result<Self, Uncacheable> {
+        let part = ArrivedPart::of(fetcher, request, response, completion)?;
+        let policy = &request.head.policy;
+        let received = exchange.wall_time;
+        let joined = part.as_ref().and_then(|part| part.joined.as_ref());
+        let joined = joined
+            .and_then(|joined| joined.base.response())
+            .map(|base| freshen(&base.fields.to_map(Show::All, 0), response.headers(), received));
+        let head = joined.as_ref().unwrap_or_else(|| response.headers());
+        // A part is stored under the terms of the whole (RFC 9111 §3.3).
+        let status = if part.is_some() { StatusCode::OK } else { response.status() };
+        let freshness = judge(&policy.freshness, &request.facts, status, head, exchange)?;
+        if policy.cache.deception_armor && is_deceptive(request.head.key.path(), status, head) {
+            return Err(Uncacheable::ContentType);
+        }
+        let mut fields = joined.unwrap_or_else(|| stored_fields(response.headers(), received));
+        if part.is_some() {
+            fields.remove(CONTENT_RANGE); // written anew for each part that is sent
+        }
+        let storable = Self::of(fetcher, &request.head, fields, freshness)?;
+        match response.body().length() {
+            Some(length) if length > fetcher.limits.object_bytes_max => Err(Uncacheable::TooLarge),
+            _ => Ok(Self { part, ..storable }),
+        }
+    }
+
+    /// Adds the variant and the tags to a head that may be stored.
+    pub(super) fn of(
+        fetcher: &Fetcher,
+        request: &RequestHead,
+        mut fields: HeaderMap,
+        freshness: Freshness,
+    ) -> Result<Self, Uncacheable> {
+        fields.remove(CONTENT_LENGTH); // written anew from the content itself
+        let tags = tags::of(&fields, &request.key, &request.policy.tags, &fetcher.invalidation)?;
+        let mut selecting = names_under(&*fetcher.store, &request.key);
+        selecting.extend_from_slice(request.policy.cookies.selecting());
+        let variant = Variant::of(&fields, &request.fields, &selecting)
+            .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
+        Ok(Self { fields, freshness, variant, tags, part: None })
+    }
+
+    /// Makes the entry that is stored once its content is complete.
+    pub(super) fn into_entry(
+        self,
+        request: &RequestHead,
+        birth: &RunningFetch,
+        status: StatusCode,
+    ) -> NewEntry {
+        let part = self.part.and_then(|part| part.stored_part());
+        let is_completed = status == StatusCode::PARTIAL_CONTENT && part.is_none();
+        NewEntry {
+            key: request.key.clone(),
+            variant: self.variant,
+            provenance: birth.provenance(self.tags),
+            content: Content::Response(store::StoredResponse {
+                status: if is_completed { StatusCode::OK } else { status },
+                fields: Fields::copy_of(&self.fields, &|name| request.policy.is_hidden(name)),
+                freshness: self.freshness,
+                body: Body::Empty,
+                part: part.map(Box::new),
+            }),
+        }
+    }
+}
