@@ -54,6 +54,32 @@ async fn a_freshness_setting_holds_from_the_next_response_on() {
 }
 
 #[tokio::test]
+async fn a_hit_that_was_just_rendered_is_rendered_anew_under_other_settings() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("hello"));
+    let proxy = Proxy::start(&origin);
+    let mut client = proxy.connect().await;
+    let plain = request("GET", "/a", &[], "");
+    for _ in 0..4 {
+        client.send(plain.clone()).await;
+        assert_eq!(client.answer().await.field("via").unwrap(), "1.1 shellac");
+    }
+
+    let mut config = proxy.app.config.clone();
+    config.response.via = "edge".to_owned();
+    config.response.cache_status = false;
+    config.limits.max_url = 8;
+    proxy.app.reconfigure(&config);
+
+    client.send(plain).await;
+    let hit = client.answer().await;
+    assert_eq!((hit.field("via").unwrap().as_str(), hit.field("cache-status")), ("1.1 edge", None));
+    client.send(request("GET", "/a/long/path", &[], "")).await;
+    assert_eq!(client.answer().await.status(), 414);
+    assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
 async fn connections_to_an_origin_whose_settings_are_the_same_are_kept() {
     let origin = Origin::start().await;
     origin.on("/a", ok("hello"));
