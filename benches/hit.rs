@@ -19,7 +19,7 @@ use process::timestamp::Timestamp;
 use settings::{Config, Flags, Sources};
 use shellac::app::App;
 use shellac::client::peer::Peer;
-use shellac::freshness::{Exchange, Policy, judge};
+use shellac::freshness::{Exchange, FreshnessRules, judge};
 use shellac::key::{Key, Scheme};
 use shellac::listener::activity::{Activity, Protocol};
 use shellac::listener::service::{Connection, ConnectionService};
@@ -104,7 +104,7 @@ fn store(app: &App, content: Bytes, clock: &Clock) {
     let now = clock.now();
     let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
     let head = fields(FIELDS);
-    let freshness = judge(&Policy::default(), &facts(), StatusCode::OK, &head, exchange);
+    let freshness = judge(&FreshnessRules::default(), &facts(), StatusCode::OK, &head, exchange);
     let seed = app.front.cache.seed();
     let tags = (0..5_u8).map(|number| app.invalidation.ids().tag(&[number]));
     let draft = NewEntry {

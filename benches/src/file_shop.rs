@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 use purge_protocol::PurgeMode;
-use shellac::freshness::{Exchange, Policy, judge};
+use shellac::freshness::{Exchange, FreshnessRules, judge};
 use shellac::invalidation::{Mark, PurgeMark};
 use shellac::store::file::{CopyMode, FileLimits, OpenedStore, TieredStore, Tiering};
 use shellac::store::memory::MemoryLimits;
@@ -93,7 +93,8 @@ impl FileShop {
     pub fn put(&self, number: u64, content: &Bytes) {
         let now = self.clock.now();
         let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
-        let freshness = judge(&Policy::default(), &facts(), StatusCode::OK, &self.fields, exchange);
+        let freshness =
+            judge(&FreshnessRules::default(), &facts(), StatusCode::OK, &self.fields, exchange);
         let invalidation = &self.opened.invalidation;
         let ids = invalidation.ids();
         let tag = |text: String| ids.tag(text.as_bytes());

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
-use shellac::freshness::{Exchange, Policy, RequestDirectives, RequestFacts, judge};
+use shellac::freshness::{Exchange, FreshnessRules, RequestDirectives, RequestFacts, judge};
 use shellac::invalidation::{Invalidation, TagId};
 use shellac::key::{Key, KeySeed, Scheme};
 use shellac::store::memory::{MemoryLimits, MemoryStore};
@@ -62,7 +62,7 @@ impl Shop {
     fn draft(&self, number: u64, tags: Vec<TagId>) -> NewEntry {
         let now = self.clock.now();
         let freshness = judge(
-            &Policy::default(),
+            &FreshnessRules::default(),
             &facts(),
             StatusCode::OK,
             &self.fields,

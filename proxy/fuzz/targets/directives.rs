@@ -7,13 +7,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shellac::field::delta_seconds::DeltaSeconds;
 use shellac::freshness::stored_fields::{freshen, stored_fields};
 use shellac::freshness::{
-    Exchange, Freshness, Policy, RequestDirectives, RequestFacts, ResponseDirectives, State,
+    Exchange, Freshness, FreshnessRules, RequestDirectives, RequestFacts, ResponseDirectives, State,
     Uncacheable, judge,
 };
 
 use super::head::{NOW, fields, map_values, split_at_empty_line};
 
-const POLICY: Policy = Policy {
+const POLICY: FreshnessRules = FreshnessRules {
     default_ttl: Duration::ZERO,
     stale_while_revalidate: Duration::from_secs(5),
     stale_if_error: Duration::from_hours(1),
@@ -108,7 +108,7 @@ fn rank(state: State) -> u8 {
 }
 
 fn a_client_only_restricts(freshness: &Freshness, asked: &RequestDirectives) {
-    let ignoring = Policy { ignore_client_no_cache: true, ..POLICY };
+    let ignoring = FreshnessRules { ignore_client_no_cache: true, ..POLICY };
     for seconds in [0, 60, 1 << 31] {
         let now = NOW.plus(Duration::from_secs(seconds));
         assert!(asked.permit(freshness, now, None, &ignoring));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::field::cache_status::ForwardReason;
-use crate::freshness::{Policy, RequestFacts, State, Uncacheable};
+use crate::freshness::{FreshnessRules, RequestFacts, State, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::invalidation::lease::Trust;
 use crate::lookup::Found;
@@ -40,7 +40,7 @@ pub enum Plan {
 pub fn decide(
     found: Found,
     facts: &RequestFacts,
-    (policy, trust): (&Policy, Trust),
+    (policy, trust): (&FreshnessRules, Trust),
     now: Timestamp,
 ) -> Decision {
     let (stored, soft_purged) = match found {
@@ -146,7 +146,7 @@ mod tests {
     use process::clock::Clock;
 
     const BORN: Timestamp = Timestamp::from_secs(1_000_000);
-    const POLICY: Policy = Policy {
+    const POLICY: FreshnessRules = FreshnessRules {
         default_ttl: Duration::ZERO,
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::ZERO,
@@ -349,7 +349,7 @@ mod tests {
         }
         let only_if_cached = [("cache-control", "max-stale, only-if-cached")];
         assert_eq!(decided(page("max-age=60"), &only_if_cached, 600), "hit accepted");
-        let whatever_a_reload_says = Policy { ignore_client_no_cache: true, ..POLICY };
+        let whatever_a_reload_says = FreshnessRules { ignore_client_no_cache: true, ..POLICY };
         let now = BORN.plus(Duration::from_mins(2));
         let decision = decide(
             page("max-age=60"),

@@ -9,7 +9,7 @@ use crate::fetch::{Fetched, Role};
 use crate::field::cache_status::{CacheStatus, Forwarded};
 use crate::freshness::Uncacheable;
 use crate::origins::OriginBody;
-use crate::policy::Snapshot;
+use crate::policy::SettingsSnapshot;
 use crate::request::RequestHead;
 use crate::request::refusal::Refusal;
 use crate::response::Responder;
@@ -122,7 +122,7 @@ pub(super) fn error(
 pub(super) fn refuse(
     error: &ProxyError,
     fields: &HeaderMap,
-    settings: &Snapshot,
+    settings: &SettingsSnapshot,
 ) -> Response<ResponseBody> {
     let response = failure::respond(error, fields, &settings.own_fields.name);
     Responder::new(settings).own(response, &CacheStatus::Refused(detail_of(error)))

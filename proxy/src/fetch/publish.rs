@@ -16,7 +16,7 @@ use super::task::FetchTask;
 use super::transfer::{transfer, transfer_error};
 use super::{marker, revision};
 use crate::freshness::{Exchange, Uncacheable};
-use crate::origins::failures::Failure;
+use crate::origins::failures::FetchFailure;
 use crate::origins::{OriginBody, OriginError};
 use crate::store::Stored;
 
@@ -72,7 +72,7 @@ fn note_answer(task: &FetchTask, status: StatusCode) {
     let origin = task.request.head.policy.origin();
     origin.reachability.note_answer();
     if is_error(status) {
-        task.note_failure(Failure::of_status(status));
+        task.note_failure(FetchFailure::of_status(status));
     } else {
         origin.failures.clear(task.request.head.key.hash());
     }

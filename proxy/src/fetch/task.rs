@@ -10,7 +10,7 @@ use super::request::FetchRequest;
 use super::{Fetcher, Held};
 use crate::invalidation::{Provenance, RunningFetch, TagId, Verdict};
 use crate::origins::OriginError;
-use crate::origins::failures::Failure;
+use crate::origins::failures::FetchFailure;
 
 /// One fetch in progress.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl FetchTask {
 
     /// Ends a fetch without a response, or within one: readers see the error.
     pub(super) fn fail(self, error: OriginError) {
-        self.note_failure(Failure::of(&error));
+        self.note_failure(FetchFailure::of(&error));
         let Self { fetcher, request, guard, writer, .. } = self;
         fetcher.metrics.failed.add(1);
         tracing::debug!(key = %request.head.key, %error, "fetch failed");
@@ -102,7 +102,7 @@ impl FetchTask {
     }
 
     /// Notes that this fetch has failed, unless a newer one has taken its place, whose end counts.
-    pub(super) fn note_failure(&self, failure: Failure) {
+    pub(super) fn note_failure(&self, failure: FetchFailure) {
         if !self.guard.is_superseded() {
             let fetcher = &self.fetcher;
             let failures = &self.request.head.policy.origin().failures;

@@ -13,7 +13,7 @@ use super::{FetchError, Fetched, Fetcher, OnDisconnect, Role};
 use crate::invalidation::Provenance;
 use crate::key::vary::VariantHash;
 use crate::origins::OriginError;
-use crate::origins::failures::Failure;
+use crate::origins::failures::FetchFailure;
 use crate::store::Stored;
 use crate::store::selection::is_selected;
 
@@ -224,7 +224,8 @@ impl Wait {
             HeadOutcome::Failed(_) if !self.attempts.is_empty() => Followed::KeepWaiting,
             // The leader has waited for the whole time, this request for a part of it.
             HeadOutcome::Failed(error)
-                if Failure::of(&error) == Failure::TimedOut && !self.had_another_chance =>
+                if FetchFailure::of(&error) == FetchFailure::TimedOut
+                    && !self.had_another_chance =>
             {
                 self.had_another_chance = true;
                 Followed::KeepWaiting

@@ -6,7 +6,7 @@ use http::header::{DATE, EXPIRES, HeaderMap, LAST_MODIFIED};
 
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::field::http_date;
-use crate::freshness::{Policy, ResponseDirectives};
+use crate::freshness::{FreshnessRules, ResponseDirectives};
 use process::timestamp::Timestamp;
 
 /// Returns the lifetime that the origin server states: the first match of §4.2.1.
@@ -26,7 +26,7 @@ pub(crate) fn explicit(
 ///
 /// What the operator decided; else a tenth of the time since the last change, at most a day.
 pub(crate) fn assigned(
-    policy: &Policy,
+    policy: &FreshnessRules,
     headers: &HeaderMap,
     response_time: Timestamp,
 ) -> Option<DeltaSeconds> {
@@ -67,7 +67,7 @@ mod tests {
     use super::{assigned, explicit};
     use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::tests::{NOW, NOW_DATE, POLICY, headers};
-    use crate::freshness::{Policy, ResponseDirectives};
+    use crate::freshness::{FreshnessRules, ResponseDirectives};
 
     const MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
 
@@ -76,7 +76,7 @@ mod tests {
         explicit(&ResponseDirectives::of(&head), &head, NOW).map(DeltaSeconds::as_secs)
     }
 
-    fn given(policy: &Policy, fields: &[(&str, &str)]) -> Option<u32> {
+    fn given(policy: &FreshnessRules, fields: &[(&str, &str)]) -> Option<u32> {
         assigned(policy, &headers(fields), NOW).map(DeltaSeconds::as_secs)
     }
 
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_tenth_of_the_time_since_the_last_change_is_assigned() {
-        let operator = Policy { default_ttl: Duration::from_secs(30), ..POLICY };
+        let operator = FreshnessRules { default_ttl: Duration::from_secs(30), ..POLICY };
         for (last_modified, tenth) in [
             ("Sun, 06 Nov 1994 08:39:37 GMT", 60),
             ("Sun, 06 Nov 1994 08:49:28 GMT", 0),
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn without_a_last_change_only_the_operator_assigns() {
-        let operator = Policy { default_ttl: Duration::from_secs(30), ..POLICY };
+        let operator = FreshnessRules { default_ttl: Duration::from_secs(30), ..POLICY };
         for fields in [&[][..], &[("etag", r#""a""#)], &[("last-modified", "long ago")]] {
             assert_eq!(given(&POLICY, fields), None, "{fields:?}");
             assert_eq!(given(&operator, fields), Some(30), "{fields:?}");

@@ -49,7 +49,7 @@ pub use uncacheable::Uncacheable;
 
 /// What the operator decided where the origin server says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
+pub struct FreshnessRules {
     /// Freshness lifetime of a response that states none and has no `Last-Modified`. Zero: no
     /// lifetime is invented.
     pub default_ttl: Duration,

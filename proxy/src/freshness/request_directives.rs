@@ -9,7 +9,7 @@ use http::header::{CACHE_CONTROL, HeaderMap, PRAGMA};
 
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::directive::{Argument, Directive, directives};
-use crate::freshness::{Freshness, Policy, State};
+use crate::freshness::{Freshness, FreshnessRules, State};
 use process::timestamp::Timestamp;
 
 /// What the client asks of the cache.
@@ -52,7 +52,7 @@ impl RequestDirectives {
         freshness: &Freshness,
         now: Timestamp,
         soft_purged: Option<Timestamp>,
-        policy: &Policy,
+        policy: &FreshnessRules,
     ) -> bool {
         let asks_nothing = !self.no_cache && self.max_age.is_none() && self.min_fresh.is_none();
         if asks_nothing || policy.ignore_client_no_cache {
@@ -80,7 +80,7 @@ impl RequestDirectives {
     /// allows it.
     ///
     /// Never what was purged, softly or not: a purge means that it is wrong, not only old. An
-    /// operator who ignores clients that ask for more ([`Policy::ignore_client_no_cache`]) loses
+    /// operator who ignores clients that ask for more ([`FreshnessRules::ignore_client_no_cache`]) loses
     /// nothing by one that asks for less.
     pub fn accepts_stale(
         &self,
@@ -123,7 +123,7 @@ mod tests {
 
     use super::RequestDirectives;
     use crate::field::delta_seconds::DeltaSeconds;
-    use crate::freshness::Policy;
+    use crate::freshness::FreshnessRules;
     use crate::freshness::tests::{NOW, POLICY, headers, judged};
 
     fn request(field: &str) -> RequestDirectives {
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn a_client_may_ask_for_a_younger_response() {
-        let swr = Policy { stale_while_revalidate: Duration::from_mins(1), ..POLICY };
-        let ignoring = Policy { ignore_client_no_cache: true, ..swr };
+        let swr = FreshnessRules { stale_while_revalidate: Duration::from_mins(1), ..POLICY };
+        let ignoring = FreshnessRules { ignore_client_no_cache: true, ..swr };
         let plain = judged(&swr, &[("cache-control", "max-age=60"), ("age", "10")]).unwrap();
         let immutable =
             judged(&swr, &[("cache-control", "max-age=60, immutable"), ("age", "10")]).unwrap();

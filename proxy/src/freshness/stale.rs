@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::response_directives::Flag;
-use crate::freshness::{Policy, ResponseDirectives};
+use crate::freshness::{FreshnessRules, ResponseDirectives};
 
 /// How long after its freshness a response may answer, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) fn windows(
     directives: &ResponseDirectives,
     lifetime: DeltaSeconds,
     keep: DeltaSeconds,
-    policy: &Policy,
+    policy: &FreshnessRules,
 ) -> Windows {
     if forbids_stale(directives) {
         return Windows { while_revalidate: DeltaSeconds::ZERO, if_error: DeltaSeconds::ZERO };
@@ -73,10 +73,10 @@ mod tests {
     use super::windows;
     use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::tests::{POLICY, headers};
-    use crate::freshness::{Policy, ResponseDirectives};
+    use crate::freshness::{FreshnessRules, ResponseDirectives};
 
     fn windows_of(field: &str, lifetime: u64, keep: u64) -> (u32, u32) {
-        let policy = Policy {
+        let policy = FreshnessRules {
             stale_while_revalidate: Duration::from_secs(30),
             stale_if_error: Duration::from_mins(5),
             ..POLICY

@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::response_directives::Flag;
 use crate::freshness::{
-    Exchange, Freshness, Policy, RequestDirectives, ResponseDirectives, Terms, Uncacheable, age,
-    lifetime, stale, status_code,
+    Exchange, Freshness, FreshnessRules, RequestDirectives, ResponseDirectives, Terms, Uncacheable,
+    age, lifetime, stale, status_code,
 };
 use process::timestamp::Timestamp;
 
@@ -28,7 +28,7 @@ pub struct RequestFacts {
 /// Returns how long the response to this exchange may be reused, or why it is not stored (RFC 9111
 /// §3).
 pub fn judge(
-    policy: &Policy,
+    policy: &FreshnessRules,
     request: &RequestFacts,
     status: StatusCode,
     headers: &HeaderMap,
@@ -140,7 +140,7 @@ fn check_fields(headers: &HeaderMap) -> Result<(), Uncacheable> {
 //#    -  a status code that is defined as heuristically cacheable (see
 //#       Section 4.2.2).
 fn lifetime_of(
-    policy: &Policy,
+    policy: &FreshnessRules,
     status: StatusCode,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
@@ -160,7 +160,7 @@ fn lifetime_of(
 }
 
 fn freshness_of(
-    policy: &Policy,
+    policy: &FreshnessRules,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
     lifetime: DeltaSeconds,
@@ -202,11 +202,11 @@ mod tests {
 
     use super::{RequestFacts, judge};
     use crate::freshness::tests::{INSTANT, NOW, NOW_DATE, POLICY, get, headers, judged};
-    use crate::freshness::{Policy, RequestDirectives, State, Uncacheable};
+    use crate::freshness::{FreshnessRules, RequestDirectives, State, Uncacheable};
 
     const ETAG: (&str, &str) = ("etag", r#""a""#);
 
-    fn reason(status: u16, head: &HeaderMap, policy: &Policy) -> Option<Uncacheable> {
+    fn reason(status: u16, head: &HeaderMap, policy: &FreshnessRules) -> Option<Uncacheable> {
         let status = StatusCode::from_u16(status).unwrap();
         judge(policy, &get(), status, head, INSTANT).err()
     }
@@ -234,7 +234,7 @@ mod tests {
         let head = headers(&[("cache-control", "max-age=60")]);
         let directives = RequestDirectives { no_store: true, ..RequestDirectives::default() };
         let request = RequestFacts { directives, ..get() };
-        let ignoring = Policy { ignore_client_no_cache: true, ..POLICY };
+        let ignoring = FreshnessRules { ignore_client_no_cache: true, ..POLICY };
         for policy in [POLICY, ignoring] {
             let judged = judge(&policy, &request, StatusCode::OK, &head, INSTANT);
             assert_eq!(judged, Err(Uncacheable::RequestNoStore));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn without_an_explicit_lifetime_the_status_code_has_to_allow_storing() {
-        let policy = Policy { default_ttl: Duration::from_mins(1), ..POLICY };
+        let policy = FreshnessRules { default_ttl: Duration::from_mins(1), ..POLICY };
         let plain = headers(&[]);
         for status in [200, 203, 204, 300, 301, 308, 404, 405, 410] {
             assert_eq!(reason(status, &plain, &policy), None, "{status}");
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn windows_of_the_operator_are_no_reason_to_store() {
-        let policy = Policy {
+        let policy = FreshnessRules {
             stale_while_revalidate: Duration::from_mins(1),
             stale_if_error: Duration::from_mins(1),
             keep: Duration::ZERO,
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_validator_without_freshness_is_stored_stale() {
-        let policy = Policy { stale_while_revalidate: Duration::from_mins(1), ..POLICY };
+        let policy = FreshnessRules { stale_while_revalidate: Duration::from_mins(1), ..POLICY };
         let freshness = judged(&policy, &[ETAG]).unwrap();
         assert_eq!(freshness.state(NOW, None), State::Stale);
         assert_eq!(freshness.useless_after(), NOW.plus(policy.keep));

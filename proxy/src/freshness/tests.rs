@@ -16,7 +16,7 @@ use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::validation::{conditions, head_agrees, selects};
 use crate::freshness::{
-    Exchange, Freshness, Policy, RequestDirectives, RequestFacts, State, Uncacheable, judge,
+    Exchange, Freshness, FreshnessRules, RequestDirectives, RequestFacts, State, Uncacheable, judge,
 };
 use process::timestamp::Timestamp;
 
@@ -26,7 +26,7 @@ pub(crate) const NOW: Timestamp = Timestamp::from_secs(784_111_777);
 pub(crate) const NOW_DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 /// Nothing but `keep`.
-pub(crate) const POLICY: Policy = Policy {
+pub(crate) const POLICY: FreshnessRules = FreshnessRules {
     default_ttl: Duration::ZERO,
     stale_while_revalidate: Duration::ZERO,
     stale_if_error: Duration::ZERO,
@@ -57,7 +57,10 @@ pub(crate) const INSTANT: Exchange =
     Exchange { request_time: NOW, response_time: NOW, wall_time: NOW };
 
 /// Judges a 200 to a plain GET.
-pub(crate) fn judged(policy: &Policy, fields: &[(&str, &str)]) -> Result<Freshness, Uncacheable> {
+pub(crate) fn judged(
+    policy: &FreshnessRules,
+    fields: &[(&str, &str)],
+) -> Result<Freshness, Uncacheable> {
     judge(policy, &get(), StatusCode::OK, &headers(fields), INSTANT)
 }
 
@@ -125,7 +128,7 @@ fn a_soft_purge_only_ever_shortens() {
 
 #[test]
 fn no_cache_is_never_fresh_and_never_stands_in() {
-    let policy = Policy {
+    let policy = FreshnessRules {
         stale_while_revalidate: Duration::from_mins(1),
         stale_if_error: Duration::from_mins(1),
         ..POLICY
@@ -331,7 +334,8 @@ fn head_of(fields: Vec<(&'static str, Vec<u8>)>) -> HeaderMap {
 fn exercise(head: &HeaderMap, newer: &HeaderMap, status: u16, moments: [u64; 4]) {
     let [request_time, response_time, now, purged] = moments.map(Timestamp::from_millis);
     let exchange = Exchange { request_time, response_time, wall_time: response_time };
-    let policy = Policy { default_ttl: Duration::MAX, stale_if_error: Duration::MAX, ..POLICY };
+    let policy =
+        FreshnessRules { default_ttl: Duration::MAX, stale_if_error: Duration::MAX, ..POLICY };
     let status = StatusCode::from_u16(status).unwrap();
     let directives = RequestDirectives::of(head);
     let request =

@@ -4,7 +4,7 @@ use http::{Method, Request};
 
 use super::error::OriginError;
 use super::request_body::RequestBody;
-use super::sending::Extent;
+use super::sending::SendProgress;
 
 /// How often a request may still be sent.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) enum Failed {
     /// The request was not written; it comes back for another attempt.
     Unsent(OriginError, Box<Request<RequestBody>>),
     /// The connection was given the request, and the exchange got this far.
-    Sent(OriginError, Extent),
+    Sent(OriginError, SendProgress),
 }
 
 impl Attempts {
@@ -46,11 +46,11 @@ impl Attempts {
 }
 
 /// Returns whether a request without content may be sent again after its connection broke.
-pub(super) fn may_send_again(method: &Method, extent: Extent, is_reused: bool) -> bool {
+pub(super) fn may_send_again(method: &Method, extent: SendProgress, is_reused: bool) -> bool {
     match extent {
-        Extent::Nothing => true,
-        Extent::Sent => method.is_safe() || is_reused && method.is_idempotent(),
-        Extent::Answered => false,
+        SendProgress::Nothing => true,
+        SendProgress::Sent => method.is_safe() || is_reused && method.is_idempotent(),
+        SendProgress::Answered => false,
     }
 }
 

@@ -16,7 +16,7 @@ use process::timestamp::Timestamp;
 
 /// How a fetch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum FetchFailure {
     /// The time for it ran out, at the origin or on the way there: the next one is likely to wait as long.
     TimedOut,
     /// An error came.
@@ -28,21 +28,21 @@ pub enum Failure {
 pub struct Failures {
     /// URLs in the table. Zero spares everyone its lock.
     known: AtomicUsize,
-    table: Mutex<Table>,
+    table: Mutex<FailureTable>,
     /// URLs whose failure was forgotten to make room.
     pub forgotten: Counter,
 }
 
 #[derive(Debug, Default)]
-struct Table {
-    urls: HashMap<u64, Entry>,
+struct FailureTable {
+    urls: HashMap<u64, FailedUrl>,
     /// The same URLs, the one that was noted first in front.
     by_age: BTreeMap<u64, u64>,
     next: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct FailedUrl {
     number: u64,
     noted: Timestamp,
     /// When the last fetch that came to an end failed.
@@ -50,7 +50,7 @@ struct Entry {
     has_timed_out: bool,
 }
 
-impl Failure {
+impl FetchFailure {
     /// Returns how a fetch failed that brought no response.
     pub const fn of(error: &OriginError) -> Self {
         match error {
@@ -71,8 +71,8 @@ impl Failure {
 
 impl Failures {
     /// Notes that a fetch of this URL has failed.
-    pub fn note(&self, url: u64, failure: Failure, now: Timestamp) {
-        let has_timed_out = failure == Failure::TimedOut;
+    pub fn note(&self, url: u64, failure: FetchFailure, now: Timestamp) {
+        let has_timed_out = failure == FetchFailure::TimedOut;
         self.enter(url, now, Some(now), has_timed_out);
     }
 
@@ -110,7 +110,7 @@ impl Failures {
         table.urls.len()
     }
 
-    fn find(&self, url: u64) -> Option<Entry> {
+    fn find(&self, url: u64) -> Option<FailedUrl> {
         if self.known.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -128,14 +128,14 @@ impl Failures {
         let failed = failed.or_else(|| before.and_then(|entry| entry.failed));
         let number = table.next;
         table.next += 1;
-        table.urls.insert(url, Entry { number, noted, failed, has_timed_out });
+        table.urls.insert(url, FailedUrl { number, noted, failed, has_timed_out });
         table.by_age.insert(number, url);
         self.known.store(table.urls.len(), Ordering::Relaxed);
     }
 }
 
-impl Table {
-    fn remove(&mut self, url: u64) -> Option<Entry> {
+impl FailureTable {
+    fn remove(&mut self, url: u64) -> Option<FailedUrl> {
         let entry = self.urls.remove(&url)?;
         self.by_age.remove(&entry.number);
         Some(entry)
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_failure_concerns_its_url_alone() {
         let failures = Failures::default();
-        failures.note(1, Failure::Error, NOW);
+        failures.note(1, FetchFailure::Error, NOW);
         assert!(failures.is_paused(1, NOW) && !failures.is_paused(2, NOW));
         assert!(!failures.has_timed_out(1, NOW), "an error comes soon");
         failures.clear(2);
@@ -197,12 +197,12 @@ mod tests {
     #[test]
     fn a_time_out_is_remembered_until_the_next_result_and_not_for_ever() {
         let failures = Failures::default();
-        failures.note(1, Failure::TimedOut, NOW);
+        failures.note(1, FetchFailure::TimedOut, NOW);
         assert!(failures.has_timed_out(1, later(29_999)));
         assert!(!failures.has_timed_out(1, later(30_000)));
-        failures.note(1, Failure::TimedOut, later(20_000));
+        failures.note(1, FetchFailure::TimedOut, later(20_000));
         assert!(failures.has_timed_out(1, later(49_999)), "it begins anew");
-        failures.note(1, Failure::Error, later(21_000));
+        failures.note(1, FetchFailure::Error, later(21_000));
         assert!(!failures.has_timed_out(1, later(21_000)), "the last one did not time out");
     }
 
@@ -211,7 +211,7 @@ mod tests {
         let failures = Failures::default();
         failures.note_late(1, NOW);
         assert!(failures.has_timed_out(1, NOW) && !failures.is_paused(1, NOW));
-        failures.note(1, Failure::TimedOut, NOW);
+        failures.note(1, FetchFailure::TimedOut, NOW);
         failures.note_late(1, later(1));
         assert!(failures.is_paused(1, later(1)), "the pause goes on");
     }
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_ends_what_is_remembered() {
         let failures = Failures::default();
-        failures.note(1, Failure::TimedOut, later(60_000));
+        failures.note(1, FetchFailure::TimedOut, later(60_000));
         assert!(!failures.is_paused(1, NOW) && !failures.has_timed_out(1, NOW));
     }
 
@@ -228,10 +228,10 @@ mod tests {
         let failures = Failures::default();
         let urls = u64::try_from(URLS_MAX).unwrap();
         for url in 0..urls {
-            failures.note(url, Failure::Error, NOW);
+            failures.note(url, FetchFailure::Error, NOW);
         }
-        failures.note(0, Failure::Error, NOW); // it is the newest now
-        failures.note(urls, Failure::Error, NOW);
+        failures.note(0, FetchFailure::Error, NOW); // it is the newest now
+        failures.note(urls, FetchFailure::Error, NOW);
         assert!(failures.is_paused(0, NOW) && failures.is_paused(urls, NOW));
         assert!(!failures.is_paused(1, NOW) && failures.is_paused(2, NOW));
         assert_eq!((failures.count(NOW), failures.forgotten.value()), (URLS_MAX, 1));
@@ -246,10 +246,13 @@ mod tests {
             OriginError::Busy,
             OriginError::ConnectTimeout { server: server() },
         ] {
-            assert_eq!(Failure::of(&error), Failure::TimedOut, "{error}");
+            assert_eq!(FetchFailure::of(&error), FetchFailure::TimedOut, "{error}");
         }
-        assert_eq!(Failure::of(&OriginError::Refused { server: server() }), Failure::Error);
-        assert_eq!(Failure::of_status(StatusCode::GATEWAY_TIMEOUT), Failure::TimedOut);
-        assert_eq!(Failure::of_status(StatusCode::SERVICE_UNAVAILABLE), Failure::Error);
+        assert_eq!(
+            FetchFailure::of(&OriginError::Refused { server: server() }),
+            FetchFailure::Error
+        );
+        assert_eq!(FetchFailure::of_status(StatusCode::GATEWAY_TIMEOUT), FetchFailure::TimedOut);
+        assert_eq!(FetchFailure::of_status(StatusCode::SERVICE_UNAVAILABLE), FetchFailure::Error);
     }
 }

@@ -22,12 +22,12 @@ pub struct OriginMetrics {
     failures: [Counter; REASONS.len()],
     /// Responses that broke off within their content, in the same order.
     broken_off: [Counter; REASONS.len()],
-    log: [Mutex<Log>; REASONS.len()],
+    log: [Mutex<FailureLog>; REASONS.len()],
 }
 
 /// When failures for one reason were logged last, and how many have not been since.
 #[derive(Debug, Default)]
-struct Log {
+struct FailureLog {
     last: Option<Instant>,
     unsaid: u64,
 }
@@ -89,7 +89,7 @@ impl OriginMetrics {
     }
 }
 
-impl Log {
+impl FailureLog {
     /// Notes a failure. Returns how many there were since the last line, if another line is due.
     fn say(&mut self, now: Instant) -> Option<u64> {
         self.unsaid += 1;
@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn failures_for_one_reason_are_logged_once_in_a_while_with_their_number() {
-        let mut log = Log::default();
+        let mut log = FailureLog::default();
         let start = Instant::now();
-        let said = |log: &mut Log, seconds| log.say(start + Duration::from_secs(seconds));
+        let said = |log: &mut FailureLog, seconds| log.say(start + Duration::from_secs(seconds));
 
         assert_eq!(said(&mut log, 0), Some(1));
         assert_eq!(said(&mut log, 1), None);

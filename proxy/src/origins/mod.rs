@@ -6,15 +6,15 @@
 //!   policy             failures  URLs, reachability, the log of an outage
 //!                      └► Server ─► pool       idle connections
 //!                                   connector  names, addresses, the race between them
-//!                                   └► lease   one exchange: server_stream, sending, request_body, response_body
+//!                                   └► connection   one exchange: server_stream, sending, request_body, response_body
 //! ```
 
 mod attempts;
+mod connection;
 mod connector;
 mod error;
 pub mod failures;
 mod keep_alive;
-mod lease;
 pub mod metrics;
 mod origin;
 mod outage;

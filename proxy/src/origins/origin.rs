@@ -14,12 +14,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempts::{Attempts, Failed, copy_of, may_send_again};
+use super::connection::ServerConnection;
 use super::error::OriginError;
 use super::failures::Failures;
 use super::keep_alive;
-use super::lease::Lease;
 use super::metrics::OriginMetrics;
-use super::outage::{Line, Outage};
+use super::outage::{Outage, OutageLine};
 use super::race::race;
 use super::reachability::Reachability;
 use super::request_body::RequestBody;
@@ -132,14 +132,14 @@ impl Origin {
             Ok(_) | Err(_) => self.outage.failed(now),
         };
         match (line, result) {
-            (Some(Line::Answering(failures, lasted)), _) => {
+            (Some(OutageLine::Answering(failures, lasted)), _) => {
                 tracing::info!(origin, failures, ?lasted, "the origin answers again");
             }
-            (Some(Line::Failing(failures)), Ok(response)) => {
+            (Some(OutageLine::Failing(failures)), Ok(response)) => {
                 let status = response.status().as_u16();
                 tracing::warn!(origin, path, status, failures, "the origin answers with an error");
             }
-            (Some(Line::Failing(failures)), Err(error)) => {
+            (Some(OutageLine::Failing(failures)), Err(error)) => {
                 tracing::warn!(origin, path, %error, failures, "the origin does not answer");
             }
             (None, _) => {}
@@ -176,7 +176,7 @@ impl Origin {
     }
 
     /// Takes an idle connection, or makes one to the next server that can be reached. Those that could not be lately are last.
-    async fn lease(&self, attempts: &Attempts) -> Result<Lease, OriginError> {
+    async fn lease(&self, attempts: &Attempts) -> Result<ServerConnection, OriginError> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
             (0..self.servers.len()).filter_map(|step| {
@@ -201,7 +201,7 @@ impl Origin {
 
     async fn exchange(
         &self,
-        mut lease: Lease,
+        mut lease: ServerConnection,
         permit: OwnedSemaphorePermit,
         request: Request<RequestBody>,
         deadline: Option<Instant>,
@@ -244,7 +244,7 @@ impl Origin {
     /// for `first_byte_timeout`.
     async fn answer(
         &self,
-        lease: &mut Lease,
+        lease: &mut ServerConnection,
         request: Request<RequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>, OriginError> {

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 pub(super) struct Outage {
     /// Spares those who succeed the lock.
     is_on: AtomicBool,
-    state: Mutex<Option<State>>,
+    state: Mutex<Option<RunningOutage>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct RunningOutage {
     began: Instant,
     last: Instant,
     told: Instant,
@@ -26,7 +26,7 @@ struct State {
 
 /// A line for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum OutageLine {
     /// Exchanges failed, so many since the last line.
     Failing(u64),
     /// Exchanges succeed again, after so many failures in this time.
@@ -35,29 +35,29 @@ pub(super) enum Line {
 
 impl Outage {
     /// Notes a failure.
-    pub(super) fn failed(&self, now: Instant) -> Option<Line> {
+    pub(super) fn failed(&self, now: Instant) -> Option<OutageLine> {
         let mut state = self.state.lock();
         self.is_on.store(true, Ordering::Relaxed);
         let Some(state) = state.as_mut() else {
-            *state = Some(State { began: now, last: now, told: now, untold: 0, all: 1 });
-            return Some(Line::Failing(1));
+            *state = Some(RunningOutage { began: now, last: now, told: now, untold: 0, all: 1 });
+            return Some(OutageLine::Failing(1));
         };
         (state.last, state.all, state.untold) = (now, state.all + 1, state.untold + 1);
         (now.duration_since(state.told) >= PERIOD).then(|| {
             state.told = now;
-            Line::Failing(std::mem::take(&mut state.untold))
+            OutageLine::Failing(std::mem::take(&mut state.untold))
         })
     }
 
     /// Notes a success.
-    pub(super) fn answered(&self, now: Instant) -> Option<Line> {
+    pub(super) fn answered(&self, now: Instant) -> Option<OutageLine> {
         if !self.is_on.load(Ordering::Relaxed) {
             return None;
         }
         let mut state = self.state.lock();
         let ended = state.take_if(|state| now.duration_since(state.last) >= CALM)?;
         self.is_on.store(false, Ordering::Relaxed);
-        Some(Line::Answering(ended.all, ended.last.duration_since(ended.began)))
+        Some(OutageLine::Answering(ended.all, ended.last.duration_since(ended.began)))
     }
 }
 
@@ -76,12 +76,12 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(outage.answered(at(0)), None);
         let lines: Vec<_> = (0..200).filter_map(|second| outage.failed(at(second))).collect();
-        assert_eq!(lines, [1, 60, 60, 60].map(Line::Failing));
+        assert_eq!(lines, [1, 60, 60, 60].map(OutageLine::Failing));
         assert_eq!(outage.answered(at(200)), None, "it may fail again at once");
         let lasted = Duration::from_secs(199);
-        assert_eq!(outage.answered(at(209)), Some(Line::Answering(200, lasted)));
+        assert_eq!(outage.answered(at(209)), Some(OutageLine::Answering(200, lasted)));
         assert_eq!(outage.answered(at(210)), None);
-        assert_eq!(outage.failed(at(211)), Some(Line::Failing(1)));
+        assert_eq!(outage.failed(at(211)), Some(OutageLine::Failing(1)));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
+use super::connection::ServerConnection;
 use super::error::OriginError;
-use super::lease::Lease;
 use super::metrics::OriginMetrics;
 use super::origin::is_over;
 use crate::field::hop_by_hop;
@@ -42,7 +42,7 @@ pub(super) struct ContentLimits {
 }
 
 /// The connection, and the permit for the exchange.
-type Lent = (Lease, OwnedSemaphorePermit);
+type Lent = (ServerConnection, OwnedSemaphorePermit);
 
 impl OriginBody {
     pub(super) fn new(

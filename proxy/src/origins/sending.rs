@@ -14,13 +14,13 @@ use super::request_body::Upload;
 /// The progress of the request that was given to a connection last.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
-    state: Mutex<State>,
+    state: Mutex<SendState>,
     /// Whether a byte came back since the request was begun.
     is_answered: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SendState {
     upload: Upload,
     /// Whether the request is HEAD, until the first of its bytes is written.
     announced: Option<bool>,
@@ -50,7 +50,7 @@ pub(super) enum Phase {
 
 /// How much of an exchange has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(super) enum SendProgress {
     /// No byte of the request was written.
     Nothing,
     /// The server may have seen the request.
@@ -96,7 +96,7 @@ impl Sending {
     /// Announces a request that is about to be given to the connection.
     pub(super) fn begin(&self, is_head: bool, upload: Upload) {
         self.is_answered.store(false, Ordering::Relaxed);
-        *self.state.lock() = State { upload, announced: Some(is_head), ..State::default() };
+        *self.state.lock() = SendState { upload, announced: Some(is_head), ..SendState::default() };
     }
 
     /// Bytes are about to be written. Returns whether they begin a HEAD request, if they begin a request.
@@ -167,13 +167,13 @@ impl Sending {
     }
 
     /// Returns how much of the exchange has happened.
-    pub(super) fn extent(&self) -> Extent {
+    pub(super) fn extent(&self) -> SendProgress {
         if self.is_answered.load(Ordering::Relaxed) {
-            Extent::Answered
+            SendProgress::Answered
         } else if self.state.lock().bytes > 0 {
-            Extent::Sent
+            SendProgress::Sent
         } else {
-            Extent::Nothing
+            SendProgress::Nothing
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
         sending.begin(true, Upload::default());
         flush(&sending);
         assert!(!sending.is_complete());
-        assert_eq!(sending.extent(), Extent::Nothing);
+        assert_eq!(sending.extent(), SendProgress::Nothing);
         assert_eq!(sending.on_write(), Some(true));
         assert!(written(&sending, Poll::Pending).is_pending());
         assert!(matches!(sending.phase(), Phase::Blocked(_)));
@@ -262,9 +262,9 @@ mod tests {
         assert_eq!(sending.on_write(), None);
         flush(&sending);
         assert!(sending.is_complete());
-        assert_eq!(sending.extent(), Extent::Sent);
+        assert_eq!(sending.extent(), SendProgress::Sent);
         sending.on_read();
-        assert_eq!(sending.extent(), Extent::Answered);
+        assert_eq!(sending.extent(), SendProgress::Answered);
 
         sending.begin(false, Upload::default());
         assert!(!sending.is_complete());
@@ -279,6 +279,6 @@ mod tests {
         flush(&sending);
 
         assert!(sending.is_refused() && !sending.is_complete());
-        assert_eq!(sending.extent(), Extent::Nothing);
+        assert_eq!(sending.extent(), SendProgress::Nothing);
     }
 }

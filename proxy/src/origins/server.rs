@@ -7,13 +7,13 @@ use http::uri::Authority;
 use hyper::client::conn::http1;
 use tokio::time::timeout;
 
+use super::connection::ServerConnection;
 use super::connector::{Connector, System};
 use super::error::OriginError;
-use super::lease::Lease;
 use super::pool::{Idle, Pool};
 use super::race::{SlowMark, Speed};
 use super::sending::Sending;
-use super::server_stream::Guarded;
+use super::server_stream::ServerStream;
 use crate::framing;
 
 /// One server of an origin.
@@ -68,13 +68,13 @@ impl Server {
     }
 
     /// Takes the idle connection that was used last, if one is alive.
-    pub(super) fn take_idle(self: &Arc<Self>) -> Option<Lease> {
+    pub(super) fn take_idle(self: &Arc<Self>) -> Option<ServerConnection> {
         let Idle { sender, sending, .. } = self.pool.take()?;
-        Some(Lease::reused(sender, sending, Arc::clone(self)))
+        Some(ServerConnection::reused(sender, sending, Arc::clone(self)))
     }
 
     /// Makes a connection.
-    pub(super) async fn connect(self: Arc<Self>) -> Result<Lease, OriginError> {
+    pub(super) async fn connect(self: Arc<Self>) -> Result<ServerConnection, OriginError> {
         let stream = timeout(self.connect_timeout, self.connector.connect())
             .await
             .map_err(|_elapsed| OriginError::ConnectTimeout { server: self.name().to_owned() })?
@@ -84,7 +84,7 @@ impl Server {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .handshake(Guarded::new(stream, limits, Arc::clone(&sending)))
+            .handshake(ServerStream::new(stream, limits, Arc::clone(&sending)))
             .await
             .map_err(OriginError::head)?;
         tokio::spawn(async move {
@@ -92,7 +92,7 @@ impl Server {
                 tracing::debug!(%error, "origin connection ended");
             }
         });
-        Ok(Lease::new(sender, sending, self))
+        Ok(ServerConnection::new(sender, sending, self))
     }
 }
 

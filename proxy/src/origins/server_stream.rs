@@ -1,4 +1,4 @@
-//! `Guarded`: a connection to a server that lets only sound responses pass, each only after its request.
+//! `ServerStream`: a connection to a server that lets only sound responses pass, each only after its request.
 //!
 //! A server that announces 10 bytes and sends 36, or speaks while nobody asked, must not answer the next request with the rest:
 //! the connection ends there.
@@ -21,7 +21,7 @@ use crate::framing::{Limits, Violation};
 use crate::transport::Transport;
 
 #[derive(Debug)]
-pub(super) struct Guarded {
+pub(super) struct ServerStream {
     inner: TokioIo<Transport>,
     responses: Responses,
     sending: Arc<Sending>,
@@ -32,7 +32,7 @@ pub(super) struct Guarded {
     end: Option<Violation>,
 }
 
-impl Guarded {
+impl ServerStream {
     pub(super) fn new(stream: Transport, limits: Limits, sending: Arc<Sending>) -> Self {
         let (inner, responses) = (TokioIo::new(stream), Responses::new(limits));
         Self { inner, responses, sending, held: Vec::new(), ready: 0, end: None }
@@ -78,41 +78,41 @@ impl Guarded {
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBufCursor<'_>,
-    ) -> Poll<io::Result<Filled>> {
+    ) -> Poll<io::Result<ReadProgress>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let most = buf.remaining().min(scratch.len());
             let mut read = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
             ready!(Pin::new(self.inner.inner_mut()).poll_read(cx, &mut read))?;
             let bytes = read.filled();
             if bytes.is_empty() {
-                return Poll::Ready(Ok(Filled::Done));
+                return Poll::Ready(Ok(ReadProgress::Done));
             }
             self.sending.on_read();
             if !self.held.is_empty() {
                 self.held.extend_from_slice(bytes);
                 (self.ready, self.end) = self.responses.pass(&self.held);
-                return Poll::Ready(Ok(Filled::More));
+                return Poll::Ready(Ok(ReadProgress::More));
             }
             let (passed, end) = self.responses.pass(bytes);
             let (sound, rest) = bytes.split_at_checked(passed).unwrap_or((bytes, &[]));
             buf.put_slice(sound);
             self.held.extend_from_slice(rest);
             self.end = end;
-            Poll::Ready(Ok(if sound.is_empty() { Filled::More } else { Filled::Done }))
+            Poll::Ready(Ok(if sound.is_empty() { ReadProgress::More } else { ReadProgress::Done }))
         })
     }
 }
 
 /// What came of a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Filled {
+enum ReadProgress {
     /// Bytes went on, or there are no more.
     Done,
     /// Nothing went on yet.
     More,
 }
 
-impl Read for Guarded {
+impl Read for ServerStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -130,14 +130,14 @@ impl Read for Guarded {
             if let Some(violation) = this.end {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
             }
-            if ready!(this.poll_fill(cx, &mut buf))? == Filled::Done {
+            if ready!(this.poll_fill(cx, &mut buf))? == ReadProgress::Done {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 }
 
-impl Write for Guarded {
+impl Write for ServerStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -4,13 +4,13 @@ use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
 /// The operator's rules on cookies.
 #[derive(Clone, Debug)]
-pub struct Cookies {
+pub struct CookieRules {
     rules: settings::Cookies,
     /// The field that selects a variant always, where cookies enter the key.
     selecting: &'static [HeaderName],
 }
 
-impl Cookies {
+impl CookieRules {
     /// Takes the rules.
     pub fn new(rules: settings::Cookies) -> Self {
         let selecting: &[HeaderName] = if rules.vary_on.is_empty() { &[] } else { &[COOKIE] };
@@ -80,8 +80,8 @@ fn pairs(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    fn rules(vary_on: &[&str]) -> Cookies {
-        Cookies::new(settings::Cookies {
+    fn rules(vary_on: &[&str]) -> CookieRules {
+        CookieRules::new(settings::Cookies {
             vary_on: vary_on.iter().map(ToString::to_string).collect(),
             ..settings::Cookies::default()
         })

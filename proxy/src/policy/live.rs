@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use settings::Config;
 
-use super::snapshot::Snapshot;
+use super::snapshot::SettingsSnapshot;
 use crate::origins::Origins;
 
 /// The settings that hold now. A worker reads its own copy, which it replaces when the number has changed: a request costs
@@ -15,14 +15,14 @@ use crate::origins::Origins;
 #[derive(Debug)]
 pub struct LiveSettings {
     number: AtomicU64,
-    current: Mutex<Arc<Snapshot>>,
+    current: Mutex<Arc<SettingsSnapshot>>,
 }
 
 impl LiveSettings {
     /// Takes the settings of a start.
     pub fn new(config: &Config) -> Arc<Self> {
         let origins = Origins::new(config.origin.clone(), Vec::new());
-        let snapshot = Snapshot::new(config, origins);
+        let snapshot = SettingsSnapshot::new(config, origins);
         let number = AtomicU64::new(snapshot.number());
         Arc::new(Self { number, current: Mutex::new(Arc::new(snapshot)) })
     }
@@ -38,14 +38,14 @@ impl LiveSettings {
     pub fn replace(&self, config: &Config) {
         let mut current = self.current.lock();
         let origins = current.origins.renewed(config.origin.clone(), Vec::new());
-        let snapshot = Snapshot::new(config, origins);
+        let snapshot = SettingsSnapshot::new(config, origins);
         let number = snapshot.number();
         *current = Arc::new(snapshot);
         self.number.store(number, Ordering::Relaxed);
     }
 
     /// Returns this thread's copy of the settings that hold now.
-    pub fn local(&self) -> Arc<Snapshot> {
+    pub fn local(&self) -> Arc<SettingsSnapshot> {
         let number = self.number.load(Ordering::Relaxed);
         LOCAL.with_borrow_mut(|local| match local {
             Some(snapshot) if snapshot.number() == number => Arc::clone(snapshot),
@@ -54,18 +54,18 @@ impl LiveSettings {
     }
 
     /// Returns the settings that hold now, for what is no request.
-    pub fn current(&self) -> Arc<Snapshot> {
+    pub fn current(&self) -> Arc<SettingsSnapshot> {
         Arc::clone(&self.current.lock())
     }
 
     #[cold]
-    fn copy(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot::clone(&self.current()))
+    fn copy(&self) -> Arc<SettingsSnapshot> {
+        Arc::new(SettingsSnapshot::clone(&self.current()))
     }
 }
 
 thread_local! {
-    static LOCAL: RefCell<Option<Arc<Snapshot>>> = const { RefCell::new(None) };
+    static LOCAL: RefCell<Option<Arc<SettingsSnapshot>>> = const { RefCell::new(None) };
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Policy: what the operator's settings mean for one request.
 //!
 //! ```text
-//! Config ─► LiveSettings ─► Snapshot, a copy for each worker ─► Policies ─► RequestPolicy, carried in the request's head
+//! Config ─► LiveSettings ─► SettingsSnapshot, a copy for each worker ─► Policies ─► RequestPolicy, carried in the request's head
 //!           replaced as     all settings that can change        resolve     origin, key, cookies, freshness, tags
 //!           a whole         while the proxy runs                once
 //! ```
@@ -17,9 +17,9 @@ use http::{HeaderMap, HeaderName};
 pub use self::live::LiveSettings;
 pub use self::own_fields::OwnFields;
 pub use self::request_policy::RequestPolicy;
-pub use self::snapshot::Snapshot;
+pub use self::snapshot::SettingsSnapshot;
 
-use self::cookies::Cookies;
+use self::cookies::CookieRules;
 use crate::freshness;
 use crate::key::{Key, KeySeed, Scheme};
 use crate::origins::OriginId;
@@ -33,10 +33,10 @@ pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 pub struct Policy {
     /// The origin that is asked.
     pub origin: OriginId,
-    /// Cookies that select a variant, are dropped, or keep a request from the cache.
-    pub cookies: Cookies,
+    /// CookieRules that select a variant, are dropped, or keep a request from the cache.
+    pub cookies: CookieRules,
     /// Freshness where the origin states none.
-    pub freshness: freshness::Policy,
+    pub freshness: freshness::FreshnessRules,
     /// Collapsing, and the responses that are not stored.
     pub cache: settings::Cache,
     /// The response fields that hold tags, and the tags that are accepted.
@@ -58,8 +58,8 @@ impl Policies {
         let Config { cache, cookies, tags, .. } = config;
         let default = Policy {
             origin,
-            cookies: Cookies::new(cookies.clone()),
-            freshness: freshness::Policy {
+            cookies: CookieRules::new(cookies.clone()),
+            freshness: freshness::FreshnessRules {
                 default_ttl: cache.default_ttl,
                 stale_while_revalidate: cache.stale_while_revalidate,
                 stale_if_error: cache.stale_if_error,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::snapshot::Snapshot;
+use super::snapshot::SettingsSnapshot;
 use super::{Policy, PolicyId};
 use crate::origins::Origin;
 
@@ -14,19 +14,24 @@ use crate::origins::Origin;
 #[derive(Clone, Debug)]
 pub struct RequestPolicy {
     /// The copy of the worker that read the request: no other worker counts its references.
-    snapshot: Arc<Snapshot>,
+    snapshot: Arc<SettingsSnapshot>,
     id: PolicyId,
 }
 
 impl RequestPolicy {
     /// Resolves the policy of a request by its canonical host, its path with query, and its fields.
-    pub fn resolve(snapshot: Arc<Snapshot>, host: &str, path: &str, fields: &HeaderMap) -> Self {
+    pub fn resolve(
+        snapshot: Arc<SettingsSnapshot>,
+        host: &str,
+        path: &str,
+        fields: &HeaderMap,
+    ) -> Self {
         let id = snapshot.policies.resolve(host, path, fields);
         Self { snapshot, id }
     }
 
     /// The settings that hold for the request.
-    pub fn settings(&self) -> &Snapshot {
+    pub fn settings(&self) -> &SettingsSnapshot {
         &self.snapshot
     }
 

@@ -1,4 +1,4 @@
-//! `Snapshot`: all settings that can change while the proxy runs, as they are at one moment.
+//! `SettingsSnapshot`: all settings that can change while the proxy runs, as they are at one moment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +15,7 @@ use crate::origins::Origins;
 /// were made with (`limits.max_connections`, `limits.max_inflight_misses`, `cache.max_inflight_bytes`, the sizes of the
 /// rewarming queue).
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct SettingsSnapshot {
     /// No two snapshots of a process have the same number; copies of one do.
     number: u64,
     /// The policies of requests.
@@ -36,7 +36,7 @@ pub struct Snapshot {
     pub own_fields: OwnFields,
 }
 
-impl Snapshot {
+impl SettingsSnapshot {
     /// Returns a number that is the same for copies of one snapshot, and no other's in this process.
     pub const fn number(&self) -> u64 {
         self.number

@@ -25,8 +25,8 @@ use crate::client::peer::Peer;
 use crate::field::hop_by_hop;
 use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
-use crate::policy::cookies::Cookies;
-use crate::policy::{RequestPolicy, Snapshot};
+use crate::policy::cookies::CookieRules;
+use crate::policy::{RequestPolicy, SettingsSnapshot};
 use settings::Limits;
 
 /// A request that was found sound.
@@ -70,7 +70,7 @@ pub struct Refused {
     /// Its fields, which say what kind of answer is wanted.
     pub fields: HeaderMap,
     /// The settings that hold for its answer.
-    pub settings: Arc<Snapshot>,
+    pub settings: Arc<SettingsSnapshot>,
 }
 
 impl Inbound {
@@ -80,7 +80,7 @@ impl Inbound {
         body: Incoming,
         peer: &Arc<Peer>,
         seed: KeySeed,
-        settings: Arc<Snapshot>,
+        settings: Arc<SettingsSnapshot>,
     ) -> Result<Self, Refused> {
         let (target, has_options) = match Self::check(&mut parts, peer, &settings.limits) {
             Ok(sound) => sound,
@@ -118,7 +118,7 @@ impl Inbound {
         if has_options {
             hop_by_hop::remove_named(&mut parts.headers);
         }
-        Cookies::join_crumbs(&mut parts.headers);
+        CookieRules::join_crumbs(&mut parts.headers);
         soundness::check(parts, limits)?;
         let target = Target::read(parts, peer, limits.max_url)?;
         Ok((target, has_options))

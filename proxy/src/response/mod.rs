@@ -25,7 +25,7 @@ use crate::field::content_range::ContentRange;
 use crate::field::hop_by_hop;
 use crate::field::range::{self as range_field, ByteRange, RangeSpec};
 use crate::origins::OriginBody;
-use crate::policy::{OwnFields, Snapshot};
+use crate::policy::{OwnFields, SettingsSnapshot};
 use crate::request::RequestHead;
 use crate::store::file::CopyMode;
 use crate::store::{self, Show};
@@ -34,12 +34,12 @@ use process::timestamp::Timestamp;
 /// Makes responses, under the settings that hold for their requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Responder<'a> {
-    settings: &'a Snapshot,
+    settings: &'a SettingsSnapshot,
 }
 
 impl<'a> Responder<'a> {
     /// Makes one under these settings.
-    pub const fn new(settings: &'a Snapshot) -> Self {
+    pub const fn new(settings: &'a SettingsSnapshot) -> Self {
         Self { settings }
     }
 

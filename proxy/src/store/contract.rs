@@ -8,7 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::{
     Body, Content, Fields, NewEntry, Promote, Removal, Store, StoreError, Stored, StoredResponse,
 };
-use crate::freshness::{Exchange, Policy, RequestDirectives, RequestFacts, Uncacheable, judge};
+use crate::freshness::{
+    Exchange, FreshnessRules, RequestDirectives, RequestFacts, Uncacheable, judge,
+};
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
@@ -385,7 +387,7 @@ impl<'a> Page<'a> {
         let now = Timestamp::from_secs(self.second);
         let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
         let freshness =
-            judge(&Policy::default(), &facts, StatusCode::OK, &fields, exchange).unwrap();
+            judge(&FreshnessRules::default(), &facts, StatusCode::OK, &fields, exchange).unwrap();
         StoredResponse {
             status: StatusCode::OK,
             fields: Fields::copy_of(&fields, &|_| false),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_cache_semantics::{CacheOptions, CachePolicy};
-use shellac::freshness::{Exchange, Policy, RequestDirectives, RequestFacts, State, judge};
+use shellac::freshness::{Exchange, FreshnessRules, RequestDirectives, RequestFacts, State, judge};
 use shellac::key::vary::Variant;
 
 use super::case::{Case, NOW, head};
@@ -120,7 +120,7 @@ fn facts(fields: &HeaderMap) -> RequestFacts {
 }
 
 /// Nothing that an operator would add: the other knows none of it.
-const POLICY: Policy = Policy {
+const POLICY: FreshnessRules = FreshnessRules {
     default_ttl: Duration::ZERO,
     stale_while_revalidate: Duration::ZERO,
     stale_if_error: Duration::ZERO,

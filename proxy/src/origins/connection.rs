@@ -1,4 +1,4 @@
-//! `Lease`: a connection that is lent for one exchange.
+//! `ServerConnection`: a connection that is lent for one exchange.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use super::request_body::RequestBody;
 use super::sending::Sending;
 use super::server::Server;
 
-/// A connection for one exchange. Dropping it closes it; [`Lease::give_back`] keeps it.
+/// A connection for one exchange. Dropping it closes it; [`ServerConnection::give_back`] keeps it.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(super) struct ServerConnection {
     pub(super) sender: SendRequest<RequestBody>,
     /// How far its request has got.
     pub(super) sending: Arc<Sending>,
@@ -25,7 +25,7 @@ pub(super) struct Lease {
     server: Arc<Server>,
 }
 
-impl Lease {
+impl ServerConnection {
     pub(super) fn new(
         sender: SendRequest<RequestBody>,
         sending: Arc<Sending>,
