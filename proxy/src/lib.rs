@@ -35,3 +35,4 @@ pub mod policy;
 pub mod response;
 pub mod purge;
 pub mod admin;
+mod metrics;

@@ -1,7 +1,7 @@
 //! The metrics of the file store, where there is one.
 
-use super::metrics::{Family, Sample};
 use crate::app::App;
+use crate::metrics::family::{Family, Sample};
 use crate::store::FileUsage;
 use crate::store::file::Service;
 

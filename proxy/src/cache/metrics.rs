@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::metrics::family::{Family, Sample};
 use process::metrics::{Histogram, Sharded};
 
 /// How a request was answered: the label `cache`.
@@ -124,3 +125,37 @@ const CODES: [u16; 26] = [
     200, 304, 404, 206, 301, 302, 307, 308, 204, 201, 303, 400, 401, 403, 405, 410, 412, 413, 414,
     416, 429, 500, 502, 503, 504, 101,
 ];
+
+/// Returns the families of the requests of all listeners, with the names of these.
+pub(crate) fn families<'a>(
+    listeners: impl Iterator<Item = (&'a str, &'a RequestMetrics)> + Clone,
+) -> Vec<Family> {
+    let requests = listeners.clone().flat_map(|(listener, metrics)| {
+        metrics.counts().into_iter().map(|(outcome, code, count)| {
+            let code = if code == 0 { "other".to_owned() } else { code.to_string() };
+            Sample::counter(
+                [
+                    ("listener", listener.to_owned()),
+                    ("cache", outcome.as_str().to_owned()),
+                    ("code", code),
+                ],
+                count,
+            )
+        })
+    });
+    let durations = Outcome::ALL.into_iter().enumerate().flat_map(|(place, outcome)| {
+        listeners.clone().filter_map(move |(listener, metrics)| {
+            let labels =
+                [("listener", listener.to_owned()), ("cache", outcome.as_str().to_owned())];
+            metrics.durations.get(place).map(|histogram| Sample::histogram(labels, histogram))
+        })
+    });
+    vec![
+        Family::labelled("shellac_http_requests", "Requests by how they were answered", requests),
+        Family::labelled(
+            "shellac_http_ttfb_seconds",
+            "Time from a request to its response's head; hits are answered at once and not timed",
+            durations,
+        ),
+    ]
+}

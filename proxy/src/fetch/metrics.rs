@@ -1,6 +1,7 @@
 //! What happened on the way from the origin into the store.
 
 use crate::freshness::Uncacheable;
+use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 
 /// Fetches, their followers, and what was not stored.
@@ -40,5 +41,82 @@ impl FetchMetrics {
     /// Responses that were not stored, by reason.
     pub fn not_stored(&self) -> impl Iterator<Item = (Uncacheable, u64)> {
         Uncacheable::ALL.into_iter().zip(self.uncacheable.iter().map(Counter::value))
+    }
+
+    /// Returns the families of fetches, with the requests, flights and bytes in flight.
+    pub(crate) fn families(&self, in_flight: (usize, usize, u64)) -> Vec<Family> {
+        let (misses, flights, inflight_bytes) = in_flight;
+        let not_stored = self
+            .not_stored()
+            .map(|(reason, count)| Sample::counter([("reason", reason.code().to_owned())], count));
+        let collapsed = [
+            ("served", self.collapsed.value()),
+            ("uncacheable", self.collapsed_uncacheable.value()),
+            ("timeout", self.collapsed_late.value()),
+        ];
+        let collapsed = collapsed
+            .into_iter()
+            .map(|(outcome, count)| Sample::counter([("outcome", outcome.to_owned())], count));
+        let counter = |name, help, value: &Counter| Family::counter(name, help, value.value());
+        vec![
+            Family::labelled(
+                "shellac_cache_uncacheable",
+                "Responses that were not stored, by reason",
+                not_stored,
+            ),
+            Family::labelled(
+                "shellac_cache_collapsed",
+                "Requests that waited for another's fetch",
+                collapsed,
+            ),
+            counter(
+                "shellac_cache_revalidations",
+                "Stored responses that the origin confirmed",
+                &self.validated,
+            ),
+            counter(
+                "shellac_cache_refreshes",
+                "Fetches in the background for stale responses",
+                &self.background,
+            ),
+            counter(
+                "shellac_cache_fetch_failures",
+                "Fetches that brought no whole response",
+                &self.failed,
+            ),
+            counter(
+                "shellac_cache_overloads",
+                "Requests that found too many at the origin, or in a fetch",
+                &self.overloaded,
+            ),
+            counter(
+                "shellac_cache_untrusted_https_redirects",
+                "Redirects to https of what a peer that is not trusted says was asked over https",
+                &self.untrusted_redirects,
+            ),
+            Family::gauge("shellac_cache_misses_in_flight", "Requests at the origin", misses),
+            Family::gauge("shellac_cache_flights", "Fetches that may be joined", flights),
+            Family::gauge(
+                "shellac_cache_inflight_bytes",
+                "Bytes of bodies that are being fetched",
+                inflight_bytes,
+            ),
+        ]
+    }
+
+    /// Returns the families of fetches that failed, and of those that ended early.
+    pub(crate) fn failure_families(&self) -> Vec<Family> {
+        vec![
+            Family::counter(
+                "shellac_cache_stale_at_once",
+                "Requests that got a stale response at once because the last fetch of their URL timed out",
+                self.stale_at_once.value(),
+            ),
+            Family::counter(
+                "shellac_cache_fetches_cancelled",
+                "Fetches that were cancelled because nobody waited for them any more, and their responses are not stored",
+                self.cancelled.value(),
+            ),
+        ]
     }
 }

@@ -28,6 +28,7 @@ mod proof;
 mod provenance;
 mod guards;
 pub mod lease;
+pub(crate) mod metrics;
 pub mod fence;
 
 use std::collections::BTreeMap;

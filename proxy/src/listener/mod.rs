@@ -8,6 +8,7 @@ pub mod connection;
 pub mod drain;
 mod frames;
 mod linger;
+mod metrics;
 pub mod rules;
 pub mod service;
 pub mod socket;
@@ -27,12 +28,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::drain::Drain;
+pub use self::metrics::ListenerMetrics;
 use self::service::Handler;
 use self::stalls::Stalls;
 use crate::client::peer::Peer;
 use crate::transport::Transport;
 use process::clock::Clock;
-use process::metrics::Counter;
 
 /// What all accept loops share.
 #[derive(Debug)]
@@ -49,23 +50,6 @@ pub struct Listeners<H> {
     pub drain: Drain,
     /// Who waits for its client.
     pub stalls: Arc<Stalls>,
-}
-
-/// What happened at the sockets.
-#[derive(Debug, Default)]
-pub struct ListenerMetrics {
-    /// Connections that were accepted.
-    pub accepted: Counter,
-    /// Failures to accept one.
-    pub accept_failures: Counter,
-    /// Connections that were cut because they held us up.
-    pub cut: Counter,
-    /// HTTP/2 streams that were reset because the client took nothing of them.
-    pub reset_streams: Counter,
-    /// Responses that were cut because too much was held for clients that take little: connections and streams.
-    pub cut_slowest: Counter,
-    /// Connections that broke: malformed requests, resets.
-    pub broken: Counter,
 }
 
 impl<H: Handler> Listeners<H> {

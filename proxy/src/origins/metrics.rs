@@ -6,8 +6,10 @@ use http::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{OriginBody, OriginError};
+use super::{OriginBody, OriginError, Origins};
+use crate::metrics::family::{Family, Sample};
 use process::metrics::{Counter, Histogram};
+use process::timestamp::Timestamp;
 
 /// Exchanges with the origin.
 #[derive(Debug, Default)]
@@ -123,6 +125,74 @@ const REASONS: [&str; 16] = [
 
 /// Between two log lines of one reason.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// Returns the families of all origins.
+pub(crate) fn families(origins: &Origins) -> Vec<Family> {
+    let all =
+        || origins.iter().map(|origin| (("origin", origin.name().to_owned()), &*origin.metrics));
+    let (in_use, idle) = origins.connections();
+    vec![
+        Family::labelled(
+            "shellac_origin_requests",
+            "Responses of the origin by the class of their status code",
+            all().flat_map(|(name, metrics)| {
+                CLASSES.into_iter().zip(&metrics.responses).map(move |(code, count)| {
+                    Sample::counter([name.clone(), ("code", code.to_owned())], count.value())
+                })
+            }),
+        ),
+        Family::labelled(
+            "shellac_origin_failures",
+            "Exchanges with the origin that failed or broke off, by the reason",
+            all().flat_map(|(name, metrics)| {
+                metrics.failures().map(move |(reason, count)| {
+                    Sample::counter([name.clone(), ("reason", reason.to_owned())], count)
+                })
+            }),
+        ),
+        Family::labelled(
+            "shellac_origin_request_duration_seconds",
+            "Time from a request to the head of the origin's response",
+            all().map(|(name, metrics)| Sample::histogram([name], &metrics.first_byte)),
+        ),
+        Family::counter(
+            "shellac_origin_retries",
+            "Requests that were sent once more",
+            all().map(|(_, metrics)| metrics.retries.value()).sum::<u64>(),
+        ),
+        Family::gauge("shellac_origin_connections", "Connections to the origin in use", in_use),
+        Family::gauge(
+            "shellac_origin_idle_connections",
+            "Connections to the origin kept for later",
+            idle,
+        ),
+        Family::gauge(
+            "shellac_origin_queue",
+            "Requests that wait for a connection",
+            origins.queued(),
+        ),
+    ]
+}
+
+/// Returns the families of URLs whose fetch failed.
+pub(crate) fn failure_families(origins: &Origins, now: Timestamp) -> Vec<Family> {
+    let failures = || origins.iter().map(|origin| &origin.failures);
+    vec![
+        Family::gauge(
+            "shellac_cache_failing_urls",
+            "URLs whose last fetch failed a moment ago",
+            failures().map(|urls| urls.count(now)).sum::<usize>(),
+        ),
+        Family::counter(
+            "shellac_cache_failing_urls_forgotten",
+            "URLs whose failure was forgotten because there were too many",
+            failures().map(|urls| urls.forgotten.value()).sum::<u64>(),
+        ),
+    ]
+}
+
+/// The classes of status codes, as the labels of `shellac_origin_requests`.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use purge_protocol::request::Target;
 use purge_protocol::{PurgeMode, Selector};
 
+use crate::metrics::family::{Family, Sample};
 use process::metrics::{Counter, Histogram};
 
 /// Who sent a purge.
@@ -59,6 +60,43 @@ impl PurgeMetrics {
         if let Some(counter) = counter.and_then(|modes| modes.get(mode as usize)) {
             counter.add(1);
         }
+    }
+
+    pub(crate) fn families(&self) -> Vec<Family> {
+        let implied = Sample::counter(
+            [
+                ("source", "response".to_owned()),
+                ("kind", "url".to_owned()),
+                ("mode", "hard".to_owned()),
+            ],
+            self.responses.value(),
+        );
+        let asked = self.counts().map(|([source, kind, mode], count)| {
+            let labels = [
+                ("source", source.to_owned()),
+                ("kind", kind.to_owned()),
+                ("mode", mode.to_owned()),
+            ];
+            Sample::counter(labels, count)
+        });
+        vec![
+            Family::labelled("shellac_purges", "Selectors of purges", asked.chain([implied])),
+            Family::counter(
+                "shellac_purged_objects",
+                "Stored responses that purges invalidated",
+                self.purged.value(),
+            ),
+            Family::counter(
+                "shellac_purges_refused",
+                "Purges that were refused",
+                self.refused.value(),
+            ),
+            Family::labelled(
+                "shellac_purge_duration_seconds",
+                "Time that a purge took",
+                std::iter::once(Sample::histogram([], &self.durations)),
+            ),
+        ]
     }
 
     /// Selectors by source, kind and mode.

@@ -8,6 +8,7 @@ pub mod stored;
 pub mod selection;
 pub mod journal;
 pub mod memory;
+pub(crate) mod metrics;
 pub mod file;
 #[cfg(test)]
 pub(crate) mod contract;

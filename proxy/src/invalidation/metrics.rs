@@ -1,0 +1,43 @@
+//! What is known of purges.
+
+use super::Invalidation;
+use crate::metrics::family::Family;
+
+/// Returns the family of tags.
+pub(crate) fn tags(invalidation: &Invalidation) -> Family {
+    Family::gauge("shellac_tags", "Tags that are known", invalidation.tag_count())
+}
+
+/// Returns the families of purges, as running fetches are judged by them.
+pub(crate) fn families(invalidation: &Invalidation) -> Vec<Family> {
+    vec![
+        Family::gauge(
+            "shellac_purge_sequence",
+            "The last purge's place in the order of all",
+            invalidation.sequence().number(),
+        ),
+        Family::gauge(
+            "shellac_purged_prefixes",
+            "Purges by prefix that are remembered for running fetches",
+            invalidation.prefix_count(),
+        ),
+        Family::counter(
+            "shellac_purge_floor_raised",
+            "Times that old fetches were given up because too many purges waited for them",
+            invalidation.floor_raised.value(),
+        ),
+    ]
+}
+
+/// Returns the families of lowest revisions.
+pub(crate) fn fence_families(invalidation: &Invalidation) -> Vec<Family> {
+    let fence = invalidation.fence();
+    vec![
+        Family::gauge("shellac_revisions", "Tags and hosts with a lowest revision", fence.len()),
+        Family::counter(
+            "shellac_revisions_dropped",
+            "Lowest revisions that made room",
+            fence.dropped.value(),
+        ),
+    ]
+}
