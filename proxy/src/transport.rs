@@ -10,10 +10,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// An open connection.
 #[derive(Debug)]
 pub enum Transport {
-    /// Clear text over TCP.
     Tcp(TcpStream),
 }
 

@@ -15,7 +15,6 @@ use super::server::Server;
 #[derive(Debug)]
 pub(super) struct ServerConnection {
     pub(super) sender: SendRequest<RequestBody>,
-    /// How far its request has got.
     pub(super) sending: Arc<Sending>,
     /// Whether it served an exchange before. Then the server may have closed it meanwhile, which is no failure.
     pub(super) is_reused: bool,
@@ -43,7 +42,6 @@ impl ServerConnection {
         Self { is_reused: true, ..Self::new(sender, sending, server) }
     }
 
-    /// `host:port` of the server.
     pub(super) fn server_name(&self) -> &str {
         self.server.name()
     }
@@ -53,12 +51,10 @@ impl ServerConnection {
         self.idle_limit = self.idle_limit.min(limit);
     }
 
-    /// Returns whether this is the connection's last exchange.
     pub(super) const fn is_spoiled(&self) -> bool {
         self.is_spoiled
     }
 
-    /// Makes this the connection's last exchange.
     pub(super) const fn spoil(&mut self) {
         self.is_spoiled = true;
     }

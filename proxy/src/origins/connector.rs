@@ -11,30 +11,24 @@ use tokio::time::Instant;
 use super::race::{SLOW_FOR, Speed, race};
 use crate::transport::Transport;
 
-/// Names and connections: the system's, or a test's.
 pub(super) trait Network: Send + Sync {
-    /// A connection.
     type Stream: Send + 'static;
 
-    /// Returns the addresses of a name.
     fn resolve(
         &self,
         host: &str,
         port: u16,
     ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
 
-    /// Connects to an address.
     fn connect(
         &self,
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
 }
 
-/// The network of this machine.
 #[derive(Debug)]
 pub(super) struct System;
 
-/// Connects to one server.
 #[derive(Debug)]
 pub(super) struct Connector<N = System> {
     network: N,
@@ -148,7 +142,6 @@ mod tests {
     use super::*;
     use crate::origins::race::ATTEMPT_DELAY;
 
-    /// What an address does.
     #[derive(Clone, Copy, Debug)]
     enum Fate {
         Answers(Duration),
@@ -156,7 +149,6 @@ mod tests {
         Swallows,
     }
 
-    /// A network of one name.
     #[derive(Clone, Debug, Default)]
     struct Scripted {
         addresses: Vec<SocketAddr>,

@@ -15,33 +15,21 @@ pub enum OriginError {
     /// The server's name has no address.
     #[error("the name of {server} cannot be resolved")]
     Resolve {
-        /// `host:port`.
         server: String,
-        /// What the resolver said.
         #[source]
         source: Arc<std::io::Error>,
     },
-    /// Nobody listens there.
     #[error("{server} refused the connection")]
-    Refused {
-        /// `host:port`.
-        server: String,
-    },
-    /// It cannot be reached.
+    Refused { server: String },
     #[error("{server} cannot be reached")]
     Unreachable {
-        /// `host:port`.
         server: String,
-        /// What the system said.
         #[source]
         source: Arc<std::io::Error>,
     },
     /// No connection within the time.
     #[error("{server} accepted no connection in time")]
-    ConnectTimeout {
-        /// `host:port`.
-        server: String,
-    },
+    ConnectTimeout { server: String },
     /// All connections are in use and the queue is full, or the wait in it took too long.
     #[error("all connections to it are in use")]
     Busy,
@@ -78,7 +66,6 @@ pub enum OriginError {
     /// The client's content is longer than the limit, which chunked content tells last.
     #[error("the request's content is too long")]
     RequestTooLarge,
-    /// The client sent nothing for too long.
     #[error("the request's content stalled")]
     RequestStalled,
     /// The client's content could not be read to its end.
@@ -129,7 +116,6 @@ impl OriginError {
         }
     }
 
-    /// A connection that broke within the content.
     pub(super) fn content(source: hyper::Error) -> Self {
         match violation_of(&source) {
             Some(violation) => Self::Framing(violation),
@@ -148,7 +134,6 @@ impl OriginError {
         )
     }
 
-    /// The status code that a client gets.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::ConnectTimeout { .. }
@@ -197,7 +182,6 @@ impl OriginError {
         }
     }
 
-    /// Its label in metrics.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Resolve { .. } => "resolve",
@@ -219,7 +203,6 @@ impl OriginError {
         }
     }
 
-    /// The setting whose limit it was.
     pub const fn setting(&self) -> Option<&'static str> {
         match self {
             Self::ConnectTimeout { .. } => Some("connect_timeout"),

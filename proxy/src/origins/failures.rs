@@ -14,12 +14,10 @@ use super::error::OriginError;
 use process::metrics::Counter;
 use process::timestamp::Timestamp;
 
-/// How a fetch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchFailure {
     /// The time for it ran out, at the origin or on the way there: the next one is likely to wait as long.
     TimedOut,
-    /// An error came.
     Error,
 }
 
@@ -29,7 +27,6 @@ pub struct Failures {
     /// URLs in the table. Zero spares everyone its lock.
     known: AtomicUsize,
     table: Mutex<FailureTable>,
-    /// URLs whose failure was forgotten to make room.
     pub forgotten: Counter,
 }
 

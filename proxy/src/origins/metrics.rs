@@ -11,14 +11,12 @@ use crate::metrics::family::{Family, Sample};
 use process::metrics::{Counter, Histogram};
 use process::timestamp::Timestamp;
 
-/// Exchanges with the origin.
 #[derive(Debug, Default)]
 pub struct OriginMetrics {
     /// Responses by the hundreds of their status code: 1xx to 5xx.
     pub responses: [Counter; 5],
     /// Requests that were sent once more.
     pub retries: Counter,
-    /// From the request to the response's head.
     pub first_byte: Histogram,
     /// Exchanges that brought no head, by [`OriginError::reason`] in the order of [`REASONS`].
     failures: [Counter; REASONS.len()],
@@ -103,7 +101,6 @@ impl FailureLog {
     }
 }
 
-/// The reasons of failures, as in [`OriginError::reason`].
 const REASONS: [&str; 16] = [
     "resolve",
     "refused",
@@ -123,7 +120,6 @@ const REASONS: [&str; 16] = [
     "abandoned",
 ];
 
-/// Between two log lines of one reason.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// Returns the families of all origins.

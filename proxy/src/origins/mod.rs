@@ -48,7 +48,6 @@ pub struct Origins {
 pub struct OriginId(usize);
 
 impl Origins {
-    /// Makes the origins. The first is the default.
     pub fn new(default: settings::Origin, others: Vec<settings::Origin>) -> Self {
         let origin = |settings| Arc::new(Origin::new(settings));
         Self { default: origin(default), others: others.into_iter().map(origin).collect() }
@@ -69,7 +68,6 @@ impl Origins {
         Self { default: origin(default), others: others.into_iter().map(origin).collect() }
     }
 
-    /// Returns the origin at this place.
     pub fn get(&self, id: OriginId) -> &Arc<Origin> {
         let place = id.0.checked_sub(1);
         place.and_then(|place| self.others.get(place)).unwrap_or(&self.default)
@@ -80,23 +78,19 @@ impl Origins {
         self.iter().position(|origin| origin.name() == name).map(OriginId)
     }
 
-    /// All origins, the default first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Origin>> {
         std::iter::once(&self.default).chain(&self.others)
     }
 
-    /// Closes connections that were idle for too long.
     pub fn sweep(&self) {
         self.iter().for_each(|origin| origin.sweep());
     }
 
-    /// Connections in use, and idle ones: gauges.
     pub fn connections(&self) -> (usize, usize) {
         let each = self.iter().map(|origin| origin.connections());
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// Requests that wait for a connection: a gauge.
     pub fn queued(&self) -> usize {
         self.iter().map(|origin| origin.queued()).sum()
     }

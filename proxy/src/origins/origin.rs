@@ -38,11 +38,8 @@ pub struct Origin {
     /// The number of connections asked for so far: the next server in turn.
     turn: AtomicUsize,
     slots: Slots,
-    /// Counters of exchanges.
     pub metrics: Arc<OriginMetrics>,
-    /// URLs whose last fetch failed.
     pub failures: Arc<Failures>,
-    /// Whether any server could be connected to.
     pub reachability: Arc<Reachability>,
     outage: Arc<Outage>,
 }
@@ -82,12 +79,10 @@ impl Origin {
         }
     }
 
-    /// Returns whether it has these settings.
     pub(super) fn has(&self, settings: &settings::Origin) -> bool {
         self.settings == *settings
     }
 
-    /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.settings.name
     }
@@ -275,24 +270,20 @@ impl Origin {
         }
     }
 
-    /// Closes connections that were idle for too long.
     pub fn sweep(&self) {
         self.servers.iter().for_each(|server| server.pool().sweep());
     }
 
-    /// Connections in use, and idle ones: gauges.
     pub fn connections(&self) -> (usize, usize) {
         let idle = self.servers.iter().map(|server| server.pool().count()).sum();
         (self.slots.in_use(), idle)
     }
 
-    /// Requests that wait for a connection: a gauge.
     pub fn queued(&self) -> usize {
         self.slots.queued()
     }
 }
 
-/// Returns whether the deadline has passed.
 pub(super) fn is_over(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }

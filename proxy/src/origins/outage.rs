@@ -24,17 +24,14 @@ struct RunningOutage {
     all: u64,
 }
 
-/// A line for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OutageLine {
-    /// Exchanges failed, so many since the last line.
     Failing(u64),
     /// Exchanges succeed again, after so many failures in this time.
     Answering(u64, Duration),
 }
 
 impl Outage {
-    /// Notes a failure.
     pub(super) fn failed(&self, now: Instant) -> Option<OutageLine> {
         let mut state = self.state.lock();
         self.is_on.store(true, Ordering::Relaxed);
@@ -49,7 +46,6 @@ impl Outage {
         })
     }
 
-    /// Notes a success.
     pub(super) fn answered(&self, now: Instant) -> Option<OutageLine> {
         if !self.is_on.load(Ordering::Relaxed) {
             return None;
@@ -61,7 +57,6 @@ impl Outage {
     }
 }
 
-/// From one line on failures to the next.
 const PERIOD: Duration = Duration::from_mins(1);
 /// An origin that has not failed for this long is sound again: one that fails now and then is told of once a minute.
 const CALM: Duration = Duration::from_secs(10);

@@ -21,7 +21,6 @@ pub(super) struct Pool {
     idle_timeout: Duration,
 }
 
-/// An idle connection.
 #[derive(Debug)]
 pub(super) struct Idle {
     pub(super) sender: SendRequest<RequestBody>,
@@ -35,7 +34,6 @@ impl Pool {
         Self { idle: Mutex::default(), idle_max, idle_timeout }
     }
 
-    /// Returns whether it has these bounds.
     pub(super) fn is(&self, idle_max: usize, idle_timeout: Duration) -> bool {
         self.idle_max == idle_max && self.idle_timeout == idle_timeout
     }
@@ -59,18 +57,15 @@ impl Pool {
         }
     }
 
-    /// Closes connections that were idle for too long.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         self.idle.lock().retain(|idle| now < idle.until && !idle.sender.is_closed());
     }
 
-    /// Idle connections: a gauge.
     pub(super) fn count(&self) -> usize {
         self.idle.lock().len()
     }
 
-    /// Returns whether connections are kept at all.
     pub(super) const fn keeps(&self) -> bool {
         self.idle_max > 0
     }

@@ -6,10 +6,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// How an attempt went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speed {
-    /// It succeeded.
     Quick,
     /// It failed, or another one was begun because it took long.
     Slow,
@@ -24,7 +22,6 @@ impl SlowMark {
         *self.0.lock() = (speed == Speed::Slow).then(Instant::now);
     }
 
-    /// Returns whether it is to be tried last.
     pub(super) fn is_slow(&self) -> bool {
         self.0.lock().is_some_and(|since| since.elapsed() < SLOW_FOR)
     }
@@ -83,5 +80,4 @@ where
 
 /// The Connection Attempt Delay of RFC 8305 §5, as recommended there.
 pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How long what was slow is tried last.
 pub(super) const SLOW_FOR: Duration = Duration::from_mins(1);

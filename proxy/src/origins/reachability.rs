@@ -15,7 +15,6 @@ pub struct Reachability {
 }
 
 impl Reachability {
-    /// Notes that the origin answered.
     pub fn note_answer(&self) {
         self.failed_at.store(0, Ordering::Relaxed);
     }

@@ -19,14 +19,11 @@ use crate::framing::parsed::check_trailers;
 /// What is sent to the origin after the head.
 #[derive(Debug, Default)]
 pub enum RequestBody {
-    /// Nothing.
     #[default]
     Empty,
-    /// A client's content as it arrives.
     Client(Box<ClientBody>),
 }
 
-/// A client's content with its limits.
 #[derive(Debug)]
 pub struct ClientBody {
     incoming: Incoming,
@@ -41,7 +38,6 @@ pub struct ClientBody {
     upload: Upload,
 }
 
-/// How far a request's content has come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Upload(Option<Arc<AtomicU8>>);
 
@@ -81,19 +77,15 @@ pub enum RequestBodyError {
     /// The client sent nothing for `limits.body_timeout` while it was waited for.
     #[error("request body stalled")]
     Stalled,
-    /// The response is complete: nobody needs the rest.
     #[error("the exchange ended before the request body")]
     Abandoned,
-    /// The client's connection broke.
     #[error("request body broke off")]
     Broken(#[from] hyper::Error),
-    /// Its trailer section is malformed.
     #[error("request trailers: {0}")]
     Trailers(#[from] Violation),
 }
 
 impl RequestBody {
-    /// Wraps a client's content.
     pub fn client(incoming: Incoming, bytes_max: u64, patience: Duration) -> Self {
         if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) {
             return Self::Empty;

@@ -35,13 +35,11 @@ pub struct OriginBody {
 /// How long the content of a response may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ContentLimits {
-    /// Between two pieces.
     pub(super) idle_timeout: Duration,
     /// When the exchange ends, however well it goes.
     pub(super) deadline: Option<Instant>,
 }
 
-/// The connection, and the permit for the exchange.
 type Lent = (ServerConnection, OwnedSemaphorePermit);
 
 impl OriginBody {

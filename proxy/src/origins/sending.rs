@@ -37,25 +37,21 @@ struct SendState {
     is_abandoned: bool,
 }
 
-/// What the exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The client's next bytes, or the connection.
     Writing,
     /// The server takes no bytes since then.
     Blocked(Instant),
-    /// The response: the request was sent whole then.
     Sent(Instant),
 }
 
-/// How much of an exchange has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendProgress {
     /// No byte of the request was written.
     Nothing,
     /// The server may have seen the request.
     Sent,
-    /// It began to answer.
     Answered,
 }
 
@@ -64,7 +60,6 @@ pub(super) enum SendProgress {
 pub(super) struct SendingLimits {
     /// For the server to take more of the request.
     pub(super) send_timeout: Duration,
-    /// From the request sent to the response's head.
     pub(super) first_byte_timeout: Duration,
     /// When the exchange ends, however well it goes.
     pub(super) deadline: Option<Instant>,
@@ -151,7 +146,6 @@ impl Sending {
         self.is_answered.store(true, Ordering::Relaxed);
     }
 
-    /// Returns what the exchange waits for.
     pub(super) fn phase(&self) -> Phase {
         let state = self.state.lock();
         match (state.sent, state.blocked) {
@@ -161,12 +155,10 @@ impl Sending {
         }
     }
 
-    /// Returns whether the whole request was sent.
     pub(super) fn is_complete(&self) -> bool {
         self.state.lock().sent.is_some()
     }
 
-    /// Returns how much of the exchange has happened.
     pub(super) fn extent(&self) -> SendProgress {
         if self.is_answered.load(Ordering::Relaxed) {
             SendProgress::Answered

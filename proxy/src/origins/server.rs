@@ -16,7 +16,6 @@ use super::sending::Sending;
 use super::server_stream::ServerStream;
 use crate::framing;
 
-/// One server of an origin.
 #[derive(Debug)]
 pub(super) struct Server {
     authority: Authority,
@@ -47,7 +46,6 @@ impl Server {
             && self.pool.is(settings.keepalive, settings.keepalive_timeout)
     }
 
-    /// `host:port`.
     pub(super) fn name(&self) -> &str {
         self.authority.as_str()
     }
@@ -57,12 +55,10 @@ impl Server {
         self.slow.is_slow()
     }
 
-    /// Notes how an attempt to connect went.
     pub(super) fn note(&self, speed: Speed) {
         self.slow.note(speed);
     }
 
-    /// Its idle connections.
     pub(super) const fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -73,7 +69,6 @@ impl Server {
         Some(ServerConnection::reused(sender, sending, Arc::clone(self)))
     }
 
-    /// Makes a connection.
     pub(super) async fn connect(self: Arc<Self>) -> Result<ServerConnection, OriginError> {
         let stream = timeout(self.connect_timeout, self.connector.connect())
             .await

@@ -103,12 +103,10 @@ impl ServerStream {
     }
 }
 
-/// What came of a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReadProgress {
     /// Bytes went on, or there are no more.
     Done,
-    /// Nothing went on yet.
     More,
 }
 

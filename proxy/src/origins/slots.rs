@@ -45,12 +45,10 @@ impl Slots {
         }
     }
 
-    /// Exchanges that hold a permit: a gauge.
     pub(super) fn in_use(&self) -> usize {
         self.permits_max - self.permits.available_permits()
     }
 
-    /// Requests that wait for a permit: a gauge.
     pub(super) fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }

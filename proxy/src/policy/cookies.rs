@@ -2,7 +2,6 @@
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
-/// The operator's rules on cookies.
 #[derive(Clone, Debug)]
 pub struct CookieRules {
     rules: settings::Cookies,
@@ -11,7 +10,6 @@ pub struct CookieRules {
 }
 
 impl CookieRules {
-    /// Takes the rules.
     pub fn new(rules: settings::Cookies) -> Self {
         let selecting: &[HeaderName] = if rules.vary_on.is_empty() { &[] } else { &[COOKIE] };
         Self { rules, selecting }

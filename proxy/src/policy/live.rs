@@ -19,7 +19,6 @@ pub struct LiveSettings {
 }
 
 impl LiveSettings {
-    /// Takes the settings of a start.
     pub fn new(config: &Config) -> Arc<Self> {
         let origins = Origins::new(config.origin.clone(), Vec::new());
         let snapshot = SettingsSnapshot::new(config, origins);

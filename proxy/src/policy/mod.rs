@@ -31,7 +31,6 @@ pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 /// All that is decided per request, for the requests of one rule.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The origin that is asked.
     pub origin: OriginId,
     /// CookieRules that select a variant, are dropped, or keep a request from the cache.
     pub cookies: CookieRules,
@@ -77,14 +76,12 @@ impl Policies {
         PolicyId(0)
     }
 
-    /// Returns a policy that was resolved here.
     pub const fn get(&self, _id: PolicyId) -> &Policy {
         &self.default
     }
 }
 
 impl Policy {
-    /// Returns the primary key of a request.
     pub fn key(&self, seed: KeySeed, scheme: Scheme, host: &str, path: &str) -> Key {
         Key::new(seed, scheme, host.as_bytes(), path.as_bytes())
     }

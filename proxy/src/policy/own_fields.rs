@@ -5,9 +5,7 @@ use http::HeaderValue;
 /// The proxy's pseudonym (RFC 9110 §7.6.3), and the fields that carry it.
 #[derive(Clone, Debug)]
 pub struct OwnFields {
-    /// The pseudonym, in `Via` and `Cache-Status`.
     pub name: String,
-    /// The value of `Via`.
     pub via: HeaderValue,
     /// Whether `Cache-Status` is added (RFC 9211).
     pub adds_cache_status: bool,

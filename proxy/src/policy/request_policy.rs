@@ -30,12 +30,10 @@ impl RequestPolicy {
         Self { snapshot, id }
     }
 
-    /// The settings that hold for the request.
     pub fn settings(&self) -> &SettingsSnapshot {
         &self.snapshot
     }
 
-    /// The origin that is asked.
     pub fn origin(&self) -> &Arc<Origin> {
         self.snapshot.origins.get(self.origin)
     }

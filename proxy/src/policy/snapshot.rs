@@ -18,21 +18,13 @@ use crate::origins::Origins;
 pub struct SettingsSnapshot {
     /// No two snapshots of a process have the same number; copies of one do.
     number: u64,
-    /// The policies of requests.
     pub policies: Policies,
-    /// The origins that policies name.
     pub origins: Origins,
-    /// `[limits]`.
     pub limits: settings::Limits,
-    /// `[[listen]]`.
     pub listen: Vec<settings::Listen>,
-    /// `[purge]`.
     pub purge: settings::Purge,
-    /// `[admin]`.
     pub admin: settings::Admin,
-    /// `cache.max_pinned_bytes`.
     pub pinned_bytes_max: u64,
-    /// `[response]`.
     pub own_fields: OwnFields,
 }
 
