@@ -1,6 +1,7 @@
-//! `Transport`: the connection to a client or to a server, whichever kind of socket carries it.
+//! `Transport`: the connection to a client or to a server, over any kind of socket.
 //!
-//! TLS and Unix sockets will be further variants. A read or write costs one match more than that of the socket itself.
+//! TLS and Unix sockets will be further variants. A read or write costs one match more than on the
+//! socket.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,14 +17,12 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Reads without taking the bytes away.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.peek(buf).await,
         }
     }
 
-    /// Polls for bytes without taking them away.
     pub fn poll_peek(
         &self,
         cx: &mut Context<'_>,

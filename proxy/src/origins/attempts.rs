@@ -1,4 +1,5 @@
-//! `Attempts`: how often a request may be sent again, and when that is safe (RFC 9110 §9.2.2).
+//! `Attempts`: the retries of a request, and the conditions under which they are safe (RFC 9110
+//! §9.2.2).
 
 use http::{Method, Request};
 
@@ -6,7 +7,7 @@ use super::error::OriginError;
 use super::request_body::RequestBody;
 use super::sending::SendProgress;
 
-/// How often a request may still be sent.
+/// The retries that are left to a request.
 #[derive(Debug)]
 pub(super) struct Attempts {
     left: u32,
@@ -28,7 +29,6 @@ impl Attempts {
         Self { left: retries, idle_was_lost: false }
     }
 
-    /// Returns whether an idle connection may be used.
     pub(super) const fn may_reuse(&self) -> bool {
         !self.idle_was_lost
     }
@@ -54,7 +54,6 @@ pub(super) fn may_send_again(method: &Method, extent: SendProgress, is_reused: b
     }
 }
 
-/// Returns a request without content once more.
 pub(super) fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
     let mut copy = Request::new(RequestBody::Empty);
     *copy.method_mut() = request.method().clone();

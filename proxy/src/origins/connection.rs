@@ -1,4 +1,4 @@
-//! `ServerConnection`: a connection that is lent for one exchange.
+//! `ServerConnection`: a connection that is taken from the pool for one exchange.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,16 @@ use super::request_body::RequestBody;
 use super::sending::Sending;
 use super::server::Server;
 
-/// A connection for one exchange. Dropping it closes it; [`ServerConnection::give_back`] keeps it.
+/// A connection for one exchange. Dropping it closes it, [`ServerConnection::give_back`] keeps it.
 #[derive(Debug)]
 pub(super) struct ServerConnection {
     pub(super) sender: SendRequest<RequestBody>,
     pub(super) sending: Arc<Sending>,
-    /// Whether it served an exchange before. Then the server may have closed it meanwhile, which is no failure.
+    /// Set if it served an exchange before. The server may then have closed it, which is no
+    /// failure.
     pub(super) is_reused: bool,
     is_spoiled: bool,
-    /// How long it may be idle afterwards.
+    /// The longest time that it may be idle afterwards.
     idle_limit: Duration,
     server: Arc<Server>,
 }
@@ -46,7 +47,7 @@ impl ServerConnection {
         self.server.name()
     }
 
-    /// Lowers the time that the connection may be idle to what the server announced.
+    /// Lowers the idle time to the one that the server announced.
     pub(super) fn limit_idle(&mut self, limit: Duration) {
         self.idle_limit = self.idle_limit.min(limit);
     }
@@ -59,8 +60,8 @@ impl ServerConnection {
         self.is_spoiled = true;
     }
 
-    /// Keeps the connection for another exchange, once it is ready for one. The response is complete. If the request is not, the
-    /// rest of it would stand before the next one, and the connection ends.
+    /// Keeps the connection for another exchange, once it is ready. The response is complete. If
+    /// the request is not, its rest would precede the next request, so the connection is closed.
     pub(super) fn give_back(self) {
         let Self { sender, sending, server, is_spoiled, idle_limit, .. } = self;
         if is_spoiled || !sending.is_complete() {

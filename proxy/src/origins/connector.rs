@@ -1,4 +1,5 @@
-//! `Connector`: connects to a server by its name. Its addresses race (RFC 8305), so that one that is dead costs little.
+//! `Connector`: connects to a server by name. Its addresses race (RFC 8305), so a dead one costs
+//! little.
 
 use std::collections::VecDeque;
 use std::io;
@@ -34,16 +35,14 @@ pub(super) struct Connector<N = System> {
     network: N,
     host: String,
     port: u16,
-    /// Addresses that failed or were overtaken lately, and when: they are tried last.
+    /// Addresses that failed or were overtaken lately, with the time. They are tried last.
     slow: Mutex<Vec<(SocketAddr, Instant)>>,
 }
 
-/// Why there is no connection.
 #[derive(Debug)]
 pub(super) enum ConnectError {
-    /// The name has no address.
     Resolve(io::Error),
-    /// No address can be connected to; the error is that of the last one.
+    /// No address can be connected to. Holds the error of the last one.
     Connect(io::Error),
 }
 
@@ -52,7 +51,7 @@ impl<N: Network> Connector<N> {
         Self { network, host: host.into(), port, slow: Mutex::default() }
     }
 
-    /// Connects to whichever address answers first. Without an end of its own: to be dropped when it takes too long.
+    /// Connects to the address that answers first. Has no time-out: the caller drops the future.
     pub(super) async fn connect(&self) -> Result<N::Stream, ConnectError> {
         let resolved = self.network.resolve(&self.host, self.port).await;
         let addresses = self.in_order(resolved.map_err(ConnectError::Resolve)?);
@@ -67,8 +66,8 @@ impl<N: Network> Connector<N> {
         })
     }
 
-    /// Returns the addresses in the order in which they are tried: the resolver's, with families in turn, and those last that
-    /// were slow.
+    /// Returns the addresses in the order of the attempts: the resolver's order with families in
+    /// turn, and slow addresses last.
     fn in_order(&self, addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
         let mut distinct: Vec<SocketAddr> = Vec::new();
         for address in addresses {
@@ -92,7 +91,8 @@ impl<N: Network> Connector<N> {
     }
 }
 
-/// Takes an address of one family, then one of the other, beginning with the family of the first (RFC 8305 §4).
+/// Takes an address of one family, then one of the other, beginning with the family of the first
+/// (RFC 8305 §4).
 fn families_in_turn(addresses: Vec<SocketAddr>) -> impl Iterator<Item = SocketAddr> {
     let begins_with_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut own, mut other): (VecDeque<_>, VecDeque<_>) =
@@ -153,7 +153,7 @@ mod tests {
     struct Scripted {
         addresses: Vec<SocketAddr>,
         fates: Arc<Mutex<HashMap<SocketAddr, Fate>>>,
-        /// Which address was tried, and when.
+        /// Attempts, with their times.
         tried: Arc<Mutex<Vec<(SocketAddr, Instant)>>>,
     }
 
@@ -200,7 +200,7 @@ mod tests {
         Connector::new(network, "app", 80)
     }
 
-    /// Connects and returns to whom, after how many milliseconds.
+    /// Connects. Returns the address and the milliseconds that it took.
     async fn connected(connector: &Connector<Scripted>) -> (Option<SocketAddr>, u128) {
         let start = Instant::now();
         let stream = connector.connect().await.ok();

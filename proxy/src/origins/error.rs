@@ -1,4 +1,5 @@
-//! `OriginError`: why an exchange with the origin failed, whose fault it is and what a client is told.
+//! `OriginError`: the ways in which an exchange with the origin fails, and the answers of the proxy
+//! to them.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use super::connector::ConnectError;
 use super::request_body::RequestBodyError;
 use crate::framing::Violation;
 
-/// A failed exchange. Nothing of it was given to a client unless the variant says so.
+/// A failed exchange. No byte of it has reached a client unless the variant says so.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OriginError {
     /// The server's name has no address.
@@ -27,16 +28,15 @@ pub enum OriginError {
         #[source]
         source: Arc<std::io::Error>,
     },
-    /// No connection within the time.
     #[error("{server} accepted no connection in time")]
     ConnectTimeout { server: String },
-    /// All connections are in use and the queue is full, or the wait in it took too long.
+    /// All connections are in use, and the queue is full or the wait in it was too long.
     #[error("all connections to it are in use")]
     Busy,
-    /// It takes no more of the request.
+    /// The server stopped reading the request.
     #[error("the server did not read the request in time")]
     SendTimeout,
-    /// No head within the time, which begins when the request has been sent.
+    /// No head came in time after the request had been sent.
     #[error("no response came in time")]
     HeadTimeout,
     /// The body stalled. The client may have part of it.
@@ -48,33 +48,33 @@ pub enum OriginError {
     /// The connection broke before the head was complete.
     #[error("the connection broke before the response")]
     Broken(#[source] Arc<hyper::Error>),
-    /// What came is no HTTP response.
+    /// The bytes are no HTTP response.
     #[error("the response is malformed")]
     Malformed(#[source] Arc<hyper::Error>),
-    /// It switched protocols though nobody had asked it to (RFC 9110 §7.8).
+    /// The server switched protocols without being asked to (RFC 9110 §7.8).
     #[error("the server switched protocols unasked")]
     Switched,
-    /// Its bytes can be read in more than one way, or are no response (RFC 9112).
+    /// The bytes can be read in more than one way, or are no response (RFC 9112).
     #[error("the response is malformed: {0}")]
     Framing(Violation),
-    /// It answered 304 to a request without conditions.
+    /// The server answered 304 to a request without conditions.
     #[error("it says that nothing has changed, but was not asked")]
     Unasked,
     /// The connection broke within the body. The client may have part of it.
     #[error("the response is incomplete")]
     Incomplete(#[source] Arc<hyper::Error>),
-    /// The client's content is longer than the limit, which chunked content tells last.
+    /// The client's content exceeds the limit. Chunked content is only known to be at its end.
     #[error("the request's content is too long")]
     RequestTooLarge,
     #[error("the request's content stalled")]
     RequestStalled,
-    /// The client's content could not be read to its end.
     #[error("the request's content broke off")]
     RequestBroken,
-    /// Its request line would be none. The rules behind both protocols' readers let no such request pass: this is the last look.
+    /// The request line would be malformed. The rules for both protocols refuse such a request
+    /// earlier; this is the last check.
     #[error("the request cannot be written")]
     Unwritable,
-    /// The fetch ended without a result: its reader was too slow, or the proxy is ending.
+    /// The fetch ended without a result: its reader was too slow, or the proxy is shutting down.
     #[error("the fetch was abandoned")]
     Abandoned,
 }
@@ -123,7 +123,7 @@ impl OriginError {
         }
     }
 
-    /// Returns whether no server could be connected to.
+    /// Returns whether the exchange failed because no server could be connected to.
     pub const fn is_unreachable(&self) -> bool {
         matches!(
             self,
@@ -215,7 +215,7 @@ impl OriginError {
     }
 }
 
-/// What the guard of the connection had to say, if it was that.
+/// Returns the rule that the response broke, if [`super::server_stream`] found one.
 fn violation_of(error: &hyper::Error) -> Option<Violation> {
     let source = error.source()?.downcast_ref::<std::io::Error>()?;
     source.get_ref()?.downcast_ref::<Violation>().copied()

@@ -1,7 +1,7 @@
-//! `Failures`: the URLs whose last fetch failed. Background fetches pause for them, and whoever has a stale response does
-//! not wait for them.
+//! `Failures`: the URLs whose last fetch failed. Background fetches of them pause, and requests
+//! that have a stale response do not wait for them.
 //!
-//! The state belongs to one URL: another URL of the same origin server is fetched as before.
+//! The state belongs to one URL of one origin: other URLs are fetched as before.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,8 @@ use process::timestamp::Timestamp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchFailure {
-    /// The time for it ran out, at the origin or on the way there: the next one is likely to wait as long.
+    /// The time ran out, at the origin or on the way there. The next fetch is likely to wait as
+    /// long.
     TimedOut,
     Error,
 }
@@ -24,7 +25,7 @@ pub enum FetchFailure {
 /// URLs whose last fetch failed, by the hash of their primary key.
 #[derive(Debug, Default)]
 pub struct Failures {
-    /// URLs in the table. Zero spares everyone its lock.
+    /// URLs in the table. While it is 0, the lock is not taken.
     known: AtomicUsize,
     table: Mutex<FailureTable>,
     pub forgotten: Counter,
@@ -42,13 +43,13 @@ struct FailureTable {
 struct FailedUrl {
     number: u64,
     noted: Timestamp,
-    /// When the last fetch that came to an end failed.
+    /// The moment when the last fetch that ended failed.
     failed: Option<Timestamp>,
     has_timed_out: bool,
 }
 
 impl FetchFailure {
-    /// Returns how a fetch failed that brought no response.
+    /// Classifies a fetch that brought no response.
     pub const fn of(error: &OriginError) -> Self {
         match error {
             OriginError::HeadTimeout
@@ -60,7 +61,7 @@ impl FetchFailure {
         }
     }
 
-    /// Returns how a fetch failed that brought this status code.
+    /// Classifies a fetch that brought this status code.
     pub fn of_status(status: StatusCode) -> Self {
         if status == StatusCode::GATEWAY_TIMEOUT { Self::TimedOut } else { Self::Error }
     }
@@ -73,7 +74,7 @@ impl Failures {
         self.enter(url, now, Some(now), has_timed_out);
     }
 
-    /// Notes that a fetch of this URL has been waiting for longer than anyone should.
+    /// Notes that a fetch of this URL has taken longer than `collapse_patience`.
     pub fn note_late(&self, url: u64, now: Timestamp) {
         self.enter(url, now, None, true);
     }
@@ -88,12 +89,13 @@ impl Failures {
         self.known.store(table.urls.len(), Ordering::Relaxed);
     }
 
-    /// Returns whether a fetch of this URL failed within [`PAUSE`]: none is begun in the background.
+    /// Returns whether a fetch of this URL failed within [`PAUSE`]. Then none begins in the
+    /// background.
     pub fn is_paused(&self, url: u64, now: Timestamp) -> bool {
         self.find(url).and_then(|entry| entry.failed).is_some_and(|at| is_within(PAUSE, at, now))
     }
 
-    /// Returns whether the last fetch of this URL ran out of time, within [`TIMED_OUT_FOR`].
+    /// Returns whether the last fetch of this URL ran out of time within [`TIMED_OUT_FOR`].
     pub fn has_timed_out(&self, url: u64, now: Timestamp) -> bool {
         self.find(url)
             .is_some_and(|entry| entry.has_timed_out && is_within(TIMED_OUT_FOR, entry.noted, now))
@@ -153,19 +155,19 @@ impl FailureTable {
     }
 }
 
-/// A moment in the future is none: the clock was set back since.
+/// A moment in the future does not count: the clock was set back since.
 fn is_within(span: Duration, moment: Timestamp, now: Timestamp) -> bool {
     moment <= now && now.since(moment) < span
 }
 
-/// After a failure of a URL, no background fetch of it begins for so long.
+/// The pause of background fetches of a URL after a failure.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
-/// After a fetch of a URL ran out of time, its stale response is served without waiting for so long. Each further one that
-/// does so begins this anew, and one that succeeds ends it.
+/// The time for which the stale response of a URL is served without waiting, after a fetch ran out
+/// of time. Each further time-out begins it anew, and a success ends it.
 pub const TIMED_OUT_FOR: Duration = Duration::from_secs(30);
 
-/// URLs in the table; the one that was noted first is forgotten to make room. About 100 bytes each.
+/// URLs in the table, about 100 bytes each. The one that was noted first makes room for a new one.
 pub const URLS_MAX: usize = 10_000;
 
 #[cfg(test)]

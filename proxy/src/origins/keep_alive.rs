@@ -1,11 +1,12 @@
-//! `Keep-Alive`: how long a server says that it keeps an idle connection (RFC 2068 §19.7.1.1; no later RFC has it).
+//! `Keep-Alive`: the time that a server keeps an idle connection (RFC 2068 §19.7.1.1, no later
+//! RFC).
 
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName};
 
-/// Returns how long a connection may be used after a response with these fields: what the server says, less a margin for the
-/// time that a request is on its way.
+/// Returns the time that a connection may be idle after a response with these fields: the server's,
+/// less a margin for the request's way.
 pub(super) fn idle_limit(fields: &HeaderMap) -> Option<Duration> {
     let values = fields.get_all(KEEP_ALIVE).iter().filter_map(|value| value.to_str().ok());
     let timeouts = values.flat_map(|value| value.split([',', ';'])).filter_map(timeout_of);

@@ -1,4 +1,4 @@
-//! What happened between us and the origin.
+//! Counters of exchanges with one origin.
 
 use std::time::Duration;
 
@@ -13,9 +13,8 @@ use process::timestamp::Timestamp;
 
 #[derive(Debug, Default)]
 pub struct OriginMetrics {
-    /// Responses by the hundreds of their status code: 1xx to 5xx.
+    /// By class of the status code, 1xx to 5xx.
     pub responses: [Counter; 5],
-    /// Requests that were sent once more.
     pub retries: Counter,
     pub first_byte: Histogram,
     /// Exchanges that brought no head, by [`OriginError::reason`] in the order of [`REASONS`].
@@ -25,7 +24,7 @@ pub struct OriginMetrics {
     log: [Mutex<FailureLog>; REASONS.len()],
 }
 
-/// When failures for one reason were logged last, and how many have not been since.
+/// The last log line for one reason, and the failures since.
 #[derive(Debug, Default)]
 struct FailureLog {
     last: Option<Instant>,
@@ -50,7 +49,6 @@ impl OriginMetrics {
         }
     }
 
-    /// Counts a response that broke off within its content.
     pub(super) fn count_broken_off(&self, error: &OriginError) {
         self.fail(error, &self.broken_off);
     }
@@ -90,7 +88,7 @@ impl OriginMetrics {
 }
 
 impl FailureLog {
-    /// Notes a failure. Returns how many there were since the last line, if another line is due.
+    /// Notes a failure. Returns the number of failures since the last line, if another line is due.
     fn say(&mut self, now: Instant) -> Option<u64> {
         self.unsaid += 1;
         if self.last.is_some_and(|last| now.duration_since(last) < LOG_PAUSE) {

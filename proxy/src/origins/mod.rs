@@ -1,12 +1,14 @@
-//! Origins: where responses come from. It knows of no cache.
+//! Origins: the sources of responses, with their servers, connections and failures. No cache is
+//! known here.
 //!
 //! ```text
 //! Origins ─► Origin ─► slots     a permit for each exchange, a bounded queue
-//!   by       NAME      attempts  how often, and when it is safe
+//!   by       NAME      attempts  the number of retries, and their safety
 //!   policy             failures  URLs, reachability, the log of an outage
 //!                      └► Server ─► pool       idle connections
 //!                                   connector  names, addresses, the race between them
-//!                                   └► connection   one exchange: server_stream, sending, request_body, response_body
+//!                                   connection  one exchange: server_stream, sending,
+//!                                               request_body, response_body
 //! ```
 
 mod attempts;
@@ -43,7 +45,7 @@ pub struct Origins {
     others: Box<[Arc<Origin>]>,
 }
 
-/// The place of an origin among the [`Origins`] that gave it out.
+/// The place of an origin in the [`Origins`] that returned it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OriginId(usize);
 
@@ -53,8 +55,8 @@ impl Origins {
         Self { default: origin(default), others: others.into_iter().map(origin).collect() }
     }
 
-    /// Returns origins with these settings. One whose settings are the same stays; any other of the same name goes on with the
-    /// counters, the failures and the servers that it has.
+    /// Returns origins with these settings. An origin with the same settings stays. Any other of
+    /// the same name keeps its counters, failures and servers.
     #[must_use]
     pub fn renewed(&self, default: settings::Origin, others: Vec<settings::Origin>) -> Self {
         let origin = |settings: settings::Origin| {
@@ -73,7 +75,6 @@ impl Origins {
         place.and_then(|place| self.others.get(place)).unwrap_or(&self.default)
     }
 
-    /// Returns the place of the origin of this name.
     pub fn find(&self, name: &str) -> Option<OriginId> {
         self.iter().position(|origin| origin.name() == name).map(OriginId)
     }

@@ -1,4 +1,5 @@
-//! `Origin`: one named group of servers that are interchangeable. It picks a server, sends a request and bounds every wait.
+//! `Origin`: a named group of equal servers. It picks one, sends a request to it and bounds every
+//! wait.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,12 +31,12 @@ use super::slots::Slots;
 use crate::framing::grammar::is_request_line;
 use settings::HostHeader;
 
-/// The servers of one `[origin.NAME]`, and all that is known about them.
+/// The servers of one `[origin.NAME]`, and the state that they share.
 #[derive(Debug)]
 pub struct Origin {
     settings: settings::Origin,
     servers: Box<[Arc<Server>]>,
-    /// The number of connections asked for so far: the next server in turn.
+    /// Connections asked for so far. Determines the next server in turn.
     turn: AtomicUsize,
     slots: Slots,
     pub metrics: Arc<OriginMetrics>,
@@ -60,8 +61,8 @@ impl Origin {
         }
     }
 
-    /// Returns an origin with other settings that goes on with the counters, the failures and the servers of this one. A server
-    /// whose connections are made or kept in another way begins anew.
+    /// Returns an origin with other settings that keeps the counters, failures and servers of this
+    /// one. Servers whose connections are made or kept in another way begin anew.
     pub(super) fn renewed(&self, settings: settings::Origin) -> Self {
         let server = |authority: &Authority| {
             let before = self.servers.iter().find(|server| server.is(authority, &settings));
@@ -87,21 +88,23 @@ impl Origin {
         &self.settings.name
     }
 
-    /// How long a request waits for a response's head once it was sent.
+    /// The longest wait for a response's head after the request was sent.
     pub const fn first_byte_timeout(&self) -> Duration {
         self.settings.first_byte_timeout
     }
 
-    /// How long a request may wait before it is sent: in the queue, and for a connection.
+    /// The longest wait before a request is sent: in the queue, and for a connection.
     pub fn connect_allowance(&self) -> Duration {
         self.settings.queue_timeout + self.settings.connect_timeout
     }
 
-    /// Sends a request whose target is in origin form and whose `Host` is the client's, and returns the response's head.
+    /// Sends a request and returns the head of its response. The target is in origin form, and
+    /// `Host` is the client's.
     ///
-    /// A safe request without content is sent again when the connection broke before any byte of the response, `retries` times,
-    /// and so is any that never left. A broken connection that had been idle does not count, once: the next one is new. There,
-    /// any idempotent request is sent again (RFC 9110 §9.2.2).
+    /// A request without content is sent again, `retries` times, if no byte of it was written, or
+    /// if it is safe and the connection broke before any byte of the response. A connection that
+    /// had been idle may break once without being counted: any idempotent request is then sent
+    /// again on a new connection (RFC 9110 §9.2.2).
     pub async fn send(
         &self,
         request: Request<RequestBody>,
@@ -119,7 +122,7 @@ impl Origin {
         result
     }
 
-    /// Writes to the log what an operator has to know: that exchanges fail, and that they succeed again.
+    /// Logs the beginning of an outage and its end.
     fn tell_of(&self, path: &str, result: &Result<Response<OriginBody>, OriginError>) {
         let (now, origin) = (Instant::now(), self.name());
         let line = match result {
@@ -170,7 +173,8 @@ impl Origin {
         }
     }
 
-    /// Takes an idle connection, or makes one to the next server that can be reached. Those that could not be lately are last.
+    /// Takes an idle connection, or connects to the next server. Servers that could not be
+    /// connected to lately are tried last.
     async fn lease(&self, attempts: &Attempts) -> Result<ServerConnection, OriginError> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
@@ -235,8 +239,8 @@ impl Origin {
         }
     }
 
-    /// Sends the request and waits for the head of the response: as long as the server reads and the client sends, and then
-    /// for `first_byte_timeout`.
+    /// Sends the request and waits for the head of the response: `first_byte_timeout` from the
+    /// moment that the request was sent whole.
     async fn answer(
         &self,
         lease: &mut ServerConnection,

@@ -1,5 +1,5 @@
-//! `Outage`: which failures of an origin are worth a line of the log. The first one is; then a line a minute with their number;
-//! and one when the origin has answered for a while.
+//! `Outage`: the failures of an origin that are logged. The first one is, then a line a minute with
+//! their number, then one line when the origin has answered for a while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Failures of one origin since the first that was told of.
+/// Failures of one origin since the first that was logged.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// Spares those who succeed the lock.
+    /// Keeps successes from taking the lock.
     is_on: AtomicBool,
     state: Mutex<Option<RunningOutage>>,
 }
@@ -27,7 +27,7 @@ struct RunningOutage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OutageLine {
     Failing(u64),
-    /// Exchanges succeed again, after so many failures in this time.
+    /// Exchanges succeed again: the number of failures, and the time from the first to the last.
     Answering(u64, Duration),
 }
 
@@ -58,7 +58,8 @@ impl Outage {
 }
 
 const PERIOD: Duration = Duration::from_mins(1);
-/// An origin that has not failed for this long is sound again: one that fails now and then is told of once a minute.
+/// An outage is over when nothing has failed for this long. An origin that fails now and then is
+/// logged once a minute.
 const CALM: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -15,9 +15,8 @@ use super::sending::Sending;
 #[derive(Debug)]
 pub(super) struct Pool {
     idle: Mutex<VecDeque<Idle>>,
-    /// Connections that are kept, 0 or more.
     idle_max: usize,
-    /// How long a connection is kept at most.
+    /// The longest time that a connection is kept.
     idle_timeout: Duration,
 }
 
@@ -25,7 +24,7 @@ pub(super) struct Pool {
 pub(super) struct Idle {
     pub(super) sender: SendRequest<RequestBody>,
     pub(super) sending: Arc<Sending>,
-    /// When it is no longer used.
+    /// The end of its use.
     pub(super) until: Instant,
 }
 

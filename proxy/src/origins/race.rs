@@ -1,4 +1,5 @@
-//! `race`: connection attempts one after the other, each without waiting long for the one before (RFC 8305 §5).
+//! `race`: attempts to connect, begun one after another without a long wait in between (RFC 8305
+//! §5).
 
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use tokio::time::{Instant, sleep};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speed {
     Quick,
-    /// It failed, or another one was begun because it took long.
+    /// The attempt failed, or took longer than [`ATTEMPT_DELAY`].
     Slow,
 }
 
-/// When something was slow last.
+/// The moment of the last slow attempt, if none has been quick since.
 #[derive(Debug, Default)]
 pub(super) struct SlowMark(Mutex<Option<Instant>>);
 
@@ -27,8 +28,9 @@ impl SlowMark {
     }
 }
 
-/// Attempts each candidate in turn and returns what the first success brings, or the last error; `None`: there is no candidate.
-/// An attempt is begun when the one before has failed, or takes longer than [`ATTEMPT_DELAY`]. Dropped, it ends all attempts.
+/// Attempts each candidate in turn. Returns the first success, or the last error, or `None` without
+/// candidates. An attempt begins when the one before has failed or takes longer than
+/// [`ATTEMPT_DELAY`]. Dropping the future ends all attempts.
 //= https://www.rfc-editor.org/rfc/rfc8305#section-5
 //# Once the list of addresses received up to this point has been
 //# constructed, the client will attempt to make connections.  In order

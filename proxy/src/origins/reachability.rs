@@ -7,10 +7,11 @@ use process::timestamp::Timestamp;
 use super::error::OriginError;
 use super::failures::PAUSE;
 
-/// When no server of an origin could be connected to last. That concerns all URLs of the origin, and no other origin.
+/// The last failure to connect to any server of an origin. It concerns all URLs of this origin
+/// only.
 #[derive(Debug, Default)]
 pub struct Reachability {
-    /// Milliseconds; 0 while exchanges succeed.
+    /// Milliseconds; 0 after a success.
     failed_at: AtomicU64,
 }
 
@@ -26,7 +27,7 @@ impl Reachability {
         }
     }
 
-    /// Returns whether no connection could be made within [`PAUSE`].
+    /// Returns whether an attempt to connect failed within [`PAUSE`].
     pub fn is_lost(&self, now: Timestamp) -> bool {
         let at = Timestamp::from_millis(self.failed_at.load(Ordering::Relaxed));
         at <= now && now.since(at) < PAUSE

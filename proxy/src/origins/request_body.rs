@@ -1,4 +1,5 @@
-//! `RequestBody`: the content of a request on its way to the origin, bounded in length and patience.
+//! `RequestBody`: the content of a request on its way to the origin, bounded in length and in
+//! pauses.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -16,7 +17,6 @@ use crate::field::hop_by_hop;
 use crate::framing::Violation;
 use crate::framing::parsed::check_trailers;
 
-/// What is sent to the origin after the head.
 #[derive(Debug, Default)]
 pub enum RequestBody {
     #[default]
@@ -29,11 +29,11 @@ pub struct ClientBody {
     incoming: Incoming,
     /// Bytes that may still come.
     left: u64,
-    /// Bytes that will still come, where the client has told.
+    /// Bytes that will still come, if the client has announced a length.
     announced: Option<u64>,
     patience: Duration,
     alarm: Pin<Box<Sleep>>,
-    /// Whether the alarm is running: only while the client is waited for.
+    /// The alarm runs only while the client is waited for.
     is_waiting: bool,
     upload: Upload,
 }
@@ -42,12 +42,12 @@ pub struct ClientBody {
 pub(super) struct Upload(Option<Arc<AtomicU8>>);
 
 impl Upload {
-    /// Returns whether all of it was taken by the connection.
+    /// Returns whether the connection has taken all content.
     pub(super) fn is_done(&self) -> bool {
         self.0.as_ref().is_none_or(|state| state.load(Ordering::Acquire) == DONE)
     }
 
-    /// Ends it: the exchange is over. Takes effect when the connection asks for more.
+    /// Ends the upload with its exchange. Takes effect when the connection asks for more.
     pub(super) fn abandon(&self) {
         if let Some(state) = &self.0 {
             state.store(ABANDONED, Ordering::Release);
@@ -68,10 +68,11 @@ impl Upload {
 const DONE: u8 = 1;
 const ABANDONED: u8 = 2;
 
-/// Why a client's content cannot be forwarded. The exchange with the origin ends with it.
+/// A failure to forward a client's content. The exchange with the origin ends with it.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestBodyError {
-    /// It is longer than `limits.max_body`; chunked content tells its length last.
+    /// The content is longer than `limits.max_body`. Chunked content is only known to be at its
+    /// end.
     #[error("request body exceeds the limit")]
     TooLarge,
     /// The client sent nothing for `limits.body_timeout` while it was waited for.
@@ -102,7 +103,7 @@ impl RequestBody {
         }))
     }
 
-    /// Tells how far it has come, also while it is being sent.
+    /// Returns a handle on the progress of the upload, for use while it is being sent.
     pub(super) fn upload(&self) -> Upload {
         match self {
             Self::Empty => Upload::default(),
@@ -110,7 +111,6 @@ impl RequestBody {
         }
     }
 
-    /// Returns whether a request with it can be sent again.
     pub const fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }

@@ -1,4 +1,5 @@
-//! `OriginBody`: the content of a response from the origin. It holds the connection and gives it back at its end.
+//! `OriginBody`: the content of a response from the origin. It gives the connection back at its
+//! end.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use super::metrics::OriginMetrics;
 use super::origin::is_over;
 use crate::field::hop_by_hop;
 
-/// Content as it arrives. Dropped before its end, the connection is closed.
+/// Content as it arrives. Dropping it before its end closes the connection.
 #[derive(Debug)]
 pub struct OriginBody {
     incoming: Incoming,
@@ -26,17 +27,16 @@ pub struct OriginBody {
     limits: ContentLimits,
     metrics: Arc<OriginMetrics>,
     alarm: Pin<Box<Sleep>>,
-    /// Whether the alarm is running: only while the origin is waited for.
+    /// The alarm runs only while the origin is waited for.
     is_waiting: bool,
     is_failed: bool,
     is_early: bool,
 }
 
-/// How long the content of a response may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ContentLimits {
     pub(super) idle_timeout: Duration,
-    /// When the exchange ends, however well it goes.
+    /// The end of the exchange, even if it makes progress.
     pub(super) deadline: Option<Instant>,
 }
 
@@ -64,17 +64,18 @@ impl OriginBody {
         body
     }
 
-    /// Bytes of content, if the head told.
+    /// Bytes of content, if the head announced them.
     pub fn length(&self) -> Option<u64> {
         self.incoming.size_hint().exact()
     }
 
-    /// Returns whether it came before the server had read the request: the rest of that goes nowhere.
+    /// Returns whether the response came before the server had read the request, whose rest is not
+    /// sent.
     pub const fn is_early(&self) -> bool {
         self.is_early
     }
 
-    /// Keeps the connection out of the pool: it was handed over to a tunnel.
+    /// Keeps the connection out of the pool: a tunnel has it now.
     pub fn into_tunnel(mut self) {
         drop(self.lease.take());
     }

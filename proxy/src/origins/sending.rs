@@ -1,4 +1,5 @@
-//! `Sending`: how far the request on one connection to a server has got. The connection notes it, the exchange is judged by it.
+//! `Sending`: the progress of the request on one connection. The connection notes it, time-outs
+//! read it.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,62 +12,58 @@ use tokio::time::Instant;
 use super::error::OriginError;
 use super::request_body::Upload;
 
-/// The progress of the request that was given to a connection last.
+/// The progress of the last request that was given to a connection.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
     state: Mutex<SendState>,
-    /// Whether a byte came back since the request was begun.
+    /// Set when a byte came back since the request began.
     is_answered: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct SendState {
     upload: Upload,
-    /// Whether the request is HEAD, until the first of its bytes is written.
+    /// `true` for HEAD; `None` once the first byte is written.
     announced: Option<bool>,
     bytes: u64,
-    /// Since when the server takes no bytes.
+    /// The moment since which the server takes no bytes.
     blocked: Option<Instant>,
-    /// The connection's task, while it may have something to write.
+    /// The connection's task, while it may have more to write.
     writer: Option<Waker>,
-    /// When the last byte had been written.
+    /// The moment when the last byte was written.
     sent: Option<Instant>,
-    /// Whether the server takes no more bytes, ever.
+    /// Set when the server takes no more bytes.
     is_refused: bool,
-    /// Whether the exchange has ended: what is left of the request is not sent.
+    /// Set when the exchange has ended. The rest of the request is not sent.
     is_abandoned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The client's next bytes, or the connection.
     Writing,
-    /// The server takes no bytes since then.
     Blocked(Instant),
     Sent(Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendProgress {
-    /// No byte of the request was written.
     Nothing,
-    /// The server may have seen the request.
     Sent,
     Answered,
 }
 
-/// How long an exchange may wait for what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SendingLimits {
-    /// For the server to take more of the request.
+    /// The time for the server to take more of the request.
     pub(super) send_timeout: Duration,
     pub(super) first_byte_timeout: Duration,
-    /// When the exchange ends, however well it goes.
+    /// The end of the exchange, even if it makes progress.
     pub(super) deadline: Option<Instant>,
 }
 
 impl SendingLimits {
-    /// Returns when to look again, or which limit was reached. The client's pauses have a limit of their own, in its content.
+    /// Returns the time of the next check, or the limit that was reached. Pauses of the client are
+    /// limited in [`super::request_body`].
     pub(super) fn due(&self, phase: Phase, now: Instant) -> Result<Instant, OriginError> {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return Err(OriginError::TotalTimeout);
@@ -94,15 +91,17 @@ impl Sending {
         *self.state.lock() = SendState { upload, announced: Some(is_head), ..SendState::default() };
     }
 
-    /// Bytes are about to be written. Returns whether they begin a HEAD request, if they begin a request.
+    /// Notes that bytes are about to be written. At the beginning of a request, returns whether it
+    /// is HEAD.
     pub(super) fn on_write(&self) -> Option<bool> {
         self.state.lock().announced.take()
     }
 
-    /// Notes what came of a write.
+    /// Notes the result of a write.
     ///
-    /// A server that has answered early may refuse the rest of the request. Its answer is there to be read all the same (RFC
-    /// 9112 §9.5), so the connection is told that the bytes were written: it goes on to read.
+    /// A server that has answered early may refuse the rest of the request. Its answer is still to
+    /// be read (RFC 9112 §9.5): the write is reported as done, so that the connection goes on to
+    /// read.
     pub(super) fn on_written(
         &self,
         written: Poll<io::Result<usize>>,
@@ -127,7 +126,7 @@ impl Sending {
         written
     }
 
-    /// Everything that the connection was given has been written.
+    /// Notes that all bytes that the connection was given have been written.
     pub(super) fn on_flushed(&self, cx: &Context<'_>) {
         let mut state = self.state.lock();
         if state.bytes == 0 || state.sent.is_some() || state.is_refused {
@@ -141,7 +140,6 @@ impl Sending {
         }
     }
 
-    /// Bytes of the response have come.
     pub(super) fn on_read(&self) {
         self.is_answered.store(true, Ordering::Relaxed);
     }
@@ -169,12 +167,11 @@ impl Sending {
         }
     }
 
-    /// Returns whether the server refuses what is left of the request.
     pub(super) fn is_refused(&self) -> bool {
         self.state.lock().is_refused
     }
 
-    /// Ends the exchange: nothing more of the request is sent.
+    /// Ends the exchange: the rest of the request is not sent.
     pub(super) fn abandon(&self) {
         let mut state = self.state.lock();
         state.is_abandoned = true;
@@ -184,7 +181,6 @@ impl Sending {
         }
     }
 
-    /// Returns whether nothing more of the request may be sent.
     pub(super) fn is_abandoned(&self) -> bool {
         self.state.lock().is_abandoned
     }

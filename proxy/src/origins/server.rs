@@ -1,4 +1,4 @@
-//! `Server`: one address of an origin, how it is connected to, and its connections.
+//! `Server`: one server of an origin, with its address, its connector and its connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) struct Server {
     authority: Authority,
     connector: Connector,
     connect_timeout: Duration,
-    /// Whether no connection could be made lately.
+    /// Set when an attempt to connect failed or was slow.
     slow: SlowMark,
     pool: Pool,
 }
@@ -39,7 +39,7 @@ impl Server {
         }
     }
 
-    /// Returns whether it is this server, connected to as these settings say.
+    /// Returns whether this is the server of that name, connected to as the settings say.
     pub(super) fn is(&self, authority: &Authority, settings: &settings::Origin) -> bool {
         self.authority == *authority
             && self.connect_timeout == settings.connect_timeout
@@ -50,7 +50,7 @@ impl Server {
         self.authority.as_str()
     }
 
-    /// Returns whether it is tried after the others.
+    /// Returns whether the server is to be tried after the others.
     pub(super) fn is_slow(&self) -> bool {
         self.slow.is_slow()
     }
@@ -63,7 +63,7 @@ impl Server {
         &self.pool
     }
 
-    /// Takes the idle connection that was used last, if one is alive.
+    /// Takes the idle connection that was used last, if any is alive.
     pub(super) fn take_idle(self: &Arc<Self>) -> Option<ServerConnection> {
         let Idle { sender, sending, .. } = self.pool.take()?;
         Some(ServerConnection::reused(sender, sending, Arc::clone(self)))
@@ -91,6 +91,6 @@ impl Server {
     }
 }
 
-/// A response head may be this large; hyper's read buffer grows up to it.
+/// Bytes of the largest response head. hyper's read buffer grows up to it.
 const HEAD_BYTES_MAX: usize = 256 << 10;
 const HEADERS_MAX: usize = 256;

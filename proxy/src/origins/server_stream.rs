@@ -1,7 +1,8 @@
-//! `ServerStream`: a connection to a server that lets only sound responses pass, each only after its request.
+//! `ServerStream`: a connection to a server that passes on sound responses only, each after its
+//! request.
 //!
-//! A server that announces 10 bytes and sends 36, or speaks while nobody asked, must not answer the next request with the rest:
-//! the connection ends there.
+//! A server that announces 10 bytes and sends 36, or sends bytes before a request, must not answer
+//! the next request with the rest: the connection ends there.
 
 use std::cell::RefCell;
 use std::io;
@@ -25,9 +26,9 @@ pub(super) struct ServerStream {
     inner: TokioIo<Transport>,
     responses: Responses,
     sending: Arc<Sending>,
-    /// Bytes that were read and did not go on yet.
+    /// Bytes that were read and not passed on yet.
     held: Vec<u8>,
-    /// How many of them may.
+    /// The number of held bytes that may be passed on.
     ready: usize,
     end: Option<Violation>,
 }
@@ -38,7 +39,7 @@ impl ServerStream {
         Self { inner, responses, sending, held: Vec::new(), ready: 0, end: None }
     }
 
-    /// Returns whether bytes of a request may be written.
+    /// Fails unless bytes of a request may be written.
     fn begin_write(&mut self) -> io::Result<()> {
         if self.sending.is_abandoned() {
             return Err(io::ErrorKind::ConnectionAborted.into());
@@ -53,8 +54,8 @@ impl ServerStream {
         }
     }
 
-    /// Returns whether the server has sent bytes, or its end, though no request was written yet. The socket itself is asked: its
-    /// readiness may not have been told to this task.
+    /// Returns whether the server has sent bytes, or closed, before a request was written. Asks the
+    /// socket itself, whose readiness this task may not have been told.
     fn has_input(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         let peeked = SockRef::from(self.inner.inner()).peek(&mut byte);
@@ -73,7 +74,7 @@ impl ServerStream {
         self.sending.on_written(written, length, cx)
     }
 
-    /// Reads once; what is sound goes on at once where nothing was held back before it.
+    /// Reads once. Sound bytes are passed on at once, unless others are held before them.
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -105,7 +106,7 @@ impl ServerStream {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReadProgress {
-    /// Bytes went on, or there are no more.
+    /// Bytes were passed on, or the stream has ended.
     Done,
     More,
 }
@@ -173,7 +174,7 @@ impl Write for ServerStream {
     }
 }
 
-/// What one worker reads at once.
+/// The most bytes of one read.
 const SCRATCH_BYTES: usize = 64 << 10;
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! `Slots`: how many exchanges an origin has at once, and the bounded queue of requests in front of them.
+//! `Slots`: the exchanges that an origin has at once, and the bounded queue in front of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::error::OriginError;
 
-/// One permit for each exchange, and a queue of those who wait for one.
+/// One permit for each exchange, and a queue of requests that wait for one.
 #[derive(Debug)]
 pub(super) struct Slots {
     permits: Arc<Semaphore>,

@@ -1,11 +1,12 @@
-//! Which cookies matter: some enter the key, some are ignored, any other keeps a request from the cache.
+//! `CookieRules`: the cookies that enter the key, those that are dropped, and those that bypass the
+//! cache.
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
 #[derive(Clone, Debug)]
 pub struct CookieRules {
     rules: settings::Cookies,
-    /// The field that selects a variant always, where cookies enter the key.
+    /// The field that always selects a variant, if cookies enter the key.
     selecting: &'static [HeaderName],
 }
 
@@ -15,7 +16,7 @@ impl CookieRules {
         Self { rules, selecting }
     }
 
-    /// The fields that select a variant whatever the response says.
+    /// The fields that select a variant even if the response does not name them.
     pub const fn selecting(&self) -> &'static [HeaderName] {
         self.selecting
     }
@@ -38,7 +39,8 @@ impl CookieRules {
         }
     }
 
-    /// Leaves only the cookies that enter the key, sorted by name: what is forwarded by a fetch that may be stored.
+    /// Keeps only the cookies that enter the key, sorted by name. These are forwarded by a fetch
+    /// whose response may be stored.
     pub fn reduce(&self, fields: &mut HeaderMap) {
         if !fields.contains_key(COOKIE) {
             return;
@@ -64,7 +66,7 @@ impl CookieRules {
     }
 }
 
-/// The cookies of all lines: name, and the whole pair.
+/// Returns each cookie of all lines as its name and the whole pair.
 fn pairs(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     let lines = fields.get_all(COOKIE).iter();
     lines

@@ -1,4 +1,4 @@
-//! `LiveSettings`: the snapshot that holds now, and the copy of it that each worker has.
+//! `LiveSettings`: the current settings snapshot, and the copy of it that each worker has.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use settings::Config;
 use super::snapshot::SettingsSnapshot;
 use crate::origins::Origins;
 
-/// The settings that hold now. A worker reads its own copy, which it replaces when the number has changed: a request costs
-/// one relaxed load, and no count is shared by two cores.
+/// The current settings. A worker reads its own copy, and replaces it when the number has changed:
+/// a request costs one relaxed load, and no two cores share a reference count.
 #[derive(Debug)]
 pub struct LiveSettings {
     number: AtomicU64,
@@ -26,14 +26,14 @@ impl LiveSettings {
         Arc::new(Self { number, current: Mutex::new(Arc::new(snapshot)) })
     }
 
-    /// Returns the defaults, with an origin that nobody has.
+    /// Returns the defaults, with an origin without a server behind it.
     #[cfg(test)]
     pub(crate) fn with_defaults() -> Arc<Self> {
         Self::new(&tests::config())
     }
 
-    /// Replaces the settings. Requests that are read from now on are under the new ones, on connections that are open, too.
-    /// Origins whose settings are the same stay as they are, with their connections and what is known about their health.
+    /// Replaces the settings. They hold for requests that are read from now on, also on open
+    /// connections. Origins with the same settings stay, with their connections and failures.
     pub fn replace(&self, config: &Config) {
         let mut current = self.current.lock();
         let origins = current.origins.renewed(config.origin.clone(), Vec::new());
@@ -43,7 +43,7 @@ impl LiveSettings {
         self.number.store(number, Ordering::Relaxed);
     }
 
-    /// Returns this thread's copy of the settings that hold now.
+    /// Returns this thread's copy of the current settings.
     pub fn local(&self) -> Arc<SettingsSnapshot> {
         let number = self.number.load(Ordering::Relaxed);
         LOCAL.with_borrow_mut(|local| match local {
@@ -52,7 +52,7 @@ impl LiveSettings {
         })
     }
 
-    /// Returns the settings that hold now, for what is no request.
+    /// Returns the current settings, for work that is not on behalf of a request.
     pub fn current(&self) -> Arc<SettingsSnapshot> {
         Arc::clone(&self.current.lock())
     }

@@ -1,9 +1,9 @@
-//! Policy: what the operator's settings mean for one request.
+//! Policy: the operator's settings, resolved for one request.
 //!
 //! ```text
-//! Config ─► LiveSettings ─► SettingsSnapshot, a copy for each worker ─► Policies ─► RequestPolicy, carried in the request's head
-//!           replaced as     all settings that can change        resolve     origin, key, cookies, freshness, tags
-//!           a whole         while the proxy runs                once
+//! Config ─► LiveSettings ──► SettingsSnapshot ─► Policies ─► RequestPolicy
+//!           replaced as      copied by each     resolved     carried in the request's head:
+//!           a whole          worker             once         origin, key, cookies, freshness, tags
 //! ```
 
 pub mod cookies;
@@ -25,30 +25,29 @@ use crate::key::{Key, KeySeed, Scheme};
 use crate::origins::OriginId;
 use settings::Config;
 
-/// The field of a response to an unsafe request that names the groups it invalidates (RFC 9875 §3).
+/// In the response to an unsafe request: the groups that it invalidates (RFC 9875 §3).
 pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 
-/// All that is decided per request, for the requests of one rule.
+/// The decisions for the requests of one rule.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub origin: OriginId,
-    /// CookieRules that select a variant, are dropped, or keep a request from the cache.
+    /// Cookies that select a variant, are dropped, or keep a request from the cache.
     pub cookies: CookieRules,
     /// Freshness where the origin states none.
     pub freshness: freshness::FreshnessRules,
     /// Collapsing, and the responses that are not stored.
     pub cache: settings::Cache,
-    /// The response fields that hold tags, and the tags that are accepted.
     pub tags: settings::Tags,
 }
 
-/// The policies of a configuration. There is one; rules by host and path will add others.
+/// The policies of a configuration: one today, others with rules by host and path.
 #[derive(Clone, Debug)]
 pub struct Policies {
     default: Policy,
 }
 
-/// The place of a policy among the [`Policies`] that resolved it.
+/// The place of a policy in the [`Policies`] that returned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyId(u32);
 
@@ -71,7 +70,7 @@ impl Policies {
         Self { default }
     }
 
-    /// Returns the policy of a request by its canonical host, its path with query, and its fields.
+    /// Resolves a request by its canonical host, its path with query, and its fields.
     pub const fn resolve(&self, _host: &str, _path: &str, _fields: &HeaderMap) -> PolicyId {
         PolicyId(0)
     }

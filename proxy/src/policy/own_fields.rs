@@ -1,4 +1,4 @@
-//! `OwnFields`: the fields by which the proxy shows itself in responses.
+//! `OwnFields`: the fields in which the proxy names itself.
 
 use http::HeaderValue;
 
@@ -7,7 +7,6 @@ use http::HeaderValue;
 pub struct OwnFields {
     pub name: String,
     pub via: HeaderValue,
-    /// Whether `Cache-Status` is added (RFC 9211).
     pub adds_cache_status: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `RequestPolicy`: the policy of one request, and the snapshot of the settings that it is part of.
+//! `RequestPolicy`: the policy of one request, and the settings snapshot that it is part of.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use super::snapshot::SettingsSnapshot;
 use super::{Policy, PolicyId};
 use crate::origins::Origin;
 
-/// The policy that a request was read under. It stays the same for the whole request, though the settings may be replaced
-/// meanwhile.
+/// The policy that a request was read under. It stays the same for the whole request, even if the
+/// settings are replaced meanwhile.
 #[derive(Clone, Debug)]
 pub struct RequestPolicy {
-    /// The copy of the worker that read the request: no other worker counts its references.
+    /// The copy of the worker that read the request, so that no other core counts its references.
     snapshot: Arc<SettingsSnapshot>,
     id: PolicyId,
 }

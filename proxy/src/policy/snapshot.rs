@@ -1,4 +1,5 @@
-//! `SettingsSnapshot`: all settings that can change while the proxy runs, as they are at one moment.
+//! `SettingsSnapshot`: all settings that can change while the proxy runs, as they are at one
+//! moment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,15 +9,15 @@ use super::Policies;
 use super::own_fields::OwnFields;
 use crate::origins::Origins;
 
-/// The settings that can change while the proxy runs. Immutable, and replaced as a whole.
+/// The settings that can change while the proxy runs. It is immutable, and replaced as a whole.
 ///
-/// Settings that a start fixes are not in here, and are read from the [`Config`] of the start: `workers`, `log`, the
-/// addresses of `listen` and `admin`, `storage`, `cache.vary_max_variants`, and the totals that semaphores and budgets
-/// were made with (`limits.max_connections`, `limits.max_inflight_misses`, `cache.max_inflight_bytes`, the sizes of the
-/// rewarming queue).
+/// Settings that are fixed at the start are read from the [`Config`] of the start instead:
+/// `workers`, `log`, the addresses of `listen` and `admin`, `storage`, `cache.vary_max_variants`,
+/// the rewarming queue, and the totals of semaphores and budgets: `limits.max_connections`,
+/// `limits.max_inflight_misses`, `cache.max_inflight_bytes`.
 #[derive(Clone, Debug)]
 pub struct SettingsSnapshot {
-    /// No two snapshots of a process have the same number; copies of one do.
+    /// Unique in this process, but for copies of one snapshot.
     number: u64,
     pub policies: Policies,
     pub origins: Origins,
@@ -29,7 +30,6 @@ pub struct SettingsSnapshot {
 }
 
 impl SettingsSnapshot {
-    /// Returns a number that is the same for copies of one snapshot, and no other's in this process.
     pub const fn number(&self) -> u64 {
         self.number
     }
@@ -50,5 +50,5 @@ impl SettingsSnapshot {
     }
 }
 
-/// The number of the next snapshot. Zero is none's.
+/// The number of the next snapshot, at least 1.
 static NEXT: AtomicU64 = AtomicU64::new(1);
