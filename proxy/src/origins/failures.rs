@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_late_is_no_failure_yet_and_may_be_tried_at_once() {
+    fn a_late_fetch_is_no_failure_yet_and_may_be_tried_at_once() {
         let failures = Failures::default();
         failures.note_late(1, NOW);
         assert!(failures.has_timed_out(1, NOW) && !failures.is_paused(1, NOW));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_out_of_time_is_told_from_what_fails() {
+    fn time_outs_are_told_from_other_failures() {
         let server = || "s:1".to_owned();
         for error in [
             OriginError::HeadTimeout,

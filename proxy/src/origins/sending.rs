@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_refuses_the_rest_is_read_on_and_the_request_never_complete() {
+    fn a_refused_request_is_never_complete_and_its_answer_is_read() {
         let sending = Sending::default();
         sending.begin(false, Upload::default());
         let refused = written(&sending, Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())));

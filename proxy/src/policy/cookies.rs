@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_enters_the_key_is_sorted_and_nothing_else_is_forwarded() {
+    fn cookies_of_the_key_are_sorted_and_no_others_forwarded() {
         let mut fields = cookie("lang=de; _ga=1; ab=b");
         rules(&["ab", "lang"]).reduce(&mut fields);
         assert_eq!(fields, cookie("ab=b; lang=de"));

@@ -49,7 +49,7 @@ async fn sent_then_read(address: SocketAddr, bytes: Bytes) -> io::Result<Vec<u8>
     Ok(answer)
 }
 
-/// Says what is wrong with a refusal.
+/// Returns the fault of a refusal, if any.
 async fn wrong(answer: io::Result<Vec<u8>>) -> Option<String> {
     let answer = match answer {
         Ok(answer) => answer,

@@ -1,4 +1,4 @@
-//! Errors of ours: a small page with a request id, and a `Proxy-Status` (RFC 9209) that says what failed.
+//! Errors of the proxy: a small page with a request id, and a `Proxy-Status` (RFC 9209) with the cause.
 
 use std::net::TcpListener;
 use std::time::Duration;

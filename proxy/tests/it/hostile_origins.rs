@@ -1,4 +1,5 @@
-//! What an origin sends against the rules: never stored, never half believed, never on the connection of another exchange.
+//! Responses that break the rules are never stored, never believed in part, and never reach another
+//! exchange.
 
 use crate::support::hostile::{EVIL, Stage};
 use crate::support::message::Head;
@@ -193,7 +194,8 @@ async fn a_truncated_response_is_cut_for_all_and_never_stored() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// Two ask for what will be cut, one after it; returns what is wrong with what they get.
+/// Sends two requests for a response that will be cut and one after it. Returns the faults of the
+/// answers.
 async fn cut_for_all(stage: &Stage, path: &str, gate: &Gate) -> impl Iterator<Item = String> {
     let mut wrong = Vec::new();
     let mut leader = stage.proxy.begin(path, &[]).await;
@@ -280,8 +282,8 @@ async fn an_origin_that_answers_nothing_spoils_no_other_exchange() {
     }
 }
 
-/// The hostile ones of fifty, in turn. What is surplus comes in one piece with what is asked for: after another request was
-/// sent on the connection, nobody could tell it from the answer.
+/// The hostile responses among fifty, in turn. Surplus bytes come in one piece with the response:
+/// after another request on the connection they could not be told from its answer.
 fn hostile(number: usize) -> Reply {
     let with_surplus = |head: &str| Reply::bytes([head, EVIL].concat());
     match number % 5 {

@@ -1,4 +1,5 @@
-//! Idle connections to the origin: given up before the origin closes them, and what is sent again when one was lost.
+//! Idle connections to the origin are closed before the origin closes them. A request that was lost
+//! with one is sent again.
 
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ async fn an_idle_connection_is_given_up_before_the_origin_says_it_ends() {
 }
 
 #[tokio::test]
-async fn an_idempotent_request_that_a_lost_idle_connection_swallowed_is_sent_again() {
+async fn an_idempotent_request_lost_with_an_idle_connection_is_sent_again() {
     let origin = Origin::start().await;
     origin.on("/first", ok("first"));
     let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);

@@ -1,4 +1,4 @@
-//! Several servers: one that swallows connections holds nobody up.
+//! Several servers: one that swallows connections delays no request.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 use crate::support::origin::{Origin, ok};
 use crate::support::proxy::{Proxy, START};
 
-/// A server that accepts nothing and whose backlog is full: what else wants to connect hears nothing.
+/// A server that accepts no connection and whose backlog is full: further attempts stay unanswered.
 #[derive(Debug)]
 struct BlackHole {
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! The origin's time-outs: each begins when it is the origin that is waited for, and nobody else.
+//! The origin's time-outs: each runs only while the origin is waited for, not the client.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! One runtime for origin and fetcher, whose time stands still until it is moved: what takes no time is seen to take none.
+//! One runtime for origin and fetcher, whose time stands still until it is moved: steps that take no
+//! time are seen to take none.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -33,7 +34,7 @@ pub(super) struct Bench {
     _still: mpsc::Sender<()>,
 }
 
-/// How one request was answered.
+/// The kind of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Hit,

@@ -13,7 +13,7 @@ use crate::support::until;
 const REVALIDATE: &str = "max-age=60, stale-while-revalidate=600";
 
 #[tokio::test]
-async fn while_the_last_try_timed_out_a_stale_response_is_served_and_one_request_probes() {
+async fn after_a_time_out_stale_is_served_while_one_request_probes() {
     let origin = Origin::start().await;
     let (never, again) = (Gate::closed(), Gate::closed());
     origin.on_each(

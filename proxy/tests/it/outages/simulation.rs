@@ -14,7 +14,8 @@ use crate::support::origin::{Gate, Origin, Reply, ok, status};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 const FIRST_BYTE: Duration = Duration::from_secs(3);
-/// What a request may wait longer that is sent itself: in the queue, and for a connection; and the steps of time.
+/// The further wait of a request that is sent itself, in the queue and for a connection, and the steps
+/// of time.
 const GRACE: Duration = Duration::from_millis(400);
 
 fn bench(origin: &Origin) -> Bench {
@@ -34,7 +35,7 @@ async fn all(requests: Vec<JoinHandle<Answered>>) -> Vec<Answered> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_request_waits_for_in_all_is_one_time_out() {
+async fn a_request_waits_for_one_time_out_in_all() {
     let origin = Origin::start().await;
     origin.on("/a", Reply::held(&Gate::closed()));
     let bench = bench(&origin);
@@ -56,7 +57,7 @@ async fn what_a_request_waits_for_in_all_is_one_time_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_waited_for_a_hung_flight_are_answered_within_the_patience_after_recovery() {
+async fn requests_behind_a_hung_flight_are_answered_soon_after_recovery() {
     let origin = Origin::start().await;
     let page = ok("new").field("cache-control", "max-age=60, must-revalidate");
     let hung = || Reply::held(&Gate::closed());
@@ -97,7 +98,7 @@ async fn a_slow_page_is_no_error_for_those_who_wait_for_it() {
     assert!(answers.iter().all(|one| one.kind == Kind::Fetched), "{answers:?}");
 }
 
-/// What the origin does for one URL.
+/// The behaviour of the origin for one URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Answers,
@@ -119,7 +120,7 @@ struct Url {
     waiting: Vec<(JoinHandle<Answered>, Expected)>,
 }
 
-/// What must hold of a request that is sent now.
+/// The bounds on a request that is sent now.
 #[derive(Clone, Copy, Debug, Default)]
 struct Expected {
     at_once: bool,
