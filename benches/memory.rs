@@ -15,7 +15,7 @@ use benches::{Random, Shop, key};
 use purge_protocol::request::Target;
 use purge_protocol::{PurgeMode, Selector, Tag};
 use shellac::key::KeySeed;
-use shellac::purge::Purger;
+use shellac::purge::PurgeExecutor;
 use shellac::purge::metrics::Source;
 use shellac::store::journal::Journal;
 use shellac::store::{Store as _, Usage};
@@ -172,7 +172,7 @@ fn purge() {
 /// Returns the time to the answer, and until the last response is gone.
 fn purge_all(shop: &Arc<Shop>) -> (Duration, Duration) {
     let store = Arc::new(shop.store.clone());
-    let purger = Purger::new(
+    let purger = PurgeExecutor::new(
         store,
         Arc::clone(&shop.invalidation),
         Journal::default(),

@@ -10,7 +10,7 @@ use settings::{Config, Flags, Purge, Sources};
 use shellac::invalidation::{Mark, Verdict};
 use shellac::key::KeySeed;
 use shellac::policy::LiveSettings;
-use shellac::purge::Purger;
+use shellac::purge::PurgeExecutor;
 use shellac::purge::log::{PurgeLog, reading};
 use shellac::store::journal::Journal;
 
@@ -91,7 +91,7 @@ fn log(criterion: &mut Criterion) {
     }
     let store = Arc::new(shop.store.clone());
     let invalidation = Arc::clone(&shop.invalidation);
-    let purger = Purger::new(
+    let purger = PurgeExecutor::new(
         store,
         Arc::clone(&invalidation),
         Journal::default(),

@@ -16,7 +16,7 @@ use crate::listener::rules::ConnectionRules;
 use crate::listener::service::{Answer, Caller, Handler};
 use crate::policy::LiveSettings;
 use crate::purge::access;
-use crate::purge::endpoint::{Door, PURGE};
+use crate::purge::endpoint::{PURGE, PurgeEndpoint};
 use crate::request::{Inbound, Refused};
 use crate::response::body::ResponseBody;
 use settings::Http2;
@@ -27,7 +27,7 @@ pub struct Front {
     /// Answers them.
     pub cache: Cache,
     /// Takes purges.
-    pub door: Door,
+    pub purge_endpoint: PurgeEndpoint,
     /// The settings that requests are read under.
     pub settings: Arc<LiveSettings>,
 }
@@ -105,15 +105,16 @@ impl Front {
         let head = inbound.head;
         let purge = &head.policy.settings().purge;
         if let Err(refusal) = access::check_traffic(purge, caller.peer(), &head.fields) {
-            self.door.purger().metrics.refused.add(1);
+            self.purge_endpoint.executor().metrics.refused.add(1);
             return Answer::Ready(self.cache.fail(&head, &refusal.into()));
         }
         let front = Arc::clone(self);
         let busy = caller.busy();
         Answer::Later(Box::pin(async move {
             let url = (head.target.host(), head.target.path());
-            let door = &front.door;
-            let response = door.answer_method(&head.method, has_content, &head.fields, url).await;
+            let door = &front.purge_endpoint;
+            let response =
+                purge_endpoint.answer_method(&head.method, has_content, &head.fields, url).await;
             front.cache.count(&head.peer, Outcome::Purge, response.status());
             drop(busy);
             response

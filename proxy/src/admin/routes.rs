@@ -69,12 +69,12 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
 }
 
 async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
-    let door = &app.front.door;
+    let door = &app.front.purge_endpoint;
     let limit = app.settings.current().purge.max_body;
     let body = match read_body(app, body, limit).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
-            door.purger().metrics.refused.add(1);
+            purge_endpoint.executor().metrics.refused.add(1);
             let detail =
                 format!("A purge may have {limit} bytes (`purge.max_body`): send several.");
             return problem(StatusCode::PAYLOAD_TOO_LARGE, &detail);
@@ -86,9 +86,9 @@ async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
         Ok(_) if !is_object => {
             problem(StatusCode::BAD_REQUEST, "A purge request is a JSON object.")
         }
-        Ok(request) => door.answer(Ok(request), Source::Admin).await,
+        Ok(request) => purge_endpoint.answer(Ok(request), Source::Admin).await,
         Err(error) => {
-            door.purger().metrics.refused.add(1);
+            purge_endpoint.executor().metrics.refused.add(1);
             problem(StatusCode::BAD_REQUEST, &format!("This is no purge request: {error}."))
         }
     }
@@ -160,8 +160,8 @@ async fn purge_by_fields(
     let host = authority.or_else(field).map_or_else(|| peer.local.to_string(), str::to_owned);
     let host = canonical_host(&host).unwrap_or(host);
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let door = &app.front.door;
-    door.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
+    let door = &app.front.purge_endpoint;
+    purge_endpoint.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
 }
 
 fn readiness(app: &App) -> Response<ResponseBody> {

@@ -11,7 +11,7 @@ pub(super) fn document(app: &App) -> Vec<u8> {
     let usage = app.store.usage();
     let (misses, flights, inflight_bytes) = app.front.cache.fetcher().in_flight();
     let (in_use, idle) = app.origins().connections();
-    let purges = &app.front.door.purger().metrics;
+    let purges = &app.front.purge_endpoint.executor().metrics;
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": app.uptime().as_secs(),

@@ -20,8 +20,8 @@ use crate::listener::drain::Drain;
 use crate::listener::{ListenerMetrics, Listeners};
 use crate::origins::Origins;
 use crate::policy::LiveSettings;
-use crate::purge::Purger;
-use crate::purge::endpoint::Door;
+use crate::purge::PurgeExecutor;
+use crate::purge::endpoint::PurgeEndpoint;
 use crate::purge::hint::Hints;
 use crate::purge::log::PurgeLog;
 use crate::store::file::OpenError;
@@ -68,17 +68,18 @@ impl App {
             clock.clone(),
             fetch_limits(&config),
         );
-        let purger = Purger::new(
+        let executor = PurgeExecutor::new(
             Arc::clone(&store),
             Arc::clone(&invalidation),
             journal.clone(),
             seed,
             clock.clone(),
         );
-        let door = Door::new(Arc::clone(&purger), Arc::clone(&settings), Hints::new(&config));
+        let purge_endpoint =
+            PurgeEndpoint::new(Arc::clone(&executor), Arc::clone(&settings), Hints::new(&config));
         let recovered = journal.positions();
         let purge_log = PurgeLog::new(
-            Arc::clone(&purger),
+            Arc::clone(&executor),
             Arc::clone(&invalidation),
             (journal.clone(), recovered),
             clock.clone(),
@@ -89,7 +90,7 @@ impl App {
             Arc::clone(&invalidation),
             clock.clone(),
             Arc::clone(&fetcher),
-            purger,
+            executor,
             config.limits.max_connections,
             drain.clone(),
         );
@@ -102,7 +103,7 @@ impl App {
             config.listen.len(),
             passer,
         );
-        let front = Arc::new(Front { cache, door, settings: Arc::clone(&settings) });
+        let front = Arc::new(Front { cache, purge_endpoint, settings: Arc::clone(&settings) });
         let listeners = Arc::new(Listeners {
             clock: clock.clone(),
             permits: Arc::new(Semaphore::new(config.limits.max_connections)),
@@ -222,7 +223,7 @@ impl App {
 
 /// Hands the settings of the purge log on to what is not asked about requests.
 fn govern(invalidation: &Invalidation, config: &Config) {
-    invalidation.govern(on_expiry(&config.purge.log), config.purge.log.max_revisions);
+    invalidation.configure(on_expiry(&config.purge.log), config.purge.log.max_revisions);
 }
 
 fn on_expiry(rules: &settings::PurgeLog) -> OnExpiry {

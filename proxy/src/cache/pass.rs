@@ -22,7 +22,7 @@ use crate::key::vary::normalize_accept_encoding;
 use crate::listener::drain::Drain;
 use crate::origins::{OriginBody, OriginError, RequestBody};
 use crate::policy::CACHE_GROUP_INVALIDATION;
-use crate::purge::Purger;
+use crate::purge::PurgeExecutor;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, RequestHead};
 use crate::response::body::ResponseBody;
@@ -57,7 +57,7 @@ pub struct Passer {
     invalidation: Arc<Invalidation>,
     clock: Clock,
     fetcher: Arc<Fetcher>,
-    purger: Arc<Purger>,
+    executor: Arc<PurgeExecutor>,
     /// Waits for tunnels at the end.
     drain: Drain,
     /// One permit for each WebSocket; these do not count as connections.
@@ -70,7 +70,7 @@ impl Passer {
         invalidation: Arc<Invalidation>,
         clock: Clock,
         fetcher: Arc<Fetcher>,
-        purger: Arc<Purger>,
+        executor: Arc<PurgeExecutor>,
         tunnels_max: usize,
         drain: Drain,
     ) -> Self {
@@ -193,7 +193,7 @@ impl Passer {
         }
         // What a process changes that has handed over would be purged in this one only.
         let token = self.changes.begin().ok_or(ProxyError::ShuttingDown)?;
-        let purger = Arc::clone(&self.purger);
+        let purger = Arc::clone(&self.executor);
         let (invalidation, head) = (Arc::clone(&self.invalidation), head.clone());
         let exchange = tokio::spawn(async move {
             // What the origin made of one client's cookies is nobody else's.
@@ -243,7 +243,7 @@ impl Passer {
 
 /// Purges what the response to an unsafe request says it has changed.
 async fn invalidate(
-    purger: &Arc<Purger>,
+    executor: &Arc<PurgeExecutor>,
     head: &RequestHead,
     response: &Response<OriginBody>,
     since: Option<&RunningFetch>,

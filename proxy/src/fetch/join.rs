@@ -103,7 +103,7 @@ pub(super) fn join_or_start(
 /// or everything is not for requests that arrived after it; one that is late is for no request.
 pub(super) fn may_join(fetcher: &Fetcher, flight: &Flight, request: &FetchRequest) -> bool {
     let is_newer = flight.born() >= request.arrived
-        || fetcher.invalidation.admits(flight.born(), &request.head.key);
+        || fetcher.invalidation.may_join(flight.born(), &request.head.key);
     is_newer && !is_late(flight, request) && flight.is_current(fetcher.clock.now())
 }
 

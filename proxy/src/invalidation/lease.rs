@@ -68,7 +68,7 @@ impl Default for Lease {
 
 impl Lease {
     /// Says what happens after its end; the first word counts. Without one, responses are used as ever.
-    pub fn agree(&self, on_expiry: OnExpiry) {
+    pub fn configure(&self, on_expiry: OnExpiry) {
         self.on_expiry.get_or_init(|| on_expiry);
     }
 
@@ -123,7 +123,7 @@ mod tests {
 
     fn expired(on_expiry: OnExpiry) -> Trust {
         let lease = Lease::default();
-        lease.agree(on_expiry);
+        lease.configure(on_expiry);
         assert_eq!(lease.trust(NOW), Trust::Full, "nobody promised anything");
         lease.set_end(NOW.plus(Duration::from_millis(1)));
         assert_eq!(lease.trust(NOW), Trust::Full);
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn what_ends_for_good_ends_whatever_is_configured_and_comes_later() {
         let lease = Lease::default();
-        lease.agree(OnExpiry::Serve);
+        lease.configure(OnExpiry::Serve);
         lease.end_for_good();
         lease.set_end(NOW.plus(Duration::from_mins(1)));
         assert_eq!(lease.trust(NOW), Trust::Nothing);

@@ -112,8 +112,8 @@ impl Invalidation {
     }
 
     /// Says how responses are used when nobody knows whether all purges have arrived, and how many revisions are remembered.
-    pub fn govern(&self, on_expiry: OnExpiry, revisions_max: usize) {
-        self.lease.agree(on_expiry);
+    pub fn configure(&self, on_expiry: OnExpiry, revisions_max: usize) {
+        self.lease.configure(on_expiry);
         self.fence.limit(revisions_max);
     }
 
@@ -176,7 +176,7 @@ impl Invalidation {
     }
 
     /// Origins that lagged in an earlier process may do so still: the lowest revisions by selector, `tag:x` or `host:x`.
-    pub fn remember_revisions(&self, revisions: &BTreeMap<String, u64>) {
+    pub fn restore_revisions(&self, revisions: &BTreeMap<String, u64>) {
         for (selector, revision) in revisions {
             match selector.split_once(':') {
                 Some(("tag", tag)) => self.fence.raise(self.tags.tag(tag.as_bytes()), *revision),
@@ -226,7 +226,7 @@ impl Invalidation {
 
     /// Brings a response back that was kept out of memory. `enter` is given its provenance, or `None` if it was purged; it puts
     /// the response where a purge finds it. No purge happens meanwhile: those before are in `PastPurges`, those after strike it.
-    pub fn revive<T>(
+    pub fn restore<T>(
         &self,
         key: &Key,
         born: Sequence,
@@ -329,13 +329,13 @@ impl Invalidation {
             }
         }
         self.sequence.store(sequence.0, Ordering::Release);
-        self.settle(running);
+        self.forget_settled(running);
         self.make_room(running);
         sequence
     }
 
     /// Forgets the marks that neither a running fetch nor a purge at work is older than.
-    fn settle(&self, running: &mut RunningFetches) {
+    fn forget_settled(&self, running: &mut RunningFetches) {
         let settled = running.oldest().unwrap_or_else(|| self.sequence());
         self.forget_marks(settled, running);
     }
@@ -354,8 +354,8 @@ impl Invalidation {
     }
 
     fn forget_marks(&self, settled: Sequence, running: &mut RunningFetches) {
-        running.settle(settled, &self.tags);
-        self.prefixes.settle(settled);
+        running.forget_settled(settled, &self.tags);
+        self.prefixes.forget_settled(settled);
     }
 
     fn write(
@@ -426,7 +426,7 @@ impl Invalidation {
     }
 
     /// Decides whether a flight born then may be joined by a later request, as far as the key alone tells.
-    pub fn admits(&self, born: Sequence, key: &Key) -> bool {
+    pub fn may_join(&self, born: Sequence, key: &Key) -> bool {
         let host = self.tags.host(key.host());
         self.all.verdict(born) == Verdict::Valid
             && self.tags.verdict_of_url(key, born) == Verdict::Valid
@@ -487,13 +487,13 @@ impl Invalidation {
     fn end_fetch(&self, born: Sequence) {
         let mut running = self.running.lock();
         running.leave(born);
-        self.settle(&mut running);
+        self.forget_settled(&mut running);
     }
 
     fn end_purge(&self, began: Sequence) {
         let mut running = self.running.lock();
         running.leave_purge(began);
-        self.settle(&mut running);
+        self.forget_settled(&mut running);
     }
 
     /// Tags known, with or without holders: a gauge.
@@ -507,7 +507,7 @@ impl Invalidation {
     }
 }
 
-/// Revisions that are remembered until [`Invalidation::govern`] says how many.
+/// Revisions that are remembered until [`Invalidation::configure`] says how many.
 const REVISIONS_AT_FIRST: usize = 10_000;
 
 #[cfg(test)]

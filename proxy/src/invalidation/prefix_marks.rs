@@ -75,7 +75,7 @@ impl PrefixMarks {
     }
 
     /// Forgets the purges up to `settled`.
-    pub(super) fn settle(&self, settled: Sequence) {
+    pub(super) fn forget_settled(&self, settled: Sequence) {
         let is_settled = |purges: &Purges| {
             purges.in_order.front().is_some_and(|oldest| oldest.sequence <= settled)
         };

@@ -20,7 +20,7 @@ pub struct Provenance {
     table: Arc<TagTable>,
 }
 
-/// A handle to a tag and the place among its holders, [`UNPOSTED`] while the response is not stored.
+/// A handle to a tag and the place among its holders, [`UNREGISTERED`] while the response is not stored.
 #[derive(Debug)]
 struct Link {
     tag: Arc<Tag>,
@@ -39,7 +39,7 @@ impl Provenance {
                 ids.push(id);
             }
         }
-        let link = |id| Link { tag: table.get_or_insert(id), place: AtomicU32::new(UNPOSTED) };
+        let link = |id| Link { tag: table.get_or_insert(id), place: AtomicU32::new(UNREGISTERED) };
         Self {
             born,
             checked: AtomicU64::new(0),
@@ -77,29 +77,29 @@ impl Provenance {
     }
 
     /// Enters it among the holders of its tags: it is stored under a key of this hash.
-    pub fn post(&self, key_hash: u64) {
+    pub fn register(&self, key_hash: u64) {
         for link in &self.links {
             link.place.store(link.tag.hold(key_hash), Ordering::Release);
         }
     }
 
     /// Takes it out again: it is no longer stored. Does nothing the second time.
-    pub fn withdraw(&self) {
+    pub fn unregister(&self) {
         for link in &self.links {
-            let place = link.place.swap(UNPOSTED, Ordering::AcqRel);
-            if place != UNPOSTED {
+            let place = link.place.swap(UNREGISTERED, Ordering::AcqRel);
+            if place != UNREGISTERED {
                 link.tag.let_go(place);
             }
         }
     }
 
     /// Notes that it was hard-purged.
-    pub fn condemn(&self) {
+    pub fn mark_purged(&self) {
         self.checked.store(PURGED, Ordering::Release);
     }
 
     /// Notes that it was soft-purged.
-    pub fn soften(&self, at: Timestamp) {
+    pub fn mark_soft_purged(&self, at: Timestamp) {
         self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
     }
 
@@ -151,7 +151,7 @@ impl Provenance {
 
 impl Drop for Provenance {
     fn drop(&mut self) {
-        self.withdraw();
+        self.unregister();
         for link in std::mem::take(&mut self.links) {
             self.table.release(link.tag);
         }
@@ -164,4 +164,4 @@ const PLACE_BYTES: usize = 12;
 const TAG_BYTES: usize = 200;
 const PURGED: u64 = u64::MAX;
 const NEVER: u64 = u64::MAX;
-const UNPOSTED: u32 = u32::MAX;
+const UNREGISTERED: u32 = u32::MAX;

@@ -87,8 +87,8 @@ impl RunningFetches {
     }
 
     /// Lets go of the marks up to `settled`, which no running fetch that may be stored is older than.
-    pub(super) fn settle(&mut self, settled: Sequence, tags: &TagTable) {
-        tags.settle(settled);
+    pub(super) fn forget_settled(&mut self, settled: Sequence, tags: &TagTable) {
+        tags.forget_settled(settled);
         while let Some((sequence, id)) = self.kept_marks.front()
             && *sequence <= settled
         {

@@ -197,7 +197,7 @@ impl TagTable {
         self.peek(id, |tag| tag.marks.has_only(since, own)).unwrap_or(true)
     }
 
-    pub(super) fn settle(&self, settled: Sequence) {
+    pub(super) fn forget_settled(&self, settled: Sequence) {
         self.settled.fetch_max(settled.0, Ordering::AcqRel);
     }
 
@@ -211,7 +211,7 @@ impl TagTable {
     /// New handles come from the table only, under the shard's lock: a tag whose only owner is the table has no holder.
     pub(super) fn forget_if_unheld(&self, id: TagId) {
         let mut shard = self.shard(id).lock();
-        let settled = self.settled.load(Ordering::Acquire); // under the lock: see the later of this and `settle`'s look
+        let settled = self.settled.load(Ordering::Acquire); // under the lock: see the later of this and `forget_settled`'s look
         let Ok(entry) = shard.find_entry(id.hash(), |tag| tag.id == id) else { return };
         let tag = entry.get();
         if Arc::strong_count(tag) == 1 && tag.marks.latest().0 <= settled {

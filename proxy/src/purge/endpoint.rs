@@ -1,4 +1,4 @@
-//! The doors through which purges come in: `PURGE` requests and the JSON API. Both end in [`Purger::apply`].
+//! The doors through which purges come in: `PURGE` requests and the JSON API. Both end in [`PurgeExecutor::apply`].
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use purge_protocol::foreign::Foreign;
 use purge_protocol::request::Target;
 use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector};
 
-use super::Purger;
+use super::PurgeExecutor;
 use super::hint::Hints;
 use super::metrics::Source;
 use crate::policy::LiveSettings;
@@ -17,21 +17,25 @@ use crate::response::body::ResponseBody;
 
 /// Reads purge requests and answers them.
 #[derive(Clone, Debug)]
-pub struct Door {
-    purger: Arc<Purger>,
+pub struct PurgeEndpoint {
+    executor: Arc<PurgeExecutor>,
     settings: Arc<LiveSettings>,
     hints: Hints,
 }
 
-impl Door {
+impl PurgeEndpoint {
     /// Opens the door to a purger.
-    pub const fn new(purger: Arc<Purger>, settings: Arc<LiveSettings>, hints: Hints) -> Self {
+    pub const fn new(
+        executor: Arc<PurgeExecutor>,
+        settings: Arc<LiveSettings>,
+        hints: Hints,
+    ) -> Self {
         Self { purger, settings, hints }
     }
 
     /// The purger behind it.
-    pub const fn purger(&self) -> &Arc<Purger> {
-        &self.purger
+    pub const fn purger(&self) -> &Arc<PurgeExecutor> {
+        &self.executor
     }
 
     /// Answers a `PURGE` request, and one with a method by which other caches are purged.
@@ -75,16 +79,16 @@ impl Door {
                     reason = request.reason,
                     "purge"
                 );
-                match self.purger.apply(request.id, selectors, mode, source).await {
+                match self.executor.apply(request.id, selectors, mode, source).await {
                     Ok(mut report) => {
-                        report.hint = self.hints.of(&report, &self.purger);
+                        report.hint = self.hints.of(&report, &self.executor);
                         answer(&report)
                     }
                     Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
                 }
             }
             Err(error) => {
-                self.purger.metrics.refused.add(1);
+                self.executor.metrics.refused.add(1);
                 refuse(&error)
             }
         }

@@ -4,7 +4,7 @@ use purge_protocol::PurgeReport;
 use purge_protocol::hint::{Known, for_no_match};
 use purge_protocol::request::Target;
 
-use super::Purger;
+use super::PurgeExecutor;
 use settings::{Config, StorageKind};
 
 /// What hints rest on.
@@ -27,7 +27,7 @@ impl Hints {
     }
 
     /// Returns a hint for the first selector that has matched nothing.
-    pub(super) fn of(&self, report: &PurgeReport, purger: &Purger) -> Option<String> {
+    pub(super) fn of(&self, report: &PurgeReport, executor: &PurgeExecutor) -> Option<String> {
         let missed = |count: &&purge_protocol::SelectorReport| count.objects == 0;
         let first = report.selectors.iter().find(missed)?;
         let target = first.selector.target().ok()?;
@@ -45,7 +45,7 @@ impl Hints {
     }
 
     /// Returns a host of the same name under another port of which responses are in memory.
-    fn stored_sibling(&self, host: &str, purger: &Purger) -> Option<String> {
+    fn stored_sibling(&self, host: &str, executor: &PurgeExecutor) -> Option<String> {
         let ids = purger.invalidation.ids();
         let is_stored = |host: &str| ids.live(ids.host(host.as_bytes())) > 0;
         if is_stored(host) {

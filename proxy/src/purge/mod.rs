@@ -36,7 +36,7 @@ use process::clock::Clock;
 
 /// Carries purges out.
 #[derive(Debug)]
-pub struct Purger {
+pub struct PurgeExecutor {
     store: Arc<dyn Store>,
     invalidation: Arc<Invalidation>,
     journal: Journal,
@@ -59,7 +59,7 @@ enum Aim {
     All,
 }
 
-impl Purger {
+impl PurgeExecutor {
     /// Makes one.
     pub fn new(
         store: Arc<dyn Store>,
@@ -309,10 +309,10 @@ impl Purger {
     fn strike(&self, stored: &Arc<Stored>, mode: PurgeMode) {
         match mode {
             PurgeMode::Hard => {
-                stored.provenance.condemn();
+                stored.provenance.mark_purged();
                 self.store.remove(stored, Removal::Purged);
             }
-            PurgeMode::Soft => stored.provenance.soften(self.clock.now()),
+            PurgeMode::Soft => stored.provenance.mark_soft_purged(self.clock.now()),
         }
     }
 

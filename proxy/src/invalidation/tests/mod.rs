@@ -91,10 +91,10 @@ fn a_request_that_came_after_a_purge_does_not_join_a_flight_from_before_it() {
     let [url, host] = [ids.url(&key("/a")), ids.host(b"shop.example")];
     for mark in [Mark::Tag(url), Mark::Tag(host), Mark::All, Mark::Prefix(&prefix("/a"))] {
         let flight = invalidation.begin_fetch();
-        assert!(invalidation.admits(flight.born(), &key("/a")));
+        assert!(invalidation.may_join(flight.born(), &key("/a")));
         invalidation.mark(&[mark], PurgeMode::Hard, at(1));
-        assert!(!invalidation.admits(flight.born(), &key("/a")));
-        assert!(invalidation.admits(invalidation.begin_fetch().born(), &key("/a")));
+        assert!(!invalidation.may_join(flight.born(), &key("/a")));
+        assert!(invalidation.may_join(invalidation.begin_fetch().born(), &key("/a")));
     }
 }
 
@@ -126,11 +126,11 @@ fn what_was_born_before_a_gap_is_unproven_and_only_what_was_asked_for_after_it_p
     assert_eq!(invalidation.verdict(&early.provenance([id]), &key("/")), Verdict::Unproven);
     assert!(invalidation.may_keep(&early.provenance([id]), &key("/")), "to be validated");
     assert!(!invalidation.may_confirm(&old, early.born(), &key("/")));
-    assert!(!invalidation.admits(early.born(), &key("/")));
+    assert!(!invalidation.may_join(early.born(), &key("/")));
     assert!(!invalidation.may_follow(&early.provenance([id]), gap, &key("/")));
     let later = invalidation.begin_fetch();
     assert!(invalidation.may_confirm(&old, later.born(), &key("/")));
-    assert!(invalidation.admits(later.born(), &key("/")));
+    assert!(invalidation.may_join(later.born(), &key("/")));
     assert_eq!(invalidation.verdict(&later.provenance([id]), &key("/")), Verdict::Valid);
     invalidation.mark(&[Mark::Tag(id)], PurgeMode::Soft, at(1));
     assert_eq!(invalidation.verdict(&old, &key("/")), Verdict::Unproven, "worse than soft");
@@ -186,7 +186,7 @@ fn a_purge_of_a_prefix_hits_the_fetches_that_it_covers_and_no_others() {
         purge(&invalidation, &[Mark::Prefix(&prefix("/a"))], mode, 1);
         for (path, is_hit) in [("/a/b", true), ("/b", false)] {
             let provenance = flight.provenance([]);
-            assert_eq!(invalidation.admits(flight.born(), &key(path)), !is_hit, "{path}");
+            assert_eq!(invalidation.may_join(flight.born(), &key(path)), !is_hit, "{path}");
             let arrived = invalidation.sequence();
             assert_eq!(invalidation.may_follow(&provenance, arrived, &key(path)), !is_hit);
             assert_eq!(invalidation.may_store(&provenance, &key(path)), is_kept || !is_hit);
@@ -251,7 +251,7 @@ fn too_many_prefixes_cost_only_the_fetches_that_are_older_than_half_of_them() {
     assert!(invalidation.prefix_count() <= prefix_marks::PREFIXES_MAX / 2 + 1);
     assert_eq!(invalidation.floor_raised.value(), 1);
     assert!(!invalidation.may_keep(&very_old.provenance([]), &key("/")), "too much, never less");
-    assert!(!invalidation.admits(very_old.born(), &key("/")));
+    assert!(!invalidation.may_join(very_old.born(), &key("/")));
     assert!(invalidation.may_keep(&young.provenance([]), &key("/")));
     assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Valid, "it was stored before");
 }
@@ -325,10 +325,10 @@ fn looking_at_a_tag_does_not_keep_it() {
     let invalidation = Arc::new(Invalidation::new(1));
     let id = tag(&invalidation, "a");
     let held = invalidation.begin_fetch().provenance([id]);
-    held.post(7);
+    held.register(7);
     assert_eq!((invalidation.ids().live(id), invalidation.ids().key_hashes(id)), (1, vec![7]));
-    held.withdraw();
-    held.withdraw();
+    held.unregister();
+    held.unregister();
     assert_eq!((invalidation.ids().live(id), invalidation.ids().key_hashes(id)), (0, vec![]));
     drop(held);
     assert_eq!(invalidation.tag_count(), 0);
@@ -340,14 +340,14 @@ fn places_among_the_holders_of_a_tag_are_used_again() {
     let id = tag(&invalidation, "a");
     let all: Vec<_> = (0..10).map(|_| invalidation.begin_fetch().provenance([id, id])).collect();
     for round in 0..3_u64 {
-        all.iter().zip(0..).for_each(|(it, number)| it.post(round * 100 + number));
-        all.iter().step_by(2).for_each(Provenance::withdraw);
-        all.iter().step_by(2).zip(50..).for_each(|(it, number)| it.post(round * 100 + number));
+        all.iter().zip(0..).for_each(|(it, number)| it.register(round * 100 + number));
+        all.iter().step_by(2).for_each(Provenance::unregister);
+        all.iter().step_by(2).zip(50..).for_each(|(it, number)| it.register(round * 100 + number));
         let mut hashes = invalidation.ids().key_hashes(id);
         hashes.sort_unstable();
         let expected = [1, 3, 5, 7, 9, 50, 51, 52, 53, 54].map(|number| round * 100 + number);
         assert_eq!(hashes, expected);
-        all.iter().for_each(Provenance::withdraw);
+        all.iter().for_each(Provenance::unregister);
         assert_eq!(invalidation.ids().live(id), 0);
     }
 }
@@ -379,7 +379,7 @@ fn the_floor_rises_when_a_fetch_runs_for_very_long() {
         !invalidation.may_keep(&flight.provenance([]), &key("/")),
         "too much, never too little"
     );
-    assert!(!invalidation.admits(flight.born(), &key("/")));
+    assert!(!invalidation.may_join(flight.born(), &key("/")));
     assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Valid, "it was stored before");
     assert!(invalidation.may_keep(&invalidation.begin_fetch().provenance([first]), &key("/")));
 }

@@ -162,10 +162,10 @@ fn mark(invalidation: &Invalidation, targets: &[Target], mode: PurgeMode, second
 fn strike(invalidation: &Invalidation, model: &Model, stored: &mut Vec<Held>) {
     for held in &mut *stored {
         match model.judge(held.provenance.born(), held.path, &held.tags) {
-            None => held.provenance.condemn(),
+            None => held.provenance.mark_purged(),
             Some(softened) => {
                 for second in softened {
-                    held.provenance.soften(at(second));
+                    held.provenance.mark_soft_purged(at(second));
                 }
             }
         }

@@ -24,7 +24,7 @@ use self::metrics::{LogMetrics, Outcome};
 use self::positions::{Kind, Positions};
 use self::reading::{Sound, SoundPurge};
 use self::rewarm::{Order, Queue, RewarmMetrics};
-use super::Purger;
+use super::PurgeExecutor;
 use crate::invalidation::Invalidation;
 use crate::policy::LiveSettings;
 use crate::store::journal::{Journal, JournalEntry, JournalError};
@@ -34,7 +34,7 @@ use process::timestamp::Timestamp;
 /// The proxy's side of the purge log.
 #[derive(Debug)]
 pub struct PurgeLog {
-    purger: Arc<Purger>,
+    executor: Arc<PurgeExecutor>,
     invalidation: Arc<Invalidation>,
     journal: Journal,
     clock: Clock,
@@ -90,7 +90,7 @@ pub struct Figures {
 impl PurgeLog {
     /// Begins with the positions that were recovered with the store. What was recovered is unproven until they are current.
     pub fn new(
-        purger: Arc<Purger>,
+        executor: Arc<PurgeExecutor>,
         invalidation: Arc<Invalidation>,
         (journal, recovered): (Journal, Vec<Position>),
         clock: Clock,
@@ -237,23 +237,23 @@ impl PurgeLog {
             let rewarm = purge.logged.rewarm.clone().filter(|rewarm| rewarm.max > 0);
             let is_large = self.is_large(&purge);
             if rewarm.is_some() || is_large || !run.takes(&purge) {
-                run.apply(&self.purger, &mut hits).await;
+                run.apply(&self.executor, &mut hits).await;
             }
             match rewarm {
                 Some(rewarm) => self.purge_and_rewarm(purge, &rewarm, &mut hits).await,
                 None => run.add(purge),
             }
             if is_large {
-                run.apply(&self.purger, &mut hits).await;
+                run.apply(&self.executor, &mut hits).await;
             }
         }
-        run.apply(&self.purger, &mut hits).await;
+        run.apply(&self.executor, &mut hits).await;
         hits
     }
 
     /// By itself it is counted in constant time; among others each of its many responses would be looked at.
     fn is_large(&self, purge: &SoundPurge) -> bool {
-        matches!(&*purge.selectors, [(_, target)] if self.purger.is_large(target))
+        matches!(&*purge.selectors, [(_, target)] if self.executor.is_large(target))
     }
 
     /// Carries out one that wants something to be fetched again.
@@ -263,13 +263,13 @@ impl PurgeLog {
         let max = usize::try_from(rewarm.max)
             .unwrap_or(usize::MAX)
             .min(self.settings.current().purge.log.rewarm_queue);
-        let (purger, about) = (Arc::clone(&self.purger), Arc::clone(&targets));
+        let (purger, about) = (Arc::clone(&self.executor), Arc::clone(&targets));
         let prospect = tokio::task::spawn_blocking(move || purger.prospect(&about, max)).await;
         let mut run = Run::default();
         run.add(purge);
-        run.apply(&self.purger, hits).await;
+        run.apply(&self.executor, hits).await;
         let prospect = prospect.unwrap_or_default();
-        self.rewarm.order(&self.purger, &self.invalidation, (&targets, rewarm), &prospect);
+        self.rewarm.order(&self.executor, &self.invalidation, (&targets, rewarm), &prospect);
     }
 
     /// What became of the fetches that purges wanted.
@@ -412,7 +412,7 @@ impl Run {
         self.targets.extend(purge.selectors.into_iter().map(|(_, target)| target));
     }
 
-    async fn apply(&mut self, purger: &Arc<Purger>, hits: &mut Vec<Hit>) {
+    async fn apply(&mut self, executor: &Arc<PurgeExecutor>, hits: &mut Vec<Hit>) {
         if self.targets.is_empty() {
             return;
         }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::invalidation::{Invalidation, Provenance, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, Scheme};
-use crate::purge::Purger;
+use crate::purge::PurgeExecutor;
 use crate::store::Stored;
 use process::metrics::Counter;
 
@@ -78,7 +78,7 @@ impl Queue {
     /// Orders what a purge, which is in force by now, wants to be fetched.
     pub(super) fn order(
         &self,
-        purger: &Purger,
+        executor: &PurgeExecutor,
         invalidation: &Arc<Invalidation>,
         (targets, rewarm): (&[Target], &Rewarm),
         prospect: &Prospect,

@@ -31,7 +31,7 @@ impl Recovered {
         let bench = Bench::new(&engine, SMALL);
         let old = bench.put(Page { tags: &["t"], ..Page::at("/old") }, b"content");
         let invalidation = Arc::clone(&bench.invalidation);
-        let purger = Purger::new(
+        let purger = PurgeExecutor::new(
             store,
             Arc::clone(&invalidation),
             Journal::default(),

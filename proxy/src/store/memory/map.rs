@@ -169,7 +169,7 @@ impl Map {
     }
 
     fn count_out(&self, stored: &Stored, reason: Option<Removal>) {
-        stored.provenance.withdraw();
+        stored.provenance.unregister();
         self.bytes.fetch_sub(stored.cost, Ordering::Relaxed);
         if let Some(response) = stored.response() {
             self.body_bytes.fetch_sub(response.body.memory_bytes(), Ordering::Relaxed);
@@ -191,7 +191,7 @@ impl Stored {
     /// Enters it among the holders of its tags. A marker holds its tags' marks, but no purge counts it.
     fn provenance_posted(&self) {
         if self.response().is_some() {
-            self.provenance.post(self.key.hash());
+            self.provenance.register(self.key.hash());
         }
     }
 }

@@ -74,7 +74,13 @@ impl Proxy {
     pub(crate) async fn purge(&self, request: &PurgeRequest) -> PurgeReport {
         let selectors = request.selectors(1).expect("the selector is sound");
         let mode = request.mode.unwrap_or_default();
-        let report = self.app.front.door.purger().apply(None, selectors, mode, Source::Admin).await;
+        let report = self
+            .app
+            .front
+            .purge_endpoint
+            .executor()
+            .apply(None, selectors, mode, Source::Admin)
+            .await;
         let report = report.expect("it is durable");
         self.note(&report);
         report

@@ -189,7 +189,7 @@ fn encode_again(mut head: Head) -> Option<Vec<u8>> {
     let invalidation = Arc::new(Invalidation::new(1));
     let provenance = invalidation.begin_fetch().provenance(head.tags);
     if let Some(at) = head.soft_purged {
-        provenance.soften(at);
+        provenance.mark_soft_purged(at);
     }
     let _until = head.response.freshness.useless_after();
     head.response.body = Body::Pieces { pieces: Arc::default(), length: head.body_bytes };

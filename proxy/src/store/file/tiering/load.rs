@@ -164,12 +164,12 @@ impl TierParts {
                 return None;
             };
             if let Some(at) = head.soft_purged {
-                provenance.soften(at);
+                provenance.mark_soft_purged(at);
             }
             // The clock by which the purge was noted may have been ahead of ours.
             let now = volume.clock.now();
             if provenance.soft_purged().is_some_and(|at| at > now) {
-                provenance.soften(now);
+                provenance.mark_soft_purged(now);
             }
             let mut draft = draft(provenance);
             let body = self.memory.hold(draft.content.take_body());
@@ -188,7 +188,7 @@ impl TierParts {
             }
             Some((stored, Some(displaced)))
         };
-        match self.invalidation.revive(head.key, head.born, head.tags, enter)? {
+        match self.invalidation.restore(head.key, head.born, head.tags, enter)? {
             (transient, None) => Some(transient),
             (stored, Some(displaced)) => {
                 volume.metrics.promoted.add(1);

@@ -188,7 +188,7 @@ pub(crate) fn open_disks(
     let invalidation =
         Arc::new(Invalidation::recovered(superblock.tag_seed, sequence, past_purges));
     invalidation.restore_unproven(Sequence::from_number(unproven));
-    invalidation.remember_revisions(&revisions);
+    invalidation.restore_revisions(&revisions);
     let trust = TrustState { unproven, revisions, clocks: clocks.clone() };
     let journal = JournalWriter::new(disks.log, tail, (positions, trust), recovered);
     let seed = KeySeed(superblock.key_seed);

@@ -12,7 +12,7 @@ use super::{Aim, Length, Mode, Operation, SELECTING, Slot, TAGS, Tag};
 use crate::freshness::State::Fresh;
 use crate::invalidation::{Mark, PurgeMark, PurgeTimes, RunningFetch, Verdict};
 use crate::key::KeySeed;
-use crate::purge::Purger;
+use crate::purge::PurgeExecutor;
 use crate::purge::metrics::Source;
 use crate::store::contract::{self, Page, key, selects};
 use crate::store::file::device::disk::Disk as _;
@@ -349,7 +349,8 @@ impl History {
     fn purge(&mut self, aim: Aim, mode: Mode) {
         let SimulatedStore { store, invalidation, journal, clock, .. } = &self.store;
         let (store, invalidation) = (Arc::clone(store), Arc::clone(invalidation));
-        let purger = Purger::new(store, invalidation, journal.clone(), KeySeed(3), clock.clone());
+        let purger =
+            PurgeExecutor::new(store, invalidation, journal.clone(), KeySeed(3), clock.clone());
         let selector = aim.selector();
         let target = selector.target().unwrap();
         let (purge_mode, source) = match mode {
