@@ -172,7 +172,7 @@ fn purge() {
 /// Returns the time to the answer, and until the last response is gone.
 fn purge_all(shop: &Arc<Shop>) -> (Duration, Duration) {
     let store = Arc::new(shop.store.clone());
-    let purger = PurgeExecutor::new(
+    let executor = PurgeExecutor::new(
         store,
         Arc::clone(&shop.invalidation),
         Journal::default(),
@@ -184,7 +184,7 @@ fn purge_all(shop: &Arc<Shop>) -> (Duration, Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let started = Instant::now();
     let report = runtime
-        .block_on(purger.apply(None, selectors, PurgeMode::Hard, Source::Admin))
+        .block_on(executor.apply(None, selectors, PurgeMode::Hard, Source::Admin))
         .expect("memory has no device");
     let answered = started.elapsed();
     assert_eq!(report.matched.objects, PAGES);

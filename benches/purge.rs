@@ -91,7 +91,7 @@ fn log(criterion: &mut Criterion) {
     }
     let store = Arc::new(shop.store.clone());
     let invalidation = Arc::clone(&shop.invalidation);
-    let purger = PurgeExecutor::new(
+    let executor = PurgeExecutor::new(
         store,
         Arc::clone(&invalidation),
         Journal::default(),
@@ -101,7 +101,8 @@ fn log(criterion: &mut Criterion) {
     let nothing_recovered = (Journal::default(), Vec::new());
     let settings = LiveSettings::new(&config());
     let rules = Purge::default();
-    let log = PurgeLog::new(purger, invalidation, nothing_recovered, shop.clock.clone(), settings);
+    let log =
+        PurgeLog::new(executor, invalidation, nothing_recovered, shop.clock.clone(), settings);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let deliver = |text: &str| {
         let sound = reading::read(text.as_bytes(), &rules).expect("a sound batch");

@@ -112,7 +112,7 @@ impl Front {
         let busy = caller.busy();
         Answer::Later(Box::pin(async move {
             let url = (head.target.host(), head.target.path());
-            let door = &front.purge_endpoint;
+            let purge_endpoint = &front.purge_endpoint;
             let response =
                 purge_endpoint.answer_method(&head.method, has_content, &head.fields, url).await;
             front.cache.count(&head.peer, Outcome::Purge, response.status());

@@ -69,7 +69,7 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
 }
 
 async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
-    let door = &app.front.purge_endpoint;
+    let purge_endpoint = &app.front.purge_endpoint;
     let limit = app.settings.current().purge.max_body;
     let body = match read_body(app, body, limit).await {
         Ok(body) => body,
@@ -160,7 +160,7 @@ async fn purge_by_fields(
     let host = authority.or_else(field).map_or_else(|| peer.local.to_string(), str::to_owned);
     let host = canonical_host(&host).unwrap_or(host);
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let door = &app.front.purge_endpoint;
+    let purge_endpoint = &app.front.purge_endpoint;
     purge_endpoint.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
 }
 

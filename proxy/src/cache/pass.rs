@@ -76,7 +76,7 @@ impl Passer {
     ) -> Self {
         let tunnels = Arc::new(Semaphore::new(tunnels_max));
         let changes = Changes::default();
-        Self { invalidation, clock, fetcher, purger, drain, tunnels, changes }
+        Self { invalidation, clock, fetcher, executor, drain, tunnels, changes }
     }
 
     /// Unsafe requests that are at the origin.
@@ -193,7 +193,7 @@ impl Passer {
         }
         // What a process changes that has handed over would be purged in this one only.
         let token = self.changes.begin().ok_or(ProxyError::ShuttingDown)?;
-        let purger = Arc::clone(&self.executor);
+        let executor = Arc::clone(&self.executor);
         let (invalidation, head) = (Arc::clone(&self.invalidation), head.clone());
         let exchange = tokio::spawn(async move {
             // What the origin made of one client's cookies is nobody else's.
@@ -201,7 +201,7 @@ impl Passer {
             let birth = may_store.then(|| invalidation.begin_fetch());
             let response = fetcher.pass(head.policy.origin(), request).await?;
             let exchange = fetcher.exchange_since(request_time);
-            let marked = invalidate(&purger, &head, &response, birth.as_ref()).await;
+            let marked = invalidate(&executor, &head, &response, birth.as_ref()).await;
             let marked = marked.filter(|marked| marked.is_first);
             drop(token);
             let post = birth.zip(marked).map(|(birth, marked)| StorablePost { birth, marked });
@@ -254,5 +254,5 @@ async fn invalidate(
         return None;
     }
     let groups = tags::groups(response.headers(), CACHE_GROUP_INVALIDATION);
-    purger.invalidate(&uris, (head.key.host(), &groups), since).await
+    executor.invalidate_uris(&uris, (head.key.host(), &groups), since).await
 }

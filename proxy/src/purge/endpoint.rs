@@ -30,11 +30,11 @@ impl PurgeEndpoint {
         settings: Arc<LiveSettings>,
         hints: Hints,
     ) -> Self {
-        Self { purger, settings, hints }
+        Self { executor, settings, hints }
     }
 
     /// The purger behind it.
-    pub const fn purger(&self) -> &Arc<PurgeExecutor> {
+    pub const fn executor(&self) -> &Arc<PurgeExecutor> {
         &self.executor
     }
 

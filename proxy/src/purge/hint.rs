@@ -37,7 +37,7 @@ impl Hints {
             Target::Prefix(prefix) => prefix.host(),
             Target::Tag(_) | Target::All => None,
         };
-        let other = host.and_then(|host| self.stored_sibling(host, purger));
+        let other = host.and_then(|host| self.stored_sibling(host, executor));
         let known = Known { other_host: other.as_deref(), has_uncounted: self.has_file };
         let hint = for_no_match(&first.selector, known);
         let (count, all) = (report.selectors.iter().filter(missed).count(), report.selectors.len());
@@ -46,7 +46,7 @@ impl Hints {
 
     /// Returns a host of the same name under another port of which responses are in memory.
     fn stored_sibling(&self, host: &str, executor: &PurgeExecutor) -> Option<String> {
-        let ids = purger.invalidation.ids();
+        let ids = executor.invalidation.ids();
         let is_stored = |host: &str| ids.live(ids.host(host.as_bytes())) > 0;
         if is_stored(host) {
             return None;

@@ -10,8 +10,9 @@ pub mod hint;
 pub mod metrics;
 pub mod log;
 mod count;
+mod target;
+mod candidates;
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +20,16 @@ use http::Uri;
 use parking_lot::{Mutex, MutexGuard};
 use purge_protocol::request::Target;
 use purge_protocol::{
-    CanonicalUrl, Matched, PurgeMode, PurgeReport, Selector, SelectorReport, UrlPrefix, spelling,
+    CanonicalUrl, Matched, PurgeMode, PurgeReport, Selector, SelectorReport, UrlPrefix,
 };
 use tokio::time::Instant;
 
+use self::candidates::RewarmCandidates;
 use self::count::{Count, Pending};
-use self::log::rewarm::Prospect;
 use self::metrics::{PurgeMetrics, Source};
+use self::target::ResolvedTarget;
 use crate::invalidation::{
-    Invalidation, Mark, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, TagId,
+    Invalidation, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::journal::{Journal, JournalEntry, JournalError};
@@ -46,17 +48,6 @@ pub struct PurgeExecutor {
     pending: Mutex<Vec<Pending>>,
     /// What happened.
     pub metrics: PurgeMetrics,
-}
-
-/// Something to purge, resolved to what is marked.
-#[derive(Debug)]
-enum Aim {
-    /// A tag, a host or a group.
-    Tag(TagId),
-    /// A URL under both schemes and in its usual spellings, and its mark.
-    Url(Vec<Key>, TagId),
-    Prefix(UrlPrefix),
-    All,
 }
 
 impl PurgeExecutor {
@@ -86,8 +77,8 @@ impl PurgeExecutor {
         for selector in &selectors {
             self.metrics.count(source, selector, mode);
         }
-        let aims = targets.iter().map(|target| self.aim(target)).collect();
-        let (Marked { sequence, .. }, counts) = self.purge(aims, mode, None).await;
+        let resolved = targets.iter().map(|target| self.resolve(target)).collect();
+        let (Marked { sequence, .. }, counts) = self.purge(resolved, mode, None).await;
         self.journal.settled().await?;
         let objects = counts.iter().map(|count| count.objects - count.already_counted).sum();
         self.metrics.purged.add(objects);
@@ -119,8 +110,8 @@ impl PurgeExecutor {
         for target in targets {
             self.metrics.count_target(Source::Log, target, mode);
         }
-        let aims = targets.iter().map(|target| self.aim(target)).collect();
-        let (_, counts) = self.purge(aims, mode, None).await;
+        let resolved = targets.iter().map(|target| self.resolve(target)).collect();
+        let (_, counts) = self.purge(resolved, mode, None).await;
         let objects = |count: Count| count.objects - count.already_counted;
         let counts: Vec<u64> = counts.into_iter().map(objects).collect();
         self.metrics.purged.add(counts.iter().sum());
@@ -131,27 +122,25 @@ impl PurgeExecutor {
     /// Purges the URLs and groups that the response to an unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3).
     ///
     /// Returns what came of that, if there was anything to purge. `since` is the moment at which the request was sent.
-    pub async fn invalidate(
+    pub async fn invalidate_uris(
         self: &Arc<Self>,
         uris: &[Uri],
         (host, groups): (&[u8], &[String]),
         since: Option<&RunningFetch>,
     ) -> Option<Marked> {
-        let mut aims: Vec<_> = uris
+        let mut resolved: Vec<_> = uris
             .iter()
             .filter_map(CanonicalUrl::from_uri)
-            .map(|url| self.aim_at_url(&url))
+            .map(|url| ResolvedTarget::of_url(&url, self.invalidation.ids(), self.seed))
             .collect();
-        aims.extend(
-            groups
-                .iter()
-                .map(|group| Aim::Tag(self.invalidation.ids().group(host, group.as_bytes()))),
-        );
-        if aims.is_empty() {
+        resolved.extend(groups.iter().map(|group| {
+            ResolvedTarget::Tag(self.invalidation.ids().group(host, group.as_bytes()))
+        }));
+        if resolved.is_empty() {
             return None;
         }
-        self.metrics.responses.add(aims.len() as u64);
-        let (marked, counts) = self.purge(aims, PurgeMode::Hard, since).await;
+        self.metrics.responses.add(resolved.len() as u64);
+        let (marked, counts) = self.purge(resolved, PurgeMode::Hard, since).await;
         if let Err(error) = self.journal.settled().await {
             tracing::error!(%error, "what a request has changed may come back after a restart");
         }
@@ -161,38 +150,21 @@ impl PurgeExecutor {
         Some(marked)
     }
 
-    fn aim(&self, target: &Target) -> Aim {
-        let ids = self.invalidation.ids();
-        match target {
-            Target::Tag(tag) => Aim::Tag(ids.tag(tag.as_str().as_bytes())),
-            Target::Host(host) => Aim::Tag(ids.host(host.as_bytes())),
-            Target::Url(url) => self.aim_at_url(url),
-            Target::Prefix(prefix) => Aim::Prefix(prefix.clone()),
-            Target::All => Aim::All,
-        }
-    }
-
-    fn aim_at_url(&self, url: &CanonicalUrl) -> Aim {
-        let host = url.host().as_bytes();
-        let spellings = spelling::usual(url.path().as_bytes());
-        let key = |scheme, path: &[u8]| Key::new(self.seed, scheme, host, path);
-        let of = |path| [Scheme::Http, Scheme::Https].map(|scheme| key(scheme, path));
-        let keys = spellings.iter().flat_map(|path| of(path)).collect();
-        let mark = self.invalidation.ids().url(&key(Scheme::Http, url.path().as_bytes()));
-        Aim::Url(keys, mark)
+    fn resolve(&self, target: &Target) -> ResolvedTarget {
+        ResolvedTarget::of(target, self.invalidation.ids(), self.seed)
     }
 
     /// Marks, then counts and empties.
     async fn purge(
         self: &Arc<Self>,
-        aims: Vec<Aim>,
+        resolved: Vec<ResolvedTarget>,
         mode: PurgeMode,
         since: Option<&RunningFetch>,
     ) -> (Marked, Vec<Count>) {
         // No mark is forgotten before what it hit is struck: a stale response whose URL was purged would look valid in between,
         // and a 304 would bring it back.
         let at_work = self.invalidation.begin_purge();
-        let marks: Vec<_> = aims.iter().map(Aim::mark).collect();
+        let marks: Vec<_> = resolved.iter().map(ResolvedTarget::mark).collect();
         let now = self.clock.now();
         let marked = match since {
             None => Marked { sequence: self.invalidation.mark(&marks, mode, now), is_first: false },
@@ -204,28 +176,29 @@ impl PurgeExecutor {
             .append(JournalEntry::Purge { marks, past: PurgeTimes::of(mode, sequence, now) });
         if let Some(pending) = self.pending.try_lock()
             && pending.is_empty()
-            && self.is_little(&aims)
+            && self.is_little(&resolved)
         {
-            return (marked, self.settle(pending, &aims, mode, sequence));
+            return (marked, self.count_and_remove(pending, &resolved, mode, sequence));
         }
-        let purger = Arc::clone(self);
-        let settle = move || {
-            let counts = purger.settle(purger.pending.lock(), &aims, mode, sequence);
+        let executor = Arc::clone(self);
+        let work = move || {
+            let counts =
+                executor.count_and_remove(executor.pending.lock(), &resolved, mode, sequence);
             drop(at_work);
             counts
         };
-        (marked, tokio::task::spawn_blocking(settle).await.unwrap_or_default())
+        (marked, tokio::task::spawn_blocking(work).await.unwrap_or_default())
     }
 
     /// Returns whether settling looks at few responses only: then it may run on a thread that serves requests.
-    fn is_little(&self, aims: &[Aim]) -> bool {
-        match aims {
-            [Aim::All | Aim::Tag(_) | Aim::Url(..)] => true,
+    fn is_little(&self, resolved: &[ResolvedTarget]) -> bool {
+        match resolved {
+            [ResolvedTarget::All | ResolvedTarget::Tag(_) | ResolvedTarget::Url(..)] => true,
             several => {
-                let looks_at = |aim: &Aim| match aim {
-                    Aim::Url(..) => 1,
-                    Aim::Tag(id) => self.invalidation.ids().live(*id),
-                    Aim::Prefix(_) | Aim::All => u64::MAX,
+                let looks_at = |target: &ResolvedTarget| match target {
+                    ResolvedTarget::Url(..) => 1,
+                    ResolvedTarget::Tag(id) => self.invalidation.ids().live(*id),
+                    ResolvedTarget::Prefix(_) | ResolvedTarget::All => u64::MAX,
                 };
                 let looks = several.iter().map(looks_at);
                 looks.fold(0, u64::saturating_add) <= AT_ONCE_MAX
@@ -235,62 +208,64 @@ impl PurgeExecutor {
 
     /// Returns whether more responses carry it than are looked at one by one.
     fn is_large(&self, target: &Target) -> bool {
-        match self.aim(target) {
-            Aim::Tag(id) => self.invalidation.ids().live(id) > AT_ONCE_MAX,
-            Aim::All => true,
-            Aim::Url(..) | Aim::Prefix(_) => false,
+        match self.resolve(target) {
+            ResolvedTarget::Tag(id) => self.invalidation.ids().live(id) > AT_ONCE_MAX,
+            ResolvedTarget::All => true,
+            ResolvedTarget::Url(..) | ResolvedTarget::Prefix(_) => false,
         }
     }
 
-    /// Counts what each aim hit and empties it: now where it is little, else in the background.
-    fn settle(
+    /// Counts what each target hit and empties it: now where it is little, else in the background.
+    fn count_and_remove(
         self: &Arc<Self>,
         mut pending: MutexGuard<'_, Vec<Pending>>,
-        aims: &[Aim],
+        resolved: &[ResolvedTarget],
         mode: PurgeMode,
         sequence: Sequence,
     ) -> Vec<Count> {
         let mut tally = count::Tally::new(sequence, &pending);
         let mut large = Vec::new();
-        let covered = self.covered(aims);
+        let covered = self.covered(resolved);
         self.forget(covered.iter());
-        let counts = aims
+        let counts = resolved
             .iter()
-            .map(|aim| match aim {
-                Aim::Tag(id) => match self.invalidation.ids().live(*id) {
+            .map(|target| match target {
+                ResolvedTarget::Tag(id) => match self.invalidation.ids().live(*id) {
                     live if live > AT_ONCE_MAX && tally.is_blank() => {
                         large.push(Pending::Tag(*id, sequence));
                         tally.take_all_of(*id, live)
                     }
                     _ => tally.look_at(self.holders(*id)),
                 },
-                Aim::Url(keys, id) => {
+                ResolvedTarget::Url(keys, id) => {
                     let hashes: Vec<u64> = keys.iter().map(Key::hash).collect();
                     let dormant = self.store.purge_dormant(Some(&hashes), mode, sequence);
                     let under = self.under(keys, *id);
                     self.forget(under.iter());
                     tally.look_at(under).plus(dormant)
                 }
-                Aim::Prefix(prefix) => {
+                ResolvedTarget::Prefix(prefix) => {
                     let is_covered =
                         |stored: &&Arc<Stored>| prefix.covers(stored.key.host(), stored.key.path());
                     tally.look_at(covered.iter().filter(is_covered).cloned().collect())
                 }
-                Aim::All if self.store.usage().objects > AT_ONCE_MAX && tally.is_blank() => {
+                ResolvedTarget::All
+                    if self.store.usage().objects > AT_ONCE_MAX && tally.is_blank() =>
+                {
                     large.push(Pending::All(sequence));
                     tally.take_everything(self.store.usage().objects)
                 }
-                Aim::All => {
+                ResolvedTarget::All => {
                     let dormant = self.store.purge_dormant(None, mode, sequence);
                     tally.look_at(self.all(|_| true)).plus(dormant)
                 }
             })
             .collect();
         for stored in tally.into_hit() {
-            self.strike(&stored, mode);
+            self.invalidate_stored(&stored, mode);
         }
         if mode == PurgeMode::Hard {
-            let mut sought: Vec<_> = aims.iter().filter_map(Aim::sought).collect();
+            let mut sought: Vec<_> = resolved.iter().filter_map(ResolvedTarget::sought).collect();
             for work in &large {
                 sought.retain(|mark| !matches!((mark, work), (PurgeMark::Tag(one), Pending::Tag(two, _)) if one == two));
             }
@@ -300,13 +275,13 @@ impl PurgeExecutor {
             if mode == PurgeMode::Hard {
                 pending.push(work.clone());
             }
-            let purger = Arc::clone(self);
-            drop(tokio::task::spawn_blocking(move || purger.empty(&work, mode)));
+            let executor = Arc::clone(self);
+            drop(tokio::task::spawn_blocking(move || executor.empty(&work, mode)));
         }
         counts
     }
 
-    fn strike(&self, stored: &Arc<Stored>, mode: PurgeMode) {
+    fn invalidate_stored(&self, stored: &Arc<Stored>, mode: PurgeMode) {
         match mode {
             PurgeMode::Hard => {
                 stored.provenance.mark_purged();
@@ -329,9 +304,9 @@ impl PurgeExecutor {
         reason = "runs on a blocking thread, and is to leave the cores to requests"
     )]
     fn empty(&self, work: &Pending, mode: PurgeMode) {
-        let strike = |stored: &Arc<Stored>, number: usize| {
+        let invalidate = |stored: &Arc<Stored>, number: usize| {
             if work.covers(stored) {
-                self.strike(stored, mode);
+                self.invalidate_stored(stored, mode);
             }
             if number.is_multiple_of(BATCH) {
                 std::thread::sleep(BATCH_PAUSE);
@@ -341,7 +316,7 @@ impl PurgeExecutor {
             Pending::Tag(id, _) => {
                 let hashes = self.invalidation.ids().key_hashes(*id);
                 for (number, hash) in hashes.into_iter().enumerate() {
-                    self.store.by_hash(hash).iter().for_each(|stored| strike(stored, number));
+                    self.store.by_hash(hash).iter().for_each(|stored| invalidate(stored, number));
                 }
             }
             Pending::All(sequence) => {
@@ -351,7 +326,7 @@ impl PurgeExecutor {
                 let mut number = 0;
                 self.store.visit(&mut |stored| {
                     number += 1;
-                    strike(stored, number);
+                    invalidate(stored, number);
                 });
             }
         }
@@ -371,32 +346,19 @@ impl PurgeExecutor {
 
     /// Looks at what these targets are about to hit: so many of the most requested, and the hosts of all. Walks over the store
     /// for prefixes and everything: not on a thread that serves requests.
-    fn prospect(&self, targets: &[Target], max: usize) -> Prospect {
-        let mut prospect = Prospect::default();
+    fn rewarm_candidates(&self, targets: &[Target], max: usize) -> RewarmCandidates {
         let mut found: Vec<Arc<Stored>> = Vec::new();
         for target in targets {
-            found.extend(match self.aim(target) {
-                Aim::Tag(id) => self.holders(id),
-                Aim::Url(keys, id) => self.under(&keys, id),
-                Aim::Prefix(prefix) => {
+            found.extend(match self.resolve(target) {
+                ResolvedTarget::Tag(id) => self.holders(id),
+                ResolvedTarget::Url(keys, id) => self.under(&keys, id),
+                ResolvedTarget::Prefix(prefix) => {
                     self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))
                 }
-                Aim::All => self.all(|_| true),
+                ResolvedTarget::All => self.all(|_| true),
             });
         }
-        found.retain(|stored| stored.response().is_some());
-        for stored in &found {
-            if prospect.hosts.len() < HOSTS_MAX || prospect.hosts.contains_key(stored.key.host()) {
-                prospect.hosts.insert(stored.key.host().to_vec(), stored.key.scheme());
-            }
-        }
-        if max < found.len() {
-            found.select_nth_unstable_by_key(max, |stored| Reverse(stored.uses()));
-            found.truncate(max);
-        }
-        found.sort_by_key(|stored| Reverse(stored.uses()));
-        prospect.hottest = found;
-        prospect
+        RewarmCandidates::among(found, max)
     }
 
     fn holders(&self, id: TagId) -> Vec<Arc<Stored>> {
@@ -417,8 +379,9 @@ impl PurgeExecutor {
     }
 
     /// Everything that some prefix covers, in one walk over the store however many there are.
-    fn covered(&self, aims: &[Aim]) -> Vec<Arc<Stored>> {
-        let prefixes: Vec<&UrlPrefix> = aims.iter().filter_map(Aim::prefix).collect();
+    fn covered(&self, resolved: &[ResolvedTarget]) -> Vec<Arc<Stored>> {
+        let prefixes: Vec<&UrlPrefix> =
+            resolved.iter().filter_map(ResolvedTarget::prefix).collect();
         if prefixes.is_empty() {
             return Vec::new();
         }
@@ -438,33 +401,6 @@ impl PurgeExecutor {
     }
 }
 
-impl Aim {
-    const fn prefix(&self) -> Option<&UrlPrefix> {
-        match self {
-            Self::Prefix(prefix) => Some(prefix),
-            Self::Tag(_) | Self::Url(..) | Self::All => None,
-        }
-    }
-
-    /// What is to be sought in the file; what a URL's purge and that of everything have hit was taken out of it at once.
-    fn sought(&self) -> Option<PurgeMark> {
-        match self {
-            Self::Tag(_) | Self::Prefix(_) => Some(PurgeMark::of(&self.mark())),
-            Self::Url(..) | Self::All => None,
-        }
-    }
-
-    const fn mark(&self) -> Mark<'_> {
-        match self {
-            Self::Tag(id) | Self::Url(_, id) => Mark::Tag(*id),
-            Self::Prefix(prefix) => Mark::Prefix(prefix),
-            Self::All => Mark::All,
-        }
-    }
-}
-
-/// Hosts whose listed URLs one purge may have fetched again.
-const HOSTS_MAX: usize = 1000;
 /// Responses that a purge looks at one by one while it answers: 0.2 ms of work.
 const AT_ONCE_MAX: u64 = 1000;
 /// Responses that are removed in the background between two pauses.

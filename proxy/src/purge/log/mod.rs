@@ -103,7 +103,7 @@ impl PurgeLog {
         }
         let (rewarm, orders) = Queue::new();
         let log = Self {
-            purger,
+            executor,
             invalidation,
             journal,
             clock,
@@ -263,13 +263,14 @@ impl PurgeLog {
         let max = usize::try_from(rewarm.max)
             .unwrap_or(usize::MAX)
             .min(self.settings.current().purge.log.rewarm_queue);
-        let (purger, about) = (Arc::clone(&self.executor), Arc::clone(&targets));
-        let prospect = tokio::task::spawn_blocking(move || purger.prospect(&about, max)).await;
+        let (executor, about) = (Arc::clone(&self.executor), Arc::clone(&targets));
+        let candidates =
+            tokio::task::spawn_blocking(move || executor.rewarm_candidates(&about, max)).await;
         let mut run = Run::default();
         run.add(purge);
         run.apply(&self.executor, hits).await;
-        let prospect = prospect.unwrap_or_default();
-        self.rewarm.order(&self.executor, &self.invalidation, (&targets, rewarm), &prospect);
+        let candidates = candidates.unwrap_or_default();
+        self.rewarm.order(&self.executor, &self.invalidation, (&targets, rewarm), &candidates);
     }
 
     /// What became of the fetches that purges wanted.
@@ -417,7 +418,7 @@ impl Run {
             return;
         }
         let Self { mode, targets, purges } = std::mem::take(self);
-        let mut objects = purger.apply_logged(&targets, mode).await.into_iter();
+        let mut objects = executor.apply_logged(&targets, mode).await.into_iter();
         for (offset, selectors) in purges {
             let objects: u64 = objects.by_ref().take(selectors).sum();
             match hits.last_mut().filter(|hit| hit.offset == offset) {

@@ -3,7 +3,7 @@
 //! Here is decided what; who fetches takes the orders from a bounded queue. A listed URL is fetched only if it is of a host
 //! that the purge concerns, and like any other request, from the configured origin.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use purge_protocol::CanonicalUrl;
@@ -15,7 +15,7 @@ use crate::invalidation::{Invalidation, Provenance, TagId};
 use crate::key::vary::Variant;
 use crate::key::{Key, Scheme};
 use crate::purge::PurgeExecutor;
-use crate::store::Stored;
+use crate::purge::candidates::RewarmCandidates;
 use process::metrics::Counter;
 
 /// What is to be fetched again after one purge.
@@ -60,15 +60,6 @@ pub(super) struct Queue {
     pub(super) metrics: Arc<RewarmMetrics>,
 }
 
-/// What a purge is about to hit.
-#[derive(Debug, Default)]
-pub(in crate::purge) struct Prospect {
-    /// The most requested responses, the hottest first.
-    pub(in crate::purge) hottest: Vec<Arc<Stored>>,
-    /// The hosts of all, with the scheme that their clients use.
-    pub(in crate::purge) hosts: BTreeMap<Vec<u8>, Scheme>,
-}
-
 impl Queue {
     pub(super) fn new() -> (Self, mpsc::Receiver<Order>) {
         let (sender, receiver) = mpsc::channel(ORDERS_MAX);
@@ -81,20 +72,20 @@ impl Queue {
         executor: &PurgeExecutor,
         invalidation: &Arc<Invalidation>,
         (targets, rewarm): (&[Target], &Rewarm),
-        prospect: &Prospect,
+        candidates: &RewarmCandidates,
     ) {
         let mut seen = HashSet::new();
         let (mut wanted, mut refused) = (Vec::new(), 0);
         for url in &rewarm.urls {
-            match listed(url, targets, prospect) {
+            match listed(url, targets, candidates) {
                 Some((scheme, url)) => {
-                    let key = purger.key(scheme, &url);
+                    let key = executor.key(scheme, &url);
                     wanted.push(Wanted { key, variant: None });
                 }
                 None => refused += 1,
             }
         }
-        let hottest = prospect.hottest.iter().map(|stored| Wanted {
+        let hottest = candidates.hottest.iter().map(|stored| Wanted {
             key: stored.key.clone(),
             variant: stored.variant.as_deref().cloned(),
         });
@@ -128,11 +119,15 @@ fn marked(invalidation: &Invalidation, targets: &[Target]) -> Vec<TagId> {
 }
 
 /// Reads a listed URL, if the purge concerns its host.
-fn listed(text: &str, targets: &[Target], prospect: &Prospect) -> Option<(Scheme, CanonicalUrl)> {
+fn listed(
+    text: &str,
+    targets: &[Target],
+    candidates: &RewarmCandidates,
+) -> Option<(Scheme, CanonicalUrl)> {
     let url = CanonicalUrl::parse(text).ok()?;
     let is_https = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
     let written = if is_https { Scheme::Https } else { Scheme::Http };
-    let known = prospect.hosts.get(url.host().as_bytes()).copied();
+    let known = candidates.hosts.get(url.host().as_bytes()).copied();
     let (host, path) = (url.host().as_bytes(), url.path().as_bytes());
     let is_concerned = |target: &Target| match target {
         Target::Tag(_) => false,

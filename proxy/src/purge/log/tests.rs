@@ -31,7 +31,7 @@ impl Recovered {
         let bench = Bench::new(&engine, SMALL);
         let old = bench.put(Page { tags: &["t"], ..Page::at("/old") }, b"content");
         let invalidation = Arc::clone(&bench.invalidation);
-        let purger = PurgeExecutor::new(
+        let executor = PurgeExecutor::new(
             store,
             Arc::clone(&invalidation),
             Journal::default(),
@@ -42,7 +42,7 @@ impl Recovered {
             |partition| Position { log: of(partition), next: 10, last: None, clean_ms: None };
         let recovered = (Journal::default(), vec![position(0), position(1)]);
         let log = PurgeLog::new(
-            purger,
+            executor,
             invalidation,
             recovered,
             clock.clone(),

@@ -349,7 +349,7 @@ impl History {
     fn purge(&mut self, aim: Aim, mode: Mode) {
         let SimulatedStore { store, invalidation, journal, clock, .. } = &self.store;
         let (store, invalidation) = (Arc::clone(store), Arc::clone(invalidation));
-        let purger =
+        let executor =
             PurgeExecutor::new(store, invalidation, journal.clone(), KeySeed(3), clock.clone());
         let selector = aim.selector();
         let target = selector.target().unwrap();
@@ -357,7 +357,7 @@ impl History {
             Mode::Hard => (PurgeMode::Hard, Source::Admin),
             Mode::Soft => (PurgeMode::Soft, Source::Http),
         };
-        let applied = block_on(purger.apply(None, vec![(selector, target)], purge_mode, source));
+        let applied = block_on(executor.apply(None, vec![(selector, target)], purge_mode, source));
         match (applied, mode) {
             (Ok(_), Mode::Hard) => self.truth.purge(aim),
             (Ok(_), Mode::Soft) => self.truth.soften(aim),
