@@ -26,7 +26,7 @@ pub(super) fn give_up(
         tracing::error!(proxy, offset, why, "too many refused purges wait for their dead letters");
         return;
     };
-    partition.hold(offset, Work { kind: WorkKind::DeadLetter, count: 1, bytes: 0 });
+    partition.hold_pending(offset, Work { kind: WorkKind::DeadLetter, count: 1, bytes: 0 });
     let (cursors, letters) = (Arc::clone(&context.cursors), context.dead_letters.clone());
     let (readers, now) = (Arc::clone(&context.refused_readers), context.clock.wall());
     let backoff_max = context.rules.backoff_max;

@@ -86,10 +86,10 @@ impl Intake {
         let Some(work) =
             self.work_for(message, &reading).into_iter().find(|work| work.kind == kind)
         else {
-            partition.pass(offset + 1, kind);
+            partition.skip_pending(offset + 1, kind);
             return true;
         };
-        let Some(read) = partition.resume(offset, work) else { return false };
+        let Some(read) = partition.resume_pending(offset, work) else { return false };
         self.begin(kind, partition, message, &reading, read);
         true
     }

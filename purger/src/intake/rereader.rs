@@ -31,7 +31,7 @@ impl Rereader {
         while !stop.load(Ordering::Relaxed) {
             for partition in self.assignment.partitions() {
                 for kind in WorkKind::ALL {
-                    if let Some((from, to)) = partition.due_again(kind) {
+                    if let Some((from, to)) = partition.due_for_reread(kind) {
                         self.read(&partition, kind, from, to, stop);
                     }
                 }
@@ -55,11 +55,11 @@ impl Rereader {
         let outcome = self.cursors.open(log, from).and_then(|cursor| {
             while !is_over() {
                 let CursorItem::Record(record) = cursor.next(PATIENCE)? else {
-                    partition.pass(to, kind); // there is no record any more
+                    partition.skip_pending(to, kind); // there is no record any more
                     break;
                 };
                 if record.offset() >= to {
-                    partition.pass(to, kind);
+                    partition.skip_pending(to, kind);
                     break;
                 }
                 if !self.intake.take_again(partition, &*record, kind) {
@@ -97,7 +97,7 @@ impl Rereader {
             to = low,
             "records expired before the purger could write what it owes for them"
         );
-        partition.pass(low, kind);
+        partition.skip_pending(low, kind);
     }
 }
 

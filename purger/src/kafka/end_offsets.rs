@@ -15,7 +15,8 @@ use super::assignment::Assignment;
 use super::client::{PATIENCE, committed, partition_at};
 use super::context::GroupConsumer;
 use super::cursor::Cursors;
-use crate::partition::{EndOffset, Partition};
+use crate::partition::Partition;
+use crate::partition::end_offsets::EndOffset;
 
 /// Looks after the ends of partitions.
 #[derive(Debug)]
