@@ -270,21 +270,28 @@ impl BatchSender {
         }
     }
 
-    /// Asks the brokers where the log begins and ends now.
+    /// Asks the brokers for the log's oldest offset and the one behind its newest.
     pub(super) async fn watermarks(&mut self) -> Option<(i64, i64)> {
         let (brokers, log) = (self.context.brokers.clone(), self.partition.log.clone());
-        let asked = tokio::task::spawn_blocking(move || brokers.watermarks(&log)).await;
-        match asked {
-            Ok(Ok(watermarks)) => Some(watermarks),
-            Ok(Err(error)) => {
-                self.unreachable(&error.to_string()).await;
-                None
-            }
-            Err(error) => {
-                self.unreachable(&error.to_string()).await;
-                None
-            }
-        }
+        self.ask_kafka(move || brokers.watermarks(&log)).await
+    }
+
+    /// Makes a call to Kafka that blocks. If it fails, waits as long as is due before the next attempt.
+    pub(super) async fn ask_kafka<T, E>(
+        &mut self,
+        call: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Option<T>
+    where
+        T: Send + 'static,
+        E: std::fmt::Display + Send + 'static,
+    {
+        let error = match tokio::task::spawn_blocking(call).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => error.to_string(),
+            Err(panicked) => panicked.to_string(),
+        };
+        self.unreachable(&error).await;
+        None
     }
 
     /// Kafka does not answer. That is not the proxy's fault.

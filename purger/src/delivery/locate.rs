@@ -100,24 +100,17 @@ async fn is_same_log(sender: &mut BatchSender, next: i64, last: u64) -> Option<b
     }
     let permit = Arc::clone(&sender.context.cursor_permits).acquire_owned().await.ok()?;
     let (cursors, log) = (Arc::clone(&sender.context.cursors), sender.partition.log.clone());
-    let looked = tokio::task::spawn_blocking(move || {
+    let fingerprint = move || {
         let found = cursors.fingerprint_at(&log, next - 1);
         drop(permit);
-        found
-    });
-    match looked.await {
-        // A record that is not there can tell nothing: it was compacted, or is a transaction's marker.
-        Ok(Ok(fingerprint)) => Some(fingerprint.is_none_or(|found| found == last)),
-        Ok(Err(CursorError::OutOfRange(_))) => Some(true), // it expired just now, and it was the one before ours
-        Ok(Err(error)) => {
-            sender.unreachable(&error.to_string()).await;
-            None
+        match found {
+            Err(CursorError::OutOfRange(_)) => Ok(None), // it expired just now
+            found => found,
         }
-        Err(error) => {
-            sender.unreachable(&error.to_string()).await;
-            None
-        }
-    }
+    };
+    let found = sender.ask_kafka(fingerprint).await?;
+    // A record that is not there proves nothing: it was compacted, has expired, or is a transaction's marker.
+    Some(found.is_none_or(|found| found == last))
 }
 
 /// Records of a partition that may be new: to deliver them all costs less than to have everything validated.
