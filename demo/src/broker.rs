@@ -29,9 +29,6 @@ impl fmt::Debug for Broker {
     }
 }
 
-/// The topic that purges are written to.
 pub(super) const PURGES: &str = "cache-purge";
-/// The topic that the purger writes receipts to.
 pub(super) const RECEIPTS: &str = "cache-purge-receipts";
-/// Of the topic for purges.
 pub(super) const PARTITIONS: i32 = 3;

@@ -27,14 +27,11 @@ pub(super) struct Connection {
     host: HeaderValue,
 }
 
-/// A page as a client sees it.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Its status code.
     pub(super) status: StatusCode,
     /// Where it came from.
     pub(super) source: Source,
-    /// The price on it.
     pub(super) price: Option<Cents>,
     /// From the request until the last byte.
     pub(super) took: Duration,
@@ -43,25 +40,19 @@ pub(super) struct Answer {
 /// Where a response came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// From the store, fresh.
     Hit,
-    /// From the store, stale.
     StaleHit,
-    /// From the origin server, for this request.
     Miss,
     /// From the origin server, for a request that came before.
     Collapsed,
-    /// Of the proxy's own making.
     Proxy,
 }
 
 /// Why a request has no answer. The step of the story that asked has failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// Nobody listens.
     #[error("cannot connect: {0}")]
     Connect(#[from] io::Error),
-    /// The connection broke.
     #[error("the exchange failed: {0}")]
     Exchange(#[from] hyper::Error),
     /// The request could not be made.
@@ -70,7 +61,6 @@ pub(super) enum ClientError {
     /// No whole answer within the time.
     #[error("no answer within {PATIENCE:?}")]
     Late,
-    /// The admin listener answered otherwise.
     #[error("the admin listener answered {0}")]
     Refused(StatusCode),
     /// JSON is not what it should be.
@@ -82,14 +72,12 @@ pub(super) enum ClientError {
 }
 
 impl ClientError {
-    /// For what took too long.
     pub(super) fn late(_elapsed: Elapsed) -> Self {
         Self::Late
     }
 }
 
 impl Connection {
-    /// Connects.
     pub(super) async fn open(address: SocketAddr) -> Result<Self, ClientError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -103,7 +91,6 @@ impl Connection {
         Ok(Self { sender, host })
     }
 
-    /// Gets a page.
     pub(super) async fn get(&mut self, path: &str) -> Result<Answer, ClientError> {
         let request = self.request(path)?;
         self.sender.ready().await?;
@@ -162,7 +149,6 @@ impl Source {
         }
     }
 
-    /// The word for it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "HIT",

@@ -8,12 +8,9 @@ use serde_json::{Value, json};
 use super::client::{Answer, ClientError, Source};
 use super::shop::Cents;
 
-/// Counts since the start.
 #[derive(Debug)]
 pub(super) struct Figures {
-    /// Answers.
     pub(super) requests: u64,
-    /// Those from the store.
     hits: u64,
     /// Pages with a price that had been purged before they were asked for. There must be none.
     pub(super) outdated: u64,
@@ -27,12 +24,10 @@ pub(super) struct Figures {
     purge_times: Times,
 }
 
-/// The distribution of times, in microseconds.
 #[derive(Debug)]
 struct Times(Histogram<u64>);
 
 impl Figures {
-    /// Nothing yet.
     pub(super) fn new() -> Self {
         Self {
             requests: 0,
@@ -63,7 +58,6 @@ impl Figures {
         }
     }
 
-    /// Counts a purge that took this long.
     pub(super) fn purged(&mut self, took: Duration) {
         self.purge_times.record(took);
     }
@@ -80,7 +74,6 @@ impl Figures {
         )
     }
 
-    /// The same, and more, for programs.
     pub(super) fn document(&self, lasted: Duration, renders: u64) -> Value {
         json!({
             "seconds": rounded(lasted.as_secs_f64()),

@@ -20,12 +20,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::shop::Shop;
 
-/// The origin server.
 #[derive(Debug)]
 pub(super) struct Origin {
     /// Where it is.
     pub(super) address: SocketAddr,
-    /// What it shows.
     pub(super) shop: Arc<Shop>,
     /// Bound and never listening: keeps the port ours while the server is stopped, and connections refused.
     _reservation: Socket,
@@ -33,7 +31,6 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Starts on a free port.
     pub(super) fn start(shop: Shop) -> io::Result<Self> {
         let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = reservation.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
@@ -47,7 +44,6 @@ impl Origin {
         Ok(origin)
     }
 
-    /// Listens, on the same port as ever.
     pub(super) fn resume(&self) -> io::Result<()> {
         let socket = bound(self.address)?;
         socket.listen(BACKLOG)?;

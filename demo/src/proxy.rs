@@ -23,7 +23,6 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it in front of an origin server.
     pub(super) fn start(origin: SocketAddr) -> Result<Self, DemoError> {
         let file = Some(("the demonstration".to_owned(), configuration(origin)));
         let config = Config::load(&Sources { file, ..Sources::default() })?;

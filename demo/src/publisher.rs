@@ -14,18 +14,14 @@ use super::stage::Stage;
 use shellac_purger::kafka::context::TokenSource;
 use shellac_purger::kafka::producer::{Producer, Written};
 
-/// A publisher.
 #[derive(Debug)]
 pub(super) struct Publisher {
     producer: Producer,
-    /// To the proxy's admin listener.
     proxy: Connection,
 }
 
-/// A purge that is in force.
 #[derive(Debug)]
 pub(super) struct Purged {
-    /// The event, as it was written.
     pub(super) event: String,
     /// Where it is in the topic.
     pub(super) written: Written,
@@ -34,7 +30,6 @@ pub(super) struct Purged {
 }
 
 impl Publisher {
-    /// Connects.
     pub(super) async fn open(stage: &Stage) -> Result<Self, ClientError> {
         let proxy = Connection::open(stage.proxy.admin).await?;
         let producer = Producer::new(&stage.purger.config.kafka, tokens())?;
@@ -95,5 +90,4 @@ pub(super) fn tokens() -> TokenSource {
 /// A new group waits 3 s for members.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(20);
-/// The resolution of what is measured.
 const POLL: Duration = Duration::from_millis(1);

@@ -17,7 +17,6 @@ use shellac_purger::app::{App, RunError, ShutdownResult};
 pub(super) struct Purger {
     /// Where it tells how it is doing.
     pub(super) admin: SocketAddr,
-    /// What it runs with.
     pub(super) config: Config,
     leave: oneshot::Sender<()>,
     thread: JoinHandle<Result<ShutdownResult, RunError>>,

@@ -15,11 +15,9 @@ use shellac_purger::kafka::context::PlainContext;
 use shellac_purger::kafka::producer::Written;
 use shellac_purger::receipt::Receipt;
 
-/// All receipts from the first on.
 pub(super) struct ReceiptReader(StreamConsumer<PlainContext>);
 
 impl ReceiptReader {
-    /// Begins to read.
     pub(super) fn open(stage: &Stage) -> Result<Self, KafkaError> {
         let config = &stage.purger.config;
         let consumer: StreamConsumer<PlainContext> = client::cursor(&config.kafka, &config.purger)

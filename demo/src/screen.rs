@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// Standard output.
 #[derive(Debug)]
 pub(super) struct Screen {
     form: Form,
@@ -14,19 +13,15 @@ pub(super) struct Screen {
     closed: CancellationToken,
 }
 
-/// What standard output is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// Nothing is told: there will be a JSON document at the end.
     Document,
-    /// Lines.
     Lines,
-    /// Lines, and one that changes in place.
     Terminal,
 }
 
 impl Screen {
-    /// Looks at what standard output is.
     pub(super) fn new(is_document: bool) -> Self {
         let form = match is_document {
             true => Form::Document,
@@ -36,12 +31,10 @@ impl Screen {
         Self { form, footer: Mutex::default(), closed: CancellationToken::new() }
     }
 
-    /// How it is used.
     pub(super) const fn form(&self) -> Form {
         self.form
     }
 
-    /// Tells a line.
     pub(super) fn say(&self, line: &str) {
         let footer = self.footer.lock();
         match self.form {
@@ -64,7 +57,6 @@ impl Screen {
         }
     }
 
-    /// Ends the line that changes.
     pub(super) fn finish(&self) {
         let footer = std::mem::take(&mut *self.footer.lock());
         if !footer.is_empty() {
@@ -72,7 +64,6 @@ impl Screen {
         }
     }
 
-    /// Writes the document.
     pub(super) fn document(&self, document: &serde_json::Value) {
         if self.form == Form::Document {
             self.write(&format!("{document:#}\n"));

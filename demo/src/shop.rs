@@ -16,11 +16,9 @@ pub(super) struct Shop {
 struct Product {
     /// Only rises, so that of two prices the older one is known.
     price: AtomicU64,
-    /// How often its page was rendered.
     renders: AtomicU64,
 }
 
-/// A price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cents(pub(super) u64);
 
@@ -29,12 +27,10 @@ pub(super) struct Cents(pub(super) u64);
 pub(super) struct Render {
     number: usize,
     price: Cents,
-    /// How long it takes.
     pub(super) takes: Duration,
 }
 
 impl Shop {
-    /// Opens with this many products.
     pub(super) fn new(products: usize) -> Self {
         let product = |number| Product {
             price: AtomicU64::new(500 + scatter(number) % 2000),
@@ -89,12 +85,10 @@ impl Product {
 }
 
 impl Render {
-    /// The page's tags, as `Surrogate-Key` lists them.
     pub(super) fn tags(&self) -> String {
         format!("product-{} category-{}", self.number, self.number % CATEGORIES)
     }
 
-    /// The page.
     pub(super) fn html(&self) -> String {
         let Self { number, price, .. } = self;
         let related: Vec<_> = (1..=RELATED)
@@ -111,7 +105,6 @@ impl Render {
 }
 
 impl Cents {
-    /// Reads the price off a page.
     pub(super) fn on_page(html: &[u8]) -> Option<Self> {
         let (_, after) = std::str::from_utf8(html).ok()?.split_once("<data value=\"")?;
         let (digits, _) = after.split_once('"')?;

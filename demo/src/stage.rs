@@ -12,11 +12,8 @@ use super::shop::Shop;
 pub(super) struct Stage {
     /// The origin server; it runs on the runtime that the stage was set on.
     pub(super) origin: Origin,
-    /// Kafka.
     pub(super) broker: Broker,
-    /// The proxy.
     pub(super) proxy: Proxy,
-    /// The purger.
     pub(super) purger: Purger,
 }
 
@@ -30,7 +27,6 @@ impl Stage {
         Ok(Self { origin, broker, proxy, purger })
     }
 
-    /// Ends everything, and waits for it.
     pub(super) fn clear(self) -> Result<(), DemoError> {
         let Self { origin, broker, proxy, purger } = self;
         purger.stop()?;

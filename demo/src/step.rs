@@ -21,12 +21,10 @@ impl Step {
         Self { number, name, text: String::new(), figures: Map::new(), complaints: Vec::new() }
     }
 
-    /// Says what is to be seen.
     pub(super) fn tell(&mut self, text: String) {
         self.text = text;
     }
 
-    /// Keeps a figure, for programs.
     pub(super) fn measure(&mut self, name: &str, figure: impl Into<Value>) {
         drop(self.figures.insert(name.to_owned(), figure.into()));
     }
@@ -46,7 +44,6 @@ impl Step {
         });
     }
 
-    /// Checks anything else.
     pub(super) fn must(&mut self, is_right: bool, complaint: impl FnOnce() -> String) {
         if !is_right {
             self.complaints.push(complaint());
@@ -70,7 +67,6 @@ impl Step {
         lines
     }
 
-    /// For programs.
     pub(super) fn document(&self) -> Value {
         json!({
             "name": self.name,

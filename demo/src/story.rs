@@ -16,7 +16,6 @@ use super::shop::{Cents, Shop};
 use super::stage::Stage;
 use super::step::Step;
 
-/// Who takes part, and what they remember.
 #[derive(Debug)]
 pub(super) struct Story<'a> {
     stage: &'a Stage,
@@ -24,7 +23,6 @@ pub(super) struct Story<'a> {
     publisher: Publisher,
     receipts: ReceiptReader,
     started: Instant,
-    /// How long the cold page took.
     cold: Duration,
     /// What the product cost before its price changed.
     old_price: Cents,
@@ -45,7 +43,6 @@ enum Chapter {
 }
 
 impl<'a> Story<'a> {
-    /// Connects to the proxy and to the broker.
     pub(super) async fn begin(stage: &'a Stage) -> Result<Self, ClientError> {
         Ok(Self {
             stage,
@@ -99,7 +96,6 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// The first requests for two pages.
     async fn cold(&mut self, step: &mut Step) -> Result<(), ClientError> {
         let page = self.get(PRODUCT).await?;
         let bystander = self.get(BYSTANDER).await?;
@@ -112,7 +108,6 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// The same page again and again.
     async fn warm(&mut self, step: &mut Step) -> Result<(), ClientError> {
         let mut pages = Vec::new();
         for _ in 0..WARM_REQUESTS {
@@ -140,7 +135,6 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Somebody tells the cache.
     async fn purge(&mut self, step: &mut Step) -> Result<(), ClientError> {
         let purged = self.publisher.purge("product-42", PurgeMode::Hard).await?;
         let receipt = self.receipts.of(purged.written).await?;
@@ -306,7 +300,6 @@ async fn is_rendering(shop: &Shop, number: usize) -> bool {
     timeout(Duration::from_secs(5), begun).await.is_ok()
 }
 
-/// Steps of the whole story.
 pub(super) const STEPS: usize = Chapter::ALL.len();
 const PRODUCT: usize = 42;
 const BYSTANDER: usize = 7;

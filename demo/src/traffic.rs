@@ -20,7 +20,6 @@ use super::publisher::Publisher;
 use super::shop::{Cents, Shop};
 use super::stage::Stage;
 
-/// The traffic, and what it measured.
 #[derive(Debug)]
 pub(super) struct Traffic {
     shop: Arc<Shop>,
@@ -38,7 +37,6 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Prepares traffic to all products from [`FIRST_PRODUCT`] on.
     pub(super) fn new(stage: &Stage, products: usize) -> Arc<Self> {
         let now = Instant::now();
         let shop = Arc::clone(&stage.origin.shop);
@@ -67,7 +65,6 @@ impl Traffic {
         }
     }
 
-    /// The figures, as one line.
     pub(super) fn line(&self) -> String {
         let renders = self.shop.renders_from(FIRST_PRODUCT);
         let figures = self.figures.lock();
@@ -79,7 +76,6 @@ impl Traffic {
         figures.line(rate, renders)
     }
 
-    /// The figures, for programs.
     pub(super) fn document(&self) -> Value {
         let renders = self.shop.renders_from(FIRST_PRODUCT);
         let lasted = self.started.get().map_or(Duration::ZERO, Instant::elapsed);
@@ -108,7 +104,6 @@ impl Traffic {
         }
     }
 
-    /// Asks for a page, and counts the answer.
     async fn visit(self: Arc<Self>, number: usize, _seat: OwnedSemaphorePermit) {
         let floor = self.floors.get(number).map_or(0, |floor| floor.load(Ordering::Relaxed));
         let answer = self.get(&format!("/p/{}", FIRST_PRODUCT + number)).await;

@@ -42,7 +42,6 @@ use crate::settle::Settler;
 /// A purger whose parts are made and whose admin listener is bound.
 #[derive(Debug)]
 pub struct App {
-    /// All proxies and deliveries.
     pub fleet: Arc<Fleet>,
     config: Config,
     consumer: GroupConsumer,
@@ -52,43 +51,26 @@ pub struct App {
     instance: Instance,
 }
 
-/// Why the purger cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The configuration names no brokers.
     #[error("there is no Kafka to read from: set kafka.brokers, for example [\"kafka-0:9092\"]")]
     NoBrokers,
-    /// A rule for events cannot be used.
     #[error("{setting}: {why}")]
-    Rule {
-        /// The setting.
-        setting: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The admin address cannot be bound.
+    Rule { setting: &'static str, why: String },
     #[error("cannot listen on {address}: {source}; free it, or set purger.admin")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    Bind { address: SocketAddr, source: io::Error },
     /// librdkafka does not take its configuration, or cannot go on.
     #[error("Kafka: {}", words(.0))]
     Kafka(#[from] KafkaError),
-    /// Consuming ended.
     #[error(transparent)]
     Consume(#[from] ConsumeError),
-    /// A thread cannot be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
-    /// Signals cannot be listened to.
     #[error("cannot listen to signals: {0}")]
     Signals(io::Error),
 }
 
-/// How the end went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownResult {
     /// What was read is confirmed and committed, or will be read again.

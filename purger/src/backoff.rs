@@ -22,7 +22,6 @@ impl Backoff {
         ceiling / 2 + (ceiling / 2).mul_f64(fraction())
     }
 
-    /// It worked: the next failure begins anew.
     pub fn reset(&mut self) {
         self.ceiling = FIRST.min(self.max);
     }
@@ -35,7 +34,6 @@ fn fraction() -> f64 {
     f64::from(u32::try_from(random).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
 }
 
-/// The first ceiling.
 pub const FIRST: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

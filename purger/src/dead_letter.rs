@@ -13,15 +13,10 @@ use crate::kafka::producer::Producer;
 /// A record that was given up, as the JSON of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// The record's topic.
     pub topic: String,
-    /// Its partition.
     pub partition: i32,
-    /// Its offset.
     pub offset: i64,
-    /// Why, as a word: see `docs/events.md`.
     pub code: String,
-    /// Why, for people.
     pub detail: String,
     /// When it was given up, in milliseconds since 1970.
     pub time_ms: u64,
@@ -39,17 +34,14 @@ pub struct DeadLetter {
     pub missing_bytes: u64,
 }
 
-/// Writes dead letters.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     topic: String,
     producer: Producer,
-    /// What was written.
     pub written: Arc<Counter>,
 }
 
 impl DeadLetter {
-    /// Makes the dead letter of a record.
     pub fn of<M: Message>(message: &M, code: &str, detail: &str, now: Timestamp) -> Self {
         let headers = message.headers();
         let headers = headers.iter().flat_map(|headers| headers.iter());
@@ -71,12 +63,10 @@ impl DeadLetter {
         }
     }
 
-    /// The record's key.
     pub fn key_bytes(&self) -> Option<Vec<u8>> {
         STANDARD.decode(self.key.as_ref()?).ok()
     }
 
-    /// The record's value.
     pub fn value_bytes(&self) -> Option<Vec<u8>> {
         STANDARD.decode(self.value.as_ref()?).ok()
     }

@@ -10,16 +10,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use purge_protocol::log::Start;
 
-/// Everything that is counted as it happens.
 #[derive(Debug, Default)]
 pub struct PurgerMetrics {
-    /// Records by topic and outcome.
     pub events: Events,
-    /// Requests to proxies by outcome.
     pub deliveries: Deliveries,
     /// From the change, as its event tells, until every proxy that keeps up has confirmed.
     pub event_to_applied: Ages,
-    /// Proxies that began at a log's end.
     pub starts: Starts,
     /// Times that a proxy had to read from Kafka what it missed.
     pub catch_ups: Counter,
@@ -27,18 +23,13 @@ pub struct PurgerMetrics {
     pub owed_expired: Counter,
 }
 
-/// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventOutcome {
-    /// It is delivered.
     Purge,
-    /// It asks for nothing here.
     Ignored(&'static str),
-    /// It went to the dead letters.
     DeadLetter(&'static str),
 }
 
-/// Records by topic and outcome.
 #[derive(Debug, Default)]
 pub struct Events(Family<EventLabels, Counter>);
 
@@ -49,11 +40,9 @@ pub struct Deliveries {
     durations: Ages,
 }
 
-/// A histogram of durations.
 #[derive(Debug)]
 pub struct Ages(Histogram);
 
-/// Starts by reason.
 #[derive(Debug, Default)]
 pub struct Starts(Family<OutcomeLabels, Counter>);
 
@@ -70,7 +59,6 @@ struct OutcomeLabels {
 }
 
 impl PurgerMetrics {
-    /// Registers all counters.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("events", "Records read, by what became of them", self.events.0.clone());
         registry.register(
@@ -107,7 +95,6 @@ impl PurgerMetrics {
 }
 
 impl Events {
-    /// Counts a record.
     pub fn add(&self, topic: &str, outcome: EventOutcome) {
         let (outcome, reason) = match outcome {
             EventOutcome::Purge => ("purge", ""),
@@ -119,7 +106,6 @@ impl Events {
 }
 
 impl Deliveries {
-    /// Counts a request.
     pub fn add(&self, outcome: &'static str, took: Option<Duration>) {
         self.counts.get_or_create(&OutcomeLabels { outcome }).inc();
         self.durations.record(took.unwrap_or_default());
@@ -127,7 +113,6 @@ impl Deliveries {
 }
 
 impl Ages {
-    /// Counts a duration.
     pub fn record(&self, age: Duration) {
         self.0.observe(age.as_secs_f64());
     }
@@ -140,7 +125,6 @@ impl Default for Ages {
 }
 
 impl Starts {
-    /// Counts a start.
     pub fn add(&self, start: Start) {
         let outcome = match start {
             Start::Adopt => "adopt",

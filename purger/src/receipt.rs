@@ -25,14 +25,11 @@ use crate::partition::pending::WorkKind;
 /// What happened to one purge, as the JSON of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The purge event's id.
     pub id: String,
     /// Where the event is.
     #[serde(flatten)]
     pub log: LogId,
-    /// Its offset.
     pub offset: i64,
-    /// Whether every known proxy confirmed it.
     pub complete: bool,
     /// When the purger read the event, in milliseconds since 1970.
     pub read_ms: u64,
@@ -48,10 +45,8 @@ pub struct Receipt {
     pub unconfirmed: Vec<String>,
 }
 
-/// What one proxy confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {
-    /// The proxy's admin URL.
     pub proxy: String,
     /// When, in milliseconds since 1970; with unknown `objects`, when the purger learned of it.
     pub at_ms: u64,
@@ -61,12 +56,9 @@ pub struct Confirmed {
     pub objects: Option<u64>,
 }
 
-/// What a purge is called in its receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeSubject {
-    /// The event's id.
     pub id: String,
-    /// The record's key.
     pub key: Option<Bytes>,
 }
 
@@ -74,7 +66,6 @@ pub struct PurgeSubject {
 #[derive(Clone, Debug)]
 pub struct Receipts {
     notes: mpsc::Sender<ReceiptNote>,
-    /// Receipts written.
     pub written: Arc<Counter>,
 }
 
@@ -85,7 +76,6 @@ enum ReceiptNote {
     Known(Vec<(TargetId, String)>),
 }
 
-/// What is waited for.
 #[derive(Debug)]
 struct ReceiptCollector {
     topic: String,
@@ -147,13 +137,11 @@ impl Receipts {
         let _is_shutting_down = self.notes.blocking_send(ReceiptNote::Expected { offset, pending });
     }
 
-    /// A proxy confirmed everything below an offset.
     pub async fn confirm(&self, log: &LogId, target: TargetId, next: i64, hits: Vec<Hit>) {
         let note = ReceiptNote::Confirmed { log: log.clone(), target, next, hits };
         let _is_shutting_down = self.notes.send(note).await;
     }
 
-    /// These are all proxies there are.
     pub async fn know(&self, targets: Vec<(TargetId, String)>) {
         let _is_shutting_down = self.notes.send(ReceiptNote::Known(targets)).await;
     }
@@ -325,6 +313,5 @@ fn receipt(
     }
 }
 
-/// Notes that wait for the collection.
 const NOTES_MAX: usize = 10_000;
 const TICK: Duration = Duration::from_millis(100);

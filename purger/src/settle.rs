@@ -10,14 +10,12 @@ use crate::event::{PurgeEvent, cloud_event};
 use crate::kafka::producer::Producer;
 use crate::partition::Partition;
 
-/// Repeats purges.
 #[derive(Clone, Debug)]
 pub struct Settler {
     producer: Producer,
 }
 
 impl Settler {
-    /// Makes one.
     pub const fn new(producer: Producer) -> Self {
         Self { producer }
     }

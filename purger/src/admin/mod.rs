@@ -23,58 +23,41 @@ use crate::delivery::fleet::Fleet;
 /// What a purger tells of itself: `GET /api/v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// This purger's name.
     pub purger: String,
-    /// Whether the brokers answer.
     pub kafka_connected: bool,
-    /// Its partitions.
     pub partitions: Vec<PartitionStatus>,
-    /// All proxies.
     pub targets: Vec<TargetStatus>,
-    /// Records given up since the start.
     pub dead_letters: u64,
 }
 
-/// One assigned partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartitionStatus {
-    /// Its topic.
     pub topic: String,
-    /// Its number.
     pub partition: i32,
-    /// Everything below has been read.
     pub read_to: i64,
     /// Everything below may be committed: every proxy that keeps up has confirmed it.
     pub confirmed: i64,
-    /// The log's end, as it was last seen.
     pub end: Option<i64>,
     /// Records that are not confirmed.
     pub lag: i64,
     /// Age of the oldest of them, as its event tells.
     pub lag_seconds: f64,
-    /// Whether reading pauses.
     pub full: bool,
     /// Records whose dead letter, delayed purge or receipt is not written yet.
     #[serde(default)]
     pub owed: usize,
 }
 
-/// One proxy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetStatus {
-    /// The URL of its admin listener.
     pub url: String,
-    /// `ok`, `behind`, `down` or `unknown`.
     pub state: String,
-    /// Its process.
     pub instance: String,
-    /// Its positions: topic, partition, next offset.
     pub positions: Vec<(String, i32, i64)>,
     /// Records of this purger's partitions that it has not confirmed.
     pub lag: i64,
     /// Seconds since its last answer.
     pub last_answer_seconds: Option<f64>,
-    /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -165,7 +148,6 @@ fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
     text(StatusCode::OK, &told)
 }
 
-/// Tells how everything is doing.
 pub fn status(fleet: &Fleet) -> Status {
     let now = fleet.context().wall_time();
     let partitions = fleet.assignment().partitions();

@@ -21,16 +21,13 @@ pub(super) struct FateReader {
     dead_letters: String,
 }
 
-/// What became of an event.
 #[derive(Debug)]
 pub(super) enum EventFate {
     /// What each proxy purged.
     Receipt(Receipt),
-    /// It was given up.
     GivenUp(DeadLetter),
 }
 
-/// Why nothing can be heard of it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FateReaderError {
     #[error(transparent)]

@@ -9,7 +9,6 @@ use crate::delivery::discovery::{Discovered, Discovery};
 use crate::delivery::outcome::DeliveryOutcome;
 use crate::delivery::target::{Target, TargetOptions};
 
-/// Looks the proxies up.
 pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
     let rules = &config.purger;
     let options = TargetOptions {
@@ -42,7 +41,6 @@ pub(super) async fn standings(targets: &[Arc<Target>]) -> Vec<Result<Standing, S
     standings
 }
 
-/// The position in a partition.
 pub(super) fn position(standing: &Standing, log: &LogId) -> Option<i64> {
     let found = standing.positions.iter().find(|position| {
         position.log.topic == log.topic && position.log.partition == log.partition

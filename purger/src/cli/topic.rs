@@ -15,7 +15,6 @@ use crate::kafka::client::{self, PATIENCE};
 use crate::kafka::context::{PlainContext, TokenSource};
 use crate::kafka::cursor::Cursors;
 
-/// The brokers, for a command that reads.
 #[derive(Debug)]
 pub(super) struct BrokerClient {
     pub(super) cursors: Cursors,
@@ -31,10 +30,8 @@ impl fmt::Debug for Consumer {
     }
 }
 
-/// A partition and what it holds.
 #[derive(Clone, Debug)]
 pub(super) struct Extent {
-    /// Which one.
     pub(super) log: LogId,
     /// The oldest offset.
     pub(super) low: i64,
@@ -45,7 +42,6 @@ pub(super) struct Extent {
 /// Why the brokers, or a topic of theirs, cannot be looked at.
 #[derive(Debug)]
 pub(super) struct BrokerError {
-    /// What librdkafka answered.
     pub(super) error: KafkaError,
     /// What it said of its own accord meanwhile, newest last.
     pub(super) causes: Vec<String>,
@@ -65,11 +61,8 @@ impl std::error::Error for BrokerError {}
 pub(super) enum ReadFrom {
     /// At the oldest record.
     Earliest,
-    /// At the next one.
     Latest,
-    /// So long ago.
     Ago(Duration),
-    /// At this offset of every partition.
     Offset(i64),
 }
 
@@ -92,7 +85,6 @@ impl std::str::FromStr for ReadFrom {
 }
 
 impl BrokerClient {
-    /// Connects.
     pub(super) fn connect(config: &Config) -> Result<Self, BrokerError> {
         let plain = |error| BrokerError { error, causes: Vec::new() };
         let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: Clock::system() };
@@ -168,7 +160,6 @@ impl BrokerClient {
         }
     }
 
-    /// The partitions of several topics.
     pub(super) fn all(&self, topics: &[String]) -> Result<Vec<Extent>, KafkaError> {
         let mut all = Vec::new();
         for topic in topics {
@@ -203,7 +194,6 @@ impl BrokerClient {
         }
     }
 
-    /// The consumer itself, for offsets and metadata.
     pub(super) const fn consumer(&self) -> &BaseConsumer<PlainContext> {
         &self.consumer.0
     }

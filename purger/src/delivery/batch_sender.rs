@@ -17,7 +17,6 @@ use crate::backoff::Backoff;
 use crate::partition::Partition;
 use crate::partition::window::Slice;
 
-/// The way of one partition to one proxy.
 #[derive(Debug)]
 pub(super) struct BatchSender {
     pub(super) context: Arc<DeliveryContext>,
@@ -38,16 +37,13 @@ pub(super) struct BatchSender {
     pub(super) standing: Option<Standing>,
 }
 
-/// What a delivery led to.
 #[derive(Debug)]
 pub(super) enum SendResult {
-    /// The proxy's position, and what was hit.
     Confirmed(i64),
     /// The proxy stands elsewhere, or is another one now.
     Lost,
 }
 
-/// A proxy's answer to one batch.
 #[derive(Debug)]
 enum BatchResult {
     Applied(Applied),
@@ -223,7 +219,6 @@ impl BatchSender {
         SendResult::Confirmed(slice.to)
     }
 
-    /// Notes that everything below an offset is confirmed.
     pub(super) async fn arrived(&self, next: i64, hits: Vec<Hit>, is_catching_up: bool) {
         self.target.note_position(self.log(), next, is_catching_up);
         if !is_catching_up {

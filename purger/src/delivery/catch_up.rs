@@ -122,7 +122,6 @@ fn gap(next: i64, window_start: Option<i64>) -> Option<Slice> {
     Some(Slice { from: next, to, last: None, purges: Vec::new(), is_urgent: false })
 }
 
-/// Chunks that are read ahead of the deliveries.
 const CHUNKS_AHEAD: usize = 1;
 
 #[cfg(test)]

@@ -10,12 +10,10 @@ use crate::kafka::client::PATIENCE;
 use crate::kafka::cursor::{Cursor, CursorError, CursorItem};
 use crate::partition::window::fingerprint;
 
-/// Records in a row, folded.
 #[derive(Debug)]
 pub(super) struct Chunk {
     /// The offset behind the last record; `None`: there is no record.
     pub(super) to: Option<i64>,
-    /// The fingerprint of the last record.
     pub(super) last: Option<u64>,
     pub(super) fold: Fold,
     /// Why the chunk ends, unless it is full or no record came for [`GATHER`].
@@ -64,7 +62,6 @@ impl Chunk {
     }
 }
 
-/// Records in one chunk.
 const RECORDS_MAX: usize = 10_000;
 /// How long a chunk waits for each record after the first.
 const GATHER: Duration = Duration::from_millis(20);

@@ -18,23 +18,19 @@ pub struct Discovery {
     seen: BTreeMap<(NameKind, String), Option<Instant>>,
 }
 
-/// A proxy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Discovered {
-    /// The URL of its admin listener.
     pub url: String,
     /// Whether it is still configured, or under its name. If not, somebody else may have its address by now.
     pub is_present: bool,
 }
 
-/// A kind of name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum NameKind {
     Addresses,
     Services,
 }
 
-/// What a name has.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct LookupResult {
     urls: Vec<String>,
@@ -54,7 +50,6 @@ pub enum LookupError {
 }
 
 impl Discovery {
-    /// Makes one for these settings.
     pub const fn new(settings: Targets) -> Self {
         Self { settings, seen: BTreeMap::new() }
     }

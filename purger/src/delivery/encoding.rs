@@ -12,7 +12,6 @@ use crate::partition::window::Slice;
 pub(super) struct CleanSince {
     /// So many milliseconds ago.
     pub(super) ms: Option<u64>,
-    /// The same moment by the proxy's clock.
     pub(super) at: Option<u64>,
 }
 
@@ -53,7 +52,6 @@ pub(super) fn batch(
     body.freeze()
 }
 
-/// How a batch ends: its purges come last.
 const END: &[u8] = b"]}";
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ use crate::memory::Memory;
 use crate::partition::Partition;
 use crate::partition::commit_tracker::TargetId;
 
-/// All proxies.
 #[derive(Debug)]
 pub struct Fleet {
     context: Arc<DeliveryContext>,
@@ -34,17 +33,14 @@ impl Fleet {
         Arc::new(Self { context, assignment, targets, deliveries: TaskTracker::new() })
     }
 
-    /// All proxies.
     pub fn targets(&self) -> Vec<Arc<Target>> {
         self.targets.lock().clone()
     }
 
-    /// The partitions it carries.
     pub const fn assignment(&self) -> &Arc<Assignment> {
         &self.assignment
     }
 
-    /// What its deliveries share.
     pub const fn context(&self) -> &Arc<DeliveryContext> {
         &self.context
     }
@@ -73,7 +69,6 @@ impl Fleet {
         self.deliveries.wait().await;
     }
 
-    /// Makes new proxies, forgets those that are gone.
     async fn reconcile(&self, proxies: &[Discovered], ids: &mut TargetId) {
         let rules = &self.context.rules;
         let options = TargetOptions {

@@ -8,10 +8,8 @@ use purge_protocol::log::{Position, Standing, Start};
 use super::batch_sender::BatchSender;
 use crate::kafka::cursor::CursorError;
 
-/// What is to be done about a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PositionVerdict {
-    /// Go on from here.
     GoOn(i64),
     /// Go on from here, if the record before it is still the one the proxy knows.
     GoOnIf(i64, u64),

@@ -8,7 +8,6 @@ use purge_protocol::log::{Applied, Refusal, Standing};
 /// What is to be done after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The proxy has applied the batch.
     Applied(Applied),
     /// There is a hole before the batch, or the proxy does not know the log: go back to where it stands.
     Hole(Standing),
@@ -23,7 +22,6 @@ pub enum DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
-    /// Reads an answer.
     pub fn of(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Self {
         let text = || {
             let text = String::from_utf8_lossy(body);
@@ -54,7 +52,6 @@ impl DeliveryOutcome {
         }
     }
 
-    /// Its name in metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Applied(_) => "applied",

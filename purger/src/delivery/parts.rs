@@ -8,7 +8,6 @@ use purge_protocol::log::{Hit, LoggedPurge};
 use crate::intake::encoded;
 use crate::partition::window::Slice;
 
-/// The parts of a batch.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     whole: &'a Slice,
@@ -17,7 +16,6 @@ pub(super) struct Parts<'a> {
     hits: Vec<Hit>,
 }
 
-/// Purges as they are sent, with their offsets.
 type Purges = Vec<(i64, Bytes)>;
 
 impl<'a> Parts<'a> {
@@ -63,7 +61,6 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Returns what all parts have hit.
     pub(super) fn into_hits(self) -> Vec<Hit> {
         self.hits
     }

@@ -22,12 +22,9 @@ use super::outcome::DeliveryOutcome;
 use crate::memory::SMALL_BATCH_BYTES;
 use crate::partition::commit_tracker::TargetId;
 
-/// A proxy.
 #[derive(Debug)]
 pub struct Target {
-    /// Its number in this purger.
     pub id: TargetId,
-    /// The URL of its admin listener.
     pub url: String,
     /// Ends when it is forgotten.
     pub gone: CancellationToken,
@@ -41,22 +38,17 @@ pub struct Target {
     large: tokio::sync::Mutex<()>,
 }
 
-/// How proxies are spoken to.
 #[derive(Clone, Debug)]
 pub struct TargetOptions {
-    /// The version of HTTP.
     pub http: TargetHttp,
-    /// Their `admin.token`.
     pub token: Option<Secret>,
     /// How long an answer may take.
     pub timeout: Duration,
 }
 
-/// How a proxy is doing.
 #[derive(Clone, Debug, Default)]
 struct TargetHealth {
     instance: String,
-    /// Its positions, by topic and partition.
     positions: BTreeMap<(String, i32), Position>,
     last_answer: Option<Instant>,
     last_error: Option<String>,
@@ -69,39 +61,28 @@ struct Position {
     is_catching_up: bool,
 }
 
-/// How a proxy is doing, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TargetState {
-    /// It confirms.
     Ok,
-    /// It confirms, but reads what it missed.
     Behind,
     /// It does not answer, or refuses.
     Down,
-    /// Nothing was heard of it yet.
     Unknown,
 }
 
-/// What is told of a proxy.
 #[derive(Clone, Debug)]
 pub struct TargetReport {
-    /// How it is doing.
     pub state: TargetState,
-    /// Its process.
     pub instance: String,
-    /// Its positions, by topic and partition.
     pub positions: Vec<((String, i32), i64)>,
-    /// Time since its last answer.
     pub last_answer: Option<Duration>,
     /// What went wrong last, unless it has answered since.
     pub error: Option<String>,
 }
 
 impl TargetState {
-    /// All states.
     pub const ALL: [Self; 4] = [Self::Ok, Self::Behind, Self::Down, Self::Unknown];
 
-    /// Its name in metrics and status.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -172,7 +153,6 @@ impl Target {
         if bytes > SMALL_BATCH_BYTES { Some(self.large.lock().await) } else { None }
     }
 
-    /// Delivers a batch.
     pub async fn deliver(&self, batch: Bytes) -> DeliveryOutcome {
         match self.send(Method::POST, batch).await {
             Ok((status, body)) => DeliveryOutcome::of(status.0, &status.1, &body),
@@ -225,7 +205,6 @@ impl Target {
         timeout(self.timeout, exchange).await.map_err(late)?
     }
 
-    /// Notes that it answered as it should.
     pub fn note_position(&self, log: (&str, i32), next: i64, is_catching_up: bool) {
         let mut health = self.health.lock();
         health.positions.insert((log.0.to_owned(), log.1), Position { next, is_catching_up });
@@ -273,7 +252,6 @@ impl Target {
         self.health.lock().positions.remove(&(log.0.to_owned(), log.1));
     }
 
-    /// How it is doing.
     pub fn report(&self) -> TargetReport {
         let health = self.health.lock();
         let state = match &health.failing_since {
@@ -294,7 +272,6 @@ impl Target {
     }
 }
 
-/// Spells an error with everything that caused it.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -48,7 +48,6 @@ pub(super) fn read(fields: Fields<'_>, rules: &Rules) -> Result<Draft, Problem> 
     Ok(draft)
 }
 
-/// Returns the event's site.
 pub(super) fn site(fields: Fields<'_>) -> Result<Option<Cow<'_, str>>, Problem> {
     match fields.id("siteId")? {
         None => fields.id("site"),

@@ -27,7 +27,6 @@ const TYPE_FAMILY: &str = "cache.purge.requested";
 /// What is written as the source of an event that has none, and read as none: the attribute must be there.
 const NO_SOURCE: &str = "urn:shellac:unknown";
 
-/// Reads an event in structured mode.
 pub(super) fn read_structured(object: &Object<'_>, rules: &Rules) -> Result<Draft, Stop> {
     let fields = Fields { object, path: "" };
     let attributes = Attributes {

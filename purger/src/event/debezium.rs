@@ -51,7 +51,6 @@ pub(super) fn read(object: &Object<'_>, rules: &Rules) -> Result<Draft, Stop> {
     Ok(draft)
 }
 
-/// Returns whether the object is an envelope.
 pub(super) fn is_one(object: &Object<'_>) -> bool {
     let is_envelope = |object: &Object<'_>| {
         object.has("op") && ["before", "after", "source"].iter().any(|name| object.has(name))

@@ -82,7 +82,6 @@ impl Draft {
         Err(Problem::new(Code::Tag, format!("{}: {} {what}", at(), shown(tag))))
     }
 
-    /// Adds a URL.
     pub(super) fn add_url(
         &mut self,
         url: &str,
@@ -93,7 +92,6 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds a host.
     pub(super) fn add_host(
         &mut self,
         host: &str,
@@ -104,7 +102,6 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds a prefix.
     pub(super) fn add_prefix(
         &mut self,
         prefix: &str,
@@ -115,7 +112,6 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds the selector of a site.
     pub(super) fn add_site(&mut self, site: &str, rules: &Rules, at: &str) -> Result<(), Problem> {
         match rules.site.selector(site, at)? {
             SiteSelector::Tag(tag) => self.tags.push(tag),
@@ -302,7 +298,6 @@ pub(super) fn url_problem(error: &UrlError, text: &str, at: &str) -> Problem {
 /// Members up to which each is compared with each.
 const FEW: usize = 16;
 
-/// Leaves the first of equal texts.
 fn drop_repeats(list: &mut Vec<String>) {
     if list.len() <= FEW {
         let mut kept = 0;

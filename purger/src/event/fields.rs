@@ -20,7 +20,6 @@ impl<'a> Fields<'a> {
         format!("{}{name}", self.path)
     }
 
-    /// Returns a string.
     pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, Problem> {
         match self.object.get(name) {
             None => Ok(None),
@@ -60,7 +59,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Returns a list of strings.
     pub(super) fn texts(self, name: &str) -> Result<Vec<&'a str>, Problem> {
         match self.object.get(name) {
             None => Ok(Vec::new()),
@@ -91,7 +89,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Returns an object.
     pub(super) fn object(self, name: &str) -> Result<Option<&'a Object<'a>>, Problem> {
         match self.object.get(name) {
             None => Ok(None),

@@ -8,7 +8,6 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Json<'a> {
     Null,
@@ -52,14 +51,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Returns the names of the members.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_ref())
     }
 }
 
 impl Json<'_> {
-    /// What it is, for people.
     pub(super) const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -87,7 +84,6 @@ impl Json<'_> {
     }
 }
 
-/// Significant decimal digits that survive a double.
 const DIGITS_EXACT: usize = 15;
 
 fn decimal(number: f64) -> Option<String> {

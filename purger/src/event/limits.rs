@@ -9,15 +9,11 @@ use super::unreadable::{Code, Problem};
 pub struct EventLimits {
     /// Bytes of the record's value.
     pub payload_bytes: usize,
-    /// Tags.
     pub tags: usize,
-    /// URLs, hosts and prefixes together.
     pub urls: usize,
     /// Delays after which it settles.
     pub settle: usize,
-    /// The longest of these delays.
     pub settle_max: Duration,
-    /// URLs to fetch again, and fetches in all.
     pub rewarm_urls: usize,
 }
 
@@ -43,7 +39,6 @@ pub(super) const SITE_MAX: usize = 256;
 /// Bytes of a reason; a longer one is cut, as it is only for people.
 pub(super) const REASON_MAX: usize = 256;
 
-/// Refuses more than `max` of something.
 pub(super) fn check(count: usize, max: usize, what: &str) -> Result<(), Problem> {
     if count <= max {
         return Ok(());

@@ -41,37 +41,27 @@ pub use rules::{Format, FormatError, Rules, SiteRule, SiteRuleError, TableRule, 
 pub use template::{Template, TemplateError};
 pub use unreadable::{Code, Unreadable};
 
-/// What a record turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// A purge to deliver.
     Purge(Box<PurgeEvent>),
-    /// Nothing that concerns these proxies.
     Ignored(Ignored),
-    /// A dead letter.
     Unreadable(Unreadable),
 }
 
-/// A purge as an event asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeEvent {
-    /// The event's own id, or `topic/partition@offset`.
     pub id: String,
-    /// Who sent it, by its own word.
     pub source: Option<String>,
     /// When the change happened: the root event's time, else the event's, else the record's.
     pub time: Option<SystemTime>,
     /// What to purge: selectors found sound, each once; mode and id are set, and the event's time where it is known.
     pub request: PurgeRequest,
-    /// Whether it waits for others.
     pub priority: Priority,
     /// Delays after which what was fetched since is purged again; rising, none of them zero.
     pub settle: Vec<Duration>,
     /// Responses that report a lower revision are served, and not kept.
     pub revision: Option<u64>,
-    /// The site that it concerns.
     pub site: Option<String>,
-    /// What to fetch again.
     pub rewarm: Option<Rewarm>,
 }
 
@@ -86,7 +76,6 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// Its name in events.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Normal => "normal",
@@ -95,7 +84,6 @@ impl Priority {
     }
 }
 
-/// Why a sound record asks for nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {
     /// Its site, or all its hosts, are of other proxies.
@@ -106,14 +94,12 @@ pub enum Ignored {
     Snapshot,
     /// It has no value.
     Tombstone,
-    /// It is an event of another type.
     OtherType,
     /// It is a row of a table without a rule.
     OtherTable,
 }
 
 impl Ignored {
-    /// Every reason.
     pub const ALL: [Self; 6] = [
         Self::Filtered,
         Self::Expired,
@@ -123,7 +109,6 @@ impl Ignored {
         Self::OtherTable,
     ];
 
-    /// Its name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Filtered => "filtered",

@@ -10,7 +10,6 @@ impl Pattern {
         Self(text.into())
     }
 
-    /// Returns whether it is the text.
     pub fn matches(&self, text: &str) -> bool {
         matches(&self.0, text)
     }
@@ -41,7 +40,6 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Returns whether the text passes.
     pub fn allows(&self, text: &str) -> bool {
         let is_meant = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(text));
         (self.only.is_empty() || is_meant(&self.only)) && !is_meant(&self.except)

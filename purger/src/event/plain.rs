@@ -7,7 +7,6 @@ use super::json::Object;
 use super::rules::Rules;
 use super::unreadable::Problem;
 
-/// Reads a plain event.
 pub(super) fn read(object: &Object<'_>, rules: &Rules) -> Result<Draft, Problem> {
     let fields = Fields { object, path: "" };
     let mut draft = body::read(fields, rules)?;
@@ -17,7 +16,6 @@ pub(super) fn read(object: &Object<'_>, rules: &Rules) -> Result<Draft, Problem>
     Ok(draft)
 }
 
-/// Returns whether the object says what to purge.
 pub(super) fn is_one(object: &Object<'_>) -> bool {
     ["tags", "urls", "hosts", "prefixes", "prefix", "all", "scope"]
         .iter()

@@ -30,12 +30,10 @@ pub struct EventReader {
 }
 
 impl EventReader {
-    /// Takes the rules.
     pub fn new(rules: Rules) -> Self {
         Self { rules }
     }
 
-    /// Returns its rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }

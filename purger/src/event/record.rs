@@ -5,11 +5,8 @@ use std::time::SystemTime;
 /// A record as it was consumed, borrowed from wherever its bytes lie.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// The topic's name.
     pub topic: &'a str,
-    /// The partition's number.
     pub partition: i32,
-    /// The record's offset in it.
     pub offset: i64,
     /// When it was produced or appended, if the broker says so.
     pub timestamp: Option<SystemTime>,

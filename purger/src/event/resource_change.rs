@@ -7,7 +7,6 @@ use super::fields::Fields;
 use super::json::Object;
 use super::unreadable::{Code, Problem};
 
-/// Reads a `resource_change` event.
 pub(super) fn read(object: &Object<'_>) -> Result<Draft, Problem> {
     let fields = Fields { object, path: "" };
     let missing = |what: &str| {
@@ -32,7 +31,6 @@ pub(super) fn read(object: &Object<'_>) -> Result<Draft, Problem> {
     Ok(draft)
 }
 
-/// Returns whether the object has a `meta.uri`.
 pub(super) fn is_one(object: &Object<'_>) -> bool {
     object.object("meta").is_some_and(|meta| meta.has("uri"))
 }

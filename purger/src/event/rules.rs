@@ -16,9 +16,7 @@ use super::unreadable::{Code, Problem, shown};
 /// How records are read. The default reads every format, lets no source purge everything, and every source purge hard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// What records look like.
     pub format: Format,
-    /// Which selector a site becomes.
     pub site: SiteRule,
     /// What the rows of each table become; the first that matches counts.
     pub tables: Vec<TableRule>,
@@ -30,7 +28,6 @@ pub struct Rules {
     pub max_age: Option<Duration>,
     /// URLs, hosts and prefixes of other hosts are left out. A host is compared in canonical form.
     pub hosts: Filter,
-    /// Events of other sites are left out.
     pub sites: Filter,
     /// Sources that may purge everything: `*` in one stands for any characters, `*` alone also for events that name no source.
     pub may_purge_all: Vec<String>,
@@ -58,7 +55,6 @@ impl Default for Rules {
     }
 }
 
-/// What records look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Each is recognised by its shape, see [`super::reader`].
@@ -68,16 +64,13 @@ pub enum Format {
     CloudEvents,
     /// `{"tags":["a"]}`: what `POST /api/v1/purge` takes, and more.
     Plain,
-    /// Wikimedia's `resource_change`.
     ResourceChange,
-    /// A Debezium envelope.
     Debezium,
     /// `{"siteId":"7f3c2a","etag":"\"7f3c2a-12\""}`.
     Site,
 }
 
 impl Format {
-    /// Every format.
     pub const ALL: [Self; 6] = [
         Self::Auto,
         Self::CloudEvents,
@@ -87,7 +80,6 @@ impl Format {
         Self::Site,
     ];
 
-    /// Its name in configurations.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -123,19 +115,15 @@ impl FromStr for Format {
 /// What a record without a value means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Tombstone {
-    /// Nothing.
     #[default]
     Ignore,
     /// The site that is its key is purged, if the key can be one.
     Site,
 }
 
-/// Which selector a site becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SiteRule {
-    /// A tag, made of `{site}`.
     Tag(Template),
-    /// The site's id is its host.
     Host,
 }
 
@@ -145,7 +133,6 @@ impl Default for SiteRule {
     }
 }
 
-/// A selector that a site became.
 pub(super) enum SiteSelector {
     Tag(String),
     Host(String),
@@ -211,10 +198,8 @@ fn site_problem(at: &str, site: &str, what: &str) -> Problem {
     Problem::new(Code::Site, format!("{at}: {} {what}", shown(site)))
 }
 
-/// What the rows of a table become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableRule {
-    /// The table: `product`, `public.product`, `inventory.product` or `inventory.public.product`.
     pub table: Pattern,
     /// The tags of a row: `{table}:{id}`. Names are columns, or `table`, `schema`, `db`, `site`; `{row.table}` is surely a column.
     pub tags: Vec<Template>,

@@ -9,7 +9,6 @@ use super::plain;
 use super::rules::Rules;
 use super::unreadable::{Code, Problem};
 
-/// Reads a site event.
 pub(super) fn read(object: &Object<'_>, rules: &Rules) -> Result<Draft, Problem> {
     if !object.has("siteId") && !object.has("site") && !object.has("etag") {
         let detail = "siteId: is not there, nor is etag; write the id of the site that changed";

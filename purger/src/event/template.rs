@@ -26,7 +26,6 @@ pub enum TemplateError {
     /// A pair of braces holds no name.
     #[error("{0:?} has braces without a name in them")]
     NoName(String),
-    /// There is nothing in it.
     #[error("a template is empty: write for example {{table}}:{{id}}")]
     Empty,
 }

@@ -4,10 +4,8 @@ use std::fmt;
 
 use super::PurgeEvent;
 
-/// A record that belongs to the dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// The kind of fault.
     pub code: Code,
     /// The path of the field, its value (shortened), and what to write instead.
     pub detail: String,
@@ -15,10 +13,8 @@ pub struct Unreadable {
     pub guess: Option<Box<PurgeEvent>>,
 }
 
-/// The kind of fault of an unreadable record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// The value is larger than the limit.
     TooLarge,
     /// The value, or a header, is not UTF-8.
     Utf8,
@@ -32,11 +28,9 @@ pub enum Code {
     Version,
     /// A field that must be there is not.
     Field,
-    /// A field is of another type.
     Type,
     /// The scope is none.
     Scope,
-    /// It selects nothing.
     Empty,
     /// One of its tags, or its entity tag, is no tag.
     Tag,
@@ -44,7 +38,6 @@ pub enum Code {
     Url,
     /// Its site is none.
     Site,
-    /// It has more of something than the limit.
     Limit,
     /// Its source may not do this.
     Forbidden,
@@ -53,7 +46,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// Every code.
     pub const ALL: [Self; 16] = [
         Self::TooLarge,
         Self::Utf8,
@@ -73,7 +65,6 @@ impl Code {
         Self::Template,
     ];
 
-    /// Its name in dead letters and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TooLarge => "too_large",
@@ -115,7 +106,6 @@ impl Problem {
     }
 }
 
-/// Characters of a value that a detail repeats.
 const SHOWN: usize = 60;
 
 /// Returns the value in quotes, control characters escaped, cut to what a log line bears.

@@ -23,36 +23,25 @@ use crate::partition::window::{HeldRecord, fingerprint};
 use crate::receipt::{PurgeSubject, Receipts};
 use crate::settle::Settler;
 
-/// Reads records.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    /// What records mean.
     pub reader: Arc<EventReader>,
-    /// For those that mean nothing.
     pub dead_letters: DeadLetters,
-    /// For purges that are to be repeated.
     pub settler: Settler,
     /// For receipts, if they are written.
     pub receipts: Option<Receipts>,
-    /// Wall time.
     pub clock: Clock,
-    /// Dead letters and delayed purges run here.
     pub runtime: Handle,
-    /// What happened.
     pub metrics: Arc<PurgerMetrics>,
 }
 
-/// A record, read.
 #[derive(Debug)]
 struct ReadRecord {
-    /// What is to be delivered.
     held: Option<HeldRecord>,
-    /// What it said.
     reading: Reading,
 }
 
 impl Intake {
-    /// Takes a record of an assigned partition.
     pub fn take(&self, partition: &Arc<Partition>, message: &BorrowedMessage<'_>) {
         let ReadRecord { held, reading } = self.read(message);
         let offset = message.offset();
@@ -94,7 +83,6 @@ impl Intake {
         true
     }
 
-    /// What the purger itself owes for a record.
     fn work_for<M: Message>(&self, message: &M, reading: &Reading) -> Vec<Work> {
         let (key, value) = (length(message.key()), length(message.payload()));
         match reading {
@@ -283,7 +271,6 @@ fn print_of<M: Message>(message: &M) -> u64 {
     fingerprint(message.offset(), message.key(), message.payload())
 }
 
-/// The headers that have values.
 pub fn headers_of<M: Message>(message: &M) -> Vec<(&str, &[u8])> {
     let headers = message.headers();
     let pairs = headers.iter().flat_map(|headers| headers.iter());

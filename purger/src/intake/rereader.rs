@@ -16,11 +16,8 @@ use crate::partition::pending::WorkKind;
 /// Begins deferred work as soon as there is room for it.
 #[derive(Debug)]
 pub struct Rereader {
-    /// The partitions.
     pub assignment: Arc<Assignment>,
-    /// Reads their records.
     pub cursors: Arc<Cursors>,
-    /// Begins the work.
     pub intake: Intake,
 }
 
@@ -101,5 +98,4 @@ impl Rereader {
     }
 }
 
-/// Between two looks for room.
 const NAP: Duration = Duration::from_millis(50);

@@ -29,20 +29,15 @@ pub struct Assignment {
     /// The cluster's name, where the operator gave one.
     cluster: String,
     drain_timeout: Duration,
-    /// The connection to the brokers.
     pub connection: Connection,
-    /// What happened.
     pub metrics: ConsumerMetrics,
 }
 
-/// What the consumer counts.
 #[derive(Debug, Default)]
 pub struct ConsumerMetrics {
-    /// Commits that went well.
     pub commits: Counter,
     /// Commits that did not.
     pub failed_commits: Counter,
-    /// Times that the group changed this purger's partitions.
     pub rebalances: Counter,
     /// Times that a partition was paused because its window was full.
     pub pauses: Counter,
@@ -77,7 +72,6 @@ impl Assignment {
         self.drain_timeout
     }
 
-    /// Watches partitions come and go.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub struct Causes(Arc<Mutex<Vec<String>>>);
 
-/// LogLimiter that were logged lately, over all clients.
 #[derive(Debug, Default)]
 pub struct LogLimiter(Mutex<HashMap<String, Complaint>>);
 
@@ -23,7 +22,6 @@ struct Complaint {
     since_then: u64,
 }
 
-/// The complaints of the process.
 pub static LOG_LIMITER: LazyLock<LogLimiter> = LazyLock::new(LogLimiter::default);
 
 impl Causes {
@@ -38,7 +36,6 @@ impl Causes {
         }
     }
 
-    /// All that are kept.
     pub fn all(&self) -> Vec<String> {
         self.0.lock().clone()
     }
@@ -96,11 +93,8 @@ pub fn code_words(code: RDKafkaErrorCode) -> String {
         .to_owned()
 }
 
-/// Causes that are kept of one client.
 const CAUSES_MAX: usize = 8;
-/// LogLimiter that are told apart.
 const COMPLAINTS_MAX: usize = 256;
-/// Between two complaints that are alike.
 const PAUSE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

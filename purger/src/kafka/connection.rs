@@ -11,7 +11,6 @@ use super::cause::{Causes, LOG_LIMITER, words};
 #[derive(Clone, Debug)]
 pub struct Connection {
     is_up: Arc<AtomicBool>,
-    /// The latest errors.
     pub causes: Causes,
 }
 
@@ -22,12 +21,10 @@ impl Default for Connection {
 }
 
 impl Connection {
-    /// Returns whether a broker can be reached.
     pub fn is_up(&self) -> bool {
         self.is_up.load(Ordering::Relaxed)
     }
 
-    /// Records whether a broker can be reached.
     pub(super) fn set_up(&self, is_up: bool) {
         self.is_up.store(is_up, Ordering::Relaxed);
     }

@@ -17,7 +17,6 @@ use super::cause::{LOG_LIMITER, code_words, words};
 use super::context::GroupConsumer;
 use crate::partition::Partition;
 
-/// The thread's own.
 #[derive(Debug)]
 pub struct ConsumerLoop {
     consumer: GroupConsumer,
@@ -26,21 +25,14 @@ pub struct ConsumerLoop {
     paused: BTreeSet<(String, i32)>,
 }
 
-/// Why consuming ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumeError {
     /// librdkafka cannot go on, such as a static member that another one has replaced. The process ends, loudly.
     #[error("Kafka cannot go on: {}: {reason}{}", code_words(*code), advice(*code))]
-    Fatal {
-        /// librdkafka's code.
-        code: RDKafkaErrorCode,
-        /// Its words.
-        reason: String,
-    },
+    Fatal { code: RDKafkaErrorCode, reason: String },
 }
 
 impl ConsumerLoop {
-    /// Makes the thread's part.
     pub fn new(consumer: GroupConsumer, assignment: Arc<Assignment>) -> Self {
         let (stored, paused) = (BTreeMap::new(), BTreeSet::new());
         Self { consumer, assignment, stored, paused }
@@ -161,7 +153,6 @@ impl ConsumerLoop {
     }
 }
 
-/// What to do about a fatal error.
 const fn advice(code: RDKafkaErrorCode) -> &'static str {
     match code {
         RDKafkaErrorCode::FencedInstanceId => {

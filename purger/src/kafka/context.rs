@@ -33,7 +33,6 @@ pub struct Context<G> {
 /// The context of a client without a group.
 pub type PlainContext = Context<()>;
 
-/// The context of the group's consumer.
 pub type GroupContext = Context<Arc<Assignment>>;
 
 /// The group's consumer: it may be asked from any thread, and is polled by one.
@@ -82,7 +81,6 @@ impl fmt::Debug for GroupConsumer {
 }
 
 impl PlainContext {
-    /// Makes a context.
     pub fn plain(tokens: TokenSource) -> Self {
         Self { tokens, connection: Connection::default(), group: () }
     }

@@ -15,7 +15,6 @@ use super::client;
 use super::context::{PlainContext, TokenSource};
 use crate::partition::window::fingerprint;
 
-/// Opens cursors.
 #[derive(Debug)]
 pub struct Cursors {
     kafka: Kafka,
@@ -23,7 +22,6 @@ pub struct Cursors {
     tokens: TokenSource,
 }
 
-/// A reader of one partition.
 pub struct Cursor {
     consumer: BaseConsumer<PlainContext>,
     log: LogId,
@@ -35,12 +33,9 @@ impl std::fmt::Debug for Cursor {
     }
 }
 
-/// What a cursor found.
 #[derive(Debug)]
 pub enum CursorItem {
-    /// A record.
     Record(Box<OwnedMessage>),
-    /// Nothing more for now.
     End,
 }
 
@@ -53,13 +48,11 @@ pub enum CursorError {
     /// The brokers do not answer. To be tried again.
     #[error("no word from the brokers within {0:?}")]
     Silence(Duration),
-    /// Another failure. To be tried again.
     #[error("{}", words(.0))]
     Kafka(#[from] KafkaError),
 }
 
 impl Cursors {
-    /// Makes the settings of cursors.
     pub const fn new(kafka: Kafka, purger: Purger, tokens: TokenSource) -> Self {
         Self { kafka, purger, tokens }
     }

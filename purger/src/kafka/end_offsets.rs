@@ -23,13 +23,11 @@ use crate::partition::end_offsets::EndOffset;
 pub struct EndOffsetPoller {
     /// The group's consumer: it may be asked from any thread.
     pub consumer: GroupConsumer,
-    /// The partitions.
     pub assignment: Arc<Assignment>,
     /// For a look at what lies beyond the last record.
     pub cursors: Arc<Cursors>,
     /// Where a group begins that never committed.
     pub start: StartAt,
-    /// How often it looks.
     pub interval: Duration,
 }
 

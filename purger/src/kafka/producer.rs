@@ -17,7 +17,6 @@ use super::client;
 use super::context::{PlainContext, TokenSource};
 use crate::backoff::Backoff;
 
-/// A producer. Clones share one.
 #[derive(Clone, Debug)]
 pub struct Producer(Arc<ProducerInner>);
 
@@ -44,9 +43,7 @@ impl std::fmt::Debug for ProducerInner {
 /// Where a record went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The partition.
     pub partition: i32,
-    /// The offset.
     pub offset: i64,
 }
 
@@ -63,7 +60,6 @@ impl Producer {
         self.0.remade.value()
     }
 
-    /// What is wrong, as far as librdkafka says.
     pub fn causes(&self) -> Vec<String> {
         self.0.current.lock().causes.all()
     }
@@ -189,5 +185,4 @@ fn is_too_large(error: &KafkaError) -> bool {
 /// What a record of 64 MiB grows to in a dead letter.
 const RECORD_BYTES_MAX: usize = 100_000_000;
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// Least time between two producers.
 const REMAKE_PAUSE: Duration = Duration::from_secs(1);

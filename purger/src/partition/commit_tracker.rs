@@ -82,7 +82,6 @@ impl CommitTracker {
         self.confirmed.contains_key(&target)
     }
 
-    /// What the purger owes, of one kind.
     pub const fn pending(&mut self, kind: WorkKind) -> &mut PendingWork {
         let [dead_letters, repetitions, receipts] = &mut self.owed;
         match kind {

@@ -14,7 +14,6 @@ pub struct EndOffset {
     pub high: i64,
 }
 
-/// The latest end offsets of a log.
 #[derive(Debug, Default)]
 pub(super) struct EndOffsets {
     /// Oldest first, at most [`END_OFFSETS_MAX`].

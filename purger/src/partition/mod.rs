@@ -27,7 +27,6 @@ use self::window::{HeldRecord, Slice, Window, WindowLimits};
 
 pub use self::state::Progress;
 
-/// An assigned partition.
 #[derive(Debug)]
 pub struct Partition {
     pub log: LogId,
@@ -93,7 +92,6 @@ impl Partition {
         state.set_limits(limits);
     }
 
-    /// Returns the number of partitions of its topic.
     pub fn partitions(&self) -> i32 {
         self.partitions.load(Ordering::Relaxed)
     }
@@ -116,7 +114,6 @@ impl Partition {
         }
     }
 
-    /// Returns whether the first offset is known.
     pub fn has_begun(&self) -> bool {
         self.state.lock().window.is_some()
     }
@@ -162,7 +159,6 @@ impl Partition {
         self.state.lock().commits.pending(kind).complete(offset);
     }
 
-    /// Adds the record at this offset.
     pub fn push(&self, offset: i64, fingerprint: u64, held: Option<HeldRecord>) {
         self.state.lock().push(offset, fingerprint, held);
         self.read_to.send_replace(offset + 1);
@@ -221,7 +217,6 @@ impl Partition {
         self.state.lock().window.as_ref()?.slice(next, purges_max)
     }
 
-    /// Returns the lowest offset that the window covers.
     pub fn window_start(&self) -> Option<i64> {
         self.state.lock().window.as_ref().map(Window::start)
     }
@@ -247,7 +242,6 @@ impl Partition {
         self.state.lock().commits.release(target);
     }
 
-    /// Returns whether commits wait for this proxy.
     pub fn is_held_by(&self, target: TargetId) -> bool {
         self.state.lock().commits.is_held_by(target)
     }

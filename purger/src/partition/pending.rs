@@ -12,18 +12,13 @@ use tokio::time::Instant;
 /// What the purger may owe for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WorkKind {
-    /// A dead letter.
     DeadLetter,
-    /// Delayed repetitions of a purge.
     Repetition,
-    /// A receipt.
     Receipt,
 }
 
-/// The work that a record asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// Of which kind it is.
     pub kind: WorkKind,
     /// How many times [`PendingWork::complete`] will be called for it.
     pub count: u32,
@@ -57,10 +52,8 @@ struct Deferred {
 }
 
 impl WorkKind {
-    /// All kinds.
     pub const ALL: [Self; 3] = [Self::DeadLetter, Self::Repetition, Self::Receipt];
 
-    /// Its name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DeadLetter => "dead_letter",
@@ -86,7 +79,6 @@ impl WorkKind {
 }
 
 impl PendingWork {
-    /// Makes one that owes nothing.
     pub fn new(kind: WorkKind) -> Self {
         Self::with_bytes_max(kind.bytes_max())
     }
@@ -127,18 +119,15 @@ impl PendingWork {
         }
     }
 
-    /// The lowest offset for which something is owed.
     pub fn lowest(&self) -> Option<i64> {
         let held = self.held.keys().next().copied();
         held.into_iter().chain(self.deferred.as_ref().map(|deferred| deferred.from)).min()
     }
 
-    /// Records for which something is owed.
     pub fn records(&self) -> usize {
         self.held.len() + self.deferred()
     }
 
-    /// Records that are to be read again.
     pub fn deferred(&self) -> usize {
         self.deferred.as_ref().map_or(0, |deferred| deferred.records)
     }

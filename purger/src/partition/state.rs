@@ -23,13 +23,10 @@ pub struct Progress {
     pub read_to: i64,
     /// Everything below may be committed; `-1`: the first offset is not known yet.
     pub committable: i64,
-    /// The latest end of the log.
     pub high: Option<i64>,
-    /// Number of records held for proxies.
     pub held: usize,
     /// Bytes of these records.
     pub held_bytes: u64,
-    /// Number of records with pending work, by [`WorkKind`].
     pub pending: [usize; 3],
     /// Number of those whose work is not held in memory, and that will be read again.
     pub deferred: usize,
@@ -76,7 +73,6 @@ impl PartitionState {
         }
     }
 
-    /// Adds the record at this offset.
     pub(super) fn push(&mut self, offset: i64, fingerprint: u64, held: Option<HeldRecord>) {
         self.reach(offset);
         if let Some(window) = &mut self.window {

@@ -8,16 +8,13 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-/// A record that purges something.
 #[derive(Clone, Debug)]
 pub struct HeldRecord {
-    /// Its offset.
     pub offset: i64,
     /// What identifies the record in its log, see [`fingerprint`].
     pub fingerprint: u64,
     /// The purge as it is sent: the JSON of one [`purge_protocol::log::LoggedPurge`], or of its parts.
     pub purges: Vec<Bytes>,
-    /// Tags, URLs, hosts and prefixes in them.
     pub selectors: usize,
     /// When the change happened, where the event tells.
     pub time: Option<SystemTime>,
@@ -28,13 +25,11 @@ pub struct HeldRecord {
 /// A range of a partition and what is to be purged in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
-    /// The first offset.
     pub from: i64,
-    /// Behind the last offset.
+    /// Exclusive.
     pub to: i64,
     /// The fingerprint of the record at `to - 1`, where it is known.
     pub last: Option<u64>,
-    /// The purges, as they are sent.
     pub purges: Vec<(i64, Bytes)>,
     /// Whether one of them must not wait.
     pub is_urgent: bool,
@@ -52,10 +47,8 @@ pub struct Window {
     limits: WindowLimits,
 }
 
-/// How much is held.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowLimits {
-    /// Records.
     pub records: usize,
     /// Bytes of purges, as they are sent.
     pub bytes: u64,
@@ -69,22 +62,20 @@ impl Window {
         Self { start, end: start, last: None, held: VecDeque::new(), bytes: 0, limits }
     }
 
-    /// Changes how much is held from now on.
     pub const fn set_limits(&mut self, limits: WindowLimits) {
         self.limits = limits;
     }
 
-    /// The lowest offset it covers.
+    /// Returns the lowest offset it covers.
     pub const fn start(&self) -> i64 {
         self.start
     }
 
-    /// The offset behind the last one it covers.
+    /// Returns the offset behind the last one it covers.
     pub const fn end(&self) -> i64 {
         self.end
     }
 
-    /// Records held.
     pub fn len(&self) -> usize {
         self.held.len()
     }
@@ -137,7 +128,6 @@ impl Window {
         self.held.get(self.held.len() / 2).map_or(self.end, |held| held.offset)
     }
 
-    /// Returns whether it is more than half full.
     pub fn is_half_full(&self) -> bool {
         self.held.len() * 2 > self.limits.records || self.bytes * 2 > self.limits.bytes
     }
@@ -187,7 +177,6 @@ impl Window {
         })
     }
 
-    /// The records held in a range of offsets.
     pub fn range(&self, from: i64, to: i64) -> impl Iterator<Item = &HeldRecord> {
         let first = self.held.partition_point(|held| held.offset < from);
         let last = self.held.partition_point(|held| held.offset < to);

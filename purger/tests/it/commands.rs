@@ -160,7 +160,6 @@ async fn with_the_format_json_every_line_of_the_purger_is_json() {
     assert!(events.last().unwrap()["error"].is_string(), "{events:?}");
 }
 
-/// A program; it ends with the test.
 struct Running(Child);
 
 impl Drop for Running {

@@ -12,7 +12,6 @@ use purge_protocol::{PurgeMode, PurgeRequest, Selector};
 
 use crate::intake::encoded;
 
-/// Purges that are being folded.
 #[derive(Debug, Default)]
 pub struct Fold {
     /// The highest offset at which each selector was purged in each mode. No mode: as the proxy is configured.
@@ -45,7 +44,6 @@ impl Fold {
         }
     }
 
-    /// Adds purges.
     pub fn extend(&mut self, purges: impl IntoIterator<Item = LoggedPurge>) {
         for purge in purges {
             self.add(purge);
@@ -75,7 +73,6 @@ impl Fold {
         purges
     }
 
-    /// Returns the folded purges as they are sent.
     pub fn encode(self, selectors_max: usize) -> Vec<(i64, Bytes)> {
         let purges = self.into_purges(selectors_max).into_iter();
         purges.map(|purge| (purge.offset, encoded(&purge))).collect()

@@ -16,7 +16,6 @@ use super::super::{
 };
 use super::{now, record};
 
-/// Documents of all formats, to be spoilt.
 const SEEDS: [&str; 8] = [
     r#"{"specversion":"1.0","id":"e","source":"/a","type":"cache.purge.requested.v1","time":"2026-11-22T11:00:00Z","data":{"siteId":"s","scope":"tags","tags":["a","b"],"mode":"soft","settleMs":[5],"revision":7,"rewarm":{"urls":["/"],"max":3}}}"#,
     r#"{"tags":["a"],"urls":["https://h.example/p?q#f"],"hosts":["h.example:81"],"prefixes":["/p/"],"all":true}"#,

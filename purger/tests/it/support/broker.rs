@@ -9,7 +9,6 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// A cluster of one broker.
 pub(crate) struct Broker {
     pub(crate) cluster: MockCluster<'static, DefaultProducerContext>,
     producer: FutureProducer,
@@ -33,14 +32,12 @@ impl Broker {
         self.cluster.bootstrap_servers()
     }
 
-    /// Writes a record; returns its offset.
     pub(crate) async fn write(&self, partition: i32, key: &str, value: &[u8]) -> i64 {
         let record = FutureRecord::to("purge").partition(partition).key(key).payload(value);
         let sent = self.producer.send(record, Duration::from_secs(10)).await;
         sent.map_err(|(error, _)| error).unwrap().offset
     }
 
-    /// Writes a purge of one tag.
     pub(crate) async fn purge(&self, partition: i32, tag: &str) -> i64 {
         self.write(partition, tag, format!(r#"{{"tags":["{tag}"]}}"#).as_bytes()).await
     }
@@ -97,7 +94,6 @@ impl Broker {
         read.await.unwrap()
     }
 
-    /// What the group has committed for a partition.
     pub(crate) async fn committed(&self, partition: i32) -> Option<i64> {
         let address = self.address();
         let asked = tokio::task::spawn_blocking(move || {
@@ -115,7 +111,6 @@ impl Broker {
     }
 }
 
-/// The value of a record as JSON.
 pub(crate) fn json(record: &OwnedMessage) -> serde_json::Value {
     serde_json::from_slice(record.payload().unwrap()).unwrap()
 }

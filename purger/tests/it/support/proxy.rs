@@ -39,7 +39,6 @@ struct Memory {
     answer: Option<Answer>,
     authorization: Vec<String>,
     connections: usize,
-    /// The limits of its batches.
     rules: settings::Purge,
 }
 
@@ -65,7 +64,6 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Serves again, as the same process.
     pub(crate) fn resume(&mut self) {
         let listener = bind(self.address);
         self.address = listener.local_addr().unwrap();
@@ -92,7 +90,6 @@ impl Proxy {
         self.memory.lock().positions.values().cloned().collect()
     }
 
-    /// Sets what is answered from now on.
     pub(crate) fn answers(&self, answer: Answer) {
         self.memory.lock().answer = Some(answer);
     }
@@ -102,7 +99,6 @@ impl Proxy {
         change(&mut self.memory.lock().rules);
     }
 
-    /// Answers as a proxy again.
     pub(crate) fn behaves(&self) {
         self.memory.lock().answer = None;
     }
@@ -215,7 +211,6 @@ impl Memory {
         }
     }
 
-    /// Applies the limits that a proxy applies.
     fn refusal(&self, body: &[u8]) -> Option<(StatusCode, Refusal)> {
         let status = if body.len() as u64 > self.rules.log.max_body {
             StatusCode::PAYLOAD_TOO_LARGE
@@ -227,7 +222,6 @@ impl Memory {
         Some((status, Refusal { proxy: self.instance(), detail: "too much".into(), offset: None }))
     }
 
-    /// Takes a batch as `purge_protocol::log` says.
     fn take(&mut self, batch: Batch) -> Response<Full<Bytes>> {
         let known = self.positions.get(&batch.log).map(|position| position.next);
         if batch.instance.as_ref().is_some_and(|instance| *instance != self.instance()) {

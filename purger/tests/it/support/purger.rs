@@ -63,7 +63,6 @@ impl Purger {
         Self::start_for(broker, &urls, settings).await
     }
 
-    /// Starts a purger for proxies at these URLs.
     pub(crate) async fn start_for(broker: &Broker, urls: &[String], settings: &str) -> Self {
         let file = Some(("test.toml".to_owned(), configuration(broker, urls, settings)));
         let config = Config::load(&Sources { file, ..Sources::default() }).unwrap();
@@ -85,7 +84,6 @@ impl Purger {
         Self { admin: admin.await.unwrap(), leave: Some(leave), running: Some(running) }
     }
 
-    /// Tells it to leave; returns how it ended.
     pub(crate) async fn stop(mut self) -> ShutdownResult {
         drop(self.leave.take());
         let running = self.running.take().unwrap();

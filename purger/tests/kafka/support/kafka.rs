@@ -44,7 +44,6 @@ impl Kafka {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Kills the broker with SIGKILL.
     pub(crate) fn kill(&self) {
         self.script(&["kill"]);
     }
@@ -63,7 +62,6 @@ impl Kafka {
         self.script(&["delete", name]);
     }
 
-    /// The broker's process.
     pub(crate) fn pid(&self) -> u32 {
         let pid = std::fs::read_to_string(self.directory.path().join("broker.pid")).unwrap();
         pid.trim().parse().unwrap()
@@ -150,7 +148,6 @@ impl Kafka {
         found.elements().iter().map(offset).collect()
     }
 
-    /// All records of a topic.
     pub(crate) fn records(&self, topic: &str) -> Vec<OwnedMessage> {
         let consumer = self.consumer("records");
         let extents = self.extents(topic);
@@ -202,7 +199,6 @@ impl Drop for Kafka {
     }
 }
 
-/// Publishes events, whatever happens to the broker meanwhile.
 pub(crate) struct Publisher {
     producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext>,
 }
@@ -213,7 +209,6 @@ impl Publisher {
         self.put(BaseRecord::to(topic).key(key).payload(value));
     }
 
-    /// As [`Self::publish`], to a partition.
     pub(crate) fn publish_to(&self, topic: &str, partition: i32, value: Option<&[u8]>) {
         let record = BaseRecord::<(), [u8]>::to(topic).partition(partition);
         match value {

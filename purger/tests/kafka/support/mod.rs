@@ -38,7 +38,6 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     eventually(what, || if is_so() { Ok(()) } else { Err("it is not") });
 }
 
-/// Between two questions.
 pub(crate) fn pause() {
     rest(Duration::from_millis(20));
 }

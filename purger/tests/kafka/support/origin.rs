@@ -40,17 +40,14 @@ impl Origin {
         Self { address, site }
     }
 
-    /// The version that a page has now.
     pub(crate) fn version(&self, page: usize) -> u64 {
         self.site.versions[page].load(Ordering::SeqCst)
     }
 
-    /// Publishes another version of a page.
     pub(crate) fn publish(&self, page: usize, version: u64) {
         self.site.versions[page].store(version, Ordering::SeqCst);
     }
 
-    /// Requests so far.
     pub(crate) fn requests(&self) -> u64 {
         self.site.requests.load(Ordering::SeqCst)
     }
@@ -63,7 +60,6 @@ impl Drop for Origin {
     }
 }
 
-/// The version that a page's body shows.
 pub(crate) fn shown_version(body: &str) -> Option<u64> {
     body.split_whitespace().nth(3)?.parse().ok()
 }

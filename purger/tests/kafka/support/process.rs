@@ -36,7 +36,6 @@ impl Process {
         })
     }
 
-    /// Everything it said that has this in it.
     pub(crate) fn said(&self, text: &str) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
         lines.iter().filter(|line| line.contains(text)).cloned().collect()

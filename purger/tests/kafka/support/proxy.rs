@@ -13,7 +13,6 @@ use tempfile::TempDir;
 use super::client::Client;
 use super::process::Process;
 
-/// A running proxy.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) traffic: SocketAddr,
@@ -23,7 +22,6 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one; `log`: lines of `[purge.log]`.
     pub(crate) fn start(name: &str, origin: SocketAddr, log: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");
@@ -50,7 +48,6 @@ impl Proxy {
         Self { traffic, admin, process, _directory: directory }
     }
 
-    /// A client of its traffic.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.traffic)
     }
@@ -61,7 +58,6 @@ impl Proxy {
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
     }
 
-    /// Its positions in a topic, by partition.
     pub(crate) fn positions(&self, topic: &str) -> BTreeMap<i32, i64> {
         let positions = self.standing().positions;
         let positions = positions.into_iter().filter(|position| position.log.topic == topic);

@@ -12,14 +12,12 @@ use super::client::Client;
 use super::kafka::Kafka;
 use super::process::Process;
 
-/// The configuration of purgers of one group.
 #[derive(Debug)]
 pub(crate) struct Purgers {
     file: PathBuf,
     _directory: TempDir,
 }
 
-/// A running purger.
 #[derive(Debug)]
 pub(crate) struct Purger {
     pub(crate) process: Process,
@@ -59,7 +57,6 @@ impl Purgers {
         Self { file, _directory: directory }
     }
 
-    /// Starts one more.
     pub(crate) fn start(&self, name: &str) -> Purger {
         let mut command = Command::new(program());
         let process = Process::start(name, command.arg("run").arg("--config").arg(&self.file));
@@ -67,7 +64,6 @@ impl Purgers {
         Purger { process, admin }
     }
 
-    /// Runs another of its commands.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(program());
         command.args(arguments).arg("--config").arg(&self.file).output().unwrap()
@@ -75,13 +71,11 @@ impl Purgers {
 }
 
 impl Purger {
-    /// What it tells of itself.
     pub(crate) fn status(&self) -> Status {
         let answer = Client::new(self.admin).get("/api/v1/status").expect("the purger answers");
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
     }
 
-    /// The status of `/readyz`.
     pub(crate) fn readiness(&self) -> u16 {
         Client::new(self.admin).get("/readyz").expect("the purger answers").status
     }

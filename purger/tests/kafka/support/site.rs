@@ -13,7 +13,6 @@ use super::origin::{Origin, shown_version};
 use super::proxy::Proxy;
 use super::{eventually, rest};
 
-/// An origin with proxies.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) proxies: Vec<Proxy>,
@@ -50,7 +49,6 @@ impl Site {
         }
     }
 
-    /// Has all proxies store these pages.
     pub(crate) fn warm(&self, pages: Range<usize>) {
         for proxy in &self.proxies {
             let mut client = proxy.client();
@@ -106,7 +104,6 @@ impl Site {
     }
 }
 
-/// Threads that read pages.
 #[derive(Debug)]
 pub(crate) struct Visitors {
     stop: Arc<AtomicBool>,
