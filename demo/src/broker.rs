@@ -8,13 +8,13 @@ use rdkafka::producer::DefaultProducerContext;
 
 /// The cluster. It ends when this is dropped.
 pub(super) struct Broker {
-    /// Where it is: what clients are given as `kafka.brokers`.
+    /// For clients' `kafka.brokers`.
     pub(super) address: String,
     _cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 impl Broker {
-    /// Starts it, with the topics for purges and receipts.
+    /// Starts the broker, with the topics for purges and receipts.
     pub(super) fn start() -> Result<Self, KafkaError> {
         let cluster = MockCluster::new(1)?;
         cluster.create_topic(PURGES, PARTITIONS, 1)?;

@@ -1,4 +1,5 @@
-//! A tiny HTTP/1.1 client: one kept-alive connection, the time a request took, what `Cache-Status` says (RFC 9211).
+//! A tiny HTTP/1.1 client: one kept-alive connection, the time of each request, and its
+//! `Cache-Status` (RFC 9211).
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,14 +31,13 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// Where it came from.
     pub(super) source: Source,
     pub(super) price: Option<Cents>,
     /// From the request until the last byte.
     pub(super) took: Duration,
 }
 
-/// Where a response came from.
+/// The source of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Hit,
@@ -48,7 +48,7 @@ pub(super) enum Source {
     Proxy,
 }
 
-/// Why a request has no answer. The step of the story that asked has failed.
+/// A request without an answer. The step of the story that sent it has failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     #[error("cannot connect: {0}")]
@@ -63,10 +63,9 @@ pub(super) enum ClientError {
     Late,
     #[error("the admin listener answered {0}")]
     Refused(StatusCode),
-    /// JSON is not what it should be.
+    /// JSON of another form than expected.
     #[error("not what was expected: {0}")]
     Json(#[from] serde_json::Error),
-    /// The broker does not do what it should.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
 }
@@ -105,7 +104,7 @@ impl Connection {
         })
     }
 
-    /// Asks how far the proxy has come in Kafka; the connection is one to the admin listener.
+    /// Asks for the proxy's positions in Kafka, over a connection to the admin listener.
     pub(super) async fn standing(&mut self) -> Result<Standing, ClientError> {
         let request = self.request(log::PATH)?;
         self.sender.ready().await?;

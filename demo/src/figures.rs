@@ -1,4 +1,4 @@
-//! What the traffic measures: how many answers, from where, how fast, and whether one was older than its purge.
+//! The traffic's figures: answers by source, their times, and whether one was older than its purge.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) struct Figures {
     hits: u64,
     /// Pages with a price that had been purged before they were asked for. There must be none.
     pub(super) outdated: u64,
-    /// No answer, or no page: while the origin server is stopped, what is not stored.
+    /// No answer or no page, as for pages that are not stored while the origin server is stopped.
     failed: u64,
     /// Requests that were not sent, because too many waited for an answer already.
     pub(super) withheld: u64,

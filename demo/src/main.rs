@@ -73,7 +73,7 @@ struct Arguments {
     pages: u16,
 }
 
-/// Why there is nothing to show.
+/// The demonstration cannot go on.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     /// A socket, a thread or an event loop cannot be made. The user frees what the message says.
@@ -137,12 +137,12 @@ fn perform(arguments: &Arguments) -> Result<bool, DemoError> {
         let is_right = play(arguments, &stage).await?;
         Ok::<_, DemoError>((stage, is_right))
     })?;
-    drop(runtime); // closes every connection: the proxy has nobody to wait for
+    drop(runtime); // closes every connection, so that the proxy drains at once
     stage.clear()?;
     Ok(is_right)
 }
 
-/// Tells the story amid the traffic, then stays until it is time, or somebody says so.
+/// Tells the story amid the traffic, then stays until the time is over or the user ends it.
 async fn play(arguments: &Arguments, stage: &Stage) -> Result<bool, DemoError> {
     let exit = ExitSignals::listen()?; // before anything is said
     let started = Instant::now();

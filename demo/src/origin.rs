@@ -22,7 +22,6 @@ use super::shop::Shop;
 
 #[derive(Debug)]
 pub(super) struct Origin {
-    /// Where it is.
     pub(super) address: SocketAddr,
     pub(super) shop: Arc<Shop>,
     /// Bound and never listening: keeps the port ours while the server is stopped, and connections refused.

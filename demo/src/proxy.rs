@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 
 use super::DemoError;
 
-/// A running proxy. It ends when this is dropped, too, but nobody waits for it then.
+/// A running proxy. Dropping this ends it without waiting.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    /// Where it serves.
+    /// Address of its traffic listener.
     pub(super) traffic: SocketAddr,
-    /// Where it is purged.
+    /// Address of its admin listener.
     pub(super) admin: SocketAddr,
     leave: oneshot::Sender<()>,
     thread: JoinHandle<Result<(), StartError>>,
@@ -43,7 +43,7 @@ impl Proxy {
         Ok(Self { traffic, admin, leave, thread })
     }
 
-    /// Tells it to leave, and waits until it has.
+    /// Stops the proxy and waits for its end.
     pub(super) fn stop(self) -> Result<(), DemoError> {
         let Self { leave, thread, .. } = self;
         drop(leave);
@@ -54,7 +54,7 @@ impl Proxy {
     }
 }
 
-/// What a user would write, and as few resources as the story needs.
+/// Returns a configuration as a user would write it, with as few resources as the story needs.
 fn configuration(origin: SocketAddr) -> String {
     format!(
         r#"

@@ -1,4 +1,4 @@
-//! Whoever changes something and says so: writes purges to Kafka, and watches the proxy until it has applied them.
+//! A publisher: writes purges to Kafka, and polls the proxy until it has applied them.
 
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ pub(super) struct Publisher {
 #[derive(Debug)]
 pub(super) struct Purged {
     pub(super) event: String,
-    /// Where it is in the topic.
     pub(super) written: Written,
     /// From the moment it was given to the producer until the proxy's position was past it.
     pub(super) took: Duration,
@@ -57,7 +56,7 @@ impl Publisher {
         tag: &str,
         mode: PurgeMode,
     ) -> Result<Purged, ClientError> {
-        let mode = (mode == PurgeMode::Soft).then_some(mode); // hard is what goes without saying
+        let mode = (mode == PurgeMode::Soft).then_some(mode); // hard is the default
         let request = PurgeRequest { tags: vec![tag.to_owned()], mode, ..Default::default() };
         let event = serde_json::to_string(&request)?;
         let begun = Instant::now();

@@ -12,10 +12,10 @@ use super::broker::{Broker, PURGES, RECEIPTS};
 use super::proxy::Proxy;
 use shellac_purger::app::{App, RunError, ShutdownResult};
 
-/// A running purger. It ends when this is dropped, too, but nobody waits for it then.
+/// A running purger. Dropping this ends it without waiting.
 #[derive(Debug)]
 pub(super) struct Purger {
-    /// Where it tells how it is doing.
+    /// Address of its admin listener.
     pub(super) admin: SocketAddr,
     pub(super) config: Config,
     leave: oneshot::Sender<()>,
@@ -23,10 +23,10 @@ pub(super) struct Purger {
 }
 
 impl Purger {
-    /// Starts it between a broker and a proxy. It begins at once to join its consumer group, which takes about 3 s.
+    /// Starts a purger between a broker and a proxy. Joining the consumer group takes about 3 s.
     pub(super) fn start(broker: &Broker, proxy: &Proxy) -> Result<Self, DemoError> {
         let file = Some(("the demonstration".to_owned(), configuration(broker, proxy)));
-        let flags = Flags { origin: Some(proxy.traffic.to_string()), ..Flags::default() }; // unused, and required
+        let flags = Flags { origin: Some(proxy.traffic.to_string()), ..Flags::default() }; // required, but unused
         let config = Config::load(&Sources { file, flags, ..Sources::default() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let app = {
@@ -46,7 +46,7 @@ impl Purger {
         Ok(Self { admin, config, leave, thread })
     }
 
-    /// Tells it to leave, and waits until it has committed what is confirmed.
+    /// Stops the purger and waits until it has committed confirmed records.
     pub(super) fn stop(self) -> Result<(), DemoError> {
         let Self { leave, thread, .. } = self;
         drop(leave);
@@ -59,7 +59,8 @@ impl Purger {
     }
 }
 
-/// What a user would write; but the mock broker answers only when a fetch has waited as long as it may, so that is short.
+/// Returns a configuration as a user would write it, but with short waits of fetches: the mock
+/// broker answers only at their end.
 fn configuration(broker: &Broker, proxy: &Proxy) -> String {
     let (brokers, admin) = (&broker.address, proxy.admin);
     format!(

@@ -1,4 +1,4 @@
-//! Reads the topic of receipts, where the purger tells what each proxy confirmed.
+//! Reads the topic of receipts, in which the purger reports each proxy's confirmations.
 
 use rdkafka::Offset;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
@@ -21,7 +21,7 @@ impl ReceiptReader {
     pub(super) fn open(stage: &Stage) -> Result<Self, KafkaError> {
         let config = &stage.purger.config;
         let consumer: StreamConsumer<PlainContext> = client::cursor(&config.kafka, &config.purger)
-            .set("enable.partition.eof", "false") // more will come
+            .set("enable.partition.eof", "false") // more records will follow
             .create_with_context(PlainContext::plain(tokens()))?;
         consumer.assign(&client::partition_at(RECEIPTS, 0, Offset::Beginning)?)?;
         Ok(Self(consumer))

@@ -1,4 +1,4 @@
-//! Where the story is told: lines, and on a terminal one more below them that changes in place.
+//! The output of the story: lines, and on a terminal one more below them that changes in place.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -15,7 +15,7 @@ pub(super) struct Screen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Nothing is told: there will be a JSON document at the end.
+    /// Prints only a JSON document at the end.
     Document,
     Lines,
     Terminal,
@@ -44,7 +44,7 @@ impl Screen {
         }
     }
 
-    /// Replaces the line that changes; where none can, tells it.
+    /// Replaces the changing line, or prints it where lines cannot change.
     pub(super) fn show(&self, line: String) {
         match self.form {
             Form::Document => {}
@@ -70,7 +70,7 @@ impl Screen {
         }
     }
 
-    /// Waits until nobody reads any more.
+    /// Waits until the reader of the output is gone.
     pub(super) async fn closed(&self) {
         self.closed.cancelled().await;
     }
@@ -85,6 +85,6 @@ impl Screen {
 
 /// To the line's begin, and nothing after it.
 const CLEAR: &str = "\r\x1b[K";
-/// What is wider than the terminal is cut off: a second line could not be changed in place.
+/// Cuts off lines that are wider than the terminal: a second line could not be changed in place.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";

@@ -1,6 +1,7 @@
-//! The shop that the demonstration's origin server shows: products, prices that rise, pages that take their time.
+//! The shop of the demonstration's origin server: products, prices that rise, pages that take time
+//! to render.
 //!
-//! It does no I/O: it says how long a page takes to render, and the origin server waits.
+//! It does no I/O: it returns the render time of a page, and the origin server waits.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,12 +67,12 @@ impl Shop {
         self.price(number)
     }
 
-    /// How often the page of a product was rendered.
+    /// Returns the number of renders of a product's page.
     pub(super) fn renders(&self, number: usize) -> u64 {
         self.products.get(number).map_or(0, |product| product.renders.load(Ordering::Relaxed))
     }
 
-    /// How often all pages from this product's on were rendered.
+    /// Returns the number of renders of the pages from this product's on.
     pub(super) fn renders_from(&self, number: usize) -> u64 {
         let products = self.products.iter().skip(number);
         products.map(|product| product.renders.load(Ordering::Relaxed)).sum()

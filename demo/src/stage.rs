@@ -1,4 +1,5 @@
-//! Everything that the story needs, started in the order in which one needs the other, and ended in the opposite one.
+//! All processes of the story, started in the order of their dependencies and stopped in the
+//! opposite one.
 
 use super::DemoError;
 use super::broker::Broker;

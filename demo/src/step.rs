@@ -1,11 +1,11 @@
-//! One step of the story: what it must show, what it measured, and what turned out otherwise.
+//! One step of the story: its claim, its measurements, and what went wrong.
 
 use serde_json::{Map, Value, json};
 
 use super::client::{Answer, Source};
 use super::shop::Cents;
 
-/// A step. It is as it must be until something is found that is not.
+/// A step. It has succeeded until a check fails.
 #[derive(Debug)]
 pub(super) struct Step {
     number: usize,
@@ -50,7 +50,7 @@ impl Step {
         }
     }
 
-    /// Returns whether all was as it must be.
+    /// Returns whether every check has passed.
     pub(super) const fn is_right(&self) -> bool {
         self.complaints.is_empty()
     }

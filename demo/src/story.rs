@@ -24,7 +24,7 @@ pub(super) struct Story<'a> {
     receipts: ReceiptReader,
     started: Instant,
     cold: Duration,
-    /// What the product cost before its price changed.
+    /// The product's price before the change.
     old_price: Cents,
 }
 
@@ -55,7 +55,8 @@ impl<'a> Story<'a> {
         })
     }
 
-    /// Tells it, with a pause before each step. What was told is in `told`, also when the teller is interrupted.
+    /// Tells the story with a pause before each step. The steps so far are in `told`, even after an
+    /// interruption.
     pub(super) async fn tell(&mut self, screen: &Screen, pause: Duration, told: &mut Vec<Step>) {
         for (index, chapter) in Chapter::ALL.into_iter().enumerate() {
             if index > 0 {
@@ -123,7 +124,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// The price changes where the page comes from; nobody has told the cache.
+    /// The price changes at the origin server, and the cache does not know.
     async fn change(&mut self, step: &mut Step) -> Result<(), ClientError> {
         let new = self.shop().raise(PRODUCT);
         let page = self.get(PRODUCT).await?;
@@ -154,7 +155,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// The new price, and a page that has nothing to do with it.
+    /// The new price, and an unrelated page.
     async fn fresh(&mut self, step: &mut Step) -> Result<(), ClientError> {
         let price = self.shop().price(PRODUCT);
         let page = self.get(PRODUCT).await?;
@@ -191,7 +192,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Everyone wants the same page, and nobody has it.
+    /// Many clients request the same page, which is not stored.
     async fn crowd(&self, step: &mut Step) -> Result<(), ClientError> {
         let mut connections = Vec::new();
         for _ in 0..CROWD {

@@ -1,6 +1,8 @@
-//! Light traffic: so many requests a second whatever becomes of them, pages by Zipf's law, and prices that change.
+//! Light traffic: a constant rate of requests regardless of answers, pages by Zipf's law, and
+//! prices that change.
 //!
-//! Each change is purged by its tag, through Kafka, and from then on no page with an older price may come: every answer is checked.
+//! Each change is purged by its tag, through Kafka, and from then on no page with an older price
+//! may come: every answer is checked.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +26,7 @@ use super::stage::Stage;
 pub(super) struct Traffic {
     shop: Arc<Shop>,
     proxy: SocketAddr,
-    /// When the first request was sent.
+    /// The moment of the first request.
     started: OnceLock<Instant>,
     figures: Mutex<Figures>,
     /// For each product, the least price that a page may show. It rises when a purge is confirmed.
@@ -32,7 +34,7 @@ pub(super) struct Traffic {
     /// Of the n-th product, the share of requests for it and those before it: rising to 1.
     shares: Vec<f64>,
     idle: Mutex<Vec<Connection>>,
-    /// The rate's last reading: when, and the requests until then.
+    /// The last reading of the rate: its moment, and the number of requests until then.
     reading: Mutex<(Instant, u64)>,
 }
 
@@ -82,7 +84,7 @@ impl Traffic {
         self.figures.lock().document(lasted, renders)
     }
 
-    /// Returns whether no page ever came that was older than its purge.
+    /// Returns whether no page was older than its purge.
     pub(super) fn is_sound(&self) -> bool {
         self.figures.lock().outdated == 0
     }
@@ -117,7 +119,7 @@ impl Traffic {
             None => Connection::open(self.proxy).await?,
         };
         let answer = connection.get(path).await?;
-        self.idle.lock().push(connection); // one that broke is not kept
+        self.idle.lock().push(connection); // a broken one is not kept
         Ok(answer)
     }
 
@@ -174,11 +176,11 @@ fn zipf(products: usize) -> Vec<f64> {
         share
     });
     let mut shares: Vec<f64> = cumulative.collect();
-    shares.pop(); // the last one is 1, whatever the rounding says
+    shares.pop(); // the last one is 1, regardless of rounding
     shares
 }
 
-/// The products before it are the story's: what is cold there is cold.
+/// The products before it are the story's, so that its cold pages are cold.
 pub(super) const FIRST_PRODUCT: usize = 100;
 /// Traffic of 2,000 requests a second.
 const BETWEEN_REQUESTS: Duration = Duration::from_micros(500);

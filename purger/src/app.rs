@@ -1,4 +1,4 @@
-//! The composition root: makes every part, starts the threads, owns the order of the end.
+//! The composition root: makes every part, starts the threads, and stops them in order.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use crate::partition::window;
 use crate::receipt::Receipts;
 use crate::settle::Settler;
 
-/// A purger whose parts are made and whose admin listener is bound.
+/// A purger that is ready to run: its parts are made and its admin listener is bound.
 #[derive(Debug)]
 pub struct App {
     pub fleet: Arc<Fleet>,
@@ -60,7 +60,7 @@ pub enum RunError {
     Rule { setting: &'static str, why: String },
     #[error("cannot listen on {address}: {source}; free it, or set purger.admin")]
     Bind { address: SocketAddr, source: io::Error },
-    /// librdkafka does not take its configuration, or cannot go on.
+    /// librdkafka rejects its configuration, or has failed for good.
     #[error("Kafka: {}", words(.0))]
     Kafka(#[from] KafkaError),
     #[error(transparent)]
@@ -73,17 +73,14 @@ pub enum RunError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownResult {
-    /// What was read is confirmed and committed, or will be read again.
+    /// Every record that was read is confirmed and committed, or will be read again.
     Clean,
-    /// Kafka did not answer in time; what was not committed will be read again.
+    /// Kafka did not answer in time. Records that were not committed will be read again.
     Cut,
 }
 
 impl App {
-    /// Makes every part. Connects to nothing yet; must be called on a runtime.
-    ///
-    /// # Errors
-    /// A setting that cannot be used, or an address that cannot be bound.
+    /// Makes every part, without connecting to anything. Must be called on a runtime.
     pub fn new(mut config: Config, clock: Clock) -> Result<Self, RunError> {
         if config.kafka.brokers.is_empty() {
             return Err(RunError::NoBrokers);
@@ -137,18 +134,11 @@ impl App {
         Ok(Self { fleet, config, consumer, cursors, intake, admin, instance })
     }
 
-    /// The address of the admin listener.
-    ///
-    /// # Errors
-    /// The system's.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.local_addr()
     }
 
-    /// Consumes and delivers until `leave` ends, or Kafka cannot go on.
-    ///
-    /// # Errors
-    /// What ended it, unless it was told to leave.
+    /// Consumes and delivers until `leave` ends or librdkafka fails for good.
     pub async fn run(self, leave: impl Future<Output = ()>) -> Result<ShutdownResult, RunError> {
         let Self { fleet, config, consumer, cursors, intake, admin, instance: _until_the_end } =
             self;
@@ -206,10 +196,8 @@ impl App {
     }
 }
 
-/// Turns the operator's settings into the rules for events.
-///
-/// # Errors
-/// The first setting that cannot be used.
+/// Turns the operator's settings into the rules for events, or returns the first setting that
+/// cannot be used.
 pub fn event_rules(rules: &settings::Purger) -> Result<Rules, RunError> {
     let site = match rules.site.as_str() {
         "host" => SiteRule::Host,
@@ -254,7 +242,7 @@ fn rule(setting: &'static str, why: &dyn std::fmt::Display) -> RunError {
     RunError::Rule { setting, why: why.to_string() }
 }
 
-/// A name for proxies' logs: the static member's, else the machine's.
+/// Returns the name that proxies log: the static member's, else the host's with the process id.
 fn name(rules: &settings::Purger) -> String {
     if !rules.instance.is_empty() {
         return rules.instance.clone();
@@ -276,8 +264,8 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-/// How often the ends of partitions are looked at, at least.
+/// Longest interval between two questions for the end of a partition.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long confirming and committing may take at the end.
+/// Longest time for the last confirmations and commits.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
 const DELIVERIES_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,8 +1,9 @@
-//! Waits between attempts: exponential with full jitter, so that purgers and proxies do not meet in step.
+//! Waits between attempts: exponential with jitter, so that purgers and proxies do not retry in
+//! step.
 
 use std::time::Duration;
 
-/// The waits of one thing that is attempted again and again.
+/// The waits of one operation that is retried.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     ceiling: Duration,

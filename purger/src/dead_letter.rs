@@ -1,4 +1,5 @@
-//! Dead letters: records that cannot be read or carried out, with their bytes and the reason, in a topic of their own.
+//! Dead letters: records that cannot be read or carried out, written to a topic of their own with
+//! their bytes and the reason.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use crate::kafka::producer::Producer;
 
-/// A record that was given up, as the JSON of a dead letter.
+/// The JSON of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub topic: String,
@@ -18,7 +19,7 @@ pub struct DeadLetter {
     pub offset: i64,
     pub code: String,
     pub detail: String,
-    /// When it was given up, in milliseconds since 1970.
+    /// Milliseconds since 1970 at which the record was given up.
     pub time_ms: u64,
     /// The record's key, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,7 +30,7 @@ pub struct DeadLetter {
     /// The record's headers, values in base64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
-    /// Bytes of the value that are missing here, because the topic does not take records of that size.
+    /// Bytes of the value that were cut off, because the topic takes no records of that size.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_bytes: u64,
 }
@@ -71,7 +72,7 @@ impl DeadLetter {
         STANDARD.decode(self.value.as_ref()?).ok()
     }
 
-    /// Cuts the value down to its first so many bytes.
+    /// Cuts the value down to its first `bytes_max` bytes.
     fn cut(&mut self, bytes_max: usize) {
         let value = self.value_bytes().unwrap_or_default();
         let kept = value.get(..bytes_max).unwrap_or(&value);
@@ -86,12 +87,13 @@ impl DeadLetters {
         Self { topic: topic.to_owned(), producer, written: Arc::default() }
     }
 
-    /// Producers that were made anew. All that the purger writes goes through one.
+    /// Returns how often the producer was replaced. The purger writes everything through one
+    /// producer.
     pub fn producers_remade(&self) -> u64 {
         self.producer.remade()
     }
 
-    /// Writes a dead letter; returns when it is safe. While Kafka cannot take it, this does not return.
+    /// Writes a dead letter; returns when all replicas have it, however long Kafka is unavailable.
     pub async fn write(&self, letter: &DeadLetter) {
         let DeadLetter { topic, partition, offset, code, detail, .. } = letter;
         tracing::warn!(topic, partition, offset, code, detail, "a record was given up");
@@ -121,7 +123,8 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// What is kept of a value that its topic does not take: with its base64 it fits into Kafka's default record limit.
+/// Bytes that are kept of a value too large for its topic: in base64 they fit into Kafka's default
+/// record limit.
 const CUT_BYTES: usize = 512 << 10;
 
 #[cfg(test)]

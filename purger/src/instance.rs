@@ -1,5 +1,5 @@
-//! `Instance`: a name that this purger has in its group, and has again after a restart, also when it was killed. Kafka then gives
-//! it the same partitions at once, instead of waiting for `session_timeout`.
+//! `Instance`: this purger's name in its group, which is the same after a restart or a kill. Kafka
+//! then assigns it the same partitions immediately, instead of waiting for `session_timeout`.
 
 use std::hash::Hasher as _;
 use std::os::linux::net::SocketAddrExt as _;
@@ -8,17 +8,18 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use settings::{Kafka, Purger};
 use xxhash_rust::xxh3::Xxh3;
 
-/// The name, and what keeps others on this machine from taking it.
+/// The name, with a lock that keeps other purgers on this machine from taking it.
 #[derive(Debug, Default)]
 pub(crate) struct Instance {
-    /// Empty: Kafka names the member itself, anew each time.
+    /// Empty: Kafka assigns a new name at each start.
     pub(crate) name: String,
-    /// The system frees it when the process ends, however that happens.
+    /// The system releases it when the process ends, however that happens.
     _place: Option<UnixListener>,
 }
 
 impl Instance {
-    /// Takes the configured name, else one of this machine's: the first that no other purger of the group has here.
+    /// Takes the configured name, else the first of this machine's names that no other purger of
+    /// the group has taken here.
     pub(crate) fn take(kafka: &Kafka, purger: &Purger) -> Self {
         match purger.instance.as_str() {
             "none" => Self::default(),
@@ -43,7 +44,8 @@ impl Instance {
     }
 }
 
-/// The machine's name, of characters that Kafka takes, and what tells this machine from others of that name, until it boots.
+/// Returns the host's name in characters that Kafka takes, and the beginning of its boot id, which
+/// differs on another machine of that name.
 fn machine() -> Option<(String, String)> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -57,19 +59,20 @@ fn is_in_kubernetes() -> bool {
     std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
-/// Returns whether the name will be this machine's for long. The pods of a Deployment have random names: when one is replaced,
-/// nobody would ever come back under its name, and Kafka would wait in vain. Those of a `StatefulSet` are numbered.
+/// Returns whether a restarted process will have this host name again. Pods of a Deployment have
+/// random names: after a replacement, Kafka would wait in vain for the old one. Pods of a
+/// `StatefulSet` are numbered.
 fn is_stable(host: &str, is_in_kubernetes: bool) -> bool {
     let is_number = |end: &str| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit());
     !is_in_kubernetes || host.rsplit_once('-').is_some_and(|(_, end)| is_number(end))
 }
 
-/// Brokers before 2.3 know no static members.
+/// Returns whether brokers may be older than 2.3, which know no static members.
 fn is_old(kafka: &Kafka) -> bool {
     kafka.properties.iter().any(|(name, _)| name == "broker.version.fallback")
 }
 
-/// Purgers of one group on one machine that have names.
+/// Purgers of one group that can have names on one machine.
 const PLACES: usize = 64;
 const HOST_MAX: usize = 200;
 const BOOT_MAX: usize = 12;

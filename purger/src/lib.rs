@@ -1,14 +1,15 @@
-//! Shellac's purger: from a Kafka event to nothing stale anywhere.
+//! Shellac's purger: delivers purge events from Kafka to every proxy.
 //!
 //! ```text
-//!  Kafka ─► consumer ─► intake ─► event ─► partition: window, commits ─► delivery: a route for each proxy ─► PURGE + position
-//!           (thread)              pure     what is held, what is done    └► cursor: proxies that missed something
+//!  Kafka ─► consumer ─► intake ─► event ─► partition: window, commits ─► Delivery, one per proxy ─► POST + position
+//!           (thread)              (pure)   held records, offsets         └► cursor: records that a proxy missed
 //!                          └► dead letters, delayed purges, receipts ─► Kafka
 //! ```
 //!
-//! At least once: a record's offset is committed when every proxy that keeps up has confirmed it, and when what the purger
-//! itself owes for it is written. A proxy that does not keep up owns its position; it is delivered to from there, by a cursor
-//! of its own, and nobody waits for it. So no purge is lost whoever dies, and no proxy delays another.
+//! At least once: a record's offset is committed when every proxy that keeps up has confirmed it, and when
+//! the purger has written its dead letter, repetitions and receipt. A proxy that does not keep up owns its
+//! position: it is served from there by a cursor of its own, and delays no commit. So no purge is lost
+//! whichever process dies, and no proxy delays another.
 //!
 //! Floors: a module uses those below its own line only; `proxy/tests/tidy/` checks it.
 //!
@@ -17,10 +18,10 @@
 //! app          makes every part, starts the threads, owns the order of the end
 //! admin        the purger's own listener: health, readiness, metrics, status
 //! delivery     every purge to every proxy
-//! intake       what becomes of a record
-//! dead_letter  receipt  settle: what the purger itself writes to Kafka
+//! intake       purges, dead letters and receipts from records
+//! dead_letter  receipt  settle: records that the purger itself writes to Kafka
 //! kafka        librdkafka behind threads of its own
-//! partition    what is held for proxies, what may be committed
+//! partition    records held for proxies, offsets that may be committed
 //! event        from a record to a purge
 //! backoff  instance  memory  metrics
 //! ```

@@ -1,4 +1,4 @@
-//! `shellac-purger`: the purger's program. Parses arguments and runs a command; its exit code is the command's.
+//! `shellac-purger`: parses arguments and runs a command, whose exit code it returns.
 
 use std::process::ExitCode;
 

@@ -14,7 +14,7 @@
 pub struct Memory(u64);
 
 impl Memory {
-    /// A budget of so many bytes; 64 MiB at least are expected.
+    /// A budget in bytes; at least 64 MiB are expected.
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
@@ -24,12 +24,13 @@ impl Memory {
         self.share(2, partitions)
     }
 
-    /// Bytes of what the purger owes for the records of one of the assigned partitions.
+    /// Bytes of pending work for the records of one of the assigned partitions.
     pub fn of_pending(self, partitions: usize) -> u64 {
         self.share(8, partitions)
     }
 
-    /// Bytes of one batch. One batch of more than [`SMALL_BATCH_BYTES`] at a time is on its way to a proxy.
+    /// Bytes of one batch. One batch of more than [`SMALL_BATCH_BYTES`] at a time is in flight to a
+    /// proxy.
     pub fn of_batch(self, targets: usize) -> usize {
         let share = usize::try_from(self.share(8, targets)).unwrap_or(usize::MAX);
         share.clamp(SMALL_BATCH_BYTES, BATCH_BYTES_MAX)
@@ -57,7 +58,7 @@ const BATCH_BYTES_MAX: usize = 2 << 20;
 /// A cursor's fetched records (9 MiB), and three folds of 1 MiB and one record each, in maps and encoded.
 const CURSOR_BYTES: u64 = 18 << 20;
 const CURSORS_MAX: usize = 32;
-/// More makes reading no faster.
+/// More does not make reading faster.
 const CONSUMER_BYTES_MAX: u64 = 32 << 20;
 
 #[cfg(test)]

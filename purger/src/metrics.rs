@@ -14,12 +14,12 @@ use purge_protocol::log::Start;
 pub struct PurgerMetrics {
     pub events: Events,
     pub deliveries: Deliveries,
-    /// From the change, as its event tells, until every proxy that keeps up has confirmed.
+    /// From the time in the event until every proxy that keeps up has confirmed.
     pub event_to_applied: Ages,
     pub starts: Starts,
-    /// Times that a proxy had to read from Kafka what it missed.
+    /// Proxies that had to catch up from Kafka.
     pub catch_ups: Counter,
-    /// Times that records expired before what the purger owed for them was written.
+    /// Records that expired before their pending work was written.
     pub owed_expired: Counter,
 }
 
@@ -33,7 +33,7 @@ pub enum EventOutcome {
 #[derive(Debug, Default)]
 pub struct Events(Family<EventLabels, Counter>);
 
-/// Requests to proxies by outcome, and how long they took.
+/// Requests to proxies by outcome, with their durations.
 #[derive(Debug, Default)]
 pub struct Deliveries {
     counts: Family<OutcomeLabels, Counter>,
@@ -60,7 +60,7 @@ struct OutcomeLabels {
 
 impl PurgerMetrics {
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("events", "Records read, by what became of them", self.events.0.clone());
+        registry.register("events", "Records read, by outcome", self.events.0.clone());
         registry.register(
             "deliveries",
             "Requests to proxies, by outcome",
@@ -73,7 +73,7 @@ impl PurgerMetrics {
         );
         registry.register(
             "event_to_applied_seconds",
-            "From the time in the event until all proxies that keep up confirmed it",
+            "From the time in the event until every proxy that keeps up confirmed it",
             self.event_to_applied.0.clone(),
         );
         registry.register(
@@ -83,7 +83,7 @@ impl PurgerMetrics {
         );
         registry.register(
             "catch_ups",
-            "Times a proxy had to be given from Kafka what it missed",
+            "Times that a proxy had to catch up from Kafka",
             self.catch_ups.clone(),
         );
         registry.register(

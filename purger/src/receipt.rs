@@ -1,8 +1,10 @@
-//! Receipts: one event for each purge that says which proxy confirmed it when, so that others can act once a change is
-//! visible everywhere. A purge's offset is not committed before its receipt is written.
+//! Receipts: one event for each purge with the time at which each proxy confirmed it, so that other
+//! systems can act once a change is visible everywhere. A purge's offset is not committed before
+//! its receipt is written.
 //!
-//! What a receipt is made of is held up to a bound ([`WorkKind::Receipt`]). A purge beyond it is read again when there is room; by
-//! then its proxies may have confirmed it long since, and how many responses that purged is not known any more.
+//! The memory of open receipts is bounded ([`WorkKind::Receipt`]). A purge beyond the bound is read
+//! again when there is room; if its proxies have confirmed it by then, the number of purged
+//! responses is unknown.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -22,23 +24,23 @@ use crate::partition::Partition;
 use crate::partition::commit_tracker::TargetId;
 use crate::partition::pending::WorkKind;
 
-/// What happened to one purge, as the JSON of a receipt.
+/// The JSON of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub id: String,
-    /// Where the event is.
+    /// The event's topic and partition.
     #[serde(flatten)]
     pub log: LogId,
     pub offset: i64,
     pub complete: bool,
-    /// When the purger read the event, in milliseconds since 1970.
+    /// Milliseconds since 1970 at which the purger read the event.
     pub read_ms: u64,
-    /// When the last of them did, or when the purger stopped waiting.
+    /// Milliseconds since 1970 at which the last proxy confirmed it, or the purger stopped waiting.
     pub closed_ms: u64,
-    /// Stored responses that were invalidated, over all proxies; absent when some proxy's are not known.
+    /// Stored responses that were invalidated, over all proxies; absent if the number of some proxy
+    /// is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<u64>,
-    /// What each proxy confirmed.
     pub confirmed: Vec<Confirmed>,
     /// Proxies that did not confirm in time. They still get the purge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -48,10 +50,11 @@ pub struct Receipt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {
     pub proxy: String,
-    /// When, in milliseconds since 1970; with unknown `objects`, when the purger learned of it.
+    /// Milliseconds since 1970; with unknown `objects`, the moment at which the purger learned of
+    /// it.
     pub at_ms: u64,
-    /// Stored responses that it invalidated; absent when it confirmed before the purger took note of the purge, as after a
-    /// restart.
+    /// Stored responses that it invalidated; absent if it confirmed before the purger read the
+    /// purge, as after a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<u64>,
 }
@@ -62,7 +65,7 @@ pub struct PurgeSubject {
     pub key: Option<Bytes>,
 }
 
-/// Takes note of purges and confirmations. Clones write to one collection.
+/// Collects purges and confirmations. Clones share one collector.
 #[derive(Clone, Debug)]
 pub struct Receipts {
     notes: mpsc::Sender<ReceiptNote>,
@@ -84,7 +87,7 @@ struct ReceiptCollector {
     clock: Clock,
     written: Arc<Counter>,
     known: Vec<(TargetId, String)>,
-    /// How far each target has confirmed each partition.
+    /// Each target's position in each partition.
     positions: HashMap<(LogId, TargetId), i64>,
     pending: BTreeMap<LogId, BTreeMap<i64, OpenReceipt>>,
 }
@@ -97,7 +100,6 @@ struct OpenReceipt {
     confirmed: Vec<ProxyConfirmation>,
 }
 
-/// What one proxy confirmed, before it is written down.
 #[derive(Clone, Copy, Debug)]
 struct ProxyConfirmation {
     target: TargetId,
@@ -124,7 +126,7 @@ impl Receipts {
         Self { notes, written }
     }
 
-    /// A purge was read, at this time; its partition owes a receipt. Blocks when too many notes are pending.
+    /// Opens a receipt for a purge that was read at this time. Blocks while too many notes wait.
     pub fn expect(
         &self,
         partition: &Arc<Partition>,
@@ -190,8 +192,8 @@ impl ReceiptCollector {
         }
     }
 
-    /// Notes that a proxy confirmed a range: what lies below it was noted before. `None`: it had confirmed all of it before
-    /// it was first asked.
+    /// Records that a proxy confirmed a range; everything below it was recorded before. `None`: it
+    /// had confirmed the range before it was first asked.
     fn note(&mut self, log: &LogId, range: Range<i64>, target: TargetId, hits: Option<&[Hit]>) {
         if !self.known.iter().any(|(id, _)| *id == target) {
             return;
@@ -210,7 +212,7 @@ impl ReceiptCollector {
         }
     }
 
-    /// Writes the receipts that wait for nobody any more, in a range or everywhere.
+    /// Writes the receipts that every known proxy has confirmed, in a range or everywhere.
     fn close_complete(&mut self, range: Option<(&LogId, Range<i64>)>) {
         let known = &self.known;
         let is_complete = |_: &i64, pending: &mut OpenReceipt| is_complete(pending, known);
@@ -232,7 +234,8 @@ impl ReceiptCollector {
         }
     }
 
-    /// Writes the receipts that have waited for so long; forgets those that another purger owes now.
+    /// Writes the receipts that have waited for `timeout`; forgets those of partitions that another
+    /// purger has now.
     fn close_late(&mut self) {
         let (now, timeout) = (self.clock.now(), self.timeout);
         let mut closed = Vec::new();
@@ -241,7 +244,7 @@ impl ReceiptCollector {
             if pending.first_key_value().is_some_and(|(_, first)| !is_ours(first)) {
                 pending.retain(|_, pending| is_ours(pending));
             }
-            // In the order of offsets they were read, too.
+            // Offsets are in the order of reading.
             while let Some(first) = pending.first_entry()
                 && now.since(first.get().read) >= timeout
             {
@@ -263,7 +266,7 @@ impl ReceiptCollector {
             let key = pending.subject.key.as_deref();
             let done = tokio::select! {
                 done = producer.insist(&topic, key, &json) => done,
-                () = pending.partition.revoked.cancelled() => return, // another purger owes it
+                () = pending.partition.revoked.cancelled() => return, // its work is another purger's now
             };
             if let Err(error) = done {
                 tracing::error!(%error, id = receipt.id, "a receipt is too large for its topic");

@@ -1,8 +1,9 @@
-//! Delayed second purges: a renderer that reads from a lagging replica may render the old page just after a purge.
+//! Delayed repetitions of purges: a renderer that reads from a lagging replica may render the old
+//! page just after a purge.
 //!
-//! A purge may ask to be repeated after some delays. The repetition is an event in the same topic, so that every proxy gets
-//! it wherever it stands. Until it is written, the first event's offset is not committed: a purger that dies meanwhile has it
-//! written by whoever takes over.
+//! A purge may ask to be repeated after some delays. The repetition is an event in the same topic,
+//! so that every proxy gets it whatever its position. Until it is written, the first event's offset
+//! is not committed: if the purger dies, the next one writes it.
 
 use tokio::time::{Instant, sleep_until};
 
@@ -20,8 +21,8 @@ impl Settler {
         Self { producer }
     }
 
-    /// Waits until it is due, then writes the event to the partition's topic; returns whether it is written. Another purger
-    /// does it when the partition was revoked meanwhile.
+    /// Writes the event to the partition's topic when it is due; returns whether it is written. If
+    /// the partition is revoked before, another purger writes it.
     pub async fn repeat(
         &self,
         partition: &Partition,

@@ -1,4 +1,4 @@
-//! The page `/metrics`: the purger's counters, and gauges that are read for it.
+//! The page `/metrics`: the purger's counters, and gauges that are computed for each request.
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -32,10 +32,7 @@ struct StateLabels {
     state: &'static str,
 }
 
-/// Writes everything in the `OpenMetrics` format.
-///
-/// # Errors
-/// The encoder's, which has none for text.
+/// Writes all metrics in the `OpenMetrics` format.
 pub(super) fn page(fleet: &Fleet) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("shellac_purger");
     register_counts(&mut registry, fleet);
@@ -62,7 +59,7 @@ fn register_counts(registry: &mut Registry, fleet: &Fleet) {
     );
     registry.register(
         "producers_remade",
-        "Producers made anew, because the one before had failed for good",
+        "Producers that failed for good and were replaced",
         counter(context.dead_letters.producers_remade()),
     );
     let receipts = context.receipts.as_ref().map_or(0, |receipts| receipts.written.value());
@@ -126,7 +123,7 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
     );
     registry.register(
         "kafka_lag_seconds",
-        "Age of the oldest such record, as its event tells",
+        "Age of the oldest such record, by the time in its event",
         lag_seconds,
     );
     registry.register("backlog", "Records held for proxies", held);
@@ -142,7 +139,7 @@ fn register_partitions(registry: &mut Registry, fleet: &Fleet) {
     );
     registry.register(
         "owing_deferred",
-        "Those of them that are not held in memory, and will be read from Kafka again",
+        "Those of them that are not held in memory and will be read from Kafka again",
         deferred,
     );
     registry.register("paused", "1 while reading pauses, because proxies are slow", paused);

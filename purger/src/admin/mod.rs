@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::delivery::fleet::Fleet;
 
-/// What a purger tells of itself: `GET /api/v1/status`.
+/// The answer to `GET /api/v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     pub purger: String,
@@ -35,12 +35,12 @@ pub struct PartitionStatus {
     pub topic: String,
     pub partition: i32,
     pub read_to: i64,
-    /// Everything below may be committed: every proxy that keeps up has confirmed it.
+    /// Everything below is confirmed by every proxy that keeps up, and may be committed.
     pub confirmed: i64,
     pub end: Option<i64>,
-    /// Records that are not confirmed.
+    /// Number of records that are not confirmed.
     pub lag: i64,
-    /// Age of the oldest of them, as its event tells.
+    /// Age of the oldest of them, by the time in its event.
     pub lag_seconds: f64,
     pub full: bool,
     /// Records whose dead letter, delayed purge or receipt is not written yet.
@@ -111,13 +111,14 @@ fn answer(fleet: &Fleet, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         }
         _ => text(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/status.\n",
+            "No such page: see /healthz, /readyz, /metrics, /api/v1/status.\n",
         ),
     }
 }
 
-/// Ready: Kafka answers, the ends of all partitions are known, and there is somebody to deliver to. A proxy that is down does not
-/// make its purger unready. What is paused or owed is told.
+/// Returns whether Kafka answers, the ends of all partitions are known, and there is a proxy to
+/// deliver to. A proxy that is down does not make its purger unready. The answer lists paused
+/// partitions and pending work.
 fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
     let not_ready = |why: &str| text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"));
     let partitions = fleet.assignment().partitions();
@@ -126,7 +127,7 @@ fn readiness(fleet: &Fleet) -> Response<Full<Bytes>> {
         return not_ready(format!("the brokers do not answer: {cause}").trim_end_matches(": "));
     }
     if partitions.iter().any(|partition| partition.last_end_offset().is_none()) {
-        return not_ready("not all partitions were seen yet");
+        return not_ready("the ends of some partitions are not known yet");
     }
     if fleet.targets().is_empty() {
         return not_ready("there is no proxy to deliver to: see purger.targets");

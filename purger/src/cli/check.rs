@@ -1,4 +1,5 @@
-//! `shellac-purger check`: whether everything it needs can be reached, each with the remedy.
+//! `shellac-purger check`: tests whether everything that the purger needs can be reached, and names
+//! the remedy.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ use crate::kafka::client::{self, PATIENCE};
 use crate::kafka::context::{PlainContext, TokenSource};
 use crate::kafka::cursor::CursorError;
 
-/// Of what.
+/// Selects the configuration.
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     #[command(flatten)]
@@ -32,17 +33,17 @@ pub(super) struct CheckArguments {
     no_environment: bool,
 }
 
-/// One thing that was looked at.
+/// The result for one subject.
 #[derive(Debug)]
 struct CheckLine {
     what: String,
-    /// Why it is wrong, and what to do; `None`: it is right.
+    /// The problem with its remedy; `None`: there is none.
     wrong: Option<String>,
-    /// What is worth to know though it is right.
+    /// A remark, though there is no problem.
     note: Option<String>,
 }
 
-/// Checks.
+/// Checks configuration, brokers, topics, group and proxies.
 pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
     let config = match arguments.common.load() {
         Ok(config) => config,
@@ -98,7 +99,7 @@ fn configuration(config: &Config) -> CheckLine {
     }
 }
 
-/// Makes each kind of client that `run` makes, and connects with none.
+/// Makes each kind of client that `run` makes, without connecting.
 fn clients(config: &Config) -> Result<(), KafkaError> {
     let (kafka, purger) = (&config.kafka, &config.purger);
     let _group: BaseConsumer = client::group(kafka, purger).create()?;
@@ -158,7 +159,7 @@ fn kafka(config: &Config, rows: &mut Vec<CheckLine>) {
     rows.push(group(&broker, config));
 }
 
-/// What to do about a cause that librdkafka tells.
+/// Returns the remedy for an error of librdkafka.
 fn remedy(cause: &str) -> Option<&'static str> {
     let has = |part: &str| cause.to_ascii_lowercase().contains(part);
     Some(match () {
@@ -185,7 +186,7 @@ fn remedy(cause: &str) -> Option<&'static str> {
     })
 }
 
-/// A topic may be seen, and yet not be read.
+/// Returns the problem of reading a topic, which may be visible and yet not readable.
 fn unreadable(broker: &BrokerClient, topic: &str) -> Option<CheckLine> {
     let extents = broker.partitions(topic).ok()?;
     let extent = extents.first()?;
@@ -203,7 +204,8 @@ fn unreadable(broker: &BrokerClient, topic: &str) -> Option<CheckLine> {
     }
 }
 
-/// A topic of purges that is compacted loses purges. Brokers that do not tell are believed.
+/// Returns the problem of a compacted topic, which loses purges. Brokers that do not report it are
+/// believed.
 fn compacted(config: &Config, topic: &str) -> Option<CheckLine> {
     let admin: AdminClient<PlainContext> = {
         let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: Clock::system() };
@@ -232,7 +234,7 @@ fn keeps_last_only(policy: &str) -> bool {
     policy.split(',').any(|part| part.trim() == "compact")
 }
 
-/// Says which part of reaching a broker fails: the name, the port, or what answers there.
+/// Returns the part of reaching a broker that fails: the name, the port, or the server there.
 fn unreachable(brokers: &[String], error: &str) -> String {
     let mut reasons = Vec::new();
     for broker in brokers {
@@ -252,7 +254,7 @@ fn unreachable(brokers: &[String], error: &str) -> String {
     format!("{error}; {}", reasons.join("; "))
 }
 
-/// A broker sends its clients on to the address that it advertises: that has to lead somewhere from here.
+/// Returns the problem with an advertised address, to which brokers redirect their clients.
 fn advertised(brokers: &[String], host: &str, port: i32) -> CheckLine {
     let name = format!("{host}:{port}");
     let what = format!("advertised listener {name}");

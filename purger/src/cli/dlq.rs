@@ -1,7 +1,7 @@
-//! `shellac-purger dlq`: looks at the dead letters, sends them again, or marks them as dealt with.
+//! `shellac-purger dlq`: lists the dead letters, sends them again, or marks them as dealt with.
 //!
-//! Kafka does not delete single records. What was dealt with lies below an offset that is committed by a group of its own,
-//! `<group>-dlq`; `list` shows what lies above.
+//! Kafka does not delete single records. Dead letters that are dealt with lie below an offset that
+//! a group of its own has committed, `<group>-dlq`; `list` shows those above.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ use crate::kafka::context::{PlainContext, TokenSource};
 use crate::kafka::cursor::CursorItem;
 use crate::kafka::producer::Producer;
 
-/// What to do with dead letters.
+/// The action on dead letters.
 #[derive(Debug, Args)]
 pub(super) struct DlqArguments {
     #[command(subcommand)]
@@ -32,9 +32,9 @@ pub(super) struct DlqArguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List what was not dealt with yet
+    /// List those not dealt with yet
     List(Shown),
-    /// Show one whole, with the record's value
+    /// Show one completely, with the record's value
     Show(Named),
     /// Write the records to their topics again, then mark them as dealt with
     Retry(Dealt),
@@ -46,7 +46,7 @@ enum Action {
 struct Shown {
     #[command(flatten)]
     common: CommonArguments,
-    /// Also what was dealt with
+    /// Include those dealt with
     #[arg(long)]
     all: bool,
     /// One JSON object a line
@@ -67,7 +67,7 @@ struct Named {
 struct Dealt {
     #[command(flatten)]
     common: CommonArguments,
-    /// Up to and with this one of its partition: PARTITION@OFFSET
+    /// Up to and including this one of its partition: PARTITION@OFFSET
     #[arg(long, value_name = "PLACE")]
     up_to: Option<String>,
     /// All that `list` shows
@@ -75,7 +75,7 @@ struct Dealt {
     all: bool,
 }
 
-/// A dead letter and where it is.
+/// A dead letter and its place.
 struct Placed {
     partition: i32,
     offset: i64,
@@ -142,7 +142,7 @@ fn show(named: &Named, config: &Config) -> Result<Exit, Failure> {
     Ok(print(&format!("{json}\n{}\n", String::from_utf8_lossy(&value))))
 }
 
-/// Sends again what is to be sent again, then moves the mark.
+/// Sends dead letters again if `is_retry`, then moves the mark.
 fn deal(dealt: &Dealt, config: &Config, is_retry: bool) -> Result<Exit, Failure> {
     let up_to = dealt.up_to.as_deref().map(place).transpose()?;
     let is_meant = |placed: &Placed| match up_to {
@@ -220,7 +220,7 @@ fn letter_at(config: &Config, partition: i32, offset: i64) -> Result<Option<Dead
     Ok(value.and_then(|value| serde_json::from_slice(value).ok()))
 }
 
-/// Reads the dead letters, those that were dealt with only if asked.
+/// Reads the dead letters, including those dealt with if `is_all`.
 fn read(config: &Config, is_all: bool) -> Result<Vec<Placed>, Failure> {
     let broker = BrokerClient::connect(config)?;
     let topic = &config.purger.dead_letter;

@@ -1,4 +1,4 @@
-//! What became of an event, as its purger writes it: a receipt that says what each proxy purged, or a dead letter.
+//! The fate of an event: a receipt with the responses that each proxy purged, or a dead letter.
 
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ pub(super) struct FateReader {
 
 #[derive(Debug)]
 pub(super) enum EventFate {
-    /// What each proxy purged.
     Receipt(Receipt),
     GivenUp(DeadLetter),
 }
@@ -37,7 +36,8 @@ pub(super) enum FateReaderError {
 }
 
 impl FateReader {
-    /// Looks for the ends of the topics, which has to be before the event is written; `None`: there are none. Blocks.
+    /// Finds the ends of the topics, before the event is written; `None`: there are no topics.
+    /// Blocks.
     pub(super) fn open(config: &Config) -> Result<Option<Self>, FateReaderError> {
         let (receipts, dead_letters) = (&config.purger.receipts, &config.purger.dead_letter);
         let topics = [receipts, dead_letters].into_iter().filter(|topic| !topic.is_empty());
@@ -58,7 +58,7 @@ impl FateReader {
         Ok(Some(Self { consumer, receipts, dead_letters }))
     }
 
-    /// Tells what is heard of an event, on a thread of its own, until nobody listens.
+    /// Sends an event's fates from a thread of its own until the receiver is dropped.
     pub(super) fn listen(self, topic: String, written: Written) -> mpsc::Receiver<EventFate> {
         let (sender, receiver) = mpsc::channel(FATES_MAX);
         drop(tokio::task::spawn_blocking(move || {

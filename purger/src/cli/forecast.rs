@@ -1,4 +1,5 @@
-//! What a purger with this configuration would make of an event, and whether proxies would take it: told before it is sent.
+//! The forecast for an event before it is sent: what a purger with this configuration would make of
+//! it, and whether proxies would accept it.
 
 use std::time::SystemTime;
 
@@ -9,14 +10,14 @@ use settings::Config;
 use crate::app::event_rules;
 use crate::event::{Code, EventReader, Ignored, PurgeEvent, Reading, Record};
 
-/// Why an event is not sent.
+/// The reason not to send an event.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) why: String,
     pub(super) exit: Exit,
 }
 
-/// Says why the event would not purge all that it names.
+/// Returns the reason why the event would not purge everything that it names.
 pub(super) fn refusal(
     config: &Config,
     event: &PurgeEvent,
@@ -58,7 +59,7 @@ pub(super) fn refusal(
     }
 }
 
-/// Compares what was meant with what would be purged.
+/// Compares the intended purge with the one that would be delivered.
 fn unlike(config: &Config, meant: &PurgeEvent, read: &PurgeEvent) -> Option<Refusal> {
     if meant.request.mode == Some(PurgeMode::Hard) && read.request.mode == Some(PurgeMode::Soft) {
         let why = "the purger would purge softly only: see purger.may_purge_hard";

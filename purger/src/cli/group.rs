@@ -1,4 +1,4 @@
-//! The consumer group from the outside: what it has committed, and whether it has members.
+//! The consumer group from the outside: its committed offsets, and whether it has members.
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
@@ -9,7 +9,7 @@ use super::topic::{BrokerClient, causes_of};
 use crate::kafka::cause::{code_words, words};
 use crate::kafka::client::{self, PATIENCE};
 
-/// Asks what the group has committed; the error says why it cannot be told, and what to do.
+/// Asks for the group's committed offsets; the error names the remedy.
 pub(super) fn committed(
     broker: &BrokerClient,
     config: &Config,
@@ -19,7 +19,7 @@ pub(super) fn committed(
     let remedy = "give the purger's user READ on this group";
     let consumer = broker.cursors.offset_client(&config.purger.group).map_err(|e| words(&e))?;
     let found = client::committed(&consumer, partitions).map_err(|error| {
-        // That the coordinator may not be looked for comes as an event, while the call waits in vain.
+        // A denied look-up of the coordinator is reported as an event, while the call waits in vain.
         let causes = causes_of(&consumer);
         let is_refused = error.rdkafka_error_code() == Some(refused)
             || causes.iter().any(|cause| cause.contains(&code_words(refused)));
@@ -39,7 +39,7 @@ pub(super) fn committed(
     }
 }
 
-/// Says that no purger is a member of the group, if the brokers say so.
+/// Returns a problem if the brokers report that the group has no members.
 pub(super) fn nobody(broker: &BrokerClient, config: &Config) -> Option<String> {
     let name = &config.purger.group;
     let groups = broker.consumer().client().fetch_group_list(Some(name), PATIENCE).ok()?;

@@ -1,4 +1,5 @@
-//! The command line: data to standard output, everything else to standard error, exit codes as those of `shellac`.
+//! The command line. Data goes to standard output, everything else to standard error. Exit codes
+//! are those of `shellac`.
 
 mod check;
 mod demo;
@@ -34,23 +35,23 @@ pub struct Arguments {
 enum Command {
     /// Consume and deliver
     Run(run::RunArguments),
-    /// Say whether the configuration is right, and everything it needs can be reached
+    /// Check the configuration, and that everything it names can be reached
     Check(check::CheckArguments),
     /// Write one purge event
     Send(Box<send::SendArguments>),
     /// Show events as they come
     Tail(tail::TailArguments),
-    /// Show where every proxy stands
+    /// Show every proxy's positions
     Status(status::StatusArguments),
-    /// Purge once more what the topics asked for since a moment
+    /// Repeat the purges that the topics asked for since a moment
     Replay(replay::ReplayArguments),
-    /// Look after dead letters
+    /// List, resend or drop dead letters
     Dlq(dlq::DlqArguments),
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic
     Demo(demo::DemoArguments),
 }
 
-/// What every command takes.
+/// Arguments of every command.
 #[derive(Clone, Debug, Args)]
 struct CommonArguments {
     /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`, `./config.toml`, `/etc/shellac/config.toml`]
@@ -84,7 +85,7 @@ impl Arguments {
 }
 
 impl CommonArguments {
-    /// Loads the configuration, with what the flags say instead.
+    /// Loads the configuration and applies the flags.
     fn load(&self) -> Result<Config, Exit> {
         let flags = Flags {
             config: self.config.clone(),

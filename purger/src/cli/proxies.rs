@@ -21,7 +21,7 @@ pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
     found.into_iter().zip(1..).map(target).collect()
 }
 
-/// Asks every proxy at once where it stands.
+/// Asks all proxies for their positions concurrently.
 pub(super) async fn standings(targets: &[Arc<Target>]) -> Vec<Result<Standing, String>> {
     let asked: Vec<_> = targets
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn position(standing: &Standing, log: &LogId) -> Option<i64> {
     found.map(|position| position.next)
 }
 
-/// Why a proxy does not tell where it stands, and what to do about it.
+/// Returns the reason why a proxy does not report its positions, with the remedy.
 pub(super) fn reason(outcome: &DeliveryOutcome) -> String {
     match outcome {
         DeliveryOutcome::NotAllowed(text) => {

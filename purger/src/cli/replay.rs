@@ -1,5 +1,5 @@
-//! `shellac-purger replay`: purges once more what a range of the topics asked for, to repair after an incident. Positions do
-//! not move.
+//! `shellac-purger replay`: repeats the purges of a range of the topics, to repair the caches after
+//! an incident. Positions do not move.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -22,12 +22,12 @@ use crate::intake::logged;
 use crate::kafka::client::PATIENCE;
 use crate::kafka::cursor::CursorItem;
 
-/// What to replay, to whom.
+/// The range to replay, and the proxies.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
     #[command(flatten)]
     common: CommonArguments,
-    /// Where to begin: `earliest`, `-30m`, or an offset
+    /// The beginning: `earliest`, `-30m`, or an offset
     #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
     from: ReadFrom,
     /// Only purges that name this tag; may be repeated
@@ -36,7 +36,7 @@ pub(super) struct ReplayArguments {
     /// Only to this proxy, instead of all; may be repeated
     #[arg(long, value_name = "URL")]
     to: Vec<String>,
-    /// Say what would be purged, and purge nothing
+    /// Print the purges, and purge nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -91,7 +91,7 @@ fn gather(
                 Reading::Unreadable(unreadable) => unreadable.guess,
                 Reading::Ignored(_) => None,
             };
-            // A broker that knows no times begins too early; the event's own time tells.
+            // A broker that knows no times begins too early; the event's own time decides.
             let is_due = |time: Option<SystemTime>| {
                 time.is_none_or(|time| since.is_none_or(|since| time >= since))
             };

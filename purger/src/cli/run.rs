@@ -18,7 +18,7 @@ use crate::app::{App, RunError, ShutdownResult};
 use crate::delivery::fleet::Fleet;
 use crate::partition::Partition;
 
-/// What to run with.
+/// Overrides of the configuration.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(super) struct RunArguments {
     /// Address of the purger's own listener, instead of the configured one; port 0 takes any free port
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
-    /// End when everything that is in the topics has been confirmed by every proxy that keeps up
+    /// End when every proxy that keeps up has confirmed everything in the topics
     #[arg(long)]
     once: bool,
 }
@@ -70,7 +70,7 @@ async fn serve(config: Config, is_once: bool) -> Result<ShutdownResult, RunError
     let log = config.log.clone();
     let say = |label, value: std::fmt::Arguments<'_>| logging::say_at_start(&log, label, value);
     let app = App::new(config, Clock::system())?;
-    // Before anything is announced: whoever reads that may send a signal at once.
+    // Before anything is announced, since a reader of that may send a signal immediately.
     let exit = ExitSignals::listen().map_err(RunError::Signals)?;
     let hang_ups = HangUps::listen().map_err(RunError::Signals)?;
     tokio::spawn(hang_ups.answer("the configuration is read at the start only: restart"));
@@ -95,7 +95,7 @@ async fn serve(config: Config, is_once: bool) -> Result<ShutdownResult, RunError
     app.run(leave).await
 }
 
-/// Ends when all partitions are confirmed up to their ends, as the broker told them.
+/// Waits until all partitions are confirmed up to their latest end offsets.
 async fn caught_up(fleet: &Fleet) {
     let is_confirmed = |partition: &Arc<Partition>| {
         let progress = partition.progress();

@@ -25,7 +25,7 @@ use crate::kafka::context::TokenSource;
 use crate::kafka::producer::{Producer, Written};
 use crate::receipt::Confirmed;
 
-/// What to purge.
+/// The purge and its delivery.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
@@ -42,7 +42,7 @@ pub(super) struct SendArguments {
     /// All URLs of a host
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
-    /// All URLs that begin so
+    /// All URLs that begin with this
     #[arg(long, value_name = "PREFIX")]
     prefix: Vec<String>,
     /// A whole site; also the event's key
@@ -51,7 +51,7 @@ pub(super) struct SendArguments {
     /// Everything; the event's source has to be in `purger.may_purge_all`
     #[arg(long)]
     all: bool,
-    /// Make stale instead of deleting
+    /// Mark as stale instead of deleting
     #[arg(long)]
     soft: bool,
     /// Send it without waiting for others
@@ -60,22 +60,22 @@ pub(super) struct SendArguments {
     /// Purge again after this time, for renderers that read from lagging replicas; may be repeated
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     settle: Vec<Duration>,
-    /// Responses that report a lower revision are not kept
+    /// Do not store responses that report a lower revision
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
     /// Fetch this URL again afterwards; may be repeated
     #[arg(long, value_name = "URL")]
     rewarm: Vec<String>,
-    /// Why, for logs
+    /// The reason, for logs
     #[arg(long, value_name = "TEXT", default_value = "command line")]
     reason: String,
-    /// Who sends it
+    /// The sender
     #[arg(long, value_name = "SOURCE", default_value = "/shellac-purger/send")]
     source: String,
     /// Wait until every proxy has confirmed it, and print how long that took
     #[arg(long)]
     wait: bool,
-    /// How long to wait
+    /// Longest time to wait
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "30s")]
     timeout: Duration,
     /// Print the event, and send nothing
@@ -99,28 +99,28 @@ struct Sent {
     outcome: Option<SendOutcome>,
 }
 
-/// What became of it.
+/// The effect of the event.
 #[derive(Debug, Default, Serialize)]
 struct SendOutcome {
     confirmed: Vec<Confirmation>,
-    /// Stored responses that were invalidated, as the receipt says; absent without one.
+    /// Stored responses that were invalidated, by the receipt; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     objects: Option<u64>,
-    /// Why the purger, or a proxy, gave it up.
+    /// The reason why the purger, or a proxy, gave it up.
     #[serde(skip_serializing_if = "Option::is_none")]
     given_up: Option<String>,
-    /// Whether a receipt was to come, and did not.
+    /// A receipt was expected and did not come.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     receipt_missing: bool,
 }
 
-/// When a proxy confirmed.
+/// The confirmation of one proxy.
 #[derive(Debug, Serialize)]
 struct Confirmation {
     proxy: String,
-    /// Milliseconds from the moment at which Kafka had it; absent: not in time.
+    /// Milliseconds since Kafka had it; absent: not in time.
     after_ms: Option<f64>,
-    /// Stored responses that it invalidated, as the receipt says.
+    /// Stored responses that it invalidated, by the receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     objects: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,7 +199,8 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
     report(arguments, Sent { id, topic, partition, offset, produced_ms, outcome })
 }
 
-/// Somebody who tells what the purger says of the event. Without, the proxies' positions tell.
+/// Opens the topics in which the purger reports on the event. Without them, the proxies' positions
+/// decide.
 async fn fates(config: &Config) -> Option<FateReader> {
     if config.purger.receipts.is_empty() && config.purger.dead_letter.is_empty() {
         return None;
@@ -251,12 +252,13 @@ fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
 struct Wait {
     begun: Instant,
     timeout: Duration,
-    /// Whether a receipt says what was purged.
+    /// A receipt is expected.
     has_receipts: bool,
 }
 
 impl Wait {
-    /// Asks the proxies again and again where they stand, until all are past the event, and what was purged is known.
+    /// Polls the proxies' positions until all are past the event and the receipt, if one is
+    /// expected, has come.
     async fn outcome(
         self,
         targets: &[Arc<Target>],
@@ -321,13 +323,13 @@ impl SendOutcome {
         }
     }
 
-    /// Returns whether nothing is to be waited for.
+    /// Returns whether there is nothing left to wait for.
     fn is_known(&self) -> bool {
         let all_are_past = self.confirmed.iter().all(|one| one.after_ms.is_some());
         self.given_up.is_some() || all_are_past && !self.receipt_missing
     }
 
-    /// What is not as it was meant.
+    /// Returns the first problem with the delivery.
     fn complaint(&self) -> Option<(String, Exit)> {
         if let Some(why) = &self.given_up {
             return Some((format!("it was given up, and is a dead letter: {why}"), Exit::No));

@@ -1,4 +1,5 @@
-//! `shellac-purger status`: where every proxy stands in every partition, asked of the proxies and the brokers themselves.
+//! `shellac-purger status`: every proxy's position in every partition, as the proxies and the
+//! brokers report it.
 
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use super::topic::{BrokerClient, Extent};
 use super::{CommonArguments, group, print, proxies};
 use crate::kafka::cause::words;
 
-/// Of what.
+/// Selects the configuration.
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
     #[command(flatten)]
@@ -28,7 +29,7 @@ pub(super) struct StatusArguments {
 struct Report {
     partitions: Vec<PartitionRow>,
     proxies: Vec<ProxyRow>,
-    /// What is wrong beside the proxies, in words.
+    /// Problems other than those of proxies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
@@ -39,7 +40,7 @@ struct PartitionRow {
     partition: i32,
     oldest: i64,
     end: i64,
-    /// What the group has committed; absent: nothing yet.
+    /// The group's committed offset; absent: none yet.
     committed: Option<i64>,
     lag: Option<i64>,
 }
@@ -51,14 +52,15 @@ struct ProxyRow {
     state: String,
     /// Records that it has not confirmed, over all partitions.
     lag: Option<i64>,
-    /// Everything that was in the log so many seconds ago has been applied.
+    /// Everything that was in the log this many seconds ago has been applied.
     lag_seconds: Option<f64>,
     positions: Vec<(String, i32, i64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-/// Prints the status. Exit code 75: some proxy is not current, a topic is missing, or nobody delivers.
+/// Prints the status. Exit code 75: some proxy is not current, a topic is missing, or no purger is
+/// running.
 pub(super) fn status(arguments: &StatusArguments) -> ExitCode {
     let config = match arguments.common.load() {
         Ok(config) => config,
@@ -123,7 +125,7 @@ fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
     Ok(Report { partitions, proxies: asked.into_iter().map(row).collect(), problems })
 }
 
-/// What the group has committed, in the order of the partitions; and what is wrong with that.
+/// Returns the group's committed offsets in the order of the partitions, and a problem.
 fn committed(
     broker: &BrokerClient,
     config: &Config,

@@ -19,18 +19,18 @@ use crate::app::event_rules;
 use crate::event::{EventReader, Reading, Record};
 use crate::kafka::cursor::{CursorError, CursorItem};
 
-/// ReadFrom where on.
+/// The range and the form of the output.
 #[derive(Debug, Args)]
 pub(super) struct TailArguments {
     #[command(flatten)]
     common: CommonArguments,
-    /// Where to begin: `earliest`, `latest`, `-5m`, or an offset
+    /// The beginning: `earliest`, `latest`, `-5m`, or an offset
     #[arg(long, value_name = "PLACE", default_value = "latest", allow_hyphen_values = true)]
     from: ReadFrom,
-    /// Show only what cannot be read
+    /// Show only unreadable records
     #[arg(long)]
     invalid: bool,
-    /// End when everything that is there now was shown
+    /// End when everything that is in the topics now was shown
     #[arg(long)]
     once: bool,
     /// One JSON object a line

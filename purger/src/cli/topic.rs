@@ -1,4 +1,4 @@
-//! Topics from the outside, for commands: their partitions, and where in them a moment is.
+//! Topics from the outside, for commands: their partitions, and the offset of a moment.
 
 use std::fmt;
 use std::time::Duration;
@@ -39,11 +39,11 @@ pub(super) struct Extent {
     pub(super) high: i64,
 }
 
-/// Why the brokers, or a topic of theirs, cannot be looked at.
+/// A failure to reach the brokers or a topic.
 #[derive(Debug)]
 pub(super) struct BrokerError {
     pub(super) error: KafkaError,
-    /// What it said of its own accord meanwhile, newest last.
+    /// Errors that it reported meanwhile, newest last.
     pub(super) causes: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for BrokerError {
 
 impl std::error::Error for BrokerError {}
 
-/// Where to begin to read.
+/// The place at which reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadFrom {
     /// At the oldest record.
@@ -102,7 +102,8 @@ impl BrokerClient {
         Ok(broker)
     }
 
-    /// The partitions of a topic; none: it does not exist. A broker that just started, or was busy, is asked again.
+    /// Returns the partitions of a topic; none: it does not exist. A broker that has just started,
+    /// or is busy, is asked again.
     pub(super) fn partitions(&self, topic: &str) -> Result<Vec<Extent>, KafkaError> {
         let mut attempt = 0;
         loop {
@@ -141,8 +142,8 @@ impl BrokerClient {
         Ok(extents)
     }
 
-    /// Records between a position and the end of a partition. What may be there is no record at all, such as the marker of a
-    /// transaction; so near the end it is looked at.
+    /// Returns the number of records between a position and the end of a partition. Near the end,
+    /// where only a transaction's marker may remain, a cursor checks that there are records.
     pub(super) fn lag(&self, extent: &Extent, next: i64) -> i64 {
         match extent.high - next {
             ..=0 => 0,
@@ -168,7 +169,8 @@ impl BrokerClient {
         Ok(all)
     }
 
-    /// Where to begin in a partition. Brokers that know no times (before 0.10.1) begin at the oldest record.
+    /// Returns the first offset to read. With brokers that know no times (before 0.10.1), that is
+    /// the oldest record.
     pub(super) fn offset(&self, extent: &Extent, from: ReadFrom, now_ms: u64) -> i64 {
         match from {
             ReadFrom::Earliest => extent.low,
@@ -199,7 +201,7 @@ impl BrokerClient {
     }
 }
 
-/// What librdkafka says of its own accord; it is polled for it.
+/// Polls for errors that librdkafka reports by itself, and returns all.
 pub(super) fn causes_of(consumer: &BaseConsumer<PlainContext>) -> Vec<String> {
     for _ in 0..POLLS {
         if let Some(Err(error)) = consumer.poll(POLL) {
@@ -227,7 +229,7 @@ fn is_final(error: &KafkaError) -> bool {
 const ATTEMPTS: u32 = 3;
 const POLLS: u32 = 10;
 const POLL: Duration = Duration::from_millis(20);
-/// So many offsets may all be markers of transactions; more are taken for records.
+/// Offsets that may all be markers of transactions; more are taken for records.
 const MARKERS_MAX: i64 = 100;
 
 #[cfg(test)]

@@ -23,34 +23,34 @@ pub(super) struct BatchSender {
     pub(super) target: Arc<Target>,
     pub(super) partition: Arc<Partition>,
     pub(super) backoff: Backoff,
-    /// The proxy's process that told where it stands.
+    /// The proxy's process that reported the position.
     pub(super) instance: String,
-    /// A reading of its clock, and when it came.
+    /// The latest reading of the proxy's clock, in its milliseconds, and the moment of its arrival.
     pub(super) clock: Option<(u64, Instant)>,
-    /// When it last worked.
+    /// The last success.
     progressed: Instant,
-    /// When the last batch was sent.
+    /// The moment of the last batch.
     pub(super) sent: Option<Instant>,
-    /// Whether it holds a cursor, of which there are few.
+    /// While true, it holds a cursor, of which there are few.
     pub(super) is_catching_up: bool,
-    /// Its last answer, if it has a position that is not confirmed to be the proxy's.
+    /// The position from a refused batch, not yet compared with the log.
     pub(super) standing: Option<Standing>,
 }
 
 #[derive(Debug)]
 pub(super) enum SendResult {
     Confirmed(i64),
-    /// The proxy stands elsewhere, or is another one now.
-    Lost,
+    /// The proxy reports another position, or another process has taken its place.
+    LocateAgain,
 }
 
 #[derive(Debug)]
 enum BatchResult {
     Applied(Applied),
-    /// The proxy itself refuses the batch, for this reason.
+    /// The proxy refuses the content of the batch, for this reason.
     Refused(String),
-    /// The proxy stands elsewhere, or is another one now.
-    Lost,
+    /// The proxy reports another position, or another process has taken its place.
+    LocateAgain,
 }
 
 impl BatchSender {
@@ -79,12 +79,12 @@ impl BatchSender {
         (&self.partition.log.topic, self.partition.log.partition)
     }
 
-    /// Sends a batch until it is confirmed. The purges of a batch that is refused are sent in parts.
+    /// Sends a batch until it is confirmed. A batch that is refused is sent in parts.
     pub(super) async fn send(&mut self, slice: &Slice, start: Option<Start>) -> SendResult {
         match self.offer(slice, start).await {
             BatchResult::Applied(applied) => self.confirmed(slice, applied).await,
             BatchResult::Refused(why) => Box::pin(self.send_in_parts(slice, why)).await,
-            BatchResult::Lost => SendResult::Lost,
+            BatchResult::LocateAgain => SendResult::LocateAgain,
         }
     }
 
@@ -102,31 +102,32 @@ impl BatchSender {
                         return self.confirmed(slice, applied).await;
                     }
                     if self.target.note_instance(&applied.instance) {
-                        return SendResult::Lost;
+                        return SendResult::LocateAgain;
                     }
                 }
                 BatchResult::Refused(why) => {
                     if let Some(purge) = parts.refused() {
                         if !is_distrusted && self.distrust(slice.from, &why).await.is_none() {
-                            return SendResult::Lost;
+                            return SendResult::LocateAgain;
                         }
                         is_distrusted = true;
                         self.give_up(purge, &why);
                     }
                 }
-                BatchResult::Lost => return SendResult::Lost,
+                BatchResult::LocateAgain => return SendResult::LocateAgain,
             }
             offered = self.offer(&parts.next(), None).await;
         }
     }
 
-    /// Has the record of a refused purge written to the dead letters.
+    /// Writes the record of a refused purge to the dead letters.
     fn give_up(&self, (offset, purge): (i64, Bytes), why: &str) {
         let why = format!("{why} ({})", String::from_utf8_lossy(&purge));
         give_up(&self.context, &self.partition, offset, &self.target.url, &why);
     }
 
-    /// Makes the proxy validate what it stored before: a purge that it refuses may have meant any of it.
+    /// Makes the proxy validate everything stored before, since a purge that it refuses may have
+    /// meant any of it.
     async fn distrust(&mut self, from: i64, why: &str) -> Option<i64> {
         tracing::error!(
             proxy = self.target.url,
@@ -162,17 +163,17 @@ impl BatchSender {
                         topic = self.log().0,
                         partition = self.log().1,
                         from = slice.from,
-                        "a proxy stands elsewhere: going back"
+                        "a proxy reports another position: going back"
                     );
                     self.standing = Some(standing);
                     sleep(HOLE_PAUSE).await;
-                    return BatchResult::Lost;
+                    return BatchResult::LocateAgain;
                 }
                 DeliveryOutcome::Refused(refusal) if refusal.proxy != self.instance => {
-                    // Another process is in its place.
+                    // Another process has taken its place.
                     self.standing = None;
                     sleep(HOLE_PAUSE).await;
-                    return BatchResult::Lost;
+                    return BatchResult::LocateAgain;
                 }
                 DeliveryOutcome::Refused(refusal) if !slice.purges.is_empty() => {
                     tracing::debug!(
@@ -186,7 +187,7 @@ impl BatchSender {
                 outcome => {
                     self.failed(&outcome).await;
                     if self.is_catching_up {
-                        return BatchResult::Lost; // others wait for its cursor
+                        return BatchResult::LocateAgain; // others wait for its cursor
                     }
                 }
             }
@@ -211,9 +212,9 @@ impl BatchSender {
     async fn confirmed(&mut self, slice: &Slice, applied: Applied) -> SendResult {
         let is_another = self.target.note_instance(&applied.instance);
         if applied.next < slice.to || is_another {
-            // Whoever answers stands elsewhere, or has just begun: asks it where.
+            // The process has another position, or has just started: ask it.
             self.standing = None;
-            return SendResult::Lost;
+            return SendResult::LocateAgain;
         }
         self.arrived(slice.to, applied.hits, false).await;
         SendResult::Confirmed(slice.to)
@@ -231,7 +232,7 @@ impl BatchSender {
         }
     }
 
-    /// Waits before the next attempt. A proxy that is not heard of for long no longer holds the others back.
+    /// Waits before the next attempt. A proxy that fails for `slow_after` no longer delays commits.
     pub(super) async fn failed(&mut self, outcome: &DeliveryOutcome) {
         self.target.note_failure(outcome);
         if self.progressed.elapsed() >= self.context.rules.slow_after {
@@ -261,7 +262,7 @@ impl BatchSender {
             Slice { from: high, to: high, last: None, purges: Vec::new(), is_urgent: false };
         match self.send(&slice, Some(start)).await {
             SendResult::Confirmed(next) => Some(next),
-            SendResult::Lost => None,
+            SendResult::LocateAgain => None,
         }
     }
 
@@ -271,7 +272,7 @@ impl BatchSender {
         self.ask_kafka(move || brokers.watermarks(&log)).await
     }
 
-    /// Makes a call to Kafka that blocks. If it fails, waits as long as is due before the next attempt.
+    /// Makes a blocking call to Kafka; if it fails, waits for the backoff and returns `None`.
     pub(super) async fn ask_kafka<T, E>(
         &mut self,
         call: impl FnOnce() -> Result<T, E> + Send + 'static,
@@ -289,9 +290,9 @@ impl BatchSender {
         None
     }
 
-    /// Kafka does not answer. That is not the proxy's fault.
+    /// Waits because Kafka does not answer, without blaming the proxy.
     pub(super) async fn unreachable(&mut self, error: &str) {
-        tracing::debug!(error, topic = self.log().0, "no word from Kafka: asking again");
+        tracing::debug!(error, topic = self.log().0, "Kafka does not answer: asking again");
         let pause = self.backoff.wait();
         sleep(pause).await;
     }
@@ -301,5 +302,5 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Before going back: two purgers that each think they own a partition must not chase one another.
+/// Slows down two purgers that each believe they own the partition.
 const HOLE_PAUSE: Duration = Duration::from_millis(20);

@@ -1,4 +1,5 @@
-//! A proxy that is behind the window: what it missed is read from Kafka and folded, until it is within the window.
+//! Catching up: for a proxy that is behind the window, missed records are read from Kafka, folded
+//! and delivered.
 
 use std::sync::Arc;
 
@@ -11,12 +12,12 @@ use crate::intake::SELECTORS_MAX;
 use crate::kafka::cursor::CursorError;
 use crate::partition::window::Slice;
 
-/// Delivers what was missed until the proxy is within the window; returns the proxy's position then.
+/// Delivers missed records until the proxy is within the window; returns its position.
 pub(super) async fn catch_up(sender: &mut BatchSender, next: i64) -> SendResult {
     sender.partition.release(sender.target.id);
     sender.target.note_position(sender.log(), next, true);
     let Ok(permit) = Arc::clone(&sender.context.cursor_permits).acquire_owned().await else {
-        return SendResult::Lost;
+        return SendResult::LocateAgain;
     };
     sender.context.metrics.catch_ups.inc();
     sender.is_catching_up = true;
@@ -27,7 +28,7 @@ pub(super) async fn catch_up(sender: &mut BatchSender, next: i64) -> SendResult 
 }
 
 async fn deliver_missed(sender: &mut BatchSender, mut next: i64) -> SendResult {
-    // Before the cursor asks: whatever the group's consumer has read below is visible to the cursor.
+    // Before the cursor opens, so that it sees every record below that the group's consumer has read.
     let window_start = sender.partition.window_start();
     let mut chunks = read_from(sender, next);
     loop {
@@ -40,7 +41,7 @@ async fn deliver_missed(sender: &mut BatchSender, mut next: i64) -> SendResult {
             let slice = Slice { from: next, to, last: chunk.last, purges, is_urgent: false };
             match send_missed(sender, &slice).await {
                 SendResult::Confirmed(confirmed) => next = confirmed,
-                SendResult::Lost => return SendResult::Lost,
+                SendResult::LocateAgain => return SendResult::LocateAgain,
             }
         }
         if sender.partition.slice(next, 0).is_some() {
@@ -54,7 +55,7 @@ async fn deliver_missed(sender: &mut BatchSender, mut next: i64) -> SendResult {
             }
             Some(End::Failed(error)) => {
                 sender.unreachable(&error.to_string()).await;
-                return SendResult::Confirmed(next); // another cursor goes on from there
+                return SendResult::Confirmed(next); // another cursor continues there
             }
         }
     }
@@ -69,8 +70,8 @@ async fn send_missed(sender: &mut BatchSender, slice: &Slice) -> SendResult {
     sent
 }
 
-/// The log holds no record from `next` up to the window: aborted transactions and compaction leave such gaps. The proxy is
-/// told, or it would refuse the window's records as a hole.
+/// Moves the proxy across a range without records, such as aborted transactions and compaction
+/// leave; it would refuse the window's records as following a gap.
 async fn skip_to_window(
     sender: &mut BatchSender,
     next: i64,
@@ -83,19 +84,19 @@ async fn skip_to_window(
     send_missed(sender, &skipped).await
 }
 
-/// The log lost what the proxy has not seen.
+/// Starts the proxy over, because the log lost records that it has not seen.
 async fn log_truncated(sender: &mut BatchSender, next: i64) -> SendResult {
-    let Some((low, high)) = sender.watermarks().await else { return SendResult::Lost };
+    let Some((low, high)) = sender.watermarks().await else { return SendResult::LocateAgain };
     let start = if next < low { Start::Expired } else { Start::Replaced };
     if (low..=high).contains(&next) {
-        // A broker that has just become the leader may not know yet.
-        sender.unreachable("the brokers contradict each other about the log's extent").await;
-        return SendResult::Lost;
+        // A broker that has just become the leader may not know the extent yet.
+        sender.unreachable("the brokers disagree about the log's extent").await;
+        return SendResult::LocateAgain;
     }
-    sender.start_over(start, high).await.map_or(SendResult::Lost, SendResult::Confirmed)
+    sender.start_over(start, high).await.map_or(SendResult::LocateAgain, SendResult::Confirmed)
 }
 
-/// Starts a thread that reads and folds from an offset on. The thread ends when its chunks are no longer taken.
+/// Starts a thread that reads and folds from `next` on, until the receiver is dropped.
 fn read_from(sender: &BatchSender, next: i64) -> mpsc::Receiver<Chunk> {
     let (chunks, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let (context, log) = (Arc::clone(&sender.context), sender.partition.log.clone());
@@ -115,8 +116,8 @@ fn read_from(sender: &BatchSender, next: i64) -> mpsc::Receiver<Chunk> {
     receiver
 }
 
-/// The offsets from `next` up to the window, where the log has ended without a record among them; `None`: the window begins no
-/// later, or nowhere, so that the log's end tells nothing about `next`.
+/// Returns the empty range from `next` up to the window; `None`: the window begins no later, or is
+/// unknown.
 fn gap(next: i64, window_start: Option<i64>) -> Option<Slice> {
     let to = window_start.filter(|start| *start > next)?;
     Some(Slice { from: next, to, last: None, purges: Vec::new(), is_urgent: false })

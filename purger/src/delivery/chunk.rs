@@ -1,4 +1,4 @@
-//! `Chunk`: records that a proxy has missed, read in a row and folded.
+//! `Chunk`: consecutive records that a proxy has missed, folded.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::partition::window::fingerprint;
 
 #[derive(Debug)]
 pub(super) struct Chunk {
-    /// The offset behind the last record; `None`: there is no record.
+    /// Behind the last record; `None`: no record was read.
     pub(super) to: Option<i64>,
     pub(super) last: Option<u64>,
     pub(super) fold: Fold,
-    /// Why the chunk ends, unless it is full or no record came for [`GATHER`].
+    /// `None`: the chunk is full, or no record came within [`GATHER`].
     pub(super) end: Option<End>,
 }
 
@@ -63,5 +63,5 @@ impl Chunk {
 }
 
 const RECORDS_MAX: usize = 10_000;
-/// How long a chunk waits for each record after the first.
+/// Longest wait for each record after the first.
 const GATHER: Duration = Duration::from_millis(20);

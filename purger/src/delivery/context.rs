@@ -1,4 +1,4 @@
-//! `DeliveryContext`: what all deliveries share.
+//! `DeliveryContext`: settings, clients and counters that all deliveries share.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,11 +20,11 @@ pub struct DeliveryContext {
     pub cursors: Arc<Cursors>,
     /// Cursors open at once.
     pub cursor_permits: Arc<Semaphore>,
-    /// Where logs begin and end.
+    /// For the first and the last offsets of logs.
     pub brokers: GroupConsumer,
     pub intake: Intake,
     pub dead_letters: DeadLetters,
-    /// Records that proxies refuse, and whose dead letters are being written.
+    /// Permits for records that proxies refuse while their dead letters are written.
     pub refusals: Arc<Semaphore>,
     pub refused_readers: Arc<Semaphore>,
     /// Receipts, if they are written.

@@ -1,4 +1,4 @@
-//! Who is to be purged: a list, names whose addresses are looked up again and again, or both.
+//! Discovery of proxies: a list, names whose addresses are looked up periodically, or both.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,18 +10,19 @@ use settings::Targets;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// Looks proxies up, forever, and publishes the URLs of their admin listeners.
+/// Looks proxies up periodically and publishes the URLs of their admin listeners.
 #[derive(Debug)]
 pub struct Discovery {
     settings: Targets,
-    /// What names had, by the kind of the name, and since when a complete answer did not have it any more.
+    /// URLs that a name resolved to, with the moment since when complete answers lack them.
     seen: BTreeMap<(NameKind, String), Option<Instant>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Discovered {
     pub url: String,
-    /// Whether it is still configured, or under its name. If not, somebody else may have its address by now.
+    /// False for a proxy that left the configuration or the name: another host may have its address
+    /// by now.
     pub is_present: bool,
 }
 
@@ -34,17 +35,18 @@ enum NameKind {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct LookupResult {
     urls: Vec<String>,
-    /// Parts of it that could not be looked up, and why. What is not among the URLs may be there.
+    /// Parts that could not be looked up, each with the reason. A URL that is absent may exist
+    /// nevertheless.
     missing: Vec<String>,
 }
 
-/// Why a name has no addresses. The last ones are kept meanwhile.
+/// A failed look-up. The proxies found before are kept meanwhile.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
     /// It is not `host:port`.
     #[error("`{0}` is not host:port")]
     Name(String),
-    /// The name servers do not say.
+    /// The name servers gave no answer.
     #[error("{0}")]
     Dns(String),
 }
@@ -54,7 +56,7 @@ impl Discovery {
         Self { settings, seen: BTreeMap::new() }
     }
 
-    /// Looks up once; what cannot be looked up is reported, and what was there stays for as long as that lasts.
+    /// Looks up once. While a name cannot be looked up, that is logged and its proxies are kept.
     pub async fn look(&mut self) -> Vec<Discovered> {
         for (kind, name, found) in [
             (NameKind::Addresses, &self.settings.dns, self.addresses().await),
@@ -66,13 +68,13 @@ impl Discovery {
                         tracing::warn!(
                             why,
                             name,
-                            "cannot look up some proxies: keeping those there are"
+                            "cannot look up some proxies: keeping the known ones"
                         );
                     }
                     self.seen = note(std::mem::take(&mut self.seen), kind, answer, Instant::now());
                 }
                 Err(error) => {
-                    tracing::warn!(%error, name, "cannot look up proxies: keeping those there are");
+                    tracing::warn!(%error, name, "cannot look up proxies: keeping the known ones");
                 }
             }
         }
@@ -124,7 +126,7 @@ impl Discovery {
         Ok(answer)
     }
 
-    /// Looks up again and again; ends when nobody listens.
+    /// Looks up periodically until the receiver is dropped.
     pub async fn run(mut self, found: watch::Sender<Vec<Discovered>>) {
         let is_static = self.settings.dns.is_empty() && self.settings.srv.is_empty();
         loop {
@@ -146,7 +148,7 @@ impl Discovery {
 }
 
 impl LookupResult {
-    /// Adds a service's host. One that has no address takes no other with it.
+    /// Adds a service's host. A host without address does not affect the others.
     fn add(&mut self, host: &str, port: u16, found: Result<Vec<IpAddr>, String>) {
         match found {
             Ok(addresses) => {
@@ -158,7 +160,7 @@ impl LookupResult {
     }
 }
 
-/// Notes what a name has now. Only a complete answer can say that something is not there any more.
+/// Merges the answer for a name. Only a complete answer marks URLs as absent.
 fn note(
     mut seen: BTreeMap<(NameKind, String), Option<Instant>>,
     kind: NameKind,

@@ -1,5 +1,5 @@
-//! The body of a batch. The purges in it were encoded once, when their records were read; for each proxy they are only
-//! copied.
+//! The body of a batch. Its purges were encoded once, when their records were read, and are copied
+//! for each proxy.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use purge_protocol::log::{Batch, Start};
@@ -7,10 +7,10 @@ use purge_protocol::log::{Batch, Start};
 use crate::partition::Partition;
 use crate::partition::window::Slice;
 
-/// Since when a proxy will be clean once it has applied the batch.
+/// The moment as of which a proxy has applied every purge, once it has applied the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CleanSince {
-    /// So many milliseconds ago.
+    /// Milliseconds before the batch was encoded.
     pub(super) ms: Option<u64>,
     pub(super) at: Option<u64>,
 }
@@ -37,7 +37,7 @@ pub(super) fn batch(
         purger: purger.to_owned(),
         purges: Vec::new(),
     };
-    let head = serde_json::to_vec(&head).unwrap_or_default(); // a struct of texts and numbers always has a JSON form
+    let head = serde_json::to_vec(&head).unwrap_or_default(); // a struct of strings and numbers always serializes
     let Some(open) = head.strip_suffix(END) else { return Bytes::new() };
     let content: usize = slice.purges.iter().map(|(_, purge)| purge.len() + 1).sum();
     let mut body = BytesMut::with_capacity(head.len() + content);

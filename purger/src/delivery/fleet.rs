@@ -45,7 +45,8 @@ impl Fleet {
         &self.context
     }
 
-    /// Starts a delivery for each proxy and partition, as they come; ends when it is told to, with all deliveries.
+    /// Starts a delivery for each proxy and partition as they appear; ends with all deliveries when
+    /// `stop` is cancelled.
     pub async fn run(
         self: Arc<Self>,
         mut found: watch::Receiver<Vec<Discovered>>,
@@ -80,7 +81,7 @@ impl Fleet {
         targets.retain(|target| {
             let stays = proxies.iter().any(|proxy| proxy.url == target.url);
             if !stays {
-                tracing::info!(proxy = target.url, "a proxy is gone");
+                tracing::info!(proxy = target.url, "a proxy has left the fleet");
                 target.gone.cancel();
             }
             stays
@@ -89,7 +90,7 @@ impl Fleet {
             let known = targets.iter().find(|target| target.url == *url).map(Arc::clone);
             let target = known.unwrap_or_else(|| {
                 *ids += 1;
-                tracing::info!(proxy = url, "a proxy");
+                tracing::info!(proxy = url, "a proxy has joined the fleet");
                 let target = Arc::new(Target::new(*ids, url.clone(), &options));
                 targets.push(Arc::clone(&target));
                 target
@@ -129,7 +130,7 @@ impl Fleet {
                 }
             }
         }
-        // Not before all are expected: what the first one confirms must not be committed before the last has said where it is.
+        // Only once all are expected: no commit may happen before the last proxy has reported its position.
         for delivery in deliveries {
             drop(self.deliveries.spawn(delivery.run()));
         }

@@ -1,5 +1,5 @@
-//! Where a proxy stands in a partition, and whether that is still the log it was: asked when a delivery begins, and whenever the
-//! proxy turns out to stand elsewhere.
+//! Locating a proxy's position in a partition, and checking that the log is still the same. This
+//! happens when a delivery begins, and whenever the proxy reports another position.
 
 use std::sync::Arc;
 
@@ -11,13 +11,14 @@ use crate::kafka::cursor::CursorError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PositionVerdict {
     GoOn(i64),
-    /// Go on from here, if the record before it is still the one the proxy knows.
+    /// As [`Self::GoOn`], if the record before this offset has this fingerprint.
     GoOnIf(i64, u64),
-    /// Something may be missing: the proxy begins at the log's end, and trusts nothing that it stored before.
+    /// Purges may be missing: the proxy begins at the log's end and validates everything stored
+    /// before.
     StartOver(Start),
 }
 
-/// Decides about a proxy's position in a log that begins at `low` and ends at `high`. Pure.
+/// Judges a proxy's position in a log that begins at `low` and ends at `high`. Pure.
 pub(super) fn judge(
     standing: &Standing,
     log: &purge_protocol::log::LogId,
@@ -28,7 +29,7 @@ pub(super) fn judge(
     match standing.positions.iter().find(|position| position.log == *log) {
         Some(position) if position.next < low => PositionVerdict::StartOver(Start::Expired),
         Some(position) if position.next > high => PositionVerdict::StartOver(Start::Replaced),
-        // The record before it must be there to be looked at; when everything older is gone, nothing is missing.
+        // The record before it must exist to be compared; when everything older has expired, nothing is missing.
         Some(position) => match position.last.filter(|_| position.next > low) {
             Some(last) => PositionVerdict::GoOnIf(position.next, last),
             None => PositionVerdict::GoOn(position.next),
@@ -38,7 +39,7 @@ pub(super) fn judge(
             let is_new_partition = !cousins.is_empty()
                 && cousins.iter().all(|position| position.log.cluster == log.cluster);
             match (is_new_partition, cousins.is_empty()) {
-                // The topic has grown. Of a log that holds all it ever held, nothing was missed at 0; a long one is not new.
+                // The topic has grown. A log that still begins at 0 has lost nothing; a long one is not new.
                 (true, _) if low == 0 && high <= NEW_MAX => PositionVerdict::GoOn(0),
                 (true, _) | (_, true) => PositionVerdict::StartOver(Start::Adopt),
                 _ => PositionVerdict::StartOver(Start::Replaced),
@@ -47,7 +48,7 @@ pub(super) fn judge(
     }
 }
 
-/// Finds out where the proxy stands; returns the offset from which on it is delivered to.
+/// Asks for the proxy's position and compares it with the log; returns the first offset to deliver.
 pub(super) async fn locate(sender: &mut BatchSender) -> i64 {
     loop {
         let standing = match sender.standing.take() {
@@ -63,10 +64,10 @@ pub(super) async fn locate(sender: &mut BatchSender) -> i64 {
         sender.target.note_instance(&standing.instance);
         sender.instance.clone_from(&standing.instance);
         sender.clock = standing.clock.map(|clock| (clock, tokio::time::Instant::now()));
-        // Asked after the proxy: whatever it stores from now on is younger than the end of the log that we learn here.
+        // Asked after the proxy: a response that it stores from now on is younger than this end of the log.
         let Some((low, high)) = sender.watermarks().await else { continue };
         if !sender.partition.is_counted() {
-            sender.unreachable("how many partitions the topic has").await;
+            sender.unreachable("the number of the topic's partitions is unknown").await;
             continue;
         }
         let verdict = judge(&standing, &sender.partition.log, low, high);
@@ -91,7 +92,7 @@ async fn begin(sender: &BatchSender, next: i64) -> i64 {
     next
 }
 
-/// Returns whether the record before `next` is the one with this fingerprint; `None`: nobody knows now.
+/// Returns whether the record before `next` has this fingerprint; `None`: Kafka does not answer.
 async fn is_same_log(sender: &mut BatchSender, next: i64, last: u64) -> Option<bool> {
     if let Some(fingerprint) = sender.partition.fingerprint_at(next - 1) {
         return Some(fingerprint == last);
@@ -111,7 +112,8 @@ async fn is_same_log(sender: &mut BatchSender, next: i64, last: u64) -> Option<b
     Some(found.is_none_or(|found| found == last))
 }
 
-/// Records of a partition that may be new: to deliver them all costs less than to have everything validated.
+/// Up to this length a partition counts as new: delivering all its records costs less than
+/// validating everything stored.
 const NEW_MAX: i64 = 10_000;
 
 #[cfg(test)]

@@ -32,8 +32,9 @@ use self::locate::locate;
 use self::target::Target;
 use crate::partition::Partition;
 
-/// Carries one partition to one proxy. It is sequential: a batch goes out when the one before is confirmed, and purges that are
-/// read meanwhile gather for the next. The first purge goes at once.
+/// Delivers one partition to one proxy, sequentially: a batch is sent when the one before is
+/// confirmed, and records that are read meanwhile gather for the next. The first purge is sent
+/// immediately.
 #[derive(Debug)]
 struct Delivery {
     sender: BatchSender,
@@ -64,13 +65,13 @@ impl Delivery {
             loop {
                 next = match self.step(next, &mut read_to).await {
                     SendResult::Confirmed(next) => next,
-                    SendResult::Lost => break,
+                    SendResult::LocateAgain => break,
                 };
             }
         }
     }
 
-    /// Sends what there is, or a heartbeat when there is nothing for a while.
+    /// Sends the next batch, or a heartbeat if no record is read for a while.
     async fn step(&mut self, next: i64, read_to: &mut watch::Receiver<i64>) -> SendResult {
         let heartbeat =
             self.sender.sent.unwrap_or_else(Instant::now) + self.sender.context.rules.heartbeat;
@@ -84,7 +85,7 @@ impl Delivery {
         }
     }
 
-    /// Lets some purges gather, unless it is the first for a while or one of them is urgent.
+    /// Waits for more purges, unless this is the first for a while or one of them is urgent.
     async fn pace(&self, next: i64) {
         let Some(due) = self.sender.sent.map(|sent| sent + self.sender.context.rules.linger) else {
             return;
@@ -99,7 +100,7 @@ impl Delivery {
     }
 }
 
-/// Ends when something was read from an offset on.
+/// Waits until a record at or above `next` has been read.
 async fn has_more(read_to: &mut watch::Receiver<i64>, next: i64) {
     if read_to.wait_for(|read_to| *read_to > next).await.is_err() {
         std::future::pending::<()>().await; // the partition is gone, and this delivery ends

@@ -1,23 +1,25 @@
-//! What an answer of a proxy means.
+//! The meaning of a proxy's answer to a batch.
 
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use purge_protocol::log::{Applied, Refusal, Standing};
 
-/// What is to be done after an answer.
+/// A proxy's answer, by what the sender does about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     Applied(Applied),
-    /// There is a hole before the batch, or the proxy does not know the log: go back to where it stands.
+    /// There is a gap before the batch, or the proxy does not know the log: go back to its
+    /// position.
     Hole(Standing),
-    /// The proxy asks for a pause, and says how long if it knows.
+    /// The proxy asks for a pause, of this length if it says so.
     Wait(Option<Duration>),
-    /// The proxy itself finds something in the batch wrong: split it until it is one purge.
+    /// The proxy refuses the content of the batch: split it until a single purge is refused.
     Refused(Refusal),
-    /// The proxy does not let us in: an operator has to act. Keep trying, so that no purge is lost.
+    /// The proxy denies access, which an operator has to mend. Keep trying, so that no purge is
+    /// lost.
     NotAllowed(String),
-    /// Something else answered, or the proxy failed: try again.
+    /// Another server answered, or the proxy failed: try again.
     Failed(String),
 }
 
@@ -44,7 +46,7 @@ impl DeliveryOutcome {
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY => match serde_json::from_slice(body) {
                 Ok(refusal) => Self::Refused(refusal),
-                // A TLS port or a proxy in between answers so to anything; no purge may be given up for that.
+                // A TLS port or an intermediary answers anything in this way; no purge may be given up for that.
                 Err(_no_refusal) => Self::Failed(format!("no proxy's answer: {}", text())),
             },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::NotAllowed(text()),
@@ -64,7 +66,7 @@ impl DeliveryOutcome {
     }
 }
 
-/// Reads `Retry-After` in seconds; a date is not worth a clock here.
+/// Reads `Retry-After` in seconds and ignores a date.
 fn retry_after(fields: &HeaderMap) -> Option<Duration> {
     let value = fields.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     Some(Duration::from_secs(value.trim().parse().ok()?).min(RETRY_AFTER_MAX))

@@ -1,6 +1,7 @@
-//! `Parts`: the purges of a batch that a proxy refuses, in ever smaller batches. Pure.
+//! `Parts`: the purges of a refused batch, in ever smaller batches. Pure.
 //!
-//! All parts but the last cover nothing, so that the proxy's position moves when everything in the batch is in force.
+//! All parts but the last cover no offsets, so that the proxy's position moves when the whole batch
+//! is in force.
 
 use bytes::Bytes;
 use purge_protocol::log::{Hit, LoggedPurge};
@@ -11,7 +12,7 @@ use crate::partition::window::Slice;
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     whole: &'a Slice,
-    /// The purges of each part, the next one last. Never empty before the whole is applied.
+    /// The purges of each part, the next one last. Empty only after the whole is applied.
     waiting: Vec<Purges>,
     hits: Vec<Hit>,
 }
@@ -24,7 +25,7 @@ impl<'a> Parts<'a> {
         Self { whole, waiting: vec![whole.purges.clone()], hits: Vec::new() }
     }
 
-    /// Returns the part that is to be sent now.
+    /// Returns the part to send next.
     pub(super) fn next(&self) -> Slice {
         let purges = self.waiting.last().cloned().unwrap_or_default();
         match self.waiting.len() {
@@ -33,7 +34,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Notes that the part was applied; returns whether that was the last one.
+    /// Records that the part was applied; returns whether that was the last one.
     pub(super) fn applied(&mut self, hits: &[Hit]) -> bool {
         for hit in hits {
             match self.hits.iter_mut().find(|known| known.offset == hit.offset) {
@@ -45,7 +46,7 @@ impl<'a> Parts<'a> {
         self.waiting.is_empty()
     }
 
-    /// Splits the part, which the proxy refuses. Returns a purge that cannot be split: it is given up.
+    /// Splits the refused part. Returns a purge that cannot be split, which is given up.
     pub(super) fn refused(&mut self) -> Option<(i64, Bytes)> {
         match halves(self.waiting.pop().unwrap_or_default()) {
             Ok((first, second)) => {
@@ -54,7 +55,7 @@ impl<'a> Parts<'a> {
             }
             Err(refused) => {
                 if self.waiting.is_empty() {
-                    self.waiting.push(Vec::new()); // moves the position
+                    self.waiting.push(Vec::new()); // to move the position
                 }
                 refused
             }

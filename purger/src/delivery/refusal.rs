@@ -13,8 +13,9 @@ use crate::kafka::cursor::{CursorError, CursorItem, Cursors};
 use crate::partition::Partition;
 use crate::partition::pending::{Work, WorkKind};
 
-/// Has the record at this offset written to the dead letters, because a proxy refuses it; its offset is not committed
-/// before. While [`REFUSALS_MAX`] such records are being written, others are in the log only: delivery does not wait.
+/// Writes the record at this offset to the dead letters, because a proxy refuses it; its offset is
+/// not committed before. While [`REFUSALS_MAX`] such records are being written, further ones are
+/// only logged, so that delivery does not wait.
 pub(super) fn give_up(
     context: &DeliveryContext,
     partition: &Arc<Partition>,
@@ -47,7 +48,7 @@ pub(super) fn give_up(
                 Err(error) => tracing::error!(%error, offset, "cannot read a record again"),
             }
             tokio::select! {
-                () = partition.revoked.cancelled() => return, // another purger owes it
+                () = partition.revoked.cancelled() => return, // its work is another purger's now
                 () = tokio::time::sleep(backoff.wait()) => {}
             }
         };
@@ -63,7 +64,7 @@ pub(super) fn give_up(
     }));
 }
 
-/// Reads a record once more. Blocks up to [`PATIENCE`]. `None`: the record is gone.
+/// Reads a record again; `None`: the record is gone. Blocks up to [`PATIENCE`].
 fn read_refused(
     cursors: &Cursors,
     log: &LogId,
@@ -78,7 +79,7 @@ fn read_refused(
     }
 }
 
-/// Records that proxies refuse and whose dead letters are not written yet: beyond it the refusing proxy's deliveries wait.
+/// Refused records whose dead letters may be in progress at once.
 pub const REFUSALS_MAX: usize = 100;
-/// Those that are read from Kafka at once.
+/// Refused records that may be read from Kafka at once.
 pub const REFUSED_READERS_MAX: usize = 2;

@@ -1,4 +1,4 @@
-//! `Target`: one proxy, as the purger sees it: how it is reached, and how it is doing.
+//! `Target`: one proxy as the purger sees it, with its connections and its health.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,11 +26,12 @@ use crate::partition::commit_tracker::TargetId;
 pub struct Target {
     pub id: TargetId,
     pub url: String,
-    /// Ends when it is forgotten.
+    /// Cancelled when the proxy is forgotten.
     pub gone: CancellationToken,
     client: Client<HttpConnector, Full<Bytes>>,
     authorization: Option<HeaderValue>,
-    /// Whether it is still configured, or under its name. Else somebody else may have its address, who must not get the token.
+    /// False for a proxy that left the configuration or the name: another host may have its
+    /// address, and must not get the token.
     is_present: AtomicBool,
     timeout: Duration,
     health: Mutex<TargetHealth>,
@@ -42,7 +43,7 @@ pub struct Target {
 pub struct TargetOptions {
     pub http: TargetHttp,
     pub token: Option<Secret>,
-    /// How long an answer may take.
+    /// For a whole answer.
     pub timeout: Duration,
 }
 
@@ -65,7 +66,7 @@ struct Position {
 pub enum TargetState {
     Ok,
     Behind,
-    /// It does not answer, or refuses.
+    /// It does not answer, or refuses batches.
     Down,
     Unknown,
 }
@@ -76,7 +77,7 @@ pub struct TargetReport {
     pub instance: String,
     pub positions: Vec<((String, i32), i64)>,
     pub last_answer: Option<Duration>,
-    /// What went wrong last, unless it has answered since.
+    /// The last failure, unless an answer came since.
     pub error: Option<String>,
 }
 
@@ -94,7 +95,7 @@ impl TargetState {
 }
 
 impl Target {
-    /// Makes a proxy that was not spoken to yet.
+    /// Makes a proxy that has not been contacted.
     pub fn new(id: TargetId, url: String, options: &TargetOptions) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -123,12 +124,11 @@ impl Target {
         }
     }
 
-    /// Notes whether it is still configured, or under its name.
     pub fn set_present(&self, is_present: bool) {
         self.is_present.store(is_present, Ordering::Relaxed);
     }
 
-    /// Asks where the proxy stands.
+    /// Asks the proxy for its positions.
     pub async fn standing(&self) -> Result<Standing, DeliveryOutcome> {
         let (status, body) = self.send(Method::GET, Bytes::new()).await?;
         match status.0 {
@@ -148,7 +148,8 @@ impl Target {
         }
     }
 
-    /// Waits until a batch of so many bytes may be encoded: one large batch at a time is on its way to a proxy.
+    /// Waits until a batch of this size may be encoded: one large batch at a time is in flight to a
+    /// proxy.
     pub async fn room_for(&self, bytes: usize) -> Option<MutexGuard<'_, ()>> {
         if bytes > SMALL_BATCH_BYTES { Some(self.large.lock().await) } else { None }
     }
@@ -160,7 +161,7 @@ impl Target {
         }
     }
 
-    /// Sends a request to any path of the admin listener; returns the status and the content.
+    /// Sends a request to any path of the admin listener; returns status and content.
     pub async fn ask(
         &self,
         method: Method,
@@ -213,7 +214,7 @@ impl Target {
         health.last_error = None;
     }
 
-    /// Notes which process answered; returns whether it is another one than before.
+    /// Records the process that answered; returns whether it has changed.
     pub fn note_instance(&self, instance: &str) -> bool {
         let mut health = self.health.lock();
         let is_another = !health.instance.is_empty() && health.instance != instance;
@@ -221,7 +222,8 @@ impl Target {
         is_another
     }
 
-    /// Notes that something went wrong. An operator hears of it once, until it works again.
+    /// Records a failure. It is logged once, until the proxy confirms again or fails in another
+    /// way.
     pub fn note_failure(&self, outcome: &DeliveryOutcome) {
         let text = match outcome {
             DeliveryOutcome::Failed(text) | DeliveryOutcome::NotAllowed(text) => text.clone(),
@@ -238,7 +240,7 @@ impl Target {
             DeliveryOutcome::NotAllowed(_) if is_news => tracing::error!(
                 proxy = self.url,
                 error = text,
-                "a proxy does not let the purger in: set purger.targets.token to its admin.token"
+                "a proxy denies access: set purger.targets.token to its admin.token"
             ),
             _ if is_news => {
                 tracing::warn!(proxy = self.url, error = text, "a proxy does not confirm");
@@ -247,7 +249,7 @@ impl Target {
         }
     }
 
-    /// Forgets the position in a partition that is another purger's now.
+    /// Forgets the position in a partition that another purger has now.
     pub fn forget_position(&self, log: (&str, i32)) {
         self.health.lock().positions.remove(&(log.0.to_owned(), log.1));
     }

@@ -24,7 +24,7 @@ pub const TYPE: &str = "cache.purge.requested.v1";
 /// The type without its major version.
 const TYPE_FAMILY: &str = "cache.purge.requested";
 
-/// What is written as the source of an event that has none, and read as none: the attribute must be there.
+/// The source of an event that has none, since the attribute is required.
 const NO_SOURCE: &str = "urn:shellac:unknown";
 
 pub(super) fn read_structured(object: &Object<'_>, rules: &Rules) -> Result<Draft, Stop> {
@@ -168,7 +168,8 @@ pub fn cloud_event(event: &PurgeEvent) -> Vec<u8> {
     serde_json::to_vec(&envelope).unwrap_or_default()
 }
 
-/// What is written says each selector by itself, so a site's selector is not made twice: `site` only where there is no other.
+/// Returns the scope. Selectors are written one by one, so that a site's selector is not made
+/// twice: `site` only without others.
 fn scope(event: &PurgeEvent) -> &'static str {
     let request = &event.request;
     match request {

@@ -14,7 +14,7 @@ use super::template::Template;
 use super::time;
 use super::unreadable::{Code, Problem, shown};
 
-/// What Debezium writes in place of a large column that did not change.
+/// Debezium's placeholder for a large column that did not change.
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
 /// Reads an envelope, with its schema around it or without.
@@ -82,7 +82,7 @@ fn millis(object: &Object<'_>) -> Option<std::time::SystemTime> {
     }
 }
 
-/// Where a row is from.
+/// The origin of a row.
 struct Table<'a> {
     name: &'a str,
     schema: Option<&'a str>,

@@ -20,7 +20,7 @@ pub(super) struct Draft {
     pub(super) id: Option<String>,
     pub(super) source: Option<String>,
     pub(super) time: Option<SystemTime>,
-    /// When the first cause of it happened: counts instead of `time`.
+    /// Time of the root event, which counts instead of `time`.
     pub(super) root_time: Option<SystemTime>,
     pub(super) expires: Option<SystemTime>,
     pub(super) tags: Vec<String>,
@@ -38,7 +38,7 @@ pub(super) struct Draft {
     pub(super) rewarm: Option<Rewarm>,
 }
 
-/// Why a record becomes no purge.
+/// The reason why a record becomes no purge.
 #[derive(Debug)]
 pub(super) enum Stop {
     Ignored(Ignored),

@@ -1,4 +1,5 @@
-//! `Fields`: an object's members read as what they should be, with errors that say where, what and what instead.
+//! `Fields`: typed access to an object's members, with errors that name the place, the value and
+//! the remedy.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -97,7 +98,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Returns a time. What is none counts as not there: a bad date never costs a purge.
+    /// Returns a time. An invalid one counts as absent: a bad date never costs a purge.
     pub(super) fn time(self, name: &str) -> Option<SystemTime> {
         self.object.text(name).and_then(time::parse)
     }

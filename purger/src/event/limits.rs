@@ -1,10 +1,10 @@
-//! `EventLimits`: how much one event may ask for. What exceeds a limit is refused with a reason, never cut.
+//! `EventLimits`: bounds on one event. An event that exceeds one is refused with a reason, never
+//! cut.
 
 use std::time::Duration;
 
 use super::unreadable::{Code, Problem};
 
-/// How much one event may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventLimits {
     /// Bytes of the record's value.

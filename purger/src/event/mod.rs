@@ -1,11 +1,12 @@
-//! What a record of a purge topic asks for: from its bytes to a checked purge, as a pure function.
+//! Events: from the bytes of a record to a checked purge, as a pure function.
 //!
-//! [`EventReader::read`] is told the record, the rules and the time, and returns one of three things. A [`PurgeEvent`] is to be
-//! delivered. What is [`Ignored`] asks for nothing here, and its offset may be stored. What is [`Unreadable`] belongs to the
-//! dead letters; where its key names a site, a soft purge of it comes along as the safe guess.
+//! [`EventReader::read`] is told the record, the rules and the time, and returns one of three
+//! values. A [`PurgeEvent`] is delivered. An [`Ignored`] record asks for nothing here, and its
+//! offset may be stored. An [`Unreadable`] record belongs to the dead letters; if its key names a
+//! site, a soft purge of the site comes along as the safe guess.
 //!
-//! Nothing is half read: an event with one bad tag among many is unreadable as a whole, as its producer must learn of it, and
-//! no text of a stranger reaches a log line, a field or a proxy without having been checked.
+//! No event is half read: one bad tag among many makes the whole event unreadable, as its producer
+//! must learn of it. No text of a stranger reaches a log line, a field or a proxy unchecked.
 
 mod body;
 mod draft;
@@ -52,26 +53,26 @@ pub enum Reading {
 pub struct PurgeEvent {
     pub id: String,
     pub source: Option<String>,
-    /// When the change happened: the root event's time, else the event's, else the record's.
+    /// Time of the change: the root event's, else the event's, else the record's.
     pub time: Option<SystemTime>,
-    /// What to purge: selectors found sound, each once; mode and id are set, and the event's time where it is known.
+    /// Valid selectors, each once. Mode and id are set, and the event's time if it is known.
     pub request: PurgeRequest,
     pub priority: Priority,
-    /// Delays after which what was fetched since is purged again; rising, none of them zero.
+    /// Delays after which the purge is repeated; rising, none of them zero.
     pub settle: Vec<Duration>,
-    /// Responses that report a lower revision are served, and not kept.
+    /// Responses that report a lower revision are served, and not stored.
     pub revision: Option<u64>,
     pub site: Option<String>,
     pub rewarm: Option<Rewarm>,
 }
 
-/// Whether a purge waits for others to be sent with.
+/// Urgency of a purge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Priority {
-    /// It may.
+    /// It may wait for others to be sent with.
     #[default]
     Normal,
-    /// It is sent at once.
+    /// It is sent immediately.
     Urgent,
 }
 
@@ -92,10 +93,10 @@ pub enum Ignored {
     Expired,
     /// A row was read for a snapshot: nothing has changed.
     Snapshot,
-    /// It has no value.
+    /// The record has no value.
     Tombstone,
     OtherType,
-    /// It is a row of a table without a rule.
+    /// The row's table has no rule.
     OtherTable,
 }
 

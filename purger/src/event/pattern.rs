@@ -1,4 +1,4 @@
-//! `Pattern` and `Filter`: which hosts, sites, tables and sources are meant.
+//! `Pattern` and `Filter`: selection of hosts, sites, tables and sources.
 
 /// A text in which `*` stands for any run of characters, also an empty one. It is compared with whole texts, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,12 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     text.ends_with(end)
 }
 
-/// Which texts pass: those that one of `only` matches (all, when there is none) and none of `except`.
+/// Lets texts pass that one of `only` matches and none of `except`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// What passes; everything when empty.
+    /// Empty: everything.
     pub only: Vec<Pattern>,
-    /// What does not pass all the same.
+    /// Exceptions from `only`.
     pub except: Vec<Pattern>,
 }
 

@@ -38,7 +38,7 @@ impl EventReader {
         &self.rules
     }
 
-    /// Says what the record asks for. `now` decides what is too old.
+    /// Reads a record. `now` decides whether an event is too old.
     pub fn read(&self, record: &Record<'_>, now: SystemTime) -> Reading {
         match self.event(record, now) {
             Ok(event) => Reading::Purge(Box::new(event)),
@@ -111,7 +111,7 @@ impl EventReader {
         }
     }
 
-    /// The soft purge of the key's site. What was forbidden stays forbidden, in part, too.
+    /// Returns the soft purge of the key's site, unless the event was forbidden.
     fn guess(&self, record: &Record<'_>, code: Code, now: SystemTime) -> Option<PurgeEvent> {
         if code == Code::Forbidden {
             return None;

@@ -1,14 +1,14 @@
-//! `Record`: what of a Kafka record the reader looks at.
+//! `Record`: the parts of a Kafka record that the reader uses.
 
 use std::time::SystemTime;
 
-/// A record as it was consumed, borrowed from wherever its bytes lie.
+/// A record as it was consumed, borrowed from its buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub offset: i64,
-    /// When it was produced or appended, if the broker says so.
+    /// Time at which it was produced or appended, if the broker reports it.
     pub timestamp: Option<SystemTime>,
     /// Its key: by convention the id of the site that changed.
     pub key: Option<&'a [u8]>,

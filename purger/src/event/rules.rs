@@ -1,4 +1,4 @@
-//! `Rules`: what the operator decides about events: their format, who may do what, what concerns these proxies.
+//! `Rules`: the operator's decisions about events: formats, permissions and filters.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,16 +13,17 @@ use super::pattern::{Filter, Pattern, matches};
 use super::template::{Template, TemplateError};
 use super::unreadable::{Code, Problem, shown};
 
-/// How records are read. The default reads every format, lets no source purge everything, and every source purge hard.
+/// The rules of reading. The default reads every format, lets no source purge everything, and every
+/// source purge hard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     pub format: Format,
     pub site: SiteRule,
-    /// What the rows of each table become; the first that matches counts.
+    /// Rules for the rows of tables; the first that matches counts.
     pub tables: Vec<TableRule>,
     /// The mode of events that name none; hard when there is none here either.
     pub mode: Option<PurgeMode>,
-    /// What a record without a value means.
+    /// The meaning of a record without a value.
     pub tombstone: Tombstone,
     /// Soft purges of changes older than this are not delivered. Hard ones always are.
     pub max_age: Option<Duration>,
@@ -33,7 +34,7 @@ pub struct Rules {
     pub may_purge_all: Vec<String>,
     /// Sources that may purge hard, in the same form.
     pub may_purge_hard: Vec<String>,
-    /// How much one event may ask for.
+    /// Bounds on one event.
     pub limits: EventLimits,
 }
 
@@ -98,7 +99,7 @@ impl fmt::Display for Format {
     }
 }
 
-/// A text is the name of no format. The caller refuses the configuration.
+/// An unknown format. The caller refuses the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no format: write auto, cloudevents, plain, resource_change, debezium or site")]
 pub struct FormatError(pub String);
@@ -112,7 +113,7 @@ impl FromStr for Format {
     }
 }
 
-/// What a record without a value means.
+/// The meaning of a record without a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Tombstone {
     #[default]
@@ -140,9 +141,6 @@ pub(super) enum SiteSelector {
 
 impl SiteRule {
     /// Reads a tag's template, in which the only name is `{site}`.
-    ///
-    /// # Errors
-    /// The template is none, or does not hold `{site}`, or holds another name.
     pub fn tag(text: &str) -> Result<Self, SiteRuleError> {
         let template: Template = text.parse()?;
         let names: Vec<&str> = template.names().collect();
@@ -171,18 +169,19 @@ impl SiteRule {
     }
 }
 
-/// Why a text is no rule for sites. The caller refuses the configuration.
+/// An invalid rule for sites. The caller refuses the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SiteRuleError {
-    /// It is no template.
+    /// The text is no template.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// It has other names than `site`, or not that one.
+    /// The template lacks the name `site`, or has others.
     #[error("{0:?} must hold {{site}} and no other name, or every site would be the same")]
     Names(String),
 }
 
-/// Refuses what is no site's id: 1 to 256 bytes, without white space, commas and control characters.
+/// Refuses an invalid site id. A valid one has 1 to 256 bytes, without white space, commas and
+/// control characters.
 pub(super) fn check_site(site: &str, at: &str) -> Result<(), Problem> {
     match Tag::parse(site) {
         Ok(_) if site.len() <= SITE_MAX => Ok(()),

@@ -17,7 +17,7 @@ enum Piece {
     Name(String),
 }
 
-/// Why a text is no template. The caller refuses the configuration.
+/// An invalid template. The caller refuses the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A brace has no partner.
@@ -86,10 +86,7 @@ impl Template {
         })
     }
 
-    /// Returns the text with every name replaced by its value, or `Ok(None)` where one has none.
-    ///
-    /// # Errors
-    /// Whatever `value` refuses.
+    /// Returns the text with every name replaced by its value, or `Ok(None)` if one has none.
     pub(super) fn render<'v, E>(
         &self,
         mut value: impl FnMut(&str) -> Result<Option<Cow<'v, str>>, E>,

@@ -1,4 +1,5 @@
-//! RFC 3339 times, with offsets, both ways. A text that is none is simply no time: a bad date never costs a purge.
+//! RFC 3339 times with offsets, parsed and formatted. An invalid text counts as no time: a bad date
+//! never costs a purge.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -45,7 +46,7 @@ pub fn format(time: SystemTime) -> Option<String> {
     })
 }
 
-/// Returns the moment so many milliseconds after 1970, if its year has four digits.
+/// Returns the moment `millis` milliseconds after 1970, if its year has four digits.
 pub(super) fn of_millis(millis: i64) -> Option<SystemTime> {
     let nanos = u32::try_from(millis.rem_euclid(1000)).ok()? * 1_000_000;
     within(at(millis.div_euclid(1000), nanos)?)

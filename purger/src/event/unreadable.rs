@@ -1,4 +1,4 @@
-//! `Unreadable`: why a record became no purge, in words that its producer can act on.
+//! `Unreadable`: the reason why a record became no purge, in words that its producer can act on.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ pub struct Unreadable {
     pub code: Code,
     /// The path of the field, its value (shortened), and what to write instead.
     pub detail: String,
-    /// The soft purge of the key's site. Something has changed there, or nobody would have sent an event.
+    /// The soft purge of the key's site, where something has changed, or no event would have been
+    /// sent.
     pub guess: Option<Box<PurgeEvent>>,
 }
 
@@ -20,28 +21,28 @@ pub enum Code {
     Utf8,
     /// The value is not JSON, is nested too deeply, or has a key twice.
     Json,
-    /// It is JSON, and of none of the known shapes.
+    /// The value is JSON of no known shape.
     Shape,
-    /// Its content type is none that is read.
+    /// The content type is not supported.
     Format,
     /// The event's type or specification has another major version.
     Version,
-    /// A field that must be there is not.
+    /// A required field is missing.
     Field,
     Type,
-    /// The scope is none.
+    /// The scope is invalid.
     Scope,
     Empty,
-    /// One of its tags, or its entity tag, is no tag.
+    /// One of its tags, or its entity tag, is invalid.
     Tag,
-    /// One of its URLs, hosts or prefixes is none.
+    /// One of its URLs, hosts or prefixes is invalid.
     Url,
-    /// Its site is none.
+    /// Its site is invalid.
     Site,
     Limit,
     /// Its source may not do this.
     Forbidden,
-    /// The columns that a table's templates need are not there.
+    /// Columns of a table's templates are missing.
     Template,
 }
 

@@ -1,5 +1,5 @@
-//! What becomes of a record: a purge that is held for proxies, a dead letter, or nothing; and what is owed for it until it
-//! may be committed.
+//! Intake of records: each becomes a purge that is held for proxies, a dead letter, or nothing.
+//! Dead letters, delayed purges and receipts are pending work until they are written.
 
 pub mod rereader;
 
@@ -51,7 +51,7 @@ impl Intake {
             Reading::Unreadable(unreadable) => EventOutcome::DeadLetter(unreadable.code.as_str()),
         };
         self.metrics.events.add(&partition.log.topic, outcome);
-        // Before it can be delivered: a confirmation must not come before what it confirms.
+        // Before the record can be delivered: a confirmation must not precede what it confirms.
         for work in self.work_for(message, &reading) {
             if partition.add_pending(offset, work) {
                 self.begin(work.kind, partition, message, &reading, Instant::now());
@@ -60,15 +60,15 @@ impl Intake {
         partition.push(offset, print_of(message), held);
     }
 
-    /// Takes a record once more, for work of this kind that could not begin when it was read first; returns whether there was
-    /// room for it. Blocks.
+    /// Takes a record again for work of this kind that could not begin at the first reading;
+    /// returns whether there was room for it. Blocks.
     pub fn take_again<M: Message>(
         &self,
         partition: &Arc<Partition>,
         message: &M,
         kind: WorkKind,
     ) -> bool {
-        // As of a moment at which no event is too old: what was owed then still is.
+        // As of a moment at which no event is too old: pending work stays pending.
         let reading =
             self.reader.read(&record_of(message, &headers_of(message)), SystemTime::UNIX_EPOCH);
         let offset = message.offset();
@@ -110,7 +110,7 @@ impl Intake {
         }
     }
 
-    /// Begins the work of one kind for a record that was read first at this moment.
+    /// Begins the work of one kind for a record that was first read at `read`.
     fn begin<M: Message>(
         &self,
         kind: WorkKind,
@@ -133,7 +133,7 @@ impl Intake {
                     receipts.expect(partition, message.offset(), subject, read);
                 }
             }
-            _ => {} // no record asks for it
+            _ => {} // no record has such work
         }
     }
 
@@ -158,7 +158,7 @@ impl Intake {
         self.reader.read(&record_of(message, &headers_of(message)), self.now())
     }
 
-    /// Reads a record, without any consequence.
+    /// Reads a record without side effects.
     fn read<M: Message>(&self, message: &M) -> ReadRecord {
         let reading = self.parse(message);
         let purge = match &reading {
@@ -170,7 +170,7 @@ impl Intake {
         ReadRecord { held, reading }
     }
 
-    /// Reads the purge that a record asks for, if it asks for one.
+    /// Reads the purges that a record asks for.
     pub fn purges_of<M: Message>(&self, message: &M) -> Vec<LoggedPurge> {
         match self.parse(message) {
             Reading::Purge(event) => logged(&event, message.offset()),
@@ -192,7 +192,8 @@ impl Intake {
         }
     }
 
-    /// Purges once more when renderers that read from lagging replicas have settled. The offset is held until that is written.
+    /// Schedules repetitions of a purge, for renderers that read from lagging replicas. They are
+    /// pending work until written.
     fn settle<M: Message>(
         &self,
         partition: &Arc<Partition>,
@@ -212,7 +213,7 @@ impl Intake {
                 },
                 ..event.clone()
             };
-            let due = read + *delay; // a publisher's clock decides nothing
+            let due = read + *delay; // independent of the publisher's clock
             let (partition, offset) = (Arc::clone(partition), message.offset());
             let key = message.key().map(<[u8]>::to_vec);
             drop(self.runtime.spawn(async move {
@@ -228,7 +229,7 @@ impl Intake {
     }
 }
 
-/// Returns the purge as it is sent, in parts that proxies take by default.
+/// Returns the purge in the form that is sent, in parts that proxies take by default.
 pub fn logged(event: &PurgeEvent, offset: i64) -> Vec<LoggedPurge> {
     let purge = LoggedPurge {
         offset,
@@ -241,7 +242,7 @@ pub fn logged(event: &PurgeEvent, offset: i64) -> Vec<LoggedPurge> {
 
 /// Encodes a purge as an element of a batch.
 pub fn encoded(purge: &LoggedPurge) -> Bytes {
-    serde_json::to_vec(purge).unwrap_or_default().into() // a struct of texts and numbers always has a JSON form
+    serde_json::to_vec(purge).unwrap_or_default().into() // a struct of strings and numbers always serializes
 }
 
 /// Selectors in one purge: the default of the proxies' `purge.max_selectors`.
@@ -277,13 +278,14 @@ pub fn headers_of<M: Message>(message: &M) -> Vec<(&str, &[u8])> {
     pairs.filter_map(|header| Some((header.key, header.value?))).collect()
 }
 
-/// When the broker or the producer says that the record was written.
+/// Returns the record's timestamp, set by the producer or the broker.
 pub fn timestamp_of<M: Message>(message: &M) -> Option<SystemTime> {
     let millis = u64::try_from(message.timestamp().to_millis()?).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(millis))
 }
 
-/// Memory that any work takes, beside what it is about.
+/// Memory of any pending work, beside the record's bytes.
 const WORK_BYTES: usize = 1 << 10;
-/// Copies of a record that its dead letter takes, each a third longer in base64: the letter, its JSON, the producer's own.
+/// Copies of a record in its dead letter, each a third longer in base64: the letter, its JSON, the
+/// producer's own.
 const BASE64_COPIES: usize = 6;

@@ -1,4 +1,5 @@
-//! Reads records again for which the purger owes work that was not held in memory: on a thread of its own, with one cursor.
+//! Reads records again whose pending work was not held in memory, on a thread of its own with one
+//! cursor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,7 @@ pub struct Rereader {
 }
 
 impl Rereader {
-    /// Reads again until it is told to stop.
+    /// Reads until `stop` is set.
     #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub fn run(self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
@@ -37,7 +38,7 @@ impl Rereader {
         }
     }
 
-    /// Reads a range, as far as there is room for what is owed in it.
+    /// Reads a range as far as there is room for its pending work.
     fn read(
         &self,
         partition: &Arc<Partition>,
@@ -52,7 +53,7 @@ impl Rereader {
         let outcome = self.cursors.open(log, from).and_then(|cursor| {
             while !is_over() {
                 let CursorItem::Record(record) = cursor.next(PATIENCE)? else {
-                    partition.skip_pending(to, kind); // there is no record any more
+                    partition.skip_pending(to, kind); // the log holds no further record
                     break;
                 };
                 if record.offset() >= to {
@@ -78,12 +79,12 @@ impl Rereader {
         }
     }
 
-    /// Retention was faster than the work: what is gone cannot be done.
+    /// Gives up the work of records that have expired.
     fn skip_expired(&self, partition: &Partition, kind: WorkKind, from: i64) {
         let log = &partition.log;
         let Ok((low, _)) = self.cursors.watermarks(log) else { return };
         if low <= from {
-            return; // a moment's confusion
+            return; // a transient error
         }
         self.intake.metrics.owed_expired.inc();
         tracing::error!(
@@ -92,7 +93,7 @@ impl Rereader {
             kind = kind.as_str(),
             from,
             to = low,
-            "records expired before the purger could write what it owes for them"
+            "records expired before their dead letters, repetitions or receipts were written"
         );
         partition.skip_pending(low, kind);
     }

@@ -1,4 +1,4 @@
-//! `Assignment`: the partitions that the group has given to this purger.
+//! `Assignment`: the partitions that the group has assigned to this purger.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +19,13 @@ use crate::memory::Memory;
 use crate::partition::Partition;
 use crate::partition::window::WindowLimits;
 
-/// The partitions that the group has given to this purger.
 #[derive(Debug)]
 pub struct Assignment {
     partitions: Mutex<BTreeMap<(String, i32), Arc<Partition>>>,
     changed: watch::Sender<()>,
     limits: WindowLimits,
     memory: Memory,
-    /// The cluster's name, where the operator gave one.
+    /// The configured name; may be empty.
     cluster: String,
     drain_timeout: Duration,
     pub connection: Connection,
@@ -36,7 +35,6 @@ pub struct Assignment {
 #[derive(Debug, Default)]
 pub struct ConsumerMetrics {
     pub commits: Counter,
-    /// Commits that did not.
     pub failed_commits: Counter,
     pub rebalances: Counter,
     /// Times that a partition was paused because its window was full.
@@ -44,7 +42,7 @@ pub struct ConsumerMetrics {
 }
 
 impl Assignment {
-    /// Makes one without partitions.
+    /// Makes an assignment without partitions.
     pub fn new(
         cluster: String,
         (limits, memory): (WindowLimits, Memory),
@@ -62,12 +60,12 @@ impl Assignment {
         })
     }
 
-    /// All partitions, in order.
+    /// Returns all partitions, by topic and number.
     pub fn partitions(&self) -> Vec<Arc<Partition>> {
         self.partitions.lock().values().map(Arc::clone).collect()
     }
 
-    /// How long a revoked partition waits for proxies to confirm what was read of it.
+    /// Returns the longest time that a revoked partition waits for proxies to confirm its records.
     pub(super) const fn drain_timeout(&self) -> Duration {
         self.drain_timeout
     }
@@ -80,8 +78,9 @@ impl Assignment {
         self.partitions.lock().get(&(topic.to_owned(), partition)).map(Arc::clone)
     }
 
-    /// Opens partitions anew whose logs end before what was read of them: they were cut, or replaced. Their consumer asks for an
-    /// offset that is not there yet, and would go on with whatever comes to be there.
+    /// Reopens partitions whose logs end before the last record read: they were cut or replaced.
+    /// The consumer is positioned at an offset that does not exist yet, and would continue with
+    /// unrelated records.
     pub(super) fn reopen_truncated<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) {
         for partition in self.partitions() {
             let Some(high) = partition.take_truncation() else { continue };
@@ -92,13 +91,13 @@ impl Assignment {
                 tracing::error!(
                     error = words(&error),
                     topic = log.topic,
-                    "cannot go to a log's beginning"
+                    "cannot seek to a log's beginning"
                 );
             }
         }
     }
 
-    /// Notes partitions that were given. Called on the polling thread.
+    /// Adds assigned partitions. Called on the polling thread.
     pub(super) fn assign<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
@@ -116,8 +115,9 @@ impl Assignment {
         self.changed.send_replace(());
     }
 
-    /// Opens a partition anew, because what comes now does not follow on what was read: its topic was replaced, its log was
-    /// cut, or records expired before they were read. Every proxy is asked where it stands, and that is compared with the log.
+    /// Reopens a partition whose next record does not follow on the last one: its topic was
+    /// replaced, its log was cut, or records expired before they were read. Every proxy is located
+    /// again.
     pub(super) fn reopen(&self, partition: &Arc<Partition>, offset: i64) -> Arc<Partition> {
         let log = &partition.log;
         tracing::warn!(
@@ -125,7 +125,7 @@ impl Assignment {
             partition = log.partition,
             read_to = partition.progress().read_to,
             offset,
-            "a record does not follow on what was read: its topic was replaced, or records expired"
+            "a record does not follow the last one: its topic was replaced, or records expired"
         );
         partition.closing.cancel();
         let again = partition.reopened(offset);
@@ -147,7 +147,7 @@ impl Assignment {
         }
     }
 
-    /// The operator's name for the cluster, else its own id, else a name that stands for "the only one there is".
+    /// Returns the configured name of the cluster, else its id, else `kafka`.
     fn cluster_of<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> String {
         if !self.cluster.is_empty() {
             return self.cluster.clone();
@@ -155,8 +155,8 @@ impl Assignment {
         consumer.client().fetch_cluster_id(CLUSTER_ID_TIMEOUT).unwrap_or_else(|| "kafka".to_owned())
     }
 
-    /// Waits until what was read of these partitions is confirmed, or the deadline comes; commits; then lets them go. Called
-    /// on the polling thread.
+    /// Waits until the records of these partitions are confirmed or the deadline has passed,
+    /// commits, and removes the partitions. Called on the polling thread.
     #[expect(
         clippy::disallowed_methods,
         reason = "the polling thread has nothing else to do meanwhile"
@@ -188,20 +188,21 @@ impl Assignment {
     }
 }
 
-/// Returns whether all that was read is confirmed and done.
+/// Returns whether every record that was read is confirmed and has no pending work.
 fn is_drained(partition: &Partition) -> bool {
     let progress = partition.progress();
     progress.committable >= progress.read_to
 }
 
-/// Tells librdkafka what may be committed. It takes the offset of the last record that is done, and adds one.
+/// Stores the committable offset in librdkafka, which takes the offset of the last record and adds
+/// one.
 pub(super) fn store_offset<C: ConsumerContext>(consumer: &BaseConsumer<C>, partition: &Partition) {
     let Some(committable) = partition.committable().filter(|committable| *committable > 0) else {
         return;
     };
     let log = &partition.log;
     match consumer.store_offset(&log.topic, log.partition, committable - 1) {
-        // With an error of state the partition was revoked meanwhile: whoever has it now begins at the last commit.
+        // State: the partition was revoked meanwhile, and its new owner begins at the last commit.
         Ok(()) | Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {}
         Err(error) => tracing::debug!(%error, topic = log.topic, "cannot store an offset"),
     }
@@ -209,12 +210,12 @@ pub(super) fn store_offset<C: ConsumerContext>(consumer: &BaseConsumer<C>, parti
 
 fn commit<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     match consumer.commit_consumer_state(CommitMode::Sync) {
-        // Nothing new to commit is no failure.
+        // NoOffset: there is nothing new to commit.
         Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
         Err(error) => {
             tracing::warn!(
                 error = words(&error),
-                "cannot commit before partitions leave: they will be read again"
+                "cannot commit before partitions are revoked: their records will be read again"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! librdkafka's configuration, from ours.
+//! The configuration of librdkafka's clients.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::memory::Memory;
 
-/// What every client has in common. The operator's `[kafka.properties]` go before everything.
+/// The settings that all clients share. `[kafka.properties]` overrides them.
 pub fn base(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
@@ -19,7 +19,7 @@ pub fn base(kafka: &Kafka) -> ClientConfig {
         .set("client.id", &kafka.client_id)
         .set("security.protocol", kafka.security.as_str())
         .set("socket.keepalive.enable", "true")
-        .set("topic.metadata.refresh.interval.ms", "10000") // a topic that comes late is seen soon
+        .set("topic.metadata.refresh.interval.ms", "10000") // a topic that is created late is seen soon
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "3000");
     if kafka.security.has_sasl() {
@@ -71,11 +71,11 @@ pub fn group(kafka: &Kafka, purger: &Purger) -> ClientConfig {
     finish(config, kafka)
 }
 
-/// A consumer without a group, that is told where to read, and that says when there is nothing there.
+/// A consumer without a group, which reports the end of a partition.
 pub fn cursor(kafka: &Kafka, purger: &Purger) -> ClientConfig {
     let mut config = reader(kafka, purger, CURSOR_BYTES);
     config
-        .set("group.id", format!("{}-cursor", purger.group)) // asked for, never joined
+        .set("group.id", format!("{}-cursor", purger.group)) // required, never joined
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
@@ -83,7 +83,7 @@ pub fn cursor(kafka: &Kafka, purger: &Purger) -> ClientConfig {
     finish(config, kafka)
 }
 
-/// A producer whose records are on all replicas before they count.
+/// A producer that waits for all replicas.
 pub fn producer(kafka: &Kafka) -> ClientConfig {
     let mut config = base(kafka);
     config
@@ -94,8 +94,9 @@ pub fn producer(kafka: &Kafka) -> ClientConfig {
     finish(config, kafka)
 }
 
-/// A consumer that queues half of so many bytes; one fetch of each partition comes on top, a single larger record, too. (The
-/// limit `fetch.max.bytes` stays as it is: it would make larger records unreadable.)
+/// A consumer that queues half of `bytes`, plus one fetch of each partition or a single larger
+/// record. The limit `fetch.max.bytes` keeps its default: a lower one would make larger records
+/// unreadable.
 fn reader(kafka: &Kafka, purger: &Purger, bytes: u64) -> ClientConfig {
     let mut config = base(kafka);
     let record_max = usize::try_from(purger.max_event).unwrap_or(usize::MAX).max(1 << 20);
@@ -103,7 +104,7 @@ fn reader(kafka: &Kafka, purger: &Purger, bytes: u64) -> ClientConfig {
         .set("fetch.wait.max.ms", "50")
         .set("fetch.min.bytes", "1")
         .set("queued.min.messages", "10000")
-        .set("fetch.queue.backoff.ms", "10") // by default fetching rests for a second when so many are queued
+        .set("fetch.queue.backoff.ms", "10") // by default fetching pauses for a second when the queue is full
         .set("queued.max.messages.kbytes", (bytes / 2 / 1024).to_string())
         .set("fetch.message.max.bytes", record_max.to_string())
         .set("fetch.error.backoff.ms", "100")
@@ -121,7 +122,7 @@ fn finish(mut config: ClientConfig, kafka: &Kafka) -> ClientConfig {
         .iter()
         .any(|(name, value)| name == "broker.version.fallback" && value.starts_with("0."));
     if is_old {
-        config.set("enable.idempotence", "false"); // came with 0.11
+        config.set("enable.idempotence", "false"); // needs 0.11
     }
     config
 }
@@ -130,11 +131,8 @@ fn millis(duration: Duration) -> String {
     duration.as_millis().max(1).to_string()
 }
 
-/// Asks for a group's committed offsets. A coordinator that is found while librdkafka waits for it goes unnoticed until the
-/// call's time is up, so it is asked in short calls. Blocks up to [`PATIENCE`].
-///
-/// # Errors
-/// The last call's.
+/// Asks for a group's committed offsets, in short calls: librdkafka does not notice a coordinator
+/// that is found during a call. Blocks up to [`PATIENCE`].
 pub fn committed<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &TopicPartitionList,
@@ -151,11 +149,9 @@ pub fn committed<C: ConsumerContext>(
     }
 }
 
-/// Returns the oldest offset of a partition and the one behind its newest. librdkafka reports every refusal of the broker as a
-/// bad message, also that of a partition whose leader is not ready yet, so it is asked again. Blocks up to [`PATIENCE`].
-///
-/// # Errors
-/// The last call's.
+/// Returns the oldest offset of a partition and the one behind its newest. librdkafka reports every
+/// refusal by the broker as a bad message, even one because a leader is not ready yet, so the call
+/// is repeated. Blocks up to [`PATIENCE`].
 pub fn watermarks<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -188,11 +184,11 @@ pub fn partition_at(
 }
 
 const ATTEMPTS: u32 = 10;
-/// Between two calls for the watermarks of a partition that is not ready.
+/// Between two questions about a partition that is not ready.
 const WATERMARKS_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that a cursor fetches ahead.
 const CURSOR_BYTES: u64 = 16 << 20;
-/// How long a call to the brokers may block.
+/// Longest time that a call to the brokers may block.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

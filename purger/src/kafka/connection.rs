@@ -29,7 +29,7 @@ impl Connection {
         self.is_up.store(is_up, Ordering::Relaxed);
     }
 
-    /// Keeps an error as a cause and logs it. librdkafka reports it at each attempt; the log repeats it now and then.
+    /// Keeps an error as a cause and logs it, though not as often as librdkafka repeats it.
     pub(super) fn note_error(&self, error: &KafkaError, reason: &str) {
         self.causes.add(reason);
         let is_down = matches!(

@@ -1,5 +1,6 @@
-//! The group's consumer: one thread that polls, always, so that the group never takes it for dead. What it reads goes into
-//! the partitions' windows; when one of those is full, that partition pauses and the others go on.
+//! The group's consumer: one thread that polls without interruption, so that the group never
+//! considers it dead. When a partition's window is full, that partition pauses and the others go
+//! on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +28,8 @@ pub struct ConsumerLoop {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumeError {
-    /// librdkafka cannot go on, such as a static member that another one has replaced. The process ends, loudly.
+    /// librdkafka has failed for good, for example because another static member has the same name.
+    /// The process ends.
     #[error("Kafka cannot go on: {}: {reason}{}", code_words(*code), advice(*code))]
     Fatal { code: RDKafkaErrorCode, reason: String },
 }
@@ -68,7 +70,7 @@ impl ConsumerLoop {
         sink: &impl Fn(&Arc<Partition>, &BorrowedMessage<'_>),
     ) {
         self.assignment.connection.set_up(true);
-        // A record of a partition that was revoked is read again by whoever has it now.
+        // A record of a revoked partition is read again by the purger that has it now.
         match self.assignment.find(message.topic(), message.partition()) {
             Some(partition) if partition.is_discontinuous_at(message.offset()) => {
                 let again = self.assignment.reopen(&partition, message.offset());
@@ -79,7 +81,7 @@ impl ConsumerLoop {
         }
     }
 
-    /// Stores what may be committed, pauses what is full, resumes what is not.
+    /// Stores committable offsets, pauses partitions that are full and resumes those that are not.
     fn keep_up(&mut self) {
         self.assignment.reopen_truncated(&self.consumer);
         let partitions = self.assignment.partitions();
@@ -112,12 +114,12 @@ impl ConsumerLoop {
                 tracing::warn!(
                     topic = key.0,
                     partition = key.1,
-                    "too much is waiting for proxies: reading pauses"
+                    "too many records wait for proxies: reading pauses"
                 );
                 self.paused.insert(key);
             }
             Ok(()) => {
-                tracing::info!(topic = key.0, partition = key.1, "reading goes on");
+                tracing::info!(topic = key.0, partition = key.1, "reading resumes");
                 self.paused.remove(&key);
             }
             Err(error) => {
@@ -126,30 +128,30 @@ impl ConsumerLoop {
         }
     }
 
-    /// Says what is wrong, now and then while it stays so.
+    /// Logs an error, now and then while it persists.
     fn complain(&self, error: &KafkaError) -> Result<(), ConsumeError> {
         self.check_fatal()?;
         let text = words(error);
         if let Some(repeated) = LOG_LIMITER.admit(&text) {
-            tracing::warn!(error = text, repeated, "reading from Kafka");
+            tracing::warn!(error = text, repeated, "error while reading from Kafka");
         }
         Ok(())
     }
 
-    /// librdkafka may have ended for good without an event that says so.
+    /// Returns a fatal error, of which librdkafka may not report an event.
     fn check_fatal(&self) -> Result<(), ConsumeError> {
         let fatal = self.consumer.client().fatal_error();
         fatal.map_or(Ok(()), |(code, reason)| Err(ConsumeError::Fatal { code, reason }))
     }
 
-    /// Confirms what can be confirmed, commits, and leaves the group.
+    /// Leaves the group: its partitions are confirmed as far as possible, committed and revoked.
     fn leave(&self) {
         self.consumer.unsubscribe(); // revokes all partitions, by a callback on this thread
         let deadline = Instant::now() + self.assignment.drain_timeout() + LEAVE;
         while !self.assignment.partitions().is_empty() && Instant::now() < deadline {
-            drop(self.consumer.poll(POLL)); // a record that comes now is read again by whoever comes next
+            drop(self.consumer.poll(POLL)); // the next owner of the partition reads it again
         }
-        let _served = self.consumer.poll(POLL); // and the group is told
+        let _served = self.consumer.poll(POLL); // so that the group learns of it
     }
 }
 
@@ -162,8 +164,8 @@ const fn advice(code: RDKafkaErrorCode) -> &'static str {
     }
 }
 
-/// How long one poll waits: what is to be stored or paused waits no longer.
+/// Longest wait of one poll, and so of a partition to be stored or paused.
 const POLL: Duration = Duration::from_millis(20);
 const CHORES: Duration = Duration::from_millis(20);
-/// How long leaving the group may take, beside draining.
+/// Longest time for leaving the group, beside draining.
 const LEAVE: Duration = Duration::from_secs(3);

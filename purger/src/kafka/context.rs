@@ -1,4 +1,4 @@
-//! What librdkafka calls back: logs, errors, tokens, and the group's coming and going of partitions.
+//! Callbacks of librdkafka: logs, errors, tokens, and the group's changes of partitions.
 
 use std::error::Error;
 use std::fmt;
@@ -21,11 +21,11 @@ use super::cause::words;
 use super::client;
 use super::connection::Connection;
 
-/// What librdkafka calls back, for one client; `G` follows the partitions of its group.
+/// The callbacks of one client; `G` follows the partitions of its group.
 #[derive(Debug)]
 pub struct Context<G> {
     tokens: TokenSource,
-    /// The connection to the brokers, as librdkafka reports it.
+    /// As librdkafka reports it.
     pub connection: Connection,
     group: G,
 }
@@ -39,28 +39,22 @@ pub type GroupContext = Context<Arc<Assignment>>;
 #[derive(Clone)]
 pub struct GroupConsumer(Arc<BaseConsumer<GroupContext>>);
 
-/// Where `OAUTHBEARER` tokens come from.
+/// The source of `OAUTHBEARER` tokens.
 #[derive(Clone, Debug)]
 pub struct TokenSource {
-    /// The file; read for each token.
+    /// Read for each token.
     pub file: Option<PathBuf>,
-    /// For tokens that do not say when they expire.
+    /// For tokens without an expiry.
     pub clock: Clock,
 }
 
 impl GroupConsumer {
-    /// Makes a consumer; connects when it is first asked for something.
-    ///
-    /// # Errors
-    /// A setting that librdkafka does not take.
+    /// Makes a consumer, which connects at its first call.
     pub fn new(config: &rdkafka::ClientConfig, context: GroupContext) -> Result<Self, KafkaError> {
         Ok(Self(Arc::new(config.create_with_context(context)?)))
     }
 
     /// Returns the oldest offset of the log and the one behind its newest. Blocks.
-    ///
-    /// # Errors
-    /// No word from the brokers.
     pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
         client::watermarks(&self.0, &log.topic, log.partition)
     }
@@ -126,12 +120,12 @@ impl ConsumerContext for GroupContext {
         match rebalance {
             Rebalance::Assign(partitions) => {
                 self.group.assign(consumer, partitions);
-                tracing::info!(partitions = names(partitions), "the group gave partitions");
+                tracing::info!(partitions = names(partitions), "partitions assigned");
             }
             Rebalance::Revoke(partitions) => {
-                tracing::info!(partitions = names(partitions), "the group took partitions");
+                tracing::info!(partitions = names(partitions), "partitions revoked");
             }
-            Rebalance::Error(_) => {} // it was told before
+            Rebalance::Error(_) => {} // logged in pre_rebalance
         }
     }
 
@@ -146,14 +140,14 @@ impl ConsumerContext for GroupContext {
             }
             Err(error) => {
                 self.group.metrics.failed_commits.add(1);
-                tracing::warn!(error = words(&error), "offsets are not committed");
+                tracing::warn!(error = words(&error), "cannot commit offsets");
             }
         }
     }
 }
 
 impl TokenSource {
-    /// Reads a token. Where it is a JWT, it says itself when it expires and for whom it is.
+    /// Reads a token. Expiry and principal come from a JWT's claims.
     fn read(&self) -> Result<OAuthToken, Box<dyn Error>> {
         let path = self.file.as_ref().ok_or("kafka.token_file is not set")?;
         let token = std::fs::read_to_string(path)
@@ -171,7 +165,7 @@ impl TokenSource {
     }
 }
 
-/// What is read of a JSON Web Token (RFC 7519 §4.1).
+/// Claims of a JSON Web Token (RFC 7519 §4.1).
 #[derive(Debug, Default, Deserialize)]
 struct Claims {
     sub: Option<String>,
@@ -205,5 +199,5 @@ fn names(partitions: &TopicPartitionList) -> String {
     names.join(", ")
 }
 
-/// How long a token is used that does not say when it expires.
+/// Lifetime of a token without an expiry.
 const TOKEN_LIFETIME: Duration = Duration::from_mins(5);

@@ -1,4 +1,5 @@
-//! `Cursor`: reads one partition from an offset on, without a group: for proxies that catch up, and to look at single records.
+//! `Cursor`: reads one partition from an offset on, without a group, for proxies that catch up and
+//! for single records.
 
 use std::time::Duration;
 
@@ -39,14 +40,14 @@ pub enum CursorItem {
     End,
 }
 
-/// Why a cursor found nothing. All of it blocks while it lasts; the caller is on a thread that may.
+/// A cursor's failure to read. The caller decides whether to retry.
 #[derive(Debug, thiserror::Error)]
 pub enum CursorError {
-    /// The log does not have that offset, or no longer. Something may have been lost.
+    /// The log does not hold that offset: records may have expired unread.
     #[error("the log does not hold offset {0}")]
     OutOfRange(i64),
-    /// The brokers do not answer. To be tried again.
-    #[error("no word from the brokers within {0:?}")]
+    /// The brokers do not answer: retry.
+    #[error("no answer from the brokers within {0:?}")]
     Silence(Duration),
     #[error("{}", words(.0))]
     Kafka(#[from] KafkaError),
@@ -73,7 +74,7 @@ impl Cursors {
         self.create(&client::cursor(&self.kafka, &self.purger))
     }
 
-    /// Makes a consumer that reads and commits a group's offsets without being its member. Blocks.
+    /// Makes a client that reads and commits a group's offsets without being a member. Blocks.
     pub fn offset_client(&self, group: &str) -> Result<BaseConsumer<PlainContext>, KafkaError> {
         let mut config = client::base(&self.kafka);
         for (name, value) in &self.kafka.properties {
@@ -86,7 +87,7 @@ impl Cursors {
     fn create(&self, config: &ClientConfig) -> Result<BaseConsumer<PlainContext>, KafkaError> {
         let consumer: BaseConsumer<PlainContext> =
             config.create_with_context(PlainContext::plain(self.tokens.clone()))?;
-        // librdkafka asks for a token when it is polled, and some callers never do. Without one no broker is spoken to.
+        // librdkafka asks for a token when it is polled, which some callers never do. Without one it connects to no broker.
         if self.kafka.sasl_mechanism == SaslMechanism::OauthBearer && self.kafka.security.has_sasl()
         {
             drop(consumer.poll(TOKEN_WAIT));
@@ -121,7 +122,7 @@ impl Cursors {
 }
 
 impl Cursor {
-    /// Reads the next record. Blocks up to so long.
+    /// Reads the next record. Blocks up to `patience`.
     pub fn next(&self, patience: Duration) -> Result<CursorItem, CursorError> {
         let deadline = Instant::now() + patience;
         loop {
@@ -135,8 +136,8 @@ impl Cursor {
                     ) => {
                         return Err(CursorError::OutOfRange(-1));
                     }
-                    // librdkafka asks again by itself. Of a record that is larger than a fetch, older brokers send a part first,
-                    // which may be no message yet.
+                    // librdkafka retries by itself. Of a record larger than a fetch, older brokers send a part first,
+                    // which may not be a valid message.
                     Some(
                         RDKafkaErrorCode::AllBrokersDown
                         | RDKafkaErrorCode::BrokerTransportFailure
@@ -154,7 +155,7 @@ impl Cursor {
 }
 
 const POLL: Duration = Duration::from_millis(100);
-/// For librdkafka to ask for a token: it does so when a client is made.
+/// Time for librdkafka to ask for a token, which it does when a client is made.
 const TOKEN_WAIT: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
@@ -164,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// Nothing but the client itself is needed: it asks for a token before it speaks to a broker.
+    /// The client asks for a token before it contacts a broker, so no broker is needed.
     #[test]
     fn a_client_that_is_only_asked_has_a_token_or_says_why_not() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Asks the brokers where each assigned partition ends: on a thread of its own, for these calls block. A proxy's lease rests
-//! on the answers, and so does the lag that operators see.
+//! Asks the brokers for the end of each assigned partition, on a thread of its own because these
+//! calls block. Proxies' leases and the lag that operators see are computed from the answers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use super::cursor::Cursors;
 use crate::partition::Partition;
 use crate::partition::end_offsets::EndOffset;
 
-/// Looks after the ends of partitions.
+/// Polls the ends of partitions.
 #[derive(Debug)]
 pub struct EndOffsetPoller {
-    /// The group's consumer: it may be asked from any thread.
+    /// Callable from any thread.
     pub consumer: GroupConsumer,
     pub assignment: Arc<Assignment>,
-    /// For a look at what lies beyond the last record.
+    /// For offsets beyond the last record.
     pub cursors: Arc<Cursors>,
-    /// Where a group begins that never committed.
+    /// The beginning of a group that never committed.
     pub start: StartAt,
     pub interval: Duration,
 }
 
 impl EndOffsetPoller {
-    /// Looks until it is told to stop.
+    /// Polls until `stop` is set.
     #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub fn run(self, stop: &AtomicBool) {
         let (mut stuck, mut fallen) = (HashMap::new(), HashSet::new());
@@ -66,7 +66,7 @@ impl EndOffsetPoller {
         }
     }
 
-    /// Looks at one partition; returns whether the brokers answered.
+    /// Asks about one partition; returns whether the brokers answered.
     fn look(
         &self,
         partition: &Arc<Partition>,
@@ -79,7 +79,7 @@ impl EndOffsetPoller {
         let (low, high) = match self.consumer.watermarks(log) {
             Ok(watermarks) => watermarks,
             Err(error) => {
-                tracing::debug!(%error, topic = log.topic, partition = log.partition, "no word on where a partition ends");
+                tracing::debug!(%error, topic = log.topic, partition = log.partition, "cannot learn the end of a partition");
                 return false;
             }
         };
@@ -91,7 +91,7 @@ impl EndOffsetPoller {
             return true;
         } else {
             partition.record_truncation(high);
-            return true; // the consumer opens it anew
+            return true; // the consumer reopens it
         }
         if !partition.has_begun() {
             partition.begin_at(self.beginning(partition, low, high));
@@ -101,7 +101,8 @@ impl EndOffsetPoller {
         true
     }
 
-    /// Where the consumer will begin: at what was committed, else where the operator said.
+    /// Returns the offset at which the consumer begins: the committed one, else the configured
+    /// beginning.
     fn beginning(&self, partition: &Partition, low: i64, high: i64) -> i64 {
         let log = &partition.log;
         let found = partition_at(&log.topic, log.partition, Offset::Invalid)
@@ -116,8 +117,9 @@ impl EndOffsetPoller {
         })
     }
 
-    /// A log may end in what is no record, such as a transaction's marker: then nothing comes, and the end seems never to be
-    /// reached. If it stays so from one look to the next, a cursor reads that end.
+    /// Skips an end of the log that holds no record. The log may end in an offset that the consumer
+    /// never receives, such as a transaction's marker. If the end is not reached from one question
+    /// to the next, a cursor reads there.
     fn look_beyond(
         &self,
         partition: &Arc<Partition>,
@@ -157,5 +159,5 @@ impl EndOffsetPoller {
 }
 
 const NAP: Duration = Duration::from_millis(10);
-/// How often topics are asked for their number of partitions.
+/// Interval between two questions for the number of partitions.
 const COUNTS: Duration = Duration::from_secs(10);

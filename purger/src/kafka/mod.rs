@@ -1,7 +1,8 @@
-//! Kafka, through librdkafka: the group's consumer on a thread of its own, cursors for proxies that catch up, and a producer.
+//! Kafka through librdkafka: the group's consumer on a thread of its own, cursors for proxies that
+//! catch up, and a producer.
 //!
-//! librdkafka calls back on the thread that polls, and several of its calls block; so every client of it has a thread, and
-//! nothing of it runs on the runtime that talks to proxies.
+//! librdkafka calls back on the thread that polls, and several of its calls block. So every client
+//! has a thread, and no client runs on the runtime that talks to proxies.
 
 pub mod assignment;
 pub mod cause;

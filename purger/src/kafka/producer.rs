@@ -1,4 +1,4 @@
-//! Writes records that must not be lost: dead letters, receipts, delayed purges. Tried until it is done.
+//! Writes records that must not be lost, with retries: dead letters, receipts, delayed purges.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ struct ProducerInner {
     current: Mutex<Current>,
     kafka: Kafka,
     tokens: TokenSource,
-    /// Producers that were made anew, because the one before had failed for good.
+    /// Replacements of producers that had failed for good.
     remade: Counter,
 }
 
@@ -40,7 +40,7 @@ impl std::fmt::Debug for ProducerInner {
     }
 }
 
-/// Where a record went.
+/// The place of a written record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     pub partition: i32,
@@ -48,14 +48,14 @@ pub struct Written {
 }
 
 impl Producer {
-    /// Makes a producer; connects when it is first used.
+    /// Makes a producer, which connects at its first use.
     pub fn new(kafka: &Kafka, tokens: TokenSource) -> Result<Self, KafkaError> {
         let current = Mutex::new(Current::make(kafka, tokens.clone())?);
         let remade = Counter::default();
         Ok(Self(Arc::new(ProducerInner { current, kafka: kafka.clone(), tokens, remade })))
     }
 
-    /// How many were made anew, because the one before had failed for good.
+    /// Returns the number of producers that failed for good and were replaced.
     pub fn remade(&self) -> u64 {
         self.0.remade.value()
     }
@@ -64,7 +64,7 @@ impl Producer {
         self.0.current.lock().causes.all()
     }
 
-    /// Writes a record once; returns where it is, on all replicas.
+    /// Writes a record, without retries; returns its place once all replicas have it.
     pub async fn write(
         &self,
         topic: &str,
@@ -74,7 +74,7 @@ impl Producer {
         self.send(with_key(FutureRecord::to(topic).payload(value), key)).await
     }
 
-    /// Writes a record with headers once.
+    /// Writes a record with headers, without retries.
     pub async fn write_with_headers(
         &self,
         topic: &str,
@@ -97,7 +97,8 @@ impl Producer {
         }
     }
 
-    /// An idempotent producer whose sequence is broken, or that was refused a right, never works again: another one may.
+    /// Replaces a producer that has failed for good, as an idempotent one does whose sequence is
+    /// broken or that was denied a right.
     fn replace_failed(&self) {
         let mut current = self.0.current.lock();
         let Some((code, reason)) = current.producer.client().fatal_error() else { return };
@@ -115,16 +116,17 @@ impl Producer {
                         error,
                         reason,
                         repeated,
-                        "a producer failed for good: here is another one"
+                        "replaced a producer that had failed for good"
                     );
                 }
-                drop(tokio::task::spawn_blocking(move || drop(failed))); // its thread is waited for
+                drop(tokio::task::spawn_blocking(move || drop(failed))); // it waits for its thread
             }
-            Err(error) => tracing::error!(error = words(&error), "cannot make another producer"),
+            Err(error) => tracing::error!(error = words(&error), "cannot replace a producer"),
         }
     }
 
-    /// Writes a record, and tries again until it is done; only a record that is too large for its topic is given up.
+    /// Writes a record, with retries until it is written. Only a record that is too large for its
+    /// topic is given up.
     pub async fn insist(
         &self,
         topic: &str,
@@ -182,7 +184,7 @@ fn is_too_large(error: &KafkaError) -> bool {
     )
 }
 
-/// What a record of 64 MiB grows to in a dead letter.
+/// Size of a dead letter of a record of 64 MiB.
 const RECORD_BYTES_MAX: usize = 100_000_000;
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const REMAKE_PAUSE: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
-//! `CommitTracker`: which offset of a partition may be committed. Pure.
+//! `CommitTracker`: the committable offset of a partition. Pure.
 //!
-//! A record is done when every proxy that keeps up has confirmed it and what it obliged the purger to do itself (a dead
-//! letter, a delayed purge) is done. Both finish out of order; Kafka stores one number, and librdkafka takes whatever it is
-//! told last, even a smaller one. So the number comes from here: *it never exceeds the lowest record that is not done*, and
-//! it never falls.
+//! A record is done when every proxy that keeps up has confirmed it and its pending work (a dead
+//! letter, a delayed purge, a receipt) is complete. Both finish out of order; Kafka stores one
+//! number, and librdkafka takes whatever it is returned last, even a smaller one. So the number comes
+//! from here: *it never exceeds the lowest record that is not done*, and it never falls.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use tokio::time::Instant;
 
 use super::pending::{PendingWork, Work, WorkKind};
 
-/// A proxy, as far as a partition is concerned.
+/// A number for a proxy.
 pub type TargetId = u32;
 
-/// What has been read of a partition, and who has done what with it.
+/// The progress of reading, of each proxy and of pending work.
 #[derive(Debug)]
 pub struct CommitTracker {
     /// Everything below has been read.
     read_to: i64,
     /// Targets that keep up, and the offset below which each has confirmed everything.
     confirmed: BTreeMap<TargetId, i64>,
-    /// What the purger itself still owes, of each [`WorkKind`].
+    /// By [`WorkKind`].
     owed: [PendingWork; 3],
     /// The highest offset that [`Self::committable`] has returned.
-    told: i64,
+    returned: i64,
 }
 
 impl Default for CommitTracker {
@@ -34,50 +34,52 @@ impl Default for CommitTracker {
 }
 
 impl CommitTracker {
-    /// Begins where a partition is read from.
+    /// Begins at the first offset that is read.
     pub fn starting_at(offset: i64) -> Self {
         let owed = WorkKind::ALL.map(PendingWork::new);
-        Self { read_to: offset, confirmed: BTreeMap::new(), owed, told: offset }
+        Self { read_to: offset, confirmed: BTreeMap::new(), owed, returned: offset }
     }
 
-    /// Begins elsewhere, because nothing was read yet. Who was expected still is.
+    /// Begins at another offset, because nothing was read yet. Expected targets stay expected.
     pub fn restart_at(&mut self, offset: i64) {
-        (self.read_to, self.told) = (offset, offset);
+        (self.read_to, self.returned) = (offset, offset);
         self.owed.iter_mut().for_each(PendingWork::clear_held);
         for confirmed in self.confirmed.values_mut() {
             *confirmed = offset.max(*confirmed);
         }
     }
 
-    /// Notes that a target is about to say where it stands. Until then, it has confirmed nothing that was not committed.
+    /// Expects a target to report its position. Until then, it counts as having confirmed only
+    /// committed records.
     pub fn expect(&mut self, target: TargetId) {
-        self.confirmed.entry(target).or_insert(self.told);
+        self.confirmed.entry(target).or_insert(self.returned);
     }
 
-    /// Notes that everything below this offset has been read.
+    /// Records that everything below this offset has been read.
     pub fn read(&mut self, to: i64) {
         self.read_to = self.read_to.max(to);
     }
 
-    /// Notes that a target keeps up, and has confirmed everything below this offset.
+    /// Records that a target keeps up and has confirmed everything below this offset.
     pub fn confirm(&mut self, target: TargetId, next: i64) {
         let confirmed = self.confirmed.entry(target).or_insert(next);
         *confirmed = next.max(*confirmed);
     }
 
-    /// Notes that a target does not keep up, or is gone: it owns its position, and holds nobody back.
+    /// Releases a target that does not keep up or is gone: it owns its position, and delays no
+    /// commit.
     pub fn release(&mut self, target: TargetId) {
         self.confirmed.remove(&target);
     }
 
-    /// Releases the targets that have not confirmed as much as this, if others have.
+    /// Releases the targets that have not confirmed everything below this offset, if others have.
     pub fn release_behind(&mut self, offset: i64) {
         if self.confirmed.values().any(|next| *next >= offset) {
             self.confirmed.retain(|_, next| *next >= offset);
         }
     }
 
-    /// Returns whether this target holds back what may be committed.
+    /// Returns whether commits wait for this target.
     pub fn is_held_by(&self, target: TargetId) -> bool {
         self.confirmed.contains_key(&target)
     }
@@ -91,29 +93,30 @@ impl CommitTracker {
         }
     }
 
-    /// Notes that the purger owes work for the record at this offset; returns whether the work may begin.
+    /// Adds pending work for the record at this offset; returns whether the work may begin.
     pub fn add_pending(&mut self, offset: i64, work: Work, now: Instant) -> bool {
         self.pending(work.kind).add_pending(offset, work, now)
     }
 
-    /// Takes over the work for which another one has to read records again.
+    /// Takes over deferred work.
     pub fn take_deferred(&mut self, other: &mut Self) {
         for (own, other) in self.owed.iter_mut().zip(&mut other.owed) {
             own.take_deferred(other);
         }
     }
 
-    /// The lowest offset that some target which keeps up has not confirmed; without one, nothing is confirmed.
+    /// Returns the lowest offset that some target which keeps up has not confirmed; without
+    /// targets, nothing is confirmed.
     pub fn confirmed_by_all(&self) -> i64 {
         let lowest = self.confirmed.values().min().copied();
-        lowest.map_or(self.told, |lowest| lowest.min(self.read_to))
+        lowest.map_or(self.returned, |lowest| lowest.min(self.read_to))
     }
 
-    /// Everything below may be committed. Never falls.
+    /// Returns the offset below which everything may be committed. It never falls.
     pub fn committable(&mut self) -> i64 {
         let owed = self.owed.iter().filter_map(PendingWork::lowest).min().unwrap_or(i64::MAX);
-        self.told = self.told.max(self.confirmed_by_all().min(owed));
-        self.told
+        self.returned = self.returned.max(self.confirmed_by_all().min(owed));
+        self.returned
     }
 }
 

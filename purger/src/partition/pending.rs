@@ -1,15 +1,16 @@
-//! `PendingWork`: which records the purger itself still owes one kind of work. Pure.
+//! `PendingWork`: the records for which one kind of work is not written yet. Pure.
 //!
-//! The work of some records is held in memory, up to a number of bytes. Records beyond that are not held: only the range of
-//! their offsets is, and the work begins when there is room and they are read from Kafka again. Nothing at or above the lowest
-//! of all these offsets is committed, so a restart reads them again as well.
+//! The work of some records is held in memory, up to a number of bytes. The work of further records
+//! is deferred: only the range of their offsets is known, and the work begins when there is room
+//! and they are read from Kafka again. Nothing at or above the lowest of all these offsets is
+//! committed, so a restart reads them again as well.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What the purger may owe for a record.
+/// A kind of record that the purger itself writes to Kafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WorkKind {
     DeadLetter,
@@ -20,13 +21,12 @@ pub enum WorkKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
     pub kind: WorkKind,
-    /// How many times [`PendingWork::complete`] will be called for it.
+    /// Number of calls of [`PendingWork::complete`] for it.
     pub count: u32,
-    /// Memory that it takes until then.
+    /// Memory until the last of them.
     pub bytes: u64,
 }
 
-/// The records that are owed one kind of work.
 #[derive(Debug)]
 pub struct PendingWork {
     held: BTreeMap<i64, HeldWork>,
@@ -41,13 +41,14 @@ struct HeldWork {
     bytes: u64,
 }
 
-/// A range of records whose work is not held.
+/// A range of records whose work is deferred.
 #[derive(Debug)]
 struct Deferred {
     from: i64,
     to: i64,
     records: usize,
-    /// An offset, and a moment at which the records from there to the next such offset had been read.
+    /// An offset, and a moment by which the records from there to the next such offset had been
+    /// read.
     moments: VecDeque<(i64, Instant)>,
 }
 
@@ -62,13 +63,13 @@ impl WorkKind {
         }
     }
 
-    /// Bytes of it that are held for a partition which may hold so many of all kinds.
+    /// Returns the share of this kind in `all` bytes for one partition.
     pub fn bytes_of(self, all: u64) -> u64 {
         let sum: u64 = Self::ALL.iter().map(|kind| kind.bytes_max()).sum();
         (all * self.bytes_max() / sum).min(self.bytes_max())
     }
 
-    /// Bytes of it that are held for a partition at most.
+    /// Returns the most bytes of this kind for one partition.
     const fn bytes_max(self) -> u64 {
         match self {
             Self::DeadLetter => DEAD_LETTER_BYTES_MAX,
@@ -83,17 +84,17 @@ impl PendingWork {
         Self::with_bytes_max(kind.bytes_max())
     }
 
-    /// Makes one that holds so many bytes.
+    /// Makes one that holds up to `bytes_max` bytes.
     pub const fn with_bytes_max(bytes_max: u64) -> Self {
         Self { held: BTreeMap::new(), bytes: 0, bytes_max, deferred: None }
     }
 
-    /// Changes how many bytes are held from now on.
     pub const fn limit(&mut self, bytes_max: u64) {
         self.bytes_max = bytes_max;
     }
 
-    /// Notes that a record is owed work; returns whether the work may begin. If not, the record is to be read again.
+    /// Adds pending work for a record; returns whether the work may begin. If not, it is deferred,
+    /// and the record will be read again.
     pub fn add_pending(&mut self, offset: i64, work: Work, now: Instant) -> bool {
         if let Some(deferred) = &mut self.deferred {
             deferred.extend(offset, now);
@@ -109,7 +110,7 @@ impl PendingWork {
         has_room
     }
 
-    /// Notes that a part of a record's work is done.
+    /// Completes one part of a record's work.
     pub fn complete(&mut self, offset: i64) {
         let Some(held) = self.held.get_mut(&offset) else { return };
         held.count = held.count.saturating_sub(1);
@@ -132,15 +133,15 @@ impl PendingWork {
         self.deferred.as_ref().map_or(0, |deferred| deferred.records)
     }
 
-    /// Returns the range that is to be read again, once half of the memory is free.
+    /// Returns the deferred range once half of the memory is free.
     pub fn due(&self) -> Option<(i64, i64)> {
         let deferred = self.deferred.as_ref()?;
         let is_due = self.held.is_empty() || self.bytes * 2 <= self.bytes_max;
         is_due.then_some((deferred.from, deferred.to))
     }
 
-    /// Notes that the record at this offset, the lowest of those to be read again, was. Returns when it was read first, or a
-    /// little later, if its work may begin; `None`: there is no room for it.
+    /// Resumes the work of the lowest deferred record. Returns a moment shortly after its first
+    /// reading; `None`: there is no room for it.
     pub fn resume(&mut self, offset: i64, work: Work) -> Option<Instant> {
         if !self.has_room(work.bytes) {
             return None;
@@ -153,7 +154,7 @@ impl PendingWork {
         read
     }
 
-    /// Notes that nothing below this offset is to be read again.
+    /// Records that nothing below this offset has to be read again.
     pub fn pass(&mut self, offset: i64) {
         let Some(deferred) = &mut self.deferred else { return };
         deferred.from = deferred.from.max(offset);
@@ -165,13 +166,13 @@ impl PendingWork {
         }
     }
 
-    /// Forgets the work that is held: its records are of a log that is not read any more.
+    /// Forgets the work that is held, because its log is no longer read.
     pub fn clear_held(&mut self) {
         self.held.clear();
         self.bytes = 0;
     }
 
-    /// Takes over what another one has to read again.
+    /// Takes over the deferred range of `other`.
     pub fn take_deferred(&mut self, other: &mut Self) {
         self.deferred = other.deferred.take();
     }
@@ -180,7 +181,7 @@ impl PendingWork {
         self.held.is_empty() || self.bytes + bytes <= self.bytes_max
     }
 
-    /// Notes that a record is owed work that begins now, whether there is room for it or not: another bound holds for it.
+    /// Adds pending work that begins regardless of room, because another bound applies.
     pub fn hold(&mut self, offset: i64, work: Work) {
         self.bytes += work.bytes;
         let held = self.held.entry(offset).or_insert(HeldWork { count: 0, bytes: 0 });
@@ -210,15 +211,15 @@ impl Deferred {
     }
 }
 
-/// Bytes of dead letters that are held for a partition; a single larger one is held, too.
+/// Bytes of dead letters held for one partition, or a single larger one.
 const DEAD_LETTER_BYTES_MAX: u64 = 1 << 20;
-/// Bytes of delayed purges that are held for a partition: some 4,000 of them.
+/// Bytes of delayed purges held for one partition: some 4,000 of them.
 const REPETITION_BYTES_MAX: u64 = 2 << 20;
-/// Bytes of receipts that are held for a partition: some 4,000 of them, with 20 proxies.
+/// Bytes of receipts held for one partition: some 4,000 of them, with 20 proxies.
 const RECEIPT_BYTES_MAX: u64 = 4 << 20;
-/// How exactly it is known when a record was read that is to be read again.
+/// Precision of the time of a deferred record's first reading.
 const SPACING: Duration = Duration::from_secs(1);
-/// Moments that are remembered; when there are more, they are known half as exactly.
+/// Moments remembered; beyond that, pairs are merged and precision halves.
 const MOMENTS_MAX: usize = 512;
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ impl PartitionState {
             next < window.start() || window.is_half_full() && next < window.middle()
         };
         if !self.commits.is_held_by(target) && self.window.as_ref().is_some_and(is_far_behind) {
-            return Vec::new(); // it has to come nearer before the others wait for it
+            return Vec::new(); // it has to come nearer before commits wait for it
         }
         let before = self.commits.confirmed_by_all();
         self.commits.confirm(target, next);

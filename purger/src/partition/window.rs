@@ -11,27 +11,28 @@ use bytes::Bytes;
 #[derive(Clone, Debug)]
 pub struct HeldRecord {
     pub offset: i64,
-    /// What identifies the record in its log, see [`fingerprint`].
+    /// See [`fingerprint`].
     pub fingerprint: u64,
-    /// The purge as it is sent: the JSON of one [`purge_protocol::log::LoggedPurge`], or of its parts.
+    /// The purge in the form that is sent: the JSON of a [`purge_protocol::log::LoggedPurge`], or
+    /// of its parts.
     pub purges: Vec<Bytes>,
     pub selectors: usize,
-    /// When the change happened, where the event tells.
+    /// Time of the change, if the event has it.
     pub time: Option<SystemTime>,
-    /// Whether it goes out without waiting for others.
+    /// Sent without waiting for others.
     pub is_urgent: bool,
 }
 
-/// A range of a partition and what is to be purged in it.
+/// A range of a partition and its purges.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
     pub from: i64,
     /// Exclusive.
     pub to: i64,
-    /// The fingerprint of the record at `to - 1`, where it is known.
+    /// The fingerprint of the record at `to - 1`, if it is known.
     pub last: Option<u64>,
     pub purges: Vec<(i64, Bytes)>,
-    /// Whether one of them must not wait.
+    /// At least one of the purges is urgent.
     pub is_urgent: bool,
 }
 
@@ -50,7 +51,7 @@ pub struct Window {
 #[derive(Clone, Copy, Debug)]
 pub struct WindowLimits {
     pub records: usize,
-    /// Bytes of purges, as they are sent.
+    /// Bytes of purges in the form that is sent.
     pub bytes: u64,
     /// Bytes of purges in one slice; a single larger record is a slice, too.
     pub batch: usize,
@@ -100,7 +101,7 @@ impl Window {
         }
     }
 
-    /// Covers everything below this offset: Kafka has nothing more there.
+    /// Covers everything below this offset, where Kafka has no more records.
     pub fn skip_to(&mut self, offset: i64) {
         if offset > self.end {
             self.end = offset;
@@ -123,7 +124,8 @@ impl Window {
         false
     }
 
-    /// The offset of the record in the middle: who is behind it is about to fall out.
+    /// Returns the offset of the record in the middle. A proxy behind it is about to fall out of
+    /// the window.
     pub fn middle(&self) -> i64 {
         self.held.get(self.held.len() / 2).map_or(self.end, |held| held.offset)
     }
@@ -136,13 +138,14 @@ impl Window {
         self.held.len() > self.limits.records || self.bytes > self.limits.bytes
     }
 
-    /// Returns what is to be sent to a proxy at this position, up to so many purges; `None`: it lies before the window.
+    /// Returns the next records for a proxy at this position, at most `purges_max`; `None`: the
+    /// position lies before the window.
     pub fn slice(&self, next: i64, purges_max: usize) -> Option<Slice> {
         if next < self.start {
             return None;
         }
         if next > self.end {
-            // It has had from another purger what is only being read here.
+            // Another purger has already delivered records that are only being read here.
             return Some(Slice {
                 from: next,
                 to: next,
@@ -183,7 +186,7 @@ impl Window {
         self.held.range(first..last.max(first))
     }
 
-    /// The fingerprint of the record at this offset, where it is known.
+    /// Returns the fingerprint of the record at this offset, if it is known.
     pub fn fingerprint_at(&self, offset: i64) -> Option<u64> {
         if offset + 1 == self.end {
             return self.last;
@@ -192,7 +195,8 @@ impl Window {
     }
 }
 
-/// Returns what identifies a record in its log: another record at the same offset has another one.
+/// Returns a hash that identifies a record in its log: another record at the same offset has
+/// another one.
 pub fn fingerprint(offset: i64, key: Option<&[u8]>, payload: Option<&[u8]>) -> u64 {
     use xxhash_rust::xxh3::Xxh3;
     let mut hash = Xxh3::new();
@@ -206,7 +210,7 @@ pub fn fingerprint(offset: i64, key: Option<&[u8]>, payload: Option<&[u8]>) -> u
 }
 
 impl HeldRecord {
-    /// Bytes of its purges, as they are sent.
+    /// Bytes of its purges in the form that is sent.
     fn bytes(&self) -> usize {
         self.purges.iter().map(Bytes::len).sum()
     }

@@ -1,8 +1,9 @@
-//! `Fold`: the purges of many records as few, for a proxy that has missed them. Pure.
+//! `Fold`: the purges of many records merged into few, for a proxy that has missed them. Pure.
 //!
-//! A selector that several records name is purged once in each mode. A folded purge has the highest offset of its selectors,
-//! so that a proxy which has applied some of the records already still applies what came later. A batch of folded purges covers
-//! the records that were folded as a whole: the position never stands between two of them.
+//! A selector that several records name is purged once in each mode. A folded purge has the highest
+//! offset of its selectors, so that a proxy that has applied some of the records still applies
+//! later ones. A batch of folded purges covers all folded records: the position never stands
+//! between two of them.
 
 use std::collections::HashMap;
 
@@ -14,16 +15,17 @@ use crate::intake::encoded;
 
 #[derive(Debug, Default)]
 pub struct Fold {
-    /// The highest offset at which each selector was purged in each mode. No mode: as the proxy is configured.
+    /// The highest offset of each selector in each mode; without a mode, the proxy's configuration
+    /// decides.
     selectors: HashMap<(Option<PurgeMode>, Selector), i64>,
-    /// Purges with a revision stay as they are, except that they ask for no fetches.
+    /// Purges with a revision are not merged.
     with_revision: Vec<LoggedPurge>,
     bytes: usize,
     selectors_with_revision: usize,
 }
 
 impl Fold {
-    /// Adds a purge. A request for fetches is dropped: pages that were hot then may not be hot now.
+    /// Adds a purge without its request for fetches: pages that were hot then may not be hot now.
     pub fn add(&mut self, mut purge: LoggedPurge) {
         if purge.revision.is_some() {
             purge.rewarm = None;
@@ -50,7 +52,7 @@ impl Fold {
         }
     }
 
-    /// Returns whether it holds as much as fits into one batch by the proxies' defaults, with room for one more record.
+    /// Returns whether one more record might exceed a batch that proxies take by default.
     pub fn is_full(&self) -> bool {
         self.bytes >= BYTES_MAX
             || self.selectors.len() + self.selectors_with_revision >= SELECTORS_MAX

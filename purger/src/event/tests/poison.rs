@@ -1,4 +1,4 @@
-//! What is broken, hostile or empty is never a purge of something else, and never the end.
+//! A broken, hostile or empty record never purges anything else, and never stops the purger.
 
 use purge_protocol::PurgeMode;
 

@@ -1,4 +1,4 @@
-//! What holds for any bytes, and for any purge that is written and read again.
+//! Properties of any bytes, and of any purge that is written and read again.
 
 use std::time::Duration;
 

@@ -16,7 +16,8 @@ use super::super::{EventReader, PurgeEvent, Reading, Record, Rules, cloud_event,
 #[serde(deny_unknown_fields)]
 struct Vector {
     about: String,
-    /// Whether the schema accepts it. The reader is more lenient in places, and stricter about URLs and sources.
+    /// The schema accepts it. The reader is more lenient in places, and stricter about URLs and
+    /// sources.
     schema: bool,
     event: Value,
     expect: Expect,
