@@ -60,14 +60,14 @@ fn without_traffic_the_story_is_the_same() {
 }
 
 #[test]
-fn ctrl_c_ends_it_and_nothing_is_left_behind() {
+fn ctrl_c_ends_the_demonstration_without_remains() {
     let (status, told) = interrupt_after(" cold ");
 
     assert!(status.success(), "{told}");
 }
 
 #[test]
-fn ctrl_c_ends_it_while_the_purger_joins_its_group() {
+fn ctrl_c_ends_the_demonstration_while_the_purger_joins() {
     let (status, told) = interrupt_after(" purger ");
 
     assert!(status.success(), "{told}");

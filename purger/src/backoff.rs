@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_begin_anew() {
+    fn waits_double_up_to_the_longest_and_start_over() {
         let mut backoff = Backoff::new(Duration::from_secs(1));
         for ceiling in [100, 200, 400, 800, 1000, 1000] {
             let wait = backoff.wait();

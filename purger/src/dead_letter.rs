@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_says_what_is_missing() {
+    fn a_letter_that_is_cut_counts_the_missing_bytes() {
         let mut letter = letter(Some(&[b'x'; 100]));
         letter.cut(60);
         assert_eq!((letter.value_bytes().unwrap().len(), letter.missing_bytes), (60, 40));

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_purgers_on_one_machine_have_two_names_and_one_that_comes_back_has_its_own() {
+    fn purgers_on_one_machine_have_names_that_survive_restarts() {
         let brokers = vec![format!("test-{}:9092", std::process::id())];
         let kafka = Kafka { brokers, ..Kafka::default() };
         let take = || Instance::of("web", &kafka, &Purger::default()).unwrap();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_has_the_last_word() {
+    fn operators_settings_override_all_others() {
         let name = |instance: &str| {
             let purger = Purger { instance: instance.to_owned(), ..Purger::default() };
             Instance::take(&Kafka::default(), &purger).name

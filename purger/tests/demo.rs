@@ -16,7 +16,7 @@ fn demo(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 #[cfg(test)]
-fn it_becomes_the_demonstration_with_all_arguments() {
+fn the_program_becomes_the_demonstration_with_all_arguments() {
     let directory = TempDir::new().unwrap();
     let program = directory.path().join("shellac-demo");
     fs::write(&program, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
@@ -29,7 +29,7 @@ fn it_becomes_the_demonstration_with_all_arguments() {
 }
 
 #[cfg(test)]
-fn without_the_demonstration_beside_it_it_names_the_program() {
+fn without_the_demonstration_its_program_is_named() {
     let directory = TempDir::new().unwrap();
 
     let output = demo(directory.path(), &[]);
@@ -41,7 +41,7 @@ fn without_the_demonstration_beside_it_it_names_the_program() {
 
 /// One after the other: while one thread writes a program, another one's child would hold it open, and it could not be run.
 #[test]
-fn it_finds_the_demonstration_or_names_its_program() {
-    it_becomes_the_demonstration_with_all_arguments();
-    without_the_demonstration_beside_it_it_names_the_program();
+fn the_demonstration_is_found_or_its_program_named() {
+    the_program_becomes_the_demonstration_with_all_arguments();
+    without_the_demonstration_its_program_is_named();
 }

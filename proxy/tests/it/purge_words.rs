@@ -144,7 +144,7 @@ async fn a_host_may_be_written_as_people_write_it() {
 }
 
 #[tokio::test]
-async fn what_can_match_nothing_is_refused_with_what_to_write_instead() {
+async fn selectors_that_match_nothing_are_refused_with_the_remedy() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     for (purge, remedy) in [

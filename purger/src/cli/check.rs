@@ -322,7 +322,7 @@ fn group(broker: &BrokerClient, config: &Config) -> CheckLine {
         list.add_partition(topic, 0);
     }
     match super::group::committed(broker, config, &list) {
-        Ok(_) => match super::group::nobody(broker, config) {
+        Ok(_) => match super::group::missing_members(broker, config) {
             Some(nobody) => noted(what, nobody),
             None => right(what),
         },

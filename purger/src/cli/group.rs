@@ -40,7 +40,7 @@ pub(super) fn committed(
 }
 
 /// Returns a problem if the brokers report that the group has no members.
-pub(super) fn nobody(broker: &BrokerClient, config: &Config) -> Option<String> {
+pub(super) fn missing_members(broker: &BrokerClient, config: &Config) -> Option<String> {
     let name = &config.purger.group;
     let groups = broker.consumer().client().fetch_group_list(Some(name), PATIENCE).ok()?;
     let group = groups.groups().iter().find(|group| group.name() == name);

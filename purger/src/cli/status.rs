@@ -99,7 +99,7 @@ fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
     }
     let (committed, problem) = committed(&broker, config, &extents);
     problems.extend(problem);
-    problems.extend(group::nobody(&broker, config));
+    problems.extend(group::missing_members(&broker, config));
     let partitions = extents
         .iter()
         .zip(committed)

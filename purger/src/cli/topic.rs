@@ -148,7 +148,7 @@ impl BrokerClient {
         match extent.high - next {
             ..=0 => 0,
             lag @ 1..=MARKERS_MAX
-                if self.cursors.is_nothing_between(
+                if self.cursors.is_empty_between(
                     &extent.log,
                     next.max(extent.low),
                     extent.high,

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_left_its_name_is_said_to_be_absent_and_then_forgotten() {
+    async fn a_proxy_that_left_its_name_is_absent_and_then_forgotten() {
         let mut discovery = Discovery::new(settings("127.0.0.1:81", &[]));
         discovery.look().await;
         discovery.settings.dns = "127.0.0.1:82".to_owned();

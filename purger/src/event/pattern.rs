@@ -82,7 +82,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn it_agrees_with_the_definition(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
+        fn matching_agrees_with_its_definition(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
             fn is(pattern: &[u8], text: &[u8]) -> bool {
                 match (pattern, text) {
                     ([], []) => true,

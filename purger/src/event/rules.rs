@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_no_source_is_only_meant_by_a_star() {
+    fn an_event_without_source_is_matched_by_a_star_only() {
         let list = |text: &str| vec![text.to_owned()];
         assert!(is_listed(&list("*"), None) && is_listed(&list("*"), Some("a")));
         assert!(is_listed(&list("/ops/*"), Some("/ops/x")) && !is_listed(&list("/ops/*"), None));

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_replaced_and_a_missing_one_leaves_nothing() {
+    fn names_are_replaced_and_a_missing_one_yields_no_text() {
         assert_eq!(render("{table}:{id}").as_deref(), Some("TABLE:ID"));
         assert_eq!(render("p-{ id }-{{x}}").as_deref(), Some("p-ID-{x}"));
         assert_eq!(render("all").as_deref(), Some("all"));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_template_says_why() {
+    fn an_invalid_template_says_why() {
         for text in ["{", "}", "a{b", "a}b", "{a{b}}"] {
             assert_eq!(
                 text.parse::<Template>(),

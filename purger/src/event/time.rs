@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn an_invalid_time_is_none() {
         for text in [
             "",
             "yesterday",
@@ -199,7 +199,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_is_read_back(seconds in SECONDS_MIN..=SECONDS_MAX, nanos in 0_u32..1_000_000_000) {
+        fn an_event_that_is_written_is_read_back(seconds in SECONDS_MIN..=SECONDS_MAX, nanos in 0_u32..1_000_000_000) {
             let time = at(seconds, nanos).unwrap();
             proptest::prop_assert_eq!(parse(&format(time).unwrap()), Some(time));
         }

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_repeats_itself_is_logged_twice_a_minute_and_counted() {
+    async fn repeated_messages_are_logged_twice_a_minute_and_counted() {
         let messages = LogLimiter::default();
         let text = |ms: u32| {
             format!(
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_for_people() {
+    fn error_texts_omit_symbolic_names() {
         let error = KafkaError::MetadataFetch(RDKafkaErrorCode::TopicAuthorizationFailed);
         assert_eq!(words(&error), "Topic authorization failed");
     }

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_committed_before_it_is_delivered() {
+    fn no_offset_is_committed_before_its_delivery() {
         let config = group(&Kafka::default(), &Purger::default());
         assert_eq!(config.get("enable.auto.offset.store"), Some("false"));
         assert_eq!(config.get("partition.assignment.strategy"), Some("cooperative-sticky"));
@@ -212,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_has_the_last_word() {
+    fn operators_settings_override_all_others() {
         let properties = vec![("fetch.wait.max.ms".to_owned(), "10".to_owned())];
         let config = group(&Kafka { properties, ..Kafka::default() }, &Purger::default());
         assert_eq!(config.get("fetch.wait.max.ms"), Some("10"));
     }
 
     #[test]
-    fn every_way_to_prove_who_we_are_is_one_that_librdkafka_takes() {
+    fn librdkafka_takes_every_way_to_authenticate() {
         use SaslMechanism::{OauthBearer, Plain, ScramSha256, ScramSha512};
         for sasl_mechanism in [Plain, ScramSha256, ScramSha512, OauthBearer] {
             for security in [Security::SaslPlaintext, Security::SaslSsl, Security::Ssl] {

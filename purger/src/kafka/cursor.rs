@@ -96,7 +96,7 @@ impl Cursors {
     }
 
     /// Returns whether the log has no record from `from` on and below `to`, though it reaches as far. Blocks.
-    pub fn is_nothing_between(&self, log: &LogId, from: i64, to: i64) -> bool {
+    pub fn is_empty_between(&self, log: &LogId, from: i64, to: i64) -> bool {
         let found = self.open(log, from).and_then(|cursor| cursor.next(client::PATIENCE));
         match found {
             Ok(CursorItem::Record(record)) => record.offset() >= to,

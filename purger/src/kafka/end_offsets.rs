@@ -131,7 +131,7 @@ impl EndOffsetPoller {
         if read_to >= high || partition.is_full() {
             stuck.remove(&key);
         } else if stuck.insert(key, read_to) == Some(read_to)
-            && self.cursors.is_nothing_between(&partition.log, read_to, high)
+            && self.cursors.is_empty_between(&partition.log, read_to, high)
         {
             partition.skip_to(high);
         }

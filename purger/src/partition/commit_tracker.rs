@@ -131,7 +131,7 @@ mod tests {
     const LETTER: Work = Work { kind: WorkKind::DeadLetter, count: 1, bytes: 1 };
 
     #[test]
-    fn nothing_is_committed_that_nobody_confirmed() {
+    fn no_offset_is_committable_that_no_proxy_confirmed() {
         let mut commits = CommitTracker::starting_at(10);
         commits.read(20);
         assert_eq!(commits.committable(), 10, "there are no proxies: a hold, not a licence");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watermark_never_falls() {
+    fn the_committable_offset_never_falls() {
         let mut commits = CommitTracker::starting_at(0);
         commits.read(10);
         commits.confirm(1, 8);
@@ -205,7 +205,7 @@ mod tests {
     proptest! {
         /// The model keeps the set of records that are not done, record by record.
         #[test]
-        fn the_watermark_never_passes_the_lowest_unfinished_record(steps in prop::collection::vec(step(), 1..200)) {
+        fn the_committable_offset_never_passes_an_unfinished_record(steps in prop::collection::vec(step(), 1..200)) {
             let mut commits = CommitTracker::starting_at(0);
             let (mut read_to, mut owed) = (0_i64, BTreeSet::new());
             let mut positions = [None::<i64>; 3];

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_read_again_when_half_of_the_rest_is_done() {
+    fn deferred_work_is_due_when_half_of_the_memory_is_free() {
         let mut owed = PendingWork::with_bytes_max(100);
         let now = Instant::now();
         assert!(owed.add_pending(3, work(60), now));
@@ -286,7 +286,7 @@ mod tests {
     proptest! {
         /// The model is the set of offsets that are not done.
         #[test]
-        fn the_lowest_offset_never_passes_what_is_owed(steps in prop::collection::vec((0..4_u8, 0..40_u64, any::<usize>()), 1..300)) {
+        fn the_lowest_offset_never_passes_pending_work(steps in prop::collection::vec((0..4_u8, 0..40_u64, any::<usize>()), 1..300)) {
             let mut owed = PendingWork::with_bytes_max(100);
             let now = Instant::now();
             let (mut next, mut begun, mut deferred) = (0, BTreeSet::new(), BTreeSet::new());

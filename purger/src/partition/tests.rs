@@ -32,7 +32,7 @@ fn the_first_record_says_where_it_begins() {
 }
 
 #[test]
-fn a_record_that_does_not_follow_on_tears_a_partition() {
+fn a_record_that_does_not_follow_makes_a_partition_discontinuous() {
     let partition = partition();
     partition.begin_at(5);
     assert!(
@@ -93,7 +93,7 @@ fn confirmed_changes_are_timed_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_rests_on_what_the_broker_said_when() {
+async fn a_lease_rests_on_the_moment_of_the_brokers_answer() {
     let partition = partition();
     partition.begin_at(0);
     let sight = |high| partition.record_end_offset(EndOffset { at: Instant::now(), high });

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_abut_and_cover_what_purges_nothing() {
+    fn slices_abut_and_cover_records_without_purges() {
         let mut window = window(&[10, 12, 13]);
         window.push(15, 99, None);
         let first = window.slice(10, 2).unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_before_it_reads_from_kafka_and_who_is_ahead_waits() {
+    fn a_proxy_before_the_window_reads_from_kafka_and_one_ahead_waits() {
         let window = window(&[10, 11]);
         assert_eq!(window.slice(9, 10), None);
         let ahead = window.slice(13, 10).unwrap();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_needed_is_dropped() {
+    fn needed_records_are_never_dropped() {
         let mut window = window(&[10, 11, 12, 13, 14]);
         assert!(window.trim(10), "over, and nothing may go");
         assert_eq!(window.start(), 10);

@@ -57,7 +57,7 @@ async fn one_selector_that_is_refused_never_takes_others_of_its_event_with_it() 
 }
 
 #[tokio::test]
-async fn a_refusal_that_is_no_proxys_gives_nothing_up() {
+async fn a_refusal_by_another_server_gives_no_purge_up() {
     let broker = Broker::start(1);
     let proxy = Proxy::start();
     let purger = Purger::start(&broker, &[&proxy], "backoff_max = \"100ms\"").await;

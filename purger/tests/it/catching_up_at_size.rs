@@ -66,7 +66,7 @@ async fn a_proxy_that_takes_little_at_once_gets_all_that_it_missed() {
 
 /// The limits of an event and those of one purge at a proxy need not agree.
 #[tokio::test]
-async fn an_event_of_more_selectors_than_one_purge_may_have_is_taken_by_every_proxy() {
+async fn an_event_with_too_many_selectors_for_one_purge_is_split() {
     let broker = Broker::start(1);
     let (ample, small) = (Proxy::start(), Proxy::start());
     small.limit(|purge| purge.max_selectors = 7);

@@ -52,7 +52,7 @@ async fn check_says_why_tls_fails() {
 }
 
 #[tokio::test]
-async fn send_refuses_before_it_sends_what_would_not_be_purged() {
+async fn send_refuses_an_event_that_would_not_be_purged() {
     let broker = Broker::start(1);
     let hosts = "hosts = [\"site.test\"]";
     for (settings, arguments, exit, why) in [
@@ -72,7 +72,7 @@ async fn send_refuses_before_it_sends_what_would_not_be_purged() {
 }
 
 #[tokio::test]
-async fn send_is_done_when_proxies_have_said_what_they_purged() {
+async fn send_is_done_when_proxies_have_reported_their_purges() {
     let broker = Broker::start(1);
     let proxy = Proxy::start();
     let receipts = "receipts = \"receipts\"";
@@ -85,7 +85,7 @@ async fn send_is_done_when_proxies_have_said_what_they_purged() {
 }
 
 #[tokio::test]
-async fn send_never_says_done_of_what_the_purger_gives_up_or_passes_by() {
+async fn send_never_reports_success_for_an_event_that_is_given_up() {
     let broker = Broker::start(1);
     let proxy = Proxy::start();
     let strict = "receipts = \"receipts\"\nmay_purge_hard = []\nsites = [\"own\"]";

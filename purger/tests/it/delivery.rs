@@ -31,7 +31,7 @@ async fn every_purge_reaches_every_proxy_and_only_then_its_offset_is_committed()
 }
 
 #[tokio::test]
-async fn batches_abut_and_say_what_they_cover() {
+async fn batches_abut_and_name_their_range() {
     let broker = Broker::start(1);
     let proxy = Proxy::start();
     let _purger = Purger::start(&broker, &[&proxy], "batch = 7").await;
@@ -91,7 +91,7 @@ async fn a_proxy_that_never_answers_does_not_fill_the_window_for_the_others() {
 }
 
 #[tokio::test]
-async fn nothing_is_committed_while_no_proxy_confirms() {
+async fn no_offset_is_committed_while_no_proxy_confirms() {
     let broker = Broker::start(1);
     let mut proxy = Proxy::start();
     let settings = "slow_after = \"100ms\"\nbackoff_max = \"100ms\"\nwindow = 100";

@@ -88,7 +88,7 @@ async fn a_repetition_is_never_forgotten_by_a_purger_that_leaves() {
 }
 
 #[tokio::test]
-async fn a_receipt_says_who_confirmed_and_who_did_not() {
+async fn a_receipt_names_confirmed_and_unconfirmed_proxies() {
     let broker = Broker::start(1);
     let (one, mut other) = (Proxy::start(), Proxy::start());
     let settings = "receipts = \"receipts\"\nreceipt_timeout = \"1500ms\"\nbackoff_max = \"200ms\"\nslow_after = \"200ms\"";

@@ -55,7 +55,7 @@ async fn a_repetition_that_is_not_held_is_read_again_and_is_never_early() {
 }
 
 #[tokio::test]
-async fn dead_letters_that_cannot_be_written_never_stop_delivery_and_all_are_written_later() {
+async fn blocked_dead_letters_never_stop_delivery_and_are_written_later() {
     let broker = Broker::start(1);
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     broker.cluster.topic_error("dead", refused).unwrap();

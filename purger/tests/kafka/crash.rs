@@ -26,7 +26,7 @@ const PARTITIONS: usize = 3;
 const RATE: usize = 5000;
 
 #[test]
-fn no_purge_is_lost_while_purgers_the_broker_and_proxies_are_killed_stopped_or_slow() {
+fn no_purge_is_lost_while_processes_are_killed_stopped_or_slow() {
     let _turn = Turn::take();
     let events = events();
     let kafka = Kafka::start();

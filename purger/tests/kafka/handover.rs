@@ -14,7 +14,7 @@ const TOPIC: &str = "handover";
 const EVENTS: usize = 12_000;
 
 #[test]
-fn a_committed_offset_never_passes_what_some_proxy_has_not_applied_while_purgers_come_and_go() {
+fn commits_never_pass_an_unapplied_purge_while_purgers_come_and_go() {
     let _turn = Turn::take();
     let kafka = Kafka::shared();
     kafka.make_topic(TOPIC, 4, &[]);
@@ -32,7 +32,7 @@ fn a_committed_offset_never_passes_what_some_proxy_has_not_applied_while_purgers
         let flow = scope.spawn(|| publish(&kafka, &site));
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
-                assert_nothing_unfinished_is_committed(&kafka, &site);
+                assert_no_unfinished_record_is_committed(&kafka, &site);
                 pause();
             }
         });
@@ -60,7 +60,7 @@ fn a_committed_offset_never_passes_what_some_proxy_has_not_applied_while_purgers
 }
 
 /// What was committed is read first: positions only grow.
-fn assert_nothing_unfinished_is_committed(kafka: &Kafka, site: &Site) {
+fn assert_no_unfinished_record_is_committed(kafka: &Kafka, site: &Site) {
     let committed = kafka.committed("handover", TOPIC, 4);
     for proxy in &site.proxies {
         let positions = proxy.positions(TOPIC);

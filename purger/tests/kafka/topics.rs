@@ -27,7 +27,7 @@ fn targets(site: &Site) -> Vec<std::net::SocketAddr> {
 }
 
 #[test]
-fn a_proxy_that_retention_has_overtaken_never_uses_what_it_stored_unvalidated() {
+fn a_proxy_behind_retention_validates_everything_stored_before() {
     let _turn = Turn::take();
     let kafka = Kafka::shared();
     kafka.make_topic("short", 1, &["retention.ms=2000", "segment.bytes=20480"]);
@@ -64,7 +64,7 @@ fn a_proxy_that_retention_has_overtaken_never_uses_what_it_stored_unvalidated() 
 }
 
 #[test]
-fn a_purger_that_retention_has_overtaken_never_passes_over_what_it_did_not_read() {
+fn a_purger_behind_retention_never_passes_over_unread_records() {
     let _turn = Turn::take();
     let kafka = Kafka::shared();
     kafka.make_topic("full", 1, &["retention.ms=2000", "segment.bytes=20480"]);
@@ -139,7 +139,7 @@ fn a_topic_that_comes_late_never_loses_its_first_purges() {
 }
 
 #[test]
-fn a_topic_that_was_replaced_while_the_purger_was_away_never_passes_for_the_old_one() {
+fn a_topic_replaced_while_the_purger_was_away_is_recognised() {
     let _turn = Turn::take();
     let kafka = Kafka::shared();
     replaced(&kafka, "replaced-longer", Way::Away, 20);
@@ -147,7 +147,7 @@ fn a_topic_that_was_replaced_while_the_purger_was_away_never_passes_for_the_old_
 }
 
 #[test]
-fn a_topic_that_is_replaced_under_a_running_purger_never_passes_for_the_old_one() {
+fn a_topic_replaced_under_a_running_purger_is_recognised() {
     let _turn = Turn::take();
     let kafka = Kafka::shared();
     replaced(&kafka, "replaced-alive", Way::Running, 5);

@@ -72,7 +72,7 @@ fn a_table_without_tags_is_purged_by_the_sites_of_its_rows() {
 }
 
 #[test]
-fn snapshots_messages_and_tables_without_a_rule_ask_for_nothing() {
+fn snapshots_messages_and_tables_without_a_rule_are_ignored() {
     let row = r#"{"id":1}"#;
     assert_eq!(ignored(&rules(), &envelope("r", "null", row, "")), Ignored::Snapshot);
     for flag in ["true", "\"true\"", "\"last\"", "\"incremental\""] {
@@ -155,7 +155,7 @@ fn a_truncation_is_the_table_as_a_whole() {
 }
 
 #[test]
-fn a_tombstone_after_a_delete_is_nothing_even_where_tombstones_purge_sites() {
+fn a_tombstone_after_a_delete_purges_no_site() {
     let rules =
         Rules { format: Format::Debezium, tombstone: super::super::Tombstone::Site, ..rules() };
     let record = Record { key: Some(b"42"), payload: None, ..record(b"") };

@@ -10,7 +10,7 @@ fn rules(format: Format) -> Rules {
 }
 
 #[test]
-fn what_the_purge_api_takes_is_a_plain_event() {
+fn a_body_for_the_purge_api_is_a_plain_event() {
     let text = r#"{"tags":["product-42"],"urls":["https://shop.example/p/42"],"prefixes":["/blog/"],"hosts":["a.example"],
         "all":false,"mode":"soft","reason":"price change","id":"01JD","event_time":"2026-11-22T11:37:00.120Z"}"#;
     for format in [Format::Auto, Format::Plain] {
@@ -152,7 +152,7 @@ fn a_shape_is_recognised_in_a_fixed_order() {
 }
 
 #[test]
-fn a_shape_that_is_none_is_named_with_what_was_probably_meant() {
+fn an_unknown_shape_is_refused_with_the_probable_one() {
     let (code, detail) = unreadable(&rules(Format::Auto), r#"{"tag":["a"],"id":1}"#);
     assert_eq!(code, Code::Shape);
     assert!(detail.contains("\"tag, id\"") && detail.contains("did you mean tags"), "{detail}");

@@ -101,14 +101,14 @@ fn a_key_that_is_no_site_is_not_guessed_at() {
 }
 
 #[test]
-fn what_was_forbidden_is_not_done_in_part() {
+fn a_forbidden_event_is_not_guessed_from_its_key() {
     assert_eq!(guess(Rules::default(), b"s", br#"{"all":true}"#), None);
     let soft_only = Rules { may_purge_hard: Vec::new(), ..Rules::default() };
     assert_eq!(guess(soft_only, b"s", br#"{"tags":["a"]}"#), None);
 }
 
 #[test]
-fn a_tombstone_is_nothing_unless_it_is_said_to_be_a_site() {
+fn a_tombstone_is_ignored_unless_it_stands_for_a_site() {
     assert_eq!(keyed(Rules::default(), b"s", None), Reading::Ignored(Ignored::Tombstone));
     let site = Rules { tombstone: Tombstone::Site, ..Rules::default() };
     let Reading::Purge(event) = keyed(site.clone(), b"s", None) else { panic!() };
@@ -141,7 +141,7 @@ fn every_control_character_and_space_in_a_tag_is_refused_by_name() {
 }
 
 #[test]
-fn wrong_types_say_where_what_and_what_instead() {
+fn wrong_types_are_refused_with_place_value_and_remedy() {
     for (text, wanted) in [
         (r#"{"tags":"*"}"#, "tags: is \"*\" (a string); write a list of strings"),
         (r#"{"tags":[["a"]]}"#, "tags[0]: is a list; write a string"),

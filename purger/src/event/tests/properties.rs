@@ -238,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_back(event in event()) {
+    fn an_event_that_is_written_is_read_back(event in event()) {
         check_purge(&event, &rules(Format::Auto, SiteRule::default()));
     }
 }

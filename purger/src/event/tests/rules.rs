@@ -13,7 +13,7 @@ fn only(patterns: &[&str]) -> Filter {
 }
 
 #[test]
-fn urls_of_other_hosts_are_left_out_and_an_event_of_nothing_else_is_ignored() {
+fn urls_of_other_hosts_are_left_out() {
     let rules = Rules { hosts: only(&["*.example"]), ..Rules::default() };
     let text = r#"{"urls":["https://A.Example/x","https://b.org/"],"hosts":["b.org","c.example:80"],
         "prefixes":["/p/","https://b.org/p/"],"rewarm":{"urls":["https://a.example/","https://b.org/"]}}"#;
@@ -65,7 +65,7 @@ fn the_mode_is_the_events_else_the_rules_else_hard() {
 }
 
 #[test]
-fn what_a_source_may_not_do_is_not_done_in_part() {
+fn a_forbidden_purge_is_not_done_in_part() {
     let rules = Rules {
         may_purge_all: vec!["/ops/*".to_owned()],
         may_purge_hard: vec!["/ops/*".to_owned(), "/legal".to_owned()],
@@ -93,7 +93,7 @@ fn what_a_source_may_not_do_is_not_done_in_part() {
 }
 
 #[test]
-fn what_can_match_nothing_is_refused_with_what_to_write_instead() {
+fn selectors_that_match_nothing_are_refused_with_the_remedy() {
     for (text, remedy) in [
         (r#"{"urls":["nope"]}"#, "names no host: write https://host/nope"),
         (r#"{"urls":["https://h/s/*"]}"#, "purge the prefix https://h/s/"),

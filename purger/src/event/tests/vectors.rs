@@ -117,7 +117,7 @@ fn every_example_is_read_as_it_says() {
 }
 
 #[test]
-fn an_example_that_purges_is_what_the_schema_accepts_with_one_exception() {
+fn examples_that_purge_satisfy_the_schema_with_one_exception() {
     let lenient: Vec<_> = vectors()
         .into_iter()
         .filter(|(_, vector)| matches!(vector.expect, Expect::Purge { .. }) && !vector.schema)
