@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use purge_protocol::log::{self, Standing};
+use purge_protocol::log::{self, LogStatus};
 use rdkafka::error::KafkaError;
 use sfv::{ListEntry, Parser};
 use shellac::field::cache_status;
@@ -105,7 +105,7 @@ impl Connection {
     }
 
     /// Asks for the proxy's positions in Kafka, over a connection to the admin listener.
-    pub(super) async fn standing(&mut self) -> Result<Standing, ClientError> {
+    pub(super) async fn log_status(&mut self) -> Result<LogStatus, ClientError> {
         let request = self.request(log::PATH)?;
         self.sender.ready().await?;
         let response = self.send(request).await?;

@@ -39,9 +39,10 @@ impl Publisher {
     pub(super) async fn ready(&mut self) -> Result<(), ClientError> {
         let ready = async {
             loop {
-                let standing = self.proxy.standing().await?;
-                let partitions = standing.positions.len();
-                if standing.state == State::Current && i32::try_from(partitions) == Ok(PARTITIONS) {
+                let log_status = self.proxy.log_status().await?;
+                let partitions = log_status.positions.len();
+                if log_status.state == State::Current && i32::try_from(partitions) == Ok(PARTITIONS)
+                {
                     return Ok(());
                 }
                 sleep(READY_POLL).await;
@@ -77,7 +78,7 @@ impl Publisher {
             let LogId { topic, partition, .. } = &position.log;
             topic == PURGES && *partition == written.partition && position.next > written.offset
         };
-        Ok(self.proxy.standing().await?.positions.iter().any(is_past))
+        Ok(self.proxy.log_status().await?.positions.iter().any(is_past))
     }
 }
 

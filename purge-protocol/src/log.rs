@@ -3,7 +3,7 @@
 //! A [`Batch`] says which range of a partition it covers, `from` (inclusive) to `to` (exclusive), and carries the purges in
 //! it. A proxy owns its *position* for each partition: every purge below `next` has been applied, and is as durable as what
 //! it stores. It takes a batch that begins at or below `next`, skips what it has applied already, and moves `next` to `to`;
-//! it refuses one that begins above `next` with 409 and its [`Standing`], because a purge in between was lost. So repeats, two
+//! it refuses one that begins above `next` with 409 and its [`LogStatus`], because a purge in between was lost. So repeats, two
 //! purgers during a rebalance and a purger that was thought dead are all harmless. A partition that a known topic has grown by
 //! begins at 0, where nothing can be missing.
 //!
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::{PurgeMode, PurgeRequest};
 
-/// Where batches are posted to, and where a proxy's [`Standing`] is read, on its admin listener.
+/// Where batches are posted to, and where a proxy's [`LogStatus`] is read, on its admin listener.
 pub const PATH: &str = "/api/v1/log";
 
 /// One partition of one topic of one Kafka cluster.
@@ -62,7 +62,7 @@ pub struct Batch {
     /// The position is set to `to` whatever it was, for this reason; what was stored before is validated before it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
-    /// The process that this batch is meant for, as its [`Standing`] named it. Another one in its place answers 409: where it
+    /// The process that this batch is meant for, as its [`LogStatus`] named it. Another one in its place answers 409: where it
     /// stands has to be asked first, though its position may be the same number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
@@ -208,7 +208,7 @@ pub struct Hit {
 /// Members of the problem document (RFC 9457) with which a proxy refuses a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// The proxy's process, as in its [`Standing`].
+    /// The proxy's process, as in its [`LogStatus`].
     pub proxy: String,
     /// The reason and the limit.
     pub detail: String,
@@ -217,9 +217,9 @@ pub struct Refusal {
     pub offset: Option<i64>,
 }
 
-/// Where a proxy stands: the answer to `GET /api/v1/log`, and to a batch with a hole before it (409).
+/// Where a proxy stands: the answer to `GET /api/v1/log`, and to a batch with a gap before it (409).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct LogStatus {
     /// The proxy's process: another one after each start.
     pub instance: String,
     /// How it treats what it stores.
@@ -321,11 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn a_standing_is_read_back() {
+    fn a_log_status_is_read_back() {
         let text = r#"{"instance":"i","state":"catching-up","positions":[{"cluster":"c","topic":"t","partition":0,"next":9}]}"#;
-        let standing: Standing = serde_json::from_str(text).unwrap();
-        assert_eq!(standing.state, State::CatchingUp);
-        assert_eq!(serde_json::to_string(&standing).unwrap(), text);
+        let log_status: LogStatus = serde_json::from_str(text).unwrap();
+        assert_eq!(log_status.state, State::CatchingUp);
+        assert_eq!(serde_json::to_string(&log_status).unwrap(), text);
     }
 
     #[test]

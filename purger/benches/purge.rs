@@ -210,7 +210,7 @@ fn sustained(kafka: &Kafka, events: usize) {
 
 fn applied(proxy: &support::proxy::Proxy) -> i64 {
     let positions: BTreeMap<i32, i64> =
-        proxy.standing().positions.into_iter().map(|p| (p.log.partition, p.next)).collect();
+        proxy.log_status().positions.into_iter().map(|p| (p.log.partition, p.next)).collect();
     positions.values().sum()
 }
 

@@ -30,7 +30,7 @@ async fn adopt(proxy: &Proxy, to: i64) {
 }
 
 async fn next(proxy: &Proxy) -> Value {
-    proxy.standing().await["positions"][0]["next"].clone()
+    proxy.log_status().await["positions"][0]["next"].clone()
 }
 
 /// A page that a 304 confirms, stored with this tag.
@@ -89,12 +89,12 @@ async fn a_proxy_without_a_position_refuses_and_says_where_it_stands() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     store(&origin, &proxy, "/a", "t").await;
-    assert_eq!(proxy.standing().await["state"], "unattended");
+    assert_eq!(proxy.log_status().await["state"], "unattended");
 
     let answer = proxy.deliver(&purges(0, 9, &json!([{"offset": 0, "tags": ["t"]}]))).await;
 
     assert_eq!(answer.status(), 409);
-    assert_eq!(answer.json(), proxy.standing().await);
+    assert_eq!(answer.json(), proxy.log_status().await);
     assert_eq!(answer.json()["positions"], json!([]));
     assert!(proxy.get("/a").await.is_hit());
 }
@@ -184,7 +184,7 @@ async fn what_was_cached_before_adoption_is_never_used_without_validation() {
     assert!(proxy.get("/a").await.is_hit(), "a 304 proves it");
     origin.on("/gone", status("503 Service Unavailable", "down"));
     assert_eq!(proxy.get("/gone").await.status(), 503, "not even when the origin fails");
-    assert_eq!(proxy.standing().await["state"], "current");
+    assert_eq!(proxy.log_status().await["state"], "current");
 }
 
 #[tokio::test]
@@ -353,13 +353,13 @@ async fn positions_are_kept_for_each_partition_and_dropped_with_it() {
         let more = json!({"log": log, "partitions": 3, "start": "adopt"});
         proxy.deliver(&batch(partition, partition, &more)).await;
     }
-    let nexts = |standing: &Value| -> Vec<i64> {
-        let all = standing["positions"].as_array().unwrap();
+    let nexts = |log_status: &Value| -> Vec<i64> {
+        let all = log_status["positions"].as_array().unwrap();
         all.iter().map(|position| position["next"].as_i64().unwrap()).collect()
     };
-    assert_eq!(nexts(&proxy.standing().await), [0, 1, 2]);
+    assert_eq!(nexts(&proxy.log_status().await), [0, 1, 2]);
     proxy.deliver(&batch(0, 7, &json!({"partitions": 2}))).await;
-    assert_eq!(nexts(&proxy.standing().await), [7, 1]);
+    assert_eq!(nexts(&proxy.log_status().await), [7, 1]);
 }
 
 /// The lease: silence bounds how old a page may be that nobody has looked at.
@@ -388,7 +388,7 @@ async fn when_nobody_speaks_for_the_log_stored_pages_are_used_as_configured() {
         assert!(proxy.get("/a").await.is_hit());
 
         proxy.advance(1);
-        assert_eq!(proxy.standing().await["state"], "degraded");
+        assert_eq!(proxy.log_status().await["state"], "degraded");
         assert!(proxy.get("/a").await.cache_status().contains(young), "{on_expiry:?}");
         proxy.advance(60);
         assert!(proxy.get("/b").await.cache_status().contains(old), "{on_expiry:?}");
@@ -397,7 +397,7 @@ async fn when_nobody_speaks_for_the_log_stored_pages_are_used_as_configured() {
         assert_eq!(proxy.get("/a").await.status(), failing, "{on_expiry:?}");
 
         proxy.deliver(&batch(0, 0, &json!({}))).await;
-        assert_eq!(proxy.standing().await["state"], "current");
+        assert_eq!(proxy.log_status().await["state"], "current");
         assert!(proxy.get("/b").await.is_hit() || on_expiry == OnExpiry::Bypass);
     }
 }
@@ -410,11 +410,11 @@ async fn a_heartbeat_about_the_past_does_not_renew_the_lease() {
     proxy.advance(20);
 
     proxy.deliver(&batch(0, 5, &json!({"clean_ms": 16_000}))).await;
-    assert_eq!(proxy.standing().await["state"], "degraded");
+    assert_eq!(proxy.log_status().await["state"], "degraded");
     proxy.deliver(&batch(5, 5, &json!({"clean_ms": null}))).await;
-    assert_eq!(proxy.standing().await["state"], "degraded");
+    assert_eq!(proxy.log_status().await["state"], "degraded");
     proxy.deliver(&batch(5, 5, &json!({"clean_ms": 14_000}))).await;
-    assert_eq!(proxy.standing().await["state"], "current");
+    assert_eq!(proxy.log_status().await["state"], "current");
 }
 
 #[tokio::test]
@@ -427,7 +427,7 @@ async fn a_required_purger_is_waited_for() {
     let unready = proxy.ask_admin("GET", "/readyz", &[], "").await;
     assert_eq!(unready.status(), 503);
     assert!(unready.text().starts_with("unattended"), "{}", unready.text());
-    assert_eq!(proxy.standing().await["state"], "catching-up");
+    assert_eq!(proxy.log_status().await["state"], "catching-up");
     origin.on("/a", cacheable("page"));
     proxy.get("/a").await;
     assert!(!proxy.get("/a").await.is_hit());

@@ -60,7 +60,7 @@ async fn a_refusal_names_the_process_and_a_large_batch_is_read_before_it_is_refu
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| config.purge.log.max_body = 4096);
     take(&proxy, &batch(0, 0, 0, &json!({"start": "adopt"}))).await;
-    let instance = proxy.standing().await["instance"].clone();
+    let instance = proxy.log_status().await["instance"].clone();
     let purges: Vec<_> =
         (0..100_000).map(|tag| json!({"offset": 1, "tags": [tag.to_string()]})).collect();
     let large = batch(0, 0, 2, &json!({"purges": purges}));
@@ -99,14 +99,14 @@ async fn a_heartbeat_in_one_partition_never_trusts_what_another_may_have_purged(
 
     let proxy = Proxy::start_at(origin.address, Clock::manual(START), stored_in(&folder));
     until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
-    let standing = proxy.standing().await;
-    assert_eq!(standing["positions"].as_array().unwrap().len(), 2, "{standing}");
+    let log_status = proxy.log_status().await;
+    assert_eq!(log_status["positions"].as_array().unwrap().len(), 2, "{log_status}");
     take(&proxy, &batch(0, 5, 5, &json!({}))).await;
-    assert_eq!(proxy.standing().await["state"], "catching-up");
+    assert_eq!(proxy.log_status().await["state"], "catching-up");
     assert!(!proxy.get("/page").await.is_hit(), "partition 1 may hold its purge");
     let missed = json!({"purges": [{"offset": 0, "tags": ["site"]}]});
     take(&proxy, &batch(1, 0, 1, &missed)).await;
-    assert_eq!(proxy.standing().await["state"], "current");
+    assert_eq!(proxy.log_status().await["state"], "current");
     assert!(!proxy.get("/page").await.is_hit());
     assert!(proxy.get("/page").await.is_hit());
 }

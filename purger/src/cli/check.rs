@@ -333,20 +333,20 @@ fn group(broker: &BrokerClient, config: &Config) -> CheckLine {
 fn targets(config: &Config, rows: &mut Vec<CheckLine>) {
     let asked = super::block_on(async {
         let targets = proxies::find(config).await;
-        let standings = proxies::standings(&targets).await;
-        (targets, standings)
+        let log_statuses = proxies::log_statuses(&targets).await;
+        (targets, log_statuses)
     });
     match asked {
-        Ok((targets, standings)) => {
+        Ok((targets, log_statuses)) => {
             if targets.is_empty() {
                 rows.push(wrong(
                     "proxies",
                     "there are none: set purger.targets, or give --target URL",
                 ));
             }
-            for (target, standing) in targets.iter().zip(standings) {
+            for (target, log_status) in targets.iter().zip(log_statuses) {
                 let what = format!("proxy {}", target.url);
-                rows.push(standing.map_or_else(|why| wrong(&what, why), |_| right(&what)));
+                rows.push(log_status.map_or_else(|why| wrong(&what, why), |_| right(&what)));
             }
         }
         Err(error) => rows.push(wrong("proxies", error.to_string())),

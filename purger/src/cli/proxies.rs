@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use purge_protocol::log::{LogId, Standing};
+use purge_protocol::log::{LogId, LogStatus};
 use settings::Config;
 
 use crate::delivery::discovery::{Discovered, Discovery};
@@ -22,27 +22,27 @@ pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
 }
 
 /// Asks all proxies for their positions concurrently.
-pub(super) async fn standings(targets: &[Arc<Target>]) -> Vec<Result<Standing, String>> {
+pub(super) async fn log_statuses(targets: &[Arc<Target>]) -> Vec<Result<LogStatus, String>> {
     let asked: Vec<_> = targets
         .iter()
         .map(|target| {
             let target = Arc::clone(target);
-            tokio::spawn(async move { target.standing().await })
+            tokio::spawn(async move { target.log_status().await })
         })
         .collect();
-    let mut standings = Vec::new();
+    let mut log_statuses = Vec::new();
     for answer in asked {
-        standings.push(match answer.await {
-            Ok(Ok(standing)) => Ok(standing),
+        log_statuses.push(match answer.await {
+            Ok(Ok(log_status)) => Ok(log_status),
             Ok(Err(outcome)) => Err(reason(&outcome)),
             Err(error) => Err(error.to_string()),
         });
     }
-    standings
+    log_statuses
 }
 
-pub(super) fn position(standing: &Standing, log: &LogId) -> Option<i64> {
-    let found = standing.positions.iter().find(|position| {
+pub(super) fn position(log_status: &LogStatus, log: &LogId) -> Option<i64> {
+    let found = log_status.positions.iter().find(|position| {
         position.log.topic == log.topic && position.log.partition == log.partition
     });
     found.map(|position| position.next)
@@ -60,7 +60,7 @@ pub(super) fn reason(outcome: &DeliveryOutcome) -> String {
         DeliveryOutcome::Failed(text) => text.clone(),
         DeliveryOutcome::Refused(refusal) => refusal.detail.clone(),
         DeliveryOutcome::Wait(_) => "it asks for a pause".to_owned(),
-        DeliveryOutcome::Hole(_) | DeliveryOutcome::Applied(_) => {
+        DeliveryOutcome::Gap(_) | DeliveryOutcome::Applied(_) => {
             "it answers something else".to_owned()
         }
     }

@@ -279,12 +279,12 @@ impl Wait {
         };
         let mut pause = POLL_FIRST;
         loop {
-            let standings = proxies::standings(targets).await;
-            for (confirmation, standing) in outcome.confirmed.iter_mut().zip(standings) {
-                match standing {
-                    Ok(standing) => {
+            let log_statuses = proxies::log_statuses(targets).await;
+            for (confirmation, log_status) in outcome.confirmed.iter_mut().zip(log_statuses) {
+                match log_status {
+                    Ok(log_status) => {
                         confirmation.error = None;
-                        let is_past = proxies::position(&standing, &log)
+                        let is_past = proxies::position(&log_status, &log)
                             .is_some_and(|next| next > written.offset);
                         if is_past && confirmation.after_ms.is_none() {
                             confirmation.after_ms = Some(millis(self.begun.elapsed()));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use process::exit::Exit;
 use process::terminal::say;
-use purge_protocol::log::{Standing, State};
+use purge_protocol::log::{LogStatus, State};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 use settings::Config;
@@ -114,14 +114,14 @@ fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
         .collect();
     let asked = super::block_on(async {
         let targets = proxies::find(config).await;
-        let standings = proxies::standings(&targets).await;
+        let log_statuses = proxies::log_statuses(&targets).await;
         let urls = targets.iter().map(|target| target.url.clone());
-        urls.zip(standings).collect::<Vec<_>>()
+        urls.zip(log_statuses).collect::<Vec<_>>()
     })?;
     if asked.is_empty() {
         problems.push("there is no proxy: set purger.targets, or give --target URL".to_owned());
     }
-    let row = |(url, standing)| row(url, standing, &extents, &broker);
+    let row = |(url, log_status)| row(url, log_status, &extents, &broker);
     Ok(Report { partitions, proxies: asked.into_iter().map(row).collect(), problems })
 }
 
@@ -150,12 +150,12 @@ fn committed(
 
 fn row(
     url: String,
-    standing: Result<Standing, String>,
+    log_status: Result<LogStatus, String>,
     extents: &[Extent],
     broker: &BrokerClient,
 ) -> ProxyRow {
-    let standing = match standing {
-        Ok(standing) => standing,
+    let log_status = match log_status {
+        Ok(log_status) => log_status,
         Err(error) => {
             let state = "down".to_owned();
             return ProxyRow {
@@ -169,13 +169,13 @@ fn row(
         }
     };
     let lag = extents.iter().map(|extent| {
-        let next = proxies::position(&standing, &extent.log)?;
+        let next = proxies::position(&log_status, &extent.log)?;
         Some(broker.lag(extent, next))
     });
-    let clean = standing.positions.iter().map(|position| position.clean_ms).max().flatten();
+    let clean = log_status.positions.iter().map(|position| position.clean_ms).max().flatten();
     ProxyRow {
         url,
-        state: match standing.state {
+        state: match log_status.state {
             State::Unattended => "unattended",
             State::CatchingUp => "catching-up",
             State::Current => "current",
@@ -184,7 +184,7 @@ fn row(
         .to_owned(),
         lag: lag.sum(),
         lag_seconds: clean.map(|millis| std::time::Duration::from_millis(millis).as_secs_f64()),
-        positions: standing
+        positions: log_status
             .positions
             .into_iter()
             .map(|position| (position.log.topic, position.log.partition, position.next))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use purge_protocol::log::{Applied, Hit, Standing, Start};
+use purge_protocol::log::{Applied, Hit, LogStatus, Start};
 use tokio::time::{Instant, sleep};
 
 use super::context::DeliveryContext;
@@ -34,7 +34,7 @@ pub(super) struct BatchSender {
     /// While true, it holds a cursor, of which there are few.
     pub(super) is_catching_up: bool,
     /// The position from a refused batch, not yet compared with the log.
-    pub(super) standing: Option<Standing>,
+    pub(super) log_status: Option<LogStatus>,
 }
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl BatchSender {
             progressed: Instant::now(),
             sent: None,
             is_catching_up: false,
-            standing: None,
+            log_status: None,
         }
     }
 
@@ -157,7 +157,7 @@ impl BatchSender {
                     self.note_progress(&applied);
                     return BatchResult::Applied(applied);
                 }
-                DeliveryOutcome::Hole(standing) => {
+                DeliveryOutcome::Gap(log_status) => {
                     tracing::info!(
                         proxy = self.target.url,
                         topic = self.log().0,
@@ -165,13 +165,13 @@ impl BatchSender {
                         from = slice.from,
                         "a proxy reports another position: going back"
                     );
-                    self.standing = Some(standing);
+                    self.log_status = Some(log_status);
                     sleep(HOLE_PAUSE).await;
                     return BatchResult::LocateAgain;
                 }
                 DeliveryOutcome::Refused(refusal) if refusal.proxy != self.instance => {
                     // Another process has taken its place.
-                    self.standing = None;
+                    self.log_status = None;
                     sleep(HOLE_PAUSE).await;
                     return BatchResult::LocateAgain;
                 }
@@ -213,7 +213,7 @@ impl BatchSender {
         let is_another = self.target.note_instance(&applied.instance);
         if applied.next < slice.to || is_another {
             // The process has another position, or has just started: ask it.
-            self.standing = None;
+            self.log_status = None;
             return SendResult::LocateAgain;
         }
         self.arrived(slice.to, applied.hits, false).await;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use purge_protocol::log::{Position, Standing, Start};
+use purge_protocol::log::{LogStatus, Position, Start};
 
 use super::batch_sender::BatchSender;
 use crate::kafka::cursor::CursorError;
@@ -20,13 +20,13 @@ pub(super) enum PositionVerdict {
 
 /// Judges a proxy's position in a log that begins at `low` and ends at `high`. Pure.
 pub(super) fn judge(
-    standing: &Standing,
+    log_status: &LogStatus,
     log: &purge_protocol::log::LogId,
     low: i64,
     high: i64,
 ) -> PositionVerdict {
     let same_topic = |position: &&Position| position.log.topic == log.topic;
-    match standing.positions.iter().find(|position| position.log == *log) {
+    match log_status.positions.iter().find(|position| position.log == *log) {
         Some(position) if position.next < low => PositionVerdict::StartOver(Start::Expired),
         Some(position) if position.next > high => PositionVerdict::StartOver(Start::Replaced),
         // The record before it must exist to be compared; when everything older has expired, nothing is missing.
@@ -35,7 +35,7 @@ pub(super) fn judge(
             None => PositionVerdict::GoOn(position.next),
         },
         None => {
-            let cousins: Vec<&Position> = standing.positions.iter().filter(same_topic).collect();
+            let cousins: Vec<&Position> = log_status.positions.iter().filter(same_topic).collect();
             let is_new_partition = !cousins.is_empty()
                 && cousins.iter().all(|position| position.log.cluster == log.cluster);
             match (is_new_partition, cousins.is_empty()) {
@@ -51,26 +51,26 @@ pub(super) fn judge(
 /// Asks for the proxy's position and compares it with the log; returns the first offset to deliver.
 pub(super) async fn locate(sender: &mut BatchSender) -> i64 {
     loop {
-        let standing = match sender.standing.take() {
-            Some(standing) => standing,
-            None => match sender.target.standing().await {
-                Ok(standing) => standing,
+        let log_status = match sender.log_status.take() {
+            Some(log_status) => log_status,
+            None => match sender.target.log_status().await {
+                Ok(log_status) => log_status,
                 Err(outcome) => {
                     sender.failed(&outcome).await;
                     continue;
                 }
             },
         };
-        sender.target.note_instance(&standing.instance);
-        sender.instance.clone_from(&standing.instance);
-        sender.clock = standing.clock.map(|clock| (clock, tokio::time::Instant::now()));
+        sender.target.note_instance(&log_status.instance);
+        sender.instance.clone_from(&log_status.instance);
+        sender.clock = log_status.clock.map(|clock| (clock, tokio::time::Instant::now()));
         // Asked after the proxy: a response that it stores from now on is younger than this end of the log.
         let Some((low, high)) = sender.watermarks().await else { continue };
         if !sender.partition.is_counted() {
             sender.unreachable("the number of the topic's partitions is unknown").await;
             continue;
         }
-        let verdict = judge(&standing, &sender.partition.log, low, high);
+        let verdict = judge(&log_status, &sender.partition.log, low, high);
         let start = match verdict {
             PositionVerdict::GoOn(next) => return begin(sender, next).await,
             PositionVerdict::GoOnIf(next, last) => match is_same_log(sender, next, last).await {
@@ -126,21 +126,21 @@ mod tests {
         LogId { cluster: cluster.into(), topic: "t".into(), partition }
     }
 
-    fn standing(positions: &[(LogId, i64, Option<u64>)]) -> Standing {
+    fn log_status(positions: &[(LogId, i64, Option<u64>)]) -> LogStatus {
         let position = |(log, next, last): &(LogId, i64, Option<u64>)| Position {
             log: log.clone(),
             next: *next,
             last: *last,
             clean_ms: None,
         };
-        Standing { positions: positions.iter().map(position).collect(), ..Standing::default() }
+        LogStatus { positions: positions.iter().map(position).collect(), ..LogStatus::default() }
     }
 
     #[test]
     fn a_position_is_believed_only_where_the_log_still_has_it() {
         let here = log("c", 0);
-        let at = |next, last| standing(&[(here.clone(), next, last)]);
-        for (standing, low, high, expected) in [
+        let at = |next, last| log_status(&[(here.clone(), next, last)]);
+        for (log_status, low, high, expected) in [
             (at(5, None), 0, 9, PositionVerdict::GoOn(5)),
             (at(5, Some(7)), 0, 9, PositionVerdict::GoOnIf(5, 7)),
             (at(5, Some(7)), 5, 9, PositionVerdict::GoOn(5)),
@@ -148,23 +148,27 @@ mod tests {
             (at(4, Some(7)), 5, 9, PositionVerdict::StartOver(Start::Expired)),
             (at(10, Some(7)), 0, 9, PositionVerdict::StartOver(Start::Replaced)),
             (at(0, None), 0, 0, PositionVerdict::GoOn(0)),
-            (standing(&[]), 0, 9, PositionVerdict::StartOver(Start::Adopt)),
+            (log_status(&[]), 0, 9, PositionVerdict::StartOver(Start::Adopt)),
             (
-                standing(&[(log("other", 0), 3, None)]),
+                log_status(&[(log("other", 0), 3, None)]),
                 0,
                 9,
                 PositionVerdict::StartOver(Start::Replaced),
             ),
-            (standing(&[(log("c", 1), 3, None)]), 0, 9, PositionVerdict::GoOn(0)),
-            (standing(&[(log("c", 1), 3, None)]), 2, 9, PositionVerdict::StartOver(Start::Adopt)),
+            (log_status(&[(log("c", 1), 3, None)]), 0, 9, PositionVerdict::GoOn(0)),
+            (log_status(&[(log("c", 1), 3, None)]), 2, 9, PositionVerdict::StartOver(Start::Adopt)),
             (
-                standing(&[(log("c", 1), 3, None)]),
+                log_status(&[(log("c", 1), 3, None)]),
                 0,
                 99_999,
                 PositionVerdict::StartOver(Start::Adopt),
             ),
         ] {
-            assert_eq!(judge(&standing, &here, low, high), expected, "{standing:?} {low} {high}");
+            assert_eq!(
+                judge(&log_status, &here, low, high),
+                expected,
+                "{log_status:?} {low} {high}"
+            );
         }
     }
 }

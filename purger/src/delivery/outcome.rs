@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use purge_protocol::log::{Applied, Refusal, Standing};
+use purge_protocol::log::{Applied, LogStatus, Refusal};
 
 /// A proxy's answer, by what the sender does about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum DeliveryOutcome {
     Applied(Applied),
     /// There is a gap before the batch, or the proxy does not know the log: go back to its
     /// position.
-    Hole(Standing),
+    Gap(LogStatus),
     /// The proxy asks for a pause, of this length if it says so.
     Wait(Option<Duration>),
     /// The proxy refuses the content of the batch: split it until a single purge is refused.
@@ -36,8 +36,8 @@ impl DeliveryOutcome {
                 Err(error) => Self::Failed(format!("200 without an answer to a batch: {error}")),
             },
             StatusCode::CONFLICT => match serde_json::from_slice(body) {
-                Ok(standing) => Self::Hole(standing),
-                Err(error) => Self::Failed(format!("409 without a standing: {error}")),
+                Ok(log_status) => Self::Gap(log_status),
+                Err(error) => Self::Failed(format!("409 without a log_status: {error}")),
             },
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 Self::Wait(retry_after(fields))
@@ -57,7 +57,7 @@ impl DeliveryOutcome {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Applied(_) => "applied",
-            Self::Hole(_) => "hole",
+            Self::Gap(_) => "hole",
             Self::Wait(_) => "wait",
             Self::Refused(_) => "refused",
             Self::NotAllowed(_) => "not_allowed",

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
-use purge_protocol::log::{PATH, Standing};
+use purge_protocol::log::{LogStatus, PATH};
 use settings::{Secret, TargetHttp};
 use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout};
@@ -129,17 +129,17 @@ impl Target {
     }
 
     /// Asks the proxy for its positions.
-    pub async fn standing(&self) -> Result<Standing, DeliveryOutcome> {
+    pub async fn log_status(&self) -> Result<LogStatus, DeliveryOutcome> {
         let (status, body) = self.send(Method::GET, Bytes::new()).await?;
         match status.0 {
             StatusCode::OK => serde_json::from_slice(&body).map_err(|error| {
                 DeliveryOutcome::Failed(format!(
-                    "{PATH} is answered, but not with a standing: {error}"
+                    "{PATH} is answered, but not with a log_status: {error}"
                 ))
             }),
             other => Err(match DeliveryOutcome::of(other, &status.1, &body) {
                 DeliveryOutcome::Applied(_)
-                | DeliveryOutcome::Hole(_)
+                | DeliveryOutcome::Gap(_)
                 | DeliveryOutcome::Refused(_) => {
                     DeliveryOutcome::Failed(format!("{other} to a question"))
                 }
@@ -229,7 +229,7 @@ impl Target {
             DeliveryOutcome::Failed(text) | DeliveryOutcome::NotAllowed(text) => text.clone(),
             DeliveryOutcome::Refused(refusal) => refusal.detail.clone(),
             DeliveryOutcome::Wait(_) => "it asks for a pause".to_owned(),
-            DeliveryOutcome::Hole(_) | DeliveryOutcome::Applied(_) => return,
+            DeliveryOutcome::Gap(_) | DeliveryOutcome::Applied(_) => return,
         };
         let mut health = self.health.lock();
         let is_news = health.last_error.as_ref() != Some(&text);

@@ -162,12 +162,12 @@ async fn a_token_never_goes_to_an_address_that_left_the_fleet() {
     let timeout = std::time::Duration::from_secs(20);
     let target =
         Target::new(1, proxy.url(), &TargetOptions { http: TargetHttp::Http1, token, timeout });
-    target.standing().await.unwrap();
+    target.log_status().await.unwrap();
     assert_eq!(proxy.authorization().len(), 1);
     target.set_present(false);
-    target.standing().await.unwrap();
+    target.log_status().await.unwrap();
     assert_eq!(proxy.authorization().len(), 1, "without a token");
     target.set_present(true);
-    target.standing().await.unwrap();
+    target.log_status().await.unwrap();
     assert_eq!(proxy.authorization().len(), 2, "it is back");
 }

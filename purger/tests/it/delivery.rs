@@ -40,7 +40,7 @@ async fn batches_abut_and_name_their_range() {
     until("all tags", || proxy.tags().len() == 100).await;
     let mut next = 0;
     for batch in proxy.batches() {
-        assert_eq!(batch.from, next, "a hole");
+        assert_eq!(batch.from, next, "a gap");
         assert!(batch.purges.len() <= 7);
         assert!(batch.purges.iter().all(|purge| (batch.from..batch.to).contains(&purge.offset)));
         next = batch.to;

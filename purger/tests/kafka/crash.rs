@@ -84,7 +84,7 @@ fn no_purge_is_lost_while_processes_are_killed_stopped_or_slow() {
     });
     assert_eq!(kafka.ends("dead"), [0], "no valid event is a dead letter");
     for proxy in &site.proxies {
-        until("the proxy is current", || proxy.standing().state == State::Current);
+        until("the proxy is current", || proxy.log_status().state == State::Current);
     }
     until("no purger is behind", || {
         running.iter().all(|purger| purger.status().partitions.iter().all(|p| p.lag == 0))

@@ -60,7 +60,7 @@ fn a_proxy_behind_retention_validates_everything_stored_before() {
     });
     site.assert_fresh(0..PAGES);
     site.wait_for_positions("short", &kafka.ends("short"));
-    until("the proxy is current again", || stopped.standing().state == State::Current);
+    until("the proxy is current again", || stopped.log_status().state == State::Current);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_purger_behind_retention_never_passes_over_unread_records() {
         said.iter().any(|line| line.contains("Expired"))
     });
     site.wait_for_positions("full", &kafka.ends("full"));
-    until("the proxy is current again", || stopped.standing().state == State::Current);
+    until("the proxy is current again", || stopped.log_status().state == State::Current);
     site.assert_fresh(0..PAGES);
 }
 

@@ -1,4 +1,4 @@
-//! How the purge log is answered over HTTP: 200 with what was applied, 409 with the standing, problems with the reason.
+//! How the purge log is answered over HTTP: 200 with what was applied, 409 with the log status, problems with the reason.
 
 use http::{Response, StatusCode};
 use purge_protocol::log::Refusal;
@@ -18,7 +18,7 @@ impl PurgeLog {
 
     /// Answers `GET`.
     pub fn show(&self) -> Response<ResponseBody> {
-        document(StatusCode::OK, &self.standing())
+        document(StatusCode::OK, &self.log_status())
     }
 
     /// Answers a batch that was not read, because it exceeds [`Self::max_body`] or broke off.
@@ -28,8 +28,8 @@ impl PurgeLog {
 
     /// Answers `POST`: a batch whose head was received at that moment.
     pub async fn answer(&self, text: &[u8], received: Timestamp) -> Response<ResponseBody> {
-        let sound = match reading::read(text, &self.settings.current().purge) {
-            Ok(sound) => sound,
+        let batch = match reading::read(text, &self.settings.current().purge) {
+            Ok(batch) => batch,
             Err(error) => {
                 tracing::debug!(%error, "a batch of the purge log is refused");
                 let status = if error.is_too_large() {
@@ -40,9 +40,9 @@ impl PurgeLog {
                 return self.refuse(status, &error.to_string(), error.offset());
             }
         };
-        match self.apply(sound, received).await {
+        match self.apply(batch, received).await {
             Ok(applied) => document(StatusCode::OK, &applied),
-            Err(Rejected::Hole(standing)) => document(StatusCode::CONFLICT, &standing),
+            Err(Rejected::Gap(log_status)) => document(StatusCode::CONFLICT, &log_status),
             // Splitting the batch would not help, and its purges must not be given up: the purger tries again.
             Err(error @ Rejected::Partitions(_)) => {
                 self.metrics.count(Outcome::Refused);

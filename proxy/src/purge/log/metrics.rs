@@ -18,7 +18,7 @@ pub enum Outcome {
     /// All of it was applied before.
     Repeated,
     /// What came before it is missing.
-    Hole,
+    Gap,
     /// It was malformed, or too large.
     Refused,
     /// It was applied, but could not be made durable.
@@ -32,7 +32,7 @@ impl Outcome {
         Self::Started,
         Self::Heartbeat,
         Self::Repeated,
-        Self::Hole,
+        Self::Gap,
         Self::Refused,
         Self::Failed,
     ];
@@ -44,7 +44,7 @@ impl Outcome {
             Self::Started => "started",
             Self::Heartbeat => "heartbeat",
             Self::Repeated => "repeated",
-            Self::Hole => "hole",
+            Self::Gap => "hole",
             Self::Refused => "refused",
             Self::Failed => "failed",
         }
@@ -78,7 +78,7 @@ impl LogMetrics {
 pub(crate) fn families(log: &PurgeLog) -> Vec<Family> {
     let figures = log.figures();
     let state = |(state, name): (State, &str)| {
-        Sample::gauge("state", name, u64::from(figures.standing.state == state))
+        Sample::gauge("state", name, u64::from(figures.log_status.state == state))
     };
     let batches = log
         .metrics
@@ -131,7 +131,7 @@ fn purge_log_gauges(figures: &Figures) -> Vec<Family> {
     let known = ages.into_iter().filter_map(|(name, help, age)| Some((name, help, age?)));
     let mut all: Vec<_> =
         known.map(|(name, help, age)| Family::gauge(name, help, age.as_secs())).collect();
-    let positions = figures.standing.positions.iter().map(|position| {
+    let positions = figures.log_status.positions.iter().map(|position| {
         let log = &position.log;
         let labels = [
             ("cluster", log.cluster.clone()),

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use purge_protocol::PurgeMode;
-use purge_protocol::log::{Applied, Batch, Hit, LogId, Position, Rewarm, Standing, State};
+use purge_protocol::log::{Applied, Batch, Hit, LogId, LogStatus, Position, Rewarm, State};
 use purge_protocol::request::Target;
 use tokio::sync::mpsc;
 
 use self::metrics::{LogMetrics, Outcome};
 use self::positions::{Kind, Positions};
-use self::reading::{Sound, SoundPurge};
+use self::reading::{CheckedBatch, CheckedPurge};
 use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::PurgeExecutor;
 use crate::invalidation::Invalidation;
@@ -58,12 +58,12 @@ pub struct PurgeLog {
 
 type Turn = Arc<tokio::sync::Mutex<()>>;
 
-/// Why a sound batch was not acknowledged.
+/// Why a checked batch was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
-    /// It does not follow on. The purger goes on from the standing.
+    /// It does not follow on. The purger goes on from the log status.
     #[error("a purge before this batch is missing")]
-    Hole(Standing),
+    Gap(LogStatus),
     /// There are too many partitions.
     #[error("there are positions in {0} partitions already, which is the limit")]
     Partitions(usize),
@@ -76,7 +76,7 @@ pub enum Rejected {
 #[derive(Debug)]
 pub struct Figures {
     /// Where it stands.
-    pub standing: Standing,
+    pub log_status: LogStatus,
     /// How long ago the moment was of which it is known that everything has been applied.
     pub clean_age: Option<Duration>,
     /// How long ago the last batch came.
@@ -124,17 +124,21 @@ impl PurgeLog {
     }
 
     /// Applies a batch that was received at that moment. When this returns `Ok`, its purges are in force and durable.
-    pub async fn apply(&self, sound: Sound, received: Timestamp) -> Result<Applied, Rejected> {
-        let Sound { batch, purges } = sound;
+    pub async fn apply(
+        &self,
+        checked: CheckedBatch,
+        received: Timestamp,
+    ) -> Result<Applied, Rejected> {
+        let CheckedBatch { batch, purges } = checked;
         let turn = self.turn(&batch.log)?;
         let _turn = turn.lock().await;
         let is_meant = batch.instance.as_ref().is_none_or(|instance| *instance == self.instance);
-        let reach = self.positions.lock().reach(&batch);
+        let position = self.positions.lock().position_of(&batch);
         self.last_batch.store(self.clock.now().as_millis(), Ordering::Relaxed);
-        let (true, Ok(reach)) = (is_meant, reach) else {
-            self.metrics.count(Outcome::Hole);
-            tracing::debug!(purger = batch.purger, from = batch.from, "a hole in the purge log");
-            return Err(Rejected::Hole(self.standing()));
+        let (true, Ok(position)) = (is_meant, position) else {
+            self.metrics.count(Outcome::Gap);
+            tracing::debug!(purger = batch.purger, from = batch.from, "a gap in the purge log");
+            return Err(Rejected::Gap(self.log_status()));
         };
         if let Some(reason) = batch.start {
             let Batch { log, purger, to, .. } = &batch;
@@ -151,19 +155,19 @@ impl PurgeLog {
         }
         let all = purges.len();
         let due: Vec<_> =
-            purges.into_iter().filter(|purge| purge.offset >= reach.applied).collect();
+            purges.into_iter().filter(|purge| purge.offset >= position.applied).collect();
         self.raise_fence(&due);
         self.metrics.purges.add(due.len() as u64);
         self.metrics.skipped.add((all - due.len()) as u64);
         let hits = self.purge(due).await;
-        let next = self.advance(&batch, reach.kind, received).await?;
+        let next = self.advance(&batch, position.kind, received).await?;
         let clock = Some(self.clock.now().as_millis());
         Ok(Applied { instance: self.instance.clone(), next, clock, hits })
     }
 
     /// Notes the revisions that purges announce: before they are in force, so that whatever is fetched after them meets the
     /// fence. Hosts of purged URLs count, as a URL's response reports the revision of its site.
-    fn raise_fence(&self, purges: &[SoundPurge]) {
+    fn raise_fence(&self, purges: &[CheckedPurge]) {
         let (ids, fence) = (self.invalidation.ids(), self.invalidation.fence());
         for purge in purges {
             let Some(revision) = purge.logged.revision else { continue };
@@ -230,7 +234,7 @@ impl PurgeLog {
     }
 
     /// Carries purges out in their order: runs of one mode at once, but not too many, for the sake of fetches that begin.
-    async fn purge(&self, purges: Vec<SoundPurge>) -> Vec<Hit> {
+    async fn purge(&self, purges: Vec<CheckedPurge>) -> Vec<Hit> {
         let mut hits = Vec::new();
         let mut run = Run::default();
         for purge in purges {
@@ -252,12 +256,12 @@ impl PurgeLog {
     }
 
     /// By itself it is counted in constant time; among others each of its many responses would be looked at.
-    fn is_large(&self, purge: &SoundPurge) -> bool {
+    fn is_large(&self, purge: &CheckedPurge) -> bool {
         matches!(&*purge.selectors, [(_, target)] if self.executor.is_large(target))
     }
 
     /// Carries out one that wants something to be fetched again.
-    async fn purge_and_rewarm(&self, purge: SoundPurge, rewarm: &Rewarm, hits: &mut Vec<Hit>) {
+    async fn purge_and_rewarm(&self, purge: CheckedPurge, rewarm: &Rewarm, hits: &mut Vec<Hit>) {
         let targets: Arc<[Target]> =
             purge.selectors.iter().map(|(_, target)| target.clone()).collect();
         let max = usize::try_from(rewarm.max)
@@ -369,11 +373,16 @@ impl PurgeLog {
     }
 
     /// Where the proxy stands.
-    pub fn standing(&self) -> Standing {
+    pub fn log_status(&self) -> LogStatus {
         let now = self.clock.now();
         let state = self.state(now);
         let positions = self.positions.lock().shown(now);
-        Standing { instance: self.instance.clone(), state, clock: Some(now.as_millis()), positions }
+        LogStatus {
+            instance: self.instance.clone(),
+            state,
+            clock: Some(now.as_millis()),
+            positions,
+        }
     }
 
     /// The numbers that are shown.
@@ -382,7 +391,7 @@ impl PurgeLog {
         let last_batch = self.last_batch.load(Ordering::Relaxed);
         let last_batch = (last_batch > 0).then(|| Timestamp::from_millis(last_batch));
         Figures {
-            standing: self.standing(),
+            log_status: self.log_status(),
             clean_age: self.positions.lock().clean().map(|clean| now.since(clean)),
             last_batch_age: last_batch.map(|last| now.since(last)),
             is_catching_up: self.invalidation.is_catching_up(),
@@ -401,13 +410,13 @@ struct Run {
 }
 
 impl Run {
-    const fn takes(&self, purge: &SoundPurge) -> bool {
+    const fn takes(&self, purge: &CheckedPurge) -> bool {
         self.targets.is_empty()
             || purge.mode as u8 == self.mode as u8
                 && self.targets.len() + purge.selectors.len() <= RUN_MAX
     }
 
-    fn add(&mut self, purge: SoundPurge) {
+    fn add(&mut self, purge: CheckedPurge) {
         self.mode = purge.mode;
         self.purges.push((purge.offset, purge.selectors.len()));
         self.targets.extend(purge.selectors.into_iter().map(|(_, target)| target));

@@ -77,16 +77,16 @@ impl BatchError {
 
 /// A batch that was found sound.
 #[derive(Debug)]
-pub struct Sound {
+pub struct CheckedBatch {
     /// As it was sent, without its purges.
     pub batch: Batch,
     /// Its purges.
-    pub purges: Vec<SoundPurge>,
+    pub purges: Vec<CheckedPurge>,
 }
 
 /// A purge that was found sound.
 #[derive(Debug)]
-pub struct SoundPurge {
+pub struct CheckedPurge {
     /// The record's offset.
     pub offset: i64,
     /// Hard or soft.
@@ -98,7 +98,7 @@ pub struct SoundPurge {
 }
 
 /// Reads a batch and checks all of it.
-pub fn read(text: &[u8], rules: &settings::Purge) -> Result<Sound, BatchError> {
+pub fn read(text: &[u8], rules: &settings::Purge) -> Result<CheckedBatch, BatchError> {
     let mut batch: Batch = serde_json::from_slice(text).map_err(|error| blame(text, error))?;
     check_members(&batch)?;
     let limits = &rules.log;
@@ -121,7 +121,7 @@ pub fn read(text: &[u8], rules: &settings::Purge) -> Result<Sound, BatchError> {
         purges.push(purge);
     }
     at_most("selectors", selectors, limits.max_selectors)?;
-    Ok(Sound { batch, purges })
+    Ok(CheckedBatch { batch, purges })
 }
 
 /// Finds the purge that is to blame, so that the purger can set it aside and send the others.
@@ -135,12 +135,12 @@ fn blame(text: &[u8], error: serde_json::Error) -> BatchError {
     to_blame.unwrap_or(BatchError::Syntax(error))
 }
 
-fn sound(logged: LoggedPurge, rules: &settings::Purge) -> Result<SoundPurge, BatchError> {
+fn sound(logged: LoggedPurge, rules: &settings::Purge) -> Result<CheckedPurge, BatchError> {
     let offset = logged.offset;
     let refuse = |source| BatchError::Purge { offset, source };
     let selectors = logged.request.selectors(rules.max_selectors).map_err(refuse)?;
     let mode = logged.request.mode.unwrap_or_else(|| rules.default_mode.into());
-    Ok(SoundPurge { offset, mode, selectors, logged })
+    Ok(CheckedPurge { offset, mode, selectors, logged })
 }
 
 fn check_members(batch: &Batch) -> Result<(), BatchError> {

@@ -52,8 +52,8 @@ impl Recovered {
     }
 
     async fn deliver(&self, batch: Batch) {
-        let sound = Sound { batch, purges: Vec::new() };
-        self.log.apply(sound, self.clock.now()).await.unwrap();
+        let checked = CheckedBatch { batch, purges: Vec::new() };
+        self.log.apply(checked, self.clock.now()).await.unwrap();
     }
 
     fn verdict(&self, stored: &Stored) -> Verdict {
@@ -92,7 +92,7 @@ async fn what_was_recovered_is_unproven_until_every_partition_has_caught_up() {
     let new = recovered.put("/new");
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
     assert_eq!(recovered.verdict(&new), Verdict::Valid, "it was fetched after the start");
-    assert_eq!(log.standing().state, State::CatchingUp);
+    assert_eq!(log.log_status().state, State::CatchingUp);
     assert!(log.unready().unwrap().starts_with("catching up"));
 
     recovered.clock.advance(Duration::from_secs(3));
@@ -103,7 +103,7 @@ async fn what_was_recovered_is_unproven_until_every_partition_has_caught_up() {
     recovered.deliver(batch(1, 20, Some(1000))).await;
 
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Valid);
-    assert_eq!(log.standing().state, State::Current);
+    assert_eq!(log.log_status().state, State::Current);
     assert!(log.unready().is_none() && !log.figures().is_catching_up);
 }
 
@@ -115,11 +115,11 @@ async fn what_does_not_catch_up_in_time_is_unproven_for_ever_and_the_proxy_is_re
     recovered.log.tick();
 
     assert!(recovered.log.unready().is_none());
-    assert_eq!(recovered.log.standing().state, State::Degraded);
+    assert_eq!(recovered.log.log_status().state, State::Degraded);
     for partition in 0..2 {
         recovered.deliver(batch(partition, 20, Some(0))).await;
     }
-    assert_eq!(recovered.log.standing().state, State::Current);
+    assert_eq!(recovered.log.log_status().state, State::Current);
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
     assert_eq!(recovered.verdict(&new), Verdict::Valid, "it was fetched after the start");
 }
@@ -131,7 +131,7 @@ async fn a_gap_while_catching_up_outlasts_the_quarantine() {
     let gap = Batch { start: Some(Start::Expired), from: 90, ..batch(1, 90, Some(0)) };
     recovered.deliver(gap).await;
 
-    assert_eq!(recovered.log.standing().state, State::Current);
+    assert_eq!(recovered.log.log_status().state, State::Current);
     assert!(!recovered.log.figures().is_catching_up);
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
     assert_eq!(recovered.verdict(&recovered.put("/new")), Verdict::Valid);

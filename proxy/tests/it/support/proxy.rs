@@ -147,7 +147,7 @@ impl Proxy {
     }
 
     /// Where it stands in the purge log.
-    pub(crate) async fn standing(&self) -> Value {
+    pub(crate) async fn log_status(&self) -> Value {
         self.ask_admin("GET", "/api/v1/log", &[], "").await.json()
     }
 

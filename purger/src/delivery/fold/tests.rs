@@ -110,7 +110,7 @@ impl Proxy {
             return false;
         }
         let Ok(sound) = reading::read(&body, &self.rules) else { return false };
-        assert!(sound.batch.from <= self.next, "a hole");
+        assert!(sound.batch.from <= self.next, "a gap");
         for purge in sound.purges.into_iter().filter(|purge| purge.offset >= self.next) {
             let mode = purge.logged.request.mode;
             for (selector, _) in purge.selectors {

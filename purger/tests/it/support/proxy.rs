@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use purge_protocol::log::{
-    Applied, Batch, Hit, LogId, LoggedPurge, Position, Refusal, Standing, Start, State,
+    Applied, Batch, Hit, LogId, LogStatus, LoggedPurge, Position, Refusal, Start, State,
 };
 use shellac::purge::log::reading;
 use tokio::net::TcpListener;
@@ -179,7 +179,7 @@ async fn answer(memory: &Mutex<Memory>, request: Request<Incoming>) -> Response<
     let field = head.headers.get("authorization");
     memory.authorization.extend(field.map(|value| value.to_str().unwrap().to_owned()));
     if head.method == Method::GET {
-        return json(StatusCode::OK, &memory.standing());
+        return json(StatusCode::OK, &memory.log_status());
     }
     let batch: Batch = serde_json::from_slice(&body).unwrap();
     memory.batches.push(batch.clone());
@@ -202,8 +202,8 @@ impl Memory {
         format!("process-{}", self.instance)
     }
 
-    fn standing(&self) -> Standing {
-        Standing {
+    fn log_status(&self) -> LogStatus {
+        LogStatus {
             instance: self.instance(),
             clock: None,
             state: State::Current,
@@ -225,16 +225,16 @@ impl Memory {
     fn take(&mut self, batch: Batch) -> Response<Full<Bytes>> {
         let known = self.positions.get(&batch.log).map(|position| position.next);
         if batch.instance.as_ref().is_some_and(|instance| *instance != self.instance()) {
-            return json(StatusCode::CONFLICT, &self.standing());
+            return json(StatusCode::CONFLICT, &self.log_status());
         }
         let next = match (batch.start, known) {
             (Some(_), _) => batch.from,
             (None, Some(next)) => next,
             (None, None) if batch.from == 0 => 0,
-            (None, None) => return json(StatusCode::CONFLICT, &self.standing()),
+            (None, None) => return json(StatusCode::CONFLICT, &self.log_status()),
         };
         if batch.from > next {
-            return json(StatusCode::CONFLICT, &self.standing());
+            return json(StatusCode::CONFLICT, &self.log_status());
         }
         let fresh = batch.purges.into_iter().filter(|purge| purge.offset >= next);
         let fresh: Vec<LoggedPurge> = fresh.collect();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use purge_protocol::log::{PATH, Standing};
+use purge_protocol::log::{LogStatus, PATH};
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -53,13 +53,13 @@ impl Proxy {
     }
 
     /// Where it says that it stands.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn log_status(&self) -> LogStatus {
         let answer = Client::new(self.admin).get(PATH).expect("the admin listener answers");
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
     }
 
     pub(crate) fn positions(&self, topic: &str) -> BTreeMap<i32, i64> {
-        let positions = self.standing().positions;
+        let positions = self.log_status().positions;
         let positions = positions.into_iter().filter(|position| position.log.topic == topic);
         positions.map(|position| (position.log.partition, position.next)).collect()
     }

@@ -31,10 +31,11 @@ impl Site {
     pub(crate) fn wait_for_purger(&self, topic: &str, partitions: usize) {
         for proxy in &self.proxies {
             eventually("the purger registers the proxy", || {
-                let standing = proxy.standing();
-                let positions = standing.positions.iter().filter(|p| p.log.topic == topic).count();
-                let is_so = standing.state == State::Current && positions == partitions;
-                if is_so { Ok(()) } else { Err(format!("{standing:?}")) }
+                let log_status = proxy.log_status();
+                let positions =
+                    log_status.positions.iter().filter(|p| p.log.topic == topic).count();
+                let is_so = log_status.state == State::Current && positions == partitions;
+                if is_so { Ok(()) } else { Err(format!("{log_status:?}")) }
             });
         }
     }

@@ -43,7 +43,7 @@ struct Topic {
 
 /// What is to be done with a batch that follows on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
+pub struct BatchPosition {
     /// Purges below were applied before and are skipped; an old purge must not hit what is fresh.
     pub applied: i64,
     /// What the batch does.
@@ -65,7 +65,7 @@ pub enum Kind {
 
 /// A batch that does not follow on: what lies between was lost, or the proxy has no position at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hole;
+pub struct Gap;
 
 impl Positions {
     /// Begins with what was recovered together with the stored responses. All of it is behind until a purger says otherwise.
@@ -88,18 +88,18 @@ impl Positions {
     }
 
     /// Decides what is to be done with a batch. Nothing changes until it was applied: [`Self::take`].
-    pub fn reach(&self, batch: &Batch) -> Result<Reach, Hole> {
+    pub fn position_of(&self, batch: &Batch) -> Result<BatchPosition, Gap> {
         if batch.start.is_some() {
-            return Ok(Reach { applied: i64::MIN, kind: Kind::Start });
+            return Ok(BatchPosition { applied: i64::MIN, kind: Kind::Start });
         }
         let next = match self.held.get(&batch.log) {
             Some(held) => held.next,
             // The topic has grown: of a log that begins at 0 nothing can be missing there.
             None if batch.from == 0 && self.knows_topic(&batch.log) => 0,
-            None => return Err(Hole),
+            None => return Err(Gap),
         };
         if batch.from > next {
-            return Err(Hole);
+            return Err(Gap);
         }
         let kind = if batch.to > next {
             Kind::Advance
@@ -108,7 +108,7 @@ impl Positions {
         } else {
             Kind::Repeat
         };
-        Ok(Reach { applied: next, kind })
+        Ok(BatchPosition { applied: next, kind })
     }
 
     fn knows_topic(&self, log: &LogId) -> bool {

@@ -61,15 +61,16 @@ fn a_batch_is_taken_when_nothing_is_missing_before_it() {
         (batch(0, 3, 5), Ok((10, Repeat))),
         (batch(0, 10, 10), Ok((10, Heartbeat))),
         (batch(0, 9, 9), Ok((10, Heartbeat))),
-        (batch(0, 11, 12), Err(Hole)),
-        (batch(0, 11, 11), Err(Hole)),
-        (Batch { partitions: 4, ..batch(3, 1, 2) }, Err(Hole)),
+        (batch(0, 11, 12), Err(Gap)),
+        (batch(0, 11, 11), Err(Gap)),
+        (Batch { partitions: 4, ..batch(3, 1, 2) }, Err(Gap)),
         (Batch { partitions: 4, ..batch(3, 0, 1) }, Ok((0, Advance))),
         (adopt(0, 99), Ok((i64::MIN, Start))),
         (adopt(0, 3), Ok((i64::MIN, Start))),
     ] {
-        let reach = adopted(10).reach(&given).map(|reach| (reach.applied, reach.kind));
-        assert_eq!(reach, expected, "{given:?}");
+        let position =
+            adopted(10).position_of(&given).map(|position| (position.applied, position.kind));
+        assert_eq!(position, expected, "{given:?}");
     }
 }
 
@@ -254,15 +255,15 @@ proptest! {
             };
             sent.push(given.clone());
             let before = positions.shown(NOW)[0].next;
-            match positions.reach(&given) {
-                Err(Hole) => {
-                    prop_assert!(given.from > before, "refused without a hole");
+            match positions.position_of(&given) {
+                Err(Gap) => {
+                    prop_assert!(given.from > before, "refused without a gap");
                     if let Some(purger) = purger {
                         believed[purger] = before; // 409: it rewinds
                     }
                 }
-                Ok(reach) => {
-                    for offset in given.from.max(reach.applied)..given.to {
+                Ok(position) => {
+                    for offset in given.from.max(position.applied)..given.to {
                         prop_assert!(applied.insert(offset), "{offset} twice");
                     }
                     let next = positions.take(&given, NOW).next;
@@ -273,7 +274,7 @@ proptest! {
                 }
             }
             let next = positions.shown(NOW)[0].next;
-            prop_assert!((0..next).all(|offset| applied.contains(&offset)), "a hole below {next}");
+            prop_assert!((0..next).all(|offset| applied.contains(&offset)), "a gap below {next}");
             prop_assert!(applied.iter().all(|offset| *offset < next));
         }
     }
