@@ -7,7 +7,6 @@ use super::error::OriginError;
 use super::request_body::RequestBody;
 use super::sending::SendProgress;
 
-/// The retries that are left to a request.
 #[derive(Debug)]
 pub(super) struct Attempts {
     left: u32,
@@ -15,7 +14,6 @@ pub(super) struct Attempts {
     idle_was_lost: bool,
 }
 
-/// An exchange that brought no head.
 #[derive(Debug)]
 pub(super) enum Failed {
     /// The request was not written; it comes back for another attempt.

@@ -20,7 +20,6 @@ pub(super) struct ServerConnection {
     /// failure.
     pub(super) is_reused: bool,
     is_spoiled: bool,
-    /// The longest time that it may be idle afterwards.
     idle_limit: Duration,
     server: Arc<Server>,
 }

@@ -128,7 +128,6 @@ async fn open(address: SocketAddr) -> io::Result<Transport> {
     Ok(Transport::Tcp(stream))
 }
 
-/// Addresses of one name that are used; more are left out.
 const ADDRESSES_MAX: usize = 32;
 
 #[cfg(test)]
@@ -153,7 +152,6 @@ mod tests {
     struct Scripted {
         addresses: Vec<SocketAddr>,
         fates: Arc<Mutex<HashMap<SocketAddr, Fate>>>,
-        /// Attempts, with their times.
         tried: Arc<Mutex<Vec<(SocketAddr, Instant)>>>,
     }
 

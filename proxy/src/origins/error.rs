@@ -13,7 +13,6 @@ use crate::framing::Violation;
 /// A failed exchange. No byte of it has reached a client unless the variant says so.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OriginError {
-    /// The server's name has no address.
     #[error("the name of {server} cannot be resolved")]
     Resolve {
         server: String,
@@ -33,10 +32,8 @@ pub enum OriginError {
     /// All connections are in use, and the queue is full or the wait in it was too long.
     #[error("all connections to it are in use")]
     Busy,
-    /// The server stopped reading the request.
     #[error("the server did not read the request in time")]
     SendTimeout,
-    /// No head came in time after the request had been sent.
     #[error("no response came in time")]
     HeadTimeout,
     /// The body stalled. The client may have part of it.
@@ -45,10 +42,8 @@ pub enum OriginError {
     /// The whole exchange took too long. The client may have part of the body.
     #[error("the exchange took too long")]
     TotalTimeout,
-    /// The connection broke before the head was complete.
     #[error("the connection broke before the response")]
     Broken(#[source] Arc<hyper::Error>),
-    /// The bytes are no HTTP response.
     #[error("the response is malformed")]
     Malformed(#[source] Arc<hyper::Error>),
     /// The server switched protocols without being asked to (RFC 9110 §7.8).

@@ -43,13 +43,11 @@ struct FailureTable {
 struct FailedUrl {
     number: u64,
     noted: Timestamp,
-    /// The moment when the last fetch that ended failed.
     failed: Option<Timestamp>,
     has_timed_out: bool,
 }
 
 impl FetchFailure {
-    /// Classifies a fetch that brought no response.
     pub const fn of(error: &OriginError) -> Self {
         match error {
             OriginError::HeadTimeout
@@ -61,14 +59,12 @@ impl FetchFailure {
         }
     }
 
-    /// Classifies a fetch that brought this status code.
     pub fn of_status(status: StatusCode) -> Self {
         if status == StatusCode::GATEWAY_TIMEOUT { Self::TimedOut } else { Self::Error }
     }
 }
 
 impl Failures {
-    /// Notes that a fetch of this URL has failed.
     pub fn note(&self, url: u64, failure: FetchFailure, now: Timestamp) {
         let has_timed_out = failure == FetchFailure::TimedOut;
         self.enter(url, now, Some(now), has_timed_out);
@@ -79,7 +75,6 @@ impl Failures {
         self.enter(url, now, None, true);
     }
 
-    /// Notes that a fetch of this URL brought a response.
     pub fn clear(&self, url: u64) {
         if self.known.load(Ordering::Relaxed) == 0 {
             return;

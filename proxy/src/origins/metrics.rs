@@ -74,14 +74,12 @@ impl OriginMetrics {
         }
     }
 
-    /// Failures by reason, with and without a head.
     pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.failures.iter().zip(&self.broken_off);
         let sums = counts.map(|(without, within)| without.value() + within.value());
         REASONS.into_iter().zip(sums)
     }
 
-    /// All responses, and failures without one.
     pub fn requests(&self) -> u64 {
         self.responses.iter().chain(&self.failures).map(Counter::value).sum()
     }

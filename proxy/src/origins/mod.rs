@@ -37,7 +37,6 @@ pub use self::origin::Origin;
 pub use self::request_body::{ClientBody, RequestBody, RequestBodyError};
 pub use self::response_body::OriginBody;
 
-/// The origins of a configuration, at least one.
 #[derive(Clone, Debug)]
 pub struct Origins {
     /// The origin of all requests that no other one claims.

@@ -31,7 +31,6 @@ use super::slots::Slots;
 use crate::framing::grammar::is_request_line;
 use settings::HostHeader;
 
-/// The servers of one `[origin.NAME]`, and the state that they share.
 #[derive(Debug)]
 pub struct Origin {
     settings: settings::Origin,
@@ -46,7 +45,6 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Makes the pools. No connection is made yet.
     pub fn new(settings: settings::Origin) -> Self {
         let server = |authority: &Authority| Arc::new(Server::new(authority.clone(), &settings));
         Self {
@@ -88,7 +86,6 @@ impl Origin {
         &self.settings.name
     }
 
-    /// The longest wait for a response's head after the request was sent.
     pub const fn first_byte_timeout(&self) -> Duration {
         self.settings.first_byte_timeout
     }
@@ -118,12 +115,11 @@ impl Origin {
             Err(OriginError::Unwritable)
         };
         self.metrics.count(&result, started);
-        self.tell_of(&path, &result);
+        self.log_outage(&path, &result);
         result
     }
 
-    /// Logs the beginning of an outage and its end.
-    fn tell_of(&self, path: &str, result: &Result<Response<OriginBody>, OriginError>) {
+    fn log_outage(&self, path: &str, result: &Result<Response<OriginBody>, OriginError>) {
         let (now, origin) = (Instant::now(), self.name());
         let line = match result {
             Ok(response) if !response.status().is_server_error() => self.outage.answered(now),
@@ -153,11 +149,11 @@ impl Origin {
         let mut attempts = Attempts::new(self.settings.retries);
         loop {
             let permit = self.slots.admit().await?;
-            let lease = self.lease(&attempts).await?;
-            let is_reused = lease.is_reused;
-            self.set_host(&mut request, lease.server_name());
+            let connection = self.take_connection(&attempts).await?;
+            let is_reused = connection.is_reused;
+            self.set_host(&mut request, connection.server_name());
             let again = request.body().is_empty().then(|| copy_of(&request));
-            let (error, copy) = match self.exchange(lease, permit, request, deadline).await {
+            let (error, copy) = match self.exchange(connection, permit, request, deadline).await {
                 Ok(response) => return Ok(response),
                 Err(Failed::Unsent(error, unsent)) => (error, Some(*unsent)),
                 Err(Failed::Sent(error @ OriginError::Broken(_), extent)) => {
@@ -175,7 +171,7 @@ impl Origin {
 
     /// Takes an idle connection, or connects to the next server. Servers that could not be
     /// connected to lately are tried last.
-    async fn lease(&self, attempts: &Attempts) -> Result<ServerConnection, OriginError> {
+    async fn take_connection(&self, attempts: &Attempts) -> Result<ServerConnection, OriginError> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
             (0..self.servers.len()).filter_map(|step| {
@@ -183,9 +179,9 @@ impl Origin {
             })
         };
         if attempts.may_reuse()
-            && let Some(lease) = in_turn().find_map(Server::take_idle)
+            && let Some(connection) = in_turn().find_map(Server::take_idle)
         {
-            return Ok(lease);
+            return Ok(connection);
         }
         let (last, first): (Vec<_>, Vec<_>) =
             in_turn().map(Arc::clone).partition(|server| server.is_slow());
@@ -200,7 +196,7 @@ impl Origin {
 
     async fn exchange(
         &self,
-        mut lease: ServerConnection,
+        mut connection: ServerConnection,
         permit: OwnedSemaphorePermit,
         request: Request<RequestBody>,
         deadline: Option<Instant>,
@@ -208,8 +204,8 @@ impl Origin {
         let may_switch = request.headers().contains_key(UPGRADE);
         let has_conditions = request.headers().contains_key(IF_NONE_MATCH)
             || request.headers().contains_key(IF_MODIFIED_SINCE);
-        let answer = self.answer(&mut lease, request, deadline).await;
-        let sent = |error| Failed::Sent(error, lease.sending.extent());
+        let answer = self.answer(&mut connection, request, deadline).await;
+        let sent = |error| Failed::Sent(error, connection.sending.extent());
         let answer = answer.map_err(sent)?;
         match answer {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
@@ -219,16 +215,17 @@ impl Origin {
                 Err(sent(OriginError::Unasked))
             }
             Ok(response) => {
-                if !lease.sending.is_complete() {
-                    lease.spoil(); // it answered before it had read the request
+                if !connection.sending.is_complete() {
+                    connection.spoil(); // it answered before it had read the request
                 }
                 if let Some(limit) = keep_alive::idle_limit(response.headers()) {
-                    lease.limit_idle(limit);
+                    connection.limit_idle(limit);
                 }
                 let idle_timeout = self.settings.idle_timeout;
                 let limits = ContentLimits { idle_timeout, deadline };
                 let metrics = Arc::clone(&self.metrics);
-                Ok(response.map(|body| OriginBody::new(body, (lease, permit), limits, metrics)))
+                Ok(response
+                    .map(|body| OriginBody::new(body, (connection, permit), limits, metrics)))
             }
             Err(mut error) => Err(match error.take_message() {
                 Some(unsent) => {
@@ -243,18 +240,18 @@ impl Origin {
     /// moment that the request was sent whole.
     async fn answer(
         &self,
-        lease: &mut ServerConnection,
+        connection: &mut ServerConnection,
         request: Request<RequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>, OriginError> {
-        lease.sending.begin(*request.method() == Method::HEAD, request.body().upload());
+        connection.sending.begin(*request.method() == Method::HEAD, request.body().upload());
         let limits = SendingLimits {
             send_timeout: self.settings.idle_timeout,
             first_byte_timeout: self.settings.first_byte_timeout,
             deadline,
         };
-        let sending = Arc::clone(&lease.sending);
-        let mut answer = pin!(lease.sender.try_send_request(request));
+        let sending = Arc::clone(&connection.sending);
+        let mut answer = pin!(connection.sender.try_send_request(request));
         loop {
             let due = limits.due(sending.phase(), Instant::now())?;
             if let Ok(answer) = timeout_at(due, &mut answer).await {

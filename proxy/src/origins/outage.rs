@@ -7,7 +7,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Failures of one origin since the first that was logged.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     /// Keeps successes from taking the lock.

@@ -16,7 +16,6 @@ use super::sending::Sending;
 pub(super) struct Pool {
     idle: Mutex<VecDeque<Idle>>,
     idle_max: usize,
-    /// The longest time that a connection is kept.
     idle_timeout: Duration,
 }
 
@@ -24,7 +23,6 @@ pub(super) struct Pool {
 pub(super) struct Idle {
     pub(super) sender: SendRequest<RequestBody>,
     pub(super) sending: Arc<Sending>,
-    /// The end of its use.
     pub(super) until: Instant,
 }
 
@@ -37,7 +35,6 @@ impl Pool {
         self.idle_max == idle_max && self.idle_timeout == idle_timeout
     }
 
-    /// Takes the connection that was used last, if one is alive.
     pub(super) fn take(&self) -> Option<Idle> {
         let mut idle = self.idle.lock();
         while let Some(candidate) = idle.pop_back() {
@@ -48,7 +45,6 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection if there is room for it.
     pub(super) fn keep(&self, connection: Idle) {
         let mut idle = self.idle.lock();
         if idle.len() < self.idle_max {

@@ -27,7 +27,6 @@ impl Reachability {
         }
     }
 
-    /// Returns whether an attempt to connect failed within [`PAUSE`].
     pub fn is_lost(&self, now: Timestamp) -> bool {
         let at = Timestamp::from_millis(self.failed_at.load(Ordering::Relaxed));
         at <= now && now.since(at) < PAUSE

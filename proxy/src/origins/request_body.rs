@@ -27,7 +27,6 @@ pub enum RequestBody {
 #[derive(Debug)]
 pub struct ClientBody {
     incoming: Incoming,
-    /// Bytes that may still come.
     left: u64,
     /// Bytes that will still come, if the client has announced a length.
     announced: Option<u64>,
@@ -42,7 +41,6 @@ pub struct ClientBody {
 pub(super) struct Upload(Option<Arc<AtomicU8>>);
 
 impl Upload {
-    /// Returns whether the connection has taken all content.
     pub(super) fn is_done(&self) -> bool {
         self.0.as_ref().is_none_or(|state| state.load(Ordering::Acquire) == DONE)
     }

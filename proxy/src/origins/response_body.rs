@@ -23,7 +23,7 @@ use crate::field::hop_by_hop;
 #[derive(Debug)]
 pub struct OriginBody {
     incoming: Incoming,
-    lease: Option<Lent>,
+    connection: Option<Lent>,
     limits: ContentLimits,
     metrics: Arc<OriginMetrics>,
     alarm: Pin<Box<Sleep>>,
@@ -45,15 +45,15 @@ type Lent = (ServerConnection, OwnedSemaphorePermit);
 impl OriginBody {
     pub(super) fn new(
         incoming: Incoming,
-        lease: Lent,
+        connection: Lent,
         limits: ContentLimits,
         metrics: Arc<OriginMetrics>,
     ) -> Self {
-        let is_early = lease.0.is_spoiled();
+        let is_early = connection.0.is_spoiled();
         let mut body = Self {
             incoming,
             is_early,
-            lease: Some(lease),
+            connection: Some(connection),
             limits,
             metrics,
             alarm: Box::pin(tokio::time::sleep(limits.idle_timeout)),
@@ -64,7 +64,6 @@ impl OriginBody {
         body
     }
 
-    /// Bytes of content, if the head announced them.
     pub fn length(&self) -> Option<u64> {
         self.incoming.size_hint().exact()
     }
@@ -77,7 +76,7 @@ impl OriginBody {
 
     /// Keeps the connection out of the pool: a tunnel has it now.
     pub fn into_tunnel(mut self) {
-        drop(self.lease.take());
+        drop(self.connection.take());
     }
 
     fn give_back_at_end(&mut self) {
@@ -87,8 +86,8 @@ impl OriginBody {
     }
 
     fn give_back(&mut self) {
-        if let Some((lease, _permit)) = self.lease.take() {
-            lease.give_back();
+        if let Some((connection, _permit)) = self.connection.take() {
+            connection.give_back();
         }
     }
 }

@@ -12,11 +12,9 @@ use tokio::time::Instant;
 use super::error::OriginError;
 use super::request_body::Upload;
 
-/// The progress of the last request that was given to a connection.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
     state: Mutex<SendState>,
-    /// Set when a byte came back since the request began.
     is_answered: AtomicBool,
 }
 
@@ -28,11 +26,8 @@ struct SendState {
     bytes: u64,
     /// The moment since which the server takes no bytes.
     blocked: Option<Instant>,
-    /// The connection's task, while it may have more to write.
     writer: Option<Waker>,
-    /// The moment when the last byte was written.
     sent: Option<Instant>,
-    /// Set when the server takes no more bytes.
     is_refused: bool,
     /// Set when the exchange has ended. The rest of the request is not sent.
     is_abandoned: bool,
@@ -85,7 +80,6 @@ impl SendingLimits {
 }
 
 impl Sending {
-    /// Announces a request that is about to be given to the connection.
     pub(super) fn begin(&self, is_head: bool, upload: Upload) {
         self.is_answered.store(false, Ordering::Relaxed);
         *self.state.lock() = SendState { upload, announced: Some(is_head), ..SendState::default() };
@@ -126,7 +120,6 @@ impl Sending {
         written
     }
 
-    /// Notes that all bytes that the connection was given have been written.
     pub(super) fn on_flushed(&self, cx: &Context<'_>) {
         let mut state = self.state.lock();
         if state.bytes == 0 || state.sent.is_some() || state.is_refused {

@@ -50,7 +50,6 @@ impl Server {
         self.authority.as_str()
     }
 
-    /// Returns whether the server is to be tried after the others.
     pub(super) fn is_slow(&self) -> bool {
         self.slow.is_slow()
     }
@@ -63,7 +62,6 @@ impl Server {
         &self.pool
     }
 
-    /// Takes the idle connection that was used last, if any is alive.
     pub(super) fn take_idle(self: &Arc<Self>) -> Option<ServerConnection> {
         let Idle { sender, sending, .. } = self.pool.take()?;
         Some(ServerConnection::reused(sender, sending, Arc::clone(self)))

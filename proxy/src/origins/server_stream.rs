@@ -26,7 +26,6 @@ pub(super) struct ServerStream {
     inner: TokioIo<Transport>,
     responses: Responses,
     sending: Arc<Sending>,
-    /// Bytes that were read and not passed on yet.
     held: Vec<u8>,
     /// The number of held bytes that may be passed on.
     ready: usize,
@@ -174,7 +173,6 @@ impl Write for ServerStream {
     }
 }
 
-/// The most bytes of one read.
 const SCRATCH_BYTES: usize = 64 << 10;
 
 thread_local! {

@@ -9,7 +9,6 @@ use tokio::time::timeout;
 
 use super::error::OriginError;
 
-/// One permit for each exchange, and a queue of requests that wait for one.
 #[derive(Debug)]
 pub(super) struct Slots {
     permits: Arc<Semaphore>,
@@ -30,7 +29,6 @@ impl Slots {
         }
     }
 
-    /// Waits for a permit, bounded in number and time.
     pub(super) async fn admit(&self) -> Result<OwnedSemaphorePermit, OriginError> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
@@ -54,7 +52,6 @@ impl Slots {
     }
 }
 
-/// A place in the queue, given up when dropped.
 struct Queued<'a> {
     queued: &'a AtomicUsize,
     position: usize,

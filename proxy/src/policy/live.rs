@@ -52,7 +52,6 @@ impl LiveSettings {
         })
     }
 
-    /// Returns the current settings, for work that is not on behalf of a request.
     pub fn current(&self) -> Arc<SettingsSnapshot> {
         Arc::clone(&self.current.lock())
     }

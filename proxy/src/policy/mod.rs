@@ -34,9 +34,7 @@ pub struct Policy {
     pub origin: OriginId,
     /// Cookies that select a variant, are dropped, or keep a request from the cache.
     pub cookies: CookieRules,
-    /// Freshness where the origin states none.
     pub freshness: freshness::FreshnessRules,
-    /// Collapsing, and the responses that are not stored.
     pub cache: settings::Cache,
     pub tags: settings::Tags,
 }
@@ -85,7 +83,6 @@ impl Policy {
         Key::new(seed, scheme, host.as_bytes(), path.as_bytes())
     }
 
-    /// Returns the fields of a response as clients see them.
     pub fn public(&self, fields: &HeaderMap) -> HeaderMap {
         let mut public = fields.clone();
         for name in fields.keys().filter(|name| self.is_hidden(name)) {

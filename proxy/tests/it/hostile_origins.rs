@@ -16,7 +16,8 @@ fn lengthy(lines: &str) -> String {
     response("HTTP/1.1 200 OK", &format!("content-length: 5\r\n{lines}"))
 }
 
-/// Sends a GET, a GET and a POST for each response: 502 each time, nothing stored, no connection used again.
+/// Sends a GET, a GET and a POST for each response: 502 each time, nothing stored, no connection
+/// used again.
 async fn is_502(stage: &Stage, rows: impl IntoIterator<Item = (&str, String)>) {
     let (mut problems, mut count) = (Vec::new(), 0);
     for (name, bytes) in rows {
