@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_and_how_old_it_is_decides() {
+    fn the_stored_response_and_its_age_decide() {
         let nothing = || Found::Nothing(ForwardReason::VaryMiss);
         for (found, after, expected) in [
             (nothing(), 0, "fetch vary-miss"),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_missed_a_purge_is_never_used_without_validation() {
+    fn a_response_that_may_have_missed_a_purge_is_validated_first() {
         let unproven = |found| purged(found, Verdict::Unproven);
         let windowed = || page("max-age=60, stale-while-revalidate=30");
         let none: &[(&'static str, &'static str)] = &[];
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn how_far_stored_responses_are_trusted_bounds_every_lifetime() {
+    fn trust_in_stored_responses_bounds_every_lifetime() {
         let since = Trust::Since(BORN.plus(Duration::from_secs(1)));
         let windowed = || page("max-age=60, stale-while-revalidate=30");
         for (found, after, trust, expected) in [
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_asks_for_decides_within_what_the_response_allows() {
+    fn the_clients_directives_decide_within_what_the_response_allows() {
         let only_if_cached = [("cache-control", "only-if-cached")];
         let nothing = || Found::Nothing(ForwardReason::UriMiss);
         for (found, request, expected) in [

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_is_a_whole_number_in_its_field_or_where_asked_for_in_the_entity_tag() {
+    fn a_revision_is_a_number_in_its_field_or_in_the_entity_tag() {
         for (field, expected) in [
             ("42", Some(42)),
             (" 7 ", Some(7)),

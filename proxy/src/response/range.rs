@@ -187,7 +187,7 @@ mod tests {
     //# An origin server MUST ignore a Range header field that contains a
     //# range unit it does not understand.
     #[test]
-    fn what_is_not_understood_is_answered_whole() {
+    fn a_range_that_is_not_understood_is_answered_whole() {
         for range in [
             "",
             "bytes",

@@ -137,7 +137,7 @@ async fn truncated_content_never_ends_cleanly_and_is_not_stored() {
 }
 
 #[tokio::test]
-async fn uncacheable_responses_are_fetched_in_parallel_by_everyone_who_waited() {
+async fn uncacheable_responses_are_fetched_in_parallel_by_all_followers() {
     let origin = Origin::start().await;
     let (first, others) = (Gate::closed(), Gate::closed());
     let private = |gate: &Gate| ok("mine").field("cache-control", "private").after(gate);
@@ -177,7 +177,7 @@ async fn after_an_uncacheable_response_nobody_queues_for_a_while() {
 }
 
 #[tokio::test]
-async fn once_a_page_is_known_to_be_uncacheable_conditions_and_ranges_reach_the_origin() {
+async fn conditions_on_uncacheable_pages_reach_the_origin() {
     let origin = Origin::start().await;
     origin.on("/a", ok("mine").field("cache-control", "private").field("etag", "\"1\""));
     let proxy = Proxy::start(&origin);
@@ -369,7 +369,7 @@ async fn content_beyond_the_largest_object_is_streamed_to_all_and_not_stored() {
 }
 
 #[tokio::test]
-async fn beyond_the_budget_for_bytes_in_flight_content_is_streamed_and_not_stored() {
+async fn beyond_the_budget_in_flight_content_is_streamed_not_stored() {
     let origin = Origin::start().await;
     let gate = Gate::closed();
     let (most, rest) = ("x".repeat(600_000), "x".repeat(200_000)); // most of both together is too much

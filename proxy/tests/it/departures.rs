@@ -75,7 +75,7 @@ async fn a_client_that_half_closes_with_its_request_is_answered() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_client_that_waits_cancels_what_is_for_nobody_else() {
+async fn the_end_of_the_only_client_cancels_its_fetch() {
     let origin = Origin::start().await;
     let never = Gate::closed();
     origin.on_each("/a", [private("mine"), private("mine").after(&never)]);

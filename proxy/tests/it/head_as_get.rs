@@ -151,7 +151,7 @@ async fn content_that_is_not_stored_is_not_read_for_head() {
 }
 
 #[tokio::test]
-async fn what_is_known_to_be_uncacheable_is_asked_for_by_head() {
+async fn a_url_known_to_be_uncacheable_is_asked_for_by_head() {
     let origin = Origin::start().await;
     origin.script("/a", |request| match request.head.word(0) {
         "HEAD" => Reply::bytes("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"),

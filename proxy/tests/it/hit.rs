@@ -105,7 +105,7 @@ async fn cache_status_can_be_switched_off_and_via_be_renamed() {
 }
 
 #[tokio::test]
-async fn what_answers_one_clients_odd_request_is_not_given_to_others() {
+async fn a_response_to_one_clients_odd_request_is_not_shared() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     for code in ["400", "413", "414", "431", "501"] {
@@ -214,7 +214,7 @@ async fn tag_fields_are_shown_when_the_operator_wants_so() {
 }
 
 #[tokio::test]
-async fn what_says_nothing_about_freshness_is_not_stored_unless_the_operator_says_so() {
+async fn without_freshness_a_response_is_stored_only_where_configured() {
     let origin = Origin::start().await;
     origin.on("/a", ok(""));
     let silent = Proxy::start(&origin);
@@ -282,7 +282,7 @@ async fn a_response_of_many_pieces_is_the_same_from_the_store() {
 }
 
 #[tokio::test]
-async fn fields_that_are_private_reach_the_one_who_asked_first_and_nobody_else() {
+async fn private_fields_reach_the_first_client_only() {
     for control in ["max-age=60, private=\"x-user\"", "max-age=60, no-cache=\"X-User\""] {
         let origin = Origin::start().await;
         origin.on("/a", ok("page").field("cache-control", control).field("x-user", "me"));

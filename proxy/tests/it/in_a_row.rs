@@ -36,7 +36,7 @@ async fn both_are_purged_by_tag_and_no_browser_sees_a_tag() {
 }
 
 #[tokio::test]
-async fn a_purge_of_the_inner_and_then_the_outer_one_wins_against_fetches_in_flight() {
+async fn a_purge_of_the_inner_then_the_outer_wins_against_running_fetches() {
     let origin = Origin::start().await;
     let (inner, outer) = start(&origin);
     let gate = Gate::closed();
@@ -57,7 +57,7 @@ async fn a_purge_of_the_inner_and_then_the_outer_one_wins_against_fetches_in_fli
 }
 
 #[tokio::test]
-async fn where_the_outer_one_is_purged_first_a_second_purge_of_it_mends_that() {
+async fn a_second_purge_of_the_outer_one_mends_the_wrong_order() {
     let origin = Origin::start().await;
     let (inner, outer) = start(&origin);
     let page = |text| cacheable(text).field("surrogate-key", "t");

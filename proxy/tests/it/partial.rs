@@ -99,7 +99,7 @@ async fn parts_that_touch_or_overlap_become_one_and_at_last_the_whole() {
 }
 
 #[tokio::test]
-async fn who_wants_the_whole_is_given_the_stored_part_and_what_is_missing() {
+async fn a_request_for_the_whole_completes_the_stored_part() {
     for (stored, missing) in [("bytes=0-4", "bytes=5-19"), ("bytes=12-", "bytes=0-11")] {
         let (origin, proxy) = start("\"a\"").await;
         get(&proxy, stored).await;
@@ -161,7 +161,7 @@ async fn a_representation_that_has_changed_is_sent_whole() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_the_part_that_is_missing_is_asked_for_again_as_a_whole() {
+async fn a_wrong_part_is_asked_for_again_as_a_whole() {
     let origin = Origin::start().await;
     origin.script("/a", ranged("\"a\""));
     let proxy = Proxy::start(&origin);
@@ -177,7 +177,7 @@ async fn an_answer_that_is_not_the_part_that_is_missing_is_asked_for_again_as_a_
 }
 
 #[tokio::test]
-async fn parts_that_contradict_themselves_or_the_request_are_relayed_and_not_stored() {
+async fn contradictory_parts_are_relayed_and_not_stored() {
     let head = "HTTP/1.1 206 Partial Content\r\netag: \"a\"\r\ncache-control: max-age=60\r\n";
     for fields in [
         "content-range: bytes 0-9/20\r\ncontent-length: 5\r\n",

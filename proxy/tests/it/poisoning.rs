@@ -37,7 +37,7 @@ async fn one_resource_is_one_entry_however_it_is_addressed() {
 }
 
 #[tokio::test]
-async fn paths_that_an_origin_may_tell_apart_are_apart_and_forwarded_byte_for_byte() {
+async fn paths_that_differ_in_bytes_are_apart_and_forwarded_unchanged() {
     let paths = [
         "/a/b",
         "/a%2Fb",
@@ -165,7 +165,7 @@ const OVERRIDES: [&str; 26] = [
 ];
 
 #[tokio::test]
-async fn a_field_outside_of_the_key_that_changes_the_url_or_the_method_stays_here() {
+async fn a_field_that_changes_url_or_method_is_not_forwarded() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("page"));
     let proxy = Proxy::start(&origin);

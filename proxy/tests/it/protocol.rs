@@ -156,7 +156,7 @@ async fn an_interim_response_is_relayed_and_never_stored() {
 }
 
 #[tokio::test]
-async fn trailers_of_a_response_reach_who_wants_them() {
+async fn trailers_of_a_response_reach_clients_that_want_them() {
     let origin = Origin::start().await;
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\ncache-control: max-age=60\r\n\r\n";
     origin.on("/a", Reply::bytes(head).send("5\r\nhello\r\n0\r\nx-sum: 5\r\n\r\n"));

@@ -37,7 +37,7 @@ async fn purge(proxy: &Proxy, purge: &str, whereabouts: Whereabouts) {
 }
 
 #[tokio::test]
-async fn what_was_hard_purged_stands_in_for_no_error_wherever_it_is() {
+async fn a_hard_purged_response_is_never_served_on_error() {
     let failures = [
         status("503 Service Unavailable", "broken"),
         Reply::nothing().close(),
@@ -73,7 +73,7 @@ async fn what_was_hard_purged_stands_in_for_no_error_wherever_it_is() {
 }
 
 #[tokio::test]
-async fn what_was_hard_purged_is_confirmed_by_no_304() {
+async fn a_304_does_not_confirm_a_hard_purged_response() {
     for selector in PURGES {
         for whereabouts in [Whereabouts::Stored, Whereabouts::Evicted] {
             let origin = Origin::start().await;
@@ -99,7 +99,7 @@ async fn what_was_hard_purged_is_confirmed_by_no_304() {
 
 /// What was only evicted is as good as before.
 #[tokio::test]
-async fn what_has_left_the_store_unpurged_stands_in_all_the_same() {
+async fn an_evicted_response_that_was_not_purged_is_served_on_error() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
     let gate = Gate::closed();

@@ -44,7 +44,7 @@ async fn a_range_behind_the_end_is_416() {
 }
 
 #[tokio::test]
-async fn what_is_no_range_is_answered_whole() {
+async fn an_invalid_range_is_answered_whole() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable(CONTENT));
     let proxy = Proxy::start(&origin);

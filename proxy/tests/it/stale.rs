@@ -130,7 +130,7 @@ async fn an_error_in_the_background_replaces_nothing() {
 }
 
 #[tokio::test]
-async fn a_stale_response_stands_in_for_each_failure_of_the_origin() {
+async fn a_stale_response_is_served_on_each_failure_of_the_origin() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
     let failures = [
@@ -197,7 +197,7 @@ async fn a_client_error_is_no_failure_and_replaces_the_stale_response() {
 }
 
 #[tokio::test]
-async fn what_must_be_revalidated_never_stands_in() {
+async fn must_revalidate_forbids_stale_if_error() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
     for (path, control) in [
@@ -235,7 +235,7 @@ async fn the_operators_window_ends_and_the_origins_goes_first() {
 }
 
 #[tokio::test]
-async fn what_was_purged_never_stands_in() {
+async fn a_purged_response_is_never_served_on_error() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
     for (path, purge) in [
@@ -252,7 +252,7 @@ async fn what_was_purged_never_stands_in() {
 }
 
 #[tokio::test]
-async fn what_was_softly_purged_stands_in_for_all_who_waited_for_one_failed_fetch() {
+async fn a_soft_purged_response_serves_all_requests_of_one_failed_fetch() {
     let origin = Origin::start().await;
     let gate = Gate::closed();
     let failing = status("503 Service Unavailable", "broken").after(&gate);
@@ -280,7 +280,7 @@ async fn what_was_softly_purged_stands_in_for_all_who_waited_for_one_failed_fetc
 }
 
 #[tokio::test]
-async fn a_client_that_accepts_a_stale_response_gets_it_without_a_request_to_the_origin() {
+async fn max_stale_is_answered_without_a_request_to_the_origin() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("old").field("etag", "\"1\""));
     origin.on("/strict", ok("strict").field("cache-control", "max-age=60, must-revalidate"));

@@ -76,7 +76,7 @@ async fn bytes_sent_too_early_wait_for_the_101() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_switch_is_relayed_and_what_follows_is_a_request_of_its_own() {
+async fn a_refused_upgrade_is_relayed_and_the_connection_goes_on() {
     let origin = Origin::start().await;
     origin.on("/ws", status("426 Upgrade Required", "not this one").field("upgrade", "other"));
     origin.on("/next", ok("next"));

@@ -73,7 +73,7 @@ async fn an_error_invalidates_nothing() {
 }
 
 #[tokio::test]
-async fn location_and_content_location_of_this_host_are_invalidated_and_of_no_other() {
+async fn location_fields_of_this_host_only_are_invalidated() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     for field in ["location", "content-location"] {
@@ -175,7 +175,7 @@ fn created(location: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_post_with_explicit_freshness_and_its_own_location_serves_get() {
+async fn a_fresh_post_response_with_its_own_location_serves_get() {
     let origin = Origin::start().await;
     origin.on("/a?b=1", created("/a?b=1"));
     let proxy = Proxy::start(&origin);
@@ -190,7 +190,7 @@ async fn the_answer_to_a_post_with_explicit_freshness_and_its_own_location_serve
 }
 
 #[tokio::test]
-async fn other_answers_to_a_post_serve_nobody_else() {
+async fn other_post_responses_serve_no_other_request() {
     for reply in [
         created("/b"),
         created("http://other.example/a"),
@@ -263,7 +263,7 @@ async fn the_answer_to_a_post_is_kept_whatever_is_changed_beside_it() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_post_is_not_kept_when_its_url_was_changed_or_it_was_purged_meanwhile() {
+async fn a_post_response_overtaken_by_a_change_or_a_purge_is_not_kept() {
     for purge in [
         None,
         Some(r#"{"tags":["t"]}"#),

@@ -137,7 +137,7 @@ async fn if_none_match_goes_before_if_modified_since() {
 }
 
 #[tokio::test]
-async fn a_clients_condition_on_a_miss_fetches_the_whole_and_is_answered_all_the_same() {
+async fn a_condition_on_a_miss_fetches_the_whole_and_is_evaluated() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("hello").field("etag", "\"1\""));
     let proxy = Proxy::start(&origin);
@@ -151,7 +151,7 @@ async fn a_clients_condition_on_a_miss_fetches_the_whole_and_is_answered_all_the
 }
 
 #[tokio::test]
-async fn a_client_without_a_copy_gets_the_whole_after_a_304_from_the_origin() {
+async fn a_client_without_a_copy_gets_the_whole_after_a_304() {
     let origin = Origin::start().await;
     origin.on_each(
         "/a",
@@ -230,7 +230,7 @@ async fn a_response_that_forbids_storing_removes_the_stored_one() {
 }
 
 #[tokio::test]
-async fn a_304_without_a_validator_confirms_the_only_response_that_was_asked_about() {
+async fn a_304_without_a_validator_confirms_the_response_asked_about() {
     let origin = Origin::start().await;
     origin.on_each(
         "/a",

@@ -40,7 +40,7 @@ async fn a_miss_of_another_variant_says_so() {
 }
 
 #[tokio::test]
-async fn accept_encoding_is_reduced_to_the_codings_that_we_know_and_forwarded_so() {
+async fn accept_encoding_is_forwarded_with_the_codings_that_we_know() {
     let origin = Origin::start().await;
     origin.script("/a", varying("accept-encoding"));
     let proxy = Proxy::start(&origin);
@@ -78,7 +78,7 @@ async fn two_ways_to_write_the_same_languages_select_one_variant() {
 }
 
 #[tokio::test]
-async fn orders_of_languages_share_a_page_in_the_first_one_where_that_is_allowed() {
+async fn orders_of_languages_share_a_page_where_that_is_allowed() {
     for is_allowed in [false, true] {
         let origin = Origin::start().await;
         origin.script("/a", |_| {
@@ -224,7 +224,7 @@ async fn a_variant_is_never_given_to_a_request_that_waited_for_another() {
 }
 
 #[tokio::test]
-async fn what_varies_on_a_field_of_ours_is_not_shared() {
+async fn a_response_that_varies_on_a_field_of_ours_is_not_shared() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     for name in ["X-Forwarded-For", "Via", "Forwarded", "X-Request-Id", "TE"] {
@@ -280,7 +280,7 @@ async fn pages_keep_their_cross_origin_permission_whoever_asked_in_between() {
 }
 
 #[tokio::test]
-async fn a_url_that_turns_out_to_vary_keeps_a_page_for_requests_without_the_field() {
+async fn a_url_that_varies_keeps_a_page_for_requests_without_the_field() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     origin.script("/a", cross_origin);

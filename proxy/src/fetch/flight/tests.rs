@@ -181,7 +181,7 @@ fn a_reader_that_left_leaves_nothing_to_the_one_that_takes_its_place() {
 }
 
 #[tokio::test]
-async fn passing_content_is_dropped_when_all_have_it_and_the_origin_waits_for_the_slowest() {
+async fn transient_content_waits_for_the_slowest_reader() {
     let budget = budget(0);
     let (flight, writer) = flight(&budget);
     let (mut fast, mut slow) = (writer.first_reader(), flight.join(9).unwrap());
@@ -226,7 +226,7 @@ async fn memory_of_a_passing_flight_is_bounded_however_long_it_is() {
 }
 
 #[tokio::test]
-async fn who_lags_is_waited_for_and_others_go_on_while_the_budget_lasts() {
+async fn a_slow_reader_holds_up_others_only_when_the_budget_is_used_up() {
     let budget = budget(100);
     let (flight, writer) = flight(&budget);
     let (mut fast, mut slow) = (writer.first_reader(), flight.join(9).unwrap());
@@ -281,7 +281,7 @@ fn once_stored_readers_go_on_from_the_store_and_the_budget_is_free() {
 }
 
 #[tokio::test]
-async fn a_passing_flight_without_readers_is_abandoned_and_a_retained_one_is_not() {
+async fn a_transient_flight_without_readers_is_abandoned() {
     let (_, writer) = flight(&budget(1000));
     drop(writer.first_reader());
     assert_eq!(writer.push(bytes(1)), Pushed::Retained);

@@ -66,7 +66,7 @@ async fn no_client_forces_a_request_to_the_origin_unless_the_operator_lets_it() 
 }
 
 #[tokio::test]
-async fn where_advice_is_taken_each_directive_means_what_it_says() {
+async fn each_request_directive_is_obeyed_where_the_operator_allows() {
     let forwarded = "fwd=request; fwd-status=200; stored";
     for (directives, seconds, expected) in [
         ("max-age=10", 10, "hit; ttl=50"),
@@ -106,7 +106,7 @@ async fn pragma_counts_only_where_there_is_no_cache_control() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_request_that_says_no_store_is_not_stored() {
+async fn the_response_to_a_no_store_request_is_not_stored() {
     let scene = Scene::of(cacheable("page")).await;
 
     let first = scene.ask(&[("Cache-Control", "no-store")]).await;
@@ -223,7 +223,7 @@ async fn a_targeted_field_forbids_stale_responses_as_cache_control_does() {
 // RFC 9875: groups.
 
 #[tokio::test]
-async fn thirty_two_groups_of_thirty_two_characters_are_read_and_their_parameters_ignored() {
+async fn thirty_two_groups_of_thirty_two_characters_are_read() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     let group = |number: u8| format!("\"{number:032}\";x=1");

@@ -74,7 +74,7 @@ async fn must_understand_stores_what_is_understood_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn of_directives_that_contradict_each_other_the_most_restrictive_is_obeyed() {
+async fn the_most_restrictive_of_contradictory_directives_is_obeyed() {
     for (lines, expected) in [
         (&[("cache-control", "max-age=60")] as Lines, "hit; ttl=60"),
         (&[("cache-control", "public, max-age=60, no-store")], "detail=no_store"),
@@ -102,7 +102,7 @@ async fn of_directives_that_contradict_each_other_the_most_restrictive_is_obeyed
 // §3.1: which fields are stored.
 
 #[tokio::test]
-async fn every_field_is_stored_but_those_of_the_connection_and_those_that_are_one_clients() {
+async fn fields_of_the_connection_and_of_one_client_are_not_stored() {
     let said: Lines = &[
         ("cache-control", "max-age=60, private=\"X-User, x-seat\", no-cache=\"x-once\""),
         ("x-unheard-of", "1"),
@@ -166,7 +166,7 @@ async fn with_half_of_it(lines: Lines) -> Scene {
 }
 
 #[tokio::test]
-async fn what_is_put_together_has_the_fields_of_both_and_the_newer_ones_win() {
+async fn joined_parts_have_the_fields_of_both_and_the_newer_ones_win() {
     let scene = with_half_of_it(&[("cache-control", "max-age=90"), ("x-both", "2")]).await;
     for expected in ["fwd=partial", "hit; ttl=90"] {
         let whole = scene.ask(&[]).await;
@@ -179,7 +179,7 @@ async fn what_is_put_together_has_the_fields_of_both_and_the_newer_ones_win() {
 }
 
 #[tokio::test]
-async fn a_missing_part_that_may_not_be_stored_is_not_sent_to_who_asked_for_the_whole() {
+async fn an_unstorable_missing_part_is_not_sent_in_place_of_the_whole() {
     for lines in [
         &[("cache-control", "no-store")] as Lines,
         &[("cache-control", "private")],
@@ -194,7 +194,7 @@ async fn a_missing_part_that_may_not_be_stored_is_not_sent_to_who_asked_for_the_
 }
 
 #[tokio::test]
-async fn a_stale_part_is_not_validated_for_who_asks_for_the_whole() {
+async fn a_stale_part_is_not_validated_for_a_request_for_the_whole() {
     let scene = with_half_of_it(&[("cache-control", "max-age=60")]).await;
     scene.origin.on("/", ok("0123456789").field("cache-control", "max-age=60"));
     scene.proxy.advance(61);
