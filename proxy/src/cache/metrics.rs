@@ -60,15 +60,15 @@ impl Outcome {
 /// Requests by outcome and status code, and how long they took to the response's head.
 #[derive(Debug, Default)]
 pub struct RequestMetrics {
-    counts: Sharded<Counts>,
+    counts: Sharded<OutcomeCounts>,
     /// Time from the request's head to the response's, for every outcome but hits.
     pub durations: [Histogram; Outcome::ALL.len()],
 }
 
 #[derive(Debug)]
-struct Counts([[AtomicU64; CODES.len() + 1]; Outcome::ALL.len()]);
+struct OutcomeCounts([[AtomicU64; CODES.len() + 1]; Outcome::ALL.len()]);
 
-impl Default for Counts {
+impl Default for OutcomeCounts {
     fn default() -> Self {
         Self(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))))
     }
@@ -97,7 +97,7 @@ impl RequestMetrics {
         let mut all = Vec::new();
         for outcome in Outcome::ALL {
             for (place, code) in CODES.into_iter().chain([0]).enumerate() {
-                let read = |counts: &Counts| {
+                let read = |counts: &OutcomeCounts| {
                     let cell = counts.0.get(outcome as usize).and_then(|codes| codes.get(place));
                     cell.map_or(0, |cell| cell.load(Ordering::Relaxed))
                 };

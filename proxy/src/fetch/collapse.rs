@@ -24,7 +24,7 @@ use super::join::{Attempt, is_late};
 use super::refresh::refresh;
 use super::request::FetchRequest;
 use super::task::FetchTask;
-use super::wait::{Next, Wait, WaitEvent};
+use super::wait::{AfterHead, HeadWait, WaitEvent};
 use super::{FetchError, Fetched, Fetcher, OnDisconnect};
 use crate::field::content_range::ContentRange;
 use crate::lookup::look_up;
@@ -45,7 +45,7 @@ pub(super) async fn fetch(
     request.range = request.range.filter(|_| wants_part);
     let origin = Arc::clone(request.head.policy.origin());
     let deadline = Instant::now() + origin.first_byte_timeout();
-    let mut wait = Wait::new(Arc::clone(fetcher), Arc::new(request), deadline);
+    let mut wait = HeadWait::new(Arc::clone(fetcher), Arc::new(request), deadline);
     loop {
         if wait.needs_look()
             && let Some(result) = wait.join_or_start()
@@ -54,9 +54,9 @@ pub(super) async fn fetch(
         }
         match wait.next(origin.connect_allowance()).await {
             WaitEvent::Head(attempt, head) => match wait.take(attempt, head).await {
-                Next::Done(result) => return result,
-                Next::KeepWaiting => {}
-                Next::FetchUncollapsed(on_disconnect) => {
+                AfterHead::Done(result) => return result,
+                AfterHead::KeepWaiting => {}
+                AfterHead::FetchUncollapsed(on_disconnect) => {
                     let request = Arc::clone(&wait.request);
                     return fetch_until(fetcher, request, on_disconnect, wait.deadline).await;
                 }
@@ -105,11 +105,13 @@ async fn fetch_until(
     let mut task = FetchTask::new(fetcher, Arc::clone(&request), writer, None, permit);
     task.on_disconnect = on_disconnect;
     let attempt = Attempt::start(task);
-    let mut wait = Wait::of(Arc::clone(fetcher), Arc::clone(&request), attempt, deadline);
+    let mut wait = HeadWait::of(Arc::clone(fetcher), Arc::clone(&request), attempt, deadline);
     match wait.next(Duration::ZERO).await {
         WaitEvent::Head(attempt, head) => match wait.take(attempt, head).await {
-            Next::Done(result) => result,
-            Next::KeepWaiting | Next::FetchUncollapsed(_) => Err(OriginError::Abandoned.into()),
+            AfterHead::Done(result) => result,
+            AfterHead::KeepWaiting | AfterHead::FetchUncollapsed(_) => {
+                Err(OriginError::Abandoned.into())
+            }
         },
         WaitEvent::Late | WaitEvent::TimedOut => {
             fetcher.stale_or_error(&request, OriginError::HeadTimeout.into())

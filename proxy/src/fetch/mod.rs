@@ -54,7 +54,7 @@ pub use self::held::Held;
 pub use self::post::StorablePost;
 pub use self::task::OnDisconnect;
 
-use self::flight::{Budget, Flight, FlightReader, FlightWriter, Head};
+use self::flight::{Budget, Flight, FlightReader, FlightWriter, SharedHead};
 use self::in_flight::InFlight;
 use self::metrics::FetchMetrics;
 use self::request::FetchRequest;
@@ -97,7 +97,7 @@ pub struct FetchLimits {
 #[derive(Debug)]
 pub enum Fetched {
     /// A response whose content is arriving.
-    Arriving { head: Arc<Head>, reader: FlightReader, role: Role },
+    Arriving { head: Arc<SharedHead>, reader: FlightReader, role: Role },
     /// A stored response that the origin just confirmed.
     Validated(Arc<Stored>, Role),
     /// A stale response, because the origin failed (RFC 5861 §4).

@@ -33,12 +33,12 @@ pub(super) struct Completion {
 #[derive(Debug)]
 pub(super) struct ArrivedPart {
     pub(super) range: ContentRange,
-    pub(super) joined: Option<Joined>,
+    pub(super) joined: Option<JoinedPart>,
 }
 
 /// A stored part that an arriving one is put together with.
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(super) struct JoinedPart {
     pub(super) base: Arc<Stored>,
     /// Both parts as one.
     union: ContentRange,
@@ -90,7 +90,7 @@ impl ArrivedPart {
         }
         let range = part_of(response).ok_or(Uncacheable::Range)?;
         if let Some(completion) = completion {
-            let joined = Joined::of(Arc::clone(&completion.base), range);
+            let joined = JoinedPart::of(Arc::clone(&completion.base), range);
             return joined
                 .ok_or(Uncacheable::Range)
                 .map(|joined| Some(Self { range, joined: Some(joined) }));
@@ -100,7 +100,7 @@ impl ArrivedPart {
         }
         let joined = stored_part(fetcher, &request.head)
             .filter(|base| base.response().is_some_and(|own| has_same_bytes(own, response)))
-            .and_then(|base| Joined::of(base, range));
+            .and_then(|base| JoinedPart::of(base, range));
         Ok(Some(Self { range, joined }))
     }
 
@@ -126,7 +126,7 @@ impl ArrivedPart {
     }
 }
 
-impl Joined {
+impl JoinedPart {
     fn of(base: Arc<Stored>, range: ContentRange) -> Option<Self> {
         let union = base.response()?.part.as_deref()?.union(range)?;
         Some(Self { base, union })

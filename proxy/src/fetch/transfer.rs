@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use super::flight::{Head, HeadOutcome, Pushed};
+use super::flight::{HeadOutcome, Pushed, SharedHead};
 use super::freshen::may_confirm;
 use super::marker;
 use super::parts::ArrivedPart;
@@ -32,7 +32,7 @@ pub(super) async fn transfer(
 ) {
     let (parts, body) = response.into_parts();
     let policy = &task.request.head.policy;
-    let mut head = Head {
+    let mut head = SharedHead {
         status: parts.status,
         fields: policy.public(&storable.fields),
         variant: storable.variant.clone(),
@@ -75,7 +75,7 @@ pub(super) async fn transfer_error(
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     let fields = stored_fields(&parts.headers, exchange.wall_time);
-    let head = Head {
+    let head = SharedHead {
         status: parts.status,
         fields: task.request.head.policy.public(&fields),
         variant: None,
@@ -282,7 +282,7 @@ impl Transfer {
 
 /// Describes the part to a client that asked for it; a client that asked for the whole gets the
 /// whole, put together.
-fn describe_part(task: &FetchTask, head: &mut Head, part: &ArrivedPart) {
+fn describe_part(task: &FetchTask, head: &mut SharedHead, part: &ArrivedPart) {
     if task.request.range.is_none() {
         head.status = StatusCode::OK;
         head.length = part.range.complete();

@@ -1,4 +1,4 @@
-//! `Wait`: one request that waits for a head, whatever fetches it joins and starts meanwhile.
+//! `HeadWait`: one request that waits for a head, whatever fetches it joins and starts meanwhile.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::flight::{Flight, FlightReader, Head, HeadOutcome};
+use super::flight::{Flight, FlightReader, HeadOutcome, SharedHead};
 use super::join::{Attempt, Joined, join_or_start};
 use super::request::FetchRequest;
 use super::{FetchError, Fetched, Fetcher, OnDisconnect, Role};
@@ -18,7 +18,7 @@ use crate::store::Stored;
 use crate::store::selection::is_selected;
 
 /// One request that waits for a head.
-pub(super) struct Wait {
+pub(super) struct HeadWait {
     fetcher: Arc<Fetcher>,
     pub(super) request: Arc<FetchRequest>,
     /// The newest comes last.
@@ -58,13 +58,13 @@ enum Followed {
 }
 
 /// What a request does after a head.
-pub(super) enum Next {
+pub(super) enum AfterHead {
     Done(Result<Fetched, FetchError>),
     KeepWaiting,
     FetchUncollapsed(OnDisconnect),
 }
 
-impl Wait {
+impl HeadWait {
     pub(super) fn new(
         fetcher: Arc<Fetcher>,
         request: Arc<FetchRequest>,
@@ -152,16 +152,16 @@ impl Wait {
     }
 
     /// Takes the head of one attempt, and says what the request does next.
-    pub(super) async fn take(&mut self, attempt: Attempt, head: HeadOutcome) -> Next {
+    pub(super) async fn take(&mut self, attempt: Attempt, head: HeadOutcome) -> AfterHead {
         let followed = if attempt.is_leading() {
             self.led(attempt, head).await
         } else {
             self.followed(attempt.reader, head)
         };
         match followed {
-            Followed::Done(result) => return Next::Done(result),
-            Followed::KeepWaiting => return Next::KeepWaiting,
-            Followed::Unshared => return Next::FetchUncollapsed(OnDisconnect::Cancel),
+            Followed::Done(result) => return AfterHead::Done(result),
+            Followed::KeepWaiting => return AfterHead::KeepWaiting,
+            Followed::Unshared => return AfterHead::FetchUncollapsed(OnDisconnect::Cancel),
             Followed::Mismatch(flight) => self.mismatch = Some(flight),
             Followed::OtherVariant(variant) => {
                 let variant = Some(variant);
@@ -171,9 +171,9 @@ impl Wait {
         }
         self.mismatches += 1;
         if self.mismatches < FLIGHTS_MAX {
-            Next::KeepWaiting
+            AfterHead::KeepWaiting
         } else {
-            Next::FetchUncollapsed(OnDisconnect::Continue)
+            AfterHead::FetchUncollapsed(OnDisconnect::Continue)
         }
     }
 
@@ -236,7 +236,7 @@ impl Wait {
         }
     }
 
-    fn share(&self, head: Arc<Head>, reader: FlightReader) -> Followed {
+    fn share(&self, head: Arc<SharedHead>, reader: FlightReader) -> Followed {
         let (fetcher, request) = (&self.fetcher, &self.request);
         let fields = &request.head.fields;
         if let Some(variant) = head.variant.as_ref().filter(|variant| !variant.matches(fields)) {

@@ -11,7 +11,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use crate::client::busy::Busy;
-use crate::fetch::flight::{FlightReader, Piece};
+use crate::fetch::flight::{FlightPiece, FlightReader};
 use crate::origins::{OriginBody, OriginError};
 use crate::store::Body;
 use crate::store::file::{Chunk, CopyMode, FileBody, ReadError, Reading};
@@ -29,7 +29,7 @@ pub enum ResponseBody {
     /// Stored content that is in a file.
     File(Box<FileContent>),
     /// Content that is still arriving.
-    Stream(Box<Stream>),
+    Arriving(Box<ArrivingContent>),
 }
 
 /// Content that is read from the store's file, a window ahead of what is sent. The worker does not wait for the device.
@@ -52,7 +52,7 @@ pub struct StoredPieces {
 
 /// Content that is still arriving, and the part of it that was asked for.
 #[derive(Debug)]
-pub struct Stream {
+pub struct ArrivingContent {
     source: ArrivingSource,
     /// What was stored meanwhile: it comes first.
     stored: ResponseBody,
@@ -107,13 +107,13 @@ impl ResponseBody {
 
     /// Arriving content of this length, if it is known.
     pub fn arriving(source: ArrivingSource, length: Option<u64>, busy: Busy) -> Self {
-        Self::Stream(Box::new(Stream::new(source, 0, length, busy)))
+        Self::Arriving(Box::new(ArrivingContent::new(source, 0, length, busy)))
     }
 
     /// A part of arriving content.
     pub fn arriving_part(source: ArrivingSource, range: &Range<u64>, busy: Busy) -> Self {
         let left = Some(range.end - range.start);
-        Self::Stream(Box::new(Stream::new(source, range.start, left, busy)))
+        Self::Arriving(Box::new(ArrivingContent::new(source, range.start, left, busy)))
     }
 }
 
@@ -183,7 +183,7 @@ impl FileContent {
     }
 }
 
-impl Stream {
+impl ArrivingContent {
     const fn new(source: ArrivingSource, skip: u64, left: Option<u64>, busy: Busy) -> Self {
         Self { source, stored: ResponseBody::Empty, skip, left, _busy: busy }
     }
@@ -201,7 +201,7 @@ impl Stream {
                 return Poll::Ready(Some(frame));
             }
             match ready!(self.source.poll_piece(cx)) {
-                Some(Ok(Piece::Frame(frame))) => match frame.into_data() {
+                Some(Ok(FlightPiece::Frame(frame))) => match frame.into_data() {
                     Ok(data) => {
                         if let Some(data) = self.clip(data) {
                             return Poll::Ready(Some(Ok(Frame::data(data.into()))));
@@ -209,7 +209,7 @@ impl Stream {
                     }
                     Err(frame) => return Poll::Ready(Some(Ok(frame.map_data(Chunk::from)))),
                 },
-                Some(Ok(Piece::Stored(body, part))) => self.go_on_from(&body, &part),
+                Some(Ok(FlightPiece::Stored(body, part))) => self.go_on_from(&body, &part),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
@@ -242,12 +242,15 @@ impl Stream {
 }
 
 impl ArrivingSource {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, OriginError>>> {
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<FlightPiece, OriginError>>> {
         match self {
             Self::Flight(reader, _) => reader.poll_piece(cx),
             Self::Origin(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map(Piece::Frame)))
+                Poll::Ready(frame.map(|frame| frame.map(FlightPiece::Frame)))
             }
         }
     }
@@ -273,7 +276,7 @@ impl http_body::Body for ResponseBody {
                 Poll::Ready(pieces.take().map(|piece| Ok(Frame::data(piece.into()))))
             }
             Self::File(content) => content.poll(cx),
-            Self::Stream(stream) => stream.poll(cx),
+            Self::Arriving(stream) => stream.poll(cx),
         }
     }
 
@@ -283,7 +286,7 @@ impl http_body::Body for ResponseBody {
             Self::Whole(_) => false,
             Self::Pieces(pieces) => pieces.left == 0,
             Self::File(content) => content.at >= content.end,
-            Self::Stream(stream) => stream.left == Some(0),
+            Self::Arriving(stream) => stream.left == Some(0),
         }
     }
 
@@ -293,7 +296,7 @@ impl http_body::Body for ResponseBody {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.remaining() as u64),
             Self::Pieces(pieces) => SizeHint::with_exact(pieces.left),
             Self::File(content) => SizeHint::with_exact(content.end - content.at),
-            Self::Stream(stream) => {
+            Self::Arriving(stream) => {
                 stream.left.map_or_else(SizeHint::default, SizeHint::with_exact)
             }
         }

@@ -19,7 +19,7 @@ use self::multipart::Boundary;
 use self::range::Ranges;
 use self::recent::Rendering;
 use crate::client::busy::Busy;
-use crate::fetch::flight::{FlightReader, Head};
+use crate::fetch::flight::{FlightReader, SharedHead};
 use crate::field::cache_status::{self, CacheStatus};
 use crate::field::content_range::ContentRange;
 use crate::field::hop_by_hop;
@@ -128,7 +128,7 @@ impl<'a> Responder<'a> {
     pub fn arriving(
         &self,
         request: &RequestHead,
-        head: &Head,
+        head: &SharedHead,
         reader: FlightReader,
         status: &CacheStatus,
         (now, busy): (Timestamp, Busy),

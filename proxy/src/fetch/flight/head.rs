@@ -15,7 +15,7 @@ use crate::store::Stored;
 #[derive(Clone, Debug)]
 pub enum HeadOutcome {
     /// A response for every reader whose request selects its variant.
-    Shared(Arc<Head>),
+    Shared(Arc<SharedHead>),
     /// The stored response that the origin confirmed, freshened.
     Validated(Arc<Stored>),
     /// The origin failed; this stale response may be served (RFC 5861 §4).
@@ -28,7 +28,7 @@ pub enum HeadOutcome {
 
 /// The head of a shared response.
 #[derive(Debug)]
-pub struct Head {
+pub struct SharedHead {
     pub status: StatusCode,
     /// The fields that clients see.
     pub fields: HeaderMap,

@@ -23,14 +23,14 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub use self::budget::Budget;
-pub use self::head::{Head, HeadOutcome};
-pub use self::reader::{FlightReader, Piece};
+pub use self::head::{HeadOutcome, SharedHead};
+pub use self::reader::{FlightPiece, FlightReader};
 pub use self::writer::{FlightWriter, Pushed};
 use crate::client::account::Account;
 
 use self::budget::Charge;
 use self::pieces::Pieces;
-use self::readers::Readers;
+use self::readers::FlightReaders;
 use crate::freshness;
 use crate::invalidation::{RunningFetch, Sequence};
 use crate::origins::OriginError;
@@ -52,7 +52,7 @@ struct FlightState {
     /// The stored content, and the part of it that arrived in this flight.
     stored: Option<(Body, Range<u64>)>,
     end: Option<End>,
-    readers: Readers,
+    readers: FlightReaders,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Flight {
             pieces: Pieces::new(Charge::new(budget, account)),
             stored: None,
             end: None,
-            readers: Readers::default(),
+            readers: FlightReaders::default(),
         };
         let flight =
             Arc::new(Self { born: birth.born(), begun: Instant::now(), state: Mutex::new(state) });

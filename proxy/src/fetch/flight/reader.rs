@@ -13,7 +13,7 @@ use crate::store::Body;
 
 /// One piece of arriving content.
 #[derive(Debug)]
-pub enum Piece {
+pub enum FlightPiece {
     /// Bytes, or the trailers behind them.
     Frame(Frame<Bytes>),
     /// All content that follows is stored: this range of it.
@@ -57,7 +57,10 @@ impl FlightReader {
     }
 
     /// Returns the next piece of content, then the trailers, then `None`.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, OriginError>>> {
+    pub fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<FlightPiece, OriginError>>> {
         if self.is_ended {
             return Poll::Ready(None);
         }
@@ -69,7 +72,7 @@ impl FlightReader {
             self.is_sent_on = true;
             let rest = part.start + self.taken..part.end;
             if !rest.is_empty() {
-                return Poll::Ready(Some(Ok(Piece::Stored(body.clone(), rest))));
+                return Poll::Ready(Some(Ok(FlightPiece::Stored(body.clone(), rest))));
             }
         }
         if let Some(slot) = readers.get_mut(self.slot)
@@ -82,7 +85,7 @@ impl FlightReader {
                 // No reader joins any more: pieces that all of them have are dropped.
                 pieces.drop_until(readers.slowest().unwrap_or(usize::MAX));
             }
-            return Poll::Ready(Some(Ok(Piece::Frame(Frame::data(piece)))));
+            return Poll::Ready(Some(Ok(FlightPiece::Frame(Frame::data(piece)))));
         }
         match end {
             None => {
@@ -96,7 +99,9 @@ impl FlightReader {
             Some(End::Complete(trailers)) => {
                 self.is_ended = true;
                 Poll::Ready(
-                    trailers.clone().map(|trailers| Ok(Piece::Frame(Frame::trailers(trailers)))),
+                    trailers
+                        .clone()
+                        .map(|trailers| Ok(FlightPiece::Frame(Frame::trailers(trailers)))),
                 )
             }
         }

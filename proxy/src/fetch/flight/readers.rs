@@ -4,7 +4,7 @@ use std::task::{Context, Waker};
 
 /// Readers by slot. A free slot holds `None`.
 #[derive(Debug, Default)]
-pub(super) struct Readers {
+pub(super) struct FlightReaders {
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
     /// The writer's, while it waits for the slowest reader.
@@ -18,7 +18,7 @@ pub(super) struct Slot {
     waker: Option<Waker>,
 }
 
-impl Readers {
+impl FlightReaders {
     pub(super) fn enter(&mut self, max: usize) -> Option<usize> {
         if let Some(slot) = self.free.pop() {
             if let Some(free) = self.slots.get_mut(slot) {

@@ -38,20 +38,20 @@ impl Bell {
     }
 }
 
-fn poll(reader: &mut FlightReader) -> Poll<Option<Result<Piece, OriginError>>> {
+fn poll(reader: &mut FlightReader) -> Poll<Option<Result<FlightPiece, OriginError>>> {
     reader.poll_piece(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Reads a piece that is there.
 fn piece(reader: &mut FlightReader) -> Bytes {
     match poll(reader) {
-        Poll::Ready(Some(Ok(Piece::Frame(frame)))) => frame.into_data().unwrap(),
+        Poll::Ready(Some(Ok(FlightPiece::Frame(frame)))) => frame.into_data().unwrap(),
         other => panic!("no piece, but {other:?}"),
     }
 }
 
 fn is_trailers(reader: &mut FlightReader) -> bool {
-    matches!(poll(reader), Poll::Ready(Some(Ok(Piece::Frame(frame)))) if frame.is_trailers())
+    matches!(poll(reader), Poll::Ready(Some(Ok(FlightPiece::Frame(frame)))) if frame.is_trailers())
 }
 
 fn is_clean_end(reader: &mut FlightReader) -> bool {
@@ -65,7 +65,7 @@ fn is_failure(reader: &mut FlightReader) -> bool {
 async fn read_all(mut reader: FlightReader) -> Result<Vec<u8>, OriginError> {
     let mut all = Vec::new();
     while let Some(piece) = std::future::poll_fn(|cx| reader.poll_piece(cx)).await {
-        if let Piece::Frame(frame) = piece?
+        if let FlightPiece::Frame(frame) = piece?
             && let Ok(piece) = frame.into_data()
         {
             all.extend_from_slice(&piece);
@@ -269,7 +269,7 @@ fn once_stored_readers_go_on_from_the_store_and_the_budget_is_free() {
 
     let from_store = [(&mut ahead, 15), (&mut stuck, 5), (&mut late, 5)];
     for (reader, start) in from_store {
-        let Poll::Ready(Some(Ok(Piece::Stored(body, part)))) = poll(reader) else {
+        let Poll::Ready(Some(Ok(FlightPiece::Stored(body, part)))) = poll(reader) else {
             panic!("not sent on")
         };
         assert_eq!((body.length(), part), (35, start..35));
