@@ -70,8 +70,8 @@ pub fn look_up(
 }
 
 impl Lookup {
-    /// Where no variant matches, takes a fresh one that another order of languages has selected, if
-    /// it is in the language that this request names first.
+    /// Takes a fresh variant that another order of languages has selected, where no variant
+    /// matches, if it is in the language that this request names first.
     pub(crate) fn or_by_language(
         mut self,
         store: &dyn Store,

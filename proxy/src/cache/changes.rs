@@ -1,4 +1,4 @@
-//! Unsafe requests at the origin, so that what they change is purged before another process serves.
+//! Unsafe requests at the origin: what they change is purged before another process serves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// The unsafe requests that are at the origin. None begins any more once [`Self::end`] was called.
+/// The unsafe requests that are at the origin. None begins after [`Self::end`] was called.
 #[derive(Debug, Default)]
 pub struct Changes {
     requests: TaskTracker,
@@ -15,14 +15,16 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Begins one, which lasts until the token is dropped; `None`: another process serves by now, and has to be asked.
+    /// Begins a request that lasts until the token is dropped; `None` when another process serves
+    /// by now and has to be asked.
     pub fn begin(&self) -> Option<TaskTrackerToken> {
-        // First: who is counted is waited for, whatever is found out next.
+        // Before the check: a request that is counted is waited for, whatever the check says.
         let token = self.requests.token();
         (!self.is_over.load(Ordering::SeqCst)).then_some(token)
     }
 
-    /// Lets none begin any more, and waits for those that are at the origin. Returns how many are left after this time.
+    /// Lets no further request begin and waits at most `patience` for those at the origin. Returns
+    /// the number that are left.
     pub async fn end(&self, patience: Duration) -> usize {
         self.is_over.store(true, Ordering::SeqCst);
         self.requests.close();

@@ -1,4 +1,4 @@
-//! What is to be done with a request, given what is stored: pure, and a table of tests.
+//! Decides how a request is answered, given the stored response: pure, with a table of tests.
 
 use std::sync::Arc;
 
@@ -10,33 +10,34 @@ use crate::lookup::Found;
 use crate::store::{Content, Stored};
 use process::timestamp::Timestamp;
 
-/// What is to be done.
+/// How a request is answered.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// Answer from the store.
+    /// From the store.
     Hit(Arc<Stored>),
-    /// Answer from the store, and validate meanwhile (RFC 5861 §3).
+    /// From the store, and validated in the background (RFC 5861 §3).
     HitStale(Arc<Stored>),
-    /// Answer from the store, though stale: the client accepts it (RFC 9111 §5.2.1.2).
+    /// From the store, though stale: the client accepts it (RFC 9111 §5.2.1.2).
     HitAccepted(Arc<Stored>),
-    /// The client wants a stored response only, and there is none to give (RFC 9111 §5.2.1.7).
+    /// Not at all: the client wants a stored response only, and there is none (RFC 9111 §5.2.1.7).
     Unsatisfiable,
-    /// Ask the origin.
+    /// By the origin.
     Forward(ForwardReason, Plan),
 }
 
 /// How the origin is asked.
 #[derive(Clone, Debug)]
 pub enum Plan {
-    /// For a response that others may share; this stale one may be validated, or stand in when the origin fails.
+    /// For a response that others may share. This stale one may be validated, or served when the
+    /// origin fails.
     Fetch(Option<Arc<Stored>>),
-    /// For a response that nobody should wait for; it may be stored all the same.
+    /// For a response that no other request waits for; it may be stored all the same.
     FetchUncollapsed(Uncacheable),
-    /// With the request as it is; nothing is stored.
+    /// With the request as it is. Nothing is stored.
     Pass(Uncacheable),
 }
 
-/// Decides. The request may be answered from a cache at all: that is decided before the look-up.
+/// Decides. Requests that may not be answered from a cache at all bypass it before the look-up.
 pub fn decide(
     found: Found,
     facts: &RequestFacts,
@@ -71,7 +72,7 @@ pub fn decide(
         return prove(stored, facts);
     }
     if response.part.is_some() {
-        // A part is used while it is fresh; it is never validated, and never stands in for the whole.
+        // A part is used while it is fresh; it is never validated, nor served in place of an error.
         let is_usable = freshness.state(now, soft_purged) == State::Fresh
             && facts.directives.permit(freshness, now, soft_purged, policy);
         let missed = || miss(ForwardReason::Partial, None, facts);
@@ -90,7 +91,8 @@ pub fn decide(
     }
 }
 
-/// What may have missed a purge is confirmed by the origin before it is used, fresh or not; parts and markers are no use.
+/// Has the origin confirm a response that may have missed a purge, fresh or not; parts and markers
+/// are of no use then.
 fn prove(stored: Arc<Stored>, facts: &RequestFacts) -> Decision {
     match stored.response() {
         None => miss(ForwardReason::UriMiss, None, facts),
@@ -102,7 +104,7 @@ fn prove(stored: Arc<Stored>, facts: &RequestFacts) -> Decision {
     }
 }
 
-/// Nothing stored is used, and nothing is stored.
+/// Passes the request: nothing stored is used, and nothing is stored.
 fn pass(facts: &RequestFacts) -> Decision {
     if facts.directives.only_if_cached {
         Decision::Unsatisfiable

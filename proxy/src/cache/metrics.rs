@@ -1,4 +1,4 @@
-//! How requests were answered.
+//! Requests by outcome and status code, and their durations.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::{Histogram, Sharded};
 
-/// How a request was answered: the label `cache`.
+/// The source of a response: the label `cache`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// From the store.
@@ -23,14 +23,13 @@ pub enum Outcome {
     Bypass,
     /// From the origin; it could not be stored.
     Uncacheable,
-    /// By ourselves: an error.
+    /// An error of ours.
     Synthetic,
     /// A purge.
     Purge,
 }
 
 impl Outcome {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Hit,
         Self::Stale,
@@ -42,7 +41,7 @@ impl Outcome {
         Self::Purge,
     ];
 
-    /// Its name in metrics.
+    /// Returns the label value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
@@ -57,7 +56,7 @@ impl Outcome {
     }
 }
 
-/// Requests by outcome and status code, and how long they took to the response's head.
+/// Requests by outcome and status code, and the time to the head of the response.
 #[derive(Debug, Default)]
 pub struct RequestMetrics {
     counts: Sharded<OutcomeCounts>,
@@ -85,14 +84,15 @@ impl RequestMetrics {
         }
     }
 
-    /// Notes how long a request took that was not a hit.
+    /// Records the time to the head of a response that is not a hit.
     pub fn time(&self, outcome: Outcome, duration: Duration) {
         if let Some(histogram) = self.durations.get(outcome as usize) {
             histogram.record(duration, 1);
         }
     }
 
-    /// Requests by outcome and code, those that occurred; code 0 stands for any that is not in `CODES`.
+    /// Returns the requests by outcome and code, without zeros. Code 0 stands for any that is not
+    /// in `CODES`.
     pub fn counts(&self) -> Vec<(Outcome, u16, u64)> {
         let mut all = Vec::new();
         for outcome in Outcome::ALL {
@@ -110,7 +110,7 @@ impl RequestMetrics {
         all
     }
 
-    /// Requests with this outcome.
+    /// Returns the requests with this outcome.
     pub fn of(&self, outcome: Outcome) -> u64 {
         self.counts()
             .into_iter()

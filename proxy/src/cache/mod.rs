@@ -55,7 +55,7 @@ pub struct Cache {
     pub metrics: Box<[RequestMetrics]>,
 }
 
-/// How far a request got without waiting.
+/// The progress of a request that has not waited.
 #[derive(Debug)]
 pub enum Step {
     Answer(Response<ResponseBody>),

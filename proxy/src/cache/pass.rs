@@ -44,7 +44,8 @@ struct PassedResponse {
 }
 
 impl Upgrade {
-    /// Adds the fields that ask for it, or agree to it: they are for one connection, so we write them anew.
+    /// Adds the fields that ask for it, or agree to it. They are for one connection and so written
+    /// anew.
     fn ask(fields: &mut HeaderMap) {
         fields.insert(UPGRADE, HeaderValue::from_static(hop_by_hop::WEBSOCKET));
         fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -84,7 +85,8 @@ impl Passer {
         &self.changes
     }
 
-    /// Sends a request as it is; what it changes is invalidated before the client hears of it (RFC 9111 §4.4).
+    /// Sends a request as it is. What it changes is invalidated before the client gets the response
+    /// (RFC 9111 §4.4).
     pub(super) async fn pass(
         &self,
         inbound: Inbound,
@@ -149,7 +151,7 @@ impl Passer {
         }
     }
 
-    /// Answers a POST; its response may be of use for those who GET the same URL.
+    /// Answers a POST, whose response may serve later GETs of the same URL.
     async fn post(
         &self,
         head: &RequestHead,
@@ -172,8 +174,8 @@ impl Passer {
         }
     }
 
-    /// Sends a request. One that may change something is carried to its end though its client leaves: what it changed is
-    /// invalidated (RFC 9111 §4.4).
+    /// Sends a request. An unsafe one is completed though its client leaves, so that what it
+    /// changed is invalidated (RFC 9111 §4.4).
     async fn send(
         &self,
         head: &RequestHead,
@@ -191,12 +193,12 @@ impl Passer {
             }
             return Ok(PassedResponse { response, exchange, post: None });
         }
-        // What a process changes that has handed over would be purged in this one only.
+        // After a hand-over, changes would be purged in this process only.
         let token = self.changes.begin().ok_or(ProxyError::ShuttingDown)?;
         let executor = Arc::clone(&self.executor);
         let (invalidation, head) = (Arc::clone(&self.invalidation), head.clone());
         let exchange = tokio::spawn(async move {
-            // What the origin made of one client's cookies is nobody else's.
+            // The response to a request with cookies may be for its client only.
             let may_store = head.method == Method::POST && !head.fields.contains_key(COOKIE);
             let birth = may_store.then(|| invalidation.begin_fetch());
             let response = fetcher.pass(head.policy.origin(), request).await?;
@@ -210,7 +212,7 @@ impl Passer {
         exchange.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }
 
-    /// Returns what a tunnel needs, if one is asked for; there may be too many already.
+    /// Reserves a tunnel, if one is asked for. Fails when there are too many.
     fn upgrade(&self, client: Option<OnUpgrade>) -> Result<Option<Upgrade>, ProxyError> {
         let Some(client) = client else { return Ok(None) };
         let permit = Arc::clone(&self.tunnels)
@@ -241,7 +243,7 @@ impl Passer {
     }
 }
 
-/// Purges what the response to an unsafe request says it has changed.
+/// Purges what an unsafe request has changed, according to its response.
 async fn invalidate(
     executor: &Arc<PurgeExecutor>,
     head: &RequestHead,

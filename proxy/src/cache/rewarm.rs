@@ -1,5 +1,5 @@
-//! Fetches again what a purge wants to be fetched again, in the background: few at a time, spread over a moment, and not what
-//! a later purge has hit as well.
+//! Fetches responses again after purges, in the background: few at a time, spread over a moment,
+//! and none that a later purge has hit as well.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ use crate::request::{RequestHead, trace};
 use crate::store::Store;
 use process::clock::Clock;
 
-/// Carries out what the purge log orders.
+/// Carries out the orders of the purge log.
 #[derive(Debug)]
 pub struct Rewarmer {
     store: Arc<dyn Store>,
@@ -42,18 +42,18 @@ pub struct Rewarmer {
     peer: Arc<Peer>,
 }
 
-/// How much is fetched at once, and how it is spread.
+/// The bounds on fetching again.
 #[derive(Clone, Copy, Debug)]
 pub struct RewarmRules {
     /// Fetches that run at once.
     pub concurrency: usize,
     /// Fetches that may wait; more are dropped.
     pub queue: usize,
-    /// Each waits for a random part of this first, so that many proxies do not ask at once.
+    /// Upper bound of a random pause before each fetch, so that many proxies do not ask at once.
     pub jitter: Duration,
 }
 
-/// What became of one fetch.
+/// The result of one fetch.
 enum RewarmResult {
     Fetched,
     Needless,
@@ -62,7 +62,6 @@ enum RewarmResult {
 }
 
 impl Rewarmer {
-    /// Makes one that has nothing to do.
     pub fn new(
         store: Arc<dyn Store>,
         invalidation: Arc<Invalidation>,
@@ -94,7 +93,7 @@ impl Rewarmer {
         })
     }
 
-    /// Takes orders until there is nobody left who gives any.
+    /// Takes orders until every sender is dropped.
     pub async fn run(self: Arc<Self>, mut orders: mpsc::Receiver<Order>) {
         while let Some(order) = orders.recv().await {
             let order = Arc::new(order);
@@ -176,7 +175,7 @@ impl Rewarmer {
         }
     }
 
-    /// The request of a client that wants this.
+    /// Makes the request of a client that wants this response.
     fn request(&self, wanted: Wanted) -> Option<RequestHead> {
         let Wanted { key, variant } = wanted;
         let mut fields = variant.as_ref().and_then(Variant::request).unwrap_or_else(browser);
@@ -201,7 +200,7 @@ impl Rewarmer {
     }
 }
 
-/// What a browser says of itself that pages vary on most.
+/// The fields of a browser on which pages vary most.
 fn browser() -> HeaderMap {
     let mut fields = HeaderMap::new();
     fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"));

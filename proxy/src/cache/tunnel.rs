@@ -1,4 +1,5 @@
-//! Tunnels: after a 101, bytes go both ways until both sides have ended, one breaks, or nothing moves for too long.
+//! Tunnels: after a 101, bytes go both ways until both sides have ended, one fails, or none has
+//! moved for too long.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::time::{Instant, sleep_until};
 
-/// Joins two upgraded connections until both directions have ended, one has failed, or none moved a byte for `idle`.
+/// Joins two upgraded connections until both directions have ended, one has failed, or no byte has
+/// moved for `idle`.
 ///
-/// A side that was reset has lost what is on its way to it: the other one is told at once, by the end of its connection.
+/// When one side was reset, the other is told at once, by the end of its connection: bytes on their
+/// way to the first are lost.
 pub(super) async fn tunnel(client: OnUpgrade, origin: OnUpgrade, idle: Duration) {
     let (Ok(client), Ok(origin)) = tokio::join!(client, origin) else { return };
     let (client_read, client_write) = split(TokioIo::new(client));

@@ -1,10 +1,10 @@
-//! Why a fetch brings no response.
+//! Errors of fetches.
 
 use http::StatusCode;
 
 use crate::origins::OriginError;
 
-/// Why there is no response to a request that went to the origin.
+/// The reason for which a request that went to the origin has no response.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("the origin server gave no usable response: {0}")]

@@ -14,7 +14,7 @@ use crate::lookup::{Found, usable};
 use crate::origins::OriginBody;
 use crate::store::Stored;
 
-/// How a request came by a response.
+/// The way in which a request comes by its response.
 pub(super) enum Joined {
     /// It waits for a fetch that it started.
     Leading(Attempt),

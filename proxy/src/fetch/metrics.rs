@@ -1,31 +1,27 @@
-//! What happened on the way from the origin into the store.
+//! Counters of fetches.
 
 use crate::freshness::Uncacheable;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 
-/// Fetches, their followers, and what was not stored.
 #[derive(Debug, Default)]
 pub struct FetchMetrics {
-    /// Requests that were served by another's fetch.
+    /// Requests that the fetch of another request answered.
     pub collapsed: Counter,
-    /// Requests that waited for another's fetch in vain: the response was for its leader only.
+    /// Requests that waited for another's fetch in vain: its response was for the leader only.
     pub collapsed_uncacheable: Counter,
-    /// Requests that lost patience with another's fetch.
+    /// Requests whose patience with another's fetch ended.
     pub collapsed_late: Counter,
-    /// Requests that got a stale response at once, because the last fetch of their URL ran out of time.
+    /// Requests that got a stale response at once, because the last fetch of their URL timed out.
     pub stale_at_once: Counter,
-    /// Validations in the background.
     pub background: Counter,
-    /// Stored responses that a 304 freshened.
     pub validated: Counter,
-    /// Fetches that were cancelled because nobody waits for them any more, and their responses are not stored.
+    /// Fetches that were cancelled because no request waited and the response was not stored.
     pub cancelled: Counter,
-    /// Fetches that failed.
     pub failed: Counter,
     /// Requests that were refused, or served stale, because too many were at the origin.
     pub overloaded: Counter,
-    /// Redirects to the URL over https that the client has asked for already, behind a peer that is not trusted.
+    /// Redirects over https to the URL that was asked for, behind a peer that is not trusted.
     pub untrusted_redirects: Counter,
     uncacheable: [Counter; Uncacheable::ALL.len()],
 }

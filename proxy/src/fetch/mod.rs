@@ -108,7 +108,7 @@ pub enum Fetched {
     Unshared(Box<Response<OriginBody>>, Uncacheable),
 }
 
-/// Whether a request started the fetch that answers it.
+/// The part of a request in the fetch that answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Leader,

@@ -96,7 +96,7 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
     trace::write(&mut fields, head, via);
     let body = request.body();
     if !body.is_empty() && http_body::Body::size_hint(body).exact().is_none() {
-        // hyper sends no content with GET or HEAD unless told how.
+        // hyper sends content with GET or HEAD only where this field asks for it.
         fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     *request.headers_mut() = fields;

@@ -1,5 +1,5 @@
-//! Which tags a response carries: those its fields name, its entity tag, its groups, its host, and its URL where that is not
-//! in its normal spelling.
+//! The tags of a response: those its fields name, its entity tag, its groups, its host, and its URL
+//! where that is not in normal spelling.
 
 use http::HeaderMap;
 use http::header::ETAG;
@@ -10,8 +10,8 @@ use crate::freshness::Uncacheable;
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::Key;
 
-/// Returns the tags of a response of this key. With too many, or too long ones, it must not be stored: partly tagged, it
-/// could escape a purge.
+/// Returns the tags of a response with this key. One with too many tags, or too long ones, must not
+/// be stored: partly tagged, it could escape a purge.
 pub fn of(
     response: &HeaderMap,
     key: &Key,
@@ -50,7 +50,7 @@ pub fn of(
     Ok(tags)
 }
 
-/// Returns the strings of a list field (RFC 9875 §2, §3); a field that is no valid list of strings counts for nothing.
+/// Returns the strings of a list field (RFC 9875 §2, §3); none where it is no valid list.
 pub fn groups(fields: &HeaderMap, name: &str) -> Vec<String> {
     let mut text = Vec::new();
     for line in fields.get_all(name) {

@@ -24,7 +24,7 @@ pub(super) struct FetchTask {
     _permit: OwnedSemaphorePermit,
 }
 
-/// What becomes of a fetch whose client leaves before there is a response.
+/// The fate of a fetch whose client leaves before there is a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDisconnect {
     /// Other requests may share its response, now or from the store.

@@ -113,7 +113,7 @@ struct PendingEntry {
 struct Splice {
     before: Vec<Bytes>,
     after: Vec<Bytes>,
-    /// Whether readers want the whole, and so get them, too.
+    /// Set where readers want the whole, and so get these bytes, too.
     is_sent: bool,
 }
 

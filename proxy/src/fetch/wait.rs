@@ -26,17 +26,17 @@ pub(super) struct HeadWait {
     /// A flight that turned out to be wrong for this request.
     mismatch: Option<Arc<Flight>>,
     mismatches: usize,
-    /// When it looks for a newer flight.
+    /// The time of its next look for a newer flight.
     next_look: Instant,
     is_look_due: bool,
-    /// Whether it started its first fetch: then the limits of one exchange hold.
+    /// Set if it started its first fetch: then the limits of one exchange hold.
     has_led: bool,
-    /// Whether the fetch of another request timed out for it.
+    /// Set once the fetch of another request has timed out for it.
     had_another_chance: bool,
     pub(super) deadline: Instant,
 }
 
-/// What ends one round of waiting.
+/// The end of one round of waiting.
 pub(super) enum WaitEvent {
     Head(Attempt, HeadOutcome),
     /// No head within the patience.
@@ -44,7 +44,7 @@ pub(super) enum WaitEvent {
     TimedOut,
 }
 
-/// What a head means for one request.
+/// The meaning of a head for one request.
 enum Followed {
     Done(Result<Fetched, FetchError>),
     /// The response is for the leader only.
@@ -57,7 +57,7 @@ enum Followed {
     KeepWaiting,
 }
 
-/// What a request does after a head.
+/// The next step of a request after a head.
 pub(super) enum AfterHead {
     Done(Result<Fetched, FetchError>),
     KeepWaiting,
@@ -275,8 +275,8 @@ fn ready_one((place, head): (usize, Poll<HeadOutcome>)) -> Option<(usize, HeadOu
     }
 }
 
-/// How often within a patience a request looks for the flights of others, when it leads the newest
-/// one or may not start one.
+/// Number of looks for the flights of other requests within one patience, while a request leads the
+/// newest flight or may not start one.
 const LOOKS: u32 = 4;
 /// Flights that one request tries, when each turned out to be for others or was overtaken by a purge.
 const FLIGHTS_MAX: usize = 4;

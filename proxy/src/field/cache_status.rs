@@ -2,26 +2,25 @@
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-/// The field's name.
 pub const NAME: HeaderName = HeaderName::from_static("cache-status");
 
-/// What is said of one request.
+/// The handling of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
     /// Answered from the store, with this many seconds of freshness left (RFC 9211 §2.1, §2.4).
     Hit {
         /// Negative when stale.
         ttl: i64,
-        /// Why a stale response was served.
+        /// The reason for a stale response.
         detail: Option<&'static str>,
     },
     /// Forwarded (RFC 9211 §2.2).
     Forward(Forwarded),
-    /// Answered by ourselves.
+    /// Answered by this proxy itself.
     Refused(&'static str),
 }
 
-/// What is said of a forwarded request.
+/// The handling of a forwarded request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarded {
     /// `fwd`.
@@ -36,27 +35,27 @@ pub struct Forwarded {
     pub detail: Option<&'static str>,
 }
 
-/// Why a request goes to the origin (RFC 9211 §2.2).
+/// The reason for which a request goes to the origin (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardReason {
     /// The cache was configured not to handle it.
     Bypass,
     /// Its method is not answered from a cache.
     Method,
-    /// Nothing is stored under its URL.
+    /// No response is stored under its URL.
     UriMiss,
-    /// Something is stored under its URL, but for other selecting fields.
+    /// Responses are stored under its URL, but for other selecting fields.
     VaryMiss,
-    /// It says that it does not want a stored response.
+    /// The client does not want a stored response.
     Request,
-    /// What is stored is stale.
+    /// The stored response is stale.
     Stale,
-    /// What is stored is a part, and not the one that is asked for.
+    /// A part is stored, and not the one that is asked for.
     Partial,
 }
 
 impl ForwardReason {
-    /// The value of `fwd`.
+    /// Returns the value of `fwd`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",
@@ -71,14 +70,13 @@ impl ForwardReason {
 }
 
 impl Forwarded {
-    /// Forwarded for this reason; nothing else is known.
     pub const fn new(reason: ForwardReason) -> Self {
         Self { reason, status: None, is_stored: false, is_collapsed: false, detail: None }
     }
 }
 
 impl CacheStatus {
-    /// The member of the list; its parts are tokens and numbers, so nothing needs quoting.
+    /// Returns the member of the list. Its parts are tokens and numbers, so nothing needs quoting.
     pub fn value(&self, name: &str) -> HeaderValue {
         let mut text = Vec::with_capacity(64);
         text.extend_from_slice(name.as_bytes());

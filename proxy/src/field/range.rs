@@ -19,12 +19,10 @@ impl ByteRange {
         Self { first, last }
     }
 
-    /// The position of the first byte.
     pub fn first(self) -> u64 {
         self.first
     }
 
-    /// The position of the last byte.
     pub fn last(self) -> u64 {
         self.last
     }
@@ -67,22 +65,14 @@ pub const RANGES_MAX: usize = 16;
 /// One `range-spec` (RFC 9110 §14.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RangeSpec {
-    /// From one byte up to another, or to the end where that is the greatest number.
-    From {
-        /// Position of the first byte.
-        first: u64,
-        /// Position of the last byte.
-        last: u64,
-    },
+    /// From one byte up to another, or to the end where that is `u64::MAX`.
+    From { first: u64, last: u64 },
     /// The last bytes.
-    Suffix {
-        /// How many.
-        length: u64,
-    },
+    Suffix { length: u64 },
 }
 
 impl RangeSpec {
-    /// Returns the one range that a GET asks for, if it asks for nothing else: no condition decides whether it is answered so.
+    /// Returns the range of a GET that asks for one range and has no condition.
     pub fn only_one(method: &Method, request_headers: &HeaderMap) -> Option<Self> {
         let mut lines = request_headers.get_all(RANGE).into_iter();
         let (Some(line), None) = (lines.next(), lines.next()) else { return None };
@@ -134,7 +124,7 @@ pub fn is_multiple(request_headers: &HeaderMap) -> bool {
     first || lines.next().is_some()
 }
 
-/// Reads `bytes=1#range-spec`; an unknown unit, one invalid member, or too many make it `None`.
+/// Reads `bytes=1#range-spec`; `None` for an unknown unit, an invalid member, or too many.
 pub fn parse(value: &[u8]) -> Option<SmallVec<[RangeSpec; 4]>> {
     let equals = value.iter().position(|byte| *byte == b'=')?;
     let (unit, set) = value.split_at_checked(equals)?;
@@ -168,7 +158,7 @@ fn parse_spec(member: &[u8]) -> Option<RangeSpec> {
     (first <= last).then_some(RangeSpec::From { first, last })
 }
 
-/// Reads `1*DIGIT`; what is too large lies behind every end.
+/// Reads `1*DIGIT`; a number that is too large is behind every end.
 fn position(digits: &[u8]) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| {

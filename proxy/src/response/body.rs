@@ -1,4 +1,4 @@
-//! `ResponseBody`: the one type of content that clients are sent: stored, arriving, or none.
+//! `ResponseBody`: the content of every response to a client, stored, arriving, or none.
 
 use std::io;
 use std::ops::Range;
@@ -16,15 +16,13 @@ use crate::origins::{OriginBody, OriginError};
 use crate::store::Body;
 use crate::store::file::{Chunk, CopyMode, FileBody, ReadError, Reading};
 
-/// Content on its way to a client.
 #[derive(Debug, Default)]
 pub enum ResponseBody {
     /// No bytes.
     #[default]
     Empty,
-    /// One piece.
     Whole(Chunk),
-    /// Large stored content.
+    /// Stored content in memory.
     Pieces(StoredPieces),
     /// Stored content that is in a file.
     File(Box<FileContent>),
@@ -32,7 +30,8 @@ pub enum ResponseBody {
     Arriving(Box<ArrivingContent>),
 }
 
-/// Content that is read from the store's file, a window ahead of what is sent. The worker does not wait for the device.
+/// Content that is read from the store's file, one window ahead of what is sent. The worker does
+/// not wait for the device.
 #[derive(Debug)]
 pub struct FileContent {
     reading: Arc<Reading>,
@@ -54,31 +53,29 @@ pub struct StoredPieces {
 #[derive(Debug)]
 pub struct ArrivingContent {
     source: ArrivingSource,
-    /// What was stored meanwhile: it comes first.
+    /// Content that was stored meanwhile. It is sent first.
     stored: ResponseBody,
     skip: u64,
     /// Bytes still to send, if it is known.
     left: Option<u64>,
-    /// Keeps the connection from being taken for idle.
+    /// Keeps the connection from counting as idle.
     _busy: Busy,
 }
 
-/// Where arriving content comes from.
+/// The source of arriving content.
 #[derive(Debug)]
 pub enum ArrivingSource {
-    /// A fetch that others may share; how content is handed out once it is stored.
+    /// A fetch that others may share. The mode is for its content once that is stored.
     Flight(FlightReader, CopyMode),
-    /// The origin, for this client alone.
+    /// The origin, for this client only.
     Origin(OriginBody),
 }
 
 impl ResponseBody {
-    /// Content in one piece.
     pub fn whole(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::Empty } else { Self::Whole(bytes.into()) }
     }
 
-    /// Stored content.
     pub fn stored(body: &Body, mode: CopyMode) -> Self {
         match body {
             Body::Empty => Self::Empty,
@@ -90,7 +87,6 @@ impl ResponseBody {
         }
     }
 
-    /// A part of stored content.
     pub fn part(body: &Body, range: &Range<u64>, mode: CopyMode) -> Self {
         match body {
             Body::File(body) => {
@@ -100,17 +96,17 @@ impl ResponseBody {
         }
     }
 
-    /// Complete content, none of whose pieces is empty.
+    /// Returns complete content, none of whose pieces is empty.
     pub fn of_pieces(pieces: Vec<Bytes>) -> Self {
         Self::stored(&Body::of_pieces(pieces), CopyMode::Copied)
     }
 
-    /// Arriving content of this length, if it is known.
+    /// Returns arriving content of this length, if it is known.
     pub fn arriving(source: ArrivingSource, length: Option<u64>, busy: Busy) -> Self {
         Self::Arriving(Box::new(ArrivingContent::new(source, 0, length, busy)))
     }
 
-    /// A part of arriving content.
+    /// Returns a part of arriving content.
     pub fn arriving_part(source: ArrivingSource, range: &Range<u64>, busy: Busy) -> Self {
         let left = Some(range.end - range.start);
         Self::Arriving(Box::new(ArrivingContent::new(source, range.start, left, busy)))
@@ -169,7 +165,7 @@ impl FileContent {
         Poll::Ready(read.map_err(io::Error::from).and_then(|read| read.map_err(io::Error::other)))
     }
 
-    /// While one window is sent, the next is made ready.
+    /// Starts to read the next window while this one is sent.
     fn read_ahead(&mut self) {
         if self.at < self.end && !self.reading.is_at_hand(self.at, self.end, self.mode) {
             self.next = Some(self.read_on());
@@ -216,7 +212,7 @@ impl ArrivingContent {
         }
     }
 
-    /// Reads the rest from the store: of this part of what is there, what was asked for.
+    /// Goes on in stored content: in `part` of it, as far as the client asked for.
     fn go_on_from(&mut self, body: &Body, part: &Range<u64>) {
         let start = part.start.saturating_add(self.skip).min(part.end);
         self.skip -= start - part.start;
@@ -228,7 +224,7 @@ impl ArrivingContent {
         self.stored = ResponseBody::part(body, &(start..end), mode);
     }
 
-    /// Cuts off what was not asked for.
+    /// Cuts off bytes that the client has not asked for.
     fn clip(&mut self, mut data: Bytes) -> Option<Bytes> {
         let skipped = self.skip.min(data.len() as u64);
         self.skip -= skipped;
@@ -356,7 +352,7 @@ mod tests {
                 let mut all = Vec::new();
                 for number in 0..4 {
                     if number == stored_after {
-                        // What comes before and behind is of a stored part that it was joined with.
+                        // The bytes before and after are of a stored part that it was joined with.
                         let body = body(&["..", "abcde", "fgh", "."]);
                         writer.stored(body, 2..10);
                     }

@@ -16,28 +16,24 @@ use crate::field::entity_tag::EntityTag;
 use crate::field::http_date;
 use process::timestamp::Timestamp;
 
-/// What a stored response offers for comparison.
+/// The validators of a stored response.
 #[derive(Clone, Copy, Debug)]
 pub struct Validators<'a> {
-    /// `ETag`.
     pub etag: Option<&'a [u8]>,
-    /// `Last-Modified`.
     pub last_modified: Option<&'a [u8]>,
-    /// `Date`.
     pub date: Option<&'a [u8]>,
-    /// When the response was received.
     pub received: Timestamp,
 }
 
 impl<'a> Validators<'a> {
-    /// Takes the validators of a stored head.
+    /// Reads the validators of a stored head.
     pub fn of(stored: &'a HeaderMap, received: Timestamp) -> Self {
         let field = |name| stored.get(name).map(HeaderValue::as_bytes);
         Self { etag: field(ETAG), last_modified: field(LAST_MODIFIED), date: field(DATE), received }
     }
 
-    /// Returns when the representation last changed, or at the latest when it was made or received
-    /// (RFC 9111 §4.3.2).
+    /// Returns the time of the last change of the representation, or at the latest that of its
+    /// creation or receipt (RFC 9111 §4.3.2).
     fn modified(&self) -> Timestamp {
         let date = |value| http_date::parse(value, self.received);
         self.last_modified.and_then(date).or_else(|| self.generated()).unwrap_or(self.received)
@@ -55,12 +51,12 @@ impl<'a> Validators<'a> {
     }
 }
 
-/// What the preconditions make of a request that a stored response could answer.
+/// The effect of the preconditions on a request that a stored response could answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// Answer with the stored response.
+    /// The stored response answers it.
     Proceed,
-    /// Answer 304: the client has the same representation.
+    /// 304 answers it: the client has the same representation.
     NotModified,
 }
 
@@ -74,7 +70,7 @@ pub fn must_forward(request_headers: &HeaderMap) -> bool {
 
 /// Evaluates the preconditions of a request in the order of RFC 9110 §13.2.2.
 ///
-/// Without the condition the answer would have to be a 200 to GET or HEAD; for others they are
+/// They count where the response without them would be a 200 to GET or HEAD; otherwise they are
 /// ignored (§13.2.1).
 pub fn evaluate(
     method: &Method,
@@ -96,9 +92,9 @@ pub fn evaluate(
 
 /// Returns the head of a 304 for a stored head (RFC 9110 §15.4.5).
 ///
-/// What describes the content stays behind; `Last-Modified` goes along only where there is no
-/// `ETag`. All else is kept: `Cache-Control`, `Content-Location`, `Date`, `ETag`, `Expires`,
-/// `Vary`, and fields this proxy does not know.
+/// Fields about the content are left out, and `Last-Modified` where there is an `ETag`. All others
+/// are kept: `Cache-Control`, `Content-Location`, `Date`, `ETag`, `Expires`, `Vary`, and fields
+/// that this proxy does not know.
 pub fn not_modified_head(stored: &HeaderMap) -> HeaderMap {
     let mut head = stored.clone();
     for name in REPRESENTATION_METADATA {

@@ -1,4 +1,4 @@
-//! From errors to answers: status code, `Proxy-Status` (RFC 9209) and a small page. Nowhere else.
+//! Errors as responses: status code, `Proxy-Status` (RFC 9209) and a small page.
 
 use bytes::Bytes;
 use http::header::{
@@ -14,19 +14,18 @@ use crate::origins::OriginError;
 use crate::request::refusal::Refusal;
 use crate::request::trace;
 
-/// Why there is no response to give.
+/// Why a request gets no response but an error of ours.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// The client's fault.
+    /// The request is at fault.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The origin's fault.
+    /// The origin failed.
     #[error("The origin server gave no usable response: {0}.")]
     Origin(#[from] OriginError),
-    /// Too much at once; the caller may try again.
+    /// A limit was reached. The client may try again.
     #[error("Too many requests are waiting for the origin server.")]
     Overloaded,
-    /// The proxy is ending.
     #[error("The proxy is shutting down.")]
     ShuttingDown,
 }
@@ -41,7 +40,7 @@ impl From<FetchError> for ProxyError {
 }
 
 impl ProxyError {
-    /// The status code that says so.
+    /// Returns the status code.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Refused(refusal) => status_of(*refusal),
@@ -50,7 +49,8 @@ impl ProxyError {
         }
     }
 
-    /// The value of `Proxy-Status`. Where a limit was reached, `details` names it (RFC 9209 §2.1.5).
+    /// Returns the value of `Proxy-Status`. Where a limit was reached, `details` names it (RFC 9209
+    /// §2.1.5).
     fn proxy_status(&self, name: &str) -> String {
         let kind = self.proxy_status_type();
         match self {
@@ -61,7 +61,7 @@ impl ProxyError {
         }
     }
 
-    /// The error type of RFC 9209 §2.3.
+    /// Returns the error type of RFC 9209 §2.3.
     fn proxy_status_type(&self) -> &'static str {
         match self {
             Self::Refused(
@@ -101,7 +101,7 @@ const fn status_of_malformed(violation: Violation) -> StatusCode {
     }
 }
 
-/// Makes the answer to a request with these fields. `name` is ours, in `Proxy-Status`.
+/// Makes the response to a request with these fields. `name` is ours, in `Proxy-Status`.
 pub fn respond(error: &ProxyError, fields: &HeaderMap, name: &str) -> Response<ResponseBody> {
     let id = trace::request_id(fields);
     let status = error.status();
@@ -133,7 +133,7 @@ pub fn respond(error: &ProxyError, fields: &HeaderMap, name: &str) -> Response<R
     response
 }
 
-/// The answer to OPTIONS that was not to go further than here (RFC 9110 §7.6.2).
+/// Makes the response to OPTIONS that goes no further (RFC 9110 §7.6.2).
 pub fn options() -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -143,7 +143,8 @@ pub fn options() -> Response<ResponseBody> {
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// After a request that was not understood, or not read to its end, nobody knows where the next one begins.
+/// Returns whether the connection ends: after a request that was not understood, or not read to its
+/// end, the beginning of the next one is unknown.
 const fn closes_connection(error: &ProxyError) -> bool {
     matches!(
         error,

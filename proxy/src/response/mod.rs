@@ -1,6 +1,7 @@
-//! Responses for clients: from a stored response, an arriving one, or one for this client alone.
+//! Responses for clients: from a stored response, an arriving one, or one for a single client.
 //!
-//! Adds what is ours: `Age`, `Via`, `Cache-Status`; answers preconditions and ranges from what is stored.
+//! Adds the fields of this proxy: `Age`, `Via`, `Cache-Status`. Evaluates preconditions and ranges
+//! against stored responses.
 
 pub mod body;
 pub mod conditional;
@@ -38,12 +39,11 @@ pub struct Responder<'a> {
 }
 
 impl<'a> Responder<'a> {
-    /// Makes one under these settings.
     pub const fn new(settings: &'a SettingsSnapshot) -> Self {
         Self { settings }
     }
 
-    /// Makes one for the answer to this request.
+    /// Makes one for the response to this request.
     pub fn of(request: &'a RequestHead) -> Self {
         Self::new(request.policy.settings())
     }
@@ -79,7 +79,7 @@ impl<'a> Responder<'a> {
             Requested::Part(part) => partial(fields, part, length, |range| {
                 ResponseBody::part(&stored.body, range, supply_for(request))
             }),
-            // Of what is in a file, one part is read or all of it.
+            // Of content in a file, one part is read or all of it.
             Requested::Parts(_) if matches!(stored.body, store::Body::File(_)) => assemble(
                 stored.status,
                 fields,
@@ -101,7 +101,7 @@ impl<'a> Responder<'a> {
         }
     }
 
-    /// The fields of a stored response with ours. The plain hit's are the same for a second.
+    /// Returns the fields of a stored response with ours. A plain hit's are the same for a second.
     fn head_of(
         &self,
         stored: &store::StoredResponse,
@@ -148,18 +148,18 @@ impl<'a> Responder<'a> {
                     ResponseBody::arriving_part(source, range, busy)
                 })
             }
-            // The reader is dropped: what is not stored is not read any further.
+            // The reader is dropped: content that is not stored is not read any further.
             Requested::Whole | Requested::Parts(_) if request.method == Method::HEAD => {
                 without_content(head.status, fields, head.length)
             }
-            // Parts are sent in the order asked for, which is not the order of arrival.
+            // Parts are sent in the order asked for, and the content arrives in its own.
             Requested::Whole | Requested::Parts(_) => {
                 assemble(head.status, fields, ResponseBody::arriving(source, head.length, busy))
             }
         }
     }
 
-    /// Answers with a response for this client alone.
+    /// Answers with a response for this client only.
     pub fn passed(
         &self,
         response: Response<OriginBody>,
@@ -178,7 +178,7 @@ impl<'a> Responder<'a> {
         assemble(parts.status, parts.headers, body)
     }
 
-    /// Adds our fields to an answer that we made ourselves.
+    /// Adds our fields to a response that we made ourselves.
     pub fn own(
         &self,
         mut response: Response<ResponseBody>,
@@ -197,7 +197,8 @@ impl<'a> Responder<'a> {
     }
 }
 
-/// Answers from a stored part the request for bytes of it; the look-up leaves all others to the origin.
+/// Answers a request for bytes of a stored part; the look-up leaves all other requests to the
+/// origin.
 fn of_part(
     request: &RequestHead,
     stored: &store::StoredResponse,
@@ -217,12 +218,13 @@ fn of_part(
     }
 }
 
-/// Content of a file may come from the map where nothing but the kernel reads it. HTTP/2's library copies the ends of frames.
+/// Returns how content is taken from a file: mapped where only the kernel reads it. HTTP/2's
+/// library copies the ends of frames.
 fn supply_for(request: &RequestHead) -> CopyMode {
     if request.version < Version::HTTP_2 { CopyMode::Mapped } else { CopyMode::Copied }
 }
 
-/// What a request asks of a response that it could be given.
+/// The representation that a request asks for.
 enum Requested {
     Whole,
     Part(ByteRange),
@@ -253,7 +255,7 @@ fn requested(
     }
 }
 
-/// Returns whether a request asks for a part, or for nothing if nothing has changed.
+/// Returns whether a request has a range, or a condition that a cache evaluates.
 pub fn has_preconditions(fields: &HeaderMap) -> bool {
     use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
     fields.contains_key(IF_NONE_MATCH)
@@ -268,7 +270,8 @@ fn assemble(status: StatusCode, fields: HeaderMap, body: ResponseBody) -> Respon
     response
 }
 
-/// The answer to HEAD says how long the content is that it does not carry. A 204 has no `Content-Length` (RFC 9110 §8.6).
+/// Makes the response to HEAD, with the length of the content that it does not carry. A 204 has no
+/// `Content-Length` (RFC 9110 §8.6).
 fn without_content(
     status: StatusCode,
     mut fields: HeaderMap,
@@ -296,7 +299,7 @@ fn partial(
     assemble(StatusCode::PARTIAL_CONTENT, fields, body(&(part.first()..part.last() + 1)))
 }
 
-/// Digests of the whole content are not those of a part (RFC 9530 §2).
+/// Removes digests: those of the whole content are not those of a part (RFC 9530 §2).
 fn without_digests(fields: &mut HeaderMap) {
     for name in ["content-digest", "content-md5"] {
         fields.remove(name);

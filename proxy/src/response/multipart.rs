@@ -18,17 +18,16 @@ use super::body::ResponseBody;
 use crate::field::range::ByteRange;
 use crate::store::Body;
 
-/// What stands between the parts, and must not occur in them (RFC 2046 §5.1.1).
+/// The line between the parts, which must not occur in them (RFC 2046 §5.1.1).
 ///
-/// 122 random bits, new for each response: content that was stored before the boundary was drawn
-/// holds it by a chance of one in 2^122 for each of its bytes, and nobody can write content that
-/// holds the next one. So the content need not be searched. One boundary for the whole process would
-/// not do: who has seen it could have it stored in a comment, and forge parts.
+/// 122 random bits, new for each response: content that was stored before holds it by a chance of
+/// one in 2^122 for each of its bytes, and no author of content can foresee it. So the content need
+/// not be searched. One boundary for the whole process would not do: a client that has seen it
+/// could have it stored in a comment, and forge parts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Boundary(Uuid);
 
 impl Boundary {
-    /// Draws one.
     pub(super) fn random() -> Self {
         Self(Uuid::new_v4())
     }

@@ -1,9 +1,8 @@
 //! Decides which bytes of a stored response a range request gets (RFC 9110 §14). The grammar is in
 //! `field::range`.
 //!
-//! Preconditions come first (`conditional`). A range request may always be answered whole (§14.2):
-//! that is the answer to everything here that is odd, greedy, or not understood. Several parts are
-//! written by `multipart`.
+//! Preconditions come first (`conditional`). A range request may always be answered whole (§14.2),
+//! and is where it is odd, greedy, or not understood. `multipart` writes several parts.
 
 use http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
@@ -13,7 +12,7 @@ use crate::field::entity_tag::EntityTag;
 use crate::field::range::{ByteRange, RangeSpec, parse};
 use crate::response::conditional::Validators;
 
-/// What to send.
+/// The part of a response that is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
     /// 200 with the whole content.
@@ -27,7 +26,7 @@ pub enum Ranges {
     Unsatisfiable,
 }
 
-/// Returns what a request asks of a stored response with content of this length.
+/// Returns the part that a request gets of a stored response with content of this length.
 ///
 /// Only GET has ranges, and only a 200 has parts (RFC 9110 §14.2).
 pub fn evaluate(
@@ -49,7 +48,7 @@ pub fn evaluate(
 //= https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5
 //# A recipient of an If-Range header field MUST ignore the Range header
 //# field if the If-Range condition evaluates as false.
-/// Evaluates `If-Range` (RFC 9110 §13.1.5); without it a part may be sent.
+/// Returns whether `If-Range` allows a part (RFC 9110 §13.1.5).
 fn allows_part(request_headers: &HeaderMap, stored: &Validators<'_>) -> bool {
     let mut lines = request_headers.get_all(IF_RANGE).into_iter().map(HeaderValue::as_bytes);
     match (lines.next(), lines.next()) {
@@ -59,7 +58,7 @@ fn allows_part(request_headers: &HeaderMap, stored: &Validators<'_>) -> bool {
     }
 }
 
-/// Compares strongly. A date counts when it is byte for byte that of the stored response, and
+/// Compares strongly. A date counts when it equals that of the stored response byte for byte and is
 /// strong (§8.8.2.2).
 fn is_same_representation(condition: &[u8], stored: &Validators<'_>) -> bool {
     let is_tag = condition.iter().take(3).any(|byte| *byte == b'"');
@@ -71,8 +70,8 @@ fn is_same_representation(condition: &[u8], stored: &Validators<'_>) -> bool {
     stored.last_modified == Some(condition) && stored.has_strong_date()
 }
 
-/// Keeps what the content can satisfy; what asks for too much more than once is answered whole (RFC
-/// 9110 §17.15). No byte is sent twice.
+/// Keeps the ranges that the content has. A request for too much more than once is answered whole
+/// (RFC 9110 §17.15). No byte is sent twice.
 fn select(specs: &[RangeSpec], complete_length: u64) -> Ranges {
     let asked: SmallVec<[ByteRange; 4]> =
         specs.iter().filter_map(|spec| spec.of(complete_length)).collect();
@@ -107,8 +106,8 @@ fn is_greedy(parts: &[ByteRange], complete_length: u64) -> bool {
 //# than the overhead of sending multiple parts, regardless of the order
 //# in which the corresponding range-spec appeared in the received Range
 //# header field.
-/// What is joined takes the place of the first of its members; the order is the client's otherwise. Gaps stay: a client that
-/// asks for single bytes gets single bytes.
+/// Joins ranges that touch, in the place of the first of them; otherwise the client's order stays.
+/// Gaps stay, too: a client that asks for single bytes gets single bytes.
 fn coalesce(asked: &[ByteRange]) -> SmallVec<[ByteRange; 4]> {
     let mut parts = SmallVec::<[ByteRange; 4]>::new();
     for range in asked {

@@ -1,4 +1,4 @@
-//! The bytes that all flights together may retain, and the share of them that one client connection may have.
+//! The bytes that all flights together may retain, and the share of one client connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ pub struct Budget {
     max: u64,
 }
 
-/// What one flight has taken from the budget. Dropped, it gives everything back.
+/// The bytes that one flight has taken from the budget. Dropped, it gives all back.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Arc<Budget>,
@@ -21,12 +21,10 @@ pub(super) struct Charge {
 }
 
 impl Budget {
-    /// Makes a budget of so many bytes.
     pub const fn new(max: u64) -> Self {
         Self { used: AtomicU64::new(0), max }
     }
 
-    /// Bytes in use.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -42,8 +40,9 @@ impl Charge {
         Self { budget, account, bytes: 0 }
     }
 
-    /// Takes so many bytes more, if they are there and its connection has not had its share. That is measured by what is left
-    /// free: who has much leaves something to those who have little, and one who is alone is hardly held back.
+    /// Takes `bytes` more if the budget has them and the share of the connection allows it. The
+    /// share is measured by the bytes that stay free: a connection that has many leaves some to
+    /// those that have few, and one on its own is hardly held back.
     pub(super) fn take(&mut self, bytes: u64) -> bool {
         let free = self.budget.max.saturating_sub(self.budget.used());
         let left = free.saturating_sub(bytes);
@@ -70,8 +69,8 @@ impl Drop for Charge {
     }
 }
 
-/// The flights of one connection may have so many times what is left free: alone, two thirds of all. A load balancer sends
-/// many clients' requests on one.
+/// The flights of one connection may have this many times the bytes that stay free: on its own, two
+/// thirds of all. A load balancer sends the requests of many clients on one connection.
 const SHARE: u64 = 2;
 
 #[cfg(test)]

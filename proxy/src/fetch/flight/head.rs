@@ -1,4 +1,4 @@
-//! What the head of a flight's response turned out to be.
+//! The head of a flight's response, and its meaning for the readers.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::key::vary::Variant;
 use crate::origins::OriginError;
 use crate::store::Stored;
 
-/// What the readers of a flight are told when its head has arrived.
+/// The meaning of a head for the readers of a flight.
 #[derive(Clone, Debug)]
 pub enum HeadOutcome {
     /// A response for every reader whose request selects its variant.

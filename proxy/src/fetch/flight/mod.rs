@@ -61,7 +61,7 @@ enum End {
     Failed(OriginError),
 }
 
-/// Why a request may not join a flight.
+/// The reason for which a request may not join a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotJoinable {
     /// It has as many readers as may be.

@@ -1,4 +1,4 @@
-//! The content of a flight so far, as far as a reader may still want it.
+//! The content of a flight that a reader may still need.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ pub(super) struct Pieces {
     kept: VecDeque<Kept>,
     /// Sum of their lengths.
     bytes: u64,
-    /// Those that no budget pays for.
+    /// Pieces that are not charged to the budget.
     uncharged: usize,
     pub(super) mode: Retention,
     charge: Charge,
@@ -27,11 +27,11 @@ struct Kept {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retention {
-    /// All pieces are kept: for late readers, and for the store.
+    /// All pieces are kept: for readers that join later, and for the store.
     Retained,
     /// Pieces that every reader has are dropped.
     Transient,
-    /// None is kept: the content is stored, and readers have it from there.
+    /// None is kept: readers have the content from the store.
     Stored,
 }
 
@@ -47,7 +47,8 @@ impl Pieces {
         }
     }
 
-    /// Adds a piece. Where several read what is passing, a bounded queue keeps those who lag from holding up the others.
+    /// Adds a piece. Where several readers share transient content, a bounded queue keeps the slow
+    /// from holding up the fast.
     pub(super) fn push(&mut self, piece: Bytes, has_company: bool) {
         let length = piece.len() as u64;
         let is_charged = match self.mode {
@@ -69,7 +70,7 @@ impl Pieces {
         self.kept.get(number.checked_sub(self.first)?).map(|kept| kept.piece.clone())
     }
 
-    /// Whether there is room for what comes next while nothing is retained.
+    /// Returns whether the next piece may come while nothing is retained.
     pub(super) const fn has_room(&self) -> bool {
         self.uncharged < PASSING_PIECES
     }
@@ -90,7 +91,7 @@ impl Pieces {
         }
     }
 
-    /// Drops all of them: the content is stored.
+    /// Drops all pieces: the content is stored.
     pub(super) fn drop_for_store(&mut self) {
         self.drop_until(usize::MAX);
         self.first = 0;
@@ -103,7 +104,9 @@ impl Pieces {
     }
 }
 
-/// Pieces in memory beyond the budget, for content that is not retained: of up to 400 KiB each (hyper's read buffer).
+/// Pieces beyond the budget for content that is not retained: of up to 400 KiB each (the read
+/// buffer of hyper).
 pub(super) const PASSING_PIECES: usize = 4;
-/// What those who read one response that is not retained may lie apart before the slowest holds up all, within the budget.
+/// Bytes, within the budget, that readers of content that is not retained may be apart before the
+/// slowest holds up all.
 const QUEUE_BYTES_MAX: u64 = 8 << 20;

@@ -27,7 +27,7 @@ pub struct FlightReader {
     slot: usize,
     /// Bytes that it has read.
     taken: u64,
-    /// Whether it was told that the content is stored.
+    /// Set once it has been sent on to the stored content.
     is_sent_on: bool,
     is_ended: bool,
 }

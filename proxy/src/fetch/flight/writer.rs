@@ -21,7 +21,7 @@ pub struct FlightWriter {
     pub(super) birth: RunningFetch,
 }
 
-/// What the flight did with a piece.
+/// The fate of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     /// Kept for readers that join later, or stored.
