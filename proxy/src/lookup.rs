@@ -13,7 +13,6 @@ use crate::store::selection::{Selected, select, select_by_language};
 use crate::store::{Store, Stored};
 use process::timestamp::Timestamp;
 
-/// The result of a look-up.
 #[derive(Debug)]
 pub struct Lookup {
     pub found: Found,

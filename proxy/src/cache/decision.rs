@@ -10,10 +10,8 @@ use crate::lookup::Found;
 use crate::store::{Content, Stored};
 use process::timestamp::Timestamp;
 
-/// How a request is answered.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// From the store.
     Hit(Arc<Stored>),
     /// From the store, and validated in the background (RFC 5861 §3).
     HitStale(Arc<Stored>),
@@ -21,11 +19,9 @@ pub enum Decision {
     HitAccepted(Arc<Stored>),
     /// Not at all: the client wants a stored response only, and there is none (RFC 9111 §5.2.1.7).
     Unsatisfiable,
-    /// By the origin.
     Forward(ForwardReason, Plan),
 }
 
-/// How the origin is asked.
 #[derive(Clone, Debug)]
 pub enum Plan {
     /// For a response that others may share. This stale one may be validated, or served when the

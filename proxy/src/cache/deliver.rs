@@ -18,7 +18,6 @@ use crate::response::failure::{self, ProxyError};
 use crate::store::Stored;
 use process::timestamp::Timestamp;
 
-/// Delivers a stored response.
 pub(super) fn stored(
     request: &RequestHead,
     stored: &Stored,
@@ -32,7 +31,6 @@ pub(super) fn stored(
     Responder::of(request).stored(request, response, now, &CacheStatus::Hit { ttl, detail })
 }
 
-/// Delivers the result of a fetch.
 pub(super) fn deliver(
     request: &RequestHead,
     fetched: Fetched,

@@ -8,24 +8,18 @@ use http::StatusCode;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::{Histogram, Sharded};
 
-/// The source of a response: the label `cache`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// From the store.
     Hit,
-    /// From the store, though stale.
     Stale,
     /// From the store, after the origin confirmed it.
     Revalidated,
     /// From the origin; it may have been stored.
     Miss,
-    /// From the origin, past the cache.
     Bypass,
     /// From the origin; it could not be stored.
     Uncacheable,
-    /// An error of ours.
     Synthetic,
-    /// A purge.
     Purge,
 }
 
@@ -41,7 +35,6 @@ impl Outcome {
         Self::Purge,
     ];
 
-    /// Returns the label value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
@@ -74,7 +67,6 @@ impl Default for OutcomeCounts {
 }
 
 impl RequestMetrics {
-    /// Counts a request.
     pub fn count(&self, outcome: Outcome, status: StatusCode) {
         let code = CODES.iter().position(|code| *code == status.as_u16()).unwrap_or(CODES.len());
         if let Some(count) =
@@ -110,7 +102,6 @@ impl RequestMetrics {
         all
     }
 
-    /// Returns the requests with this outcome.
     pub fn of(&self, outcome: Outcome) -> u64 {
         self.counts()
             .into_iter()

@@ -42,7 +42,6 @@ use crate::response::has_preconditions;
 use crate::store::{Promote, Store, Stored};
 use process::clock::Clock;
 
-/// Answers requests.
 #[derive(Debug)]
 pub struct Cache {
     store: Arc<dyn Store>,
@@ -62,16 +61,16 @@ pub enum Step {
     Pending(Box<PendingRequest>),
 }
 
-/// A request that has to wait.
 #[derive(Debug)]
 pub enum PendingRequest {
     /// A response is stored that is not in memory.
-    Load { inbound: Inbound, started: Instant },
-    /// The origin has to be asked.
+    Load {
+        inbound: Inbound,
+        started: Instant,
+    },
     Forward(Forwarding),
 }
 
-/// A request that goes to the origin.
 #[derive(Debug)]
 pub struct Forwarding {
     inbound: Inbound,
@@ -82,13 +81,11 @@ pub struct Forwarding {
 }
 
 impl PendingRequest {
-    /// The version of HTTP that the client speaks.
     pub const fn version(&self) -> Version {
         let (Self::Load { inbound, .. } | Self::Forward(Forwarding { inbound, .. })) = self;
         inbound.head.version
     }
 
-    /// Sends interim responses there.
     pub fn relay(&mut self, interim: Interim) {
         let (Self::Load { inbound, .. } | Self::Forward(Forwarding { inbound, .. })) = self;
         inbound.head.interim = Some(interim);
@@ -96,7 +93,6 @@ impl PendingRequest {
 }
 
 impl Cache {
-    /// Makes a cache for this number of listeners.
     pub fn new(
         store: Arc<dyn Store>,
         invalidation: Arc<Invalidation>,
@@ -110,7 +106,6 @@ impl Cache {
         Self { store, invalidation, clock, fetcher, seed, passer, metrics }
     }
 
-    /// The secret of the key hashes.
     pub const fn seed(&self) -> KeySeed {
         self.seed
     }
@@ -119,7 +114,6 @@ impl Cache {
         &self.fetcher
     }
 
-    /// Unsafe requests that are at the origin.
     pub const fn changes(&self) -> &Changes {
         self.passer.changes()
     }
@@ -163,7 +157,6 @@ impl Cache {
         }
     }
 
-    /// Answers with an error of ours.
     pub fn fail(&self, request: &RequestHead, error: &ProxyError) -> Response<ResponseBody> {
         let response = deliver::refuse(error, &request.fields, request.policy.settings());
         self.count(&request.peer, Outcome::Synthetic, response.status());
@@ -177,7 +170,6 @@ impl Cache {
         response
     }
 
-    /// Counts an answer.
     pub fn count(&self, peer: &Peer, outcome: Outcome, status: StatusCode) {
         if let Some(metrics) = self.metrics.get(peer.listener) {
             metrics.count(outcome, status);
@@ -303,7 +295,6 @@ impl Cache {
         response
     }
 
-    /// Asks the origin as planned.
     async fn forward(&self, forwarding: Forwarding, busy: Busy) -> Response<ResponseBody> {
         let Forwarding { inbound, started, reason, plan, variant } = forwarding;
         let listener = inbound.head.peer.listener;

@@ -29,7 +29,6 @@ use crate::response::body::ResponseBody;
 use crate::response::failure::ProxyError;
 use process::clock::Clock;
 
-/// A request for a WebSocket.
 struct Upgrade {
     client: OnUpgrade,
     permit: OwnedSemaphorePermit,
@@ -52,14 +51,12 @@ impl Upgrade {
     }
 }
 
-/// Sends requests past the cache.
 #[derive(Debug)]
 pub struct Passer {
     invalidation: Arc<Invalidation>,
     clock: Clock,
     fetcher: Arc<Fetcher>,
     executor: Arc<PurgeExecutor>,
-    /// Waits for tunnels at the end.
     drain: Drain,
     /// One permit for each WebSocket; these do not count as connections.
     tunnels: Arc<Semaphore>,
@@ -80,7 +77,6 @@ impl Passer {
         Self { invalidation, clock, fetcher, executor, drain, tunnels, changes }
     }
 
-    /// Unsafe requests that are at the origin.
     pub(super) const fn changes(&self) -> &Changes {
         &self.changes
     }

@@ -25,7 +25,6 @@ use crate::request::{RequestHead, trace};
 use crate::store::Store;
 use process::clock::Clock;
 
-/// Carries out the orders of the purge log.
 #[derive(Debug)]
 pub struct Rewarmer {
     store: Arc<dyn Store>,
@@ -42,7 +41,6 @@ pub struct Rewarmer {
     peer: Arc<Peer>,
 }
 
-/// The bounds on fetching again.
 #[derive(Clone, Copy, Debug)]
 pub struct RewarmRules {
     /// Fetches that run at once.
@@ -53,7 +51,6 @@ pub struct RewarmRules {
     pub jitter: Duration,
 }
 
-/// The result of one fetch.
 enum RewarmResult {
     Fetched,
     Needless,

@@ -16,7 +16,6 @@ use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::origins::{OriginBody, OriginError};
 use crate::store::Show;
 
-/// The response of the origin.
 pub(super) struct OriginResponse {
     pub(super) response: Response<OriginBody>,
     pub(super) exchange: Exchange,

@@ -15,7 +15,6 @@ use crate::lookup::{Found, look_up};
 use crate::request::RequestHead;
 use crate::store::{self, Removal, Show, Stored};
 
-/// The head that arrived.
 #[derive(Clone, Copy)]
 pub(super) struct NewHead<'a> {
     pub(super) fields: &'a HeaderMap,

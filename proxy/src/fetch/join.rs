@@ -36,7 +36,6 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Starts a fetch.
     pub(super) fn start(task: FetchTask) -> Self {
         let (reader, unshared) = spawn_fetch(task);
         Self { reader, unshared: Some(unshared) }

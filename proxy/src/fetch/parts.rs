@@ -29,7 +29,6 @@ pub(super) struct Completion {
     validator: HeaderValue,
 }
 
-/// A part that arrives.
 #[derive(Debug)]
 pub(super) struct ArrivedPart {
     pub(super) range: ContentRange,

@@ -23,7 +23,6 @@ use crate::request::{RequestHead, trace};
 /// A client's request whose response may be stored.
 #[derive(Clone, Debug)]
 pub struct FetchRequest {
-    /// The client's request.
     pub head: RequestHead,
     pub facts: RequestFacts,
     /// The purge sequence when the request arrived.

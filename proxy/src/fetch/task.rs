@@ -12,7 +12,6 @@ use crate::invalidation::{Provenance, RunningFetch, TagId, Verdict};
 use crate::origins::OriginError;
 use crate::origins::failures::FetchFailure;
 
-/// One fetch in progress.
 #[derive(Debug)]
 pub(super) struct FetchTask {
     pub(super) fetcher: Arc<Fetcher>,

@@ -4,26 +4,21 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 pub const NAME: HeaderName = HeaderName::from_static("cache-status");
 
-/// The handling of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
     /// Answered from the store, with this many seconds of freshness left (RFC 9211 §2.1, §2.4).
     Hit {
         /// Negative when stale.
         ttl: i64,
-        /// The reason for a stale response.
         detail: Option<&'static str>,
     },
     /// Forwarded (RFC 9211 §2.2).
     Forward(Forwarded),
-    /// Answered by this proxy itself.
     Refused(&'static str),
 }
 
-/// The handling of a forwarded request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarded {
-    /// `fwd`.
     pub reason: ForwardReason,
     /// `fwd-status` (§2.3).
     pub status: Option<StatusCode>,
@@ -48,14 +43,12 @@ pub enum ForwardReason {
     VaryMiss,
     /// The client does not want a stored response.
     Request,
-    /// The stored response is stale.
     Stale,
     /// A part is stored, and not the one that is asked for.
     Partial,
 }
 
 impl ForwardReason {
-    /// Returns the value of `fwd`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",

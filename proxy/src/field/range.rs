@@ -59,7 +59,6 @@ pub fn unsatisfied_range(complete_length: u64) -> HeaderValue {
     field_value(format!("bytes */{complete_length}"))
 }
 
-/// More ranges than this are answered whole.
 pub const RANGES_MAX: usize = 16;
 
 /// One `range-spec` (RFC 9110 §14.1.2).
@@ -107,7 +106,6 @@ impl RangeSpec {
         asked.is_some_and(|asked| part.first() <= asked.first() && asked.last() <= part.last())
     }
 
-    /// Writes it as a `Range` field.
     pub fn field(self) -> HeaderValue {
         field_value(match self {
             Self::From { first, last: u64::MAX } => format!("bytes={first}-"),

@@ -22,11 +22,8 @@ pub enum ResponseBody {
     #[default]
     Empty,
     Whole(Chunk),
-    /// Stored content in memory.
     Pieces(StoredPieces),
-    /// Stored content that is in a file.
     File(Box<FileContent>),
-    /// Content that is still arriving.
     Arriving(Box<ArrivingContent>),
 }
 
@@ -58,11 +55,9 @@ pub struct ArrivingContent {
     skip: u64,
     /// Bytes still to send, if it is known.
     left: Option<u64>,
-    /// Keeps the connection from counting as idle.
     _busy: Busy,
 }
 
-/// The source of arriving content.
 #[derive(Debug)]
 pub enum ArrivingSource {
     /// A fetch that others may share. The mode is for its content once that is stored.
@@ -106,7 +101,6 @@ impl ResponseBody {
         Self::Arriving(Box::new(ArrivingContent::new(source, 0, length, busy)))
     }
 
-    /// Returns a part of arriving content.
     pub fn arriving_part(source: ArrivingSource, range: &Range<u64>, busy: Busy) -> Self {
         let left = Some(range.end - range.start);
         Self::Arriving(Box::new(ArrivingContent::new(source, range.start, left, busy)))

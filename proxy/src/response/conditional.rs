@@ -16,7 +16,6 @@ use crate::field::entity_tag::EntityTag;
 use crate::field::http_date;
 use process::timestamp::Timestamp;
 
-/// The validators of a stored response.
 #[derive(Clone, Copy, Debug)]
 pub struct Validators<'a> {
     pub etag: Option<&'a [u8]>,
@@ -26,7 +25,6 @@ pub struct Validators<'a> {
 }
 
 impl<'a> Validators<'a> {
-    /// Reads the validators of a stored head.
     pub fn of(stored: &'a HeaderMap, received: Timestamp) -> Self {
         let field = |name| stored.get(name).map(HeaderValue::as_bytes);
         Self { etag: field(ETAG), last_modified: field(LAST_MODIFIED), date: field(DATE), received }
@@ -54,7 +52,6 @@ impl<'a> Validators<'a> {
 /// The effect of the preconditions on a request that a stored response could answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// The stored response answers it.
     Proceed,
     /// 304 answers it: the client has the same representation.
     NotModified,

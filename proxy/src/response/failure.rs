@@ -17,10 +17,8 @@ use crate::request::trace;
 /// Why a request gets no response but an error of ours.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// The request is at fault.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The origin failed.
     #[error("The origin server gave no usable response: {0}.")]
     Origin(#[from] OriginError),
     /// A limit was reached. The client may try again.
@@ -40,7 +38,6 @@ impl From<FetchError> for ProxyError {
 }
 
 impl ProxyError {
-    /// Returns the status code.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Refused(refusal) => status_of(*refusal),

@@ -43,12 +43,10 @@ impl<'a> Responder<'a> {
         Self { settings }
     }
 
-    /// Makes one for the response to this request.
     pub fn of(request: &'a RequestHead) -> Self {
         Self::new(request.policy.settings())
     }
 
-    /// Answers from a stored response.
     pub fn stored(
         &self,
         request: &RequestHead,
@@ -124,7 +122,6 @@ impl<'a> Responder<'a> {
         }
     }
 
-    /// Answers with a response that is arriving.
     pub fn arriving(
         &self,
         request: &RequestHead,
@@ -224,7 +221,6 @@ fn supply_for(request: &RequestHead) -> CopyMode {
     if request.version < Version::HTTP_2 { CopyMode::Mapped } else { CopyMode::Copied }
 }
 
-/// The representation that a request asks for.
 enum Requested {
     Whole,
     Part(ByteRange),
@@ -314,5 +310,4 @@ fn unsatisfiable(mut fields: HeaderMap, length: u64) -> Response<ResponseBody> {
     assemble(StatusCode::RANGE_NOT_SATISFIABLE, fields, ResponseBody::Empty)
 }
 
-/// `Age`, `Via`, `Cache-Status`.
 const OWN_FIELDS: usize = 3;

@@ -12,7 +12,6 @@ use crate::field::entity_tag::EntityTag;
 use crate::field::range::{ByteRange, RangeSpec, parse};
 use crate::response::conditional::Validators;
 
-/// The part of a response that is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
     /// 200 with the whole content.

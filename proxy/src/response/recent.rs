@@ -9,7 +9,6 @@ use std::cell::RefCell;
 
 use http::HeaderMap;
 
-/// The inputs of a rendered head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rendering {
     /// The number of the stored fields, unique in this process.

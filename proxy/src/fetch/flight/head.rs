@@ -30,7 +30,6 @@ pub enum HeadOutcome {
 #[derive(Debug)]
 pub struct SharedHead {
     pub status: StatusCode,
-    /// The fields that clients see.
     pub fields: HeaderMap,
     pub variant: Option<Variant>,
     /// The tags, and the purge sequence at which the request was sent.

@@ -6,12 +6,10 @@ use bytes::Bytes;
 
 use super::budget::Charge;
 
-/// Pieces from number `first` on.
 #[derive(Debug)]
 pub(super) struct Pieces {
     pub(super) first: usize,
     kept: VecDeque<Kept>,
-    /// Sum of their lengths.
     bytes: u64,
     /// Pieces that are not charged to the budget.
     uncharged: usize,

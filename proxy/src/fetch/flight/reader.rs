@@ -11,7 +11,6 @@ use super::{End, Flight, FlightState, HeadOutcome};
 use crate::origins::OriginError;
 use crate::store::Body;
 
-/// One piece of arriving content.
 #[derive(Debug)]
 pub enum FlightPiece {
     /// Bytes, or the trailers behind them.
@@ -41,7 +40,6 @@ impl FlightReader {
         &self.flight
     }
 
-    /// Waits for the head.
     pub async fn head(&self) -> HeadOutcome {
         std::future::poll_fn(|cx| self.poll_head(cx)).await
     }

@@ -13,7 +13,6 @@ pub(super) struct FlightReaders {
 
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// Number of the next piece.
     pub(super) next: usize,
     waker: Option<Waker>,
 }

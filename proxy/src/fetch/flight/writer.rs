@@ -21,7 +21,6 @@ pub struct FlightWriter {
     pub(super) birth: RunningFetch,
 }
 
-/// The fate of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     /// Kept for readers that join later, or stored.
@@ -66,7 +65,6 @@ impl FlightWriter {
         state.readers.wake_all();
     }
 
-    /// Adds a piece of content.
     pub fn push(&self, piece: Bytes) -> Pushed {
         let mut state = self.flight.state.lock();
         let has_company = state.readers.several();
