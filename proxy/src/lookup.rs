@@ -1,5 +1,5 @@
-//! Looks up the stored response that may answer a request: by primary key, then by variant (RFC 9111
-//! §4.1).
+//! Looks up the stored response that may answer a request: by primary key, then by variant (RFC
+//! 9111 §4.1).
 
 use std::sync::Arc;
 

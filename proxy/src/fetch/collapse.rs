@@ -3,14 +3,14 @@
 //! ```text
 //! stale response at hand, last fetch out of time ──► served at once, one fetch in the background
 //! otherwise: join the fetch in progress for this key and variant, or start one, and wait
-//!   ├ a head ──────────────────────► shared with this request, or for others: join or start another
+//!   ├ a head ──────────────────────► shared with this request, or for others: join another
 //!   ├ no head for collapse_patience ► stale response, else: join or start another one beside it
 //!   └ no head for first_byte_timeout ► stale response, else 504
 //! ```
 //!
-//! No request joins a flight that has no head after the patience: the next request starts one in its
-//! place. Requests that have joined it keep waiting for it, beside the newer one: whichever has a
-//! head first answers them. So a URL whose origin hangs has at most one flight for each patience
+//! No request joins a flight that has no head after the patience: the next request starts one in
+//! its place. Requests that have joined it keep waiting for it, beside the newer one: whichever has
+//! a head first answers them. So a URL whose origin hangs has at most one flight for each patience
 //! within a time-out, no request fails because a page is slow, and each waits for one time-out in
 //! all.
 
@@ -119,8 +119,9 @@ async fn fetch_until(
     }
 }
 
-/// Returns the stale response of a request that does not wait for the origin, because the last fetch
-/// of its URL timed out or is about to. One fetch in the background notices when that is over.
+/// Returns the stale response of a request that does not wait for the origin, because the last
+/// fetch of its URL timed out or is about to. One fetch in the background notices when that is
+/// over.
 fn stale_at_once(fetcher: &Arc<Fetcher>, request: &FetchRequest) -> Option<Arc<Stored>> {
     let stale = request.stale.as_ref()?;
     let is_late = fetcher.in_flight.with(&request.flight_key(), |running| {

@@ -25,8 +25,8 @@ pub(super) struct OriginResponse {
     pub(super) completion: Option<Completion>,
 }
 
-/// Sends the request. It is repeated without conditions after a 304 for another response, or for one
-/// that was hard-purged meanwhile.
+/// Sends the request. It is repeated without conditions after a 304 for another response, or for
+/// one that was hard-purged meanwhile.
 pub(super) async fn exchange(task: &FetchTask) -> Result<OriginResponse, OriginError> {
     if let Some(held) = task.usable_stale()
         && let Some(stored) = held.stored().response()
@@ -56,9 +56,9 @@ fn completion(task: &FetchTask) -> Option<Completion> {
     base.filter(|_| task.request.range.is_none()).and_then(Completion::of)
 }
 
-/// Returns whether a missing part may be put together with the stored one. One that may not be stored
-/// (`private`, `Set-Cookie`) would otherwise be sent as it is, a part to a client that asked for the
-/// whole; and the stored one may have been purged meanwhile.
+/// Returns whether a missing part may be put together with the stored one. One that may not be
+/// stored (`private`, `Set-Cookie`) would otherwise be sent as it is, a part to a client that asked
+/// for the whole; and the stored one may have been purged meanwhile.
 fn may_complete(task: &FetchTask, answer: &OriginResponse, completion: &Completion) -> bool {
     let (fetcher, OriginResponse { response, exchange, .. }) = (&task.fetcher, answer);
     let is_storable =

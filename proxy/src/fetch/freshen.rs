@@ -1,4 +1,5 @@
-//! A newer head for a stored response: from a 304 (RFC 9111 §4.3.4), or from a 200 to HEAD (§4.3.5).
+//! A newer head for a stored response: from a 304 (RFC 9111 §4.3.4), or from a 200 to HEAD
+//! (§4.3.5).
 
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@ use crate::store::{Store, Stored};
 /// A stored response that may leave the store while it is held.
 ///
 /// A purge marks the responses that are stored and no longer finds this one then. So it counts as a
-/// running fetch: newer marks are kept, and it is compared with them whenever it is about to be used.
+/// running fetch: newer marks are kept, and it is compared with them whenever it is about to be
+/// used.
 #[derive(Debug)]
 pub struct Held {
     stored: Arc<Stored>,

@@ -8,7 +8,7 @@
 //! | look up | `lookup::usable` | the stored response, and what purges make of it |
 //! | decide | `cache::decision::decide` | a hit, or a plan: fetch, fetch uncollapsed, pass |
 //! | join or start | `join::join_or_start` | a reader of the fetch in progress, or of a new one |
-//! | exchange | `exchange::exchange` | the origin's response, asked once more without conditions if needed |
+//! | exchange | `exchange::exchange` | the origin's response |
 //! | publish head | `publish::publish_head` | one `HeadOutcome` for all readers |
 //! | transfer | `transfer::transfer` | content for readers at their own pace, and for the store |
 //! | store | `Transfer::store` | a stored response, from which readers go on |
@@ -17,9 +17,9 @@
 //! The first two and the last step run in the client's task, as does joining; the others in the
 //! fetch's (`run`).
 //!
-//! A follower whose variant does not match, or that asked after a purge which the fetch misses, goes
-//! to another fetch at once; a response that cannot be shared sends every request to the origin on
-//! its own. A follower's patience ends long before a fetch's.
+//! A follower whose variant does not match, or that asked after a purge which the fetch misses,
+//! goes to another fetch at once; a response that cannot be shared sends every request to the
+//! origin on its own. A follower's patience ends long before a fetch's.
 
 pub mod flight;
 pub mod in_flight;
@@ -249,8 +249,8 @@ impl Fetcher {
                 .is_some_and(|response| response.freshness.may_serve_on_error(now, soft_purged))
     }
 
-    /// Removes a response that was purged while it was fetched. Until then its verdict keeps it from
-    /// being used.
+    /// Removes a response that was purged while it was fetched. Until then its verdict keeps it
+    /// from being used.
     fn remove_if_purged(&self, stored: &Arc<Stored>) {
         if !self.invalidation.may_keep(&stored.provenance, &stored.key) {
             self.store.remove(stored, Removal::Purged);

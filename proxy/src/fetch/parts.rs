@@ -139,15 +139,16 @@ pub(super) fn stored_part(fetcher: &Fetcher, request: &RequestHead) -> Option<Ar
     found.fresh(fetcher.clock.now()).filter(is_part)
 }
 
-/// Returns the part that a 206 is: a single one, of a whole whose length is known, and as long as it
-/// states.
+/// Returns the part that a 206 is: a single one, of a whole whose length is known, and as long as
+/// it states.
 fn part_of(response: &Response<OriginBody>) -> Option<ContentRange> {
     let range = ContentRange::of(response.headers())?;
     let is_sound = range.complete().is_some() && response.body().length() == Some(range.len());
     is_sound.then_some(range)
 }
 
-/// Returns whether a stored part and one that arrives are of the same representation, byte for byte.
+/// Returns whether a stored part and one that arrives are of the same representation, byte for
+/// byte.
 fn has_same_bytes(base: &store::StoredResponse, response: &Response<OriginBody>) -> bool {
     let fields: HeaderMap = base.fields.to_map(Show::All, 0);
     same_strong_validator(&fields, response.headers(), base.freshness.received())

@@ -32,8 +32,8 @@ pub struct StorablePost {
 //# [...] and a
 //# Content-Location header field that has the same value as the POST's
 //# target URI
-/// Stores the response to a POST while its client reads it, if it may be stored; otherwise it is for
-/// the client only.
+/// Stores the response to a POST while its client reads it, if it may be stored; otherwise it is
+/// for the client only.
 ///
 /// Another purge of it, or another change of its URL, while it was made keeps it out: the order of
 /// the two is not known. Purges of other responses do not matter.

@@ -1,5 +1,5 @@
-//! The head of the origin's response: whether it is shared, stored, a confirmation, or an error that
-//! a stale response covers.
+//! The head of the origin's response: whether it is shared, stored, a confirmation, or an error
+//! that a stale response covers.
 
 use std::sync::Arc;
 

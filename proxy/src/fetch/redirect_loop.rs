@@ -1,5 +1,5 @@
-//! Redirect loops behind a load balancer that ends TLS and is not trusted: the origin is told `http`
-//! and redirects to `https` each time.
+//! Redirect loops behind a load balancer that ends TLS and is not trusted: the origin is told
+//! `http` and redirects to `https` each time.
 
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
@@ -28,7 +28,8 @@ pub(super) fn look_for(
     metrics.untrusted_redirects.add(1);
 }
 
-/// Returns whether an untrusted peer says `https` and the response leads to the same URL over `https`.
+/// Returns whether an untrusted peer says `https` and the response leads to the same URL over
+/// `https`.
 fn is_loop(request: &RequestHead, fields: &HeaderMap) -> bool {
     let says_https = request
         .fields

@@ -40,8 +40,8 @@ pub(super) fn is_lagging(
     reported.zip(fence.lowest(tags)).is_some_and(|(reported, lowest)| reported < lowest)
 }
 
-/// Returns the lowest revision that may answer a request: that of its host and of the stale response
-/// that it holds.
+/// Returns the lowest revision that may answer a request: that of its host and of the stale
+/// response that it holds.
 pub(super) fn lowest(
     invalidation: &Invalidation,
     key: &Key,

@@ -1,5 +1,5 @@
-//! From the head of a response to the end of its content: to readers at their own pace, and into the
-//! store.
+//! From the head of a response to the end of its content: to readers at their own pace, and into
+//! the store.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -161,7 +161,8 @@ impl Transfer {
             };
             let Some(frame) = frame else { break };
             let data = match frame.map(http_body::Frame::into_data) {
-                Ok(Ok(data)) => Bytes::copy_from_slice(&data), // not a slice of the connection's buffer
+                // A copy: not a slice of the connection's buffer.
+                Ok(Ok(data)) => Bytes::copy_from_slice(&data),
                 Ok(Err(frame)) => {
                     trailers = frame.into_trailers().ok();
                     continue;
@@ -204,8 +205,8 @@ impl Transfer {
         writer.wait_for_readers().await
     }
 
-    /// Adds a piece to the pending entry. One that grows too large is dropped, and its content is no
-    /// longer retained for later readers.
+    /// Adds a piece to the pending entry. One that grows too large is dropped, and its content is
+    /// no longer retained for later readers.
     fn append(&mut self, piece: &Bytes) {
         let Some(entry) = &mut self.entry else { return };
         if entry.writer.append(piece.clone()).is_ok() {
@@ -218,8 +219,8 @@ impl Transfer {
         }
     }
 
-    /// Stores the pending entry and sends the readers on to it. A response that a purge has overtaken
-    /// does not take the place of one that was fetched since.
+    /// Stores the pending entry and sends the readers on to it. A response that a purge has
+    /// overtaken does not take the place of one that was fetched since.
     fn store(&mut self, received: u64) {
         let Some(PendingEntry { writer, draft, base }) = self.entry.take() else { return };
         let FetchTask { fetcher, .. } = &self.task;
@@ -250,8 +251,8 @@ impl Transfer {
         }
     }
 
-    /// Removes the stale response that this one was fetched for, where it varies on other fields: it
-    /// would be found again once this one is evicted.
+    /// Removes the stale response that this one was fetched for, where it varies on other fields:
+    /// it would be found again once this one is evicted.
     fn displace_stale(&self, stored: &Stored) {
         if let Some(held) = &self.task.request.stale
             && held.stored().variant != stored.variant

@@ -278,5 +278,6 @@ fn ready_one((place, head): (usize, Poll<HeadOutcome>)) -> Option<(usize, HeadOu
 /// Number of looks for the flights of other requests within one patience, while a request leads the
 /// newest flight or may not start one.
 const LOOKS: u32 = 4;
-/// Flights that one request tries, when each turned out to be for others or was overtaken by a purge.
+/// Flights that one request tries, when each turned out to be for others or was overtaken by a
+/// purge.
 const FLIGHTS_MAX: usize = 4;

@@ -3,9 +3,9 @@
 //!
 //! Readers wait for the head and then read the content at their own pace. While the flight retains
 //! its pieces, further readers may join. Once the content is stored, readers go on from the store.
-//! Content that is too large to be stored is not retained: pieces that every reader has are dropped,
-//! the origin is read no faster than the slowest reader (a bounded queue apart), and no reader may
-//! join any more. Slow clients are cut by their connections, never by a flight.
+//! Content that is too large to be stored is not retained: pieces that every reader has are
+//! dropped, the origin is read no faster than the slowest reader (a bounded queue apart), and no
+//! reader may join any more. Slow clients are cut by their connections, never by a flight.
 
 mod budget;
 mod head;

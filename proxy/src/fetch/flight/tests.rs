@@ -376,7 +376,8 @@ fn one_flight_over_the_budget_passes_and_the_others_keep_their_share() {
     assert_eq!(budget.used(), 0);
 }
 
-/// A lost wake-up would hang here. Readers join at any time, on threads of their own; one leaves early.
+/// A lost wake-up would hang here. Readers join at any time, on threads of their own; one leaves
+/// early.
 #[test]
 fn no_wake_up_is_lost_between_threads() {
     let expected: Vec<u8> = (0..100).flat_map(|number| [number; 10]).collect();
