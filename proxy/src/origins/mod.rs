@@ -104,11 +104,26 @@ impl Origins {
 #[cfg(test)]
 mod tests {
     use http::uri::Authority;
+    use process::timestamp::Timestamp;
 
+    use super::failures::FetchFailure;
     use super::*;
 
     fn settings(name: &str) -> settings::Origin {
         settings::Origin::new(name, vec![Authority::from_static("127.0.0.1:1")])
+    }
+
+    #[test]
+    fn an_origin_that_cannot_be_reached_says_nothing_of_another() {
+        let origins = Origins::new(settings("app"), vec![settings("api")]);
+        let [app, api] = ["app", "api"].map(|name| origins.get(origins.find(name).unwrap()));
+        let now = Timestamp::from_secs(1_000);
+
+        app.reachability.note_error(&OriginError::Refused { server: "app:80".to_owned() }, now);
+        app.failures.note(1, FetchFailure::TimedOut, now);
+
+        assert!(app.reachability.is_lost(now) && !api.reachability.is_lost(now));
+        assert!(app.failures.has_timed_out(1, now) && !api.failures.has_timed_out(1, now));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct LiveSettings {
 impl LiveSettings {
     pub fn new(config: &Config) -> Arc<Self> {
         let origins = Origins::new(config.origin.clone(), Vec::new());
-        let snapshot = SettingsSnapshot::new(config, origins);
+        let snapshot = SettingsSnapshot::new(config, origins, config.listen.clone());
         let number = AtomicU64::new(snapshot.number());
         Arc::new(Self { number, current: Mutex::new(Arc::new(snapshot)) })
     }
@@ -37,7 +37,13 @@ impl LiveSettings {
     pub fn replace(&self, config: &Config) {
         let mut current = self.current.lock();
         let origins = current.origins.renewed(config.origin.clone(), Vec::new());
-        let snapshot = SettingsSnapshot::new(config, origins);
+        // Sockets stay as they are, and so does the order of the listeners.
+        let listener = |listen: &settings::Listen| {
+            let same = config.listen.iter().find(|new| new.address == listen.address);
+            same.unwrap_or(listen).clone()
+        };
+        let listen = current.listen.iter().map(listener).collect();
+        let snapshot = SettingsSnapshot::new(config, origins, listen);
         let number = snapshot.number();
         *current = Arc::new(snapshot);
         self.number.store(number, Ordering::Relaxed);
@@ -68,6 +74,8 @@ thread_local! {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use settings::{Flags, Sources};
 
     use super::*;
@@ -92,6 +100,26 @@ mod tests {
         assert_eq!(live.local().limits.max_body, 7);
         assert_ne!(first.limits.max_body, 7, "a request keeps what it was read under");
         assert!(Arc::ptr_eq(first.origins.default_origin(), live.local().origins.default_origin()));
+    }
+
+    #[test]
+    fn a_listener_takes_the_settings_of_its_address_whatever_the_order() {
+        let mut config = config();
+        let here = config.listen[0].clone();
+        let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let listen = |address| settings::Listen { address, ..here.clone() };
+        config.listen = vec![listen(port(1)), listen(port(2))];
+        let live = LiveSettings::new(&config);
+
+        let trusting = vec!["10.0.0.0/8".parse().unwrap()];
+        let second = settings::Listen { trusted_proxies: trusting.clone(), ..listen(port(2)) };
+        config.listen = vec![second, listen(port(3))];
+        live.replace(&config);
+
+        let after = live.local();
+        assert_eq!([after.listen[0].address, after.listen[1].address], [port(1), port(2)]);
+        assert_eq!(after.listen[0].trusted_proxies, []);
+        assert_eq!(after.listen[1].trusted_proxies, trusting);
     }
 
     #[test]

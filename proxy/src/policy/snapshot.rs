@@ -34,14 +34,14 @@ impl SettingsSnapshot {
         self.number
     }
 
-    pub(super) fn new(config: &Config, origins: Origins) -> Self {
+    pub(super) fn new(config: &Config, origins: Origins, listen: Vec<settings::Listen>) -> Self {
         let origin = origins.find(&config.origin.name).unwrap_or_default();
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             policies: Policies::new(config, origin),
             origins,
             limits: config.limits.clone(),
-            listen: config.listen.clone(),
+            listen,
             purge: config.purge.clone(),
             admin: config.admin.clone(),
             pinned_bytes_max: config.cache.max_pinned_bytes,
