@@ -23,7 +23,7 @@ pub(crate) struct Report {
     drafts: Vec<ProblemBuilder>,
     /// Sources and lines with syntax errors.
     broken_lines: Vec<(usize, usize)>,
-    /// KnownKeys settings: the table's path and the key.
+    /// Known settings: the table's path and the key.
     known: Vec<(String, &'static str)>,
     unknown: Vec<UnknownKey>,
     /// Paths of settings with wrong values.
