@@ -6,7 +6,7 @@ use std::sync::Arc;
 use benches::{Shop, key};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use purge_protocol::PurgeMode;
-use settings::{Config, Flags, Purge, Sources};
+use settings::{Config, Flags, PurgeSettings, Sources};
 use shellac::invalidation::{Mark, Verdict};
 use shellac::key::KeySeed;
 use shellac::policy::LiveSettings;
@@ -100,7 +100,7 @@ fn log(criterion: &mut Criterion) {
     );
     let nothing_recovered = (Journal::default(), Vec::new());
     let settings = LiveSettings::new(&config());
-    let rules = Purge::default();
+    let rules = PurgeSettings::default();
     let log =
         PurgeLog::new(executor, invalidation, nothing_recovered, shop.clock.clone(), settings);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

@@ -38,7 +38,7 @@ use process::terminal::say;
 use process::{descriptors, logging};
 use rdkafka::error::KafkaError;
 use serde_json::{Value, json};
-use settings::{ConfigErrors, Log, LogLevel};
+use settings::{ConfigErrors, LogLevel, LogSettings};
 use shellac::server::StartError;
 use shellac_purger::app::RunError;
 use tokio::task::JoinSet;
@@ -108,7 +108,7 @@ enum DemoError {
 /// Shows the story. Fails when a step does not turn out as it must.
 fn main() -> ExitCode {
     let arguments = Arguments::parse_from(own_arguments());
-    logging::start(&Log { level: LogLevel::Error, ..Log::default() }); // a first start warns of what is new
+    logging::start(&LogSettings { level: LogLevel::Error, ..LogSettings::default() }); // a first start warns of what is new
     descriptors::raise_descriptor_limit(CONNECTIONS_MAX);
     match perform(&arguments) {
         Ok(true) => Exit::Done.into(),

@@ -2,13 +2,13 @@
 
 use std::io::IsTerminal as _;
 
-use settings::{Log, LogFormat, LogLevel};
+use settings::{LogFormat, LogLevel, LogSettings};
 use tracing_subscriber::EnvFilter;
 
 use crate::terminal::say;
 
 /// Starts logging. `SHELLAC_LOG` takes filters such as `info,shellac::fetch=debug`.
-pub fn start(settings: &Log) {
+pub fn start(settings: &LogSettings) {
     let level = match settings.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
@@ -35,7 +35,7 @@ pub fn start(settings: &Log) {
 }
 
 /// Writes a line about the start as text, or as an event if every line of the log has to be JSON.
-pub fn say_at_start(settings: &Log, label: &'static str, value: std::fmt::Arguments<'_>) {
+pub fn say_at_start(settings: &LogSettings, label: &'static str, value: std::fmt::Arguments<'_>) {
     match settings.format {
         LogFormat::Json => tracing::info!(%value, "{label}"),
         LogFormat::Auto | LogFormat::Pretty => {
@@ -45,7 +45,7 @@ pub fn say_at_start(settings: &Log, label: &'static str, value: std::fmt::Argume
 }
 
 /// Writes the reason why a program cannot run, in the same form.
-pub fn say_failure(settings: &Log, program: &'static str, error: &dyn std::error::Error) {
+pub fn say_failure(settings: &LogSettings, program: &'static str, error: &dyn std::error::Error) {
     match settings.format {
         LogFormat::Json => tracing::error!(error = %error, "{program} cannot run"),
         LogFormat::Auto | LogFormat::Pretty => {

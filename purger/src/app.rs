@@ -198,7 +198,7 @@ impl App {
 
 /// Turns the operator's settings into the rules for events, or returns the first setting that
 /// cannot be used.
-pub fn event_rules(rules: &settings::Purger) -> Result<Rules, RunError> {
+pub fn event_rules(rules: &settings::PurgerSettings) -> Result<Rules, RunError> {
     let site = match rules.site.as_str() {
         "host" => SiteRule::Host,
         template => SiteRule::tag(template).map_err(|error| rule("purger.site", &error))?,
@@ -243,7 +243,7 @@ fn rule(setting: &'static str, why: &dyn std::fmt::Display) -> RunError {
 }
 
 /// Returns the name that proxies log: the static member's, else the host's with the process id.
-fn name(rules: &settings::Purger) -> String {
+fn name(rules: &settings::PurgerSettings) -> String {
     if !rules.instance.is_empty() {
         return rules.instance.clone();
     }

@@ -5,7 +5,7 @@ use std::hash::Hasher as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use settings::{Kafka, Purger};
+use settings::{KafkaSettings, PurgerSettings};
 use xxhash_rust::xxh3::Xxh3;
 
 /// The name, with a lock that keeps other purgers on this machine from taking it.
@@ -20,7 +20,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// Takes the configured name, else the first of this machine's names that no other purger of
     /// the group has taken here.
-    pub(crate) fn take(kafka: &Kafka, purger: &Purger) -> Self {
+    pub(crate) fn take(kafka: &KafkaSettings, purger: &PurgerSettings) -> Self {
         match purger.instance.as_str() {
             "none" => Self::default(),
             "" => machine()
@@ -31,7 +31,7 @@ impl Instance {
         }
     }
 
-    fn of(machine: &str, kafka: &Kafka, purger: &Purger) -> Option<Self> {
+    fn of(machine: &str, kafka: &KafkaSettings, purger: &PurgerSettings) -> Option<Self> {
         let mut brokers = Xxh3::new();
         kafka.brokers.iter().for_each(|broker| brokers.write(broker.as_bytes()));
         let (cluster, group) = (brokers.finish(), &purger.group);
@@ -68,7 +68,7 @@ fn is_stable(host: &str, is_in_kubernetes: bool) -> bool {
 }
 
 /// Returns whether brokers may be older than 2.3, which know no static members.
-fn is_old(kafka: &Kafka) -> bool {
+fn is_old(kafka: &KafkaSettings) -> bool {
     kafka.properties.iter().any(|(name, _)| name == "broker.version.fallback")
 }
 
@@ -84,13 +84,13 @@ mod tests {
     #[test]
     fn purgers_on_one_machine_have_names_that_survive_restarts() {
         let brokers = vec![format!("test-{}:9092", std::process::id())];
-        let kafka = Kafka { brokers, ..Kafka::default() };
-        let take = || Instance::of("web", &kafka, &Purger::default()).unwrap();
+        let kafka = KafkaSettings { brokers, ..KafkaSettings::default() };
+        let take = || Instance::of("web", &kafka, &PurgerSettings::default()).unwrap();
         let (first, second) = (take(), take());
         assert_eq!((first.name.as_str(), second.name.as_str()), ("web-0", "web-1"));
         drop(first);
         assert_eq!(take().name, "web-0");
-        let other = Purger { group: "other".to_owned(), ..Purger::default() };
+        let other = PurgerSettings { group: "other".to_owned(), ..PurgerSettings::default() };
         assert_eq!(Instance::of("web", &kafka, &other).unwrap().name, "web-0");
     }
 
@@ -103,8 +103,9 @@ mod tests {
     #[test]
     fn operators_settings_override_all_others() {
         let name = |instance: &str| {
-            let purger = Purger { instance: instance.to_owned(), ..Purger::default() };
-            Instance::take(&Kafka::default(), &purger).name
+            let purger =
+                PurgerSettings { instance: instance.to_owned(), ..PurgerSettings::default() };
+            Instance::take(&KafkaSettings::default(), &purger).name
         };
         assert_eq!((name("mine").as_str(), name("none").as_str()), ("mine", ""));
     }

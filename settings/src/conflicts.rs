@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::report::{ProblemBuilder, Report};
 use super::tree::Node;
-use super::{Config, SaslMechanism, Storage, StorageKind};
+use super::{Config, SaslMechanism, StorageKind, StorageSettings};
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
 ///
@@ -36,7 +36,7 @@ const CHECKS: [(&[&str], Check); 10] = [
 ];
 
 fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
-    let Storage { kind, memory, file } = &config.storage;
+    let StorageSettings { kind, memory, file } = &config.storage;
     let mut drafts = Vec::new();
     if memory.max_object > memory.capacity {
         let message = format!(

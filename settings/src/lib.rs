@@ -32,10 +32,11 @@ pub use self::report::{ConfigErrors, Problem};
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
 pub use self::tables::{
-    Admin, Cache, Cookies, EventFormat, FileStorage, HostHeader, Http2, Kafka, Limits, Listen, Log,
-    LogFormat, LogLevel, MemoryStorage, NamePattern, OnExpiry, Origin, OtherCookies, Purge,
-    PurgeLog, PurgeMode, Purger, Response, SaslMechanism, Secret, Security, StartAt, Storage,
-    StorageKind, Tags, TargetHttp, Targets,
+    AdminSettings, CacheSettings, CookieSettings, EventFormat, FileStorage, HostHeader, Http2,
+    KafkaSettings, LimitSettings, ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage,
+    NamePattern, OnExpiry, OriginSettings, OtherCookies, PurgeLogSettings, PurgeSettings,
+    PurgerSettings, ResponseSettings, SaslMechanism, Secret, Security, StartAt, StorageKind,
+    StorageSettings, TagSettings, TargetHttp, TargetSettings,
 };
 use self::tree::{layers, references};
 
@@ -46,31 +47,31 @@ pub struct Config {
     /// Each has its own event loop, listening sockets and origin connections.
     pub workers: usize,
     /// `[[listen]]`, never empty.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ListenSettings>,
     /// `[admin]`.
-    pub admin: Admin,
+    pub admin: AdminSettings,
     /// `[origin.NAME]`.
-    pub origin: Origin,
+    pub origin: OriginSettings,
     /// `[storage]`.
-    pub storage: Storage,
+    pub storage: StorageSettings,
     /// `[cache]`.
-    pub cache: Cache,
+    pub cache: CacheSettings,
     /// `[cookies]`.
-    pub cookies: Cookies,
+    pub cookies: CookieSettings,
     /// `[tags]`.
-    pub tags: Tags,
+    pub tags: TagSettings,
     /// `[purge]`.
-    pub purge: Purge,
+    pub purge: PurgeSettings,
     /// `[limits]`.
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// `[response]`.
-    pub response: Response,
+    pub response: ResponseSettings,
     /// `[log]`.
-    pub log: Log,
+    pub log: LogSettings,
     /// `[kafka]`, for the purger.
-    pub kafka: Kafka,
+    pub kafka: KafkaSettings,
     /// `[purger]`, for the purger.
-    pub purger: Purger,
+    pub purger: PurgerSettings,
     /// Warnings about settings that work but are dangerous. The caller shows them and goes on.
     pub warnings: Vec<Problem>,
 }
@@ -105,19 +106,19 @@ impl Config {
     fn read(root: &mut Table<'_>) -> Self {
         Self {
             workers: read_workers(root),
-            listen: Listen::read_all(root),
-            admin: section(root, "admin", Admin::read),
-            origin: Origin::read_only(root),
-            storage: Storage::read(root),
-            cache: section(root, "cache", Cache::read),
-            cookies: section(root, "cookies", Cookies::read),
-            tags: section(root, "tags", Tags::read),
-            purge: section(root, "purge", Purge::read),
-            limits: section(root, "limits", Limits::read),
-            response: section(root, "response", Response::read),
-            log: section(root, "log", Log::read),
-            kafka: section(root, "kafka", Kafka::read),
-            purger: section(root, "purger", Purger::read),
+            listen: ListenSettings::read_all(root),
+            admin: section(root, "admin", AdminSettings::read),
+            origin: OriginSettings::read_only(root),
+            storage: StorageSettings::read(root),
+            cache: section(root, "cache", CacheSettings::read),
+            cookies: section(root, "cookies", CookieSettings::read),
+            tags: section(root, "tags", TagSettings::read),
+            purge: section(root, "purge", PurgeSettings::read),
+            limits: section(root, "limits", LimitSettings::read),
+            response: section(root, "response", ResponseSettings::read),
+            log: section(root, "log", LogSettings::read),
+            kafka: section(root, "kafka", KafkaSettings::read),
+            purger: section(root, "purger", PurgerSettings::read),
             warnings: Vec::new(),
         }
     }

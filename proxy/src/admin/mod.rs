@@ -24,7 +24,7 @@ use crate::listener::{ListenerMetrics, Listeners};
 use crate::request::refusal::Refusal;
 use crate::response::body::ResponseBody;
 use crate::response::failure;
-use settings::{Http2, Limits};
+use settings::{Http2, LimitSettings};
 
 /// The handler of the admin listeners.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Handler for Admin {
     }
 
     fn rules(&self, _listener: usize) -> ConnectionRules {
-        let limits = Limits {
+        let limits = LimitSettings {
             header_timeout: HEAD_TIMEOUT,
             keepalive_timeout: HEAD_TIMEOUT,
             max_header_bytes: HEAD_BYTES_MAX,

@@ -226,7 +226,7 @@ fn govern(invalidation: &Invalidation, config: &Config) {
     invalidation.configure(on_expiry(&config.purge.log), config.purge.log.max_revisions);
 }
 
-fn on_expiry(rules: &settings::PurgeLog) -> OnExpiry {
+fn on_expiry(rules: &settings::PurgeLogSettings) -> OnExpiry {
     match rules.on_expiry {
         settings::OnExpiry::Serve => OnExpiry::Serve,
         settings::OnExpiry::Cap => OnExpiry::Cap(rules.cap),

@@ -70,7 +70,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     }
 }
 
-fn failed(log: &settings::Log, error: &StartError) -> ExitCode {
+fn failed(log: &settings::LogSettings, error: &StartError) -> ExitCode {
     logging::say_failure(log, "shellac", error);
     Exit::Io.into()
 }

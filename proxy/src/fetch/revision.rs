@@ -9,7 +9,7 @@ use crate::invalidation::{Invalidation, TagId};
 use crate::key::Key;
 
 /// Returns the revision that a response reports.
-pub(super) fn of(response: &HeaderMap, rules: &settings::Tags) -> Option<u64> {
+pub(super) fn of(response: &HeaderMap, rules: &settings::TagSettings) -> Option<u64> {
     if let Some(value) = response.get(&rules.revision) {
         return number(value.as_bytes());
     }
@@ -28,7 +28,7 @@ fn number(text: &[u8]) -> Option<u64> {
 /// announced: it was made before the change, whenever it was fetched.
 pub(super) fn is_lagging(
     invalidation: &Invalidation,
-    rules: &settings::Tags,
+    rules: &settings::TagSettings,
     response: &HeaderMap,
     tags: impl IntoIterator<Item = TagId>,
 ) -> bool {
@@ -62,7 +62,7 @@ mod tests {
         let line = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        let rules = settings::Tags { revision_in_etag, ..settings::Tags::default() };
+        let rules = settings::TagSettings { revision_in_etag, ..settings::TagSettings::default() };
         of(&lines.iter().map(line).collect(), &rules)
     }
 

@@ -15,7 +15,7 @@ use crate::key::Key;
 pub fn of(
     response: &HeaderMap,
     key: &Key,
-    rules: &settings::Tags,
+    rules: &settings::TagSettings,
     invalidation: &Invalidation,
 ) -> Result<Vec<TagId>, Uncacheable> {
     let ids = invalidation.ids();
@@ -88,8 +88,11 @@ mod tests {
                 (http::HeaderName::from_static(name), HeaderValue::from_static(value))
             })
             .collect();
-        let rules =
-            settings::Tags { max_per_object: 4, max_length: 10, ..settings::Tags::default() };
+        let rules = settings::TagSettings {
+            max_per_object: 4,
+            max_length: 10,
+            ..settings::TagSettings::default()
+        };
         of(&fields, &key("/"), &rules, &Invalidation::new(1))
     }
 
@@ -112,7 +115,7 @@ mod tests {
     #[test]
     fn a_response_in_an_unusual_spelling_carries_its_url() {
         let invalidation = Invalidation::new(1);
-        let rules = settings::Tags::default();
+        let rules = settings::TagSettings::default();
         let tags = |path| of(&HeaderMap::new(), &key(path), &rules, &invalidation).unwrap();
         assert_eq!(tags("/%D0%BD").len(), 1, "the host alone");
         assert!(tags("/%d0%bd").contains(&invalidation.ids().url(&key("/%D0%BD"))));

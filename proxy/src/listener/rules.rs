@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::activity::Patience;
 use crate::framing;
 use crate::framing::requests::Requests;
-use settings::{Http2, Limits};
+use settings::{Http2, LimitSettings};
 
 /// How connections are served.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct ConnectionRules {
 
 impl ConnectionRules {
     /// Takes what concerns connections from the limits.
-    pub const fn new(limits: &Limits, http2: Http2) -> Self {
+    pub const fn new(limits: &LimitSettings, http2: Http2) -> Self {
         let patience = Patience {
             header: limits.header_timeout,
             keepalive: limits.keepalive_timeout,

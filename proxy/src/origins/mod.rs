@@ -49,7 +49,7 @@ pub struct Origins {
 pub struct OriginId(usize);
 
 impl Origins {
-    pub fn new(default: settings::Origin, others: Vec<settings::Origin>) -> Self {
+    pub fn new(default: settings::OriginSettings, others: Vec<settings::OriginSettings>) -> Self {
         let origin = |settings| Arc::new(Origin::new(settings));
         Self { default: origin(default), others: others.into_iter().map(origin).collect() }
     }
@@ -57,8 +57,12 @@ impl Origins {
     /// Returns origins with these settings. An origin with the same settings stays. Any other of
     /// the same name keeps its counters, failures and servers.
     #[must_use]
-    pub fn renewed(&self, default: settings::Origin, others: Vec<settings::Origin>) -> Self {
-        let origin = |settings: settings::Origin| {
+    pub fn renewed(
+        &self,
+        default: settings::OriginSettings,
+        others: Vec<settings::OriginSettings>,
+    ) -> Self {
+        let origin = |settings: settings::OriginSettings| {
             let before = self.find(&settings.name).map(|id| self.get(id));
             match before {
                 Some(before) if before.has(&settings) => Arc::clone(before),
@@ -109,8 +113,8 @@ mod tests {
     use super::failures::FetchFailure;
     use super::*;
 
-    fn settings(name: &str) -> settings::Origin {
-        settings::Origin::new(name, vec![Authority::from_static("127.0.0.1:1")])
+    fn settings(name: &str) -> settings::OriginSettings {
+        settings::OriginSettings::new(name, vec![Authority::from_static("127.0.0.1:1")])
     }
 
     #[test]

@@ -33,7 +33,7 @@ use settings::HostHeader;
 
 #[derive(Debug)]
 pub struct Origin {
-    settings: settings::Origin,
+    settings: settings::OriginSettings,
     servers: Box<[Arc<Server>]>,
     /// Connections asked for so far. Determines the next server in turn.
     turn: AtomicUsize,
@@ -45,7 +45,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn new(settings: settings::Origin) -> Self {
+    pub fn new(settings: settings::OriginSettings) -> Self {
         let server = |authority: &Authority| Arc::new(Server::new(authority.clone(), &settings));
         Self {
             servers: settings.servers.iter().map(server).collect(),
@@ -61,7 +61,7 @@ impl Origin {
 
     /// Returns an origin with other settings that keeps the counters, failures and servers of this
     /// one. Servers whose connections are made or kept in another way begin anew.
-    pub(super) fn renewed(&self, settings: settings::Origin) -> Self {
+    pub(super) fn renewed(&self, settings: settings::OriginSettings) -> Self {
         let server = |authority: &Authority| {
             let before = self.servers.iter().find(|server| server.is(authority, &settings));
             before.map_or_else(|| Arc::new(Server::new(authority.clone(), &settings)), Arc::clone)
@@ -78,7 +78,7 @@ impl Origin {
         }
     }
 
-    pub(super) fn has(&self, settings: &settings::Origin) -> bool {
+    pub(super) fn has(&self, settings: &settings::OriginSettings) -> bool {
         self.settings == *settings
     }
 

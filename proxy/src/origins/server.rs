@@ -27,7 +27,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(authority: Authority, settings: &settings::Origin) -> Self {
+    pub(super) fn new(authority: Authority, settings: &settings::OriginSettings) -> Self {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let connector = Connector::new(System, host, authority.port_u16().unwrap_or(80));
         Self {
@@ -40,7 +40,7 @@ impl Server {
     }
 
     /// Returns whether this is the server of that name, connected to as the settings say.
-    pub(super) fn is(&self, authority: &Authority, settings: &settings::Origin) -> bool {
+    pub(super) fn is(&self, authority: &Authority, settings: &settings::OriginSettings) -> bool {
         self.authority == *authority
             && self.connect_timeout == settings.connect_timeout
             && self.pool.is(settings.keepalive, settings.keepalive_timeout)

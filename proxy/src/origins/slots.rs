@@ -19,7 +19,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn new(settings: &settings::Origin) -> Self {
+    pub(super) fn new(settings: &settings::OriginSettings) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(settings.max_connections)),
             permits_max: settings.max_connections,

@@ -5,13 +5,13 @@ use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
 #[derive(Clone, Debug)]
 pub struct CookieRules {
-    rules: settings::Cookies,
+    rules: settings::CookieSettings,
     /// The field that always selects a variant, if cookies enter the key.
     selecting: &'static [HeaderName],
 }
 
 impl CookieRules {
-    pub fn new(rules: settings::Cookies) -> Self {
+    pub fn new(rules: settings::CookieSettings) -> Self {
         let selecting: &[HeaderName] = if rules.vary_on.is_empty() { &[] } else { &[COOKIE] };
         Self { rules, selecting }
     }
@@ -81,9 +81,9 @@ mod tests {
     use super::*;
 
     fn rules(vary_on: &[&str]) -> CookieRules {
-        CookieRules::new(settings::Cookies {
+        CookieRules::new(settings::CookieSettings {
             vary_on: vary_on.iter().map(ToString::to_string).collect(),
-            ..settings::Cookies::default()
+            ..settings::CookieSettings::default()
         })
     }
 

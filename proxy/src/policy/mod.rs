@@ -35,8 +35,8 @@ pub struct Policy {
     /// Cookies that select a variant, are dropped, or keep a request from the cache.
     pub cookies: CookieRules,
     pub freshness: freshness::FreshnessRules,
-    pub cache: settings::Cache,
-    pub tags: settings::Tags,
+    pub cache: settings::CacheSettings,
+    pub tags: settings::TagSettings,
 }
 
 /// The policies of a configuration: one today, others with rules by host and path.

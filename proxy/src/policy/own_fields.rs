@@ -11,8 +11,8 @@ pub struct OwnFields {
 }
 
 impl OwnFields {
-    pub(super) fn new(settings: &settings::Response) -> Self {
-        let settings::Response { via: name, cache_status } = settings;
+    pub(super) fn new(settings: &settings::ResponseSettings) -> Self {
+        let settings::ResponseSettings { via: name, cache_status } = settings;
         let via = HeaderValue::try_from(format!("1.1 {name}"))
             .unwrap_or_else(|_| HeaderValue::from_static("1.1 shellac"));
         Self { name: name.clone(), via, adds_cache_status: *cache_status }

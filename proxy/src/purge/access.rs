@@ -13,7 +13,7 @@ use settings::Secret;
 /// its client's, unless the peer is trusted to write them; and then it is the client who would need the permission, which
 /// nobody can check: refused, too, unless there is a token.
 pub fn check_traffic(
-    rules: &settings::Purge,
+    rules: &settings::PurgeSettings,
     peer: &Peer,
     fields: &HeaderMap,
 ) -> Result<(), Refusal> {
@@ -87,14 +87,18 @@ mod tests {
             .collect()
     }
 
-    fn rules(token: Option<&str>) -> settings::Purge {
+    fn rules(token: Option<&str>) -> settings::PurgeSettings {
         let allow = vec!["10.0.0.0/8".parse().unwrap()];
-        settings::Purge { allow, token: token.map(Secret::new), ..settings::Purge::default() }
+        settings::PurgeSettings {
+            allow,
+            token: token.map(Secret::new),
+            ..settings::PurgeSettings::default()
+        }
     }
 
     #[test]
     fn without_an_allow_list_it_is_off() {
-        let off = settings::Purge::default();
+        let off = settings::PurgeSettings::default();
         assert_eq!(check_traffic(&off, &peer("127.0.0.1"), &fields(&[])), Err(Refusal::PurgeOff));
     }
 

@@ -70,7 +70,7 @@ impl PurgeEndpoint {
         });
         match selectors {
             Ok((request, selectors)) => {
-                let mode = request.mode.unwrap_or_else(|| rules.default_mode.into());
+                let mode = request.mode.unwrap_or(rules.default_mode);
                 tracing::info!(
                     ?mode,
                     named = named(&selectors),

@@ -27,7 +27,7 @@ use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
 use crate::policy::cookies::CookieRules;
 use crate::policy::{RequestPolicy, SettingsSnapshot};
-use settings::Limits;
+use settings::LimitSettings;
 
 /// A request that was found sound.
 #[derive(Debug)]
@@ -110,7 +110,11 @@ impl Inbound {
     }
 
     /// Applies the rules that stand behind both protocols' readers. Returns also whether `Connection` is there.
-    fn check(parts: &mut Parts, peer: &Peer, limits: &Limits) -> Result<(Target, bool), Refusal> {
+    fn check(
+        parts: &mut Parts,
+        peer: &Peer,
+        limits: &LimitSettings,
+    ) -> Result<(Target, bool), Refusal> {
         let has_options = parts.headers.contains_key(CONNECTION);
         if has_options && hop_by_hop::names_protected(&parts.headers) {
             return Err(Refusal::Connection);

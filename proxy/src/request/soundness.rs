@@ -13,10 +13,10 @@ use super::refusal::Refusal;
 use crate::framing::Violation;
 use crate::framing::grammar::decimal;
 use crate::framing::parsed::{check_fields, line_length};
-use settings::Limits;
+use settings::LimitSettings;
 
 /// Looks at a complete head whose cookies are in one field.
-pub fn check(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
+pub fn check(parts: &Parts, limits: &LimitSettings) -> Result<(), Refusal> {
     let fields = &parts.headers;
     if !is_served(&parts.method) {
         return Err(Refusal::MethodNotAllowed);
@@ -85,7 +85,8 @@ mod tests {
     }
 
     fn refusal(parts: &Parts) -> Option<Refusal> {
-        let limits = Limits { max_header_bytes: 100, max_headers: 3, ..Limits::default() };
+        let limits =
+            LimitSettings { max_header_bytes: 100, max_headers: 3, ..LimitSettings::default() };
         check(parts, &limits).err()
     }
 

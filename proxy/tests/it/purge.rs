@@ -232,7 +232,7 @@ async fn a_soft_purge_makes_stale_and_is_refreshed_once() {
 async fn a_soft_purge_never_prolongs_and_the_operator_may_make_it_the_default() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| {
-        config.purge.default_mode = settings::PurgeMode::Soft;
+        config.purge.default_mode = purge_protocol::PurgeMode::Soft;
     });
     let control = "max-age=60, stale-while-revalidate=10, stale-if-error=0";
     origin.on("/a", ok("old").field("cache-control", control).field("surrogate-key", "t"));

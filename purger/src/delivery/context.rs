@@ -16,7 +16,7 @@ use crate::receipt::Receipts;
 #[derive(Debug)]
 pub struct DeliveryContext {
     pub name: String,
-    pub rules: settings::Purger,
+    pub rules: settings::PurgerSettings,
     pub cursors: Arc<Cursors>,
     /// Cursors open at once.
     pub cursor_permits: Arc<Semaphore>,

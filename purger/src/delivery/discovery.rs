@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::RData;
-use settings::Targets;
+use settings::TargetSettings;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 /// Looks proxies up periodically and publishes the URLs of their admin listeners.
 #[derive(Debug)]
 pub struct Discovery {
-    settings: Targets,
+    settings: TargetSettings,
     /// URLs that a name resolved to, with the moment since when complete answers lack them.
     seen: BTreeMap<(NameKind, String), Option<Instant>>,
 }
@@ -52,7 +52,7 @@ pub enum LookupError {
 }
 
 impl Discovery {
-    pub const fn new(settings: Targets) -> Self {
+    pub const fn new(settings: TargetSettings) -> Self {
         Self { settings, seen: BTreeMap::new() }
     }
 
@@ -188,11 +188,11 @@ const REFRESH_MIN: Duration = Duration::from_millis(100);
 mod tests {
     use super::*;
 
-    fn settings(dns: &str, urls: &[&str]) -> Targets {
-        Targets {
+    fn settings(dns: &str, urls: &[&str]) -> TargetSettings {
+        TargetSettings {
             dns: dns.to_owned(),
             urls: urls.iter().map(|url| (*url).to_owned()).collect(),
-            ..Targets::default()
+            ..TargetSettings::default()
         }
     }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use settings::{Kafka, Purger, SaslMechanism, StartAt};
+use settings::{KafkaSettings, PurgerSettings, SaslMechanism, StartAt};
 use tokio::time::Instant;
 
 use crate::memory::Memory;
 
 /// The settings that all clients share. `[kafka.properties]` overrides them.
-pub fn base(kafka: &Kafka) -> ClientConfig {
+pub fn base(kafka: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", kafka.brokers.join(","))
@@ -47,7 +47,7 @@ pub fn base(kafka: &Kafka) -> ClientConfig {
 }
 
 /// The group's consumer: offsets are stored by hand, after delivery.
-pub fn group(kafka: &Kafka, purger: &Purger) -> ClientConfig {
+pub fn group(kafka: &KafkaSettings, purger: &PurgerSettings) -> ClientConfig {
     let bytes = Memory::new(purger.memory).of_consumer();
     let mut config = reader(kafka, purger, bytes);
     config
@@ -72,7 +72,7 @@ pub fn group(kafka: &Kafka, purger: &Purger) -> ClientConfig {
 }
 
 /// A consumer without a group, which reports the end of a partition.
-pub fn cursor(kafka: &Kafka, purger: &Purger) -> ClientConfig {
+pub fn cursor(kafka: &KafkaSettings, purger: &PurgerSettings) -> ClientConfig {
     let mut config = reader(kafka, purger, CURSOR_BYTES);
     config
         .set("group.id", format!("{}-cursor", purger.group)) // required, never joined
@@ -84,7 +84,7 @@ pub fn cursor(kafka: &Kafka, purger: &Purger) -> ClientConfig {
 }
 
 /// A producer that waits for all replicas.
-pub fn producer(kafka: &Kafka) -> ClientConfig {
+pub fn producer(kafka: &KafkaSettings) -> ClientConfig {
     let mut config = base(kafka);
     config
         .set("acks", "all")
@@ -97,7 +97,7 @@ pub fn producer(kafka: &Kafka) -> ClientConfig {
 /// A consumer that queues half of `bytes`, plus one fetch of each partition or a single larger
 /// record. The limit `fetch.max.bytes` keeps its default: a lower one would make larger records
 /// unreadable.
-fn reader(kafka: &Kafka, purger: &Purger, bytes: u64) -> ClientConfig {
+fn reader(kafka: &KafkaSettings, purger: &PurgerSettings, bytes: u64) -> ClientConfig {
     let mut config = base(kafka);
     let record_max = usize::try_from(purger.max_event).unwrap_or(usize::MAX).max(1 << 20);
     config
@@ -113,7 +113,7 @@ fn reader(kafka: &Kafka, purger: &Purger, bytes: u64) -> ClientConfig {
     config
 }
 
-fn finish(mut config: ClientConfig, kafka: &Kafka) -> ClientConfig {
+fn finish(mut config: ClientConfig, kafka: &KafkaSettings) -> ClientConfig {
     for (name, value) in &kafka.properties {
         config.set(name, value);
     }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn no_offset_is_committed_before_its_delivery() {
-        let config = group(&Kafka::default(), &Purger::default());
+        let config = group(&KafkaSettings::default(), &PurgerSettings::default());
         assert_eq!(config.get("enable.auto.offset.store"), Some("false"));
         assert_eq!(config.get("partition.assignment.strategy"), Some("cooperative-sticky"));
         assert_eq!(config.get("group.instance.id"), None);
@@ -207,14 +207,17 @@ mod tests {
 
     #[test]
     fn a_cursor_never_jumps() {
-        let config = cursor(&Kafka::default(), &Purger::default());
+        let config = cursor(&KafkaSettings::default(), &PurgerSettings::default());
         assert_eq!(config.get("auto.offset.reset"), Some("error"));
     }
 
     #[test]
     fn operators_settings_override_all_others() {
         let properties = vec![("fetch.wait.max.ms".to_owned(), "10".to_owned())];
-        let config = group(&Kafka { properties, ..Kafka::default() }, &Purger::default());
+        let config = group(
+            &KafkaSettings { properties, ..KafkaSettings::default() },
+            &PurgerSettings::default(),
+        );
         assert_eq!(config.get("fetch.wait.max.ms"), Some("10"));
     }
 
@@ -223,13 +226,13 @@ mod tests {
         use SaslMechanism::{OauthBearer, Plain, ScramSha256, ScramSha512};
         for sasl_mechanism in [Plain, ScramSha256, ScramSha512, OauthBearer] {
             for security in [Security::SaslPlaintext, Security::SaslSsl, Security::Ssl] {
-                let kafka = Kafka {
+                let kafka = KafkaSettings {
                     brokers: vec!["127.0.0.1:1".to_owned()],
                     username: "purger".to_owned(),
                     password: Some(Secret::new("secret")),
                     security,
                     sasl_mechanism,
-                    ..Kafka::default()
+                    ..KafkaSettings::default()
                 };
                 let made: KafkaResult<BaseConsumer> = base(&kafka).set("group.id", "g").create();
                 assert!(made.is_ok(), "{security:?} {sasl_mechanism:?}: {:?}", made.err());

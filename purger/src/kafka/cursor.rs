@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, OwnedMessage};
 use rdkafka::{ClientConfig, Offset};
-use settings::{Kafka, Purger, SaslMechanism};
+use settings::{KafkaSettings, PurgerSettings, SaslMechanism};
 use tokio::time::Instant;
 
 use super::cause::words;
@@ -18,8 +18,8 @@ use crate::partition::window::fingerprint;
 
 #[derive(Debug)]
 pub struct Cursors {
-    kafka: Kafka,
-    purger: Purger,
+    kafka: KafkaSettings,
+    purger: PurgerSettings,
     tokens: TokenSource,
 }
 
@@ -54,7 +54,7 @@ pub enum CursorError {
 }
 
 impl Cursors {
-    pub const fn new(kafka: Kafka, purger: Purger, tokens: TokenSource) -> Self {
+    pub const fn new(kafka: KafkaSettings, purger: PurgerSettings, tokens: TokenSource) -> Self {
         Self { kafka, purger, tokens }
     }
 
@@ -170,15 +170,15 @@ mod tests {
     fn a_client_that_is_only_asked_has_a_token_or_says_why_not() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
-        let kafka = Kafka {
+        let kafka = KafkaSettings {
             brokers: vec!["127.0.0.1:1".to_owned()],
             security: Security::SaslPlaintext,
             sasl_mechanism: SaslMechanism::OauthBearer,
             token_file: Some(file.clone()),
-            ..Kafka::default()
+            ..KafkaSettings::default()
         };
         let tokens = TokenSource { file: Some(file.clone()), clock: Clock::system() };
-        let cursors = Cursors::new(kafka, Purger::default(), tokens);
+        let cursors = Cursors::new(kafka, PurgerSettings::default(), tokens);
         let consumers = || [cursors.consumer().unwrap(), cursors.offset_client("g").unwrap()];
         let has_failed = |consumer: &BaseConsumer<PlainContext>| {
             let causes = consumer.context().connection.causes.all();

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
-use settings::Kafka;
+use settings::KafkaSettings;
 use tokio::time::{Instant, sleep};
 
 use super::cause::{Causes, LOG_LIMITER, code_words, words};
@@ -22,7 +22,7 @@ pub struct Producer(Arc<ProducerInner>);
 
 struct ProducerInner {
     current: Mutex<Current>,
-    kafka: Kafka,
+    kafka: KafkaSettings,
     tokens: TokenSource,
     /// Replacements of producers that had failed for good.
     remade: Counter,
@@ -49,7 +49,7 @@ pub struct Written {
 
 impl Producer {
     /// Makes a producer, which connects at its first use.
-    pub fn new(kafka: &Kafka, tokens: TokenSource) -> Result<Self, KafkaError> {
+    pub fn new(kafka: &KafkaSettings, tokens: TokenSource) -> Result<Self, KafkaError> {
         let current = Mutex::new(Current::make(kafka, tokens.clone())?);
         let remade = Counter::default();
         Ok(Self(Arc::new(ProducerInner { current, kafka: kafka.clone(), tokens, remade })))
@@ -156,7 +156,7 @@ impl Producer {
 }
 
 impl Current {
-    fn make(kafka: &Kafka, tokens: TokenSource) -> Result<Self, KafkaError> {
+    fn make(kafka: &KafkaSettings, tokens: TokenSource) -> Result<Self, KafkaError> {
         let context = PlainContext::plain(tokens);
         let causes = context.connection.causes.clone();
         let producer = client::producer(kafka)

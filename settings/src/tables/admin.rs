@@ -9,7 +9,7 @@ use crate::value::{parsed, socket_address};
 
 /// The admin listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
+pub struct AdminSettings {
     /// Addresses to listen on. An empty list switches the admin interface off.
     pub listen: Vec<SocketAddr>,
     /// Required for everything but health, readiness and metrics. Without a token only loopback
@@ -17,13 +17,13 @@ pub struct Admin {
     pub token: Option<Secret>,
 }
 
-impl Default for Admin {
+impl Default for AdminSettings {
     fn default() -> Self {
         Self { listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8081))], token: None }
     }
 }
 
-impl Admin {
+impl AdminSettings {
     /// Reads `[admin]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read_each("listen", parsed(socket_address), &mut self.listen);

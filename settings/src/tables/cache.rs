@@ -9,7 +9,7 @@ use crate::value::{LIFETIME, TIMEOUT, boolean, duration, size, whole};
 /// The cache's choices where the RFCs leave one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
-pub struct Cache {
+pub struct CacheSettings {
     /// Freshness lifetime of responses that say nothing about it, 0s to 3650d; 0s leaves them
     /// unstored.
     pub default_ttl: Duration,
@@ -57,7 +57,7 @@ pub struct Cache {
     pub max_pinned_bytes: u64,
 }
 
-impl Default for Cache {
+impl Default for CacheSettings {
     fn default() -> Self {
         Self {
             default_ttl: Duration::ZERO,
@@ -79,7 +79,7 @@ impl Default for Cache {
     }
 }
 
-impl Cache {
+impl CacheSettings {
     /// Reads `[cache]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read("default_ttl", duration(LIFETIME), &mut self.default_ttl);

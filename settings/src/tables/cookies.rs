@@ -5,7 +5,7 @@ use crate::value::{Fault, choice, is_token, parsed};
 
 /// Cookies by their effect on the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cookies {
+pub struct CookieSettings {
     /// Cookies that neither reach the key nor keep a request from the cache; `@analytics` is
     /// written out.
     pub ignore: Vec<NamePattern>,
@@ -53,13 +53,13 @@ impl NamePattern {
     }
 }
 
-impl Default for Cookies {
+impl Default for CookieSettings {
     fn default() -> Self {
         Self { ignore: analytics(), vary_on: Vec::new(), otherwise: OtherCookies::Bypass }
     }
 }
 
-impl Cookies {
+impl CookieSettings {
     /// Reads `[cookies]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         let mut ignore = vec![self.ignore.clone()];

@@ -11,7 +11,7 @@ use crate::value::{Fault, choice, parsed, text};
 
 /// The connection to Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kafka {
+pub struct KafkaSettings {
     /// `host:port` of brokers to ask for all others; empty: there is no Kafka.
     pub brokers: Vec<String>,
     /// The cluster's name in positions, for brokers that have no cluster id (Kafka before 0.10.1).
@@ -95,7 +95,7 @@ impl SaslMechanism {
     }
 }
 
-impl Default for Kafka {
+impl Default for KafkaSettings {
     fn default() -> Self {
         Self {
             brokers: Vec::new(),
@@ -115,7 +115,7 @@ impl Default for Kafka {
     }
 }
 
-impl Kafka {
+impl KafkaSettings {
     /// Reads `[kafka]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read_each("brokers", parsed(broker), &mut self.brokers);

@@ -7,7 +7,7 @@ use crate::value::{PAUSE, TIMEOUT, duration, size, whole};
 
 /// Bounds on requests, connections and waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct LimitSettings {
     /// Bytes of a request's head, 8KiB to 1MiB. Worst-case memory: `max_connections` × this.
     pub max_header_bytes: usize,
     /// Fields in a head, 1 to 10000.
@@ -38,7 +38,7 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             max_header_bytes: 32 << 10,
@@ -58,7 +58,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl LimitSettings {
     /// Reads `[limits]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read("max_header_bytes", size(8 << 10..=1 << 20), &mut self.max_header_bytes);

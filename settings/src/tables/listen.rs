@@ -9,7 +9,7 @@ use crate::value::{Fault, choice, cidr, parsed, socket_address, whole};
 
 /// One listener for traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
+pub struct ListenSettings {
     /// The listener's name in logs and metrics.
     pub name: String,
     /// The address to listen on. Port 0 takes any free port.
@@ -33,7 +33,7 @@ pub enum Http2 {
     Cleartext,
 }
 
-impl Default for Listen {
+impl Default for ListenSettings {
     fn default() -> Self {
         Self {
             name: "main".to_owned(),
@@ -45,7 +45,7 @@ impl Default for Listen {
     }
 }
 
-impl Listen {
+impl ListenSettings {
     /// Reads each `[[listen]]`; without any, the default one.
     pub(crate) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
         let mut all = Vec::new();

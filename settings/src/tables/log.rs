@@ -5,7 +5,7 @@ use crate::value::choice;
 
 /// The log on standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
+pub struct LogSettings {
     /// The least important message that is written.
     pub level: LogLevel,
     /// The format of the lines.
@@ -38,13 +38,13 @@ pub enum LogFormat {
     Json,
 }
 
-impl Default for Log {
+impl Default for LogSettings {
     fn default() -> Self {
         Self { level: LogLevel::Info, format: LogFormat::Auto }
     }
 }
 
-impl Log {
+impl LogSettings {
     /// Reads `[log]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read("level", choice(&LEVELS), &mut self.level);

@@ -11,7 +11,7 @@ use crate::value::{Fault, TIMEOUT, authority, duration, duration_or_off, parsed,
 
 /// An origin and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct OriginSettings {
     /// The table's name, which logs and metrics use.
     pub name: String,
     /// `host:port` of each server, never empty. Servers are used in turn; an unreachable one is
@@ -59,7 +59,7 @@ pub enum HostHeader {
     Literal(HeaderValue),
 }
 
-impl Origin {
+impl OriginSettings {
     /// Returns an origin with these servers and defaults for all else.
     pub fn new(name: impl Into<String>, servers: Vec<Authority>) -> Self {
         Self {

@@ -1,15 +1,16 @@
 //! `[purge]`: who may purge, and how much at once.
 
 use ipnet::IpNet;
+use purge_protocol::PurgeMode;
 
 use super::secret::secret;
-use super::{PurgeLog, Secret};
+use super::{PurgeLogSettings, Secret};
 use crate::table::Table;
 use crate::value::{choice, cidr, parsed, size, whole};
 
 /// The rules for purges.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Purge {
+pub struct PurgeSettings {
     /// Peers that may `PURGE` on the traffic listeners. An empty list refuses all with 405.
     pub allow: Vec<IpNet>,
     /// Required from these peers as well.
@@ -22,28 +23,10 @@ pub struct Purge {
     /// Bytes of a purge request's body, 1KiB to 64MiB; held in memory while it is read.
     pub max_body: u64,
     /// `[purge.log]`.
-    pub log: PurgeLog,
+    pub log: PurgeLogSettings,
 }
 
-/// The effect of a purge on a stored response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PurgeMode {
-    /// The response is never used again.
-    Hard,
-    /// The response is stale from now on.
-    Soft,
-}
-
-impl From<PurgeMode> for purge_protocol::PurgeMode {
-    fn from(mode: PurgeMode) -> Self {
-        match mode {
-            PurgeMode::Hard => Self::Hard,
-            PurgeMode::Soft => Self::Soft,
-        }
-    }
-}
-
-impl Default for Purge {
+impl Default for PurgeSettings {
     fn default() -> Self {
         Self {
             allow: Vec::new(),
@@ -51,12 +34,12 @@ impl Default for Purge {
             default_mode: PurgeMode::Hard,
             max_selectors: 1000,
             max_body: 1 << 20,
-            log: PurgeLog::default(),
+            log: PurgeLogSettings::default(),
         }
     }
 }
 
-impl Purge {
+impl PurgeSettings {
     /// Reads `[purge]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read_each("allow", parsed(cidr), &mut self.allow);

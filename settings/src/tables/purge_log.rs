@@ -8,7 +8,7 @@ use crate::value::{PAUSE, boolean, choice, duration, size, whole};
 
 /// The proxy's side of the purge log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PurgeLog {
+pub struct PurgeLogSettings {
     /// Keeps the proxy not ready and degraded until a purger has delivered to it.
     pub required: bool,
     /// Time for which a purger's heartbeat proves that all purges have arrived, 1s to 1d. At least
@@ -52,7 +52,7 @@ pub enum OnExpiry {
     Bypass,
 }
 
-impl Default for PurgeLog {
+impl Default for PurgeLogSettings {
     fn default() -> Self {
         Self {
             required: false,
@@ -71,7 +71,7 @@ impl Default for PurgeLog {
     }
 }
 
-impl PurgeLog {
+impl PurgeLogSettings {
     /// Reads `[purge.log]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read("required", boolean, &mut self.required);

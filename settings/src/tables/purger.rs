@@ -14,7 +14,7 @@ use crate::value::{
 
 /// The rules of the purger.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Purger {
+pub struct PurgerSettings {
     /// Topics to consume, never empty.
     pub topics: Vec<String>,
     /// The consumer group: all purgers of one fleet of proxies.
@@ -80,12 +80,12 @@ pub struct Purger {
     /// The purger's own listener for health, metrics and status.
     pub admin: SocketAddr,
     /// `[purger.targets]`.
-    pub targets: Targets,
+    pub targets: TargetSettings,
 }
 
 /// The proxies to purge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Targets {
+pub struct TargetSettings {
     /// URLs of proxies' admin listeners.
     pub urls: Vec<String>,
     /// `host:port`; each address of the name is a proxy. An empty name is not looked up.
@@ -137,7 +137,7 @@ pub enum TargetHttp {
     Http2,
 }
 
-impl Default for Purger {
+impl Default for PurgerSettings {
     fn default() -> Self {
         Self {
             topics: vec!["cache-purge".to_owned()],
@@ -167,12 +167,12 @@ impl Default for Purger {
             window_bytes: 32 << 20,
             memory: 512 << 20,
             admin: SocketAddr::from(([127, 0, 0, 1], 8082)),
-            targets: Targets::default(),
+            targets: TargetSettings::default(),
         }
     }
 }
 
-impl Default for Targets {
+impl Default for TargetSettings {
     fn default() -> Self {
         Self {
             urls: Vec::new(),
@@ -186,7 +186,7 @@ impl Default for Targets {
     }
 }
 
-impl Purger {
+impl PurgerSettings {
     /// Reads `[purger]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         self.read_consumption(table);
@@ -229,7 +229,7 @@ impl Purger {
     }
 }
 
-impl Targets {
+impl TargetSettings {
     fn read(&mut self, table: &mut Table<'_>) {
         table.read_each("urls", parsed(target_url), &mut self.urls);
         table.read("dns", owned, &mut self.dns);

@@ -5,20 +5,20 @@ use crate::value::{Fault, boolean, is_token, parsed};
 
 /// Fields that the proxy adds to responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
+pub struct ResponseSettings {
     /// Adds `Cache-Status` (RFC 9211).
     pub cache_status: bool,
     /// The proxy's pseudonym in `Via` and `Cache-Status`, a token (RFC 9110 §7.6.3).
     pub via: String,
 }
 
-impl Default for Response {
+impl Default for ResponseSettings {
     fn default() -> Self {
         Self { cache_status: true, via: "shellac".to_owned() }
     }
 }
 
-impl Response {
+impl ResponseSettings {
     /// Reads `[response]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read("cache_status", boolean, &mut self.cache_status);

@@ -10,7 +10,7 @@ use crate::value::{Fault, boolean, choice, duration, parsed, size, size_of};
 
 /// The store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Storage {
+pub struct StorageSettings {
     /// The engine.
     pub kind: StorageKind,
     /// `[storage.memory]`.
@@ -67,7 +67,7 @@ enum Capacity {
     Share(u64),
 }
 
-impl Storage {
+impl StorageSettings {
     /// Reads `[storage]`, and how much memory there is, for a share of it.
     pub(crate) fn read(root: &mut Table<'_>) -> Self {
         let mut kind = StorageKind::Memory;

@@ -8,7 +8,7 @@ use crate::value::{Fault, boolean, parsed, whole};
 
 /// The fields that carry tags, and their limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tags {
+pub struct TagSettings {
     /// Response fields that hold tags; all of them count.
     pub read: Vec<HeaderName>,
     /// Takes a response's `ETag` as a tag as well.
@@ -28,7 +28,7 @@ pub struct Tags {
     pub revision_in_etag: bool,
 }
 
-impl Default for Tags {
+impl Default for TagSettings {
     fn default() -> Self {
         Self {
             read: READ.map(HeaderName::from_static).to_vec(),
@@ -42,7 +42,7 @@ impl Default for Tags {
     }
 }
 
-impl Tags {
+impl TagSettings {
     /// Reads `[tags]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read_each("read", parsed(field_name), &mut self.read);

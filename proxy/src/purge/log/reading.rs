@@ -98,7 +98,7 @@ pub struct CheckedPurge {
 }
 
 /// Reads a batch and checks all of it.
-pub fn read(text: &[u8], rules: &settings::Purge) -> Result<CheckedBatch, BatchError> {
+pub fn read(text: &[u8], rules: &settings::PurgeSettings) -> Result<CheckedBatch, BatchError> {
     let mut batch: Batch = serde_json::from_slice(text).map_err(|error| blame(text, error))?;
     check_members(&batch)?;
     let limits = &rules.log;
@@ -135,11 +135,11 @@ fn blame(text: &[u8], error: serde_json::Error) -> BatchError {
     to_blame.unwrap_or(BatchError::Syntax(error))
 }
 
-fn sound(logged: LoggedPurge, rules: &settings::Purge) -> Result<CheckedPurge, BatchError> {
+fn sound(logged: LoggedPurge, rules: &settings::PurgeSettings) -> Result<CheckedPurge, BatchError> {
     let offset = logged.offset;
     let refuse = |source| BatchError::Purge { offset, source };
     let selectors = logged.request.selectors(rules.max_selectors).map_err(refuse)?;
-    let mode = logged.request.mode.unwrap_or_else(|| rules.default_mode.into());
+    let mode = logged.request.mode.unwrap_or(rules.default_mode);
     Ok(CheckedPurge { offset, mode, selectors, logged })
 }
 

@@ -66,7 +66,7 @@ fn offsets_stay_apart_in_purges_of_limited_size() {
 
 #[test]
 fn a_fold_is_full_before_a_proxy_refuses_it_by_default() {
-    let rules = settings::Purge::default();
+    let rules = settings::PurgeSettings::default();
     for name in ["t".to_owned(), "long".repeat(60)] {
         let (mut fold, mut offset) = (Fold::default(), 0);
         while !fold.is_full() {
@@ -93,7 +93,7 @@ fn body(slice: &Slice) -> Bytes {
 
 /// A proxy of some limits, as far as content is concerned.
 struct Proxy {
-    rules: settings::Purge,
+    rules: settings::PurgeSettings,
     next: i64,
     /// The highest offset up to which each selector is in force in each mode.
     in_force: HashMap<(Option<PurgeMode>, Selector), i64>,
@@ -193,8 +193,8 @@ proptest! {
         chunk in 1..40_usize,
         breaks in prop::collection::vec(prop::option::weighted(0.3, 0..30_usize), 1..40),
     ) {
-        let mut rules = settings::Purge { max_selectors: max_selectors_each, ..settings::Purge::default() };
-        rules.log = settings::PurgeLog { max_body, max_purges, max_selectors, ..rules.log };
+        let mut rules = settings::PurgeSettings { max_selectors: max_selectors_each, ..settings::PurgeSettings::default() };
+        rules.log = settings::PurgeLogSettings { max_body, max_purges, max_selectors, ..rules.log };
         let (in_force, given_up, batches) = (HashMap::new(), 0, 0);
         let mut proxy = Proxy { rules, next: 0, in_force, given_up, batches };
         let end = log.last().unwrap().offset + 1;

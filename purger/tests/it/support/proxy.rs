@@ -39,7 +39,7 @@ struct Memory {
     answer: Option<Answer>,
     authorization: Vec<String>,
     connections: usize,
-    rules: settings::Purge,
+    rules: settings::PurgeSettings,
 }
 
 impl Proxy {
@@ -52,7 +52,7 @@ impl Proxy {
             answer: None,
             authorization: Vec::new(),
             connections: 0,
-            rules: settings::Purge::default(),
+            rules: settings::PurgeSettings::default(),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut proxy = Self { address, memory: Arc::new(Mutex::new(memory)), serving: None };
@@ -95,7 +95,7 @@ impl Proxy {
     }
 
     /// Changes what it takes at once.
-    pub(crate) fn limit(&self, change: impl FnOnce(&mut settings::Purge)) {
+    pub(crate) fn limit(&self, change: impl FnOnce(&mut settings::PurgeSettings)) {
         change(&mut self.memory.lock().rules);
     }
 
