@@ -1,4 +1,5 @@
-//! Request collapsing: one flight for each response, owned by nobody's connection, followed by whoever asks for the same.
+//! Request collapsing: one fetch for each response, which no client owns and requests for the same
+//! response follow.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::support::{in_time, until};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
 
-/// Sends a request so many times at once.
+/// Sends a request `count` times at once.
 async fn begin(proxy: &Proxy, path: &str, count: usize) -> Vec<Connection> {
     let mut all = Vec::new();
     for _ in 0..count {
@@ -159,7 +160,7 @@ async fn uncacheable_responses_are_fetched_in_parallel_by_all_followers() {
 }
 
 #[tokio::test]
-async fn after_an_uncacheable_response_nobody_queues_for_a_while() {
+async fn after_an_uncacheable_response_no_request_queues_for_a_while() {
     let origin = Origin::start().await;
     let gate = Gate::closed();
     let private = ok("mine").field("cache-control", "private");
@@ -239,7 +240,7 @@ async fn followers_lose_patience_with_a_hung_leader_and_share_another_flight() {
     for follower in &mut followers {
         assert_eq!(follower.answer().await.text(), "soon");
     }
-    // The one who asked first finds what the other flight has stored.
+    // The first request finds the response that the other flight has stored.
     assert_eq!(leader.answer().await.text(), "soon");
     hung.open();
     assert_eq!(origin.count("/a"), 2);
@@ -305,7 +306,7 @@ async fn a_failure_reaches_all_who_waited_for_it() {
     });
     proxy.get("/hit").await;
 
-    // Requests of one connection are taken up in their order: when the last is answered, all others wait.
+    // Requests of one connection are taken up in order: when the last is answered, all others wait.
     let mut client = Http2::open(proxy.address).await;
     let broken: Vec<_> = (0..20).map(|_| client.get("/broken")).collect();
     let error: Vec<_> = (0..20).map(|_| client.get("/error")).collect();

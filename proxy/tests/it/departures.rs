@@ -1,5 +1,5 @@
-//! Clients that end their side of the connection: one that half-closes with its request is answered, one that leaves while
-//! it waits ends the work that is for nobody else.
+//! Clients that end their side of the connection: one that half-closes with its request is
+//! answered; one that leaves while it waits ends a fetch that no other client shares.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn reset(connection: Connection) {
     drop(connection);
 }
 
-/// Waits until nothing is under way at the origin.
+/// Waits until no request is at the origin.
 async fn until_idle(proxy: &Proxy) {
     let fetcher = proxy.app.front.cache.fetcher();
     until("the end of the exchange", || {

@@ -1,4 +1,5 @@
-//! HEAD: answered from a stored GET, and what its own answer does to it (RFC 9111 §4.3.5).
+//! HEAD: answered from a stored GET, which its own response from the origin updates (RFC 9111
+//! §4.3.5).
 
 use crate::support::origin::{Origin, Received, Reply, cacheable, status};
 use crate::support::proxy::Proxy;

@@ -1,4 +1,4 @@
-//! HEAD for what is not stored: sent as GET, so that the next request for it hits.
+//! HEAD without a stored response: sent as GET, so that the next request hits.
 
 use http::Request;
 
@@ -11,18 +11,18 @@ async fn head(proxy: &Proxy, path: &str) -> Answer {
     proxy.ask("HEAD", path, &[]).await
 }
 
-/// The methods of the requests for a path, in their order.
+/// The methods of the requests for a path, in order.
 fn methods(origin: &Origin, path: &str) -> Vec<String> {
     origin.received(path).iter().map(|one| one.head.word(0).to_owned()).collect()
 }
 
 /// Waits until no fetch is in flight.
-async fn landed(proxy: &Proxy) {
+async fn until_idle(proxy: &Proxy) {
     until("the fetch to end", || proxy.app.front.cache.fetcher().in_flight().1 == 0).await;
 }
 
 #[tokio::test]
-async fn a_second_head_hits_though_nobody_sent_a_get() {
+async fn a_second_head_hits_without_a_get_before() {
     let origin = Origin::start().await;
     let chunked =
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncache-control: max-age=60\r\n\r\n";
@@ -32,7 +32,7 @@ async fn a_second_head_hits_though_nobody_sent_a_get() {
 
     for (path, length) in [("/a", Some("5")), ("/chunks", None)] {
         let miss = head(&proxy, path).await;
-        landed(&proxy).await;
+        until_idle(&proxy).await;
         let hit = head(&proxy, path).await;
         let get = proxy.get(path).await;
 
@@ -87,7 +87,7 @@ async fn over_http2_a_second_head_hits_as_well() {
         let status = response.headers().get("cache-status").unwrap().to_str().unwrap();
         assert_eq!(status.contains("hit"), is_hit, "{status}");
         assert_eq!(response.headers().get("content-length").unwrap(), "5");
-        landed(&proxy).await;
+        until_idle(&proxy).await;
     }
     assert_eq!(methods(&origin, "/a"), ["GET"]);
 }
@@ -117,13 +117,13 @@ async fn conditions_of_a_head_are_answered_from_the_fetched_response() {
     let proxy = Proxy::start(&origin);
 
     let answer = proxy.ask("HEAD", "/a", &[("If-None-Match", "\"a\"")]).await;
-    landed(&proxy).await;
+    until_idle(&proxy).await;
 
     assert_eq!(answer.status(), 304);
     assert!(head(&proxy, "/a").await.is_hit());
 }
 
-/// The content never ends, so a fetch that were read on would stay in flight.
+/// The content never ends, so a fetch that read on would stay in flight.
 #[tokio::test]
 async fn content_that_is_not_stored_is_not_read_for_head() {
     let origin = Origin::start().await;
@@ -141,7 +141,7 @@ async fn content_that_is_not_stored_is_not_read_for_head() {
         origin.on(path, Reply::bytes(reply).hold(&never));
 
         let answer = head(&proxy, path).await;
-        landed(&proxy).await;
+        until_idle(&proxy).await;
 
         assert_eq!(answer.head.word(1), line.split(' ').next().unwrap(), "{path}");
         assert_eq!(answer.field("content-length"), Some(length.to_string()), "{path}");
@@ -163,7 +163,7 @@ async fn a_url_known_to_be_uncacheable_is_asked_for_by_head() {
     for _ in 0..3 {
         let answer = head(&proxy, "/a").await;
         assert_eq!((answer.status(), answer.field("content-length")), (200, Some("5".to_owned())));
-        landed(&proxy).await;
+        until_idle(&proxy).await;
     }
     for fields in [
         [("Authorization", "Basic eDp4")],
@@ -187,11 +187,11 @@ async fn a_response_without_content_has_no_length_in_answer_to_head() {
 
     for is_hit in [false, true] {
         let answer = head(&proxy, "/a").await;
-        landed(&proxy).await;
+        until_idle(&proxy).await;
         assert_eq!((answer.status(), answer.is_hit()), (204, is_hit));
         assert!(!answer.head.has("content-length"), "{is_hit}");
         let gone = head(&proxy, "/gone").await;
-        landed(&proxy).await;
+        until_idle(&proxy).await;
         assert_eq!((gone.status(), gone.is_hit()), (410, is_hit));
         assert_eq!(gone.field("content-length").unwrap(), "0");
     }

@@ -1,4 +1,4 @@
-//! What a hit looks like: the stored response as it came, with our `Age`, `Via` and `Cache-Status`.
+//! Hits: the stored response as it came, with our `Age`, `Via` and `Cache-Status`.
 
 use crate::support::origin::{Origin, Reply, cacheable, ok, status};
 use crate::support::proxy::{Proxy, START_DATE};

@@ -1,4 +1,5 @@
-//! Two proxies in a row: the inner one shows its tags to the outer one, which hides them, and both can be purged by them.
+//! Two proxies in a row: the inner one shows its tags to the outer one, which hides them, and both
+//! can be purged by them.
 
 use process::clock::Clock;
 

@@ -206,7 +206,7 @@ async fn a_part_answers_nothing_else() {
     let (origin, proxy) = start("\"a\"").await;
     get(&proxy, "bytes=0-4").await;
 
-    // With `no-store` the HEAD leaves what is stored as it is.
+    // With `no-store` the HEAD leaves the stored response as it is.
     let fields = [("Range", "bytes=0-4"), ("Cache-Control", "no-store")];
     let head = proxy.ask("HEAD", "/a", &fields).await;
     assert!(!head.is_hit());

@@ -1,4 +1,4 @@
-//! Ranges (RFC 9110 §14) of what is stored, or arriving.
+//! Ranges (RFC 9110 §14) of stored and of arriving responses.
 
 use crate::support::client::Answer;
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};

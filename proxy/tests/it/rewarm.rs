@@ -131,7 +131,7 @@ async fn a_rewarming_fetch_that_a_newer_purge_has_overtaken_never_becomes_a_hit(
 }
 
 #[tokio::test]
-async fn what_waits_is_cancelled_by_a_newer_purge_of_the_same_and_by_no_other() {
+async fn a_waiting_fetch_is_cancelled_by_a_newer_purge_of_the_same() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| {
         config.purge.log.rewarm_jitter = Duration::ZERO;

@@ -171,7 +171,7 @@ async fn a_stale_response_stands_in_for_an_origin_that_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_stale_response_stands_in_when_nobody_listens() {
+async fn a_stale_response_is_served_when_the_origin_is_down() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("good").field("connection", "close").close());
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Unsafe methods invalidate (RFC 9111 §4.4): what they changed is asked for again.
+//! Unsafe methods invalidate (RFC 9111 §4.4): the pages that they changed are fetched again.
 
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok, status};
 use crate::support::proxy::{Proxy, request};
@@ -169,7 +169,7 @@ async fn a_group_named_in_the_answer_to_a_safe_request_invalidates_nothing() {
     assert!(proxy.get("/a").await.is_hit());
 }
 
-/// A POST whose answer says that it is what a GET would get.
+/// A POST whose response says that a GET would get the same.
 fn created(location: &str) -> Reply {
     cacheable("posted").field("content-location", location)
 }
@@ -214,7 +214,7 @@ async fn other_post_responses_serve_no_other_request() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_post_with_a_cookie_serves_nobody_else() {
+async fn the_response_to_a_post_with_a_cookie_is_not_shared() {
     let origin = Origin::start().await;
     origin.on("/a", created("/a"));
     let proxy = Proxy::start_with(&origin, |config| {

@@ -1,10 +1,11 @@
-//! `Upgrade` (RFC 9110 §7.8): a WebSocket becomes a tunnel, and every other protocol is as if it had not been offered.
+//! `Upgrade` (RFC 9110 §7.8): a WebSocket becomes a tunnel, and an offer of any other protocol has
+//! no effect.
 
 use crate::support::message::Head;
 use crate::support::origin::{Origin, Reply, cacheable, status};
 use crate::support::proxy::{Proxy, request};
 
-/// What `curl --http2` sends with its first request, and Java's `HttpClient` with every one.
+/// The offer of `curl --http2` with its first request, and of Java's `HttpClient` with every one.
 const CURL: [(&str, &str); 3] = [
     ("Connection", "Upgrade, HTTP2-Settings"),
     ("Upgrade", "h2c"),

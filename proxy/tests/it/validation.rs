@@ -1,4 +1,5 @@
-//! Validation (RFC 9111 §4.3): a 304 freshens what is stored, and clients' conditions are answered from it.
+//! Validation (RFC 9111 §4.3): a 304 freshens the stored response, from which clients' conditions
+//! are answered.
 
 use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::{Proxy, START_DATE};

@@ -180,7 +180,8 @@ async fn variants_that_are_cold_at_once_are_fetched_in_parallel() {
     });
     let proxy = Proxy::start(&origin);
 
-    // The first one's head says that the URL varies. From then on nobody waits for anybody else's variant.
+    // The head of the first response says that the URL varies. From then on no request waits for
+    // the variant of another.
     let mut first = proxy.begin("/a", &[("Accept-Language", "l0")]).await;
     let head = first.head().await;
     let mut others = Vec::new();
@@ -241,7 +242,8 @@ async fn a_response_that_varies_on_a_field_of_ours_is_not_shared() {
     }
 }
 
-/// As CORS middleware does: `Vary: Origin` and the permission only where the request has an `Origin` that is allowed.
+/// As CORS middleware does: `Vary: Origin` and the permission only where the request has an allowed
+/// `Origin`.
 fn cross_origin(request: &Received) -> Reply {
     let page = cacheable("page");
     match request.head.field("origin").filter(|origin| origin.ends_with(".example")) {
@@ -251,7 +253,7 @@ fn cross_origin(request: &Received) -> Reply {
 }
 
 #[tokio::test]
-async fn pages_keep_their_cross_origin_permission_whoever_asked_in_between() {
+async fn pages_keep_their_cross_origin_permission_between_other_requests() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     origin.script("/a", cross_origin);

@@ -24,10 +24,10 @@ fn purges_of_prefixes_win_beside_purges_of_foreign_ones() {
     assert!(outcome.overtaken > contest.races as u64 / 50, "{outcome:?}");
 }
 
-/// Stale pages stand in for errors all the time; not those that were hard-purged, also when they have left a store that is too
-/// small for all of them.
+/// Stale pages are served on error all the time, but not those that were hard-purged, even after
+/// these have left a store that is too small for all.
 #[test]
-fn what_was_hard_purged_never_stands_in_for_an_error() {
+fn a_hard_purged_response_is_never_served_on_an_error() {
     for (storage, capacity) in [("memory", "64MiB"), ("memory", "1MiB"), ("file", "1MiB")] {
         let contest = Contest {
             flavors: &[Flavor::Validated, Flavor::Confirmed, Flavor::Lasting],

@@ -117,7 +117,7 @@ fn trailers_come_last_and_once() {
 }
 
 #[tokio::test]
-async fn only_the_first_landing_counts_and_all_hear_of_it() {
+async fn only_the_first_head_counts_and_every_reader_gets_it() {
     let (flight, writer) = flight(&budget(1000));
     let (one, two) = (writer.first_reader(), flight.join(9).unwrap());
     writer.publish_head(HeadOutcome::Unshared(Uncacheable::NoStore));
@@ -129,7 +129,7 @@ async fn only_the_first_landing_counts_and_all_hear_of_it() {
 }
 
 #[tokio::test]
-async fn a_flight_that_ends_without_landing_has_failed() {
+async fn a_flight_that_ends_without_a_head_has_failed() {
     for completes in [false, true] {
         let (_, writer) = flight(&budget(1000));
         let reader = writer.first_reader();
@@ -143,7 +143,7 @@ async fn a_flight_that_ends_without_landing_has_failed() {
 }
 
 #[test]
-fn a_dropped_pilot_fails_every_reader_and_none_sees_a_clean_end() {
+fn a_dropped_writer_fails_every_reader_without_a_clean_end() {
     let budget = budget(1000);
     let (flight, writer) = flight(&budget);
     let (mut ahead, mut behind) = (writer.first_reader(), flight.join(9).unwrap());
@@ -291,7 +291,7 @@ async fn a_transient_flight_without_readers_is_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_is_unread_for_long_when_nobody_reads_and_it_takes_long() {
+async fn a_flight_without_readers_ends_after_a_while() {
     let (flight, writer) = flight(&budget(1000));
     let reader = writer.first_reader();
     tokio::time::advance(UNREAD_MAX).await;
@@ -306,7 +306,7 @@ async fn a_flight_is_unread_for_long_when_nobody_reads_and_it_takes_long() {
 }
 
 #[test]
-fn a_reader_that_leaves_wakes_the_waiting_pilot() {
+fn a_reader_that_leaves_wakes_the_waiting_writer() {
     let (flight, writer) = flight(&budget(0));
     let (mut fast, stuck) = (writer.first_reader(), flight.join(9).unwrap());
     for number in 0..4 {
@@ -418,7 +418,7 @@ async fn fly(writer: FlightWriter) {
 }
 
 #[test]
-fn joining_while_the_pilot_is_dropped_ends_in_a_failure() {
+fn joining_while_the_writer_is_dropped_ends_in_a_failure() {
     for _ in 0..500 {
         let (flight, writer) = flight(&budget(1000));
         writer.push(bytes(1));

@@ -1,5 +1,5 @@
-//! Origins that hang, fail and come back: nobody waits in vain for longer than one time-out, and one URL's trouble is not
-//! another's.
+//! Origins that hang, fail and recover: no request waits longer than one time-out, and the trouble
+//! of one URL is not that of others.
 
 mod exchange;
 mod simulation;

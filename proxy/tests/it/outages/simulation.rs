@@ -28,7 +28,7 @@ fn bench(origin: &Origin) -> Bench {
 async fn all(requests: Vec<JoinHandle<Answered>>) -> Vec<Answered> {
     let mut answers = Vec::new();
     for request in requests {
-        assert!(request.is_finished(), "a request waits for ever");
+        assert!(request.is_finished(), "a request waits without end");
         answers.push(request.await.unwrap());
     }
     answers
@@ -51,7 +51,7 @@ async fn a_request_waits_for_one_time_out_in_all() {
     let longest = answers.iter().map(|one| one.waited).max().unwrap();
     assert!(longest <= FIRST_BYTE + GRACE, "{longest:?}");
     let shortest = answers.iter().map(|one| one.waited).min().unwrap();
-    assert!(shortest >= FIRST_BYTE, "{shortest:?}: nobody inherits another's failure");
+    assert!(shortest >= FIRST_BYTE, "{shortest:?}: no request inherits another's failure");
     // 10 s of arrivals and one time-out, a flight for each patience.
     assert!(origin.count("/a") <= 14, "{}", origin.count("/a"));
 }
@@ -113,7 +113,7 @@ struct Url {
     since: Instant,
     /// Requests at the origin when the mood began.
     asked: usize,
-    /// Whether its stale response may stand in.
+    /// Set where its stale response may be served on error.
     has_stale: bool,
     /// When the first request after the mood began was sent.
     tried: Option<Instant>,
@@ -138,7 +138,7 @@ impl Choices {
 }
 
 #[tokio::test(start_paused = true)]
-async fn origins_that_hang_fail_and_come_back_hold_nobody_up() {
+async fn origins_that_hang_fail_and_recover_hold_no_request_up() {
     let asked = std::env::var("SHELLAC_OUTAGE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = asked.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
     println!("SHELLAC_OUTAGE_SEED={seed}");
@@ -171,7 +171,7 @@ async fn origins_that_hang_fail_and_come_back_hold_nobody_up() {
     bench.advance(FIRST_BYTE + GRACE).await;
     for url in &mut urls {
         url.check_answers(seed).await;
-        assert!(url.waiting.is_empty(), "seed {seed}: {} waits for ever", url.path);
+        assert!(url.waiting.is_empty(), "seed {seed}: {} waits without end", url.path);
     }
 }
 

@@ -40,8 +40,8 @@ pub(crate) struct Contest {
     pub(crate) capacity: &'static str,
     /// Which engine: `memory`, `file` or `tiered`.
     pub(crate) storage: &'static str,
-    /// Whether the origin answers one request in three with an error: then all purges are hard, as what was purged softly may
-    /// stand in.
+    /// Set where the origin answers one request in three with an error: then all purges are hard,
+    /// because a soft-purged response may be served on error.
     pub(crate) is_failing: bool,
     /// Purges, each with a request that it may overtake and one that comes after it.
     pub(crate) races: usize,
@@ -118,7 +118,7 @@ impl Contest {
             })
             .collect();
         for thread in threads {
-            thread.join().expect("nobody lost a race");
+            thread.join().expect("no racer failed");
         }
         let outcome = runtime().block_on(arena.proxy.settle_accounts());
         println!("{} races: {outcome:?}", self.races);

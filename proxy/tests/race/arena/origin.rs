@@ -100,11 +100,11 @@ impl Script {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Content> {
         let page = &self.pages[Page::number_in(request.uri().path())];
         let version = self.truth.current(page.number);
-        let millis = self.random.lock().expect("nobody panicked").one_of(&RENDER_MILLIS);
+        let millis = self.random.lock().expect("no thread panicked").one_of(&RENDER_MILLIS);
         if millis > 0 {
             sleep(Duration::from_millis(millis)).await;
         }
-        if self.is_failing && self.random.lock().expect("nobody panicked").one_in(3) {
+        if self.is_failing && self.random.lock().expect("no thread panicked").one_in(3) {
             let mut response = Response::new(Content::of(String::new(), true));
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             return response;

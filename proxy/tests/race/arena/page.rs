@@ -41,7 +41,7 @@ impl Flavor {
         }
     }
 
-    /// Whether nobody is shown an old version after a soft purge either.
+    /// Set where no old version is shown after a soft purge either.
     pub(crate) const fn is_renewed_by_soft_purges(self) -> bool {
         match self {
             Self::Lasting | Self::Varying | Self::Validated => true,

@@ -96,12 +96,12 @@ impl Proxy {
     /// Waits until nothing is in flight; then what was counted must add up, and one purge leaves nothing for another.
     pub(crate) async fn settle_accounts(&self) -> Outcome {
         let fetcher = self.app.front.cache.fetcher();
-        let landed = async {
+        let idle = async {
             while fetcher.in_flight() != (0, 0, 0) {
                 yield_now().await;
             }
         };
-        timeout(PATIENCE, landed).await.expect("every flight lands");
+        timeout(PATIENCE, idle).await.expect("every fetch ends");
 
         let everything = PurgeRequest { all: true, ..PurgeRequest::default() };
         let stored = self.app.store.usage().objects;

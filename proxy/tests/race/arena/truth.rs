@@ -1,4 +1,4 @@
-//! `Truth`: which version each page has, and which one nobody may see anything older than.
+//! `Truth`: the version that each page has, and the one than which none older may be shown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
