@@ -37,7 +37,8 @@ pub enum Plan {
 pub fn decide(
     found: Found,
     facts: &RequestFacts,
-    (policy, trust): (&FreshnessRules, Trust),
+    policy: &FreshnessRules,
+    trust: Trust,
     now: Timestamp,
 ) -> Decision {
     let (stored, soft_purged) = match found {
@@ -218,7 +219,7 @@ mod tests {
         trust: Trust,
     ) -> String {
         let now = BORN.plus(Duration::from_secs(after_secs));
-        match decide(found, &facts(request), (&POLICY, trust), now) {
+        match decide(found, &facts(request), &POLICY, trust, now) {
             Decision::Hit(_) => "hit".to_owned(),
             Decision::HitStale(_) => "hit stale".to_owned(),
             Decision::HitAccepted(_) => "hit accepted".to_owned(),
@@ -349,12 +350,8 @@ mod tests {
         assert_eq!(decided(page("max-age=60"), &only_if_cached, 600), "hit accepted");
         let whatever_a_reload_says = FreshnessRules { ignore_client_no_cache: true, ..POLICY };
         let now = BORN.plus(Duration::from_mins(2));
-        let decision = decide(
-            page("max-age=60"),
-            &facts(&accept),
-            (&whatever_a_reload_says, Trust::Full),
-            now,
-        );
+        let decision =
+            decide(page("max-age=60"), &facts(&accept), &whatever_a_reload_says, Trust::Full, now);
         assert!(matches!(decision, Decision::HitAccepted(_)));
     }
 

@@ -35,7 +35,8 @@ pub(super) fn deliver(
     request: &RequestHead,
     fetched: Fetched,
     forwarded: Forwarded,
-    (now, busy): (Timestamp, Busy),
+    now: Timestamp,
+    busy: Busy,
 ) -> (Outcome, Response<ResponseBody>) {
     match fetched {
         Fetched::Arriving { head, reader, role } => {
@@ -49,7 +50,7 @@ pub(super) fn deliver(
             });
             let outcome = if is_stored { Outcome::Miss } else { Outcome::Uncacheable };
             let mut response =
-                Responder::of(request).arriving(request, &head, reader, &status, (now, busy));
+                Responder::of(request).arriving(request, &head, reader, &status, now, busy);
             if role == Role::Leader {
                 response.headers_mut().extend(head.personal.clone());
             }

@@ -210,7 +210,7 @@ impl Cache {
         }
         let trust = self.invalidation.lease().trust(now);
         let policy = &head.policy.freshness;
-        let decision = decide(lookup.found, &head.facts(), (policy, trust), now);
+        let decision = decide(lookup.found, &head.facts(), policy, trust, now);
         (decision, lookup.variant)
     }
 
@@ -305,18 +305,15 @@ impl Cache {
             inbound.head.method == Method::HEAD && inbound.head.policy.cache.convert_head;
         let (outcome, response) = match plan {
             Plan::Fetch(stale) if is_get || is_converted => {
-                self.fetch(inbound.head, (reason, None), stale, variant, busy).await
+                self.fetch(inbound.head, reason, None, stale, variant, busy).await
             }
             // Responses that are known to be uncacheable are not transferred for HEAD.
             Plan::FetchUncollapsed(why) if is_get && is_whole => {
-                self.fetch(inbound.head, (reason, Some(why)), None, variant, busy).await
+                self.fetch(inbound.head, reason, Some(why), None, variant, busy).await
             }
-            Plan::Fetch(_) => {
-                let why = (reason, Uncacheable::Method);
-                self.passer.pass(inbound, why, busy).await
-            }
+            Plan::Fetch(_) => self.passer.pass(inbound, reason, Uncacheable::Method, busy).await,
             Plan::FetchUncollapsed(why) | Plan::Pass(why) => {
-                self.passer.pass(inbound, (reason, why), busy).await
+                self.passer.pass(inbound, reason, why, busy).await
             }
         };
         if let Some(metrics) = self.metrics.get(listener) {
@@ -329,7 +326,8 @@ impl Cache {
     async fn fetch(
         &self,
         head: RequestHead,
-        (reason, uncacheable): (ForwardReason, Option<Uncacheable>),
+        reason: ForwardReason,
+        uncacheable: Option<Uncacheable>,
         stale: Option<Arc<Stored>>,
         variant: Option<VariantHash>,
         busy: Busy,
@@ -354,7 +352,7 @@ impl Cache {
             Ok(fetched) => {
                 let detail = uncacheable.map(Uncacheable::code);
                 let forwarded = Forwarded { detail, ..forwarded };
-                deliver::deliver(&client, fetched, forwarded, (self.clock.now(), busy))
+                deliver::deliver(&client, fetched, forwarded, self.clock.now(), busy)
             }
             Err(error) => (Outcome::Synthetic, deliver::error(&client, &error.into(), forwarded)),
         }

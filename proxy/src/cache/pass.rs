@@ -86,7 +86,8 @@ impl Passer {
     pub(super) async fn pass(
         &self,
         inbound: Inbound,
-        (reason, why): (ForwardReason, Uncacheable),
+        reason: ForwardReason,
+        why: Uncacheable,
         busy: Busy,
     ) -> (Outcome, Response<ResponseBody>) {
         let Inbound { head, body, upgrade } = inbound;
@@ -130,7 +131,7 @@ impl Passer {
                 (Outcome::Synthetic, deliver::error(&head, &error, Forwarded::new(reason)))
             }
             Ok(passed) if head.method == Method::POST => {
-                self.post(&head, passed, (reason, why), busy).await
+                self.post(&head, passed, reason, why, busy).await
             }
             Ok(PassedResponse { response, .. }) => {
                 let detail = Some(why.code());
@@ -152,7 +153,8 @@ impl Passer {
         &self,
         head: &RequestHead,
         passed: PassedResponse,
-        (reason, why): (ForwardReason, Uncacheable),
+        reason: ForwardReason,
+        why: Uncacheable,
         busy: Busy,
     ) -> (Outcome, Response<ResponseBody>) {
         let PassedResponse { response, exchange, post } = passed;
@@ -165,7 +167,7 @@ impl Passer {
                     deliver::passed(head, *response, &CacheStatus::Forward(status), busy),
                 )
             }
-            Ok(fetched) => deliver::deliver(head, fetched, forwarded, (self.clock.now(), busy)),
+            Ok(fetched) => deliver::deliver(head, fetched, forwarded, self.clock.now(), busy),
             Err(error) => (Outcome::Synthetic, deliver::error(head, &error.into(), forwarded)),
         }
     }
@@ -184,8 +186,8 @@ impl Passer {
             let response = fetcher.pass(head.policy.origin(), request).await?;
             let exchange = fetcher.exchange_since(request_time);
             if head.describes_get() {
-                let newer = (response.status(), response.headers());
-                fetcher.freshen_by_head(head, &birth, newer, exchange);
+                let (status, fields) = (response.status(), response.headers());
+                fetcher.freshen_by_head(head, &birth, status, fields, exchange);
             }
             return Ok(PassedResponse { response, exchange, post: None });
         }

@@ -143,8 +143,7 @@ impl Rewarmer {
         let now = self.clock.now();
         let lookup = usable(&*self.store, &[], invalidation, &head, || None, now);
         let trust = invalidation.lease().trust(now);
-        let stale = match decide(lookup.found, &head.facts(), (&head.policy.freshness, trust), now)
-        {
+        let stale = match decide(lookup.found, &head.facts(), &head.policy.freshness, trust, now) {
             Decision::HitStale(stored) => Some(stored),
             Decision::Forward(_, Plan::Fetch(stale)) => stale,
             _ => return RewarmResult::Needless,

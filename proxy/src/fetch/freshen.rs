@@ -34,7 +34,8 @@ pub(super) fn freshen_by_head(
     fetcher: &Fetcher,
     request: &RequestHead,
     birth: &RunningFetch,
-    (status, fields): (StatusCode, &HeaderMap),
+    status: StatusCode,
+    fields: &HeaderMap,
     exchange: Exchange,
 ) {
     if status != StatusCode::OK {

@@ -176,10 +176,11 @@ impl Fetcher {
         &self,
         request: &RequestHead,
         birth: &RunningFetch,
-        (status, head): (StatusCode, &HeaderMap),
+        status: StatusCode,
+        fields: &HeaderMap,
         exchange: Exchange,
     ) {
-        freshen::freshen_by_head(self, request, birth, (status, head), exchange);
+        freshen::freshen_by_head(self, request, birth, status, fields, exchange);
     }
 
     /// Holds a response that was found in the store a moment ago; `None` when it has left the store

@@ -128,7 +128,8 @@ impl<'a> Responder<'a> {
         head: &SharedHead,
         reader: FlightReader,
         status: &CacheStatus,
-        (now, busy): (Timestamp, Busy),
+        now: Timestamp,
+        busy: Busy,
     ) -> Response<ResponseBody> {
         let mut fields = head.fields.clone();
         let age = head.freshness.map_or(0, |freshness| freshness.age(now).as_secs());

@@ -113,7 +113,7 @@ async fn answer(app: &App, head: RequestHead) -> Kind {
     let now = app.clock().now();
     let trust = invalidation.lease().trust(now);
     let facts = head.facts();
-    let decision = decide(lookup.found, &facts, (&head.policy.freshness, trust), now);
+    let decision = decide(lookup.found, &facts, &head.policy.freshness, trust, now);
     let (arrived, variant, range) = (invalidation.sequence(), lookup.variant, None);
     let request_with = |stale: Option<Arc<Stored>>| {
         let stale = stale.and_then(|stale| fetcher.hold(&stale));
