@@ -38,7 +38,7 @@ impl LiveSettings {
         let mut current = self.current.lock();
         let origins = current.origins.renewed(config.origin.clone(), Vec::new());
         // Sockets stay as they are, and so does the order of the listeners.
-        let listener = |listen: &settings::Listen| {
+        let listener = |listen: &settings::ListenSettings| {
             let same = config.listen.iter().find(|new| new.address == listen.address);
             same.unwrap_or(listen).clone()
         };
@@ -107,12 +107,13 @@ mod tests {
         let mut config = config();
         let here = config.listen[0].clone();
         let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let listen = |address| settings::Listen { address, ..here.clone() };
+        let listen = |address| settings::ListenSettings { address, ..here.clone() };
         config.listen = vec![listen(port(1)), listen(port(2))];
         let live = LiveSettings::new(&config);
 
         let trusting = vec!["10.0.0.0/8".parse().unwrap()];
-        let second = settings::Listen { trusted_proxies: trusting.clone(), ..listen(port(2)) };
+        let second =
+            settings::ListenSettings { trusted_proxies: trusting.clone(), ..listen(port(2)) };
         config.listen = vec![second, listen(port(3))];
         live.replace(&config);
 

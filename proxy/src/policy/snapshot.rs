@@ -34,7 +34,11 @@ impl SettingsSnapshot {
         self.number
     }
 
-    pub(super) fn new(config: &Config, origins: Origins, listen: Vec<settings::Listen>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        origins: Origins,
+        listen: Vec<settings::ListenSettings>,
+    ) -> Self {
         let origin = origins.find(&config.origin.name).unwrap_or_default();
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
