@@ -46,7 +46,9 @@ impl Handler for Front {
         let (parts, body) = request.into_parts();
         let (seed, settings) = (self.cache.seed(), self.settings.local());
         match Inbound::read(parts, body, caller.peer(), seed, settings) {
-            Err(refused) => Answer::Ready(self.cache.refuse(&refused, caller.peer())),
+            Err(refused) => {
+                Answer::Ready(self.cache.refuse(&refused, caller.peer(), &self.settings.local()))
+            }
             Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound, caller),
             Ok(inbound) => match self.cache.begin(inbound) {
                 Step::Answer(response) => Answer::Ready(response),
@@ -78,9 +80,8 @@ impl Handler for Front {
     }
 
     fn refuse(&self, violation: Violation, peer: &Peer) -> Response<ResponseBody> {
-        let settings = self.settings.local();
-        let refused = Refused { refusal: violation.into(), fields: HeaderMap::new(), settings };
-        self.cache.refuse(&refused, peer)
+        let refused = Refused { refusal: violation.into(), fields: HeaderMap::new() };
+        self.cache.refuse(&refused, peer, &self.settings.local())
     }
 }
 

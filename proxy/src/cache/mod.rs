@@ -33,6 +33,7 @@ use crate::invalidation::Invalidation;
 use crate::key::KeySeed;
 use crate::key::vary::VariantHash;
 use crate::lookup::usable;
+use crate::policy::SettingsSnapshot;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
 use crate::response::body::ResponseBody;
@@ -164,8 +165,13 @@ impl Cache {
     }
 
     /// Answers a request that was refused while it was read.
-    pub fn refuse(&self, refused: &Refused, peer: &Peer) -> Response<ResponseBody> {
-        let response = deliver::refuse(&refused.refusal.into(), &refused.fields, &refused.settings);
+    pub fn refuse(
+        &self,
+        refused: &Refused,
+        peer: &Peer,
+        settings: &SettingsSnapshot,
+    ) -> Response<ResponseBody> {
+        let response = deliver::refuse(&refused.refusal.into(), &refused.fields, settings);
         self.count(peer, Outcome::Synthetic, response.status());
         response
     }

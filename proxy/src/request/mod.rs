@@ -69,8 +69,6 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Its fields, which say what kind of answer is wanted.
     pub fields: HeaderMap,
-    /// The settings that hold for its answer.
-    pub settings: Arc<SettingsSnapshot>,
 }
 
 impl Inbound {
@@ -84,7 +82,7 @@ impl Inbound {
     ) -> Result<Self, Refused> {
         let (target, has_options) = match Self::check(&mut parts, peer, &settings.limits) {
             Ok(sound) => sound,
-            Err(refusal) => return Err(Refused { refusal, fields: parts.headers, settings }),
+            Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
         };
         let Parts { method, version, headers, mut extensions, .. } = parts;
         let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &headers);

@@ -48,7 +48,7 @@ impl<'a> Responder<'a> {
     }
 
     pub fn stored(
-        &self,
+        self,
         request: &RequestHead,
         stored: &store::StoredResponse,
         now: Timestamp,
@@ -101,7 +101,7 @@ impl<'a> Responder<'a> {
 
     /// Returns the fields of a stored response with ours. A plain hit's are the same for a second.
     fn head_of(
-        &self,
+        self,
         stored: &store::StoredResponse,
         now: Timestamp,
         status: &CacheStatus,
@@ -123,7 +123,7 @@ impl<'a> Responder<'a> {
     }
 
     pub fn arriving(
-        &self,
+        self,
         request: &RequestHead,
         head: &SharedHead,
         reader: FlightReader,
@@ -159,7 +159,7 @@ impl<'a> Responder<'a> {
 
     /// Answers with a response for this client only.
     pub fn passed(
-        &self,
+        self,
         response: Response<OriginBody>,
         status: &CacheStatus,
         busy: Busy,
@@ -178,7 +178,7 @@ impl<'a> Responder<'a> {
 
     /// Adds our fields to a response that we made ourselves.
     pub fn own(
-        &self,
+        self,
         mut response: Response<ResponseBody>,
         status: &CacheStatus,
     ) -> Response<ResponseBody> {
@@ -186,7 +186,7 @@ impl<'a> Responder<'a> {
         response
     }
 
-    fn add_own(&self, fields: &mut HeaderMap, status: &CacheStatus) {
+    fn add_own(self, fields: &mut HeaderMap, status: &CacheStatus) {
         let OwnFields { name, via, adds_cache_status } = &self.settings.own_fields;
         fields.append(VIA, via.clone());
         if *adds_cache_status {
