@@ -18,7 +18,7 @@ use process::clock::Clock;
 use process::timestamp::Timestamp;
 use settings::{Config, Flags, Sources};
 use shellac::app::App;
-use shellac::client::peer::Peer;
+use shellac::client::peer::{ListenerId, Peer};
 use shellac::freshness::{Exchange, FreshnessRules, judge};
 use shellac::key::{Key, Scheme};
 use shellac::listener::activity::{Activity, Protocol};
@@ -78,7 +78,7 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
         remote: address,
         local: address,
         is_trusted: false,
-        listener: 0,
+        listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
     };
     let connection = Connection {

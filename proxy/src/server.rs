@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::admin::{self, Admin};
 use crate::app::App;
+use crate::client::peer::ListenerId;
 use crate::listener::{Listeners, socket};
 use crate::purge::log::PurgeLog;
 use crate::store::file::OpenError;
@@ -110,7 +111,7 @@ impl Bound {
             let mut sockets = Vec::new();
             for (index, listener) in traffic.iter().enumerate() {
                 if let Some(socket) = listener.get(number) {
-                    sockets.push((index, socket.try_clone()?));
+                    sockets.push((ListenerId::at(index), socket.try_clone()?));
                 }
             }
             workers.push(start_worker(Arc::clone(&app), number, sockets)?);
@@ -121,7 +122,7 @@ impl Bound {
             let admins = admin::listeners(Arc::clone(&app));
             for (index, socket) in admin.into_iter().enumerate() {
                 let listener = tokio::net::TcpListener::from_std(socket)?;
-                tokio::spawn(Arc::clone(&admins).accept(listener, index));
+                tokio::spawn(Arc::clone(&admins).accept(listener, ListenerId::at(index)));
             }
             tokio::spawn(end_admin(Arc::clone(&app), admins));
             tokio::spawn(keep_house(Arc::clone(&app)));
@@ -196,7 +197,7 @@ async fn drain(app: &App) -> Drained {
 fn start_worker(
     app: Arc<App>,
     number: usize,
-    sockets: Vec<(usize, TcpListener)>,
+    sockets: Vec<(ListenerId, TcpListener)>,
 ) -> Result<thread::JoinHandle<()>, StartError> {
     let runtime = runtime()?;
     let serve = move || {

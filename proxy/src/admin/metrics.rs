@@ -5,7 +5,7 @@ use std::fmt;
 use super::storage;
 use crate::app::App;
 use crate::metrics::family::{self, Family, Sample};
-use crate::{cache, invalidation, origins, purge, store};
+use crate::{front, invalidation, origins, purge, store};
 
 /// Returns the page.
 pub(super) fn page(app: &App) -> Result<String, fmt::Error> {
@@ -17,7 +17,7 @@ fn families(app: &App) -> Vec<Family> {
     let names = settings.listen.iter().map(|listen| listen.name.as_str());
     let (store, invalidation, origins) = (&*app.store, &*app.invalidation, app.origins());
     let fetcher = app.front.cache.fetcher();
-    let mut all = cache::metrics::families(names.zip(&app.front.cache.metrics));
+    let mut all = front::metrics::families(names.zip(&app.front.metrics));
     all.extend(app.listeners.metrics.families(app.listeners.connections()));
     all.extend(store::metrics::families(store));
     all.push(invalidation::metrics::tags(invalidation));

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::client::peer::Peer;
+use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
 use crate::listener::drain::Drain;
 use crate::listener::rules::ConnectionRules;
@@ -51,7 +51,7 @@ impl Handler for Admin {
         }))
     }
 
-    fn rules(&self, _listener: usize) -> ConnectionRules {
+    fn rules(&self, _listener: ListenerId) -> ConnectionRules {
         let limits = LimitSettings {
             header_timeout: HEAD_TIMEOUT,
             keepalive_timeout: HEAD_TIMEOUT,
@@ -62,7 +62,7 @@ impl Handler for Admin {
     }
 
     /// Admin requests have no client but their peer.
-    fn is_trusted(&self, _remote: SocketAddr, _listener: usize) -> bool {
+    fn is_trusted(&self, _remote: SocketAddr, _listener: ListenerId) -> bool {
         false
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::cache::metrics::Outcome;
+use crate::cache::outcome::Outcome;
 use crate::store::file::Service;
 
 /// Returns the document.
@@ -79,5 +79,5 @@ fn hit_ratio(app: &App) -> Value {
 }
 
 fn total(app: &App, outcome: Outcome) -> u64 {
-    app.front.cache.metrics.iter().map(|metrics| metrics.of(outcome)).sum()
+    app.front.metrics.iter().map(|metrics| metrics.of(outcome)).sum()
 }

@@ -100,10 +100,10 @@ impl App {
             clock.clone(),
             fetcher,
             seed,
-            config.listen.len(),
             passer,
         );
-        let front = Arc::new(Front { cache, purge_endpoint, settings: Arc::clone(&settings) });
+        let front =
+            Arc::new(Front::new(cache, purge_endpoint, Arc::clone(&settings), config.listen.len()));
         let listeners = Arc::new(Listeners {
             clock: clock.clone(),
             permits: Arc::new(Semaphore::new(config.limits.max_connections)),

@@ -3,7 +3,9 @@
 use http::header::{CONNECTION, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 
-use super::metrics::Outcome;
+use super::answer::Answer;
+use super::outcome::Outcome;
+use super::record::RequestRecord;
 use crate::client::busy::Busy;
 use crate::fetch::{Fetched, Role};
 use crate::field::cache_status::{CacheStatus, Forwarded};
@@ -21,14 +23,20 @@ use process::timestamp::Timestamp;
 pub(super) fn stored(
     request: &RequestHead,
     stored: &Stored,
-    detail: Option<&'static str>,
+    (outcome, detail): (Outcome, Option<&'static str>),
     now: Timestamp,
-) -> Response<ResponseBody> {
+) -> Answer {
     let Some(response) = stored.response() else {
-        return refuse(&ProxyError::Overloaded, &request.fields, request.policy.settings());
+        let answer = refuse_head(request, &ProxyError::Overloaded, now);
+        return Answer {
+            record: RequestRecord { outcome: Some(outcome), ..answer.record },
+            ..answer
+        };
     };
     let ttl = response.freshness.ttl(now, stored.provenance.soft_purged());
-    Responder::of(request).stored(request, response, now, &CacheStatus::Hit { ttl, detail })
+    let status = CacheStatus::Hit { ttl, detail };
+    let response = Responder::of(request).stored(request, response, now, &status);
+    Answer::new(request, response, outcome, status, now)
 }
 
 pub(super) fn deliver(
@@ -37,7 +45,7 @@ pub(super) fn deliver(
     forwarded: Forwarded,
     now: Timestamp,
     busy: Busy,
-) -> (Outcome, Response<ResponseBody>) {
+) -> Answer {
     match fetched {
         Fetched::Arriving { head, reader, role } => {
             let is_stored = head.not_stored.is_none();
@@ -54,7 +62,7 @@ pub(super) fn deliver(
             if role == Role::Leader {
                 response.headers_mut().extend(head.personal.clone());
             }
-            (outcome, response)
+            Answer::new(request, response, outcome, status, now)
         }
         Fetched::Validated(stored, role) => {
             let status = CacheStatus::Forward(Forwarded {
@@ -66,23 +74,31 @@ pub(super) fn deliver(
             let response = stored
                 .response()
                 .map(|response| Responder::of(request).stored(request, response, now, &status));
-            let error = || error(request, &ProxyError::Overloaded, forwarded);
-            (Outcome::Revalidated, response.unwrap_or_else(error))
+            let outcome = Outcome::Revalidated;
+            response.map_or_else(
+                || {
+                    let answer = error(request, &ProxyError::Overloaded, forwarded, now);
+                    let record = RequestRecord { outcome: Some(outcome), ..answer.record };
+                    Answer { record, ..answer }
+                },
+                |response| Answer::new(request, response, outcome, status, now),
+            )
         }
         Fetched::StaleIfError(stored) => {
-            (Outcome::Stale, self::stored(request, &stored, Some("stale-if-error"), now))
+            self::stored(request, &stored, (Outcome::Stale, Some("stale-if-error")), now)
         }
-        Fetched::Stored(stored) => (Outcome::Hit, self::stored(request, &stored, None, now)),
+        Fetched::Stored(stored) => self::stored(request, &stored, (Outcome::Hit, None), now),
         Fetched::Unshared(response, why) => {
             let detail = Some(forwarded.detail.unwrap_or_else(|| why.code()));
             let status = Some(response.status());
             let status = CacheStatus::Forward(Forwarded { status, detail, ..forwarded });
-            let response = passed(request, *response, &status, busy);
+            let Answer { mut response, record } =
+                passed(request, *response, (Outcome::Uncacheable, status), (now, busy));
             if request.method == Method::HEAD {
                 // `Content-Length` is the origin's. Dropping the content ends the exchange.
-                return (Outcome::Uncacheable, response.map(|_content| ResponseBody::Empty));
+                response = response.map(|_content| ResponseBody::Empty);
             }
-            (Outcome::Uncacheable, response)
+            Answer { response, record }
         }
     }
 }
@@ -91,17 +107,17 @@ pub(super) fn deliver(
 pub(super) fn passed(
     request: &RequestHead,
     mut response: Response<OriginBody>,
-    status: &CacheStatus,
-    busy: Busy,
-) -> Response<ResponseBody> {
+    (outcome, status): (Outcome, CacheStatus),
+    (now, busy): (Timestamp, Busy),
+) -> Answer {
     *response.headers_mut() = request.policy.public(response.headers());
     let is_early = response.body().is_early();
-    let mut response = Responder::of(request).passed(response, status, busy);
+    let mut response = Responder::of(request).passed(response, &status, busy);
     if is_early {
         // The rest of the request is not read (RFC 9112 §9.6).
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    Answer::new(request, response, outcome, status, now)
 }
 
 /// Answers a request that was forwarded with an error of ours.
@@ -109,12 +125,21 @@ pub(super) fn error(
     request: &RequestHead,
     error: &ProxyError,
     forwarded: Forwarded,
-) -> Response<ResponseBody> {
+    now: Timestamp,
+) -> Answer {
     let settings = request.policy.settings();
     let response = failure::respond(error, &request.fields, &settings.own_fields.name);
     let detail = Some(detail_of(error));
     let status = CacheStatus::Forward(Forwarded { detail, ..forwarded });
-    Responder::new(settings).own(response, &status)
+    let response = Responder::new(settings).own(response, &status);
+    Answer::new(request, response, Outcome::Synthetic, status, now)
+}
+
+/// Answers a request that goes no further.
+pub(super) fn refuse_head(request: &RequestHead, error: &ProxyError, now: Timestamp) -> Answer {
+    let answer = refuse(error, &request.fields, request.policy.settings(), now);
+    let record = RequestRecord { key: Some(request.key.hash()), ..answer.record };
+    Answer { record, ..answer }
 }
 
 /// Answers a request with these fields that goes no further.
@@ -122,14 +147,19 @@ pub(super) fn refuse(
     error: &ProxyError,
     fields: &HeaderMap,
     settings: &SettingsSnapshot,
-) -> Response<ResponseBody> {
+    now: Timestamp,
+) -> Answer {
     let response = failure::respond(error, fields, &settings.own_fields.name);
-    Responder::new(settings).own(response, &CacheStatus::Refused(detail_of(error)))
+    let status = CacheStatus::Refused(detail_of(error));
+    let response = Responder::new(settings).own(response, &status);
+    Answer { response, record: RequestRecord::new(Outcome::Synthetic, Some(status), now) }
 }
 
 /// Answers OPTIONS that goes no further.
-pub(super) fn options(request: &RequestHead) -> Response<ResponseBody> {
-    Responder::of(request).own(failure::options(), &CacheStatus::Refused("max_forwards"))
+pub(super) fn options(request: &RequestHead, now: Timestamp) -> Answer {
+    let status = CacheStatus::Refused("max_forwards");
+    let response = Responder::of(request).own(failure::options(), &status);
+    Answer::new(request, response, Outcome::Synthetic, status, now)
 }
 
 fn detail_of(error: &ProxyError) -> &'static str {

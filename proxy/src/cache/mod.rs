@@ -5,25 +5,29 @@
 
 pub mod changes;
 pub mod decision;
-pub mod metrics;
+pub mod outcome;
+pub mod record;
 pub mod rewarm;
+pub mod answer;
 mod deliver;
 mod pass;
 mod tunnel;
 
 use std::sync::Arc;
 
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, Version};
 use tokio::time::Instant;
 
+use self::answer::Answer;
 use self::changes::Changes;
 use self::decision::{Decision, Plan, decide};
-use self::metrics::{Outcome, RequestMetrics};
+use self::outcome::Outcome;
 pub use self::pass::Passer;
+use self::record::RequestRecord;
 
 use crate::client::busy::Busy;
 use crate::client::exchange::Interim;
-use crate::client::peer::Peer;
+use crate::client::received::Received;
 use crate::fetch::request::FetchRequest;
 use crate::fetch::{Fetcher, OnDisconnect};
 use crate::field::cache_status::{ForwardReason, Forwarded};
@@ -36,7 +40,6 @@ use crate::lookup::usable;
 use crate::policy::SettingsSnapshot;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
-use crate::response::body::ResponseBody;
 use crate::response::conditional::must_forward;
 use crate::response::failure::ProxyError;
 use crate::response::has_preconditions;
@@ -51,14 +54,12 @@ pub struct Cache {
     fetcher: Arc<Fetcher>,
     seed: KeySeed,
     passer: Passer,
-    /// One for each listener.
-    pub metrics: Box<[RequestMetrics]>,
 }
 
 /// The progress of a request that has not waited.
 #[derive(Debug)]
 pub enum Step {
-    Answer(Response<ResponseBody>),
+    Answer(Answer),
     Pending(Box<PendingRequest>),
 }
 
@@ -87,6 +88,11 @@ impl PendingRequest {
         inbound.head.version
     }
 
+    const fn key_hash(&self) -> u64 {
+        let (Self::Load { inbound, .. } | Self::Forward(Forwarding { inbound, .. })) = self;
+        inbound.head.key.hash()
+    }
+
     pub fn relay(&mut self, interim: Interim) {
         let (Self::Load { inbound, .. } | Self::Forward(Forwarding { inbound, .. })) = self;
         inbound.head.interim = Some(interim);
@@ -100,11 +106,9 @@ impl Cache {
         clock: Clock,
         fetcher: Arc<Fetcher>,
         seed: KeySeed,
-        listeners: usize,
         passer: Passer,
     ) -> Self {
-        let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
-        Self { store, invalidation, clock, fetcher, seed, passer, metrics }
+        Self { store, invalidation, clock, fetcher, seed, passer }
     }
 
     pub const fn seed(&self) -> KeySeed {
@@ -138,11 +142,7 @@ impl Cache {
 
     /// Completes a request that [`begin`](Self::begin) could not answer from memory. `busy` keeps
     /// the connection from counting as idle until the last byte is sent.
-    pub async fn finish(
-        &self,
-        mut pending: Box<PendingRequest>,
-        busy: Busy,
-    ) -> Response<ResponseBody> {
+    pub async fn finish(&self, mut pending: Box<PendingRequest>, busy: Busy) -> Answer {
         loop {
             match *pending {
                 PendingRequest::Forward(forwarding) => {
@@ -150,7 +150,10 @@ impl Cache {
                 }
                 PendingRequest::Load { inbound, started } => {
                     match self.load(inbound, started).await {
-                        Step::Answer(response) => return response,
+                        Step::Answer(mut answer) => {
+                            answer.record.first_byte = Some(started.elapsed());
+                            return answer;
+                        }
                         Step::Pending(next) => pending = next,
                     }
                 }
@@ -158,28 +161,28 @@ impl Cache {
         }
     }
 
-    pub fn fail(&self, request: &RequestHead, error: &ProxyError) -> Response<ResponseBody> {
-        let response = deliver::refuse(error, &request.fields, request.policy.settings());
-        self.count(&request.peer, Outcome::Synthetic, response.status());
-        response
+    pub fn fail(&self, request: &RequestHead, error: &ProxyError) -> Answer {
+        deliver::refuse_head(request, error, self.clock.now())
     }
 
     /// Answers a request that was refused while it was read.
-    pub fn refuse(
-        &self,
-        refused: &Refused,
-        peer: &Peer,
-        settings: &SettingsSnapshot,
-    ) -> Response<ResponseBody> {
-        let response = deliver::refuse(&refused.refusal.into(), &refused.fields, settings);
-        self.count(peer, Outcome::Synthetic, response.status());
-        response
+    pub fn refuse(&self, refused: &Refused, settings: &SettingsSnapshot) -> Answer {
+        deliver::refuse(&refused.refusal.into(), &refused.fields, settings, self.clock.now())
     }
 
-    pub fn count(&self, peer: &Peer, outcome: Outcome, status: StatusCode) {
-        if let Some(metrics) = self.metrics.get(peer.listener) {
-            metrics.count(outcome, status);
+    /// Makes the record of a purge that is done.
+    pub fn record_of_purge(&self, request: &RequestHead) -> RequestRecord {
+        RequestRecord {
+            key: Some(request.key.hash()),
+            purges: Some(self.invalidation.sequence()),
+            ..RequestRecord::new(Outcome::Purge, None, self.clock.now())
         }
+    }
+
+    /// Makes the record of a request whose response is awaited.
+    pub fn record_of_pending(&self, pending: &PendingRequest) -> RequestRecord {
+        let key = Some(pending.key_hash());
+        RequestRecord { key, ..RequestRecord::unanswered(self.clock.now()) }
     }
 
     /// Returns why a request bypasses the cache, whatever is stored.
@@ -250,16 +253,18 @@ impl Cache {
     ) -> Step {
         match decision {
             Decision::Hit(stored) => {
-                Step::Answer(self.hit(&inbound.head, &stored, Outcome::Hit, None))
+                let outcome = (Outcome::Hit, None);
+                Step::Answer(self.hit(&inbound.head, &stored, variant, outcome))
             }
             Decision::HitStale(stored) => {
-                let detail = Some("stale-while-revalidate");
-                let response = self.hit(&inbound.head, &stored, Outcome::Stale, detail);
+                let outcome = (Outcome::Stale, Some("stale-while-revalidate"));
+                let answer = self.hit(&inbound.head, &stored, variant, outcome);
                 self.refresh(inbound.head, &stored, variant);
-                Step::Answer(response)
+                Step::Answer(answer)
             }
             Decision::HitAccepted(stored) => {
-                Step::Answer(self.hit(&inbound.head, &stored, Outcome::Stale, Some("max-stale")))
+                let outcome = (Outcome::Stale, Some("max-stale"));
+                Step::Answer(self.hit(&inbound.head, &stored, variant, outcome))
             }
             Decision::Unsatisfiable => {
                 Step::Answer(self.fail(&inbound.head, &Refusal::OnlyIfCached.into()))
@@ -271,7 +276,7 @@ impl Cache {
                     return Step::Answer(self.fail(&inbound.head, &Refusal::Loop(passes).into()));
                 }
                 if max_forwards::count_down(&mut inbound.head) {
-                    return Step::Answer(self.options(&inbound.head));
+                    return Step::Answer(deliver::options(&inbound.head, self.clock.now()));
                 }
                 trace::identify(&mut inbound.head.fields);
                 let started = started.unwrap_or_else(Instant::now);
@@ -285,31 +290,25 @@ impl Cache {
         &self,
         request: &RequestHead,
         stored: &Arc<Stored>,
-        outcome: Outcome,
-        detail: Option<&'static str>,
-    ) -> Response<ResponseBody> {
+        variant: Option<VariantHash>,
+        outcome: (Outcome, Option<&'static str>),
+    ) -> Answer {
         self.store.touch(stored);
-        let response = deliver::stored(request, stored, detail, self.clock.now());
-        self.count(&request.peer, outcome, response.status());
-        response
+        let mut answer = deliver::stored(request, stored, outcome, self.clock.now());
+        answer.record.variant = variant;
+        answer
     }
 
-    /// Answers OPTIONS that goes no further.
-    fn options(&self, request: &RequestHead) -> Response<ResponseBody> {
-        let response = deliver::options(request);
-        self.count(&request.peer, Outcome::Synthetic, response.status());
-        response
-    }
-
-    async fn forward(&self, forwarding: Forwarding, busy: Busy) -> Response<ResponseBody> {
+    async fn forward(&self, forwarding: Forwarding, busy: Busy) -> Answer {
         let Forwarding { inbound, started, reason, plan, variant } = forwarding;
-        let listener = inbound.head.peer.listener;
+        let (origin, arrived) = (inbound.head.policy.origin, self.clock.now());
+        let received = if inbound.has_body() { Received::counting() } else { Received::default() };
         // Where nothing is shared, the client's own conditions and ranges go to the origin.
         let is_whole = !has_preconditions(&inbound.head.fields);
         let is_get = inbound.head.method == Method::GET;
         let is_converted =
             inbound.head.method == Method::HEAD && inbound.head.policy.cache.convert_head;
-        let (outcome, response) = match plan {
+        let mut answer = match plan {
             Plan::Fetch(stale) if is_get || is_converted => {
                 self.fetch(inbound.head, reason, None, stale, variant, busy).await
             }
@@ -317,16 +316,20 @@ impl Cache {
             Plan::FetchUncollapsed(why) if is_get && is_whole => {
                 self.fetch(inbound.head, reason, Some(why), None, variant, busy).await
             }
-            Plan::Fetch(_) => self.passer.pass(inbound, reason, Uncacheable::Method, busy).await,
+            Plan::Fetch(_) => {
+                let why = Uncacheable::Method;
+                self.passer.pass(inbound, reason, why, received.clone(), busy).await
+            }
             Plan::FetchUncollapsed(why) | Plan::Pass(why) => {
-                self.passer.pass(inbound, reason, why, busy).await
+                self.passer.pass(inbound, reason, why, received.clone(), busy).await
             }
         };
-        if let Some(metrics) = self.metrics.get(listener) {
-            metrics.count(outcome, response.status());
-            metrics.time(outcome, started.elapsed());
-        }
-        response
+        answer.record.origin = Some(origin);
+        answer.record.variant = variant;
+        answer.record.started = arrived;
+        answer.record.first_byte = Some(started.elapsed());
+        answer.record.received = received;
+        answer
     }
 
     async fn fetch(
@@ -337,9 +340,10 @@ impl Cache {
         stale: Option<Arc<Stored>>,
         variant: Option<VariantHash>,
         busy: Busy,
-    ) -> (Outcome, Response<ResponseBody>) {
+    ) -> Answer {
         let client = head.clone();
         let request = self.fetch_request(head, stale, variant);
+        let purges = request.arrived;
         // A fetch that was sent before purges went to another process is shared no more.
         let is_collapsible = uncacheable.is_none()
             && client.policy.cache.collapse
@@ -354,14 +358,17 @@ impl Cache {
             self.fetcher.fetch_uncollapsed(Arc::new(request), on_disconnect).await
         };
         let forwarded = Forwarded::new(reason);
-        match fetched {
+        let now = self.clock.now();
+        let mut answer = match fetched {
             Ok(fetched) => {
                 let detail = uncacheable.map(Uncacheable::code);
                 let forwarded = Forwarded { detail, ..forwarded };
-                deliver::deliver(&client, fetched, forwarded, self.clock.now(), busy)
+                deliver::deliver(&client, fetched, forwarded, now, busy)
             }
-            Err(error) => (Outcome::Synthetic, deliver::error(&client, &error.into(), forwarded)),
-        }
+            Err(error) => deliver::error(&client, &error.into(), forwarded, now),
+        };
+        answer.record.purges = Some(purges);
+        answer
     }
 
     /// Validates a stale response in the background, for all clients, unless the client wants

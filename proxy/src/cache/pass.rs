@@ -7,11 +7,13 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::answer::Answer;
 use super::changes::Changes;
 use super::deliver;
-use super::metrics::Outcome;
+use super::outcome::Outcome;
 use super::tunnel::tunnel;
 use crate::client::busy::Busy;
+use crate::client::received::Received;
 use crate::fetch::request::{MIN_REVISION, forward};
 use crate::fetch::{Fetched, Fetcher, StorablePost, tags};
 use crate::field::cache_status::{CacheStatus, ForwardReason, Forwarded};
@@ -88,18 +90,16 @@ impl Passer {
         inbound: Inbound,
         reason: ForwardReason,
         why: Uncacheable,
+        received: Received,
         busy: Busy,
-    ) -> (Outcome, Response<ResponseBody>) {
+    ) -> Answer {
         let Inbound { head, body, upgrade } = inbound;
         let limits = &head.policy.settings().limits;
         if http_body::Body::size_hint(&body).lower() > limits.max_body {
             let refusal = Refusal::BodyTooLarge { limit: limits.max_body };
-            return (
-                Outcome::Synthetic,
-                deliver::error(&head, &refusal.into(), Forwarded::new(reason)),
-            );
+            return self.error(&head, &refusal.into(), Forwarded::new(reason));
         }
-        let body = RequestBody::client(body, limits.max_body, limits.body_timeout);
+        let body = RequestBody::client(body, limits.max_body, limits.body_timeout, received);
         let mut request = forward(&head, body, &head.policy.settings().own_fields.name);
         if range::is_multiple(request.headers()) {
             request.headers_mut().remove(RANGE); // answered whole (RFC 9110 §14.2)
@@ -114,7 +114,7 @@ impl Passer {
         let upgrade = match self.upgrade(upgrade) {
             Ok(upgrade) => upgrade,
             Err(error) => {
-                return (Outcome::Synthetic, deliver::error(&head, &error, Forwarded::new(reason)));
+                return self.error(&head, &error, Forwarded::new(reason));
             }
         };
         if upgrade.is_some() {
@@ -125,10 +125,10 @@ impl Passer {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
                 if let Some(upgrade) = upgrade {
-                    return (Outcome::Bypass, self.switch(&head, response, upgrade));
+                    return self.switch(&head, response, upgrade, Forwarded::new(reason));
                 }
                 let error = OriginError::Switched.into();
-                (Outcome::Synthetic, deliver::error(&head, &error, Forwarded::new(reason)))
+                self.error(&head, &error, Forwarded::new(reason))
             }
             Ok(passed) if head.method == Method::POST => {
                 self.post(&head, passed, reason, why, busy).await
@@ -140,12 +140,15 @@ impl Passer {
                     detail,
                     ..Forwarded::new(reason)
                 });
-                (Outcome::Bypass, deliver::passed(&head, response, &status, busy))
+                let now = self.clock.now();
+                deliver::passed(&head, response, (Outcome::Bypass, status), (now, busy))
             }
-            Err(error) => {
-                (Outcome::Synthetic, deliver::error(&head, &error, Forwarded::new(reason)))
-            }
+            Err(error) => self.error(&head, &error, Forwarded::new(reason)),
         }
+    }
+
+    fn error(&self, head: &RequestHead, error: &ProxyError, forwarded: Forwarded) -> Answer {
+        deliver::error(head, error, forwarded, self.clock.now())
     }
 
     /// Answers a POST, whose response may serve later GETs of the same URL.
@@ -156,19 +159,17 @@ impl Passer {
         reason: ForwardReason,
         why: Uncacheable,
         busy: Busy,
-    ) -> (Outcome, Response<ResponseBody>) {
+    ) -> Answer {
         let PassedResponse { response, exchange, post } = passed;
         let forwarded = Forwarded { detail: Some(why.code()), ..Forwarded::new(reason) };
         match self.fetcher.store_post_response(head, response, post, exchange).await {
             Ok(Fetched::Unshared(response, _)) => {
                 let status = Forwarded { status: Some(response.status()), ..forwarded };
-                (
-                    Outcome::Bypass,
-                    deliver::passed(head, *response, &CacheStatus::Forward(status), busy),
-                )
+                let outcome = (Outcome::Bypass, CacheStatus::Forward(status));
+                deliver::passed(head, *response, outcome, (self.clock.now(), busy))
             }
             Ok(fetched) => deliver::deliver(head, fetched, forwarded, self.clock.now(), busy),
-            Err(error) => (Outcome::Synthetic, deliver::error(head, &error.into(), forwarded)),
+            Err(error) => self.error(head, &error.into(), forwarded),
         }
     }
 
@@ -225,7 +226,8 @@ impl Passer {
         head: &RequestHead,
         mut response: Response<OriginBody>,
         upgrade: Upgrade,
-    ) -> Response<ResponseBody> {
+        forwarded: Forwarded,
+    ) -> Answer {
         let origin = hyper::upgrade::on(&mut response);
         let (mut parts, body) = response.into_parts();
         body.into_tunnel();
@@ -237,7 +239,9 @@ impl Passer {
             joined.await;
             drop(permit);
         });
-        Response::from_parts(parts, ResponseBody::Empty)
+        let status = CacheStatus::Forward(Forwarded { status: Some(parts.status), ..forwarded });
+        let response = Response::from_parts(parts, ResponseBody::Empty);
+        Answer::new(head, response, Outcome::Bypass, status, self.clock.now())
     }
 }
 

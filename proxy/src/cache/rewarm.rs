@@ -73,7 +73,7 @@ impl Rewarmer {
             remote: nowhere,
             local: nowhere,
             is_trusted: false,
-            listener: usize::MAX,
+            listener: None,
             retained: Arc::default(),
         };
         Arc::new(Self {

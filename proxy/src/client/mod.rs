@@ -4,3 +4,4 @@ pub mod account;
 pub mod busy;
 pub mod exchange;
 pub mod peer;
+pub mod received;

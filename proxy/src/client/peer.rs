@@ -18,10 +18,26 @@ pub struct Peer {
     pub local: SocketAddr,
     /// Whether its `Forwarded` and `X-Forwarded-*` fields are believed.
     pub is_trusted: bool,
-    /// The listener's place in the configuration, for metrics.
-    pub listener: usize,
+    /// `None` for a request of our own.
+    pub listener: Option<ListenerId>,
     /// What is retained in memory for its requests while it is fetched.
     pub retained: Arc<Account>,
+}
+
+/// A listener's place among those of its kind in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerId(u32);
+
+impl ListenerId {
+    /// Returns the id of the listener at this place.
+    pub fn at(place: usize) -> Self {
+        Self(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
+    /// Returns the listener's item of a slice that holds one for each.
+    pub fn of<T>(self, all: &[T]) -> Option<&T> {
+        all.get(usize::try_from(self.0).ok()?)
+    }
 }
 
 impl Peer {

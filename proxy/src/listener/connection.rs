@@ -14,15 +14,20 @@ use super::activity::{Activity, Patience, Protocol, Sentence};
 use super::service::{Connection, ConnectionService, Handler};
 use super::stream::Watched;
 use crate::client::exchange::Inspection;
-use crate::client::peer::Peer;
+use crate::client::peer::{ListenerId, Peer};
 use crate::transport::Transport;
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 use settings::Http2;
 
 /// Serves a connection until either side ends it.
-pub async fn serve<H: Handler>(listeners: Arc<Listeners<H>>, stream: Transport, peer: Arc<Peer>) {
-    let rules = listeners.handler.rules(peer.listener);
+pub async fn serve<H: Handler>(
+    listeners: Arc<Listeners<H>>,
+    stream: Transport,
+    peer: Arc<Peer>,
+    listener: ListenerId,
+) {
+    let rules = listeners.handler.rules(listener);
     let is_http2 = rules.http2 == Http2::Cleartext
         && tokio::select! {
             is_http2 = begins_http2(&stream, rules.patience.header) => is_http2,

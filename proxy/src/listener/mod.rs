@@ -31,7 +31,7 @@ use self::drain::Drain;
 pub use self::metrics::ListenerMetrics;
 use self::service::Handler;
 use self::stalls::Stalls;
-use crate::client::peer::Peer;
+use crate::client::peer::{ListenerId, Peer};
 use crate::transport::Transport;
 use process::clock::Clock;
 
@@ -54,15 +54,15 @@ pub struct Listeners<H> {
 
 impl<H: Handler> Listeners<H> {
     /// Accepts connections on one socket until the drain begins.
-    pub async fn accept(self: Arc<Self>, listener: TcpListener, index: usize) {
+    pub async fn accept(self: Arc<Self>, socket: TcpListener, listener: ListenerId) {
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = self.drain.begun() => break,
-                accepted = self.next(&listener) => accepted,
+                accepted = self.next(&socket) => accepted,
             };
             match accepted {
-                Ok((stream, permit)) => self.serve(stream, permit, index),
+                Ok((stream, permit)) => self.serve(stream, permit, listener),
                 Err(error) => {
                     self.metrics.accept_failures.add(1);
                     tracing::warn!(%error, "cannot accept a connection");
@@ -71,17 +71,22 @@ impl<H: Handler> Listeners<H> {
             }
         }
         // Who is connected by now is served: closing the socket would cut them off.
-        while let Some((stream, permit)) = self.waiting(&listener).await {
-            self.serve(stream, permit, index);
+        while let Some((stream, permit)) = self.waiting(&socket).await {
+            self.serve(stream, permit, listener);
         }
     }
 
-    fn serve(self: &Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit, index: usize) {
+    fn serve(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+        listener: ListenerId,
+    ) {
         self.metrics.accepted.add(1);
-        match self.peer_of(&stream, index) {
+        match self.peer_of(&stream, listener) {
             Ok(peer) => {
                 let stream = Transport::Tcp(stream);
-                let serving = connection::serve(Arc::clone(self), stream, Arc::new(peer));
+                let serving = connection::serve(Arc::clone(self), stream, Arc::new(peer), listener);
                 self.drain.track(async move {
                     serving.await;
                     drop(permit);
@@ -108,14 +113,14 @@ impl<H: Handler> Listeners<H> {
         Ok((stream, permit))
     }
 
-    fn peer_of(&self, stream: &TcpStream, index: usize) -> io::Result<Peer> {
+    fn peer_of(&self, stream: &TcpStream, listener: ListenerId) -> io::Result<Peer> {
         stream.set_nodelay(true)?;
         let remote = stream.peer_addr()?;
         Ok(Peer {
             remote,
             local: stream.local_addr()?,
-            is_trusted: self.handler.is_trusted(remote, index),
-            listener: index,
+            is_trusted: self.handler.is_trusted(remote, listener),
+            listener: Some(listener),
             retained: Arc::default(),
         })
     }

@@ -17,7 +17,7 @@ use super::activity::Activity;
 use super::rules::ConnectionRules;
 use crate::client::busy::Busy;
 use crate::client::exchange::{Inspection, Interim};
-use crate::client::peer::Peer;
+use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
 
 /// Answers the requests of a listener.
@@ -37,10 +37,10 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
     ) -> Answer<Self::Body, Self::Later>;
 
     /// Returns how a connection is served that this listener accepts now.
-    fn rules(&self, listener: usize) -> ConnectionRules;
+    fn rules(&self, listener: ListenerId) -> ConnectionRules;
 
     /// Returns whether a peer of this listener is believed about the client that it speaks for.
-    fn is_trusted(&self, remote: SocketAddr, listener: usize) -> bool;
+    fn is_trusted(&self, remote: SocketAddr, listener: ListenerId) -> bool;
 
     /// Answers a request that breaks the rules of framing.
     fn refuse(&self, violation: Violation, peer: &Peer) -> Response<Self::Body>;

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::client::received::Received;
 use crate::field::hop_by_hop;
 use crate::framing::Violation;
 use crate::framing::parsed::check_trailers;
@@ -35,6 +36,7 @@ pub struct ClientBody {
     /// The alarm runs only while the client is waited for.
     is_waiting: bool,
     upload: Upload,
+    received: Received,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -85,7 +87,12 @@ pub enum RequestBodyError {
 }
 
 impl RequestBody {
-    pub fn client(incoming: Incoming, bytes_max: u64, patience: Duration) -> Self {
+    pub fn client(
+        incoming: Incoming,
+        bytes_max: u64,
+        patience: Duration,
+        received: Received,
+    ) -> Self {
         if incoming.is_end_stream() || incoming.size_hint().exact() == Some(0) {
             return Self::Empty;
         }
@@ -98,6 +105,7 @@ impl RequestBody {
             alarm,
             is_waiting: false,
             upload: Upload(Some(Arc::default())),
+            received,
         }))
     }
 
@@ -141,6 +149,7 @@ impl ClientBody {
             self.upload.note_end();
         }
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.received.add(length);
         match self.left.checked_sub(length) {
             Some(left) => self.left = left,
             None => return Poll::Ready(Some(Err(RequestBodyError::TooLarge))),

@@ -75,7 +75,7 @@ mod tests {
             remote: format!("{remote}:1").parse().unwrap(),
             local,
             is_trusted: false,
-            listener: 0,
+            listener: Some(ListenerId::at(0)),
             retained: Arc::default(),
         }
     }

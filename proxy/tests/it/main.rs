@@ -14,6 +14,7 @@ mod head;
 mod head_as_get;
 #[cfg(test)]
 mod range;
+mod records;
 #[cfg(test)]
 mod partial;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shellac::client::peer::Peer;
+use shellac::client::peer::{ListenerId, Peer};
 use shellac::listener::connection::serve;
 use shellac::transport::Transport;
 use tokio::io::BufReader;
@@ -164,10 +164,15 @@ async fn responses_that_pass_leave_no_task_behind() {
         remote,
         local: address,
         is_trusted: false,
-        listener: 0,
+        listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
     });
-    drop(tokio::spawn(serve(Arc::clone(&proxy.app.listeners), Transport::Tcp(stream), peer)));
+    drop(tokio::spawn(serve(
+        Arc::clone(&proxy.app.listeners),
+        Transport::Tcp(stream),
+        peer,
+        ListenerId::at(0),
+    )));
 
     for _ in 0..100 {
         client.send(request("POST", "/own", &[], "x")).await;

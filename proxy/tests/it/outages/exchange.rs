@@ -12,7 +12,7 @@ use process::clock::Clock;
 use settings::{Config, Sources};
 use shellac::app::App;
 use shellac::cache::decision::{Decision, Plan, decide};
-use shellac::client::peer::Peer;
+use shellac::client::peer::{ListenerId, Peer};
 use shellac::fetch::Fetched;
 use shellac::fetch::request::FetchRequest;
 use shellac::key::{Key, Scheme};
@@ -90,7 +90,7 @@ impl Bench {
             remote: nowhere,
             local: nowhere,
             is_trusted: false,
-            listener: 0,
+            listener: Some(ListenerId::at(0)),
             retained: Arc::default(),
         };
         let request = Request::get(path).header(HOST, "site.example").body(()).unwrap();

@@ -5,49 +5,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::cache::outcome::Outcome;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::{Histogram, Sharded};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Hit,
-    Stale,
-    /// From the store, after the origin confirmed it.
-    Revalidated,
-    /// From the origin; it may have been stored.
-    Miss,
-    Bypass,
-    /// From the origin; it could not be stored.
-    Uncacheable,
-    Synthetic,
-    Purge,
-}
-
-impl Outcome {
-    pub const ALL: [Self; 8] = [
-        Self::Hit,
-        Self::Stale,
-        Self::Revalidated,
-        Self::Miss,
-        Self::Bypass,
-        Self::Uncacheable,
-        Self::Synthetic,
-        Self::Purge,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Stale => "stale",
-            Self::Revalidated => "revalidated",
-            Self::Miss => "miss",
-            Self::Bypass => "bypass",
-            Self::Uncacheable => "uncacheable",
-            Self::Synthetic => "synthetic",
-            Self::Purge => "purge",
-        }
-    }
-}
 
 /// Requests by outcome and status code, and the time to the head of the response.
 #[derive(Debug, Default)]

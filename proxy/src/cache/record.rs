@@ -1,0 +1,67 @@
+//! `RequestRecord`: what became of one request.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::outcome::Outcome;
+use crate::client::peer::ListenerId;
+use crate::client::received::Received;
+use crate::field::cache_status::CacheStatus;
+use crate::invalidation::Sequence;
+use crate::key::vary::VariantHash;
+use crate::origins::OriginId;
+use process::timestamp::Timestamp;
+
+/// What became of one request. The cache makes it with the response; the front completes it when
+/// the last byte has left, or the client has.
+#[derive(Clone, Debug)]
+pub struct RequestRecord {
+    pub listener: Option<ListenerId>,
+    /// `None` when the client left before there was a response.
+    pub outcome: Option<Outcome>,
+    pub status: Option<StatusCode>,
+    /// The reason of a forward, whether its response was stored or shared, and the detail.
+    pub cache_status: Option<CacheStatus>,
+    /// The hash of the primary key; `None` when the request could not be read.
+    pub key: Option<u64>,
+    pub variant: Option<VariantHash>,
+    /// `None` when the request was not forwarded.
+    pub origin: Option<OriginId>,
+    /// For a fetch, the last purge before it; for a purge, the last one when it was done.
+    pub purges: Option<Sequence>,
+    pub started: Timestamp,
+    /// From the request's head to the response's; `None` when it was answered at once.
+    pub first_byte: Option<Duration>,
+    pub received: Received,
+    /// Bytes of content that were handed to the connection.
+    pub sent: u64,
+    /// Whether the connection took all content.
+    pub is_complete: bool,
+}
+
+impl RequestRecord {
+    /// Makes the record of a request with this outcome, when its response is made at `now`.
+    pub fn new(outcome: Outcome, cache_status: Option<CacheStatus>, now: Timestamp) -> Self {
+        Self { outcome: Some(outcome), cache_status, ..Self::unanswered(now) }
+    }
+
+    /// Makes the record of a request that has no response yet.
+    pub fn unanswered(started: Timestamp) -> Self {
+        Self {
+            listener: None,
+            outcome: None,
+            status: None,
+            cache_status: None,
+            key: None,
+            variant: None,
+            origin: None,
+            purges: None,
+            started,
+            first_byte: None,
+            received: Received::default(),
+            sent: 0,
+            is_complete: false,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The handler of the traffic listeners: has each request answered or purged, and records it once.
+//!
+//! A hit is answered at once; a request that waits becomes a task.
+
+pub mod metrics;
+pub mod recorded_body;
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use http::{HeaderMap, Method, Request, Response, Version};
+use hyper::body::Incoming;
+use purge_protocol::foreign::is_purge_method;
+
+use self::metrics::RequestMetrics;
+use self::recorded_body::{Ending, RecordSink, RecordedBody};
+use crate::cache::answer::Answer;
+use crate::cache::record::RequestRecord;
+use crate::cache::{Cache, Step};
+use crate::client::peer::{ListenerId, Peer, contains};
+use crate::framing::Violation;
+use crate::listener::rules::ConnectionRules;
+use crate::listener::service::{self, Caller, Handler};
+use crate::policy::LiveSettings;
+use crate::purge::access;
+use crate::purge::endpoint::{PURGE, PurgeEndpoint};
+use crate::request::{Inbound, Refused};
+use settings::Http2;
+
+/// What answers the requests of all traffic listeners.
+#[derive(Debug)]
+pub struct Front {
+    /// Answers them.
+    pub cache: Cache,
+    /// Takes purges.
+    pub purge_endpoint: PurgeEndpoint,
+    /// The settings that requests are read under.
+    pub settings: Arc<LiveSettings>,
+    /// One for each listener.
+    pub metrics: Box<[RequestMetrics]>,
+    /// Takes the records of requests; where it is not set, they are only counted.
+    pub records: OnceLock<Arc<dyn RecordSink>>,
+}
+
+type Later = Pin<Box<dyn Future<Output = Response<RecordedBody>> + Send>>;
+
+impl Handler for Front {
+    type Body = RecordedBody;
+    type Later = Later;
+
+    fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        caller: Caller<'_>,
+    ) -> service::Answer<RecordedBody, Later> {
+        let (parts, body) = request.into_parts();
+        let (seed, settings) = (self.cache.seed(), self.settings.local());
+        match Inbound::read(parts, body, caller.peer(), seed, settings) {
+            Err(refused) => {
+                let answer = self.cache.refuse(&refused, &self.settings.local());
+                service::Answer::Ready(self.deliver(answer, caller.peer()))
+            }
+            Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound, caller),
+            Ok(inbound) => match self.cache.begin(inbound) {
+                Step::Answer(answer) => service::Answer::Ready(self.deliver(answer, caller.peer())),
+                Step::Pending(mut pending) => {
+                    // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC 9110 §15.2).
+                    if pending.version() == Version::HTTP_11 {
+                        pending.relay(caller.interim());
+                    }
+                    let (front, peer) = (Arc::clone(self), Arc::clone(caller.peer()));
+                    let busy = caller.busy();
+                    service::Answer::Later(Box::pin(async move {
+                        let unanswered =
+                            front.unanswered(front.cache.record_of_pending(&pending), &peer);
+                        let answer = front.cache.finish(pending, busy).await;
+                        unanswered.cancel();
+                        front.deliver(answer, &peer)
+                    }))
+                }
+            },
+        }
+    }
+
+    fn rules(&self, listener: ListenerId) -> ConnectionRules {
+        let settings = self.settings.local();
+        let http2 = listener.of(&settings.listen).map_or(Http2::Off, |listen| listen.http2);
+        ConnectionRules::new(&settings.limits, http2)
+    }
+
+    fn is_trusted(&self, remote: SocketAddr, listener: ListenerId) -> bool {
+        let settings = self.settings.local();
+        listener
+            .of(&settings.listen)
+            .is_some_and(|listen| contains(&listen.trusted_proxies, remote))
+    }
+
+    fn refuse(&self, violation: Violation, peer: &Peer) -> Response<RecordedBody> {
+        let refused = Refused { refusal: violation.into(), fields: HeaderMap::new() };
+        self.deliver(self.cache.refuse(&refused, &self.settings.local()), peer)
+    }
+}
+
+impl Front {
+    /// Makes the handler of this number of listeners.
+    pub fn new(
+        cache: Cache,
+        purge_endpoint: PurgeEndpoint,
+        settings: Arc<LiveSettings>,
+        listeners: usize,
+    ) -> Self {
+        let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
+        Self { cache, purge_endpoint, settings, metrics, records: OnceLock::new() }
+    }
+
+    /// Counts and times an answer, and has its record end with its content.
+    fn deliver(&self, answer: Answer, peer: &Peer) -> Response<RecordedBody> {
+        let Answer { response, mut record } = answer;
+        record.listener = peer.listener;
+        record.status = Some(response.status());
+        let metrics = peer.listener.and_then(|listener| listener.of(&self.metrics));
+        if let (Some(metrics), Some(outcome)) = (metrics, record.outcome) {
+            metrics.count(outcome, response.status());
+            if let (Some(_), Some(duration)) = (record.origin, record.first_byte) {
+                metrics.time(outcome, duration);
+            }
+        }
+        record.is_complete = http_body::Body::is_end_stream(response.body());
+        let ending = Ending::new(record, self.records.get().cloned());
+        response.map(|body| RecordedBody::new(body, ending))
+    }
+
+    /// Has a request recorded though its client leaves before there is a response.
+    fn unanswered(&self, record: RequestRecord, peer: &Peer) -> Ending {
+        let record = RequestRecord { listener: peer.listener, ..record };
+        Ending::new(record, self.records.get().cloned())
+    }
+
+    /// Returns whether the request is a purge. Where purging is on, other caches' methods for it are answered here, too: a
+    /// renderer would answer them with a page, and the sender take that for success.
+    fn is_purge(&self, method: &Method) -> bool {
+        if *method == Method::GET || *method == Method::HEAD || *method == Method::POST {
+            return false;
+        }
+        let is_on = !self.settings.local().purge.allow.is_empty();
+        method.as_str() == PURGE || is_on && is_purge_method(method.as_str())
+    }
+
+    /// `PURGE`, and its like, on a traffic listener.
+    fn purge(
+        self: &Arc<Self>,
+        inbound: Inbound,
+        caller: Caller<'_>,
+    ) -> service::Answer<RecordedBody, Later> {
+        let has_content = inbound.has_body();
+        let head = inbound.head;
+        let purge = &head.policy.settings().purge;
+        if let Err(refusal) = access::check_traffic(purge, caller.peer(), &head.fields) {
+            self.purge_endpoint.executor().metrics.refused.add(1);
+            let answer = self.cache.fail(&head, &refusal.into());
+            return service::Answer::Ready(self.deliver(answer, caller.peer()));
+        }
+        let front = Arc::clone(self);
+        let busy = caller.busy();
+        service::Answer::Later(Box::pin(async move {
+            let url = (head.target.host(), head.target.path());
+            let endpoint = &front.purge_endpoint;
+            let response =
+                endpoint.answer_method(&head.method, has_content, &head.fields, url).await;
+            let record = front.cache.record_of_purge(&head);
+            drop(busy);
+            front.deliver(Answer { response, record }, &head.peer)
+        }))
+    }
+}

@@ -1,0 +1,88 @@
+//! `RecordedBody`: a response's content, with the record that ends when it does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf as _;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::cache::record::RequestRecord;
+use crate::response::body::ResponseBody;
+
+/// Takes the records of requests that have ended.
+pub trait RecordSink: std::fmt::Debug + Send + Sync {
+    /// Takes the record of one request. Is called where the request was served: it must not block.
+    fn take(&self, record: RequestRecord);
+}
+
+/// Content on its way to a client. Its record ends when it is dropped, which hyper does when the
+/// last byte was taken or the client has left.
+#[derive(Debug)]
+pub struct RecordedBody {
+    body: ResponseBody,
+    ending: Ending,
+}
+
+/// A record that is handed over when this is dropped.
+#[derive(Debug)]
+pub(super) struct Ending {
+    record: RequestRecord,
+    /// `None` where records are only counted.
+    sink: Option<Arc<dyn RecordSink>>,
+}
+
+impl Ending {
+    pub(super) const fn new(record: RequestRecord, sink: Option<Arc<dyn RecordSink>>) -> Self {
+        Self { record, sink }
+    }
+
+    /// Ends without handing anything over: another record does.
+    pub(super) fn cancel(mut self) {
+        self.sink = None;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(sink) = self.sink.take() {
+            sink.take(self.record.clone());
+        }
+    }
+}
+
+impl RecordedBody {
+    pub(super) const fn new(body: ResponseBody, ending: Ending) -> Self {
+        Self { body, ending }
+    }
+}
+
+impl Body for RecordedBody {
+    type Data = <ResponseBody as Body>::Data;
+    type Error = <ResponseBody as Body>::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let Self { body, ending } = self.get_mut();
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                ending.record.sent += frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                ending.record.is_complete = frame.is_trailers() || body.is_end_stream();
+            }
+            Some(Err(_)) => {}
+            None => ending.record.is_complete = true,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
