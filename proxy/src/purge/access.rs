@@ -68,6 +68,7 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::client::peer::ListenerId;
 
     fn peer(remote: &str) -> Peer {
         let local = "127.0.0.1:80".parse().unwrap();
