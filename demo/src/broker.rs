@@ -1,4 +1,5 @@
-//! A Kafka cluster of one broker in this process: librdkafka's mock, on a free port of this machine. It keeps records in memory.
+//! A Kafka cluster of one broker in this process: librdkafka's mock, on a free port of this
+//! machine. It keeps records in memory.
 
 use std::fmt;
 
@@ -8,13 +9,11 @@ use rdkafka::producer::DefaultProducerContext;
 
 /// The cluster. It ends when this is dropped.
 pub(super) struct Broker {
-    /// For clients' `kafka.brokers`.
     pub(super) address: String,
     _cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 impl Broker {
-    /// Starts the broker, with the topics for purges and receipts.
     pub(super) fn start() -> Result<Self, KafkaError> {
         let cluster = MockCluster::new(1)?;
         cluster.create_topic(PURGES, PARTITIONS, 1)?;

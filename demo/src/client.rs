@@ -37,7 +37,6 @@ pub(super) struct Answer {
     pub(super) took: Duration,
 }
 
-/// The source of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Hit,
@@ -63,7 +62,6 @@ pub(super) enum ClientError {
     Late,
     #[error("the admin listener answered {0}")]
     Refused(StatusCode),
-    /// JSON of another form than expected.
     #[error("not what was expected: {0}")]
     Json(#[from] serde_json::Error),
     #[error("Kafka: {0}")]

@@ -41,7 +41,8 @@ impl Figures {
         }
     }
 
-    /// Counts an answer to a request for a page whose price was at least `floor` when it was asked for.
+    /// Counts an answer to a request for a page whose price was at least `floor` when it was asked
+    /// for.
     pub(super) fn count(&mut self, answer: &Result<Answer, ClientError>, floor: Cents) {
         self.requests += 1;
         let Some((answer, price)) = answer.as_ref().ok().and_then(|a| Some((a, a.price?))) else {

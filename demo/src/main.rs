@@ -1,9 +1,10 @@
-//! `shellac-purger demo`: the main job on one machine, in one process: origin server, broker, proxy, purger, traffic, an outage.
+//! `shellac-purger demo`: the main job on one machine, in one process: origin server, broker,
+//! proxy, purger, traffic, an outage.
 //!
 //! ```text
-//!   story, traffic ─┬─ pages ──► proxy (threads of its own) ─► origin (shop: pages that take 50 to 150 ms)
+//!   story, traffic ─┬─ pages ──► proxy (own threads) ─► origin (shop: pages take 50 to 150 ms)
 //!                   │              ▲
-//!                   └─ purges ─► broker (librdkafka's mock) ─► purger (threads of its own) ─► receipts
+//!                   └─ purges ─► broker (librdkafka's mock) ─► purger (own threads) ─► receipts
 //! ```
 //!
 //! It uses no file and no fixed port; when it ends, nothing is left.
@@ -108,7 +109,8 @@ enum DemoError {
 /// Shows the story. Fails when a step does not turn out as it must.
 fn main() -> ExitCode {
     let arguments = Arguments::parse_from(own_arguments());
-    logging::start(&LogSettings { level: LogLevel::Error, ..LogSettings::default() }); // a first start warns of what is new
+    // Errors only: a first start logs warnings.
+    logging::start(&LogSettings { level: LogLevel::Error, ..LogSettings::default() });
     descriptors::raise_descriptor_limit(CONNECTIONS_MAX);
     match perform(&arguments) {
         Ok(true) => Exit::Done.into(),

@@ -1,4 +1,5 @@
-//! The demonstration's origin server: HTTP/1.1 on a free port of this machine. It can be stopped and started again.
+//! The demonstration's origin server: HTTP/1.1 on a free port of this machine. It can be stopped
+//! and started again.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,7 +25,8 @@ use super::shop::Shop;
 pub(super) struct Origin {
     pub(super) address: SocketAddr,
     pub(super) shop: Arc<Shop>,
-    /// Bound and never listening: keeps the port ours while the server is stopped, and connections refused.
+    /// Bound and never listening: keeps the port ours while the server is stopped, and connections
+    /// refused.
     _reservation: Socket,
     serving: Mutex<Option<JoinHandle<()>>>,
 }
@@ -121,7 +123,8 @@ async fn answer(
     Ok(response)
 }
 
-/// Fresh for ten minutes for shared caches, and an hour longer when the origin server fails (RFC 5861 §4).
+/// Fresh for ten minutes for shared caches, and an hour longer when the origin server fails (RFC
+/// 5861 §4).
 const FRESHNESS: &str = "s-maxage=600, stale-if-error=3600";
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 const BACKLOG: i32 = 1024;

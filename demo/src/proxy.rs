@@ -14,9 +14,7 @@ use super::DemoError;
 /// A running proxy. Dropping this ends it without waiting.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    /// Address of its traffic listener.
     pub(super) traffic: SocketAddr,
-    /// Address of its admin listener.
     pub(super) admin: SocketAddr,
     leave: oneshot::Sender<()>,
     thread: JoinHandle<Result<(), StartError>>,
@@ -43,7 +41,6 @@ impl Proxy {
         Ok(Self { traffic, admin, leave, thread })
     }
 
-    /// Stops the proxy and waits for its end.
     pub(super) fn stop(self) -> Result<(), DemoError> {
         let Self { leave, thread, .. } = self;
         drop(leave);

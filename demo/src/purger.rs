@@ -1,4 +1,5 @@
-//! The real purger, in threads of this process, with an admin listener on a free port. No file is read and none is written.
+//! The real purger, in threads of this process, with an admin listener on a free port. No file is
+//! read and none is written.
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -15,7 +16,6 @@ use shellac_purger::app::{App, RunError, ShutdownResult};
 /// A running purger. Dropping this ends it without waiting.
 #[derive(Debug)]
 pub(super) struct Purger {
-    /// Address of its admin listener.
     pub(super) admin: SocketAddr,
     pub(super) config: Config,
     leave: oneshot::Sender<()>,
@@ -26,7 +26,8 @@ impl Purger {
     /// Starts a purger between a broker and a proxy. Joining the consumer group takes about 3 s.
     pub(super) fn start(broker: &Broker, proxy: &Proxy) -> Result<Self, DemoError> {
         let file = Some(("the demonstration".to_owned(), configuration(broker, proxy)));
-        let flags = Flags { origin: Some(proxy.traffic.to_string()), ..Flags::default() }; // required, but unused
+        // The origin is required, but unused.
+        let flags = Flags { origin: Some(proxy.traffic.to_string()), ..Flags::default() };
         let config = Config::load(&Sources { file, flags, ..Sources::default() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let app = {

@@ -40,7 +40,8 @@ impl Shop {
         Self { products: (0..products as u64).map(product).collect() }
     }
 
-    /// Begins to render the page of a path: `/p/N` in 50 to 150 ms, `/slow/N` in 600 ms; other pages there are none.
+    /// Begins to render the page of a path: `/p/N` in 50 to 150 ms, `/slow/N` in 600 ms; other
+    /// pages there are none.
     pub(super) fn render(&self, path: &str) -> Option<Render> {
         let (number, is_slow) = match path.strip_prefix("/slow/") {
             Some(number) => (number, true),
@@ -58,7 +59,6 @@ impl Shop {
         self.products.get(number).map_or_else(Cents::default, Product::price)
     }
 
-    /// Raises the price of a product, and returns it.
     pub(super) fn raise(&self, number: usize) -> Cents {
         if let Some(product) = self.products.get(number) {
             let before = product.price.load(Ordering::Relaxed);
@@ -67,7 +67,6 @@ impl Shop {
         self.price(number)
     }
 
-    /// Returns the number of renders of a product's page.
     pub(super) fn renders(&self, number: usize) -> u64 {
         self.products.get(number).map_or(0, |product| product.renders.load(Ordering::Relaxed))
     }

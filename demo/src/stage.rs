@@ -19,7 +19,6 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts everything, with this many products in the shop.
     pub(super) fn set(products: usize) -> Result<Self, DemoError> {
         let origin = Origin::start(Shop::new(products))?;
         let broker = Broker::start()?;

@@ -50,7 +50,6 @@ impl Step {
         }
     }
 
-    /// Returns whether every check has passed.
     pub(super) const fn is_right(&self) -> bool {
         self.complaints.is_empty()
     }

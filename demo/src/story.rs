@@ -1,4 +1,5 @@
-//! The story in its steps, each of them real: prices and `Cache-Status` are compared, renders are counted.
+//! The story in its steps, each of them real: prices and `Cache-Status` are compared, renders are
+//! counted.
 
 use std::time::Duration;
 
@@ -155,7 +156,6 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// The new price, and an unrelated page.
     async fn fresh(&mut self, step: &mut Step) -> Result<(), ClientError> {
         let price = self.shop().price(PRODUCT);
         let page = self.get(PRODUCT).await?;

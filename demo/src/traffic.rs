@@ -26,7 +26,6 @@ use super::stage::Stage;
 pub(super) struct Traffic {
     shop: Arc<Shop>,
     proxy: SocketAddr,
-    /// The moment of the first request.
     started: OnceLock<Instant>,
     figures: Mutex<Figures>,
     /// For each product, the least price that a page may show. It rises when a purge is confirmed.
@@ -166,7 +165,8 @@ impl Random {
     }
 }
 
-/// Cumulative shares of Zipf's law with exponent 1: the n-th product is asked for as often as the first, divided by n.
+/// Cumulative shares of Zipf's law with exponent 1: the n-th product is asked for as often as the
+/// first, divided by n.
 fn zipf(products: usize) -> Vec<f64> {
     let weight = |rank: usize| ratio(1, rank as u64);
     let total: f64 = (1..=products).map(weight).sum();

@@ -1,4 +1,5 @@
-//! `shellac-purger demo` as a user runs it: the whole story, and an end at Ctrl-C that leaves nothing behind.
+//! `shellac-purger demo` as a user runs it: the whole story, and an end at Ctrl-C that leaves
+//! nothing behind.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
@@ -74,7 +75,8 @@ fn ctrl_c_ends_the_demonstration_while_the_purger_joins() {
     assert!(!told.contains(" join "), "it was to be interrupted before: {told}");
 }
 
-/// Interrupts a demonstration after it told a line with this in it; returns how it ended, and all that it told.
+/// Interrupts a demonstration after it told a line with this in it; returns how it ended, and all
+/// that it told.
 #[cfg(test)]
 fn interrupt_after(line: &str) -> (ExitStatus, String) {
     let directory = tempfile::tempdir().unwrap();

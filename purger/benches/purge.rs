@@ -1,9 +1,10 @@
-//! How soon a purge takes effect, and how many a purger carries: genuine Kafka, three proxies, one purger. `loadtest/purge.sh`
-//! builds everything and runs this.
+//! How soon a purge takes effect, and how many a purger carries: genuine Kafka, three proxies, one
+//! purger. `loadtest/purge.sh` builds everything and runs this.
 //!
-//! Latency is what a visitor sees: from the moment at which an event is handed to Kafka's client until a proxy that had stored
-//! the page shows the new one; the last of three proxies counts. Throughput is how fast a backlog of events is applied by all
-//! three, with the purger on one core and everything else on the other.
+//! Latency is what a visitor sees: from the moment at which an event is handed to Kafka's client
+//! until a proxy that had stored the page shows the new one; the last of three proxies counts.
+//! Throughput is how fast a backlog of events is applied by all three, with the purger on one core
+//! and everything else on the other.
 
 #![expect(
     clippy::unwrap_used,
@@ -226,7 +227,8 @@ fn pin(pid: u32, core: usize) {
     assert!(pinned.is_ok_and(|output| output.status.success()), "taskset (util-linux) is needed");
 }
 
-/// What all threads of a process have used (`utime` and `stime` of `/proc/PID/stat`), at 100 ticks a second.
+/// What all threads of a process have used (`utime` and `stime` of `/proc/PID/stat`), at 100 ticks
+/// a second.
 fn processor_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields = stat.rsplit_once(')').unwrap().1;

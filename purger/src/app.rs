@@ -60,7 +60,6 @@ pub enum RunError {
     Rule { setting: &'static str, why: String },
     #[error("cannot listen on {address}: {source}; free it, or set purger.admin")]
     Bind { address: SocketAddr, source: io::Error },
-    /// librdkafka rejects its configuration, or has failed for good.
     #[error("Kafka: {}", words(.0))]
     Kafka(#[from] KafkaError),
     #[error(transparent)]

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-/// The waits of one operation that is retried.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     ceiling: Duration,

@@ -1,15 +1,16 @@
 //! Shellac's purger: delivers purge events from Kafka to every proxy.
 //!
 //! ```text
-//!  Kafka ─► consumer ─► intake ─► event ─► partition: window, commits ─► Delivery, one per proxy ─► POST + position
-//!           (thread)              (pure)   held records, offsets         └► cursor: records that a proxy missed
-//!                          └► dead letters, delayed purges, receipts ─► Kafka
+//!  Kafka ─► consumer ─► intake ─► event ─► partition ─► Delivery, one per proxy ─► POST + position
+//!           (thread)     │        (pure)   (window,      └► cursor: records that a proxy missed
+//!                        │                  commits)
+//!                        └► dead letters, delayed purges, receipts ─► Kafka
 //! ```
 //!
-//! At least once: a record's offset is committed when every proxy that keeps up has confirmed it, and when
-//! the purger has written its dead letter, repetitions and receipt. A proxy that does not keep up owns its
-//! position: it is served from there by a cursor of its own, and delays no commit. So no purge is lost
-//! whichever process dies, and no proxy delays another.
+//! At least once: a record's offset is committed when every proxy that keeps up has confirmed it,
+//! and when the purger has written its dead letter, repetitions and receipt. A proxy that does not
+//! keep up owns its position: it is served from there by a cursor of its own, and delays no commit.
+//! So no purge is lost whichever process dies, and no proxy delays another.
 //!
 //! Floors: a module uses those below its own line only; `proxy/tests/tidy/` checks it.
 //!

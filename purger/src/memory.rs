@@ -1,5 +1,5 @@
-//! `Memory`: the process's budget for what grows with partitions, proxies and what they missed (`purger.memory`), and its
-//! shares. Pure.
+//! `Memory`: the process's budget for what grows with partitions, proxies and what they missed
+//! (`purger.memory`), and its shares. Pure.
 //!
 //! | share | for | divided among |
 //! |---|---|---|
@@ -9,7 +9,6 @@
 //! | 1/8 | cursors of proxies that catch up | open cursors, of which there are as many as fit |
 //! | 1/16 | records that the group's consumer has fetched | |
 
-/// A budget in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory(u64);
 
@@ -51,11 +50,13 @@ impl Memory {
     }
 }
 
-/// Batches up to this size are not counted: with 20 proxies and 12 partitions they take 15 MiB at most.
+/// Batches up to this size are not counted: with 20 proxies and 12 partitions they take 15 MiB at
+/// most.
 pub const SMALL_BATCH_BYTES: usize = 64 << 10;
 /// Half of what a proxy takes by default (`purge.log.max_body`).
 const BATCH_BYTES_MAX: usize = 2 << 20;
-/// A cursor's fetched records (9 MiB), and three folds of 1 MiB and one record each, in maps and encoded.
+/// A cursor's fetched records (9 MiB), and three folds of 1 MiB and one record each, in maps and
+/// encoded.
 const CURSOR_BYTES: u64 = 18 << 20;
 const CURSORS_MAX: usize = 32;
 /// More does not make reading faster.

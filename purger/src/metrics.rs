@@ -17,7 +17,6 @@ pub struct PurgerMetrics {
     /// From the time in the event until every proxy that keeps up has confirmed.
     pub event_to_applied: Ages,
     pub starts: Starts,
-    /// Proxies that had to catch up from Kafka.
     pub catch_ups: Counter,
     /// Records that expired before their pending work was written.
     pub owed_expired: Counter,
@@ -33,7 +32,6 @@ pub enum EventOutcome {
 #[derive(Debug, Default)]
 pub struct Events(Family<EventLabels, Counter>);
 
-/// Requests to proxies by outcome, with their durations.
 #[derive(Debug, Default)]
 pub struct Deliveries {
     counts: Family<OutcomeLabels, Counter>,

@@ -24,11 +24,9 @@ use crate::partition::Partition;
 use crate::partition::commit_tracker::TargetId;
 use crate::partition::pending::WorkKind;
 
-/// The JSON of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub id: String,
-    /// The event's topic and partition.
     #[serde(flatten)]
     pub log: LogId,
     pub offset: i64,
@@ -266,7 +264,7 @@ impl ReceiptCollector {
             let key = pending.subject.key.as_deref();
             let done = tokio::select! {
                 done = producer.insist(&topic, key, &json) => done,
-                () = pending.partition.revoked.cancelled() => return, // its work is another purger's now
+                () = pending.partition.revoked.cancelled() => return, // now another's work
             };
             if let Err(error) = done {
                 tracing::error!(%error, id = receipt.id, "a receipt is too large for its topic");

@@ -1,4 +1,5 @@
-//! `shellac-purger demo` becomes the program beside it that is the demonstration, or says which it is.
+//! `shellac-purger demo` becomes the program beside it that is the demonstration, or says which it
+//! is.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,7 +40,8 @@ fn without_the_demonstration_its_program_is_named() {
     assert!(error.contains("`shellac-demo`"), "{error}");
 }
 
-/// One after the other: while one thread writes a program, another one's child would hold it open, and it could not be run.
+/// One after the other: while one thread writes a program, another one's child would hold it open,
+/// and it could not be run.
 #[test]
 fn the_demonstration_is_found_or_its_program_named() {
     the_program_becomes_the_demonstration_with_all_arguments();

@@ -32,7 +32,6 @@ struct StateLabels {
     state: &'static str,
 }
 
-/// Writes all metrics in the `OpenMetrics` format.
 pub(super) fn page(fleet: &Fleet) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("shellac_purger");
     register_counts(&mut registry, fleet);

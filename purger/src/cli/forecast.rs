@@ -59,7 +59,6 @@ pub(super) fn refusal(
     }
 }
 
-/// Compares the intended purge with the one that would be delivered.
 fn unlike(config: &Config, meant: &PurgeEvent, read: &PurgeEvent) -> Option<Refusal> {
     if meant.request.mode == Some(PurgeMode::Hard) && read.request.mode == Some(PurgeMode::Soft) {
         let why = "the purger would purge softly only: see purger.may_purge_hard";

@@ -19,7 +19,8 @@ pub(super) fn committed(
     let remedy = "give the purger's user READ on this group";
     let consumer = broker.cursors.offset_client(&config.purger.group).map_err(|e| words(&e))?;
     let found = client::committed(&consumer, partitions).map_err(|error| {
-        // A denied look-up of the coordinator is reported as an event, while the call waits in vain.
+        // A denied look-up of the coordinator is reported as an event, while the call waits in
+        // vain.
         let causes = causes_of(&consumer);
         let is_refused = error.rdkafka_error_code() == Some(refused)
             || causes.iter().any(|cause| cause.contains(&code_words(refused)));

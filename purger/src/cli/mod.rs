@@ -54,7 +54,8 @@ enum Command {
 /// Arguments of every command.
 #[derive(Clone, Debug, Args)]
 struct CommonArguments {
-    /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`, `./config.toml`, `/etc/shellac/config.toml`]
+    /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`,
+    /// `./config.toml`, `/etc/shellac/config.toml`]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Kafka's brokers, instead of the configured ones; may be repeated

@@ -21,7 +21,6 @@ pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
     found.into_iter().zip(1..).map(target).collect()
 }
 
-/// Asks all proxies for their positions concurrently.
 pub(super) async fn log_statuses(targets: &[Arc<Target>]) -> Vec<Result<LogStatus, String>> {
     let asked: Vec<_> = targets
         .iter()

@@ -23,7 +23,8 @@ use crate::partition::Partition;
 pub(super) struct RunArguments {
     #[command(flatten)]
     common: CommonArguments,
-    /// Address of the purger's own listener, instead of the configured one; port 0 takes any free port
+    /// Address of the purger's own listener, instead of the configured one; port 0 takes any free
+    /// port
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
     /// End when every proxy that keeps up has confirmed everything in the topics

@@ -1,4 +1,5 @@
-//! `shellac-purger tail`: shows the events of the purge topics as they come, as the purger reads them.
+//! `shellac-purger tail`: shows the events of the purge topics as they come, as the purger reads
+//! them.
 
 use std::process::ExitCode;
 use std::sync::mpsc;

@@ -39,7 +39,6 @@ pub(super) struct Extent {
     pub(super) high: i64,
 }
 
-/// A failure to reach the brokers or a topic.
 #[derive(Debug)]
 pub(super) struct BrokerError {
     pub(super) error: KafkaError,
@@ -56,7 +55,6 @@ impl fmt::Display for BrokerError {
 
 impl std::error::Error for BrokerError {}
 
-/// The place at which reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadFrom {
     /// At the oldest record.

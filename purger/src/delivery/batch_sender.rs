@@ -1,4 +1,5 @@
-//! `BatchSender`: sends one batch at a time of one partition to one proxy, until the proxy has confirmed it.
+//! `BatchSender`: sends one batch at a time of one partition to one proxy, until the proxy has
+//! confirmed it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +28,7 @@ pub(super) struct BatchSender {
     pub(super) instance: String,
     /// The latest reading of the proxy's clock, in its milliseconds, and the moment of its arrival.
     pub(super) clock: Option<(u64, Instant)>,
-    /// The last success.
     progressed: Instant,
-    /// The moment of the last batch.
     pub(super) sent: Option<Instant>,
     /// While true, it holds a cursor, of which there are few.
     pub(super) is_catching_up: bool,
@@ -88,7 +87,8 @@ impl BatchSender {
         }
     }
 
-    /// Sends the purges of a refused batch in ever smaller parts. A selector that is refused alone is given up.
+    /// Sends the purges of a refused batch in ever smaller parts. A selector that is refused alone
+    /// is given up.
     async fn send_in_parts(&mut self, slice: &Slice, why: String) -> SendResult {
         let mut parts = Parts::of(slice);
         let mut is_distrusted = false;
@@ -120,7 +120,6 @@ impl BatchSender {
         }
     }
 
-    /// Writes the record of a refused purge to the dead letters.
     fn give_up(&self, (offset, purge): (i64, Bytes), why: &str) {
         let why = format!("{why} ({})", String::from_utf8_lossy(&purge));
         give_up(&self.context, &self.partition, offset, &self.target.url, &why);

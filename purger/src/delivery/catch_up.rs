@@ -28,7 +28,8 @@ pub(super) async fn catch_up(sender: &mut BatchSender, next: i64) -> SendResult 
 }
 
 async fn deliver_missed(sender: &mut BatchSender, mut next: i64) -> SendResult {
-    // Before the cursor opens, so that it sees every record below that the group's consumer has read.
+    // Before the cursor opens, so that it sees every record below that the group's consumer has
+    // read.
     let window_start = sender.partition.window_start();
     let mut chunks = read_from(sender, next);
     loop {

@@ -32,7 +32,8 @@ impl Chunk {
         Self { to: None, last: None, fold: Fold::default(), end: Some(End::Failed(error)) }
     }
 
-    /// Reads records until the fold is full. Waits up to [`PATIENCE`] for the first record, then up to [`GATHER`] for each.
+    /// Reads records until the fold is full. Waits up to [`PATIENCE`] for the first record, then up
+    /// to [`GATHER`] for each.
     pub(super) fn gather(cursor: &Cursor, context: &DeliveryContext) -> Self {
         let mut chunk = Self { to: None, last: None, fold: Fold::default(), end: None };
         for _ in 0..RECORDS_MAX {

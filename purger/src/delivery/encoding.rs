@@ -37,7 +37,8 @@ pub(super) fn batch(
         purger: purger.to_owned(),
         purges: Vec::new(),
     };
-    let head = serde_json::to_vec(&head).unwrap_or_default(); // a struct of strings and numbers always serializes
+    // A struct of strings and numbers always serializes.
+    let head = serde_json::to_vec(&head).unwrap_or_default();
     let Some(open) = head.strip_suffix(END) else { return Bytes::new() };
     let content: usize = slice.purges.iter().map(|(_, purge)| purge.len() + 1).sum();
     let mut body = BytesMut::with_capacity(head.len() + content);

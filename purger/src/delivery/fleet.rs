@@ -130,7 +130,8 @@ impl Fleet {
                 }
             }
         }
-        // Only once all are expected: no commit may happen before the last proxy has reported its position.
+        // Only once all are expected: no commit may happen before the last proxy has reported its
+        // position.
         for delivery in deliveries {
             drop(self.deliveries.spawn(delivery.run()));
         }

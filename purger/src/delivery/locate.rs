@@ -29,7 +29,8 @@ pub(super) fn judge(
     match log_status.positions.iter().find(|position| position.log == *log) {
         Some(position) if position.next < low => PositionVerdict::StartOver(Start::Expired),
         Some(position) if position.next > high => PositionVerdict::StartOver(Start::Replaced),
-        // The record before it must exist to be compared; when everything older has expired, nothing is missing.
+        // The record before it must exist to be compared; when everything older has expired,
+        // nothing is missing.
         Some(position) => match position.last.filter(|_| position.next > low) {
             Some(last) => PositionVerdict::GoOnIf(position.next, last),
             None => PositionVerdict::GoOn(position.next),
@@ -39,7 +40,8 @@ pub(super) fn judge(
             let is_new_partition = !cousins.is_empty()
                 && cousins.iter().all(|position| position.log.cluster == log.cluster);
             match (is_new_partition, cousins.is_empty()) {
-                // The topic has grown. A log that still begins at 0 has lost nothing; a long one is not new.
+                // The topic has grown. A log that still begins at 0 has lost nothing; a long one is
+                // not new.
                 (true, _) if low == 0 && high <= NEW_MAX => PositionVerdict::GoOn(0),
                 (true, _) | (_, true) => PositionVerdict::StartOver(Start::Adopt),
                 _ => PositionVerdict::StartOver(Start::Replaced),
@@ -64,7 +66,8 @@ pub(super) async fn locate(sender: &mut BatchSender) -> i64 {
         sender.target.note_instance(&log_status.instance);
         sender.instance.clone_from(&log_status.instance);
         sender.clock = log_status.clock.map(|clock| (clock, tokio::time::Instant::now()));
-        // Asked after the proxy: a response that it stores from now on is younger than this end of the log.
+        // Asked after the proxy: a response that it stores from now on is younger than this end of
+        // the log.
         let Some((low, high)) = sender.watermarks().await else { continue };
         if !sender.partition.is_counted() {
             sender.unreachable("the number of the topic's partitions is unknown").await;
@@ -108,7 +111,8 @@ async fn is_same_log(sender: &mut BatchSender, next: i64, last: u64) -> Option<b
         }
     };
     let found = sender.ask_kafka(fingerprint).await?;
-    // A record that is not there proves nothing: it was compacted, has expired, or is a transaction's marker.
+    // A record that is not there proves nothing: it was compacted, has expired, or is a
+    // transaction's marker.
     Some(found.is_none_or(|found| found == last))
 }
 

@@ -1,8 +1,10 @@
-//! Delivery: every proxy gets every purge of every assigned partition, in order, whatever the others do.
+//! Delivery: every proxy gets every purge of every assigned partition, in order, whatever the
+//! others do.
 //!
 //! ```text
 //! discovery ─► fleet ─┬─► target (one proxy: its connections, its health)
-//!                     └─► Delivery (one proxy × one partition): locate ─► slice of the window, or catch_up ─► batch_sender ─► POST
+//!                     └─► Delivery (one proxy × one partition)
+//!                           locate ─► slice of the window, or catch_up ─► batch_sender ─► POST
 //! ```
 
 pub mod context;

@@ -46,7 +46,8 @@ impl DeliveryOutcome {
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY => match serde_json::from_slice(body) {
                 Ok(refusal) => Self::Refused(refusal),
-                // A TLS port or an intermediary answers anything in this way; no purge may be given up for that.
+                // A TLS port or an intermediary answers anything in this way; no purge may be given
+                // up for that.
                 Err(_no_refusal) => Self::Failed(format!("no proxy's answer: {}", text())),
             },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::NotAllowed(text()),

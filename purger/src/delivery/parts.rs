@@ -25,7 +25,6 @@ impl<'a> Parts<'a> {
         Self { whole, waiting: vec![whole.purges.clone()], hits: Vec::new() }
     }
 
-    /// Returns the part to send next.
     pub(super) fn next(&self) -> Slice {
         let purges = self.waiting.last().cloned().unwrap_or_default();
         match self.waiting.len() {
@@ -67,7 +66,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Splits purges into two halves: between two purges, or else between two selectors of the only one.
+/// Splits purges into two halves: between two purges, or else between two selectors of the only
+/// one.
 ///
 /// # Errors
 /// The only purge, if it has one selector; nothing, if there is no purge.

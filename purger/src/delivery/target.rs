@@ -43,7 +43,6 @@ pub struct Target {
 pub struct TargetOptions {
     pub http: TargetHttp,
     pub token: Option<Secret>,
-    /// For a whole answer.
     pub timeout: Duration,
 }
 
@@ -128,7 +127,6 @@ impl Target {
         self.is_present.store(is_present, Ordering::Relaxed);
     }
 
-    /// Asks the proxy for its positions.
     pub async fn log_status(&self) -> Result<LogStatus, DeliveryOutcome> {
         let (status, body) = self.send(Method::GET, Bytes::new()).await?;
         match status.0 {

@@ -1,8 +1,10 @@
-//! The fields of a purge, which are the same in a `CloudEvent`'s `data`, in plain JSON and in a site event.
+//! The fields of a purge, which are the same in a `CloudEvent`'s `data`, in plain JSON and in a
+//! site event.
 //!
-//! Tags are taken as they are. They are not scoped to the event's site, and no word in front of them is special: the origin
-//! wrote its tags into its responses without knowing of events, and both are compared byte for byte. A prefix that one of the
-//! two sides added would make the purge miss everything.
+//! Tags are taken as they are. They are not scoped to the event's site, and no word in front of
+//! them is special: the origin wrote its tags into its responses without knowing of events, and
+//! both are compared byte for byte. A prefix that one of the two sides added would make the purge
+//! miss everything.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! `CloudEvents` 1.0: read in structured and in binary mode, and written.
 //!
-//! The type is `cache.purge.requested.v1`. Another major version is unreadable, as its fields may mean other things; another
-//! type altogether is no purge.
+//! The type is `cache.purge.requested.v1`. Another major version is unreadable, as its fields may
+//! mean other things; another type altogether is no purge.
 
 use std::borrow::Cow;
 
@@ -71,7 +71,6 @@ pub(super) fn read_binary(
     Ok(attributes.draft(data, rules)?)
 }
 
-/// Returns whether the record is an event in binary mode.
 pub(super) fn is_binary(record: &Record<'_>) -> bool {
     record.header("ce_specversion").is_some() || record.header("ce_type").is_some()
 }

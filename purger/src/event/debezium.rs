@@ -1,7 +1,8 @@
 //! Debezium envelopes: a row was created, updated or deleted.
 //!
-//! The row before and the row after both count: a product that moves from one category to another changes both categories'
-//! pages. A database says what a row was before only if it is asked to (`PostgreSQL`: `REPLICA IDENTITY FULL`).
+//! The row before and the row after both count: a product that moves from one category to another
+//! changes both categories' pages. A database says what a row was before only if it is asked to
+//! (`PostgreSQL`: `REPLICA IDENTITY FULL`).
 
 use std::borrow::Cow;
 
@@ -82,7 +83,6 @@ fn millis(object: &Object<'_>) -> Option<std::time::SystemTime> {
     }
 }
 
-/// The origin of a row.
 struct Table<'a> {
     name: &'a str,
     schema: Option<&'a str>,

@@ -1,7 +1,8 @@
 //! `Json`: a document that borrows its strings from the record, and in which no key appears twice.
 //!
-//! Readers differ on which of two equal keys counts (RFC 8259 §4). An event whose second `tags` hid the first one would purge
-//! less than it says, so it is refused. Nesting is bounded by `serde_json` (128 levels).
+//! Readers differ on which of two equal keys counts (RFC 8259 §4). An event whose second `tags` hid
+//! the first one would purge less than it says, so it is refused. Nesting is bounded by
+//! `serde_json` (128 levels).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -70,8 +71,8 @@ impl Json<'_> {
 
     /// Returns the one text that stands for a string, number or boolean.
     ///
-    /// A number with more than 15 significant digits that is no 64-bit integer has none: what was read is not what was
-    /// written, and a tag that differs in its last digit purges nothing.
+    /// A number with more than 15 significant digits that is no 64-bit integer has none: what was
+    /// read is not what was written, and a tag that differs in its last digit purges nothing.
     pub(super) fn scalar(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Text(text) => Some(Cow::Borrowed(text)),

@@ -66,13 +66,11 @@ pub struct PurgeEvent {
     pub rewarm: Option<Rewarm>,
 }
 
-/// Urgency of a purge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Priority {
     /// It may wait for others to be sent with.
     #[default]
     Normal,
-    /// It is sent immediately.
     Urgent,
 }
 

@@ -1,6 +1,7 @@
 //! `Pattern` and `Filter`: selection of hosts, sites, tables and sources.
 
-/// A text in which `*` stands for any run of characters, also an empty one. It is compared with whole texts, byte for byte.
+/// A text in which `*` stands for any run of characters, also an empty one. It is compared with
+/// whole texts, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 

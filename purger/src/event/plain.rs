@@ -1,4 +1,5 @@
-//! Plain JSON: `{"tags":["product-42"]}`. What `POST /api/v1/purge` takes is valid, and so is all that a `CloudEvent`'s data may hold.
+//! Plain JSON: `{"tags":["product-42"]}`. What `POST /api/v1/purge` takes is valid, and so is all
+//! that a `CloudEvent`'s data may hold.
 
 use super::body;
 use super::draft::Draft;

@@ -23,7 +23,8 @@ use super::rules::{Format, Rules, Tombstone};
 use super::unreadable::{Code, Problem, Unreadable, shown};
 use super::{Ignored, PurgeEvent, Reading, cloud_event, debezium, plain, resource_change, site};
 
-/// Reads records by one set of rules. It holds no state: the same record at the same time is always read alike.
+/// Reads records by one set of rules. It holds no state: the same record at the same time is always
+/// read alike.
 #[derive(Clone, Debug)]
 pub struct EventReader {
     rules: Rules,
@@ -128,7 +129,8 @@ impl EventReader {
     }
 }
 
-/// Returns the key if it can be a site's id: text that is neither a JSON document nor anything with quotes or braces in it.
+/// Returns the key if it can be a site's id: text that is neither a JSON document nor anything with
+/// quotes or braces in it.
 fn site_of_key<'a>(record: &Record<'a>) -> Option<&'a str> {
     let key = std::str::from_utf8(record.key?).ok()?;
     (!key.is_empty() && !key.contains(['"', '{', '}', '[', ']'])).then_some(key)

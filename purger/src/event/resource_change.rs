@@ -1,6 +1,7 @@
 //! Wikimedia's `resource_change`: the URL in `meta.uri` has changed.
 //!
-//! Its `tags` are remarks on the event (`purge`, `null_edit`), not tags of responses: they become the reason.
+//! Its `tags` are remarks on the event (`purge`, `null_edit`), not tags of responses: they become
+//! the reason.
 
 use super::draft::Draft;
 use super::fields::Fields;

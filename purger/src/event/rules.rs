@@ -30,11 +30,11 @@ pub struct Rules {
     /// URLs, hosts and prefixes of other hosts are left out. A host is compared in canonical form.
     pub hosts: Filter,
     pub sites: Filter,
-    /// Sources that may purge everything: `*` in one stands for any characters, `*` alone also for events that name no source.
+    /// Sources that may purge everything: `*` in one stands for any characters, `*` alone also for
+    /// events that name no source.
     pub may_purge_all: Vec<String>,
     /// Sources that may purge hard, in the same form.
     pub may_purge_hard: Vec<String>,
-    /// Bounds on one event.
     pub limits: EventLimits,
 }
 
@@ -200,7 +200,8 @@ fn site_problem(at: &str, site: &str, what: &str) -> Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableRule {
     pub table: Pattern,
-    /// The tags of a row: `{table}:{id}`. Names are columns, or `table`, `schema`, `db`, `site`; `{row.table}` is surely a column.
+    /// The tags of a row: `{table}:{id}`. Names are columns, or `table`, `schema`, `db`, `site`;
+    /// `{row.table}` is surely a column.
     pub tags: Vec<Template>,
     /// The column that holds the row's site. Without `tags`, the site is purged.
     pub site: Option<String>,
@@ -210,7 +211,6 @@ pub struct TableRule {
     pub mode: Option<PurgeMode>,
 }
 
-/// Returns whether one of the sources in a list is this one.
 pub(super) fn is_listed(list: &[String], source: Option<&str>) -> bool {
     let mut patterns = list.iter().map(String::as_str);
     patterns.any(|pattern| pattern == "*" || source.is_some_and(|source| matches(pattern, source)))

@@ -1,5 +1,6 @@
-//! A site event: `{"siteId":"7f3c2a","etag":"\"7f3c2a-12\""}`. It becomes the purge by entity tag: the tag's opaque value, as
-//! renderers use it to name what a page was made of, and the site itself.
+//! A site event: `{"siteId":"7f3c2a","etag":"\"7f3c2a-12\""}`. It becomes the purge by entity tag:
+//! the tag's opaque value, as renderers use it to name what a page was made of, and the site
+//! itself.
 
 use super::body;
 use super::draft::Draft;
@@ -21,7 +22,6 @@ pub(super) fn read(object: &Object<'_>, rules: &Rules) -> Result<Draft, Problem>
     Ok(draft)
 }
 
-/// Returns whether the object names a site or an entity tag.
 pub(super) fn is_one(object: &Object<'_>) -> bool {
     ["siteId", "site", "etag"].iter().any(|name| object.has(name))
 }

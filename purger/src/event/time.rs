@@ -29,7 +29,8 @@ pub fn parse(text: &str) -> Option<SystemTime> {
     within(at(seconds, nanos)?)
 }
 
-/// Returns the time as RFC 3339 in UTC, with as many digits as it needs; `None` outside the years 0 to 9999.
+/// Returns the time as RFC 3339 in UTC, with as many digits as it needs; `None` outside the years 0
+/// to 9999.
 pub fn format(time: SystemTime) -> Option<String> {
     let (seconds, nanos) = since_epoch(time)?;
     let (year, month, day) = civil(seconds.div_euclid(86_400));
@@ -125,7 +126,8 @@ const fn days_of(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01 of a date in the Gregorian calendar. Years are counted from March, so that a leap day is a year's last.
+/// Days since 1970-01-01 of a date in the Gregorian calendar. Years are counted from March, so that
+/// a leap day is a year's last.
 const fn days(year: i64, month: i64, day: i64) -> i64 {
     let shifted = (month + 9) % 12;
     let year = if month <= 2 { year - 1 } else { year };

@@ -27,17 +27,12 @@ pub enum Code {
     Format,
     /// The event's type or specification has another major version.
     Version,
-    /// A required field is missing.
     Field,
     Type,
-    /// The scope is invalid.
     Scope,
     Empty,
-    /// One of its tags, or its entity tag, is invalid.
     Tag,
-    /// One of its URLs, hosts or prefixes is invalid.
     Url,
-    /// Its site is invalid.
     Site,
     Limit,
     /// Its source may not do this.

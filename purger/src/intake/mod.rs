@@ -170,7 +170,6 @@ impl Intake {
         ReadRecord { held, reading }
     }
 
-    /// Reads the purges that a record asks for.
     pub fn purges_of<M: Message>(&self, message: &M) -> Vec<LoggedPurge> {
         match self.parse(message) {
             Reading::Purge(event) => logged(&event, message.offset()),
@@ -240,9 +239,9 @@ pub fn logged(event: &PurgeEvent, offset: i64) -> Vec<LoggedPurge> {
     purge.parts(SELECTORS_MAX)
 }
 
-/// Encodes a purge as an element of a batch.
 pub fn encoded(purge: &LoggedPurge) -> Bytes {
-    serde_json::to_vec(purge).unwrap_or_default().into() // a struct of strings and numbers always serializes
+    // A struct of strings and numbers always serializes.
+    serde_json::to_vec(purge).unwrap_or_default().into()
 }
 
 /// Selectors in one purge: the default of the proxies' `purge.max_selectors`.

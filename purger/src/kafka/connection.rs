@@ -1,4 +1,5 @@
-//! `Connection`: whether the brokers can be reached, and the errors that librdkafka reports meanwhile.
+//! `Connection`: whether the brokers can be reached, and the errors that librdkafka reports
+//! meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -40,7 +40,8 @@ impl ConsumerLoop {
         Self { consumer, assignment, stored, paused }
     }
 
-    /// Polls until `stop` is set, hands each record of an assigned partition to `sink`, then leaves the group.
+    /// Polls until `stop` is set, hands each record of an assigned partition to `sink`, then leaves
+    /// the group.
     pub fn run(
         mut self,
         stop: &AtomicBool,

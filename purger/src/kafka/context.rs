@@ -25,7 +25,6 @@ use super::connection::Connection;
 #[derive(Debug)]
 pub struct Context<G> {
     tokens: TokenSource,
-    /// As librdkafka reports it.
     pub connection: Connection,
     group: G,
 }
@@ -39,7 +38,6 @@ pub type GroupContext = Context<Arc<Assignment>>;
 #[derive(Clone)]
 pub struct GroupConsumer(Arc<BaseConsumer<GroupContext>>);
 
-/// The source of `OAUTHBEARER` tokens.
 #[derive(Clone, Debug)]
 pub struct TokenSource {
     /// Read for each token.
@@ -81,7 +79,6 @@ impl PlainContext {
 }
 
 impl GroupContext {
-    /// Makes a context that reports partitions to the assignment.
     pub fn of_group(tokens: TokenSource, assignment: Arc<Assignment>) -> Self {
         Self { tokens, connection: assignment.connection.clone(), group: assignment }
     }

@@ -87,7 +87,8 @@ impl Cursors {
     fn create(&self, config: &ClientConfig) -> Result<BaseConsumer<PlainContext>, KafkaError> {
         let consumer: BaseConsumer<PlainContext> =
             config.create_with_context(PlainContext::plain(self.tokens.clone()))?;
-        // librdkafka asks for a token when it is polled, which some callers never do. Without one it connects to no broker.
+        // librdkafka asks for a token when it is polled, which some callers never do. Without one
+        // it connects to no broker.
         if self.kafka.sasl_mechanism == SaslMechanism::OauthBearer && self.kafka.security.has_sasl()
         {
             drop(consumer.poll(TOKEN_WAIT));
@@ -95,7 +96,8 @@ impl Cursors {
         Ok(consumer)
     }
 
-    /// Returns whether the log has no record from `from` on and below `to`, though it reaches as far. Blocks.
+    /// Returns whether the log has no record from `from` on and below `to`, though it reaches as
+    /// far. Blocks.
     pub fn is_empty_between(&self, log: &LogId, from: i64, to: i64) -> bool {
         let found = self.open(log, from).and_then(|cursor| cursor.next(client::PATIENCE));
         match found {
@@ -136,8 +138,8 @@ impl Cursor {
                     ) => {
                         return Err(CursorError::OutOfRange(-1));
                     }
-                    // librdkafka retries by itself. Of a record larger than a fetch, older brokers send a part first,
-                    // which may not be a valid message.
+                    // librdkafka retries by itself. Of a record larger than a fetch, older brokers
+                    // send a part first, which may not be a valid message.
                     Some(
                         RDKafkaErrorCode::AllBrokersDown
                         | RDKafkaErrorCode::BrokerTransportFailure

@@ -18,7 +18,6 @@ use super::cursor::Cursors;
 use crate::partition::Partition;
 use crate::partition::end_offsets::EndOffset;
 
-/// Polls the ends of partitions.
 #[derive(Debug)]
 pub struct EndOffsetPoller {
     /// Callable from any thread.

@@ -40,7 +40,6 @@ impl std::fmt::Debug for ProducerInner {
     }
 }
 
-/// The place of a written record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     pub partition: i32,

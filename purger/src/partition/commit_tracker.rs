@@ -2,8 +2,8 @@
 //!
 //! A record is done when every proxy that keeps up has confirmed it and its pending work (a dead
 //! letter, a delayed purge, a receipt) is complete. Both finish out of order; Kafka stores one
-//! number, and librdkafka takes whatever it is returned last, even a smaller one. So the number comes
-//! from here: *it never exceeds the lowest record that is not done*, and it never falls.
+//! number, and librdkafka takes whatever it is returned last, even a smaller one. So the number
+//! comes from here: *it never exceeds the lowest record that is not done*, and it never falls.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::pending::{PendingWork, Work, WorkKind};
 
-/// A number for a proxy.
 pub type TargetId = u32;
 
 /// The progress of reading, of each proxy and of pending work.
@@ -34,7 +33,6 @@ impl Default for CommitTracker {
 }
 
 impl CommitTracker {
-    /// Begins at the first offset that is read.
     pub fn starting_at(offset: i64) -> Self {
         let owed = WorkKind::ALL.map(PendingWork::new);
         Self { read_to: offset, confirmed: BTreeMap::new(), owed, returned: offset }
@@ -79,7 +77,6 @@ impl CommitTracker {
         }
     }
 
-    /// Returns whether commits wait for this target.
     pub fn is_held_by(&self, target: TargetId) -> bool {
         self.confirmed.contains_key(&target)
     }
@@ -98,7 +95,6 @@ impl CommitTracker {
         self.pending(work.kind).add_pending(offset, work, now)
     }
 
-    /// Takes over deferred work.
     pub fn take_deferred(&mut self, other: &mut Self) {
         for (own, other) in self.owed.iter_mut().zip(&mut other.owed) {
             own.take_deferred(other);

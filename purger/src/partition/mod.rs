@@ -1,4 +1,5 @@
-//! A partition that is assigned to this purger: what was read of it, what is held for proxies, what may be committed.
+//! A partition that is assigned to this purger: what was read of it, what is held for proxies, what
+//! may be committed.
 //!
 //! The consumer's thread writes, the deliveries read: one lock, never held across a wait.
 
@@ -42,13 +43,15 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Opens a partition. It begins at its first record, or at the offset that [`Self::begin_at`] is told before.
+    /// Opens a partition. It begins at its first record, or at the offset that [`Self::begin_at`]
+    /// is told before.
     pub fn open(log: LogId, limits: WindowLimits) -> Arc<Self> {
         let state = PartitionState::new(CommitTracker::default(), limits);
         Self::with(log, PARTITIONS_MAX, CancellationToken::new(), state)
     }
 
-    /// Opens the partition once more, because its log has changed. Deferred work stays pending if the log goes on at `offset`.
+    /// Opens the partition once more, because its log has changed. Deferred work stays pending if
+    /// the log goes on at `offset`.
     pub fn reopened(&self, offset: i64) -> Arc<Self> {
         let mut old = self.state.lock();
         let mut commits = CommitTracker::default();
@@ -75,7 +78,8 @@ impl Partition {
         })
     }
 
-    /// Sets the bytes of records and of pending work that are held, as this partition's share of the memory changes.
+    /// Sets the bytes of records and of pending work that are held, as this partition's share of
+    /// the memory changes.
     pub fn set_memory(&self, bytes: u64, pending: u64) {
         let mut state = self.state.lock();
         let limits = WindowLimits { bytes, ..state.limits() };
@@ -85,7 +89,6 @@ impl Partition {
         }
     }
 
-    /// Sets the bytes of one batch.
     pub fn set_batch(&self, bytes: usize) {
         let mut state = self.state.lock();
         let limits = WindowLimits { batch: bytes, ..state.limits() };
@@ -96,8 +99,8 @@ impl Partition {
         self.partitions.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the number of partitions is known. Until then proxies assume that some are missing, and their leases are
-    /// not renewed.
+    /// Returns whether the number of partitions is known. Until then proxies assume that some are
+    /// missing, and their leases are not renewed.
     pub fn is_counted(&self) -> bool {
         self.partitions() != PARTITIONS_MAX
     }
@@ -118,13 +121,14 @@ impl Partition {
         self.state.lock().window.is_some()
     }
 
-    /// Returns whether a record at this offset does not follow on what was read: the log is another one, or records expired.
+    /// Returns whether a record at this offset does not follow on what was read: the log is another
+    /// one, or records expired.
     pub fn is_discontinuous_at(&self, offset: i64) -> bool {
         self.state.lock().is_discontinuous_at(offset)
     }
 
-    /// Adds pending work for the record at this offset, before the record itself; returns whether the work may begin. If not,
-    /// the record will be read again for it.
+    /// Adds pending work for the record at this offset, before the record itself; returns whether
+    /// the work may begin. If not, the record will be read again for it.
     pub fn add_pending(&self, offset: i64, work: Work) -> bool {
         let mut state = self.state.lock();
         state.reach(offset);
@@ -141,7 +145,8 @@ impl Partition {
         self.state.lock().commits.pending(kind).due()
     }
 
-    /// Records that the log was read again up to this record; returns the time of its first reading if its work may begin.
+    /// Records that the log was read again up to this record; returns the time of its first reading
+    /// if its work may begin.
     pub fn resume_pending(&self, offset: i64, work: Work) -> Option<Instant> {
         let mut state = self.state.lock();
         let pending = state.commits.pending(work.kind);
@@ -154,7 +159,6 @@ impl Partition {
         self.state.lock().commits.pending(kind).pass(offset);
     }
 
-    /// Completes one piece of pending work of a record.
     pub fn complete(&self, offset: i64, kind: WorkKind) {
         self.state.lock().commits.pending(kind).complete(offset);
     }
@@ -190,13 +194,15 @@ impl Partition {
         self.state.lock().end_offsets.last()
     }
 
-    /// Returns the time since when everything that was then in the log is known to lie below this offset.
+    /// Returns the time since when everything that was then in the log is known to lie below this
+    /// offset.
     pub fn clean_since(&self, next: i64) -> Option<Duration> {
         self.state.lock().end_offsets.clean_since(next)
     }
 
-    /// Returns whether the consumer has to pause because too much is held for proxies. Proxies that hold it while others are far
-    /// ahead of them are released first. Pending work never pauses the consumer.
+    /// Returns whether the consumer has to pause because too much is held for proxies. Proxies that
+    /// hold it while others are far ahead of them are released first. Pending work never pauses the
+    /// consumer.
     pub fn is_full(&self) -> bool {
         self.state.lock().trim()
     }
@@ -207,12 +213,12 @@ impl Partition {
         state.window.is_some().then(|| state.commits.committable())
     }
 
-    /// Watches the offset below which everything has been read.
     pub fn read_to(&self) -> watch::Receiver<i64> {
         self.read_to.subscribe()
     }
 
-    /// Returns the next batch for a proxy at this position; `None`: its records have to be read from Kafka.
+    /// Returns the next batch for a proxy at this position; `None`: its records have to be read
+    /// from Kafka.
     pub fn slice(&self, next: i64, purges_max: usize) -> Option<Slice> {
         self.state.lock().window.as_ref()?.slice(next, purges_max)
     }
@@ -226,13 +232,14 @@ impl Partition {
         self.state.lock().window.as_ref()?.fingerprint_at(offset)
     }
 
-    /// Records that a proxy that keeps up has confirmed everything below `next`; returns the ages of the changes that every such
-    /// proxy has confirmed now.
+    /// Records that a proxy that keeps up has confirmed everything below `next`; returns the ages
+    /// of the changes that every such proxy has confirmed now.
     pub fn confirm(&self, target: TargetId, next: i64, now: SystemTime) -> Vec<Duration> {
         self.state.lock().confirm(target, next, now)
     }
 
-    /// Expects a proxy to report its position: what it may lack is not committed before, unless it takes too long.
+    /// Expects a proxy to report its position: what it may lack is not committed before, unless it
+    /// takes too long.
     pub fn expect(&self, target: TargetId) {
         self.state.lock().commits.expect(target);
     }
@@ -251,7 +258,8 @@ impl Partition {
     }
 }
 
-/// The number that proxies are told while the number of a topic's partitions is not known: more than a topic may have.
+/// The number that proxies are told while the number of a topic's partitions is not known: more
+/// than a topic may have.
 const PARTITIONS_MAX: i32 = 4096;
 
 #[cfg(test)]

@@ -41,7 +41,6 @@ struct HeldWork {
     bytes: u64,
 }
 
-/// A range of records whose work is deferred.
 #[derive(Debug)]
 struct Deferred {
     from: i64,
@@ -110,7 +109,6 @@ impl PendingWork {
         has_room
     }
 
-    /// Completes one part of a record's work.
     pub fn complete(&mut self, offset: i64) {
         let Some(held) = self.held.get_mut(&offset) else { return };
         held.count = held.count.saturating_sub(1);

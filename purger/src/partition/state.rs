@@ -16,7 +16,6 @@ pub(super) struct PartitionState {
     limits: WindowLimits,
 }
 
-/// The progress of a partition, for metrics and status.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Everything below has been read; `-1`: the first offset is not known yet.
@@ -64,8 +63,8 @@ impl PartitionState {
         self.commits.restart_at(offset);
     }
 
-    /// Begins at this offset if nothing has been read: Kafka may start at another offset than expected, because the records
-    /// between were deleted or never existed.
+    /// Begins at this offset if nothing has been read: Kafka may start at another offset than
+    /// expected, because the records between were deleted or never existed.
     pub(super) fn reach(&mut self, offset: i64) {
         let is_elsewhere = |window: &Window| window.is_empty() && window.end() != offset;
         if self.window.as_ref().is_none_or(is_elsewhere) && self.is_untouched() {
@@ -82,7 +81,8 @@ impl PartitionState {
         let _is_over = self.trim(); // the consumer asks again, and pauses
     }
 
-    /// Covers everything below this offset, where the log holds no record; returns whether that was news.
+    /// Covers everything below this offset, where the log holds no record; returns whether that was
+    /// news.
     pub(super) fn skip_to(&mut self, offset: i64) -> bool {
         let Some(window) = self.window.as_mut().filter(|window| window.end() < offset) else {
             return false;
@@ -92,8 +92,8 @@ impl PartitionState {
         true
     }
 
-    /// Drops records that no proxy needs; returns whether the window is still over its limits. Proxies that are far behind
-    /// others are released before.
+    /// Drops records that no proxy needs; returns whether the window is still over its limits.
+    /// Proxies that are far behind others are released before.
     pub(super) fn trim(&mut self) -> bool {
         let Some(window) = &mut self.window else { return false };
         if window.trim(self.commits.confirmed_by_all()) {
@@ -103,9 +103,9 @@ impl PartitionState {
         false
     }
 
-    /// Returns whether a record at this offset does not follow on what was read. Kafka never goes back by itself, so a lower
-    /// offset belongs to another log. Far above the last record, the records between have expired or never existed; no proxy
-    /// may be told that nothing is missing.
+    /// Returns whether a record at this offset does not follow on what was read. Kafka never goes
+    /// back by itself, so a lower offset belongs to another log. Far above the last record, the
+    /// records between have expired or never existed; no proxy may be told that nothing is missing.
     pub(super) fn is_discontinuous_at(&self, offset: i64) -> bool {
         let follows = |window: &Window| (0..=GAP_MAX).contains(&(offset - window.end()));
         !self.is_untouched() && self.window.as_ref().is_some_and(|window| !follows(window))
@@ -115,8 +115,9 @@ impl PartitionState {
         self.window.as_ref().is_none_or(|window| window.start() == window.end())
     }
 
-    /// Records that a proxy has confirmed everything below `next`; returns the ages of the changes that every proxy which keeps
-    /// up has confirmed now. A proxy that is far behind does not count as keeping up.
+    /// Records that a proxy has confirmed everything below `next`; returns the ages of the changes
+    /// that every proxy which keeps up has confirmed now. A proxy that is far behind does not count
+    /// as keeping up.
     pub(super) fn confirm(
         &mut self,
         target: TargetId,
@@ -155,5 +156,6 @@ impl PartitionState {
     }
 }
 
-/// Offsets without records that are taken for markers of transactions: segments that expire are larger.
+/// Offsets without records that are taken for markers of transactions: segments that expire are
+/// larger.
 pub(super) const GAP_MAX: i64 = 100;

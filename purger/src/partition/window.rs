@@ -1,7 +1,8 @@
 //! `Window`: the newest records of a partition, held for the proxies that keep up. Pure.
 //!
-//! It covers a contiguous range of offsets. Records that purge nothing are not held, but covered; so are offsets that Kafka
-//! skips (transaction markers, compacted records). A proxy whose position lies before the window reads from Kafka itself.
+//! It covers a contiguous range of offsets. Records that purge nothing are not held, but covered;
+//! so are offsets that Kafka skips (transaction markers, compacted records). A proxy whose position
+//! lies before the window reads from Kafka itself.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -23,7 +24,6 @@ pub struct HeldRecord {
     pub is_urgent: bool,
 }
 
-/// A range of a partition and its purges.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
     pub from: i64,
@@ -91,7 +91,8 @@ impl Window {
         self.held.is_empty()
     }
 
-    /// Covers the record at this offset, and holds it if it purges something. `None`: it purges nothing.
+    /// Covers the record at this offset, and holds it if it purges something. `None`: it purges
+    /// nothing.
     pub fn push(&mut self, offset: i64, fingerprint: u64, held: Option<HeldRecord>) {
         self.end = self.end.max(offset + 1);
         self.last = Some(fingerprint);
@@ -109,7 +110,8 @@ impl Window {
         }
     }
 
-    /// Drops the oldest records over the limits, but none from `needed` on; returns whether it is still over them.
+    /// Drops the oldest records over the limits, but none from `needed` on; returns whether it is
+    /// still over them.
     pub fn trim(&mut self, needed: i64) -> bool {
         while self.is_over() {
             match self.held.front() {

@@ -92,7 +92,8 @@ async fn a_position_in_another_log_is_never_believed() {
     until("adopted", || proxy.starts().len() == 1).await;
     broker.purge_many(1, 0..10).await;
     until("all", || proxy.tags().len() == 10).await;
-    // The record before its position is another one: the topic was made anew, and has as many records again.
+    // The record before its position is another one: the topic was made anew, and has as many
+    // records again.
     let mut other = proxy.positions();
     other[0].last = Some(1);
     proxy.reborn(other);

@@ -37,7 +37,8 @@ async fn a_proxy_that_lags_is_never_told_that_it_is_clean() {
     until("adopted", || proxy.starts().len() == 1).await;
     broker.purge_many(1, 0..10).await;
     until("all", || proxy.tags().len() == 10).await;
-    // While it was behind, what it was told to be clean of lay before the records that it did not have.
+    // While it was behind, what it was told to be clean of lay before the records that it did not
+    // have.
     let behind: Vec<_> = proxy.batches().into_iter().filter(|batch| batch.to == 5).collect();
     assert!(!behind.is_empty());
     assert!(

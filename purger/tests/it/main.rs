@@ -1,4 +1,5 @@
-//! The purger over real sockets: librdkafka's mock cluster on one side, proxies that keep a diary on the other.
+//! The purger over real sockets: librdkafka's mock cluster on one side, proxies that keep a diary
+//! on the other.
 
 #[cfg(test)]
 mod support;

@@ -1,4 +1,5 @@
-//! What the purger owes for records never delays a purge, is never more than it has memory for, and is never forgotten.
+//! What the purger owes for records never delays a purge, is never more than it has memory for, and
+//! is never forgotten.
 
 use std::collections::BTreeSet;
 

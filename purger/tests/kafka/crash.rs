@@ -1,4 +1,5 @@
-//! Everything is killed at some time while purges flow. Afterwards nothing that was purged is shown by any proxy.
+//! Everything is killed at some time while purges flow. Afterwards nothing that was purged is shown
+//! by any proxy.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,8 @@ use crate::support::relay::Relay;
 use crate::support::site::Site;
 use crate::support::{Turn, eventually, pause, until};
 
-/// Pages that are purged again and again while visitors read them, pages that are purged once, pages that are not purged.
+/// Pages that are purged again and again while visitors read them, pages that are purged once,
+/// pages that are not purged.
 const BUSY: Range<usize> = 0..600;
 const ONCE: Range<usize> = 600..3000;
 const UNTOUCHED: Range<usize> = 3000..3600;
@@ -91,7 +93,8 @@ fn no_purge_is_lost_while_processes_are_killed_stopped_or_slow() {
     });
 }
 
-/// Publishes so many changes of pages with their events; each page that is purged once has its turn somewhere.
+/// Publishes so many changes of pages with their events; each page that is purged once has its turn
+/// somewhere.
 fn publish(kafka: &Kafka, site: &Site, events: usize, progress: &AtomicUsize) {
     let publisher = kafka.publisher();
     let started = Instant::now();

@@ -1,4 +1,5 @@
-//! Logs that are not what they were: records that expired, topics that came late, topics that were replaced.
+//! Logs that are not what they were: records that expired, topics that came late, topics that were
+//! replaced.
 
 use std::ops::Range;
 

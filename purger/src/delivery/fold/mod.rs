@@ -100,12 +100,13 @@ fn text_of(selector: &Selector) -> &str {
     }
 }
 
-/// Bytes of selectors in a fold: a quarter of what a proxy takes by default (`purge.log.max_body`), since a record of up to
-/// `purger.max_event` bytes may come on top, and escapes in JSON.
+/// Bytes of selectors in a fold: a quarter of what a proxy takes by default (`purge.log.max_body`),
+/// since a record of up to `purger.max_event` bytes may come on top, and escapes in JSON.
 const BYTES_MAX: usize = 1 << 20;
 /// Selectors in a fold: a fifth of what a proxy takes by default (`purge.log.max_selectors`).
 const SELECTORS_MAX: usize = 20_000;
-/// Bytes that a selector costs beside its text: quotes, a comma, and its share of the purge around it.
+/// Bytes that a selector costs beside its text: quotes, a comma, and its share of the purge around
+/// it.
 const SELECTOR_BYTES: usize = 8;
 
 #[cfg(test)]

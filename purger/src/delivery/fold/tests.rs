@@ -1,5 +1,5 @@
-//! Folding by example, and against proxies of any limits: a position passes a record only after everything that the record
-//! purges is in force.
+//! Folding by example, and against proxies of any limits: a position passes a record only after
+//! everything that the record purges is in force.
 
 use proptest::prelude::*;
 use purge_protocol::log::LogId;
@@ -122,7 +122,8 @@ impl Proxy {
         true
     }
 
-    /// Delivers as a delivery does, until the position is moved or `answers` are used up: then the connection breaks.
+    /// Delivers as a delivery does, until the position is moved or `answers` are used up: then the
+    /// connection breaks.
     fn deliver(&mut self, slice: &Slice, answers: usize) {
         if self.take(slice) {
             return;
@@ -182,7 +183,8 @@ fn records() -> impl Strategy<Value = Vec<LoggedPurge>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Chunks of any size, limits of any size, connections that break anywhere: everything below the position is in force.
+    /// Chunks of any size, limits of any size, connections that break anywhere: everything below
+    /// the position is in force.
     #[test]
     fn a_position_passes_a_record_after_all_that_it_purges_is_in_force(
         log in records(),

@@ -15,7 +15,8 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker with the topic `purge` of so many partitions, and the topics `dead` and `receipts` of one.
+    /// Starts a broker with the topic `purge` of so many partitions, and the topics `dead` and
+    /// `receipts` of one.
     pub(crate) fn start(partitions: i32) -> Self {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("purge", partitions, 1).unwrap();
@@ -54,7 +55,8 @@ impl Broker {
         }
     }
 
-    /// Writes purges of the tags `t0`, `t1`, ... in turn to all partitions, without waiting for each.
+    /// Writes purges of the tags `t0`, `t1`, ... in turn to all partitions, without waiting for
+    /// each.
     pub(crate) async fn purge_many(&self, partitions: i32, tags: std::ops::Range<usize>) {
         let mut sent = Vec::new();
         for tag in tags {

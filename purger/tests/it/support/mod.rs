@@ -1,4 +1,5 @@
-//! Brokers, proxies and purgers for tests. Everything listens on a free loopback port and ends with its owner.
+//! Brokers, proxies and purgers for tests. Everything listens on a free loopback port and ends with
+//! its owner.
 
 mod broker;
 mod proxy;

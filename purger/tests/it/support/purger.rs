@@ -34,8 +34,8 @@ fn configuration(broker: &Broker, urls: &[String], settings: &str) -> String {
     )
 }
 
-/// Runs a command of the real program; `settings` are lines of `[purger]`, `[kafka]` begins those of that table. Returns its exit
-/// code and everything it said.
+/// Runs a command of the real program; `settings` are lines of `[purger]`, `[kafka]` begins those
+/// of that table. Returns its exit code and everything it said.
 pub(crate) async fn command(
     broker: &Broker,
     urls: &[String],

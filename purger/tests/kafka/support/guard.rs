@@ -1,4 +1,5 @@
-//! Nothing outlives the tests: a helper process kills what is left when this process ends, however that ends.
+//! Nothing outlives the tests: a helper process kills what is left when this process ends, however
+//! that ends.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! What the tests stand on: a broker, an origin, proxies and purgers as processes, and how to wait for something.
+//! What the tests stand on: a broker, an origin, proxies and purgers as processes, and how to wait
+//! for something.
 
 pub(crate) mod client;
 pub(crate) mod guard;
@@ -48,7 +49,8 @@ pub(crate) fn rest(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// A free port that no outgoing connection takes while its server is away: below the range that those are given.
+/// A free port that no outgoing connection takes while its server is away: below the range that
+/// those are given.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 11_000;
@@ -63,7 +65,8 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// One of the few tests that run at once: each has several processes, and what it waits for takes them all.
+/// One of the few tests that run at once: each has several processes, and what it waits for takes
+/// them all.
 #[derive(Debug)]
 pub(crate) struct Turn;
 

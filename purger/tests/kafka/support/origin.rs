@@ -1,4 +1,5 @@
-//! An origin in this process: numbered pages, each with a tag, a version that the test raises, and an entity tag.
+//! An origin in this process: numbered pages, each with a tag, a version that the test raises, and
+//! an entity tag.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -65,8 +65,8 @@ impl Proxy {
     }
 }
 
-/// The proxy's program, beside the purger's. `cargo test --workspace` has built it; for tests of the purger alone it is built
-/// here, once.
+/// The proxy's program, beside the purger's. `cargo test --workspace` has built it; for tests of
+/// the purger alone it is built here, once.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {

@@ -25,7 +25,8 @@ pub(crate) struct Purger {
 }
 
 impl Purgers {
-    /// Configures purgers of these topics for proxies with these admin listeners; `more`: lines of `[purger]`.
+    /// Configures purgers of these topics for proxies with these admin listeners; `more`: lines of
+    /// `[purger]`.
     pub(crate) fn new(kafka: &Kafka, topics: &[&str], proxies: &[SocketAddr], more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");

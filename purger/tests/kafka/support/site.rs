@@ -83,7 +83,8 @@ impl Site {
         }
     }
 
-    /// Visitors, one at each proxy, who read these pages again and again until they are told to stop.
+    /// Visitors, one at each proxy, who read these pages again and again until they are told to
+    /// stop.
     pub(crate) fn visitors(&self, pages: Range<usize>) -> Visitors {
         let stop = Arc::new(AtomicBool::new(false));
         let visit = |(number, proxy): (usize, &Proxy)| {
