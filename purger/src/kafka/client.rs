@@ -19,7 +19,7 @@ pub fn base(kafka: &KafkaSettings) -> ClientConfig {
         .set("client.id", &kafka.client_id)
         .set("security.protocol", kafka.security.as_str())
         .set("socket.keepalive.enable", "true")
-        .set("topic.metadata.refresh.interval.ms", "10000") // a topic that is created late is seen soon
+        .set("topic.metadata.refresh.interval.ms", "10000") // to see new topics soon
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "3000");
     if kafka.security.has_sasl() {
@@ -104,7 +104,7 @@ fn reader(kafka: &KafkaSettings, purger: &PurgerSettings, bytes: u64) -> ClientC
         .set("fetch.wait.max.ms", "50")
         .set("fetch.min.bytes", "1")
         .set("queued.min.messages", "10000")
-        .set("fetch.queue.backoff.ms", "10") // by default fetching pauses for a second when the queue is full
+        .set("fetch.queue.backoff.ms", "10") // 1 s by default
         .set("queued.max.messages.kbytes", (bytes / 2 / 1024).to_string())
         .set("fetch.message.max.bytes", record_max.to_string())
         .set("fetch.error.backoff.ms", "100")
@@ -152,6 +152,7 @@ pub fn committed<C: ConsumerContext>(
 /// Returns the oldest offset of a partition and the one behind its newest. librdkafka reports every
 /// refusal by the broker as a bad message, even one because a leader is not ready yet, so the call
 /// is repeated. Blocks up to [`PATIENCE`].
+#[expect(clippy::disallowed_methods, reason = "its callers are on threads that may block")]
 pub fn watermarks<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
