@@ -13,8 +13,8 @@ use std::{env, fs, thread};
 use benches::file_shop::FileShop;
 use benches::{Random, Zipf};
 use bytes::Bytes;
+use shellac::store::Promote;
 use shellac::store::file::Tiering;
-use shellac::store::{Promote, Store as _};
 use tokio::time::Instant;
 
 fn main() {
@@ -63,7 +63,7 @@ fn index() {
     bench.settle();
     let loaded = started.elapsed();
     let after = resident();
-    let usage = bench.opened.store.file_usage().expect("there is a file");
+    let usage = bench.opened.store.file_usage();
     println!(
         "| responses found | index B each | filters B each | resident B each | serves after | found after | filled in |"
     );
@@ -148,7 +148,7 @@ fn churn() {
             }
         }
         bench.settle();
-        let usage = bench.opened.store.file_usage().expect("there is a file");
+        let usage = bench.opened.store.file_usage();
         let known = usage.live_bytes + usage.dead_bytes + usage.free_bytes;
         println!(
             "| {tenth} | {:.0} | {:.2} % | {} | {:.1} % |",

@@ -10,8 +10,8 @@ use std::{env, fs};
 
 use benches::file_shop::FileShop;
 use benches::{Random, Zipf};
+use shellac::store::Promote;
 use shellac::store::file::Tiering;
-use shellac::store::{Promote, Store as _};
 use tokio::time::Instant;
 
 fn main() {
@@ -59,7 +59,7 @@ fn promote(exponent: f64, memory: u64, (rule, stay): (&str, Promote)) {
     shop.settle();
     let (zipf, mut random) = (Zipf::new(PAGES, exponent), Random::new(1));
     let mut ask = |requests: u64| {
-        let before = shop.opened.store.file_usage().expect("there is a file");
+        let before = shop.opened.store.file_usage();
         let started = Instant::now();
         for number in 0..requests {
             if number % 5_000 == 0 {
@@ -68,7 +68,7 @@ fn promote(exponent: f64, memory: u64, (rule, stay): (&str, Promote)) {
             assert!(shop.find(zipf.choose(&mut random), stay).is_some(), "all are stored");
         }
         let took = started.elapsed();
-        let after = shop.opened.store.file_usage().expect("there is a file");
+        let after = shop.opened.store.file_usage();
         (took, after.loads[0] - before.loads[0], after.promoted - before.promoted)
     };
     ask(REQUESTS);
@@ -116,7 +116,7 @@ fn live(tiering: Tiering, life: u64, memory: u64) -> (u64, u64) {
     for second in 0..life * 10 {
         if second == life * 2 {
             shop.settle();
-            (hits, before) = (0, shop.opened.store.file_usage().map_or(0, |usage| usage.written));
+            (hits, before) = (0, shop.opened.store.file_usage().written);
         }
         for _ in 0..1000 {
             let page = zipf.choose(&mut random);
@@ -129,7 +129,7 @@ fn live(tiering: Tiering, life: u64, memory: u64) -> (u64, u64) {
         shop.clock.advance(Duration::from_secs(1));
     }
     shop.settle();
-    let written = shop.opened.store.file_usage().map_or(0, |usage| usage.written) - before;
+    let written = shop.opened.store.file_usage().written - before;
     shop.remove();
     (hits, written)
 }

@@ -13,11 +13,12 @@ use process::timestamp::Timestamp;
 use purge_protocol::PurgeMode;
 use shellac::freshness::{Exchange, FreshnessRules, judge};
 use shellac::invalidation::{Mark, PurgeMark};
-use shellac::store::file::{CopyMode, FileLimits, OpenedStore, TieredStore, Tiering};
+use shellac::store::file::{FileLimits, OpenedStore, TieredStore, Tiering};
 use shellac::store::memory::MemoryLimits;
 use shellac::store::{
     Body, Content, Fields, NewEntry, Promote, Store as _, Stored, StoredResponse,
 };
+use shellac::store::{ColdTier as _, CopyMode};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
@@ -130,9 +131,9 @@ impl FileShop {
         let key = self.key(number);
         let store = &self.opened.store;
         let found = store.lookup(&key, &|_| true).or_else(|| {
-            let recall = || self.runtime.block_on(store.recall(&key, promote));
-            let visitor = store.is_dormant(key.hash()).then(recall)?.pop();
-            visitor.or_else(|| store.lookup(&key, &|_| true))
+            let load = || self.runtime.block_on(store.load(&key, promote));
+            let transient = store.holds(key.hash()).then(load)?.pop();
+            transient.or_else(|| store.lookup(&key, &|_| true))
         });
         found.inspect(|stored| store.touch(stored))
     }
@@ -148,13 +149,13 @@ impl FileShop {
         let key = self.key(number);
         let store = &self.opened.store;
         let found = store.lookup(&key, &|_| true).or_else(|| {
-            self.runtime.block_on(store.recall(&key, Promote::Always));
+            self.runtime.block_on(store.load(&key, Promote::Always));
             store.lookup(&key, &|_| true)
         });
         let stored = found.expect("it is stored");
         match &stored.response().expect("it is a response").body {
-            Body::File(body) => {
-                let (reading, mut at) = (body.open(), 0);
+            Body::Deferred(body) => {
+                let (reading, mut at) = (Arc::clone(body).open(), 0);
                 while at < body.length() {
                     at += reading
                         .window(at, body.length(), CopyMode::Mapped)
@@ -171,11 +172,11 @@ impl FileShop {
     #[expect(clippy::disallowed_methods, reason = "a benchmark waits for the sweeper")]
     pub fn sweep(&self, tag: &str) -> (Duration, [u64; 2]) {
         let OpenedStore { store, invalidation, .. } = &self.opened;
-        let swept = || store.file_usage().expect("there is a file").swept;
+        let swept = || store.file_usage().swept;
         let id = invalidation.ids().tag(tag.as_bytes());
         let (before, started) = (swept(), Instant::now());
         let sequence = invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, self.clock.now());
-        store.seek_purged(&[PurgeMark::Tag(id)], sequence);
+        store.sweep_purged(&[PurgeMark::Tag(id)], sequence);
         let (mut last, mut took) = (before, Duration::ZERO);
         while started.elapsed() < Duration::from_secs(10) {
             thread::sleep(Duration::from_millis(1));

@@ -140,7 +140,7 @@ impl Bound {
             }
         }
         control.shutdown_background();
-        app.store.close();
+        app.close_store();
         Ok(drained)
     }
 }
@@ -243,7 +243,7 @@ async fn keep_bounds(app: Arc<App>) {
     loop {
         sleep(PINNED_TICK).await;
         let most = app.settings.current().pinned_bytes_max;
-        let pinned = app.store.pinned_bytes();
+        let pinned = app.pinned_bytes();
         if pinned > most {
             let cut = app.listeners.stalls.cut_slowest((pinned - most, pinned), app.clock().now());
             app.listeners.metrics.cut_slowest.add(cut as u64);

@@ -22,7 +22,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(store::metrics::families(store));
     all.push(invalidation::metrics::tags(invalidation));
     all.extend(fetcher.metrics().families(fetcher.in_flight()));
-    all.push(store::metrics::pinned(store));
+    all.push(store::metrics::pinned(app.pinned_bytes()));
     all.extend(fetcher.metrics().failure_families());
     all.extend(origins::metrics::failure_families(&origins, app.clock().now()));
     all.extend(origins::metrics::families(&origins));

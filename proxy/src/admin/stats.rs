@@ -40,7 +40,7 @@ pub(super) fn document(app: &App) -> Vec<u8> {
         },
     });
     let mut document = document;
-    if let (Some(file), Some(fields)) = (app.store.file_usage(), document.as_object_mut()) {
+    if let (Some(file), Some(fields)) = (app.file_usage(), document.as_object_mut()) {
         fields.insert(
             "file".to_owned(),
             json!({

@@ -2,12 +2,11 @@
 
 use crate::app::App;
 use crate::metrics::family::{Family, Sample};
-use crate::store::FileUsage;
-use crate::store::file::Service;
+use crate::store::file::{FileUsage, Service};
 
 /// What the file store counts; nothing without one.
 pub(super) fn families(app: &App) -> Vec<Family> {
-    app.store.file_usage().map_or_else(Vec::new, |usage| of(&usage))
+    app.file_usage().map_or_else(Vec::new, |usage| of(&usage))
 }
 
 fn of(usage: &FileUsage) -> Vec<Family> {

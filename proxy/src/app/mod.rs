@@ -24,8 +24,9 @@ use crate::purge::PurgeExecutor;
 use crate::purge::endpoint::PurgeEndpoint;
 use crate::purge::hint::Hints;
 use crate::purge::log::PurgeLog;
-use crate::store::file::OpenError;
+use crate::store::file::{FileUsage, OpenError, TieredStore};
 use crate::store::journal::Journal;
+use crate::store::memory::MemoryStore;
 use crate::store::{Removal, Store};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
@@ -38,6 +39,10 @@ pub struct App {
     pub config: Config,
     /// Where responses are.
     pub store: Arc<dyn Store>,
+    /// The memory of the store.
+    memory: MemoryStore,
+    /// The same store, where it has a file.
+    file: Option<Arc<TieredStore>>,
     /// What may still be used.
     pub invalidation: Arc<Invalidation>,
     /// The settings that can change while it runs.
@@ -59,7 +64,8 @@ pub struct App {
 impl App {
     /// Makes every part. The clock is the system's, or one that a test moves.
     pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, OpenError> {
-        let Storage { store, invalidation, seed, journal } = Storage::open(&config, &clock)?;
+        let Storage { store, memory, file, invalidation, seed, journal } =
+            Storage::open(&config, &clock)?;
         govern(&invalidation, &config);
         let settings = LiveSettings::new(&config);
         let fetcher = Fetcher::new(
@@ -117,6 +123,8 @@ impl App {
         Ok(Arc::new(Self {
             config,
             store,
+            memory,
+            file,
             invalidation,
             settings,
             front,
@@ -147,7 +155,29 @@ impl App {
         self.handed_over.cancel();
         self.invalidation.lease().end_for_good();
         self.journal.hand_over();
-        self.store.close();
+        self.close_store();
+    }
+
+    /// Returns the numbers of the store's file, where it has one.
+    pub fn file_usage(&self) -> Option<FileUsage> {
+        self.file.as_ref().map(|file| file.file_usage())
+    }
+
+    /// Returns the bytes of bodies that left the store and are in memory while a client reads them.
+    pub fn pinned_bytes(&self) -> u64 {
+        self.memory.pinned_bytes()
+    }
+
+    /// Returns whether everything that was stored is where it belongs.
+    pub fn is_store_settled(&self) -> bool {
+        self.file.as_ref().is_none_or(|file| file.is_settled())
+    }
+
+    /// Makes everything that is stored durable. Nothing is stored any more.
+    pub fn close_store(&self) {
+        if let Some(file) = &self.file {
+            file.close();
+        }
     }
 
     /// Waits until that is so.
@@ -217,7 +247,9 @@ impl App {
                 self.store.remove(stored, Removal::Expired);
             }
         });
-        self.store.sweep_dormant();
+        if let Some(cold) = self.store.cold() {
+            cold.sweep_useless();
+        }
     }
 }
 

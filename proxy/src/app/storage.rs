@@ -14,6 +14,8 @@ use settings::{Config, StorageKind};
 /// The store that is configured, and what belongs to it.
 pub(super) struct Storage {
     pub(super) store: Arc<dyn Store>,
+    pub(super) memory: MemoryStore,
+    pub(super) file: Option<Arc<TieredStore>>,
     pub(super) invalidation: Arc<Invalidation>,
     pub(super) seed: KeySeed,
     pub(super) journal: Journal,
@@ -40,12 +42,16 @@ impl Storage {
         let memory = MemoryLimits { capacity, ..memory_limits(config) };
         let opened = TieredStore::open(&limits, memory, tiering, clock)?;
         let OpenedStore { store, invalidation, seed, journal } = opened;
-        Ok(Self { store, invalidation, seed, journal })
+        let (memory, file) = (store.memory().clone(), Some(Arc::clone(&store)));
+        Ok(Self { store, memory, file, invalidation, seed, journal })
     }
 
     fn in_memory(config: &Config, clock: &Clock) -> Self {
+        let memory = MemoryStore::new(memory_limits(config), clock.clone());
         Self {
-            store: Arc::new(MemoryStore::new(memory_limits(config), clock.clone())),
+            store: Arc::new(memory.clone()),
+            memory,
+            file: None,
             invalidation: Arc::new(Invalidation::new(random())),
             seed: KeySeed(random()),
             journal: Journal::default(),

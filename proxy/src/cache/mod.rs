@@ -43,7 +43,7 @@ use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
 use crate::response::conditional::must_forward;
 use crate::response::failure::ProxyError;
 use crate::response::has_preconditions;
-use crate::store::{Promote, Store, Stored};
+use crate::store::{Promote, Store, Stored, cold};
 use process::clock::Clock;
 
 #[derive(Debug)]
@@ -230,15 +230,15 @@ impl Cache {
             Decision::Forward(_, Plan::Fetch(stale)) => stale.is_none(),
             Decision::Forward(..) | Decision::Unsatisfiable => true,
         };
-        is_open && self.store.is_dormant(head.key.hash())
+        is_open && self.store.cold().is_some_and(|cold| cold.holds(head.key.hash()))
     }
 
     /// Loads what is stored on disk, and decides anew.
     async fn load(&self, mut inbound: Inbound, started: Instant) -> Step {
-        let loaded = self.store.recall(&inbound.head.key, Promote::IfHot).await;
+        let loaded = cold::load(&*self.store, &inbound.head.key, Promote::IfHot).await;
         let (mut decision, mut variant) = self.look_up(&mut inbound.head, &loaded);
         if !loaded.is_empty() && !matches!(decision, Decision::Hit(_)) {
-            self.store.recall(&inbound.head.key, Promote::Always).await;
+            cold::load(&*self.store, &inbound.head.key, Promote::Always).await;
             (decision, variant) = self.look_up(&mut inbound.head, &[]);
         }
         self.carry_out(inbound, decision, variant, Some(started))

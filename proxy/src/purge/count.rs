@@ -44,8 +44,8 @@ pub(super) struct Count {
 
 impl Count {
     /// Adds responses that were not in memory, and are taken out already.
-    pub(super) const fn plus(self, dormant: u64) -> Self {
-        Self { objects: self.objects + dormant, ..self }
+    pub(super) const fn plus(self, cold: u64) -> Self {
+        Self { objects: self.objects + cold, ..self }
     }
 }
 

@@ -239,10 +239,10 @@ impl PurgeExecutor {
                 },
                 ResolvedTarget::Url(keys, id) => {
                     let hashes: Vec<u64> = keys.iter().map(Key::hash).collect();
-                    let dormant = self.store.purge_dormant(Some(&hashes), mode, sequence);
+                    let cold = self.purge_cold(Some(&hashes), mode, sequence);
                     let under = self.under(keys, *id);
                     self.forget(under.iter());
-                    tally.look_at(under).plus(dormant)
+                    tally.look_at(under).plus(cold)
                 }
                 ResolvedTarget::Prefix(prefix) => {
                     let is_covered =
@@ -256,8 +256,8 @@ impl PurgeExecutor {
                     tally.take_everything(self.store.usage().objects)
                 }
                 ResolvedTarget::All => {
-                    let dormant = self.store.purge_dormant(None, mode, sequence);
-                    tally.look_at(self.all(|_| true)).plus(dormant)
+                    let cold = self.purge_cold(None, mode, sequence);
+                    tally.look_at(self.all(|_| true)).plus(cold)
                 }
             })
             .collect();
@@ -269,7 +269,7 @@ impl PurgeExecutor {
             for work in &large {
                 sought.retain(|mark| !matches!((mark, work), (PurgeMark::Tag(one), Pending::Tag(two, _)) if one == two));
             }
-            self.store.seek_purged(&sought, sequence);
+            self.sweep_purged(&sought, sequence);
         }
         for work in large {
             if mode == PurgeMode::Hard {
@@ -321,7 +321,7 @@ impl PurgeExecutor {
             }
             Pending::All(sequence) => {
                 if mode == PurgeMode::Hard {
-                    self.store.purge_dormant(None, mode, *sequence);
+                    self.purge_cold(None, mode, *sequence);
                 }
                 let mut number = 0;
                 self.store.visit(&mut |stored| {
@@ -334,8 +334,18 @@ impl PurgeExecutor {
             self.pending.lock().retain(|other| !other.is_same(work));
             // Not before: what memory has evicted meanwhile, unstruck, is in the file.
             if let Pending::Tag(id, sequence) = work {
-                self.store.seek_purged(&[PurgeMark::Tag(*id)], *sequence);
+                self.sweep_purged(&[PurgeMark::Tag(*id)], *sequence);
             }
+        }
+    }
+
+    fn purge_cold(&self, hashes: Option<&[u64]>, mode: PurgeMode, before: Sequence) -> u64 {
+        self.store.cold().map_or(0, |cold| cold.purge(hashes, mode, before))
+    }
+
+    fn sweep_purged(&self, marks: &[PurgeMark], before: Sequence) {
+        if let Some(cold) = self.store.cold() {
+            cold.sweep_purged(marks, before);
         }
     }
 

@@ -13,8 +13,7 @@ use tokio::task::JoinHandle;
 use crate::client::busy::Busy;
 use crate::fetch::flight::{FlightPiece, FlightReader};
 use crate::origins::{OriginBody, OriginError};
-use crate::store::Body;
-use crate::store::file::{Chunk, CopyMode, FileBody, ReadError, Reading};
+use crate::store::body::{Body, BodyReader, Chunk, CopyMode, DeferredBody, ReadError};
 
 #[derive(Debug, Default)]
 pub enum ResponseBody {
@@ -23,15 +22,15 @@ pub enum ResponseBody {
     Empty,
     Whole(Chunk),
     Pieces(StoredPieces),
-    File(Box<FileContent>),
+    Deferred(Box<DeferredContent>),
     Arriving(Box<ArrivingContent>),
 }
 
-/// Content that is read from the store's file, one window ahead of what is sent. The worker does
+/// Content that is read where it is stored, one window ahead of what is sent. The worker does
 /// not wait for the device.
 #[derive(Debug)]
-pub struct FileContent {
-    reading: Arc<Reading>,
+pub struct DeferredContent {
+    reader: Arc<dyn BodyReader>,
     at: u64,
     end: u64,
     mode: CopyMode,
@@ -78,14 +77,14 @@ impl ResponseBody {
             Body::Pieces { pieces, length } => {
                 Self::Pieces(StoredPieces { all: Arc::clone(pieces), next: 0, left: *length })
             }
-            Body::File(body) => FileContent::of(body, 0..body.length(), mode),
+            Body::Deferred(body) => DeferredContent::of(body, 0..body.length(), mode),
         }
     }
 
     pub fn part(body: &Body, range: &Range<u64>, mode: CopyMode) -> Self {
         match body {
-            Body::File(body) => {
-                FileContent::of(body, range.start..range.end.min(body.length()), mode)
+            Body::Deferred(body) => {
+                DeferredContent::of(body, range.start..range.end.min(body.length()), mode)
             }
             body => Self::of_pieces(body.slices(range).collect()),
         }
@@ -116,8 +115,8 @@ impl StoredPieces {
     }
 }
 
-impl FileContent {
-    fn of(body: &Arc<FileBody>, range: Range<u64>, mode: CopyMode) -> ResponseBody {
+impl DeferredContent {
+    fn of(body: &Arc<dyn DeferredBody>, range: Range<u64>, mode: CopyMode) -> ResponseBody {
         if range.is_empty() {
             return ResponseBody::Empty;
         }
@@ -125,7 +124,13 @@ impl FileContent {
             return ResponseBody::Whole(chunk);
         }
         let Range { start: at, end } = range;
-        ResponseBody::File(Box::new(Self { reading: body.open(), at, end, mode, next: None }))
+        ResponseBody::Deferred(Box::new(Self {
+            reader: Arc::clone(body).open(),
+            at,
+            end,
+            mode,
+            next: None,
+        }))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, OriginError>>> {
@@ -147,7 +152,7 @@ impl FileContent {
 
     fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
         if self.next.is_none()
-            && let Some(window) = self.reading.window_at_once(self.at, self.end, self.mode)
+            && let Some(window) = self.reader.window_at_once(self.at, self.end, self.mode)
         {
             return Poll::Ready(Ok(window));
         }
@@ -161,15 +166,15 @@ impl FileContent {
 
     /// Starts to read the next window while this one is sent.
     fn read_ahead(&mut self) {
-        if self.at < self.end && !self.reading.is_at_hand(self.at, self.end, self.mode) {
+        if self.at < self.end && !self.reader.is_at_hand(self.at, self.end, self.mode) {
             self.next = Some(self.read_on());
         }
     }
 
     fn read_on(&self) -> JoinHandle<Result<Chunk, ReadError>> {
-        let (reading, mode) = (Arc::clone(&self.reading), self.mode);
+        let (reader, mode) = (Arc::clone(&self.reader), self.mode);
         let (at, end) = (self.at, self.end);
-        tokio::task::spawn_blocking(move || reading.window(at, end, mode))
+        tokio::task::spawn_blocking(move || reader.window(at, end, mode))
     }
 }
 
@@ -265,7 +270,7 @@ impl http_body::Body for ResponseBody {
             Self::Pieces(pieces) => {
                 Poll::Ready(pieces.take().map(|piece| Ok(Frame::data(piece.into()))))
             }
-            Self::File(content) => content.poll(cx),
+            Self::Deferred(content) => content.poll(cx),
             Self::Arriving(stream) => stream.poll(cx),
         }
     }
@@ -275,7 +280,7 @@ impl http_body::Body for ResponseBody {
             Self::Empty => true,
             Self::Whole(_) => false,
             Self::Pieces(pieces) => pieces.left == 0,
-            Self::File(content) => content.at >= content.end,
+            Self::Deferred(content) => content.at >= content.end,
             Self::Arriving(stream) => stream.left == Some(0),
         }
     }
@@ -285,7 +290,7 @@ impl http_body::Body for ResponseBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.remaining() as u64),
             Self::Pieces(pieces) => SizeHint::with_exact(pieces.left),
-            Self::File(content) => SizeHint::with_exact(content.end - content.at),
+            Self::Deferred(content) => SizeHint::with_exact(content.end - content.at),
             Self::Arriving(stream) => {
                 stream.left.map_or_else(SizeHint::default, SizeHint::with_exact)
             }

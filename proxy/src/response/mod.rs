@@ -28,8 +28,7 @@ use crate::field::range::{self as range_field, ByteRange, RangeSpec};
 use crate::origins::OriginBody;
 use crate::policy::{OwnFields, SettingsSnapshot};
 use crate::request::RequestHead;
-use crate::store::file::CopyMode;
-use crate::store::{self, Show};
+use crate::store::{self, CopyMode, Show};
 use process::timestamp::Timestamp;
 
 /// Makes responses, under the settings that hold for their requests.
@@ -78,7 +77,7 @@ impl<'a> Responder<'a> {
                 ResponseBody::part(&stored.body, range, supply_for(request))
             }),
             // Of content in a file, one part is read or all of it.
-            Requested::Parts(_) if matches!(stored.body, store::Body::File(_)) => assemble(
+            Requested::Parts(_) if matches!(stored.body, store::Body::Deferred(_)) => assemble(
                 stored.status,
                 fields,
                 ResponseBody::stored(&stored.body, supply_for(request)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::cold;
 use super::{
     Body, Content, Fields, NewEntry, Promote, Removal, Store, StoreError, Stored, StoredResponse,
 };
@@ -335,12 +336,12 @@ impl Bench {
 
     /// Finds what a request with this value of `x-selecting` is given.
     pub(crate) fn find(&self, path: &str, selecting: &str) -> Option<Arc<Stored>> {
-        recall(self.store(), &key(path));
+        load(self.store(), &key(path));
         self.store().lookup(&key(path), &|stored| selects(stored, selecting))
     }
 
     pub(crate) fn removed(&self, reason: Removal) -> u64 {
-        self.store().removals()[reason as usize]
+        self.store().usage().removals[reason as usize]
     }
 
     pub(crate) fn visited_bytes(&self) -> u64 {
@@ -410,10 +411,10 @@ pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> NewEntr
 }
 
 /// Brings back what is not in memory.
-pub(crate) fn recall(store: &dyn Store, key: &Key) {
-    if store.is_dormant(key.hash()) {
+pub(crate) fn load(store: &dyn Store, key: &Key) {
+    if store.cold().is_some_and(|cold| cold.holds(key.hash())) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(store.recall(key, Promote::Always));
+        runtime.block_on(cold::load(store, key, Promote::Always));
     }
 }
 
@@ -432,7 +433,7 @@ pub(crate) fn selects(stored: &Stored, selecting: &str) -> bool {
 
 pub(crate) fn content(response: &StoredResponse) -> Vec<u8> {
     match &response.body {
-        Body::File(body) => body.open().whole().unwrap().concat(),
+        Body::Deferred(body) => Arc::clone(body).open().whole().unwrap().concat(),
         body => body.pieces().concat(),
     }
 }

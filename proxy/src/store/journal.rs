@@ -1,11 +1,11 @@
 //! The journal: what a store keeps durable beside its responses, before it is acknowledged. The memory engine keeps nothing.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use purge_protocol::log::Position;
 
-use super::file::volume::journal_writer::JournalWriter;
 use crate::invalidation::{PurgeMark, PurgeTimes, Sequence};
 
 /// What happened, in the order in which it is to be replayed.
@@ -53,17 +53,35 @@ pub struct Recovered {
     pub before: Sequence,
 }
 
+/// Makes entries durable, in the order in which they are appended.
+pub trait JournalBackend: Send + Sync + std::fmt::Debug {
+    /// Adds an entry. It is durable when a later [`Self::settled`] returns.
+    fn append(&self, entry: JournalEntry);
+
+    /// Returns when all entries that were appended before are durable.
+    fn settled(&self) -> Settled<'_>;
+
+    /// Returns the recovered positions, as they are now.
+    fn positions(&self) -> Vec<Position>;
+
+    /// Returns what was recovered; `None`: the store began empty.
+    fn recovered(&self) -> Option<Recovered>;
+}
+
+/// The waiting until entries are durable.
+pub type Settled<'a> = Pin<Box<dyn Future<Output = Result<(), JournalError>> + Send + 'a>>;
+
 /// Receives what is to be durable. Clones are the same journal.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
-    writer: Option<Arc<JournalWriter>>,
+    backend: Option<Arc<dyn JournalBackend>>,
     is_handed_over: Arc<AtomicBool>,
 }
 
 impl Journal {
     /// Makes one that writes.
-    pub(super) fn kept_by(writer: Arc<JournalWriter>) -> Self {
-        Self { writer: Some(writer), ..Self::default() }
+    pub(super) fn kept_by(backend: Arc<dyn JournalBackend>) -> Self {
+        Self { backend: Some(backend), ..Self::default() }
     }
 
     /// Nothing is acknowledged any more: another process serves from now on.
@@ -73,15 +91,15 @@ impl Journal {
 
     /// Adds an entry. It is durable when a later [`Self::settled`] returns.
     pub fn append(&self, entry: JournalEntry) {
-        if let Some(writer) = &self.writer {
-            writer.append(entry);
+        if let Some(backend) = &self.backend {
+            backend.append(entry);
         }
     }
 
     /// Returns when everything that was appended before is durable.
     pub async fn settled(&self) -> Result<(), JournalError> {
-        if let Some(writer) = &self.writer {
-            writer.settled().await?;
+        if let Some(backend) = &self.backend {
+            backend.settled().await?;
         }
         if self.is_handed_over.load(Ordering::Acquire) {
             return Err(JournalError::HandedOver);
@@ -91,12 +109,12 @@ impl Journal {
 
     /// The positions that were recovered with the store, as they are now.
     pub fn positions(&self) -> Vec<Position> {
-        self.writer.as_ref().map_or_else(Vec::new, |writer| writer.positions())
+        self.backend.as_ref().map_or_else(Vec::new, |backend| backend.positions())
     }
 
     /// Says what was brought back; `None`: the store began empty.
     pub fn recovered(&self) -> Option<Recovered> {
-        self.writer.as_ref().and_then(|writer| writer.recovered())
+        self.backend.as_ref().and_then(|backend| backend.recovered())
     }
 }
 

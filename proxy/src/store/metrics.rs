@@ -7,7 +7,7 @@ use crate::metrics::family::{Family, Sample};
 pub(crate) fn families(store: &dyn Store) -> Vec<Family> {
     let usage = store.usage();
     let tier = || ("tier", "memory".to_owned());
-    let removals = Removal::ALL.into_iter().zip(store.removals());
+    let removals = Removal::ALL.into_iter().zip(usage.removals);
     let gauge = |name, help, value: u64| {
         let sample = Sample::labelled_gauge([tier()], value);
         Family::labelled(name, help, std::iter::once(sample))
@@ -36,10 +36,10 @@ pub(crate) fn families(store: &dyn Store) -> Vec<Family> {
 }
 
 /// Returns the family of content that outlives its place in the store.
-pub(crate) fn pinned(store: &dyn Store) -> Family {
+pub(crate) fn pinned(bytes: u64) -> Family {
     Family::gauge(
         "shellac_cache_pinned_bytes",
         "Bytes of bodies that left the store while clients read them",
-        store.pinned_bytes(),
+        bytes,
     )
 }

@@ -3,6 +3,8 @@
 //! Engines implement [`Store`]; `contract.rs` is the test suite that every engine passes. A writer that is dropped before
 //! [`EntryWriter::commit`] leaves nothing behind.
 
+pub mod body;
+pub mod cold;
 pub mod fields;
 pub mod stored;
 pub mod selection;
@@ -13,60 +15,21 @@ pub mod file;
 #[cfg(test)]
 pub(crate) mod contract;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use purge_protocol::PurgeMode;
 
+pub use self::body::{Body, Chunk, CopyMode};
+pub use self::cold::{ColdTier, Promote};
 pub use self::fields::{Fields, Show};
-pub use self::file::FileUsage;
-pub use self::stored::{Body, Content, NewEntry, Stored, StoredResponse};
+pub use self::stored::{Content, NewEntry, Stored, StoredResponse};
 
-use crate::invalidation::{PurgeMark, Sequence};
 use crate::key::Key;
 
 /// An engine that keeps stored responses.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Returns the newest stored response under this key that `selects` accepts (its variant matches the request).
     fn lookup(&self, key: &Key, selects: &dyn Fn(&Stored) -> bool) -> Option<Arc<Stored>>;
-
-    /// Returns whether more is stored under this key than [`Self::lookup`] sees: it has to be recalled first.
-    fn is_dormant(&self, _key_hash: u64) -> bool {
-        false
-    }
-
-    /// Brings what is stored under this key where [`Self::lookup`] sees it, if it was not purged meanwhile. What does not stay
-    /// there is returned, for this one use.
-    fn recall<'a>(&'a self, _key: &'a Key, _stay: Promote) -> Recall<'a> {
-        Box::pin(std::future::ready(Vec::new()))
-    }
-
-    /// Purges what [`Self::lookup`] does not see and was fetched before: everything under these hashes of keys, or all there is.
-    /// Returns how many responses that were. What is purged softly stays where it is.
-    fn purge_dormant(&self, _hashes: Option<&[u64]>, _mode: PurgeMode, _before: Sequence) -> u64 {
-        0
-    }
-
-    /// Has what these marks have hit, and [`Self::lookup`] does not see, taken out in the background, as far as it was fetched
-    /// before that hard purge. A promise about space only: none of it is brought back anyway.
-    fn seek_purged(&self, _marks: &[PurgeMark], _before: Sequence) {}
-
-    /// Takes out what nobody can use any more and [`Self::lookup`] does not see.
-    fn sweep_dormant(&self) {}
-
-    /// How much is in the file, where there is one.
-    fn file_usage(&self) -> Option<FileUsage> {
-        None
-    }
-
-    /// Returns whether everything that was stored is where it belongs.
-    fn is_quiet(&self) -> bool {
-        true
-    }
-
-    /// Makes everything durable; nothing is stored any more.
-    fn close(&self) {}
 
     /// Begins to write the body of a response.
     fn begin(&self) -> Box<dyn EntryWriter>;
@@ -86,29 +49,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Shows every stored response once, a shard at a time; what changes meanwhile may be missed.
     fn visit(&self, visitor: &mut dyn FnMut(&Arc<Stored>));
 
-    /// How much is stored.
+    /// Returns how much is stored, and how much has left.
     fn usage(&self) -> Usage;
 
-    /// Bytes of bodies that left the store, or were recalled for one use, and are in memory while somebody reads them.
-    fn pinned_bytes(&self) -> u64 {
-        0
-    }
-
-    /// How many were removed, by reason.
-    fn removals(&self) -> [u64; Removal::ALL.len()];
+    /// Returns the tier whose responses [`Self::lookup`] does not see, if there is one.
+    fn cold(&self) -> Option<&dyn ColdTier>;
 }
-
-/// Whether what is recalled stays where [`Store::lookup`] sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promote {
-    /// If it is worth its place there.
-    IfHot,
-    /// In any case: it is about to be replaced, removed or validated.
-    Always,
-}
-
-/// The time that it takes to bring something back.
-pub type Recall<'a> = Pin<Box<dyn Future<Output = Vec<Arc<Stored>>> + Send + 'a>>;
 
 /// Receives one body. Dropping it means nothing happened.
 pub trait EntryWriter: Send {
@@ -149,7 +95,7 @@ pub enum Removal {
 }
 
 impl Removal {
-    /// All reasons, in the order of [`Store::removals`].
+    /// All reasons, in the order of [`Usage::removals`].
     pub const ALL: [Self; 5] =
         [Self::Size, Self::Expired, Self::Purged, Self::Replaced, Self::Variants];
 
@@ -176,4 +122,6 @@ pub struct Usage {
     pub capacity: u64,
     /// Responses stored since the start.
     pub inserts: u64,
+    /// Responses removed since the start, by reason: in the order of [`Removal::ALL`].
+    pub removals: [u64; Removal::ALL.len()],
 }

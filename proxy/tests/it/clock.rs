@@ -112,7 +112,7 @@ async fn a_proxy_whose_clock_is_behind_uses_nothing_from_the_file_until_it_is_se
     let kept = proxy.get_with("/kept", &[("cache-control", "only-if-cached")]).await;
     assert_eq!(kept.status(), 504, "{}", kept.cache_status());
     proxy.app.clock().set_wall(HOUR_MILLIS);
-    proxy.app.store.sweep_dormant(); // as from time to time
+    proxy.app.store.cold().unwrap().sweep_useless(); // as from time to time
     let kept = proxy.get("/kept").await;
     assert!(kept.is_hit(), "{}", kept.cache_status());
     assert_eq!(kept.field("age").unwrap(), "4200");

@@ -98,7 +98,7 @@ async fn a_heartbeat_in_one_partition_never_trusts_what_another_may_have_purged(
     drop(proxy);
 
     let proxy = Proxy::start_at(origin.address, Clock::manual(START), stored_in(&folder));
-    until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
+    until("the recovery", || proxy.app.file_usage().is_some_and(|it| !it.is_loading)).await;
     let log_status = proxy.log_status().await;
     assert_eq!(log_status["positions"].as_array().unwrap().len(), 2, "{log_status}");
     take(&proxy, &batch(0, 5, 5, &json!({}))).await;

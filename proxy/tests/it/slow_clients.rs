@@ -301,7 +301,7 @@ async fn what_left_the_store_is_held_for_slow_clients_up_to_a_bound_and_the_slow
     while reset.len() < 10 {
         reset.extend(resets(&[client.next().await.expect("the connection ended")]));
     }
-    until("the bound to hold", || proxy.app.store.pinned_bytes() <= MOST).await;
+    until("the bound to hold", || proxy.app.pinned_bytes() <= MOST).await;
 
     assert!(!reset.contains(&1), "it was not the slowest: {reset:?}");
     client.grant(1, 1 << 20).await;

@@ -38,15 +38,15 @@ pub(crate) async fn start_by(
     kind: StorageKind,
 ) -> Proxy {
     let proxy = Proxy::start_at(origin.address, clock, stored_in(folder.path(), kind));
-    until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
+    until("the recovery", || proxy.app.file_usage().is_some_and(|it| !it.is_loading)).await;
     proxy
 }
 
 /// Waits until so many responses are in the file.
 pub(crate) async fn written(proxy: &Proxy, objects: u64) {
     let is_written = || {
-        let usage = proxy.app.store.file_usage().unwrap();
-        usage.objects >= objects && usage.written > 0 && proxy.app.store.is_quiet()
+        let usage = proxy.app.file_usage().unwrap();
+        usage.objects >= objects && usage.written > 0 && proxy.app.is_store_settled()
     };
     until("the writing", is_written).await;
 }
@@ -118,7 +118,7 @@ async fn a_large_response_is_streamed_from_the_file_whole_in_part_and_as_a_head(
         assert_eq!(unchanged.status(), 304);
         assert_eq!(origin.count(path), 1);
     }
-    let usage = proxy.app.store.file_usage().unwrap();
+    let usage = proxy.app.file_usage().unwrap();
     assert!(usage.mapped > 10 && usage.corrupt == 0, "{usage:?}");
 }
 
@@ -137,11 +137,11 @@ async fn over_http2_nothing_is_sent_from_the_map() {
         let response = client.get("/large").await.unwrap();
         assert!(text(response).await.unwrap() == content);
     }
-    assert_eq!((origin.count("/large"), proxy.app.store.file_usage().unwrap().mapped), (1, 0));
+    assert_eq!((origin.count("/large"), proxy.app.file_usage().unwrap().mapped), (1, 0));
     for _ in 0..3 {
         assert!(proxy.get("/large").await.text() == content);
     }
-    assert!(proxy.app.store.file_usage().unwrap().mapped > 3);
+    assert!(proxy.app.file_usage().unwrap().mapped > 3);
 }
 
 /// Most of them are read from the file for one use and never enter memory.
@@ -159,7 +159,7 @@ async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge
         config.storage.memory.capacity = 2 << 20;
     };
     let proxy = Proxy::start_at(origin.address, Clock::manual(START), little);
-    until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
+    until("the recovery", || proxy.app.file_usage().is_some_and(|it| !it.is_loading)).await;
     for number in 0..PAGES {
         proxy.get(&format!("/{number}")).await;
     }
@@ -170,7 +170,7 @@ async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge
             assert!(hit.is_hit() && hit.text() == page(number), "{}", hit.cache_status());
         }
     }
-    let usage = proxy.app.store.file_usage().unwrap();
+    let usage = proxy.app.file_usage().unwrap();
     assert!(usage.loads[0] > PAGES as u64 && usage.promoted < usage.loads[0] / 2, "{usage:?}");
     proxy.purge(r#"{"tags":["t3"]}"#).await;
     for number in 0..PAGES {
@@ -196,18 +196,18 @@ async fn what_is_useless_soon_is_written_only_where_memory_does_not_keep_it_for_
         (config.cache.keep, config.cache.stale_if_error) = Default::default();
     };
     let proxy = Proxy::start_at(origin.address, Clock::manual(START), little);
-    until("the recovery", || proxy.app.store.file_usage().is_some_and(|it| !it.is_loading)).await;
+    until("the recovery", || proxy.app.file_usage().is_some_and(|it| !it.is_loading)).await;
     for number in 0..10 {
         proxy.get(&format!("/{number}")).await;
     }
     proxy.get("/long").await;
     written(&proxy, 1).await;
-    assert_eq!(proxy.app.store.file_usage().unwrap().objects, 1, "memory keeps the others");
+    assert_eq!(proxy.app.file_usage().unwrap().objects, 1, "memory keeps the others");
     for number in 10..PAGES {
         proxy.get(&format!("/{number}")).await;
     }
-    until("the writing", || proxy.app.store.is_quiet()).await;
-    assert!(proxy.app.store.file_usage().unwrap().objects > 100, "memory evicts them at once");
+    until("the writing", || proxy.app.is_store_settled()).await;
+    assert!(proxy.app.file_usage().unwrap().objects > 100, "memory evicts them at once");
     proxy.advance(31);
     assert!(!proxy.get(&format!("/{}", PAGES - 1)).await.is_hit());
 }
@@ -282,7 +282,7 @@ async fn what_a_purge_hits_in_the_file_leaves_it_though_nobody_asks() {
     proxy.get_with("/kept", &[("host", "other.example")]).await;
     written(&proxy, 5).await;
     let proxy = restart(proxy, &origin, &folder, StorageKind::File).await;
-    let objects = || proxy.app.store.file_usage().unwrap().objects;
+    let objects = || proxy.app.file_usage().unwrap().objects;
     for (purge, left) in [
         (r#"{"tags":["t"],"mode":"soft"}"#, 5),
         (r#"{"tags":["t"]}"#, 3),
@@ -292,7 +292,7 @@ async fn what_a_purge_hits_in_the_file_leaves_it_though_nobody_asks() {
         assert_eq!(proxy.purge(purge).await["matched"]["objects"], 0, "none is in memory");
         until(purge, || objects() == left).await;
     }
-    assert_eq!(proxy.app.store.file_usage().unwrap().swept[0], 4);
+    assert_eq!(proxy.app.file_usage().unwrap().swept[0], 4);
     assert!(proxy.get("/kept").await.is_hit());
 }
 
@@ -350,7 +350,7 @@ async fn an_aborted_response_leaves_nothing_in_the_file() {
     let head = connection.head().await;
     assert!(connection.rest(head).await.is_err());
     until("the end", || {
-        proxy.app.store.file_usage().unwrap().live_bytes == 0 && proxy.app.store.is_quiet()
+        proxy.app.file_usage().unwrap().live_bytes == 0 && proxy.app.is_store_settled()
     })
     .await;
     assert_eq!(proxy.app.store.usage().objects, 0);

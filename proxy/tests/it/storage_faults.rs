@@ -19,7 +19,7 @@ fn data_of(folder: &TempDir) -> File {
 }
 
 fn is_distrusted(proxy: &Proxy) -> bool {
-    proxy.app.store.file_usage().unwrap().service == Service::Out
+    proxy.app.file_usage().unwrap().service == Service::Out
 }
 
 /// A proxy that has sent this from the map a moment ago.
@@ -31,7 +31,7 @@ async fn trusting(origin: &Origin, folder: &TempDir, content: &str) -> Proxy {
     for _ in 0..3 {
         assert!(proxy.get("/large").await.is_hit());
     }
-    assert!(proxy.app.store.file_usage().unwrap().mapped > 10, "it comes from the map");
+    assert!(proxy.app.file_usage().unwrap().mapped > 10, "it comes from the map");
     proxy
 }
 
@@ -39,7 +39,7 @@ async fn trusting(origin: &Origin, folder: &TempDir, content: &str) -> Proxy {
 async fn stalled(proxy: &Proxy) {
     let (mapped, unchanged) = (Cell::new(0), Cell::new(0));
     until("the sockets are full", || {
-        let now = proxy.app.store.file_usage().unwrap().mapped;
+        let now = proxy.app.file_usage().unwrap().mapped;
         unchanged.set(if mapped.replace(now) == now { unchanged.get() + 1 } else { 0 });
         unchanged.get() == 50
     })

@@ -1,4 +1,4 @@
-//! Why the store cannot be opened, and why something in it cannot be read.
+//! Why the store cannot be opened.
 
 use std::io;
 use std::path::PathBuf;
@@ -40,18 +40,4 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// Why something cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Its segment was given away. The caller treats it as a miss, or breaks off.
-    #[error("it was overwritten")]
-    Gone,
-    /// The bytes are not those that were written. The caller drops the response.
-    #[error("its checksum is wrong")]
-    Corrupt,
-    /// The device failed. The caller drops the response.
-    #[error("it cannot be read: {0}")]
-    Io(#[from] io::Error),
 }

@@ -14,7 +14,7 @@
 mod error;
 mod device;
 mod format;
-pub(super) mod volume;
+mod volume;
 mod read;
 mod write;
 mod tiering;
@@ -22,8 +22,7 @@ pub mod inspect;
 #[cfg(test)]
 mod tests;
 
-pub use self::error::{OpenError, ReadError};
-pub use self::read::file_body::{Chunk, CopyMode, FileBody, Reading};
+pub use self::error::OpenError;
 pub use self::tiering::{OpenedStore, TieredStore, Tiering};
 pub use self::volume::metrics::{FileUsage, Service};
 pub use self::volume::open::FileLimits;

@@ -24,7 +24,7 @@ impl Held {
     /// Counts a body from now on. It must not be counted already.
     pub(super) fn count(self: &Arc<Self>, body: Body) -> Body {
         match body {
-            Body::Empty | Body::File(_) => body,
+            Body::Empty | Body::Deferred(_) => body,
             Body::Whole(bytes) => Body::Whole(self.count_piece(bytes)),
             Body::Pieces { pieces, length } => {
                 let pieces = pieces.iter().map(|piece| self.count_piece(piece.clone()));

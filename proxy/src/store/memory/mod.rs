@@ -13,7 +13,7 @@ pub(in crate::store) use self::map::{Arrival, Backing};
 use self::held::Held;
 use self::map::Map;
 use self::policy::Residency;
-use super::{Body, EntryWriter, NewEntry, Removal, Store, StoreError, Stored, Usage};
+use super::{Body, ColdTier, EntryWriter, NewEntry, Removal, Store, StoreError, Stored, Usage};
 use crate::key::Key;
 use process::clock::Clock;
 
@@ -53,6 +53,11 @@ impl MemoryStore {
             capacity: limits.capacity,
             object_bytes_max,
         }
+    }
+
+    /// Returns the bytes of bodies that left the store, or were loaded for one use, and are in memory while a client reads them.
+    pub fn pinned_bytes(&self) -> u64 {
+        self.held.bytes().saturating_sub(self.map.body_bytes())
     }
 
     /// Finishes the evictions that are due.
@@ -176,15 +181,12 @@ impl Store for MemoryStore {
             bytes: self.map.bytes(),
             capacity: self.capacity,
             inserts: self.map.inserts(),
+            removals: self.map.removals(),
         }
     }
 
-    fn pinned_bytes(&self) -> u64 {
-        self.held.bytes().saturating_sub(self.map.body_bytes())
-    }
-
-    fn removals(&self) -> [u64; Removal::ALL.len()] {
-        self.map.removals()
+    fn cold(&self) -> Option<&dyn ColdTier> {
+        None
     }
 }
 

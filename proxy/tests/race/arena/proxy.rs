@@ -108,7 +108,7 @@ impl Proxy {
         assert_eq!(self.purge(&everything).await.matched.objects, stored);
         assert_eq!(self.purge(&everything).await.matched.objects, 0, "nothing is purged twice");
 
-        let (usage, removals) = (self.app.store.usage(), self.app.store.removals());
+        let (usage, removals) = (self.app.store.usage(), self.app.store.usage().removals);
         assert_eq!(usage.objects, 0);
         assert_eq!(usage.inserts, removals.iter().sum::<u64>(), "what came has left, once");
         let (reported, purged) =
@@ -123,7 +123,7 @@ impl Proxy {
             reported,
             overtaken: overtaken.map_or(0, |(_, count)| count),
             followed: fetcher.metrics().collapsed.value(),
-            recalled: self.app.store.file_usage().map_or(0, |usage| usage.loads[0]),
+            recalled: self.app.file_usage().map_or(0, |usage| usage.loads[0]),
             evicted: removals[Removal::Size as usize],
             refreshed: fetcher.metrics().background.value(),
             validated: fetcher.metrics().validated.value(),

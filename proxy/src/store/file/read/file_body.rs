@@ -4,6 +4,7 @@
 //! was is shown from the map without copying: it is not looked at again here. What is in the system's cache is shown at once; what
 //! is not is read on another thread before.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
@@ -11,11 +12,11 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf as _, Bytes};
 use parking_lot::Mutex;
 
+use crate::store::body::{Body, BodyReader, Chunk, CopyMode, DeferredBody, ReadError};
 use crate::store::file::device::segment_state::Pins;
-use crate::store::file::error::ReadError;
 use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::record::{
     BLOCK_BYTES, RECORD_HEADER_BYTES, RecordHeader, blocks_match,
@@ -24,7 +25,7 @@ use crate::store::file::volume::Volume;
 
 /// Content in the file.
 #[derive(Debug)]
-pub struct FileBody {
+pub(crate) struct FileBody {
     volume: Arc<Volume>,
     length: u64,
     extents: Box<[Arc<Extent>]>,
@@ -47,23 +48,6 @@ pub(crate) struct Extent {
     is_lost: AtomicBool,
 }
 
-/// How content of a file is handed out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyMode {
-    /// From the map, where that is possible: only the kernel may read it, when it is sent to a socket.
-    Mapped,
-    /// Copied: this process may read it, too.
-    Copied,
-}
-
-/// Content on its way to a client.
-#[derive(Clone, Debug, Default)]
-pub struct Chunk {
-    bytes: Bytes,
-    /// Shown from the map of this volume; `None`: in memory.
-    shown_by: Option<Arc<Volume>>,
-}
-
 /// Whether a device may be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blocking {
@@ -78,7 +62,7 @@ thread_local! {
 
 /// Somebody reads a body: its segments are not overwritten, unless the store is pressed for space.
 #[derive(Debug)]
-pub struct Reading {
+pub(crate) struct FileBodyReader {
     body: Arc<FileBody>,
     _pins: Arc<Pins>,
 }
@@ -102,29 +86,15 @@ impl FileBody {
         Self::of(volume, extents.collect())
     }
 
-    /// Bytes of content.
-    pub const fn length(&self) -> u64 {
-        self.length
+    /// Returns the content of a stored response, if it is in the file.
+    pub(crate) fn in_body(body: &Body) -> Option<&Self> {
+        let Body::Deferred(body) = body else { return None };
+        (&**body as &dyn Any).downcast_ref()
     }
 
     /// What it consists of.
     pub(crate) fn extents(&self) -> Vec<Arc<Extent>> {
         self.extents.to_vec()
-    }
-
-    /// Bytes that it takes in memory.
-    pub(crate) fn heap_bytes(&self) -> u64 {
-        (self.extents.len() * (size_of::<Extent>() + size_of::<Arc<Extent>>() + 16)) as u64
-    }
-
-    /// Returns whether all of it can still be read, as far as is known.
-    pub(crate) fn is_intact(&self) -> bool {
-        !self.is_lost()
-            && self.volume.disk.check()
-            && self.extents.iter().all(|extent| {
-                let lsn = |place: &ExtentPlace| self.volume.segments.at(place.segment).lsn();
-                extent.place.get().is_none_or(|place| lsn(place) == place.lsn)
-            })
     }
 
     /// Returns whether something of it could not be written or read.
@@ -141,24 +111,6 @@ impl FileBody {
     /// Where all of it is; `None`: not all is written.
     pub(crate) fn places(&self) -> Option<Vec<ExtentPlace>> {
         self.extents.iter().map(|extent| extent.place.get().copied()).collect()
-    }
-
-    /// Begins to read it.
-    pub fn open(self: &Arc<Self>) -> Arc<Reading> {
-        let pins = self.extents.iter().filter_map(|extent| {
-            let place = extent.place.get()?;
-            self.volume.segments.at(place.segment).note_read();
-            self.volume.segments.pin(place.segment, place.lsn)
-        });
-        let pins = Arc::new(Pins::of(pins));
-        self.volume.readers.add(&pins);
-        Arc::new(Reading { body: Arc::clone(self), _pins: pins })
-    }
-
-    /// A range that is in one window, if that can be had without waiting for a device.
-    pub fn at_once(&self, range: &Range<u64>, mode: CopyMode) -> Option<Chunk> {
-        let window = self.window_at_once(range.start, range.end, mode)?;
-        (window.remaining() as u64 == range.end - range.start).then_some(window)
     }
 
     fn window_at_once(&self, from: u64, to: u64, mode: CopyMode) -> Option<Chunk> {
@@ -235,7 +187,7 @@ impl FileBody {
         }
         volume.metrics.mapped.add(1);
         let bytes = map.window(offset, length, pin)?;
-        Some(Chunk { bytes, shown_by: Some(Arc::clone(&self.volume)) })
+        Some(Chunk::mapped(bytes, Arc::clone(&self.volume.map_check)))
     }
 
     /// Reads a part, compares it with its checksums, and shows it from the map, or a copy.
@@ -370,70 +322,61 @@ fn bits(blocks: Range<u64>) -> u64 {
     blocks.filter(|block| *block < 64).fold(0, |bits, block| bits | 1 << block)
 }
 
-impl Reading {
-    /// Bytes of the whole body.
-    pub fn length(&self) -> u64 {
+impl DeferredBody for FileBody {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn heap_bytes(&self) -> u64 {
+        (self.extents.len() * (size_of::<Extent>() + size_of::<Arc<Extent>>() + 16)) as u64
+    }
+
+    fn is_intact(&self) -> bool {
+        !self.is_lost()
+            && self.volume.disk.check()
+            && self.extents.iter().all(|extent| {
+                let lsn = |place: &ExtentPlace| self.volume.segments.at(place.segment).lsn();
+                extent.place.get().is_none_or(|place| lsn(place) == place.lsn)
+            })
+    }
+
+    fn at_once(&self, range: &Range<u64>, mode: CopyMode) -> Option<Chunk> {
+        let window = self.window_at_once(range.start, range.end, mode)?;
+        (window.remaining() as u64 == range.end - range.start).then_some(window)
+    }
+
+    fn open(self: Arc<Self>) -> Arc<dyn BodyReader> {
+        let pins = self.extents.iter().filter_map(|extent| {
+            let place = extent.place.get()?;
+            self.volume.segments.at(place.segment).note_read();
+            self.volume.segments.pin(place.segment, place.lsn)
+        });
+        let pins = Arc::new(Pins::of(pins));
+        self.volume.readers.add(&pins);
+        Arc::new(FileBodyReader { body: self, _pins: pins })
+    }
+}
+
+impl BodyReader for FileBodyReader {
+    fn length(&self) -> u64 {
         self.body.length
     }
 
-    /// A window that begins at `from` and does not go beyond `to`, if that can be had without waiting for a device; never empty.
-    pub fn window_at_once(&self, from: u64, to: u64, mode: CopyMode) -> Option<Chunk> {
+    fn window_at_once(&self, from: u64, to: u64, mode: CopyMode) -> Option<Chunk> {
         self.body.window_at_once(from, to, mode)
     }
 
-    /// Whether [`Self::window_at_once`] will most likely succeed.
-    pub fn is_at_hand(&self, from: u64, to: u64, mode: CopyMode) -> bool {
+    fn is_at_hand(&self, from: u64, to: u64, mode: CopyMode) -> bool {
         self.body.is_at_hand(from, to, mode)
     }
 
-    /// Reads a window that begins at `from` and does not go beyond `to`; never empty. Blocks.
-    pub fn window(&self, from: u64, to: u64, mode: CopyMode) -> Result<Chunk, ReadError> {
+    fn window(&self, from: u64, to: u64, mode: CopyMode) -> Result<Chunk, ReadError> {
         let read = self.body.read(from, to, mode);
         if let Err(error) = &read {
             self.body.lose();
             self.body.volume.note_read_error(error);
         }
         read
-    }
-
-    /// Reads everything. Blocks.
-    pub fn whole(&self) -> Result<Vec<Bytes>, ReadError> {
-        let (mut pieces, mut at) = (Vec::new(), 0);
-        while at < self.body.length {
-            let Chunk { bytes: piece, .. } = self.window(at, self.body.length, CopyMode::Copied)?;
-            at += piece.len() as u64;
-            pieces.push(piece);
-        }
-        Ok(pieces)
-    }
-}
-
-impl From<Bytes> for Chunk {
-    fn from(bytes: Bytes) -> Self {
-        Self { bytes, shown_by: None }
-    }
-}
-
-/// The file is looked at whenever something is about to be sent from its map. If it is not what it was, the map is withdrawn by
-/// that, and sending fails: a client that is slow to take a window is never sent the zeros that have come in its place.
-impl Buf for Chunk {
-    fn remaining(&self) -> usize {
-        self.bytes.remaining()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        if let Some(volume) = &self.shown_by {
-            volume.disk.check();
-        }
-        self.bytes.chunk()
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.bytes.advance(count);
-    }
-
-    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
-        self.bytes.copy_to_bytes(length)
     }
 }
 

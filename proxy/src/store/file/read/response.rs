@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::file_body::FileBody;
 use crate::store::Body;
-use crate::store::file::error::ReadError;
+use crate::store::body::ReadError;
 use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::head::{self, Head};
 use crate::store::file::format::record::{
     RECORD_HEADER_BYTES, RecordHeader, RecordKind, UNIT, blocks_match,
 };
+use crate::store::file::read::file_body::FileBody;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{IndexEntry, RecordPlace};
 
@@ -88,13 +88,13 @@ fn parse(
     }
     let length = usize::try_from(header.body_bytes).unwrap_or(usize::MAX);
     let body = if !head.extents.is_empty() {
-        Body::File(FileBody::at(volume, &head.extents))
+        Body::Deferred(FileBody::at(volume, &head.extents))
     } else if length == 0 {
         Body::Empty
     } else if header.body_bytes > SMALL_BODY_BYTES {
         let RecordPlace { segment, offset, .. } = place;
         let whole = ExtentPlace { segment, lsn, offset, length: header.body_bytes };
-        Body::File(FileBody::at(volume, &[whole]))
+        Body::Deferred(FileBody::at(volume, &[whole]))
     } else {
         let content = bytes.get(body_start..body_start + length).ok_or(ReadError::Corrupt)?;
         if !blocks_match(table, 0, content) {

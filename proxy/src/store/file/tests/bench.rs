@@ -8,6 +8,7 @@ use bytes::Bytes;
 use purge_protocol::PurgeMode;
 
 use crate::invalidation::{Invalidation, Mark, PurgeMark, PurgeTimes, Verdict};
+use crate::store::ColdTier as _;
 use crate::store::contract::{self, Engine, EngineLimits, Page, key};
 use crate::store::file::device::disk::Disk;
 use crate::store::file::device::simulated::{Crash, Random, SimulatedDisk};
@@ -133,9 +134,9 @@ impl SimulatedStore {
     /// What a request is given: what is stored and was not purged.
     pub(super) fn get(&self, path: &str) -> Option<Vec<u8>> {
         let key = key(path);
-        contract::recall(&*self.store, &key);
+        contract::load(&*self.store, &key);
         let stored = self.store.lookup(&key, &|_| true).or_else(|| {
-            contract::recall(&*self.store, &key); // it was moved meanwhile
+            contract::load(&*self.store, &key); // it was moved meanwhile
             self.store.lookup(&key, &|_| true)
         })?;
         let verdict = self.invalidation.verdict(&stored.provenance, &key);
@@ -143,7 +144,9 @@ impl SimulatedStore {
             return None;
         }
         match &stored.response()?.body {
-            Body::File(body) => body.open().whole().ok().map(|pieces| pieces.concat()),
+            Body::Deferred(body) => {
+                Arc::clone(body).open().whole().ok().map(|pieces| pieces.concat())
+            }
             body => Some(body.pieces().concat()),
         }
     }
@@ -158,7 +161,7 @@ impl SimulatedStore {
             }
         });
         if mode == PurgeMode::Hard {
-            self.store.seek_purged(&[PurgeMark::of(mark)], sequence);
+            self.store.sweep_purged(&[PurgeMark::of(mark)], sequence);
         }
         let past = PurgeTimes::of(mode, sequence, self.clock.now());
         self.journal.append(JournalEntry::Purge { marks: vec![PurgeMark::of(mark)], past });

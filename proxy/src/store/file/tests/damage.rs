@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use purge_protocol::log::{LogId, Position};
 
 use super::bench::{NOW, SMALL, SimulatedStore, block_on};
+use crate::store::ColdTier as _;
 use crate::store::contract::{self, Page, content, key};
 use crate::store::file::Service;
 use crate::store::file::device::simulated::{Crash, Random, SimulatedDisk};
@@ -129,14 +131,14 @@ fn bytes_of_a_body_that_are_wrong_on_the_device_are_never_sent() {
     assert!(store.get("/4").is_some());
     let store = store.restart();
     store.data.flip((large + 10) * 8);
-    contract::recall(&*store.store, &key("/4"));
+    contract::load(&*store.store, &key("/4"));
     let stored = store.store.lookup(&key("/4"), &|_| true).expect("its head is sound");
-    let crate::store::Body::File(body) = &stored.response().unwrap().body else {
+    let crate::store::Body::Deferred(body) = &stored.response().unwrap().body else {
         panic!("it is large")
     };
-    assert!(body.open().whole().is_err());
+    assert!(Arc::clone(body).open().whole().is_err());
     assert!(store.store.lookup(&key("/4"), &|_| true).is_none(), "once found out, it is no hit");
-    assert_eq!(store.store.file_usage().unwrap().corrupt, 1);
+    assert_eq!(store.store.file_usage().corrupt, 1);
 }
 
 /// Whatever else is in the file may be damaged, too: one failed read ends the trust in all of it. Memory goes on.
@@ -149,14 +151,14 @@ fn a_device_that_cannot_be_read_is_out_of_service_until_a_restart() {
     assert_eq!((store.get("/1"), store.get("/2")), (None, None));
     store.put("/in-memory", &[], b"body").unwrap();
     assert!(store.get("/in-memory").is_some());
-    let usage = store.store.file_usage().unwrap();
+    let usage = store.store.file_usage();
     assert!(
         usage.service == Service::Out && usage.io_errors == 1 && usage.objects == 0,
         "{usage:?}"
     );
     store.purge_tag("t").unwrap();
     let store = store.restart();
-    assert!(store.store.file_usage().unwrap().service == Service::Full);
+    assert!(store.store.file_usage().service == Service::Full);
     assert_eq!((store.get("/2"), store.get("/in-memory")), (None, None), "purged; not written");
 }
 
@@ -176,7 +178,7 @@ fn a_file_of_another_length_is_out_of_service_at_once_even_if_it_gets_its_length
         assert_eq!(store.get("/4"), None, "{lengths:?}");
         store.put("/new", &[], b"body").unwrap();
         assert_eq!(store.get("/new").unwrap(), b"body");
-        let usage = store.store.file_usage().unwrap();
+        let usage = store.store.file_usage();
         assert!(usage.service == Service::Out && usage.io_errors == 1, "{lengths:?} {usage:?}");
         store.store.close();
         let same = cut.len().min(before.len());
@@ -192,7 +194,7 @@ fn a_device_that_cannot_be_written_leaves_responses_in_memory() {
         store.put(&format!("/{number}"), &[], b"body").unwrap();
         assert!(store.get(&format!("/{number}")).is_some());
     }
-    let usage = store.store.file_usage().unwrap();
+    let usage = store.store.file_usage();
     assert!(usage.service == Service::ReadOnly && usage.objects == 0, "{usage:?}");
     assert!(usage.io_errors < 20, "after some it is left alone: {usage:?}");
 }
@@ -227,7 +229,7 @@ fn put(opened: &OpenedStore, path: &str, length: usize) {
 }
 
 fn seen(opened: &OpenedStore, path: &str) -> Option<usize> {
-    block_on(opened.store.recall(&key(path), Promote::Always));
+    block_on(opened.store.load(&key(path), Promote::Always));
     opened.store.lookup(&key(path), &|_| true).map(|it| content(it.response().unwrap()).len())
 }
 
@@ -286,9 +288,9 @@ fn a_file_that_is_cut_short_while_it_is_used_is_a_miss_and_no_signal() {
     let file = std::fs::OpenOptions::new().write(true).open(folder.path().join(DATA)).unwrap();
     file.set_len(128 << 10).unwrap();
     for stored in &bodies {
-        if let crate::store::Body::File(body) = &stored.response().unwrap().body {
+        if let crate::store::Body::Deferred(body) = &stored.response().unwrap().body {
             for _ in 0..2 {
-                assert!(body.open().whole().is_err());
+                assert!(Arc::clone(body).open().whole().is_err());
             }
         }
     }
@@ -364,7 +366,7 @@ fn a_full_file_system_is_refused_or_used_as_if_it_were_not_full_and_one_that_is_
     let mark = crate::invalidation::Mark::Tag(purged);
     opened.invalidation.mark(&[mark], purge_protocol::PurgeMode::Hard, NOW);
     block_on(opened.journal.settled()).unwrap();
-    let usage = opened.store.file_usage().unwrap();
+    let usage = opened.store.file_usage();
     assert!(usage.io_errors == 0 && usage.reclaimed[0] > 0, "{usage:?}");
     assert_eq!(seen(&opened, "/39"), Some(900_000));
     let objects = usage.objects;

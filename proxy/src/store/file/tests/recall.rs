@@ -6,6 +6,7 @@ use purge_protocol::PurgeMode;
 
 use super::bench::{SMALL, SimulatedStore, block_on};
 use crate::invalidation::{Mark, Verdict};
+use crate::store::ColdTier as _;
 use crate::store::contract::{content, key};
 use crate::store::{Promote, Store as _, Stored};
 
@@ -24,7 +25,7 @@ fn crowded() -> SimulatedStore {
 }
 
 fn recalled(store: &SimulatedStore, promote: Promote) -> Option<Arc<Stored>> {
-    block_on(store.store.recall(&key("/a"), promote)).pop()
+    block_on(store.store.load(&key("/a"), promote)).pop()
 }
 
 fn is_in_memory(store: &SimulatedStore) -> bool {
@@ -39,7 +40,7 @@ fn what_is_asked_for_once_is_handed_out_and_leaves_memory_as_it_is() {
     assert_eq!(content(transient.response().unwrap()), BODY);
     assert!(!is_in_memory(&store));
     assert_eq!(store.store.usage(), before);
-    assert_eq!(store.store.file_usage().unwrap().promoted, 0);
+    assert_eq!(store.store.file_usage().promoted, 0);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn what_is_asked_for_again_soon_stays_in_memory() {
     let store = crowded();
     assert!(recalled(&store, Promote::IfHot).is_some());
     assert!(recalled(&store, Promote::IfHot).is_none() && is_in_memory(&store));
-    assert_eq!(store.store.file_usage().unwrap().promoted, 1);
+    assert_eq!(store.store.file_usage().promoted, 1);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Giving segments away: nothing fragments, what is used stays, readers keep their bytes, what is written is bounded.
 
 use bytes::Buf as _;
+use std::sync::Arc;
 
 use super::bench::{NOW, SMALL, SimulatedStore, Size};
+use crate::store::CopyMode;
 use crate::store::contract::{Page, content, key};
 use crate::store::file::device::simulated::Random;
-use crate::store::file::read::file_body::CopyMode;
 use crate::store::file::volume::open::Geometry;
 use crate::store::{Body, Removal, Store as _};
 
@@ -38,13 +39,13 @@ fn a_hundred_times_the_capacity_of_adversarial_sizes_fragments_nothing() {
         written += length;
         number += 1;
     }
-    let usage = store.store.file_usage().unwrap();
+    let usage = store.store.file_usage();
     assert_eq!(usage.dropped, 0, "room was found for each of {number}");
     let known = usage.live_bytes + usage.dead_bytes + usage.free_bytes;
     assert!(known * 100 >= usage.capacity * 98 && known <= usage.capacity, "{usage:?}");
     assert!(usage.rewritten <= usage.written, "at most twice is written: {usage:?}");
     assert_eq!(usage.segments.iter().sum::<u64>(), u64::from(LARGER.geometry.segments));
-    let (all, removals) = (store.store.usage(), store.store.removals());
+    let (all, removals) = (store.store.usage(), store.store.usage().removals);
     assert_eq!(
         all.inserts,
         all.objects + removals.iter().sum::<u64>(),
@@ -71,7 +72,7 @@ fn what_is_used_outlives_what_is_not() {
     let cold = (0..6000).filter(|number| store.get(&format!("/cold/{number}")).is_some()).count();
     assert_eq!(hot, 20);
     assert!((500..3000).contains(&cold), "{cold}");
-    assert!(store.store.removals()[Removal::Size as usize] > 3000);
+    assert!(store.store.usage().removals[Removal::Size as usize] > 3000);
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn expired_segments_are_given_away_first() {
     }
     let kept = (0..550).filter(|number| store.get(&format!("/long/{number}")).is_some()).count();
     assert_eq!(kept, 550);
-    assert!(store.store.removals()[Removal::Expired as usize] > 0);
+    assert!(store.store.usage().removals[Removal::Expired as usize] > 0);
 }
 
 #[test]
@@ -98,10 +99,10 @@ fn a_reader_keeps_its_bytes_while_everything_around_is_given_away() {
         (0..150_000_u32).map(|it| it.to_le_bytes()[0] ^ it.to_le_bytes()[1]).collect();
     store.put("/large", &[], &body).unwrap();
     store.clear_source();
-    crate::store::contract::recall(&*store.store, &key("/large"));
+    crate::store::contract::load(&*store.store, &key("/large"));
     let stored = store.store.lookup(&key("/large"), &|_| true).unwrap();
-    let Body::File(file) = &stored.response().unwrap().body else { panic!("it is large") };
-    let reading = file.open();
+    let Body::Deferred(file) = &stored.response().unwrap().body else { panic!("it is large") };
+    let reading = Arc::clone(file).open();
     let mut read = reading.window(0, 150_000, CopyMode::Mapped).unwrap().chunk().to_vec();
     for number in 0..2000 {
         drop(store.put(&format!("/{number}"), &[], &vec![b'x'; 20_000]));
@@ -112,8 +113,7 @@ fn a_reader_keeps_its_bytes_while_everything_around_is_given_away() {
         }
     }
     assert!(read == body);
-    let is_gone =
-        store.store.file_usage().unwrap().reclaimed[0] > 2 * u64::from(LARGER.geometry.segments);
+    let is_gone = store.store.file_usage().reclaimed[0] > 2 * u64::from(LARGER.geometry.segments);
     assert!(is_gone, "everything around was given away twice");
 }
 
@@ -125,15 +125,15 @@ fn stalled_readers_do_not_hold_the_store_hostage() {
         let path = format!("/large/{number}");
         store.put(&path, &[], &vec![b'x'; 700_000]).unwrap();
         store.clear_source();
-        crate::store::contract::recall(&*store.store, &key(&path));
+        crate::store::contract::load(&*store.store, &key(&path));
         if let Some(stored) = store.store.lookup(&key(&path), &|_| true)
-            && let Body::File(file) = &stored.response().unwrap().body
+            && let Body::Deferred(file) = &stored.response().unwrap().body
         {
-            stalled.push(file.open());
+            stalled.push(Arc::clone(file).open());
         }
     }
     assert!(stalled.len() > 100, "{}", stalled.len());
-    let usage = store.store.file_usage().unwrap();
+    let usage = store.store.file_usage();
     assert_eq!(usage.dropped, 0, "{usage:?}");
     assert!(usage.segments[3] <= 3, "{usage:?}");
 }
@@ -146,7 +146,7 @@ fn a_large_body_that_is_aborted_leaves_nothing_alive() {
         writer.append(bytes::Bytes::from(vec![b'x'; 30_000])).unwrap();
     }
     drop(writer);
-    let usage = store.store.file_usage().unwrap();
+    let usage = store.store.file_usage();
     assert_eq!((usage.objects, usage.live_bytes), (0, 0), "{usage:?}");
 }
 
@@ -156,7 +156,7 @@ fn a_freshened_large_response_keeps_its_body_in_the_file() {
     let body = vec![b'z'; 900_000];
     store.put("/large", &[], &body).unwrap();
     store.clear_source();
-    crate::store::contract::recall(&*store.store, &key("/large"));
+    crate::store::contract::load(&*store.store, &key("/large"));
     let old = store.store.lookup(&key("/large"), &|_| true).unwrap();
     let draft = crate::store::contract::draft(
         &store.invalidation,
@@ -179,12 +179,12 @@ fn a_freshened_response_behind_its_head_is_counted_as_live_once() {
     };
     let store = SimulatedStore::new(size);
     store.put("/other", &[], &[b'o'; 5000]).unwrap();
-    let live = |store: &SimulatedStore| store.store.file_usage().unwrap().live_bytes;
+    let live = |store: &SimulatedStore| store.store.file_usage().live_bytes;
     let without = live(&store);
     store.put("/page", &[], &vec![b'p'; 100_000]).unwrap();
     let with = live(&store);
     let store = store.restart();
-    crate::store::contract::recall(&*store.store, &key("/page"));
+    crate::store::contract::load(&*store.store, &key("/page"));
     let old = store.store.lookup(&key("/page"), &|_| true).unwrap();
     let page = Page { second: 99, ..Page::at("/page") };
     let draft = crate::store::contract::draft(&store.invalidation, page);
@@ -208,11 +208,11 @@ fn what_is_served_from_the_file_is_found_where_it_was_moved() {
     for number in 0..2000 {
         assert!(store.get("/hot").as_ref() == Some(&body), "after {number}");
         let stored = store.store.lookup(&key("/hot"), &|_| true).unwrap();
-        assert!(matches!(stored.response().unwrap().body, Body::File(_)));
+        assert!(matches!(stored.response().unwrap().body, Body::Deferred(_)));
         store.clock.advance(std::time::Duration::from_millis(100));
         store.store.touch(&stored);
         drop(store.put(&format!("/cold/{number}"), &[], &vec![b'c'; 20_000]));
     }
-    let usage = store.store.file_usage().unwrap();
+    let usage = store.store.file_usage();
     assert!(usage.rewritten >= 100_000 && usage.reclaimed[0] > 24, "{usage:?}");
 }

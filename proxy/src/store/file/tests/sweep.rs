@@ -10,15 +10,17 @@ use purge_protocol::{PurgeMode, UrlPrefix};
 
 use super::bench::{NOW, SimulatedStore, Size};
 use crate::invalidation::{Mark, PurgeMark, Sequence};
+use crate::store::ColdTier as _;
 use crate::store::contract::{self, Page};
 use crate::store::file::device::simulated::{Crash, Random};
 use crate::store::file::format::record::UNIT;
 use crate::store::file::read::response;
 use crate::store::file::tiering::{OpenedStore, TieredStore, Tiering};
 use crate::store::file::volume::Volume;
+use crate::store::file::volume::metrics::FileUsage;
 use crate::store::file::volume::open::{FileLimits, Geometry};
 use crate::store::memory::MemoryLimits;
-use crate::store::{FileUsage, Removal, Store as _};
+use crate::store::{Removal, Store as _};
 use process::clock::Clock;
 
 /// Six megabytes in 96 segments.
@@ -36,11 +38,11 @@ const TIGHT: Size = Size {
 
 impl SimulatedStore {
     fn usage(&self) -> FileUsage {
-        self.store.file_usage().unwrap()
+        self.store.file_usage()
     }
 
     fn purged(&self) -> u64 {
-        self.store.removals()[Removal::Purged as usize]
+        self.store.usage().removals[Removal::Purged as usize]
     }
 
     /// Looks for what was purged, and checks all numbers.
@@ -104,7 +106,7 @@ fn a_purge_by_tag_frees_the_space_of_what_is_only_in_the_file_and_counts_it_once
     store.purge_tag("t").unwrap();
     store.sweep();
     assert_eq!(store.purged(), 61, "nor does the same purge");
-    let (all, removals) = (store.store.usage(), store.store.removals());
+    let (all, removals) = (store.store.usage(), store.store.usage().removals);
     assert_eq!(all.inserts, all.objects + removals.iter().sum::<u64>());
 }
 
@@ -118,12 +120,16 @@ fn a_segment_of_which_all_is_purged_is_given_away_before_anything_that_is_live()
     }
     store.purge_tag("t").unwrap();
     store.sweep();
-    let evicted = store.store.removals()[Removal::Size as usize];
+    let evicted = store.store.usage().removals[Removal::Size as usize];
     for number in 0..500 {
         store.put(&format!("/new/{number}"), &[], &[b'x'; 3000]).unwrap();
     }
     assert!(store.usage().reclaimed[0] > 0);
-    assert_eq!(store.store.removals()[Removal::Size as usize], evicted, "nothing live had to go");
+    assert_eq!(
+        store.store.usage().removals[Removal::Size as usize],
+        evicted,
+        "nothing live had to go"
+    );
 }
 
 #[test]
@@ -235,9 +241,9 @@ fn what_is_moved_after_its_purge_is_dropped_instead() {
     store.assert_counted();
     assert!(store.purged() > struck, "some were found when their segments' turn came");
     store.sweep();
-    assert!(store.store.removals()[Removal::Size as usize] > 0);
+    assert!(store.store.usage().removals[Removal::Size as usize] > 0);
     assert_eq!(found(&store, "t"), 0);
-    let (all, removals) = (store.store.usage(), store.store.removals());
+    let (all, removals) = (store.store.usage(), store.store.usage().removals);
     assert_eq!(all.inserts, all.objects + removals.iter().sum::<u64>());
 }
 
@@ -273,7 +279,7 @@ fn sweeping_beside_everything_else_loses_nothing_and_counts_everything_once() {
         });
     });
     store.sweep();
-    let (all, removals, usage) = (store.store.usage(), store.store.removals(), store.usage());
+    let (all, removals, usage) = (store.store.usage(), store.store.usage().removals, store.usage());
     assert_eq!(all.inserts, all.objects + removals.iter().sum::<u64>(), "{removals:?}");
     assert!(usage.reclaimed[0] > 0, "{usage:?}");
     let last = store.put("/last", &["t1"], b"fetched after every purge").unwrap();
@@ -288,7 +294,7 @@ fn a_flood_of_purges_is_bounded_and_in_force_all_the_same() {
     let store = filled();
     let mark = |number: u128| PurgeMark::Tag(crate::invalidation::TagId::from_bits(number << 64));
     let flood: Vec<_> = (0..40_000).map(mark).collect();
-    store.store.seek_purged(&flood, Sequence::from_number(u64::MAX));
+    store.store.sweep_purged(&flood, Sequence::from_number(u64::MAX));
     let refused = store.usage().sweeps_refused;
     assert!((7000..8000).contains(&refused), "{refused}");
     store.purge_tag("t").unwrap();
@@ -342,10 +348,10 @@ fn a_large_response_that_is_freshened_after_memory_has_evicted_it_keeps_its_live
     let store = SimulatedStore::new(MIDDLE);
     store.put("/large", &[], &vec![b'l'; 150_000]).unwrap();
     store.clear_source();
-    contract::recall(&*store.store, &contract::key("/large"));
+    contract::load(&*store.store, &contract::key("/large"));
     let old = store.store.lookup(&contract::key("/large"), &|_| true).unwrap();
     let mut filled = 0;
-    while !store.store.is_dormant(old.key.hash()) {
+    while !store.store.holds(old.key.hash()) {
         store.put(&format!("/filler-2/{}", filled % 20), &[], &[b'f'; 8000]).unwrap();
         store.store.settle();
         filled += 1;
@@ -398,12 +404,8 @@ fn the_sweeper_finds_what_was_purged_by_itself() {
     wait(&opened, &|_| true);
     let id = opened.invalidation.ids().tag(b"t");
     let sequence = opened.invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, NOW);
-    opened.store.seek_purged(&[PurgeMark::Tag(id)], sequence);
+    opened.store.sweep_purged(&[PurgeMark::Tag(id)], sequence);
     wait(&opened, &|volume| volume.index.entries() == 10);
-    assert_eq!(
-        opened.store.file_usage().unwrap().swept[0],
-        300,
-        "those in memory are struck there"
-    );
+    assert_eq!(opened.store.file_usage().swept[0], 300, "those in memory are struck there");
     opened.store.close();
 }

@@ -92,7 +92,7 @@ impl TieredWriter {
         }
         self.spill(true)?;
         let reserved = self.parts.engine.reserve(HEAD_BYTES).ok_or(StoreError::Busy)?;
-        let body = Body::File(FileBody::of(self.parts.volume(), self.extents.clone()));
+        let body = Body::Deferred(FileBody::of(self.parts.volume(), self.extents.clone()));
         let stored = self.parts.put(draft, body, Some(reserved), None)?;
         self.extents.clear();
         Ok(stored)

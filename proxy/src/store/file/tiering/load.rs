@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{TierParts, Turn};
 use crate::invalidation::{Provenance, Sequence, TagId};
 use crate::key::Key;
-use crate::store::file::error::ReadError;
+use crate::store::body::ReadError;
 use crate::store::file::format::head::Head;
 use crate::store::file::read::response;
 use crate::store::file::read::response::Record;
@@ -17,7 +17,7 @@ use process::timestamp::Timestamp;
 
 impl TierParts {
     /// Brings back what is in the file under this key, and returns what does not stay in memory.
-    pub(crate) async fn recall(
+    pub(crate) async fn load(
         self: &Arc<Self>,
         key_hash: u64,
         promote: Promote,
@@ -88,7 +88,7 @@ impl TierParts {
         promote: Promote,
     ) -> Option<Arc<Stored>> {
         let is_whole = |record: Record| match &record.body {
-            Body::File(body) if !body.is_intact() => Err(ReadError::Gone),
+            Body::Deferred(body) if !body.is_intact() => Err(ReadError::Gone),
             _ => Ok(record),
         };
         match record.and_then(is_whole) {

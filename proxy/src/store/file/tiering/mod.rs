@@ -26,9 +26,14 @@ use self::memory_age::MemoryAge;
 use self::promotion::Promotion;
 use crate::invalidation::{Invalidation, PurgeMark, Sequence};
 use crate::key::{Key, KeySeed};
+use crate::store::body::DeferredBody as _;
+use crate::store::cold::{ColdTier, Load};
 use crate::store::file::error::OpenError;
+use crate::store::file::read::file_body::FileBody;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{IndexEntry, Locked};
+use crate::store::file::volume::journal_writer::JournalWriter;
+use crate::store::file::volume::metrics::FileUsage;
 use crate::store::file::volume::open::{FileLimits, Opened, open};
 use crate::store::file::write::queue::{HEAD_BYTES, Job, QUEUE_BYTES_MAX, Reserved};
 use crate::store::file::write::recovery::sweep_expired;
@@ -38,8 +43,7 @@ use crate::store::file::write::writer::variant_of;
 use crate::store::journal::Journal;
 use crate::store::memory::{Arrival, Backing, MemoryLimits, MemoryStore};
 use crate::store::{
-    Body, Content, EntryWriter, FileUsage, NewEntry, Promote, Recall, Removal, Store, StoreError,
-    Stored, Usage,
+    Body, Content, EntryWriter, NewEntry, Promote, Removal, Store, StoreError, Stored, Usage,
 };
 use process::clock::Clock;
 
@@ -143,7 +147,7 @@ impl TieredStore {
             variants_max: memory.variants_max,
             short_life_millis: if tiering == Tiering::Tiered { SHORT_LIFE_MILLIS } else { 0 },
         };
-        let journal = Journal::kept_by(Arc::clone(&engine.volume.journal));
+        let journal = Journal::kept_by(Arc::<JournalWriter>::clone(&engine.volume.journal));
         let promotion = Promotion::new(memory.capacity);
         let memory = MemoryStore::new(memory, clock.clone());
         let memory_age = Arc::<MemoryAge>::default();
@@ -192,6 +196,21 @@ impl TieredStore {
     #[cfg(test)]
     pub(crate) fn sweep(&self) {
         self.parts.engine.sweep();
+    }
+
+    /// Returns the memory before the file.
+    pub fn memory(&self) -> &MemoryStore {
+        &self.parts.memory
+    }
+
+    /// Returns the numbers of the file.
+    pub fn file_usage(&self) -> FileUsage {
+        self.parts.volume().usage()
+    }
+
+    /// Makes everything durable. Nothing is stored any more.
+    pub fn close(&self) {
+        self.parts.engine.close();
     }
 
     /// Returns whether the queue of what is to be written is less than half full.
@@ -327,9 +346,8 @@ impl TierParts {
             return;
         }
         // If these cannot be queued, the bytes are counted as live until their segment's turn.
-        if let Some(Body::File(body)) =
-            pending.iter().find_map(|it| it.response()).map(|it| &it.body)
-        {
+        let pending = pending.iter().find_map(|it| it.response());
+        if let Some(body) = pending.and_then(|it| FileBody::in_body(&it.body)) {
             drop(self.engine.submit(Job::Abandon(body.extents()))); // its head was not written yet
         } else if entry.place().is_some_and(|place| place.is_large) {
             drop(self.engine.submit(Job::SubLive(*entry)));
@@ -391,7 +409,7 @@ impl TierParts {
         is_removed
     }
 
-    fn purge_dormant(&self, key_hash: u64, mode: PurgeMode, before: Sequence) -> u64 {
+    fn purge_cold(&self, key_hash: u64, mode: PurgeMode, before: Sequence) -> u64 {
         let volume = self.volume();
         let before = volume.short_born(before.number());
         let mut locked = volume.index.lock(key_hash);
@@ -417,7 +435,7 @@ fn is_outdated(volume: &Volume, locked: &Locked<'_>, stored: &Stored, variant: u
 impl Store for TieredStore {
     fn lookup(&self, key: &Key, selects: &dyn Fn(&Stored) -> bool) -> Option<Arc<Stored>> {
         let stored = self.parts.memory.lookup(key, selects)?;
-        if let Some(Body::File(body)) = stored.response().map(|response| &response.body)
+        if let Some(body) = stored.response().and_then(|it| FileBody::in_body(&it.body))
             && !body.is_intact()
         {
             if body.is_lost() {
@@ -430,62 +448,6 @@ impl Store for TieredStore {
         Some(stored)
     }
 
-    fn is_dormant(&self, key_hash: u64) -> bool {
-        let volume = self.parts.volume();
-        volume.index.has_cold(key_hash)
-            && !volume.is_loading.load(Ordering::Acquire)
-            && volume.disk.is_usable()
-    }
-
-    fn recall<'a>(&'a self, key: &'a Key, promote: Promote) -> Recall<'a> {
-        Box::pin(async move {
-            if self.is_dormant(key.hash()) {
-                self.parts.recall(key.hash(), promote).await
-            } else {
-                Vec::new()
-            }
-        })
-    }
-
-    fn purge_dormant(&self, hashes: Option<&[u64]>, mode: PurgeMode, before: Sequence) -> u64 {
-        let purge = |hash| self.parts.purge_dormant(hash, mode, before);
-        let Some(hashes) = hashes else {
-            let (mut count, mut seen) = (0, HashSet::new());
-            self.parts.volume().index.visit(&mut |entry| {
-                if !entry.is_in_memory() && seen.insert(entry.key_hash) {
-                    count += purge(entry.key_hash);
-                }
-            });
-            return count;
-        };
-        hashes.iter().map(|hash| purge(*hash)).sum()
-    }
-
-    fn seek_purged(&self, marks: &[PurgeMark], before: Sequence) {
-        sweeper::want(self.parts.volume(), marks, before);
-    }
-
-    fn sweep_dormant(&self) {
-        let volume = self.parts.volume();
-        volume.note_clock(false);
-        self.parts.judge_anew();
-        sweep_expired(volume, volume.now_secs(), |entry| {
-            drop(self.parts.engine.submit(Job::SubLive(*entry)));
-        });
-    }
-
-    fn file_usage(&self) -> Option<FileUsage> {
-        Some(self.parts.volume().usage())
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.is_settled()
-    }
-
-    fn close(&self) {
-        self.parts.engine.close();
-    }
-
     fn begin(&self) -> Box<dyn EntryWriter> {
         Box::new(TieredWriter::new(&self.parts))
     }
@@ -494,7 +456,7 @@ impl Store for TieredStore {
         let body = old.response().map(|response| response.body.clone()).unwrap_or_default();
         let parts = &self.parts;
         let reserved = match &body {
-            Body::File(_) => Some(parts.engine.reserve(HEAD_BYTES).ok_or(StoreError::Busy)?),
+            Body::Deferred(_) => Some(parts.engine.reserve(HEAD_BYTES).ok_or(StoreError::Busy)?),
             _ => parts.room_for(&draft, body.length()),
         };
         let new = parts.put(draft, body, reserved, Some(old))?;
@@ -528,22 +490,65 @@ impl Store for TieredStore {
     }
 
     fn usage(&self) -> Usage {
-        let usage = self.parts.memory.usage();
+        let mut usage = self.parts.memory.usage();
         let Volume { index, disk, .. } = &**self.parts.volume();
-        let cold = index.entries().saturating_sub(index.in_memory());
-        Usage { objects: usage.objects + if disk.is_usable() { cold } else { 0 }, ..usage }
-    }
-
-    fn pinned_bytes(&self) -> u64 {
-        self.parts.memory.pinned_bytes()
-    }
-
-    fn removals(&self) -> [u64; Removal::ALL.len()] {
-        let mut sum = self.parts.memory.removals();
-        for (count, more) in sum.iter_mut().zip(self.parts.volume().index.removals()) {
+        if disk.is_usable() {
+            usage.objects += index.entries().saturating_sub(index.in_memory());
+        }
+        for (count, more) in usage.removals.iter_mut().zip(index.removals()) {
             *count += more;
         }
-        sum
+        usage
+    }
+
+    fn cold(&self) -> Option<&dyn ColdTier> {
+        Some(self)
+    }
+}
+
+impl ColdTier for TieredStore {
+    fn holds(&self, key_hash: u64) -> bool {
+        let volume = self.parts.volume();
+        volume.index.has_cold(key_hash)
+            && !volume.is_loading.load(Ordering::Acquire)
+            && volume.disk.is_usable()
+    }
+
+    fn load<'a>(&'a self, key: &'a Key, promote: Promote) -> Load<'a> {
+        Box::pin(async move {
+            if self.holds(key.hash()) {
+                self.parts.load(key.hash(), promote).await
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
+    fn purge(&self, hashes: Option<&[u64]>, mode: PurgeMode, before: Sequence) -> u64 {
+        let purge = |hash| self.parts.purge_cold(hash, mode, before);
+        let Some(hashes) = hashes else {
+            let (mut count, mut seen) = (0, HashSet::new());
+            self.parts.volume().index.visit(&mut |entry| {
+                if !entry.is_in_memory() && seen.insert(entry.key_hash) {
+                    count += purge(entry.key_hash);
+                }
+            });
+            return count;
+        };
+        hashes.iter().map(|hash| purge(*hash)).sum()
+    }
+
+    fn sweep_purged(&self, marks: &[PurgeMark], before: Sequence) {
+        sweeper::want(self.parts.volume(), marks, before);
+    }
+
+    fn sweep_useless(&self) {
+        let volume = self.parts.volume();
+        volume.note_clock(false);
+        self.parts.judge_anew();
+        sweep_expired(volume, volume.now_secs(), |entry| {
+            drop(self.parts.engine.submit(Job::SubLive(*entry)));
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::store::file::device::disk::Disk;
 use crate::store::file::format::clocks::Clocks;
 use crate::store::file::format::journal::{Frame, Tail};
-use crate::store::journal::{JournalEntry, JournalError, Recovered};
+use crate::store::journal::{JournalBackend, JournalEntry, JournalError, Recovered, Settled};
 use process::metrics::Counter;
 
 /// What the journal needs of the store to begin a new epoch.
@@ -105,33 +105,6 @@ impl JournalWriter {
         *self.memory.lock() = Some(memory);
     }
 
-    pub(crate) fn append(&self, entry: JournalEntry) {
-        match entry {
-            JournalEntry::Purge { marks, past } => self.push(Frame::Purge(past, marks)),
-            JournalEntry::Position(position) => {
-                let mut waiting = self.waiting.lock();
-                waiting.positions.insert(position.log.clone(), position.clone());
-                waiting.push(Frame::Position(position));
-                drop(waiting);
-                self.wake.notify_one();
-            }
-            JournalEntry::Unproven { until } => {
-                let mut waiting = self.waiting.lock();
-                waiting.trust.unproven = waiting.trust.unproven.max(until);
-                waiting.push(Frame::Unproven(until));
-                drop(waiting);
-                self.wake.notify_one();
-            }
-            JournalEntry::Revision { selector, revision } => {
-                let mut waiting = self.waiting.lock();
-                waiting.trust.raise(selector.clone(), revision);
-                waiting.push(Frame::Revision(revision, selector));
-                drop(waiting);
-                self.wake.notify_one();
-            }
-        }
-    }
-
     /// Notes what is known of clocks, and makes it durable soon: times in the file mean nothing without it.
     pub(crate) fn note_clocks(&self, clocks: Clocks) {
         let mut waiting = self.waiting.lock();
@@ -147,16 +120,8 @@ impl JournalWriter {
         self.wake.notify_one();
     }
 
-    pub(crate) fn positions(&self) -> Vec<Position> {
-        self.waiting.lock().positions.values().cloned().collect()
-    }
-
-    pub(crate) const fn recovered(&self) -> Option<Recovered> {
-        self.recovered
-    }
-
     /// Waits until what was appended before is on the device.
-    pub(crate) async fn settled(&self) -> Result<(), JournalError> {
+    async fn wait_until_durable(&self) -> Result<(), JournalError> {
         let mut progress = self.progress.subscribe();
         let (target, has_thread) = {
             let mut waiting = self.waiting.lock();
@@ -296,6 +261,47 @@ impl JournalWriter {
     /// Whether entries can still be made durable.
     pub(crate) fn has_failed(&self) -> bool {
         self.progress.borrow().failure.is_some()
+    }
+}
+
+impl JournalBackend for JournalWriter {
+    fn append(&self, entry: JournalEntry) {
+        match entry {
+            JournalEntry::Purge { marks, past } => self.push(Frame::Purge(past, marks)),
+            JournalEntry::Position(position) => {
+                let mut waiting = self.waiting.lock();
+                waiting.positions.insert(position.log.clone(), position.clone());
+                waiting.push(Frame::Position(position));
+                drop(waiting);
+                self.wake.notify_one();
+            }
+            JournalEntry::Unproven { until } => {
+                let mut waiting = self.waiting.lock();
+                waiting.trust.unproven = waiting.trust.unproven.max(until);
+                waiting.push(Frame::Unproven(until));
+                drop(waiting);
+                self.wake.notify_one();
+            }
+            JournalEntry::Revision { selector, revision } => {
+                let mut waiting = self.waiting.lock();
+                waiting.trust.raise(selector.clone(), revision);
+                waiting.push(Frame::Revision(revision, selector));
+                drop(waiting);
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    fn settled(&self) -> Settled<'_> {
+        Box::pin(self.wait_until_durable())
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        self.waiting.lock().positions.values().cloned().collect()
+    }
+
+    fn recovered(&self) -> Option<Recovered> {
+        self.recovered
     }
 }
 

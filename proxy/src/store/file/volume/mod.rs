@@ -17,15 +17,15 @@ use parking_lot::Mutex;
 
 use self::index::{Index, IndexEntry};
 use self::journal_writer::{CheckpointSource, JournalWriter};
-use self::metrics::{FileMetrics, FileUsage, Service};
+use self::metrics::{FileMetrics, Service};
 use self::readers::Readers;
 use self::segment::Segments;
 use self::times::Times;
 use crate::invalidation::{Invalidation, Sequence};
 use crate::key::KeySeed;
 use crate::store::Stored;
+use crate::store::body::{MapCheck, ReadError};
 use crate::store::file::device::trusted::Trusted;
-use crate::store::file::error::ReadError;
 use crate::store::file::format::clocks::Clocks;
 use crate::store::file::format::extent::ExtentPlace;
 use crate::store::file::format::filter::{Filter, RESPONSE_BYTES_MAX};
@@ -33,6 +33,7 @@ use crate::store::file::format::footer::SegmentSpan;
 use crate::store::file::format::journal::{ALL, Frame, frames_of};
 use crate::store::file::format::record::{SEGMENTS_START, UNIT, bytes_of};
 use crate::store::file::format::superblock::Superblock;
+use crate::store::file::volume::metrics::FileUsage;
 use crate::store::file::write::recovery::Tombstones;
 use crate::store::file::write::sweeper::SweepQueue;
 use process::clock::Clock;
@@ -40,7 +41,9 @@ use process::clock::Clock;
 /// An open store.
 #[derive(Debug)]
 pub(crate) struct Volume {
-    pub(crate) disk: Trusted,
+    pub(crate) disk: Arc<Trusted>,
+    /// The check of the file before windows of its map are sent.
+    pub(crate) map_check: Arc<MapCheck>,
     pub(crate) superblock: Mutex<Superblock>,
     pub(crate) store: u64,
     pub(crate) segment_bytes: u64,
@@ -107,8 +110,14 @@ impl Volume {
         } = parts;
         let (tombstones, tombstones_max) = (parts.tombstones, parts.tombstones_max);
         let first_sequence = invalidation.sequence().number();
+        let disk = Arc::new(disk);
+        let checked = Arc::clone(&disk);
+        let map_check = MapCheck::new(move || {
+            checked.check();
+        });
         Arc::new(Self {
             disk,
+            map_check,
             store: superblock.store,
             segment_bytes: superblock.segment_bytes,
             segments: Segments::new(superblock.segments),

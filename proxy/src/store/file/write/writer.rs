@@ -18,6 +18,7 @@ use crate::store::file::format::record::{
     Class, FooterEntry, RecordHeader, RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader, UNIT,
     push_block_checksums, units_of,
 };
+use crate::store::file::read::file_body::FileBody;
 use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{IndexEntry, RecordPlace};
@@ -167,7 +168,7 @@ impl SegmentWriter {
         }
         let Some((extents, inline)) = self.write_body(&response.body) else { return false };
         let placed = self.write_head(stored, response, &extents, &inline);
-        if placed.is_none() && !matches!(response.body, Body::File(_)) {
+        if placed.is_none() && !matches!(response.body, Body::Deferred(_)) {
             self.volume.sub_live_extents(&extents);
         }
         placed.is_some_and(|(segment, lsn, offset, units)| {
@@ -182,8 +183,10 @@ impl SegmentWriter {
         let is_inline = body.length() <= inline_bytes_max(self.volume.segment_bytes);
         match body {
             // It is behind a head that is dead now, and goes with its segment: it is written again.
-            Body::File(body) if is_inline => Some((Vec::new(), body.open().whole().ok()?)),
-            Body::File(body) => Some((body.places()?, Vec::new())),
+            Body::Deferred(body) if is_inline => {
+                Some((Vec::new(), Arc::clone(body).open().whole().ok()?))
+            }
+            Body::Deferred(_) => Some((FileBody::in_body(body)?.places()?, Vec::new())),
             body if is_inline => Some((Vec::new(), body.pieces().to_vec())),
             body => {
                 let mut extents = Vec::new();
@@ -285,7 +288,7 @@ impl SegmentWriter {
         };
         if is_gone {
             volume.index.count_removal(Removal::Purged);
-            if let Body::File(body) = &response.body {
+            if let Some(body) = FileBody::in_body(&response.body) {
                 volume.sub_live_extents(&body.places().unwrap_or_default());
             }
         }
@@ -301,7 +304,7 @@ impl SegmentWriter {
             volume.index.count_removal(Removal::Size);
         }
         drop(locked);
-        if let Some(Body::File(body)) = stored.response().map(|response| &response.body) {
+        if let Some(body) = stored.response().and_then(|it| FileBody::in_body(&it.body)) {
             body.lose();
         }
     }

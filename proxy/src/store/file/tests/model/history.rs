@@ -14,12 +14,14 @@ use crate::invalidation::{Mark, PurgeMark, PurgeTimes, RunningFetch, Verdict};
 use crate::key::KeySeed;
 use crate::purge::PurgeExecutor;
 use crate::purge::metrics::Source;
+use crate::store::ColdTier as _;
+use crate::store::CopyMode;
+use crate::store::body::BodyReader;
 use crate::store::contract::{self, Page, key, selects};
 use crate::store::file::device::disk::Disk as _;
 use crate::store::file::device::simulated::{Crash, Power, Random, SimulatedDisk};
 use crate::store::file::format::record::SEGMENTS_START;
 use crate::store::file::tests::bench::{SimulatedStore, Size, block_on};
-use crate::store::file::{CopyMode, Reading};
 use crate::store::journal::JournalEntry;
 use crate::store::{
     Body, Content, EntryWriter, NewEntry, Promote, Removal, Show, Store as _, StoreError, Stored,
@@ -52,7 +54,7 @@ pub(super) struct History {
 
 /// Somebody who reads a body.
 pub(super) struct Reader {
-    reading: Arc<Reading>,
+    reading: Arc<dyn BodyReader>,
     body: Bytes,
     at: usize,
 }
@@ -147,7 +149,7 @@ impl History {
             Operation::SetClock(seconds) => self.set_clock(seconds),
             Operation::Evict => self.store.store.evict_all(),
             Operation::Sync => self.sync(),
-            Operation::Sweep => self.store.store.sweep_dormant(),
+            Operation::Sweep => self.store.store.sweep_useless(),
             Operation::Open(slot) => self.open(slot),
             Operation::ReadOn(length) => self.read_on(length),
             Operation::CloseAll => self.readers.clear(),
@@ -177,7 +179,7 @@ impl History {
         self.store.clock.set_wall(seconds * 1000);
         self.is_clock_set = true;
         self.truth.excuse_all();
-        self.store.store.sweep_dormant();
+        self.store.store.sweep_useless();
         self.store.store.volume().journal.flush();
         self.is_clock_lost |= self.is_off();
     }
@@ -264,7 +266,7 @@ impl History {
             selects(stored, SELECTING[slot.1]) && stored.variant.is_some() == (slot.1 > 0)
         };
         let look = || {
-            let transients = block_on(store.recall(&key, promote));
+            let transients = block_on(store.load(&key, promote));
             let transient = transients.into_iter().find(|transient| is_it(transient));
             store.lookup(&key, &is_it).or(transient)
         };
@@ -309,7 +311,7 @@ impl History {
         let wanted = version.body[range.clone()].to_vec();
         let bounds = range.start as u64..range.end as u64;
         let read = match &stored.response().unwrap().body {
-            Body::File(body) => read_windows(&body.open(), bounds),
+            Body::Deferred(body) => read_windows(&*Arc::clone(body).open(), bounds),
             body => Some(body.slices(&bounds).collect::<Vec<_>>().concat()),
         };
         if let Some(read) = read {
@@ -392,8 +394,8 @@ impl History {
     fn open(&mut self, slot: Slot) {
         let Some((stored, _)) = self.find(slot, Promote::IfHot) else { return };
         let version = self.truth.of_second(second_of(&stored)).unwrap();
-        if let Body::File(body) = &stored.response().unwrap().body {
-            let reading = body.open();
+        if let Body::Deferred(body) = &stored.response().unwrap().body {
+            let reading = Arc::clone(body).open();
             self.readers.push(Reader { reading, body: version.body.clone(), at: 0 });
         }
     }
@@ -438,7 +440,7 @@ impl History {
 
     /// Where segments were given away, or something was dropped, anything may be missed.
     fn note_turnover(&mut self) {
-        let usage = self.store.store.file_usage().unwrap();
+        let usage = self.store.store.file_usage();
         let [reclaimed, kept] = usage.reclaimed;
         let turnover = [reclaimed, kept, usage.dropped];
         if turnover != self.turnover {
@@ -487,12 +489,12 @@ fn second_of(stored: &Stored) -> u64 {
 
 fn read(stored: &Stored) -> Option<Vec<u8>> {
     match &stored.response()?.body {
-        Body::File(body) => body.open().whole().ok().map(|pieces| pieces.concat()),
+        Body::Deferred(body) => Arc::clone(body).open().whole().ok().map(|pieces| pieces.concat()),
         body => Some(body.pieces().concat()),
     }
 }
 
-fn read_windows(reading: &Reading, range: std::ops::Range<u64>) -> Option<Vec<u8>> {
+fn read_windows(reading: &dyn BodyReader, range: std::ops::Range<u64>) -> Option<Vec<u8>> {
     let mut read = Vec::new();
     while range.start + (read.len() as u64) < range.end {
         read.extend_from_slice(

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::history::History;
-use crate::store::Store as _;
 use crate::store::file::format::journal::ALL;
 use crate::store::file::format::record::{Class, SegmentHeader, UNIT};
 use crate::store::file::volume::Volume;
@@ -12,7 +11,7 @@ use crate::store::file::write::recovery::records_in;
 impl History {
     pub(super) fn check_invariants(&self) {
         let volume = self.store.store.volume();
-        let usage = self.store.store.file_usage().unwrap();
+        let usage = self.store.store.file_usage();
         let count = u64::from(volume.segments.count());
         assert_eq!(usage.segments.iter().sum::<u64>(), count, "each segment is somewhere");
         for segment in volume.segments.iter().filter(|segment| segment.lsn() != 0) {
