@@ -50,8 +50,8 @@ def origin(length):
 
 def proxy(program, servers, settings):
     file = tempfile.NamedTemporaryFile("w", suffix=".toml", delete=False)
-    file.write("listen = [\"127.0.0.1:0\"]\nworkers = 2\n[admin]\nlisten = [\"127.0.0.1:0\"]\n")
-    file.write("[origin.app]\nservers = [\"%s\"]\n[storage]\ncapacity = \"64MiB\"\n" % servers)
+    file.write("workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n")
+    file.write("[origin.app]\nservers = [\"%s\"]\n[storage.memory]\ncapacity = \"64MiB\"\n" % servers)
     file.write("max_object = \"32MiB\"\n[limits]\nsend_timeout = \"30s\"\n" + settings)
     file.close()
     child = subprocess.Popen([program, "run", "--config", file.name], stderr=subprocess.PIPE, text=True)
