@@ -66,7 +66,6 @@ fn apparent_age(headers: &HeaderMap, response_time: Timestamp) -> DeltaSeconds {
 //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
 //# A cache MUST interpret this value relative to the time the request was
 //# initiated, not the time that the response was received.
-/// Returns `age_value + response_delay`.
 fn corrected_age_millis(headers: &HeaderMap, exchange: Exchange) -> u64 {
     let delay = exchange.response_time.since(exchange.request_time).as_millis();
     let delay = u64::try_from(delay).unwrap_or(u64::MAX);

@@ -23,10 +23,8 @@ pub fn is_deceptive(path: &[u8], status: StatusCode, headers: &HeaderMap) -> boo
         }
 }
 
-/// What the end of a path promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileKind {
-    /// Neither HTML nor JSON.
     Static,
     /// JSON, but no HTML.
     SourceMap,
@@ -63,7 +61,6 @@ fn percent_decoded(segment: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Reads `%XX` and returns what follows it.
 fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     let [b'%', high, low, after @ ..] = text else { return None };
     Some((hex(*high)? << 4 | hex(*low)?, after))

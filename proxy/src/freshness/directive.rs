@@ -6,23 +6,18 @@
 
 use http::header::{AsHeaderName, HeaderMap, HeaderValue};
 
-/// One member of a list of directives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Directive<'a> {
     /// In the case it was sent in; compare with [`Directive::is`].
     pub(crate) name: &'a [u8],
-    /// What follows the name.
     pub(crate) argument: Argument<'a>,
 }
 
-/// What follows the name of a directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Argument<'a> {
-    /// Nothing.
     Absent,
     /// A token, or the inside of a quoted string.
     Text(&'a [u8]),
-    /// Something that is neither.
     Malformed,
 }
 

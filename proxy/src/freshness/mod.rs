@@ -73,7 +73,6 @@ pub enum State {
     Fresh,
     /// It may answer, and has to be validated meanwhile (RFC 5861 §3).
     StaleWhileRevalidate,
-    /// It has to be validated first.
     Stale,
 }
 
@@ -106,7 +105,6 @@ pub struct Freshness {
     may_be_stale: bool,
 }
 
-/// What a [`Freshness`] is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) received: Timestamp,

@@ -12,7 +12,6 @@ use crate::freshness::directive::{Argument, Directive, directives};
 use crate::freshness::{Freshness, FreshnessRules, State};
 use process::timestamp::Timestamp;
 
-/// What the client asks of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestDirectives {
     /// Not older than this (§5.2.1.1).

@@ -18,10 +18,8 @@ use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::directive::{Argument, Directive, directives, members};
 use crate::freshness::{surrogate, targeted};
 
-/// What the origin server asks of this cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseDirectives {
-    /// The bits of [`Flag`].
     flags: u8,
     /// `max-age` (§5.2.2.1).
     pub(crate) max_age: Option<DeltaSeconds>,
@@ -58,7 +56,6 @@ pub(crate) enum Flag {
 }
 
 impl ResponseDirectives {
-    /// Reads the field that governs this cache.
     pub fn of(headers: &HeaderMap) -> Self {
         targeted::directives_of(headers)
             .or_else(|| surrogate::directives_of(headers))
@@ -71,7 +68,6 @@ impl ResponseDirectives {
         &self.qualified_fields
     }
 
-    /// Returns whether a directive is present.
     pub(crate) fn has(&self, flag: Flag) -> bool {
         self.flags & flag as u8 != 0
     }

@@ -14,14 +14,12 @@ use crate::freshness::{
 };
 use process::timestamp::Timestamp;
 
-/// What storing depends on in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestFacts {
     /// Only responses to GET are stored; what a HEAD may do to them is in `validation`.
     pub method: Method,
     /// Whether `Authorization` is present (RFC 9111 §3.5).
     pub has_authorization: bool,
-    /// `Cache-Control` of the request.
     pub directives: RequestDirectives,
 }
 

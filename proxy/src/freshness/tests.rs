@@ -22,10 +22,8 @@ use process::timestamp::Timestamp;
 
 /// 1994-11-06 08:49:37, when every response below arrives.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(784_111_777);
-/// [`NOW`] as a field value.
 pub(crate) const NOW_DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Nothing but `keep`.
 pub(crate) const POLICY: FreshnessRules = FreshnessRules {
     default_ttl: Duration::ZERO,
     stale_while_revalidate: Duration::ZERO,

@@ -5,7 +5,6 @@
 pub enum Uncacheable {
     /// The request is no GET.
     Method,
-    /// An operator's rule says so.
     RuleBypass,
     /// The request has `Authorization`, and nothing in the response makes it shareable (RFC 9111
     /// §3.5).
@@ -19,19 +18,15 @@ pub enum Uncacheable {
     Status,
     /// The response says `no-store`.
     NoStore,
-    /// The response says `private`.
     Private,
     /// The response says `no-cache` and has no validator to validate it with.
     NoCache,
     /// No lifetime that outlasts the way here, and no validator.
     NoFreshness,
-    /// The response sets a cookie.
     SetCookie,
     /// `Vary: *` never matches a request (RFC 9111 §4.1).
     VaryStar,
-    /// Too many variants or selecting fields.
     VaryLimit,
-    /// The body exceeds its limit.
     TooLarge,
     /// The response is a part (206): parts are not combined (RFC 9111 §3.4).
     Range,
@@ -41,7 +36,6 @@ pub enum Uncacheable {
     StorageFull,
     /// It was purged while it was fetched.
     PurgedInFlight,
-    /// Some other limit was reached.
     Limit,
     /// It has more tags than the limit; partly tagged it could escape a purge.
     TooManyTags,
@@ -51,7 +45,6 @@ pub enum Uncacheable {
     Degraded,
     /// It reports a lower revision than a purge has announced: the origin has not caught up.
     OriginLagging,
-    /// The request asks for a WebSocket.
     Upgrade,
 }
 
@@ -84,7 +77,6 @@ impl Uncacheable {
         Self::Upgrade,
     ];
 
-    /// Returns the reason as a token.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Method => "method",

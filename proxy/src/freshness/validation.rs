@@ -19,7 +19,6 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Returns whether there is nothing to validate with.
     pub fn is_empty(&self) -> bool {
         self.if_none_match.is_none() && self.if_modified_since.is_none()
     }

@@ -31,13 +31,11 @@ struct Revisions {
 }
 
 impl RevisionFence {
-    /// Makes one that remembers so many revisions.
     pub fn new(max: usize) -> Self {
         let revisions = Mutex::new(Revisions { max, ..Revisions::default() });
         Self { revisions, count: AtomicUsize::new(0), dropped: Counter::default() }
     }
 
-    /// Remembers so many from now on.
     pub fn limit(&self, max: usize) {
         self.revisions.lock().max = max;
     }
@@ -75,7 +73,6 @@ impl RevisionFence {
         self.len() == 0
     }
 
-    /// Revisions that are known: a gauge.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }

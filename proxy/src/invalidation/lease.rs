@@ -12,7 +12,6 @@ use process::timestamp::Timestamp;
 /// How stored responses are used once nobody can say whether all purges have arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnExpiry {
-    /// As ever.
     #[default]
     Serve,
     /// Not without validation when they were obtained or validated longer ago than this. Stale-if-error is allowed.
@@ -72,7 +71,6 @@ impl Lease {
         self.on_expiry.get_or_init(|| on_expiry);
     }
 
-    /// Sets its end.
     pub fn set_end(&self, end: Timestamp) {
         let unless_for_good = |now| (now != FOR_GOOD).then_some(end.as_millis().max(1));
         let _kept =
@@ -84,12 +82,10 @@ impl Lease {
         self.expires.store(FOR_GOOD, Ordering::Relaxed);
     }
 
-    /// Returns whether it has ended for good.
     pub fn is_over_for_good(&self) -> bool {
         self.expires.load(Ordering::Relaxed) == FOR_GOOD
     }
 
-    /// Returns whether it has run out.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.load(Ordering::Relaxed) <= now.as_millis()
     }

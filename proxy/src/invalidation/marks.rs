@@ -21,7 +21,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Returns the stricter of two verdicts.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         match (self, other) {
@@ -55,7 +54,6 @@ impl Marks {
         }
     }
 
-    /// Decides for a response that was born then.
     pub(super) fn verdict(&self, born: Sequence) -> Verdict {
         if self.hard.load(Ordering::Acquire) > born.0 {
             Verdict::Purged

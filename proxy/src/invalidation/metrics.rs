@@ -3,7 +3,6 @@
 use super::Invalidation;
 use crate::metrics::family::Family;
 
-/// Returns the family of tags.
 pub(crate) fn tags(invalidation: &Invalidation) -> Family {
     Family::gauge("shellac_tags", "Tags that are known", invalidation.tag_count())
 }
@@ -29,7 +28,6 @@ pub(crate) fn families(invalidation: &Invalidation) -> Vec<Family> {
     ]
 }
 
-/// Returns the families of lowest revisions.
 pub(crate) fn fence_families(invalidation: &Invalidation) -> Vec<Family> {
     let fence = invalidation.fence();
     vec![

@@ -55,18 +55,14 @@ use crate::key::Key;
 use process::metrics::Counter;
 use process::timestamp::Timestamp;
 
-/// What a purge marks.
 #[derive(Debug)]
 pub enum Mark<'a> {
     /// A tag that the origin gave, a host, a group or a URL.
     Tag(TagId),
-    /// Every URL that begins so.
     Prefix(&'a UrlPrefix),
-    /// Everything.
     All,
 }
 
-/// What came of marking.
 #[derive(Clone, Copy, Debug)]
 pub struct Marked {
     /// The place of the purge in the order of all.
@@ -262,7 +258,6 @@ impl Invalidation {
         })
     }
 
-    /// The sequence of the last purge.
     pub fn sequence(&self) -> Sequence {
         Sequence(self.sequence.load(Ordering::Acquire))
     }

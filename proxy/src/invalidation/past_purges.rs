@@ -15,26 +15,20 @@ use process::timestamp::Timestamp;
 /// When something was last purged, hard and soft. Zero: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PurgeTimes {
-    /// The sequence of the last hard purge.
     pub hard: u64,
-    /// The sequence of the last soft purge.
     pub soft: u64,
     /// When that happened, in milliseconds.
     pub soft_at: u64,
 }
 
-/// What a past purge has marked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PurgeMark {
     /// A tag that the origin gave, a host, a group or a URL.
     Tag(TagId),
-    /// Every URL that begins so.
     Prefix(UrlPrefix),
-    /// Everything.
     All,
 }
 
-/// The past purges.
 #[derive(Clone, Debug)]
 pub struct PastPurges {
     room: Room,
@@ -45,13 +39,11 @@ pub struct PastPurges {
     folded: Vec<u64>,
 }
 
-/// How much is remembered exactly.
 #[derive(Clone, Copy, Debug)]
 struct Room {
     tags: usize,
     /// Bytes of prefixes.
     prefix_bytes: usize,
-    /// Places of the table; a power of two.
     folded: usize,
 }
 
@@ -93,7 +85,6 @@ impl PurgeTimes {
 }
 
 impl PurgeMark {
-    /// Copies a mark.
     pub fn of(mark: &Mark<'_>) -> Self {
         match mark {
             Mark::Tag(id) => Self::Tag(*id),
@@ -116,7 +107,6 @@ impl PastPurges {
         Self { room, tags, prefixes, all: PurgeTimes::default(), folded }
     }
 
-    /// Notes a purge.
     pub fn note(&mut self, mark: &PurgeMark, past: PurgeTimes) {
         match mark {
             PurgeMark::All => self.all.join(past),
@@ -181,14 +171,12 @@ impl PastPurges {
         }
     }
 
-    /// The latest purge it knows of.
     pub fn latest(&self) -> Sequence {
         let mut latest = self.folded.iter().copied().max().unwrap_or(0);
         self.for_each(|_, past| latest = latest.max(past.latest()));
         Sequence(latest)
     }
 
-    /// Tags that it remembers.
     pub fn len(&self) -> usize {
         self.tags.len()
     }

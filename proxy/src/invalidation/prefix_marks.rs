@@ -74,7 +74,6 @@ impl PrefixMarks {
             .fold(Verdict::Valid, |verdict, purge| verdict.worse(purge.verdict()))
     }
 
-    /// Forgets the purges up to `settled`.
     pub(super) fn forget_settled(&self, settled: Sequence) {
         let is_settled = |purges: &Purges| {
             purges.in_order.front().is_some_and(|oldest| oldest.sequence <= settled)
@@ -100,7 +99,6 @@ impl PrefixMarks {
         purges.in_order.get(middle).filter(|_| is_excessive).map(|purge| purge.sequence)
     }
 
-    /// Purges that are remembered.
     pub(super) fn len(&self) -> usize {
         self.purges.read().in_order.len()
     }

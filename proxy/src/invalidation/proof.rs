@@ -5,7 +5,6 @@ use super::Sequence;
 /// The sequences below which responses are unproven. It changes under the lock of [`super::Invalidation`].
 #[derive(Debug, Default)]
 pub(super) struct Proof {
-    /// Purges were lost.
     lost: Sequence,
     /// Purges were missed and are being delivered; zero: none are.
     catching_up: Sequence,
@@ -33,12 +32,10 @@ impl Proof {
         self.catching_up = Sequence(0);
     }
 
-    /// Restores what an earlier process had marked.
     pub(super) fn restore(&mut self, until: Sequence) {
         self.lost = self.lost.max(until);
     }
 
-    /// Returns whether missed purges are being delivered.
     pub(super) const fn is_catching_up(&self) -> bool {
         self.catching_up.0 > 0
     }

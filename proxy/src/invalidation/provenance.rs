@@ -54,7 +54,6 @@ impl Provenance {
         self.born
     }
 
-    /// Its tags, the host among them.
     pub(super) fn tags(&self) -> impl Iterator<Item = &Tag> {
         self.links.iter().map(|link| &*link.tag)
     }
@@ -64,7 +63,6 @@ impl Provenance {
         self.tags().map(Tag::id)
     }
 
-    /// Returns whether it carries this tag.
     pub fn carries(&self, id: TagId) -> bool {
         self.tags().any(|tag| tag.id() == id)
     }
@@ -93,12 +91,10 @@ impl Provenance {
         }
     }
 
-    /// Notes that it was hard-purged.
     pub fn mark_purged(&self) {
         self.checked.store(PURGED, Ordering::Release);
     }
 
-    /// Notes that it was soft-purged.
     pub fn mark_soft_purged(&self, at: Timestamp) {
         self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
     }

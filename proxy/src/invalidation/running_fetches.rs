@@ -11,7 +11,6 @@ use super::tag_table::{TagId, TagTable};
 #[derive(Debug, Default)]
 pub(super) struct RunningFetches {
     fetches: Counts,
-    /// Purges that are being applied.
     purges: Counts,
     kept_marks: VecDeque<(Sequence, TagId)>,
     pub(super) proof: Proof,

@@ -5,7 +5,6 @@
 pub struct Sequence(pub(super) u64);
 
 impl Sequence {
-    /// The number, for answers and logs.
     pub const fn number(self) -> u64 {
         self.0
     }

@@ -58,7 +58,6 @@ impl Tag {
         self.holders.lock().hashes.iter().copied().filter(|hash| *hash != FREE).collect()
     }
 
-    /// Adds a holder and returns its place.
     pub(super) fn hold(&self, key_hash: u64) -> u32 {
         let mut holders = self.holders.lock();
         let free = holders.free.pop();
@@ -72,7 +71,6 @@ impl Tag {
         u32::try_from(holders.hashes.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// Gives a holder's place back.
     pub(super) fn let_go(&self, place: u32) {
         let mut holders = self.holders.lock();
         if let Some(hash) = holders.hashes.get_mut(place as usize) {
@@ -85,7 +83,6 @@ impl Tag {
     }
 }
 
-/// The tags by identity, in shards.
 #[derive(Debug)]
 pub struct TagTable {
     seed: u64,
@@ -158,7 +155,6 @@ impl TagTable {
         }
     }
 
-    /// Stored responses that carry this tag.
     pub fn live(&self, id: TagId) -> u64 {
         self.peek(id, Tag::live).unwrap_or(0)
     }
@@ -238,7 +234,6 @@ impl TagId {
         self.0
     }
 
-    /// The identity with these bits.
     pub const fn from_bits(bits: u128) -> Self {
         Self(bits)
     }

@@ -9,7 +9,6 @@ use std::cmp::Reverse;
 use http::header::{ACCEPT_LANGUAGE, HeaderMap};
 use smallvec::SmallVec;
 
-/// A language range and its weight in thousandths.
 #[derive(Clone, Copy)]
 struct Member<'a> {
     range: &'a [u8],
@@ -103,7 +102,6 @@ pub(super) fn written(canonical: &[u8]) -> Vec<u8> {
 }
 
 impl<'a> Member<'a> {
-    /// Reads `language-range [ weight ]`.
     fn parse(text: &'a [u8]) -> Option<Self> {
         let mut parts = text.splitn(2, |byte| *byte == b';').map(<[u8]>::trim_ascii);
         let range = parts.next()?;
@@ -137,7 +135,6 @@ fn weight(parameter: &[u8]) -> Option<u16> {
     }
 }
 
-/// A weight of one.
 const WHOLE: u16 = 1000;
 
 /// Browsers send up to a dozen. It bounds what a comparison costs.

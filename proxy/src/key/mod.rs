@@ -17,17 +17,13 @@ use purge_protocol::spelling;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// `http` or `https`, as the client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// Plain text all the way to the client.
     Http,
-    /// TLS ended here or at a trusted peer.
     Https,
 }
 
 impl Scheme {
-    /// Its name in URLs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -64,7 +60,6 @@ impl Key {
         self.hash
     }
 
-    /// The scheme.
     pub fn scheme(&self) -> Scheme {
         if self.bytes.first() == Some(&(Scheme::Https as u8)) {
             Scheme::Https
@@ -73,12 +68,10 @@ impl Key {
         }
     }
 
-    /// The host in canonical form.
     pub fn host(&self) -> &[u8] {
         self.bytes.get(HEAD_BYTES..self.path_start()).unwrap_or_default()
     }
 
-    /// Path and query.
     pub fn path(&self) -> &[u8] {
         self.bytes.get(self.path_start()..).unwrap_or_default()
     }

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use crate::key::Scheme;
 use crate::store::Stored;
 
-/// What a purge is about to hit.
 #[derive(Debug, Default)]
 pub(super) struct RewarmCandidates {
-    /// The most requested responses, the hottest first.
     pub(super) hottest: Vec<Arc<Stored>>,
     /// The hosts of all, with the scheme that their clients use.
     pub(super) hosts: BTreeMap<Vec<u8>, Scheme>,

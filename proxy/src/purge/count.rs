@@ -16,7 +16,6 @@ pub(super) enum Pending {
 }
 
 impl Pending {
-    /// Returns whether it has counted this response.
     pub(super) fn covers(&self, stored: &Stored) -> bool {
         match self {
             Self::Tag(id, sequence) => {
@@ -34,7 +33,6 @@ impl Pending {
     }
 }
 
-/// How many responses a selector matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) objects: u64,
@@ -49,7 +47,6 @@ impl Count {
     }
 }
 
-/// Counts the selectors of one purge.
 #[derive(Debug)]
 pub(super) struct Tally<'a> {
     sequence: Sequence,
@@ -103,7 +100,6 @@ impl<'a> Tally<'a> {
         count
     }
 
-    /// The responses that were looked at and counted.
     pub(super) fn into_hit(self) -> Vec<Arc<Stored>> {
         self.hit
     }

@@ -15,7 +15,6 @@ use super::metrics::Source;
 use crate::policy::LiveSettings;
 use crate::response::body::ResponseBody;
 
-/// Reads purge requests and answers them.
 #[derive(Clone, Debug)]
 pub struct PurgeEndpoint {
     executor: Arc<PurgeExecutor>,
@@ -24,7 +23,6 @@ pub struct PurgeEndpoint {
 }
 
 impl PurgeEndpoint {
-    /// Opens the door to a purger.
     pub const fn new(
         executor: Arc<PurgeExecutor>,
         settings: Arc<LiveSettings>,
@@ -33,7 +31,6 @@ impl PurgeEndpoint {
         Self { executor, settings, hints }
     }
 
-    /// The purger behind it.
     pub const fn executor(&self) -> &Arc<PurgeExecutor> {
         &self.executor
     }
@@ -95,7 +92,6 @@ impl PurgeEndpoint {
     }
 }
 
-/// The method of purges.
 pub const PURGE: &str = "PURGE";
 
 /// Returns the first few selectors as a line for the log.
@@ -110,7 +106,6 @@ fn named(selectors: &[(Selector, Target)]) -> String {
     format!("{}{more}", first.join(", "))
 }
 
-/// Selectors that a line of the log names.
 const NAMED_MAX: usize = 5;
 /// Bytes of one of them.
 const NAMED_BYTES: usize = 200;
@@ -138,14 +133,12 @@ fn refuse(error: &RequestError) -> Response<ResponseBody> {
     response
 }
 
-/// Makes a problem document.
 pub fn problem(status: StatusCode, detail: &str) -> Response<ResponseBody> {
     let title = status.canonical_reason().unwrap_or("Error");
     let document = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
     json(status, document.to_string().into_bytes(), "application/problem+json")
 }
 
-/// Makes a JSON response with a line end.
 pub fn json(
     status: StatusCode,
     mut text: Vec<u8>,

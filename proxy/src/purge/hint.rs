@@ -7,7 +7,6 @@ use purge_protocol::request::Target;
 use super::PurgeExecutor;
 use settings::{Config, StorageKind};
 
-/// What hints rest on.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
     /// The ports of the traffic listeners: clients that name one have it in the host of what they store.
@@ -17,7 +16,6 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Takes what it needs from the configuration.
     pub fn new(config: &Config) -> Self {
         let ports = config.listen.iter().map(|listen| listen.address.port());
         Self {

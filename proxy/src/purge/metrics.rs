@@ -6,29 +6,19 @@ use purge_protocol::{PurgeMode, Selector};
 use crate::metrics::family::{Family, Sample};
 use process::metrics::{Counter, Histogram};
 
-/// Who sent a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A `PURGE` request.
     Http,
-    /// The JSON API.
     Admin,
-    /// The purge log.
     Log,
 }
 
-/// Purges that were carried out.
 #[derive(Debug, Default)]
 pub struct PurgeMetrics {
-    /// By source, kind and mode.
     counts: [[[Counter; 2]; KINDS.len()]; 3],
-    /// Selectors that responses to unsafe requests implied.
     pub responses: Counter,
-    /// Stored responses that were invalidated.
     pub purged: Counter,
-    /// Purges that were refused.
     pub refused: Counter,
-    /// How long they took.
     pub durations: Histogram,
 }
 
@@ -99,7 +89,6 @@ impl PurgeMetrics {
         ]
     }
 
-    /// Selectors by source, kind and mode.
     pub fn counts(&self) -> impl Iterator<Item = ([&'static str; 3], u64)> {
         ["http", "admin", "log"].into_iter().zip(&self.counts).flat_map(|(source, kinds)| {
             KINDS.into_iter().zip(kinds).flat_map(move |(kind, modes)| {

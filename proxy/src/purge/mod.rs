@@ -36,7 +36,6 @@ use crate::store::journal::{Journal, JournalEntry, JournalError};
 use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
 
-/// Carries purges out.
 #[derive(Debug)]
 pub struct PurgeExecutor {
     store: Arc<dyn Store>,
@@ -46,12 +45,10 @@ pub struct PurgeExecutor {
     clock: Clock,
     /// One purge counts at a time; what is still to be emptied in the background.
     pending: Mutex<Vec<Pending>>,
-    /// What happened.
     pub metrics: PurgeMetrics,
 }
 
 impl PurgeExecutor {
-    /// Makes one.
     pub fn new(
         store: Arc<dyn Store>,
         invalidation: Arc<Invalidation>,
@@ -154,7 +151,6 @@ impl PurgeExecutor {
         ResolvedTarget::of(target, self.invalidation.ids(), self.seed)
     }
 
-    /// Marks, then counts and empties.
     async fn purge(
         self: &Arc<Self>,
         resolved: Vec<ResolvedTarget>,

@@ -6,10 +6,8 @@ use purge_protocol::{CanonicalUrl, UrlPrefix, spelling};
 use crate::invalidation::{Mark, PurgeMark, TagId, TagTable};
 use crate::key::{Key, KeySeed, Scheme};
 
-/// Something to purge, resolved to what is marked.
 #[derive(Debug)]
 pub(super) enum ResolvedTarget {
-    /// A tag, a host or a group.
     Tag(TagId),
     /// A URL under both schemes and in its usual spellings, and its mark.
     Url(Vec<Key>, TagId),
@@ -18,7 +16,6 @@ pub(super) enum ResolvedTarget {
 }
 
 impl ResolvedTarget {
-    /// Resolves what a purge names.
     pub(super) fn of(target: &Target, ids: &TagTable, seed: KeySeed) -> Self {
         match target {
             Target::Tag(tag) => Self::Tag(ids.tag(tag.as_str().as_bytes())),

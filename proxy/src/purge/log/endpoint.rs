@@ -16,7 +16,6 @@ impl PurgeLog {
         self.settings.current().purge.log.max_body
     }
 
-    /// Answers `GET`.
     pub fn show(&self) -> Response<ResponseBody> {
         document(StatusCode::OK, &self.log_status())
     }

@@ -6,27 +6,21 @@ use super::{Figures, PurgeLog};
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 
-/// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It moved the position.
     Applied,
-    /// It set the position.
     Started,
-    /// It covered nothing, and renewed the lease.
     Heartbeat,
     /// All of it was applied before.
     Repeated,
     /// What came before it is missing.
     Gap,
-    /// It was malformed, or too large.
     Refused,
     /// It was applied, but could not be made durable.
     Failed,
 }
 
 impl Outcome {
-    /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Applied,
         Self::Started,
@@ -37,7 +31,6 @@ impl Outcome {
         Self::Failed,
     ];
 
-    /// Its name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -51,11 +44,9 @@ impl Outcome {
     }
 }
 
-/// What came over the purge log.
 #[derive(Debug, Default)]
 pub struct LogMetrics {
     outcomes: [Counter; Outcome::ALL.len()],
-    /// Purges that were applied.
     pub purges: Counter,
     /// Purges that were skipped: they had been applied before.
     pub skipped: Counter,
@@ -68,13 +59,11 @@ impl LogMetrics {
         }
     }
 
-    /// Batches by outcome.
     pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
         Outcome::ALL.into_iter().zip(self.outcomes.each_ref().map(Counter::value))
     }
 }
 
-/// Returns the families of the purge log.
 pub(crate) fn families(log: &PurgeLog) -> Vec<Family> {
     let figures = log.figures();
     let state = |(state, name): (State, &str)| {

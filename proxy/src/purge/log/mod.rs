@@ -31,7 +31,6 @@ use crate::store::journal::{Journal, JournalEntry, JournalError};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 
-/// The proxy's side of the purge log.
 #[derive(Debug)]
 pub struct PurgeLog {
     executor: Arc<PurgeExecutor>,
@@ -39,7 +38,6 @@ pub struct PurgeLog {
     journal: Journal,
     clock: Clock,
     settings: Arc<LiveSettings>,
-    /// This process.
     instance: String,
     positions: Mutex<Positions>,
     /// One batch at a time for each partition.
@@ -52,7 +50,6 @@ pub struct PurgeLog {
     orders: Mutex<Option<mpsc::Receiver<Order>>>,
     /// What was last said of the state in the log.
     said: Mutex<State>,
-    /// What happened.
     pub metrics: LogMetrics,
 }
 
@@ -64,7 +61,6 @@ pub enum Rejected {
     /// It does not follow on. The purger goes on from the log status.
     #[error("a purge before this batch is missing")]
     Gap(LogStatus),
-    /// There are too many partitions.
     #[error("there are positions in {0} partitions already, which is the limit")]
     Partitions(usize),
     /// It could not be made durable. The purger sends it again.
@@ -79,11 +75,8 @@ pub struct Figures {
     pub log_status: LogStatus,
     /// How long ago the moment was of which it is known that everything has been applied.
     pub clean_age: Option<Duration>,
-    /// How long ago the last batch came.
     pub last_batch_age: Option<Duration>,
-    /// Whether what was recovered has to be validated.
     pub is_catching_up: bool,
-    /// Whether the lease ran out.
     pub is_degraded: bool,
 }
 
@@ -277,7 +270,6 @@ impl PurgeLog {
         self.rewarm.order(&self.executor, &self.invalidation, (&targets, rewarm), &candidates);
     }
 
-    /// What became of the fetches that purges wanted.
     pub const fn rewarming(&self) -> &Arc<RewarmMetrics> {
         &self.rewarm.metrics
     }
@@ -344,7 +336,6 @@ impl PurgeLog {
         }
     }
 
-    /// How what is stored is treated.
     pub fn state(&self, now: Timestamp) -> State {
         let positions = self.positions.lock();
         if positions.is_behind()
@@ -385,7 +376,6 @@ impl PurgeLog {
         }
     }
 
-    /// The numbers that are shown.
     pub fn figures(&self) -> Figures {
         let now = self.clock.now();
         let last_batch = self.last_batch.load(Ordering::Relaxed);

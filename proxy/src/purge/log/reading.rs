@@ -11,44 +11,19 @@ pub enum BatchError {
     /// It is no batch: the text says where.
     #[error("This is no batch of a purge log: {0}.")]
     Syntax(#[from] serde_json::Error),
-    /// A member is impossible.
     #[error("`{member}` {rule}.")]
-    Member {
-        /// Which.
-        member: &'static str,
-        /// What it has to be.
-        rule: String,
-    },
+    Member { member: &'static str, rule: String },
     /// It is larger than what is applied at once.
     #[error("A batch may have {max} {what}, this one has {count}: send several.")]
-    TooMany {
-        /// Purges, or selectors.
-        what: &'static str,
-        /// So many.
-        count: usize,
-        /// So many are allowed.
-        max: usize,
-    },
+    TooMany { what: &'static str, count: usize, max: usize },
     /// One of its purges is none.
     #[error("The purge at offset {offset} is none: {source}.")]
-    NoPurge {
-        /// Which one.
-        offset: i64,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// One of its purges cannot be carried out.
+    NoPurge { offset: i64, source: serde_json::Error },
     #[error("The purge at offset {offset} cannot be carried out: {source}.")]
-    Purge {
-        /// Which one.
-        offset: i64,
-        /// Why.
-        source: RequestError,
-    },
+    Purge { offset: i64, source: RequestError },
     /// One of its purges is not where it belongs.
     #[error("The purge at offset {offset} {rule}.")]
     Order {
-        /// Which one.
         offset: i64,
         /// Where it belongs.
         rule: &'static str,
@@ -66,7 +41,6 @@ impl BatchError {
         }
     }
 
-    /// Returns whether less of it might be taken.
     pub const fn is_too_large(&self) -> bool {
         matches!(
             self,
@@ -75,29 +49,22 @@ impl BatchError {
     }
 }
 
-/// A batch that was found sound.
 #[derive(Debug)]
 pub struct CheckedBatch {
     /// As it was sent, without its purges.
     pub batch: Batch,
-    /// Its purges.
     pub purges: Vec<CheckedPurge>,
 }
 
-/// A purge that was found sound.
 #[derive(Debug)]
 pub struct CheckedPurge {
-    /// The record's offset.
     pub offset: i64,
-    /// Hard or soft.
     pub mode: PurgeMode,
-    /// What to purge.
     pub selectors: Vec<(Selector, Target)>,
     /// Where it came from, for what follows the purge.
     pub logged: LoggedPurge,
 }
 
-/// Reads a batch and checks all of it.
 pub fn read(text: &[u8], rules: &settings::PurgeSettings) -> Result<CheckedBatch, BatchError> {
     let mut batch: Batch = serde_json::from_slice(text).map_err(|error| blame(text, error))?;
     check_members(&batch)?;
@@ -178,5 +145,4 @@ const fn at_most(what: &'static str, count: usize, max: usize) -> Result<(), Bat
 
 /// Bytes of a name; Kafka's topics have 249 at most.
 const NAME_MAX: usize = 255;
-/// Partitions of one topic.
 const PARTITIONS_MAX: i32 = 4096;

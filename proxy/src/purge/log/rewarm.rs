@@ -27,33 +27,25 @@ pub struct Order {
     pub since: Provenance,
 }
 
-/// One response that is to be fetched again.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Its key.
     pub key: Key,
     /// Which variant, where it is known.
     pub variant: Option<Variant>,
 }
 
-/// What became of the fetches.
 #[derive(Debug, Default)]
 pub struct RewarmMetrics {
-    /// Fetches that were queued.
     pub queued: Counter,
-    /// Fetches that brought a response.
     pub fetched: Counter,
     /// Fetches that were not needed: a fresh response is stored, or none may be.
     pub needless: Counter,
-    /// Fetches that a later purge has made void.
     pub cancelled: Counter,
     /// Fetches that found the queue full, or whose URL the purge does not concern.
     pub dropped: Counter,
-    /// Fetches that failed.
     pub failed: Counter,
 }
 
-/// The beginning of the queue.
 #[derive(Debug)]
 pub(super) struct Queue {
     sender: mpsc::Sender<Order>,
@@ -140,5 +132,4 @@ fn listed(
     is_concerned.then(|| (known.unwrap_or(written), url))
 }
 
-/// Purges whose orders wait to be looked at.
 const ORDERS_MAX: usize = 1024;

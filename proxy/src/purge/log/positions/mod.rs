@@ -8,7 +8,6 @@ use purge_protocol::log::{Batch, LogId, Position};
 
 use process::timestamp::Timestamp;
 
-/// The proxy's positions.
 #[derive(Clone, Debug, Default)]
 pub struct Positions {
     held: BTreeMap<LogId, Held>,
@@ -20,7 +19,6 @@ pub struct Positions {
     is_catching_up: bool,
 }
 
-/// The position in one partition.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     next: i64,
@@ -46,18 +44,13 @@ struct Topic {
 pub struct BatchPosition {
     /// Purges below were applied before and are skipped; an old purge must not hit what is fresh.
     pub applied: i64,
-    /// What the batch does.
     pub kind: Kind,
 }
 
-/// What a batch does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It sets the position.
     Start,
-    /// It moves the position forward.
     Advance,
-    /// It covers nothing: a heartbeat.
     Heartbeat,
     /// All of it was applied before.
     Repeat,
@@ -180,7 +173,6 @@ impl Positions {
         self.is_catching_up && (self.held.values().any(|held| held.is_behind) || is_partial())
     }
 
-    /// Partitions that are known.
     pub fn len(&self) -> usize {
         self.held.len()
     }
@@ -215,7 +207,6 @@ impl Positions {
         self.held.len() < before
     }
 
-    /// The positions, as they are shown.
     pub fn shown(&self, now: Timestamp) -> Vec<Position> {
         let age =
             |held: &Held| u64::try_from(now.since(held.clean).as_millis()).unwrap_or(u64::MAX);
