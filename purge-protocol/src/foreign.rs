@@ -1,5 +1,6 @@
-//! Purge requests that other caches and their plugins understand, and this one does not: each is refused with what to send
-//! instead. Without that, a request that asks for a pattern would purge one URL, and answer as if it had done what was asked.
+//! Purge requests that other caches and their plugins understand, and this one does not: each is
+//! refused with what to send instead. Without that, a request that asks for a pattern would purge
+//! one URL, and answer as if it had done what was asked.
 
 use http::HeaderMap;
 
@@ -42,7 +43,8 @@ pub enum Foreign {
     Content,
 }
 
-/// Returns whether other caches take this method as a purge: `BAN`, `PURGEKEYS`, `URIBAN`, `REFRESH`.
+/// Returns whether other caches take this method as a purge: `BAN`, `PURGEKEYS`, `URIBAN`,
+/// `REFRESH`.
 pub fn is_purge_method(method: &str) -> bool {
     let method = method.to_ascii_uppercase();
     method.contains("PURGE")
@@ -50,7 +52,8 @@ pub fn is_purge_method(method: &str) -> bool {
         || matches!(method.as_str(), "REFRESH" | "INVALIDATE" | "FLUSH")
 }
 
-/// Checks that the fields and the path of a `PURGE` request ask for nothing else than is understood.
+/// Checks that the fields and the path of a `PURGE` request ask for nothing else than is
+/// understood.
 pub fn check(fields: &HeaderMap, path: &str) -> Result<(), Foreign> {
     for (name, value) in fields {
         let (name, value) = (name.as_str(), value.as_bytes());
@@ -90,7 +93,8 @@ fn is_understood(name: &str) -> bool {
     is_mode || matches!(name, "xkey-purge" | "xkey-softpurge")
 }
 
-/// Returns whether a list of tags is a regular expression, as Varnish's bans take it: `(^|,)cat_1(,|$)`.
+/// Returns whether a list of tags is a regular expression, as Varnish's bans take it:
+/// `(^|,)cat_1(,|$)`.
 fn is_pattern(value: &[u8]) -> bool {
     let value = String::from_utf8_lossy(value);
     ["(^|", "|^", "|$)", ".*", "[^"].iter().any(|piece| value.contains(piece))
@@ -112,7 +116,8 @@ const WORDS: [&str; 9] = [
     "regex",
     "wildcard",
 ];
-/// Fields of `FOSHttpCache`, Symfony, Drupal, Magento, Varnish Enterprise and TYPO3 without such a word.
+/// Fields of `FOSHttpCache`, Symfony, Drupal, Magento, Varnish Enterprise and TYPO3 without such a
+/// word.
 const FIELDS: [&str; 8] = [
     "clear-cache",
     "cache-tags",

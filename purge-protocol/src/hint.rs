@@ -1,13 +1,13 @@
-//! What to look at when a purge has matched nothing: a typing error looks like a page that is not stored.
+//! Hints for purges that have matched nothing: a typing error looks like a page that is not stored.
 
 use crate::request::Selector;
 
-/// What the one who answers a purge knows of the stored responses.
+/// Facts about the stored responses, from the proxy that answers a purge.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known<'a> {
     /// A host that differs from the selector's by its port only, of which responses are stored.
     pub other_host: Option<&'a str>,
-    /// Whether responses are stored that were purged, but not counted, as their tags are in a file.
+    /// Stored responses may have been purged without being counted, as their tags are in a file.
     pub has_uncounted: bool,
 }
 

@@ -1,12 +1,13 @@
-//! What a purge looks like on the wire: one definition for the proxy, the command line and the purger.
+//! Purges on the wire: one definition for the proxy, the command line and the purger.
 //!
-//! A purge request names *selectors* (tags, URLs, hosts, prefixes, or everything) and a [`PurgeMode`]. It travels as JSON
-//! (`POST /api/v1/purge`) or as an HTTP `PURGE` request with tag fields; both become a [`PurgeRequest`]. The answer is a
-//! [`PurgeReport`]: how many stored responses each selector invalidated. A selector that matches nothing is reported with
-//! zero and is no error. Repeating a purge is harmless: the second one finds nothing.
+//! A purge request names *selectors* (tags, URLs, hosts, prefixes, or everything) and a
+//! [`PurgeMode`]. It travels as JSON (`POST /api/v1/purge`) or as an HTTP `PURGE` request with tag
+//! fields; both become a [`PurgeRequest`]. The answer is a [`PurgeReport`]: how many stored
+//! responses each selector invalidated. A selector that matches nothing is reported with zero and
+//! is no error. Repeating a purge is harmless: the second one finds nothing.
 //!
-//! If proxy and purger each had their own idea of how a URL becomes canonical or what a tag may contain, a drift would
-//! silently purge nothing; that is why this crate exists.
+//! If proxy and purger each had their own idea of how a URL becomes canonical or what a tag may
+//! contain, a drift would silently purge nothing; that is why this crate exists.
 
 #![warn(missing_docs)]
 

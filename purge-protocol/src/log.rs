@@ -1,30 +1,37 @@
-//! The purge log: how a purger delivers the records of a Kafka partition to a proxy, and how both know that none is missing.
+//! The purge log: how a purger delivers the records of a Kafka partition to a proxy, and how both
+//! know that none is missing.
 //!
-//! A [`Batch`] says which range of a partition it covers, `from` (inclusive) to `to` (exclusive), and carries the purges in
-//! it. A proxy owns its *position* for each partition: every purge below `next` has been applied, and is as durable as what
-//! it stores. It takes a batch that begins at or below `next`, skips what it has applied already, and moves `next` to `to`;
-//! it refuses one that begins above `next` with 409 and its [`LogStatus`], because a purge in between was lost. So repeats, two
-//! purgers during a rebalance and a purger that was thought dead are all harmless. A partition that a known topic has grown by
-//! begins at 0, where nothing can be missing.
+//! A [`Batch`] says which range of a partition it covers, `from` (inclusive) to `to` (exclusive),
+//! and carries the purges in it. A proxy owns its *position* for each partition: every purge below
+//! `next` has been applied, and is as durable as what it stores. It takes a batch that begins at or
+//! below `next`, skips what it has applied already, and moves `next` to `to`; it refuses one that
+//! begins above `next` with 409 and its [`LogStatus`], because a purge in between was lost. So
+//! repeats, two purgers during a rebalance and a purger that was thought dead are all harmless. A
+//! partition that a known topic has grown by begins at 0, where nothing can be missing.
 //!
-//! Purges that do not fit into one batch come in several: all but the last cover nothing (`from` equals `to`) and carry purges
-//! of offsets from `from` on. They are in force when they are answered, and the position stays. So a position never passes a
-//! record of which a part is missing, however small the proxy's limits are.
+//! Purges that do not fit into one batch come in several: all but the last cover nothing (`from`
+//! equals `to`) and carry purges of offsets from `from` on. They are in force when they are
+//! answered, and the position stays. So a position never passes a record of which a part is
+//! missing, however small the proxy's limits are.
 //!
-//! A proxy refuses a batch with 400, 413 or 422 and a [`Refusal`], which names its process. The same status without one comes
-//! from something else in the proxy's place and says nothing of the batch.
+//! A proxy refuses a batch with 400, 413 or 422 and a [`Refusal`], which names its process. The
+//! same status without one comes from something else in the proxy's place and says nothing of the
+//! batch.
 //!
-//! `clean_ms` is the lease: *everything that was in the partition so many milliseconds ago lies below `to`*. A purger may only
-//! say so after it asked the broker. A proxy whose oldest such moment is too long ago degrades as it was configured.
+//! `clean_ms` is the lease: *everything that was in the partition `clean_ms` milliseconds ago lies
+//! below `to`*. A purger may only say so after it asked the broker. A proxy whose oldest such
+//! moment is too long ago degrades as it was configured.
 //!
-//! A proxy that holds nothing for a partition is *adopted*: the purger sets its position, and the proxy uses nothing that it
-//! stored before without validation. The same happens after a *gap*, when records were lost that the proxy never saw.
+//! A proxy that holds nothing for a partition is *adopted*: the purger sets its position, and the
+//! proxy uses nothing that it stored before without validation. The same happens after a *gap*,
+//! when records were lost that the proxy never saw.
 
 use serde::{Deserialize, Serialize};
 
 use crate::request::{PurgeMode, PurgeRequest};
 
-/// Where batches are posted to, and where a proxy's [`LogStatus`] is read, on its admin listener.
+/// The path to which batches are posted and from which a proxy's [`LogStatus`] is read, on its
+/// admin listener.
 pub const PATH: &str = "/api/v1/log";
 
 /// One partition of one topic of one Kafka cluster.
@@ -41,39 +48,44 @@ pub struct LogId {
 /// A range of a partition with the purges in it: `POST /api/v1/log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    /// Which partition.
+    /// The partition.
     pub log: LogId,
     /// Partitions that the topic has: positions of others are dropped.
     pub partitions: i32,
     /// The first offset that this batch covers.
     pub from: i64,
-    /// The offset behind the last one that it covers. A heartbeat covers nothing: `from` equals `to`.
+    /// The offset behind the last one that it covers. A heartbeat covers nothing: `from` equals
+    /// `to`.
     pub to: i64,
-    /// The fingerprint of the record at `to - 1`, where it is known: it tells this log from another of the same name.
+    /// The fingerprint of the record at `to - 1`, where it is known: it tells this log from another
+    /// of the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u64>,
-    /// Everything that was in the partition so many milliseconds ago lies below `to`.
+    /// Age in milliseconds of a moment: everything that was in the partition then lies below `to`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean_ms: Option<u64>,
-    /// The same moment by the proxy's own clock, reckoned from a `clock` in an earlier answer: it stays right however long the
-    /// batch was under way, and goes before `clean_ms`.
+    /// The same moment by the proxy's own clock, reckoned from a `clock` in an earlier answer: it
+    /// stays right however long the batch was under way, and goes before `clean_ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean_at: Option<u64>,
-    /// The position is set to `to` whatever it was, for this reason; what was stored before is validated before it is used.
+    /// The position is set to `to` whatever it was, for this reason; what was stored before is
+    /// validated before it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
-    /// The process that this batch is meant for, as its [`LogStatus`] named it. Another one in its place answers 409: where it
-    /// stands has to be asked first, though its position may be the same number.
+    /// The process that this batch is meant for, as its [`LogStatus`] named it. Another one in its
+    /// place answers 409: where it stands has to be asked first, though its position may be the
+    /// same number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// Who delivers it: a name for logs.
+    /// The name of the purger, for logs.
     pub purger: String,
-    /// The purges in the range, by rising offset. Several records may be folded into one, and one record may be several. A
-    /// batch that covers nothing may carry purges of any offset from `from` on.
+    /// The purges in the range, by rising offset. Several records may be folded into one, and one
+    /// record may be several. A batch that covers nothing may carry purges of any offset from
+    /// `from` on.
     pub purges: Vec<LoggedPurge>,
 }
 
-/// Why a proxy's position is set.
+/// The reason why a proxy's position is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
@@ -83,30 +95,33 @@ pub enum Start {
     Expired,
     /// Its position belongs to another log: the topic or the cluster was replaced.
     Replaced,
-    /// It did not catch up in the time it was given.
+    /// The proxy did not catch up before its deadline.
     Deadline,
-    /// It refused a purge that its limits or its version do not allow: what it stored before may have been meant.
+    /// The proxy refused a purge that its limits or its version do not allow; any response it
+    /// stored before may be affected.
     Refused,
 }
 
-/// One purge of a batch. Its unknown fields are refused, as a purge request's are; those of the batch are ignored.
+/// One purge of a batch. Its unknown fields are refused, as a purge request's are; those of the
+/// batch are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Written")]
 pub struct LoggedPurge {
     /// The record's offset; of folded ones the highest.
     pub offset: i64,
-    /// What to purge and how.
+    /// The selectors and the mode.
     #[serde(flatten)]
     pub request: PurgeRequest,
     /// Responses with these selectors that report a lower revision are served but not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
-    /// What to fetch again afterwards.
+    /// Fetches after the purge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewarm: Option<Rewarm>,
 }
 
-/// A logged purge as it is written: flat, so that serde need not keep its fields to see whose they are.
+/// A logged purge as it is written: flat, so that serde need not keep its fields to see whose they
+/// are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -141,8 +156,9 @@ impl From<Written> for LoggedPurge {
 }
 
 impl LoggedPurge {
-    /// Splits a purge of more than `selectors_max` selectors into several of the same offset, mode and revision. A purge of
-    /// everything needs no other selector. Only the last part asks for fetches.
+    /// Splits a purge of more than `selectors_max` selectors into several of the same offset, mode
+    /// and revision. A purge of everything needs no other selector. Only the last part asks for
+    /// fetches.
     ///
     /// `selectors_max` below 1 counts as 1.
     pub fn parts(mut self, selectors_max: usize) -> Vec<Self> {
@@ -170,7 +186,7 @@ impl LoggedPurge {
     }
 }
 
-/// What to fetch again after a purge.
+/// Fetches after a purge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rewarm {
@@ -191,12 +207,12 @@ pub struct Applied {
     /// Its clock, in milliseconds of its own, for `clean_at` of later batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<u64>,
-    /// What the purges hit, without those that were applied earlier or hit nothing.
+    /// Hits by purge, without purges that were applied earlier or hit nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hits: Vec<Hit>,
 }
 
-/// What one purge hit.
+/// The hits of one purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
     /// The purge's offset.
@@ -217,12 +233,13 @@ pub struct Refusal {
     pub offset: Option<i64>,
 }
 
-/// Where a proxy stands: the answer to `GET /api/v1/log`, and to a batch with a gap before it (409).
+/// A proxy's state and positions: the answer to `GET /api/v1/log`, and to a batch with a gap before
+/// it (409).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogStatus {
     /// The proxy's process: another one after each start.
     pub instance: String,
-    /// How it treats what it stores.
+    /// Its use of stored responses.
     pub state: State,
     /// Its clock, in milliseconds of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,16 +248,17 @@ pub struct LogStatus {
     pub positions: Vec<Position>,
 }
 
-/// How a proxy treats what it stores.
+/// A proxy's use of stored responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// No purger has been there, and none is waited for.
     #[default]
     Unattended,
-    /// It waits for a purger, or catches up: what it recovered is validated before it is used, and it is not ready.
+    /// Waits for a purger, or catches up: recovered responses are validated before use, and the
+    /// proxy is not ready.
     CatchingUp,
-    /// It has applied everything that was in the log a moment ago.
+    /// Everything that was in the log a moment ago has been applied.
     Current,
     /// Its lease ran out: it serves as it was configured to.
     Degraded,
@@ -249,7 +267,7 @@ pub enum State {
 /// A proxy's position in one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Which partition.
+    /// The partition.
     #[serde(flatten)]
     pub log: LogId,
     /// Every purge below this offset has been applied.
@@ -257,7 +275,8 @@ pub struct Position {
     /// The fingerprint of the record at `next - 1`, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u64>,
-    /// Milliseconds since the moment of which it is known that everything then in the partition has been applied.
+    /// Milliseconds since the moment of which it is known that everything then in the partition has
+    /// been applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean_ms: Option<u64>,
 }

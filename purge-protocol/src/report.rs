@@ -9,7 +9,7 @@ use crate::request::{PurgeMode, Selector};
 pub struct PurgeReport {
     /// The request's own id, or one made by the proxy.
     pub id: String,
-    /// What became of the responses that matched.
+    /// The mode in which the matched responses were purged.
     pub mode: PurgeMode,
     /// All selectors together, each stored response counted once.
     pub matched: Matched,
@@ -19,19 +19,19 @@ pub struct PurgeReport {
     pub sequence: u64,
     /// Microseconds it took.
     pub took_us: u64,
-    /// What to look at where a selector has matched nothing.
+    /// Advice about a selector that has matched nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// How much a purge matched.
+/// The number of responses that a purge matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matched {
     /// Stored responses, each variant of a URL counted.
     pub objects: u64,
 }
 
-/// What one selector matched.
+/// The matches of one selector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelectorReport {
     /// The selector as it was asked.

@@ -1,4 +1,5 @@
-//! `PurgeRequest`: what to purge and how, read from JSON or from the fields of an HTTP `PURGE` request.
+//! `PurgeRequest`: what to purge and how, read from JSON or from the fields of an HTTP `PURGE`
+//! request.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use crate::foreign::{self, Foreign};
 use crate::tag::{self, Tag, TagError};
 use crate::url::{CanonicalUrl, UrlError, UrlPrefix, written_host};
 
-/// What becomes of the stored responses that a purge matches.
+/// The effect of a purge on the stored responses that it matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PurgeMode {
@@ -20,7 +21,7 @@ pub enum PurgeMode {
     Soft,
 }
 
-/// What a purge matches, as it was asked.
+/// A part of a purge, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Selector {
@@ -58,24 +59,24 @@ pub struct PurgeRequest {
     /// Hard or soft; the proxy's configured mode when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<PurgeMode>,
-    /// Why, for the log.
+    /// The reason, for the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// An id that the answer repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// When the change happened, RFC 3339; for the log.
+    /// The time of the change (RFC 3339), for the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_time: Option<String>,
 }
 
-/// Why a purge request cannot be carried out. The caller answers 400 with the text.
+/// The reason why a purge request is refused. The caller answers 400 with the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// It selects nothing. The caller names what to purge.
+    /// No selector is given.
     #[error("the purge selects nothing: give tags, urls, hosts, prefixes or \"all\": true")]
     Empty,
-    /// It selects too much at once. The caller sends several.
+    /// Too many selectors for one purge. The caller sends several.
     #[error("{count} selectors exceed the limit of {max}: send several purges")]
     TooMany {
         /// Selectors in the request.
@@ -92,7 +93,8 @@ pub enum RequestError {
     /// A `PURGE` request asks for what only other caches do. The caller sends what the text says.
     #[error(transparent)]
     Foreign(#[from] Foreign),
-    /// A field of a `PURGE` request that lists tags lists none. The caller leaves it out, or names some.
+    /// A field of a `PURGE` request that lists tags lists none. The caller leaves it out, or names
+    /// some.
     #[error("the field {0} names no tag: name one, or leave the field out to purge the URL")]
     NoTags(&'static str),
     /// A field of a `PURGE` request is not text.
@@ -195,11 +197,13 @@ impl PurgeRequest {
         }
     }
 
-    /// Reads an HTTP `PURGE` request: the tags its fields name or, when they name none, the URL it is for.
+    /// Reads an HTTP `PURGE` request: the tags its fields name or, when they name none, the URL it
+    /// is for.
     ///
-    /// Tags come from `Surrogate-Key`, `Cache-Tag`, `xkey`, `xkey-purge`, `xkey-softpurge`, `X-Cache-Tags` and `ETag`; soft is
-    /// asked for by `xkey-softpurge`, `Fastly-Soft-Purge: 1` or `Shellac-Purge: soft`, hard by `Shellac-Purge: hard`.
-    /// A field that names no tag is refused: whoever sends it does not mean the URL.
+    /// Tags come from `Surrogate-Key`, `Cache-Tag`, `xkey`, `xkey-purge`, `xkey-softpurge`,
+    /// `X-Cache-Tags` and `ETag`; soft is asked for by `xkey-softpurge`, `Fastly-Soft-Purge: 1` or
+    /// `Shellac-Purge: soft`, hard by `Shellac-Purge: hard`. A field that names no tag is refused:
+    /// whoever sends it does not mean the URL.
     pub fn from_fields(fields: &HeaderMap, host: &str, path: &str) -> Result<Self, RequestError> {
         foreign::check(fields, path)?;
         let mut request = Self { mode: mode_of(fields), ..Self::default() };

@@ -1,13 +1,15 @@
 //! The one spelling of a path under which a purge finds every other (RFC 3986 §6.2.2).
 //!
-//! A client may write `/caf%C3%A9`, `/caf%c3%a9` or `/c%61f%C3%A9`. They are separate cache entries, because origins may tell
-//! them apart and each is forwarded as it was sent; but a purge that names one of them means all. So the mark of a purged URL is
-//! that of the normal spelling: escapes of visible ASCII characters are decoded, the others are in
-//! upper case. Escapes of `/`, `?`, `#` and `%` stay, as these characters divide a URL; a `%` that begins no escape is `%25`.
+//! A client may write `/caf%C3%A9`, `/caf%c3%a9` or `/c%61f%C3%A9`. They are separate cache
+//! entries, because origins may tell them apart and each is forwarded as it was sent; but a purge
+//! that names one of them means all. So the mark of a purged URL is that of the normal spelling:
+//! escapes of visible ASCII characters are decoded, the others are in upper case. Escapes of `/`,
+//! `?`, `#` and `%` stay, as these characters divide a URL; a `%` that begins no escape is `%25`.
 
 use std::borrow::Cow;
 
-/// Returns the normal spelling of a path with its query. Most paths are in it, and are returned as they are.
+/// Returns the normal spelling of a path with its query. Most paths are in it, and are returned as
+/// they are.
 pub fn normal(path: &[u8]) -> Cow<'_, [u8]> {
     if is_normal(path) {
         return Cow::Borrowed(path);
@@ -44,8 +46,8 @@ pub fn spell(path: &[u8], mut piece: impl FnMut(&[u8])) {
     piece(rest);
 }
 
-/// Returns the spellings in which a path is probably stored: as it is written, the normal one, and its escapes in lower and
-/// in upper case, each once.
+/// Returns the spellings in which a path is probably stored: as it is written, the normal one, and
+/// its escapes in lower and in upper case, each once.
 pub fn usual(path: &[u8]) -> Vec<Cow<'_, [u8]>> {
     let mut spellings = vec![Cow::Borrowed(path)];
     if memchr::memchr(b'%', path).is_some() {
@@ -74,8 +76,8 @@ const fn stays(byte: u8) -> bool {
     !byte.is_ascii_graphic() || matches!(byte, b'/' | b'?' | b'#' | b'%')
 }
 
-/// Percent-encodes what no client can send in a path or query, as browsers do: bytes that are not ASCII, spaces, `<` and `>`.
-/// Control characters stay, for the caller to refuse.
+/// Percent-encodes what no client can send in a path or query, as browsers do: bytes that are not
+/// ASCII, spaces, `<` and `>`. Control characters stay, for the caller to refuse.
 pub fn encode(path: &str) -> Cow<'_, str> {
     if path.bytes().all(|byte| !is_encoded(byte)) {
         return Cow::Borrowed(path);

@@ -1,22 +1,24 @@
 //! A tag: the text by which responses are purged together, and how fields list tags.
 //!
-//! `Surrogate-Key` (Fastly) and `xkey` (Varnish) separate by spaces, `Cache-Tag` (Akamai, Cloudflare) by commas; both are
-//! accepted everywhere. An entity tag is a tag too, without its quotes and without `W/`, and so is every tag that somebody
-//! quotes: `"site-7"`, `W/"site-7"` and `site-7` are one tag, in responses as in purges. `*` is a plain character.
+//! `Surrogate-Key` (Fastly) and `xkey` (Varnish) separate by spaces, `Cache-Tag` (Akamai,
+//! Cloudflare) by commas; both are accepted everywhere. An entity tag is a tag too, without its
+//! quotes and without `W/`, and so is every tag that somebody quotes: `"site-7"`, `W/"site-7"` and
+//! `site-7` are one tag, in responses as in purges. `*` is a plain character.
 
 use std::fmt;
 
-/// A purge tag: 1 to [`Tag::LENGTH_MAX`] bytes of visible text without white space and, unless it is an entity tag, commas.
+/// A purge tag: 1 to [`Tag::LENGTH_MAX`] bytes of visible text without white space and, unless it
+/// is an entity tag, commas.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Box<str>);
 
-/// Why a text is not a tag.
+/// The reason why a text is not a tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TagError {
     /// There is nothing in it. The caller leaves it out.
     #[error("a tag is empty")]
     Empty,
-    /// It is too long. The caller refuses the purge, or does not store the response.
+    /// Too long. The caller refuses the purge, or does not store the response.
     #[error("a tag of {length} bytes exceeds the limit of {max}")]
     TooLong {
         /// Bytes of the text.
@@ -24,7 +26,8 @@ pub enum TagError {
         /// Bytes allowed.
         max: usize,
     },
-    /// White space, a comma, a control character or a byte that is not UTF-8. The caller refuses the purge.
+    /// White space, a comma, a control character or a byte that is not UTF-8. The caller refuses
+    /// the purge.
     #[error(
         "a tag may hold neither white space nor commas nor control characters: {0:?}; write each \
         tag by itself, and an entity tag with a comma in double quotes"
@@ -36,7 +39,8 @@ impl Tag {
     /// The longest tag that a purge request may name, in bytes.
     pub const LENGTH_MAX: usize = 1024;
 
-    /// Reads one tag, or one entity tag: only the latter may hold commas, and is written in quotes then.
+    /// Reads one tag, or one entity tag: only the latter may hold commas, and is written in quotes
+    /// then.
     pub fn parse(text: &str) -> Result<Self, TagError> {
         let written = text;
         let text = opaque(text.as_bytes())
@@ -67,13 +71,15 @@ impl fmt::Display for Tag {
     }
 }
 
-/// Returns the tags of one field line, split at white space and commas, in order, without quotes, empty ones left out.
+/// Returns the tags of one field line, split at white space and commas, in order, without quotes,
+/// empty ones left out.
 pub fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let tags = value.split(|byte| is_separator(*byte));
     tags.map(|tag| opaque(tag).unwrap_or(tag)).filter(|tag| !tag.is_empty())
 }
 
-/// Returns the opaque part of an entity tag (RFC 9110 §8.8.3): `W/"site-1"` and `"site-1"` are both `site-1`.
+/// Returns the opaque part of an entity tag (RFC 9110 §8.8.3): `W/"site-1"` and `"site-1"` are both
+/// `site-1`.
 ///
 /// A text without quotes is returned as it is: operators write `ETag: site-1` by hand.
 pub fn of_etag(value: &[u8]) -> &[u8] {
@@ -81,7 +87,8 @@ pub fn of_etag(value: &[u8]) -> &[u8] {
     opaque(value).unwrap_or_else(|| value.strip_prefix(b"W/").unwrap_or(value))
 }
 
-/// Returns the members of a list of entity tags as they are written. A comma in quotes does not separate (RFC 9110 §8.8.3).
+/// Returns the members of a list of entity tags as they are written. A comma in quotes does not
+/// separate (RFC 9110 §8.8.3).
 pub fn split_etags(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut is_quoted = false;
     let members = value.split(move |byte| {

@@ -1,13 +1,15 @@
 //! `CanonicalUrl`: the one form under which a URL is stored, looked up and purged.
 //!
-//! The host is lower case, without a trailing dot and without the scheme's default port. The path and query keep their bytes,
-//! because key bytes and forwarded bytes are the same bytes; what differs from them only in its escapes is purged along
-//! ([`spelling`]). The scheme is not part of it: behind a load balancer that ends TLS, `http` and `https` are one site, and a
-//! purge must not depend on guessing which.
+//! The host is lower case, without a trailing dot and without the scheme's default port. The path
+//! and query keep their bytes, because key bytes and forwarded bytes are the same bytes; what
+//! differs from them only in its escapes is purged along ([`spelling`]). The scheme is not part of
+//! it: behind a load balancer that ends TLS, `http` and `https` are one site, and a purge must not
+//! depend on guessing which.
 //!
-//! A text that a person or a program wrote is taken as it was meant where that is beyond doubt: `http://h/café` is
-//! `http://h/caf%C3%A9`, and an international host is its ASCII form (RFC 5891). Everything else that no request could carry
-//! is refused with what to write instead: a purge that matches nothing looks like one that worked.
+//! A text that a person or a program wrote is taken as it was meant where that is beyond doubt:
+//! `http://h/café` is `http://h/caf%C3%A9`, and an international host is its ASCII form (RFC 5891).
+//! Everything else that no request could carry is refused with what to write instead: a purge that
+//! matches nothing looks like one that worked.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,14 +23,15 @@ pub struct CanonicalUrl {
     path: Box<str>,
 }
 
-/// All URLs that begin alike: a host (or every host) and the beginning of a path, in its normal spelling.
+/// All URLs that begin alike: a host (or every host) and the beginning of a path, in its normal
+/// spelling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UrlPrefix {
     host: Option<Box<str>>,
     path: Box<str>,
 }
 
-/// Why a text is not a URL that could be stored. The caller refuses it, with the words.
+/// The reason why a text is not a URL that could be stored. The caller refuses it with this text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} {problem}")]
 pub struct UrlError {
@@ -41,10 +44,10 @@ pub struct UrlError {
 /// A problem with a URL, a host or a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlProblem {
-    /// It names another protocol.
+    /// Another scheme.
     #[error("is not an http URL: write https://host/path")]
     Scheme,
-    /// It names no host; this would name one.
+    /// No host; this text would name one.
     #[error("names no host: write {0}")]
     NoHost(String),
     /// Its host or port is malformed.
@@ -76,9 +79,11 @@ pub enum UrlProblem {
 }
 
 impl CanonicalUrl {
-    /// Reads `https://host[:port][/path][?query][#fragment]`, or the same without its scheme. The fragment is dropped.
+    /// Reads `https://host[:port][/path][?query][#fragment]`, or the same without its scheme. The
+    /// fragment is dropped.
     ///
-    /// `host/path` will do where the host is one beyond doubt: it has a dot or a port, or is `localhost`.
+    /// `host/path` will do where the host is one beyond doubt: it has a dot or a port, or is
+    /// `localhost`.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let url = Self::read(text, &|rest| format!("https://host{}", rooted(rest)))?;
         match pattern_at(&url.path) {
@@ -90,7 +95,8 @@ impl CanonicalUrl {
         }
     }
 
-    /// Reads a URL in which `*` is a plain character. `remedy` makes a URL of a text without a host.
+    /// Reads a URL in which `*` is a plain character. `remedy` makes a URL of a text without a
+    /// host.
     fn read(text: &str, remedy: &dyn Fn(&str) -> String) -> Result<Self, UrlError> {
         let (scheme, rest) = split_scheme(text)?;
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
@@ -140,7 +146,8 @@ impl fmt::Display for CanonicalUrl {
 }
 
 impl UrlPrefix {
-    /// Reads `https://host/beginning` (that host) or `/beginning` (every host). A `*` at its end is left out.
+    /// Reads `https://host/beginning` (that host) or `/beginning` (every host). A `*` at its end is
+    /// left out.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let (host, path) = if text.starts_with('/') && !text.starts_with("//") {
             (None, written_path(text).map_err(|problem| problem.of(text))?)
@@ -220,10 +227,11 @@ impl UrlProblem {
     }
 }
 
-/// Returns the canonical form of an authority as in a `Host` field: lower case, no trailing dot, no `:80`.
+/// Returns the canonical form of an authority as in a `Host` field: lower case, no trailing dot, no
+/// `:80`.
 ///
 /// # Errors
-/// It holds user information, an empty or malformed port, or a byte that no host has.
+/// User information, an empty or malformed port, or a byte that no host has.
 pub fn canonical_host(authority: &str) -> Result<String, UrlError> {
     let wrong = || UrlProblem::Host.of(authority);
     let (name, port) = split_port(authority).ok_or_else(wrong)?;
@@ -299,7 +307,7 @@ fn is_host_name(name: &str) -> bool {
     }
 }
 
-/// How a URL begins.
+/// The beginning of a URL.
 #[derive(Clone, Copy)]
 enum Scheme {
     Http,
@@ -353,8 +361,9 @@ fn is_path(path: &str) -> bool {
     path.starts_with('/') && path.bytes().all(|byte| byte > b' ' && byte != 0x7f)
 }
 
-/// Returns where a path, without its query, holds a segment of nothing but `*` and dots: `/s/*`, `/.*`. It is meant as a
-/// pattern. A page whose name only ends with a star (`/wiki/Sagittarius_A*`) is one.
+/// Returns where a path, without its query, holds a segment of nothing but `*` and dots: `/s/*`,
+/// `/.*`. It is meant as a pattern. A page whose name only ends with a star
+/// (`/wiki/Sagittarius_A*`) is one.
 fn pattern_at(path: &str) -> Option<usize> {
     let path = path.split('?').next().unwrap_or_default();
     let mut begin = 0;

@@ -7,24 +7,27 @@ use crate::field::delta_seconds::DeltaSeconds;
 use crate::field::http_date;
 use process::timestamp::Timestamp;
 
-/// When the request was sent to the origin server, and when the head of its response arrived. Both are of a clock that goes on
-/// evenly: ages and lifetimes are counted from them.
+/// The times at which a request was sent to the origin server and the head of its response arrived.
+/// Both are of a clock that goes on evenly: ages and lifetimes are counted from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// `request_time` of RFC 9111 §4.2.3.
     pub request_time: Timestamp,
     /// `response_time` of RFC 9111 §4.2.3.
     pub response_time: Timestamp,
-    /// The latter by the wall clock as it was set then: dates of the origin server are compared with it.
+    /// The latter by the wall clock as it was set then: dates of the origin server are compared
+    /// with it.
     pub wall_time: Timestamp,
 }
 
 /// Returns `corrected_initial_age` in milliseconds.
 ///
-/// The value of `Age` counts alone, as RFC 9111 §4.2.3 allows where no HTTP/1.0 hop is in `Via`: every HTTP/1.1 cache on the
-/// way has said how old the response is, and a `Date` in the past beside that speaks of a wrong clock at the origin server.
-/// By the larger of both estimates, ten minutes of it would make everything with a shorter lifetime stale on arrival. nginx
-/// and Varnish do not derive an age from `Date` either. A cache of HTTP/1.0 may send no `Age`: behind one, the larger counts.
+/// The value of `Age` counts alone, as RFC 9111 §4.2.3 allows where no HTTP/1.0 hop is in `Via`:
+/// every HTTP/1.1 cache on the way has said how old the response is, and a `Date` in the past
+/// beside that speaks of a wrong clock at the origin server. By the larger of both estimates, ten
+/// minutes of it would make everything with a shorter lifetime stale on arrival. nginx and Varnish
+/// do not derive an age from `Date` either. A cache of HTTP/1.0 may send no `Age`: behind one, the
+/// larger counts.
 pub(crate) fn initial_age_millis(headers: &HeaderMap, exchange: Exchange) -> u64 {
     let apparent = if came_over_http_1_0(headers) {
         apparent_age(headers, exchange.wall_time)
@@ -39,7 +42,8 @@ pub(crate) fn initial_age_millis(headers: &HeaderMap, exchange: Exchange) -> u64
 
 /// Returns whether a member of `Via` was received over a version below HTTP/1.1 (RFC 9110 §7.6.3).
 ///
-/// A comma within a comment may make this true where it is not, which makes a response older, never younger.
+/// A comma within a comment may make this true where it is not, which makes a response older, never
+/// younger.
 fn came_over_http_1_0(headers: &HeaderMap) -> bool {
     let is_old = |member: &[u8]| {
         let mut words = member.trim_ascii_start().split(|byte| matches!(byte, b' ' | b'\t'));

@@ -1,10 +1,10 @@
 //! Cache deception: a page of one user, stored because its URL looks like a static file.
 //!
-//! An attacker sends a victim to `/account/x.css`. An origin server that ignores the end of the path
-//! answers with the account page, and a rule somewhere before us that goes by the name of files
-//! makes it cacheable for all, the attacker included. The response gives it away: no style sheet is
-//! an HTML page. Requests are not looked at beyond their path, and nothing is refused: such a
-//! response is only not stored.
+//! An attacker sends a victim to `/account/x.css`. An origin server that ignores the end of the
+//! path answers with the account page, and a rule somewhere before us that goes by the name of
+//! files makes it cacheable for all, the attacker included. The response gives it away: no style
+//! sheet is an HTML page. Requests are not looked at beyond their path, and nothing is refused:
+//! such a response is only not stored.
 
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -90,7 +90,8 @@ fn is_json(media_type: &[u8]) -> bool {
     is(b"application/json") || is(b"text/json") || has_suffix
 }
 
-/// What is never a page. Not here: `txt`, `xml`, `html`, and what has no fixed meaning.
+/// Extensions that are never a page's. `txt`, `xml`, `html` and those without a fixed meaning are
+/// absent.
 const STATIC_EXTENSIONS: [&str; 24] = [
     "css", "js", "mjs", "png", "jpg", "jpeg", "gif", "webp", "avif", "svg", "ico", "woff", "woff2",
     "ttf", "otf", "eot", "mp3", "mp4", "webm", "ogg", "pdf", "zip", "gz", "wasm",

@@ -24,7 +24,7 @@ pub(crate) fn explicit(
 
 /// Returns the lifetime for a response that states none and may have one (§4.2.2), if it gets one.
 ///
-/// What the operator decided; else a tenth of the time since the last change, at most a day.
+/// Returns the operator's lifetime; else a tenth of the time since the last change, at most a day.
 pub(crate) fn assigned(
     policy: &FreshnessRules,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! How long a stored response may be reused (RFC 9111), computed once, when it is stored.
+//! Freshness of stored responses (RFC 9111), computed once, when a response is stored.
 //!
 //! Everything here is pure: heads and a time go in, answers come out. There is no clock, no store,
 //! no connection and no configuration file. One file per section of RFC 9111, or per smaller RFC:
@@ -47,7 +47,7 @@ pub use response_directives::ResponseDirectives;
 pub use storable::{RequestFacts, has_explicit_lifetime, judge};
 pub use uncacheable::Uncacheable;
 
-/// What the operator decided where the origin server says nothing.
+/// The operator's choices for responses in which the origin server states none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FreshnessRules {
     /// Freshness lifetime of a response that states none and has no `Last-Modified`. Zero: no
@@ -58,20 +58,21 @@ pub struct FreshnessRules {
     pub stale_while_revalidate: Duration,
     /// Window of stale-if-error (RFC 5861 §4) for a response that states none.
     pub stale_if_error: Duration,
-    /// How long a stale response that has a validator is kept, to be validated by a 304 instead of
-    /// fetched whole.
+    /// Time for which a stale response that has a validator is kept, to be validated by a 304
+    /// instead of fetched whole.
     pub keep: Duration,
-    /// A client's `no-cache`, `max-age` and `min-fresh` are ignored: nobody can force a request to
-    /// the origin server. What spares it one (`max-stale`, `only-if-cached`) and `no-store` count.
+    /// A client's `no-cache`, `max-age` and `min-fresh` are ignored: clients cannot force a request
+    /// to the origin server. What spares it one (`max-stale`, `only-if-cached`) and `no-store`
+    /// count.
     pub ignore_client_no_cache: bool,
 }
 
-/// Whether a stored response may answer now (RFC 9111 §4.2, §4.2.4).
+/// The use that a stored response has at one moment (RFC 9111 §4.2, §4.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It may answer.
     Fresh,
-    /// It may answer, and has to be validated meanwhile (RFC 5861 §3).
+    /// Answers, and is validated in the background (RFC 5861 §3).
     StaleWhileRevalidate,
     Stale,
 }
@@ -82,7 +83,7 @@ pub enum State {
 /// windows of RFC 5861 are counted from whichever end came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
-    /// When the head arrived: `response_time` of RFC 9111 §4.2.3.
+    /// The arrival of the head: `response_time` of RFC 9111 §4.2.3.
     received: Timestamp,
     /// `received` + `lifetime` - initial age. Invariant: derived, see [`Freshness::new`].
     fresh_until: Timestamp,
@@ -101,7 +102,7 @@ pub struct Freshness {
     immutable: bool,
     /// A directive of RFC 9111 §3.5 allows it to answer requests with `Authorization`.
     sharing: bool,
-    /// Nothing in the response forbids that it answers stale where a client accepts that.
+    /// The response allows that it answers stale to a client that accepts that.
     may_be_stale: bool,
 }
 
@@ -249,15 +250,15 @@ impl Freshness {
         })
     }
 
-    /// Returns the same by a clock that shows a time later by so many milliseconds, or earlier.
+    /// Returns the same by a clock that is ahead by this number of milliseconds, or behind.
     #[must_use]
     pub fn moved(&self, by: i64) -> Self {
         let (received, fresh_until) = (self.received.moved(by), self.fresh_until.moved(by));
         Self { received, fresh_until, ..*self }
     }
 
-    /// Returns what is left where nobody can tell how old the response is: it is stale, answers nothing by itself, and is kept
-    /// to be validated.
+    /// Returns the freshness of a response of unknown age: it is stale, answers nothing by itself,
+    /// and is kept to be validated.
     #[must_use]
     pub fn of_unknown_age(&self, now: Timestamp) -> Self {
         Self::new(Terms {

@@ -9,7 +9,7 @@ use crate::field::entity_tag::EntityTag;
 use crate::field::http_date;
 use process::timestamp::Timestamp;
 
-/// What identifies the bytes of a representation (RFC 9110 §8.8.1).
+/// The validator that identifies the bytes of a representation (RFC 9110 §8.8.1).
 #[derive(Clone, Copy, Debug)]
 pub enum StrongValidator<'a> {
     /// An entity tag that is not weak.

@@ -79,8 +79,8 @@ impl RequestDirectives {
     /// allows it.
     ///
     /// Never what was purged, softly or not: a purge means that it is wrong, not only old. An
-    /// operator who ignores clients that ask for more ([`FreshnessRules::ignore_client_no_cache`]) loses
-    /// nothing by one that asks for less.
+    /// operator who ignores clients that ask for more ([`FreshnessRules::ignore_client_no_cache`])
+    /// loses nothing by one that asks for less.
     pub fn accepts_stale(
         &self,
         freshness: &Freshness,

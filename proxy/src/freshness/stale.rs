@@ -1,4 +1,4 @@
-//! When a stale response may be served: windows of RFC 5861 within the limits of RFC 9111 §4.2.4.
+//! Stale responses that may be served: windows of RFC 5861 within the limits of RFC 9111 §4.2.4.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::response_directives::Flag;
 use crate::freshness::{FreshnessRules, ResponseDirectives};
 
-/// How long after its freshness a response may answer, and for what.
+/// Times for which a response may answer after its freshness, by purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Windows {
     /// While it is validated (RFC 5861 §3).
@@ -58,8 +58,9 @@ pub(crate) fn windows(
 //# directive, a must-revalidate response directive, or an applicable
 //# s-maxage or proxy-revalidate response directive; see Section 5.2.2).
 ///
-/// `s-maxage` forbids what only the operator assumes. Beside it, a window that the origin server states is its explicit
-/// permission: `s-maxage=600, stale-while-revalidate=60` is what renderers send, and every CDN reads it so.
+/// `s-maxage` forbids what only the operator assumes. Beside it, a window that the origin server
+/// states is its explicit permission: `s-maxage=600, stale-while-revalidate=60` is what renderers
+/// send, and every CDN reads it so.
 fn forbids_stale(directives: &ResponseDirectives) -> bool {
     directives.has(Flag::NoCache)
         || directives.has(Flag::MustRevalidate)

@@ -1,4 +1,4 @@
-//! What a status code means to a cache (RFC 9110 §15, RFC 9111 §3).
+//! The meaning of a status code to a cache (RFC 9110 §15, RFC 9111 §3).
 
 use http::StatusCode;
 

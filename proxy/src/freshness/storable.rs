@@ -18,7 +18,7 @@ use process::timestamp::Timestamp;
 pub struct RequestFacts {
     /// Only responses to GET are stored; what a HEAD may do to them is in `validation`.
     pub method: Method,
-    /// Whether `Authorization` is present (RFC 9111 §3.5).
+    /// `Authorization` is present (RFC 9111 §3.5).
     pub has_authorization: bool,
     pub directives: RequestDirectives,
 }
@@ -43,7 +43,8 @@ pub fn judge(
     Ok(freshness)
 }
 
-/// Returns whether the origin server states a lifetime (§4.2.1): what RFC 9110 §9.3.3 asks of a response to POST.
+/// Returns whether the origin server states a lifetime (§4.2.1): what RFC 9110 §9.3.3 asks of a
+/// response to POST.
 pub fn has_explicit_lifetime(headers: &HeaderMap, response_time: Timestamp) -> bool {
     lifetime::explicit(&ResponseDirectives::of(headers), headers, response_time).is_some()
 }
@@ -113,7 +114,7 @@ fn allows_sharing(directives: &ResponseDirectives) -> bool {
         || directives.s_maxage.is_some()
 }
 
-/// Nothing in the head is for one client only.
+/// Refuses a head that is for one client only.
 fn check_fields(headers: &HeaderMap) -> Result<(), Uncacheable> {
     if headers.contains_key(SET_COOKIE) {
         return Err(Uncacheable::SetCookie);
@@ -180,7 +181,7 @@ fn freshness_of(
     })
 }
 
-/// What nothing can use is not stored: neither fresh, nor to be validated, nor of use when stale.
+/// Refuses a response that is neither fresh, nor can be validated, nor is of use when stale.
 fn check_usefulness(
     freshness: &Freshness,
     directives: &ResponseDirectives,

@@ -1,4 +1,4 @@
-//! Which fields of a response are stored (RFC 9111 §3.1), and how newer ones replace them (§3.2).
+//! The fields of a response that are stored (RFC 9111 §3.1), and their update by newer ones (§3.2).
 
 use http::HeaderName;
 use http::header::{

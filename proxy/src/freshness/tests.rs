@@ -1,4 +1,4 @@
-//! What no single file shows: whole exchanges, judged and then aged.
+//! Whole exchanges, judged and then aged.
 //!
 //! The second half goes through the ways in which http-cache-semantics 3.0.0 was measured to differ
 //! from the RFCs, and states the rule each time. The last part feeds arbitrary bytes to every field

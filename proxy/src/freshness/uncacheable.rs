@@ -1,6 +1,6 @@
-//! Why a response is not stored: the reasons of RFC 9111 §3 and those of this proxy, in one list.
+//! Reasons for not storing a response: those of RFC 9111 §3 and those of this proxy, in one list.
 
-/// Why a response is not stored: `detail` of `Cache-Status`, and a label of a metric.
+/// The reason for not storing a response: `detail` of `Cache-Status`, and a label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Uncacheable {
     /// The request is no GET.
@@ -34,16 +34,16 @@ pub enum Uncacheable {
     OriginError,
     /// The store has no room.
     StorageFull,
-    /// It was purged while it was fetched.
+    /// A purge overtook the fetch.
     PurgedInFlight,
     Limit,
-    /// It has more tags than the limit; partly tagged it could escape a purge.
+    /// More tags than the limit; with some of them it could escape a purge.
     TooManyTags,
     /// A page or JSON under the name of a static file: perhaps one user's, by cache deception.
     ContentType,
-    /// Nobody can say whether all purges have arrived, and the operator wants nothing from the cache then.
+    /// The purger's lease has run out, and `purge.log.on_expiry` is `bypass`.
     Degraded,
-    /// It reports a lower revision than a purge has announced: the origin has not caught up.
+    /// A lower revision than a purge has announced: the origin has not caught up.
     OriginLagging,
     Upgrade,
 }

@@ -1,7 +1,8 @@
-//! `RevisionFence`: the lowest revision that responses with a tag, or of a host, may report to be kept.
+//! `RevisionFence`: the lowest revision that responses with a tag, or of a host, may report to be
+//! kept.
 //!
-//! A purge may come before the origin's replicas have seen the change. Where it says which revision the site has now, a
-//! response of a lower one is from before the change, whenever it was fetched.
+//! A purge may come before the origin's replicas have seen the change. Where it says which revision
+//! the site has now, a response of a lower one is from before the change, whenever it was fetched.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,11 +12,12 @@ use parking_lot::Mutex;
 use super::TagId;
 use process::metrics::Counter;
 
-/// The lowest revisions, by tag and host. Bounded: the one that was raised longest ago makes room, and is counted.
+/// The lowest revisions, by tag and host. Bounded: the one that was raised longest ago makes room,
+/// and is counted.
 #[derive(Debug)]
 pub struct RevisionFence {
     revisions: Mutex<Revisions>,
-    /// How many there are, so that a fetch need not take the lock where there are none.
+    /// The number of revisions, so that a fetch need not take the lock if there are none.
     count: AtomicUsize,
     /// Revisions that were dropped because there were too many.
     pub dropped: Counter,

@@ -1,4 +1,4 @@
-//! What is running: while one of these lives, no mark that it may need is forgotten.
+//! Guards of running fetches and purges: while one lives, no mark that it may need is forgotten.
 
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ impl RunningFetch {
         Provenance::new(self.born, &self.invalidation.tags, tags)
     }
 
-    /// Enters a fetch that counts as sent at a later moment, of which no mark can have been forgotten while this one lives.
+    /// Enters a fetch that counts as sent at a later moment, of which no mark can have been
+    /// forgotten while this one lives.
     #[must_use]
     pub fn later(&self, born: Sequence) -> Self {
         self.invalidation.running.lock().enter(born);

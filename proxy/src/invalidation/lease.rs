@@ -1,7 +1,8 @@
-//! `Lease`: until when it is known that all purges have arrived, and how responses are used after that.
+//! `Lease`: until when it is known that all purges have arrived, and how responses are used after
+//! that.
 //!
-//! A hit pays one relaxed load and one comparison: the end of the lease is the number that is kept, so no timer is needed,
-//! and the next message from a purger ends the degradation by itself.
+//! A hit pays one relaxed load and one comparison: the end of the lease is the number that is kept,
+//! so no timer is needed, and the next message from a purger ends the degradation by itself.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use process::timestamp::Timestamp;
 
-/// How stored responses are used once nobody can say whether all purges have arrived.
+/// The use of stored responses after the purger's lease has run out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnExpiry {
     #[default]
     Serve,
-    /// Not without validation when they were obtained or validated longer ago than this. Stale-if-error is allowed.
+    /// Not without validation when they were obtained or validated longer ago than this.
+    /// Stale-if-error is allowed.
     Cap(Duration),
     /// Not without validation, and never when the origin fails.
     Validate,
@@ -22,7 +24,7 @@ pub enum OnExpiry {
     Bypass,
 }
 
-/// How far stored responses may be trusted now.
+/// The trust in stored responses at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// All purges have arrived, as far as is known.
@@ -54,7 +56,7 @@ impl Trust {
 /// Until when it is known that all purges have arrived.
 #[derive(Debug)]
 pub struct Lease {
-    /// In milliseconds; [`u64::MAX`]: nobody promised anything.
+    /// In milliseconds; [`u64::MAX`]: there is no lease.
     expires: AtomicU64,
     on_expiry: OnceLock<OnExpiry>,
 }
@@ -66,7 +68,8 @@ impl Default for Lease {
 }
 
 impl Lease {
-    /// Says what happens after its end; the first word counts. Without one, responses are used as ever.
+    /// Says what happens after its end; the first word counts. Without one, responses are used as
+    /// ever.
     pub fn configure(&self, on_expiry: OnExpiry) {
         self.on_expiry.get_or_init(|| on_expiry);
     }
@@ -90,7 +93,7 @@ impl Lease {
         self.expires.load(Ordering::Relaxed) <= now.as_millis()
     }
 
-    /// How far stored responses may be trusted now.
+    /// The trust in stored responses at one moment.
     pub fn trust(&self, now: Timestamp) -> Trust {
         if self.is_over(now) { self.trust_after_its_end(now) } else { Trust::Full }
     }
@@ -120,7 +123,7 @@ mod tests {
     fn expired(on_expiry: OnExpiry) -> Trust {
         let lease = Lease::default();
         lease.configure(on_expiry);
-        assert_eq!(lease.trust(NOW), Trust::Full, "nobody promised anything");
+        assert_eq!(lease.trust(NOW), Trust::Full, "no lease");
         lease.set_end(NOW.plus(Duration::from_millis(1)));
         assert_eq!(lease.trust(NOW), Trust::Full);
         lease.set_end(NOW);

@@ -1,4 +1,5 @@
-//! `Marks`: when something was last purged, hard and soft; and the verdict that follows for a response.
+//! `Marks`: when something was last purged, hard and soft; and the verdict that follows for a
+//! response.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,16 +8,17 @@ use purge_protocol::PurgeMode;
 use super::Sequence;
 use process::timestamp::Timestamp;
 
-/// Whether a response may still be used.
+/// The effect of purges on one response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing it carries was purged since it was born.
+    /// None of its tags was purged since its request was sent.
     Valid,
-    /// It became stale at this moment, if it was not before.
+    /// Stale from this moment on at the latest.
     Soft(Timestamp),
-    /// A purge of it may have been missed: it may be used once the origin has confirmed it, and not stale.
+    /// A purge of it may have been missed: it may be used once the origin has confirmed it, and not
+    /// stale.
     Unproven,
-    /// It must never be used again.
+    /// Hard-purged: never used again.
     Purged,
 }
 
@@ -38,12 +40,13 @@ impl Verdict {
 pub(super) struct Marks {
     hard: AtomicU64,
     soft: AtomicU64,
-    /// When the last soft purge happened, in milliseconds. Written before `soft`.
+    /// The time of the last soft purge in milliseconds. Written before `soft`.
     soft_at: AtomicU64,
 }
 
 impl Marks {
-    /// Records a purge. Only under the lock of `RunningFetches`: a later sequence never becomes visible before an earlier one.
+    /// Records a purge. Only under the lock of `RunningFetches`: a later sequence never becomes
+    /// visible before an earlier one.
     pub(super) fn raise(&self, mode: PurgeMode, sequence: Sequence, now: Timestamp) {
         match mode {
             PurgeMode::Hard => self.hard.store(sequence.0, Ordering::Release),

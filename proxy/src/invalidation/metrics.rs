@@ -1,4 +1,4 @@
-//! What is known of purges.
+//! Metrics of tags, marks and revisions.
 
 use super::Invalidation;
 use crate::metrics::family::Family;

@@ -1,21 +1,26 @@
 //! Invalidation: one monotonic purge sequence decides what may still be used.
 //!
-//! A purge takes the next [`Sequence`] and writes it to the marks of a tag: O(1), however many stored responses carry it. A
-//! response remembers the sequence at which its request was sent ([`Provenance::born`]) and holds handles to its tags. It is
-//! valid while none of them was marked later. So a purge that arrives while a fetch is in flight wins, and insert, evict and
-//! purge need no common lock. A response's URL, its host and *everything* are marked the same way.
+//! A purge takes the next [`Sequence`] and writes it to the marks of a tag: O(1), however many
+//! stored responses carry it. A response remembers the sequence at which its request was sent
+//! ([`Provenance::born`]) and holds handles to its tags. It is valid while none of them was marked
+//! later. So a purge that arrives while a fetch is in flight wins, and insert, evict and purge need
+//! no common lock. A response's URL, its host and *everything* are marked the same way.
 //!
 //! Three sentences carry the proof:
-//! 1. Purges are published in order: marks are written, then the sequence is raised, both under the lock of `RunningFetches`. Whoever
-//!    reads sequence `n` sees the marks of every purge up to `n`.
-//! 2. A fetch is entered into `RunningFetches` when it reads its sequence, under the same lock, and leaves it after its response
-//!    was stored or dropped. A mark that no running fetch is older than can matter only to those who hold its tag.
-//! 3. So a tag without holders, and the purge of a prefix, is forgotten exactly then. When too many wait for that, the older half
-//!    is forgotten and the floor rises to it: fetches older than that are not stored. Too much is invalidated, never too little.
+//! 1. Purges are published in order: marks are written, then the sequence is raised, both under the
+//!    lock of `RunningFetches`. Whoever reads sequence `n` sees the marks of every purge up to `n`.
+//! 2. A fetch is entered into `RunningFetches` when it reads its sequence, under the same lock, and
+//!    leaves it after its response was stored or dropped. A mark that no running fetch is older
+//!    than can matter only to those who hold its tag.
+//! 3. So a tag without holders, and the purge of a prefix, is forgotten exactly then. When too many
+//!    wait for that, the older half is forgotten and the floor rises to it: fetches older than that
+//!    are not stored. Too much is invalidated, never too little.
 //!
-//! A purge counts as a running fetch until it has struck what is stored: until then its marks speak for it.
+//! A purge counts as a running fetch until it has invalidated the stored responses: until then its
+//! marks do.
 //!
-//! Where purges may have been missed altogether, what was born before is *unproven*: the origin has to confirm it first.
+//! Where purges may have been missed altogether, what was born before is *unproven*: the origin has
+//! to confirm it first.
 
 mod sequence;
 mod past_purges;
@@ -67,7 +72,7 @@ pub enum Mark<'a> {
 pub struct Marked {
     /// The place of the purge in the order of all.
     pub sequence: Sequence,
-    /// Whether nothing of it had been marked since the request was sent that it is for.
+    /// None of it had been marked since its request was sent.
     pub is_first: bool,
 }
 
@@ -82,9 +87,9 @@ pub struct Invalidation {
     prefixes: PrefixMarks,
     /// Fetches born before this are not stored.
     floor: AtomicU64,
-    /// How often the floor rose because too many marks were waiting for a long fetch.
+    /// Rises of the floor because too many marks were kept for a long fetch.
     pub floor_raised: Counter,
-    /// What was born before this is unproven. Zero: nothing is.
+    /// Responses born before this are unproven. Zero: none are.
     unproven: AtomicU64,
     lease: Lease,
     fence: RevisionFence,
@@ -107,44 +112,48 @@ impl Invalidation {
         }
     }
 
-    /// Says how responses are used when nobody knows whether all purges have arrived, and how many revisions are remembered.
+    /// Sets the use of responses after the lease, and the number of revisions to keep.
     pub fn configure(&self, on_expiry: OnExpiry, revisions_max: usize) {
         self.lease.configure(on_expiry);
         self.fence.limit(revisions_max);
     }
 
-    /// Which revisions responses may report to be kept.
+    /// The lowest revisions that responses may report to be kept.
     pub const fn fence(&self) -> &RevisionFence {
         &self.fence
     }
 
-    /// Whether it is known that all purges have arrived.
+    /// The time until which all purges are known to have arrived.
     pub const fn lease(&self) -> &Lease {
         &self.lease
     }
 
-    /// Marks everything born until now as unproven for good: purges were lost. Returns the first sequence that is proven.
+    /// Marks everything born until now as unproven for good: purges were lost. Returns the first
+    /// sequence that is proven.
     pub fn mark_all_unproven(&self) -> Sequence {
         self.leave_unproven(Proof::mark_all)
     }
 
-    /// Marks everything born until now as unproven until the purges that were missed have been delivered, see
-    /// [`Self::end_catch_up`].
+    /// Marks everything born until now as unproven until the purges that were missed have been
+    /// delivered, see [`Self::end_catch_up`].
     pub fn begin_catch_up(&self) -> Sequence {
         self.leave_unproven(Proof::begin_catch_up)
     }
 
-    /// Trusts again what waited for missed purges: all of them have been applied. What is unproven for other reasons stays so.
+    /// Trusts again what waited for missed purges: all of them have been applied. What is unproven
+    /// for other reasons stays so.
     pub fn end_catch_up(&self) {
         self.change_proof(Proof::end_catch_up);
     }
 
-    /// Leaves unproven for good what waited for missed purges, which will not be delivered. Later responses stay proven.
+    /// Leaves unproven for good what waited for missed purges, which will not be delivered. Later
+    /// responses stay proven.
     pub fn abandon_catch_up(&self) -> Sequence {
         self.change_proof(Proof::abandon_catch_up)
     }
 
-    /// Marks what an earlier process had left unproven: everything born before `until`, as its journal says.
+    /// Marks what an earlier process had left unproven: everything born before `until`, as its
+    /// journal says.
     pub fn restore_unproven(&self, until: Sequence) {
         self.change_proof(|proof| proof.restore(until));
     }
@@ -171,7 +180,8 @@ impl Invalidation {
         start
     }
 
-    /// Origins that lagged in an earlier process may do so still: the lowest revisions by selector, `tag:x` or `host:x`.
+    /// Restores the lowest revisions of an earlier process, by selector: `tag:x` or `host:x`. Its
+    /// origins may lag still.
     pub fn restore_revisions(&self, revisions: &BTreeMap<String, u64>) {
         for (selector, revision) in revisions {
             match selector.split_once(':') {
@@ -184,7 +194,7 @@ impl Invalidation {
         }
     }
 
-    /// To be asked after the marks, like the floor.
+    /// Returns whether a response is unproven. Read after the marks, like the floor.
     fn is_unproven(&self, born: Sequence) -> bool {
         born.0 < self.unproven.load(Ordering::Acquire)
     }
@@ -193,8 +203,8 @@ impl Invalidation {
         if self.is_unproven(born) { verdict.worse(Verdict::Unproven) } else { verdict }
     }
 
-    /// Goes on where an earlier process has left off: `seed` is its seed, `sequence` is later than all of its purges, and the
-    /// past purges hold those that matter to what it has stored.
+    /// Restores the purge state of an earlier process: `seed` is its seed, `sequence` is later than
+    /// all of its purges, and the past purges are those that matter to the responses it has stored.
     pub fn recovered(seed: u64, sequence: Sequence, past_purges: PastPurges) -> Self {
         let invalidation = Self::new(seed);
         invalidation.sequence.store(sequence.0.max(1), Ordering::Release);
@@ -202,26 +212,27 @@ impl Invalidation {
         invalidation
     }
 
-    /// Copies `PastPurges`; `None`: nothing is kept out of memory.
+    /// Returns a copy of the past purges; `None` without responses on disk.
     pub fn past_purges(&self) -> Option<PastPurges> {
         self.running.lock().past_purges.clone()
     }
 
-    /// The birth of the oldest fetch that is running, or else the present.
+    /// Returns the sequence of the oldest running fetch, or else the present one.
     pub fn oldest_fetch(&self) -> Sequence {
         let running = self.running.lock();
         running.oldest().unwrap_or_else(|| self.sequence())
     }
 
-    /// Forgets past purges that are older than everything that is kept out of memory.
+    /// Forgets past purges that are older than every response on disk.
     pub fn forget_before(&self, oldest_born: Sequence) {
         if let Some(past_purges) = &mut self.running.lock().past_purges {
             past_purges.forget_before(oldest_born.0);
         }
     }
 
-    /// Brings a response back that was kept out of memory. `enter` is given its provenance, or `None` if it was purged; it puts
-    /// the response where a purge finds it. No purge happens meanwhile: those before are in `PastPurges`, those after strike it.
+    /// Restores a response from disk. `enter` is given its provenance, or `None` if it was purged;
+    /// it puts the response where a purge finds it. No purge happens meanwhile: those before are in
+    /// `PastPurges`, those after invalidate it.
     pub fn restore<T>(
         &self,
         key: &Key,
@@ -240,7 +251,7 @@ impl Invalidation {
         enter(provenance)
     }
 
-    /// Returns whether a response that is kept out of memory was hard-purged.
+    /// Returns whether a response on disk was hard-purged.
     pub fn has_purged(&self, key: &Key, born: Sequence, tags: &[TagId]) -> bool {
         self.past_verdict(&self.running.lock(), key, born, tags) == Verdict::Purged
     }
@@ -262,12 +273,12 @@ impl Invalidation {
         Sequence(self.sequence.load(Ordering::Acquire))
     }
 
-    /// The identities of tags, to be marked or held.
+    /// Returns the identities of tags, to be marked or held.
     pub fn ids(&self) -> &TagTable {
         &self.tags
     }
 
-    /// Enters a fetch: to be called before its request is sent to the origin.
+    /// Registers a fetch. Call it before its request is sent to the origin.
     pub fn begin_fetch(self: &Arc<Self>) -> RunningFetch {
         let mut running = self.running.lock();
         let born = self.sequence();
@@ -275,8 +286,8 @@ impl Invalidation {
         RunningFetch { invalidation: Arc::clone(self), born }
     }
 
-    /// Enters a purge: to be called before [`Self::mark`]. Its marks last until everything that is stored was struck, and this is
-    /// dropped.
+    /// Registers a purge. Call it before [`Self::mark`]. Its marks last until all stored responses
+    /// were invalidated, and this is dropped.
     pub fn begin_purge(self: &Arc<Self>) -> RunningPurge {
         let mut running = self.running.lock();
         let began = self.sequence();
@@ -284,13 +295,15 @@ impl Invalidation {
         RunningPurge { invalidation: Arc::clone(self), began }
     }
 
-    /// Marks all of this as purged at one moment and returns its sequence. Visible to every check from then on.
+    /// Marks all of these as purged at one moment and returns its sequence. Every later check sees
+    /// them.
     pub fn mark(&self, marks: &[Mark<'_>], mode: PurgeMode, now: Timestamp) -> Sequence {
         self.mark_under(&mut self.running.lock(), marks, mode, now)
     }
 
-    /// Marks what the answer to an unsafe request has changed, and says whether none of it had been marked since that request was
-    /// sent: two requests that change one thing at the same time leave it open which of the answers is the later one.
+    /// Marks what the answer to an unsafe request has changed, and says whether none of it had been
+    /// marked since that request was sent: two requests that change one thing at the same time
+    /// leave it open which of the answers is the later one.
     pub fn mark_own(
         &self,
         marks: &[Mark<'_>],
@@ -335,10 +348,11 @@ impl Invalidation {
         self.forget_marks(settled, running);
     }
 
-    /// Forgets the older half of the marks where there are too many: only fetches that are older still are not stored.
+    /// Forgets the older half of the marks where there are too many: only fetches that are older
+    /// still are not stored.
     fn make_room(&self, running: &mut RunningFetches) {
         let Some(excess) = running.excess().max(self.prefixes.excess()) else { return };
-        // A purge at work has not struck everything yet: its marks stay.
+        // A running purge has not invalidated everything yet: its marks stay.
         let limit = running.oldest_purge().map_or(excess, |purge| excess.min(purge));
         if running.oldest().is_some_and(|oldest| oldest < limit) {
             self.floor.fetch_max(limit.0, Ordering::AcqRel); // before any mark goes
@@ -371,7 +385,8 @@ impl Invalidation {
         }
     }
 
-    /// Decides whether a response may still be used. Cheap when nothing was purged since it was last asked about it.
+    /// Decides whether a response may still be used. Cheap when nothing was purged since it was
+    /// last asked about it.
     pub fn verdict(&self, provenance: &Provenance, key: &Key) -> Verdict {
         self.proven(provenance.born(), self.verdict_of_purges(provenance, key))
     }
@@ -384,16 +399,18 @@ impl Invalidation {
         };
         let verdict = self.marks_since(provenance, provenance.born(), key);
         let verdict = verdict.worse(self.prefixes.verdict(since, key));
-        // Marks that nobody holds may be forgotten while a fetch is running: then the floor speaks for them, and it was
-        // raised before they went. What was found valid once was in the store, where the purge itself has struck it.
+        // Marks without holders may be forgotten while a fetch is running: then the floor replaces
+        // them, and it was raised before they went. What was found valid once was in the store,
+        // where the purge itself has invalidated it.
         if provenance.is_unchecked() && !self.is_above_floor(provenance.born()) {
             return provenance.remember(sequence, Verdict::Purged);
         }
         provenance.remember(sequence, verdict)
     }
 
-    /// Decides whether a response may still be used that has been held since then, and may have left the store meanwhile: marks
-    /// that are newer were not forgotten, unless the floor has risen over them.
+    /// Decides whether a response may still be used that has been held since then, and may have
+    /// left the store meanwhile: marks that are newer were not forgotten, unless the floor has
+    /// risen over them.
     pub fn verdict_of_held(
         &self,
         provenance: &Provenance,
@@ -404,23 +421,24 @@ impl Invalidation {
         if self.is_above_floor(since.born()) { verdict } else { Verdict::Purged }
     }
 
-    /// Decides whether it is worth while to store a response. Once it is stored, [`Self::may_keep`] has to be asked.
+    /// Returns whether storing a response makes sense. After it is stored, [`Self::may_keep`]
+    /// decides.
     pub fn may_store(&self, provenance: &Provenance, key: &Key) -> bool {
         self.judge(provenance, key) != Verdict::Purged && self.is_above_floor(provenance.born())
     }
 
-    /// Decides whether a response that was just stored may stay: no hard purge overtook its fetch.
+    /// Returns whether a response that was just stored may stay: no hard purge overtook its fetch.
     pub fn may_keep(&self, provenance: &Provenance, key: &Key) -> bool {
         self.verdict(provenance, key) != Verdict::Purged && self.is_above_floor(provenance.born())
     }
 
-    /// Decides whether nothing that this response carries was purged since a later fetch was born: then that fetch may confirm
-    /// it.
+    /// Decides whether nothing that this response carries was purged since a later fetch was born:
+    /// then that fetch may confirm it.
     pub fn may_confirm(&self, provenance: &Provenance, born: Sequence, key: &Key) -> bool {
         self.judge_since(provenance, born, key) == Verdict::Valid && self.is_above_floor(born)
     }
 
-    /// Decides whether a flight born then may be joined by a later request, as far as the key alone tells.
+    /// Returns whether later requests may join a flight born then, as far as the key alone tells.
     pub fn may_join(&self, born: Sequence, key: &Key) -> bool {
         let host = self.tags.host(key.host());
         self.all.verdict(born) == Verdict::Valid
@@ -431,15 +449,18 @@ impl Invalidation {
             && !self.is_unproven(born)
     }
 
-    /// To be asked after the marks: the floor rises before any of them is forgotten.
+    /// Returns whether a response is above the floor. Read after the marks: the floor rises before
+    /// any of them is forgotten.
     fn is_above_floor(&self, born: Sequence) -> bool {
         born.0 >= self.floor.load(Ordering::Acquire)
     }
 
-    /// Decides whether a request that arrived at `arrived` may be given the response of a fetch born before it.
+    /// Decides whether a request that arrived at `arrived` may be given the response of a fetch
+    /// born before it.
     ///
-    /// Nothing was purged in between: yes. Otherwise only if none of the response's own marks was raised since its birth; a
-    /// mark does not tell how often it was raised, so this errs towards another fetch.
+    /// Nothing was purged in between: yes. Otherwise only if none of the response's own marks was
+    /// raised since its birth; a mark does not tell how often it was raised, so this errs towards
+    /// another fetch.
     pub fn may_follow(&self, provenance: &Provenance, arrived: Sequence, key: &Key) -> bool {
         arrived <= provenance.born()
             || self.judge(provenance, key) == Verdict::Valid
@@ -491,12 +512,12 @@ impl Invalidation {
         self.forget_settled(&mut running);
     }
 
-    /// Tags known, with or without holders: a gauge.
+    /// Returns the number of tags, with or without holders.
     pub fn tag_count(&self) -> usize {
         self.tags.len()
     }
 
-    /// Purges by prefix that are remembered for the sake of running fetches: a gauge.
+    /// Returns the number of purges by prefix that are kept for running fetches.
     pub fn prefix_count(&self) -> usize {
         self.prefixes.len()
     }

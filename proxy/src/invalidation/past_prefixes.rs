@@ -8,8 +8,8 @@ use purge_protocol::UrlPrefix;
 use super::marks::Verdict;
 use super::past_purges::PurgeTimes;
 
-/// The last purge of each prefix. Those that there is no room for are folded into the purge of their whole host, and into that of
-/// everything only when there are too many hosts.
+/// The last purge of each prefix. Those that there is no room for are folded into the purge of
+/// their whole host, and into that of everything only when there are too many hosts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prefixes {
     /// `None`: the prefixes of every host.
@@ -49,7 +49,8 @@ impl Prefixes {
         verdict
     }
 
-    /// Folds prefixes until they fit in so many bytes. Returns the past of those that have become a purge of everything.
+    /// Folds prefixes until they fit in `bytes`. Returns the times of those that have become a
+    /// purge of everything.
     pub(super) fn fold(&mut self, bytes_max: usize) -> PurgeTimes {
         let mut everything = PurgeTimes::default();
         if self.bytes <= bytes_max {
@@ -128,9 +129,11 @@ impl Prefixes {
     }
 }
 
-/// Shows the past of every known beginning of this path: in a few steps, however many others there are.
+/// Shows the past of every known beginning of this path: in a few steps, however many others there
+/// are.
 fn for_each_beginning(paths: &Paths, path: &[u8], mut show: impl FnMut(PurgeTimes)) {
-    // The greatest that is not above the end. It shares its first bytes with the path: no beginning is longer than those.
+    // The greatest that is not above the end. It shares its first bytes with the path: no beginning
+    // is longer than those.
     let mut end = path;
     loop {
         let range = (Bound::Unbounded, Bound::Included(end));
@@ -150,7 +153,7 @@ fn bytes_of(prefix: &UrlPrefix) -> usize {
     prefix.text_bytes() + PREFIX_BYTES
 }
 
-/// What a prefix takes beside its text where it is written.
+/// Bytes of a written prefix beside its text.
 const PREFIX_BYTES: usize = 72;
 
 #[cfg(test)]

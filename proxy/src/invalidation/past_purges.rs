@@ -1,7 +1,9 @@
-//! `PastPurges`: the purges that matter to responses which are not in memory, and hold no tags there.
+//! `PastPurges`: the purges that matter to responses which are not in memory, and hold no tags
+//! there.
 //!
-//! It holds the last purge of each tag, up to [`PAST_MAX`]; older ones are folded into a table of a fixed size, in which tags may
-//! share a place, and those of prefixes into purges of their hosts: then more is invalidated than was purged, never less.
+//! It holds the last purge of each tag, up to [`PAST_MAX`]; older ones are folded into a table of a
+//! fixed size, in which tags may share a place, and those of prefixes into purges of their hosts:
+//! then more is invalidated than was purged, never less.
 
 use std::collections::HashMap;
 
@@ -12,12 +14,12 @@ use super::past_prefixes::Prefixes;
 use super::{Mark, Sequence, TagId};
 use process::timestamp::Timestamp;
 
-/// When something was last purged, hard and soft. Zero: never.
+/// The last hard and the last soft purge of one thing. Zero: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PurgeTimes {
     pub hard: u64,
     pub soft: u64,
-    /// When that happened, in milliseconds.
+    /// The time of the last soft purge in milliseconds.
     pub soft_at: u64,
 }
 
@@ -95,7 +97,7 @@ impl PurgeMark {
 }
 
 impl PastPurges {
-    /// Makes an empty one that takes at most half of so many bytes when it is written.
+    /// Returns an empty one that takes at most half of `bytes` when it is written.
     pub fn sized(bytes: usize) -> Self {
         let folded = (bytes / 8 / 8).clamp(64, FOLDED);
         let room = Room {
@@ -212,7 +214,7 @@ fn place_of(id: TagId, places: usize) -> usize {
     usize::try_from((id.bits() >> 64) % (places.max(1) as u128)).unwrap_or(0)
 }
 
-/// What a tag takes where it is written.
+/// Bytes of a written tag.
 const TAG_BYTES: usize = 72;
 /// Tags whose last purge is remembered exactly: some 20 MiB.
 const PAST_MAX: usize = 1 << 18;

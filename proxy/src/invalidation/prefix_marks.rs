@@ -62,7 +62,8 @@ impl PrefixMarks {
         self.newest.store(sequence.0, Ordering::Release); // pairs with the acquire in `verdict`
     }
 
-    /// Decides for a response of this key that no purge up to `since` has hit. Only later ones are looked at.
+    /// Decides for a response of this key that no purge up to `since` has hit. Only later ones are
+    /// looked at.
     pub(super) fn verdict(&self, since: Sequence, key: &Key) -> Verdict {
         if self.newest.load(Ordering::Acquire) <= since.0 {
             return Verdict::Valid;
@@ -91,7 +92,8 @@ impl PrefixMarks {
         }
     }
 
-    /// Where there are more purges than may be remembered: the sequence of the last one of the older half.
+    /// Returns the sequence of the last purge of the older half, if there are more than may be
+    /// kept.
     pub(super) fn excess(&self) -> Option<Sequence> {
         let purges = self.purges.read();
         let is_excessive = purges.in_order.len() > PREFIXES_MAX || purges.bytes > BYTES_MAX;
@@ -104,8 +106,8 @@ impl PrefixMarks {
     }
 }
 
-/// Purges by prefix that are remembered for the sake of running fetches. A response is compared with those since it was last
-/// looked at: 20 us for all of them.
+/// Purges by prefix that are kept for running fetches. A response is compared with those since it
+/// was last looked at: 20 us for all of them.
 pub(super) const PREFIXES_MAX: usize = 1 << 12;
 /// Bytes of them: prefixes may be as long as URLs.
 const BYTES_MAX: usize = 4 << 20;

@@ -1,8 +1,10 @@
-//! `Proof`: which responses may have missed a purge. The origin has to confirm them before they are used.
+//! `Proof`: which responses may have missed a purge. The origin has to confirm them before they are
+//! used.
 
 use super::Sequence;
 
-/// The sequences below which responses are unproven. It changes under the lock of [`super::Invalidation`].
+/// The sequences below which responses are unproven. It changes under the lock of
+/// [`super::Invalidation`].
 #[derive(Debug, Default)]
 pub(super) struct Proof {
     lost: Sequence,

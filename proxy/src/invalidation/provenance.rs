@@ -8,19 +8,20 @@ use super::marks::Verdict;
 use super::tag_table::{Tag, TagId, TagTable};
 use process::timestamp::Timestamp;
 
-/// When a response's request was sent, its tags, and the last verdict on it.
+/// The sequence at which a response's request was sent, its tags, and the last verdict on it.
 #[derive(Debug)]
 pub struct Provenance {
     born: Sequence,
     /// The sequence up to which `soft_at` is the verdict; [`PURGED`] once it is purged.
     checked: AtomicU64,
-    /// When it was soft-purged, in milliseconds; [`NEVER`] if it was not. Written before `checked`.
+    /// The time of its soft purge in milliseconds, or [`NEVER`]. Written before `checked`.
     soft_at: AtomicU64,
     links: Box<[Link]>,
     table: Arc<TagTable>,
 }
 
-/// A handle to a tag and the place among its holders, [`UNREGISTERED`] while the response is not stored.
+/// A handle to a tag and the place among its holders, [`UNREGISTERED`] while the response is not
+/// stored.
 #[derive(Debug)]
 struct Link {
     tag: Arc<Tag>,
@@ -67,8 +68,8 @@ impl Provenance {
         self.tags().any(|tag| tag.id() == id)
     }
 
-    /// Bytes it occupies beyond its own size, for the store's accounting: links, and places among the tags' holders. Who is
-    /// the first to hold a tag pays for it.
+    /// Bytes it occupies beyond its own size, for the store's accounting: links, and places among
+    /// the tags' holders. Who is the first to hold a tag pays for it.
     pub fn heap_bytes(&self) -> usize {
         let own_tags = self.tags().filter(|tag| tag.live() == 0).count();
         self.links.len() * (size_of::<Link>() + PLACE_BYTES) + own_tags * TAG_BYTES
@@ -99,7 +100,7 @@ impl Provenance {
         self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
     }
 
-    /// When it was soft-purged, as far as is known.
+    /// Returns the time of its soft purge, as far as is known.
     pub fn soft_purged(&self) -> Option<Timestamp> {
         match self.softness() {
             Verdict::Soft(at) => Some(at),
@@ -107,7 +108,8 @@ impl Provenance {
         }
     }
 
-    /// The verdict as of this sequence, if it was reached before; else the sequence since which it was not looked at.
+    /// The verdict as of this sequence, if it was reached before; else the sequence since which it
+    /// was not looked at.
     pub(super) fn remembered(&self, sequence: Sequence) -> Result<Verdict, Sequence> {
         match self.checked.load(Ordering::Acquire) {
             PURGED => Ok(Verdict::Purged),

@@ -7,18 +7,19 @@ use super::past_purges::PastPurges;
 use super::proof::Proof;
 use super::tag_table::{TagId, TagTable};
 
-/// Fetches by the sequence at which they were born, and recent marks in their order. Lives under one lock, see [`super`].
+/// Fetches by the sequence at which they were born, and recent marks in their order. Lives under
+/// one lock, see [`super`].
 #[derive(Debug, Default)]
 pub(super) struct RunningFetches {
     fetches: Counts,
     purges: Counts,
     kept_marks: VecDeque<(Sequence, TagId)>,
     pub(super) proof: Proof,
-    /// Where responses are kept out of memory, what was purged that they may carry.
+    /// Purges that responses on disk may have missed; `None` without such responses.
     pub(super) past_purges: Option<PastPurges>,
 }
 
-/// How many of each sequence.
+/// The number of fetches, or purges, that began at each sequence.
 #[derive(Debug, Default)]
 struct Counts(BTreeMap<Sequence, u32>);
 
@@ -50,7 +51,8 @@ impl RunningFetches {
         self.fetches.leave(born);
     }
 
-    /// Forgets the fetches that were born before this: they are not stored, so that no mark matters to them.
+    /// Forgets the fetches that were born before this: they are not stored, so that no mark matters
+    /// to them.
     pub(super) fn give_up_before(&mut self, floor: Sequence) {
         self.fetches.0 = self.fetches.0.split_off(&floor);
     }
@@ -63,7 +65,8 @@ impl RunningFetches {
         self.purges.leave(began);
     }
 
-    /// The birth of the oldest running fetch, or the beginning of the oldest purge that is being applied, whichever is older.
+    /// The birth of the oldest running fetch, or the beginning of the oldest purge that is being
+    /// applied, whichever is older.
     pub(super) fn oldest(&self) -> Option<Sequence> {
         self.fetches.oldest().into_iter().chain(self.purges.oldest()).min()
     }
@@ -78,14 +81,15 @@ impl RunningFetches {
         self.kept_marks.push_back((sequence, id));
     }
 
-    /// Where more marks are kept than [`KEPT_MARKS_MAX`], since a fetch has been running for very long: the sequence of the last
+    /// Returns, if a long fetch keeps more marks than [`KEPT_MARKS_MAX`], the sequence of the last
     /// one of the older half.
     pub(super) fn excess(&self) -> Option<Sequence> {
         let middle = self.kept_marks.get(self.kept_marks.len() / 2);
         middle.filter(|_| self.kept_marks.len() > KEPT_MARKS_MAX).map(|(sequence, _)| *sequence)
     }
 
-    /// Lets go of the marks up to `settled`, which no running fetch that may be stored is older than.
+    /// Lets go of the marks up to `settled`, which no running fetch that may be stored is older
+    /// than.
     pub(super) fn forget_settled(&mut self, settled: Sequence, tags: &TagTable) {
         tags.forget_settled(settled);
         while let Some((sequence, id)) = self.kept_marks.front()
@@ -97,5 +101,6 @@ impl RunningFetches {
     }
 }
 
-/// Marks of tags remembered for the sake of running fetches: 2^18 of about 150 bytes are 40 MiB. Beyond it, the floor rises.
+/// Marks of tags that are kept for running fetches: 2^18 of about 150 bytes are 40 MiB. Beyond it,
+/// the floor rises.
 pub(super) const KEPT_MARKS_MAX: usize = 1 << 18;

@@ -1,4 +1,5 @@
-//! All tags that matter: those that a stored response carries, and those purged while a fetch is running.
+//! All tags that matter: those that a stored response carries, and those purged while a fetch is
+//! running.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +15,8 @@ use super::marks::{Marks, Verdict};
 use crate::key::Key;
 use process::timestamp::Timestamp;
 
-/// Which tag: 128 bits of a seeded hash over its kind and its bytes. A collision would purge too much, never too little.
+/// The identity of a tag: 128 bits of a seeded hash over its kind and its bytes. A collision purges
+/// too much, never too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TagId(u128);
 
@@ -27,7 +29,8 @@ pub(super) struct Tag {
     holders: Mutex<Holders>,
 }
 
-/// The hashes of the keys under which a tag's responses are stored. Places of those that left hold [`FREE`] and are reused.
+/// The hashes of the keys under which a tag's responses are stored. Places of those that left hold
+/// [`FREE`] and are reused.
 #[derive(Debug, Default)]
 struct Holders {
     hashes: Vec<u64>,
@@ -120,7 +123,8 @@ impl TagTable {
         self.id(URL_KIND, &[&host, &path])
     }
 
-    /// Returns the identity of a directory, of whatever host. It is never marked: a store finds by it what a prefix covers.
+    /// Returns the identity of a directory, of whatever host. It is never marked: a store finds by
+    /// it what a prefix covers.
     pub fn directory(&self, path: &[u8]) -> TagId {
         self.id(5, &[path])
     }
@@ -159,7 +163,8 @@ impl TagTable {
         self.peek(id, Tag::live).unwrap_or(0)
     }
 
-    /// The hashes of the keys of the stored responses that carry this tag; one key may occur several times.
+    /// The hashes of the keys of the stored responses that carry this tag; one key may occur
+    /// several times.
     pub fn key_hashes(&self, id: TagId) -> Vec<u64> {
         let tag = self.shard(id).lock().find(id.hash(), |tag| tag.id == id).cloned();
         let Some(tag) = tag else { return Vec::new() };
@@ -197,14 +202,16 @@ impl TagTable {
         self.settled.fetch_max(settled.0, Ordering::AcqRel);
     }
 
-    /// Takes a handle back and forgets the tag if that was the last one and no running fetch needs its marks.
+    /// Takes a handle back and forgets the tag if that was the last one and no running fetch needs
+    /// its marks.
     pub(super) fn release(&self, tag: Arc<Tag>) {
         let id = tag.id;
         drop(tag);
         self.forget_if_unheld(id);
     }
 
-    /// New handles come from the table only, under the shard's lock: a tag whose only owner is the table has no holder.
+    /// New handles come from the table only, under the shard's lock: a tag whose only owner is the
+    /// table has no holder.
     pub(super) fn forget_if_unheld(&self, id: TagId) {
         let mut shard = self.shard(id).lock();
         let settled = self.settled.load(Ordering::Acquire); // under the lock: see the later of this and `forget_settled`'s look
@@ -229,7 +236,8 @@ impl TagTable {
 }
 
 impl TagId {
-    /// All its bits, for a store that keeps them. They mean the same as long as the seed is the same.
+    /// All its bits, for a store that keeps them. They mean the same as long as the seed is the
+    /// same.
     pub const fn bits(self) -> u128 {
         self.0
     }
@@ -248,7 +256,8 @@ impl TagId {
     }
 }
 
-/// Marks a free place. A key of this very hash, one in 2^64, would not be counted; its verdict does not depend on that.
+/// Marks a free place. A key of this very hash, one in 2^64, would not be counted; its verdict does
+/// not depend on that.
 const FREE: u64 = u64::MAX;
 const URL_KIND: u8 = 4;
 const SHARDS: usize = 64;

@@ -1,12 +1,14 @@
 //! `Accept-Encoding` (RFC 9110 §12.5.3), reduced to the codings that we know, in one order.
 //!
-//! It is forwarded so: what the key holds is what the origin sees.
+//! The field is forwarded in this form, so that the key holds the value that the origin sees.
 
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 
-/// Reduces `Accept-Encoding` to those of `CODINGS` that it accepts; a field that refuses `identity` is left alone.
+/// Reduces `Accept-Encoding` to those of `CODINGS` that it accepts; a field that refuses `identity`
+/// is left alone.
 ///
-/// The differences between browsers become eight variants at most. For requests whose response may be stored.
+/// The differences between browsers become eight variants at most. For requests whose response may
+/// be stored.
 pub fn normalize_accept_encoding(fields: &mut HeaderMap) {
     match canonical(fields) {
         None => {}
@@ -19,7 +21,8 @@ pub fn normalize_accept_encoding(fields: &mut HeaderMap) {
     }
 }
 
-/// Returns the codings that are accepted, none of ours without the field, or `None` where it has to stay as it is.
+/// Returns the codings that are accepted, none of ours without the field, or `None` where it has to
+/// stay as it is.
 pub(super) fn canonical(fields: &HeaderMap) -> Option<&'static str> {
     let mut accepted = [false; CODINGS.len()];
     let lines = fields.get_all(ACCEPT_ENCODING).iter();
@@ -65,7 +68,8 @@ fn coding_and_weight(member: &[u8]) -> (&[u8], Weight) {
 /// The content codings that we tell apart, in the order of [`CANONICAL`].
 const CODINGS: [&str; 3] = ["br", "gzip", "zstd"];
 
-/// What is forwarded for each set of accepted codings; the index has a bit for each of [`CODINGS`], the first the highest.
+/// The value forwarded for each set of accepted codings; the index has a bit for each of
+/// [`CODINGS`], the first the highest.
 const CANONICAL: [&str; 8] =
     ["", "zstd", "gzip", "gzip, zstd", "br", "br, zstd", "br, gzip", "br, gzip, zstd"];
 

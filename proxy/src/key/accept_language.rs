@@ -1,8 +1,9 @@
 //! `Accept-Language` (RFC 9110 §12.5.4) in one form for all ways to write the same preferences.
 //!
-//! For the key only: the origin sees what the client sent. Browsers differ in spacing, case and the digits of weights, and a page
-//! that varies on the field would be stored once for each. Values that have the same meaning are one (RFC 9111 §4.1); languages
-//! are neither matched nor reduced, since only the origin knows which it has.
+//! For the key only: the origin sees what the client sent. Browsers differ in spacing, case and the
+//! digits of weights, and a page that varies on the field would be stored once for each. Values
+//! that have the same meaning are one (RFC 9111 §4.1); languages are neither matched nor reduced,
+//! since only the origin knows which it has.
 
 use std::cmp::Reverse;
 
@@ -21,10 +22,12 @@ struct Member<'a> {
 //#    specification (e.g., reordering field values when order is not
 //#    significant; case-normalization, where values are defined to be
 //#    case-insensitive)
-/// Returns the preferences in lower case, the most wanted first; those of equal weight stay in their order, which some origins
-/// read as a preference (RFC 9110 §12.5.4). Refusals (`q=0`) are preferences, too.
+/// Returns the preferences in lower case, the most wanted first; those of equal weight stay in
+/// their order, which some origins read as a preference (RFC 9110 §12.5.4). Refusals (`q=0`) are
+/// preferences, too.
 ///
-/// `None` without the field, and where it has to stay as it is: it is malformed, or longer than any that means something.
+/// `None` without the field, and where it has to stay as it is: it is malformed, or longer than any
+/// that means something.
 pub(super) fn canonical(fields: &HeaderMap) -> Option<SmallVec<[u8; 128]>> {
     let mut lines = fields.get_all(ACCEPT_LANGUAGE).iter().peekable();
     lines.peek()?;
@@ -55,10 +58,11 @@ pub(super) fn canonical(fields: &HeaderMap) -> Option<SmallVec<[u8; 128]>> {
     Some(text)
 }
 
-/// Returns whether two requests name the same languages with the same weights, though in different orders, and the second one
-/// names `language` before all others. An origin that has a page in `language` chooses it for the second request whether it
-/// reads the order as a preference, looks at the first language only, or looks at weights alone: in the last case its choice is
-/// that for the first request.
+/// Returns whether two requests name the same languages with the same weights, though in different
+/// orders, and the second one names `language` before all others. An origin that has a page in
+/// `language` chooses it for the second request whether it reads the order as a preference, looks
+/// at the first language only, or looks at weights alone: in the last case its choice is that for
+/// the first request.
 pub(super) fn agree_on(language: &[u8], one: &HeaderMap, two: &HeaderMap) -> bool {
     let (Some(one), Some(two)) = (canonical(one), canonical(two)) else { return false };
     let (mut one, mut two) = (members(&one), members(&two));

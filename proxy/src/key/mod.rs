@@ -3,8 +3,9 @@
 //! ```text
 //! scheme u8 | length of host u16 LE | host | path and query
 //! ```
-//! Every part is length-prefixed or last, so no two requests share bytes by accident. The bytes are those that are forwarded
-//! to the origin; a hit compares them in full, the hash only finds the place.
+//! Every part is length-prefixed or last, so no two requests share bytes by accident. The bytes are
+//! those that are forwarded to the origin; a hit compares them in full, the hash only finds the
+//! place.
 
 pub mod vary;
 mod accept_encoding;
@@ -39,7 +40,7 @@ pub struct Key {
     bytes: SmallVec<[u8; 88]>,
 }
 
-/// The secret of this process's key hashes, so that nobody can craft colliding URLs.
+/// The secret of this process's key hashes, so that clients cannot craft colliding URLs.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySeed(pub u64);
 

@@ -1,7 +1,9 @@
-//! Selecting fields and the secondary key (RFC 9111 §4.1): which variant of a URL a request asks for.
+//! Selecting fields and the secondary key (RFC 9111 §4.1): which variant of a URL a request asks
+//! for.
 //!
-//! All lines of a field count, joined by commas and without optional white space. `Accept-Encoding` and `Accept-Language` are
-//! compared by their meaning, in the forms that `accept_encoding` and `accept_language` give them.
+//! All lines of a field count, joined by commas and without optional white space. `Accept-Encoding`
+//! and `Accept-Language` are compared by their meaning, in the forms that `accept_encoding` and
+//! `accept_language` give them.
 
 use std::num::NonZeroU64;
 
@@ -44,22 +46,24 @@ fn is_ours(name: &str) -> bool {
         || name.starts_with("x-forwarded")
 }
 
-/// These are ours, too, and in the key already; or a lower bound, which what is stored meets in another way.
+/// These are ours, too, and in the key already; or a lower bound, which what is stored meets in
+/// another way.
 const KEYED: [&str; 4] = ["host", "x-forwarded-host", "x-forwarded-proto", "x-min-site-revision"];
 
-/// Why a response can be reused for no other request.
+/// The reason why a response can be reused for no other request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaryStar {
     /// `*` among the members of `Vary` (RFC 9110 §12.5.5).
     Star,
     /// A field that the origin got from us: every client would share one value.
     Ours,
-    /// A member that is no field name: nobody knows what it varies on.
+    /// A member that is not a field name.
     Malformed,
 }
 
 impl Variant {
-    /// Reads `Vary` off a response and takes the values from the request; `None` when it does not vary.
+    /// Reads `Vary` off a response and takes the values from the request; `None` when it does not
+    /// vary.
     ///
     /// `always` are fields that select whatever the response says.
     pub fn of(
@@ -127,8 +131,9 @@ impl Variant {
         secondary_key(&self.names, request).as_slice() == &*self.values
     }
 
-    /// Returns whether the response of this variant, which is in `language`, may answer a request that differs from the variant's
-    /// own only in the order of its languages, see [`accept_language::agree_on`].
+    /// Returns whether the response of this variant, which is in `language`, may answer a request
+    /// that differs from the variant's own only in the order of its languages, see
+    /// [`accept_language::agree_on`].
     pub fn matches_in(&self, language: &[u8], request: &HeaderMap) -> bool {
         let Some(own) = self.request() else { return false };
         let Some(languages) = own.get(ACCEPT_LANGUAGE) else { return false };
@@ -145,12 +150,14 @@ impl Variant {
         VariantHash::of(&self.values)
     }
 
-    /// The hash that the variant has which this request selects, were it to vary on the same fields.
+    /// The hash that the variant has which this request selects, were it to vary on the same
+    /// fields.
     pub fn selection_of(&self, request: &HeaderMap) -> VariantHash {
         VariantHash::of(&secondary_key(&self.names, request))
     }
 
-    /// Returns fields of a request that selects this variant, where they can be told from the values.
+    /// Returns fields of a request that selects this variant, where they can be told from the
+    /// values.
     pub fn request(&self) -> Option<HeaderMap> {
         let mut fields = HeaderMap::new();
         let mut rest = &*self.values;
@@ -214,7 +221,8 @@ fn secondary_key(names: &[HeaderName], request: &HeaderMap) -> SmallVec<[u8; 128
     key
 }
 
-/// In the place of 0 and 1 for absent and present: what follows is not what was sent, and equals no value that was.
+/// In the place of 0 and 1 for absent and present: what follows is not what was sent, and equals no
+/// value that was.
 const CANONICAL: u8 = 2;
 
 fn push_value(key: &mut SmallVec<[u8; 128]>, value: &[u8]) {
@@ -223,7 +231,8 @@ fn push_value(key: &mut SmallVec<[u8; 128]>, value: &[u8]) {
     key.extend_from_slice(value);
 }
 
-/// Adds the comma-separated members without white space around them. A cookie is one member: commas may occur in it.
+/// Adds the comma-separated members without white space around them. A cookie is one member: commas
+/// may occur in it.
 fn push_members(value: &mut SmallVec<[u8; 128]>, line: &[u8], is_whole: bool) {
     if is_whole {
         push_member(value, line);

@@ -1,4 +1,4 @@
-//! Who may purge: decided on the socket's address and a token, never on what a request says of itself.
+//! Access to purges: by the socket's address and a token, never by other fields of a request.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -9,9 +9,10 @@ use settings::Secret;
 
 /// Decides on a `PURGE` that came in on a traffic listener.
 ///
-/// Behind a load balancer every client has the load balancer's address. So a request that carries forwarding fields counts as
-/// its client's, unless the peer is trusted to write them; and then it is the client who would need the permission, which
-/// nobody can check: refused, too, unless there is a token.
+/// Behind a load balancer every client has the load balancer's address. So a request that carries
+/// forwarding fields counts as its client's, unless the peer is trusted to write them; and then it
+/// is the client who would need the permission, which nobody can check: refused, too, unless there
+/// is a token.
 pub fn check_traffic(
     rules: &settings::PurgeSettings,
     peer: &Peer,
@@ -28,7 +29,8 @@ pub fn check_traffic(
     check_token(rules.token.as_ref(), fields)
 }
 
-/// Decides on a request to the admin listener: with the token, or without one from this machine only.
+/// Decides on a request to the admin listener: with the token, or without one from this machine
+/// only.
 pub fn check_admin(token: Option<&Secret>, peer: &Peer, fields: &HeaderMap) -> Result<(), Refusal> {
     if token.is_none() && !peer.remote.ip().to_canonical().is_loopback() {
         return Err(Refusal::AdminForbidden);

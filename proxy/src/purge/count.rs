@@ -51,7 +51,7 @@ impl Count {
 pub(super) struct Tally<'a> {
     sequence: Sequence,
     earlier: &'a [Pending],
-    /// What a selector of this purge has taken as a whole.
+    /// Tags that a selector of this purge has counted as a whole.
     whole: Option<Pending>,
     hit: Vec<Arc<Stored>>,
     seen: HashSet<*const Stored>,
@@ -67,7 +67,7 @@ impl<'a> Tally<'a> {
         self.earlier.is_empty() && self.whole.is_none() && self.hit.is_empty()
     }
 
-    /// Counts all holders of a tag, so many, without looking at them.
+    /// Counts all `live` holders of a tag without looking at them.
     pub(super) fn take_all_of(&mut self, id: TagId, live: u64) -> Count {
         self.whole = Some(Pending::Tag(id, self.sequence));
         Count { objects: live, already_counted: 0 }

@@ -1,4 +1,4 @@
-//! The doors through which purges come in: `PURGE` requests and the JSON API. Both end in [`PurgeExecutor::apply`].
+//! `PurgeEndpoint`: `PURGE` requests and the JSON API. Both end in [`PurgeExecutor::apply`].
 
 use std::sync::Arc;
 

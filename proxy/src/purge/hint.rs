@@ -1,4 +1,4 @@
-//! What the proxy says when a selector has matched nothing.
+//! The hint in the answer to a purge of which a selector has matched nothing.
 
 use purge_protocol::PurgeReport;
 use purge_protocol::hint::{Known, for_no_match};
@@ -9,9 +9,10 @@ use settings::{Config, StorageKind};
 
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
-    /// The ports of the traffic listeners: clients that name one have it in the host of what they store.
+    /// The ports of the traffic listeners: clients that name one have it in the host of what they
+    /// store.
     pub ports: Vec<u16>,
-    /// Whether tags of stored responses may be in a file, where purges do not count them.
+    /// Tags of stored responses may be in a file, where purges do not count them.
     pub has_file: bool,
 }
 

@@ -1,8 +1,9 @@
-//! Purging: marks first, so that a purge is in force at once; then counts what it hit, exactly, and frees the space.
+//! Purges: marks first, so that a purge is in force at once; then counts its hits exactly, and
+//! frees their space.
 //!
-//! A tag of few responses is counted and emptied on the spot. A tag of many is counted by its number of holders, in constant
-//! time, and emptied in the background; a purge that overlaps it meanwhile looks at each of its own responses, so that none is
-//! counted twice.
+//! A tag of few responses is counted and emptied on the spot. A tag of many is counted by its
+//! number of holders, in constant time, and emptied in the background; a purge that overlaps it
+//! meanwhile looks at each of its own responses, so that none is counted twice.
 
 pub mod access;
 pub mod endpoint;
@@ -60,8 +61,9 @@ impl PurgeExecutor {
         Arc::new(Self { store, invalidation, journal, seed, clock, pending, metrics })
     }
 
-    /// Purges what the selectors name. When this returns, none of it is served again (hard) or without becoming stale (soft), not
-    /// even after a restart. An error says that the last is not sure: the caller does not acknowledge the purge.
+    /// Purges what the selectors name. When this returns, none of it is served again (hard) or
+    /// without becoming stale (soft), not even after a restart. An error says that the last is not
+    /// sure: the caller does not acknowledge the purge.
     pub async fn apply(
         self: &Arc<Self>,
         id: Option<String>,
@@ -96,8 +98,8 @@ impl PurgeExecutor {
         })
     }
 
-    /// Purges what records of the purge log name, and returns how many stored responses each target hit that none before it
-    /// has.
+    /// Purges what records of the purge log name, and returns how many stored responses each target
+    /// hit that none before it has.
     pub(super) async fn apply_logged(
         self: &Arc<Self>,
         targets: &[Target],
@@ -116,9 +118,11 @@ impl PurgeExecutor {
         counts
     }
 
-    /// Purges the URLs and groups that the response to an unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3).
+    /// Purges the URLs and groups that the response to an unsafe request invalidates (RFC 9111
+    /// §4.4, RFC 9875 §3).
     ///
-    /// Returns what came of that, if there was anything to purge. `since` is the moment at which the request was sent.
+    /// Returns what came of that, if there was anything to purge. `since` is the moment at which
+    /// the request was sent.
     pub async fn invalidate_uris(
         self: &Arc<Self>,
         uris: &[Uri],
@@ -157,8 +161,8 @@ impl PurgeExecutor {
         mode: PurgeMode,
         since: Option<&RunningFetch>,
     ) -> (Marked, Vec<Count>) {
-        // No mark is forgotten before what it hit is struck: a stale response whose URL was purged would look valid in between,
-        // and a 304 would bring it back.
+        // No mark is forgotten before its hits are invalidated: a stale response whose URL was
+        // purged would look valid in between, and a 304 would bring it back.
         let at_work = self.invalidation.begin_purge();
         let marks: Vec<_> = resolved.iter().map(ResolvedTarget::mark).collect();
         let now = self.clock.now();
@@ -186,7 +190,8 @@ impl PurgeExecutor {
         (marked, tokio::task::spawn_blocking(work).await.unwrap_or_default())
     }
 
-    /// Returns whether settling looks at few responses only: then it may run on a thread that serves requests.
+    /// Returns whether settling looks at few responses only: then it may run on a thread that
+    /// serves requests.
     fn is_little(&self, resolved: &[ResolvedTarget]) -> bool {
         match resolved {
             [ResolvedTarget::All | ResolvedTarget::Tag(_) | ResolvedTarget::Url(..)] => true,
@@ -287,14 +292,16 @@ impl PurgeExecutor {
         }
     }
 
-    /// Takes uncacheable markers out: they carry no links to be found by, and the mark of a prefix does not last.
+    /// Takes uncacheable markers out: they carry no links to be found by, and the mark of a prefix
+    /// does not last.
     fn forget<'a>(&self, found: impl Iterator<Item = &'a Arc<Stored>>) {
         for marker in found.filter(|stored| stored.response().is_none()) {
             self.store.remove(marker, Removal::Purged);
         }
     }
 
-    /// Removes, or makes stale, what a large purge has hit, in the background and with pauses: it is no longer served anyway.
+    /// Removes, or makes stale, what a large purge has hit, in the background and with pauses: it
+    /// is no longer served anyway.
     #[expect(
         clippy::disallowed_methods,
         reason = "runs on a blocking thread, and is to leave the cores to requests"
@@ -350,8 +357,9 @@ impl PurgeExecutor {
         Key::new(self.seed, scheme, url.host().as_bytes(), url.path().as_bytes())
     }
 
-    /// Looks at what these targets are about to hit: so many of the most requested, and the hosts of all. Walks over the store
-    /// for prefixes and everything: not on a thread that serves requests.
+    /// Returns of the responses that these targets will hit the `max` most requested, and the hosts
+    /// of all. Walks over the store for prefixes and everything: not on a thread that serves
+    /// requests.
     fn rewarm_candidates(&self, targets: &[Target], max: usize) -> RewarmCandidates {
         let mut found: Vec<Arc<Stored>> = Vec::new();
         for target in targets {
@@ -375,7 +383,8 @@ impl PurgeExecutor {
         under.filter(|stored| stored.provenance.carries(id)).collect()
     }
 
-    /// What is stored under a URL: under its keys, and in other spellings, which carry the URL as a tag.
+    /// Returns the responses of a URL: those under its keys, and those of other spellings, which
+    /// carry the URL as a tag.
     fn under(&self, keys: &[Key], id: TagId) -> Vec<Arc<Stored>> {
         let under = keys.iter().flat_map(|key| self.store.by_hash(key.hash()));
         let mut under: Vec<_> = under.filter(|stored| keys.contains(&stored.key)).collect();

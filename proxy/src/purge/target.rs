@@ -44,7 +44,8 @@ impl ResolvedTarget {
         }
     }
 
-    /// What is to be sought in the file; what a URL's purge and that of everything have hit was taken out of it at once.
+    /// Returns the mark to be sought in the file. Purges of a URL or of everything take responses
+    /// out of it at once.
     pub(super) fn sought(&self) -> Option<PurgeMark> {
         match self {
             Self::Tag(_) | Self::Prefix(_) => Some(PurgeMark::of(&self.mark())),

@@ -1,4 +1,5 @@
-//! The three sentences of the proof, tried out: case by case, against a [`model`], and with threads.
+//! The three sentences of the proof, tried out: case by case, against a [`model`], and with
+//! threads.
 
 mod model;
 
@@ -20,7 +21,7 @@ fn at(second: u64) -> Timestamp {
     Timestamp::from_secs(second)
 }
 
-/// Marks as the purger does, where nothing is stored.
+/// Marks as the purge executor does, with an empty store.
 fn purge(invalidation: &Arc<Invalidation>, marks: &[Mark<'_>], mode: PurgeMode, second: u64) {
     let _at_work = invalidation.begin_purge();
     invalidation.mark(marks, mode, at(second));
@@ -81,7 +82,7 @@ fn a_soft_purge_says_since_when_and_a_hard_one_outranks_it() {
     invalidation.mark(&[Mark::All], PurgeMode::Hard, at(30));
     assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Purged);
     invalidation.mark(&[Mark::Tag(id)], PurgeMode::Soft, at(40));
-    assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Purged, "for ever");
+    assert_eq!(invalidation.verdict(&held, &key("/")), Verdict::Purged, "permanently");
 }
 
 #[test]
@@ -284,7 +285,7 @@ fn a_purge_that_is_being_applied_keeps_its_marks_though_there_are_too_many() {
         let foreign = UrlPrefix::parse(&format!("other.example/{number}")).unwrap();
         purge(&invalidation, &[Mark::Prefix(&foreign)], PurgeMode::Hard, 1);
     }
-    assert_eq!(invalidation.verdict(&stored, &key("/a")), Verdict::Purged, "not struck yet");
+    assert_eq!(invalidation.verdict(&stored, &key("/a")), Verdict::Purged, "not invalidated yet");
 }
 
 #[test]
@@ -309,7 +310,7 @@ fn a_tag_is_known_while_it_is_held_or_an_older_fetch_runs_and_no_longer() {
     let invalidation = Arc::new(Invalidation::new(1));
     let id = tag(&invalidation, "a");
     invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, at(1));
-    assert_eq!(invalidation.tag_count(), 0, "nobody can be hit");
+    assert_eq!(invalidation.tag_count(), 0, "there are no holders");
     let flight = invalidation.begin_fetch();
     invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, at(2));
     assert_eq!(invalidation.tag_count(), 1, "the fetch may bring it");
@@ -430,7 +431,8 @@ fn a_reader_that_sees_a_sequence_sees_its_marks() {
     assert_eq!(log.lock().len(), 4000, "every purge has its own sequence");
 }
 
-/// The race that the whole design is about: fetches store while purges run; nothing stored from before a purge is valid.
+/// The race that the whole design is about: fetches store while purges run; nothing stored from
+/// before a purge is valid.
 #[test]
 fn a_purge_between_fetch_and_store_is_never_missed() {
     let invalidation = Arc::new(Invalidation::new(1));
@@ -445,7 +447,8 @@ fn a_purge_between_fetch_and_store_is_never_missed() {
                         thread::yield_now();
                     }
                     let id = tag(invalidation, &text);
-                    // Purged by ourselves, while others come and go: it must be seen, whatever they do.
+                    // Purged by ourselves, while others come and go: it must be seen, whatever they
+                    // do.
                     invalidation.mark(&[Mark::Tag(id)], PurgeMode::Hard, at(1));
                     let provenance = flight.provenance([id]);
                     assert!(!invalidation.may_keep(&provenance, &key("/")));

@@ -15,8 +15,8 @@ enum Event {
     Mark(Vec<Target>, PurgeMode),
     Ask(Index),
     Drop(Index),
-    /// What the purger does after a purge: strikes what is stored.
-    Strike,
+    /// Invalidates stored responses, as the purge executor does after a purge.
+    Invalidate,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (prop::collection::vec(target, 1..3), mode).prop_map(|(a, b)| Event::Mark(a, b)),
         4 => any::<Index>().prop_map(Event::Ask),
         1 => any::<Index>().prop_map(Event::Drop),
-        1 => Just(Event::Strike),
+        1 => Just(Event::Invalidate),
     ]
 }
 
@@ -61,7 +61,7 @@ struct Held {
     provenance: Provenance,
     path: usize,
     tags: Vec<usize>,
-    /// When the first soft purge was found out; further ones change nothing.
+    /// The time at which the first soft purge was noticed; further ones change nothing.
     softened: Option<u64>,
 }
 
@@ -120,11 +120,12 @@ fn run(events: &[Event]) {
                 let is_unheld =
                     |target: &Target| matches!(target, Target::Url(_) | Target::Prefix(_));
                 if targets.iter().any(is_unheld) {
-                    // As the purger does: these marks are held by nobody, so it looks at what is stored.
-                    strike(&invalidation, &model, &mut stored);
+                    // As the purge executor does: these marks have no holders, so it looks at
+                    // stored responses.
+                    invalidate(&invalidation, &model, &mut stored);
                 }
             }
-            Event::Strike => strike(&invalidation, &model, &mut stored),
+            Event::Invalidate => invalidate(&invalidation, &model, &mut stored),
             Event::Ask(which) if !stored.is_empty() => {
                 let index = which.index(stored.len());
                 ask(&invalidation, &model, &mut stored[index]);
@@ -139,8 +140,8 @@ fn run(events: &[Event]) {
         ask(&invalidation, &model, held);
     }
     drop((flights, stored));
-    assert_eq!(invalidation.tag_count(), 0, "tags are left though nobody can need them");
-    assert_eq!(invalidation.prefix_count(), 0, "prefixes are left though nobody can need them");
+    assert_eq!(invalidation.tag_count(), 0, "tags are left without need");
+    assert_eq!(invalidation.prefix_count(), 0, "prefixes are left without need");
     assert_eq!(invalidation.floor_raised.value(), 0);
 }
 
@@ -158,8 +159,8 @@ fn mark(invalidation: &Invalidation, targets: &[Target], mode: PurgeMode, second
     invalidation.mark(&marks, mode, at(second));
 }
 
-/// What [`crate::purge`] does with stored responses that a purge without holders hits.
-fn strike(invalidation: &Invalidation, model: &Model, stored: &mut Vec<Held>) {
+/// Does as [`crate::purge`] with stored responses that a purge without holders hits.
+fn invalidate(invalidation: &Invalidation, model: &Model, stored: &mut Vec<Held>) {
     for held in &mut *stored {
         match model.judge(held.provenance.born(), held.path, &held.tags) {
             None => held.provenance.mark_purged(),
@@ -173,7 +174,8 @@ fn strike(invalidation: &Invalidation, model: &Model, stored: &mut Vec<Held>) {
     }
 }
 
-/// The verdict is the model's. The moment of a soft purge is that of one that hit it, and never moves back and forth.
+/// The verdict is the model's. The moment of a soft purge is that of one that hit it, and never
+/// moves back and forth.
 fn ask(invalidation: &Invalidation, model: &Model, held: &mut Held) {
     let verdict = invalidation.verdict(&held.provenance, &key(PATHS[held.path]));
     let judged = model.judge(held.provenance.born(), held.path, &held.tags);

@@ -1,4 +1,5 @@
-//! How the purge log is answered over HTTP: 200 with what was applied, 409 with the log status, problems with the reason.
+//! The purge log over HTTP: 200 with what was applied, 409 with the log status, problems with the
+//! reason.
 
 use http::{Response, StatusCode};
 use purge_protocol::log::Refusal;
@@ -42,7 +43,8 @@ impl PurgeLog {
         match self.apply(batch, received).await {
             Ok(applied) => document(StatusCode::OK, &applied),
             Err(Rejected::Gap(log_status)) => document(StatusCode::CONFLICT, &log_status),
-            // Splitting the batch would not help, and its purges must not be given up: the purger tries again.
+            // Splitting the batch would not help, and its purges must not be given up: the purger
+            // tries again.
             Err(error @ Rejected::Partitions(_)) => {
                 self.metrics.count(Outcome::Refused);
                 problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())

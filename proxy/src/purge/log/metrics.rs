@@ -13,10 +13,10 @@ pub enum Outcome {
     Heartbeat,
     /// All of it was applied before.
     Repeated,
-    /// What came before it is missing.
+    /// Refused: purges before it are missing.
     Gap,
     Refused,
-    /// It was applied, but could not be made durable.
+    /// Applied, but not durable.
     Failed,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn families(log: &PurgeLog) -> Vec<Family> {
         ),
         Family::gauge(
             "shellac_purge_log_degraded",
-            "Whether nobody says that all purges have arrived",
+            "1 while no purger has renewed the lease",
             figures.is_degraded,
         ),
         Family::labelled("shellac_purge_log_batches", "Batches by what became of them", batches),
@@ -103,7 +103,7 @@ pub(crate) fn families(log: &PurgeLog) -> Vec<Family> {
     all
 }
 
-/// What is known of the log only once a purger has been there.
+/// Returns the families that have samples only after a purger has been there.
 fn purge_log_gauges(figures: &Figures) -> Vec<Family> {
     let ages = [
         (

@@ -1,7 +1,9 @@
-//! The purge log: applies what a purger delivers, knows how far it has come, and what that means for what is stored.
+//! The purge log: applies what a purger delivers, knows how far it has come, and what that means
+//! for what is stored.
 //!
-//! The rules are in [`purge_protocol::log`]. A position moves after the purges below it are in force, and a batch is answered
-//! after both are as durable as what is stored. So a batch that broke off is sent again, and does no harm.
+//! The rules are in [`purge_protocol::log`]. A position moves after the purges below it are in
+//! force, and a batch is answered after both are as durable as what is stored. So a batch that
+//! broke off is sent again, and does no harm.
 
 pub mod metrics;
 pub mod positions;
@@ -43,27 +45,27 @@ pub struct PurgeLog {
     /// One batch at a time for each partition.
     turns: Mutex<HashMap<LogId, Turn>>,
     started: Timestamp,
-    /// When the last batch came, in milliseconds; zero: never.
+    /// The time of the last batch in milliseconds; zero: never.
     last_batch: AtomicU64,
     rewarm: Queue,
-    /// The end of that queue, for the one who fetches.
+    /// The receiving end of that queue.
     orders: Mutex<Option<mpsc::Receiver<Order>>>,
-    /// What was last said of the state in the log.
+    /// The state that was last logged.
     said: Mutex<State>,
     pub metrics: LogMetrics,
 }
 
 type Turn = Arc<tokio::sync::Mutex<()>>;
 
-/// Why a checked batch was not acknowledged.
+/// The reason why a checked batch was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
-    /// It does not follow on. The purger goes on from the log status.
+    /// The batch begins above the position. The purger continues from the log status.
     #[error("a purge before this batch is missing")]
     Gap(LogStatus),
     #[error("there are positions in {0} partitions already, which is the limit")]
     Partitions(usize),
-    /// It could not be made durable. The purger sends it again.
+    /// The batch is not durable. The purger sends it again.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
@@ -71,9 +73,9 @@ pub enum Rejected {
 /// The numbers that are shown of the purge log.
 #[derive(Debug)]
 pub struct Figures {
-    /// Where it stands.
+    /// The state and the positions.
     pub log_status: LogStatus,
-    /// How long ago the moment was of which it is known that everything has been applied.
+    /// The age of the moment up to which every purge is known to have been applied.
     pub clean_age: Option<Duration>,
     pub last_batch_age: Option<Duration>,
     pub is_catching_up: bool,
@@ -81,7 +83,8 @@ pub struct Figures {
 }
 
 impl PurgeLog {
-    /// Begins with the positions that were recovered with the store. What was recovered is unproven until they are current.
+    /// Starts at the positions that were recovered with the store. Recovered responses are unproven
+    /// until these are current.
     pub fn new(
         executor: Arc<PurgeExecutor>,
         invalidation: Arc<Invalidation>,
@@ -116,7 +119,8 @@ impl PurgeLog {
         Arc::new(log)
     }
 
-    /// Applies a batch that was received at that moment. When this returns `Ok`, its purges are in force and durable.
+    /// Applies a batch that was received at that moment. When this returns `Ok`, its purges are in
+    /// force and durable.
     pub async fn apply(
         &self,
         checked: CheckedBatch,
@@ -158,8 +162,9 @@ impl PurgeLog {
         Ok(Applied { instance: self.instance.clone(), next, clock, hits })
     }
 
-    /// Notes the revisions that purges announce: before they are in force, so that whatever is fetched after them meets the
-    /// fence. Hosts of purged URLs count, as a URL's response reports the revision of its site.
+    /// Notes the revisions that purges announce: before they are in force, so that whatever is
+    /// fetched after them meets the fence. Hosts of purged URLs count, as a URL's response reports
+    /// the revision of its site.
     fn raise_fence(&self, purges: &[CheckedPurge]) {
         let (ids, fence) = (self.invalidation.ids(), self.invalidation.fence());
         for purge in purges {
@@ -179,7 +184,7 @@ impl PurgeLog {
         }
     }
 
-    /// The turn of this partition; one that is new needs a place.
+    /// Returns the lock of a partition; a new partition needs a free place.
     fn turn(&self, log: &LogId) -> Result<Turn, Rejected> {
         let mut turns = self.turns.lock();
         if let Some(turn) = turns.get(log) {
@@ -226,7 +231,8 @@ impl PurgeLog {
         Ok(next)
     }
 
-    /// Carries purges out in their order: runs of one mode at once, but not too many, for the sake of fetches that begin.
+    /// Applies purges in their order: runs of one mode at once, but not too many, so that fetches
+    /// can begin in between.
     async fn purge(&self, purges: Vec<CheckedPurge>) -> Vec<Hit> {
         let mut hits = Vec::new();
         let mut run = Run::default();
@@ -248,12 +254,12 @@ impl PurgeLog {
         hits
     }
 
-    /// By itself it is counted in constant time; among others each of its many responses would be looked at.
+    /// Returns whether a purge is counted in constant time only if it is applied alone.
     fn is_large(&self, purge: &CheckedPurge) -> bool {
         matches!(&*purge.selectors, [(_, target)] if self.executor.is_large(target))
     }
 
-    /// Carries out one that wants something to be fetched again.
+    /// Applies a purge that requests fetches after it.
     async fn purge_and_rewarm(&self, purge: CheckedPurge, rewarm: &Rewarm, hits: &mut Vec<Hit>) {
         let targets: Arc<[Target]> =
             purge.selectors.iter().map(|(_, target)| target.clone()).collect();
@@ -274,7 +280,7 @@ impl PurgeLog {
         &self.rewarm.metrics
     }
 
-    /// The orders to fetch again, for the one who does: once.
+    /// Returns the queue of fetches, the first time.
     pub fn take_orders(&self) -> Option<mpsc::Receiver<Order>> {
         self.orders.lock().take()
     }
@@ -289,7 +295,8 @@ impl PurgeLog {
         self.invalidation.lease().set_end(end);
     }
 
-    /// Does what time brings: ends the catch-up, or gives it up; forgets topics that were renamed; says in the log how the state has changed.
+    /// Ends the catch-up, or abandons it after its deadline; forgets renamed topics; logs changes
+    /// of the state. Called regularly.
     pub fn tick(&self) {
         let now = self.clock.now();
         let is_late =
@@ -298,7 +305,7 @@ impl PurgeLog {
             let mut positions = self.positions.lock();
             if positions.forget_unattended() {
                 self.renew(&positions);
-                tracing::warn!("positions in logs that nobody speaks of any more are forgotten");
+                tracing::warn!("positions in topics that no purger names any more are forgotten");
             }
         }
         if self.invalidation.is_catching_up() {
@@ -330,7 +337,7 @@ impl PurgeLog {
         match state {
             State::Degraded => tracing::error!(
                 on_expiry = ?self.settings.current().purge.log.on_expiry,
-                "nobody says that all purges have arrived: degraded"
+                "no purger heartbeat within purge.log.lease: degraded"
             ),
             state => tracing::info!(?state, "the purge log"),
         }
@@ -351,7 +358,7 @@ impl PurgeLog {
         }
     }
 
-    /// Why the proxy is not ready, where it is not: a line of text.
+    /// Returns the reason why the proxy is not ready, as a line of text; `None` if it is ready.
     pub fn unready(&self) -> Option<&'static str> {
         let positions = self.positions.lock();
         if positions.is_behind() {
@@ -363,7 +370,7 @@ impl PurgeLog {
         }
     }
 
-    /// Where the proxy stands.
+    /// Returns the state and the positions of this process.
     pub fn log_status(&self) -> LogStatus {
         let now = self.clock.now();
         let state = self.state(now);

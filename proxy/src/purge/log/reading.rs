@@ -1,19 +1,20 @@
-//! From the bytes of a batch to purges that can be applied: everything is checked before anything is.
+//! From the bytes of a batch to purges that can be applied: everything is checked before anything
+//! is.
 
 use purge_protocol::log::{Batch, LogId, LoggedPurge};
 use purge_protocol::request::Target;
 use purge_protocol::{PurgeMode, RequestError, Selector};
 use serde::Deserialize as _;
 
-/// Why a batch is not taken. Nothing of it was applied; the purger sends it otherwise.
+/// The reason why a batch is refused. None of it was applied; the purger sends it in another form.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
-    /// It is no batch: the text says where.
+    /// The text is not a batch; the message has the place.
     #[error("This is no batch of a purge log: {0}.")]
     Syntax(#[from] serde_json::Error),
     #[error("`{member}` {rule}.")]
     Member { member: &'static str, rule: String },
-    /// It is larger than what is applied at once.
+    /// The batch is larger than may be applied at once.
     #[error("A batch may have {max} {what}, this one has {count}: send several.")]
     TooMany { what: &'static str, count: usize, max: usize },
     /// One of its purges is none.
@@ -25,7 +26,7 @@ pub enum BatchError {
     #[error("The purge at offset {offset} {rule}.")]
     Order {
         offset: i64,
-        /// Where it belongs.
+        /// The range of offsets that it belongs to.
         rule: &'static str,
     },
 }
@@ -61,7 +62,7 @@ pub struct CheckedPurge {
     pub offset: i64,
     pub mode: PurgeMode,
     pub selectors: Vec<(Selector, Target)>,
-    /// Where it came from, for what follows the purge.
+    /// The record as it was sent.
     pub logged: LoggedPurge,
 }
 

@@ -1,7 +1,8 @@
-//! What is to be fetched again after a purge: the URLs that it lists, then the most requested of what it hit.
+//! Fetches after a purge: the URLs that it lists, then the most requested responses that it hit.
 //!
-//! Here is decided what; who fetches takes the orders from a bounded queue. A listed URL is fetched only if it is of a host
-//! that the purge concerns, and like any other request, from the configured origin.
+//! Here is decided what; who fetches takes the orders from a bounded queue. A listed URL is fetched
+//! only if it is of a host that the purge concerns, and like any other request, from the configured
+//! origin.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use crate::purge::PurgeExecutor;
 use crate::purge::candidates::RewarmCandidates;
 use process::metrics::Counter;
 
-/// What is to be fetched again after one purge.
+/// The fetches after one purge.
 #[derive(Debug)]
 pub struct Order {
-    /// What, in this order.
+    /// The responses, in this order.
     pub wanted: Vec<Wanted>,
     /// Holds what was purged, as of then: a later purge of the same makes the order void.
     pub since: Provenance,
@@ -30,7 +31,7 @@ pub struct Order {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub key: Key,
-    /// Which variant, where it is known.
+    /// Its variant; `None` if it is not known.
     pub variant: Option<Variant>,
 }
 
@@ -99,7 +100,8 @@ impl Queue {
     }
 }
 
-/// The tags and hosts of a purge. Purges of URLs and prefixes are met by the keys of what is fetched.
+/// The tags and hosts of a purge. Purges of URLs and prefixes are met by the keys of what is
+/// fetched.
 fn marked(invalidation: &Invalidation, targets: &[Target]) -> Vec<TagId> {
     let ids = invalidation.ids();
     let of = |target: &Target| match target {

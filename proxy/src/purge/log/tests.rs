@@ -1,4 +1,4 @@
-//! What was recovered with the store waits for the purges that it missed, and not for ever.
+//! Recovered responses wait for the purges that they missed, up to a deadline.
 
 use purge_protocol::log::Start;
 

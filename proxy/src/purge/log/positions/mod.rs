@@ -1,5 +1,5 @@
-//! `Positions`: how far the proxy has come in each partition, and since when it may have missed something. Pure: it is told
-//! the time.
+//! `Positions`: how far the proxy has come in each partition, and since when it may have missed
+//! something. Pure: it is told the time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,9 +13,10 @@ pub struct Positions {
     held: BTreeMap<LogId, Held>,
     /// By cluster and topic, as the last batch said.
     topics: BTreeMap<(String, String), Topic>,
-    /// When the recovered ones were recovered.
+    /// The start of the process.
     begun: Timestamp,
-    /// What was recovered may miss purges of every partition that its topics have, also of those without a recovered position.
+    /// Recovered responses may miss purges of any partition of their topics, also of those without
+    /// a recovered position.
     is_catching_up: bool,
 }
 
@@ -23,7 +24,8 @@ pub struct Positions {
 struct Held {
     next: i64,
     last: Option<u64>,
-    /// Everything that was in the partition at that moment is applied; while nobody said so, the moment it was made.
+    /// Everything that was in the partition at that moment is applied; before the first such
+    /// message, the moment of creation.
     clean: Timestamp,
     is_said: bool,
     /// Purges from before the start may be missing: no batch has been clean at a moment after it.
@@ -32,14 +34,14 @@ struct Held {
     is_attended: bool,
 }
 
-/// How many partitions a topic has, and since when that is known.
+/// The number of partitions of a topic, and the time since which it is known.
 #[derive(Clone, Copy, Debug)]
 struct Topic {
     partitions: i32,
     since: Timestamp,
 }
 
-/// What is to be done with a batch that follows on.
+/// The effect of a batch that begins at or below the position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchPosition {
     /// Purges below were applied before and are skipped; an old purge must not hit what is fresh.
@@ -56,12 +58,14 @@ pub enum Kind {
     Repeat,
 }
 
-/// A batch that does not follow on: what lies between was lost, or the proxy has no position at all.
+/// A batch that does not follow on: what lies between was lost, or the proxy has no position at
+/// all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap;
 
 impl Positions {
-    /// Begins with what was recovered together with the stored responses. All of it is behind until a purger says otherwise.
+    /// Begins with what was recovered together with the stored responses. All of it is behind until
+    /// a purger says otherwise.
     pub fn recovered(positions: Vec<Position>, now: Timestamp) -> Self {
         let held = |position: Position| {
             let Position { log, next, last, .. } = position;
@@ -80,7 +84,8 @@ impl Positions {
         Self { held, topics: BTreeMap::new(), begun: now, is_catching_up }
     }
 
-    /// Decides what is to be done with a batch. Nothing changes until it was applied: [`Self::take`].
+    /// Compares a batch with the position. [`Self::take`] moves the position after the batch was
+    /// applied.
     pub fn position_of(&self, batch: &Batch) -> Result<BatchPosition, Gap> {
         if batch.start.is_some() {
             return Ok(BatchPosition { applied: i64::MIN, kind: Kind::Start });
@@ -112,7 +117,8 @@ impl Positions {
     pub fn take(&mut self, batch: &Batch, received: Timestamp) -> Position {
         self.note_topic(batch, received);
         let begun = self.begun;
-        // A position that is set makes the proxy validate what it recovered: nothing of it is waited for.
+        // A position that is set makes the proxy validate what it recovered: nothing of it is
+        // waited for.
         let is_behind = self.is_catching_up && batch.start.is_none();
         let fresh = Held {
             next: batch.to,
@@ -152,7 +158,8 @@ impl Positions {
         }
     }
 
-    /// The moment of which it is known that everything that was in the log then has been applied; `None` without a purger.
+    /// The moment of which it is known that everything that was in the log then has been applied;
+    /// `None` without a purger.
     ///
     /// A partition without a position counts from when it became known that there is one.
     pub fn clean(&self) -> Option<Timestamp> {
@@ -166,8 +173,8 @@ impl Positions {
         i32::try_from(own.count()).unwrap_or(i32::MAX) < topic.partitions
     }
 
-    /// Returns whether what was recovered may still miss purges: in a partition that is not clean since the start, or in one of
-    /// which no batch has come, though its topic has it.
+    /// Returns whether what was recovered may still miss purges: in a partition that is not clean
+    /// since the start, or in one of which no batch has come, though its topic has it.
     pub fn is_behind(&self) -> bool {
         let is_partial = || self.topics.iter().any(|(name, topic)| self.is_partial(name, topic));
         self.is_catching_up && (self.held.values().any(|held| held.is_behind) || is_partial())
@@ -187,13 +194,14 @@ impl Positions {
         self.held.contains_key(log)
     }
 
-    /// Ends the wait for purges that what was recovered may miss: they have come, or it is validated before it is used.
+    /// Ends the wait for purges that what was recovered may miss: they have come, or it is
+    /// validated before it is used.
     pub fn end_catch_up(&mut self) {
         self.is_catching_up = false;
     }
 
-    /// Forgets topics that no purger has spoken of since the start, where others are attended: topics are renamed. Returns
-    /// whether there were any.
+    /// Forgets topics that no purger has spoken of since the start, where others are attended:
+    /// topics are renamed. Returns whether there were any.
     pub fn forget_unattended(&mut self) -> bool {
         let (before, topics) = (self.held.len(), &self.topics);
         if !topics.is_empty() {
@@ -220,7 +228,8 @@ impl Positions {
     }
 }
 
-/// The moment of which everything that was in the log then lies below the batch's end, as far as the purger says.
+/// The moment of which everything that was in the log then lies below the batch's end, as far as
+/// the purger says.
 fn clean_moment(batch: &Batch, received: Timestamp) -> Option<Timestamp> {
     let by_own_clock = batch.clean_at.map(Timestamp::from_millis);
     let by_age = || batch.clean_ms.map(|age| received.minus(Duration::from_millis(age)));

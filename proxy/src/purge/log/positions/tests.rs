@@ -150,8 +150,8 @@ fn what_was_recovered_is_behind_until_every_partition_was_clean_after_the_start(
     assert!(!positions.is_behind());
 }
 
-/// A partition that held no record before the restart has no position in the journal. Its first purges may have been
-/// written while the proxy was down.
+/// A partition that held no record before the restart has no position in the journal. Its first
+/// purges may have been written while the proxy was down.
 #[test]
 fn a_partition_without_a_recovered_position_is_waited_for() {
     let position = Position { log: log(0), next: 7, last: Some(9), clean_ms: None };
@@ -213,12 +213,12 @@ fn a_partition_whose_purger_is_late_is_not_forgotten() {
     assert_eq!(positions.len(), 3);
 }
 
-/// What happens on the way from two purgers to the proxy.
+/// An event on the way from two purgers to the proxy.
 #[derive(Clone, Debug)]
 enum Delivery {
-    /// The purger delivers what follows on what it believes the position to be, so many records.
+    /// The purger delivers this number of records from where it believes the position to be.
     Next(usize, i64),
-    /// It is lost on the way: the purger believes that it arrived.
+    /// The batch is lost; the purger believes that it arrived.
     Lost(usize, i64),
     /// An earlier batch arrives once more.
     Again(prop::sample::Index),
@@ -234,7 +234,8 @@ fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
 }
 
 proptest! {
-    /// Every record below the position was applied, and none twice: neither losses nor repeats nor a second purger matter.
+    /// Every record below the position was applied, and none twice: neither losses nor repeats nor
+    /// a second purger matter.
     #[test]
     fn every_purge_below_the_position_was_applied_once(deliveries in deliveries()) {
         let mut positions = adopted(0);
@@ -280,7 +281,8 @@ proptest! {
     }
 }
 
-/// A batch may wait in a socket for as long as the process stands still: its age is wrong then, its moment is not.
+/// A batch may wait in a socket for as long as the process stands still: its age is wrong then, its
+/// moment is not.
 #[test]
 fn a_batch_that_was_long_under_way_never_renews_more_than_it_knew() {
     let mut positions = adopted(10);
@@ -296,5 +298,5 @@ fn a_batch_that_was_long_under_way_never_renews_more_than_it_knew() {
         let future = late.plus(Duration::from_secs(5));
         positions.take(&Batch { clean_at: at(future), ..batch(partition, 10, 10) }, late);
     }
-    assert_eq!(positions.clean(), Some(late), "nobody knows the future");
+    assert_eq!(positions.clean(), Some(late), "the future is not known");
 }
