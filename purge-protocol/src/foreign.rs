@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_understood_or_says_nothing_of_purges_passes() {
+    fn known_and_unrelated_fields_pass() {
         for (name, value) in [
             ("Surrogate-Key", "node:1 cat|2"),
             ("xkey-purge", "a"),

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_counted_is_mentioned() {
+    fn uncounted_responses_are_mentioned() {
         let known = Known { other_host: None, has_uncounted: true };
         let hint = for_no_match(&Selector::Tag("a".to_owned()), known);
         assert!(hint.starts_with("nothing in memory has") && hint.ends_with("but not counted"));

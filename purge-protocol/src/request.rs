@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_too_much_are_refused() {
+    fn no_selector_and_too_many_are_refused() {
         assert_eq!(PurgeRequest::default().selectors(10), Err(RequestError::Empty));
         let many = PurgeRequest { tags: vec!["a".into(); 11], ..PurgeRequest::default() };
         assert_eq!(many.selectors(10), Err(RequestError::TooMany { count: 11, max: 10 }));

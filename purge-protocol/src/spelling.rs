@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_client_sends_is_encoded_as_browsers_do() {
+    fn bytes_that_no_client_sends_are_encoded_as_browsers_do() {
         assert_eq!(encode("/café au lait?q=<ü>"), "/caf%C3%A9%20au%20lait?q=%3C%C3%BC%3E");
         assert_eq!(encode("/a|b{c}%C3"), "/a|b{c}%C3");
     }

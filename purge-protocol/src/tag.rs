@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_field_could_carry_is_refused() {
+    fn a_tag_that_no_field_can_carry_is_refused() {
         assert_eq!(Tag::parse(""), Err(TagError::Empty));
         for text in ["a b", "a,b", "a\r\nb", "\u{7f}"] {
             assert!(matches!(Tag::parse(text), Err(TagError::Character(_))), "{text:?}");
@@ -173,7 +173,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_split_yields_is_a_tag(value in "[ -~]{0,200}") {
+        fn split_yields_tags(value in "[ -~]{0,200}") {
             for tag in split(value.as_bytes()) {
                 Tag::parse(std::str::from_utf8(tag).unwrap()).unwrap();
             }

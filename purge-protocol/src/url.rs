@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_says_why() {
+    fn a_text_that_is_not_a_url_says_why() {
         assert_eq!(problem("ftp://a/"), UrlProblem::Scheme);
         for host in ["a:b/", "a:/", "//u@a/", "a:99999/", "//[::1/", "a:0/", "..", "//a../"] {
             assert_eq!(problem(host), UrlProblem::Host, "{host}");
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_beyond_doubt_is_taken_so() {
+    fn an_unambiguous_spelling_is_accepted() {
         assert_eq!(canonical("http://h/café?q=ü#é"), "//h/caf%C3%A9?q=%C3%BC");
         assert_eq!(canonical("http://h/a b"), "//h/a%20b");
         assert_eq!(

@@ -230,7 +230,7 @@ mod tests {
     //# directive, a must-revalidate response directive, or an applicable
     //# s-maxage or proxy-revalidate response directive; see Section 5.2.2).
     #[test]
-    fn what_the_origin_forbids_to_be_stale_no_client_accepts() {
+    fn a_client_cannot_accept_stale_responses_that_the_origin_forbids() {
         let etag = ("etag", r#""a""#);
         for field in [
             "max-age=60, no-cache",

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_accepted_as_token_and_as_quoted_string_and_zero_when_unreadable() {
+    fn seconds_are_a_token_or_a_quoted_string_and_zero_if_unreadable() {
         for (argument, expected) in [
             ("=60", 60),
             ("=\"60\"", 60),

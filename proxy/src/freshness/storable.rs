@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_can_use_is_not_stored() {
+    fn a_response_without_any_use_is_not_stored() {
         let no_freshness = Some(Uncacheable::NoFreshness);
         for (fields, expected) in [
             (&[][..], no_freshness),

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_raised_longest_ago_makes_room() {
+    fn the_revision_raised_longest_ago_is_replaced() {
         let (fence, ids) = (RevisionFence::new(2), TagTable::new(1));
         let [a, b, c] = [b"a", b"b", b"c"].map(|text| ids.tag(text));
         for id in [a, b, a, c] {

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_for_good_ends_whatever_is_configured_and_comes_later() {
+    fn an_end_for_good_is_not_undone_by_settings_or_later_batches() {
         let lease = Lease::default();
         lease.configure(OnExpiry::Serve);
         lease.end_for_good();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_trusted_after_the_end_is_as_configured() {
+    fn trust_after_the_end_is_as_configured() {
         let minute = Duration::from_mins(1);
         for (on_expiry, fresh, old, stand_in) in [
             (OnExpiry::Serve, true, true, true),

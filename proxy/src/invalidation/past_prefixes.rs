@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_folded_is_wider_on_its_own_host_only() {
+    fn a_folded_prefix_is_wider_on_its_own_host_only() {
         let mut prefixes = Prefixes::default();
         for number in 0..1000 {
             prefixes.note(&prefix(&format!("//busy/{number}/")), hard(number + 1));

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_no_room_for_is_folded_and_stays_purged() {
+    fn tags_beyond_the_limit_are_folded_and_stay_purged() {
         let mut past_purges = PastPurges::default();
         for number in 0..=PAST_MAX {
             past_purges.note(&PurgeMark::Tag(tag(number)), hard(number as u64 + 1));

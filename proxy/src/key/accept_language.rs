@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_or_far_too_long_stays_as_it_is() {
+    fn a_malformed_or_very_long_value_stays_as_it_is() {
         for value in [
             "en_US",
             "en;",

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_selectors_match_is_counted_by_the_first_and_once() {
+    fn a_response_that_two_selectors_match_is_counted_by_the_first() {
         let bench = bench();
         let all: Vec<_> = ["/a", "/b", "/c"].map(|path| put(&bench, path, &[])).into();
         let mut tally = Tally::new(purge(&bench), &[]);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_born_since_or_is_no_response_is_not_counted() {
+    fn markers_and_younger_responses_are_not_counted() {
         let bench = bench();
         let reason = Uncacheable::NoStore;
         let content = Content::Uncacheable { reason, until: Timestamp::from_secs(9) };
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_purge_has_counted_but_not_removed_yet_is_not_counted_again() {
+    fn responses_that_an_earlier_purge_has_counted_are_not_counted_again() {
         let bench = bench();
         let (tagged, other) = (put(&bench, "/tagged", &["t"]), put(&bench, "/other", &[]));
         let earlier = [Pending::Tag(bench.tag("t"), purge(&bench))];

@@ -414,7 +414,7 @@ async fn content_that_is_arriving_loses_against_a_purge() {
 }
 
 #[tokio::test]
-async fn who_asks_after_a_purge_gets_a_new_fetch_while_the_old_one_goes_on() {
+async fn a_request_after_a_purge_gets_a_new_fetch_while_the_old_one_goes_on() {
     for way in WAYS {
         let origin = Origin::start().await;
         let (old, new) = (Gate::closed(), Gate::closed());

@@ -41,7 +41,7 @@ async fn purges_of_foreign_prefixes_leave_running_fetches_alone() {
 }
 
 #[tokio::test]
-async fn the_purge_of_a_prefix_hits_the_running_fetch_that_it_covers_over_both_protocols() {
+async fn a_prefix_purge_hits_the_fetch_that_it_covers_over_both_protocols() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     let gate = Gate::closed();

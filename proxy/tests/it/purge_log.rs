@@ -169,7 +169,7 @@ async fn an_old_purge_that_is_sent_again_never_hits_what_is_fresh() {
 
 /// R12: an instance has cached before a purger knew of it.
 #[tokio::test]
-async fn what_was_cached_before_adoption_is_never_used_without_validation() {
+async fn responses_from_before_adoption_are_validated_before_use() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     for path in ["/a", "/gone"] {
@@ -188,7 +188,7 @@ async fn what_was_cached_before_adoption_is_never_used_without_validation() {
 }
 
 #[tokio::test]
-async fn after_a_gap_all_that_was_stored_is_validated_but_what_comes_after_it_is_used() {
+async fn after_a_gap_older_responses_are_validated_and_newer_ones_used() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     adopt(&proxy, 0).await;
@@ -278,7 +278,7 @@ async fn one_bad_purge_refuses_its_batch_and_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_no_batch_is_refused_with_the_member_that_is_wrong() {
+async fn a_malformed_batch_is_refused_with_the_member_that_is_wrong() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     for (more, word) in [
@@ -364,7 +364,7 @@ async fn positions_are_kept_for_each_partition_and_dropped_with_it() {
 
 /// The lease: silence bounds how old a page may be that nobody has looked at.
 #[tokio::test]
-async fn when_nobody_speaks_for_the_log_stored_pages_are_used_as_configured() {
+async fn without_a_purger_stored_pages_are_used_as_configured() {
     for (on_expiry, young, old, failing) in [
         (OnExpiry::Serve, "hit", "hit", 200),
         (OnExpiry::Cap, "hit", "304", 200),

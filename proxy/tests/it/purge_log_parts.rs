@@ -56,7 +56,7 @@ async fn a_part_of_a_batch_is_in_force_and_the_position_stays() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_process_and_a_large_batch_is_read_before_it_is_refused() {
+async fn a_refusal_names_the_process_and_comes_after_a_large_batch_is_read() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, |config| config.purge.log.max_body = 4096);
     take(&proxy, &batch(0, 0, 0, &json!({"start": "adopt"}))).await;

@@ -236,7 +236,7 @@ async fn a_purge_of_another_caches_kind_is_refused_and_reaches_no_renderer() {
 }
 
 #[tokio::test]
-async fn where_purging_is_off_other_methods_are_the_renderers() {
+async fn with_purging_off_other_methods_reach_the_renderer() {
     let origin = Origin::start().await;
     origin.on("/p", ok("banned"));
     let proxy = Proxy::start(&origin);

@@ -4,32 +4,32 @@ use crate::arena::Contest;
 use crate::arena::purges::Kind;
 
 #[test]
-fn nothing_from_before_a_purge_by_tag_is_shown_after_it() {
+fn a_purge_by_tag_hides_every_older_response() {
     race(&[Kind::Tag]);
 }
 
 #[test]
-fn nothing_from_before_a_purge_by_etag_is_shown_after_it() {
+fn a_purge_by_etag_hides_every_older_response() {
     race(&[Kind::EntityTag]);
 }
 
 #[test]
-fn nothing_from_before_a_purge_by_url_is_shown_after_it() {
+fn a_purge_by_url_hides_every_older_response() {
     race(&[Kind::Url]);
 }
 
 #[test]
-fn nothing_from_before_a_purge_by_host_is_shown_after_it() {
+fn a_purge_by_host_hides_every_older_response() {
     race(&[Kind::Host]);
 }
 
 #[test]
-fn nothing_from_before_a_purge_by_prefix_is_shown_after_it() {
+fn a_purge_by_prefix_hides_every_older_response() {
     race(&[Kind::Prefix]);
 }
 
 #[test]
-fn nothing_from_before_a_purge_of_everything_is_shown_after_it() {
+fn a_purge_of_everything_hides_every_older_response() {
     race(&[Kind::All]);
 }
 

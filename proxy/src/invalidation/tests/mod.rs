@@ -86,7 +86,7 @@ fn a_soft_purge_says_since_when_and_a_hard_one_outranks_it() {
 }
 
 #[test]
-fn a_request_that_came_after_a_purge_does_not_join_a_flight_from_before_it() {
+fn a_request_after_a_purge_does_not_join_a_flight_from_before_it() {
     let invalidation = Arc::new(Invalidation::new(1));
     let ids = invalidation.ids();
     let [url, host] = [ids.url(&key("/a")), ids.host(b"shop.example")];
@@ -100,7 +100,7 @@ fn a_request_that_came_after_a_purge_does_not_join_a_flight_from_before_it() {
 }
 
 #[test]
-fn what_a_follower_came_too_late_for_is_told_by_the_tags_of_the_head() {
+fn the_tags_of_the_head_tell_which_followers_came_too_late() {
     let invalidation = Arc::new(Invalidation::new(1));
     let [a, b] = ["a", "b"].map(|text| tag(&invalidation, text));
     let flight = invalidation.begin_fetch();
@@ -114,7 +114,7 @@ fn what_a_follower_came_too_late_for_is_told_by_the_tags_of_the_head() {
 }
 
 #[test]
-fn what_was_born_before_a_gap_is_unproven_and_only_what_was_asked_for_after_it_proves_anything() {
+fn responses_from_before_a_gap_are_proven_by_later_fetches_only() {
     let invalidation = Arc::new(Invalidation::new(1));
     let id = tag(&invalidation, "a");
     let old = invalidation.begin_fetch().provenance([id]);
@@ -200,7 +200,7 @@ fn a_purge_of_a_prefix_hits_the_fetches_that_it_covers_and_no_others() {
 }
 
 #[test]
-fn the_purge_of_a_prefix_is_remembered_while_it_is_applied_or_an_older_fetch_runs() {
+fn a_prefix_mark_lasts_while_it_is_applied_or_an_older_fetch_runs() {
     let invalidation = Arc::new(Invalidation::new(1));
     let mark = || invalidation.mark(&[Mark::Prefix(&prefix("/a"))], PurgeMode::Hard, at(1));
     let at_work = invalidation.begin_purge();
@@ -220,7 +220,7 @@ fn the_purge_of_a_prefix_is_remembered_while_it_is_applied_or_an_older_fetch_run
 }
 
 #[test]
-fn what_was_looked_at_before_is_hit_by_later_purges_of_prefixes_all_the_same() {
+fn a_checked_response_is_hit_by_later_purges_of_prefixes() {
     let invalidation = Arc::new(Invalidation::new(1));
     let flight = invalidation.begin_fetch();
     let held = flight.provenance([]);
@@ -235,7 +235,7 @@ fn what_was_looked_at_before_is_hit_by_later_purges_of_prefixes_all_the_same() {
 }
 
 #[test]
-fn too_many_prefixes_cost_only_the_fetches_that_are_older_than_half_of_them() {
+fn too_many_prefixes_cost_only_fetches_older_than_half_of_them() {
     let invalidation = Arc::new(Invalidation::new(1));
     let very_old = invalidation.begin_fetch();
     let held = invalidation.begin_fetch().provenance([]);
@@ -258,7 +258,7 @@ fn too_many_prefixes_cost_only_the_fetches_that_are_older_than_half_of_them() {
 }
 
 #[test]
-fn a_fetch_that_outlives_its_marks_costs_the_younger_ones_nothing_from_then_on() {
+fn a_fetch_that_outlives_its_marks_costs_younger_ones_nothing() {
     let invalidation = Arc::new(Invalidation::new(1));
     let endless = invalidation.begin_fetch();
     for number in 0..prefix_marks::PREFIXES_MAX * 4 {
@@ -274,7 +274,7 @@ fn a_fetch_that_outlives_its_marks_costs_the_younger_ones_nothing_from_then_on()
 }
 
 #[test]
-fn a_purge_that_is_being_applied_keeps_its_marks_though_there_are_too_many() {
+fn a_running_purge_keeps_its_marks_though_there_are_too_many() {
     let invalidation = Arc::new(Invalidation::new(1));
     let _flight = invalidation.begin_fetch();
     let stored = invalidation.begin_fetch().provenance([]);
@@ -289,7 +289,7 @@ fn a_purge_that_is_being_applied_keeps_its_marks_though_there_are_too_many() {
 }
 
 #[test]
-fn nobody_follows_a_flight_whose_marks_were_forgotten_before_its_head_was_there() {
+fn a_flight_whose_marks_were_forgotten_takes_no_followers() {
     let invalidation = Arc::new(Invalidation::new(1));
     let flight = invalidation.begin_fetch();
     let id = tag(&invalidation, "a");

@@ -204,7 +204,7 @@ proptest! {
 
     /// Flights from before a purge, and requests from after it, in any order.
     #[test]
-    fn nobody_follows_a_flight_that_a_purge_has_overtaken(
+    fn a_flight_that_a_purge_has_overtaken_takes_no_followers(
         steps in prop::collection::vec((any::<bool>(), 0..TAGS.len()), 1..20),
         carried in prop::collection::vec(0..TAGS.len(), 0..3),
     ) {

@@ -86,7 +86,7 @@ fn batch(partition: i32, to: i64, clean_ms: Option<u64>) -> Batch {
 }
 
 #[tokio::test]
-async fn what_was_recovered_is_unproven_until_every_partition_has_caught_up() {
+async fn recovered_responses_are_unproven_until_every_partition_has_caught_up() {
     let recovered = Recovered::new();
     let log = &recovered.log;
     let new = recovered.put("/new");
@@ -108,7 +108,7 @@ async fn what_was_recovered_is_unproven_until_every_partition_has_caught_up() {
 }
 
 #[tokio::test]
-async fn what_does_not_catch_up_in_time_is_unproven_for_ever_and_the_proxy_is_ready() {
+async fn after_the_deadline_responses_stay_unproven_and_the_proxy_is_ready() {
     let recovered = Recovered::new();
     let new = recovered.put("/new");
     recovered.clock.advance(Duration::from_mins(10));

@@ -135,7 +135,7 @@ fn partitions_that_the_topic_no_longer_has_are_dropped() {
 }
 
 #[test]
-fn what_was_recovered_is_behind_until_every_partition_was_clean_after_the_start() {
+fn positions_are_behind_until_every_partition_was_clean_after_the_start() {
     let mut positions = recovered(7);
     assert!(positions.is_behind());
     assert!(positions.shown(NOW).iter().all(|it| it.clean_ms.is_none() && it.next == 7));
