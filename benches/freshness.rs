@@ -6,11 +6,11 @@ use benches::{FIELDS, facts, fields};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, StatusCode};
 use process::timestamp::Timestamp;
-use shellac::freshness::{Exchange, Freshness, FreshnessRules, RequestDirectives, judge};
+use shellac::freshness::{ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, judge};
 
 fn judged(fields: &HeaderMap) -> Freshness {
     let now = Timestamp::from_secs(1_800_000_000);
-    let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
+    let exchange = ExchangeTimes { request_time: now, response_time: now, wall_time: now };
     judge(&FreshnessRules::default(), &facts(), StatusCode::OK, fields, exchange)
         .expect("may be stored")
 }

@@ -19,7 +19,7 @@ use process::timestamp::Timestamp;
 use settings::{Config, Flags, Sources};
 use shellac::app::App;
 use shellac::client::peer::{ListenerId, Peer};
-use shellac::freshness::{Exchange, FreshnessRules, judge};
+use shellac::freshness::{ExchangeTimes, FreshnessRules, judge};
 use shellac::key::{Key, Scheme};
 use shellac::listener::activity::{Activity, Protocol};
 use shellac::listener::service::{Connection, ConnectionService};
@@ -102,7 +102,7 @@ fn config() -> Config {
 
 fn store(app: &App, content: Bytes, clock: &Clock) {
     let now = clock.now();
-    let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
+    let exchange = ExchangeTimes { request_time: now, response_time: now, wall_time: now };
     let head = fields(FIELDS);
     let freshness = judge(&FreshnessRules::default(), &facts(), StatusCode::OK, &head, exchange);
     let seed = app.front.cache.seed();

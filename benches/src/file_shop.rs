@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 use purge_protocol::PurgeMode;
-use shellac::freshness::{Exchange, FreshnessRules, judge};
+use shellac::freshness::{ExchangeTimes, FreshnessRules, judge};
 use shellac::invalidation::{Mark, PurgeMark};
 use shellac::store::file::{FileLimits, OpenedStore, TieredStore, Tiering};
 use shellac::store::memory::MemoryLimits;
@@ -93,7 +93,7 @@ impl FileShop {
 
     pub fn put(&self, number: u64, content: &Bytes) {
         let now = self.clock.now();
-        let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
+        let exchange = ExchangeTimes { request_time: now, response_time: now, wall_time: now };
         let freshness =
             judge(&FreshnessRules::default(), &facts(), StatusCode::OK, &self.fields, exchange);
         let invalidation = &self.opened.invalidation;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
-use shellac::freshness::{Exchange, FreshnessRules, RequestDirectives, RequestFacts, judge};
+use shellac::freshness::{ExchangeTimes, FreshnessRules, RequestDirectives, RequestFacts, judge};
 use shellac::invalidation::{Invalidation, TagId};
 use shellac::key::{Key, KeySeed, Scheme};
 use shellac::store::memory::{MemoryLimits, MemoryStore};
@@ -66,7 +66,7 @@ impl Shop {
             &facts(),
             StatusCode::OK,
             &self.fields,
-            Exchange { request_time: now, response_time: now, wall_time: now },
+            ExchangeTimes { request_time: now, response_time: now, wall_time: now },
         );
         NewEntry {
             key: key(number),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use process::clock::Clock;
 use process::timestamp::Timestamp;
-use purge_protocol::log::{LogId, Position, State};
+use purge_protocol::log::{LogId, LogState, Position};
 use purge_protocol::{PurgeMode, PurgeRequest};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -41,7 +41,8 @@ impl Publisher {
             loop {
                 let log_status = self.proxy.log_status().await?;
                 let partitions = log_status.positions.len();
-                if log_status.state == State::Current && i32::try_from(partitions) == Ok(PARTITIONS)
+                if log_status.state == LogState::Current
+                    && i32::try_from(partitions) == Ok(PARTITIONS)
                 {
                     return Ok(());
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::field::cache_status::ForwardReason;
 use crate::field::range::RangeSpec;
-use crate::freshness::State;
+use crate::freshness::Staleness;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::vary::{Variant, VariantHash};
 use crate::request::RequestHead;
@@ -82,7 +82,7 @@ impl Lookup {
         if matches!(self.found, Found::Nothing(ForwardReason::VaryMiss))
             && let Some(stored) = select_by_language(store, &request.key, &request.fields)
             && let Some(response) = stored.response()
-            && response.freshness.state(now, None) == State::Fresh
+            && response.freshness.state(now, None) == Staleness::Fresh
             && invalidation.verdict(&stored.provenance, &request.key) == Verdict::Valid
         {
             self.found = Found::Stored(stored, Verdict::Valid).covering(range, now);
@@ -105,7 +105,7 @@ impl Found {
         let Self::Stored(stored, Verdict::Valid) = self else { return None };
         let is_fresh = stored
             .response()
-            .is_some_and(|response| response.freshness.state(now, None) == State::Fresh);
+            .is_some_and(|response| response.freshness.state(now, None) == Staleness::Fresh);
         is_fresh.then_some(stored)
     }
 
@@ -115,7 +115,7 @@ impl Found {
         let Some(response) = stored.response() else { return self };
         let Some(part) = response.part.as_deref() else { return self };
         let is_fresh =
-            *verdict == Verdict::Valid && response.freshness.state(now, None) == State::Fresh;
+            *verdict == Verdict::Valid && response.freshness.state(now, None) == Staleness::Fresh;
         if is_fresh && range().is_some_and(|range| range.is_within(*part)) {
             self
         } else {

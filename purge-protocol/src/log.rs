@@ -240,7 +240,7 @@ pub struct LogStatus {
     /// The proxy's process: another one after each start.
     pub instance: String,
     /// Its use of stored responses.
-    pub state: State,
+    pub state: LogState,
     /// Its clock, in milliseconds of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<u64>,
@@ -251,7 +251,7 @@ pub struct LogStatus {
 /// A proxy's use of stored responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum LogState {
     /// No purger has been there, and none is waited for.
     #[default]
     Unattended,
@@ -343,7 +343,7 @@ mod tests {
     fn a_log_status_is_read_back() {
         let text = r#"{"instance":"i","state":"catching-up","positions":[{"cluster":"c","topic":"t","partition":0,"next":9}]}"#;
         let log_status: LogStatus = serde_json::from_str(text).unwrap();
-        assert_eq!(log_status.state, State::CatchingUp);
+        assert_eq!(log_status.state, LogState::CatchingUp);
         assert_eq!(serde_json::to_string(&log_status).unwrap(), text);
     }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shellac::field::delta_seconds::DeltaSeconds;
 use shellac::freshness::stored_fields::{freshen, stored_fields};
 use shellac::freshness::{
-    Exchange, Freshness, FreshnessRules, RequestDirectives, RequestFacts, ResponseDirectives, State,
+    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, RequestFacts, ResponseDirectives, Staleness,
     Uncacheable, judge,
 };
 
@@ -74,7 +74,7 @@ fn judged(response: &HeaderMap) -> Result<Freshness, Uncacheable> {
         has_authorization: false,
         directives: RequestDirectives::default(),
     };
-    let exchange = Exchange {
+    let exchange = ExchangeTimes {
         request_time: NOW.minus(Duration::from_millis(700)),
         response_time: NOW,
         wall_time: NOW,
@@ -86,24 +86,24 @@ fn freshness_is_consistent(freshness: &Freshness) {
     assert!(freshness.lifetime() <= DeltaSeconds::MAX);
     assert_eq!(Freshness::from_words(freshness.to_words()), *freshness);
     assert!(freshness.useless_after() > NOW, "what nothing can use was stored");
-    let mut last = State::Fresh;
+    let mut last = Staleness::Fresh;
     for seconds in [0, 1, 59, 60, 3600, 1 << 31, 1 << 33] {
         let now = NOW.plus(Duration::from_secs(seconds));
         let state = freshness.state(now, None);
         assert!(rank(state) >= rank(last), "it became fresher");
         last = state;
-        assert_eq!(state == State::Fresh, freshness.ttl(now, None) > 0);
+        assert_eq!(state == Staleness::Fresh, freshness.ttl(now, None) > 0);
         let sum = freshness.ttl(now, None) + i64::from(freshness.age(now).as_secs());
         assert_eq!(sum, i64::from(freshness.lifetime().as_secs()), "ttl and Age are the lifetime");
         assert!(rank(freshness.state(now, Some(NOW))) >= rank(state), "a purge made it fresher");
     }
 }
 
-fn rank(state: State) -> u8 {
+fn rank(state: Staleness) -> u8 {
     match state {
-        State::Fresh => 0,
-        State::StaleWhileRevalidate => 1,
-        State::Stale => 2,
+        Staleness::Fresh => 0,
+        Staleness::StaleWhileRevalidate => 1,
+        Staleness::Stale => 2,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::field::cache_status::ForwardReason;
-use crate::freshness::{FreshnessRules, RequestFacts, State, Uncacheable};
+use crate::freshness::{FreshnessRules, RequestFacts, Staleness, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::invalidation::lease::Trust;
 use crate::lookup::Found;
@@ -70,7 +70,7 @@ pub fn decide(
     }
     if response.part.is_some() {
         // A part is used while it is fresh; it is never validated, nor served in place of an error.
-        let is_usable = freshness.state(now, soft_purged) == State::Fresh
+        let is_usable = freshness.state(now, soft_purged) == Staleness::Fresh
             && facts.directives.permit(freshness, now, soft_purged, policy);
         let missed = || miss(ForwardReason::Partial, None, facts);
         return if is_usable { Decision::Hit(Arc::clone(&stored)) } else { missed() };
@@ -79,12 +79,12 @@ pub fn decide(
         return miss(ForwardReason::Request, Some(stored), facts);
     }
     match freshness.state(now, soft_purged) {
-        State::Fresh => Decision::Hit(stored),
-        State::StaleWhileRevalidate => Decision::HitStale(stored),
-        State::Stale if facts.directives.accepts_stale(freshness, now, soft_purged) => {
+        Staleness::Fresh => Decision::Hit(stored),
+        Staleness::StaleWhileRevalidate => Decision::HitStale(stored),
+        Staleness::Stale if facts.directives.accepts_stale(freshness, now, soft_purged) => {
             Decision::HitAccepted(stored)
         }
-        State::Stale => miss(ForwardReason::Stale, Some(stored), facts),
+        Staleness::Stale => miss(ForwardReason::Stale, Some(stored), facts),
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
     use super::*;
-    use crate::freshness::{Exchange, RequestDirectives, judge};
+    use crate::freshness::{ExchangeTimes, RequestDirectives, judge};
     use crate::invalidation::Invalidation;
     use crate::key::{Key, KeySeed, Scheme};
     use crate::store::memory::{MemoryLimits, MemoryStore};
@@ -182,7 +182,7 @@ mod tests {
 
     fn page(cache_control: &'static str) -> Found {
         let head = fields(&[("cache-control", cache_control), ("etag", "\"a\"")]);
-        let exchange = Exchange { request_time: BORN, response_time: BORN, wall_time: BORN };
+        let exchange = ExchangeTimes { request_time: BORN, response_time: BORN, wall_time: BORN };
         let freshness = judge(&POLICY, &facts(&[]), StatusCode::OK, &head, exchange).unwrap();
         let fields = Fields::copy_of(&head, &|_| false);
         let response = StoredResponse {

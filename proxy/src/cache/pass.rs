@@ -18,7 +18,7 @@ use crate::fetch::request::{MIN_REVISION, forward};
 use crate::fetch::{Fetched, Fetcher, StorablePost, tags};
 use crate::field::cache_status::{CacheStatus, ForwardReason, Forwarded};
 use crate::field::{hop_by_hop, range};
-use crate::freshness::{Exchange, Uncacheable, invalidation};
+use crate::freshness::{ExchangeTimes, Uncacheable, invalidation};
 use crate::invalidation::{Invalidation, Marked, RunningFetch};
 use crate::key::vary::normalize_accept_encoding;
 use crate::listener::drain::Drain;
@@ -39,7 +39,7 @@ struct Upgrade {
 /// A response to a request that went past the cache.
 struct PassedResponse {
     response: Response<OriginBody>,
-    exchange: Exchange,
+    exchange: ExchangeTimes,
     /// `None` unless it is the response to a POST that may be stored.
     post: Option<StorablePost>,
 }

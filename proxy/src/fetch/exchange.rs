@@ -11,14 +11,14 @@ use super::request::{AskedRange, MIN_REVISION};
 use super::storable::Storable;
 use super::task::FetchTask;
 use super::{Held, redirect_loop, revision};
-use crate::freshness::Exchange;
+use crate::freshness::ExchangeTimes;
 use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::origins::{OriginBody, OriginError};
 use crate::store::Show;
 
 pub(super) struct OriginResponse {
     pub(super) response: Response<OriginBody>,
-    pub(super) exchange: Exchange,
+    pub(super) exchange: ExchangeTimes,
     /// The stored response that it confirms: it is a 304.
     pub(super) confirmed: Option<Arc<Held>>,
     /// The stored part that it completes.

@@ -10,7 +10,7 @@ use super::storable::Storable;
 use super::{Fetcher, revision};
 use crate::freshness::stored_fields::freshen as freshened_fields;
 use crate::freshness::validation::head_agrees;
-use crate::freshness::{Exchange, RequestFacts, judge};
+use crate::freshness::{ExchangeTimes, RequestFacts, judge};
 use crate::invalidation::{RunningFetch, Verdict};
 use crate::lookup::{Found, look_up};
 use crate::request::RequestHead;
@@ -20,7 +20,7 @@ use crate::store::{self, Removal, Show, Stored};
 pub(super) struct NewHead<'a> {
     pub(super) fields: &'a HeaderMap,
     pub(super) birth: &'a RunningFetch,
-    pub(super) exchange: Exchange,
+    pub(super) exchange: ExchangeTimes,
 }
 
 //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.5
@@ -36,7 +36,7 @@ pub(super) fn freshen_by_head(
     birth: &RunningFetch,
     status: StatusCode,
     fields: &HeaderMap,
-    exchange: Exchange,
+    exchange: ExchangeTimes,
 ) {
     if status != StatusCode::OK {
         return;

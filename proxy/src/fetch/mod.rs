@@ -59,7 +59,7 @@ use self::in_flight::InFlight;
 use self::metrics::FetchMetrics;
 use self::request::FetchRequest;
 use self::task::FetchTask;
-use crate::freshness::{Exchange, Uncacheable};
+use crate::freshness::{ExchangeTimes, Uncacheable};
 use crate::invalidation::{Invalidation, RunningFetch, Verdict};
 use crate::key::Key;
 use crate::origins::{Origin, OriginBody, RequestBody};
@@ -166,7 +166,7 @@ impl Fetcher {
         request: &RequestHead,
         response: Response<OriginBody>,
         post: Option<StorablePost>,
-        exchange: Exchange,
+        exchange: ExchangeTimes,
     ) -> Result<Fetched, FetchError> {
         post::store(self, request, response, post, exchange).await
     }
@@ -178,7 +178,7 @@ impl Fetcher {
         birth: &RunningFetch,
         status: StatusCode,
         fields: &HeaderMap,
-        exchange: Exchange,
+        exchange: ExchangeTimes,
     ) {
         freshen::freshen_by_head(self, request, birth, status, fields, exchange);
     }
@@ -191,9 +191,9 @@ impl Fetcher {
 
     /// Returns the exchange of a request that was sent at `request_time` and whose response has
     /// just arrived.
-    pub fn exchange_since(&self, request_time: Timestamp) -> Exchange {
+    pub fn exchange_since(&self, request_time: Timestamp) -> ExchangeTimes {
         let (response_time, wall_time) = (self.clock.now(), self.clock.wall());
-        Exchange { request_time, response_time, wall_time }
+        ExchangeTimes { request_time, response_time, wall_time }
     }
 
     /// Returns the lowest revision that may answer a request for this key.

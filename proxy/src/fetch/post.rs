@@ -12,7 +12,7 @@ use super::task::FetchTask;
 use super::transfer::transfer;
 use super::{FetchError, Fetched, Fetcher, Role, revision};
 use crate::field::uri_reference;
-use crate::freshness::{Exchange, RequestFacts, Uncacheable, has_explicit_lifetime};
+use crate::freshness::{ExchangeTimes, RequestFacts, Uncacheable, has_explicit_lifetime};
 use crate::invalidation::{Marked, RunningFetch};
 use crate::origins::{OriginBody, OriginError};
 use crate::request::RequestHead;
@@ -42,7 +42,7 @@ pub(super) async fn store(
     request: &RequestHead,
     response: Response<OriginBody>,
     post: Option<StorablePost>,
-    exchange: Exchange,
+    exchange: ExchangeTimes,
 ) -> Result<Fetched, FetchError> {
     let unshared = |response, reason| Ok(Fetched::Unshared(Box::new(response), reason));
     let Some(StorablePost { birth, marked }) = post else {

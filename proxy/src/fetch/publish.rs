@@ -15,7 +15,7 @@ use super::storable::Storable;
 use super::task::FetchTask;
 use super::transfer::{transfer, transfer_error};
 use super::{marker, revision};
-use crate::freshness::{Exchange, Uncacheable};
+use crate::freshness::{ExchangeTimes, Uncacheable};
 use crate::origins::failures::FetchFailure;
 use crate::origins::{OriginBody, OriginError};
 use crate::store::Stored;
@@ -84,7 +84,7 @@ fn validated(
     task: &FetchTask,
     stale: &Arc<Stored>,
     not_modified: &HeaderMap,
-    exchange: Exchange,
+    exchange: ExchangeTimes,
 ) -> HeadOutcome {
     let FetchTask { fetcher, request, .. } = task;
     fetcher.metrics.validated.add(1);

@@ -8,7 +8,7 @@ use super::request::FetchRequest;
 use super::{Fetcher, tags};
 use crate::freshness::deception::is_deceptive;
 use crate::freshness::stored_fields::{freshen, stored_fields};
-use crate::freshness::{Exchange, Freshness, Uncacheable, judge};
+use crate::freshness::{ExchangeTimes, Freshness, Uncacheable, judge};
 use crate::invalidation::{RunningFetch, TagId};
 use crate::key::vary::Variant;
 use crate::origins::OriginBody;
@@ -32,7 +32,7 @@ impl Storable {
         fetcher: &Fetcher,
         request: &FetchRequest,
         response: &Response<OriginBody>,
-        exchange: Exchange,
+        exchange: ExchangeTimes,
         completion: Option<&Completion>,
     ) -> Result<Self, Uncacheable> {
         let part = ArrivedPart::of(fetcher, request, response, completion)?;

@@ -17,7 +17,7 @@ use super::storable::Storable;
 use super::task::FetchTask;
 use crate::field::hop_by_hop;
 use crate::freshness::stored_fields::stored_fields;
-use crate::freshness::{Exchange, ResponseDirectives, Uncacheable};
+use crate::freshness::{ExchangeTimes, ResponseDirectives, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::origins::{OriginBody, OriginError};
 use crate::store::{Content, EntryWriter, NewEntry, Removal, Stored};
@@ -69,7 +69,7 @@ pub(super) async fn transfer(
 pub(super) async fn transfer_error(
     mut task: FetchTask,
     response: Response<OriginBody>,
-    exchange: Exchange,
+    exchange: ExchangeTimes,
     reason: Uncacheable,
 ) {
     let (mut parts, body) = response.into_parts();

@@ -10,7 +10,7 @@ use process::timestamp::Timestamp;
 /// The times at which a request was sent to the origin server and the head of its response arrived.
 /// Both are of a clock that goes on evenly: ages and lifetimes are counted from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exchange {
+pub struct ExchangeTimes {
     /// `request_time` of RFC 9111 §4.2.3.
     pub request_time: Timestamp,
     /// `response_time` of RFC 9111 §4.2.3.
@@ -28,7 +28,7 @@ pub struct Exchange {
 /// minutes of it would make everything with a shorter lifetime stale on arrival. nginx and Varnish
 /// do not derive an age from `Date` either. A cache of HTTP/1.0 may send no `Age`: behind one, the
 /// larger counts.
-pub(crate) fn initial_age_millis(headers: &HeaderMap, exchange: Exchange) -> u64 {
+pub(crate) fn initial_age_millis(headers: &HeaderMap, exchange: ExchangeTimes) -> u64 {
     let apparent = if came_over_http_1_0(headers) {
         apparent_age(headers, exchange.wall_time)
     } else {
@@ -70,7 +70,7 @@ fn apparent_age(headers: &HeaderMap, response_time: Timestamp) -> DeltaSeconds {
 //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
 //# A cache MUST interpret this value relative to the time the request was
 //# initiated, not the time that the response was received.
-fn corrected_age_millis(headers: &HeaderMap, exchange: Exchange) -> u64 {
+fn corrected_age_millis(headers: &HeaderMap, exchange: ExchangeTimes) -> u64 {
     let delay = exchange.response_time.since(exchange.request_time).as_millis();
     let delay = u64::try_from(delay).unwrap_or(u64::MAX);
     age_value(headers).as_millis().saturating_add(delay)
@@ -89,7 +89,7 @@ fn age_value(headers: &HeaderMap) -> DeltaSeconds {
 mod tests {
     use std::time::Duration;
 
-    use super::{Exchange, initial_age_millis};
+    use super::{ExchangeTimes, initial_age_millis};
     use crate::freshness::tests::{INSTANT, NOW, headers};
 
     fn age_at(millis: u64, delay: u64, fields: &[(&str, &str)]) -> u64 {
@@ -97,7 +97,7 @@ mod tests {
         let request_time = response_time.minus(Duration::from_millis(delay));
         initial_age_millis(
             &headers(fields),
-            Exchange { request_time, response_time, wall_time: response_time },
+            ExchangeTimes { request_time, response_time, wall_time: response_time },
         )
     }
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_during_the_exchange_adds_nothing() {
-        let exchange = Exchange { request_time: NOW.plus(Duration::from_hours(1)), ..INSTANT };
+        let exchange = ExchangeTimes { request_time: NOW.plus(Duration::from_hours(1)), ..INSTANT };
         assert_eq!(initial_age_millis(&headers(&[]), exchange), 0);
     }
 }

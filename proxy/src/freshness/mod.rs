@@ -41,7 +41,7 @@ use std::time::Duration;
 use crate::field::delta_seconds::DeltaSeconds;
 use process::timestamp::Timestamp;
 
-pub use age::Exchange;
+pub use age::ExchangeTimes;
 pub use request_directives::RequestDirectives;
 pub use response_directives::ResponseDirectives;
 pub use storable::{RequestFacts, has_explicit_lifetime, judge};
@@ -69,7 +69,7 @@ pub struct FreshnessRules {
 
 /// The use that a stored response has at one moment (RFC 9111 §4.2, §4.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum Staleness {
     /// It may answer.
     Fresh,
     /// Answers, and is validated in the background (RFC 5861 §3).
@@ -160,15 +160,15 @@ impl Freshness {
     }
 
     /// Returns whether the response may answer now.
-    pub fn state(&self, now: Timestamp, soft_purged: Option<Timestamp>) -> State {
+    pub fn state(&self, now: Timestamp, soft_purged: Option<Timestamp>) -> Staleness {
         let now = now.max(self.received);
         let fresh_until = self.fresh_until(soft_purged);
         if now < fresh_until {
-            State::Fresh
+            Staleness::Fresh
         } else if now < later(fresh_until, self.stale_while_revalidate) {
-            State::StaleWhileRevalidate
+            Staleness::StaleWhileRevalidate
         } else {
-            State::Stale
+            Staleness::Stale
         }
     }
 

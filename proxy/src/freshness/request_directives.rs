@@ -9,7 +9,7 @@ use http::header::{CACHE_CONTROL, HeaderMap, PRAGMA};
 
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::directive::{Argument, Directive, directives};
-use crate::freshness::{Freshness, FreshnessRules, State};
+use crate::freshness::{Freshness, FreshnessRules, Staleness};
 use process::timestamp::Timestamp;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl RequestDirectives {
             return true;
         }
         let remaining = freshness.ttl(now, soft_purged);
-        let is_fresh = freshness.state(now, soft_purged) == State::Fresh;
+        let is_fresh = freshness.state(now, soft_purged) == Staleness::Fresh;
         // A reload says max-age=0; it does not reach what is immutable while fresh (RFC 8246 §2).
         let is_settled = freshness.is_immutable() && is_fresh;
         // With max-age the client wants no stale response, unless max-stale says so (§5.2.1.1).

@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::response_directives::Flag;
 use crate::freshness::{
-    Exchange, Freshness, FreshnessRules, RequestDirectives, ResponseDirectives, Terms, Uncacheable,
-    age, lifetime, stale, status_code,
+    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, ResponseDirectives, Terms,
+    Uncacheable, age, lifetime, stale, status_code,
 };
 use process::timestamp::Timestamp;
 
@@ -30,7 +30,7 @@ pub fn judge(
     request: &RequestFacts,
     status: StatusCode,
     headers: &HeaderMap,
-    exchange: Exchange,
+    exchange: ExchangeTimes,
 ) -> Result<Freshness, Uncacheable> {
     let directives = ResponseDirectives::of(headers);
     check_request(request)?;
@@ -143,7 +143,7 @@ fn lifetime_of(
     status: StatusCode,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
-    exchange: Exchange,
+    exchange: ExchangeTimes,
 ) -> Result<DeltaSeconds, Uncacheable> {
     let explicit = lifetime::explicit(directives, headers, exchange.wall_time);
     let may_be_assigned =
@@ -163,7 +163,7 @@ fn freshness_of(
     headers: &HeaderMap,
     directives: &ResponseDirectives,
     lifetime: DeltaSeconds,
-    exchange: Exchange,
+    exchange: ExchangeTimes,
 ) -> Freshness {
     let has_validator = headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED);
     let keep = if has_validator { policy.keep.into() } else { DeltaSeconds::ZERO };
@@ -201,7 +201,7 @@ mod tests {
 
     use super::{RequestFacts, judge};
     use crate::freshness::tests::{INSTANT, NOW, NOW_DATE, POLICY, get, headers, judged};
-    use crate::freshness::{FreshnessRules, RequestDirectives, State, Uncacheable};
+    use crate::freshness::{FreshnessRules, RequestDirectives, Staleness, Uncacheable};
 
     const ETAG: (&str, &str) = ("etag", r#""a""#);
 
@@ -391,7 +391,7 @@ mod tests {
     fn a_validator_without_freshness_is_stored_stale() {
         let policy = FreshnessRules { stale_while_revalidate: Duration::from_mins(1), ..POLICY };
         let freshness = judged(&policy, &[ETAG]).unwrap();
-        assert_eq!(freshness.state(NOW, None), State::Stale);
+        assert_eq!(freshness.state(NOW, None), Staleness::Stale);
         assert_eq!(freshness.useless_after(), NOW.plus(policy.keep));
     }
 }

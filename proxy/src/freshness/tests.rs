@@ -16,7 +16,8 @@ use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::validation::{conditions, head_agrees, selects};
 use crate::freshness::{
-    Exchange, Freshness, FreshnessRules, RequestDirectives, RequestFacts, State, Uncacheable, judge,
+    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, RequestFacts, Staleness,
+    Uncacheable, judge,
 };
 use process::timestamp::Timestamp;
 
@@ -51,8 +52,8 @@ pub(crate) fn get() -> RequestFacts {
 }
 
 /// An exchange that takes no time.
-pub(crate) const INSTANT: Exchange =
-    Exchange { request_time: NOW, response_time: NOW, wall_time: NOW };
+pub(crate) const INSTANT: ExchangeTimes =
+    ExchangeTimes { request_time: NOW, response_time: NOW, wall_time: NOW };
 
 /// Judges a 200 to a plain GET.
 pub(crate) fn judged(
@@ -74,10 +75,10 @@ fn stored(fields: &[(&str, &str)]) -> Freshness {
 fn a_response_is_fresh_until_its_age_reaches_its_lifetime() {
     let freshness = stored(&[("cache-control", "max-age=60"), ("age", "10")]);
     for (secs, age, ttl, state) in [
-        (0, 10, 50, State::Fresh),
-        (49, 59, 1, State::Fresh),
-        (50, 60, 0, State::Stale),
-        (100, 110, -50, State::Stale),
+        (0, 10, 50, Staleness::Fresh),
+        (49, 59, 1, Staleness::Fresh),
+        (50, 60, 0, Staleness::Stale),
+        (100, 110, -50, Staleness::Stale),
     ] {
         assert_eq!(freshness.age(after(secs)).as_secs(), age, "{secs}");
         assert_eq!(freshness.ttl(after(secs), None), ttl, "{secs}");
@@ -90,12 +91,12 @@ fn windows_follow_the_end_of_freshness() {
     let field = "max-age=60, stale-while-revalidate=30, stale-if-error=100";
     let freshness = stored(&[("cache-control", field)]);
     for (secs, state, stands_in) in [
-        (0, State::Fresh, true),
-        (60, State::StaleWhileRevalidate, true),
-        (89, State::StaleWhileRevalidate, true),
-        (90, State::Stale, true),
-        (159, State::Stale, true),
-        (160, State::Stale, false),
+        (0, Staleness::Fresh, true),
+        (60, Staleness::StaleWhileRevalidate, true),
+        (89, Staleness::StaleWhileRevalidate, true),
+        (90, Staleness::Stale, true),
+        (159, Staleness::Stale, true),
+        (160, Staleness::Stale, false),
     ] {
         assert_eq!(freshness.state(after(secs), None), state, "{secs}");
         assert_eq!(freshness.may_serve_on_error(after(secs), None), stands_in, "{secs}");
@@ -108,14 +109,14 @@ fn a_soft_purge_only_ever_shortens() {
     let field = "max-age=60, stale-while-revalidate=30, stale-if-error=100";
     let freshness = stored(&[("cache-control", field)]);
     for (purged, secs, ttl, state, stands_in) in [
-        (20, 19, 41, State::Fresh, true),
-        (20, 20, 0, State::StaleWhileRevalidate, true),
-        (20, 49, -29, State::StaleWhileRevalidate, true),
-        (20, 50, -30, State::Stale, true),
-        (20, 120, -100, State::Stale, false),
-        (70, 70, -10, State::StaleWhileRevalidate, true),
-        (70, 90, -30, State::Stale, true),
-        (200, 90, -30, State::Stale, true),
+        (20, 19, 41, Staleness::Fresh, true),
+        (20, 20, 0, Staleness::StaleWhileRevalidate, true),
+        (20, 49, -29, Staleness::StaleWhileRevalidate, true),
+        (20, 50, -30, Staleness::Stale, true),
+        (20, 120, -100, Staleness::Stale, false),
+        (70, 70, -10, Staleness::StaleWhileRevalidate, true),
+        (70, 90, -30, Staleness::Stale, true),
+        (200, 90, -30, Staleness::Stale, true),
     ] {
         let (soft_purged, now) = (Some(after(purged)), after(secs));
         assert_eq!(freshness.ttl(now, soft_purged), ttl, "{purged} {secs}");
@@ -134,7 +135,7 @@ fn no_cache_is_never_fresh_and_never_stands_in() {
     let fields = [("cache-control", "no-cache, max-age=60"), ("etag", r#""a""#)];
     let freshness = judged(&policy, &fields).unwrap();
     for now in [Timestamp::default(), NOW, after(1), Timestamp::MAX] {
-        assert_eq!(freshness.state(now, None), State::Stale);
+        assert_eq!(freshness.state(now, None), Staleness::Stale);
         assert!(!freshness.may_serve_on_error(now, None));
         assert!(freshness.ttl(now, None) <= 0);
     }
@@ -144,7 +145,7 @@ fn no_cache_is_never_fresh_and_never_stands_in() {
 #[test]
 fn a_clock_that_steps_back_revives_nothing() {
     let freshness = stored(&[("cache-control", "max-age=0"), ("etag", r#""a""#)]);
-    assert_eq!(freshness.state(NOW.minus(Duration::from_hours(1)), None), State::Stale);
+    assert_eq!(freshness.state(NOW.minus(Duration::from_hours(1)), None), Staleness::Stale);
 }
 
 // What http-cache-semantics 3.0.0 does otherwise.
@@ -184,7 +185,7 @@ fn max_stale_of_a_client_stores_nothing_more() {
     );
     for field in ["s-maxage=60", "max-age=60, proxy-revalidate", "max-age=60, must-revalidate"] {
         let freshness = stored(&[("cache-control", field)]);
-        assert_eq!(freshness.state(after(60), None), State::Stale, "{field}");
+        assert_eq!(freshness.state(after(60), None), Staleness::Stale, "{field}");
         assert!(!request.directives.accepts_stale(&freshness, after(60), None), "{field}");
     }
 }
@@ -220,7 +221,7 @@ fn an_old_hop_and_a_slow_origin_server_make_a_response_old() {
     let fields = [("cache-control", "max-age=600"), ("date", NOW_DATE), ("via", "1.0 old")];
     let head = headers(&fields);
     let late =
-        Exchange { request_time: after(90), response_time: after(100), wall_time: after(100) };
+        ExchangeTimes { request_time: after(90), response_time: after(100), wall_time: after(100) };
     let freshness = judge(&POLICY, &get(), StatusCode::OK, &head, late).unwrap();
     assert_eq!(freshness.age(after(100)).as_secs(), 100, "apparent age");
 
@@ -257,7 +258,7 @@ fn errors_with_an_explicit_lifetime_are_stored() {
 #[test]
 fn proxy_revalidate_keeps_the_lifetime_and_overlong_seconds_are_many() {
     let freshness = stored(&[("cache-control", "max-age=60, proxy-revalidate")]);
-    assert_eq!(freshness.state(after(59), None), State::Fresh);
+    assert_eq!(freshness.state(after(59), None), Staleness::Fresh);
     let freshness = stored(&[("cache-control", "max-age=99999999999")]);
     assert_eq!(freshness.lifetime(), DeltaSeconds::MAX);
 }
@@ -270,13 +271,16 @@ fn a_304_brings_its_own_date_and_age() {
         ("etag", r#""a""#),
         ("cache-control", "max-age=60"),
     ]);
-    let later =
-        Exchange { request_time: after(100), response_time: after(100), wall_time: after(100) };
+    let later = ExchangeTimes {
+        request_time: after(100),
+        response_time: after(100),
+        wall_time: after(100),
+    };
     let updated = freshen(&head, &headers(&[("etag", r#""a""#)]), later.response_time);
     assert_eq!(updated.get("age"), None);
     let freshness = judge(&POLICY, &get(), StatusCode::OK, &updated, later).unwrap();
     assert_eq!(freshness.age(after(100)), DeltaSeconds::ZERO);
-    assert_eq!(freshness.state(after(159), None), State::Fresh);
+    assert_eq!(freshness.state(after(159), None), Staleness::Fresh);
 }
 
 // Any bytes, anywhere.
@@ -331,7 +335,7 @@ fn head_of(fields: Vec<(&'static str, Vec<u8>)>) -> HeaderMap {
 
 fn exercise(head: &HeaderMap, newer: &HeaderMap, status: u16, moments: [u64; 4]) {
     let [request_time, response_time, now, purged] = moments.map(Timestamp::from_millis);
-    let exchange = Exchange { request_time, response_time, wall_time: response_time };
+    let exchange = ExchangeTimes { request_time, response_time, wall_time: response_time };
     let policy =
         FreshnessRules { default_ttl: Duration::MAX, stale_if_error: Duration::MAX, ..POLICY };
     let status = StatusCode::from_u16(status).unwrap();
@@ -342,7 +346,7 @@ fn exercise(head: &HeaderMap, newer: &HeaderMap, status: u16, moments: [u64; 4])
         assert!(freshness.useless_after() > response_time);
         assert_eq!(Freshness::from_words(freshness.to_words()), freshness);
         for soft_purged in [None, Some(purged)] {
-            let is_fresh = freshness.state(now, soft_purged) == State::Fresh;
+            let is_fresh = freshness.state(now, soft_purged) == Staleness::Fresh;
             let is_later = now >= response_time;
             assert_eq!(is_fresh && is_later, freshness.ttl(now, soft_purged) > 0 && is_later);
             directives.permit(&freshness, now, soft_purged, &policy);
@@ -390,9 +394,9 @@ proptest! {
         let freshness = stored(&[("cache-control", &field), ("etag", r#""a""#)]);
         let (now, soft_purged) = (after(secs), Some(after(purged)));
         let usefulness = |soft_purged| match freshness.state(now, soft_purged) {
-            State::Fresh => 2,
-            State::StaleWhileRevalidate => 1,
-            State::Stale => 0,
+            Staleness::Fresh => 2,
+            Staleness::StaleWhileRevalidate => 1,
+            Staleness::Stale => 0,
         };
         let stands_in = |soft_purged| freshness.may_serve_on_error(now, soft_purged);
         assert!(usefulness(soft_purged) <= usefulness(None));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::Sequence;
 use super::marks::Verdict;
-use super::tag_table::{Tag, TagId, TagTable};
+use super::tag_table::{TagEntry, TagId, TagTable};
 use process::timestamp::Timestamp;
 
 /// The sequence at which a response's request was sent, its tags, and the last verdict on it.
@@ -24,7 +24,7 @@ pub struct Provenance {
 /// stored.
 #[derive(Debug)]
 struct Link {
-    tag: Arc<Tag>,
+    tag: Arc<TagEntry>,
     place: AtomicU32,
 }
 
@@ -55,13 +55,13 @@ impl Provenance {
         self.born
     }
 
-    pub(super) fn tags(&self) -> impl Iterator<Item = &Tag> {
+    pub(super) fn tags(&self) -> impl Iterator<Item = &TagEntry> {
         self.links.iter().map(|link| &*link.tag)
     }
 
     /// The identities of its tags, the host's among them.
     pub fn ids(&self) -> impl Iterator<Item = TagId> {
-        self.tags().map(Tag::id)
+        self.tags().map(TagEntry::id)
     }
 
     pub fn carries(&self, id: TagId) -> bool {

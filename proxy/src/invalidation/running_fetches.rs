@@ -11,8 +11,8 @@ use super::tag_table::{TagId, TagTable};
 /// one lock, see [`super`].
 #[derive(Debug, Default)]
 pub(super) struct RunningFetches {
-    fetches: Counts,
-    purges: Counts,
+    fetches: RunningCounts,
+    purges: RunningCounts,
     kept_marks: VecDeque<(Sequence, TagId)>,
     pub(super) proof: Proof,
     /// Purges that responses on disk may have missed; `None` without such responses.
@@ -21,9 +21,9 @@ pub(super) struct RunningFetches {
 
 /// The number of fetches, or purges, that began at each sequence.
 #[derive(Debug, Default)]
-struct Counts(BTreeMap<Sequence, u32>);
+struct RunningCounts(BTreeMap<Sequence, u32>);
 
-impl Counts {
+impl RunningCounts {
     fn enter(&mut self, sequence: Sequence) {
         *self.0.entry(sequence).or_default() += 1;
     }

@@ -22,9 +22,9 @@ pub struct TagId(u128);
 
 /// One tag: its marks, and where the stored responses that carry it are.
 #[derive(Debug)]
-pub(super) struct Tag {
+pub(super) struct TagEntry {
     id: TagId,
-    kind: Kind,
+    kind: TagKind,
     marks: Marks,
     holders: Mutex<Holders>,
 }
@@ -38,12 +38,12 @@ struct Holders {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TagKind {
     Named,
     Url,
 }
 
-impl Tag {
+impl TagEntry {
     pub(super) const fn id(&self) -> TagId {
         self.id
     }
@@ -89,7 +89,7 @@ impl Tag {
 #[derive(Debug)]
 pub struct TagTable {
     seed: u64,
-    shards: Box<[Mutex<HashTable<Arc<Tag>>>]>,
+    shards: Box<[Mutex<HashTable<Arc<TagEntry>>>]>,
     /// Marks up to here matter only to holders.
     settled: AtomicU64,
     /// URLs among the tags, so that a check need not look for one where none was purged.
@@ -139,18 +139,18 @@ impl TagTable {
     }
 
     /// Returns the tag, made when it is new.
-    pub(super) fn get_or_insert(&self, id: TagId) -> Arc<Tag> {
+    pub(super) fn get_or_insert(&self, id: TagId) -> Arc<TagEntry> {
         let mut shard = self.shard(id).lock();
         match shard.entry(id.hash(), |tag| tag.id == id, |tag| tag.id.hash()) {
             Entry::Occupied(occupied) => Arc::clone(occupied.get()),
             Entry::Vacant(vacant) => {
-                let tag = Arc::new(Tag {
+                let tag = Arc::new(TagEntry {
                     id,
                     kind: id.kind(),
                     marks: Marks::default(),
                     holders: Mutex::new(Holders::default()),
                 });
-                if tag.kind == Kind::Url {
+                if tag.kind == TagKind::Url {
                     self.urls.fetch_add(1, Ordering::AcqRel);
                 }
                 vacant.insert(Arc::clone(&tag));
@@ -160,7 +160,7 @@ impl TagTable {
     }
 
     pub fn live(&self, id: TagId) -> u64 {
-        self.peek(id, Tag::live).unwrap_or(0)
+        self.peek(id, TagEntry::live).unwrap_or(0)
     }
 
     /// The hashes of the keys of the stored responses that carry this tag; one key may occur
@@ -174,7 +174,7 @@ impl TagTable {
     }
 
     /// Looks at a tag, if it is known, under its shard's lock.
-    fn peek<T>(&self, id: TagId, look: impl FnOnce(&Tag) -> T) -> Option<T> {
+    fn peek<T>(&self, id: TagId, look: impl FnOnce(&TagEntry) -> T) -> Option<T> {
         self.shard(id).lock().find(id.hash(), |tag| tag.id == id).map(|tag| look(tag))
     }
 
@@ -204,7 +204,7 @@ impl TagTable {
 
     /// Takes a handle back and forgets the tag if that was the last one and no running fetch needs
     /// its marks.
-    pub(super) fn release(&self, tag: Arc<Tag>) {
+    pub(super) fn release(&self, tag: Arc<TagEntry>) {
         let id = tag.id;
         drop(tag);
         self.forget_if_unheld(id);
@@ -219,7 +219,7 @@ impl TagTable {
         let tag = entry.get();
         if Arc::strong_count(tag) == 1 && tag.marks.latest().0 <= settled {
             let (tag, _) = entry.remove();
-            if tag.kind == Kind::Url {
+            if tag.kind == TagKind::Url {
                 self.urls.fetch_sub(1, Ordering::AcqRel);
             }
         }
@@ -230,7 +230,7 @@ impl TagTable {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
-    fn shard(&self, id: TagId) -> &Mutex<HashTable<Arc<Tag>>> {
+    fn shard(&self, id: TagId) -> &Mutex<HashTable<Arc<TagEntry>>> {
         &self.shards[usize::try_from(id.hash() >> 40).unwrap_or(0) % SHARDS]
     }
 }
@@ -251,8 +251,8 @@ impl TagId {
         (self.0 >> 64) as u64
     }
 
-    const fn kind(self) -> Kind {
-        if self.0 & 0xff == URL_KIND as u128 { Kind::Url } else { Kind::Named }
+    const fn kind(self) -> TagKind {
+        if self.0 & 0xff == URL_KIND as u128 { TagKind::Url } else { TagKind::Named }
     }
 }
 

@@ -48,7 +48,7 @@ impl Count {
 }
 
 #[derive(Debug)]
-pub(super) struct Tally<'a> {
+pub(super) struct PurgeTally<'a> {
     sequence: Sequence,
     earlier: &'a [Pending],
     /// Tags that a selector of this purge has counted as a whole.
@@ -57,7 +57,7 @@ pub(super) struct Tally<'a> {
     seen: HashSet<*const Stored>,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> PurgeTally<'a> {
     pub(super) fn new(sequence: Sequence, earlier: &'a [Pending]) -> Self {
         Self { sequence, earlier, whole: None, hit: Vec::new(), seen: HashSet::new() }
     }
@@ -148,7 +148,7 @@ mod tests {
     fn a_response_that_two_selectors_match_is_counted_by_the_first() {
         let bench = bench();
         let all: Vec<_> = ["/a", "/b", "/c"].map(|path| put(&bench, path, &[])).into();
-        let mut tally = Tally::new(purge(&bench), &[]);
+        let mut tally = PurgeTally::new(purge(&bench), &[]);
         assert!(tally.is_blank());
         assert_eq!(tally.look_at(all[..2].to_vec()), count(2, 0));
         assert!(!tally.is_blank());
@@ -167,7 +167,7 @@ mod tests {
         let marker = bench.store().begin().commit(draft).unwrap();
         let sequence = purge(&bench);
         let born_since = put(&bench, "/new", &[]);
-        let mut tally = Tally::new(sequence, &[]);
+        let mut tally = PurgeTally::new(sequence, &[]);
         assert_eq!(tally.look_at(vec![marker, born_since]), count(0, 0));
         assert!(tally.into_hit().is_empty());
     }
@@ -178,11 +178,11 @@ mod tests {
         let (tagged, other) = (put(&bench, "/tagged", &["t"]), put(&bench, "/other", &[]));
         let earlier = [Pending::Tag(bench.tag("t"), purge(&bench))];
         let later = put(&bench, "/later", &["t"]);
-        let mut tally = Tally::new(purge(&bench), &earlier);
+        let mut tally = PurgeTally::new(purge(&bench), &earlier);
         assert!(!tally.is_blank(), "a number of holders would count them again");
         assert_eq!(tally.look_at(vec![tagged, other, later]), count(2, 0));
         let everything = [Pending::All(purge(&bench))];
-        let mut tally = Tally::new(purge(&bench), &everything);
+        let mut tally = PurgeTally::new(purge(&bench), &everything);
         assert_eq!(tally.look_at(vec![put(&bench, "/x", &["t"])]), count(0, 0), "born after both");
     }
 
@@ -191,7 +191,7 @@ mod tests {
         let bench = bench();
         let (tagged, other) = (put(&bench, "/tagged", &["t"]), put(&bench, "/other", &[]));
         let live = bench.invalidation.ids().live(bench.tag("t"));
-        let mut tally = Tally::new(purge(&bench), &[]);
+        let mut tally = PurgeTally::new(purge(&bench), &[]);
         assert_eq!(tally.take_all_of(bench.tag("t"), live), count(1, 0));
         assert!(!tally.is_blank());
         assert_eq!(tally.look_at(vec![tagged, other]), count(2, 1));
@@ -204,7 +204,7 @@ mod tests {
         let old = put(&bench, "/old", &[]);
         let sequence = purge(&bench);
         let new = put(&bench, "/new", &[]);
-        let mut tally = Tally::new(sequence, &[]);
+        let mut tally = PurgeTally::new(sequence, &[]);
         assert_eq!(tally.take_everything(1), count(1, 0));
         assert_eq!(tally.look_at(vec![old, new]), count(1, 1));
         let [one, other] = [Pending::All(sequence), Pending::Tag(bench.tag("t"), sequence)];

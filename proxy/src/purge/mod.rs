@@ -224,7 +224,7 @@ impl PurgeExecutor {
         mode: PurgeMode,
         sequence: Sequence,
     ) -> Vec<Count> {
-        let mut tally = count::Tally::new(sequence, &pending);
+        let mut tally = count::PurgeTally::new(sequence, &pending);
         let mut large = Vec::new();
         let covered = self.covered(resolved);
         self.forget(covered.iter());

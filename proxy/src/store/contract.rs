@@ -10,7 +10,7 @@ use super::{
     Body, Content, Fields, NewEntry, Promote, Removal, Store, StoreError, Stored, StoredResponse,
 };
 use crate::freshness::{
-    Exchange, FreshnessRules, RequestDirectives, RequestFacts, Uncacheable, judge,
+    ExchangeTimes, FreshnessRules, RequestDirectives, RequestFacts, Uncacheable, judge,
 };
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
@@ -386,7 +386,7 @@ impl<'a> Page<'a> {
             directives: RequestDirectives::of(&HeaderMap::new()),
         };
         let now = Timestamp::from_secs(self.second);
-        let exchange = Exchange { request_time: now, response_time: now, wall_time: now };
+        let exchange = ExchangeTimes { request_time: now, response_time: now, wall_time: now };
         let freshness =
             judge(&FreshnessRules::default(), &facts, StatusCode::OK, &fields, exchange).unwrap();
         StoredResponse {

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_cache_semantics::{CacheOptions, CachePolicy};
-use shellac::freshness::{Exchange, FreshnessRules, RequestDirectives, RequestFacts, State, judge};
+use shellac::freshness::{
+    ExchangeTimes, FreshnessRules, RequestDirectives, RequestFacts, Staleness, judge,
+};
 use shellac::key::vary::Variant;
 
 use super::case::{Case, NOW, head};
@@ -57,7 +59,7 @@ pub(crate) fn ours(case: &Case) -> Option<Verdict> {
     let (request, later) = (head(&case.request), head(&case.later));
     let response = head(&case.response);
     let (first, second) = (facts(&request), facts(&later));
-    let exchange = Exchange {
+    let exchange = ExchangeTimes {
         request_time: NOW.minus(Duration::from_secs(case.delay)),
         response_time: NOW,
         wall_time: NOW,
@@ -70,7 +72,7 @@ pub(crate) fn ours(case: &Case) -> Option<Verdict> {
     let may_share = !second.has_authorization || freshness.allows_sharing();
     let is_selected = variant.is_none_or(|variant| variant.matches(&later));
     let is_permitted = second.directives.permit(&freshness, now, None, &POLICY);
-    let is_fresh = freshness.state(now, None) == State::Fresh;
+    let is_fresh = freshness.state(now, None) == Staleness::Fresh;
     Some(Verdict {
         age: u64::from(freshness.age(now).as_secs()),
         ttl: u64::try_from(freshness.ttl(now, None)).unwrap_or(0),

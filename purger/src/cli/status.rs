@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use process::exit::Exit;
 use process::terminal::say;
-use purge_protocol::log::{LogStatus, State};
+use purge_protocol::log::{LogState, LogStatus};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 use settings::Config;
@@ -176,10 +176,10 @@ fn row(
     ProxyRow {
         url,
         state: match log_status.state {
-            State::Unattended => "unattended",
-            State::CatchingUp => "catching-up",
-            State::Current => "current",
-            State::Degraded => "degraded",
+            LogState::Unattended => "unattended",
+            LogState::CatchingUp => "catching-up",
+            LogState::Current => "current",
+            LogState::Degraded => "degraded",
         }
         .to_owned(),
         lag: lag.sum(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use purge_protocol::log::State;
+use purge_protocol::log::LogState;
 use tokio::time::Instant;
 
 use crate::support::kafka::Kafka;
@@ -86,7 +86,7 @@ fn no_purge_is_lost_while_processes_are_killed_stopped_or_slow() {
     });
     assert_eq!(kafka.ends("dead"), [0], "no valid event is a dead letter");
     for proxy in &site.proxies {
-        until("the proxy is current", || proxy.log_status().state == State::Current);
+        until("the proxy is current", || proxy.log_status().state == LogState::Current);
     }
     until("no purger is behind", || {
         running.iter().all(|purger| purger.status().partitions.iter().all(|p| p.lag == 0))

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use purge_protocol::log::State;
+use purge_protocol::log::LogState;
 
 use crate::support::Turn;
 use crate::support::kafka::Kafka;
@@ -30,7 +30,7 @@ fn an_outage_of_kafka_never_stops_traffic_nor_passes_unseen() {
     until("the purger is not ready", || purger.readiness() == 503);
     assert!(!purger.status().kafka_connected);
     for proxy in &site.proxies {
-        until("the lease runs out", || proxy.log_status().state == State::Degraded);
+        until("the lease runs out", || proxy.log_status().state == LogState::Degraded);
         let mut client = proxy.client();
         let asked = site.origin.requests();
         assert_eq!(shown(&mut client, 0).0, Some(0), "traffic flows");
@@ -54,7 +54,7 @@ fn an_outage_of_kafka_never_stops_traffic_nor_passes_unseen() {
     site.wait_for_positions("outage", &ends);
     site.assert_fresh(PAGES);
     for proxy in &site.proxies {
-        until("the proxy is current again", || proxy.log_status().state == State::Current);
+        until("the proxy is current again", || proxy.log_status().state == LogState::Current);
     }
     site.assert_untouched(PAGES, 2);
     until("the purger is ready again, and nothing is behind", || {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use purge_protocol::log::State;
+use purge_protocol::log::LogState;
 
 use crate::support::kafka::Kafka;
 use crate::support::purger::Purgers;
@@ -61,7 +61,7 @@ fn a_proxy_behind_retention_validates_everything_stored_before() {
     });
     site.assert_fresh(0..PAGES);
     site.wait_for_positions("short", &kafka.ends("short"));
-    until("the proxy is current again", || stopped.log_status().state == State::Current);
+    until("the proxy is current again", || stopped.log_status().state == LogState::Current);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_purger_behind_retention_never_passes_over_unread_records() {
         said.iter().any(|line| line.contains("Expired"))
     });
     site.wait_for_positions("full", &kafka.ends("full"));
-    until("the proxy is current again", || stopped.log_status().state == State::Current);
+    until("the proxy is current again", || stopped.log_status().state == LogState::Current);
     site.assert_fresh(0..PAGES);
 }
 

@@ -107,7 +107,7 @@ impl Flight {
     pub fn is_current(&self, now: Timestamp) -> bool {
         match &self.state.lock().head {
             Some(HeadOutcome::Shared(head)) => {
-                head.freshness.is_none_or(|own| own.state(now, None) != freshness::State::Stale)
+                head.freshness.is_none_or(|own| own.state(now, None) != freshness::Staleness::Stale)
             }
             _ => true,
         }

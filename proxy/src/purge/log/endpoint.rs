@@ -4,7 +4,7 @@
 use http::{Response, StatusCode};
 use purge_protocol::log::Refusal;
 
-use super::metrics::Outcome;
+use super::metrics::BatchOutcome;
 use super::reading;
 use super::{PurgeLog, Rejected};
 use crate::purge::endpoint::{json, problem};
@@ -46,7 +46,7 @@ impl PurgeLog {
             // Splitting the batch would not help, and its purges must not be given up: the purger
             // tries again.
             Err(error @ Rejected::Partitions(_)) => {
-                self.metrics.count(Outcome::Refused);
+                self.metrics.count(BatchOutcome::Refused);
                 problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
             }
             Err(Rejected::Journal(error)) => {
@@ -63,7 +63,7 @@ impl PurgeLog {
         detail: &str,
         offset: Option<i64>,
     ) -> Response<ResponseBody> {
-        self.metrics.count(Outcome::Refused);
+        self.metrics.count(BatchOutcome::Refused);
         let refusal = Refusal { proxy: self.instance.clone(), detail: detail.to_owned(), offset };
         let problem = Problem {
             r#type: "about:blank",

@@ -1,13 +1,13 @@
 //! Batches of the purge log by what became of them.
 
-use purge_protocol::log::State;
+use purge_protocol::log::LogState;
 
 use super::{Figures, PurgeLog};
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum BatchOutcome {
     Applied,
     Started,
     Heartbeat,
@@ -20,7 +20,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl BatchOutcome {
     pub const ALL: [Self; 7] = [
         Self::Applied,
         Self::Started,
@@ -46,27 +46,27 @@ impl Outcome {
 
 #[derive(Debug, Default)]
 pub struct LogMetrics {
-    outcomes: [Counter; Outcome::ALL.len()],
+    outcomes: [Counter; BatchOutcome::ALL.len()],
     pub purges: Counter,
     /// Purges that were skipped: they had been applied before.
     pub skipped: Counter,
 }
 
 impl LogMetrics {
-    pub(super) fn count(&self, outcome: Outcome) {
+    pub(super) fn count(&self, outcome: BatchOutcome) {
         if let Some(counter) = self.outcomes.get(outcome as usize) {
             counter.add(1);
         }
     }
 
-    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
-        Outcome::ALL.into_iter().zip(self.outcomes.each_ref().map(Counter::value))
+    pub fn outcomes(&self) -> impl Iterator<Item = (BatchOutcome, u64)> {
+        BatchOutcome::ALL.into_iter().zip(self.outcomes.each_ref().map(Counter::value))
     }
 }
 
 pub(crate) fn families(log: &PurgeLog) -> Vec<Family> {
     let figures = log.figures();
-    let state = |(state, name): (State, &str)| {
+    let state = |(state, name): (LogState, &str)| {
         Sample::gauge("state", name, u64::from(figures.log_status.state == state))
     };
     let batches = log
@@ -152,9 +152,9 @@ fn rewarm_family(log: &PurgeLog) -> Family {
     Family::labelled("shellac_rewarm", "Fetches that purges wanted", rewarmed)
 }
 
-const STATES: [(State, &str); 4] = [
-    (State::Unattended, "unattended"),
-    (State::CatchingUp, "catching-up"),
-    (State::Current, "current"),
-    (State::Degraded, "degraded"),
+const STATES: [(LogState, &str); 4] = [
+    (LogState::Unattended, "unattended"),
+    (LogState::CatchingUp, "catching-up"),
+    (LogState::Current, "current"),
+    (LogState::Degraded, "degraded"),
 ];

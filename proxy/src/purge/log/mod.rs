@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use purge_protocol::PurgeMode;
-use purge_protocol::log::{Applied, Batch, Hit, LogId, LogStatus, Position, Rewarm, State};
+use purge_protocol::log::{Applied, Batch, Hit, LogId, LogState, LogStatus, Position, Rewarm};
 use purge_protocol::request::Target;
 use tokio::sync::mpsc;
 
-use self::metrics::{LogMetrics, Outcome};
-use self::positions::{Kind, Positions};
+use self::metrics::{BatchOutcome, LogMetrics};
+use self::positions::{BatchKind, Positions};
 use self::reading::{CheckedBatch, CheckedPurge};
 use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::PurgeExecutor;
@@ -51,7 +51,7 @@ pub struct PurgeLog {
     /// The receiving end of that queue.
     orders: Mutex<Option<mpsc::Receiver<Order>>>,
     /// The state that was last logged.
-    said: Mutex<State>,
+    said: Mutex<LogState>,
     pub metrics: LogMetrics,
 }
 
@@ -133,7 +133,7 @@ impl PurgeLog {
         let position = self.positions.lock().position_of(&batch);
         self.last_batch.store(self.clock.now().as_millis(), Ordering::Relaxed);
         let (true, Ok(position)) = (is_meant, position) else {
-            self.metrics.count(Outcome::Gap);
+            self.metrics.count(BatchOutcome::Gap);
             tracing::debug!(purger = batch.purger, from = batch.from, "a gap in the purge log");
             return Err(Rejected::Gap(self.log_status()));
         };
@@ -205,7 +205,7 @@ impl PurgeLog {
     async fn advance(
         &self,
         batch: &Batch,
-        kind: Kind,
+        kind: BatchKind,
         received: Timestamp,
     ) -> Result<i64, JournalError> {
         let (position, is_new) = {
@@ -216,16 +216,16 @@ impl PurgeLog {
             (position, is_new)
         };
         let next = position.next;
-        if is_new || !matches!(kind, Kind::Heartbeat) {
+        if is_new || !matches!(kind, BatchKind::Heartbeat) {
             self.journal.append(JournalEntry::Position(position));
             let settled = self.journal.settled().await;
-            settled.inspect_err(|_| self.metrics.count(Outcome::Failed))?;
+            settled.inspect_err(|_| self.metrics.count(BatchOutcome::Failed))?;
         }
         self.metrics.count(match kind {
-            Kind::Start => Outcome::Started,
-            Kind::Advance => Outcome::Applied,
-            Kind::Heartbeat => Outcome::Heartbeat,
-            Kind::Repeat => Outcome::Repeated,
+            BatchKind::Start => BatchOutcome::Started,
+            BatchKind::Advance => BatchOutcome::Applied,
+            BatchKind::Heartbeat => BatchOutcome::Heartbeat,
+            BatchKind::Repeat => BatchOutcome::Repeated,
         });
         self.tick();
         Ok(next)
@@ -328,14 +328,14 @@ impl PurgeLog {
         self.say(self.state(now));
     }
 
-    fn say(&self, state: State) {
+    fn say(&self, state: LogState) {
         let mut said = self.said.lock();
         if std::mem::replace(&mut *said, state) == state {
             return;
         }
         drop(said);
         match state {
-            State::Degraded => tracing::error!(
+            LogState::Degraded => tracing::error!(
                 on_expiry = ?self.settings.current().purge.log.on_expiry,
                 "no purger heartbeat within purge.log.lease: degraded"
             ),
@@ -343,18 +343,18 @@ impl PurgeLog {
         }
     }
 
-    pub fn state(&self, now: Timestamp) -> State {
+    pub fn state(&self, now: Timestamp) -> LogState {
         let positions = self.positions.lock();
         if positions.is_behind()
             || positions.is_empty() && self.settings.current().purge.log.required
         {
-            State::CatchingUp
+            LogState::CatchingUp
         } else if positions.is_empty() {
-            State::Unattended
+            LogState::Unattended
         } else if self.invalidation.lease().is_over(now) {
-            State::Degraded
+            LogState::Degraded
         } else {
-            State::Current
+            LogState::Current
         }
     }
 

@@ -1,4 +1,4 @@
-//! Recovered responses wait for the purges that they missed, up to a deadline.
+//! RecoveredLog responses wait for the purges that they missed, up to a deadline.
 
 use purge_protocol::log::Start;
 
@@ -10,14 +10,14 @@ use crate::store::contract::{Bench, Engine, EngineLimits, Page, SMALL};
 use crate::store::memory::{MemoryLimits, MemoryStore};
 
 /// A store that was recovered with positions in two partitions, and the purge log of its proxy.
-struct Recovered {
+struct RecoveredLog {
     bench: Bench,
     clock: Clock,
     log: Arc<PurgeLog>,
     old: Arc<Stored>,
 }
 
-impl Recovered {
+impl RecoveredLog {
     fn new() -> Self {
         let clock = Clock::manual(Timestamp::from_secs(1000));
         let EngineLimits { capacity, object_bytes_max, variants_max } = SMALL;
@@ -87,12 +87,12 @@ fn batch(partition: i32, to: i64, clean_ms: Option<u64>) -> Batch {
 
 #[tokio::test]
 async fn recovered_responses_are_unproven_until_every_partition_has_caught_up() {
-    let recovered = Recovered::new();
+    let recovered = RecoveredLog::new();
     let log = &recovered.log;
     let new = recovered.put("/new");
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
     assert_eq!(recovered.verdict(&new), Verdict::Valid, "it was fetched after the start");
-    assert_eq!(log.log_status().state, State::CatchingUp);
+    assert_eq!(log.log_status().state, LogState::CatchingUp);
     assert!(log.unready().unwrap().starts_with("catching up"));
 
     recovered.clock.advance(Duration::from_secs(3));
@@ -103,35 +103,35 @@ async fn recovered_responses_are_unproven_until_every_partition_has_caught_up() 
     recovered.deliver(batch(1, 20, Some(1000))).await;
 
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Valid);
-    assert_eq!(log.log_status().state, State::Current);
+    assert_eq!(log.log_status().state, LogState::Current);
     assert!(log.unready().is_none() && !log.figures().is_catching_up);
 }
 
 #[tokio::test]
 async fn after_the_deadline_responses_stay_unproven_and_the_proxy_is_ready() {
-    let recovered = Recovered::new();
+    let recovered = RecoveredLog::new();
     let new = recovered.put("/new");
     recovered.clock.advance(Duration::from_mins(10));
     recovered.log.tick();
 
     assert!(recovered.log.unready().is_none());
-    assert_eq!(recovered.log.log_status().state, State::Degraded);
+    assert_eq!(recovered.log.log_status().state, LogState::Degraded);
     for partition in 0..2 {
         recovered.deliver(batch(partition, 20, Some(0))).await;
     }
-    assert_eq!(recovered.log.log_status().state, State::Current);
+    assert_eq!(recovered.log.log_status().state, LogState::Current);
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
     assert_eq!(recovered.verdict(&new), Verdict::Valid, "it was fetched after the start");
 }
 
 #[tokio::test]
 async fn a_gap_while_catching_up_outlasts_the_quarantine() {
-    let recovered = Recovered::new();
+    let recovered = RecoveredLog::new();
     recovered.deliver(batch(0, 20, Some(0))).await;
     let gap = Batch { start: Some(Start::Expired), from: 90, ..batch(1, 90, Some(0)) };
     recovered.deliver(gap).await;
 
-    assert_eq!(recovered.log.log_status().state, State::Current);
+    assert_eq!(recovered.log.log_status().state, LogState::Current);
     assert!(!recovered.log.figures().is_catching_up);
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
     assert_eq!(recovered.verdict(&recovered.put("/new")), Verdict::Valid);

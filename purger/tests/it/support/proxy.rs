@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use purge_protocol::log::{
-    Applied, Batch, Hit, LogId, LogStatus, LoggedPurge, Position, Refusal, Start, State,
+    Applied, Batch, Hit, LogId, LogState, LogStatus, LoggedPurge, Position, Refusal, Start,
 };
 use shellac::purge::log::reading;
 use tokio::net::TcpListener;
@@ -206,7 +206,7 @@ impl Memory {
         LogStatus {
             instance: self.instance(),
             clock: None,
-            state: State::Current,
+            state: LogState::Current,
             positions: self.positions.values().cloned().collect(),
         }
     }

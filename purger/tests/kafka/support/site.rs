@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use purge_protocol::log::State;
+use purge_protocol::log::LogState;
 
 use super::client::Client;
 use super::origin::{Origin, shown_version};
@@ -34,7 +34,7 @@ impl Site {
                 let log_status = proxy.log_status();
                 let positions =
                     log_status.positions.iter().filter(|p| p.log.topic == topic).count();
-                let is_so = log_status.state == State::Current && positions == partitions;
+                let is_so = log_status.state == LogState::Current && positions == partitions;
                 if is_so { Ok(()) } else { Err(format!("{log_status:?}")) }
             });
         }

@@ -10,7 +10,7 @@ use process::timestamp::Timestamp;
 
 #[derive(Clone, Debug, Default)]
 pub struct Positions {
-    held: BTreeMap<LogId, Held>,
+    held: BTreeMap<LogId, HeldPosition>,
     /// By cluster and topic, as the last batch said.
     topics: BTreeMap<(String, String), Topic>,
     /// The start of the process.
@@ -21,7 +21,7 @@ pub struct Positions {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct HeldPosition {
     next: i64,
     last: Option<u64>,
     /// Everything that was in the partition at that moment is applied; before the first such
@@ -46,11 +46,11 @@ struct Topic {
 pub struct BatchPosition {
     /// Purges below were applied before and are skipped; an old purge must not hit what is fresh.
     pub applied: i64,
-    pub kind: Kind,
+    pub kind: BatchKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum BatchKind {
     Start,
     Advance,
     Heartbeat,
@@ -69,7 +69,7 @@ impl Positions {
     pub fn recovered(positions: Vec<Position>, now: Timestamp) -> Self {
         let held = |position: Position| {
             let Position { log, next, last, .. } = position;
-            let held = Held {
+            let held = HeldPosition {
                 next,
                 last,
                 clean: now,
@@ -88,7 +88,7 @@ impl Positions {
     /// applied.
     pub fn position_of(&self, batch: &Batch) -> Result<BatchPosition, Gap> {
         if batch.start.is_some() {
-            return Ok(BatchPosition { applied: i64::MIN, kind: Kind::Start });
+            return Ok(BatchPosition { applied: i64::MIN, kind: BatchKind::Start });
         }
         let next = match self.held.get(&batch.log) {
             Some(held) => held.next,
@@ -100,11 +100,11 @@ impl Positions {
             return Err(Gap);
         }
         let kind = if batch.to > next {
-            Kind::Advance
+            BatchKind::Advance
         } else if batch.from == batch.to {
-            Kind::Heartbeat
+            BatchKind::Heartbeat
         } else {
-            Kind::Repeat
+            BatchKind::Repeat
         };
         Ok(BatchPosition { applied: next, kind })
     }
@@ -120,7 +120,7 @@ impl Positions {
         // A position that is set makes the proxy validate what it recovered: nothing of it is
         // waited for.
         let is_behind = self.is_catching_up && batch.start.is_none();
-        let fresh = Held {
+        let fresh = HeldPosition {
             next: batch.to,
             last: batch.last,
             clean: received,
@@ -216,9 +216,10 @@ impl Positions {
     }
 
     pub fn shown(&self, now: Timestamp) -> Vec<Position> {
-        let age =
-            |held: &Held| u64::try_from(now.since(held.clean).as_millis()).unwrap_or(u64::MAX);
-        let shown = |(log, held): (&LogId, &Held)| Position {
+        let age = |held: &HeldPosition| {
+            u64::try_from(now.since(held.clean).as_millis()).unwrap_or(u64::MAX)
+        };
+        let shown = |(log, held): (&LogId, &HeldPosition)| Position {
             log: log.clone(),
             next: held.next,
             last: held.last,

@@ -53,7 +53,7 @@ fn later(seconds: u64) -> Timestamp {
 
 #[test]
 fn a_batch_is_taken_when_nothing_is_missing_before_it() {
-    use Kind::{Advance, Heartbeat, Repeat, Start};
+    use BatchKind::{Advance, Heartbeat, Repeat, Start};
     for (given, expected) in [
         (batch(0, 10, 12), Ok((10, Advance))),
         (batch(0, 8, 12), Ok((10, Advance))),

@@ -9,7 +9,7 @@ use purge_protocol::PurgeMode;
 
 use super::truth::{State, Truth, Version};
 use super::{Aim, Length, Mode, Operation, SELECTING, Slot, TAGS, Tag};
-use crate::freshness::State::Fresh;
+use crate::freshness::Staleness::Fresh;
 use crate::invalidation::{Mark, PurgeMark, PurgeTimes, RunningFetch, Verdict};
 use crate::key::KeySeed;
 use crate::purge::PurgeExecutor;
