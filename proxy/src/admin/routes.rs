@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::client::peer::Peer;
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, json, problem};
+use crate::purge::log::endpoint::PurgeLogEndpoint;
 use crate::purge::metrics::Source;
 use crate::response::body::ResponseBody;
 use crate::response::failure::{self, ProxyError};
@@ -55,7 +56,7 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         ("/api/v1/purge", &Method::POST) => purge_by_json(app, body).await,
         ("/api/v1/purge", _) => not_allowed("POST"),
         (log::PATH, &Method::POST) => log_batch(app, body).await,
-        (log::PATH, &Method::GET) => app.purge_log.show(),
+        (log::PATH, &Method::GET) => PurgeLogEndpoint(&app.purge_log).show(),
         (log::PATH, _) => not_allowed("GET, POST"),
         ("/api/v1/stats", &Method::GET) => {
             json(StatusCode::OK, stats::document(app), "application/json")
@@ -97,10 +98,11 @@ async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
 /// A batch of the purge log. The time is taken before its content has come: what it says of the past is older then, not newer.
 async fn log_batch(app: &App, body: Incoming) -> Response<ResponseBody> {
     let received = app.clock().now();
-    let limit = app.purge_log.max_body();
+    let endpoint = PurgeLogEndpoint(&app.purge_log);
+    let limit = endpoint.max_body();
     match read_body(app, body, limit).await {
-        Ok(body) => app.purge_log.answer(&body, received).await,
-        Err(Unread::TooLarge) => app.purge_log.refuse_unread(
+        Ok(body) => endpoint.answer(&body, received).await,
+        Err(Unread::TooLarge) => endpoint.refuse_unread(
             StatusCode::PAYLOAD_TOO_LARGE,
             &format!("A batch may have {limit} bytes (`purge.log.max_body`): send several."),
         ),

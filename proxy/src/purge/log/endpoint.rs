@@ -11,14 +11,18 @@ use crate::purge::endpoint::{json, problem};
 use crate::response::body::ResponseBody;
 use process::timestamp::Timestamp;
 
-impl PurgeLog {
+/// Reads batches and answers them.
+#[derive(Debug)]
+pub struct PurgeLogEndpoint<'a>(pub &'a PurgeLog);
+
+impl PurgeLogEndpoint<'_> {
     /// Bytes that a batch may have.
     pub fn max_body(&self) -> u64 {
-        self.settings.current().purge.log.max_body
+        self.0.settings.current().purge.log.max_body
     }
 
     pub fn show(&self) -> Response<ResponseBody> {
-        document(StatusCode::OK, &self.log_status())
+        document(StatusCode::OK, &self.0.log_status())
     }
 
     /// Answers a batch that was not read, because it exceeds [`Self::max_body`] or broke off.
@@ -28,7 +32,7 @@ impl PurgeLog {
 
     /// Answers `POST`: a batch whose head was received at that moment.
     pub async fn answer(&self, text: &[u8], received: Timestamp) -> Response<ResponseBody> {
-        let batch = match reading::read(text, &self.settings.current().purge) {
+        let batch = match reading::read(text, &self.0.settings.current().purge) {
             Ok(batch) => batch,
             Err(error) => {
                 tracing::debug!(%error, "a batch of the purge log is refused");
@@ -40,13 +44,13 @@ impl PurgeLog {
                 return self.refuse(status, &error.to_string(), error.offset());
             }
         };
-        match self.apply(batch, received).await {
+        match self.0.apply(batch, received).await {
             Ok(applied) => document(StatusCode::OK, &applied),
             Err(Rejected::Gap(log_status)) => document(StatusCode::CONFLICT, &log_status),
             // Splitting the batch would not help, and its purges must not be given up: the purger
             // tries again.
             Err(error @ Rejected::Partitions(_)) => {
-                self.metrics.count(BatchOutcome::Refused);
+                self.0.metrics.count(BatchOutcome::Refused);
                 problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
             }
             Err(Rejected::Journal(error)) => {
@@ -63,8 +67,8 @@ impl PurgeLog {
         detail: &str,
         offset: Option<i64>,
     ) -> Response<ResponseBody> {
-        self.metrics.count(BatchOutcome::Refused);
-        let refusal = Refusal { proxy: self.instance.clone(), detail: detail.to_owned(), offset };
+        self.0.metrics.count(BatchOutcome::Refused);
+        let refusal = Refusal { proxy: self.0.instance.clone(), detail: detail.to_owned(), offset };
         let problem = Problem {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),

@@ -9,7 +9,7 @@ pub mod metrics;
 pub mod positions;
 pub mod reading;
 pub mod rewarm;
-mod endpoint;
+pub mod endpoint;
 
 use std::collections::HashMap;
 use std::sync::Arc;
