@@ -133,7 +133,7 @@ impl Provenance {
             Verdict::Soft(at) => {
                 self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
             }
-            Verdict::Valid | Verdict::Unproven => {} // unproven is not remembered: it may be lifted
+            Verdict::Valid | Verdict::Unproven => {} // unproven is not remembered: it may end
         }
         self.checked.fetch_max(sequence.0, Ordering::AcqRel); // never lowers PURGED; pairs with `remembered`
         self.softness()

@@ -1,4 +1,4 @@
-//! Purges: what was purged is never served again, whatever is in flight; counts are exact; all doors do the same.
+//! Purges: what was purged is never served again, whatever is in flight; counts are exact; all endpoints do the same.
 
 use serde_json::json;
 use settings::Secret;

@@ -1,4 +1,4 @@
-//! Purges that could match nothing: each is taken as it was meant, or refused in words, at every door; zero gets a hint.
+//! Purges that could match nothing: each is taken as it was meant, or refused in words, at every endpoint; zero gets a hint.
 
 use serde_json::{Value, json};
 
@@ -25,17 +25,17 @@ async fn hits(proxy: &Proxy, paths: &[&str]) -> usize {
 }
 
 /// Lets a purger come for the first time, after which what is stored is validated; returns the next offset.
-async fn adopt(door: usize, proxy: &Proxy) -> u64 {
-    if door == 0 {
+async fn adopt(endpoint: usize, proxy: &Proxy) -> u64 {
+    if endpoint == 0 {
         return 0;
     }
     proxy.deliver_purge(0, &json!({"tags": ["none"]})).await;
     1
 }
 
-/// Carries the same purge out at each door that speaks JSON.
-async fn purge_at(door: usize, proxy: &Proxy, offset: &mut u64, purge: &Value) {
-    if door == 0 {
+/// Carries the same purge out at each endpoint that speaks JSON.
+async fn purge_at(endpoint: usize, proxy: &Proxy, offset: &mut u64, purge: &Value) {
+    if endpoint == 0 {
         proxy.purge(&purge.to_string()).await;
     } else {
         proxy.deliver_purge(*offset, purge).await;
@@ -46,10 +46,10 @@ async fn purge_at(door: usize, proxy: &Proxy, offset: &mut u64, purge: &Value) {
 #[tokio::test]
 async fn a_purge_by_url_or_prefix_hits_every_spelling_that_clients_have_stored() {
     let paths = ["/%d0%bd/x?q=it's", "/%D0%BD/x?q=it's", "/%D0%bd/%78?q=it%27s"];
-    for door in [0, 1] {
+    for endpoint in [0, 1] {
         let origin = Origin::start().await;
         let proxy = Proxy::start(&origin);
-        let mut offset = adopt(door, &proxy).await;
+        let mut offset = adopt(endpoint, &proxy).await;
         for purge in [
             json!({"urls": ["http://site.example/н/x?q=it's"]}),
             json!({"urls": ["https://site.example/%D0%BD/x?q=it%27s"]}),
@@ -58,7 +58,7 @@ async fn a_purge_by_url_or_prefix_hits_every_spelling_that_clients_have_stored()
             json!({"prefixes": ["http://site.example/%d0%bd/*"]}),
         ] {
             fill(&origin, &proxy, &[paths[0], paths[1], paths[2], OTHER], &[]).await;
-            purge_at(door, &proxy, &mut offset, &purge).await;
+            purge_at(endpoint, &proxy, &mut offset, &purge).await;
             assert_eq!(hits(&proxy, &paths).await, 0, "{purge}");
             assert_eq!(hits(&proxy, &[OTHER]).await, 1, "{purge}");
         }
@@ -99,17 +99,17 @@ async fn a_fetch_in_flight_under_another_spelling_loses_too() {
 }
 
 #[tokio::test]
-async fn an_entity_tag_may_be_written_in_quotes_at_every_door() {
-    for door in [0, 1] {
+async fn an_entity_tag_may_be_written_in_quotes_at_every_endpoint() {
+    for endpoint in [0, 1] {
         let origin = Origin::start().await;
         let proxy = Proxy::start(&origin);
-        let mut offset = adopt(door, &proxy).await;
+        let mut offset = adopt(endpoint, &proxy).await;
         for (field, value) in
             [("etag", "\"site-7\""), ("etag", "W/\"site-7\""), ("surrogate-key", "\"site-7\"")]
         {
             for written in ["site-7", "\"site-7\"", "W/\"site-7\""] {
                 fill(&origin, &proxy, &["/a"], &[(field, value)]).await;
-                purge_at(door, &proxy, &mut offset, &json!({"tags": [written]})).await;
+                purge_at(endpoint, &proxy, &mut offset, &json!({"tags": [written]})).await;
                 assert_eq!(hits(&proxy, &["/a"]).await, 0, "{field}: {value}, {written}");
                 fill(&origin, &proxy, &["/a"], &[(field, value)]).await;
                 proxy.ask_admin("PURGE", "/", &[("Surrogate-Key", written)], "").await;
@@ -117,7 +117,7 @@ async fn an_entity_tag_may_be_written_in_quotes_at_every_door() {
             }
         }
         fill(&origin, &proxy, &["/a"], &[("etag", "\"a,b\"")]).await;
-        purge_at(door, &proxy, &mut offset, &json!({"tags": ["\"a,b\""]})).await;
+        purge_at(endpoint, &proxy, &mut offset, &json!({"tags": ["\"a,b\""]})).await;
         assert_eq!(hits(&proxy, &["/a"]).await, 0, "a comma in an entity tag");
         fill(&origin, &proxy, &["/a"], &[("etag", "\"a,b\"")]).await;
         proxy.ask_admin("PURGE", "/", &[("ETag", "W/\"x\", \"a,b\"")], "").await;

@@ -1,4 +1,4 @@
-//! A product changes: after a purge by any door, every page that shows it shows the new price, and no other page is lost.
+//! A product changes: after a purge by any endpoint, every page that shows it shows the new price, and no other page is lost.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -76,14 +76,14 @@ async fn a_purge_by_url_is_for_this_page_only() {
     let url = format!("http://{}{}", client.host(), pages[1]);
     let by_api = json!({ "urls": [url] });
 
-    for door in ["PURGE", "API"] {
-        let report = match door {
+    for endpoint in ["PURGE", "API"] {
+        let report = match endpoint {
             "PURGE" => client.purge(&pages[1], &[]).await,
             _ => shellac.admin().post(PURGE_API, &by_api).await,
         };
-        assert_eq!(report.purged(), 1, "{door}");
+        assert_eq!(report.purged(), 1, "{endpoint}");
         let hits: Vec<_> = client.get_all(&pages).await.iter().map(Answer::is_hit).collect();
-        assert_eq!(hits, [true, false, true], "{door}");
+        assert_eq!(hits, [true, false, true], "{endpoint}");
     }
 }
 

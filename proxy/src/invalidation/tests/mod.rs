@@ -140,7 +140,7 @@ fn responses_from_before_a_gap_are_proven_by_later_fetches_only() {
 }
 
 #[test]
-fn a_quarantine_ends_with_the_verdict_that_purges_gave_meanwhile() {
+fn a_catch_up_ends_with_the_verdict_of_purges_meanwhile() {
     let invalidation = Arc::new(Invalidation::new(1));
     let [a, b, c] = ["a", "b", "c"].map(|text| tag(&invalidation, text));
     let held = [a, b, c].map(|id| invalidation.begin_fetch().provenance([id]));
@@ -154,7 +154,7 @@ fn a_quarantine_ends_with_the_verdict_that_purges_gave_meanwhile() {
 }
 
 #[test]
-fn lifting_a_quarantine_lifts_no_gap_and_giving_up_spares_what_came_since() {
+fn the_end_of_a_catch_up_proves_no_gap_and_giving_up_spares_newer_ones() {
     let invalidation = Arc::new(Invalidation::new(1));
     let born = || invalidation.begin_fetch().provenance([]);
     let verdict = |provenance: &Provenance| invalidation.verdict(provenance, &key("/"));

@@ -62,7 +62,7 @@ struct Held {
     path: usize,
     tags: Vec<usize>,
     /// The time at which the first soft purge was noticed; further ones change nothing.
-    softened: Option<u64>,
+    soft_purged: Option<u64>,
 }
 
 impl Model {
@@ -71,14 +71,14 @@ impl Model {
         let hits = self.purges.iter().filter(|(sequence, targets, ..)| {
             *sequence > born.0 && targets.iter().any(|target| is_hit(*target, path, tags))
         });
-        let mut softened = Vec::new();
+        let mut soft_purged = Vec::new();
         for (_, _, mode, second) in hits {
             match mode {
                 PurgeMode::Hard => return None,
-                PurgeMode::Soft => softened.push(*second),
+                PurgeMode::Soft => soft_purged.push(*second),
             }
         }
-        Some(softened)
+        Some(soft_purged)
     }
 }
 
@@ -101,7 +101,8 @@ fn run(events: &[Event]) {
                 let flight: &RunningFetch = which.get(&flights);
                 let ids = tags.iter().map(|number| tag(&invalidation, TAGS[*number]));
                 let provenance = flight.provenance(ids);
-                let mut held = Held { provenance, path: *path, tags: tags.clone(), softened: None };
+                let mut held =
+                    Held { provenance, path: *path, tags: tags.clone(), soft_purged: None };
                 let may_keep = invalidation.may_keep(&held.provenance, &key(PATHS[*path]));
                 let judged = model.judge(flight.born(), *path, tags);
                 assert_eq!(may_keep, judged.is_some(), "kept though purged, or dropped though not");
@@ -164,8 +165,8 @@ fn invalidate(invalidation: &Invalidation, model: &Model, stored: &mut Vec<Held>
     for held in &mut *stored {
         match model.judge(held.provenance.born(), held.path, &held.tags) {
             None => held.provenance.mark_purged(),
-            Some(softened) => {
-                for second in softened {
+            Some(soft_purged) => {
+                for second in soft_purged {
                     held.provenance.mark_soft_purged(at(second));
                 }
             }
@@ -181,12 +182,14 @@ fn ask(invalidation: &Invalidation, model: &Model, held: &mut Held) {
     let judged = model.judge(held.provenance.born(), held.path, &held.tags);
     match (verdict, judged) {
         (Verdict::Purged, None) => {}
-        (Verdict::Valid, Some(softened)) => assert!(softened.is_empty(), "valid though purged"),
-        (Verdict::Soft(moment), Some(softened)) => {
+        (Verdict::Valid, Some(soft_purged)) => {
+            assert!(soft_purged.is_empty(), "valid though purged")
+        }
+        (Verdict::Soft(moment), Some(soft_purged)) => {
             let second = moment.as_secs();
-            assert!(softened.contains(&second));
-            assert!(held.softened.is_none_or(|before| second <= before));
-            held.softened = Some(second);
+            assert!(soft_purged.contains(&second));
+            assert!(held.soft_purged.is_none_or(|before| second <= before));
+            held.soft_purged = Some(second);
         }
         (verdict, judged) => panic!("{verdict:?}, but the model says {judged:?}"),
     }

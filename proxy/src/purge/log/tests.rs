@@ -125,7 +125,7 @@ async fn after_the_deadline_responses_stay_unproven_and_the_proxy_is_ready() {
 }
 
 #[tokio::test]
-async fn a_gap_while_catching_up_outlasts_the_quarantine() {
+async fn a_gap_while_catching_up_outlasts_the_catch_up() {
     let recovered = RecoveredLog::new();
     recovered.deliver(batch(0, 20, Some(0))).await;
     let gap = Batch { start: Some(Start::Expired), from: 90, ..batch(1, 90, Some(0)) };
