@@ -226,7 +226,7 @@ impl Invalidation {
     /// Forgets past purges that are older than every response on disk.
     pub fn forget_before(&self, oldest_born: Sequence) {
         if let Some(past_purges) = &mut self.running.lock().past_purges {
-            past_purges.forget_before(oldest_born.0);
+            past_purges.forget_before(oldest_born);
         }
     }
 

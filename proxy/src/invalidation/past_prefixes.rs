@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use purge_protocol::UrlPrefix;
 
+use super::Sequence;
 use super::marks::Verdict;
 use super::past_purges::PurgeTimes;
 
@@ -40,7 +41,7 @@ impl Prefixes {
     }
 
     /// Decides for a response of this URL that was born then.
-    pub(super) fn verdict(&self, born: u64, (host, path): (&[u8], &[u8])) -> Verdict {
+    pub(super) fn verdict(&self, born: Sequence, (host, path): (&[u8], &[u8])) -> Verdict {
         let mut verdict = Verdict::Valid;
         let host = std::str::from_utf8(host).ok().map(Box::from);
         for paths in [None, host].iter().filter_map(|host| self.hosts.get(host)) {
@@ -161,7 +162,6 @@ mod tests {
     use proptest::prelude::*;
     use purge_protocol::PurgeMode;
 
-    use super::super::Sequence;
     use super::*;
     use process::timestamp::Timestamp;
 
@@ -187,7 +187,7 @@ mod tests {
                 let is_hit = (1..).zip(&known).any(|(sequence, text)| {
                     sequence > born && prefix(text).covers(b"h", path.as_bytes())
                 });
-                let verdict = prefixes.verdict(born, (b"h", path.as_bytes()));
+                let verdict = prefixes.verdict(Sequence(born), (b"h", path.as_bytes()));
                 prop_assert_eq!(verdict == Verdict::Purged, is_hit);
             }
         }
@@ -202,11 +202,11 @@ mod tests {
         prefixes.note(&prefix("//h/0/"), hard(200)); // the first one is the newest now
         let everything = prefixes.fold(prefixes.bytes() - 1);
         assert_eq!(everything, PurgeTimes::default());
-        assert_eq!(prefixes.verdict(199, (b"h", b"/0/")), Verdict::Purged);
-        assert_eq!(prefixes.verdict(199, (b"h", b"/1/")), Verdict::Valid);
-        assert_eq!(prefixes.verdict(60, (b"h", b"/x/")), Verdict::Valid);
+        assert_eq!(prefixes.verdict(Sequence(199), (b"h", b"/0/")), Verdict::Purged);
+        assert_eq!(prefixes.verdict(Sequence(199), (b"h", b"/1/")), Verdict::Valid);
+        assert_eq!(prefixes.verdict(Sequence(60), (b"h", b"/x/")), Verdict::Valid);
         assert_eq!(
-            prefixes.verdict(40, (b"h", b"/x/")),
+            prefixes.verdict(Sequence(40), (b"h", b"/x/")),
             Verdict::Purged,
             "what is folded is wider"
         );
@@ -220,10 +220,13 @@ mod tests {
             assert_eq!(prefixes.fold(4096), PurgeTimes::default());
             assert!(prefixes.bytes() <= 4096);
         }
-        assert_eq!(prefixes.verdict(0, (b"quiet", b"/")), Verdict::Valid);
+        assert_eq!(prefixes.verdict(Sequence(0), (b"quiet", b"/")), Verdict::Valid);
         for number in 0..1000_u64 {
             let path = format!("/{number}/");
-            assert_eq!(prefixes.verdict(number, (b"busy", path.as_bytes())), Verdict::Purged);
+            assert_eq!(
+                prefixes.verdict(Sequence(number), (b"busy", path.as_bytes())),
+                Verdict::Purged
+            );
         }
     }
 
@@ -236,6 +239,9 @@ mod tests {
             everything.join(prefixes.fold(4096));
         }
         assert!(prefixes.bytes() <= 4096 && prefixes.len() > 10);
-        assert!(everything.hard > 50 && everything.hard < 195, "{everything:?}");
+        assert!(
+            everything.hard > Sequence(50) && everything.hard < Sequence(195),
+            "{everything:?}"
+        );
     }
 }

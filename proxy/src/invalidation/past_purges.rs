@@ -17,10 +17,10 @@ use process::timestamp::Timestamp;
 /// The last hard and the last soft purge of one thing. Zero: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PurgeTimes {
-    pub hard: u64,
-    pub soft: u64,
-    /// The time of the last soft purge in milliseconds.
-    pub soft_at: u64,
+    pub hard: Sequence,
+    pub soft: Sequence,
+    /// The time of the last soft purge.
+    pub soft_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +59,8 @@ impl PurgeTimes {
     /// The past after one purge.
     pub fn of(mode: PurgeMode, sequence: Sequence, now: Timestamp) -> Self {
         match mode {
-            PurgeMode::Hard => Self { hard: sequence.0, ..Self::default() },
-            PurgeMode::Soft => Self { soft: sequence.0, soft_at: now.as_millis(), hard: 0 },
+            PurgeMode::Hard => Self { hard: sequence, ..Self::default() },
+            PurgeMode::Soft => Self { soft: sequence, soft_at: now, hard: Sequence::default() },
         }
     }
 
@@ -71,17 +71,17 @@ impl PurgeTimes {
         }
     }
 
-    pub(super) fn verdict(self, born: u64) -> Verdict {
+    pub(super) fn verdict(self, born: Sequence) -> Verdict {
         if self.hard > born {
             Verdict::Purged
         } else if self.soft > born {
-            Verdict::Soft(Timestamp::from_millis(self.soft_at))
+            Verdict::Soft(self.soft_at)
         } else {
             Verdict::Valid
         }
     }
 
-    pub(super) fn latest(self) -> u64 {
+    pub(super) fn latest(self) -> Sequence {
         self.hard.max(self.soft)
     }
 }
@@ -128,11 +128,11 @@ impl PastPurges {
         tags: impl Iterator<Item = TagId>,
         host_and_path: (&[u8], &[u8]),
     ) -> Verdict {
-        let mut verdict = self.all.verdict(born.0);
-        verdict = verdict.worse(self.prefixes.verdict(born.0, host_and_path));
+        let mut verdict = self.all.verdict(born);
+        verdict = verdict.worse(self.prefixes.verdict(born, host_and_path));
         for id in tags {
             if let Some(past) = self.tags.get(&id) {
-                verdict = verdict.worse(past.verdict(born.0));
+                verdict = verdict.worse(past.verdict(born));
             }
             if self.folded_at(id) > born.0 {
                 verdict = Verdict::Purged;
@@ -142,10 +142,10 @@ impl PastPurges {
     }
 
     /// Forgets every purge that is older than everything it could still apply to.
-    pub fn forget_before(&mut self, oldest_born: u64) {
+    pub fn forget_before(&mut self, oldest_born: Sequence) {
         self.tags.retain(|_, past| past.latest() > oldest_born);
         self.prefixes.retain(|_, past| past.latest() > oldest_born);
-        if self.folded.iter().all(|sequence| *sequence <= oldest_born) {
+        if self.folded.iter().all(|sequence| *sequence <= oldest_born.0) {
             self.folded = Vec::new();
         }
     }
@@ -174,9 +174,9 @@ impl PastPurges {
     }
 
     pub fn latest(&self) -> Sequence {
-        let mut latest = self.folded.iter().copied().max().unwrap_or(0);
+        let mut latest = Sequence(self.folded.iter().copied().max().unwrap_or(0));
         self.for_each(|_, past| latest = latest.max(past.latest()));
-        Sequence(latest)
+        latest
     }
 
     pub fn len(&self) -> usize {
@@ -190,7 +190,7 @@ impl PastPurges {
 
     /// Folds the older half. A soft purge becomes a hard one: there is no room for its time.
     fn fold(&mut self) {
-        let mut ages: Vec<u64> = self.tags.values().map(|past| past.latest()).collect();
+        let mut ages: Vec<Sequence> = self.tags.values().map(|past| past.latest()).collect();
         let middle = ages.len() / 2;
         let limit = *ages.select_nth_unstable(middle).1;
         self.folded.resize(self.room.folded, 0);
@@ -199,7 +199,7 @@ impl PastPurges {
             let stays = past.latest() > limit;
             let place = place_of(*id, folded.len());
             if !stays && let Some(place) = folded.get_mut(place) {
-                *place = (*place).max(past.latest());
+                *place = (*place).max(past.latest().0);
             }
             stays
         });
@@ -257,7 +257,7 @@ mod tests {
         past_purges.note(&PurgeMark::All, hard(13));
         assert_eq!(verdict(&past_purges, 12, 3), Verdict::Purged);
         assert_eq!(past_purges.latest(), Sequence(13));
-        past_purges.forget_before(11);
+        past_purges.forget_before(Sequence(11));
         assert!(past_purges.is_empty());
         assert_eq!(verdict(&past_purges, 12, 3), Verdict::Purged);
     }

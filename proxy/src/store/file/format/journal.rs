@@ -19,8 +19,9 @@ use purge_protocol::log::{LogId, Position};
 
 use super::clocks::Clocks;
 use super::codec::{Cursor, Put as _};
-use crate::invalidation::{PastPurges, PurgeMark, PurgeTimes, TagId};
+use crate::invalidation::{PastPurges, PurgeMark, PurgeTimes, Sequence, TagId};
 use crate::store::file::device::disk::Disk;
+use process::timestamp::Timestamp;
 
 /// What is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +90,7 @@ impl Frame {
         match self {
             Self::Purge(past, marks) => {
                 out.put_u32(1);
-                for number in [past.hard, past.soft, past.soft_at] {
+                for number in [past.hard.number(), past.soft.number(), past.soft_at.as_millis()] {
                     out.put_u64(number);
                 }
                 for mark in marks {
@@ -160,8 +161,11 @@ impl Frame {
         let mut cursor = Cursor(payload);
         Some(match kind {
             1 => {
-                let past =
-                    PurgeTimes { hard: cursor.u64()?, soft: cursor.u64()?, soft_at: cursor.u64()? };
+                let past = PurgeTimes {
+                    hard: Sequence::from_number(cursor.u64()?),
+                    soft: Sequence::from_number(cursor.u64()?),
+                    soft_at: Timestamp::from_millis(cursor.u64()?),
+                };
                 let mut marks = Vec::new();
                 while !cursor.is_at_end() {
                     marks.push(decode_mark(&mut cursor)?);

@@ -89,10 +89,10 @@ impl SweepQueue {
     pub(crate) fn begin(&self, volume: &Volume) {
         if let Some(past_purges) = volume.invalidation.past_purges() {
             past_purges.for_each(|mark, past| {
-                if past.hard > 0
+                if past.hard > Sequence::default()
                     && let Some(target) = SweepTarget::of(&mark, volume.invalidation.ids())
                 {
-                    self.add(target, past.hard);
+                    self.add(target, past.hard.number());
                 }
             });
         }
