@@ -17,7 +17,7 @@ fn families(app: &App) -> Vec<Family> {
     let names = settings.listen.iter().map(|listen| listen.name.as_str());
     let (store, invalidation, origins) = (&*app.store, &*app.invalidation, app.origins());
     let fetcher = app.front.cache.fetcher();
-    let mut all = front::metrics::families(names.zip(&app.front.metrics));
+    let mut all = front::metrics::families(&names.zip(&app.front.metrics));
     all.extend(app.listeners.metrics.families(app.listeners.connections()));
     all.extend(store::metrics::families(store));
     all.push(invalidation::metrics::tags(invalidation));

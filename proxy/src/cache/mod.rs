@@ -125,7 +125,7 @@ impl Cache {
 
     /// Answers a request from memory, or leaves it pending. Never waits, never blocks.
     pub fn begin(&self, mut inbound: Inbound) -> Step {
-        let (decision, variant) = match self.bypass(&inbound) {
+        let (decision, variant) = match bypass(&inbound) {
             Some(_) if inbound.head.wants_stored_only() => (Decision::Unsatisfiable, None),
             Some((reason, why)) => (Decision::Forward(reason, Plan::Pass(why)), None),
             None => {
@@ -183,24 +183,6 @@ impl Cache {
     pub fn record_of_pending(&self, pending: &PendingRequest) -> RequestRecord {
         let key = Some(pending.key_hash());
         RequestRecord { key, ..RequestRecord::unanswered(self.clock.now()) }
-    }
-
-    /// Returns why a request bypasses the cache, whatever is stored.
-    fn bypass(&self, inbound: &Inbound) -> Option<(ForwardReason, Uncacheable)> {
-        let head = &inbound.head;
-        if head.method != Method::GET && head.method != Method::HEAD {
-            Some((ForwardReason::Method, Uncacheable::Method))
-        } else if inbound.has_body() {
-            Some((ForwardReason::Bypass, Uncacheable::Method))
-        } else if inbound.upgrade.is_some() {
-            Some((ForwardReason::Bypass, Uncacheable::Upgrade))
-        } else if !head.policy.cookies.allow_cache(&head.fields) {
-            Some((ForwardReason::Bypass, Uncacheable::Cookie))
-        } else if must_forward(&head.fields) {
-            Some((ForwardReason::Request, Uncacheable::Method))
-        } else {
-            None
-        }
     }
 
     /// Looks a request up, in memory and among `loaded`, and decides.
@@ -395,5 +377,23 @@ impl Cache {
         let range = RangeSpec::only_one(&head.method, &head.fields).filter(|_| stale.is_none());
         let arrived = self.invalidation.sequence();
         FetchRequest { head, facts, arrived, stale, variant, range }
+    }
+}
+
+/// Returns the reason for which a request bypasses the cache, whatever is stored.
+fn bypass(inbound: &Inbound) -> Option<(ForwardReason, Uncacheable)> {
+    let head = &inbound.head;
+    if head.method != Method::GET && head.method != Method::HEAD {
+        Some((ForwardReason::Method, Uncacheable::Method))
+    } else if inbound.has_body() {
+        Some((ForwardReason::Bypass, Uncacheable::Method))
+    } else if inbound.upgrade.is_some() {
+        Some((ForwardReason::Bypass, Uncacheable::Upgrade))
+    } else if !head.policy.cookies.allow_cache(&head.fields) {
+        Some((ForwardReason::Bypass, Uncacheable::Cookie))
+    } else if must_forward(&head.fields) {
+        Some((ForwardReason::Request, Uncacheable::Method))
+    } else {
+        None
     }
 }

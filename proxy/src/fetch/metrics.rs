@@ -110,7 +110,7 @@ impl FetchMetrics {
             ),
             Family::counter(
                 "shellac_cache_fetches_cancelled",
-                "Fetches that were cancelled because nobody waited for them any more, and their responses are not stored",
+                "Fetches that were cancelled because no request waited and the response is not stored",
                 self.cancelled.value(),
             ),
         ]

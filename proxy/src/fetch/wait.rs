@@ -183,8 +183,8 @@ impl HeadWait {
         Followed::Done(match head {
             HeadOutcome::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),
             HeadOutcome::Validated(stored) => Ok(Fetched::Validated(stored, Role::Leader)),
-            HeadOutcome::StaleIfError(held) if fetcher.may_serve_on_error(&held) => {
-                Ok(Fetched::StaleIfError(Arc::clone(held.stored())))
+            HeadOutcome::StaleIfError(stale) if fetcher.may_serve_on_error(&stale) => {
+                Ok(Fetched::StaleIfError(Arc::clone(stale.stored())))
             }
             HeadOutcome::StaleIfError(_purged) => Err(OriginError::Abandoned.into()),
             HeadOutcome::Failed(_) if !self.attempts.is_empty() => return Followed::KeepWaiting,
@@ -209,10 +209,10 @@ impl HeadWait {
                 fetcher.metrics.collapsed.add(1);
                 Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
             }
-            HeadOutcome::StaleIfError(held)
-                if self.is_selected(held.stored()) && fetcher.may_serve_on_error(&held) =>
+            HeadOutcome::StaleIfError(stale)
+                if self.is_selected(stale.stored()) && fetcher.may_serve_on_error(&stale) =>
             {
-                Followed::Done(Ok(Fetched::StaleIfError(Arc::clone(held.stored()))))
+                Followed::Done(Ok(Fetched::StaleIfError(Arc::clone(stale.stored()))))
             }
             HeadOutcome::Validated(_) | HeadOutcome::StaleIfError(_) => {
                 Followed::Mismatch(Arc::clone(reader.flight()))

@@ -49,6 +49,7 @@ impl ByteRange {
     }
 
     /// Returns the smallest part that holds both.
+    #[must_use]
     pub fn joined_with(self, other: Self) -> Self {
         Self { first: self.first.min(other.first), last: self.last.max(other.last) }
     }

@@ -79,7 +79,7 @@ const CODES: [u16; 26] = [
 
 /// Returns the families of the requests of all listeners, with the names of these.
 pub(crate) fn families<'a>(
-    listeners: impl Iterator<Item = (&'a str, &'a RequestMetrics)> + Clone,
+    listeners: &(impl Iterator<Item = (&'a str, &'a RequestMetrics)> + Clone),
 ) -> Vec<Family> {
     let requests = listeners.clone().flat_map(|(listener, metrics)| {
         metrics.counts().into_iter().map(|(outcome, code, count)| {
