@@ -22,7 +22,7 @@ use shellac::client::peer::{ListenerId, Peer};
 use shellac::freshness::{ExchangeTimes, FreshnessRules, judge};
 use shellac::key::{Key, Scheme};
 use shellac::listener::activity::{Activity, Protocol};
-use shellac::listener::service::{Connection, ConnectionService};
+use shellac::listener::service::{ClientConnection, ConnectionService};
 use shellac::store::{Body, Content, Fields, NewEntry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
@@ -81,7 +81,7 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
     };
-    let connection = Connection {
+    let connection = ClientConnection {
         peer: Arc::new(peer),
         activity: Activity::new(clock, Protocol::Http1),
         exchange: Arc::default(),

@@ -1,9 +1,9 @@
 //! The bytes of an origin's connection after one request: what passes does not depend on how it was cut.
 
 use shellac::framing::responses::Responses;
-use shellac::framing::{Limits, Violation};
+use shellac::framing::{HeadLimits, Violation};
 
-const LIMITS: Limits = Limits { head_bytes_max: 512, fields_max: 8 };
+const LIMITS: HeadLimits = HeadLimits { head_bytes_max: 512, fields_max: 8 };
 
 pub(crate) fn run(data: &[u8]) {
     let (piece, stream) = data.split_first().unwrap_or((&0, &[]));

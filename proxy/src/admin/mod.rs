@@ -19,7 +19,7 @@ use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
 use crate::listener::drain::Drain;
 use crate::listener::rules::ConnectionRules;
-use crate::listener::service::{Answer, Caller, Handler};
+use crate::listener::service::{Caller, Handler, Reply};
 use crate::listener::{ListenerMetrics, Listeners};
 use crate::request::refusal::Refusal;
 use crate::response::body::ResponseBody;
@@ -32,19 +32,19 @@ pub struct Admin {
     app: Arc<App>,
 }
 
-type Later = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
+type AdminFuture = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
 
 impl Handler for Admin {
     type Body = ResponseBody;
-    type Later = Later;
+    type Later = AdminFuture;
 
     fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
         caller: Caller<'_>,
-    ) -> Answer<ResponseBody, Later> {
+    ) -> Reply<ResponseBody, AdminFuture> {
         let (app, peer, busy) = (Arc::clone(&self.app), Arc::clone(caller.peer()), caller.busy());
-        Answer::Later(Box::pin(async move {
+        Reply::Later(Box::pin(async move {
             let response = routes::answer(&app, &peer, request).await;
             drop(busy);
             response

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A connection that learns when work for one of its requests ends.
-pub trait Connection: fmt::Debug + Send + Sync {
+pub trait WorkObserver: fmt::Debug + Send + Sync {
     /// Notes the end of one piece of work.
     fn on_work_ended(&self);
 }
@@ -12,10 +12,10 @@ pub trait Connection: fmt::Debug + Send + Sync {
 /// Work for a request of a connection, which ends when this is dropped. The default is the work of
 /// no connection.
 #[derive(Debug, Default)]
-pub struct Busy(Option<Arc<dyn Connection>>);
+pub struct Busy(Option<Arc<dyn WorkObserver>>);
 
 impl Busy {
-    pub(crate) fn new(connection: Arc<dyn Connection>) -> Self {
+    pub(crate) fn new(connection: Arc<dyn WorkObserver>) -> Self {
         Self(Some(connection))
     }
 }

@@ -1,4 +1,4 @@
-//! `Inspection`: what the socket and the service of one HTTP/1 connection tell each other about its requests.
+//! `ExchangeState`: what the socket and the service of one HTTP/1 connection tell each other about its requests.
 //!
 //! hyper stands between them and answers one request after the other, so a number is enough to say which one is meant. The
 //! socket knows which request breaks the rules of framing; the service answers it. The service knows what became of a request
@@ -17,7 +17,7 @@ use crate::framing::Violation;
 
 /// The state of one connection's requests. Requests count from 1.
 #[derive(Debug, Default)]
-pub struct Inspection {
+pub struct ExchangeState {
     /// Requests that the service was given.
     calls: AtomicU64,
     /// The request after which the socket waits for a decision; 0: it does not.
@@ -26,11 +26,11 @@ pub struct Inspection {
     /// Whether `waiting` names a request: hits need not look.
     is_waiting: AtomicBool,
     has_interim: AtomicBool,
-    exchange: Mutex<Exchange>,
+    exchange: Mutex<Signals>,
 }
 
 #[derive(Debug, Default)]
-struct Exchange {
+struct Signals {
     is_switched: Option<bool>,
     /// The request that is being answered and has no final response yet; 0: none.
     waiting: u64,
@@ -38,7 +38,7 @@ struct Exchange {
     reader: Option<Waker>,
 }
 
-impl Inspection {
+impl ExchangeState {
     /// The service is given a request: returns its number, and why it is refused if it is.
     pub(crate) fn on_call(&self) -> (u64, Option<Violation>) {
         let number = self.calls.load(Ordering::Relaxed) + 1; // one task calls
@@ -131,12 +131,12 @@ impl Inspection {
 /// Relays interim responses to the client of one request.
 #[derive(Clone, Debug)]
 pub struct Interim {
-    inspection: Arc<Inspection>,
+    inspection: Arc<ExchangeState>,
     number: u64,
 }
 
 impl Interim {
-    pub(crate) const fn new(inspection: Arc<Inspection>, number: u64) -> Self {
+    pub(crate) const fn new(inspection: Arc<ExchangeState>, number: u64) -> Self {
         Self { inspection, number }
     }
 
@@ -160,7 +160,7 @@ impl Interim {
     }
 }
 
-impl Exchange {
+impl Signals {
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();

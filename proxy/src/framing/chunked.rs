@@ -7,7 +7,7 @@ use super::head::split_field;
 /// Where in chunked content the next byte is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunked {
-    state: State,
+    state: ChunkState,
     /// The size of the chunk, while it is read.
     size: u64,
     /// Digits of the size, then bytes of its extensions.
@@ -18,7 +18,7 @@ pub(super) struct Chunked {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     #[default]
     Size,
     /// White space between a size and its extensions.
@@ -38,9 +38,9 @@ impl Chunked {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             match self.state {
-                State::Done => break,
-                State::Data => at += self.data(rest),
-                State::Trailers => at += self.trailers(rest)?,
+                ChunkState::Done => break,
+                ChunkState::Data => at += self.data(rest),
+                ChunkState::Trailers => at += self.trailers(rest)?,
                 _ => {
                     let Some(byte) = rest.first() else { break };
                     self.syntax(*byte)?;
@@ -52,7 +52,7 @@ impl Chunked {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == ChunkState::Done
     }
 
     /// Returns whether the first chunk has a size that is one.
@@ -64,7 +64,7 @@ impl Chunked {
         let taken = rest.len().min(usize::try_from(self.size).unwrap_or(usize::MAX));
         self.size -= taken as u64;
         if self.size == 0 {
-            self.state = State::DataReturn;
+            self.state = ChunkState::DataReturn;
         }
         taken
     }
@@ -74,19 +74,19 @@ impl Chunked {
     //#                  chunk-data CRLF
     fn syntax(&mut self, byte: u8) -> Result<(), Violation> {
         self.state = match (self.state, byte) {
-            (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => return self.digit(byte),
-            (State::Size, b'\r') if self.length > 0 => State::SizeLineFeed,
-            (State::Size, b';') if self.length > 0 => State::Extension,
-            (State::Size, b' ' | b'\t') if self.length > 0 => State::Padding,
-            (State::Padding, b' ' | b'\t') => return self.extended(),
-            (State::Padding, b';') => State::Extension,
-            (State::Extension, b'\r') => State::SizeLineFeed,
-            (State::Extension, byte) if byte != b'\n' && !has_control(&[byte]) => {
+            (ChunkState::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => return self.digit(byte),
+            (ChunkState::Size, b'\r') if self.length > 0 => ChunkState::SizeLineFeed,
+            (ChunkState::Size, b';') if self.length > 0 => ChunkState::Extension,
+            (ChunkState::Size, b' ' | b'\t') if self.length > 0 => ChunkState::Padding,
+            (ChunkState::Padding, b' ' | b'\t') => return self.extended(),
+            (ChunkState::Padding, b';') => ChunkState::Extension,
+            (ChunkState::Extension, b'\r') => ChunkState::SizeLineFeed,
+            (ChunkState::Extension, byte) if byte != b'\n' && !has_control(&[byte]) => {
                 return self.extended();
             }
-            (State::SizeLineFeed, b'\n') => self.begin_chunk(),
-            (State::DataReturn, b'\r') => State::DataLineFeed,
-            (State::DataLineFeed, b'\n') => State::Size,
+            (ChunkState::SizeLineFeed, b'\n') => self.begin_chunk(),
+            (ChunkState::DataReturn, b'\r') => ChunkState::DataLineFeed,
+            (ChunkState::DataLineFeed, b'\n') => ChunkState::Size,
             _ => return Err(Violation::Chunk),
         };
         Ok(())
@@ -108,10 +108,10 @@ impl Chunked {
         if self.length > EXTENSION_BYTES_MAX { Err(Violation::Chunk) } else { Ok(()) }
     }
 
-    fn begin_chunk(&mut self) -> State {
+    fn begin_chunk(&mut self) -> ChunkState {
         self.has_begun = true;
         self.length = 0;
-        if self.size == 0 { State::Trailers } else { State::Data }
+        if self.size == 0 { ChunkState::Trailers } else { ChunkState::Data }
     }
 
     /// Takes one line of the trailer section, or what there is of it.
@@ -126,7 +126,7 @@ impl Chunked {
         if end.is_some() {
             let line = std::mem::take(&mut self.trailers);
             match line.strip_suffix(b"\r\n").ok_or(Violation::BareLineFeed)? {
-                b"" => self.state = State::Done,
+                b"" => self.state = ChunkState::Done,
                 [b' ' | b'\t', ..] => return Err(Violation::Folding),
                 line if has_control(line) || line.contains(&b'\r') => {
                     return Err(Violation::FieldValue);

@@ -5,7 +5,7 @@ use super::chunked::Chunked;
 
 /// Where the content ends.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(super) enum BodyFraming {
     /// After so many bytes.
     Sized(u64),
     /// With the last chunk.
@@ -14,7 +14,7 @@ pub(super) enum Content {
     UntilClose,
 }
 
-impl Content {
+impl BodyFraming {
     /// Takes bytes up to its end; returns how many.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
         match self {

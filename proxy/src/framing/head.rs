@@ -1,7 +1,7 @@
 //! One head, line by line as it arrives (RFC 9112 §2.1, §3, §4, §5).
 
 use super::grammar::{decimal, has_control, has_target_bytes, is_token, is_token_byte, trim};
-use super::{Limits, Violation};
+use super::{HeadLimits, Violation};
 
 /// What a head says about the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl HeadReader {
     pub(super) fn read(
         &mut self,
         bytes: &[u8],
-        limits: &Limits,
+        limits: &HeadLimits,
     ) -> Result<Option<(usize, Facts)>, Violation> {
         let begun = self.at;
         let unread = bytes.get(begun..).unwrap_or_default();
@@ -70,7 +70,7 @@ impl HeadReader {
                 return Err(self.too_large());
             }
             let line = line.strip_suffix(b"\r").ok_or(Violation::BareLineFeed)?;
-            if self.line(line, limits)? == Line::Last {
+            if self.line(line, limits)? == HeadLine::Last {
                 self.check_framing()?;
                 self.check_bytes(bytes.get(..self.at).unwrap_or_default())?;
                 return Ok(Some((self.at, self.facts)));
@@ -80,15 +80,15 @@ impl HeadReader {
         Ok(None)
     }
 
-    fn line(&mut self, line: &[u8], limits: &Limits) -> Result<Line, Violation> {
+    fn line(&mut self, line: &[u8], limits: &HeadLimits) -> Result<HeadLine, Violation> {
         if line.is_empty() && self.lines == 0 {
             // A server ignores an empty line before the request line (RFC 9112 §2.2).
             self.empty_lines += 1;
             let may_be_ignored = self.side == Side::Request && self.empty_lines <= EMPTY_LINES_MAX;
-            return if may_be_ignored { Ok(Line::Other) } else { Err(Violation::FirstLine) };
+            return if may_be_ignored { Ok(HeadLine::Other) } else { Err(Violation::FirstLine) };
         }
         if line.is_empty() {
-            return Ok(Line::Last);
+            return Ok(HeadLine::Last);
         }
         self.lines += 1;
         match self.side {
@@ -96,11 +96,11 @@ impl HeadReader {
             Side::Request => self.request_line(line)?,
             Side::Response => self.status_line(line)?,
         }
-        Ok(Line::Other)
+        Ok(HeadLine::Other)
     }
 
     /// What can be refused before the line is complete: what begins like no message, and what is too long.
-    fn check_unfinished(&self, bytes: &[u8], limits: &Limits) -> Result<(), Violation> {
+    fn check_unfinished(&self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Violation> {
         if bytes.len() > limits.head_bytes_max {
             return Err(self.too_large());
         }
@@ -179,7 +179,7 @@ impl HeadReader {
 
     //= https://www.rfc-editor.org/rfc/rfc9112#section-5.1
     //# No whitespace is allowed between the field name and colon.
-    fn field(&mut self, line: &[u8], limits: &Limits) -> Result<(), Violation> {
+    fn field(&mut self, line: &[u8], limits: &HeadLimits) -> Result<(), Violation> {
         if self.lines > limits.fields_max + 1 {
             return Err(Violation::TooManyFields);
         }
@@ -236,7 +236,7 @@ impl HeadReader {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Line {
+enum HeadLine {
     Last,
     Other,
 }

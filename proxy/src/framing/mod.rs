@@ -71,7 +71,7 @@ pub enum Violation {
 
 /// What one head may have.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HeadLimits {
     /// Bytes, with the empty line at the end.
     pub head_bytes_max: usize,
     /// Field lines.

@@ -1,24 +1,24 @@
 //! The requests on one client connection: a head goes on when it is complete and sound, content as it arrives.
 
 use super::chunked::Chunked;
-use super::content::Content;
+use super::content::BodyFraming;
 use super::head::{Facts, HeadReader, Side};
-use super::{Limits, Violation};
+use super::{HeadLimits, Violation};
 
 /// Follows the requests of one connection.
 #[derive(Debug)]
 pub struct Requests {
-    limits: Limits,
-    state: State,
+    limits: HeadLimits,
+    state: RequestState,
     /// Heads that went on.
     heads: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum RequestState {
     Head(HeadReader),
     Content {
-        content: Content,
+        content: BodyFraming,
         then: Then,
     },
     /// A request to switch protocols is being answered: what comes next depends on the answer.
@@ -39,12 +39,12 @@ pub struct Passed {
     /// Bytes from the beginning.
     pub bytes: usize,
     /// Why nothing after them may.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<RequestViolation>,
 }
 
 /// What a violation puts an end to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RequestViolation {
     /// A request of which nothing went on: the one after so many others.
     Request(u64, Violation),
     /// The content of a request whose head went on.
@@ -53,8 +53,8 @@ pub enum Refusal {
 
 impl Requests {
     /// Begins before the first request.
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Head(HeadReader::new(Side::Request)), heads: 0 }
+    pub const fn new(limits: HeadLimits) -> Self {
+        Self { limits, state: RequestState::Head(HeadReader::new(Side::Request)), heads: 0 }
     }
 
     /// Reads on. `bytes` are all that did not go on yet.
@@ -78,19 +78,19 @@ impl Requests {
     fn step(&mut self, rest: &[u8]) -> Result<Step, Violation> {
         match &mut self.state {
             _ if rest.is_empty() => Ok(Step::Wait),
-            State::Head(reader) => match reader.read(rest, &self.limits)? {
+            RequestState::Head(reader) => match reader.read(rest, &self.limits)? {
                 Some((length, facts)) => self.begin(rest, length, facts),
                 None => Ok(Step::Wait),
             },
-            State::Content { content, then } => {
+            RequestState::Content { content, then } => {
                 let taken = content.take(rest)?;
                 if content.is_done() {
                     self.state = (*then).into();
                 }
                 Ok(Step::Content(taken))
             }
-            State::Undecided => Ok(Step::Wait),
-            State::Opaque => Ok(Step::Content(rest.len())),
+            RequestState::Undecided => Ok(Step::Wait),
+            RequestState::Opaque => Ok(Step::Content(rest.len())),
         }
     }
 
@@ -102,7 +102,7 @@ impl Requests {
             first.take(rest.get(length..).unwrap_or_default())?;
             if !first.has_begun() {
                 // The head is read again, with what comes: it is sound, and the limit of its length is kept by then.
-                self.state = State::Head(HeadReader::new(Side::Request));
+                self.state = RequestState::Head(HeadReader::new(Side::Request));
                 return Ok(Step::Wait);
             }
         }
@@ -111,10 +111,13 @@ impl Requests {
         let may_switch = facts.has_websocket && !has_content;
         let then = if may_switch { Then::Undecided } else { Then::NextHead };
         self.state = match (facts.is_chunked, facts.length) {
-            (true, _) => State::Content { content: Content::Chunked(Chunked::default()), then },
-            (false, Some(1..)) => {
-                State::Content { content: Content::Sized(facts.length.unwrap_or_default()), then }
+            (true, _) => {
+                RequestState::Content { content: BodyFraming::Chunked(Chunked::default()), then }
             }
+            (false, Some(1..)) => RequestState::Content {
+                content: BodyFraming::Sized(facts.length.unwrap_or_default()),
+                then,
+            },
             (false, None | Some(0)) => then.into(),
         };
         Ok(Step::Head(length))
@@ -122,18 +125,18 @@ impl Requests {
 
     /// A request whose content turns out to be broken at once is refused as a whole, with what went before it passed.
     fn refuse(&self, violation: Violation, at: usize, begun: Option<usize>) -> Passed {
-        let is_head = matches!(self.state, State::Head(_));
+        let is_head = matches!(self.state, RequestState::Head(_));
         let (bytes, refusal) = match begun {
-            _ if is_head => (at, Refusal::Request(self.heads, violation)),
-            Some(begun) => (begun, Refusal::Request(self.heads - 1, violation)),
-            None => (at, Refusal::Content(violation)),
+            _ if is_head => (at, RequestViolation::Request(self.heads, violation)),
+            Some(begun) => (begun, RequestViolation::Request(self.heads - 1, violation)),
+            None => (at, RequestViolation::Content(violation)),
         };
         Passed { bytes, refusal: Some(refusal) }
     }
 
     /// The answer to a request to switch protocols is there: from now on another protocol is spoken, or not.
     pub fn decide(&mut self, is_switched: bool) {
-        self.state = if is_switched { State::Opaque } else { Then::NextHead.into() };
+        self.state = if is_switched { RequestState::Opaque } else { Then::NextHead.into() };
     }
 
     /// Heads that went on so far.
@@ -143,16 +146,16 @@ impl Requests {
 
     /// Returns whether the content of the last request is not complete.
     pub const fn is_within_content(&self) -> bool {
-        matches!(self.state, State::Content { .. })
+        matches!(self.state, RequestState::Content { .. })
     }
 
     /// Returns whether nothing goes on until [`Requests::decide`] is called.
     pub const fn is_undecided(&self) -> bool {
-        matches!(self.state, State::Undecided)
+        matches!(self.state, RequestState::Undecided)
     }
 }
 
-impl From<Then> for State {
+impl From<Then> for RequestState {
     fn from(then: Then) -> Self {
         match then {
             Then::NextHead => Self::Head(HeadReader::new(Side::Request)),

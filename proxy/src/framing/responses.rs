@@ -1,48 +1,48 @@
 //! The responses on one connection to an origin: every byte belongs to the response to a request that was sent, or to none.
 
 use super::chunked::Chunked;
-use super::content::Content;
+use super::content::BodyFraming;
 use super::head::{Facts, HeadReader, Side};
-use super::{Limits, Violation};
+use super::{HeadLimits, Violation};
 
 /// Follows the responses of one connection.
 #[derive(Debug)]
 pub struct Responses {
-    limits: Limits,
-    state: State,
+    limits: HeadLimits,
+    state: ResponseState,
     /// The request that is being answered is HEAD: its response has no content.
     is_to_head: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum ResponseState {
     /// No request waits for a response.
     Idle,
     Head(HeadReader),
-    Content(Content),
+    Content(BodyFraming),
     /// Another protocol is spoken.
     Opaque,
 }
 
 impl Responses {
     /// Begins before the first request.
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Idle, is_to_head: false }
+    pub const fn new(limits: HeadLimits) -> Self {
+        Self { limits, state: ResponseState::Idle, is_to_head: false }
     }
 
     /// A request is being sent. An error: the response to the one before is not complete.
     pub fn expect(&mut self, is_to_head: bool) -> Result<(), Violation> {
-        if !matches!(self.state, State::Idle) {
+        if !matches!(self.state, ResponseState::Idle) {
             return Err(Violation::Surplus);
         }
-        self.state = State::Head(HeadReader::new(Side::Response));
+        self.state = ResponseState::Head(HeadReader::new(Side::Response));
         self.is_to_head = is_to_head;
         Ok(())
     }
 
     /// Returns whether another protocol is spoken.
     pub const fn is_opaque(&self) -> bool {
-        matches!(self.state, State::Opaque)
+        matches!(self.state, ResponseState::Opaque)
     }
 
     /// Reads on and returns how many bytes may go on, and what is wrong with those after them. `bytes` are all that did not go
@@ -64,17 +64,17 @@ impl Responses {
 
     fn step(&mut self, rest: &[u8]) -> Result<usize, Violation> {
         match &mut self.state {
-            State::Idle => Err(Violation::Surplus),
-            State::Opaque => Ok(rest.len()),
-            State::Head(reader) => {
+            ResponseState::Idle => Err(Violation::Surplus),
+            ResponseState::Opaque => Ok(rest.len()),
+            ResponseState::Head(reader) => {
                 let Some((length, facts)) = reader.read(rest, &self.limits)? else { return Ok(0) };
                 self.state = self.after(facts);
                 Ok(length)
             }
-            State::Content(content) => {
+            ResponseState::Content(content) => {
                 let taken = content.take(rest)?;
                 if content.is_done() {
-                    self.state = State::Idle;
+                    self.state = ResponseState::Idle;
                 }
                 Ok(taken)
             }
@@ -88,16 +88,18 @@ impl Responses {
     //#     header fields, regardless of the header fields present in the
     //#     message, and thus cannot contain a message body or trailer
     //#     section.
-    fn after(&self, facts: Facts) -> State {
+    fn after(&self, facts: Facts) -> ResponseState {
         match (facts.status, facts.length) {
-            (101, _) => State::Opaque,
-            (100..=199, _) => State::Head(HeadReader::new(Side::Response)),
-            (204 | 304, _) => State::Idle,
-            _ if self.is_to_head => State::Idle,
-            _ if facts.is_chunked => State::Content(Content::Chunked(Chunked::default())),
-            (_, Some(0)) => State::Idle,
-            (_, Some(length)) => State::Content(Content::Sized(length)),
-            (_, None) => State::Content(Content::UntilClose),
+            (101, _) => ResponseState::Opaque,
+            (100..=199, _) => ResponseState::Head(HeadReader::new(Side::Response)),
+            (204 | 304, _) => ResponseState::Idle,
+            _ if self.is_to_head => ResponseState::Idle,
+            _ if facts.is_chunked => {
+                ResponseState::Content(BodyFraming::Chunked(Chunked::default()))
+            }
+            (_, Some(0)) => ResponseState::Idle,
+            (_, Some(length)) => ResponseState::Content(BodyFraming::Sized(length)),
+            (_, None) => ResponseState::Content(BodyFraming::UntilClose),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What passes and what does not, in one piece and byte by byte.
 
-use super::requests::{Refusal, Requests};
+use super::requests::{RequestViolation, Requests};
 use super::responses::Responses;
-use super::{Limits, Violation};
+use super::{HeadLimits, Violation};
 
-const LIMITS: Limits = Limits { head_bytes_max: 1 << 10, fields_max: 8 };
+const LIMITS: HeadLimits = HeadLimits { head_bytes_max: 1 << 10, fields_max: 8 };
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// Feeds requests in pieces of this size; returns what went on, and why no more did.
-fn feed(stream: &[u8], piece: usize) -> (Vec<u8>, Option<Refusal>) {
+fn feed(stream: &[u8], piece: usize) -> (Vec<u8>, Option<RequestViolation>) {
     let mut requests = Requests::new(LIMITS);
     let (mut held, mut passed) = (Vec::new(), Vec::new());
     for bytes in stream.chunks(piece) {
@@ -34,12 +34,12 @@ fn violation_of(message: &str) -> Option<Violation> {
     let (passed, refusal) = feed(stream.as_bytes(), stream.len());
     match refusal {
         None => None,
-        Some(Refusal::Request(number, violation)) => {
+        Some(RequestViolation::Request(number, violation)) => {
             assert_eq!(passed, GET.as_bytes(), "{message:?}");
             assert_eq!(number, 1, "{message:?}");
             Some(violation)
         }
-        Some(Refusal::Content(violation)) => Some(violation),
+        Some(RequestViolation::Content(violation)) => Some(violation),
     }
 }
 
@@ -148,7 +148,10 @@ fn broken_chunks_are_refused_with_their_request_when_they_come_with_it() {
     ] {
         let request = post("transfer-encoding: chunked", content);
         let (passed, refusal) = feed(request.as_bytes(), request.len());
-        assert!(matches!(refusal, Some(Refusal::Request(0, _))), "{content:?} {refusal:?}");
+        assert!(
+            matches!(refusal, Some(RequestViolation::Request(0, _))),
+            "{content:?} {refusal:?}"
+        );
         assert_eq!(passed, b"", "{content:?}");
     }
     let extension = format!("5;a=\"{}\"\r\n", "b".repeat(2 << 10));
@@ -186,7 +189,7 @@ fn what_is_broken_is_refused_however_it_arrives() {
     for piece in 1..=stream.len() {
         let (passed, refusal) = feed(stream.as_bytes(), piece);
         assert_eq!(passed, GET.as_bytes(), "pieces of {piece}");
-        assert_eq!(refusal, Some(Refusal::Request(1, Violation::ContentLength)));
+        assert_eq!(refusal, Some(RequestViolation::Request(1, Violation::ContentLength)));
     }
 }
 

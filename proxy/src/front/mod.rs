@@ -21,7 +21,7 @@ use crate::cache::{Cache, Step};
 use crate::client::peer::{ListenerId, Peer, contains};
 use crate::framing::Violation;
 use crate::listener::rules::ConnectionRules;
-use crate::listener::service::{self, Caller, Handler};
+use crate::listener::service::{Caller, Handler, Reply};
 use crate::policy::LiveSettings;
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
@@ -43,27 +43,27 @@ pub struct Front {
     pub records: OnceLock<Arc<dyn RecordSink>>,
 }
 
-type Later = Pin<Box<dyn Future<Output = Response<RecordedBody>> + Send>>;
+type FrontFuture = Pin<Box<dyn Future<Output = Response<RecordedBody>> + Send>>;
 
 impl Handler for Front {
     type Body = RecordedBody;
-    type Later = Later;
+    type Later = FrontFuture;
 
     fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
         caller: Caller<'_>,
-    ) -> service::Answer<RecordedBody, Later> {
+    ) -> Reply<RecordedBody, FrontFuture> {
         let (parts, body) = request.into_parts();
         let (seed, settings) = (self.cache.seed(), self.settings.local());
         match Inbound::read(parts, body, caller.peer(), seed, settings) {
             Err(refused) => {
                 let answer = self.cache.refuse(&refused, &self.settings.local());
-                service::Answer::Ready(self.deliver(answer, caller.peer()))
+                Reply::Ready(self.deliver(answer, caller.peer()))
             }
             Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound, caller),
             Ok(inbound) => match self.cache.begin(inbound) {
-                Step::Answer(answer) => service::Answer::Ready(self.deliver(answer, caller.peer())),
+                Step::Answer(answer) => Reply::Ready(self.deliver(answer, caller.peer())),
                 Step::Pending(mut pending) => {
                     // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC 9110 §15.2).
                     if pending.version() == Version::HTTP_11 {
@@ -71,7 +71,7 @@ impl Handler for Front {
                     }
                     let (front, peer) = (Arc::clone(self), Arc::clone(caller.peer()));
                     let busy = caller.busy();
-                    service::Answer::Later(Box::pin(async move {
+                    Reply::Later(Box::pin(async move {
                         let unanswered =
                             front.unanswered(front.cache.record_of_pending(&pending), &peer);
                         let answer = front.cache.finish(pending, busy).await;
@@ -152,18 +152,18 @@ impl Front {
         self: &Arc<Self>,
         inbound: Inbound,
         caller: Caller<'_>,
-    ) -> service::Answer<RecordedBody, Later> {
+    ) -> Reply<RecordedBody, FrontFuture> {
         let has_content = inbound.has_body();
         let head = inbound.head;
         let purge = &head.policy.settings().purge;
         if let Err(refusal) = access::check_traffic(purge, caller.peer(), &head.fields) {
             self.purge_endpoint.executor().metrics.refused.add(1);
             let answer = self.cache.fail(&head, &refusal.into());
-            return service::Answer::Ready(self.deliver(answer, caller.peer()));
+            return Reply::Ready(self.deliver(answer, caller.peer()));
         }
         let front = Arc::clone(self);
         let busy = caller.busy();
-        service::Answer::Later(Box::pin(async move {
+        Reply::Later(Box::pin(async move {
             let url = (head.target.host(), head.target.path());
             let endpoint = &front.purge_endpoint;
             let response =

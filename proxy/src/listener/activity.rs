@@ -10,11 +10,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::streams::{Look, Streams, rate};
-use crate::client::busy::{Busy, Connection};
+use crate::client::busy::{Busy, WorkObserver};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 
-/// The state of one connection. But for the sentence of `condemn`, only its own task writes; all accesses are relaxed.
+/// The state of one connection. But for the sentence of `cut`, only its own task writes; all accesses are relaxed.
 #[derive(Debug)]
 pub struct Activity {
     clock: Clock,
@@ -35,7 +35,7 @@ pub struct Activity {
     /// Whether it was added to those that wait for their clients.
     is_among_stalls: AtomicBool,
     /// Whether it is to be cut, because too much is held for clients that take little.
-    is_condemned: AtomicBool,
+    is_cut: AtomicBool,
     /// The streams of HTTP/2.
     pub(super) streams: Mutex<Streams>,
     /// Requests that are being answered and answers that are being streamed.
@@ -67,7 +67,7 @@ pub struct Patience {
 
 /// What is to become of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sentence {
+pub enum IdleAction {
     /// It goes on; look again after this time.
     Wait(Duration),
     /// It was idle for long enough: end it politely.
@@ -92,7 +92,7 @@ impl Activity {
             stalled: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             is_among_stalls: AtomicBool::new(false),
-            is_condemned: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             streams: Mutex::new(Streams::new()),
             busy: AtomicU32::new(0),
             ending: AtomicU64::new(0),
@@ -166,16 +166,16 @@ impl Activity {
     }
 
     /// Ends a response before its time: its stream, or the connection. Its task has to be woken.
-    pub(super) fn condemn(&self, stream: Option<u32>, now: Timestamp) {
+    pub(super) fn cut(&self, stream: Option<u32>, now: Timestamp) {
         match stream {
             Some(stream) => self.streams.lock().reset(stream, now),
-            None => self.is_condemned.store(true, Ordering::Relaxed),
+            None => self.is_cut.store(true, Ordering::Relaxed),
         }
     }
 
     /// Returns whether it is to be cut at once.
-    pub(super) fn is_condemned(&self) -> bool {
-        self.is_condemned.load(Ordering::Relaxed)
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
     }
 
     /// A head is complete.
@@ -203,14 +203,14 @@ impl Activity {
     }
 
     /// Decides what is to become of the connection.
-    pub fn judge(&self, patience: &Patience) -> Sentence {
+    pub fn idle_action(&self, patience: &Patience) -> IdleAction {
         let now = self.clock.now();
         let since = |cell: &AtomicU64| match cell.load(Ordering::Relaxed) {
             0 => None,
             millis => Some(now.since(Timestamp::from_millis(millis))),
         };
         if let Some(blocked) = since(&self.blocked) {
-            return wait_or(patience.send, blocked, Sentence::Cut("the client takes no bytes"));
+            return wait_or(patience.send, blocked, IdleAction::Cut("the client takes no bytes"));
         }
         let mut longest = patience.send.min(patience.header);
         if self.protocol == Protocol::Http2 {
@@ -218,44 +218,44 @@ impl Activity {
             match look {
                 Look::Flowing => {}
                 Look::Waiting(left) => longest = longest.min(left),
-                Look::Reset(count) => return Sentence::Reset(count),
-                Look::Stuck => return Sentence::Cut("the client stops in the middle of a frame"),
+                Look::Reset(count) => return IdleAction::Reset(count),
+                Look::Stuck => return IdleAction::Cut("the client stops in the middle of a frame"),
             }
         }
         if self.busy.load(Ordering::Relaxed) > 0 {
-            return Sentence::Wait(longest);
+            return IdleAction::Wait(longest);
         }
         if let Some(reading) = since(&self.head_begun) {
             return wait_or(
                 patience.header,
                 reading,
-                Sentence::Cut("the request head is incomplete"),
+                IdleAction::Cut("the request head is incomplete"),
             );
         }
         if let Some(ending) = since(&self.ending) {
             return wait_or(
                 patience.send,
                 ending,
-                Sentence::Cut("the client does not let the connection end"),
+                IdleAction::Cut("the client does not let the connection end"),
             );
         }
         let idle = since(&self.moved).unwrap_or_default();
-        match wait_or(patience.keepalive, idle, Sentence::Close) {
+        match wait_or(patience.keepalive, idle, IdleAction::Close) {
             // Often enough to notice a head that begins and does not go on.
-            Sentence::Wait(left) => Sentence::Wait(left.min(longest)),
+            IdleAction::Wait(left) => IdleAction::Wait(left.min(longest)),
             other => other,
         }
     }
 }
 
-fn wait_or(limit: Duration, spent: Duration, sentence: Sentence) -> Sentence {
+fn wait_or(limit: Duration, spent: Duration, sentence: IdleAction) -> IdleAction {
     match limit.checked_sub(spent) {
-        Some(left) if !left.is_zero() => Sentence::Wait(left),
+        Some(left) if !left.is_zero() => IdleAction::Wait(left),
         _ => sentence,
     }
 }
 
-impl Connection for Activity {
+impl WorkObserver for Activity {
     fn on_work_ended(&self) {
         self.moved.store(self.clock.now().as_millis(), Ordering::Relaxed);
         self.head_begun.store(0, Ordering::Relaxed);

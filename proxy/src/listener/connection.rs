@@ -10,10 +10,10 @@ use hyper::server::conn::{http1, http2};
 use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
-use super::activity::{Activity, Patience, Protocol, Sentence};
-use super::service::{Connection, ConnectionService, Handler};
-use super::stream::Watched;
-use crate::client::exchange::Inspection;
+use super::activity::{Activity, IdleAction, Patience, Protocol};
+use super::service::{ClientConnection, ConnectionService, Handler};
+use super::stream::ClientStream;
+use crate::client::exchange::ExchangeState;
 use crate::client::peer::{ListenerId, Peer};
 use crate::transport::Transport;
 use process::clock::Clock;
@@ -36,21 +36,21 @@ pub async fn serve<H: Handler>(
         };
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
     let activity = Activity::new(listeners.clock.clone(), protocol);
-    let inspection = Arc::new(Inspection::default());
+    let exchange = Arc::new(ExchangeState::default());
     let connection =
-        Connection { peer, activity: Arc::clone(&activity), exchange: Arc::clone(&inspection) };
+        ClientConnection { peer, activity: Arc::clone(&activity), exchange: Arc::clone(&exchange) };
     let service = ConnectionService::new(Arc::clone(&listeners.handler), connection);
     let watch = Watch::new(&listeners.clock, Arc::clone(&activity), rules.patience);
     if is_http2 {
-        let stream = Watched::http2(stream, (activity, Arc::clone(&listeners.stalls)));
+        let stream = ClientStream::http2(stream, (activity, Arc::clone(&listeners.stalls)));
         let connection = pin!(rules.http2().serve_connection(stream, service));
         drive(&listeners, connection, http2::Connection::graceful_shutdown, watch).await;
     } else {
-        let stream = Watched::http1(
+        let stream = ClientStream::http1(
             stream,
             (activity, Arc::clone(&listeners.stalls)),
             rules.requests(),
-            inspection,
+            exchange,
         );
         let connection = pin!(rules.http1().serve_connection(stream, service).with_upgrades());
         drive(&listeners, connection, http1::UpgradeableConnection::graceful_shutdown, watch).await;
@@ -106,20 +106,20 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
                 }
                 return Poll::Ready(());
             }
-            match watch.poll_sentence(cx) {
+            match watch.poll_action(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Sentence::Cut(reason)) => {
-                    if !watch.activity.is_condemned() {
+                Poll::Ready(IdleAction::Cut(reason)) => {
+                    if !watch.activity.is_cut() {
                         listeners.metrics.cut.add(1); // who condemned it has counted
                     }
                     tracing::debug!(reason, "client connection cut");
                     return Poll::Ready(());
                 }
-                Poll::Ready(Sentence::Reset(streams)) => {
+                Poll::Ready(IdleAction::Reset(streams)) => {
                     listeners.metrics.reset_streams.add(streams as u64);
                     tracing::debug!(streams, "streams reset: the client takes nothing of them");
                 }
-                Poll::Ready(Sentence::Wait(_) | Sentence::Close) => {
+                Poll::Ready(IdleAction::Wait(_) | IdleAction::Close) => {
                     is_ending = true;
                     watch.activity.on_ending();
                     shut_down(connection.as_mut());
@@ -156,9 +156,9 @@ impl Watch {
     }
 
     /// Ready when the connection is to end.
-    fn poll_sentence(&mut self, cx: &mut Context<'_>) -> Poll<Sentence> {
-        if self.activity.is_condemned() {
-            return Poll::Ready(Sentence::Cut("too much is held for clients that take little"));
+    fn poll_action(&mut self, cx: &mut Context<'_>) -> Poll<IdleAction> {
+        if self.activity.is_cut() {
+            return Poll::Ready(IdleAction::Cut("too much is held for clients that take little"));
         }
         loop {
             // The coarse clock may lag behind the alarm, so look a little before it is due.
@@ -169,8 +169,8 @@ impl Watch {
             if self.alarm.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            match self.activity.judge(&self.patience) {
-                Sentence::Wait(span) => {
+            match self.activity.idle_action(&self.patience) {
+                IdleAction::Wait(span) => {
                     let span = span.max(CLOCK_LAG);
                     self.due = self.clock.now().plus(span);
                     self.alarm.as_mut().reset(Instant::now() + span);

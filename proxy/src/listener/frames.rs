@@ -4,7 +4,7 @@
 
 /// A frame that opens, feeds or closes a stream, or moves a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(super) enum H2Frame {
     /// Fields; the stream ends with them or not.
     Headers { stream: u32, is_last: bool },
     /// Content: so many bytes of the windows, padding included.
@@ -66,7 +66,7 @@ impl Frames {
     }
 
     /// Reads on, and shows the frames that matter: content when it begins.
-    pub(super) fn read(&mut self, mut bytes: &[u8], show: &mut impl FnMut(Frame)) {
+    pub(super) fn read(&mut self, mut bytes: &[u8], show: &mut impl FnMut(H2Frame)) {
         while !bytes.is_empty() {
             if self.payload_left > 0 {
                 let (payload, rest) = bytes.split_at(self.payload_left.min(bytes.len()));
@@ -91,7 +91,7 @@ impl Frames {
         }
     }
 
-    fn begin(&mut self, show: &mut impl FnMut(Frame)) {
+    fn begin(&mut self, show: &mut impl FnMut(H2Frame)) {
         let [high, middle, low, kind, flags, stream @ ..] = self.head;
         let length = u32::from_be_bytes([0, high, middle, low]);
         let stream = u32::from_be_bytes(stream) & STREAM_MASK;
@@ -100,20 +100,20 @@ impl Frames {
         self.entries = Entries::Skipped;
         self.in_entry = 0;
         match kind {
-            DATA => show(Frame::Data { stream, length, is_last }),
+            DATA => show(H2Frame::Data { stream, length, is_last }),
             HEADERS => {
                 self.is_in_block = flags & END_HEADERS == 0;
-                show(Frame::Headers { stream, is_last });
+                show(H2Frame::Headers { stream, is_last });
             }
             CONTINUATION => self.is_in_block = flags & END_HEADERS == 0,
-            RST_STREAM => show(Frame::Reset { stream }),
+            RST_STREAM => show(H2Frame::Reset { stream }),
             SETTINGS => self.entries = Entries::Settings,
             WINDOW_UPDATE => self.entries = Entries::Increment { stream },
             _ => {}
         }
     }
 
-    fn read_entries(&mut self, payload: &[u8], show: &mut impl FnMut(Frame)) {
+    fn read_entries(&mut self, payload: &[u8], show: &mut impl FnMut(H2Frame)) {
         for byte in payload {
             if let Some(place) = self.entry.get_mut(self.in_entry) {
                 *place = *byte;
@@ -126,14 +126,14 @@ impl Frames {
                     let [.., fifth, sixth] = self.entry;
                     if u16::from_be_bytes([first, second]) == INITIAL_WINDOW_SIZE {
                         let window = u32::from_be_bytes([third, fourth, fifth, sixth]);
-                        show(Frame::InitialWindow(window));
+                        show(H2Frame::InitialWindow(window));
                     }
                 }
                 Entries::Increment { stream } if self.in_entry == INCREMENT_BYTES => {
                     self.in_entry = 0;
                     let increment =
                         u32::from_be_bytes([first, second, third, fourth]) & STREAM_MASK;
-                    show(Frame::WindowUpdate { stream, increment });
+                    show(H2Frame::WindowUpdate { stream, increment });
                 }
                 _ => {}
             }
@@ -156,7 +156,7 @@ const INCREMENT_BYTES: usize = 4;
 /// The highest bit is reserved.
 const STREAM_MASK: u32 = 0x7fff_ffff;
 
-// Frame types (RFC 9113 §6).
+// H2Frame types (RFC 9113 §6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -195,7 +195,7 @@ mod tests {
         .concat()
     }
 
-    fn shown(pieces: &[&[u8]]) -> Vec<Frame> {
+    fn shown(pieces: &[&[u8]]) -> Vec<H2Frame> {
         let mut frames = Frames::of_client();
         let mut all = Vec::new();
         for piece in pieces {
@@ -209,11 +209,11 @@ mod tests {
     fn frames_are_found_however_they_are_cut() {
         let bytes = conversation();
         let expected = [
-            Frame::InitialWindow(256),
-            Frame::WindowUpdate { stream: 0, increment: 7 },
-            Frame::Headers { stream: 1, is_last: true },
-            Frame::Data { stream: 3, length: 7, is_last: true },
-            Frame::Reset { stream: 5 },
+            H2Frame::InitialWindow(256),
+            H2Frame::WindowUpdate { stream: 0, increment: 7 },
+            H2Frame::Headers { stream: 1, is_last: true },
+            H2Frame::Data { stream: 3, length: 7, is_last: true },
+            H2Frame::Reset { stream: 5 },
         ];
         assert_eq!(shown(&[&bytes]), expected);
         for cut in 0..bytes.len() {

@@ -35,8 +35,10 @@ impl ConnectionRules {
     }
 
     pub(super) const fn requests(&self) -> Requests {
-        let limits =
-            framing::Limits { head_bytes_max: self.head_bytes_max, fields_max: self.headers_max };
+        let limits = framing::HeadLimits {
+            head_bytes_max: self.head_bytes_max,
+            fields_max: self.headers_max,
+        };
         Requests::new(limits)
     }
 

@@ -16,7 +16,7 @@ use hyper::service::Service;
 use super::activity::Activity;
 use super::rules::ConnectionRules;
 use crate::client::busy::Busy;
-use crate::client::exchange::{Inspection, Interim};
+use crate::client::exchange::{ExchangeState, Interim};
 use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
 
@@ -34,7 +34,7 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
         self: &Arc<Self>,
         request: Request<Incoming>,
         caller: Caller<'_>,
-    ) -> Answer<Self::Body, Self::Later>;
+    ) -> Reply<Self::Body, Self::Later>;
 
     /// Returns how a connection is served that this listener accepts now.
     fn rules(&self, listener: ListenerId) -> ConnectionRules;
@@ -48,7 +48,7 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
 
 /// A response, or the work that ends in one.
 #[derive(Debug)]
-pub enum Answer<B, W> {
+pub enum Reply<B, W> {
     /// A response that is complete but for its content.
     Ready(Response<B>),
     /// Work that waits for something.
@@ -58,26 +58,26 @@ pub enum Answer<B, W> {
 /// The connection that a request came on, and the request's number there.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
-    connection: &'a Connection,
+    connection: &'a ClientConnection,
     number: u64,
 }
 
 /// The state of one client connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct ClientConnection {
     /// The other end.
     pub peer: Arc<Peer>,
     /// For the watch that ends idle and stuck connections.
     pub activity: Arc<Activity>,
     /// For the socket, which frames the connection's requests.
-    pub exchange: Arc<Inspection>,
+    pub exchange: Arc<ExchangeState>,
 }
 
 /// Serves the requests of one connection.
 #[derive(Debug)]
 pub struct ConnectionService<H> {
     handler: Arc<H>,
-    connection: Connection,
+    connection: ClientConnection,
 }
 
 /// A response that is there, or on its way.
@@ -89,7 +89,7 @@ pub enum ResponseFuture<H: Handler> {
         /// Ends in the response.
         work: H::Later,
         /// Of the connection.
-        exchange: Arc<Inspection>,
+        exchange: Arc<ExchangeState>,
         /// The request's number.
         number: u64,
     },
@@ -114,7 +114,7 @@ impl<'a> Caller<'a> {
 
 impl<H> ConnectionService<H> {
     /// Makes the service of a new connection.
-    pub const fn new(handler: Arc<H>, connection: Connection) -> Self {
+    pub const fn new(handler: Arc<H>, connection: ClientConnection) -> Self {
         Self { handler, connection }
     }
 }
@@ -125,18 +125,18 @@ impl<H: Handler> Service<Request<Incoming>> for ConnectionService<H> {
     type Future = ResponseFuture<H>;
 
     fn call(&self, request: Request<Incoming>) -> ResponseFuture<H> {
-        let Connection { peer, activity, exchange } = &self.connection;
+        let ClientConnection { peer, activity, exchange } = &self.connection;
         activity.on_request();
         let (number, violation) = exchange.on_call();
         if let Some(violation) = violation {
             return ResponseFuture::Ready(Some(self.handler.refuse(violation, peer)));
         }
         match self.handler.answer(request, Caller { connection: &self.connection, number }) {
-            Answer::Ready(response) => {
+            Reply::Ready(response) => {
                 exchange.on_answer(number, false);
                 ResponseFuture::Ready(Some(response))
             }
-            Answer::Later(work) => {
+            Reply::Later(work) => {
                 exchange.on_waiting(number);
                 ResponseFuture::Working { work, exchange: Arc::clone(exchange), number }
             }

@@ -15,7 +15,7 @@ pub struct Stalls {
 }
 
 /// A response that waits for its client.
-struct Waiting {
+struct StalledResponse {
     activity: Arc<Activity>,
     /// Its HTTP/2 stream; over HTTP/1 it has the connection for itself.
     stream: Option<u32>,
@@ -43,7 +43,7 @@ impl Stalls {
             let Some(activity) = activity.upgrade() else { return false };
             activity.waiting(now, &mut |stream, rate| {
                 waiting.push((
-                    Waiting { activity: Arc::clone(&activity), stream, rate },
+                    StalledResponse { activity: Arc::clone(&activity), stream, rate },
                     waker.clone(),
                 ));
             });
@@ -54,7 +54,7 @@ impl Stalls {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(waiting.len());
         waiting.sort_by_key(|(response, _)| response.rate);
         for (response, waker) in waiting.iter().take(count) {
-            response.activity.condemn(response.stream, now);
+            response.activity.cut(response.stream, now);
             waker.wake_by_ref();
         }
         count

@@ -1,4 +1,4 @@
-//! `Watched`: a client's socket that notes when bytes move, and lets only sound HTTP/1 requests pass.
+//! `ClientStream`: a client's socket that notes when bytes move, and lets only sound HTTP/1 requests pass.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,29 +15,29 @@ use super::departure::Departure;
 use super::linger::Linger;
 use super::stalls::Stalls;
 use super::unsent::unsent;
-use crate::client::exchange::Inspection;
-use crate::framing::requests::{Refusal, Requests};
+use crate::client::exchange::ExchangeState;
+use crate::framing::requests::{RequestViolation, Requests};
 use crate::transport::Transport;
 
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct ClientStream {
     inner: TokioIo<Transport>,
     activity: Arc<Activity>,
     stalls: Arc<Stalls>,
     /// `None` for HTTP/2, which frames its messages itself.
-    guard: Option<Guard>,
+    guard: Option<FramingGuard>,
 }
 
 /// Holds back what is incomplete, and what breaks the rules.
 #[derive(Debug)]
-struct Guard {
+struct FramingGuard {
     requests: Requests,
-    inspection: Arc<Inspection>,
+    exchange: Arc<ExchangeState>,
     /// Bytes that were read and did not go on yet: mostly none.
     held: Vec<u8>,
     /// How many of them may.
     ready: usize,
-    end: Option<End>,
+    end: Option<GuardEnd>,
     /// What is thrown away while hyper answers a refused request, and after the last answer.
     linger: Option<Linger>,
     /// The rest of an interim response.
@@ -48,7 +48,7 @@ struct Guard {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum GuardEnd {
     /// A request was refused: what follows is thrown away.
     Refused,
     /// Content was: the connection is broken.
@@ -64,16 +64,16 @@ enum Filled {
     More,
 }
 
-impl Watched {
+impl ClientStream {
     pub(super) fn http1(
         stream: Transport,
         (activity, stalls): (Arc<Activity>, Arc<Stalls>),
         requests: Requests,
-        inspection: Arc<Inspection>,
+        exchange: Arc<ExchangeState>,
     ) -> Self {
-        let guard = Guard {
+        let guard = FramingGuard {
             requests,
-            inspection,
+            exchange,
             held: Vec::new(),
             ready: 0,
             end: None,
@@ -158,7 +158,7 @@ impl Watched {
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(guard) = &mut self.guard else { return Poll::Ready(Ok(())) };
         if guard.interim.is_empty() {
-            match guard.is_flushed.then(|| guard.inspection.interim()).flatten() {
+            match guard.is_flushed.then(|| guard.exchange.interim()).flatten() {
                 Some(interim) => guard.interim = interim,
                 None => return Poll::Ready(Ok(())),
             }
@@ -175,7 +175,7 @@ impl Watched {
     }
 }
 
-impl Guard {
+impl FramingGuard {
     /// Reads until something may go on.
     fn poll_read(
         &mut self,
@@ -189,17 +189,17 @@ impl Guard {
                 return Poll::Ready(Ok(()));
             }
             match self.end {
-                Some(End::Broken(violation)) => {
+                Some(GuardEnd::Broken(violation)) => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
                 }
-                Some(End::Refused) => {
+                Some(GuardEnd::Refused) => {
                     let _ended = self.linger.get_or_insert_with(Linger::begin).poll(stream, cx);
                     return Poll::Pending; // its end is not for hyper to see before it has answered
                 }
                 None => {}
             }
             if self.requests.is_undecided() {
-                let Some(is_switched) = self.inspection.decision(cx.waker()) else {
+                let Some(is_switched) = self.exchange.decision(cx.waker()) else {
                     return Poll::Pending;
                 };
                 self.requests.decide(is_switched);
@@ -223,7 +223,7 @@ impl Guard {
             let most = buf.remaining().min(scratch.len());
             let mut read = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
             if Pin::new(stream).poll_read(cx, &mut read)?.is_pending() {
-                self.inspection.register(cx.waker());
+                self.exchange.register(cx.waker());
                 return Poll::Pending;
             }
             let bytes = read.filled();
@@ -256,20 +256,22 @@ impl Guard {
         self.note(passed.refusal, &rest);
     }
 
-    fn note(&mut self, refusal: Option<Refusal>, refused: &[u8]) {
+    fn note(&mut self, refusal: Option<RequestViolation>, refused: &[u8]) {
         match refusal {
             None if self.requests.is_undecided() => {
-                self.inspection.await_decision(self.requests.heads());
+                self.exchange.await_decision(self.requests.heads());
             }
             None => {}
-            Some(Refusal::Content(violation)) => self.end = Some(End::Broken(violation)),
-            Some(Refusal::Request(before, violation)) => {
-                self.inspection.refuse(before + 1, violation);
+            Some(RequestViolation::Content(violation)) => {
+                self.end = Some(GuardEnd::Broken(violation))
+            }
+            Some(RequestViolation::Request(before, violation)) => {
+                self.exchange.refuse(before + 1, violation);
                 let is_head = refused.starts_with(b"HEAD ");
                 self.held.extend_from_slice(if is_head { b"HEAD" } else { b"GET" });
                 self.held.extend_from_slice(SUBSTITUTE);
                 self.ready = self.held.len();
-                self.end = Some(End::Refused);
+                self.end = Some(GuardEnd::Refused);
             }
         }
     }
@@ -286,11 +288,11 @@ impl Guard {
 
     /// Returns whether the client may be sending what nobody will read.
     const fn is_within_request(&self) -> bool {
-        matches!(self.end, Some(End::Refused)) || self.requests.is_within_content()
+        matches!(self.end, Some(GuardEnd::Refused)) || self.requests.is_within_content()
     }
 }
 
-impl Read for Watched {
+impl Read for ClientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -315,7 +317,7 @@ impl Read for Watched {
     }
 }
 
-impl Write for Watched {
+impl Write for ClientStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -330,7 +332,7 @@ impl Write for Watched {
         let this = &mut *self;
         if let Some(guard) = &mut this.guard {
             // hyper does not read while it answers: what comes of the socket meanwhile is noticed here.
-            guard.inspection.register(cx.waker());
+            guard.exchange.register(cx.waker());
             guard.departure.check(this.inner.inner(), &this.activity, cx)?;
             guard.is_flushed |= matches!(flushed, Poll::Ready(Ok(())));
         }

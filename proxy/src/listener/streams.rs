@@ -7,7 +7,7 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use super::frames::{Frame, Frames, reset};
+use super::frames::{Frames, H2Frame, reset};
 use process::timestamp::Timestamp;
 
 /// The streams of one connection.
@@ -78,25 +78,25 @@ impl Streams {
     pub(super) fn received(&mut self, bytes: &[u8]) {
         let Self { incoming, open, highest, initial_window, window, .. } = self;
         incoming.read(bytes, &mut |frame| match frame {
-            Frame::Headers { stream, .. } if stream > *highest && open.len() < OPEN_MAX => {
+            H2Frame::Headers { stream, .. } if stream > *highest && open.len() < OPEN_MAX => {
                 *highest = stream;
                 open.push(Stream::new(stream, *initial_window));
             }
-            Frame::Reset { stream } => remove(open, stream),
-            Frame::WindowUpdate { stream: 0, increment } => *window += i64::from(increment),
-            Frame::WindowUpdate { stream, increment } => {
+            H2Frame::Reset { stream } => remove(open, stream),
+            H2Frame::WindowUpdate { stream: 0, increment } => *window += i64::from(increment),
+            H2Frame::WindowUpdate { stream, increment } => {
                 if let Some(stream) = find(open, stream) {
                     stream.window += i64::from(increment);
                 }
             }
-            Frame::InitialWindow(new) => {
+            H2Frame::InitialWindow(new) => {
                 let change = i64::from(new) - *initial_window;
                 *initial_window = i64::from(new);
                 for stream in open.iter_mut() {
                     stream.window += change;
                 }
             }
-            Frame::Headers { .. } | Frame::Data { .. } => {}
+            H2Frame::Headers { .. } | H2Frame::Data { .. } => {}
         });
     }
 
@@ -105,17 +105,17 @@ impl Streams {
         let Self { outgoing, open, window, window_moved, .. } = self;
         let mut is_waiting = false;
         let mut show = |frame| match frame {
-            Frame::Headers { stream, is_last: true }
-            | Frame::Data { stream, length: 0, is_last: true }
-            | Frame::Reset { stream } => remove(open, stream),
-            Frame::Headers { stream, is_last: false } => {
+            H2Frame::Headers { stream, is_last: true }
+            | H2Frame::Data { stream, length: 0, is_last: true }
+            | H2Frame::Reset { stream } => remove(open, stream),
+            H2Frame::Headers { stream, is_last: false } => {
                 if let Some(stream) = find(open, stream) {
                     stream.is_answered = true;
                     (stream.answered, stream.moved) = (now, now);
                     is_waiting |= stream.window <= 0 || *window <= 0;
                 }
             }
-            Frame::Data { stream: number, length, is_last } => {
+            H2Frame::Data { stream: number, length, is_last } => {
                 *window -= i64::from(length);
                 *window_moved = now;
                 if is_last {
@@ -129,7 +129,7 @@ impl Streams {
                 }
                 is_waiting |= *window <= 0;
             }
-            Frame::WindowUpdate { .. } | Frame::InitialWindow(_) => {}
+            H2Frame::WindowUpdate { .. } | H2Frame::InitialWindow(_) => {}
         };
         let mut left = count;
         for buffer in buffers {

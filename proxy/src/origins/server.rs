@@ -72,7 +72,8 @@ impl Server {
             .await
             .map_err(|_elapsed| OriginError::ConnectTimeout { server: self.name().to_owned() })?
             .map_err(|error| OriginError::connecting(self.name(), error))?;
-        let limits = framing::Limits { head_bytes_max: HEAD_BYTES_MAX, fields_max: HEADERS_MAX };
+        let limits =
+            framing::HeadLimits { head_bytes_max: HEAD_BYTES_MAX, fields_max: HEADERS_MAX };
         let sending = Arc::<Sending>::default();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)

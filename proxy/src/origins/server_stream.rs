@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::sending::Sending;
 use crate::framing::responses::Responses;
-use crate::framing::{Limits, Violation};
+use crate::framing::{HeadLimits, Violation};
 use crate::transport::Transport;
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct ServerStream {
 }
 
 impl ServerStream {
-    pub(super) fn new(stream: Transport, limits: Limits, sending: Arc<Sending>) -> Self {
+    pub(super) fn new(stream: Transport, limits: HeadLimits, sending: Arc<Sending>) -> Self {
         let (inner, responses) = (TokioIo::new(stream), Responses::new(limits));
         Self { inner, responses, sending, held: Vec::new(), ready: 0, end: None }
     }

@@ -19,8 +19,8 @@ const PROXY: [&[&str]; 16] = [
     &["lookup"],
     &["store", "listener", "request"],
     &["policy"],
-    &["freshness", "client", "origins"],
-    &["invalidation"],
+    &["freshness", "origins"],
+    &["invalidation", "client"],
     &["key", "framing"],
     &["field", "metrics", "transport"],
 ];

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 /// Where the proxy is, and what each request carries.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct WarmTarget {
     /// Host and port.
     pub(super) authority: String,
     /// Fields of the user's own.
@@ -24,7 +24,7 @@ pub(super) struct Target {
 
 /// How a page was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum PageAnswer {
     /// It was in the cache.
     Hit,
     /// It was fetched, and is in the cache now.
@@ -37,7 +37,7 @@ pub(super) enum Answer {
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub(super) enum FetchFailure {
     /// The proxy cannot be reached.
     #[error("cannot connect to {authority}: {source}")]
     Connect {
@@ -66,27 +66,27 @@ pub(super) enum ClientError {
 /// One connection, made when it is needed.
 #[derive(Debug)]
 pub(super) struct Client {
-    target: Target,
+    target: WarmTarget,
     sender: Option<SendRequest<Empty<Bytes>>>,
 }
 
 impl Client {
-    pub(super) const fn new(target: Target) -> Self {
+    pub(super) const fn new(target: WarmTarget) -> Self {
         Self { target, sender: None }
     }
 
     /// Fetches a page and reads it to its end.
-    pub(super) async fn warm(&mut self, url: &str) -> Result<Answer, ClientError> {
+    pub(super) async fn warm(&mut self, url: &str) -> Result<PageAnswer, FetchFailure> {
         let exchange = async {
             let response = self.send(url).await?;
-            let answer = Answer::of(&response);
+            let answer = PageAnswer::of(&response);
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
                 frame?;
             }
             Ok(answer)
         };
-        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(ClientError::Late));
+        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(FetchFailure::Late));
         if result.is_err() {
             self.sender = None;
         }
@@ -98,27 +98,27 @@ impl Client {
         &mut self,
         url: &str,
         bytes_max: usize,
-    ) -> Result<Response<Bytes>, ClientError> {
+    ) -> Result<Response<Bytes>, FetchFailure> {
         let exchange = async {
             let (head, mut body) = self.send(url).await?.into_parts();
             let mut bytes = BytesMut::new();
             while let Some(frame) = body.frame().await {
                 let Ok(data) = frame?.into_data() else { continue };
                 if bytes.len() + data.len() > bytes_max {
-                    return Err(ClientError::TooLarge(bytes_max));
+                    return Err(FetchFailure::TooLarge(bytes_max));
                 }
                 bytes.extend_from_slice(&data);
             }
             Ok(Response::from_parts(head, bytes.freeze()))
         };
-        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(ClientError::Late));
+        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(FetchFailure::Late));
         if result.is_err() {
             self.sender = None;
         }
         result
     }
 
-    async fn send(&mut self, text: &str) -> Result<Response<Incoming>, ClientError> {
+    async fn send(&mut self, text: &str) -> Result<Response<Incoming>, FetchFailure> {
         let url = CanonicalUrl::parse(text)?;
         let is_https = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
         let mut request = Request::get(url.path()).header(HOST, url.host());
@@ -142,11 +142,11 @@ impl Client {
         Ok(response)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, ClientError> {
+    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, FetchFailure> {
         let authority = &self.target.authority;
         let stream = TcpStream::connect(authority)
             .await
-            .map_err(|source| ClientError::Connect { authority: authority.clone(), source })?;
+            .map_err(|source| FetchFailure::Connect { authority: authority.clone(), source })?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -157,7 +157,7 @@ impl Client {
     }
 }
 
-impl Answer {
+impl PageAnswer {
     /// Reads `Cache-Status` (RFC 9211); without one it is told by the status alone.
     fn of(response: &Response<Incoming>) -> Self {
         let status = response.status();

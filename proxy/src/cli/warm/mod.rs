@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use self::client::{Answer, Client, ClientError, Target};
+use self::client::{Client, FetchFailure, PageAnswer, WarmTarget};
 use self::gzip::GzipError;
 use self::sitemap::Sitemap;
 use process::exit::Exit;
@@ -56,7 +56,7 @@ enum ListError {
     #[error("cannot read {path}: {source}")]
     File { path: String, source: std::io::Error },
     #[error("the sitemap {url}: {source}")]
-    Sitemap { url: String, source: ClientError },
+    Sitemap { url: String, source: FetchFailure },
     #[error("the sitemap {url} was answered with {status}")]
     Status { url: String, status: http::StatusCode },
     #[error("{0} is no sitemap: it holds neither <urlset> nor <sitemapindex>; is it an HTML page?")]
@@ -72,7 +72,7 @@ enum ListError {
 
 /// How pages were answered.
 #[derive(Debug, Default)]
-struct Tally {
+struct WarmTally {
     hits: u64,
     stored: u64,
     not_stored: u64,
@@ -85,9 +85,9 @@ struct Tally {
 
 /// What the workers share.
 #[derive(Debug)]
-struct Work {
+struct WarmWork {
     pages: Mutex<VecDeque<String>>,
-    tally: Mutex<Tally>,
+    tally: Mutex<WarmTally>,
     next: Mutex<Instant>,
     interval: Duration,
     bar: ProgressBar,
@@ -103,7 +103,7 @@ pub(super) fn warm(arguments: &WarmArguments) -> ExitCode {
         }
     };
     let fields: HeaderMap = arguments.headers.iter().cloned().collect();
-    let target = Target { authority: arguments.target.clone(), fields };
+    let target = WarmTarget { authority: arguments.target.clone(), fields };
     let pages = match runtime.block_on(list(arguments, &target)) {
         Ok(pages) => pages,
         Err(error) => {
@@ -118,7 +118,7 @@ pub(super) fn warm(arguments: &WarmArguments) -> ExitCode {
 }
 
 /// The pages, each once, in the order in which they are listed.
-async fn list(arguments: &WarmArguments, target: &Target) -> Result<Vec<String>, ListError> {
+async fn list(arguments: &WarmArguments, target: &WarmTarget) -> Result<Vec<String>, ListError> {
     let mut pages = match (&arguments.sitemap, &arguments.urls) {
         (Some(url), _) => sitemap_pages(url, target).await?,
         (None, Some(path)) => {
@@ -149,7 +149,7 @@ fn absolute(line: &str, authority: &str) -> String {
 }
 
 /// Reads a sitemap and those that it leads to, up to limits.
-async fn sitemap_pages(first: &str, target: &Target) -> Result<Vec<String>, ListError> {
+async fn sitemap_pages(first: &str, target: &WarmTarget) -> Result<Vec<String>, ListError> {
     let mut client = Client::new(target.clone());
     let mut seen = HashSet::from([first.to_owned()]);
     let mut open = VecDeque::from([(first.to_owned(), 0)]);
@@ -208,9 +208,13 @@ fn decoded(url: &str, response: Response<Bytes>) -> Result<Bytes, ListError> {
     Ok(content)
 }
 
-async fn fetch_all(pages: Vec<String>, arguments: &WarmArguments, target: &Target) -> Tally {
+async fn fetch_all(
+    pages: Vec<String>,
+    arguments: &WarmArguments,
+    target: &WarmTarget,
+) -> WarmTally {
     let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let work = Arc::new(Work {
+    let work = Arc::new(WarmWork {
         bar: ProgressBar::new(pages.len() as u64).with_style(style), // hidden where there is no terminal
         pages: Mutex::new(pages.into()),
         tally: Mutex::default(),
@@ -226,7 +230,7 @@ async fn fetch_all(pages: Vec<String>, arguments: &WarmArguments, target: &Targe
     std::mem::take(&mut *work.tally.lock())
 }
 
-impl Work {
+impl WarmWork {
     async fn run(self: Arc<Self>, mut client: Client) {
         loop {
             let page = self.pages.lock().pop_front();
@@ -247,15 +251,15 @@ impl Work {
     }
 }
 
-impl Tally {
-    fn add(&mut self, page: &str, answer: Result<Answer, ClientError>) {
+impl WarmTally {
+    fn add(&mut self, page: &str, answer: Result<PageAnswer, FetchFailure>) {
         let reason = match answer {
-            Ok(Answer::Hit) => return self.hits += 1,
-            Ok(Answer::Stored) => return self.stored += 1,
-            Ok(Answer::NotStored) => return self.not_stored += 1,
-            Ok(Answer::Error(status)) => status.to_string(),
+            Ok(PageAnswer::Hit) => return self.hits += 1,
+            Ok(PageAnswer::Stored) => return self.stored += 1,
+            Ok(PageAnswer::NotStored) => return self.not_stored += 1,
+            Ok(PageAnswer::Error(status)) => status.to_string(),
             Err(error) => {
-                self.unreachable += u64::from(matches!(error, ClientError::Connect { .. }));
+                self.unreachable += u64::from(matches!(error, FetchFailure::Connect { .. }));
                 error.to_string()
             }
         };
@@ -266,12 +270,12 @@ impl Tally {
     }
 }
 
-fn report(tally: &Tally, pages: usize) -> Exit {
+fn report(tally: &WarmTally, pages: usize) -> Exit {
     use std::io::Write as _;
     for (reason, (count, page)) in &tally.reasons {
         say(format_args!("shellac: {count} × {reason}, for example {page}"));
     }
-    let Tally { hits, stored, not_stored, errors, unreachable, .. } = tally;
+    let WarmTally { hits, stored, not_stored, errors, unreachable, .. } = tally;
     let lines = format!(
         "{hits:>10}  hit: in the cache already\n{stored:>10}  miss: fetched and stored\n{not_stored:>10}  miss: fetched, not stored\n{errors:>10}  error\n{pages:>10}  pages\n"
     );
