@@ -10,7 +10,7 @@ use super::parts::{Completion, stored_part};
 use super::request::{AskedRange, MIN_REVISION};
 use super::storable::Storable;
 use super::task::FetchTask;
-use super::{Held, redirect_loop, revision};
+use super::{HeldResponse, redirect_loop, revision};
 use crate::freshness::ExchangeTimes;
 use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::origins::{OriginBody, OriginError};
@@ -20,7 +20,7 @@ pub(super) struct OriginResponse {
     pub(super) response: Response<OriginBody>,
     pub(super) exchange: ExchangeTimes,
     /// The stored response that it confirms: it is a 304.
-    pub(super) confirmed: Option<Arc<Held>>,
+    pub(super) confirmed: Option<Arc<HeldResponse>>,
     /// The stored part that it completes.
     pub(super) completion: Option<Completion>,
 }

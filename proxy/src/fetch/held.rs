@@ -1,4 +1,4 @@
-//! `Held`: a stored response that a request keeps while it waits for the origin, to be validated or
+//! `HeldResponse`: a stored response that a request keeps while it waits for the origin, to be validated or
 //! to be served when the origin fails.
 
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::store::{Store, Stored};
 /// running fetch: newer marks are kept, and it is compared with them whenever it is about to be
 /// used.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldResponse {
     stored: Arc<Stored>,
     since: RunningFetch,
 }
 
-impl Held {
+impl HeldResponse {
     /// Holds a response that was found in the store a moment ago; `None` when it has left the store
     /// or was hard-purged.
     pub(super) fn new(

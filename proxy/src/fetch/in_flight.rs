@@ -37,10 +37,10 @@ impl Hash for FlightKey {
 /// All flights that may be joined.
 #[derive(Debug)]
 pub struct InFlight {
-    shards: Box<[Shard]>,
+    shards: Box<[FlightShard]>,
 }
 
-type Shard = Mutex<HashMap<FlightKey, Arc<Flight>>>;
+type FlightShard = Mutex<HashMap<FlightKey, Arc<Flight>>>;
 
 impl Default for InFlight {
     fn default() -> Self {
@@ -88,7 +88,7 @@ impl InFlight {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
-    fn shard(&self, key: &FlightKey) -> &Shard {
+    fn shard(&self, key: &FlightKey) -> &FlightShard {
         let hash = FlightKey::hash(key);
         &self.shards[usize::try_from(hash >> 40).unwrap_or(0) % SHARDS]
     }

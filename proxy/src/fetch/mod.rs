@@ -50,7 +50,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use self::error::FetchError;
-pub use self::held::Held;
+pub use self::held::HeldResponse;
 pub use self::post::StorablePost;
 pub use self::task::OnDisconnect;
 
@@ -185,8 +185,8 @@ impl Fetcher {
 
     /// Holds a response that was found in the store a moment ago; `None` when it has left the store
     /// or was hard-purged.
-    pub fn hold(&self, stored: &Arc<Stored>) -> Option<Arc<Held>> {
-        Held::new(&*self.store, &self.invalidation, stored)
+    pub fn hold(&self, stored: &Arc<Stored>) -> Option<Arc<HeldResponse>> {
+        HeldResponse::new(&*self.store, &self.invalidation, stored)
     }
 
     /// Returns the exchange of a request that was sent at `request_time` and whose response has
@@ -236,7 +236,7 @@ impl Fetcher {
 
     /// Returns whether a stale response may be served in place of an error. A response that was
     /// hard-purged meanwhile may not, nor may one that may have missed a purge.
-    fn may_serve_on_error(&self, stale: &Held) -> bool {
+    fn may_serve_on_error(&self, stale: &HeldResponse) -> bool {
         let soft_purged = match stale.verdict(&self.invalidation) {
             Verdict::Purged | Verdict::Unproven => return false,
             Verdict::Soft(at) => Some(at),

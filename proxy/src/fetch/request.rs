@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{Method, Request, Uri};
 
-use super::Held;
+use super::HeldResponse;
 use super::in_flight::FlightKey;
 use crate::field::hop_by_hop;
 use crate::field::range::RangeSpec;
@@ -28,7 +28,7 @@ pub struct FetchRequest {
     /// The purge sequence when the request arrived.
     pub arrived: Sequence,
     /// May be validated, or served when the origin fails.
-    pub stale: Option<Arc<Held>>,
+    pub stale: Option<Arc<HeldResponse>>,
     /// The variant that the request selects; `None` where the URL is not known to vary.
     pub variant: Option<VariantHash>,
     /// The part that is asked for; `None`: the whole is fetched, whatever the client wants of it.

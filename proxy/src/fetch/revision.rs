@@ -4,7 +4,7 @@
 use http::header::{ETAG, HeaderMap, HeaderValue};
 use purge_protocol::tag;
 
-use super::Held;
+use super::HeldResponse;
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::Key;
 
@@ -45,7 +45,7 @@ pub(super) fn is_lagging(
 pub(super) fn lowest(
     invalidation: &Invalidation,
     key: &Key,
-    stale: Option<&Held>,
+    stale: Option<&HeldResponse>,
 ) -> Option<HeaderValue> {
     let stored = stale.into_iter().flat_map(|stale| stale.stored().provenance.ids());
     let host = invalidation.ids().host(key.host());

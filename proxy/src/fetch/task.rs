@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::flight::{FlightWriter, HeadOutcome};
 use super::in_flight::{FlightKey, InFlightGuard};
 use super::request::FetchRequest;
-use super::{Fetcher, Held};
+use super::{Fetcher, HeldResponse};
 use crate::invalidation::{Provenance, RunningFetch, TagId, Verdict};
 use crate::origins::OriginError;
 use crate::origins::failures::FetchFailure;
@@ -57,7 +57,7 @@ impl FetchTask {
 
     /// Returns the stale response, unless it was hard-purged: then it is neither validated nor
     /// confirmed.
-    pub(super) fn usable_stale(&self) -> Option<&Arc<Held>> {
+    pub(super) fn usable_stale(&self) -> Option<&Arc<HeldResponse>> {
         let held = self.request.stale.as_ref();
         held.filter(|held| held.verdict(&self.fetcher.invalidation) != Verdict::Purged)
     }

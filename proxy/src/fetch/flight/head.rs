@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::fetch::Held;
+use crate::fetch::HeldResponse;
 use crate::freshness::{Freshness, Uncacheable};
 use crate::invalidation::Provenance;
 use crate::key::vary::Variant;
@@ -19,7 +19,7 @@ pub enum HeadOutcome {
     /// The stored response that the origin confirmed, freshened.
     Validated(Arc<Stored>),
     /// The origin failed; this stale response may be served (RFC 5861 §4).
-    StaleIfError(Arc<Held>),
+    StaleIfError(Arc<HeldResponse>),
     /// A response for the leader only: every other reader goes to the origin on its own.
     Unshared(Uncacheable),
     /// There is no response.

@@ -51,12 +51,12 @@ struct FlightState {
     pieces: Pieces,
     /// The stored content, and the part of it that arrived in this flight.
     stored: Option<(Body, Range<u64>)>,
-    end: Option<End>,
+    end: Option<FlightEnd>,
     readers: FlightReaders,
 }
 
 #[derive(Clone, Debug)]
-enum End {
+enum FlightEnd {
     Complete(Option<HeaderMap>),
     Failed(OriginError),
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Frame;
 
-use super::{End, Flight, FlightState, HeadOutcome};
+use super::{Flight, FlightEnd, FlightState, HeadOutcome};
 use crate::origins::OriginError;
 use crate::store::Body;
 
@@ -90,11 +90,11 @@ impl FlightReader {
                 readers.wait(self.slot, cx);
                 Poll::Pending
             }
-            Some(End::Failed(error)) => {
+            Some(FlightEnd::Failed(error)) => {
                 self.is_ended = true;
                 Poll::Ready(Some(Err(error.clone())))
             }
-            Some(End::Complete(trailers)) => {
+            Some(FlightEnd::Complete(trailers)) => {
                 self.is_ended = true;
                 Poll::Ready(
                     trailers

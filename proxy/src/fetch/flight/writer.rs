@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::pieces::Retention;
-use super::{End, Flight, FlightReader, FlightState, HeadOutcome};
+use super::{Flight, FlightEnd, FlightReader, FlightState, HeadOutcome};
 use crate::invalidation::RunningFetch;
 use crate::origins::OriginError;
 use crate::store::Body;
@@ -117,20 +117,20 @@ impl FlightWriter {
 
     /// Ends the content: it is complete.
     pub fn complete(self, trailers: Option<HeaderMap>) {
-        self.end(End::Complete(trailers));
+        self.end(FlightEnd::Complete(trailers));
     }
 
     /// Ends the content short: readers see an error, never a clean end.
     pub fn fail(self, error: OriginError) {
-        self.end(End::Failed(error));
+        self.end(FlightEnd::Failed(error));
     }
 
-    fn end(&self, end: End) {
+    fn end(&self, end: FlightEnd) {
         let mut state = self.flight.state.lock();
         if state.end.is_none() {
             let cause = match &end {
-                End::Failed(error) => error.clone(),
-                End::Complete(_) => OriginError::Abandoned,
+                FlightEnd::Failed(error) => error.clone(),
+                FlightEnd::Complete(_) => OriginError::Abandoned,
             };
             state.head.get_or_insert(HeadOutcome::Failed(cause));
             state.end = Some(end);
@@ -141,7 +141,7 @@ impl FlightWriter {
 
 impl Drop for FlightWriter {
     fn drop(&mut self) {
-        self.end(End::Failed(OriginError::Abandoned));
+        self.end(FlightEnd::Failed(OriginError::Abandoned));
     }
 }
 
