@@ -21,7 +21,6 @@ pub(super) struct OriginResponse {
     pub(super) exchange: ExchangeTimes,
     /// The stored response that it confirms: it is a 304.
     pub(super) confirmed: Option<Arc<HeldResponse>>,
-    /// The stored part that it completes.
     pub(super) completion: Option<Completion>,
 }
 

@@ -11,7 +11,6 @@ use crate::field::range::RangeSpec;
 use crate::key::Key;
 use crate::key::vary::VariantHash;
 
-/// The response that a flight fetches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlightKey {
     pub key: Key,

@@ -16,11 +16,8 @@ use crate::store::Stored;
 
 /// The way in which a request comes by its response.
 pub(super) enum Joined {
-    /// It waits for a fetch that it started.
     Leading(Attempt),
-    /// It waits for the fetch of another request.
     Following(Attempt),
-    /// Another fetch has stored the response.
     Stored(Arc<Stored>),
     /// It would have to start a fetch, and may not.
     NotStarted,
@@ -28,7 +25,6 @@ pub(super) enum Joined {
     Refused,
 }
 
-/// A fetch that a request waits for.
 pub(super) struct Attempt {
     pub(super) reader: FlightReader,
     /// Gets the response if it is for the leader only; `None` for a follower.

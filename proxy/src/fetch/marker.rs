@@ -24,7 +24,6 @@ pub(super) fn store_for(task: &FetchTask, response: &Response<OriginBody>, reaso
     store(task, reason, task.provenance(tags));
 }
 
-/// Stores a marker with this provenance.
 pub(super) fn store(task: &FetchTask, reason: Uncacheable, provenance: Provenance) {
     let (fetcher, request) = (&task.fetcher, &task.request);
     let lasts = request.head.policy.cache.uncacheable_for;

@@ -6,11 +6,9 @@ use process::metrics::Counter;
 
 #[derive(Debug, Default)]
 pub struct FetchMetrics {
-    /// Requests that the fetch of another request answered.
     pub collapsed: Counter,
     /// Requests that waited for another's fetch in vain: its response was for the leader only.
     pub collapsed_uncacheable: Counter,
-    /// Requests whose patience with another's fetch ended.
     pub collapsed_late: Counter,
     /// Requests that got a stale response at once, because the last fetch of their URL timed out.
     pub stale_at_once: Counter,

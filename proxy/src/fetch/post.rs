@@ -20,9 +20,7 @@ use crate::request::RequestHead;
 /// A POST whose response may be stored.
 #[derive(Debug)]
 pub struct StorablePost {
-    /// The purge sequence at which it was sent.
     pub birth: RunningFetch,
-    /// The purge of what it has changed.
     pub marked: Marked,
 }
 

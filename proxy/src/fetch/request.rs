@@ -71,7 +71,6 @@ impl FetchRequest {
     }
 }
 
-/// A part that is asked for.
 #[derive(Clone, Debug)]
 pub struct AskedRange {
     pub spec: RangeSpec,

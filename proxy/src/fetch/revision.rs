@@ -8,7 +8,6 @@ use super::HeldResponse;
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::Key;
 
-/// Returns the revision that a response reports.
 pub(super) fn of(response: &HeaderMap, rules: &settings::TagSettings) -> Option<u64> {
     if let Some(value) = response.get(&rules.revision) {
         return number(value.as_bytes());

@@ -75,7 +75,6 @@ impl FetchTask {
         writer.complete(None);
     }
 
-    /// Ends a fetch whose content is complete.
     pub(super) fn complete(self, trailers: Option<http::HeaderMap>) {
         let Self { guard, writer, .. } = self;
         drop(guard);

@@ -17,7 +17,6 @@ use crate::origins::failures::FetchFailure;
 use crate::store::Stored;
 use crate::store::selection::is_selected;
 
-/// One request that waits for a head.
 pub(super) struct HeadWait {
     fetcher: Arc<Fetcher>,
     pub(super) request: Arc<FetchRequest>,
@@ -36,7 +35,6 @@ pub(super) struct HeadWait {
     pub(super) deadline: Instant,
 }
 
-/// The end of one round of waiting.
 pub(super) enum WaitEvent {
     Head(Attempt, HeadOutcome),
     /// No head within the patience.
@@ -44,7 +42,6 @@ pub(super) enum WaitEvent {
     TimedOut,
 }
 
-/// The meaning of a head for one request.
 enum Followed {
     Done(Result<Fetched, FetchError>),
     /// The response is for the leader only.

@@ -27,7 +27,6 @@ struct Kept {
 pub(super) enum Retention {
     /// All pieces are kept: for readers that join later, and for the store.
     Retained,
-    /// Pieces that every reader has are dropped.
     Transient,
     /// None is kept: readers have the content from the store.
     Stored,
@@ -89,7 +88,6 @@ impl Pieces {
         }
     }
 
-    /// Drops all pieces: the content is stored.
     pub(super) fn drop_for_store(&mut self) {
         self.drop_until(usize::MAX);
         self.first = 0;

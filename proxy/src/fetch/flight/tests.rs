@@ -22,7 +22,6 @@ fn budget(max: u64) -> Arc<Budget> {
     Arc::new(Budget::new(max))
 }
 
-/// Counts how often it was woken.
 #[derive(Default)]
 struct Bell(AtomicUsize);
 
@@ -42,7 +41,6 @@ fn poll(reader: &mut FlightReader) -> Poll<Option<Result<FlightPiece, OriginErro
     reader.poll_piece(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Reads a piece that is there.
 fn piece(reader: &mut FlightReader) -> Bytes {
     match poll(reader) {
         Poll::Ready(Some(Ok(FlightPiece::Frame(frame)))) => frame.into_data().unwrap(),
@@ -434,7 +432,6 @@ fn joining_while_the_writer_is_dropped_ends_in_a_failure() {
     }
 }
 
-/// Runs a future on this thread.
 fn finish<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let bounded = async { tokio::time::timeout(PATIENCE, future).await };

@@ -23,7 +23,6 @@ pub struct FlightWriter {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// Kept for readers that join later, or stored.
     Retained,
     /// Kept only until every reader has it: the budget is used up, or it will not be stored.
     Transient,
@@ -38,7 +37,6 @@ impl FlightWriter {
         &self.flight
     }
 
-    /// Joins the request that started the fetch.
     pub fn first_reader(&self) -> FlightReader {
         let mut state = self.flight.state.lock();
         let slot = state.readers.enter(usize::MAX).unwrap_or_default();
@@ -115,7 +113,6 @@ impl FlightWriter {
         self.flight.begun.elapsed() >= UNREAD_MAX && self.flight.state.lock().readers.is_empty()
     }
 
-    /// Ends the content: it is complete.
     pub fn complete(self, trailers: Option<HeaderMap>) {
         self.end(FlightEnd::Complete(trailers));
     }
