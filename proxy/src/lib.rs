@@ -1,38 +1,50 @@
 //! Shellac, the proxy: an HTTP cache between a load balancer and server-side renderers.
 //!
+//! The floors of the house, the highest first. A file names only modules that stand lower than its
+//! own; `tests/tidy` checks it.
+//!
 //! ```text
-//!   LB ─► listener ─► request ─► key ─► cache ────────────────► response ─► LB      admin (own listener)
-//!         accept,     normal            ├ lookup ► decision     conditional,        health, metrics,
-//!         limits,     form              ├ freshness   pure      range, Age,         stats, purge
-//!         drain                         ├ store       memory    Cache-Status
-//!                                       └ fetch       one flight a key, detached from every client
-//!                                         └ origins   pool, limits, retry ─► renderers
-//!   purge ─► invalidation: one sequence; whatever was born before a purge of one of its tags is never used again
+//! cli           commands
+//! server        binds, workers, housekeeping, drain
+//! admin         health, metrics, stats and purges, on a listener of its own
+//! app           makes every part; opens the configured store
+//! front         one request: read it, have it answered or purged, record it once
+//! cache         look up, decide, answer; or forward; rewarm
+//! purge         mark, count, remove; the purge log
+//! response      the response that a client gets; errors as statuses
+//! fetch         one fetch for all requests of a key: exchange, transfer, freshen, parts
+//! lookup        the stored response that may answer
+//! store         memory and file       listener  sockets, connections       request  normal form
+//! policy        the settings that hold for one request
+//! freshness     RFC 9111, pure        origins   pools, limits, retries, health
+//! invalidation  one sequence of purges: nothing older than a purge of its tags is used
+//! client        the parts of a connection that those who answer it know
+//! key           framing               of requests and messages
+//! field         metrics   transport   one field, one page, one socket
 //! ```
 //!
-//! Arrows point right or down. `freshness` knows no clock, no socket and no store; `store` knows keys and bytes; `origins` does
-//! not know that a cache exists; nothing uses `admin`.
+//! `settings`, `process` and `purge-protocol` are the ground.
 
-pub mod server;
-pub mod app;
 pub mod cli;
-pub mod listener;
-pub mod transport;
-pub mod client;
-pub mod framing;
-pub mod request;
-pub mod field;
-pub mod key;
+pub mod server;
+pub mod admin;
+pub mod app;
 pub mod front;
 pub mod cache;
-pub mod freshness;
-pub mod invalidation;
-pub mod store;
-pub mod lookup;
-pub mod fetch;
-pub mod origins;
-pub mod policy;
-pub mod response;
 pub mod purge;
-pub mod admin;
+pub mod response;
+pub mod fetch;
+pub mod lookup;
+pub mod store;
+pub mod listener;
+pub mod request;
+pub mod policy;
+pub mod freshness;
+pub mod origins;
+pub mod invalidation;
+pub mod client;
+pub mod key;
+pub mod framing;
+pub mod field;
 mod metrics;
+pub mod transport;

@@ -17,14 +17,13 @@ use crate::purge::log::PurgeLog;
 use crate::store::file::OpenError;
 use settings::Config;
 
-/// Sockets that are bound, and what serves them once it is run.
+/// Bound sockets, and the parts that serve them once it runs.
 #[derive(Debug)]
 pub struct Bound {
     app: Arc<App>,
     sockets: Sockets,
 }
 
-/// Sockets that are bound: who connects waits.
 #[derive(Debug)]
 pub struct Sockets {
     /// For each listener, a socket for each worker.
@@ -32,17 +31,11 @@ pub struct Sockets {
     admin: Vec<TcpListener>,
 }
 
-/// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be bound. The operator frees it or chooses another.
     #[error("cannot listen on {address}: {source}; free it, or choose another address")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    Bind { address: SocketAddr, source: io::Error },
     /// The store cannot be opened. The operator does what the message says.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -51,7 +44,6 @@ pub enum StartError {
         "cannot take over from process {pid}: {reason}; name a running shellac, or start without --take-over"
     )]
     TakeOver {
-        /// The process.
         pid: i32,
         /// Why not.
         reason: String,
@@ -59,17 +51,14 @@ pub enum StartError {
     /// A thread or its event loop cannot be made: out of some system resource.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
-    /// Signals cannot be listened to.
     #[error("cannot listen to signals: {0}")]
     Signals(io::Error),
 }
 
-/// How the end went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Everyone was served.
     Completely,
-    /// The deadline came first; so many connections were cut.
+    /// The deadline came first, and this number of connections were cut.
     Cut(usize),
 }
 
@@ -85,12 +74,10 @@ impl Bound {
         Self { app, sockets }
     }
 
-    /// The parts.
     pub const fn app(&self) -> &Arc<App> {
         &self.app
     }
 
-    /// The addresses of the traffic listeners.
     pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
         let first = |sockets: &Vec<TcpListener>| {
             sockets.first().and_then(|socket| socket.local_addr().ok())
@@ -98,7 +85,6 @@ impl Bound {
         self.sockets.traffic.iter().filter_map(first).collect()
     }
 
-    /// The addresses of the admin listener.
     pub fn admin_addresses(&self) -> Vec<SocketAddr> {
         self.sockets.admin.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
@@ -176,7 +162,8 @@ async fn end_admin(app: Arc<App>, admins: Arc<Listeners<Admin>>) {
     admins.drain.begin();
 }
 
-/// Announces the end, closes the listeners, waits for those in flight, up to the deadline.
+/// Announces the end, closes the listeners, and waits for the requests in flight up to the
+/// deadline.
 async fn drain(app: &App) -> Drained {
     app.announce_end();
     let settings = app.settings.current();
@@ -223,7 +210,8 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()
 }
 
-/// Removes useless responses and closes idle origin connections every `HOUSEKEEPING`. Never returns.
+/// Removes useless responses and closes idle origin connections every `HOUSEKEEPING`. Never
+/// returns.
 async fn keep_house(app: Arc<App>) {
     let mut pause = HOUSEKEEPING;
     loop {
@@ -268,7 +256,7 @@ async fn keep_time(log: Arc<PurgeLog>) {
 }
 
 const ADMIN_BACKLOG: u32 = 128;
-/// What slow clients hold is looked at this often: it may exceed its bound for so long.
+/// The longest time that slow clients hold more than their bound.
 const PINNED_TICK: Duration = Duration::from_millis(100);
 /// State changes are noticed, and logged, this much late; how responses are used changes at once.
 const PURGE_LOG_TICK: Duration = Duration::from_millis(250);

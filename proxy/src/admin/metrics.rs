@@ -1,4 +1,5 @@
-//! `/metrics`: the families of all modules, one list after the other. The names are an interface: a test holds them.
+//! `/metrics`: the families of all modules, one list after the other. The names are an interface: a
+//! test holds them.
 
 use std::fmt;
 
@@ -7,7 +8,6 @@ use crate::app::App;
 use crate::metrics::family::{self, Family, Sample};
 use crate::{front, invalidation, origins, purge, store};
 
-/// Returns the page.
 pub(super) fn page(app: &App) -> Result<String, fmt::Error> {
     family::page(families(app))
 }

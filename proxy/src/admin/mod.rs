@@ -26,7 +26,6 @@ use crate::response::body::ResponseBody;
 use crate::response::failure;
 use settings::{Http2, LimitSettings};
 
-/// The handler of the admin listeners.
 #[derive(Debug)]
 pub struct Admin {
     app: Arc<App>,
@@ -87,7 +86,6 @@ pub fn listeners(app: Arc<App>) -> Arc<Listeners<Admin>> {
 }
 
 const CONNECTIONS_MAX: usize = 256;
-/// For a head, and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Purges may name many tags in fields.
 const HEAD_BYTES_MAX: usize = 408 << 10;

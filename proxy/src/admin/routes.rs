@@ -1,4 +1,5 @@
-//! What is where on the admin listener. Health, readiness and metrics are open; all else needs the token or this machine.
+//! What is where on the admin listener. Health, readiness and metrics are open; all else needs the
+//! token or this machine.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
@@ -21,7 +22,6 @@ use crate::purge::metrics::Source;
 use crate::response::body::ResponseBody;
 use crate::response::failure::{self, ProxyError};
 
-/// Answers a request to the admin listener.
 pub(super) async fn answer(
     app: &App,
     peer: &Peer,
@@ -95,7 +95,8 @@ async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
     }
 }
 
-/// A batch of the purge log. The time is taken before its content has come: what it says of the past is older then, not newer.
+/// A batch of the purge log. The time is taken before its content has come: what it says of the
+/// past is older then, not newer.
 async fn log_batch(app: &App, body: Incoming) -> Response<ResponseBody> {
     let received = app.clock().now();
     let endpoint = PurgeLogEndpoint(&app.purge_log);
@@ -119,8 +120,9 @@ enum Unread {
     BrokenOff,
 }
 
-/// Reads content up to `limit` bytes. A client that sends more is heard out up to [`DISCARDED_MAX`]: a client that is
-/// answered while it writes would see a broken connection instead of the answer (RFC 9112 §9.6).
+/// Reads content up to `limit` bytes. A client that sends more is heard out up to
+/// [`DISCARDED_MAX`]: a client that is answered while it writes would see a broken connection
+/// instead of the answer (RFC 9112 §9.6).
 async fn read_body(app: &App, mut body: Incoming, limit: u64) -> Result<Bytes, Unread> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let read = async {

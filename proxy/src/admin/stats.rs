@@ -6,7 +6,6 @@ use crate::app::App;
 use crate::cache::outcome::Outcome;
 use crate::store::file::Service;
 
-/// Returns the document.
 pub(super) fn document(app: &App) -> Vec<u8> {
     let usage = app.store.usage();
     let (misses, flights, inflight_bytes) = app.front.cache.fetcher().in_flight();

@@ -16,7 +16,6 @@ fn of(usage: &FileUsage) -> Vec<Family> {
     all
 }
 
-/// What there is.
 fn contents(usage: &FileUsage) -> Vec<Family> {
     let [free, open, complete, draining] = usage.segments;
     let states = [("free", free), ("open", open), ("complete", complete), ("draining", draining)];
@@ -75,7 +74,6 @@ fn contents(usage: &FileUsage) -> Vec<Family> {
     ]
 }
 
-/// What was written and read.
 fn reads(usage: &FileUsage) -> Vec<Family> {
     let [recalls, at_once] = usage.loads;
     let waited = recalls.saturating_sub(at_once);
@@ -154,7 +152,6 @@ fn turns(usage: &FileUsage) -> Vec<Family> {
     ]
 }
 
-/// One counter with a label.
 fn labelled(
     name: &'static str,
     help: &'static str,

@@ -32,28 +32,20 @@ use process::clock::Clock;
 use process::timestamp::Timestamp;
 use settings::Config;
 
-/// All parts of a running proxy.
 #[derive(Debug)]
 pub struct App {
     /// The settings of the start. Those that can change since are in `settings`.
     pub config: Config,
-    /// Where responses are.
     pub store: Arc<dyn Store>,
-    /// The memory of the store.
     memory: MemoryStore,
     /// The same store, where it has a file.
     file: Option<Arc<TieredStore>>,
-    /// What may still be used.
     pub invalidation: Arc<Invalidation>,
     /// The settings that can change while it runs.
     pub settings: Arc<LiveSettings>,
-    /// What answers.
     pub front: Arc<Front>,
-    /// What a purger delivers.
     pub purge_log: Arc<PurgeLog>,
-    /// Who is connected.
     pub listeners: Arc<Listeners<Front>>,
-    /// What is kept durable beside stored responses.
     pub journal: Journal,
     clock: Clock,
     started: Timestamp,
@@ -138,10 +130,11 @@ impl App {
         }))
     }
 
-    /// Lets another process, which listens at the same addresses, have the store and everyone who comes. In this order: nobody
-    /// new comes; what is being changed at the origin is purged, and nothing else is changed through this process; nothing
-    /// stored is used any more, and no purge is acknowledged, as purges go to the other one; the store is let go.
-    /// Blocks; is called where a runtime is at hand.
+    /// Lets another process, which listens at the same addresses, have the store and everyone who
+    /// comes. In this order: nobody new comes; what is being changed at the origin is purged, and
+    /// nothing else is changed through this process; nothing stored is used any more, and no purge
+    /// is acknowledged, as purges go to the other one; the store is let go. Blocks; is called where
+    /// a runtime is at hand.
     pub fn hand_over(&self) {
         self.listeners.drain.begin();
         let changes = self.front.cache.changes().end(CHANGES_PATIENCE);
@@ -180,7 +173,7 @@ impl App {
         }
     }
 
-    /// Waits until that is so.
+    /// Waits until `hand_over` has completed.
     pub async fn is_handed_over(&self) {
         self.handed_over.cancelled().await;
     }
@@ -190,28 +183,25 @@ impl App {
         self.is_leaving.load(Ordering::Acquire)
     }
 
-    /// The time.
     pub const fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Time since the start.
     pub fn uptime(&self) -> Duration {
         self.clock.now().since(self.started)
     }
 
-    /// Replaces the settings that can change while the proxy runs. All others stay as they were at the start.
+    /// Replaces the settings that can change while the proxy runs. All others stay as they were at
+    /// the start.
     pub fn reconfigure(&self, config: &Config) {
         self.settings.replace(config);
         govern(&self.invalidation, config);
     }
 
-    /// The origins of the settings that hold now.
     pub fn origins(&self) -> Origins {
         self.settings.current().origins.clone()
     }
 
-    /// Announces the end.
     pub(crate) fn announce_end(&self) {
         self.is_leaving.store(true, Ordering::Release);
     }
@@ -275,5 +265,5 @@ fn fetch_limits(config: &Config) -> FetchLimits {
     }
 }
 
-/// How long the process that takes over waits for unsafe requests that this one has at the origin.
+/// The longest wait at a take-over for unsafe requests that are at the origin.
 const CHANGES_PATIENCE: Duration = Duration::from_secs(10);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 /// A connection that learns when work for one of its requests ends.
 pub trait WorkObserver: fmt::Debug + Send + Sync {
-    /// Notes the end of one piece of work.
     fn on_work_ended(&self);
 }
 

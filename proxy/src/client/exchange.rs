@@ -1,9 +1,11 @@
-//! `ExchangeState`: what the socket and the service of one HTTP/1 connection tell each other about its requests.
+//! `ExchangeState`: what the socket and the service of one HTTP/1 connection tell each other about
+//! its requests.
 //!
-//! hyper stands between them and answers one request after the other, so a number is enough to say which one is meant. The
-//! socket knows which request breaks the rules of framing; the service answers it. The service knows what became of a request
-//! to switch protocols; the socket holds back what comes after it until then. And interim responses (RFC 9110 §15.2), which
-//! hyper does not send, go from the one to the other.
+//! hyper stands between them and answers one request after the other, so a number is enough to say
+//! which one is meant. The socket knows which request breaks the rules of framing; the service
+//! answers it. The service knows what became of a request to switch protocols; the socket holds
+//! back what comes after it until then. And interim responses (RFC 9110 §15.2), which hyper does
+//! not send, go from the one to the other.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,7 +20,6 @@ use crate::framing::Violation;
 /// The state of one connection's requests. Requests count from 1.
 #[derive(Debug, Default)]
 pub struct ExchangeState {
-    /// Requests that the service was given.
     calls: AtomicU64,
     /// The request after which the socket waits for a decision; 0: it does not.
     undecided: AtomicU64,
@@ -140,7 +141,8 @@ impl Interim {
         Self { inspection, number }
     }
 
-    /// Sends one, if the client still waits for the final response. A 100 is ours to send, and a 101 is none.
+    /// Sends one, if the client still waits for the final response. A 100 is ours to send, and a
+    /// 101 is none.
     pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
         if matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
@@ -168,5 +170,6 @@ impl Signals {
     }
 }
 
-/// Interim responses that may wait for the socket: more are left out, as they may be (RFC 9110 §15.2 asks no client for them).
+/// Interim responses that may wait for the socket: more are left out, as they may be (RFC 9110
+/// §15.2 asks no client for them).
 const INTERIM_BYTES_MAX: usize = 32 << 10;

@@ -9,14 +9,11 @@ use ipnet::IpNet;
 use super::account::Account;
 use crate::key::Scheme;
 
-/// Who is connected.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The socket's own address: the only one that access is decided on.
     pub remote: SocketAddr,
-    /// Our address on this connection.
     pub local: SocketAddr,
-    /// Whether its `Forwarded` and `X-Forwarded-*` fields are believed.
     pub is_trusted: bool,
     /// `None` for a request of our own.
     pub listener: Option<ListenerId>,

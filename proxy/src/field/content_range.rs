@@ -24,7 +24,8 @@ impl ContentRange {
     //# complete-length value less than or equal to its last-pos value.
     //# The recipient of an invalid Content-Range MUST NOT attempt to
     //# recombine the received content with a stored representation.
-    /// Joins the positions of the first and the last byte and the length of the whole, if it is known.
+    /// Joins the positions of the first and the last byte and the length of the whole, if it is
+    /// known.
     pub fn new(first: u64, last: u64, complete: Option<u64>) -> Option<Self> {
         let is_valid = first <= last && last < complete.unwrap_or(u64::MAX);
         is_valid.then_some(Self { first, last, complete })
@@ -47,12 +48,10 @@ impl ContentRange {
         Self::new(number(first)?, number(last)?, complete)
     }
 
-    /// The position of the first byte.
     pub const fn first(self) -> u64 {
         self.first
     }
 
-    /// The position of the last byte.
     pub const fn last(self) -> u64 {
         self.last
     }
@@ -93,8 +92,8 @@ impl ContentRange {
 
     /// Returns the one gap before or behind this part that is between it and the whole.
     ///
-    /// None where nothing is missing, where there are two gaps, and where the length of the whole is
-    /// not known.
+    /// None where nothing is missing, where there are two gaps, and where the length of the whole
+    /// is not known.
     pub fn missing(self) -> Option<Self> {
         let complete = self.complete()?;
         let before =

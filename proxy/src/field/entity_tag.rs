@@ -12,7 +12,6 @@ pub struct EntityTag<'a> {
 }
 
 impl<'a> EntityTag<'a> {
-    /// Reads the value of `ETag`.
     pub fn of(value: &'a [u8]) -> Self {
         let value = value.trim_ascii();
         let (opaque, is_weak) =
@@ -35,7 +34,6 @@ impl<'a> EntityTag<'a> {
         })
     }
 
-    /// Returns whether the tag is weak.
     pub fn is_weak(self) -> bool {
         self.is_weak
     }

@@ -1,4 +1,5 @@
-//! Fields that are meant for one connection and must not cross (RFC 9110 §7.6.1). `Trailer` is not among them.
+//! Fields that are meant for one connection and must not cross (RFC 9110 §7.6.1). `Trailer` is not
+//! among them.
 
 use http::header::{
     CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
@@ -13,8 +14,8 @@ pub fn remove(fields: &mut HeaderMap) {
     }
 }
 
-/// Removes the fields that `Connection` names: before anything is decided by them, so that what enters the key and what
-/// the origin sees are the same.
+/// Removes the fields that `Connection` names: before anything is decided by them, so that what
+/// enters the key and what the origin sees are the same.
 pub fn remove_named(fields: &mut HeaderMap) {
     if fields.contains_key(CONNECTION) {
         let named: Vec<HeaderName> =
@@ -25,14 +26,16 @@ pub fn remove_named(fields: &mut HeaderMap) {
     }
 }
 
-/// Returns whether `Connection` names a field that says where a message ends, where it goes or whom to believe.
+/// Returns whether `Connection` names a field that says where a message ends, where it goes or whom
+/// to believe.
 pub fn names_protected(fields: &HeaderMap) -> bool {
     fields.contains_key(CONNECTION)
         && members(fields)
             .any(|name| PROTECTED.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes())))
 }
 
-/// Returns whether these fields ask for a WebSocket (RFC 6455 §4.1), and for nothing else: no other protocol is one of ours.
+/// Returns whether these fields ask for a WebSocket (RFC 6455 §4.1), and for nothing else: no other
+/// protocol is one of ours.
 pub fn ask_for_websocket(fields: &HeaderMap) -> bool {
     let mut lines = fields.get_all(UPGRADE).iter();
     let (Some(protocol), None) = (lines.next(), lines.next()) else { return false };

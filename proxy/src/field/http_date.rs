@@ -7,8 +7,8 @@ use http::header::{AsHeaderName, HeaderMap};
 
 use process::timestamp::Timestamp;
 
-/// Reads a date as a cache does: in any case, in GMT only (RFC 9111 §4.2), and by the fields that carry time. That the day of the
-/// week is another one than the date's does not matter.
+/// Reads a date as a cache does: in any case, in GMT only (RFC 9111 §4.2), and by the fields that
+/// carry time. That the day of the week is another one than the date's does not matter.
 ///
 /// `now` decides the century of a two-digit year. What is no date, or lies before 1970, is `None`.
 pub fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
@@ -109,7 +109,8 @@ impl Moment {
         if day == 0 || day > length || year < 1970 {
             return None;
         }
-        // Years that begin in March, so that the leap day is the last one (proleptic Gregorian calendar).
+        // Years that begin in March, so that the leap day is the last one (proleptic Gregorian
+        // calendar).
         let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
         let leap_days = years / 4 - years / 100 + years / 400;
         let days = years * 365 + leap_days + (months * 153 + 2) / 5 + day - 1;
@@ -127,13 +128,11 @@ fn time_of_day(text: &str) -> Option<u64> {
     is_one.then_some(hour * 3600 + minute * 60 + second)
 }
 
-/// Reads so many digits.
 fn number(text: &str, digits: usize) -> Option<u64> {
     let is_number = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// The number of a month.
 fn month_of(name: &str) -> Option<u64> {
     (1..).zip(MONTHS).find_map(|(number, month)| name.eq_ignore_ascii_case(month).then_some(number))
 }

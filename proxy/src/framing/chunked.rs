@@ -12,7 +12,6 @@ pub(super) struct Chunked {
     size: u64,
     /// Digits of the size, then bytes of its extensions.
     length: usize,
-    /// Whether the first size has been read.
     has_begun: bool,
     trailers: Vec<u8>,
 }
@@ -21,7 +20,6 @@ pub(super) struct Chunked {
 enum ChunkState {
     #[default]
     Size,
-    /// White space between a size and its extensions.
     Padding,
     Extension,
     SizeLineFeed,
@@ -138,7 +136,6 @@ impl Chunked {
     }
 }
 
-/// With leading zeros.
 const SIZE_DIGITS_MAX: usize = 16;
 /// Larger ones are no chunks.
 const SIZE_MAX: u64 = (1 << 60) - 1;

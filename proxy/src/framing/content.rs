@@ -3,14 +3,12 @@
 use super::Violation;
 use super::chunked::Chunked;
 
-/// Where the content ends.
+/// The rule that tells where content ends.
 #[derive(Clone, Debug)]
 pub(super) enum BodyFraming {
     /// After so many bytes.
     Sized(u64),
-    /// With the last chunk.
     Chunked(Chunked),
-    /// With the connection.
     UntilClose,
 }
 

@@ -1,4 +1,5 @@
-//! Which bytes may stand where in a request, whichever protocol brought it (RFC 9110 §5, RFC 3986 §3).
+//! Which bytes may stand where in a request, whichever protocol brought it (RFC 9110 §5, RFC 3986
+//! §3).
 
 use http::{Method, Uri};
 
@@ -70,10 +71,11 @@ static CLASSES: [u8; 256] = {
     }
 };
 
-/// Browsers send some bytes raw that RFC 3986 has encoded: `|` and `{`, and in queries a backslash, too. In a path that is read
-/// as `/` by some, and sent by nobody who means well.
+/// Browsers send some bytes raw that RFC 3986 has encoded: `|` and `{`, and in queries a backslash,
+/// too. In a path that is read as `/` by some, and sent by nobody who means well.
 ///
-/// Every byte is looked up without stopping at a wrong one: most targets have none, and this is read with every request.
+/// Every byte is looked up without stopping at a wrong one: most targets have none, and this is
+/// read with every request.
 pub(crate) fn has_target_bytes(target: &[u8]) -> bool {
     let end = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at_checked(end).unwrap_or((target, &[]));
@@ -85,8 +87,8 @@ fn common_classes(bytes: &[u8]) -> u8 {
     bytes.iter().fold(u8::MAX, |common, byte| common & CLASSES[*byte as usize])
 }
 
-/// Returns whether there is a control byte but those that heads have: HTAB, CR and LF. Looks at every byte without stopping, so
-/// that the compiler can take many at once.
+/// Returns whether there is a control byte but those that heads have: HTAB, CR and LF. Looks at
+/// every byte without stopping, so that the compiler can take many at once.
 pub(crate) fn has_control(value: &[u8]) -> bool {
     value.iter().fold(0, |found, byte| found | u8::from(is_control(*byte))) != 0
 }

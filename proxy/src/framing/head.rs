@@ -3,13 +3,10 @@
 use super::grammar::{decimal, has_control, has_target_bytes, is_token, is_token_byte, trim};
 use super::{HeadLimits, Violation};
 
-/// What a head says about the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field that is there or not")]
 pub(super) struct Facts {
-    /// `Content-Length`.
     pub(super) length: Option<u64>,
-    /// `Transfer-Encoding: chunked`.
     pub(super) is_chunked: bool,
     /// `Upgrade` names `websocket`: it may become a tunnel. Other protocols are never switched to.
     pub(super) has_websocket: bool,
@@ -17,18 +14,17 @@ pub(super) struct Facts {
     pub(super) has_expect: bool,
     /// HTTP/1.0.
     pub(super) is_old: bool,
-    /// The status code of a response.
     pub(super) status: u16,
 }
 
-/// Whose head it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Request,
     Response,
 }
 
-/// Reads one head. It remembers the lines that were read: bytes are looked at once, however they arrive.
+/// Reads one head. It remembers the lines that were read: bytes are looked at once, however they
+/// arrive.
 #[derive(Clone, Debug)]
 pub(super) struct HeadReader {
     side: Side,
@@ -36,7 +32,6 @@ pub(super) struct HeadReader {
     at: usize,
     /// Empty lines before the first one.
     empty_lines: usize,
-    /// Field lines, and the first line.
     lines: usize,
     facts: Facts,
 }
@@ -54,7 +49,8 @@ impl HeadReader {
         Self { side, at: 0, empty_lines: 0, lines: 0, facts }
     }
 
-    /// Reads on in `bytes`, which begin where the head does; returns its length and what it says once it is complete.
+    /// Reads on in `bytes`, which begin where the head does; returns its length and what it says
+    /// once it is complete.
     pub(super) fn read(
         &mut self,
         bytes: &[u8],
@@ -99,7 +95,8 @@ impl HeadReader {
         Ok(HeadLine::Other)
     }
 
-    /// What can be refused before the line is complete: what begins like no message, and what is too long.
+    /// What can be refused before the line is complete: what begins like no message, and what is
+    /// too long.
     fn check_unfinished(&self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Violation> {
         if bytes.len() > limits.head_bytes_max {
             return Err(self.too_large());
@@ -112,7 +109,8 @@ impl HeadReader {
         }
     }
 
-    /// Looks for bytes that are in no head, all at once: line by line it would cost four times as much.
+    /// Looks for bytes that are in no head, all at once: line by line it would cost four times as
+    /// much.
     fn check_bytes(&self, head: &[u8]) -> Result<(), Violation> {
         let line_ends = self.lines + self.empty_lines + 1;
         let has_bare_return = memchr::memchr_iter(b'\r', head).count() != line_ends;
@@ -241,7 +239,8 @@ enum HeadLine {
     Other,
 }
 
-/// Splits a field line behind a name that is one; the bytes of the value are the caller's to look at.
+/// Splits a field line behind a name that is one; the bytes of the value are the caller's to look
+/// at.
 pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
     let end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or_default();
     match line.split_at_checked(end) {
@@ -250,7 +249,8 @@ pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
     }
 }
 
-/// A list of tokens names codings that we do not have; `chunked` twice or not last, and all else, is malformed.
+/// A list of tokens names codings that we do not have; `chunked` twice or not last, and all else,
+/// is malformed.
 fn other_coding(value: &[u8]) -> Violation {
     let members = || value.split(|byte| *byte == b',').map(trim);
     let chunked = members().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count();
@@ -265,8 +265,9 @@ fn other_coding(value: &[u8]) -> Violation {
 //#                / absolute-form
 //#                / authority-form
 //#                / asterisk-form
-/// Returns whether `http::Uri` reads the target and loses nothing of it: it drops fragments, and hyper answers by itself what it
-/// cannot read. Which form goes with which method is judged with the complete request.
+/// Returns whether `http::Uri` reads the target and loses nothing of it: it drops fragments, and
+/// hyper answers by itself what it cannot read. Which form goes with which method is judged with
+/// the complete request.
 fn is_readable(target: &[u8]) -> bool {
     has_target_bytes(target)
         && match target {

@@ -1,8 +1,10 @@
-//! Where HTTP/1 messages begin and end (RFC 9112): one strict reader, in front of hyper on both sides.
+//! Where HTTP/1 messages begin and end (RFC 9112): one strict reader, in front of hyper on both
+//! sides.
 //!
-//! hyper merges equal `Content-Length` lines, lets `Transfer-Encoding` win over `Content-Length` and takes a bare LF for the end
-//! of a line: leniencies that RFC 9112 permits and that, between two programs, are how requests are smuggled. What passes
-//! here can be read in one way only. Pure: bytes in, the number of bytes that may go on out.
+//! hyper merges equal `Content-Length` lines, lets `Transfer-Encoding` win over `Content-Length`
+//! and takes a bare LF for the end of a line: leniencies that RFC 9112 permits and that, between
+//! two programs, are how requests are smuggled. What passes here can be read in one way only. Pure:
+//! bytes in, the number of bytes that may go on out.
 //!
 //! ```text
 //!   client ─► socket ─► requests: head, chunked ─► hyper ─► service
@@ -19,7 +21,7 @@ pub mod responses;
 #[cfg(test)]
 mod tests;
 
-/// Why a message cannot be read in one way only.
+/// The rule of framing that a message breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// The first line is none (RFC 9112 §3, §4).
@@ -34,10 +36,12 @@ pub enum Violation {
     /// A line ends with LF alone (RFC 9112 §2.2).
     #[error("a line ends without CR")]
     BareLineFeed,
-    /// No field name, one with a byte that names do not have, or white space before the colon (RFC 9112 §5.1).
+    /// No field name, one with a byte that names do not have, or white space before the colon (RFC
+    /// 9112 §5.1).
     #[error("a field line has no valid name")]
     FieldName,
-    /// A control byte in a value (RFC 9110 §5.5), or white space around it where there is none to strip (RFC 9113 §8.2.1).
+    /// A control byte in a value (RFC 9110 §5.5), or white space around it where there is none to
+    /// strip (RFC 9113 §8.2.1).
     #[error("a field value has a control byte, or white space around it")]
     FieldValue,
     /// A field line goes on in the next line (RFC 9112 §5.2).
@@ -46,7 +50,8 @@ pub enum Violation {
     /// `Content-Length` is no number, too large, or there are several (RFC 9112 §6.3).
     #[error("Content-Length is malformed or repeated")]
     ContentLength,
-    /// `Transfer-Encoding` beside `Content-Length`, repeated, malformed, or in HTTP/1.0 (RFC 9112 §6.1).
+    /// `Transfer-Encoding` beside `Content-Length`, repeated, malformed, or in HTTP/1.0 (RFC 9112
+    /// §6.1).
     #[error("Transfer-Encoding is malformed, repeated, or contradicts Content-Length")]
     TransferEncoding,
     /// A transfer coding other than `chunked` (RFC 9112 §6.1).
@@ -58,7 +63,6 @@ pub enum Violation {
     /// More bytes in the head than the limit.
     #[error("the head is longer than the limit")]
     HeadTooLarge,
-    /// More fields than the limit.
     #[error("the head has more fields than the limit")]
     TooManyFields,
     /// A first line longer than the limit of the head.
@@ -74,6 +78,5 @@ pub enum Violation {
 pub struct HeadLimits {
     /// Bytes, with the empty line at the end.
     pub head_bytes_max: usize,
-    /// Field lines.
     pub fields_max: usize,
 }

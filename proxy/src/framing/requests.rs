@@ -1,16 +1,15 @@
-//! The requests on one client connection: a head goes on when it is complete and sound, content as it arrives.
+//! The requests on one client connection: a head goes on when it is complete and sound, content as
+//! it arrives.
 
 use super::chunked::Chunked;
 use super::content::BodyFraming;
 use super::head::{Facts, HeadReader, Side};
 use super::{HeadLimits, Violation};
 
-/// Follows the requests of one connection.
 #[derive(Debug)]
 pub struct Requests {
     limits: HeadLimits,
     state: RequestState,
-    /// Heads that went on.
     heads: u64,
 }
 
@@ -23,7 +22,6 @@ enum RequestState {
     },
     /// A request to switch protocols is being answered: what comes next depends on the answer.
     Undecided,
-    /// Another protocol is spoken.
     Opaque,
 }
 
@@ -42,7 +40,6 @@ pub struct Passed {
     pub refusal: Option<RequestViolation>,
 }
 
-/// What a violation puts an end to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestViolation {
     /// A request of which nothing went on: the one after so many others.
@@ -94,14 +91,16 @@ impl Requests {
         }
     }
 
-    /// A complete head goes on, chunked content not without the size of its first chunk: what is broken from the start never
-    /// reaches an origin. Where the client waits for a 100, nor do we wait for it.
+    /// A complete head goes on, chunked content not without the size of its first chunk: what is
+    /// broken from the start never reaches an origin. Where the client waits for a 100, nor do we
+    /// wait for it.
     fn begin(&mut self, rest: &[u8], length: usize, facts: Facts) -> Result<Step, Violation> {
         if facts.is_chunked && !facts.has_expect {
             let mut first = Chunked::default();
             first.take(rest.get(length..).unwrap_or_default())?;
             if !first.has_begun() {
-                // The head is read again, with what comes: it is sound, and the limit of its length is kept by then.
+                // The head is read again, with what comes: it is sound, and the limit of its length
+                // is kept by then.
                 self.state = RequestState::Head(HeadReader::new(Side::Request));
                 return Ok(Step::Wait);
             }
@@ -123,7 +122,8 @@ impl Requests {
         Ok(Step::Head(length))
     }
 
-    /// A request whose content turns out to be broken at once is refused as a whole, with what went before it passed.
+    /// A request whose content turns out to be broken at once is refused as a whole, with what went
+    /// before it passed.
     fn refuse(&self, violation: Violation, at: usize, begun: Option<usize>) -> Passed {
         let is_head = matches!(self.state, RequestState::Head(_));
         let (bytes, refusal) = match begun {
@@ -134,12 +134,12 @@ impl Requests {
         Passed { bytes, refusal: Some(refusal) }
     }
 
-    /// The answer to a request to switch protocols is there: from now on another protocol is spoken, or not.
+    /// The answer to a request to switch protocols is there: from now on another protocol is
+    /// spoken, or not.
     pub fn decide(&mut self, is_switched: bool) {
         self.state = if is_switched { RequestState::Opaque } else { Then::NextHead.into() };
     }
 
-    /// Heads that went on so far.
     pub const fn heads(&self) -> u64 {
         self.heads
     }

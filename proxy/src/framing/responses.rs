@@ -1,11 +1,11 @@
-//! The responses on one connection to an origin: every byte belongs to the response to a request that was sent, or to none.
+//! The responses on one connection to an origin: every byte belongs to the response to a request
+//! that was sent, or to none.
 
 use super::chunked::Chunked;
 use super::content::BodyFraming;
 use super::head::{Facts, HeadReader, Side};
 use super::{HeadLimits, Violation};
 
-/// Follows the responses of one connection.
 #[derive(Debug)]
 pub struct Responses {
     limits: HeadLimits,
@@ -20,7 +20,6 @@ enum ResponseState {
     Idle,
     Head(HeadReader),
     Content(BodyFraming),
-    /// Another protocol is spoken.
     Opaque,
 }
 
@@ -40,13 +39,12 @@ impl Responses {
         Ok(())
     }
 
-    /// Returns whether another protocol is spoken.
     pub const fn is_opaque(&self) -> bool {
         matches!(self.state, ResponseState::Opaque)
     }
 
-    /// Reads on and returns how many bytes may go on, and what is wrong with those after them. `bytes` are all that did not go
-    /// on yet.
+    /// Reads on and returns how many bytes may go on, and what is wrong with those after them.
+    /// `bytes` are all that did not go on yet.
     pub fn pass(&mut self, bytes: &[u8]) -> (usize, Option<Violation>) {
         let mut at = 0;
         loop {

@@ -175,7 +175,8 @@ fn what_is_sound_passes_whole_however_it_arrives() {
     ]
     .concat();
     for piece in 1..=stream.len() {
-        // A request to switch protocols ends a piece; what is behind it is fed again with the next one.
+        // A request to switch protocols ends a piece; what is behind it is fed again with the next
+        // one.
         let (passed, refusal) = feed(stream.as_bytes(), piece);
         assert_eq!(refusal, None, "pieces of {piece}");
         assert!(stream.as_bytes().starts_with(&passed), "pieces of {piece}");

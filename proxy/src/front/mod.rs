@@ -28,14 +28,10 @@ use crate::purge::endpoint::{PURGE, PurgeEndpoint};
 use crate::request::{Inbound, Refused};
 use settings::Http2;
 
-/// What answers the requests of all traffic listeners.
 #[derive(Debug)]
 pub struct Front {
-    /// Answers them.
     pub cache: Cache,
-    /// Takes purges.
     pub purge_endpoint: PurgeEndpoint,
-    /// The settings that requests are read under.
     pub settings: Arc<LiveSettings>,
     /// One for each listener.
     pub metrics: Box<[RequestMetrics]>,
@@ -65,7 +61,8 @@ impl Handler for Front {
             Ok(inbound) => match self.cache.begin(inbound) {
                 Step::Answer(answer) => Reply::Ready(self.deliver(answer, caller.peer())),
                 Step::Pending(mut pending) => {
-                    // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC 9110 §15.2).
+                    // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC
+                    // 9110 §15.2).
                     if pending.version() == Version::HTTP_11 {
                         pending.relay(caller.interim());
                     }
@@ -103,7 +100,6 @@ impl Handler for Front {
 }
 
 impl Front {
-    /// Makes the handler of this number of listeners.
     pub fn new(
         cache: Cache,
         purge_endpoint: PurgeEndpoint,
@@ -137,8 +133,9 @@ impl Front {
         Ending::new(record, self.records.get().cloned())
     }
 
-    /// Returns whether the request is a purge. Where purging is on, other caches' methods for it are answered here, too: a
-    /// renderer would answer them with a page, and the sender take that for success.
+    /// Returns whether the request is a purge. Where purging is on, other caches' methods for it
+    /// are answered here, too: a renderer would answer them with a page, and the sender take that
+    /// for success.
     fn is_purge(&self, method: &Method) -> bool {
         if *method == Method::GET || *method == Method::HEAD || *method == Method::POST {
             return false;
@@ -147,7 +144,6 @@ impl Front {
         method.as_str() == PURGE || is_on && is_purge_method(method.as_str())
     }
 
-    /// `PURGE`, and its like, on a traffic listener.
     fn purge(
         self: &Arc<Self>,
         inbound: Inbound,

@@ -10,7 +10,6 @@ use http_body::{Body, Frame, SizeHint};
 use crate::cache::record::RequestRecord;
 use crate::response::body::ResponseBody;
 
-/// Takes the records of requests that have ended.
 pub trait RecordSink: std::fmt::Debug + Send + Sync {
     /// Takes the record of one request. Is called where the request was served: it must not block.
     fn take(&self, record: RequestRecord);

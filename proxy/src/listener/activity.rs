@@ -1,7 +1,9 @@
-//! `Activity`: what a client connection is doing, so that one lazy timer can end it when it does nothing for too long.
+//! `Activity`: what a client connection is doing, so that one lazy timer can end it when it does
+//! nothing for too long.
 //!
-//! hyper's own header timer allocates and registers a timer for every request. This costs a few stores: the socket notes
-//! when bytes moved, the service notes requests, and a watch looks once in a while.
+//! hyper's own header timer allocates and registers a timer for every request. This costs a few
+//! stores: the socket notes when bytes moved, the service notes requests, and a watch looks once in
+//! a while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -14,27 +16,28 @@ use crate::client::busy::{Busy, WorkObserver};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 
-/// The state of one connection. But for the sentence of `cut`, only its own task writes; all accesses are relaxed.
+/// The state of one connection. But for the sentence of `cut`, only its own task writes; all
+/// accesses are relaxed.
 #[derive(Debug)]
 pub struct Activity {
     clock: Clock,
-    /// When the last byte was read or written, in milliseconds.
+    /// The time at which the last byte was read or written, in milliseconds.
     moved: AtomicU64,
-    /// When the last byte was read, in milliseconds.
+    /// The time at which the last byte was read, in milliseconds.
     read: AtomicU64,
-    /// When the first bytes of a head arrived that is not complete yet; 0: none did.
+    /// The time at which the first bytes of a head arrived that is not complete yet; 0: none did.
     head_begun: AtomicU64,
     /// Since when the client takes no more bytes; 0: it does.
     blocked: AtomicU64,
     /// Bytes that it had not acknowledged when that was last looked at.
     unsent: AtomicU32,
-    /// When a write of this response blocked first; 0: none did.
+    /// The time at which a write of this response blocked first; 0: none did.
     stalled: AtomicU64,
     /// Bytes that were written since.
     taken: AtomicU64,
-    /// Whether it was added to those that wait for their clients.
+    /// It was added to the connections that wait for their clients.
     is_among_stalls: AtomicBool,
-    /// Whether it is to be cut, because too much is held for clients that take little.
+    /// It is cut because too much is held for clients that take little.
     is_cut: AtomicBool,
     /// The streams of HTTP/2.
     pub(super) streams: Mutex<Streams>,
@@ -45,41 +48,34 @@ pub struct Activity {
     protocol: Protocol,
 }
 
-/// What bytes on an idle connection mean.
+/// The protocol of a connection, which tells what bytes on an idle one mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// The beginning of a head.
     Http1,
-    /// Anything: pings, window updates.
     Http2,
 }
 
-/// How long a connection may do what.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For a head to arrive.
     pub header: Duration,
-    /// Between requests.
     pub keepalive: Duration,
     /// For a client to take more bytes.
     pub send: Duration,
 }
 
-/// What is to become of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdleAction {
     /// It goes on; look again after this time.
     Wait(Duration),
     /// It was idle for long enough: end it politely.
     Close,
-    /// It holds us up: cut it.
     Cut(&'static str),
     /// So many of its streams were reset: it goes on.
     Reset(usize),
 }
 
 impl Activity {
-    /// Makes the state of a new connection.
     pub fn new(clock: Clock, protocol: Protocol) -> Arc<Self> {
         let moved = AtomicU64::new(clock.now().as_millis());
         Arc::new(Self {
@@ -100,7 +96,6 @@ impl Activity {
         })
     }
 
-    /// The time.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -133,8 +128,8 @@ impl Activity {
         }
     }
 
-    /// The client's window is full, and so many bytes are not acknowledged. One that acknowledges some takes bytes, though the
-    /// socket does not become writable for a while.
+    /// The client's window is full, and so many bytes are not acknowledged. One that acknowledges
+    /// some takes bytes, though the socket does not become writable for a while.
     pub fn on_blocked(&self, unsent: Option<u32>) {
         let now = self.clock.now().as_millis();
         let unsent = unsent.unwrap_or(u32::MAX);
@@ -154,7 +149,8 @@ impl Activity {
         !self.is_among_stalls.swap(true, Ordering::Relaxed)
     }
 
-    /// Shows each response that waits for the client: its stream, if it has one, and the bytes that it takes a second.
+    /// Shows each response that waits for the client: its stream, if it has one, and the bytes that
+    /// it takes a second.
     pub(super) fn waiting(&self, now: Timestamp, show: &mut dyn FnMut(Option<u32>, u64)) {
         if self.blocked.load(Ordering::Relaxed) != 0 {
             let stalled = Timestamp::from_millis(self.stalled.load(Ordering::Relaxed));
@@ -178,7 +174,6 @@ impl Activity {
         self.is_cut.load(Ordering::Relaxed)
     }
 
-    /// A head is complete.
     pub fn on_request(&self) {
         self.head_begun.store(0, Ordering::Relaxed);
         if self.stalled.load(Ordering::Relaxed) != 0 {
@@ -192,17 +187,14 @@ impl Activity {
         Busy::new(Arc::<Self>::clone(self))
     }
 
-    /// Returns whether something takes longer.
     pub fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed) > 0
     }
 
-    /// How long ago the last byte was read.
     pub fn since_read(&self) -> Duration {
         self.clock.now().since(Timestamp::from_millis(self.read.load(Ordering::Relaxed)))
     }
 
-    /// Decides what is to become of the connection.
     pub fn idle_action(&self, patience: &Patience) -> IdleAction {
         let now = self.clock.now();
         let since = |cell: &AtomicU64| match cell.load(Ordering::Relaxed) {

@@ -1,4 +1,5 @@
-//! One client connection: HTTP/1 or HTTP/2, its limits, and a watch that ends it when it holds us up.
+//! One client connection: HTTP/1 or HTTP/2, its limits, and a watch that ends it when it holds us
+//! up.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -57,9 +58,11 @@ pub async fn serve<H: Handler>(
     }
 }
 
-/// Returns whether the first bytes are those of HTTP/2 with prior knowledge (RFC 9113 §3.4). `PRI` is no method.
+/// Returns whether the first bytes are those of HTTP/2 with prior knowledge (RFC 9113 §3.4). `PRI`
+/// is no method.
 ///
-/// A client that sends byte by byte has as long as for a head; what it began with is then HTTP/1's to refuse.
+/// A client that sends byte by byte has as long as for a head; what it began with is then HTTP/1's
+/// to refuse.
 async fn begins_http2(stream: &Transport, patience: Duration) -> bool {
     let mut start = [0; 3];
     let mut deadline = None;

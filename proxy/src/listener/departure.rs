@@ -1,9 +1,10 @@
-//! Whether the client of a request that takes longer is still there.
+//! `Departure`: notices that the client of a request that takes longer has left.
 //!
-//! A client may end its side of the connection after its request and wait for the answer (RFC 9112 §9.6 calls it a
-//! half-close): `shutdown(SHUT_WR)`, `nc -N`. One that leaves ends its side, too, and only a write would tell them apart.
-//! The moment does: who half-closes does so with the request, who leaves does so while it waits. So an end that comes
-//! within [`HALF_CLOSE`] after the last byte of the request is a half-close, and the answer is sent. A later one ends the
+//! A client may end its side of the connection after its request and wait for the answer (RFC 9112
+//! §9.6 calls it a half-close): `shutdown(SHUT_WR)`, `nc -N`. One that leaves ends its side, too,
+//! and only a write would tell them apart. The moment does: who half-closes does so with the
+//! request, who leaves does so while it waits. So an end that comes within [`HALF_CLOSE`] after the
+//! last byte of the request is a half-close, and the answer is sent. A later one ends the
 //! connection, as a reset always does, and with it the work for what no other client may share.
 
 use std::io;
@@ -15,7 +16,6 @@ use tokio::io::ReadBuf;
 use super::activity::Activity;
 use crate::transport::Transport;
 
-/// What is known of the client's side.
 #[derive(Debug, Default)]
 pub(super) struct Departure {
     is_half_closed: bool,
@@ -48,5 +48,6 @@ impl Departure {
     }
 }
 
-/// How long after the last byte of a request the end of its client's side means that it waits for the answer.
+/// The time after the last byte of a request the end of its client's side means that it waits for
+/// the answer.
 const HALF_CLOSE: Duration = Duration::from_secs(1);

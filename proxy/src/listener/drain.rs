@@ -18,19 +18,16 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Begins: nobody is accepted any more.
     pub fn begin(&self) {
         self.is_begun.store(true, Ordering::Release);
         self.token.cancel();
         self.connections.close();
     }
 
-    /// Returns whether it has begun.
     pub fn is_begun(&self) -> bool {
         self.is_begun.load(Ordering::Acquire)
     }
 
-    /// Waits for the beginning.
     pub async fn begun(&self) {
         self.token.cancelled().await;
     }
@@ -60,7 +57,6 @@ impl Drain {
         }
     }
 
-    /// Connections that are still served.
     pub fn remaining(&self) -> usize {
         self.connections.len()
     }

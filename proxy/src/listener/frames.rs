@@ -1,23 +1,35 @@
-//! `Frames`: where the frames of one direction of an HTTP/2 connection begin, and what they say of flow control (RFC 9113 §4.1).
+//! `Frames`: where the frames of one direction of an HTTP/2 connection begin, and what they say of
+//! flow control (RFC 9113 §4.1).
 //!
-//! Pure, and never in the way: frames that are malformed are hyper's to refuse. Bytes may come in any pieces.
+//! Pure, and never in the way: frames that are malformed are hyper's to refuse. Bytes may come in
+//! any pieces.
 
 /// A frame that opens, feeds or closes a stream, or moves a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum H2Frame {
     /// Fields; the stream ends with them or not.
-    Headers { stream: u32, is_last: bool },
+    Headers {
+        stream: u32,
+        is_last: bool,
+    },
     /// Content: so many bytes of the windows, padding included.
-    Data { stream: u32, length: u32, is_last: bool },
+    Data {
+        stream: u32,
+        length: u32,
+        is_last: bool,
+    },
     /// The stream ends at once.
-    Reset { stream: u32 },
+    Reset {
+        stream: u32,
+    },
     /// A window grows; stream 0 is the connection.
-    WindowUpdate { stream: u32, increment: u32 },
-    /// The windows with which streams begin.
+    WindowUpdate {
+        stream: u32,
+        increment: u32,
+    },
     InitialWindow(u32),
 }
 
-/// The reader of one direction.
 #[derive(Debug)]
 pub(super) struct Frames {
     head: [u8; HEAD_BYTES],
@@ -47,7 +59,6 @@ impl Frames {
         Self { payload_left: PREFACE_BYTES, ..Self::of_server() }
     }
 
-    /// Reads what a server sends.
     pub(super) const fn of_server() -> Self {
         Self {
             head: [0; HEAD_BYTES],
@@ -153,7 +164,6 @@ const HEAD_BYTES: usize = 9;
 const PREFACE_BYTES: usize = 24;
 const SETTING_BYTES: usize = 6;
 const INCREMENT_BYTES: usize = 4;
-/// The highest bit is reserved.
 const STREAM_MASK: u32 = 0x7fff_ffff;
 
 // H2Frame types (RFC 9113 §6).

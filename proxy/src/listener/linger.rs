@@ -1,7 +1,8 @@
 //! `Linger`: reads on after the last answer, so that the client gets it.
 //!
-//! A client that is still sending when its connection is closed is answered with a reset, which destroys the answer on its way
-//! (RFC 9112 §9.6). So we say that no more will come, and throw away what comes until the client closes.
+//! A client that is still sending when its connection is closed is answered with a reset, which
+//! destroys the answer on its way (RFC 9112 §9.6). So we say that no more will come, and throw away
+//! what comes until the client closes.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -51,9 +52,9 @@ impl Linger {
     }
 }
 
-/// How long a client may be silent (nginx: `lingering_timeout`).
+/// The longest silence of a client (nginx: `lingering_timeout`).
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// How long it may go on (nginx: `lingering_time`).
+/// The longest time that it may go on (nginx: `lingering_time`).
 const LINGER_MAX: Duration = Duration::from_secs(30);
 
 /// What one worker reads at once.

@@ -3,20 +3,17 @@
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 
-/// What happened at the sockets.
 #[derive(Debug, Default)]
 pub struct ListenerMetrics {
-    /// Connections that were accepted.
     pub accepted: Counter,
-    /// Failures to accept one.
     pub accept_failures: Counter,
     /// Connections that were cut because they held us up.
     pub cut: Counter,
     /// HTTP/2 streams that were reset because the client took nothing of them.
     pub reset_streams: Counter,
-    /// Responses that were cut because too much was held for clients that take little: connections and streams.
+    /// Responses that were cut because too much was held for clients that take little: connections
+    /// and streams.
     pub cut_slowest: Counter,
-    /// Connections that broke: malformed requests, resets.
     pub broken: Counter,
 }
 

@@ -1,7 +1,9 @@
-//! Client connections: bound sockets, an accept loop for each worker, limits, and the end of it all.
+//! Client connections: bound sockets, an accept loop for each worker, limits, and the end of it
+//! all.
 //!
-//! Each worker is a thread with a runtime of its own and its own socket on every address (`SO_REUSEPORT`): 12 % less CPU
-//! a request than one runtime with several threads, and no lock between them.
+//! Each worker is a thread with a runtime of its own and its own socket on every address
+//! (`SO_REUSEPORT`): 12 % less CPU a request than one runtime with several threads, and no lock
+//! between them.
 
 pub mod activity;
 pub mod connection;
@@ -35,20 +37,14 @@ use crate::client::peer::{ListenerId, Peer};
 use crate::transport::Transport;
 use process::clock::Clock;
 
-/// What all accept loops share.
 #[derive(Debug)]
 pub struct Listeners<H> {
-    /// The time.
     pub clock: Clock,
     /// One permit for each client connection.
     pub permits: Arc<Semaphore>,
-    /// What happened.
     pub metrics: ListenerMetrics,
-    /// What answers.
     pub handler: Arc<H>,
-    /// When it ends.
     pub drain: Drain,
-    /// Who waits for its client.
     pub stalls: Arc<Stalls>,
 }
 
@@ -105,8 +101,9 @@ impl<H: Handler> Listeners<H> {
         }
     }
 
-    /// Waits for a permit with the connection in hand: one more than the limit for each worker, all others wait in the
-    /// kernel's backlog. The other way round, an idle worker would sit on a permit that a busy one needs.
+    /// Waits for a permit with the connection in hand: one more than the limit for each worker, all
+    /// others wait in the kernel's backlog. The other way round, an idle worker would sit on a
+    /// permit that a busy one needs.
     async fn next(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
         let (stream, _) = listener.accept().await?;
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
@@ -125,7 +122,6 @@ impl<H: Handler> Listeners<H> {
         })
     }
 
-    /// Client connections that are open.
     pub fn connections(&self) -> usize {
         self.drain.remaining() // not permits taken: each accept loop holds one while it waits
     }

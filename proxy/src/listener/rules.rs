@@ -9,7 +9,6 @@ use crate::framing;
 use crate::framing::requests::Requests;
 use settings::{Http2, LimitSettings};
 
-/// How connections are served.
 #[derive(Clone, Debug)]
 pub struct ConnectionRules {
     pub(super) http2: Http2,
@@ -19,7 +18,6 @@ pub struct ConnectionRules {
 }
 
 impl ConnectionRules {
-    /// Takes what concerns connections from the limits.
     pub const fn new(limits: &LimitSettings, http2: Http2) -> Self {
         let patience = Patience {
             header: limits.header_timeout,
@@ -49,15 +47,17 @@ impl ConnectionRules {
             .max_buf_size(WRITE_BUFFER_BYTES.max(self.head_bytes_max))
             .header_read_timeout(None)
             .half_close(true); // whether its client has left is decided in `departure`
-        // Told a number, hyper allocates room for so many fields with every request. Ours are counted before it sees them.
+        // Told a number, hyper allocates room for so many fields with every request. Ours are
+        // counted before it sees them.
         if self.headers_max > HYPER_HEADERS_MAX {
             builder.max_headers(self.headers_max);
         }
         builder
     }
 
-    /// What HTTP/2's library takes, which counts 32 bytes for each field and answers more with a bare 431. It leaves room for
-    /// heads that are too large by the limits of all protocols, so that their answer is ours.
+    /// What HTTP/2's library takes, which counts 32 bytes for each field and answers more with a
+    /// bare 431. It leaves room for heads that are too large by the limits of all protocols, so
+    /// that their answer is ours.
     fn field_section_bytes_max(&self) -> u32 {
         let bytes = self.head_bytes_max * 2 + self.headers_max * 32;
         u32::try_from(bytes).unwrap_or(u32::MAX)

@@ -20,16 +20,13 @@ use crate::client::exchange::{ExchangeState, Interim};
 use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
 
-/// Answers the requests of a listener.
 pub trait Handler: fmt::Debug + Send + Sync + 'static {
-    /// The content of responses.
     type Body: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync>
         + Send
         + 'static;
     /// A response that is not there yet.
     type Later: Future<Output = Response<Self::Body>> + Send + Unpin + 'static;
 
-    /// Answers a request.
     fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -51,7 +48,6 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
 pub enum Reply<B, W> {
     /// A response that is complete but for its content.
     Ready(Response<B>),
-    /// Work that waits for something.
     Later(W),
 }
 
@@ -62,18 +58,14 @@ pub struct Caller<'a> {
     number: u64,
 }
 
-/// The state of one client connection.
 #[derive(Debug)]
 pub struct ClientConnection {
-    /// The other end.
     pub peer: Arc<Peer>,
     /// For the watch that ends idle and stuck connections.
     pub activity: Arc<Activity>,
-    /// For the socket, which frames the connection's requests.
     pub exchange: Arc<ExchangeState>,
 }
 
-/// Serves the requests of one connection.
 #[derive(Debug)]
 pub struct ConnectionService<H> {
     handler: Arc<H>,
@@ -85,18 +77,10 @@ pub enum ResponseFuture<H: Handler> {
     /// Taken when polled.
     Ready(Option<Response<H::Body>>),
     /// Once it is there, the socket learns of it.
-    Working {
-        /// Ends in the response.
-        work: H::Later,
-        /// Of the connection.
-        exchange: Arc<ExchangeState>,
-        /// The request's number.
-        number: u64,
-    },
+    Working { work: H::Later, exchange: Arc<ExchangeState>, number: u64 },
 }
 
 impl<'a> Caller<'a> {
-    /// The other end of the connection.
     pub const fn peer(&self) -> &'a Arc<Peer> {
         &self.connection.peer
     }
@@ -113,7 +97,6 @@ impl<'a> Caller<'a> {
 }
 
 impl<H> ConnectionService<H> {
-    /// Makes the service of a new connection.
     pub const fn new(handler: Arc<H>, connection: ClientConnection) -> Self {
         Self { handler, connection }
     }

@@ -29,8 +29,8 @@ fn bind_one(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Returns whether another process listens there: with `SO_REUSEPORT` a second proxy of the same user would silently share
-/// the port.
+/// Returns whether another process listens there: with `SO_REUSEPORT` a second proxy of the same
+/// user would silently share the port.
 pub fn is_taken(address: SocketAddr) -> bool {
     let attempt = || -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

@@ -1,4 +1,5 @@
-//! `Stalls`: the connections that have waited for their clients, so that the slowest can be cut when too much is held for them.
+//! `Stalls`: the connections that have waited for their clients, so that the slowest can be cut
+//! when too much is held for them.
 
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -14,7 +15,6 @@ pub struct Stalls {
     connections: Mutex<Vec<(Weak<Activity>, Waker)>>,
 }
 
-/// A response that waits for its client.
 struct StalledResponse {
     activity: Arc<Activity>,
     /// Its HTTP/2 stream; over HTTP/1 it has the connection for itself.
@@ -36,7 +36,8 @@ impl Stalls {
         connections.push((Arc::downgrade(activity), waker.clone()));
     }
 
-    /// Cuts this share of the responses that wait for their clients, at least one: those of the slowest. Returns how many.
+    /// Cuts this share of the responses that wait for their clients, at least one: those of the
+    /// slowest. Returns how many.
     pub fn cut_slowest(&self, (part, whole): (u64, u64), now: Timestamp) -> usize {
         let mut waiting = Vec::new();
         self.connections.lock().retain(|(activity, waker)| {

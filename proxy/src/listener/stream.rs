@@ -1,4 +1,5 @@
-//! `ClientStream`: a client's socket that notes when bytes move, and lets only sound HTTP/1 requests pass.
+//! `ClientStream`: a client's socket that notes when bytes move, and lets only sound HTTP/1
+//! requests pass.
 
 use std::cell::RefCell;
 use std::io;
@@ -35,14 +36,12 @@ struct FramingGuard {
     exchange: Arc<ExchangeState>,
     /// Bytes that were read and did not go on yet: mostly none.
     held: Vec<u8>,
-    /// How many of them may.
+    /// The number of held bytes that may go on.
     ready: usize,
     end: Option<GuardEnd>,
     /// What is thrown away while hyper answers a refused request, and after the last answer.
     linger: Option<Linger>,
-    /// The rest of an interim response.
     interim: Vec<u8>,
-    /// Whether hyper has sent all it wanted to.
     is_flushed: bool,
     departure: Departure,
 }
@@ -51,16 +50,13 @@ struct FramingGuard {
 enum GuardEnd {
     /// A request was refused: what follows is thrown away.
     Refused,
-    /// Content was: the connection is broken.
     Broken(crate::framing::Violation),
 }
 
-/// What came of a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Filled {
     /// Bytes went on, or there are no more.
     Done,
-    /// Nothing went on yet.
     More,
 }
 
@@ -106,7 +102,8 @@ impl ClientStream {
         self.stalls.add(&self.activity, cx.waker());
     }
 
-    /// Tells the client which of its streams were reset; ready when nothing stands in the way of hyper's frames.
+    /// Tells the client which of its streams were reset; ready when nothing stands in the way of
+    /// hyper's frames.
     fn poll_resets(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut streams = self.activity.streams.lock();
         while !streams.to_client().is_empty() {
@@ -118,7 +115,8 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads frames, and shows hyper the end of streams that were reset as if the client had reset them.
+    /// Reads frames, and shows hyper the end of streams that were reset as if the client had reset
+    /// them.
     fn poll_read_frames(
         &mut self,
         cx: &mut Context<'_>,
@@ -154,7 +152,8 @@ impl ClientStream {
         Poll::Ready(Ok(count))
     }
 
-    /// Sends what there is of interim responses; ready when nothing stands in the way of hyper's bytes.
+    /// Sends what there is of interim responses; ready when nothing stands in the way of hyper's
+    /// bytes.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(guard) = &mut self.guard else { return Poll::Ready(Ok(())) };
         if guard.interim.is_empty() {
@@ -331,7 +330,8 @@ impl Write for ClientStream {
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         let this = &mut *self;
         if let Some(guard) = &mut this.guard {
-            // hyper does not read while it answers: what comes of the socket meanwhile is noticed here.
+            // hyper does not read while it answers: what comes of the socket meanwhile is noticed
+            // here.
             guard.exchange.register(cx.waker());
             guard.departure.check(this.inner.inner(), &this.activity, cx)?;
             guard.is_flushed |= matches!(flushed, Poll::Ready(Ok(())));
@@ -375,7 +375,8 @@ impl Write for ClientStream {
     }
 }
 
-/// Behind a method, it stands for a request that is refused: hyper gives it to the service, which knows that it is meant.
+/// Behind a method, it stands for a request that is refused: hyper gives it to the service, which
+/// knows that it is meant.
 const SUBSTITUTE: &[u8] = b" / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
 /// What one worker reads at once.

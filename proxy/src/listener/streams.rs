@@ -1,8 +1,10 @@
-//! `Streams`: which streams of an HTTP/2 connection wait for their client, by the windows that it has granted (RFC 9113 §5.2).
+//! `Streams`: which streams of an HTTP/2 connection wait for their client, by the windows that it
+//! has granted (RFC 9113 §5.2).
 //!
-//! hyper does not say that a stream makes no progress, and content that it has handed over to its library is out of its
-//! reach. So the windows are kept here as well, from the frames that pass. A stream that has to end is reset towards both
-//! sides: the client is told, and the library lets go of what it holds.
+//! hyper does not say that a stream makes no progress, and content that it has handed over to its
+//! library is out of its reach. So the windows are kept here as well, from the frames that pass. A
+//! stream that has to end is reset towards both sides: the client is told, and the library lets go
+//! of what it holds.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -10,24 +12,22 @@ use std::time::Duration;
 use super::frames::{Frames, H2Frame, reset};
 use process::timestamp::Timestamp;
 
-/// The streams of one connection.
 #[derive(Debug)]
 pub(super) struct Streams {
     incoming: Frames,
     outgoing: Frames,
     /// Those that are open, in the order of their numbers.
     open: Vec<Stream>,
-    /// The highest number that was used.
     highest: u32,
     initial_window: i64,
     window: i64,
-    /// When the connection's window was used up, or the last time that it was moved.
+    /// The time at which the connection's window was used up, or the last time that it was moved.
     window_moved: Timestamp,
     /// Resets that the client is still to be sent.
     to_client: Vec<u8>,
     /// Resets that the library is still to be shown, as if the client had sent them.
     to_library: Vec<u8>,
-    /// When the first of them was written.
+    /// The time at which the first of them was written.
     reset_at: Timestamp,
 }
 
@@ -35,24 +35,21 @@ pub(super) struct Streams {
 struct Stream {
     number: u32,
     window: i64,
-    /// Whether the head of the response was sent.
     is_answered: bool,
-    /// When it was.
+    /// The time at which it was.
     answered: Timestamp,
-    /// When the last content was sent.
+    /// The time at which the last content was sent.
     moved: Timestamp,
     /// Bytes of content that were sent.
     sent: u64,
 }
 
-/// What a look at the streams has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     /// None waits for its client.
     Flowing,
     /// One does, and its time is up after this.
     Waiting(Duration),
-    /// So many were reset.
     Reset(usize),
     /// What is to be reset cannot be: the connection stands still in the middle of a frame.
     Stuck,
@@ -166,7 +163,8 @@ impl Streams {
         }
     }
 
-    /// The streams that wait for their client, and the bytes a second that each has been sent since it was answered.
+    /// The streams that wait for their client, and the bytes a second that each has been sent since
+    /// it was answered.
     pub(super) fn waiting(&self, now: Timestamp) -> impl Iterator<Item = (u32, u64)> {
         self.open.iter().filter(|stream| self.is_waiting(stream)).map(move |stream| {
             let millis = now.since(stream.answered).as_millis();
@@ -192,7 +190,6 @@ impl Streams {
         if self.outgoing.is_between_frames() { &self.to_client } else { &[] }
     }
 
-    /// So much of it was.
     pub(super) fn sent_to_client(&mut self, count: usize) {
         self.to_client.drain(..count.min(self.to_client.len()));
     }
@@ -213,7 +210,8 @@ impl Streams {
         stream.is_answered && (stream.window <= 0 || self.window <= 0)
     }
 
-    /// When it last moved: one that only the connection's window holds back, has waited since that is used up.
+    /// The time at which it last moved: one that only the connection's window holds back, has
+    /// waited since that is used up.
     fn moved(&self, stream: &Stream) -> Timestamp {
         if stream.window > 0 { stream.moved.max(self.window_moved) } else { stream.moved }
     }

@@ -1,16 +1,18 @@
 //! How many bytes of a socket its peer has not acknowledged yet.
 //!
-//! A blocked socket becomes writable again when a third of its buffer is free, which takes a slow client minutes. What it
-//! acknowledges shows meanwhile that it takes something.
+//! A blocked socket becomes writable again when a third of its buffer is free, which takes a slow
+//! client minutes. What it acknowledges shows meanwhile that it takes something.
 #![expect(unsafe_code, reason = "SIOCOUTQ, for which no crate has a safe call")]
 
 use std::os::fd::{AsFd, AsRawFd as _};
 
-/// Returns the bytes in the socket's send queue, acknowledged ones not counted; `None` where the system does not tell.
+/// Returns the bytes in the socket's send queue, acknowledged ones not counted; `None` where the
+/// system does not tell.
 pub(super) fn unsent(socket: &impl AsFd) -> Option<u32> {
     let socket = socket.as_fd();
     let mut bytes: libc::c_int = 0;
-    // SAFETY: the descriptor is open while it is borrowed, and SIOCOUTQ (TIOCOUTQ) writes one `int`.
+    // SAFETY: the descriptor is open while it is borrowed, and SIOCOUTQ (TIOCOUTQ) writes one
+    // `int`.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     (done == 0).then(|| u32::try_from(bytes).ok()).flatten()
 }

@@ -1,6 +1,7 @@
 //! `Inbound`: a request in normal form, field by field what the cache and the origin may rely on.
 //!
-//! Key bytes, forwarded bytes and rule-matching bytes are the same bytes: the path is not rewritten, the host is canonical.
+//! Key bytes, forwarded bytes and rule-matching bytes are the same bytes: the path is not
+//! rewritten, the host is canonical.
 
 pub mod soundness;
 pub mod refusal;
@@ -29,50 +30,40 @@ use crate::policy::cookies::CookieRules;
 use crate::policy::{RequestPolicy, SettingsSnapshot};
 use settings::LimitSettings;
 
-/// A request that was found sound.
 #[derive(Debug)]
 pub struct Inbound {
-    /// Everything but its content.
     pub head: RequestHead,
-    /// Its content.
     pub body: Incoming,
-    /// The handle by which the connection becomes a tunnel, if it asks for a WebSocket. An offer of any other protocol is as if
-    /// it had not been made (RFC 9110 §7.8).
+    /// The handle by which the connection becomes a tunnel, if it asks for a WebSocket. An offer of
+    /// any other protocol is as if it had not been made (RFC 9110 §7.8).
     pub upgrade: Option<hyper::upgrade::OnUpgrade>,
 }
 
-/// The head of a request.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
-    /// Its method, neither CONNECT nor TRACE.
     pub method: Method,
-    /// The protocol version that the client spoke.
     pub version: Version,
     /// Where it is directed: canonical host, path and query byte for byte.
     pub target: Target,
-    /// The policy that holds for it.
     pub policy: RequestPolicy,
-    /// Its primary key.
     pub key: Key,
-    /// Its fields as they came.
     pub fields: HeaderMap,
-    /// Who sent it.
     pub peer: Arc<Peer>,
-    /// Where interim responses to it go, if anywhere.
+    /// `None` where interim responses are not relayed.
     pub interim: Option<Interim>,
 }
 
 /// A request that is not carried out.
 #[derive(Debug)]
 pub struct Refused {
-    /// Why.
     pub refusal: Refusal,
     /// Its fields, which say what kind of answer is wanted.
     pub fields: HeaderMap,
 }
 
 impl Inbound {
-    /// Reads a request under these settings, or says why it is refused. `seed` is the secret of the key hashes.
+    /// Reads a request under these settings, or says why it is refused. `seed` is the secret of the
+    /// key hashes.
     pub fn read(
         mut parts: Parts,
         body: Incoming,
@@ -107,7 +98,8 @@ impl Inbound {
         Ok(Self { head, body, upgrade })
     }
 
-    /// Applies the rules that stand behind both protocols' readers. Returns also whether `Connection` is there.
+    /// Applies the rules that stand behind both protocols' readers. Returns also whether
+    /// `Connection` is there.
     fn check(
         parts: &mut Parts,
         peer: &Peer,
@@ -126,7 +118,8 @@ impl Inbound {
         Ok((target, has_options))
     }
 
-    /// Returns whether it carries content. Over HTTP/2, content without a byte may end in a frame of its own.
+    /// Returns whether it carries content. Over HTTP/2, content without a byte may end in a frame
+    /// of its own.
     pub fn has_body(&self) -> bool {
         let body = &self.body;
         let is_empty = http_body::Body::size_hint(body).exact() == Some(0);
@@ -135,8 +128,9 @@ impl Inbound {
 }
 
 impl RequestHead {
-    /// Returns whether the answer to this HEAD is what everyone's GET would be given: nothing in it is this client's own. One that
-    /// forbids storing, or asks for more than a look, tells nothing about what is stored.
+    /// Returns whether the answer to this HEAD is what everyone's GET would be given: nothing in it
+    /// is this client's own. One that forbids storing, or asks for more than a look, tells nothing
+    /// about what is stored.
     pub fn describes_get(&self) -> bool {
         let is_own = [AUTHORIZATION, COOKIE, IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH]
             .iter()
@@ -151,7 +145,6 @@ impl RequestHead {
         may_be_stored && RequestDirectives::of(&self.fields).only_if_cached
     }
 
-    /// What storing its response depends on.
     pub fn facts(&self) -> RequestFacts {
         RequestFacts {
             method: self.method.clone(),

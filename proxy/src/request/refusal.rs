@@ -2,10 +2,9 @@
 
 use crate::framing::Violation;
 
-/// A request that we do not carry out: the client's to change.
+/// The reason that a request is not carried out; the client has to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// CONNECT, TRACE.
     #[error("This method is not served here.")]
     MethodNotAllowed,
     /// `PURGE` from a peer that may not, or without the token.
@@ -24,8 +23,7 @@ pub enum Refusal {
         "PURGE is switched off on this listener: set purge.allow, or purge through the admin listener."
     )]
     PurgeOff,
-    /// Missing, repeated, malformed or contradictory host.
-    #[error("The request's host cannot be told: {0}.")]
+    #[error("The request's host cannot be determined: {0}.")]
     Host(&'static str),
     /// `Connection` names a field that is not for it to name.
     #[error("The Connection field names a field that must not be dropped.")]
@@ -36,13 +34,11 @@ pub enum Refusal {
     /// Our own name is in `Via` too often (RFC 9110 §7.6.3).
     #[error("The request has come through here {0} times: it runs in a circle.")]
     Loop(usize),
-    /// Too long a target.
     #[error("The URL is longer than {limit} bytes.")]
     UriTooLong {
         /// Bytes allowed.
         limit: usize,
     },
-    /// Too long a body.
     #[error("The request's content is longer than {limit} bytes.")]
     BodyTooLarge {
         /// Bytes allowed.

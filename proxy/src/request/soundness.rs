@@ -1,8 +1,10 @@
-//! What every request has to be, whichever protocol brought it: one check, behind the reader of HTTP/1 and that of HTTP/2.
+//! What every request has to be, whichever protocol brought it: one check, behind the reader of
+//! HTTP/1 and that of HTTP/2.
 //!
-//! `framing` has looked at the bytes of HTTP/1 by then, because hyper repairs some of them and answers others by itself. Of
-//! HTTP/2, the library has refused what it knows to be malformed; what it lets pass and HTTP/1 cannot express is looked for
-//! here. [`Target`](super::target::Target) says what a target has to be.
+//! `framing` has looked at the bytes of HTTP/1 by then, because hyper repairs some of them and
+//! answers others by itself. Of HTTP/2, the library has refused what it knows to be malformed; what
+//! it lets pass and HTTP/1 cannot express is looked for here. [`Target`](super::target::Target)
+//! says what a target has to be.
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
 use http::request::Parts;

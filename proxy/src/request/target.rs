@@ -20,12 +20,11 @@ pub struct Target {
     path: PathAndQuery,
 }
 
-/// Most hosts are short: they live in place.
 type Host = SmallVec<[u8; 48]>;
 
 impl Target {
-    /// Reads the target. The host comes from the authority of an absolute-form target or `:authority`, else from `Host`;
-    /// where both are given, they must agree.
+    /// Reads the target. The host comes from the authority of an absolute-form target or
+    /// `:authority`, else from `Host`; where both are given, they must agree.
     pub fn read(parts: &Parts, peer: &Peer, url_bytes_max: usize) -> Result<Self, Refusal> {
         let path = path(parts, url_bytes_max)?;
         let Parts { uri, version, headers: fields, .. } = parts;
@@ -68,17 +67,14 @@ impl Target {
         std::str::from_utf8(&self.host).unwrap_or_default()
     }
 
-    /// Path and query.
     pub fn path(&self) -> &str {
         self.path.as_str()
     }
 
-    /// Path and query as a request target.
     pub const fn path_and_query(&self) -> &PathAndQuery {
         &self.path
     }
 
-    /// The host as a field value.
     pub fn host_value(&self) -> Option<HeaderValue> {
         HeaderValue::from_bytes(&self.host).ok()
     }
@@ -88,10 +84,11 @@ impl Target {
 //# The ":path" pseudo-header field [...] MUST NOT be empty for "http" or
 //# "https" URIs; [...] "http" or "https" URIs that do not contain a path
 //# component MUST include a value of '/'.
-/// Reads path and query: a path, or `*` of OPTIONS. A URL of HTTP/1 that has a query and no path has the path `/`
-/// (RFC 9110 §4.2.3).
+/// Reads path and query: a path, or `*` of OPTIONS. A URL of HTTP/1 that has a query and no path
+/// has the path `/` (RFC 9110 §4.2.3).
 ///
-/// `http::Uri` cuts fragments off, so that `#x` leaves a path that is empty and says that it is `/`.
+/// `http::Uri` cuts fragments off, so that `#x` leaves a path that is empty and says that it is
+/// `/`.
 fn path(parts: &Parts, url_bytes_max: usize) -> Result<PathAndQuery, Refusal> {
     let Parts { method, uri, version, .. } = parts;
     let path = uri.path_and_query().filter(|_| uri.scheme().is_none_or(is_http));
@@ -134,7 +131,8 @@ fn canonical(authority: &[u8]) -> Result<Host, Refusal> {
     Ok(Host::from_slice(host.as_bytes()))
 }
 
-/// Returns whether this is a lower-case name without trailing dot, its port, if any, not to be left out.
+/// Returns whether this is a lower-case name without trailing dot, its port, if any, not to be left
+/// out.
 fn is_canonical(authority: &[u8]) -> bool {
     let mut parts = authority.splitn(2, |byte| *byte == b':');
     let name = parts.next().unwrap_or_default();

@@ -1,14 +1,16 @@
-//! Fields that say which way a message came: `Via` (RFC 9110 §7.6.3), `Forwarded` (RFC 7239), `X-Forwarded-*`, request ids.
+//! Fields that say which way a message came: `Via` (RFC 9110 §7.6.3), `Forwarded` (RFC 7239),
+//! `X-Forwarded-*`, request ids.
 //!
-//! They are ours and written anew. A trusted peer is believed about the client's address, the scheme (`X-Forwarded-Proto`) and
-//! the host (`X-Forwarded-Host`); both then are part of the key.
+//! They are ours and written anew. A trusted peer is believed about the client's address, the
+//! scheme (`X-Forwarded-Proto`) and the host (`X-Forwarded-Host`); both then are part of the key.
 
 use http::Version;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
 
 use super::RequestHead;
 
-/// Writes the trace fields of a request to the origin: what they say of its URL is what the key says.
+/// Writes the trace fields of a request to the origin: what they say of its URL is what the key
+/// says.
 pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
     let is_trusted = request.peer.is_trusted;
     let misleads = |name: &&HeaderName| {
@@ -47,8 +49,8 @@ pub fn append_via(fields: &mut HeaderMap, received: Version, via: &str) {
     append_member(fields, VIA, &format!("{version} {via}"));
 }
 
-/// Returns how often a request has come through proxies of our name, which must not go on for ever (RFC 9110 §7.6). Several in
-/// a row, an edge and a shield, may share a name.
+/// Returns how often a request has come through proxies of our name, which must not go on for ever
+/// (RFC 9110 §7.6). Several in a row, an edge and a shield, may share a name.
 pub fn passes(fields: &HeaderMap, via: &str) -> usize {
     let members =
         fields.get_all(VIA).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -58,7 +60,6 @@ pub fn passes(fields: &HeaderMap, via: &str) -> usize {
     names.filter(|name| *name == via.as_bytes()).count()
 }
 
-/// More passes than this are a circle.
 pub const PASSES_MAX: usize = 8;
 
 /// The request's id if it has a sound one, else a new one.
@@ -104,8 +105,8 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// What somebody could say to make the renderer believe in another URL or method than the one in the key. From nobody
-/// believed, not even from trusted peers: load balancers pass them on.
+/// What somebody could say to make the renderer believe in another URL or method than the one in
+/// the key. From nobody believed, not even from trusted peers: load balancers pass them on.
 const OVERRIDES: &[&str] = &[
     "x-real-ip",
     "x-client-ip",
