@@ -1,5 +1,5 @@
-//! `HeldResponse`: a stored response that a request keeps while it waits for the origin, to be validated or
-//! to be served when the origin fails.
+//! `HeldResponse`: a stored response that a request keeps while it waits for the origin, to be
+//! validated or to be served when the origin fails.
 
 use std::sync::Arc;
 
