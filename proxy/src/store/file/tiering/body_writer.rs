@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::TierParts;
+use super::parts::TierParts;
 use crate::store::file::read::file_body::{Extent, FileBody};
 use crate::store::file::write::queue::{HEAD_BYTES, Job};
 use crate::store::file::write::writer::{extent_bytes_max, split};

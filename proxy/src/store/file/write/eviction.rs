@@ -5,9 +5,11 @@
 //! ones; of the proven, those that were used once more stay. At most half a segment is moved, so at most twice is written.
 //! A large segment is kept as a whole while it is read.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::writer::SegmentWriter;
+use super::segment_log::SegmentLog;
 use crate::invalidation::Sequence;
 use crate::store::Removal;
 use crate::store::file::format::footer::{Contents, IndexTerms};
@@ -50,21 +52,37 @@ fn fingerprint(identity: u64) -> (usize, u32) {
     (place, u32::try_from(identity >> 32).unwrap_or(0) | 1)
 }
 
-impl SegmentWriter {
+/// Chooses segments, and empties them.
+#[derive(Debug)]
+pub(crate) struct Eviction {
+    volume: Arc<Volume>,
+    /// Closed segments that have readers.
+    pub(crate) draining: Vec<u32>,
+    /// Large segments that were kept one after the other.
+    kept: usize,
+    pub(crate) ghosts: Ghosts,
+}
+
+impl Eviction {
+    pub(crate) fn new(volume: &Arc<Volume>) -> Self {
+        let volume = Arc::clone(volume);
+        Self { volume, draining: Vec::new(), kept: 0, ghosts: Ghosts::default() }
+    }
+
     /// Gives segments away until the reserve is free, or nothing more can be done.
-    pub(crate) fn evict(&mut self) {
-        self.collect();
+    pub(crate) fn evict(&mut self, log: &mut SegmentLog) {
+        self.collect(log);
         let reserve = self.reserve();
         for _ in 0..ROUNDS_MAX {
             let is_index_full = self.volume.index.is_full();
-            if self.free.len() >= reserve && !is_index_full {
+            if log.free.len() >= reserve && !is_index_full {
                 break;
             }
-            if !self.reclaim() {
+            if !self.reclaim(log) {
                 break;
             }
         }
-        self.revoke_oldest_readers();
+        self.revoke_oldest_readers(log);
     }
 
     fn reserve(&self) -> usize {
@@ -72,10 +90,10 @@ impl SegmentWriter {
     }
 
     /// Takes back what readers have let go.
-    fn collect(&mut self) {
+    fn collect(&mut self, log: &mut SegmentLog) {
         for number in std::mem::take(&mut self.draining) {
             if self.volume.free(number) {
-                self.release(number);
+                self.release(log, number);
             } else {
                 self.draining.push(number);
             }
@@ -83,30 +101,28 @@ impl SegmentWriter {
     }
 
     /// When readers hold more than a twentieth of all segments, the oldest lose their hold.
-    fn revoke_oldest_readers(&mut self) {
+    fn revoke_oldest_readers(&mut self, log: &mut SegmentLog) {
         let limit = (self.volume.segments.count() as usize / 20).max(1);
         let is_short_of_segments =
-            self.draining.len() > limit || (self.free.is_empty() && !self.draining.is_empty());
+            self.draining.len() > limit || (log.free.is_empty() && !self.draining.is_empty());
         self.volume.is_short_of_segments.store(is_short_of_segments, Ordering::Relaxed);
         while is_short_of_segments && self.draining.len() > limit / 2 {
             let Some(pins) = self.volume.readers.revoke_oldest() else { break };
             self.volume.metrics.revoked.add(u64::from(pins > 0));
-            self.collect();
+            self.collect(log);
         }
     }
 
     /// Gives one segment away, and says whether there was one.
-    fn reclaim(&mut self) -> bool {
-        let Some((class, number)) = self.victim() else { return false };
-        self.is_reclaiming = true;
+    fn reclaim(&mut self, log: &mut SegmentLog) -> bool {
+        let Some((class, number)) = self.victim(log) else { return false };
         self.volume.segments.at(number).close();
-        self.empty(class, number);
-        self.is_reclaiming = false;
+        self.empty(log, class, number);
         self.volume.free_segment(number);
         self.volume.forget_filter(number);
         self.volume.metrics.reclaimed.add(1);
         if self.volume.free(number) {
-            self.release(number);
+            self.release(log, number);
         } else {
             self.draining.push(number);
         }
@@ -114,28 +130,28 @@ impl SegmentWriter {
     }
 
     /// A segment that nobody reads is free; the page table's room for it is given back.
-    fn release(&mut self, number: u32) {
+    fn release(&self, log: &mut SegmentLog, number: u32) {
         if let Some(map) = self.volume.disk.map() {
             let start = usize::try_from(self.volume.start_of(number)).unwrap_or(0);
             let length = usize::try_from(self.volume.segment_bytes).unwrap_or(0);
             let _advice = map.forget(start, length).is_ok();
         }
-        self.free.insert(0, number);
+        log.free.insert(0, number);
     }
 
-    fn victim(&mut self) -> Option<(Class, u32)> {
-        if let Some((class, place)) = self.useless() {
-            return self.queues.get_mut(class as usize)?.remove(place).map(|it| (class, it));
+    fn victim(&mut self, log: &mut SegmentLog) -> Option<(Class, u32)> {
+        if let Some((class, place)) = self.useless(log) {
+            return log.queues.get_mut(class as usize)?.remove(place).map(|it| (class, it));
         }
         for _ in 0..=self.volume.segments.count() {
-            let class = self.next_class()?;
-            let number = self.queues.get_mut(class as usize)?.pop_front()?;
+            let class = self.next_class(log)?;
+            let number = log.queues.get_mut(class as usize)?.pop_front()?;
             let was_read = self.volume.segments.at(number).was_read();
-            let may_spare = self.kept < self.queues.get(class as usize)?.len() / 2;
+            let may_spare = self.kept < log.queues.get(class as usize)?.len() / 2;
             if class == Class::Large && was_read && may_spare {
                 self.kept += 1;
                 self.volume.metrics.kept.add(1);
-                self.queues.get_mut(class as usize)?.push_back(number);
+                log.queues.get_mut(class as usize)?.push_back(number);
                 continue;
             }
             self.kept = 0;
@@ -145,11 +161,11 @@ impl SegmentWriter {
     }
 
     /// A segment that costs nothing, or little, to give away.
-    fn useless(&self) -> Option<(Class, usize)> {
+    fn useless(&self, log: &SegmentLog) -> Option<(Class, usize)> {
         let now = self.volume.now_secs();
         let mut mostly_dead = None;
         for class in [Class::Probation, Class::Main, Class::Large] {
-            for (place, number) in self.queues.get(class as usize)?.iter().enumerate() {
+            for (place, number) in log.queues.get(class as usize)?.iter().enumerate() {
                 let segment = self.volume.segments.at(*number);
                 let (live, used) = (segment.live(), segment.used.load(Ordering::Relaxed));
                 let is_expired =
@@ -165,15 +181,15 @@ impl SegmentWriter {
         mostly_dead
     }
 
-    fn next_class(&self) -> Option<Class> {
-        let [probation, main, large] = self.queues.each_ref();
+    fn next_class(&self, log: &SegmentLog) -> Option<Class> {
+        let [probation, main, large] = log.queues.each_ref();
         let small = probation.len() + main.len();
         let of_small = if probation.len() * 10 > small || main.is_empty() {
             (Class::Probation, probation)
         } else {
             (Class::Main, main)
         };
-        let age = |queue: &std::collections::VecDeque<u32>| {
+        let age = |queue: &VecDeque<u32>| {
             queue.front().map(|number| self.volume.segments.at(*number).lsn())
         };
         match (age(of_small.1), age(large)) {
@@ -185,8 +201,8 @@ impl SegmentWriter {
     }
 
     /// Takes everything of a segment out of the index, but for what is moved.
-    fn empty(&mut self, class: Class, number: u32) {
-        let volume = std::sync::Arc::clone(&self.volume);
+    fn empty(&mut self, log: &mut SegmentLog, class: Class, number: u32) {
+        let volume = Arc::clone(&self.volume);
         if class == Class::Large {
             return; // no response is in it, only parts of bodies: those who miss them find out
         }
@@ -202,7 +218,7 @@ impl SegmentWriter {
                 Fate::Moved if budget < bytes => {
                     self.drop_unreadable(number, &entry, Removal::Size)
                 }
-                Fate::Moved => match self.relocate(number, &entry) {
+                Fate::Moved => match self.relocate(log, number, &entry) {
                     Ok(()) => budget -= bytes,
                     Err(reason) => self.drop_unreadable(number, &entry, reason),
                 },
@@ -231,8 +247,13 @@ impl SegmentWriter {
     }
 
     /// Copies a record among the proven ones, or says why it has to go: it cannot be read, there is no room, it was purged.
-    fn relocate(&mut self, number: u32, entry: &FooterEntry) -> Result<(), Removal> {
-        let volume = std::sync::Arc::clone(&self.volume);
+    fn relocate(
+        &self,
+        log: &mut SegmentLog,
+        number: u32,
+        entry: &FooterEntry,
+    ) -> Result<(), Removal> {
+        let volume = Arc::clone(&self.volume);
         let mut bytes = vec![0; usize::from(entry.units) * usize::try_from(UNIT).unwrap_or(0)];
         let read = volume.disk.read(volume.offset_of(number, entry.offset), &mut bytes);
         let header = read.ok().and_then(|()| RecordHeader::decode(&bytes)).ok_or(Removal::Size)?;
@@ -247,9 +268,8 @@ impl SegmentWriter {
         }
         let ids = ids_of(volume.invalidation.ids(), &head.key, head.tags.iter().copied());
         let terms = IndexTerms { ids, extents: head.extents };
-        let (segment, lsn, offset, units) = self
-            .append_parts(Class::Main, header, terms, std::iter::once(rest))
-            .ok_or(Removal::Size)?;
+        let (segment, lsn, offset, units) =
+            log.append(Class::Main, header, terms, std::iter::once(rest)).ok_or(Removal::Size)?;
         let place = RecordPlace { segment, offset, units, is_large: entry.is_large };
         let mut locked = volume.index.lock(entry.key_hash);
         match locked.find(short(entry.version)).filter(|known| known.is_at(number, entry)) {

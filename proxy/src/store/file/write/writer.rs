@@ -1,22 +1,22 @@
-//! The writer: the one who writes `store.dat`. It owns the open segments and the queues of complete ones, so nothing is locked to
-//! reserve space, to seal a segment or to give one away.
+//! `SegmentWriter`: the only writer of `store.dat`. It owns the log and its eviction, so that nothing is locked to reserve space, to
+//! complete a segment or to evict one.
 //!
-//! What is to be stored waits in a queue that is bounded in bytes; when it is full, nothing waits: the response is not stored.
+//! Responses wait in a queue that is bounded in bytes. While it is full, no response is stored in the file.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::eviction::Eviction;
+use super::segment_log::{OpenSegment, SegmentLog};
 use crate::store::file::format::extent::ExtentPlace;
-use crate::store::file::format::footer::{Footer, IndexTerms};
+use crate::store::file::format::footer::IndexTerms;
 use crate::store::file::format::head;
 use crate::store::file::format::postings::ids_of;
 use crate::store::file::format::record::{
-    Class, FooterEntry, RecordHeader, RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader, UNIT,
-    push_block_checksums, units_of,
+    Class, META_BYTES_MAX, RecordHeader, RecordKind, UNIT, push_block_checksums,
 };
 use crate::store::file::read::file_body::FileBody;
 use crate::store::file::read::response;
@@ -25,32 +25,12 @@ use crate::store::file::volume::index::{IndexEntry, RecordPlace};
 use crate::store::file::write::queue::{Job, Loaded};
 use crate::store::{Body, Removal, Stored, StoredResponse};
 
-/// A segment that is being filled.
-#[derive(Debug)]
-pub(crate) struct OpenSegment {
-    pub(crate) segment: u32,
-    lsn: u64,
-    tail: u64,
-    footer: Footer,
-}
-
-/// Writes.
+/// Writes responses and bodies, and evicts segments where there are no free ones.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
-    pub(crate) volume: Arc<Volume>,
-    pub(crate) open: [Option<OpenSegment>; 3],
-    /// Complete segments of each class, the next to be given away first.
-    pub(crate) queues: [VecDeque<u32>; 3],
-    pub(crate) free: Vec<u32>,
-    /// Closed segments that somebody still reads.
-    pub(crate) draining: Vec<u32>,
-    pub(crate) is_reclaiming: bool,
-    /// Large segments that were kept one after the other.
-    pub(crate) kept: usize,
-    pub(crate) ghosts: super::eviction::Ghosts,
-    opened: u64,
-    buffer: Vec<u8>,
-    errors: u32,
+    volume: Arc<Volume>,
+    log: SegmentLog,
+    eviction: Eviction,
 }
 
 /// What is put into a record beside its body.
@@ -63,21 +43,10 @@ struct RecordParts<'a> {
 
 impl SegmentWriter {
     pub(crate) fn new(volume: &Arc<Volume>) -> Self {
-        // Records do not name their store: its incarnations begin where those of an earlier one, whose records are still there,
-        // have most likely not been.
-        let opened = u64::from(volume.superblock.lock().openings) << 32 | volume.store >> 33;
         Self {
             volume: Arc::clone(volume),
-            open: [const { None }; 3],
-            queues: Default::default(),
-            free: Vec::new(),
-            draining: Vec::new(),
-            is_reclaiming: false,
-            kept: 0,
-            ghosts: super::eviction::Ghosts::default(),
-            opened,
-            buffer: Vec::new(),
-            errors: 0,
+            log: SegmentLog::new(volume),
+            eviction: Eviction::new(volume),
         }
     }
 
@@ -103,7 +72,7 @@ impl SegmentWriter {
                 response::sub_live_body(&self.volume, &entry);
             }
             Job::Sweep(sweep, done) => {
-                for OpenSegment { segment, footer, .. } in self.open.iter().flatten() {
+                for OpenSegment { segment, footer, .. } in self.log.open.iter().flatten() {
                     let known = (&*footer.entries, &*footer.extent_lists);
                     sweep.retire_matches(&self.volume, *segment, known, &footer.postings);
                 }
@@ -111,7 +80,7 @@ impl SegmentWriter {
             }
             Job::Evict => {
                 if self.volume.index.is_full() && self.volume.takes_writes() {
-                    self.evict();
+                    self.eviction.evict(&mut self.log);
                 }
             }
             Job::Ready(loaded) => self.begin(loaded),
@@ -122,7 +91,7 @@ impl SegmentWriter {
     /// Takes over what was read after the start. What was replaced meanwhile is dead.
     fn begin(&mut self, loaded: Loaded) {
         let Loaded { free, queues } = loaded;
-        (self.free, self.queues) = (free, queues);
+        (self.log.free, self.log.queues) = (free, queues);
         let volume = &self.volume;
         let mut noted = volume.superseded.lock();
         let superseded: Vec<(u64, u32)> = noted.drain().collect();
@@ -231,7 +200,11 @@ impl SegmentWriter {
         let ids = ids_of(self.volume.invalidation.ids(), &stored.key, tags);
         let terms = IndexTerms { ids, extents: extents.to_vec() };
         let record = RecordParts { kind: RecordKind::Response, stored: Some(stored), meta, terms };
-        let class = if self.ghosts.take(identity(stored)) { Class::Main } else { Class::Probation };
+        let class = if self.eviction.ghosts.take(identity(stored)) {
+            Class::Main
+        } else {
+            Class::Probation
+        };
         self.append(class, record, inline)
     }
 
@@ -329,136 +302,26 @@ impl SegmentWriter {
             variant: record.stored.map_or(0, variant_of),
             meta_crc: crc32c::crc32c(&record.meta),
         };
-        if header.meta_bytes > crate::store::file::format::record::META_BYTES_MAX {
+        if header.meta_bytes > META_BYTES_MAX {
             return None;
         }
         let parts = std::iter::once(&*record.meta).chain(body.iter().map(|piece| &**piece));
-        self.append_parts(class, header, record.terms, parts)
-    }
-
-    /// Writes a record of these parts behind its header.
-    pub(crate) fn append_parts<'a>(
-        &mut self,
-        class: Class,
-        mut header: RecordHeader,
-        terms: IndexTerms,
-        parts: impl Iterator<Item = &'a [u8]>,
-    ) -> Option<(u32, u64, u32, u16)> {
-        if !self.volume.disk.is_usable() {
+        if !self.log.is_usable() {
             return None;
         }
-        let units = u16::try_from(units_of(header.record_bytes())).ok()?;
-        let bytes = u64::from(units) * UNIT;
-        let place = self.room(class, bytes, &terms)?;
-        let open = self.open.get(class as usize)?.as_ref()?;
-        let (segment, lsn) = (open.segment, open.lsn);
-        header.lsn = lsn;
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&header.encode());
-        parts.for_each(|part| self.buffer.extend_from_slice(part));
-        self.buffer.resize(usize::try_from(bytes).ok()?, 0);
-        let offset = u32::try_from(place / UNIT).ok()?;
-        if let Err(error) =
-            self.volume.disk.write(self.volume.start_of(segment) + place, &self.buffer)
-        {
-            self.failed("cannot write", &error);
-            return None;
+        if !self.log.has_room(class, &header, &record.terms) {
+            self.log.seal_open(class);
+            self.eviction.evict(&mut self.log);
         }
-        if self.buffer.capacity() > BUFFER_BYTES_KEPT {
-            self.buffer = Vec::new();
-        }
-        let open = self.open.get_mut(class as usize)?.as_mut()?;
-        open.tail = place + bytes;
-        self.volume.segments.at(segment).used.store(open.tail, Ordering::Relaxed);
-        if header.kind == RecordKind::Response {
-            self.volume.segments.at(segment).born.fetch_min(header.born, Ordering::AcqRel);
-            let is_large = !terms.extents.is_empty();
-            open.footer.push(FooterEntry::of(&header, (offset, units), is_large), terms);
-        }
-        Some((segment, lsn, offset, units))
-    }
-
-    /// Returns where a record of so many bytes goes, in a segment that is open then.
-    fn room(&mut self, class: Class, bytes: u64, terms: &IndexTerms) -> Option<u64> {
-        let segment_bytes = self.volume.segment_bytes;
-        let place = |open: &OpenSegment| {
-            let footer = open.footer.bytes_with(terms);
-            (open.tail + bytes + footer <= segment_bytes).then_some(open.tail)
-        };
-        if let Some(place) = self.open.get(class as usize)?.as_ref().and_then(place) {
-            return Some(place);
-        }
-        self.seal_open(class);
-        if !self.is_reclaiming {
-            self.evict();
-        }
-        // What was kept meanwhile may have begun a segment of this class.
-        if let Some(place) = self.open.get(class as usize)?.as_ref().and_then(place) {
-            return Some(place);
-        }
-        self.seal_open(class);
-        let open = self.open_segment(class)?;
-        let place = place(&open);
-        *self.open.get_mut(class as usize)? = Some(open);
-        place
-    }
-
-    fn seal_open(&mut self, class: Class) {
-        if let Some(full) = self.open.get_mut(class as usize).and_then(Option::take) {
-            self.seal(class, &full);
-        }
-    }
-
-    fn open_segment(&mut self, class: Class) -> Option<OpenSegment> {
-        // While segments are given away, what is kept may use the reserve.
-        let segment = self.free.pop()?;
-        self.opened += 1;
-        let lsn = self.opened;
-        let header =
-            SegmentHeader { store: self.volume.store, number: segment, class: class as u32, lsn };
-        let mut bytes = header.encode().to_vec();
-        bytes.resize(usize::try_from(SEGMENT_HEADER_BYTES).ok()?, 0);
-        let disk = &self.volume.disk;
-        // Durable before anything of the earlier incarnation is overwritten.
-        let written = disk.write(self.volume.start_of(segment), &bytes).and_then(|()| disk.sync());
-        if let Err(error) = written {
-            self.free.insert(0, segment);
-            self.failed("cannot begin a segment", &error);
-            return None;
-        }
-        self.volume.segments.at(segment).open(lsn);
-        Some(OpenSegment { segment, lsn, tail: SEGMENT_HEADER_BYTES, footer: Footer::default() })
-    }
-
-    /// Writes the footer of a segment: it is complete.
-    fn seal(&mut self, class: Class, open: &OpenSegment) {
-        let span = self.volume.span_of(open.segment);
-        match open.footer.write(&self.volume.disk, &span, open.tail) {
-            Ok(filter) => self.volume.keep_filter(open.segment, filter),
-            // A restart reads its records instead.
-            Err(error) => self.failed("cannot complete a segment", &error),
-        }
-        if let Some(queue) = self.queues.get_mut(class as usize) {
-            queue.push_back(open.segment);
-        }
-    }
-
-    /// After several errors in a row, nothing is written any more.
-    fn failed(&mut self, what: &'static str, error: &io::Error) {
-        self.volume.metrics.io_errors.add(1);
-        self.errors += 1;
-        tracing::warn!(%error, "{what}");
-        if self.errors == ERRORS_MAX {
-            tracing::error!("the store's device keeps failing: responses are kept in memory only");
-            self.volume.is_offline.store(true, Ordering::Relaxed);
-        }
+        self.log.append(class, header, record.terms, parts)
     }
 
     fn note_states(&self) {
-        let open = self.open.iter().flatten().count() as u64;
-        let complete: usize = self.queues.iter().map(VecDeque::len).sum();
-        *self.volume.states.lock() =
-            [self.free.len() as u64, open, complete as u64, self.draining.len() as u64];
+        let SegmentLog { open, queues, free, .. } = &self.log;
+        let open = open.iter().flatten().count() as u64;
+        let complete: usize = queues.iter().map(VecDeque::len).sum();
+        let draining = self.eviction.draining.len() as u64;
+        *self.volume.states.lock() = [free.len() as u64, open, complete as u64, draining];
     }
 }
 
@@ -513,5 +376,3 @@ pub(crate) fn extent_bytes_max(segment_bytes: u64) -> usize {
 
 const INLINE_BYTES_MAX: u64 = 256 << 10;
 const EXTENT_BYTES: usize = 1 << 20;
-const BUFFER_BYTES_KEPT: usize = 2 << 20;
-const ERRORS_MAX: u32 = 16;
