@@ -1,4 +1,5 @@
-//! The revision fence: a page from a replica that has not seen the change is served, and never kept.
+//! The revision fence: a page from a replica that has not seen the change is served, and never
+//! kept.
 
 use serde_json::json;
 

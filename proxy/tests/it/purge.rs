@@ -1,4 +1,5 @@
-//! Purges: what was purged is never served again, whatever is in flight; counts are exact; all endpoints do the same.
+//! Purges: what was purged is never served again, whatever is in flight; counts are exact; all
+//! endpoints do the same.
 
 use serde_json::json;
 use settings::Secret;
@@ -422,7 +423,8 @@ async fn a_request_after_a_purge_gets_a_new_fetch_while_the_old_one_goes_on() {
         origin.on("/hit", cacheable(""));
         let proxy = Proxy::start(&origin);
 
-        // Requests of one connection are taken up in their order: when a hit is answered, those before it wait.
+        // Requests of one connection are taken up in their order: when a hit is answered, those
+        // before it wait.
         let mut client = Http2::open(proxy.address).await;
         let before = client.get("/a");
         origin.seen("/a", 1).await;

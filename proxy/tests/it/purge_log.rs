@@ -1,4 +1,5 @@
-//! The purge log: a purger's batches over the admin listener, and what must never happen on the way.
+//! The purge log: a purger's batches over the admin listener, and what must never happen on the
+//! way.
 
 use serde_json::{Value, json};
 use settings::{OnExpiry, Secret};
@@ -362,7 +363,7 @@ async fn positions_are_kept_for_each_partition_and_dropped_with_it() {
     assert_eq!(nexts(&proxy.log_status().await), [7, 1]);
 }
 
-/// The lease: silence bounds how old a page may be that nobody has looked at.
+/// The lease: a silent purger bounds the age of a page that is not validated.
 #[tokio::test]
 async fn without_a_purger_stored_pages_are_used_as_configured() {
     for (on_expiry, young, old, failing) in [
@@ -479,7 +480,8 @@ async fn metrics_say_where_the_log_stands() {
     }
 }
 
-/// R25: what was purged hard never stands in for an error, and R26: a soft purge never lets a stale page live longer.
+/// R25: a hard-purged response never replaces an error. R26: a soft purge never lets a stale page
+/// live longer.
 #[tokio::test]
 async fn a_purge_over_the_log_shortens_and_never_extends_what_may_be_served() {
     let origin = Origin::start().await;

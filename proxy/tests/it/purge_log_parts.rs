@@ -1,5 +1,5 @@
-//! Purges of one batch that arrive in parts, refusals that name the proxy's process, and partitions that were empty before
-//! a restart.
+//! Purges of one batch that arrive in parts, refusals that name the proxy's process, and partitions
+//! that were empty before a restart.
 
 use process::clock::Clock;
 use serde_json::{Value, json};

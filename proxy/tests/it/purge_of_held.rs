@@ -1,4 +1,5 @@
-//! Hard purges of stored responses that requests are holding: they stand in for no error, and no 304 confirms them.
+//! Hard purges of stored responses that requests are holding: they replace no error, and no 304
+//! confirms them.
 
 use shellac::store::Removal;
 
@@ -14,7 +15,7 @@ const PURGES: [&str; 6] = [
     r#"{"all":true}"#,
 ];
 
-/// Where a response is when it is purged.
+/// The place of a response when it is purged.
 #[derive(Clone, Copy, Debug)]
 enum Whereabouts {
     Stored,
@@ -97,7 +98,7 @@ async fn a_304_does_not_confirm_a_hard_purged_response() {
     }
 }
 
-/// What was only evicted is as good as before.
+/// An evicted response is as good as before.
 #[tokio::test]
 async fn an_evicted_response_that_was_not_purged_is_served_on_error() {
     let origin = Origin::start().await;

@@ -1,4 +1,5 @@
-//! Purges that could match nothing: each is taken as it was meant, or refused in words, at every endpoint; zero gets a hint.
+//! Purges that could match nothing: each is taken as it was meant, or refused in words, at every
+//! endpoint; zero gets a hint.
 
 use serde_json::{Value, json};
 
@@ -24,7 +25,8 @@ async fn hits(proxy: &Proxy, paths: &[&str]) -> usize {
     hits
 }
 
-/// Lets a purger come for the first time, after which what is stored is validated; returns the next offset.
+/// Lets a purger come for the first time, after which what is stored is validated; returns the next
+/// offset.
 async fn adopt(endpoint: usize, proxy: &Proxy) -> u64 {
     if endpoint == 0 {
         return 0;

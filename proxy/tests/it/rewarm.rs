@@ -1,4 +1,5 @@
-//! Rewarming: what a purge wants to be fetched again is fetched once, and never in the way of a later purge.
+//! Rewarming: what a purge wants to be fetched again is fetched once, and never in the way of a
+//! later purge.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What purges do not name, and what requests hold while it is purged.
+//! Pages that purges do not name, and responses that requests hold while they are purged.
 
 use crate::arena::Contest;
 use crate::arena::page::Flavor;

@@ -1,4 +1,5 @@
-//! All kinds of purges against pages of one flavor: validations and background refreshes are fetches, too.
+//! All kinds of purges against pages of one flavor: validations and background refreshes are
+//! fetches, too.
 
 use crate::arena::Contest;
 use crate::arena::page::Flavor;

@@ -36,7 +36,8 @@ impl Connection {
             .header(ACCEPT_LANGUAGE, language)
             .body(Full::default());
         let (status, content) = self.send(request.expect("the request is well-formed")).await;
-        // The origin's error, or ours where what would have stood in for it was purged in that moment.
+        // The origin's error, or ours where what would have stood in for it was purged in that
+        // moment.
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY) {
             return None;
         }

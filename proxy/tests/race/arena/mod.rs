@@ -25,12 +25,12 @@ use self::racers::{Mutator, Reader};
 use self::random::Random;
 use self::truth::Truth;
 
-/// What is raced.
+/// The settings of one race.
 #[derive(Clone, Debug)]
 pub(crate) struct Contest {
-    /// What purges name.
+    /// The kind of selector.
     pub(crate) kinds: &'static [Kind],
-    /// How pages behave.
+    /// The freshness of pages.
     pub(crate) flavors: &'static [Flavor],
     /// Pages, spread over hosts, sections, sites and groups.
     pub(crate) pages: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Contest {
     pub(crate) padding: usize,
     /// The memory engine's capacity, as it is written in a configuration.
     pub(crate) capacity: &'static str,
-    /// Which engine: `memory`, `file` or `tiered`.
+    /// The engine: `memory`, `file` or `tiered`.
     pub(crate) storage: &'static str,
     /// Set where the origin answers one request in three with an error: then all purges are hard,
     /// because a soft-purged response may be served on error.
@@ -47,7 +47,7 @@ pub(crate) struct Contest {
     pub(crate) races: usize,
 }
 
-/// What happened.
+/// The numbers of one race.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     /// Stored responses that hard purges matched, as they were answered.
@@ -66,7 +66,7 @@ pub(crate) struct Outcome {
     pub(crate) validated: u64,
 }
 
-/// What all racers share.
+/// The state that all racers share.
 #[derive(Debug)]
 struct Arena {
     pages: Vec<Page>,
@@ -96,7 +96,8 @@ impl Contest {
     /// Races, then settles the accounts.
     ///
     /// # Panics
-    /// When anybody is shown anything from before a purge that was answered, or the counts do not add up.
+    /// A racer is shown a version from before a purge that was answered, or the counts do not add
+    /// up.
     pub(crate) fn run(&self) -> Outcome {
         let seed = Random::seed();
         println!("SHELLAC_RACE_SEED={seed}");

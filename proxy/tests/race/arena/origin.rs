@@ -164,5 +164,5 @@ impl Body for Content {
     }
 }
 
-/// How long renders take.
+/// The duration of renders.
 const RENDER_MILLIS: [u64; 8] = [0, 0, 0, 0, 1, 1, 2, 3];

@@ -14,7 +14,7 @@ pub(crate) struct Page {
     pub(crate) flavor: Flavor,
 }
 
-/// How a page may be cached.
+/// The freshness of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavor {
     /// Fresh for long.
@@ -25,7 +25,8 @@ pub(crate) enum Flavor {
     Refreshed,
     /// Stale at once, and validated by an entity tag that changes with every version.
     Validated,
-    /// Stale at once, and the origin confirms whatever is stored: only a hard purge brings another version.
+    /// Stale at once, and the origin confirms whatever is stored: only a hard purge brings another
+    /// version.
     Confirmed,
 }
 
@@ -51,7 +52,8 @@ impl Flavor {
 }
 
 impl Page {
-    /// Makes the page of this number. Flavors, hosts, sections, sites and groups meet in all combinations.
+    /// Makes the page of this number. Flavors, hosts, sections, sites and groups meet in all
+    /// combinations.
     pub(crate) fn new(number: usize, flavors: &[Flavor]) -> Self {
         let place = number / flavors.len();
         Self {
@@ -99,7 +101,7 @@ impl Page {
         fields
     }
 
-    /// Whether the origin confirms what is stored under this entity tag.
+    /// Returns whether the origin confirms this entity tag.
     pub(crate) fn is_confirmed(&self, stored: &[u8], version: u64) -> bool {
         match self.flavor {
             Flavor::Validated | Flavor::Confirmed => stored == self.entity_tag(version).as_bytes(),
@@ -107,7 +109,7 @@ impl Page {
         }
     }
 
-    /// What a visitor reads.
+    /// Returns the version that a visitor reads.
     pub(crate) fn content(&self, version: u64, language: &str, padding: usize) -> String {
         let language = if self.flavor == Flavor::Varying { language } else { "any" };
         format!("{} {version} {language} {:padding$}", self.number, "")
@@ -116,7 +118,7 @@ impl Page {
     /// Reads the version back, from what was said to a visitor of this language.
     ///
     /// # Panics
-    /// When it is another page, or another visitor's.
+    /// The page is another one, or another visitor's.
     pub(crate) fn version_in(&self, content: &str, language: &str) -> u64 {
         let mut words = content.split(' ');
         let mut next = || words.next().expect("a page has three words");

@@ -60,12 +60,12 @@ impl Proxy {
         Self { app, traffic, admin, reported, leave, thread, _folder: folder }
     }
 
-    /// Where it serves.
+    /// The address of its listener.
     pub(crate) const fn traffic(&self) -> SocketAddr {
         self.traffic
     }
 
-    /// Where its admin listener is.
+    /// The address of its admin listener.
     pub(crate) const fn admin(&self) -> SocketAddr {
         self.admin
     }
@@ -86,14 +86,16 @@ impl Proxy {
         report
     }
 
-    /// Adds a purge to the accounts. What was purged softly stays and may be counted again: only hard ones must add up.
+    /// Adds a purge to the accounts. Softly purged responses stay and may be counted again: only
+    /// hard purges must add up.
     pub(crate) fn note(&self, report: &PurgeReport) {
         if report.mode == PurgeMode::Hard {
             self.reported.fetch_add(report.matched.objects, Ordering::Relaxed);
         }
     }
 
-    /// Waits until nothing is in flight; then what was counted must add up, and one purge leaves nothing for another.
+    /// Waits until nothing is in flight. Then the counts must add up, and a second purge finds
+    /// nothing.
     pub(crate) async fn settle_accounts(&self) -> Outcome {
         let fetcher = self.app.front.cache.fetcher();
         let idle = async {
@@ -113,7 +115,8 @@ impl Proxy {
         assert_eq!(usage.inserts, removals.iter().sum::<u64>(), "what came has left, once");
         let (reported, purged) =
             (self.reported.load(Ordering::Relaxed), removals[Removal::Purged as usize]);
-        // What a purge has hit may be evicted or replaced in the moment before the purge itself takes it out.
+        // What a purge has hit may be evicted or replaced in the moment before the purge itself
+        // takes it out.
         let taken = [Removal::Size, Removal::Replaced].map(|reason| removals[reason as usize]);
         let gone = purged + taken.iter().sum::<u64>();
         assert!(reported <= gone, "{reported} reported, {purged} purged, {taken:?} taken");

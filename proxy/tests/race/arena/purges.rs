@@ -5,7 +5,7 @@ use purge_protocol::{PurgeMode, PurgeRequest};
 use super::page::{Flavor, GROUPS, HOSTS, Page, SECTIONS, SITES};
 use super::random::Random;
 
-/// What a purge names.
+/// The kind of selector of a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tag,

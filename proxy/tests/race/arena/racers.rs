@@ -1,4 +1,4 @@
-//! Who races: mutators change pages and purge them, readers look.
+//! The racers: mutators change pages and purge them, readers look.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -108,5 +108,6 @@ async fn look(arena: &Arena, connection: &mut Connection, page: usize, language:
     assert!(version >= oldest, "version {version} after the purge of {oldest}: {page:?}");
 }
 
-/// How long after the request that it may overtake a purge begins: before it arrives, while it is rendered, or later.
+/// Time between a request and the purge that may overtake it: before it arrives, while it is
+/// rendered, or later.
 const PAUSE_MILLIS: [u64; 4] = [0, 0, 1, 2];

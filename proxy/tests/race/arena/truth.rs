@@ -10,8 +10,8 @@ pub(crate) struct Truth(Arc<[Versions]>);
 #[derive(Debug, Default)]
 struct Versions {
     current: AtomicU64,
-    /// Raised when a purge is answered. Sequentially consistent, as are all here: the tests judge the proxy's order, so their
-    /// own must be beyond doubt.
+    /// Raised when a purge is answered. Sequentially consistent, as are all here: the tests judge
+    /// the proxy's order, so their own must be beyond doubt.
     floor: AtomicU64,
 }
 
@@ -30,7 +30,7 @@ impl Truth {
         self.0[page].current.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Who asks from now on is shown this version or a later one.
+    /// Requires this version or a later one for every later request.
     pub(crate) fn forbid_before(&self, page: usize, version: u64) {
         self.0[page].floor.fetch_max(version, Ordering::SeqCst);
     }
