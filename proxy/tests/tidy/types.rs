@@ -48,7 +48,6 @@ fn few_names_mean_two_types() {
 }
 
 #[test]
-#[ignore = "red until the house is built"]
 fn an_engine_has_few_methods_to_write() {
     let modules = Modules::read();
     let mut report = Report::new("methods of `trait Store`");
