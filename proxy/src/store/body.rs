@@ -1,5 +1,5 @@
-//! `Body`: stored content. Small content is in memory; large content may be deferred: it is read where it is stored, a window at a
-//! time, through [`DeferredBody`] and [`BodyReader`].
+//! `Body`: stored content. Small content is in memory; large content may be deferred: it is read
+//! where it is stored, a window at a time, through [`DeferredBody`] and [`BodyReader`].
 
 use std::any::Any;
 use std::fmt::{self, Debug, Formatter};
@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-/// Complete content, in one piece or several.
 #[derive(Clone, Debug, Default)]
 pub enum Body {
     /// No bytes.
@@ -17,11 +16,9 @@ pub enum Body {
     Empty,
     /// All bytes.
     Whole(Bytes),
-    /// Large content.
     Pieces {
         /// None is empty.
         pieces: Arc<[Bytes]>,
-        /// Sum of their lengths.
         length: u64,
     },
     /// Content that has to be read where it is stored.
@@ -42,20 +39,19 @@ pub trait DeferredBody: Any + Send + Sync + Debug {
     /// Returns a range that is in one window, if that can be had without waiting for a device.
     fn at_once(&self, range: &Range<u64>, mode: CopyMode) -> Option<Chunk>;
 
-    /// Begins to read it. Its bytes stay where they are for as long as the reader lives, unless the space is needed.
+    /// Begins to read it. Its bytes stay where they are for as long as the reader lives, unless the
+    /// space is needed.
     fn open(self: Arc<Self>) -> Arc<dyn BodyReader>;
 }
 
-/// Reads deferred content, a window at a time.
 pub trait BodyReader: Send + Sync + Debug {
     /// Bytes of the whole body.
     fn length(&self) -> u64;
 
-    /// Returns a window that begins at `from` and does not go beyond `to`, if that can be had without waiting for a device; never
-    /// empty.
+    /// Returns a window that begins at `from` and does not go beyond `to`, if that can be had
+    /// without waiting for a device; never empty.
     fn window_at_once(&self, from: u64, to: u64, mode: CopyMode) -> Option<Chunk>;
 
-    /// Returns whether [`Self::window_at_once`] will most likely succeed.
     fn is_at_hand(&self, from: u64, to: u64, mode: CopyMode) -> bool;
 
     /// Reads a window that begins at `from` and does not go beyond `to`; never empty. Blocks.
@@ -73,16 +69,15 @@ pub trait BodyReader: Send + Sync + Debug {
     }
 }
 
-/// How content of a file is handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyMode {
-    /// From the map, where that is possible: only the kernel may read it, when it is sent to a socket.
+    /// From the map, where that is possible: only the kernel may read it, when it is sent to a
+    /// socket.
     Mapped,
     /// Copied: this process may read it, too.
     Copied,
 }
 
-/// Content on its way to a client.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
     bytes: Bytes,
@@ -90,11 +85,11 @@ pub struct Chunk {
     check: Option<Arc<MapCheck>>,
 }
 
-/// Looks at a mapped file before bytes of it are sent, and withdraws the map if the file is not what it was.
+/// Looks at a mapped file before bytes of it are sent, and withdraws the map if the file is not
+/// what it was.
 pub struct MapCheck(Box<dyn Fn() + Send + Sync>);
 
 impl MapCheck {
-    /// Makes a check of this function.
     pub fn new(check: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self(Box::new(check)))
     }
@@ -113,7 +108,6 @@ impl Chunk {
     }
 }
 
-/// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Its segment was given away. The caller treats it as a miss, or breaks off.
@@ -122,7 +116,6 @@ pub enum ReadError {
     /// The bytes are not those that were written. The caller drops the response.
     #[error("its checksum is wrong")]
     Corrupt,
-    /// The device failed. The caller drops the response.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -200,8 +193,9 @@ impl From<Bytes> for Chunk {
     }
 }
 
-/// The file is looked at whenever something is about to be sent from its map. If it is not what it was, the map is withdrawn by
-/// that, and sending fails: a client that is slow to take a window is never sent the zeros that have come in its place.
+/// The file is looked at whenever something is about to be sent from its map. If it is not what it
+/// was, the map is withdrawn by that, and sending fails: a client that is slow to take a window is
+/// never sent the zeros that have come in its place.
 impl Buf for Chunk {
     fn remaining(&self) -> usize {
         self.bytes.remaining()
@@ -249,7 +243,8 @@ fn joined(pieces: &[Bytes]) -> Vec<Bytes> {
     result
 }
 
-/// Returns what the allocator takes for this many bytes: it has four size classes between two powers of two.
+/// Returns what the allocator takes for this many bytes: it has four size classes between two
+/// powers of two.
 pub(super) fn allocated(bytes: usize) -> u64 {
     let step = (bytes.next_power_of_two() / 8).max(16);
     bytes.next_multiple_of(step) as u64
@@ -259,7 +254,8 @@ pub(super) fn allocated(bytes: usize) -> u64 {
 const WHOLE_BYTES: usize = 1 << 20;
 /// Larger content is stored in pieces of at least this.
 const PIECE_BYTES: usize = 256 << 10;
-/// The reference counts that shared bytes get, of the body and of what counts it, and the allocations' own grain.
+/// The reference counts that shared bytes get, of the body and of what counts it, and the
+/// allocations' own grain.
 pub(super) const SHARED_BYTES: u64 = 96;
 
 #[cfg(test)]

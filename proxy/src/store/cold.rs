@@ -1,5 +1,5 @@
-//! `ColdTier`: the part of a store whose responses are not in memory, and have to be loaded before a request can be answered from
-//! them.
+//! `ColdTier`: the part of a store whose responses are not in memory, and have to be loaded before
+//! a request can be answered from them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,23 +15,22 @@ pub trait ColdTier: Send + Sync + std::fmt::Debug {
     /// Returns whether a response is stored under this key that is not in memory.
     fn holds(&self, key_hash: u64) -> bool;
 
-    /// Loads the cold responses of this key into memory, but for those that were purged meanwhile. Returns those that are not
-    /// promoted, for this one use.
+    /// Loads the cold responses of this key into memory, but for those that were purged meanwhile.
+    /// Returns those that are not promoted, for this one use.
     fn load<'a>(&'a self, key: &'a Key, promote: Promote) -> Load<'a>;
 
-    /// Purges cold responses that were fetched before: all under these hashes of keys, or all there are. Returns their number.
-    /// A soft purge leaves them where they are.
+    /// Purges cold responses that were fetched before: all under these hashes of keys, or all there
+    /// are. Returns their number. A soft purge leaves them where they are.
     fn purge(&self, hashes: Option<&[u64]>, mode: PurgeMode, before: Sequence) -> u64;
 
-    /// Removes the cold responses that these marks have hit, in the background, as far as they were fetched before that hard
-    /// purge. A promise about space only: none of them is loaded anyway.
+    /// Removes the cold responses that these marks have hit, in the background, as far as they were
+    /// fetched before that hard purge. A promise about space only: none of them is loaded anyway.
     fn sweep_purged(&self, marks: &[PurgeMark], before: Sequence);
 
     /// Removes the cold responses that no request can use any more.
     fn sweep_useless(&self);
 }
 
-/// Whether a response that is loaded enters memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promote {
     /// If it is worth its place there.
@@ -48,5 +47,4 @@ pub async fn load(store: &dyn Store, key: &Key, promote: Promote) -> Vec<Arc<Sto
     }
 }
 
-/// The loading of the responses of one key.
 pub type Load<'a> = Pin<Box<dyn Future<Output = Vec<Arc<Stored>>> + Send + 'a>>;

@@ -1,4 +1,5 @@
-//! The contract: what every engine does, whatever it keeps its bytes in. An engine's tests call [`check`] with a factory.
+//! The contract: what every engine does, whatever it keeps its bytes in. An engine's tests call
+//! [`check`] with a factory.
 
 use std::sync::Arc;
 
@@ -17,7 +18,6 @@ use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
 use process::timestamp::Timestamp;
 
-/// What the engine under test is made with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineLimits {
     pub(crate) capacity: u64,
@@ -25,7 +25,6 @@ pub(crate) struct EngineLimits {
     pub(crate) variants_max: usize,
 }
 
-/// An engine, and what makes its evictions complete.
 pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) settle: Box<dyn Fn() + Send + Sync>,
@@ -33,13 +32,11 @@ pub(crate) struct Engine {
     pub(crate) invalidation: Option<Arc<Invalidation>>,
 }
 
-/// One engine, filled by hand.
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     pub(crate) invalidation: Arc<Invalidation>,
 }
 
-/// A response that a test wants stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page<'a> {
     pub(crate) path: &'a str,
@@ -399,7 +396,6 @@ impl<'a> Page<'a> {
     }
 }
 
-/// A response to be stored, fetched now.
 pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> NewEntry {
     let tags = page.tags.iter().map(|tag| invalidation.ids().tag(tag.as_bytes()));
     NewEntry {

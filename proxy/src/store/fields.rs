@@ -1,7 +1,8 @@
 //! `Fields`: the header fields of a stored response in one exact-size copy.
 //!
-//! Values that hyper parsed are slices of its connection's read buffer: storing one would keep the whole buffer. A
-//! `HeaderMap` of 12 fields takes 1.4 KiB; this takes 8 bytes a field beside the bytes themselves.
+//! Values that hyper parsed are slices of its connection's read buffer: storing one would keep the
+//! whole buffer. A `HeaderMap` of 12 fields takes 1.4 KiB; this takes 8 bytes a field beside the
+//! bytes themselves.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -25,17 +26,16 @@ pub struct Fields {
 #[derive(Clone, Copy, Debug)]
 struct Line {
     name: NameId,
-    /// Bytes of the name in `text`, zero when it is interned; the highest bit: not shown to clients.
+    /// Bytes of the name in `text`, zero when it is interned; the highest bit: not shown to
+    /// clients.
     name_length: u16,
     end: u32,
 }
 
-/// Whether a field is shown to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     /// All fields, as the origin sent them: for validation and for judging anew.
     All,
-    /// What clients see.
     Public,
 }
 
@@ -66,7 +66,8 @@ impl Fields {
         Self { number, lines: lines.into(), text: text.into_boxed_slice().into() }
     }
 
-    /// Makes fields of lines with name, value and whether it is hidden, as [`Self::for_each`] shows them.
+    /// Makes fields of lines with name, value and whether it is hidden, as [`Self::for_each`] shows
+    /// them.
     pub fn of_lines<'a>(lines: impl Iterator<Item = (HeaderName, &'a [u8], bool)>) -> Option<Self> {
         let (mut map, mut hidden) = (HeaderMap::new(), Vec::new());
         for (name, value, is_hidden) in lines {
@@ -100,7 +101,8 @@ impl Fields {
         self.number
     }
 
-    /// Returns the fields as a map with room for `additional` more; the values share the stored bytes.
+    /// Returns the fields as a map with room for `additional` more; the values share the stored
+    /// bytes.
     pub fn to_map(&self, show: Show, additional: usize) -> HeaderMap {
         let mut map = HeaderMap::with_capacity(self.lines.len() + additional);
         let names = NAMES.table.read();
@@ -135,7 +137,8 @@ impl Fields {
     }
 }
 
-/// Field names seen so far, by number. Origins use few; a hostile one finds the table full and its names stored inline.
+/// Field names seen so far, by number. Origins use few; a hostile one finds the table full and its
+/// names stored inline.
 struct Names {
     table: RwLock<Table>,
 }
@@ -183,7 +186,6 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 /// The bit of [`Line::name_length`] that hides a line; longer names than 32 KiB are left out.
 const HIDDEN: u16 = 1 << 15;
 
-/// Longer names are stored inline.
 const NAME_BYTES_MAX: usize = 64;
 /// Names in the table: 400 KiB at worst.
 const NAMES_MAX: u16 = 2048;

@@ -1,4 +1,5 @@
-//! The journal: what a store keeps durable beside its responses, before it is acknowledged. The memory engine keeps nothing.
+//! The journal: what a store keeps durable beside its responses, before it is acknowledged. The
+//! memory engine keeps nothing.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,22 +14,19 @@ use crate::invalidation::{PurgeMark, PurgeTimes, Sequence};
 pub enum JournalEntry {
     /// Every purge of this partition below this offset has been applied.
     Position(Position),
-    /// Whatever was born before this purge sequence is to be validated before it is used: a purge of it may have been missed.
-    /// Responses that were in flight are stored after this entry, and meant as well.
-    Unproven {
-        /// The first sequence that is proven.
-        until: u64,
-    },
+    /// Whatever was born before this purge sequence is to be validated before it is used: a purge
+    /// of it may have been missed. Responses that were in flight are stored after this entry, and
+    /// meant as well.
+    Unproven { until: u64 },
     /// Responses with this selector that report a lower revision than this are not kept.
     Revision {
         /// The tag or host, in the form `tag:x`, `host:x`.
         selector: String,
-        /// The lowest revision.
         revision: u64,
     },
-    /// These were purged. They have been marked already: what is remembered from before holds them, too.
+    /// These were purged. They have been marked already: what is remembered from before holds them,
+    /// too.
     Purge {
-        /// What was marked.
         marks: Vec<PurgeMark>,
         /// When, and how.
         past: PurgeTimes,
@@ -46,7 +44,6 @@ pub enum JournalError {
     Device(String),
 }
 
-/// What was brought back from an earlier process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovered {
     /// Everything that was brought back was fetched before this.
@@ -61,7 +58,6 @@ pub trait JournalBackend: Send + Sync + std::fmt::Debug {
     /// Returns when all entries that were appended before are durable.
     fn settled(&self) -> Settled<'_>;
 
-    /// Returns the recovered positions, as they are now.
     fn positions(&self) -> Vec<Position>;
 
     /// Returns what was recovered; `None`: the store began empty.
@@ -79,7 +75,6 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes one that writes.
     pub(super) fn kept_by(backend: Arc<dyn JournalBackend>) -> Self {
         Self { backend: Some(backend), ..Self::default() }
     }

@@ -1,7 +1,8 @@
-//! Stores: who keeps complete responses and decides which stay. They know keys and bytes, nothing of methods or time.
+//! Stores: who keeps complete responses and decides which stay. They know keys and bytes, nothing
+//! of methods or time.
 //!
-//! Engines implement [`Store`]; `contract.rs` is the test suite that every engine passes. A writer that is dropped before
-//! [`EntryWriter::commit`] leaves nothing behind.
+//! Engines implement [`Store`]; `contract.rs` is the test suite that every engine passes. A writer
+//! that is dropped before [`EntryWriter::commit`] leaves nothing behind.
 
 pub mod body;
 pub mod cold;
@@ -26,12 +27,11 @@ pub use self::stored::{Content, NewEntry, Stored, StoredResponse};
 
 use crate::key::Key;
 
-/// An engine that keeps stored responses.
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// Returns the newest stored response under this key that `selects` accepts (its variant matches the request).
+    /// Returns the newest stored response under this key that `selects` accepts (its variant
+    /// matches the request).
     fn lookup(&self, key: &Key, selects: &dyn Fn(&Stored) -> bool) -> Option<Arc<Stored>>;
 
-    /// Begins to write the body of a response.
     fn begin(&self) -> Box<dyn EntryWriter>;
 
     /// Stores a response with the body of this one and another head, in its place.
@@ -56,7 +56,6 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn cold(&self) -> Option<&dyn ColdTier>;
 }
 
-/// Receives one body. Dropping it means nothing happened.
 pub trait EntryWriter: Send {
     /// Adds a piece. An error means that the response cannot be stored; the writer takes no more.
     fn append(&mut self, piece: Bytes) -> Result<(), StoreError>;
@@ -79,18 +78,13 @@ pub enum StoreError {
     Outdated,
 }
 
-/// Why a stored response left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// Others needed the space.
     Size,
     /// It was of no more use.
     Expired,
-    /// It was purged.
     Purged,
-    /// A newer response took its place.
     Replaced,
-    /// Its URL had too many variants.
     Variants,
 }
 
@@ -99,7 +93,6 @@ impl Removal {
     pub const ALL: [Self; 5] =
         [Self::Size, Self::Expired, Self::Purged, Self::Replaced, Self::Variants];
 
-    /// Its name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Size => "size",
@@ -111,7 +104,6 @@ impl Removal {
     }
 }
 
-/// How much an engine holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Stored responses, uncacheable markers not counted.
@@ -120,7 +112,6 @@ pub struct Usage {
     pub bytes: u64,
     /// Bytes that they may occupy, with the gaps between them: the memory engine fills four fifths.
     pub capacity: u64,
-    /// Responses stored since the start.
     pub inserts: u64,
     /// Responses removed since the start, by reason: in the order of [`Removal::ALL`].
     pub removals: [u64; Removal::ALL.len()],

@@ -1,8 +1,9 @@
 //! Which of the responses stored under a key may answer a request (RFC 9111 §4.1).
 //!
-//! Origins often name a field in `Vary` only where a request had it: `Origin` with CORS. What they send to a request without it
-//! says nothing of it then, and would seem to answer every request. So a field that one stored response of a URL names selects
-//! among all of them: a response that does not name it answers requests that lack it.
+//! Origins often name a field in `Vary` only where a request had it: `Origin` with CORS. What they
+//! send to a request without it says nothing of it then, and would seem to answer every request. So
+//! a field that one stored response of a URL names selects among all of them: a response that does
+//! not name it answers requests that lack it.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -13,25 +14,21 @@ use super::{Store, Stored};
 use crate::key::Key;
 use crate::key::vary::VariantHash;
 
-/// What a request selects.
 #[derive(Debug)]
 pub struct Selected {
     /// The newest response that may answer it.
     pub stored: Option<Arc<Stored>>,
     /// The variant that it selects; `None` where the URL is not known to vary.
     pub variant: Option<VariantHash>,
-    /// Whether anything is stored under its key.
     pub is_known: bool,
 }
 
-/// What a look-up has seen under a key.
 #[derive(Debug, Default)]
 struct Seen {
     is_known: Cell<bool>,
     wanted: Cell<Option<VariantHash>>,
     /// The hash of the names of selecting fields of the response that was seen first.
     names: Cell<Option<u64>>,
-    /// Whether others have other names.
     is_mixed: Cell<bool>,
 }
 
@@ -58,7 +55,6 @@ impl Seen {
 //# and one or more omits the Vary header field, the cache SHOULD choose
 //# the most recent (see Section 4.2.3) stored response with a valid Vary
 //# field value.
-/// Looks for the response that a request selects.
 pub fn select(store: &dyn Store, key: &Key, request: &HeaderMap) -> Selected {
     let seen = Seen::default();
     let stored = store.lookup(key, &|stored| seen.accepts(stored, request));
@@ -76,8 +72,8 @@ pub fn select(store: &dyn Store, key: &Key, request: &HeaderMap) -> Selected {
     Selected { stored, variant, is_known }
 }
 
-/// Looks for a response that a request would select if its languages of equal weight stood in another order, and that is in the
-/// one language that it names first.
+/// Looks for a response that a request would select if its languages of equal weight stood in
+/// another order, and that is in the one language that it names first.
 pub fn select_by_language(
     store: &dyn Store,
     key: &Key,
@@ -116,14 +112,12 @@ fn under(store: &dyn Store, key: &Key) -> Vec<Arc<Stored>> {
     under
 }
 
-/// The named fields that the request has.
 fn present(under: &[Arc<Stored>], request: &HeaderMap) -> Vec<HeaderName> {
     let mut names = named(under);
     names.retain(|name| request.contains_key(name));
     names
 }
 
-/// The selecting fields that some response names itself.
 fn named(under: &[Arc<Stored>]) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for stored in under {

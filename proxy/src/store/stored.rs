@@ -1,4 +1,5 @@
-//! `Stored`: a stored response, or the memory that a URL's responses cannot be stored, with all that a hit needs.
+//! `Stored`: a stored response, or the memory that a URL's responses cannot be stored, with all
+//! that a hit needs.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,13 +17,11 @@ use process::timestamp::Timestamp;
 /// One stored response. Everything in it is immutable but for the marks of use.
 #[derive(Debug)]
 pub struct Stored {
-    /// Its primary key.
     pub key: Key,
     /// Which variant it is; `None` when it does not vary.
     pub variant: Option<Box<Variant>>,
     /// Its place in the order of purges, and its tags.
     pub provenance: Provenance,
-    /// What is stored.
     pub content: Content,
     /// Bytes it occupies with everything that belongs to it.
     pub(super) cost: u64,
@@ -34,10 +33,8 @@ pub struct Stored {
     pub(in crate::store) version: u64,
 }
 
-/// What is stored under a key.
 #[derive(Debug)]
 pub enum Content {
-    /// A complete response.
     Response(StoredResponse),
     /// Responses of this URL cannot be stored: nobody needs to wait for one (hit-for-miss).
     Uncacheable {
@@ -48,27 +45,23 @@ pub enum Content {
     },
 }
 
-/// A complete response.
 #[derive(Clone, Debug)]
 pub struct StoredResponse {
-    /// Its status code.
     pub status: StatusCode,
     /// Its fields, as they are shown to clients, without those that are ours.
     pub fields: Fields,
     /// When it may be used.
     pub freshness: Freshness,
-    /// Its content.
     pub body: Body,
-    /// Which part of the whole that content is, where it is a part (a 206): none is without a known length of the whole.
+    /// Which part of the whole that content is, where it is a part (a 206): none is without a known
+    /// length of the whole.
     pub part: Option<Box<ContentRange>>,
 }
 
 /// A response that is not stored yet; the writer has its body.
 #[derive(Debug)]
 pub struct NewEntry {
-    /// Its primary key.
     pub key: Key,
-    /// Which variant it is.
     pub variant: Option<Variant>,
     /// Its place in the order of purges.
     pub provenance: Provenance,
@@ -77,7 +70,6 @@ pub struct NewEntry {
 }
 
 impl Content {
-    /// Takes the body out of a response.
     pub(in crate::store) fn take_body(&mut self) -> Body {
         match self {
             Self::Response(response) => std::mem::take(&mut response.body),
@@ -87,7 +79,6 @@ impl Content {
 }
 
 impl Stored {
-    /// Completes a draft with its body.
     pub(in crate::store) fn new(mut draft: NewEntry, body: Body, now_secs: u32) -> Self {
         if let Content::Response(response) = &mut draft.content {
             response.body = body;
@@ -106,7 +97,8 @@ impl Stored {
         stored
     }
 
-    /// Notes a use, and returns whether it is the first in this second: the policy hears of those only.
+    /// Notes a use, and returns whether it is the first in this second: the policy hears of those
+    /// only.
     pub(super) fn note_use(&self, now_secs: u32) -> bool {
         let is_first = self.touched.load(Ordering::Relaxed) != now_secs;
         if is_first {

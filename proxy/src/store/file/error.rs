@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process uses it. The operator stops that one, or chooses another directory.
@@ -14,7 +13,6 @@ pub enum OpenError {
     /// The disk lacks the space. The operator frees some, or lowers `storage.file.capacity`.
     #[error("no room for {bytes} bytes in {path}: free some, or lower storage.file.capacity")]
     NoSpace {
-        /// The file.
         path: PathBuf,
         /// Bytes that it needs.
         bytes: u64,
@@ -26,18 +24,7 @@ pub enum OpenError {
     #[error(
         "{path} has format {version}, which this version does not read: delete it to start empty"
     )]
-    OtherVersion {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        version: u32,
-    },
-    /// The files cannot be made, read or written.
+    OtherVersion { path: PathBuf, version: u32 },
     #[error("cannot open the store in {path}: {source}")]
-    Io {
-        /// The file, or the directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }

@@ -1,4 +1,5 @@
-//! Looking at a store from outside, for people: what is in it, and whether all of it is sound. Changes nothing.
+//! Looking at a store from outside, for people: what is in it, and whether all of it is sound.
+//! Changes nothing.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -15,22 +16,18 @@ use crate::key::KeySeed;
 use crate::store::file::format::head::is_sound;
 use crate::store::file::format::record::RecordKind;
 
-/// What is in a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
     /// Whether a process uses it: then the numbers change while they are read.
     pub is_in_use: bool,
-    /// How often it was opened.
     pub openings: u32,
     /// Whether it was closed in order.
     pub is_clean: bool,
     /// Bytes of a segment.
     pub segment_bytes: u64,
-    /// Segments: free, being written, complete.
     pub segments: [u64; 3],
     /// Responses in complete segments, dead ones not counted.
     pub responses: u64,
-    /// Records that the journal calls dead.
     pub dead: u64,
     /// Tags, URLs and hosts whose last purge is remembered.
     pub purged: u64,
@@ -43,7 +40,6 @@ pub struct Inspection {
 pub struct Verification {
     /// Responses whose head, and body where it is with the head, are sound.
     pub responses: u64,
-    /// Parts of large bodies that are sound.
     pub extents: u64,
     /// Bytes of all of these.
     pub bytes: u64,
@@ -51,25 +47,13 @@ pub struct Verification {
     pub damaged: Vec<(u32, u64)>,
 }
 
-/// Why a store cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// It is not there, or cannot be read.
     #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Another version has written it.
+    Io { path: PathBuf, source: std::io::Error },
     #[error("{path} has format {version}, which this version does not read")]
-    OtherVersion {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        version: u32,
-    },
+    OtherVersion { path: PathBuf, version: u32 },
     /// It is no store, or both superblocks are damaged.
     #[error("{0} is no store, or its superblocks are damaged: the proxy would start empty")]
     NoStore(PathBuf),
@@ -81,7 +65,6 @@ pub enum InspectError {
     InUse(PathBuf),
 }
 
-/// The files of a store, for reading.
 struct InspectedFiles {
     data: FileDisk,
     superblock: Superblock,

@@ -1,7 +1,7 @@
 //! `Held`: the bytes of stored bodies that are in memory, for as long as anybody holds them.
 //!
-//! A body that left the store is still there while a client reads it. The difference to what the store has is what slow
-//! clients cost.
+//! A body that left the store is still there while a client reads it. The difference to what the
+//! store has is what slow clients cost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,6 @@ impl Held {
         Bytes::from_owner(Counted { bytes, held: Arc::clone(self) })
     }
 
-    /// All that is counted.
     pub(super) fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

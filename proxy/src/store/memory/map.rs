@@ -1,4 +1,5 @@
-//! The sharded map that answers lookups: stored responses by the hash of their key, variants side by side.
+//! The sharded map that answers lookups: stored responses by the hash of their key, variants side
+//! by side.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,17 +17,15 @@ pub(super) struct Map {
     variants_max: usize,
     objects: AtomicU64,
     bytes: AtomicU64,
-    /// Those of bodies alone.
     body_bytes: AtomicU64,
     inserts: AtomicU64,
     removals: [AtomicU64; Removal::ALL.len()],
     backing: OnceLock<Arc<dyn Backing>>,
 }
 
-/// What keeps responses that are evicted from memory.
 pub(in crate::store) trait Backing: Send + Sync + std::fmt::Debug {
-    /// Notes that this response leaves memory: calls `remove` with the reason, or without one where it stays elsewhere, and
-    /// returns what that returns.
+    /// Notes that this response leaves memory: calls `remove` with the reason, or without one where
+    /// it stays elsewhere, and returns what that returns.
     fn evict(&self, stored: &Stored, remove: &mut dyn FnMut(Option<Removal>) -> bool) -> bool;
 }
 
@@ -51,7 +50,6 @@ impl Map {
         }
     }
 
-    /// Says who keeps what is evicted.
     pub(super) fn back_with(&self, backing: Arc<dyn Backing>) {
         let _first = self.backing.set(backing);
     }
@@ -64,7 +62,8 @@ impl Map {
         }
     }
 
-    /// Returns the newest under this key that is accepted. Responses that vary come before markers, which do not.
+    /// Returns the newest under this key that is accepted. Responses that vary come before markers,
+    /// which do not.
     pub(super) fn find(&self, key: &Key, selects: &dyn Fn(&Stored) -> bool) -> Option<Arc<Stored>> {
         let shard = self.shard(key.hash()).read();
         let candidates =
@@ -72,13 +71,13 @@ impl Map {
         candidates.max_by_key(|stored| received(stored)).map(Arc::clone)
     }
 
-    /// Returns all whose key has this hash.
     pub(super) fn by_hash(&self, hash: u64) -> Vec<Arc<Stored>> {
         let shard = self.shard(hash).read();
         shard.iter_hash(hash).filter(|stored| stored.key.hash() == hash).map(Arc::clone).collect()
     }
 
-    /// Puts it in and returns what it displaces: the same variant, and what was not used for the longest where there are too many.
+    /// Puts it in and returns what it displaces: the same variant, and what was not used for the
+    /// longest where there are too many.
     pub(super) fn insert(&self, stored: &Arc<Stored>, arrival: Arrival) -> Vec<Arc<Stored>> {
         let hash = stored.key.hash();
         stored.provenance_posted();
@@ -119,7 +118,6 @@ impl Map {
         is_found
     }
 
-    /// Returns whether exactly this one is in.
     pub(super) fn contains(&self, stored: &Arc<Stored>) -> bool {
         let hash = stored.key.hash();
         self.shard(hash).read().find(hash, |other| Arc::ptr_eq(other, stored)).is_some()
@@ -188,7 +186,8 @@ impl Map {
 }
 
 impl Stored {
-    /// Enters it among the holders of its tags. A marker holds its tags' marks, but no purge counts it.
+    /// Enters it among the holders of its tags. A marker holds its tags' marks, but no purge counts
+    /// it.
     fn provenance_posted(&self) {
         if self.response().is_some() {
             self.provenance.register(self.key.hash());
@@ -202,8 +201,8 @@ fn is_replaced_by(old: &Stored, new: &Stored) -> bool {
         && (old.variant == new.variant || matches!(old.content, Content::Uncacheable { .. }))
 }
 
-/// The variant to give up: one that was never used, if there is one, however many of those come; of equals, that which was not
-/// used for the longest.
+/// The variant to give up: one that was never used, if there is one, however many of those come; of
+/// equals, that which was not used for the longest.
 fn least_used_variant(shard: &HashTable<Arc<Stored>>, key: &Key) -> Option<Arc<Stored>> {
     shard
         .iter_hash(key.hash())

@@ -1,4 +1,5 @@
-//! The memory engine: a sharded map answers, `policy` decides who stays, the capacity counts everything.
+//! The memory engine: a sharded map answers, `policy` decides who stays, the capacity counts
+//! everything.
 
 mod held;
 mod map;
@@ -17,7 +18,6 @@ use super::{Body, ColdTier, EntryWriter, NewEntry, Removal, Store, StoreError, S
 use crate::key::Key;
 use process::clock::Clock;
 
-/// Stored responses in memory.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     map: Arc<Map>,
@@ -35,7 +35,6 @@ pub struct MemoryLimits {
     pub capacity: u64,
     /// Bytes of one body; never more than a quarter of the capacity.
     pub object_bytes_max: u64,
-    /// Stored responses under one key.
     pub variants_max: usize,
 }
 
@@ -55,12 +54,12 @@ impl MemoryStore {
         }
     }
 
-    /// Returns the bytes of bodies that left the store, or were loaded for one use, and are in memory while a client reads them.
+    /// Returns the bytes of bodies that left the store, or were loaded for one use, and are in
+    /// memory while a client reads them.
     pub fn pinned_bytes(&self) -> u64 {
         self.held.bytes().saturating_sub(self.map.body_bytes())
     }
 
-    /// Finishes the evictions that are due.
     pub fn settle(&self) {
         self.residency.settle();
     }
@@ -77,7 +76,8 @@ impl MemoryStore {
         stored
     }
 
-    /// Puts it where look-ups see it, and returns what it displaces there. [`Self::accommodate`] has to follow.
+    /// Puts it where look-ups see it, and returns what it displaces there. [`Self::accommodate`]
+    /// has to follow.
     pub(in crate::store) fn enter(
         &self,
         stored: &Arc<Stored>,
@@ -107,12 +107,10 @@ impl MemoryStore {
         }
     }
 
-    /// Takes its place among those that stay.
     pub(in crate::store) fn dismiss(&self, stored: &Arc<Stored>) {
         self.residency.dismiss(stored);
     }
 
-    /// Says who keeps what is evicted.
     pub(in crate::store) fn back_with(&self, backing: Arc<dyn Backing>) {
         self.map.back_with(backing);
     }
@@ -122,7 +120,6 @@ impl MemoryStore {
         self.map.bytes() + bytes <= self.residency.roomy()
     }
 
-    /// Responses in memory.
     pub(in crate::store) fn objects(&self) -> u64 {
         self.map.objects()
     }
@@ -190,7 +187,6 @@ impl Store for MemoryStore {
     }
 }
 
-/// Collects a body in memory.
 struct MemoryWriter {
     store: MemoryStore,
     pieces: Vec<Bytes>,

@@ -1,8 +1,9 @@
 //! Residency: who stays when memory is short. Two moka caches decide; the map answers lookups.
 //!
-//! A newcomer enters the *window*, which keeps what was used last (LRU), so a fresh or large response is never turned away.
-//! What the window pushes out asks for a place in *main*, which keeps what is used most (`TinyLFU`). moka's own has no
-//! window: measured, it dropped all of 100 fresh responses in favour of warm ones, and never admitted a page of 1 MB.
+//! A newcomer enters the *window*, which keeps what was used last (LRU), so a fresh or large
+//! response is never turned away. What the window pushes out asks for a place in *main*, which
+//! keeps what is used most (`TinyLFU`). moka's own has no window: measured, it dropped all of 100
+//! fresh responses in favour of warm ones, and never admitted a page of 1 MB.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,12 +54,13 @@ impl Residency {
         }
     }
 
-    /// Gives a stored response a place in the window. A new version of a hot one will find back to main by its uses.
+    /// Gives a stored response a place in the window. A new version of a hot one will find back to
+    /// main by its uses.
     pub(super) fn admit(&self, stored: &Arc<Stored>) {
         let id = policy_key(stored);
         let _frequency = self.main.get(&id); // a miss counts as a use, too
-        // One at a time for each name, as is `forget`: so whoever takes a response out of the map either finds it here
-        // afterwards, or keeps it from coming in.
+        // One at a time for each name, as is `forget`: so whoever takes a response out of the map
+        // either finds it here afterwards, or keeps it from coming in.
         self.window.entry(id).and_compute_with(|_| {
             if self.map.contains(stored) { Op::Put(Arc::clone(stored)) } else { Op::Nop }
         });
@@ -69,13 +71,13 @@ impl Residency {
         }
     }
 
-    /// Forgets a stored response that left the map.
     pub(super) fn dismiss(&self, stored: &Arc<Stored>) {
         forget(&self.window, stored);
         forget(&self.main, stored);
     }
 
-    /// Notes a use. Costs about a microsecond; the caller does so at most once a second and response.
+    /// Notes a use. Costs about a microsecond; the caller does so at most once a second and
+    /// response.
     pub(super) fn touch(&self, stored: &Arc<Stored>) {
         let id = policy_key(stored);
         let _recency = self.window.get(&id);
@@ -94,7 +96,6 @@ impl Residency {
         self.roomy
     }
 
-    /// Returns all that have a place.
     #[cfg(test)]
     pub(super) fn residents(&self) -> Vec<Arc<Stored>> {
         self.window.iter().chain(self.main.iter()).map(|(_, stored)| stored).collect()
@@ -103,7 +104,6 @@ impl Residency {
 
 type Policy = Cache<u64, Arc<Stored>, IdentityHash>;
 
-/// Takes exactly this one out.
 fn forget(cache: &Policy, stored: &Arc<Stored>) {
     cache.entry(policy_key(stored)).and_compute_with(|entry| match entry {
         Some(entry) if Arc::ptr_eq(entry.value(), stored) => Op::Remove,
@@ -123,7 +123,8 @@ fn builder(capacity: u64) -> Builder {
 /// What main evicts, or does not admit, leaves the map. Listeners must neither block nor panic.
 fn evicts_from(map: Arc<Map>) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + Send + Sync {
     move |_, stored, cause| match cause {
-        // Replaced, and in the map still: two responses of one name, of which the policy knows the newer one only.
+        // Replaced, and in the map still: two responses of one name, of which the policy knows the
+        // newer one only.
         RemovalCause::Size | RemovalCause::Expired | RemovalCause::Replaced => {
             map.evict(&stored);
         }
@@ -131,7 +132,8 @@ fn evicts_from(map: Arc<Map>) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + 
     }
 }
 
-/// What the window evicts asks for a place in main. The listener may use main: no listener of main's uses a cache.
+/// What the window evicts asks for a place in main. The listener may use main: no listener of
+/// main's uses a cache.
 fn promotes_to(
     main: Policy,
     map: Arc<Map>,
@@ -139,7 +141,8 @@ fn promotes_to(
     move |id, stored, cause| match cause {
         RemovalCause::Size | RemovalCause::Expired => {
             if map.contains(&stored) {
-                // Not through `entry`, which counts a use: measured, it made main no better than LRU.
+                // Not through `entry`, which counts a use: measured, it made main no better than
+                // LRU.
                 main.insert(*id, Arc::clone(&stored));
                 if !map.contains(&stored) {
                     forget(&main, &stored); // it left meanwhile
@@ -153,8 +156,9 @@ fn promotes_to(
     }
 }
 
-/// What [`forget`] takes out has left the map. But it looks first and takes then, and what came into main in between, under the
-/// same name, goes in its stead: that one must not stay in the map without a place.
+/// What [`forget`] takes out has left the map. But it looks first and takes then, and what came
+/// into main in between, under the same name, goes in its stead: that one must not stay in the map
+/// without a place.
 fn evict_if_found(map: &Map, stored: &Arc<Stored>) {
     if map.contains(stored) {
         map.evict(stored);
@@ -198,12 +202,16 @@ impl std::hash::Hasher for Identity {
 }
 
 const GRAIN_BYTES: u64 = 64;
-/// A fifth of the capacity is left to the allocator, which cannot use every gap again: measured, after the capacity was
-/// turned over ten times, resident memory was up to 1.23 of what is accounted for, see `benches/memory.rs`.
+/// A fifth of the capacity is left to the allocator, which cannot use every gap again: measured,
+/// after the capacity was turned over ten times, resident memory was up to 1.23 of what is
+/// accounted for, see `benches/memory.rs`.
 const RESERVE_SHARE: u64 = 5;
-/// The window takes a fifth: of the shares that were measured the best on average, see `benches/README.md`.
+/// The window takes a fifth: of the shares that were measured the best on average, see
+/// `benches/README.md`.
 const WINDOW_SHARE: u64 = 5;
-/// Window and main are filled one after the other: with less than this part free, one of them may be full.
+/// Window and main are filled one after the other: with less than this part free, one of them may
+/// be full.
 const ROOM_SHARE: u64 = 16;
-/// Housekeeping is forced after this part of the capacity was inserted: so much may be exceeded, for moments.
+/// Housekeeping is forced after this part of the capacity was inserted: so much may be exceeded,
+/// for moments.
 const SETTLE_SHARE: u64 = 256;

@@ -1,4 +1,5 @@
-//! The memory engine keeps the contract, and its policy treats fresh, large and hot responses as it promises.
+//! The memory engine keeps the contract, and its policy treats fresh, large and hot responses as it
+//! promises.
 
 use std::thread;
 use std::time::Duration;
@@ -24,7 +25,8 @@ fn fresh_responses_are_admitted_when_the_store_is_full_of_warm_ones() {
     assert_eq!(kept, 20);
 }
 
-/// STORE.md §3.3: moka's `TinyLFU` alone never admitted a response of a hundred times the usual size.
+/// STORE.md §3.3: moka's `TinyLFU` alone never admitted a response of a hundred times the usual
+/// size.
 #[test]
 fn a_large_response_is_admitted_when_the_store_is_full_of_warm_ones() {
     let (bench, memory) = full_of_warm_ones(&stopped_clock());

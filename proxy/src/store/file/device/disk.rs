@@ -1,5 +1,5 @@
-//! `Disk`: what the store needs of a file. The real one is here; tests have one that loses, tears and reorders what was not
-//! synced.
+//! `Disk`: what the store needs of a file. The real one is here; tests have one that loses, tears
+//! and reorders what was not synced.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -11,7 +11,6 @@ use super::mmap::Map;
 
 /// A file of fixed length. Every call may block.
 pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
-    /// Fills the buffer from this offset.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
     /// Fills the buffer if that needs no device; `WouldBlock`: it does. Does not block.
@@ -20,7 +19,8 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
     /// Writes all bytes at this offset, into the system's cache.
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns when all that was written is on the device. After an error, nothing of it may be relied upon.
+    /// Returns when all that was written is on the device. After an error, nothing of it may be
+    /// relied upon.
     fn sync(&self) -> io::Result<()>;
 
     /// Bytes of the file. Does not block.
@@ -30,7 +30,6 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
     fn map(&self) -> Option<&Map>;
 }
 
-/// A real file.
 #[derive(Debug)]
 pub(crate) struct FileDisk {
     file: File,

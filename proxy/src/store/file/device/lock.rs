@@ -1,8 +1,9 @@
-//! `StoreLock`: who may use the files of a store. One process writes; one that has handed the store over may go on reading until
-//! its clients are served.
+//! `StoreLock`: who may use the files of a store. One process writes; one that has handed the store
+//! over may go on reading until its clients are served.
 //!
-//! The writer holds an exclusive lock on `store.dat`, every reader a shared one on `store.readers`. A new writer overwrites
-//! nothing before it was alone once, that is, before all who read the store under earlier writers have ended.
+//! The writer holds an exclusive lock on `store.dat`, every reader a shared one on `store.readers`.
+//! A new writer overwrites nothing before it was alone once, that is, before all who read the store
+//! under earlier writers have ended.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -14,7 +15,6 @@ use std::time::Duration;
 use crate::store::file::error::OpenError;
 use tokio::time::Instant;
 
-/// The right to write a store.
 #[derive(Debug)]
 pub(crate) struct StoreLock {
     data: File,
@@ -23,7 +23,8 @@ pub(crate) struct StoreLock {
 }
 
 impl StoreLock {
-    /// Takes it for a store in this directory, whose data are in this file. Waits so long for another process to let go.
+    /// Takes it for a store in this directory, whose data are in this file. Waits so long for
+    /// another process to let go.
     pub(crate) fn take(folder: &Path, data: &File, wait: Duration) -> Result<Self, OpenError> {
         let fault = |source| OpenError::Io { path: folder.to_owned(), source };
         let started = Instant::now();

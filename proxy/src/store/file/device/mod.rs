@@ -1,4 +1,5 @@
-//! The device: a file of fixed length as a disk and as memory, the lock on it, and whether it can be trusted.
+//! The device: a file of fixed length as a disk and as memory, the lock on it, and whether it can
+//! be trusted.
 
 pub(crate) mod disk;
 pub(crate) mod lock;

@@ -1,9 +1,10 @@
 //! The word of a segment: which incarnation it is in, and who reads it.
 //!
-//! `lower half of the incarnation, 32 bits | closing, 1 bit | pins, 31 bits`. A pin is taken in one compare-and-swap, only while
-//! the word is not closing, and counts once the whole incarnation was compared: the lower half of one may come again after a
-//! restart. Only the writer gives a segment another incarnation, after it was closed and its pins have gone. So no bytes are
-//! overwritten that somebody reads.
+//! `lower half of the incarnation, 32 bits | closing, 1 bit | pins, 31 bits`. A pin is taken in one
+//! compare-and-swap, only while the word is not closing, and counts once the whole incarnation was
+//! compared: the lower half of one may come again after a restart. Only the writer gives a segment
+//! another incarnation, after it was closed and its pins have gone. So no bytes are overwritten
+//! that somebody reads.
 //!
 //! `proxy/loom` runs this file in every order that its atomics allow.
 
@@ -13,7 +14,8 @@ use super::sync::{Arc, AtomicU64, Mutex, Ordering, fence};
 #[derive(Debug)]
 pub(crate) struct SegmentState {
     word: AtomicU64,
-    /// The whole incarnation, as it is in the records; zero while the segment is free. Written before `word`.
+    /// The whole incarnation, as it is in the records; zero while the segment is free. Written
+    /// before `word`.
     lsn: AtomicU64,
 }
 
@@ -26,7 +28,6 @@ pub(crate) struct Pin(Arc<SegmentState>);
 pub(crate) struct Pins(Mutex<Vec<Pin>>);
 
 impl Default for SegmentState {
-    /// Of a free segment, which lets nobody in.
     fn default() -> Self {
         Self { word: AtomicU64::new(CLOSING), lsn: AtomicU64::new(0) }
     }
@@ -50,7 +51,6 @@ impl SegmentState {
         self.word.store(lsn << 32, Ordering::Release); // pairs with the acquire in `pin`
     }
 
-    /// Lets nobody in any more.
     pub(crate) fn close(&self) {
         self.word.fetch_or(CLOSING, Ordering::AcqRel);
     }
@@ -77,7 +77,8 @@ impl SegmentState {
                 Err(now) => word = now,
             }
         }
-        // Not before: it could have been given away, and opened with the same lower half, in between.
+        // Not before: it could have been given away, and opened with the same lower half, in
+        // between.
         let is_it = self.lsn() == lsn;
         if !is_it {
             self.unpin();

@@ -1,4 +1,5 @@
-//! A simulated disk: what was not synced may be lost, kept or torn, sector by sector, as a seed decides.
+//! A simulated disk: what was not synced may be lost, kept or torn, sector by sector, as a seed
+//! decides.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,7 +10,6 @@ use parking_lot::Mutex;
 use super::disk::Disk;
 use super::mmap::Map;
 
-/// A file of fixed length in memory.
 #[derive(Debug, Default)]
 pub(crate) struct SimulatedDisk {
     state: Mutex<State>,
@@ -24,16 +24,13 @@ struct State {
     fails_reads: bool,
 }
 
-/// What several disks have in common.
 #[derive(Debug, Default)]
 pub(crate) struct Power {
     /// After so many writes and syncs it is off: each of them fails.
     pub(crate) steps_left: Option<u64>,
-    /// Writes and syncs so far.
     pub(crate) steps: u64,
 }
 
-/// How it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Crash {
     /// The process is killed: everything that was written is there.
@@ -49,7 +46,6 @@ impl SimulatedDisk {
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    /// The disk as the next process finds it.
     pub(crate) fn after(&self, crash: Crash, random: &mut Random) -> Arc<Self> {
         let state = self.state.lock();
         let mut bytes = state.cached.clone();
@@ -70,7 +66,6 @@ impl SimulatedDisk {
         self.state.lock().power = Arc::clone(power);
     }
 
-    /// From now on every write and sync fails.
     pub(crate) fn unplug(&self) {
         self.plug(&Arc::new(Mutex::new(Power { steps_left: Some(0), steps: 0 })));
     }
@@ -166,7 +161,6 @@ impl Disk for SimulatedDisk {
     }
 }
 
-/// A small generator whose choices a seed repeats.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 

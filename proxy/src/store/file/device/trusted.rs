@@ -1,10 +1,12 @@
 //! `Trusted`: `store.dat` for as long as it can be relied upon.
 //!
-//! A read that fails or comes short, or another length of the file, ends the trust in all of it until the store is opened again.
-//! Every later read and write fails at once. The map is withdrawn, so that even windows that wait to be sent fail (`EFAULT`).
+//! A read that fails or comes short, or another length of the file, ends the trust in all of it
+//! until the store is opened again. Every later read and write fails at once. The map is withdrawn,
+//! so that even windows that wait to be sent fail (`EFAULT`).
 //!
-//! Behind all segments the file ends in a mark. Nothing is written there later, so a file that was cut short never has it again,
-//! however long it becomes: zeros in the place of what was stored are never taken for it.
+//! Behind all segments the file ends in a mark. Nothing is written there later, so a file that was
+//! cut short never has it again, however long it becomes: zeros in the place of what was stored are
+//! never taken for it.
 
 use std::io;
 use std::sync::Arc;
@@ -36,8 +38,8 @@ impl Trusted {
         !self.is_over.load(Ordering::Acquire)
     }
 
-    /// Looks at the file and returns whether it may be used. Costs about a microsecond: the mark is in the system's cache, as every
-    /// use of the file reads it.
+    /// Looks at the file and returns whether it may be used. Costs about a microsecond: the mark is
+    /// in the system's cache, as every use of the file reads it.
     pub(crate) fn check(&self) -> bool {
         if self.is_usable()
             && let Err(error) = self.check_length().and_then(|()| self.check_mark())
@@ -57,7 +59,8 @@ impl Trusted {
         Ok(())
     }
 
-    /// Not with `read_cached`: some file systems cannot read so, and where the file was cut there is nothing in the cache.
+    /// Not with `read_cached`: some file systems cannot read so, and where the file was cut there
+    /// is nothing in the cache.
     fn check_mark(&self) -> io::Result<()> {
         let mut mark = [0; END_MARK.len()];
         self.disk.read(self.length - END_BYTES, &mut mark)?;
@@ -96,7 +99,8 @@ impl Trusted {
         self.disk.map().filter(|_| self.is_usable())
     }
 
-    /// The file itself, for what must be tried even if it is not trusted: the superblock names the journal's half.
+    /// The file itself, for what must be tried even if it is not trusted: the superblock names the
+    /// journal's half.
     pub(crate) fn device(&self) -> &dyn Disk {
         &*self.disk
     }

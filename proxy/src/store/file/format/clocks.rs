@@ -1,11 +1,13 @@
 //! `Clocks`: by which clock the times in the file were written.
 //!
-//! Each opening of the store writes the times of its own even clock ([`Clock::now`](process::clock::Clock::now)), which began at
-//! the wall time of its start. By how much the wall clock was corrected since then is kept in the journal. A response's version
-//! names the opening that has written it, so a later opening can tell when that was, though the clock was wrong then.
+//! Each opening of the store writes the times of its own even clock
+//! ([`Clock::now`](process::clock::Clock::now)), which began at the wall time of its start. By how
+//! much the wall clock was corrected since then is kept in the journal. A response's version names
+//! the opening that has written it, so a later opening can tell when that was, though the clock was
+//! wrong then.
 //!
-//! The journal also keeps the last wall time that an opening was sure of. If the clock is behind it at the next opening, one of
-//! the two was wrong: nothing that was written before has a known age.
+//! The journal also keeps the last wall time that an opening was sure of. If the clock is behind it
+//! at the next opening, one of the two was wrong: nothing that was written before has a known age.
 
 use std::collections::BTreeMap;
 
@@ -28,20 +30,22 @@ pub(crate) struct Clocks {
 struct Correction {
     /// Milliseconds by which it was ahead of the even clock in the end; negative: behind.
     by: i64,
-    /// The sum of all that it was set back, not positive. Earlier openings may have used the clock while it was ahead by that.
+    /// The sum of all that it was set back, not positive. Earlier openings may have used the clock
+    /// while it was ahead by that.
     back: i64,
 }
 
 impl Clocks {
-    /// Milliseconds to be added to the even clock of an opening to get the wall time, or less where that is not certain; `None`:
-    /// nobody knows.
+    /// Milliseconds to be added to the even clock of an opening to get the wall time, or less where
+    /// that is not certain; `None`: nobody knows.
     pub(crate) fn correction_of(&self, opening: u32) -> Option<i64> {
         let own = self.corrections.get(&opening).map_or(0, |it| it.by);
         let later = self.corrections.range(opening.saturating_add(1)..).map(|(_, it)| it.back);
         (opening >= self.unknown_before).then(|| later.fold(own, i64::saturating_add))
     }
 
-    /// Notes by how much the wall clock of the present opening was corrected; says whether that is new.
+    /// Notes by how much the wall clock of the present opening was corrected; says whether that is
+    /// new.
     pub(crate) fn correct(&mut self, opening: u32, by: i64) -> bool {
         let known = self.corrections.get(&opening).copied().unwrap_or_default();
         if known.by == by {
@@ -63,7 +67,8 @@ impl Clocks {
         wall.as_millis().saturating_add(TOLERANCE_MILLIS) < self.seen
     }
 
-    /// The wall clock of this opening is taken to be right from now on. Where it is behind an earlier one, that one was not.
+    /// The wall clock of this opening is taken to be right from now on. Where it is behind an
+    /// earlier one, that one was not.
     pub(crate) fn see(&mut self, opening: u32, wall: Timestamp) {
         if self.is_behind(wall) {
             self.unknown_before = opening;
@@ -100,7 +105,8 @@ impl Clocks {
 
 /// Openings whose clocks were corrected; nothing is known of older ones.
 const CORRECTIONS_MAX: usize = 64;
-/// Times that lie in the future by less are taken for the present: the clocks of two processes tick at different moments.
+/// Times that lie in the future by less are taken for the present: the clocks of two processes tick
+/// at different moments.
 pub(crate) const TOLERANCE_MILLIS: u64 = 1000;
 
 #[cfg(test)]
@@ -127,7 +133,8 @@ mod tests {
         assert_eq!(known, [None, Some(1), Some(1), Some(0)]);
     }
 
-    /// Either the clock was ahead at the start of the opening in which it was set back, or it was so before: nobody knows.
+    /// Either the clock was ahead at the start of the opening in which it was set back, or it was
+    /// so before: nobody knows.
     #[test]
     fn a_clock_that_is_set_back_lowers_all_earlier_times_and_one_that_is_set_forward_does_not() {
         let mut clocks = Clocks::default();

@@ -1,4 +1,5 @@
-//! Little-endian numbers and length-prefixed bytes, read from and written to slices. Reading never panics.
+//! Little-endian numbers and length-prefixed bytes, read from and written to slices. Reading never
+//! panics.
 
 /// Bytes that are still to be read.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +49,6 @@ impl<'a> Cursor<'a> {
         self.bytes(usize::try_from(length).ok()?)
     }
 
-    /// Returns whether all was read.
     pub(crate) const fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,7 +1,9 @@
-//! `Filter`: which identities a segment may hold, so that a purge reads only the segments that it may have hit.
+//! `Filter`: which identities a segment may hold, so that a purge reads only the segments that it
+//! may have hit.
 //!
-//! A Bloom filter: ten bits for each identity, with which one in a hundred is held by mistake, but never more than 32 for each
-//! response, whatever it carries: so it fits beside the index. What it does not hold is not in the segment.
+//! A Bloom filter: ten bits for each identity, with which one in a hundred is held by mistake, but
+//! never more than 32 for each response, whatever it carries: so it fits beside the index. What it
+//! does not hold is not in the segment.
 
 use super::codec::{Cursor, Put as _};
 
@@ -56,7 +58,8 @@ impl Filter {
         Some(Self { probes, words: words.into() })
     }
 
-    /// The words and bits of an identity, which is a hash already: steps of a width of its own from a start of its own.
+    /// The words and bits of an identity, which is a hash already: steps of a width of its own from
+    /// a start of its own.
     fn places(&self, id: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
         let bits = self.words.len() as u128 * 64;
         let step = id.rotate_left(32).wrapping_mul(GOLDEN) | 1;

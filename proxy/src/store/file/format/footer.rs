@@ -5,7 +5,8 @@
 //! | extent lists: where the bodies of large responses are, each { entry u32, count u32, extents 20 B each } | entries | trailer
 //! ```
 //!
-//! What follows the postings is read at the start, in one piece; the postings only when a purge may have hit something.
+//! What follows the postings is read at the start, in one piece; the postings only when a purge may
+//! have hit something.
 
 use std::io;
 use std::ops::Range;
@@ -48,7 +49,6 @@ pub(crate) struct ExtentList {
 /// What a footer keeps of a response beside its entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IndexTerms {
-    /// What it is listed under.
     pub(crate) ids: Vec<u64>,
     /// Where its body is; empty: behind its head.
     pub(crate) extents: Vec<ExtentPlace>,
@@ -116,7 +116,8 @@ impl Footer {
         (bytes, filter)
     }
 
-    /// Writes it behind the records, which end at `tail`: the segment is complete. Returns its filter.
+    /// Writes it behind the records, which end at `tail`: the segment is complete. Returns its
+    /// filter.
     pub(crate) fn write(&self, disk: &Trusted, at: &SegmentSpan, tail: u64) -> io::Result<Filter> {
         let (bytes, filter) = self.encode(at.lsn, tail);
         let start = at.length.checked_sub(bytes.len() as u64).filter(|start| *start >= tail);
@@ -182,7 +183,6 @@ fn trailer_of(disk: &Trusted, at: &SegmentSpan) -> Option<Trailer> {
     Trailer::decode(&bytes).filter(|trailer| trailer.lsn == at.lsn)
 }
 
-/// Reads a part of a segment.
 fn read(disk: &Trusted, at: &SegmentSpan, place: &Range<u64>) -> Option<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(place.end - place.start).ok()?];
     disk.read(at.start + place.start, &mut bytes).ok()?;
@@ -190,7 +190,8 @@ fn read(disk: &Trusted, at: &SegmentSpan, place: &Range<u64>) -> Option<Vec<u8>>
 }
 
 impl Trailer {
-    /// Where filter, extent lists and entries are in a segment of so many bytes; `None`: it has no room for them.
+    /// Where filter, extent lists and entries are in a segment of so many bytes; `None`: it has no
+    /// room for them.
     fn contents(&self, segment_bytes: u64) -> Option<Range<u64>> {
         let entries = u64::from(self.count) * FOOTER_ENTRY_BYTES as u64;
         let length = entries + u64::from(self.filter_bytes) + u64::from(self.list_bytes);
@@ -209,7 +210,8 @@ const fn list_bytes(extents: usize) -> u64 {
     (8 + extents * EXTENT_BYTES) as u64
 }
 
-/// Reads a footer for a fuzzer, as if its checksum were right: the first two bytes say how much is filter and extent lists.
+/// Reads a footer for a fuzzer, as if its checksum were right: the first two bytes say how much is
+/// filter and extent lists.
 pub(crate) fn read_any(bytes: &[u8]) {
     let Some((sizes, rest)) = bytes.split_first_chunk::<2>() else { return };
     let [filter_bytes, list_bytes] = sizes.map(|size| u32::from(size) * 4);
@@ -228,7 +230,6 @@ pub(crate) fn read_any(bytes: &[u8]) {
     drop(Postings::decode(bytes, |_| true));
 }
 
-/// An extent in a head or a footer.
 const EXTENT_BYTES: usize = 20;
 
 #[cfg(test)]

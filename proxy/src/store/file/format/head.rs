@@ -1,4 +1,5 @@
-//! The head of a stored response as it is in the file: key, variant, place in the order of purges, tags, freshness, fields.
+//! The head of a stored response as it is in the file: key, variant, place in the order of purges,
+//! tags, freshness, fields.
 //!
 //! ```text
 //! scheme u8 | host u16+ | path u32+ | names u16, each u16+ | values u32+ | tags u16, each u128 | soft purge u64
@@ -23,7 +24,6 @@ use crate::store::file::format::record::{RecordKind, blocks_match};
 use crate::store::{Body, Content, Fields, NewEntry, Stored, StoredResponse};
 use process::timestamp::Timestamp;
 
-/// A head that was read.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) key: Key,
@@ -38,7 +38,8 @@ pub(crate) struct Head {
     pub(crate) extents: Vec<ExtentPlace>,
 }
 
-/// Adds the head of a response to the meta of its record; `None`: something in it is too large to be kept.
+/// Adds the head of a response to the meta of its record; `None`: something in it is too large to
+/// be kept.
 pub(crate) fn encode(
     stored: &Stored,
     response: &StoredResponse,
@@ -103,7 +104,6 @@ pub(crate) fn of_record(header: &RecordHeader, rest: &[u8], seed: KeySeed) -> Op
     (crc32c::crc32c(meta) == header.meta_crc).then(|| decode(head, seed)).flatten()
 }
 
-/// Returns whether a record is what was written.
 pub(crate) fn is_sound(header: &RecordHeader, record: &[u8], seed: KeySeed) -> bool {
     let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let (body_start, end) = (at(header.body_start()), at(header.record_bytes()));

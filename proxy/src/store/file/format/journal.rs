@@ -6,10 +6,10 @@
 //! frame       crc u32 | length u32 | number u64 | epoch u32 | kind u32 | payload
 //! ```
 //!
-//! Frames of one epoch are numbered without a gap. When a half is full, what is still of use is written to the other one, under
-//! the next epoch; the superblock says which epoch counts. Each writing ends with a seal: so a damaged frame that was made
-//! durable is always followed by a sound one, and recognised; what is damaged with nothing sound behind it was never
-//! acknowledged.
+//! Frames of one epoch are numbered without a gap. When a half is full, what is still of use is
+//! written to the other one, under the next epoch; the superblock says which epoch counts. Each
+//! writing ends with a seal: so a damaged frame that was made durable is always followed by a sound
+//! one, and recognised; what is damaged with nothing sound behind it was never acknowledged.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,15 +23,17 @@ use crate::invalidation::{PastPurges, PurgeMark, PurgeTimes, Sequence, TagId};
 use crate::store::file::device::disk::Disk;
 use process::timestamp::Timestamp;
 
-/// What is written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Frame {
-    /// These were purged.
     Purge(PurgeTimes, Vec<PurgeMark>),
-    /// A position in a Kafka partition.
     Position(Position),
-    /// These records of a segment are dead, by their offsets in units; [`ALL`] among them: every one.
-    Tombstones { segment: u32, lsn: u64, offsets: Vec<u32> },
+    /// These records of a segment are dead, by their offsets in units; [`ALL`] among them: every
+    /// one.
+    Tombstones {
+        segment: u32,
+        lsn: u64,
+        offsets: Vec<u32>,
+    },
     /// A piece of `PastPurges`'s table, from this place on.
     Folded(u32, Vec<u64>),
     /// What follows was written after the checkpoint.
@@ -40,23 +42,19 @@ pub(crate) enum Frame {
     Seal,
     /// What was born before this sequence is to be validated.
     Unproven(u64),
-    /// The lowest revision of what has this selector.
     Revision(u64, String),
     /// By which clocks times were written: all that is known by now.
     Clocks(Clocks),
 }
 
-/// Stands for every record of a segment.
 pub(crate) const ALL: u32 = u32::MAX;
 
-/// What a journal says.
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
     pub(crate) past_purges: PastPurges,
     pub(crate) positions: BTreeMap<LogId, Position>,
     /// What was born before this sequence is to be validated.
     pub(crate) unproven: u64,
-    /// The lowest revision by selector.
     pub(crate) revisions: BTreeMap<String, u64>,
     /// By segment: the incarnation and the offsets of dead records.
     pub(crate) tombstones: BTreeMap<u32, (u64, Vec<u32>)>,
@@ -75,7 +73,6 @@ pub(crate) struct Tail {
     store: u64,
     half_bytes: u64,
     epoch: u32,
-    /// From the beginning of the half.
     at: u64,
     number: u64,
 }
@@ -144,7 +141,8 @@ impl Frame {
         out.resize(out.len().next_multiple_of(8), 0);
     }
 
-    /// Reads the frame at the beginning of these bytes: its epoch, its number, itself, and its length with the padding.
+    /// Reads the frame at the beginning of these bytes: its epoch, its number, itself, and its
+    /// length with the padding.
     fn decode(bytes: &[u8]) -> Option<(u32, u64, Self, usize)> {
         let mut cursor = Cursor(bytes);
         let (crc, length) = (cursor.u32()?, cursor.u32()?);
@@ -271,8 +269,9 @@ impl Replayed {
 }
 
 impl Tail {
-    /// Begins an empty journal in a file of twice so many bytes. Frames do not name their store: its epochs begin where those of
-    /// an earlier one, whose frames are still there, have most likely not been.
+    /// Begins an empty journal in a file of twice so many bytes. Frames do not name their store:
+    /// its epochs begin where those of an earlier one, whose frames are still there, have most
+    /// likely not been.
     pub(crate) fn format(disk: &dyn Disk, store: u64, half_bytes: u64) -> io::Result<Self> {
         let epoch = u32::try_from(store >> 33).unwrap_or(0);
         let mut tail = Self { store, half_bytes, epoch, at: 0, number: 0 };
@@ -335,8 +334,8 @@ impl Tail {
         Ok(true)
     }
 
-    /// Begins the next epoch in the other half with these frames. The caller syncs, and then names it in the superblock; until
-    /// then the old one counts.
+    /// Begins the next epoch in the other half with these frames. The caller syncs, and then names
+    /// it in the superblock; until then the old one counts.
     pub(crate) fn checkpoint(&mut self, disk: &dyn Disk, frames: &[Frame]) -> io::Result<()> {
         let mut next =
             Self { epoch: self.epoch + 1, at: HALF_HEADER_BYTES as u64, number: 0, ..*self };
@@ -383,7 +382,8 @@ pub(crate) fn frames_of(past_purges: &PastPurges) -> Vec<Frame> {
     frames
 }
 
-/// Reads a frame for a fuzzer, and a journal whose frames are cut out of these bytes: a kind, a length, and so much payload.
+/// Reads a frame for a fuzzer, and a journal whose frames are cut out of these bytes: a kind, a
+/// length, and so much payload.
 pub(crate) fn read_any(bytes: &[u8]) {
     if let Some((epoch, number, frame, length)) = Frame::decode(bytes) {
         assert!(length <= bytes.len().next_multiple_of(8) && is_read_back(&frame, epoch, number));
@@ -420,5 +420,4 @@ fn is_read_back(frame: &Frame, epoch: u32, number: u64) -> bool {
 const HALF_MAGIC: &[u8; 8] = b"shellog1";
 const HALF_HEADER_BYTES: usize = 64;
 const FRAME_HEADER_BYTES: usize = 24;
-/// Places of `PastPurges`'s table in one frame.
 const FOLDED_PIECE: usize = 4096;

@@ -1,14 +1,16 @@
-//! `Postings`: which responses of a segment carry what, by identity: what a purge by tag, host or prefix has hit is found without
-//! reading their heads.
+//! `Postings`: which responses of a segment carry what, by identity: what a purge by tag, host or
+//! prefix has hit is found without reading their heads.
 //!
 //! ```text
 //! for each identity, in order:  id u64 | count u32 | numbers of entries in the footer, u32 each
 //! ```
 //!
-//! An identity is half of a tag's: two tags that share it, one pair in 2^64, would be purged together.
+//! An identity is half of a tag's: two tags that share it, one pair in 2^64, would be purged
+//! together.
 //!
-//! A prefix is no tag. A response is therefore listed under the directories of its path as well: a prefix that ends with one of
-//! them is found like a tag; of one that goes on behind it, or is deeper than [`DEPTH_MAX`], the heads that may be meant are read.
+//! A prefix is no tag. A response is therefore listed under the directories of its path as well: a
+//! prefix that ends with one of them is found like a tag; of one that goes on behind it, or is
+//! deeper than [`DEPTH_MAX`], the heads that may be meant are read.
 
 use std::collections::HashMap;
 
@@ -20,11 +22,9 @@ use super::filter::{self, Filter};
 use crate::invalidation::{TagId, TagTable};
 use crate::key::Key;
 
-/// Numbers of entries by identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Postings {
     by_id: HashMap<u64, Numbers>,
-    /// All numbers together.
     links: usize,
 }
 
@@ -56,12 +56,10 @@ impl Postings {
         filter::bytes_for((self.by_id.len() + more) as u64, responses)
     }
 
-    /// The filter of what is held here.
     pub(crate) fn filter(&self, responses: u64) -> Filter {
         Filter::of(self.by_id.keys().copied(), self.by_id.len() as u64, responses)
     }
 
-    /// The entries that carry all of these.
     pub(crate) fn holders(&self, ids: &[u64]) -> Vec<u32> {
         let of = |id| self.by_id.get(id).map_or(&[][..], |numbers| numbers);
         let Some((first, others)) = ids.split_first() else { return Vec::new() };

@@ -1,4 +1,5 @@
-//! The format of `store.dat`: fixed structures, their places and checksums. All numbers are little-endian.
+//! The format of `store.dat`: fixed structures, their places and checksums. All numbers are
+//! little-endian.
 //!
 //! ```text
 //! store.dat   superblock A, 4 KiB | superblock B, 4 KiB | pad to 64 KiB | segment 0 | segment 1 | ... | end, 4 KiB: `device/trusted`
@@ -6,14 +7,14 @@
 //! record      header, 64 B | meta: crc32c of each 64 KiB block of the body, then what `head` describes | body | pad to 64 B
 //! ```
 //!
-//! The crc of a record's header covers the header, which holds the crc of the meta, which holds those of the body. Each record
-//! names the incarnation of its segment (`lsn`, never used again), so that what is left of an earlier one is recognised.
+//! The crc of a record's header covers the header, which holds the crc of the meta, which holds
+//! those of the body. Each record names the incarnation of its segment (`lsn`, never used again),
+//! so that what is left of an earlier one is recognised.
 //!
 //! What stands between the records of a complete segment and its trailer is drawn in `footer`.
 
 use super::codec::{Cursor, Put as _};
 
-/// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordKind {
     /// A stored response: its head, and its body or where that is.
@@ -26,11 +27,9 @@ pub(crate) enum RecordKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordHeader {
     pub(crate) kind: RecordKind,
-    /// The incarnation of the segment it is in.
     pub(crate) lsn: u64,
     /// Rises with each response that is stored: the highest of a key and variant is the newest.
     pub(crate) version: u64,
-    /// The purge sequence at which it was fetched.
     pub(crate) born: u64,
     pub(crate) key_hash: u64,
     pub(crate) meta_bytes: u32,
@@ -100,7 +99,8 @@ impl RecordHeader {
     }
 }
 
-/// Segments are filled with what is alike: newcomers, what has proved itself, parts of large bodies.
+/// Segments are filled with what is alike: newcomers, what has proved itself, parts of large
+/// bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Probation,
@@ -139,7 +139,6 @@ pub(crate) struct Trailer {
     pub(crate) lsn: u64,
     pub(crate) max_version: u64,
     pub(crate) count: u32,
-    /// Of filter, extent lists and entries.
     pub(crate) crc: u32,
     /// Bytes of the segment up to the end of its last record.
     pub(crate) tail: u32,
@@ -187,9 +186,7 @@ pub(crate) struct FooterEntry {
     pub(crate) born: u64,
     /// Where the record begins in the segment, in units of [`UNIT`].
     pub(crate) offset: u32,
-    /// Its length in units.
     pub(crate) units: u16,
-    /// Whether its body is in extents.
     pub(crate) is_large: bool,
     pub(crate) expires: u32,
     pub(crate) variant: u32,
@@ -315,7 +312,8 @@ pub(crate) fn push_block_checksums<'a>(meta: &mut Vec<u8>, body: impl Iterator<I
     }
 }
 
-/// Returns whether bytes that begin at a block are what the table says, the last block perhaps shorter.
+/// Returns whether bytes that begin at a block are what the table says, the last block perhaps
+/// shorter.
 pub(crate) fn blocks_match(table: &[u8], first_block: usize, bytes: &[u8]) -> bool {
     let Some(table) = table.get(first_block * 4..) else { return false };
     let mut checksums = Cursor(table);
@@ -332,7 +330,6 @@ pub(crate) const fn units_of(bytes: u64) -> u64 {
     bytes.div_ceil(UNIT)
 }
 
-/// Records begin at multiples of this.
 pub(crate) const UNIT: u64 = 64;
 pub(crate) const RECORD_HEADER_BYTES: usize = 64;
 pub(crate) const SMALL_BYTES: usize = 64;

@@ -1,22 +1,20 @@
-//! The superblock: what a store is, how it is divided, and how often it was opened. Two copies are written in turn; the newer
-//! valid one counts.
+//! The superblock: what a store is, how it is divided, and how often it was opened. Two copies are
+//! written in turn; the newer valid one counts.
 
 use std::io;
 
 use super::codec::{Cursor, Put as _};
 use crate::store::file::device::disk::Disk;
 
-/// What is at the beginning of `store.dat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
     /// Which store: segments and journal of another are not taken for its own.
     pub(crate) store: u64,
     /// Rises with each writing of it.
     pub(crate) generation: u64,
-    /// Rises with each opening of the store, and with each 2^32 versions: sequences, versions and incarnations of one opening are
-    /// above those of all before.
+    /// Rises with each opening of the store, and with each 2^32 versions: sequences, versions and
+    /// incarnations of one opening are above those of all before.
     pub(crate) openings: u32,
-    /// Which checkpoint of the journal counts.
     pub(crate) epoch: u32,
     pub(crate) segment_bytes: u64,
     pub(crate) segments: u32,
@@ -32,7 +30,6 @@ pub(crate) struct Superblock {
 pub(crate) enum Unreadable {
     /// Another program, or another version of this one, has written it.
     Version(u32),
-    /// Neither copy is sound.
     Damaged,
 }
 
@@ -55,7 +52,6 @@ impl Superblock {
         bytes
     }
 
-    /// Reads one copy.
     fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         Self::read(bytes).unwrap_or(Err(Unreadable::Damaged))
     }
@@ -86,7 +82,6 @@ impl Superblock {
         }))
     }
 
-    /// Reads the newer valid copy.
     pub(crate) fn load(disk: &dyn Disk) -> io::Result<Result<Self, Unreadable>> {
         let mut newest: Result<Self, Unreadable> = Err(Unreadable::Damaged);
         for place in 0..COPIES {
@@ -135,7 +130,8 @@ pub(crate) fn read_any(bytes: &[u8]) {
 }
 
 const MAGIC: &[u8; 16] = b"shellac store\r\n\0";
-/// The format of everything in the store's files. Another one is refused, never converted: it is a cache.
+/// The format of everything in the store's files. Another one is refused, never converted: it is a
+/// cache.
 const VERSION: u32 = 2;
 const COPY_BYTES: usize = 4096;
 const COPIES: u64 = 2;

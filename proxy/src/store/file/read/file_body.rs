@@ -1,8 +1,9 @@
 //! `FileBody`: content that is in the file, in one or more extents, read a window at a time.
 //!
-//! A window that was not verified within the last [`TRUST`] seconds is read into memory and compared with its checksums. One that
-//! was is shown from the map without copying: it is not looked at again here. What is in the system's cache is shown at once; what
-//! is not is read on another thread before.
+//! A window that was not verified within the last [`TRUST`] seconds is read into memory and
+//! compared with its checksums. One that was is shown from the map without copying: it is not
+//! looked at again here. What is in the system's cache is shown at once; what is not is read on
+//! another thread before.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -23,7 +24,6 @@ use crate::store::file::format::record::{
 };
 use crate::store::file::volume::Volume;
 
-/// Content in the file.
 #[derive(Debug)]
 pub(crate) struct FileBody {
     volume: Arc<Volume>,
@@ -74,7 +74,6 @@ impl FileBody {
         Arc::new(Self { volume: Arc::clone(volume), length, extents: extents.into() })
     }
 
-    /// Content that is in these places.
     pub(crate) fn at(volume: &Arc<Volume>, places: &[ExtentPlace]) -> Arc<Self> {
         let mut start = 0;
         let extents = places.iter().map(|place| {
@@ -92,7 +91,6 @@ impl FileBody {
         (&**body as &dyn Any).downcast_ref()
     }
 
-    /// What it consists of.
     pub(crate) fn extents(&self) -> Vec<Arc<Extent>> {
         self.extents.to_vec()
     }
@@ -127,7 +125,6 @@ impl FileBody {
         is_small.then(verify).flatten()
     }
 
-    /// Whether [`Self::window_at_once`] will most likely succeed.
     fn is_at_hand(&self, from: u64, to: u64, mode: CopyMode) -> bool {
         self.part(from, to).is_some_and(|(extent, range)| {
             mode == CopyMode::Mapped
@@ -155,7 +152,8 @@ impl FileBody {
         self.verified(extent, place, &range, (mode, Blocking::Some))
     }
 
-    /// The extent that holds the byte at `from`, and the part of it that is in one window and not beyond `to`.
+    /// The extent that holds the byte at `from`, and the part of it that is in one window and not
+    /// beyond `to`.
     fn part(&self, from: u64, to: u64) -> Option<(&Extent, Range<u64>)> {
         let number = self.extents.partition_point(|extent| extent.start <= from).checked_sub(1)?;
         let extent = self.extents.get(number)?;
@@ -165,7 +163,8 @@ impl FileBody {
         (first < last).then_some((extent, first..last))
     }
 
-    /// Shows what was verified from the map, if it is in the system's cache, or there is patience to bring it there.
+    /// Shows what was verified from the map, if it is in the system's cache, or there is patience
+    /// to bring it there.
     fn shown(
         &self,
         extent: &Extent,
@@ -264,7 +263,6 @@ impl Extent {
         self.waiting.lock().clone()
     }
 
-    /// Notes that it was written.
     pub(crate) fn written(&self, place: ExtentPlace) {
         let _new = self.place.set(place);
         *self.waiting.lock() = None;
@@ -380,7 +378,6 @@ impl BodyReader for FileBodyReader {
     }
 }
 
-/// The first piece of a range, shared.
 fn slice_of(pieces: &[Bytes], range: Range<u64>) -> Option<Bytes> {
     let mut start = 0;
     for piece in pieces {
@@ -395,11 +392,11 @@ fn slice_of(pieces: &[Bytes], range: Range<u64>) -> Option<Bytes> {
     None
 }
 
-/// Content is read so much at a time.
 const WINDOW_BYTES: u64 = SCRATCH_BYTES as u64;
 /// The blocks that a window is in.
 const SCRATCH_BYTES: usize = 4 * BLOCK_BYTES;
-/// So much is copied and verified where it is needed, if it is in the system's cache: changing threads would take longer.
+/// So much is copied and verified where it is needed, if it is in the system's cache: changing
+/// threads would take longer.
 const COPIED_AT_ONCE_BYTES: u64 = 64 << 10;
 /// Seconds for which a verified block is shown from the map without reading it again.
 const TRUST: u32 = 10;

@@ -24,7 +24,6 @@ use crate::store::{Body, Removal, Store as _, StoreError, Stored};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 
-/// A store on two simulated disks.
 #[derive(Debug)]
 pub(super) struct SimulatedStore {
     pub(super) data: Arc<SimulatedDisk>,
@@ -36,7 +35,6 @@ pub(super) struct SimulatedStore {
     size: Size,
 }
 
-/// How large it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     pub(super) geometry: Geometry,
@@ -44,7 +42,6 @@ pub(super) struct Size {
     pub(super) object: u64,
 }
 
-/// A megabyte in sixteen segments.
 pub(super) const SMALL: Size = Size {
     geometry: Geometry { segment_bytes: 64 << 10, segments: 16, half_bytes: 32 << 10 },
     memory: 256 << 10,
@@ -109,7 +106,6 @@ impl SimulatedStore {
         Self::open(data, log, size, clock).unwrap()
     }
 
-    /// The clock of the process that comes next.
     fn next_clock(&self) -> Clock {
         Clock::manual(self.clock.wall())
     }
@@ -151,7 +147,6 @@ impl SimulatedStore {
         }
     }
 
-    /// Purges, and says whether that was acknowledged.
     pub(super) fn purge(&self, mark: &Mark<'_>, mode: PurgeMode) -> Result<(), JournalError> {
         let _at_work = self.invalidation.begin_purge();
         let sequence = self.invalidation.mark(std::slice::from_ref(mark), mode, self.clock.now());
@@ -187,7 +182,6 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// An engine for the contract: on simulated disks.
 pub(super) fn engine(limits: EngineLimits, tiering: Tiering) -> Engine {
     let EngineLimits { capacity, object_bytes_max, variants_max } = limits;
     let file = capacity * 4;

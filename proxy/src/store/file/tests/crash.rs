@@ -1,5 +1,5 @@
-//! Crashes: short histories, ended at every single step of the disk, by a kill or by a loss of power; and long ones, ended
-//! anywhere. What is found afterwards is compared with a model.
+//! Crashes: short histories, ended at every single step of the disk, by a kill or by a loss of
+//! power; and long ones, ended anywhere. What is found afterwards is compared with a model.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,6 @@ enum State {
     Gone,
 }
 
-/// One history.
 struct History {
     store: SimulatedStore,
     power: Arc<Mutex<Power>>,
@@ -122,7 +121,6 @@ impl History {
         }
     }
 
-    /// Purges what this says of path and version.
     fn purge(&mut self, mark: &Mark<'_>, is_meant: impl Fn(&String, &Version) -> bool) {
         let is_acknowledged = self.store.purge(mark, PurgeMode::Hard).is_ok();
         if is_acknowledged {
@@ -216,7 +214,6 @@ impl Expected {
 
 const TAGS: [&str; 3] = ["one", "two", "three"];
 
-/// Three histories; `SHELLAC_CRASH_HISTORIES` asks for more.
 fn seeds(first: u64) -> std::ops::Range<u64> {
     let histories = std::env::var("SHELLAC_CRASH_HISTORIES").ok().and_then(|it| it.parse().ok());
     first..first + histories.unwrap_or(3)

@@ -1,4 +1,5 @@
-//! Damage: flipped bits, cut files, foreign files, a device that fails. A miss each time, never a wrong answer.
+//! Damage: flipped bits, cut files, foreign files, a device that fails. A miss each time, never a
+//! wrong answer.
 
 use std::path::Path;
 use std::process::Command;
@@ -99,7 +100,8 @@ fn log_id() -> LogId {
     LogId { cluster: "c".into(), topic: "t".into(), partition: 3 }
 }
 
-/// The store that comes after a discarded one has other incarnations and epochs: it finds nothing of what is left of that.
+/// The store that comes after a discarded one has other incarnations and epochs: it finds nothing
+/// of what is left of that.
 #[test]
 fn a_discarded_store_leaves_nothing_that_the_next_one_takes_for_its_own() {
     let store = SimulatedStore::new(SMALL);
@@ -141,7 +143,8 @@ fn bytes_of_a_body_that_are_wrong_on_the_device_are_never_sent() {
     assert_eq!(store.store.file_usage().corrupt, 1);
 }
 
-/// Whatever else is in the file may be damaged, too: one failed read ends the trust in all of it. Memory goes on.
+/// Whatever else is in the file may be damaged, too: one failed read ends the trust in all of it.
+/// Memory goes on.
 #[test]
 fn a_device_that_cannot_be_read_is_out_of_service_until_a_restart() {
     let store = filled();
@@ -162,7 +165,8 @@ fn a_device_that_cannot_be_read_is_out_of_service_until_a_restart() {
     assert_eq!((store.get("/2"), store.get("/in-memory")), (None, None), "purged; not written");
 }
 
-/// What was read and verified a moment ago is not used either, and nothing is written: that could give the file its length back.
+/// What was read and verified a moment ago is not used either, and nothing is written: that could
+/// give the file its length back.
 #[test]
 fn a_file_of_another_length_is_out_of_service_at_once_even_if_it_gets_its_length_back() {
     let length = usize::try_from(SMALL.geometry.file_bytes()).unwrap();

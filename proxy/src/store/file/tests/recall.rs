@@ -1,4 +1,5 @@
-//! What is read back from the file: for one use, or to stay in memory; and what a purge makes of it.
+//! What is read back from the file: for one use, or to stay in memory; and what a purge makes of
+//! it.
 
 use std::sync::Arc;
 

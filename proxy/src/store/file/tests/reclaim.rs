@@ -1,4 +1,5 @@
-//! Giving segments away: nothing fragments, what is used stays, readers keep their bytes, what is written is bounded.
+//! Giving segments away: nothing fragments, what is used stays, readers keep their bytes, what is
+//! written is bounded.
 
 use bytes::Buf as _;
 use std::sync::Arc;

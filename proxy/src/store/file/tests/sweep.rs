@@ -1,5 +1,5 @@
-//! Sweeping: what a purge by tag, host or prefix has hit in the file is dead though nobody asks for it; nothing else is; and what is
-//! live is counted right, whatever happened.
+//! Sweeping: what a purge by tag, host or prefix has hit in the file is dead though nobody asks for
+//! it; nothing else is; and what is live is counted right, whatever happened.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -51,7 +51,8 @@ impl SimulatedStore {
         self.assert_counted();
     }
 
-    /// What is live is what the index knows of, to the byte; and what came is there or has left, once.
+    /// What is live is what the index knows of, to the byte; and what came is there or has left,
+    /// once.
     pub(super) fn assert_counted(&self) {
         let volume = self.store.volume();
         let mut truth: HashMap<u32, u64> = HashMap::new();
@@ -72,7 +73,8 @@ impl SimulatedStore {
     }
 }
 
-/// Pages with a tag in complete segments and in one that is being filled, in the file only; and as many of another tag.
+/// Pages with a tag in complete segments and in one that is being filled, in the file only; and as
+/// many of another tag.
 fn filled() -> SimulatedStore {
     let store = SimulatedStore::new(MIDDLE);
     for number in 0..60 {
@@ -216,7 +218,8 @@ fn what_was_not_found_before_a_restart_or_a_crash_is_found_after_it() {
         store.sweep();
         assert_eq!((store.purged(), store.usage().swept[0]), (missing, missing), "{how}");
         assert_eq!(found(&store, "u"), 60, "{how}");
-        // What was complete then, and what was completed by the recovery, is found by later purges, too.
+        // What was complete then, and what was completed by the recovery, is found by later purges,
+        // too.
         store.clear_source();
         store.purge_tag("both").unwrap();
         store.sweep();
@@ -362,7 +365,6 @@ fn a_large_response_that_is_freshened_after_memory_has_evicted_it_keeps_its_live
     assert_eq!(store.get("/large"), Some(vec![b'l'; 150_000]));
 }
 
-/// With its threads: nobody has to ask.
 #[test]
 fn the_sweeper_finds_what_was_purged_by_itself() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! A body that arrives: collected in memory while it is small, written to the file while it arrives once it is large.
+//! A body that arrives: collected in memory while it is small, written to the file while it arrives
+//! once it is large.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use crate::store::file::write::queue::{HEAD_BYTES, Job};
 use crate::store::file::write::writer::{extent_bytes_max, split};
 use crate::store::{Body, Content, EntryWriter, NewEntry, StoreError, Stored};
 
-/// Receives one body. The head is written last: until then, nothing in the file points to what was written.
+/// Receives one body. The head is written last: until then, nothing in the file points to what was
+/// written.
 #[derive(Debug)]
 pub(crate) struct TieredWriter {
     parts: Arc<TierParts>,
@@ -47,7 +49,6 @@ impl TieredWriter {
         fault
     }
 
-    /// What was written of it is dead.
     fn abandon(&mut self) {
         let extents = std::mem::take(&mut self.extents);
         if !extents.is_empty() {

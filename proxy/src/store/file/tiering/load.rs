@@ -1,5 +1,5 @@
-//! Bringing back a response that is in the file only: it is read, compared with everything that was purged, and handed out, or put
-//! into memory where it is worth a place there.
+//! Bringing back a response that is in the file only: it is read, compared with everything that was
+//! purged, and handed out, or put into memory where it is worth a place there.
 
 use std::sync::Arc;
 
@@ -137,8 +137,8 @@ fn restore_pending(parts: &TierParts, entry: &IndexEntry) {
     });
 }
 
-/// Puts a response into memory that was not there, or returns it where it does not stay, unless it was purged or has left
-/// meanwhile.
+/// Puts a response into memory that was not there, or returns it where it does not stay, unless it
+/// was purged or has left meanwhile.
 fn admit(
     parts: &TierParts,
     entry: &IndexEntry,

@@ -1,7 +1,9 @@
-//! MemoryAge: how long memory keeps what is not in the file, so that what lives no longer than that is not written.
+//! MemoryAge: how long memory keeps what is not in the file, so that what lives no longer than that
+//! is not written.
 //!
-//! A response of a short life is written for nothing if memory keeps it until its end, and lost if memory does not, see
-//! `benches/README.md`. So memory says how old those were that it had to evict.
+//! A response of a short life is written for nothing if memory keeps it until its end, and lost if
+//! memory does not, see `benches/README.md`. So memory says how old those were that it had to
+//! evict.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +16,6 @@ pub(crate) struct MemoryAge {
 }
 
 impl Default for MemoryAge {
-    /// Nothing was evicted.
     fn default() -> Self {
         Self { millis: AtomicU64::new(u64::MAX) }
     }

@@ -1,13 +1,15 @@
-//! The engines with a file: memory in front of a log of segments. `file` has little memory, for what is being used; `tiered` as much
-//! as it is given.
+//! The engines with a file: memory in front of a log of segments. `file` has little memory, for
+//! what is being used; `tiered` as much as it is given.
 //!
-//! What is stored is in memory at once and goes into the file by the way; what memory evicts stays in the file. A look-up sees
-//! memory only. Where it finds nothing, the index says whether there is something in the file; it is *recalled*: read, on a thread
-//! that may wait where the system does not have it at hand, compared with everything that was purged, and handed out, or put
-//! into memory (`promotion`).
+//! What is stored is in memory at once and goes into the file by the way; what memory evicts stays
+//! in the file. A look-up sees memory only. Where it finds nothing, the index says whether there is
+//! something in the file; it is *recalled*: read, on a thread that may wait where the system does
+//! not have it at hand, compared with everything that was purged, and handed out, or put into
+//! memory (`promotion`).
 //!
-//! Everything that happens to the responses of one key is ordered by the lock of its shard of the index. So a response is counted
-//! once, wherever it is, and what was replaced in memory is never found in the file.
+//! Everything that happens to the responses of one key is ordered by the lock of its shard of the
+//! index. So a response is counted once, wherever it is, and what was replaced in memory is never
+//! found in the file.
 
 mod body_writer;
 mod load;
@@ -47,7 +49,6 @@ use crate::store::{
 };
 use process::clock::Clock;
 
-/// Stored responses in memory and in a file.
 #[derive(Clone, Debug)]
 pub struct TieredStore {
     parts: Arc<TierParts>,
@@ -56,27 +57,23 @@ pub struct TieredStore {
 /// A store that was opened, and what belongs to it.
 #[derive(Debug)]
 pub struct OpenedStore {
-    /// The engine.
     pub store: Arc<TieredStore>,
-    /// The purges that it remembers.
     pub invalidation: Arc<Invalidation>,
-    /// The secret of its keys' hashes.
     pub seed: KeySeed,
-    /// What it keeps durable.
     pub journal: Journal,
 }
 
 /// Whether memory is only for what is being used, or a tier of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tiering {
-    /// Everything goes into the file.
     File,
     /// What lives for less than a minute, and no longer than memory keeps it, is not written.
     Tiered,
 }
 
 impl Tiering {
-    /// Divides memory of so many bytes, in front of a file of so many: responses in the index, and bytes of stored responses.
+    /// Divides memory of so many bytes, in front of a file of so many: responses in the index, and
+    /// bytes of stored responses.
     pub const fn share(self, memory: u64, file: u64) -> (u64, u64) {
         let index_max = file / OBJECT_BYTES_MEAN_MIN * ENTRY_BYTES;
         let index = match self {
@@ -94,7 +91,8 @@ impl Tiering {
 }
 
 impl TieredStore {
-    /// Opens the store, or makes one. It serves at once; what was stored before is found once the recovery is through.
+    /// Opens the store, or makes one. It serves at once; what was stored before is found once the
+    /// recovery is through.
     pub fn open(
         limits: &FileLimits,
         memory: MemoryLimits,
@@ -152,12 +150,10 @@ impl TieredStore {
         self.parts.memory.visit(&mut |stored| self.parts.memory.evict(stored));
     }
 
-    /// Finishes the evictions from memory that are due.
     pub fn settle(&self) {
         self.parts.memory.settle();
     }
 
-    /// What is behind it.
     #[cfg(test)]
     pub(crate) fn volume(&self) -> &Arc<Volume> {
         self.parts.volume()
@@ -174,12 +170,10 @@ impl TieredStore {
         &self.parts.memory
     }
 
-    /// Returns the numbers of the file.
     pub fn file_usage(&self) -> FileUsage {
         self.parts.volume().usage()
     }
 
-    /// Makes everything durable. Nothing is stored any more.
     pub fn close(&self) {
         self.parts.engine.close();
     }
@@ -189,7 +183,8 @@ impl TieredStore {
         self.parts.engine.queued_bytes() < QUEUE_BYTES_MAX / 2
     }
 
-    /// Returns whether what was stored before is found by now, and everything that was stored since is in the file.
+    /// Returns whether what was stored before is found by now, and everything that was stored since
+    /// is in the file.
     pub fn is_settled(&self) -> bool {
         let engine = &self.parts.engine;
         !engine.volume.is_loading.load(Ordering::Acquire) && engine.queued_bytes() == 0
@@ -316,7 +311,6 @@ impl ColdTier for TieredStore {
     }
 }
 
-/// What memory evicts stays in the file.
 #[derive(Debug)]
 struct FileBacking {
     volume: Arc<Volume>,

@@ -1,6 +1,7 @@
 //! `TierParts`: the memory and the file of a tiered store, and the changes that concern both.
 //!
-//! The lock of a key's shard of the index orders everything that happens to the responses of that key.
+//! The lock of a key's shard of the index orders everything that happens to the responses of that
+//! key.
 
 use super::memory_age::MemoryAge;
 use super::promotion::Promotion;
@@ -61,12 +62,14 @@ impl TierParts {
         life >= self.rules.short_life_millis || !self.memory_age.covers(life)
     }
 
-    /// Takes room in the queue for a response of this length, if it is to be in the file, and there is.
+    /// Takes room in the queue for a response of this length, if it is to be in the file, and there
+    /// is.
     pub(crate) fn room_for(&self, draft: &NewEntry, body_bytes: u64) -> Option<Reserved> {
         self.is_lasting(draft).then(|| self.engine.reserve(body_bytes + HEAD_BYTES)).flatten()
     }
 
-    /// Stores a response: in memory, and on its way into the file where it was given room in the queue.
+    /// Stores a response: in memory, and on its way into the file where it was given room in the
+    /// queue.
     pub(crate) fn put(
         &self,
         draft: NewEntry,
@@ -117,7 +120,8 @@ impl TierParts {
         Ok(stored)
     }
 
-    /// Takes out what the newcomer replaces in the file, and the oldest variants where there are too many.
+    /// Takes out what the newcomer replaces in the file, and the oldest variants where there are
+    /// too many.
     fn displace_cold(
         &self,
         locked: &mut Locked<'_>,
@@ -153,8 +157,9 @@ impl TierParts {
         }
     }
 
-    /// What this entry was about is dead. `stored`: it, where it is in memory; `successor`: who goes on using its body. Under the
-    /// lock of its shard, so that its segment is not given away meanwhile.
+    /// What this entry was about is dead. `stored`: it, where it is in memory; `successor`: who
+    /// goes on using its body. Under the lock of its shard, so that its segment is not given away
+    /// meanwhile.
     pub(crate) fn retire(
         &self,
         entry: &IndexEntry,
@@ -187,8 +192,8 @@ impl TierParts {
         }
     }
 
-    /// After the wall clock was set, what an earlier process has stored leaves memory: its age is another one than it was taken
-    /// for, and is found when it comes back.
+    /// After the wall clock was set, what an earlier process has stored leaves memory: its age is
+    /// another one than it was taken for, and is found when it comes back.
     pub(super) fn judge_anew(&self) {
         let volume = self.volume();
         let turns = volume.times.turns();
@@ -221,7 +226,8 @@ impl TierParts {
                 if stored.version == 0 { None } else { locked.remove(stored.short_version()) };
             if let Some(entry) = &entry {
                 self.retire(entry, Some(stored), successor);
-                // It may have been evicted and recalled since: then another of the same version is in memory.
+                // It may have been evicted and recalled since: then another of the same version is
+                // in memory.
                 let again =
                     self.memory.by_hash(hash).into_iter().filter(|it| it.version == stored.version);
                 taken.extend(again.filter(|it| self.memory.take(it, reason)));

@@ -1,12 +1,12 @@
 //! Promotion: which of the responses that are read from the file enter memory again.
 //!
-//! All, while memory has room. Once it is full, those that are asked for again within as many loads as memory holds
-//! responses: memory would have kept them (the ghost queue of 2Q and S3-FIFO). The others are served from the file and leave
-//! memory as it is: entering and evicting costs more than reading, see `benches/README.md`.
+//! All, while memory has room. Once it is full, those that are asked for again within as many loads
+//! as memory holds responses: memory would have kept them (the ghost queue of 2Q and S3-FIFO). The
+//! others are served from the file and leave memory as it is: entering and evicting costs more than
+//! reading, see `benches/README.md`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What was recalled lately.
 #[derive(Debug)]
 pub(crate) struct Promotion {
     /// 32 bits of a response's identity, and the number of its last recall.
@@ -33,7 +33,8 @@ impl Promotion {
 }
 
 const LOW: u64 = 0xffff_ffff;
-/// There is a place for each response that memory holds, if these are of the usual size: a five-hundredth of memory.
+/// There is a place for each response that memory holds, if these are of the usual size: a
+/// five-hundredth of memory.
 const BYTES_PER_PLACE: u64 = 4 << 10;
 const PLACES_MIN: u64 = 1 << 10;
 const PLACES_MAX: u64 = 1 << 22;

@@ -1,10 +1,13 @@
-//! The index: where every response of the file store is, in 32 bytes each. Key, head and tags are in the file.
+//! The index: where every response of the file store is, in 32 bytes each. Key, head and tags are
+//! in the file.
 //!
-//! Entries are in many small shards by the hash of their key; a look-up walks one. A shard grows by an eighth, not to the next
-//! power of two, so that an entry costs less than 48 bytes whatever their number (measured, see `benches/README.md`).
+//! Entries are in many small shards by the hash of their key; a look-up walks one. A shard grows by
+//! an eighth, not to the next power of two, so that an entry costs less than 48 bytes whatever
+//! their number (measured, see `benches/README.md`).
 //!
-//! The lock of a key's shard orders everything that happens to its responses: what is put into memory, what leaves it, what is
-//! read back, moved or dropped in the file. It is taken before the lock of the memory map's shard, never after it.
+//! The lock of a key's shard orders everything that happens to its responses: what is put into
+//! memory, what leaves it, what is read back, moved or dropped in the file. It is taken before the
+//! lock of the memory map's shard, never after it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,14 +16,14 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 use crate::store::Removal;
 use crate::store::file::format::record::FooterEntry;
 
-/// One response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IndexEntry {
     pub(crate) key_hash: u64,
     place: u64,
     /// The lower half of its version, unique under its key.
     pub(crate) version: u32,
-    /// The purge sequence at which it was fetched, counted from the start of this process; 0: before.
+    /// The purge sequence at which it was fetched, counted from the start of this process; 0:
+    /// before.
     pub(crate) born: u32,
     /// The second since 1970 from which on it is useless.
     pub(crate) expires: u32,
@@ -34,10 +37,8 @@ const _: () = assert!(size_of::<IndexEntry>() == 32, "the budget of the index");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordPlace {
     pub(crate) segment: u32,
-    /// In units.
     pub(crate) offset: u32,
     pub(crate) units: u16,
-    /// Whether its body is in extents.
     pub(crate) is_large: bool,
 }
 
@@ -65,7 +66,8 @@ impl IndexEntry {
         })
     }
 
-    /// Notes where it is in the file. Its frequency of use begins anew where it was not there before.
+    /// Notes where it is in the file. Its frequency of use begins anew where it was not there
+    /// before.
     pub(crate) fn set_place(&mut self, place: RecordPlace) {
         let large = if place.is_large { LARGE } else { 0 };
         let bits =
@@ -78,7 +80,6 @@ impl IndexEntry {
         self.place().is_some_and(|place| place.segment == number && place.offset == entry.offset)
     }
 
-    /// Whether it is in memory, too.
     pub(crate) const fn is_in_memory(&self) -> bool {
         self.place & IN_MEMORY != 0
     }
@@ -88,14 +89,12 @@ impl IndexEntry {
         (self.place & USES) / USE
     }
 
-    /// Notes a use.
     pub(crate) const fn used(&mut self) {
         if self.place & USES != USES {
             self.place += USE;
         }
     }
 
-    /// Forgets the uses.
     pub(crate) const fn forget_uses(&mut self) {
         self.place &= !USES;
     }
@@ -107,7 +106,6 @@ pub(crate) struct Shard {
     entries: Vec<IndexEntry>,
 }
 
-/// All entries.
 #[derive(Debug)]
 pub(crate) struct Index {
     shards: Box<[RwLock<Shard>]>,
@@ -118,7 +116,6 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Makes one for so many entries.
     pub(crate) fn new(entries_max: u64) -> Self {
         let shards = usize::try_from(entries_max / SHARD_ENTRIES).unwrap_or(usize::MAX);
         Self {
@@ -130,7 +127,6 @@ impl Index {
         }
     }
 
-    /// Locks what is under this key's hash.
     pub(crate) fn lock(&self, key_hash: u64) -> Locked<'_> {
         Locked { index: self, key_hash, shard: self.shard(key_hash).write() }
     }
@@ -155,7 +151,6 @@ impl Index {
         shard.entries.iter().find(is_it).is_some_and(IndexEntry::is_in_memory)
     }
 
-    /// Copies entries, a shard at a time.
     pub(crate) fn visit(&self, visitor: &mut dyn FnMut(IndexEntry)) {
         for shard in &self.shards {
             let all = shard.read().entries.clone();
@@ -167,7 +162,6 @@ impl Index {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Entries of responses that are in memory, too.
     pub(crate) fn in_memory(&self) -> u64 {
         self.in_memory.load(Ordering::Relaxed)
     }
@@ -212,7 +206,6 @@ impl Locked<'_> {
         self.shard.entries.iter().filter(|entry| entry.key_hash == self.key_hash)
     }
 
-    /// The entry of this version.
     pub(crate) fn find(&mut self, version: u32) -> Option<&mut IndexEntry> {
         let key_hash = self.key_hash;
         let is_it =
@@ -233,7 +226,6 @@ impl Locked<'_> {
         }
     }
 
-    /// Takes the entry of this version out.
     pub(crate) fn remove(&mut self, version: u32) -> Option<IndexEntry> {
         let entries = &mut self.shard.entries;
         let is_it =
@@ -272,7 +264,6 @@ const IN_MEMORY: u64 = 1 << 62;
 const LARGE: u64 = 1 << 61;
 const USES: u64 = 3 << 59;
 const USE: u64 = 1 << 59;
-/// Segments whose number fits into an entry.
 pub(crate) const SEGMENTS_MAX: u64 = 1 << 18;
 /// Entries of a shard when the index is full: so many are walked by a look-up.
 const SHARD_ENTRIES: u64 = 48;

@@ -19,14 +19,12 @@ pub(crate) trait CheckpointSource: Send + Sync + std::fmt::Debug {
     /// What is to be remembered: at least everything that was appended before, but for positions.
     fn frames(&self) -> Vec<Frame>;
 
-    /// Makes this epoch the one that counts.
     fn activate_epoch(&self, epoch: u32) -> io::Result<()>;
 
     /// The journal has failed: what is stored must not be used after a restart.
     fn mark_failed(&self);
 }
 
-/// The journal, as it is written.
 #[derive(Debug)]
 pub(crate) struct JournalWriter {
     disk: Arc<dyn Disk>,
@@ -40,33 +38,29 @@ pub(crate) struct JournalWriter {
     pub(crate) checkpoints: Counter,
 }
 
-/// What waits to be written.
 #[derive(Debug)]
 struct Waiting {
     frames: Vec<Frame>,
-    /// Frames that were appended since the start.
     appended: u64,
     is_sync_wanted: bool,
     is_closing: bool,
-    /// Whether a thread writes; otherwise whoever waits does.
     has_thread: bool,
     positions: BTreeMap<LogId, Position>,
     trust: TrustState,
 }
 
-/// What is remembered of purges that may have been missed, of origins that lag, and of clocks that were wrong.
+/// What is remembered of purges that may have been missed, of origins that lag, and of clocks that
+/// were wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrustState {
     /// What was born before this sequence is to be validated.
     pub(crate) unproven: u64,
-    /// The lowest revision by selector.
     pub(crate) revisions: BTreeMap<String, u64>,
     pub(crate) clocks: Clocks,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Progress {
-    /// Frames that are on the device.
     durable: u64,
     failure: Option<String>,
 }
@@ -105,7 +99,8 @@ impl JournalWriter {
         *self.memory.lock() = Some(memory);
     }
 
-    /// Notes what is known of clocks, and makes it durable soon: times in the file mean nothing without it.
+    /// Notes what is known of clocks, and makes it durable soon: times in the file mean nothing
+    /// without it.
     pub(crate) fn note_clocks(&self, clocks: Clocks) {
         let mut waiting = self.waiting.lock();
         waiting.trust.clocks = clocks.clone();
@@ -172,7 +167,8 @@ impl JournalWriter {
         self.wake.notify_one();
     }
 
-    /// Makes everything durable that was appended, and says whether that is so. What comes later is not.
+    /// Makes everything durable that was appended, and says whether that is so. What comes later is
+    /// not.
     pub(crate) fn end(&self) -> bool {
         let mut tail = self.tail.lock();
         self.waiting.lock().is_sync_wanted = true;
@@ -231,8 +227,8 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Begins a new epoch. What was marked before something was appended is in the store's memory: positions are copied first,
-    /// so that none is kept without its purges.
+    /// Begins a new epoch. What was marked before something was appended is in the store's memory:
+    /// positions are copied first, so that none is kept without its purges.
     fn checkpoint(&self, tail: &mut Tail) -> io::Result<()> {
         let Some(memory) = self.memory.lock().clone() else {
             return Err(io::Error::other("the journal is full"));
@@ -258,7 +254,6 @@ impl JournalWriter {
         *self.memory.lock() = None;
     }
 
-    /// Whether entries can still be made durable.
     pub(crate) fn has_failed(&self) -> bool {
         self.progress.borrow().failure.is_some()
     }

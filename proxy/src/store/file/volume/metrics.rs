@@ -4,63 +4,52 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use process::metrics::Counter;
 
-/// Counters of the file store.
 #[derive(Debug, Default)]
 pub(crate) struct FileMetrics {
     /// Bytes of responses that were written for the first time.
     pub(crate) written: Counter,
     /// Bytes that were written again, so that they stay.
     pub(crate) rewritten: Counter,
-    /// Responses that were not written: the queue was full, there was no free segment, or the device failed.
+    /// Responses that were not written: the queue was full, there was no free segment, or the
+    /// device failed.
     pub(crate) dropped: Counter,
-    /// Records whose checksum was wrong.
     pub(crate) corrupt: Counter,
-    /// Writes that the device refused.
     pub(crate) io_errors: Counter,
-    /// Records that were read from the file.
     pub(crate) loads: Counter,
     /// Of these, from the system's cache and without changing threads.
     pub(crate) loads_at_once: Counter,
-    /// Of these, into memory.
     pub(crate) promoted: Counter,
     /// Look-ups that were answered as misses because too many reads were waiting.
     pub(crate) loads_refused: Counter,
-    /// Windows that were sent from the map.
     pub(crate) mapped: Counter,
-    /// Segments that were made free again.
     pub(crate) reclaimed: Counter,
     /// Segments that were kept because they were read.
     pub(crate) kept: Counter,
-    /// Readers that lost their hold on segments.
     pub(crate) revoked: Counter,
-    /// Responses that a purge by tag, host or prefix has hit in the file, and the sweeper has taken out.
+    /// Responses that a purge by tag, host or prefix has hit in the file, and the sweeper has taken
+    /// out.
     pub(crate) swept: Counter,
-    /// Segments that the sweeper had to look into.
     pub(crate) postings_read: Counter,
-    /// Purges that the sweeper does not look for: too many were waiting, or the prefix ends before its first directory.
+    /// Purges that the sweeper does not look for: too many were waiting, or the prefix ends before
+    /// its first directory.
     pub(crate) sweeps_refused: Counter,
     /// How long the recovery took, in milliseconds.
     pub(crate) recovery_millis: AtomicU64,
-    /// Responses that were found at the recovery.
     pub(crate) recovered: AtomicU64,
 }
 
 /// What the file is used for, until the next start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Service {
-    /// For reading and writing.
     #[default]
     Full,
-    /// For reading: writes have failed.
     ReadOnly,
     /// For nothing: a read has failed, or the file was cut short.
     Out,
 }
 
-/// The file store in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileUsage {
-    /// Responses in the file.
     pub objects: u64,
     /// Bytes of the file that hold what is live.
     pub live_bytes: u64,
@@ -82,34 +71,27 @@ pub struct FileUsage {
     pub rewritten: u64,
     /// Responses that were not written.
     pub dropped: u64,
-    /// Records whose checksum was wrong.
     pub corrupt: u64,
     /// Writes that the device refused, and the fault that has ended the trust in the file.
     pub io_errors: u64,
     /// Records that were read from the file, and how many of these at once.
     pub loads: [u64; 2],
-    /// Records that were read and entered memory.
     pub promoted: u64,
     /// Look-ups that too many waiting reads have turned into misses.
     pub loads_refused: u64,
-    /// Windows that were sent from the map.
     pub mapped: u64,
-    /// Responses that were purged by tag, host or prefix while they were in the file only, and taken out; segments looked into
-    /// for that.
+    /// Responses that were purged by tag, host or prefix while they were in the file only, and
+    /// taken out; segments looked into for that.
     pub swept: [u64; 2],
-    /// Purges that nobody looks for in the file.
     pub sweeps_refused: u64,
     /// Segments that were made free again, and that were kept.
     pub reclaimed: [u64; 2],
     /// How long the recovery took, in milliseconds, and what it found.
     pub recovery: [u64; 2],
-    /// Whether the recovery is going on.
     pub is_loading: bool,
     /// Whether an earlier process still reads the file: nothing is written to it.
     pub is_shared: bool,
-    /// What the file is used for.
     pub service: Service,
-    /// Times that the journal was synced.
     pub journal_syncs: u64,
 }
 

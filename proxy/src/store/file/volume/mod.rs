@@ -38,7 +38,6 @@ use crate::store::file::write::recovery::Tombstones;
 use crate::store::file::write::sweeper::SweepQueue;
 use process::clock::Clock;
 
-/// An open store.
 #[derive(Debug)]
 pub(crate) struct Volume {
     pub(crate) disk: Arc<Trusted>,
@@ -54,16 +53,12 @@ pub(crate) struct Volume {
     pub(crate) seed: KeySeed,
     pub(crate) clock: Clock,
     pub(crate) times: Times,
-    /// The last version that was given.
     pub(crate) versions: AtomicU64,
-    /// The purge sequence with which this process began.
     pub(crate) first_sequence: u64,
-    /// Responses that wait to be written, by version.
     pub(crate) pending: Mutex<HashMap<u32, Arc<Stored>>>,
     pub(crate) readers: Readers,
     /// Dead records of segments that have not been read since the start.
     pub(crate) unloaded: Mutex<Tombstones>,
-    /// Offsets in the segments' lists of dead records.
     tombstones: AtomicU64,
     pub(crate) tombstones_max: u64,
     /// Purges whose responses in the file are still to be found.
@@ -71,25 +66,23 @@ pub(crate) struct Volume {
     /// Bytes of the segments' filters.
     filter_bytes: AtomicU64,
     filter_bytes_max: u64,
-    /// The second at which the segments were read: the extents of what had expired by then were never counted as live.
+    /// The second at which the segments were read: the extents of what had expired by then were
+    /// never counted as live.
     pub(crate) loaded_at: AtomicU32,
-    /// While segments are being read after the start: nothing is written, and what was replaced meanwhile is noted.
+    /// While segments are being read after the start: nothing is written, and what was replaced
+    /// meanwhile is noted.
     pub(crate) is_loading: AtomicBool,
     pub(crate) superseded: Mutex<HashSet<(u64, u32)>>,
     /// While an earlier process still reads: nothing is overwritten.
     pub(crate) is_shared: AtomicBool,
     /// After too many errors: nothing is written.
     pub(crate) is_offline: AtomicBool,
-    /// Segments that were about to be freed.
     frees: AtomicU64,
-    /// Segments are needed that readers hold.
     pub(crate) is_short_of_segments: AtomicBool,
-    /// Segments: free, being written, complete, waiting for readers.
     pub(crate) states: Mutex<[u64; 4]>,
     pub(crate) metrics: FileMetrics,
 }
 
-/// What a volume is made of.
 #[derive(Debug)]
 pub(crate) struct VolumeParts {
     pub(crate) disk: Trusted,
@@ -150,13 +143,12 @@ impl Volume {
         })
     }
 
-    /// The next version.
     pub(crate) fn next_version(&self) -> u64 {
         self.versions.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Makes sure that versions and purge sequences of the next opening are above this one, before it comes into the file: also
-    /// when more were given than an opening has of its own.
+    /// Makes sure that versions and purge sequences of the next opening are above this one, before
+    /// it comes into the file: also when more were given than an opening has of its own.
     pub(crate) fn reserve_up_to(&self, number: u64) -> io::Result<()> {
         let opening = u32::try_from(number >> 32).unwrap_or(u32::MAX);
         let mut superblock = self.superblock.lock();
@@ -187,7 +179,8 @@ impl Volume {
         u32::try_from(self.clock.now().as_secs()).unwrap_or(u32::MAX)
     }
 
-    /// Keeps what the wall clock has told. `is_sure`: it has had time to be set right after the start.
+    /// Keeps what the wall clock has told. `is_sure`: it has had time to be set right after the
+    /// start.
     pub(crate) fn note_clock(&self, is_sure: bool) {
         let newest = self.superblock.lock().openings;
         if let Some(clocks) = self.times.note(newest, is_sure) {
@@ -201,7 +194,8 @@ impl Volume {
         u32::try_from(since.unwrap_or(0)).unwrap_or(u32::MAX)
     }
 
-    /// Notes what is replaced or removed while the segments are being read: it is not to come back with them.
+    /// Notes what is replaced or removed while the segments are being read: it is not to come back
+    /// with them.
     pub(crate) fn supersede(&self, key_hash: u64, variant: u32) {
         if self.is_loading.load(Ordering::Acquire) {
             let mut superseded = self.superseded.lock();
@@ -236,7 +230,8 @@ impl Volume {
         }
     }
 
-    /// Notes for good that what this entry was about is dead. Returns it where it was only on its way into the file.
+    /// Notes for good that what this entry was about is dead. Returns it where it was only on its
+    /// way into the file.
     pub(crate) fn retire(&self, entry: &IndexEntry) -> Option<Arc<Stored>> {
         let Some(place) = entry.place() else {
             return self.pending.lock().remove(&entry.version);
@@ -247,7 +242,6 @@ impl Volume {
         None
     }
 
-    /// Counts extents as live.
     pub(crate) fn add_live_extents(&self, extents: &[ExtentPlace]) {
         for extent in extents {
             let segment = self.segments.at(extent.segment);
@@ -257,7 +251,6 @@ impl Volume {
         }
     }
 
-    /// Counts extents as dead.
     pub(crate) fn sub_live_extents(&self, extents: &[ExtentPlace]) {
         for extent in extents {
             let segment = self.segments.at(extent.segment);
@@ -288,7 +281,6 @@ impl Volume {
         self.filter_bytes.fetch_sub(filter.map_or(0, |it| it.bytes()), Ordering::AcqRel);
     }
 
-    /// Notes for good that a record is dead.
     pub(crate) fn add_tombstone(&self, segment: u32, lsn: u64, offset: u32) {
         if lsn == 0 {
             return;
@@ -323,8 +315,9 @@ impl Volume {
         }
     }
 
-    /// Notes for good that a segment was given away: until it is written again, its records are in the file, also those that were
-    /// purged or replaced. Before it is free, since purges are forgotten that concern free segments only.
+    /// Notes for good that a segment was given away: until it is written again, its records are in
+    /// the file, also those that were purged or replaced. Before it is free, since purges are
+    /// forgotten that concern free segments only.
     pub(crate) fn free_segment(&self, segment: u32) {
         let lsn = self.segments.at(segment).lsn();
         let tombstones =
@@ -335,14 +328,16 @@ impl Volume {
         self.journal.push(Frame::Tombstones { segment, lsn, offsets: vec![ALL] });
     }
 
-    /// Ends the incarnation of a segment that was given away and that nobody reads, and says whether that was so.
+    /// Ends the incarnation of a segment that was given away and that nobody reads, and says
+    /// whether that was so.
     pub(crate) fn free(&self, segment: u32) -> bool {
         self.frees.fetch_add(1, Ordering::AcqRel); // first: who finds it free finds this counted
         self.segments.at(segment).free()
     }
 
-    /// A purge sequence that nothing is older than which is, or may still come, into the file. What a response passes through
-    /// is looked at in this order: its fetch, the queue, a segment. So none is missed on its way.
+    /// A purge sequence that nothing is older than which is, or may still come, into the file. What
+    /// a response passes through is looked at in this order: its fetch, the queue, a segment. So
+    /// none is missed on its way.
     fn oldest_born(&self) -> Sequence {
         let running = self.invalidation.oldest_fetch();
         let pending = self.pending.lock().values().map(|it| it.provenance.born()).min();
@@ -352,7 +347,6 @@ impl Volume {
         running.min(pending.unwrap_or(written)).min(written)
     }
 
-    /// The store in numbers.
     pub(crate) fn usage(&self) -> FileUsage {
         let capacity = u64::from(self.segments.count()) * self.segment_bytes;
         let live_bytes: u64 = self.segments.iter().map(segment::Segment::live).sum();
@@ -403,7 +397,8 @@ impl CheckpointSource for Volume {
         if !self.is_loading.load(Ordering::Acquire) {
             let frees = self.frees.load(Ordering::Acquire);
             let oldest = self.oldest_born();
-            // What was moved out of a segment that was freed meanwhile may have been seen neither there nor where it is now.
+            // What was moved out of a segment that was freed meanwhile may have been seen neither
+            // there nor where it is now.
             if frees == self.frees.load(Ordering::Acquire) {
                 self.invalidation.forget_before(oldest);
             }
@@ -437,8 +432,9 @@ impl CheckpointSource for Volume {
     }
 }
 
-/// Versions of one opening are above those of all before, and their lower halves begin far from each other. When there are more
-/// than 2^32, [`Volume::reserve_up_to`] counts for them as a further opening.
+/// Versions of one opening are above those of all before, and their lower halves begin far from
+/// each other. When there are more than 2^32, [`Volume::reserve_up_to`] counts for them as a
+/// further opening.
 fn first_version(openings: u32) -> u64 {
     u64::from(openings) << 32 | u64::from(openings.wrapping_mul(0x9e37_79b9) >> 1)
 }

@@ -28,7 +28,6 @@ use process::clock::Clock;
 /// Where the file store is and how much it may hold.
 #[derive(Clone, Debug)]
 pub struct FileLimits {
-    /// The directory of its files.
     pub path: PathBuf,
     /// Bytes of the file.
     pub capacity: u64,
@@ -44,17 +43,14 @@ pub struct FileLimits {
     pub entries_max: u64,
 }
 
-/// An open volume.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) volume: Arc<Volume>,
     pub(crate) invalidation: Arc<Invalidation>,
     pub(crate) seed: KeySeed,
-    /// Of a real file.
     pub(crate) lock: Option<Arc<StoreLock>>,
 }
 
-/// How a store is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) segment_bytes: u64,
@@ -129,23 +125,19 @@ pub(crate) fn open(limits: &FileLimits, clock: &Clock) -> Result<Opened, OpenErr
     Ok(Opened { lock: Some(Arc::new(lock)), ..opened })
 }
 
-/// How a store is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) geometry: Geometry,
     pub(crate) entries_max: u64,
-    /// For a new store.
     pub(crate) seeds: Seeds,
 }
 
-/// The secrets of hashes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seeds {
     pub(crate) key: u64,
     pub(crate) tag: u64,
 }
 
-/// The two files of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Disks {
     pub(crate) data: Arc<dyn Disk>,
@@ -181,7 +173,8 @@ pub(crate) fn open_disks(
     superblock.is_clean = false;
     superblock.store(&*disks.data)?;
     let Replayed { past_purges, positions, tombstones, unproven, revisions, clocks, .. } = journal;
-    // Above everything that an earlier process has given a response, whether or not its purges have come to the device.
+    // Above everything that an earlier process has given a response, whether or not its purges have
+    // come to the device.
     let first = (u64::from(superblock.openings) << 32).max(past_purges.latest().number() + 1);
     let sequence = Sequence::from_number(first);
     let recovered = is_recovered.then_some(Recovered { before: sequence });

@@ -1,4 +1,5 @@
-//! `Readers`: the bodies that are being read, so that the oldest can lose their hold on segments that are needed.
+//! `Readers`: the bodies that are being read, so that the oldest can lose their hold on segments
+//! that are needed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -12,7 +13,6 @@ use crate::store::file::device::segment_state::Pins;
 pub(crate) struct Readers(Mutex<VecDeque<Weak<Pins>>>);
 
 impl Readers {
-    /// Adds the pins of a body.
     pub(crate) fn add(&self, pins: &Arc<Pins>) {
         let mut readers = self.0.lock();
         if readers.len().is_power_of_two() {

@@ -1,4 +1,5 @@
-//! The table of segments: which incarnation each is in, who reads it (`segment_state`), how much of it is live.
+//! The table of segments: which incarnation each is in, who reads it (`segment_state`), how much of
+//! it is live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -8,18 +9,17 @@ use parking_lot::Mutex;
 use crate::store::file::device::segment_state::{Pin, SegmentState};
 use crate::store::file::format::filter::Filter;
 
-/// All segments of a store.
 #[derive(Debug)]
 pub(crate) struct Segments {
     table: Box<[Segment]>,
     none: Segment,
 }
 
-/// One segment.
 #[derive(Debug, Default)]
 pub(crate) struct Segment {
     word: Arc<SegmentState>,
-    /// The incarnation whose records are in the file, also while the segment is free; zero: there are none.
+    /// The incarnation whose records are in the file, also while the segment is free; zero: there
+    /// are none.
     written: AtomicU64,
     /// Bytes of records that are live.
     live: AtomicU64,
@@ -31,7 +31,8 @@ pub(crate) struct Segment {
     pub(crate) expires: AtomicU32,
     /// The earliest purge sequence at which something in it was fetched.
     pub(crate) born: AtomicU64,
-    /// The offsets, in units, of responses in it that were replaced or removed; or all of them, once it was given away.
+    /// The offsets, in units, of responses in it that were replaced or removed; or all of them,
+    /// once it was given away.
     pub(crate) tombstones: Mutex<Vec<u32>>,
     /// What its responses may carry, once it is complete; `None`: anything.
     pub(crate) filter: Mutex<Option<Filter>>,
@@ -94,7 +95,6 @@ impl Segment {
         self.word.open(lsn);
     }
 
-    /// Notes that somebody reads it.
     pub(crate) fn note_read(&self) {
         if !self.is_read.load(Ordering::Relaxed) {
             self.is_read.store(true, Ordering::Relaxed);
@@ -106,7 +106,6 @@ impl Segment {
         self.is_read.swap(false, Ordering::Relaxed)
     }
 
-    /// Lets nobody in any more.
     pub(crate) fn close(&self) {
         self.word.close();
     }

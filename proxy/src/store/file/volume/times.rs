@@ -8,7 +8,6 @@ use crate::freshness::Freshness;
 use crate::store::file::format::clocks::{Clocks, TOLERANCE_MILLIS};
 use process::clock::Clock;
 
-/// Translates times of earlier openings.
 #[derive(Debug)]
 pub(crate) struct Times {
     clock: Clock,
@@ -22,7 +21,6 @@ pub(crate) struct Times {
 #[derive(Debug)]
 struct Known {
     clocks: Clocks,
-    /// This opening has told what time it is.
     is_sure: bool,
 }
 
@@ -32,8 +30,8 @@ impl Times {
         Self { clock, opening, known, turns: AtomicU64::new(0) }
     }
 
-    /// Notes how the wall clock stands; `newest` is the last opening that this process counts for. Returns what is to be kept, if
-    /// that is new.
+    /// Notes how the wall clock stands; `newest` is the last opening that this process counts for.
+    /// Returns what is to be kept, if that is new.
     pub(crate) fn note(&self, newest: u32, is_sure: bool) -> Option<Clocks> {
         let mut known = self.known.lock();
         let (correction, wall) = (self.clock.correction(), self.clock.wall());
@@ -58,12 +56,12 @@ impl Times {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Whether an earlier process has given this version.
     pub(crate) const fn is_of_earlier(&self, version: u64) -> bool {
         version != 0 && opening_of(version) < self.opening
     }
 
-    /// Milliseconds by which our time is ahead of that by which the response of this version was written; `None`: nobody knows.
+    /// Milliseconds by which our time is ahead of that by which the response of this version was
+    /// written; `None`: nobody knows.
     pub(crate) fn shift_of(&self, version: u64) -> Option<i64> {
         if !self.is_of_earlier(version) {
             return Some(0);
@@ -76,7 +74,8 @@ impl Times {
         known.map(|correction| correction.saturating_sub(own))
     }
 
-    /// The freshness of the response of this version, by our time. Its age is unknown if it seems to come from the future.
+    /// The freshness of the response of this version, by our time. Its age is unknown if it seems
+    /// to come from the future.
     pub(crate) fn judged(&self, version: u64, written: Freshness) -> Freshness {
         if !self.is_of_earlier(version) {
             return written;

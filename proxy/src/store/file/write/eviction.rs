@@ -1,9 +1,11 @@
-//! Which segment is given away when there are no free ones, and what of it stays: S3-FIFO on segments.
+//! Which segment is given away when there are no free ones, and what of it stays: S3-FIFO on
+//! segments.
 //!
-//! In this order: what nobody can use (everything dead, everything expired); what is mostly dead, after moving the rest; newcomers
-//! beyond a tenth of the space; else what has waited longest. Of newcomers, those that were used are moved among the proven
-//! ones; of the proven, those that were used once more stay. At most half a segment is moved, so at most twice is written.
-//! A large segment is kept as a whole while it is read.
+//! In this order: what nobody can use (everything dead, everything expired); what is mostly dead,
+//! after moving the rest; newcomers beyond a tenth of the space; else what has waited longest. Of
+//! newcomers, those that were used are moved among the proven ones; of the proven, those that were
+//! used once more stay. At most half a segment is moved, so at most twice is written. A large
+//! segment is kept as a whole while it is read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,11 +54,9 @@ fn fingerprint(identity: u64) -> (usize, u32) {
     (place, u32::try_from(identity >> 32).unwrap_or(0) | 1)
 }
 
-/// Chooses segments, and empties them.
 #[derive(Debug)]
 pub(crate) struct Eviction {
     volume: Arc<Volume>,
-    /// Closed segments that have readers.
     pub(crate) draining: Vec<u32>,
     /// Large segments that were kept one after the other.
     kept: usize,
@@ -89,7 +89,6 @@ impl Eviction {
         (self.volume.segments.count() as usize / 64).max(2)
     }
 
-    /// Takes back what readers have let go.
     fn collect(&mut self, log: &mut SegmentLog) {
         for number in std::mem::take(&mut self.draining) {
             if self.volume.free(number) {
@@ -246,7 +245,8 @@ impl Eviction {
         drop_entry(volume, number, entry, reason);
     }
 
-    /// Copies a record among the proven ones, or says why it has to go: it cannot be read, there is no room, it was purged.
+    /// Copies a record among the proven ones, or says why it has to go: it cannot be read, there is
+    /// no room, it was purged.
     fn relocate(
         &self,
         log: &mut SegmentLog,

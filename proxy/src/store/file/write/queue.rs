@@ -10,7 +10,6 @@ use crate::store::Stored;
 use crate::store::file::read::file_body::Extent;
 use crate::store::file::volume::index::IndexEntry;
 
-/// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// A response, with what it occupies of the queue.
@@ -21,15 +20,14 @@ pub(crate) enum Job {
     Abandon(Vec<Arc<Extent>>),
     /// A large response that left while it was not in memory: its extents are dead.
     SubLive(IndexEntry),
-    /// Purges that have hit something in the segments that are being filled, perhaps. Who is told waits for that.
+    /// Purges that have hit something in the segments that are being filled, perhaps. Who is told
+    /// waits for that.
     Sweep(Arc<Sweep>, SyncSender<()>),
-    /// The index is full: segments are given away.
     Evict,
     /// The segments have been read after the start.
     Ready(Loaded),
 }
 
-/// Which segments are free, and which hold what.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) free: Vec<u32>,

@@ -1,9 +1,10 @@
-//! The recovery: from the segments in the file back to the index. It runs beside the traffic, which finds nothing until it is
-//! through.
+//! The recovery: from the segments in the file back to the index. It runs beside the traffic, which
+//! finds nothing until it is through.
 //!
-//! The journal was replayed before: what is dead, and what was purged. Complete segments say in their footers what is in them;
-//! those that were being written are walked record by record, and completed. Of two records of one key and variant, which only a
-//! loss of power can leave, the newer version counts. What has expired goes last, so that it hides what is older.
+//! The journal was replayed before: what is dead, and what was purged. Complete segments say in
+//! their footers what is in them; those that were being written are walked record by record, and
+//! completed. Of two records of one key and variant, which only a loss of power can leave, the
+//! newer version counts. What has expired goes last, so that it hides what is older.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ use process::timestamp::Timestamp;
 /// Dead records by segment, as the journal knows them.
 pub(crate) type Tombstones = BTreeMap<u32, (u64, Vec<u32>)>;
 
-/// Reads all segments and fills the index. Blocks, for seconds where there are millions of responses.
+/// Reads all segments and fills the index. Blocks, for seconds where there are millions of
+/// responses.
 pub(crate) fn load(volume: &Arc<Volume>) -> Loaded {
     let now = volume.now_secs();
     volume.loaded_at.store(now, Ordering::Release);
@@ -52,8 +54,8 @@ pub(crate) fn load(volume: &Arc<Volume>) -> Loaded {
     loaded
 }
 
-/// Finds out which segments hold something, the last first, with what is dead in them. After that it is known of each extent
-/// whether it is still there.
+/// Finds out which segments hold something, the last first, with what is dead in them. After that
+/// it is known of each extent whether it is still there.
 fn begin_segments(volume: &Volume, free: &mut Vec<u32>) -> Vec<(SegmentHeader, Vec<u32>)> {
     let mut begun = Vec::new();
     for number in (0..volume.segments.count()).rev() {
@@ -220,7 +222,8 @@ pub(crate) fn records_in(bytes: &[u8], lsn: u64) -> (Vec<FooterEntry>, u64) {
         };
         let units = units_of(header.record_bytes());
         if header.kind == RecordKind::Response {
-            // The extents of a large body are listed behind its head: such a record has no body of its own.
+            // The extents of a large body are listed behind its head: such a record has no body of
+            // its own.
             let offset = u32::try_from(at / UNIT).unwrap_or(u32::MAX);
             let place = (offset, u16::try_from(units).unwrap_or(u16::MAX));
             entries.push(FooterEntry::of(&header, place, header.body_bytes == 0));
@@ -231,7 +234,8 @@ pub(crate) fn records_in(bytes: &[u8], lsn: u64) -> (Vec<FooterEntry>, u64) {
     (entries, tail)
 }
 
-/// Walks a segment for a fuzzer: these bytes as they are, and as the heads and bodies of records whose checksums are right.
+/// Walks a segment for a fuzzer: these bytes as they are, and as the heads and bodies of records
+/// whose checksums are right.
 pub(crate) fn read_any(bytes: &[u8]) {
     let mut segment = vec![0; usize::try_from(SEGMENT_HEADER_BYTES).unwrap_or(0)];
     let walk = |segment: &[u8]| {

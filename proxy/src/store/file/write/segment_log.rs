@@ -1,5 +1,5 @@
-//! `SegmentLog`: the end of the log. It owns the segments that are being filled, those that are free, and the queues of complete
-//! ones. A record is appended to the open segment of its class.
+//! `SegmentLog`: the end of the log. It owns the segments that are being filled, those that are
+//! free, and the queues of complete ones. A record is appended to the open segment of its class.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,6 @@ use crate::store::file::format::record::{
 };
 use crate::store::file::volume::Volume;
 
-/// A segment that is being filled.
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
     pub(crate) segment: u32,
@@ -22,7 +21,6 @@ pub(crate) struct OpenSegment {
     pub(crate) footer: Footer,
 }
 
-/// Appends records.
 #[derive(Debug)]
 pub(crate) struct SegmentLog {
     volume: Arc<Volume>,
@@ -37,8 +35,8 @@ pub(crate) struct SegmentLog {
 
 impl SegmentLog {
     pub(crate) fn new(volume: &Arc<Volume>) -> Self {
-        // Records do not name their store: its incarnations begin where those of an earlier one, whose records are still there,
-        // have most likely not been.
+        // Records do not name their store: its incarnations begin where those of an earlier one,
+        // whose records are still there, have most likely not been.
         let opened = u64::from(volume.superblock.lock().openings) << 32 | volume.store >> 33;
         Self {
             volume: Arc::clone(volume),
@@ -57,13 +55,12 @@ impl SegmentLog {
         self.place_in_open(class, bytes, terms).is_some()
     }
 
-    /// Returns whether the device takes records.
     pub(crate) fn is_usable(&self) -> bool {
         self.volume.disk.is_usable()
     }
 
-    /// Writes a record of these parts behind its header, in a new segment where the open one is full. `None`: there is no
-    /// free segment, or the device failed.
+    /// Writes a record of these parts behind its header, in a new segment where the open one is
+    /// full. `None`: there is no free segment, or the device failed.
     pub(crate) fn append<'a>(
         &mut self,
         class: Class,
@@ -122,7 +119,6 @@ impl SegmentLog {
         (open.tail + bytes + footer <= self.volume.segment_bytes).then_some(open.tail)
     }
 
-    /// Completes the open segment of a class.
     pub(crate) fn seal_open(&mut self, class: Class) {
         if let Some(full) = self.open.get_mut(class as usize).and_then(Option::take) {
             self.seal(class, &full);

@@ -1,9 +1,11 @@
-//! The sweeper: after a hard purge by tag, host or prefix it takes out of the index what was hit in the file, so that the space is
-//! known to be dead, and given away first, though nobody asks for it.
+//! The sweeper: after a hard purge by tag, host or prefix it takes out of the index what was hit in
+//! the file, so that the space is known to be dead, and given away first, though nobody asks for
+//! it.
 //!
-//! Nothing depends on it: what it misses is found purged when it is brought back, or moved. Purges are gathered in a bounded set
-//! while it is at work, and it rests for most of the time: it is never in the way of requests. What is in complete segments it
-//! finds by their filters and postings; in those that are being filled, the writer finds it.
+//! Nothing depends on it: what it misses is found purged when it is brought back, or moved. Purges
+//! are gathered in a bounded set while it is at work, and it rests for most of the time: it is
+//! never in the way of requests. What is in complete segments it finds by their filters and
+//! postings; in those that are being filled, the writer finds it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,7 +28,8 @@ use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::IndexEntry;
 use crate::store::file::write::queue::Job;
 
-/// What one purge has hit: it carries all of these, and its URL begins so where that is not said by them.
+/// What one purge has hit: it carries all of these, and its URL begins so where that is not said by
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct SweepTarget {
     ids: SmallVec<[u64; 2]>,
@@ -49,7 +52,6 @@ struct QueueState {
     is_closing: bool,
 }
 
-/// Some of them, that are looked for together.
 #[derive(Debug)]
 pub(crate) struct Sweep {
     targets: Vec<(SweepTarget, u64)>,
@@ -85,7 +87,8 @@ impl SweepTarget {
 }
 
 impl SweepQueue {
-    /// The segments have been read: what was purged before, and perhaps not found, is looked for first.
+    /// The segments have been read: what was purged before, and perhaps not found, is looked for
+    /// first.
     pub(crate) fn begin(&self, volume: &Volume) {
         if let Some(past_purges) = volume.invalidation.past_purges() {
             past_purges.for_each(|mark, past| {
@@ -139,7 +142,6 @@ impl SweepQueue {
         !state.is_closing
     }
 
-    /// Ends [`run`].
     pub(crate) fn close(&self) {
         self.state.lock().is_closing = true;
         self.wake.notify_all();
@@ -158,7 +160,8 @@ impl QueueState {
 }
 
 impl Sweep {
-    /// Looks for what was hit in complete segments. `rest` is told how long that took each time, and says whether to go on.
+    /// Looks for what was hit in complete segments. `rest` is told how long that took each time,
+    /// and says whether to go on.
     pub(crate) fn through(&self, volume: &Arc<Volume>, rest: &mut dyn FnMut(Duration) -> bool) {
         let mut started = Instant::now();
         for number in 0..volume.segments.count() {
@@ -219,7 +222,6 @@ impl Sweep {
     }
 }
 
-/// Has what these marks have hit looked for.
 pub(crate) fn want(volume: &Volume, marks: &[PurgeMark], before: Sequence) {
     for mark in marks {
         let target = SweepTarget::of(mark, volume.invalidation.ids());
@@ -257,8 +259,8 @@ fn covers(prefix: &UrlPrefix, volume: &Arc<Volume>, number: u32, entry: &FooterE
     head.is_some_and(|head| prefix.covers(head.key.host(), head.key.path()))
 }
 
-/// Takes a response out of the index, if it is still there and not in memory, and says whether it was. The place is that of a
-/// record of which all is known: what was fetched later is never there.
+/// Takes a response out of the index, if it is still there and not in memory, and says whether it
+/// was. The place is that of a record of which all is known: what was fetched later is never there.
 fn take_out(volume: &Volume, number: u32, entry: &FooterEntry) -> bool {
     let mut locked = volume.index.lock(entry.key_hash);
     let version = short(entry.version);
@@ -275,14 +277,13 @@ fn is_cold_at(known: &IndexEntry, number: u32, entry: &FooterEntry) -> bool {
     known.is_at(number, entry) && !known.is_in_memory()
 }
 
-/// Purges that wait to be looked for: some 3 MiB. What those beyond have hit is found when it is asked for, or when its
-/// segment's turn comes.
+/// Purges that wait to be looked for: some 3 MiB. What those beyond have hit is found when it is
+/// asked for, or when its segment's turn comes.
 const HUNTS_MAX: usize = 1 << 15;
 /// After each segment that was looked into, so many times as long as that took.
 const REST_SHARE: u32 = 3;
 /// Filters are asked for no longer than this without a rest.
 const WORK_MAX: Duration = Duration::from_millis(5);
-/// Between two rounds.
 const REST_MIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

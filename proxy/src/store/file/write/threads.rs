@@ -17,7 +17,6 @@ use crate::store::file::volume::Volume;
 use crate::store::file::volume::open::Opened;
 use crate::store::file::write::queue::{Job, Loaded, Reserved};
 
-/// A volume that is written.
 #[derive(Debug)]
 pub(crate) struct FileEngine {
     pub(crate) volume: Arc<Volume>,
@@ -255,7 +254,8 @@ fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Durati
         }
         volume.note_clock(is_due);
         if let Err(error) = volume.disk.sync() {
-            // The system calls what it could not write clean: records there fail their checksums, and are misses.
+            // The system calls what it could not write clean: records there fail their checksums,
+            // and are misses.
             tracing::error!(%error, "cannot sync the store: responses are kept in memory only");
             volume.metrics.io_errors.add(1);
             volume.is_offline.store(true, Ordering::Relaxed);

@@ -1,7 +1,8 @@
-//! `SegmentWriter`: the only writer of `store.dat`. It owns the log and its eviction, so that nothing is locked to reserve space, to
-//! complete a segment or to evict one.
+//! `SegmentWriter`: the only writer of `store.dat`. It owns the log and its eviction, so that
+//! nothing is locked to reserve space, to complete a segment or to evict one.
 //!
-//! Responses wait in a queue that is bounded in bytes. While it is full, no response is stored in the file.
+//! Responses wait in a queue that is bounded in bytes. While it is full, no response is stored in
+//! the file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -282,7 +283,8 @@ impl SegmentWriter {
         }
     }
 
-    /// Writes a record at the end of the open segment of a class; `None`: there is no room, or the device failed.
+    /// Writes a record at the end of the open segment of a class; `None`: there is no room, or the
+    /// device failed.
     fn append(
         &mut self,
         class: Class,

@@ -29,7 +29,6 @@ use crate::store::{
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 
-/// A store and what is true of it.
 pub(super) struct History {
     pub(super) store: SimulatedStore,
     pub(super) truth: Truth,
@@ -44,7 +43,6 @@ pub(super) struct History {
     written: u64,
     /// The time by a clock that is never wrong.
     time: Timestamp,
-    /// The wall clock was set.
     is_clock_set: bool,
     /// The power went off before the journal said so.
     is_clock_lost: bool,
@@ -52,7 +50,6 @@ pub(super) struct History {
     scale: u64,
 }
 
-/// Somebody who reads a body.
 pub(super) struct Reader {
     reading: Arc<dyn BodyReader>,
     body: Bytes,
@@ -370,7 +367,8 @@ impl History {
         }
     }
 
-    /// Purges of tags that nothing carries: so few that `PastPurges` folds none, or others could be taken for purged.
+    /// Purges of tags that nothing carries: so few that `PastPurges` folds none, or others could be
+    /// taken for purged.
     fn flood(&self) {
         for number in 0..300 {
             let tag = format!("other-{}", number % 9);
@@ -400,7 +398,8 @@ impl History {
         }
     }
 
-    /// They are shown what they opened, or are broken off where they were in the way, or the file is damaged.
+    /// They are shown what they opened, or are broken off where they were in the way, or the file
+    /// is damaged.
     fn read_on(&mut self, length: u64) {
         let is_excused = self.is_damaged || self.is_out_of_service();
         let may_break = is_excused || self.store.store.volume().metrics.revoked.value() > 0;
@@ -425,8 +424,9 @@ impl History {
         self.truth.excuse_all();
     }
 
-    /// Somebody cuts the file short, and gives it its length back. Not while the power is about to go off: which records are
-    /// dead may be known only by newer ones then, which are cut off, until the journal is durable.
+    /// Somebody cuts the file short, and gives it its length back. Not while the power is about to
+    /// go off: which records are dead may be known only by newer ones then, which are cut off,
+    /// until the journal is durable.
     fn cut(&mut self, thousandths: usize) {
         if self.ending.is_some() || block_on(self.store.journal.settled()).is_err() {
             return;
@@ -509,5 +509,4 @@ fn read_windows(reading: &dyn BodyReader, range: std::ops::Range<u64>) -> Option
 
 /// So late that the clock can be set back.
 const BEGUN: Timestamp = Timestamp::from_secs(10_000_000);
-/// Of every page.
 const LIFETIME: Duration = Duration::from_mins(10);

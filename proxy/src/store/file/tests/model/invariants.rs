@@ -46,7 +46,8 @@ fn in_index(volume: &Volume) -> BTreeSet<(u32, u32)> {
     places
 }
 
-/// Segments and offsets of the records in the file that nobody has called dead, and whether the segments count them so.
+/// Segments and offsets of the records in the file that nobody has called dead, and whether the
+/// segments count them so.
 fn scan(volume: &Volume, file: &[u8]) -> (BTreeSet<(u32, u32)>, bool) {
     let mut places = BTreeSet::new();
     let mut is_counted = true;

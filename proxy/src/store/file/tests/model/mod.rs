@@ -1,5 +1,5 @@
-//! A model: random histories of the tiered store on a simulated disk beside a list of what was stored and purged. proptest
-//! makes them, and cuts one that fails down to a few operations.
+//! A model: random histories of the tiered store on a simulated disk beside a list of what was
+//! stored and purged. proptest makes them, and cuts one that fails down to a few operations.
 
 mod history;
 mod invariants;
@@ -12,35 +12,28 @@ use crate::store::file::device::simulated::Crash;
 use crate::store::file::tests::bench::Size;
 use crate::store::file::volume::open::Geometry;
 
-/// What happens.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Put(Slot, Tag, Length),
     /// A body that arrives in part only.
     Abort(Length),
-    /// A response whose fetch a purge has overtaken.
     Overtaken(Slot, Tag, Length, Aim),
     Get(Slot),
-    /// A range, in thousandths of the length.
     Range(Slot, u64, u64),
     /// While the device cannot be read.
     GetUnreadable(Slot),
     Freshen(Slot),
     Remove(Slot),
     Purge(Aim, Mode),
-    /// More purges than the journal has room for.
     Flood,
     /// Seconds.
     Advance(u64),
     /// Somebody sets the wall clock forward by so many seconds, or back.
     SetClock(i64),
-    /// Everything leaves memory.
     Evict,
     Sync,
     Sweep,
-    /// Somebody begins to read a large body.
     Open(Slot),
-    /// All who read read on.
     ReadOn(u64),
     CloseAll,
     /// A bit of the file changes on the device.
@@ -52,18 +45,15 @@ enum Operation {
     Crash(Crash, u64, u64),
 }
 
-/// A path and a value of `x-selecting`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Slot(usize, usize);
 
 #[derive(Clone, Copy, Debug)]
 struct Tag(usize);
 
-/// Of a body; larger stores get larger ones.
 #[derive(Clone, Copy, Debug)]
 struct Length(u64);
 
-/// What is purged.
 #[derive(Clone, Copy, Debug)]
 enum Aim {
     Tag(usize),

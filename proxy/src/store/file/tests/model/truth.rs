@@ -6,7 +6,6 @@ use super::{Aim, PATHS, PREFIXES, Slot, TAGS, Tag};
 use crate::store::file::device::simulated::Crash;
 use process::timestamp::Timestamp;
 
-/// One response that was stored.
 #[derive(Clone, Debug)]
 pub(super) struct Version {
     pub(super) slot: Slot,
@@ -21,9 +20,7 @@ pub(super) struct Version {
     pub(super) state: State,
     /// A soft purge of it was acknowledged: it must not look fresh.
     pub(super) is_soft: bool,
-    /// Nothing has happened that would excuse a miss.
     pub(super) is_certain: bool,
-    /// It was synced.
     pub(super) is_durable: bool,
 }
 
@@ -33,11 +30,9 @@ pub(super) enum State {
     Newest,
     /// Replaced or removed, but not yet for good: after a loss of power it may be there.
     Replaced,
-    /// Purged, or lost for good.
     Gone,
 }
 
-/// Every version.
 #[derive(Debug, Default)]
 pub(super) struct Truth {
     pub(super) versions: Vec<Version>,
@@ -76,7 +71,6 @@ impl Truth {
         self.versions.iter_mut().for_each(|version| version.is_certain = false);
     }
 
-    /// Everything has come to the device.
     pub(super) fn sync(&mut self) {
         for version in &mut self.versions {
             version.is_durable |= version.state == State::Newest;
@@ -86,7 +80,6 @@ impl Truth {
         }
     }
 
-    /// What a crash excuses.
     pub(super) fn crash(&mut self, crash: Crash, now: Timestamp) {
         for version in &mut self.versions {
             version.is_certain &=
@@ -124,7 +117,6 @@ impl Aim {
         }
     }
 
-    /// As an operator would write it.
     pub(super) fn selector(self) -> purge_protocol::Selector {
         use purge_protocol::Selector;
         match self {
