@@ -27,11 +27,11 @@ pub struct ExchangeState {
     /// Whether `waiting` names a request: hits need not look.
     is_waiting: AtomicBool,
     has_interim: AtomicBool,
-    exchange: Mutex<Signals>,
+    exchange: Mutex<ExchangeSignals>,
 }
 
 #[derive(Debug, Default)]
-struct Signals {
+struct ExchangeSignals {
     is_switched: Option<bool>,
     /// The request that is being answered and has no final response yet; 0: none.
     waiting: u64,
@@ -162,7 +162,7 @@ impl Interim {
     }
 }
 
-impl Signals {
+impl ExchangeSignals {
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();

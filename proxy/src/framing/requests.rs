@@ -61,40 +61,40 @@ impl Requests {
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             match self.step(rest) {
-                Ok(Step::Head(length)) => {
+                Ok(ReadStep::Head(length)) => {
                     begun = Some(at);
                     at += length;
                 }
-                Ok(Step::Content(length)) => at += length,
-                Ok(Step::Wait) => return Passed { bytes: at, refusal: None },
+                Ok(ReadStep::Content(length)) => at += length,
+                Ok(ReadStep::Wait) => return Passed { bytes: at, refusal: None },
                 Err(violation) => return self.refuse(violation, at, begun),
             }
         }
     }
 
-    fn step(&mut self, rest: &[u8]) -> Result<Step, Violation> {
+    fn step(&mut self, rest: &[u8]) -> Result<ReadStep, Violation> {
         match &mut self.state {
-            _ if rest.is_empty() => Ok(Step::Wait),
+            _ if rest.is_empty() => Ok(ReadStep::Wait),
             RequestState::Head(reader) => match reader.read(rest, &self.limits)? {
                 Some((length, facts)) => self.begin(rest, length, facts),
-                None => Ok(Step::Wait),
+                None => Ok(ReadStep::Wait),
             },
             RequestState::Content { content, then } => {
                 let taken = content.take(rest)?;
                 if content.is_done() {
                     self.state = (*then).into();
                 }
-                Ok(Step::Content(taken))
+                Ok(ReadStep::Content(taken))
             }
-            RequestState::Undecided => Ok(Step::Wait),
-            RequestState::Opaque => Ok(Step::Content(rest.len())),
+            RequestState::Undecided => Ok(ReadStep::Wait),
+            RequestState::Opaque => Ok(ReadStep::Content(rest.len())),
         }
     }
 
     /// A complete head goes on, chunked content not without the size of its first chunk: what is
     /// broken from the start never reaches an origin. Where the client waits for a 100, nor do we
     /// wait for it.
-    fn begin(&mut self, rest: &[u8], length: usize, facts: Facts) -> Result<Step, Violation> {
+    fn begin(&mut self, rest: &[u8], length: usize, facts: Facts) -> Result<ReadStep, Violation> {
         if facts.is_chunked && !facts.has_expect {
             let mut first = Chunked::default();
             first.take(rest.get(length..).unwrap_or_default())?;
@@ -102,7 +102,7 @@ impl Requests {
                 // The head is read again, with what comes: it is sound, and the limit of its length
                 // is kept by then.
                 self.state = RequestState::Head(HeadReader::new(Side::Request));
-                return Ok(Step::Wait);
+                return Ok(ReadStep::Wait);
             }
         }
         self.heads += 1;
@@ -119,7 +119,7 @@ impl Requests {
             },
             (false, None | Some(0)) => then.into(),
         };
-        Ok(Step::Head(length))
+        Ok(ReadStep::Head(length))
     }
 
     /// A request whose content turns out to be broken at once is refused as a whole, with what went
@@ -164,7 +164,7 @@ impl From<Then> for RequestState {
     }
 }
 
-enum Step {
+enum ReadStep {
     Head(usize),
     Content(usize),
     Wait,

@@ -33,11 +33,11 @@ pub(crate) struct Family {
 #[derive(Debug)]
 pub(crate) struct Sample {
     labels: Vec<(&'static str, String)>,
-    value: Value,
+    value: SampleValue,
 }
 
 #[derive(Debug)]
-enum Value {
+enum SampleValue {
     Counter(u64),
     Gauge(u64),
     Histogram { counts: Vec<u64>, sum_seconds: f64 },
@@ -48,12 +48,12 @@ impl Family {
         Self {
             name,
             help,
-            samples: vec![Sample { labels: Vec::new(), value: Value::Counter(value) }],
+            samples: vec![Sample { labels: Vec::new(), value: SampleValue::Counter(value) }],
         }
     }
 
     pub(crate) fn gauge(name: &'static str, help: &'static str, value: impl TryInto<u64>) -> Self {
-        let value = Value::Gauge(value.try_into().unwrap_or(u64::MAX));
+        let value = SampleValue::Gauge(value.try_into().unwrap_or(u64::MAX));
         Self { name, help, samples: vec![Sample { labels: Vec::new(), value }] }
     }
 
@@ -67,9 +67,9 @@ impl Family {
 
     fn metric_type(&self) -> MetricType {
         match self.samples.first().map(|sample| &sample.value) {
-            Some(Value::Gauge(_)) => MetricType::Gauge,
-            Some(Value::Histogram { .. }) => MetricType::Histogram,
-            Some(Value::Counter(_)) | None => MetricType::Counter,
+            Some(SampleValue::Gauge(_)) => MetricType::Gauge,
+            Some(SampleValue::Histogram { .. }) => MetricType::Histogram,
+            Some(SampleValue::Counter(_)) | None => MetricType::Counter,
         }
     }
 }
@@ -79,19 +79,19 @@ impl Sample {
         labels: impl IntoIterator<Item = (&'static str, String)>,
         value: u64,
     ) -> Self {
-        Self { labels: labels.into_iter().collect(), value: Value::Gauge(value) }
+        Self { labels: labels.into_iter().collect(), value: SampleValue::Gauge(value) }
     }
 
     /// A gauge with one label.
     pub(crate) fn gauge(label: &'static str, name: &str, value: u64) -> Self {
-        Self { labels: vec![(label, name.to_owned())], value: Value::Gauge(value) }
+        Self { labels: vec![(label, name.to_owned())], value: SampleValue::Gauge(value) }
     }
 
     pub(crate) fn counter(
         labels: impl IntoIterator<Item = (&'static str, String)>,
         value: u64,
     ) -> Self {
-        Self { labels: labels.into_iter().collect(), value: Value::Counter(value) }
+        Self { labels: labels.into_iter().collect(), value: SampleValue::Counter(value) }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a sum of durations for a graph")]
@@ -100,7 +100,7 @@ impl Sample {
         histogram: &Histogram,
     ) -> Self {
         let sum_seconds = histogram.sum_nanos() as f64 / 1e9;
-        let value = Value::Histogram { counts: histogram.counts().to_vec(), sum_seconds };
+        let value = SampleValue::Histogram { counts: histogram.counts().to_vec(), sum_seconds };
         Self { labels: labels.into_iter().collect(), value }
     }
 }
@@ -126,7 +126,7 @@ impl Collector for Snapshot {
     }
 }
 
-impl Value {
+impl SampleValue {
     fn encode(&self, metric: &mut MetricEncoder<'_>) -> Result<(), fmt::Error> {
         match self {
             Self::Counter(value) => metric.encode_counter(value, NO_EXEMPLAR),

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::code;
 use super::sources::{self, Source};
 
+/// Crates without a library: their root is `main.rs`.
+const PROGRAMS: [&str; 1] = ["demo"];
+
 /// A file that is a module of production code.
 #[derive(Debug)]
 pub(super) struct Module {
@@ -97,7 +100,7 @@ fn test_paths(sources: &[Source]) -> BTreeSet<(&'static str, Vec<String>)> {
 fn module_path(inner: &str) -> Vec<String> {
     let inner = inner.trim_end_matches(".rs");
     let mut path: Vec<String> = inner.split('/').map(ToOwned::to_owned).collect();
-    if path.last().is_some_and(|last| last == "mod" || last == "lib") {
+    if path.last().is_some_and(|last| last == "mod" || last == "lib" || last == "main") {
         path.pop();
     }
     path
@@ -105,7 +108,8 @@ fn module_path(inner: &str) -> Vec<String> {
 
 fn module(source: &Source) -> Option<Module> {
     let (krate, inner) = source.in_crate()?;
-    if inner == "main.rs" || inner.starts_with("bin/") {
+    let is_program = inner == "main.rs" && !PROGRAMS.contains(&krate);
+    if is_program || inner.starts_with("bin/") {
         return None;
     }
     Some(Module {

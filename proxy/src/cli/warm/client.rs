@@ -37,7 +37,7 @@ pub(super) enum PageAnswer {
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchFailure {
+pub(super) enum WarmError {
     /// The proxy cannot be reached.
     #[error("cannot connect to {authority}: {source}")]
     Connect {
@@ -76,7 +76,7 @@ impl Client {
     }
 
     /// Fetches a page and reads it to its end.
-    pub(super) async fn warm(&mut self, url: &str) -> Result<PageAnswer, FetchFailure> {
+    pub(super) async fn warm(&mut self, url: &str) -> Result<PageAnswer, WarmError> {
         let exchange = async {
             let response = self.send(url).await?;
             let answer = PageAnswer::of(&response);
@@ -86,7 +86,7 @@ impl Client {
             }
             Ok(answer)
         };
-        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(FetchFailure::Late));
+        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(WarmError::Late));
         if result.is_err() {
             self.sender = None;
         }
@@ -98,27 +98,27 @@ impl Client {
         &mut self,
         url: &str,
         bytes_max: usize,
-    ) -> Result<Response<Bytes>, FetchFailure> {
+    ) -> Result<Response<Bytes>, WarmError> {
         let exchange = async {
             let (head, mut body) = self.send(url).await?.into_parts();
             let mut bytes = BytesMut::new();
             while let Some(frame) = body.frame().await {
                 let Ok(data) = frame?.into_data() else { continue };
                 if bytes.len() + data.len() > bytes_max {
-                    return Err(FetchFailure::TooLarge(bytes_max));
+                    return Err(WarmError::TooLarge(bytes_max));
                 }
                 bytes.extend_from_slice(&data);
             }
             Ok(Response::from_parts(head, bytes.freeze()))
         };
-        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(FetchFailure::Late));
+        let result = timeout(PATIENCE, exchange).await.unwrap_or(Err(WarmError::Late));
         if result.is_err() {
             self.sender = None;
         }
         result
     }
 
-    async fn send(&mut self, text: &str) -> Result<Response<Incoming>, FetchFailure> {
+    async fn send(&mut self, text: &str) -> Result<Response<Incoming>, WarmError> {
         let url = CanonicalUrl::parse(text)?;
         let is_https = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
         let mut request = Request::get(url.path()).header(HOST, url.host());
@@ -142,11 +142,11 @@ impl Client {
         Ok(response)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, FetchFailure> {
+    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, WarmError> {
         let authority = &self.target.authority;
         let stream = TcpStream::connect(authority)
             .await
-            .map_err(|source| FetchFailure::Connect { authority: authority.clone(), source })?;
+            .map_err(|source| WarmError::Connect { authority: authority.clone(), source })?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use self::client::{Client, FetchFailure, PageAnswer, WarmTarget};
+use self::client::{Client, PageAnswer, WarmError, WarmTarget};
 use self::gzip::GzipError;
 use self::sitemap::Sitemap;
 use process::exit::Exit;
@@ -56,7 +56,7 @@ enum ListError {
     #[error("cannot read {path}: {source}")]
     File { path: String, source: std::io::Error },
     #[error("the sitemap {url}: {source}")]
-    Sitemap { url: String, source: FetchFailure },
+    Sitemap { url: String, source: WarmError },
     #[error("the sitemap {url} was answered with {status}")]
     Status { url: String, status: http::StatusCode },
     #[error("{0} is no sitemap: it holds neither <urlset> nor <sitemapindex>; is it an HTML page?")]
@@ -252,14 +252,14 @@ impl WarmWork {
 }
 
 impl WarmTally {
-    fn add(&mut self, page: &str, answer: Result<PageAnswer, FetchFailure>) {
+    fn add(&mut self, page: &str, answer: Result<PageAnswer, WarmError>) {
         let reason = match answer {
             Ok(PageAnswer::Hit) => return self.hits += 1,
             Ok(PageAnswer::Stored) => return self.stored += 1,
             Ok(PageAnswer::NotStored) => return self.not_stored += 1,
             Ok(PageAnswer::Error(status)) => status.to_string(),
             Err(error) => {
-                self.unreachable += u64::from(matches!(error, FetchFailure::Connect { .. }));
+                self.unreachable += u64::from(matches!(error, WarmError::Connect { .. }));
                 error.to_string()
             }
         };
