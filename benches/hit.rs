@@ -148,7 +148,6 @@ impl Asker {
     }
 }
 
-/// Returns how long a response will be, from its head.
 fn length_of(read: &[u8]) -> Option<usize> {
     let head_bytes = read.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let head = str::from_utf8(read.get(..head_bytes)?).ok()?.to_ascii_lowercase();

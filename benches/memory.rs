@@ -247,5 +247,4 @@ fn machine() -> String {
     )
 }
 
-/// What a process of its own is to measure.
 const CHILD: &str = "SHELLAC_BENCH_MEASURE";

@@ -24,7 +24,6 @@ use tokio::time::Instant;
 
 use crate::{FIELDS, facts, fields, key};
 
-/// A store in a folder that is removed at the end.
 #[derive(Debug)]
 pub struct FileShop {
     /// Where its files are.

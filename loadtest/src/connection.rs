@@ -68,7 +68,6 @@ impl Connection {
         self.send(request, patience, on_data).await
     }
 
-    /// Sends `request`, with `Host` and `User-Agent` added, and reads the whole response.
     pub(crate) async fn send(
         &mut self,
         mut request: Request<Empty<Bytes>>,

@@ -20,12 +20,10 @@ pub(crate) struct Timing {
 }
 
 impl Timing {
-    /// Returns what a user would have waited: the corrected latency.
     pub(crate) fn latency(&self) -> Duration {
         self.answered.saturating_duration_since(self.intended)
     }
 
-    /// Returns what the server took, from the actual send: the uncorrected latency.
     pub(crate) fn service(&self) -> Duration {
         self.answered.saturating_duration_since(self.sent)
     }
@@ -47,7 +45,6 @@ impl Latencies {
         Self(Histogram::new_with_bounds(1, micros_max, 3).expect("1 < RECORDED_MAX, 3 digits"))
     }
 
-    /// Counts one; longer ones than [`RECORDED_MAX`] count as that.
     pub(crate) fn record(&mut self, latency: Duration) {
         self.0.saturating_record(micros(latency));
     }

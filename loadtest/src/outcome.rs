@@ -9,14 +9,12 @@ use http::HeaderMap;
 use serde::Serialize;
 use sfv::{BareItem, List, ListEntry, Parameters, Parser};
 
-/// How a response came about, seen from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {
     Hit,
     /// A stored response, stale (RFC 5861, or past its freshness lifetime in `ttl`).
     StaleHit,
-    /// Somebody else's request to the origin served this one as well.
     Collapsed,
     Forwarded(ForwardReason),
     /// No field says anything.

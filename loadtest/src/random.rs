@@ -3,7 +3,6 @@
 //! Not for secrets. The n-th value of a seed can be had directly, so that request n picks the same URL whichever
 //! connection sends it.
 
-/// A stream of numbers that depends on nothing but its seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -43,7 +42,6 @@ impl Random {
         }
     }
 
-    /// Returns a number from the standard normal distribution (Box and Muller).
     pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()

@@ -54,7 +54,6 @@ pub(crate) enum Counter {
     Responses,
 }
 
-/// Latencies from the intended send time; `uncorrected` from the actual one.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct LatencyTable {
     pub(crate) hit: Summary,
@@ -107,7 +106,6 @@ impl Report {
         }
     }
 
-    /// Prints it, as one JSON object or as text.
     pub(crate) fn print(&self, as_json: bool) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
         if as_json {

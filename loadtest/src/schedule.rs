@@ -13,7 +13,6 @@ use rustix::thread::set_current_timer_slack;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// `total` requests at a constant pace from `start` on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     start: Instant,
@@ -45,7 +44,6 @@ impl Schedule {
         self.intended(self.total.saturating_sub(1))
     }
 
-    /// Returns how many requests should have been sent by `now`.
     pub(crate) fn due(&self, now: Instant) -> u64 {
         let Some(elapsed) = now.checked_duration_since(self.start) else { return 0 };
         let due = elapsed.as_nanos() * u128::from(self.per_second) / NANOS_PER_SECOND + 1;
@@ -68,7 +66,6 @@ pub(crate) struct Turn {
 pub(crate) struct Turns {
     schedule: Schedule,
     due: Semaphore,
-    /// The next turn's index; relaxed, as nothing else is published with it.
     next: AtomicU64,
 }
 

@@ -16,7 +16,6 @@ pub(crate) struct Answer {
     pub(crate) body_bytes: u64,
 }
 
-/// How often something failed, with the first message as an example.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Failures {
     pub(crate) count: u64,

@@ -56,7 +56,6 @@ impl Clock {
         Self { hands: Arc::new(hands) }
     }
 
-    /// Returns the steady time.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.hands.even.load(Ordering::Relaxed))
     }
@@ -72,7 +71,6 @@ impl Clock {
         self.hands.correction.load(Ordering::Relaxed)
     }
 
-    /// Moves a manual clock forward.
     pub fn advance(&self, span: Duration) {
         self.hands.even.store(self.now().plus(span).as_millis(), Ordering::Relaxed);
     }

@@ -2,24 +2,19 @@
 
 use std::process::ExitCode;
 
-/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
     Done,
     /// The command ran, and the answer is no.
     No,
     /// Some proxies did not confirm. The caller tries again.
     Partial,
-    /// The running proxy cannot be reached.
     Unavailable,
-    /// A file or a socket failed.
     Io,
     /// Not allowed: token or network.
     NotAllowed,
     /// The request was not understood.
     Usage,
-    /// The configuration is wrong.
     Config,
     /// The drain's deadline came before its end.
     DrainCut,

@@ -7,7 +7,6 @@ use tracing_subscriber::EnvFilter;
 
 use crate::terminal::say;
 
-/// Starts logging. `SHELLAC_LOG` takes filters such as `info,shellac::fetch=debug`.
 pub fn start(settings: &LogSettings) {
     let level = match settings.level {
         LogLevel::Error => "error",

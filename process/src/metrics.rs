@@ -8,17 +8,14 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A counter that is seldom written.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds to it.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Its value.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -41,7 +38,6 @@ impl<T: Default> Default for Sharded<T> {
 }
 
 impl<T> Sharded<T> {
-    /// This thread's own.
     #[expect(
         clippy::indexing_slicing,
         reason = "the remainder is below the length, which is not zero"
@@ -50,7 +46,6 @@ impl<T> Sharded<T> {
         &self.shards[thread_number() % self.shards.len()].0
     }
 
-    /// The sum over all threads.
     pub fn sum(&self, value: impl Fn(&T) -> u64) -> u64 {
         self.shards.iter().map(|shard| value(&shard.0)).sum()
     }
@@ -80,7 +75,6 @@ impl Histogram {
         self.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed))
     }
 
-    /// The sum of all durations in nanoseconds.
     pub fn sum_nanos(&self) -> u64 {
         self.sum_nanos.load(Ordering::Relaxed)
     }

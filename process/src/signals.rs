@@ -7,7 +7,6 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT.
 #[derive(Debug)]
 pub struct ExitSignals {
     terminate: Signal,
@@ -47,7 +46,6 @@ impl ExitSignals {
 }
 
 impl HangUps {
-    /// Listens from now on, as [`ExitSignals::listen`] does.
     pub fn listen() -> io::Result<Self> {
         signal(SignalKind::hangup()).map(Self)
     }
@@ -72,5 +70,4 @@ fn end_at_once(code: u8) {
 
 /// The exit code of a process that SIGINT ended before its drain had.
 const INTERRUPTED: u8 = 130;
-/// The same of SIGTERM.
 const TERMINATED: u8 = 143;

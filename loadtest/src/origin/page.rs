@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::random::Random;
 
-/// A page that can be made again at any time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page {
     number: u64,
@@ -28,7 +27,6 @@ impl Page {
         Self { number: 0, body_bytes, tags: 3 }
     }
 
-    /// Returns nine fields; with `Date` and `Content-Length`, which hyper adds, eleven.
     pub(crate) fn fields(&self, lifetime_seconds: u64) -> HeaderMap {
         let written = [
             (CACHE_CONTROL, format!("public, max-age={lifetime_seconds}")),

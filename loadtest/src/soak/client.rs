@@ -28,7 +28,6 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Does one thing or another, and counts what came of it.
     pub(crate) async fn exchange(&mut self) {
         let kind = Kind::chosen_by(&mut self.random);
         if timeout(PATIENCE, self.exchange_of(kind)).await.is_err() {
@@ -273,7 +272,6 @@ impl Client {
         self.tally.count(Kind::Tunnel, verdict, false, || "a tunnel".to_owned());
     }
 
-    /// Sends on the connection that is open, or on a new one.
     async fn send(&mut self, bytes: &[u8]) -> io::Result<&mut Wire> {
         let wire = match self.wire.take() {
             Some(wire) => wire,
@@ -372,7 +370,6 @@ async fn echoed(wire: &mut Wire, mut verifier: Verifier) -> Answer {
     Answer { verdict, is_hit: false, keeps, head: Some(head) }
 }
 
-/// Reads the head of a response and what comes with it.
 async fn beginning(wire: &mut Wire, question: &Question) -> Verdict {
     let Some(head) = final_head(wire).await else { return Verdict::Cut };
     match question.begin(&facts_of(&head)) {
@@ -395,7 +392,6 @@ async fn reply(wire: &mut Wire) -> Option<u16> {
     (end == End::Clean && !closes(&head)).then(|| head.status())
 }
 
-/// Sends something odd and reads all responses to it.
 async fn unasked(mut wire: Wire, request: &[u8]) -> Verdict {
     if wire.send(request).await.is_err() || wire.stream.shutdown().await.is_err() {
         return Verdict::Cut;

@@ -19,7 +19,6 @@ use super::wire::End;
 
 type Connection = SendRequest<Empty<Bytes>>;
 
-/// Opens a connection and does some exchanges on it.
 pub(crate) async fn exchange(client: &mut Client, streams: usize) {
     let Some(connection) = open(client).await else {
         client.tally.count(Kind::Http2, Verdict::Stuck, false, || "no connection".to_owned());

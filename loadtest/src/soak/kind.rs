@@ -2,7 +2,6 @@
 
 use crate::random::Random;
 
-/// The kinds of exchanges, as the table names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Hit,

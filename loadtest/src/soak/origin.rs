@@ -174,7 +174,6 @@ impl Connection {
         Ok(Next::Close)
     }
 
-    /// Sends the request's content back, with a length or in chunks.
     async fn echo(&mut self, head: &Head, asked: &Asked) -> io::Result<Next> {
         let mut numbers = asked.path.split('/').skip(2).map(str::parse::<u64>);
         let (Some(Ok(seed)), Some(Ok(length))) = (numbers.next(), numbers.next()) else {

@@ -63,7 +63,6 @@ impl Row {
 }
 
 impl Tally {
-    /// Adds an exchange; `about` is written down for the first that fail.
     pub(crate) fn count(
         &self,
         kind: Kind,
@@ -139,7 +138,6 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Resident memory of a process, as it was from time to time.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     samples: Vec<u64>,

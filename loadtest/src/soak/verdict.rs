@@ -34,7 +34,6 @@ pub(crate) enum Verdict {
     Truncated,
     /// A response from before a purge that had been answered.
     Stale,
-    /// Right as far as it came, and visibly broken off.
     Cut,
     Refused(u16),
     Stuck,
