@@ -1,7 +1,9 @@
-//! What the file store costs: memory for each response in the index, the time of a recovery, and how well it chooses what stays.
+//! What the file store costs: memory for each response in the index, the time of a recovery, and
+//! how well it chooses what stays.
 //!
-//! `cargo bench -p benches --bench file [-- index|hit|churn|policy]`; `SHELLAC_BENCH_PAGES` is the number of responses (1,000,000).
-//! Prints Markdown tables. The file is made in the temporary directory. Linux only.
+//! `cargo bench -p benches --bench file [-- index|hit|churn|policy]`; `SHELLAC_BENCH_PAGES` is the
+//! number of responses (1,000,000). Prints Markdown tables. The file is made in the temporary
+//! directory. Linux only.
 
 #![expect(clippy::print_stdout, reason = "a program that prints tables")]
 #![expect(clippy::cast_precision_loss, reason = "figures for reading")]
@@ -85,7 +87,8 @@ fn index() {
     drop(fs::remove_dir_all(&folder));
 }
 
-/// What a hit costs that comes from the file, warm: from the look-up to the last byte, without HTTP.
+/// What a hit costs that comes from the file, warm: from the look-up to the last byte, without
+/// HTTP.
 fn hit() {
     println!("## A hit from the file, in the system's cache: without HTTP and sockets\n");
     println!("| body | responses | first use: found and read | bodies over 16 KiB, again |");
@@ -163,7 +166,8 @@ fn churn() {
     drop(fs::remove_dir_all(&folder));
 }
 
-/// A working set five times the memory, and ten times the file: hit ratios against LRU on the same requests.
+/// A working set five times the memory, and ten times the file: hit ratios against LRU on the same
+/// requests.
 fn policy() {
     println!(
         "## Hit ratios: zipf requests for 100,000 pages of lognormal size; a tenth fits into the file, a fifth of that into memory\n"

@@ -1,5 +1,6 @@
-//! A whole hit in memory: from the bytes of a request to the bytes of its response, over a pipe instead of a socket, beside
-//! a bare hyper server that sends the same bytes. The difference is ours.
+//! A whole hit in memory: from the bytes of a request to the bytes of its response, over a pipe
+//! instead of a socket, beside a bare hyper server that sends the same bytes. The difference is
+//! ours.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,7 +1,9 @@
-//! What a million stored responses occupy, whether the capacity is kept, and what a purge of all of them does to hits.
+//! What a million stored responses occupy, whether the capacity is kept, and what a purge of all of
+//! them does to hits.
 //!
-//! `cargo bench -p benches --bench memory [-- overhead|turnover|purge]`. Prints Markdown tables. Resident memory is that of
-//! the process (`/proc/self/statm`), with the allocator of the program `shellac`. Linux only.
+//! `cargo bench -p benches --bench memory [-- overhead|turnover|purge]`. Prints Markdown tables.
+//! Resident memory is that of the process (`/proc/self/statm`), with the allocator of the program
+//! `shellac`. Linux only.
 
 #![expect(clippy::print_stdout, reason = "a program that prints tables")]
 #![expect(clippy::cast_precision_loss, reason = "figures for reading")]
@@ -39,8 +41,8 @@ fn main() {
     }
 }
 
-/// Bytes per response, against what the store believes. Each row in a process of its own: memory that another one has given
-/// back would count as nobody's.
+/// Bytes per response, against what the store believes. Each row in a process of its own: memory
+/// that another one has given back would count as nobody's.
 fn overhead() {
     println!("## 1,000,000 stored responses: 60-byte key, 12 fields\n");
     println!(

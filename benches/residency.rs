@@ -1,8 +1,10 @@
-//! Which policy keeps the right pages: hit ratios of a simulated shop under several ways to decide who stays.
+//! Which policy keeps the right pages: hit ratios of a simulated shop under several ways to decide
+//! who stays.
 //!
-//! `cargo bench -p benches --bench residency`. Requests are zipf-distributed over 200,000 pages of lognormal size; a share of
-//! them asks for something that is never asked for again. The capacity is a tenth of all pages. As in the store, a policy
-//! hears of a page's use once a second at most: every 10,000 requests.
+//! `cargo bench -p benches --bench residency`. Requests are zipf-distributed over 200,000 pages of
+//! lognormal size; a share of them asks for something that is never asked for again. The capacity
+//! is a tenth of all pages. As in the store, a policy hears of a page's use once a second at most:
+//! every 10,000 requests.
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
@@ -191,8 +193,8 @@ impl Keeper for Twice {
     }
 }
 
-/// The store itself. It counts heads and index, too, and keeps a reserve: with this much it holds as much content as the
-/// others.
+/// The store itself. It counts heads and index, too, and keeps a reserve: with this much it holds
+/// as much content as the others.
 struct Real {
     shop: Shop,
     content: Vec<u8>,

@@ -1,6 +1,8 @@
-//! What belongs where: which responses from the file are worth a place in memory, and which are worth being written at all.
+//! What belongs where: which responses from the file are worth a place in memory, and which are
+//! worth being written at all.
 //!
-//! `cargo bench -p benches --bench tiers [-- promotion|lives]`. Prints Markdown tables. The file is made in the temporary directory.
+//! `cargo bench -p benches --bench tiers [-- promotion|lives]`. Prints Markdown tables. The file is
+//! made in the temporary directory.
 
 #![expect(clippy::print_stdout, reason = "a program that prints tables")]
 #![expect(clippy::cast_precision_loss, reason = "figures for reading")]

@@ -38,7 +38,8 @@ pub struct FileShop {
 }
 
 impl FileShop {
-    /// Opens the store, or makes one, of so many bytes in the file, and as much of this memory as it gives its parts.
+    /// Opens the store, or makes one, of so many bytes in the file, and as much of this memory as
+    /// it gives its parts.
     pub fn open(folder: &Path, capacity: u64, memory: u64, tiering: Tiering) -> Self {
         Self::with(folder, capacity, tiering.share(memory, capacity), tiering)
     }
@@ -167,7 +168,8 @@ impl FileShop {
         }
     }
 
-    /// Purges a tag, and says how long it takes until nothing in the file carries it, and how much was looked at.
+    /// Purges a tag, and says how long it takes until nothing in the file carries it, and how much
+    /// was looked at.
     #[expect(clippy::disallowed_methods, reason = "a benchmark waits for the sweeper")]
     pub fn sweep(&self, tag: &str) -> (Duration, [u64; 2]) {
         let OpenedStore { store, invalidation, .. } = &self.opened;

@@ -1,4 +1,5 @@
-//! What the benchmarks have in common: the pages of a shop, a store with pages in it, and a repeatable choice among them.
+//! What the benchmarks have in common: the pages of a shop, a store with pages in it, and a
+//! repeatable choice among them.
 
 pub mod file_shop;
 
@@ -37,7 +38,8 @@ impl Shop {
         Self { store, invalidation: Arc::new(Invalidation::new(1)), clock, fields: fields(FIELDS) }
     }
 
-    /// Returns the tags of a page: the site, which all have, and `count - 1` that it shares with some others.
+    /// Returns the tags of a page: the site, which all have, and `count - 1` that it shares with
+    /// some others.
     pub fn tags(&self, number: u64, count: u64) -> Vec<TagId> {
         let tag = |text: String| self.invalidation.ids().tag(text.as_bytes());
         let shared = (1..count).map(|kind| tag(format!("kind-{kind}-{}", number / (20 * kind))));
@@ -150,7 +152,8 @@ impl Random {
     }
 }
 
-/// Chooses numbers from zero on, the lower the more often: number `n` as often as `1 / (n + 1)^exponent`.
+/// Chooses numbers from zero on, the lower the more often: number `n` as often as `1 / (n +
+/// 1)^exponent`.
 #[derive(Clone, Debug)]
 pub struct Zipf {
     cumulated: Vec<f64>,

@@ -1,4 +1,5 @@
-//! `loadtest bare`: hyper and nothing else. What it takes per request is the least that a proxy on hyper can take.
+//! `loadtest bare`: hyper and nothing else. What it takes per request is the least that a proxy on
+//! hyper can take.
 
 use std::future::ready;
 
@@ -21,7 +22,8 @@ pub(crate) struct BareArguments {
     size: ByteSize,
 }
 
-/// Answers every request with the same page: as many fields as the origin sends, cloned as a cache would clone them.
+/// Answers every request with the same page: as many fields as the origin sends, cloned as a cache
+/// would clone them.
 pub(crate) async fn run(arguments: BareArguments) -> anyhow::Result<()> {
     let page = Page::of_size(usize::try_from(arguments.size.as_u64())?);
     let (fields, body): (_, Bytes) = (page.fields(LIFETIME_SECONDS), page.body());

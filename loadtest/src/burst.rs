@@ -1,4 +1,5 @@
-//! `loadtest burst`: N requests for one path on N connections at the same moment, as when a popular page is cold.
+//! `loadtest burst`: N requests for one path on N connections at the same moment, as when a popular
+//! page is cold.
 
 use std::collections::BTreeMap;
 use std::fmt;

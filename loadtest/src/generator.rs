@@ -55,7 +55,8 @@ pub(crate) async fn generate(
         workers.spawn(work(Arc::clone(&load), Arc::clone(&turns), connection, Arc::clone(&tally)));
     }
     let all_done = async { while workers.join_next().await.is_some() {} };
-    // Whoever is not done by then is dropped with `workers`; the report counts the difference as unanswered.
+    // Whoever is not done by then is dropped with `workers`; the report counts the difference as
+    // unanswered.
     let in_time = timeout_at(schedule.end() + load.patience, all_done).await;
     if in_time.is_err() {
         turns.close();
@@ -72,7 +73,8 @@ async fn open_all(load: &Load) -> Result<Vec<Connection>, RequestError> {
     Ok(connections)
 }
 
-/// Takes turns until none are left. A failed request counts, and the next one opens a connection again.
+/// Takes turns until none are left. A failed request counts, and the next one opens a connection
+/// again.
 async fn work(
     load: Arc<Load>,
     turns: Arc<Turns>,

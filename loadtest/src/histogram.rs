@@ -1,7 +1,9 @@
-//! Latencies, corrected for coordinated omission: counted from when a request *should* have been sent.
+//! Latencies, corrected for coordinated omission: counted from when a request *should* have been
+//! sent.
 //!
-//! A generator that waits for an answer before it sends the next request stops asking while the server is slow, and
-//! so measures one bad request where users would have met hundreds. Here the schedule goes on; see [`Timing`].
+//! A generator that waits for an answer before it sends the next request stops asking while the
+//! server is slow, and so measures one bad request where users would have met hundreds. Here the
+//! schedule goes on; see [`Timing`].
 
 use std::time::Duration;
 
@@ -28,7 +30,8 @@ impl Timing {
         self.answered.saturating_duration_since(self.sent)
     }
 
-    /// Returns how late it was sent: large when connections or the generator's own CPU do not suffice.
+    /// Returns how late it was sent: large when connections or the generator's own CPU do not
+    /// suffice.
     pub(crate) fn lag(&self) -> Duration {
         self.sent.saturating_duration_since(self.intended)
     }
@@ -82,7 +85,8 @@ pub(crate) struct Summary {
 mod tests {
     use super::*;
 
-    /// One connection, a request every 10 ms, 1 ms of work each; the server stalls for one second at request 100.
+    /// One connection, a request every 10 ms, 1 ms of work each; the server stalls for one second
+    /// at request 100.
     fn stalled_run() -> Vec<Timing> {
         let start = Instant::now();
         let mut free = start;

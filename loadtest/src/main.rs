@@ -1,7 +1,9 @@
-//! `loadtest`: an open-loop load generator, a scripted origin, the bare hyper server, sweeps, bursts, and soaks.
+//! `loadtest`: an open-loop load generator, a scripted origin, the bare hyper server, sweeps,
+//! bursts, and soaks.
 //!
-//! Measures Shellac and its peers from outside; knows nothing of its code. One thread does everything, so that the
-//! generator takes at most one core of a small machine. Every server and every run ends by itself.
+//! Measures Shellac and its peers from outside; knows nothing of its code. One thread does
+//! everything, so that the generator takes at most one core of a small machine. Every server and
+//! every run ends by itself.
 
 mod random;
 mod popularity;
@@ -47,7 +49,8 @@ struct Arguments {
 enum Command {
     /// Sends paced requests (open loop) and reports hit ratio, origin requests saved and latencies.
     Run(Box<scenario::RunArguments>),
-    /// Asks for each URL once, in random order, one request after the other: fills a cache, or times its hits.
+    /// Asks for each URL once, in random order, one request after the other: fills a cache, or
+    /// times its hits.
     Sweep(sweep::SweepArguments),
     /// Sends many requests for one URL at the same moment.
     Burst(burst::BurstArguments),

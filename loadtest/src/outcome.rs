@@ -1,7 +1,7 @@
 //! What a cache says it did with a request, read from the response's fields.
 //!
-//! `Cache-Status` (RFC 9211) comes first. `X-Cache-Status` (nginx), `X-Cache` (everybody) and `X-Varnish` are read so
-//! that the peers can be measured with the same tool.
+//! `Cache-Status` (RFC 9211) comes first. `X-Cache-Status` (nginx), `X-Cache` (everybody) and
+//! `X-Varnish` are read so that the peers can be measured with the same tool.
 
 use std::fmt;
 
@@ -130,7 +130,8 @@ fn from_parameters(parameters: &Parameters) -> Option<Outcome> {
     Some(if is_true("collapsed") { Outcome::Collapsed } else { Outcome::Forwarded(reason) })
 }
 
-/// Reads `HIT`, `MISS, HIT`, `TCP_HIT from x` or one of nginx's words; of several caches, the last one.
+/// Reads `HIT`, `MISS, HIT`, `TCP_HIT from x` or one of nginx's words; of several caches, the last
+/// one.
 fn from_word(value: &str) -> Option<Outcome> {
     let last = value.rsplit(',').next()?.trim().to_ascii_lowercase();
     let word = last.split_ascii_whitespace().next()?;

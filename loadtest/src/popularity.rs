@@ -1,12 +1,13 @@
 //! How often each URL is asked for: Zipf's law, the rank-th URL with weight `1 / rank^exponent`.
 //!
-//! Web traffic has exponents of 0.6 to 1.2; 0 makes all URLs equally popular. The table takes 8 bytes a URL and a
-//! pick is one binary search.
+//! Web traffic has exponents of 0.6 to 1.2; 0 makes all URLs equally popular. The table takes 8
+//! bytes a URL and a pick is one binary search.
 
 /// Picks ranks, the most popular being 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Popularity {
-    /// The sum of the weights up to and including each rank; rises, and its last element is `total`.
+    /// The sum of the weights up to and including each rank; rises, and its last element is
+    /// `total`.
     cumulative: Vec<f64>,
     total: f64,
 }

@@ -1,4 +1,5 @@
-//! One line on a terminal that says how the run goes; nothing when standard error is not a terminal.
+//! One line on a terminal that says how the run goes; nothing when standard error is not a
+//! terminal.
 
 use std::convert::Infallible;
 use std::future::pending;

@@ -1,6 +1,7 @@
 //! Purges beside the load: one tag at a time, at a steady pace, popular pages more often.
 //!
-//! Sent as `PURGE` with the tag in `Surrogate-Key`, which Shellac's admin listener and Fastly-like caches understand.
+//! Sent as `PURGE` with the tag in `Surrogate-Key`, which Shellac's admin listener and Fastly-like
+//! caches understand.
 
 use std::convert::Infallible;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! Reproducible randomness: `SplitMix64`, seeded, without state shared between tasks.
 //!
-//! Not for secrets. The n-th value of a seed can be had directly, so that request n picks the same URL whichever
-//! connection sends it.
+//! Not for secrets. The n-th value of a seed can be had directly, so that request n picks the same
+//! URL whichever connection sends it.
 
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
@@ -18,7 +18,8 @@ impl Random {
         Self(spread ^ index.wrapping_mul(GOLDEN_GAMMA))
     }
 
-    /// Returns the next 64 bits (Steele, Lea and Flood: "Fast splittable pseudorandom number generators").
+    /// Returns the next 64 bits (Steele, Lea and Flood: "Fast splittable pseudorandom number
+    /// generators").
     pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN_GAMMA);
         let mut mixed = self.0;
@@ -36,7 +37,8 @@ impl Random {
     /// Puts `items` into random order, each order as likely as the others (Fisher and Yates).
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
-            // The upper half of the product is below `end + 1`; its bias is far below what a run could show.
+            // The upper half of the product is below `end + 1`; its bias is far below what a run
+            // could show.
             let below = (u128::from(self.bits()) * (end as u128 + 1)) >> 64;
             items.swap(end, usize::try_from(below).unwrap_or(end));
         }

@@ -43,7 +43,8 @@ pub(crate) struct Report {
 pub(crate) struct OriginShare {
     pub(crate) requests: u64,
     pub(crate) saved_percent: f64,
-    /// Whether the origin counted (background validations included) or the responses' fields were believed.
+    /// Whether the origin counted (background validations included) or the responses' fields were
+    /// believed.
     pub(crate) counted_by: Counter,
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct RunArguments {
     /// The server to load.
     #[arg(long, value_name = "URL")]
     target: Target,
-    /// A list of paths or URLs, one a line, the most popular first; a file or an http:// URL [default: /p/0, /p/1, ...].
+    /// A list of paths or URLs, one a line, the most popular first; a file or an http:// URL
+    /// [default: /p/0, /p/1, ...].
     #[arg(long, value_name = "FILE|URL")]
     urls: Option<String>,
     /// How many numbered pages there are without --urls.
@@ -40,7 +41,8 @@ pub(crate) struct RunArguments {
     /// How long to send.
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
     duration: Duration,
-    /// Keep-alive connections; when all are busy, requests wait, and that wait is part of their latency.
+    /// Keep-alive connections; when all are busy, requests wait, and that wait is part of their
+    /// latency.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
     /// After this long, a request has failed.

@@ -1,7 +1,7 @@
 //! The open loop's timetable: when each request *should* be sent, whatever the answers do.
 //!
-//! Pure but for [`Turns`], which a thread of its own hands out at the right times. Late turns keep their intended time;
-//! that is what makes the latencies honest (no coordinated omission).
+//! Pure but for [`Turns`], which a thread of its own hands out at the right times. Late turns keep
+//! their intended time; that is what makes the latencies honest (no coordinated omission).
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -70,7 +70,8 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// Starts the pacing thread for `takers` connections. It ends with the schedule, or when the turns are closed.
+    /// Starts the pacing thread for `takers` connections. It ends with the schedule, or when the
+    /// turns are closed.
     pub(crate) fn start(schedule: Schedule, takers: usize) -> Arc<Self> {
         let turns = Arc::new(Self { schedule, due: Semaphore::new(0), next: AtomicU64::new(0) });
         let paced = Arc::clone(&turns);
@@ -91,8 +92,8 @@ impl Turns {
         self.due.close();
     }
 
-    /// Releases turns as they become due, on a thread: the runtime's timer ticks once a millisecond, which is longer
-    /// than a hit takes.
+    /// Releases turns as they become due, on a thread: the runtime's timer ticks once a
+    /// millisecond, which is longer than a hit takes.
     fn pace(&self, takers: usize) {
         // Linux rounds sleeps up by 50 µs; where that cannot be changed, the send lag shows it.
         set_current_timer_slack(NonZeroU64::new(1)).unwrap_or_default();

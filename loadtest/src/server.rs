@@ -90,7 +90,8 @@ async fn stdin_closed(is_watched: bool) {
         return std::future::pending().await;
     }
     let (closed, is_closed) = oneshot::channel::<()>();
-    // A read of standard input cannot be cancelled: it gets a thread that the process does not wait for.
+    // A read of standard input cannot be cancelled: it gets a thread that the process does not wait
+    // for.
     thread::spawn(move || {
         let mut ignored = [0; 1024];
         while io::stdin().read(&mut ignored).is_ok_and(|bytes| bytes > 0) {}

@@ -1,7 +1,9 @@
-//! `loadtest sweep`: each URL once, in random order, over a few connections: fills a cache, and times what is in it.
+//! `loadtest sweep`: each URL once, in random order, over a few connections: fills a cache, and
+//! times what is in it.
 //!
-//! A closed loop: each connection sends when its last answer is complete, so that a latency is the server's own and
-//! not that of a queue before it. For a server's latencies under load that does not wait, see `loadtest run`.
+//! A closed loop: each connection sends when its last answer is complete, so that a latency is the
+//! server's own and not that of a queue before it. For a server's latencies under load that does
+//! not wait, see `loadtest run`.
 
 use std::iter::{Cycle, Take};
 use std::sync::Arc;

@@ -22,13 +22,15 @@ pub(crate) struct Failures {
     pub(crate) example: String,
 }
 
-/// The counters of one run. Latencies are those of complete answers below 500, which `outcomes` counts, too.
+/// The counters of one run. Latencies are those of complete answers below 500, which `outcomes`
+/// counts, too.
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) hits: Latencies,
     pub(crate) misses: Latencies,
     pub(crate) unknown: Latencies,
-    /// From the actual send, all outcomes: what a generator without the correction would have shown.
+    /// From the actual send, all outcomes: what a generator without the correction would have
+    /// shown.
     pub(crate) uncorrected: Latencies,
     pub(crate) lag: Latencies,
     pub(crate) outcomes: BTreeMap<Outcome, u64>,

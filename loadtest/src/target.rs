@@ -1,4 +1,5 @@
-//! Where requests go: `http://host:port/path`, nothing else. No TLS: everything measured here is on loopback.
+//! Where requests go: `http://host:port/path`, nothing else. No TLS: everything measured here is on
+//! loopback.
 
 use std::str::FromStr;
 

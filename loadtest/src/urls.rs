@@ -1,4 +1,5 @@
-//! The list of URLs that a run asks for, the most popular first: generated, from a file, or from a server.
+//! The list of URLs that a run asks for, the most popular first: generated, from a file, or from a
+//! server.
 
 use std::fs;
 use std::sync::Arc;

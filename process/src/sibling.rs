@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// Replaces this process by the program of this name in the same directory; returns only if that fails.
+/// Replaces this process by the program of this name in the same directory; returns only if that
+/// fails.
 pub fn become_sibling<A: AsRef<OsStr>>(
     program: &str,
     arguments: impl IntoIterator<Item = A>,

@@ -1,7 +1,7 @@
 //! The signals that end a program, and the one that would and does not.
 //!
-//! Each is listened to from the moment that its value is made: a program makes them before it says that it runs, and a signal that
-//! arrives in between is held until it is asked for.
+//! Each is listened to from the moment that its value is made: a program makes them before it says
+//! that it runs, and a signal that arrives in between is held until it is asked for.
 
 use std::io;
 
@@ -18,7 +18,8 @@ pub struct ExitSignals {
 pub struct HangUps(Signal);
 
 impl ExitSignals {
-    /// Listens from now on. Needs a runtime; that one may end before the signals are asked for in another.
+    /// Listens from now on. Needs a runtime; that one may end before the signals are asked for in
+    /// another.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,

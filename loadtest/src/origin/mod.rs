@@ -25,7 +25,8 @@ use crate::server::{ServerArguments, serve};
 pub(crate) struct OriginArguments {
     #[command(flatten)]
     server: ServerArguments,
-    /// The size of a page: "1KiB", or "lognormal:16KiB" (the median), or "lognormal:16KiB:0.8" (and sigma).
+    /// The size of a page: "1KiB", or "lognormal:16KiB" (the median), or "lognormal:16KiB:0.8" (and
+    /// sigma).
     #[arg(long, default_value = "1KiB")]
     size: BodySize,
     /// How long a page takes to render.
@@ -92,7 +93,8 @@ impl Origin {
         Some(Page::numbered(number, self.arguments.size.of(number), self.arguments.tags))
     }
 
-    /// Answers 304 if the client's stored response is the current one (RFC 9110 §13.1.2; one tag, no list).
+    /// Answers 304 if the client's stored response is the current one (RFC 9110 §13.1.2; one tag,
+    /// no list).
     fn respond(&self, page: &Page, validator: Option<&HeaderValue>) -> Response<Full<Bytes>> {
         let fields = page.fields(self.arguments.ttl.as_secs());
         let is_current = validator.is_some() && validator == fields.get(ETAG);

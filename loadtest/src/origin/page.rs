@@ -1,4 +1,5 @@
-//! One page: its fields, as a renderer behind a framework would send them, and its body, a function of its number.
+//! One page: its fields, as a renderer behind a framework would send them, and its body, a function
+//! of its number.
 
 use std::fmt::Write as _;
 

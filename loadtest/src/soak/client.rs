@@ -1,4 +1,5 @@
-//! `Client`: one client of HTTP/1.1, with a connection that it keeps as long as it can, or breaks as it likes.
+//! `Client`: one client of HTTP/1.1, with a connection that it keeps as long as it can, or breaks
+//! as it likes.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,11 +1,13 @@
-//! `Content`: bytes that follow from host, path, variant and generation, and that say so themselves.
+//! `Content`: bytes that follow from host, path, variant and generation, and that say so
+//! themselves.
 //!
 //! ```text
 //! soak g17 5012 1f00a2b3c4d5e6f7 a.soak.test x2 /v/42\n  | pseudo-random bytes
 //!      generation  length  seed    host  variant  path
 //! ```
-//! The seed is a hash of all four; every byte behind the first line depends on it and on its own position. So a byte of another
-//! exchange, of another generation or from another place is wrong with a probability of 255/256, and a run of them surely.
+//! The seed is a hash of all four; every byte behind the first line depends on it and on its own
+//! position. So a byte of another exchange, of another generation or from another place is wrong
+//! with a probability of 255/256, and a run of them surely.
 
 use std::hash::Hasher as _;
 use std::str;

@@ -2,7 +2,8 @@
 
 use crate::random::Random;
 
-/// Returns one of them. If its end is taken for a request of its own, the origin sees `/c/smuggled`.
+/// Returns one of them. If its end is taken for a request of its own, the origin sees
+/// `/c/smuggled`.
 pub(crate) fn request(random: &mut Random) -> Vec<u8> {
     let count = TEMPLATES.len() as u64;
     let index = usize::try_from(random.bits() % count).unwrap_or(0);

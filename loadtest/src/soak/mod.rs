@@ -1,8 +1,10 @@
-//! `loadtest soak`: millions of exchanges of every kind, well-behaved and not, and every byte of every response checked.
+//! `loadtest soak`: millions of exchanges of every kind, well-behaved and not, and every byte of
+//! every response checked.
 //!
-//! The origin is a part of it (`origin`): what it sends follows from host, path, variant and a generation that no two of its
-//! responses share (`content`), so a byte that belongs to another exchange is noticed wherever it turns up, and so is a
-//! response that ends as if it were whole. The soak fails on a single one of those, and on a response from before a purge.
+//! The origin is a part of it (`origin`): what it sends follows from host, path, variant and a
+//! generation that no two of its responses share (`content`), so a byte that belongs to another
+//! exchange is noticed wherever it turns up, and so is a response that ends as if it were whole.
+//! The soak fails on a single one of those, and on a response from before a purge.
 
 mod content;
 mod wire;

@@ -1,4 +1,5 @@
-//! The origin server of a soak: every response is another generation, and some of them are wrong on purpose.
+//! The origin server of a soak: every response is another generation, and some of them are wrong on
+//! purpose.
 //!
 //! | path | what is sent |
 //! |---|---|

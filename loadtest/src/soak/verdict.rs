@@ -26,7 +26,8 @@ pub(crate) struct Facts<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// All bytes, and the right ones. The generation of what was sent, zero where that means nothing.
+    /// All bytes, and the right ones. The generation of what was sent, zero where that means
+    /// nothing.
     Good(u64),
     /// Bytes that do not belong here.
     Wrong(&'static str),
