@@ -23,29 +23,35 @@ pub struct RecordedBody {
     ending: Ending,
 }
 
-/// A record that is handed over when this is dropped.
+/// A record that is handed over when this is dropped. Without a sink there is none to keep.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(super) struct Ending(Option<Box<Recording>>);
+
+#[derive(Debug)]
+struct Recording {
     record: RequestRecord,
-    /// `None` where records are only counted.
-    sink: Option<Arc<dyn RecordSink>>,
+    sink: Arc<dyn RecordSink>,
 }
 
 impl Ending {
-    pub(super) const fn new(record: RequestRecord, sink: Option<Arc<dyn RecordSink>>) -> Self {
-        Self { record, sink }
+    pub(super) fn new(record: RequestRecord, sink: Option<Arc<dyn RecordSink>>) -> Self {
+        Self(sink.map(|sink| Box::new(Recording { record, sink })))
     }
 
     /// Ends without handing anything over: another record does.
     pub(super) fn cancel(mut self) {
-        self.sink = None;
+        self.0 = None;
+    }
+
+    fn record(&mut self) -> Option<&mut RequestRecord> {
+        self.0.as_mut().map(|recording| &mut recording.record)
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if let Some(sink) = self.sink.take() {
-            sink.take(self.record.clone());
+        if let Some(Recording { record, sink }) = self.0.take().map(|recording| *recording) {
+            sink.take(record);
         }
     }
 }
@@ -66,13 +72,15 @@ impl Body for RecordedBody {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let Self { body, ending } = self.get_mut();
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                ending.record.sent += frame.data_ref().map_or(0, |data| data.remaining() as u64);
-                ending.record.is_complete = frame.is_trailers() || body.is_end_stream();
+        if let Some(record) = ending.record() {
+            match &frame {
+                Some(Ok(frame)) => {
+                    record.sent += frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                    record.is_complete = frame.is_trailers() || body.is_end_stream();
+                }
+                Some(Err(_)) => {}
+                None => record.is_complete = true,
             }
-            Some(Err(_)) => {}
-            None => ending.record.is_complete = true,
         }
         Poll::Ready(frame)
     }

@@ -254,9 +254,8 @@ fn requested(
 /// Returns whether a request has a range, or a condition that a cache evaluates.
 pub fn has_preconditions(fields: &HeaderMap) -> bool {
     use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
-    fields.contains_key(IF_NONE_MATCH)
-        || fields.contains_key(IF_MODIFIED_SINCE)
-        || fields.contains_key(RANGE)
+    // One pass over the few names of a request costs less than three look-ups by hash.
+    fields.keys().any(|name| *name == IF_NONE_MATCH || *name == IF_MODIFIED_SINCE || *name == RANGE)
 }
 
 fn assemble(status: StatusCode, fields: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {
