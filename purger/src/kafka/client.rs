@@ -149,6 +149,19 @@ pub fn committed<C: ConsumerContext>(
     }
 }
 
+/// Asks the brokers for metadata, to learn whether they answer. librdkafka's buffer for the answer is
+/// four times as large as the message, which does not suffice while many topics have no partitions,
+/// such as during their deletion. It reports a bad message then, but the brokers have answered.
+/// Blocks up to [`PATIENCE`].
+pub fn brokers_answer<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> KafkaResult<()> {
+    match consumer.fetch_metadata(None, PATIENCE) {
+        Err(error) if error.rdkafka_error_code() != Some(RDKafkaErrorCode::BadMessage) => {
+            Err(error)
+        }
+        _answered => Ok(()),
+    }
+}
+
 /// Returns the oldest offset of a partition and the one behind its newest. librdkafka reports every
 /// refusal by the broker as a bad message, even one because a leader is not ready yet, so the call
 /// is repeated. Blocks up to [`PATIENCE`].

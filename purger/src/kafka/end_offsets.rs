@@ -12,7 +12,7 @@ use settings::StartAt;
 use tokio::time::Instant;
 
 use super::assignment::Assignment;
-use super::client::{PATIENCE, committed, partition_at};
+use super::client::{PATIENCE, brokers_answer, committed, partition_at};
 use super::context::GroupConsumer;
 use super::cursor::Cursors;
 use crate::partition::Partition;
@@ -39,7 +39,7 @@ impl EndOffsetPoller {
         while !stop.load(Ordering::Relaxed) {
             let partitions = self.assignment.partitions();
             let reached = if partitions.is_empty() {
-                self.consumer.fetch_metadata(None, PATIENCE).is_ok()
+                brokers_answer(&self.consumer).is_ok()
             } else {
                 partitions.iter().all(|partition| self.look(partition, &mut stuck, &mut fallen))
             };
