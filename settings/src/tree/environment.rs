@@ -1,6 +1,6 @@
 //! `SHELLAC__SECTION__KEY=value`: two underscores are a level. `SHELLAC_CONFIG` is no setting.
 
-use super::layers::Overlay;
+use super::overlay::Overlay;
 use super::{Location, Node, Value, syntax};
 use crate::report::{ENVIRONMENT, ProblemBuilder, Report};
 

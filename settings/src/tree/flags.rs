@@ -1,6 +1,6 @@
 //! The flags that are settings.
 
-use super::layers::Overlay;
+use super::overlay::Overlay;
 use super::{KeyValue, Location, Node, Value};
 use crate::report::Report;
 use crate::sources::Flags;

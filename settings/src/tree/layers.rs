@@ -1,17 +1,9 @@
 //! File, then environment, then flags, each over the one before.
 
+use super::overlay::Overlay;
 use super::{KeyValue, Location, Node, Value, environment, flags, insert, syntax};
 use crate::report::{ProblemBuilder, Report};
 use crate::sources::Sources;
-
-/// A value that overrides the file.
-pub(super) struct Overlay {
-    /// The keys that lead to the setting.
-    pub(super) path: Vec<String>,
-    /// Its place.
-    pub(super) place: Location,
-    pub(super) node: Node,
-}
 
 /// Returns everything that was written, as one tree.
 pub(crate) fn merge(sources: &Sources, report: &mut Report) -> Node {

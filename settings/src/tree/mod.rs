@@ -5,6 +5,7 @@
 
 mod environment;
 mod flags;
+mod overlay;
 pub(crate) mod layers;
 pub(crate) mod references;
 mod syntax;
