@@ -23,22 +23,22 @@ use super::shop::Cents;
 
 /// A connection to the proxy, for one request after the other.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     sender: SendRequest<Empty<Bytes>>,
     host: HeaderValue,
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct PageAnswer {
     pub(super) status: StatusCode,
-    pub(super) source: Source,
+    pub(super) source: AnswerSource,
     pub(super) price: Option<Cents>,
     /// From the request until the last byte.
     pub(super) took: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum AnswerSource {
     Hit,
     StaleHit,
     Miss,
@@ -74,7 +74,7 @@ impl ClientError {
     }
 }
 
-impl Connection {
+impl ClientConnection {
     pub(super) async fn open(address: SocketAddr) -> Result<Self, ClientError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -88,15 +88,15 @@ impl Connection {
         Ok(Self { sender, host })
     }
 
-    pub(super) async fn get(&mut self, path: &str) -> Result<Answer, ClientError> {
+    pub(super) async fn get(&mut self, path: &str) -> Result<PageAnswer, ClientError> {
         let request = self.request(path)?;
         self.sender.ready().await?;
         let started = Instant::now();
         let response = self.send(request).await?;
         let took = started.elapsed();
-        Ok(Answer {
+        Ok(PageAnswer {
             status: response.status(),
-            source: Source::of(response.headers()),
+            source: AnswerSource::of(response.headers()),
             price: Cents::on_page(response.body()),
             took,
         })
@@ -129,7 +129,7 @@ impl Connection {
     }
 }
 
-impl Source {
+impl AnswerSource {
     /// Reads the last member of `Cache-Status`: that of the cache closest to the client.
     fn of(fields: &HeaderMap) -> Self {
         let field = fields.get(cache_status::NAME).map_or(&b""[..], HeaderValue::as_bytes);
@@ -167,17 +167,17 @@ mod tests {
     #[test]
     fn cache_status_says_where_a_response_came_from() {
         for (field, source) in [
-            ("shellac; hit; ttl=599", Source::Hit),
-            ("shellac; hit; ttl=-3; detail=stale-if-error", Source::StaleHit),
-            ("shellac; hit; ttl=0; detail=stale-if-error", Source::StaleHit),
-            ("shellac; fwd=uri-miss; fwd-status=200; stored", Source::Miss),
-            ("shellac; fwd=uri-miss; stored; collapsed", Source::Collapsed),
-            ("inner; hit; ttl=5, shellac; fwd=stale", Source::Miss),
-            ("shellac; detail=overloaded", Source::Proxy),
-            ("", Source::Proxy),
+            ("shellac; hit; ttl=599", AnswerSource::Hit),
+            ("shellac; hit; ttl=-3; detail=stale-if-error", AnswerSource::StaleHit),
+            ("shellac; hit; ttl=0; detail=stale-if-error", AnswerSource::StaleHit),
+            ("shellac; fwd=uri-miss; fwd-status=200; stored", AnswerSource::Miss),
+            ("shellac; fwd=uri-miss; stored; collapsed", AnswerSource::Collapsed),
+            ("inner; hit; ttl=5, shellac; fwd=stale", AnswerSource::Miss),
+            ("shellac; detail=overloaded", AnswerSource::Proxy),
+            ("", AnswerSource::Proxy),
         ] {
             let fields = [(cache_status::NAME, HeaderValue::from_static(field))];
-            assert_eq!(Source::of(&fields.into_iter().collect()), source, "{field}");
+            assert_eq!(AnswerSource::of(&fields.into_iter().collect()), source, "{field}");
         }
     }
 }

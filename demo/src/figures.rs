@@ -5,11 +5,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::client::{Answer, ClientError, Source};
+use super::client::{AnswerSource, ClientError, PageAnswer};
 use super::shop::Cents;
 
 #[derive(Debug)]
-pub(super) struct Figures {
+pub(super) struct StoryFigures {
     pub(super) requests: u64,
     hits: u64,
     /// Pages with a price that had been purged before they were asked for. There must be none.
@@ -18,16 +18,16 @@ pub(super) struct Figures {
     failed: u64,
     /// Requests that were not sent, because too many waited for an answer already.
     pub(super) withheld: u64,
-    hit_times: Times,
-    miss_times: Times,
+    hit_times: TimeFigures,
+    miss_times: TimeFigures,
     /// From the event in Kafka until the proxy had applied it.
-    purge_times: Times,
+    purge_times: TimeFigures,
 }
 
 #[derive(Debug)]
-struct Times(Histogram<u64>);
+struct TimeFigures(Histogram<u64>);
 
-impl Figures {
+impl StoryFigures {
     pub(super) fn new() -> Self {
         Self {
             requests: 0,
@@ -35,15 +35,15 @@ impl Figures {
             outdated: 0,
             failed: 0,
             withheld: 0,
-            hit_times: Times::new(),
-            miss_times: Times::new(),
-            purge_times: Times::new(),
+            hit_times: TimeFigures::new(),
+            miss_times: TimeFigures::new(),
+            purge_times: TimeFigures::new(),
         }
     }
 
     /// Counts an answer to a request for a page whose price was at least `floor` when it was asked
     /// for.
-    pub(super) fn count(&mut self, answer: &Result<Answer, ClientError>, floor: Cents) {
+    pub(super) fn count(&mut self, answer: &Result<PageAnswer, ClientError>, floor: Cents) {
         self.requests += 1;
         let Some((answer, price)) = answer.as_ref().ok().and_then(|a| Some((a, a.price?))) else {
             self.failed += 1;
@@ -51,11 +51,13 @@ impl Figures {
         };
         self.outdated += u64::from(price < floor);
         match answer.source {
-            Source::Hit | Source::StaleHit => {
+            AnswerSource::Hit | AnswerSource::StaleHit => {
                 self.hits += 1;
                 self.hit_times.record(answer.took);
             }
-            Source::Miss | Source::Collapsed | Source::Proxy => self.miss_times.record(answer.took),
+            AnswerSource::Miss | AnswerSource::Collapsed | AnswerSource::Proxy => {
+                self.miss_times.record(answer.took)
+            }
         }
     }
 
@@ -103,7 +105,7 @@ impl Figures {
     }
 }
 
-impl Times {
+impl TimeFigures {
     fn new() -> Self {
         Self(Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("the bounds are apart"))
     }
@@ -158,17 +160,17 @@ mod tests {
 
     use super::*;
 
-    fn answer(source: Source, price: u64, millis: u64) -> Answer {
+    fn answer(source: AnswerSource, price: u64, millis: u64) -> PageAnswer {
         let (price, took) = (Some(Cents(price)), Duration::from_millis(millis));
-        Answer { status: StatusCode::OK, source, price, took }
+        PageAnswer { status: StatusCode::OK, source, price, took }
     }
 
     #[test]
     fn answers_are_counted_by_where_they_came_from() {
-        let mut figures = Figures::new();
-        figures.count(&Ok(answer(Source::Miss, 100, 120)), Cents(100));
-        figures.count(&Ok(answer(Source::Hit, 100, 1)), Cents(100));
-        figures.count(&Ok(answer(Source::StaleHit, 100, 1)), Cents(101));
+        let mut figures = StoryFigures::new();
+        figures.count(&Ok(answer(AnswerSource::Miss, 100, 120)), Cents(100));
+        figures.count(&Ok(answer(AnswerSource::Hit, 100, 1)), Cents(100));
+        figures.count(&Ok(answer(AnswerSource::StaleHit, 100, 1)), Cents(101));
         figures.count(&Err(ClientError::Late), Cents(100));
         figures.purged(Duration::from_millis(9));
 

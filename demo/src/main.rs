@@ -49,7 +49,7 @@ use self::client::ClientError;
 use self::publisher::Publisher;
 use self::screen::{Form, Screen};
 use self::stage::Stage;
-use self::step::Step;
+use self::step::StoryStep;
 use self::story::Story;
 use self::traffic::{FIRST_PRODUCT, Traffic};
 
@@ -173,7 +173,7 @@ async fn play(arguments: &Arguments, stage: &Stage) -> Result<bool, DemoError> {
     background.shutdown().await;
     screen.finish();
     let is_right =
-        told.iter().all(Step::is_right) && traffic.as_deref().is_none_or(Traffic::is_sound);
+        told.iter().all(StoryStep::is_right) && traffic.as_deref().is_none_or(Traffic::is_sound);
     screen.document(&document(stage, &told, traffic.as_deref(), is_right));
     Ok(is_right)
 }
@@ -230,7 +230,7 @@ fn invitation(stage: &Stage) -> String {
     )
 }
 
-fn document(stage: &Stage, told: &[Step], traffic: Option<&Traffic>, is_right: bool) -> Value {
+fn document(stage: &Stage, told: &[StoryStep], traffic: Option<&Traffic>, is_right: bool) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ok": is_right,
@@ -240,7 +240,7 @@ fn document(stage: &Stage, told: &[Step], traffic: Option<&Traffic>, is_right: b
         "admin": format!("http://{}", stage.proxy.admin),
         "kafka": stage.broker.address,
         "purger": format!("http://{}", stage.purger.admin),
-        "steps": told.iter().map(Step::document).collect::<Vec<_>>(),
+        "steps": told.iter().map(StoryStep::document).collect::<Vec<_>>(),
         "traffic": traffic.map(Traffic::document),
     })
 }

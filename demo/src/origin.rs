@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::shop::Shop;
 
 #[derive(Debug)]
-pub(super) struct Origin {
+pub(super) struct DemoOrigin {
     pub(super) address: SocketAddr,
     pub(super) shop: Arc<Shop>,
     /// Bound and never listening: keeps the port ours while the server is stopped, and connections
@@ -31,7 +31,7 @@ pub(super) struct Origin {
     serving: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Origin {
+impl DemoOrigin {
     pub(super) fn start(shop: Shop) -> io::Result<Self> {
         let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = reservation.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;

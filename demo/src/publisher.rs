@@ -9,7 +9,7 @@ use purge_protocol::{PurgeMode, PurgeRequest};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::broker::{PARTITIONS, PURGES};
-use super::client::{ClientError, Connection, PATIENCE};
+use super::client::{ClientConnection, ClientError, PATIENCE};
 use super::stage::Stage;
 use shellac_purger::kafka::context::TokenSource;
 use shellac_purger::kafka::producer::{Producer, Written};
@@ -17,7 +17,7 @@ use shellac_purger::kafka::producer::{Producer, Written};
 #[derive(Debug)]
 pub(super) struct Publisher {
     producer: Producer,
-    proxy: Connection,
+    proxy: ClientConnection,
 }
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Purged {
 
 impl Publisher {
     pub(super) async fn open(stage: &Stage) -> Result<Self, ClientError> {
-        let proxy = Connection::open(stage.proxy.admin).await?;
+        let proxy = ClientConnection::open(stage.proxy.admin).await?;
         let producer = Producer::new(&stage.purger.config.kafka, tokens())?;
         Ok(Self { producer, proxy })
     }

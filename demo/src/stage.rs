@@ -3,7 +3,7 @@
 
 use super::DemoError;
 use super::broker::Broker;
-use super::origin::Origin;
+use super::origin::DemoOrigin;
 use super::proxy::Proxy;
 use super::purger::Purger;
 use super::shop::Shop;
@@ -12,7 +12,7 @@ use super::shop::Shop;
 #[derive(Debug)]
 pub(super) struct Stage {
     /// The origin server; it runs on the runtime that the stage was set on.
-    pub(super) origin: Origin,
+    pub(super) origin: DemoOrigin,
     pub(super) broker: Broker,
     pub(super) proxy: Proxy,
     pub(super) purger: Purger,
@@ -20,7 +20,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn set(products: usize) -> Result<Self, DemoError> {
-        let origin = Origin::start(Shop::new(products))?;
+        let origin = DemoOrigin::start(Shop::new(products))?;
         let broker = Broker::start()?;
         let proxy = Proxy::start(origin.address)?;
         let purger = Purger::start(&broker, &proxy)?;

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::client::{Answer, Source};
+use super::client::{AnswerSource, PageAnswer};
 use super::shop::Cents;
 
 /// A step. It has succeeded until a check fails.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct StoryStep {
     number: usize,
     name: &'static str,
     text: String,
@@ -15,7 +15,7 @@ pub(super) struct Step {
     complaints: Vec<String>,
 }
 
-impl Step {
+impl StoryStep {
     /// A step that has not shown anything yet.
     pub(super) fn new(number: usize, name: &'static str) -> Self {
         Self { number, name, text: String::new(), figures: Map::new(), complaints: Vec::new() }
@@ -30,7 +30,13 @@ impl Step {
     }
 
     /// Checks that a page came from where it must, with the right price.
-    pub(super) fn must_be(&mut self, page: &str, answer: &Answer, source: Source, price: Cents) {
+    pub(super) fn must_be(
+        &mut self,
+        page: &str,
+        answer: &PageAnswer,
+        source: AnswerSource,
+        price: Cents,
+    ) {
         let is_right =
             answer.status.is_success() && answer.source == source && answer.price == Some(price);
         let shown = answer.price.map_or_else(|| "no price".to_owned(), |price| price.to_string());
@@ -87,17 +93,17 @@ mod tests {
 
     #[test]
     fn a_page_that_is_not_as_it_must_be_is_a_complaint() {
-        let answer = Answer {
+        let answer = PageAnswer {
             status: StatusCode::OK,
-            source: Source::Hit,
+            source: AnswerSource::Hit,
             price: Some(Cents(1230)),
             took: Duration::ZERO,
         };
-        let mut step = Step::new(5, "fresh");
-        step.must_be("/p/42", &answer, Source::Hit, Cents(1230));
+        let mut step = StoryStep::new(5, "fresh");
+        step.must_be("/p/42", &answer, AnswerSource::Hit, Cents(1230));
         assert!(step.is_right());
 
-        step.must_be("/p/42", &answer, Source::Miss, Cents(1340));
+        step.must_be("/p/42", &answer, AnswerSource::Miss, Cents(1340));
 
         assert!(!step.is_right());
         assert_eq!(

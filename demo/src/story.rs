@@ -8,19 +8,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::broker::{PARTITIONS, PURGES};
-use super::client::{Answer, ClientError, Connection, Source};
+use super::client::{AnswerSource, ClientConnection, ClientError, PageAnswer};
 use super::figures::{brief, millis};
 use super::publisher::Publisher;
 use super::receipts::ReceiptReader;
 use super::screen::Screen;
 use super::shop::{Cents, Shop};
 use super::stage::Stage;
-use super::step::Step;
+use super::step::StoryStep;
 
 #[derive(Debug)]
 pub(super) struct Story<'a> {
     stage: &'a Stage,
-    browser: Connection,
+    browser: ClientConnection,
     publisher: Publisher,
     receipts: ReceiptReader,
     started: Instant,
@@ -47,7 +47,7 @@ impl<'a> Story<'a> {
     pub(super) async fn begin(stage: &'a Stage) -> Result<Self, ClientError> {
         Ok(Self {
             stage,
-            browser: Connection::open(stage.proxy.traffic).await?,
+            browser: ClientConnection::open(stage.proxy.traffic).await?,
             publisher: Publisher::open(stage).await?,
             receipts: ReceiptReader::open(stage)?,
             started: Instant::now(),
@@ -58,12 +58,17 @@ impl<'a> Story<'a> {
 
     /// Tells the story with a pause before each step. The steps so far are in `told`, even after an
     /// interruption.
-    pub(super) async fn tell(&mut self, screen: &Screen, pause: Duration, told: &mut Vec<Step>) {
+    pub(super) async fn tell(
+        &mut self,
+        screen: &Screen,
+        pause: Duration,
+        told: &mut Vec<StoryStep>,
+    ) {
         for (index, chapter) in Chapter::ALL.into_iter().enumerate() {
             if index > 0 {
                 sleep(pause).await;
             }
-            let mut step = Step::new(index, chapter.name());
+            let mut step = StoryStep::new(index, chapter.name());
             if let Err(error) = self.play(chapter, &mut step).await {
                 step.must(false, || error.to_string());
             }
@@ -72,7 +77,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    async fn play(&mut self, chapter: Chapter, step: &mut Step) -> Result<(), ClientError> {
+    async fn play(&mut self, chapter: Chapter, step: &mut StoryStep) -> Result<(), ClientError> {
         match chapter {
             Chapter::Join => self.join(step).await,
             Chapter::Cold => self.cold(step).await,
@@ -87,7 +92,7 @@ impl<'a> Story<'a> {
     }
 
     /// The purger gets its partitions, and tells the proxy from where on no purge will be missing.
-    async fn join(&mut self, step: &mut Step) -> Result<(), ClientError> {
+    async fn join(&mut self, step: &mut StoryStep) -> Result<(), ClientError> {
         self.publisher.ready().await?;
         let took = self.started.elapsed();
         step.measure("took_ms", millis(took));
@@ -98,23 +103,23 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn cold(&mut self, step: &mut Step) -> Result<(), ClientError> {
+    async fn cold(&mut self, step: &mut StoryStep) -> Result<(), ClientError> {
         let page = self.get(PRODUCT).await?;
         let bystander = self.get(BYSTANDER).await?;
         self.cold = page.took;
         self.old_price = self.shop().price(PRODUCT);
-        step.must_be("/p/42", &page, Source::Miss, self.old_price);
-        step.must_be("/p/7", &bystander, Source::Miss, self.shop().price(BYSTANDER));
+        step.must_be("/p/42", &page, AnswerSource::Miss, self.old_price);
+        step.must_be("/p/7", &bystander, AnswerSource::Miss, self.shop().price(BYSTANDER));
         step.measure("miss_ms", millis(page.took));
         step.tell(end_offset(&page));
         Ok(())
     }
 
-    async fn warm(&mut self, step: &mut Step) -> Result<(), ClientError> {
+    async fn warm(&mut self, step: &mut StoryStep) -> Result<(), ClientError> {
         let mut pages = Vec::new();
         for _ in 0..WARM_REQUESTS {
             let page = self.get(PRODUCT).await?;
-            step.must_be("/p/42", &page, Source::Hit, self.old_price);
+            step.must_be("/p/42", &page, AnswerSource::Hit, self.old_price);
             pages.push(page);
         }
         pages.sort_by_key(|page| page.took);
@@ -126,18 +131,18 @@ impl<'a> Story<'a> {
     }
 
     /// The price changes at the origin server, and the cache does not know.
-    async fn change(&mut self, step: &mut Step) -> Result<(), ClientError> {
+    async fn change(&mut self, step: &mut StoryStep) -> Result<(), ClientError> {
         let new = self.shop().raise(PRODUCT);
         let page = self.get(PRODUCT).await?;
         let old = self.old_price;
-        step.must_be("/p/42", &page, Source::Hit, old);
+        step.must_be("/p/42", &page, AnswerSource::Hit, old);
         step.tell(format!(
             "price of product 42 is now {new} at the origin; the cache still serves {old}"
         ));
         Ok(())
     }
 
-    async fn purge(&mut self, step: &mut Step) -> Result<(), ClientError> {
+    async fn purge(&mut self, step: &mut StoryStep) -> Result<(), ClientError> {
         let purged = self.publisher.purge("product-42", PurgeMode::Hard).await?;
         let receipt = self.receipts.of(purged.written).await?;
         let (objects, proxies) = (receipt.objects.unwrap_or(0), receipt.confirmed.len());
@@ -156,22 +161,22 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn fresh(&mut self, step: &mut Step) -> Result<(), ClientError> {
+    async fn fresh(&mut self, step: &mut StoryStep) -> Result<(), ClientError> {
         let price = self.shop().price(PRODUCT);
         let page = self.get(PRODUCT).await?;
         let bystander = self.get(BYSTANDER).await?;
-        step.must_be("/p/42", &page, Source::Miss, price);
+        step.must_be("/p/42", &page, AnswerSource::Miss, price);
         step.must(price > self.old_price, || "the price has not changed".to_owned());
-        step.must_be("/p/7", &bystander, Source::Hit, self.shop().price(BYSTANDER));
+        step.must_be("/p/7", &bystander, AnswerSource::Hit, self.shop().price(BYSTANDER));
         let other = bystander.source.as_str();
         step.tell(format!("{:<38} {price}   GET /p/7  {other} (untouched)", end_offset(&page)));
         Ok(())
     }
 
     /// A purge while the page is being rendered with the old price.
-    async fn race(&mut self, step: &mut Step) -> Result<(), ClientError> {
+    async fn race(&mut self, step: &mut StoryStep) -> Result<(), ClientError> {
         let (shop, path) = (self.shop(), format!("/slow/{SLOW}"));
-        let mut other = Connection::open(self.stage.proxy.traffic).await?;
+        let mut other = ClientConnection::open(self.stage.proxy.traffic).await?;
         let old = shop.price(SLOW);
         let (early, late) = tokio::join!(other.get(&path), async {
             step.must(is_rendering(shop, SLOW).await, || "no render began".to_owned());
@@ -181,9 +186,9 @@ impl<'a> Story<'a> {
         });
         let again = self.browser.get(&path).await?;
         let new = shop.price(SLOW);
-        step.must_be("the page asked for before the purge", &early?, Source::Miss, old);
-        step.must_be("the page asked for after the purge", &late?, Source::Miss, new);
-        step.must_be("the stored page", &again, Source::Hit, new);
+        step.must_be("the page asked for before the purge", &early?, AnswerSource::Miss, old);
+        step.must_be("the page asked for after the purge", &late?, AnswerSource::Miss, new);
+        step.must_be("the stored page", &again, AnswerSource::Hit, new);
         step.measure("renders", shop.renders(SLOW));
         step.tell(format!(
             "purge while a slow page renders: who had asked before got the old page ({old}), which was \
@@ -193,17 +198,17 @@ impl<'a> Story<'a> {
     }
 
     /// Many clients request the same page, which is not stored.
-    async fn crowd(&self, step: &mut Step) -> Result<(), ClientError> {
+    async fn crowd(&self, step: &mut StoryStep) -> Result<(), ClientError> {
         let mut connections = Vec::new();
         for _ in 0..CROWD {
-            connections.push(Connection::open(self.stage.proxy.traffic).await?);
+            connections.push(ClientConnection::open(self.stage.proxy.traffic).await?);
         }
         let started = Instant::now();
         let mut requests = JoinSet::new();
         for mut connection in connections {
             requests.spawn(async move { connection.get(&format!("/p/{CROWDED}")).await });
         }
-        let answers: Result<Vec<Answer>, ClientError> =
+        let answers: Result<Vec<PageAnswer>, ClientError> =
             requests.join_all().await.into_iter().collect();
         let (took, answers) = (started.elapsed(), answers?);
         let price = Some(self.shop().price(CROWDED));
@@ -222,7 +227,7 @@ impl<'a> Story<'a> {
     }
 
     /// The origin server fails while a page is stale, and comes back.
-    async fn outage(&mut self, step: &mut Step) -> Result<(), ClientError> {
+    async fn outage(&mut self, step: &mut StoryStep) -> Result<(), ClientError> {
         let old = self.shop().price(BYSTANDER);
         drop(self.publisher.purge("product-7", PurgeMode::Soft).await?);
         self.stage.origin.stop().await;
@@ -233,12 +238,12 @@ impl<'a> Story<'a> {
             step.must(false, || format!("the origin cannot be started again: {error}"));
         }
         let back = self.get(BYSTANDER).await?;
-        step.must_be("the stale page", &stale, Source::StaleHit, old);
+        step.must_be("the stale page", &stale, AnswerSource::StaleHit, old);
         let status = unknown.status.as_u16();
         step.must(unknown.status.is_server_error(), || {
             format!("a page that is not stored must fail, was {status}")
         });
-        step.must_be("the page after the outage", &back, Source::Miss, new);
+        step.must_be("the page after the outage", &back, AnswerSource::Miss, new);
         step.measure("stale_ms", millis(stale.took));
         step.tell(format!(
             "origin stopped → /p/7 still served ({}, {old}; a page never seen: {status}) → origin back: \
@@ -249,7 +254,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn get(&mut self, number: usize) -> Result<Answer, ClientError> {
+    async fn get(&mut self, number: usize) -> Result<PageAnswer, ClientError> {
         self.browser.get(&format!("/p/{number}")).await
     }
 
@@ -287,7 +292,7 @@ impl Chapter {
 }
 
 /// The page of the product that the story is about, as it was seen.
-fn end_offset(page: &Answer) -> String {
+fn end_offset(page: &PageAnswer) -> String {
     format!("{:<19} {:<6} {}", "GET /p/42", page.source.as_str(), brief(page.took))
 }
 

@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
-use super::client::{Answer, ClientError, Connection};
-use super::figures::{Figures, ratio};
+use super::client::{ClientConnection, ClientError, PageAnswer};
+use super::figures::{StoryFigures, ratio};
 use super::publisher::Publisher;
 use super::shop::{Cents, Shop};
 use super::stage::Stage;
@@ -27,12 +27,12 @@ pub(super) struct Traffic {
     shop: Arc<Shop>,
     proxy: SocketAddr,
     started: OnceLock<Instant>,
-    figures: Mutex<Figures>,
+    figures: Mutex<StoryFigures>,
     /// For each product, the least price that a page may show. It rises when a purge is confirmed.
     floors: Vec<AtomicU64>,
     /// Of the n-th product, the share of requests for it and those before it: rising to 1.
     shares: Vec<f64>,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<ClientConnection>>,
     /// The last reading of the rate: its moment, and the number of requests until then.
     reading: Mutex<(Instant, u64)>,
 }
@@ -47,7 +47,7 @@ impl Traffic {
             shop,
             proxy: stage.proxy.traffic,
             started: OnceLock::new(),
-            figures: Mutex::new(Figures::new()),
+            figures: Mutex::new(StoryFigures::new()),
             floors,
             shares: zipf(products),
             idle: Mutex::default(),
@@ -111,11 +111,11 @@ impl Traffic {
         self.figures.lock().count(&answer, Cents(floor));
     }
 
-    async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+    async fn get(&self, path: &str) -> Result<PageAnswer, ClientError> {
         let idle = self.idle.lock().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => Connection::open(self.proxy).await?,
+            None => ClientConnection::open(self.proxy).await?,
         };
         let answer = connection.get(path).await?;
         self.idle.lock().push(connection); // a broken one is not kept

@@ -12,7 +12,7 @@ use crate::store::{Content, Removal, Stored};
 
 /// All stored responses of the memory engine, and what they add up to.
 #[derive(Debug)]
-pub(super) struct Map {
+pub(super) struct ResponseMap {
     shards: Box<[RwLock<HashTable<Arc<Stored>>>]>,
     variants_max: usize,
     objects: AtomicU64,
@@ -36,7 +36,7 @@ pub(in crate::store) enum Arrival {
     Loaded,
 }
 
-impl Map {
+impl ResponseMap {
     pub(super) fn new(variants_max: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 pub(in crate::store) use self::map::{Arrival, Backing};
 
 use self::held::Held;
-use self::map::Map;
+use self::map::ResponseMap;
 use self::policy::Residency;
 use super::{Body, ColdTier, EntryWriter, NewEntry, Removal, Store, StoreError, Stored, Usage};
 use crate::key::Key;
@@ -20,7 +20,7 @@ use process::clock::Clock;
 
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
-    map: Arc<Map>,
+    map: Arc<ResponseMap>,
     residency: Arc<Residency>,
     held: Arc<Held>,
     clock: Clock,
@@ -42,7 +42,7 @@ impl MemoryStore {
     /// Makes an empty store.
     pub fn new(limits: MemoryLimits, clock: Clock) -> Self {
         let object_bytes_max = limits.object_bytes_max.min(limits.capacity / 4);
-        let map = Arc::new(Map::new(limits.variants_max));
+        let map = Arc::new(ResponseMap::new(limits.variants_max));
         let residency = Arc::new(Residency::new(&map, limits.capacity, object_bytes_max));
         Self {
             map,

@@ -13,15 +13,15 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::map::Map;
+use super::map::ResponseMap;
 use crate::store::Stored;
 
 /// The policy. Its caches hold exactly what the map holds, but for moments.
 #[derive(Debug)]
 pub(super) struct Residency {
-    window: Policy,
-    main: Policy,
-    map: Arc<Map>,
+    window: PolicyCache,
+    main: PolicyCache,
+    map: Arc<ResponseMap>,
     /// Bytes inserted since the caches last did their housekeeping.
     unsettled: AtomicU64,
     unsettled_max: u64,
@@ -31,7 +31,7 @@ pub(super) struct Residency {
 
 impl Residency {
     /// Makes one that evicts from the map whatever exceeds the capacity in bytes.
-    pub(super) fn new(map: &Arc<Map>, capacity: u64, largest: u64) -> Self {
+    pub(super) fn new(map: &Arc<ResponseMap>, capacity: u64, largest: u64) -> Self {
         let capacity = capacity - capacity / RESERVE_SHARE;
         let window_capacity =
             (capacity / WINDOW_SHARE).max(largest.saturating_mul(2)).min(capacity / 2);
@@ -102,9 +102,9 @@ impl Residency {
     }
 }
 
-type Policy = Cache<u64, Arc<Stored>, IdentityHash>;
+type PolicyCache = Cache<u64, Arc<Stored>, IdentityHash>;
 
-fn forget(cache: &Policy, stored: &Arc<Stored>) {
+fn forget(cache: &PolicyCache, stored: &Arc<Stored>) {
     cache.entry(policy_key(stored)).and_compute_with(|entry| match entry {
         Some(entry) if Arc::ptr_eq(entry.value(), stored) => Op::Remove,
         _ => Op::Nop,
@@ -121,7 +121,9 @@ fn builder(capacity: u64) -> Builder {
 }
 
 /// What main evicts, or does not admit, leaves the map. Listeners must neither block nor panic.
-fn evicts_from(map: Arc<Map>) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + Send + Sync {
+fn evicts_from(
+    map: Arc<ResponseMap>,
+) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + Send + Sync {
     move |_, stored, cause| match cause {
         // Replaced, and in the map still: two responses of one name, of which the policy knows the
         // newer one only.
@@ -135,8 +137,8 @@ fn evicts_from(map: Arc<Map>) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + 
 /// What the window evicts asks for a place in main. The listener may use main: no listener of
 /// main's uses a cache.
 fn promotes_to(
-    main: Policy,
-    map: Arc<Map>,
+    main: PolicyCache,
+    map: Arc<ResponseMap>,
 ) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + Send + Sync {
     move |id, stored, cause| match cause {
         RemovalCause::Size | RemovalCause::Expired => {
@@ -159,7 +161,7 @@ fn promotes_to(
 /// What [`forget`] takes out has left the map. But it looks first and takes then, and what came
 /// into main in between, under the same name, goes in its stead: that one must not stay in the map
 /// without a place.
-fn evict_if_found(map: &Map, stored: &Arc<Stored>) {
+fn evict_if_found(map: &ResponseMap, stored: &Arc<Stored>) {
     if map.contains(stored) {
         map.evict(stored);
     }

@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 
 use self::body_writer::TieredWriter;
 use self::memory_age::MemoryAge;
-use self::parts::{Rules, TierParts, Turn};
+use self::parts::{TierParts, TieringRules, Turn};
 use self::promotion::Promotion;
 use crate::invalidation::{Invalidation, PurgeMark, Sequence};
 use crate::key::{Key, KeySeed};
@@ -111,7 +111,7 @@ impl TieredStore {
         (limits, memory, tiering): (&FileLimits, MemoryLimits, Tiering),
         clock: &Clock,
     ) -> OpenedStore {
-        let rules = Rules {
+        let rules = TieringRules {
             object_bytes_max: limits.object_bytes_max.min(limits.capacity / 4),
             variants_max: memory.variants_max,
             short_life_millis: if tiering == Tiering::Tiered { SHORT_LIFE_MILLIS } else { 0 },

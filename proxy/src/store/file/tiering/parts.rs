@@ -28,7 +28,7 @@ pub(crate) struct TierParts {
     pub(super) clock: Clock,
     /// Times that the wall clock had been set when memory was looked through for that.
     pub(super) judged_turns: AtomicU64,
-    pub(crate) rules: Rules,
+    pub(crate) rules: TieringRules,
     /// Reads that may wait for the device at once.
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) promotion: Promotion,
@@ -42,7 +42,7 @@ pub(crate) type Turn = tokio::sync::Mutex<()>;
 
 /// What goes where.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
+pub(crate) struct TieringRules {
     pub(crate) object_bytes_max: u64,
     pub(super) variants_max: usize,
     /// What is useless sooner is written only if memory would evict it before, in milliseconds.

@@ -13,20 +13,20 @@ pub(crate) struct Times {
     clock: Clock,
     /// The first opening that this process counts for; later ones are its own, too.
     opening: u32,
-    known: Mutex<Known>,
+    known: Mutex<KnownTimes>,
     /// Times that the wall clock was found to have been set.
     turns: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownTimes {
     clocks: Clocks,
     is_sure: bool,
 }
 
 impl Times {
     pub(crate) fn new(clock: Clock, clocks: Clocks, opening: u32) -> Self {
-        let known = Mutex::new(Known { clocks, is_sure: false });
+        let known = Mutex::new(KnownTimes { clocks, is_sure: false });
         Self { clock, opening, known, turns: AtomicU64::new(0) }
     }
 
@@ -66,7 +66,7 @@ impl Times {
         if !self.is_of_earlier(version) {
             return Some(0);
         }
-        let Known { clocks, .. } = &*self.known.lock();
+        let KnownTimes { clocks, .. } = &*self.known.lock();
         let own = clocks.correction_of(self.opening)?;
         let known = clocks
             .correction_of(opening_of(version))
