@@ -6,7 +6,9 @@ use benches::{FIELDS, facts, fields};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, StatusCode};
 use process::timestamp::Timestamp;
-use shellac::freshness::{ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, judge};
+use shellac::testing::freshness::{
+    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, judge,
+};
 
 fn judged(fields: &HeaderMap) -> Freshness {
     let now = Timestamp::from_secs(1_800_000_000);

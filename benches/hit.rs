@@ -19,12 +19,12 @@ use process::clock::Clock;
 use process::timestamp::Timestamp;
 use settings::{Config, Flags, Sources};
 use shellac::app::App;
-use shellac::client::peer::{ListenerId, Peer};
-use shellac::freshness::{ExchangeTimes, FreshnessRules, judge};
-use shellac::key::{Key, Scheme};
-use shellac::listener::activity::{Activity, Protocol};
-use shellac::listener::service::{ClientConnection, ConnectionService};
-use shellac::store::{Body, Content, Fields, NewEntry};
+use shellac::testing::client::peer::{ListenerId, Peer};
+use shellac::testing::freshness::{ExchangeTimes, FreshnessRules, judge};
+use shellac::testing::key::{Key, Scheme};
+use shellac::testing::listener::activity::{Activity, Protocol};
+use shellac::testing::listener::service::{ClientConnection, ConnectionService};
+use shellac::testing::store::{Body, Content, Fields, NewEntry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
 
@@ -112,7 +112,7 @@ fn store(app: &App, content: Bytes, clock: &Clock) {
         key: Key::new(seed, Scheme::Http, b"www.shop.example", PATH),
         variant: None,
         provenance: app.invalidation.begin_fetch().provenance(tags),
-        content: Content::Response(shellac::store::StoredResponse {
+        content: Content::Response(shellac::testing::store::StoredResponse {
             status: StatusCode::OK,
             fields: Fields::copy_of(&head, &|_| false),
             freshness: freshness.expect("it may be stored"),

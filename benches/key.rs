@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use benches::fields;
 use criterion::{Criterion, criterion_group, criterion_main};
-use shellac::key::vary::Variant;
-use shellac::key::{Key, KeySeed, Scheme};
+use shellac::testing::key::vary::Variant;
+use shellac::testing::key::{Key, KeySeed, Scheme};
 
 fn key(criterion: &mut Criterion) {
     for path in ["/en/catalogue/products/000004711?size=42", &"/long".repeat(60)] {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use benches::{Random, Shop, Zipf, key};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use shellac::key::Key;
-use shellac::store::Store as _;
+use shellac::testing::key::Key;
+use shellac::testing::store::Store as _;
 
 const PAGES: u32 = 1_000_000;
 

@@ -16,11 +16,11 @@ use std::{env, fs, thread};
 use benches::{Random, Shop, key};
 use purge_protocol::request::Target;
 use purge_protocol::{PurgeMode, Selector, Tag};
-use shellac::key::KeySeed;
-use shellac::purge::PurgeExecutor;
-use shellac::purge::metrics::Source;
-use shellac::store::journal::Journal;
-use shellac::store::{Store as _, Usage};
+use shellac::testing::key::KeySeed;
+use shellac::testing::purge::PurgeExecutor;
+use shellac::testing::purge::metrics::Source;
+use shellac::testing::store::journal::Journal;
+use shellac::testing::store::{Store as _, Usage};
 use tokio::time::Instant;
 
 const PAGES: u64 = 1_000_000;
@@ -199,7 +199,7 @@ fn purge_all(shop: &Arc<Shop>) -> (Duration, Duration) {
 /// Hits until it is over, and returns how long each took, by phase, in nanoseconds.
 fn hit_others(
     shop: &Shop,
-    others: &[shellac::key::Key],
+    others: &[shellac::testing::key::Key],
     phase: &AtomicU8,
     is_over: &AtomicBool,
 ) -> [Vec<u32>; 3] {
@@ -212,7 +212,7 @@ fn hit_others(
         let found = shop.store.lookup(key, &|_| true).expect("it was not purged");
         let verdict = shop.invalidation.verdict(&found.provenance, key);
         let took = started.elapsed();
-        assert_eq!(verdict, shellac::invalidation::Verdict::Valid);
+        assert_eq!(verdict, shellac::testing::invalidation::Verdict::Valid);
         if let Some(nanos) = nanos.get_mut(usize::from(phase.load(Ordering::Relaxed))) {
             nanos.push(u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
         }

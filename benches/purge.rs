@@ -7,12 +7,12 @@ use benches::{Shop, key};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use purge_protocol::PurgeMode;
 use settings::{Config, Flags, PurgeSettings, Sources};
-use shellac::invalidation::{Mark, Verdict};
-use shellac::key::KeySeed;
-use shellac::policy::LiveSettings;
-use shellac::purge::PurgeExecutor;
-use shellac::purge::log::{PurgeLog, reading};
-use shellac::store::journal::Journal;
+use shellac::testing::invalidation::{Mark, Verdict};
+use shellac::testing::key::KeySeed;
+use shellac::testing::policy::LiveSettings;
+use shellac::testing::purge::PurgeExecutor;
+use shellac::testing::purge::log::{PurgeLog, reading};
+use shellac::testing::store::journal::Journal;
 
 fn verdict(criterion: &mut Criterion) {
     let shop = Shop::new(1 << 30);

@@ -16,7 +16,7 @@ use benches::{Random, Shop, Zipf};
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use shellac::store::Store as _;
+use shellac::testing::store::Store as _;
 
 const PAGES: u32 = 200_000;
 const REQUESTS: u64 = 3_000_000;

@@ -12,8 +12,8 @@ use std::{env, fs};
 
 use benches::file_shop::FileShop;
 use benches::{Random, Zipf};
-use shellac::store::Promote;
-use shellac::store::file::Tiering;
+use shellac::testing::store::Promote;
+use shellac::testing::store::file::Tiering;
 use tokio::time::Instant;
 
 fn main() {

@@ -11,14 +11,14 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 use purge_protocol::PurgeMode;
-use shellac::freshness::{ExchangeTimes, FreshnessRules, judge};
-use shellac::invalidation::{Mark, PurgeMark};
-use shellac::store::file::{FileLimits, OpenedStore, TieredStore, Tiering};
-use shellac::store::memory::MemoryLimits;
-use shellac::store::{
+use shellac::testing::freshness::{ExchangeTimes, FreshnessRules, judge};
+use shellac::testing::invalidation::{Mark, PurgeMark};
+use shellac::testing::store::file::{FileLimits, OpenedStore, TieredStore, Tiering};
+use shellac::testing::store::memory::MemoryLimits;
+use shellac::testing::store::{
     Body, Content, Fields, NewEntry, Promote, Store as _, Stored, StoredResponse,
 };
-use shellac::store::{ColdTier as _, CopyMode};
+use shellac::testing::store::{ColdTier as _, CopyMode};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
@@ -120,10 +120,10 @@ impl FileShop {
         drop(writer.commit(draft).expect("there is room"));
     }
 
-    fn key(&self, number: u64) -> shellac::key::Key {
+    fn key(&self, number: u64) -> shellac::testing::key::Key {
         let plain = key(number);
         let (host, path) = (plain.host(), plain.path());
-        shellac::key::Key::new(self.opened.seed, plain.scheme(), host, path)
+        shellac::testing::key::Key::new(self.opened.seed, plain.scheme(), host, path)
     }
 
     /// Finds a page in memory or in the file, and notes the use.

@@ -9,11 +9,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
-use shellac::freshness::{ExchangeTimes, FreshnessRules, RequestDirectives, RequestFacts, judge};
-use shellac::invalidation::{Invalidation, TagId};
-use shellac::key::{Key, KeySeed, Scheme};
-use shellac::store::memory::{MemoryLimits, MemoryStore};
-use shellac::store::{Body, Content, Fields, NewEntry, Store as _, Stored, StoredResponse};
+use shellac::testing::freshness::{
+    ExchangeTimes, FreshnessRules, RequestDirectives, RequestFacts, judge,
+};
+use shellac::testing::invalidation::{Invalidation, TagId};
+use shellac::testing::key::{Key, KeySeed, Scheme};
+use shellac::testing::store::memory::{MemoryLimits, MemoryStore};
+use shellac::testing::store::{
+    Body, Content, Fields, NewEntry, Store as _, Stored, StoredResponse,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

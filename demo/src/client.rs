@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use purge_protocol::log::{self, LogStatus};
 use rdkafka::error::KafkaError;
 use sfv::{ListEntry, Parser};
-use shellac::field::cache_status;
+use shellac::testing::field::cache_status;
 use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};

@@ -24,27 +24,38 @@
 //! ```
 //!
 //! `settings`, `process` and `purge-protocol` are the ground.
+//!
+//! Programs use `cli`, `server` and `app`. [`testing`] names what tests, benches, fuzz targets and
+//! the demonstration need besides.
 
+#![expect(
+    unreachable_pub,
+    unnameable_types,
+    reason = "`pub` lets other modules use an item; this file decides what leaves the crate"
+)]
+
+#[doc(hidden)]
+pub mod testing;
 pub mod cli;
 pub mod server;
-pub mod admin;
+mod admin;
 pub mod app;
-pub mod front;
-pub mod cache;
-pub mod purge;
-pub mod response;
-pub mod fetch;
-pub mod lookup;
-pub mod store;
-pub mod listener;
-pub mod request;
-pub mod policy;
-pub mod freshness;
-pub mod origins;
-pub mod invalidation;
+mod front;
+mod cache;
+mod purge;
+mod response;
+mod fetch;
+mod lookup;
+mod store;
+mod listener;
+mod request;
+mod policy;
+mod freshness;
+mod origins;
+mod invalidation;
 pub mod client;
-pub mod key;
-pub mod framing;
-pub mod field;
+mod key;
+mod framing;
+mod field;
 mod metrics;
-pub mod transport;
+mod transport;

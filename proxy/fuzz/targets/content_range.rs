@@ -1,6 +1,6 @@
 //! `Content-Range`: what is read is written the same way, and parts are put together without losing a byte.
 
-use shellac::field::content_range::ContentRange;
+use shellac::testing::field::content_range::ContentRange;
 
 pub(crate) fn run(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');

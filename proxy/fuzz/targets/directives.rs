@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use shellac::field::delta_seconds::DeltaSeconds;
-use shellac::freshness::stored_fields::{freshen, stored_fields};
-use shellac::freshness::{
-    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, RequestFacts, ResponseDirectives, Staleness,
-    Uncacheable, judge,
+use shellac::testing::field::delta_seconds::DeltaSeconds;
+use shellac::testing::freshness::stored_fields::{freshen, stored_fields};
+use shellac::testing::freshness::{
+    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, RequestFacts, ResponseDirectives,
+    Staleness, Uncacheable, judge,
 };
 
 use super::head::{NOW, fields, map_values, split_at_empty_line};

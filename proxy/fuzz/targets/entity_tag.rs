@@ -2,9 +2,9 @@
 
 use http::header::{ETAG, HeaderMap, IF_NONE_MATCH};
 use http::{HeaderValue, Method, StatusCode};
-use shellac::field::entity_tag::EntityTag;
-use shellac::freshness::validation::{conditions, selects};
-use shellac::response::conditional::{Precondition, Validators, evaluate};
+use shellac::testing::field::entity_tag::EntityTag;
+use shellac::testing::freshness::validation::{conditions, selects};
+use shellac::testing::response::conditional::{Precondition, Validators, evaluate};
 
 use super::head::{NOW, split_line};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use process::timestamp::Timestamp;
-use shellac::field::http_date::{format, parse};
+use shellac::testing::field::http_date::{format, parse};
 
 use super::head::NOW;
 

@@ -1,9 +1,9 @@
 //! `Range` and `If-Range`: a content length on the first line, then the request's fields.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use shellac::response::conditional::Validators;
-use shellac::field::range::{ByteRange, RANGES_MAX, unsatisfied_range};
-use shellac::response::range::{Ranges, evaluate};
+use shellac::testing::field::range::{ByteRange, RANGES_MAX, unsatisfied_range};
+use shellac::testing::response::conditional::Validators;
+use shellac::testing::response::range::{Ranges, evaluate};
 
 use super::head::{NOW, fields, split_line};
 

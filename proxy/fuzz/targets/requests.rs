@@ -1,7 +1,7 @@
 //! The bytes of a client's connection: what passes is the same however it was cut, and what is behind it is refused for good.
 
-use shellac::framing::HeadLimits;
-use shellac::framing::requests::{RequestViolation, Requests};
+use shellac::testing::framing::HeadLimits;
+use shellac::testing::framing::requests::{RequestViolation, Requests};
 
 const LIMITS: HeadLimits = HeadLimits { head_bytes_max: 512, fields_max: 8 };
 

@@ -1,7 +1,7 @@
 //! The bytes of an origin's connection after one request: what passes does not depend on how it was cut.
 
-use shellac::framing::responses::Responses;
-use shellac::framing::{HeadLimits, Violation};
+use shellac::testing::framing::responses::Responses;
+use shellac::testing::framing::{HeadLimits, Violation};
 
 const LIMITS: HeadLimits = HeadLimits { head_bytes_max: 512, fields_max: 8 };
 

@@ -10,9 +10,9 @@ use http::{HeaderMap, Request, Uri, Version};
 use purge_protocol::request::Target as PurgeTarget;
 use purge_protocol::url::canonical_host;
 use purge_protocol::{CanonicalUrl, PurgeRequest, UrlPrefix, UrlProblem};
-use shellac::key::{Key, KeySeed, Scheme};
-use shellac::client::peer::{ListenerId, Peer};
-use shellac::request::target::Target;
+use shellac::testing::client::peer::{ListenerId, Peer};
+use shellac::testing::key::{Key, KeySeed, Scheme};
+use shellac::testing::request::target::Target;
 
 use super::head::{fields, split_line};
 
@@ -104,5 +104,11 @@ fn parts(uri: Uri, version: Version, head: HeaderMap) -> Parts {
 
 fn peer(is_trusted: bool) -> Peer {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    Peer { remote: local, local, is_trusted, listener: Some(ListenerId::at(0)), retained: Arc::default() }
+    Peer {
+        remote: local,
+        local,
+        is_trusted,
+        listener: Some(ListenerId::at(0)),
+        retained: Arc::default(),
+    }
 }

@@ -2,7 +2,7 @@
 
 use http::header::{ACCEPT_ENCODING, COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
-use shellac::key::vary::{Variant, normalize_accept_encoding};
+use shellac::testing::key::vary::{Variant, normalize_accept_encoding};
 
 use super::head::{fields, split_at_empty_line};
 

@@ -82,10 +82,6 @@ impl InFlight {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
     fn shard(&self, key: &FlightKey) -> &FlightShard {
         let hash = FlightKey::hash(key);

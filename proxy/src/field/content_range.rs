@@ -116,11 +116,6 @@ impl fmt::Display for ContentRange {
     }
 }
 
-/// Returns the length of the whole that a 416 tells: `bytes */1234` (RFC 9110 §15.5.17).
-pub fn unsatisfied_length(value: &[u8]) -> Option<u64> {
-    number(bytes_unit(value)?.strip_prefix(b"*/")?)
-}
-
 /// Returns what follows the unit and one space. Names of units are case-insensitive (§14.1).
 fn bytes_unit(value: &[u8]) -> Option<&[u8]> {
     let (unit, rest) = split_at_byte(value, b' ')?;
@@ -147,7 +142,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use proptest::prelude::{any, proptest};
 
-    use super::{ContentRange, unsatisfied_length};
+    use super::ContentRange;
     use crate::freshness::tests::headers;
 
     type Numbers = (u64, u64, Option<u64>);
@@ -232,26 +227,9 @@ mod tests {
         assert_eq!(ContentRange::of(&headers(&[])), None);
     }
 
-    #[test]
-    fn a_416_tells_the_length_of_the_whole() {
-        for (value, expected) in [
-            ("bytes */1234", Some(1234)),
-            ("BYTES */0", Some(0)),
-            ("bytes */*", None),
-            ("bytes */", None),
-            ("bytes */18446744073709551616", None),
-            ("bytes 0-1/10", None),
-            ("bytes * /10", None),
-            ("lines */10", None),
-        ] {
-            assert_eq!(unsatisfied_length(value.as_bytes()), expected, "{value}");
-        }
-    }
-
     proptest! {
         #[test]
         fn any_bytes_are_read(value in any::<Vec<u8>>()) {
-            unsatisfied_length(&value);
             if let Some(range) = ContentRange::parse(&value) {
                 assert!(range.len() > 0);
             }

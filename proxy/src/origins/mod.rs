@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 pub use self::error::OriginError;
 pub use self::origin::Origin;
-pub use self::request_body::{ClientBody, RequestBody, RequestBodyError};
+pub use self::request_body::RequestBody;
 pub use self::response_body::OriginBody;
 
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::body::{Body, Chunk, CopyMode};
+pub use self::body::{Body, CopyMode};
 pub use self::cold::{ColdTier, Promote};
 pub use self::fields::{Fields, Show};
 pub use self::stored::{Content, NewEntry, Stored, StoredResponse};

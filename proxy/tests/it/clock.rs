@@ -6,7 +6,7 @@ use std::time::Duration;
 use process::clock::Clock;
 use process::timestamp::Timestamp;
 use settings::StorageKind;
-use shellac::field::http_date;
+use shellac::testing::field::http_date;
 use tempfile::TempDir;
 
 use crate::storage::{start_by, written};

@@ -1,7 +1,7 @@
 //! Hard purges of stored responses that requests are holding: they replace no error, and no 304
 //! confirms them.
 
-use shellac::store::Removal;
+use shellac::testing::store::Removal;
 
 use crate::support::origin::{Gate, Origin, Received, Reply, cacheable, not_modified, status};
 use crate::support::proxy::Proxy;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use parking_lot::Mutex;
-use shellac::cache::outcome::Outcome;
-use shellac::cache::record::RequestRecord;
-use shellac::client::peer::ListenerId;
-use shellac::field::cache_status::{CacheStatus, ForwardReason, Forwarded};
-use shellac::front::recorded_body::RecordSink;
+use shellac::testing::cache::outcome::Outcome;
+use shellac::testing::cache::record::RequestRecord;
+use shellac::testing::client::peer::ListenerId;
+use shellac::testing::field::cache_status::{CacheStatus, ForwardReason, Forwarded};
+use shellac::testing::front::recorded_body::RecordSink;
 
 use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::{Proxy, START};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shellac::purge::log::rewarm::RewarmMetrics;
+use shellac::testing::purge::log::rewarm::RewarmMetrics;
 
 use crate::support::origin::{Gate, Origin, cacheable};
 use crate::support::proxy::Proxy;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shellac::client::peer::{ListenerId, Peer};
-use shellac::listener::connection::serve;
-use shellac::transport::Transport;
+use shellac::testing::client::peer::{ListenerId, Peer};
+use shellac::testing::listener::connection::serve;
+use shellac::testing::transport::Transport;
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpSocket};
 

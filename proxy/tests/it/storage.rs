@@ -5,7 +5,7 @@ use std::path::Path;
 use insta::assert_snapshot;
 use process::clock::Clock;
 use settings::{Config, StorageKind};
-use shellac::store::file::inspect::{InspectError, inspect, verify};
+use shellac::testing::store::file::inspect::{InspectError, inspect, verify};
 use tempfile::TempDir;
 
 use crate::support::client::{Http2, text};

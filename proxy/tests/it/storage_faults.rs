@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 
 use settings::StorageKind;
-use shellac::store::file::Service;
+use shellac::testing::store::file::Service;
 use tempfile::TempDir;
 
 use crate::storage::{large, start, written};

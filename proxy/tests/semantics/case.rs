@@ -7,7 +7,7 @@ use proptest::option::weighted;
 use proptest::prelude::{Just, Strategy};
 use proptest::prop_oneof;
 use proptest::sample::select;
-use shellac::field::http_date;
+use shellac::testing::field::http_date;
 
 /// 1994-11-06 08:49:37, when every response arrives.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(784_111_777);

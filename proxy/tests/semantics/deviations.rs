@@ -3,7 +3,7 @@
 //! A deviation explains some aspects only: one that is about ages cannot excuse a response that was stored.
 
 use process::timestamp::Timestamp;
-use shellac::field::http_date;
+use shellac::testing::field::http_date;
 
 use super::case::{Case, Line, NOW, lines, name_of};
 use super::verdict::Aspect::{self, Age, Answered, Forwarded, Refused, Stored, Ttl};

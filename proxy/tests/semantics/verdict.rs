@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_cache_semantics::{CacheOptions, CachePolicy};
-use shellac::freshness::{
+use shellac::testing::freshness::{
     ExchangeTimes, FreshnessRules, RequestDirectives, RequestFacts, Staleness, judge,
 };
-use shellac::key::vary::Variant;
+use shellac::testing::key::vary::Variant;
 
 use super::case::{Case, NOW, head};
 

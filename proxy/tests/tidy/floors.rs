@@ -6,7 +6,8 @@ use super::modules::Modules;
 use super::report::Report;
 
 /// The modules of `proxy/src`, the highest floor first. Crates of the workspace are the ground.
-const PROXY: [&[&str]; 16] = [
+const PROXY: [&[&str]; 17] = [
+    &["testing"],
     &["cli"],
     &["server"],
     &["admin"],

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use shellac::origins::failures::PAUSE;
+use shellac::testing::origins::failures::PAUSE;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use purge_protocol::log::LogId;
-use shellac::purge::log::reading;
+use shellac::testing::purge::log::reading;
 
 use super::*;
 use crate::delivery::encoding::{self, CleanSince};

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use purge_protocol::log::{
     Applied, Batch, Hit, LogId, LogState, LogStatus, LoggedPurge, Position, Refusal, Start,
 };
-use shellac::purge::log::reading;
+use shellac::testing::purge::log::reading;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

@@ -180,7 +180,8 @@ impl Positions {
         self.is_catching_up && (self.held.values().any(|held| held.is_behind) || is_partial())
     }
 
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.held.len()
     }
 
