@@ -43,11 +43,7 @@ pub enum StartError {
     #[error(
         "cannot take over from process {pid}: {reason}; name a running shellac, or start without --take-over"
     )]
-    TakeOver {
-        pid: i32,
-        /// Why not.
-        reason: String,
-    },
+    TakeOver { pid: i32, reason: String },
     /// A thread or its event loop cannot be made: out of some system resource.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),

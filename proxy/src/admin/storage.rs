@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::metrics::family::{Family, Sample};
 use crate::store::file::{FileUsage, Service};
 
-/// What the file store counts; nothing without one.
+/// Returns the families of the file store; none without one.
 pub(super) fn families(app: &App) -> Vec<Family> {
     app.file_usage().map_or_else(Vec::new, |usage| of(&usage))
 }
@@ -118,7 +118,7 @@ fn reads(usage: &FileUsage) -> Vec<Family> {
     ]
 }
 
-/// What became of segments, and of what was purged in them.
+/// Returns the families of reclaimed segments and swept responses.
 fn turns(usage: &FileUsage) -> Vec<Family> {
     let [reclaimed, spared] = usage.reclaimed;
     let [swept, searched] = usage.swept;

@@ -165,5 +165,5 @@ impl Signals {
     }
 }
 
-/// How long another process may take to write what is queued and to let its store go.
+/// Time for another process to write its queue and to let its store go.
 const TAKE_OVER_WAIT: Duration = Duration::from_mins(1);

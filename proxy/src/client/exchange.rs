@@ -24,7 +24,7 @@ pub struct ExchangeState {
     /// The request after which the socket waits for a decision; 0: it does not.
     undecided: AtomicU64,
     refused: OnceLock<(u64, Violation)>,
-    /// Whether `waiting` names a request: hits need not look.
+    /// `waiting` names a request: hits need not look.
     is_waiting: AtomicBool,
     has_interim: AtomicBool,
     exchange: Mutex<ExchangeSignals>,

@@ -17,7 +17,7 @@ pub struct Peer {
     pub is_trusted: bool,
     /// `None` for a request of our own.
     pub listener: Option<ListenerId>,
-    /// What is retained in memory for its requests while it is fetched.
+    /// Account of the bytes that stay in memory for this peer's requests during a fetch.
     pub retained: Arc<Account>,
 }
 

@@ -4,7 +4,7 @@ use super::Violation;
 use super::grammar::has_control;
 use super::head::split_field;
 
-/// Where in chunked content the next byte is.
+/// The position of a reader in chunked content.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunked {
     state: ChunkState,

@@ -36,7 +36,7 @@ const TOKEN: u8 = 1;
 const PATH: u8 = 2;
 const QUERY: u8 = 4;
 
-/// What a byte may be part of: looked up, because a head has hundreds.
+/// The classes of each byte: looked up, because a head has hundreds.
 #[expect(clippy::indexing_slicing, reason = "there is an entry for every byte")]
 static CLASSES: [u8; 256] = {
     let mut classes = [0; 256];

@@ -28,7 +28,7 @@ pub(super) enum Side {
 #[derive(Clone, Debug)]
 pub(super) struct HeadReader {
     side: Side,
-    /// Where the next line begins.
+    /// Start of the next line.
     at: usize,
     /// Empty lines before the first one.
     empty_lines: usize,
@@ -95,8 +95,7 @@ impl HeadReader {
         Ok(HeadLine::Other)
     }
 
-    /// What can be refused before the line is complete: what begins like no message, and what is
-    /// too long.
+    /// Refuses an incomplete line that is too long or begins like no message.
     fn check_unfinished(&self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Violation> {
         if bytes.len() > limits.head_bytes_max {
             return Err(self.too_large());

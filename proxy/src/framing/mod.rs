@@ -73,7 +73,7 @@ pub enum Violation {
     Surplus,
 }
 
-/// What one head may have.
+/// Upper bounds of one head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
     /// Bytes, with the empty line at the end.

@@ -31,12 +31,12 @@ enum Then {
     Undecided,
 }
 
-/// What may go on.
+/// The part of the bytes that may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passed {
     /// Bytes from the beginning.
     pub bytes: usize,
-    /// Why nothing after them may.
+    /// The violation that stops all later bytes.
     pub refusal: Option<RequestViolation>,
 }
 

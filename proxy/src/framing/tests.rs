@@ -305,7 +305,7 @@ proptest::proptest! {
         answered("GET", &stream, piece);
     }
 
-    /// What goes on does not depend on how the bytes were cut.
+    /// The bytes that go on do not depend on the cuts between them.
     #[test]
     fn pieces_make_no_difference(
         parts in proptest::collection::vec(0_usize..PARTS.len(), 0..12), piece in 1_usize..40,

@@ -139,7 +139,7 @@ struct Watch {
     activity: Arc<Activity>,
     patience: Patience,
     alarm: Pin<Box<Sleep>>,
-    /// Whether the alarm knows whom to wake: it does once it was polled.
+    /// The alarm knows its waker: it was polled once.
     is_armed: bool,
     due: Timestamp,
 }

@@ -37,7 +37,7 @@ pub(super) struct Frames {
     in_head: usize,
     /// Bytes of the payload that are still to come.
     payload_left: usize,
-    /// What the payload consists of, where it is read.
+    /// The kind of entries in the payload, if it is read.
     entries: Entries,
     entry: [u8; SETTING_BYTES],
     in_entry: usize,

@@ -57,7 +57,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// The longest time that it may go on (nginx: `lingering_time`).
 const LINGER_MAX: Duration = Duration::from_secs(30);
 
-/// What one worker reads at once.
+/// Bytes that one worker reads at once.
 const SCRATCH_BYTES: usize = 64 << 10;
 
 thread_local! {

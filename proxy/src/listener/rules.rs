@@ -55,9 +55,9 @@ impl ConnectionRules {
         builder
     }
 
-    /// What HTTP/2's library takes, which counts 32 bytes for each field and answers more with a
-    /// bare 431. It leaves room for heads that are too large by the limits of all protocols, so
-    /// that their answer is ours.
+    /// Returns the bound of the HTTP/2 library, which counts 32 bytes for each field and answers
+    /// more with a bare 431. It leaves room for heads that are too large by the limits of all
+    /// protocols, so that their answer is ours.
     fn field_section_bytes_max(&self) -> u32 {
         let bytes = self.head_bytes_max * 2 + self.headers_max * 32;
         u32::try_from(bytes).unwrap_or(u32::MAX)

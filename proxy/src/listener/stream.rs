@@ -39,7 +39,7 @@ struct FramingGuard {
     /// The number of held bytes that may go on.
     ready: usize,
     end: Option<GuardEnd>,
-    /// What is thrown away while hyper answers a refused request, and after the last answer.
+    /// Discards input while hyper answers a refused request, and after the last answer.
     linger: Option<Linger>,
     interim: Vec<u8>,
     is_flushed: bool,
@@ -379,7 +379,7 @@ impl Write for ClientStream {
 /// knows that it is meant.
 const SUBSTITUTE: &[u8] = b" / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
-/// What one worker reads at once.
+/// Bytes that one worker reads at once.
 const SCRATCH_BYTES: usize = 64 << 10;
 
 thread_local! {

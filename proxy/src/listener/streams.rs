@@ -51,7 +51,7 @@ pub(super) enum Look {
     /// One does, and its time is up after this.
     Waiting(Duration),
     Reset(usize),
-    /// What is to be reset cannot be: the connection stands still in the middle of a frame.
+    /// A stream cannot be reset: the connection stands still in the middle of a frame.
     Stuck,
 }
 
@@ -185,7 +185,7 @@ impl Streams {
         self.to_library.extend_from_slice(&reset(number));
     }
 
-    /// What is to be sent to the client now, before anything else is.
+    /// Returns the bytes to be sent to the client before anything else.
     pub(super) fn to_client(&self) -> &[u8] {
         if self.outgoing.is_between_frames() { &self.to_client } else { &[] }
     }
@@ -194,7 +194,7 @@ impl Streams {
         self.to_client.drain(..count.min(self.to_client.len()));
     }
 
-    /// What the library is to read now, before anything else: at most so many bytes.
+    /// Takes up to `most` bytes that the library reads before anything else.
     pub(super) fn take_for_library(&mut self, most: usize) -> Option<Vec<u8>> {
         if self.to_library.is_empty() || !self.incoming.is_between_frames() {
             return None;

@@ -43,7 +43,7 @@ pub struct Inbound {
 pub struct RequestHead {
     pub method: Method,
     pub version: Version,
-    /// Where it is directed: canonical host, path and query byte for byte.
+    /// Canonical host, path and query, byte for byte.
     pub target: Target,
     pub policy: RequestPolicy,
     pub key: Key,

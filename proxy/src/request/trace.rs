@@ -105,8 +105,8 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// What somebody could say to make the renderer believe in another URL or method than the one in
-/// the key. From nobody believed, not even from trusted peers: load balancers pass them on.
+/// Fields that could make the renderer believe in another URL or method than the one in the key.
+/// Nobody is believed in them, not even trusted peers: load balancers pass them on.
 const OVERRIDES: &[&str] = &[
     "x-real-ip",
     "x-client-ip",

@@ -11,26 +11,21 @@ use bytes::{Buf, Bytes};
 
 #[derive(Clone, Debug, Default)]
 pub enum Body {
-    /// No bytes.
     #[default]
     Empty,
-    /// All bytes.
     Whole(Bytes),
     Pieces {
         /// None is empty.
         pieces: Arc<[Bytes]>,
         length: u64,
     },
-    /// Content that has to be read where it is stored.
     Deferred(Arc<dyn DeferredBody>),
 }
 
 /// Content that is not in memory. Cheap to hold: it names where its bytes are.
 pub trait DeferredBody: Any + Send + Sync + Debug {
-    /// Bytes of content.
     fn length(&self) -> u64;
 
-    /// Bytes that it takes in memory.
     fn heap_bytes(&self) -> u64;
 
     /// Returns whether all of it can still be read, as far as is known.
@@ -45,7 +40,6 @@ pub trait DeferredBody: Any + Send + Sync + Debug {
 }
 
 pub trait BodyReader: Send + Sync + Debug {
-    /// Bytes of the whole body.
     fn length(&self) -> u64;
 
     /// Returns a window that begins at `from` and does not go beyond `to`, if that can be had
@@ -142,7 +136,6 @@ impl Body {
         }
     }
 
-    /// Bytes of content.
     pub fn length(&self) -> u64 {
         match self {
             Self::Empty => 0,
@@ -152,7 +145,7 @@ impl Body {
         }
     }
 
-    /// The pieces in their order. Deferred content has none: it has to be read.
+    /// Returns the pieces in their order. Deferred content has none: it has to be read.
     pub fn pieces(&self) -> &[Bytes] {
         match self {
             Self::Empty | Self::Deferred(_) => &[],
@@ -166,7 +159,7 @@ impl Body {
         if matches!(self, Self::Deferred(_)) { 0 } else { self.length() }
     }
 
-    /// The bytes of a range, shared with this body.
+    /// Returns the bytes of a range, shared with this body.
     pub fn slices(&self, range: &Range<u64>) -> impl Iterator<Item = Bytes> + use<'_> {
         let (first, last) = (range.start, range.end);
         let mut start = 0;

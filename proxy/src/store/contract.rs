@@ -47,7 +47,6 @@ pub(crate) struct Page<'a> {
     pub(crate) tags: &'a [&'a str],
 }
 
-/// Makes an empty engine.
 pub(crate) type Factory<'a> = &'a dyn Fn(EngineLimits) -> Engine;
 
 /// Runs every rule against engines that this factory makes.
@@ -331,7 +330,7 @@ impl Bench {
         writer.commit(self.draft(page)).unwrap()
     }
 
-    /// Finds what a request with this value of `x-selecting` is given.
+    /// Finds the body that a request with this value of `x-selecting` is given.
     pub(crate) fn find(&self, path: &str, selecting: &str) -> Option<Arc<Stored>> {
         load(self.store(), &key(path));
         self.store().lookup(&key(path), &|stored| selects(stored, selecting))
@@ -356,7 +355,7 @@ impl Bench {
 }
 
 impl<'a> Page<'a> {
-    /// A page that does not vary and has no tags.
+    /// Returns a page that does not vary and has no tags.
     pub(crate) fn at(path: &'a str) -> Self {
         Self { path, selecting: "", second: 1, tags: &[] }
     }
@@ -406,7 +405,7 @@ pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> NewEntr
     }
 }
 
-/// Brings back what is not in memory.
+/// Loads the cold responses of a key.
 pub(crate) fn load(store: &dyn Store, key: &Key) {
     if store.cold().is_some_and(|cold| cold.holds(key.hash())) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -96,7 +96,7 @@ impl Fields {
         }
     }
 
-    /// A number that no other fields of this process have.
+    /// Returns a number that no other fields of this process have.
     pub const fn number(&self) -> u64 {
         self.number
     }
@@ -131,7 +131,6 @@ impl Fields {
         map
     }
 
-    /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.lines.len() * size_of::<Line>() + self.text.len()
     }

@@ -9,13 +9,13 @@ use purge_protocol::log::Position;
 
 use crate::invalidation::{PurgeMark, PurgeTimes, Sequence};
 
-/// What happened, in the order in which it is to be replayed.
+/// An event to be made durable. Entries are replayed in the order in which they were appended.
 #[derive(Clone, Debug)]
 pub enum JournalEntry {
     /// Every purge of this partition below this offset has been applied.
     Position(Position),
-    /// Whatever was born before this purge sequence is to be validated before it is used: a purge
-    /// of it may have been missed. Responses that were in flight are stored after this entry, and
+    /// Responses born before this purge sequence are validated before they are used: a purge of
+    /// them may have been missed. Responses that were in flight are stored after this entry, and
     /// meant as well.
     Unproven { until: u64 },
     /// Responses with this selector that report a lower revision than this are not kept.
@@ -24,16 +24,11 @@ pub enum JournalEntry {
         selector: String,
         revision: u64,
     },
-    /// These were purged. They have been marked already: what is remembered from before holds them,
-    /// too.
-    Purge {
-        marks: Vec<PurgeMark>,
-        /// When, and how.
-        past: PurgeTimes,
-    },
+    /// A purge. Its marks are in force already, and the remembered past purges include it.
+    Purge { marks: Vec<PurgeMark>, past: PurgeTimes },
 }
 
-/// Why something may not be durable. The caller does not acknowledge it.
+/// The reason that an entry may not be durable. The caller does not acknowledge it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
     /// Another process serves now, and has not heard of it.
@@ -46,7 +41,7 @@ pub enum JournalError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// Everything that was brought back was fetched before this.
+    /// All recovered responses were fetched before this.
     pub before: Sequence,
 }
 
@@ -79,7 +74,7 @@ impl Journal {
         Self { backend: Some(backend), ..Self::default() }
     }
 
-    /// Nothing is acknowledged any more: another process serves from now on.
+    /// Ends acknowledgements: another process serves from now on.
     pub fn hand_over(&self) {
         self.is_handed_over.store(true, Ordering::Release);
     }
@@ -102,12 +97,12 @@ impl Journal {
         Ok(())
     }
 
-    /// The positions that were recovered with the store, as they are now.
+    /// Returns the positions that were recovered with the store, as they are now.
     pub fn positions(&self) -> Vec<Position> {
         self.backend.as_ref().map_or_else(Vec::new, |backend| backend.positions())
     }
 
-    /// Says what was brought back; `None`: the store began empty.
+    /// Returns the recovered state; `None`: the store began empty.
     pub fn recovered(&self) -> Option<Recovered> {
         self.backend.as_ref().and_then(|backend| backend.recovered())
     }

@@ -64,16 +64,16 @@ pub trait EntryWriter: Send {
     fn commit(self: Box<Self>, draft: NewEntry) -> Result<Arc<Stored>, StoreError>;
 }
 
-/// Why a response was not stored. The caller counts it and serves the client all the same.
+/// The reason that a response was not stored. The caller counts it and serves the client all the
+/// same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It is larger than one object may be.
     #[error("larger than the largest object that is stored")]
     TooLarge,
     /// Too much waits to be written, or there is no space.
     #[error("the store cannot take it now")]
     Busy,
-    /// What is stored in its place was fetched later.
+    /// The stored response in its place was fetched later.
     #[error("a newer response is stored")]
     Outdated,
 }

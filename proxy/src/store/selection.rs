@@ -16,7 +16,7 @@ use crate::key::vary::VariantHash;
 
 #[derive(Debug)]
 pub struct Selected {
-    /// The newest response that may answer it.
+    /// The newest response that may answer the request.
     pub stored: Option<Arc<Stored>>,
     /// The variant that it selects; `None` where the URL is not known to vary.
     pub variant: Option<VariantHash>,
@@ -101,7 +101,8 @@ pub fn is_selected(store: &dyn Store, stored: &Stored, request: &HeaderMap) -> b
         && has_names(stored, &present(&under(store, &stored.key), request))
 }
 
-/// The fields that the responses stored under a key name in `Vary`: a new one varies on them, too.
+/// Returns the fields that the responses stored under a key name in `Vary`: a new one varies on
+/// them, too.
 pub fn names_under(store: &dyn Store, key: &Key) -> Vec<HeaderName> {
     named(&under(store, key))
 }
@@ -142,7 +143,7 @@ fn named(under: &[Arc<Stored>]) -> Vec<HeaderName> {
     names
 }
 
-/// Whether a response varies on all of these. A marker is for all requests.
+/// Returns whether a response varies on all of these. A marker is for all requests.
 fn has_names(stored: &Stored, names: &[HeaderName]) -> bool {
     let own = stored.variant.as_ref().map(|variant| variant.names()).unwrap_or_default();
     stored.response().is_none() || names.iter().all(|name| own.contains(name))

@@ -18,16 +18,16 @@ use process::timestamp::Timestamp;
 #[derive(Debug)]
 pub struct Stored {
     pub key: Key,
-    /// Which variant it is; `None` when it does not vary.
+    /// `None` if the response does not vary.
     pub variant: Option<Box<Variant>>,
     /// Its place in the order of purges, and its tags.
     pub provenance: Provenance,
     pub content: Content,
-    /// Bytes it occupies with everything that belongs to it.
+    /// Bytes with everything that belongs to the response.
     pub(super) cost: u64,
-    /// When it was last reported to the policy, in seconds.
+    /// Second of the last report of a use to the policy.
     pub(in crate::store) touched: AtomicU32,
-    /// In how many seconds it was used.
+    /// Seconds in which the response was used.
     uses: AtomicU32,
     /// Unique in a store that has a file; zero: it is in memory only.
     pub(in crate::store) version: u64,
@@ -38,9 +38,8 @@ pub enum Content {
     Response(StoredResponse),
     /// Responses of this URL cannot be stored: nobody needs to wait for one (hit-for-miss).
     Uncacheable {
-        /// Why not.
         reason: Uncacheable,
-        /// When to try again.
+        /// The time from which on requests wait for one fetch again.
         until: Timestamp,
     },
 }
@@ -50,11 +49,9 @@ pub struct StoredResponse {
     pub status: StatusCode,
     /// Its fields, as they are shown to clients, without those that are ours.
     pub fields: Fields,
-    /// When it may be used.
     pub freshness: Freshness,
     pub body: Body,
-    /// Which part of the whole that content is, where it is a part (a 206): none is without a known
-    /// length of the whole.
+    /// The range of a partial response (206). The length of the whole is always known.
     pub part: Option<Box<ContentRange>>,
 }
 
@@ -65,7 +62,7 @@ pub struct NewEntry {
     pub variant: Option<Variant>,
     /// Its place in the order of purges.
     pub provenance: Provenance,
-    /// What is stored; a response's body is taken from the writer.
+    /// Without the body of a response, which the writer has.
     pub content: Content,
 }
 
@@ -108,12 +105,12 @@ impl Stored {
         is_first
     }
 
-    /// In how many seconds it was used, it or what it has replaced.
+    /// Returns the number of seconds in which it, or the one that it has replaced, was used.
     pub fn uses(&self) -> u32 {
         self.uses.load(Ordering::Relaxed)
     }
 
-    /// When it was stored, or used last, in seconds.
+    /// Returns the second of the last use, or of the storing.
     pub(super) fn last_use(&self) -> u32 {
         self.touched.load(Ordering::Relaxed)
     }
@@ -123,7 +120,7 @@ impl Stored {
         self.uses.fetch_max(old.uses(), Ordering::Relaxed);
     }
 
-    /// The response, unless it is the memory of an uncacheable one.
+    /// Returns the response; `None` for the memory of an uncacheable one.
     pub const fn response(&self) -> Option<&StoredResponse> {
         match &self.content {
             Content::Response(response) => Some(response),
@@ -131,7 +128,7 @@ impl Stored {
         }
     }
 
-    /// When nothing can use it any more.
+    /// Returns the time from which on nothing can use the response.
     pub fn useless_after(&self) -> Timestamp {
         match &self.content {
             Content::Response(response) => response.freshness.useless_after(),
@@ -139,12 +136,12 @@ impl Stored {
         }
     }
 
-    /// The lower half of its version, unique under its key.
+    /// Returns the lower half of the version, unique under the key.
     pub(in crate::store) const fn short_version(&self) -> u32 {
         (self.version & 0xffff_ffff) as u32
     }
 
-    /// Bytes it occupies with everything that belongs to it.
+    /// Bytes with everything that belongs to the response.
     pub const fn cost(&self) -> u64 {
         self.cost
     }

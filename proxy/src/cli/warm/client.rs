@@ -13,7 +13,7 @@ use purge_protocol::CanonicalUrl;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Where the proxy is, and what each request carries.
+/// The address of the proxy, and the fields of each request.
 #[derive(Clone, Debug)]
 pub(super) struct WarmTarget {
     /// Host and port.
@@ -22,7 +22,6 @@ pub(super) struct WarmTarget {
     pub(super) fields: HeaderMap,
 }
 
-/// How a page was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageAnswer {
     /// It was in the cache.
@@ -35,7 +34,6 @@ pub(super) enum PageAnswer {
     Error(StatusCode),
 }
 
-/// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WarmError {
     /// The proxy cannot be reached.
@@ -43,7 +41,6 @@ pub(super) enum WarmError {
     Connect {
         /// The proxy.
         authority: String,
-        /// What the system said.
         source: std::io::Error,
     },
     /// It is no URL.

@@ -4,7 +4,6 @@ use std::io::Read as _;
 
 use flate2::bufread::MultiGzDecoder;
 
-/// Why compressed content cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GzipError {
     /// It is damaged, cut short, or followed by something else.

@@ -50,7 +50,6 @@ pub(super) struct WarmArguments {
     target: String,
 }
 
-/// Why there is nothing to fetch.
 #[derive(Debug, thiserror::Error)]
 enum ListError {
     #[error("cannot read {path}: {source}")]
@@ -70,7 +69,7 @@ enum ListError {
     Encoded { url: String, coding: String },
 }
 
-/// How pages were answered.
+/// The number of pages by their answer.
 #[derive(Debug, Default)]
 struct WarmTally {
     hits: u64,
@@ -83,7 +82,7 @@ struct WarmTally {
     reasons: BTreeMap<String, (u64, String)>,
 }
 
-/// What the workers share.
+/// The state that the workers share.
 #[derive(Debug)]
 struct WarmWork {
     pages: Mutex<VecDeque<String>>,
@@ -242,7 +241,7 @@ impl WarmWork {
         }
     }
 
-    /// When the next request may be sent. What was missed is not made up for.
+    /// Returns the time of the next request. Missed turns are not made up for.
     fn turn(&self) -> Instant {
         let mut next = self.next.lock();
         let turn = (*next).max(Instant::now());

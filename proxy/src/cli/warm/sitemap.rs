@@ -1,7 +1,7 @@
 //! Sitemaps (sitemaps.org): the locations in them, and whether they are pages or further sitemaps. Pure, and for files of
 //! strangers: what is no sitemap holds no locations.
 
-/// What a sitemap lists.
+/// The URLs that a sitemap lists.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sitemap {
     /// URLs of pages (`<url><loc>`).

@@ -18,12 +18,11 @@ use crate::store::file::format::record::RecordKind;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
-    /// Whether a process uses it: then the numbers change while they are read.
+    /// A process uses the store, so the numbers change while they are read.
     pub is_in_use: bool,
     pub openings: u32,
-    /// Whether it was closed in order.
+    /// The store was closed in order.
     pub is_clean: bool,
-    /// Bytes of a segment.
     pub segment_bytes: u64,
     pub segments: [u64; 3],
     /// Responses in complete segments, dead ones not counted.
@@ -35,26 +34,26 @@ pub struct Inspection {
     pub positions: Vec<(String, i64)>,
 }
 
-/// Whether everything in a store is what was written.
+/// The result of comparing everything in a store with its checksums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
     /// Responses whose head, and body where it is with the head, are sound.
     pub responses: u64,
     pub extents: u64,
-    /// Bytes of all of these.
+    /// Bytes of all sound records.
     pub bytes: u64,
-    /// Where something is not: by segment and offset in bytes. At a restart it would be a miss.
+    /// Segment and offset, in bytes, of each damaged record. At a restart it would be a miss.
     pub damaged: Vec<(u32, u64)>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// It is not there, or cannot be read.
+    /// The store does not exist or cannot be read.
     #[error("cannot read {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path} has format {version}, which this version does not read")]
     OtherVersion { path: PathBuf, version: u32 },
-    /// It is no store, or both superblocks are damaged.
+    /// The directory holds no store, or both superblocks are damaged.
     #[error("{0} is no store, or its superblocks are damaged: the proxy would start empty")]
     NoStore(PathBuf),
     /// Purges may be missing.
@@ -72,7 +71,7 @@ struct InspectedFiles {
     is_in_use: bool,
 }
 
-/// Says what is in the store in this directory.
+/// Reads the contents of the store in this directory.
 pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
     let InspectedFiles { data, superblock, journal, is_in_use } = open(path)?;
     let mut inspection = Inspection {

@@ -29,7 +29,7 @@ pub(in crate::store) trait Backing: Send + Sync + std::fmt::Debug {
     fn evict(&self, stored: &Stored, remove: &mut dyn FnMut(Option<Removal>) -> bool) -> bool;
 }
 
-/// Whether something was stored, or only brought back.
+/// The origin of a response that enters memory: stored now, or recalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Arrival {
     Stored,

@@ -28,10 +28,9 @@ pub struct MemoryStore {
     object_bytes_max: u64,
 }
 
-/// How much the memory engine may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
-    /// Bytes of everything.
+    /// Bytes of responses, index and gaps together.
     pub capacity: u64,
     /// Bytes of one body; never more than a quarter of the capacity.
     pub object_bytes_max: u64,
@@ -39,7 +38,6 @@ pub struct MemoryLimits {
 }
 
 impl MemoryStore {
-    /// Makes an empty store.
     pub fn new(limits: MemoryLimits, clock: Clock) -> Self {
         let object_bytes_max = limits.object_bytes_max.min(limits.capacity / 4);
         let map = Arc::new(ResponseMap::new(limits.variants_max));
@@ -115,7 +113,7 @@ impl MemoryStore {
         self.map.back_with(backing);
     }
 
-    /// Whether so many bytes more come in without anything having to leave.
+    /// Returns whether so many more bytes fit without an eviction.
     pub(in crate::store) fn has_room_for(&self, bytes: u64) -> bool {
         self.map.bytes() + bytes <= self.residency.roomy()
     }
@@ -124,7 +122,6 @@ impl MemoryStore {
         self.map.objects()
     }
 
-    /// Bytes of the largest body that is kept in memory.
     pub(in crate::store) const fn object_bytes_max(&self) -> u64 {
         self.object_bytes_max
     }

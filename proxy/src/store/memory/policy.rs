@@ -91,7 +91,6 @@ impl Residency {
         self.main.run_pending_tasks();
     }
 
-    /// Bytes up to which nothing has to leave.
     pub(super) const fn roomy(&self) -> u64 {
         self.roomy
     }
@@ -113,14 +112,16 @@ fn forget(cache: &PolicyCache, stored: &Arc<Stored>) {
 
 type Builder = moka::sync::CacheBuilder<u64, Arc<Stored>, Cache<u64, Arc<Stored>>>;
 
-/// moka weighs in 32 bits: a grain of 64 bytes carries up to 256 GiB.
+/// Begins a cache whose weights are in grains: moka weighs in 32 bits, and a grain of 64 bytes
+/// carries up to 256 GiB.
 fn builder(capacity: u64) -> Builder {
     Cache::builder().max_capacity(capacity / GRAIN_BYTES).weigher(|_, stored: &Arc<Stored>| {
         u32::try_from(stored.cost.div_ceil(GRAIN_BYTES)).unwrap_or(u32::MAX)
     })
 }
 
-/// What main evicts, or does not admit, leaves the map. Listeners must neither block nor panic.
+/// Returns the listener of main: a response that it evicts, or does not admit, leaves the map.
+/// Listeners must neither block nor panic.
 fn evicts_from(
     map: Arc<ResponseMap>,
 ) -> impl Fn(Arc<u64>, Arc<Stored>, RemovalCause) + Send + Sync {
@@ -134,8 +135,8 @@ fn evicts_from(
     }
 }
 
-/// What the window evicts asks for a place in main. The listener may use main: no listener of
-/// main's uses a cache.
+/// Returns the listener of the window: a response that it evicts asks for a place in main. The
+/// listener may use main: no listener of main's uses a cache.
 fn promotes_to(
     main: PolicyCache,
     map: Arc<ResponseMap>,
@@ -158,9 +159,9 @@ fn promotes_to(
     }
 }
 
-/// What [`forget`] takes out has left the map. But it looks first and takes then, and what came
-/// into main in between, under the same name, goes in its stead: that one must not stay in the map
-/// without a place.
+/// Evicts from the map a response that main let go. [`forget`] takes out responses that have left
+/// the map, but it looks first and takes then: a response that came into main in between, under the
+/// same name, goes in its stead and must not stay in the map without a place.
 fn evict_if_found(map: &ResponseMap, stored: &Arc<Stored>) {
     if map.contains(stored) {
         map.evict(stored);

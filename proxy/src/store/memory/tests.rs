@@ -113,7 +113,7 @@ fn churn(bench: &Bench, memory: &MemoryStore, seed: u64) {
     }
 }
 
-/// Everything in the map has exactly one place, and nothing else has one.
+/// Each response in the map has exactly one place, and no other response has one.
 fn assert_in_step(memory: &MemoryStore) {
     let look = || {
         memory.settle();

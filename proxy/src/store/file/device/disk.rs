@@ -23,10 +23,9 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
     /// relied upon.
     fn sync(&self) -> io::Result<()>;
 
-    /// Bytes of the file. Does not block.
     fn length(&self) -> io::Result<u64>;
 
-    /// The file in memory, where it can be had.
+    /// Returns the map of the file, where it can be mapped.
     fn map(&self) -> Option<&Map>;
 }
 

@@ -45,8 +45,8 @@ impl Map {
         self.raw.advise_range(Advice::PopulateRead, start, length)
     }
 
-    /// Whether these bytes, at most [`RESIDENT_BYTES_MAX`], are in the system's cache, so that
-    /// using them does not wait.
+    /// Returns whether these bytes, at most [`RESIDENT_BYTES_MAX`], are in the system's cache, so
+    /// that using them does not wait.
     pub(crate) fn is_resident(&self, offset: usize, length: usize) -> bool {
         let start = offset - offset % PAGE_BYTES;
         let Some(end) = offset.checked_add(length).filter(|end| *end <= self.raw.len()) else {
@@ -69,8 +69,7 @@ impl Map {
         unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, length) }
     }
 
-    /// From now on, sending any window is an error (`EFAULT`): also of those that are on their way
-    /// already.
+    /// Makes sending any window an error (`EFAULT`), also of those that are on their way already.
     pub(crate) fn withdraw(&self) -> io::Result<()> {
         let (start, length) = (self.raw.as_mut_ptr(), self.raw.len());
         // SAFETY: the range is the whole mapping, which lives as long as `self`, and no code of
@@ -107,5 +106,4 @@ impl AsRef<[u8]> for Window {
 }
 
 const PAGE_BYTES: usize = 4096;
-/// Bytes of one window.
 pub(crate) const RESIDENT_BYTES_MAX: usize = 256 << 10;

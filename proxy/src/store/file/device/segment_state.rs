@@ -10,7 +10,7 @@
 
 use super::sync::{Arc, AtomicU64, Mutex, Ordering, fence};
 
-/// Which incarnation a segment is in, and how many read it.
+/// The incarnation and the pins of a segment, in atomics.
 #[derive(Debug)]
 pub(crate) struct SegmentState {
     word: AtomicU64,
@@ -34,7 +34,7 @@ impl Default for SegmentState {
 }
 
 impl SegmentState {
-    /// The incarnation; zero while the segment is free.
+    /// Returns the incarnation; zero while the segment is free.
     pub(crate) fn lsn(&self) -> u64 {
         self.lsn.load(Ordering::Acquire)
     }

@@ -74,7 +74,7 @@ impl SimulatedDisk {
         self.state.lock().fails_reads = fails;
     }
 
-    /// Somebody else gives the file another length: what is new is zero.
+    /// Gives the file another length, as another process could; new bytes are zero.
     pub(crate) fn resize(&self, length: usize) {
         let mut state = self.state.lock();
         let State { durable, cached, .. } = &mut *state;
@@ -92,7 +92,6 @@ impl SimulatedDisk {
         self.state.lock().cached.clone()
     }
 
-    /// A disk that holds these bytes.
     pub(crate) fn holding(bytes: Vec<u8>) -> Arc<Self> {
         let state = State { durable: bytes.clone(), cached: bytes, ..State::default() };
         Arc::new(Self { state: Mutex::new(state) })

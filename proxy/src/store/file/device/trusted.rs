@@ -68,7 +68,7 @@ impl Trusted {
         (mark == *END_MARK).then_some(()).ok_or_else(|| io::Error::other(cut))
     }
 
-    /// The file may become longer from now on.
+    /// Allows the file to become longer from now on.
     pub(crate) fn hand_over(&self) {
         self.is_handed_over.store(true, Ordering::Release);
     }
@@ -99,8 +99,8 @@ impl Trusted {
         self.disk.map().filter(|_| self.is_usable())
     }
 
-    /// The file itself, for what must be tried even if it is not trusted: the superblock names the
-    /// journal's half.
+    /// Returns the file itself, for reads that must be tried even if it is not trusted: the
+    /// superblock names the journal's half.
     pub(crate) fn device(&self) -> &dyn Disk {
         &*self.disk
     }

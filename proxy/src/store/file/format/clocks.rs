@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use super::codec::{Cursor, Put as _};
 use process::timestamp::Timestamp;
 
-/// What is known of the clocks of all openings.
+/// The corrections of the wall clock, by opening.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clocks {
     /// By opening, without those whose wall clock was never set.
@@ -25,7 +25,7 @@ pub(crate) struct Clocks {
     seen: u64,
 }
 
-/// How the wall clock was set during an opening.
+/// The correction of the wall clock during one opening.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Correction {
     /// Milliseconds by which it was ahead of the even clock in the end; negative: behind.
@@ -36,8 +36,8 @@ struct Correction {
 }
 
 impl Clocks {
-    /// Milliseconds to be added to the even clock of an opening to get the wall time, or less where
-    /// that is not certain; `None`: nobody knows.
+    /// Returns the milliseconds to be added to the even clock of an opening to get the wall time,
+    /// or less where that is not certain; `None`: unknown.
     pub(crate) fn correction_of(&self, opening: u32) -> Option<i64> {
         let own = self.corrections.get(&opening).map_or(0, |it| it.by);
         let later = self.corrections.range(opening.saturating_add(1)..).map(|(_, it)| it.back);
@@ -62,13 +62,13 @@ impl Clocks {
         true
     }
 
-    /// Whether the wall clock shows a time that lies before one that an earlier opening has seen.
+    /// Returns whether the wall clock shows a time before one that an earlier opening has seen.
     pub(crate) fn is_behind(&self, wall: Timestamp) -> bool {
         wall.as_millis().saturating_add(TOLERANCE_MILLIS) < self.seen
     }
 
-    /// The wall clock of this opening is taken to be right from now on. Where it is behind an
-    /// earlier one, that one was not.
+    /// Takes the wall clock of this opening to be right from now on. If it is behind an earlier
+    /// one, the earlier one was wrong.
     pub(crate) fn see(&mut self, opening: u32, wall: Timestamp) {
         if self.is_behind(wall) {
             self.unknown_before = opening;
@@ -76,7 +76,7 @@ impl Clocks {
         self.seen = wall.as_millis();
     }
 
-    /// The wall clock was set during the opening that has seen it.
+    /// Notes the wall time after the clock was set during the opening that has seen it.
     pub(crate) const fn see_anew(&mut self, wall: Timestamp) {
         self.seen = wall.as_millis();
     }

@@ -3,20 +3,20 @@
 use super::codec::{Cursor, Put as _};
 use super::record::{RECORD_HEADER_BYTES, UNIT, blocks_of, units_of};
 
-/// Where a part of a large body is.
+/// The place of one part of a large body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExtentPlace {
     pub(crate) segment: u32,
     /// The incarnation that the segment must be in.
     pub(crate) lsn: u64,
-    /// Where its record begins in the segment, in units.
+    /// Start of the record in the segment, in units of 64 bytes.
     pub(crate) offset: u32,
-    /// Bytes of the body that are there.
+    /// Bytes of the body, without header and padding.
     pub(crate) length: u32,
 }
 
 impl ExtentPlace {
-    /// Bytes of its record, with the padding.
+    /// Returns the bytes of the record, with the padding.
     pub(crate) fn record_bytes(&self) -> u64 {
         let table = blocks_of(u64::from(self.length)) * 4;
         units_of(RECORD_HEADER_BYTES as u64 + table + u64::from(self.length)) * UNIT

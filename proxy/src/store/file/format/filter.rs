@@ -38,7 +38,7 @@ impl Filter {
             .all(|(place, bit)| self.words.get(place).is_some_and(|word| word & bit != 0))
     }
 
-    /// Bytes on the heap, and in the file without the number of probes.
+    /// Returns the bytes on the heap, which are those in the file without the number of probes.
     pub(crate) const fn bytes(&self) -> u64 {
         self.words.len() as u64 * 8
     }
@@ -58,8 +58,8 @@ impl Filter {
         Some(Self { probes, words: words.into() })
     }
 
-    /// The words and bits of an identity, which is a hash already: steps of a width of its own from
-    /// a start of its own.
+    /// Returns the words and bits of an identity, which is a hash already: steps of a width of its
+    /// own from a start of its own.
     fn places(&self, id: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
         let bits = self.words.len() as u128 * 64;
         let step = id.rotate_left(32).wrapping_mul(GOLDEN) | 1;
@@ -70,7 +70,7 @@ impl Filter {
     }
 }
 
-/// Bytes that the filter of so many identities takes in the file.
+/// Returns the bytes in the file of a filter of so many identities.
 pub(crate) const fn bytes_for(ids: u64, responses: u64) -> u64 {
     words_for(ids, responses) * 8 + 8
 }
@@ -81,7 +81,7 @@ const fn words_for(ids: u64, responses: u64) -> u64 {
 }
 
 const BITS_EACH: u64 = 10;
-/// What a response may take of a filter.
+/// Upper bound of a filter's size, in bytes per response.
 pub(crate) const RESPONSE_BYTES_MAX: u64 = 4;
 const PROBES_MAX: u64 = 7;
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -19,7 +19,7 @@ use crate::store::file::device::trusted::Trusted;
 use crate::store::file::format::extent::{ExtentPlace, decode_extent, encode_extent};
 use crate::store::file::format::record::FooterEntry;
 
-/// Where a segment is in the file.
+/// The place of a segment in the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SegmentSpan {
     pub(crate) start: u64,
@@ -28,33 +28,33 @@ pub(crate) struct SegmentSpan {
     pub(crate) lsn: u64,
 }
 
-/// What is in a segment that is being filled.
+/// The entries, extent lists and postings of a segment that is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct Footer {
     pub(crate) entries: Vec<FooterEntry>,
     pub(crate) extent_lists: Vec<ExtentList>,
-    /// Bytes that these take.
+    /// Bytes of the extent lists in the file.
     list_bytes: u64,
     pub(crate) postings: Postings,
 }
 
-/// Where the body of a large response is.
+/// The extents of one large response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExtentList {
-    /// The number of its entry. Spreads are in this order.
+    /// The number of the response's entry. Extent lists are in this order.
     entry: u32,
     extents: Vec<ExtentPlace>,
 }
 
-/// What a footer keeps of a response beside its entry.
+/// The parts of a response that a footer keeps beside its entry: identities and extents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IndexTerms {
     pub(crate) ids: Vec<u64>,
-    /// Where its body is; empty: behind its head.
+    /// The extents of the body; empty if the body is behind its head.
     pub(crate) extents: Vec<ExtentPlace>,
 }
 
-/// What the footer of a complete segment says, without the postings.
+/// The footer of a complete segment, without the postings.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Contents {
     pub(crate) entries: Vec<FooterEntry>,
@@ -73,7 +73,7 @@ impl Footer {
         }
     }
 
-    /// Bytes that it takes at most when one more response comes.
+    /// Returns an upper bound of the footer's bytes after one more response.
     pub(crate) fn bytes_with(&self, terms: &IndexTerms) -> u64 {
         let responses = self.entries.len() as u64 + 1;
         self.postings.bytes_with(terms.ids.len())
@@ -84,7 +84,7 @@ impl Footer {
             + SMALL_BYTES as u64
     }
 
-    /// All of it, for the end of a segment whose records end at `tail`; and its filter.
+    /// Encodes the footer of a segment whose records end at `tail`, and builds its filter.
     fn encode(&self, lsn: u64, tail: u64) -> (Vec<u8>, Filter) {
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut bytes = Vec::new();
@@ -116,8 +116,8 @@ impl Footer {
         (bytes, filter)
     }
 
-    /// Writes it behind the records, which end at `tail`: the segment is complete. Returns its
-    /// filter.
+    /// Writes the footer behind the records, which end at `tail`, and so completes the segment.
+    /// Returns the filter.
     pub(crate) fn write(&self, disk: &Trusted, at: &SegmentSpan, tail: u64) -> io::Result<Filter> {
         let (bytes, filter) = self.encode(at.lsn, tail);
         let start = at.length.checked_sub(bytes.len() as u64).filter(|start| *start >= tail);
@@ -128,7 +128,8 @@ impl Footer {
 }
 
 impl Contents {
-    /// Reads what is in a complete segment; `None`: it is not complete, or its footer is damaged.
+    /// Reads the footer of a complete segment; `None` if the segment is incomplete or the footer
+    /// damaged.
     pub(crate) fn read(disk: &Trusted, at: &SegmentSpan) -> Option<Self> {
         let trailer = trailer_of(disk, at)?;
         let place = trailer.contents(at.length)?;
@@ -159,7 +160,7 @@ impl Contents {
     }
 }
 
-/// Reads who carries what in a complete segment, as far as it is wanted.
+/// Reads the postings of a complete segment for the identities that are wanted.
 pub(crate) fn postings_of(
     disk: &Trusted,
     at: &SegmentSpan,
@@ -171,7 +172,7 @@ pub(crate) fn postings_of(
     is_sound.then(|| Postings::decode(&bytes, is_wanted)).flatten()
 }
 
-/// Where the body of the response of this entry is; empty: behind its head.
+/// Returns the extents of the response with this entry; none if its body is behind its head.
 pub(crate) fn extents_of(extent_lists: &[ExtentList], entry: u32) -> &[ExtentPlace] {
     let place = extent_lists.binary_search_by_key(&entry, |list| list.entry);
     place.ok().and_then(|place| extent_lists.get(place)).map_or(&[], |list| &list.extents)
@@ -190,8 +191,8 @@ fn read(disk: &Trusted, at: &SegmentSpan, place: &Range<u64>) -> Option<Vec<u8>>
 }
 
 impl Trailer {
-    /// Where filter, extent lists and entries are in a segment of so many bytes; `None`: it has no
-    /// room for them.
+    /// Returns the range of filter, extent lists and entries in a segment of so many bytes; `None`
+    /// if they do not fit.
     fn contents(&self, segment_bytes: u64) -> Option<Range<u64>> {
         let entries = u64::from(self.count) * FOOTER_ENTRY_BYTES as u64;
         let length = entries + u64::from(self.filter_bytes) + u64::from(self.list_bytes);
@@ -199,7 +200,6 @@ impl Trailer {
         Some(end.checked_sub(length)?..end)
     }
 
-    /// Where the postings are.
     fn postings(&self, segment_bytes: u64) -> Option<Range<u64>> {
         let end = self.contents(segment_bytes)?.start;
         Some(end.checked_sub(u64::from(self.posting_bytes))?..end)

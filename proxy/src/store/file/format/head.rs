@@ -29,12 +29,12 @@ pub(crate) struct Head {
     pub(crate) key: Key,
     pub(crate) variant: Option<Variant>,
     pub(crate) tags: Vec<TagId>,
-    /// When it was soft-purged before it was written.
+    /// The time of a soft purge that came before the response was written.
     pub(crate) soft_purged: Option<Timestamp>,
     /// Without its body.
     pub(crate) response: StoredResponse,
     pub(crate) body_bytes: u64,
-    /// Where the body is; empty: behind the head.
+    /// The extents of the body; empty if the body is behind the head.
     pub(crate) extents: Vec<ExtentPlace>,
 }
 
@@ -184,7 +184,7 @@ pub(crate) fn read_any(bytes: &[u8]) {
     assert!(second == Some(first), "a head is read back as it was written");
 }
 
-/// Writes a head that was read, as if it were stored.
+/// Encodes a head that was read, as if it were stored.
 fn encode_again(mut head: Head) -> Option<Vec<u8>> {
     let invalidation = Arc::new(Invalidation::new(1));
     let provenance = invalidation.begin_fetch().provenance(head.tags);

@@ -36,11 +36,11 @@ pub(crate) enum Frame {
     },
     /// A piece of `PastPurges`'s table, from this place on.
     Folded(u32, Vec<u64>),
-    /// What follows was written after the checkpoint.
+    /// The end of a checkpoint: later frames were appended after it.
     CheckpointEnd,
-    /// Everything before this was written.
+    /// The end of one writing: all frames before it were written.
     Seal,
-    /// What was born before this sequence is to be validated.
+    /// Responses born before this sequence are validated before they are used.
     Unproven(u64),
     Revision(u64, String),
     /// By which clocks times were written: all that is known by now.
@@ -53,7 +53,7 @@ pub(crate) const ALL: u32 = u32::MAX;
 pub(crate) struct Replayed {
     pub(crate) past_purges: PastPurges,
     pub(crate) positions: BTreeMap<LogId, Position>,
-    /// What was born before this sequence is to be validated.
+    /// Responses born before this sequence are validated before they are used.
     pub(crate) unproven: u64,
     pub(crate) revisions: BTreeMap<String, u64>,
     /// By segment: the incarnation and the offsets of dead records.
@@ -62,12 +62,12 @@ pub(crate) struct Replayed {
     is_checkpoint_complete: bool,
 }
 
-/// Why a journal cannot be relied upon: nothing that is stored may be used.
+/// The error of a journal that cannot be relied upon: no stored response may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal is damaged")]
 pub(crate) struct Damaged;
 
-/// Where the next frame goes.
+/// The place of the next frame.
 #[derive(Debug)]
 pub(crate) struct Tail {
     store: u64,
@@ -230,7 +230,7 @@ fn decode_mark(cursor: &mut Cursor<'_>) -> Option<PurgeMark> {
 }
 
 impl Replayed {
-    /// What an empty journal of this size says.
+    /// Returns the state of an empty journal with halves of so many bytes.
     pub(crate) fn empty(half_bytes: u64) -> Self {
         let past_purges = PastPurges::sized(usize::try_from(half_bytes).unwrap_or(usize::MAX));
         Self { past_purges, ..Self::default() }
@@ -370,7 +370,7 @@ impl Tail {
     }
 }
 
-/// What is to be remembered of the past, as frames of a checkpoint.
+/// Returns past purges as frames of a checkpoint.
 pub(crate) fn frames_of(past_purges: &PastPurges) -> Vec<Frame> {
     let mut frames = Vec::new();
     past_purges.for_each(|mark, past| frames.push(Frame::Purge(past, vec![mark])));

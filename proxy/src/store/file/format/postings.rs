@@ -46,12 +46,12 @@ impl Postings {
         self.by_id.is_empty()
     }
 
-    /// Bytes in the file, should so many links be added.
+    /// Returns the bytes in the file after so many more links.
     pub(crate) fn bytes_with(&self, more: usize) -> u64 {
         (self.by_id.len() * 12 + self.links * 4 + more * 16) as u64
     }
 
-    /// Bytes of the filter, should so many links be added.
+    /// Returns the bytes of the filter after so many more links.
     pub(crate) fn filter_bytes_with(&self, more: usize, responses: u64) -> u64 {
         filter::bytes_for((self.by_id.len() + more) as u64, responses)
     }
@@ -94,7 +94,7 @@ impl Postings {
     }
 }
 
-/// What a response of this key with these tags is listed under.
+/// Returns the identities that a response of this key with these tags is listed under.
 pub(crate) fn ids_of(table: &TagTable, key: &Key, tags: impl Iterator<Item = TagId>) -> Vec<u64> {
     let mut ids: Vec<u64> = tags.map(TagId::hash).collect();
     ids.push(table.host(key.host()).hash());
@@ -106,7 +106,7 @@ pub(crate) fn ids_of(table: &TagTable, key: &Key, tags: impl Iterator<Item = Tag
     ids
 }
 
-/// The directories of a path, the shortest first, without the root.
+/// Returns the directories of a path, the shortest first, without the root.
 pub(crate) fn directories(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let end = path.iter().position(|byte| *byte == b'?').unwrap_or(path.len());
     let path = path.get(..end).unwrap_or_default();

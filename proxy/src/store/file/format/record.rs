@@ -17,7 +17,7 @@ use super::codec::{Cursor, Put as _};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordKind {
-    /// A stored response: its head, and its body or where that is.
+    /// A stored response: its head, and its body or the list of its extents.
     Response,
     /// A part of the body of a large response.
     Extent,
@@ -83,17 +83,17 @@ impl RecordHeader {
         })
     }
 
-    /// Bytes of the whole record, without the padding.
+    /// Returns the bytes of the whole record, without the padding.
     pub(crate) const fn record_bytes(&self) -> u64 {
         RECORD_HEADER_BYTES as u64 + self.meta_bytes as u64 + self.body_bytes as u64
     }
 
-    /// Bytes from the start of the record to its body.
+    /// Returns the bytes from the start of the record to its body.
     pub(crate) const fn body_start(&self) -> u64 {
         RECORD_HEADER_BYTES as u64 + self.meta_bytes as u64
     }
 
-    /// Bytes of the table of checksums with which the meta begins.
+    /// Returns the bytes of the table of checksums with which the meta begins.
     pub(crate) const fn table_bytes(&self) -> u64 {
         blocks_of(self.body_bytes as u64) * 4
     }
@@ -178,13 +178,13 @@ impl Trailer {
     }
 }
 
-/// What a footer says of a response in its segment.
+/// The entry of one response in the footer of its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FooterEntry {
     pub(crate) key_hash: u64,
     pub(crate) version: u64,
     pub(crate) born: u64,
-    /// Where the record begins in the segment, in units of [`UNIT`].
+    /// Start of the record in the segment, in units of [`UNIT`].
     pub(crate) offset: u32,
     pub(crate) units: u16,
     pub(crate) is_large: bool,
@@ -193,7 +193,7 @@ pub(crate) struct FooterEntry {
 }
 
 impl FooterEntry {
-    /// The entry of a record that was written there: at this offset, of this length, both in units.
+    /// Returns the entry of a record at this offset, of this length, both in units.
     pub(crate) const fn of(
         header: &RecordHeader,
         (offset, units): (u32, u16),
@@ -236,7 +236,7 @@ impl FooterEntry {
     }
 }
 
-/// The position of a record, in bytes from the beginning of its segment.
+/// Converts an offset in units to bytes from the beginning of the segment.
 pub(crate) const fn bytes_of(offset: u32) -> u64 {
     offset as u64 * UNIT
 }
@@ -292,7 +292,7 @@ pub(crate) fn read_any(bytes: &[u8]) {
     }
 }
 
-/// The checksums of the blocks of a body, for the beginning of the meta.
+/// Appends the checksums of a body's blocks, with which the meta begins.
 pub(crate) fn push_block_checksums<'a>(meta: &mut Vec<u8>, body: impl Iterator<Item = &'a [u8]>) {
     let (mut crc, mut filled) = (0, 0);
     for mut piece in body {
@@ -320,12 +320,11 @@ pub(crate) fn blocks_match(table: &[u8], first_block: usize, bytes: &[u8]) -> bo
     bytes.chunks(BLOCK_BYTES).all(|block| checksums.u32() == Some(crc32c::crc32c(block)))
 }
 
-/// Blocks of a body of this length.
 pub(crate) const fn blocks_of(body_bytes: u64) -> u64 {
     body_bytes.div_ceil(BLOCK_BYTES as u64)
 }
 
-/// Bytes with their padding, in units.
+/// Returns the padded length, in units.
 pub(crate) const fn units_of(bytes: u64) -> u64 {
     bytes.div_ceil(UNIT)
 }
@@ -341,7 +340,6 @@ pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 /// Heads that are larger are not kept in the file.
 pub(crate) const META_BYTES_MAX: u32 = 512 << 10;
 pub(crate) const EXTENT_BYTES_MAX: u32 = 4 << 20;
-/// Where segment 0 begins.
 pub(crate) const SEGMENTS_START: u64 = 64 << 10;
 const RECORD_MAGIC: u32 = 0x6365_7253; // "Srec"
 const SEGMENT_MAGIC: u32 = 0x6765_7353; // "Sseg"

@@ -8,9 +8,9 @@ use crate::store::file::device::disk::Disk;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
-    /// Which store: segments and journal of another are not taken for its own.
+    /// The identity of the store: segments and journal of another are never taken for its own.
     pub(crate) store: u64,
-    /// Rises with each writing of it.
+    /// Rises with each writing of the superblock.
     pub(crate) generation: u64,
     /// Rises with each opening of the store, and with each 2^32 versions: sequences, versions and
     /// incarnations of one opening are above those of all before.
@@ -25,7 +25,7 @@ pub(crate) struct Superblock {
     pub(crate) is_clean: bool,
 }
 
-/// Why there is no superblock that could be used.
+/// The reason that a superblock cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     /// Another program, or another version of this one, has written it.

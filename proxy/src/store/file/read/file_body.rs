@@ -31,24 +31,24 @@ pub(crate) struct FileBody {
     extents: Box<[Arc<Extent>]>,
 }
 
-/// A part of it: one record of the file.
+/// A part of the content: one record of the file.
 #[derive(Debug)]
 pub(crate) struct Extent {
     start: u64,
     length: u32,
     place: OnceLock<ExtentPlace>,
-    /// Where its content begins in the file, once something of it was verified; zero: not known.
+    /// Start of the content in the file, known after the first verified read; zero: unknown.
     content_at: AtomicU64,
-    /// What is not written yet.
+    /// The pieces, until they are written.
     waiting: Mutex<Option<Arc<[Bytes]>>>,
     /// Blocks that were verified since `verified_at`, a bit each.
     verified: AtomicU64,
     verified_at: AtomicU32,
-    /// It could not be written or read.
+    /// A write or a read of this extent has failed.
     is_lost: AtomicBool,
 }
 
-/// Whether a device may be waited for.
+/// The patience of a read: to wait for the device or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blocking {
     None,
@@ -56,7 +56,7 @@ enum Blocking {
 }
 
 thread_local! {
-    /// What is verified is read to here: memory that is at hand, which a fresh buffer's is not.
+    /// Buffer for content that is only verified: memory in use, which a fresh buffer's is not.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct FileBodyReader {
 }
 
 impl FileBody {
-    /// Content that is, or will be, in these extents.
+    /// Makes the content of these extents, written or not.
     pub(crate) fn of(volume: &Arc<Volume>, extents: Vec<Arc<Extent>>) -> Arc<Self> {
         let length = extents.iter().map(|extent| u64::from(extent.length)).sum();
         Arc::new(Self { volume: Arc::clone(volume), length, extents: extents.into() })
@@ -106,7 +106,7 @@ impl FileBody {
         }
     }
 
-    /// Where all of it is; `None`: not all is written.
+    /// Returns the places of all extents; `None` if one is not written yet.
     pub(crate) fn places(&self) -> Option<Vec<ExtentPlace>> {
         self.extents.iter().map(|extent| extent.place.get().copied()).collect()
     }
@@ -152,8 +152,8 @@ impl FileBody {
         self.verified(extent, place, &range, (mode, Blocking::Some))
     }
 
-    /// The extent that holds the byte at `from`, and the part of it that is in one window and not
-    /// beyond `to`.
+    /// Returns the extent that holds the byte at `from`, and the part of it that is in one window
+    /// and not beyond `to`.
     fn part(&self, from: u64, to: u64) -> Option<(&Extent, Range<u64>)> {
         let number = self.extents.partition_point(|extent| extent.start <= from).checked_sub(1)?;
         let extent = self.extents.get(number)?;
@@ -250,7 +250,7 @@ impl FileBody {
 }
 
 impl Extent {
-    /// A part that begins at `start` and waits to be written.
+    /// Makes an extent that begins at `start` of the body and waits to be written.
     pub(crate) fn waiting(start: u64, pieces: Vec<Bytes>) -> Arc<Self> {
         let length = pieces.iter().map(Bytes::len).sum::<usize>();
         let extent = Self::new(start, u32::try_from(length).unwrap_or(u32::MAX));
@@ -258,7 +258,7 @@ impl Extent {
         Arc::new(extent)
     }
 
-    /// The pieces, while it waits to be written.
+    /// Returns the pieces while the extent waits to be written.
     pub(crate) fn pieces(&self) -> Option<Arc<[Bytes]>> {
         self.waiting.lock().clone()
     }
@@ -268,7 +268,7 @@ impl Extent {
         *self.waiting.lock() = None;
     }
 
-    /// Where it is; `None`: it was not written.
+    /// Returns the place of the extent; `None` if it was not written.
     pub(crate) fn place(&self) -> Option<ExtentPlace> {
         self.place.get().copied()
     }
@@ -291,7 +291,7 @@ impl Extent {
         }
     }
 
-    /// Where a part of it is in the file, once something of it was verified, and how long it is.
+    /// Returns start and length of a part in the file, after the first verified read.
     fn content(&self, range: &Range<u64>) -> Option<(usize, usize)> {
         let content_at = self.content_at.load(Ordering::Acquire);
         let offset = usize::try_from(content_at + range.start).ok().filter(|_| content_at > 0)?;
@@ -315,7 +315,7 @@ impl Extent {
     }
 }
 
-/// A bit for each block of an extent, which has 64 at most.
+/// Returns a bit for each block of an extent, which has 64 at most.
 fn bits(blocks: Range<u64>) -> u64 {
     blocks.filter(|block| *block < 64).fold(0, |bits, block| bits | 1 << block)
 }

@@ -119,7 +119,8 @@ pub(crate) fn sub_live_body(volume: &Arc<Volume>, entry: &IndexEntry) {
     }
 }
 
-/// Bytes of a record that are read at once: a small body comes along, a large one does not.
+/// Returns the bytes of a record that are read at once: a small body comes along, a large one does
+/// not.
 fn wanted(header: &RecordHeader, place: RecordPlace) -> u64 {
     if place.is_large || header.body_bytes > SMALL_BODY_BYTES {
         header.body_start()
@@ -128,7 +129,7 @@ fn wanted(header: &RecordHeader, place: RecordPlace) -> u64 {
     }
 }
 
-/// How much of a record is read first: all of it where it is small.
+/// Returns the bytes of a record that are read first: all of a small one.
 fn first_read(place: RecordPlace) -> usize {
     let record = usize::from(place.units) * usize::try_from(UNIT).unwrap_or(0);
     if record <= FIRST_READ_BYTES { record } else { HEAD_READ_BYTES }

@@ -127,7 +127,7 @@ impl SimulatedStore {
         writer.commit(contract::draft(&self.invalidation, page))
     }
 
-    /// What a request is given: what is stored and was not purged.
+    /// Returns the body that a request is given, if it is stored and was not purged.
     pub(super) fn get(&self, path: &str) -> Option<Vec<u8>> {
         let key = key(path);
         contract::load(&*self.store, &key);

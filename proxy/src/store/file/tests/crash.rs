@@ -15,7 +15,7 @@ use crate::store::file::format::journal::Frame;
 use crate::store::{Removal, Store as _};
 use process::clock::Clock;
 
-/// What may be found under one path.
+/// The versions that may be found under one path.
 #[derive(Clone, Debug, Default)]
 struct Expected {
     /// Every version that was stored, and whether it may still be shown.
@@ -29,7 +29,6 @@ struct Version {
     state: State,
 }
 
-/// Whether a version may be shown after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Newest,
@@ -143,7 +142,7 @@ impl History {
         }
     }
 
-    /// Everything comes to the device: from now on, what was replaced is gone for good.
+    /// Syncs: from now on, replaced versions are gone for good.
     fn sync(&mut self) {
         use crate::store::file::device::disk::Disk as _;
         let synced = self.store.data.sync().is_ok()
@@ -380,7 +379,7 @@ fn a_flood_of_distinct_purges_fits_a_small_journal_and_none_is_forgotten() {
     assert!(store.get("/again").is_some());
 }
 
-/// What was in a segment that was given away is there until it is written again.
+/// The records of a segment that was given away are in the file until it is written again.
 #[test]
 fn nothing_comes_back_from_a_segment_that_was_given_away_before_a_restart() {
     for crash in [None, Some(Crash::Kill), Some(Crash::Power)] {

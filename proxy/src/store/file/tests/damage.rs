@@ -143,8 +143,7 @@ fn bytes_of_a_body_that_are_wrong_on_the_device_are_never_sent() {
     assert_eq!(store.store.file_usage().corrupt, 1);
 }
 
-/// Whatever else is in the file may be damaged, too: one failed read ends the trust in all of it.
-/// Memory goes on.
+/// One failed read ends the trust in the whole file, as more of it may be damaged. Memory goes on.
 #[test]
 fn a_device_that_cannot_be_read_is_out_of_service_until_a_restart() {
     let store = filled();
@@ -165,7 +164,7 @@ fn a_device_that_cannot_be_read_is_out_of_service_until_a_restart() {
     assert_eq!((store.get("/2"), store.get("/in-memory")), (None, None), "purged; not written");
 }
 
-/// What was read and verified a moment ago is not used either, and nothing is written: that could
+/// Content that was verified a moment ago is not used either, and nothing is written: that could
 /// give the file its length back.
 #[test]
 fn a_file_of_another_length_is_out_of_service_at_once_even_if_it_gets_its_length_back() {

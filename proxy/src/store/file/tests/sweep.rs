@@ -51,8 +51,8 @@ impl SimulatedStore {
         self.assert_counted();
     }
 
-    /// What is live is what the index knows of, to the byte; and what came is there or has left,
-    /// once.
+    /// Asserts that live bytes are those that the index knows of, to the byte, and that each
+    /// response is there or has left, once.
     pub(super) fn assert_counted(&self) {
         let volume = self.store.volume();
         let mut truth: HashMap<u32, u64> = HashMap::new();

@@ -16,11 +16,11 @@ use crate::store::{Body, Content, EntryWriter, NewEntry, StoreError, Stored};
 #[derive(Debug)]
 pub(crate) struct TieredWriter {
     parts: Arc<TierParts>,
-    /// What is not given to the writer yet.
+    /// Pieces that are not given to the writer yet.
     pieces: Vec<Bytes>,
     waiting: u64,
     length: u64,
-    /// Extents that were, in their order.
+    /// Extents that were given to the writer, in their order.
     extents: Vec<Arc<Extent>>,
     fault: Option<StoreError>,
 }
@@ -37,7 +37,7 @@ impl TieredWriter {
         }
     }
 
-    /// Bytes of a body that is collected in memory.
+    /// Returns the bytes of a body that is collected in memory.
     fn collected_max(&self) -> u64 {
         self.parts.memory.object_bytes_max().min(COLLECTED_BYTES_MAX)
     }
@@ -57,7 +57,7 @@ impl TieredWriter {
         }
     }
 
-    /// Gives what waits to the writer: in whole extents, and at the end the rest.
+    /// Gives waiting pieces to the writer: in whole extents, and at the end the rest.
     fn spill(&mut self, is_end: bool) -> Result<(), StoreError> {
         let extent_bytes = extent_bytes_max(self.parts.volume().segment_bytes);
         let mut runs = split(&std::mem::take(&mut self.pieces), extent_bytes);

@@ -116,7 +116,7 @@ fn restore(
     }
 }
 
-/// It was evicted before it was written.
+/// Restores a response that was evicted before it was written.
 fn restore_pending(parts: &TierParts, entry: &IndexEntry) {
     let stored = parts.volume().pending.lock().get(&entry.version).cloned();
     let Some(stored) = stored.filter(|it| it.key.hash() == entry.key_hash) else { return };
@@ -192,7 +192,7 @@ fn admit(
     }
 }
 
-/// Whether a response that was recalled stays in memory.
+/// Returns whether a recalled response stays in memory.
 fn is_promoted(parts: &TierParts, entry: &IndexEntry, stored: &Stored, promote: Promote) -> bool {
     let identity = entry.key_hash ^ u64::from(entry.variant) << 32;
     let memory = &parts.memory;
@@ -201,7 +201,7 @@ fn is_promoted(parts: &TierParts, entry: &IndexEntry, stored: &Stored, promote: 
         || parts.promotion.is_due(identity, memory.objects())
 }
 
-/// It cannot be read: unless it was moved meanwhile, it is taken out.
+/// Takes an unreadable response out of the index, unless it was moved meanwhile.
 fn drop_unreadable(parts: &TierParts, entry: &IndexEntry, error: &ReadError) {
     let volume = parts.volume();
     let mut locked = volume.index.lock(entry.key_hash);
@@ -215,7 +215,7 @@ fn drop_unreadable(parts: &TierParts, entry: &IndexEntry, error: &ReadError) {
     }
 }
 
-/// What is known of a response that comes back.
+/// A recalled response with its identity, before it is admitted.
 #[derive(Clone, Copy, Debug)]
 struct LoadedHead<'a> {
     key: &'a Key,

@@ -30,7 +30,7 @@ impl MemoryAge {
         self.millis.store(mean, Ordering::Relaxed); // a note that is lost in a race changes little
     }
 
-    /// Whether memory most likely keeps a response for so many milliseconds.
+    /// Returns whether memory most likely keeps a response for so many milliseconds.
     pub(crate) fn covers(&self, millis: u64) -> bool {
         millis <= self.millis.load(Ordering::Relaxed)
     }

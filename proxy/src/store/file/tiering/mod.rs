@@ -63,11 +63,12 @@ pub struct OpenedStore {
     pub journal: Journal,
 }
 
-/// Whether memory is only for what is being used, or a tier of its own.
+/// The role of memory: only for responses in use, or a tier of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tiering {
     File,
-    /// What lives for less than a minute, and no longer than memory keeps it, is not written.
+    /// Responses that live for less than a minute, and no longer than memory keeps them, are not
+    /// written.
     Tiered,
 }
 
@@ -144,7 +145,7 @@ impl TieredStore {
         }
     }
 
-    /// Everything leaves memory, as if there were no room.
+    /// Evicts all responses from memory, as if there were no room.
     #[cfg(test)]
     pub(crate) fn evict_all(&self) {
         self.parts.memory.visit(&mut |stored| self.parts.memory.evict(stored));
@@ -159,13 +160,12 @@ impl TieredStore {
         self.parts.volume()
     }
 
-    /// Looks at once for what was purged in the file.
+    /// Runs the sweeper at once.
     #[cfg(test)]
     pub(crate) fn sweep(&self) {
         self.parts.engine.sweep();
     }
 
-    /// Returns the memory before the file.
     pub fn memory(&self) -> &MemoryStore {
         &self.parts.memory
     }
@@ -336,13 +336,13 @@ impl Backing for FileBacking {
     }
 }
 
-/// What an entry of the index takes in memory at most, with its share of the segments' filters.
+/// Upper bound in bytes of an index entry in memory, with its share of the segments' filters.
 const ENTRY_BYTES: u64 = 48;
 /// The index never needs more entries than a file full of responses of this size has.
 const OBJECT_BYTES_MEAN_MIN: u64 = 2 << 10;
-/// What the file engine keeps in memory of what is being used.
+/// Memory of the file engine for responses in use, in bytes.
 const IN_USE_BYTES_MAX: u64 = 64 << 20;
-/// What is useless within a minute is most likely written for nothing.
+/// A response that is useless within a minute is most likely written for nothing.
 const SHORT_LIFE_MILLIS: u64 = 60_000;
 /// Reads that wait for the device at once; more are answered as misses.
 const READS_MAX: usize = 256;

@@ -33,19 +33,20 @@ pub(crate) struct TierParts {
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) promotion: Promotion,
     pub(super) memory_age: Arc<MemoryAge>,
-    /// Who waits for the device takes turns, by key: a crowd reads once.
+    /// Locks by key, so that a crowd that waits for the device reads once.
     pub(crate) turns: Box<[Turn]>,
 }
 
 /// The right to read what is under some keys.
 pub(crate) type Turn = tokio::sync::Mutex<()>;
 
-/// What goes where.
+/// The rules by which responses are written to the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TieringRules {
     pub(crate) object_bytes_max: u64,
     pub(super) variants_max: usize,
-    /// What is useless sooner is written only if memory would evict it before, in milliseconds.
+    /// Milliseconds: responses that are useless sooner are written only if memory would evict them
+    /// before.
     pub(super) short_life_millis: u64,
 }
 
@@ -54,7 +55,7 @@ impl TierParts {
         &self.engine.volume
     }
 
-    /// Whether a response is worth a place in the file.
+    /// Returns whether a response is worth a place in the file.
     fn is_lasting(&self, draft: &NewEntry) -> bool {
         let Content::Response(response) = &draft.content else { return false };
         let until = response.freshness.useless_after();
@@ -157,9 +158,9 @@ impl TierParts {
         }
     }
 
-    /// What this entry was about is dead. `stored`: it, where it is in memory; `successor`: who
-    /// goes on using its body. Under the lock of its shard, so that its segment is not given away
-    /// meanwhile.
+    /// Notes that the response of this entry is dead. `stored`: the response, if it is in memory;
+    /// `successor`: the response that goes on using its body. The caller holds the lock of the
+    /// shard, so that the segment is not given away meanwhile.
     pub(crate) fn retire(
         &self,
         entry: &IndexEntry,
@@ -182,7 +183,7 @@ impl TierParts {
         }
     }
 
-    /// It could not be queued for the file.
+    /// Keeps a response that could not be queued for the file in memory only.
     fn keep_in_memory_only(&self, stored: &Stored) {
         let volume = self.volume();
         let mut locked = volume.index.lock(stored.key.hash());
@@ -192,8 +193,8 @@ impl TierParts {
         }
     }
 
-    /// After the wall clock was set, what an earlier process has stored leaves memory: its age is
-    /// another one than it was taken for, and is found when it comes back.
+    /// Removes from memory the responses of earlier processes after the wall clock was set: their
+    /// age is another one than assumed, and is found when they come back.
     pub(super) fn judge_anew(&self) {
         let volume = self.volume();
         let turns = volume.times.turns();

@@ -33,7 +33,7 @@ pub(crate) struct IndexEntry {
 
 const _: () = assert!(size_of::<IndexEntry>() == 32, "the budget of the index");
 
-/// Where a record is.
+/// The place of a record in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordPlace {
     pub(crate) segment: u32,
@@ -43,19 +43,19 @@ pub(crate) struct RecordPlace {
 }
 
 impl IndexEntry {
-    /// An entry of a response that is in memory and on its way into the file.
+    /// Makes the entry of a response that is in memory and on its way into the file.
     pub(crate) const fn pending(key_hash: u64, version: u32, variant: u32) -> Self {
         Self { key_hash, place: PENDING | IN_MEMORY, version, born: 0, expires: 0, variant }
     }
 
-    /// An entry of a response that is in the file only.
+    /// Makes the entry of a response that is in the file only.
     pub(crate) fn cold(key_hash: u64, version: u32, variant: u32, place: RecordPlace) -> Self {
         let mut entry = Self { key_hash, place: 0, version, born: 0, expires: 0, variant };
         entry.set_place(place);
         entry
     }
 
-    /// Where it is in the file; `None`: on its way.
+    /// Returns the place in the file; `None` if the response is on its way there.
     pub(crate) fn place(&self) -> Option<RecordPlace> {
         let bits = |from: u32, count: u32| (self.place >> from) & ((1 << count) - 1);
         (self.place & PENDING == 0).then(|| RecordPlace {
@@ -66,8 +66,7 @@ impl IndexEntry {
         })
     }
 
-    /// Notes where it is in the file. Its frequency of use begins anew where it was not there
-    /// before.
+    /// Sets the place in the file. The frequency of use begins anew if there was no place before.
     pub(crate) fn set_place(&mut self, place: RecordPlace) {
         let large = if place.is_large { LARGE } else { 0 };
         let bits =
@@ -75,7 +74,7 @@ impl IndexEntry {
         self.place = self.place & (IN_MEMORY | USES) | large | bits;
     }
 
-    /// Whether it is about the record of this entry of a segment's footer.
+    /// Returns whether the entry is about the record of this footer entry.
     pub(crate) fn is_at(&self, number: u32, entry: &FooterEntry) -> bool {
         self.place().is_some_and(|place| place.segment == number && place.offset == entry.offset)
     }
@@ -84,7 +83,7 @@ impl IndexEntry {
         self.place & IN_MEMORY != 0
     }
 
-    /// How often it was used since it was last moved, up to three times.
+    /// Returns the uses since the record was last moved, up to three.
     pub(crate) const fn uses(&self) -> u64 {
         (self.place & USES) / USE
     }
@@ -170,7 +169,6 @@ impl Index {
         self.entries() >= self.entries_max
     }
 
-    /// Bytes on the heap.
     pub(crate) fn bytes(&self) -> u64 {
         let entries: usize = self.shards.iter().map(|shard| shard.read().entries.capacity()).sum();
         (entries * size_of::<IndexEntry>() + self.shards.len() * size_of::<RwLock<Shard>>()) as u64

@@ -14,14 +14,15 @@ use crate::store::file::format::journal::{Frame, Tail};
 use crate::store::journal::{JournalBackend, JournalEntry, JournalError, Recovered, Settled};
 use process::metrics::Counter;
 
-/// What the journal needs of the store to begin a new epoch.
+/// The store's memory of the past, from which the journal begins a new epoch.
 pub(crate) trait CheckpointSource: Send + Sync + std::fmt::Debug {
-    /// What is to be remembered: at least everything that was appended before, but for positions.
+    /// Returns the frames of a checkpoint: at least everything that was appended before, but for
+    /// positions.
     fn frames(&self) -> Vec<Frame>;
 
     fn activate_epoch(&self, epoch: u32) -> io::Result<()>;
 
-    /// The journal has failed: what is stored must not be used after a restart.
+    /// Notes that the journal has failed: stored responses must not be used after a restart.
     fn mark_failed(&self);
 }
 
@@ -49,11 +50,11 @@ struct Waiting {
     trust: TrustState,
 }
 
-/// What is remembered of purges that may have been missed, of origins that lag, and of clocks that
-/// were wrong.
+/// The state that outlives a checkpoint: purges that may have been missed, origins that lag, and
+/// clocks that were wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrustState {
-    /// What was born before this sequence is to be validated.
+    /// Responses born before this sequence are validated before they are used.
     pub(crate) unproven: u64,
     pub(crate) revisions: BTreeMap<String, u64>,
     pub(crate) clocks: Clocks,
@@ -94,7 +95,7 @@ impl JournalWriter {
         })
     }
 
-    /// Says where the past is remembered.
+    /// Sets the memory that checkpoints are made from.
     pub(crate) fn set_source(&self, memory: Arc<dyn CheckpointSource>) {
         *self.memory.lock() = Some(memory);
     }
@@ -140,7 +141,7 @@ impl JournalWriter {
         }
     }
 
-    /// Writes whatever comes, until it is told to close: the body of a thread.
+    /// Writes entries until the journal is closed: the body of a thread.
     pub(crate) fn run(&self) {
         self.waiting.lock().has_thread = true;
         loop {
@@ -180,7 +181,7 @@ impl JournalWriter {
         is_durable
     }
 
-    /// Writes what waits, and syncs if somebody wants it.
+    /// Writes waiting entries, and syncs if somebody wants it.
     pub(crate) fn flush(&self) {
         self.flush_to(&mut self.tail.lock());
     }
@@ -301,7 +302,8 @@ impl JournalBackend for JournalWriter {
 }
 
 impl TrustState {
-    /// A fence is a help against origins that lag, not a promise: past the limit one makes room.
+    /// Raises a fence. It is a help against origins that lag, not a promise: past the limit one
+    /// makes room.
     fn raise(&mut self, selector: String, revision: u64) {
         let known = self.revisions.entry(selector).or_default();
         *known = revision.max(*known);

@@ -33,12 +33,11 @@ pub(crate) struct FileMetrics {
     /// Purges that the sweeper does not look for: too many were waiting, or the prefix ends before
     /// its first directory.
     pub(crate) sweeps_refused: Counter,
-    /// How long the recovery took, in milliseconds.
     pub(crate) recovery_millis: AtomicU64,
     pub(crate) recovered: AtomicU64,
 }
 
-/// What the file is used for, until the next start.
+/// The use of the file, until the next start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Service {
     #[default]
@@ -55,11 +54,8 @@ pub struct FileUsage {
     pub live_bytes: u64,
     /// Bytes that hold what was replaced or removed, and what is left over at the end of segments.
     pub dead_bytes: u64,
-    /// Bytes in free segments.
     pub free_bytes: u64,
-    /// Bytes of all segments.
     pub capacity: u64,
-    /// Bytes that the index takes in memory.
     pub index_bytes: u64,
     /// Bytes that say in memory which tags the segments may hold.
     pub filter_bytes: u64,
@@ -69,7 +65,6 @@ pub struct FileUsage {
     pub written: u64,
     /// Bytes written again.
     pub rewritten: u64,
-    /// Responses that were not written.
     pub dropped: u64,
     pub corrupt: u64,
     /// Writes that the device refused, and the fault that has ended the trust in the file.
@@ -86,10 +81,10 @@ pub struct FileUsage {
     pub sweeps_refused: u64,
     /// Segments that were made free again, and that were kept.
     pub reclaimed: [u64; 2],
-    /// How long the recovery took, in milliseconds, and what it found.
+    /// Milliseconds of the recovery, and the responses that it found.
     pub recovery: [u64; 2],
     pub is_loading: bool,
-    /// Whether an earlier process still reads the file: nothing is written to it.
+    /// An earlier process still reads the file: nothing is written to it.
     pub is_shared: bool,
     pub service: Service,
     pub journal_syncs: u64,

@@ -63,19 +63,18 @@ pub(crate) struct Volume {
     pub(crate) tombstones_max: u64,
     /// Purges whose responses in the file are still to be found.
     pub(crate) sweep_queue: SweepQueue,
-    /// Bytes of the segments' filters.
     filter_bytes: AtomicU64,
     filter_bytes_max: u64,
     /// The second at which the segments were read: the extents of what had expired by then were
     /// never counted as live.
     pub(crate) loaded_at: AtomicU32,
-    /// While segments are being read after the start: nothing is written, and what was replaced
-    /// meanwhile is noted.
+    /// Segments are being read after the start: nothing is written, and replaced responses are
+    /// noted.
     pub(crate) is_loading: AtomicBool,
     pub(crate) superseded: Mutex<HashSet<(u64, u32)>>,
-    /// While an earlier process still reads: nothing is overwritten.
+    /// An earlier process still reads: nothing is overwritten.
     pub(crate) is_shared: AtomicBool,
-    /// After too many errors: nothing is written.
+    /// Set after too many errors: the store stops writing.
     pub(crate) is_offline: AtomicBool,
     frees: AtomicU64,
     pub(crate) is_short_of_segments: AtomicBool,
@@ -159,17 +158,15 @@ impl Volume {
         Ok(())
     }
 
-    /// Where a record begins in the file, by its offset in units.
+    /// Returns the start of a record in the file, in bytes, by its offset in units.
     pub(crate) const fn offset_of(&self, segment: u32, offset: u32) -> u64 {
         self.start_of(segment) + bytes_of(offset)
     }
 
-    /// Where a segment begins in the file.
     pub(crate) const fn start_of(&self, segment: u32) -> u64 {
         SEGMENTS_START + segment as u64 * self.segment_bytes
     }
 
-    /// Where a segment is in the file, in its present incarnation.
     pub(crate) fn span_of(&self, segment: u32) -> SegmentSpan {
         let (start, lsn) = (self.start_of(segment), self.segments.at(segment).lsn());
         SegmentSpan { start, length: self.segment_bytes, lsn }
@@ -179,8 +176,7 @@ impl Volume {
         u32::try_from(self.clock.now().as_secs()).unwrap_or(u32::MAX)
     }
 
-    /// Keeps what the wall clock has told. `is_sure`: it has had time to be set right after the
-    /// start.
+    /// Notes the wall time. `is_sure`: the clock has had time to be set right after the start.
     pub(crate) fn note_clock(&self, is_sure: bool) {
         let newest = self.superblock.lock().openings;
         if let Some(clocks) = self.times.note(newest, is_sure) {
@@ -188,14 +184,14 @@ impl Volume {
         }
     }
 
-    /// A purge sequence as it is in the index.
+    /// Returns a purge sequence in the form of the index.
     pub(crate) fn short_born(&self, born: u64) -> u32 {
         let since = born.checked_sub(self.first_sequence).map(|since| since.saturating_add(1));
         u32::try_from(since.unwrap_or(0)).unwrap_or(u32::MAX)
     }
 
-    /// Notes what is replaced or removed while the segments are being read: it is not to come back
-    /// with them.
+    /// Notes a response that is replaced or removed while the segments are being read: it must not
+    /// come back with them.
     pub(crate) fn supersede(&self, key_hash: u64, variant: u32) {
         if self.is_loading.load(Ordering::Acquire) {
             let mut superseded = self.superseded.lock();
@@ -205,7 +201,6 @@ impl Volume {
         }
     }
 
-    /// Whether something may be written.
     pub(crate) fn takes_writes(&self) -> bool {
         !self.is_loading.load(Ordering::Acquire)
             && !self.is_shared.load(Ordering::Acquire)
@@ -230,8 +225,8 @@ impl Volume {
         }
     }
 
-    /// Notes for good that what this entry was about is dead. Returns it where it was only on its
-    /// way into the file.
+    /// Notes for good that the response of this entry is dead. Returns it if it was only on its way
+    /// into the file.
     pub(crate) fn retire(&self, entry: &IndexEntry) -> Option<Arc<Stored>> {
         let Some(place) = entry.place() else {
             return self.pending.lock().remove(&entry.version);
@@ -260,7 +255,7 @@ impl Volume {
         }
     }
 
-    /// Whether the extents of this large response are counted as live.
+    /// Returns whether the extents of this large response are counted as live.
     pub(crate) fn is_counted(&self, entry: &IndexEntry) -> bool {
         entry.born != 0 || entry.expires > self.loaded_at.load(Ordering::Acquire)
     }
@@ -275,7 +270,6 @@ impl Volume {
         }
     }
 
-    /// Forgets the filter of a segment that is given away.
     pub(crate) fn forget_filter(&self, segment: u32) {
         let filter = self.segments.at(segment).filter.lock().take();
         self.filter_bytes.fetch_sub(filter.map_or(0, |it| it.bytes()), Ordering::AcqRel);
@@ -304,7 +298,7 @@ impl Volume {
         self.journal.push(Frame::Tombstones { segment, lsn, offsets: vec![offset] });
     }
 
-    /// Takes over what an earlier process has noted of a segment.
+    /// Takes over the dead records of a segment that an earlier process has noted.
     pub(crate) fn restore_tombstones(&self, segment: u32, offsets: &[u32]) {
         let mut tombstones = self.segments.at(segment).tombstones.lock();
         if offsets.contains(&ALL) {
@@ -335,9 +329,9 @@ impl Volume {
         self.segments.at(segment).free()
     }
 
-    /// A purge sequence that nothing is older than which is, or may still come, into the file. What
-    /// a response passes through is looked at in this order: its fetch, the queue, a segment. So
-    /// none is missed on its way.
+    /// Returns a purge sequence that is not above that of any response in the file or on its way
+    /// there. A response passes through its fetch, the queue and a segment: they are looked at in
+    /// this order, so that none is missed.
     fn oldest_born(&self) -> Sequence {
         let running = self.invalidation.oldest_fetch();
         let pending = self.pending.lock().values().map(|it| it.provenance.born()).min();

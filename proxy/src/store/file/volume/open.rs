@@ -25,19 +25,18 @@ use crate::store::file::format::superblock::{Superblock, Unreadable};
 use crate::store::journal::Recovered;
 use process::clock::Clock;
 
-/// Where the file store is and how much it may hold.
+/// The directory and the bounds of the file store.
 #[derive(Clone, Debug)]
 pub struct FileLimits {
     pub path: PathBuf,
-    /// Bytes of the file.
     pub capacity: u64,
     /// Bytes of one body; never more than a quarter of the capacity.
     pub object_bytes_max: u64,
-    /// Whether what an earlier process has stored is used.
+    /// Responses that an earlier process has stored are used.
     pub persists: bool,
-    /// What was written is on the device after so long.
+    /// Time after which written bytes are on the device.
     pub sync: Duration,
-    /// How long to wait for another process to let go of it.
+    /// Time to wait for another process to let go of the store.
     pub wait: Duration,
     /// Responses in the index, which takes up to 48 bytes of memory for each.
     pub entries_max: u64,

@@ -21,11 +21,10 @@ pub(crate) struct Segment {
     /// The incarnation whose records are in the file, also while the segment is free; zero: there
     /// are none.
     written: AtomicU64,
-    /// Bytes of records that are live.
     live: AtomicU64,
     /// Bytes up to the end of the last record.
     pub(crate) used: AtomicU64,
-    /// Whether something was read from it since it was last kept.
+    /// A record was read since the segment was last kept.
     is_read: AtomicBool,
     /// The latest second at which something in it expires.
     pub(crate) expires: AtomicU32,
@@ -34,7 +33,7 @@ pub(crate) struct Segment {
     /// The offsets, in units, of responses in it that were replaced or removed; or all of them,
     /// once it was given away.
     pub(crate) tombstones: Mutex<Vec<u32>>,
-    /// What its responses may carry, once it is complete; `None`: anything.
+    /// The identities that the responses may carry, for a complete segment; `None`: any.
     pub(crate) filter: Mutex<Option<Filter>>,
 }
 
@@ -47,7 +46,7 @@ impl Segments {
         u32::try_from(self.table.len()).unwrap_or(u32::MAX)
     }
 
-    /// The segment of this number; one that is always free where there is no such.
+    /// Returns the segment of this number; if there is none, one that is always free.
     pub(crate) fn at(&self, number: u32) -> &Segment {
         self.table.get(number as usize).unwrap_or(&self.none)
     }
@@ -63,12 +62,13 @@ impl Segments {
 }
 
 impl Segment {
-    /// The incarnation; zero while it is free.
+    /// Returns the incarnation; zero while the segment is free.
     pub(crate) fn lsn(&self) -> u64 {
         self.word.lsn()
     }
 
-    /// The incarnation whose records are in the file, also while it is free; zero: there are none.
+    /// Returns the incarnation whose records are in the file, also while the segment is free; zero:
+    /// none.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }

@@ -51,7 +51,7 @@ impl Times {
         (is_new || is_sure).then(|| known.clocks.clone())
     }
 
-    /// Rises whenever the wall clock is found to have been set.
+    /// Returns a number that rises whenever the wall clock is found to have been set.
     pub(crate) fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }
@@ -60,8 +60,8 @@ impl Times {
         version != 0 && opening_of(version) < self.opening
     }
 
-    /// Milliseconds by which our time is ahead of that by which the response of this version was
-    /// written; `None`: nobody knows.
+    /// Returns the milliseconds by which our time is ahead of that by which the response of this
+    /// version was written; `None`: unknown.
     pub(crate) fn shift_of(&self, version: u64) -> Option<i64> {
         if !self.is_of_earlier(version) {
             return Some(0);
@@ -74,8 +74,8 @@ impl Times {
         known.map(|correction| correction.saturating_sub(own))
     }
 
-    /// The freshness of the response of this version, by our time. Its age is unknown if it seems
-    /// to come from the future.
+    /// Returns the freshness of the response of this version, by our time. Its age is unknown if it
+    /// seems to come from the future.
     pub(crate) fn judged(&self, version: u64, written: Freshness) -> Freshness {
         if !self.is_of_earlier(version) {
             return written;

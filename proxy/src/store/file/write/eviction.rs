@@ -99,7 +99,7 @@ impl Eviction {
         }
     }
 
-    /// When readers hold more than a twentieth of all segments, the oldest lose their hold.
+    /// Revokes the oldest readers' pins while readers hold more than a twentieth of all segments.
     fn revoke_oldest_readers(&mut self, log: &mut SegmentLog) {
         let limit = (self.volume.segments.count() as usize / 20).max(1);
         let is_short_of_segments =
@@ -128,7 +128,7 @@ impl Eviction {
         true
     }
 
-    /// A segment that nobody reads is free; the page table's room for it is given back.
+    /// Frees a segment that nobody reads, and gives the page table's room for it back.
     fn release(&self, log: &mut SegmentLog, number: u32) {
         if let Some(map) = self.volume.disk.map() {
             let start = usize::try_from(self.volume.start_of(number)).unwrap_or(0);
@@ -159,7 +159,7 @@ impl Eviction {
         None
     }
 
-    /// A segment that costs nothing, or little, to give away.
+    /// Returns a segment that costs nothing, or little, to give away.
     fn useless(&self, log: &SegmentLog) -> Option<(Class, usize)> {
         let now = self.volume.now_secs();
         let mut mostly_dead = None;
@@ -199,7 +199,7 @@ impl Eviction {
         }
     }
 
-    /// Takes everything of a segment out of the index, but for what is moved.
+    /// Takes all responses of a segment out of the index, but for those that are moved.
     fn empty(&mut self, log: &mut SegmentLog, class: Class, number: u32) {
         let volume = Arc::clone(&self.volume);
         if class == Class::Large {
@@ -287,9 +287,8 @@ impl Eviction {
     }
 }
 
-/// What becomes of a response whose segment is given away.
+/// The end of a response whose segment is given away.
 enum Fate {
-    /// It is not there any more.
     Gone,
     Moved,
     Dropped(Removal),
@@ -319,7 +318,7 @@ fn drop_entry(volume: &Volume, number: u32, entry: &FooterEntry, reason: Removal
     }
 }
 
-/// What the index knows of a segment whose footer cannot be read.
+/// Returns the entries that the index has of a segment whose footer cannot be read.
 fn found_by_scan(volume: &Volume, number: u32) -> Vec<FooterEntry> {
     let mut entries = Vec::new();
     volume.index.visit(&mut |entry| {

@@ -20,8 +20,8 @@ pub(crate) enum Job {
     Abandon(Vec<Arc<Extent>>),
     /// A large response that left while it was not in memory: its extents are dead.
     SubLive(IndexEntry),
-    /// Purges that have hit something in the segments that are being filled, perhaps. Who is told
-    /// waits for that.
+    /// Purges that may have hit records in the segments that are being filled. The receiver of the
+    /// answer waits for that.
     Sweep(Arc<Sweep>, SyncSender<()>),
     Evict,
     /// The segments have been read after the start.
@@ -59,5 +59,5 @@ impl Drop for Reserved {
 
 /// Bytes that may wait to be written: half a second of a slow disk.
 pub(crate) const QUEUE_BYTES_MAX: u64 = 64 << 20;
-/// What a head may take of the queue.
+/// Bytes of the queue that are reserved for a head.
 pub(crate) const HEAD_BYTES: u64 = 4 << 10;

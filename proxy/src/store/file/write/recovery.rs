@@ -163,7 +163,7 @@ fn enter(volume: &Arc<Volume>, number: u32, entry: &FooterEntry, extents: &[Exte
     }
 }
 
-/// The second of our time from which on a response is useless.
+/// Returns the second of our time from which on a response is useless.
 fn expires_of(volume: &Volume, entry: &FooterEntry) -> u32 {
     let shift = volume.times.shift_of(entry.version).unwrap_or(0);
     let expires = Timestamp::from_secs(u64::from(entry.expires)).moved(shift);
@@ -194,7 +194,7 @@ fn walk(volume: &Volume, number: u32, lsn: u64) -> (Footer, u64) {
     (footer, tail)
 }
 
-/// What a footer keeps of the record of this entry; nothing, where its head is damaged.
+/// Reads the identities and extents of this entry's record; empty if its head is damaged.
 fn terms_of(volume: &Volume, segment: &[u8], entry: &FooterEntry) -> IndexTerms {
     let at = usize::try_from(bytes_of(entry.offset)).unwrap_or(usize::MAX);
     let record = segment.get(at..).unwrap_or_default();
@@ -272,7 +272,7 @@ pub(crate) fn read_any(bytes: &[u8]) {
     assert_eq!(walk(&segment), records, "each response is found");
 }
 
-/// Takes out what nobody can use any more, and shows what of it has extents.
+/// Takes out responses that have expired, and shows those of them that have extents.
 pub(crate) fn sweep_expired(volume: &Volume, now: u32, mut show_large: impl FnMut(&IndexEntry)) {
     volume.index.visit(&mut |seen| {
         let is_due = |entry: &IndexEntry| {

@@ -159,7 +159,7 @@ impl SegmentLog {
         }
     }
 
-    /// After several errors in a row, nothing is written any more.
+    /// Counts an error. After several in a row, nothing is written any more.
     fn failed(&mut self, what: &'static str, error: &io::Error) {
         self.volume.metrics.io_errors.add(1);
         self.errors += 1;

@@ -28,8 +28,8 @@ use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::IndexEntry;
 use crate::store::file::write::queue::Job;
 
-/// What one purge has hit: it carries all of these, and its URL begins so where that is not said by
-/// them.
+/// The target of one purge: a response is hit if it carries all of these identities and, where they
+/// do not tell, its URL begins with the prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct SweepTarget {
     ids: SmallVec<[u64; 2]>,
@@ -45,7 +45,7 @@ pub(crate) struct SweepQueue {
 
 #[derive(Debug, Default)]
 struct QueueState {
-    /// With the last purge of each.
+    /// Targets, with the last purge of each.
     wanted: HashMap<SweepTarget, u64>,
     /// The segments have been read after the start.
     may_begin: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Sweep {
 }
 
 impl SweepTarget {
-    /// What this mark has hit; `None`: it cannot be told without reading every head.
+    /// Returns the target of a mark; `None` if only reading every head would tell.
     fn of(mark: &PurgeMark, table: &TagTable) -> Option<Self> {
         match mark {
             PurgeMark::All => None,
@@ -87,8 +87,8 @@ impl SweepTarget {
 }
 
 impl SweepQueue {
-    /// The segments have been read: what was purged before, and perhaps not found, is looked for
-    /// first.
+    /// Begins after the segments were read. Earlier purges, which may not have found all, are
+    /// looked for first.
     pub(crate) fn begin(&self, volume: &Volume) {
         if let Some(past_purges) = volume.invalidation.past_purges() {
             past_purges.for_each(|mark, past| {
@@ -114,13 +114,13 @@ impl SweepQueue {
         true
     }
 
-    /// Takes all that are there; `None`: there are none, or it is too early.
+    /// Takes all purges; `None` if there are none, or it is too early.
     #[cfg(test)]
     pub(crate) fn take(&self) -> Option<Sweep> {
         self.state.lock().take()
     }
 
-    /// Waits for some; `None`: the store is being closed.
+    /// Waits for purges; `None` if the store is being closed.
     fn wait(&self) -> Option<Sweep> {
         let mut state = self.state.lock();
         loop {
@@ -160,8 +160,8 @@ impl QueueState {
 }
 
 impl Sweep {
-    /// Looks for what was hit in complete segments. `rest` is told how long that took each time,
-    /// and says whether to go on.
+    /// Looks for purged responses in complete segments. `rest` is told how long that took each
+    /// time, and says whether to go on.
     pub(crate) fn through(&self, volume: &Arc<Volume>, rest: &mut dyn FnMut(Duration) -> bool) {
         let mut started = Instant::now();
         for number in 0..volume.segments.count() {
@@ -200,7 +200,7 @@ impl Sweep {
         true
     }
 
-    /// Takes out what was hit in a segment of which this is known.
+    /// Takes the purged responses out of a segment.
     pub(crate) fn retire_matches(
         &self,
         volume: &Arc<Volume>,
@@ -232,7 +232,7 @@ pub(crate) fn want(volume: &Volume, marks: &[PurgeMark], before: Sequence) {
     volume.sweep_queue.wake.notify_all();
 }
 
-/// Looks for what was purged until the store is closed: the body of a thread.
+/// Looks for purged responses until the store is closed: the body of a thread.
 pub(crate) fn run(volume: &Arc<Volume>, jobs: &SyncSender<Job>) {
     while let Some(sweep) = volume.sweep_queue.wait() {
         let started = Instant::now();

@@ -25,11 +25,11 @@ pub(crate) struct FileEngine {
     threads: Mutex<Vec<JoinHandle<()>>>,
     journal: Mutex<Option<JoinHandle<()>>>,
     lock: Option<Arc<StoreLock>>,
-    /// Dropped at the end: who waits for it ends, too.
+    /// Dropped at the end, which ends the threads that wait for it.
     stop: Mutex<Option<SyncSender<()>>>,
 }
 
-/// Where jobs go.
+/// The destination of jobs: the writer's thread, or the caller's.
 #[derive(Debug)]
 enum JobSink {
     Thread(RwLock<Option<SyncSender<Job>>>),
@@ -78,7 +78,7 @@ impl FileEngine {
         Ok(engine)
     }
 
-    /// One that does everything at once and in the caller's thread.
+    /// Makes an engine that does everything at once and in the caller's thread.
     #[cfg(test)]
     pub(crate) fn inline(opened: &Opened) -> Self {
         let volume = &opened.volume;
@@ -113,7 +113,7 @@ impl FileEngine {
         reserved
     }
 
-    /// Has something done. What cannot be queued comes back.
+    /// Hands a job to the writer. A job that cannot be queued comes back.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Box<Job>> {
         match &self.sink {
             JobSink::Thread(jobs) => match &*jobs.read() {
@@ -137,7 +137,7 @@ impl FileEngine {
         }
     }
 
-    /// Looks at once for what was purged.
+    /// Runs the sweeper at once.
     #[cfg(test)]
     pub(crate) fn sweep(&self) {
         if let Some(sweep) = self.volume.sweep_queue.take().map(Arc::new) {
@@ -149,12 +149,11 @@ impl FileEngine {
         }
     }
 
-    /// Bytes that wait to be written.
     pub(crate) fn queued_bytes(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// Writes what waits, makes it durable and ends the threads.
+    /// Writes all waiting jobs, makes them durable and ends the threads.
     pub(crate) fn close(&self) {
         let is_closed = match &self.sink {
             JobSink::Thread(jobs) => jobs.write().take().is_none(),
@@ -225,7 +224,7 @@ fn load(volume: &Arc<Volume>) -> Loaded {
     loaded
 }
 
-/// Who has handed the store over may still read it: until it ends, nothing is overwritten.
+/// Waits for the processes that have handed the store over: until they end, nothing is overwritten.
 fn wait_to_be_alone(volume: &Volume, lock: Option<&StoreLock>, stopped: &Receiver<()>) {
     loop {
         match lock.map_or(Ok(true), StoreLock::is_alone) {
@@ -265,7 +264,7 @@ fn sync_from_time_to_time(volume: &Volume, stopped: &Receiver<()>, pause: Durati
 
 /// After so long, a wrong clock has most likely been set.
 const CLOCK_SETTLES: Duration = Duration::from_mins(5);
-/// How often the journal learns what time it is.
+/// Pause between two notes of the time in the journal.
 const CLOCK_NOTED: Duration = Duration::from_mins(1);
 /// Between two looks whether somebody still reads the store.
 const ALONE_PAUSE: Duration = Duration::from_millis(100);

@@ -34,7 +34,7 @@ pub(crate) struct SegmentWriter {
     eviction: Eviction,
 }
 
-/// What is put into a record beside its body.
+/// The parts of a record beside its body.
 struct RecordParts<'a> {
     kind: RecordKind,
     stored: Option<&'a Stored>,
@@ -89,7 +89,8 @@ impl SegmentWriter {
         self.note_states();
     }
 
-    /// Takes over what was read after the start. What was replaced meanwhile is dead.
+    /// Takes over the segments that were read after the start. Responses that were replaced
+    /// meanwhile are dead.
     fn begin(&mut self, loaded: Loaded) {
         let Loaded { free, queues } = loaded;
         (self.log.free, self.log.queues) = (free, queues);
@@ -148,7 +149,8 @@ impl SegmentWriter {
         })
     }
 
-    /// Writes what does not fit behind the head, and returns where that is, and what does.
+    /// Writes the extents of a body that does not fit behind its head, and returns their places and
+    /// the rest.
     fn write_body(&mut self, body: &Body) -> Option<(Vec<ExtentPlace>, Vec<Bytes>)> {
         let is_inline = body.length() <= inline_bytes_max(self.volume.segment_bytes);
         match body {
@@ -209,7 +211,7 @@ impl SegmentWriter {
         self.append(class, record, inline)
     }
 
-    /// Enters the place of what was written, unless it has left meanwhile.
+    /// Enters the place of a written record, unless the response has left meanwhile.
     fn link(
         &self,
         stored: &Stored,
@@ -241,13 +243,13 @@ impl SegmentWriter {
         self.volume.sub_live_extents(extents);
     }
 
-    /// Whether a response that nothing has struck in memory was purged.
+    /// Returns whether a response was purged that nothing has struck in memory.
     fn is_purged(&self, stored: &Stored) -> bool {
         let tags: Vec<_> = stored.provenance.ids().collect();
         self.volume.invalidation.has_purged(&stored.key, stored.provenance.born(), &tags)
     }
 
-    /// A response was purged before it was written: it and its body are of no use.
+    /// Drops a response that was purged before it was written, and its body.
     fn forget_purged(&self, stored: &Stored, response: &StoredResponse) {
         let volume = &self.volume;
         let version = stored.short_version();
@@ -268,7 +270,8 @@ impl SegmentWriter {
         }
     }
 
-    /// A response cannot be written: it stays in memory only, if it is there.
+    /// Drops the entry of a response that cannot be written: it stays in memory only, if it is
+    /// there.
     fn drop_pending(&self, stored: &Stored) {
         let volume = &self.volume;
         volume.metrics.dropped.add(1);
@@ -348,30 +351,29 @@ pub(crate) fn split(pieces: &[Bytes], bytes_max: usize) -> Vec<Vec<Bytes>> {
     runs
 }
 
-/// 32 bits of the hash of a variant; zero: it does not vary.
+/// Returns 32 bits of the hash of a variant; zero if the response does not vary.
 pub(crate) fn variant_of(stored: &Stored) -> u32 {
     stored.variant.as_ref().map_or(0, |variant| {
         u32::try_from(variant.hash().get() >> 32).map_or(1, |hash| hash.max(1))
     })
 }
 
-/// What a response is recognised by when it comes back soon after it had to go.
+/// Returns the hash by which a response is recognised if it comes back soon after its eviction.
 pub(crate) fn identity(stored: &Stored) -> u64 {
     stored.key.hash() ^ u64::from(variant_of(stored))
 }
 
-/// The second from which on a response is useless.
+/// Returns the second from which on a response is useless.
 pub(crate) fn expires_of(stored: &Stored) -> u32 {
     let seconds = stored.useless_after().as_millis().div_ceil(1000);
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// Bodies up to here are behind their head; larger ones are in extents.
+/// Returns the size up to which bodies are behind their head; larger ones are in extents.
 pub(crate) const fn inline_bytes_max(segment_bytes: u64) -> u64 {
     if segment_bytes / 8 < INLINE_BYTES_MAX { segment_bytes / 8 } else { INLINE_BYTES_MAX }
 }
 
-/// Bytes of the body in one extent.
 pub(crate) fn extent_bytes_max(segment_bytes: u64) -> usize {
     usize::try_from(segment_bytes / 8).map_or(EXTENT_BYTES, |part| part.min(EXTENT_BYTES))
 }

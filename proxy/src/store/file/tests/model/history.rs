@@ -205,7 +205,8 @@ impl History {
         }
     }
 
-    /// What is in this slot was replaced or removed; or not, if the power goes off meanwhile.
+    /// Notes that the response in this slot was replaced or removed; or not, if the power goes off
+    /// meanwhile.
     fn replace(&mut self, slot: Slot) {
         if self.is_off() {
             self.truth.in_slot(slot).for_each(|version| version.is_certain = false);
@@ -255,7 +256,8 @@ impl History {
         }
     }
 
-    /// What a request is given, as the cache would look it up: for one use, or to stay in memory.
+    /// Finds the response that a request is given, as the cache would look it up: for one use, or
+    /// to stay in memory.
     fn find(&self, slot: Slot, promote: Promote) -> Option<(Arc<Stored>, Verdict)> {
         let key = key(slot.path());
         let store = &*self.store.store;
@@ -438,7 +440,7 @@ impl History {
         self.truth.excuse_all();
     }
 
-    /// Where segments were given away, or something was dropped, anything may be missed.
+    /// Allows any miss after segments were given away or a response was dropped.
     fn note_turnover(&mut self) {
         let usage = self.store.store.file_usage();
         let [reclaimed, kept] = usage.reclaimed;

@@ -10,12 +10,12 @@ use process::timestamp::Timestamp;
 pub(super) struct Version {
     pub(super) slot: Slot,
     pub(super) tag: Tag,
-    /// When its head arrived, unlike that of any other.
+    /// The second at which its head arrived: unique, so it names the version.
     pub(super) second: u64,
     pub(super) body: Bytes,
-    /// When nothing can use it any more, by a clock that is never wrong.
+    /// The time from which on nothing can use it, by a clock that is never wrong.
     pub(super) until: Timestamp,
-    /// Until when it may answer, by that clock.
+    /// The end of its freshness, by that clock.
     pub(super) fresh_until: Timestamp,
     pub(super) state: State,
     /// A soft purge of it was acknowledged: it must not look fresh.
@@ -24,7 +24,6 @@ pub(super) struct Version {
     pub(super) is_durable: bool,
 }
 
-/// Whether a version may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Newest,
@@ -47,7 +46,7 @@ impl Truth {
         self.versions.iter_mut().filter(move |version| version.slot == slot)
     }
 
-    /// What is in this slot was replaced or removed.
+    /// Notes that the response in this slot was replaced or removed.
     pub(super) fn replace(&mut self, slot: Slot) {
         for version in self.in_slot(slot).filter(|version| version.state == State::Newest) {
             version.state = State::Replaced;
@@ -87,7 +86,8 @@ impl Truth {
         }
     }
 
-    /// What was found after a crash is the truth; what was not never comes back.
+    /// Takes the version that was found after a crash for the truth; a missing one never comes
+    /// back.
     pub(super) fn found(&mut self, slot: Slot, second: Option<u64>) {
         for version in self.in_slot(slot) {
             let is_it = Some(version.second) == second;
