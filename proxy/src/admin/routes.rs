@@ -1,4 +1,4 @@
-//! What is where on the admin listener. Health, readiness and metrics are open; all else needs the
+//! The routes of the admin listener. Health, readiness and metrics are open; all else needs the
 //! token or this machine.
 
 use bytes::{Bytes, BytesMut};

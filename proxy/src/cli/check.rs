@@ -25,7 +25,8 @@ pub(super) fn check(flags: Flags) -> ExitCode {
     }
 }
 
-/// Says so where the disk is too small for the store: the file system that its directory is, or would be, on.
+/// Says so where the disk is too small for the store: the file system that its directory is, or
+/// would be, on.
 fn shortage(config: &Config) -> Option<String> {
     let file = &config.storage.file;
     if config.storage.kind == StorageKind::Memory {

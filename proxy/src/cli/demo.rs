@@ -1,4 +1,5 @@
-//! `shellac demo`: becomes `shellac-purger demo`, which leads to the program that links both the proxy and librdkafka.
+//! `shellac demo`: becomes `shellac-purger demo`, which leads to the program that links both the
+//! proxy and librdkafka.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

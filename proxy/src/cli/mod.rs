@@ -1,4 +1,5 @@
-//! The command line: data to standard output, everything else to standard error, exit codes after `sysexits.h`.
+//! The command line: data to standard output, everything else to standard error, exit codes after
+//! `sysexits.h`.
 
 pub mod check;
 mod demo;
@@ -14,7 +15,8 @@ use clap::{Args, Parser, Subcommand};
 
 use settings::Flags;
 
-/// HTTP cache for server-side renderers: collapses misses, serves stale while it fetches, purges by tag.
+/// HTTP cache for server-side renderers: collapses misses, serves stale while it fetches, purges by
+/// tag.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -32,9 +34,11 @@ enum Command {
     Purge(purge::PurgeArguments),
     /// Look at the files of a store
     Store(store::StoreArguments),
-    /// Fetch the pages of a sitemap or a list through a running proxy, so that they are in the cache
+    /// Fetch the pages of a sitemap or a list through a running proxy, so that they are in the
+    /// cache
     Warm(warm::WarmArguments),
-    /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes `shellac-purger demo`)
+    /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes
+    /// `shellac-purger demo`)
     Demo(demo::DemoArguments),
 }
 
@@ -42,14 +46,16 @@ enum Command {
 struct RunArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Take over from the process PID: it hands its store over, and leaves when its clients are served
+    /// Take over from the process PID: it hands its store over, and leaves when its clients are
+    /// served
     #[arg(long, value_name = "PID")]
     take_over: Option<i32>,
 }
 
 #[derive(Debug, Args)]
 struct ConfigArguments {
-    /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`, `./config.toml`, `/etc/shellac/config.toml`]
+    /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`,
+    /// `./config.toml`, `/etc/shellac/config.toml`]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address to serve on, instead of the configured ones; port 0 takes any free port

@@ -19,7 +19,6 @@ use process::exit::Exit;
 use process::terminal::say;
 use settings::{Config, Flags, Sources};
 
-/// What to purge, and where.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
     .args(["tag", "url", "host", "prefix", "all"])))]
@@ -42,8 +41,8 @@ pub(super) struct PurgeArguments {
     /// Mark as stale instead of deleting
     #[arg(long)]
     soft: bool,
-    /// The proxy's admin listener; its token is read from `SHELLAC_ADMIN_TOKEN` or the configuration
-    /// [default: that of the configuration, else `http://127.0.0.1:8081`]
+    /// The proxy's admin listener; its token is read from `SHELLAC_ADMIN_TOKEN` or the
+    /// configuration [default: that of the configuration, else `http://127.0.0.1:8081`]
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
     /// The configuration file to take the admin address and token from
@@ -160,7 +159,8 @@ fn sentences(report: &PurgeReport) -> String {
     )
 }
 
-/// Returns the detail of a problem (RFC 9457); of another answer its first line, as it is not the proxy's.
+/// Returns the detail of a problem (RFC 9457); of another answer its first line, as it is not the
+/// proxy's.
 fn detail_of(body: &[u8], text: &str) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     match problem.as_ref().and_then(|problem| problem.get("detail")?.as_str()) {
@@ -172,7 +172,8 @@ fn detail_of(body: &[u8], text: &str) -> String {
     }
 }
 
-/// The flag, else what the configuration says, else the default: a purge needs no origin to be configured.
+/// The flag, else what the configuration says, else the default: a purge needs no origin to be
+/// configured.
 fn address_and_token(arguments: &PurgeArguments) -> (String, Option<String>) {
     let flags = Flags {
         config: arguments.config.clone(),

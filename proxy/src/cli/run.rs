@@ -25,7 +25,8 @@ struct Signals {
     hand_over: Listener,
 }
 
-/// Serves until it is told to leave; beside the process that it takes over from, until that one has left.
+/// Serves until it is told to leave; beside the process that it takes over from, until that one has
+/// left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     let mut config = match load(flags) {
         Ok(config) => config,
@@ -39,7 +40,8 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
         None => App::new(config, Clock::system()).map_err(StartError::from).and_then(Bound::bind),
         Some(pid) => {
             config.storage.file.wait = config.storage.file.wait.max(TAKE_OVER_WAIT);
-            // First: from now on, who connects waits for this process, or is still served by the other one.
+            // First: from now on, who connects waits for this process, or is still served by the
+            // other one.
             Sockets::beside_another(&config).and_then(|sockets| {
                 ask_to_hand_over(pid)?;
                 Ok(Bound::on(App::new(config, Clock::system())?, sockets))
@@ -95,8 +97,9 @@ fn announce(bound: &Bound) {
     say("workers", format_args!("{}", config.workers));
 }
 
-/// Asks another process to let its store and its clients go. The signal would kill another program, such as the shell that a
-/// script started the proxy from: it has to be the same program, and to listen to the signal.
+/// Asks another process to let its store and its clients go. The signal would kill another program,
+/// such as the shell that a script started the proxy from: it has to be the same program, and to
+/// listen to the signal.
 fn ask_to_hand_over(pid: i32) -> Result<(), StartError> {
     let refused = |reason: &str| StartError::TakeOver { pid, reason: reason.to_owned() };
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
@@ -137,7 +140,8 @@ fn survive_signals() {
 }
 
 impl Signals {
-    /// Listens from now on. The workers' runtimes, which are made later, hand on what arrives before they run.
+    /// Listens from now on. The workers' runtimes, which are made later, hand on what arrives
+    /// before they run.
     fn listen() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let _context = runtime.enter();

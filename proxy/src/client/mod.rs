@@ -1,4 +1,5 @@
-//! What the parts that answer a request may know of the connection that it came on.
+//! The client's side of an exchange: facts about its connection for the parts that answer a
+//! request.
 
 pub mod account;
 pub mod busy;

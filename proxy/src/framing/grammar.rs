@@ -1,5 +1,5 @@
-//! Which bytes may stand where in a request, whichever protocol brought it (RFC 9110 §5, RFC 3986
-//! §3).
+//! The bytes that may stand in each part of a request, whichever protocol brought it (RFC 9110 §5,
+//! RFC 3986 §3).
 
 use http::{Method, Uri};
 

@@ -1,4 +1,4 @@
-//! Where HTTP/1 messages begin and end (RFC 9112): one strict reader, in front of hyper on both
+//! The boundaries of HTTP/1 messages (RFC 9112): one strict reader, in front of hyper on both
 //! sides.
 //!
 //! hyper merges equal `Content-Length` lines, lets `Transfer-Encoding` win over `Content-Length`

@@ -1,4 +1,4 @@
-//! What passes and what does not, in one piece and byte by byte.
+//! Messages that pass and messages that do not, in one piece and byte by byte.
 
 use super::requests::{RequestViolation, Requests};
 use super::responses::Responses;

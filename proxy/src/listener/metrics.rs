@@ -1,4 +1,4 @@
-//! What happens at the sockets of clients.
+//! Counters of the clients' sockets.
 
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;

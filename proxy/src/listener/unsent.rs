@@ -1,4 +1,4 @@
-//! How many bytes of a socket its peer has not acknowledged yet.
+//! The bytes of a socket that its peer has not acknowledged yet.
 //!
 //! A blocked socket becomes writable again when a third of its buffer is free, which takes a slow
 //! client minutes. What it acknowledges shows meanwhile that it takes something.

@@ -1,4 +1,4 @@
-//! What every request has to be, whichever protocol brought it: one check, behind the reader of
+//! The rules for every request, whichever protocol brought it: one check, behind the reader of
 //! HTTP/1 and that of HTTP/2.
 //!
 //! `framing` has looked at the bytes of HTTP/1 by then, because hyper repairs some of them and

@@ -154,7 +154,6 @@ impl Body {
         }
     }
 
-    /// Bytes of it that are in memory.
     pub(in crate::store) fn memory_bytes(&self) -> u64 {
         if matches!(self, Self::Deferred(_)) { 0 } else { self.length() }
     }

@@ -1,4 +1,4 @@
-//! What the store counts, whichever engine it is.
+//! The metrics of every store, whichever engine it is.
 
 use super::{Removal, Store};
 use crate::metrics::family::{Family, Sample};

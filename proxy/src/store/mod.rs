@@ -1,5 +1,5 @@
-//! Stores: who keeps complete responses and decides which stay. They know keys and bytes, nothing
-//! of methods or time.
+//! Stores: they keep complete responses and decide which stay. They know keys and bytes, nothing of
+//! methods or time.
 //!
 //! Engines implement [`Store`]; `contract.rs` is the test suite that every engine passes. A writer
 //! that is dropped before [`EntryWriter::commit`] leaves nothing behind.

@@ -1,8 +1,8 @@
-//! Which of the responses stored under a key may answer a request (RFC 9111 §4.1).
+//! Selection of the stored response under a key that may answer a request (RFC 9111 §4.1).
 //!
-//! Origins often name a field in `Vary` only where a request had it: `Origin` with CORS. What they
-//! send to a request without it says nothing of it then, and would seem to answer every request. So
-//! a field that one stored response of a URL names selects among all of them: a response that does
+//! Origins often name a field in `Vary` only where a request had it: `Origin` with CORS. Their
+//! response to a request without it does not name it, and would seem to answer every request. So a
+//! field that one stored response of a URL names selects among all of them: a response that does
 //! not name it answers requests that lack it.
 
 use std::cell::Cell;

@@ -141,7 +141,7 @@ impl Stored {
         (self.version & 0xffff_ffff) as u32
     }
 
-    /// Bytes with everything that belongs to the response.
+    /// Returns the bytes that the response takes, with everything that belongs to it.
     pub const fn cost(&self) -> u64 {
         self.cost
     }

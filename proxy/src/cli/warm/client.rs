@@ -1,4 +1,5 @@
-//! Sends requests for any URL to one proxy: a connection that is used again, and what the answer says of the cache.
+//! Sends requests for any URL to one proxy: a connection that is used again, and what the answer
+//! says of the cache.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Gzip (RFC 1952), decompressed up to a limit: sitemaps are files of strangers, and a small one may swell a thousandfold.
+//! Gzip (RFC 1952), decompressed up to a limit: sitemaps are files of strangers, and a small one
+//! may swell a thousandfold.
 
 use std::io::Read as _;
 

@@ -1,4 +1,5 @@
-//! `shellac warm`: fetches the pages of a sitemap or a list through the proxy, so that they are in the cache.
+//! `shellac warm`: fetches the pages of a sitemap or a list through the proxy, so that they are in
+//! the cache.
 
 mod client;
 mod gzip;
@@ -26,14 +27,14 @@ use self::sitemap::Sitemap;
 use process::exit::Exit;
 use process::terminal::say;
 
-/// What to fetch, and how fast.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("pages").required(true).args(["sitemap", "urls"])))]
 pub(super) struct WarmArguments {
     /// A sitemap, or an index of sitemaps; it is fetched through the proxy, too
     #[arg(long, value_name = "URL")]
     sitemap: Option<String>,
-    /// A file with a URL on each line, or a path, of the host of `--target`; `#` begins a comment; `-` reads standard input
+    /// A file with a URL on each line, or a path, of the host of `--target`; `#` begins a comment;
+    /// `-` reads standard input
     #[arg(long, value_name = "FILE")]
     urls: Option<PathBuf>,
     /// Fetches at once
@@ -188,8 +189,9 @@ async fn sitemap_pages(first: &str, target: &WarmTarget) -> Result<Vec<String>, 
     Ok(pages)
 }
 
-/// Returns the text of a sitemap. Content that begins as gzip is decompressed, whatever its URL and its fields say: servers call
-/// a `.gz` file `application/gzip`, `Content-Encoding: gzip`, both, or plain text. With both it may be compressed twice.
+/// Returns the text of a sitemap. Content that begins as gzip is decompressed, whatever its URL and
+/// its fields say: servers call a `.gz` file `application/gzip`, `Content-Encoding: gzip`, both, or
+/// plain text. With both it may be compressed twice.
 fn decoded(url: &str, response: Response<Bytes>) -> Result<Bytes, ListError> {
     let coding = response.headers().get(CONTENT_ENCODING).cloned();
     let mut content = response.into_body();

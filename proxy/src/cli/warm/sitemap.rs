@@ -1,5 +1,5 @@
-//! Sitemaps (sitemaps.org): the locations in them, and whether they are pages or further sitemaps. Pure, and for files of
-//! strangers: what is no sitemap holds no locations.
+//! Sitemaps (sitemaps.org): the locations in them, and whether they are pages or further sitemaps.
+//! Pure, and for files of strangers: what is no sitemap holds no locations.
 
 /// The URLs that a sitemap lists.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,8 @@ impl Sitemap {
         ["<urlset", "<sitemapindex"].iter().any(|root| text.contains(root))
     }
 
-    /// Reads one. `<loc>` counts where its parent is `<url>` or `<sitemap>`; images and videos have names of their own.
+    /// Reads one. `<loc>` counts where its parent is `<url>` or `<sitemap>`; images and videos have
+    /// names of their own.
     pub(super) fn read(text: &str) -> Self {
         let mut sitemap = Self::default();
         let mut is_index = false;

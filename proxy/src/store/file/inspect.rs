@@ -1,4 +1,4 @@
-//! Looking at a store from outside, for people: what is in it, and whether all of it is sound.
+//! Looking at a store from outside, for people: its contents, and whether all of it is sound.
 //! Changes nothing.
 
 use std::fs::{File, TryLockError};

@@ -201,8 +201,8 @@ fn is_replaced_by(old: &Stored, new: &Stored) -> bool {
         && (old.variant == new.variant || matches!(old.content, Content::Uncacheable { .. }))
 }
 
-/// The variant to give up: one that was never used, if there is one, however many of those come; of
-/// equals, that which was not used for the longest.
+/// Returns the variant to give up: one that was never used, if there is one, however many of those
+/// come; of equals, the least recently used.
 fn least_used_variant(shard: &HashTable<Arc<Stored>>, key: &Key) -> Option<Arc<Stored>> {
     shard
         .iter_hash(key.hash())
@@ -211,7 +211,8 @@ fn least_used_variant(shard: &HashTable<Arc<Stored>>, key: &Key) -> Option<Arc<S
         .map(Arc::clone)
 }
 
-/// A response by the time of its head; a marker comes after all of them, however new.
+/// Returns the time of the head, by which responses are ordered; a marker comes after all of them,
+/// however new.
 fn received(stored: &Stored) -> u64 {
     stored.response().map_or(0, |response| response.freshness.received().as_millis())
 }

@@ -1,5 +1,5 @@
-//! The memory engine: a sharded map answers, `policy` decides who stays, the capacity counts
-//! everything.
+//! The memory engine: a sharded map answers, `policy` decides who stays, the capacity counts all
+//! bytes.
 
 mod held;
 mod map;

@@ -13,7 +13,7 @@ fn the_contract_is_kept() {
     contract::check(&|limits| engine(&store(limits, &stopped_clock())));
 }
 
-/// STORE.md §3.3: moka's `TinyLFU` alone kept none of 100 fresh responses.
+/// Measured: moka's `TinyLFU` alone kept none of 100 fresh responses.
 #[test]
 fn fresh_responses_are_admitted_when_the_store_is_full_of_warm_ones() {
     let (bench, memory) = full_of_warm_ones(&stopped_clock());
@@ -25,8 +25,7 @@ fn fresh_responses_are_admitted_when_the_store_is_full_of_warm_ones() {
     assert_eq!(kept, 20);
 }
 
-/// STORE.md §3.3: moka's `TinyLFU` alone never admitted a response of a hundred times the usual
-/// size.
+/// Measured: moka's `TinyLFU` alone never admitted a response of a hundred times the usual size.
 #[test]
 fn a_large_response_is_admitted_when_the_store_is_full_of_warm_ones() {
     let (bench, memory) = full_of_warm_ones(&stopped_clock());
@@ -113,7 +112,7 @@ fn churn(bench: &Bench, memory: &MemoryStore, seed: u64) {
     }
 }
 
-/// Each response in the map has exactly one place, and no other response has one.
+/// Asserts that each response in the map has exactly one place, and no other response has one.
 fn assert_in_step(memory: &MemoryStore) {
     let look = || {
         memory.settle();
@@ -135,7 +134,7 @@ fn assert_in_step(memory: &MemoryStore) {
 /// As often is housekeeping given the chance to finish.
 const PORTIONS: usize = 20;
 
-/// A store that holds nothing but responses that were used several times.
+/// Makes a store that is full of responses that were used several times.
 fn full_of_warm_ones(clock: &Clock) -> (Bench, MemoryStore) {
     let memory = store(SMALL, clock);
     let bench = Bench::new(&|_| engine(&memory), SMALL);

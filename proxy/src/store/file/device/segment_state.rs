@@ -1,4 +1,4 @@
-//! The word of a segment: which incarnation it is in, and who reads it.
+//! The word of a segment: its incarnation and its readers.
 //!
 //! `lower half of the incarnation, 32 bits | closing, 1 bit | pins, 31 bits`. A pin is taken in one
 //! compare-and-swap, only while the word is not closing, and counts once the whole incarnation was

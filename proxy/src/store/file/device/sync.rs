@@ -1,5 +1,5 @@
-//! What `segment_state` is made of: the standard library's here, loom's where every order is tried
-//! (`proxy/loom`).
+//! The primitives of `segment_state`: the standard library's here, loom's where every order is
+//! tried (`proxy/loom`).
 
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};

@@ -59,8 +59,8 @@ impl Trusted {
         Ok(())
     }
 
-    /// Not with `read_cached`: some file systems cannot read so, and where the file was cut there
-    /// is nothing in the cache.
+    /// Checks the mark by a plain read: some file systems cannot `read_cached`, and where the file
+    /// was cut there is nothing in the cache.
     fn check_mark(&self) -> io::Result<()> {
         let mut mark = [0; END_MARK.len()];
         self.disk.read(self.length - END_BYTES, &mut mark)?;
@@ -78,13 +78,14 @@ impl Trusted {
         self.disk.read(offset, buffer).inspect_err(|error| self.end(error))
     }
 
-    /// Says nothing about the file if it fails: [`Self::read`] finds out why.
+    /// Reads what needs no device. A failure says nothing about the file: [`Self::read`] finds out
+    /// why.
     pub(crate) fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.usable()?;
         self.disk.read_cached(offset, buffer)
     }
 
-    /// Never makes a file longer that was cut short.
+    /// Writes at this offset. Never makes a file longer that was cut short.
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.check();
         self.usable()?;

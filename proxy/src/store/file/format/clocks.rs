@@ -1,4 +1,4 @@
-//! `Clocks`: by which clock the times in the file were written.
+//! `Clocks`: the clocks by which the times in the file were written.
 //!
 //! Each opening of the store writes the times of its own even clock
 //! ([`Clock::now`](process::clock::Clock::now)), which began at the wall time of its start. By how

@@ -5,8 +5,8 @@
 //! | extent lists: where the bodies of large responses are, each { entry u32, count u32, extents 20 B each } | entries | trailer
 //! ```
 //!
-//! What follows the postings is read at the start, in one piece; the postings only when a purge may
-//! have hit something.
+//! The parts behind the postings are read at the start, in one piece; the postings only when a
+//! purge may have hit something.
 
 use std::io;
 use std::ops::Range;

@@ -11,7 +11,7 @@
 //! those of the body. Each record names the incarnation of its segment (`lsn`, never used again),
 //! so that what is left of an earlier one is recognised.
 //!
-//! What stands between the records of a complete segment and its trailer is drawn in `footer`.
+//! `footer` draws the part between the last record of a complete segment and its trailer.
 
 use super::codec::{Cursor, Put as _};
 

@@ -60,7 +60,8 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
 }
 
-/// Somebody reads a body: its segments are not overwritten, unless the store is pressed for space.
+/// A reader of one body. While it lives, the body's segments are not overwritten, unless the store
+/// is pressed for space.
 #[derive(Debug)]
 pub(crate) struct FileBodyReader {
     body: Arc<FileBody>,

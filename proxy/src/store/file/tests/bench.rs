@@ -88,7 +88,7 @@ impl SimulatedStore {
         Ok(Self { data, log, store, invalidation, journal, clock, size })
     }
 
-    /// Ends it without a warning and opens what is left.
+    /// Ends the store without a warning and opens the files as they are left.
     pub(super) fn crash(self, crash: Crash, random: &mut Random) -> Self {
         let (data, log) = (self.data.after(crash, random), self.log.after(crash, random));
         let (size, clock) = (self.size, self.next_clock());
@@ -168,7 +168,7 @@ impl SimulatedStore {
         self.purge(&Mark::Tag(id), PurgeMode::Hard)
     }
 
-    /// Puts everything to sleep that is in memory: it has to be read again.
+    /// Evicts all responses from memory: they have to be read again.
     pub(super) fn clear_source(&self) {
         for number in 0..40 {
             let filler = vec![b'f'; 40 << 10];
@@ -213,7 +213,7 @@ pub(super) fn engine(limits: EngineLimits, tiering: Tiering) -> Engine {
     }
 }
 
-/// Opens what is on these disks, but reads no segment.
+/// Opens the store on these disks, but reads no segment.
 pub(super) fn open_unloaded(
     data: &Arc<SimulatedDisk>,
     log: &Arc<SimulatedDisk>,

@@ -18,7 +18,6 @@ use process::clock::Clock;
 /// The versions that may be found under one path.
 #[derive(Clone, Debug, Default)]
 struct Expected {
-    /// Every version that was stored, and whether it may still be shown.
     versions: Vec<Version>,
 }
 
@@ -34,7 +33,7 @@ enum State {
     Newest,
     /// Replaced or removed, but not yet for good: after a loss of power it may be there.
     Replaced,
-    /// Never again.
+    /// May never be shown again.
     Gone,
 }
 
@@ -70,7 +69,7 @@ impl History {
         }
     }
 
-    /// Does one thing. What was under way when the power went may have happened or not.
+    /// Does one random operation. It may have happened or not if the power went off meanwhile.
     fn operate(&mut self) {
         let path = format!("/{}", self.random.below(5));
         match self.random.below(20) {
@@ -156,7 +155,7 @@ impl History {
         }
     }
 
-    /// Says whether something is found; it must be allowed.
+    /// Returns whether a response is found, which must be allowed.
     fn check(&self, path: &str, crash: Crash) -> bool {
         let Some(found) = self.store.get(path) else { return false };
         let expected = self.truth.get(path).cloned().unwrap_or_default();
@@ -176,7 +175,8 @@ impl History {
         true
     }
 
-    /// Crashes, opens what is left, and looks at everything; says how much was found.
+    /// Crashes, opens the store again, and looks at all paths; returns the number of responses
+    /// found.
     fn crash(mut self, crash: Crash) -> (Self, usize) {
         let mut random = self.random.clone();
         self.store = self.store.crash(crash, &mut random);

@@ -21,7 +21,7 @@ use crate::store::memory::MemoryLimits;
 use crate::store::{Promote, Store as _};
 use process::clock::Clock;
 
-/// A store with live, replaced and purged responses, small and large.
+/// Makes a store with live, replaced and purged responses, small and large.
 fn filled() -> SimulatedStore {
     let store = SimulatedStore::new(SMALL);
     for (path, body) in bodies() {
@@ -46,7 +46,8 @@ fn bodies() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// Opens what is left and looks at everything: says how much is found; what is, must be right.
+/// Opens the store on these bytes and looks at all paths: returns the number of responses found,
+/// each of which must be right.
 fn found_in(data: Vec<u8>, log: Vec<u8>, what: &str) -> usize {
     let (data, log) = (SimulatedDisk::holding(data), SimulatedDisk::holding(log));
     let store = SimulatedStore::open(data, log, SMALL, Clock::manual(NOW)).unwrap();
@@ -100,8 +101,8 @@ fn log_id() -> LogId {
     LogId { cluster: "c".into(), topic: "t".into(), partition: 3 }
 }
 
-/// The store that comes after a discarded one has other incarnations and epochs: it finds nothing
-/// of what is left of that.
+/// The store that follows a discarded one has other incarnations and epochs: it finds nothing of
+/// the old one.
 #[test]
 fn a_discarded_store_leaves_nothing_that_the_next_one_takes_for_its_own() {
     let store = SimulatedStore::new(SMALL);

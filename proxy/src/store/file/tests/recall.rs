@@ -1,5 +1,4 @@
-//! What is read back from the file: for one use, or to stay in memory; and what a purge makes of
-//! it.
+//! Recalled responses: for one use, or to stay in memory; and the effect of purges on them.
 
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use crate::store::{Promote, Store as _, Stored};
 
 const BODY: &[u8] = &[b'a'; 2000];
 
-/// A store whose memory is full of other responses than `/a`.
+/// Makes a store whose memory is full of other responses than `/a`.
 fn crowded() -> SimulatedStore {
     let store = SimulatedStore::new(SMALL);
     store.put("/a", &["t"], BODY).unwrap();

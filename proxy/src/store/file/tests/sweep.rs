@@ -45,7 +45,7 @@ impl SimulatedStore {
         self.store.usage().removals[Removal::Purged as usize]
     }
 
-    /// Looks for what was purged, and checks all numbers.
+    /// Sweeps, and checks all numbers.
     fn sweep(&self) {
         self.store.sweep();
         self.assert_counted();
@@ -73,8 +73,8 @@ impl SimulatedStore {
     }
 }
 
-/// Pages with a tag in complete segments and in one that is being filled, in the file only; and as
-/// many of another tag.
+/// Makes a store with pages of one tag, in complete segments and in one that is being filled, in
+/// the file only; and as many of another tag.
 fn filled() -> SimulatedStore {
     let store = SimulatedStore::new(MIDDLE);
     for number in 0..60 {

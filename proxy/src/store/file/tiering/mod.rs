@@ -1,15 +1,15 @@
 //! The engines with a file: memory in front of a log of segments. `file` has little memory, for
 //! what is being used; `tiered` as much as it is given.
 //!
-//! What is stored is in memory at once and goes into the file by the way; what memory evicts stays
-//! in the file. A look-up sees memory only. Where it finds nothing, the index says whether there is
-//! something in the file; it is *recalled*: read, on a thread that may wait where the system does
-//! not have it at hand, compared with everything that was purged, and handed out, or put into
-//! memory (`promotion`).
+//! A new response is in memory at once and goes into the file by the way; a response that memory
+//! evicts stays in the file. A look-up sees memory only. If it finds nothing, the index says
+//! whether the key has responses in the file; these are *recalled*: read, on a thread that may wait
+//! if the system does not have them at hand, compared with all past purges, and handed out, or put
+//! into memory (`promotion`).
 //!
-//! Everything that happens to the responses of one key is ordered by the lock of its shard of the
-//! index. So a response is counted once, wherever it is, and what was replaced in memory is never
-//! found in the file.
+//! The lock of a key's shard of the index orders all changes to the responses of that key. So a
+//! response is counted once, wherever it is, and one that was replaced in memory is never found in
+//! the file.
 
 mod body_writer;
 mod load;

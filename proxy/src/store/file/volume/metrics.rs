@@ -1,4 +1,4 @@
-//! What happened in the file store.
+//! Counters and sizes of the file store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -78,7 +78,7 @@ impl Geometry {
         SEGMENTS_START + self.segment_bytes * self.segments as u64 + END_BYTES
     }
 
-    /// A quarter of the journal may list dead records.
+    /// Returns the number of dead records that the journal may list, in a quarter of it.
     const fn tombstones_max(&self) -> u64 {
         self.half_bytes / 16
     }
@@ -199,7 +199,7 @@ pub(crate) fn open_disks(
     Ok(Opened { volume, invalidation, seed, lock: None })
 }
 
-/// Makes an empty store: nothing of what was there is recognised any more.
+/// Makes an empty store: no older record is recognised any more.
 fn format(
     disks: &Disks,
     geometry: Geometry,

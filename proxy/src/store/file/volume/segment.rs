@@ -1,5 +1,4 @@
-//! The table of segments: which incarnation each is in, who reads it (`segment_state`), how much of
-//! it is live.
+//! The table of segments: the incarnation of each, its readers (`segment_state`), its live bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -1,8 +1,8 @@
-//! Which segment is given away when there are no free ones, and what of it stays: S3-FIFO on
-//! segments.
+//! The choice of the segment that is given away when there are no free ones, and of the records in
+//! it that stay: S3-FIFO on segments.
 //!
-//! In this order: what nobody can use (everything dead, everything expired); what is mostly dead,
-//! after moving the rest; newcomers beyond a tenth of the space; else what has waited longest. Of
+//! Segments go in this order: useless ones (all dead or all expired); mostly dead ones, after
+//! moving the rest; newcomers beyond a tenth of the space; else the one that has waited longest. Of
 //! newcomers, those that were used are moved among the proven ones; of the proven, those that were
 //! used once more stay. At most half a segment is moved, so at most twice is written. A large
 //! segment is kept as a whole while it is read.

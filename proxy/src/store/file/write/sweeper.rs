@@ -1,11 +1,11 @@
-//! The sweeper: after a hard purge by tag, host or prefix it takes out of the index what was hit in
-//! the file, so that the space is known to be dead, and given away first, though nobody asks for
-//! it.
+//! The sweeper: after a hard purge by tag, host or prefix it takes the responses that were hit in
+//! the file out of the index, so that their space is known to be dead, and given away first, though
+//! nobody asks for them.
 //!
-//! Nothing depends on it: what it misses is found purged when it is brought back, or moved. Purges
-//! are gathered in a bounded set while it is at work, and it rests for most of the time: it is
-//! never in the way of requests. What is in complete segments it finds by their filters and
-//! postings; in those that are being filled, the writer finds it.
+//! No answer depends on it: a response that it misses is found purged when it is brought back, or
+//! moved. Purges are gathered in a bounded set while it is at work, and it rests for most of the
+//! time: it is never in the way of requests. It finds responses in complete segments by their
+//! filters and postings; the writer finds those in the segments that are being filled.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `FileEngine`: a volume with those who write it: as threads, or, in tests, whoever asks.
+//! `FileEngine`: a volume with its writers: threads, or, in tests, the caller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -57,7 +57,7 @@ pub(super) struct Reader {
 }
 
 impl History {
-    /// Does all of this, and crashes at the end.
+    /// Does all operations, and crashes at the end.
     pub(super) fn run(size: Size, scale: u64, operations: Vec<Operation>) {
         let data = SimulatedDisk::new(size.geometry.file_bytes());
         let log = SimulatedDisk::new(size.geometry.half_bytes * 2);
@@ -118,7 +118,8 @@ impl History {
         self
     }
 
-    /// A read has failed, or the file was cut short: until a restart, memory is all there is.
+    /// Returns whether a read has failed or the file was cut short: until a restart, memory is all
+    /// there is.
     pub(super) fn is_out_of_service(&self) -> bool {
         !self.store.store.volume().disk.is_usable()
     }
@@ -171,7 +172,7 @@ impl History {
         NewEntry { provenance: birth.provenance(tags), ..draft }
     }
 
-    /// The store notes it soon, but for a power that goes off.
+    /// Sets the wall clock. The store notes it soon, unless the power goes off.
     fn set_clock(&mut self, seconds: i64) {
         self.store.clock.set_wall(seconds * 1000);
         self.is_clock_set = true;
@@ -274,7 +275,8 @@ impl History {
         (verdict != Verdict::Purged).then_some((stored, verdict))
     }
 
-    /// Looks at what is found; it must be what may be shown. Returns when its head arrived.
+    /// Compares the response that is found with the truth. Returns the second at which its head
+    /// arrived.
     fn check(&mut self, slot: Slot, after: Option<Crash>) -> Option<u64> {
         let found = self.find(slot, Promote::IfHot);
         let read = found.as_ref().and_then(|(stored, verdict)| {
@@ -400,8 +402,8 @@ impl History {
         }
     }
 
-    /// They are shown what they opened, or are broken off where they were in the way, or the file
-    /// is damaged.
+    /// Reads on with all readers: each is shown the content that it opened, or is broken off if it
+    /// was in the way or the file is damaged.
     fn read_on(&mut self, length: u64) {
         let is_excused = self.is_damaged || self.is_out_of_service();
         let may_break = is_excused || self.store.store.volume().metrics.revoked.value() > 0;
@@ -426,9 +428,9 @@ impl History {
         self.truth.excuse_all();
     }
 
-    /// Somebody cuts the file short, and gives it its length back. Not while the power is about to
-    /// go off: which records are dead may be known only by newer ones then, which are cut off,
-    /// until the journal is durable.
+    /// Cuts the file short, and gives it its length back. Not while the power is about to go off:
+    /// which records are dead may be known only by newer ones then, which are cut off, until the
+    /// journal is durable.
     fn cut(&mut self, thousandths: usize) {
         if self.ending.is_some() || block_on(self.store.journal.settled()).is_err() {
             return;
@@ -466,7 +468,7 @@ impl History {
         self.begin_anew(crash)
     }
 
-    /// Looks at everything after a new process has opened the store.
+    /// Compares all slots with the truth after a new process has opened the store.
     fn begin_anew(mut self, crash: Crash) -> Self {
         self.plug();
         (self.ending, self.turnover) = (None, [0; 3]);

@@ -1,4 +1,4 @@
-//! What is true of a store whenever nothing is under way.
+//! The invariants of a store at rest.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ impl History {
     }
 }
 
-/// Segments and offsets of what the index knows to be in the file.
+/// Returns segments and offsets of the records that the index knows of.
 fn in_index(volume: &Volume) -> BTreeSet<(u32, u32)> {
     let mut places = BTreeSet::new();
     let mut count = 0;
@@ -46,8 +46,8 @@ fn in_index(volume: &Volume) -> BTreeSet<(u32, u32)> {
     places
 }
 
-/// Segments and offsets of the records in the file that nobody has called dead, and whether the
-/// segments count them so.
+/// Returns segments and offsets of the records in the file that nobody has called dead, and whether
+/// the segments count them so.
 fn scan(volume: &Volume, file: &[u8]) -> (BTreeSet<(u32, u32)>, bool) {
     let mut places = BTreeSet::new();
     let mut is_counted = true;

@@ -20,15 +20,15 @@ enum Operation {
     Overtaken(Slot, Tag, Length, Aim),
     Get(Slot),
     Range(Slot, u64, u64),
-    /// While the device cannot be read.
+    /// A request while the device cannot be read.
     GetUnreadable(Slot),
     Freshen(Slot),
     Remove(Slot),
     Purge(Aim, Mode),
     Flood,
-    /// Seconds.
+    /// Seconds by which the clock advances.
     Advance(u64),
-    /// Somebody sets the wall clock forward by so many seconds, or back.
+    /// The wall clock is set forward by so many seconds, or back.
     SetClock(i64),
     Evict,
     Sync,
@@ -164,7 +164,7 @@ const WIDE: Size = Size {
     object: 2 << 20,
 };
 
-/// Forty histories of each size; `SHELLAC_MODEL_HISTORIES` asks for more.
+/// Configures forty histories of each size; `SHELLAC_MODEL_HISTORIES` asks for more.
 fn config() -> ProptestConfig {
     let asked = std::env::var("SHELLAC_MODEL_HISTORIES").ok().and_then(|it| it.parse().ok());
     ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::with_cases(asked.unwrap_or(40)) }

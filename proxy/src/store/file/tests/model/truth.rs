@@ -1,4 +1,4 @@
-//! What was stored, and what has become of it.
+//! The versions that were stored, and the state of each.
 
 use bytes::Bytes;
 
@@ -65,7 +65,7 @@ impl Truth {
         self.versions.iter_mut().filter(move |version| aim.covers(version.slot, version.tag))
     }
 
-    /// From now on, anything may be missing.
+    /// Allows any miss from now on.
     pub(super) fn excuse_all(&mut self) {
         self.versions.iter_mut().for_each(|version| version.is_certain = false);
     }
