@@ -56,7 +56,7 @@ impl StoryFigures {
                 self.hit_times.record(answer.took);
             }
             AnswerSource::Miss | AnswerSource::Collapsed | AnswerSource::Proxy => {
-                self.miss_times.record(answer.took)
+                self.miss_times.record(answer.took);
             }
         }
     }

@@ -75,11 +75,10 @@ impl App {
         );
         let purge_endpoint =
             PurgeEndpoint::new(Arc::clone(&executor), Arc::clone(&settings), Hints::new(&config));
-        let recovered = journal.positions();
         let purge_log = PurgeLog::new(
             Arc::clone(&executor),
             Arc::clone(&invalidation),
-            (journal.clone(), recovered),
+            (journal.clone(), journal.positions()),
             clock.clone(),
             Arc::clone(&settings),
         );
@@ -111,7 +110,6 @@ impl App {
             stalls: Arc::default(),
         });
         let started = clock.now();
-        let is_leaving = AtomicBool::new(false);
         Ok(Arc::new(Self {
             config,
             store,
@@ -125,7 +123,7 @@ impl App {
             clock,
             journal,
             started,
-            is_leaving,
+            is_leaving: AtomicBool::new(false),
             handed_over: CancellationToken::new(),
         }))
     }

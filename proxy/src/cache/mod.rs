@@ -58,6 +58,7 @@ pub struct Cache {
 
 /// The progress of a request that has not waited.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each hit")]
 pub enum Step {
     Answer(Answer),
     Pending(Box<PendingRequest>),

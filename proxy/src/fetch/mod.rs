@@ -84,6 +84,7 @@ pub struct Fetcher {
 
 /// The bounds on fetching that a start fixes.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "each is a maximum of something else")]
 pub struct FetchLimits {
     /// Bytes of the largest response that is stored.
     pub object_bytes_max: u64,

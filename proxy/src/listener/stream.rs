@@ -262,7 +262,7 @@ impl FramingGuard {
             }
             None => {}
             Some(RequestViolation::Content(violation)) => {
-                self.end = Some(GuardEnd::Broken(violation))
+                self.end = Some(GuardEnd::Broken(violation));
             }
             Some(RequestViolation::Request(before, violation)) => {
                 self.exchange.refuse(before + 1, violation);

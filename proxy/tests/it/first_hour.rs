@@ -211,7 +211,9 @@ async fn a_signal_right_after_the_announcement_is_handled() {
         for _ in 0..8 {
             let start = move || {
                 let (program, _) = Program::proxy(([127, 0, 0, 1], 1).into());
-                signals.iter().for_each(|signal| program.signal(*signal));
+                for signal in signals {
+                    program.signal(*signal);
+                }
                 program
             };
             let start = tokio::task::spawn_blocking(start);

@@ -11,9 +11,11 @@ mod vary;
 mod validation;
 #[cfg(test)]
 mod head;
+#[cfg(test)]
 mod head_as_get;
 #[cfg(test)]
 mod range;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod partial;

@@ -1,6 +1,7 @@
 //! No import circle among files, but a module with its own children.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::modules::{Module, Modules};
 use super::report::Report;
@@ -67,7 +68,7 @@ fn describe(modules: &Modules, graph: &Graph, circle: &[usize]) -> String {
             .filter(|to| circle.contains(to))
             .map(|to| modules.all[*to].file.as_str())
             .collect();
-        text.push_str(&format!("\n      {} -> {}", modules.all[*from].file, to.join(", ")));
+        write!(text, "\n      {} -> {}", modules.all[*from].file, to.join(", ")).unwrap();
     }
     text
 }

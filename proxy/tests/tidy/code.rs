@@ -159,9 +159,8 @@ fn item_end(code: &[char], at: usize) -> usize {
     let mut depth = 0_i32;
     while at < code.len() {
         match code[at] {
-            '(' | '[' => depth += 1,
+            '(' | '[' | '{' => depth += 1,
             ')' | ']' => depth -= 1,
-            '{' => depth += 1,
             '}' => {
                 depth -= 1;
                 if depth <= 0 {

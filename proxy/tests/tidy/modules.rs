@@ -41,7 +41,7 @@ impl Modules {
         let tests = test_paths(&sources);
         let mut all: Vec<Module> = sources
             .iter()
-            .filter_map(|source| module(source))
+            .filter_map(module)
             .filter(|module| {
                 !(1..=module.path.len())
                     .any(|end| tests.contains(&(module.krate, module.path[..end].to_vec())))

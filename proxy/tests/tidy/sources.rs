@@ -34,7 +34,7 @@ impl Source {
     pub(super) fn group(&self) -> String {
         let parts: Vec<&str> = self.path.split('/').collect();
         let depth = if parts.get(1) == Some(&"src") { 3 } else { 2 };
-        parts.get(..depth.min(parts.len())).unwrap().join("/")
+        parts[..depth.min(parts.len())].join("/")
     }
 }
 

@@ -116,7 +116,9 @@ async fn a_signal_right_after_the_announcement_is_handled() {
             let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
             lines.find(|line| line.as_ref().unwrap().starts_with("  admin")).unwrap().unwrap();
             let pid = Pid::from_child(&program);
-            signals.iter().for_each(|signal| kill_process(pid, *signal).unwrap());
+            for signal in signals {
+                kill_process(pid, *signal).unwrap();
+            }
             lines.for_each(drop);
             program.wait().unwrap().code()
         };
@@ -168,19 +170,22 @@ impl Drop for Running {
     }
 }
 
+/// Events that may wait for the test to look at them.
+const EVENTS: usize = 1000;
+
 /// Reads a program's log up to an event, and keeps the log open.
 async fn events_until(
     program: &mut Running,
     message: &'static str,
 ) -> (Vec<Value>, Lines<BufReader<ChildStderr>>) {
     let mut lines = BufReader::new(program.0.stderr.take().unwrap()).lines();
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::channel(EVENTS);
     let read = std::thread::spawn(move || {
         loop {
             let line = lines.next().expect("the log goes on").unwrap();
             let event: Value = from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             let is_last = event["message"] == message;
-            if sender.send(event).is_err() || is_last {
+            if sender.blocking_send(event).is_err() || is_last {
                 return lines;
             }
         }

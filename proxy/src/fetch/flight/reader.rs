@@ -45,6 +45,7 @@ impl FlightReader {
     }
 
     /// Returns the head once it has arrived.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "the form of all poll functions")]
     pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<HeadOutcome> {
         let mut state = self.flight.state.lock();
         if let Some(outcome) = &state.head {
@@ -55,6 +56,7 @@ impl FlightReader {
     }
 
     /// Returns the next piece of content, then the trailers, then `None`.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "the form of all poll functions")]
     pub fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,

@@ -183,7 +183,7 @@ fn ask(invalidation: &Invalidation, model: &Model, held: &mut Held) {
     match (verdict, judged) {
         (Verdict::Purged, None) => {}
         (Verdict::Valid, Some(soft_purged)) => {
-            assert!(soft_purged.is_empty(), "valid though purged")
+            assert!(soft_purged.is_empty(), "valid though purged");
         }
         (Verdict::Soft(moment), Some(soft_purged)) => {
             let second = moment.as_secs();

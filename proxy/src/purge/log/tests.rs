@@ -1,4 +1,4 @@
-//! RecoveredLog responses wait for the purges that they missed, up to a deadline.
+//! Recovered responses wait for the purges that they missed, up to a deadline.
 
 use purge_protocol::log::Start;
 

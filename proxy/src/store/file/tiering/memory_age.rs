@@ -1,5 +1,5 @@
-//! MemoryAge: how long memory keeps what is not in the file, so that what lives no longer than that
-//! is not written.
+//! `MemoryAge`: the time for which memory keeps a response that is not in the file. A response with a
+//! shorter life is not written.
 //!
 //! A response of a short life is written for nothing if memory keeps it until its end, and lost if
 //! memory does not, see `benches/README.md`. So memory says how old those were that it had to
@@ -48,7 +48,7 @@ mod tests {
         let memory_age = MemoryAge::default();
         assert!(memory_age.covers(59_000), "nothing was evicted");
         let evict = |age: u64| {
-            memory_age.note(Timestamp::from_secs(1000 - age), Timestamp::from_secs(1000))
+            memory_age.note(Timestamp::from_secs(1000 - age), Timestamp::from_secs(1000));
         };
         evict(20);
         assert!(memory_age.covers(20_000) && !memory_age.covers(20_001));

@@ -13,7 +13,7 @@ use crate::store::file::write::queue::{HEAD_BYTES, Job, Reserved};
 use crate::store::file::write::threads::FileEngine;
 use crate::store::file::write::writer::variant_of;
 use crate::store::memory::{Arrival, MemoryStore};
-use crate::store::{Body, Content, NewEntry, Removal, Store, StoreError, Stored};
+use crate::store::{Body, Content, NewEntry, Removal, Store as _, StoreError, Stored};
 use process::clock::Clock;
 use purge_protocol::PurgeMode;
 use std::sync::Arc;

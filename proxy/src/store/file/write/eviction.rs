@@ -215,7 +215,7 @@ impl Eviction {
             match fate(&volume, number, &entry, is_mostly_dead) {
                 Fate::Gone => {}
                 Fate::Moved if budget < bytes => {
-                    self.drop_unreadable(number, &entry, Removal::Size)
+                    self.drop_unreadable(number, &entry, Removal::Size);
                 }
                 Fate::Moved => match self.relocate(log, number, &entry) {
                     Ok(()) => budget -= bytes,

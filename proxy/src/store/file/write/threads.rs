@@ -125,8 +125,8 @@ impl FileEngine {
             JobSink::Inline(writer) => match &mut *writer.lock() {
                 Some(writer) => {
                     // Other jobs are given while locks are held that a checkpoint takes.
-                    let writes = matches!(job, Job::Store(..) | Job::Extent(..));
-                    let flush = || writes.then(|| self.volume.journal.flush());
+                    let takes_locks = matches!(job, Job::Store(..) | Job::Extent(..));
+                    let flush = || takes_locks.then(|| self.volume.journal.flush());
                     flush();
                     writer.handle(job);
                     flush();
