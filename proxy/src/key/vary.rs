@@ -133,7 +133,7 @@ impl Variant {
 
     /// Returns whether the response of this variant, which is in `language`, may answer a request
     /// that differs from the variant's own only in the order of its languages, see
-    /// [`accept_language::agree_on`].
+    /// `accept_language::agree_on`.
     pub fn matches_in(&self, language: &[u8], request: &HeaderMap) -> bool {
         let Some(own) = self.request() else { return false };
         let Some(languages) = own.get(ACCEPT_LANGUAGE) else { return false };
