@@ -20,8 +20,6 @@
 pub(crate) mod directive;
 pub mod request_directives;
 pub mod response_directives;
-mod targeted;
-mod surrogate;
 pub mod uncacheable;
 mod status_code;
 pub mod storable;

@@ -24,7 +24,6 @@
 
 mod sequence;
 mod past_purges;
-mod past_prefixes;
 mod marks;
 mod prefix_marks;
 mod running_fetches;

@@ -6,7 +6,7 @@ use http::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{OriginBody, OriginError, Origins};
+use super::{OriginError, Origins};
 use crate::metrics::family::{Family, Sample};
 use process::metrics::{Counter, Histogram};
 use process::timestamp::Timestamp;
@@ -32,11 +32,7 @@ struct FailureLog {
 }
 
 impl OriginMetrics {
-    pub(super) fn count(
-        &self,
-        result: &Result<Response<OriginBody>, OriginError>,
-        started: Instant,
-    ) {
+    pub(super) fn count<T>(&self, result: &Result<Response<T>, OriginError>, started: Instant) {
         match result {
             Ok(response) => {
                 self.first_byte.record(started.elapsed(), 1);

@@ -12,7 +12,6 @@
 //! ```
 
 mod attempts;
-mod connection;
 mod connector;
 mod error;
 pub mod failures;

@@ -15,7 +15,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempts::{Attempts, Failed, copy_of, may_send_again};
-use super::connection::ServerConnection;
 use super::error::OriginError;
 use super::failures::Failures;
 use super::keep_alive;
@@ -24,9 +23,10 @@ use super::outage::{Outage, OutageLine};
 use super::race::race;
 use super::reachability::Reachability;
 use super::request_body::RequestBody;
-use super::response_body::{ContentLimits, OriginBody};
+use super::response_body::{ContentLimits, OriginBody, is_over};
 use super::sending::SendingLimits;
 use super::server::Server;
+use super::server::connection::ServerConnection;
 use super::slots::Slots;
 use crate::framing::grammar::is_request_line;
 use settings::HostHeader;
@@ -283,8 +283,4 @@ impl Origin {
     pub fn queued(&self) -> usize {
         self.slots.queued()
     }
-}
-
-pub(super) fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }

@@ -13,10 +13,9 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
-use super::connection::ServerConnection;
 use super::error::OriginError;
 use super::metrics::OriginMetrics;
-use super::origin::is_over;
+use super::server::connection::ServerConnection;
 use crate::field::hop_by_hop;
 
 /// Content as it arrives. Dropping it before its end closes the connection.
@@ -159,4 +158,8 @@ impl Body for OriginBody {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
+}
+
+pub(super) fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }

@@ -80,7 +80,7 @@ impl ResponseMap {
     /// longest where there are too many.
     pub(super) fn insert(&self, stored: &Arc<Stored>, arrival: Arrival) -> Vec<Arc<Stored>> {
         let hash = stored.key.hash();
-        stored.provenance_posted();
+        register(&stored);
         self.count_in(stored, arrival);
         let mut displaced = Vec::new();
         {
@@ -185,13 +185,11 @@ impl ResponseMap {
     }
 }
 
-impl Stored {
-    /// Enters it among the holders of its tags. A marker holds its tags' marks, but no purge counts
-    /// it.
-    fn provenance_posted(&self) {
-        if self.response().is_some() {
-            self.provenance.register(self.key.hash());
-        }
+/// Enters a stored response among the holders of its tags. A marker holds its tags' marks, but no
+/// purge counts it.
+fn register(stored: &Stored) {
+    if stored.response().is_some() {
+        stored.provenance.register(stored.key.hash());
     }
 }
 

@@ -190,22 +190,6 @@ fn read(disk: &Trusted, at: &SegmentSpan, place: &Range<u64>) -> Option<Vec<u8>>
     Some(bytes)
 }
 
-impl Trailer {
-    /// Returns the range of filter, extent lists and entries in a segment of so many bytes; `None`
-    /// if they do not fit.
-    fn contents(&self, segment_bytes: u64) -> Option<Range<u64>> {
-        let entries = u64::from(self.count) * FOOTER_ENTRY_BYTES as u64;
-        let length = entries + u64::from(self.filter_bytes) + u64::from(self.list_bytes);
-        let end = segment_bytes.checked_sub(SMALL_BYTES as u64)?;
-        Some(end.checked_sub(length)?..end)
-    }
-
-    fn postings(&self, segment_bytes: u64) -> Option<Range<u64>> {
-        let end = self.contents(segment_bytes)?.start;
-        Some(end.checked_sub(u64::from(self.posting_bytes))?..end)
-    }
-}
-
 const fn list_bytes(extents: usize) -> u64 {
     (8 + extents * EXTENT_BYTES) as u64
 }

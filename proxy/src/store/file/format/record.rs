@@ -13,6 +13,8 @@
 //!
 //! `footer` draws the part between the last record of a complete segment and its trailer.
 
+use std::ops::Range;
+
 use super::codec::{Cursor, Put as _};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +177,20 @@ impl Trailer {
             posting_bytes: rest.u32()?,
             posting_crc: rest.u32()?,
         })
+    }
+
+    /// Returns the range of filter, extent lists and entries in a segment of this size, or `None` if
+    /// they do not fit.
+    pub(super) fn contents(&self, segment_bytes: u64) -> Option<Range<u64>> {
+        let entries = u64::from(self.count) * FOOTER_ENTRY_BYTES as u64;
+        let length = entries + u64::from(self.filter_bytes) + u64::from(self.list_bytes);
+        let end = segment_bytes.checked_sub(SMALL_BYTES as u64)?;
+        Some(end.checked_sub(length)?..end)
+    }
+
+    pub(super) fn postings(&self, segment_bytes: u64) -> Option<Range<u64>> {
+        let end = self.contents(segment_bytes)?.start;
+        Some(end.checked_sub(u64::from(self.posting_bytes))?..end)
     }
 }
 

@@ -6,8 +6,10 @@ pub(crate) mod segment;
 pub(crate) mod readers;
 pub(crate) mod journal_writer;
 pub(crate) mod metrics;
+pub(crate) mod sweep_queue;
 pub(crate) mod times;
 
+use std::collections::BTreeMap;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use self::journal_writer::{CheckpointSource, JournalWriter};
 use self::metrics::{FileMetrics, Service};
 use self::readers::Readers;
 use self::segment::Segments;
+use self::sweep_queue::SweepQueue;
 use self::times::Times;
 use crate::invalidation::{Invalidation, Sequence};
 use crate::key::KeySeed;
@@ -34,9 +37,9 @@ use crate::store::file::format::journal::{ALL, Frame, frames_of};
 use crate::store::file::format::record::{SEGMENTS_START, UNIT, bytes_of};
 use crate::store::file::format::superblock::Superblock;
 use crate::store::file::volume::metrics::FileUsage;
-use crate::store::file::write::recovery::Tombstones;
-use crate::store::file::write::sweeper::SweepQueue;
 use process::clock::Clock;
+/// Dead records by segment, as the journal knows them.
+pub(crate) type Tombstones = BTreeMap<u32, (u64, Vec<u32>)>;
 
 #[derive(Debug)]
 pub(crate) struct Volume {

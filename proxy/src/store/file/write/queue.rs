@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use super::sweeper::Sweep;
 use crate::store::Stored;
 use crate::store::file::read::file_body::Extent;
 use crate::store::file::volume::index::IndexEntry;
+use crate::store::file::volume::sweep_queue::Sweep;
 
 #[derive(Debug)]
 pub(crate) enum Job {

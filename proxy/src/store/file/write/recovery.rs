@@ -6,7 +6,6 @@
 //! completed. Of two records of one key and variant, which only a loss of power can leave, the
 //! newer version counts. What has expired goes last, so that it hides what is older.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,9 +26,6 @@ use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{IndexEntry, RecordPlace};
 use crate::store::file::write::queue::Loaded;
 use process::timestamp::Timestamp;
-
-/// Dead records by segment, as the journal knows them.
-pub(crate) type Tombstones = BTreeMap<u32, (u64, Vec<u32>)>;
 
 /// Reads all segments and fills the index. Blocks, for seconds where there are millions of
 /// responses.

@@ -144,7 +144,7 @@ impl FileEngine {
             let (done, is_done) = sync_channel(1);
             drop(self.submit(Job::Sweep(Arc::clone(&sweep), done)));
             is_done.try_recv().unwrap();
-            sweep.through(&self.volume, &mut |_| true);
+            sweeper::through(&sweep, &self.volume, &mut |_| true);
             self.volume.journal.flush();
         }
     }

@@ -24,6 +24,7 @@ use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{IndexEntry, RecordPlace};
 use crate::store::file::write::queue::{Job, Loaded};
+use crate::store::file::write::sweeper;
 use crate::store::{Body, Removal, Stored, StoredResponse};
 
 /// Writes responses and bodies, and evicts segments where there are no free ones.
@@ -75,7 +76,13 @@ impl SegmentWriter {
             Job::Sweep(sweep, done) => {
                 for OpenSegment { segment, footer, .. } in self.log.open.iter().flatten() {
                     let known = (&*footer.entries, &*footer.extent_lists);
-                    sweep.retire_matches(&self.volume, *segment, known, &footer.postings);
+                    sweeper::retire_matches(
+                        &sweep,
+                        &self.volume,
+                        *segment,
+                        known,
+                        &footer.postings,
+                    );
                 }
                 let _is_awaited = done.send(()).is_ok();
             }
@@ -116,7 +123,7 @@ impl SegmentWriter {
         for entry in gone {
             response::sub_live_body(volume, &entry); // reads its head: nobody waits for that
         }
-        volume.sweep_queue.begin(volume);
+        volume.sweep_queue.begin(&volume.invalidation);
     }
 
     /// Writes a response and enters its place; says whether that was possible.

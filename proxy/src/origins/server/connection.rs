@@ -6,26 +6,26 @@ use std::time::Duration;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
-use super::pool::Idle;
-use super::request_body::RequestBody;
-use super::sending::Sending;
-use super::server::Server;
+use super::Server;
+use crate::origins::pool::Idle;
+use crate::origins::request_body::RequestBody;
+use crate::origins::sending::Sending;
 
 /// A connection for one exchange. Dropping it closes it, [`ServerConnection::give_back`] keeps it.
 #[derive(Debug)]
-pub(super) struct ServerConnection {
-    pub(super) sender: SendRequest<RequestBody>,
-    pub(super) sending: Arc<Sending>,
+pub(in crate::origins) struct ServerConnection {
+    pub(in crate::origins) sender: SendRequest<RequestBody>,
+    pub(in crate::origins) sending: Arc<Sending>,
     /// Set if it served an exchange before. The server may then have closed it, which is no
     /// failure.
-    pub(super) is_reused: bool,
+    pub(in crate::origins) is_reused: bool,
     is_spoiled: bool,
     idle_limit: Duration,
     server: Arc<Server>,
 }
 
 impl ServerConnection {
-    pub(super) fn new(
+    pub(in crate::origins) fn new(
         sender: SendRequest<RequestBody>,
         sending: Arc<Sending>,
         server: Arc<Server>,
@@ -34,7 +34,7 @@ impl ServerConnection {
         Self { sender, sending, is_reused: false, is_spoiled: false, idle_limit, server }
     }
 
-    pub(super) fn reused(
+    pub(in crate::origins) fn reused(
         sender: SendRequest<RequestBody>,
         sending: Arc<Sending>,
         server: Arc<Server>,
@@ -42,26 +42,26 @@ impl ServerConnection {
         Self { is_reused: true, ..Self::new(sender, sending, server) }
     }
 
-    pub(super) fn server_name(&self) -> &str {
+    pub(in crate::origins) fn server_name(&self) -> &str {
         self.server.name()
     }
 
     /// Lowers the idle time to the one that the server announced.
-    pub(super) fn limit_idle(&mut self, limit: Duration) {
+    pub(in crate::origins) fn limit_idle(&mut self, limit: Duration) {
         self.idle_limit = self.idle_limit.min(limit);
     }
 
-    pub(super) const fn is_spoiled(&self) -> bool {
+    pub(in crate::origins) const fn is_spoiled(&self) -> bool {
         self.is_spoiled
     }
 
-    pub(super) const fn spoil(&mut self) {
+    pub(in crate::origins) const fn spoil(&mut self) {
         self.is_spoiled = true;
     }
 
     /// Keeps the connection for another exchange, once it is ready. The response is complete. If
     /// the request is not, its rest would precede the next request, so the connection is closed.
-    pub(super) fn give_back(self) {
+    pub(in crate::origins) fn give_back(self) {
         let Self { sender, sending, server, is_spoiled, idle_limit, .. } = self;
         if is_spoiled || !sending.is_complete() {
             sending.abandon();

@@ -1,5 +1,7 @@
 //! `Server`: one server of an origin, with its address, its connector and its connections.
 
+pub(super) mod connection;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use http::uri::Authority;
 use hyper::client::conn::http1;
 use tokio::time::timeout;
 
-use super::connection::ServerConnection;
+use self::connection::ServerConnection;
 use super::connector::{Connector, System};
 use super::error::OriginError;
 use super::pool::{Idle, Pool};

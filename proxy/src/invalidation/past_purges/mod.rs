@@ -5,12 +5,14 @@
 //! fixed size, in which tags may share a place, and those of prefixes into purges of their hosts:
 //! then more is invalidated than was purged, never less.
 
+mod prefixes;
+
 use std::collections::HashMap;
 
 use purge_protocol::{PurgeMode, UrlPrefix};
 
+use self::prefixes::Prefixes;
 use super::marks::Verdict;
-use super::past_prefixes::Prefixes;
 use super::{Mark, Sequence, TagId};
 use process::timestamp::Timestamp;
 

@@ -10,13 +10,15 @@
 //! read is zero: the response is stale, the window is empty. An argument where none belongs changes
 //! nothing.
 
+mod surrogate;
+mod targeted;
+
 use http::HeaderName;
 use http::header::{CACHE_CONTROL, HeaderMap};
 use smallvec::SmallVec;
 
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::directive::{Argument, Directive, directives, members};
-use crate::freshness::{surrogate, targeted};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseDirectives {

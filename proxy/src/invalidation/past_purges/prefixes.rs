@@ -5,9 +5,9 @@ use std::ops::Bound;
 
 use purge_protocol::UrlPrefix;
 
+use super::PurgeTimes;
 use super::Sequence;
-use super::marks::Verdict;
-use super::past_purges::PurgeTimes;
+use crate::invalidation::marks::Verdict;
 
 /// The last purge of each prefix. Those that there is no room for are folded into the purge of
 /// their whole host, and into that of everything only when there are too many hosts.
