@@ -20,12 +20,10 @@ pub struct Lookup {
     pub variant: Option<VariantHash>,
 }
 
-/// The stored response for a request.
 #[derive(Clone, Debug)]
 pub enum Found {
     /// There is none under its URL, for its selecting fields, or for its range.
     Nothing(ForwardReason),
-    /// The response, and what purges make of it.
     Stored(Arc<Stored>, Verdict),
 }
 

@@ -265,6 +265,5 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
 
 /// Longest interval between two questions for the end of a partition.
 const LOOK: Duration = Duration::from_secs(1);
-/// Longest time for the last confirmations and commits.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
 const DELIVERIES_TIMEOUT: Duration = Duration::from_secs(5);

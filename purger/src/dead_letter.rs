@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use crate::kafka::producer::Producer;
 
-/// The JSON of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub topic: String,

@@ -63,7 +63,6 @@ pub struct PurgeSubject {
     pub key: Option<Bytes>,
 }
 
-/// Collects purges and confirmations. Clones share one collector.
 #[derive(Clone, Debug)]
 pub struct Receipts {
     notes: mpsc::Sender<ReceiptNote>,

@@ -9,7 +9,6 @@ use crate::request::RequestHead;
 use crate::response::body::ResponseBody;
 use process::timestamp::Timestamp;
 
-/// A response, and what became of its request.
 #[derive(Debug)]
 pub struct Answer {
     pub response: Response<ResponseBody>,

@@ -36,7 +36,6 @@ pub struct RequestRecord {
     pub received: Received,
     /// Bytes of content that were handed to the connection.
     pub sent: u64,
-    /// Whether the connection took all content.
     pub is_complete: bool,
 }
 

@@ -10,7 +10,6 @@ use process::exit::Exit;
 use process::terminal::say;
 use settings::{Config, Flags, StorageKind};
 
-/// Checks.
 pub(super) fn check(flags: Flags) -> ExitCode {
     match load(flags) {
         Ok(config) => {

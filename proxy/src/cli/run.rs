@@ -18,7 +18,6 @@ use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 use crate::app::App;
 use crate::server::{Bound, Drained, Sockets, StartError};
 
-/// The signals that a process that serves obeys.
 struct Signals {
     exit: ExitSignals,
     hang_ups: HangUps,

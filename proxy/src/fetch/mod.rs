@@ -82,7 +82,6 @@ pub struct Fetcher {
     permits: Arc<Semaphore>,
 }
 
-/// The bounds on fetching that a start fixes.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_field_names, reason = "each is a maximum of something else")]
 pub struct FetchLimits {
@@ -94,12 +93,13 @@ pub struct FetchLimits {
     pub misses_max: usize,
 }
 
-/// The result of a fetch for one request.
 #[derive(Debug)]
 pub enum Fetched {
-    /// A response whose content is arriving.
-    Arriving { head: Arc<SharedHead>, reader: FlightReader, role: Role },
-    /// A stored response that the origin just confirmed.
+    Arriving {
+        head: Arc<SharedHead>,
+        reader: FlightReader,
+        role: Role,
+    },
     Validated(Arc<Stored>, Role),
     /// A stale response, because the origin failed (RFC 5861 §4).
     StaleIfError(Arc<Stored>),
@@ -118,7 +118,6 @@ pub enum Role {
 }
 
 impl Fetcher {
-    /// Makes a fetcher with nothing in flight.
     pub fn new(
         store: Arc<dyn Store>,
         invalidation: Arc<Invalidation>,

@@ -4,7 +4,6 @@ use super::Violation;
 use super::grammar::has_control;
 use super::head::split_field;
 
-/// The position of a reader in chunked content.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunked {
     state: ChunkState,

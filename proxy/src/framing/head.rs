@@ -28,7 +28,6 @@ pub(super) enum Side {
 #[derive(Clone, Debug)]
 pub(super) struct HeadReader {
     side: Side,
-    /// Start of the next line.
     at: usize,
     /// Empty lines before the first one.
     empty_lines: usize,

@@ -21,7 +21,6 @@ pub mod responses;
 #[cfg(test)]
 mod tests;
 
-/// The rule of framing that a message breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// The first line is none (RFC 9112 §3, §4).
@@ -73,7 +72,6 @@ pub enum Violation {
     Surplus,
 }
 
-/// Upper bounds of one head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
     /// Bytes, with the empty line at the end.

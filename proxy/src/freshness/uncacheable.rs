@@ -34,7 +34,6 @@ pub enum Uncacheable {
     OriginError,
     /// The store has no room.
     StorageFull,
-    /// A purge overtook the fetch.
     PurgedInFlight,
     Limit,
     /// More tags than the limit; with some of them it could escape a purge.

@@ -24,7 +24,6 @@ pub enum OnExpiry {
     Bypass,
 }
 
-/// The trust in stored responses at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// All purges have arrived, as far as is known.
@@ -93,7 +92,6 @@ impl Lease {
         self.expires.load(Ordering::Relaxed) <= now.as_millis()
     }
 
-    /// The trust in stored responses at one moment.
     pub fn trust(&self, now: Timestamp) -> Trust {
         if self.is_over(now) { self.trust_after_its_end(now) } else { Trust::Full }
     }

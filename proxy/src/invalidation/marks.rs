@@ -8,12 +8,10 @@ use purge_protocol::PurgeMode;
 use super::Sequence;
 use process::timestamp::Timestamp;
 
-/// The effect of purges on one response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// None of its tags was purged since its request was sent.
     Valid,
-    /// Stale from this moment on at the latest.
     Soft(Timestamp),
     /// A purge of it may have been missed: it may be used once the origin has confirmed it, and not
     /// stale.

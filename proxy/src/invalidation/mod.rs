@@ -250,7 +250,6 @@ impl Invalidation {
         enter(provenance)
     }
 
-    /// Returns whether a response on disk was hard-purged.
     pub fn has_purged(&self, key: &Key, born: Sequence, tags: &[TagId]) -> bool {
         self.past_verdict(&self.running.lock(), key, born, tags) == Verdict::Purged
     }

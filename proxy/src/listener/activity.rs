@@ -55,7 +55,6 @@ pub enum Protocol {
     Http2,
 }
 
-/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     pub header: Duration,

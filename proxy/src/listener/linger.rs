@@ -52,7 +52,6 @@ impl Linger {
     }
 }
 
-/// The longest silence of a client (nginx: `lingering_timeout`).
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// The longest time that it may go on (nginx: `lingering_time`).
 const LINGER_MAX: Duration = Duration::from_secs(30);

@@ -36,7 +36,6 @@ struct Stream {
     number: u32,
     window: i64,
     is_answered: bool,
-    /// The time at which it was.
     answered: Timestamp,
     /// The time at which the last content was sent.
     moved: Timestamp,

@@ -82,7 +82,6 @@ impl Sample {
         Self { labels: labels.into_iter().collect(), value: SampleValue::Gauge(value) }
     }
 
-    /// A gauge with one label.
     pub(crate) fn gauge(label: &'static str, name: &str, value: u64) -> Self {
         Self { labels: vec![(label, name.to_owned())], value: SampleValue::Gauge(value) }
     }
@@ -105,7 +104,6 @@ impl Sample {
     }
 }
 
-/// The families, for the encoder.
 #[derive(Debug)]
 struct Snapshot(Vec<Family>);
 

@@ -114,7 +114,6 @@ const REASONS: [&str; 16] = [
 
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// Returns the families of all origins.
 pub(crate) fn families(origins: &Origins) -> Vec<Family> {
     let all =
         || origins.iter().map(|origin| (("origin", origin.name().to_owned()), &*origin.metrics));
@@ -162,7 +161,6 @@ pub(crate) fn families(origins: &Origins) -> Vec<Family> {
     ]
 }
 
-/// Returns the families of URLs whose fetch failed.
 pub(crate) fn failure_families(origins: &Origins, now: Timestamp) -> Vec<Family> {
     let failures = || origins.iter().map(|origin| &origin.failures);
     vec![

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speed {
     Quick,
-    /// The attempt failed, or took longer than [`ATTEMPT_DELAY`].
     Slow,
 }
 

@@ -49,7 +49,6 @@ impl LiveSettings {
         self.number.store(number, Ordering::Relaxed);
     }
 
-    /// Returns this thread's copy of the current settings.
     pub fn local(&self) -> Arc<SettingsSnapshot> {
         let number = self.number.load(Ordering::Relaxed);
         LOCAL.with_borrow_mut(|local| match local {

@@ -28,7 +28,6 @@ use settings::Config;
 /// In the response to an unsafe request: the groups that it invalidates (RFC 9875 §3).
 pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 
-/// The decisions for the requests of one rule.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub origin: OriginId,

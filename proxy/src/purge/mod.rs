@@ -352,7 +352,6 @@ impl PurgeExecutor {
         }
     }
 
-    /// The key of a URL.
     pub(in crate::purge) fn key(&self, scheme: Scheme, url: &CanonicalUrl) -> Key {
         Key::new(self.seed, scheme, url.host().as_bytes(), url.path().as_bytes())
     }

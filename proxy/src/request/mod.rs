@@ -43,7 +43,6 @@ pub struct Inbound {
 pub struct RequestHead {
     pub method: Method,
     pub version: Version,
-    /// Canonical host, path and query, byte for byte.
     pub target: Target,
     pub policy: RequestPolicy,
     pub key: Key,

@@ -405,7 +405,6 @@ pub(crate) fn draft(invalidation: &Arc<Invalidation>, page: Page<'_>) -> NewEntr
     }
 }
 
-/// Loads the cold responses of a key.
 pub(crate) fn load(store: &dyn Store, key: &Key) {
     if store.cold().is_some_and(|cold| cold.holds(key.hash())) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -74,7 +74,6 @@ impl Journal {
         Self { backend: Some(backend), ..Self::default() }
     }
 
-    /// Ends acknowledgements: another process serves from now on.
     pub fn hand_over(&self) {
         self.is_handed_over.store(true, Ordering::Release);
     }

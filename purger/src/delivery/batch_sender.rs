@@ -24,7 +24,6 @@ pub(super) struct BatchSender {
     pub(super) target: Arc<Target>,
     pub(super) partition: Arc<Partition>,
     pub(super) backoff: Backoff,
-    /// The proxy's process that reported the position.
     pub(super) instance: String,
     /// The latest reading of the proxy's clock, in its milliseconds, and the moment of its arrival.
     pub(super) clock: Option<(u64, Instant)>,

@@ -99,7 +99,6 @@ impl fmt::Display for Format {
     }
 }
 
-/// An unknown format. The caller refuses the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no format: write auto, cloudevents, plain, resource_change, debezium or site")]
 pub struct FormatError(pub String);

@@ -17,7 +17,6 @@ enum Piece {
     Name(String),
 }
 
-/// An invalid template. The caller refuses the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A brace has no partner.

@@ -37,7 +37,6 @@ pub enum Code {
     Limit,
     /// Its source may not do this.
     Forbidden,
-    /// Columns of a table's templates are missing.
     Template,
 }
 

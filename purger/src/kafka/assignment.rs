@@ -60,7 +60,6 @@ impl Assignment {
         })
     }
 
-    /// Returns all partitions, by topic and number.
     pub fn partitions(&self) -> Vec<Arc<Partition>> {
         self.partitions.lock().values().map(Arc::clone).collect()
     }
@@ -97,7 +96,6 @@ impl Assignment {
         }
     }
 
-    /// Adds assigned partitions. Called on the polling thread.
     pub(super) fn assign<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,

@@ -83,7 +83,6 @@ pub fn cursor(kafka: &KafkaSettings, purger: &PurgerSettings) -> ClientConfig {
     finish(config, kafka)
 }
 
-/// A producer that waits for all replicas.
 pub fn producer(kafka: &KafkaSettings) -> ClientConfig {
     let mut config = base(kafka);
     config

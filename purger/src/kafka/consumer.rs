@@ -168,5 +168,4 @@ const fn advice(code: RDKafkaErrorCode) -> &'static str {
 /// Longest wait of one poll, and so of a partition to be stored or paused.
 const POLL: Duration = Duration::from_millis(20);
 const CHORES: Duration = Duration::from_millis(20);
-/// Longest time for leaving the group, beside draining.
 const LEAVE: Duration = Duration::from_secs(3);

@@ -20,10 +20,8 @@ use crate::partition::end_offsets::EndOffset;
 
 #[derive(Debug)]
 pub struct EndOffsetPoller {
-    /// Callable from any thread.
     pub consumer: GroupConsumer,
     pub assignment: Arc<Assignment>,
-    /// For offsets beyond the last record.
     pub cursors: Arc<Cursors>,
     /// The beginning of a group that never committed.
     pub start: StartAt,

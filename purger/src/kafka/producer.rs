@@ -24,7 +24,6 @@ struct ProducerInner {
     current: Mutex<Current>,
     kafka: KafkaSettings,
     tokens: TokenSource,
-    /// Replacements of producers that had failed for good.
     remade: Counter,
 }
 

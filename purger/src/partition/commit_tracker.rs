@@ -16,13 +16,10 @@ pub type TargetId = u32;
 /// The progress of reading, of each proxy and of pending work.
 #[derive(Debug)]
 pub struct CommitTracker {
-    /// Everything below has been read.
     read_to: i64,
     /// Targets that keep up, and the offset below which each has confirmed everything.
     confirmed: BTreeMap<TargetId, i64>,
-    /// By [`WorkKind`].
     owed: [PendingWork; 3],
-    /// The highest offset that [`Self::committable`] has returned.
     returned: i64,
 }
 

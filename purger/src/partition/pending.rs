@@ -21,7 +21,6 @@ pub enum WorkKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
     pub kind: WorkKind,
-    /// Number of calls of [`PendingWork::complete`] for it.
     pub count: u32,
     /// Memory until the last of them.
     pub bytes: u64,
@@ -170,7 +169,6 @@ impl PendingWork {
         self.bytes = 0;
     }
 
-    /// Takes over the deferred range of `other`.
     pub fn take_deferred(&mut self, other: &mut Self) {
         self.deferred = other.deferred.take();
     }

@@ -12,7 +12,6 @@ use bytes::Bytes;
 #[derive(Clone, Debug)]
 pub struct HeldRecord {
     pub offset: i64,
-    /// See [`fingerprint`].
     pub fingerprint: u64,
     /// The purge in the form that is sent: the JSON of a [`purge_protocol::log::LoggedPurge`], or
     /// of its parts.
@@ -27,7 +26,6 @@ pub struct HeldRecord {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
     pub from: i64,
-    /// Exclusive.
     pub to: i64,
     /// The fingerprint of the record at `to - 1`, if it is known.
     pub last: Option<u64>,
@@ -67,7 +65,6 @@ impl Window {
         self.limits = limits;
     }
 
-    /// Returns the lowest offset it covers.
     pub const fn start(&self) -> i64 {
         self.start
     }

@@ -17,46 +17,33 @@ use tokio::time::timeout;
 /// The address of the proxy, and the fields of each request.
 #[derive(Clone, Debug)]
 pub(super) struct WarmTarget {
-    /// Host and port.
     pub(super) authority: String,
-    /// Fields of the user's own.
     pub(super) fields: HeaderMap,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageAnswer {
-    /// It was in the cache.
     Hit,
     /// It was fetched, and is in the cache now.
     Stored,
     /// It was fetched, and is not in the cache.
     NotStored,
-    /// The status is that of an error.
     Error(StatusCode),
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WarmError {
-    /// The proxy cannot be reached.
     #[error("cannot connect to {authority}: {source}")]
-    Connect {
-        /// The proxy.
-        authority: String,
-        source: std::io::Error,
-    },
+    Connect { authority: String, source: std::io::Error },
     /// It is no URL.
     #[error(transparent)]
     Url(#[from] purge_protocol::UrlError),
-    /// It cannot be sent.
     #[error("cannot be asked for: {0}")]
     Request(#[from] http::Error),
-    /// The exchange broke.
     #[error("the exchange broke: {0}")]
     Broken(#[from] hyper::Error),
-    /// It took too long.
     #[error("no answer within {PATIENCE:?}")]
     Late,
-    /// It is too large to be read.
     #[error("more than {0} bytes")]
     TooLarge(usize),
 }
@@ -179,5 +166,4 @@ impl PageAnswer {
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// For one page.
 const PATIENCE: Duration = Duration::from_mins(1);

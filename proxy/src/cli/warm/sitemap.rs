@@ -1,12 +1,9 @@
 //! Sitemaps (sitemaps.org): the locations in them, and whether they are pages or further sitemaps.
 //! Pure, and for files of strangers: what is no sitemap holds no locations.
 
-/// The URLs that a sitemap lists.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sitemap {
-    /// URLs of pages (`<url><loc>`).
     pub(super) pages: Vec<String>,
-    /// URLs of further sitemaps (`<sitemap><loc>`).
     pub(super) sitemaps: Vec<String>,
 }
 

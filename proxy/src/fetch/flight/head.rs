@@ -16,7 +16,6 @@ use crate::store::Stored;
 pub enum HeadOutcome {
     /// A response for every reader whose request selects its variant.
     Shared(Arc<SharedHead>),
-    /// The stored response that the origin confirmed, freshened.
     Validated(Arc<Stored>),
     /// The origin failed; this stale response may be served (RFC 5861 §4).
     StaleIfError(Arc<HeldResponse>),
@@ -26,7 +25,6 @@ pub enum HeadOutcome {
     Failed(OriginError),
 }
 
-/// The head of a shared response.
 #[derive(Debug)]
 pub struct SharedHead {
     pub status: StatusCode,

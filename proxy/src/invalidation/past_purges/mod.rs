@@ -21,7 +21,6 @@ use process::timestamp::Timestamp;
 pub struct PurgeTimes {
     pub hard: Sequence,
     pub soft: Sequence,
-    /// The time of the last soft purge.
     pub soft_at: Timestamp,
 }
 

@@ -11,7 +11,6 @@ use crate::purge::endpoint::{json, problem};
 use crate::response::body::ResponseBody;
 use process::timestamp::Timestamp;
 
-/// Reads batches and answers them.
 #[derive(Debug)]
 pub struct PurgeLogEndpoint<'a>(pub &'a PurgeLog);
 

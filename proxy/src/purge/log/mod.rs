@@ -48,9 +48,7 @@ pub struct PurgeLog {
     /// The time of the last batch in milliseconds; zero: never.
     last_batch: AtomicU64,
     rewarm: Queue,
-    /// The receiving end of that queue.
     orders: Mutex<Option<mpsc::Receiver<Order>>>,
-    /// The state that was last logged.
     said: Mutex<LogState>,
     pub metrics: LogMetrics,
 }
@@ -73,7 +71,6 @@ pub enum Rejected {
 /// The numbers that are shown of the purge log.
 #[derive(Debug)]
 pub struct Figures {
-    /// The state and the positions.
     pub log_status: LogStatus,
     /// The age of the moment up to which every purge is known to have been applied.
     pub clean_age: Option<Duration>,
@@ -280,7 +277,6 @@ impl PurgeLog {
         &self.rewarm.metrics
     }
 
-    /// Returns the queue of fetches, the first time.
     pub fn take_orders(&self) -> Option<mpsc::Receiver<Order>> {
         self.orders.lock().take()
     }

@@ -24,11 +24,7 @@ pub enum BatchError {
     Purge { offset: i64, source: RequestError },
     /// One of its purges is not where it belongs.
     #[error("The purge at offset {offset} {rule}.")]
-    Order {
-        offset: i64,
-        /// The range of offsets that it belongs to.
-        rule: &'static str,
-    },
+    Order { offset: i64, rule: &'static str },
 }
 
 impl BatchError {
@@ -62,7 +58,6 @@ pub struct CheckedPurge {
     pub offset: i64,
     pub mode: PurgeMode,
     pub selectors: Vec<(Selector, Target)>,
-    /// The record as it was sent.
     pub logged: LoggedPurge,
 }
 

@@ -13,7 +13,6 @@ pub struct Positions {
     held: BTreeMap<LogId, HeldPosition>,
     /// By cluster and topic, as the last batch said.
     topics: BTreeMap<(String, String), Topic>,
-    /// The start of the process.
     begun: Timestamp,
     /// Recovered responses may miss purges of any partition of their topics, also of those without
     /// a recovered position.

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use super::codec::{Cursor, Put as _};
 use process::timestamp::Timestamp;
 
-/// The corrections of the wall clock, by opening.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clocks {
     /// By opening, without those whose wall clock was never set.

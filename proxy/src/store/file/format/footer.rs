@@ -19,7 +19,6 @@ use crate::store::file::device::trusted::Trusted;
 use crate::store::file::format::extent::{ExtentPlace, decode_extent, encode_extent};
 use crate::store::file::format::record::FooterEntry;
 
-/// The place of a segment in the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SegmentSpan {
     pub(crate) start: u64,
@@ -38,7 +37,6 @@ pub(crate) struct Footer {
     pub(crate) postings: Postings,
 }
 
-/// The extents of one large response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExtentList {
     /// The number of the response's entry. Extent lists are in this order.

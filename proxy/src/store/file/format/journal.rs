@@ -67,7 +67,6 @@ pub(crate) struct Replayed {
 #[error("the journal is damaged")]
 pub(crate) struct Damaged;
 
-/// The place of the next frame.
 #[derive(Debug)]
 pub(crate) struct Tail {
     store: u64,
@@ -370,7 +369,6 @@ impl Tail {
     }
 }
 
-/// Returns past purges as frames of a checkpoint.
 pub(crate) fn frames_of(past_purges: &PastPurges) -> Vec<Frame> {
     let mut frames = Vec::new();
     past_purges.for_each(|mark, past| frames.push(Frame::Purge(past, vec![mark])));

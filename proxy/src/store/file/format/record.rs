@@ -340,7 +340,6 @@ pub(crate) const fn blocks_of(body_bytes: u64) -> u64 {
     body_bytes.div_ceil(BLOCK_BYTES as u64)
 }
 
-/// Returns the padded length, in units.
 pub(crate) const fn units_of(bytes: u64) -> u64 {
     bytes.div_ceil(UNIT)
 }

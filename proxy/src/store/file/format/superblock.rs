@@ -25,7 +25,6 @@ pub(crate) struct Superblock {
     pub(crate) is_clean: bool,
 }
 
-/// The reason that a superblock cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     /// Another program, or another version of this one, has written it.

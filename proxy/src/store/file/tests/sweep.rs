@@ -45,7 +45,6 @@ impl SimulatedStore {
         self.store.usage().removals[Removal::Purged as usize]
     }
 
-    /// Sweeps, and checks all numbers.
     fn sweep(&self) {
         self.store.sweep();
         self.assert_counted();

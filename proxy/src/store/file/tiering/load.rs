@@ -192,7 +192,6 @@ fn admit(
     }
 }
 
-/// Returns whether a recalled response stays in memory.
 fn is_promoted(parts: &TierParts, entry: &IndexEntry, stored: &Stored, promote: Promote) -> bool {
     let identity = entry.key_hash ^ u64::from(entry.variant) << 32;
     let memory = &parts.memory;

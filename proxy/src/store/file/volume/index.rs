@@ -33,7 +33,6 @@ pub(crate) struct IndexEntry {
 
 const _: () = assert!(size_of::<IndexEntry>() == 32, "the budget of the index");
 
-/// The place of a record in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordPlace {
     pub(crate) segment: u32,

@@ -95,7 +95,6 @@ impl JournalWriter {
         })
     }
 
-    /// Sets the memory that checkpoints are made from.
     pub(crate) fn set_source(&self, memory: Arc<dyn CheckpointSource>) {
         *self.memory.lock() = Some(memory);
     }

@@ -75,7 +75,6 @@ pub(crate) struct Volume {
     /// noted.
     pub(crate) is_loading: AtomicBool,
     pub(crate) superseded: Mutex<HashSet<(u64, u32)>>,
-    /// An earlier process still reads: nothing is overwritten.
     pub(crate) is_shared: AtomicBool,
     /// Set after too many errors: the store stops writing.
     pub(crate) is_offline: AtomicBool,

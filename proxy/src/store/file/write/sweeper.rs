@@ -67,7 +67,6 @@ fn look_into(sweep: &Sweep, volume: &Arc<Volume>, number: u32) -> bool {
     true
 }
 
-/// Takes the purged responses out of a segment.
 pub(crate) fn retire_matches(
     sweep: &Sweep,
     volume: &Arc<Volume>,

@@ -35,7 +35,6 @@ pub(crate) struct SegmentWriter {
     eviction: Eviction,
 }
 
-/// The parts of a record beside its body.
 struct RecordParts<'a> {
     kind: RecordKind,
     stored: Option<&'a Stored>,

@@ -57,7 +57,6 @@ pub(super) struct Reader {
 }
 
 impl History {
-    /// Does all operations, and crashes at the end.
     pub(super) fn run(size: Size, scale: u64, operations: Vec<Operation>) {
         let data = SimulatedDisk::new(size.geometry.file_bytes());
         let log = SimulatedDisk::new(size.geometry.half_bytes * 2);

@@ -15,7 +15,6 @@ pub(super) struct Version {
     pub(super) body: Bytes,
     /// The time from which on nothing can use it, by a clock that is never wrong.
     pub(super) until: Timestamp,
-    /// The end of its freshness, by that clock.
     pub(super) fresh_until: Timestamp,
     pub(super) state: State,
     /// A soft purge of it was acknowledged: it must not look fresh.
@@ -65,7 +64,6 @@ impl Truth {
         self.versions.iter_mut().filter(move |version| aim.covers(version.slot, version.tag))
     }
 
-    /// Allows any miss from now on.
     pub(super) fn excuse_all(&mut self) {
         self.versions.iter_mut().for_each(|version| version.is_certain = false);
     }
