@@ -10,7 +10,6 @@ const SHARED_NAMES_MAX: usize = 29;
 const STORE_METHODS_MAX: usize = 9;
 
 #[test]
-#[ignore = "red until the house is built"]
 fn a_type_has_its_inherent_methods_in_the_file_that_defines_it() {
     let modules = Modules::read();
     let mut report = Report::new("types with methods in another file");
@@ -27,7 +26,6 @@ fn a_type_has_its_inherent_methods_in_the_file_that_defines_it() {
 }
 
 #[test]
-#[ignore = "red until the house is built"]
 fn few_names_mean_two_types() {
     let modules = Modules::read();
     let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
