@@ -1,4 +1,5 @@
-//! `shellac`: the proxy's program. Parses arguments and runs a command; its exit code is the command's.
+//! `shellac`: the proxy's program. Parses arguments and runs a command; its exit code is the
+//! command's.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! The corpora of the fuzz targets, replayed and mutated: what fuzzing once found stays found, without a nightly toolchain.
+//! The corpora of the fuzz targets, replayed and mutated: what fuzzing once found stays found,
+//! without a nightly toolchain.
 //!
 //! `fuzz/targets/mod.rs` says what a target is, `fuzz/run.sh` looks for more.
 

@@ -39,7 +39,8 @@ fn without_a_purger_beside_it_it_says_what_to_run() {
     assert!(error.contains("`shellac-purger demo`"), "{error}");
 }
 
-/// One after the other: while one thread writes a program, another one's child would hold it open, and it could not be run.
+/// One after the other: while one thread writes a program, another one's child would hold it open,
+/// and it could not be run.
 #[test]
 fn it_finds_the_purger_or_says_where_the_demonstration_is() {
     it_becomes_the_purgers_demonstration_with_all_arguments();

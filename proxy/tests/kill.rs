@@ -1,7 +1,9 @@
-//! The real program, killed again and again in the middle of traffic and purges, or replaced by another: never a wrong byte, never
-//! a response from before a purge that was acknowledged, and what was stored before is found again.
+//! The real program, killed again and again in the middle of traffic and purges, or replaced by
+//! another: never a wrong byte, never a response from before a purge that was acknowledged, and
+//! what was stored before is found again.
 //!
-//! `SHELLAC_KILL_ROUNDS` says how often, `SHELLAC_KILL_SEED` repeats the choices, though not the timing.
+//! `SHELLAC_KILL_ROUNDS` says how often, `SHELLAC_KILL_SEED` repeats the choices, though not the
+//! timing.
 
 #[cfg(test)]
 mod tests {
@@ -117,7 +119,8 @@ mod tests {
             until("the new one to find the old one reading", || {
                 ask(admin, METRICS).is_some_and(|(_, page)| holds(&page, "storage_shared 1"))
             });
-            // One and a half times what the file holds: nothing of it may be written where the old one reads.
+            // One and a half times what the file holds: nothing of it may be written where the old
+            // one reads.
             for query in 1..13 {
                 assert!(ask(traffic, &large(query)).is_some());
             }
@@ -149,7 +152,8 @@ mod tests {
         );
     }
 
-    /// Asks on one connection as long as it is kept; an answer may say that it is the last, but each is whole.
+    /// Asks on one connection as long as it is kept; an answer may say that it is the last, but
+    /// each is whole.
     fn keep_asking(proxy: SocketAddr, is_over: &AtomicBool) {
         while !is_over.load(Ordering::Relaxed) {
             let mut stream = TcpStream::connect(proxy).unwrap();
@@ -219,7 +223,8 @@ mod tests {
         panic!("{what} did not come within 30 s");
     }
 
-    /// Asks for random pages. The first thing that the first reader does after a start is to look for what was stored before it.
+    /// Asks for random pages. The first thing that the first reader does after a start is to look
+    /// for what was stored before it.
     fn read(
         site: &Site,
         proxy: SocketAddr,

@@ -1,4 +1,5 @@
-//! All fuzz targets in one binary: `SHELLAC_FUZZ` names the one to run. `run.sh` builds and starts it.
+//! All fuzz targets in one binary: `SHELLAC_FUZZ` names the one to run. `run.sh` builds and starts
+//! it.
 
 #![no_main]
 

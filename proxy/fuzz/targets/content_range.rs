@@ -1,4 +1,5 @@
-//! `Content-Range`: what is read is written the same way, and parts are put together without losing a byte.
+//! `Content-Range`: what is read is written the same way, and parts are put together without losing
+//! a byte.
 
 use shellac::testing::field::content_range::ContentRange;
 

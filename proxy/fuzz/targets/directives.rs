@@ -1,5 +1,5 @@
-//! Cache directives of responses (`Cache-Control`, `Surrogate-Control`, `CDN-Cache-Control`) and of requests, and what
-//! follows from them: a response head, an empty line, a request head.
+//! Cache directives of responses (`Cache-Control`, `Surrogate-Control`, `CDN-Cache-Control`) and of
+//! requests, and what follows from them: a response head, an empty line, a request head.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Heads as the corpus has them: `name: value` lines, and an empty line between one head and the next.
+//! Heads as the corpus has them: `name: value` lines, and an empty line between one head and the
+//! next.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use process::timestamp::Timestamp;
@@ -18,7 +19,8 @@ pub(crate) fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
     (line, rest.strip_prefix(b"\n").unwrap_or(rest))
 }
 
-/// Reads the lines that are fields; what is none is skipped, as there are sixty-four of one name at most.
+/// Reads the lines that are fields; what is none is skipped, as there are sixty-four of one name at
+/// most.
 pub(crate) fn fields(data: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n').take(64) {

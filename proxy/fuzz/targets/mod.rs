@@ -1,8 +1,9 @@
 //! Fuzz targets: what reads bytes of strangers, with what must hold for any bytes.
 //!
-//! A target is a file here with `pub(crate) fn run(data: &[u8])`, and its name in the list below. It is used twice: by
-//! libFuzzer (`proxy/fuzz/run.sh`, nightly), and by the test `proxy/tests/corpus.rs`, which replays `corpus/<target>/` and
-//! mutations of it with every `cargo test`.
+//! A target is a file here with `pub(crate) fn run(data: &[u8])`, and its name in the list below.
+//! It is used twice: by libFuzzer (`proxy/fuzz/run.sh`, nightly), and by the test
+//! `proxy/tests/corpus.rs`, which replays `corpus/<target>/` and mutations of it with every `cargo
+//! test`.
 
 mod head;
 

@@ -1,4 +1,5 @@
-//! The bytes of a client's connection: what passes is the same however it was cut, and what is behind it is refused for good.
+//! The bytes of a client's connection: what passes is the same however it was cut, and what is
+//! behind it is refused for good.
 
 use shellac::testing::framing::HeadLimits;
 use shellac::testing::framing::requests::{RequestViolation, Requests};

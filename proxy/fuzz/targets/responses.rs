@@ -1,4 +1,5 @@
-//! The bytes of an origin's connection after one request: what passes does not depend on how it was cut.
+//! The bytes of an origin's connection after one request: what passes does not depend on how it was
+//! cut.
 
 use shellac::testing::framing::responses::Responses;
 use shellac::testing::framing::{HeadLimits, Violation};
@@ -11,7 +12,8 @@ pub(crate) fn run(data: &[u8]) {
         let (whole, violation) = pass(stream, stream.len().max(1), is_to_head);
         let (pieces, in_pieces) = pass(stream, usize::from(*piece % 32) + 1, is_to_head);
         assert_eq!(violation.is_some(), in_pieces.is_some());
-        // Content that is broken passes up to where it breaks, which is found later in a larger piece.
+        // Content that is broken passes up to where it breaks, which is found later in a larger
+        // piece.
         assert!(pieces.starts_with(&whole) || whole.starts_with(&pieces));
         assert!(stream.starts_with(&whole) && stream.starts_with(&pieces));
     }

@@ -1,5 +1,5 @@
-//! Request target and host: the target on the first line, then the fields. What is stored under a key can be purged by the
-//! URL that the client used.
+//! Request target and host: the target on the first line, then the fields. What is stored under a
+//! key can be purged by the URL that the client used.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub(crate) fn run(data: &[u8]) {
         canonical_forms_are_idempotent(text);
     }
     let head = fields(head);
-    // A `:path` alone is read otherwise than a whole target: it may be empty behind a fragment that was cut off.
+    // A `:path` alone is read otherwise than a whole target: it may be empty behind a fragment that
+    // was cut off.
     let path = PathAndQuery::try_from(target).ok().map(Uri::from);
     for uri in Uri::try_from(target).ok().into_iter().chain(path) {
         the_key_of_a_target_holds_it(&uri, &head);

@@ -1,4 +1,5 @@
-//! `Vary` and selecting fields: a response head, an empty line, a request head, an empty line, another request head.
+//! `Vary` and selecting fields: a response head, an empty line, a request head, an empty line,
+//! another request head.
 
 use http::header::{ACCEPT_ENCODING, COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};

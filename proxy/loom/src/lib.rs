@@ -1,5 +1,6 @@
-//! Models of the file store's `segment_state`, which decides who reads a segment and when it is overwritten: `cargo test -p shellac-loom`
-//! runs that very file in every order that loom's atomics allow. (The cfg `loom` is not set: tokio would react to it.)
+//! Models of the file store's `segment_state`, which decides who reads a segment and when it is
+//! overwritten: `cargo test -p shellac-loom` runs that very file in every order that loom's atomics
+//! allow. (The cfg `loom` is not set: tokio would react to it.)
 
 #[cfg(test)]
 mod sync;

@@ -1,5 +1,6 @@
-//! A scribe gives a segment away and fills it anew while others read it. Its content is a cell: loom fails where one reads
-//! it while another writes, or where the order of both is left to chance.
+//! A scribe gives a segment away and fills it anew while others read it. Its content is a cell:
+//! loom fails where one reads it while another writes, or where the order of both is left to
+//! chance.
 
 use loom::cell::Cell;
 use loom::thread;
@@ -30,7 +31,8 @@ impl Segment {
     }
 }
 
-/// Runs a model of three threads in every order with up to four preemptions: more find nothing new, and take minutes.
+/// Runs a model of three threads in every order with up to four preemptions: more find nothing new,
+/// and take minutes.
 fn model_of_three(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(4);

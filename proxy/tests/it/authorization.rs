@@ -1,4 +1,5 @@
-//! Requests with credentials (RFC 9111 §3.5): their responses are shared only when the origin says so.
+//! Requests with credentials (RFC 9111 §3.5): their responses are shared only when the origin says
+//! so.
 
 use crate::support::origin::{Gate, Origin, cacheable, ok};
 use crate::support::proxy::Proxy;

@@ -1,7 +1,8 @@
-//! What a request has to be over HTTP/1 and over HTTP/2 alike. Each case is sent over both: it is refused with one status and one
-//! sentence, and not a byte of it reaches the origin.
+//! What a request has to be over HTTP/1 and over HTTP/2 alike. Each case is sent over both: it is
+//! refused with one status and one sentence, and not a byte of it reaches the origin.
 //!
-//! What only HTTP/1 can say wrongly, where its lines and its content end, is in `hostile_requests` and `hostile_bodies`.
+//! What only HTTP/1 can say wrongly, where its lines and its content end, is in `hostile_requests`
+//! and `hostile_bodies`.
 
 use crate::support::case::Case;
 use crate::support::frames::{Frames, Outcome};
@@ -242,7 +243,8 @@ async fn a_target_that_is_no_path_is_400() {
     Stage::new().await.refuses_over_both(cases, BAD).await;
 }
 
-/// HTTP/2's library cuts a fragment off before anybody sees it: the path before it is then what everybody has.
+/// HTTP/2's library cuts a fragment off before anybody sees it: the path before it is then what
+/// everybody has.
 #[tokio::test]
 async fn a_fragment_behind_a_path_is_400_or_gone() {
     let stage = Stage::new().await;

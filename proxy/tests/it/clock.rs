@@ -1,5 +1,5 @@
-//! A wall clock that is wrong and is set right while the proxy runs, or between two starts: no stored response becomes younger by
-//! that, and none that is in memory becomes older.
+//! A wall clock that is wrong and is set right while the proxy runs, or between two starts: no
+//! stored response becomes younger by that, and none that is in memory becomes older.
 
 use std::time::Duration;
 
@@ -118,7 +118,8 @@ async fn a_proxy_whose_clock_is_behind_uses_nothing_from_the_file_until_it_is_se
     assert_eq!(kept.field("age").unwrap(), "4200");
 }
 
-/// Its clock was ahead when it stored the page, and was set back later: the next one knows how old the page is.
+/// Its clock was ahead when it stored the page, and was set back later: the next one knows how old
+/// the page is.
 #[tokio::test]
 async fn what_was_stored_before_a_clock_was_set_back_is_no_younger_after_a_restart() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());

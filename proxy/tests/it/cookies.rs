@@ -1,4 +1,5 @@
-//! Cookies: analytics do not matter, named ones enter the key, any other keeps a request from the cache.
+//! Cookies: analytics do not matter, named ones enter the key, any other keeps a request from the
+//! cache.
 
 use settings::OtherCookies;
 

@@ -1,4 +1,5 @@
-//! Answers that come while the client is still sending: each client gets its own, and no connection is used again out of step.
+//! Answers that come while the client is still sending: each client gets its own, and no connection
+//! is used again out of step.
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,7 +41,8 @@ fn upload(path: &str, is_chunked: bool) -> Bytes {
     bytes.into()
 }
 
-/// Sends everything, and only then reads until the proxy ends the connection: the most patient of clients.
+/// Sends everything, and only then reads until the proxy ends the connection: the most patient of
+/// clients.
 async fn sent_then_read(address: SocketAddr, bytes: Bytes) -> io::Result<Vec<u8>> {
     let mut stream = Connection::open(address).await.stream.into_inner();
     in_time("sending", stream.write_all(&bytes)).await?;

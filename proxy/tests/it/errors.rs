@@ -1,4 +1,5 @@
-//! Errors of the proxy: a small page with a request id, and a `Proxy-Status` (RFC 9209) with the cause.
+//! Errors of the proxy: a small page with a request id, and a `Proxy-Status` (RFC 9209) with the
+//! cause.
 
 use std::net::TcpListener;
 use std::time::Duration;

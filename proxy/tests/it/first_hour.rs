@@ -1,4 +1,5 @@
-//! The first hour with the proxy: defaults that fit, answers that say what is wrong, signals that do what was meant.
+//! The first hour with the proxy: defaults that fit, answers that say what is wrong, signals that
+//! do what was meant.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! What crosses the proxy and what does not (RFC 9110 §7.6): the bytes that the origin and the client receive.
+//! What crosses the proxy and what does not (RFC 9110 §7.6): the bytes that the origin and the
+//! client receive.
 
 use crate::support::origin::{Origin, cacheable, ok};
 use crate::support::proxy::Proxy;

@@ -1,5 +1,5 @@
-//! Content and connections of requests that two parsers may cut in two ways: nothing behind, in or under a request becomes
-//! another one (RFC 9112 §11.2).
+//! Content and connections of requests that two parsers may cut in two ways: nothing behind, in or
+//! under a request becomes another one (RFC 9112 §11.2).
 
 use crate::support::client::Connection;
 use crate::support::hostile::{Row, SMUGGLED, Stage, all_bytes, row};
@@ -282,7 +282,8 @@ enum Content {
     AfterTheAnswer,
 }
 
-/// Content is never a request: neither forwarded as one, nor answered. Behind it goes one that may be answered.
+/// Content is never a request: neither forwarded as one, nor answered. Behind it goes one that may
+/// be answered.
 async fn is_no_request(stage: &Stage, head: &str, when: Content, content: &str, status: &str) {
     let last = request("GET", "/last", &[("Connection", "close")], "");
     let mut client = stage.proxy.connect().await;
@@ -362,7 +363,8 @@ fn stream() -> String {
     format!("{post}{head}3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n")
 }
 
-/// Makes a stage of one worker whose fence is a hit: when it is answered, the worker has seen what was sent before.
+/// Makes a stage of one worker whose fence is a hit: when it is answered, the worker has seen what
+/// was sent before.
 async fn stage_of_one_worker() -> (Stage, Connection) {
     let stage = Stage::with(|config| config.workers = 1).await;
     stage.origin.on("/fence", cacheable("fence"));

@@ -1,12 +1,13 @@
-//! Connections to the origin: what comes on one that nobody asked for is nobody's answer, and ends it (RFC 9112 §6.3, §9.2).
+//! Connections to the origin: what comes on one that nobody asked for is nobody's answer, and ends
+//! it (RFC 9112 §6.3, §9.2).
 
 use crate::support::hostile::{EVIL, Stage};
 use crate::support::origin::{Gate, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::request;
 use crate::support::until;
 
-/// Returns what came: the first response, and in one piece with it what nobody asked for. After another request was sent
-/// on the connection, nobody could tell it from the answer.
+/// Returns what came: the first response, and in one piece with it what nobody asked for. After
+/// another request was sent on the connection, nobody could tell it from the answer.
 fn with(surplus: &str, response: &str) -> Reply {
     Reply::bytes([response, surplus].concat())
 }
@@ -54,7 +55,8 @@ async fn bytes_behind_a_response_belong_to_nobody() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// The next request is there before the answer that it must not get: the proxy has no pause in which it would notice.
+/// The next request is there before the answer that it must not get: the proxy has no pause in
+/// which it would notice.
 #[tokio::test]
 async fn bytes_behind_a_response_are_not_for_a_request_that_is_waiting() {
     let stage = Stage::without_retries().await;
@@ -73,8 +75,8 @@ async fn bytes_behind_a_response_are_not_for_a_request_that_is_waiting() {
     }
 }
 
-/// The origin has sent both pieces before the client has the first: what is in the socket can be seen before the next request
-/// is sent on it.
+/// The origin has sent both pieces before the client has the first: what is in the socket can be
+/// seen before the next request is sent on it.
 #[tokio::test]
 async fn bytes_in_a_piece_of_their_own_belong_to_nobody() {
     let stage = Stage::without_retries().await;

@@ -1,8 +1,9 @@
-//! Heads of requests that two parsers may read in two ways: refused, and not a byte of them reaches the origin.
+//! Heads of requests that two parsers may read in two ways: refused, and not a byte of them reaches
+//! the origin.
 //!
-//! Each row is sent in one write with a second request behind it, which must be neither forwarded nor answered
-//! (RFC 9112 §11.2). What can be said wrongly over HTTP/2 as well is in `both_protocols`; what is refused in content and on
-//! connections in `hostile_bodies`.
+//! Each row is sent in one write with a second request behind it, which must be neither forwarded
+//! nor answered (RFC 9112 §11.2). What can be said wrongly over HTTP/2 as well is in
+//! `both_protocols`; what is refused in content and on connections in `hostile_bodies`.
 
 use crate::support::hostile::{Row, Stage, row};
 use crate::support::origin::ok;
@@ -11,7 +12,8 @@ const BAD: &[u16] = &[400];
 /// `HTTP/` and a version that is none of ours: malformed or unsupported.
 const VERSION: &[u16] = &[400, 505];
 const NOT_IMPLEMENTED: &[u16] = &[501];
-/// Not understood (501, RFC 9112 §6.1), and chunked is not the last coding (400, §6.3): both are true.
+/// Not understood (501, RFC 9112 §6.1), and chunked is not the last coding (400, §6.3): both are
+/// true.
 const UNFRAMED: &[u16] = &[400, 501];
 
 /// A POST of `hello` with these lines between `Host` and the empty line.

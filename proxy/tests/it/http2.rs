@@ -1,4 +1,5 @@
-//! HTTP/2 on the wire, frame by frame: what crosses to the origin, what must not, and what is sent back.
+//! HTTP/2 on the wire, frame by frame: what crosses to the origin, what must not, and what is sent
+//! back.
 
 use crate::support::case::Case;
 use crate::support::frames::{Frames, Outcome};

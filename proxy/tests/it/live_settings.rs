@@ -1,4 +1,5 @@
-//! Settings that are replaced while the proxy runs hold from the next request on, on connections that are open, too.
+//! Settings that are replaced while the proxy runs hold from the next request on, on connections
+//! that are open, too.
 
 use std::time::Duration;
 

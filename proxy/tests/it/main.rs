@@ -1,4 +1,5 @@
-//! The proxy end to end: real sockets on free ports, a scripted origin, a clock that is moved by hand.
+//! The proxy end to end: real sockets on free ports, a scripted origin, a clock that is moved by
+//! hand.
 
 #[cfg(test)]
 mod support;

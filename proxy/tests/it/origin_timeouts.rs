@@ -11,7 +11,8 @@ use crate::support::proxy::{Proxy, request};
 
 const SOON: Duration = Duration::from_millis(300);
 
-/// Lets at least one [`SOON`] pass, by the proxy's own clock: an origin that is silent is cut after it.
+/// Lets at least one [`SOON`] pass, by the proxy's own clock: an origin that is silent is cut after
+/// it.
 async fn pass(origin: &Origin, proxy: &Proxy) {
     origin.on("/silent", Reply::held(&Gate::closed()));
     for _ in 0..2 {

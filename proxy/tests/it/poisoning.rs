@@ -1,4 +1,5 @@
-//! What one client can do to what others get: keys, fields outside of the key, error pages, disguised pages, floods.
+//! What one client can do to what others get: keys, fields outside of the key, error pages,
+//! disguised pages, floods.
 
 use crate::support::client::Answer;
 use crate::support::origin::{Gate, Origin, cacheable, ok, status};

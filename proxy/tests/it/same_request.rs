@@ -1,4 +1,5 @@
-//! Requests made by chance, each sent over HTTP/1 and over HTTP/2: the origin receives the same, or both are refused.
+//! Requests made by chance, each sent over HTTP/1 and over HTTP/2: the origin receives the same, or
+//! both are refused.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -17,14 +18,16 @@ use crate::support::origin::Received;
 /// What became of a request.
 #[derive(Clone, Debug)]
 struct Fate {
-    /// The status of the answer; `None` where there was none, because what is malformed need not have one.
+    /// The status of the answer; `None` where there was none, because what is malformed need not
+    /// have one.
     status: Option<u16>,
     /// What the origin received.
     received: Vec<Request>,
 }
 
 impl Fate {
-    /// Returns whether both are one: the same answer to the same request, or two refusals of which the origin knows nothing.
+    /// Returns whether both are one: the same answer to the same request, or two refusals of which
+    /// the origin knows nothing.
     fn is_like(&self, other: &Self) -> bool {
         let is_refused = |fate: &Self| {
             fate.received.is_empty() && fate.status.is_none_or(|status| status >= 400)
@@ -61,8 +64,8 @@ impl Request {
     }
 }
 
-/// What the origin has received since the last time, which is over: another client's request went after it. Nothing is
-/// remembered of the answer.
+/// What the origin has received since the last time, which is over: another client's request went
+/// after it. Nothing is remembered of the answer.
 async fn received(stage: &Stage) -> Vec<Request> {
     stage.proxy.purge(r#"{"all":true}"#).await;
     assert_eq!(stage.proxy.get("/fence").await.text(), "fence");

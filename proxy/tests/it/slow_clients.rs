@@ -1,4 +1,5 @@
-//! Clients that take little or nothing of what they asked for: how long they are waited for, and what they cost others.
+//! Clients that take little or nothing of what they asked for: how long they are waited for, and
+//! what they cost others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,7 +113,8 @@ async fn begin_with_buffer(proxy: &Proxy, path: &str, bytes: u32) -> Connection 
     client
 }
 
-/// What the kernel buffers becomes free a third at a time: at this pace, less often than a client may take nothing.
+/// What the kernel buffers becomes free a third at a time: at this pace, less often than a client
+/// may take nothing.
 #[tokio::test]
 async fn a_client_that_takes_a_little_all_the_time_is_not_cut() {
     const LENGTH: usize = 24 << 20; // more than the kernel buffers

@@ -1,4 +1,5 @@
-//! Stale responses (RFC 9111 §4.2.4, RFC 5861): served while one request validates, and while the origin fails.
+//! Stale responses (RFC 9111 §4.2.4, RFC 5861): served while one request validates, and while the
+//! origin fails.
 
 use std::net::TcpListener;
 use std::time::Duration;

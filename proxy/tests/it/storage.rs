@@ -1,4 +1,5 @@
-//! Storage in a file: hits that come from it, across restarts, with ranges and conditions, and purges that hold.
+//! Storage in a file: hits that come from it, across restarts, with ranges and conditions, and
+//! purges that hold.
 
 use std::path::Path;
 
@@ -122,7 +123,8 @@ async fn a_large_response_is_streamed_from_the_file_whole_in_part_and_as_a_head(
     assert!(usage.mapped > 10 && usage.corrupt == 0, "{usage:?}");
 }
 
-/// Its library copies the ends of frames: what is behind the end of a mapped file would be a signal there.
+/// Its library copies the ends of frames: what is behind the end of a mapped file would be a signal
+/// there.
 #[tokio::test]
 async fn over_http2_nothing_is_sent_from_the_map() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());

@@ -1,5 +1,5 @@
-//! A `store.dat` that somebody else has changed, or that cannot be read: it is out of service at once, no client is sent anything
-//! but what was stored, and memory and origin go on.
+//! A `store.dat` that somebody else has changed, or that cannot be read: it is out of service at
+//! once, no client is sent anything but what was stored, and memory and origin go on.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -72,8 +72,9 @@ async fn a_file_that_is_cut_short_breaks_responses_off_and_nothing_else() {
     assert!(page.text().contains("\nshellac_storage_distrusted 1\n"));
 }
 
-/// The kernel shows zeros where a file was cut off and is long enough again, and behind its end in its last page. What waits for a
-/// slow client, and what was verified a moment ago, is not sent then.
+/// The kernel shows zeros where a file was cut off and is long enough again, and behind its end in
+/// its last page. What waits for a slow client, and what was verified a moment ago, is not sent
+/// then.
 #[tokio::test]
 async fn zeros_are_never_sent_in_place_of_what_a_file_held() {
     let content = large(LENGTH);

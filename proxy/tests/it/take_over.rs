@@ -1,4 +1,5 @@
-//! What a process that hands over still does to the origin: it is purged before another process serves, or not done.
+//! What a process that hands over still does to the origin: it is purged before another process
+//! serves, or not done.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `Case`: one exchange that may be stored, and a later request that may be answered from the store.
+//! `Case`: one exchange that may be stored, and a later request that may be answered from the
+//! store.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use process::timestamp::Timestamp;

@@ -1,6 +1,8 @@
-//! The closed list of ways in which `http-cache-semantics` 3.0.0 differs from us, and who is right by which section.
+//! The closed list of ways in which `http-cache-semantics` 3.0.0 differs from us, and who is right
+//! by which section.
 //!
-//! A deviation explains some aspects only: one that is about ages cannot excuse a response that was stored.
+//! A deviation explains some aspects only: one that is about ages cannot excuse a response that was
+//! stored.
 
 use process::timestamp::Timestamp;
 use shellac::testing::field::http_date;
@@ -68,13 +70,15 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     deviation!(peer_compares_one_line_of_a_selecting_field explains &[Answered, Forwarded]),
 ];
 
-/// Neither fresh on arrival nor with a validator, it could only take up room. (RFC 9111 §3 never obliges to store.)
+/// Neither fresh on arrival nor with a validator, it could only take up room. (RFC 9111 §3 never
+/// obliges to store.)
 fn peer_stores_what_nothing_can_use(case: &Case) -> bool {
     let has_validator = case.said("etag").chain(case.said("last-modified")).next().is_some();
     !has_validator && their_first_ttl(case).is_zero()
 }
 
-/// A cookie is for one client. RFC 9111 §7.3 leaves it to the origin server to say `private`; we do not rely on that.
+/// A cookie is for one client. RFC 9111 §7.3 leaves it to the origin server to say `private`; we do
+/// not rely on that.
 fn peer_stores_set_cookie(case: &Case) -> bool {
     case.said("set-cookie").next().is_some()
 }
@@ -89,24 +93,26 @@ fn peer_stores_vary_on_what_is_no_field(case: &Case) -> bool {
     vary(case).any(|name| name.contains(' '))
 }
 
-/// `Via` and the like are written by the proxy (RFC 9110 §7.6.3): the origin server did not see the client's.
+/// `Via` and the like are written by the proxy (RFC 9110 §7.6.3): the origin server did not see the
+/// client's.
 fn peer_stores_vary_on_what_a_proxy_writes(case: &Case) -> bool {
     vary(case).any(|name| name == "via")
 }
 
-/// With an explicit lifetime any final status code may be stored (RFC 9111 §3); the other has a short list of those that it
-/// understands.
+/// With an explicit lifetime any final status code may be stored (RFC 9111 §3); the other has a
+/// short list of those that it understands.
 fn peer_does_not_store_less_common_status_codes(case: &Case) -> bool {
     matches!(case.status, 201 | 401 | 403 | 418 | 429 | 500 | 503 | 599)
 }
 
-/// A 414 or a 501 speaks about one client's request, not about the resource: not to store it is caution that RFC 9111 §3
-/// leaves to a cache.
+/// A 414 or a 501 speaks about one client's request, not about the resource: not to store it is
+/// caution that RFC 9111 §3 leaves to a cache.
 fn an_error_of_one_client(case: &Case) -> bool {
     matches!(case.status, 414 | 501)
 }
 
-/// Names of directives are case-insensitive (RFC 9111 §5.2), and so is `Pragma` (§5.4). The other stores `No-Store`.
+/// Names of directives are case-insensitive (RFC 9111 §5.2), and so is `Pragma` (§5.4). The other
+/// stores `No-Store`.
 fn peer_reads_directives_in_lower_case_only(case: &Case) -> bool {
     let pragma = case.request.iter().chain(&case.later).filter(|(name, _)| *name == "pragma");
     members(case)
@@ -120,7 +126,8 @@ fn peer_cuts_quoted_strings_at_commas(case: &Case) -> bool {
     members(case).any(|member| member.starts_with("x=\"a"))
 }
 
-/// There is no white space around `=` (RFC 9111 §5.2), and what cannot be read is stale (§4.2.1); a client's is ignored.
+/// There is no white space around `=` (RFC 9111 §5.2), and what cannot be read is stale (§4.2.1); a
+/// client's is ignored.
 fn peer_allows_white_space_around_equals(case: &Case) -> bool {
     members(case).any(|member| member.contains(" =") || member.contains("= "))
 }
@@ -135,12 +142,14 @@ fn peer_closes_open_quotes(case: &Case) -> bool {
     members(case).any(|member| member.contains("-age=\"") && !member.ends_with('"'))
 }
 
-/// `max-age` without a number is freshness information that cannot be read: stale (RFC 9111 §4.2.1).
+/// `max-age` without a number is freshness information that cannot be read: stale (RFC 9111
+/// §4.2.1).
 fn peer_ignores_a_lifetime_without_a_number(case: &Case) -> bool {
     case.members().any(|member| matches!(member, "max-age" | "s-maxage"))
 }
 
-/// What begins as `no-store`, `private` or `max-age` and goes on against the grammar is obeyed, to be on the safe side.
+/// What begins as `no-store`, `private` or `max-age` and goes on against the grammar is obeyed, to
+/// be on the safe side.
 fn peer_overlooks_what_ends_in_junk(case: &Case) -> bool {
     let is_junk =
         |member: &str| member.contains(';') || member.contains(' ') && !member.contains('=');
@@ -152,13 +161,15 @@ fn peer_drops_lines_that_are_not_ascii(case: &Case) -> bool {
     members(case).any(|member| !member.is_ascii())
 }
 
-/// More than 2^31 seconds are 2^31 (RFC 9111 §1.2.2). The other counts on, or takes the number for zero.
+/// More than 2^31 seconds are 2^31 (RFC 9111 §1.2.2). The other counts on, or takes the number for
+/// zero.
 fn peer_does_not_saturate(case: &Case) -> bool {
     let is_huge = |member: &str| member.contains("99999999");
     members(case).any(is_huge) || case.said("age").any(is_huge)
 }
 
-/// `must-understand` replaces `no-store` for status codes that are known, and forbids the others (RFC 9111 §5.2.2.3).
+/// `must-understand` replaces `no-store` for status codes that are known, and forbids the others
+/// (RFC 9111 §5.2.2.3).
 fn peer_does_not_know_must_understand(case: &Case) -> bool {
     case.says("must-understand")
 }
@@ -169,13 +180,14 @@ fn peer_takes_named_fields_for_the_response(case: &Case) -> bool {
         .any(|member| matches!(name_of(member), "no-cache" | "private") && member.contains("=\""))
 }
 
-/// `proxy-revalidate` begins to matter when the response is stale (RFC 9111 §5.2.2.8); it does not make it so.
+/// `proxy-revalidate` begins to matter when the response is stale (RFC 9111 §5.2.2.8); it does not
+/// make it so.
 fn peer_takes_proxy_revalidate_for_a_lifetime(case: &Case) -> bool {
     case.says("proxy-revalidate")
 }
 
-/// A repeated directive whose values differ is, to the other, `must-revalidate`, which lets it store what answers
-/// `Authorization` (RFC 9111 §3.5 wants it said).
+/// A repeated directive whose values differ is, to the other, `must-revalidate`, which lets it
+/// store what answers `Authorization` (RFC 9111 §3.5 wants it said).
 fn peer_takes_a_repetition_for_must_revalidate(case: &Case) -> bool {
     let repeats = case.members().any(|one| {
         case.members().any(|two| one != two && name_of(one) == name_of(two))
@@ -204,8 +216,8 @@ fn peer_reads_one_member_of_age_only(case: &Case) -> bool {
     case.said("age").any(|age| age.contains(','))
 }
 
-/// An HTTP-date has three formats, all in GMT (RFC 9110 §5.6.7); a cache takes every other zone and a wrong day of the week
-/// for invalid (RFC 9111 §4.2). The other reads dates of e-mails.
+/// An HTTP-date has three formats, all in GMT (RFC 9110 §5.6.7); a cache takes every other zone and
+/// a wrong day of the week for invalid (RFC 9111 §4.2). The other reads dates of e-mails.
 fn peer_reads_other_dates(case: &Case) -> bool {
     let fields = ["date", "expires", "last-modified"];
     fields.iter().flat_map(|name| case.said(name)).any(|date| {
@@ -226,8 +238,8 @@ fn peer_has_no_limit_to_heuristics(case: &Case) -> bool {
     change.is_some_and(|change| change.as_secs() + 864_000 < NOW.as_secs())
 }
 
-/// `max-stale` is advice that a shared cache need not take (RFC 9111 §5.2.1.2): with the other, it reaches what says
-/// `no-cache` and `s-maxage=0`.
+/// `max-stale` is advice that a shared cache need not take (RFC 9111 §5.2.1.2): with the other, it
+/// reaches what says `no-cache` and `s-maxage=0`.
 fn peer_lets_a_client_loosen_freshness(case: &Case) -> bool {
     lines(&case.later, "cache-control").any(|line| line.contains("max-stale"))
 }
@@ -237,8 +249,8 @@ fn peer_reads_pragma_beside_cache_control(case: &Case) -> bool {
     has(&case.later, "pragma") && has(&case.later, "cache-control")
 }
 
-/// A request with `Authorization` is answered only with what may be shared (RFC 9111 §3.5). The other looks at the request
-/// that a response was stored for, not at the one that it answers.
+/// A request with `Authorization` is answered only with what may be shared (RFC 9111 §3.5). The
+/// other looks at the request that a response was stored for, not at the one that it answers.
 fn peer_shares_what_is_not_shareable(case: &Case) -> bool {
     has(&case.later, "authorization")
 }
@@ -249,7 +261,8 @@ fn peer_reloads_what_is_immutable(case: &Case) -> bool {
         && lines(&case.later, "cache-control").any(|line| line.contains("max-age"))
 }
 
-/// A client's number that cannot be read is no number; the next one counts (RFC 9111 §5.2.1 makes it advice).
+/// A client's number that cannot be read is no number; the next one counts (RFC 9111 §5.2.1 makes
+/// it advice).
 fn peer_stops_at_a_number_it_cannot_read(case: &Case) -> bool {
     let line = lines(&case.later, "cache-control").find(|line| line.contains("=x"));
     line.is_some_and(|line| line.matches("max-age=").count() > 1)

@@ -1,8 +1,8 @@
-//! Freshness against another implementation: thousands of generated exchanges are judged by us and by the crate
-//! `http-cache-semantics`, and every difference is one that has a name and a reason.
+//! Freshness against another implementation: thousands of generated exchanges are judged by us and
+//! by the crate `http-cache-semantics`, and every difference is one that has a name and a reason.
 //!
-//! Two readers of RFC 9111 who agree are not proof, but where they differ one of them is wrong, and `deviations` says which.
-//! `PROPTEST_CASES` asks for more cases, `PROPTEST_RNG_SEED` for others.
+//! Two readers of RFC 9111 who agree are not proof, but where they differ one of them is wrong, and
+//! `deviations` says which. `PROPTEST_CASES` asks for more cases, `PROPTEST_RNG_SEED` for others.
 
 #[cfg(test)]
 mod case;
@@ -69,7 +69,8 @@ mod tests {
         !DEVIATIONS.iter().any(|deviation| (deviation.applies)(case))
     }
 
-    /// Returns the deviations without which a difference would have no explanation; one that has none is an error.
+    /// Returns the deviations without which a difference would have no explanation; one that has
+    /// none is an error.
     fn explain(case: &Case) -> Result<Vec<&'static str>, TestCaseError> {
         let (ours, theirs) = (ours(case), theirs(case));
         let mut names = Vec::new();

@@ -11,7 +11,8 @@ use crate::support::{Answer, Client, Renderer, Shellac};
 
 const VISITORS: usize = 1000;
 
-/// On a loaded machine, the last visitors may connect long after the first, and a thousand renders take long.
+/// On a loaded machine, the last visitors may connect long after the first, and a thousand renders
+/// take long.
 const PATIENT_FETCH: &str = "first_byte_timeout = \"100s\"";
 const PATIENT_VISITORS: &str = "[cache]\ncollapse_patience = \"100s\"";
 

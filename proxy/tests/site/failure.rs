@@ -82,7 +82,8 @@ impl Stage {
     /// All pages come from the renderer again, or are fresh.
     async fn expect_recovery(&self) {
         let client = self.shellac.client();
-        // After a time-out, the stale page may be served until a request in the background has succeeded.
+        // After a time-out, the stale page may be served until a request in the background has
+        // succeeded.
         let recovered = async {
             loop {
                 let patient = client.get(PATIENT_PAGE).await;

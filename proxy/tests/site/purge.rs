@@ -1,4 +1,5 @@
-//! A product changes: after a purge by any endpoint, every page that shows it shows the new price, and no other page is lost.
+//! A product changes: after a purge by any endpoint, every page that shows it shows the new price,
+//! and no other page is lost.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -130,7 +131,8 @@ async fn a_purge_on_a_traffic_listener_is_off_until_it_is_allowed() {
     assert!(client.get(&pages[0]).await.is_hit());
 }
 
-/// A proxy that has stored the lists of a site, and some product pages. One product is about to change.
+/// A proxy that has stored the lists of a site, and some product pages. One product is about to
+/// change.
 struct Shop {
     shellac: Shellac,
     product: u64,
@@ -167,7 +169,8 @@ impl Shop {
         Renderer::shared().raise_price(self.product).await
     }
 
-    /// The pages that show the product show this price now, all others are hits; the purge has counted exactly.
+    /// The pages that show the product show this price now, all others are hits; the purge has
+    /// counted exactly.
     async fn expect_renewed(&self, price: &str, purged: u64) {
         let mut renewed = 0;
         for (path, before) in &self.pages {

@@ -8,7 +8,8 @@ use crate::support::{Client, Renderer, Shellac};
 #[tokio::test]
 async fn the_first_piece_reaches_everyone_while_the_rest_is_rendered() {
     let shellac = Shellac::before(Renderer::shared().address());
-    // The first piece comes at once, the next one after a minute: longer than the proxy waits for it.
+    // The first piece comes at once, the next one after a minute: longer than the proxy waits for
+    // it.
     let path = "/stream?chunks=10&ms=60000&id=pieces";
 
     let mut leader = shellac.client().open(path).await;

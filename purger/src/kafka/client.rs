@@ -148,10 +148,10 @@ pub fn committed<C: ConsumerContext>(
     }
 }
 
-/// Asks the brokers for metadata, to learn whether they answer. librdkafka's buffer for the answer is
-/// four times as large as the message, which does not suffice while many topics have no partitions,
-/// such as during their deletion. It reports a bad message then, but the brokers have answered.
-/// Blocks up to [`PATIENCE`].
+/// Asks the brokers for metadata, to learn whether they answer. librdkafka's buffer for the answer
+/// is four times as large as the message, which does not suffice while many topics have no
+/// partitions, such as during their deletion. It reports a bad message then, but the brokers have
+/// answered. Blocks up to [`PATIENCE`].
 pub fn brokers_answer<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> KafkaResult<()> {
     match consumer.fetch_metadata(None, PATIENCE) {
         Err(error) if error.rdkafka_error_code() != Some(RDKafkaErrorCode::BadMessage) => {

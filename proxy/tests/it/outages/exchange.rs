@@ -1,5 +1,5 @@
-//! One runtime for origin and fetcher, whose time stands still until it is moved: steps that take no
-//! time are seen to take none.
+//! One runtime for origin and fetcher, whose time stands still until it is moved: steps that take
+//! no time are seen to take none.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -138,8 +138,9 @@ async fn answer(app: &App, head: RequestHead) -> Kind {
     }
 }
 
-/// Lets tasks and loopback sockets do what they can do now. Bytes are at the other end's socket as soon as they are
-/// written; while another thread answers, the runtime waits for sockets, and time stands still.
+/// Lets tasks and loopback sockets do what they can do now. Bytes are at the other end's socket as
+/// soon as they are written; while another thread answers, the runtime waits for sockets, and time
+/// stands still.
 pub(super) async fn settle() {
     for _ in 0..16 {
         for _ in 0..10 {

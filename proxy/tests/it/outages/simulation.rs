@@ -1,5 +1,5 @@
-//! Origins that hang, fail and answer by turns, in time that is moved by hand: how long requests wait, and how many reach
-//! the origin. `SHELLAC_OUTAGE_SEED` repeats a run.
+//! Origins that hang, fail and answer by turns, in time that is moved by hand: how long requests
+//! wait, and how many reach the origin. `SHELLAC_OUTAGE_SEED` repeats a run.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
@@ -14,8 +14,8 @@ use crate::support::origin::{Gate, Origin, Reply, ok, status};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 const FIRST_BYTE: Duration = Duration::from_secs(3);
-/// The further wait of a request that is sent itself, in the queue and for a connection, and the steps
-/// of time.
+/// The further wait of a request that is sent itself, in the queue and for a connection, and the
+/// steps of time.
 const GRACE: Duration = Duration::from_millis(400);
 
 fn bench(origin: &Origin) -> Bench {
@@ -211,7 +211,8 @@ impl Url {
         Expected { at_once: is_known && self.has_stale, is_fresh: is_over }
     }
 
-    /// A hung URL costs the origin one request for each patience, and one that fails one for each that arrives.
+    /// A hung URL costs the origin one request for each patience, and one that fails one for each
+    /// that arrives.
     fn check_load(&self, origin: &Origin) {
         if *self.mood.lock().unwrap() == Mood::Hangs {
             let asked = origin.count(&self.path) - self.asked;

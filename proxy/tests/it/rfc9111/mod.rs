@@ -1,6 +1,7 @@
 //! RFC 9111 and its smaller relatives, clause by clause, where no other file shows it end to end.
 //!
-//! A row says what the origin says, what is asked, and what becomes of it. `docs/conformance.md` names the test of each clause.
+//! A row says what the origin says, what is asked, and what becomes of it. `docs/conformance.md`
+//! names the test of each clause.
 
 mod storing;
 mod reuse;

@@ -4,12 +4,14 @@ use super::{ETAG, Lines, MINUTE_LATER, Scene, TEN_MINUTES_BEFORE, control, of_st
 use crate::support::origin::{Origin, Reply, ok};
 use crate::support::proxy::Proxy;
 
-/// Every final status code but 206, which is a part of something, and 304, which is about something stored.
+/// Every final status code but 206, which is a part of something, and 304, which is about something
+/// stored.
 fn final_codes() -> impl Iterator<Item = u16> {
     (200..=599).filter(|code| ![206, 304].contains(code))
 }
 
-/// What a client can provoke with a request that is only its own fault would poison the URL for all others.
+/// Errors that a client provokes with a faulty request of its own would poison the URL for all
+/// others.
 const NEVER_STORED: [u16; 6] = [400, 413, 414, 416, 431, 501];
 
 async fn stored_codes(lines: Lines) -> Vec<u16> {

@@ -1,4 +1,5 @@
-//! One request, written as HTTP/1 and as HTTP/2: what is so over one protocol has to be so over the other.
+//! One request, written as HTTP/1 and as HTTP/2: what is so over one protocol has to be so over the
+//! other.
 
 use super::frames::{Frames, Outcome};
 

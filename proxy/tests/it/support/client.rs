@@ -1,4 +1,5 @@
-//! A client over a bare socket: it sends any bytes and shows what came, and whether it came to its end.
+//! A client over a bare socket: it sends any bytes and shows what came, and whether it came to its
+//! end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -80,7 +81,8 @@ impl Connection {
         bytes
     }
 
-    /// Reads so many bytes, or what comes before the proxy ends the connection. Being reset is an end, too.
+    /// Reads so many bytes, or what comes before the proxy ends the connection. Being reset is an
+    /// end, too.
     pub(crate) async fn up_to(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut read = (&mut self.stream).take(count as u64);

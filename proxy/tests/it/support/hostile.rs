@@ -1,4 +1,5 @@
-//! Requests that must be refused: what their answer has to be, and that nothing of them reaches the origin.
+//! Requests that must be refused: what their answer has to be, and that nothing of them reaches the
+//! origin.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,7 +22,8 @@ pub(crate) const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: site.example\
 pub(crate) const EVIL: &str =
     "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 4\r\n\r\nevil";
 
-/// How long a refusal may take. A row that takes longer is one more problem of its table, not the end of it.
+/// How long a refusal may take. A row that takes longer is one more problem of its table, not the
+/// end of it.
 const SOON: Duration = Duration::from_secs(5);
 
 /// What every answer of ours says beside its status (RFC 9209, 9110 §7.6.3, 9211).
@@ -61,12 +63,14 @@ impl Stage {
         Self { origin, proxy, nexts: AtomicUsize::new(0) }
     }
 
-    /// One whose origin is hostile: nothing is sent twice, so that each exchange shows what became of it.
+    /// One whose origin is hostile: nothing is sent twice, so that each exchange shows what became
+    /// of it.
     pub(crate) async fn without_retries() -> Self {
         Self::with(|config| config.origin.retries = 0).await
     }
 
-    /// Says what is wrong with an exchange after the last one for `path`: it needs its own answer, on another connection.
+    /// Says what is wrong with an exchange after the last one for `path`: it needs its own answer,
+    /// on another connection.
     pub(crate) async fn spoiled(&self, path: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let path_of_next = format!("/next/{}", self.nexts.fetch_add(1, Ordering::Relaxed));
@@ -83,7 +87,8 @@ impl Stage {
         wrong
     }
 
-    /// Sends each row, followed by a smuggled request, and panics with the list of all that went wrong.
+    /// Sends each row, followed by a smuggled request, and panics with the list of all that went
+    /// wrong.
     pub(crate) async fn refuses(&self, rows: impl IntoIterator<Item = Row>) {
         let (mut problems, mut count) = (Vec::new(), 0);
         for row in rows {
@@ -97,8 +102,9 @@ impl Stage {
         assert!(problems.is_empty(), "{} of {count} rows\n{}", problems.len(), problems.join("\n"));
     }
 
-    /// Sends each case over HTTP/1 and over HTTP/2. Both refuse it, with one status and one sentence where both have a page, and
-    /// nothing of it reaches the origin. Panics with the list of all that went wrong.
+    /// Sends each case over HTTP/1 and over HTTP/2. Both refuse it, with one status and one
+    /// sentence where both have a page, and nothing of it reaches the origin. Panics with the list
+    /// of all that went wrong.
     pub(crate) async fn refuses_over_both(
         &self,
         cases: impl IntoIterator<Item = (String, Case)>,
@@ -126,15 +132,16 @@ impl Stage {
         );
     }
 
-    /// Sends these bytes and a smuggled request behind them; returns what is wrong with the answer, and its page.
+    /// Sends these bytes and a smuggled request behind them; returns what is wrong with the answer,
+    /// and its page.
     async fn refuse(&self, bytes: &[u8], statuses: &[u16]) -> (Vec<String>, String) {
         let mut client = self.proxy.connect().await;
         client.try_send([bytes, SMUGGLED.as_bytes()].concat()).await;
         refusal(&mut client, statuses).await
     }
 
-    /// Says what reached the origin since the last time, which should be nothing. A sound request of another client goes
-    /// first: what was on its way before it has arrived.
+    /// Says what reached the origin since the last time, which should be nothing. A sound request
+    /// of another client goes first: what was on its way before it has arrived.
     pub(crate) async fn trespass(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.proxy.get("/fence").await.text() != "fence" {
@@ -193,8 +200,8 @@ async fn refusal(client: &mut Connection, statuses: &[u16]) -> (Vec<String>, Str
     (wrong, String::from_utf8_lossy(rest).into_owned())
 }
 
-/// Says what is wrong with a refusal over HTTP/2. What is malformed may also reset its stream (RFC 9113 §8.1.1), or break the
-/// compression of fields and with it the connection.
+/// Says what is wrong with a refusal over HTTP/2. What is malformed may also reset its stream (RFC
+/// 9113 §8.1.1), or break the compression of fields and with it the connection.
 fn refusal_over_http2(outcome: Outcome, statuses: &[u16], page: &str) -> Vec<String> {
     let response = match outcome {
         Outcome::Reset(_) | Outcome::GoAway if statuses.contains(&400) => return Vec::new(),

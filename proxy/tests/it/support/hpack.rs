@@ -1,5 +1,5 @@
-//! Field sections of HTTP/2 (RFC 7541). They are written as plain literals, so that a malformed one can be sent, and read in
-//! full.
+//! Field sections of HTTP/2 (RFC 7541). They are written as plain literals, so that a malformed one
+//! can be sent, and read in full.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! What the tests stand on: a scripted origin, a proxy in this process, a client that sees every byte.
+//! What the tests stand on: a scripted origin, a proxy in this process, a client that sees every
+//! byte.
 
 pub(crate) mod case;
 pub(crate) mod client;

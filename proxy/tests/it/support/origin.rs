@@ -1,4 +1,5 @@
-//! A scripted origin: it speaks any bytes, holds what it is told to hold, and remembers every request.
+//! A scripted origin: it speaks any bytes, holds what it is told to hold, and remembers every
+//! request.
 
 use std::collections::HashMap;
 use std::io;
@@ -95,7 +96,8 @@ impl Origin {
         self.script(path, move |_| reply.clone());
     }
 
-    /// Answers the first request for this path with the first of these, and so on; the last one stays.
+    /// Answers the first request for this path with the first of these, and so on; the last one
+    /// stays.
     pub(crate) fn on_each(&self, path: &str, replies: impl IntoIterator<Item = Reply>) {
         let left = Mutex::new(replies.into_iter().collect::<std::collections::VecDeque<_>>());
         self.script(path, move |_| {
@@ -114,7 +116,8 @@ impl Origin {
         self.shared.scripts.lock().unwrap().insert(path.to_owned(), script);
     }
 
-    /// Answers requests for this path after their head; what follows on the connection is read and never answered.
+    /// Answers requests for this path after their head; what follows on the connection is read and
+    /// never answered.
     pub(crate) fn on_head(&self, path: &str, reply: Reply) {
         self.on(path, reply);
         self.shared.hasty.lock().unwrap().insert(path.to_owned(), Then::Read);

@@ -59,7 +59,8 @@ impl Windows {
     /// Asks for a path of the site on this stream.
     pub(crate) async fn get(&mut self, stream: u32, path: &str) {
         let text = |value: &str| [&[u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
-        // Fields of the static table: `:method: GET`, `:scheme: http`; then names of it with literal values (RFC 7541 §6.2.2).
+        // Fields of the static table: `:method: GET`, `:scheme: http`; then names of it with
+        // literal values (RFC 7541 §6.2.2).
         let block =
             [vec![0x82, 0x86], vec![0x04], text(path), vec![0x01], text("site.example")].concat();
         self.send(HEADERS, END_STREAM | END_HEADERS, stream, &block).await;
@@ -70,7 +71,8 @@ impl Windows {
         self.send(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes()).await;
     }
 
-    /// The next frame that concerns a stream; pings and settings are answered. `None` at the end of the connection.
+    /// The next frame that concerns a stream; pings and settings are answered. `None` at the end of
+    /// the connection.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             let frame = in_time("a frame", self.read()).await?;
@@ -101,7 +103,8 @@ impl Windows {
         }
     }
 
-    /// Has the proxy look at the connection: it pings, and returns what came for streams before the answer.
+    /// Has the proxy look at the connection: it pings, and returns what came for streams before the
+    /// answer.
     pub(crate) async fn ping(&mut self) -> Vec<Frame> {
         self.pings += 1;
         let payload = [self.pings; 8];

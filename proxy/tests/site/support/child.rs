@@ -26,7 +26,8 @@ pub(crate) enum Announces {
 }
 
 impl ChildProcess {
-    /// Starts the program and returns it with the lines of its output, up to the one that `is_last` accepts.
+    /// Starts the program and returns it with the lines of its output, up to the one that `is_last`
+    /// accepts.
     ///
     /// # Panics
     /// When it ends, or closes its output, before that line.
@@ -35,7 +36,8 @@ impl ChildProcess {
         announces: Announces,
         is_last: impl Fn(&str) -> bool,
     ) -> (Self, Vec<String>) {
-        // The other end of its stdin is ours for as long as this process lives: the renderer ends with it.
+        // The other end of its stdin is ours for as long as this process lives: the renderer ends
+        // with it.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         match announces {
             Announces::OnStdout => command.stdout(Stdio::piped()),

@@ -1,4 +1,5 @@
-//! `Client`: one connection for each request, so that a request can be cut and a thousand can be in flight.
+//! `Client`: one connection for each request, so that a request can be cut and a thousand can be in
+//! flight.
 
 use std::net::SocketAddr;
 

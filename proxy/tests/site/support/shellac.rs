@@ -68,7 +68,8 @@ pub(crate) fn configuration(origin: SocketAddr, origin_settings: &str, tables: &
     )
 }
 
-/// Runs a command of the program to its end, with this configuration in a file whose path replaces `FILE`.
+/// Runs a command of the program to its end, with this configuration in a file whose path replaces
+/// `FILE`.
 pub(crate) fn run(arguments: &[&str], configuration: &str) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file: PathBuf = folder.path().join("shellac.toml");

@@ -22,7 +22,8 @@ pub(crate) fn folder() -> &'static Path {
     })
 }
 
-/// Builds what is there, unless its stamp says that this was done. The lock file doubles as the lock.
+/// Builds what is there, unless its stamp says that this was done. The lock file doubles as the
+/// lock.
 fn build_if_needed(folder: &Path) {
     let lock = File::open(folder.join(LOCK_FILE)).expect("the lock file can be read");
     lock.lock().expect("the lock file can be locked");

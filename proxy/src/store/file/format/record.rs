@@ -179,8 +179,8 @@ impl Trailer {
         })
     }
 
-    /// Returns the range of filter, extent lists and entries in a segment of this size, or `None` if
-    /// they do not fit.
+    /// Returns the range of filter, extent lists and entries in a segment of this size, or `None`
+    /// if they do not fit.
     pub(super) fn contents(&self, segment_bytes: u64) -> Option<Range<u64>> {
         let entries = u64::from(self.count) * FOOTER_ENTRY_BYTES as u64;
         let length = entries + u64::from(self.filter_bytes) + u64::from(self.list_bytes);

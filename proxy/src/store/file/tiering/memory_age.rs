@@ -1,5 +1,5 @@
-//! `MemoryAge`: the time for which memory keeps a response that is not in the file. A response with a
-//! shorter life is not written.
+//! `MemoryAge`: the time for which memory keeps a response that is not in the file. A response with
+//! a shorter life is not written.
 //!
 //! A response of a short life is written for nothing if memory keeps it until its end, and lost if
 //! memory does not, see `benches/README.md`. So memory says how old those were that it had to
