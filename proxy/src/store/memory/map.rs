@@ -80,7 +80,7 @@ impl ResponseMap {
     /// longest where there are too many.
     pub(super) fn insert(&self, stored: &Arc<Stored>, arrival: Arrival) -> Vec<Arc<Stored>> {
         let hash = stored.key.hash();
-        register(&stored);
+        register(stored);
         self.count_in(stored, arrival);
         let mut displaced = Vec::new();
         {
