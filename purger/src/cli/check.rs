@@ -169,7 +169,8 @@ fn remedy(cause: &str) -> Option<&'static str> {
         () if has("certificate required") || has("bad certificate") => {
             "the broker asks for a certificate of its clients: set kafka.certificate and kafka.key"
         }
-        () if has("wrong version number") || has("ssl handshake failed") => {
+        // A peer that does not speak TLS may also reset the connection during the handshake.
+        () if has("wrong version number") || has("ssl handshake") || has("ssl_handshake") => {
             "does that port speak TLS? Set kafka.security accordingly"
         }
         () if has("unsupported sasl") || has("unsupported mechanism") => {
