@@ -76,8 +76,8 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
     store(&app, content, &clock);
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let peer = Peer {
-        remote: address,
-        local: address,
+        remote: address.into(),
+        local: address.into(),
         is_trusted: false,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),

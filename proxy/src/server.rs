@@ -1,7 +1,7 @@
 //! The running proxy: sockets, workers, housekeeping, and the drain at the end.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::admin::{self, Admin};
 use crate::app::App;
 use crate::client::peer::ListenerId;
-use crate::listener::{Listeners, socket};
+use crate::listener::Listeners;
+use crate::listener::sockets::{
+    BindError, BindRules, BoundAddress, BoundListener, InheritedSockets, ListenSocket,
+};
 use crate::purge::log::PurgeLog;
 use crate::store::file::OpenError;
 use settings::Config;
@@ -26,16 +29,15 @@ pub struct Bound {
 
 #[derive(Debug)]
 pub struct Sockets {
-    /// For each listener, a socket for each worker.
-    traffic: Vec<Vec<TcpListener>>,
-    admin: Vec<TcpListener>,
+    traffic: Vec<BoundListener>,
+    admin: Vec<BoundAddress>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be bound. The operator frees it or chooses another.
-    #[error("cannot listen on {address}: {source}; free it, or choose another address")]
-    Bind { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// The store cannot be opened. The operator does what the message says.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -61,7 +63,7 @@ pub enum Drained {
 impl Bound {
     /// Binds every address, so that all that can fail has failed before anything is served.
     pub fn bind(app: Arc<App>) -> Result<Self, StartError> {
-        let sockets = Sockets::bind(&app.config, socket::is_taken)?;
+        let sockets = Sockets::bind(&app.config)?;
         Ok(Self { app, sockets })
     }
 
@@ -74,15 +76,22 @@ impl Bound {
         &self.app
     }
 
+    /// The traffic listeners, in the order of the configuration.
+    pub fn traffic(&self) -> &[BoundListener] {
+        &self.sockets.traffic
+    }
+
+    pub fn admin(&self) -> &[BoundAddress] {
+        &self.sockets.admin
+    }
+
     pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
-        let first = |sockets: &Vec<TcpListener>| {
-            sockets.first().and_then(|socket| socket.local_addr().ok())
-        };
-        self.sockets.traffic.iter().filter_map(first).collect()
+        let all = self.sockets.traffic.iter().flat_map(|listener| &listener.addresses);
+        all.filter_map(BoundAddress::tcp).collect()
     }
 
     pub fn admin_addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.admin.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        self.sockets.admin.iter().filter_map(BoundAddress::tcp).collect()
     }
 
     /// Serves until `leave` ends, then drains. Blocks; the workers are threads of their own.
@@ -92,19 +101,20 @@ impl Bound {
         for number in 0..app.config.workers {
             let mut sockets = Vec::new();
             for (index, listener) in traffic.iter().enumerate() {
-                if let Some(socket) = listener.get(number) {
-                    sockets.push((ListenerId::at(index), socket.try_clone()?));
+                for socket in listener.of_worker(number, app.config.workers)? {
+                    sockets.push((ListenerId::at(index), socket));
                 }
             }
             workers.push(start_worker(Arc::clone(&app), number, sockets)?);
         }
-        drop(traffic);
         let control = runtime()?;
         let drained = control.block_on(async {
             let admins = admin::listeners(Arc::clone(&app));
-            for (index, socket) in admin.into_iter().enumerate() {
-                let listener = tokio::net::TcpListener::from_std(socket)?;
-                tokio::spawn(Arc::clone(&admins).accept(listener, ListenerId::at(index)));
+            for (index, address) in admin.iter().enumerate() {
+                for socket in address.of_worker(0, 1)? {
+                    let socket = socket.into_acceptor()?;
+                    tokio::spawn(Arc::clone(&admins).accept(socket, ListenerId::at(index)));
+                }
             }
             tokio::spawn(end_admin(Arc::clone(&app), admins));
             tokio::spawn(keep_house(Arc::clone(&app)));
@@ -130,24 +140,29 @@ impl Bound {
 impl Sockets {
     /// Binds the addresses of a configuration, though another process listens there as well.
     pub fn beside_another(config: &Config) -> Result<Self, StartError> {
-        Self::bind(config, |_| false)
+        Self::bind_all(config, true)
     }
 
-    fn bind(config: &Config, is_taken: impl Fn(SocketAddr) -> bool) -> Result<Self, StartError> {
-        let bind = |address: SocketAddr, backlog, workers| {
-            if is_taken(address) {
-                return Err(StartError::Bind { address, source: io::ErrorKind::AddrInUse.into() });
-            }
-            socket::bind(address, backlog, workers)
-                .map_err(|source| StartError::Bind { address, source })
-        };
-        let traffic = config
-            .listen
-            .iter()
-            .map(|listen| bind(listen.address, listen.backlog, config.workers))
+    fn bind(config: &Config) -> Result<Self, StartError> {
+        Self::bind_all(config, false)
+    }
+
+    fn bind_all(config: &Config, is_shared: bool) -> Result<Self, StartError> {
+        let mut inherited = InheritedSockets::of_process();
+        let listeners = config.listen.iter();
+        let traffic = listeners
+            .map(|listen| BoundListener::bind(listen, config.workers, is_shared, &mut inherited))
             .collect::<Result<_, _>>()?;
-        let one = |address: &SocketAddr| Ok(bind(*address, ADMIN_BACKLOG, 1)?.swap_remove(0));
-        let admin = config.admin.listen.iter().map(one).collect::<Result<_, StartError>>()?;
+        let rules = BindRules {
+            backlog: ADMIN_BACKLOG,
+            mode: config.admin.socket_mode,
+            workers: 1,
+            is_shared,
+        };
+        let admin = config.admin.listen.iter();
+        let admin = admin.map(|address| BoundAddress::bind(address, rules, &mut inherited));
+        let admin = admin.collect::<Result<_, _>>()?;
+        inherited.warn_of_unused();
         Ok(Self { traffic, admin })
     }
 }
@@ -180,13 +195,13 @@ async fn drain(app: &App) -> Drained {
 fn start_worker(
     app: Arc<App>,
     number: usize,
-    sockets: Vec<(ListenerId, TcpListener)>,
+    sockets: Vec<(ListenerId, ListenSocket)>,
 ) -> Result<thread::JoinHandle<()>, StartError> {
     let runtime = runtime()?;
     let serve = move || {
         runtime.block_on(async {
             for (index, socket) in sockets {
-                match tokio::net::TcpListener::from_std(socket) {
+                match socket.into_acceptor() {
                     Ok(listener) => {
                         drop(tokio::spawn(Arc::clone(&app.listeners).accept(listener, index)));
                     }

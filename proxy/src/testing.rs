@@ -13,6 +13,9 @@ pub mod cache {
     }
 }
 pub mod client {
+    pub mod end_address {
+        pub use crate::client::end_address::EndAddress;
+    }
     pub mod peer {
         pub use crate::client::peer::{ListenerId, Peer};
     }

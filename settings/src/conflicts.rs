@@ -1,12 +1,8 @@
 //! Settings that are right alone and wrong, or dangerous, together.
 
-use std::net::SocketAddr;
-
-use ipnet::IpNet;
-
 use super::report::{ProblemBuilder, Report};
 use super::tree::Node;
-use super::{Config, SaslMechanism, StorageKind, StorageSettings};
+use super::{Config, ListenAddress, PeerNetwork, SaslMechanism, StorageKind, StorageSettings};
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
 ///
@@ -92,7 +88,7 @@ fn names_taken_twice(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
 
 /// A bound address, its owner and its place in the file.
 struct BoundAddress<'c> {
-    address: SocketAddr,
+    address: &'c ListenAddress,
     owner: &'c str,
     written: Option<&'c Node>,
 }
@@ -114,13 +110,16 @@ fn addresses_taken_twice(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
 }
 
 fn bound<'c>(config: &'c Config, root: &'c Node) -> Vec<BoundAddress<'c>> {
-    let traffic = config.listen.iter().enumerate().map(|(index, listen)| BoundAddress {
-        address: listen.address,
-        owner: &listen.name,
-        written: root.at(&["listen", &index.to_string(), "address"]),
+    let traffic = config.listen.iter().enumerate().flat_map(|(index, listen)| {
+        let written = root.at(&["listen", &index.to_string(), "address"]);
+        listen.addresses.iter().enumerate().map(move |(place, address)| BoundAddress {
+            address,
+            owner: &listen.name,
+            written: written.map(|list| list.at(&[&place.to_string()]).unwrap_or(list)),
+        })
     });
     let admin = config.admin.listen.iter().enumerate().map(|(index, address)| BoundAddress {
-        address: *address,
+        address,
         owner: "admin",
         written: root.at(&["admin", "listen", &index.to_string()]),
     });
@@ -128,7 +127,10 @@ fn bound<'c>(config: &'c Config, root: &'c Node) -> Vec<BoundAddress<'c>> {
 }
 
 /// Returns whether these addresses exclude each other; port 0 is any free one.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
+    let (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) = (one, other) else {
+        return one == other;
+    };
     let is_wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
     let is_same_host = one.ip() == other.ip() || (is_wildcard && one.is_ipv4() == other.is_ipv4());
     one.port() != 0 && one.port() == other.port() && is_same_host
@@ -139,9 +141,9 @@ fn proxies_that_may_purge(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     if config.purge.token.is_some() {
         return Vec::new();
     }
-    let trusted: Vec<&IpNet> =
+    let trusted: Vec<&PeerNetwork> =
         config.listen.iter().flat_map(|listen| &listen.trusted_proxies).collect();
-    let is_shared = |allowed: &IpNet| trusted.iter().any(|trusted| overlap(allowed, trusted));
+    let is_shared = |allowed: &PeerNetwork| trusted.iter().any(|trusted| allowed.overlaps(trusted));
     let shared = config.purge.allow.iter().enumerate().filter(|(_, allowed)| is_shared(allowed));
     shared
         .map(|(index, allowed)| {
@@ -155,16 +157,14 @@ fn proxies_that_may_purge(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
         .collect()
 }
 
-fn overlap(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
-}
-
 fn open_admin(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     if config.admin.token.is_some() {
         return Vec::new();
     }
     let listen = config.admin.listen.iter().enumerate();
-    let open = listen.filter(|(_, address)| !address.ip().is_loopback());
+    let open = listen.filter(|(_, address)| {
+        address.tcp().is_some_and(|address| !address.ip().to_canonical().is_loopback())
+    });
     open.map(|(index, address)| {
         let message =
             format!("the admin listener {address} is open to others, and `admin.token` is not set");

@@ -33,10 +33,10 @@ pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
 pub use self::tables::{
     AdminSettings, CacheSettings, CookieSettings, EventFormat, FileStorage, HostHeader, Http2,
-    KafkaSettings, LimitSettings, ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage,
-    NamePattern, OnExpiry, OriginSettings, OtherCookies, PurgeLogSettings, PurgeSettings,
-    PurgerSettings, ResponseSettings, SaslMechanism, Secret, Security, StartAt, StorageKind,
-    StorageSettings, TagSettings, TargetHttp, TargetSettings,
+    KafkaSettings, LimitSettings, ListenAddress, ListenSettings, LogFormat, LogLevel, LogSettings,
+    MemoryStorage, NamePattern, OnExpiry, OriginSettings, OtherCookies, PeerNetwork,
+    PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings, SaslMechanism, Secret,
+    Security, StartAt, StorageKind, StorageSettings, TagSettings, TargetHttp, TargetSettings,
 };
 use self::tree::{layers, references};
 

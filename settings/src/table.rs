@@ -75,6 +75,29 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Reads one value or a list of some, and reports each wrong item.
+    pub(crate) fn read_one_or_more<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Node) -> Result<T, Fault>,
+        target: &mut Vec<T>,
+    ) {
+        let Some(node) = self.node(key) else { return };
+        if node.items().is_some() {
+            self.reject_empty(key);
+            let mut all = Vec::new();
+            self.read_each(key, kind, &mut all);
+            if !all.is_empty() {
+                *target = all;
+            }
+            return;
+        }
+        match kind(node) {
+            Ok(value) => *target = vec![value],
+            Err(fault) => self.fault(key, fault, &node.place),
+        }
+    }
+
     /// Reads a table whose keys the operator chooses, in their order, and reports each wrong value.
     pub(crate) fn read_map<T>(
         &mut self,

@@ -106,8 +106,8 @@ fn parts(uri: Uri, version: Version, head: HeaderMap) -> Parts {
 fn peer(is_trusted: bool) -> Peer {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
     Peer {
-        remote: local,
-        local,
+        remote: local.into(),
+        local: local.into(),
         is_trusted,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),

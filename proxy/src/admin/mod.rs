@@ -5,7 +5,6 @@ mod storage;
 mod routes;
 mod stats;
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
+use crate::client::end_address::EndAddress;
 use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
 use crate::listener::drain::Drain;
@@ -61,7 +61,7 @@ impl Handler for Admin {
     }
 
     /// Admin requests have no client but their peer.
-    fn is_trusted(&self, _remote: SocketAddr, _listener: ListenerId) -> bool {
+    fn is_trusted(&self, _remote: EndAddress, _listener: ListenerId) -> bool {
         false
     }
 

@@ -161,7 +161,7 @@ async fn purge_by_fields(
 ) -> Response<ResponseBody> {
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let field = || parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-    let host = authority.or_else(field).map_or_else(|| peer.local.to_string(), str::to_owned);
+    let host = authority.or_else(field).map_or_else(|| peer.local.authority(), str::to_owned);
     let host = canonical_host(&host).unwrap_or(host);
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let purge_endpoint = &app.front.purge_endpoint;

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use super::decision::{Decision, Plan, decide};
+use crate::client::end_address::EndAddress;
 use crate::client::peer::Peer;
 use crate::fetch::request::FetchRequest;
 use crate::fetch::{Fetched, Fetcher};
@@ -68,7 +69,7 @@ impl Rewarmer {
         metrics: Arc<RewarmMetrics>,
         rules: RewarmRules,
     ) -> Arc<Self> {
-        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let nowhere = EndAddress::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let peer = Peer {
             remote: nowhere,
             local: nowhere,

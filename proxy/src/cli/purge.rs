@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use process::exit::Exit;
 use process::terminal::say;
-use settings::{Config, Flags, Sources};
+use settings::{Config, Flags, ListenAddress, Sources};
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
@@ -182,7 +182,8 @@ fn address_and_token(arguments: &PurgeArguments) -> (String, Option<String>) {
     };
     let config = Sources::of_process(flags).ok().and_then(|sources| Config::load(&sources).ok());
     let configured =
-        config.as_ref().and_then(|config| config.admin.listen.first()).map(ToString::to_string);
+        config.as_ref().and_then(|config| config.admin.listen.iter().find_map(ListenAddress::tcp));
+    let configured = configured.map(|address| address.to_string());
     let admin =
         arguments.admin.clone().or(configured).unwrap_or_else(|| "127.0.0.1:8081".to_owned());
     let token = std::env::var("SHELLAC_ADMIN_TOKEN").ok();

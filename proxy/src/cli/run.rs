@@ -82,16 +82,17 @@ fn announce(bound: &Bound) {
     let say = |label, value: std::fmt::Arguments<'_>| {
         logging::say_at_start(&config.log, label, value);
     };
-    for address in bound.traffic_addresses() {
-        say("listen", format_args!("http://{address}"));
+    for address in bound.traffic().iter().flat_map(|listener| &listener.addresses) {
+        say("listen", format_args!("{}", address.shown()));
     }
     let servers: Vec<&str> =
         config.origin.servers.iter().map(http::uri::Authority::as_str).collect();
     say("origin", format_args!("{} → {}", config.origin.name, servers.join(", ")));
     say("storage", format_args!("{}", config.storage_summary()));
     let pages = "(healthz, readyz, metrics, api/v1/stats, api/v1/purge)";
-    for address in bound.admin_addresses() {
-        say("admin", format_args!("http://{address}/  {pages}"));
+    for address in bound.admin() {
+        let slash = if address.tcp().is_some() { "/" } else { "" };
+        say("admin", format_args!("{}{slash}  {pages}", address.shown()));
     }
     say("workers", format_args!("{}", config.workers));
 }

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod busy;
+pub mod end_address;
 pub mod exchange;
 pub mod peer;
 pub mod received;

@@ -1,19 +1,19 @@
 //! `Peer`: the other end of a client connection, and how far it is believed.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use ipnet::IpNet;
 
 use super::account::Account;
+use super::end_address::EndAddress;
 use crate::key::Scheme;
+use settings::PeerNetwork;
 
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The socket's own address: the only one that access is decided on.
-    pub remote: SocketAddr,
-    pub local: SocketAddr,
+    pub remote: EndAddress,
+    pub local: EndAddress,
     pub is_trusted: bool,
     /// `None` for a request of our own.
     pub listener: Option<ListenerId>,
@@ -47,14 +47,16 @@ impl Peer {
         if is_https { Scheme::Https } else { Scheme::Http }
     }
 
-    /// Returns whether its address lies in one of these blocks; IPv4 in IPv6 counts as IPv4.
-    pub fn is_in(&self, blocks: &[IpNet]) -> bool {
-        contains(blocks, self.remote)
+    /// Returns whether it is in one of these networks.
+    pub fn is_in(&self, networks: &[PeerNetwork]) -> bool {
+        contains(networks, self.remote)
     }
 }
 
-/// Returns whether the address lies in one of these blocks.
-pub fn contains(blocks: &[IpNet], address: SocketAddr) -> bool {
-    let address = address.ip().to_canonical();
-    blocks.iter().any(|block| block.contains(&address))
+/// Returns whether the address lies in one of these networks. IPv4 in IPv6 counts as IPv4.
+pub fn contains(networks: &[PeerNetwork], address: EndAddress) -> bool {
+    networks.iter().any(|network| match address.ip() {
+        Some(address) => network.contains(address),
+        None => *network == PeerNetwork::Unix,
+    })
 }

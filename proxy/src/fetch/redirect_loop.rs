@@ -19,7 +19,7 @@ pub(super) fn look_for(
     }
     if metrics.untrusted_redirects.value() == 0 {
         tracing::warn!(
-            peer = %request.peer.remote.ip(),
+            peer = %request.peer.remote,
             host = request.target.host(),
             "the origin redirects to https what the peer says was asked over https already: \
             if the peer is your load balancer, name it in listen.trusted_proxies"

@@ -5,7 +5,6 @@
 pub mod metrics;
 pub mod recorded_body;
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
@@ -18,6 +17,7 @@ use self::recorded_body::{Ending, RecordSink, RecordedBody};
 use crate::cache::answer::Answer;
 use crate::cache::record::RequestRecord;
 use crate::cache::{Cache, Step};
+use crate::client::end_address::EndAddress;
 use crate::client::peer::{ListenerId, Peer, contains};
 use crate::framing::Violation;
 use crate::listener::rules::ConnectionRules;
@@ -86,7 +86,7 @@ impl Handler for Front {
         ConnectionRules::new(&settings.limits, http2)
     }
 
-    fn is_trusted(&self, remote: SocketAddr, listener: ListenerId) -> bool {
+    fn is_trusted(&self, remote: EndAddress, listener: ListenerId) -> bool {
         let settings = self.settings.local();
         listener
             .of(&settings.listen)

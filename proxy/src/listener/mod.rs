@@ -1,7 +1,7 @@
 //! Client connections: bound sockets, an accept loop for each worker, limits, and the end of it
 //! all.
 //!
-//! Each worker is a thread with a runtime of its own and its own socket on every address
+//! Each worker is a thread with a runtime of its own and its own socket on every TCP address
 //! (`SO_REUSEPORT`): 12 % less CPU a request than one runtime with several threads, and no lock
 //! between them.
 
@@ -13,7 +13,7 @@ mod linger;
 mod metrics;
 pub mod rules;
 pub mod service;
-pub mod socket;
+pub mod sockets;
 pub mod stalls;
 mod stream;
 mod streams;
@@ -26,12 +26,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::drain::Drain;
 pub use self::metrics::ListenerMetrics;
 use self::service::Handler;
+use self::sockets::{Acceptor, ends_of};
 use self::stalls::Stalls;
 use crate::client::peer::{ListenerId, Peer};
 use crate::transport::Transport;
@@ -50,7 +50,7 @@ pub struct Listeners<H> {
 
 impl<H: Handler> Listeners<H> {
     /// Accepts connections on one socket until the drain begins.
-    pub async fn accept(self: Arc<Self>, socket: TcpListener, listener: ListenerId) {
+    pub async fn accept(self: Arc<Self>, socket: Acceptor, listener: ListenerId) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -74,14 +74,13 @@ impl<H: Handler> Listeners<H> {
 
     fn serve(
         self: &Arc<Self>,
-        stream: TcpStream,
+        stream: Transport,
         permit: OwnedSemaphorePermit,
         listener: ListenerId,
     ) {
         self.metrics.accepted.add(1);
         match self.peer_of(&stream, listener) {
             Ok(peer) => {
-                let stream = Transport::Tcp(stream);
                 let serving = connection::serve(Arc::clone(self), stream, Arc::new(peer), listener);
                 self.drain.track(async move {
                     serving.await;
@@ -93,10 +92,10 @@ impl<H: Handler> Listeners<H> {
     }
 
     /// A connection that waits to be accepted, if there is one, and a permit for it.
-    async fn waiting(&self, listener: &TcpListener) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    async fn waiting(&self, socket: &Acceptor) -> Option<(Transport, OwnedSemaphorePermit)> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-            Poll::Ready(Ok((stream, _))) => Some((stream, permit)),
+        match poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))).await {
+            Poll::Ready(Ok(stream)) => Some((stream, permit)),
             _ => None,
         }
     }
@@ -104,18 +103,17 @@ impl<H: Handler> Listeners<H> {
     /// Waits for a permit with the connection in hand: one more than the limit for each worker, all
     /// others wait in the kernel's backlog. The other way round, an idle worker would sit on a
     /// permit that a busy one needs.
-    async fn next(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let (stream, _) = listener.accept().await?;
+    async fn next(&self, socket: &Acceptor) -> io::Result<(Transport, OwnedSemaphorePermit)> {
+        let stream = socket.accept().await?;
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
         Ok((stream, permit))
     }
 
-    fn peer_of(&self, stream: &TcpStream, listener: ListenerId) -> io::Result<Peer> {
-        stream.set_nodelay(true)?;
-        let remote = stream.peer_addr()?;
+    fn peer_of(&self, stream: &Transport, listener: ListenerId) -> io::Result<Peer> {
+        let (remote, local) = ends_of(stream)?;
         Ok(Peer {
             remote,
-            local: stream.local_addr()?,
+            local,
             is_trusted: self.handler.is_trusted(remote, listener),
             listener: Some(listener),
             retained: Arc::default(),

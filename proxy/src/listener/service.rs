@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +15,7 @@ use hyper::service::Service;
 use super::activity::Activity;
 use super::rules::ConnectionRules;
 use crate::client::busy::Busy;
+use crate::client::end_address::EndAddress;
 use crate::client::exchange::{ExchangeState, Interim};
 use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
@@ -37,7 +37,7 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
     fn rules(&self, listener: ListenerId) -> ConnectionRules;
 
     /// Returns whether a peer of this listener is believed about the client that it speaks for.
-    fn is_trusted(&self, remote: SocketAddr, listener: ListenerId) -> bool;
+    fn is_trusted(&self, remote: EndAddress, listener: ListenerId) -> bool;
 
     /// Answers a request that breaks the rules of framing.
     fn refuse(&self, violation: Violation, peer: &Peer) -> Response<Self::Body>;

@@ -39,7 +39,7 @@ impl LiveSettings {
         let origins = current.origins.renewed(config.origin.clone(), Vec::new());
         // Sockets stay as they are, and so does the order of the listeners.
         let listener = |listen: &settings::ListenSettings| {
-            let same = config.listen.iter().find(|new| new.address == listen.address);
+            let same = config.listen.iter().find(|new| new.addresses == listen.addresses);
             same.unwrap_or(listen).clone()
         };
         let listen = current.listen.iter().map(listener).collect();
@@ -105,8 +105,8 @@ mod tests {
     fn a_listener_takes_the_settings_of_its_address_whatever_the_order() {
         let mut config = config();
         let here = config.listen[0].clone();
-        let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let listen = |address| settings::ListenSettings { address, ..here.clone() };
+        let port = |port| vec![SocketAddr::from(([127, 0, 0, 1], port)).into()];
+        let listen = |addresses| settings::ListenSettings { addresses, ..here.clone() };
         config.listen = vec![listen(port(1)), listen(port(2))];
         let live = LiveSettings::new(&config);
 
@@ -117,7 +117,7 @@ mod tests {
         live.replace(&config);
 
         let after = live.local();
-        assert_eq!([after.listen[0].address, after.listen[1].address], [port(1), port(2)]);
+        assert_eq!([&after.listen[0].addresses, &after.listen[1].addresses], [&port(1), &port(2)]);
         assert_eq!(after.listen[0].trusted_proxies, []);
         assert_eq!(after.listen[1].trusted_proxies, trusting);
     }

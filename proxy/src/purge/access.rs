@@ -32,7 +32,7 @@ pub fn check_traffic(
 /// Decides on a request to the admin listener: with the token, or without one from this machine
 /// only.
 pub fn check_admin(token: Option<&Secret>, peer: &Peer, fields: &HeaderMap) -> Result<(), Refusal> {
-    if token.is_none() && !peer.remote.ip().to_canonical().is_loopback() {
+    if token.is_none() && !peer.remote.is_of_this_machine() {
         return Err(Refusal::AdminForbidden);
     }
     check_token(token, fields)
@@ -70,13 +70,14 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::client::end_address::EndAddress;
     use crate::client::peer::ListenerId;
 
     fn peer(remote: &str) -> Peer {
-        let local = "127.0.0.1:80".parse().unwrap();
+        let address = |text: &str| EndAddress::Ip(text.parse().unwrap());
         Peer {
-            remote: format!("{remote}:1").parse().unwrap(),
-            local,
+            remote: address(&format!("{remote}:1")),
+            local: address("127.0.0.1:80"),
             is_trusted: false,
             listener: Some(ListenerId::at(0)),
             retained: Arc::default(),

@@ -18,7 +18,8 @@ pub struct Hints {
 
 impl Hints {
     pub fn new(config: &Config) -> Self {
-        let ports = config.listen.iter().map(|listen| listen.address.port());
+        let addresses = config.listen.iter().flat_map(|listen| &listen.addresses);
+        let ports = addresses.filter_map(|address| address.tcp()).map(|address| address.port());
         Self {
             ports: ports.filter(|port| *port != 0).collect(),
             has_file: config.storage.kind != StorageKind::Memory,

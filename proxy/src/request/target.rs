@@ -49,7 +49,7 @@ impl Target {
                 host
             }
             (None, None) if *version == Version::HTTP_10 => {
-                canonical(peer.local.to_string().as_bytes())?
+                canonical(peer.local.authority().as_bytes())?
             }
             (None, None) => return Err(Refusal::Host("the Host field is missing")),
         };

@@ -26,7 +26,9 @@ pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
         fields.remove(name);
     }
     fields.remove(FORWARDED);
-    append_member(fields, X_FORWARDED_FOR, &request.peer.remote.ip().to_canonical().to_string());
+    if let Some(address) = request.peer.remote.ip() {
+        append_member(fields, X_FORWARDED_FOR, &address.to_string());
+    }
     set(fields, X_FORWARDED_PROTO, request.key.scheme().as_str());
     set(fields, X_FORWARDED_HOST, request.target.host());
     append_via(fields, request.version, via);

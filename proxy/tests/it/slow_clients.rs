@@ -163,8 +163,8 @@ async fn responses_that_pass_leave_no_task_behind() {
     let mut client = Connection::open(address).await;
     let (stream, remote) = listener.accept().await.unwrap();
     let peer = Arc::new(Peer {
-        remote,
-        local: address,
+        remote: remote.into(),
+        local: address.into(),
         is_trusted: false,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),

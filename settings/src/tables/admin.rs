@@ -2,31 +2,37 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::Secret;
+use super::listen::SOCKET_MODE;
 use super::secret::secret;
+use super::{ListenAddress, Secret};
 use crate::table::Table;
-use crate::value::{parsed, socket_address};
+use crate::value::{file_mode, listen_address, parsed};
 
 /// The admin listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     /// Addresses to listen on. An empty list switches the admin interface off.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
+    /// The mode of the files of Unix sockets. Who may write to the file may purge, if there is no
+    /// token.
+    pub socket_mode: u32,
     /// Required for everything but health, readiness and metrics. Without a token only loopback
-    /// peers may change anything.
+    /// peers, and those of a Unix socket, may change anything.
     pub token: Option<Secret>,
 }
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self { listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8081))], token: None }
+        let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)).into()];
+        Self { listen, socket_mode: SOCKET_MODE, token: None }
     }
 }
 
 impl AdminSettings {
     /// Reads `[admin]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
-        table.read_each("listen", parsed(socket_address), &mut self.listen);
+        table.read_each("listen", parsed(listen_address), &mut self.listen);
+        table.read("socket_mode", parsed(file_mode), &mut self.socket_mode);
         table.read("token", secret, &mut self.token);
     }
 }

@@ -2,23 +2,24 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ipnet::IpNet;
-
+use super::{ListenAddress, PeerNetwork};
 use crate::table::Table;
-use crate::value::{Fault, choice, cidr, parsed, socket_address, whole};
+use crate::value::{Fault, choice, file_mode, listen_address, parsed, peer_network, whole};
 
 /// One listener for traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenSettings {
     /// The listener's name in logs and metrics.
     pub name: String,
-    /// The address to listen on. Port 0 takes any free port.
-    pub address: SocketAddr,
+    /// The addresses to listen on, never empty.
+    pub addresses: Vec<ListenAddress>,
+    /// The mode of the files of Unix sockets. Who may write to the file may connect.
+    pub socket_mode: u32,
     /// HTTP/2 beside HTTP/1.
     pub http2: Http2,
     /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed. Each of them can pose as
     /// any client.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<PeerNetwork>,
     /// Connections the kernel holds until they are accepted, 1 to 65535. `net.core.somaxconn` caps
     /// it silently.
     pub backlog: u32,
@@ -37,7 +38,8 @@ impl Default for ListenSettings {
     fn default() -> Self {
         Self {
             name: "main".to_owned(),
-            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+            addresses: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)).into()],
+            socket_mode: SOCKET_MODE,
             http2: Http2::Cleartext,
             trusted_proxies: Vec::new(),
             backlog: 4096,
@@ -56,13 +58,15 @@ impl ListenSettings {
     /// Reads one table. All but the first are named by their addresses when they have no name.
     fn read(table: &mut Table<'_>, is_first: bool) -> Self {
         let mut listen = Self::default();
-        table.read("address", parsed(socket_address), &mut listen.address);
+        table.read_one_or_more("address", parsed(listen_address), &mut listen.addresses);
         if !is_first {
-            listen.name = listen.address.to_string();
+            let addresses = listen.addresses.iter().map(ToString::to_string);
+            listen.name = addresses.collect::<Vec<_>>().join(", ");
         }
         table.read("name", parsed(name), &mut listen.name);
         table.read("http2", choice(&HTTP2), &mut listen.http2);
-        table.read_each("trusted_proxies", parsed(cidr), &mut listen.trusted_proxies);
+        table.read_each("trusted_proxies", parsed(peer_network), &mut listen.trusted_proxies);
+        table.read("socket_mode", parsed(file_mode), &mut listen.socket_mode);
         table.read("backlog", whole(1..=65_535), &mut listen.backlog);
         listen
     }
@@ -75,5 +79,8 @@ fn name(text: &str) -> Result<String, Fault> {
         Ok(text.to_owned())
     }
 }
+
+/// For the owner and the group of the process.
+pub(super) const SOCKET_MODE: u32 = 0o660;
 
 const HTTP2: [(&str, Http2); 2] = [("cleartext", Http2::Cleartext), ("off", Http2::Off)];

@@ -5,6 +5,8 @@
 //! instead; nothing else in the proxy knows either. Values that were read cannot be wrong, so the
 //! rest of the proxy does not look twice.
 
+mod listen_address;
+mod peer_network;
 mod listen;
 mod admin;
 mod origin;
@@ -27,8 +29,10 @@ pub use self::cookies::{CookieSettings, NamePattern, OtherCookies};
 pub use self::kafka::{KafkaSettings, SaslMechanism, Security};
 pub use self::limits::LimitSettings;
 pub use self::listen::{Http2, ListenSettings};
+pub use self::listen_address::ListenAddress;
 pub use self::log::{LogFormat, LogLevel, LogSettings};
 pub use self::origin::{HostHeader, OriginSettings};
+pub use self::peer_network::PeerNetwork;
 pub use self::purge::PurgeSettings;
 pub use self::purge_log::{OnExpiry, PurgeLogSettings};
 pub use self::purger::{EventFormat, PurgerSettings, StartAt, TargetHttp, TargetSettings};

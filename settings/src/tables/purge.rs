@@ -1,18 +1,17 @@
 //! `[purge]`: who may purge, and how much at once.
 
-use ipnet::IpNet;
 use purge_protocol::PurgeMode;
 
 use super::secret::secret;
-use super::{PurgeLogSettings, Secret};
+use super::{PeerNetwork, PurgeLogSettings, Secret};
 use crate::table::Table;
-use crate::value::{choice, cidr, parsed, size, whole};
+use crate::value::{choice, parsed, peer_network, size, whole};
 
 /// The rules for purges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeSettings {
     /// Peers that may `PURGE` on the traffic listeners. An empty list refuses all with 405.
-    pub allow: Vec<IpNet>,
+    pub allow: Vec<PeerNetwork>,
     /// Required from these peers as well.
     pub token: Option<Secret>,
     /// The mode of a purge that names none.
@@ -42,7 +41,7 @@ impl Default for PurgeSettings {
 impl PurgeSettings {
     /// Reads `[purge]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
-        table.read_each("allow", parsed(cidr), &mut self.allow);
+        table.read_each("allow", parsed(peer_network), &mut self.allow);
         table.read("token", secret, &mut self.token);
         table.read("default_mode", choice(&MODES), &mut self.default_mode);
         table.read("max_selectors", whole(1..=100_000), &mut self.max_selectors);

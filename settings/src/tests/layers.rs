@@ -57,7 +57,7 @@ fn flags_alone_are_enough() {
     assert_eq!(names, ["main", "[::1]:81"]);
     assert_eq!(config.origin.name, "app");
     assert_eq!(config.origin.servers, ["app.internal:3000"]);
-    assert_eq!(config.admin.listen[0].port(), 82);
+    assert_eq!(config.admin.listen[0].to_string(), "127.0.0.1:82");
 }
 
 #[test]

@@ -302,3 +302,65 @@ token = "${file:/nowhere/token}"
     4:9: cannot read the file `/nowhere/token`: No such file or directory (os error 2) (needed here)
     "##);
 }
+
+#[test]
+fn listeners_may_have_several_addresses_of_several_kinds() {
+    let file = r#"[[listen]]
+address = ["127.0.0.1:8080", "unix:/run/a.sock", "fd:http"]
+socket_mode = "0666"
+trusted_proxies = ["unix:"]
+[[listen]]
+address = ["[::1]:0", "unix:/run/b.sock"]
+[admin]
+listen = ["unix:/run/admin.sock", "fd:admin"]
+[origin.app]
+servers = ["a:1"]
+"#;
+    let config = load(file).unwrap();
+    let shown = |listen: &crate::ListenSettings| format!("{}: {:?}", listen.name, listen.addresses);
+    assert_eq!(
+        config.listen.iter().map(shown).collect::<Vec<_>>(),
+        [
+            r#"main: [Tcp(127.0.0.1:8080), Unix("/run/a.sock"), Inherited("http")]"#,
+            r#"[::1]:0, unix:/run/b.sock: [Tcp([::1]:0), Unix("/run/b.sock")]"#,
+        ]
+    );
+    assert_eq!(config.listen[0].socket_mode, 0o666);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn each_address_of_a_listener_is_checked() {
+    let file = r#"[[listen]]
+address = []
+[[listen]]
+name = "other"
+address = ["/run/a.sock", "unix:a.sock", "fd:", "unix:/run/b.sock"]
+socket_mode = "rw-"
+[admin]
+listen = ["unix:/run/b.sock"]
+[purge]
+allow = ["unix"]
+[origin.app]
+servers = ["a:1"]
+"#;
+    assert_snapshot!(listed(file), @r##"
+    2:11: `listen[0].address` must hold something (an empty list)
+    5:12: `listen[1].address[0]` must be an address to listen on, and `/run/a.sock` is none (a path) -> did you mean "unix:/run/a.sock"?
+    5:27: `listen[1].address[1]` must be an address to listen on, and `unix:a.sock` is none (the path is not absolute) -> "unix:/run/shellac/http.sock" or "fd:http"
+    5:42: `listen[1].address[2]` must be an address to listen on, and `fd:` is none (the name is empty, too long, or has characters that no name has) -> "unix:/run/shellac/http.sock" or "fd:http"
+    6:15: `listen[1].socket_mode` must be a file's mode in octal digits, from 0000 to 0777 (not three or four digits) -> "0660" for the owner and the group, "0666" for everybody
+    10:10: `purge.allow[0]` must be a CIDR block or `unix:` (the colon is missing) -> did you mean "unix:"?
+    "##);
+    let taken = r#"[[listen]]
+address = ["127.0.0.1:80", "unix:/run/b.sock", "127.0.0.1:80"]
+[admin]
+listen = ["unix:/run/b.sock"]
+[origin.app]
+servers = ["a:1"]
+"#;
+    assert_snapshot!(listed(taken), @r##"
+    2:50: the address 127.0.0.1:80 of `main` is taken: `main` listens on 127.0.0.1:80 (taken)
+    4:11: the address unix:/run/b.sock of `admin` is taken: `main` listens on unix:/run/b.sock (taken)
+    "##);
+}

@@ -6,6 +6,7 @@ use http::uri::Authority;
 use ipnet::IpNet;
 
 use super::Fault;
+use crate::tables::{ListenAddress, PeerNetwork};
 
 /// Reads an IP address with a port.
 pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
@@ -17,6 +18,30 @@ pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
             None => fault.help("\"0.0.0.0:8080\" or \"[::]:8080\""),
         }
     })
+}
+
+/// Reads an address to listen on: an IP address with a port, or a socket of another kind.
+pub(crate) fn listen_address(text: &str) -> Result<ListenAddress, Fault> {
+    if !text.starts_with("unix:") && !text.starts_with("fd:") && !text.starts_with('/') {
+        return socket_address(text).map(ListenAddress::Tcp);
+    }
+    text.parse().map_err(|error: String| {
+        let wants = format!("must be an address to listen on, and `{text}` is none");
+        if text.starts_with('/') {
+            return Fault::new(wants, "a path").help(format!("did you mean \"unix:{text}\"?"));
+        }
+        Fault::new(wants, error).help("\"unix:/run/shellac/http.sock\" or \"fd:http\"")
+    })
+}
+
+/// Reads a block of IP addresses, or `unix:`.
+pub(crate) fn peer_network(text: &str) -> Result<PeerNetwork, Fault> {
+    match text {
+        "unix:" => Ok(PeerNetwork::Unix),
+        "unix" => Err(Fault::new("must be a CIDR block or `unix:`", "the colon is missing")
+            .help("did you mean \"unix:\"?")),
+        text => cidr(text).map(PeerNetwork::Block),
+    }
 }
 
 /// Reads the `host:port` of a server.
@@ -77,7 +102,7 @@ pub(crate) fn cidr(text: &str) -> Result<IpNet, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::{authority, cidr, socket_address};
+    use super::{authority, cidr, listen_address, peer_network, socket_address};
 
     #[test]
     fn addresses_have_ports() {
@@ -88,6 +113,27 @@ mod tests {
         {
             assert!(socket_address(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_listener_has_an_address_a_path_or_a_name() {
+        for text in ["127.0.0.1:80", "[::]:0", "unix:/run/a.sock", "fd:http", "fd:shellac.socket"] {
+            assert_eq!(listen_address(text).unwrap().to_string(), text);
+        }
+        let long = format!("unix:/{}", "x".repeat(107));
+        for text in
+            ["8080", "unix:", "unix:a.sock", "unix:/run/", "fd:", "fd:a:b", "/a.sock", &long]
+        {
+            assert!(listen_address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn peers_of_unix_sockets_are_a_network_of_their_own() {
+        let (unix, block) = (peer_network("unix:").unwrap(), peer_network("10.0.0.0/8").unwrap());
+        assert!(block.contains("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!unix.contains("10.1.2.3".parse().unwrap()) && !unix.overlaps(&block));
+        assert!(unix.overlaps(&unix) && peer_network("unix").is_err());
     }
 
     #[test]

@@ -3,14 +3,16 @@
 
 mod address;
 mod duration;
+mod mode;
 mod size;
 mod token;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-pub(crate) use self::address::{authority, cidr, socket_address};
+pub(crate) use self::address::{authority, listen_address, peer_network, socket_address};
 pub(crate) use self::duration::{LIFETIME, PAUSE, TIMEOUT, duration, duration_or_off};
+pub(crate) use self::mode::file_mode;
 pub(crate) use self::size::{size, size_of};
 pub(crate) use self::token::is_token;
 use super::report::{ProblemBuilder, nearest};

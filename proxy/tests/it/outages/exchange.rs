@@ -12,6 +12,7 @@ use process::clock::Clock;
 use settings::{Config, Sources};
 use shellac::app::App;
 use shellac::testing::cache::decision::{Decision, Plan, decide};
+use shellac::testing::client::end_address::EndAddress;
 use shellac::testing::client::peer::{ListenerId, Peer};
 use shellac::testing::fetch::Fetched;
 use shellac::testing::fetch::request::FetchRequest;
@@ -85,7 +86,7 @@ impl Bench {
     }
 
     fn head(&self, path: &str) -> RequestHead {
-        let nowhere = "127.0.0.1:1".parse().unwrap();
+        let nowhere = EndAddress::Ip("127.0.0.1:1".parse().unwrap());
         let peer = Peer {
             remote: nowhere,
             local: nowhere,

@@ -1,4 +1,4 @@
-//! Bound sockets: one for each worker on every address.
+//! TCP sockets: one for each worker on every address.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,17 +9,22 @@ use socket2::{Domain, Protocol, Socket, Type};
 ///
 /// # Errors
 /// When the address is in use, or not ours.
-pub fn bind(address: SocketAddr, backlog: u32, workers: usize) -> io::Result<Vec<TcpListener>> {
+pub(super) fn bind(
+    address: SocketAddr,
+    backlog: u32,
+    count: usize,
+) -> io::Result<Vec<TcpListener>> {
     let first = bind_one(address, backlog)?;
     let bound = first.local_addr()?;
     let mut sockets = vec![first];
-    for _ in 1..workers {
+    for _ in 1..count {
         sockets.push(bind_one(bound, backlog)?);
     }
     Ok(sockets)
 }
 
-fn bind_one(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+/// Binds one more socket at an address that this user listens at, perhaps.
+pub(super) fn bind_one(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -31,7 +36,7 @@ fn bind_one(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 
 /// Returns whether another process listens there: with `SO_REUSEPORT` a second proxy of the same
 /// user would silently share the port.
-pub fn is_taken(address: SocketAddr) -> bool {
+pub(super) fn is_taken(address: SocketAddr) -> bool {
     let attempt = || -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -40,3 +45,14 @@ pub fn is_taken(address: SocketAddr) -> bool {
     };
     address.port() != 0 && attempt().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
+
+/// Returns a port near a taken one at which nobody listens.
+pub(super) fn free_near(taken: SocketAddr) -> Option<SocketAddr> {
+    (1..=NEAR).find_map(|distance| {
+        let port = taken.port().checked_add(distance)?;
+        let address = SocketAddr::new(taken.ip(), port);
+        TcpListener::bind(address).is_ok().then_some(address)
+    })
+}
+
+const NEAR: u16 = 16;

@@ -1,0 +1,19 @@
+//! The sockets that clients connect to: TCP, Unix, and those that a service manager passes.
+//!
+//! On a TCP address that is bound here each worker has a socket of its own (`SO_REUSEPORT`). A Unix
+//! socket, or one that was passed, is a single queue: every worker waits at it, and whoever comes
+//! first takes the connection.
+
+mod acceptor;
+mod bound;
+mod holder;
+mod inherited;
+mod socket;
+mod tcp;
+mod unix;
+
+pub use self::acceptor::Acceptor;
+pub(super) use self::acceptor::ends_of;
+pub use self::bound::{BindError, BindRules, BoundAddress, BoundListener};
+pub use self::inherited::InheritedSockets;
+pub use self::socket::ListenSocket;
