@@ -2,7 +2,9 @@
 
 use super::report::{ProblemBuilder, Report};
 use super::tree::Node;
-use super::{Config, ListenAddress, PeerNetwork, SaslMechanism, StorageKind, StorageSettings};
+use super::{
+    Config, ListenAddress, PeerNetwork, SaslMechanism, ServerSettings, StorageKind, StorageSettings,
+};
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
 ///
@@ -18,9 +20,11 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 10] = [
+const CHECKS: [(&[&str], Check); 12] = [
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
+    (&["origin"], origins_never_chosen),
+    (&["origin"], servers_named_twice),
     (&["listen"], names_taken_twice),
     (&["listen", "admin"], addresses_taken_twice),
     (&["listen", "purge"], proxies_that_may_purge),
@@ -66,6 +70,47 @@ fn cookies_ignored_and_varied_on(config: &Config, root: &Node) -> Vec<ProblemBui
         placed(draft, root.at(&["cookies", "vary_on", &index.to_string()]))
     })
     .collect()
+}
+
+/// The first origin that claims a request serves it.
+fn origins_never_chosen(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    let later = config.origins.iter().enumerate();
+    let hidden = later.filter_map(|(index, origin)| {
+        let earlier = config.origins.iter().take(index).find(|earlier| earlier.covers(origin))?;
+        Some((earlier, origin))
+    });
+    hidden
+        .map(|(earlier, origin)| {
+            let (earlier, name) = (&earlier.name, &origin.name);
+            let draft = ProblemBuilder::warning(
+                format!(
+                    "`origin.{name}` is never chosen: `origin.{earlier}` claims all its requests"
+                ),
+                "the first one that matches is chosen",
+            )
+            .help(format!("write [origin.{name}] first, or give `{earlier}` other hosts or paths"));
+            placed(draft, root.at(&["origin", name]))
+        })
+        .collect()
+}
+
+/// Servers are known by their addresses. One that needs more requests has a weight.
+fn servers_named_twice(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    let mut drafts = Vec::new();
+    for origin in &config.origins {
+        for (index, server) in origin.servers.iter().enumerate() {
+            let is_same = |earlier: &ServerSettings| earlier.address == server.address;
+            if origin.servers.iter().take(index).any(is_same) {
+                let message =
+                    format!("`origin.{}` names the server {} twice", origin.name, server.address);
+                let draft = ProblemBuilder::error(message, "the second time")
+                    .help(format!("{{ address = \"{}\", weight = 2 }}", server.address));
+                let path = ["origin", &origin.name, "servers", &index.to_string()];
+                drafts.push(placed(draft, root.at(&path)));
+            }
+        }
+    }
+    drafts
 }
 
 /// Metrics and logs tell listeners apart by name.

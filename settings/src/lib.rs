@@ -32,11 +32,12 @@ pub use self::report::{ConfigErrors, Problem};
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
 pub use self::tables::{
-    AdminSettings, CacheSettings, CookieSettings, EventFormat, FileStorage, HostHeader, Http2,
-    KafkaSettings, LimitSettings, ListenAddress, ListenSettings, LogFormat, LogLevel, LogSettings,
-    MemoryStorage, NamePattern, OnExpiry, OriginSettings, OtherCookies, PeerNetwork,
-    PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings, SaslMechanism, Secret,
-    Security, StartAt, StorageKind, StorageSettings, TagSettings, TargetHttp, TargetSettings,
+    AdminSettings, CacheSettings, CookieSettings, EventFormat, FileStorage, HostHeader,
+    HostPattern, Http2, KafkaSettings, LimitSettings, ListenAddress, ListenSettings, LogFormat,
+    LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry, OriginSettings, OtherCookies,
+    PathPattern, PeerNetwork, PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings,
+    SaslMechanism, Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind,
+    StorageSettings, TagSettings, TargetHttp, TargetSettings,
 };
 use self::tree::{layers, references};
 
@@ -50,8 +51,8 @@ pub struct Config {
     pub listen: Vec<ListenSettings>,
     /// `[admin]`.
     pub admin: AdminSettings,
-    /// `[origin.NAME]`.
-    pub origin: OriginSettings,
+    /// Each `[origin.NAME]`, in the file's order, never empty.
+    pub origins: Vec<OriginSettings>,
     /// `[storage]`.
     pub storage: StorageSettings,
     /// `[cache]`.
@@ -108,7 +109,7 @@ impl Config {
             workers: read_workers(root),
             listen: ListenSettings::read_all(root),
             admin: section(root, "admin", AdminSettings::read),
-            origin: OriginSettings::read_only(root),
+            origins: OriginSettings::read_all(root),
             storage: StorageSettings::read(root),
             cache: section(root, "cache", CacheSettings::read),
             cookies: section(root, "cookies", CookieSettings::read),

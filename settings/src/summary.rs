@@ -7,7 +7,7 @@ use super::{Config, StorageKind};
 /// Returns one line: listeners, origin and storage.
 pub(super) fn summary(config: &Config) -> String {
     let parts = [
-        format!("1 origin ({}: {})", config.origin.name, joined(&config.origin.servers)),
+        origins(config),
         counted(config.listen.len(), "listener"),
         storage(config),
         match config.admin.listen.as_slice() {
@@ -16,6 +16,19 @@ pub(super) fn summary(config: &Config) -> String {
         },
     ];
     format!("✓ {}", parts.join(", "))
+}
+
+fn origins(config: &Config) -> String {
+    match config.origins.as_slice() {
+        [only] => {
+            let servers: Vec<_> = only.servers.iter().map(|server| &server.address).collect();
+            format!("1 origin ({}: {})", only.name, joined(&servers))
+        }
+        several => {
+            let names: Vec<_> = several.iter().map(|origin| &origin.name).collect();
+            format!("{} origins ({})", names.len(), joined(&names))
+        }
+    }
 }
 
 /// Returns the kind and size of the store.

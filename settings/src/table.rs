@@ -118,21 +118,63 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Reads a list that must be present and not empty if its table is present.
-    pub(crate) fn read_some<T>(
+    /// Reads a list of tables and other values. It must be present and not empty if its table is
+    /// present. `read` reports what keeps it from making a value of a table.
+    pub(crate) fn read_some_tables<T>(
         &mut self,
         key: &'static str,
         kind: impl Fn(&Node) -> Result<T, Fault>,
+        read: impl Fn(&mut Table<'_>) -> Option<T>,
         target: &mut Vec<T>,
     ) {
+        self.require(key);
+        let Some(node) = self.node(key) else { return };
+        let Some(items) = node.items() else {
+            return self.fault(key, not_a_list(node), &node.place);
+        };
+        target.clear();
+        for (index, item) in items.iter().enumerate().filter(|(_, item)| !item.is_broken()) {
+            let key = format!("{key}[{index}]");
+            if item.is_table() {
+                let path = self.path_of(&key);
+                target.extend(read_node(&path, Some(item), self.report, &read));
+                continue;
+            }
+            match kind(item) {
+                Ok(value) => target.push(value),
+                Err(fault) => self.fault(&key, fault, &item.place),
+            }
+        }
+    }
+
+    /// Reports that a list is missing or empty in a table that is present.
+    fn require(&mut self, key: &'static str) {
         if let Some(place) = self.place
-            && !self.entries.iter().any(|entry| entry.key == key)
+            && !self.has(key)
         {
             let message = format!("`{}` is missing", self.path_of(key));
             self.report.add(ProblemBuilder::error(message, "not in this table").at(place));
         }
         self.reject_empty(key);
-        self.read_each(key, kind, target);
+    }
+
+    /// Returns whether a key is written here, whatever its value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    /// Reports a fault of a value that was read before.
+    pub(crate) fn fault_of(&mut self, key: &'static str, fault: Fault) {
+        if let Some(node) = self.node(key) {
+            self.fault(key, fault, &node.place);
+        }
+    }
+
+    /// Reports a fault of the whole table.
+    pub(crate) fn fault_of_table(&mut self, fault: Fault) {
+        if let Some(place) = self.place {
+            self.report.add_fault(&self.path, fault.draft(&self.path).at(place));
+        }
     }
 
     fn reject_empty(&mut self, key: &'static str) {
@@ -165,14 +207,14 @@ impl<'t> Table<'t> {
     }
 
     /// Returns the names of the tables in the table of this key, or `None` if it is no table.
-    pub(crate) fn names(&mut self, key: &'static str) -> Option<Vec<(String, Location)>> {
+    pub(crate) fn names(&mut self, key: &'static str) -> Option<Vec<String>> {
         let node = self.node(key);
         if let Some(node) = node.filter(|node| !node.is_table()) {
             self.fault(key, not_a_table(node), &node.place);
             return None;
         }
         let entries = node.map_or(&[][..], Node::entries).iter();
-        Some(entries.map(|entry| (entry.key.clone(), entry.place.clone())).collect())
+        Some(entries.map(|entry| entry.key.clone()).collect())
     }
 
     /// Reads the table of this name in the table of this key. An absent one is read as empty.

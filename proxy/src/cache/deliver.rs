@@ -165,6 +165,7 @@ pub(super) fn options(request: &RequestHead, now: Timestamp) -> Answer {
 fn detail_of(error: &ProxyError) -> &'static str {
     match error {
         ProxyError::Refused(Refusal::OnlyIfCached) => "only_if_cached",
+        ProxyError::Refused(Refusal::Unclaimed) => "unclaimed",
         ProxyError::Refused(_) => "refused",
         ProxyError::Origin(_) => "origin_error",
         ProxyError::Overloaded => "limit",

@@ -37,6 +37,7 @@ use crate::invalidation::Invalidation;
 use crate::key::KeySeed;
 use crate::key::vary::VariantHash;
 use crate::lookup::usable;
+use crate::origins::OriginId;
 use crate::policy::SettingsSnapshot;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
@@ -77,6 +78,7 @@ pub enum PendingRequest {
 #[derive(Debug)]
 pub struct Forwarding {
     inbound: Inbound,
+    origin: OriginId,
     started: Instant,
     reason: ForwardReason,
     plan: Plan,
@@ -261,9 +263,13 @@ impl Cache {
                 if max_forwards::count_down(&mut inbound.head) {
                     return Step::Answer(deliver::options(&inbound.head, self.clock.now()));
                 }
+                let Some(origin) = inbound.head.claim() else {
+                    self.fetcher.metrics().unclaimed.add(1);
+                    return Step::Answer(self.fail(&inbound.head, &Refusal::Unclaimed.into()));
+                };
                 trace::identify(&mut inbound.head.fields);
                 let started = started.unwrap_or_else(Instant::now);
-                let forwarding = Forwarding { inbound, started, reason, plan, variant };
+                let forwarding = Forwarding { inbound, origin, started, reason, plan, variant };
                 Step::Pending(Box::new(PendingRequest::Forward(forwarding)))
             }
         }
@@ -283,8 +289,8 @@ impl Cache {
     }
 
     async fn forward(&self, forwarding: Forwarding, busy: Busy) -> Answer {
-        let Forwarding { inbound, started, reason, plan, variant } = forwarding;
-        let (origin, arrived) = (inbound.head.policy.origin, self.clock.now());
+        let Forwarding { inbound, origin, started, reason, plan, variant } = forwarding;
+        let arrived = self.clock.now();
         let received = if inbound.has_body() { Received::counting() } else { Received::default() };
         // Where nothing is shared, the client's own conditions and ranges go to the origin.
         let is_whole = !has_preconditions(&inbound.head.fields);
@@ -356,7 +362,10 @@ impl Cache {
 
     /// Validates a stale response in the background, for all clients, unless the client wants
     /// nothing stored: then the next request does.
-    fn refresh(&self, head: RequestHead, stale: &Arc<Stored>, variant: Option<VariantHash>) {
+    fn refresh(&self, mut head: RequestHead, stale: &Arc<Stored>, variant: Option<VariantHash>) {
+        if head.claim().is_none() {
+            return;
+        }
         let mut request = self.fetch_request(head, None, variant);
         request.head.interim = None; // its client has its answer
         request.range = None;

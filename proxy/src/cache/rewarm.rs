@@ -183,7 +183,9 @@ impl Rewarmer {
         let target = Target::read(&parts, &self.peer, usize::MAX).ok()?;
         trace::identify(&mut parts.headers);
         let settings = self.settings.local();
-        let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &parts.headers);
+        let mut policy =
+            RequestPolicy::resolve(settings, target.host(), target.path(), &parts.headers);
+        policy.claim(target.host(), target.path())?;
         Some(RequestHead {
             method: Method::GET,
             version: Version::HTTP_11,

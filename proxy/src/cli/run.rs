@@ -85,9 +85,11 @@ fn announce(bound: &Bound) {
     for address in bound.traffic().iter().flat_map(|listener| &listener.addresses) {
         say("listen", format_args!("{}", address.shown()));
     }
-    let servers: Vec<&str> =
-        config.origin.servers.iter().map(http::uri::Authority::as_str).collect();
-    say("origin", format_args!("{} → {}", config.origin.name, servers.join(", ")));
+    for origin in &config.origins {
+        let servers: Vec<_> =
+            origin.servers.iter().map(|server| server.address.to_string()).collect();
+        say("origin", format_args!("{} → {}", origin.name, servers.join(", ")));
+    }
     say("storage", format_args!("{}", config.storage_summary()));
     let pages = "(healthz, readyz, metrics, api/v1/stats, api/v1/purge)";
     for address in bound.admin() {

@@ -19,6 +19,8 @@ pub struct FetchMetrics {
     pub failed: Counter,
     /// Requests that were refused, or served stale, because too many were at the origin.
     pub overloaded: Counter,
+    /// Requests that no origin claims.
+    pub unclaimed: Counter,
     /// Redirects over https to the URL that was asked for, behind a peer that is not trusted.
     pub untrusted_redirects: Counter,
     uncacheable: [Counter; Uncacheable::ALL.len()],
@@ -82,6 +84,11 @@ impl FetchMetrics {
                 "shellac_cache_overloads",
                 "Requests that found too many at the origin, or in a fetch",
                 &self.overloaded,
+            ),
+            counter(
+                "shellac_requests_unclaimed",
+                "Requests that no origin claims: answered 404",
+                &self.unclaimed,
             ),
             counter(
                 "shellac_cache_untrusted_https_redirects",

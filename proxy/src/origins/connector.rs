@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::race::{SLOW_FOR, Speed, race};
 use crate::transport::Transport;
+use settings::ServerAddress;
 
 pub(super) trait Network: Send + Sync {
     type Stream: Send + 'static;
@@ -44,6 +45,16 @@ pub(super) enum ConnectError {
     Resolve(io::Error),
     /// No address can be connected to. Holds the error of the last one.
     Connect(io::Error),
+}
+
+impl Connector {
+    pub(super) fn of(address: &ServerAddress) -> Self {
+        let (ServerAddress::Host(authority) | ServerAddress::Dns(authority)) = address else {
+            return Self::new(System, String::new(), 0); // not to be resolved
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        Self::new(System, host, authority.port_u16().unwrap_or(80))
+    }
 }
 
 impl<N: Network> Connector<N> {

@@ -29,6 +29,9 @@ pub enum OriginError {
     },
     #[error("{server} accepted no connection in time")]
     ConnectTimeout { server: String },
+    /// No server may be used now.
+    #[error("no server of it is usable")]
+    Unavailable,
     /// All connections are in use, and the queue is full or the wait in it was too long.
     #[error("all connections to it are in use")]
     Busy,
@@ -126,6 +129,7 @@ impl OriginError {
                 | Self::Refused { .. }
                 | Self::Unreachable { .. }
                 | Self::ConnectTimeout { .. }
+                | Self::Unavailable
         )
     }
 
@@ -136,7 +140,7 @@ impl OriginError {
             | Self::HeadTimeout
             | Self::IdleTimeout
             | Self::TotalTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestStalled => StatusCode::REQUEST_TIMEOUT,
             Self::RequestBroken | Self::Unwritable => StatusCode::BAD_REQUEST,
@@ -160,6 +164,7 @@ impl OriginError {
             Self::Refused { .. } => "connection_refused",
             Self::Unreachable { .. } => "destination_ip_unroutable",
             Self::ConnectTimeout { .. } => "connection_timeout",
+            Self::Unavailable => "destination_unavailable",
             Self::Busy => "connection_limit_reached",
             Self::SendTimeout => "connection_write_timeout",
             Self::HeadTimeout | Self::IdleTimeout => "connection_read_timeout",
@@ -183,6 +188,7 @@ impl OriginError {
             Self::Refused { .. } => "refused",
             Self::Unreachable { .. } => "unreachable",
             Self::ConnectTimeout { .. } => "connect_timeout",
+            Self::Unavailable => "unavailable",
             Self::Busy => "busy",
             Self::SendTimeout => "send_timeout",
             Self::HeadTimeout => "first_byte_timeout",

@@ -93,11 +93,12 @@ impl FailureLog {
     }
 }
 
-const REASONS: [&str; 16] = [
+const REASONS: [&str; 17] = [
     "resolve",
     "refused",
     "unreachable",
     "connect_timeout",
+    "unavailable",
     "busy",
     "send_timeout",
     "first_byte_timeout",

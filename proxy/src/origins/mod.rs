@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! Origins ─► Origin ─► slots     a permit for each exchange, a bounded queue
-//!   by       NAME      attempts  the number of retries, and their safety
-//!   policy             failures  URLs, reachability, the log of an outage
+//!  claims    NAME      attempts  the number of retries, and their safety
+//!                      failures  URLs, reachability, the log of an outage
 //!                      └► Server ─► pool       idle connections
 //!                                   connector  names, addresses, the race between them
 //!                                   connection  one exchange: server_stream, sending,
@@ -12,6 +12,7 @@
 //! ```
 
 mod attempts;
+mod claims;
 mod connector;
 mod error;
 pub mod failures;
@@ -31,58 +32,67 @@ mod slots;
 
 use std::sync::Arc;
 
+use self::claims::Claims;
+pub use self::claims::OriginId;
 pub use self::error::OriginError;
 pub use self::origin::Origin;
 pub use self::request_body::RequestBody;
 pub use self::response_body::OriginBody;
 
+/// The origins of a configuration, never none, in the order in which they claim requests.
 #[derive(Clone, Debug)]
 pub struct Origins {
-    /// The origin of all requests that no other one claims.
-    default: Arc<Origin>,
+    first: Arc<Origin>,
     others: Box<[Arc<Origin>]>,
+    claims: Arc<Claims>,
 }
 
-/// The place of an origin in the [`Origins`] that returned it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OriginId(usize);
-
 impl Origins {
-    pub fn new(default: settings::OriginSettings, others: Vec<settings::OriginSettings>) -> Self {
-        let origin = |settings| Arc::new(Origin::new(settings));
-        Self { default: origin(default), others: others.into_iter().map(origin).collect() }
+    pub fn new(settings: &[settings::OriginSettings]) -> Self {
+        Self::made(settings, |settings| Arc::new(Origin::new(settings.clone())))
     }
 
     /// Returns origins with these settings. An origin with the same settings stays. Any other of
     /// the same name keeps its counters, failures and servers.
     #[must_use]
-    pub fn renewed(
-        &self,
-        default: settings::OriginSettings,
-        others: Vec<settings::OriginSettings>,
+    pub fn renewed(&self, settings: &[settings::OriginSettings]) -> Self {
+        Self::made(settings, |settings| match self.find(&settings.name) {
+            Some(before) if before.has(settings) => Arc::clone(before),
+            Some(before) => Arc::new(before.renewed(settings.clone())),
+            None => Arc::new(Origin::new(settings.clone())),
+        })
+    }
+
+    fn made(
+        settings: &[settings::OriginSettings],
+        origin: impl Fn(&settings::OriginSettings) -> Arc<Origin>,
     ) -> Self {
-        let origin = |settings: settings::OriginSettings| {
-            let before = self.find(&settings.name).map(|id| self.get(id));
-            match before {
-                Some(before) if before.has(&settings) => Arc::clone(before),
-                Some(before) => Arc::new(before.renewed(settings)),
-                None => Arc::new(Origin::new(settings)),
-            }
-        };
-        Self { default: origin(default), others: others.into_iter().map(origin).collect() }
+        let mut all = settings.iter().map(origin);
+        let first = all.next();
+        Self {
+            first: first.unwrap_or_else(|| Arc::new(Origin::without_servers())),
+            others: all.collect(),
+            claims: Arc::new(Claims::new(settings)),
+        }
+    }
+
+    /// Returns the first origin that claims a request, by its canonical host and its path with
+    /// query.
+    pub fn choose(&self, host: &str, path: &str) -> Option<OriginId> {
+        self.claims.choose(host, path)
     }
 
     pub fn get(&self, id: OriginId) -> &Arc<Origin> {
-        let place = id.0.checked_sub(1);
-        place.and_then(|place| self.others.get(place)).unwrap_or(&self.default)
+        let place = id.place().checked_sub(1);
+        place.and_then(|place| self.others.get(place)).unwrap_or(&self.first)
     }
 
-    pub fn find(&self, name: &str) -> Option<OriginId> {
-        self.iter().position(|origin| origin.name() == name).map(OriginId)
+    pub fn find(&self, name: &str) -> Option<&Arc<Origin>> {
+        self.iter().find(|origin| origin.name() == name)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Origin>> {
-        std::iter::once(&self.default).chain(&self.others)
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     pub fn sweep(&self) {
@@ -98,9 +108,8 @@ impl Origins {
         self.iter().map(|origin| origin.queued()).sum()
     }
 
-    /// The origin of all requests that no other one claims.
-    pub const fn default_origin(&self) -> &Arc<Origin> {
-        &self.default
+    pub const fn first(&self) -> &Arc<Origin> {
+        &self.first
     }
 }
 
@@ -113,13 +122,13 @@ mod tests {
     use super::*;
 
     fn settings(name: &str) -> settings::OriginSettings {
-        settings::OriginSettings::new(name, vec![Authority::from_static("127.0.0.1:1")])
+        settings::OriginSettings::new(name, vec![Authority::from_static("127.0.0.1:1").into()])
     }
 
     #[test]
     fn an_origin_that_cannot_be_reached_says_nothing_of_another() {
-        let origins = Origins::new(settings("app"), vec![settings("api")]);
-        let [app, api] = ["app", "api"].map(|name| origins.get(origins.find(name).unwrap()));
+        let origins = Origins::new(&[settings("app"), settings("api")]);
+        let [app, api] = ["app", "api"].map(|name| origins.find(name).unwrap());
         let now = Timestamp::from_secs(1_000);
 
         app.reachability.note_error(&OriginError::Refused { server: "app:80".to_owned() }, now);
@@ -130,14 +139,22 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_found_by_its_name() {
-        let origins = Origins::new(settings("app"), vec![settings("api"), settings("images")]);
+    fn the_order_of_the_settings_is_the_order_of_the_origins() {
+        let names = ["app", "api", "images"];
+        let origins = Origins::new(&names.map(settings));
 
-        for name in ["app", "api", "images"] {
-            let id = origins.find(name).unwrap();
-            assert_eq!(origins.get(id).name(), name);
-        }
-        assert_eq!(origins.find("other"), None);
-        assert_eq!(origins.get(OriginId::default()).name(), origins.default_origin().name());
+        assert_eq!(origins.iter().map(|origin| origin.name()).collect::<Vec<_>>(), names);
+        assert_eq!(origins.get(OriginId::default()).name(), "app");
+        assert_eq!(origins.find("images").unwrap().name(), "images");
+        assert!(origins.find("other").is_none());
+    }
+
+    #[test]
+    fn an_origin_that_moves_in_the_file_keeps_what_it_counted() {
+        let before = Origins::new(&[settings("app"), settings("api")]);
+        let after = before.renewed(&[settings("new"), settings("api")]);
+
+        assert!(Arc::ptr_eq(before.find("api").unwrap(), after.find("api").unwrap()));
+        assert!(after.find("app").is_none());
     }
 }

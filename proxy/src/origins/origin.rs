@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
-use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use parking_lot::RwLock;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,12 +29,12 @@ use super::server::Server;
 use super::server::connection::ServerConnection;
 use super::slots::Slots;
 use crate::framing::grammar::is_request_line;
-use settings::HostHeader;
+use settings::{HostHeader, ServerSettings};
 
 #[derive(Debug)]
 pub struct Origin {
     settings: settings::OriginSettings,
-    servers: Box<[Arc<Server>]>,
+    servers: RwLock<Arc<[Arc<Server>]>>,
     /// Connections asked for so far. Determines the next server in turn.
     turn: AtomicUsize,
     slots: Slots,
@@ -46,9 +46,9 @@ pub struct Origin {
 
 impl Origin {
     pub fn new(settings: settings::OriginSettings) -> Self {
-        let server = |authority: &Authority| Arc::new(Server::new(authority.clone(), &settings));
+        let server = |server: &ServerSettings| Arc::new(Server::new(server, &settings));
         Self {
-            servers: settings.servers.iter().map(server).collect(),
+            servers: RwLock::new(settings.servers.iter().map(server).collect()),
             turn: AtomicUsize::new(0),
             slots: Slots::new(&settings),
             metrics: Arc::default(),
@@ -62,12 +62,16 @@ impl Origin {
     /// Returns an origin with other settings that keeps the counters, failures and servers of this
     /// one. Servers whose connections are made or kept in another way begin anew.
     pub(super) fn renewed(&self, settings: settings::OriginSettings) -> Self {
-        let server = |authority: &Authority| {
-            let before = self.servers.iter().find(|server| server.is(authority, &settings));
-            before.map_or_else(|| Arc::new(Server::new(authority.clone(), &settings)), Arc::clone)
+        let known = self.servers();
+        let server = |server: &ServerSettings| {
+            let before = known.iter().find(|known| *known.address() == server.address);
+            before.map_or_else(
+                || Arc::new(Server::new(server, &settings)),
+                |before| before.renewed(server, &settings),
+            )
         };
         Self {
-            servers: settings.servers.iter().map(server).collect(),
+            servers: RwLock::new(settings.servers.iter().map(server).collect()),
             turn: AtomicUsize::new(0),
             slots: Slots::new(&settings),
             metrics: Arc::clone(&self.metrics),
@@ -78,12 +82,21 @@ impl Origin {
         }
     }
 
+    /// Returns an origin that can answer nothing.
+    pub(super) fn without_servers() -> Self {
+        Self::new(settings::OriginSettings::new("none", Vec::new()))
+    }
+
     pub(super) fn has(&self, settings: &settings::OriginSettings) -> bool {
         self.settings == *settings
     }
 
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    pub(super) fn servers(&self) -> Arc<[Arc<Server>]> {
+        Arc::clone(&self.servers.read())
     }
 
     pub const fn first_byte_timeout(&self) -> Duration {
@@ -172,11 +185,16 @@ impl Origin {
     /// Takes an idle connection, or connects to the next server. Servers that could not be
     /// connected to lately are tried last.
     async fn take_connection(&self, attempts: &Attempts) -> Result<ServerConnection, OriginError> {
+        let (servers, now) = (self.servers(), Instant::now());
+        let usable: Vec<_> = servers.iter().filter(|server| server.share(now) > 0).collect();
+        if usable.is_empty() {
+            return Err(OriginError::Unavailable);
+        }
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
-            (0..self.servers.len()).filter_map(|step| {
-                self.servers.get((first.wrapping_add(step)) % self.servers.len())
-            })
+            (0..usable.len())
+                .filter_map(|step| usable.get((first.wrapping_add(step)) % usable.len()))
+                .copied()
         };
         if attempts.may_reuse()
             && let Some(connection) = in_turn().find_map(Server::take_idle)
@@ -272,11 +290,11 @@ impl Origin {
     }
 
     pub fn sweep(&self) {
-        self.servers.iter().for_each(|server| server.pool().sweep());
+        self.servers().iter().for_each(|server| server.pool().sweep());
     }
 
     pub fn connections(&self) -> (usize, usize) {
-        let idle = self.servers.iter().map(|server| server.pool().count()).sum();
+        let idle = self.servers().iter().map(|server| server.pool().count()).sum();
         (self.slots.in_use(), idle)
     }
 

@@ -20,7 +20,7 @@ pub struct LiveSettings {
 
 impl LiveSettings {
     pub fn new(config: &Config) -> Arc<Self> {
-        let origins = Origins::new(config.origin.clone(), Vec::new());
+        let origins = Origins::new(&config.origins);
         let snapshot = SettingsSnapshot::new(config, origins, config.listen.clone());
         let number = AtomicU64::new(snapshot.number());
         Arc::new(Self { number, current: Mutex::new(Arc::new(snapshot)) })
@@ -36,7 +36,7 @@ impl LiveSettings {
     /// connections. Origins with the same settings stay, with their connections and failures.
     pub fn replace(&self, config: &Config) {
         let mut current = self.current.lock();
-        let origins = current.origins.renewed(config.origin.clone(), Vec::new());
+        let origins = current.origins.renewed(&config.origins);
         // Sockets stay as they are, and so does the order of the listeners.
         let listener = |listen: &settings::ListenSettings| {
             let same = config.listen.iter().find(|new| new.addresses == listen.addresses);
@@ -98,7 +98,7 @@ mod tests {
 
         assert_eq!(live.local().limits.max_body, 7);
         assert_ne!(first.limits.max_body, 7, "a request keeps what it was read under");
-        assert!(Arc::ptr_eq(first.origins.default_origin(), live.local().origins.default_origin()));
+        assert!(Arc::ptr_eq(first.origins.first(), live.local().origins.first()));
     }
 
     #[test]
@@ -127,10 +127,10 @@ mod tests {
         let mut config = config();
         let live = LiveSettings::new(&config);
         let before = live.current();
-        config.origin.retries += 1;
+        config.origins[0].retries += 1;
         live.replace(&config);
-        let (before, after) = (before.origins.default_origin(), live.current());
-        let after = after.origins.default_origin();
+        let (before, after) = (before.origins.first(), live.current());
+        let after = after.origins.first();
         assert!(!Arc::ptr_eq(before, after) && Arc::ptr_eq(&before.metrics, &after.metrics));
     }
 }

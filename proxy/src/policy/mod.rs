@@ -3,7 +3,8 @@
 //! ```text
 //! Config ─► LiveSettings ──► SettingsSnapshot ─► Policies ─► RequestPolicy
 //!           replaced as      copied by each     resolved     carried in the request's head:
-//!           a whole          worker             once         origin, key, cookies, freshness, tags
+//!           a whole          worker             once         key, cookies, freshness, tags; the
+//!                                                            origin of a request that is forwarded
 //! ```
 
 pub mod cookies;
@@ -22,7 +23,6 @@ pub use self::snapshot::SettingsSnapshot;
 use self::cookies::CookieRules;
 use crate::freshness;
 use crate::key::{Key, KeySeed, Scheme};
-use crate::origins::OriginId;
 use settings::Config;
 
 /// In the response to an unsafe request: the groups that it invalidates (RFC 9875 §3).
@@ -30,7 +30,6 @@ pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 
 #[derive(Clone, Debug)]
 pub struct Policy {
-    pub origin: OriginId,
     /// Cookies that select a variant, are dropped, or keep a request from the cache.
     pub cookies: CookieRules,
     pub freshness: freshness::FreshnessRules,
@@ -49,10 +48,9 @@ pub struct Policies {
 pub struct PolicyId(u32);
 
 impl Policies {
-    pub(super) fn new(config: &Config, origin: OriginId) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let Config { cache, cookies, tags, .. } = config;
         let default = Policy {
-            origin,
             cookies: CookieRules::new(cookies.clone()),
             freshness: freshness::FreshnessRules {
                 default_ttl: cache.default_ttl,

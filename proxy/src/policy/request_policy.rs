@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::snapshot::SettingsSnapshot;
 use super::{Policy, PolicyId};
-use crate::origins::Origin;
+use crate::origins::{Origin, OriginId};
 
 /// The policy that a request was read under. It stays the same for the whole request, even if the
 /// settings are replaced meanwhile.
@@ -16,6 +16,8 @@ pub struct RequestPolicy {
     /// The copy of the worker that read the request, so that no other core counts its references.
     snapshot: Arc<SettingsSnapshot>,
     id: PolicyId,
+    /// `None` until [`claim`](Self::claim): a hit needs no origin.
+    origin: Option<OriginId>,
 }
 
 impl RequestPolicy {
@@ -27,15 +29,23 @@ impl RequestPolicy {
         fields: &HeaderMap,
     ) -> Self {
         let id = snapshot.policies.resolve(host, path, fields);
-        Self { snapshot, id }
+        Self { snapshot, id, origin: None }
     }
 
     pub fn settings(&self) -> &SettingsSnapshot {
         &self.snapshot
     }
 
+    /// Chooses the origin of a request that is forwarded. Returns `None` if no origin claims it.
+    pub fn claim(&mut self, host: &str, path: &str) -> Option<OriginId> {
+        self.origin = self.snapshot.origins.choose(host, path);
+        self.origin
+    }
+
+    /// The origin that was chosen. Every request has one before it is forwarded.
     pub fn origin(&self) -> &Arc<Origin> {
-        self.snapshot.origins.get(self.origin)
+        debug_assert!(self.origin.is_some(), "no origin was chosen");
+        self.snapshot.origins.get(self.origin.unwrap_or_default())
     }
 }
 

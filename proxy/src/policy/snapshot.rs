@@ -39,10 +39,9 @@ impl SettingsSnapshot {
         origins: Origins,
         listen: Vec<settings::ListenSettings>,
     ) -> Self {
-        let origin = origins.find(&config.origin.name).unwrap_or_default();
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            policies: Policies::new(config, origin),
+            policies: Policies::new(config),
             origins,
             limits: config.limits.clone(),
             listen,

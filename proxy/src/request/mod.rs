@@ -26,6 +26,7 @@ use crate::client::peer::Peer;
 use crate::field::hop_by_hop;
 use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
+use crate::origins::OriginId;
 use crate::policy::cookies::CookieRules;
 use crate::policy::{RequestPolicy, SettingsSnapshot};
 use settings::LimitSettings;
@@ -127,6 +128,11 @@ impl Inbound {
 }
 
 impl RequestHead {
+    /// Chooses the origin that the request is forwarded to, or returns `None` if none claims it.
+    pub fn claim(&mut self) -> Option<OriginId> {
+        self.policy.claim(self.target.host(), self.target.path())
+    }
+
     /// Returns whether the answer to this HEAD is what everyone's GET would be given: nothing in it
     /// is this client's own. One that forbids storing, or asks for more than a look, tells nothing
     /// about what is stored.

@@ -34,6 +34,9 @@ pub enum Refusal {
     /// Our own name is in `Via` too often (RFC 9110 §7.6.3).
     #[error("The request has come through here {0} times: it runs in a circle.")]
     Loop(usize),
+    /// No `[origin.NAME]` has this host and path.
+    #[error("Nothing is served here under this host and path.")]
+    Unclaimed,
     #[error("The URL is longer than {limit} bytes.")]
     UriTooLong {
         /// Bytes allowed.

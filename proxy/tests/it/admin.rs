@@ -151,6 +151,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_cache_refreshes counter
     shellac_cache_fetch_failures counter
     shellac_cache_overloads counter
+    shellac_requests_unclaimed counter
     shellac_cache_untrusted_https_redirects counter
     shellac_cache_misses_in_flight gauge
     shellac_cache_flights gauge

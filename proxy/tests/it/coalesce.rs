@@ -301,8 +301,8 @@ async fn a_failure_reaches_all_who_waited_for_it() {
     origin.on("/error", status("503 Service Unavailable", "sorry").after(&gate));
     origin.on("/hit", cacheable(""));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.retries = 0;
-        config.origin.keepalive = 0; // a broken connection that was used before is tried once more
+        config.origins[0].retries = 0;
+        config.origins[0].keepalive = 0; // a broken connection that was used before is tried once more
     });
     proxy.get("/hit").await;
 

@@ -112,7 +112,7 @@ async fn the_end_of_the_only_client_cancels_its_fetch() {
         until_idle(&proxy).await;
     }
     assert_eq!(
-        proxy.app.origins().default_origin().failures.count(proxy.clock.now()),
+        proxy.app.origins().first().failures.count(proxy.clock.now()),
         0,
         "it is no failure of the URL"
     );

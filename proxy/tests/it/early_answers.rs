@@ -128,7 +128,7 @@ async fn a_connection_is_used_again_only_after_a_clean_exchange() {
     let origin = Origin::start().await;
     origin.on_head_and_on("/early", refusal());
     origin.on("/innocent", ok("innocent").field("cache-control", "no-store"));
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     let proxy = Arc::new(proxy);
     let small = Bytes::from(request("POST", "/early", &[], &"x".repeat(200_000)));
 

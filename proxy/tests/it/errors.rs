@@ -15,9 +15,9 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n";
 async fn each_kind_of_failure_has_its_status_and_says_what_it_is() {
     let origin = Origin::start().await;
     let never = Gate::closed();
-    let calm = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let calm = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     let hasty = Proxy::start_with(&origin, |config| {
-        config.origin.first_byte_timeout = Duration::from_millis(50);
+        config.origins[0].first_byte_timeout = Duration::from_millis(50);
     });
     for (proxy, path, reply, status, error) in [
         (&calm, "/closed", Reply::nothing(), 502, "connection_terminated"),
@@ -68,7 +68,7 @@ async fn an_origin_that_is_not_there_is_502() {
 async fn the_page_is_html_unless_json_is_asked_for() {
     let origin = Origin::start().await;
     origin.on("/a", Reply::nothing());
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
 
     let id = ("X-Request-ID", "trace-7");
     let html = proxy.get_with("/a", &[id]).await;
@@ -151,7 +151,7 @@ async fn content_that_stalls_is_cut_within_the_response() {
     origin
         .on("/b", Reply::bytes(HEAD).field("cache-control", "private").send("01234").hold(&never));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.idle_timeout = Duration::from_millis(300);
+        config.origins[0].idle_timeout = Duration::from_millis(300);
     });
 
     for path in ["/a", "/b"] {
@@ -168,7 +168,7 @@ async fn a_whole_exchange_has_a_limit_however_steadily_it_trickles() {
     let never = Gate::closed();
     origin.on("/a", Reply::bytes(HEAD).send("0").hold(&never));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.total_timeout = Some(Duration::from_millis(300));
+        config.origins[0].total_timeout = Some(Duration::from_millis(300));
     });
 
     let mut client = proxy.begin("/a", &[]).await;
@@ -181,7 +181,7 @@ async fn a_whole_exchange_has_a_limit_however_steadily_it_trickles() {
 async fn the_proxy_recovers_with_its_origin() {
     let origin = Origin::start().await;
     origin.on_each("/a", [Reply::nothing(), cacheable("back")]);
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
 
     assert_eq!(proxy.get("/a").await.status(), 502);
     assert_eq!(proxy.get("/a").await.text(), "back");
@@ -192,7 +192,7 @@ async fn the_proxy_recovers_with_its_origin() {
 async fn the_origin_and_the_page_show_the_same_request_id() {
     let origin = Origin::start().await;
     origin.on("/a", Reply::nothing());
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
 
     let answer = proxy.get("/a").await;
 

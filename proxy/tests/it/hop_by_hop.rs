@@ -253,11 +253,11 @@ async fn the_operator_chooses_the_host_that_the_origin_sees() {
     let origin = Origin::start().await;
     origin.on("/a", ok(""));
     let server = Proxy::start_with(&origin, |config| {
-        config.origin.host_header = settings::HostHeader::Server;
+        config.origins[0].host_header = settings::HostHeader::Server;
     });
     let literal = Proxy::start_with(&origin, |config| {
         let name = http::HeaderValue::from_static("app.internal");
-        config.origin.host_header = settings::HostHeader::Literal(name);
+        config.origins[0].host_header = settings::HostHeader::Literal(name);
     });
 
     server.get("/a").await;

@@ -90,7 +90,7 @@ async fn connections_to_an_origin_whose_settings_are_the_same_are_kept() {
 
     let mut config = proxy.app.config.clone();
     config.cache.default_ttl = Duration::from_secs(10);
-    config.origin.first_byte_timeout += Duration::from_secs(1);
+    config.origins[0].first_byte_timeout += Duration::from_secs(1);
     proxy.app.reconfigure(&config);
 
     assert_eq!(proxy.app.origins().connections(), (0, 1));

@@ -77,6 +77,7 @@ mod errors;
 #[cfg(test)]
 mod origin_timeouts;
 #[cfg(test)]
+mod origin_choice;
 mod origin_keep_alive;
 #[cfg(test)]
 mod origin_servers;

@@ -13,7 +13,7 @@ async fn an_idle_connection_is_given_up_before_the_origin_says_it_ends() {
     origin.on("/a", ok("a").field("keep-alive", "timeout=1"));
     origin.on("/b", ok("b").field("keep-alive", "timeout=0, max=5"));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.keepalive_timeout = Duration::from_hours(1);
+        config.origins[0].keepalive_timeout = Duration::from_hours(1);
     });
 
     assert_eq!(proxy.get("/a").await.text(), "a");
@@ -34,7 +34,7 @@ async fn an_idle_connection_is_given_up_before_the_origin_says_it_ends() {
 async fn an_idempotent_request_lost_with_an_idle_connection_is_sent_again() {
     let origin = Origin::start().await;
     origin.on("/first", ok("first"));
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     for (method, count, status) in
         [("GET", 2, 200), ("DELETE", 2, 200), ("PUT", 2, 200), ("POST", 1, 502)]
     {

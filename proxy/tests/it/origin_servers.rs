@@ -38,9 +38,9 @@ async fn a_server_that_swallows_connections_holds_nobody_up() {
     origin.on("/a", ok("a").field("cache-control", "no-store"));
     let hole = BlackHole::open();
     let proxy = Proxy::start_at(hole.address, Clock::manual(START), |config| {
-        config.origin.servers.push(origin.address.to_string().parse().unwrap());
-        config.origin.keepalive = 0; // each request needs a connection
-        config.origin.connect_timeout = Duration::from_mins(1);
+        config.origins[0].servers.push(origin.address.into());
+        config.origins[0].keepalive = 0; // each request needs a connection
+        config.origins[0].connect_timeout = Duration::from_mins(1);
     });
 
     for _ in 0..4 {

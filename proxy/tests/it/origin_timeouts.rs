@@ -22,14 +22,14 @@ async fn pass(origin: &Origin, proxy: &Proxy) {
 
 fn failures(proxy: &Proxy, reason: &str) -> u64 {
     let origins = proxy.app.origins();
-    let mut all = origins.default_origin().metrics.failures();
+    let mut all = origins.first().metrics.failures();
     all.find(|(known, _)| *known == reason).unwrap().1
 }
 
 #[tokio::test]
 async fn an_upload_may_take_longer_than_the_first_byte() {
     let origin = Origin::start().await;
-    let proxy = Proxy::start_with(&origin, |config| config.origin.first_byte_timeout = SOON);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].first_byte_timeout = SOON);
     for (path, framing, pieces) in [
         ("/length", ("Content-Length", "10"), ["01234", "56789"]),
         (
@@ -53,7 +53,7 @@ async fn an_upload_may_take_longer_than_the_first_byte() {
 async fn an_origin_that_is_silent_after_an_upload_is_cut() {
     let origin = Origin::start().await;
     origin.on("/a", Reply::held(&Gate::closed()));
-    let proxy = Proxy::start_with(&origin, |config| config.origin.first_byte_timeout = SOON);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].first_byte_timeout = SOON);
 
     let answer = proxy.post("/a", "0123456789").await;
 
@@ -69,7 +69,7 @@ async fn an_origin_that_does_not_read_an_upload_is_cut() {
     let origin = Origin::start().await;
     origin.on_head("/a", Reply::held(&Gate::closed()));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.idle_timeout = SOON;
+        config.origins[0].idle_timeout = SOON;
         config.limits.max_body = 1 << 30;
     });
     let length = (64_usize << 20).to_string(); // more than the kernel buffers
@@ -103,8 +103,8 @@ async fn a_client_that_reads_slowly_does_not_make_the_origin_late() {
             .send(vec![b'x'; HALF]),
     );
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.first_byte_timeout = SOON;
-        config.origin.idle_timeout = SOON;
+        config.origins[0].first_byte_timeout = SOON;
+        config.origins[0].idle_timeout = SOON;
     });
 
     let mut client = proxy.begin("/a", &[]).await;
@@ -129,7 +129,7 @@ async fn a_client_that_waits_for_the_origin_is_not_taken_for_slow() {
             .send("56789"),
     );
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.first_byte_timeout = SOON;
+        config.origins[0].first_byte_timeout = SOON;
         config.limits.send_timeout = SOON / 2;
     });
 
@@ -149,8 +149,8 @@ async fn content_that_stalls_is_counted_by_the_name_of_its_limit() {
     let never = Gate::closed();
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n";
     origin.on("/a", Reply::bytes(head).send("01234").hold(&never));
-    let idle = Proxy::start_with(&origin, |config| config.origin.idle_timeout = SOON);
-    let total = Proxy::start_with(&origin, |config| config.origin.total_timeout = Some(SOON));
+    let idle = Proxy::start_with(&origin, |config| config.origins[0].idle_timeout = SOON);
+    let total = Proxy::start_with(&origin, |config| config.origins[0].total_timeout = Some(SOON));
 
     for (proxy, reason) in [(&idle, "idle_timeout"), (&total, "total_timeout")] {
         let mut client = proxy.begin("/a", &[]).await;

@@ -48,7 +48,7 @@ async fn a_hard_purged_response_is_never_served_on_error() {
         for selector in PURGES {
             for whereabouts in [Whereabouts::Stored, Whereabouts::Evicted] {
                 let origin = Origin::start().await;
-                let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+                let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
                 let gate = Gate::closed();
                 let broken = failure.clone().after(&gate);
                 origin.on_each("/a", [page("old"), broken, failure.clone()]);
@@ -102,7 +102,7 @@ async fn a_304_does_not_confirm_a_hard_purged_response() {
 #[tokio::test]
 async fn an_evicted_response_that_was_not_purged_is_served_on_error() {
     let origin = Origin::start().await;
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     let gate = Gate::closed();
     origin.on_each("/a", [page("old"), Reply::held(&gate).close()]);
     proxy.get("/a").await;

@@ -124,7 +124,7 @@ async fn passed_requests_are_recorded_with_bytes_both_ways() {
 async fn errors_are_recorded_with_their_reason() {
     let origin = Origin::start().await;
     origin.on("/a", Reply::nothing().close());
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     let records = Records::of(&proxy);
 
     let answer = proxy.get("/a").await;

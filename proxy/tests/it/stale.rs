@@ -115,7 +115,7 @@ async fn an_error_in_the_background_replaces_nothing() {
     let origin = Origin::start().await;
     let error = status("503 Service Unavailable", "broken").field("cache-control", "max-age=60");
     origin.on_each("/a", [revalidating("old"), error.clone(), Reply::nothing(), error]);
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     proxy.get("/a").await;
     proxy.advance(61);
 
@@ -133,7 +133,7 @@ async fn an_error_in_the_background_replaces_nothing() {
 #[tokio::test]
 async fn a_stale_response_is_served_on_each_failure_of_the_origin() {
     let origin = Origin::start().await;
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     let failures = [
         ("/500", status("500 Internal Server Error", "broken")),
         ("/502", status("502 Bad Gateway", "broken")),
@@ -162,7 +162,7 @@ async fn a_stale_response_stands_in_for_an_origin_that_says_nothing() {
     let never = Gate::closed();
     origin.on("/a", cacheable("good"));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.first_byte_timeout = Duration::from_millis(50);
+        config.origins[0].first_byte_timeout = Duration::from_millis(50);
     });
     while !proxy.get("/a").await.is_hit() {} // on a loaded machine the time-out may come first
     origin.on("/a", Reply::held(&never));
@@ -177,7 +177,7 @@ async fn a_stale_response_is_served_when_the_origin_is_down() {
     origin.on("/a", cacheable("good").field("connection", "close").close());
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let proxy = Proxy::start_at(nowhere, Clock::manual(START), |config| {
-        config.origin.servers.push(origin.address.to_string().parse().unwrap());
+        config.origins[0].servers.push(origin.address.into());
     });
     proxy.get("/a").await; // the first server refuses, the second one answers
     proxy.advance(61);
@@ -200,7 +200,7 @@ async fn a_client_error_is_no_failure_and_replaces_the_stale_response() {
 #[tokio::test]
 async fn must_revalidate_forbids_stale_if_error() {
     let origin = Origin::start().await;
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     for (path, control) in [
         ("/a", "max-age=60, must-revalidate"),
         ("/b", "max-age=60, proxy-revalidate, stale-if-error=600"),
@@ -220,7 +220,7 @@ async fn must_revalidate_forbids_stale_if_error() {
 #[tokio::test]
 async fn the_operators_window_ends_and_the_origins_goes_first() {
     let origin = Origin::start().await;
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     for (path, control, seconds, status) in [
         ("/a", "max-age=60", 60 + 3599, 200),
         ("/b", "max-age=60", 60 + 3601, 502),
@@ -238,7 +238,7 @@ async fn the_operators_window_ends_and_the_origins_goes_first() {
 #[tokio::test]
 async fn a_purged_response_is_never_served_on_error() {
     let origin = Origin::start().await;
-    let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+    let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
     for (path, purge) in [
         ("/fresh", r#"{"tags":["t"]}"#),
         ("/url", r#"{"urls":["http://site.example/url"]}"#),

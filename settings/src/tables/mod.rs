@@ -31,7 +31,9 @@ pub use self::limits::LimitSettings;
 pub use self::listen::{Http2, ListenSettings};
 pub use self::listen_address::ListenAddress;
 pub use self::log::{LogFormat, LogLevel, LogSettings};
-pub use self::origin::{HostHeader, OriginSettings};
+pub use self::origin::{
+    HostHeader, HostPattern, OriginSettings, PathPattern, ServerAddress, ServerSettings,
+};
 pub use self::peer_network::PeerNetwork;
 pub use self::purge::PurgeSettings;
 pub use self::purge_log::{OnExpiry, PurgeLogSettings};

@@ -41,7 +41,7 @@ fn a_variable_is_what_its_setting_needs() {
     assert_eq!(config.purge.allow.len(), 1);
     assert_eq!(config.admin.token.unwrap().expose(), "12345");
     assert_eq!(config.listen[0].backlog, 7);
-    assert_eq!(config.origin.retries, 0);
+    assert_eq!(config.origins[0].retries, 0);
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn flags_alone_are_enough() {
     let config = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
     let names: Vec<&str> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
     assert_eq!(names, ["main", "[::1]:81"]);
-    assert_eq!(config.origin.name, "app");
-    assert_eq!(config.origin.servers, ["app.internal:3000"]);
+    assert_eq!(config.origins[0].name, "app");
+    assert_eq!(config.origins[0].servers[0].address.to_string(), "app.internal:3000");
     assert_eq!(config.admin.listen[0].to_string(), "127.0.0.1:82");
 }
 
@@ -65,9 +65,10 @@ fn the_origin_flag_replaces_servers_and_nothing_else() {
     let file = "[origin.web]\nservers = [\"a:1\", \"b:2\"]\nretries = 7\n";
     let flags = Flags { origin: Some("c:3".to_owned()), ..Flags::default() };
     let sources = Sources { flags, ..super::from_file(file) };
-    let origin = Config::load(&sources).unwrap().origin;
+    let origin = &Config::load(&sources).unwrap().origins[0];
     assert_eq!(origin.name, "web");
-    assert_eq!(origin.servers, ["c:3"]);
+    assert_eq!(origin.servers.len(), 1);
+    assert_eq!(origin.servers[0].address.to_string(), "c:3");
     assert_eq!(origin.retries, 7);
 }
 
@@ -95,4 +96,7 @@ fn the_summary_is_one_line() {
     let expected =
         "✓ 1 origin (app: 127.0.0.1:3000), 1 listener, memory 1.0 GiB, admin 127.0.0.1:8081";
     assert_eq!(config.check_summary(), expected);
+
+    let config = load_with("[origin.api]\nservers = [\"a:1\"]\n", &[]).unwrap();
+    assert!(config.check_summary().starts_with("✓ 2 origins (app, api), 1 listener, "));
 }

@@ -248,7 +248,6 @@ capacity = "1MiB"
 vary_on = ["lang", "_ga_123"]
 "#;
     assert_snapshot!(listed(file), @r##"
-    3:9: `origin.web`: more than one origin is not supported yet (`app` is the first)
     7:8: two listeners are named `main` (the second one)
     8:11: the address 127.0.0.1:8080 of `main` is taken: `main` listens on 0.0.0.0:8080 (taken)
     15:25: the address 0.0.0.0:8080 of `admin` is taken: `main` listens on 0.0.0.0:8080 (taken)
@@ -286,6 +285,63 @@ listen = ["127.0.0.1:8081", "10.1.2.3:8081"]
     assert_snapshot!(lines(&config.warnings), @r##"
     7:28: `purge.allow` contains 10.1.0.0/16, where there are trusted proxies, and `purge.token` is not set (every client behind such a proxy could purge) -> set purge.token, or purge through the admin listener
     9:29: the admin listener 10.1.2.3:8081 is open to others, and `admin.token` is not set (purges are refused, except from loopback peers) -> set admin.token, for example "${file:/run/secrets/shellac-admin-token}"
+    "##);
+}
+
+#[test]
+fn an_origins_servers_and_claims_are_checked() {
+    let file = r#"[origin.app]
+hosts = ["*", "www.example.com:80", "https://example.com"]
+paths = ["api", "/a**", "/a?b"]
+servers = [
+  { address = "a:1", wieght = 2 },
+  { weight = 2 },
+  { dns = "app" },
+  { dns = "http.app", srv = true },
+  { address = "unix:run/app.sock", weight = 0 },
+  7,
+]
+"#;
+    assert_snapshot!(listed(file), @r##"
+    2:10: `origin.app.hosts[0]` must be a host or *.DOMAIN, and `*` is none (not a host) -> without `hosts`, every host is meant
+    2:15: `origin.app.hosts[1]` must be a host or *.DOMAIN, and `www.example.com:80` is none (a host with a port) -> the port of a request does not matter here
+    2:37: `origin.app.hosts[2]` must be a host or *.DOMAIN, and `https://example.com` is none (a URL) -> only the host of it: "www.example.com"
+    3:10: `origin.app.paths[0]` must be a path, and `api` is none (it begins with no slash) -> did you mean "/api"?
+    3:17: `origin.app.paths[1]` must be a path, and `/a**` is none (`**` stands for whole segments) -> "/api/**" is all below /api/; in one segment, write `*`
+    3:25: `origin.app.paths[2]` must be a path, and `/a?b` is none (a path with more after it) -> queries do not matter here
+    5:22: unknown key `origin.app.servers[0].wieght` (not a setting of this table) -> did you mean `weight`?
+    6:3: `origin.app.servers[1]` must have `address` or `dns` (one of them) -> { address = "10.0.0.1:3000", weight = 2 } or { dns = "app.internal:3000" }
+    7:11: `origin.app.servers[2].dns` must be host:port, and `app` is none (not host:port) -> did you mean "app:80"?
+    8:11: `origin.app.servers[3].dns` must be the name of an SRV record, and `http.app` is none (not _service._protocol.name) -> "_http._tcp.app.internal"
+    9:15: `origin.app.servers[4].address` must be unix:/path, and `unix:run/app.sock` is none (not an absolute path) -> "unix:/run/app/http.sock"
+    9:45: `origin.app.servers[4].weight` must be a whole number from 1 to 256 (out of range)
+    10:3: `origin.app.servers[5]` must be text (this is a number)
+    "##);
+    let file = "[origin.app]\nservers = [\"a:1\", { address = \"a:1\" }]\n";
+    assert_snapshot!(listed(file), @r##"
+    2:19: `origin.app` names the server a:1 twice (the second time) -> { address = "a:1", weight = 2 }
+    "##);
+}
+
+#[test]
+fn an_origin_that_an_earlier_one_hides_is_a_warning() {
+    let file = r#"[origin.api]
+hosts = ["example.com", "*.example.com"]
+paths = ["/api/**"]
+servers = ["a:1"]
+[origin.v1]
+hosts = ["www.example.com"]
+paths = ["/api/v1/**", "/api/status"]
+servers = ["a:1"]
+[origin.app]
+servers = ["a:1"]
+[origin.web]
+hosts = ["other.example"]
+servers = ["a:1"]
+"#;
+    assert_snapshot!(lines(&load(file).unwrap().warnings), @r##"
+    5:1: `origin.v1` is never chosen: `origin.api` claims all its requests (the first one that matches is chosen) -> write [origin.v1] first, or give `api` other hosts or paths
+    11:1: `origin.web` is never chosen: `origin.app` claims all its requests (the first one that matches is chosen) -> write [origin.web] first, or give `app` other hosts or paths
     "##);
 }
 

@@ -3,24 +3,28 @@
 pub(super) mod connection;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::uri::Authority;
 use hyper::client::conn::http1;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::connection::ServerConnection;
-use super::connector::{Connector, System};
+use super::connector::Connector;
 use super::error::OriginError;
 use super::pool::{Idle, Pool};
 use super::race::{SlowMark, Speed};
 use super::sending::Sending;
 use super::server_stream::ServerStream;
 use crate::framing;
+use settings::{OriginSettings, ServerAddress, ServerSettings};
 
 #[derive(Debug)]
 pub(super) struct Server {
-    authority: Authority,
+    address: ServerAddress,
+    /// The address as text, in logs, metrics and `Host`.
+    name: String,
+    weight: AtomicU32,
     connector: Connector,
     connect_timeout: Duration,
     /// Set when an attempt to connect failed or was slow.
@@ -29,27 +33,53 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(authority: Authority, settings: &settings::OriginSettings) -> Self {
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let connector = Connector::new(System, host, authority.port_u16().unwrap_or(80));
+    pub(super) fn new(server: &ServerSettings, origin: &OriginSettings) -> Self {
+        let ServerSettings { address, weight } = server;
         Self {
-            authority,
-            connector,
-            connect_timeout: settings.connect_timeout,
+            address: address.clone(),
+            name: address.to_string(),
+            weight: AtomicU32::new(*weight),
+            connector: Connector::of(address),
+            connect_timeout: origin.connect_timeout,
             slow: SlowMark::default(),
-            pool: Pool::new(settings.keepalive, settings.keepalive_timeout),
+            pool: Pool::new(origin.keepalive, origin.keepalive_timeout),
         }
     }
 
-    /// Returns whether this is the server of that name, connected to as the settings say.
-    pub(super) fn is(&self, authority: &Authority, settings: &settings::OriginSettings) -> bool {
-        self.authority == *authority
-            && self.connect_timeout == settings.connect_timeout
-            && self.pool.is(settings.keepalive, settings.keepalive_timeout)
+    /// Returns this server with other settings. It stays the same one, with its connections, unless
+    /// they are made or kept in another way.
+    pub(super) fn renewed(
+        self: &Arc<Self>,
+        server: &ServerSettings,
+        origin: &OriginSettings,
+    ) -> Arc<Self> {
+        if self.connect_timeout == origin.connect_timeout
+            && self.pool.is(origin.keepalive, origin.keepalive_timeout)
+        {
+            self.weight.store(server.weight, Ordering::Relaxed);
+            return Arc::clone(self);
+        }
+        Arc::new(Self::new(server, origin))
+    }
+
+    pub(super) const fn address(&self) -> &ServerAddress {
+        &self.address
     }
 
     pub(super) fn name(&self) -> &str {
-        self.authority.as_str()
+        &self.name
+    }
+
+    /// Its share of the requests, relative to the other servers' of its origin.
+    #[expect(dead_code, reason = "servers are taken in turn until there is a choice")]
+    pub(super) fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// The part of its weight that it may be given now, in thousandths. 0: do not use it.
+    #[expect(clippy::unused_self, reason = "health checks will say")]
+    pub(super) const fn share(&self, _now: Instant) -> u16 {
+        SHARE_MAX
     }
 
     pub(super) fn is_slow(&self) -> bool {
@@ -92,6 +122,8 @@ impl Server {
     }
 }
 
+/// The share of a server that is used as its weight says.
+pub(super) const SHARE_MAX: u16 = 1000;
 /// Bytes of the largest response head. hyper's read buffer grows up to it.
 const HEAD_BYTES_MAX: usize = 256 << 10;
 const HEADERS_MAX: usize = 256;

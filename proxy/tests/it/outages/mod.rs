@@ -26,7 +26,7 @@ async fn after_a_time_out_stale_is_served_while_one_request_probes() {
         ],
     );
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origin.first_byte_timeout = Duration::from_secs(1);
+        config.origins[0].first_byte_timeout = Duration::from_secs(1);
         config.cache.collapse_patience = Duration::from_mins(1);
     });
     while !proxy.get("/a").await.is_hit() {} // on a loaded machine the time-out may come first
@@ -60,7 +60,7 @@ async fn after_a_time_out_stale_is_served_while_one_request_probes() {
     until("the probe's end", idle).await;
     assert_eq!(proxy.get("/a").await.text(), "new", "recovery is noticed by the probe");
     assert_eq!(origin.count("/a"), 3);
-    assert_eq!(proxy.app.origins().default_origin().failures.count(proxy.clock.now()), 0);
+    assert_eq!(proxy.app.origins().first().failures.count(proxy.clock.now()), 0);
 }
 
 #[tokio::test]
@@ -86,5 +86,5 @@ async fn a_url_that_fails_stops_no_other_urls_background_refresh() {
     origin.seen("/fine", 2).await;
     until("its refresh", || fetcher.in_flight().0 == 0).await;
     assert_eq!(proxy.get("/fine").await.text(), "new");
-    assert_eq!(proxy.app.origins().default_origin().failures.count(proxy.clock.now()), 1);
+    assert_eq!(proxy.app.origins().first().failures.count(proxy.clock.now()), 1);
 }

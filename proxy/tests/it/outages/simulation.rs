@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(400);
 
 fn bench(origin: &Origin) -> Bench {
     Bench::new(origin, |config| {
-        config.origin.first_byte_timeout = FIRST_BYTE;
+        config.origins[0].first_byte_timeout = FIRST_BYTE;
         config.cache.collapse_patience = PATIENCE;
     })
 }

@@ -28,7 +28,7 @@ impl Scene {
     async fn of(reply: Reply) -> Self {
         let origin = Origin::start().await;
         origin.on("/", reply);
-        let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+        let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
         Self { origin, proxy }
     }
 

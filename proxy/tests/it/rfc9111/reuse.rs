@@ -255,7 +255,7 @@ async fn an_origin_that_is_gone_is_stood_in_for_or_it_is_an_error() {
     for directives in FORBIDDING.into_iter().chain(ALLOWING) {
         let (origin, world) = origin_of_its_own().await;
         origin.on("/", control(directives).field(ETAG.0, ETAG.1));
-        let proxy = Proxy::start_with(&origin, |config| config.origin.retries = 0);
+        let proxy = Proxy::start_with(&origin, |config| config.origins[0].retries = 0);
         proxy.get("/").await;
         world.end().await;
         proxy.advance(61);

@@ -66,7 +66,7 @@ impl Stage {
     /// One whose origin is hostile: nothing is sent twice, so that each exchange shows what became
     /// of it.
     pub(crate) async fn without_retries() -> Self {
-        Self::with(|config| config.origin.retries = 0).await
+        Self::with(|config| config.origins[0].retries = 0).await
     }
 
     /// Says what is wrong with an exchange after the last one for `path`: it needs its own answer,

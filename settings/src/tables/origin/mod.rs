@@ -1,22 +1,36 @@
 //! `[origin.NAME]`: the servers that responses come from, and how long they may take.
 
+mod host_pattern;
+mod path_pattern;
+mod server;
+
 use std::time::Duration;
 
 use http::HeaderValue;
 use http::uri::{Authority, InvalidUri};
 
+pub use self::host_pattern::HostPattern;
+use self::host_pattern::host_pattern;
+pub use self::path_pattern::PathPattern;
+use self::path_pattern::path_pattern;
+pub use self::server::{ServerAddress, ServerSettings};
+use self::server::{server, server_table};
 use crate::report::{ProblemBuilder, nearest};
 use crate::table::Table;
-use crate::value::{Fault, TIMEOUT, authority, duration, duration_or_off, parsed, whole};
+use crate::value::{Fault, TIMEOUT, duration, duration_or_off, parsed, whole};
 
 /// An origin and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginSettings {
     /// The table's name, which logs and metrics use.
     pub name: String,
-    /// `host:port` of each server, never empty. Servers are used in turn; an unreachable one is
-    /// skipped.
-    pub servers: Vec<Authority>,
+    /// The hosts whose requests it serves; all of them if empty. The port of a request does not
+    /// matter.
+    pub hosts: Vec<HostPattern>,
+    /// The paths whose requests it serves, of these hosts; all of them if empty.
+    pub paths: Vec<PathPattern>,
+    /// Never empty. Servers are used in turn; an unreachable one is skipped.
+    pub servers: Vec<ServerSettings>,
     /// The `Host` field of requests to the origin.
     pub host_header: HostHeader,
     /// Time to resolve the name and to open a TCP connection; 1ms to 1d.
@@ -61,9 +75,11 @@ pub enum HostHeader {
 
 impl OriginSettings {
     /// Returns an origin with these servers and defaults for all else.
-    pub fn new(name: impl Into<String>, servers: Vec<Authority>) -> Self {
+    pub fn new(name: impl Into<String>, servers: Vec<ServerSettings>) -> Self {
         Self {
             name: name.into(),
+            hosts: Vec::new(),
+            paths: Vec::new(),
             servers,
             host_header: HostHeader::Preserve,
             connect_timeout: Duration::from_millis(3500),
@@ -79,19 +95,25 @@ impl OriginSettings {
         }
     }
 
-    /// Reads `[origin.NAME]`, of which there must be exactly one for now.
-    pub(crate) fn read_only(root: &mut Table<'_>) -> Self {
-        let Some(names) = root.names("origin") else { return Self::new("app", Vec::new()) };
-        let Some(((name, _), others)) = names.split_first() else {
+    /// Reads each `[origin.NAME]`, in the order in which they were written.
+    pub(crate) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let Some(names) = root.names("origin") else { return vec![Self::new("app", Vec::new())] };
+        if names.is_empty() {
             root.add(no_origin());
-            return Self::read(root, "app");
-        };
-        let only = Self::read(root, name);
-        for (other, place) in others {
-            Self::read(root, other);
-            root.add(one_too_many(name, other).at(place));
+            return vec![Self::read(root, "app")];
         }
-        only
+        names.iter().map(|name| Self::read(root, name)).collect()
+    }
+
+    /// Returns whether this origin serves every request that the other one would.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let hosts = self.hosts.is_empty()
+            || !other.hosts.is_empty()
+                && other.hosts.iter().all(|host| self.hosts.iter().any(|own| own.covers(host)));
+        let paths = self.paths.is_empty()
+            || !other.paths.is_empty()
+                && other.paths.iter().all(|path| self.paths.iter().any(|own| own.covers(path)));
+        hosts && paths
     }
 
     fn read(root: &mut Table<'_>, name: &str) -> Self {
@@ -101,7 +123,9 @@ impl OriginSettings {
     }
 
     fn read_table(&mut self, table: &mut Table<'_>) {
-        table.read_some("servers", parsed(authority), &mut self.servers);
+        table.read_each("hosts", parsed(host_pattern), &mut self.hosts);
+        table.read_each("paths", parsed(path_pattern), &mut self.paths);
+        table.read_some_tables("servers", server, server_table, &mut self.servers);
         table.read("host_header", parsed(host_header), &mut self.host_header);
         table.read("connect_timeout", duration(TIMEOUT), &mut self.connect_timeout);
         table.read("first_byte_timeout", duration(TIMEOUT), &mut self.first_byte_timeout);
@@ -136,11 +160,6 @@ fn host_header(text: &str) -> Result<HostHeader, Fault> {
 fn no_origin() -> ProblemBuilder {
     ProblemBuilder::error("there is no origin: nowhere to get responses from", "")
         .help(HOW_TO_WRITE_ONE)
-}
-
-fn one_too_many(first: &str, other: &str) -> ProblemBuilder {
-    let message = format!("`origin.{other}`: more than one origin is not supported yet");
-    ProblemBuilder::error(message, format!("`{first}` is the first"))
 }
 
 const HOW_TO_WRITE_ONE: &str = "two lines are enough:\n[origin.app]\nservers = [\"127.0.0.1:3000\"]\n\
