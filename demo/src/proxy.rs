@@ -27,7 +27,7 @@ impl Proxy {
         let bound = Bound::bind(App::new(config, Clock::system()).map_err(StartError::from)?)?;
         let first = |addresses: Vec<SocketAddr>| addresses.into_iter().next();
         let (Some(traffic), Some(admin)) =
-            (first(bound.traffic_addresses()), first(bound.admin_addresses()))
+            (first(bound.sockets().tcp()), first(bound.sockets().tcp_admin()))
         else {
             return Err(DemoError::NoAddress);
         };

@@ -1,7 +1,6 @@
 //! The running proxy: sockets, workers, housekeeping, and the drain at the end.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::app::App;
 use crate::client::peer::ListenerId;
 use crate::listener::Listeners;
 use crate::listener::sockets::{
-    BindError, BindRules, BoundAddress, BoundListener, InheritedSockets, ListenSocket,
+    BindError, BindRules, BoundAddress, BoundListener, InheritedSockets, ListenSocket, OpenSockets,
 };
 use crate::purge::log::PurgeLog;
 use crate::store::file::OpenError;
@@ -24,13 +23,7 @@ use settings::Config;
 #[derive(Debug)]
 pub struct Bound {
     app: Arc<App>,
-    sockets: Sockets,
-}
-
-#[derive(Debug)]
-pub struct Sockets {
-    traffic: Vec<BoundListener>,
-    admin: Vec<BoundAddress>,
+    sockets: Arc<OpenSockets>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,58 +56,37 @@ pub enum Drained {
 impl Bound {
     /// Binds every address, so that all that can fail has failed before anything is served.
     pub fn bind(app: Arc<App>) -> Result<Self, StartError> {
-        let sockets = Sockets::bind(&app.config)?;
-        Ok(Self { app, sockets })
+        let sockets = bind_all(&app.config, false)?;
+        Ok(Self { app, sockets: Arc::new(sockets) })
     }
 
     /// Serves on sockets that are bound already.
-    pub const fn on(app: Arc<App>, sockets: Sockets) -> Self {
-        Self { app, sockets }
+    pub fn on(app: Arc<App>, sockets: OpenSockets) -> Self {
+        Self { app, sockets: Arc::new(sockets) }
     }
 
     pub const fn app(&self) -> &Arc<App> {
         &self.app
     }
 
-    /// The traffic listeners, in the order of the configuration.
-    pub fn traffic(&self) -> &[BoundListener] {
-        &self.sockets.traffic
-    }
-
-    pub fn admin(&self) -> &[BoundAddress] {
-        &self.sockets.admin
-    }
-
-    pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
-        let all = self.sockets.traffic.iter().flat_map(|listener| &listener.addresses);
-        all.filter_map(BoundAddress::tcp).collect()
-    }
-
-    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.admin.iter().filter_map(BoundAddress::tcp).collect()
+    pub const fn sockets(&self) -> &Arc<OpenSockets> {
+        &self.sockets
     }
 
     /// Serves until `leave` ends, then drains. Blocks; the workers are threads of their own.
     pub fn run(self, leave: impl Future<Output = ()>) -> Result<Drained, StartError> {
-        let Self { app, sockets: Sockets { traffic, admin } } = self;
+        let Self { app, sockets } = self;
         let mut workers = Vec::new();
         for number in 0..app.config.workers {
-            let mut sockets = Vec::new();
-            for (index, listener) in traffic.iter().enumerate() {
-                for socket in listener.of_worker(number, app.config.workers)? {
-                    sockets.push((ListenerId::at(index), socket));
-                }
-            }
-            workers.push(start_worker(Arc::clone(&app), number, sockets)?);
+            let own = sockets.of_worker(number, app.config.workers)?;
+            workers.push(start_worker(Arc::clone(&app), number, own)?);
         }
         let control = runtime()?;
         let drained = control.block_on(async {
             let admins = admin::listeners(Arc::clone(&app));
-            for (index, address) in admin.iter().enumerate() {
-                for socket in address.of_worker(0, 1)? {
-                    let socket = socket.into_acceptor()?;
-                    tokio::spawn(Arc::clone(&admins).accept(socket, ListenerId::at(index)));
-                }
+            for (listener, socket) in sockets.of_admin()? {
+                let socket = socket.into_acceptor()?;
+                tokio::spawn(Arc::clone(&admins).accept(socket, listener));
             }
             tokio::spawn(end_admin(Arc::clone(&app), admins));
             tokio::spawn(keep_house(Arc::clone(&app)));
@@ -124,7 +96,7 @@ impl Bound {
                 tokio::spawn(app.rewarmer().run(orders));
             }
             leave.await;
-            Ok::<_, StartError>(drain(&app).await)
+            Ok::<_, StartError>(drain(&app, &sockets).await)
         })?;
         for worker in workers {
             if worker.join().is_err() {
@@ -137,34 +109,24 @@ impl Bound {
     }
 }
 
-impl Sockets {
-    /// Binds the addresses of a configuration, though another process listens there as well.
-    pub fn beside_another(config: &Config) -> Result<Self, StartError> {
-        Self::bind_all(config, true)
-    }
+/// Binds the addresses of a configuration, though another process listens there as well.
+pub fn beside_another(config: &Config) -> Result<OpenSockets, StartError> {
+    bind_all(config, true)
+}
 
-    fn bind(config: &Config) -> Result<Self, StartError> {
-        Self::bind_all(config, false)
-    }
-
-    fn bind_all(config: &Config, is_shared: bool) -> Result<Self, StartError> {
-        let mut inherited = InheritedSockets::of_process();
-        let listeners = config.listen.iter();
-        let traffic = listeners
-            .map(|listen| BoundListener::bind(listen, config.workers, is_shared, &mut inherited))
-            .collect::<Result<_, _>>()?;
-        let rules = BindRules {
-            backlog: ADMIN_BACKLOG,
-            mode: config.admin.socket_mode,
-            workers: 1,
-            is_shared,
-        };
-        let admin = config.admin.listen.iter();
-        let admin = admin.map(|address| BoundAddress::bind(address, rules, &mut inherited));
-        let admin = admin.collect::<Result<_, _>>()?;
-        inherited.warn_of_unused();
-        Ok(Self { traffic, admin })
-    }
+fn bind_all(config: &Config, is_shared: bool) -> Result<OpenSockets, StartError> {
+    let mut inherited = InheritedSockets::of_process();
+    let listeners = config.listen.iter();
+    let traffic = listeners
+        .map(|listen| BoundListener::bind(listen, config.workers, is_shared, &mut inherited))
+        .collect::<Result<_, _>>()?;
+    let mode = config.admin.socket_mode;
+    let rules = BindRules { backlog: ADMIN_BACKLOG, mode, workers: 1, is_shared };
+    let admin = config.admin.listen.iter();
+    let admin = admin.map(|address| BoundAddress::bind(address, rules, &mut inherited));
+    let admin = admin.collect::<Result<_, _>>()?;
+    inherited.warn_of_unused();
+    Ok(OpenSockets::new(traffic, admin))
 }
 
 /// Ends the admin listeners when another process listens in their place.
@@ -175,7 +137,7 @@ async fn end_admin(app: Arc<App>, admins: Arc<Listeners<Admin>>) {
 
 /// Announces the end, closes the listeners, and waits for the requests in flight up to the
 /// deadline.
-async fn drain(app: &App) -> Drained {
+async fn drain(app: &App, sockets: &OpenSockets) -> Drained {
     app.announce_end();
     let settings = app.settings.current();
     let limits = &settings.limits;
@@ -183,6 +145,7 @@ async fn drain(app: &App) -> Drained {
     sleep(limits.drain_delay).await;
     let drain = &app.listeners.drain;
     drain.begin();
+    sockets.close_traffic();
     match timeout(limits.drain_timeout, drain.finished()).await {
         Ok(()) => Drained::Completely,
         Err(_elapsed) => match drain.give_up() {

@@ -26,7 +26,7 @@ async fn no_exchange_ever_gets_a_byte_of_another() {
     let config = Config::load(&sources).expect("the configuration is sound");
     let bound = Bound::bind(App::new(config, Clock::system()).expect("memory needs no file"))
         .expect("there are free ports");
-    let proxy = bound.traffic_addresses()[0];
+    let proxy = bound.sockets().tcp()[0];
     let (leave, left) = oneshot::channel::<()>();
     let thread = thread::spawn(move || bound.run(async { drop(left.await) }).expect("it serves"));
 

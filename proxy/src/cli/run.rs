@@ -16,7 +16,7 @@ use settings::Flags;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use crate::app::App;
-use crate::server::{Bound, Drained, Sockets, StartError};
+use crate::server::{Bound, Drained, StartError, beside_another};
 
 struct Signals {
     exit: ExitSignals,
@@ -41,7 +41,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
             config.storage.file.wait = config.storage.file.wait.max(TAKE_OVER_WAIT);
             // First: from now on, who connects waits for this process, or is still served by the
             // other one.
-            Sockets::beside_another(&config).and_then(|sockets| {
+            beside_another(&config).and_then(|sockets| {
                 ask_to_hand_over(pid)?;
                 Ok(Bound::on(App::new(config, Clock::system())?, sockets))
             })
@@ -82,8 +82,8 @@ fn announce(bound: &Bound) {
     let say = |label, value: std::fmt::Arguments<'_>| {
         logging::say_at_start(&config.log, label, value);
     };
-    for address in bound.traffic().iter().flat_map(|listener| &listener.addresses) {
-        say("listen", format_args!("{}", address.shown()));
+    for address in bound.sockets().shown() {
+        say("listen", format_args!("{address}"));
     }
     for origin in &config.origins {
         let servers: Vec<_> =
@@ -92,9 +92,9 @@ fn announce(bound: &Bound) {
     }
     say("storage", format_args!("{}", config.storage_summary()));
     let pages = "(healthz, readyz, metrics, api/v1/stats, api/v1/purge)";
-    for address in bound.admin() {
-        let slash = if address.tcp().is_some() { "/" } else { "" };
-        say("admin", format_args!("{}{slash}  {pages}", address.shown()));
+    for address in bound.sockets().shown_admin() {
+        let slash = if address.starts_with("http:") { "/" } else { "" };
+        say("admin", format_args!("{address}{slash}  {pages}"));
     }
     say("workers", format_args!("{}", config.workers));
 }

@@ -64,7 +64,7 @@ impl Proxy {
         change(&mut config);
         let app = App::new(config, clock.clone()).unwrap();
         let bound = Bound::bind(Arc::clone(&app)).unwrap();
-        let (address, admin) = (bound.traffic_addresses()[0], bound.admin_addresses()[0]);
+        let (address, admin) = (bound.sockets().tcp()[0], bound.sockets().tcp_admin()[0]);
         let (leave, left) = oneshot::channel::<()>();
         let run = move || bound.run(async { drop(left.await) }).unwrap();
         let running = std::thread::Builder::new().name("proxy".into()).spawn(run).unwrap();

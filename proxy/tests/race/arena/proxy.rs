@@ -50,7 +50,7 @@ impl Proxy {
         let bound = Bound::bind(App::new(config, Clock::system()).expect("a store"))
             .expect("there are free ports");
         let app = Arc::clone(bound.app());
-        let (traffic, admin) = (bound.traffic_addresses()[0], bound.admin_addresses()[0]);
+        let (traffic, admin) = (bound.sockets().tcp()[0], bound.sockets().tcp_admin()[0]);
         let (leave, left) = oneshot::channel::<()>();
         let run = move || {
             let leaving = async { drop(left.await) };
