@@ -91,6 +91,7 @@ impl Bound {
             tokio::spawn(end_admin(Arc::clone(&app), admins));
             tokio::spawn(keep_house(Arc::clone(&app)));
             tokio::spawn(keep_bounds(Arc::clone(&app)));
+            tokio::spawn(keep_health(Arc::clone(&app)));
             tokio::spawn(keep_time(Arc::clone(&app.purge_log)));
             if let Some(orders) = app.purge_log.take_orders() {
                 tokio::spawn(app.rewarmer().run(orders));
@@ -221,6 +222,14 @@ async fn keep_bounds(app: Arc<App>) {
     }
 }
 
+/// Probes the servers of all origins, and notices what time brings to them. Never returns.
+async fn keep_health(app: Arc<App>) {
+    loop {
+        app.origins().watch_over();
+        sleep(HEALTH_TICK).await;
+    }
+}
+
 /// Notices what time brings to the purge log. Never returns.
 async fn keep_time(log: Arc<PurgeLog>) {
     loop {
@@ -234,6 +243,8 @@ const ADMIN_BACKLOG: u32 = 128;
 const PINNED_TICK: Duration = Duration::from_millis(100);
 /// State changes are noticed, and logged, this much late; how responses are used changes at once.
 const PURGE_LOG_TICK: Duration = Duration::from_millis(250);
+/// Probes begin this much late at most.
+const HEALTH_TICK: Duration = Duration::from_millis(100);
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// A sweep over all that is stored takes at most this part of one core.
 const SWEEP_SHARE: u32 = 50;

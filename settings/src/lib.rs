@@ -32,14 +32,16 @@ pub use self::report::{ConfigErrors, Problem};
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
 pub use self::tables::{
-    AdminSettings, CacheSettings, CookieSettings, EventFormat, FileStorage, HostHeader,
-    HostPattern, Http2, KafkaSettings, LimitSettings, ListenAddress, ListenSettings, LogFormat,
-    LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry, OriginSettings, OtherCookies,
-    PathPattern, PeerNetwork, PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings,
-    SaslMechanism, Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind,
-    StorageSettings, TagSettings, TargetHttp, TargetSettings,
+    AdminSettings, CacheSettings, CircuitSettings, CookieSettings, EventFormat, FileStorage,
+    HealthSettings, HostHeader, HostPattern, Http2, KafkaSettings, LimitSettings, ListenAddress,
+    ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry,
+    OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork, ProbeMethod,
+    PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings, SaslMechanism, Secret,
+    Security, ServerAddress, ServerSettings, StartAt, StorageKind, StorageSettings, TagSettings,
+    TargetHttp, TargetSettings,
 };
 use self::tree::{layers, references};
+pub use self::value::StatusRange;
 
 /// Everything an operator can set, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -177,7 +177,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn reject_empty(&mut self, key: &'static str) {
+    pub(crate) fn reject_empty(&mut self, key: &'static str) {
         let node = self.node(key).filter(|node| node.items().is_some_and(<[Node]>::is_empty));
         if let Some(node) = node {
             self.fault(key, Fault::new("must hold something", "an empty list"), &node.place);

@@ -26,6 +26,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(fetcher.metrics().failure_families());
     all.extend(origins::metrics::failure_families(&origins, app.clock().now()));
     all.extend(origins::metrics::families(&origins));
+    all.extend(origins::metrics::health_families(&origins));
     all.extend(app.front.purge_endpoint.executor().metrics.families());
     all.extend(invalidation::metrics::families(invalidation));
     all.extend(purge::log::metrics::families(&app.purge_log));

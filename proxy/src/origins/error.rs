@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::connector::ConnectError;
+use super::health::Unavailable;
 use super::request_body::RequestBodyError;
 use crate::framing::Violation;
 
@@ -29,12 +30,12 @@ pub enum OriginError {
     },
     #[error("{server} accepted no connection in time")]
     ConnectTimeout { server: String },
-    /// No server may be used now.
-    #[error("no server of it is usable")]
-    Unavailable,
     /// All connections are in use, and the queue is full or the wait in it was too long.
     #[error("all connections to it are in use")]
     Busy,
+    /// No server may get a request.
+    #[error("{0}")]
+    Unavailable(Unavailable),
     #[error("the server did not read the request in time")]
     SendTimeout,
     #[error("no response came in time")]
@@ -125,11 +126,11 @@ impl OriginError {
     pub const fn is_unreachable(&self) -> bool {
         matches!(
             self,
-            Self::Resolve { .. }
+            Self::Unavailable(_)
+                | Self::Resolve { .. }
                 | Self::Refused { .. }
                 | Self::Unreachable { .. }
                 | Self::ConnectTimeout { .. }
-                | Self::Unavailable
         )
     }
 
@@ -140,7 +141,7 @@ impl OriginError {
             | Self::HeadTimeout
             | Self::IdleTimeout
             | Self::TotalTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestStalled => StatusCode::REQUEST_TIMEOUT,
             Self::RequestBroken | Self::Unwritable => StatusCode::BAD_REQUEST,
@@ -164,8 +165,8 @@ impl OriginError {
             Self::Refused { .. } => "connection_refused",
             Self::Unreachable { .. } => "destination_ip_unroutable",
             Self::ConnectTimeout { .. } => "connection_timeout",
-            Self::Unavailable => "destination_unavailable",
             Self::Busy => "connection_limit_reached",
+            Self::Unavailable(_) => "destination_unavailable",
             Self::SendTimeout => "connection_write_timeout",
             Self::HeadTimeout | Self::IdleTimeout => "connection_read_timeout",
             Self::TotalTimeout => "http_response_timeout",
@@ -188,8 +189,8 @@ impl OriginError {
             Self::Refused { .. } => "refused",
             Self::Unreachable { .. } => "unreachable",
             Self::ConnectTimeout { .. } => "connect_timeout",
-            Self::Unavailable => "unavailable",
             Self::Busy => "busy",
+            Self::Unavailable(_) => "unavailable",
             Self::SendTimeout => "send_timeout",
             Self::HeadTimeout => "first_byte_timeout",
             Self::IdleTimeout => "idle_timeout",

@@ -6,7 +6,7 @@ use http::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{OriginError, Origins};
+use super::{OriginError, Origins, health};
 use crate::metrics::family::{Family, Sample};
 use process::metrics::{Counter, Histogram};
 use process::timestamp::Timestamp;
@@ -176,6 +176,18 @@ pub(crate) fn failure_families(origins: &Origins, now: Timestamp) -> Vec<Family>
             failures().map(|urls| urls.forgotten.value()).sum::<u64>(),
         ),
     ]
+}
+
+pub(crate) fn health_families(origins: &Origins) -> Vec<Family> {
+    let all: Vec<_> = origins.iter().map(|origin| (origin, origin.servers())).collect();
+    let groups: Vec<health::GroupView<'_>> = all
+        .iter()
+        .map(|(origin, servers)| {
+            let servers = servers.iter().map(|server| (server.name(), &**server.health()));
+            (origin.name(), &**origin.health(), servers.collect())
+        })
+        .collect();
+    health::families(&groups, Instant::now())
 }
 
 /// The classes of status codes, as the labels of `shellac_origin_requests`.

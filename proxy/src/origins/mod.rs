@@ -5,6 +5,7 @@
 //! Origins ─► Origin ─► slots     a permit for each exchange, a bounded queue
 //!  claims    NAME      attempts  the number of retries, and their safety
 //!                      failures  URLs, reachability, the log of an outage
+//!                      health    which servers get requests
 //!                      └► Server ─► pool       idle connections
 //!                                   connector  names, addresses, the race between them
 //!                                   connection  one exchange: server_stream, sending,
@@ -16,11 +17,13 @@ mod claims;
 mod connector;
 mod error;
 pub mod failures;
+pub mod health;
 mod keep_alive;
 pub mod metrics;
 mod origin;
 mod outage;
 mod pool;
+mod probing;
 mod race;
 pub mod reachability;
 mod request_body;
@@ -31,6 +34,8 @@ mod server_stream;
 mod slots;
 
 use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use self::claims::Claims;
 pub use self::claims::OriginId;
@@ -106,6 +111,16 @@ impl Origins {
 
     pub fn queued(&self) -> usize {
         self.iter().map(|origin| origin.queued()).sum()
+    }
+
+    /// Begins the probes that are due, and notices what time has brought. Is called where tasks may
+    /// be started.
+    pub fn watch_over(&self) {
+        let now = Instant::now();
+        for origin in self.iter() {
+            probing::begin_due(origin, now);
+            origin.turn(now);
+        }
     }
 
     pub const fn first(&self) -> &Arc<Origin> {

@@ -7,16 +7,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use parking_lot::RwLock;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attempts::{Attempts, Failed, copy_of, may_send_again};
 use super::error::OriginError;
 use super::failures::Failures;
+use super::health::{Arrival, ExchangeResult, HealthGroup, ServerHealth, WatchedExchange};
 use super::keep_alive;
 use super::metrics::OriginMetrics;
 use super::outage::{Outage, OutageLine};
@@ -42,11 +45,16 @@ pub struct Origin {
     pub failures: Arc<Failures>,
     pub reachability: Arc<Reachability>,
     outage: Arc<Outage>,
+    health: Arc<HealthGroup>,
 }
 
 impl Origin {
     pub fn new(settings: settings::OriginSettings) -> Self {
-        let server = |server: &ServerSettings| Arc::new(Server::new(server, &settings));
+        let health = Arc::new(HealthGroup::new(&settings));
+        let server = |server: &ServerSettings| {
+            let health = health.server(&server.address.to_string(), Arrival::AtStart);
+            Arc::new(Server::new(server, &settings, health))
+        };
         Self {
             servers: RwLock::new(settings.servers.iter().map(server).collect()),
             turn: AtomicUsize::new(0),
@@ -55,6 +63,7 @@ impl Origin {
             failures: Arc::default(),
             reachability: Arc::default(),
             outage: Arc::default(),
+            health,
             settings,
         }
     }
@@ -63,12 +72,14 @@ impl Origin {
     /// one. Servers whose connections are made or kept in another way begin anew.
     pub(super) fn renewed(&self, settings: settings::OriginSettings) -> Self {
         let known = self.servers();
+        let health = Arc::new(self.health.renewed(&settings));
         let server = |server: &ServerSettings| {
-            let before = known.iter().find(|known| *known.address() == server.address);
-            before.map_or_else(
-                || Arc::new(Server::new(server, &settings)),
-                |before| before.renewed(server, &settings),
-            )
+            if let Some(before) = known.iter().find(|known| *known.address() == server.address) {
+                health.adopt(before.health());
+                return before.renewed(server, &settings);
+            }
+            let health = health.server(&server.address.to_string(), Arrival::Later);
+            Arc::new(Server::new(server, &settings, health))
         };
         Self {
             servers: RwLock::new(settings.servers.iter().map(server).collect()),
@@ -78,6 +89,7 @@ impl Origin {
             failures: Arc::clone(&self.failures),
             reachability: Arc::clone(&self.reachability),
             outage: Arc::clone(&self.outage),
+            health,
             settings,
         }
     }
@@ -123,7 +135,7 @@ impl Origin {
         let deadline = self.settings.total_timeout.map(|timeout| started + timeout);
         let path = request.uri().path().to_owned();
         let result = if is_request_line(request.method(), request.uri()) {
-            self.try_send(request, deadline).await
+            self.pass_circuit(request, deadline).await
         } else {
             Err(OriginError::Unwritable)
         };
@@ -153,20 +165,37 @@ impl Origin {
         }
     }
 
+    /// Sends a request unless the circuit of the origin is open.
+    async fn pass_circuit(
+        &self,
+        request: Request<RequestBody>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<OriginBody>, OriginError> {
+        let url = hash_of(&request);
+        let pass = self.health.admit(url).map_err(OriginError::Unavailable)?;
+        let result = self.try_send(request, url, deadline).await;
+        pass.end(result_of(&result), Instant::now());
+        result
+    }
+
     async fn try_send(
         &self,
         mut request: Request<RequestBody>,
+        url: u64,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, OriginError> {
         let method = request.method().clone();
         let mut attempts = Attempts::new(self.settings.retries);
         loop {
             let permit = self.slots.admit().await?;
-            let connection = self.take_connection(&attempts).await?;
+            let connection = self.take_connection(&attempts, url).await?;
             let is_reused = connection.is_reused;
             self.set_host(&mut request, connection.server_name());
             let again = request.body().is_empty().then(|| copy_of(&request));
-            let (error, copy) = match self.exchange(connection, permit, request, deadline).await {
+            let watched = connection.server().health().watch(url, Instant::now());
+            let answer = self.exchange(connection, permit, request, deadline).await;
+            self.note_exchange(watched, is_reused, &answer);
+            let (error, copy) = match answer {
                 Ok(response) => return Ok(response),
                 Err(Failed::Unsent(error, unsent)) => (error, Some(*unsent)),
                 Err(Failed::Sent(error @ OriginError::Broken(_), extent)) => {
@@ -184,12 +213,13 @@ impl Origin {
 
     /// Takes an idle connection, or connects to the next server. Servers that could not be
     /// connected to lately are tried last.
-    async fn take_connection(&self, attempts: &Attempts) -> Result<ServerConnection, OriginError> {
-        let (servers, now) = (self.servers(), Instant::now());
-        let usable: Vec<_> = servers.iter().filter(|server| server.share(now) > 0).collect();
-        if usable.is_empty() {
-            return Err(OriginError::Unavailable);
-        }
+    async fn take_connection(
+        &self,
+        attempts: &Attempts,
+        url: u64,
+    ) -> Result<ServerConnection, OriginError> {
+        let servers = self.servers();
+        let usable = self.usable(&servers)?;
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
             (0..usable.len())
@@ -205,11 +235,46 @@ impl Origin {
             in_turn().map(Arc::clone).partition(|server| server.is_slow());
         race(
             first.into_iter().chain(last),
-            |server| Arc::clone(server).connect(),
+            |server| connect(Arc::clone(server), url, (Arc::clone(&self.health), self.servers())),
             |server, speed| server.note(speed),
         )
         .await
         .map_err(|error| error.unwrap_or(OriginError::Abandoned))
+    }
+
+    /// Returns the servers that may get a request: those in use, else those that are left out
+    /// because of their requests only.
+    fn usable<'a>(&self, servers: &'a [Arc<Server>]) -> Result<Vec<&'a Arc<Server>>, OriginError> {
+        let now = Instant::now();
+        let mut usable: Vec<_> = servers.iter().filter(|server| server.share(now) > 0).collect();
+        if usable.is_empty() {
+            let may_be_tried = |server: &&Arc<Server>| server.health().state(now).may_be_tried();
+            usable = servers.iter().filter(may_be_tried).collect();
+            if usable.is_empty() {
+                let why = self.health.unavailable(health_of(servers));
+                return Err(OriginError::Unavailable(why));
+            }
+            self.health.count_last_resort();
+        }
+        Ok(usable)
+    }
+
+    /// Notes what an exchange says of its server. One that closed an idle connection has not
+    /// failed.
+    fn note_exchange(
+        &self,
+        watched: WatchedExchange,
+        is_reused: bool,
+        answer: &Result<Response<OriginBody>, Failed>,
+    ) {
+        let result = match answer {
+            Ok(response) => ExchangeResult::Answered(response.status()),
+            Err(
+                Failed::Unsent(OriginError::Broken(_), _) | Failed::Sent(OriginError::Broken(_), _),
+            ) if is_reused => ExchangeResult::Neutral,
+            Err(Failed::Unsent(error, _) | Failed::Sent(error, _)) => ExchangeResult::of(error),
+        };
+        self.health.note(watched, result, health_of(&self.servers()));
     }
 
     async fn exchange(
@@ -301,4 +366,51 @@ impl Origin {
     pub fn queued(&self) -> usize {
         self.slots.queued()
     }
+
+    /// Notices what time has brought to the servers.
+    pub(super) fn turn(&self, now: Instant) {
+        let servers = self.servers();
+        let servers: Vec<_> = health_of(&servers).collect();
+        self.health.turn(&servers, now);
+    }
+
+    pub const fn health(&self) -> &Arc<HealthGroup> {
+        &self.health
+    }
+
+    pub(super) const fn settings(&self) -> &settings::OriginSettings {
+        &self.settings
+    }
+}
+
+/// Connects to a server, and notes its failure to be connected to.
+async fn connect(
+    server: Arc<Server>,
+    url: u64,
+    (health, servers): (Arc<HealthGroup>, Arc<[Arc<Server>]>),
+) -> Result<ServerConnection, OriginError> {
+    let watched = server.health().watch(url, Instant::now());
+    let connected = server.connect().await;
+    if let Err(error) = &connected {
+        health.note(watched, ExchangeResult::of(error), health_of(&servers));
+    }
+    connected
+}
+
+fn health_of(servers: &[Arc<Server>]) -> impl Iterator<Item = &ServerHealth> {
+    servers.iter().map(|server| &**server.health())
+}
+
+fn result_of(result: &Result<Response<OriginBody>, OriginError>) -> ExchangeResult {
+    match result {
+        Ok(response) => ExchangeResult::Answered(response.status()),
+        Err(error) => ExchangeResult::of(error),
+    }
+}
+
+/// Tells URLs apart, as far as failures of one are told from those of many.
+fn hash_of(request: &Request<RequestBody>) -> u64 {
+    let host = request.headers().get(HOST).map_or(&[][..], HeaderValue::as_bytes);
+    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    xxh3_64_with_seed(target.as_bytes(), xxh3_64_with_seed(host, 0))
 }

@@ -1,5 +1,7 @@
 //! Errors as responses: status code, `Proxy-Status` (RFC 9209) and a small page.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -53,6 +55,9 @@ impl ProxyError {
         match self {
             Self::Origin(error) if let Some(setting) = error.setting() => {
                 format!("{name}; error={kind}; details=\"{setting}\"")
+            }
+            Self::Origin(OriginError::Unavailable(why)) => {
+                format!("{name}; error={kind}; details=\"{why}\"")
             }
             _ => format!("{name}; error={kind}"),
         }
@@ -124,12 +129,20 @@ pub fn respond(error: &ProxyError, fields: &HeaderMap, name: &str) -> Response<R
         ProxyError::Refused(Refusal::Unauthorized) => {
             map.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        ProxyError::Origin(OriginError::Unavailable(why)) => {
+            insert_text(map, RETRY_AFTER, &whole_seconds(why.retry_after).to_string());
+        }
         ProxyError::Refused(_) | ProxyError::Origin(_) => {}
     }
     if closes_connection(error) {
         map.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Returns the number of seconds after which the time is over, at least one.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 /// Makes the response to OPTIONS that goes no further (RFC 9110 §7.6.2).

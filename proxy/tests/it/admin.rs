@@ -168,6 +168,16 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_origin_connections gauge
     shellac_origin_idle_connections gauge
     shellac_origin_queue gauge
+    shellac_origin_server_up gauge
+    shellac_origin_server_share gauge
+    shellac_origin_probes counter
+    shellac_origin_ejections counter
+    shellac_origin_ejections_refused counter
+    shellac_origin_circuit_open gauge
+    shellac_origin_circuit_openings counter
+    shellac_origin_circuit_refusals counter
+    shellac_origin_unavailable counter
+    shellac_origin_last_resorts counter
     shellac_purges counter
     shellac_purged_objects counter
     shellac_purges_refused counter

@@ -32,7 +32,8 @@ pub use self::listen::{Http2, ListenSettings};
 pub use self::listen_address::ListenAddress;
 pub use self::log::{LogFormat, LogLevel, LogSettings};
 pub use self::origin::{
-    HostHeader, HostPattern, OriginSettings, PathPattern, ServerAddress, ServerSettings,
+    CircuitSettings, HealthSettings, HostHeader, HostPattern, OriginSettings, OutlierSettings,
+    PathPattern, ProbeMethod, ServerAddress, ServerSettings,
 };
 pub use self::peer_network::PeerNetwork;
 pub use self::purge::PurgeSettings;

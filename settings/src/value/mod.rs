@@ -4,7 +4,9 @@
 mod address;
 mod duration;
 mod mode;
+mod share;
 mod size;
+mod status;
 mod token;
 
 use std::fmt::Display;
@@ -13,7 +15,10 @@ use std::ops::RangeInclusive;
 pub(crate) use self::address::{authority, listen_address, peer_network, socket_address};
 pub(crate) use self::duration::{LIFETIME, PAUSE, TIMEOUT, duration, duration_or_off};
 pub(crate) use self::mode::file_mode;
+pub(crate) use self::share::{percent, percent_or_off};
 pub(crate) use self::size::{size, size_of};
+pub use self::status::StatusRange;
+pub(crate) use self::status::status_range;
 pub(crate) use self::token::is_token;
 use super::report::{ProblemBuilder, nearest};
 use super::tree::{Node, Value};
@@ -83,6 +88,20 @@ where
         };
         let number = T::try_from(number).ok().filter(|number| range.contains(number));
         number.ok_or_else(|| Fault::new(&wants, "out of range"))
+    }
+}
+
+/// Reads a whole number in a range, or `off`.
+pub(crate) fn whole_or_off<T>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&Node) -> Result<Option<T>, Fault>
+where
+    T: TryFrom<i128> + PartialOrd + Display,
+{
+    let whole = whole(range);
+    move |node| match node.text() {
+        Some("off") => Ok(None),
+        _ => whole(node).map(Some),
     }
 }
 

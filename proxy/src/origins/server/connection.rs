@@ -42,6 +42,10 @@ impl ServerConnection {
         Self { is_reused: true, ..Self::new(sender, sending, server) }
     }
 
+    pub(in crate::origins) const fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
     pub(in crate::origins) fn server_name(&self) -> &str {
         self.server.name()
     }

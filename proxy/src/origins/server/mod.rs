@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use self::connection::ServerConnection;
 use super::connector::Connector;
 use super::error::OriginError;
+use super::health::ServerHealth;
 use super::pool::{Idle, Pool};
 use super::race::{SlowMark, Speed};
 use super::sending::Sending;
@@ -30,10 +31,15 @@ pub(super) struct Server {
     /// Set when an attempt to connect failed or was slow.
     slow: SlowMark,
     pool: Pool,
+    health: Arc<ServerHealth>,
 }
 
 impl Server {
-    pub(super) fn new(server: &ServerSettings, origin: &OriginSettings) -> Self {
+    pub(super) fn new(
+        server: &ServerSettings,
+        origin: &OriginSettings,
+        health: Arc<ServerHealth>,
+    ) -> Self {
         let ServerSettings { address, weight } = server;
         Self {
             address: address.clone(),
@@ -43,6 +49,7 @@ impl Server {
             connect_timeout: origin.connect_timeout,
             slow: SlowMark::default(),
             pool: Pool::new(origin.keepalive, origin.keepalive_timeout),
+            health,
         }
     }
 
@@ -59,7 +66,7 @@ impl Server {
             self.weight.store(server.weight, Ordering::Relaxed);
             return Arc::clone(self);
         }
-        Arc::new(Self::new(server, origin))
+        Arc::new(Self::new(server, origin, Arc::clone(&self.health)))
     }
 
     pub(super) const fn address(&self) -> &ServerAddress {
@@ -77,9 +84,12 @@ impl Server {
     }
 
     /// The part of its weight that it may be given now, in thousandths. 0: do not use it.
-    #[expect(clippy::unused_self, reason = "health checks will say")]
-    pub(super) const fn share(&self, _now: Instant) -> u16 {
-        SHARE_MAX
+    pub(super) fn share(&self, now: Instant) -> u16 {
+        self.health.share(now)
+    }
+
+    pub(super) const fn health(&self) -> &Arc<ServerHealth> {
+        &self.health
     }
 
     pub(super) fn is_slow(&self) -> bool {
@@ -122,8 +132,6 @@ impl Server {
     }
 }
 
-/// The share of a server that is used as its weight says.
-pub(super) const SHARE_MAX: u16 = 1000;
 /// Bytes of the largest response head. hyper's read buffer grows up to it.
 const HEAD_BYTES_MAX: usize = 256 << 10;
 const HEADERS_MAX: usize = 256;

@@ -1,6 +1,9 @@
 //! `[origin.NAME]`: the servers that responses come from, and how long they may take.
 
+mod circuit;
+mod health;
 mod host_pattern;
+mod outlier;
 mod path_pattern;
 mod server;
 
@@ -9,8 +12,11 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::uri::{Authority, InvalidUri};
 
+pub use self::circuit::CircuitSettings;
+pub use self::health::{HealthSettings, ProbeMethod};
 pub use self::host_pattern::HostPattern;
 use self::host_pattern::host_pattern;
+pub use self::outlier::OutlierSettings;
 pub use self::path_pattern::PathPattern;
 use self::path_pattern::path_pattern;
 pub use self::server::{ServerAddress, ServerSettings};
@@ -60,6 +66,15 @@ pub struct OriginSettings {
     /// Retries of GET, HEAD and OPTIONS when the connection broke before the first byte of the
     /// response, 0 to 10.
     pub retries: u32,
+    /// `[origin.NAME.health]`.
+    pub health: HealthSettings,
+    /// `[origin.NAME.outlier]`.
+    pub outlier: OutlierSettings,
+    /// `[origin.NAME.circuit]`.
+    pub circuit: CircuitSettings,
+    /// Time within which the share of a server grows to its full one, 1ms to 1d, after it has come
+    /// back or was added. `None` gives it the full share at once.
+    pub slow_start: Option<Duration>,
 }
 
 /// The `Host` field of requests to the origin.
@@ -92,6 +107,10 @@ impl OriginSettings {
             keepalive: 256,
             keepalive_timeout: Duration::from_secs(4),
             retries: 1,
+            health: HealthSettings::default(),
+            outlier: OutlierSettings::default(),
+            circuit: CircuitSettings::default(),
+            slow_start: Some(Duration::from_secs(30)),
         }
     }
 
@@ -137,6 +156,10 @@ impl OriginSettings {
         table.read("keepalive", whole(0..=65_535), &mut self.keepalive);
         table.read("keepalive_timeout", duration(TIMEOUT), &mut self.keepalive_timeout);
         table.read("retries", whole(0..=10), &mut self.retries);
+        table.read("slow_start", duration_or_off(TIMEOUT), &mut self.slow_start);
+        table.table("health", |table| self.health.read(table));
+        table.table("outlier", |table| self.outlier.read(table));
+        table.table("circuit", |table| self.circuit.read(table));
     }
 }
 

@@ -1,0 +1,27 @@
+//! `Assignment`: what an operator has told a server to do at run time.
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Assignment {
+    #[default]
+    Enabled,
+    /// It gets no new requests. Those in flight end, and probes go on.
+    Drain,
+    /// It gets neither requests nor probes.
+    Disabled,
+}
+
+impl Assignment {
+    pub const ALL: [Self; 3] = [Self::Enabled, Self::Drain, Self::Disabled];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Drain => "drain",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|assignment| assignment.as_str() == text)
+    }
+}

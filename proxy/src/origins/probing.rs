@@ -1,0 +1,111 @@
+//! Probes: requests that find out whether a server is fit for use. Each has a connection of its
+//! own, made as those for requests are.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use settings::{HealthSettings, HostHeader, OriginSettings, ProbeMethod};
+use tokio::time::{Instant, timeout};
+
+use super::error::OriginError;
+use super::health::ProbeResult;
+use super::origin::Origin;
+use super::request_body::RequestBody;
+use super::server::Server;
+
+/// Begins the probes that are due. Each ends within its time-out.
+pub(super) fn begin_due(origin: &Arc<Origin>, now: Instant) {
+    for server in origin.servers().iter() {
+        if server.health().begin_due_probe(now) {
+            tokio::spawn(check(Arc::clone(origin), Arc::clone(server)));
+        }
+    }
+}
+
+/// Probes a server now. Without a path it is connected to, and nothing is asked.
+pub(super) async fn check(origin: Arc<Origin>, server: Arc<Server>) -> ProbeResult {
+    let settings = origin.settings();
+    let (begun, limit) = (Instant::now(), settings.health.timeout);
+    let ended = timeout(limit, probe(&server, settings, begun)).await;
+    let result = match ended {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => ProbeResult::failed(&error, begun.elapsed()),
+        Err(_elapsed) => ProbeResult::timed_out(limit, begun.elapsed()),
+    };
+    server.health().end_probe(result.clone(), Instant::now());
+    result
+}
+
+async fn probe(
+    server: &Arc<Server>,
+    settings: &OriginSettings,
+    begun: Instant,
+) -> Result<ProbeResult, OriginError> {
+    let mut connection = Arc::clone(server).connect().await?;
+    let Some(request) = request(server, settings) else {
+        return Ok(ProbeResult::connected(begun.elapsed()));
+    };
+    let is_head = *request.method() == Method::HEAD;
+    connection.sending.begin(is_head, request.body().upload());
+    let response = connection.sender.send_request(request).await.map_err(OriginError::head)?;
+    judge(response, &settings.health, begun).await
+}
+
+async fn judge(
+    response: Response<Incoming>,
+    health: &HealthSettings,
+    begun: Instant,
+) -> Result<ProbeResult, OriginError> {
+    let status = response.status();
+    if !health.expect_status.iter().any(|range| range.contains(status.as_u16())) {
+        return Ok(ProbeResult::wrong_status(status, begun.elapsed()));
+    }
+    let Some(expected) = &health.expect_body else {
+        return Ok(ProbeResult::good(status, begun.elapsed()));
+    };
+    let (mut body, mut content) = (response.into_body(), Vec::new());
+    while content.len() < CONTENT_MAX
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame.map_err(OriginError::content)?.into_data() {
+            let room = CONTENT_MAX - content.len();
+            content.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+        }
+    }
+    let found = memchr::memmem::find(&content, expected.as_bytes());
+    Ok(match found {
+        Some(_) => ProbeResult::good(status, begun.elapsed()),
+        None => ProbeResult::wrong_body(status, begun.elapsed()),
+    })
+}
+
+/// Returns the request of a probe, if there is anything to ask for.
+fn request(server: &Server, settings: &OriginSettings) -> Option<Request<RequestBody>> {
+    let health = &settings.health;
+    let host = match (&health.host, &settings.host_header) {
+        (Some(host), _) | (None, HostHeader::Literal(host)) => host.clone(),
+        (None, HostHeader::Preserve | HostHeader::Server) => {
+            HeaderValue::from_str(server.name()).ok()?
+        }
+    };
+    let mut request = Request::new(RequestBody::Empty);
+    *request.method_mut() = match health.method {
+        ProbeMethod::Get => Method::GET,
+        ProbeMethod::Head => Method::HEAD,
+        ProbeMethod::Options => Method::OPTIONS,
+    };
+    *request.uri_mut() = health.path.clone()?.into();
+    let fields = request.headers_mut();
+    fields.insert(HOST, host);
+    fields.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    Some(request)
+}
+
+const AGENT: &str = concat!("shellac-probe/", env!("CARGO_PKG_VERSION"));
+
+/// Bytes of a response's content that are looked through.
+const CONTENT_MAX: usize = 64 << 10;
