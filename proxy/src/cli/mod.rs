@@ -1,6 +1,7 @@
 //! The command line: data to standard output, everything else to standard error, exit codes after
 //! `sysexits.h`.
 
+mod admin_client;
 pub mod check;
 mod demo;
 mod purge;

@@ -1,0 +1,177 @@
+//! `AdminClient`: asks a running proxy through its admin listener.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use process::exit::Exit;
+use process::terminal::say;
+use settings::{Config, Flags, ListenAddress, Sources};
+
+#[derive(Debug, Args)]
+pub(super) struct AdminArguments {
+    /// The proxy's admin listener, `http://host:port` or `unix:/path`; its token is read from
+    /// `SHELLAC_ADMIN_TOKEN` or the configuration [default: that of the configuration, else
+    /// `http://127.0.0.1:8081`]
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// The configuration file to take the admin address and token from
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(super) struct AdminClient {
+    address: String,
+    token: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct AdminAnswer {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+type AskError = Box<dyn std::error::Error>;
+
+impl AdminClient {
+    /// The flag, else what the configuration says, else the default: no origin needs to be
+    /// configured.
+    pub(super) fn of(arguments: &AdminArguments) -> Self {
+        let flags = Flags {
+            config: arguments.config.clone(),
+            origin: Some("127.0.0.1:1".to_owned()), // not used: only the admin section is
+            ..Flags::default()
+        };
+        let sources = Sources::of_process(flags).ok();
+        let config = sources.and_then(|sources| Config::load(&sources).ok());
+        let configured = config.as_ref().and_then(|config| {
+            let is_known =
+                |address: &&ListenAddress| !matches!(address, ListenAddress::Inherited(_));
+            config.admin.listen.iter().find(is_known)
+        });
+        let address = arguments.admin.clone().or_else(|| configured.map(ToString::to_string));
+        let token = std::env::var("SHELLAC_ADMIN_TOKEN").ok();
+        let token = token.or_else(|| Some(config?.admin.token?.expose().to_owned()));
+        Self { address: address.unwrap_or_else(|| "127.0.0.1:8081".to_owned()), token }
+    }
+
+    /// Asks, and returns the answer, whatever its status. Says so if there is none.
+    pub(super) fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        content: Option<&Value>,
+    ) -> Result<AdminAnswer, Exit> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            say(format_args!("shellac: {error}"));
+            Exit::Io
+        })?;
+        let content = content.map(Value::to_string);
+        let asked = self.send(method, path, content);
+        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+        let admin = &self.address;
+        match asked {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => say(format_args!(
+                "shellac: no proxy answers at {admin}: {error}; is it running, is --admin right?"
+            )),
+            Err(_elapsed) => {
+                say(format_args!("shellac: {admin} did not answer within {PATIENCE:?}"));
+            }
+        }
+        Err(Exit::Unavailable)
+    }
+
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        content: Option<String>,
+    ) -> Result<AdminAnswer, AskError> {
+        if let Some(socket) = self.address.strip_prefix("unix:") {
+            let stream = UnixStream::connect(socket).await?;
+            return self.exchange(stream, "localhost", (method, path, content)).await;
+        }
+        let has_scheme = self.address.contains("://");
+        let text =
+            if has_scheme { self.address.clone() } else { format!("http://{}", self.address) };
+        let uri: Uri = text.parse()?;
+        let authority = uri.authority().ok_or("it names no host")?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+        self.exchange(stream, authority.as_str(), (method, path, content)).await
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        host: &str,
+        (method, path, content): (&Method, &str, Option<String>),
+    ) -> Result<AdminAnswer, AskError> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "admin connection ended");
+            }
+        });
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, host)
+            .header(ACCEPT, "application/json, application/problem+json");
+        if content.is_some() {
+            builder = builder.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(token) = &self.token {
+            builder = builder.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let content = Full::new(Bytes::from(content.unwrap_or_default()));
+        let response = sender.send_request(builder.body(content)?).await?;
+        let status = response.status();
+        Ok(AdminAnswer { status, body: response.into_body().collect().await?.to_bytes() })
+    }
+}
+
+impl AdminAnswer {
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
+    /// Says why the proxy refused, and returns the exit code for that.
+    pub(super) fn refused(&self) -> Exit {
+        say(format_args!("shellac: the proxy answered {}: {}", self.status, self.detail()));
+        match self.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotAllowed,
+            status if status.is_client_error() => Exit::Usage,
+            _ => Exit::Unavailable,
+        }
+    }
+
+    /// Returns the detail of a problem (RFC 9457); of another answer its first line, as it is not
+    /// the proxy's.
+    fn detail(&self) -> String {
+        let (text, problem) = (self.text(), serde_json::from_slice::<Value>(&self.body).ok());
+        match problem.as_ref().and_then(|problem| problem.get("detail")?.as_str()) {
+            Some(detail) => detail.to_owned(),
+            None if text.trim_start().starts_with('<') => {
+                "an HTML page: is --admin the address of a proxy's admin listener?".to_owned()
+            }
+            None => text.trim().lines().next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
