@@ -1,17 +1,25 @@
 //! Loading the configuration for a command.
 
-use settings::{Config, Flags, Sources};
+use settings::{Config, Finding, Flags, Sources};
 
 use crate::exit::Exit;
 use crate::terminal::say;
 
 /// Loads the configuration, and writes problems and warnings to standard error.
 pub fn load(flags: Flags) -> Result<Config, Exit> {
+    load_inspected(flags, |_| Vec::new())
+}
+
+/// The same; `inspect` looks at what the settings name, such as files.
+pub fn load_inspected(
+    flags: Flags,
+    inspect: impl FnOnce(&Config) -> Vec<Finding>,
+) -> Result<Config, Exit> {
     let sources = Sources::of_process(flags).map_err(|error| {
         say(format_args!("cannot read the configuration: {error}"));
         Exit::Io
     })?;
-    match Config::load(&sources) {
+    match Config::load_inspected(&sources, inspect) {
         Ok(config) => {
             for warning in &config.warnings {
                 say(format_args!("{:?}", miette::Report::new(warning.clone())));

@@ -3,7 +3,8 @@
 use super::report::{ProblemBuilder, Report};
 use super::tree::Node;
 use super::{
-    Config, ListenAddress, PeerNetwork, SaslMechanism, ServerSettings, StorageKind, StorageSettings,
+    Config, Http2, ListenAddress, PeerNetwork, SaslMechanism, ServerSettings, StorageKind,
+    StorageSettings,
 };
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
@@ -20,12 +21,13 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 12] = [
+const CHECKS: [(&[&str], Check); 13] = [
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
     (&["origin"], origins_never_chosen),
     (&["origin"], servers_named_twice),
     (&["listen"], names_taken_twice),
+    (&["listen"], http2_that_nobody_asks_for),
     (&["listen", "admin"], addresses_taken_twice),
     (&["listen", "purge"], proxies_that_may_purge),
     (&["admin"], open_admin),
@@ -111,6 +113,24 @@ fn servers_named_twice(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
         }
     }
     drafts
+}
+
+/// Over TLS, clients agree on HTTP/2 in the handshake; without, they can only know it beforehand.
+fn http2_that_nobody_asks_for(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    let listeners = config.listen.iter().enumerate();
+    let wrong = listeners.filter_map(|(index, listen)| match (listen.http2, &listen.tls) {
+        (Http2::Cleartext, Some(_)) => Some((index, "cleartext", "with TLS", "alpn")),
+        (Http2::Alpn, None) => Some((index, "alpn", "without TLS", "cleartext")),
+        _ => None,
+    });
+    wrong
+        .map(|(index, written, kind, meant)| {
+            let message = format!("`listen[{index}].http2` is \"{written}\" on a listener {kind}");
+            let draft = ProblemBuilder::error(message, "no client would ask for it")
+                .help(format!("did you mean \"{meant}\"?"));
+            placed(draft, root.at(&["listen", &index.to_string(), "http2"]))
+        })
+        .collect()
 }
 
 /// Metrics and logs tell listeners apart by name.

@@ -18,6 +18,7 @@ mod value;
 mod table;
 mod tables;
 mod conflicts;
+mod finding;
 mod memory_limit;
 mod report;
 mod summary;
@@ -27,6 +28,7 @@ mod tests;
 use std::num::NonZero;
 use std::thread;
 
+pub use self::finding::Finding;
 use self::report::Report;
 pub use self::report::{ConfigErrors, Problem};
 pub use self::sources::{Flags, Sources, find_file};
@@ -40,6 +42,7 @@ pub use self::tables::{
     Security, ServerAddress, ServerSettings, StartAt, StorageKind, StorageSettings, TagSettings,
     TargetHttp, TargetSettings,
 };
+pub use self::tables::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 use self::tree::{layers, references};
 pub use self::value::StatusRange;
 
@@ -82,11 +85,23 @@ pub struct Config {
 impl Config {
     /// Reads and checks a configuration.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        Self::load_inspected(sources, |_| Vec::new())
+    }
+
+    /// Reads and checks a configuration. Once the settings are right by themselves, `inspect` looks
+    /// at what they name, such as files.
+    pub fn load_inspected(
+        sources: &Sources,
+        inspect: impl FnOnce(&Self) -> Vec<Finding>,
+    ) -> Result<Self, ConfigErrors> {
         let mut report = Report::default();
         let mut root = layers::merge(sources, &mut report);
         references::resolve(&mut root, &sources.environment, &mut report);
         let config = table::read_root(&root, &mut report, Self::read);
         conflicts::check(&config, &root, &mut report);
+        if !report.has_errors() {
+            report.extend(inspect(&config).into_iter().map(|found| found.draft(&root)).collect());
+        }
         let (errors, warnings) = report.finish();
         if errors.is_empty() {
             Ok(Self { warnings, ..config })

@@ -127,7 +127,7 @@ impl<'t> Table<'t> {
         read: impl Fn(&mut Table<'_>) -> Option<T>,
         target: &mut Vec<T>,
     ) {
-        self.require(key);
+        self.require_some(key);
         let Some(node) = self.node(key) else { return };
         let Some(items) = node.items() else {
             return self.fault(key, not_a_list(node), &node.place);
@@ -148,13 +148,8 @@ impl<'t> Table<'t> {
     }
 
     /// Reports that a list is missing or empty in a table that is present.
-    fn require(&mut self, key: &'static str) {
-        if let Some(place) = self.place
-            && !self.has(key)
-        {
-            let message = format!("`{}` is missing", self.path_of(key));
-            self.report.add(ProblemBuilder::error(message, "not in this table").at(place));
-        }
+    fn require_some(&mut self, key: &'static str) {
+        self.require(key);
         self.reject_empty(key);
     }
 
@@ -175,6 +170,27 @@ impl<'t> Table<'t> {
         if let Some(place) = self.place {
             self.report.add_fault(&self.path, fault.draft(&self.path).at(place));
         }
+    }
+
+    /// Reports a key that is not written though its table is.
+    pub(crate) fn require(&mut self, key: &'static str) {
+        if self.place.is_some() && !self.has(key) {
+            self.add_missing(key);
+        }
+    }
+
+    /// Reports a key that the others of this table need.
+    pub(crate) fn add_missing(&mut self, key: &'static str) {
+        let message = format!("`{}` is missing", self.path_of(key));
+        self.add_here(ProblemBuilder::error(message, "not in this table"));
+    }
+
+    /// Adds a problem of the whole table.
+    pub(crate) fn add_here(&mut self, draft: ProblemBuilder) {
+        self.report.add(match self.place {
+            Some(place) => draft.at(place),
+            None => draft,
+        });
     }
 
     pub(crate) fn reject_empty(&mut self, key: &'static str) {
@@ -201,6 +217,18 @@ impl<'t> Table<'t> {
             return self.fault(key, fault, &node.place);
         };
         self.reject_empty(key);
+        for (index, item) in items.iter().enumerate() {
+            self.enter(&format!("{path}[{index}]"), Some(item), &mut read);
+        }
+    }
+
+    /// Reads each table of a list that may be absent or empty.
+    pub(crate) fn items(&mut self, key: &'static str, mut read: impl FnMut(&mut Table<'_>)) {
+        let path = self.path_of(key);
+        let Some(node) = self.node(key) else { return };
+        let Some(items) = node.items() else {
+            return self.fault(key, Fault::wrong_type("a list of tables", node), &node.place);
+        };
         for (index, item) in items.iter().enumerate() {
             self.enter(&format!("{path}[{index}]"), Some(item), &mut read);
         }
@@ -256,7 +284,7 @@ impl<'t> Table<'t> {
         self.report.add_fault(&path, fault.draft(&path).at(place));
     }
 
-    fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 

@@ -74,6 +74,11 @@ impl Report {
         self.faulty.iter().any(|path| path.split(['.', '[']).next() == Some(section))
     }
 
+    /// Returns whether an error was found so far; an unknown key is one.
+    pub(crate) fn has_errors(&self) -> bool {
+        !self.unknown.is_empty() || self.drafts.iter().any(ProblemBuilder::is_error)
+    }
+
     /// Adds several problems.
     pub(crate) fn extend(&mut self, drafts: Vec<ProblemBuilder>) {
         self.drafts.extend(drafts);
@@ -147,6 +152,10 @@ impl SourceText {
 }
 
 impl ProblemBuilder {
+    fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// Returns an error with a message and a few words for the place.
     pub(crate) fn error(message: impl Into<String>, label: impl Into<String>) -> Self {
         Self {

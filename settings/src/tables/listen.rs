@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::listen_tls::ListenTlsSettings;
 use super::{ListenAddress, PeerNetwork};
 use crate::table::Table;
 use crate::value::{Fault, choice, file_mode, listen_address, parsed, peer_network, whole};
@@ -23,6 +24,8 @@ pub struct ListenSettings {
     /// Connections the kernel holds until they are accepted, 1 to 65535. `net.core.somaxconn` caps
     /// it silently.
     pub backlog: u32,
+    /// `[listen.tls]`; `None`: plain connections.
+    pub tls: Option<ListenTlsSettings>,
 }
 
 /// HTTP/2 on a listener.
@@ -32,6 +35,8 @@ pub enum Http2 {
     Off,
     /// HTTP/2 with prior knowledge beside HTTP/1 (RFC 9113 §3.3).
     Cleartext,
+    /// HTTP/2 for clients that ask for it in their TLS handshake (RFC 7301).
+    Alpn,
 }
 
 impl Default for ListenSettings {
@@ -43,6 +48,7 @@ impl Default for ListenSettings {
             http2: Http2::Cleartext,
             trusted_proxies: Vec::new(),
             backlog: 4096,
+            tls: None,
         }
     }
 }
@@ -64,10 +70,14 @@ impl ListenSettings {
             listen.name = addresses.collect::<Vec<_>>().join(", ");
         }
         table.read("name", parsed(name), &mut listen.name);
-        table.read("http2", choice(&HTTP2), &mut listen.http2);
+        let mut http2 = None;
+        table.read("http2", choice(&HTTP2), &mut http2);
         table.read_each("trusted_proxies", parsed(peer_network), &mut listen.trusted_proxies);
         table.read("socket_mode", parsed(file_mode), &mut listen.socket_mode);
         table.read("backlog", whole(1..=65_535), &mut listen.backlog);
+        table.table("tls", |table| listen.tls = ListenTlsSettings::read(table));
+        let usual = if listen.tls.is_some() { Http2::Alpn } else { Http2::Cleartext };
+        listen.http2 = http2.unwrap_or(usual);
         listen
     }
 }
@@ -83,4 +93,5 @@ fn name(text: &str) -> Result<String, Fault> {
 /// For the owner and the group of the process.
 pub(super) const SOCKET_MODE: u32 = 0o660;
 
-const HTTP2: [(&str, Http2); 2] = [("cleartext", Http2::Cleartext), ("off", Http2::Off)];
+const HTTP2: [(&str, Option<Http2>); 3] =
+    [("cleartext", Some(Http2::Cleartext)), ("alpn", Some(Http2::Alpn)), ("off", Some(Http2::Off))];

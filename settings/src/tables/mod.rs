@@ -8,6 +8,7 @@
 mod listen_address;
 mod peer_network;
 mod listen;
+mod listen_tls;
 mod admin;
 mod origin;
 mod storage;
@@ -30,6 +31,7 @@ pub use self::kafka::{KafkaSettings, SaslMechanism, Security};
 pub use self::limits::LimitSettings;
 pub use self::listen::{Http2, ListenSettings};
 pub use self::listen_address::ListenAddress;
+pub use self::listen_tls::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 pub use self::log::{LogFormat, LogLevel, LogSettings};
 pub use self::origin::{
     CircuitSettings, HealthSettings, HostHeader, HostPattern, OriginSettings, OutlierSettings,

@@ -183,7 +183,7 @@ level = 3
 "#;
     assert_snapshot!(listed(file), @r##"
     1:11: `workers` must be a whole number from 0 to 1024 (not a whole number)
-    3:9: `listen[0].http2` must be one of "cleartext", "off" (this is a boolean)
+    3:9: `listen[0].http2` must be one of "cleartext", "alpn", "off" (this is a boolean)
     4:8: `listen[0].name` must not be empty (a name is needed)
     5:11: `listen[0].backlog` must be a whole number from 1 to 65535 (out of range)
     7:9: `admin.token` must be visible ASCII without spaces (it could not be sent in a field)
