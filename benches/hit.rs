@@ -79,6 +79,7 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
         remote: address.into(),
         local: address.into(),
         is_trusted: false,
+        is_secure: false,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
     };

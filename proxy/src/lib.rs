@@ -20,6 +20,7 @@
 //! invalidation  one sequence of purges: nothing older than a purge of its tags is used
 //! client        the parts of a connection that those who answer it know
 //! key           framing               of requests and messages
+//! tls           certificates, handshakes
 //! field         metrics   transport   one field, one page, one socket
 //! ```
 //!
@@ -58,4 +59,5 @@ mod key;
 mod framing;
 mod field;
 mod metrics;
+mod tls;
 mod transport;

@@ -90,6 +90,7 @@ impl Bound {
             }
             tokio::spawn(end_admin(Arc::clone(&app), admins));
             tokio::spawn(keep_house(Arc::clone(&app)));
+            tokio::spawn(keep_certificates(Arc::clone(&app)));
             tokio::spawn(keep_bounds(Arc::clone(&app)));
             tokio::spawn(keep_health(Arc::clone(&app)));
             tokio::spawn(keep_time(Arc::clone(&app.purge_log)));
@@ -201,6 +202,17 @@ async fn keep_house(app: Arc<App>) {
     }
 }
 
+/// Reads certificates again when their files change. Never returns.
+async fn keep_certificates(app: Arc<App>) {
+    loop {
+        sleep(CERTIFICATE_TICK).await;
+        let settings = app.settings.current();
+        if let Err(error) = tokio::task::spawn_blocking(move || settings.tls.refresh()).await {
+            tracing::error!(%error, "looking for new certificates failed");
+        }
+    }
+}
+
 /// Cuts the slowest clients while too much that left the store is held for them. Never returns.
 async fn keep_bounds(app: Arc<App>) {
     loop {
@@ -245,6 +257,8 @@ const PINNED_TICK: Duration = Duration::from_millis(100);
 const PURGE_LOG_TICK: Duration = Duration::from_millis(250);
 /// Probes begin this much late at most.
 const HEALTH_TICK: Duration = Duration::from_millis(100);
+/// The time until a changed certificate is noticed.
+const CERTIFICATE_TICK: Duration = Duration::from_secs(2);
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// A sweep over all that is stored takes at most this part of one core.
 const SWEEP_SHARE: u32 = 50;

@@ -1,52 +1,104 @@
-//! `Transport`: the connection to a client or to a server, over any kind of socket.
+//! `Transport`: the connection to a client or to a server, over any kind of socket, with TLS or
+//! without.
 //!
 //! A read or write costs one match more than on the socket.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::net::{RecvFlags, recv};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncBufRead as _, AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
 #[derive(Debug)]
 pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<Transport>>),
 }
 
 impl Transport {
+    pub const fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Reads bytes that stay in the socket. Under TLS they would be those of its records.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.peek(buf).await,
             Self::Unix(stream) => {
                 stream.async_io(Interest::READABLE, || peek_at(stream, buf)).await
             }
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    pub fn poll_peek(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<usize>> {
+    /// Ready when there is something to read, or nothing any more: returns whether there is. Under
+    /// TLS it may read records ahead, not more than one read would.
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut byte = [0];
         match self {
-            Self::Tcp(stream) => stream.poll_peek(cx, buf),
+            Self::Tcp(stream) => {
+                let peeked = ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
+                Poll::Ready(Ok(peeked > 0))
+            }
             Self::Unix(stream) => loop {
                 ready!(stream.poll_read_ready(cx))?;
-                let peeked = stream
-                    .try_io(Interest::READABLE, || peek_at(stream, buf.initialize_unfilled()));
-                match peeked {
+                match stream.try_io(Interest::READABLE, || peek_at(stream, &mut byte)) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    peeked => {
-                        let length = peeked?;
-                        buf.advance(length);
-                        return Poll::Ready(Ok(length));
-                    }
+                    peeked => return Poll::Ready(Ok(peeked? > 0)),
                 }
             },
+            Self::Tls(stream) => match ready!(Pin::new(&mut **stream).poll_fill_buf(cx)) {
+                Ok(bytes) => Poll::Ready(Ok(!bytes.is_empty())),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Poll::Ready(Ok(false))
+                }
+                Err(error) => Poll::Ready(Err(error)),
+            },
+        }
+    }
+
+    /// Returns whether the other side has sent something, or closed. Asks the socket itself, whose
+    /// readiness this task may not have been told. Under TLS only content counts: servers send
+    /// tickets and keys unasked.
+    pub fn has_input(&mut self) -> bool {
+        let Self::Tls(stream) = self else {
+            let mut byte = [MaybeUninit::uninit()];
+            let peeked = SockRef::from(&*self).peek(&mut byte);
+            return !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        };
+        match &mut **stream {
+            TlsStream::Client(stream) => {
+                let (inner, session) = stream.get_mut();
+                has_content(inner, session)
+            }
+            TlsStream::Server(stream) => {
+                let (inner, session) = stream.get_mut();
+                has_content(inner, session)
+            }
+        }
+    }
+}
+
+fn has_content<S: rustls::SideData>(
+    inner: &Transport,
+    session: &mut rustls::ConnectionCommon<S>,
+) -> bool {
+    loop {
+        match session.process_new_packets() {
+            Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+            Ok(_) | Err(_) => return true,
+        }
+        match session.read_tls(&mut &*SockRef::from(inner)) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Ok(0) | Err(_) => return true,
         }
     }
 }
@@ -62,6 +114,7 @@ impl AsFd for Transport {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
         }
     }
 }
@@ -75,6 +128,17 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => {
+                let is_client = matches!(**stream, TlsStream::Server(_));
+                match ready!(Pin::new(&mut **stream).poll_read(cx, buf)) {
+                    // Clients that just close are common, and HTTP says itself where a request
+                    // ends. A response may end with the connection: there it is an error.
+                    Err(error) if is_client && error.kind() == io::ErrorKind::UnexpectedEof => {
+                        Poll::Ready(Ok(()))
+                    }
+                    read => Poll::Ready(read),
+                }
+            }
         }
     }
 }
@@ -88,6 +152,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
         }
     }
 
@@ -99,6 +164,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -106,6 +172,7 @@ impl AsyncWrite for Transport {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -113,6 +180,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
@@ -120,12 +188,15 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
@@ -134,14 +205,13 @@ mod tests {
     async fn bytes_that_were_peeked_at_are_still_there_to_read() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut stream = Transport::Unix(ours);
+        assert!(!stream.has_input());
         theirs.write_all(b"PRI").await.unwrap();
 
         let mut bytes = [0; 2];
         assert_eq!(stream.peek(&mut bytes).await.unwrap(), 2);
-        let mut seen = [0; 8];
-        let mut buf = ReadBuf::new(&mut seen);
-        let peeked = std::future::poll_fn(|cx| stream.poll_peek(cx, &mut buf)).await.unwrap();
-        assert_eq!((peeked, buf.filled()), (3, &b"PRI"[..]));
+        assert!(poll_fn(|cx| stream.poll_readable(cx)).await.unwrap());
+        assert!(stream.has_input());
         let mut read = [0; 3];
         stream.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"PRI");
@@ -152,7 +222,9 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
 
-        let stream = Transport::Unix(ours);
+        let mut stream = Transport::Unix(ours);
         assert_eq!(stream.peek(&mut [0]).await.unwrap(), 0);
+        assert!(!poll_fn(|cx| stream.poll_readable(cx)).await.unwrap());
+        assert!(stream.has_input(), "it has closed");
     }
 }

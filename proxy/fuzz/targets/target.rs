@@ -109,6 +109,7 @@ fn peer(is_trusted: bool) -> Peer {
         remote: local.into(),
         local: local.into(),
         is_trusted,
+        is_secure: false,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
     }

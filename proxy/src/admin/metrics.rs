@@ -19,6 +19,7 @@ fn families(app: &App) -> Vec<Family> {
     let fetcher = app.front.cache.fetcher();
     let mut all = front::metrics::families(&names.zip(&app.front.metrics));
     all.extend(app.listeners.metrics.families(app.listeners.connections()));
+    all.extend(settings.tls.families());
     all.extend(store::metrics::families(store));
     all.push(invalidation::metrics::tags(invalidation));
     all.extend(fetcher.metrics().families(fetcher.in_flight()));

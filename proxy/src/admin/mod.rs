@@ -57,7 +57,7 @@ impl Handler for Admin {
             max_header_bytes: HEAD_BYTES_MAX,
             ..self.app.settings.current().limits.clone()
         };
-        ConnectionRules::new(&limits, Http2::Cleartext)
+        ConnectionRules::new(&limits, Http2::Cleartext, None)
     }
 
     /// Admin requests have no client but their peer.

@@ -74,6 +74,7 @@ impl Rewarmer {
             remote: nowhere,
             local: nowhere,
             is_trusted: false,
+            is_secure: false,
             listener: None,
             retained: Arc::default(),
         };

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 
-use process::configuration::load;
+use process::configuration::load_inspected;
 use process::exit::Exit;
 use process::terminal::say;
 use settings::{Config, Flags, StorageKind};
 
+use crate::tls;
+
 pub(super) fn check(flags: Flags) -> ExitCode {
-    match load(flags) {
+    match load_inspected(flags, tls::inspect) {
         Ok(config) => {
             if let Some(problem) = shortage(&config) {
                 say(format_args!("shellac: {problem}"));

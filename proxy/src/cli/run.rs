@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::clock::Clock;
-use process::configuration::load;
+use process::configuration::load_inspected;
 use process::descriptors::raise_descriptor_limit;
 use process::exit::Exit;
 use process::logging;
@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use crate::app::App;
 use crate::server::{Bound, Drained, StartError, beside_another};
+use crate::tls;
 
 struct Signals {
     exit: ExitSignals,
@@ -27,7 +28,7 @@ struct Signals {
 /// Serves until it is told to leave; beside the process that it takes over from, until that one has
 /// left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
-    let mut config = match load(flags) {
+    let mut config = match load_inspected(flags, tls::inspect) {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };

@@ -15,6 +15,8 @@ pub struct Peer {
     pub remote: EndAddress,
     pub local: EndAddress,
     pub is_trusted: bool,
+    /// The connection is a TLS one.
+    pub is_secure: bool,
     /// `None` for a request of our own.
     pub listener: Option<ListenerId>,
     /// Account of the bytes that stay in memory for this peer's requests during a fetch.
@@ -38,12 +40,13 @@ impl ListenerId {
 }
 
 impl Peer {
-    /// The scheme that the client used: a trusted peer may have ended TLS.
+    /// The scheme that the client used: what a trusted peer says, which may have ended the client's
+    /// TLS or begun its own, else that of this connection.
     pub fn scheme_of(&self, fields: &HeaderMap) -> Scheme {
-        let is_https = self.is_trusted
-            && fields
-                .get("x-forwarded-proto")
-                .is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+        let told = fields.get("x-forwarded-proto").filter(|_| self.is_trusted);
+        let is =
+            |proto: &[u8]| told.is_some_and(|told| told.as_bytes().eq_ignore_ascii_case(proto));
+        let is_https = is(b"https") || self.is_secure && !is(b"http");
         if is_https { Scheme::Https } else { Scheme::Http }
     }
 

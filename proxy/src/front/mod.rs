@@ -82,8 +82,10 @@ impl Handler for Front {
 
     fn rules(&self, listener: ListenerId) -> ConnectionRules {
         let settings = self.settings.local();
-        let http2 = listener.of(&settings.listen).map_or(Http2::Off, |listen| listen.http2);
-        ConnectionRules::new(&settings.limits, http2)
+        let listen = listener.of(&settings.listen);
+        let http2 = listen.map_or(Http2::Off, |listen| listen.http2);
+        let tls = listen.and_then(|listen| settings.tls.of(listen)).cloned();
+        ConnectionRules::new(&settings.limits, http2, tls)
     }
 
     fn is_trusted(&self, remote: EndAddress, listener: ListenerId) -> bool {

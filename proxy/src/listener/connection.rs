@@ -16,6 +16,7 @@ use super::service::{ClientConnection, ConnectionService, Handler};
 use super::stream::ClientStream;
 use crate::client::exchange::ExchangeState;
 use crate::client::peer::{ListenerId, Peer};
+use crate::tls::handshake;
 use crate::transport::Transport;
 use process::clock::Clock;
 use process::timestamp::Timestamp;
@@ -24,17 +25,24 @@ use settings::Http2;
 /// Serves a connection until either side ends it.
 pub async fn serve<H: Handler>(
     listeners: Arc<Listeners<H>>,
-    stream: Transport,
-    peer: Arc<Peer>,
+    mut stream: Transport,
+    mut peer: Arc<Peer>,
     listener: ListenerId,
 ) {
     let rules = listeners.handler.rules(listener);
-    let is_http2 = rules.http2 == Http2::Cleartext
-        && tokio::select! {
-            is_http2 = begins_http2(&stream, rules.patience.header) => is_http2,
-            () = tokio::time::sleep(rules.patience.keepalive) => return,
-            () = listeners.drain.begun() => return,
-        };
+    let is_http2 = if let Some(tls) = &rules.tls {
+        let Some(secured) = handshake::accept(tls, stream).await else { return };
+        stream = secured.stream;
+        Arc::make_mut(&mut peer).is_secure = true;
+        secured.is_http2
+    } else {
+        rules.http2 == Http2::Cleartext
+            && tokio::select! {
+                is_http2 = begins_http2(&stream, rules.patience.header) => is_http2,
+                () = tokio::time::sleep(rules.patience.keepalive) => return,
+                () = listeners.drain.begun() => return,
+            }
+    };
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
     let activity = Activity::new(listeners.clock.clone(), protocol);
     let exchange = Arc::new(ExchangeState::default());

@@ -11,8 +11,6 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
-
 use super::activity::Activity;
 use crate::transport::Transport;
 
@@ -24,23 +22,24 @@ pub(super) struct Departure {
 impl Departure {
     /// Fails when the client has left; else it registers the task for when it does.
     ///
-    /// Looks without reading, and only while something takes longer: a hit costs one load.
+    /// Takes nothing of what is to be read, and looks only while something takes longer: a hit costs
+    /// one load.
     pub(super) fn check(
         &mut self,
-        stream: &Transport,
+        stream: &mut Transport,
         activity: &Activity,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
         if self.is_half_closed || !activity.is_busy() {
             return Ok(());
         }
-        match stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])) {
-            Poll::Pending | Poll::Ready(Ok(1..)) => Ok(()),
-            Poll::Ready(Ok(0)) if activity.since_read() < HALF_CLOSE => {
+        match stream.poll_readable(cx) {
+            Poll::Pending | Poll::Ready(Ok(true)) => Ok(()),
+            Poll::Ready(Ok(false)) if activity.since_read() < HALF_CLOSE => {
                 self.is_half_closed = true;
                 Ok(())
             }
-            Poll::Ready(Ok(0)) => {
+            Poll::Ready(Ok(false)) => {
                 Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client has left"))
             }
             Poll::Ready(Err(error)) => Err(error),

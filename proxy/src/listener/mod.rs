@@ -115,6 +115,7 @@ impl<H: Handler> Listeners<H> {
             remote,
             local,
             is_trusted: self.handler.is_trusted(remote, listener),
+            is_secure: false,
             listener: Some(listener),
             retained: Arc::default(),
         })

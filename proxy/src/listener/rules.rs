@@ -1,24 +1,28 @@
 //! `ConnectionRules`: the limits of one client connection, as hyper, the socket and the watch need
 //! them.
 
+use std::sync::Arc;
+
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::activity::Patience;
 use crate::framing;
 use crate::framing::requests::Requests;
+use crate::tls::ListenerTls;
 use settings::{Http2, LimitSettings};
 
 #[derive(Clone, Debug)]
 pub struct ConnectionRules {
     pub(super) http2: Http2,
+    pub(super) tls: Option<Arc<ListenerTls>>,
     pub(super) patience: Patience,
     head_bytes_max: usize,
     headers_max: usize,
 }
 
 impl ConnectionRules {
-    pub const fn new(limits: &LimitSettings, http2: Http2) -> Self {
+    pub const fn new(limits: &LimitSettings, http2: Http2, tls: Option<Arc<ListenerTls>>) -> Self {
         let patience = Patience {
             header: limits.header_timeout,
             keepalive: limits.keepalive_timeout,
@@ -26,6 +30,7 @@ impl ConnectionRules {
         };
         Self {
             http2,
+            tls,
             patience,
             head_bytes_max: limits.max_header_bytes,
             headers_max: limits.max_headers,

@@ -25,6 +25,8 @@ pub(super) struct ClientStream {
     inner: TokioIo<Transport>,
     activity: Arc<Activity>,
     stalls: Arc<Stalls>,
+    /// What was written could not be sent yet: TLS takes more than the socket.
+    is_held_up: bool,
     /// `None` for HTTP/2, which frames its messages itself.
     guard: Option<FramingGuard>,
 }
@@ -78,14 +80,22 @@ impl ClientStream {
             is_flushed: true,
             departure: Departure::default(),
         };
-        Self { inner: TokioIo::new(stream), activity, stalls, guard: Some(guard) }
+        Self::new(stream, (activity, stalls), Some(guard))
     }
 
     pub(super) fn http2(
         stream: Transport,
         (activity, stalls): (Arc<Activity>, Arc<Stalls>),
     ) -> Self {
-        Self { inner: TokioIo::new(stream), activity, stalls, guard: None }
+        Self::new(stream, (activity, stalls), None)
+    }
+
+    fn new(
+        stream: Transport,
+        (activity, stalls): (Arc<Activity>, Arc<Stalls>),
+        guard: Option<FramingGuard>,
+    ) -> Self {
+        Self { inner: TokioIo::new(stream), activity, stalls, is_held_up: false, guard }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>, cx: &Context<'_>) -> Poll<io::Result<usize>> {
@@ -329,11 +339,18 @@ impl Write for ClientStream {
         ready!(self.poll_interim(cx))?;
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         let this = &mut *self;
+        if flushed.is_pending() {
+            this.is_held_up = true;
+            this.note_blocked(cx);
+        } else if this.is_held_up {
+            this.is_held_up = false;
+            this.activity.on_write(0);
+        }
         if let Some(guard) = &mut this.guard {
             // hyper does not read while it answers: what comes of the socket meanwhile is noticed
             // here.
             guard.exchange.register(cx.waker());
-            guard.departure.check(this.inner.inner(), &this.activity, cx)?;
+            guard.departure.check(this.inner.inner_mut(), &this.activity, cx)?;
             guard.is_flushed |= matches!(flushed, Poll::Ready(Ok(())));
         }
         flushed

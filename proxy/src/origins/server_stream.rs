@@ -6,14 +6,12 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::sending::Sending;
@@ -44,21 +42,13 @@ impl ServerStream {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         match self.sending.on_write() {
-            Some(_) if self.has_input() => Err(io::ErrorKind::BrokenPipe.into()),
+            Some(_) if self.inner.inner_mut().has_input() => Err(io::ErrorKind::BrokenPipe.into()),
             Some(is_head) => self
                 .responses
                 .expect(is_head)
                 .map_err(|violation| io::Error::new(io::ErrorKind::InvalidData, violation)),
             None => Ok(()),
         }
-    }
-
-    /// Returns whether the server has sent bytes, or closed, before a request was written. Asks the
-    /// socket itself, whose readiness this task may not have been told.
-    fn has_input(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        let peeked = SockRef::from(self.inner.inner()).peek(&mut byte);
-        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn end_write(

@@ -9,6 +9,7 @@ use settings::Config;
 
 use super::snapshot::SettingsSnapshot;
 use crate::origins::Origins;
+use crate::tls::ListenersTls;
 
 /// The current settings. A worker reads its own copy, and replaces it when the number has changed:
 /// a request costs one relaxed load, and no two cores share a reference count.
@@ -21,7 +22,8 @@ pub struct LiveSettings {
 impl LiveSettings {
     pub fn new(config: &Config) -> Arc<Self> {
         let origins = Origins::new(&config.origins);
-        let snapshot = SettingsSnapshot::new(config, origins, config.listen.clone());
+        let tls = ListenersTls::default().renewed(&config.listen);
+        let snapshot = SettingsSnapshot::new(config, origins, (config.listen.clone(), tls));
         let number = AtomicU64::new(snapshot.number());
         Arc::new(Self { number, current: Mutex::new(Arc::new(snapshot)) })
     }
@@ -42,8 +44,9 @@ impl LiveSettings {
             let same = config.listen.iter().find(|new| new.addresses == listen.addresses);
             same.unwrap_or(listen).clone()
         };
-        let listen = current.listen.iter().map(listener).collect();
-        let snapshot = SettingsSnapshot::new(config, origins, listen);
+        let listen: Vec<_> = current.listen.iter().map(listener).collect();
+        let tls = current.tls.renewed(&listen);
+        let snapshot = SettingsSnapshot::new(config, origins, (listen, tls));
         let number = snapshot.number();
         *current = Arc::new(snapshot);
         self.number.store(number, Ordering::Relaxed);

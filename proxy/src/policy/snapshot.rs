@@ -8,6 +8,7 @@ use settings::Config;
 use super::Policies;
 use super::own_fields::OwnFields;
 use crate::origins::Origins;
+use crate::tls::ListenersTls;
 
 /// The settings that can change while the proxy runs. It is immutable, and replaced as a whole.
 ///
@@ -23,6 +24,7 @@ pub struct SettingsSnapshot {
     pub origins: Origins,
     pub limits: settings::LimitSettings,
     pub listen: Vec<settings::ListenSettings>,
+    pub tls: ListenersTls,
     pub purge: settings::PurgeSettings,
     pub admin: settings::AdminSettings,
     pub pinned_bytes_max: u64,
@@ -37,7 +39,7 @@ impl SettingsSnapshot {
     pub(super) fn new(
         config: &Config,
         origins: Origins,
-        listen: Vec<settings::ListenSettings>,
+        (listen, tls): (Vec<settings::ListenSettings>, ListenersTls),
     ) -> Self {
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -45,6 +47,7 @@ impl SettingsSnapshot {
             origins,
             limits: config.limits.clone(),
             listen,
+            tls,
             purge: config.purge.clone(),
             admin: config.admin.clone(),
             pinned_bytes_max: config.cache.max_pinned_bytes,

@@ -79,6 +79,7 @@ mod tests {
             remote: address(&format!("{remote}:1")),
             local: address("127.0.0.1:80"),
             is_trusted: false,
+            is_secure: false,
             listener: Some(ListenerId::at(0)),
             retained: Arc::default(),
         }

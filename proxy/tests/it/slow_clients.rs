@@ -166,6 +166,7 @@ async fn responses_that_pass_leave_no_task_behind() {
         remote: remote.into(),
         local: address.into(),
         is_trusted: false,
+        is_secure: false,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
     });

@@ -6,7 +6,7 @@ use super::modules::Modules;
 use super::report::Report;
 
 /// The modules of `proxy/src`, the highest floor first. Crates of the workspace are the ground.
-const PROXY: [&[&str]; 17] = [
+const PROXY: [&[&str]; 18] = [
     &["testing"],
     &["cli"],
     &["server"],
@@ -23,6 +23,7 @@ const PROXY: [&[&str]; 17] = [
     &["freshness", "origins"],
     &["invalidation", "client"],
     &["key", "framing"],
+    &["tls"],
     &["field", "metrics", "transport"],
 ];
 

@@ -39,6 +39,6 @@ pub(in crate::listener) fn ends_of(stream: &Transport) -> io::Result<(EndAddress
             stream.set_nodelay(true)?;
             Ok((stream.peer_addr()?.into(), stream.local_addr()?.into()))
         }
-        Transport::Unix(_) => Ok((EndAddress::Unix, EndAddress::Unix)),
+        Transport::Unix(_) | Transport::Tls(_) => Ok((EndAddress::Unix, EndAddress::Unix)),
     }
 }

@@ -134,10 +134,12 @@ impl BoundAddress {
     }
 
     /// Returns where clients find it: a port 0 has become a number.
-    pub fn shown(&self) -> String {
+    pub fn shown(&self, scheme: &str) -> String {
         match (self.tcp(), &self.configured) {
-            (Some(bound), ListenAddress::Inherited(name)) => format!("http://{bound} (fd:{name})"),
-            (Some(bound), _) => format!("http://{bound}"),
+            (Some(bound), ListenAddress::Inherited(name)) => {
+                format!("{scheme}://{bound} (fd:{name})")
+            }
+            (Some(bound), _) => format!("{scheme}://{bound}"),
             (None, configured) => configured.to_string(),
         }
     }

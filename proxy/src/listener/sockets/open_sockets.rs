@@ -54,13 +54,15 @@ impl OpenSockets {
         let all = self.all.lock();
         all.traffic
             .iter()
-            .flat_map(|listener| &listener.addresses)
-            .map(BoundAddress::shown)
+            .flat_map(|listener| {
+                let scheme = if listener.settings.tls.is_some() { "https" } else { "http" };
+                listener.addresses.iter().map(move |address| address.shown(scheme))
+            })
             .collect()
     }
 
     pub fn shown_admin(&self) -> Vec<String> {
-        self.all.lock().admin.iter().map(BoundAddress::shown).collect()
+        self.all.lock().admin.iter().map(|address| address.shown("http")).collect()
     }
 
     pub fn tcp(&self) -> Vec<SocketAddr> {

@@ -91,6 +91,7 @@ impl Bench {
             remote: nowhere,
             local: nowhere,
             is_trusted: false,
+            is_secure: false,
             listener: Some(ListenerId::at(0)),
             retained: Arc::default(),
         };
