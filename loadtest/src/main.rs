@@ -1,5 +1,5 @@
 //! `loadtest`: an open-loop load generator, a scripted origin, the bare hyper server, sweeps,
-//! bursts, and soaks.
+//! bursts, continuity, and soaks.
 //!
 //! Measures Shellac and its peers from outside; knows nothing of its code. One thread does
 //! everything, so that the generator takes at most one core of a small machine. Every server and
@@ -21,6 +21,7 @@ mod report;
 mod scenario;
 mod sweep;
 mod burst;
+mod continuity;
 mod soak;
 mod server;
 mod origin;
@@ -54,6 +55,8 @@ enum Command {
     Sweep(sweep::SweepArguments),
     /// Sends many requests for one URL at the same moment.
     Burst(burst::BurstArguments),
+    /// Sends requests without pause while a server is reloaded or replaced, and counts failures.
+    Continuity(continuity::ContinuityArguments),
     /// Sends every kind of exchange, good and bad, and checks every byte that comes back.
     Soak(soak::SoakArguments),
     /// Serves deterministic pages: /p/{n}, /size/{bytes}, and counters at /stats.
@@ -80,6 +83,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Run(arguments) => scenario::run(*arguments).await,
         Command::Sweep(arguments) => sweep::run(arguments).await,
         Command::Burst(arguments) => burst::run(arguments).await,
+        Command::Continuity(arguments) => continuity::run(arguments).await,
         Command::Soak(arguments) => soak::run(arguments).await,
         Command::Origin(arguments) => origin::run(arguments).await,
         Command::Bare(arguments) => bare::run(arguments).await,
