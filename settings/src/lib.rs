@@ -22,6 +22,7 @@ mod finding;
 mod memory_limit;
 mod report;
 mod summary;
+mod written;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +46,7 @@ pub use self::tables::{
 pub use self::tables::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 use self::tree::{layers, references};
 pub use self::value::StatusRange;
+pub use self::written::{SettingChange, WrittenSettings};
 
 /// Everything an operator can set, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +96,14 @@ impl Config {
         sources: &Sources,
         inspect: impl FnOnce(&Self) -> Vec<Finding>,
     ) -> Result<Self, ConfigErrors> {
+        Self::load_written(sources, inspect).map(|(config, _written)| config)
+    }
+
+    /// The same; returns what was written as well.
+    pub fn load_written(
+        sources: &Sources,
+        inspect: impl FnOnce(&Self) -> Vec<Finding>,
+    ) -> Result<(Self, WrittenSettings), ConfigErrors> {
         let mut report = Report::default();
         let mut root = layers::merge(sources, &mut report);
         references::resolve(&mut root, &sources.environment, &mut report);
@@ -104,7 +114,7 @@ impl Config {
         }
         let (errors, warnings) = report.finish();
         if errors.is_empty() {
-            Ok(Self { warnings, ..config })
+            Ok((Self { warnings, ..config }, WrittenSettings::of(&root)))
         } else {
             Err(ConfigErrors::new(errors))
         }

@@ -54,6 +54,25 @@ impl Sources {
         let file = find_file(flags.config.as_deref(), variable)?;
         Ok(Self { file, environment, flags })
     }
+
+    /// Reads the same file again, and keeps environment and flags. Without a file there is nothing
+    /// to read.
+    ///
+    /// Standard input cannot be read a second time, which is an error.
+    pub fn again(&self) -> io::Result<Self> {
+        let file = match &self.file {
+            None => None,
+            Some((name, _)) if name == STANDARD_INPUT => {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "the configuration came from standard input, which cannot be read again: \
+                     start with --config FILE",
+                ));
+            }
+            Some((name, _)) => Some(read(Path::new(name))?),
+        };
+        Ok(Self { file, environment: self.environment.clone(), flags: self.flags.clone() })
+    }
 }
 
 /// Returns the name and the text of the file to use: the flag's, else `$SHELLAC_CONFIG`'s, else the
@@ -80,7 +99,7 @@ pub fn find_file(
 
 fn read(path: &Path) -> io::Result<(String, String)> {
     if path == Path::new("-") {
-        return Ok(("standard input".to_owned(), io::read_to_string(io::stdin())?));
+        return Ok((STANDARD_INPUT.to_owned(), io::read_to_string(io::stdin())?));
     }
     let name = path.display().to_string();
     match fs::read_to_string(path) {
@@ -89,6 +108,8 @@ fn read(path: &Path) -> io::Result<(String, String)> {
     }
 }
 
+/// The name of what `-` reads.
+const STANDARD_INPUT: &str = "standard input";
 const PLACES: [&str; 2] = ["config.toml", "/etc/shellac/config.toml"];
 
 #[cfg(test)]
@@ -114,6 +135,30 @@ mod tests {
     fn a_file_that_was_asked_for_must_be_there() {
         let error = find_file(Some(Path::new("/nowhere/config.toml")), None).unwrap_err();
         assert!(error.to_string().starts_with("cannot read /nowhere/config.toml: "), "{error}");
+    }
+
+    #[test]
+    fn the_same_file_is_read_again_whatever_else_is_there_by_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one.toml");
+        std::fs::write(&path, "1").unwrap();
+        let file = find_file(Some(&path), None).unwrap();
+        let sources = Sources { file, ..Sources::default() };
+
+        std::fs::write(&path, "2").unwrap();
+        assert_eq!(sources.again().unwrap().file.unwrap().1, "2");
+
+        std::fs::remove_file(&path).unwrap();
+        let error = sources.again().unwrap_err().to_string();
+        assert!(error.starts_with("cannot read ") && error.contains("one.toml"), "{error}");
+    }
+
+    #[test]
+    fn standard_input_is_not_read_twice() {
+        let file = Some(("standard input".to_owned(), String::new()));
+        let error = Sources { file, ..Sources::default() }.again().unwrap_err();
+        assert!(error.to_string().contains("start with --config FILE"), "{error}");
+        assert_eq!(Sources::default().again().unwrap().file, None);
     }
 
     #[test]

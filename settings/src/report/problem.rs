@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity,
+    SourceCode,
+};
 
 /// An error or a warning about the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,11 @@ impl Problem {
     /// Returns whether the configuration cannot be used.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+
+    /// Returns what to do about it, where that is known.
+    pub fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
     /// Returns its place as `file:line:column`, or `None` for a missing setting.
@@ -71,6 +79,19 @@ impl ConfigErrors {
     /// Wraps the errors that were found, at least one.
     pub(crate) const fn new(problems: Vec<Problem>) -> Self {
         Self { problems }
+    }
+
+    /// Returns all of them as a terminal without colours shows them.
+    pub fn rendered(&self) -> String {
+        let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
+        let mut text = String::new();
+        for problem in &self.problems {
+            if handler.render_report(&mut text, problem).is_err() {
+                text.push_str(&problem.message);
+                text.push('\n');
+            }
+        }
+        text
     }
 
     /// Returns each of them, in the order of the file.

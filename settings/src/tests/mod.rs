@@ -5,6 +5,7 @@ mod problems;
 mod rendering;
 mod robustness;
 mod shipped;
+mod written;
 
 use super::{Config, ConfigErrors, Flags, Sources};
 

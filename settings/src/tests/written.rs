@@ -1,0 +1,53 @@
+//! What differs between two configurations, as an operator wrote it.
+
+use super::{Config, Flags, MINIMAL, from_file, with};
+use crate::WrittenSettings;
+
+fn written(text: &str) -> WrittenSettings {
+    Config::load_written(&from_file(&format!("{MINIMAL}{text}")), |_| Vec::new()).unwrap().1
+}
+
+fn changes(before: &str, after: &str) -> Vec<String> {
+    written(before).changes_to(&written(after)).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_change_names_the_setting_and_both_values() {
+    assert_eq!(changes("", ""), [""; 0]);
+    assert_eq!(
+        changes("[cache]\nkeep = \"1h\"\n", "[cache]\nkeep = \"2h\"\n[limits]\nmax_headers = 7\n"),
+        ["cache.keep: 1h → 2h", "limits.max_headers: (default) → 7"]
+    );
+    assert_eq!(
+        changes(
+            "[[listen]]\naddress = \"127.0.0.1:80\"\n",
+            "[[listen]]\naddress = \"127.0.0.1:81\"\n[[listen]]\naddress = \"127.0.0.1:82\"\n",
+        ),
+        [
+            "listen[0].address: 127.0.0.1:80 → 127.0.0.1:81",
+            "listen[1].address: (default) → 127.0.0.1:82"
+        ]
+    );
+    assert_eq!(
+        changes("", "[purge]\nallow = [\"10.0.0.0/8\", \"fd00::/8\"]\n"),
+        ["purge.allow: (default) → [10.0.0.0/8, fd00::/8]"]
+    );
+}
+
+#[test]
+fn a_secret_that_changes_is_named_and_not_shown() {
+    let [one, other] = ["[admin]\ntoken = \"hunter2\"\n", "[admin]\ntoken = \"hunter3\"\n"];
+    assert_eq!(changes(one, other), ["admin.token: *** → ***"]);
+    assert_eq!(changes(one, one), [""; 0]);
+    assert_eq!(written(one).hash(), written(other).hash());
+    assert!(!format!("{:?}", written(one)).contains("hunter2"));
+}
+
+#[test]
+fn the_hash_tells_settings_apart_and_not_layers() {
+    let hash = written("[cache]\nkeep = \"2h\"\n").hash();
+    assert_eq!(hash.len(), 16);
+    assert_ne!(hash, written("[cache]\nkeep = \"1h\"\n").hash());
+    let sources = with("", &[("SHELLAC__CACHE__KEEP", "2h")], Flags::default());
+    assert_eq!(Config::load_written(&sources, |_| Vec::new()).unwrap().1.hash(), hash);
+}
