@@ -21,7 +21,7 @@
 //! client        the parts of a connection that those who answer it know
 //! key           framing               of requests and messages
 //! tls           certificates, handshakes
-//! field         metrics   transport   one field, one page, one socket
+//! field   metrics   transport   limit   one field, one page, one socket, one number of permits
 //! ```
 //!
 //! `settings`, `process` and `purge-protocol` are the ground.
@@ -61,3 +61,4 @@ mod field;
 mod metrics;
 mod tls;
 mod transport;
+mod limit;

@@ -122,6 +122,11 @@ impl Cache {
         &self.fetcher
     }
 
+    /// Changes how many WebSockets there may be at once.
+    pub fn resize_tunnels(&self, tunnels_max: usize) {
+        self.passer.resize(tunnels_max);
+    }
+
     pub const fn changes(&self) -> &Changes {
         self.passer.changes()
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderValue, IF_RANGE, RANGE, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Answer;
 use super::changes::Changes;
@@ -21,6 +20,7 @@ use crate::field::{hop_by_hop, range};
 use crate::freshness::{ExchangeTimes, Uncacheable, invalidation};
 use crate::invalidation::{Invalidation, Marked, RunningFetch};
 use crate::key::vary::normalize_accept_encoding;
+use crate::limit::{Limit, Permit};
 use crate::listener::drain::Drain;
 use crate::origins::{OriginBody, OriginError, RequestBody};
 use crate::policy::CACHE_GROUP_INVALIDATION;
@@ -33,7 +33,7 @@ use process::clock::Clock;
 
 struct Upgrade {
     client: OnUpgrade,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
 }
 
 /// A response to a request that went past the cache.
@@ -61,7 +61,7 @@ pub struct Passer {
     executor: Arc<PurgeExecutor>,
     drain: Drain,
     /// One permit for each WebSocket; these do not count as connections.
-    tunnels: Arc<Semaphore>,
+    tunnels: Arc<Limit>,
     changes: Changes,
 }
 
@@ -74,9 +74,14 @@ impl Passer {
         tunnels_max: usize,
         drain: Drain,
     ) -> Self {
-        let tunnels = Arc::new(Semaphore::new(tunnels_max));
+        let tunnels = Limit::new(tunnels_max);
         let changes = Changes::default();
         Self { invalidation, clock, fetcher, executor, drain, tunnels, changes }
+    }
+
+    /// Changes how many WebSockets there may be at once.
+    pub(super) fn resize(&self, tunnels_max: usize) {
+        self.tunnels.resize(tunnels_max);
     }
 
     pub(super) const fn changes(&self) -> &Changes {
@@ -214,9 +219,7 @@ impl Passer {
     /// Reserves a tunnel, if one is asked for. Fails when there are too many.
     fn upgrade(&self, client: Option<OnUpgrade>) -> Result<Option<Upgrade>, ProxyError> {
         let Some(client) = client else { return Ok(None) };
-        let permit = Arc::clone(&self.tunnels)
-            .try_acquire_owned()
-            .map_err(|_full| ProxyError::Overloaded)?;
+        let permit = self.tunnels.try_acquire().ok_or(ProxyError::Overloaded)?;
         Ok(Some(Upgrade { client, permit }))
     }
 

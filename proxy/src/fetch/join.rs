@@ -51,7 +51,7 @@ pub(super) fn join_or_start(
     may_start: bool,
 ) -> Joined {
     let key = request.flight_key();
-    let permit = Arc::clone(&fetcher.permits).try_acquire_owned().ok();
+    let permit = fetcher.permits.try_acquire();
     let is_wrong = |flight: &Arc<Flight>| mismatch.is_some_and(|wrong| Arc::ptr_eq(wrong, flight));
     // The lock is held: no two requests find no flight and start one. A task is spawned after it.
     let found = fetcher.in_flight.with(&key, |running| {

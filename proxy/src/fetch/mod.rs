@@ -47,7 +47,7 @@ mod wait;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 pub use self::error::FetchError;
 pub use self::held::HeldResponse;
@@ -62,6 +62,7 @@ use self::task::FetchTask;
 use crate::freshness::{ExchangeTimes, Uncacheable};
 use crate::invalidation::{Invalidation, RunningFetch, Verdict};
 use crate::key::Key;
+use crate::limit::{Limit, Permit};
 use crate::origins::{Origin, OriginBody, RequestBody};
 use crate::request::RequestHead;
 use crate::store::{Removal, Store, Stored};
@@ -79,7 +80,7 @@ pub struct Fetcher {
     in_flight: Arc<InFlight>,
     budget: Arc<Budget>,
     /// One permit for each request that may be at the origin at once.
-    permits: Arc<Semaphore>,
+    permits: Arc<Limit>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +126,7 @@ impl Fetcher {
         limits: FetchLimits,
     ) -> Arc<Self> {
         let budget = Arc::new(Budget::new(limits.inflight_bytes_max));
-        let permits = Arc::new(Semaphore::new(limits.misses_max));
+        let permits = Limit::new(limits.misses_max);
         let (in_flight, metrics) = (Arc::default(), FetchMetrics::default());
         Arc::new(Self { store, invalidation, clock, limits, metrics, in_flight, budget, permits })
     }
@@ -203,8 +204,13 @@ impl Fetcher {
 
     /// Returns the requests at the origin, the flights, and the bytes that these retain.
     pub fn in_flight(&self) -> (usize, usize, u64) {
-        let misses = self.limits.misses_max - self.permits.available_permits();
-        (misses, self.in_flight.len(), self.budget.used())
+        (self.permits.in_use(), self.in_flight.len(), self.budget.used())
+    }
+
+    /// Changes how much may be in flight at once.
+    pub fn resize(&self, limits: FetchLimits) {
+        self.permits.resize(limits.misses_max);
+        self.budget.resize(limits.inflight_bytes_max);
     }
 
     pub const fn metrics(&self) -> &FetchMetrics {
@@ -216,8 +222,8 @@ impl Fetcher {
         Flight::begin(self.invalidation.begin_fetch(), Arc::clone(&self.budget), account)
     }
 
-    fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
+    fn permit(&self) -> Option<Permit> {
+        let permit = self.permits.try_acquire();
         if permit.is_none() {
             self.metrics.overloaded.add(1);
         }

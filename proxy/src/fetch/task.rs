@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::flight::{FlightWriter, HeadOutcome};
 use super::in_flight::{FlightKey, InFlightGuard};
 use super::request::FetchRequest;
 use super::{Fetcher, HeldResponse};
 use crate::invalidation::{Provenance, RunningFetch, TagId, Verdict};
+use crate::limit::Permit;
 use crate::origins::OriginError;
 use crate::origins::failures::FetchFailure;
 
@@ -20,7 +19,7 @@ pub(super) struct FetchTask {
     guard: InFlightGuard,
     pub(super) writer: FlightWriter,
     pub(super) on_disconnect: OnDisconnect,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 /// The fate of a fetch whose client leaves before there is a response.
@@ -39,7 +38,7 @@ impl FetchTask {
         request: Arc<FetchRequest>,
         writer: FlightWriter,
         key: Option<FlightKey>,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Self {
         let in_flight = Arc::clone(&fetcher.in_flight);
         let guard = InFlightGuard::new(in_flight, key, Arc::clone(writer.flight()));

@@ -24,7 +24,7 @@ const PROXY: [&[&str]; 18] = [
     &["invalidation", "client"],
     &["key", "framing"],
     &["tls"],
-    &["field", "metrics", "transport"],
+    &["field", "metrics", "transport", "limit"],
 ];
 
 /// The modules of `purger/src`.

@@ -9,7 +9,7 @@ use crate::client::account::Account;
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicU64,
-    max: u64,
+    max: AtomicU64,
 }
 
 /// The bytes that one flight has taken from the budget. Dropped, it gives all back.
@@ -22,15 +22,25 @@ pub(super) struct Charge {
 
 impl Budget {
     pub const fn new(max: u64) -> Self {
-        Self { used: AtomicU64::new(0), max }
+        Self { used: AtomicU64::new(0), max: AtomicU64::new(max) }
     }
 
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Changes the bytes that may be retained. What is retained stays.
+    pub fn resize(&self, max: u64) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+
     fn take(&self, bytes: u64) -> bool {
-        let add = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max);
+        let max = self.max();
+        let add = |used: u64| used.checked_add(bytes).filter(|used| *used <= max);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 }
@@ -44,7 +54,7 @@ impl Charge {
     /// share is measured by the bytes that stay free: a connection that has many leaves some to
     /// those that have few, and one on its own is hardly held back.
     pub(super) fn take(&mut self, bytes: u64) -> bool {
-        let free = self.budget.max.saturating_sub(self.budget.used());
+        let free = self.budget.max().saturating_sub(self.budget.used());
         let left = free.saturating_sub(bytes);
         let of_connection = self.account.bytes().saturating_add(bytes);
         let is_taken = of_connection <= left.saturating_mul(SHARE) && self.budget.take(bytes);
@@ -100,5 +110,17 @@ mod tests {
 
         drop((all, second, third));
         assert_eq!((budget.used(), account.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_smaller_budget_takes_nothing_back_and_gives_nothing_more() {
+        let budget = Arc::new(Budget::new(MAX));
+        let mut charge = Charge::new(Arc::clone(&budget), Arc::default());
+        assert!(charge.take(600));
+        budget.resize(100);
+        assert!(!charge.take(1));
+        assert_eq!(budget.used(), 600);
+        budget.resize(MAX);
+        assert!(charge.take(1));
     }
 }
