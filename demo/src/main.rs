@@ -165,7 +165,7 @@ async fn play(arguments: &Arguments, stage: &Stage) -> Result<bool, DemoError> {
         Ok::<_, ClientError>(())
     };
     tokio::select! {
-        () = exit.told_to_leave() => {}
+        _ = exit.told_to_leave(|| {}) => {}
         () = screen.closed() => {}
         () = show_traffic(traffic.as_deref(), &screen) => {}
         ended = whole => ended?,

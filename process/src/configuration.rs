@@ -1,6 +1,6 @@
 //! Loading the configuration for a command.
 
-use settings::{Config, Finding, Flags, Sources};
+use settings::{Config, Finding, Flags, Sources, WrittenSettings};
 
 use crate::exit::Exit;
 use crate::terminal::say;
@@ -15,16 +15,24 @@ pub fn load_inspected(
     flags: Flags,
     inspect: impl FnOnce(&Config) -> Vec<Finding>,
 ) -> Result<Config, Exit> {
+    load_with_sources(flags, inspect).map(|(config, _sources, _written)| config)
+}
+
+/// The same; returns also what was read, and what was written there.
+pub fn load_with_sources(
+    flags: Flags,
+    inspect: impl FnOnce(&Config) -> Vec<Finding>,
+) -> Result<(Config, Sources, WrittenSettings), Exit> {
     let sources = Sources::of_process(flags).map_err(|error| {
         say(format_args!("cannot read the configuration: {error}"));
         Exit::Io
     })?;
-    match Config::load_inspected(&sources, inspect) {
-        Ok(config) => {
+    match Config::load_written(&sources, inspect) {
+        Ok((config, written)) => {
             for warning in &config.warnings {
                 say(format_args!("{:?}", miette::Report::new(warning.clone())));
             }
-            Ok(config)
+            Ok((config, sources, written))
         }
         Err(errors) => {
             say(format_args!("{:?}", miette::Report::new(errors)));

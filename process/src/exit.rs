@@ -16,8 +16,10 @@ pub enum Exit {
     /// The request was not understood.
     Usage,
     Config,
-    /// The drain's deadline came before its end.
+    /// The drain's deadline came before its end, after SIGTERM.
     DrainCut,
+    /// The same after SIGINT.
+    DrainCutByInterrupt,
 }
 
 impl From<Exit> for ExitCode {
@@ -32,6 +34,7 @@ impl From<Exit> for ExitCode {
             Exit::NotAllowed => 77,
             Exit::Config => 78,
             Exit::DrainCut => 143,
+            Exit::DrainCutByInterrupt => 130,
         })
     }
 }

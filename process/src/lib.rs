@@ -8,5 +8,6 @@ pub mod terminal;
 pub mod configuration;
 pub mod logging;
 pub mod signals;
+pub mod notify;
 pub mod descriptors;
 pub mod sibling;

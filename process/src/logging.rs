@@ -1,13 +1,63 @@
-//! Logs to standard error: pretty on a terminal, JSON otherwise.
+//! Logs to standard error: pretty on a terminal, JSON otherwise. Level and format can change while
+//! the program runs.
 
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
 
 use settings::{LogFormat, LogLevel, LogSettings};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::terminal::say;
 
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+type Output = Box<dyn Layer<Filtered> + Send + Sync>;
+
+/// What can be replaced in the log that runs.
+struct Handles {
+    filter: reload::Handle<EnvFilter, Registry>,
+    output: reload::Handle<Output, Filtered>,
+}
+
+static HANDLES: OnceLock<Handles> = OnceLock::new();
+
 pub fn start(settings: &LogSettings) {
+    let (filter, filter_handle) = reload::Layer::new(filter(settings));
+    let (output, output_handle) = reload::Layer::new(output(settings));
+    match tracing_subscriber::registry().with(filter).with(output).try_init() {
+        Ok(()) => {
+            // The log starts once: nothing is there yet.
+            let _first = HANDLES.set(Handles { filter: filter_handle, output: output_handle });
+        }
+        Err(error) => say(format_args!("logs are not started: {error}")),
+    }
+}
+
+/// Writes from now on at this level and in this format. Without a log that was started here,
+/// nothing happens.
+pub fn change(settings: &LogSettings) {
+    let Some(handles) = HANDLES.get() else { return };
+    if let Err(error) = handles.filter.reload(filter(settings)) {
+        say(format_args!("the level of the log stays: {error}"));
+    }
+    if let Err(error) = handles.output.reload(output(settings)) {
+        say(format_args!("the format of the log stays: {error}"));
+    }
+}
+
+/// Returns whether `SHELLAC_LOG` decides on what is logged, before `log.level`.
+pub fn is_filtered_by_environment() -> bool {
+    EnvFilter::try_from_env(VARIABLE).is_ok()
+}
+
+/// Opens the files of the log again, after they were rotated. Returns how many there are: none, as
+/// the log goes to standard error.
+pub const fn reopen() -> usize {
+    0
+}
+
+fn filter(settings: &LogSettings) -> EnvFilter {
     let level = match settings.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
@@ -15,22 +65,17 @@ pub fn start(settings: &LogSettings) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let filter =
-        EnvFilter::try_from_env("SHELLAC_LOG").unwrap_or_else(|_unset| EnvFilter::new(level));
+    EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_unset| EnvFilter::new(level))
+}
+
+fn output(settings: &LogSettings) -> Output {
     let is_pretty = match settings.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if is_pretty {
-        builder.compact().try_init()
-    } else {
-        builder.json().flatten_event(true).try_init()
-    };
-    if let Err(error) = started {
-        say(format_args!("logs are not started: {error}"));
-    }
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    if is_pretty { Box::new(layer.compact()) } else { Box::new(layer.json().flatten_event(true)) }
 }
 
 /// Writes a line about the start as text, or as an event if every line of the log has to be JSON.
@@ -52,3 +97,6 @@ pub fn say_failure(settings: &LogSettings, program: &'static str, error: &dyn st
         }
     }
 }
+
+/// Directives that go before `log.level`.
+const VARIABLE: &str = "SHELLAC_LOG";

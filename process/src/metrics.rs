@@ -46,6 +46,10 @@ impl<T> Sharded<T> {
         &self.shards[thread_number() % self.shards.len()].0
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.shards.iter().map(|shard| &shard.0)
+    }
+
     pub fn sum(&self, value: impl Fn(&T) -> u64) -> u64 {
         self.shards.iter().map(|shard| value(&shard.0)).sum()
     }
@@ -77,6 +81,20 @@ impl Histogram {
 
     pub fn sum_nanos(&self) -> u64 {
         self.sum_nanos.load(Ordering::Relaxed)
+    }
+
+    /// Adds the counts of another one.
+    pub fn absorb(&self, other: &Self) {
+        for (own, other) in self.buckets.iter().zip(other.counts()) {
+            own.fetch_add(other, Ordering::Relaxed);
+        }
+        self.sum_nanos.fetch_add(other.sum_nanos(), Ordering::Relaxed);
+    }
+
+    pub fn reset(&self) {
+        for value in self.buckets.iter().chain([&self.sum_nanos]) {
+            value.store(0, Ordering::Relaxed);
+        }
     }
 }
 

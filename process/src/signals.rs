@@ -1,4 +1,4 @@
-//! The signals that end a program, and the one that would and does not.
+//! The signals that end a program, and those that ask it for something.
 //!
 //! Each is listened to from the moment that its value is made: a program makes them before it says
 //! that it runs, and a signal that arrives in between is held until it is asked for.
@@ -7,15 +7,38 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// SIGTERM and SIGINT, which drain, and SIGQUIT, which does not.
 #[derive(Debug)]
 pub struct ExitSignals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
 }
 
-/// SIGHUP, which asks for the configuration to be read again and ends nothing.
+/// SIGHUP and SIGUSR1, which end nothing.
 #[derive(Debug)]
-pub struct HangUps(Signal);
+pub struct RequestSignals {
+    hang_up: Signal,
+    reopen: Signal,
+}
+
+/// The signal that a program was told to leave by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveSignal {
+    /// SIGTERM.
+    Terminated,
+    /// SIGINT.
+    Interrupted,
+}
+
+/// A request by signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalRequest {
+    /// SIGHUP: read the configuration again, and open the files of the log again.
+    Reload,
+    /// SIGUSR1: open the files of the log again.
+    ReopenLogs,
+}
 
 impl ExitSignals {
     /// Listens from now on. Needs a runtime; that one may end before the signals are asked for in
@@ -24,39 +47,89 @@ impl ExitSignals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
-    /// Ends at SIGTERM or SIGINT; a second one ends the process at once.
-    pub async fn told_to_leave(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
-            _ = self.interrupt.recv() => tracing::info!("SIGINT"),
-        }
-        tokio::spawn(self.end_at_next());
+    /// Ends at SIGTERM or SIGINT; a second one ends the process at once. So does SIGQUIT, the first
+    /// as well, after `summarize`.
+    pub async fn told_to_leave(mut self, summarize: impl Fn() + Send + 'static) -> LeaveSignal {
+        let leave = tokio::select! {
+            _ = self.terminate.recv() => LeaveSignal::Terminated,
+            _ = self.interrupt.recv() => LeaveSignal::Interrupted,
+            _ = self.quit.recv() => quit(&summarize),
+        };
+        tracing::info!("{}: leaving once what is in flight is done", leave.name());
+        tokio::spawn(self.end_at_next(summarize));
+        leave
     }
 
-    async fn end_at_next(mut self) {
-        let code = tokio::select! {
-            _ = self.terminate.recv() => TERMINATED,
-            _ = self.interrupt.recv() => INTERRUPTED,
+    async fn end_at_next(mut self, summarize: impl Fn()) {
+        let leave = tokio::select! {
+            _ = self.terminate.recv() => LeaveSignal::Terminated,
+            _ = self.interrupt.recv() => LeaveSignal::Interrupted,
+            _ = self.quit.recv() => quit(&summarize),
         };
-        tracing::warn!("second signal: ending without waiting for connections");
-        end_at_once(code);
+        tracing::warn!("second signal, {}: ending without waiting for connections", leave.name());
+        end_at_once(leave.code());
     }
 }
 
-impl HangUps {
-    pub fn listen() -> io::Result<Self> {
-        signal(SignalKind::hangup()).map(Self)
-    }
-
-    /// Says with each signal how the configuration is read again. Never ends.
-    pub async fn answer(mut self, remedy: &str) {
-        while self.0.recv().await.is_some() {
-            tracing::warn!("SIGHUP: {remedy}");
+impl LeaveSignal {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Terminated => "SIGTERM",
+            Self::Interrupted => "SIGINT",
         }
     }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Terminated => 143,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl RequestSignals {
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> SignalRequest {
+        tokio::select! {
+            _ = self.hang_up.recv() => SignalRequest::Reload,
+            _ = self.reopen.recv() => SignalRequest::ReopenLogs,
+        }
+    }
+
+    /// Says with each SIGHUP how the configuration is read again. Never ends.
+    pub async fn answer(mut self, remedy: &str) {
+        loop {
+            match self.next().await {
+                SignalRequest::Reload => tracing::warn!("SIGHUP: {remedy}"),
+                SignalRequest::ReopenLogs => reopen_logs("SIGUSR1"),
+            }
+        }
+    }
+}
+
+/// Opens the files of the log again, and says how many there are.
+pub fn reopen_logs(cause: &str) {
+    match crate::logging::reopen() {
+        0 => tracing::info!("{cause}: the log goes to standard error: no file is opened again"),
+        files => tracing::info!(files, "{cause}: the files of the log are opened again"),
+    }
+}
+
+fn quit(summarize: &impl Fn()) -> ! {
+    tracing::warn!("SIGQUIT: ending without waiting for connections");
+    summarize();
+    end_at_once(QUIT)
 }
 
 /// Ends the process without waiting for anybody: what is in the store's files is sound at any
@@ -65,10 +138,9 @@ impl HangUps {
     clippy::exit,
     reason = "the operator asked twice; threads that serve may not hold the end up"
 )]
-fn end_at_once(code: u8) {
+fn end_at_once(code: u8) -> ! {
     std::process::exit(i32::from(code));
 }
 
-/// The exit code of a process that SIGINT ended before its drain had.
-const INTERRUPTED: u8 = 130;
-const TERMINATED: u8 = 143;
+/// The exit code of a process that SIGQUIT ended.
+const QUIT: u8 = 131;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::storage;
 use crate::app::App;
+use crate::client::peer::ListenerId;
 use crate::metrics::family::{self, Family, Sample};
 use crate::{front, invalidation, origins, purge, store};
 
@@ -14,10 +15,12 @@ pub(super) fn page(app: &App) -> Result<String, fmt::Error> {
 
 fn families(app: &App) -> Vec<Family> {
     let settings = app.settings.current();
-    let names = settings.listen.iter().map(|listen| listen.name.as_str());
+    let listeners = settings.listen.iter().enumerate();
+    let listeners = listeners.map(|(place, it)| (ListenerId::at(place), it.name.as_str()));
+    let requests = app.front.metrics.by_name(listeners);
     let (store, invalidation, origins) = (&*app.store, &*app.invalidation, app.origins());
     let fetcher = app.front.cache.fetcher();
-    let mut all = front::metrics::families(&names.zip(&app.front.metrics));
+    let mut all = front::metrics::families(&requests);
     all.extend(app.listeners.metrics.families(app.listeners.connections()));
     all.extend(settings.tls.families());
     all.extend(store::metrics::families(store));
@@ -33,6 +36,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(purge::log::metrics::families(&app.purge_log));
     all.extend(invalidation::metrics::fence_families(invalidation));
     all.extend(process_families(app));
+    all.extend(app.reloads.families());
     all.extend(storage::families(app));
     all
 }
@@ -46,7 +50,12 @@ fn process_families(app: &App) -> Vec<Family> {
         Family::gauge(
             "shellac_ready",
             "Whether requests are welcome",
-            u64::from(!is_draining && !app.is_leaving() && app.purge_log.unready().is_none()),
+            u64::from(
+                !is_draining
+                    && !app.is_leaving()
+                    && !app.is_withdrawn()
+                    && app.purge_log.unready().is_none(),
+            ),
         ),
         Family::gauge("shellac_draining", "Whether the end has begun", u64::from(is_draining)),
     ]

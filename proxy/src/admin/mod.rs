@@ -1,5 +1,6 @@
 //! The admin listener: health, readiness, metrics, stats and purges, on sockets of their own.
 
+mod control;
 pub mod metrics;
 mod storage;
 mod routes;
@@ -11,12 +12,12 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::client::end_address::EndAddress;
 use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
+use crate::limit::Limit;
 use crate::listener::drain::Drain;
 use crate::listener::rules::ConnectionRules;
 use crate::listener::service::{Caller, Handler, Reply};
@@ -77,7 +78,7 @@ impl Handler for Admin {
 pub fn listeners(app: Arc<App>) -> Arc<Listeners<Admin>> {
     Arc::new(Listeners {
         clock: app.clock().clone(),
-        permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        permits: Limit::new(CONNECTIONS_MAX),
         metrics: ListenerMetrics::default(),
         handler: Arc::new(Admin { app }),
         drain: Drain::default(),

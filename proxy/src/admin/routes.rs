@@ -12,7 +12,7 @@ use purge_protocol::url::canonical_host;
 use purge_protocol::{PurgeRequest, log};
 use tokio::time::timeout;
 
-use super::{metrics, stats};
+use super::{control, metrics, stats};
 use crate::app::App;
 use crate::client::peer::Peer;
 use crate::purge::access;
@@ -58,13 +58,17 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         (log::PATH, &Method::POST) => log_batch(app, body).await,
         (log::PATH, &Method::GET) => PurgeLogEndpoint(&app.purge_log).show(),
         (log::PATH, _) => not_allowed("GET, POST"),
+        (control::RELOAD, &Method::POST) => control::reload(app, parts.uri.query()).await,
+        (control::DRAIN, &Method::POST) => control::drain(app),
+        (control::UNDRAIN, &Method::POST) => control::undrain(app),
+        (control::RELOAD | control::DRAIN | control::UNDRAIN, _) => not_allowed("POST"),
         ("/api/v1/stats", &Method::GET) => {
             json(StatusCode::OK, stats::document(app), "application/json")
         }
         ("/api/v1/stats", _) => not_allowed("GET"),
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/purge, /api/v1/log.",
+            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/purge, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
 }
@@ -172,6 +176,9 @@ fn readiness(app: &App) -> Response<ResponseBody> {
     if app.listeners.drain.is_begun() || app.is_leaving() {
         let error = ProxyError::ShuttingDown;
         return text(error.status(), "draining\n");
+    }
+    if app.is_withdrawn() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "drained by an operator: undrain\n");
     }
     match app.purge_log.unready() {
         Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),

@@ -16,6 +16,7 @@ pub(super) fn document(app: &App) -> Vec<u8> {
         "uptime_seconds": app.uptime().as_secs(),
         "requests": requests(app),
         "hit_ratio": hit_ratio(app),
+        "config_hash": app.reloads.hash(),
         "connections": app.listeners.connections(),
         "store": {
             "objects": usage.objects,
@@ -78,5 +79,5 @@ fn hit_ratio(app: &App) -> Value {
 }
 
 fn total(app: &App, outcome: Outcome) -> u64 {
-    app.front.metrics.iter().map(|metrics| metrics.of(outcome)).sum()
+    app.front.metrics.total(outcome)
 }

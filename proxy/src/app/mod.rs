@@ -1,21 +1,24 @@
 //! The composition root: makes every part, wires them, and hands over to another process.
 
+pub mod reload;
 mod storage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use self::reload::Reloads;
 use self::storage::Storage;
 use crate::cache::rewarm::{RewarmRules, Rewarmer};
 use crate::cache::{Cache, Passer};
+use crate::client::peer::ListenerId;
 use crate::fetch::{FetchLimits, Fetcher};
-use crate::front::Front;
+use crate::front::{Front, ListenerRequests};
 use crate::invalidation::lease::OnExpiry;
 use crate::invalidation::{Invalidation, Verdict};
+use crate::limit::Limit;
 use crate::listener::drain::Drain;
 use crate::listener::{ListenerMetrics, Listeners};
 use crate::origins::Origins;
@@ -47,9 +50,13 @@ pub struct App {
     pub purge_log: Arc<PurgeLog>,
     pub listeners: Arc<Listeners<Front>>,
     pub journal: Journal,
+    pub reloads: Reloads,
     clock: Clock,
     started: Timestamp,
     is_leaving: AtomicBool,
+    is_announced: AtomicBool,
+    /// An operator keeps load balancers away, though it serves.
+    is_withdrawn: AtomicBool,
     handed_over: CancellationToken,
 }
 
@@ -99,17 +106,21 @@ impl App {
             seed,
             passer,
         );
-        let front =
-            Arc::new(Front::new(cache, purge_endpoint, Arc::clone(&settings), config.listen.len()));
+        let requests = ListenerRequests::new(ListenerId::MAX);
+        for place in 0..config.listen.len() {
+            requests.begin(ListenerId::at(place), None);
+        }
+        let front = Arc::new(Front::new(cache, purge_endpoint, Arc::clone(&settings), requests));
         let listeners = Arc::new(Listeners {
             clock: clock.clone(),
-            permits: Arc::new(Semaphore::new(config.limits.max_connections)),
+            permits: Limit::new(config.limits.max_connections),
             metrics: ListenerMetrics::default(),
             handler: Arc::clone(&front),
             drain,
             stalls: Arc::default(),
         });
         let started = clock.now();
+        let reloads = Reloads::new(clock.wall());
         Ok(Arc::new(Self {
             config,
             store,
@@ -123,7 +134,10 @@ impl App {
             clock,
             journal,
             started,
+            reloads,
             is_leaving: AtomicBool::new(false),
+            is_announced: AtomicBool::new(false),
+            is_withdrawn: AtomicBool::new(false),
             handed_over: CancellationToken::new(),
         }))
     }
@@ -176,9 +190,32 @@ impl App {
         self.handed_over.cancelled().await;
     }
 
+    pub fn has_handed_over(&self) -> bool {
+        self.handed_over.is_cancelled()
+    }
+
+    pub(crate) fn announce_start(&self) {
+        self.is_announced.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the service manager was told that the proxy serves.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.is_announced.load(Ordering::Acquire)
+    }
+
     /// Returns whether the end is announced: readiness says so, requests are still served.
     pub fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// Says by readiness whether load balancers are to send anything here. Requests are served all
+    /// the same.
+    pub fn withdraw(&self, is_withdrawn: bool) {
+        self.is_withdrawn.store(is_withdrawn, Ordering::Release);
+    }
+
+    pub fn is_withdrawn(&self) -> bool {
+        self.is_withdrawn.load(Ordering::Acquire)
     }
 
     pub const fn clock(&self) -> &Clock {
@@ -190,10 +227,24 @@ impl App {
     }
 
     /// Replaces the settings that can change while the proxy runs. All others stay as they were at
-    /// the start.
+    /// the start, and so do the listeners.
     pub fn reconfigure(&self, config: &Config) {
         self.settings.replace(config);
+        self.govern(config);
+    }
+
+    /// Replaces the settings and the listeners, which are in the order of their ids.
+    pub(crate) fn reconfigure_with(&self, config: &Config, listen: Vec<settings::ListenSettings>) {
+        self.settings.replace_with(config, listen);
+        self.govern(config);
+    }
+
+    /// Hands settings on to what is not asked about requests.
+    fn govern(&self, config: &Config) {
         govern(&self.invalidation, config);
+        self.listeners.permits.resize(config.limits.max_connections);
+        self.front.cache.resize_tunnels(config.limits.max_connections);
+        self.front.cache.fetcher().resize(fetch_limits(config));
     }
 
     pub fn origins(&self) -> Origins {

@@ -162,7 +162,7 @@ impl AdminAnswer {
 
     /// Returns the detail of a problem (RFC 9457); of another answer its first line, as it is not
     /// the proxy's.
-    fn detail(&self) -> String {
+    pub(super) fn detail(&self) -> String {
         let (text, problem) = (self.text(), serde_json::from_slice::<Value>(&self.body).ok());
         match problem.as_ref().and_then(|problem| problem.get("detail")?.as_str()) {
             Some(detail) => detail.to_owned(),

@@ -4,7 +4,9 @@
 mod admin_client;
 pub mod check;
 mod demo;
+mod drain;
 mod purge;
+mod reload;
 pub mod run;
 mod store;
 mod warm;
@@ -33,6 +35,12 @@ enum Command {
     Check(CheckArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
+    /// Have a running proxy read its configuration again, wait, and say what changed
+    Reload(reload::ReloadArguments),
+    /// Keep load balancers away from a running proxy: readiness answers 503, requests are served
+    Drain(drain::DrainArguments),
+    /// End `drain`
+    Undrain(drain::UndrainArguments),
     /// Look at the files of a store
     Store(store::StoreArguments),
     /// Fetch the pages of a sitemap or a list through a running proxy, so that they are in the
@@ -89,6 +97,9 @@ impl Arguments {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }
             Command::Purge(arguments) => purge::purge(arguments),
+            Command::Reload(arguments) => reload::reload(&arguments),
+            Command::Drain(arguments) => drain::drain(&arguments),
+            Command::Undrain(arguments) => drain::undrain(&arguments),
             Command::Store(arguments) => store::store(&arguments),
             Command::Warm(arguments) => warm::warm(&arguments),
             Command::Demo(arguments) => demo::demo(arguments),
@@ -106,5 +117,6 @@ impl From<ConfigArguments> for Flags {
 const EXAMPLES: &str = "Examples:
   shellac demo                                     the whole story, on free ports
   shellac run --origin http://127.0.0.1:3000 --ttl 2m
+  shellac reload                                   exit code 78 and nothing changed if the file is bad
   shellac purge --tag product-42 --tag category-7
   shellac warm --sitemap https://shop.example/sitemap.xml";

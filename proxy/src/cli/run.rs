@@ -2,34 +2,34 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use process::clock::Clock;
-use process::configuration::load_inspected;
+use process::configuration::load_with_sources;
 use process::descriptors::raise_descriptor_limit;
 use process::exit::Exit;
 use process::logging;
-use process::signals::{ExitSignals, HangUps};
+use process::signals::{ExitSignals, LeaveSignal, RequestSignals, SignalRequest, reopen_logs};
 use rustix::process::{Pid, Signal, kill_process};
 use settings::Flags;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use crate::app::App;
-use crate::server::{Bound, Drained, StartError, beside_another};
+use crate::server::{Bound, Configuration, Drained, StartError, beside_another};
 use crate::tls;
 
 struct Signals {
     exit: ExitSignals,
-    hang_ups: HangUps,
+    requests: RequestSignals,
     hand_over: Listener,
 }
 
 /// Serves until it is told to leave; beside the process that it takes over from, until that one has
 /// left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
-    let mut config = match load_inspected(flags, tls::inspect) {
-        Ok(config) => config,
+    let (mut config, configuration) = match load_with_sources(flags, tls::inspect) {
+        Ok((config, sources, written)) => (config, Configuration { sources, written }),
         Err(exit) => return exit.into(),
     };
     let log = config.log.clone();
@@ -49,7 +49,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
         }
     };
     let bound = match bound {
-        Ok(bound) => bound,
+        Ok(bound) => bound.reloading(configuration),
         Err(error) => return failed(&log, &error),
     };
     // Before anything is announced: whoever reads that may send a signal at once.
@@ -58,7 +58,8 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
         Err(error) => return failed(&log, &StartError::Signals(error)),
     };
     announce(&bound);
-    let leave = signals.told_to_leave_or_hand_over(Arc::clone(bound.app()));
+    let told = Arc::new(OnceLock::new());
+    let leave = signals.told_to_leave_or_hand_over(Arc::clone(bound.app()), Arc::clone(&told));
     match bound.run(leave) {
         Ok(Drained::Completely) => {
             tracing::info!("all connections are drained");
@@ -66,7 +67,10 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
         }
         Ok(Drained::Cut(connections)) => {
             tracing::warn!(connections, "the drain deadline came first");
-            Exit::DrainCut.into()
+            match told.get() {
+                Some(LeaveSignal::Interrupted) => Exit::DrainCutByInterrupt.into(),
+                Some(LeaveSignal::Terminated) | None => Exit::DrainCut.into(),
+            }
         }
         Err(error) => failed(&log, &error),
     }
@@ -128,13 +132,19 @@ fn program_of(process: &str) -> Option<std::ffi::OsString> {
     Some(name.strip_suffix(" (deleted)").unwrap_or(name).into())
 }
 
-/// Signals that end other programs: a terminal that closes, a file that may not grow.
+/// Signals that end other programs: a terminal that closes, a log that was rotated, a file that may
+/// not grow.
 fn survive_signals() {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
     runtime.block_on(async {
-        for kind in [SignalKind::hangup(), SignalKind::from_raw(libc::SIGXFSZ)] {
+        let kinds = [
+            SignalKind::hangup(),
+            SignalKind::user_defined1(),
+            SignalKind::from_raw(libc::SIGXFSZ),
+        ];
+        for kind in kinds {
             if let Err(error) = signal(kind) {
                 tracing::warn!(%error, ?kind, "cannot listen to a signal");
             }
@@ -150,26 +160,60 @@ impl Signals {
         let _context = runtime.enter();
         Ok(Self {
             exit: ExitSignals::listen()?,
-            hang_ups: HangUps::listen()?,
+            requests: RequestSignals::listen()?,
             hand_over: signal(SignalKind::user_defined2())?,
         })
     }
 
     /// Ends when this process is told to leave, or has handed everything over.
-    async fn told_to_leave_or_hand_over(self, app: Arc<App>) {
-        let Self { exit, hang_ups, mut hand_over } = self;
-        let pid = std::process::id();
-        let remedy = format!("to reload, start `shellac run --take-over {pid}`");
-        tokio::spawn(async move { hang_ups.answer(&remedy).await });
-        let mut left = tokio::spawn(exit.told_to_leave());
+    async fn told_to_leave_or_hand_over(self, app: Arc<App>, told: Arc<OnceLock<LeaveSignal>>) {
+        let Self { exit, requests, mut hand_over } = self;
+        tokio::spawn(answer(requests, Arc::clone(&app)));
+        let summarized = Arc::clone(&app);
+        let mut left = tokio::spawn(exit.told_to_leave(move || summarize(&summarized)));
         tokio::select! {
-            _ = &mut left => return,
+            leave = &mut left => {
+                if let Ok(leave) = leave {
+                    told.get_or_init(|| leave);
+                }
+                return;
+            }
             _ = hand_over.recv() => tracing::info!("SIGUSR2: handing everything over"),
         }
         if let Err(error) = tokio::task::spawn_blocking(move || app.hand_over()).await {
             tracing::error!(%error, "handing over failed");
         }
     }
+}
+
+/// Reloads at SIGHUP, and opens the log again at SIGHUP and SIGUSR1. Never ends.
+async fn answer(mut requests: RequestSignals, app: Arc<App>) {
+    loop {
+        match requests.next().await {
+            SignalRequest::Reload => {
+                reopen_logs("SIGHUP");
+                // What becomes of it is in the log.
+                let _logged = app.reloads.reload("SIGHUP", false).await;
+            }
+            SignalRequest::ReopenLogs => reopen_logs("SIGUSR1"),
+        }
+    }
+}
+
+/// Logs what the process was doing when it was ended at once.
+fn summarize(app: &App) {
+    let usage = app.store.usage();
+    let (misses, flights, _bytes) = app.front.cache.fetcher().in_flight();
+    tracing::warn!(
+        uptime_seconds = app.uptime().as_secs(),
+        connections = app.listeners.connections(),
+        at_the_origin = misses,
+        flights,
+        objects = usage.objects,
+        bytes = usage.bytes,
+        configuration = app.reloads.hash(),
+        "ended at once"
+    );
 }
 
 /// Time for another process to write its queue and to let its store go.

@@ -23,11 +23,15 @@ pub struct Peer {
     pub retained: Arc<Account>,
 }
 
-/// A listener's place among those of its kind in the configuration.
+/// A listener's place among those of its kind. It stays the same while the listener is open or one
+/// of its connections is; after that it may be another one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerId(u32);
 
 impl ListenerId {
+    /// The number of listeners that can be there at once.
+    pub const MAX: usize = 256;
+
     /// Returns the id of the listener at this place.
     pub fn at(place: usize) -> Self {
         Self(u32::try_from(place).unwrap_or(u32::MAX))

@@ -28,12 +28,14 @@ impl Default for OutcomeCounts {
 
 impl RequestMetrics {
     pub fn count(&self, outcome: Outcome, status: StatusCode) {
-        let code = CODES.iter().position(|code| *code == status.as_u16()).unwrap_or(CODES.len());
-        if let Some(count) =
-            self.counts.own().0.get(outcome as usize).and_then(|codes| codes.get(code))
-        {
+        if let Some(count) = self.cell(outcome, status) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn cell(&self, outcome: Outcome, status: StatusCode) -> Option<&AtomicU64> {
+        let code = CODES.iter().position(|code| *code == status.as_u16()).unwrap_or(CODES.len());
+        self.counts.own().0.get(outcome as usize).and_then(|codes| codes.get(code))
     }
 
     /// Records the time to the head of a response that is not a hit.
@@ -62,6 +64,27 @@ impl RequestMetrics {
         all
     }
 
+    /// Adds what another one has counted and timed.
+    pub(super) fn absorb(&self, other: &Self) {
+        for (outcome, code, count) in other.counts() {
+            let status = StatusCode::from_u16(code).unwrap_or(UNLISTED);
+            if let Some(cell) = self.cell(outcome, status) {
+                cell.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        for (own, other) in self.durations.iter().zip(&other.durations) {
+            own.absorb(other);
+        }
+    }
+
+    /// Begins anew. Nobody counts meanwhile.
+    pub(super) fn reset(&self) {
+        for cell in self.counts.iter().flat_map(|counts| counts.0.iter().flatten()) {
+            cell.store(0, Ordering::Relaxed);
+        }
+        self.durations.iter().for_each(Histogram::reset);
+    }
+
     pub fn of(&self, outcome: Outcome) -> u64 {
         self.counts()
             .into_iter()
@@ -77,16 +100,17 @@ const CODES: [u16; 26] = [
     416, 429, 500, 502, 503, 504, 101,
 ];
 
+/// A code that has no label of its own.
+const UNLISTED: StatusCode = StatusCode::IM_A_TEAPOT;
+
 /// Returns the families of the requests of all listeners, with the names of these.
-pub(crate) fn families<'a>(
-    listeners: &(impl Iterator<Item = (&'a str, &'a RequestMetrics)> + Clone),
-) -> Vec<Family> {
-    let requests = listeners.clone().flat_map(|(listener, metrics)| {
+pub(crate) fn families(listeners: &[(&str, RequestMetrics)]) -> Vec<Family> {
+    let requests = listeners.iter().flat_map(|(listener, metrics)| {
         metrics.counts().into_iter().map(|(outcome, code, count)| {
             let code = if code == 0 { "other".to_owned() } else { code.to_string() };
             Sample::counter(
                 [
-                    ("listener", listener.to_owned()),
+                    ("listener", (*listener).to_owned()),
                     ("cache", outcome.as_str().to_owned()),
                     ("code", code),
                 ],
@@ -95,9 +119,9 @@ pub(crate) fn families<'a>(
         })
     });
     let durations = Outcome::ALL.into_iter().enumerate().flat_map(|(place, outcome)| {
-        listeners.clone().filter_map(move |(listener, metrics)| {
+        listeners.iter().filter_map(move |(listener, metrics)| {
             let labels =
-                [("listener", listener.to_owned()), ("cache", outcome.as_str().to_owned())];
+                [("listener", (*listener).to_owned()), ("cache", outcome.as_str().to_owned())];
             metrics.durations.get(place).map(|histogram| Sample::histogram(labels, histogram))
         })
     });

@@ -2,6 +2,7 @@
 //!
 //! A hit is answered at once; a request that waits becomes a task.
 
+mod listener_requests;
 pub mod metrics;
 pub mod recorded_body;
 
@@ -12,7 +13,7 @@ use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use purge_protocol::foreign::is_purge_method;
 
-use self::metrics::RequestMetrics;
+pub use self::listener_requests::ListenerRequests;
 use self::recorded_body::{Ending, RecordSink, RecordedBody};
 use crate::cache::answer::Answer;
 use crate::cache::record::RequestRecord;
@@ -33,8 +34,7 @@ pub struct Front {
     pub cache: Cache,
     pub purge_endpoint: PurgeEndpoint,
     pub settings: Arc<LiveSettings>,
-    /// One for each listener.
-    pub metrics: Box<[RequestMetrics]>,
+    pub metrics: ListenerRequests,
     /// Takes the records of requests; where it is not set, they are only counted.
     pub records: OnceLock<Arc<dyn RecordSink>>,
 }
@@ -106,9 +106,8 @@ impl Front {
         cache: Cache,
         purge_endpoint: PurgeEndpoint,
         settings: Arc<LiveSettings>,
-        listeners: usize,
+        metrics: ListenerRequests,
     ) -> Self {
-        let metrics = (0..listeners).map(|_| RequestMetrics::default()).collect();
         Self { cache, purge_endpoint, settings, metrics, records: OnceLock::new() }
     }
 
@@ -117,7 +116,7 @@ impl Front {
         let Answer { response, mut record } = answer;
         record.listener = peer.listener;
         record.status = Some(response.status());
-        let metrics = peer.listener.and_then(|listener| listener.of(&self.metrics));
+        let metrics = peer.listener.and_then(|listener| self.metrics.of(listener));
         if let (Some(metrics), Some(outcome)) = (metrics, record.outcome) {
             metrics.count(outcome, response.status());
             if let (Some(_), Some(duration)) = (record.origin, record.first_byte) {

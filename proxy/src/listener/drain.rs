@@ -14,6 +14,8 @@ pub struct Drain {
     cut: CancellationToken,
     /// The token's state without its lock.
     is_begun: Arc<AtomicBool>,
+    /// Those who accept connections, and serve who is connected when the drain begins.
+    accepting: TaskTracker,
     connections: TaskTracker,
 }
 
@@ -21,6 +23,7 @@ impl Drain {
     pub fn begin(&self) {
         self.is_begun.store(true, Ordering::Release);
         self.token.cancel();
+        self.accepting.close();
         self.connections.close();
     }
 
@@ -32,6 +35,11 @@ impl Drain {
         self.token.cancelled().await;
     }
 
+    /// Runs a task that accepts connections and ends when the drain begins.
+    pub fn accept_with(&self, accepting: impl Future<Output = ()> + Send + 'static) {
+        drop(self.accepting.spawn(accepting));
+    }
+
     /// Serves a connection, or a tunnel that has become of one, that the drain waits for.
     pub fn track(&self, serving: impl Future<Output = ()> + Send + 'static) {
         drop(self.connections.spawn(serving));
@@ -39,6 +47,7 @@ impl Drain {
 
     /// Waits until nobody is served any more.
     pub async fn finished(&self) {
+        self.accepting.wait().await;
         self.connections.wait().await;
     }
 

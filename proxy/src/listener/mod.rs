@@ -9,6 +9,7 @@ pub mod activity;
 pub mod connection;
 pub mod drain;
 mod frames;
+mod handle;
 mod linger;
 mod metrics;
 pub mod rules;
@@ -26,14 +27,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use self::drain::Drain;
+pub use self::handle::ListenerHandle;
 pub use self::metrics::ListenerMetrics;
 use self::service::Handler;
 use self::sockets::{Acceptor, ends_of};
 use self::stalls::Stalls;
 use crate::client::peer::{ListenerId, Peer};
+use crate::limit::{Limit, Permit};
 use crate::transport::Transport;
 use process::clock::Clock;
 
@@ -41,7 +44,7 @@ use process::clock::Clock;
 pub struct Listeners<H> {
     pub clock: Clock,
     /// One permit for each client connection.
-    pub permits: Arc<Semaphore>,
+    pub permits: Arc<Limit>,
     pub metrics: ListenerMetrics,
     pub handler: Arc<H>,
     pub drain: Drain,
@@ -49,16 +52,40 @@ pub struct Listeners<H> {
 }
 
 impl<H: Handler> Listeners<H> {
-    /// Accepts connections on one socket until the drain begins.
-    pub async fn accept(self: Arc<Self>, socket: Acceptor, listener: ListenerId) {
+    /// Accepts connections on one socket until the drain begins, or the socket is to be closed. The
+    /// task runs where it is called.
+    pub fn start_accepting(
+        self: &Arc<Self>,
+        socket: Acceptor,
+        listener: ListenerHandle,
+        closing: CancellationToken,
+    ) {
+        let accepting = Arc::clone(self).accept(socket, listener, closing);
+        self.drain.accept_with(accepting);
+    }
+
+    async fn accept(
+        self: Arc<Self>,
+        socket: Acceptor,
+        listener: ListenerHandle,
+        closing: CancellationToken,
+    ) {
+        let counted = listener.count();
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = self.drain.begun() => break,
-                accepted = self.next(&socket) => accepted,
+                () = closing.cancelled() => break,
+                accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, permit)) => self.serve(stream, permit, listener),
+                // With the connection in hand: one more than the limit for each worker, all others
+                // wait in the kernel's backlog. The other way round, an idle worker would sit on a
+                // permit that a busy one needs.
+                Ok(stream) => match self.permit().await {
+                    Some(permit) => self.serve(stream, permit, &listener),
+                    None => break,
+                },
                 Err(error) => {
                     self.metrics.accept_failures.add(1);
                     tracing::warn!(%error, "cannot accept a connection");
@@ -67,46 +94,39 @@ impl<H: Handler> Listeners<H> {
             }
         }
         // Who is connected by now is served: closing the socket would cut them off.
-        while let Some((stream, permit)) = self.waiting(&socket).await {
-            self.serve(stream, permit, listener);
+        while let Some(permit) = self.permit().await {
+            let Some(stream) = waiting(&socket).await else { break };
+            self.serve(stream, permit, &listener);
         }
+        drop(counted);
     }
 
-    fn serve(
-        self: &Arc<Self>,
-        stream: Transport,
-        permit: OwnedSemaphorePermit,
-        listener: ListenerId,
-    ) {
+    fn serve(self: &Arc<Self>, stream: Transport, permit: Permit, listener: &ListenerHandle) {
         self.metrics.accepted.add(1);
-        match self.peer_of(&stream, listener) {
+        match self.peer_of(&stream, listener.id) {
             Ok(peer) => {
-                let serving = connection::serve(Arc::clone(self), stream, Arc::new(peer), listener);
+                let serving =
+                    connection::serve(Arc::clone(self), stream, Arc::new(peer), listener.id);
+                let counted = listener.count();
                 self.drain.track(async move {
                     serving.await;
-                    drop(permit);
+                    drop((permit, counted));
                 });
             }
             Err(error) => tracing::debug!(%error, "client left before it was served"),
         }
     }
 
-    /// A connection that waits to be accepted, if there is one, and a permit for it.
-    async fn waiting(&self, socket: &Acceptor) -> Option<(Transport, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        match poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))).await {
-            Poll::Ready(Ok(stream)) => Some((stream, permit)),
-            _ => None,
+    /// Waits for a permit. Once the drain has begun, there is one or none.
+    async fn permit(&self) -> Option<Permit> {
+        if let Some(permit) = self.permits.try_acquire() {
+            return Some(permit);
         }
-    }
-
-    /// Waits for a permit with the connection in hand: one more than the limit for each worker, all
-    /// others wait in the kernel's backlog. The other way round, an idle worker would sit on a
-    /// permit that a busy one needs.
-    async fn next(&self, socket: &Acceptor) -> io::Result<(Transport, OwnedSemaphorePermit)> {
-        let stream = socket.accept().await?;
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
-        Ok((stream, permit))
+        tokio::select! {
+            biased;
+            () = self.drain.begun() => None,
+            permit = self.permits.acquire() => Some(permit),
+        }
     }
 
     fn peer_of(&self, stream: &Transport, listener: ListenerId) -> io::Result<Peer> {
@@ -123,6 +143,14 @@ impl<H: Handler> Listeners<H> {
 
     pub fn connections(&self) -> usize {
         self.drain.remaining() // not permits taken: each accept loop holds one while it waits
+    }
+}
+
+/// Returns a connection that waits to be accepted, if there is one.
+async fn waiting(socket: &Acceptor) -> Option<Transport> {
+    match poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))).await {
+        Poll::Ready(Ok(stream)) => Some(stream),
+        _ => None,
     }
 }
 

@@ -34,17 +34,23 @@ impl LiveSettings {
         Self::new(&tests::config())
     }
 
-    /// Replaces the settings. They hold for requests that are read from now on, also on open
-    /// connections. Origins with the same settings stay, with their connections and failures.
+    /// Replaces the settings, of which each listener takes those of its addresses.
     pub fn replace(&self, config: &Config) {
-        let mut current = self.current.lock();
-        let origins = current.origins.renewed(&config.origins);
+        let current = self.current();
         // Sockets stay as they are, and so does the order of the listeners.
         let listener = |listen: &settings::ListenSettings| {
             let same = config.listen.iter().find(|new| new.addresses == listen.addresses);
             same.unwrap_or(listen).clone()
         };
-        let listen: Vec<_> = current.listen.iter().map(listener).collect();
+        self.replace_with(config, current.listen.iter().map(listener).collect());
+    }
+
+    /// Replaces the settings, with listeners in the order of their ids. They hold for requests that
+    /// are read from now on, also on open connections. Origins with the same settings stay, with
+    /// their connections and failures.
+    pub fn replace_with(&self, config: &Config, listen: Vec<settings::ListenSettings>) {
+        let mut current = self.current.lock();
+        let origins = current.origins.renewed(&config.origins);
         let tls = current.tls.renewed(&listen);
         let snapshot = SettingsSnapshot::new(config, origins, (listen, tls));
         let number = snapshot.number();

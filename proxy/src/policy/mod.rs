@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName};
 pub use self::live::LiveSettings;
 pub use self::own_fields::OwnFields;
 pub use self::request_policy::RequestPolicy;
-pub use self::snapshot::SettingsSnapshot;
+pub use self::snapshot::{SettingsSnapshot, is_fixed_at_start};
 
 use self::cookies::CookieRules;
 use crate::freshness;

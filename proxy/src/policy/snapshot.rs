@@ -13,9 +13,7 @@ use crate::tls::ListenersTls;
 /// The settings that can change while the proxy runs. It is immutable, and replaced as a whole.
 ///
 /// Settings that are fixed at the start are read from the [`Config`] of the start instead:
-/// `workers`, `log`, the addresses of `listen` and `admin`, `storage`, `cache.vary_max_variants`,
-/// the rewarming queue, and the totals of semaphores and budgets: `limits.max_connections`,
-/// `limits.max_inflight_misses`, `cache.max_inflight_bytes`.
+/// [`is_fixed_at_start`] names them.
 #[derive(Clone, Debug)]
 pub struct SettingsSnapshot {
     /// Unique in this process, but for copies of one snapshot.
@@ -23,6 +21,7 @@ pub struct SettingsSnapshot {
     pub policies: Policies,
     pub origins: Origins,
     pub limits: settings::LimitSettings,
+    /// By their ids; also those that are closed and still have connections.
     pub listen: Vec<settings::ListenSettings>,
     pub tls: ListenersTls,
     pub purge: settings::PurgeSettings,
@@ -56,5 +55,41 @@ impl SettingsSnapshot {
     }
 }
 
+/// Returns whether a setting, such as `storage.file.path`, holds from the next start on when it is
+/// changed.
+pub fn is_fixed_at_start(setting: &str) -> bool {
+    let is_in = |fixed: &str| {
+        let rest = setting.strip_prefix(fixed);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    FIXED.into_iter().any(is_in)
+}
+
+/// Settings, and tables of settings, that are fixed at the start: they say how many threads, how
+/// much room and which files there are.
+const FIXED: [&str; 6] = [
+    "workers",
+    "storage",
+    "cache.vary_max_variants",
+    "purge.log.rewarm_concurrency",
+    "purge.log.rewarm_queue",
+    "purge.log.rewarm_jitter",
+];
+
 /// The number of the next snapshot, at least 1.
 static NEXT: AtomicU64 = AtomicU64::new(1);
+
+#[cfg(test)]
+mod tests {
+    use super::is_fixed_at_start;
+
+    #[test]
+    fn storage_and_threads_are_fixed_and_limits_are_not() {
+        for fixed in ["workers", "storage.kind", "storage.file.path", "purge.log.rewarm_queue"] {
+            assert!(is_fixed_at_start(fixed), "{fixed}");
+        }
+        for live in ["limits.max_connections", "listen[0].address", "storages", "log.level"] {
+            assert!(!is_fixed_at_start(live), "{live}");
+        }
+    }
+}

@@ -198,5 +198,10 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_uptime_seconds gauge
     shellac_ready gauge
     shellac_draining gauge
+    shellac_config_last_reload_successful gauge
+    shellac_config_last_reload_success_timestamp_seconds gauge
+    shellac_config_restart_needed gauge
+    shellac_config_info gauge
+    shellac_config_reloads counter
     ");
 }

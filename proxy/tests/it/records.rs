@@ -72,7 +72,7 @@ async fn a_miss_and_its_hit_are_recorded_with_key_origin_and_bytes() {
     assert_eq!((hit.key, hit.origin, hit.first_byte), (miss.key, None, None));
     assert_eq!((hit.sent, hit.is_complete), (5, true));
     assert_eq!(hit.started.since(START).as_secs(), 2);
-    assert_eq!(proxy.app.front.metrics[0].of(Outcome::Hit), 1);
+    assert_eq!(proxy.app.front.metrics.total(Outcome::Hit), 1);
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::Args;
 use process::clock::Clock;
 use process::exit::Exit;
-use process::logging;
-use process::signals::{ExitSignals, HangUps};
+use process::signals::{ExitSignals, RequestSignals};
+use process::{logging, notify};
 use settings::Config;
 use tokio::time::sleep;
 
@@ -73,7 +73,7 @@ async fn serve(config: Config, is_once: bool) -> Result<ShutdownResult, RunError
     let app = App::new(config, Clock::system())?;
     // Before anything is announced, since a reader of that may send a signal immediately.
     let exit = ExitSignals::listen().map_err(RunError::Signals)?;
-    let hang_ups = HangUps::listen().map_err(RunError::Signals)?;
+    let hang_ups = RequestSignals::listen().map_err(RunError::Signals)?;
     tokio::spawn(hang_ups.answer("the configuration is read at the start only: restart"));
     let (brokers, topics, targets) = summary;
     say("kafka", format_args!("{brokers}"));
@@ -87,13 +87,30 @@ async fn serve(config: Config, is_once: bool) -> Result<ShutdownResult, RunError
     let admin = app.admin_address()?;
     say("admin", format_args!("http://{admin}/  (healthz, readyz, metrics, api/v1/status)"));
     let fleet = Arc::clone(&app.fleet);
+    let summarized = Arc::clone(&fleet);
     let leave = async move {
         tokio::select! {
-            () = exit.told_to_leave() => {}
+            _ = exit.told_to_leave(move || summarize(&summarized)) => {}
             () = caught_up(&fleet), if is_once => tracing::info!("everything is confirmed"),
         }
+        notify::stopping("committing what is confirmed");
     };
+    tokio::spawn(notify::keep_alive());
+    notify::ready("consuming and delivering");
     app.run(leave).await
+}
+
+/// Logs how far every partition is when the process is ended at once.
+fn summarize(fleet: &Fleet) {
+    for partition in fleet.assignment().partitions() {
+        let progress = partition.progress();
+        tracing::warn!(
+            log = ?partition.log,
+            committable = progress.committable,
+            end = progress.high,
+            "ended at once: what was not committed will be read again"
+        );
+    }
 }
 
 /// Waits until all partitions are confirmed up to their latest end offsets.

@@ -1,14 +1,15 @@
 //! `OpenSockets`: the sockets that this process listens at.
 
-use std::io;
 use std::net::SocketAddr;
 
 use parking_lot::Mutex;
 
-use super::{BoundAddress, BoundListener, ListenSocket};
-use crate::client::peer::ListenerId;
+use super::listener_set::{ChangeError, Changed, ListenerChange, ListenerSet, Opening};
+use super::{BoundAddress, BoundListener, InheritedSockets};
+use settings::{AdminSettings, Config, ListenSettings};
 
-/// Shared by those who serve, and those who hand the sockets over or close them.
+/// Shared by those who serve, those who change what is listened at, and those who hand the sockets
+/// over or close them.
 #[derive(Debug)]
 pub struct OpenSockets {
     all: Mutex<All>,
@@ -16,79 +17,108 @@ pub struct OpenSockets {
 
 #[derive(Debug)]
 struct All {
-    traffic: Vec<BoundListener>,
-    admin: Vec<BoundAddress>,
+    traffic: ListenerSet,
+    admin: ListenerSet,
+    /// Nobody is let in any more, and nothing is opened.
+    is_closed: bool,
+}
+
+/// Sockets for other settings, bound and not used yet.
+#[derive(Debug)]
+pub struct SocketsChange {
+    traffic: ListenerChange,
+    admin: ListenerChange,
 }
 
 impl OpenSockets {
-    pub fn new(traffic: Vec<BoundListener>, admin: Vec<BoundAddress>) -> Self {
-        Self { all: Mutex::new(All { traffic, admin }) }
+    /// Takes the sockets of the start: the traffic is for so many workers, the rest for one thread.
+    pub fn new(config: &Config, traffic: Vec<BoundListener>, admin: Vec<BoundAddress>) -> Self {
+        let traffic = ListenerSet::new(traffic, config.workers);
+        let settings = admin_listener(&config.admin);
+        let admin = ListenerSet::new(vec![BoundListener { settings, addresses: admin }], 1);
+        Self { all: Mutex::new(All { traffic, admin, is_closed: false }) }
     }
 
-    /// Returns the sockets of the traffic listeners at which a worker accepts.
-    pub fn of_worker(
+    /// Returns what is to be accepted at from the start: by the workers, and by the control thread.
+    pub fn openings(&self) -> Result<(Vec<Opening>, Vec<Opening>), ChangeError> {
+        let all = self.all.lock();
+        Ok((all.traffic.openings()?, all.admin.openings()?))
+    }
+
+    /// Binds what other settings need.
+    pub fn prepare(&self, config: &Config) -> Result<SocketsChange, ChangeError> {
+        let all = self.all.lock();
+        // What the service manager has passed was taken at the start.
+        let mut inherited = InheritedSockets::default();
+        Ok(SocketsChange {
+            traffic: all.traffic.prepare(&config.listen, &mut inherited)?,
+            admin: all.admin.prepare(&[admin_listener(&config.admin)], &mut inherited)?,
+        })
+    }
+
+    /// Makes the change and, before anybody else closes or hands over a socket, does with it what
+    /// `adopt` says: for the settings of the traffic listeners by their ids. Returns what is to be
+    /// done for the traffic and for the admin listener; `None` if all is closed by now.
+    pub fn apply(
         &self,
-        number: usize,
-        workers: usize,
-    ) -> io::Result<Vec<(ListenerId, ListenSocket)>> {
-        let mut sockets = Vec::new();
-        for (index, listener) in self.all.lock().traffic.iter().enumerate() {
-            let own = listener.of_worker(number, workers)?;
-            sockets.extend(own.into_iter().map(|socket| (ListenerId::at(index), socket)));
+        change: SocketsChange,
+        adopt: impl FnOnce(&Changed, Vec<ListenSettings>),
+    ) -> Option<(Changed, Changed)> {
+        let mut all = self.all.lock();
+        if all.is_closed {
+            return None;
         }
-        Ok(sockets)
-    }
-
-    /// Returns the sockets of the admin listener.
-    pub fn of_admin(&self) -> io::Result<Vec<(ListenerId, ListenSocket)>> {
-        let mut sockets = Vec::new();
-        for (index, address) in self.all.lock().admin.iter().enumerate() {
-            let own = address.of_worker(0, 1)?;
-            sockets.extend(own.into_iter().map(|socket| (ListenerId::at(index), socket)));
-        }
-        Ok(sockets)
+        let traffic = all.traffic.apply(change.traffic);
+        adopt(&traffic, all.traffic.settings());
+        let admin = all.admin.apply(change.admin);
+        Some((traffic, admin))
     }
 
     /// Where the traffic listeners are found.
     pub fn shown(&self) -> Vec<String> {
-        let all = self.all.lock();
-        all.traffic
-            .iter()
-            .flat_map(|listener| {
-                let scheme = if listener.settings.tls.is_some() { "https" } else { "http" };
-                listener.addresses.iter().map(move |address| address.shown(scheme))
-            })
-            .collect()
+        self.all.lock().traffic.shown()
     }
 
     pub fn shown_admin(&self) -> Vec<String> {
-        self.all.lock().admin.iter().map(|address| address.shown("http")).collect()
+        self.all.lock().admin.shown()
     }
 
     pub fn tcp(&self) -> Vec<SocketAddr> {
-        let all = self.all.lock();
-        let addresses = all.traffic.iter().flat_map(|listener| &listener.addresses);
-        addresses.filter_map(BoundAddress::tcp).collect()
+        self.all.lock().traffic.addresses().filter_map(BoundAddress::tcp).collect()
     }
 
     pub fn tcp_admin(&self) -> Vec<SocketAddr> {
-        self.all.lock().admin.iter().filter_map(BoundAddress::tcp).collect()
+        self.all.lock().admin.addresses().filter_map(BoundAddress::tcp).collect()
     }
 
     /// Closes the sockets of the traffic listeners here, and removes their files. Nobody is let in
     /// any more once the workers have closed theirs.
     pub fn close_traffic(&self) {
-        let closed = std::mem::take(&mut self.all.lock().traffic);
-        drop(closed);
+        let mut all = self.all.lock();
+        all.is_closed = true;
+        all.traffic.close();
     }
 
     /// Closes all sockets here and leaves their files to the process that has them from now on.
     pub fn leave(&self) {
         let mut all = self.all.lock();
-        let All { traffic, admin } = &mut *all;
-        let addresses = traffic.iter_mut().flat_map(|listener| &mut listener.addresses);
-        addresses.chain(admin.iter_mut()).for_each(BoundAddress::leave_file);
-        traffic.clear();
-        admin.clear();
+        let All { traffic, admin, is_closed } = &mut *all;
+        *is_closed = true;
+        traffic.addresses_mut().chain(admin.addresses_mut()).for_each(BoundAddress::leave_file);
+        traffic.close();
+        admin.close();
     }
 }
+
+/// Returns the admin listener as if it were one for traffic.
+fn admin_listener(admin: &AdminSettings) -> ListenSettings {
+    ListenSettings {
+        name: "admin".to_owned(),
+        addresses: admin.listen.clone(),
+        socket_mode: admin.socket_mode,
+        backlog: ADMIN_BACKLOG,
+        ..ListenSettings::default()
+    }
+}
+
+pub const ADMIN_BACKLOG: u32 = 128;

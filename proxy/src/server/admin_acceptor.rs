@@ -1,0 +1,36 @@
+//! `AdminAcceptor`: accepts at the admin addresses, on the control thread.
+
+use std::sync::Arc;
+
+use crate::admin::Admin;
+use crate::listener::Listeners;
+use crate::listener::sockets::Opening;
+
+/// Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct AdminAcceptor(Arc<Listeners<Admin>>);
+
+impl AdminAcceptor {
+    pub(super) const fn new(listeners: Arc<Listeners<Admin>>) -> Self {
+        Self(listeners)
+    }
+
+    /// Accepts from now on at these addresses. Runs within the control runtime.
+    pub(super) fn accept(&self, openings: Vec<Opening>) {
+        for Opening { listener, closing, sockets } in openings {
+            for socket in sockets.into_iter().flatten() {
+                match socket.into_acceptor() {
+                    Ok(acceptor) => {
+                        self.0.start_accepting(acceptor, listener.clone(), closing.clone());
+                    }
+                    Err(error) => tracing::error!(%error, "an admin socket cannot be used"),
+                }
+            }
+        }
+    }
+
+    /// Accepts no more, and ends idle connections.
+    pub(super) fn end(&self) {
+        self.0.drain.begin();
+    }
+}
