@@ -141,19 +141,6 @@ load() {
     awk '/requests in/ { print $1 }' <<<"$output"
 }
 
-# Prints the clock ticks that all descendants of a process have used so far.
-ticks() {
-    local child sum=0 fields
-    for child in $(pgrep -P "$1"); do
-        # The name in parentheses may hold spaces; utime and stime are the 12th and 13th field after it.
-        fields=$(</proc/"$child"/stat)
-        # shellcheck disable=SC2086 # split into fields
-        set -- ${fields##*) }
-        sum=$((sum + ${12} + ${13} + $(ticks "$child")))
-    done
-    echo "$sum"
-}
-
 print_table() {
     local name size peer peers=()
     for peer in before varnish nginx bare; do

@@ -123,6 +123,19 @@ hit_latencies() {
     sed -nE 's/.*"hit":\{"count":([0-9]+),"p50_us":([0-9]+),"p90_us":[0-9]+,"p99_us":([0-9]+),"p999_us":([0-9]+),"max_us":([0-9]+)\}.*/\1 \2 \3 \4 \5/p' "$1"
 }
 
+# Prints the clock ticks that all descendants of a process have used so far.
+ticks() {
+    local child sum=0 fields
+    for child in $(pgrep -P "$1"); do
+        # The name in parentheses may hold spaces; utime and stime are the 12th and 13th field after it.
+        fields=$(</proc/"$child"/stat)
+        # shellcheck disable=SC2086 # split into fields
+        set -- ${fields##*) }
+        sum=$((sum + ${12} + ${13} + $(ticks "$child")))
+    done
+    echo "$sum"
+}
+
 # Installs Debian packages for missing programs: need PROGRAM PACKAGE.
 need() {
     command -v "$1" >/dev/null && return
