@@ -5,6 +5,8 @@ mod circles;
 #[cfg(test)]
 mod code;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod floors;
 #[cfg(test)]
 mod modules;
