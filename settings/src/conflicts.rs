@@ -21,7 +21,8 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 13] = [
+const CHECKS: [(&[&str], Check); 14] = [
+    (&["dns"], answers_that_hold_for_no_time),
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
     (&["origin"], origins_never_chosen),
@@ -59,6 +60,18 @@ fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<ProblemBui
         drafts.push(placed(draft, written.into_iter().flatten().next()));
     }
     drafts
+}
+
+fn answers_that_hold_for_no_time(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    if config.dns.min_ttl <= config.dns.max_ttl {
+        return Vec::new();
+    }
+    let (least, most) = (config.dns.min_ttl, config.dns.max_ttl);
+    let message = format!("`dns.min_ttl` of {least:?} exceeds `dns.max_ttl` of {most:?}");
+    let draft = ProblemBuilder::error(message, "an answer cannot be used for longer and shorter")
+        .help("raise `dns.max_ttl`, or lower `dns.min_ttl`");
+    let written = ["min_ttl", "max_ttl"].map(|key| root.at(&["dns", key]));
+    vec![placed(draft, written.into_iter().flatten().next())]
 }
 
 fn cookies_ignored_and_varied_on(config: &Config, root: &Node) -> Vec<ProblemBuilder> {

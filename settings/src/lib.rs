@@ -35,13 +35,13 @@ pub use self::report::{ConfigErrors, Problem};
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
 pub use self::tables::{
-    AdminSettings, CacheSettings, CircuitSettings, CookieSettings, EventFormat, FileStorage,
-    HealthSettings, HostHeader, HostPattern, Http2, KafkaSettings, LimitSettings, ListenAddress,
-    ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry,
-    OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork, ProbeMethod,
-    PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings, SaslMechanism, Secret,
-    Security, ServerAddress, ServerSettings, StartAt, StorageKind, StorageSettings, TagSettings,
-    TargetHttp, TargetSettings,
+    AddressFamily, AdminSettings, CacheSettings, CircuitSettings, CookieSettings, DnsSettings,
+    EventFormat, FileStorage, HealthSettings, HostHeader, HostPattern, Http2, KafkaSettings,
+    LimitSettings, ListenAddress, ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage,
+    NamePattern, OnExpiry, OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork,
+    ProbeMethod, PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings, SaslMechanism,
+    Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind, StorageSettings,
+    TagSettings, TargetHttp, TargetSettings,
 };
 pub use self::tables::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 use self::tree::{layers, references};
@@ -60,6 +60,8 @@ pub struct Config {
     pub admin: AdminSettings,
     /// Each `[origin.NAME]`, in the file's order, never empty.
     pub origins: Vec<OriginSettings>,
+    /// `[dns]`.
+    pub dns: DnsSettings,
     /// `[storage]`.
     pub storage: StorageSettings,
     /// `[cache]`.
@@ -137,6 +139,7 @@ impl Config {
             listen: ListenSettings::read_all(root),
             admin: section(root, "admin", AdminSettings::read),
             origins: OriginSettings::read_all(root),
+            dns: section(root, "dns", DnsSettings::read),
             storage: StorageSettings::read(root),
             cache: section(root, "cache", CacheSettings::read),
             cookies: section(root, "cookies", CookieSettings::read),

@@ -31,6 +31,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(origins::metrics::failure_families(&origins, app.clock().now()));
     all.extend(origins::metrics::families(&origins));
     all.extend(origins::metrics::health_families(&origins));
+    all.extend(origins.name_families());
     all.extend(app.front.purge_endpoint.executor().metrics.families());
     all.extend(invalidation::metrics::families(invalidation));
     all.extend(purge::log::metrics::families(&app.purge_log));

@@ -1,281 +1,119 @@
-//! `Connector`: connects to a server by name. Its addresses race (RFC 8305), so a dead one costs
-//! little.
+//! `Connector`: connects to a server over the socket that its address names.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::net::UnixStream;
+use tokio::time::sleep;
 
-use super::race::{SLOW_FOR, Speed, race};
+use super::names::{Names, NoAnswer, Question};
+use super::tcp_connector::{Host, System, TcpConnector};
 use crate::transport::Transport;
 use settings::ServerAddress;
 
-pub(super) trait Network: Send + Sync {
-    type Stream: Send + 'static;
-
-    fn resolve(
-        &self,
-        host: &str,
-        port: u16,
-    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
-
-    fn connect(
-        &self,
-        address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
-}
-
 #[derive(Debug)]
-pub(super) struct System;
-
-#[derive(Debug)]
-pub(super) struct Connector<N = System> {
-    network: N,
-    host: String,
-    port: u16,
-    /// Addresses that failed or were overtaken lately, with the time. They are tried last.
-    slow: Mutex<Vec<(SocketAddr, Instant)>>,
+pub(super) enum Connector {
+    Tcp(TcpConnector),
+    Unix(PathBuf),
 }
 
 #[derive(Debug)]
 pub(super) enum ConnectError {
-    Resolve(io::Error),
+    Resolve(NoAnswer),
     /// No address can be connected to. Holds the error of the last one.
     Connect(io::Error),
 }
 
 impl Connector {
-    pub(super) fn of(address: &ServerAddress) -> Self {
-        let (ServerAddress::Host(authority) | ServerAddress::Dns(authority)) = address else {
-            return Self::new(System, String::new(), 0); // not to be resolved
-        };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        Self::new(System, host, authority.port_u16().unwrap_or(80))
-    }
-}
-
-impl<N: Network> Connector<N> {
-    pub(super) fn new(network: N, host: impl Into<String>, port: u16) -> Self {
-        Self { network, host: host.into(), port, slow: Mutex::default() }
-    }
-
-    /// Connects to the address that answers first. Has no time-out: the caller drops the future.
-    pub(super) async fn connect(&self) -> Result<N::Stream, ConnectError> {
-        let resolved = self.network.resolve(&self.host, self.port).await;
-        let addresses = self.in_order(resolved.map_err(ConnectError::Resolve)?);
-        race(
-            addresses,
-            |address| self.network.connect(*address),
-            |address, speed| self.note(*address, speed),
-        )
-        .await
-        .map_err(|error: Option<io::Error>| {
-            ConnectError::Connect(error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
-        })
-    }
-
-    /// Returns the addresses in the order of the attempts: the resolver's order with families in
-    /// turn, and slow addresses last.
-    fn in_order(&self, addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
-        let mut distinct: Vec<SocketAddr> = Vec::new();
-        for address in addresses {
-            if distinct.len() < ADDRESSES_MAX && !distinct.contains(&address) {
-                distinct.push(address);
+    pub(super) fn of(address: &ServerAddress, names: &Names) -> Self {
+        match address {
+            ServerAddress::Unix(path) => Self::Unix(path.clone()),
+            ServerAddress::Host(authority) | ServerAddress::Dns(authority) => {
+                Self::tcp(authority.host(), authority.port_u16().unwrap_or(80), names)
             }
-        }
-        let mut slow = self.slow.lock();
-        slow.retain(|(address, since)| since.elapsed() < SLOW_FOR && distinct.contains(address));
-        let is_slow = |address: &SocketAddr| slow.iter().any(|(known, _)| known == address);
-        let (last, first) = distinct.into_iter().partition(is_slow);
-        families_in_turn(first).chain(families_in_turn(last)).collect()
-    }
-
-    fn note(&self, address: SocketAddr, speed: Speed) {
-        let mut slow = self.slow.lock();
-        slow.retain(|(known, _)| *known != address);
-        if speed == Speed::Slow && slow.len() < ADDRESSES_MAX {
-            slow.push((address, Instant::now()));
+            ServerAddress::Srv(name) => Self::tcp(name, 80, names),
         }
     }
-}
 
-/// Takes an address of one family, then one of the other, beginning with the family of the first
-/// (RFC 8305 §4).
-fn families_in_turn(addresses: Vec<SocketAddr>) -> impl Iterator<Item = SocketAddr> {
-    let begins_with_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (mut own, mut other): (VecDeque<_>, VecDeque<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv6() == begins_with_ipv6);
-    let mut is_own = false;
-    std::iter::from_fn(move || {
-        is_own = !is_own;
-        let (first, second) = if is_own { (&mut own, &mut other) } else { (&mut other, &mut own) };
-        first.pop_front().or_else(|| second.pop_front())
-    })
-}
-
-impl Network for System {
-    type Stream = Transport;
-
-    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    /// Connects to a host. A literal address is never looked up.
+    fn tcp(host: &str, port: u16, names: &Names) -> Self {
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
+        let host = match literal {
+            Ok(address) => Host::Address(address),
+            Err(_) => Host::Name(names.follow(Question::Addresses(host.to_ascii_lowercase()))),
+        };
+        Self::Tcp(TcpConnector::new(System, host, port))
     }
 
-    fn connect(
-        &self,
-        address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Transport>> + Send + 'static {
-        open(address)
+    /// Connects. Has no time-out: the caller drops the future.
+    pub(super) async fn connect(&self) -> Result<Transport, ConnectError> {
+        match self {
+            Self::Tcp(connector) => connector.connect().await,
+            Self::Unix(path) => open(path).await.map_err(ConnectError::Connect),
+        }
     }
 }
 
-async fn open(address: SocketAddr) -> io::Result<Transport> {
-    let stream = TcpStream::connect(address).await?;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+/// Connects to a Unix socket. While its backlog is full, the kernel does not wait as it does for
+/// TCP, so this does.
+async fn open(path: &Path) -> io::Result<Transport> {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            result => return result.map(Transport::Unix),
+        }
     }
-    Ok(Transport::Tcp(stream))
 }
 
-const ADDRESSES_MAX: usize = 32;
+const PAUSE_FIRST: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-    use std::sync::Arc;
-    use std::time::Duration;
+    use std::os::unix::net::UnixListener;
 
-    use tokio::time::sleep;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    use tokio::io::AsyncReadExt as _;
+    use tokio::time::timeout;
 
     use super::*;
-    use crate::origins::race::ATTEMPT_DELAY;
 
-    #[derive(Clone, Copy, Debug)]
-    enum Fate {
-        Answers(Duration),
-        Refuses,
-        Swallows,
+    #[tokio::test]
+    async fn a_server_may_listen_on_a_unix_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.sock");
+        let connector = Connector::Unix(path.clone());
+
+        let refused = connector.connect().await.unwrap_err();
+        assert!(
+            matches!(refused, ConnectError::Connect(error) if error.kind() == io::ErrorKind::NotFound)
+        );
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut stream = connector.connect().await.unwrap();
+        drop(listener.accept().unwrap());
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
     }
 
-    #[derive(Clone, Debug, Default)]
-    struct Scripted {
-        addresses: Vec<SocketAddr>,
-        fates: Arc<Mutex<HashMap<SocketAddr, Fate>>>,
-        tried: Arc<Mutex<Vec<(SocketAddr, Instant)>>>,
-    }
+    #[tokio::test]
+    async fn a_full_backlog_of_a_unix_socket_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.sock");
+        let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&listener, 0).unwrap();
+        let listener = UnixListener::from(listener);
+        let connector = Connector::Unix(path);
 
-    impl Network for Scripted {
-        type Stream = SocketAddr;
-
-        async fn resolve(&self, _host: &str, _port: u16) -> io::Result<Vec<SocketAddr>> {
-            Ok(self.addresses.clone())
-        }
-
-        fn connect(
-            &self,
-            address: SocketAddr,
-        ) -> impl Future<Output = io::Result<SocketAddr>> + Send + 'static {
-            self.tried.lock().push((address, Instant::now()));
-            let fate = self.fates.lock()[&address];
-            async move {
-                match fate {
-                    Fate::Answers(after) => sleep(after).await,
-                    Fate::Refuses => return Err(io::ErrorKind::ConnectionRefused.into()),
-                    Fate::Swallows => std::future::pending().await,
-                }
-                Ok(address)
-            }
-        }
-    }
-
-    const AT_ONCE: Fate = Fate::Answers(Duration::from_millis(1));
-
-    fn address(text: &str) -> SocketAddr {
-        if text.contains(':') { format!("[{text}]:80") } else { format!("{text}:80") }
-            .parse()
-            .unwrap()
-    }
-
-    fn connector(fates: &[(&str, Fate)]) -> Connector<Scripted> {
-        let network = Scripted {
-            addresses: fates.iter().map(|(text, _)| address(text)).collect(),
-            fates: Arc::new(Mutex::new(
-                fates.iter().map(|(text, fate)| (address(text), *fate)).collect(),
-            )),
-            tried: Arc::default(),
-        };
-        Connector::new(network, "app", 80)
-    }
-
-    /// Connects. Returns the address and the milliseconds that it took.
-    async fn connected(connector: &Connector<Scripted>) -> (Option<SocketAddr>, u128) {
-        let start = Instant::now();
-        let stream = connector.connect().await.ok();
-        (stream, start.elapsed().as_millis())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_that_swallows_connections_costs_one_delay_and_then_nothing() {
-        let connector = connector(&[("10.0.0.1", Fate::Swallows), ("10.0.0.2", AT_ONCE)]);
-
-        assert_eq!(connected(&connector).await, (Some(address("10.0.0.2")), 251));
-        assert_eq!(connected(&connector).await, (Some(address("10.0.0.2")), 1));
-        tokio::time::advance(SLOW_FOR).await;
-        connector.network.fates.lock().insert(address("10.0.0.1"), AT_ONCE);
-        assert_eq!(connected(&connector).await, (Some(address("10.0.0.1")), 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_that_refuses_costs_no_delay() {
-        let connector = connector(&[("10.0.0.1", Fate::Refuses), ("10.0.0.2", AT_ONCE)]);
-
-        assert_eq!(connected(&connector).await, (Some(address("10.0.0.2")), 1));
-        assert_eq!(connected(&connector).await.0, Some(address("10.0.0.2")));
-        assert_eq!(connector.network.tried.lock().len(), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_is_only_slow_may_still_win_and_is_first_again() {
-        let late = Fate::Answers(Duration::from_millis(300));
-        let connector = connector(&[("10.0.0.1", late), ("10.0.0.2", Fate::Swallows)]);
-
-        assert_eq!(connected(&connector).await, (Some(address("10.0.0.1")), 300));
-        assert_eq!(connected(&connector).await, (Some(address("10.0.0.1")), 300));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn families_take_turns_each_after_a_delay() {
-        let all = ["fd00::1", "fd00::2", "fd00::3", "10.0.0.1", "10.0.0.2"];
-        let connector = connector(&all.map(|address| (address, Fate::Swallows)));
-
-        let race = tokio::time::timeout(Duration::from_secs(3), connector.connect());
-        assert!(race.await.is_err());
-
-        let tried = connector.network.tried.lock().clone();
-        let order = ["fd00::1", "10.0.0.1", "fd00::2", "10.0.0.2", "fd00::3"].map(address);
-        assert_eq!(tried.iter().map(|(address, _)| *address).collect::<Vec<_>>(), order);
-        let delays = tried.windows(2).map(|pair| pair[1].1 - pair[0].1);
-        assert!(delays.into_iter().all(|delay| delay == ATTEMPT_DELAY));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_error_is_told_when_nobody_answers() {
-        let refusing = connector(&[("10.0.0.1", Fate::Refuses), ("10.0.0.1", Fate::Refuses)]);
-
-        let error = refusing.connect().await.unwrap_err();
-        let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-        assert!(matches!(error, ConnectError::Connect(error) if is_refused(&error)));
-        assert_eq!(refusing.network.tried.lock().len(), 1, "an address is tried once");
-        assert!(connector(&[]).connect().await.is_err());
-    }
-
-    #[test]
-    fn names_with_many_addresses_are_bounded() {
-        let connector = connector(&[]);
-        let many: Vec<_> = (0..100).map(|number| address(&format!("10.0.0.{number}"))).collect();
-
-        assert_eq!(connector.in_order(many.clone()), &many[..ADDRESSES_MAX]);
+        let _first = connector.connect().await.unwrap();
+        let second = connector.connect();
+        tokio::pin!(second);
+        assert!(timeout(Duration::from_millis(20), &mut second).await.is_err());
+        drop(listener.accept().unwrap());
+        assert!(timeout(Duration::from_secs(5), second).await.unwrap().is_ok());
     }
 }

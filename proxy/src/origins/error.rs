@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::connector::ConnectError;
 use super::health::Unavailable;
+use super::names::NoAnswer;
 use super::request_body::RequestBodyError;
 use crate::framing::Violation;
 
@@ -18,7 +19,7 @@ pub enum OriginError {
     Resolve {
         server: String,
         #[source]
-        source: Arc<std::io::Error>,
+        source: NoAnswer,
     },
     #[error("{server} refused the connection")]
     Refused { server: String },
@@ -83,12 +84,15 @@ impl OriginError {
         let server = server.to_owned();
         let source = match error {
             ConnectError::Resolve(source) => {
-                return Self::Resolve { server, source: Arc::new(source) };
+                return Self::Resolve { server, source };
             }
             ConnectError::Connect(source) => source,
         };
         match source.kind() {
-            std::io::ErrorKind::ConnectionRefused => Self::Refused { server },
+            // no Unix socket of that name: nobody listens
+            std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => {
+                Self::Refused { server }
+            }
             std::io::ErrorKind::TimedOut => Self::ConnectTimeout { server },
             _ => Self::Unreachable { server, source: Arc::new(source) },
         }

@@ -13,13 +13,16 @@
 //! ```
 
 mod attempts;
+mod background;
 mod claims;
 mod connector;
 mod error;
 pub mod failures;
 pub mod health;
 mod keep_alive;
+mod members;
 pub mod metrics;
+mod names;
 mod origin;
 mod outage;
 mod pool;
@@ -32,17 +35,22 @@ mod sending;
 mod server;
 mod server_stream;
 mod slots;
+mod tcp_connector;
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use self::background::Background;
 use self::claims::Claims;
 pub use self::claims::OriginId;
 pub use self::error::OriginError;
+use self::names::Names;
 pub use self::origin::Origin;
 pub use self::request_body::RequestBody;
 pub use self::response_body::OriginBody;
+use crate::metrics::family::Family;
 
 /// The origins of a configuration, never none, in the order in which they claim requests.
 #[derive(Clone, Debug)]
@@ -50,35 +58,56 @@ pub struct Origins {
     first: Arc<Origin>,
     others: Box<[Arc<Origin>]>,
     claims: Arc<Claims>,
+    names: Arc<Names>,
+    background: Background,
 }
 
 impl Origins {
-    pub fn new(settings: &[settings::OriginSettings]) -> Self {
-        Self::made(settings, |settings| Arc::new(Origin::new(settings.clone())))
+    pub fn new(settings: &[settings::OriginSettings], dns: &settings::DnsSettings) -> Self {
+        let background = Background::default();
+        let names = Arc::new(Names::new(dns.clone(), background.clone()));
+        Self::made(settings, (&names, &background), |settings| {
+            Origin::started(Origin::new(settings.clone(), &names), &background)
+        })
     }
 
     /// Returns origins with these settings. An origin with the same settings stays. Any other of
     /// the same name keeps its counters, failures and servers.
     #[must_use]
-    pub fn renewed(&self, settings: &[settings::OriginSettings]) -> Self {
-        Self::made(settings, |settings| match self.find(&settings.name) {
+    pub fn renewed(
+        &self,
+        settings: &[settings::OriginSettings],
+        dns: &settings::DnsSettings,
+    ) -> Self {
+        let Self { names, background, .. } = self;
+        names.configure(dns);
+        let started = |origin| Origin::started(origin, background);
+        Self::made(settings, (names, background), |settings| match self.find(&settings.name) {
             Some(before) if before.has(settings) => Arc::clone(before),
-            Some(before) => Arc::new(before.renewed(settings.clone())),
-            None => Arc::new(Origin::new(settings.clone())),
+            Some(before) => started(before.renewed(settings.clone())),
+            None => started(Origin::new(settings.clone(), names)),
         })
     }
 
     fn made(
         settings: &[settings::OriginSettings],
+        (names, background): (&Arc<Names>, &Background),
         origin: impl Fn(&settings::OriginSettings) -> Arc<Origin>,
     ) -> Self {
         let mut all = settings.iter().map(origin);
         let first = all.next();
         Self {
-            first: first.unwrap_or_else(|| Arc::new(Origin::without_servers())),
+            first: first.unwrap_or_else(|| Arc::new(Origin::without_servers(names))),
             others: all.collect(),
             claims: Arc::new(Claims::new(settings)),
+            names: Arc::clone(names),
+            background: background.clone(),
         }
+    }
+
+    /// Starts the tasks of all origins, and of those that renew them, on this runtime.
+    pub fn run_on(&self, runtime: Handle) {
+        self.background.run_on(runtime);
     }
 
     /// Returns the first origin that claims a request, by its canonical host and its path with
@@ -107,6 +136,10 @@ impl Origins {
     pub fn connections(&self) -> (usize, usize) {
         let each = self.iter().map(|origin| origin.connections());
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    pub(crate) fn name_families(&self) -> Vec<Family> {
+        names::metrics::families(&self.names)
     }
 
     pub fn queued(&self) -> usize {
@@ -140,9 +173,14 @@ mod tests {
         settings::OriginSettings::new(name, vec![Authority::from_static("127.0.0.1:1").into()])
     }
 
+    fn origins(names: &[&str]) -> Origins {
+        let all: Vec<_> = names.iter().map(|name| settings(name)).collect();
+        Origins::new(&all, &settings::DnsSettings::default())
+    }
+
     #[test]
     fn an_origin_that_cannot_be_reached_says_nothing_of_another() {
-        let origins = Origins::new(&[settings("app"), settings("api")]);
+        let origins = origins(&["app", "api"]);
         let [app, api] = ["app", "api"].map(|name| origins.find(name).unwrap());
         let now = Timestamp::from_secs(1_000);
 
@@ -156,7 +194,7 @@ mod tests {
     #[test]
     fn the_order_of_the_settings_is_the_order_of_the_origins() {
         let names = ["app", "api", "images"];
-        let origins = Origins::new(&names.map(settings));
+        let origins = origins(&names);
 
         assert_eq!(origins.iter().map(|origin| origin.name()).collect::<Vec<_>>(), names);
         assert_eq!(origins.get(OriginId::default()).name(), "app");
@@ -166,8 +204,9 @@ mod tests {
 
     #[test]
     fn an_origin_that_moves_in_the_file_keeps_what_it_counted() {
-        let before = Origins::new(&[settings("app"), settings("api")]);
-        let after = before.renewed(&[settings("new"), settings("api")]);
+        let before = origins(&["app", "api"]);
+        let after =
+            before.renewed(&["new", "api"].map(settings), &settings::DnsSettings::default());
 
         assert!(Arc::ptr_eq(before.find("api").unwrap(), after.find("api").unwrap()));
         assert!(after.find("app").is_none());

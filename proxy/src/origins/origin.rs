@@ -2,8 +2,8 @@
 //! wait.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
@@ -12,16 +12,19 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use parking_lot::RwLock;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attempts::{Attempts, Failed, copy_of, may_send_again};
+use super::background::Background;
 use super::error::OriginError;
 use super::failures::Failures;
 use super::health::{Arrival, ExchangeResult, HealthGroup, ServerHealth, WatchedExchange};
 use super::keep_alive;
+use super::members::{Member, Members};
 use super::metrics::OriginMetrics;
+use super::names::{NameState, Names, NoAnswer};
 use super::outage::{Outage, OutageLine};
 use super::race::race;
 use super::reachability::Reachability;
@@ -32,11 +35,12 @@ use super::server::Server;
 use super::server::connection::ServerConnection;
 use super::slots::Slots;
 use crate::framing::grammar::is_request_line;
-use settings::{HostHeader, ServerSettings};
+use settings::HostHeader;
 
 #[derive(Debug)]
 pub struct Origin {
     settings: settings::OriginSettings,
+    members: Members,
     servers: RwLock<Arc<[Arc<Server>]>>,
     /// Connections asked for so far. Determines the next server in turn.
     turn: AtomicUsize,
@@ -49,14 +53,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn new(settings: settings::OriginSettings) -> Self {
+    pub(super) fn new(settings: settings::OriginSettings, names: &Arc<Names>) -> Self {
         let health = Arc::new(HealthGroup::new(&settings));
-        let server = |server: &ServerSettings| {
-            let health = health.server(&server.address.to_string(), Arrival::AtStart);
-            Arc::new(Server::new(server, &settings, health))
-        };
+        let members = Members::new(&settings.servers, names);
+        let first = servers(&members, &[], (&settings, &health), Arrival::AtStart);
         Self {
-            servers: RwLock::new(settings.servers.iter().map(server).collect()),
+            servers: RwLock::new(first),
+            members,
             turn: AtomicUsize::new(0),
             slots: Slots::new(&settings),
             metrics: Arc::default(),
@@ -71,18 +74,12 @@ impl Origin {
     /// Returns an origin with other settings that keeps the counters, failures and servers of this
     /// one. Servers whose connections are made or kept in another way begin anew.
     pub(super) fn renewed(&self, settings: settings::OriginSettings) -> Self {
-        let known = self.servers();
         let health = Arc::new(self.health.renewed(&settings));
-        let server = |server: &ServerSettings| {
-            if let Some(before) = known.iter().find(|known| *known.address() == server.address) {
-                health.adopt(before.health());
-                return before.renewed(server, &settings);
-            }
-            let health = health.server(&server.address.to_string(), Arrival::Later);
-            Arc::new(Server::new(server, &settings, health))
-        };
+        let members = Members::new(&settings.servers, self.members.names());
+        let now = servers(&members, &self.servers(), (&settings, &health), Arrival::Later);
         Self {
-            servers: RwLock::new(settings.servers.iter().map(server).collect()),
+            servers: RwLock::new(now),
+            members,
             turn: AtomicUsize::new(0),
             slots: Slots::new(&settings),
             metrics: Arc::clone(&self.metrics),
@@ -95,8 +92,57 @@ impl Origin {
     }
 
     /// Returns an origin that can answer nothing.
-    pub(super) fn without_servers() -> Self {
-        Self::new(settings::OriginSettings::new("none", Vec::new()))
+    pub(super) fn without_servers(names: &Arc<Names>) -> Self {
+        Self::new(settings::OriginSettings::new("none", Vec::new()), names)
+    }
+
+    /// Starts the tasks that follow the names of the servers.
+    pub(super) fn started(self, background: &Background) -> Arc<Self> {
+        let origin = Arc::new(self);
+        for name in origin.members.resolved_names() {
+            let (follower, states) = (Arc::downgrade(&origin), name.states());
+            let gone = origin.members.gone();
+            background.start(async move {
+                gone.run_until_cancelled(follow(follower, states)).await;
+            });
+        }
+        origin
+    }
+
+    /// Takes servers in that joined a name, and takes out those that left: their requests end, and
+    /// their idle connections are closed.
+    pub(super) fn refresh(&self) {
+        let mut known = self.servers.write();
+        let arrival = if known.is_empty() { Arrival::AtStart } else { Arrival::Later };
+        let rules = (&self.settings, &*self.health);
+        let now = servers(&self.members, &known, rules, arrival);
+        let origin = self.name();
+        for new in now.iter().filter(|new| known.iter().all(|old| !Arc::ptr_eq(old, new))) {
+            tracing::info!(origin, server = new.name(), "a server has joined");
+        }
+        for old in known.iter().filter(|old| now.iter().all(|new| !Arc::ptr_eq(old, new))) {
+            tracing::info!(origin, server = old.name(), "a server has left");
+            old.pool().close();
+        }
+        *known = now;
+    }
+
+    /// Returns the servers. Waits for their names while there is none at all.
+    async fn named_servers(&self) -> Result<Arc<[Arc<Server>]>, OriginError> {
+        let servers = self.servers();
+        if !servers.is_empty() || self.members.resolved_names().next().is_none() {
+            return Ok(servers);
+        }
+        let answers = timeout(self.settings.connect_timeout, self.members.first_answers()).await;
+        self.refresh();
+        let servers = self.servers();
+        if servers.is_empty() {
+            let failure = answers.map(Result::err).ok().flatten();
+            let (server, source) =
+                failure.unwrap_or_else(|| (self.name().to_owned(), NoAnswer::TimedOut));
+            return Err(OriginError::Resolve { server, source });
+        }
+        Ok(servers)
     }
 
     pub(super) fn has(&self, settings: &settings::OriginSettings) -> bool {
@@ -218,7 +264,7 @@ impl Origin {
         attempts: &Attempts,
         url: u64,
     ) -> Result<ServerConnection, OriginError> {
-        let servers = self.servers();
+        let servers = self.named_servers().await?;
         let usable = self.usable(&servers)?;
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
@@ -256,6 +302,8 @@ impl Origin {
             }
             self.health.count_last_resort();
         }
+        let first = usable.iter().map(|server| server.priority()).min();
+        usable.retain(|server| Some(server.priority()) == first);
         Ok(usable)
     }
 
@@ -346,6 +394,9 @@ impl Origin {
     fn set_host(&self, request: &mut Request<RequestBody>, server: &str) {
         let host = match &self.settings.host_header {
             HostHeader::Preserve => return,
+            HostHeader::Server if server.starts_with("unix:") => {
+                Some(HeaderValue::from_static("localhost"))
+            }
             HostHeader::Server => HeaderValue::from_str(server).ok(),
             HostHeader::Literal(value) => Some(value.clone()),
         };
@@ -413,4 +464,40 @@ fn hash_of(request: &Request<RequestBody>) -> u64 {
     let host = request.headers().get(HOST).map_or(&[][..], HeaderValue::as_bytes);
     let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
     xxh3_64_with_seed(target.as_bytes(), xxh3_64_with_seed(host, 0))
+}
+
+/// Follows the changes of a name until the origin is gone.
+async fn follow(origin: Weak<Origin>, mut states: watch::Receiver<NameState>) {
+    loop {
+        match origin.upgrade() {
+            Some(origin) => origin.refresh(),
+            None => return,
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Returns the servers of these members. Those that are known already stay.
+fn servers(
+    members: &Members,
+    known: &[Arc<Server>],
+    (settings, group): (&settings::OriginSettings, &HealthGroup),
+    arrival: Arrival,
+) -> Arc<[Arc<Server>]> {
+    let names = members.names();
+    let server = |Member { settings: server, priority }: Member| {
+        let before = known.iter().find(|known| *known.address() == server.address);
+        let server = if let Some(before) = before {
+            group.adopt(before.health());
+            before.renewed(&server, settings, names)
+        } else {
+            let health = group.server(&server.address.to_string(), arrival);
+            Arc::new(Server::new(&server, settings, health, names))
+        };
+        server.set_priority(priority);
+        server
+    };
+    members.current().into_iter().map(server).collect()
 }

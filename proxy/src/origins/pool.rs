@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::http1::SendRequest;
@@ -15,6 +16,7 @@ use super::sending::Sending;
 #[derive(Debug)]
 pub(super) struct Pool {
     idle: Mutex<VecDeque<Idle>>,
+    is_closed: AtomicBool,
     idle_max: usize,
     idle_timeout: Duration,
 }
@@ -28,7 +30,7 @@ pub(super) struct Idle {
 
 impl Pool {
     pub(super) fn new(idle_max: usize, idle_timeout: Duration) -> Self {
-        Self { idle: Mutex::default(), idle_max, idle_timeout }
+        Self { idle: Mutex::default(), is_closed: AtomicBool::new(false), idle_max, idle_timeout }
     }
 
     pub(super) fn is(&self, idle_max: usize, idle_timeout: Duration) -> bool {
@@ -47,9 +49,16 @@ impl Pool {
 
     pub(super) fn keep(&self, connection: Idle) {
         let mut idle = self.idle.lock();
-        if idle.len() < self.idle_max {
+        if idle.len() < self.idle_max && !self.is_closed.load(Ordering::Relaxed) {
             idle.push_back(connection);
         }
+    }
+
+    /// Closes the idle connections, and keeps none any more: the server has left its origin.
+    pub(super) fn close(&self) {
+        let mut idle = self.idle.lock();
+        self.is_closed.store(true, Ordering::Relaxed);
+        idle.clear();
     }
 
     pub(super) fn sweep(&self) {

@@ -21,7 +21,7 @@ pub struct LiveSettings {
 
 impl LiveSettings {
     pub fn new(config: &Config) -> Arc<Self> {
-        let origins = Origins::new(&config.origins);
+        let origins = Origins::new(&config.origins, &config.dns);
         let tls = ListenersTls::default().renewed(&config.listen);
         let snapshot = SettingsSnapshot::new(config, origins, (config.listen.clone(), tls));
         let number = AtomicU64::new(snapshot.number());
@@ -50,7 +50,7 @@ impl LiveSettings {
     /// their connections and failures.
     pub fn replace_with(&self, config: &Config, listen: Vec<settings::ListenSettings>) {
         let mut current = self.current.lock();
-        let origins = current.origins.renewed(&config.origins);
+        let origins = current.origins.renewed(&config.origins, &config.dns);
         let tls = current.tls.renewed(&listen);
         let snapshot = SettingsSnapshot::new(config, origins, (listen, tls));
         let number = snapshot.number();

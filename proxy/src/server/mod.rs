@@ -9,6 +9,7 @@ mod workers;
 use std::io;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 pub use self::reload::Configuration;
@@ -122,6 +123,7 @@ impl Bound {
                 Reloader::new(Arc::clone(&app), orders.clone(), sockets, admin, configuration);
             tokio::spawn(reloader.run(requests));
         }
+        app.origins().run_on(Handle::current());
         tokio::spawn(upkeep::keep_house(Arc::clone(&app)));
         tokio::spawn(upkeep::keep_certificates(Arc::clone(&app)));
         tokio::spawn(upkeep::keep_bounds(Arc::clone(&app)));

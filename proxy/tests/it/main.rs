@@ -5,6 +5,8 @@
 mod support;
 
 #[cfg(test)]
+mod origin_names;
+#[cfg(test)]
 mod hit;
 #[cfg(test)]
 mod vary;

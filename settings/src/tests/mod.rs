@@ -1,5 +1,6 @@
 //! What an operator sees: problems as they are shown, which layer wins, and the shipped file.
 
+mod dns;
 mod layers;
 mod problems;
 mod rendering;

@@ -11,7 +11,7 @@ fn listed(text: &str) -> String {
     lines(load(text).unwrap_err().problems())
 }
 
-fn lines(problems: &[Problem]) -> String {
+pub(super) fn lines(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(line).collect();
     lines.join("\n")
 }

@@ -3,7 +3,7 @@
 pub(super) mod connection;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
@@ -13,6 +13,7 @@ use self::connection::ServerConnection;
 use super::connector::Connector;
 use super::error::OriginError;
 use super::health::ServerHealth;
+use super::names::Names;
 use super::pool::{Idle, Pool};
 use super::race::{SlowMark, Speed};
 use super::sending::Sending;
@@ -26,6 +27,7 @@ pub(super) struct Server {
     /// The address as text, in logs, metrics and `Host`.
     name: String,
     weight: AtomicU32,
+    priority: AtomicU16,
     connector: Connector,
     connect_timeout: Duration,
     /// Set when an attempt to connect failed or was slow.
@@ -39,13 +41,15 @@ impl Server {
         server: &ServerSettings,
         origin: &OriginSettings,
         health: Arc<ServerHealth>,
+        names: &Names,
     ) -> Self {
         let ServerSettings { address, weight } = server;
         Self {
             address: address.clone(),
-            name: address.to_string(),
+            name: address.to_string().replace(".:", ":"), // a full name ends with a dot
             weight: AtomicU32::new(*weight),
-            connector: Connector::of(address),
+            priority: AtomicU16::default(),
+            connector: Connector::of(address, names),
             connect_timeout: origin.connect_timeout,
             slow: SlowMark::default(),
             pool: Pool::new(origin.keepalive, origin.keepalive_timeout),
@@ -59,6 +63,7 @@ impl Server {
         self: &Arc<Self>,
         server: &ServerSettings,
         origin: &OriginSettings,
+        names: &Names,
     ) -> Arc<Self> {
         if self.connect_timeout == origin.connect_timeout
             && self.pool.is(origin.keepalive, origin.keepalive_timeout)
@@ -66,7 +71,7 @@ impl Server {
             self.weight.store(server.weight, Ordering::Relaxed);
             return Arc::clone(self);
         }
-        Arc::new(Self::new(server, origin, Arc::clone(&self.health)))
+        Arc::new(Self::new(server, origin, Arc::clone(&self.health), names))
     }
 
     pub(super) const fn address(&self) -> &ServerAddress {
@@ -81,6 +86,15 @@ impl Server {
     #[expect(dead_code, reason = "servers are taken in turn until there is a choice")]
     pub(super) fn weight(&self) -> u32 {
         self.weight.load(Ordering::Relaxed)
+    }
+
+    /// Servers with the lowest number are used as long as one of them is usable.
+    pub(super) fn priority(&self) -> u16 {
+        self.priority.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_priority(&self, priority: u16) {
+        self.priority.store(priority, Ordering::Relaxed);
     }
 
     /// The part of its weight that it may be given now, in thousandths. 0: do not use it.

@@ -1,0 +1,5 @@
+//! Names against scripted look-ups in paused time, and against a name server over real packets.
+
+mod dns_server;
+mod keeping;
+mod packets;
