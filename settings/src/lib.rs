@@ -38,10 +38,10 @@ pub use self::tables::{
     AddressFamily, AdminSettings, CacheSettings, CircuitSettings, CookieSettings, DnsSettings,
     EventFormat, FileStorage, HealthSettings, HostHeader, HostPattern, Http2, KafkaSettings,
     LimitSettings, ListenAddress, ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage,
-    NamePattern, OnExpiry, OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork,
-    ProbeMethod, PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings, SaslMechanism,
-    Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind, StorageSettings,
-    TagSettings, TargetHttp, TargetSettings,
+    NamePattern, OnExpiry, OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PathPattern,
+    PeerNetwork, ProbeMethod, PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings,
+    SaslMechanism, Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind,
+    StorageSettings, TagSettings, TargetHttp, TargetSettings,
 };
 pub use self::tables::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 use self::tree::{layers, references};

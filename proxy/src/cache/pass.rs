@@ -100,11 +100,15 @@ impl Passer {
     ) -> Answer {
         let Inbound { head, body, upgrade } = inbound;
         let limits = &head.policy.settings().limits;
-        if http_body::Body::size_hint(&body).lower() > limits.max_body {
-            let refusal = Refusal::BodyTooLarge { limit: limits.max_body };
+        // A call has no length: its messages go both ways for as long as it lasts.
+        let patience_with_call = head.policy.origin().patience_with_call(&head.fields);
+        let (bytes_max, patience) = patience_with_call
+            .map_or((limits.max_body, limits.body_timeout), |patience| (u64::MAX, patience));
+        if http_body::Body::size_hint(&body).lower() > bytes_max {
+            let refusal = Refusal::BodyTooLarge { limit: bytes_max };
             return self.error(&head, &refusal.into(), Forwarded::new(reason));
         }
-        let body = RequestBody::client(body, limits.max_body, limits.body_timeout, received);
+        let body = RequestBody::client(body, bytes_max, patience, received);
         let mut request = forward(&head, body, &head.policy.settings().own_fields.name);
         if range::is_multiple(request.headers()) {
             request.headers_mut().remove(RANGE); // answered whole (RFC 9110 §14.2)
@@ -125,7 +129,7 @@ impl Passer {
         if upgrade.is_some() {
             Upgrade::ask(request.headers_mut());
         }
-        match self.send(&head, request).await {
+        match self.send(&head, request, patience_with_call.is_some()).await {
             Ok(PassedResponse { response, .. })
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
@@ -135,7 +139,7 @@ impl Passer {
                 let error = OriginError::Switched.into();
                 self.error(&head, &error, Forwarded::new(reason))
             }
-            Ok(passed) if head.method == Method::POST => {
+            Ok(passed) if head.method == Method::POST && patience_with_call.is_none() => {
                 self.post(&head, passed, reason, why, busy).await
             }
             Ok(PassedResponse { response, .. }) => {
@@ -179,11 +183,12 @@ impl Passer {
     }
 
     /// Sends a request. An unsafe one is completed though its client leaves, so that what it
-    /// changed is invalidated (RFC 9111 §4.4).
+    /// changed is invalidated (RFC 9111 §4.4). A call of gRPC ends with its client.
     async fn send(
         &self,
         head: &RequestHead,
         request: Request<RequestBody>,
+        is_call: bool,
     ) -> Result<PassedResponse, ProxyError> {
         let fetcher = Arc::clone(&self.fetcher);
         let request_time = self.clock.now();
@@ -201,9 +206,10 @@ impl Passer {
         let token = self.changes.begin().ok_or(ProxyError::ShuttingDown)?;
         let executor = Arc::clone(&self.executor);
         let (invalidation, head) = (Arc::clone(&self.invalidation), head.clone());
-        let exchange = tokio::spawn(async move {
+        let exchange = async move {
             // The response to a request with cookies may be for its client only.
-            let may_store = head.method == Method::POST && !head.fields.contains_key(COOKIE);
+            let is_for_all = !is_call && !head.fields.contains_key(COOKIE);
+            let may_store = head.method == Method::POST && is_for_all;
             let birth = may_store.then(|| invalidation.begin_fetch());
             let response = fetcher.pass(head.policy.origin(), request).await?;
             let exchange = fetcher.exchange_since(request_time);
@@ -212,8 +218,12 @@ impl Passer {
             drop(token);
             let post = birth.zip(marked).map(|(birth, marked)| StorablePost { birth, marked });
             Ok(PassedResponse { response, exchange, post })
-        });
-        exchange.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
+        };
+        if is_call {
+            return exchange.await;
+        }
+        let exchange = tokio::spawn(exchange).await;
+        exchange.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }
 
     /// Reserves a tunnel, if one is asked for. Fails when there are too many.

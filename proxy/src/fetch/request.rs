@@ -17,7 +17,7 @@ use crate::freshness::RequestFacts;
 use crate::freshness::validation::Conditions;
 use crate::invalidation::Sequence;
 use crate::key::vary::{VariantHash, normalize_accept_encoding};
-use crate::origins::RequestBody;
+use crate::origins::{AcceptsTrailers, RequestBody};
 use crate::request::{RequestHead, trace};
 
 /// A client's request whose response may be stored.
@@ -85,6 +85,9 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = Uri::from(head.target.path_and_query().clone());
     let mut fields: HeaderMap = head.fields.clone();
+    if hop_by_hop::accepts_trailers(&fields) {
+        request.extensions_mut().insert(AcceptsTrailers);
+    }
     hop_by_hop::remove(&mut fields);
     fields.remove(MIN_REVISION); // ours to say
     fields.remove(EXPECT); // answered by us (RFC 9110 §10.1.1)
@@ -99,6 +102,7 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
     }
     *request.headers_mut() = fields;
     if let Some(interim) = head.interim.clone() {
+        request.extensions_mut().insert(interim.clone()); // for HTTP/2, where hyper is not asked
         hyper::ext::on_informational(&mut request, move |response| {
             interim.send(response.status(), response.headers());
         });

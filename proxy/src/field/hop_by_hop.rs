@@ -43,6 +43,13 @@ pub fn ask_for_websocket(fields: &HeaderMap) -> bool {
         && members(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade"))
 }
 
+/// Returns whether these fields say that trailers are taken (RFC 9110 §10.1.4).
+pub fn accepts_trailers(fields: &HeaderMap) -> bool {
+    let lines = fields.get_all(TE).iter();
+    let mut members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
 /// Removes from a trailer section what says where a message ends, where it goes, who sends it, or
 /// what its content is (RFC 9110 §6.5.1).
 pub fn remove_from_trailers(trailers: &mut HeaderMap) {
@@ -139,6 +146,18 @@ mod tests {
         ]);
         remove(&mut map);
         assert_eq!(map, fields(&[("x-kept", "1")]));
+    }
+
+    #[test]
+    fn trailers_are_taken_by_who_says_so() {
+        for (value, expected) in [
+            ("trailers", true),
+            ("gzip;q=0.5, Trailers", true),
+            ("trailers-not", false),
+            ("", false),
+        ] {
+            assert_eq!(accepts_trailers(&fields(&[("te", value)])), expected, "{value}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod cache_status;
 pub mod content_range;
 pub mod delta_seconds;
 pub mod entity_tag;
+pub mod grpc;
 pub mod hop_by_hop;
 pub mod http_date;
 pub mod range;

@@ -13,6 +13,7 @@
 
 pub(crate) mod chunked;
 mod content;
+pub(crate) mod frames;
 pub(crate) mod grammar;
 mod head;
 pub(crate) mod parsed;

@@ -8,7 +8,6 @@
 pub mod activity;
 pub mod connection;
 pub mod drain;
-mod frames;
 mod handle;
 mod linger;
 mod metrics;

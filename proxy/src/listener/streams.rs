@@ -9,7 +9,7 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use super::frames::{Frames, H2Frame, reset};
+use crate::framing::frames::{Frames, H2Frame, reset};
 use process::timestamp::Timestamp;
 
 #[derive(Debug)]

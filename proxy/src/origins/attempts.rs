@@ -22,6 +22,14 @@ pub(super) enum Failed {
     Sent(OriginError, SendProgress),
 }
 
+impl Failed {
+    pub(super) fn into_error(self) -> OriginError {
+        match self {
+            Self::Unsent(error, _) | Self::Sent(error, _) => error,
+        }
+    }
+}
+
 impl Attempts {
     pub(super) const fn new(retries: u32) -> Self {
         Self { left: retries, idle_was_lost: false }

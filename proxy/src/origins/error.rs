@@ -8,9 +8,12 @@ use http::StatusCode;
 
 use super::connector::ConnectError;
 use super::health::Unavailable;
+use super::http2::StreamFault;
 use super::names::NoAnswer;
 use super::request_body::RequestBodyError;
 use crate::framing::Violation;
+
+pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// A failed exchange. No byte of it has reached a client unless the variant says so.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,9 +51,15 @@ pub enum OriginError {
     #[error("the exchange took too long")]
     TotalTimeout,
     #[error("the connection broke before the response")]
-    Broken(#[source] Arc<hyper::Error>),
-    #[error("the response is malformed")]
-    Malformed(#[source] Arc<hyper::Error>),
+    Broken(#[source] Cause),
+    /// The server says that it has not processed the request: it may be sent again (RFC 9113 §8.7).
+    #[error("the server did not take the request: {0}")]
+    Unprocessed(#[source] StreamFault),
+    /// The server reset the stream before the response.
+    #[error("the server ended the exchange: {0}")]
+    Reset(#[source] StreamFault),
+    #[error("the response is malformed: {0}")]
+    Malformed(#[source] Cause),
     /// The server switched protocols without being asked to (RFC 9110 §7.8).
     #[error("the server switched protocols unasked")]
     Switched,
@@ -62,7 +71,7 @@ pub enum OriginError {
     Unasked,
     /// The connection broke within the body. The client may have part of it.
     #[error("the response is incomplete")]
-    Incomplete(#[source] Arc<hyper::Error>),
+    Incomplete(#[source] Cause),
     /// The client's content exceeds the limit. Chunked content is only known to be at its end.
     #[error("the request's content is too long")]
     RequestTooLarge,
@@ -104,18 +113,20 @@ impl OriginError {
         } else if source.is_parse() || source.is_parse_too_large() {
             Self::Malformed(Arc::new(source))
         } else if source.is_user() {
-            match source.source().and_then(<dyn Error>::downcast_ref) {
-                Some(RequestBodyError::TooLarge) => Self::RequestTooLarge,
-                Some(RequestBodyError::Stalled) => Self::RequestStalled,
-                Some(
-                    RequestBodyError::Broken(_)
-                    | RequestBodyError::Trailers(_)
-                    | RequestBodyError::Abandoned,
-                )
-                | None => Self::RequestBroken,
-            }
+            let error = source.source().and_then(<dyn Error>::downcast_ref);
+            error.map_or(Self::RequestBroken, Self::of_request)
         } else {
             Self::Broken(Arc::new(source))
+        }
+    }
+
+    pub(super) const fn of_request(error: &RequestBodyError) -> Self {
+        match error {
+            RequestBodyError::TooLarge => Self::RequestTooLarge,
+            RequestBodyError::Stalled => Self::RequestStalled,
+            RequestBodyError::Broken(_)
+            | RequestBodyError::Trailers(_)
+            | RequestBodyError::Abandoned => Self::RequestBroken,
         }
     }
 
@@ -153,6 +164,8 @@ impl OriginError {
             | Self::Refused { .. }
             | Self::Unreachable { .. }
             | Self::Broken(_)
+            | Self::Unprocessed(_)
+            | Self::Reset(_)
             | Self::Malformed(_)
             | Self::Framing(_)
             | Self::Unasked
@@ -174,7 +187,7 @@ impl OriginError {
             Self::SendTimeout => "connection_write_timeout",
             Self::HeadTimeout | Self::IdleTimeout => "connection_read_timeout",
             Self::TotalTimeout => "http_response_timeout",
-            Self::Broken(_) => "connection_terminated",
+            Self::Broken(_) | Self::Unprocessed(_) | Self::Reset(_) => "connection_terminated",
             Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => {
                 "http_protocol_error"
             }
@@ -200,6 +213,8 @@ impl OriginError {
             Self::IdleTimeout => "idle_timeout",
             Self::TotalTimeout => "total_timeout",
             Self::Broken(_) => "broken",
+            Self::Unprocessed(_) => "unprocessed",
+            Self::Reset(_) => "reset",
             Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => "malformed",
             Self::Incomplete(_) => "incomplete",
             Self::RequestStalled => "request_stalled",

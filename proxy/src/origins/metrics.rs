@@ -93,7 +93,7 @@ impl FailureLog {
     }
 }
 
-const REASONS: [&str; 17] = [
+const REASONS: [&str; 19] = [
     "resolve",
     "refused",
     "unreachable",
@@ -105,6 +105,8 @@ const REASONS: [&str; 17] = [
     "idle_timeout",
     "total_timeout",
     "broken",
+    "unprocessed",
+    "reset",
     "malformed",
     "incomplete",
     "request_stalled",
@@ -142,6 +144,22 @@ pub(crate) fn families(origins: &Origins) -> Vec<Family> {
             "shellac_origin_request_duration_seconds",
             "Time from a request to the head of the origin's response",
             all().map(|(name, metrics)| Sample::histogram([name], &metrics.first_byte)),
+        ),
+        Family::labelled(
+            "shellac_origin_http2_connections",
+            "HTTP/2 connections to the origin",
+            origins.iter().map(|origin| {
+                let load = origin.http2_load().0;
+                Sample::gauge("origin", origin.name(), load as u64)
+            }),
+        ),
+        Family::labelled(
+            "shellac_origin_http2_streams",
+            "Requests on HTTP/2 connections to the origin",
+            origins.iter().map(|origin| {
+                let load = origin.http2_load().1;
+                Sample::gauge("origin", origin.name(), load as u64)
+            }),
         ),
         Family::counter(
             "shellac_origin_retries",

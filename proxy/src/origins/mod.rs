@@ -16,9 +16,11 @@ mod attempts;
 mod background;
 mod claims;
 mod connector;
+mod content;
 mod error;
 pub mod failures;
 pub mod health;
+mod http2;
 mod keep_alive;
 mod members;
 pub mod metrics;
@@ -36,6 +38,7 @@ mod server;
 mod server_stream;
 mod slots;
 mod tcp_connector;
+mod stream_patience;
 
 use std::sync::Arc;
 
@@ -48,7 +51,7 @@ pub use self::claims::OriginId;
 pub use self::error::OriginError;
 use self::names::Names;
 pub use self::origin::Origin;
-pub use self::request_body::RequestBody;
+pub use self::request_body::{AcceptsTrailers, RequestBody};
 pub use self::response_body::OriginBody;
 use crate::metrics::family::Family;
 

@@ -1,19 +1,16 @@
 //! `Origin`: a named group of equal servers. It picks one, sends a request to it and bounds every
 //! wait.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
+use http::header::{HOST, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+use http::{Request, Response, StatusCode};
 use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attempts::{Attempts, Failed, copy_of, may_send_again};
@@ -34,6 +31,7 @@ use super::sending::SendingLimits;
 use super::server::Server;
 use super::server::connection::ServerConnection;
 use super::slots::Slots;
+use super::stream_patience::StreamPatience;
 use crate::framing::grammar::is_request_line;
 use settings::HostHeader;
 
@@ -161,6 +159,12 @@ impl Origin {
         self.settings.first_byte_timeout
     }
 
+    /// Returns how long a request with these fields may be silent, in both directions, if it is a
+    /// call of gRPC and may be sent here.
+    pub fn patience_with_call(&self, fields: &HeaderMap) -> Option<Duration> {
+        StreamPatience::of(&self.settings, fields).of_call()
+    }
+
     /// The longest wait before a request is sent: in the queue, and for a connection.
     pub fn connect_allowance(&self) -> Duration {
         self.settings.queue_timeout + self.settings.connect_timeout
@@ -234,7 +238,8 @@ impl Origin {
         let mut attempts = Attempts::new(self.settings.retries);
         loop {
             let permit = self.slots.admit().await?;
-            let connection = self.take_connection(&attempts, url).await?;
+            let needs_http1 = request.headers().contains_key(UPGRADE);
+            let connection = self.take_connection(&attempts, url, needs_http1).await?;
             let is_reused = connection.is_reused;
             self.set_host(&mut request, connection.server_name());
             let again = request.body().is_empty().then(|| copy_of(&request));
@@ -244,9 +249,10 @@ impl Origin {
             let (error, copy) = match answer {
                 Ok(response) => return Ok(response),
                 Err(Failed::Unsent(error, unsent)) => (error, Some(*unsent)),
-                Err(Failed::Sent(error @ OriginError::Broken(_), extent)) => {
-                    (error, again.filter(|_| may_send_again(&method, extent, is_reused)))
-                }
+                Err(Failed::Sent(
+                    error @ (OriginError::Broken(_) | OriginError::Unprocessed(_)),
+                    extent,
+                )) => (error, again.filter(|_| may_send_again(&method, extent, is_reused))),
                 Err(Failed::Sent(error, _)) => return Err(error),
             };
             match copy.filter(|_| attempts.may_repeat(is_reused) && !is_over(deadline)) {
@@ -263,6 +269,7 @@ impl Origin {
         &self,
         attempts: &Attempts,
         url: u64,
+        needs_http1: bool,
     ) -> Result<ServerConnection, OriginError> {
         let servers = self.named_servers().await?;
         let usable = self.usable(&servers)?;
@@ -273,7 +280,7 @@ impl Origin {
                 .copied()
         };
         if attempts.may_reuse()
-            && let Some(connection) = in_turn().find_map(Server::take_idle)
+            && let Some(connection) = in_turn().find_map(|server| server.take_idle(needs_http1))
         {
             return Ok(connection);
         }
@@ -281,7 +288,10 @@ impl Origin {
             in_turn().map(Arc::clone).partition(|server| server.is_slow());
         race(
             first.into_iter().chain(last),
-            |server| connect(Arc::clone(server), url, (Arc::clone(&self.health), self.servers())),
+            |server| {
+                let group = (Arc::clone(&self.health), self.servers());
+                connect(Arc::clone(server), url, needs_http1, group)
+            },
             |server, speed| server.note(speed),
         )
         .await
@@ -335,60 +345,29 @@ impl Origin {
         let may_switch = request.headers().contains_key(UPGRADE);
         let has_conditions = request.headers().contains_key(IF_NONE_MATCH)
             || request.headers().contains_key(IF_MODIFIED_SINCE);
-        let answer = self.answer(&mut connection, request, deadline).await;
-        let sent = |error| Failed::Sent(error, connection.sending.extent());
-        let answer = answer.map_err(sent)?;
-        match answer {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
-                Err(sent(OriginError::Switched))
-            }
-            Ok(response) if response.status() == StatusCode::NOT_MODIFIED && !has_conditions => {
-                Err(sent(OriginError::Unasked))
-            }
-            Ok(response) => {
-                if !connection.sending.is_complete() {
-                    connection.spoil(); // it answered before it had read the request
-                }
-                if let Some(limit) = keep_alive::idle_limit(response.headers()) {
-                    connection.limit_idle(limit);
-                }
-                let idle_timeout = self.settings.idle_timeout;
-                let limits = ContentLimits { idle_timeout, deadline };
-                let metrics = Arc::clone(&self.metrics);
-                Ok(response
-                    .map(|body| OriginBody::new(body, (connection, permit), limits, metrics)))
-            }
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => {
-                    Failed::Unsent(OriginError::head(error.into_error()), Box::new(unsent))
-                }
-                None => sent(OriginError::head(error.into_error())),
-            }),
-        }
-    }
-
-    /// Sends the request and waits for the head of the response: `first_byte_timeout` from the
-    /// moment that the request was sent whole.
-    async fn answer(
-        &self,
-        connection: &mut ServerConnection,
-        request: Request<RequestBody>,
-        deadline: Option<Instant>,
-    ) -> Result<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>, OriginError> {
-        connection.sending.begin(*request.method() == Method::HEAD, request.body().upload());
+        let patience = StreamPatience::of(&self.settings, request.headers());
         let limits = SendingLimits {
             send_timeout: self.settings.idle_timeout,
-            first_byte_timeout: self.settings.first_byte_timeout,
+            first_byte_timeout: patience.first_byte(self.settings.first_byte_timeout),
             deadline,
         };
-        let sending = Arc::clone(&connection.sending);
-        let mut answer = pin!(connection.sender.try_send_request(request));
-        loop {
-            let due = limits.due(sending.phase(), Instant::now())?;
-            if let Ok(answer) = timeout_at(due, &mut answer).await {
-                return Ok(answer);
+        let response = connection.answer(request, limits).await?;
+        let sent = |error| Failed::Sent(error, connection.extent());
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS if !may_switch => {
+                return Err(sent(OriginError::Switched));
             }
+            StatusCode::NOT_MODIFIED if !has_conditions => return Err(sent(OriginError::Unasked)),
+            _ => {}
         }
+        connection.end_upload();
+        if let Some(limit) = keep_alive::idle_limit(response.headers()) {
+            connection.limit_idle(limit);
+        }
+        let idle_timeout = patience.idle(response.headers(), self.settings.idle_timeout);
+        let limits = ContentLimits { idle_timeout, deadline, is_grpc: patience.is_grpc() };
+        let metrics = Arc::clone(&self.metrics);
+        Ok(response.map(|body| OriginBody::new(body, (connection, permit), limits, metrics)))
     }
 
     fn set_host(&self, request: &mut Request<RequestBody>, server: &str) {
@@ -406,12 +385,19 @@ impl Origin {
     }
 
     pub fn sweep(&self) {
-        self.servers().iter().for_each(|server| server.pool().sweep());
+        self.servers().iter().for_each(|server| server.sweep());
     }
 
     pub fn connections(&self) -> (usize, usize) {
-        let idle = self.servers().iter().map(|server| server.pool().count()).sum();
+        let idle = self.servers().iter().map(|server| server.idle()).sum();
         (self.slots.in_use(), idle)
+    }
+
+    /// Returns the number of HTTP/2 connections, and of the requests on them.
+    pub fn http2_load(&self) -> (usize, usize) {
+        let servers = self.servers();
+        let each = servers.iter().map(|server| server.http2_load());
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     pub fn queued(&self) -> usize {
@@ -438,10 +424,11 @@ impl Origin {
 async fn connect(
     server: Arc<Server>,
     url: u64,
+    needs_http1: bool,
     (health, servers): (Arc<HealthGroup>, Arc<[Arc<Server>]>),
 ) -> Result<ServerConnection, OriginError> {
     let watched = server.health().watch(url, Instant::now());
-    let connected = server.connect().await;
+    let connected = server.connect(needs_http1).await;
     if let Err(error) = &connected {
         health.note(watched, ExchangeResult::of(error), health_of(&servers));
     }

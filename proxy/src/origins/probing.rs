@@ -6,14 +6,16 @@ use std::sync::Arc;
 use http::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use settings::{HealthSettings, HostHeader, OriginSettings, ProbeMethod};
 use tokio::time::{Instant, timeout};
 
+use super::attempts::Failed;
+use super::content::ResponseContent;
 use super::error::OriginError;
 use super::health::ProbeResult;
 use super::origin::Origin;
 use super::request_body::RequestBody;
+use super::sending::SendingLimits;
 use super::server::Server;
 
 /// Begins the probes that are due. Each ends within its time-out.
@@ -44,18 +46,18 @@ async fn probe(
     settings: &OriginSettings,
     begun: Instant,
 ) -> Result<ProbeResult, OriginError> {
-    let mut connection = Arc::clone(server).connect().await?;
+    let mut connection = Arc::clone(server).connect_unshared().await?;
     let Some(request) = request(server, settings) else {
         return Ok(ProbeResult::connected(begun.elapsed()));
     };
-    let is_head = *request.method() == Method::HEAD;
-    connection.sending.begin(is_head, request.body().upload());
-    let response = connection.sender.send_request(request).await.map_err(OriginError::head)?;
+    let limit = settings.health.timeout;
+    let limits = SendingLimits { send_timeout: limit, first_byte_timeout: limit, deadline: None };
+    let response = connection.answer(request, limits).await.map_err(Failed::into_error)?;
     judge(response, &settings.health, begun).await
 }
 
 async fn judge(
-    response: Response<Incoming>,
+    response: Response<ResponseContent>,
     health: &HealthSettings,
     begun: Instant,
 ) -> Result<ProbeResult, OriginError> {
@@ -70,7 +72,7 @@ async fn judge(
     while content.len() < CONTENT_MAX
         && let Some(frame) = body.frame().await
     {
-        if let Ok(data) = frame.map_err(OriginError::content)?.into_data() {
+        if let Ok(data) = frame?.into_data() {
             let room = CONTENT_MAX - content.len();
             content.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
         }

@@ -4,7 +4,7 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ pub enum RequestBody {
     Client(Box<ClientBody>),
 }
 
+/// An extension of a request whose client takes trailers (`TE: trailers`).
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptsTrailers;
+
 #[derive(Debug)]
 pub struct ClientBody {
     incoming: Incoming,
@@ -40,27 +44,54 @@ pub struct ClientBody {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Upload(Option<Arc<AtomicU8>>);
+pub(super) struct Upload(Option<Arc<UploadState>>);
+
+#[derive(Debug)]
+struct UploadState {
+    state: AtomicU8,
+    begun: Instant,
+    /// Milliseconds from then to the last content of the response.
+    answered: AtomicU64,
+}
 
 impl Upload {
+    fn begin() -> Self {
+        let (state, answered) = (AtomicU8::new(0), AtomicU64::new(0));
+        Self(Some(Arc::new(UploadState { state, begun: Instant::now(), answered })))
+    }
+
     pub(super) fn is_done(&self) -> bool {
-        self.0.as_ref().is_none_or(|state| state.load(Ordering::Acquire) == DONE)
+        self.0.as_ref().is_none_or(|upload| upload.state.load(Ordering::Acquire) == DONE)
+    }
+
+    /// Notes content of the response. While it comes, the client may pause.
+    pub(super) fn note_answer(&self) {
+        if let Some(upload) = &self.0 {
+            let millis = u64::try_from(upload.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            upload.answered.store(millis, Ordering::Relaxed);
+        }
+    }
+
+    fn answered(&self) -> Option<Instant> {
+        let upload = self.0.as_ref()?;
+        Some(upload.begun + Duration::from_millis(upload.answered.load(Ordering::Relaxed)))
     }
 
     /// Ends the upload with its exchange. Takes effect when the connection asks for more.
     pub(super) fn abandon(&self) {
-        if let Some(state) = &self.0 {
-            state.store(ABANDONED, Ordering::Release);
+        if let Some(upload) = &self.0 {
+            upload.state.store(ABANDONED, Ordering::Release);
         }
     }
 
     fn is_abandoned(&self) -> bool {
-        self.0.as_ref().is_some_and(|state| state.load(Ordering::Acquire) == ABANDONED)
+        let is_abandoned = |state: &AtomicU8| state.load(Ordering::Acquire) == ABANDONED;
+        self.0.as_ref().is_some_and(|upload| is_abandoned(&upload.state))
     }
 
     fn note_end(&self) {
-        if let Some(state) = &self.0 {
-            state.store(DONE, Ordering::Release);
+        if let Some(upload) = &self.0 {
+            upload.state.store(DONE, Ordering::Release);
         }
     }
 }
@@ -104,7 +135,7 @@ impl RequestBody {
             patience,
             alarm,
             is_waiting: false,
-            upload: Upload(Some(Arc::default())),
+            upload: Upload::begin(),
             received,
         }))
     }
@@ -123,6 +154,17 @@ impl RequestBody {
 }
 
 impl ClientBody {
+    /// Ready when the client has paused for too long, and the response did, too.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            match self.upload.answered().map(|answered| answered + self.patience) {
+                Some(due) if due > Instant::now() => self.alarm.as_mut().reset(due),
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -135,7 +177,7 @@ impl ClientBody {
                 self.is_waiting = true;
                 self.alarm.as_mut().reset(Instant::now() + self.patience);
             }
-            ready!(self.alarm.as_mut().poll(cx));
+            ready!(self.poll_alarm(cx));
             return Poll::Ready(Some(Err(RequestBodyError::Stalled)));
         };
         self.is_waiting = false;

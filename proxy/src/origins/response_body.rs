@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
+use super::content::ResponseContent;
 use super::error::OriginError;
 use super::metrics::OriginMetrics;
 use super::server::connection::ServerConnection;
 use crate::field::hop_by_hop;
 
-/// Content as it arrives. Dropping it before its end closes the connection.
+/// ResponseContent as it arrives. Dropping it before its end closes the connection.
 #[derive(Debug)]
 pub struct OriginBody {
-    incoming: Incoming,
+    incoming: ResponseContent,
     connection: Option<Lent>,
     limits: ContentLimits,
     metrics: Arc<OriginMetrics>,
@@ -37,13 +37,14 @@ pub(super) struct ContentLimits {
     pub(super) idle_timeout: Duration,
     /// The end of the exchange, even if it makes progress.
     pub(super) deadline: Option<Instant>,
+    pub(super) is_grpc: bool,
 }
 
 type Lent = (ServerConnection, OwnedSemaphorePermit);
 
 impl OriginBody {
     pub(super) fn new(
-        incoming: Incoming,
+        incoming: ResponseContent,
         connection: Lent,
         limits: ContentLimits,
         metrics: Arc<OriginMetrics>,
@@ -92,7 +93,8 @@ impl OriginBody {
 }
 
 impl OriginBody {
-    /// Ready when the origin was waited for too long. Time that the reader takes does not count.
+    /// Ready when the origin was waited for too long. Time that the reader takes does not count,
+    /// nor does time in which the origin may wait for the client.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_waiting {
             self.is_waiting = true;
@@ -100,7 +102,14 @@ impl OriginBody {
             let due = self.limits.deadline.map_or(due, |deadline| deadline.min(due));
             self.alarm.as_mut().reset(due);
         }
-        self.alarm.as_mut().poll(cx)
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            if !self.incoming.may_wait_for_request() || is_over(self.limits.deadline) {
+                return Poll::Ready(());
+            }
+            let due = Instant::now() + self.limits.idle_timeout;
+            self.alarm.as_mut().reset(self.limits.deadline.map_or(due, |end| end.min(due)));
+        }
     }
 
     fn fail(&mut self, error: OriginError) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
@@ -138,12 +147,16 @@ impl Body for OriginBody {
         match frame {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    hop_by_hop::remove_from_trailers(trailers);
+                    if this.limits.is_grpc {
+                        hop_by_hop::remove(trailers); // the rest is metadata, for the client
+                    } else {
+                        hop_by_hop::remove_from_trailers(trailers);
+                    }
                 }
                 this.give_back_at_end();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => this.fail(OriginError::content(error)),
+            Some(Err(error)) => this.fail(error),
             None => {
                 this.give_back();
                 Poll::Ready(None)

@@ -36,8 +36,8 @@ pub use self::listen_address::ListenAddress;
 pub use self::listen_tls::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 pub use self::log::{LogFormat, LogLevel, LogSettings};
 pub use self::origin::{
-    CircuitSettings, HealthSettings, HostHeader, HostPattern, OriginSettings, OutlierSettings,
-    PathPattern, ProbeMethod, ServerAddress, ServerSettings,
+    CircuitSettings, HealthSettings, HostHeader, HostPattern, OriginHttp2, OriginSettings,
+    OutlierSettings, PathPattern, ProbeMethod, ServerAddress, ServerSettings,
 };
 pub use self::peer_network::PeerNetwork;
 pub use self::purge::PurgeSettings;

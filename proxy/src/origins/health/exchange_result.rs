@@ -38,12 +38,14 @@ impl ExchangeResult {
             | OriginError::IdleTimeout
             | OriginError::TotalTimeout
             | OriginError::Broken(_)
+            | OriginError::Reset(_)
             | OriginError::Malformed(_)
             | OriginError::Switched
             | OriginError::Framing(_)
             | OriginError::Unasked
             | OriginError::Incomplete(_) => Self::NoResponse,
             OriginError::Busy
+            | OriginError::Unprocessed(_)
             | OriginError::Unavailable(_)
             | OriginError::RequestTooLarge
             | OriginError::RequestStalled

@@ -1,11 +1,13 @@
 //! `Server`: one server of an origin, with its address, its connector and its connections.
 
 pub(super) mod connection;
+mod shared;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
+use http::uri::Scheme;
 use hyper::client::conn::http1;
 use tokio::time::{Instant, timeout};
 
@@ -13,13 +15,15 @@ use self::connection::ServerConnection;
 use super::connector::Connector;
 use super::error::OriginError;
 use super::health::ServerHealth;
+use super::http2::{Ask, Http2Connection, Http2Limits, Http2Pool};
 use super::names::Names;
-use super::pool::{Idle, Pool};
+use super::pool::Pool;
 use super::race::{SlowMark, Speed};
-use super::sending::Sending;
+use super::sending::{Sending, SendingLimits};
 use super::server_stream::ServerStream;
 use crate::framing;
-use settings::{OriginSettings, ServerAddress, ServerSettings};
+use crate::transport::Transport;
+use settings::{OriginHttp2, OriginSettings, ServerAddress, ServerSettings};
 
 #[derive(Debug)]
 pub(super) struct Server {
@@ -34,6 +38,8 @@ pub(super) struct Server {
     slow: SlowMark,
     pool: Pool,
     health: Arc<ServerHealth>,
+    protocol: OriginHttp2,
+    http2: Http2Pool,
 }
 
 impl Server {
@@ -54,6 +60,8 @@ impl Server {
             slow: SlowMark::default(),
             pool: Pool::new(origin.keepalive, origin.keepalive_timeout),
             health,
+            protocol: origin.http2,
+            http2: Http2Pool::new(http2_limits(origin), http2_idle_timeout(origin)),
         }
     }
 
@@ -67,6 +75,8 @@ impl Server {
     ) -> Arc<Self> {
         if self.connect_timeout == origin.connect_timeout
             && self.pool.is(origin.keepalive, origin.keepalive_timeout)
+            && self.protocol == origin.http2
+            && *self.http2.limits() == http2_limits(origin)
         {
             self.weight.store(server.weight, Ordering::Relaxed);
             return Arc::clone(self);
@@ -118,21 +128,57 @@ impl Server {
         &self.pool
     }
 
-    pub(super) fn take_idle(self: &Arc<Self>) -> Option<ServerConnection> {
-        let Idle { sender, sending, .. } = self.pool.take()?;
-        Some(ServerConnection::reused(sender, sending, Arc::clone(self)))
+    /// Takes an idle connection, or a stream of one that others share. A protocol that takes a
+    /// connection over needs one of HTTP/1.
+    pub(super) fn take_idle(self: &Arc<Self>, needs_http1: bool) -> Option<ServerConnection> {
+        if let Some(idle) = self.pool.take() {
+            return Some(ServerConnection::reused(idle, Arc::clone(self)));
+        }
+        let stream = if needs_http1 { None } else { self.http2.claim_open() };
+        Some(ServerConnection::stream(stream?, Arc::clone(self)))
     }
 
-    pub(super) async fn connect(self: Arc<Self>) -> Result<ServerConnection, OriginError> {
-        let stream = timeout(self.connect_timeout, self.connector.connect())
+    /// Connects, or takes a stream of a connection that others share.
+    pub(super) async fn connect(
+        self: Arc<Self>,
+        needs_http1: bool,
+    ) -> Result<ServerConnection, OriginError> {
+        if needs_http1 || self.protocol == OriginHttp2::Off {
+            let stream = self.open().await?;
+            return self.begin_http1(stream).await;
+        }
+        shared::connect(self).await
+    }
+
+    /// Opens a connection that serves one exchange.
+    pub(super) async fn connect_unshared(self: Arc<Self>) -> Result<ServerConnection, OriginError> {
+        let stream = self.open().await?;
+        if !self.is_http2(&stream) {
+            return self.begin_http1(stream).await;
+        }
+        let connection = Arc::new(self.begin_http2(stream).await?);
+        let stream = connection.claim().ok_or(OriginError::Abandoned)?;
+        Ok(ServerConnection::stream(stream, self))
+    }
+
+    async fn open(&self) -> Result<Transport, OriginError> {
+        timeout(self.connect_timeout, self.connector.connect())
             .await
             .map_err(|_elapsed| OriginError::ConnectTimeout { server: self.name().to_owned() })?
-            .map_err(|error| OriginError::connecting(self.name(), error))?;
-        let limits =
-            framing::HeadLimits { head_bytes_max: HEAD_BYTES_MAX, fields_max: HEADERS_MAX };
+            .map_err(|error| OriginError::connecting(self.name(), error))
+    }
+
+    async fn begin_http1(
+        self: Arc<Self>,
+        stream: Transport,
+    ) -> Result<ServerConnection, OriginError> {
+        let limits = framing::HeadLimits {
+            head_bytes_max: HEAD_BYTES_MAX as usize,
+            fields_max: HEADERS_MAX,
+        };
         let sending = Arc::<Sending>::default();
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
+            .max_buf_size(HEAD_BYTES_MAX as usize)
             .max_headers(HEADERS_MAX)
             .handshake(ServerStream::new(stream, limits, Arc::clone(&sending)))
             .await
@@ -144,8 +190,49 @@ impl Server {
         });
         Ok(ServerConnection::new(sender, sending, self))
     }
+
+    async fn begin_http2(&self, stream: Transport) -> Result<Http2Connection, OriginError> {
+        Http2Connection::begin(stream, self.http2.limits()).await
+    }
+
+    /// Returns whether HTTP/2 is spoken on a new connection.
+    const fn is_http2(&self, _stream: &Transport) -> bool {
+        matches!(self.protocol, OriginHttp2::Cleartext)
+    }
+
+    fn ask(&self, limits: SendingLimits) -> Ask {
+        Ask { scheme: Scheme::HTTP, limits, fields_max: HEADERS_MAX }
+    }
+
+    /// Returns the number of idle connections.
+    pub(super) fn idle(&self) -> usize {
+        self.pool.count() + self.http2.idle()
+    }
+
+    /// Returns the number of HTTP/2 connections, and of the requests on them.
+    pub(super) fn http2_load(&self) -> (usize, usize) {
+        self.http2.count()
+    }
+
+    pub(super) fn sweep(&self) {
+        self.pool.sweep();
+        self.http2.sweep();
+    }
 }
 
 /// Bytes of the largest response head. hyper's read buffer grows up to it.
-const HEAD_BYTES_MAX: usize = 256 << 10;
+const HEAD_BYTES_MAX: u32 = 256 << 10;
 const HEADERS_MAX: usize = 256;
+
+fn http2_limits(origin: &OriginSettings) -> Http2Limits {
+    Http2Limits {
+        streams_max: origin.http2_streams,
+        ping_after: origin.http2_ping,
+        ping_timeout: origin.idle_timeout,
+        head_bytes_max: HEAD_BYTES_MAX,
+    }
+}
+
+const fn http2_idle_timeout(origin: &OriginSettings) -> Duration {
+    if origin.keepalive == 0 { Duration::ZERO } else { origin.keepalive_timeout }
+}

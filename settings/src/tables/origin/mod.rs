@@ -7,6 +7,7 @@ mod outlier;
 mod path_pattern;
 mod server;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -23,7 +24,7 @@ pub use self::server::{ServerAddress, ServerSettings};
 use self::server::{server, server_table};
 use crate::report::{ProblemBuilder, nearest};
 use crate::table::Table;
-use crate::value::{Fault, TIMEOUT, duration, duration_or_off, parsed, whole};
+use crate::value::{Fault, TIMEOUT, choice, duration, duration_or_off, parsed, whole};
 
 /// An origin and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,18 @@ pub struct OriginSettings {
     /// `Keep-Alive: timeout` if that is shorter. Must be below the origin's own time-out (Node:
     /// 5s), or requests race with its close.
     pub keepalive_timeout: Duration,
+    /// The protocol of connections to the servers.
+    pub http2: OriginHttp2,
+    /// Requests on one HTTP/2 connection at once, 1 to 4096, if the server allows as many. Further
+    /// ones go on another connection. Each may hold 256 KiB of a response that its client does not
+    /// take.
+    pub http2_streams: usize,
+    /// Silence of a server, 1s to 1d, after which a PING on an HTTP/2 connection with requests asks
+    /// for a sign of life. Without one in `idle_timeout` the connection is dead. `None`: never.
+    pub http2_ping: Option<Duration>,
+    /// Time without a byte in either direction that event streams (`text/event-stream`) and gRPC
+    /// calls may take, 1ms to 1d, where it is longer than `idle_timeout`.
+    pub stream_idle_timeout: Duration,
     /// Retries of GET, HEAD and OPTIONS when the connection broke before the first byte of the
     /// response, 0 to 10.
     pub retries: u32,
@@ -75,6 +88,18 @@ pub struct OriginSettings {
     /// Time within which the share of a server grows to its full one, 1ms to 1d, after it has come
     /// back or was added. `None` gives it the full share at once.
     pub slow_start: Option<Duration>,
+}
+
+/// The protocol of connections to the servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OriginHttp2 {
+    /// HTTP/1.1.
+    #[default]
+    Off,
+    /// What the server chooses in the handshake of TLS.
+    Alpn,
+    /// HTTP/2 without TLS, with prior knowledge (RFC 9113 §3.3).
+    Cleartext,
 }
 
 /// The `Host` field of requests to the origin.
@@ -106,6 +131,10 @@ impl OriginSettings {
             queue_timeout: Duration::from_secs(2),
             keepalive: 256,
             keepalive_timeout: Duration::from_secs(4),
+            http2: OriginHttp2::Off,
+            http2_streams: 100,
+            http2_ping: Some(Duration::from_secs(30)),
+            stream_idle_timeout: Duration::from_mins(5),
             retries: 1,
             health: HealthSettings::default(),
             outlier: OutlierSettings::default(),
@@ -155,6 +184,10 @@ impl OriginSettings {
         table.read("queue_timeout", duration(TIMEOUT), &mut self.queue_timeout);
         table.read("keepalive", whole(0..=65_535), &mut self.keepalive);
         table.read("keepalive_timeout", duration(TIMEOUT), &mut self.keepalive_timeout);
+        table.read("http2", choice(&HTTP2), &mut self.http2);
+        table.read("http2_streams", whole(1..=4096), &mut self.http2_streams);
+        table.read("http2_ping", duration_or_off(PING), &mut self.http2_ping);
+        table.read("stream_idle_timeout", duration(TIMEOUT), &mut self.stream_idle_timeout);
         table.read("retries", whole(0..=10), &mut self.retries);
         table.read("slow_start", duration_or_off(TIMEOUT), &mut self.slow_start);
         table.table("health", |table| self.health.read(table));
@@ -185,5 +218,8 @@ fn no_origin() -> ProblemBuilder {
         .help(HOW_TO_WRITE_ONE)
 }
 
+const PING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+const HTTP2: [(&str, OriginHttp2); 3] =
+    [("off", OriginHttp2::Off), ("alpn", OriginHttp2::Alpn), ("cleartext", OriginHttp2::Cleartext)];
 const HOW_TO_WRITE_ONE: &str = "two lines are enough:\n[origin.app]\nservers = [\"127.0.0.1:3000\"]\n\
     or a flag: --origin http://127.0.0.1:3000";

@@ -6,7 +6,7 @@
 
 /// A frame that opens, feeds or closes a stream, or moves a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum H2Frame {
+pub(crate) enum H2Frame {
     /// Fields; the stream ends with them or not.
     Headers {
         stream: u32,
@@ -31,7 +31,7 @@ pub(super) enum H2Frame {
 }
 
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     head: [u8; HEAD_BYTES],
     /// Bytes of the next frame's head that have come.
     in_head: usize,
@@ -55,11 +55,11 @@ enum Entries {
 #[expect(clippy::big_endian_bytes, reason = "numbers in frames are big-endian (RFC 9113 §2.2)")]
 impl Frames {
     /// Reads what a client sends: first the preface (RFC 9113 §3.4).
-    pub(super) const fn of_client() -> Self {
+    pub(crate) const fn of_client() -> Self {
         Self { payload_left: PREFACE_BYTES, ..Self::of_server() }
     }
 
-    pub(super) const fn of_server() -> Self {
+    pub(crate) const fn of_server() -> Self {
         Self {
             head: [0; HEAD_BYTES],
             in_head: 0,
@@ -72,12 +72,12 @@ impl Frames {
     }
 
     /// Returns whether another frame may be put in here.
-    pub(super) const fn is_between_frames(&self) -> bool {
+    pub(crate) const fn is_between_frames(&self) -> bool {
         self.payload_left == 0 && self.in_head == 0 && !self.is_in_block
     }
 
     /// Reads on, and shows the frames that matter: content when it begins.
-    pub(super) fn read(&mut self, mut bytes: &[u8], show: &mut impl FnMut(H2Frame)) {
+    pub(crate) fn read(&mut self, mut bytes: &[u8], show: &mut impl FnMut(H2Frame)) {
         while !bytes.is_empty() {
             if self.payload_left > 0 {
                 let (payload, rest) = bytes.split_at(self.payload_left.min(bytes.len()));
@@ -154,7 +154,7 @@ impl Frames {
 
 /// Writes a frame that resets a stream because nobody takes what is on it.
 #[expect(clippy::big_endian_bytes, reason = "numbers in frames are big-endian (RFC 9113 §2.2)")]
-pub(super) const fn reset(stream: u32) -> [u8; HEAD_BYTES + 4] {
+pub(crate) const fn reset(stream: u32) -> [u8; HEAD_BYTES + 4] {
     let [a, b, c, d] = stream.to_be_bytes();
     [0, 0, 4, RST_STREAM, 0, a, b, c, d, 0, 0, 0, CANCEL]
 }

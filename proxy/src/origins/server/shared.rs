@@ -1,0 +1,51 @@
+//! Connecting to a server whose connections are shared: one attempt for all requests that wait.
+
+use std::sync::Arc;
+
+use super::Server;
+use super::connection::ServerConnection;
+use crate::origins::error::OriginError;
+use crate::origins::http2::{Claim, Connecting, Http2Connection, Negotiated};
+
+pub(super) async fn connect(server: Arc<Server>) -> Result<ServerConnection, OriginError> {
+    loop {
+        let waiting = match server.http2.claim() {
+            Claim::Stream(stream) => return Ok(ServerConnection::stream(stream, server)),
+            Claim::Alone => return connect_alone(server).await,
+            Claim::Wait(waiting) => waiting,
+            Claim::Connect(connecting, waiting) => {
+                tokio::spawn(connect_for_all(Arc::clone(&server), connecting));
+                waiting
+            }
+        };
+        if waiting.outcome().await? == Negotiated::Http1
+            && let Some(connection) = server.take_idle(false)
+        {
+            return Ok(connection);
+        }
+    }
+}
+
+async fn connect_for_all(server: Arc<Server>, connecting: Connecting) {
+    connecting.done(open(&server).await);
+}
+
+/// Opens a connection. One that turns out to be HTTP/1 becomes an idle one.
+async fn open(server: &Arc<Server>) -> Result<Option<Http2Connection>, OriginError> {
+    let stream = server.open().await?;
+    if server.is_http2(&stream) {
+        return server.begin_http2(stream).await.map(Some);
+    }
+    Arc::clone(server).begin_http1(stream).await?.keep();
+    Ok(None)
+}
+
+async fn connect_alone(server: Arc<Server>) -> Result<ServerConnection, OriginError> {
+    let stream = server.open().await?;
+    if !server.is_http2(&stream) {
+        return server.begin_http1(stream).await;
+    }
+    let connection = server.http2.add(server.begin_http2(stream).await?);
+    let stream = connection.claim().ok_or(OriginError::Abandoned)?;
+    Ok(ServerConnection::stream(stream, server))
+}
