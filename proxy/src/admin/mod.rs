@@ -3,6 +3,7 @@
 mod control;
 pub mod metrics;
 mod storage;
+mod origins;
 mod routes;
 mod stats;
 

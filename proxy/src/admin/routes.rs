@@ -12,6 +12,7 @@ use purge_protocol::url::canonical_host;
 use purge_protocol::{PurgeRequest, log};
 use tokio::time::timeout;
 
+use super::origins::{self, ServerPath};
 use super::{control, metrics, stats};
 use crate::app::App;
 use crate::client::peer::Peer;
@@ -66,9 +67,14 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
             json(StatusCode::OK, stats::document(app), "application/json")
         }
         ("/api/v1/stats", _) => not_allowed("GET"),
+        (origins::PATH, &Method::GET) => origins::list(app),
+        (origins::PATH, _) => not_allowed("GET"),
+        (path, method) if let Some(server) = ServerPath::parse(path) => {
+            order(app, &server, method, body).await
+        }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/purge, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
+            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/origins, /api/v1/purge, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
 }
@@ -113,6 +119,29 @@ async fn log_batch(app: &App, body: Incoming) -> Response<ResponseBody> {
         ),
         Err(Unread::BrokenOff) => broken_off(),
     }
+}
+
+/// An order to a server of an origin, or a look at it.
+async fn order(
+    app: &App,
+    server: &ServerPath,
+    method: &Method,
+    body: Incoming,
+) -> Response<ResponseBody> {
+    let content = if server.takes_content(method) {
+        match read_body(app, body, origins::CONTENT_MAX).await {
+            Ok(content) => content,
+            Err(Unread::TooLarge) => {
+                let detail = format!("An order may have {} bytes.", origins::CONTENT_MAX);
+                return problem(StatusCode::PAYLOAD_TOO_LARGE, &detail);
+            }
+            Err(Unread::BrokenOff) => return broken_off(),
+        }
+    } else {
+        Bytes::new()
+    };
+    let answer = server.answer(app, method, &content).await;
+    answer.unwrap_or_else(|| not_allowed(server.allow()))
 }
 
 /// A request whose content could not be read whole.

@@ -24,10 +24,10 @@ pub(super) struct AdminArguments {
     /// The proxy's admin listener, `http://host:port` or `unix:/path`; its token is read from
     /// `SHELLAC_ADMIN_TOKEN` or the configuration [default: that of the configuration, else
     /// `http://127.0.0.1:8081`]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     admin: Option<String>,
     /// The configuration file to take the admin address and token from
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 

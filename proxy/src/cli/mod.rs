@@ -5,6 +5,7 @@ mod admin_client;
 pub mod check;
 mod demo;
 mod drain;
+mod origins;
 mod purge;
 mod reload;
 pub mod run;
@@ -41,6 +42,8 @@ enum Command {
     Drain(drain::DrainArguments),
     /// End `drain`
     Undrain(drain::UndrainArguments),
+    /// Show the origins of a running proxy; drain, enable, disable or probe one of their servers
+    Origins(origins::OriginsArguments),
     /// Look at the files of a store
     Store(store::StoreArguments),
     /// Fetch the pages of a sitemap or a list through a running proxy, so that they are in the
@@ -100,6 +103,7 @@ impl Arguments {
             Command::Reload(arguments) => reload::reload(&arguments),
             Command::Drain(arguments) => drain::drain(&arguments),
             Command::Undrain(arguments) => drain::undrain(&arguments),
+            Command::Origins(arguments) => origins::origins(&arguments),
             Command::Store(arguments) => store::store(&arguments),
             Command::Warm(arguments) => warm::warm(&arguments),
             Command::Demo(arguments) => demo::demo(arguments),
@@ -119,4 +123,5 @@ const EXAMPLES: &str = "Examples:
   shellac run --origin http://127.0.0.1:3000 --ttl 2m
   shellac reload                                   exit code 78 and nothing changed if the file is bad
   shellac purge --tag product-42 --tag category-7
+  shellac origins drain app 10.0.1.12:3000
   shellac warm --sitemap https://shop.example/sitemap.xml";

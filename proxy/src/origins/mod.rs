@@ -35,6 +35,7 @@ mod request_body;
 mod response_body;
 mod sending;
 mod server;
+mod server_report;
 mod server_stream;
 mod slots;
 mod tcp_connector;
@@ -53,6 +54,7 @@ use self::names::Names;
 pub use self::origin::Origin;
 pub use self::request_body::{AcceptsTrailers, RequestBody};
 pub use self::response_body::OriginBody;
+pub use self::server_report::ServerReport;
 use crate::metrics::family::Family;
 
 /// The origins of a configuration, never none, in the order in which they claim requests.

@@ -17,8 +17,9 @@ use super::attempts::{Attempts, Failed, copy_of, may_send_again};
 use super::background::Background;
 use super::error::OriginError;
 use super::failures::Failures;
-use super::health::{Arrival, ExchangeResult, HealthGroup, ServerHealth, WatchedExchange};
-use super::keep_alive;
+use super::health::{
+    Arrival, Assignment, ExchangeResult, HealthGroup, ProbeResult, ServerHealth, WatchedExchange,
+};
 use super::members::{Member, Members};
 use super::metrics::OriginMetrics;
 use super::names::{NameState, Names, NoAnswer};
@@ -30,7 +31,9 @@ use super::response_body::{ContentLimits, OriginBody, is_over};
 use super::sending::SendingLimits;
 use super::server::Server;
 use super::server::connection::ServerConnection;
+use super::server_report::ServerReport;
 use super::slots::Slots;
+use super::{keep_alive, probing};
 use super::stream_patience::StreamPatience;
 use crate::framing::grammar::is_request_line;
 use settings::HostHeader;
@@ -409,6 +412,32 @@ impl Origin {
         let servers = self.servers();
         let servers: Vec<_> = health_of(&servers).collect();
         self.health.turn(&servers, now);
+    }
+
+    pub fn reports(&self) -> Vec<ServerReport> {
+        let now = Instant::now();
+        self.servers().iter().map(|server| server.report(now)).collect()
+    }
+
+    /// Returns whether a request would find a server.
+    pub fn is_usable(&self) -> bool {
+        let now = Instant::now();
+        self.servers().iter().any(|server| server.share(now) > 0)
+    }
+
+    /// Gives an order to the server of this name.
+    pub fn assign(&self, server: &str, assignment: Assignment) {
+        let servers = self.servers();
+        if let Some(server) = servers.iter().find(|known| known.name() == server) {
+            server.health().assign(assignment, Instant::now());
+        }
+    }
+
+    /// Probes the server of this name now.
+    pub async fn check(self: &Arc<Self>, server: &str) -> Option<ProbeResult> {
+        let servers = self.servers();
+        let server = servers.iter().find(|known| known.name() == server)?;
+        Some(probing::check(Arc::clone(self), Arc::clone(server)).await)
     }
 
     pub const fn health(&self) -> &Arc<HealthGroup> {

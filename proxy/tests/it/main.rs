@@ -80,6 +80,8 @@ mod errors;
 mod origin_timeouts;
 #[cfg(test)]
 mod origin_choice;
+mod origin_health;
+#[cfg(test)]
 mod origin_keep_alive;
 #[cfg(test)]
 mod origin_servers;

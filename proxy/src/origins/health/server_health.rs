@@ -128,10 +128,6 @@ impl ServerHealth {
         self.with(now, Vitals::end_period)
     }
 
-    pub(in crate::origins) fn rules(&self) -> Arc<HealthRules> {
-        Arc::clone(self.vitals.lock().rules())
-    }
-
     /// Returns whether a probe is due. It is begun by that, and [`ServerHealth::end_probe`] ends
     /// it.
     pub(in crate::origins) fn begin_due_probe(&self, now: Instant) -> bool {

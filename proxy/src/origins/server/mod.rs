@@ -20,6 +20,7 @@ use super::names::Names;
 use super::pool::Pool;
 use super::race::{SlowMark, Speed};
 use super::sending::{Sending, SendingLimits};
+use super::server_report::ServerReport;
 use super::server_stream::ServerStream;
 use crate::framing;
 use crate::transport::Transport;
@@ -110,6 +111,15 @@ impl Server {
     /// The part of its weight that it may be given now, in thousandths. 0: do not use it.
     pub(super) fn share(&self, now: Instant) -> u16 {
         self.health.share(now)
+    }
+
+    pub(super) fn report(&self, now: Instant) -> ServerReport {
+        ServerReport {
+            name: self.name.clone(),
+            weight: self.weight.load(Ordering::Relaxed),
+            health: self.health.report(now),
+            idle_connections: self.pool.count(),
+        }
     }
 
     pub(super) const fn health(&self) -> &Arc<ServerHealth> {

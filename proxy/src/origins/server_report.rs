@@ -1,0 +1,12 @@
+//! `ServerReport`: a server at one moment, for people.
+
+use super::health::HealthReport;
+
+#[derive(Clone, Debug)]
+pub struct ServerReport {
+    /// The address as it was written.
+    pub name: String,
+    pub weight: u32,
+    pub health: HealthReport,
+    pub idle_connections: usize,
+}
