@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::origins::health::{Assignment, HealthReport, ProbeResult};
+use crate::origins::health::{AdminState, HealthReport, ProbeResult};
 use crate::origins::{Origin, ServerReport};
 use crate::purge::endpoint::{json as respond, problem};
 use crate::response::body::ResponseBody;
@@ -109,7 +109,7 @@ impl ServerPath {
 }
 
 /// Returns what is asked for: `{"state": "drain"}`.
-fn assignment(content: &[u8]) -> Result<Assignment, String> {
+fn assignment(content: &[u8]) -> Result<AdminState, String> {
     let words = "\"enabled\", \"drain\" or \"disabled\"";
     let wanted = format!("The content is a JSON object: {{\"state\": {words}}}");
     let document: Value =
@@ -119,7 +119,7 @@ fn assignment(content: &[u8]) -> Result<Assignment, String> {
         return Err(format!("{wanted}; `{other}` cannot be set."));
     }
     let state = fields.get("state").and_then(Value::as_str).ok_or_else(|| format!("{wanted}."))?;
-    Assignment::parse(state).ok_or_else(|| format!("The state is {words}, not `{state}`."))
+    AdminState::parse(state).ok_or_else(|| format!("The state is {words}, not `{state}`."))
 }
 
 /// Shows all origins.
@@ -147,13 +147,13 @@ fn origin_document(app: &App, origin: &Origin) -> Value {
 }
 
 fn server_document(app: &App, server: &ServerReport) -> Value {
-    let HealthReport { state, assignment, reason, lasted, share, latency, .. } = &server.health;
+    let HealthReport { state, assigned, reason, lasted, share, latency, .. } = &server.health;
     let since = app.clock().wall().minus(*lasted).as_millis();
     let mut document = json!({
         "server": server.name,
         "weight": server.weight,
         "state": state.as_str(),
-        "assigned": assignment.as_str(),
+        "assigned": assigned.as_str(),
         "reason": reason,
         "since_ms": since,
         "lasted_seconds": lasted.as_secs(),
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn an_order_is_one_of_three_words() {
-        assert_eq!(assignment(br#"{"state":"drain"}"#), Ok(Assignment::Drain));
+        assert_eq!(assignment(br#"{"state":"drain"}"#), Ok(AdminState::Drain));
         for content in ["", "[]", "{}", r#"{"state":1}"#, r#"{"state":"off"}"#, r#"{"weight":1}"#] {
             assert!(assignment(content.as_bytes()).is_err(), "{content}");
         }

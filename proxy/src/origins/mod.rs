@@ -156,8 +156,7 @@ impl Origins {
     pub fn watch_over(&self) {
         let now = Instant::now();
         for origin in self.iter() {
-            probing::begin_due(origin, now);
-            origin.turn(now);
+            origin.watch_over(now);
         }
     }
 

@@ -18,12 +18,15 @@ use super::background::Background;
 use super::error::OriginError;
 use super::failures::Failures;
 use super::health::{
-    Arrival, Assignment, ExchangeResult, HealthGroup, ProbeResult, ServerHealth, WatchedExchange,
+    AdminState, ExchangeResult, HealthGroup, ProbeResult, ServerArrival, ServerHealth,
+    WatchedExchange,
 };
+use super::keep_alive;
 use super::members::{Member, Members};
 use super::metrics::OriginMetrics;
 use super::names::{NameState, Names, NoAnswer};
 use super::outage::{Outage, OutageLine};
+use super::probing::{self, ProbeRules};
 use super::race::race;
 use super::reachability::Reachability;
 use super::request_body::RequestBody;
@@ -33,7 +36,6 @@ use super::server::Server;
 use super::server::connection::ServerConnection;
 use super::server_report::ServerReport;
 use super::slots::Slots;
-use super::{keep_alive, probing};
 use super::stream_patience::StreamPatience;
 use crate::framing::grammar::is_request_line;
 use settings::HostHeader;
@@ -57,7 +59,7 @@ impl Origin {
     pub(super) fn new(settings: settings::OriginSettings, names: &Arc<Names>) -> Self {
         let health = Arc::new(HealthGroup::new(&settings));
         let members = Members::new(&settings.servers, names);
-        let first = servers(&members, &[], (&settings, &health), Arrival::AtStart);
+        let first = servers(&members, &[], (&settings, &health), ServerArrival::AtStart);
         Self {
             servers: RwLock::new(first),
             members,
@@ -77,7 +79,7 @@ impl Origin {
     pub(super) fn renewed(&self, settings: settings::OriginSettings) -> Self {
         let health = Arc::new(self.health.renewed(&settings));
         let members = Members::new(&settings.servers, self.members.names());
-        let now = servers(&members, &self.servers(), (&settings, &health), Arrival::Later);
+        let now = servers(&members, &self.servers(), (&settings, &health), ServerArrival::Later);
         Self {
             servers: RwLock::new(now),
             members,
@@ -114,7 +116,7 @@ impl Origin {
     /// their idle connections are closed.
     pub(super) fn refresh(&self) {
         let mut known = self.servers.write();
-        let arrival = if known.is_empty() { Arrival::AtStart } else { Arrival::Later };
+        let arrival = if known.is_empty() { ServerArrival::AtStart } else { ServerArrival::Later };
         let rules = (&self.settings, &*self.health);
         let now = servers(&self.members, &known, rules, arrival);
         let origin = self.name();
@@ -407,9 +409,13 @@ impl Origin {
         self.slots.queued()
     }
 
-    /// Notices what time has brought to the servers.
-    pub(super) fn turn(&self, now: Instant) {
+    /// Begins the probes that are due, each of which ends within its time-out, and notices what
+    /// time has brought to the servers.
+    pub(super) fn watch_over(&self, now: Instant) {
         let servers = self.servers();
+        for server in servers.iter().filter(|server| server.health().begin_due_probe(now)) {
+            tokio::spawn(probing::check(Arc::clone(server), ProbeRules::of(&self.settings)));
+        }
         let servers: Vec<_> = health_of(&servers).collect();
         self.health.turn(&servers, now);
     }
@@ -426,7 +432,7 @@ impl Origin {
     }
 
     /// Gives an order to the server of this name.
-    pub fn assign(&self, server: &str, assignment: Assignment) {
+    pub fn assign(&self, server: &str, assignment: AdminState) {
         let servers = self.servers();
         if let Some(server) = servers.iter().find(|known| known.name() == server) {
             server.health().assign(assignment, Instant::now());
@@ -434,18 +440,14 @@ impl Origin {
     }
 
     /// Probes the server of this name now.
-    pub async fn check(self: &Arc<Self>, server: &str) -> Option<ProbeResult> {
+    pub async fn check(&self, server: &str) -> Option<ProbeResult> {
         let servers = self.servers();
         let server = servers.iter().find(|known| known.name() == server)?;
-        Some(probing::check(Arc::clone(self), Arc::clone(server)).await)
+        Some(probing::check(Arc::clone(server), ProbeRules::of(&self.settings)).await)
     }
 
     pub const fn health(&self) -> &Arc<HealthGroup> {
         &self.health
-    }
-
-    pub(super) const fn settings(&self) -> &settings::OriginSettings {
-        &self.settings
     }
 }
 
@@ -500,7 +502,7 @@ fn servers(
     members: &Members,
     known: &[Arc<Server>],
     (settings, group): (&settings::OriginSettings, &HealthGroup),
-    arrival: Arrival,
+    arrival: ServerArrival,
 ) -> Arc<[Arc<Server>]> {
     let names = members.names();
     let server = |Member { settings: server, priority }: Member| {

@@ -13,25 +13,27 @@ use super::attempts::Failed;
 use super::content::ResponseContent;
 use super::error::OriginError;
 use super::health::ProbeResult;
-use super::origin::Origin;
 use super::request_body::RequestBody;
 use super::sending::SendingLimits;
 use super::server::Server;
 
-/// Begins the probes that are due. Each ends within its time-out.
-pub(super) fn begin_due(origin: &Arc<Origin>, now: Instant) {
-    for server in origin.servers().iter() {
-        if server.health().begin_due_probe(now) {
-            tokio::spawn(check(Arc::clone(origin), Arc::clone(server)));
-        }
+/// The settings of an origin that its probes follow.
+#[derive(Clone, Debug)]
+pub(super) struct ProbeRules {
+    health: HealthSettings,
+    host: HostHeader,
+}
+
+impl ProbeRules {
+    pub(super) fn of(settings: &OriginSettings) -> Self {
+        Self { health: settings.health.clone(), host: settings.host_header.clone() }
     }
 }
 
 /// Probes a server now. Without a path it is connected to, and nothing is asked.
-pub(super) async fn check(origin: Arc<Origin>, server: Arc<Server>) -> ProbeResult {
-    let settings = origin.settings();
-    let (begun, limit) = (Instant::now(), settings.health.timeout);
-    let ended = timeout(limit, probe(&server, settings, begun)).await;
+pub(super) async fn check(server: Arc<Server>, rules: ProbeRules) -> ProbeResult {
+    let (begun, limit) = (Instant::now(), rules.health.timeout);
+    let ended = timeout(limit, probe(&server, &rules, begun)).await;
     let result = match ended {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => ProbeResult::failed(&error, begun.elapsed()),
@@ -43,17 +45,17 @@ pub(super) async fn check(origin: Arc<Origin>, server: Arc<Server>) -> ProbeResu
 
 async fn probe(
     server: &Arc<Server>,
-    settings: &OriginSettings,
+    rules: &ProbeRules,
     begun: Instant,
 ) -> Result<ProbeResult, OriginError> {
     let mut connection = Arc::clone(server).connect_unshared().await?;
-    let Some(request) = request(server, settings) else {
+    let Some(request) = request(server, rules) else {
         return Ok(ProbeResult::connected(begun.elapsed()));
     };
-    let limit = settings.health.timeout;
+    let limit = rules.health.timeout;
     let limits = SendingLimits { send_timeout: limit, first_byte_timeout: limit, deadline: None };
     let response = connection.answer(request, limits).await.map_err(Failed::into_error)?;
-    judge(response, &settings.health, begun).await
+    judge(response, &rules.health, begun).await
 }
 
 async fn judge(
@@ -85,9 +87,9 @@ async fn judge(
 }
 
 /// Returns the request of a probe, if there is anything to ask for.
-fn request(server: &Server, settings: &OriginSettings) -> Option<Request<RequestBody>> {
-    let health = &settings.health;
-    let host = match (&health.host, &settings.host_header) {
+fn request(server: &Server, rules: &ProbeRules) -> Option<Request<RequestBody>> {
+    let health = &rules.health;
+    let host = match (&health.host, &rules.host) {
         (Some(host), _) | (None, HostHeader::Literal(host)) => host.clone(),
         (None, HostHeader::Preserve | HostHeader::Server) => {
             HeaderValue::from_str(server.name()).ok()?

@@ -19,14 +19,14 @@ use super::rolling::RollingCounts;
 
 #[derive(Clone, Debug)]
 pub(super) struct Circuit {
-    phase: Phase,
+    phase: CircuitPhase,
     /// The half-open phases so far: a trial of an earlier one says nothing of this one.
     phases: u64,
     urls: FailedUrls,
 }
 
 #[derive(Clone, Debug)]
-enum Phase {
+enum CircuitPhase {
     Closed(RollingCounts),
     Open(Instant),
     HalfOpen { running: u32, good: u32, failed: u32 },
@@ -57,18 +57,18 @@ pub(super) enum CircuitChange {
 
 impl Circuit {
     pub(super) fn new(settings: &CircuitSettings, now: Instant) -> Self {
-        let phase = Phase::Closed(RollingCounts::new(settings.window, now));
+        let phase = CircuitPhase::Closed(RollingCounts::new(settings.window, now));
         Self { phase, phases: 0, urls: FailedUrls::default() }
     }
 
     /// Returns whether a request may pass now.
     pub(super) fn passage(&self, settings: &CircuitSettings, now: Instant) -> Passage {
         match self.phase {
-            Phase::Closed(_) => Passage::Free,
-            Phase::Open(until) if now < until => Passage::Closed(until - now),
-            Phase::Open(_) => Passage::Trial,
-            Phase::HalfOpen { running, .. } if running < settings.trials => Passage::Trial,
-            Phase::HalfOpen { .. } => Passage::Closed(TRIAL_WAIT),
+            CircuitPhase::Closed(_) => Passage::Free,
+            CircuitPhase::Open(until) if now < until => Passage::Closed(until - now),
+            CircuitPhase::Open(_) => Passage::Trial,
+            CircuitPhase::HalfOpen { running, .. } if running < settings.trials => Passage::Trial,
+            CircuitPhase::HalfOpen { .. } => Passage::Closed(TRIAL_WAIT),
         }
     }
 
@@ -83,10 +83,10 @@ impl Circuit {
             Passage::Closed(wait) => return Err(wait),
             Passage::Trial => {}
         }
-        if let Phase::HalfOpen { running, .. } = &mut self.phase {
+        if let CircuitPhase::HalfOpen { running, .. } = &mut self.phase {
             *running += 1;
         } else {
-            self.phase = Phase::HalfOpen { running: 1, good: 0, failed: 0 };
+            self.phase = CircuitPhase::HalfOpen { running: 1, good: 0, failed: 0 };
             self.phases += 1;
             self.urls.clear();
         }
@@ -108,12 +108,12 @@ impl Circuit {
             None => result != ExchangeResult::Neutral,
         };
         match (&mut self.phase, pass) {
-            (Phase::Closed(counted), Pass::Free) if counts => {
+            (CircuitPhase::Closed(counted), Pass::Free) if counts => {
                 counted.add(blame.is_none(), now);
                 let is_failing = blame.is_some() && fails(counted, settings, now);
                 is_failing.then(|| self.open(settings, now))
             }
-            (Phase::HalfOpen { running, good, failed }, Pass::Trial(phase))
+            (CircuitPhase::HalfOpen { running, good, failed }, Pass::Trial(phase))
                 if phase == self.phases =>
             {
                 *running = running.saturating_sub(1);
@@ -131,7 +131,7 @@ impl Circuit {
     }
 
     fn open(&mut self, settings: &CircuitSettings, now: Instant) -> CircuitChange {
-        self.phase = Phase::Open(now + settings.open_for);
+        self.phase = CircuitPhase::Open(now + settings.open_for);
         CircuitChange::Opened
     }
 
@@ -141,7 +141,7 @@ impl Circuit {
     }
 
     pub(super) const fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed(_))
+        matches!(self.phase, CircuitPhase::Closed(_))
     }
 }
 

@@ -9,14 +9,15 @@ use settings::OriginSettings;
 use tokio::time::Instant;
 
 use super::circuit::Passage;
+use super::counters::HealthMetrics;
 use super::ejection::EjectionRoom;
+use super::exchange_result::ExchangeResult;
 use super::latency;
 use super::origin_circuit::{CircuitPass, OriginCircuit};
 use super::server_health::{ServerHealth, WatchedExchange};
 use super::server_state::ServerState;
 use super::unavailable::Unavailable;
-use super::vitals::{Arrival, EjectionCause, HealthRules};
-use super::{ExchangeResult, HealthMetrics};
+use super::vitals::{EjectionCause, HealthRules, ServerArrival};
 
 #[derive(Debug)]
 pub struct HealthGroup {
@@ -52,7 +53,11 @@ impl HealthGroup {
         }
     }
 
-    pub(in crate::origins) fn server(&self, name: &str, arrival: Arrival) -> Arc<ServerHealth> {
+    pub(in crate::origins) fn server(
+        &self,
+        name: &str,
+        arrival: ServerArrival,
+    ) -> Arc<ServerHealth> {
         ServerHealth::new(&*self.origin, name, Arc::clone(&self.rules), arrival)
     }
 
@@ -183,7 +188,7 @@ mod tests {
         let mut settings = OriginSettings::new("app", Vec::new());
         settings.outlier.latency_factor = Some(3);
         let group = HealthGroup::new(&settings);
-        let server = |number| group.server(&format!("s{number}:1"), Arrival::AtStart);
+        let server = |number| group.server(&format!("s{number}:1"), ServerArrival::AtStart);
         let servers = (0..servers).map(server).collect();
         (group, servers)
     }

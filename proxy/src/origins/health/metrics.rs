@@ -1,21 +1,11 @@
-//! Counters of decisions on health, and the families of all origins.
+//! The families of health: servers, probes, ejections and circuits.
 
-use process::metrics::Counter;
 use tokio::time::Instant;
 
+use super::group::{CircuitState, HealthGroup};
 use super::probe_result::LABELS;
-use super::{CircuitState, HealthGroup, ServerHealth};
+use super::server_health::ServerHealth;
 use crate::metrics::family::{Family, Sample};
-
-#[derive(Debug, Default)]
-pub struct HealthMetrics {
-    /// Failing servers that were not ejected, as too few others are left.
-    pub(super) kept: Counter,
-    /// Requests that found no server.
-    pub(super) unavailable: Counter,
-    /// Requests that went to a server that is left out, as no other one was left.
-    pub(super) last_resorts: Counter,
-}
 
 /// The servers of an origin, as the metrics tell of them.
 pub(in crate::origins) type GroupView<'a> =

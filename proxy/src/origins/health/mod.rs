@@ -5,14 +5,15 @@
 //! probes ──────► ProbeWindow ─┐
 //! exchanges ───► Ejection ────┤
 //!           └──► Circuit ─────┼─► Vitals ─► ServerState, share ─► the balancer
-//! operators ───► Assignment ──┤
+//! operators ───► AdminState ──┤
 //! time ────────► SlowStart ───┘
 //!
 //! requests ────► OriginCircuit        HealthGroup: room for ejections, latencies compared
 //! ```
 
-mod assignment;
+mod admin_state;
 mod circuit;
+mod counters;
 mod ejection;
 mod exchange_result;
 mod failed_urls;
@@ -29,13 +30,12 @@ mod slow_start;
 mod unavailable;
 mod vitals;
 
-pub use self::assignment::Assignment;
+pub use self::admin_state::AdminState;
 pub(super) use self::exchange_result::ExchangeResult;
-pub use self::group::{CircuitState, HealthGroup};
-pub use self::metrics::HealthMetrics;
+pub use self::group::HealthGroup;
 pub(super) use self::metrics::{GroupView, families};
 pub use self::probe_result::ProbeResult;
 pub(super) use self::server_health::WatchedExchange;
 pub use self::server_health::{HealthReport, ServerHealth};
 pub use self::unavailable::Unavailable;
-pub(super) use self::vitals::Arrival;
+pub(super) use self::vitals::ServerArrival;

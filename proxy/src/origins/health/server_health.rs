@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use process::metrics::Counter;
 use tokio::time::Instant;
 
-use super::assignment::Assignment;
+use super::admin_state::AdminState;
 use super::circuit::Pass;
 use super::exchange_result::ExchangeResult;
 use super::latency::PeriodMean;
 use super::probe_result::ProbeResult;
 use super::server_state::ServerState;
 use super::slow_start::FULL;
-use super::vitals::{Arrival, EjectionCause, Exchange, HealthRules, StateChange, Vitals};
+use super::vitals::{EjectionCause, Exchange, HealthRules, ServerArrival, StateChange, Vitals};
 
 #[derive(Debug)]
 pub struct ServerHealth {
@@ -43,7 +43,7 @@ struct Probing {
 #[derive(Clone, Debug)]
 pub struct HealthReport {
     pub state: ServerState,
-    pub assignment: Assignment,
+    pub assigned: AdminState,
     pub reason: Option<String>,
     /// Time since the last change that was logged.
     pub lasted: Duration,
@@ -62,7 +62,7 @@ impl ServerHealth {
         origin: impl Into<String>,
         server: impl Into<String>,
         rules: Arc<HealthRules>,
-        arrival: Arrival,
+        arrival: ServerArrival,
     ) -> Arc<Self> {
         let now = Instant::now();
         let vitals = Vitals::new(rules, arrival, now);
@@ -104,8 +104,8 @@ impl ServerHealth {
         self.with(now, |vitals| vitals.state(now))
     }
 
-    pub fn assign(&self, assignment: Assignment, now: Instant) {
-        self.with(now, |vitals| vitals.assign(assignment, now));
+    pub fn assign(&self, assigned: AdminState, now: Instant) {
+        self.with(now, |vitals| vitals.assign(assigned, now));
     }
 
     /// Begins an exchange of a request whose URL has this hash.
@@ -134,7 +134,7 @@ impl ServerHealth {
         let (interval, is_wanted) = {
             let vitals = self.vitals.lock();
             let health = &vitals.rules().health;
-            let is_disabled = vitals.assignment() == Assignment::Disabled;
+            let is_disabled = vitals.assigned() == AdminState::Disabled;
             (health.interval, health.path.is_some() && !is_disabled)
         };
         let mut probing = self.probing.lock();
@@ -175,7 +175,7 @@ impl ServerHealth {
         let last_probe = last_probe.map(|(result, at)| (result, now.duration_since(at)));
         self.with(now, |vitals| HealthReport {
             state: vitals.state(now),
-            assignment: vitals.assignment(),
+            assigned: vitals.assigned(),
             reason: vitals.reason(now),
             lasted: now.duration_since(vitals.since()),
             share: vitals.share(now),
@@ -279,7 +279,7 @@ mod tests {
         let mut settings = OriginSettings::new("app", Vec::new());
         settings.health.path = Some("/healthz".parse().unwrap());
         change(&mut settings);
-        ServerHealth::new("app", "a:1", HealthRules::of(&settings), Arrival::AtStart)
+        ServerHealth::new("app", "a:1", HealthRules::of(&settings), ServerArrival::AtStart)
     }
 
     #[test]
@@ -307,9 +307,9 @@ mod tests {
         let (without, now) = (health(|settings| settings.health.path = None), Instant::now());
         assert!(!without.begin_due_probe(now));
         let disabled = health(|_| {});
-        disabled.assign(Assignment::Disabled, now);
+        disabled.assign(AdminState::Disabled, now);
         assert!(!disabled.begin_due_probe(now));
-        disabled.assign(Assignment::Drain, now);
+        disabled.assign(AdminState::Drain, now);
         assert!(disabled.begin_due_probe(now));
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use settings::{CircuitSettings, HealthSettings, OriginSettings, OutlierSettings};
 use tokio::time::Instant;
 
-use super::assignment::Assignment;
+use super::admin_state::AdminState;
 use super::circuit::{Circuit, CircuitChange, Pass, Passage};
 use super::ejection::Ejection;
 use super::exchange_result::ExchangeResult;
@@ -27,7 +27,7 @@ pub(in crate::origins) struct HealthRules {
 #[derive(Clone, Debug)]
 pub(super) struct Vitals {
     rules: Arc<HealthRules>,
-    assignment: Assignment,
+    assigned: AdminState,
     probes: ProbeWindow,
     ejection: Ejection,
     ejected_for: EjectionCause,
@@ -40,7 +40,7 @@ pub(super) struct Vitals {
 
 /// The time at which a server was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::origins) enum Arrival {
+pub(in crate::origins) enum ServerArrival {
     /// With all others, when the origin began. It takes its full share at once.
     AtStart,
     /// Later: it begins with a small share.
@@ -84,13 +84,13 @@ impl HealthRules {
 }
 
 impl Vitals {
-    pub(super) fn new(rules: Arc<HealthRules>, arrival: Arrival, now: Instant) -> Self {
+    pub(super) fn new(rules: Arc<HealthRules>, arrival: ServerArrival, now: Instant) -> Self {
         let slow_start = match arrival {
-            Arrival::AtStart => SlowStart::default(),
-            Arrival::Later => SlowStart::begun(now),
+            ServerArrival::AtStart => SlowStart::default(),
+            ServerArrival::Later => SlowStart::begun(now),
         };
         let mut new = Self {
-            assignment: Assignment::default(),
+            assigned: AdminState::default(),
             probes: ProbeWindow::new(&rules.health),
             ejection: Ejection::default(),
             ejected_for: EjectionCause::Failures,
@@ -125,15 +125,15 @@ impl Vitals {
         &self.rules
     }
 
-    pub(super) const fn assignment(&self) -> Assignment {
-        self.assignment
+    pub(super) const fn assigned(&self) -> AdminState {
+        self.assigned
     }
 
     pub(super) fn state(&self, now: Instant) -> ServerState {
         let is_probed = self.rules.health.path.is_some();
-        match (self.assignment, self.circuit.passage(&self.rules.circuit, now)) {
-            (Assignment::Disabled, _) => ServerState::Disabled,
-            (Assignment::Drain, _) => ServerState::Drain,
+        match (self.assigned, self.circuit.passage(&self.rules.circuit, now)) {
+            (AdminState::Disabled, _) => ServerState::Disabled,
+            (AdminState::Drain, _) => ServerState::Drain,
             _ if is_probed && !self.probes.is_healthy() => ServerState::Sick,
             _ if self.ejection.is_on(now) => ServerState::Ejected,
             (_, Passage::Closed(_)) => ServerState::CircuitOpen,
@@ -171,16 +171,16 @@ impl Vitals {
 
     /// Follows an order. A server that is enabled forgets its ejections and its open circuit: the
     /// operator knows better.
-    pub(super) fn assign(&mut self, assignment: Assignment, now: Instant) {
-        if self.assignment == assignment {
+    pub(super) fn assign(&mut self, assigned: AdminState, now: Instant) {
+        if self.assigned == assigned {
             return;
         }
-        if assignment == Assignment::Enabled {
+        if assigned == AdminState::Enabled {
             self.ejection.forget();
             self.circuit = Circuit::new(&self.rules.circuit, now);
             self.slow_start = SlowStart::begun(now);
         }
-        self.assignment = assignment;
+        self.assigned = assigned;
     }
 
     pub(super) fn note_probe(&mut self, is_good: bool, now: Instant) {
@@ -316,21 +316,21 @@ mod tests {
     #[test]
     fn a_server_is_used_at_once_and_one_that_is_added_begins_with_little() {
         let start = Instant::now();
-        let first = Vitals::new(rules(|_| {}), Arrival::AtStart, start);
+        let first = Vitals::new(rules(|_| {}), ServerArrival::AtStart, start);
         assert_eq!((first.state(start), first.share(start)), (ServerState::Up, 1000));
-        let later = Vitals::new(rules(|_| {}), Arrival::Later, start);
+        let later = Vitals::new(rules(|_| {}), ServerArrival::Later, start);
         assert_eq!((later.state(start), later.share(start)), (ServerState::SlowStart, 100));
         assert_eq!(later.share(at(start, 15)), 550);
         assert_eq!(later.state(at(start, 30)), ServerState::Up);
         let unproven =
-            Vitals::new(rules(|rules| rules.health.initial = 0), Arrival::AtStart, start);
+            Vitals::new(rules(|rules| rules.health.initial = 0), ServerArrival::AtStart, start);
         assert_eq!((unproven.state(start), unproven.share(start)), (ServerState::Sick, 0));
     }
 
     #[test]
     fn probes_make_it_sick_and_bring_it_back_slowly() {
         let start = Instant::now();
-        let mut vitals = Vitals::new(rules(|_| {}), Arrival::AtStart, start);
+        let mut vitals = Vitals::new(rules(|_| {}), ServerArrival::AtStart, start);
         for probe in 0..6 {
             assert_eq!(vitals.share(start), 1000, "{probe}");
             vitals.note_probe(false, start);
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn an_ejection_ends_by_time_with_a_slow_start() {
         let start = Instant::now();
-        let mut vitals = Vitals::new(rules(|_| {}), Arrival::AtStart, start);
+        let mut vitals = Vitals::new(rules(|_| {}), ServerArrival::AtStart, start);
         assert!((0..4).all(|_| !fail(&mut vitals, start)));
         assert!(fail(&mut vitals, start), "the fifth");
         assert_eq!(vitals.share(start), 1000, "whether there is room is not its question");
@@ -374,7 +374,7 @@ mod tests {
             rules.circuit.failure_rate = Some(50);
             rules.outlier.consecutive_failures = None;
         });
-        let mut vitals = Vitals::new(rules, Arrival::AtStart, start);
+        let mut vitals = Vitals::new(rules, ServerArrival::AtStart, start);
         for _ in 0..4 {
             assert!(!fail(&mut vitals, start));
         }
@@ -393,30 +393,30 @@ mod tests {
     #[test]
     fn an_order_prevails_over_all_else_and_enabling_forgets_failures() {
         let start = Instant::now();
-        let mut vitals = Vitals::new(rules(|_| {}), Arrival::AtStart, start);
+        let mut vitals = Vitals::new(rules(|_| {}), ServerArrival::AtStart, start);
         vitals.eject(EjectionCause::Failures, start);
-        vitals.assign(Assignment::Drain, start);
+        vitals.assign(AdminState::Drain, start);
         assert_eq!((vitals.state(start), vitals.share(start)), (ServerState::Drain, 0));
-        vitals.assign(Assignment::Disabled, start);
+        vitals.assign(AdminState::Disabled, start);
         assert_eq!(vitals.state(start), ServerState::Disabled);
         assert!(!vitals.state(start).may_be_tried());
-        vitals.assign(Assignment::Enabled, start);
+        vitals.assign(AdminState::Enabled, start);
         assert_eq!((vitals.state(start), vitals.share(start)), (ServerState::SlowStart, 100));
-        vitals.assign(Assignment::Enabled, at(start, 15));
+        vitals.assign(AdminState::Enabled, at(start, 15));
         assert_eq!(vitals.share(at(start, 15)), 550, "an order that it follows changes nothing");
     }
 
     #[test]
     fn other_rules_keep_what_is_known() {
         let start = Instant::now();
-        let mut vitals = Vitals::new(rules(|_| {}), Arrival::AtStart, start);
+        let mut vitals = Vitals::new(rules(|_| {}), ServerArrival::AtStart, start);
         for _ in 0..6 {
             vitals.note_probe(false, start);
         }
-        vitals.assign(Assignment::Drain, start);
+        vitals.assign(AdminState::Drain, start);
         vitals.renew(rules(|rules| rules.slow_start = None), start);
         assert_eq!(vitals.state(start), ServerState::Drain);
-        vitals.assign(Assignment::Enabled, start);
+        vitals.assign(AdminState::Enabled, start);
         assert_eq!(vitals.state(start), ServerState::Sick);
         vitals.renew(rules(|rules| rules.health.path = None), start);
         assert_ne!(vitals.state(start), ServerState::Sick, "without probes none is sick");
@@ -425,7 +425,7 @@ mod tests {
     #[test]
     fn a_success_ends_a_run_of_failures() {
         let start = Instant::now();
-        let mut vitals = Vitals::new(rules(|_| {}), Arrival::AtStart, start);
+        let mut vitals = Vitals::new(rules(|_| {}), ServerArrival::AtStart, start);
         for _ in 0..10 {
             assert!((0..4).all(|_| !fail(&mut vitals, start)));
             succeed(&mut vitals, start);

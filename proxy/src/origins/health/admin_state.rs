@@ -1,7 +1,7 @@
-//! `Assignment`: what an operator has told a server to do at run time.
+//! `AdminState`: what an operator has told a server to do at run time.
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Assignment {
+pub enum AdminState {
     #[default]
     Enabled,
     /// It gets no new requests. Those in flight end, and probes go on.
@@ -10,7 +10,7 @@ pub enum Assignment {
     Disabled,
 }
 
-impl Assignment {
+impl AdminState {
     pub const ALL: [Self; 3] = [Self::Enabled, Self::Drain, Self::Disabled];
 
     pub const fn as_str(self) -> &'static str {
@@ -22,6 +22,6 @@ impl Assignment {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|assignment| assignment.as_str() == text)
+        Self::ALL.into_iter().find(|assigned| assigned.as_str() == text)
     }
 }
