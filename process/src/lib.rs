@@ -1,4 +1,5 @@
-//! What each of Shellac's programs is made of: clock, counters, exit codes, logs, signals.
+//! What each of Shellac's programs is made of: clock, counters, exit codes, logs, signals,
+//! messages to the service manager.
 
 pub mod clock;
 pub mod timestamp;

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cli           commands
-//! server        binds, workers, housekeeping, drain
+//! server        binds, workers, reloads, housekeeping, drain
 //! admin         health, metrics, stats and purges, on a listener of its own
 //! app           makes every part; opens the configured store
 //! front         one request: read it, have it answered or purged, record it once

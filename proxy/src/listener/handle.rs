@@ -21,7 +21,7 @@ impl ListenerHandle {
         Self { id, connections: Arc::default() }
     }
 
-    pub(super) fn count(&self) -> CountedConnection {
+    pub(in crate::listener) fn count(&self) -> CountedConnection {
         self.connections.fetch_add(1, Ordering::AcqRel);
         CountedConnection(Arc::clone(&self.connections))
     }

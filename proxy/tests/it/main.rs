@@ -63,11 +63,17 @@ mod warm;
 #[cfg(test)]
 mod hop_by_hop;
 #[cfg(test)]
+mod life_cycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod live_settings;
 #[cfg(test)]
 mod http2;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod reload_listeners;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use shellac::server::Drained;
 use tokio::net::TcpStream;
 
 use crate::support::client::{Http2, text};
+use crate::support::frames::Frames;
 use crate::support::in_time;
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
 use crate::support::proxy::{Proxy, request};
@@ -73,6 +74,53 @@ async fn streams_of_an_http2_connection_complete() {
     let response = in_time("the response", response).await.unwrap();
     assert_eq!(text(response).await.unwrap(), "done");
     drop(client);
+    assert_eq!(proxy.left().await, Drained::Completely);
+}
+
+#[tokio::test]
+async fn http2_is_told_twice_so_that_a_request_on_its_way_is_served() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/a", ok("done").after(&gate));
+    let mut proxy = Proxy::start_with(&origin, patient);
+    let mut client = Frames::open(proxy.address).await;
+    let head: [(&[u8], &[u8]); 4] = [
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":authority", b"site.example"),
+        (b":path", b"/a"),
+    ];
+    let first = client.send(head, None, None).await;
+    origin.seen("/a", 1).await;
+
+    proxy.leave();
+    assert_eq!(client.go_away().await, (1 << 31) - 1, "no stream is excluded yet");
+    let second = client.send(head, None, None).await;
+    assert_eq!(client.go_away().await, second);
+    gate.open();
+
+    // The second has joined the fetch of the first.
+    let mut texts = Vec::new();
+    for stream in [first, second] {
+        texts.push(client.outcome(stream).await.answer().text().to_owned());
+    }
+    assert_eq!(texts, ["done"; 2]);
+    drop(client);
+    assert_eq!(proxy.left().await, Drained::Completely);
+}
+
+#[tokio::test]
+async fn a_response_that_begins_during_the_drain_says_that_the_connection_ends() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/a", ok("done").after(&gate));
+    let mut proxy = Proxy::start_with(&origin, patient);
+    let mut client = proxy.begin("/a", &[]).await;
+    origin.seen("/a", 1).await;
+    proxy.leave();
+    refused(&proxy).await;
+    gate.open();
+    assert_eq!(client.answer().await.field("connection").as_deref(), Some("close"));
     assert_eq!(proxy.left().await, Drained::Completely);
 }
 

@@ -388,3 +388,134 @@ fn adjust(bound: &BoundAddress, before: Option<&ListenSettings>, now: &ListenSet
         warn(error);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn listen(name: &str, addresses: &[SocketAddr]) -> ListenSettings {
+        let addresses = addresses.iter().map(|address| (*address).into()).collect();
+        ListenSettings { name: name.to_owned(), addresses, ..ListenSettings::default() }
+    }
+
+    fn set(listeners: &[ListenSettings]) -> ListenerSet {
+        let bind = |listen: &ListenSettings| {
+            BoundListener::bind(listen, 2, false, &mut InheritedSockets::default()).unwrap()
+        };
+        ListenerSet::new(listeners.iter().map(bind).collect(), 2)
+    }
+
+    fn change(set: &mut ListenerSet, next: &[ListenSettings]) -> Changed {
+        let change = set.prepare(next, &mut InheritedSockets::default()).unwrap();
+        set.apply(change)
+    }
+
+    fn names(set: &ListenerSet) -> Vec<String> {
+        set.settings().into_iter().map(|settings| settings.name).collect()
+    }
+
+    /// A port that is free for now.
+    fn free() -> SocketAddr {
+        std::net::TcpListener::bind(ANY).unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn a_listener_that_stays_keeps_its_socket_whatever_else_of_it_changes() {
+        let mut set = set(&[listen("a", &[ANY]), listen("b", &[ANY])]);
+        let before: Vec<_> = set.addresses().map(BoundAddress::tcp).collect();
+
+        let next = ListenSettings { backlog: 7, ..listen("b", &[ANY]) };
+        let changed = change(&mut set, &[next, listen("a", &[ANY])]);
+
+        assert!(
+            changed.openings.is_empty() && changed.closings.is_empty() && changed.begun.is_empty()
+        );
+        assert_eq!(set.addresses().map(BoundAddress::tcp).collect::<Vec<_>>(), before);
+        assert_eq!(names(&set), ["a", "b"], "ids are not given by the order in the file");
+        assert_eq!(set.settings()[1].backlog, 7);
+    }
+
+    #[test]
+    fn another_name_for_the_same_addresses_is_the_same_listener() {
+        let address = free();
+        let mut set = set(&[listen("a", &[address])]);
+        let changed = change(&mut set, &[listen("b", &[address])]);
+        assert!(changed.openings.is_empty() && changed.closings.is_empty());
+        assert_eq!(names(&set), ["b"]);
+    }
+
+    #[test]
+    fn an_id_is_given_to_another_listener_only_when_nobody_is_connected() {
+        let mut set = set(&[listen("a", &[ANY]), listen("b", &[ANY])]);
+        let connected = set.places[1].handle.count();
+
+        let changed = change(&mut set, &[listen("a", &[ANY])]);
+        assert_eq!((changed.closings.len(), changed.closed.len()), (1, 1));
+        let changed = change(&mut set, &[listen("a", &[ANY]), listen("c", &[ANY])]);
+        assert_eq!(changed.begun, [(ListenerId::at(2), None)]);
+        assert_eq!(names(&set), ["a", "b", "c"], "b still has a connection");
+
+        drop(connected);
+        let next = ["a", "c", "d"].map(|name| listen(name, &[ANY]));
+        let changed = change(&mut set, &next);
+        assert_eq!(changed.begun, [(ListenerId::at(1), None)]);
+        assert_eq!(names(&set), ["a", "d", "c"]);
+    }
+
+    #[test]
+    fn counters_go_to_the_listener_that_has_the_name_now() {
+        let (one, other) = (free(), free());
+        let mut set = set(&[listen("a", &[one])]);
+        change(&mut set, &[listen("b", &[other])]);
+        let changed = change(&mut set, &[listen("b", &[other]), listen("a", &[one])]);
+        assert_eq!(changed.begun, [(ListenerId::at(0), None)], "it is a's place again");
+        assert_eq!(set.heir_of(0), None);
+    }
+
+    #[test]
+    fn an_address_that_goes_to_another_listener_is_never_unbound() {
+        let (first, second) = (free(), free());
+        let mut set = set(&[listen("a", &[first, second])]);
+
+        let changed = change(&mut set, &[listen("a", &[first]), listen("b", &[second])]);
+
+        assert_eq!((changed.openings.len(), changed.closings.len()), (1, 1));
+        assert!(changed.opened.is_empty() && changed.closed.is_empty());
+        assert_eq!(changed.openings[0].listener.id, ListenerId::at(1));
+        assert!(
+            changed.openings[0].sockets.iter().all(|own| own.len() == 1),
+            "one for each worker"
+        );
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_bound_changes_nothing() {
+        let taken = std::net::TcpListener::bind(ANY).unwrap();
+        let set = set(&[listen("a", &[ANY])]);
+        let next = [listen("a", &[free()]), listen("b", &[taken.local_addr().unwrap()])];
+
+        let error = set.prepare(&next, &mut InheritedSockets::default()).unwrap_err();
+
+        assert!(error.to_string().contains("cannot listen on"), "{error}");
+        assert_eq!((names(&set).len(), set.addresses().count()), (1, 1));
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_number_of_listeners() {
+        let mut set = set(&[listen("a", &[ANY])]);
+        let handle = ListenerHandle::new(ListenerId::at(1));
+        let connected = handle.count();
+        let gone =
+            || Place { settings: listen("gone", &[]), handle: handle.clone(), open: Vec::new() };
+        set.places.extend((1..ListenerId::MAX).map(|_| gone()));
+        let next = [listen("a", &[ANY]), listen("b", &[ANY])];
+        let refused = set.prepare(&next, &mut InheritedSockets::default());
+        assert!(matches!(refused, Err(ChangeError::TooMany)));
+        drop(connected);
+        assert!(set.prepare(&next, &mut InheritedSockets::default()).is_ok());
+    }
+}

@@ -128,6 +128,22 @@ impl Frames {
         in_time("an answer", self.read(stream)).await.unwrap_or(Outcome::GoAway)
     }
 
+    /// Reads up to the next GOAWAY; returns the last stream that it names.
+    pub(crate) async fn go_away(&mut self) -> u32 {
+        let read = async {
+            loop {
+                let (kind, flags, _, payload) = self.frame().await.unwrap();
+                match kind {
+                    SETTINGS if flags & ACK == 0 => self.send_frame(SETTINGS, ACK, 0, &[]).await,
+                    PING if flags & ACK == 0 => self.send_frame(PING, ACK, 0, &payload).await,
+                    GOAWAY => return u32::from_be_bytes(payload[..4].try_into().unwrap()),
+                    _ => {}
+                }
+            }
+        };
+        in_time("the end of a connection", read).await
+    }
+
     async fn read(&mut self, stream: u32) -> io::Result<Outcome> {
         let mut response = Response::default();
         let mut block = Vec::new();

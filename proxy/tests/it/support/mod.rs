@@ -8,6 +8,8 @@ pub(crate) mod hostile;
 pub(crate) mod hpack;
 pub(crate) mod message;
 pub(crate) mod origin;
+pub(crate) mod program;
+pub(crate) mod reloading;
 pub(crate) mod proxy;
 pub(crate) mod tap;
 pub(crate) mod windows;

@@ -11,7 +11,7 @@ use process::timestamp::Timestamp;
 use serde_json::{Value, json};
 use settings::{Config, Sources, StorageKind};
 use shellac::app::App;
-use shellac::server::{Bound, Drained};
+use shellac::server::{Bound, Configuration, Drained};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -62,8 +62,31 @@ impl Proxy {
         let folder = tempfile::tempdir().unwrap();
         store_in_a_file_if_asked_to(&mut config, folder.path());
         change(&mut config);
+        Self::serve(config, clock, folder, None)
+    }
+
+    /// Starts one with the configuration in this file, which it can read again.
+    pub(crate) fn start_from(file: &Path, clock: Clock) -> Self {
+        let text = std::fs::read_to_string(file).unwrap();
+        let file = Some((file.display().to_string(), text));
+        let sources = Sources { file, ..Sources::default() };
+        let (config, written) = Config::load_written(&sources, |_| Vec::new()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Self::serve(config, clock, folder, Some(Configuration { sources, written }))
+    }
+
+    fn serve(
+        config: Config,
+        clock: Clock,
+        folder: TempDir,
+        configuration: Option<Configuration>,
+    ) -> Self {
         let app = App::new(config, clock.clone()).unwrap();
         let bound = Bound::bind(Arc::clone(&app)).unwrap();
+        let bound = match configuration {
+            Some(configuration) => bound.reloading(configuration),
+            None => bound,
+        };
         let (address, admin) = (bound.sockets().tcp()[0], bound.sockets().tcp_admin()[0]);
         let (leave, left) = oneshot::channel::<()>();
         let run = move || bound.run(async { drop(left.await) }).unwrap();

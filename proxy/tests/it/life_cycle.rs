@@ -1,0 +1,223 @@
+//! The program as an operator and a service manager see it: signals, exit codes, notifications,
+//! reloads by command, and nothing that leaks.
+
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::client::Connection;
+use crate::support::origin::{Gate, Origin, cacheable, ok};
+use crate::support::program::Program;
+use crate::support::proxy::request;
+use crate::support::{PATIENCE, in_time};
+
+fn settings(origin: &Origin, more: &str) -> String {
+    format!(
+        "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
+         [origin.app]\nservers = [\"{}\"]\n[storage.memory]\ncapacity = \"64MiB\"\n{more}",
+        origin.address
+    )
+}
+
+/// A program with a request at the origin that is never answered.
+async fn held_up(more: &str) -> (Program, Connection, Origin) {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("never").after(&Gate::closed()));
+    let program = Program::start(&settings(&origin, more), &[]).await;
+    let mut client = Connection::open(program.traffic).await;
+    client.send(request("GET", "/a", &[], "")).await;
+    origin.seen("/a", 1).await;
+    (program, client, origin)
+}
+
+#[tokio::test]
+async fn sighup_reloads_and_says_what_became_of_it() {
+    let origin = Origin::start().await;
+    let program = Program::start(&settings(&origin, ""), &[]).await;
+    program.write(&settings(&origin, "[limits]\nmax_headers = 7\n"));
+    program.signal(Signal::HUP);
+    program.says("limits.max_headers: (default) → 7").await;
+    program.says("reload: applied").await;
+
+    program.write(&settings(&origin, "[limits]\nmax_headers = 0\n"));
+    program.signal(Signal::HUP);
+    program.says("the configuration has a problem: nothing is changed").await;
+    program.says("`limits.max_headers`").await;
+
+    program.write(&settings(&origin, "[log]\nlevel = \"error\"\n"));
+    program.signal(Signal::HUP);
+    let quiet = || async {
+        let mut client = Connection::open(program.admin).await;
+        client.send(request("GET", "/metrics", &[("Connection", "close")], "")).await;
+        client.answer().await.text().contains("reloads_total{outcome=\"applied\"} 2\n")
+    };
+    in_time("the reload", async { while !quiet().await {} }).await;
+    let lines = program.said().lines().count();
+    program.signal(Signal::USR1);
+    program.write(&settings(&origin, "[log]\nlevel = \"info\"\n"));
+    program.signal(Signal::HUP);
+    program.says("log.level: error → info").await;
+    let since: Vec<_> = program.said().lines().skip(lines).map(str::to_owned).collect();
+    assert!(!since.iter().any(|line| line.contains("SIGUSR1")), "{since:?}");
+    program.signal(Signal::USR1);
+    program.says("SIGUSR1: the log goes to standard error").await;
+}
+
+#[tokio::test]
+async fn the_command_reload_waits_and_says_why_by_its_exit_code() {
+    let origin = Origin::start().await;
+    let mut program = Program::start(&settings(&origin, ""), &[]).await;
+    program.write(&settings(&origin, "[limits]\nmax_headers = 7\n"));
+
+    let trial = program.command(&["reload", "--dry-run"]).await;
+    let done = program.command(&["reload"]).await;
+    let again = program.command(&["reload", "--json"]).await;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!([&trial, &done, &again].map(|output| output.status.code()), [Some(0); 3]);
+    assert!(text(&trial.stdout).contains("would reload 1 setting changed"), "{trial:?}");
+    assert!(text(&done.stdout).contains("limits.max_headers: (default) → 7"), "{done:?}");
+    let document: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(document["changed"], serde_json::json!([]));
+
+    program.write("nonsense");
+    let bad = program.command(&["reload"]).await;
+    assert_eq!(bad.status.code(), Some(78));
+    assert!(text(&bad.stderr).contains("nothing is changed"), "{bad:?}");
+    assert!(text(&bad.stderr).contains("╭─["), "the place is shown as `check` shows it: {bad:?}");
+
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert_eq!(program.command(&["reload"]).await.status.code(), Some(69));
+}
+
+#[tokio::test]
+async fn the_exit_code_tells_which_signal_cut_the_drain_short() {
+    for (signals, code, more) in [
+        (&[Signal::TERM, Signal::TERM][..], 143, ""),
+        (&[Signal::INT, Signal::INT], 130, ""),
+        (&[Signal::TERM, Signal::QUIT], 131, ""),
+        (&[Signal::QUIT], 131, ""),
+        (&[Signal::TERM], 143, "[limits]\ndrain_timeout = \"50ms\"\n"),
+        (&[Signal::INT], 130, "[limits]\ndrain_timeout = \"50ms\"\n"),
+    ] {
+        let (mut program, _client, _origin) = held_up(more).await;
+        for (number, signal) in signals.iter().enumerate() {
+            program.signal(*signal);
+            if number == 0 && signals.len() > 1 {
+                program.says("nobody new is let in").await;
+            }
+        }
+        let status = program.ended().await;
+        let seen = (status.code(), status.signal(), status.core_dumped());
+        assert_eq!(seen, (Some(code), None, false), "{signals:?}: {}", program.said());
+        if signals.contains(&Signal::QUIT) {
+            assert!(program.said().contains("\"connections\":1"), "{}", program.said());
+        }
+    }
+}
+
+/// A service manager's socket.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    fn listen(path: &std::path::Path) -> Self {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(socket)
+    }
+
+    /// Returns the next message that begins so; others are passed over.
+    async fn hears(&self, start: &str) -> String {
+        let (socket, start) = (self.0.try_clone().unwrap(), start.to_owned());
+        let hear = move || loop {
+            let mut buffer = [0; 1024];
+            let length = socket.recv(&mut buffer).unwrap_or_else(|_| panic!("nobody says {start}"));
+            let message = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            if message.starts_with(&start) {
+                return message;
+            }
+        };
+        tokio::task::spawn_blocking(hear).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_of_start_reload_life_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = Manager::listen(&path);
+    let origin = Origin::start().await;
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let mut program = Program::start(&settings(&origin, ""), &variables).await;
+    assert_eq!(manager.hears("READY=1").await, "READY=1\nSTATUS=serving\n");
+    manager.hears("WATCHDOG=1").await;
+
+    program.signal(Signal::HUP);
+    let reloading = manager.hears("RELOADING=1").await;
+    let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().trim();
+    assert!(micros.parse::<u64>().unwrap() > 0);
+    assert!(manager.hears("READY=1").await.contains("reloaded"));
+
+    program.write("nonsense");
+    program.signal(Signal::HUP);
+    manager.hears("RELOADING=1").await;
+    assert!(manager.hears("READY=1").await.contains("the last reload failed"));
+    manager.hears("WATCHDOG=1").await;
+
+    program.signal(Signal::TERM);
+    assert_eq!(manager.hears("STOPPING=1").await, "STOPPING=1\nSTATUS=draining\n");
+    assert_eq!(program.ended().await.code(), Some(0));
+}
+
+/// Listeners, origins and limits that are others each time.
+fn changing(origin: &Origin, number: usize) -> String {
+    let more = format!(
+        "[[listen]]\nname = \"l{number}\"\naddress = \"127.0.0.1:0\"\n\
+         [origin.o{number}]\nhosts = [\"o{number}.example\"]\nservers = [\"127.0.0.1:{}\", \"127.0.0.1:1\"]\n\
+         [cache]\nkeep = \"{}s\"\n[limits]\nmax_connections = {}\n",
+        1000 + number % 1000,
+        3600 + number,
+        500 + number % 7
+    );
+    let all = settings(origin, "");
+    let (head, tail) = all.split_at(all.find("[admin]").unwrap());
+    let (listen, rest) = more.split_at(more.find("[origin").unwrap());
+    format!("{head}{listen}{tail}{rest}")
+}
+
+#[tokio::test]
+async fn a_thousand_reloads_leak_nothing() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("hello"));
+    let program = Program::start(&settings(&origin, ""), &[]).await;
+    let mut traffic = Connection::open(program.traffic).await;
+    let mut admin = Connection::open(program.admin).await;
+    let mut before = None;
+    for number in 0..1100 {
+        program.write(&changing(&origin, number));
+        admin.send(request("POST", "/api/v1/reload", &[], "")).await;
+        let answer = admin.answer().await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        traffic.send(request("GET", "/a", &[], "")).await;
+        assert_eq!(traffic.answer().await.text(), "hello");
+        if number == 99 {
+            settle().await;
+            before = Some((program.descriptors(), program.threads(), program.resident()));
+        }
+    }
+    settle().await;
+    let (descriptors, threads, resident) = before.unwrap();
+    let grown = program.resident().saturating_sub(resident);
+    println!("{} KiB more resident after 1000 reloads, {descriptors} descriptors", grown >> 10);
+    assert!(program.descriptors() <= descriptors + 2, "{} > {descriptors}", program.descriptors());
+    // Threads for blocking work come and go.
+    assert!(program.threads() <= threads + 2, "{} > {threads}", program.threads());
+    assert!(grown < 8 << 20, "{grown} bytes");
+}
+
+/// Waits as long as what ends in the background takes.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
