@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::changes::Changes;
 use super::deliver;
 use super::outcome::Outcome;
-use super::tunnel::tunnel;
+use super::tunnel::{TunnelEnd, tunnel};
 use crate::client::busy::Busy;
 use crate::client::received::Received;
 use crate::fetch::request::{MIN_REVISION, forward};
@@ -248,8 +248,11 @@ impl Passer {
         Upgrade::ask(&mut parts.headers);
         let Upgrade { client, permit } = upgrade;
         let joined = tunnel(client, origin, head.policy.settings().limits.tunnel_timeout);
+        let metrics = Arc::clone(&head.policy.origin().metrics);
         self.drain.track(async move {
-            joined.await;
+            if joined.await == TunnelEnd::Idle {
+                metrics.count_idle_tunnel();
+            }
             drop(permit);
         });
         let status = CacheStatus::Forward(Forwarded { status: Some(parts.status), ..forwarded });

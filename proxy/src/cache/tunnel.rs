@@ -10,13 +10,20 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::time::{Instant, sleep_until};
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TunnelEnd {
+    Closed,
+    /// No byte had moved for too long.
+    Idle,
+}
+
 /// Joins two upgraded connections until both directions have ended, one has failed, or no byte has
 /// moved for `idle`.
 ///
 /// When one side was reset, the other is told at once, by the end of its connection: bytes on their
 /// way to the first are lost.
-pub(super) async fn tunnel(client: OnUpgrade, origin: OnUpgrade, idle: Duration) {
-    let (Ok(client), Ok(origin)) = tokio::join!(client, origin) else { return };
+pub(super) async fn tunnel(client: OnUpgrade, origin: OnUpgrade, idle: Duration) -> TunnelEnd {
+    let (Ok(client), Ok(origin)) = tokio::join!(client, origin) else { return TunnelEnd::Closed };
     let (client_read, client_write) = split(TokioIo::new(client));
     let (origin_read, origin_write) = split(TokioIo::new(origin));
     let moved = Mutex::new(Instant::now());
@@ -30,11 +37,10 @@ pub(super) async fn tunnel(client: OnUpgrade, origin: OnUpgrade, idle: Duration)
     loop {
         let deadline = *moved.lock() + idle;
         tokio::select! {
-            _ = &mut both => return,
+            _ = &mut both => return TunnelEnd::Closed,
             () = sleep_until(deadline) => {
                 if *moved.lock() + idle <= Instant::now() {
-                    tracing::debug!("idle tunnel closed");
-                    return;
+                    return TunnelEnd::Idle;
                 }
             }
         }

@@ -23,6 +23,13 @@ pub(super) enum Failed {
 }
 
 impl Failed {
+    pub(super) fn map(self, change: impl FnOnce(OriginError) -> OriginError) -> Self {
+        match self {
+            Self::Unsent(error, request) => Self::Unsent(change(error), request),
+            Self::Sent(error, extent) => Self::Sent(change(error), extent),
+        }
+    }
+
     pub(super) fn into_error(self) -> OriginError {
         match self {
             Self::Unsent(error, _) | Self::Sent(error, _) => error,

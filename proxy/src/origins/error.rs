@@ -47,6 +47,11 @@ pub enum OriginError {
     /// The body stalled. The client may have part of it.
     #[error("the response stalled")]
     IdleTimeout,
+    /// An event stream or a call in which nothing moved, in either direction.
+    #[error("nothing came on the stream")]
+    StreamIdleTimeout,
+    #[error("no byte moved in the tunnel")]
+    TunnelTimeout,
     /// The whole exchange took too long. The client may have part of the body.
     #[error("the exchange took too long")]
     TotalTimeout,
@@ -155,6 +160,8 @@ impl OriginError {
             | Self::SendTimeout
             | Self::HeadTimeout
             | Self::IdleTimeout
+            | Self::StreamIdleTimeout
+            | Self::TunnelTimeout
             | Self::TotalTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -185,7 +192,10 @@ impl OriginError {
             Self::Busy => "connection_limit_reached",
             Self::Unavailable(_) => "destination_unavailable",
             Self::SendTimeout => "connection_write_timeout",
-            Self::HeadTimeout | Self::IdleTimeout => "connection_read_timeout",
+            Self::HeadTimeout
+            | Self::IdleTimeout
+            | Self::StreamIdleTimeout
+            | Self::TunnelTimeout => "connection_read_timeout",
             Self::TotalTimeout => "http_response_timeout",
             Self::Broken(_) | Self::Unprocessed(_) | Self::Reset(_) => "connection_terminated",
             Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => {
@@ -211,6 +221,8 @@ impl OriginError {
             Self::SendTimeout => "send_timeout",
             Self::HeadTimeout => "first_byte_timeout",
             Self::IdleTimeout => "idle_timeout",
+            Self::StreamIdleTimeout => "stream_idle_timeout",
+            Self::TunnelTimeout => "tunnel_timeout",
             Self::TotalTimeout => "total_timeout",
             Self::Broken(_) => "broken",
             Self::Unprocessed(_) => "unprocessed",
@@ -229,6 +241,8 @@ impl OriginError {
             Self::ConnectTimeout { .. } => Some("connect_timeout"),
             Self::HeadTimeout => Some("first_byte_timeout"),
             Self::SendTimeout | Self::IdleTimeout => Some("idle_timeout"),
+            Self::StreamIdleTimeout => Some("stream_idle_timeout"),
+            Self::TunnelTimeout => Some("limits.tunnel_timeout"),
             Self::TotalTimeout => Some("total_timeout"),
             Self::RequestStalled => Some("limits.body_timeout"),
             _ => None,

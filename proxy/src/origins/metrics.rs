@@ -49,6 +49,11 @@ impl OriginMetrics {
         self.fail(error, &self.broken_off);
     }
 
+    /// Counts a tunnel in which no byte moved for too long.
+    pub fn count_idle_tunnel(&self) {
+        self.fail(&OriginError::TunnelTimeout, &self.broken_off);
+    }
+
     fn fail(&self, error: &OriginError, counters: &[Counter; REASONS.len()]) {
         let Some(place) = REASONS.iter().position(|reason| *reason == error.reason()) else {
             return;
@@ -93,7 +98,7 @@ impl FailureLog {
     }
 }
 
-const REASONS: [&str; 19] = [
+const REASONS: [&str; 21] = [
     "resolve",
     "refused",
     "unreachable",
@@ -103,6 +108,8 @@ const REASONS: [&str; 19] = [
     "send_timeout",
     "first_byte_timeout",
     "idle_timeout",
+    "stream_idle_timeout",
+    "tunnel_timeout",
     "total_timeout",
     "broken",
     "unprocessed",
@@ -237,6 +244,8 @@ mod tests {
             OriginError::SendTimeout,
             OriginError::HeadTimeout,
             OriginError::IdleTimeout,
+            OriginError::StreamIdleTimeout,
+            OriginError::TunnelTimeout,
             OriginError::TotalTimeout,
             OriginError::RequestStalled,
         ] {

@@ -356,7 +356,8 @@ impl Origin {
             first_byte_timeout: patience.first_byte(self.settings.first_byte_timeout),
             deadline,
         };
-        let response = connection.answer(request, limits).await?;
+        let answer = connection.answer(request, limits).await;
+        let response = answer.map_err(|failed| failed.map(|error| patience.named(error)))?;
         let sent = |error| Failed::Sent(error, connection.extent());
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS if !may_switch => {
@@ -370,7 +371,12 @@ impl Origin {
             connection.limit_idle(limit);
         }
         let idle_timeout = patience.idle(response.headers(), self.settings.idle_timeout);
-        let limits = ContentLimits { idle_timeout, deadline, is_grpc: patience.is_grpc() };
+        let limits = ContentLimits {
+            idle_timeout,
+            deadline,
+            is_grpc: patience.is_grpc(),
+            is_stream: idle_timeout > self.settings.idle_timeout,
+        };
         let metrics = Arc::clone(&self.metrics);
         Ok(response.map(|body| OriginBody::new(body, (connection, permit), limits, metrics)))
     }

@@ -38,6 +38,14 @@ pub(super) struct ContentLimits {
     /// The end of the exchange, even if it makes progress.
     pub(super) deadline: Option<Instant>,
     pub(super) is_grpc: bool,
+    /// It has pauses by nature, so that the limit is `stream_idle_timeout`.
+    pub(super) is_stream: bool,
+}
+
+impl ContentLimits {
+    const fn idle_error(&self) -> OriginError {
+        if self.is_stream { OriginError::StreamIdleTimeout } else { OriginError::IdleTimeout }
+    }
 }
 
 type Lent = (ServerConnection, OwnedSemaphorePermit);
@@ -140,7 +148,7 @@ impl Body for OriginBody {
             return this.fail(if is_over {
                 OriginError::TotalTimeout
             } else {
-                OriginError::IdleTimeout
+                this.limits.idle_error()
             });
         };
         this.is_waiting = false;

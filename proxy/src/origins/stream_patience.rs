@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
+use super::error::OriginError;
 use crate::field::grpc;
 use settings::{OriginHttp2, OriginSettings};
 
@@ -32,6 +33,14 @@ impl StreamPatience {
     /// The response to a call may begin when its first event happens.
     pub(super) fn first_byte(&self, timeout: Duration) -> Duration {
         timeout.max(self.of_call().unwrap_or_default())
+    }
+
+    /// Returns the error by the name of the limit that was reached.
+    pub(super) fn named(&self, error: OriginError) -> OriginError {
+        match error {
+            OriginError::HeadTimeout if self.is_grpc() => OriginError::StreamIdleTimeout,
+            error => error,
+        }
     }
 
     /// `fields` are those of the response.

@@ -13,12 +13,14 @@ use super::RequestHead;
 /// says.
 pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
     let is_trusted = request.peer.is_trusted;
+    // Metadata may have underscores, and no server of gRPC is an heir of CGI.
+    let is_call = request.policy.origin().patience_with_call(fields).is_some();
     let misleads = |name: &&HeaderName| {
         let name = name.as_str();
         let is_forwarding =
             name.starts_with("x-forwarded") && !(is_trusted && name == "x-forwarded-for");
         // CGI and its heirs take an underscore for a hyphen.
-        let is_twin = !is_trusted && name.contains('_');
+        let is_twin = !is_trusted && name.contains('_') && !(is_call && is_metadata(name));
         is_forwarding || is_twin || OVERRIDES.contains(&name)
     };
     let misleading: Vec<HeaderName> = fields.keys().filter(misleads).cloned().collect();
@@ -32,6 +34,13 @@ pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
     set(fields, X_FORWARDED_PROTO, request.key.scheme().as_str());
     set(fields, X_FORWARDED_HOST, request.target.host());
     append_via(fields, request.version, via);
+}
+
+/// Returns whether a name with underscores resembles none of the fields that say which way a message
+/// came.
+fn is_metadata(name: &str) -> bool {
+    let twin = name.replace('_', "-");
+    !twin.starts_with("x-forwarded") && !OVERRIDES.contains(&&*twin)
 }
 
 /// Gives the request an id, unless it has a sound one: the origin and an error page show the same.

@@ -86,7 +86,10 @@ mod errors;
 mod origin_timeouts;
 #[cfg(test)]
 mod origin_choice;
+#[cfg(test)]
 mod origin_health;
+#[cfg(test)]
+mod origin_http2;
 #[cfg(test)]
 mod origin_keep_alive;
 #[cfg(test)]

@@ -144,6 +144,36 @@ async fn a_client_that_waits_for_the_origin_is_not_taken_for_slow() {
 }
 
 #[tokio::test]
+async fn an_event_stream_may_pause_for_longer_than_other_content() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    let events = || Reply::bytes(head).field("cache-control", "no-store").send("data: 1\n\n");
+    origin.on("/events", events().hold(&gate).send("data: 2\n\n").close());
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.origins[0].first_byte_timeout = SOON;
+        config.origins[0].idle_timeout = SOON;
+    });
+
+    let mut client = proxy.begin("/events", &[]).await;
+    let head = client.head().await;
+    pass(&origin, &proxy).await;
+    gate.open();
+    assert_eq!(client.rest(head).await.unwrap().text(), "data: 1\n\ndata: 2\n\n");
+    assert_eq!(failures(&proxy, "idle_timeout"), 0);
+
+    origin.on("/events", events().hold(&Gate::closed()));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.origins[0].idle_timeout = SOON / 2;
+        config.origins[0].stream_idle_timeout = SOON;
+    });
+    let mut client = proxy.begin("/events", &[]).await;
+    client.head().await;
+    client.until_closed().await;
+    assert_eq!(failures(&proxy, "stream_idle_timeout"), 1);
+}
+
+#[tokio::test]
 async fn content_that_stalls_is_counted_by_the_name_of_its_limit() {
     let origin = Origin::start().await;
     let never = Gate::closed();

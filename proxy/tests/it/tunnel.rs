@@ -115,6 +115,9 @@ async fn an_idle_tunnel_is_closed() {
     assert_eq!(client.bytes(5).await, b"hello");
 
     assert_eq!(client.until_closed().await, b"");
+    let metrics = &proxy.app.origins().iter().next().unwrap().metrics;
+    let counted = || metrics.failures().find(|(reason, _)| *reason == "tunnel_timeout").unwrap().1;
+    until("it is counted", || counted() == 1).await;
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ impl ExchangeResult {
             | OriginError::Unasked
             | OriginError::Incomplete(_) => Self::NoResponse,
             OriginError::Busy
+            | OriginError::StreamIdleTimeout
+            | OriginError::TunnelTimeout
             | OriginError::Unprocessed(_)
             | OriginError::Unavailable(_)
             | OriginError::RequestTooLarge
