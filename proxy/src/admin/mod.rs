@@ -4,6 +4,7 @@ mod control;
 pub mod metrics;
 mod storage;
 mod origins;
+mod readiness;
 mod routes;
 mod stats;
 

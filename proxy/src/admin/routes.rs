@@ -13,7 +13,7 @@ use purge_protocol::{PurgeRequest, log};
 use tokio::time::timeout;
 
 use super::origins::{self, ServerPath};
-use super::{control, metrics, stats};
+use super::{control, metrics, readiness, stats};
 use crate::app::App;
 use crate::client::peer::Peer;
 use crate::purge::access;
@@ -21,7 +21,7 @@ use crate::purge::endpoint::{PURGE, json, problem};
 use crate::purge::log::endpoint::PurgeLogEndpoint;
 use crate::purge::metrics::Source;
 use crate::response::body::ResponseBody;
-use crate::response::failure::{self, ProxyError};
+use crate::response::failure;
 
 pub(super) async fn answer(
     app: &App,
@@ -35,7 +35,7 @@ pub(super) async fn answer(
     let settings = app.settings.current();
     match parts.uri.path() {
         "/healthz" if is(Method::GET) => text(StatusCode::OK, "ok\n"),
-        "/readyz" if is(Method::GET) => readiness(app),
+        "/readyz" if is(Method::GET) => readiness::readiness(app, parts.uri.query()),
         "/metrics" if is(Method::GET) => metrics_page(app),
         "/healthz" | "/readyz" | "/metrics" if parts.method.as_str() != PURGE => {
             not_allowed("GET, HEAD")
@@ -199,20 +199,6 @@ async fn purge_by_fields(
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let purge_endpoint = &app.front.purge_endpoint;
     purge_endpoint.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
-}
-
-fn readiness(app: &App) -> Response<ResponseBody> {
-    if app.listeners.drain.is_begun() || app.is_leaving() {
-        let error = ProxyError::ShuttingDown;
-        return text(error.status(), "draining\n");
-    }
-    if app.is_withdrawn() {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "drained by an operator: undrain\n");
-    }
-    match app.purge_log.unready() {
-        Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
-        None => text(StatusCode::OK, "ready\n"),
-    }
 }
 
 fn metrics_page(app: &App) -> Response<ResponseBody> {

@@ -420,3 +420,63 @@ servers = ["a:1"]
     4:11: the address unix:/run/b.sock of `admin` is taken: `main` listens on unix:/run/b.sock (taken)
     "##);
 }
+
+#[test]
+fn what_makes_a_server_usable_is_checked() {
+    let file = r#"[origin.app]
+servers = ["a:1", "b:1"]
+slow_start = 30
+[origin.app.health]
+path = "healthz"
+host = "a b"
+method = "POST"
+interval = "10ms"
+threshold = 9
+expect_status = ["2xx", "600"]
+[origin.app.outlier]
+consecutive_failures = 0
+max_ejected = "80%"
+failure_status = ["504-502"]
+[origin.app.circuit]
+failure_rate = 0.5
+trials = 0
+"#;
+    assert_snapshot!(listed(file), @r##"
+    3:14: `origin.app.slow_start` must be a duration, and `30` is none (a number without a unit) -> did you mean "30s"?
+    5:8: `origin.app.health.path` must be a path or "off", and `healthz` is neither (it begins with no /) -> did you mean "/healthz"?
+    6:8: `origin.app.health.host` must be a host, and `a b` is none (invalid uri character)
+    7:10: `origin.app.health.method` must be one of "GET", "HEAD", "OPTIONS" (unknown value)
+    8:12: `origin.app.health.interval` must be a duration from 100ms to 1d (out of range)
+    9:13: `origin.app.health.threshold` must be at most `window`, which is 8 (so many probes do not count) -> lower it, or set `window` to 9 or more
+    10:18: `origin.app.health.expect_status[0]` must be a status code or a range of them, and `2xx` is none (a class) -> did you mean "200-299"?
+    10:25: `origin.app.health.expect_status[1]` must be a status code or a range of them, and `600` is none (not from 100 to 599) -> "200" or "200-299"
+    12:24: `origin.app.outlier.consecutive_failures` must be a whole number from 1 to 1000 (out of range)
+    13:15: `origin.app.outlier.max_ejected` must be a share from 1% to 50% (out of range)
+    14:19: `origin.app.outlier.failure_status[0]` must be a status code or a range of them, and `504-502` is none (it begins after its end)
+    16:16: `origin.app.circuit.failure_rate` must be a share from 1% to 100% (a number without a unit) -> did you mean "50%"?
+    17:10: `origin.app.circuit.trials` must be a whole number from 1 to 1000 (out of range)
+    "##);
+    let file = r#"[origin.app]
+servers = ["a:1"]
+[origin.app.health]
+path = "http://a/healthz"
+window = 2
+expect_status = []
+"#;
+    assert_snapshot!(listed(file), @r##"
+    4:8: `origin.app.health.path` must be a path or "off", and `http://a/healthz` is neither (a URL) -> the path alone: the servers are those of the origin
+    5:10: `origin.app.health.window` must be at least `threshold`, which is 3 (no server could pass)
+    6:17: `origin.app.health.expect_status` must hold something (an empty list)
+    "##);
+}
+
+#[test]
+fn a_new_server_is_given_as_many_good_probes_as_it_needs() {
+    let health = |text: &str| {
+        let file = format!("{MINIMAL}[origin.app.health]\npath = \"/h?x=1\"\n{text}");
+        load(&file).unwrap().origins.swap_remove(0).health
+    };
+    assert_eq!(health("threshold = 5").initial, 5);
+    assert_eq!(health("threshold = 5\ninitial = 0").initial, 0);
+    assert_eq!(health("").path.unwrap(), "/h?x=1");
+}

@@ -13,7 +13,10 @@ pub(crate) fn percent(range: RangeInclusive<u32>) -> impl Fn(&Node) -> Result<u3
             Value::Text(text) | Value::Bare(text) => text,
             Value::Number(number) => {
                 let fault = Fault::new(wants(), "a number without a unit");
-                return Err(fault.help(format!("did you mean \"{number}%\"?")));
+                let fraction = number.parse::<f64>().ok().filter(|_| number.contains('.'));
+                let meant =
+                    fraction.map_or_else(|| number.clone(), |part| (part * 100.0).to_string());
+                return Err(fault.help(format!("did you mean \"{meant}%\"?")));
             }
             _ => return Err(Fault::new(wants(), format!("this is {}", node.noun()))),
         };
