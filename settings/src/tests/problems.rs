@@ -416,7 +416,7 @@ listen = ["unix:/run/b.sock"]
 servers = ["a:1"]
 "#;
     assert_snapshot!(listed(taken), @r##"
-    2:50: the address 127.0.0.1:80 of `main` is taken: `main` listens on 127.0.0.1:80 (taken)
+    2:48: the address 127.0.0.1:80 of `main` is taken: `main` listens on 127.0.0.1:80 (taken)
     4:11: the address unix:/run/b.sock of `admin` is taken: `main` listens on unix:/run/b.sock (taken)
     "##);
 }
