@@ -61,6 +61,10 @@ impl Pool {
         idle.clear();
     }
 
+    pub(super) fn clear(&self) {
+        self.idle.lock().clear();
+    }
+
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         self.idle.lock().retain(|idle| now < idle.until && !idle.sender.is_closed());

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use self::connection::ServerConnection;
 use super::connector::Connector;
 use super::error::OriginError;
-use super::health::ServerHealth;
+use super::health::{ServerHealth, ServerState};
 use super::http2::{Ask, Http2Connection, Http2Limits, Http2Pool};
 use super::names::Names;
 use super::pool::Pool;
@@ -224,8 +224,13 @@ impl Server {
         self.http2.count()
     }
 
+    /// Closes connections that are of no more use: all idle ones, if an operator gives the server no
+    /// requests.
     pub(super) fn sweep(&self) {
-        self.pool.sweep();
+        match self.health.state(Instant::now()) {
+            ServerState::Drain | ServerState::Disabled => self.pool.clear(),
+            _ => self.pool.sweep(),
+        }
         self.http2.sweep();
     }
 }
