@@ -27,6 +27,11 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
+    /// Returns whether HTTP/2 was agreed on in the TLS handshake.
+    pub fn has_agreed_on_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
     /// Reads bytes that stay in the socket. Under TLS they would be those of its records.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {

@@ -21,12 +21,13 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 14] = [
+const CHECKS: [(&[&str], Check); 15] = [
     (&["dns"], answers_that_hold_for_no_time),
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
     (&["origin"], origins_never_chosen),
     (&["origin"], servers_named_twice),
+    (&["origin"], servers_that_are_not_verified),
     (&["listen"], names_taken_twice),
     (&["listen"], http2_that_nobody_asks_for),
     (&["listen", "admin"], addresses_taken_twice),
@@ -142,6 +143,23 @@ fn http2_that_nobody_asks_for(config: &Config, root: &Node) -> Vec<ProblemBuilde
             let draft = ProblemBuilder::error(message, "no client would ask for it")
                 .help(format!("did you mean \"{meant}\"?"));
             placed(draft, root.at(&["listen", &index.to_string(), "http2"]))
+        })
+        .collect()
+}
+
+fn servers_that_are_not_verified(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    let all = config.origins.iter();
+    let blind = all.filter(|origin| {
+        origin.tls.as_ref().is_some_and(|tls| tls.dangerously_accept_any_certificate)
+    });
+    blind
+        .map(|origin| {
+            let message = format!("`origin.{}` accepts any certificate", origin.name);
+            let label = "whoever is on the way can read and change everything";
+            let draft = ProblemBuilder::warning(message, label)
+                .help("ca = \"/path/to/their/authority.pem\" verifies servers with certificates of your own");
+            let path = ["origin", &origin.name, "tls", "dangerously_accept_any_certificate"];
+            placed(draft, root.at(&path))
         })
         .collect()
 }

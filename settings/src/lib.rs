@@ -43,7 +43,9 @@ pub use self::tables::{
     SaslMechanism, Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind,
     StorageSettings, TagSettings, TargetHttp, TargetSettings,
 };
-pub use self::tables::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
+pub use self::tables::{
+    CertificateFiles, ClientCertificate, ListenTlsSettings, OriginTlsSettings, TlsVersion,
+};
 use self::tree::{layers, references};
 pub use self::value::StatusRange;
 pub use self::written::{SettingChange, WrittenSettings};

@@ -7,7 +7,7 @@ use super::storage;
 use crate::app::App;
 use crate::client::peer::ListenerId;
 use crate::metrics::family::{self, Family, Sample};
-use crate::{front, invalidation, origins, purge, store};
+use crate::{front, invalidation, origins, purge, store, tls};
 
 pub(super) fn page(app: &App) -> Result<String, fmt::Error> {
     family::page(families(app))
@@ -30,6 +30,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(fetcher.metrics().failure_families());
     all.extend(origins::metrics::failure_families(&origins, app.clock().now()));
     all.extend(origins::metrics::families(&origins));
+    all.extend(tls::origin_families(&origins.tls()));
     all.extend(origins::metrics::health_families(&origins));
     all.extend(origins.name_families());
     all.extend(app.front.purge_endpoint.executor().metrics.families());

@@ -12,6 +12,7 @@ use super::http2::StreamFault;
 use super::names::NoAnswer;
 use super::request_body::RequestBodyError;
 use crate::framing::Violation;
+use crate::tls::ServerTlsError;
 
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
@@ -32,6 +33,9 @@ pub enum OriginError {
         #[source]
         source: Arc<std::io::Error>,
     },
+    /// The TLS handshake failed: no byte of the request was sent.
+    #[error("{server}: {error}")]
+    Tls { server: String, error: ServerTlsError },
     #[error("{server} accepted no connection in time")]
     ConnectTimeout { server: String },
     /// All connections are in use, and the queue is full or the wait in it was too long.
@@ -117,6 +121,8 @@ impl OriginError {
             Self::Framing(violation)
         } else if source.is_parse() || source.is_parse_too_large() {
             Self::Malformed(Arc::new(source))
+        } else if let Some(error) = ServerTlsError::of_exchange(&source) {
+            Self::Tls { server: "the server".to_owned(), error }
         } else if source.is_user() {
             let error = source.source().and_then(<dyn Error>::downcast_ref);
             error.map_or(Self::RequestBroken, Self::of_request)
@@ -151,6 +157,7 @@ impl OriginError {
                 | Self::Refused { .. }
                 | Self::Unreachable { .. }
                 | Self::ConnectTimeout { .. }
+                | Self::Tls { .. }
         )
     }
 
@@ -170,6 +177,7 @@ impl OriginError {
             Self::Resolve { .. }
             | Self::Refused { .. }
             | Self::Unreachable { .. }
+            | Self::Tls { .. }
             | Self::Broken(_)
             | Self::Unprocessed(_)
             | Self::Reset(_)
@@ -188,6 +196,7 @@ impl OriginError {
             Self::Resolve { .. } => "dns_error",
             Self::Refused { .. } => "connection_refused",
             Self::Unreachable { .. } => "destination_ip_unroutable",
+            Self::Tls { error, .. } => error.proxy_status_type(),
             Self::ConnectTimeout { .. } => "connection_timeout",
             Self::Busy => "connection_limit_reached",
             Self::Unavailable(_) => "destination_unavailable",
@@ -215,6 +224,7 @@ impl OriginError {
             Self::Resolve { .. } => "resolve",
             Self::Refused { .. } => "refused",
             Self::Unreachable { .. } => "unreachable",
+            Self::Tls { error, .. } => error.reason(),
             Self::ConnectTimeout { .. } => "connect_timeout",
             Self::Busy => "busy",
             Self::Unavailable(_) => "unavailable",

@@ -40,6 +40,8 @@ pub(super) struct Member {
     pub(super) settings: ServerSettings,
     /// Those with the lowest number are used as long as one of them is usable (RFC 2782).
     pub(super) priority: u16,
+    /// The name that it is an address of: the one in its certificate.
+    pub(super) host: Option<String>,
 }
 
 impl Members {
@@ -121,6 +123,7 @@ impl MemberEntry {
         let member = |address, weight, priority| Member {
             settings: ServerSettings { address, weight },
             priority,
+            host: None,
         };
         let (name, port) = match &self.source {
             MemberSource::Listed(address) => return vec![member(address.clone(), self.weight, 0)],
@@ -133,7 +136,10 @@ impl MemberEntry {
                 addresses.sort_unstable();
                 let servers = addresses.into_iter().map(|address| SocketAddr::new(address, port));
                 let servers = servers.filter_map(host);
-                servers.map(|address| member(address, self.weight, 0)).collect()
+                let host = Some(name.question().name().to_owned());
+                let of_name =
+                    |address| Member { host: host.clone(), ..member(address, self.weight, 0) };
+                servers.map(of_name).collect()
             }
             Some(Records::Services(records)) => {
                 let mut records = records.clone();

@@ -98,11 +98,16 @@ impl FailureLog {
     }
 }
 
-const REASONS: [&str; 21] = [
+const REASONS: [&str; 26] = [
     "resolve",
     "refused",
     "unreachable",
     "connect_timeout",
+    "tls_certificate",
+    "tls_alert",
+    "tls_protocol",
+    "tls_broken",
+    "tls_setup",
     "unavailable",
     "busy",
     "send_timeout",

@@ -56,6 +56,7 @@ pub use self::request_body::{AcceptsTrailers, RequestBody};
 pub use self::response_body::OriginBody;
 pub use self::server_report::ServerReport;
 use crate::metrics::family::Family;
+use crate::tls::OriginTls;
 
 /// The origins of a configuration, never none, in the order in which they claim requests.
 #[derive(Clone, Debug)]
@@ -132,6 +133,11 @@ impl Origins {
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Origin>> {
         std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Returns TLS of the origins that have it.
+    pub fn tls(&self) -> Vec<Arc<OriginTls>> {
+        self.iter().filter_map(|origin| origin.tls().cloned()).collect()
     }
 
     pub fn sweep(&self) {

@@ -34,11 +34,13 @@ use super::response_body::{ContentLimits, OriginBody, is_over};
 use super::sending::SendingLimits;
 use super::server::Server;
 use super::server::connection::ServerConnection;
+use super::server::server_tls::ServerTls;
 use super::server_report::ServerReport;
 use super::slots::Slots;
 use super::stream_patience::StreamPatience;
 use crate::framing::grammar::is_request_line;
-use settings::HostHeader;
+use crate::tls::OriginTls;
+use settings::{HostHeader, OriginHttp2};
 
 #[derive(Debug)]
 pub struct Origin {
@@ -53,13 +55,16 @@ pub struct Origin {
     pub reachability: Arc<Reachability>,
     outage: Arc<Outage>,
     health: Arc<HealthGroup>,
+    tls: Option<Arc<OriginTls>>,
 }
 
 impl Origin {
     pub(super) fn new(settings: settings::OriginSettings, names: &Arc<Names>) -> Self {
         let health = Arc::new(HealthGroup::new(&settings));
+        let tls = tls_of(&settings, None);
         let members = Members::new(&settings.servers, names);
-        let first = servers(&members, &[], (&settings, &health), ServerArrival::AtStart);
+        let rules = ServerRules { settings: &settings, health: &health, tls: tls.as_ref() };
+        let first = servers(&members, &[], &rules, ServerArrival::AtStart);
         Self {
             servers: RwLock::new(first),
             members,
@@ -70,6 +75,7 @@ impl Origin {
             reachability: Arc::default(),
             outage: Arc::default(),
             health,
+            tls,
             settings,
         }
     }
@@ -78,8 +84,10 @@ impl Origin {
     /// one. Servers whose connections are made or kept in another way begin anew.
     pub(super) fn renewed(&self, settings: settings::OriginSettings) -> Self {
         let health = Arc::new(self.health.renewed(&settings));
+        let tls = tls_of(&settings, self.tls.as_ref());
         let members = Members::new(&settings.servers, self.members.names());
-        let now = servers(&members, &self.servers(), (&settings, &health), ServerArrival::Later);
+        let rules = ServerRules { settings: &settings, health: &health, tls: tls.as_ref() };
+        let now = servers(&members, &self.servers(), &rules, ServerArrival::Later);
         Self {
             servers: RwLock::new(now),
             members,
@@ -90,6 +98,7 @@ impl Origin {
             reachability: Arc::clone(&self.reachability),
             outage: Arc::clone(&self.outage),
             health,
+            tls,
             settings,
         }
     }
@@ -117,8 +126,9 @@ impl Origin {
     pub(super) fn refresh(&self) {
         let mut known = self.servers.write();
         let arrival = if known.is_empty() { ServerArrival::AtStart } else { ServerArrival::Later };
-        let rules = (&self.settings, &*self.health);
-        let now = servers(&self.members, &known, rules, arrival);
+        let (settings, health, tls) = (&self.settings, &*self.health, self.tls.as_ref());
+        let rules = ServerRules { settings, health, tls };
+        let now = servers(&self.members, &known, &rules, arrival);
         let origin = self.name();
         for new in now.iter().filter(|new| known.iter().all(|old| !Arc::ptr_eq(old, new))) {
             tracing::info!(origin, server = new.name(), "a server has joined");
@@ -150,6 +160,10 @@ impl Origin {
 
     pub(super) fn has(&self, settings: &settings::OriginSettings) -> bool {
         self.settings == *settings
+    }
+
+    pub(super) const fn tls(&self) -> Option<&Arc<OriginTls>> {
+        self.tls.as_ref()
     }
 
     pub fn name(&self) -> &str {
@@ -507,21 +521,39 @@ async fn follow(origin: Weak<Origin>, mut states: watch::Receiver<NameState>) {
 fn servers(
     members: &Members,
     known: &[Arc<Server>],
-    (settings, group): (&settings::OriginSettings, &HealthGroup),
+    rules: &ServerRules<'_>,
     arrival: ServerArrival,
 ) -> Arc<[Arc<Server>]> {
-    let names = members.names();
-    let server = |Member { settings: server, priority }: Member| {
+    let (names, settings) = (members.names(), rules.settings);
+    let server = |Member { settings: server, priority, host }: Member| {
         let before = known.iter().find(|known| *known.address() == server.address);
+        let tls = rules.tls.map(|tls| ServerTls::new(tls, &server.address, host.as_deref()));
         let server = if let Some(before) = before {
-            group.adopt(before.health());
-            before.renewed(&server, settings, names)
+            rules.health.adopt(before.health());
+            before.renewed(&server, settings, names, tls)
         } else {
-            let health = group.server(&server.address.to_string(), arrival);
-            Arc::new(Server::new(&server, settings, health, names))
+            let health = rules.health.server(&server.address.to_string(), arrival);
+            Arc::new(Server::new(&server, settings, (health, tls), names))
         };
         server.set_priority(priority);
         server
     };
     members.current().into_iter().map(server).collect()
+}
+
+/// What the servers of an origin are made by.
+struct ServerRules<'a> {
+    settings: &'a settings::OriginSettings,
+    health: &'a HealthGroup,
+    tls: Option<&'a Arc<OriginTls>>,
+}
+
+/// Makes TLS to the servers, or keeps the one before.
+fn tls_of(
+    settings: &settings::OriginSettings,
+    before: Option<&Arc<OriginTls>>,
+) -> Option<Arc<OriginTls>> {
+    let tls = settings.tls.as_ref()?;
+    let offers_http2 = settings.http2 == OriginHttp2::Alpn;
+    Some(OriginTls::renewed(&settings.name, tls, offers_http2, before))
 }

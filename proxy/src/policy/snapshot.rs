@@ -35,6 +35,12 @@ impl SettingsSnapshot {
         self.number
     }
 
+    /// Reads certificates again whose files have changed. Blocks on files.
+    pub fn refresh_certificates(&self) {
+        self.tls.refresh();
+        self.origins.tls().iter().for_each(|tls| tls.refresh());
+    }
+
     pub(super) fn new(
         config: &Config,
         origins: Origins,

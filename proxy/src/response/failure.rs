@@ -56,6 +56,9 @@ impl ProxyError {
             Self::Origin(error) if let Some(setting) = error.setting() => {
                 format!("{name}; error={kind}; details=\"{setting}\"")
             }
+            Self::Origin(OriginError::Tls { error, .. }) if let Some(alert) = error.alert() => {
+                format!("{name}; error={kind}; alert-id={alert}")
+            }
             Self::Origin(OriginError::Unavailable(why)) => {
                 format!("{name}; error={kind}; details=\"{why}\"")
             }

@@ -29,7 +29,9 @@ pub(super) async fn keep_certificates(app: Arc<App>) {
     loop {
         sleep(CERTIFICATE_TICK).await;
         let settings = app.settings.current();
-        if let Err(error) = tokio::task::spawn_blocking(move || settings.tls.refresh()).await {
+        if let Err(error) =
+            tokio::task::spawn_blocking(move || settings.refresh_certificates()).await
+        {
             tracing::error!(%error, "looking for new certificates failed");
         }
     }

@@ -57,6 +57,16 @@ impl Credentials {
 
     /// Returns what an operator should know, though the certificate is used.
     pub(super) fn warning(&self, now: u64) -> Option<String> {
+        let problem = self.warning_of_client(now);
+        problem.or_else(|| {
+            (!self.facts.has_names()).then(|| {
+                "names no host (no subject alternative name): clients refuse it".to_owned()
+            })
+        })
+    }
+
+    /// The same for a certificate that is shown to servers, which look for no host in it.
+    pub(super) fn warning_of_client(&self, now: u64) -> Option<String> {
         let facts = &self.facts;
         let days = |seconds: u64| seconds / 86_400;
         if facts.not_after <= now {
@@ -65,8 +75,6 @@ impl Credentials {
             Some(format!("expires in {} days", days(facts.not_after - now)))
         } else if facts.not_before > now {
             Some("is not valid yet".to_owned())
-        } else if !facts.has_names() {
-            Some("names no host (no subject alternative name): clients refuse it".to_owned())
         } else {
             None
         }

@@ -66,6 +66,7 @@ impl HandshakeFailure {
             Error::PeerIncompatible(
                 PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired // TLS 1.1 and older
                 | PeerIncompatible::SupportedVersionsExtensionRequired
                 | PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled,

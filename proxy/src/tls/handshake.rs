@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::ALPN_H2;
 use super::failure::HandshakeFailure;
-use super::listener::{H2, ListenerTls};
+use super::listener::ListenerTls;
 use crate::transport::Transport;
 
 /// A connection whose handshake is complete.
@@ -75,7 +76,7 @@ async fn shake_hands(
             let (_, session) = stream.get_ref();
             let is_resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
             let is_tls13 = session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-            let is_http2 = session.alpn_protocol() == Some(H2);
+            let is_http2 = session.alpn_protocol() == Some(ALPN_H2);
             tls.metrics.succeed(is_tls13, is_resumed);
             if session.peer_certificates().is_some() {
                 tls.metrics.with_client_certificate.add(1);

@@ -3,7 +3,7 @@
 use settings::{Config, Finding};
 
 use super::files::FileProblem;
-use super::listener;
+use super::{listener, origin};
 
 /// Returns what is wrong with files of certificates, keys and authorities. Blocks on files.
 pub fn inspect(config: &Config) -> Vec<Finding> {
@@ -22,6 +22,18 @@ pub fn inspect(config: &Config) -> Vec<Finding> {
             }
             let name = format!("listen[{index}].tls.{}", place.key);
             findings.push(finding(settings, &name, problem, is_warning));
+        }
+    }
+    for origin in &config.origins {
+        let Some(tls) = &origin.tls else { continue };
+        for (key, problem, is_warning) in origin::problems(tls) {
+            let table = match key {
+                "scheme" => vec!["origin", &origin.name],
+                _ => vec!["origin", &origin.name, "tls"],
+            };
+            let settings: Vec<String> = table.into_iter().chain([key]).map(str::to_owned).collect();
+            let name = settings.join(".");
+            findings.push(finding(vec![settings], &name, problem, is_warning));
         }
     }
     findings

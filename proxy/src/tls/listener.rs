@@ -19,7 +19,7 @@ use super::counters::{CertificateFigures, HandshakeMetrics};
 use super::credentials::Credentials;
 use super::files::{self, FileProblem};
 use super::watched::Watched;
-use super::{provider, unix_now, versions};
+use super::{ALPN_H2, ALPN_HTTP11, provider, unix_now, versions};
 
 #[derive(Debug)]
 pub struct ListenerTls {
@@ -194,8 +194,8 @@ impl ListenerTls {
         let choice = Arc::clone(&self.choice);
         let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(choice);
         config.alpn_protocols = match self.http2 {
-            Http2::Alpn => vec![H2.to_vec(), HTTP11.to_vec()],
-            Http2::Off | Http2::Cleartext => vec![HTTP11.to_vec()],
+            Http2::Alpn => vec![ALPN_H2.to_vec(), ALPN_HTTP11.to_vec()],
+            Http2::Off | Http2::Cleartext => vec![ALPN_HTTP11.to_vec()],
         };
         config.session_storage = match self.settings.min_version {
             TlsVersion::Tls12 => Arc::clone(&sessions.store),
@@ -277,8 +277,6 @@ pub(super) struct Place {
     pub(super) key: &'static str,
 }
 
-pub(super) const H2: &[u8] = b"h2";
-const HTTP11: &[u8] = b"http/1.1";
 /// Sessions of clients that know no tickets, some 300 bytes each.
 const SESSIONS_MAX: usize = 4096;
 const DAY: u64 = 86_400;

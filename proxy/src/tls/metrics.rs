@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::failure::HandshakeFailure;
 use super::listener::ListenerTls;
+use super::origin::OriginTls;
 use crate::metrics::family::{Family, Sample};
 
 pub(super) fn listener_families(all: &[Arc<ListenerTls>]) -> Vec<Family> {
@@ -76,6 +77,50 @@ pub(super) fn listener_families(all: &[Arc<ListenerTls>]) -> Vec<Family> {
         Family::labelled(
             "shellac_tls_certificate_failures",
             "Times that a certificate's files became such that they cannot be used",
+            certificates().map(|(labels, figures)| Sample::counter(labels, figures.failures)),
+        ),
+    ]
+}
+
+pub(super) fn origin_families(all: &[Arc<OriginTls>]) -> Vec<Family> {
+    let each = || all.iter().map(|tls| (("origin", tls.name().to_owned()), tls));
+    let certificates = || {
+        each().filter_map(|(name, tls)| {
+            let figures = tls.certificate()?;
+            Some(([name, ("certificate", figures.file.clone())], figures))
+        })
+    };
+    vec![
+        Family::labelled(
+            "shellac_origin_tls_handshakes",
+            "Complete TLS handshakes with servers, by version and kind",
+            each().flat_map(|(name, tls)| {
+                let versions = VERSIONS.into_iter().zip(&tls.metrics().0);
+                versions.flat_map(move |(version, counters)| {
+                    let name = name.clone();
+                    KINDS.into_iter().zip(counters).map(move |(kind, count)| {
+                        let version = ("version", version.to_owned());
+                        let labels = [name.clone(), version, ("kind", kind.to_owned())];
+                        Sample::counter(labels, count.value())
+                    })
+                })
+            }),
+        ),
+        Family::labelled(
+            "shellac_origin_tls_unverified",
+            "Whether any certificate of a server is accepted",
+            each().map(|(name, tls)| Sample::labelled_gauge([name], u64::from(tls.is_blind()))),
+        ),
+        Family::labelled(
+            "shellac_origin_tls_certificate_expiry_timestamp_seconds",
+            "When our certificate for an origin expires, in seconds since 1970; 0: there is none",
+            certificates().map(|(labels, figures)| {
+                Sample::labelled_gauge(labels, figures.not_after.unwrap_or(0))
+            }),
+        ),
+        Family::labelled(
+            "shellac_origin_tls_certificate_failures",
+            "Times that the files of our certificate became such that they cannot be used",
             certificates().map(|(labels, figures)| Sample::counter(labels, figures.failures)),
         ),
     ]

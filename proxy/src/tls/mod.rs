@@ -5,11 +5,13 @@
 //!  of a            by name       handshake    bounded, counted ─► Transport::Tls
 //!  snapshot                      sessions     tickets and cache, shared by the workers
 //!                  watched ─► files, credentials, facts, der
+//! OriginTls ─► roots, watched; connect ─► Transport::Tls, or ServerTlsError
 //! ```
 //!
 //! Files are read again when they change; what cannot be used replaces nothing. Nothing here reads
 //! a file on a worker: [`ListenersTls::refresh`] is called by housekeeping.
 
+mod any_certificate;
 mod choice;
 mod counters;
 mod credentials;
@@ -21,6 +23,9 @@ pub mod handshake;
 mod inspection;
 mod listener;
 mod metrics;
+mod origin;
+mod roots;
+mod server_error;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -34,6 +39,8 @@ use settings::{ListenSettings, TlsVersion};
 
 pub use self::inspection::inspect;
 pub use self::listener::ListenerTls;
+pub use self::origin::{HttpOffer, OriginTls};
+pub use self::server_error::ServerTlsError;
 use crate::metrics::family::Family;
 
 /// TLS of all listeners that have it.
@@ -61,6 +68,10 @@ impl ListenersTls {
     }
 }
 
+pub(crate) fn origin_families(all: &[Arc<OriginTls>]) -> Vec<Family> {
+    metrics::origin_families(all)
+}
+
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
@@ -79,3 +90,6 @@ static TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 fn unix_now() -> u64 {
     UnixTime::now().as_secs()
 }
+
+const ALPN_H2: &[u8] = b"h2";
+const ALPN_HTTP11: &[u8] = b"http/1.1";

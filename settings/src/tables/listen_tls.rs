@@ -74,12 +74,13 @@ impl ListenTlsSettings {
     pub(crate) fn read(table: &mut Table<'_>) -> Option<Self> {
         let mut tls = Self::default();
         let only = read_files(table);
+        let mut listed = 0;
         table.items("certificates", |table| {
-            let files = read_files(table);
-            if files.is_none() {
+            listed += 1;
+            tls.certificates.extend(read_files(table));
+            if !table.has("certificate") && !table.has("key") {
                 table.add_missing("certificate");
             }
-            tls.certificates.extend(files);
         });
         table.read("min_version", choice(&VERSIONS), &mut tls.min_version);
         table.read("client_ca", path, &mut tls.client_ca);
@@ -95,10 +96,8 @@ impl ListenTlsSettings {
                 table.add_here(draft);
             }
             Some(only) => tls.certificates.push(only),
-            None if tls.certificates.is_empty() && tls.client_ca.is_some() => {
-                table.add_missing("certificate");
-            }
-            None if tls.certificates.is_empty() => table.require("certificate"),
+            None if listed == 0 && tls.client_ca.is_some() => table.add_missing("certificate"),
+            None if listed == 0 => table.require("certificate"),
             None => {}
         }
         Some(tls).filter(|tls| !tls.certificates.is_empty())

@@ -35,6 +35,7 @@ pub use self::listen::{Http2, ListenSettings};
 pub use self::listen_address::ListenAddress;
 pub use self::listen_tls::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 pub use self::log::{LogFormat, LogLevel, LogSettings};
+pub use self::origin::OriginTlsSettings;
 pub use self::origin::{
     CircuitSettings, HealthSettings, HostHeader, HostPattern, OriginHttp2, OriginSettings,
     OutlierSettings, PathPattern, ProbeMethod, ServerAddress, ServerSettings,

@@ -6,6 +6,7 @@ mod problems;
 mod rendering;
 mod robustness;
 mod shipped;
+mod tls;
 mod written;
 
 use super::{Config, ConfigErrors, Flags, Sources};

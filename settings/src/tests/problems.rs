@@ -140,7 +140,7 @@ servers = ["3000", "http://a:1/", "https://a", "::1:3000", "app", "u@a:1"]
     5:29: `admin.listen[1]` must be an IP address with a port, and `here` is none (invalid socket address syntax) -> "0.0.0.0:8080" or "[::]:8080"
     7:12: `origin.app.servers[0]` must be host:port, and `3000` is none (not host:port) -> did you mean "127.0.0.1:3000"?
     7:20: `origin.app.servers[1]` must be host:port, and `http://a:1/` is none (a URL) -> did you mean "a:1"?
-    7:35: `origin.app.servers[2]` must be host:port, and `https://a` is none (a URL) -> origins are reached by plain HTTP
+    7:35: `origin.app.servers[2]` must be host:port, and `https://a` is none (a URL) -> host:port alone, and scheme = "https" beside `servers`
     7:48: `origin.app.servers[3]` must be host:port, and `::1:3000` is none (invalid authority) -> "127.0.0.1:3000", "app.internal:3000" or "[::1]:3000"
     7:60: `origin.app.servers[4]` must be host:port, and `app` is none (not host:port) -> did you mean "app:80"?
     7:67: `origin.app.servers[5]` must be host:port, and `u@a:1` is none (not host:port) -> did you mean "a:1"?

@@ -140,7 +140,7 @@ fn variables_are_shown_like_files() {
 fn flags_are_shown_like_files() {
     let flags = Flags {
         listen: vec!["8080".to_owned()],
-        origin: Some("https://app".to_owned()),
+        origin: Some("ftp://app".to_owned()),
         ttl: Some("2 weeks".to_owned()),
         ..Flags::default()
     };
@@ -152,13 +152,13 @@ fn flags_are_shown_like_files() {
       ·            ╰── invalid socket address syntax
       ╰────
      help: did you mean "0.0.0.0:8080"?
-     × `origin.app.servers[0]` must be host:port, and `https://app` is none
+     × `origin.app.servers[0]` must be host:port, and `ftp://app` is none
       ╭─[command line:1:10]
-    1 │ --origin https://app
-      ·          ─────┬─────
-      ·               ╰── a URL
+    1 │ --origin ftp://app
+      ·          ────┬────
+      ·              ╰── a URL
       ╰────
-     help: origins are reached by plain HTTP
+     help: origins are reached by HTTP
      × `cache.default_ttl` must be a duration, and `2 weeks` is none
       ╭─[command line:1:7]
     1 │ --ttl 2 weeks

@@ -51,7 +51,8 @@ pub(crate) fn authority(text: &str) -> Result<Authority, Fault> {
         let fault = fault("a URL");
         return Err(match scheme {
             "http" => fault.help(format!("did you mean \"{}\"?", rest.trim_end_matches('/'))),
-            _ => fault.help("origins are reached by plain HTTP"),
+            "https" => fault.help("host:port alone, and scheme = \"https\" beside `servers`"),
+            _ => fault.help("origins are reached by HTTP"),
         });
     }
     let authority: Authority = text.parse().map_err(|error: http::uri::InvalidUri| {

@@ -32,6 +32,7 @@ impl ExchangeResult {
             OriginError::Resolve { .. }
             | OriginError::Refused { .. }
             | OriginError::Unreachable { .. }
+            | OriginError::Tls { .. }
             | OriginError::ConnectTimeout { .. } => Self::NotConnected,
             OriginError::SendTimeout
             | OriginError::HeadTimeout

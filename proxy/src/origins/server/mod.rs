@@ -1,6 +1,7 @@
 //! `Server`: one server of an origin, with its address, its connector and its connections.
 
 pub(super) mod connection;
+pub(super) mod server_tls;
 mod shared;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use hyper::client::conn::http1;
 use tokio::time::{Instant, timeout};
 
 use self::connection::ServerConnection;
+use self::server_tls::ServerTls;
 use super::connector::Connector;
 use super::error::OriginError;
 use super::health::{ServerHealth, ServerState};
@@ -23,6 +25,7 @@ use super::sending::{Sending, SendingLimits};
 use super::server_report::ServerReport;
 use super::server_stream::ServerStream;
 use crate::framing;
+use crate::tls::HttpOffer;
 use crate::transport::Transport;
 use settings::{OriginHttp2, OriginSettings, ServerAddress, ServerSettings};
 
@@ -41,13 +44,14 @@ pub(super) struct Server {
     health: Arc<ServerHealth>,
     protocol: OriginHttp2,
     http2: Http2Pool,
+    tls: Option<ServerTls>,
 }
 
 impl Server {
     pub(super) fn new(
         server: &ServerSettings,
         origin: &OriginSettings,
-        health: Arc<ServerHealth>,
+        (health, tls): (Arc<ServerHealth>, Option<ServerTls>),
         names: &Names,
     ) -> Self {
         let ServerSettings { address, weight } = server;
@@ -63,6 +67,7 @@ impl Server {
             health,
             protocol: origin.http2,
             http2: Http2Pool::new(http2_limits(origin), http2_idle_timeout(origin)),
+            tls,
         }
     }
 
@@ -73,16 +78,18 @@ impl Server {
         server: &ServerSettings,
         origin: &OriginSettings,
         names: &Names,
+        tls: Option<ServerTls>,
     ) -> Arc<Self> {
         if self.connect_timeout == origin.connect_timeout
             && self.pool.is(origin.keepalive, origin.keepalive_timeout)
             && self.protocol == origin.http2
             && *self.http2.limits() == http2_limits(origin)
+            && self.tls == tls
         {
             self.weight.store(server.weight, Ordering::Relaxed);
             return Arc::clone(self);
         }
-        Arc::new(Self::new(server, origin, Arc::clone(&self.health), names))
+        Arc::new(Self::new(server, origin, (Arc::clone(&self.health), tls), names))
     }
 
     pub(super) const fn address(&self) -> &ServerAddress {
@@ -154,7 +161,7 @@ impl Server {
         needs_http1: bool,
     ) -> Result<ServerConnection, OriginError> {
         if needs_http1 || self.protocol == OriginHttp2::Off {
-            let stream = self.open().await?;
+            let stream = self.open(HttpOffer::Http1).await?;
             return self.begin_http1(stream).await;
         }
         shared::connect(self).await
@@ -162,7 +169,7 @@ impl Server {
 
     /// Opens a connection that serves one exchange.
     pub(super) async fn connect_unshared(self: Arc<Self>) -> Result<ServerConnection, OriginError> {
-        let stream = self.open().await?;
+        let stream = self.open(HttpOffer::Any).await?;
         if !self.is_http2(&stream) {
             return self.begin_http1(stream).await;
         }
@@ -171,11 +178,19 @@ impl Server {
         Ok(ServerConnection::stream(stream, self))
     }
 
-    async fn open(&self) -> Result<Transport, OriginError> {
-        timeout(self.connect_timeout, self.connector.connect())
+    /// Opens a connection, with TLS where the origin has it.
+    async fn open(&self, offer: HttpOffer) -> Result<Transport, OriginError> {
+        let server = || self.name().to_owned();
+        let opening = async {
+            let stream = self.connector.connect().await;
+            let stream = stream.map_err(|error| OriginError::connecting(self.name(), error))?;
+            let Some(tls) = &self.tls else { return Ok(stream) };
+            let secured = tls.secure(stream, offer).await;
+            secured.map_err(|error| OriginError::Tls { server: server(), error })
+        };
+        timeout(self.connect_timeout, opening)
             .await
-            .map_err(|_elapsed| OriginError::ConnectTimeout { server: self.name().to_owned() })?
-            .map_err(|error| OriginError::connecting(self.name(), error))
+            .map_err(|_elapsed| OriginError::ConnectTimeout { server: server() })?
     }
 
     async fn begin_http1(
@@ -206,12 +221,17 @@ impl Server {
     }
 
     /// Returns whether HTTP/2 is spoken on a new connection.
-    const fn is_http2(&self, _stream: &Transport) -> bool {
-        matches!(self.protocol, OriginHttp2::Cleartext)
+    fn is_http2(&self, stream: &Transport) -> bool {
+        match self.protocol {
+            OriginHttp2::Off => false,
+            OriginHttp2::Cleartext => true,
+            OriginHttp2::Alpn => stream.has_agreed_on_http2(),
+        }
     }
 
     fn ask(&self, limits: SendingLimits) -> Ask {
-        Ask { scheme: Scheme::HTTP, limits, fields_max: HEADERS_MAX }
+        let scheme = if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        Ask { scheme, limits, fields_max: HEADERS_MAX }
     }
 
     /// Returns the number of idle connections.

@@ -6,6 +6,7 @@ use super::Server;
 use super::connection::ServerConnection;
 use crate::origins::error::OriginError;
 use crate::origins::http2::{Claim, Connecting, Http2Connection, Negotiated};
+use crate::tls::HttpOffer;
 
 pub(super) async fn connect(server: Arc<Server>) -> Result<ServerConnection, OriginError> {
     loop {
@@ -32,7 +33,7 @@ async fn connect_for_all(server: Arc<Server>, connecting: Connecting) {
 
 /// Opens a connection. One that turns out to be HTTP/1 becomes an idle one.
 async fn open(server: &Arc<Server>) -> Result<Option<Http2Connection>, OriginError> {
-    let stream = server.open().await?;
+    let stream = server.open(HttpOffer::Any).await?;
     if server.is_http2(&stream) {
         return server.begin_http2(stream).await.map(Some);
     }
@@ -41,7 +42,7 @@ async fn open(server: &Arc<Server>) -> Result<Option<Http2Connection>, OriginErr
 }
 
 async fn connect_alone(server: Arc<Server>) -> Result<ServerConnection, OriginError> {
-    let stream = server.open().await?;
+    let stream = server.open(HttpOffer::Any).await?;
     if !server.is_http2(&stream) {
         return server.begin_http1(stream).await;
     }

@@ -6,6 +6,7 @@ mod host_pattern;
 mod outlier;
 mod path_pattern;
 mod server;
+mod tls;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub use self::path_pattern::PathPattern;
 use self::path_pattern::path_pattern;
 pub use self::server::{ServerAddress, ServerSettings};
 use self::server::{server, server_table};
+pub use self::tls::OriginTlsSettings;
+use self::tls::require_names;
 use crate::report::{ProblemBuilder, nearest};
 use crate::table::Table;
 use crate::value::{Fault, TIMEOUT, choice, duration, duration_or_off, parsed, whole};
@@ -40,6 +43,8 @@ pub struct OriginSettings {
     pub servers: Vec<ServerSettings>,
     /// The `Host` field of requests to the origin.
     pub host_header: HostHeader,
+    /// `scheme = "https"` and `[origin.NAME.tls]`; `None`: plain connections.
+    pub tls: Option<OriginTlsSettings>,
     /// Time to resolve the name and to open a TCP connection; 1ms to 1d.
     pub connect_timeout: Duration,
     /// Time from the end of the request, content included, to the response's head; 1ms to 1d.
@@ -122,6 +127,7 @@ impl OriginSettings {
             paths: Vec::new(),
             servers,
             host_header: HostHeader::Preserve,
+            tls: None,
             connect_timeout: Duration::from_millis(3500),
             first_byte_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(1),
@@ -175,6 +181,22 @@ impl OriginSettings {
         table.read_each("paths", parsed(path_pattern), &mut self.paths);
         table.read_some_tables("servers", server, server_table, &mut self.servers);
         table.read("host_header", parsed(host_header), &mut self.host_header);
+        self.tls = OriginTlsSettings::read(table);
+        let wrong = match (self.http2, &self.tls) {
+            (OriginHttp2::Cleartext, Some(_)) => Some(("cleartext", "https", "alpn")),
+            (OriginHttp2::Alpn, None) => Some(("alpn", "http", "cleartext")),
+            _ => None,
+        };
+        if let Some((http2, scheme, meant)) = wrong {
+            let wants = format!("is \"{http2}\", and `scheme` is \"{scheme}\"");
+            let fault = Fault::new(wants, "it would never be spoken");
+            table.fault_of("http2", fault.help(format!("did you mean \"{meant}\"?")));
+        }
+        if let Some(tls) = &self.tls {
+            let is_unix =
+                |server: &ServerSettings| matches!(server.address, ServerAddress::Unix(_));
+            require_names(table, tls, self.servers.iter().any(is_unix));
+        }
         table.read("connect_timeout", duration(TIMEOUT), &mut self.connect_timeout);
         table.read("first_byte_timeout", duration(TIMEOUT), &mut self.first_byte_timeout);
         table.read("idle_timeout", duration(TIMEOUT), &mut self.idle_timeout);
