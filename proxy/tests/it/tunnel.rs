@@ -115,7 +115,8 @@ async fn an_idle_tunnel_is_closed() {
     assert_eq!(client.bytes(5).await, b"hello");
 
     assert_eq!(client.until_closed().await, b"");
-    let metrics = &proxy.app.origins().iter().next().unwrap().metrics;
+    let origins = proxy.app.origins();
+    let metrics = &origins.iter().next().unwrap().metrics;
     let counted = || metrics.failures().find(|(reason, _)| *reason == "tunnel_timeout").unwrap().1;
     until("it is counted", || counted() == 1).await;
 }
