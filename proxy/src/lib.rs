@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cli           commands
+//! upgrade       replaces the running binary: the sockets, then the store
 //! server        binds, workers, reloads, housekeeping, drain
 //! admin         health, metrics, stats and purges, on a listener of its own
 //! app           makes every part; opens the configured store
@@ -38,6 +39,7 @@
 #[doc(hidden)]
 pub mod testing;
 pub mod cli;
+mod upgrade;
 pub mod server;
 mod admin;
 pub mod app;

@@ -18,6 +18,7 @@ use crate::fetch::{FetchLimits, Fetcher};
 use crate::front::{Front, ListenerRequests};
 use crate::invalidation::lease::OnExpiry;
 use crate::invalidation::{Invalidation, Verdict};
+use crate::key::KeySeed;
 use crate::limit::Limit;
 use crate::listener::drain::Drain;
 use crate::listener::{ListenerMetrics, Listeners};
@@ -33,7 +34,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::{Removal, Store};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
-use settings::Config;
+use settings::{Config, ListenSettings};
 
 #[derive(Debug)]
 pub struct App {
@@ -51,6 +52,8 @@ pub struct App {
     pub listeners: Arc<Listeners<Front>>,
     pub journal: Journal,
     pub reloads: Reloads,
+    pub executor: Arc<PurgeExecutor>,
+    seed: KeySeed,
     clock: Clock,
     started: Timestamp,
     is_leaving: AtomicBool,
@@ -63,8 +66,38 @@ pub struct App {
 impl App {
     /// Makes every part. The clock is the system's, or one that a test moves.
     pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, OpenError> {
-        let Storage { store, memory, file, invalidation, seed, journal } =
-            Storage::open(&config, &clock)?;
+        let storage = Storage::open(&config, &clock)?;
+        Ok(Self::over(storage, config, clock))
+    }
+
+    /// Finds what would keep the store from being opened, while another process has it.
+    pub fn check_store(config: &Config) -> Result<(), OpenError> {
+        Storage::check(config)
+    }
+
+    /// Makes every part again, for these listeners, after a process that was to take over has
+    /// failed: the store is opened again, or is the same where it is in memory.
+    pub fn resumed(&self, listen: Vec<ListenSettings>) -> Result<Arc<Self>, OpenError> {
+        let mut config = self.config.clone();
+        config.listen = listen;
+        config.storage.file.wait = config.storage.file.wait.max(RESUME_WAIT);
+        if self.file.is_some() {
+            return Self::new(config, Clock::system());
+        }
+        let storage = Storage {
+            store: Arc::clone(&self.store),
+            memory: self.memory.clone(),
+            file: None,
+            invalidation: Arc::clone(&self.invalidation),
+            seed: self.seed,
+            journal: Journal::default(),
+        };
+        self.invalidation.lease().resume();
+        Ok(Self::over(storage, config, self.clock.clone()))
+    }
+
+    fn over(storage: Storage, config: Config, clock: Clock) -> Arc<Self> {
+        let Storage { store, memory, file, invalidation, seed, journal } = storage;
         govern(&invalidation, &config);
         let settings = LiveSettings::new(&config);
         let fetcher = Fetcher::new(
@@ -94,7 +127,7 @@ impl App {
             Arc::clone(&invalidation),
             clock.clone(),
             Arc::clone(&fetcher),
-            executor,
+            Arc::clone(&executor),
             config.limits.max_connections,
             drain.clone(),
         );
@@ -121,7 +154,7 @@ impl App {
         });
         let started = clock.now();
         let reloads = Reloads::new(clock.wall());
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             config,
             store,
             memory,
@@ -133,13 +166,15 @@ impl App {
             listeners,
             clock,
             journal,
+            executor,
+            seed,
             started,
             reloads,
             is_leaving: AtomicBool::new(false),
             is_announced: AtomicBool::new(false),
             is_withdrawn: AtomicBool::new(false),
             handed_over: CancellationToken::new(),
-        }))
+        })
     }
 
     /// Lets another process, which listens at the same addresses, have the store and everyone who
@@ -148,7 +183,7 @@ impl App {
     /// is acknowledged, as purges go to the other one; the store is let go. Blocks; is called where
     /// a runtime is at hand.
     pub fn hand_over(&self) {
-        self.listeners.drain.begin();
+        self.listeners.drain.hand_over();
         let changes = self.front.cache.changes().end(CHANGES_PATIENCE);
         let left = tokio::runtime::Handle::current().block_on(changes);
         if left > 0 {
@@ -234,7 +269,7 @@ impl App {
     }
 
     /// Replaces the settings and the listeners, which are in the order of their ids.
-    pub(crate) fn reconfigure_with(&self, config: &Config, listen: Vec<settings::ListenSettings>) {
+    pub(crate) fn reconfigure_with(&self, config: &Config, listen: Vec<ListenSettings>) {
         self.settings.replace_with(config, listen);
         self.govern(config);
     }
@@ -314,5 +349,7 @@ fn fetch_limits(config: &Config) -> FetchLimits {
     }
 }
 
+/// For a process that has failed to let go of the store.
+const RESUME_WAIT: Duration = Duration::from_secs(10);
 /// The longest wait at a take-over for unsafe requests that are at the origin.
 const CHANGES_PATIENCE: Duration = Duration::from_secs(10);

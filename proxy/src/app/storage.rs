@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::invalidation::Invalidation;
 use crate::key::KeySeed;
 use crate::store::Store;
-use crate::store::file::{FileLimits, OpenError, OpenedStore, TieredStore, Tiering};
+use crate::store::file::{self, FileLimits, OpenError, OpenedStore, TieredStore, Tiering};
 use crate::store::journal::Journal;
 use crate::store::memory::{MemoryLimits, MemoryStore};
 use process::clock::Clock;
@@ -28,22 +28,21 @@ impl Storage {
             StorageKind::File => Tiering::File,
             StorageKind::Tiered => Tiering::Tiered,
         };
-        let file = &config.storage.file;
-        let (entries_max, capacity) = tiering.share(config.storage.memory.capacity, file.capacity);
-        let limits = FileLimits {
-            path: file.path.clone(),
-            capacity: file.capacity,
-            object_bytes_max: file.max_object,
-            persists: file.persist,
-            sync: file.sync,
-            wait: file.wait,
-            entries_max,
-        };
+        let (limits, capacity) = file_limits(config, tiering);
         let memory = MemoryLimits { capacity, ..memory_limits(config) };
         let opened = TieredStore::open(&limits, memory, tiering, clock)?;
         let OpenedStore { store, invalidation, seed, journal } = opened;
         let (memory, file) = (store.memory().clone(), Some(Arc::clone(&store)));
         Ok(Self { store, memory, file, invalidation, seed, journal })
+    }
+
+    pub(super) fn check(config: &Config) -> Result<(), OpenError> {
+        match config.storage.kind {
+            StorageKind::Memory => Ok(()),
+            StorageKind::File | StorageKind::Tiered => {
+                file::check(&file_limits(config, Tiering::File).0)
+            }
+        }
     }
 
     fn in_memory(config: &Config, clock: &Clock) -> Self {
@@ -57,6 +56,22 @@ impl Storage {
             journal: Journal::default(),
         }
     }
+}
+
+/// Returns the bounds of the file, and the capacity of the memory in front of it.
+fn file_limits(config: &Config, tiering: Tiering) -> (FileLimits, u64) {
+    let file = &config.storage.file;
+    let (entries_max, capacity) = tiering.share(config.storage.memory.capacity, file.capacity);
+    let limits = FileLimits {
+        path: file.path.clone(),
+        capacity: file.capacity,
+        object_bytes_max: file.max_object,
+        persists: file.persist,
+        sync: file.sync,
+        wait: file.wait,
+        entries_max,
+    };
+    (limits, capacity)
 }
 
 const fn memory_limits(config: &Config) -> MemoryLimits {

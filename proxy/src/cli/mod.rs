@@ -10,6 +10,7 @@ mod purge;
 mod reload;
 pub mod run;
 mod store;
+mod upgrade;
 mod warm;
 
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ enum Command {
     Run(RunArguments),
     /// Say whether a configuration is right; binds no port
     Check(CheckArguments),
+    /// Replace a running proxy by a new process of its program, without losing a connection
+    Upgrade(upgrade::UpgradeArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
     /// Have a running proxy read its configuration again, wait, and say what changed
@@ -58,8 +61,8 @@ enum Command {
 struct RunArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Take over from the process PID: it hands its store over, and leaves when its clients are
-    /// served
+    /// Take over from the process PID: it hands its sockets and its store over, and leaves when its
+    /// clients are served
     #[arg(long, value_name = "PID")]
     take_over: Option<i32>,
 }
@@ -99,6 +102,7 @@ impl Arguments {
             Command::Check(arguments) => {
                 check::check(Flags { config: arguments.config, ..Flags::default() })
             }
+            Command::Upgrade(arguments) => upgrade::upgrade(&arguments),
             Command::Purge(arguments) => purge::purge(arguments),
             Command::Reload(arguments) => reload::reload(&arguments),
             Command::Drain(arguments) => drain::drain(&arguments),

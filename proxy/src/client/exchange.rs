@@ -21,7 +21,8 @@ use crate::framing::Violation;
 #[derive(Debug, Default)]
 pub struct ExchangeState {
     calls: AtomicU64,
-    /// The request after which the socket waits for a decision; 0: it does not.
+    /// The request after which the socket waits for a decision; 0: it does not. With [`ENDING`],
+    /// the connection ends with the next response.
     undecided: AtomicU64,
     refused: OnceLock<(u64, Violation)>,
     /// `waiting` names a request: hits need not look.
@@ -54,13 +55,33 @@ impl ExchangeState {
         self.is_waiting.store(true, Ordering::Relaxed);
     }
 
-    /// The response to this request is there; it switches protocols, or not.
-    pub(crate) fn on_answer(&self, number: u64, is_switched: bool) {
-        if self.undecided.load(Ordering::Relaxed) == number {
+    /// The response to this request is there; it switches protocols, or not. Returns whether it is
+    /// the last of its connection.
+    #[inline]
+    pub(crate) fn on_answer(&self, number: u64, is_switched: bool) -> bool {
+        let undecided = self.undecided.load(Ordering::Relaxed);
+        // None is undecided that did not come yet.
+        undecided >= number && self.on_special_answer(undecided, number, is_switched)
+    }
+
+    #[cold]
+    fn on_special_answer(&self, undecided: u64, number: u64, is_switched: bool) -> bool {
+        if undecided & !ENDING == number {
             let mut exchange = self.exchange.lock();
             exchange.is_switched = Some(is_switched);
             exchange.wake();
         }
+        undecided & ENDING != 0
+    }
+
+    /// The next response is the last of the connection.
+    pub(crate) fn end_with_next(&self) {
+        self.undecided.fetch_or(ENDING, Ordering::Relaxed);
+    }
+
+    /// Returns the number of requests that the service was given.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// There will be no more interim responses.
@@ -79,7 +100,8 @@ impl ExchangeState {
 
     /// The socket lets nothing pass after this request until it is decided.
     pub(crate) fn await_decision(&self, number: u64) {
-        self.undecided.store(number, Ordering::Relaxed);
+        let ending = self.undecided.load(Ordering::Relaxed) & ENDING;
+        self.undecided.store(number | ending, Ordering::Relaxed); // one task writes
     }
 
     /// Returns whether protocols were switched, once it is known; else `reader` is woken then.
@@ -87,7 +109,7 @@ impl ExchangeState {
         let mut exchange = self.exchange.lock();
         let decision = exchange.is_switched.take();
         if decision.is_some() {
-            self.undecided.store(0, Ordering::Relaxed);
+            self.undecided.fetch_and(ENDING, Ordering::Relaxed);
         } else {
             exchange.reader = Some(reader.clone());
         }
@@ -170,6 +192,8 @@ impl ExchangeSignals {
     }
 }
 
+/// Above all numbers of requests.
+const ENDING: u64 = 1 << 63;
 /// Interim responses that may wait for the socket: more are left out, as they may be (RFC 9110
 /// §15.2 asks no client for them).
 const INTERIM_BYTES_MAX: usize = 32 << 10;

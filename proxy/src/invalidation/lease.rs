@@ -84,6 +84,11 @@ impl Lease {
         self.expires.store(FOR_GOOD, Ordering::Relaxed);
     }
 
+    /// Undoes [`Self::end_for_good`]: purges come here after all.
+    pub fn resume(&self) {
+        self.expires.store(u64::MAX, Ordering::Relaxed);
+    }
+
     pub fn is_over_for_good(&self) -> bool {
         self.expires.load(Ordering::Relaxed) == FOR_GOOD
     }

@@ -95,6 +95,10 @@ impl Activity {
         })
     }
 
+    pub(super) const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
 use super::activity::{Activity, IdleAction, Patience, Protocol};
+use super::drain::Drain;
 use super::service::{ClientConnection, ConnectionService, Handler};
 use super::stream::ClientStream;
 use crate::client::exchange::ExchangeState;
@@ -40,12 +41,13 @@ pub async fn serve<H: Handler>(
             && tokio::select! {
                 is_http2 = begins_http2(&stream, rules.patience.header) => is_http2,
                 () = tokio::time::sleep(rules.patience.keepalive) => return,
-                () = listeners.drain.begun() => return,
+                () = listeners.drain.idle_closed() => return,
             }
     };
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
     let activity = Activity::new(listeners.clock.clone(), protocol);
     let exchange = Arc::new(ExchangeState::default());
+    let shared = Arc::clone(&exchange);
     let connection =
         ClientConnection { peer, activity: Arc::clone(&activity), exchange: Arc::clone(&exchange) };
     let service = ConnectionService::new(Arc::clone(&listeners.handler), connection);
@@ -53,7 +55,8 @@ pub async fn serve<H: Handler>(
     if is_http2 {
         let stream = ClientStream::http2(stream, (activity, Arc::clone(&listeners.stalls)));
         let connection = pin!(rules.http2().serve_connection(stream, service));
-        drive(&listeners, connection, http2::Connection::graceful_shutdown, watch).await;
+        let shut_down = http2::Connection::graceful_shutdown;
+        drive(&listeners, connection, (shut_down, &shared), watch).await;
     } else {
         let stream = ClientStream::http1(
             stream,
@@ -62,7 +65,8 @@ pub async fn serve<H: Handler>(
             exchange,
         );
         let connection = pin!(rules.http1().serve_connection(stream, service).with_upgrades());
-        drive(&listeners, connection, http1::UpgradeableConnection::graceful_shutdown, watch).await;
+        let shut_down = http1::UpgradeableConnection::graceful_shutdown;
+        drive(&listeners, connection, (shut_down, &shared), watch).await;
     }
 }
 
@@ -93,10 +97,11 @@ async fn begins_http2(stream: &Transport, patience: Duration) -> bool {
 async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
     listeners: &Listeners<H>,
     mut connection: Pin<&mut C>,
-    shut_down: fn(Pin<&mut C>),
+    (shut_down, exchange): (fn(Pin<&mut C>), &ExchangeState),
     mut watch: Watch,
 ) {
     let mut drain = pin!(listeners.drain.begun());
+    let mut idle = pin!(listeners.drain.idle_closed());
     let mut is_first = true;
     let mut is_ending = false;
     poll_fn(|cx| {
@@ -105,7 +110,10 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
             let _registered = drain.as_mut().poll(cx); // wakes this task once, when the drain begins
         }
         loop {
-            if listeners.drain.is_begun() && !is_ending {
+            if !is_ending && listeners.drain.is_begun() && {
+                let _registered = idle.as_mut().poll(cx);
+                !waits_for_last_request(&listeners.drain, &watch.activity, exchange)
+            } {
                 is_ending = true;
                 watch.activity.on_ending();
                 shut_down(connection.as_mut());
@@ -139,6 +147,22 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
         }
     })
     .await;
+}
+
+/// Returns whether a connection is to wait for one more request while another process takes over.
+/// Over HTTP/1 the response to it says that it is the last. HTTP/2 has a message of its own for
+/// that, once the connection is set up.
+fn waits_for_last_request(drain: &Drain, activity: &Activity, exchange: &ExchangeState) -> bool {
+    if !drain.is_handing_over() || drain.closes_idle() {
+        return false;
+    }
+    match activity.protocol() {
+        Protocol::Http1 => {
+            exchange.end_with_next();
+            true
+        }
+        Protocol::Http2 => exchange.calls() == 0,
+    }
 }
 
 /// Looks at the connection's activity once in a while; between looks it costs one load a poll.

@@ -12,8 +12,12 @@ pub struct Drain {
     token: CancellationToken,
     /// Cancelled when those who are left are cut.
     cut: CancellationToken,
+    /// Cancelled when idle connections are closed.
+    idle: CancellationToken,
     /// The token's state without its lock.
     is_begun: Arc<AtomicBool>,
+    /// Another process accepts at the same sockets.
+    is_handing_over: Arc<AtomicBool>,
     /// Those who accept connections, and serve who is connected when the drain begins.
     accepting: TaskTracker,
     connections: TaskTracker,
@@ -21,6 +25,24 @@ pub struct Drain {
 
 impl Drain {
     pub fn begin(&self) {
+        self.idle.cancel();
+        self.begin_but_for_idle();
+    }
+
+    /// Begins it for a process that accepts at the same sockets from now on: who is queued there is
+    /// left to that one, and idle connections are told with their next response that it is the
+    /// last. Closing them at once would fail the requests that are on their way.
+    pub fn hand_over(&self) {
+        self.is_handing_over.store(true, Ordering::Release);
+        self.begin_but_for_idle();
+    }
+
+    /// Closes the connections that have asked for nothing since.
+    pub fn close_idle(&self) {
+        self.idle.cancel();
+    }
+
+    fn begin_but_for_idle(&self) {
         self.is_begun.store(true, Ordering::Release);
         self.token.cancel();
         self.accepting.close();
@@ -29,6 +51,19 @@ impl Drain {
 
     pub fn is_begun(&self) -> bool {
         self.is_begun.load(Ordering::Acquire)
+    }
+
+    pub fn is_handing_over(&self) -> bool {
+        self.is_handing_over.load(Ordering::Acquire)
+    }
+
+    pub fn closes_idle(&self) -> bool {
+        self.idle.is_cancelled()
+    }
+
+    /// Waits until idle connections are closed.
+    pub async fn idle_closed(&self) {
+        self.idle.cancelled().await;
     }
 
     pub async fn begun(&self) {

@@ -92,6 +92,9 @@ impl<H: Handler> Listeners<H> {
                 }
             }
         }
+        if self.drain.is_handing_over() {
+            return; // who is queued is served by the process that has the socket as well
+        }
         // Who is connected by now is served: closing the socket would cut them off.
         while let Some(permit) = self.permit().await {
             let Some(stream) = waiting(&socket).await else { break };
@@ -116,14 +119,21 @@ impl<H: Handler> Listeners<H> {
         }
     }
 
-    /// Waits for a permit. Once the drain has begun, there is one or none.
+    /// Waits for a permit. Once the drain has begun, there is one or none; while another process
+    /// takes over, who was accepted is not turned away.
     async fn permit(&self) -> Option<Permit> {
         if let Some(permit) = self.permits.try_acquire() {
             return Some(permit);
         }
+        let over = async {
+            self.drain.begun().await;
+            if self.drain.is_handing_over() {
+                self.drain.idle_closed().await;
+            }
+        };
         tokio::select! {
             biased;
-            () = self.drain.begun() => None,
+            () = over => None,
             permit = self.permits.acquire() => Some(permit),
         }
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
-use http::{Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::Service;
 
@@ -115,8 +116,10 @@ impl<H: Handler> Service<Request<Incoming>> for ConnectionService<H> {
             return ResponseFuture::Ready(Some(self.handler.refuse(violation, peer)));
         }
         match self.handler.answer(request, Caller { connection: &self.connection, number }) {
-            Reply::Ready(response) => {
-                exchange.on_answer(number, false);
+            Reply::Ready(mut response) => {
+                if exchange.on_answer(number, false) {
+                    end_with(&mut response);
+                }
                 ResponseFuture::Ready(Some(response))
             }
             Reply::Later(work) => {
@@ -125,6 +128,12 @@ impl<H: Handler> Service<Request<Incoming>> for ConnectionService<H> {
             }
         }
     }
+}
+
+/// Says that the connection ends with this response (RFC 9112 §9.6): hyper closes it then.
+#[cold]
+fn end_with<B>(response: &mut Response<B>) {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 impl<H: Handler> fmt::Debug for ResponseFuture<H> {
@@ -145,9 +154,12 @@ impl<H: Handler> Future for ResponseFuture<H> {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
             Self::Working { work, exchange, number } => Pin::new(work).poll(cx).map(|response| {
+                let mut response = response;
                 let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 exchange.on_waited();
-                exchange.on_answer(*number, is_switched);
+                if exchange.on_answer(*number, is_switched) && !is_switched {
+                    end_with(&mut response);
+                }
                 Ok(response)
             }),
         }

@@ -11,6 +11,7 @@ pub mod hint;
 pub mod metrics;
 pub mod log;
 mod count;
+mod succession;
 mod target;
 mod candidates;
 
@@ -28,6 +29,8 @@ use tokio::time::Instant;
 use self::candidates::RewarmCandidates;
 use self::count::{Count, Pending};
 use self::metrics::{PurgeMetrics, Source};
+use self::succession::Succession;
+pub use self::succession::Successor;
 use self::target::ResolvedTarget;
 use crate::invalidation::{
     Invalidation, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, TagId,
@@ -46,6 +49,7 @@ pub struct PurgeExecutor {
     clock: Clock,
     /// One purge counts at a time; what is still to be emptied in the background.
     pending: Mutex<Vec<Pending>>,
+    successor: Succession,
     pub metrics: PurgeMetrics,
 }
 
@@ -58,7 +62,8 @@ impl PurgeExecutor {
         clock: Clock,
     ) -> Arc<Self> {
         let (pending, metrics) = (Mutex::default(), PurgeMetrics::default());
-        Arc::new(Self { store, invalidation, journal, seed, clock, pending, metrics })
+        let successor = Succession::default();
+        Arc::new(Self { store, invalidation, journal, seed, clock, pending, successor, metrics })
     }
 
     /// Purges what the selectors name. When this returns, none of it is served again (hard) or
@@ -142,13 +147,24 @@ impl PurgeExecutor {
         }
         self.metrics.responses.add(resolved.len() as u64);
         let (marked, counts) = self.purge(resolved, PurgeMode::Hard, since).await;
-        if let Err(error) = self.journal.settled().await {
-            tracing::error!(%error, "what a request has changed may come back after a restart");
+        match self.journal.settled().await {
+            Ok(()) => {}
+            Err(JournalError::HandedOver) => {
+                self.successor.invalidate(uris, (host, groups)).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "what a request has changed may come back after a restart");
+            }
         }
         self.metrics
             .purged
             .add(counts.iter().map(|count| count.objects - count.already_counted).sum());
         Some(marked)
+    }
+
+    /// Another process serves now: it is told what requests change that end here.
+    pub fn succeed_with(&self, successor: Arc<dyn Successor>) {
+        self.successor.set(successor);
     }
 
     fn resolve(&self, target: &Target) -> ResolvedTarget {

@@ -19,13 +19,14 @@ use self::reload::Reloader;
 use self::workers::{WorkerOrders, Workers, runtime};
 use crate::admin;
 use crate::app::App;
+use crate::listener::drain::Drain;
 use crate::listener::sockets::{
-    ADMIN_BACKLOG, BindError, BindRules, BoundAddress, BoundListener, ChangeError,
+    ADMIN_BACKLOG, AvailableSockets, BindError, BindRules, BoundListener, ChangeError,
     InheritedSockets, OpenSockets,
 };
 use crate::store::file::OpenError;
 use process::notify;
-use settings::Config;
+use settings::{Config, LimitSettings};
 
 /// Bound sockets, and the parts that serve them once it runs.
 #[derive(Debug)]
@@ -43,11 +44,9 @@ pub enum StartError {
     /// The store cannot be opened. The operator does what the message says.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The other process does not hand over. The operator names one that does.
-    #[error(
-        "cannot take over from process {pid}: {reason}; name a running shellac, or start without --take-over"
-    )]
-    TakeOver { pid: i32, reason: String },
+    /// The other process does not hand over. The message says why.
+    #[error(transparent)]
+    TakeOver(Box<dyn std::error::Error + Send + Sync>),
     /// A thread or its event loop cannot be made: out of some system resource.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
@@ -65,10 +64,18 @@ pub enum Drained {
     Cut(usize),
 }
 
+impl StartError {
+    pub(crate) fn take_over(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::TakeOver(Box::new(error))
+    }
+}
+
 impl Bound {
     /// Binds every address, so that all that can fail has failed before anything is served.
     pub fn bind(app: Arc<App>) -> Result<Self, StartError> {
-        let sockets = bind_all(&app.config, false)?;
+        let inherited = InheritedSockets::of_process();
+        let available = AvailableSockets { inherited, ..AvailableSockets::default() };
+        let sockets = bind(&app.config, available)?;
         Ok(Self::on(app, sockets))
     }
 
@@ -145,31 +152,30 @@ impl From<ChangeError> for StartError {
     }
 }
 
-/// Binds the addresses of a configuration, though another process listens there as well.
-pub fn beside_another(config: &Config) -> Result<OpenSockets, StartError> {
-    bind_all(config, true)
-}
-
-fn bind_all(config: &Config, is_shared: bool) -> Result<OpenSockets, StartError> {
-    let mut inherited = InheritedSockets::of_process();
+/// Binds the addresses of a configuration, but for those whose sockets were passed.
+pub fn bind(config: &Config, mut available: AvailableSockets) -> Result<OpenSockets, StartError> {
     let listeners = config.listen.iter();
     let traffic = listeners
-        .map(|listen| BoundListener::bind(listen, config.workers, is_shared, &mut inherited))
+        .map(|listen| BoundListener::bind(listen, config.workers, &mut available))
         .collect::<Result<_, _>>()?;
     let mode = config.admin.socket_mode;
-    let rules = BindRules { backlog: ADMIN_BACKLOG, mode, workers: 1, is_shared };
+    let rules = BindRules { backlog: ADMIN_BACKLOG, mode, workers: 1, is_shared: false };
     let admin = config.admin.listen.iter();
-    let admin = admin.map(|address| BoundAddress::bind(address, rules, &mut inherited));
+    let admin = admin.map(|address| available.bind(address, rules, true));
     let admin = admin.collect::<Result<_, _>>()?;
-    inherited.warn_of_unused();
+    available.inherited.warn_of_unused();
     Ok(OpenSockets::new(config, traffic, admin))
 }
 
-/// Closes the traffic listeners once the drain begins, and those of the admin interface when
-/// another process listens in their place.
+/// Closes the traffic listeners once the drain begins, and leaves all to another process that
+/// listens in their place.
 async fn close_in_time(sockets: Arc<OpenSockets>, app: Arc<App>, admin: AdminAcceptor) {
     app.listeners.drain.begun().await;
-    sockets.close_traffic();
+    if app.listeners.drain.is_handing_over() {
+        sockets.leave();
+    } else {
+        sockets.close_traffic();
+    }
     app.is_handed_over().await;
     admin.end();
 }
@@ -184,6 +190,30 @@ async fn drain(app: &App, sockets: &OpenSockets) -> Drained {
         notify::stopping("draining");
     }
     let drain = &app.listeners.drain;
+    let mut patience = limits.drain_timeout;
+    if drain.is_handing_over() {
+        // Another process listens at the same sockets: nobody has to be sent elsewhere first.
+        tracing::info!(
+            deadline = ?patience,
+            connections = drain.remaining(),
+            "leaving to the process that took over"
+        );
+        patience /= 2;
+        let _elapsed = timeout(patience, drain.finished()).await;
+        drain.close_idle();
+    } else {
+        close_listeners(drain, limits, sockets).await;
+    }
+    match timeout(patience, drain.finished()).await {
+        Ok(()) => Drained::Completely,
+        Err(_elapsed) => match drain.give_up() {
+            0 => Drained::Completely,
+            remaining => Drained::Cut(remaining),
+        },
+    }
+}
+
+async fn close_listeners(drain: &Drain, limits: &LimitSettings, sockets: &OpenSockets) {
     tracing::info!(
         delay = ?limits.drain_delay,
         deadline = ?limits.drain_timeout,
@@ -194,11 +224,4 @@ async fn drain(app: &App, sockets: &OpenSockets) -> Drained {
     drain.begin();
     sockets.close_traffic();
     tracing::info!(connections = drain.remaining(), "nobody new is let in");
-    match timeout(limits.drain_timeout, drain.finished()).await {
-        Ok(()) => Drained::Completely,
-        Err(_elapsed) => match drain.give_up() {
-            0 => Drained::Completely,
-            remaining => Drained::Cut(remaining),
-        },
-    }
 }

@@ -57,6 +57,7 @@ mod purge_log_parts;
 #[cfg(test)]
 mod fence;
 #[cfg(test)]
+mod replaced;
 mod rewarm;
 #[cfg(test)]
 mod warm;

@@ -6,9 +6,10 @@ use super::modules::Modules;
 use super::report::Report;
 
 /// The modules of `proxy/src`, the highest floor first. Crates of the workspace are the ground.
-const PROXY: [&[&str]; 18] = [
+const PROXY: [&[&str]; 19] = [
     &["testing"],
     &["cli"],
+    &["upgrade"],
     &["server"],
     &["admin"],
     &["app"],

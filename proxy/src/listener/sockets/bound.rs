@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::unix::{self, SocketFile};
-use super::{InheritedSockets, ListenSocket, holder, tcp};
+use super::{AvailableSockets, InheritedSockets, ListenSocket, holder, tcp};
 use crate::client::end_address::EndAddress;
 use settings::{ListenAddress, ListenSettings};
 
 /// A `[[listen]]` whose addresses are bound.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BoundListener {
     pub settings: ListenSettings,
     pub addresses: Vec<BoundAddress>,
@@ -22,17 +25,23 @@ pub struct BindRules {
     pub mode: u32,
     /// The number of sockets, where there can be several.
     pub workers: usize,
-    /// Another process listens at the same TCP address, and is to leave.
+    /// This process has sockets at the same TCP port already.
     pub is_shared: bool,
 }
 
-/// The sockets of one address.
-#[derive(Debug)]
+/// The sockets of one address. Clones are the same sockets: they are closed, and the file of a Unix
+/// socket is removed, with the last one.
+#[derive(Clone, Debug)]
 pub struct BoundAddress {
     /// As it is configured: port 0 is still 0.
     pub configured: ListenAddress,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     sockets: Vec<ListenSocket>,
-    file: Option<SocketFile>,
+    file: Mutex<Option<SocketFile>>,
 }
 
 /// An address that cannot be listened at.
@@ -60,13 +69,12 @@ impl BoundListener {
     pub fn bind(
         settings: &ListenSettings,
         workers: usize,
-        is_shared: bool,
-        inherited: &mut InheritedSockets,
+        available: &mut AvailableSockets,
     ) -> Result<Self, BindError> {
-        let rules =
-            BindRules { backlog: settings.backlog, mode: settings.socket_mode, workers, is_shared };
+        let (backlog, mode) = (settings.backlog, settings.socket_mode);
+        let rules = BindRules { backlog, mode, workers, is_shared: false };
         let addresses = settings.addresses.iter();
-        let addresses = addresses.map(|address| BoundAddress::bind(address, rules, inherited));
+        let addresses = addresses.map(|address| available.bind(address, rules, false));
         Ok(Self { settings: settings.clone(), addresses: addresses.collect::<Result<_, _>>()? })
     }
 
@@ -81,6 +89,51 @@ impl BoundListener {
 }
 
 impl BoundAddress {
+    fn new(
+        configured: &ListenAddress,
+        sockets: Vec<ListenSocket>,
+        file: Option<SocketFile>,
+    ) -> Self {
+        let shared = Arc::new(Shared { sockets, file: Mutex::new(file) });
+        Self { configured: configured.clone(), shared }
+    }
+
+    /// Takes the sockets at which another process listens. Where each worker can have one of its
+    /// own, those that are missing are bound beside them. The file of a Unix socket stays the other
+    /// one's until [`Self::take_file`].
+    pub fn passed(
+        configured: &ListenAddress,
+        mut sockets: Vec<ListenSocket>,
+        rules: BindRules,
+    ) -> io::Result<Self> {
+        let backlog = i32::try_from(rules.backlog).unwrap_or(i32::MAX);
+        if matches!(configured, ListenAddress::Tcp(_) | ListenAddress::Unix(_)) {
+            for socket in &sockets {
+                rustix::net::listen(socket, backlog)?;
+            }
+        }
+        let local = sockets.first().map(ListenSocket::local).transpose()?;
+        if let (ListenAddress::Tcp(_), Some(EndAddress::Ip(address))) = (configured, local) {
+            while sockets.len() < rules.workers {
+                sockets.push(ListenSocket::Tcp(tcp::bind_one(address, rules.backlog)?));
+            }
+        }
+        Ok(Self::new(configured, sockets, None))
+    }
+
+    /// Other descriptors of the same sockets, without the file.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        let sockets = self.shared.sockets.iter().map(ListenSocket::try_clone);
+        Ok(Self::new(&self.configured, sockets.collect::<io::Result<_>>()?, None))
+    }
+
+    /// Takes responsibility for the file of a Unix socket: it goes with the socket.
+    pub fn take_file(&self) {
+        if let ListenAddress::Unix(path) = &self.configured {
+            *self.shared.file.lock() = Some(SocketFile::at(path));
+        }
+    }
+
     pub fn bind(
         address: &ListenAddress,
         rules: BindRules,
@@ -98,7 +151,7 @@ impl BoundAddress {
             ListenAddress::Inherited(name) => inherited.take(name).map(|sockets| (sockets, None)),
         };
         match bound {
-            Ok((sockets, file)) => Ok(Self { configured: address.clone(), sockets, file }),
+            Ok((sockets, file)) => Ok(Self::new(address, sockets, file)),
             Err(source) => {
                 let is_taken = source.kind() == io::ErrorKind::AddrInUse;
                 let taken = address.tcp().filter(|_| is_taken);
@@ -113,21 +166,21 @@ impl BoundAddress {
     /// descriptor of one that others have as well. No socket is left out, however many workers
     /// there are.
     pub fn of_worker(&self, number: usize, workers: usize) -> io::Result<Vec<ListenSocket>> {
-        let count = self.sockets.len();
+        let count = self.shared.sockets.len();
         let shares_out = |place: usize| {
             if count >= workers { place % workers == number } else { number % count == place }
         };
-        let own = self.sockets.iter().enumerate().filter(|(place, _)| shares_out(*place));
+        let own = self.shared.sockets.iter().enumerate().filter(|(place, _)| shares_out(*place));
         own.map(|(_, socket)| socket.try_clone()).collect()
     }
 
     pub fn sockets(&self) -> &[ListenSocket] {
-        &self.sockets
+        &self.shared.sockets
     }
 
     /// Returns the IP address and port at which it listens, if it is such a socket.
     pub fn tcp(&self) -> Option<SocketAddr> {
-        match self.sockets.first()?.local().ok()? {
+        match self.shared.sockets.first()?.local().ok()? {
             EndAddress::Ip(address) => Some(address),
             EndAddress::Unix => None,
         }
@@ -145,8 +198,8 @@ impl BoundAddress {
     }
 
     /// Leaves the file of a Unix socket to the process that has the socket from now on.
-    pub fn leave_file(&mut self) {
-        if let Some(file) = &mut self.file {
+    pub fn leave_file(&self) {
+        if let Some(file) = &mut *self.shared.file.lock() {
             file.leave();
         }
     }
@@ -165,7 +218,7 @@ mod tests {
         let socket = || ListenSocket::Tcp(TcpListener::bind("127.0.0.1:0").unwrap());
         let sockets = (0..count).map(|_| socket()).collect();
         let configured = ListenAddress::Inherited("http".to_owned());
-        BoundAddress { configured, sockets, file: None }
+        BoundAddress::new(&configured, sockets, None)
     }
 
     #[test]

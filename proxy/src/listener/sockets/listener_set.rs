@@ -303,8 +303,14 @@ impl ListenerSet {
         self.places.iter().flat_map(|place| &place.open).map(|open| &open.bound)
     }
 
-    pub(super) fn addresses_mut(&mut self) -> impl Iterator<Item = &mut BoundAddress> {
-        self.places.iter_mut().flat_map(|place| &mut place.open).map(|open| &mut open.bound)
+    /// Returns the listeners that are open, with their settings as they are now.
+    pub(super) fn listeners(&self) -> Vec<BoundListener> {
+        let open = self.places.iter().filter(|place| place.is_open());
+        open.map(|place| BoundListener {
+            settings: place.settings.clone(),
+            addresses: place.open.iter().map(|open| open.bound.clone()).collect(),
+        })
+        .collect()
     }
 
     /// Returns the open listener with the name of what was at this place before.
@@ -394,6 +400,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::listener::sockets::AvailableSockets;
 
     const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -404,7 +411,7 @@ mod tests {
 
     fn set(listeners: &[ListenSettings]) -> ListenerSet {
         let bind = |listen: &ListenSettings| {
-            BoundListener::bind(listen, 2, false, &mut InheritedSockets::default()).unwrap()
+            BoundListener::bind(listen, 2, &mut AvailableSockets::default()).unwrap()
         };
         ListenerSet::new(listeners.iter().map(bind).collect(), 2)
     }

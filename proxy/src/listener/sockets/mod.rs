@@ -5,6 +5,7 @@
 //! first takes the connection.
 
 mod acceptor;
+mod available;
 mod bound;
 mod holder;
 mod inherited;
@@ -16,8 +17,9 @@ mod unix;
 
 pub use self::acceptor::Acceptor;
 pub(super) use self::acceptor::ends_of;
+pub use self::available::{AvailableSockets, PassedAddress};
 pub use self::bound::{BindError, BindRules, BoundAddress, BoundListener};
 pub use self::inherited::InheritedSockets;
 pub use self::listener_set::{ChangeError, Changed, Opening};
-pub use self::open_sockets::{ADMIN_BACKLOG, OpenSockets};
+pub use self::open_sockets::{ADMIN_BACKLOG, DuplicateSockets, OpenSockets};
 pub use self::socket::ListenSocket;

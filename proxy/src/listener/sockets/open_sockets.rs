@@ -1,5 +1,6 @@
 //! `OpenSockets`: the sockets that this process listens at.
 
+use std::io;
 use std::net::SocketAddr;
 
 use parking_lot::Mutex;
@@ -21,6 +22,13 @@ struct All {
     admin: ListenerSet,
     /// Nobody is let in any more, and nothing is opened.
     is_closed: bool,
+}
+
+/// Other descriptors of open sockets, for a process or a start that takes over.
+#[derive(Debug)]
+pub struct DuplicateSockets {
+    pub traffic: Vec<BoundListener>,
+    pub admin: Vec<BoundAddress>,
 }
 
 /// Sockets for other settings, bound and not used yet.
@@ -99,12 +107,39 @@ impl OpenSockets {
         all.traffic.close();
     }
 
+    /// Takes responsibility for the files of all Unix sockets.
+    pub fn take_files(&self) {
+        self.addresses().iter().for_each(|(_, address)| address.take_file());
+    }
+
+    /// Returns each address, and whether it is the admin listener's.
+    pub fn addresses(&self) -> Vec<(bool, BoundAddress)> {
+        let all = self.all.lock();
+        let traffic = all.traffic.addresses().map(|address| (false, address.clone()));
+        traffic.chain(all.admin.addresses().map(|address| (true, address.clone()))).collect()
+    }
+
+    /// Returns other descriptors of the same sockets, and the listeners that have them.
+    pub fn duplicate(&self) -> io::Result<DuplicateSockets> {
+        let all = self.all.lock();
+        let copies = |addresses: &[BoundAddress]| {
+            addresses.iter().map(BoundAddress::duplicate).collect::<io::Result<Vec<_>>>()
+        };
+        let traffic = all.traffic.listeners().into_iter().map(|listener| {
+            let addresses = copies(&listener.addresses)?;
+            Ok(BoundListener { addresses, ..listener })
+        });
+        let traffic = traffic.collect::<io::Result<_>>()?;
+        let admin: Vec<BoundAddress> = all.admin.addresses().cloned().collect();
+        Ok(DuplicateSockets { traffic, admin: copies(&admin)? })
+    }
+
     /// Closes all sockets here and leaves their files to the process that has them from now on.
     pub fn leave(&self) {
         let mut all = self.all.lock();
         let All { traffic, admin, is_closed } = &mut *all;
         *is_closed = true;
-        traffic.addresses_mut().chain(admin.addresses_mut()).for_each(BoundAddress::leave_file);
+        traffic.addresses().chain(admin.addresses()).for_each(BoundAddress::leave_file);
         traffic.close();
         admin.close();
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum OpenError {
     /// Another process uses it. The operator stops that one, or chooses another directory.
     #[error(
-        "the store in {0} is in use by another process: stop it, take over from it (--take-over PID), or wait for it (storage.file.wait)"
+        "the store in {0} is in use by another process: stop it, take over from it (shellac upgrade, --take-over PID), or wait for it (storage.file.wait)"
     )]
     InUse(PathBuf),
     /// The disk lacks the space. The operator frees some, or lowers `storage.file.capacity`.

@@ -69,6 +69,7 @@ pub use self::error::OpenError;
 pub use self::tiering::{OpenedStore, TieredStore, Tiering};
 pub use self::volume::metrics::{FileUsage, Service};
 pub use self::volume::open::FileLimits;
+pub(crate) use self::volume::open::check;
 
 /// Reads bytes as whatever the store reads from its files: for a fuzzer. Once as they are, and once
 /// with the checksums that a fuzzer does not guess.

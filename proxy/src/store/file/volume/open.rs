@@ -124,6 +124,38 @@ pub(crate) fn open(limits: &FileLimits, clock: &Clock) -> Result<Opened, OpenErr
     Ok(Opened { lock: Some(Arc::new(lock)), ..opened })
 }
 
+/// Finds what would keep [`open`] from succeeding that can be found while another process has the
+/// store. Changes nothing but for making the directory.
+pub(crate) fn check(limits: &FileLimits) -> Result<(), OpenError> {
+    let fault = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { path, source }
+    };
+    std::fs::create_dir_all(&limits.path).map_err(fault(&limits.path))?;
+    for name in [DATA, LOG] {
+        let path = limits.path.join(name);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A folder that takes no other file takes this one neither.
+                let probe = limits.path.join(PROBE);
+                File::create(&probe).map_err(fault(&probe))?;
+                std::fs::remove_file(&probe).map_err(fault(&probe))?;
+                continue;
+            }
+            Err(error) => return Err(fault(&path)(error)),
+        };
+        let is_new = file.metadata().map_err(fault(&path))?.len() == 0;
+        if name == DATA
+            && !is_new
+            && let Err(Unreadable::Version(version)) = peek(&file).map_err(fault(&path))?
+        {
+            return Err(OpenError::OtherVersion { path, version });
+        }
+    }
+    Ok(())
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) geometry: Geometry,
@@ -268,6 +300,7 @@ fn random() -> u64 {
 
 pub(crate) const DATA: &str = "store.dat";
 pub(crate) const LOG: &str = "store.log";
+const PROBE: &str = "store.probe";
 /// The file is divided into so many segments or more, where they do not become too small.
 const SEGMENTS_WANTED: u64 = 64;
 const SEGMENT_BYTES_MIN: u64 = 256 << 10;

@@ -1,4 +1,6 @@
-//! `shellac run`: start serving, say where, drain on SIGTERM or SIGINT, hand over on SIGUSR2.
+//! `shellac run`: start serving, say where, drain on SIGTERM or SIGINT, upgrade on SIGUSR2.
+
+mod lives;
 
 use std::io;
 use std::process::ExitCode;
@@ -11,13 +13,16 @@ use process::descriptors::raise_descriptor_limit;
 use process::exit::Exit;
 use process::logging;
 use process::signals::{ExitSignals, LeaveSignal, RequestSignals, SignalRequest, reopen_logs};
-use rustix::process::{Pid, Signal, kill_process};
-use settings::Flags;
+use settings::{Config, Flags, LogSettings};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
+use self::lives::{Lives, revival};
 use crate::app::App;
-use crate::server::{Bound, Configuration, Drained, StartError, beside_another};
+use crate::listener::sockets::{AvailableSockets, InheritedSockets};
+use crate::server::{self, Bound, Configuration, Drained, StartError};
 use crate::tls;
+use crate::upgrade::{Program, Succession, UpgradeControl, Upgrades};
 
 struct Signals {
     exit: ExitSignals,
@@ -28,28 +33,17 @@ struct Signals {
 /// Serves until it is told to leave; beside the process that it takes over from, until that one has
 /// left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
-    let (mut config, configuration) = match load_with_sources(flags, tls::inspect) {
+    let (config, configuration) = match load_with_sources(flags, tls::inspect) {
         Ok((config, sources, written)) => (config, Configuration { sources, written }),
         Err(exit) => return exit.into(),
     };
+    let program = Program::of_process();
     let log = config.log.clone();
     logging::start(&log);
     survive_signals();
     raise_descriptor_limit(config.limits.max_connections);
-    let bound = match take_over {
-        None => App::new(config, Clock::system()).map_err(StartError::from).and_then(Bound::bind),
-        Some(pid) => {
-            config.storage.file.wait = config.storage.file.wait.max(TAKE_OVER_WAIT);
-            // First: from now on, who connects waits for this process, or is still served by the
-            // other one.
-            beside_another(&config).and_then(|sockets| {
-                ask_to_hand_over(pid)?;
-                Ok(Bound::on(App::new(config, Clock::system())?, sockets))
-            })
-        }
-    };
-    let bound = match bound {
-        Ok(bound) => bound.reloading(configuration),
+    let (bound, succession) = match start(config, take_over) {
+        Ok((bound, succession)) => (bound.reloading(configuration.clone()), succession),
         Err(error) => return failed(&log, &error),
     };
     // Before anything is announced: whoever reads that may send a signal at once.
@@ -57,10 +51,15 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return failed(&log, &StartError::Signals(error)),
     };
+    let control = UpgradeControl::open(program);
     announce(&bound);
     let told = Arc::new(OnceLock::new());
-    let leave = signals.told_to_leave_or_hand_over(Arc::clone(bound.app()), Arc::clone(&told));
-    match bound.run(leave) {
+    let lives = Arc::new(Lives::new(Arc::clone(&told), configuration));
+    let upgrades = control.start(revival(&lives, &log));
+    lives.set(upgrades.clone());
+    let outcome = live(bound, signals, (succession, upgrades, Arc::clone(&told)));
+    // What could not be handed over is served again, in a thread of its own.
+    match lives.last().unwrap_or(outcome) {
         Ok(Drained::Completely) => {
             tracing::info!("all connections are drained");
             Exit::Done.into()
@@ -76,7 +75,53 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     }
 }
 
-fn failed(log: &settings::LogSettings, error: &StartError) -> ExitCode {
+/// Binds, and opens the store, beside the process to take over from, if there is one.
+fn start(
+    mut config: Config,
+    take_over: Option<i32>,
+) -> Result<(Bound, Option<Succession>), StartError> {
+    let inherited = InheritedSockets::of_process();
+    let Some(pid) = take_over else {
+        let app = App::new(config, Clock::system())?;
+        let available = AvailableSockets { inherited, ..AvailableSockets::default() };
+        let sockets = server::bind(&app.config, available)?;
+        return Ok((Bound::on(app, sockets), None));
+    };
+    let (succession, passed) = Succession::begin(pid).map_err(StartError::take_over)?;
+    config.storage.file.wait = config.storage.file.wait.max(TAKE_OVER_WAIT);
+    let take = || {
+        let sockets = server::bind(&config, AvailableSockets { inherited, passed })?;
+        App::check_store(&config)?;
+        succession.take().map_err(StartError::take_over)?;
+        Ok(Bound::on(App::new(config, Clock::system())?, sockets))
+    };
+    match take() {
+        Ok(bound) => Ok((bound, Some(succession))),
+        Err(error) => {
+            succession.fail(&error);
+            Err(error)
+        }
+    }
+}
+
+/// Serves until it is told to leave, or another process serves.
+fn live(
+    bound: Bound,
+    signals: Signals,
+    (succession, upgrades, told): (Option<Succession>, Upgrades, Arc<OnceLock<LeaveSignal>>),
+) -> Result<Drained, StartError> {
+    let (app, sockets) = (Arc::clone(bound.app()), Arc::clone(bound.sockets()));
+    bound.run(async move {
+        if let Some(succession) = succession {
+            sockets.take_files();
+            succession.serve(Arc::clone(&app));
+        }
+        let over = upgrades.serve(&app, &sockets);
+        signals.told_to_leave_or_hand_over(app, told, (over, upgrades)).await;
+    })
+}
+
+fn failed(log: &LogSettings, error: &StartError) -> ExitCode {
     logging::say_failure(log, "shellac", error);
     Exit::Io.into()
 }
@@ -102,34 +147,6 @@ fn announce(bound: &Bound) {
         say("admin", format_args!("{address}{slash}  {pages}"));
     }
     say("workers", format_args!("{}", config.workers));
-}
-
-/// Asks another process to let its store and its clients go. The signal would kill another program,
-/// such as the shell that a script started the proxy from: it has to be the same program, and to
-/// listen to the signal.
-fn ask_to_hand_over(pid: i32) -> Result<(), StartError> {
-    let refused = |reason: &str| StartError::TakeOver { pid, reason: reason.to_owned() };
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
-    let status = status.map_err(|_not_there| refused("there is no such process"))?;
-    if program_of(&pid.to_string()) != program_of("self") {
-        return Err(refused("it is another program"));
-    }
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    if caught >> (Signal::USR2.as_raw() - 1) & 1 == 0 {
-        return Err(refused(
-            "it does not listen to SIGUSR2: it does not serve, or is only starting",
-        ));
-    }
-    let process = Pid::from_raw(pid).ok_or_else(|| refused("there is no such process"))?;
-    kill_process(process, Signal::USR2).map_err(|error| refused(&error.to_string()))
-}
-
-/// Returns the name of the file that a process runs, also if the file was replaced since.
-fn program_of(process: &str) -> Option<std::ffi::OsString> {
-    let path = std::fs::read_link(format!("/proc/{process}/exe")).ok()?;
-    let name = path.file_name()?.to_str()?;
-    Some(name.strip_suffix(" (deleted)").unwrap_or(name).into())
 }
 
 /// Signals that end other programs: a terminal that closes, a log that was rotated, a file that may
@@ -165,23 +182,31 @@ impl Signals {
         })
     }
 
-    /// Ends when this process is told to leave, or has handed everything over.
-    async fn told_to_leave_or_hand_over(self, app: Arc<App>, told: Arc<OnceLock<LeaveSignal>>) {
+    /// Ends when this process is told to leave, or another one serves.
+    async fn told_to_leave_or_hand_over(
+        self,
+        app: Arc<App>,
+        told: Arc<OnceLock<LeaveSignal>>,
+        (over, upgrades): (CancellationToken, Upgrades),
+    ) {
         let Self { exit, requests, mut hand_over } = self;
         tokio::spawn(answer(requests, Arc::clone(&app)));
-        let summarized = Arc::clone(&app);
-        let mut left = tokio::spawn(exit.told_to_leave(move || summarize(&summarized)));
-        tokio::select! {
-            leave = &mut left => {
-                if let Ok(leave) = leave {
-                    told.get_or_init(|| leave);
+        let mut left = tokio::spawn(exit.told_to_leave(move || summarize(&app)));
+        loop {
+            tokio::select! {
+                leave = &mut left => {
+                    if let Ok(leave) = leave {
+                        told.get_or_init(|| leave);
+                    }
+                    return;
                 }
-                return;
+                () = over.cancelled() => return,
+                _ = hand_over.recv() => {
+                    tracing::info!("SIGUSR2: upgrade");
+                    let upgrades = upgrades.clone();
+                    drop(tokio::task::spawn_blocking(move || upgrades.launch(&mut |_| {})));
+                }
             }
-            _ = hand_over.recv() => tracing::info!("SIGUSR2: handing everything over"),
-        }
-        if let Err(error) = tokio::task::spawn_blocking(move || app.hand_over()).await {
-            tracing::error!(%error, "handing over failed");
         }
     }
 }

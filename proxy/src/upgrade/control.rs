@@ -1,0 +1,333 @@
+//! `Upgrades`: where a running process is asked to hand over, and what has come of it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::channel::{Channel, Door};
+use super::identity::{PeerProcess, name_of};
+use super::launch::Program;
+use super::message::{Message, PROTOCOL};
+use super::predecessor::{HandOverError, Serving, hand_over};
+use crate::app::App;
+use crate::listener::sockets::{DuplicateSockets, OpenSockets};
+use crate::server::Bound;
+
+/// Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Upgrades {
+    shared: Arc<Shared>,
+}
+
+/// The place where this process is asked, before it serves.
+#[derive(Debug)]
+pub struct UpgradeControl {
+    door: Option<Door>,
+    program: io::Result<Program>,
+}
+
+type Revive = Box<dyn Fn(Bound) + Send + Sync>;
+
+struct Shared {
+    program: io::Result<Program>,
+    serving: Mutex<Option<Serving>>,
+    /// Serves again, in this process, what a new one could not take over.
+    revive: Revive,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_launching: bool,
+    /// Operators who wait to hear what comes of it.
+    operators: usize,
+    /// The process that is being handed over to.
+    successor: Option<i32>,
+    /// The last process that was, and how that ended.
+    last: Option<(i32, Result<(), String>)>,
+}
+
+impl UpgradeControl {
+    /// Opens it. Who cannot be asked serves all the same.
+    pub fn open(program: io::Result<Program>) -> Self {
+        let pid = i32::try_from(std::process::id()).unwrap_or_default();
+        let door = Door::open(&name_of(pid));
+        if let Err(error) = &door {
+            tracing::warn!(%error, "this process cannot hand over to another one");
+        }
+        Self { door: door.ok(), program }
+    }
+
+    /// Answers whoever asks, in threads of its own.
+    pub fn start(self, revive: Revive) -> Upgrades {
+        let shared = Shared {
+            program: self.program,
+            serving: Mutex::new(None),
+            revive,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        let upgrades = Upgrades { shared: Arc::new(shared) };
+        if let Some(door) = self.door {
+            let asked = upgrades.clone();
+            spawn(move || asked.answer_all(&door));
+        }
+        upgrades
+    }
+}
+
+impl Upgrades {
+    /// Hands over what serves now, when asked to. Returns what is cancelled when another process
+    /// serves in its place. Is called in the runtime that keeps its time.
+    pub fn serve(&self, app: &Arc<App>, sockets: &Arc<OpenSockets>) -> CancellationToken {
+        let over = CancellationToken::new();
+        *self.shared.serving.lock() = Some(Serving {
+            app: Arc::clone(app),
+            sockets: Arc::clone(sockets),
+            runtime: Handle::current(),
+            over: over.clone(),
+        });
+        over
+    }
+
+    fn answer_all(&self, door: &Door) {
+        loop {
+            match door.next() {
+                Ok(channel) => {
+                    let this = self.clone();
+                    spawn(move || this.answer(channel));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot hear who asks for an upgrade");
+                    pause();
+                }
+            }
+        }
+    }
+
+    fn answer(&self, channel: Channel) {
+        let refuse = |reason: &str| {
+            tracing::warn!(reason, "an upgrade is refused");
+            let _gone = channel.send(&Message::Refused { reason: reason.to_owned() }, &[]);
+        };
+        let pid = match PeerProcess::of(&channel) {
+            Ok(PeerProcess { pid: None, .. }) => return refuse("you are in another container"),
+            Ok(peer) if !peer.is_trusted() => return refuse("you are another user"),
+            Ok(peer) => peer.pid.unwrap_or_default(),
+            Err(error) => return refuse(&error.to_string()),
+        };
+        match channel.receive(Some(HELLO_PATIENCE)) {
+            Ok(Some((Message::Hello { protocol: PROTOCOL, program }, _))) => {
+                let Some(serving) = self.shared.serving.lock().clone() else {
+                    return refuse("it is only starting");
+                };
+                {
+                    let mut state = self.shared.state.lock();
+                    if serving.over.is_cancelled() || state.successor.is_some() {
+                        drop(state);
+                        return refuse("it is handing over to another process already");
+                    }
+                    state.successor = Some(pid);
+                }
+                tracing::info!(pid, program, "another process takes over");
+                self.hand_over(channel, pid, &serving);
+            }
+            Ok(Some((Message::Upgrade { protocol: PROTOCOL }, _))) => {
+                let mut tell = |text: String| {
+                    let _gone = channel.send(&Message::Progress { text }, &[]);
+                };
+                self.shared.state.lock().operators += 1;
+                let ended = match self.launch(&mut tell) {
+                    Ok(text) => Message::Ended { is_done: true, text },
+                    Err(text) => Message::Ended { is_done: false, text },
+                };
+                let _gone = channel.send(&ended, &[]);
+                self.shared.state.lock().operators -= 1;
+                self.shared.changed.notify_all();
+                // Whoever waits for the end of this process reads until the channel closes.
+                drop(channel.receive(None));
+            }
+            Ok(Some((Message::Hello { protocol, .. } | Message::Upgrade { protocol }, _))) => {
+                let reason =
+                    format!("it speaks version {PROTOCOL} of the protocol, not {protocol}");
+                refuse(&reason);
+            }
+            Ok(Some(_)) => refuse("that begins nothing"),
+            Ok(None) | Err(_) => {}
+        }
+    }
+
+    fn hand_over(&self, channel: Channel, pid: i32, serving: &Serving) {
+        let outcome = match hand_over(channel, pid, serving) {
+            Ok(()) => {
+                tracing::info!(pid, "the new process serves");
+                Ok(())
+            }
+            Err(HandOverError::Unchanged(reason)) => {
+                tracing::error!(pid, reason, "the new process failed: this one goes on");
+                Err(reason)
+            }
+            Err(HandOverError::Released(reason, sockets)) => {
+                tracing::error!(
+                    pid,
+                    reason,
+                    "the new process failed with the store: this one opens it again"
+                );
+                self.revive(serving, sockets);
+                Err(reason)
+            }
+        };
+        let is_done = outcome.is_ok();
+        {
+            let mut state = self.shared.state.lock();
+            state.successor = None;
+            state.last = Some((pid, outcome));
+        }
+        self.shared.changed.notify_all();
+        if is_done {
+            // Not before: the process may end at once.
+            let mut state = self.shared.state.lock();
+            let is_untold = |state: &mut State| state.operators > 0;
+            self.shared.changed.wait_while_for(&mut state, is_untold, TELL_PATIENCE);
+            drop(state);
+            serving.over.cancel();
+        }
+    }
+
+    /// Serves again what was let go of. Where the store cannot be opened, this process ends, as
+    /// nothing would be known of the purges in between.
+    fn revive(&self, serving: &Serving, sockets: DuplicateSockets) {
+        let begun = Instant::now();
+        let listen: Vec<_> = sockets.traffic.iter().map(|it| it.settings.clone()).collect();
+        let resumed = loop {
+            match serving.app.resumed(listen.clone()) {
+                Err(error) if begun.elapsed() < REVIVE_PATIENCE => {
+                    tracing::warn!(%error, "the store cannot be opened again yet");
+                    pause();
+                }
+                resumed => break resumed,
+            }
+        };
+        match resumed {
+            Ok(app) => {
+                let DuplicateSockets { traffic, admin } = sockets;
+                let sockets = OpenSockets::new(&app.config, traffic, admin);
+                sockets.take_files();
+                (self.shared.revive)(Bound::on(app, sockets));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store cannot be opened again: leaving");
+            }
+        }
+        serving.over.cancel();
+    }
+
+    /// Starts the program again and waits until it serves. Returns what happened, in words.
+    pub fn launch(&self, tell: &mut dyn FnMut(String)) -> Result<String, String> {
+        let program = match &self.shared.program {
+            Ok(program) if program.reads_input() => {
+                return Err("the configuration came from standard input, which cannot be read \
+                            again: start the new process with --take-over"
+                    .to_owned());
+            }
+            Ok(program) => program,
+            Err(error) => return Err(format!("this program is not found: {error}")),
+        };
+        {
+            let mut state = self.shared.state.lock();
+            if state.is_launching || state.successor.is_some() {
+                return Err("an upgrade is under way already".to_owned());
+            }
+            (state.is_launching, state.last) = (true, None);
+        }
+        let outcome = self.start_and_wait(program, tell);
+        self.shared.state.lock().is_launching = false;
+        if let Err(reason) = &outcome {
+            tracing::error!(reason, "the upgrade failed: this process goes on serving");
+        }
+        outcome
+    }
+
+    fn start_and_wait(
+        &self,
+        program: &Program,
+        tell: &mut dyn FnMut(String),
+    ) -> Result<String, String> {
+        let own = std::process::id();
+        let mut child = program
+            .start(own)
+            .map_err(|error| format!("cannot start {}: {error}", program.path().display()))?;
+        let pid = i32::try_from(child.id()).unwrap_or_default();
+        tracing::info!(pid, program = %program.path().display(), "upgrade: a new process starts");
+        tell(format!("process {own} has started {} as process {pid}", program.path().display()));
+        let begun = Instant::now();
+        loop {
+            let mut state = self.shared.state.lock();
+            let _late = self.shared.changed.wait_for(&mut state, LOOK_AGAIN);
+            match &state.last {
+                Some((of, Ok(()))) if *of == pid => return Ok(format!("process {pid} serves")),
+                Some((of, Err(reason))) if *of == pid => {
+                    let reason = format!("process {pid} failed: {reason}");
+                    drop(state);
+                    let _status = child.wait();
+                    return Err(reason);
+                }
+                _ => {}
+            }
+            if state.successor == Some(pid) {
+                continue;
+            }
+            drop(state);
+            match child.try_wait() {
+                Ok(Some(status)) if self.shared.state.lock().last.is_none() => {
+                    let help = match status.code() {
+                        Some(78) => ": its configuration is wrong, see `shellac check`",
+                        _ => "",
+                    };
+                    return Err(format!("process {pid} ended before it took over, {status}{help}"));
+                }
+                Err(error) => return Err(error.to_string()),
+                _ if begun.elapsed() > LAUNCH_PATIENCE => {
+                    let _ended = child.kill();
+                    let _status = child.wait();
+                    return Err(format!("process {pid} did not ask for anything: it is ended"));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name("upgrade".into()).spawn(work) {
+        tracing::error!(%error, "cannot start a thread for an upgrade");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "in a thread of its own")]
+fn pause() {
+    thread::sleep(LOOK_AGAIN);
+}
+
+const HELLO_PATIENCE: Duration = Duration::from_secs(5);
+/// For a new process to read its configuration and to ask for the sockets.
+const LAUNCH_PATIENCE: Duration = Duration::from_secs(30);
+/// For a store to be opened again, which a process that was killed may hold for a moment.
+const REVIVE_PATIENCE: Duration = Duration::from_mins(1);
+/// For operators to be told.
+const TELL_PATIENCE: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -1,0 +1,154 @@
+//! The old process: hands over, and goes on where the new one fails.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::channel::{Channel, DESCRIPTORS_MAX};
+use super::message::{Message, PROTOCOL};
+use crate::app::App;
+use crate::listener::sockets::{DuplicateSockets, OpenSockets};
+use crate::purge::Successor;
+use process::notify;
+
+/// What serves in this process.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    pub(super) app: Arc<App>,
+    pub(super) sockets: Arc<OpenSockets>,
+    pub(super) runtime: Handle,
+    /// Cancelled when it is to leave.
+    pub(super) over: CancellationToken,
+}
+
+/// How a hand-over ended that did not succeed.
+#[derive(Debug)]
+pub(super) enum HandOverError {
+    /// Nothing has changed here.
+    Unchanged(String),
+    /// The store was let go of already: it has to be opened again, and these sockets served.
+    Released(String, DuplicateSockets),
+}
+
+/// Why the new process does not serve.
+#[derive(Debug)]
+struct Failure {
+    reason: String,
+    /// It has not closed its end of the channel, as the end of a process does.
+    may_live: bool,
+}
+
+impl Failure {
+    const fn of_living(reason: String) -> Self {
+        Self { reason, may_live: true }
+    }
+}
+
+/// Hands everything over to the process at the other end. Blocks until that one serves.
+pub(super) fn hand_over(
+    channel: Channel,
+    pid: i32,
+    serving: &Serving,
+) -> Result<(), HandOverError> {
+    let unchanged = |error: io::Error| HandOverError::Unchanged(error.to_string());
+    greet(&channel, &serving.sockets).map_err(unchanged)?;
+    match answer(&channel, START_PATIENCE) {
+        Ok(Message::Take) => {}
+        Ok(other) => return Err(HandOverError::Unchanged(format!("it says {other:?}"))),
+        Err(failure) => return Err(HandOverError::Unchanged(failure.reason)),
+    }
+    let addresses = serving.sockets.duplicate().map_err(unchanged)?;
+    let usage = serving.app.store.usage();
+    tracing::info!(pid, "handing everything over");
+    {
+        let _context = serving.runtime.enter();
+        serving.app.hand_over();
+    }
+    let released = channel.send(&Message::Released, &[]);
+    let served = released.map_err(|error| Failure::of_living(error.to_string()));
+    let served = served.and_then(|()| match answer(&channel, OPEN_PATIENCE)? {
+        Message::Serving => Ok(()),
+        other => Err(Failure::of_living(format!("it says {other:?}"))),
+    });
+    if let Err(Failure { reason, may_live }) = served {
+        if may_live {
+            end(&channel, pid);
+        }
+        return Err(HandOverError::Released(reason, addresses));
+    }
+    if serving.app.file_usage().is_none() && usage.objects > 0 {
+        let (objects, bytes) = (usage.objects, usage.bytes);
+        tracing::warn!(objects, bytes, "what was stored in memory is lost with this process");
+    }
+    notify::main_pid(pid.cast_unsigned());
+    serving.app.executor.succeed_with(Arc::new(SuccessorLink(Mutex::new(channel))));
+    Ok(())
+}
+
+fn greet(channel: &Channel, sockets: &OpenSockets) -> io::Result<()> {
+    let program = env!("CARGO_PKG_VERSION").to_owned();
+    channel.send(&Message::Welcome { protocol: PROTOCOL, program }, &[])?;
+    for (place, (is_admin, address)) in sockets.addresses().into_iter().enumerate() {
+        for some in address.sockets().chunks(DESCRIPTORS_MAX) {
+            let configured = address.configured.to_string();
+            let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(|it| it.as_fd()).collect();
+            channel.send(&Message::Address { is_admin, place, configured }, &descriptors)?;
+        }
+    }
+    channel.send(&Message::Complete, &[])
+}
+
+fn answer(channel: &Channel, patience: Duration) -> Result<Message, Failure> {
+    match channel.receive(Some(patience)) {
+        Ok(Some((Message::Failed { reason }, _))) => Err(Failure::of_living(reason)),
+        Ok(Some((message, _))) => Ok(message),
+        Ok(None) => Err(Failure { reason: "it has ended".to_owned(), may_live: false }),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(Failure::of_living(format!("it has said nothing for {patience:?}")))
+        }
+        Err(error) => Err(Failure::of_living(error.to_string())),
+    }
+}
+
+/// Ends a process that has asked for the store and does not serve: two must not write there.
+fn end(channel: &Channel, pid: i32) {
+    if let Some(process) = Pid::from_raw(pid)
+        && let Err(error) = kill_process(process, Signal::KILL)
+        && error != rustix::io::Errno::SRCH
+    {
+        tracing::error!(%error, pid, "cannot end the new process");
+    }
+    // Its end of the channel closes with it.
+    while let Ok(Some(_)) = channel.receive(Some(END_PATIENCE)) {}
+}
+
+/// The way to the process that has taken over.
+#[derive(Debug)]
+struct SuccessorLink(Mutex<Channel>);
+
+impl Successor for SuccessorLink {
+    fn invalidate(&self, uris: &[Uri], host: &[u8], groups: &[String]) -> io::Result<()> {
+        let uris = uris.iter().map(ToString::to_string).collect();
+        let purge = Message::Purge { uris, host: host.to_vec(), groups: groups.to_vec() };
+        let channel = self.0.lock();
+        channel.send(&purge, &[])?;
+        match channel.receive(Some(PURGE_PATIENCE))? {
+            Some((Message::Purged, _)) => Ok(()),
+            _ => Err(io::Error::other("the process that took over does not answer")),
+        }
+    }
+}
+
+/// For the new process to bind what is new, and to check what can be checked.
+const START_PATIENCE: Duration = Duration::from_mins(1);
+/// For the new process to open the store. Clients wait in the sockets' queues meanwhile.
+const OPEN_PATIENCE: Duration = Duration::from_mins(2);
+const END_PATIENCE: Duration = Duration::from_secs(10);
+const PURGE_PATIENCE: Duration = Duration::from_secs(10);

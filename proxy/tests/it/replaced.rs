@@ -1,0 +1,455 @@
+//! The running binary is replaced: by the real program, and by processes that fail at each step.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, recvmsg, sendmsg, socket_with,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader as AsyncBufReader};
+use tokio::net::UnixStream;
+
+use crate::support::client::Connection;
+use crate::support::origin::{Gate, Origin, cacheable, ok};
+use crate::support::proxy::request;
+use crate::support::{in_time, join_all, until};
+
+/// A running program. Dropped, it is killed, and so is who has taken over from it.
+struct Program {
+    folder: TempDir,
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+    newest: Mutex<i32>,
+    traffic: SocketAddr,
+    admin: SocketAddr,
+}
+
+const MEMORY: &str = "[storage.memory]\ncapacity = \"64MiB\"\n";
+const FILE: &str = "[storage]\nkind = \"file\"\n[storage.memory]\ncapacity = \"8MiB\"\n\
+                    max_object = \"1MiB\"\n[storage.file]\npath = \"store\"\ncapacity = \"64MiB\"\n\
+                    max_object = \"8MiB\"\nsync = \"100ms\"\n";
+
+impl Program {
+    async fn start(origin: &Origin, storage: &str) -> Self {
+        Self::start_at(origin, "\"127.0.0.1:0\"", storage, None).await
+    }
+
+    /// Starts one; a socket is passed as a service manager does, under the name `http`.
+    async fn start_at(
+        origin: &Origin,
+        listen: &str,
+        storage: &str,
+        passed: Option<OwnedFd>,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = listen.replace("FOLDER", folder.path().to_str().unwrap());
+        let config = format!(
+            "workers = 2\n[[listen]]\naddress = [{listen}]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
+             [origin.site]\nservers = [\"{}\"]\n[limits]\ndrain_timeout = \"5s\"\n{storage}",
+            origin.address
+        );
+        fs::write(folder.path().join("config.toml"), config).unwrap();
+        let binary = env!("CARGO_BIN_EXE_shellac");
+        let mut command = match passed {
+            None => Command::new(binary),
+            Some(socket) => {
+                let mut shell = Command::new("sh");
+                let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 \
+                              LISTEN_FDNAMES=http; exec \"$0\" \"$@\"";
+                shell.args(["-c", script, binary]).stdin(socket);
+                shell
+            }
+        };
+        command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(folder.path());
+        command.args(["run", "--config", "config.toml"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stderr.take().unwrap());
+        let said: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&said);
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).for_each(|line| heard.lock().push(line));
+        });
+        let announced = |name: &str| -> Option<SocketAddr> {
+            said.lock().iter().find_map(|line| {
+                let url = line.trim_start().strip_prefix(name)?.trim_start();
+                url.strip_prefix("http://")?.split(['/', ' ']).next()?.parse().ok()
+            })
+        };
+        let all = || said.lock().iter().any(|line| line.trim_start().starts_with("workers"));
+        until("the announcement", all).await;
+        let (traffic, admin) = (announced("listen").unwrap(), announced("admin").unwrap());
+        let newest = Mutex::new(child.id().cast_signed());
+        Self { folder, child, said, newest, traffic, admin }
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// The process that serves now.
+    fn newest(&self) -> i32 {
+        *self.newest.lock()
+    }
+
+    fn count_of(&self, text: &str) -> usize {
+        self.said.lock().iter().filter(|line| line.contains(text)).count()
+    }
+
+    fn has_said(&self, text: &str) -> bool {
+        self.count_of(text) > 0
+    }
+
+    /// Waits until all pages are in a file, if there is one.
+    async fn until_written(&self) {
+        let written = async {
+            loop {
+                let mut connection = Connection::open(self.admin).await;
+                connection.send(request("GET", "/metrics", &[], "")).await;
+                let page = connection.answer().await;
+                let written = page.text().lines().find_map(|line| {
+                    line.strip_prefix("shellac_storage_written_bytes_total{time=\"first\"} ")
+                        .map(str::to_owned)
+                });
+                if written.is_none_or(|bytes| bytes != "0") {
+                    return;
+                }
+            }
+        };
+        in_time("writing", written).await;
+    }
+
+    async fn upgrade(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
+        command.args(["upgrade", "--pid", &self.newest().to_string()]).args(arguments);
+        command.stdin(Stdio::null());
+        let run = move || command.output().unwrap();
+        let output = in_time("an upgrade", tokio::task::spawn_blocking(run)).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let serves =
+            |line: &str| line.strip_prefix("process ")?.strip_suffix(" serves")?.parse().ok();
+        if let Some(pid) = said.lines().find_map(serves) {
+            *self.newest.lock() = pid;
+        }
+        output
+    }
+
+    async fn get(&self, path: &str) -> crate::support::client::Answer {
+        let mut connection = Connection::open(self.traffic).await;
+        connection.send(request("GET", path, &[], "")).await;
+        connection.answer().await
+    }
+
+    async fn purge(&self, path: &str) -> u16 {
+        let mut connection = Connection::open(self.admin).await;
+        let content = json!({"urls": [format!("http://site.example{path}")]}).to_string();
+        connection.send(request("POST", "/api/v1/purge", &[], &content)).await;
+        connection.answer().await.status()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let newest = self.newest();
+        if let Some(process) = Pid::from_raw(newest).filter(|_| newest != self.pid()) {
+            let _ended = kill_process(process, Signal::KILL);
+        }
+        let _already_ended = self.child.kill();
+        let _already_waited_for = self.child.wait();
+    }
+}
+
+/// What somebody says who claims to be a successor.
+struct Impostor(OwnedFd);
+
+impl Impostor {
+    fn to(pid: i32) -> Self {
+        let space = fs::read_link("/proc/self/ns/pid").unwrap();
+        let name = format!("shellac/upgrade/{}/{pid}", space.display());
+        let kind = SocketType::SEQPACKET;
+        let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
+        connect(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap()).unwrap();
+        Self(socket)
+    }
+
+    fn say(&self, message: &Value) {
+        let text = message.to_string();
+        let mut none = SendAncillaryBuffer::new(&mut []);
+        let slices = [IoSlice::new(text.as_bytes())];
+        sendmsg(self.0.as_fd(), &slices, &mut none, SendFlags::NOSIGNAL).unwrap();
+    }
+
+    fn hear(&self) -> Value {
+        let mut text = vec![0; 1 << 16];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(128))];
+        let mut passed = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut text)];
+        let heard = recvmsg(self.0.as_fd(), &mut slices, &mut passed, RecvFlags::empty()).unwrap();
+        serde_json::from_slice(&text[..heard.bytes]).unwrap_or(Value::Null)
+    }
+
+    fn hear_until(&self, kind: &str) -> Value {
+        loop {
+            let message = self.hear();
+            assert_ne!(message, Value::Null, "no {kind}");
+            if message["type"] == kind {
+                return message;
+            }
+        }
+    }
+
+    /// Begins to take over from a process, up to where that one has let its store go.
+    fn take(pid: i32) -> Self {
+        let impostor = Self::to(pid);
+        impostor.say(&json!({"type": "hello", "protocol": 1, "program": "0"}));
+        impostor.hear_until("complete");
+        impostor.say(&json!({"type": "take"}));
+        impostor.hear_until("released");
+        impostor
+    }
+}
+
+/// Asks again and again, on one connection as long as it lasts, or on a new one each time.
+async fn client(address: SocketAddr, is_kept: bool, is_over: Arc<AtomicBool>) -> u64 {
+    let mut connection = None;
+    let mut count = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let mut used = match connection.take() {
+            Some(kept) => kept,
+            None => Connection::open(address).await,
+        };
+        used.send(request("GET", &format!("/page/{}", count % 5), &[], "")).await;
+        let answer = used.answer().await;
+        assert_eq!((answer.status(), answer.text()), (200, "page"));
+        let is_last = answer.field("connection").is_some_and(|value| value == "close");
+        connection = Some(used).filter(|_| is_kept && !is_last);
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_upgrades_under_load_fail_no_request() {
+    let origin = Origin::start().await;
+    for page in 0..5 {
+        origin.on(&format!("/page/{page}"), cacheable("page"));
+    }
+    let program = Program::start(&origin, MEMORY).await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let count = Arc::new(AtomicU64::new(0));
+    let clients = (0..16).map(|number| {
+        let (is_over, count) = (Arc::clone(&is_over), Arc::clone(&count));
+        let address = program.traffic;
+        async move {
+            count.fetch_add(client(address, number % 2 == 0, is_over).await, Ordering::Relaxed);
+        }
+    });
+    let clients = tokio::spawn(join_all(clients.collect::<Vec<_>>()));
+    for number in 0..20 {
+        let output = program.upgrade(&["--wait"]).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "upgrade {number}: {said}");
+        assert!(said.contains("has ended"), "{said}");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    in_time("the clients", clients).await.unwrap();
+    assert!(count.load(Ordering::Relaxed) > 500, "{count:?}");
+    assert_ne!(program.newest(), program.pid());
+}
+
+#[tokio::test]
+async fn a_unix_socket_and_its_file_outlive_an_upgrade() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("page"));
+    let listen = "\"127.0.0.1:0\", \"unix:FOLDER/http.sock\"";
+    let program = Program::start_at(&origin, listen, MEMORY, None).await;
+    let socket = program.path("http.sock");
+    assert_eq!(ask_over_unix(&socket).await, "page");
+    assert!(program.upgrade(&["--wait"]).await.status.success());
+    assert_eq!(ask_over_unix(&socket).await, "page");
+
+    let newest = Pid::from_raw(program.newest()).unwrap();
+    kill_process(newest, Signal::TERM).unwrap();
+    until("the file's end", || !socket.exists()).await;
+}
+
+async fn ask_over_unix(path: &Path) -> String {
+    let stream = in_time("connecting", UnixStream::connect(path)).await.unwrap();
+    let mut stream = AsyncBufReader::new(stream);
+    let text = request("GET", "/a", &[("Connection", "close")], "");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    in_time("an answer", stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn a_socket_that_was_passed_outlives_an_upgrade() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("page"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let program = Program::start_at(&origin, "\"fd:http\"", MEMORY, Some(listener.into())).await;
+    assert_eq!(program.traffic, address);
+    assert_eq!(program.get("/a").await.text(), "page");
+    assert!(program.upgrade(&["--wait"]).await.status.success());
+    assert_eq!(program.get("/a").await.text(), "page");
+}
+
+#[tokio::test]
+async fn a_new_process_that_cannot_start_changes_nothing() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("page"));
+    let program = Program::start(&origin, MEMORY).await;
+    program.get("/a").await;
+    let config = fs::read_to_string(program.path("config.toml")).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("\"127.0.0.1:0\", \"{}\"", taken.local_addr().unwrap());
+    for (broken, reason) in [
+        (config.replace("workers", "worker"), "its configuration is wrong"),
+        (config.replacen("\"127.0.0.1:0\"", &taken, 1), "cannot listen on"),
+        (config.replace("[storage.memory]", "[storage]\nkind = \"file\"\n[storage.file]\npath = \"/proc/none\"\n[storage.memory]"), "/proc/none"),
+    ] {
+        fs::write(program.path("config.toml"), broken).unwrap();
+        let output = program.upgrade(&[]).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(reason) && said.contains("goes on"), "{said}");
+        assert!(program.get("/a").await.is_hit(), "after: {said}");
+    }
+    fs::write(program.path("config.toml"), config).unwrap();
+    assert!(program.upgrade(&["--wait"]).await.status.success());
+}
+
+#[tokio::test]
+async fn a_new_process_that_dies_with_the_store_gives_it_back() {
+    for (storage, name) in [(FILE, "file"), (MEMORY, "memory")] {
+        let origin = Origin::start().await;
+        origin.on("/kept", cacheable("kept"));
+        origin.on("/purged", cacheable("old"));
+        let program = Program::start(&origin, storage).await;
+        program.get("/kept").await;
+        program.get("/purged").await;
+        assert_eq!(program.purge("/purged").await, 200);
+        origin.on("/purged", cacheable("new"));
+
+        program.until_written().await;
+        origin.on("/kept", cacheable("other"));
+        origin.on("/queued", ok("answered"));
+
+        let impostor = Impostor::take(program.pid());
+        let mut queued = Connection::open(program.traffic).await;
+        queued.send(request("GET", "/queued", &[], "")).await;
+        drop(impostor);
+
+        assert_eq!(queued.answer().await.text(), "answered", "{name}");
+        let loads = if name == "file" { 2 } else { 0 };
+        until("the store", || program.count_of("the store is loaded") == loads).await;
+        let answer = program.get("/kept").await;
+        assert!(answer.is_hit(), "{name}: {}\n{:#?}", answer.cache_status(), program.said.lock());
+        assert_eq!(program.get("/purged").await.text(), "new", "{name}");
+        assert!(program.has_said("this one opens it again"), "{name}");
+        assert_eq!(program.purge("/kept").await, 200, "{name}");
+        assert!(!program.get("/kept").await.is_hit(), "{name}");
+        assert!(program.upgrade(&["--wait"]).await.status.success(), "{name}");
+        assert_eq!(program.get("/kept").await.text(), "other", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_survives_an_upgrade_with_its_purges() {
+    let origin = Origin::start().await;
+    origin.on("/kept", cacheable("kept"));
+    origin.on("/purged", cacheable("old"));
+    let program = Program::start(&origin, FILE).await;
+    program.get("/kept").await;
+    program.get("/purged").await;
+    assert_eq!(program.purge("/purged").await, 200);
+    origin.on("/purged", cacheable("new"));
+    program.until_written().await;
+    assert!(program.upgrade(&["--wait"]).await.status.success());
+    until("the store", || program.count_of("the store is loaded") == 2).await;
+    assert!(program.get("/kept").await.is_hit());
+    assert_eq!(program.get("/purged").await.text(), "new");
+}
+
+#[tokio::test]
+async fn who_is_no_successor_is_refused_in_words() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("page"));
+    let program = Program::start(&origin, MEMORY).await;
+    let refusal = |begin: Value| {
+        let impostor = Impostor::to(program.pid());
+        impostor.say(&begin);
+        impostor.hear_until("refused")["reason"].as_str().unwrap().to_owned()
+    };
+    let hello = json!({"type": "hello", "protocol": 1, "program": "0"});
+    let later = refusal(json!({"type": "hello", "protocol": 99, "program": "9"}));
+    assert!(later.contains("version 1 of the protocol, not 99"), "{later}");
+    assert_eq!(refusal(json!({"type": "serving"})), "that begins nothing");
+
+    let first = Impostor::to(program.pid());
+    first.say(&hello);
+    first.hear_until("complete");
+    let second = refusal(hello);
+    assert!(second.contains("handing over to another process already"), "{second}");
+    first.say(&json!({"type": "failed", "reason": "no reason"}));
+    until("the end of the first", || program.has_said("no reason")).await;
+    assert_eq!(program.get("/a").await.text(), "page");
+    assert!(program.upgrade(&["--wait"]).await.status.success());
+}
+
+#[tokio::test]
+async fn kept_connections_are_told_and_idle_ones_are_not_cut_off() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("page"));
+    let program = Program::start(&origin, MEMORY).await;
+    let mut idle = Connection::open(program.traffic).await;
+    idle.send(request("GET", "/a", &[], "")).await;
+    assert_eq!(idle.answer().await.field("connection"), None);
+    assert!(program.upgrade(&[]).await.status.success());
+
+    idle.send(request("GET", "/a", &[], "")).await;
+    let last = idle.answer().await;
+    assert_eq!(last.text(), "page");
+    assert_eq!(last.field("connection").as_deref(), Some("close"));
+    assert_eq!(idle.until_closed().await, b"");
+}
+
+/// It takes as long as a hand-over waits for changes.
+#[tokio::test]
+async fn a_change_that_ends_after_the_hand_over_is_purged_in_the_new_process() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/page", cacheable("old"));
+    origin.on("/change", ok("changed").field("location", "/page").after(&gate));
+    let program = Program::start(&origin, MEMORY).await;
+    let mut change = Connection::open(program.traffic).await;
+    change.send(request("POST", "/change", &[], "x")).await;
+    origin.seen("/change", 1).await;
+    assert!(program.upgrade(&[]).await.status.success());
+
+    assert_eq!(program.get("/page").await.text(), "old");
+    assert!(program.get("/page").await.is_hit());
+    origin.on("/page", cacheable("new"));
+    gate.open();
+    assert_eq!(change.answer().await.text(), "changed");
+    assert_eq!(program.get("/page").await.text(), "new");
+}
