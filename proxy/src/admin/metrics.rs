@@ -30,6 +30,8 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(fetcher.metrics().failure_families());
     all.extend(origins::metrics::failure_families(&origins, app.clock().now()));
     all.extend(origins::metrics::families(&origins));
+    all.extend(origins::metrics::extra_families(&origins));
+    all.extend(origins::metrics::server_families(&origins));
     all.extend(tls::origin_families(&origins.tls()));
     all.extend(origins::metrics::health_families(&origins));
     all.extend(origins.name_families());

@@ -46,15 +46,20 @@ impl Attempts {
         !self.idle_was_lost
     }
 
-    /// Uses up one attempt. Returns whether there was one left.
-    pub(super) const fn may_repeat(&mut self, is_reused: bool) -> bool {
-        if is_reused && !self.idle_was_lost {
-            self.idle_was_lost = true;
-            return true;
-        }
-        let may_repeat = self.left > 0;
+    /// Notes that a connection was lost. Returns whether it was idle before, for the first time:
+    /// that is not counted.
+    pub(super) const fn lose_idle(&mut self, is_reused: bool) -> bool {
+        let is_first = is_reused && !self.idle_was_lost;
+        self.idle_was_lost |= is_reused;
+        is_first
+    }
+
+    pub(super) const fn is_left(&self) -> bool {
+        self.left > 0
+    }
+
+    pub(super) const fn use_up(&mut self) {
         self.left = self.left.saturating_sub(1);
-        may_repeat
     }
 }
 

@@ -1,5 +1,6 @@
 //! Counters of exchanges with one origin.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
@@ -16,6 +17,12 @@ pub struct OriginMetrics {
     /// By class of the status code, 1xx to 5xx.
     pub responses: [Counter; 5],
     pub retries: Counter,
+    /// Retries and hedged requests that the budget did not allow.
+    pub retries_refused: Counter,
+    pub hedges_refused: Counter,
+    /// Requests that went to a second server as well, whose answer was used.
+    pub hedges_won: Counter,
+    pub hedges_lost: Counter,
     pub first_byte: Histogram,
     /// Exchanges that brought no head, by [`OriginError::reason`] in the order of [`REASONS`].
     failures: [Counter; REASONS.len()],
@@ -132,7 +139,6 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) fn families(origins: &Origins) -> Vec<Family> {
     let all =
         || origins.iter().map(|origin| (("origin", origin.name().to_owned()), &*origin.metrics));
-    let (in_use, idle) = origins.connections();
     vec![
         Family::labelled(
             "shellac_origin_requests",
@@ -173,21 +179,92 @@ pub(crate) fn families(origins: &Origins) -> Vec<Family> {
                 Sample::gauge("origin", origin.name(), load as u64)
             }),
         ),
-        Family::counter(
+        Family::labelled(
             "shellac_origin_retries",
             "Requests that were sent once more",
-            all().map(|(_, metrics)| metrics.retries.value()).sum::<u64>(),
+            all().map(|(name, metrics)| Sample::counter([name], metrics.retries.value())),
         ),
-        Family::gauge("shellac_origin_connections", "Connections to the origin in use", in_use),
-        Family::gauge(
-            "shellac_origin_idle_connections",
-            "Connections to the origin kept for later",
-            idle,
-        ),
-        Family::gauge(
+        Family::labelled(
             "shellac_origin_queue",
-            "Requests that wait for a connection",
-            origins.queued(),
+            "Requests that wait while every server has as many as it may have",
+            origins
+                .iter()
+                .map(|origin| Sample::gauge("origin", origin.name(), origin.queued() as u64)),
+        ),
+    ]
+}
+
+/// Returns the families of requests besides those that were asked for.
+pub(crate) fn extra_families(origins: &Origins) -> Vec<Family> {
+    let all =
+        || origins.iter().map(|origin| (("origin", origin.name().to_owned()), &*origin.metrics));
+    vec![
+        Family::labelled(
+            "shellac_origin_hedges",
+            "Requests that went to a second server as well, by whether its answer was used",
+            all().flat_map(|(name, metrics)| {
+                let outcomes = [("won", &metrics.hedges_won), ("lost", &metrics.hedges_lost)];
+                outcomes.into_iter().map(move |(outcome, count)| {
+                    Sample::counter([name.clone(), ("outcome", outcome.to_owned())], count.value())
+                })
+            }),
+        ),
+        Family::labelled(
+            "shellac_origin_budget_refusals",
+            "Retries and second requests that the budget did not allow",
+            all().flat_map(|(name, metrics)| {
+                let kinds =
+                    [("retry", &metrics.retries_refused), ("hedge", &metrics.hedges_refused)];
+                kinds.into_iter().map(move |(kind, count)| {
+                    Sample::counter([name.clone(), ("kind", kind.to_owned())], count.value())
+                })
+            }),
+        ),
+    ]
+}
+
+/// Returns the families of single servers.
+pub(crate) fn server_families(origins: &Origins) -> Vec<Family> {
+    let now = Instant::now();
+    let servers: Vec<_> = origins
+        .iter()
+        .flat_map(|origin| {
+            let name = origin.name().to_owned();
+            let servers = origin.servers();
+            servers.iter().map(|server| (name.clone(), Arc::clone(server))).collect::<Vec<_>>()
+        })
+        .collect();
+    let all = || {
+        servers.iter().map(|(origin, server)| {
+            let labels = [("origin", origin.clone()), ("server", server.name().to_owned())];
+            (labels, server)
+        })
+    };
+    vec![
+        Family::labelled(
+            "shellac_server_requests",
+            "Requests that were given to the server",
+            all().map(|(labels, server)| Sample::counter(labels, server.load().requests.value())),
+        ),
+        Family::labelled(
+            "shellac_server_requests_in_flight",
+            "Requests at the server, up to the end of the response",
+            all().map(|(labels, server)| {
+                Sample::labelled_gauge(labels, server.load().in_flight() as u64)
+            }),
+        ),
+        Family::labelled(
+            "shellac_server_idle_connections",
+            "Connections to the server that are kept for later",
+            all().map(|(labels, server)| Sample::labelled_gauge(labels, server.idle() as u64)),
+        ),
+        Family::labelled(
+            "shellac_server_latency_microseconds",
+            "Time to the head of a response, as the balancer sees it: rises at once, falls slowly",
+            all().map(|(labels, server)| {
+                let latency = Duration::from_secs_f64(server.load().latency(now));
+                Sample::labelled_gauge(labels, latency.as_micros().try_into().unwrap_or(u64::MAX))
+            }),
         ),
     ]
 }

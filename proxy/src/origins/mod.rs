@@ -2,11 +2,14 @@
 //! known here.
 //!
 //! ```text
-//! Origins ─► Origin ─► slots     a permit for each exchange, a bounded queue
-//!  claims    NAME      attempts  the number of retries, and their safety
+//! Origins ─► Origin ─► dispatch  one request: retries and their safety (attempts), hedging
+//!  claims    NAME      balance   the server for it, by weight, load, latency or hash
+//!                      slots     a place at a server, a bounded queue
+//!                      budget    requests besides those that were asked for
 //!                      failures  URLs, reachability, the log of an outage
 //!                      health    which servers get requests
-//!                      └► Server ─► pool       idle connections
+//!                      └► Server ─► load       requests in flight, latency
+//!                                   pool       idle connections
 //!                                   connector  names, addresses, the race between them
 //!                                   connection  one exchange: server_stream, sending,
 //!                                               request_body, response_body
@@ -14,14 +17,18 @@
 
 mod attempts;
 mod background;
+mod balance;
+mod budget;
 mod claims;
 mod connector;
 mod content;
+mod dispatch;
 mod error;
 pub mod failures;
 pub mod health;
 mod http2;
 mod keep_alive;
+mod load;
 mod members;
 pub mod metrics;
 mod names;
@@ -29,10 +36,12 @@ mod origin;
 mod outage;
 mod pool;
 mod probing;
+mod quantile;
 mod race;
 pub mod reachability;
 mod request_body;
 mod response_body;
+mod selection;
 mod sending;
 mod server;
 mod server_report;
@@ -40,6 +49,7 @@ mod server_stream;
 mod slots;
 mod tcp_connector;
 mod stream_patience;
+mod traffic;
 
 use std::sync::Arc;
 

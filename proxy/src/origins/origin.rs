@@ -1,7 +1,5 @@
-//! `Origin`: a named group of equal servers. It picks one, sends a request to it and bounds every
-//! wait.
+//! `Origin`: a named group of equal servers. It picks one for each request and bounds every wait.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,47 +7,48 @@ use http::header::{HOST, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATC
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use parking_lot::RwLock;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::attempts::{Attempts, Failed, copy_of, may_send_again};
+use super::attempts::Failed;
 use super::background::Background;
+use super::balance::Balancer;
+use super::dispatch::Dispatch;
 use super::error::OriginError;
 use super::failures::Failures;
 use super::health::{
     AdminState, ExchangeResult, HealthGroup, ProbeResult, ServerArrival, ServerHealth,
-    WatchedExchange,
 };
 use super::keep_alive;
 use super::members::{Member, Members};
 use super::metrics::OriginMetrics;
 use super::names::{NameState, Names, NoAnswer};
-use super::outage::{Outage, OutageLine};
+use super::outage::Outage;
 use super::probing::{self, ProbeRules};
-use super::race::race;
 use super::reachability::Reachability;
 use super::request_body::RequestBody;
-use super::response_body::{ContentLimits, OriginBody, is_over};
+use super::response_body::{ContentLimits, OriginBody};
+use super::selection::Selection;
 use super::sending::SendingLimits;
 use super::server::Server;
 use super::server::connection::ServerConnection;
 use super::server::server_tls::ServerTls;
 use super::server_report::ServerReport;
-use super::slots::Slots;
+use super::slots::{QueueLimits, Slot};
 use super::stream_patience::StreamPatience;
+use super::traffic::{Place, Reach, Traffic};
 use crate::framing::grammar::is_request_line;
 use crate::tls::OriginTls;
-use settings::{HostHeader, OriginHttp2};
+use settings::{HostHeader, OriginHttp2, RetryOn};
 
 #[derive(Debug)]
 pub struct Origin {
     settings: settings::OriginSettings,
     members: Members,
     servers: RwLock<Arc<[Arc<Server>]>>,
-    /// Connections asked for so far. Determines the next server in turn.
-    turn: AtomicUsize,
-    slots: Slots,
+    balancer: Balancer,
+    traffic: Arc<Traffic>,
     pub metrics: Arc<OriginMetrics>,
     pub failures: Arc<Failures>,
     pub reachability: Arc<Reachability>,
@@ -68,8 +67,8 @@ impl Origin {
         Self {
             servers: RwLock::new(first),
             members,
-            turn: AtomicUsize::new(0),
-            slots: Slots::new(&settings),
+            balancer: Balancer::new(settings.balance, &settings.hash_by),
+            traffic: Arc::default(),
             metrics: Arc::default(),
             failures: Arc::default(),
             reachability: Arc::default(),
@@ -91,8 +90,8 @@ impl Origin {
         Self {
             servers: RwLock::new(now),
             members,
-            turn: AtomicUsize::new(0),
-            slots: Slots::new(&settings),
+            balancer: Balancer::new(settings.balance, &settings.hash_by),
+            traffic: Arc::clone(&self.traffic),
             metrics: Arc::clone(&self.metrics),
             failures: Arc::clone(&self.failures),
             reachability: Arc::clone(&self.reachability),
@@ -141,7 +140,7 @@ impl Origin {
     }
 
     /// Returns the servers. Waits for their names while there is none at all.
-    async fn named_servers(&self) -> Result<Arc<[Arc<Server>]>, OriginError> {
+    pub(super) async fn named_servers(&self) -> Result<Arc<[Arc<Server>]>, OriginError> {
         let servers = self.servers();
         if !servers.is_empty() || self.members.resolved_names().next().is_none() {
             return Ok(servers);
@@ -192,10 +191,10 @@ impl Origin {
     /// Sends a request and returns the head of its response. The target is in origin form, and
     /// `Host` is the client's.
     ///
-    /// A request without content is sent again, `retries` times, if no byte of it was written, or
-    /// if it is safe and the connection broke before any byte of the response. A connection that
-    /// had been idle may break once without being counted: any idempotent request is then sent
-    /// again on a new connection (RFC 9110 §9.2.2).
+    /// A request without content is sent again, `retries` times and to another server if there is
+    /// one, if no byte of it was written, or if it is safe and the connection broke before any byte
+    /// of the response. A connection that had been idle may break once without being counted: any
+    /// idempotent request is then sent again on a new connection (RFC 9110 §9.2.2).
     pub async fn send(
         &self,
         request: Request<RequestBody>,
@@ -209,29 +208,8 @@ impl Origin {
             Err(OriginError::Unwritable)
         };
         self.metrics.count(&result, started);
-        self.log_outage(&path, &result);
+        self.outage.log((self.name(), &path), result.as_ref().map(Response::status));
         result
-    }
-
-    fn log_outage(&self, path: &str, result: &Result<Response<OriginBody>, OriginError>) {
-        let (now, origin) = (Instant::now(), self.name());
-        let line = match result {
-            Ok(response) if !response.status().is_server_error() => self.outage.answered(now),
-            Ok(_) | Err(_) => self.outage.failed(now),
-        };
-        match (line, result) {
-            (Some(OutageLine::Answering(failures, lasted)), _) => {
-                tracing::info!(origin, failures, ?lasted, "the origin answers again");
-            }
-            (Some(OutageLine::Failing(failures)), Ok(response)) => {
-                let status = response.status().as_u16();
-                tracing::warn!(origin, path, status, failures, "the origin answers with an error");
-            }
-            (Some(OutageLine::Failing(failures)), Err(error)) => {
-                tracing::warn!(origin, path, %error, failures, "the origin does not answer");
-            }
-            (None, _) => {}
-        }
     }
 
     /// Sends a request unless the circuit of the origin is open.
@@ -242,79 +220,105 @@ impl Origin {
     ) -> Result<Response<OriginBody>, OriginError> {
         let url = hash_of(&request);
         let pass = self.health.admit(url).map_err(OriginError::Unavailable)?;
-        let result = self.try_send(request, url, deadline).await;
+        self.traffic.retries.deposit();
+        let dispatch = Dispatch::new(self, &request, url, deadline);
+        let result = match self.hedge_after(&request) {
+            Some(after) => Box::pin(dispatch.run_hedged(request, after)).await,
+            None => dispatch.run(request).await,
+        };
         pass.end(result_of(&result), Instant::now());
         result
     }
 
-    async fn try_send(
+    /// Returns the time after which a request may go to a second server.
+    fn hedge_after(&self, request: &Request<RequestBody>) -> Option<Duration> {
+        let may_be = request.method().is_safe()
+            && request.body().is_empty()
+            && !request.headers().contains_key(UPGRADE);
+        self.traffic.hedge_after(self.settings.hedge_after).filter(|_| may_be)
+    }
+
+    pub(super) const fn retries(&self) -> u32 {
+        self.settings.retries
+    }
+
+    pub(super) fn retries_on(&self, cause: RetryOn) -> bool {
+        self.settings.retry_on.contains(&cause)
+    }
+
+    /// Returns whether the budget allows one more retry, and counts it or the refusal.
+    pub(super) fn withdraw_retry(&self) -> bool {
+        let is_allowed = self.traffic.retries.withdraw(self.settings.retry_budget);
+        self.metrics.retries_refused.add(u64::from(!is_allowed));
+        is_allowed
+    }
+
+    pub(super) fn withdraw_hedge(&self) -> bool {
+        let is_allowed = self.traffic.hedges.withdraw(self.settings.hedge_budget);
+        self.metrics.hedges_refused.add(u64::from(!is_allowed));
+        is_allowed
+    }
+
+    pub(super) fn key_of(&self, request: &Request<RequestBody>) -> u64 {
+        self.balancer.key(request.uri(), request.headers())
+    }
+
+    /// Waits in the queue until `take` succeeds.
+    pub(super) async fn admit(
         &self,
-        mut request: Request<RequestBody>,
-        url: u64,
-        deadline: Option<Instant>,
-    ) -> Result<Response<OriginBody>, OriginError> {
-        let method = request.method().clone();
-        let mut attempts = Attempts::new(self.settings.retries);
-        loop {
-            let permit = self.slots.admit().await?;
-            let needs_http1 = request.headers().contains_key(UPGRADE);
-            let connection = self.take_connection(&attempts, url, needs_http1).await?;
-            let is_reused = connection.is_reused;
-            self.set_host(&mut request, connection.server_name());
-            let again = request.body().is_empty().then(|| copy_of(&request));
-            let watched = connection.server().health().watch(url, Instant::now());
-            let answer = self.exchange(connection, permit, request, deadline).await;
-            self.note_exchange(watched, is_reused, &answer);
-            let (error, copy) = match answer {
-                Ok(response) => return Ok(response),
-                Err(Failed::Unsent(error, unsent)) => (error, Some(*unsent)),
-                Err(Failed::Sent(
-                    error @ (OriginError::Broken(_) | OriginError::Unprocessed(_)),
-                    extent,
-                )) => (error, again.filter(|_| may_send_again(&method, extent, is_reused))),
-                Err(Failed::Sent(error, _)) => return Err(error),
-            };
-            match copy.filter(|_| attempts.may_repeat(is_reused) && !is_over(deadline)) {
-                Some(copy) => request = copy,
-                None => return Err(error),
-            }
-            self.metrics.retries.add(1);
+        take: impl FnMut() -> Result<Option<Place>, OriginError>,
+    ) -> Result<Place, OriginError> {
+        let limits = QueueLimits {
+            requests_max: self.settings.max_queue,
+            wait_max: self.settings.queue_timeout,
+        };
+        self.traffic.queue.admit(limits, take).await
+    }
+
+    pub(super) fn slot(&self, server: &Server) -> Option<Slot> {
+        self.selection(0).slot(server)
+    }
+
+    /// Chooses a usable server and takes a slot there. Returns `None` while none has a free slot.
+    pub(super) fn pick(
+        &self,
+        key: u64,
+        tried: &[Arc<Server>],
+        reach: Reach,
+    ) -> Result<Option<Place>, OriginError> {
+        let servers = self.servers();
+        Ok(self.selection(key).pick(&self.usable(&servers)?, tried, reach))
+    }
+
+    /// Returns the servers that are tried, in this order, when this one cannot be connected to.
+    pub(super) fn others(&self, chosen: &Arc<Server>, key: u64) -> Vec<Arc<Server>> {
+        let servers = self.servers();
+        let usable = self.usable(&servers).unwrap_or_default();
+        self.selection(key).others(&usable, chosen)
+    }
+
+    fn selection(&self, key: u64) -> Selection<'_> {
+        Selection {
+            balancer: &self.balancer,
+            queue: &self.traffic.queue,
+            requests_max: self.settings.max_requests,
+            key,
         }
     }
 
-    /// Takes an idle connection, or connects to the next server. Servers that could not be
-    /// connected to lately are tried last.
-    async fn take_connection(
+    /// Connects to a server where the request has a slot, and notes the failure to.
+    pub(super) fn connect(
         &self,
-        attempts: &Attempts,
+        server: &Arc<Server>,
+        slot: Option<Slot>,
         url: u64,
         needs_http1: bool,
-    ) -> Result<ServerConnection, OriginError> {
-        let servers = self.named_servers().await?;
-        let usable = self.usable(&servers)?;
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        let in_turn = || {
-            (0..usable.len())
-                .filter_map(|step| usable.get((first.wrapping_add(step)) % usable.len()))
-                .copied()
-        };
-        if attempts.may_reuse()
-            && let Some(connection) = in_turn().find_map(|server| server.take_idle(needs_http1))
-        {
-            return Ok(connection);
+    ) -> impl Future<Output = Result<(ServerConnection, Slot), OriginError>> + Send + use<> {
+        let (server, group) = (Arc::clone(server), (Arc::clone(&self.health), self.servers()));
+        async move {
+            let slot = slot.ok_or(OriginError::Busy)?;
+            Ok((connect(server, url, needs_http1, group).await?, slot))
         }
-        let (last, first): (Vec<_>, Vec<_>) =
-            in_turn().map(Arc::clone).partition(|server| server.is_slow());
-        race(
-            first.into_iter().chain(last),
-            |server| {
-                let group = (Arc::clone(&self.health), self.servers());
-                connect(Arc::clone(server), url, needs_http1, group)
-            },
-            |server, speed| server.note(speed),
-        )
-        .await
-        .map_err(|error| error.unwrap_or(OriginError::Abandoned))
     }
 
     /// Returns the servers that may get a request: those in use, else those that are left out
@@ -336,28 +340,44 @@ impl Origin {
         Ok(usable)
     }
 
-    /// Notes what an exchange says of its server. One that closed an idle connection has not
-    /// failed.
-    fn note_exchange(
+    /// Sends the request on this connection.
+    pub(super) async fn exchange(
         &self,
-        watched: WatchedExchange,
-        is_reused: bool,
-        answer: &Result<Response<OriginBody>, Failed>,
-    ) {
-        let result = match answer {
+        connection: ServerConnection,
+        slot: Slot,
+        (mut request, url): (Request<RequestBody>, u64),
+        deadline: Option<Instant>,
+    ) -> Result<Response<OriginBody>, Failed> {
+        let is_reused = connection.is_reused;
+        self.set_host(&mut request, connection.server_name());
+        let watched = connection.server().health().watch(url, Instant::now());
+        let is_timed = request.body().is_empty(); // else the client takes time, too
+        let load = connection.server().load();
+        let stopwatch = is_timed.then(|| self.traffic.stopwatch(load, self.settings.hedge_after));
+        let answer = self.answer(connection, slot, request, deadline).await;
+        // A server that closed an idle connection has not failed.
+        let result = match &answer {
             Ok(response) => ExchangeResult::Answered(response.status()),
             Err(
                 Failed::Unsent(OriginError::Broken(_), _) | Failed::Sent(OriginError::Broken(_), _),
             ) if is_reused => ExchangeResult::Neutral,
             Err(Failed::Unsent(error, _) | Failed::Sent(error, _)) => ExchangeResult::of(error),
         };
+        if let Some(stopwatch) = stopwatch {
+            match result {
+                ExchangeResult::Answered(_) => stopwatch.answered(),
+                ExchangeResult::Neutral => stopwatch.discard(),
+                ExchangeResult::NotConnected | ExchangeResult::NoResponse => stopwatch.failed(),
+            }
+        }
         self.health.note(watched, result, health_of(&self.servers()));
+        answer
     }
 
-    async fn exchange(
+    async fn answer(
         &self,
         mut connection: ServerConnection,
-        permit: OwnedSemaphorePermit,
+        slot: Slot,
         request: Request<RequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, Failed> {
@@ -392,7 +412,7 @@ impl Origin {
             is_stream: idle_timeout > self.settings.idle_timeout,
         };
         let metrics = Arc::clone(&self.metrics);
-        Ok(response.map(|body| OriginBody::new(body, (connection, permit), limits, metrics)))
+        Ok(response.map(|body| OriginBody::new(body, (connection, slot), limits, metrics)))
     }
 
     fn set_host(&self, request: &mut Request<RequestBody>, server: &str) {
@@ -413,9 +433,11 @@ impl Origin {
         self.servers().iter().for_each(|server| server.sweep());
     }
 
+    /// Requests in flight, and idle connections.
     pub fn connections(&self) -> (usize, usize) {
-        let idle = self.servers().iter().map(|server| server.idle()).sum();
-        (self.slots.in_use(), idle)
+        let servers = self.servers();
+        let each = servers.iter().map(|server| (server.load().in_flight(), server.idle()));
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// Returns the number of HTTP/2 connections, and of the requests on them.
@@ -426,7 +448,7 @@ impl Origin {
     }
 
     pub fn queued(&self) -> usize {
-        self.slots.queued()
+        self.traffic.queue.queued()
     }
 
     /// Begins the probes that are due, each of which ends within its time-out, and notices what
@@ -533,7 +555,8 @@ fn servers(
             before.renewed(&server, settings, names, tls)
         } else {
             let health = rules.health.server(&server.address.to_string(), arrival);
-            Arc::new(Server::new(&server, settings, (health, tls), names))
+            let parts = (health, Arc::default(), tls);
+            Arc::new(Server::new(&server, settings, parts, names))
         };
         server.set_priority(priority);
         server

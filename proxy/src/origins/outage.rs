@@ -4,8 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use super::error::OriginError;
 
 #[derive(Debug, Default)]
 pub(super) struct Outage {
@@ -24,14 +27,40 @@ struct RunningOutage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OutageLine {
+enum OutageLine {
     Failing(u64),
     /// Exchanges succeed again: the number of failures, and the time from the first to the last.
     Answering(u64, Duration),
 }
 
 impl Outage {
-    pub(super) fn failed(&self, now: Instant) -> Option<OutageLine> {
+    /// Notes the result of a request for this path, and logs what is due.
+    pub(super) fn log(
+        &self,
+        (origin, path): (&str, &str),
+        result: Result<StatusCode, &OriginError>,
+    ) {
+        let now = Instant::now();
+        let line = match result {
+            Ok(status) if !status.is_server_error() => self.answered(now),
+            Ok(_) | Err(_) => self.failed(now),
+        };
+        match (line, result) {
+            (Some(OutageLine::Answering(failures, lasted)), _) => {
+                tracing::info!(origin, failures, ?lasted, "the origin answers again");
+            }
+            (Some(OutageLine::Failing(failures)), Ok(status)) => {
+                let status = status.as_u16();
+                tracing::warn!(origin, path, status, failures, "the origin answers with an error");
+            }
+            (Some(OutageLine::Failing(failures)), Err(error)) => {
+                tracing::warn!(origin, path, %error, failures, "the origin does not answer");
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn failed(&self, now: Instant) -> Option<OutageLine> {
         let mut state = self.state.lock();
         self.is_on.store(true, Ordering::Relaxed);
         let Some(state) = state.as_mut() else {
@@ -45,7 +74,7 @@ impl Outage {
         })
     }
 
-    pub(super) fn answered(&self, now: Instant) -> Option<OutageLine> {
+    fn answered(&self, now: Instant) -> Option<OutageLine> {
         if !self.is_on.load(Ordering::Relaxed) {
             return None;
         }

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::content::ResponseContent;
 use super::error::OriginError;
 use super::metrics::OriginMetrics;
 use super::server::connection::ServerConnection;
+use super::slots::Slot;
 use crate::field::hop_by_hop;
 
 /// ResponseContent as it arrives. Dropping it before its end closes the connection.
@@ -48,7 +48,7 @@ impl ContentLimits {
     }
 }
 
-type Lent = (ServerConnection, OwnedSemaphorePermit);
+type Lent = (ServerConnection, Slot);
 
 impl OriginBody {
     pub(super) fn new(
@@ -94,7 +94,7 @@ impl OriginBody {
     }
 
     fn give_back(&mut self) {
-        if let Some((connection, _permit)) = self.connection.take() {
+        if let Some((connection, _slot)) = self.connection.take() {
             connection.give_back();
         }
     }

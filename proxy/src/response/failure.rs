@@ -123,7 +123,9 @@ pub fn respond(error: &ProxyError, fields: &HeaderMap, name: &str) -> Response<R
     insert_text(map, HeaderName::from_static("x-request-id"), &id);
     insert_text(map, PROXY_STATUS, &error.proxy_status(name));
     match error {
-        ProxyError::Overloaded | ProxyError::ShuttingDown => {
+        ProxyError::Overloaded
+        | ProxyError::ShuttingDown
+        | ProxyError::Origin(OriginError::Busy) => {
             map.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         ProxyError::Refused(Refusal::MethodNotAllowed | Refusal::PurgeOff) => {

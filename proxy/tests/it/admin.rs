@@ -165,9 +165,13 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_origin_failures counter
     shellac_origin_request_duration_seconds histogram
     shellac_origin_retries counter
-    shellac_origin_connections gauge
-    shellac_origin_idle_connections gauge
     shellac_origin_queue gauge
+    shellac_origin_hedges counter
+    shellac_origin_budget_refusals counter
+    shellac_server_requests counter
+    shellac_server_requests_in_flight gauge
+    shellac_server_idle_connections gauge
+    shellac_server_latency_microseconds gauge
     shellac_origin_server_up gauge
     shellac_origin_server_share gauge
     shellac_origin_probes counter

@@ -184,12 +184,12 @@ async fn requests_queue_for_a_connection_to_the_origin_and_not_for_ever() {
     origin.on("/a", ok("").after(&gate));
     origin.on("/b", ok("b"));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.origins[0].max_connections = 1;
+        config.origins[0].max_requests = 1;
         config.origins[0].max_queue = 1;
         config.origins[0].queue_timeout = Duration::from_secs(20);
     });
     let brief = Proxy::start_with(&origin, |config| {
-        config.origins[0].max_connections = 1;
+        config.origins[0].max_requests = 1;
         config.origins[0].queue_timeout = SOON;
     });
 

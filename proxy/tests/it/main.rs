@@ -86,6 +86,7 @@ mod errors;
 #[cfg(test)]
 mod origin_timeouts;
 #[cfg(test)]
+mod origin_balance;
 mod origin_choice;
 #[cfg(test)]
 mod origin_health;

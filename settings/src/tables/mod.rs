@@ -37,8 +37,9 @@ pub use self::listen_tls::{CertificateFiles, ClientCertificate, ListenTlsSetting
 pub use self::log::{LogFormat, LogLevel, LogSettings};
 pub use self::origin::OriginTlsSettings;
 pub use self::origin::{
-    CircuitSettings, HealthSettings, HostHeader, HostPattern, OriginHttp2, OriginSettings,
-    OutlierSettings, PathPattern, ProbeMethod, ServerAddress, ServerSettings,
+    Balance, CircuitSettings, HashBy, HealthSettings, HedgeAfter, HostHeader, HostPattern,
+    OriginHttp2, OriginSettings, OutlierSettings, PathPattern, ProbeMethod, RetryOn, ServerAddress,
+    ServerSettings,
 };
 pub use self::peer_network::PeerNetwork;
 pub use self::purge::PurgeSettings;

@@ -35,7 +35,6 @@ pub(super) use self::exchange_result::ExchangeResult;
 pub use self::group::HealthGroup;
 pub(super) use self::metrics::{GroupView, families};
 pub use self::probe_result::ProbeResult;
-pub(super) use self::server_health::WatchedExchange;
 pub use self::server_health::{HealthReport, ServerHealth};
 pub use self::server_state::ServerState;
 pub use self::unavailable::Unavailable;

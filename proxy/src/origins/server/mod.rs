@@ -18,6 +18,7 @@ use super::connector::Connector;
 use super::error::OriginError;
 use super::health::{ServerHealth, ServerState};
 use super::http2::{Ask, Http2Connection, Http2Limits, Http2Pool};
+use super::load::Load;
 use super::names::Names;
 use super::pool::Pool;
 use super::race::{SlowMark, Speed};
@@ -35,6 +36,7 @@ pub(super) struct Server {
     /// The address as text, in logs, metrics and `Host`.
     name: String,
     weight: AtomicU32,
+    load: Arc<Load>,
     priority: AtomicU16,
     connector: Connector,
     connect_timeout: Duration,
@@ -51,7 +53,7 @@ impl Server {
     pub(super) fn new(
         server: &ServerSettings,
         origin: &OriginSettings,
-        (health, tls): (Arc<ServerHealth>, Option<ServerTls>),
+        (health, load, tls): (Arc<ServerHealth>, Arc<Load>, Option<ServerTls>),
         names: &Names,
     ) -> Self {
         let ServerSettings { address, weight } = server;
@@ -59,6 +61,7 @@ impl Server {
             address: address.clone(),
             name: address.to_string().replace(".:", ":"), // a full name ends with a dot
             weight: AtomicU32::new(*weight),
+            load,
             priority: AtomicU16::default(),
             connector: Connector::of(address, names),
             connect_timeout: origin.connect_timeout,
@@ -72,7 +75,7 @@ impl Server {
     }
 
     /// Returns this server with other settings. It stays the same one, with its connections, unless
-    /// they are made or kept in another way.
+    /// they are made or kept in another way. Its health and load are kept in any case.
     pub(super) fn renewed(
         self: &Arc<Self>,
         server: &ServerSettings,
@@ -89,7 +92,8 @@ impl Server {
             self.weight.store(server.weight, Ordering::Relaxed);
             return Arc::clone(self);
         }
-        Arc::new(Self::new(server, origin, (Arc::clone(&self.health), tls), names))
+        let parts = (Arc::clone(&self.health), Arc::clone(&self.load), tls);
+        Arc::new(Self::new(server, origin, parts, names))
     }
 
     pub(super) const fn address(&self) -> &ServerAddress {
@@ -100,10 +104,15 @@ impl Server {
         &self.name
     }
 
-    /// Its share of the requests, relative to the other servers' of its origin.
-    #[expect(dead_code, reason = "servers are taken in turn until there is a choice")]
-    pub(super) fn weight(&self) -> u32 {
-        self.weight.load(Ordering::Relaxed)
+    /// The part of the requests that it gets, relative to the other servers' of its origin, as far
+    /// as its health allows. One that is used as a last resort gets its part all the same.
+    pub(super) fn weight(&self, now: Instant) -> u64 {
+        let weight = u64::from(self.weight.load(Ordering::Relaxed));
+        weight * u64::from(self.share(now)).max(1)
+    }
+
+    pub(super) const fn load(&self) -> &Arc<Load> {
+        &self.load
     }
 
     /// Servers with the lowest number are used as long as one of them is usable.
@@ -135,6 +144,11 @@ impl Server {
 
     pub(super) fn is_slow(&self) -> bool {
         self.slow.is_slow()
+    }
+
+    /// Returns whether a connection is at hand, or is likely to be made without a long wait.
+    pub(super) fn is_prompt(&self) -> bool {
+        !self.is_slow() || self.idle() > 0
     }
 
     pub(super) fn note(&self, speed: Speed) {

@@ -1,10 +1,12 @@
 //! `[origin.NAME]`: the servers that responses come from, and how long they may take.
 
+mod balance;
 mod circuit;
 mod health;
 mod host_pattern;
 mod outlier;
 mod path_pattern;
+mod retries;
 mod server;
 mod tls;
 
@@ -14,6 +16,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::uri::{Authority, InvalidUri};
 
+use self::balance::{BALANCE, hash_by};
+pub use self::balance::{Balance, HashBy};
 pub use self::circuit::CircuitSettings;
 pub use self::health::{HealthSettings, ProbeMethod};
 pub use self::host_pattern::HostPattern;
@@ -21,13 +25,15 @@ use self::host_pattern::host_pattern;
 pub use self::outlier::OutlierSettings;
 pub use self::path_pattern::PathPattern;
 use self::path_pattern::path_pattern;
+pub use self::retries::{HedgeAfter, RetryOn};
+use self::retries::{RETRY_ON, hedge_after};
 pub use self::server::{ServerAddress, ServerSettings};
 use self::server::{server, server_table};
 pub use self::tls::OriginTlsSettings;
 use self::tls::require_names;
 use crate::report::{ProblemBuilder, nearest};
 use crate::table::Table;
-use crate::value::{Fault, TIMEOUT, choice, duration, duration_or_off, parsed, whole};
+use crate::value::{Fault, TIMEOUT, choice, duration, duration_or_off, parsed, percent, whole};
 
 /// An origin and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +45,12 @@ pub struct OriginSettings {
     pub hosts: Vec<HostPattern>,
     /// The paths whose requests it serves, of these hosts; all of them if empty.
     pub paths: Vec<PathPattern>,
-    /// Never empty. Servers are used in turn; an unreachable one is skipped.
+    /// Never empty. One that cannot be reached is skipped.
     pub servers: Vec<ServerSettings>,
+    /// How a server is chosen.
+    pub balance: Balance,
+    /// What chooses it, for `balance = "hash"`.
+    pub hash_by: HashBy,
     /// The `Host` field of requests to the origin.
     pub host_header: HostHeader,
     /// `scheme = "https"` and `[origin.NAME.tls]`; `None`: plain connections.
@@ -55,11 +65,11 @@ pub struct OriginSettings {
     /// Time for one whole exchange, 1ms to 1d. `None` lets an exchange go on while it makes
     /// progress.
     pub total_timeout: Option<Duration>,
-    /// Concurrent connections, 1 to 65535. Each costs a socket and up to two read buffers, here and
-    /// at the origin.
-    pub max_connections: usize,
-    /// Requests that wait for a connection, 0 to 1000000. Further ones get a stale response or 503.
-    /// Each costs a request head.
+    /// Requests that each server has at once, 1 to 65535. Over HTTP/1 each has a connection, which
+    /// costs a socket and up to two read buffers, here and at the server; over HTTP/2 a stream.
+    pub max_requests: usize,
+    /// Requests that wait while every server has as many, 0 to 1000000. Further ones get a stale
+    /// response or 503. Each costs a request head.
     pub max_queue: usize,
     /// Longest wait in that queue; 1ms to 1d.
     pub queue_timeout: Duration,
@@ -81,9 +91,21 @@ pub struct OriginSettings {
     /// Time without a byte in either direction that event streams (`text/event-stream`) and gRPC
     /// calls may take, 1ms to 1d, where it is longer than `idle_timeout`.
     pub stream_idle_timeout: Duration,
-    /// Retries of GET, HEAD and OPTIONS when the connection broke before the first byte of the
-    /// response, 0 to 10.
+    /// Times that a GET, HEAD or OPTIONS without content is sent again, to another server if there
+    /// is one, after a failure of `retry_on`; 0 to 10. A request that an idle connection lost as it
+    /// broke is sent again in any case.
     pub retries: u32,
+    /// The failures after which it is. After a status, only if another server can take it at once.
+    pub retry_on: Vec<RetryOn>,
+    /// Retries in hundredths of the requests of the last ten seconds, 0 to 100; ten are always
+    /// allowed. The load on servers that fail grows by no more than this.
+    pub retry_budget: u32,
+    /// The wait after which a GET, HEAD or OPTIONS without content is sent to another server as
+    /// well. The first answer is used.
+    pub hedge_after: HedgeAfter,
+    /// Such second requests in hundredths of the requests of the last ten seconds, 1 to 100; ten
+    /// are always allowed.
+    pub hedge_budget: u32,
     /// `[origin.NAME.health]`.
     pub health: HealthSettings,
     /// `[origin.NAME.outlier]`.
@@ -126,13 +148,15 @@ impl OriginSettings {
             hosts: Vec::new(),
             paths: Vec::new(),
             servers,
+            balance: Balance::default(),
+            hash_by: HashBy::default(),
             host_header: HostHeader::Preserve,
             tls: None,
             connect_timeout: Duration::from_millis(3500),
             first_byte_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(1),
             total_timeout: None,
-            max_connections: 2048,
+            max_requests: 2048,
             max_queue: 4096,
             queue_timeout: Duration::from_secs(2),
             keepalive: 256,
@@ -142,6 +166,15 @@ impl OriginSettings {
             http2_ping: Some(Duration::from_secs(30)),
             stream_idle_timeout: Duration::from_mins(5),
             retries: 1,
+            retry_on: vec![
+                RetryOn::Connect,
+                RetryOn::Reset,
+                RetryOn::BadGateway,
+                RetryOn::Unavailable,
+            ],
+            retry_budget: 20,
+            hedge_after: HedgeAfter::Off,
+            hedge_budget: 10,
             health: HealthSettings::default(),
             outlier: OutlierSettings::default(),
             circuit: CircuitSettings::default(),
@@ -201,7 +234,7 @@ impl OriginSettings {
         table.read("first_byte_timeout", duration(TIMEOUT), &mut self.first_byte_timeout);
         table.read("idle_timeout", duration(TIMEOUT), &mut self.idle_timeout);
         table.read("total_timeout", duration_or_off(TIMEOUT), &mut self.total_timeout);
-        table.read("max_connections", whole(1..=65_535), &mut self.max_connections);
+        table.read("max_requests", whole(1..=65_535), &mut self.max_requests);
         table.read("max_queue", whole(0..=1_000_000), &mut self.max_queue);
         table.read("queue_timeout", duration(TIMEOUT), &mut self.queue_timeout);
         table.read("keepalive", whole(0..=65_535), &mut self.keepalive);
@@ -210,11 +243,22 @@ impl OriginSettings {
         table.read("http2_streams", whole(1..=4096), &mut self.http2_streams);
         table.read("http2_ping", duration_or_off(PING), &mut self.http2_ping);
         table.read("stream_idle_timeout", duration(TIMEOUT), &mut self.stream_idle_timeout);
-        table.read("retries", whole(0..=10), &mut self.retries);
+        self.read_choices(table);
         table.read("slow_start", duration_or_off(TIMEOUT), &mut self.slow_start);
         table.table("health", |table| self.health.read(table));
         table.table("outlier", |table| self.outlier.read(table));
         table.table("circuit", |table| self.circuit.read(table));
+    }
+
+    /// Reads which server gets a request, and which one gets it after that.
+    fn read_choices(&mut self, table: &mut Table<'_>) {
+        table.read("balance", choice(&BALANCE), &mut self.balance);
+        table.read("hash_by", parsed(hash_by), &mut self.hash_by);
+        table.read("retries", whole(0..=10), &mut self.retries);
+        table.read_each("retry_on", choice(&RETRY_ON), &mut self.retry_on);
+        table.read("retry_budget", percent(0..=100), &mut self.retry_budget);
+        table.read("hedge_after", hedge_after, &mut self.hedge_after);
+        table.read("hedge_budget", percent(1..=100), &mut self.hedge_budget);
     }
 }
 

@@ -1,0 +1,230 @@
+//! `Dispatch`: one request on its way to the servers of an origin. It gets a slot and a connection,
+//! is exchanged, and goes to another server after a failure, or after a while.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::UPGRADE;
+use http::{Extensions, Method, Request, Response, StatusCode};
+use parking_lot::Mutex;
+use settings::RetryOn;
+use smallvec::SmallVec;
+use tokio::time::{Instant, sleep};
+
+use super::attempts::{Attempts, Failed, copy_of, may_send_again};
+use super::error::OriginError;
+use super::origin::Origin;
+use super::race::race;
+use super::request_body::RequestBody;
+use super::response_body::{OriginBody, is_over};
+use super::server::Server;
+use super::server::connection::ServerConnection;
+use super::slots::Slot;
+use super::traffic::{Place, Reach};
+
+pub(super) struct Dispatch<'o> {
+    origin: &'o Origin,
+    /// The hash by which it is balanced.
+    key: u64,
+    /// The hash of its URL.
+    url: u64,
+    needs_http1: bool,
+    deadline: Option<Instant>,
+    tried: Mutex<Tried>,
+}
+
+/// The servers that were sent the request.
+pub(super) type Tried = SmallVec<[Arc<Server>; 2]>;
+
+type Answer = Result<Response<OriginBody>, OriginError>;
+
+impl<'o> Dispatch<'o> {
+    pub(super) fn new(
+        origin: &'o Origin,
+        request: &Request<RequestBody>,
+        url: u64,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let key = origin.key_of(request);
+        // A protocol that takes a connection over needs one of HTTP/1.
+        let needs_http1 = request.headers().contains_key(UPGRADE);
+        Self { origin, key, url, needs_http1, deadline, tried: Mutex::default() }
+    }
+
+    /// Sends the request, and sends it again after failures where that is safe.
+    pub(super) async fn run(&self, mut request: Request<RequestBody>) -> Answer {
+        let method = request.method().clone();
+        let mut attempts = Attempts::new(self.origin.retries());
+        self.origin.named_servers().await?;
+        let mut place = self.queue().await?;
+        loop {
+            let copy = request.body().is_empty().then(|| copy_of(&request));
+            let (connection, slot) = self.connect(place, attempts.may_reuse()).await?;
+            let is_reused = connection.is_reused;
+            let (error, again) = match self.exchange(connection, slot, request).await {
+                Ok(response) => {
+                    let retried = copy.filter(|_| method.is_safe()).zip(self.place_after(
+                        &response,
+                        &method,
+                        &mut attempts,
+                    ));
+                    let Some((copy, other)) = retried else { return Ok(response) };
+                    (request, place) = (copy, other);
+                    self.origin.metrics.retries.add(1);
+                    continue;
+                }
+                Err(Failed::Unsent(error, unsent)) => (error, Some(*unsent)),
+                Err(Failed::Sent(
+                    error @ (OriginError::Broken(_) | OriginError::Unprocessed(_)),
+                    extent,
+                )) => (error, copy.filter(|_| may_send_again(&method, extent, is_reused))),
+                Err(Failed::Sent(error, _)) => return Err(error),
+            };
+            let again = again.filter(|_| !is_over(self.deadline));
+            let Some(again) = again.filter(|_| self.may_repeat(&mut attempts, is_reused)) else {
+                return Err(error);
+            };
+            request = again;
+            self.origin.metrics.retries.add(1);
+            place = self.queue().await.map_err(|_busy| error)?;
+        }
+    }
+
+    /// Sends the request, and the same to another server if there is no answer in this time. The
+    /// first good answer is used, and the other exchange broken off.
+    pub(super) async fn run_hedged(
+        &self,
+        request: Request<RequestBody>,
+        after: Duration,
+    ) -> Answer {
+        let mut copy = copy_of(&request);
+        *copy.extensions_mut() = Extensions::new(); // interim responses come from the first
+        let mut first = Box::pin(self.run(request));
+        tokio::select! {
+            biased;
+            answer = &mut first => return answer,
+            () = sleep(after) => {}
+        }
+        let Some(place) = self.hedge_place() else { return first.await };
+        let mut second = pin!(self.once(place, copy));
+        let metrics = &self.origin.metrics;
+        let (answer, is_first) = tokio::select! {
+            biased;
+            answer = &mut first => (answer, true),
+            answer = &mut second => (answer, false),
+        };
+        if is_good(&answer) {
+            let counter = if is_first { &metrics.hedges_lost } else { &metrics.hedges_won };
+            counter.add(1);
+            return answer;
+        }
+        let other = if is_first { second.await } else { first.await };
+        let is_won = is_first && is_good(&other);
+        let counter = if is_won { &metrics.hedges_won } else { &metrics.hedges_lost };
+        counter.add(1);
+        if is_first && !is_won { answer } else { other }
+    }
+
+    async fn once(&self, place: Place, request: Request<RequestBody>) -> Answer {
+        let (connection, slot) = self.connect(place, true).await?;
+        self.exchange(connection, slot, request).await.map_err(Failed::into_error)
+    }
+
+    async fn queue(&self) -> Result<Place, OriginError> {
+        self.origin.admit(|| self.origin.pick(self.key, &self.tried.lock(), Reach::All)).await
+    }
+
+    async fn exchange(
+        &self,
+        connection: ServerConnection,
+        slot: Slot,
+        request: Request<RequestBody>,
+    ) -> Result<Response<OriginBody>, Failed> {
+        self.tried.lock().push(Arc::clone(connection.server()));
+        let request = (request, self.url);
+        self.origin.exchange(connection, slot, request, self.deadline).await
+    }
+
+    /// Takes an idle connection of the server, or connects to it. When that fails, or takes long,
+    /// the other servers are tried as well.
+    async fn connect(
+        &self,
+        place: Place,
+        may_reuse: bool,
+    ) -> Result<(ServerConnection, Slot), OriginError> {
+        let Place { server, slot } = place;
+        if may_reuse && let Some(connection) = server.take_idle(self.needs_http1) {
+            return Ok((connection, slot));
+        }
+        let others = if self.origin.retries_on(RetryOn::Connect) {
+            self.origin.others(&server, self.key)
+        } else {
+            Vec::new()
+        };
+        let own = Mutex::new(Some(slot)); // of the server that is tried first
+        race(
+            std::iter::once(server).chain(others),
+            |server| {
+                let slot = own.lock().take().or_else(|| self.origin.slot(server));
+                self.origin.connect(server, slot, self.url, self.needs_http1)
+            },
+            |server, speed| server.note(speed),
+        )
+        .await
+        .map_err(|error| error.unwrap_or(OriginError::Abandoned))
+    }
+
+    /// Returns the place for another attempt, if one is due after this response.
+    fn place_after(
+        &self,
+        response: &Response<OriginBody>,
+        method: &Method,
+        attempts: &mut Attempts,
+    ) -> Option<Place> {
+        let cause = match response.status() {
+            StatusCode::BAD_GATEWAY => RetryOn::BadGateway,
+            StatusCode::SERVICE_UNAVAILABLE => RetryOn::Unavailable,
+            StatusCode::GATEWAY_TIMEOUT => RetryOn::GatewayTimeout,
+            _ => return None,
+        };
+        let is_due = method.is_safe()
+            && self.origin.retries_on(cause)
+            && !is_over(self.deadline)
+            && attempts.is_left();
+        let place = is_due.then(|| self.other_place()).flatten()?;
+        self.origin.withdraw_retry().then(|| {
+            attempts.use_up();
+            place
+        })
+    }
+
+    /// Returns whether a request that was not answered may be sent again.
+    fn may_repeat(&self, attempts: &mut Attempts, is_reused: bool) -> bool {
+        if attempts.lose_idle(is_reused) {
+            self.tried.lock().pop(); // it may have another connection
+            return true;
+        }
+        let is_allowed = attempts.is_left()
+            && self.origin.retries_on(RetryOn::Reset)
+            && self.origin.withdraw_retry();
+        attempts.use_up();
+        is_allowed
+    }
+
+    fn hedge_place(&self) -> Option<Place> {
+        if self.tried.lock().is_empty() {
+            return None; // it waits for a slot or a connection: no server is slow
+        }
+        self.other_place().filter(|_| self.origin.withdraw_hedge())
+    }
+
+    /// Takes a slot of a server that was not sent the request, if there is one.
+    fn other_place(&self) -> Option<Place> {
+        self.origin.pick(self.key, &self.tried.lock(), Reach::Untried).ok().flatten()
+    }
+}
+
+fn is_good(answer: &Answer) -> bool {
+    answer.as_ref().is_ok_and(|response| !response.status().is_server_error())
+}

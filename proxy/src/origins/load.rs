@@ -1,0 +1,208 @@
+//! `Load`: the requests that one server has, and how long it takes to answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use process::metrics::Counter;
+use tokio::time::Instant;
+
+use super::quantile::Quantile;
+
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    in_flight: AtomicUsize,
+    latency: Mutex<PeakLatency>,
+    /// The credit of the server in [`super::balance::RoundRobin`].
+    pub(super) credit: AtomicI64,
+    pub(super) requests: Counter,
+}
+
+/// An average of the times to a response's head that follows a rise at once and a fall slowly
+/// (Finagle's and Linkerd's peak EWMA).
+///
+/// While a server has no requests, it falls towards zero: a slow server is tried again after a
+/// while, with one request.
+#[derive(Clone, Copy, Debug, Default)]
+struct PeakLatency {
+    seconds: f64,
+    noted: Option<Instant>,
+}
+
+impl Load {
+    /// Counts a request, unless there are as many as there may be.
+    pub(super) fn begin(&self, requests_max: usize) -> bool {
+        let below = |requests| (requests < requests_max).then_some(requests + 1);
+        let begun = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below);
+        if begun.is_ok() {
+            self.requests.add(1);
+        }
+        begun.is_ok()
+    }
+
+    pub(super) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Notes the time to the head of a response.
+    pub(super) fn answered(&self, time: Duration, now: Instant) {
+        self.latency.lock().note(time.as_secs_f64(), now);
+    }
+
+    /// Notes a failure after this time. It counts as a response that was twice as slow as the
+    /// others: failing quickly attracts no requests.
+    pub(super) fn failed(&self, time: Duration, now: Instant) {
+        let mut latency = self.latency.lock();
+        let seconds = time.as_secs_f64().max(latency.seconds * 2.0);
+        latency.note(seconds, now);
+    }
+
+    /// Notes that a response has not come within this time.
+    pub(super) fn abandoned(&self, time: Duration, now: Instant) {
+        let mut latency = self.latency.lock();
+        if time.as_secs_f64() > latency.seconds {
+            latency.note(time.as_secs_f64(), now);
+        }
+    }
+
+    /// Returns the latency in seconds; 0 is unknown.
+    pub(super) fn latency(&self, now: Instant) -> f64 {
+        let latency = *self.latency.lock();
+        if self.in_flight() > 0 { latency.seconds } else { latency.fallen(now) }
+    }
+}
+
+impl PeakLatency {
+    fn note(&mut self, seconds: f64, now: Instant) {
+        let weight = self.weight(now);
+        self.seconds = if seconds > self.seconds {
+            seconds
+        } else {
+            self.seconds * weight + seconds * (1.0 - weight)
+        };
+        self.noted = Some(now);
+    }
+
+    fn fallen(&self, now: Instant) -> f64 {
+        self.seconds * self.weight(now)
+    }
+
+    /// The weight of what was noted before.
+    fn weight(&self, now: Instant) -> f64 {
+        let age = self.noted.map_or(Duration::ZERO, |noted| now.duration_since(noted));
+        (-age.as_secs_f64() / DECAY.as_secs_f64()).exp()
+    }
+}
+
+/// Times one exchange, from the moment that it has a connection. Dropped without a result, it notes
+/// that there was none in this time.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    load: Arc<Load>,
+    /// Also counts here, as a part of all responses.
+    all: Option<(Arc<Quantile>, u8)>,
+    started: Instant,
+    is_on: bool,
+}
+
+impl Stopwatch {
+    pub(super) fn start(load: Arc<Load>, all: Option<(Arc<Quantile>, u8)>) -> Self {
+        Self { load, all, started: Instant::now(), is_on: true }
+    }
+
+    pub(super) fn answered(mut self) {
+        self.end(Load::answered);
+    }
+
+    pub(super) fn failed(mut self) {
+        self.end(Load::failed);
+    }
+
+    pub(super) fn discard(mut self) {
+        self.is_on = false;
+    }
+
+    fn end(&mut self, note: impl Fn(&Load, Duration, Instant)) {
+        if std::mem::take(&mut self.is_on) {
+            let now = Instant::now();
+            let time = now.duration_since(self.started);
+            note(&self.load, time, now);
+            if let Some((all, percent)) = &self.all {
+                all.note(time, *percent);
+            }
+        }
+    }
+}
+
+impl Drop for Stopwatch {
+    fn drop(&mut self) {
+        self.end(Load::abandoned);
+    }
+}
+
+/// The time in which the weight of an observation falls to 37 %.
+const DECAY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    fn latency(load: &Load, now: Instant) -> u64 {
+        (load.latency(now) * 1000.0).round() as u64
+    }
+
+    #[test]
+    fn the_latency_follows_a_rise_at_once_and_a_fall_slowly() {
+        let (load, start) = (Load::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(load.begin(1));
+        load.answered(50 * MILLISECOND, at(0));
+        load.answered(1000 * MILLISECOND, at(1));
+        assert_eq!(latency(&load, at(1)), 1000);
+        load.answered(50 * MILLISECOND, at(2));
+        assert_eq!(latency(&load, at(2)), 910);
+        for second in 3..60 {
+            load.answered(50 * MILLISECOND, at(second));
+        }
+        assert!((50..=55).contains(&latency(&load, at(60))));
+    }
+
+    #[test]
+    fn a_server_without_requests_is_thought_better_of() {
+        let (load, start) = (Load::default(), Instant::now());
+        let later = start + Duration::from_secs(30);
+        load.answered(1000 * MILLISECOND, start);
+        assert_eq!(latency(&load, later), 50);
+        assert!(load.begin(1));
+        assert_eq!(latency(&load, later), 1000, "one request is to find out");
+    }
+
+    #[test]
+    fn failing_quickly_is_no_merit() {
+        let (load, start) = (Load::default(), Instant::now());
+        load.answered(50 * MILLISECOND, start);
+        load.failed(MILLISECOND, start);
+        assert_eq!(latency(&load, start), 100);
+        load.failed(500 * MILLISECOND, start);
+        load.abandoned(100 * MILLISECOND, start);
+        assert_eq!(latency(&load, start), 500);
+        load.abandoned(600 * MILLISECOND, start);
+        assert_eq!(latency(&load, start), 600);
+    }
+
+    #[test]
+    fn no_more_requests_than_allowed_begin() {
+        let load = Load::default();
+        assert_eq!([load.begin(2), load.begin(2), load.begin(2)], [true, true, false]);
+        load.end();
+        assert!(load.begin(2));
+        assert_eq!((load.in_flight(), load.requests.value()), (2, 3));
+    }
+}
