@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::client_cut::ClientCut;
 use super::streams::{Look, Streams, rate};
 use crate::client::busy::{Busy, WorkObserver};
 use process::clock::Clock;
@@ -69,7 +70,7 @@ pub enum IdleAction {
     Wait(Duration),
     /// It was idle for long enough: end it politely.
     Close,
-    Cut(&'static str),
+    Cut(ClientCut),
     /// So many of its streams were reset: it goes on.
     Reset(usize),
 }
@@ -205,7 +206,7 @@ impl Activity {
             millis => Some(now.since(Timestamp::from_millis(millis))),
         };
         if let Some(blocked) = since(&self.blocked) {
-            return wait_or(patience.send, blocked, IdleAction::Cut("the client takes no bytes"));
+            return wait_or(patience.send, blocked, IdleAction::Cut(ClientCut::TakesNothing));
         }
         let mut longest = patience.send.min(patience.header);
         if self.protocol == Protocol::Http2 {
@@ -214,25 +215,17 @@ impl Activity {
                 Look::Flowing => {}
                 Look::Waiting(left) => longest = longest.min(left),
                 Look::Reset(count) => return IdleAction::Reset(count),
-                Look::Stuck => return IdleAction::Cut("the client stops in the middle of a frame"),
+                Look::Stuck => return IdleAction::Cut(ClientCut::FrameIncomplete),
             }
         }
         if self.busy.load(Ordering::Relaxed) > 0 {
             return IdleAction::Wait(longest);
         }
         if let Some(reading) = since(&self.head_begun) {
-            return wait_or(
-                patience.header,
-                reading,
-                IdleAction::Cut("the request head is incomplete"),
-            );
+            return wait_or(patience.header, reading, IdleAction::Cut(ClientCut::HeadIncomplete));
         }
         if let Some(ending) = since(&self.ending) {
-            return wait_or(
-                patience.send,
-                ending,
-                IdleAction::Cut("the client does not let the connection end"),
-            );
+            return wait_or(patience.send, ending, IdleAction::Cut(ClientCut::DoesNotEnd));
         }
         let idle = since(&self.moved).unwrap_or_default();
         match wait_or(patience.keepalive, idle, IdleAction::Close) {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Listeners;
 use super::activity::{Activity, IdleAction, Patience, Protocol};
+use super::client_cut::ClientCut;
 use super::drain::Drain;
 use super::service::{ClientConnection, ConnectionService, Handler};
 use super::stream::ClientStream;
@@ -127,15 +128,18 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
             }
             match watch.poll_action(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(IdleAction::Cut(reason)) => {
+                Poll::Ready(IdleAction::Cut(cut)) => {
+                    listeners.metrics.count_cut(cut, 1);
                     if !watch.activity.is_cut() {
                         listeners.metrics.cut.add(1); // who condemned it has counted
                     }
-                    tracing::debug!(reason, "client connection cut");
+                    let (reason, limit) = (cut.reason(), cut.limit());
+                    tracing::debug!(reason, limit, "client connection cut");
                     return Poll::Ready(());
                 }
                 Poll::Ready(IdleAction::Reset(streams)) => {
                     listeners.metrics.reset_streams.add(streams as u64);
+                    listeners.metrics.count_cut(ClientCut::TakesNothing, streams as u64);
                     tracing::debug!(streams, "streams reset: the client takes nothing of them");
                 }
                 Poll::Ready(IdleAction::Wait(_) | IdleAction::Close) => {
@@ -193,7 +197,7 @@ impl Watch {
     /// Ready when the connection is to end.
     fn poll_action(&mut self, cx: &mut Context<'_>) -> Poll<IdleAction> {
         if self.activity.is_cut() {
-            return Poll::Ready(IdleAction::Cut("too much is held for clients that take little"));
+            return Poll::Ready(IdleAction::Cut(ClientCut::HoldsTooMuch));
         }
         loop {
             // The coarse clock may lag behind the alarm, so look a little before it is due.

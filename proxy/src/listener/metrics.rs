@@ -1,5 +1,6 @@
 //! Counters of the clients' sockets.
 
+use super::client_cut::{ClientCut, LIMITS};
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 
@@ -15,9 +16,23 @@ pub struct ListenerMetrics {
     /// and streams.
     pub cut_slowest: Counter,
     pub broken: Counter,
+    /// Connections and streams that were cut, by the limits in the order of [`LIMITS`].
+    by_limit: [Counter; LIMITS.len()],
 }
 
 impl ListenerMetrics {
+    pub(super) fn count_cut(&self, cut: ClientCut, count: u64) {
+        let place = LIMITS.iter().position(|limit| *limit == cut.limit());
+        if let Some(counter) = place.and_then(|place| self.by_limit.get(place)) {
+            counter.add(count);
+        }
+    }
+
+    /// Returns the limits, with the number of connections and streams that each has ended.
+    pub fn cuts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        LIMITS.into_iter().zip(self.by_limit.iter().map(Counter::value))
+    }
+
     pub(crate) fn families(&self, connections: usize) -> Vec<Family> {
         vec![
             Family::gauge(
@@ -29,6 +44,12 @@ impl ListenerMetrics {
                 "shellac_http_connections_accepted",
                 "Client connections",
                 self.accepted.value(),
+            ),
+            Family::labelled(
+                "shellac_http_cuts",
+                "Client connections, and HTTP/2 streams, that were cut by a limit",
+                self.cuts()
+                    .map(|(limit, count)| Sample::counter([("limit", limit.to_owned())], count)),
             ),
             Family::labelled(
                 "shellac_http_errors",

@@ -6,6 +6,7 @@
 //! between them.
 
 pub mod activity;
+mod client_cut;
 pub mod connection;
 pub mod drain;
 mod handle;

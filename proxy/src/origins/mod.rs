@@ -11,7 +11,7 @@
 //!                      └► Server ─► load       requests in flight, latency
 //!                                   pool       idle connections
 //!                                   connector  names, addresses, the race between them
-//!                                   connection  one exchange: server_stream, sending,
+//!                                   connection  one exchange: http2, or server_stream, sending,
 //!                                               request_body, response_body
 //! ```
 
@@ -39,6 +39,7 @@ mod probing;
 mod quantile;
 mod race;
 pub mod reachability;
+mod replay;
 mod request_body;
 mod response_body;
 mod selection;

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::replay::Replay;
 use crate::client::received::Received;
 use crate::field::hop_by_hop;
 use crate::framing::Violation;
@@ -41,6 +42,8 @@ pub struct ClientBody {
     is_waiting: bool,
     upload: Upload,
     received: Received,
+    /// `None` where content that was taken is lost with its connection.
+    replay: Option<Replay>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -137,7 +140,35 @@ impl RequestBody {
             is_waiting: false,
             upload: Upload::begin(),
             received,
+            replay: None,
         }))
+    }
+
+    /// Keeps the beginning of the content, so that it can be sent again if it is not processed.
+    pub(super) fn keep_beginning(&mut self) {
+        if let Self::Client(body) = self {
+            body.replay.get_or_insert_default();
+        }
+    }
+
+    /// Begins again with the content. Returns whether everything that was taken is at hand.
+    pub(super) fn rewind(&mut self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Client(body) => {
+                body.upload = Upload::begin();
+                body.replay.as_mut().is_some_and(Replay::rewind)
+            }
+        }
+    }
+
+    /// Keeps the beginning no longer: the response has begun.
+    pub(super) fn forget_beginning(&mut self) {
+        if let Self::Client(body) = self
+            && let Some(replay) = &mut body.replay
+        {
+            replay.forget();
+        }
     }
 
     /// Returns a handle on the progress of the upload, for use while it is being sent.
@@ -172,6 +203,12 @@ impl ClientBody {
         if self.upload.is_abandoned() {
             return Poll::Ready(Some(Err(RequestBodyError::Abandoned)));
         }
+        if let Some(frame) = self.replay.as_mut().and_then(Replay::take) {
+            if frame.is_none() || self.is_end() {
+                self.upload.note_end();
+            }
+            return Poll::Ready(frame.map(Ok));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             if !self.is_waiting {
                 self.is_waiting = true;
@@ -182,6 +219,9 @@ impl ClientBody {
         };
         self.is_waiting = false;
         let Some(mut frame) = frame.transpose()? else {
+            if let Some(replay) = &mut self.replay {
+                replay.note(None);
+            }
             self.upload.note_end();
             return Poll::Ready(None);
         };
@@ -200,7 +240,20 @@ impl ClientBody {
         if self.announced == Some(0) || self.incoming.is_end_stream() {
             self.upload.note_end(); // what has a length is not asked for more
         }
+        if let Some(replay) = &mut self.replay {
+            replay.note(Some(&frame));
+        }
         Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end(&self) -> bool {
+        self.incoming.is_end_stream() && !self.replay.as_ref().is_some_and(Replay::has_more)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.incoming.size_hint();
+        let again = self.replay.as_ref().map_or(0, Replay::left);
+        hint.exact().map_or(hint, |length| SizeHint::with_exact(length + again))
     }
 }
 
@@ -221,14 +274,14 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Client(body) => body.incoming.is_end_stream(),
+            Self::Client(body) => body.is_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Client(body) => body.incoming.size_hint(),
+            Self::Client(body) => body.size_hint(),
         }
     }
 }

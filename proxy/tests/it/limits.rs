@@ -137,6 +137,8 @@ async fn a_client_that_takes_no_bytes_is_cut_off() {
     for (cut, path) in [(1, "/stored"), (2, "/streamed")] {
         let mut client = proxy.begin(path, &[]).await;
         until("the cut", || proxy.app.listeners.metrics.cut.value() == cut).await;
+        let by_limit = proxy.app.listeners.metrics.cuts().map(|(_, count)| count).sum::<u64>();
+        assert_eq!(by_limit, cut, "each is counted by the name of its limit");
         assert!(client.until_closed().await.len() < LENGTH, "{path}");
     }
 }

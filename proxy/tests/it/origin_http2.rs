@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -99,13 +99,9 @@ impl Http2Origin {
                 response.body(full("held".to_owned()))
             }
             "/large" => response.header("cache-control", "private").body(full("x".repeat(LARGE))),
-            "/echo" => response.body(body.map_err(std::io::Error::other).boxed()),
-            "/trailers" => response.body(
-                Full::from("sum")
-                    .map_err(|never| match never {})
-                    .with_trailers(async { Some(Ok(trailers())) })
-                    .boxed(),
-            ),
+            "/echo" => response
+                .header("trailer", "x-sum")
+                .body(body.map_err(std::io::Error::other).boxed()),
             "/chat" => {
                 let upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
                 tokio::spawn(async move {
@@ -124,12 +120,6 @@ impl Http2Origin {
         };
         Ok(response.unwrap())
     }
-}
-
-fn trailers() -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    trailers.insert("x-sum", "3".parse().unwrap());
-    trailers
 }
 
 /// More than the windows of a connection hold.
@@ -214,7 +204,11 @@ async fn content_and_trailers_come_back() {
 
     let echo = proxy.post("/echo", &content).await;
     assert_eq!(echo.content.len(), content.len());
-    let with_trailers = proxy.get("/trailers").await;
+    let fields = [("Transfer-Encoding", "chunked"), ("TE", "trailers"), ("Trailer", "x-sum")];
+    let mut client = proxy.connect().await;
+    let content = "3\r\nsum\r\n0\r\nx-sum: 3\r\n\r\n";
+    client.send(request("POST", "/echo", &fields, "") + content).await;
+    let with_trailers = client.answer().await;
     assert_eq!(with_trailers.text(), "sum");
     assert_eq!(with_trailers.trailers.to_lowercase(), "x-sum: 3");
     let mut client = proxy.connect().await;

@@ -54,7 +54,8 @@ pub(in crate::origins) async fn answer(
     ask: &Ask,
 ) -> Result<Response<Http2Content>, Failed> {
     let method = request.method().clone();
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
+    body.keep_beginning();
     let Some(message) = message(&head, &ask.scheme) else {
         return Err(Failed::Sent(OriginError::Unwritable, SendProgress::Nothing));
     };
@@ -113,14 +114,11 @@ impl StreamExchange {
             let condition = self.open.connection.shared.condition();
             return Poll::Ready(response.map_err(|error| before_head(error, condition)));
         }
-        let Some(upload) = &mut self.upload else { return Poll::Pending };
-        if let Poll::Ready(done) = Pin::new(upload).poll(cx) {
-            self.upload = None;
-            if let Err(error) = done {
-                return Poll::Ready(Err(error));
-            }
+        let upload = self.upload.as_mut().filter(|upload| !upload.is_done());
+        match upload.map(|upload| Pin::new(upload).poll(cx)) {
+            Some(Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+            _ => Poll::Pending,
         }
-        Poll::Pending
     }
 
     fn into_response(
@@ -128,7 +126,9 @@ impl StreamExchange {
         response: Response<RecvStream>,
         method: &Method,
     ) -> Response<Http2Content> {
-        let Self { open, upload, client, .. } = self;
+        let Self { open, mut upload, client, .. } = self;
+        upload = upload.filter(|upload| !upload.is_done());
+        upload.iter_mut().for_each(StreamUpload::note_answer);
         client.note_answer();
         open.progress.note_answered();
         let has_content = *method != Method::HEAD
@@ -144,12 +144,10 @@ impl StreamExchange {
             OriginError::Unprocessed(_) => SendProgress::Nothing,
             _ => self.open.progress.extent(),
         };
-        match (extent, self.upload) {
-            (SendProgress::Nothing, Some(upload)) if upload.is_untouched() => {
-                let request = Request::from_parts(head, upload.into_body());
-                Failed::Unsent(error, Box::new(request))
-            }
-            _ => Failed::Sent(error, extent),
+        let upload = self.upload.filter(|_| extent == SendProgress::Nothing);
+        match upload.and_then(StreamUpload::into_body) {
+            Some(body) => Failed::Unsent(error, Box::new(Request::from_parts(head, body))),
+            None => Failed::Sent(error, extent),
         }
     }
 }

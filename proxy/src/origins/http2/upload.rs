@@ -24,8 +24,7 @@ pub(super) struct StreamUpload {
     stream: SendStream<Bytes>,
     body: RequestBody,
     piece: Option<UploadPiece>,
-    /// Content was taken from the client.
-    is_touched: bool,
+    is_done: bool,
     progress: Arc<StreamProgress>,
     send_timeout: Duration,
     /// Runs while the server grants no window.
@@ -50,16 +49,21 @@ impl StreamUpload {
         progress: Arc<StreamProgress>,
         send_timeout: Duration,
     ) -> Self {
-        Self { stream, body, piece: None, is_touched: false, progress, send_timeout, alarm: None }
+        Self { stream, body, piece: None, is_done: false, progress, send_timeout, alarm: None }
     }
 
-    pub(super) const fn is_untouched(&self) -> bool {
-        !self.is_touched
+    pub(super) const fn is_done(&self) -> bool {
+        self.is_done
     }
 
-    /// Returns the content, to be sent elsewhere.
-    pub(super) fn into_body(self) -> RequestBody {
-        self.body
+    /// Returns the content, to be sent elsewhere, if none of it is lost.
+    pub(super) fn into_body(mut self) -> Option<RequestBody> {
+        self.body.rewind().then_some(self.body)
+    }
+
+    /// The response has begun: nothing is sent again.
+    pub(super) fn note_answer(&mut self) {
+        self.body.forget_beginning();
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<UploadStep, OriginError>> {
@@ -69,9 +73,7 @@ impl StreamUpload {
         if self.stream.poll_reset(cx).is_ready() {
             return Poll::Ready(Ok(UploadStep::Done)); // the response says why, or the connection's end
         }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.is_touched = true;
-        match frame {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             None => {
                 self.piece = Some(UploadPiece { bytes: Bytes::new(), is_last: true });
             }
@@ -145,7 +147,10 @@ impl Future for StreamUpload {
         for _ in 0..STEPS_AT_ONCE {
             match this.poll_step(cx) {
                 Poll::Ready(Ok(UploadStep::Next)) => {}
-                Poll::Ready(Ok(UploadStep::Done)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(UploadStep::Done)) => {
+                    this.is_done = true;
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending if this.piece.is_some() => {
                     ready!(this.poll_alarm(cx));

@@ -100,17 +100,51 @@ async fn a_request_that_comes_after_a_goaway_comes_back() {
 }
 
 #[tokio::test]
-async fn a_refused_request_comes_back_with_content_that_nobody_has_taken() {
+async fn a_refused_request_comes_back_with_the_content_that_was_sent() {
     let (connection, mut peer) = Peer::open(&limits(), &[]).await;
-    let (body, _client) = upload().await;
+    let (body, mut client) = upload().await;
     let task = send(&connection, post(body));
     let stream = peer.next(HEADERS).await.stream;
+    client.write_all(b"3\r\none\r\n").await.unwrap();
+    assert_eq!(peer.next(DATA).await.payload, b"one");
     let refused = Reason::REFUSED_STREAM;
     peer.send(RESET, 0, stream, &u32::from(refused).to_be_bytes()).await;
 
     let failed = task.answer().await.unwrap_err();
-    // The upload had been polled by then; nothing had come.
-    assert!(matches!(failed, Failed::Unsent(OriginError::Unprocessed(_), _)), "{failed:?}");
+    let Failed::Unsent(OriginError::Unprocessed(_), request) = failed else { panic!("{failed:?}") };
+    client.write_all(b"3\r\ntwo\r\n0\r\n\r\n").await.unwrap();
+    let again = send(&connection, *request);
+    let stream = peer.next(HEADERS).await.stream;
+    let mut content = Vec::new();
+    loop {
+        let frame = peer.next(DATA).await;
+        content.extend(frame.payload);
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert_eq!(content, b"onetwo");
+    peer.answer(stream, END_STREAM, OK).await;
+    assert!(again.answer().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_long_upload_of_a_refused_request_is_lost() {
+    let (connection, mut peer) = Peer::open(&limits(), &[0, 4, 0, 16, 0, 0]).await;
+    peer.send(WINDOW_UPDATE, 0, 0, &(1_u32 << 20).to_be_bytes()).await;
+    let (body, mut client) = upload().await;
+    let task = send(&connection, post(body));
+    let stream = peer.next(HEADERS).await.stream;
+    client.write_all(b"20000\r\n").await.unwrap();
+    client.write_all(&[b'x'; 0x20000]).await.unwrap();
+    let mut length = 0;
+    while length < 0x20000 {
+        length += peer.next(DATA).await.payload.len();
+    }
+    peer.send(RESET, 0, stream, &u32::from(Reason::REFUSED_STREAM).to_be_bytes()).await;
+
+    let (error, extent) = task.error().await;
+    assert!(matches!(error, OriginError::Unprocessed(_)) && extent == SendProgress::Nothing);
 }
 
 #[tokio::test]
