@@ -125,6 +125,16 @@ impl Config {
         }
     }
 
+    /// Reads `[admin]` alone, whatever is wrong elsewhere: a command that asks a running proxy has
+    /// to find it, and the file may be bad by now. Returns `None` if `[admin]` is wrong itself.
+    pub fn load_admin(sources: &Sources) -> Option<AdminSettings> {
+        let mut report = Report::default();
+        let mut root = layers::merge(sources, &mut report);
+        references::resolve(&mut root, &sources.environment, &mut report);
+        let config = table::read_root(&root, &mut report, Self::read);
+        (!report.has_fault_in("admin")).then_some(config.admin)
+    }
+
     /// Returns one line for people: listeners, origin and storage.
     pub fn check_summary(&self) -> String {
         summary::summary(self)

@@ -49,21 +49,17 @@ impl AdminClient {
     /// The flag, else what the configuration says, else the default: no origin needs to be
     /// configured.
     pub(super) fn of(arguments: &AdminArguments) -> Self {
-        let flags = Flags {
-            config: arguments.config.clone(),
-            origin: Some("127.0.0.1:1".to_owned()), // not used: only the admin section is
-            ..Flags::default()
-        };
+        let flags = Flags { config: arguments.config.clone(), ..Flags::default() };
         let sources = Sources::of_process(flags).ok();
-        let config = sources.and_then(|sources| Config::load(&sources).ok());
-        let configured = config.as_ref().and_then(|config| {
+        let settings = sources.and_then(|sources| Config::load_admin(&sources));
+        let configured = settings.as_ref().and_then(|settings| {
             let is_known =
                 |address: &&ListenAddress| !matches!(address, ListenAddress::Inherited(_));
-            config.admin.listen.iter().find(is_known)
+            settings.listen.iter().find(is_known)
         });
         let address = arguments.admin.clone().or_else(|| configured.map(ToString::to_string));
         let token = std::env::var("SHELLAC_ADMIN_TOKEN").ok();
-        let token = token.or_else(|| Some(config?.admin.token?.expose().to_owned()));
+        let token = token.or_else(|| Some(settings?.token?.expose().to_owned()));
         Self { address: address.unwrap_or_else(|| "127.0.0.1:8081".to_owned()), token }
     }
 

@@ -163,7 +163,9 @@ impl Reloader {
             tracing::error!(%error, "looking for new certificates failed");
         }
         logging::change(&config.log);
-        raise_descriptor_limit(config.limits.max_connections);
+        if report.changed.iter().any(|change| change.setting == "limits.max_connections") {
+            raise_descriptor_limit(config.limits.max_connections);
+        }
         self.current = written;
         report.opened = [traffic.opened, admin.opened].concat();
         report.closed = [traffic.closed, admin.closed].concat();

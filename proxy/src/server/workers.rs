@@ -171,3 +171,29 @@ const BLOCKING_THREADS_MAX: usize = 8;
 const ORDERS_MAX: usize = 64;
 /// The longest wait for a worker that takes no orders.
 const ORDER_PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_does_not_answer_in_time_is_named() {
+        let (well, mut orders) = mpsc::channel(ORDERS_MAX);
+        let answering = tokio::spawn(async move {
+            while let Some(WorkerOrder::Answer(answer)) = orders.recv().await {
+                answer.send(()).unwrap();
+            }
+        });
+        let (stuck, untaken) = mpsc::channel(ORDERS_MAX);
+        let (gone, _) = mpsc::channel(ORDERS_MAX);
+        let orders = WorkerOrders(vec![well, stuck, gone]);
+
+        // Again and again: the queue of one that is stuck fills up.
+        for _ in 0..=ORDERS_MAX {
+            assert_eq!(orders.stuck(Duration::from_secs(1)).await, [1, 2]);
+        }
+        drop(untaken);
+        drop(orders);
+        answering.await.unwrap();
+    }
+}

@@ -83,7 +83,7 @@ async fn the_command_reload_waits_and_says_why_by_its_exit_code() {
 
     program.write("nonsense");
     let bad = program.command(&["reload"]).await;
-    assert_eq!(bad.status.code(), Some(78));
+    assert_eq!(bad.status.code(), Some(78), "{bad:?}");
     assert!(text(&bad.stderr).contains("nothing is changed"), "{bad:?}");
     assert!(text(&bad.stderr).contains("╭─["), "the place is shown as `check` shows it: {bad:?}");
 

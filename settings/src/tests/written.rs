@@ -44,6 +44,19 @@ fn a_secret_that_changes_is_named_and_not_shown() {
 }
 
 #[test]
+fn the_admin_listener_is_found_in_a_file_that_is_wrong_elsewhere() {
+    let admin = "[admin]\nlisten = [\"127.0.0.1:9\"]\ntoken = \"x\"\n";
+    for wrong in ["[cache]\nkep = 1\n", "[cache\n", "[limits]\nmax_url = \"7 parsecs\"\n"] {
+        let sources = from_file(&format!("{admin}{wrong}"));
+        assert!(Config::load(&sources).is_err());
+        let found = Config::load_admin(&sources).unwrap();
+        assert_eq!(found.listen[0].to_string(), "127.0.0.1:9", "{wrong}");
+        assert!(found.token.unwrap().matches(b"x"));
+    }
+    assert!(Config::load_admin(&from_file("[admin]\nlisten = [\"nonsense\"]\n")).is_none());
+}
+
+#[test]
 fn the_hash_tells_settings_apart_and_not_layers() {
     let hash = written("[cache]\nkeep = \"2h\"\n").hash();
     assert_eq!(hash.len(), 16);
