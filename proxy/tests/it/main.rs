@@ -9,6 +9,8 @@ mod origin_names;
 #[cfg(test)]
 mod hit;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod vary;
 #[cfg(test)]
 mod validation;

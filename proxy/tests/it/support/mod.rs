@@ -11,6 +11,7 @@ pub(crate) mod origin;
 pub(crate) mod program;
 pub(crate) mod reloading;
 pub(crate) mod proxy;
+pub(crate) mod secure;
 pub(crate) mod tap;
 pub(crate) mod windows;
 
