@@ -278,3 +278,40 @@ async fn an_origin_over_tls_serves_and_is_named_when_its_certificate_is_wrong() 
     answering.abort();
     assert_eq!(plain.field("proxy-status").as_deref(), Some("shellac; error=tls_protocol_error"));
 }
+
+#[tokio::test]
+async fn a_response_without_a_length_is_whole_only_if_tls_says_that_it_ends() {
+    let (origin, authority) = (Origin::start().await, Authority::new());
+    let acceptor = Authority::acceptor(&authority.issue("o", &["127.0.0.1"]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            let mut request = vec![0; 4096];
+            let count = stream.read(&mut request).await.unwrap();
+            let is_whole = request[..count].starts_with(b"GET /whole ");
+            let response = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\n\r\nhello";
+            stream.write_all(response).await.unwrap();
+            stream.flush().await.unwrap();
+            if is_whole {
+                stream.shutdown().await.unwrap();
+            } else {
+                stream.get_mut().0.shutdown().await.unwrap();
+            }
+        }
+    }));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.origins[0].servers = vec![address.into()];
+        authority.secure_origin(config);
+    });
+
+    for (path, is_stored) in [("/whole", true), ("/cut", false)] {
+        let mut first = proxy.begin(path, &[]).await;
+        let head = first.head().await;
+        assert_eq!(first.rest(head).await.is_ok(), is_stored, "{path}");
+        let mut second = proxy.begin(path, &[]).await;
+        let is_hit = second.head().await.field("cache-status").unwrap().contains("hit");
+        assert_eq!(is_hit, is_stored, "{path}");
+    }
+}

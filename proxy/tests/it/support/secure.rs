@@ -69,8 +69,7 @@ impl Authority {
         config.origins[0].tls = Some(OriginTlsSettings { ca, ..OriginTlsSettings::default() });
     }
 
-    /// Puts TLS in front of an origin. Ends with the test's runtime.
-    pub(crate) async fn before(&self, origin: SocketAddr, files: &CertificateFiles) -> SocketAddr {
+    pub(crate) fn acceptor(files: &CertificateFiles) -> TlsAcceptor {
         let chain = CertificateDer::pem_file_iter(&files.certificate).unwrap();
         let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
         let config = ServerConfig::builder_with_provider(provider())
@@ -79,7 +78,12 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(chain.map(Result::unwrap).collect(), key)
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// Puts TLS in front of an origin. Ends with the test's runtime.
+    pub(crate) async fn before(&self, origin: SocketAddr, files: &CertificateFiles) -> SocketAddr {
+        let acceptor = Self::acceptor(files);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(tokio::spawn(async move {
