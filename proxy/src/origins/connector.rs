@@ -46,6 +46,14 @@ impl Connector {
         Self::Tcp(TcpConnector::new(System, host, port))
     }
 
+    /// Returns a number that changes when connections may lead to where the name no longer does.
+    pub(super) fn losses(&self) -> u64 {
+        match self {
+            Self::Tcp(connector) => connector.losses(),
+            Self::Unix(_) => 0,
+        }
+    }
+
     /// Connects. Has no time-out: the caller drops the future.
     pub(super) async fn connect(&self) -> Result<Transport, ConnectError> {
         match self {

@@ -121,7 +121,7 @@ impl Origin {
     }
 
     /// Takes servers in that joined a name, and takes out those that left: their requests end, and
-    /// their idle connections are closed.
+    /// their idle connections are closed. A server whose name has left an address connects anew.
     pub(super) fn refresh(&self) {
         let mut known = self.servers.write();
         let arrival = if known.is_empty() { ServerArrival::AtStart } else { ServerArrival::Later };
@@ -129,11 +129,13 @@ impl Origin {
         let rules = ServerRules { settings, health, tls };
         let now = servers(&self.members, &known, &rules, arrival);
         let origin = self.name();
-        for new in now.iter().filter(|new| known.iter().all(|old| !Arc::ptr_eq(old, new))) {
+        for new in now.iter().filter(|new| known.iter().all(|old| old.address() != new.address())) {
             tracing::info!(origin, server = new.name(), "a server has joined");
         }
         for old in known.iter().filter(|old| now.iter().all(|new| !Arc::ptr_eq(old, new))) {
-            tracing::info!(origin, server = old.name(), "a server has left");
+            if now.iter().all(|new| old.address() != new.address()) {
+                tracing::info!(origin, server = old.name(), "a server has left");
+            }
             old.pool().close();
         }
         *known = now;
@@ -454,6 +456,9 @@ impl Origin {
     /// Begins the probes that are due, each of which ends within its time-out, and notices what
     /// time has brought to the servers.
     pub(super) fn watch_over(&self, now: Instant) {
+        if self.servers().iter().any(|server| server.has_moved()) {
+            self.refresh();
+        }
         let servers = self.servers();
         for server in servers.iter().filter(|server| server.health().begin_due_probe(now)) {
             tokio::spawn(probing::check(Arc::clone(server), ProbeRules::of(&self.settings)));

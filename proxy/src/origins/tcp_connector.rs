@@ -64,6 +64,14 @@ impl<N: Network> TcpConnector<N> {
         })
     }
 
+    /// Returns how often an address of the name has left its answer.
+    pub(super) fn losses(&self) -> u64 {
+        match &self.host {
+            Host::Address(_) => 0,
+            Host::Name(name) => name.losses(),
+        }
+    }
+
     async fn addresses(&self) -> Result<Vec<SocketAddr>, ConnectError> {
         let with_port = |address: &IpAddr| SocketAddr::new(*address, self.port);
         let name = match &self.host {

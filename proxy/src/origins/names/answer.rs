@@ -79,6 +79,18 @@ impl Records {
     }
 }
 
+impl Records {
+    /// Returns whether an address is not in the records that replace these.
+    pub(super) fn has_lost(&self, now: &Self) -> bool {
+        match (self, now) {
+            (Self::Addresses(before), Self::Addresses(now)) => {
+                before.iter().any(|address| !now.contains(address))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Missing {
     pub(super) const fn is_of(self, address: IpAddr) -> bool {
         matches!((self, address), (Self::Ipv4, IpAddr::V4(_)) | (Self::Ipv6, IpAddr::V6(_)))

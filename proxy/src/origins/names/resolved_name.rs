@@ -1,6 +1,7 @@
 //! `ResolvedName`: a question with its last good answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use process::metrics::Counter;
@@ -16,6 +17,8 @@ use super::schedule::{pause_after_answer, pause_after_failure};
 pub(in crate::origins) struct ResolvedName {
     question: Question,
     state: watch::Sender<NameState>,
+    /// How often an address has left the answer.
+    losses: AtomicU64,
     pub(super) counts: LookupCounts,
     doubts: Arc<Notify>,
     gone: CancellationToken,
@@ -47,6 +50,7 @@ impl ResolvedName {
         Self {
             question,
             state: watch::Sender::default(),
+            losses: AtomicU64::default(),
             counts: LookupCounts::default(),
             doubts: Arc::default(),
             _end: gone.clone().drop_guard(),
@@ -83,6 +87,11 @@ impl ResolvedName {
     /// Returns the states, for those who follow the changes.
     pub(in crate::origins) fn states(&self) -> watch::Receiver<NameState> {
         self.state.subscribe()
+    }
+
+    /// Returns how often an address has left the answer.
+    pub(in crate::origins) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
     /// Asks for an early look-up: the answer led to no server.
@@ -126,6 +135,9 @@ impl ResolvedName {
         }
         if last.is_none_or(|last| !last.is_same_set(&records)) {
             tracing::info!(name, %records, before = last.map(tracing::field::display), "a name was looked up");
+        }
+        if last.is_some_and(|last| last.has_lost(&records)) {
+            self.losses.fetch_add(1, Ordering::Release);
         }
         self.state.send_replace(NameState {
             answer: Some((records, Instant::now())),

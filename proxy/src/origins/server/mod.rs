@@ -39,6 +39,8 @@ pub(super) struct Server {
     load: Arc<Load>,
     priority: AtomicU16,
     connector: Connector,
+    /// The connector's number when the server was made.
+    losses: u64,
     connect_timeout: Duration,
     /// Set when an attempt to connect failed or was slow.
     slow: SlowMark,
@@ -57,13 +59,15 @@ impl Server {
         names: &Names,
     ) -> Self {
         let ServerSettings { address, weight } = server;
+        let connector = Connector::of(address, names);
         Self {
             address: address.clone(),
             name: address.to_string().replace(".:", ":"), // a full name ends with a dot
             weight: AtomicU32::new(*weight),
             load,
             priority: AtomicU16::default(),
-            connector: Connector::of(address, names),
+            losses: connector.losses(),
+            connector,
             connect_timeout: origin.connect_timeout,
             slow: SlowMark::default(),
             pool: Pool::new(origin.keepalive, origin.keepalive_timeout),
@@ -88,12 +92,18 @@ impl Server {
             && self.protocol == origin.http2
             && *self.http2.limits() == http2_limits(origin)
             && self.tls == tls
+            && !self.has_moved()
         {
             self.weight.store(server.weight, Ordering::Relaxed);
             return Arc::clone(self);
         }
         let parts = (Arc::clone(&self.health), Arc::clone(&self.load), tls);
         Arc::new(Self::new(server, origin, parts, names))
+    }
+
+    /// Returns whether an address has left its name. Its connections may lead there.
+    pub(super) fn has_moved(&self) -> bool {
+        self.connector.losses() != self.losses
     }
 
     pub(super) const fn address(&self) -> &ServerAddress {
