@@ -82,6 +82,7 @@ fn serve_hits(stream: DuplexStream, content: Bytes) {
         is_secure: false,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
+        claims: Arc::default(),
     };
     let connection = ClientConnection {
         peer: Arc::new(peer),

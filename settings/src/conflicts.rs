@@ -3,8 +3,8 @@
 use super::report::{ProblemBuilder, Report};
 use super::tree::Node;
 use super::{
-    Config, Http2, ListenAddress, PeerNetwork, SaslMechanism, ServerSettings, StorageKind,
-    StorageSettings,
+    Config, Http2, ListenAddress, ListenSettings, PeerNetwork, ProxyProtocol, SaslMechanism,
+    ServerSettings, StorageKind, StorageSettings,
 };
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
@@ -21,7 +21,7 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 15] = [
+const CHECKS: [(&[&str], Check); 16] = [
     (&["dns"], answers_that_hold_for_no_time),
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_ignored_and_varied_on),
@@ -37,6 +37,7 @@ const CHECKS: [(&[&str], Check); 15] = [
     (&["kafka", "purger"], purgers_without_targets),
     (&["purger", "purge"], leases_that_lapse_between_heartbeats),
     (&["admin", "purge"], purgers_that_cannot_come),
+    (&["listen"], headers_that_nobody_may_send),
 ];
 
 fn objects_larger_than_the_store(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
@@ -233,6 +234,24 @@ fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
 }
 
 /// Every client behind a load balancer has its address as peer.
+fn headers_that_nobody_may_send(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    let is_wanted = |listen: &ListenSettings| {
+        listen.proxy_protocol != ProxyProtocol::Off && listen.trusted_proxies.is_empty()
+    };
+    let listeners = config.listen.iter().enumerate().filter(|(_, listen)| is_wanted(listen));
+    listeners
+        .map(|(index, listen)| {
+            let message = format!(
+                "`proxy_protocol` of the listener `{}` is on, and its `trusted_proxies` is empty",
+                listen.name
+            );
+            let draft = ProblemBuilder::error(message, "a header would be refused from everybody")
+                .help("name the load balancers: trusted_proxies = [\"10.0.0.0/8\"]");
+            placed(draft, root.at(&["listen", &index.to_string(), "proxy_protocol"]))
+        })
+        .collect()
+}
+
 fn proxies_that_may_purge(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     if config.purge.token.is_some() {
         return Vec::new();

@@ -112,5 +112,6 @@ fn peer(is_trusted: bool) -> Peer {
         is_secure: false,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
+        claims: Arc::default(),
     }
 }

@@ -85,6 +85,7 @@ pub fn listeners(app: Arc<App>) -> Arc<Listeners<Admin>> {
         handler: Arc::new(Admin { app }),
         drain: Drain::default(),
         stalls: Arc::default(),
+        peers: Arc::default(),
     })
 }
 

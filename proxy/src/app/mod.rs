@@ -151,6 +151,7 @@ impl App {
             handler: Arc::clone(&front),
             drain,
             stalls: Arc::default(),
+            peers: Arc::default(),
         });
         let started = clock.now();
         let reloads = Reloads::new(clock.wall());

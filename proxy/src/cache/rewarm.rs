@@ -77,6 +77,7 @@ impl Rewarmer {
             is_secure: false,
             listener: None,
             retained: Arc::default(),
+            claims: Arc::default(),
         };
         Arc::new(Self {
             store,

@@ -7,3 +7,4 @@ pub mod end_address;
 pub mod exchange;
 pub mod peer;
 pub mod received;
+pub mod untrusted_claims;

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::account::Account;
 use super::end_address::EndAddress;
+use super::untrusted_claims::UntrustedClaims;
 use crate::key::Scheme;
 use settings::PeerNetwork;
 
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The socket's own address: the only one that access is decided on.
+    /// The socket's own address, or the client's that a trusted peer gave by the PROXY protocol: the
+    /// only one that access is decided on.
     pub remote: EndAddress,
     pub local: EndAddress,
     pub is_trusted: bool,
@@ -21,6 +23,7 @@ pub struct Peer {
     pub listener: Option<ListenerId>,
     /// Account of the bytes that stay in memory for this peer's requests during a fetch.
     pub retained: Arc<Account>,
+    pub claims: Arc<UntrustedClaims>,
 }
 
 /// A listener's place among those of its kind. It stays the same while the listener is open or one
@@ -47,7 +50,20 @@ impl Peer {
     /// The scheme that the client used: what a trusted peer says, which may have ended the client's
     /// TLS or begun its own, else that of this connection.
     pub fn scheme_of(&self, fields: &HeaderMap) -> Scheme {
-        let told = fields.get("x-forwarded-proto").filter(|_| self.is_trusted);
+        self.scheme(fields.get(PROTO))
+    }
+
+    /// The same, and notes what a peer says that is not believed.
+    pub fn noted_scheme_of(&self, fields: &HeaderMap) -> Scheme {
+        let told = fields.get(PROTO);
+        if told.is_some() && !self.is_trusted {
+            self.claims.note_scheme(self.remote);
+        }
+        self.scheme(told)
+    }
+
+    fn scheme(&self, told: Option<&HeaderValue>) -> Scheme {
+        let told = told.filter(|_| self.is_trusted);
         let is =
             |proto: &[u8]| told.is_some_and(|told| told.as_bytes().eq_ignore_ascii_case(proto));
         let is_https = is(b"https") || self.is_secure && !is(b"http");
@@ -59,6 +75,8 @@ impl Peer {
         contains(networks, self.remote)
     }
 }
+
+const PROTO: &str = "x-forwarded-proto";
 
 /// Returns whether the address lies in one of these networks. IPv4 in IPv6 counts as IPv4.
 pub fn contains(networks: &[PeerNetwork], address: EndAddress) -> bool {

@@ -27,7 +27,7 @@ use crate::policy::LiveSettings;
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
 use crate::request::{Inbound, Refused};
-use settings::Http2;
+use settings::{Http2, ProxyProtocol};
 
 #[derive(Debug)]
 pub struct Front {
@@ -85,7 +85,9 @@ impl Handler for Front {
         let listen = listener.of(&settings.listen);
         let http2 = listen.map_or(Http2::Off, |listen| listen.http2);
         let tls = listen.and_then(|listen| settings.tls.of(listen)).cloned();
-        ConnectionRules::new(&settings.limits, http2, tls)
+        let proxy_protocol = listen.map_or(ProxyProtocol::Off, |listen| listen.proxy_protocol);
+        let per_peer = settings.limits.max_connections_per_peer;
+        ConnectionRules::new(&settings.limits, http2, tls).with_peers(proxy_protocol, per_peer)
     }
 
     fn is_trusted(&self, remote: EndAddress, listener: ListenerId) -> bool {

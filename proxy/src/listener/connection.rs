@@ -14,6 +14,9 @@ use super::Listeners;
 use super::activity::{Activity, IdleAction, Patience, Protocol};
 use super::client_cut::ClientCut;
 use super::drain::Drain;
+use super::peer_limit::PeerConnection;
+use super::proxy_protocol::{self, Announced};
+use super::rules::ConnectionRules;
 use super::service::{ClientConnection, ConnectionService, Handler};
 use super::stream::ClientStream;
 use crate::client::exchange::ExchangeState;
@@ -32,6 +35,11 @@ pub async fn serve<H: Handler>(
     listener: ListenerId,
 ) {
     let rules = listeners.handler.rules(listener);
+    let admitted = tokio::select! {
+        admitted = admit(&listeners, &mut stream, &mut peer, &rules) => admitted,
+        () = listeners.drain.idle_closed() => return,
+    };
+    let Some(_counted) = admitted else { return };
     let is_http2 = if let Some(tls) = &rules.tls {
         let Some(secured) = handshake::accept(tls, stream).await else { return };
         stream = secured.stream;
@@ -69,6 +77,51 @@ pub async fn serve<H: Handler>(
         let shut_down = http1::UpgradeableConnection::graceful_shutdown;
         drive(&listeners, connection, (shut_down, &shared), watch).await;
     }
+}
+
+/// Learns whom the peer speaks for, and counts the connection for that client, if those are
+/// limited. `None`: it is to be closed.
+async fn admit<H: Handler>(
+    listeners: &Listeners<H>,
+    stream: &mut Transport,
+    peer: &mut Arc<Peer>,
+    rules: &ConnectionRules,
+) -> Option<Option<PeerConnection>> {
+    let (wanted, limit) = (rules.proxy_protocol, rules.patience.header);
+    let was_trusted = peer.is_trusted;
+    match proxy_protocol::receive(stream, wanted, was_trusted, limit).await {
+        Ok(None) => {}
+        Ok(Some(Announced { ends, is_secure })) => {
+            let headers = &listeners.metrics.headers;
+            if ends.is_some() {
+                headers.clients.add(1)
+            } else {
+                headers.local.add(1)
+            }
+            let peer = Arc::make_mut(peer);
+            peer.is_secure |= is_secure;
+            if let (Some((source, destination)), Some(listener)) = (ends, peer.listener) {
+                (peer.remote, peer.local) = (source.into(), destination.into());
+                peer.is_trusted = listeners.handler.is_trusted(peer.remote, listener);
+            }
+        }
+        Err(why) => {
+            listeners.metrics.headers.refuse(&why, peer.remote);
+            return None;
+        }
+    }
+    let (Some(most), Some(address)) = (rules.connections_per_peer_max, peer.remote.ip()) else {
+        return Some(None);
+    };
+    if peer.is_trusted {
+        return Some(None);
+    }
+    let counted = listeners.peers.admit(address, most);
+    if counted.is_none() {
+        listeners.metrics.over_peer_limit.add(1);
+        tracing::debug!(peer = %peer.remote, most, "a peer has too many connections");
+    }
+    counted.map(Some)
 }
 
 /// Returns whether the first bytes are those of HTTP/2 with prior knowledge (RFC 9113 §3.4). `PRI`

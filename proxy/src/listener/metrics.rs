@@ -1,6 +1,15 @@
 //! Counters of the clients' sockets.
 
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
 use super::client_cut::{ClientCut, LIMITS};
+use super::proxy_protocol::HeaderCounts;
+use crate::client::untrusted_claims::UntrustedClaims;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 
@@ -18,6 +27,11 @@ pub struct ListenerMetrics {
     pub broken: Counter,
     /// Connections and streams that were cut, by the limits in the order of [`LIMITS`].
     by_limit: [Counter; LIMITS.len()],
+    /// Connections that were closed because their peer had as many as it may have.
+    pub(super) over_peer_limit: Counter,
+    pub(super) headers: HeaderCounts,
+    pub(super) claims: Arc<UntrustedClaims>,
+    last_exhausted: Mutex<Option<Instant>>,
 }
 
 impl ListenerMetrics {
@@ -33,8 +47,38 @@ impl ListenerMetrics {
         LIMITS.into_iter().zip(self.by_limit.iter().map(Counter::value))
     }
 
+    /// Counts a failure to accept for want of descriptors or buffers. It is logged once in a while.
+    pub(super) fn exhausted(&self, error: &io::Error) {
+        self.accept_failures.add(1);
+        let now = Instant::now();
+        let mut last = self.last_exhausted.lock();
+        if last.is_none_or(|last| now.duration_since(last) >= LOG_PAUSE) {
+            *last = Some(now);
+            let failures = self.accept_failures.value();
+            tracing::error!(
+                %error,
+                failures,
+                "cannot accept connections: clients wait; raise the limit of open files \
+                (LimitNOFILE), or lower limits.max_connections"
+            );
+        }
+    }
+
     pub(crate) fn families(&self, connections: usize) -> Vec<Family> {
+        let [headers, refused] = self.headers.families();
         vec![
+            headers,
+            refused,
+            Family::counter(
+                "shellac_http_peer_limit_reached",
+                "Connections closed because of limits.max_connections_per_peer",
+                self.over_peer_limit.value(),
+            ),
+            Family::counter(
+                "shellac_http_untrusted_schemes",
+                "Requests whose peer sent X-Forwarded-Proto and is not in trusted_proxies",
+                self.claims.schemes(),
+            ),
             Family::gauge(
                 "shellac_http_connections",
                 "Client connections that are open",
@@ -67,3 +111,6 @@ impl ListenerMetrics {
         ]
     }
 }
+
+/// Between two lines about the same want.
+const LOG_PAUSE: Duration = Duration::from_secs(10);

@@ -12,6 +12,8 @@ pub mod drain;
 mod handle;
 mod linger;
 mod metrics;
+mod peer_limit;
+mod proxy_protocol;
 pub mod rules;
 pub mod service;
 pub mod sockets;
@@ -32,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use self::drain::Drain;
 pub use self::handle::ListenerHandle;
 pub use self::metrics::ListenerMetrics;
+pub use self::peer_limit::PeerLimit;
 use self::service::Handler;
 use self::sockets::{Acceptor, ends_of};
 use self::stalls::Stalls;
@@ -49,6 +52,7 @@ pub struct Listeners<H> {
     pub handler: Arc<H>,
     pub drain: Drain,
     pub stalls: Arc<Stalls>,
+    pub peers: Arc<PeerLimit>,
 }
 
 impl<H: Handler> Listeners<H> {
@@ -86,10 +90,13 @@ impl<H: Handler> Listeners<H> {
                     Some(permit) => self.serve(stream, permit, &listener),
                     None => break,
                 },
-                Err(error) => {
+                Err(error) if is_of_one_connection(&error) => {
                     self.metrics.accept_failures.add(1);
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await; // out of file descriptors: accepting again at once would spin
+                    tracing::debug!(%error, "a client left before it was accepted");
+                }
+                Err(error) => {
+                    self.metrics.exhausted(&error);
+                    tokio::time::sleep(ACCEPT_PAUSE).await; // accepting again at once would spin
                 }
             }
         }
@@ -148,6 +155,7 @@ impl<H: Handler> Listeners<H> {
             is_secure: false,
             listener: Some(listener),
             retained: Arc::default(),
+            claims: Arc::clone(&self.metrics.claims),
         })
     }
 
@@ -164,4 +172,19 @@ async fn waiting(socket: &Acceptor) -> Option<Transport> {
     }
 }
 
+/// Returns whether a failure to accept concerns one connection only: the next one may be accepted
+/// at once (accept(2): "treat them like EAGAIN").
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
+}
+
+/// The pause while there are no descriptors or buffers. Clients wait in the backlog meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

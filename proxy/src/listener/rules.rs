@@ -10,13 +10,15 @@ use super::activity::Patience;
 use crate::framing;
 use crate::framing::requests::Requests;
 use crate::tls::ListenerTls;
-use settings::{Http2, LimitSettings};
+use settings::{Http2, LimitSettings, ProxyProtocol};
 
 #[derive(Clone, Debug)]
 pub struct ConnectionRules {
     pub(super) http2: Http2,
     pub(super) tls: Option<Arc<ListenerTls>>,
     pub(super) patience: Patience,
+    pub(super) proxy_protocol: ProxyProtocol,
+    pub(super) connections_per_peer_max: Option<usize>,
     head_bytes_max: usize,
     headers_max: usize,
 }
@@ -32,9 +34,21 @@ impl ConnectionRules {
             http2,
             tls,
             patience,
+            proxy_protocol: ProxyProtocol::Off,
+            connections_per_peer_max: None,
             head_bytes_max: limits.max_header_bytes,
             headers_max: limits.max_headers,
         }
+    }
+
+    /// Lets trusted peers say whom they speak for, and limits the connections of each other peer.
+    #[must_use]
+    pub fn with_peers(
+        self,
+        proxy_protocol: ProxyProtocol,
+        connections_per_peer_max: Option<usize>,
+    ) -> Self {
+        Self { proxy_protocol, connections_per_peer_max, ..self }
     }
 
     pub(super) const fn requests(&self) -> Requests {

@@ -82,6 +82,7 @@ mod tests {
             is_secure: false,
             listener: Some(ListenerId::at(0)),
             retained: Arc::default(),
+            claims: Arc::default(),
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod soundness;
 pub mod refusal;
 pub mod target;
+mod forwarding;
 pub mod trace;
 pub mod max_forwards;
 
@@ -71,13 +72,18 @@ impl Inbound {
         seed: KeySeed,
         settings: Arc<SettingsSnapshot>,
     ) -> Result<Self, Refused> {
+        if let (true, Some(listener)) = (peer.is_trusted, peer.listener)
+            && let Some(listen) = listener.of(&settings.listen)
+        {
+            forwarding::normalize(&mut parts.headers, listen);
+        }
         let (target, has_options) = match Self::check(&mut parts, peer, &settings.limits) {
             Ok(sound) => sound,
             Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
         };
         let Parts { method, version, headers, mut extensions, .. } = parts;
         let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &headers);
-        let key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
+        let key = policy.key(seed, peer.noted_scheme_of(&headers), target.host(), target.path());
         // With content, nobody could tell where the tunnel begins.
         let asks_for_tunnel = has_options
             && method == Method::GET

@@ -56,7 +56,7 @@ impl Target {
         if let Some(original) = peer.is_trusted.then(|| fields.get("x-forwarded-host")).flatten() {
             host = canonical(original.as_bytes())?;
         }
-        if peer.scheme_of(fields) == Scheme::Https && host.ends_with(b":443") {
+        if host.ends_with(b":443") && peer.scheme_of(fields) == Scheme::Https {
             host.truncate(host.len() - b":443".len());
         }
         Ok(Self { host, path })

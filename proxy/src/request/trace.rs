@@ -1,13 +1,15 @@
 //! Fields that say which way a message came: `Via` (RFC 9110 §7.6.3), `Forwarded` (RFC 7239),
 //! `X-Forwarded-*`, request ids.
 //!
-//! They are ours and written anew. A trusted peer is believed about the client's address, the
-//! scheme (`X-Forwarded-Proto`) and the host (`X-Forwarded-Host`); both then are part of the key.
+//! They are ours and written anew. A trusted peer is believed about the client's address
+//! (`X-Real-IP` tells the origin), the scheme and the host; the last two then are part of the key.
 
 use http::Version;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
 
 use super::RequestHead;
+use super::forwarding::client_address;
+use crate::key::Scheme;
 
 /// Writes the trace fields of a request to the origin: what they say of its URL is what the key
 /// says.
@@ -28,6 +30,13 @@ pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
         fields.remove(name);
     }
     fields.remove(FORWARDED);
+    let listen =
+        request.peer.listener.and_then(|listener| listener.of(&request.policy.settings().listen));
+    let trusted = listen.map_or(&[][..], |listen| &listen.trusted_proxies);
+    if let Some(client) = client_address(fields, &request.peer, trusted) {
+        set(fields, X_REAL_IP, &client.to_string());
+    }
+    set(fields, X_FORWARDED_PORT, port_of(request));
     if let Some(address) = request.peer.remote.ip() {
         append_member(fields, X_FORWARDED_FOR, &address.to_string());
     }
@@ -41,6 +50,14 @@ pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
 fn is_metadata(name: &str) -> bool {
     let twin = name.replace('_', "-");
     !twin.starts_with("x-forwarded") && !OVERRIDES.contains(&&*twin)
+}
+
+/// Returns the port of the request's URL. No field is believed about it: it would have to be part
+/// of the key.
+fn port_of(request: &RequestHead) -> &str {
+    let port = request.target.host().rsplit_once(':').map(|(_, port)| port);
+    let usual = if request.key.scheme() == Scheme::Https { "443" } else { "80" };
+    port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or(usual)
 }
 
 /// Gives the request an id, unless it has a sound one: the origin and an error page show the same.
@@ -113,6 +130,8 @@ fn set(fields: &mut HeaderMap, name: HeaderName, text: &str) {
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 

@@ -7,6 +7,8 @@ mod support;
 #[cfg(test)]
 mod origin_names;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod hit;
 #[cfg(test)]
 mod tls;

@@ -169,6 +169,7 @@ async fn responses_that_pass_leave_no_task_behind() {
         is_secure: false,
         listener: Some(ListenerId::at(0)),
         retained: Arc::default(),
+        claims: Arc::default(),
     });
     drop(tokio::spawn(serve(
         Arc::clone(&proxy.app.listeners),

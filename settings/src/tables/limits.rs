@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::table::Table;
-use crate::value::{PAUSE, TIMEOUT, duration, size, whole};
+use crate::value::{PAUSE, TIMEOUT, duration, size, whole, whole_or_off};
 
 /// Bounds on requests, connections and waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,10 @@ pub struct LimitSettings {
     /// Concurrent client connections, 1 to 1000000. Further ones wait in the backlog. Each costs a
     /// file descriptor.
     pub max_connections: usize,
+    /// Concurrent connections of one client address, 1 to 1000000; an IPv6 /64 counts as one.
+    /// Further ones are closed. `None`: no limit. Unix sockets, and peers in `trusted_proxies`, have
+    /// none.
+    pub max_connections_per_peer: Option<usize>,
     /// Concurrent requests to the origin, 1 to 1000000. Further ones get a stale response or 503.
     pub max_inflight_misses: usize,
     /// Time from SIGTERM (readiness answers 503) to the close of the listeners; 0s to 1d.
@@ -51,6 +55,7 @@ impl Default for LimitSettings {
             send_timeout: Duration::from_mins(1),
             tunnel_timeout: Duration::from_mins(10),
             max_connections: 20_000,
+            max_connections_per_peer: None,
             max_inflight_misses: 4000,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
@@ -71,6 +76,8 @@ impl LimitSettings {
         table.read("send_timeout", duration(TIMEOUT), &mut self.send_timeout);
         table.read("tunnel_timeout", duration(TIMEOUT), &mut self.tunnel_timeout);
         table.read("max_connections", whole(1..=1_000_000), &mut self.max_connections);
+        let per_peer = whole_or_off(1..=1_000_000);
+        table.read("max_connections_per_peer", per_peer, &mut self.max_connections_per_peer);
         table.read("max_inflight_misses", whole(1..=1_000_000), &mut self.max_inflight_misses);
         table.read("drain_delay", duration(PAUSE), &mut self.drain_delay);
         table.read("drain_timeout", duration(PAUSE), &mut self.drain_timeout);

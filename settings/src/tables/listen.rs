@@ -18,14 +18,40 @@ pub struct ListenSettings {
     pub socket_mode: u32,
     /// HTTP/2 beside HTTP/1.
     pub http2: Http2,
-    /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed. Each of them can pose as
-    /// any client.
+    /// The PROXY protocol, by which a load balancer says whom it speaks for.
+    pub proxy_protocol: ProxyProtocol,
+    /// X
     pub trusted_proxies: Vec<PeerNetwork>,
+    /// The fields of trusted peers that name the client.
+    pub client_fields: ClientFields,
     /// Connections the kernel holds until they are accepted, 1 to 65535. `net.core.somaxconn` caps
     /// it silently.
     pub backlog: u32,
     /// `[listen.tls]`; `None`: plain connections.
     pub tls: Option<ListenTlsSettings>,
+}
+
+/// The PROXY protocol, versions 1 and 2, of the peers in `trusted_proxies`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Connections begin with TLS or HTTP.
+    Off,
+    /// A connection of a trusted peer may begin with a header. One of another peer may not.
+    Optional,
+    /// Each connection begins with a header, of a trusted peer.
+    Required,
+}
+
+/// The fields in which a trusted peer names the client. It must write or remove them in every
+/// request: what it passes on is the client's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientFields {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    XForwarded,
+    /// `X-Real-IP` for the address, else as with [`ClientFields::XForwarded`].
+    XRealIp,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// HTTP/2 on a listener.
@@ -46,7 +72,9 @@ impl Default for ListenSettings {
             addresses: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)).into()],
             socket_mode: SOCKET_MODE,
             http2: Http2::Cleartext,
+            proxy_protocol: ProxyProtocol::Off,
             trusted_proxies: Vec::new(),
+            client_fields: ClientFields::XForwarded,
             backlog: 4096,
             tls: None,
         }
@@ -72,7 +100,9 @@ impl ListenSettings {
         table.read("name", parsed(name), &mut listen.name);
         let mut http2 = None;
         table.read("http2", choice(&HTTP2), &mut http2);
+        table.read("proxy_protocol", choice(&PROXY_PROTOCOL), &mut listen.proxy_protocol);
         table.read_each("trusted_proxies", parsed(peer_network), &mut listen.trusted_proxies);
+        table.read("client_fields", choice(&CLIENT_FIELDS), &mut listen.client_fields);
         table.read("socket_mode", parsed(file_mode), &mut listen.socket_mode);
         table.read("backlog", whole(1..=65_535), &mut listen.backlog);
         table.table("tls", |table| listen.tls = ListenTlsSettings::read(table));
@@ -93,5 +123,15 @@ fn name(text: &str) -> Result<String, Fault> {
 /// For the owner and the group of the process.
 pub(super) const SOCKET_MODE: u32 = 0o660;
 
+const PROXY_PROTOCOL: [(&str, ProxyProtocol); 3] = [
+    ("off", ProxyProtocol::Off),
+    ("optional", ProxyProtocol::Optional),
+    ("required", ProxyProtocol::Required),
+];
+const CLIENT_FIELDS: [(&str, ClientFields); 3] = [
+    ("x-forwarded", ClientFields::XForwarded),
+    ("x-real-ip", ClientFields::XRealIp),
+    ("forwarded", ClientFields::Forwarded),
+];
 const HTTP2: [(&str, Option<Http2>); 3] =
     [("cleartext", Some(Http2::Cleartext)), ("alpn", Some(Http2::Alpn)), ("off", Some(Http2::Off))];

@@ -31,7 +31,7 @@ pub use self::cookies::{CookieSettings, NamePattern, OtherCookies};
 pub use self::dns::{AddressFamily, DnsSettings};
 pub use self::kafka::{KafkaSettings, SaslMechanism, Security};
 pub use self::limits::LimitSettings;
-pub use self::listen::{Http2, ListenSettings};
+pub use self::listen::{ClientFields, Http2, ListenSettings, ProxyProtocol};
 pub use self::listen_address::ListenAddress;
 pub use self::listen_tls::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 pub use self::log::{LogFormat, LogLevel, LogSettings};

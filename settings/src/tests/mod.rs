@@ -2,6 +2,7 @@
 
 mod dns;
 mod layers;
+mod peers;
 mod problems;
 mod rendering;
 mod robustness;

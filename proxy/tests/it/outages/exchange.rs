@@ -94,6 +94,7 @@ impl Bench {
             is_secure: false,
             listener: Some(ListenerId::at(0)),
             retained: Arc::default(),
+            claims: Arc::default(),
         };
         let request = Request::get(path).header(HOST, "site.example").body(()).unwrap();
         let (parts, ()) = request.into_parts();
