@@ -13,7 +13,7 @@ use super::task::FetchTask;
 use super::{HeldResponse, redirect_loop, revision};
 use crate::freshness::ExchangeTimes;
 use crate::freshness::validation::{Conditions, conditions, selects};
-use crate::origins::{OriginBody, OriginError};
+use crate::origins::{self, OriginBody, OriginError};
 use crate::store::Show;
 
 pub(super) struct OriginResponse {
@@ -79,7 +79,7 @@ async fn send(
     if let Some(lowest) = revision::lowest(&fetcher.invalidation, key, request.stale.as_deref()) {
         message.headers_mut().insert(MIN_REVISION, lowest);
     }
-    let response = request.head.policy.origin().send(message).await?;
+    let response = origins::send(request.head.policy.origin(), message).await?;
     let (status, fields) = (response.status(), response.headers());
     redirect_loop::look_for(&fetcher.metrics, &request.head, status, fields);
     let exchange = fetcher.exchange_since(request_time);

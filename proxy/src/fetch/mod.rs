@@ -63,7 +63,7 @@ use crate::freshness::{ExchangeTimes, Uncacheable};
 use crate::invalidation::{Invalidation, RunningFetch, Verdict};
 use crate::key::Key;
 use crate::limit::{Limit, Permit};
-use crate::origins::{Origin, OriginBody, RequestBody};
+use crate::origins::{self, Origin, OriginBody, RequestBody};
 use crate::request::RequestHead;
 use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
@@ -158,7 +158,7 @@ impl Fetcher {
         request: Request<RequestBody>,
     ) -> Result<Response<OriginBody>, FetchError> {
         let Some(_permit) = self.permit() else { return Err(FetchError::Overloaded) };
-        Ok(origin.send(request).await?)
+        Ok(origins::send(origin, request).await?)
     }
 
     /// Stores the response to a POST while its client reads it, if it may be stored.

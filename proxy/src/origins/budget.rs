@@ -1,4 +1,4 @@
-//! `Budget`: how many requests may be sent besides the ones that were asked for, as a part of those
+//! `ExtraBudget`: how many requests may be sent besides the ones that were asked for, as a part of those
 //! of the last seconds.
 
 use parking_lot::Mutex;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Counts over a sliding window of [`SECONDS`].
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct ExtraBudget {
     began: Instant,
     window: Mutex<BudgetWindow>,
 }
@@ -24,13 +24,13 @@ struct BudgetSecond {
     extras: u64,
 }
 
-impl Default for Budget {
+impl Default for ExtraBudget {
     fn default() -> Self {
         Self { began: Instant::now(), window: Mutex::default() }
     }
 }
 
-impl Budget {
+impl ExtraBudget {
     /// Counts a request that was asked for.
     pub(super) fn deposit(&self) {
         let mut window = self.window.lock();
@@ -77,13 +77,13 @@ mod tests {
 
     use super::*;
 
-    fn withdrawn(budget: &Budget, percent: u32) -> usize {
+    fn withdrawn(budget: &ExtraBudget, percent: u32) -> usize {
         (0..1000).filter(|_| budget.withdraw(percent)).count()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_part_of_the_requests_may_be_sent_again_and_a_few_always() {
-        let budget = Budget::default();
+        let budget = ExtraBudget::default();
         assert_eq!(withdrawn(&budget, 20), 10);
         assert_eq!(withdrawn(&budget, 20), 0);
         (0..500).for_each(|_| budget.deposit());
@@ -93,7 +93,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_counted_ten_seconds_ago_is_forgotten() {
-        let budget = Budget::default();
+        let budget = ExtraBudget::default();
         (0..500).for_each(|_| budget.deposit());
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(withdrawn(&budget, 20), 110);
@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_steady_failure_adds_no_more_than_its_percentage() {
-        let budget = Budget::default();
+        let budget = ExtraBudget::default();
         let mut extras = 0;
         for _ in 0..6000 {
             budget.deposit();

@@ -1,4 +1,4 @@
-//! `Claims`: the origin of each request, by host and path, from the settings of all origins.
+//! `OriginClaims`: the origin of each request, by host and path, from the settings of all origins.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ pub struct OriginId(usize);
 /// Finds the first origin that claims a request. The host is looked up in a table; only origins of
 /// this host compare their paths.
 #[derive(Debug)]
-pub(super) struct Claims {
+pub(super) struct OriginClaims {
     /// Set where the first origin claims everything.
     is_first_enough: bool,
     /// Origins by host, and by the domain that a host is below.
@@ -29,7 +29,7 @@ impl OriginId {
     }
 }
 
-impl Claims {
+impl OriginClaims {
     pub(super) fn new(origins: &[OriginSettings]) -> Self {
         let claims_all =
             |origin: &OriginSettings| origin.hosts.is_empty() && origin.paths.is_empty();
@@ -94,13 +94,13 @@ mod tests {
 
     use super::*;
 
-    fn claims(text: &str) -> Claims {
+    fn claims(text: &str) -> OriginClaims {
         let file = Some(("config.toml".to_owned(), text.to_owned()));
         let config = Config::load(&Sources { file, ..Sources::default() });
-        Claims::new(&config.unwrap().origins)
+        OriginClaims::new(&config.unwrap().origins)
     }
 
-    fn chosen(claims: &Claims, host: &str, path: &str) -> Option<usize> {
+    fn chosen(claims: &OriginClaims, host: &str, path: &str) -> Option<usize> {
         claims.choose(host, path).map(OriginId::place)
     }
 

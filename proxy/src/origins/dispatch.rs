@@ -5,25 +5,29 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::UPGRADE;
+use http::header::{HOST, HeaderValue, UPGRADE};
+use http::uri::PathAndQuery;
 use http::{Extensions, Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use settings::RetryOn;
 use smallvec::SmallVec;
 use tokio::time::{Instant, sleep};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attempts::{Attempts, Failed, copy_of, may_send_again};
 use super::error::OriginError;
+use super::health::ExchangeResult;
 use super::origin::Origin;
 use super::race::race;
 use super::request_body::RequestBody;
 use super::response_body::{OriginBody, is_over};
 use super::server::Server;
 use super::server::connection::ServerConnection;
-use super::slots::Slot;
-use super::traffic::{Place, Reach};
+use super::slots::RequestSlot;
+use super::traffic::{Reach, ServerPlace};
+use crate::framing::grammar::is_request_line;
 
-pub(super) struct Dispatch<'o> {
+struct Dispatch<'o> {
     origin: &'o Origin,
     /// The hash by which it is balanced.
     key: u64,
@@ -35,12 +39,50 @@ pub(super) struct Dispatch<'o> {
 }
 
 /// The servers that were sent the request.
-pub(super) type Tried = SmallVec<[Arc<Server>; 2]>;
+type Tried = SmallVec<[Arc<Server>; 2]>;
 
-type Answer = Result<Response<OriginBody>, OriginError>;
+type DispatchResult = Result<Response<OriginBody>, OriginError>;
+
+/// Sends a request and returns the head of its response. The target is in origin form, and `Host`
+/// is the client's.
+///
+/// A request without content is sent again, `retries` times and to another server if there is one,
+/// if no byte of it was written, or if it is safe and the connection broke before any byte of the
+/// response. A connection that had been idle may break once without being counted: any idempotent
+/// request is then sent again on a new connection (RFC 9110 §9.2.2).
+pub async fn send(
+    origin: &Origin,
+    request: Request<RequestBody>,
+) -> Result<Response<OriginBody>, OriginError> {
+    let started = Instant::now();
+    let path = request.uri().path().to_owned();
+    let answer = if is_request_line(request.method(), request.uri()) {
+        pass_circuit(origin, request, started).await
+    } else {
+        Err(OriginError::Unwritable)
+    };
+    origin.note(&path, started, &answer);
+    answer
+}
+
+async fn pass_circuit(
+    origin: &Origin,
+    request: Request<RequestBody>,
+    started: Instant,
+) -> DispatchResult {
+    let url = hash_of(&request);
+    let pass = origin.begin(url)?;
+    let dispatch = Dispatch::new(origin, &request, url, origin.deadline(started));
+    let answer = match origin.hedge_after(&request) {
+        Some(after) => Box::pin(dispatch.run_hedged(request, after)).await,
+        None => dispatch.run(request).await,
+    };
+    pass.end(result_of(&answer), Instant::now());
+    answer
+}
 
 impl<'o> Dispatch<'o> {
-    pub(super) fn new(
+    fn new(
         origin: &'o Origin,
         request: &Request<RequestBody>,
         url: u64,
@@ -53,7 +95,7 @@ impl<'o> Dispatch<'o> {
     }
 
     /// Sends the request, and sends it again after failures where that is safe.
-    pub(super) async fn run(&self, mut request: Request<RequestBody>) -> Answer {
+    async fn run(&self, mut request: Request<RequestBody>) -> DispatchResult {
         let method = request.method().clone();
         let mut attempts = Attempts::new(self.origin.retries());
         self.origin.named_servers().await?;
@@ -93,11 +135,7 @@ impl<'o> Dispatch<'o> {
 
     /// Sends the request, and the same to another server if there is no answer in this time. The
     /// first good answer is used, and the other exchange broken off.
-    pub(super) async fn run_hedged(
-        &self,
-        request: Request<RequestBody>,
-        after: Duration,
-    ) -> Answer {
+    async fn run_hedged(&self, request: Request<RequestBody>, after: Duration) -> DispatchResult {
         let mut copy = copy_of(&request);
         *copy.extensions_mut() = Extensions::new(); // interim responses come from the first
         let mut first = Box::pin(self.run(request));
@@ -126,19 +164,19 @@ impl<'o> Dispatch<'o> {
         if is_first && !is_won { answer } else { other }
     }
 
-    async fn once(&self, place: Place, request: Request<RequestBody>) -> Answer {
+    async fn once(&self, place: ServerPlace, request: Request<RequestBody>) -> DispatchResult {
         let (connection, slot) = self.connect(place, true).await?;
         self.exchange(connection, slot, request).await.map_err(Failed::into_error)
     }
 
-    async fn queue(&self) -> Result<Place, OriginError> {
+    async fn queue(&self) -> Result<ServerPlace, OriginError> {
         self.origin.admit(|| self.origin.pick(self.key, &self.tried.lock(), Reach::All)).await
     }
 
     async fn exchange(
         &self,
         connection: ServerConnection,
-        slot: Slot,
+        slot: RequestSlot,
         request: Request<RequestBody>,
     ) -> Result<Response<OriginBody>, Failed> {
         self.tried.lock().push(Arc::clone(connection.server()));
@@ -150,10 +188,10 @@ impl<'o> Dispatch<'o> {
     /// the other servers are tried as well.
     async fn connect(
         &self,
-        place: Place,
+        place: ServerPlace,
         may_reuse: bool,
-    ) -> Result<(ServerConnection, Slot), OriginError> {
-        let Place { server, slot } = place;
+    ) -> Result<(ServerConnection, RequestSlot), OriginError> {
+        let ServerPlace { server, slot } = place;
         if may_reuse && let Some(connection) = server.take_idle(self.needs_http1) {
             return Ok((connection, slot));
         }
@@ -181,7 +219,7 @@ impl<'o> Dispatch<'o> {
         response: &Response<OriginBody>,
         method: &Method,
         attempts: &mut Attempts,
-    ) -> Option<Place> {
+    ) -> Option<ServerPlace> {
         let cause = match response.status() {
             StatusCode::BAD_GATEWAY => RetryOn::BadGateway,
             StatusCode::SERVICE_UNAVAILABLE => RetryOn::Unavailable,
@@ -212,7 +250,7 @@ impl<'o> Dispatch<'o> {
         is_allowed
     }
 
-    fn hedge_place(&self) -> Option<Place> {
+    fn hedge_place(&self) -> Option<ServerPlace> {
         if self.tried.lock().is_empty() {
             return None; // it waits for a slot or a connection: no server is slow
         }
@@ -220,11 +258,25 @@ impl<'o> Dispatch<'o> {
     }
 
     /// Takes a slot of a server that was not sent the request, if there is one.
-    fn other_place(&self) -> Option<Place> {
+    fn other_place(&self) -> Option<ServerPlace> {
         self.origin.pick(self.key, &self.tried.lock(), Reach::Untried).ok().flatten()
     }
 }
 
-fn is_good(answer: &Answer) -> bool {
+fn is_good(answer: &DispatchResult) -> bool {
     answer.as_ref().is_ok_and(|response| !response.status().is_server_error())
+}
+
+fn result_of(result: &Result<Response<OriginBody>, OriginError>) -> ExchangeResult {
+    match result {
+        Ok(response) => ExchangeResult::Answered(response.status()),
+        Err(error) => ExchangeResult::of(error),
+    }
+}
+
+/// Tells URLs apart, as far as failures of one are told from those of many.
+fn hash_of(request: &Request<RequestBody>) -> u64 {
+    let host = request.headers().get(HOST).map_or(&[][..], HeaderValue::as_bytes);
+    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    xxh3_64_with_seed(target.as_bytes(), xxh3_64_with_seed(host, 0))
 }

@@ -1,4 +1,4 @@
-//! `Load`: the requests that one server has, and how long it takes to answer.
+//! `ServerLoad`: the requests that one server has, and how long it takes to answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::quantile::Quantile;
 
 #[derive(Debug, Default)]
-pub(super) struct Load {
+pub(super) struct ServerLoad {
     in_flight: AtomicUsize,
     latency: Mutex<PeakLatency>,
     /// The credit of the server in [`super::balance::RoundRobin`].
@@ -30,7 +30,7 @@ struct PeakLatency {
     noted: Option<Instant>,
 }
 
-impl Load {
+impl ServerLoad {
     /// Counts a request, unless there are as many as there may be.
     pub(super) fn begin(&self, requests_max: usize) -> bool {
         let below = |requests| (requests < requests_max).then_some(requests + 1);
@@ -103,7 +103,7 @@ impl PeakLatency {
 /// that there was none in this time.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
-    load: Arc<Load>,
+    load: Arc<ServerLoad>,
     /// Also counts here, as a part of all responses.
     all: Option<(Arc<Quantile>, u8)>,
     started: Instant,
@@ -111,23 +111,23 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    pub(super) fn start(load: Arc<Load>, all: Option<(Arc<Quantile>, u8)>) -> Self {
+    pub(super) fn start(load: Arc<ServerLoad>, all: Option<(Arc<Quantile>, u8)>) -> Self {
         Self { load, all, started: Instant::now(), is_on: true }
     }
 
     pub(super) fn answered(mut self) {
-        self.end(Load::answered);
+        self.end(ServerLoad::answered);
     }
 
     pub(super) fn failed(mut self) {
-        self.end(Load::failed);
+        self.end(ServerLoad::failed);
     }
 
     pub(super) fn discard(mut self) {
         self.is_on = false;
     }
 
-    fn end(&mut self, note: impl Fn(&Load, Duration, Instant)) {
+    fn end(&mut self, note: impl Fn(&ServerLoad, Duration, Instant)) {
         if std::mem::take(&mut self.is_on) {
             let now = Instant::now();
             let time = now.duration_since(self.started);
@@ -141,7 +141,7 @@ impl Stopwatch {
 
 impl Drop for Stopwatch {
     fn drop(&mut self) {
-        self.end(Load::abandoned);
+        self.end(ServerLoad::abandoned);
     }
 }
 
@@ -154,13 +154,13 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    fn latency(load: &Load, now: Instant) -> u64 {
+    fn latency(load: &ServerLoad, now: Instant) -> u64 {
         (load.latency(now) * 1000.0).round() as u64
     }
 
     #[test]
     fn the_latency_follows_a_rise_at_once_and_a_fall_slowly() {
-        let (load, start) = (Load::default(), Instant::now());
+        let (load, start) = (ServerLoad::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(load.begin(1));
         load.answered(50 * MILLISECOND, at(0));
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_server_without_requests_is_thought_better_of() {
-        let (load, start) = (Load::default(), Instant::now());
+        let (load, start) = (ServerLoad::default(), Instant::now());
         let later = start + Duration::from_secs(30);
         load.answered(1000 * MILLISECOND, start);
         assert_eq!(latency(&load, later), 50);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn failing_quickly_is_no_merit() {
-        let (load, start) = (Load::default(), Instant::now());
+        let (load, start) = (ServerLoad::default(), Instant::now());
         load.answered(50 * MILLISECOND, start);
         load.failed(MILLISECOND, start);
         assert_eq!(latency(&load, start), 100);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn no_more_requests_than_allowed_begin() {
-        let load = Load::default();
+        let load = ServerLoad::default();
         assert_eq!([load.begin(2), load.begin(2), load.begin(2)], [true, true, false]);
         load.end();
         assert!(load.begin(2));

@@ -58,8 +58,9 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::background::Background;
-use self::claims::Claims;
+use self::claims::OriginClaims;
 pub use self::claims::OriginId;
+pub use self::dispatch::send;
 pub use self::error::OriginError;
 use self::names::Names;
 pub use self::origin::Origin;
@@ -74,7 +75,7 @@ use crate::tls::OriginTls;
 pub struct Origins {
     first: Arc<Origin>,
     others: Box<[Arc<Origin>]>,
-    claims: Arc<Claims>,
+    claims: Arc<OriginClaims>,
     names: Arc<Names>,
     background: Background,
 }
@@ -116,7 +117,7 @@ impl Origins {
         Self {
             first: first.unwrap_or_else(|| Arc::new(Origin::without_servers(names))),
             others: all.collect(),
-            claims: Arc::new(Claims::new(settings)),
+            claims: Arc::new(OriginClaims::new(settings)),
             names: Arc::clone(names),
             background: background.clone(),
         }

@@ -4,21 +4,18 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
-use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attempts::Failed;
 use super::background::Background;
 use super::balance::Balancer;
-use super::dispatch::Dispatch;
 use super::error::OriginError;
 use super::failures::Failures;
 use super::health::{
-    AdminState, ExchangeResult, HealthGroup, ProbeResult, ServerArrival, ServerHealth,
+    AdminState, CircuitPass, ExchangeResult, HealthGroup, ProbeResult, ServerArrival, ServerHealth,
 };
 use super::keep_alive;
 use super::members::{Member, Members};
@@ -35,10 +32,9 @@ use super::server::Server;
 use super::server::connection::ServerConnection;
 use super::server::server_tls::ServerTls;
 use super::server_report::ServerReport;
-use super::slots::{QueueLimits, Slot};
+use super::slots::{QueueLimits, RequestSlot};
 use super::stream_patience::StreamPatience;
-use super::traffic::{Place, Reach, Traffic};
-use crate::framing::grammar::is_request_line;
+use super::traffic::{OriginTraffic, Reach, ServerPlace};
 use crate::tls::OriginTls;
 use settings::{HostHeader, OriginHttp2, RetryOn};
 
@@ -48,7 +44,7 @@ pub struct Origin {
     members: Members,
     servers: RwLock<Arc<[Arc<Server>]>>,
     balancer: Balancer,
-    traffic: Arc<Traffic>,
+    traffic: Arc<OriginTraffic>,
     pub metrics: Arc<OriginMetrics>,
     pub failures: Arc<Failures>,
     pub reachability: Arc<Reachability>,
@@ -190,50 +186,31 @@ impl Origin {
         self.settings.queue_timeout + self.settings.connect_timeout
     }
 
-    /// Sends a request and returns the head of its response. The target is in origin form, and
-    /// `Host` is the client's.
-    ///
-    /// A request without content is sent again, `retries` times and to another server if there is
-    /// one, if no byte of it was written, or if it is safe and the connection broke before any byte
-    /// of the response. A connection that had been idle may break once without being counted: any
-    /// idempotent request is then sent again on a new connection (RFC 9110 §9.2.2).
-    pub async fn send(
+    /// Counts and logs the result of a request for this path.
+    pub(super) fn note(
         &self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<OriginBody>, OriginError> {
-        let started = Instant::now();
-        let deadline = self.settings.total_timeout.map(|timeout| started + timeout);
-        let path = request.uri().path().to_owned();
-        let result = if is_request_line(request.method(), request.uri()) {
-            self.pass_circuit(request, deadline).await
-        } else {
-            Err(OriginError::Unwritable)
-        };
-        self.metrics.count(&result, started);
-        self.outage.log((self.name(), &path), result.as_ref().map(Response::status));
-        result
+        path: &str,
+        started: Instant,
+        result: &Result<Response<OriginBody>, OriginError>,
+    ) {
+        self.metrics.count(result, started);
+        self.outage.log((self.name(), path), result.as_ref().map(Response::status));
     }
 
-    /// Sends a request unless the circuit of the origin is open.
-    async fn pass_circuit(
-        &self,
-        request: Request<RequestBody>,
-        deadline: Option<Instant>,
-    ) -> Result<Response<OriginBody>, OriginError> {
-        let url = hash_of(&request);
+    /// Lets a request pass, unless the circuit of the origin is open.
+    pub(super) fn begin(&self, url: u64) -> Result<CircuitPass, OriginError> {
         let pass = self.health.admit(url).map_err(OriginError::Unavailable)?;
         self.traffic.retries.deposit();
-        let dispatch = Dispatch::new(self, &request, url, deadline);
-        let result = match self.hedge_after(&request) {
-            Some(after) => Box::pin(dispatch.run_hedged(request, after)).await,
-            None => dispatch.run(request).await,
-        };
-        pass.end(result_of(&result), Instant::now());
-        result
+        Ok(pass)
+    }
+
+    /// The end of an exchange that began then, even if it makes progress.
+    pub(super) fn deadline(&self, started: Instant) -> Option<Instant> {
+        self.settings.total_timeout.map(|timeout| started + timeout)
     }
 
     /// Returns the time after which a request may go to a second server.
-    fn hedge_after(&self, request: &Request<RequestBody>) -> Option<Duration> {
+    pub(super) fn hedge_after(&self, request: &Request<RequestBody>) -> Option<Duration> {
         let may_be = request.method().is_safe()
             && request.body().is_empty()
             && !request.headers().contains_key(UPGRADE);
@@ -268,8 +245,8 @@ impl Origin {
     /// Waits in the queue until `take` succeeds.
     pub(super) async fn admit(
         &self,
-        take: impl FnMut() -> Result<Option<Place>, OriginError>,
-    ) -> Result<Place, OriginError> {
+        take: impl FnMut() -> Result<Option<ServerPlace>, OriginError>,
+    ) -> Result<ServerPlace, OriginError> {
         let limits = QueueLimits {
             requests_max: self.settings.max_queue,
             wait_max: self.settings.queue_timeout,
@@ -277,7 +254,7 @@ impl Origin {
         self.traffic.queue.admit(limits, take).await
     }
 
-    pub(super) fn slot(&self, server: &Server) -> Option<Slot> {
+    pub(super) fn slot(&self, server: &Server) -> Option<RequestSlot> {
         self.selection(0).slot(server)
     }
 
@@ -287,7 +264,7 @@ impl Origin {
         key: u64,
         tried: &[Arc<Server>],
         reach: Reach,
-    ) -> Result<Option<Place>, OriginError> {
+    ) -> Result<Option<ServerPlace>, OriginError> {
         let servers = self.servers();
         Ok(self.selection(key).pick(&self.usable(&servers)?, tried, reach))
     }
@@ -312,10 +289,11 @@ impl Origin {
     pub(super) fn connect(
         &self,
         server: &Arc<Server>,
-        slot: Option<Slot>,
+        slot: Option<RequestSlot>,
         url: u64,
         needs_http1: bool,
-    ) -> impl Future<Output = Result<(ServerConnection, Slot), OriginError>> + Send + use<> {
+    ) -> impl Future<Output = Result<(ServerConnection, RequestSlot), OriginError>> + Send + use<>
+    {
         let (server, group) = (Arc::clone(server), (Arc::clone(&self.health), self.servers()));
         async move {
             let slot = slot.ok_or(OriginError::Busy)?;
@@ -346,7 +324,7 @@ impl Origin {
     pub(super) async fn exchange(
         &self,
         connection: ServerConnection,
-        slot: Slot,
+        slot: RequestSlot,
         (mut request, url): (Request<RequestBody>, u64),
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, Failed> {
@@ -379,7 +357,7 @@ impl Origin {
     async fn answer(
         &self,
         mut connection: ServerConnection,
-        slot: Slot,
+        slot: RequestSlot,
         request: Request<RequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, Failed> {
@@ -515,20 +493,6 @@ async fn connect(
 
 fn health_of(servers: &[Arc<Server>]) -> impl Iterator<Item = &ServerHealth> {
     servers.iter().map(|server| &**server.health())
-}
-
-fn result_of(result: &Result<Response<OriginBody>, OriginError>) -> ExchangeResult {
-    match result {
-        Ok(response) => ExchangeResult::Answered(response.status()),
-        Err(error) => ExchangeResult::of(error),
-    }
-}
-
-/// Tells URLs apart, as far as failures of one are told from those of many.
-fn hash_of(request: &Request<RequestBody>) -> u64 {
-    let host = request.headers().get(HOST).map_or(&[][..], HeaderValue::as_bytes);
-    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
-    xxh3_64_with_seed(target.as_bytes(), xxh3_64_with_seed(host, 0))
 }
 
 /// Follows the changes of a name until the origin is gone.

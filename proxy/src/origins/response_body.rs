@@ -15,7 +15,7 @@ use super::content::ResponseContent;
 use super::error::OriginError;
 use super::metrics::OriginMetrics;
 use super::server::connection::ServerConnection;
-use super::slots::Slot;
+use super::slots::RequestSlot;
 use crate::field::hop_by_hop;
 
 /// ResponseContent as it arrives. Dropping it before its end closes the connection.
@@ -48,7 +48,7 @@ impl ContentLimits {
     }
 }
 
-type Lent = (ServerConnection, Slot);
+type Lent = (ServerConnection, RequestSlot);
 
 impl OriginBody {
     pub(super) fn new(

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::balance::{Balancer, Candidate};
 use super::server::Server;
-use super::slots::{Slot, SlotQueue};
-use super::traffic::{Place, Reach};
+use super::slots::{RequestSlot, SlotQueue};
+use super::traffic::{Reach, ServerPlace};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Selection<'o> {
@@ -21,8 +21,8 @@ pub(super) struct Selection<'o> {
 }
 
 impl Selection<'_> {
-    pub(super) fn slot(&self, server: &Server) -> Option<Slot> {
-        Slot::take(server.load(), self.requests_max, self.queue)
+    pub(super) fn slot(&self, server: &Server) -> Option<RequestSlot> {
+        RequestSlot::take(server.load(), self.requests_max, self.queue)
     }
 
     /// Chooses one of these and takes a slot there. Returns `None` while none has a free slot.
@@ -32,7 +32,7 @@ impl Selection<'_> {
         usable: &[&Arc<Server>],
         tried: &[Arc<Server>],
         reach: Reach,
-    ) -> Option<Place> {
+    ) -> Option<ServerPlace> {
         let rank = |server: &Arc<Server>| match tried.iter().any(|it| Arc::ptr_eq(it, server)) {
             true => 2,
             false => u8::from(!server.is_prompt()),
@@ -47,7 +47,7 @@ impl Selection<'_> {
         })
     }
 
-    fn pick_of(&self, servers: &[&Arc<Server>]) -> Option<Place> {
+    fn pick_of(&self, servers: &[&Arc<Server>]) -> Option<ServerPlace> {
         let now = Instant::now();
         // Another worker may take the last slot of the server that was chosen.
         for _ in 0..=servers.len() {
@@ -65,7 +65,7 @@ impl Selection<'_> {
                 free.iter().map(|(_, candidate)| *candidate).collect();
             let (server, _) = free.get(self.balancer.choose(&candidates, self.key, busy)?)?;
             if let Some(slot) = self.slot(server) {
-                return Some(Place { server: Arc::clone(server), slot });
+                return Some(ServerPlace { server: Arc::clone(server), slot });
             }
         }
         None

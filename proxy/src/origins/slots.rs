@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::error::OriginError;
-use super::load::Load;
+use super::load::ServerLoad;
 
 #[derive(Debug)]
 pub(super) struct SlotQueue {
@@ -22,8 +22,8 @@ pub(super) struct SlotQueue {
 /// A request's place at a server: one of the requests that the server may have at once. Dropping it
 /// frees the place.
 #[derive(Debug)]
-pub(super) struct Slot {
-    load: Arc<Load>,
+pub(super) struct RequestSlot {
+    load: Arc<ServerLoad>,
     queue: Arc<SlotQueue>,
 }
 
@@ -33,15 +33,15 @@ pub(super) struct QueueLimits {
     pub(super) wait_max: Duration,
 }
 
-impl Slot {
+impl RequestSlot {
     /// Takes a slot of a server, unless it has as many requests as it may have.
-    pub(super) fn take(load: &Arc<Load>, max: usize, queue: &Arc<SlotQueue>) -> Option<Self> {
+    pub(super) fn take(load: &Arc<ServerLoad>, max: usize, queue: &Arc<SlotQueue>) -> Option<Self> {
         let slot = || Self { load: Arc::clone(load), queue: Arc::clone(queue) };
         load.begin(max).then(slot)
     }
 }
 
-impl Drop for Slot {
+impl Drop for RequestSlot {
     fn drop(&mut self) {
         self.load.end();
         self.queue.freed.notify_one();
@@ -117,17 +117,17 @@ mod tests {
 
     use super::*;
 
-    type Taken = JoinHandle<Result<Slot, OriginError>>;
+    type Taken = JoinHandle<Result<RequestSlot, OriginError>>;
 
     #[derive(Clone, Debug, Default)]
     struct Server {
-        load: Arc<Load>,
+        load: Arc<ServerLoad>,
         queue: Arc<SlotQueue>,
     }
 
     impl Server {
-        fn take(&self) -> Option<Slot> {
-            Slot::take(&self.load, 1, &self.queue)
+        fn take(&self) -> Option<RequestSlot> {
+            RequestSlot::take(&self.load, 1, &self.queue)
         }
 
         /// Begins to wait, behind those who wait already.

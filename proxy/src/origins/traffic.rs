@@ -1,30 +1,30 @@
-//! `Traffic`: what is known of the requests to an origin, whatever its settings.
+//! `OriginTraffic`: what is known of the requests to an origin, whatever its settings.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use settings::HedgeAfter;
 
-use super::budget::Budget;
-use super::load::{Load, Stopwatch};
+use super::budget::ExtraBudget;
+use super::load::{ServerLoad, Stopwatch};
 use super::quantile::Quantile;
 use super::server::Server;
-use super::slots::{Slot, SlotQueue};
+use super::slots::{RequestSlot, SlotQueue};
 
 #[derive(Debug, Default)]
-pub(super) struct Traffic {
+pub(super) struct OriginTraffic {
     pub(super) queue: Arc<SlotQueue>,
-    pub(super) retries: Budget,
-    pub(super) hedges: Budget,
+    pub(super) retries: ExtraBudget,
+    pub(super) hedges: ExtraBudget,
     /// The time to the head of a response, for `hedge_after`.
     latency: Arc<Quantile>,
 }
 
 /// A server that was chosen for a request, and the slot of the request there.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ServerPlace {
     pub(super) server: Arc<Server>,
-    pub(super) slot: Slot,
+    pub(super) slot: RequestSlot,
 }
 
 /// The servers among which one is chosen.
@@ -36,7 +36,7 @@ pub(super) enum Reach {
     Untried,
 }
 
-impl Traffic {
+impl OriginTraffic {
     /// Counts a request. Returns the time after which it may go to a second server.
     pub(super) fn hedge_after(&self, after: HedgeAfter) -> Option<Duration> {
         let after = match after {
@@ -48,7 +48,7 @@ impl Traffic {
         after
     }
 
-    pub(super) fn stopwatch(&self, load: &Arc<Load>, hedge_after: HedgeAfter) -> Stopwatch {
+    pub(super) fn stopwatch(&self, load: &Arc<ServerLoad>, hedge_after: HedgeAfter) -> Stopwatch {
         let all = match hedge_after {
             HedgeAfter::Percentile(percent) => Some((Arc::clone(&self.latency), percent)),
             HedgeAfter::Off | HedgeAfter::Time(_) => None,

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use self::least_requests::LeastRequests;
 use self::rendezvous::rank;
 use self::round_robin::RoundRobin;
-use super::load::Load;
+use super::load::ServerLoad;
 
 #[derive(Debug)]
 pub(super) enum Balancer {
@@ -33,7 +33,7 @@ pub(super) struct Candidate<'a> {
     pub(super) name: &'a str,
     /// Greater than zero.
     pub(super) weight: u64,
-    pub(super) load: &'a Load,
+    pub(super) load: &'a ServerLoad,
     pub(super) in_flight: usize,
     /// In seconds; 0 is unknown.
     pub(super) latency: f64,
@@ -121,12 +121,12 @@ mod tests {
     use super::*;
 
     /// Servers with these weights and nothing to do.
-    pub(super) struct Servers(pub(super) Vec<(String, u64, Load)>);
+    pub(super) struct Servers(pub(super) Vec<(String, u64, ServerLoad)>);
 
     impl Servers {
         pub(super) fn new(weights: &[u64]) -> Self {
             let server = |(place, weight): (usize, &u64)| {
-                (format!("10.0.0.{place}:80"), *weight, Load::default())
+                (format!("10.0.0.{place}:80"), *weight, ServerLoad::default())
             };
             Self(weights.iter().enumerate().map(server).collect())
         }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::Candidate;
 
-/// Held while credits change; each server has its own in its [`Load`](super::Load).
+/// Held while credits change; each server has its own in its [`ServerLoad`](super::ServerLoad).
 #[derive(Debug, Default)]
 pub(in crate::origins) struct RoundRobin(Mutex<()>);
 

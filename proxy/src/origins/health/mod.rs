@@ -34,6 +34,7 @@ pub use self::admin_state::AdminState;
 pub(super) use self::exchange_result::ExchangeResult;
 pub use self::group::HealthGroup;
 pub(super) use self::metrics::{GroupView, families};
+pub(super) use self::origin_circuit::CircuitPass;
 pub use self::probe_result::ProbeResult;
 pub use self::server_health::{HealthReport, ServerHealth};
 pub use self::server_state::ServerState;

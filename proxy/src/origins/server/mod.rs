@@ -18,7 +18,7 @@ use super::connector::Connector;
 use super::error::OriginError;
 use super::health::{ServerHealth, ServerState};
 use super::http2::{Ask, Http2Connection, Http2Limits, Http2Pool};
-use super::load::Load;
+use super::load::ServerLoad;
 use super::names::Names;
 use super::pool::Pool;
 use super::race::{SlowMark, Speed};
@@ -36,7 +36,7 @@ pub(super) struct Server {
     /// The address as text, in logs, metrics and `Host`.
     name: String,
     weight: AtomicU32,
-    load: Arc<Load>,
+    load: Arc<ServerLoad>,
     priority: AtomicU16,
     connector: Connector,
     /// The connector's number when the server was made.
@@ -55,7 +55,7 @@ impl Server {
     pub(super) fn new(
         server: &ServerSettings,
         origin: &OriginSettings,
-        (health, load, tls): (Arc<ServerHealth>, Arc<Load>, Option<ServerTls>),
+        (health, load, tls): (Arc<ServerHealth>, Arc<ServerLoad>, Option<ServerTls>),
         names: &Names,
     ) -> Self {
         let ServerSettings { address, weight } = server;
@@ -121,7 +121,7 @@ impl Server {
         weight * u64::from(self.share(now)).max(1)
     }
 
-    pub(super) const fn load(&self) -> &Arc<Load> {
+    pub(super) const fn load(&self) -> &Arc<ServerLoad> {
         &self.load
     }
 
