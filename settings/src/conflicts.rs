@@ -184,7 +184,7 @@ fn names_taken_twice(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
 }
 
 /// A bound address, its owner and its place in the file.
-struct BoundAddress<'c> {
+struct ClaimedAddress<'c> {
     address: &'c ListenAddress,
     owner: &'c str,
     written: Option<&'c Node>,
@@ -206,16 +206,16 @@ fn addresses_taken_twice(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
         .collect()
 }
 
-fn bound<'c>(config: &'c Config, root: &'c Node) -> Vec<BoundAddress<'c>> {
+fn bound<'c>(config: &'c Config, root: &'c Node) -> Vec<ClaimedAddress<'c>> {
     let traffic = config.listen.iter().enumerate().flat_map(|(index, listen)| {
         let written = root.at(&["listen", &index.to_string(), "address"]);
-        listen.addresses.iter().enumerate().map(move |(place, address)| BoundAddress {
+        listen.addresses.iter().enumerate().map(move |(place, address)| ClaimedAddress {
             address,
             owner: &listen.name,
             written: written.map(|list| list.at(&[&place.to_string()]).unwrap_or(list)),
         })
     });
-    let admin = config.admin.listen.iter().enumerate().map(|(index, address)| BoundAddress {
+    let admin = config.admin.listen.iter().enumerate().map(|(index, address)| ClaimedAddress {
         address,
         owner: "admin",
         written: root.at(&["admin", "listen", &index.to_string()]),

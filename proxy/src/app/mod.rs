@@ -1,14 +1,20 @@
 //! The composition root: makes every part, wires them, and hands over to another process.
 
 pub mod reload;
+mod pages;
 mod storage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use purge_protocol::log::Position;
 use tokio_util::sync::CancellationToken;
 
+pub use self::pages::{PageExchange, PageNotes, Pages};
+
+use self::pages::IncomingPages;
 use self::reload::Reloads;
 use self::storage::Storage;
 use crate::cache::rewarm::{RewarmRules, Rewarmer};
@@ -34,7 +40,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::{Removal, Store};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
-use settings::{Config, ListenSettings};
+use settings::{Config, ListenSettings, StorageKind};
 
 #[derive(Debug)]
 pub struct App {
@@ -54,6 +60,7 @@ pub struct App {
     pub reloads: Reloads,
     pub executor: Arc<PurgeExecutor>,
     seed: KeySeed,
+    pub pages: PageExchange,
     clock: Clock,
     started: Timestamp,
     is_leaving: AtomicBool,
@@ -63,11 +70,37 @@ pub struct App {
     handed_over: CancellationToken,
 }
 
+/// What a process, or a start, takes from another one besides the store.
+#[derive(Debug)]
+enum Inheritance {
+    Nothing,
+    /// What is stored may miss purges from these positions on.
+    Positions(Vec<Position>),
+    Pages(Pages),
+}
+
 impl App {
     /// Makes every part. The clock is the system's, or one that a test moves.
     pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, OpenError> {
-        let storage = Storage::open(&config, &clock)?;
-        Ok(Self::over(storage, config, clock))
+        Self::with_pages(config, clock, None)
+    }
+
+    /// Makes every part, for pages that another process has handed over.
+    pub fn with_pages(
+        config: Config,
+        clock: Clock,
+        pages: Option<Pages>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let memory = &config.storage.memory;
+        let takes = config.storage.kind == StorageKind::Memory && memory.hand_over.is_some();
+        let pages = pages.filter(|_| takes);
+        let storage = Storage::open(&config, &clock, pages.as_ref().map(Pages::tag_seed))?;
+        Ok(Self::over(
+            storage,
+            config,
+            clock,
+            pages.map_or(Inheritance::Nothing, Inheritance::Pages),
+        ))
     }
 
     /// Finds what would keep the store from being opened, while another process has it.
@@ -93,11 +126,22 @@ impl App {
             journal: Journal::default(),
         };
         self.invalidation.lease().resume();
-        Ok(Self::over(storage, config, self.clock.clone()))
+        let positions = Inheritance::Positions(self.purge_log.log_status().positions);
+        Ok(Self::over(storage, config, self.clock.clone(), positions))
     }
 
-    fn over(storage: Storage, config: Config, clock: Clock) -> Arc<Self> {
+    fn over(storage: Storage, config: Config, clock: Clock, inheritance: Inheritance) -> Arc<Self> {
         let Storage { store, memory, file, invalidation, seed, journal } = storage;
+        let (positions, incoming) = match inheritance {
+            Inheritance::Nothing => (journal.positions(), None),
+            Inheritance::Positions(positions) => (positions, None),
+            Inheritance::Pages(pages) => {
+                // Before the purge log: what it may have missed, the pages have missed.
+                let fetch = invalidation.begin_fetch();
+                let positions = pages.notes.positions.clone();
+                (positions, Some(IncomingPages::new(pages, fetch, clock.now().as_millis())))
+            }
+        };
         govern(&invalidation, &config);
         let settings = LiveSettings::new(&config);
         let fetcher = Fetcher::new(
@@ -118,7 +162,7 @@ impl App {
         let purge_log = PurgeLog::new(
             Arc::clone(&executor),
             Arc::clone(&invalidation),
-            (journal.clone(), journal.positions()),
+            (journal.clone(), positions),
             clock.clone(),
             Arc::clone(&settings),
         );
@@ -153,6 +197,15 @@ impl App {
             stalls: Arc::default(),
             peers: Arc::default(),
         });
+        let pages = PageExchange {
+            store: Arc::clone(&store),
+            invalidation: Arc::clone(&invalidation),
+            purge_log: Arc::clone(&purge_log),
+            clock: clock.clone(),
+            seed,
+            bytes_max: config.storage.memory.hand_over.filter(|_| file.is_none()),
+            incoming: Mutex::new(incoming),
+        };
         let started = clock.now();
         let reloads = Reloads::new(clock.wall());
         Arc::new(Self {
@@ -169,6 +222,7 @@ impl App {
             journal,
             executor,
             seed,
+            pages,
             started,
             reloads,
             is_leaving: AtomicBool::new(false),

@@ -22,9 +22,14 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    pub(super) fn open(config: &Config, clock: &Clock) -> Result<Self, OpenError> {
+    /// Opens it. Tags that another process has handed over have identities by its seed.
+    pub(super) fn open(
+        config: &Config,
+        clock: &Clock,
+        tag_seed: Option<u64>,
+    ) -> Result<Self, OpenError> {
         let tiering = match config.storage.kind {
-            StorageKind::Memory => return Ok(Self::in_memory(config, clock)),
+            StorageKind::Memory => return Ok(Self::in_memory(config, clock, tag_seed)),
             StorageKind::File => Tiering::File,
             StorageKind::Tiered => Tiering::Tiered,
         };
@@ -45,13 +50,13 @@ impl Storage {
         }
     }
 
-    fn in_memory(config: &Config, clock: &Clock) -> Self {
+    fn in_memory(config: &Config, clock: &Clock, tag_seed: Option<u64>) -> Self {
         let memory = MemoryStore::new(memory_limits(config), clock.clone());
         Self {
             store: Arc::new(memory.clone()),
             memory,
             file: None,
-            invalidation: Arc::new(Invalidation::new(random())),
+            invalidation: Arc::new(Invalidation::new(tag_seed.unwrap_or_else(random))),
             seed: KeySeed(random()),
             journal: Journal::default(),
         }

@@ -102,6 +102,11 @@ impl TagTable {
         Self { seed, shards, settled: AtomicU64::new(0), urls: AtomicUsize::new(0) }
     }
 
+    /// What makes identities unguessable: with the same one they mean the same.
+    pub(crate) const fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Returns the identity of a tag that the origin gave.
     pub fn tag(&self, text: &[u8]) -> TagId {
         self.id(1, &[text])

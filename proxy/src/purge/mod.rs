@@ -11,7 +11,7 @@ pub mod hint;
 pub mod metrics;
 pub mod log;
 mod count;
-mod succession;
+mod late_changes;
 mod target;
 mod candidates;
 
@@ -28,9 +28,9 @@ use tokio::time::Instant;
 
 use self::candidates::RewarmCandidates;
 use self::count::{Count, Pending};
+use self::late_changes::LateChanges;
+pub use self::late_changes::Successor;
 use self::metrics::{PurgeMetrics, Source};
-use self::succession::Succession;
-pub use self::succession::Successor;
 use self::target::ResolvedTarget;
 use crate::invalidation::{
     Invalidation, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, TagId,
@@ -49,7 +49,7 @@ pub struct PurgeExecutor {
     clock: Clock,
     /// One purge counts at a time; what is still to be emptied in the background.
     pending: Mutex<Vec<Pending>>,
-    successor: Succession,
+    successor: LateChanges,
     pub metrics: PurgeMetrics,
 }
 
@@ -62,7 +62,7 @@ impl PurgeExecutor {
         clock: Clock,
     ) -> Arc<Self> {
         let (pending, metrics) = (Mutex::default(), PurgeMetrics::default());
-        let successor = Succession::default();
+        let successor = LateChanges::default();
         Arc::new(Self { store, invalidation, journal, seed, clock, pending, successor, metrics })
     }
 

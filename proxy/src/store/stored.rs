@@ -111,7 +111,7 @@ impl Stored {
     }
 
     /// Returns the second of the last use, or of the storing.
-    pub(super) fn last_use(&self) -> u32 {
+    pub fn last_use(&self) -> u32 {
         self.touched.load(Ordering::Relaxed)
     }
 

@@ -23,7 +23,7 @@ use crate::server::Bound;
 /// Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Upgrades {
-    shared: Arc<Shared>,
+    shared: Arc<UpgradeParts>,
 }
 
 /// The place where this process is asked, before it serves.
@@ -35,17 +35,17 @@ pub struct UpgradeControl {
 
 type Revive = Box<dyn Fn(Bound) + Send + Sync>;
 
-struct Shared {
+struct UpgradeParts {
     program: io::Result<Program>,
     serving: Mutex<Option<Serving>>,
     /// Serves again, in this process, what a new one could not take over.
     revive: Revive,
-    state: Mutex<State>,
+    state: Mutex<UpgradeState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct UpgradeState {
     is_launching: bool,
     /// Operators who wait to hear what comes of it.
     operators: usize,
@@ -68,7 +68,7 @@ impl UpgradeControl {
 
     /// Answers whoever asks, in threads of its own.
     pub fn start(self, revive: Revive) -> Upgrades {
-        let shared = Shared {
+        let shared = UpgradeParts {
             program: self.program,
             serving: Mutex::new(None),
             revive,
@@ -195,7 +195,7 @@ impl Upgrades {
         if is_done {
             // Not before: the process may end at once.
             let mut state = self.shared.state.lock();
-            let is_untold = |state: &mut State| state.operators > 0;
+            let is_untold = |state: &mut UpgradeState| state.operators > 0;
             self.shared.changed.wait_while_for(&mut state, is_untold, TELL_PATIENCE);
             drop(state);
             serving.over.cancel();
@@ -306,9 +306,9 @@ impl Upgrades {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for UpgradeParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("UpgradeParts").field("state", &self.state).finish_non_exhaustive()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::PageNotes;
+
 /// Both sides have to speak the same version.
 pub(super) const PROTOCOL: u32 = 1;
 
@@ -40,7 +42,10 @@ pub(super) enum Message {
         reason: String,
     },
     /// The predecessor uses its store no more, and purges go to the successor.
-    Released,
+    /// The memory of its most used pages may come along.
+    Released {
+        pages: Option<PageNotes>,
+    },
     Serving,
     /// What a request has changed that was at the origin when the store was released.
     Purge {

@@ -1,8 +1,8 @@
 //! Replacing the running binary: a new process gets the very sockets of the old one, so that nobody
 //! who is connected or queued is lost, then its store.
 //!
-//! The old process listens at an abstract Unix socket whose name holds its PID; both sides check who
-//! the other one is. Whoever speaks first says what for: a successor, or an operator.
+//! The old process listens at an abstract Unix socket whose name holds its PID. Both sides check
+//! who the other one is. Whoever speaks first says what for: a successor, or an operator.
 //!
 //! ```text
 //! successor                        predecessor

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channel::{Channel, DESCRIPTORS_MAX};
 use super::message::{Message, PROTOCOL};
-use crate::app::App;
+use crate::app::{App, Pages};
 use crate::listener::sockets::{DuplicateSockets, OpenSockets};
 use crate::purge::Successor;
 use process::notify;
@@ -39,13 +39,13 @@ pub(super) enum HandOverError {
 
 /// Why the new process does not serve.
 #[derive(Debug)]
-struct Failure {
+struct SuccessorFailure {
     reason: String,
     /// It has not closed its end of the channel, as the end of a process does.
     may_live: bool,
 }
 
-impl Failure {
+impl SuccessorFailure {
     const fn of_living(reason: String) -> Self {
         Self { reason, may_live: true }
     }
@@ -71,21 +71,31 @@ pub(super) fn hand_over(
         let _context = serving.runtime.enter();
         serving.app.hand_over();
     }
-    let released = channel.send(&Message::Released, &[]);
-    let served = released.map_err(|error| Failure::of_living(error.to_string()));
+    let pages = serving.app.pages.write().unwrap_or_else(|error| {
+        tracing::warn!(%error, "no pages are handed over");
+        None
+    });
+    let released = release(&channel, pages.as_ref());
+    let served = released.map_err(|error| SuccessorFailure::of_living(error.to_string()));
     let served = served.and_then(|()| match answer(&channel, OPEN_PATIENCE)? {
         Message::Serving => Ok(()),
-        other => Err(Failure::of_living(format!("it says {other:?}"))),
+        other => Err(SuccessorFailure::of_living(format!("it says {other:?}"))),
     });
-    if let Err(Failure { reason, may_live }) = served {
+    if let Err(SuccessorFailure { reason, may_live }) = served {
         if may_live {
             end(&channel, pid);
         }
         return Err(HandOverError::Released(reason, addresses));
     }
     if serving.app.file_usage().is_none() && usage.objects > 0 {
+        let handed_over = pages.map_or(0, |pages| pages.notes.count);
         let (objects, bytes) = (usage.objects, usage.bytes);
-        tracing::warn!(objects, bytes, "what was stored in memory is lost with this process");
+        tracing::warn!(
+            objects,
+            bytes,
+            handed_over,
+            "what was stored in memory is lost with this process, but for the pages that were handed over"
+        );
     }
     notify::main_pid(pid.cast_unsigned());
     serving.app.executor.succeed_with(Arc::new(SuccessorLink(Mutex::new(channel))));
@@ -105,15 +115,21 @@ fn greet(channel: &Channel, sockets: &OpenSockets) -> io::Result<()> {
     channel.send(&Message::Complete, &[])
 }
 
-fn answer(channel: &Channel, patience: Duration) -> Result<Message, Failure> {
+fn release(channel: &Channel, pages: Option<&Pages>) -> io::Result<()> {
+    let notes = pages.map(|pages| pages.notes.clone());
+    let content: Vec<BorrowedFd<'_>> = pages.iter().map(|pages| pages.content.as_fd()).collect();
+    channel.send(&Message::Released { pages: notes }, &content)
+}
+
+fn answer(channel: &Channel, patience: Duration) -> Result<Message, SuccessorFailure> {
     match channel.receive(Some(patience)) {
-        Ok(Some((Message::Failed { reason }, _))) => Err(Failure::of_living(reason)),
+        Ok(Some((Message::Failed { reason }, _))) => Err(SuccessorFailure::of_living(reason)),
         Ok(Some((message, _))) => Ok(message),
-        Ok(None) => Err(Failure { reason: "it has ended".to_owned(), may_live: false }),
+        Ok(None) => Err(SuccessorFailure { reason: "it has ended".to_owned(), may_live: false }),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(Failure::of_living(format!("it has said nothing for {patience:?}")))
+            Err(SuccessorFailure::of_living(format!("it has said nothing for {patience:?}")))
         }
-        Err(error) => Err(Failure::of_living(error.to_string())),
+        Err(error) => Err(SuccessorFailure::of_living(error.to_string())),
     }
 }
 

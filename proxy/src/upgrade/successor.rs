@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::channel::Channel;
 use super::identity::{PeerProcess, name_of};
 use super::message::{Message, PROTOCOL};
-use crate::app::App;
+use crate::app::{App, Pages};
 use crate::listener::sockets::{ListenSocket, PassedAddress};
 
 /// A take-over that has begun.
@@ -79,12 +79,16 @@ impl Succession {
         }
     }
 
-    /// Asks for the store, and waits until the other process has let it go. From now on a failure
-    /// means that the other one has to start again.
-    pub fn take(&self) -> Result<(), TakeOverError> {
+    /// Asks for the store, and waits until the other process has let it go. Returns its most used
+    /// pages, where they are not in a file. From now on a failure means that the other one has to
+    /// start again.
+    pub fn take(&self) -> Result<Option<Pages>, TakeOverError> {
         self.send(&Message::Take)?;
         match self.receive()? {
-            (Message::Released, _) => Ok(()),
+            (Message::Released { pages }, mut content) => {
+                let pages = pages.zip(content.pop());
+                Ok(pages.map(|(notes, content)| Pages { notes, content }))
+            }
             _ => Err(self.error("it says something unexpected")),
         }
     }
@@ -101,6 +105,8 @@ impl Succession {
             tracing::warn!(%error, "the process before has ended already");
         }
         let runtime = Handle::current();
+        let reading = Arc::clone(&app);
+        drop(tokio::task::spawn_blocking(move || reading.pages.take()));
         let listen = move || self.listen(&app, &runtime);
         if let Err(error) = thread::Builder::new().name("upgrade".into()).spawn(listen) {
             tracing::error!(%error, "purges of the process before are not heard");

@@ -153,9 +153,13 @@ impl Program {
     }
 
     async fn purge(&self, path: &str) -> u16 {
-        let mut connection = Connection::open(self.admin).await;
         let content = json!({"urls": [format!("http://site.example{path}")]}).to_string();
-        connection.send(request("POST", "/api/v1/purge", &[], &content)).await;
+        self.post_purge(&content).await
+    }
+
+    async fn post_purge(&self, content: &str) -> u16 {
+        let mut connection = Connection::open(self.admin).await;
+        connection.send(request("POST", "/api/v1/purge", &[], content)).await;
         connection.answer().await.status()
     }
 
@@ -452,4 +456,54 @@ async fn a_change_that_ends_after_the_hand_over_is_purged_in_the_new_process() {
     gate.open();
     assert_eq!(change.answer().await.text(), "changed");
     assert_eq!(program.get("/page").await.text(), "new");
+}
+
+#[tokio::test]
+async fn the_pages_in_memory_that_fit_are_handed_over_and_purged_ones_are_not() {
+    let origin = Origin::start().await;
+    let program =
+        Program::start(&origin, "[storage.memory]\ncapacity = \"64MiB\"\nhand_over = \"1MiB\"\n");
+    let program = program.await;
+    let tagged = |text: &str| cacheable(text).field("cache-tag", "red");
+    let large = "x".repeat(900 << 10);
+    origin.on("/hot", tagged("old"));
+    origin.on("/purged", tagged("old"));
+    origin.on("/soft", cacheable("old"));
+    origin.on("/large/1", cacheable(&large));
+    origin.on("/large/2", cacheable(&large));
+    for path in ["/hot", "/purged", "/soft", "/large/1", "/large/2"] {
+        program.get(path).await;
+    }
+    assert_eq!(program.purge("/purged").await, 200);
+    let soft = r#"{"urls":["http://site.example/soft"],"mode":"soft"}"#;
+    assert_eq!(program.post_purge(soft).await, 200);
+    for path in ["/hot", "/purged", "/soft", "/large/1", "/large/2"] {
+        origin.on(path, tagged("new"));
+    }
+    assert!(program.upgrade(&["--wait"]).await.status.success());
+    until("the pages", || program.has_said("pages of the process before")).await;
+
+    let hot = program.get("/hot").await;
+    assert_eq!((hot.text(), hot.is_hit()), ("old", true), "{:?}", program.said.lock());
+    assert_eq!(program.get("/purged").await.text(), "new");
+    assert_eq!(program.get("/soft").await.text(), "new");
+    let larges = [program.get("/large/1").await, program.get("/large/2").await];
+    assert_eq!(larges.iter().filter(|it| it.text() == "new").count(), 1, "one fits");
+
+    // The tag of a page that was handed over means the same in the new process.
+    assert_eq!(program.post_purge(r#"{"tags":["red"]}"#).await, 200);
+    assert_eq!(program.get("/hot").await.text(), "new");
+}
+
+#[tokio::test]
+async fn no_page_is_handed_over_where_that_is_off() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("old"));
+    let storage = "[storage.memory]\ncapacity = \"64MiB\"\nhand_over = \"off\"\n";
+    let program = Program::start(&origin, storage).await;
+    program.get("/a").await;
+    origin.on("/a", cacheable("new"));
+    assert!(program.upgrade(&["--wait"]).await.status.success());
+    assert_eq!(program.get("/a").await.text(), "new");
+    assert!(program.has_said("what was stored in memory is lost"));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::memory_limit::memory_limit;
 use crate::report::ProblemBuilder;
 use crate::table::Table;
-use crate::value::{Fault, boolean, choice, duration, parsed, size, size_of};
+use crate::value::{Fault, boolean, choice, duration, parsed, size, size_of, size_or_off};
 
 /// The store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,9 @@ pub struct MemoryStorage {
     pub capacity: u64,
     /// Bytes of the largest stored response, 1KiB to `capacity`. Larger ones are streamed through.
     pub max_object: u64,
+    /// Bytes of the most used responses that an upgrade hands over to the new process where there
+    /// is no file, 1MiB to 64GiB; `None`: none. While it lasts they are in memory three times.
+    pub hand_over: Option<u64>,
 }
 
 /// A capacity as it is written.
@@ -71,7 +74,8 @@ impl StorageSettings {
     /// Reads `[storage]`, and how much memory there is, for a share of it.
     pub(crate) fn read(root: &mut Table<'_>) -> Self {
         let mut kind = StorageKind::Memory;
-        let mut memory = MemoryStorage { capacity: 0, max_object: 8 << 20 };
+        let mut memory =
+            MemoryStorage { capacity: 0, max_object: 8 << 20, hand_over: Some(64 << 20) };
         let mut file = FileStorage::default();
         let kinds = [
             ("memory", StorageKind::Memory),
@@ -136,6 +140,7 @@ impl MemoryStorage {
             None => table.add(no_limit()),
         }
         table.read("max_object", size(1 << 10..=u64::MAX), &mut self.max_object);
+        table.read("hand_over", size_or_off(1 << 20..=64 << 30), &mut self.hand_over);
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) use self::address::{authority, listen_address, peer_network, socket_a
 pub(crate) use self::duration::{LIFETIME, PAUSE, TIMEOUT, duration, duration_or_off};
 pub(crate) use self::mode::file_mode;
 pub(crate) use self::share::{percent, percent_or_off};
-pub(crate) use self::size::{size, size_of};
+pub(crate) use self::size::{size, size_of, size_or_off};
 pub use self::status::StatusRange;
 pub(crate) use self::status::status_range;
 pub(crate) use self::token::is_token;
@@ -43,6 +43,11 @@ impl Fault {
     /// Adds advice.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
+    }
+
+    /// Says that the value may be `"off"` as well.
+    pub(crate) fn or_off(self) -> Self {
+        Self { wants: format!("{}, or \"off\"", self.wants), ..self }
     }
 
     /// Returns the problem of the setting at this path.

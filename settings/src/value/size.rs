@@ -23,6 +23,17 @@ where
     }
 }
 
+/// Reads a number of bytes in a range, or `"off"`.
+pub(crate) fn size_or_off(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&Node) -> Result<Option<u64>, Fault> {
+    let read = size(range);
+    move |node| match &node.value {
+        Value::Text(text) | Value::Bare(text) if text == "off" => Ok(None),
+        _ => read(node).map(Some).map_err(|fault| fault.or_off()),
+    }
+}
+
 /// Returns the number of bytes. `bytesize` accepts `4Gb` as well, which is ambiguous and refused
 /// here.
 pub(crate) fn size_of(text: &str) -> Result<u64, Fault> {

@@ -92,8 +92,8 @@ fn start(
     let take = || {
         let sockets = server::bind(&config, AvailableSockets { inherited, passed })?;
         App::check_store(&config)?;
-        succession.take().map_err(StartError::take_over)?;
-        Ok(Bound::on(App::new(config, Clock::system())?, sockets))
+        let pages = succession.take().map_err(StartError::take_over)?;
+        Ok(Bound::on(App::with_pages(config, Clock::system(), pages)?, sockets))
     };
     match take() {
         Ok(bound) => Ok((bound, Some(succession))),

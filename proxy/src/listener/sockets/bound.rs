@@ -1,4 +1,4 @@
-//! `BoundListener`: a listener of the configuration with its sockets, shared out to the workers.
+//! `BoundAddress`: the sockets of one address, shared out to the workers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,16 +7,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::unix::{self, SocketFile};
-use super::{AvailableSockets, InheritedSockets, ListenSocket, holder, tcp};
+use super::{InheritedSockets, ListenSocket, holder, tcp};
 use crate::client::end_address::EndAddress;
-use settings::{ListenAddress, ListenSettings};
-
-/// A `[[listen]]` whose addresses are bound.
-#[derive(Clone, Debug)]
-pub struct BoundListener {
-    pub settings: ListenSettings,
-    pub addresses: Vec<BoundAddress>,
-}
+use settings::ListenAddress;
 
 #[derive(Clone, Copy, Debug)]
 pub struct BindRules {
@@ -35,11 +28,11 @@ pub struct BindRules {
 pub struct BoundAddress {
     /// As it is configured: port 0 is still 0.
     pub configured: ListenAddress,
-    shared: Arc<Shared>,
+    shared: Arc<SharedSockets>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedSockets {
     sockets: Vec<ListenSocket>,
     file: Mutex<Option<SocketFile>>,
 }
@@ -64,37 +57,13 @@ fn held(holder: Option<&str>, free: Option<SocketAddr>) -> String {
     }
 }
 
-impl BoundListener {
-    /// Binds each address, with a socket for each worker where there can be several.
-    pub fn bind(
-        settings: &ListenSettings,
-        workers: usize,
-        available: &mut AvailableSockets,
-    ) -> Result<Self, BindError> {
-        let (backlog, mode) = (settings.backlog, settings.socket_mode);
-        let rules = BindRules { backlog, mode, workers, is_shared: false };
-        let addresses = settings.addresses.iter();
-        let addresses = addresses.map(|address| available.bind(address, rules, false));
-        Ok(Self { settings: settings.clone(), addresses: addresses.collect::<Result<_, _>>()? })
-    }
-
-    /// Returns the sockets at which one of the workers accepts.
-    pub fn of_worker(&self, number: usize, workers: usize) -> io::Result<Vec<ListenSocket>> {
-        let mut sockets = Vec::new();
-        for address in &self.addresses {
-            sockets.append(&mut address.of_worker(number, workers)?);
-        }
-        Ok(sockets)
-    }
-}
-
 impl BoundAddress {
     fn new(
         configured: &ListenAddress,
         sockets: Vec<ListenSocket>,
         file: Option<SocketFile>,
     ) -> Self {
-        let shared = Arc::new(Shared { sockets, file: Mutex::new(file) });
+        let shared = Arc::new(SharedSockets { sockets, file: Mutex::new(file) });
         Self { configured: configured.clone(), shared }
     }
 

@@ -7,6 +7,7 @@
 mod acceptor;
 mod available;
 mod bound;
+mod bound_listener;
 mod holder;
 mod inherited;
 mod listener_set;
@@ -18,7 +19,8 @@ mod unix;
 pub use self::acceptor::Acceptor;
 pub(super) use self::acceptor::ends_of;
 pub use self::available::{AvailableSockets, PassedAddress};
-pub use self::bound::{BindError, BindRules, BoundAddress, BoundListener};
+pub use self::bound::{BindError, BindRules, BoundAddress};
+pub use self::bound_listener::BoundListener;
 pub use self::inherited::InheritedSockets;
 pub use self::listener_set::{ChangeError, Changed, Opening};
 pub use self::open_sockets::{ADMIN_BACKLOG, DuplicateSockets, OpenSockets};

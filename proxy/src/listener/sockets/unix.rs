@@ -17,11 +17,11 @@ use rustix::net::{
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    identity: Option<Identity>,
+    identity: Option<FileIdentity>,
 }
 
 /// A file and its birth: the numbers of files are used again.
-type Identity = (u64, u64, Option<SystemTime>);
+type FileIdentity = (u64, u64, Option<SystemTime>);
 
 impl SocketFile {
     /// Takes responsibility for the file that is there.
@@ -84,7 +84,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
+fn identity(path: &Path) -> Option<FileIdentity> {
     let there = fs::symlink_metadata(path).ok()?;
     there.file_type().is_socket().then(|| (there.dev(), there.ino(), there.created().ok()))
 }

@@ -4,6 +4,7 @@ pub(crate) mod codec;
 pub(crate) mod record;
 pub(crate) mod extent;
 pub(crate) mod head;
+pub(crate) mod page;
 pub(crate) mod footer;
 pub(crate) mod postings;
 pub(crate) mod filter;

@@ -1,4 +1,4 @@
-//! `Succession`: what requests change that end after another process has taken over.
+//! `LateChanges`: what requests change that end after another process has taken over.
 
 use std::fmt;
 use std::io;
@@ -21,16 +21,16 @@ struct Change {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Succession(Mutex<State>);
+pub(super) struct LateChanges(Mutex<LateState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct LateState {
     successor: Option<Arc<dyn Successor>>,
     /// What was changed before the other process served.
     waiting: Vec<Change>,
 }
 
-impl Succession {
+impl LateChanges {
     /// The other process serves. Blocks until it knows what was changed until now.
     pub(super) fn set(&self, successor: Arc<dyn Successor>) {
         let waiting = {
@@ -91,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_changed_before_the_other_process_served_is_told_first() {
-        let succession = Succession::default();
+        let succession = LateChanges::default();
         let uri = |text: &'static str| [Uri::from_static(text)];
         succession.invalidate(&uri("http://a/1"), (b"a", &[])).await;
         let recorder = Arc::new(Recorder::default());

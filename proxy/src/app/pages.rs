@@ -1,0 +1,181 @@
+//! The most used responses of a store in memory, handed over to the process that takes over.
+//!
+//! They are written after the last purge was acknowledged here, without those that it hit, and
+//! count in the new process as fetched before its first purge. Purges that came over the log count
+//! from the positions that are handed over with them.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use purge_protocol::log::Position;
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::invalidation::{Invalidation, RunningFetch, Verdict};
+use crate::key::KeySeed;
+use crate::purge::log::PurgeLog;
+use crate::store::file::{Cursor, decode_page, encode_page};
+use crate::store::{Content, NewEntry, Removal, Store, Stored};
+use process::clock::Clock;
+
+/// What belongs to pages that are handed over.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PageNotes {
+    pub count: usize,
+    pub bytes: u64,
+    /// The seed of the tags' identities.
+    tag_seed: u64,
+    /// The time of the process that has written them, in milliseconds.
+    now: u64,
+    pub(super) positions: Vec<Position>,
+}
+
+/// Pages that another process has handed over, in memory that both share.
+#[derive(Debug)]
+pub struct Pages {
+    pub notes: PageNotes,
+    pub content: OwnedFd,
+}
+
+/// Pages on their way into the store.
+#[derive(Debug)]
+pub struct IncomingPages {
+    pages: Pages,
+    /// Sent before the first purge of this process: every purge from then on hits the pages.
+    fetch: RunningFetch,
+    /// Milliseconds by which the clock here is ahead.
+    ahead: i64,
+}
+
+/// Hands pages over, and takes those that were handed over.
+#[derive(Debug)]
+pub struct PageExchange {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) invalidation: Arc<Invalidation>,
+    pub(super) purge_log: Arc<PurgeLog>,
+    pub(super) clock: Clock,
+    pub(super) seed: KeySeed,
+    /// `None`: no pages are handed over.
+    pub(super) bytes_max: Option<u64>,
+    pub(super) incoming: Mutex<Option<IncomingPages>>,
+}
+
+impl Pages {
+    pub(super) const fn tag_seed(&self) -> u64 {
+        self.notes.tag_seed
+    }
+}
+
+impl IncomingPages {
+    pub(super) fn new(pages: Pages, fetch: RunningFetch, now: u64) -> Self {
+        let ahead = now.cast_signed().saturating_sub(pages.notes.now.cast_signed());
+        Self { pages, fetch, ahead }
+    }
+}
+
+impl PageExchange {
+    /// Writes the most used responses, after the last purge was acknowledged here; `None`: there
+    /// are none to be written, or not here.
+    pub fn write(&self) -> io::Result<Option<Pages>> {
+        let Some(most) = self.bytes_max else { return Ok(None) };
+        let begun = Instant::now();
+        let mut found: Vec<Arc<Stored>> = Vec::new();
+        self.store.visit(&mut |stored| {
+            let is_sound = self.invalidation.verdict(&stored.provenance, &stored.key);
+            if stored.response().is_some() && is_sound == Verdict::Valid {
+                found.push(Arc::clone(stored));
+            }
+        });
+        found.sort_by_key(|stored| std::cmp::Reverse((stored.uses(), stored.last_use())));
+        let memory = memfd_create("shellac-pages", MemfdFlags::CLOEXEC)?;
+        let mut file = File::from(memory);
+        let (mut count, mut bytes, mut page) = (0, 0, Vec::new());
+        for stored in found {
+            if begun.elapsed() > WRITE_PATIENCE {
+                tracing::warn!(count, "no time to hand over more pages");
+                break;
+            }
+            page.clear();
+            if encode_page(&stored, &mut page).is_none() || bytes + page.len() as u64 > most {
+                continue; // a smaller one may fit
+            }
+            file.write_all(&page)?;
+            (count, bytes) = (count + 1, bytes + page.len() as u64);
+        }
+        let notes = PageNotes {
+            count,
+            bytes,
+            tag_seed: self.invalidation.ids().seed(),
+            now: self.clock.now().as_millis(),
+            positions: self.purge_log.log_status().positions,
+        };
+        Ok((count > 0).then(|| Pages { notes, content: file.into() }))
+    }
+
+    /// Stores the pages that were handed over, beside the requests that come. Returns how many were
+    /// taken. Blocks.
+    pub fn take(&self) -> usize {
+        let Some(incoming) = self.incoming.lock().take() else { return 0 };
+        let begun = Instant::now();
+        let count = incoming.pages.notes.count;
+        let taken = self.read(incoming).unwrap_or_else(|error| {
+            tracing::warn!(%error, "pages of the process before cannot be read");
+            0
+        });
+        tracing::info!(count, taken, took = ?begun.elapsed(), "pages of the process before");
+        taken
+    }
+
+    fn read(&self, incoming: IncomingPages) -> io::Result<usize> {
+        let IncomingPages { pages, fetch, ahead } = incoming;
+        let mut file = File::from(pages.content);
+        file.rewind()?;
+        let mut file = BufReader::new(file).take(pages.notes.bytes);
+        let begun = Instant::now();
+        let mut taken = 0;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let mut cursor = Cursor(&bytes);
+        while !cursor.is_at_end() && begun.elapsed() < READ_PATIENCE {
+            let Some((head, body)) = decode_page(&mut cursor, self.seed) else {
+                return Err(io::Error::other("a page is damaged"));
+            };
+            let known = self.store.by_hash(head.key.hash());
+            let is_same = |stored: &Arc<Stored>| {
+                stored.key == head.key && stored.variant.as_deref() == head.variant.as_ref()
+            };
+            if known.iter().any(is_same) {
+                continue; // it was fetched meanwhile, and is younger
+            }
+            let mut response = head.response;
+            response.freshness = response.freshness.moved(ahead);
+            let provenance = fetch.provenance(head.tags);
+            if !self.invalidation.may_store(&provenance, &head.key) {
+                continue;
+            }
+            let mut writer = self.store.begin();
+            if writer.append(body).is_err() {
+                continue;
+            }
+            let content = Content::Response(response);
+            let entry = NewEntry { key: head.key, variant: head.variant, provenance, content };
+            let Ok(stored) = writer.commit(entry) else { continue };
+            if self.invalidation.may_keep(&stored.provenance, &stored.key) {
+                taken += 1;
+            } else {
+                self.store.remove(&stored, Removal::Purged);
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// For pages to be written, while nobody is let in.
+const WRITE_PATIENCE: Duration = Duration::from_secs(2);
+/// For pages to be read, beside requests: as long, purges are remembered for them.
+const READ_PATIENCE: Duration = Duration::from_secs(30);
