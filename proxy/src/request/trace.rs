@@ -45,8 +45,8 @@ pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
     append_via(fields, request.version, via);
 }
 
-/// Returns whether a name with underscores resembles none of the fields that say which way a message
-/// came.
+/// Returns whether a name with underscores resembles none of the fields that say which way a
+/// message came.
 fn is_metadata(name: &str) -> bool {
     let twin = name.replace('_', "-");
     !twin.starts_with("x-forwarded") && !OVERRIDES.contains(&&*twin)

@@ -138,6 +138,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_http_ttfb_seconds histogram
     shellac_http_connections gauge
     shellac_http_connections_accepted counter
+    shellac_http_cuts counter
     shellac_http_errors counter
     shellac_cache_objects gauge
     shellac_cache_bytes gauge
@@ -164,6 +165,8 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_origin_requests counter
     shellac_origin_failures counter
     shellac_origin_request_duration_seconds histogram
+    shellac_origin_http2_connections gauge
+    shellac_origin_http2_streams gauge
     shellac_origin_retries counter
     shellac_origin_queue gauge
     shellac_origin_hedges counter

@@ -14,11 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use process::clock::Clock;
-use settings::{Config, OriginHttp2};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use settings::{Config, OriginHttp2, OriginTlsSettings};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::client::Connection;
 use crate::support::proxy::{Proxy, START, request};
@@ -47,6 +49,34 @@ impl Http2Origin {
         }
     }
 
+    /// Starts it with TLS, and these protocols to choose from. Returns its certificate, too.
+    async fn start_with_tls(self, protocols: &[&[u8]]) -> (SocketAddr, String) {
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key.into())
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                self.connections.fetch_add(1, Ordering::Relaxed);
+                let (origin, acceptor) = (self.clone(), acceptor.clone());
+                connections.spawn(async move {
+                    origin.serve(TokioIo::new(acceptor.accept(stream).await.unwrap())).await;
+                });
+            }
+        });
+        (address, own.cert.pem())
+    }
+
     async fn start(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -61,7 +91,10 @@ impl Http2Origin {
         address
     }
 
-    async fn serve(self, stream: TokioIo<tokio::net::TcpStream>) {
+    async fn serve<S>(self, stream: TokioIo<S>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (origin, leave) = (self.clone(), Arc::clone(&self.leave));
         let service = service_fn(move |request| {
             let origin = origin.clone();
@@ -239,4 +272,39 @@ async fn an_origin_that_does_not_speak_http_2_is_named() {
     assert_eq!(answer.status(), 502);
     let status = answer.field("proxy-status").unwrap();
     assert!(status.contains("error=http_protocol_error"), "{status}");
+}
+
+#[tokio::test]
+async fn a_server_with_tls_is_spoken_to_as_it_chooses() {
+    let both: [&[u8]; 2] = [b"h2", b"http/1.1"];
+    for (protocols, version, connections) in
+        [(&both[..], "HTTP/2.0", 1), (&both[1..], "HTTP/1.1", 20), (&[], "HTTP/1.1", 20)]
+    {
+        let origin = Http2Origin::new();
+        let (address, certificate) = origin.clone().start_with_tls(protocols).await;
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, certificate).unwrap();
+        let proxy = Proxy::start_at(address, Clock::manual(START), |config| {
+            config.origins[0].http2 = OriginHttp2::Alpn;
+            config.origins[0].tls =
+                Some(OriginTlsSettings { ca: Some(ca), ..OriginTlsSettings::default() });
+        });
+        let proxy_address = proxy.address;
+        let all = tokio::spawn(join_all((0..20).map(move |number| async move {
+            let mut client = Connection::open(proxy_address).await;
+            client.send(request("GET", &format!("/held?{number}"), &[], "")).await;
+            let answer = client.answer().await;
+            (answer.status(), answer.field("x-version"))
+        })));
+        until("all are there", || origin.requests.load(Ordering::Relaxed) == 20).await;
+        origin.gate.add_permits(20);
+
+        let answers = in_time("the answers", all).await.unwrap();
+        assert!(
+            answers.iter().all(|answer| *answer == (200, Some(version.to_owned()))),
+            "{answers:?}"
+        );
+        assert_eq!(origin.connections.load(Ordering::Relaxed), connections, "{version}");
+    }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::driver::Driver;
 use super::fault::before_head;
 use super::progress::StreamProgress;
-use super::shared::{Http2Limits, Shared};
+use super::shared::{Http2Limits, Http2State};
 use super::wire::{Wire, WireState};
 use crate::origins::error::OriginError;
 
@@ -25,7 +25,7 @@ use crate::origins::error::OriginError;
 pub(in crate::origins) struct Http2Connection {
     /// The lock keeps requests in the order of their streams.
     sender: Mutex<SendRequest<Bytes>>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Http2State>,
     streams_max: usize,
 }
 
@@ -47,7 +47,7 @@ impl Http2Connection {
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let wire = Arc::new(WireState::new());
-        let shared = Arc::new(Shared::new(Arc::clone(&wire)));
+        let shared = Arc::new(Http2State::new(Arc::clone(&wire)));
         let streams_max = limits.streams_max.min(STREAMS_MAX);
         let window = STREAM_WINDOW.saturating_mul(u32::try_from(streams_max).unwrap_or(u32::MAX));
         let (sender, mut connection) = h2::client::Builder::new()
@@ -109,8 +109,10 @@ impl Http2Connection {
         is_last: bool,
         progress: &Arc<StreamProgress>,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        let mut sender = self.sender.lock();
-        let (response, stream) = sender.send_request(head, is_last)?;
+        let sender = self.sender.lock();
+        // A handle waits for its own last stream to open. This one is asked whether it is ready
+        // with no waker, so it must have none.
+        let (response, stream) = sender.clone().send_request(head, is_last)?;
         self.shared.wire.announce(response.stream_id().as_u32(), Arc::clone(progress));
         Ok((response, stream))
     }

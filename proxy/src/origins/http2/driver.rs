@@ -13,12 +13,12 @@ use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::shared::{Http2Limits, Shared};
+use super::shared::{Http2Limits, Http2State};
 use super::wire::{Reads, Wire};
 
 pub(super) struct Driver<T> {
     connection: Connection<Wire<T>, Bytes>,
-    shared: Arc<Shared>,
+    shared: Arc<Http2State>,
     pings: Option<Pings>,
 }
 
@@ -38,7 +38,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     pub(super) fn new(
         connection: Connection<Wire<T>, Bytes>,
         ping_pong: Option<PingPong>,
-        shared: Arc<Shared>,
+        shared: Arc<Http2State>,
         limits: &Http2Limits,
     ) -> Self {
         let pings = ping_pong.zip(limits.ping_after).map(|(ping_pong, after)| Pings {
@@ -76,7 +76,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
 
 impl Pings {
     /// Ready when the server is to be taken for dead.
-    fn poll_silence(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_silence(&mut self, shared: &Http2State, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.open.is_some() && self.ping_pong.poll_pong(cx).is_ready() {
                 self.open = None;
@@ -99,7 +99,7 @@ impl Pings {
     }
 
     /// Sends a PING if it is time. Returns the moment of the next look.
-    fn ping_if_silent(&mut self, shared: &Shared, reads: Reads, now: Instant) -> Instant {
+    fn ping_if_silent(&mut self, shared: &Http2State, reads: Reads, now: Instant) -> Instant {
         if reads.bytes > self.bytes + PONG_BYTES {
             self.quiet = 0;
         }

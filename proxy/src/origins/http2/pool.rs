@@ -110,11 +110,18 @@ impl Http2Pool {
 
     /// Lets go of connections that take no more requests, and of idle ones.
     pub(in crate::origins) fn sweep(&self) {
+        self.let_go(|connection| !connection.is_worth_keeping(self.idle_timeout));
+    }
+
+    /// Lets go of all connections. Each ends after its last request.
+    pub(in crate::origins) fn clear(&self) {
+        self.let_go(|_connection| true);
+    }
+
+    fn let_go(&self, is_done: impl Fn(&Http2Connection) -> bool) {
         let mut connections = self.connections.lock();
-        let ended: Vec<_> = connections
-            .open
-            .extract_if(.., |connection| !connection.is_worth_keeping(self.idle_timeout))
-            .collect();
+        let ended: Vec<_> =
+            connections.open.extract_if(.., |connection| is_done(connection)).collect();
         drop(connections);
         drop(ended); // takes locks of the library
     }

@@ -1,4 +1,4 @@
-//! `Shared`: what the driver of a connection and its requests tell each other, and its limits.
+//! `Http2State`: what the driver of a connection and its requests tell each other, and its limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::wire::WireState;
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Http2State {
     pub(super) wire: Arc<WireState>,
     /// Streams that were claimed.
     pub(super) claimed: AtomicUsize,
@@ -39,7 +39,7 @@ pub(in crate::origins) struct Http2Limits {
     pub(in crate::origins) head_bytes_max: u32,
 }
 
-impl Shared {
+impl Http2State {
     pub(super) fn new(wire: Arc<WireState>) -> Self {
         Self {
             wire,

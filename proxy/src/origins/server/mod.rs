@@ -268,14 +268,19 @@ impl Server {
         self.http2.count()
     }
 
-    /// Closes connections that are of no more use: all idle ones, if an operator gives the server no
-    /// requests.
+    /// Closes connections that are of no more use: all idle ones, if an operator gives the server
+    /// no requests.
     pub(super) fn sweep(&self) {
         match self.health.state(Instant::now()) {
-            ServerState::Drain | ServerState::Disabled => self.pool.clear(),
-            _ => self.pool.sweep(),
+            ServerState::Drain | ServerState::Disabled => {
+                self.pool.clear();
+                self.http2.clear();
+            }
+            _ => {
+                self.pool.sweep();
+                self.http2.sweep();
+            }
         }
-        self.http2.sweep();
     }
 }
 

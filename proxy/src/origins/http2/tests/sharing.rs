@@ -192,3 +192,23 @@ async fn an_idle_connection_is_let_go_and_a_busy_one_is_not() {
     assert_eq!(pool.count(), (0, 0));
     assert_eq!(peer.next(GOAWAY).await.payload, [0; 8]);
 }
+
+#[tokio::test]
+async fn the_connections_of_a_drained_server_end_after_their_requests() {
+    let pool = Http2Pool::new(limits(), 60 * SECOND);
+    let (ours, theirs) = duplex(1 << 20);
+    let connection = pool.add(Http2Connection::begin(ours, &limits()).await.unwrap());
+    let mut peer = Peer { stream: theirs, frames: Vec::new() };
+    peer.stream.read_exact(&mut [0; 24]).await.unwrap();
+    peer.send(SETTINGS, 0, 0, &[]).await;
+    let task = send(&connection, get("/"));
+    drop(connection);
+    let stream = peer.next(HEADERS).await.stream;
+
+    pool.clear();
+    assert!(pool.claim_open().is_none());
+    peer.answer(stream, 0, OK).await;
+    peer.send(DATA, END_STREAM, stream, b"done").await;
+    assert_eq!(text(task.content().await).await.unwrap(), "done");
+    peer.next(GOAWAY).await;
+}
