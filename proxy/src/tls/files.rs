@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
@@ -85,16 +86,24 @@ pub(super) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, FileProblem> {
     })
 }
 
+/// Certificates that others are trusted for.
+#[derive(Clone, Debug)]
+pub(super) struct Authorities {
+    pub(super) roots: Arc<RootCertStore>,
+    pub(super) certificates: Arc<[CertificateDer<'static>]>,
+}
+
 /// Reads authorities: a PEM file with their certificates.
-pub(super) fn authorities(file: &Path) -> Result<RootCertStore, FileProblem> {
+pub(super) fn authorities(file: &Path) -> Result<Authorities, FileProblem> {
     let mut store = RootCertStore::empty();
-    for (index, certificate) in certificates(file)?.into_iter().enumerate() {
-        store.add(certificate).map_err(|error| {
+    let certificates = certificates(file)?;
+    for (index, certificate) in certificates.iter().enumerate() {
+        store.add(certificate.clone()).map_err(|error| {
             let problem = format!("certificate {} cannot be an authority: {error}", index + 1);
             FileProblem::new(file, problem)
         })?;
     }
-    Ok(store)
+    Ok(Authorities { roots: Arc::new(store), certificates: certificates.into() })
 }
 
 /// Lists the headings of PEM blocks with their lines.

@@ -153,8 +153,8 @@ impl ListenerTls {
         }
         if let (Some(watched), Some(file)) = (authorities.as_mut(), &self.settings.client_ca) {
             let had = watched.current().is_some();
-            let is_changed =
-                watched.refresh(&self.name, false, || files::authorities(file).map(Arc::new));
+            let is_changed = watched
+                .refresh(&self.name, false, || files::authorities(file).map(|read| read.roots));
             if is_changed && had {
                 *sessions = Sessions::new();
             }

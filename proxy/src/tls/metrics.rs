@@ -8,6 +8,9 @@ use super::origin::OriginTls;
 use crate::metrics::family::{Family, Sample};
 
 pub(super) fn listener_families(all: &[Arc<ListenerTls>]) -> Vec<Family> {
+    if all.is_empty() {
+        return Vec::new();
+    }
     let each = || all.iter().map(|tls| (("listener", tls.name().to_owned()), tls));
     let certificates = || {
         each().flat_map(|(name, tls)| {
@@ -83,6 +86,9 @@ pub(super) fn listener_families(all: &[Arc<ListenerTls>]) -> Vec<Family> {
 }
 
 pub(super) fn origin_families(all: &[Arc<OriginTls>]) -> Vec<Family> {
+    if all.is_empty() {
+        return Vec::new();
+    }
     let each = || all.iter().map(|tls| (("origin", tls.name().to_owned()), tls));
     let certificates = || {
         each().filter_map(|(name, tls)| {
@@ -90,7 +96,7 @@ pub(super) fn origin_families(all: &[Arc<OriginTls>]) -> Vec<Family> {
             Some(([name, ("certificate", figures.file.clone())], figures))
         })
     };
-    vec![
+    let mut families = vec![
         Family::labelled(
             "shellac_origin_tls_handshakes",
             "Complete TLS handshakes with servers, by version and kind",
@@ -111,6 +117,11 @@ pub(super) fn origin_families(all: &[Arc<OriginTls>]) -> Vec<Family> {
             "Whether any certificate of a server is accepted",
             each().map(|(name, tls)| Sample::labelled_gauge([name], u64::from(tls.is_blind()))),
         ),
+    ];
+    if certificates().next().is_none() {
+        return families;
+    }
+    families.extend([
         Family::labelled(
             "shellac_origin_tls_certificate_expiry_timestamp_seconds",
             "When our certificate for an origin expires, in seconds since 1970; 0: there is none",
@@ -123,7 +134,8 @@ pub(super) fn origin_families(all: &[Arc<OriginTls>]) -> Vec<Family> {
             "Times that the files of our certificate became such that they cannot be used",
             certificates().map(|(labels, figures)| Sample::counter(labels, figures.failures)),
         ),
-    ]
+    ]);
+    families
 }
 
 fn in_flight(tls: &ListenerTls) -> u64 {

@@ -25,6 +25,7 @@ mod listener;
 mod metrics;
 mod origin;
 mod roots;
+mod self_signed;
 mod server_error;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use parking_lot::{Mutex, RwLock};
 use process::metrics::Counter;
 use rustls::client::Resumption;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use rustls_pki_types::ServerName;
 use settings::OriginTlsSettings;
 use tokio_rustls::TlsConnector;
@@ -14,7 +14,8 @@ use tokio_rustls::TlsConnector;
 use super::any_certificate::AnyCertificate;
 use super::counters::CertificateFigures;
 use super::credentials::Credentials;
-use super::files::{self, FileProblem};
+use super::files::{self, Authorities, FileProblem};
+use super::self_signed::SelfSigned;
 use super::server_error::ServerTlsError;
 use super::watched::Watched;
 use super::{ALPN_H2, ALPN_HTTP11, provider, roots, unix_now, versions};
@@ -50,7 +51,7 @@ struct ClientConfigs {
 /// What was read from files.
 #[derive(Debug)]
 struct ClientMaterial {
-    authorities: Option<Watched<Arc<RootCertStore>>>,
+    authorities: Option<Watched<Authorities>>,
     certificate: Option<Watched<Credentials>>,
 }
 
@@ -129,7 +130,7 @@ impl OriginTls {
         let ClientMaterial { authorities, certificate } = &mut *material;
         let mut is_new = self.configs.read().is_err();
         if let (Some(watched), Some(file)) = (authorities.as_mut(), &self.settings.ca) {
-            is_new |= watched.refresh(&self.name, false, || files::authorities(file).map(Arc::new));
+            is_new |= watched.refresh(&self.name, false, || files::authorities(file));
         }
         if let (Some(watched), Some(files)) = (certificate.as_mut(), &self.settings.certificate) {
             let now = unix_now();
@@ -149,7 +150,7 @@ impl OriginTls {
 
     fn build(
         &self,
-        authorities: Option<&Watched<Arc<RootCertStore>>>,
+        authorities: Option<&Watched<Authorities>>,
         certificate: Option<&Watched<Credentials>>,
     ) -> Result<ClientConfigs, String> {
         let builder = ClientConfig::builder_with_provider(provider())
@@ -158,11 +159,17 @@ impl OriginTls {
         let builder = if self.is_blind() {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate::new()))
         } else {
-            let roots = match authorities {
-                Some(watched) => watched.current().cloned().ok_or("`ca` cannot be used")?,
-                None => roots::system().map_err(|problem| problem.to_string())?,
-            };
-            builder.with_root_certificates(roots)
+            match authorities {
+                Some(watched) => {
+                    let own = watched.current().cloned().ok_or("`ca` cannot be used")?;
+                    let verifier = SelfSigned::new(own.roots, own.certificates)?;
+                    builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+                }
+                None => {
+                    let roots = roots::system().map_err(|problem| problem.to_string())?;
+                    builder.with_root_certificates(roots)
+                }
+            }
         };
         let mut config = match certificate {
             None => builder.with_no_client_auth(),

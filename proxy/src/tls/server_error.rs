@@ -90,6 +90,9 @@ fn in_words(error: &CertificateError) -> String {
         CertificateError::BadSignature => {
             "is signed by another authority of the same name, or not at all".to_owned()
         }
+        CertificateError::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
+            "is an authority's: put it into `ca`, or give the server one of its own".to_owned()
+        }
         CertificateError::UnknownIssuer => "is of an unknown authority".to_owned(),
         CertificateError::NotValidForName => "is for another name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {

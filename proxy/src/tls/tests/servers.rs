@@ -199,3 +199,24 @@ async fn http2_is_offered_to_a_server_unless_the_request_needs_http1() {
         assert_eq!(secured.unwrap().is_http2, expected);
     }
 }
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_a_servers_own_where_the_operator_names_it() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (own, old) = (authority.self_signed("own", 2099), authority.self_signed("old", 2021));
+    let settings = |files: &CertificateFiles| OriginTlsSettings {
+        ca: Some(files.certificate.clone()),
+        ..OriginTlsSettings::default()
+    };
+    let (good, expired) = (server(listen(&[own.clone()])), server(listen(&[old.clone()])));
+
+    assert!(connected(&made(&settings(&own)), &good.0[0], "self.test").await.0.is_ok());
+    for (settings, server, host, expected) in [
+        (settings(&own), &good, "b.test", "is not for b.test, but for self.test"),
+        (settings(&old), &expired, "self.test", "has expired"),
+        (trusting(&other), &good, "self.test", "is an authority's: put it into `ca`"),
+    ] {
+        let error = refused(&settings, server, host).await;
+        assert!(error.contains(expected), "{error}");
+    }
+}

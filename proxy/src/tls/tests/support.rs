@@ -72,6 +72,21 @@ impl Authority {
         CertificateFiles { certificate: pem, key: key_file, ocsp: None }
     }
 
+    /// Writes a certificate for `self.test` as `openssl req -x509` does: its own authority.
+    pub(super) fn self_signed(&self, name: &str, year: i32) -> CertificateFiles {
+        let mut params = CertificateParams::new(vec!["self.test".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let (pem, key_file) =
+            (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
+        replace(&pem, certificate.pem().as_bytes());
+        replace(&key_file, key.serialize_pem().as_bytes());
+        CertificateFiles { certificate: pem, key: key_file, ocsp: None }
+    }
+
     fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
