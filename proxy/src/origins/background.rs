@@ -11,11 +11,11 @@ use tokio::runtime::Handle;
 /// Tasks that are started before the runtime is known begin when it is. A task ends by itself when
 /// what it works for is gone.
 #[derive(Clone, Default)]
-pub(crate) struct Background(Arc<Mutex<Stage>>);
+pub(crate) struct Background(Arc<Mutex<BackgroundStage>>);
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-enum Stage {
+enum BackgroundStage {
     Waiting(Vec<Task>),
     Running(Handle),
 }
@@ -24,21 +24,21 @@ impl Background {
     /// Begins the tasks that wait, and any further one, on this runtime.
     pub(crate) fn run_on(&self, runtime: Handle) {
         let mut stage = self.0.lock();
-        if let Stage::Waiting(tasks) = &mut *stage {
+        if let BackgroundStage::Waiting(tasks) = &mut *stage {
             tasks.drain(..).for_each(|task| drop(runtime.spawn(task)));
         }
-        *stage = Stage::Running(runtime);
+        *stage = BackgroundStage::Running(runtime);
     }
 
     pub(super) fn start(&self, task: impl Future<Output = ()> + Send + 'static) {
         match &mut *self.0.lock() {
-            Stage::Waiting(tasks) => tasks.push(Box::pin(task)),
-            Stage::Running(runtime) => drop(runtime.spawn(task)),
+            BackgroundStage::Waiting(tasks) => tasks.push(Box::pin(task)),
+            BackgroundStage::Running(runtime) => drop(runtime.spawn(task)),
         }
     }
 }
 
-impl Default for Stage {
+impl Default for BackgroundStage {
     fn default() -> Self {
         Self::Waiting(Vec::new())
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::sleep;
 
-use super::names::{Names, NoAnswer, Question};
-use super::tcp_connector::{Host, System, TcpConnector};
+use super::names::{Question, ServerNames};
+use super::tcp_connector::{ConnectError, System, TcpConnector, TcpHost};
 use crate::transport::Transport;
 use settings::ServerAddress;
 
@@ -18,15 +18,8 @@ pub(super) enum Connector {
     Unix(PathBuf),
 }
 
-#[derive(Debug)]
-pub(super) enum ConnectError {
-    Resolve(NoAnswer),
-    /// No address can be connected to. Holds the error of the last one.
-    Connect(io::Error),
-}
-
 impl Connector {
-    pub(super) fn of(address: &ServerAddress, names: &Names) -> Self {
+    pub(super) fn of(address: &ServerAddress, names: &ServerNames) -> Self {
         match address {
             ServerAddress::Unix(path) => Self::Unix(path.clone()),
             ServerAddress::Host(authority) | ServerAddress::Dns(authority) => {
@@ -37,11 +30,11 @@ impl Connector {
     }
 
     /// Connects to a host. A literal address is never looked up.
-    fn tcp(host: &str, port: u16, names: &Names) -> Self {
+    fn tcp(host: &str, port: u16, names: &ServerNames) -> Self {
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
         let host = match literal {
-            Ok(address) => Host::Address(address),
-            Err(_) => Host::Name(names.follow(Question::Addresses(host.to_ascii_lowercase()))),
+            Ok(address) => TcpHost::Address(address),
+            Err(_) => TcpHost::Name(names.follow(Question::Addresses(host.to_ascii_lowercase()))),
         };
         Self::Tcp(TcpConnector::new(System, host, port))
     }

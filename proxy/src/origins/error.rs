@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::connector::ConnectError;
 use super::health::Unavailable;
 use super::http2::StreamFault;
 use super::names::NoAnswer;
 use super::request_body::RequestBodyError;
+use super::tcp_connector::ConnectError;
 use crate::framing::Violation;
 use crate::tls::ServerTlsError;
 

@@ -8,12 +8,12 @@ use http::uri::Authority;
 use settings::{ServerAddress, ServerSettings};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::names::{Names, NoAnswer, Question, Records, ResolvedName};
+use super::names::{NoAnswer, Question, Records, ResolvedName, ServerNames};
 
 #[derive(Debug)]
 pub(super) struct Members {
     entries: Vec<MemberEntry>,
-    names: Arc<Names>,
+    names: Arc<ServerNames>,
     gone: CancellationToken,
     _end: DropGuard,
 }
@@ -36,7 +36,7 @@ enum MemberSource {
 
 /// A server that belongs to the origin at present.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(super) struct OriginMember {
     pub(super) settings: ServerSettings,
     /// Those with the lowest number are used as long as one of them is usable (RFC 2782).
     pub(super) priority: u16,
@@ -45,7 +45,7 @@ pub(super) struct Member {
 }
 
 impl Members {
-    pub(super) fn new(servers: &[ServerSettings], names: &Arc<Names>) -> Self {
+    pub(super) fn new(servers: &[ServerSettings], names: &Arc<ServerNames>) -> Self {
         let entries = servers.iter().map(|server| {
             let source = match &server.address {
                 ServerAddress::Dns(authority) => {
@@ -65,13 +65,13 @@ impl Members {
         Self { entries: entries.collect(), names: Arc::clone(names), gone, _end: end }
     }
 
-    pub(super) const fn names(&self) -> &Arc<Names> {
+    pub(super) const fn names(&self) -> &Arc<ServerNames> {
         &self.names
     }
 
     /// Returns the servers, each once. Further ones than the bound are left out, always the same.
-    pub(super) fn current(&self) -> Vec<Member> {
-        let mut all: Vec<Member> = Vec::new();
+    pub(super) fn current(&self) -> Vec<OriginMember> {
+        let mut all: Vec<OriginMember> = Vec::new();
         for entry in &self.entries {
             let mut found = entry.members();
             found.retain(|new| all.iter().all(|old| old.settings.address != new.settings.address));
@@ -119,8 +119,8 @@ impl MemberEntry {
     }
 
     /// Returns the servers of the entry in an order that no rotation of records changes.
-    fn members(&self) -> Vec<Member> {
-        let member = |address, weight, priority| Member {
+    fn members(&self) -> Vec<OriginMember> {
+        let member = |address, weight, priority| OriginMember {
             settings: ServerSettings { address, weight },
             priority,
             host: None,
@@ -137,8 +137,10 @@ impl MemberEntry {
                 let servers = addresses.into_iter().map(|address| SocketAddr::new(address, port));
                 let servers = servers.filter_map(host);
                 let host = Some(name.question().name().to_owned());
-                let of_name =
-                    |address| Member { host: host.clone(), ..member(address, self.weight, 0) };
+                let of_name = |address| OriginMember {
+                    host: host.clone(),
+                    ..member(address, self.weight, 0)
+                };
                 servers.map(of_name).collect()
             }
             Some(Records::Services(records)) => {
@@ -183,7 +185,7 @@ mod tests {
     use crate::origins::names::ServiceRecord;
 
     fn members(source: MemberSource, weight: u32) -> Members {
-        let names = Names::new(DnsSettings::default(), Background::default());
+        let names = ServerNames::new(DnsSettings::default(), Background::default());
         let mut members = Members::new(&[], &Arc::new(names));
         members.entries.push(MemberEntry { weight, source });
         members

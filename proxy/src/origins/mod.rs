@@ -62,7 +62,7 @@ use self::claims::OriginClaims;
 pub use self::claims::OriginId;
 pub use self::dispatch::send;
 pub use self::error::OriginError;
-use self::names::Names;
+use self::names::ServerNames;
 pub use self::origin::Origin;
 pub use self::request_body::{AcceptsTrailers, RequestBody};
 pub use self::response_body::OriginBody;
@@ -76,14 +76,14 @@ pub struct Origins {
     first: Arc<Origin>,
     others: Box<[Arc<Origin>]>,
     claims: Arc<OriginClaims>,
-    names: Arc<Names>,
+    names: Arc<ServerNames>,
     background: Background,
 }
 
 impl Origins {
     pub fn new(settings: &[settings::OriginSettings], dns: &settings::DnsSettings) -> Self {
         let background = Background::default();
-        let names = Arc::new(Names::new(dns.clone(), background.clone()));
+        let names = Arc::new(ServerNames::new(dns.clone(), background.clone()));
         Self::made(settings, (&names, &background), |settings| {
             Origin::started(Origin::new(settings.clone(), &names), &background)
         })
@@ -109,7 +109,7 @@ impl Origins {
 
     fn made(
         settings: &[settings::OriginSettings],
-        (names, background): (&Arc<Names>, &Background),
+        (names, background): (&Arc<ServerNames>, &Background),
         origin: impl Fn(&settings::OriginSettings) -> Arc<Origin>,
     ) -> Self {
         let mut all = settings.iter().map(origin);

@@ -18,9 +18,9 @@ use super::health::{
     AdminState, CircuitPass, ExchangeResult, HealthGroup, ProbeResult, ServerArrival, ServerHealth,
 };
 use super::keep_alive;
-use super::members::{Member, Members};
+use super::members::{Members, OriginMember};
 use super::metrics::OriginMetrics;
-use super::names::{NameState, Names, NoAnswer};
+use super::names::{NameState, NoAnswer, ServerNames};
 use super::outage::Outage;
 use super::probing::{self, ProbeRules};
 use super::reachability::Reachability;
@@ -54,7 +54,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(settings: settings::OriginSettings, names: &Arc<Names>) -> Self {
+    pub(super) fn new(settings: settings::OriginSettings, names: &Arc<ServerNames>) -> Self {
         let health = Arc::new(HealthGroup::new(&settings));
         let tls = tls_of(&settings, None);
         let members = Members::new(&settings.servers, names);
@@ -99,7 +99,7 @@ impl Origin {
     }
 
     /// Returns an origin that can answer nothing.
-    pub(super) fn without_servers(names: &Arc<Names>) -> Self {
+    pub(super) fn without_servers(names: &Arc<ServerNames>) -> Self {
         Self::new(settings::OriginSettings::new("none", Vec::new()), names)
     }
 
@@ -516,7 +516,7 @@ fn servers(
     arrival: ServerArrival,
 ) -> Arc<[Arc<Server>]> {
     let (names, settings) = (members.names(), rules.settings);
-    let server = |Member { settings: server, priority, host }: Member| {
+    let server = |OriginMember { settings: server, priority, host }: OriginMember| {
         let before = known.iter().find(|known| *known.address() == server.address);
         let tls = rules.tls.map(|tls| ServerTls::new(tls, &server.address, host.as_deref()));
         let server = if let Some(before) = before {

@@ -10,8 +10,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::connector::ConnectError;
-use super::names::{Records, ResolvedName};
+use super::names::{NoAnswer, Records, ResolvedName};
 use super::race::{SLOW_FOR, Speed, race};
 use crate::transport::Transport;
 
@@ -30,20 +29,27 @@ pub(super) struct System;
 #[derive(Debug)]
 pub(super) struct TcpConnector<N = System> {
     network: N,
-    host: Host,
+    host: TcpHost,
     port: u16,
     /// Addresses that failed or were overtaken lately, with the time. They are tried last.
     slow: Mutex<Vec<(SocketAddr, Instant)>>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Host {
+pub(super) enum TcpHost {
     Address(IpAddr),
     Name(Arc<ResolvedName>),
 }
 
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    Resolve(NoAnswer),
+    /// No address can be connected to. Holds the error of the last one.
+    Connect(io::Error),
+}
+
 impl<N: Network> TcpConnector<N> {
-    pub(super) fn new(network: N, host: Host, port: u16) -> Self {
+    pub(super) fn new(network: N, host: TcpHost, port: u16) -> Self {
         Self { network, host, port, slow: Mutex::default() }
     }
 
@@ -57,7 +63,7 @@ impl<N: Network> TcpConnector<N> {
         )
         .await
         .map_err(|error: Option<io::Error>| {
-            if let Host::Name(name) = &self.host {
+            if let TcpHost::Name(name) = &self.host {
                 name.doubt();
             }
             ConnectError::Connect(error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
@@ -67,16 +73,16 @@ impl<N: Network> TcpConnector<N> {
     /// Returns how often an address of the name has left its answer.
     pub(super) fn losses(&self) -> u64 {
         match &self.host {
-            Host::Address(_) => 0,
-            Host::Name(name) => name.losses(),
+            TcpHost::Address(_) => 0,
+            TcpHost::Name(name) => name.losses(),
         }
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, ConnectError> {
         let with_port = |address: &IpAddr| SocketAddr::new(*address, self.port);
         let name = match &self.host {
-            Host::Address(address) => return Ok(vec![with_port(address)]),
-            Host::Name(name) => name,
+            TcpHost::Address(address) => return Ok(vec![with_port(address)]),
+            TcpHost::Name(name) => name,
         };
         let records = name.records().await.map_err(ConnectError::Resolve)?;
         match &*records {
@@ -205,7 +211,7 @@ mod tests {
         };
         let addresses = fates.iter().map(|(text, _)| address(text).ip()).collect();
         let name = ResolvedName::known("app", Records::Addresses(addresses));
-        TcpConnector::new(network, Host::Name(Arc::new(name)), 80)
+        TcpConnector::new(network, TcpHost::Name(Arc::new(name)), 80)
     }
 
     /// Connects. Returns the address and the milliseconds that it took.

@@ -30,7 +30,7 @@ pub(in crate::origins) struct ServiceRecord {
 
 /// A look-up that brought records.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundRecords {
     pub(super) records: Records,
     pub(super) ttl: Duration,
     /// Which addresses could not be looked up. There may be some.

@@ -17,11 +17,11 @@ use parking_lot::Mutex;
 
 /// The hosts file, as it was when it was read.
 #[derive(Debug, Default)]
-pub(super) struct HostsFile(Mutex<Option<(Stamp, Arc<Hosts>)>>);
+pub(super) struct HostsFile(Mutex<Option<(FileStamp, Arc<Hosts>)>>);
 
 /// What changes when a file does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     modified: Option<SystemTime>,
     length: u64,
 }
@@ -39,7 +39,7 @@ impl HostsFile {
     }
 
     fn read(&self, path: &Path) -> Arc<Hosts> {
-        let stamp = Stamp::of(path);
+        let stamp = FileStamp::of(path);
         let mut read = self.0.lock();
         match &*read {
             Some((last, hosts)) if *last == stamp => Arc::clone(hosts),
@@ -61,7 +61,7 @@ fn parse(path: &Path) -> io::Result<Hosts> {
     Ok(hosts)
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(path: &Path) -> Self {
         let metadata = fs::metadata(path).ok();
         metadata.map_or_else(Self::default, |metadata| Self {

@@ -7,10 +7,10 @@ use settings::DnsSettings;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Lookups;
-use super::answer::{Found, NoAnswer, Question};
+use super::answer::{FoundRecords, NoAnswer, Question};
 use super::resolved_name::ResolvedName;
 
-pub(super) trait Lookup: Send + Sync + 'static {
+pub(super) trait NameLookup: Send + Sync + 'static {
     /// Looks a name up. Once there are addresses of one kind, those of the other are waited for as
     /// long as the patience lasts.
     fn look_up(
@@ -18,11 +18,11 @@ pub(super) trait Lookup: Send + Sync + 'static {
         question: &Question,
         dns: &DnsSettings,
         patience: Duration,
-    ) -> impl Future<Output = Result<Found, NoAnswer>> + Send;
+    ) -> impl Future<Output = Result<FoundRecords, NoAnswer>> + Send;
 }
 
 /// Keeps a name's answer up to date until nobody needs the name.
-pub(super) async fn keep<L: Lookup>(name: Weak<ResolvedName>, lookups: Arc<Lookups<L>>) {
+pub(super) async fn keep<L: NameLookup>(name: Weak<ResolvedName>, lookups: Arc<Lookups<L>>) {
     let Some((doubts, gone)) = name.upgrade().map(|name| name.signals()) else { return };
     let keeping = async {
         let mut settings = lookups.settings.subscribe();
@@ -41,7 +41,7 @@ pub(super) async fn keep<L: Lookup>(name: Weak<ResolvedName>, lookups: Arc<Looku
 }
 
 /// Looks the name up. Returns the pause before the next time, or `None` if nobody needs the name.
-async fn look_up_once<L: Lookup>(
+async fn look_up_once<L: NameLookup>(
     name: &Weak<ResolvedName>,
     lookups: &Lookups<L>,
     dns: &DnsSettings,

@@ -1,9 +1,9 @@
 //! Metrics of names.
 
-use super::{Names, ResolvedName};
+use super::{ResolvedName, ServerNames};
 use crate::metrics::family::{Family, Sample};
 
-pub(in crate::origins) fn families(names: &Names) -> Vec<Family> {
+pub(in crate::origins) fn families(names: &ServerNames) -> Vec<Family> {
     let in_use = names.in_use();
     let label = |name: &ResolvedName| ("name", name.question().name().to_owned());
     vec![

@@ -2,7 +2,7 @@
 //! A request waits for a name only while it has never been answered.
 //!
 //! ```text
-//! Names ─► ResolvedName   the last good answer to a question, for connectors and sets of servers
+//! ServerNames ─► ResolvedName   the last good answer, for connectors and sets of servers
 //!               ▲
 //!             keeper      the task of a name: look it up, pause, look it up again
 //!            ┌──┴───┐
@@ -30,7 +30,7 @@ pub use self::answer::NoAnswer;
 #[cfg(test)]
 pub(super) use self::answer::ServiceRecord;
 pub(super) use self::answer::{Question, Records};
-use self::keeper::{Lookup, keep};
+use self::keeper::{NameLookup, keep};
 pub(super) use self::resolved_name::{NameState, ResolvedName};
 use self::resolver::Resolver;
 use super::background::Background;
@@ -38,7 +38,7 @@ use super::background::Background;
 /// The names that somebody needs, each with a task of its own. A name that nobody needs any more is
 /// forgotten.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct ServerNames {
     known: Mutex<HashMap<Question, Weak<ResolvedName>>>,
     lookups: Arc<Lookups<Resolver>>,
     background: Background,
@@ -52,7 +52,7 @@ struct Lookups<L> {
     permits: Semaphore,
 }
 
-impl Names {
+impl ServerNames {
     pub(super) fn new(settings: DnsSettings, background: Background) -> Self {
         let lookups = Arc::new(Lookups::new(Resolver::default(), settings));
         Self { known: Mutex::default(), lookups, background }
@@ -92,7 +92,7 @@ impl Names {
     }
 }
 
-impl<L: Lookup> Lookups<L> {
+impl<L: NameLookup> Lookups<L> {
     fn new(resolver: L, settings: DnsSettings) -> Self {
         let permits = Semaphore::new(LOOKUPS_MAX);
         Self { resolver, settings: watch::Sender::new(settings), permits }

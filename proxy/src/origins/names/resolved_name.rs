@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::answer::{Found, NoAnswer, Question, Records};
+use super::answer::{FoundRecords, NoAnswer, Question, Records};
 use super::schedule::{pause_after_answer, pause_after_failure};
 
 #[derive(Debug)]
@@ -115,7 +115,11 @@ impl ResolvedName {
     }
 
     /// Notes the result of a look-up. Returns the pause before the next one.
-    pub(super) fn note(&self, result: Result<Found, NoAnswer>, dns: &DnsSettings) -> Duration {
+    pub(super) fn note(
+        &self,
+        result: Result<FoundRecords, NoAnswer>,
+        dns: &DnsSettings,
+    ) -> Duration {
         self.counts.count(&result);
         let before = self.state.borrow().clone();
         match result {
@@ -124,7 +128,7 @@ impl ResolvedName {
         }
     }
 
-    fn answered(&self, found: Found, before: &NameState, dns: &DnsSettings) -> Duration {
+    fn answered(&self, found: FoundRecords, before: &NameState, dns: &DnsSettings) -> Duration {
         let pause = pause_after_answer(found.ttl, found.missing.is_some(), dns);
         let name = self.question.name();
         let last = before.answer.as_ref().map(|(records, _)| records);
@@ -162,7 +166,7 @@ impl ResolvedName {
 }
 
 impl LookupCounts {
-    fn count(&self, result: &Result<Found, NoAnswer>) {
+    fn count(&self, result: &Result<FoundRecords, NoAnswer>) {
         let counter = match result {
             Ok(_) => &self.answered,
             Err(NoAnswer::NoRecords | NoAnswer::NoName) => &self.negative,
@@ -174,7 +178,7 @@ impl LookupCounts {
 }
 
 /// Adds the last known addresses of the kind that could not be looked up.
-fn with_missing(found: Found, last: Option<&Records>) -> Records {
+fn with_missing(found: FoundRecords, last: Option<&Records>) -> Records {
     match (found.records, found.missing, last) {
         (Records::Addresses(mut all), Some(missing), Some(Records::Addresses(last))) => {
             all.extend(last.iter().filter(|address| missing.is_of(**address)));

@@ -18,9 +18,9 @@ use parking_lot::Mutex;
 use settings::{AddressFamily, DnsSettings};
 use tokio::time::timeout;
 
-use super::answer::{Found, Missing, NoAnswer, Question, Records, ServiceRecord};
-use super::files::{HostsFile, Stamp, system_servers};
-use super::keeper::Lookup;
+use super::answer::{FoundRecords, Missing, NoAnswer, Question, Records, ServiceRecord};
+use super::files::{FileStamp, HostsFile, system_servers};
+use super::keeper::NameLookup;
 
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
@@ -32,7 +32,7 @@ pub(super) struct Resolver {
 #[derive(Debug)]
 struct DnsClient {
     settings: DnsSettings,
-    system: Stamp,
+    system: FileStamp,
     resolver: TokioResolver,
     search: Vec<Name>,
     /// Names with fewer dots are first tried with the domains of the search list.
@@ -42,20 +42,20 @@ struct DnsClient {
 /// Addresses of one kind, with the TTL of their records.
 type Addresses = Result<(Vec<IpAddr>, Duration), NoAnswer>;
 
-impl Lookup for Resolver {
+impl NameLookup for Resolver {
     async fn look_up(
         &self,
         question: &Question,
         dns: &DnsSettings,
         patience: Duration,
-    ) -> Result<Found, NoAnswer> {
+    ) -> Result<FoundRecords, NoAnswer> {
         let name = Name::from_ascii(question.name())
             .map_err(|error| NoAnswer::Failed(format!("it is no name: {error}")))?;
         if let Question::Addresses(_) = question {
             let listed = self.hosts.addresses(&name);
             if !listed.is_empty() {
                 let records = Records::Addresses(listed);
-                return Ok(Found { records, ttl: HOSTS_TTL, missing: None });
+                return Ok(FoundRecords { records, ttl: HOSTS_TTL, missing: None });
             }
         }
         let client = self.client(dns)?;
@@ -78,8 +78,11 @@ impl Resolver {
     /// Returns the client for these settings: a new one if they, or those of the system, have
     /// changed.
     fn client(&self, dns: &DnsSettings) -> Result<Arc<DnsClient>, NoAnswer> {
-        let system =
-            if dns.servers.is_empty() { Stamp::of_system_servers() } else { Stamp::default() };
+        let system = if dns.servers.is_empty() {
+            FileStamp::of_system_servers()
+        } else {
+            FileStamp::default()
+        };
         let mut client = self.client.lock();
         match &*client {
             Some(client) if client.settings == *dns && client.system == system => {
@@ -91,7 +94,7 @@ impl Resolver {
 }
 
 impl DnsClient {
-    fn new(dns: &DnsSettings, system: Stamp) -> Result<Self, NoAnswer> {
+    fn new(dns: &DnsSettings, system: FileStamp) -> Result<Self, NoAnswer> {
         let (mut config, mut options) = if dns.servers.is_empty() {
             system_servers()
         } else {
@@ -133,7 +136,7 @@ impl DnsClient {
         all
     }
 
-    async fn addresses(&self, name: &Name, patience: Duration) -> Result<Found, NoAnswer> {
+    async fn addresses(&self, name: &Name, patience: Duration) -> Result<FoundRecords, NoAnswer> {
         let ask = |kind| self.addresses_of(name, kind);
         let (ipv6, ipv4) = match self.settings.family {
             AddressFamily::Any => {
@@ -157,7 +160,7 @@ impl DnsClient {
         Ok((addresses, ttl_of(&lookup)))
     }
 
-    async fn services(&self, name: &Name) -> Result<Found, NoAnswer> {
+    async fn services(&self, name: &Name) -> Result<FoundRecords, NoAnswer> {
         let lookup = self.resolver.lookup(name.clone(), RecordType::SRV).await;
         let lookup = lookup.map_err(no_answer)?;
         let mut services = Vec::new();
@@ -174,7 +177,11 @@ impl DnsClient {
         if services.is_empty() {
             return Err(NoAnswer::NoRecords);
         }
-        Ok(Found { records: Records::Services(services), ttl: ttl_of(&lookup), missing: None })
+        Ok(FoundRecords {
+            records: Records::Services(services),
+            ttl: ttl_of(&lookup),
+            missing: None,
+        })
     }
 }
 
@@ -205,7 +212,7 @@ async fn together(
 }
 
 /// Returns the addresses of both kinds, IPv6 first. One kind suffices.
-fn merged(ipv6: Option<Addresses>, ipv4: Option<Addresses>) -> Result<Found, NoAnswer> {
+fn merged(ipv6: Option<Addresses>, ipv4: Option<Addresses>) -> Result<FoundRecords, NoAnswer> {
     let is_missing = |kind: &Option<Addresses>| match kind {
         Some(Ok(_)) => false,
         Some(Err(failure)) => !failure.is_negative(),
@@ -227,7 +234,7 @@ fn merged(ipv6: Option<Addresses>, ipv4: Option<Addresses>) -> Result<Found, NoA
         }
     }
     match ttl {
-        Some(ttl) => Ok(Found { records: Records::Addresses(addresses), ttl, missing }),
+        Some(ttl) => Ok(FoundRecords { records: Records::Addresses(addresses), ttl, missing }),
         None => Err(failure),
     }
 }
@@ -265,7 +272,7 @@ mod tests {
     async fn a_name_with_enough_dots_is_first_tried_as_it_is() {
         let name = |text| Name::from_ascii(text).unwrap();
         let dns = DnsSettings { servers: vec![([127, 0, 0, 1], 53).into()], ..Default::default() };
-        let mut client = DnsClient::new(&dns, Stamp::default()).unwrap();
+        let mut client = DnsClient::new(&dns, FileStamp::default()).unwrap();
         client.search = vec![name("web.svc.cluster.local"), name("cluster.local")];
         client.ndots = 2;
         let candidates = |client: &DnsClient, text| {

@@ -19,7 +19,7 @@ use super::error::OriginError;
 use super::health::{ServerHealth, ServerState};
 use super::http2::{Ask, Http2Connection, Http2Limits, Http2Pool};
 use super::load::ServerLoad;
-use super::names::Names;
+use super::names::ServerNames;
 use super::pool::Pool;
 use super::race::{SlowMark, Speed};
 use super::sending::{Sending, SendingLimits};
@@ -56,7 +56,7 @@ impl Server {
         server: &ServerSettings,
         origin: &OriginSettings,
         (health, load, tls): (Arc<ServerHealth>, Arc<ServerLoad>, Option<ServerTls>),
-        names: &Names,
+        names: &ServerNames,
     ) -> Self {
         let ServerSettings { address, weight } = server;
         let connector = Connector::of(address, names);
@@ -84,7 +84,7 @@ impl Server {
         self: &Arc<Self>,
         server: &ServerSettings,
         origin: &OriginSettings,
-        names: &Names,
+        names: &ServerNames,
         tls: Option<ServerTls>,
     ) -> Arc<Self> {
         if self.connect_timeout == origin.connect_timeout

@@ -10,26 +10,26 @@ use parking_lot::Mutex;
 use settings::DnsSettings;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::origins::names::answer::{Found, Missing};
-use crate::origins::names::keeper::{Lookup, keep};
+use crate::origins::names::answer::{FoundRecords, Missing};
+use crate::origins::names::keeper::{NameLookup, keep};
 use crate::origins::names::{Lookups, NoAnswer, Question, Records, ResolvedName};
 
 /// Gives these answers in turn, each after a while, and then the last one for ever.
 #[derive(Debug, Default)]
 struct Script {
-    answers: Mutex<VecDeque<(Duration, Result<Found, NoAnswer>)>>,
+    answers: Mutex<VecDeque<(Duration, Result<FoundRecords, NoAnswer>)>>,
     asked: Mutex<Vec<Instant>>,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
 }
 
-impl Lookup for Arc<Script> {
+impl NameLookup for Arc<Script> {
     async fn look_up(
         &self,
         _question: &Question,
         _dns: &DnsSettings,
         _patience: Duration,
-    ) -> Result<Found, NoAnswer> {
+    ) -> Result<FoundRecords, NoAnswer> {
         self.asked.lock().push(Instant::now());
         let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
@@ -49,8 +49,8 @@ fn addresses(last: &[u8]) -> Records {
     Records::Addresses(last.iter().map(|last| IpAddr::from([10, 0, 0, *last])).collect())
 }
 
-fn found(last: &[u8], ttl: u64) -> Result<Found, NoAnswer> {
-    Ok(Found { records: addresses(last), ttl: Duration::from_secs(ttl), missing: None })
+fn found(last: &[u8], ttl: u64) -> Result<FoundRecords, NoAnswer> {
+    Ok(FoundRecords { records: addresses(last), ttl: Duration::from_secs(ttl), missing: None })
 }
 
 struct Kept {
@@ -59,7 +59,7 @@ struct Kept {
     lookups: Arc<Lookups<Arc<Script>>>,
 }
 
-fn kept(answers: Vec<(Duration, Result<Found, NoAnswer>)>) -> Kept {
+fn kept(answers: Vec<(Duration, Result<FoundRecords, NoAnswer>)>) -> Kept {
     let script = Arc::new(Script { answers: Mutex::new(answers.into()), ..Script::default() });
     let lookups = Arc::new(Lookups::new(Arc::clone(&script), DnsSettings::default()));
     let name = Arc::new(ResolvedName::new(Question::Addresses("app".to_owned())));
@@ -155,8 +155,8 @@ async fn addresses_of_a_kind_that_cannot_be_looked_up_stay() {
     let ipv6: IpAddr = "fd00::1".parse().unwrap();
     let both = Records::Addresses(vec![ipv6, IpAddr::from([10, 0, 0, 1])]);
     let second = Duration::from_secs(1);
-    let first = Found { records: both, ttl: second, missing: None };
-    let half = Found { records: addresses(&[2]), ttl: second, missing: Some(Missing::Ipv6) };
+    let first = FoundRecords { records: both, ttl: second, missing: None };
+    let half = FoundRecords { records: addresses(&[2]), ttl: second, missing: Some(Missing::Ipv6) };
     let kept = kept(vec![(AT_ONCE, Ok(first)), (AT_ONCE, Ok(half)), (AT_ONCE, found(&[3], 1))]);
 
     drop(kept.records().await);

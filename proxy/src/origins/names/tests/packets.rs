@@ -6,8 +6,8 @@ use hickory_resolver::proto::rr::RecordType;
 use settings::{AddressFamily, DnsSettings};
 
 use super::dns_server::{DnsServer, Manner};
-use crate::origins::names::answer::{Found, Missing};
-use crate::origins::names::keeper::Lookup as _;
+use crate::origins::names::answer::{FoundRecords, Missing};
+use crate::origins::names::keeper::NameLookup as _;
 use crate::origins::names::resolver::Resolver;
 use crate::origins::names::{NoAnswer, Question, Records, ServiceRecord};
 
@@ -17,7 +17,7 @@ fn dns(server: &DnsServer) -> DnsSettings {
     DnsSettings { servers: vec![server.address], ..DnsSettings::default() }
 }
 
-async fn look_up(server: &DnsServer, name: &str) -> Result<Found, NoAnswer> {
+async fn look_up(server: &DnsServer, name: &str) -> Result<FoundRecords, NoAnswer> {
     let question = Question::Addresses(name.to_owned());
     Resolver::default().look_up(&question, &dns(server), PATIENCE).await
 }
