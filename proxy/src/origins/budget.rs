@@ -1,5 +1,5 @@
-//! `ExtraBudget`: how many requests may be sent besides the ones that were asked for, as a part of those
-//! of the last seconds.
+//! `ExtraBudget`: how many requests may be sent besides the ones that were asked for, as a part of
+//! those of the last seconds.
 
 use parking_lot::Mutex;
 use tokio::time::Instant;

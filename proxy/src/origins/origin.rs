@@ -266,7 +266,11 @@ impl Origin {
         reach: Reach,
     ) -> Result<Option<ServerPlace>, OriginError> {
         let servers = self.servers();
-        Ok(self.selection(key).pick(&self.usable(&servers)?, tried, reach))
+        let place = self.selection(key).pick(&self.usable(&servers)?, tried, reach);
+        if place.as_ref().is_some_and(|place| place.server.share(Instant::now()) == 0) {
+            self.health.count_last_resort();
+        }
+        Ok(place)
     }
 
     /// Returns the servers that are tried, in this order, when this one cannot be connected to.
@@ -313,7 +317,6 @@ impl Origin {
                 let why = self.health.unavailable(health_of(servers));
                 return Err(OriginError::Unavailable(why));
             }
-            self.health.count_last_resort();
         }
         let first = usable.iter().map(|server| server.priority()).min();
         usable.retain(|server| Some(server.priority()) == first);

@@ -136,10 +136,22 @@ async fn the_names_of_metrics_are_an_interface() {
     insta::assert_snapshot!(types.collect::<Vec<_>>().join("\n"), @r"
     shellac_http_requests counter
     shellac_http_ttfb_seconds histogram
+    shellac_proxy_protocol_headers counter
+    shellac_proxy_protocol_refused counter
+    shellac_http_peer_limit_reached counter
+    shellac_http_untrusted_schemes counter
     shellac_http_connections gauge
     shellac_http_connections_accepted counter
     shellac_http_cuts counter
     shellac_http_errors counter
+    shellac_tls_handshakes counter
+    shellac_tls_handshake_failures counter
+    shellac_tls_handshake_duration_seconds counter
+    shellac_tls_client_certificates counter
+    shellac_tls_handshakes_in_flight counter
+    shellac_tls_handshakes_waiting counter
+    shellac_tls_certificate_expiry_timestamp_seconds counter
+    shellac_tls_certificate_failures counter
     shellac_cache_objects gauge
     shellac_cache_bytes gauge
     shellac_cache_capacity_bytes gauge
@@ -175,6 +187,10 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_server_requests_in_flight gauge
     shellac_server_idle_connections gauge
     shellac_server_latency_microseconds gauge
+    shellac_origin_tls_handshakes counter
+    shellac_origin_tls_unverified counter
+    shellac_origin_tls_certificate_expiry_timestamp_seconds counter
+    shellac_origin_tls_certificate_failures counter
     shellac_origin_server_up gauge
     shellac_origin_server_share gauge
     shellac_origin_probes counter
@@ -185,6 +201,9 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_origin_circuit_refusals counter
     shellac_origin_unavailable counter
     shellac_origin_last_resorts counter
+    shellac_dns_lookups counter
+    shellac_dns_answer_age_seconds counter
+    shellac_dns_failures_in_row counter
     shellac_purges counter
     shellac_purged_objects counter
     shellac_purges_refused counter

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use settings::{Config, OriginSettings, Secret, ServerSettings};
+use settings::{Balance, Config, OriginSettings, Secret, ServerSettings};
 
 use crate::support::origin::{Gate, Origin, Reply, ok, status};
 use crate::support::proxy::Proxy;
@@ -24,7 +24,7 @@ async fn pair(change: impl FnOnce(&mut OriginSettings)) -> (Origin, Origin, Prox
         let address = other.to_string().parse::<http::uri::Authority>().unwrap();
         origin.servers.push(ServerSettings::from(address));
         origin.slow_start = None;
-        origin.keepalive = 0; // each request takes its turn
+        origin.balance = Balance::RoundRobin;
         origin.health.interval = Duration::from_millis(100);
         origin.health.window = 2;
         origin.health.threshold = 2;
