@@ -1,5 +1,6 @@
 //! Health of servers: probes, ejections, circuits and orders, with real servers.
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use settings::{Balance, Config, OriginSettings, Secret, ServerSettings};
 
 use crate::support::origin::{Gate, Origin, Reply, ok, status};
 use crate::support::proxy::Proxy;
-use crate::support::{join_all, until};
+use crate::support::{in_time, join_all, until};
 
 /// Two servers that answer `/page` with their name, and a proxy before them.
 async fn pair(change: impl FnOnce(&mut OriginSettings)) -> (Origin, Origin, Proxy) {
@@ -360,6 +361,61 @@ async fn one_broken_url_opens_no_circuit() {
         assert_eq!(proxy.get("/broken").await.status(), 502);
     }
     assert_eq!(proxy.get("/page").await.text(), "fine");
+}
+
+async fn shellac(proxy: &Proxy, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
+    command.arg("origins").args(arguments).args(["--admin", &proxy.admin.to_string()]);
+    command.stdin(Stdio::null());
+    let run = move || command.output().unwrap();
+    let output = in_time("a command", tokio::task::spawn_blocking(run)).await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn operators_see_and_order_servers_from_the_command_line() {
+    let (first, second, proxy) = pair(probed).await;
+    let [a, b] = [&first, &second].map(|origin| origin.address.to_string());
+
+    let (code, page, _) = shellac(&proxy, &["drain", "app", &a]).await;
+    assert_eq!(code, Some(0));
+    assert!(page.starts_with(&a) && page.contains(" drain "), "{page}");
+    let (code, page, _) = shellac(&proxy, &[]).await;
+    let lines: Vec<&str> = page.lines().collect();
+    assert_eq!((code, lines.len()), (Some(0), 3), "{page}");
+    assert!(lines[1].contains(" drain ") && lines[2].contains(" up "), "{page}");
+    let (_, _, warning) = shellac(&proxy, &["disable", "app", &b]).await;
+    assert!(warning.contains("no server of `app` is in use now"), "{warning}");
+    let (code, page, _) = shellac(&proxy, &["list", "--json"]).await;
+    let document: Value = serde_json::from_str(&page).unwrap();
+    assert_eq!(
+        (code, &document["origins"][0]["servers"][1]["state"]),
+        (Some(0), &json!("disabled"))
+    );
+    assert_eq!(shellac(&proxy, &["enable", "app", &a]).await.0, Some(0));
+
+    assert_eq!(shellac(&proxy, &["check", "app", &a]).await.0, Some(0));
+    first.on("/healthz", status("500 Internal Server Error", ""));
+    let (code, page, _) = shellac(&proxy, &["check", "app", &a]).await;
+    assert_eq!((code, page), (Some(1), format!("{a} status 500 is not expected\n")));
+    let (code, _, error) = shellac(&proxy, &["drain", "app", "other:1"]).await;
+    assert_eq!(code, Some(2));
+    assert!(error.contains("has no server `other:1`"), "{error}");
+}
+
+#[tokio::test]
+async fn readiness_counts_the_servers_and_does_not_depend_on_them() {
+    let (first, second, proxy) = pair(|_| {}).await;
+    assign(&proxy, &first, "drain").await;
+    assign(&proxy, &second, "disabled").await;
+    let answer = proxy.ask_admin("GET", "/readyz?verbose", &[], "").await;
+    let document = answer.json();
+    assert_eq!((answer.status(), &document["is_ready"]), (200, &json!(true)));
+    let origin = &document["origins"][0];
+    assert_eq!((&origin["name"], &origin["is_usable"]), (&json!("app"), &json!(false)));
+    assert_eq!(origin["servers"], json!({"drain": 1, "disabled": 1}));
+    assert_eq!(proxy.ask_admin("GET", "/readyz", &[], "").await.text(), "ready\n");
 }
 
 fn now() -> tokio::time::Instant {
