@@ -160,6 +160,7 @@ fn server_document(app: &App, server: &ServerReport) -> Value {
         "share": share,
         "latency_ms": latency.map(millis),
         "ejections": server.health.ejections,
+        "in_flight": server.in_flight,
         "idle_connections": server.idle_connections,
     });
     if let Some(fields) = document.as_object_mut() {

@@ -78,6 +78,9 @@ async fn pass_circuit(
         None => dispatch.run(request).await,
     };
     pass.end(result_of(&answer), Instant::now());
+    if let Err(OriginError::Unavailable(_)) = &answer {
+        origin.health().count_unavailable();
+    }
     answer
 }
 

@@ -8,5 +8,7 @@ pub struct ServerReport {
     pub name: String,
     pub weight: u32,
     pub health: HealthReport,
+    /// Requests that it is sent, or that connect to it.
+    pub in_flight: usize,
     pub idle_connections: usize,
 }

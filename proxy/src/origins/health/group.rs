@@ -134,8 +134,12 @@ impl HealthGroup {
     ) -> Unavailable {
         let now = Instant::now();
         let soon = self.rules.health.interval.max(Duration::from_secs(1));
-        self.metrics.unavailable.add(1);
         Unavailable::servers(servers.map(|server| server.state(now)), soon)
+    }
+
+    /// Counts a request that found no usable server.
+    pub(in crate::origins) fn count_unavailable(&self) {
+        self.metrics.unavailable.add(1);
     }
 
     /// Counts a request that goes to a server that is left out, as no other one is left.

@@ -144,7 +144,8 @@ impl Server {
             name: self.name.clone(),
             weight: self.weight.load(Ordering::Relaxed),
             health: self.health.report(now),
-            idle_connections: self.pool.count(),
+            in_flight: self.load.in_flight(),
+            idle_connections: self.idle(),
         }
     }
 
