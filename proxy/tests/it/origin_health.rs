@@ -26,6 +26,7 @@ async fn pair(change: impl FnOnce(&mut OriginSettings)) -> (Origin, Origin, Prox
         origin.servers.push(ServerSettings::from(address));
         origin.slow_start = None;
         origin.balance = Balance::RoundRobin;
+        origin.keepalive = 0;
         origin.health.interval = Duration::from_millis(100);
         origin.health.window = 2;
         origin.health.threshold = 2;
