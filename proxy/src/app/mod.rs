@@ -46,6 +46,8 @@ use settings::{Config, ListenSettings, StorageKind};
 pub struct App {
     /// The settings of the start. Those that can change since are in `settings`.
     pub config: Config,
+    /// Those of the last reload.
+    latest: Mutex<Config>,
     pub store: Arc<dyn Store>,
     memory: MemoryStore,
     /// The same store, where it has a file.
@@ -95,12 +97,9 @@ impl App {
         let takes = config.storage.kind == StorageKind::Memory && memory.hand_over.is_some();
         let pages = pages.filter(|_| takes);
         let storage = Storage::open(&config, &clock, pages.as_ref().map(Pages::tag_seed))?;
-        Ok(Self::over(
-            storage,
-            config,
-            clock,
-            pages.map_or(Inheritance::Nothing, Inheritance::Pages),
-        ))
+        let reloads = Reloads::new(clock.wall());
+        let inheritance = pages.map_or(Inheritance::Nothing, Inheritance::Pages);
+        Ok(Self::over(storage, config, clock, (reloads, inheritance)))
     }
 
     /// Finds what would keep the store from being opened, while another process has it.
@@ -111,11 +110,17 @@ impl App {
     /// Makes every part again, for these listeners, after a process that was to take over has
     /// failed: the store is opened again, or is the same where it is in memory.
     pub fn resumed(&self, listen: Vec<ListenSettings>) -> Result<Arc<Self>, OpenError> {
-        let mut config = self.config.clone();
+        let mut config = self.latest.lock().clone();
         config.listen = listen;
+        (config.workers, config.storage) = (self.config.workers, self.config.storage.clone());
         config.storage.file.wait = config.storage.file.wait.max(RESUME_WAIT);
+        let reloads = self.reloads.resumed(self.clock.wall());
         if self.file.is_some() {
-            return Self::new(config, Clock::system());
+            let clock = Clock::system();
+            let storage = Storage::open(&config, &clock, None)?;
+            let app = Self::over(storage, config, clock, (reloads, Inheritance::Nothing));
+            app.withdraw(self.is_withdrawn());
+            return Ok(app);
         }
         let storage = Storage {
             store: Arc::clone(&self.store),
@@ -127,10 +132,17 @@ impl App {
         };
         self.invalidation.lease().resume();
         let positions = Inheritance::Positions(self.purge_log.log_status().positions);
-        Ok(Self::over(storage, config, self.clock.clone(), positions))
+        let app = Self::over(storage, config, self.clock.clone(), (reloads, positions));
+        app.withdraw(self.is_withdrawn());
+        Ok(app)
     }
 
-    fn over(storage: Storage, config: Config, clock: Clock, inheritance: Inheritance) -> Arc<Self> {
+    fn over(
+        storage: Storage,
+        config: Config,
+        clock: Clock,
+        (reloads, inheritance): (Reloads, Inheritance),
+    ) -> Arc<Self> {
         let Storage { store, memory, file, invalidation, seed, journal } = storage;
         let (positions, incoming) = match inheritance {
             Inheritance::Nothing => (journal.positions(), None),
@@ -207,8 +219,8 @@ impl App {
             incoming: Mutex::new(incoming),
         };
         let started = clock.now();
-        let reloads = Reloads::new(clock.wall());
         Arc::new(Self {
+            latest: Mutex::new(config.clone()),
             config,
             store,
             memory,
@@ -331,6 +343,7 @@ impl App {
 
     /// Hands settings on to what is not asked about requests.
     fn govern(&self, config: &Config) {
+        self.latest.lock().clone_from(config);
         govern(&self.invalidation, config);
         self.listeners.permits.resize(config.limits.max_connections);
         self.front.cache.resize_tunnels(config.limits.max_connections);

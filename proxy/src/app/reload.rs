@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 use process::timestamp::Timestamp;
-use settings::{ConfigErrors, Problem, SettingChange};
+use settings::{ConfigErrors, Problem, SettingChange, WrittenSettings};
 
 /// Asks for the configuration to be read again.
 #[derive(Debug)]
@@ -65,6 +65,8 @@ pub struct Reloads {
     requests: mpsc::Sender<ReloadRequest>,
     taken: Mutex<Option<mpsc::Receiver<ReloadRequest>>>,
     state: Mutex<ReloadState>,
+    /// What the configuration that holds was written as, where that is known.
+    written: Mutex<Option<WrittenSettings>>,
     restart_needed: AtomicU64,
     outcomes: [Counter; OUTCOMES.len()],
 }
@@ -86,6 +88,7 @@ impl Reloads {
             requests,
             taken: Mutex::new(Some(receiver)),
             state: Mutex::new(state),
+            written: Mutex::default(),
             restart_needed: AtomicU64::new(0),
             outcomes: Default::default(),
         }
@@ -114,8 +117,28 @@ impl Reloads {
         self.state.lock().hash.clone()
     }
 
-    pub(crate) fn start_with(&self, hash: String) {
-        self.state.lock().hash = hash;
+    /// Goes on after these: the same configuration holds.
+    pub(crate) fn resumed(&self, now: Timestamp) -> Self {
+        let this = Self::new(now);
+        *this.state.lock() = self.state.lock().clone();
+        this.written.lock().clone_from(&self.written.lock());
+        this.restart_needed.store(self.restart_needed.load(Ordering::Relaxed), Ordering::Relaxed);
+        for (own, other) in this.outcomes.iter().zip(&self.outcomes) {
+            own.add(other.value());
+        }
+        this
+    }
+
+    /// Returns what the configuration that holds was written as: this, if none is known yet.
+    pub(crate) fn start_with(&self, written: &WrittenSettings) -> WrittenSettings {
+        let written = self.written.lock().get_or_insert_with(|| written.clone()).clone();
+        self.state.lock().hash = written.hash();
+        written
+    }
+
+    /// Notes what holds from now on.
+    pub(crate) fn adopt(&self, written: WrittenSettings) {
+        *self.written.lock() = Some(written);
     }
 
     /// Notes how a reload ended. One that was only tried leaves no trace.
@@ -237,7 +260,8 @@ mod tests {
     #[test]
     fn a_failed_reload_is_noted_until_one_succeeds() {
         let reloads = Reloads::new(Timestamp::from_secs(10));
-        reloads.start_with("a".to_owned());
+        let start = WrittenSettings::default();
+        reloads.start_with(&start);
         let shown = |reloads: &Reloads| crate::metrics::family::page(reloads.families()).unwrap();
         assert!(shown(&reloads).contains("shellac_config_last_reload_successful 1\n"));
 
@@ -247,7 +271,8 @@ mod tests {
         assert!(page.contains("shellac_config_last_reload_successful 0\n"), "{page}");
         assert!(page.contains("success_timestamp_seconds 10\n"), "{page}");
         assert!(page.contains("reloads_total{outcome=\"unreadable\"} 1\n"), "{page}");
-        assert!(page.contains("shellac_config_info{hash=\"a\"} 1\n"), "{page}");
+        let info = format!("shellac_config_info{{hash=\"{}\"}} 1\n", start.hash());
+        assert!(page.contains(&info), "{page}");
 
         let needs_restart = vec![change("workers")];
         let report = ReloadReport { hash: "b".to_owned(), needs_restart, ..Default::default() };
@@ -257,6 +282,9 @@ mod tests {
         assert!(page.contains("success_timestamp_seconds 30\n"), "{page}");
         assert!(page.contains("shellac_config_restart_needed 1\n"), "{page}");
         assert!(page.contains("shellac_config_info{hash=\"b\"} 1\n"), "{page}");
+
+        let resumed = reloads.resumed(Timestamp::from_secs(40));
+        assert_eq!(shown(&resumed), page, "a failed upgrade forgets nothing");
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl PurgeEndpoint {
                 );
                 match self.executor.apply(request.id, selectors, mode, source).await {
                     Ok(mut report) => {
-                        report.hint = self.hints.of(&report, &self.executor);
+                        let listen = &self.settings.current().listen;
+                        report.hint = self.hints.of(&report, &self.executor, listen);
                         answer(&report)
                     }
                     Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

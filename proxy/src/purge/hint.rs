@@ -5,29 +5,26 @@ use purge_protocol::hint::{Known, for_no_match};
 use purge_protocol::request::Target;
 
 use super::PurgeExecutor;
-use settings::{Config, StorageKind};
+use settings::{Config, ListenAddress, ListenSettings, StorageKind};
 
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
-    /// The ports of the traffic listeners: clients that name one have it in the host of what they
-    /// store.
-    pub ports: Vec<u16>,
     /// Tags of stored responses may be in a file, where purges do not count them.
     pub has_file: bool,
 }
 
 impl Hints {
     pub fn new(config: &Config) -> Self {
-        let addresses = config.listen.iter().flat_map(|listen| &listen.addresses);
-        let ports = addresses.filter_map(|address| address.tcp()).map(|address| address.port());
-        Self {
-            ports: ports.filter(|port| *port != 0).collect(),
-            has_file: config.storage.kind != StorageKind::Memory,
-        }
+        Self { has_file: config.storage.kind != StorageKind::Memory }
     }
 
     /// Returns a hint for the first selector that has matched nothing.
-    pub(super) fn of(&self, report: &PurgeReport, executor: &PurgeExecutor) -> Option<String> {
+    pub(super) fn of(
+        &self,
+        report: &PurgeReport,
+        executor: &PurgeExecutor,
+        listen: &[ListenSettings],
+    ) -> Option<String> {
         let missed = |count: &&purge_protocol::SelectorReport| count.objects == 0;
         let first = report.selectors.iter().find(missed)?;
         let target = first.selector.target().ok()?;
@@ -37,23 +34,30 @@ impl Hints {
             Target::Prefix(prefix) => prefix.host(),
             Target::Tag(_) | Target::All => None,
         };
-        let other = host.and_then(|host| self.stored_sibling(host, executor));
+        let other = host.and_then(|host| stored_sibling(host, executor, listen));
         let known = Known { other_host: other.as_deref(), has_uncounted: self.has_file };
         let hint = for_no_match(&first.selector, known);
         let (count, all) = (report.selectors.iter().filter(missed).count(), report.selectors.len());
         Some(if all == 1 { hint } else { format!("{count} of {all} matched nothing: {hint}") })
     }
+}
 
-    /// Returns a host of the same name under another port of which responses are in memory.
-    fn stored_sibling(&self, host: &str, executor: &PurgeExecutor) -> Option<String> {
-        let ids = executor.invalidation.ids();
-        let is_stored = |host: &str| ids.live(ids.host(host.as_bytes())) > 0;
-        if is_stored(host) {
-            return None;
-        }
-        let port_at = host.rfind(':').filter(|at| !host.get(*at..).unwrap_or("").contains(']'));
-        let name = port_at.and_then(|at| host.get(..at)).unwrap_or(host);
-        let siblings = self.ports.iter().map(|port| format!("{name}:{port}"));
-        std::iter::once(name.to_owned()).chain(siblings).find(|sibling| is_stored(sibling))
+/// Returns a host of the same name under another port of which responses are in memory.
+fn stored_sibling(
+    host: &str,
+    executor: &PurgeExecutor,
+    listen: &[ListenSettings],
+) -> Option<String> {
+    let ids = executor.invalidation.ids();
+    let is_stored = |host: &str| ids.live(ids.host(host.as_bytes())) > 0;
+    if is_stored(host) {
+        return None;
     }
+    let port_at = host.rfind(':').filter(|at| !host.get(*at..).unwrap_or("").contains(']'));
+    let name = port_at.and_then(|at| host.get(..at)).unwrap_or(host);
+    // Clients that name the port of a listener have it in the host of what they store.
+    let addresses = listen.iter().flat_map(|listen| &listen.addresses);
+    let ports = addresses.filter_map(ListenAddress::tcp).map(|address| address.port());
+    let siblings = ports.map(|port| format!("{name}:{port}"));
+    std::iter::once(name.to_owned()).chain(siblings).find(|sibling| is_stored(sibling))
 }

@@ -54,10 +54,8 @@ impl Reloader {
         admin: AdminAcceptor,
         start: Option<Configuration>,
     ) -> Self {
-        let current = start.as_ref().map(|start| start.written.clone()).unwrap_or_default();
-        if start.is_some() {
-            app.reloads.start_with(current.hash());
-        }
+        let current = start.as_ref().map(|start| app.reloads.start_with(&start.written));
+        let current = current.unwrap_or_default();
         Self { app, orders, sockets, admin, start, current }
     }
 
@@ -166,6 +164,7 @@ impl Reloader {
         if report.changed.iter().any(|change| change.setting == "limits.max_connections") {
             raise_descriptor_limit(config.limits.max_connections);
         }
+        self.app.reloads.adopt(written.clone());
         self.current = written;
         report.opened = [traffic.opened, admin.opened].concat();
         report.closed = [traffic.closed, admin.closed].concat();

@@ -1,6 +1,7 @@
 //! Commands say in words what the client library knows, and are not content where nothing works.
 
 use std::io::{BufRead as _, BufReader, Lines};
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -108,7 +109,13 @@ async fn send_never_reports_success_for_an_event_that_is_given_up() {
 async fn a_signal_right_after_the_announcement_is_handled() {
     let broker = Broker::start(1);
     let url = Proxy::start().url();
-    for signals in [&[Signal::TERM][..], &[Signal::INT], &[Signal::HUP, Signal::TERM]] {
+    for (signals, code) in [
+        (&[Signal::TERM][..], 0),
+        (&[Signal::INT], 0),
+        (&[Signal::HUP, Signal::TERM], 0),
+        (&[Signal::USR1, Signal::TERM], 0),
+        (&[Signal::QUIT], 131),
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shellac-purger"));
         command.args(["run", "--broker", &broker.address(), "--target", &url]);
         command.args(["--admin", "127.0.0.1:0"]).stderr(Stdio::piped());
@@ -123,9 +130,39 @@ async fn a_signal_right_after_the_announcement_is_handled() {
             lines.for_each(drop);
             program.wait().unwrap().code()
         };
-        let code = tokio::task::spawn_blocking(run).await.unwrap();
-        assert_eq!(code, Some(0), "{signals:?}");
+        let ended = tokio::task::spawn_blocking(run).await.unwrap();
+        assert_eq!(ended, Some(code), "{signals:?}");
     }
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_of_start_life_and_end() {
+    let broker = Broker::start(1);
+    let url = Proxy::start().url();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shellac-purger"));
+    command.args(["run", "--broker", &broker.address(), "--target", &url]);
+    command.args(["--admin", "127.0.0.1:0"]).stderr(Stdio::null());
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    let run = move || {
+        let hears = |start: &str| loop {
+            let mut buffer = [0; 256];
+            let length = socket.recv(&mut buffer).unwrap_or_else(|_| panic!("nobody says {start}"));
+            if buffer[..length].starts_with(start.as_bytes()) {
+                return;
+            }
+        };
+        let mut program = command.spawn().unwrap();
+        hears("READY=1\nSTATUS=consuming and delivering\n");
+        hears("WATCHDOG=1\n");
+        kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
+        hears("STOPPING=1\n");
+        program.wait().unwrap().code()
+    };
+    assert_eq!(tokio::task::spawn_blocking(run).await.unwrap(), Some(0));
 }
 
 #[tokio::test]
