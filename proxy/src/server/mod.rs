@@ -87,6 +87,7 @@ impl Bound {
     /// Lets the configuration be read again while it runs.
     #[must_use]
     pub fn reloading(self, configuration: Configuration) -> Self {
+        let _written = self.app.reloads.start_with(&configuration.written);
         Self { configuration: Some(configuration), ..self }
     }
 
