@@ -11,7 +11,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::driver::Driver;
 use super::fault::before_head;
@@ -65,6 +65,12 @@ impl Http2Connection {
         Ok(Self { sender: Mutex::new(sender), shared, streams_max })
     }
 
+    /// Waits until the server has said how many requests it takes at once, but not for long: one
+    /// that is busy may not have come to it.
+    pub(in crate::origins) async fn settled(&self) {
+        let _busy = timeout(SETTINGS_PATIENCE, self.shared.settled.notified()).await;
+    }
+
     /// Takes one of the streams that the server allows.
     pub(in crate::origins) fn claim(self: &Arc<Self>) -> Option<StreamClaim> {
         let allowed = self.allowed()?.min(self.streams_max);
@@ -80,7 +86,7 @@ impl Http2Connection {
     }
 
     /// Returns the number of requests that the server allows at once, if it takes new ones.
-    fn allowed(&self) -> Option<usize> {
+    pub(super) fn allowed(&self) -> Option<usize> {
         let is_stuck = |since: Instant| since.elapsed() > STUCK_AFTER;
         (self.takes_requests() && !self.shared.wire.blocked().is_some_and(is_stuck))
             .then(|| self.sender.lock().current_max_send_streams())
@@ -139,5 +145,6 @@ pub(super) const STREAMS_MAX: usize = 4096;
 /// Requests on a connection whose server has not said how many it takes. RFC 9113 §6.5.2 recommends
 /// no fewer.
 pub(super) const STREAMS_BEFORE_SETTINGS: usize = 100;
+const SETTINGS_PATIENCE: Duration = Duration::from_millis(250);
 /// Further requests go on another connection when the socket has taken no bytes for so long.
 const STUCK_AFTER: Duration = Duration::from_millis(250);

@@ -20,6 +20,7 @@ pub(super) struct Driver<T> {
     connection: Connection<Wire<T>, Bytes>,
     shared: Arc<Http2State>,
     pings: Option<Pings>,
+    is_settled: bool,
 }
 
 struct Pings {
@@ -50,7 +51,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             quiet: 0,
             bytes: 0,
         });
-        Self { connection, shared, pings }
+        Self { connection, shared, pings, is_settled: false }
     }
 }
 
@@ -59,7 +60,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        if let Poll::Ready(result) = Pin::new(&mut this.connection).poll(cx) {
+        let ended = Pin::new(&mut this.connection).poll(cx);
+        if !this.is_settled && (ended.is_ready() || this.shared.wire.reads().bytes > 0) {
+            this.is_settled = true;
+            this.shared.settled.notify_one();
+        }
+        if let Poll::Ready(result) = ended {
             if let Err(error) = result {
                 tracing::debug!(%error, "origin connection ended");
             }

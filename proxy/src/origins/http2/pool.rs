@@ -24,6 +24,8 @@ struct Connections {
     open: Vec<Arc<Http2Connection>>,
     connecting: Vec<ConnectAttempt>,
     attempts: u64,
+    /// Requests that the server allowed on the last connection.
+    allowed: Option<usize>,
     /// The protocol of the last connection, where the handshake decides.
     last: Option<Negotiated>,
 }
@@ -97,7 +99,8 @@ impl Http2Pool {
         let (sender, outcome) = watch::channel(None);
         connections.attempts += 1;
         let number = connections.attempts;
-        let room = self.limits.streams_max.min(STREAMS_BEFORE_SETTINGS) - 1;
+        let allowed = connections.allowed.unwrap_or(STREAMS_BEFORE_SETTINGS);
+        let room = self.limits.streams_max.min(allowed).saturating_sub(1);
         connections.connecting.push(ConnectAttempt { number, room, outcome: outcome.clone() });
         let pool = Arc::clone(&self.connections);
         Claim::Connect(Connecting { pool, number, outcome: sender }, AwaitedConnection(outcome))
@@ -144,6 +147,7 @@ impl Connections {
     fn add(&mut self, connection: Http2Connection) -> Arc<Http2Connection> {
         let connection = Arc::new(connection);
         self.last = Some(Negotiated::Http2);
+        self.allowed = connection.allowed();
         self.open.push(Arc::clone(&connection));
         connection
     }

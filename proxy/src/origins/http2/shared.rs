@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::wire::WireState;
@@ -16,6 +17,8 @@ pub(super) struct Http2State {
     pub(super) claimed: AtomicUsize,
     /// The moment at which the number of claimed streams left or reached none.
     pub(super) changed: Mutex<Instant>,
+    /// Told when the server's first frame, its settings, was read, or the connection has ended.
+    pub(super) settled: Notify,
     is_silent: AtomicBool,
 }
 
@@ -45,6 +48,7 @@ impl Http2State {
             wire,
             claimed: AtomicUsize::new(0),
             changed: Mutex::new(Instant::now()),
+            settled: Notify::new(),
             is_silent: AtomicBool::new(false),
         }
     }

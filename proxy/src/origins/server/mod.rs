@@ -242,7 +242,9 @@ impl Server {
     }
 
     async fn begin_http2(&self, stream: Transport) -> Result<Http2Connection, OriginError> {
-        Http2Connection::begin(stream, self.http2.limits()).await
+        let connection = Http2Connection::begin(stream, self.http2.limits()).await?;
+        connection.settled().await;
+        Ok(connection)
     }
 
     /// Returns whether HTTP/2 is spoken on a new connection.

@@ -9,7 +9,7 @@ use crate::origins::http2::{Claim, Connecting, Http2Connection, Negotiated};
 use crate::tls::HttpOffer;
 
 pub(super) async fn connect(server: Arc<Server>) -> Result<ServerConnection, OriginError> {
-    loop {
+    for _ in 0..ROUNDS_MAX {
         let waiting = match server.http2.claim() {
             Claim::Stream(stream) => return Ok(ServerConnection::stream(stream, server)),
             Claim::Alone => return connect_alone(server).await,
@@ -25,6 +25,7 @@ pub(super) async fn connect(server: Arc<Server>) -> Result<ServerConnection, Ori
             return Ok(connection);
         }
     }
+    Err(OriginError::Busy)
 }
 
 async fn connect_for_all(server: Arc<Server>, connecting: Connecting) {
@@ -50,3 +51,7 @@ async fn connect_alone(server: Arc<Server>) -> Result<ServerConnection, OriginEr
     let stream = connection.claim().ok_or(OriginError::Abandoned)?;
     Ok(ServerConnection::stream(stream, server))
 }
+
+/// Connections that a request waits for while others take their streams. A server may also allow
+/// none.
+const ROUNDS_MAX: u32 = 32;

@@ -212,3 +212,32 @@ async fn the_connections_of_a_drained_server_end_after_their_requests() {
     assert_eq!(text(task.content().await).await.unwrap(), "done");
     peer.next(GOAWAY).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_more_requests_wait_for_a_connection_than_the_last_one_took() {
+    let pool = Http2Pool::new(limits(), SECOND);
+    let (ours, theirs) = duplex(1 << 20);
+    let connection = Http2Connection::begin(ours, &limits()).await.unwrap();
+    let mut peer = Peer { stream: theirs, frames: Vec::new() };
+    let start = Instant::now();
+    tokio::join!(connection.settled(), async {
+        sleep(SECOND / 10).await;
+        peer.send(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 2]).await;
+    });
+    assert_eq!(start.elapsed(), SECOND / 10);
+    pool.add(connection);
+
+    let _taken = [pool.claim_open().unwrap(), pool.claim_open().unwrap()];
+    let Claim::Connect(_first, _) = pool.claim() else { panic!("nobody connects") };
+    assert!(matches!(pool.claim(), Claim::Wait(_)));
+    assert!(matches!(pool.claim(), Claim::Connect(..)), "a connection takes two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_sends_no_settings_is_not_waited_for_long() {
+    let (ours, _theirs) = duplex(1 << 20);
+    let connection = Http2Connection::begin(ours, &limits()).await.unwrap();
+    let start = Instant::now();
+    connection.settled().await;
+    assert_eq!(start.elapsed().as_millis(), 250);
+}
