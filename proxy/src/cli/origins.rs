@@ -78,7 +78,8 @@ fn check(arguments: &OriginsArguments, server: &ServerArguments) -> Result<Exit,
     let answer = client.ask(&Method::POST, &format!("{}/check", server.path()), None)?;
     let exit = show(&answer, arguments.json, check_line)?;
     let document = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
-    if document["check"]["is_good"] == true { Ok(exit) } else { Ok(Exit::No) }
+    let is_good = document.pointer("/check/is_good") == Some(&Value::Bool(true));
+    Ok(if is_good { exit } else { Exit::No })
 }
 
 impl ServerArguments {
@@ -97,7 +98,7 @@ fn show(answer: &AdminAnswer, is_json: bool, text: fn(&Value) -> String) -> Resu
         say(format_args!("shellac: the proxy's answer is not JSON: is --admin right?"));
         return Err(Exit::Unavailable);
     };
-    if let Some(warning) = document["warning"].as_str().filter(|_| !is_json) {
+    if let Some(warning) = document.get("warning").and_then(Value::as_str).filter(|_| !is_json) {
         say(format_args!("shellac: {warning}"));
     }
     let page = if is_json { answer.text().into_owned() } else { text(&document) };
@@ -106,7 +107,7 @@ fn show(answer: &AdminAnswer, is_json: bool, text: fn(&Value) -> String) -> Resu
 }
 
 fn table(document: &Value) -> String {
-    let mut page = String::new();
+    let mut lines = Vec::new();
     for origin in document["origins"].as_array().into_iter().flatten() {
         let counts = ["in_flight", "queued"].map(|key| origin[key].as_u64().unwrap_or(0));
         let circuit = match origin["circuit"].as_str() {
@@ -115,12 +116,12 @@ fn table(document: &Value) -> String {
         };
         let [in_flight, queued] = counts;
         let name = text_of(&origin["name"]);
-        page += &format!("{name}  {in_flight} in flight, {queued} queued{circuit}\n");
+        lines.push(format!("{name}  {in_flight} in flight, {queued} queued{circuit}\n"));
         for server in origin["servers"].as_array().into_iter().flatten() {
-            page += &format!("  {}\n", row(server));
+            lines.push(format!("  {}\n", row(server)));
         }
     }
-    page
+    lines.concat()
 }
 
 fn line(server: &Value) -> String {
@@ -175,15 +176,11 @@ fn span(seconds: u64) -> String {
 
 /// Encodes what a path segment cannot hold.
 fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded += &format!("%{byte:02X}");
-        }
-    }
-    encoded
+    let encode = |byte: u8| {
+        let is_plain = byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+        if is_plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

@@ -86,7 +86,9 @@ impl HealthGroup {
 
     /// Notices what time has brought, and compares the servers at the end of a period.
     pub(in crate::origins) fn turn(&self, servers: &[&ServerHealth], now: Instant) {
-        servers.iter().for_each(|server| server.turn(now));
+        for server in servers {
+            server.turn(now);
+        }
         let Some(factor) = self.rules.outlier.latency_factor else { return };
         {
             let mut end = self.period.lock();

@@ -13,16 +13,17 @@ pub(in crate::origins) type GroupView<'a> =
 
 /// Returns the families of these origins.
 pub(in crate::origins) fn families(groups: &[GroupView<'_>], now: Instant) -> Vec<Family> {
+    let mut all = server_families(groups, now);
+    all.extend(origin_families(groups, now));
+    all
+}
+
+fn server_families(groups: &[GroupView<'_>], now: Instant) -> Vec<Family> {
     let servers = || {
         groups.iter().flat_map(|(origin, _, servers)| {
             servers.iter().map(move |(name, health)| {
                 ([("origin", (*origin).to_owned()), ("server", (*name).to_owned())], *health)
             })
-        })
-    };
-    let by_origin = |count: fn(&HealthGroup) -> u64| {
-        groups.iter().map(move |(origin, group, _)| {
-            Sample::counter([("origin", (*origin).to_owned())], count(group))
         })
     };
     vec![
@@ -55,6 +56,16 @@ pub(in crate::origins) fn families(groups: &[GroupView<'_>], now: Instant) -> Ve
             "Times that the server was left out because of its requests",
             servers().map(|(labels, health)| Sample::counter(labels, health.ejections.value())),
         ),
+    ]
+}
+
+fn origin_families(groups: &[GroupView<'_>], now: Instant) -> Vec<Family> {
+    let by_origin = |count: fn(&HealthGroup) -> u64| {
+        groups.iter().map(move |(origin, group, _)| {
+            Sample::counter([("origin", (*origin).to_owned())], count(group))
+        })
+    };
+    vec![
         Family::labelled(
             "shellac_origin_ejections_refused",
             "Times that a failing server was kept because too few others were left",

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// Counts by tenths of the time. The oldest tenth goes as a whole.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RollingCounts {
-    slots: [Counts; SLOTS],
+    slots: [Counts; SLOTS as usize],
     began: Instant,
     newest: u64,
     width: Duration,
@@ -21,8 +21,8 @@ pub(super) struct Counts {
 
 impl RollingCounts {
     pub(super) fn new(window: Duration, now: Instant) -> Self {
-        let width = (window / SLOTS as u32).max(Duration::from_millis(1));
-        Self { slots: [Counts::default(); SLOTS], began: now, newest: 0, width }
+        let width = (window / SLOTS).max(Duration::from_millis(1));
+        Self { slots: [Counts::default(); SLOTS as usize], began: now, newest: 0, width }
     }
 
     pub(super) fn add(&mut self, is_good: bool, now: Instant) {
@@ -45,7 +45,7 @@ impl RollingCounts {
     fn turn(&mut self, now: Instant) {
         let elapsed = now.duration_since(self.began).as_nanos() / self.width.as_nanos();
         let number = u64::try_from(elapsed).unwrap_or(u64::MAX).max(self.newest);
-        let passed = (number - self.newest).min(SLOTS as u64);
+        let passed = (number - self.newest).min(u64::from(SLOTS));
         for step in 0..passed {
             if let Some(slot) = self.slots.get_mut(slot_of(number - step)) {
                 *slot = Counts::default();
@@ -56,11 +56,11 @@ impl RollingCounts {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "less than SLOTS")]
-const fn slot_of(number: u64) -> usize {
-    (number % SLOTS as u64) as usize
+fn slot_of(number: u64) -> usize {
+    (number % u64::from(SLOTS)) as usize
 }
 
-const SLOTS: usize = 10;
+const SLOTS: u32 = 10;
 
 #[cfg(test)]
 mod tests {
