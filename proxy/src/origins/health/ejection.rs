@@ -44,11 +44,11 @@ impl Ejection {
         time
     }
 
-    /// Ends an ejection whose time is over. Returns whether one ended.
-    pub(super) fn end_if_over(&mut self, now: Instant) -> bool {
-        let Some(until) = self.until.filter(|until| now >= *until) else { return false };
+    /// Ends an ejection whose time is over. Returns when that was, if one ended.
+    pub(super) fn end_if_over(&mut self, now: Instant) -> Option<Instant> {
+        let until = self.until.filter(|until| now >= *until)?;
         (self.until, self.returned) = (None, Some(until));
-        true
+        Some(until)
     }
 
     /// Ends an ejection at once, and forgets all earlier ones.
@@ -126,11 +126,12 @@ mod tests {
         assert_eq!(ejection.begin(&settings, at(0)), 30 * SECOND);
         assert!(ejection.is_on(at(29)) && !ejection.is_on(at(30)));
         assert!(!ejection.note_failure(&settings, at(1)), "it is out already");
-        assert!(!ejection.end_if_over(at(29)) && ejection.end_if_over(at(31)));
-        assert!(!ejection.end_if_over(at(32)), "it ends once");
+        assert_eq!(ejection.end_if_over(at(29)), None);
+        assert_eq!(ejection.end_if_over(at(31)), Some(at(30)), "however late that is noticed");
+        assert_eq!(ejection.end_if_over(at(32)), None, "it ends once");
 
         assert_eq!(ejection.begin(&settings, at(40)), 60 * SECOND);
-        assert!(ejection.end_if_over(at(100)));
+        assert_eq!(ejection.end_if_over(at(100)), Some(at(100)));
         assert_eq!(ejection.begin(&settings, at(131)), 60 * SECOND, "30 s of calm took one back");
         ejection.forget();
         assert!(!ejection.is_on(at(132)));
@@ -143,7 +144,7 @@ mod tests {
         let mut ejection = Ejection::default();
         for _ in 0..100 {
             now += ejection.begin(&settings, now);
-            assert!(ejection.end_if_over(now));
+            assert!(ejection.end_if_over(now).is_some());
         }
         assert_eq!(ejection.begin(&settings, now), 300 * SECOND);
     }

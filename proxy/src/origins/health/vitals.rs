@@ -155,8 +155,8 @@ impl Vitals {
 
     /// Notices what time has brought. A server whose ejection is over starts slowly.
     pub(super) fn turn(&mut self, now: Instant) {
-        if self.ejection.end_if_over(now) {
-            self.slow_start = SlowStart::begun(now);
+        if let Some(ended) = self.ejection.end_if_over(now) {
+            self.slow_start = SlowStart::begun(ended);
         }
         self.slow_start.end_if_over(self.rules.slow_start, now);
     }
