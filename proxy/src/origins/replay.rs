@@ -10,6 +10,8 @@ pub(super) struct Replay {
     pieces: Vec<Bytes>,
     bytes: usize,
     trailers: Option<HeaderMap>,
+    /// The trailers are to be given again.
+    are_trailers_due: bool,
     is_ended: bool,
     /// Not all that was taken is here.
     is_lost: bool,
@@ -52,24 +54,29 @@ impl Replay {
     /// Begins again. Returns whether everything that was taken is here.
     pub(super) fn rewind(&mut self) -> bool {
         self.next = 0;
+        self.are_trailers_due = self.trailers.is_some();
         !self.is_lost
     }
 
-    /// Returns the next frame that is given again, or whether there is no other.
-    pub(super) fn take(&mut self) -> Option<Option<Frame<Bytes>>> {
+    /// Returns the next frame that is given again.
+    pub(super) fn take(&mut self) -> Option<Frame<Bytes>> {
         if let Some(piece) = self.pieces.get(self.next) {
             self.next += 1;
-            return Some(Some(Frame::data(piece.clone())));
+            return Some(Frame::data(piece.clone()));
         }
-        if !self.is_ended {
-            return None; // the client has more
-        }
-        Some(self.trailers.take().map(Frame::trailers))
+        let trailers = self.trailers.clone().filter(|_| self.are_trailers_due);
+        self.are_trailers_due = false;
+        trailers.map(Frame::trailers)
+    }
+
+    /// Returns whether the client has sent everything.
+    pub(super) const fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     /// Returns whether content is to be given again.
     pub(super) fn has_more(&self) -> bool {
-        self.next < self.pieces.len() || self.trailers.is_some()
+        self.next < self.pieces.len() || self.are_trailers_due
     }
 
     /// Returns the bytes that are to be given again.
@@ -91,7 +98,7 @@ mod tests {
 
     fn again(replay: &mut Replay) -> String {
         let mut all = String::new();
-        while let Some(Some(frame)) = replay.take() {
+        while let Some(frame) = replay.take() {
             all += match frame.into_data() {
                 Ok(data) => String::from_utf8(data.to_vec()).unwrap(),
                 Err(frame) => format!("{:?}", frame.into_trailers().unwrap()),
@@ -110,12 +117,12 @@ mod tests {
 
         assert!(replay.rewind());
         assert_eq!((replay.left(), again(&mut replay).as_str()), (6, "onetwo"));
-        assert!(replay.take().is_none());
+        assert!(!replay.is_ended());
         replay.note(Some(&data("three")));
         replay.note(None);
         assert!(replay.rewind());
         assert_eq!(again(&mut replay), "onetwothree");
-        assert!(matches!(replay.take(), Some(None)));
+        assert!(replay.is_ended());
     }
 
     #[test]
@@ -124,6 +131,7 @@ mod tests {
         replay.note(Some(&data("one")));
         let trailers = HeaderMap::from_iter([(http::header::AGE, 1.into())]);
         replay.note(Some(&Frame::trailers(trailers)));
+        assert!(!replay.has_more() && replay.take().is_none(), "they were given once");
 
         assert!(replay.rewind());
         assert_eq!(again(&mut replay), "one{\"age\": \"1\"}");

@@ -204,10 +204,14 @@ impl ClientBody {
             return Poll::Ready(Some(Err(RequestBodyError::Abandoned)));
         }
         if let Some(frame) = self.replay.as_mut().and_then(Replay::take) {
-            if frame.is_none() || self.is_end() {
+            if self.is_end() {
                 self.upload.note_end();
             }
-            return Poll::Ready(frame.map(Ok));
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if self.replay.as_ref().is_some_and(Replay::is_ended) {
+            self.upload.note_end();
+            return Poll::Ready(None);
         }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             if !self.is_waiting {

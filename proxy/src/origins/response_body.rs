@@ -18,7 +18,7 @@ use super::server::connection::ServerConnection;
 use super::slots::RequestSlot;
 use crate::field::hop_by_hop;
 
-/// ResponseContent as it arrives. Dropping it before its end closes the connection.
+/// Content as it arrives. Dropping it before its end closes the connection.
 #[derive(Debug)]
 pub struct OriginBody {
     incoming: ResponseContent,

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::error::OriginError;
 use crate::field::grpc;
@@ -57,7 +56,7 @@ impl StreamPatience {
 }
 
 fn is_event_stream(fields: &HeaderMap) -> bool {
-    let media_type = fields.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    let media_type = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let media_type = media_type.split(|byte| *byte == b';').next().unwrap_or_default();
     media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
@@ -67,8 +66,6 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -157,15 +157,13 @@ impl Connecting {
     /// Tells everybody who waits. A connection over HTTP/1 is not shared.
     pub(in crate::origins) fn done(self, result: Result<Option<Http2Connection>, OriginError>) {
         let mut connections = self.pool.lock();
-        let outcome = result.map(|connection| match connection {
-            Some(connection) => {
+        let outcome = result.map(|connection| {
+            if let Some(connection) = connection {
                 connections.add(connection);
-                Negotiated::Http2
+                return Negotiated::Http2;
             }
-            None => {
-                connections.last = Some(Negotiated::Http1);
-                Negotiated::Http1
-            }
+            connections.last = Some(Negotiated::Http1);
+            Negotiated::Http1
         });
         drop(connections);
         self.outcome.send_replace(Some(outcome));

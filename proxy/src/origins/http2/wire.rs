@@ -36,7 +36,7 @@ pub(super) struct WireState {
 struct UnsentRequests {
     /// The moment since which the socket takes no bytes.
     blocked: Option<Instant>,
-    /// UnsentRequests that are not written yet, and those that were before anybody asked.
+    /// Requests that are not written yet, and those that were before anybody asked.
     open: Vec<UnsentRequest>,
     /// The highest stream that was announced.
     announced: u32,
