@@ -83,7 +83,11 @@ fn send(states: &[NotifyState<'_>]) {
     let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else {
         return;
     };
-    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let mut message = String::new();
+    for state in states {
+        message.push_str(&state.to_string());
+        message.push('\n');
+    }
     if let Err(error) = send_to(&address, &message) {
         tracing::warn!(%error, ?address, "the service manager cannot be told");
     }

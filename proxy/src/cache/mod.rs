@@ -122,7 +122,7 @@ impl Cache {
         &self.fetcher
     }
 
-    /// Changes how many WebSockets there may be at once.
+    /// Changes how many tunnels there may be at once.
     pub fn resize_tunnels(&self, tunnels_max: usize) {
         self.passer.resize(tunnels_max);
     }

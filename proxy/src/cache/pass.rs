@@ -79,7 +79,7 @@ impl Passer {
         Self { invalidation, clock, fetcher, executor, drain, tunnels, changes }
     }
 
-    /// Changes how many WebSockets there may be at once.
+    /// Changes how many tunnels there may be at once.
     pub(super) fn resize(&self, tunnels_max: usize) {
         self.tunnels.resize(tunnels_max);
     }

@@ -115,9 +115,9 @@ impl Reloader {
         let is_of_purger = |change: &SettingChange| {
             PURGER.iter().any(|table| change.setting.split('.').next() == Some(table))
         };
-        let changes = self.current.changes_to(&loaded.written);
-        let (of_purger, changed): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_of_purger);
-        let changed = changed.into_iter().filter(|change| !is_fixed_at_start(&change.setting));
+        let all = self.current.changes_to(&loaded.written);
+        let (of_purger, own): (Vec<_>, Vec<_>) = all.into_iter().partition(is_of_purger);
+        let changed = own.into_iter().filter(|change| !is_fixed_at_start(&change.setting));
         let since_start =
             self.start.as_ref().map(|start| start.written.changes_to(&loaded.written));
         let since_start = since_start.unwrap_or_default().into_iter();

@@ -30,7 +30,7 @@ pub(crate) fn size_or_off(
     let read = size(range);
     move |node| match &node.value {
         Value::Text(text) | Value::Bare(text) if text == "off" => Ok(None),
-        _ => read(node).map(Some).map_err(|fault| fault.or_off()),
+        _ => read(node).map(Some).map_err(Fault::or_off),
     }
 }
 

@@ -49,7 +49,7 @@ impl Program {
             let line = said.iter().find(|line| line.trim_start().starts_with(label)).unwrap();
             let (_, rest) = line.split_once("http://").unwrap();
             let end = rest.find(['/', ' ']).unwrap_or(rest.len());
-            rest[..end].parse().unwrap()
+            rest.get(..end).unwrap().parse().unwrap()
         };
         let (traffic, admin) = (address("listen"), address("admin"));
         Self { traffic, admin, child, said, file, _folder: folder }
