@@ -19,7 +19,7 @@ use tokio_rustls::TlsStream;
 pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<Transport>>),
+    Tls(Box<TlsStream<Self>>),
 }
 
 impl Transport {

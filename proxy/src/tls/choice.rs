@@ -60,15 +60,15 @@ impl NameTable {
         let mut first_name = None;
         for (index, one) in credentials.into_iter().enumerate() {
             named.all.push(Arc::clone(&one.certified));
-            let names = &one.facts.dns_names;
+            let hosts = &one.facts.dns_names;
             if index == 0 {
-                first_name = names.first().cloned();
+                first_name = hosts.first().cloned();
             }
-            let shares_name = first_name.as_ref().is_some_and(|name| names.contains(name));
+            let shares_name = first_name.as_ref().is_some_and(|name| hosts.contains(name));
             if index == 0 || shares_name {
                 named.default.push(index);
             }
-            for name in names {
+            for name in hosts {
                 let (table, name) = match name.strip_prefix("*.") {
                     Some(parent) => (&mut named.wildcards, parent),
                     None => (&mut named.exact, name.as_str()),

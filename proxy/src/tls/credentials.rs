@@ -1,6 +1,6 @@
 //! `Credentials`: a certificate with its key, read from files and found to belong together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
@@ -47,7 +47,7 @@ impl Credentials {
     }
 
     pub(super) fn paths(files: &CertificateFiles) -> impl Iterator<Item = &Path> {
-        [&files.certificate, &files.key].into_iter().chain(&files.ocsp).map(|path| path.as_path())
+        [&files.certificate, &files.key].into_iter().chain(&files.ocsp).map(PathBuf::as_path)
     }
 
     /// Returns whether an OCSP response that is sent along has become too old.

@@ -63,12 +63,11 @@ async fn shake_hands(
     // Whoever sends no greeting takes no slot.
     let greeted = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
     let greeted = greeted.map_err(|error| failed(&error))?;
-    let slot = match tls.slots.try_acquire() {
-        Ok(slot) => slot,
-        Err(_) => {
-            let _waiting = tls.metrics.waiting.enter();
-            tls.slots.acquire().await.map_err(|_closed| HandshakeFailure::Closed)?
-        }
+    let slot = if let Ok(slot) = tls.slots.try_acquire() {
+        slot
+    } else {
+        let _waiting = tls.metrics.waiting.enter();
+        tls.slots.acquire().await.map_err(|_closed| HandshakeFailure::Closed)?
     };
     let config = tls.config().ok_or(HandshakeFailure::NoCertificate)?;
     match greeted.into_stream(config).into_fallible().await {

@@ -161,36 +161,34 @@ impl ListenerTls {
             is_new |= is_changed;
         }
         if is_new {
-            let roots = authorities.as_ref().map(|watched| watched.current().cloned());
-            *self.config.write() = self.build(roots, sessions);
+            *self.config.write() = self.build(authorities.as_ref(), sessions);
         }
     }
 
-    /// `roots` is `Some(None)` if clients need a certificate and nobody can say of which kind.
+    /// `None` if nobody can be let in.
     fn build(
         &self,
-        roots: Option<Option<Arc<RootCertStore>>>,
+        authorities: Option<&Watched<Arc<RootCertStore>>>,
         sessions: &Sessions,
     ) -> Option<Arc<ServerConfig>> {
-        let verifier = match roots {
+        let verifier = match authorities {
             None => WebPkiClientVerifier::no_client_auth(),
-            Some(roots) => match client_verifier(roots?, self.settings.client_certificate) {
-                Ok(verifier) => verifier,
-                Err(error) => {
-                    tracing::error!(listener = self.name, %error, "clients cannot be verified");
-                    return None;
-                }
-            },
+            Some(watched) => {
+                let roots = Arc::clone(watched.current()?);
+                client_verifier(roots, self.settings.client_certificate)
+                    .inspect_err(|error| {
+                        tracing::error!(listener = self.name, %error, "clients cannot be verified");
+                    })
+                    .ok()?
+            }
         };
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(self.settings.min_version));
-        let builder = match builder {
-            Ok(builder) => builder,
-            Err(error) => {
+        let builder = builder
+            .inspect_err(|error| {
                 tracing::error!(listener = self.name, %error, "TLS cannot be set up");
-                return None;
-            }
-        };
+            })
+            .ok()?;
         let choice = Arc::clone(&self.choice);
         let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(choice);
         config.alpn_protocols = match self.http2 {

@@ -12,16 +12,7 @@ pub(super) fn listener_families(all: &[Arc<ListenerTls>]) -> Vec<Family> {
         return Vec::new();
     }
     let each = || all.iter().map(|tls| (("listener", tls.name().to_owned()), tls));
-    let certificates = || {
-        each().flat_map(|(name, tls)| {
-            let figures = tls.certificates().into_iter();
-            figures.map(move |figures| {
-                let labels = [name.clone(), ("certificate", figures.file.clone())];
-                (labels, figures)
-            })
-        })
-    };
-    vec![
+    let mut families = vec![
         Family::labelled(
             "shellac_tls_handshakes",
             "Complete TLS handshakes of clients, by version and kind",
@@ -70,6 +61,23 @@ pub(super) fn listener_families(all: &[Arc<ListenerTls>]) -> Vec<Family> {
             "Clients that wait because so many TLS handshakes are being made",
             each().map(|(name, tls)| Sample::labelled_gauge([name], tls.metrics.waiting.count())),
         ),
+    ];
+    families.extend(certificate_families(all));
+    families
+}
+
+fn certificate_families(all: &[Arc<ListenerTls>]) -> [Family; 2] {
+    let each = || all.iter().map(|tls| (("listener", tls.name().to_owned()), tls));
+    let certificates = || {
+        each().flat_map(|(name, tls)| {
+            let figures = tls.certificates().into_iter();
+            figures.map(move |figures| {
+                let labels = [name.clone(), ("certificate", figures.file.clone())];
+                (labels, figures)
+            })
+        })
+    };
+    [
         Family::labelled(
             "shellac_tls_certificate_expiry_timestamp_seconds",
             "When a certificate expires, in seconds since 1970; 0: there is none",

@@ -158,18 +158,13 @@ impl OriginTls {
             .map_err(|error| error.to_string())?;
         let builder = if self.is_blind() {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate::new()))
+        } else if let Some(watched) = authorities {
+            let own = watched.current().cloned().ok_or("`ca` cannot be used")?;
+            let verifier = SelfSigned::new(own.roots, own.certificates)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         } else {
-            match authorities {
-                Some(watched) => {
-                    let own = watched.current().cloned().ok_or("`ca` cannot be used")?;
-                    let verifier = SelfSigned::new(own.roots, own.certificates)?;
-                    builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-                }
-                None => {
-                    let roots = roots::system().map_err(|problem| problem.to_string())?;
-                    builder.with_root_certificates(roots)
-                }
-            }
+            let roots = roots::system().map_err(|problem| problem.to_string())?;
+            builder.with_root_certificates(roots)
         };
         let mut config = match certificate {
             None => builder.with_no_client_auth(),

@@ -21,7 +21,7 @@ impl ServerTls {
         address: &ServerAddress,
         host: Option<&str>,
     ) -> Self {
-        let host = host.unwrap_or(match address {
+        let host = host.unwrap_or_else(|| match address {
             ServerAddress::Host(authority) | ServerAddress::Dns(authority) => authority.host(),
             ServerAddress::Srv(name) => name,
             ServerAddress::Unix(_) => "localhost", // the settings name another one

@@ -22,7 +22,7 @@ async fn visit(client: &TestClient, all: &ListenersTls) -> bool {
 async fn new_files_are_used_and_bad_ones_are_not() {
     let authority = Authority::new();
     let files = authority.issue("a", &["a.test"]);
-    let all = ListenersTls::default().renewed(&[listen(&[files.clone()])]);
+    let all = ListenersTls::default().renewed(&[listen(std::slice::from_ref(&files))]);
     let shown = async || {
         let client = authority.client(None);
         assert!(visit(&client, &all).await);
@@ -56,8 +56,8 @@ async fn new_files_are_used_and_bad_ones_are_not() {
 async fn sessions_go_on_under_a_new_certificate_and_other_settings() {
     let authority = Authority::new();
     let files = authority.issue("a", &["a.test"]);
-    let settings = listen(&[files.clone()]);
-    let all = ListenersTls::default().renewed(&[settings.clone()]);
+    let settings = listen(std::slice::from_ref(&files));
+    let all = ListenersTls::default().renewed(std::slice::from_ref(&settings));
     let client = authority.client(None);
     assert!(visit(&client, &all).await);
     assert_eq!(all.0[0].metrics.resumed(), 0);
@@ -201,7 +201,7 @@ fn check_says_what_is_wrong_with_each_file_and_where_it_is_named() {
     authority.issue("nameless", &[]);
     authority.issue_until("old", &["a.test"], 2021);
     let chain = fs::read_to_string(authority.path("a.pem")).unwrap();
-    fs::write(authority.path("cut.pem"), &chain[..chain.len() / 2]).unwrap();
+    fs::write(authority.path("cut.pem"), chain.get(..chain.len() / 2).unwrap()).unwrap();
     fs::write(authority.path("der.pem"), [0x30, 0x82, 1, 1]).unwrap();
     let locked =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";

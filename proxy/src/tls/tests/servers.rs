@@ -137,7 +137,7 @@ async fn what_is_no_tls_is_a_protocol_error_and_an_end_is_told_apart() {
     ] {
         let (near, mut far) = UnixStream::pair().unwrap();
         let server = async {
-            far.read(&mut [0; 2048]).await.unwrap();
+            assert!(far.read(&mut [0; 2048]).await.unwrap() > 0);
             far.write_all(answer).await.unwrap();
             far.shutdown().await.unwrap();
         };
@@ -204,11 +204,12 @@ async fn http2_is_offered_to_a_server_unless_the_request_needs_http1() {
 async fn a_self_signed_certificate_is_a_servers_own_where_the_operator_names_it() {
     let (authority, other) = (Authority::new(), Authority::new());
     let (own, old) = (authority.self_signed("own", 2099), authority.self_signed("old", 2021));
+    let shown_by = |files: &CertificateFiles| server(listen(std::slice::from_ref(files)));
     let settings = |files: &CertificateFiles| OriginTlsSettings {
         ca: Some(files.certificate.clone()),
         ..OriginTlsSettings::default()
     };
-    let (good, expired) = (server(listen(&[own.clone()])), server(listen(&[old.clone()])));
+    let (good, expired) = (shown_by(&own), shown_by(&old));
 
     assert!(connected(&made(&settings(&own)), &good.0[0], "self.test").await.0.is_ok());
     for (settings, server, host, expected) in [
