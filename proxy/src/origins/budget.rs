@@ -61,7 +61,11 @@ impl BudgetWindow {
         self.at(now)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        reason = "the remainder is below the length"
+    )]
     fn at(&mut self, second: u64) -> &mut BudgetSecond {
         &mut self.seconds[(second % SECONDS as u64) as usize]
     }

@@ -154,8 +154,8 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    fn latency(load: &ServerLoad, now: Instant) -> u64 {
-        (load.latency(now) * 1000.0).round() as u64
+    fn latency(load: &ServerLoad, now: Instant) -> u128 {
+        Duration::from_secs_f64(load.latency(now) + 0.000_5).as_millis()
     }
 
     #[test]

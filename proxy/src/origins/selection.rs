@@ -33,9 +33,9 @@ impl Selection<'_> {
         tried: &[Arc<Server>],
         reach: Reach,
     ) -> Option<ServerPlace> {
-        let rank = |server: &Arc<Server>| match tried.iter().any(|it| Arc::ptr_eq(it, server)) {
-            true => 2,
-            false => u8::from(!server.is_prompt()),
+        let is_tried = |server: &Arc<Server>| tried.iter().any(|tried| Arc::ptr_eq(tried, server));
+        let rank = |server: &Arc<Server>| {
+            if is_tried(server) { 2 } else { u8::from(!server.is_prompt()) }
         };
         let ranked: SmallVec<[_; 4]> =
             usable.iter().map(|server| (*server, rank(server))).collect();

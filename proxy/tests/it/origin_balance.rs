@@ -40,7 +40,7 @@ fn counts(origins: &[Origin]) -> Vec<usize> {
 async fn metric(proxy: &Proxy, line: &str) -> u64 {
     let page = proxy.ask_admin("GET", "/metrics", &[], "").await;
     let value = page.text().lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no {line}")).parse().unwrap()
+    value.and_then(|value| value.parse().ok()).unwrap_or(u64::MAX)
 }
 
 #[tokio::test]
@@ -90,7 +90,9 @@ async fn a_url_has_its_server_and_keeps_it_when_another_one_goes() {
     let (origins, proxy) = site(3, |origin| origin.balance = Balance::Hash).await;
     let paths: Vec<String> = (0..20).map(|number| format!("/page/{number}")).collect();
     for (number, origin) in origins.iter().enumerate() {
-        paths.iter().for_each(|path| origin.on(path, page(&number.to_string())));
+        for path in &paths {
+            origin.on(path, page(&number.to_string()));
+        }
     }
     let mut owners = Vec::new();
     for path in &paths {
@@ -162,7 +164,7 @@ async fn retries_end_where_the_budget_ends() {
     assert_eq!(counts(&origins), [50, answered]);
     let refused =
         metric(&proxy, "shellac_origin_budget_refusals_total{origin=\"app\",kind=\"retry\"}").await;
-    assert_eq!(refused as usize, 50 - answered);
+    assert_eq!(refused, 50 - answered as u64);
 }
 
 #[tokio::test]
