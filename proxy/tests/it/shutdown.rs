@@ -196,6 +196,7 @@ async fn readiness_ends_before_the_listeners_close() {
     let origin = Origin::start().await;
     origin.on("/a", ok("still here"));
     let mut proxy = Proxy::start_with(&origin, |config| {
+        patient(config);
         config.limits.drain_delay = Duration::from_millis(300);
     });
     assert_eq!(proxy.ask_admin("GET", "/readyz", &[], "").await.status(), 200);
