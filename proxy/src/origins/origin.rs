@@ -333,11 +333,7 @@ impl Origin {
     ) -> Result<Response<OriginBody>, Failed> {
         let is_reused = connection.is_reused;
         self.set_host(&mut request, connection.server_name());
-        let (health, now) = (connection.server().health(), Instant::now());
-        if !health.state(now).is_in_use() {
-            self.health.count_last_resort();
-        }
-        let watched = health.watch(url, now);
+        let watched = connection.server().health().watch(url, Instant::now());
         let is_timed = request.body().is_empty(); // else the client takes time, too
         let load = connection.server().load();
         let stopwatch = is_timed.then(|| self.traffic.stopwatch(load, self.settings.hedge_after));
