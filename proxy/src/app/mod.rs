@@ -81,6 +81,27 @@ enum Inheritance {
     Pages(Pages),
 }
 
+impl Inheritance {
+    /// Returns the positions in the purge log, and the pages on their way.
+    fn divided(
+        self,
+        journal: &Journal,
+        invalidation: &Arc<Invalidation>,
+        clock: &Clock,
+    ) -> (Vec<Position>, Option<IncomingPages>) {
+        match self {
+            Self::Nothing => (journal.positions(), None),
+            Self::Positions(positions) => (positions, None),
+            Self::Pages(pages) => {
+                // Before the purge log: what it may have missed, the pages have missed.
+                let fetch = invalidation.begin_fetch();
+                let positions = pages.notes.positions.clone();
+                (positions, Some(IncomingPages::new(pages, fetch, clock.now().as_millis())))
+            }
+        }
+    }
+}
+
 impl App {
     /// Makes every part. The clock is the system's, or one that a test moves.
     pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, OpenError> {
@@ -144,24 +165,9 @@ impl App {
         (reloads, inheritance): (Reloads, Inheritance),
     ) -> Arc<Self> {
         let Storage { store, memory, file, invalidation, seed, journal } = storage;
-        let (positions, incoming) = match inheritance {
-            Inheritance::Nothing => (journal.positions(), None),
-            Inheritance::Positions(positions) => (positions, None),
-            Inheritance::Pages(pages) => {
-                // Before the purge log: what it may have missed, the pages have missed.
-                let fetch = invalidation.begin_fetch();
-                let positions = pages.notes.positions.clone();
-                (positions, Some(IncomingPages::new(pages, fetch, clock.now().as_millis())))
-            }
-        };
+        let (positions, incoming) = inheritance.divided(&journal, &invalidation, &clock);
         govern(&invalidation, &config);
         let settings = LiveSettings::new(&config);
-        let fetcher = Fetcher::new(
-            Arc::clone(&store),
-            Arc::clone(&invalidation),
-            clock.clone(),
-            fetch_limits(&config),
-        );
         let executor = PurgeExecutor::new(
             Arc::clone(&store),
             Arc::clone(&invalidation),
@@ -169,8 +175,6 @@ impl App {
             seed,
             clock.clone(),
         );
-        let purge_endpoint =
-            PurgeEndpoint::new(Arc::clone(&executor), Arc::clone(&settings), Hints::new(&config));
         let purge_log = PurgeLog::new(
             Arc::clone(&executor),
             Arc::clone(&invalidation),
@@ -179,36 +183,9 @@ impl App {
             Arc::clone(&settings),
         );
         let drain = Drain::default();
-        let passer = Passer::new(
-            Arc::clone(&invalidation),
-            clock.clone(),
-            Arc::clone(&fetcher),
-            Arc::clone(&executor),
-            config.limits.max_connections,
-            drain.clone(),
-        );
-        let cache = Cache::new(
-            Arc::clone(&store),
-            Arc::clone(&invalidation),
-            clock.clone(),
-            fetcher,
-            seed,
-            passer,
-        );
-        let requests = ListenerRequests::new(ListenerId::MAX);
-        for place in 0..config.listen.len() {
-            requests.begin(ListenerId::at(place), None);
-        }
-        let front = Arc::new(Front::new(cache, purge_endpoint, Arc::clone(&settings), requests));
-        let listeners = Arc::new(Listeners {
-            clock: clock.clone(),
-            permits: Limit::new(config.limits.max_connections),
-            metrics: ListenerMetrics::default(),
-            handler: Arc::clone(&front),
-            drain,
-            stalls: Arc::default(),
-            peers: Arc::default(),
-        });
+        let front =
+            front(&config, (&executor, &settings), (&store, &invalidation, seed), &clock, &drain);
+        let listeners = listeners(&config, &clock, &front, drain);
         let pages = PageExchange {
             store: Arc::clone(&store),
             invalidation: Arc::clone(&invalidation),
@@ -254,9 +231,9 @@ impl App {
         let changes = self.front.cache.changes().end(CHANGES_PATIENCE);
         let left = tokio::runtime::Handle::current().block_on(changes);
         if left > 0 {
-            tracing::error!(
+            tracing::warn!(
                 requests = left,
-                "unsafe requests still wait for the origin: purge what they change in the process that takes over"
+                "unsafe requests still wait for the origin: what they change is purged in the process that takes over"
             );
         }
         self.handed_over.cancel();
@@ -393,6 +370,60 @@ impl App {
             cold.sweep_useless();
         }
     }
+}
+
+fn front(
+    config: &Config,
+    (executor, settings): (&Arc<PurgeExecutor>, &Arc<LiveSettings>),
+    (store, invalidation, seed): (&Arc<dyn Store>, &Arc<Invalidation>, KeySeed),
+    clock: &Clock,
+    drain: &Drain,
+) -> Arc<Front> {
+    let fetcher = Fetcher::new(
+        Arc::clone(store),
+        Arc::clone(invalidation),
+        clock.clone(),
+        fetch_limits(config),
+    );
+    let passer = Passer::new(
+        Arc::clone(invalidation),
+        clock.clone(),
+        Arc::clone(&fetcher),
+        Arc::clone(executor),
+        config.limits.max_connections,
+        drain.clone(),
+    );
+    let cache = Cache::new(
+        Arc::clone(store),
+        Arc::clone(invalidation),
+        clock.clone(),
+        fetcher,
+        seed,
+        passer,
+    );
+    let requests = ListenerRequests::new(ListenerId::MAX);
+    for place in 0..config.listen.len() {
+        requests.begin(ListenerId::at(place), None);
+    }
+    let purges = PurgeEndpoint::new(Arc::clone(executor), Arc::clone(settings), Hints::new(config));
+    Arc::new(Front::new(cache, purges, Arc::clone(settings), requests))
+}
+
+fn listeners(
+    config: &Config,
+    clock: &Clock,
+    front: &Arc<Front>,
+    drain: Drain,
+) -> Arc<Listeners<Front>> {
+    Arc::new(Listeners {
+        clock: clock.clone(),
+        permits: Limit::new(config.limits.max_connections),
+        metrics: ListenerMetrics::default(),
+        handler: Arc::clone(front),
+        drain,
+        stalls: Arc::default(),
+        peers: Arc::default(),
+    })
 }
 
 /// Hands the settings of the purge log on to what is not asked about requests.

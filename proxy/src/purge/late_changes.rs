@@ -32,13 +32,15 @@ struct LateState {
 
 impl LateChanges {
     /// The other process serves. Blocks until it knows what was changed until now.
-    pub(super) fn set(&self, successor: Arc<dyn Successor>) {
+    pub(super) fn set(&self, successor: &Arc<dyn Successor>) {
         let waiting = {
             let mut state = self.0.lock();
-            state.successor = Some(Arc::clone(&successor));
+            state.successor = Some(Arc::clone(successor));
             std::mem::take(&mut state.waiting)
         };
-        waiting.iter().for_each(|change| tell(&*successor, change));
+        for change in &waiting {
+            tell(&**successor, change);
+        }
     }
 
     /// Has a change purged in the other process, as soon as that one serves.
@@ -95,7 +97,8 @@ mod tests {
         let uri = |text: &'static str| [Uri::from_static(text)];
         succession.invalidate(&uri("http://a/1"), (b"a", &[])).await;
         let recorder = Arc::new(Recorder::default());
-        succession.set(Arc::<Recorder>::clone(&recorder));
+        let successor: Arc<dyn Successor> = Arc::<Recorder>::clone(&recorder);
+        succession.set(&successor);
         succession.invalidate(&uri("http://a/2"), (b"a", &[])).await;
         assert_eq!(*recorder.0.lock(), ["a http://a/1", "a http://a/2"]);
     }

@@ -164,7 +164,7 @@ impl PurgeExecutor {
 
     /// Another process serves now: it is told what requests change that end here.
     pub fn succeed_with(&self, successor: Arc<dyn Successor>) {
-        self.successor.set(successor);
+        self.successor.set(&successor);
     }
 
     fn resolve(&self, target: &Target) -> ResolvedTarget {

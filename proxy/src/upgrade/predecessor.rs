@@ -77,7 +77,9 @@ pub(super) fn hand_over(
     });
     let released = release(&channel, pages.as_ref());
     let served = released.map_err(|error| SuccessorFailure::of_living(error.to_string()));
-    let served = served.and_then(|()| match answer(&channel, OPEN_PATIENCE)? {
+    let has_file = serving.app.file_usage().is_some();
+    let patience = if has_file { OPEN_PATIENCE } else { BEGIN_PATIENCE };
+    let served = served.and_then(|()| match answer(&channel, patience)? {
         Message::Serving => Ok(()),
         other => Err(SuccessorFailure::of_living(format!("it says {other:?}"))),
     });
@@ -87,7 +89,7 @@ pub(super) fn hand_over(
         }
         return Err(HandOverError::Released(reason, addresses));
     }
-    if serving.app.file_usage().is_none() && usage.objects > 0 {
+    if !has_file && usage.objects > 0 {
         let handed_over = pages.map_or(0, |pages| pages.notes.count);
         let (objects, bytes) = (usage.objects, usage.bytes);
         tracing::warn!(
@@ -164,7 +166,9 @@ impl Successor for SuccessorLink {
 
 /// For the new process to bind what is new, and to check what can be checked.
 const START_PATIENCE: Duration = Duration::from_mins(1);
-/// For the new process to open the store. Clients wait in the sockets' queues meanwhile.
-const OPEN_PATIENCE: Duration = Duration::from_mins(2);
+/// For the new process to open a store in a file. Clients wait in the sockets' queues meanwhile.
+const OPEN_PATIENCE: Duration = Duration::from_secs(90);
+/// The same without a file.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(15);
 const END_PATIENCE: Duration = Duration::from_secs(10);
 const PURGE_PATIENCE: Duration = Duration::from_secs(10);

@@ -49,7 +49,7 @@ impl Drop for SocketFile {
 /// Makes a socket at this path. The file of a process that is gone is replaced; one at which
 /// somebody listens, or that is no socket, never is.
 pub(super) fn make(path: &Path, mode: u32, backlog: u32) -> io::Result<(UnixListener, SocketFile)> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     let folder = File::open(folder).map_err(|error| {
         io::Error::new(error.kind(), format!("the folder {}: {error}", folder.display()))
     })?;
