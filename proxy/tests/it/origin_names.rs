@@ -3,14 +3,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::uri::Authority;
 use process::clock::Clock;
 use settings::{Config, ServerAddress, ServerSettings};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpStream, UnixListener};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::support::origin::{Gate, Origin, ok};
 use crate::support::proxy::{Proxy, START};

@@ -111,7 +111,7 @@ mod tests {
         fs::write(&path, "10.0.0.1 web app # ours\n").unwrap();
         assert_eq!(addresses(), [IpAddr::from([10, 0, 0, 1])]);
         fs::write(&path, "10.0.0.2 app\n").unwrap();
-        let later = SystemTime::now() + Duration::from_secs(1);
+        let later = fs::metadata(&path).unwrap().modified().unwrap() + Duration::from_secs(1);
         File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
         assert_eq!(addresses(), [IpAddr::from([10, 0, 0, 2])]);
     }

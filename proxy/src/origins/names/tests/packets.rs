@@ -1,9 +1,10 @@
 //! The resolver against a name server over real packets.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_resolver::proto::rr::RecordType;
 use settings::{AddressFamily, DnsSettings};
+use tokio::time::Instant;
 
 use super::dns_server::{DnsServer, Manner};
 use crate::origins::names::answer::{FoundRecords, Missing};
