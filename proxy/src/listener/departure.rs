@@ -22,8 +22,8 @@ pub(super) struct Departure {
 impl Departure {
     /// Fails when the client has left; else it registers the task for when it does.
     ///
-    /// Takes nothing of what is to be read, and looks only while something takes longer: a hit costs
-    /// one load.
+    /// Takes nothing of what is to be read, and looks only while something takes longer: a hit
+    /// costs one load.
     pub(super) fn check(
         &mut self,
         stream: &mut Transport,

@@ -1,5 +1,5 @@
-//! `AnyCertificate`: a verifier for `dangerously_accept_any_certificate`, which verifies nothing but
-//! that the server has the key of what it shows.
+//! `AnyCertificate`: a verifier for `dangerously_accept_any_certificate`, which verifies nothing
+//! but that the server has the key of what it shows.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{

@@ -240,11 +240,11 @@ fn client_verifier(
 
 /// Returns what is wrong with the files of these settings, and what should be known of them: the
 /// key in `[listen.tls]`, and whether it can be lived with.
-pub(super) fn problems(settings: &ListenTlsSettings) -> Vec<(Place, FileProblem, bool)> {
+pub(super) fn problems(settings: &ListenTlsSettings) -> Vec<(SettingPlace, FileProblem, bool)> {
     let mut problems = Vec::new();
     let now = unix_now();
     for (index, files) in settings.certificates.iter().enumerate() {
-        let at = |key| Place { certificate: Some(index), key };
+        let at = |key| SettingPlace { certificate: Some(index), key };
         match Credentials::read(files, now) {
             Ok(read) => {
                 if let Some(warning) = read.warning(now) {
@@ -263,14 +263,14 @@ pub(super) fn problems(settings: &ListenTlsSettings) -> Vec<(Place, FileProblem,
         }
     }
     if let Some(Err(problem)) = settings.client_ca.as_deref().map(files::authorities) {
-        problems.push((Place { certificate: None, key: "client_ca" }, problem, false));
+        problems.push((SettingPlace { certificate: None, key: "client_ca" }, problem, false));
     }
     problems
 }
 
 /// A setting of `[listen.tls]`, or of the certificate with this index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SettingPlace {
     pub(super) certificate: Option<usize>,
     pub(super) key: &'static str,
 }
