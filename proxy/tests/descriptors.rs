@@ -67,11 +67,11 @@ mod tests {
         let mut observer = TcpStream::connect(admin).unwrap();
         let mut ask = || {
             observer.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-            let mut head = BufReader::new(&observer);
+            let mut answer = BufReader::new(&observer);
             let mut length = 0;
             loop {
                 let mut line = String::new();
-                head.read_line(&mut line).unwrap();
+                answer.read_line(&mut line).unwrap();
                 if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                     length = value.trim().parse().unwrap();
                 }
@@ -80,7 +80,7 @@ mod tests {
                 }
             }
             let mut page = vec![0; length];
-            head.read_exact(&mut page).unwrap();
+            answer.read_exact(&mut page).unwrap();
             let page = String::from_utf8(page).unwrap();
             let line = page.lines().find(|line| line.contains("reason=\"accept\"")).unwrap();
             line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()

@@ -12,8 +12,8 @@ use settings::PeerNetwork;
 
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The socket's own address, or the client's that a trusted peer gave by the PROXY protocol: the
-    /// only one that access is decided on.
+    /// The socket's own address, or the client's that a trusted peer gave by the PROXY protocol.
+    /// Access is decided on no other.
     pub remote: EndAddress,
     pub local: EndAddress,
     pub is_trusted: bool,
@@ -76,8 +76,8 @@ impl Peer {
     }
 }
 
-/// Returns the scheme that the peer tells. A pass over the few fields costs a tenth of what it costs
-/// to hash the name.
+/// Returns the scheme that the peer tells. A pass over the few fields costs a tenth of hashing the
+/// name.
 fn told(fields: &HeaderMap) -> Option<&HeaderValue> {
     fields.iter().find(|(name, _)| name.as_str() == PROTO).map(|(_, value)| value)
 }

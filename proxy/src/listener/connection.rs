@@ -94,9 +94,9 @@ async fn admit<H: Handler>(
         Ok(Some(Announced { ends, is_secure })) => {
             let headers = &listeners.metrics.headers;
             if ends.is_some() {
-                headers.clients.add(1)
+                headers.clients.add(1);
             } else {
-                headers.local.add(1)
+                headers.local.add(1);
             }
             let peer = Arc::make_mut(peer);
             peer.is_secure |= is_secure;

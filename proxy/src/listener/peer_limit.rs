@@ -50,7 +50,7 @@ fn network_of(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
         }
-        ipv4 => ipv4,
+        ipv4 @ IpAddr::V4(_) => ipv4,
     }
 }
 

@@ -24,7 +24,9 @@ impl SmallWrites {
         if count > SMALL || self.bytes.len() + count > ROOM {
             return None;
         }
-        bufs.iter().for_each(|buf| self.bytes.extend_from_slice(buf));
+        for buf in bufs {
+            self.bytes.extend_from_slice(buf);
+        }
         Some(count)
     }
 

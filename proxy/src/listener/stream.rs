@@ -162,12 +162,11 @@ impl ClientStream {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_resets(cx))?;
         let now = self.activity.now(); // before the client can have seen it
-        let count = match self.small_writes.take(bufs) {
-            Some(count) => count,
-            None => {
-                ready!(self.small_writes.poll_write(&mut self.inner, cx))?;
-                ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?
-            }
+        let count = if let Some(count) = self.small_writes.take(bufs) {
+            count
+        } else {
+            ready!(self.small_writes.poll_write(&mut self.inner, cx))?;
+            ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?
         };
         if self.activity.streams.lock().sent(bufs, count, now) {
             self.stalls.add(&self.activity, cx.waker());

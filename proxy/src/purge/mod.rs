@@ -163,8 +163,8 @@ impl PurgeExecutor {
     }
 
     /// Another process serves now: it is told what requests change that end here.
-    pub fn succeed_with(&self, successor: Arc<dyn Successor>) {
-        self.successor.set(&successor);
+    pub fn succeed_with(&self, successor: &Arc<dyn Successor>) {
+        self.successor.set(successor);
     }
 
     fn resolve(&self, target: &Target) -> ResolvedTarget {

@@ -100,7 +100,8 @@ pub(super) fn hand_over(
         );
     }
     notify::main_pid(pid.cast_unsigned());
-    serving.app.executor.succeed_with(Arc::new(SuccessorLink(Mutex::new(channel))));
+    let successor: Arc<dyn Successor> = Arc::new(SuccessorLink(Mutex::new(channel)));
+    serving.app.executor.succeed_with(&successor);
     Ok(())
 }
 

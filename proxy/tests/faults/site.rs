@@ -1,4 +1,6 @@
 //! `Site`: the program in front of an origin, its log, and a client.
+#![expect(clippy::disallowed_methods, reason = "these tests have no runtime to block")]
+#![expect(clippy::string_slice, reason = "an address is ASCII")]
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

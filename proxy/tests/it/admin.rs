@@ -126,6 +126,7 @@ async fn metrics_count_what_was_done() {
 
 /// Dashboards and alerts name these: a change is a change of an interface.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "there are many metrics")]
 async fn the_names_of_metrics_are_an_interface() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, in_memory);

@@ -31,7 +31,7 @@ pub struct LimitSettings {
     /// file descriptor.
     pub max_connections: usize,
     /// Concurrent connections of one client address, 1 to 1000000; an IPv6 /64 counts as one.
-    /// Further ones are closed. `None`: no limit. Unix sockets, and peers in `trusted_proxies`, have
+    /// Further ones are closed. `None`: no limit. Unix sockets and peers in `trusted_proxies` have
     /// none.
     pub max_connections_per_peer: Option<usize>,
     /// Concurrent requests to the origin, 1 to 1000000. Further ones get a stale response or 503.

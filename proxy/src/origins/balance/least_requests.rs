@@ -2,8 +2,8 @@
 //! chosen if it is less loaded.
 //!
 //! The load of a server is its number of requests over its weight. Where one of the two is much
-//! slower, it is multiplied by the latency (peak EWMA, as in Finagle and Linkerd). Latencies that
-//! are much the same do not count: else all requests of a quiet site would go to the server that
+//! slower, it is multiplied by the latency, as in Finagle and Linkerd. Latencies that are much the
+//! same do not count: else all requests of a quiet site would go to the server that
 //! was quicker by a hair.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -113,7 +113,7 @@ mod tests {
     }
 
     /// Sends `rate` requests a second for a minute to servers that take this many milliseconds.
-    /// Returns how many each got.
+    /// Each 97th response is 400 ms late. Returns how many each got.
     fn simulated(millis: &[u64], rate: u32) -> Vec<u64> {
         let (servers, draw) = (Servers::new(&vec![1; millis.len()]), LeastRequests::default());
         let start = Instant::now();
@@ -133,7 +133,8 @@ mod tests {
             }
             let place = draw.choose(&candidates).unwrap();
             assert!(servers.0[place].2.begin(usize::MAX));
-            let time = Duration::from_millis(millis[place]);
+            let pause = if request % 97 == 0 { 400 } else { 0 };
+            let time = Duration::from_millis(millis[place] + pause);
             ends.push(std::cmp::Reverse((now + time, place, time)));
         }
         servers.0.iter().map(|(_, _, load)| load.requests.value()).collect()
@@ -155,7 +156,7 @@ mod tests {
         for rate in [5, 500] {
             let counts = simulated(&[50, 55, 60], rate);
             let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
-            assert!(least * 10 >= most * 7, "{rate} a second: {counts:?}");
+            assert!(least * 10 >= most * 6, "{rate} a second: {counts:?}");
         }
     }
 }

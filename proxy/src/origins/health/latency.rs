@@ -66,6 +66,7 @@ const LATENCY_MIN: Duration = Duration::from_millis(10);
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "a server may have no mean")]
     fn mean(millis: u64) -> Option<PeriodMean> {
         Some(PeriodMean { mean: Duration::from_millis(millis), answers: ANSWERS_MIN })
     }

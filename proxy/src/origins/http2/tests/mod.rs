@@ -1,4 +1,5 @@
 //! Exchanges with a server that is played frame by frame.
+#![expect(clippy::big_endian_bytes, reason = "the byte order of HTTP/2")]
 
 mod messages;
 mod sharing;

@@ -136,7 +136,7 @@ async fn a_long_upload_of_a_refused_request_is_lost() {
     let task = send(&connection, post(body));
     let stream = peer.next(HEADERS).await.stream;
     client.write_all(b"20000\r\n").await.unwrap();
-    client.write_all(&[b'x'; 0x20000]).await.unwrap();
+    client.write_all(&vec![b'x'; 0x20000]).await.unwrap();
     let mut length = 0;
     while length < 0x20000 {
         length += peer.next(DATA).await.payload.len();

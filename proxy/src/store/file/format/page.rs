@@ -85,7 +85,7 @@ mod tests {
             let is_first_sound = decode(&mut cursor, KeySeed(3)).is_some();
             let is_second_sound = is_first_sound && decode(&mut cursor, KeySeed(3)).is_some();
             assert!(!(is_first_sound && is_second_sound), "at {place}");
-            let cut = bytes.get(..place).unwrap();
+            let cut = &bytes[..place];
             let mut cursor = Cursor(cut);
             while decode(&mut cursor, KeySeed(3)).is_some() {}
         }
