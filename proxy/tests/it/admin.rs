@@ -145,14 +145,6 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_http_connections_accepted counter
     shellac_http_cuts counter
     shellac_http_errors counter
-    shellac_tls_handshakes counter
-    shellac_tls_handshake_failures counter
-    shellac_tls_handshake_duration_seconds counter
-    shellac_tls_client_certificates counter
-    shellac_tls_handshakes_in_flight counter
-    shellac_tls_handshakes_waiting counter
-    shellac_tls_certificate_expiry_timestamp_seconds counter
-    shellac_tls_certificate_failures counter
     shellac_cache_objects gauge
     shellac_cache_bytes gauge
     shellac_cache_capacity_bytes gauge
@@ -188,10 +180,6 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_server_requests_in_flight gauge
     shellac_server_idle_connections gauge
     shellac_server_latency_microseconds gauge
-    shellac_origin_tls_handshakes counter
-    shellac_origin_tls_unverified counter
-    shellac_origin_tls_certificate_expiry_timestamp_seconds counter
-    shellac_origin_tls_certificate_failures counter
     shellac_origin_server_up gauge
     shellac_origin_server_share gauge
     shellac_origin_probes counter

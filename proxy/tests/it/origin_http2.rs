@@ -269,9 +269,9 @@ async fn an_origin_that_does_not_speak_http_2_is_named() {
     let proxy = before(origin.address, |_| {});
 
     let answer = proxy.get("/").await;
-    assert_eq!(answer.status(), 502);
     let status = answer.field("proxy-status").unwrap();
     assert!(status.contains("error=http_protocol_error"), "{status}");
+    assert_eq!(answer.status(), 502);
 }
 
 #[tokio::test]
@@ -305,6 +305,9 @@ async fn a_server_with_tls_is_spoken_to_as_it_chooses() {
             answers.iter().all(|answer| *answer == (200, Some(version.to_owned()))),
             "{answers:?}"
         );
-        assert_eq!(origin.connections.load(Ordering::Relaxed), connections, "{version}");
+        let opened = origin.connections.load(Ordering::Relaxed);
+        // A request may take a connection that another one has given back while its own is made.
+        let spare = usize::from(version == "HTTP/1.1");
+        assert!((connections..=connections + spare).contains(&opened), "{version}: {opened}");
     }
 }
