@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderValue, IF_RANGE, RANGE, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
+use tokio::sync::oneshot;
 
 use super::answer::Answer;
 use super::changes::Changes;
@@ -222,8 +223,11 @@ impl Passer {
         if is_call {
             return exchange.await;
         }
-        let exchange = tokio::spawn(exchange).await;
-        exchange.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
+        let (result, done) = oneshot::channel();
+        self.drain.track_change(async move {
+            let _client_has_left = result.send(exchange.await);
+        });
+        done.await.unwrap_or_else(|_panicked| Err(OriginError::Abandoned.into()))
     }
 
     /// Reserves a tunnel, if one is asked for. Fails when there are too many.

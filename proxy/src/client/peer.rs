@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::account::Account;
 use super::end_address::EndAddress;
@@ -50,36 +50,24 @@ impl Peer {
     /// The scheme that the client used: what a trusted peer says, which may have ended the client's
     /// TLS or begun its own, else that of this connection.
     pub fn scheme_of(&self, fields: &HeaderMap) -> Scheme {
-        self.scheme(told(fields))
-    }
-
-    /// The same, and notes what a peer says that is not believed.
-    pub fn noted_scheme_of(&self, fields: &HeaderMap) -> Scheme {
-        let told = told(fields);
-        if told.is_some() && !self.is_trusted {
-            self.claims.note_scheme(self.remote);
-        }
-        self.scheme(told)
-    }
-
-    fn scheme(&self, told: Option<&HeaderValue>) -> Scheme {
-        let told = told.filter(|_| self.is_trusted);
+        let told = self.is_trusted.then(|| fields.get(PROTO)).flatten();
         let is =
             |proto: &[u8]| told.is_some_and(|told| told.as_bytes().eq_ignore_ascii_case(proto));
         let is_https = is(b"https") || self.is_secure && !is(b"http");
         if is_https { Scheme::Https } else { Scheme::Http }
     }
 
+    /// Notes in a request that is forwarded what its peer says and is not believed.
+    pub fn note_claims(&self, fields: &HeaderMap) {
+        if !self.is_trusted && fields.contains_key(PROTO) {
+            self.claims.note_scheme(self.remote);
+        }
+    }
+
     /// Returns whether it is in one of these networks.
     pub fn is_in(&self, networks: &[PeerNetwork]) -> bool {
         contains(networks, self.remote)
     }
-}
-
-/// Returns the scheme that the peer tells. A pass over the few fields costs a tenth of hashing the
-/// name.
-fn told(fields: &HeaderMap) -> Option<&HeaderValue> {
-    fields.iter().find(|(name, _)| name.as_str() == PROTO).map(|(_, value)| value)
 }
 
 const PROTO: &str = "x-forwarded-proto";

@@ -35,9 +35,11 @@ pub async fn serve<H: Handler>(
     listener: ListenerId,
 ) {
     let rules = listeners.handler.rules(listener);
+    // One that was queued with its request when the drain began is not idle.
+    let mut has_input = stream.has_input();
     let admitted = tokio::select! {
         admitted = admit(&listeners, &mut stream, &mut peer, &rules) => admitted,
-        () = listeners.drain.idle_closed() => return,
+        () = listeners.drain.idle_closed(), if !has_input => return,
     };
     let Some(_counted) = admitted else { return };
     let is_http2 = if let Some(tls) = &rules.tls {
@@ -46,12 +48,10 @@ pub async fn serve<H: Handler>(
         Arc::make_mut(&mut peer).is_secure = true;
         secured.is_http2
     } else {
-        rules.http2 == Http2::Cleartext
-            && tokio::select! {
-                is_http2 = begins_http2(&stream, rules.patience.header) => is_http2,
-                () = tokio::time::sleep(rules.patience.keepalive) => return,
-                () = listeners.drain.idle_closed() => return,
-            }
+        let begins = begins(&listeners, &mut stream, &rules, has_input).await;
+        let Some(is_http2) = begins else { return };
+        has_input |= rules.http2 == Http2::Cleartext;
+        is_http2
     };
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
     let activity = Activity::new(listeners.clock.clone(), protocol);
@@ -65,7 +65,7 @@ pub async fn serve<H: Handler>(
         let stream = ClientStream::http2(stream, (activity, Arc::clone(&listeners.stalls)));
         let connection = pin!(rules.http2().serve_connection(stream, service));
         let shut_down = http2::Connection::graceful_shutdown;
-        drive(&listeners, connection, (shut_down, &shared), watch).await;
+        drive(&listeners, connection, (shut_down, &shared, has_input), watch).await;
     } else {
         let stream = ClientStream::http1(
             stream,
@@ -75,7 +75,33 @@ pub async fn serve<H: Handler>(
         );
         let connection = pin!(rules.http1().serve_connection(stream, service).with_upgrades());
         let shut_down = http1::UpgradeableConnection::graceful_shutdown;
-        drive(&listeners, connection, (shut_down, &shared), watch).await;
+        drive(&listeners, connection, (shut_down, &shared, has_input), watch).await;
+    }
+}
+
+/// Waits for the first bytes, where they decide the protocol, and returns whether they are those of
+/// HTTP/2. `None`: none have come, and idle connections are closed.
+async fn begins<H: Handler>(
+    listeners: &Listeners<H>,
+    stream: &mut Transport,
+    rules: &ConnectionRules,
+    mut has_input: bool,
+) -> Option<bool> {
+    if rules.http2 != Http2::Cleartext {
+        return Some(false);
+    }
+    loop {
+        tokio::select! {
+            biased;
+            is_http2 = begins_http2(stream, rules.patience.header) => return Some(is_http2),
+            () = tokio::time::sleep(rules.patience.keepalive) => return None,
+            () = listeners.drain.idle_closed(), if !has_input => {
+                has_input = stream.has_input();
+                if !has_input {
+                    return None;
+                }
+            }
+        }
     }
 }
 
@@ -151,7 +177,7 @@ async fn begins_http2(stream: &Transport, patience: Duration) -> bool {
 async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
     listeners: &Listeners<H>,
     mut connection: Pin<&mut C>,
-    (shut_down, exchange): (fn(Pin<&mut C>), &ExchangeState),
+    (shut_down, exchange, has_input): (fn(Pin<&mut C>), &ExchangeState, bool),
     mut watch: Watch,
 ) {
     let mut drain = pin!(listeners.drain.begun());
@@ -166,7 +192,7 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
         loop {
             if !is_ending && listeners.drain.is_begun() && {
                 let _registered = idle.as_mut().poll(cx);
-                !waits_for_last_request(&listeners.drain, &watch.activity, exchange)
+                !waits_for_last_request(&listeners.drain, &watch.activity, exchange, has_input)
             } {
                 is_ending = true;
                 watch.activity.on_ending();
@@ -209,8 +235,15 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
 /// Returns whether a connection is to wait for one more request while another process takes over.
 /// Over HTTP/1 the response to it says that it is the last. HTTP/2 has a message of its own for
 /// that, once the connection is set up.
-fn waits_for_last_request(drain: &Drain, activity: &Activity, exchange: &ExchangeState) -> bool {
-    if !drain.is_handing_over() || drain.closes_idle() {
+/// So does one that came with a request, until that was read.
+fn waits_for_last_request(
+    drain: &Drain,
+    activity: &Activity,
+    exchange: &ExchangeState,
+    has_input: bool,
+) -> bool {
+    let is_unread = has_input && exchange.calls() == 0;
+    if !is_unread && (!drain.is_handing_over() || drain.closes_idle()) {
         return false;
     }
     match activity.protocol() {

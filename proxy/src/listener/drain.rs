@@ -21,6 +21,8 @@ pub struct Drain {
     /// Those who accept connections, and serve who is connected when the drain begins.
     accepting: TaskTracker,
     connections: TaskTracker,
+    /// Requests that change something at the origin, also those whose clients have left.
+    changes: TaskTracker,
 }
 
 impl Drain {
@@ -47,6 +49,7 @@ impl Drain {
         self.token.cancel();
         self.accepting.close();
         self.connections.close();
+        self.changes.close();
     }
 
     pub fn is_begun(&self) -> bool {
@@ -80,10 +83,17 @@ impl Drain {
         drop(self.connections.spawn(serving));
     }
 
+    /// Runs a request that changes something at the origin. The drain waits for it, though its
+    /// client may leave: what it changes is still to be purged.
+    pub fn track_change(&self, exchange: impl Future<Output = ()> + Send + 'static) {
+        drop(self.changes.spawn(exchange));
+    }
+
     /// Waits until nobody is served any more.
     pub async fn finished(&self) {
         self.accepting.wait().await;
         self.connections.wait().await;
+        self.changes.wait().await;
     }
 
     /// Gives up: those who are still served are cut. Returns how many they are.
@@ -103,5 +113,27 @@ impl Drain {
 
     pub fn remaining(&self) -> usize {
         self.connections.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_whose_client_has_left_is_waited_for() {
+        let (drain, (answer, answered)) = (Drain::default(), oneshot::channel::<()>());
+        drain.track_change(async move { drop(answered.await) });
+        drain.begin();
+        assert_eq!(drain.remaining(), 0, "no client is there");
+        assert!(timeout(Duration::from_secs(5), drain.finished()).await.is_err());
+
+        drop(answer);
+        timeout(Duration::from_secs(5), drain.finished()).await.unwrap();
     }
 }

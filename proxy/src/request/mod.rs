@@ -83,7 +83,7 @@ impl Inbound {
         };
         let Parts { method, version, headers, mut extensions, .. } = parts;
         let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &headers);
-        let key = policy.key(seed, peer.noted_scheme_of(&headers), target.host(), target.path());
+        let key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
         // With content, nobody could tell where the tunnel begins.
         let asks_for_tunnel = has_options
             && method == Method::GET
@@ -136,6 +136,7 @@ impl Inbound {
 impl RequestHead {
     /// Chooses the origin that the request is forwarded to, or returns `None` if none claims it.
     pub fn claim(&mut self) -> Option<OriginId> {
+        self.peer.note_claims(&self.fields);
         self.policy.claim(self.target.host(), self.target.path())
     }
 

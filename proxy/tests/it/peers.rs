@@ -191,7 +191,7 @@ async fn forwarded_is_believed_where_the_listener_says_so() {
 #[tokio::test]
 async fn a_scheme_that_is_not_believed_is_counted() {
     let origin = Origin::start().await;
-    origin.on("/a", cacheable("a"));
+    origin.on("/a", ok("a").field("cache-control", "no-store"));
     for (is_trusted, count) in [(false, 2), (true, 0)] {
         let proxy = Proxy::start_with(&origin, |config| {
             if is_trusted {

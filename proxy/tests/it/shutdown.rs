@@ -192,6 +192,30 @@ async fn a_tunnel_that_is_in_use_at_the_deadline_is_cut_and_counted() {
 }
 
 #[tokio::test]
+async fn requests_that_are_queued_when_the_listeners_close_are_answered() {
+    use std::io::{Read as _, Write as _};
+
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("queued"));
+    let mut proxy = Proxy::start_with(&origin, patient);
+    proxy.get("/a").await;
+    let mut clients: Vec<_> =
+        (0..50).map(|_| std::net::TcpStream::connect(proxy.address).unwrap()).collect();
+    for client in &mut clients {
+        client.write_all(b"GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").unwrap();
+    }
+
+    proxy.leave();
+
+    for mut client in clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("queued"), "{answer:?}");
+    }
+    assert_eq!(proxy.left().await, Drained::Completely);
+}
+
+#[tokio::test]
 async fn readiness_ends_before_the_listeners_close() {
     let origin = Origin::start().await;
     origin.on("/a", ok("still here"));

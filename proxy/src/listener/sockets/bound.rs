@@ -67,24 +67,18 @@ impl BoundAddress {
         Self { configured: configured.clone(), shared }
     }
 
-    /// Takes the sockets at which another process listens. Where each worker can have one of its
-    /// own, those that are missing are bound beside them. The file of a Unix socket stays the other
-    /// one's until [`Self::take_file`].
+    /// Takes the sockets at which another process listens. More workers than sockets share them:
+    /// the kernel would give connections to a further socket before this process may serve. The
+    /// file of a Unix socket stays the other one's until [`Self::take_file`].
     pub fn passed(
         configured: &ListenAddress,
-        mut sockets: Vec<ListenSocket>,
+        sockets: Vec<ListenSocket>,
         rules: BindRules,
     ) -> io::Result<Self> {
         let backlog = i32::try_from(rules.backlog).unwrap_or(i32::MAX);
         if matches!(configured, ListenAddress::Tcp(_) | ListenAddress::Unix(_)) {
             for socket in &sockets {
                 rustix::net::listen(socket, backlog)?;
-            }
-        }
-        let local = sockets.first().map(ListenSocket::local).transpose()?;
-        if let (ListenAddress::Tcp(_), Some(EndAddress::Ip(address))) = (configured, local) {
-            while sockets.len() < rules.workers {
-                sockets.push(ListenSocket::Tcp(tcp::bind_one(address, rules.backlog)?));
             }
         }
         Ok(Self::new(configured, sockets, None))
