@@ -46,13 +46,11 @@ fn from_forwarded(fields: &mut HeaderMap, trusted: &[PeerNetwork]) {
     for name in [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST] {
         fields.remove(name);
     }
-    let elements = lines.iter().flat_map(|line| split(line.as_bytes(), b','));
     let mut addresses: Vec<String> = Vec::new();
     let (mut scheme, mut host) = (None, None);
     // The last element is the peer's own. What stands before an element of a peer that is not
     // trusted is that one's to say.
-    for element in elements.collect::<Vec<_>>().into_iter().rev() {
-        let hop = ForwardedHop::read(element);
+    for hop in lines.iter().rev().map_while(|line| hops(line.as_bytes())).flatten() {
         scheme = hop.scheme.or(scheme);
         host = hop.host.or(host);
         let Some(address) = hop.address else { break };
@@ -80,13 +78,23 @@ struct ForwardedHop {
     host: Option<Vec<u8>>,
 }
 
+/// Reads the elements of a line, the last one first. `None`: the line is malformed. A quote that a
+/// client left open would otherwise take in what the peer has appended.
+fn hops(line: &[u8]) -> Option<Vec<ForwardedHop>> {
+    split(line, b',')?.into_iter().rev().map(ForwardedHop::read).collect()
+}
+
 impl ForwardedHop {
-    fn read(element: &[u8]) -> Self {
+    /// Returns `None` if the element is malformed.
+    fn read(element: &[u8]) -> Option<Self> {
         let mut hop = Self::default();
-        for pair in split(element, b';') {
-            let Some(at) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        for pair in split(element, b';')? {
+            let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let (name, value) = pair.split_at(at);
-            let value = unquoted(value.get(1..).unwrap_or_default().trim_ascii());
+            if name.contains(&b'"') {
+                return None;
+            }
+            let value = plain(value.get(1..).unwrap_or_default().trim_ascii())?;
             match name.trim_ascii().to_ascii_lowercase().as_slice() {
                 b"for" => hop.address = address(&value),
                 b"proto" => hop.scheme = Some(value),
@@ -94,12 +102,12 @@ impl ForwardedHop {
                 _ => {}
             }
         }
-        hop
+        Some(hop)
     }
 }
 
-/// Splits at a separator that stands in no quoted string.
-fn split(bytes: &[u8], separator: u8) -> Vec<&[u8]> {
+/// Splits at a separator that stands in no quoted string. `None`: a quoted string does not end.
+fn split(bytes: &[u8], separator: u8) -> Option<Vec<&[u8]>> {
     let (mut parts, mut rest, mut at) = (Vec::new(), bytes, 0);
     let (mut is_quoted, mut is_escaped) = (false, false);
     while let Some(byte) = rest.get(at) {
@@ -118,20 +126,22 @@ fn split(bytes: &[u8], separator: u8) -> Vec<&[u8]> {
         }
     }
     parts.push(rest.trim_ascii());
-    parts
+    (!is_quoted).then_some(parts)
 }
 
-fn unquoted(value: &[u8]) -> Vec<u8> {
-    let inner = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-    let Some(inner) = inner else { return value.to_vec() };
-    let (mut plain, mut is_escaped) = (Vec::with_capacity(inner.len()), false);
-    for byte in inner {
-        is_escaped = *byte == b'\\' && !is_escaped;
-        if !is_escaped {
-            plain.push(*byte);
+/// Returns what a value says. `None`: it is neither free of quotes nor one quoted string.
+fn plain(value: &[u8]) -> Option<Vec<u8>> {
+    let Some(quoted) = value.strip_prefix(b"\"") else {
+        return (!value.contains(&b'"')).then(|| value.to_vec());
+    };
+    let (mut plain, mut bytes) = (Vec::with_capacity(quoted.len()), quoted.iter());
+    loop {
+        match bytes.next()? {
+            b'"' => return bytes.as_slice().is_empty().then_some(plain),
+            b'\\' => plain.push(*bytes.next()?),
+            byte => plain.push(*byte),
         }
     }
-    plain
 }
 
 /// Reads an address with or without port, IPv6 with or without brackets.
@@ -236,6 +246,35 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_a_malformed_line_of_forwarded_is_believed() {
+        let of = |lines: &[&'static str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("forwarded", *line)).collect();
+            let mut fields = fields(&lines);
+            normalize(&mut fields, &listen(ClientFields::Forwarded));
+            [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST].map(|name| {
+                fields.get(name).map_or("-", |value| value.to_str().unwrap()).to_owned()
+            })
+        };
+
+        for line in [
+            "host=victim.example;proto=https;for=\", for=192.0.2.1;proto=http",
+            "host=victim.example;proto=https;for=\", for=\"[2001:db8::1]\"",
+            "host=victim.example;proto=https;for=\", for=\"[2001:db8::1]\";by=\"",
+            "host=victim.example;for=\"a\\, for=192.0.2.1",
+            "host=victim.example;for=a\"b\", for=192.0.2.1",
+            "host=victim.example;for=\"a\"b, for=192.0.2.1",
+            "host=victim.example;\"for\"=a, for=192.0.2.1",
+            "host=victim.example;\"for, for=\", for=192.0.2.1",
+        ] {
+            assert_eq!(of(&[line]), ["-", "-", "-"], "{line}");
+            let own = "for=10.0.0.2;proto=http;host=www.example";
+            assert_eq!(of(&[line, own]), ["10.0.0.2", "http", "www.example"], "{line}");
+            let earlier = "for=203.0.113.9;proto=ftp;host=evil.example";
+            assert_eq!(of(&[earlier, line]), ["-", "-", "-"], "{line}");
+        }
+    }
+
+    #[test]
     fn one_field_alone_names_the_client_if_the_listener_says_so() {
         let mut fields = fields(&[("x-real-ip", "192.0.2.1"), ("x-forwarded-for", "203.0.113.9")]);
         normalize(&mut fields, &listen(ClientFields::XRealIp));
@@ -251,7 +290,8 @@ mod tests {
             let mut fields = HeaderMap::new();
             fields.insert(FORWARDED, HeaderValue::from_str(&value).unwrap());
             normalize(&mut fields, &listen(ClientFields::Forwarded));
-            proptest::prop_assert!(split(value.as_bytes(), b',').len() <= value.len() + 1);
+            let parts = split(value.as_bytes(), b',').map_or(0, |parts| parts.len());
+            proptest::prop_assert!(parts <= value.len() + 1);
         }
     }
 }
