@@ -87,13 +87,15 @@ impl Journal {
 
     /// Returns when everything that was appended before is durable.
     pub async fn settled(&self) -> Result<(), JournalError> {
-        if let Some(backend) = &self.backend {
-            backend.settled().await?;
-        }
+        let durable = match &self.backend {
+            Some(backend) => backend.settled().await,
+            None => Ok(()),
+        };
+        // A backend that was handed over is closed, and fails: the hand-over is the reason.
         if self.is_handed_over.load(Ordering::Acquire) {
             return Err(JournalError::HandedOver);
         }
-        Ok(())
+        durable
     }
 
     /// Returns the positions that were recovered with the store, as they are now.
@@ -116,6 +118,34 @@ mod tests {
         let journal = Journal::default();
         assert!(journal.settled().await.is_ok());
         journal.clone().hand_over();
+        assert!(matches!(journal.settled().await, Err(JournalError::HandedOver)));
+    }
+
+    /// A store that was closed for another process.
+    #[derive(Debug)]
+    struct Closed;
+
+    impl JournalBackend for Closed {
+        fn append(&self, _entry: JournalEntry) {}
+
+        fn settled(&self) -> Settled<'_> {
+            Box::pin(async { Err(JournalError::Device("the store is closed".to_owned())) })
+        }
+
+        fn positions(&self) -> Vec<Position> {
+            Vec::new()
+        }
+
+        fn recovered(&self) -> Option<Recovered> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_closed_for_another_process_is_handed_over_not_broken() {
+        let journal = Journal::kept_by(Arc::new(Closed));
+        assert!(matches!(journal.settled().await, Err(JournalError::Device(_))));
+        journal.hand_over();
         assert!(matches!(journal.settled().await, Err(JournalError::HandedOver)));
     }
 }

@@ -440,22 +440,25 @@ async fn kept_connections_are_told_and_idle_ones_are_not_cut_off() {
 /// It takes as long as a hand-over waits for changes.
 #[tokio::test]
 async fn a_change_that_ends_after_the_hand_over_is_purged_in_the_new_process() {
-    let origin = Origin::start().await;
-    let gate = Gate::closed();
-    origin.on("/page", cacheable("old"));
-    origin.on("/change", ok("changed").field("location", "/page").after(&gate));
-    let program = Program::start(&origin, MEMORY).await;
-    let mut change = Connection::open(program.traffic).await;
-    change.send(request("POST", "/change", &[], "x")).await;
-    origin.seen("/change", 1).await;
-    assert!(program.upgrade(&[]).await.status.success());
+    let of_storage = |storage: &'static str| async move {
+        let origin = Origin::start().await;
+        let gate = Gate::closed();
+        origin.on("/page", cacheable("old"));
+        origin.on("/change", ok("changed").field("location", "/page").after(&gate));
+        let program = Program::start(&origin, storage).await;
+        let mut change = Connection::open(program.traffic).await;
+        change.send(request("POST", "/change", &[], "x")).await;
+        origin.seen("/change", 1).await;
+        assert!(program.upgrade(&[]).await.status.success());
 
-    assert_eq!(program.get("/page").await.text(), "old");
-    assert!(program.get("/page").await.is_hit());
-    origin.on("/page", cacheable("new"));
-    gate.open();
-    assert_eq!(change.answer().await.text(), "changed");
-    assert_eq!(program.get("/page").await.text(), "new");
+        assert_eq!(program.get("/page").await.text(), "old");
+        assert!(program.get("/page").await.is_hit());
+        origin.on("/page", cacheable("new"));
+        gate.open();
+        assert_eq!(change.answer().await.text(), "changed");
+        assert_eq!(program.get("/page").await.text(), "new", "{:#?}", program.said.lock());
+    };
+    tokio::join!(of_storage(MEMORY), of_storage(FILE));
 }
 
 #[tokio::test]
