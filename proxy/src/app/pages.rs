@@ -83,6 +83,9 @@ impl PageExchange {
     /// are none to be written, or not here.
     pub fn write(&self) -> io::Result<Option<Pages>> {
         let Some(most) = self.bytes_max else { return Ok(None) };
+        // Before the visit: a purge that comes over the log meanwhile may hit pages that were found
+        // valid already, so the new process has to read it again.
+        let positions = self.purge_log.log_status().positions;
         let begun = Instant::now();
         let mut found: Vec<Arc<Stored>> = Vec::new();
         self.store.visit(&mut |stored| {
@@ -112,7 +115,7 @@ impl PageExchange {
             bytes,
             tag_seed: self.invalidation.ids().seed(),
             now: self.clock.now().as_millis(),
-            positions: self.purge_log.log_status().positions,
+            positions,
         };
         Ok((count > 0).then(|| Pages { notes, content: file.into() }))
     }
