@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use process::clock::Clock;
-use settings::{Config, ServerAddress, ServerSettings};
+use settings::{Balance, Config, ServerAddress, ServerSettings};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpStream, UnixListener};
 use tokio::time::{Instant, sleep};
@@ -124,7 +124,10 @@ async fn each_address_of_a_name_takes_its_part() {
     let dns = DnsServer::start().await;
     dns.set("app.test", 60, &["127.0.0.1", "127.0.0.2"]);
     let address = ServerAddress::Dns(authority("app.test", one.address.port()));
-    let proxy = proxy_of(&dns, address, |config| config.origins[0].keepalive = 0);
+    let proxy = proxy_of(&dns, address, |config| {
+        config.origins[0].keepalive = 0;
+        config.origins[0].balance = Balance::RoundRobin;
+    });
 
     for _ in 0..20 {
         assert_eq!(proxy.get("/a").await.status(), 200);
