@@ -66,9 +66,15 @@ impl Http2Connection {
     }
 
     /// Waits until the server has said how many requests it takes at once, but not for long: one
-    /// that is busy may not have come to it.
-    pub(in crate::origins) async fn settled(&self) {
+    /// that is busy may not have come to it. Fails if the connection has ended: the server may not
+    /// speak HTTP/2.
+    pub(in crate::origins) async fn settled(&self) -> Result<(), OriginError> {
         let _busy = timeout(SETTINGS_PATIENCE, self.shared.settled.notified()).await;
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.sender.lock().poll_ready(&mut cx) {
+            Poll::Ready(Err(error)) => Err(before_head(error, self.shared.condition())),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
     }
 
     /// Takes one of the streams that the server allows.

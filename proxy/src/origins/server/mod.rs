@@ -243,7 +243,7 @@ impl Server {
 
     async fn begin_http2(&self, stream: Transport) -> Result<Http2Connection, OriginError> {
         let connection = Http2Connection::begin(stream, self.http2.limits()).await?;
-        connection.settled().await;
+        connection.settled().await?;
         Ok(connection)
     }
 

@@ -220,10 +220,11 @@ async fn no_more_requests_wait_for_a_connection_than_the_last_one_took() {
     let connection = Http2Connection::begin(ours, &limits()).await.unwrap();
     let mut peer = Peer { stream: theirs, frames: Vec::new() };
     let start = Instant::now();
-    tokio::join!(connection.settled(), async {
+    let (settled, ()) = tokio::join!(connection.settled(), async {
         sleep(SECOND / 10).await;
         peer.send(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 2]).await;
     });
+    settled.unwrap();
     assert_eq!(start.elapsed(), SECOND / 10);
     pool.add(connection);
 
@@ -238,6 +239,6 @@ async fn a_server_that_sends_no_settings_is_not_waited_for_long() {
     let (ours, _theirs) = duplex(1 << 20);
     let connection = Http2Connection::begin(ours, &limits()).await.unwrap();
     let start = Instant::now();
-    connection.settled().await;
+    connection.settled().await.unwrap();
     assert_eq!(start.elapsed().as_millis(), 250);
 }
