@@ -3,9 +3,12 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Uri;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// The process that has taken over.
 pub trait Successor: fmt::Debug + Send + Sync {
@@ -13,7 +16,7 @@ pub trait Successor: fmt::Debug + Send + Sync {
     fn invalidate(&self, uris: &[Uri], host: &[u8], groups: &[String]) -> io::Result<()>;
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Change {
     uris: Vec<Uri>,
     host: Vec<u8>,
@@ -26,8 +29,8 @@ pub(super) struct LateChanges(Mutex<LateState>);
 #[derive(Debug, Default)]
 struct LateState {
     successor: Option<Arc<dyn Successor>>,
-    /// What was changed before the other process served.
-    waiting: Vec<Change>,
+    /// What was changed before the other process served, and who waits until it is told.
+    waiting: Vec<(Change, oneshot::Sender<()>)>,
 }
 
 impl LateChanges {
@@ -38,27 +41,41 @@ impl LateChanges {
             state.successor = Some(Arc::clone(successor));
             std::mem::take(&mut state.waiting)
         };
-        for change in &waiting {
-            tell(&**successor, change);
+        for (change, told) in waiting {
+            tell(&**successor, &change);
+            let _answered_already = told.send(());
         }
     }
 
-    /// Has a change purged in the other process, as soon as that one serves.
+    /// Has a change purged in the other process, as soon as that one serves. Returns when it is
+    /// purged, or has not been for [`SUCCESSOR_PATIENCE`]: it is told all the same then, but its
+    /// client may be answered before.
     pub(super) async fn invalidate(&self, uris: &[Uri], (host, groups): (&[u8], &[String])) {
         let change = Change { uris: uris.to_vec(), host: host.to_vec(), groups: groups.to_vec() };
-        let successor = {
+        let (told, telling) = oneshot::channel();
+        {
             let mut state = self.0.lock();
             match &state.successor {
-                Some(successor) => Arc::clone(successor),
-                None if state.waiting.len() < WAITING_MAX => return state.waiting.push(change),
+                Some(successor) => {
+                    let successor = Arc::clone(successor);
+                    drop(tokio::task::spawn_blocking(move || {
+                        tell(&*successor, &change);
+                        let _answered_already = told.send(());
+                    }));
+                }
+                None if state.waiting.len() < WAITING_MAX => state.waiting.push((change, told)),
                 None => {
                     return lost(&change, &"too many changes wait for the process that takes over");
                 }
             }
-        };
-        let telling = tokio::task::spawn_blocking(move || tell(&*successor, &change));
-        if let Err(error) = telling.await {
-            tracing::error!(%error, "what a request has changed was not told");
+        }
+        match timeout(SUCCESSOR_PATIENCE, telling).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("what a request has changed was not told"),
+            Err(_) => {
+                let waited = SUCCESSOR_PATIENCE;
+                tracing::warn!(?uris, ?waited, "a request is answered before its change is purged");
+            }
         }
     }
 }
@@ -71,10 +88,12 @@ fn tell(successor: &dyn Successor, change: &Change) {
 
 fn lost(change: &Change, reason: &dyn fmt::Display) {
     let uris: Vec<String> = change.uris.iter().map(ToString::to_string).collect();
-    tracing::error!(%reason, ?uris, "purge these in the process that took over: a request has changed them");
+    tracing::error!(%reason, ?uris, "purge these: a request has changed them");
 }
 
 const WAITING_MAX: usize = 10_000;
+/// For the process that takes over to purge a change. Its client waits meanwhile.
+pub const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -91,15 +110,41 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_was_changed_before_the_other_process_served_is_told_first() {
-        let succession = LateChanges::default();
-        let uri = |text: &'static str| [Uri::from_static(text)];
-        succession.invalidate(&uri("http://a/1"), (b"a", &[])).await;
+    fn uri(text: &'static str) -> [Uri; 1] {
+        [Uri::from_static(text)]
+    }
+
+    fn recorder() -> (Arc<Recorder>, Arc<dyn Successor>) {
         let recorder = Arc::new(Recorder::default());
-        let successor: Arc<dyn Successor> = Arc::<Recorder>::clone(&recorder);
-        succession.set(&successor);
-        succession.invalidate(&uri("http://a/2"), (b"a", &[])).await;
+        (Arc::clone(&recorder), recorder)
+    }
+
+    #[tokio::test]
+    async fn a_change_before_the_other_process_serves_waits_until_it_is_told() {
+        let late = Arc::new(LateChanges::default());
+        let changing = Arc::clone(&late);
+        let early = tokio::spawn(async move {
+            changing.invalidate(&uri("http://a/1"), (b"a", &[])).await;
+        });
+        while late.0.lock().waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!early.is_finished());
+        let (recorder, successor) = recorder();
+        late.set(&successor);
+        early.await.unwrap();
+        late.invalidate(&uri("http://a/2"), (b"a", &[])).await;
         assert_eq!(*recorder.0.lock(), ["a http://a/1", "a http://a/2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_waits_no_longer_than_its_limit_and_is_told_all_the_same() {
+        let late = LateChanges::default();
+        let begun = tokio::time::Instant::now();
+        late.invalidate(&uri("http://a/1"), (b"a", &[])).await;
+        assert_eq!(begun.elapsed().as_secs(), SUCCESSOR_PATIENCE.as_secs());
+        let (recorder, successor) = recorder();
+        late.set(&successor);
+        assert_eq!(*recorder.0.lock(), ["a http://a/1"]);
     }
 }

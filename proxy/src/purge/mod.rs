@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use self::candidates::RewarmCandidates;
 use self::count::{Count, Pending};
 use self::late_changes::LateChanges;
-pub use self::late_changes::Successor;
+pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
 use self::target::ResolvedTarget;
 use crate::invalidation::{

@@ -49,11 +49,14 @@ pub(super) enum Message {
     Serving,
     /// What a request has changed that was at the origin when the store was released.
     Purge {
+        number: u64,
         uris: Vec<String>,
         host: Vec<u8>,
         groups: Vec<String>,
     },
-    Purged,
+    Purged {
+        number: u64,
+    },
     /// To an operator.
     Progress {
         text: String,

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Uri;
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use super::channel::{Channel, DESCRIPTORS_MAX};
 use super::message::{Message, PROTOCOL};
 use crate::app::{App, Pages};
 use crate::listener::sockets::{DuplicateSockets, OpenSockets};
-use crate::purge::Successor;
+use crate::purge::{SUCCESSOR_PATIENCE, Successor};
 use process::notify;
 
 /// What serves in this process.
@@ -100,7 +100,7 @@ pub(super) fn hand_over(
         );
     }
     notify::main_pid(pid.cast_unsigned());
-    let successor: Arc<dyn Successor> = Arc::new(SuccessorLink(Mutex::new(channel)));
+    let successor: Arc<dyn Successor> = Arc::new(SuccessorLink::new(channel, SUCCESSOR_PATIENCE));
     serving.app.executor.succeed_with(&successor);
     Ok(())
 }
@@ -150,17 +150,36 @@ fn end(channel: &Channel, pid: i32) {
 
 /// The way to the process that has taken over.
 #[derive(Debug)]
-struct SuccessorLink(Mutex<Channel>);
+struct SuccessorLink {
+    /// With the number of the last purge.
+    channel: Mutex<(Channel, u64)>,
+    patience: Duration,
+}
+
+impl SuccessorLink {
+    const fn new(channel: Channel, patience: Duration) -> Self {
+        Self { channel: Mutex::new((channel, 0)), patience }
+    }
+}
 
 impl Successor for SuccessorLink {
     fn invalidate(&self, uris: &[Uri], host: &[u8], groups: &[String]) -> io::Result<()> {
         let uris = uris.iter().map(ToString::to_string).collect();
-        let purge = Message::Purge { uris, host: host.to_vec(), groups: groups.to_vec() };
-        let channel = self.0.lock();
+        let mut channel = self.channel.lock();
+        let (channel, last) = &mut *channel;
+        *last += 1;
+        let purge =
+            Message::Purge { number: *last, uris, host: host.to_vec(), groups: groups.to_vec() };
         channel.send(&purge, &[])?;
-        match channel.receive(Some(PURGE_PATIENCE))? {
-            Some((Message::Purged, _)) => Ok(()),
-            _ => Err(io::Error::other("the process that took over does not answer")),
+        let begun = Instant::now();
+        loop {
+            let left = self.patience.saturating_sub(begun.elapsed()).max(PATIENCE_MIN);
+            match channel.receive(Some(left))? {
+                Some((Message::Purged { number }, _)) if number == *last => return Ok(()),
+                // The answer to a purge that was no longer waited for.
+                Some((Message::Purged { .. }, _)) => {}
+                _ => return Err(io::Error::other("the process that took over does not answer")),
+            }
         }
     }
 }
@@ -172,4 +191,25 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(90);
 /// The same without a file.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(15);
 const END_PATIENCE: Duration = Duration::from_secs(10);
-const PURGE_PATIENCE: Duration = Duration::from_secs(10);
+/// A socket takes 0 as no limit.
+const PATIENCE_MIN: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_to_one_purge_does_not_answer_the_next() {
+        let (ours, theirs) = Channel::pair();
+        let link = SuccessorLink::new(ours, Duration::from_millis(200));
+        let purge = || link.invalidate(&[], b"a", &[]);
+        let answer = |number| theirs.send(&Message::Purged { number }, &[]).unwrap();
+
+        assert_eq!(purge().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        answer(1);
+        assert_eq!(purge().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        answer(2);
+        answer(3);
+        assert!(purge().is_ok());
+    }
+}

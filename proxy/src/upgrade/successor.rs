@@ -116,11 +116,11 @@ impl Succession {
     fn listen(&self, app: &App, runtime: &Handle) {
         loop {
             match self.channel.receive(None) {
-                Ok(Some((Message::Purge { uris, host, groups }, _))) => {
+                Ok(Some((Message::Purge { number, uris, host, groups }, _))) => {
                     let uris: Vec<Uri> = uris.iter().filter_map(|uri| uri.parse().ok()).collect();
                     let purging = app.executor.invalidate_uris(&uris, (&host, &groups), None);
                     let _marked = runtime.block_on(purging);
-                    if self.channel.send(&Message::Purged, &[]).is_err() {
+                    if self.channel.send(&Message::Purged { number }, &[]).is_err() {
                         return;
                     }
                 }
