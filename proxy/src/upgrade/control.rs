@@ -15,9 +15,11 @@ use super::channel::{Channel, Door};
 use super::identity::{PeerProcess, name_of};
 use super::launch::Program;
 use super::message::{Message, PROTOCOL};
+use super::next_life::{NextLife, NoSuccessor};
 use super::predecessor::{HandOverError, Serving, hand_over};
 use crate::app::App;
 use crate::listener::sockets::{DuplicateSockets, OpenSockets};
+use crate::purge::Successor;
 use crate::server::Bound;
 
 /// Clones are the same.
@@ -221,10 +223,16 @@ impl Upgrades {
                 let DuplicateSockets { traffic, admin } = sockets;
                 let sockets = OpenSockets::new(&app.config, traffic, admin);
                 sockets.take_files();
+                // Before it serves: what requests of the life before have changed is purged there.
+                let (executor, runtime) = (Arc::clone(&app.executor), serving.runtime.clone());
+                let successor: Arc<dyn Successor> = Arc::new(NextLife { executor, runtime });
+                serving.app.executor.succeed_with(&successor);
                 (self.shared.revive)(Bound::on(app, sockets));
             }
             Err(error) => {
                 tracing::error!(%error, "the store cannot be opened again: leaving");
+                let successor: Arc<dyn Successor> = Arc::new(NoSuccessor);
+                serving.app.executor.succeed_with(&successor);
             }
         }
         serving.over.cancel();

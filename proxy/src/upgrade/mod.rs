@@ -24,6 +24,7 @@ mod control;
 mod identity;
 mod launch;
 mod message;
+mod next_life;
 mod operator;
 mod predecessor;
 mod successor;

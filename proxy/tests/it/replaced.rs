@@ -377,6 +377,44 @@ async fn a_new_process_that_dies_with_the_store_gives_it_back() {
     }
 }
 
+/// It takes as long as a hand-over waits for changes.
+#[tokio::test]
+async fn a_change_that_ends_after_a_failed_hand_over_is_purged() {
+    let of_storage = |storage: &'static str, loads: usize| async move {
+        let origin = Origin::start().await;
+        let (early, late) = (Gate::closed(), Gate::closed());
+        let program = Program::start(&origin, storage).await;
+        let mut changes = Vec::new();
+        for (name, gate) in [("early", &early), ("late", &late)] {
+            let (page, change) = (format!("/page/{name}"), format!("/change/{name}"));
+            origin.on(&page, cacheable("old"));
+            program.get(&page).await;
+            origin.on(&page, cacheable("new"));
+            origin.on(&change, ok("changed").field("location", &page).after(gate));
+            let mut connection = Connection::open(program.traffic).await;
+            connection.send(request("POST", &change, &[], "x")).await;
+            origin.seen(&change, 1).await;
+            changes.push(connection);
+        }
+        program.until_written().await;
+        let pid = program.pid();
+        let taking = tokio::task::spawn_blocking(move || Impostor::take(pid));
+        let impostor = in_time("the hand-over", taking).await.unwrap();
+        early.open();
+        drop(impostor);
+        let (mut after, mut before) = (changes.pop().unwrap(), changes.pop().unwrap());
+        assert_eq!(before.answer().await.text(), "changed");
+        until("the store", || program.count_of("the store is loaded") == loads).await;
+        assert_eq!(program.get("/page/early").await.text(), "new", "{:#?}", program.said.lock());
+        let kept = program.get("/page/late").await;
+        assert_eq!((kept.text(), kept.is_hit()), ("old", true), "{:#?}", program.said.lock());
+        late.open();
+        assert_eq!(after.answer().await.text(), "changed");
+        assert_eq!(program.get("/page/late").await.text(), "new", "{:#?}", program.said.lock());
+    };
+    tokio::join!(of_storage(MEMORY, 0), of_storage(FILE, 2));
+}
+
 #[tokio::test]
 async fn a_file_survives_an_upgrade_with_its_purges() {
     let origin = Origin::start().await;
