@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -285,7 +286,7 @@ impl Upgrades {
                 Some((of, Err(reason))) if *of == pid => {
                     let reason = format!("process {pid} failed: {reason}");
                     drop(state);
-                    let _status = child.wait();
+                    let _status = end(child);
                     return Err(reason);
                 }
                 _ => {}
@@ -304,8 +305,7 @@ impl Upgrades {
                 }
                 Err(error) => return Err(error.to_string()),
                 _ if begun.elapsed() > LAUNCH_PATIENCE => {
-                    let _ended = child.kill();
-                    let _status = child.wait();
+                    let _status = end(child);
                     return Err(format!("process {pid} did not ask for anything: it is ended"));
                 }
                 _ => {}
@@ -326,6 +326,19 @@ fn spawn(work: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Ends a new process that does not serve, unless it soon ends by itself.
+fn end(mut child: Child) -> io::Result<ExitStatus> {
+    let begun = Instant::now();
+    while begun.elapsed() < END_PATIENCE {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        pause();
+    }
+    child.kill()?;
+    child.wait()
+}
+
 #[expect(clippy::disallowed_methods, reason = "in a thread of its own")]
 fn pause() {
     thread::sleep(LOOK_AGAIN);
@@ -339,3 +352,24 @@ const REVIVE_PATIENCE: Duration = Duration::from_mins(1);
 /// For operators to be told.
 const TELL_PATIENCE: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// For a new process that failed to say why in the log.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_hangs_is_ended_and_one_that_ends_is_let_do_so() {
+        let start = |script: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::null());
+            shell.spawn().unwrap()
+        };
+        assert_eq!(end(start("exit 78")).unwrap().code(), Some(78));
+        assert_eq!(end(start("exec sleep 600")).unwrap().signal(), Some(9));
+    }
+}
