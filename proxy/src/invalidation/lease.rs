@@ -4,7 +4,6 @@
 //! A hit pays one relaxed load and one comparison: the end of the lease is the number that is kept,
 //! so no timer is needed, and the next message from a purger ends the degradation by itself.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,6 +35,29 @@ pub enum Trust {
     Nothing,
 }
 
+impl OnExpiry {
+    /// Returns it as a number, which a hit loads without a lock. The default is zero.
+    fn to_number(self) -> u64 {
+        match self {
+            Self::Serve => 0,
+            Self::Validate => 1,
+            Self::Bypass => 2,
+            Self::Cap(cap) => {
+                u64::try_from(cap.as_millis()).unwrap_or(u64::MAX).saturating_add(CAP_ZERO)
+            }
+        }
+    }
+
+    const fn from_number(number: u64) -> Self {
+        match number {
+            0 => Self::Serve,
+            1 => Self::Validate,
+            2 => Self::Bypass,
+            cap => Self::Cap(Duration::from_millis(cap - CAP_ZERO)),
+        }
+    }
+}
+
 impl Trust {
     /// Returns whether a response that was obtained or validated then needs no validation.
     pub fn covers(self, received: Timestamp) -> bool {
@@ -57,20 +79,20 @@ impl Trust {
 pub struct Lease {
     /// In milliseconds; [`u64::MAX`]: there is no lease.
     expires: AtomicU64,
-    on_expiry: OnceLock<OnExpiry>,
+    /// See [`OnExpiry::to_number`].
+    on_expiry: AtomicU64,
 }
 
 impl Default for Lease {
     fn default() -> Self {
-        Self { expires: AtomicU64::new(u64::MAX), on_expiry: OnceLock::new() }
+        Self { expires: AtomicU64::new(u64::MAX), on_expiry: AtomicU64::new(0) }
     }
 }
 
 impl Lease {
-    /// Says what happens after its end; the first word counts. Without one, responses are used as
-    /// ever.
+    /// Says what happens after its end, from now on.
     pub fn configure(&self, on_expiry: OnExpiry) {
-        self.on_expiry.get_or_init(|| on_expiry);
+        self.on_expiry.store(on_expiry.to_number(), Ordering::Relaxed);
     }
 
     pub fn set_end(&self, end: Timestamp) {
@@ -106,7 +128,7 @@ impl Lease {
         if self.is_over_for_good() {
             return Trust::Nothing;
         }
-        match self.on_expiry.get().copied().unwrap_or_default() {
+        match OnExpiry::from_number(self.on_expiry.load(Ordering::Relaxed)) {
             OnExpiry::Serve => Trust::Full,
             OnExpiry::Cap(cap) => Trust::Since(now.minus(cap)),
             OnExpiry::Validate => Trust::Validated,
@@ -116,6 +138,8 @@ impl Lease {
 }
 
 const FOR_GOOD: u64 = 0;
+/// The number of [`OnExpiry::Cap`] with no time at all.
+const CAP_ZERO: u64 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -140,6 +164,24 @@ mod tests {
         lease.end_for_good();
         lease.set_end(NOW.plus(Duration::from_mins(1)));
         assert_eq!(lease.trust(NOW), Trust::Nothing);
+    }
+
+    #[test]
+    fn settings_apply_after_the_end_as_well_each_time_they_change() {
+        let lease = Lease::default();
+        lease.set_end(NOW);
+        assert_eq!(lease.trust(NOW), Trust::Full, "the default");
+        for (on_expiry, trust) in [
+            (OnExpiry::Bypass, Trust::Nothing),
+            (OnExpiry::Cap(Duration::from_secs(60)), Trust::Since(Timestamp::from_secs(940))),
+            (OnExpiry::Cap(Duration::ZERO), Trust::Since(NOW)),
+            (OnExpiry::Cap(Duration::MAX), Trust::Since(Timestamp::default())),
+            (OnExpiry::Validate, Trust::Validated),
+            (OnExpiry::Serve, Trust::Full),
+        ] {
+            lease.configure(on_expiry);
+            assert_eq!(lease.trust(NOW), trust, "{on_expiry:?}");
+        }
     }
 
     #[test]
