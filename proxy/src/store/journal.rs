@@ -78,6 +78,11 @@ impl Journal {
         self.is_handed_over.store(true, Ordering::Release);
     }
 
+    /// Returns whether purges go to another process, or to another life of this one.
+    pub fn is_handed_over(&self) -> bool {
+        self.is_handed_over.load(Ordering::Acquire)
+    }
+
     /// Adds an entry. It is durable when a later [`Self::settled`] returns.
     pub fn append(&self, entry: JournalEntry) {
         if let Some(backend) = &self.backend {
@@ -92,7 +97,7 @@ impl Journal {
             None => Ok(()),
         };
         // A backend that was handed over is closed, and fails: the hand-over is the reason.
-        if self.is_handed_over.load(Ordering::Acquire) {
+        if self.is_handed_over() {
             return Err(JournalError::HandedOver);
         }
         durable

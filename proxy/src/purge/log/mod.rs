@@ -292,8 +292,11 @@ impl PurgeLog {
     }
 
     /// Ends the catch-up, or abandons it after its deadline; forgets renamed topics; logs changes
-    /// of the state. Called regularly.
+    /// of the state. Called regularly. After a hand-over that is up to whoever serves then.
     pub fn tick(&self) {
+        if self.journal.is_handed_over() {
+            return;
+        }
         let now = self.clock.now();
         let is_late =
             now.since(self.started) >= self.settings.current().purge.log.catch_up_deadline;

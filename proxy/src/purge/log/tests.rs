@@ -14,6 +14,7 @@ struct RecoveredLog {
     bench: Bench,
     clock: Clock,
     log: Arc<PurgeLog>,
+    journal: Journal,
     old: Arc<Stored>,
 }
 
@@ -40,7 +41,8 @@ impl RecoveredLog {
         );
         let position =
             |partition| Position { log: of(partition), next: 10, last: None, clean_ms: None };
-        let recovered = (Journal::default(), vec![position(0), position(1)]);
+        let journal = Journal::default();
+        let recovered = (journal.clone(), vec![position(0), position(1)]);
         let log = PurgeLog::new(
             executor,
             invalidation,
@@ -48,7 +50,7 @@ impl RecoveredLog {
             clock.clone(),
             LiveSettings::with_defaults(),
         );
-        Self { bench, clock, log, old }
+        Self { bench, clock, log, journal, old }
     }
 
     async fn deliver(&self, batch: Batch) {
@@ -105,6 +107,22 @@ async fn recovered_responses_are_unproven_until_every_partition_has_caught_up() 
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Valid);
     assert_eq!(log.log_status().state, LogState::Current);
     assert!(log.unready().is_none() && !log.figures().is_catching_up);
+}
+
+#[tokio::test]
+async fn after_a_hand_over_it_neither_ends_a_catch_up_nor_abandons_it() {
+    let recovered = RecoveredLog::new();
+    recovered.journal.hand_over();
+    for partition in 0..2 {
+        let checked = CheckedBatch { batch: batch(partition, 20, Some(0)), purges: Vec::new() };
+        let applied = recovered.log.apply(checked, recovered.clock.now()).await;
+        assert!(applied.is_err(), "the one that serves now is to get it");
+    }
+    recovered.log.tick();
+    assert!(recovered.bench.invalidation.is_catching_up());
+    recovered.clock.advance(Duration::from_mins(10));
+    recovered.log.tick();
+    assert!(recovered.bench.invalidation.is_catching_up());
 }
 
 #[tokio::test]
