@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// Clients of a Unix socket have no address: the mode of the socket's file says who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndAddress {
     Ip(SocketAddr),
+    /// The client of a Unix socket has no address: the mode of the socket's file says who it is.
     Unix,
+    /// A trusted peer speaks for a client and does not say which one. Nothing is allowed to it.
+    Unknown,
 }
 
 impl EndAddress {
@@ -15,20 +17,20 @@ impl EndAddress {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Ip(address) => Some(address.ip().to_canonical()),
-            Self::Unix => None,
+            Self::Unix | Self::Unknown => None,
         }
     }
 
     /// Returns whether only a process of this machine can have it.
     pub fn is_of_this_machine(&self) -> bool {
-        self.ip().is_none_or(|address| address.is_loopback())
+        *self == Self::Unix || self.ip().is_some_and(|address| address.is_loopback())
     }
 
     /// Returns the host of a request that names none and arrived here.
     pub fn authority(&self) -> String {
         match self {
             Self::Ip(address) => address.to_string(),
-            Self::Unix => "localhost".to_owned(),
+            Self::Unix | Self::Unknown => "localhost".to_owned(),
         }
     }
 }
@@ -38,6 +40,7 @@ impl fmt::Display for EndAddress {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Unix => f.write_str("unix:"),
+            Self::Unknown => f.write_str("unknown"),
         }
     }
 }

@@ -76,6 +76,6 @@ const PROTO: &str = "x-forwarded-proto";
 pub fn contains(networks: &[PeerNetwork], address: EndAddress) -> bool {
     networks.iter().any(|network| match address.ip() {
         Some(address) => network.contains(address),
-        None => *network == PeerNetwork::Unix,
+        None => address == EndAddress::Unix && *network == PeerNetwork::Unix,
     })
 }

@@ -15,10 +15,11 @@ use super::activity::{Activity, IdleAction, Patience, Protocol};
 use super::client_cut::ClientCut;
 use super::drain::Drain;
 use super::peer_limit::PeerConnection;
-use super::proxy_protocol::{self, Announced};
+use super::proxy_protocol::{self, Announced, Speaker};
 use super::rules::ConnectionRules;
 use super::service::{ClientConnection, ConnectionService, Handler};
 use super::stream::ClientStream;
+use crate::client::end_address::EndAddress;
 use crate::client::exchange::ExchangeState;
 use crate::client::peer::{ListenerId, Peer};
 use crate::tls::handshake;
@@ -117,18 +118,22 @@ async fn admit<H: Handler>(
     let was_trusted = peer.is_trusted;
     match proxy_protocol::receive(stream, wanted, was_trusted, limit).await {
         Ok(None) => {}
-        Ok(Some(Announced { ends, is_secure })) => {
+        Ok(Some(Announced { speaker, is_secure })) => {
             let headers = &listeners.metrics.headers;
-            if ends.is_some() {
-                headers.clients.add(1);
-            } else {
-                headers.local.add(1);
-            }
             let peer = Arc::make_mut(peer);
             peer.is_secure |= is_secure;
-            if let (Some((source, destination)), Some(listener)) = (ends, peer.listener) {
-                (peer.remote, peer.local) = (source.into(), destination.into());
-                peer.is_trusted = listeners.handler.is_trusted(peer.remote, listener);
+            match speaker {
+                Speaker::Itself => headers.local.add(1),
+                Speaker::Client(source, destination) => {
+                    headers.clients.add(1);
+                    (peer.remote, peer.local) = (source.into(), destination.into());
+                    let is_trusted = |id| listeners.handler.is_trusted(peer.remote, id);
+                    peer.is_trusted = peer.listener.is_some_and(is_trusted);
+                }
+                Speaker::Unknown => {
+                    headers.unknown.add(1);
+                    (peer.remote, peer.is_trusted) = (EndAddress::Unknown, false);
+                }
             }
         }
         Err(why) => {

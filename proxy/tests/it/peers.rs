@@ -73,15 +73,51 @@ async fn a_local_header_leaves_the_peer_as_it_is() {
     let origin = Origin::start().await;
     origin.on("/a", ok(""));
     let proxy = with_proxy_protocol(&origin, ProxyProtocol::Required);
-    for header in [binary(0x20, &[]), b"PROXY UNKNOWN\r\n".to_vec()] {
+    let mut client = proxy.connect().await;
+    let asked = request("GET", "/a", &[("X-Forwarded-For", "192.0.2.7")], "");
+    client.send([&binary(0x20, &[])[..], asked.as_bytes()].concat()).await;
+    assert_eq!(client.answer().await.status(), 200);
+    let head = origin.last("/a").head;
+    assert_eq!(head.field("x-forwarded-for").unwrap(), "192.0.2.7, 127.0.0.1");
+    assert_eq!(head.field("x-real-ip").unwrap(), "192.0.2.7");
+}
+
+#[tokio::test]
+async fn a_client_without_an_address_has_nothing_of_its_load_balancers_rights() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok(""));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.listen[0].proxy_protocol = ProxyProtocol::Required;
+        trust(config);
+        config.purge.allow = vec!["127.0.0.0/8".parse().unwrap(), "unix:".parse().unwrap()];
+    });
+    let unknown_family = {
+        let mut header = binary(0x21, &[]);
+        header[13] = 0x41;
+        header
+    };
+    for header in [b"PROXY UNKNOWN\r\n".to_vec(), unknown_family] {
         let mut client = proxy.connect().await;
-        let asked = request("GET", "/a", &[("X-Forwarded-For", "192.0.2.7")], "");
+        let claims = [
+            ("X-Forwarded-For", "192.0.2.7"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", "victim.example"),
+        ];
+        let asked = request("GET", "/a", &claims, "");
         client.send([&header[..], asked.as_bytes()].concat()).await;
         assert_eq!(client.answer().await.status(), 200);
         let head = origin.last("/a").head;
-        assert_eq!(head.field("x-forwarded-for").unwrap(), "192.0.2.7, 127.0.0.1");
-        assert_eq!(head.field("x-real-ip").unwrap(), "192.0.2.7");
+        assert!(!head.has("x-forwarded-for") && !head.has("x-real-ip"));
+        assert_eq!(head.field("x-forwarded-proto").unwrap(), "http");
+        assert_ne!(head.field("x-forwarded-host").unwrap(), "victim.example");
+        client.send(request("PURGE", "/a", &[], "")).await;
+        assert_eq!(client.answer().await.status(), 403);
     }
+    assert!(metric(&proxy, "shellac_proxy_protocol_headers_total{names=\"unknown\"} 2").await);
+    let mut itself = proxy.connect().await;
+    let purge = request("PURGE", "/a", &[], "");
+    itself.send([&binary(0x20, &[])[..], purge.as_bytes()].concat()).await;
+    assert_eq!(itself.answer().await.status(), 200);
 }
 
 #[tokio::test]

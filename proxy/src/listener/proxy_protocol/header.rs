@@ -5,11 +5,21 @@ use std::net::{IpAddr, SocketAddr};
 /// What a header says of the connection that is spoken for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Announced {
-    /// The client's address, and the one that it connected to. `None`: the peer speaks for itself
-    /// (LOCAL), or does not know.
-    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
+    pub(crate) speaker: Speaker,
     /// The client's connection was a TLS one.
     pub(crate) is_secure: bool,
+}
+
+/// Whom the peer speaks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// The peer itself (LOCAL).
+    Itself,
+    /// A client at this address, which connected to that one.
+    Client(SocketAddr, SocketAddr),
+    /// A client without an address that means anything here.
+    #[default]
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +96,7 @@ pub(crate) fn read_line(line: &[u8]) -> Result<Announced, MalformedHeader> {
     }
     let source = SocketAddr::new(source, source_port);
     let destination = SocketAddr::new(destination, destination_port);
-    Ok(Announced { ends: Some((source, destination)), is_secure: false })
+    Ok(Announced { speaker: Speaker::Client(source, destination), is_secure: false })
 }
 
 fn port(text: &str) -> Option<u16> {
@@ -122,7 +132,8 @@ pub(crate) fn read_binary(header: &[u8]) -> Result<Announced, MalformedHeader> {
         return Err(MalformedHeader::TooShort);
     }
     if is_local {
-        return Ok(Announced::default()); // "must discard the protocol block including the family"
+        // "must discard the protocol block including the family"
+        return Ok(Announced { speaker: Speaker::Itself, is_secure: false });
     }
     let length = match family {
         UNSPECIFIED => 0,
@@ -138,7 +149,8 @@ pub(crate) fn read_binary(header: &[u8]) -> Result<Announced, MalformedHeader> {
         _ => None, // a client at a Unix socket of another machine has no address that means anything here
     };
     let is_secure = read_attributes(header, attributes)?;
-    Ok(Announced { ends, is_secure })
+    let client = |(source, destination)| Speaker::Client(source, destination);
+    Ok(Announced { speaker: ends.map_or(Speaker::Unknown, client), is_secure })
 }
 
 /// Reads two addresses of this length and their ports.
@@ -210,8 +222,8 @@ mod tests {
     use super::*;
 
     fn announced(source: &str, destination: &str) -> Announced {
-        let ends = Some((source.parse().unwrap(), destination.parse().unwrap()));
-        Announced { ends, is_secure: false }
+        let speaker = Speaker::Client(source.parse().unwrap(), destination.parse().unwrap());
+        Announced { speaker, is_secure: false }
     }
 
     fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
@@ -265,7 +277,8 @@ mod tests {
     #[test]
     fn a_local_header_says_nothing_whatever_it_holds() {
         for (family, rest) in [(0x00, &[][..]), (0x11, &ADDRESSES), (0xff, &[1, 2, 3])] {
-            assert_eq!(read_binary(&binary(0x20, family, rest)), Ok(Announced::default()));
+            let local = Announced { speaker: Speaker::Itself, is_secure: false };
+            assert_eq!(read_binary(&binary(0x20, family, rest)), Ok(local));
         }
     }
 
@@ -304,7 +317,8 @@ mod tests {
             rest.extend([TLS, 0, 5, client, 0, 0, 0, 0]);
             rest.extend([0xea, 0, 1, 7]); // a vendor's
             let read = read_binary(&binary(0x21, 0x11, &rest)).unwrap();
-            assert_eq!((read.is_secure, read.ends.is_some()), (is_secure, true));
+            assert_eq!(read.is_secure, is_secure);
+            assert!(matches!(read.speaker, Speaker::Client(..)));
         }
         let mut cut = ADDRESSES.to_vec();
         cut.extend([TLS, 0, 9, 1]);
@@ -356,9 +370,9 @@ mod tests {
             let (source_port, port) = (source.port(), destination.port());
             let line = format!("PROXY {family} {from} {to} {source_port} {port}\r\n");
             prop_assume!(line.len() <= LINE_BYTES_MAX);
-            let ends = read_line(line.as_bytes()).unwrap().ends;
-            let expected = (SocketAddr::new(from, source_port), SocketAddr::new(to, port));
-            prop_assert_eq!(ends, Some(expected));
+            let speaker = read_line(line.as_bytes()).unwrap().speaker;
+            let (from, to) = (SocketAddr::new(from, source_port), SocketAddr::new(to, port));
+            prop_assert_eq!(speaker, Speaker::Client(from, to));
         }
 
         #[test]
@@ -379,8 +393,8 @@ mod tests {
             let read = read_binary(&header).unwrap();
             let is_mixed = source.is_ipv4() != destination.is_ipv4();
             let without_scope = |end: SocketAddr| SocketAddr::new(end.ip(), end.port());
-            let expected = (without_scope(source), without_scope(destination));
-            prop_assert!(is_mixed || read.ends == Some(expected));
+            let expected = Speaker::Client(without_scope(source), without_scope(destination));
+            prop_assert!(is_mixed || read.speaker == expected);
         }
 
         #[test]

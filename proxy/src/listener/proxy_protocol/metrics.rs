@@ -11,8 +11,10 @@ use process::metrics::Counter;
 pub(in crate::listener) struct HeaderCounts {
     /// Headers that named a client.
     pub(in crate::listener) clients: Counter,
-    /// Headers of peers that speak for themselves, or do not know.
+    /// Headers of peers that speak for themselves.
     pub(in crate::listener) local: Counter,
+    /// Headers of peers that speak for a client without saying which one.
+    pub(in crate::listener) unknown: Counter,
     untrusted: Counter,
     missing: Counter,
     malformed: Counter,
@@ -52,7 +54,8 @@ impl HeaderCounts {
         let sample = |label, name: &str, counter: &Counter| {
             Sample::counter([(label, name.to_owned())], counter.value())
         };
-        let headers = [("client", &self.clients), ("local", &self.local)];
+        let headers =
+            [("client", &self.clients), ("local", &self.local), ("unknown", &self.unknown)];
         let refused = [
             ("untrusted", &self.untrusted),
             ("missing", &self.missing),

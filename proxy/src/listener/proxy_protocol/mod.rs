@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{sleep, timeout};
 
-pub(super) use self::header::Announced;
+pub(super) use self::header::{Announced, Speaker};
 use self::header::{
     Beginning, LINE_BYTES_MAX, MalformedHeader, START_BYTES, read_binary, read_line, rest_of,
 };
@@ -168,8 +168,9 @@ mod tests {
                 let bytes = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
                 for wanted in [ProxyProtocol::Optional, ProxyProtocol::Required] {
                     let (result, rest) = received(&bytes, at_once, (wanted, true)).await;
-                    let (source, _) = result.unwrap().unwrap().ends.unwrap();
-                    assert_eq!(source, "192.0.2.1:1".parse().unwrap());
+                    let speaker = result.unwrap().unwrap().speaker;
+                    let source = "192.0.2.1:1".parse().unwrap();
+                    assert!(matches!(speaker, Speaker::Client(given, _) if given == source));
                     assert_eq!(rest, b"GET / HTTP/1.1\r\n");
                 }
             }

@@ -145,7 +145,7 @@ impl BoundAddress {
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self.shared.sockets.first()?.local().ok()? {
             EndAddress::Ip(address) => Some(address),
-            EndAddress::Unix => None,
+            EndAddress::Unix | EndAddress::Unknown => None,
         }
     }
 
