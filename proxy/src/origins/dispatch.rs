@@ -207,8 +207,8 @@ impl<'o> Dispatch<'o> {
         race(
             std::iter::once(server).chain(others),
             |server| {
-                let slot = own.lock().take().or_else(|| self.origin.slot(server));
-                self.origin.connect(server, slot, self.url, self.needs_http1)
+                let slot = own.lock().take().or_else(|| self.origin.slot(server))?;
+                Some(self.origin.connect(server, slot, self.url, self.needs_http1))
             },
             |server, speed| server.note(speed),
         )

@@ -293,16 +293,13 @@ impl Origin {
     pub(super) fn connect(
         &self,
         server: &Arc<Server>,
-        slot: Option<RequestSlot>,
+        slot: RequestSlot,
         url: u64,
         needs_http1: bool,
     ) -> impl Future<Output = Result<(ServerConnection, RequestSlot), OriginError>> + Send + use<>
     {
         let (server, group) = (Arc::clone(server), (Arc::clone(&self.health), self.servers()));
-        async move {
-            let slot = slot.ok_or(OriginError::Busy)?;
-            Ok((connect(server, url, needs_http1, group).await?, slot))
-        }
+        async move { Ok((connect(server, url, needs_http1, group).await?, slot)) }
     }
 
     /// Returns the servers that may get a request: those in use, else those that are left out

@@ -27,8 +27,9 @@ impl SlowMark {
     }
 }
 
-/// Attempts each candidate in turn. Returns the first success, or the last error, or `None` without
-/// candidates. An attempt begins when the one before has failed or takes longer than
+/// Attempts each candidate in turn; passes over those without an attempt, which says nothing about
+/// their speed. Returns the first success, or the last error, or `None` without attempts. An attempt
+/// begins when the one before has failed or takes longer than
 /// [`ATTEMPT_DELAY`]. Dropping the future ends all attempts.
 //= https://www.rfc-editor.org/rfc/rfc8305#section-5
 //# Once the list of addresses received up to this point has been
@@ -38,7 +39,7 @@ impl SlowMark {
 //# address is started first, followed by the others, one at a time.
 pub(super) async fn race<C, T, E, F>(
     candidates: impl IntoIterator<Item = C>,
-    attempt: impl Fn(&C) -> F,
+    attempt: impl Fn(&C) -> Option<F>,
     note: impl Fn(&C, Speed),
 ) -> Result<T, Option<E>>
 where
@@ -52,8 +53,9 @@ where
     let mut newest = None;
     let mut error = None;
     loop {
-        if let Some(candidate) = waiting.next() {
-            let (attempt, own) = (attempt(&candidate), candidate.clone());
+        let mut possible = waiting.by_ref().filter_map(|it| attempt(&it).map(|begun| (it, begun)));
+        if let Some((candidate, attempt)) = possible.next() {
+            let own = candidate.clone();
             running.spawn(async move { (own, attempt.await) });
             newest = Some(candidate);
         }
@@ -82,3 +84,28 @@ where
 /// The Connection Attempt Delay of RFC 8305 §5, as recommended there.
 pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub(super) const SLOW_FOR: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_be_attempted_is_passed_over_and_not_noted() {
+        let (busy, good) = (2, 4);
+        let noted = Mutex::new(Vec::new());
+        let attempt = |candidate: &u8| {
+            let own = *candidate;
+            (own != busy).then_some(async move { if own == good { Ok(own) } else { Err(own) } })
+        };
+        let note = |candidate: &u8, speed| noted.lock().push((*candidate, speed));
+
+        assert_eq!(race([1, busy], attempt, note).await, Err(Some(1)), "the error of an attempt");
+        assert_eq!(*noted.lock(), [(1, Speed::Slow)]);
+        noted.lock().clear();
+        let begun = Instant::now();
+        assert_eq!(race([1, busy, busy, good], attempt, note).await, Ok(good));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(*noted.lock(), [(1, Speed::Slow), (good, Speed::Quick)]);
+        assert_eq!(race([busy], attempt, note).await, Err(None));
+    }
+}

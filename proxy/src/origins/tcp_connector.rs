@@ -58,7 +58,7 @@ impl<N: Network> TcpConnector<N> {
         let addresses = self.in_order(self.addresses().await?);
         race(
             addresses,
-            |address| self.network.connect(*address),
+            |address| Some(self.network.connect(*address)),
             |address, speed| self.note(*address, speed),
         )
         .await
