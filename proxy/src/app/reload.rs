@@ -3,7 +3,7 @@
 //!
 //! The server takes the requests one after the other, since it has the sockets.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -68,6 +68,8 @@ pub struct Reloads {
     /// What the configuration that holds was written as, where that is known.
     written: Mutex<Option<WrittenSettings>>,
     restart_needed: AtomicU64,
+    /// Another process is about to take over, with the configuration that it has read.
+    is_held: AtomicBool,
     outcomes: [Counter; OUTCOMES.len()],
 }
 
@@ -90,6 +92,7 @@ impl Reloads {
             state: Mutex::new(state),
             written: Mutex::default(),
             restart_needed: AtomicU64::new(0),
+            is_held: AtomicBool::new(false),
             outcomes: Default::default(),
         }
     }
@@ -111,6 +114,15 @@ impl Reloads {
     /// Returns the requests, to the one who takes them.
     pub(crate) fn take_requests(&self) -> Option<mpsc::Receiver<ReloadRequest>> {
         self.taken.lock().take()
+    }
+
+    /// Says whether reloads are to be refused, as a process that takes over would not know of them.
+    pub(crate) fn hold(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Release);
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Acquire)
     }
 
     pub fn hash(&self) -> String {

@@ -78,9 +78,7 @@ impl Reloader {
 
     async fn reload(&mut self, is_trial: bool) -> Result<ReloadReport, ReloadError> {
         let begun = Instant::now();
-        if self.app.is_leaving() || self.app.listeners.drain.is_begun() {
-            return Err(ReloadError::Refused(LEAVING));
-        }
+        self.check_stays()?;
         let loaded = self.load().await?;
         let mut report = self.compare(&loaded);
         report.is_trial = is_trial;
@@ -89,6 +87,13 @@ impl Reloader {
         }
         report.took_micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(report)
+    }
+
+    /// Returns an error if another process will serve instead, or none.
+    fn check_stays(&self) -> Result<(), ReloadError> {
+        let app = &self.app;
+        let is_over = app.is_leaving() || app.listeners.drain.is_begun() || app.reloads.is_held();
+        if is_over { Err(ReloadError::Refused(LEAVING)) } else { Ok(()) }
     }
 
     async fn load(&self) -> Result<LoadedConfiguration, ReloadError> {
@@ -147,6 +152,7 @@ impl Reloader {
             }
             self.app.reconfigure_with(&config, listen);
         };
+        self.check_stays()?; // it may have begun while the configuration was read
         let Some((traffic, admin)) = self.sockets.apply(change, adopt) else {
             return Err(ReloadError::Refused(LEAVING));
         };

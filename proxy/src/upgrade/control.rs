@@ -139,6 +139,7 @@ impl Upgrades {
                         return refuse("it is handing over to another process already");
                     }
                     state.successor = Some(pid);
+                    serving.app.reloads.hold(true);
                 }
                 tracing::info!(pid, program, "another process takes over");
                 self.hand_over(channel, pid, &serving);
@@ -176,6 +177,7 @@ impl Upgrades {
             }
             Err(HandOverError::Unchanged(reason)) => {
                 tracing::error!(pid, reason, "the new process failed: this one goes on");
+                serving.app.reloads.hold(false);
                 Err(reason)
             }
             Err(HandOverError::Released(reason, sockets)) => {

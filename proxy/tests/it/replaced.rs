@@ -158,8 +158,13 @@ impl Program {
     }
 
     async fn post_purge(&self, content: &str) -> u16 {
+        self.post("/api/v1/purge", content).await
+    }
+
+    /// Sends a request to the admin listener. Returns the status.
+    async fn post(&self, path: &str, content: &str) -> u16 {
         let mut connection = Connection::open(self.admin).await;
-        connection.send(request("POST", "/api/v1/purge", &[], content)).await;
+        connection.send(request("POST", path, &[], content)).await;
         connection.answer().await.status()
     }
 
@@ -452,9 +457,12 @@ async fn who_is_no_successor_is_refused_in_words() {
     first.hear_until("complete");
     let second = refusal(hello);
     assert!(second.contains("handing over to another process already"), "{second}");
+    let reload = "/api/v1/reload";
+    assert_eq!(program.post(reload, "").await, 409, "the first would not know of it");
     first.say(&json!({"type": "failed", "reason": "no reason"}));
     until("the end of the first", || program.has_said("no reason")).await;
     assert_eq!(program.get("/a").await.text(), "page");
+    in_time("a reload", async { while program.post(reload, "").await != 200 {} }).await;
     assert!(program.upgrade(&["--wait"]).await.status.success());
 }
 
