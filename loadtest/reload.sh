@@ -104,8 +104,17 @@ reload_shellac() {
 }
 
 upgrade_shellac() {
-    "$binaries/shellac" upgrade --config "$work/shellac.toml" --wait >>"$work/reload.log" 2>&1 ||
+    "$binaries/shellac" upgrade --pid "$(serving_shellac)" --wait >>"$work/reload.log" 2>&1 ||
         { tail "$work/reload.log" "$work/shellac.log" >&2 && return 1; }
+}
+
+# The newest process serves; those before it answer what they had begun.
+serving_shellac() {
+    pgrep -n -f "shellac run --config $work/shellac.toml"
+}
+
+stop_shellac() {
+    pkill -f "shellac run --config $work/shellac.toml"
 }
 
 # nginx tells nobody when a reload is done: its new worker is there, and the old one has left or is leaving.
@@ -142,6 +151,24 @@ has_new_main() {
 
 gone() {
     ! kill -0 "$1" 2>/dev/null
+}
+
+# Two workers, as the machine has two cores, and an admin listener that the commands find.
+start_shellac() {
+    cat >"$work/shellac.toml" <<EOF
+[[listen]]
+address = "127.0.0.1:$1"
+[admin]
+listen = ["unix:$work/admin.sock"]
+[origin.app]
+servers = ["127.0.0.1:$2"]
+[cache]
+default_ttl = "60s"
+$(storage_of shellac)
+EOF
+    start shellac "$binaries/shellac" run --config "$work/shellac.toml"
+    await shellac "$1"
+    at_end+=(stop_shellac)
 }
 
 start_haproxy() {
