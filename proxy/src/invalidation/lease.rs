@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(lease.trust(NOW), Trust::Full, "the default");
         for (on_expiry, trust) in [
             (OnExpiry::Bypass, Trust::Nothing),
-            (OnExpiry::Cap(Duration::from_secs(60)), Trust::Since(Timestamp::from_secs(940))),
+            (OnExpiry::Cap(Duration::from_mins(1)), Trust::Since(Timestamp::from_secs(940))),
             (OnExpiry::Cap(Duration::ZERO), Trust::Since(NOW)),
             (OnExpiry::Cap(Duration::MAX), Trust::Since(Timestamp::default())),
             (OnExpiry::Validate, Trust::Validated),

@@ -27,10 +27,10 @@ impl SlowMark {
     }
 }
 
-/// Attempts each candidate in turn; passes over those without an attempt, which says nothing about
-/// their speed. Returns the first success, or the last error, or `None` without attempts. An attempt
-/// begins when the one before has failed or takes longer than
-/// [`ATTEMPT_DELAY`]. Dropping the future ends all attempts.
+/// Attempts each candidate in turn, and passes over those without an attempt, which says nothing
+/// about their speed. Returns the first success, or the last error, or `None` without attempts. An
+/// attempt begins when the one before has failed or takes longer than [`ATTEMPT_DELAY`]. Dropping
+/// the future ends all attempts.
 //= https://www.rfc-editor.org/rfc/rfc8305#section-5
 //# Once the list of addresses received up to this point has been
 //# constructed, the client will attempt to make connections.  In order
