@@ -71,7 +71,8 @@ impl Http2Connection {
     pub(in crate::origins) async fn settled(&self) -> Result<(), OriginError> {
         let _busy = timeout(SETTINGS_PATIENCE, self.shared.settled.notified()).await;
         let mut cx = Context::from_waker(Waker::noop());
-        match self.sender.lock().poll_ready(&mut cx) {
+        let ready = self.sender.lock().poll_ready(&mut cx);
+        match ready {
             Poll::Ready(Err(error)) => Err(before_head(error, self.shared.condition())),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
