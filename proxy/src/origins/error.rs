@@ -88,6 +88,11 @@ pub enum OriginError {
     RequestStalled,
     #[error("the request's content broke off")]
     RequestBroken,
+    /// This process has no file descriptor left. That says nothing of the server.
+    #[error(
+        "the proxy has no file descriptor left: raise the limit on open files, or lower limits.max_connections"
+    )]
+    NoDescriptors,
     /// The request line would be malformed. The rules for both protocols refuse such a request
     /// earlier; this is the last check.
     #[error("the request cannot be written")]
@@ -106,6 +111,9 @@ impl OriginError {
             }
             ConnectError::Connect(source) => source,
         };
+        if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+            return Self::NoDescriptors;
+        }
         match source.kind() {
             // no Unix socket of that name: nobody listens
             std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => {
@@ -170,7 +178,9 @@ impl OriginError {
             | Self::StreamIdleTimeout
             | Self::TunnelTimeout
             | Self::TotalTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::NoDescriptors | Self::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestStalled => StatusCode::REQUEST_TIMEOUT,
             Self::RequestBroken | Self::Unwritable => StatusCode::BAD_REQUEST,
@@ -199,6 +209,7 @@ impl OriginError {
             Self::Tls { error, .. } => error.proxy_status_type(),
             Self::ConnectTimeout { .. } => "connection_timeout",
             Self::Busy => "connection_limit_reached",
+            Self::NoDescriptors => "proxy_internal_error",
             Self::Unavailable(_) => "destination_unavailable",
             Self::SendTimeout => "connection_write_timeout",
             Self::HeadTimeout
@@ -227,6 +238,7 @@ impl OriginError {
             Self::Tls { error, .. } => error.reason(),
             Self::ConnectTimeout { .. } => "connect_timeout",
             Self::Busy => "busy",
+            Self::NoDescriptors => "descriptors",
             Self::Unavailable(_) => "unavailable",
             Self::SendTimeout => "send_timeout",
             Self::HeadTimeout => "first_byte_timeout",

@@ -105,7 +105,7 @@ impl FailureLog {
     }
 }
 
-const REASONS: [&str; 26] = [
+const REASONS: [&str; 27] = [
     "resolve",
     "refused",
     "unreachable",
@@ -130,6 +130,7 @@ const REASONS: [&str; 26] = [
     "incomplete",
     "request_stalled",
     "request_body",
+    "descriptors",
     "unwritable",
     "abandoned",
 ];

@@ -14,6 +14,7 @@ use super::hint::Hints;
 use super::metrics::Source;
 use crate::policy::LiveSettings;
 use crate::response::body::ResponseBody;
+use crate::store::journal::JournalError;
 
 #[derive(Clone, Debug)]
 pub struct PurgeEndpoint {
@@ -81,6 +82,9 @@ impl PurgeEndpoint {
                         let listen = &self.settings.current().listen;
                         report.hint = self.hints.of(&report, &self.executor, listen);
                         answer(&report)
+                    }
+                    Err(error @ JournalError::HandedOver) => {
+                        problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
                     }
                     Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
                 }

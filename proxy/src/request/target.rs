@@ -53,8 +53,14 @@ impl Target {
             }
             (None, None) => return Err(Refusal::Host("the Host field is missing")),
         };
-        if let Some(original) = peer.is_trusted.then(|| fields.get("x-forwarded-host")).flatten() {
-            host = canonical(original.as_bytes())?;
+        if peer.is_trusted {
+            let mut lines = fields.get_all("x-forwarded-host").iter();
+            if let Some(original) = lines.next() {
+                host = canonical(original.as_bytes())?;
+            }
+            if lines.next().is_some() {
+                return Err(Refusal::Host("the X-Forwarded-Host field is there twice"));
+            }
         }
         if host.ends_with(b":443") && peer.scheme_of(fields) == Scheme::Https {
             host.truncate(host.len() - b":443".len());

@@ -61,7 +61,7 @@ pub(super) async fn keep_bounds(app: Arc<App>) {
 /// Probes the servers of all origins, and notices what time brings to them. Never returns.
 pub(super) async fn keep_health(app: Arc<App>) {
     loop {
-        app.origins().watch_over();
+        app.settings.current().origins.watch_over();
         sleep(HEALTH_TICK).await;
     }
 }

@@ -300,3 +300,16 @@ async fn trusted_peers_have_no_limit_and_their_clients_do() {
         }
     }
 }
+
+#[tokio::test]
+async fn of_two_lines_of_a_trusted_peer_none_is_believed() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("a").field("cache-control", "no-store"));
+    let proxy = Proxy::start_with(&origin, trust);
+
+    let hosts = [("X-Forwarded-Host", "client.example"), ("X-Forwarded-Host", "site.example")];
+    assert_eq!(proxy.get_with("/a", &hosts).await.status(), 400);
+    let schemes = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http")];
+    proxy.get_with("/a", &schemes).await;
+    assert_eq!(origin.last("/a").head.field("x-forwarded-proto").as_deref(), Some("http"));
+}

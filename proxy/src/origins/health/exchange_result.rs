@@ -46,6 +46,7 @@ impl ExchangeResult {
             | OriginError::Unasked
             | OriginError::Incomplete(_) => Self::NoResponse,
             OriginError::Busy
+            | OriginError::NoDescriptors
             | OriginError::StreamIdleTimeout
             | OriginError::TunnelTimeout
             | OriginError::Unprocessed(_)
@@ -99,6 +100,7 @@ mod tests {
             OriginError::RequestBroken,
             OriginError::Abandoned,
             OriginError::Busy,
+            OriginError::NoDescriptors,
         ] {
             assert_eq!(ExchangeResult::of(&error), ExchangeResult::Neutral, "{error}");
         }

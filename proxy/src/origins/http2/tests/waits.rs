@@ -27,6 +27,18 @@ async fn the_first_byte_is_waited_for_from_the_last_frame_of_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_without_content_is_cut_at_the_first_byte_limit() {
+    let (connection, mut peer) = Peer::open(&limits(), &[]).await;
+    let start = Instant::now();
+    let task = send(&connection, get("/"));
+    peer.next(HEADERS).await;
+
+    let (error, _) = task.error().await;
+    assert!(matches!(error, OriginError::HeadTimeout), "{error:?}");
+    assert_eq!(start.elapsed().as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_grants_no_window_is_waited_for_up_to_the_limit() {
     let no_window = [0, 4, 0, 0, 0, 0];
     let (connection, mut peer) = Peer::open(&limits(), &no_window).await;
