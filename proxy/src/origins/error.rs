@@ -209,7 +209,6 @@ impl OriginError {
             Self::Tls { error, .. } => error.proxy_status_type(),
             Self::ConnectTimeout { .. } => "connection_timeout",
             Self::Busy => "connection_limit_reached",
-            Self::NoDescriptors => "proxy_internal_error",
             Self::Unavailable(_) => "destination_unavailable",
             Self::SendTimeout => "connection_write_timeout",
             Self::HeadTimeout
@@ -226,7 +225,7 @@ impl OriginError {
             | Self::RequestStalled
             | Self::RequestBroken
             | Self::Unwritable => "http_request_error",
-            Self::Abandoned => "proxy_internal_error",
+            Self::NoDescriptors | Self::Abandoned => "proxy_internal_error",
         }
     }
 
