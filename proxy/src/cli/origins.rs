@@ -24,7 +24,7 @@ pub(super) struct OriginsArguments {
 
 #[derive(Debug, Subcommand)]
 enum OriginsCommand {
-    /// Show every server, whether it gets requests, and why not [default]
+    /// Show every server, whether it gets requests, and why not; the default
     List,
     /// Send a server no new requests; those in flight end, and probes go on
     Drain(ServerArguments),

@@ -14,7 +14,7 @@ use super::quantile::Quantile;
 pub(super) struct ServerLoad {
     in_flight: AtomicUsize,
     latency: Mutex<MeanLatency>,
-    /// The credit of the server in [`super::balance::RoundRobin`].
+    /// The credit of the server where servers take turns.
     pub(super) credit: AtomicI64,
     pub(super) requests: Counter,
 }

@@ -27,7 +27,7 @@ pub struct ServerHealth {
     is_settled: AtomicBool,
     vitals: Mutex<Vitals>,
     probing: Mutex<Probing>,
-    /// Probes by [`ProbeResult::label`], in the order of [`super::probe_result::LABELS`].
+    /// Probes by result, in the order of [`super::probe_result::LABELS`].
     pub(super) probes: [Counter; super::probe_result::LABELS.len()],
     pub(super) ejections: Counter,
 }
