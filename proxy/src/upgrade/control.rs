@@ -132,6 +132,9 @@ impl Upgrades {
                 let Some(serving) = self.shared.serving.lock().clone() else {
                     return refuse("it is only starting");
                 };
+                if serving.app.is_leaving() {
+                    return refuse("it was told to end");
+                }
                 {
                     let mut state = self.shared.state.lock();
                     if serving.over.is_cancelled() || state.successor.is_some() {
