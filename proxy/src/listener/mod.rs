@@ -16,7 +16,6 @@ mod peer_limit;
 mod proxy_protocol;
 pub mod rules;
 pub mod service;
-mod small_writes;
 pub mod sockets;
 pub mod stalls;
 mod stream;

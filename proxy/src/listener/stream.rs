@@ -14,7 +14,6 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use super::activity::Activity;
 use super::departure::Departure;
 use super::linger::Linger;
-use super::small_writes::SmallWrites;
 use super::stalls::Stalls;
 use super::unsent::unsent;
 use crate::client::exchange::ExchangeState;
@@ -28,8 +27,6 @@ pub(super) struct ClientStream {
     stalls: Arc<Stalls>,
     /// What was written could not be sent yet: TLS takes more than the socket.
     is_held_up: bool,
-    /// Of HTTP/2.
-    small_writes: SmallWrites,
     /// `None` for HTTP/2, which frames its messages itself.
     guard: Option<FramingGuard>,
 }
@@ -98,8 +95,7 @@ impl ClientStream {
         (activity, stalls): (Arc<Activity>, Arc<Stalls>),
         guard: Option<FramingGuard>,
     ) -> Self {
-        let (inner, small_writes) = (TokioIo::new(stream), SmallWrites::default());
-        Self { inner, activity, stalls, is_held_up: false, small_writes, guard }
+        Self { inner: TokioIo::new(stream), activity, stalls, is_held_up: false, guard }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>, cx: &Context<'_>) -> Poll<io::Result<usize>> {
@@ -120,9 +116,6 @@ impl ClientStream {
     /// hyper's frames.
     fn poll_resets(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut streams = self.activity.streams.lock();
-        if !streams.to_client().is_empty() {
-            ready!(self.small_writes.poll_write(&mut self.inner, cx))?;
-        }
         while !streams.to_client().is_empty() {
             match ready!(Pin::new(&mut self.inner).poll_write(cx, streams.to_client()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -162,12 +155,7 @@ impl ClientStream {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_resets(cx))?;
         let now = self.activity.now(); // before the client can have seen it
-        let count = if let Some(count) = self.small_writes.take(bufs) {
-            count
-        } else {
-            ready!(self.small_writes.poll_write(&mut self.inner, cx))?;
-            ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?
-        };
+        let count = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
         if self.activity.streams.lock().sent(bufs, count, now) {
             self.stalls.add(&self.activity, cx.waker());
         }
@@ -349,11 +337,8 @@ impl Write for ClientStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_interim(cx))?;
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         let this = &mut *self;
-        let flushed = match this.small_writes.poll_write(&mut this.inner, cx)? {
-            Poll::Ready(()) => Pin::new(&mut this.inner).poll_flush(cx),
-            Poll::Pending => Poll::Pending,
-        };
         if flushed.is_pending() {
             this.is_held_up = true;
             this.note_blocked(cx);
@@ -372,9 +357,8 @@ impl Write for ClientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
         let this = &mut *self;
-        ready!(this.small_writes.poll_write(&mut this.inner, cx))?;
-        ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
         let Some(guard) = this.guard.as_mut().filter(|guard| guard.is_within_request()) else {
             return Poll::Ready(Ok(()));
         };
