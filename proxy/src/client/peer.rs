@@ -48,8 +48,8 @@ impl ListenerId {
 
 impl Peer {
     /// The scheme that the client used: what a trusted peer says, which may have ended the client's
-    /// TLS or begun its own, else that of this connection. Two lines say nothing, as a list does: the
-    /// first may be the client's.
+    /// TLS or begun its own, else that of this connection. Two lines say nothing, as a list does:
+    /// the first may be the client's.
     pub fn scheme_of(&self, fields: &HeaderMap) -> Scheme {
         let mut lines = self.is_trusted.then(|| fields.get_all(PROTO).iter()).into_iter().flatten();
         let told = lines.next().filter(|_| lines.next().is_none());
