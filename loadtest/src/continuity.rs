@@ -31,7 +31,7 @@ pub(crate) struct ContinuityArguments {
     /// Each client's pause between two requests.
     #[arg(long, default_value = "5ms", value_parser = humantime::parse_duration)]
     pause: Duration,
-    /// How long to go on.
+    /// The duration of the run.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     duration: Duration,
     /// Or until this file exists.
@@ -145,7 +145,7 @@ impl Tally {
     }
 }
 
-/// How often the file is looked for.
+/// The interval at which the file is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 
 #[cfg(test)]

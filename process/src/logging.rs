@@ -14,7 +14,7 @@ use crate::terminal::say;
 type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 type Output = Box<dyn Layer<Filtered> + Send + Sync>;
 
-/// What can be replaced in the log that runs.
+/// The parts of the running log that can be replaced.
 struct Handles {
     filter: reload::Handle<EnvFilter, Registry>,
     output: reload::Handle<Output, Filtered>,

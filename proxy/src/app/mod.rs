@@ -72,11 +72,11 @@ pub struct App {
     handed_over: CancellationToken,
 }
 
-/// What a process, or a start, takes from another one besides the store.
+/// The state that a process, or a start, takes from another one besides the store.
 #[derive(Debug)]
 enum Inheritance {
     Nothing,
-    /// What is stored may miss purges from these positions on.
+    /// Stored responses may miss purges from these positions on.
     Positions(Vec<Position>),
     Pages(Pages),
 }

@@ -23,7 +23,7 @@ use crate::store::file::{Cursor, decode_page, encode_page};
 use crate::store::{Content, NewEntry, Removal, Store, Stored};
 use process::clock::Clock;
 
-/// What belongs to pages that are handed over.
+/// The notes that belong to pages that are handed over.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct PageNotes {
     pub count: usize,

@@ -19,12 +19,12 @@ use settings::{ConfigErrors, Problem, SettingChange, WrittenSettings};
 pub struct ReloadRequest {
     /// Says what would change, and changes nothing.
     pub is_trial: bool,
-    /// Who asks, for the log.
+    /// The name of the caller, for the log.
     pub cause: &'static str,
     pub answer: oneshot::Sender<Result<ReloadReport, ReloadError>>,
 }
 
-/// What a reload has changed.
+/// The changes of a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReloadReport {
     pub is_trial: bool,
@@ -65,7 +65,7 @@ pub struct Reloads {
     requests: mpsc::Sender<ReloadRequest>,
     taken: Mutex<Option<mpsc::Receiver<ReloadRequest>>>,
     state: Mutex<ReloadState>,
-    /// What the configuration that holds was written as, where that is known.
+    /// The current configuration as it was written, where that is known.
     written: Mutex<Option<WrittenSettings>>,
     restart_needed: AtomicU64,
     /// Another process is about to take over, with the configuration that it has read.
@@ -258,7 +258,7 @@ impl ReloadError {
 
 /// Reloads that wait for another.
 const WAITING_MAX: usize = 8;
-/// How a reload ends, in metrics.
+/// The result of a reload, in metrics.
 const OUTCOMES: [&str; 5] = ["applied", "invalid", "unreadable", "cannot_bind", "refused"];
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(super) struct ClientStream {
     inner: TokioIo<Transport>,
     activity: Arc<Activity>,
     stalls: Arc<Stalls>,
-    /// What was written could not be sent yet: TLS takes more than the socket.
+    /// Written bytes could not be sent yet: TLS takes more than the socket.
     is_held_up: bool,
     /// `None` for HTTP/2, which frames its messages itself.
     guard: Option<FramingGuard>,

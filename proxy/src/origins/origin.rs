@@ -533,7 +533,7 @@ fn servers(
     members.current().into_iter().map(server).collect()
 }
 
-/// What the servers of an origin are made by.
+/// The settings and tools that the servers of an origin are made by.
 struct ServerRules<'a> {
     settings: &'a settings::OriginSettings,
     health: &'a HealthGroup,

@@ -63,7 +63,7 @@ impl SendingLimits {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return Err(OriginError::TotalTimeout);
         }
-        // Whatever begins meanwhile is not due before then.
+        // A limit that begins meanwhile is not due before then.
         let look_again = now + self.send_timeout.min(self.first_byte_timeout);
         let (due, error) = match phase {
             Phase::Writing => (look_again, OriginError::SendTimeout),

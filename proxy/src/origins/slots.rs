@@ -74,7 +74,7 @@ impl SlotQueue {
         let wait = async {
             let _turn = self.turn.acquire().await.map_err(|_never_closed| OriginError::Busy)?;
             loop {
-                // Whatever is freed from here on wakes it.
+                // A slot that is freed from here on wakes it.
                 let freed = self.freed.notified();
                 if let Some(taken) = take()? {
                     return Ok(taken);

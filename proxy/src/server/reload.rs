@@ -21,7 +21,7 @@ use process::descriptors::raise_descriptor_limit;
 use process::{logging, notify};
 use settings::{Config, ConfigErrors, SettingChange, Sources, WrittenSettings};
 
-/// Where the configuration came from, and what it held.
+/// The source of the configuration, and its text.
 #[derive(Clone, Debug)]
 pub struct Configuration {
     pub sources: Sources,

@@ -28,7 +28,7 @@ struct NameTable {
     default: Vec<usize>,
 }
 
-/// What a client can do with a certificate.
+/// The use that a client can make of a certificate.
 struct Understood<'a> {
     schemes: &'a [SignatureScheme],
     suites: &'a [CipherSuite],

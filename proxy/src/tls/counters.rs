@@ -28,7 +28,7 @@ pub(super) struct CertificateFigures {
     pub(super) file: String,
     /// Seconds since 1970.
     pub(super) not_after: Option<u64>,
-    /// How often its files became unusable.
+    /// The number of times that its files became unusable.
     pub(super) failures: u64,
 }
 

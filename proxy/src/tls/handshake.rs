@@ -60,7 +60,7 @@ async fn shake_hands(
         tracing::debug!(listener = tls.name(), %error, "TLS handshake failed");
         HandshakeFailure::of(error)
     };
-    // Whoever sends no greeting takes no slot.
+    // A client that sends no greeting takes no slot.
     let greeted = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
     let greeted = greeted.map_err(|error| failed(&error))?;
     let slot = if let Ok(slot) = tls.slots.try_acquire() {

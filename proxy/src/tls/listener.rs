@@ -34,7 +34,7 @@ pub struct ListenerTls {
     pub(super) metrics: Arc<HandshakeMetrics>,
 }
 
-/// What was read from files, and what depends on it.
+/// The certificates and authorities that were read from files, and the sessions under them.
 #[derive(Debug)]
 struct Material {
     certificates: Vec<Watched<Credentials>>,

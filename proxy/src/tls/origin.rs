@@ -48,7 +48,7 @@ struct ClientConfigs {
     http1: Arc<ClientConfig>,
 }
 
-/// What was read from files.
+/// The authorities and credentials that were read from files.
 #[derive(Debug)]
 struct ClientMaterial {
     authorities: Option<Watched<Authorities>>,

@@ -20,13 +20,13 @@ pub(super) struct Channel {
     socket: OwnedFd,
 }
 
-/// Where others begin to speak.
+/// The socket at which other processes begin to speak.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct UpgradeSocket {
     socket: OwnedFd,
 }
 
-impl Door {
+impl UpgradeSocket {
     /// Opens one under an abstract name, which ends with the process.
     pub(super) fn open(name: &[u8]) -> io::Result<Self> {
         let socket = socket_with(AddressFamily::UNIX, KIND, SocketFlags::CLOEXEC, None)?;

@@ -12,12 +12,12 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::channel::{Channel, Door};
+use super::channel::{Channel, UpgradeSocket};
 use super::identity::{PeerProcess, name_of};
 use super::launch::Program;
 use super::message::{Message, PROTOCOL};
-use super::next_life::{NextLife, NoSuccessor};
 use super::predecessor::{HandOverError, Serving, hand_over};
+use super::reopened_store::{NoSuccessor, ReopenedStore};
 use crate::app::App;
 use crate::listener::sockets::{DuplicateSockets, OpenSockets};
 use crate::purge::Successor;
@@ -32,7 +32,7 @@ pub struct Upgrades {
 /// The place where this process is asked, before it serves.
 #[derive(Debug)]
 pub struct UpgradeControl {
-    door: Option<Door>,
+    socket: Option<UpgradeSocket>,
     program: io::Result<Program>,
 }
 
@@ -62,11 +62,11 @@ impl UpgradeControl {
     /// Opens it. Who cannot be asked serves all the same.
     pub fn open(program: io::Result<Program>) -> Self {
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
-        let door = Door::open(&name_of(pid));
-        if let Err(error) = &door {
+        let socket = UpgradeSocket::open(&name_of(pid));
+        if let Err(error) = &socket {
             tracing::warn!(%error, "this process cannot hand over to another one");
         }
-        Self { door: door.ok(), program }
+        Self { socket: socket.ok(), program }
     }
 
     /// Answers whoever asks, in threads of its own.
@@ -79,9 +79,9 @@ impl UpgradeControl {
             changed: Condvar::new(),
         };
         let upgrades = Upgrades { shared: Arc::new(shared) };
-        if let Some(door) = self.door {
+        if let Some(socket) = self.socket {
             let asked = upgrades.clone();
-            spawn(move || asked.answer_all(&door));
+            spawn(move || asked.answer_all(&socket));
         }
         upgrades
     }
@@ -101,9 +101,9 @@ impl Upgrades {
         over
     }
 
-    fn answer_all(&self, door: &Door) {
+    fn answer_all(&self, socket: &UpgradeSocket) {
         loop {
-            match door.next() {
+            match socket.next() {
                 Ok(channel) => {
                     let this = self.clone();
                     spawn(move || this.answer(channel));
@@ -231,7 +231,7 @@ impl Upgrades {
                 sockets.take_files();
                 // Before it serves: what requests of the life before have changed is purged there.
                 let (executor, runtime) = (Arc::clone(&app.executor), serving.runtime.clone());
-                let successor: Arc<dyn Successor> = Arc::new(NextLife { executor, runtime });
+                let successor: Arc<dyn Successor> = Arc::new(ReopenedStore { executor, runtime });
                 serving.app.executor.succeed_with(&successor);
                 (self.shared.revive)(Bound::on(app, sockets));
             }

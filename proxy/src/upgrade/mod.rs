@@ -24,7 +24,7 @@ mod control;
 mod identity;
 mod launch;
 mod message;
-mod next_life;
+mod reopened_store;
 mod operator;
 mod predecessor;
 mod successor;

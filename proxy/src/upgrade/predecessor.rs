@@ -19,7 +19,7 @@ use crate::listener::sockets::{DuplicateSockets, OpenSockets};
 use crate::purge::{SUCCESSOR_PATIENCE, Successor};
 use process::notify;
 
-/// What serves in this process.
+/// The parts that serve in this process.
 #[derive(Clone, Debug)]
 pub(super) struct Serving {
     pub(super) app: Arc<App>,
@@ -29,7 +29,7 @@ pub(super) struct Serving {
     pub(super) over: CancellationToken,
 }
 
-/// How a hand-over ended that did not succeed.
+/// The end of a hand-over that did not succeed.
 #[derive(Debug)]
 pub(super) enum HandOverError {
     /// Nothing has changed here.

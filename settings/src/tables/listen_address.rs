@@ -79,7 +79,7 @@ impl FromStr for ListenAddress {
     }
 }
 
-/// What the system's socket addresses hold (`unix(7)`: 108 bytes with the end).
+/// The bytes that the system's socket addresses hold (`unix(7)`: 108 with the end).
 const PATH_BYTES_MAX: usize = 107;
-/// What systemd allows (`sd_is_fdname_valid`).
+/// The limit of systemd (`sd_is_fdname_valid`).
 const NAME_BYTES_MAX: usize = 255;

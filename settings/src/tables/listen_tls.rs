@@ -18,7 +18,7 @@ pub struct ListenTlsSettings {
     pub min_version: TlsVersion,
     /// The authorities of clients' certificates, as PEM; `None`: clients are not asked for one.
     pub client_ca: Option<PathBuf>,
-    /// What becomes of clients without a certificate, where `client_ca` is set.
+    /// The treatment of clients without a certificate, where `client_ca` is set.
     pub client_certificate: ClientCertificate,
     /// Time from the accepted connection to the end of the handshake; 1ms to 1d.
     pub handshake_timeout: Duration,

@@ -58,7 +58,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     let upgrades = control.start(revival(&lives, &log));
     lives.set(upgrades.clone());
     let outcome = live(bound, signals, (succession, upgrades, Arc::clone(&told)));
-    // What could not be handed over is served again, in a thread of its own.
+    // A store that could not be handed over is served again, in a thread of its own.
     match lives.last().unwrap_or(outcome) {
         Ok(Drained::Completely) => {
             tracing::info!("all connections are drained");
@@ -217,7 +217,7 @@ async fn answer(mut requests: RequestSignals, app: Arc<App>) {
         match requests.next().await {
             SignalRequest::Reload => {
                 reopen_logs("SIGHUP");
-                // What becomes of it is in the log.
+                // Its result is in the log.
                 let _logged = app.reloads.reload("SIGHUP", false).await;
             }
             SignalRequest::ReopenLogs => reopen_logs("SIGUSR1"),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What a header says of the connection that is spoken for.
+/// The statement of a header about the connection that is spoken for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Announced {
     pub(crate) speaker: Speaker,

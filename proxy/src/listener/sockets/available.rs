@@ -6,7 +6,7 @@ use super::{BindError, BindRules, BoundAddress, InheritedSockets, ListenSocket};
 use crate::client::end_address::EndAddress;
 use settings::ListenAddress;
 
-/// What a service manager, or the process that this one takes over from, has passed.
+/// The sockets that a service manager, or the process that this one takes over from, has passed.
 #[derive(Debug, Default)]
 pub struct AvailableSockets {
     pub inherited: InheritedSockets,

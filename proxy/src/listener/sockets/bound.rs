@@ -43,7 +43,7 @@ struct SharedSockets {
 pub struct BindError {
     pub address: ListenAddress,
     pub source: io::Error,
-    /// Who listens there.
+    /// The process that listens there.
     pub holder: Option<String>,
     /// An address near it at which nobody listens.
     pub free: Option<SocketAddr>,

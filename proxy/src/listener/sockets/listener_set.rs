@@ -67,7 +67,7 @@ enum NextAddress {
     Opens(BoundAddress, Vec<Vec<ListenSocket>>),
 }
 
-/// What is left to be done once the listeners are others.
+/// The steps that remain once the listeners are others.
 #[derive(Debug, Default)]
 pub struct Changed {
     /// Listeners with a new id, and the listener of the same name that keeps the counters of the

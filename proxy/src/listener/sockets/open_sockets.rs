@@ -20,7 +20,7 @@ pub struct OpenSockets {
 struct All {
     traffic: ListenerSet,
     admin: ListenerSet,
-    /// Nobody is let in any more, and nothing is opened.
+    /// Set when no client is let in and no socket opened any more.
     is_closed: bool,
 }
 
@@ -56,7 +56,7 @@ impl OpenSockets {
     /// Binds what other settings need.
     pub fn prepare(&self, config: &Config) -> Result<SocketsChange, ChangeError> {
         let all = self.all.lock();
-        // What the service manager has passed was taken at the start.
+        // The sockets that the service manager has passed were taken at the start.
         let mut inherited = InheritedSockets::default();
         Ok(SocketsChange {
             traffic: all.traffic.prepare(&config.listen, &mut inherited)?,
@@ -82,7 +82,7 @@ impl OpenSockets {
         Some((traffic, admin))
     }
 
-    /// Where the traffic listeners are found.
+    /// Returns the URLs or paths of the traffic listeners.
     pub fn shown(&self) -> Vec<String> {
         self.all.lock().traffic.shown()
     }

@@ -46,7 +46,7 @@ pub(in crate::origins) enum Negotiated {
     Http2,
 }
 
-/// What a request is to do.
+/// The next step of a request.
 #[derive(Debug)]
 pub(in crate::origins) enum Claim {
     Stream(StreamClaim),

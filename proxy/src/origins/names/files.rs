@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 #[derive(Debug, Default)]
 pub(super) struct HostsFile(Mutex<Option<(FileStamp, Arc<Hosts>)>>);
 
-/// What changes when a file does.
+/// The mark of a file's version, which changes when the file does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FileStamp {
     modified: Option<SystemTime>,

@@ -58,5 +58,5 @@ async fn look_up_once<L: NameLookup>(
     Some(name.upgrade()?.note(result, dns))
 }
 
-/// How long the first answer waits for the other kind of addresses (RFC 8305 §3).
+/// The time for which the first answer waits for the other kind of addresses (RFC 8305 §3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);

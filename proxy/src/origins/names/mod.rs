@@ -44,7 +44,7 @@ pub(super) struct ServerNames {
     background: Background,
 }
 
-/// What the tasks of all names share.
+/// The state that the tasks of all names share.
 #[derive(Debug)]
 struct Lookups<L> {
     resolver: L,

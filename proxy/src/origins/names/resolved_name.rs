@@ -17,7 +17,7 @@ use super::schedule::{pause_after_answer, pause_after_failure};
 pub(in crate::origins) struct ResolvedName {
     question: Question,
     state: watch::Sender<NameState>,
-    /// How often an address has left the answer.
+    /// The number of times that an address has left the answer.
     losses: AtomicU64,
     pub(super) counts: LookupCounts,
     doubts: Arc<Notify>,
@@ -25,7 +25,7 @@ pub(in crate::origins) struct ResolvedName {
     _end: DropGuard,
 }
 
-/// What is known of a name.
+/// The last good answer for a name, and the failures since.
 #[derive(Clone, Debug, Default)]
 pub(in crate::origins) struct NameState {
     /// The last good answer, with the moment of its last confirmation.

@@ -1,4 +1,4 @@
-//! How an origin chooses a server for a request.
+//! The choice of an origin's server for a request.
 
 use crate::value::{Fault, is_token};
 

@@ -47,9 +47,9 @@ pub struct OriginSettings {
     pub paths: Vec<PathPattern>,
     /// Never empty. One that cannot be reached is skipped.
     pub servers: Vec<ServerSettings>,
-    /// How a server is chosen.
+    /// The choice of a server.
     pub balance: Balance,
-    /// What chooses it, for `balance = "hash"`.
+    /// The part of a request that chooses the server, for `balance = "hash"`.
     pub hash_by: HashBy,
     /// The `Host` field of requests to the origin.
     pub host_header: HostHeader,
@@ -123,7 +123,7 @@ pub enum OriginHttp2 {
     /// HTTP/1.1.
     #[default]
     Off,
-    /// What the server chooses in the handshake of TLS.
+    /// The protocol that the server chooses in the handshake of TLS.
     Alpn,
     /// HTTP/2 without TLS, with prior knowledge (RFC 9113 §3.3).
     Cleartext,

@@ -12,7 +12,7 @@ use crate::value::{Fault, authority, boolean, parsed, text, whole};
 /// One server of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Where it is.
+    /// The place of the server.
     pub address: ServerAddress,
     /// Its share of the requests, relative to the others', 1 to 256.
     pub weight: u32,

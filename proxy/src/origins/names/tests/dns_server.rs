@@ -23,7 +23,7 @@ pub(crate) struct DnsServer {
     _serving: JoinSet<()>,
 }
 
-/// What the server does with a question.
+/// The reaction of the server to a question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Manner {
     #[default]

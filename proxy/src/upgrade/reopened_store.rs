@@ -1,4 +1,4 @@
-//! What follows in this process on an upgrade that failed with the store.
+//! `ReopenedStore`: the receiver of late changes after an upgrade that failed with the store.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::purge::{PurgeExecutor, Successor};
 
 /// The store that was opened again.
 #[derive(Debug)]
-pub(super) struct NextLife {
+pub(super) struct ReopenedStore {
     pub(super) executor: Arc<PurgeExecutor>,
     pub(super) runtime: Handle,
 }
@@ -19,7 +19,7 @@ pub(super) struct NextLife {
 #[derive(Debug)]
 pub(super) struct NoSuccessor;
 
-impl Successor for NextLife {
+impl Successor for ReopenedStore {
     fn invalidate(&self, uris: &[Uri], host: &[u8], groups: &[String]) -> io::Result<()> {
         let purging = self.executor.invalidate_uris(uris, (host, groups), None);
         let _marked = self.runtime.block_on(purging);
