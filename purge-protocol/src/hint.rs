@@ -37,6 +37,14 @@ pub fn for_no_match(selector: &Selector, known: Known<'_>) -> String {
     hint
 }
 
+/// Says why a purge of a tag has hit pages that may not have it.
+pub fn for_folded(objects: u64) -> String {
+    format!(
+        "{objects} of these have more tags than tags.max_per_object, and are hit by every purge of \
+        a tag that begins like one of theirs"
+    )
+}
+
 fn about_tag(tag: &str) -> &'static str {
     if tag.contains("://") || tag.starts_with('/') {
         "it looks like a URL, which is purged as a URL or a prefix"

@@ -42,6 +42,10 @@ pub struct SelectorReport {
     /// Of these, how many an earlier selector of the same request had matched already.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub already_counted: u64,
+    /// Of these, how many have more tags than the proxy keeps for one, and are hit by every purge
+    /// of a tag that begins like one of theirs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub folded: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -18,10 +18,9 @@ pub(super) fn store_for(task: &FetchTask, response: &Response<OriginBody>, reaso
         return;
     }
     let key = &task.request.head.key;
-    let tags =
-        tags::of(response.headers(), key, &task.request.head.policy.tags, &fetcher.invalidation)
-            .unwrap_or_else(|_too_many| vec![fetcher.invalidation.ids().host(key.host())]);
-    store(task, reason, task.provenance(tags));
+    let rules = &task.request.head.policy.tags;
+    let tags = tags::of(response.headers(), key, rules, &fetcher.invalidation);
+    store(task, reason, task.provenance(tags.ids));
 }
 
 pub(super) fn store(task: &FetchTask, reason: Uncacheable, provenance: Provenance) {

@@ -1,5 +1,6 @@
 //! Counters of fetches.
 
+use super::folds::FoldMetrics;
 use crate::freshness::Uncacheable;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
@@ -23,6 +24,7 @@ pub struct FetchMetrics {
     pub unclaimed: Counter,
     /// Redirects over https to the URL that was asked for, behind a peer that is not trusted.
     pub untrusted_redirects: Counter,
+    pub folds: FoldMetrics,
     uncacheable: [Counter; Uncacheable::ALL.len()],
 }
 
@@ -117,6 +119,11 @@ impl FetchMetrics {
                 "shellac_cache_fetches_cancelled",
                 "Fetches that were cancelled because no request waited and the response is not stored",
                 self.cancelled.value(),
+            ),
+            Family::counter(
+                "shellac_cache_tags_folded",
+                "Responses with more or longer tags than the limits, of which some share an identity",
+                self.folds.responses.value(),
             ),
         ]
     }

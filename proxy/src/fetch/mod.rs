@@ -25,6 +25,7 @@ pub mod flight;
 pub mod in_flight;
 pub mod request;
 pub mod revision;
+mod folds;
 pub mod tags;
 pub mod metrics;
 mod collapse;

@@ -67,13 +67,13 @@ pub(super) async fn store(
     let Ok(storable) = Storable::judge(fetcher, &get, &response, exchange, None) else {
         return unshared(response, Uncacheable::Method);
     };
-    let provenance = birth.provenance(storable.tags.iter().copied());
+    let provenance = birth.provenance(storable.tags.ids.iter().copied());
     let (invalidation, key) = (&fetcher.invalidation, &request.key);
     if !invalidation.is_undisturbed(&provenance, &birth, marked.sequence, key) {
         fetcher.metrics.uncacheable(Uncacheable::PurgedInFlight);
         return unshared(response, Uncacheable::PurgedInFlight);
     }
-    let tags = storable.tags.iter().copied();
+    let tags = storable.tags.all();
     if revision::is_lagging(invalidation, &request.policy.tags, response.headers(), tags) {
         fetcher.metrics.uncacheable(Uncacheable::OriginLagging);
         return unshared(response, Uncacheable::OriginLagging);

@@ -43,7 +43,7 @@ pub(super) async fn publish_head(
     }
     match Storable::judge(&fetcher, &task.request, &response, exchange, completion.as_ref()) {
         Ok(storable) => {
-            let tags = storable.tags.iter().copied();
+            let tags = storable.tags.all();
             let (invalidation, rules) = (&fetcher.invalidation, &task.request.head.policy.tags);
             let is_lagging = revision::is_lagging(invalidation, rules, response.headers(), tags);
             let not_stored = is_lagging.then_some(Uncacheable::OriginLagging);

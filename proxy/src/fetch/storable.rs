@@ -3,13 +3,14 @@
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap};
 use http::{Response, StatusCode};
 
+use super::Fetcher;
 use super::parts::{ArrivedPart, Completion};
 use super::request::FetchRequest;
-use super::{Fetcher, tags};
+use super::tags::{self, ResponseTags};
 use crate::freshness::deception::is_deceptive;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::{ExchangeTimes, Freshness, Uncacheable, judge};
-use crate::invalidation::{RunningFetch, TagId};
+use crate::invalidation::RunningFetch;
 use crate::key::vary::Variant;
 use crate::origins::OriginBody;
 use crate::request::RequestHead;
@@ -21,7 +22,7 @@ pub(super) struct Storable {
     pub(super) fields: HeaderMap,
     pub(super) freshness: Freshness,
     pub(super) variant: Option<Variant>,
-    pub(super) tags: Vec<TagId>,
+    pub(super) tags: ResponseTags,
     /// `None` where the whole arrives.
     pub(super) part: Option<ArrivedPart>,
 }
@@ -68,7 +69,8 @@ impl Storable {
         freshness: Freshness,
     ) -> Result<Self, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // written anew from the content itself
-        let tags = tags::of(&fields, &request.key, &request.policy.tags, &fetcher.invalidation)?;
+        let tags = tags::of(&fields, &request.key, &request.policy.tags, &fetcher.invalidation);
+        fetcher.metrics.folds.note(&tags, &request.key, fetcher.clock.now());
         let mut selecting = names_under(&*fetcher.store, &request.key);
         selecting.extend_from_slice(request.policy.cookies.selecting());
         let variant = Variant::of(&fields, &request.fields, &selecting)
@@ -88,7 +90,7 @@ impl Storable {
         NewEntry {
             key: request.key.clone(),
             variant: self.variant,
-            provenance: birth.provenance(self.tags),
+            provenance: birth.provenance(self.tags.ids),
             content: Content::Response(store::StoredResponse {
                 status: if is_completed { StatusCode::OK } else { status },
                 fields: Fields::copy_of(&self.fields, &|name| request.policy.is_hidden(name)),

@@ -36,7 +36,7 @@ pub(super) async fn transfer(
         status: parts.status,
         fields: policy.public(&storable.fields),
         variant: storable.variant.clone(),
-        provenance: task.provenance(storable.tags.iter().copied()),
+        provenance: task.provenance(storable.tags.ids.iter().copied()),
         length: body.length(),
         not_stored,
         freshness: not_stored.is_none().then_some(storable.freshness),

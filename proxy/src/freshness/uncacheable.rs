@@ -36,8 +36,6 @@ pub enum Uncacheable {
     StorageFull,
     PurgedInFlight,
     Limit,
-    /// More tags than the limit; with some of them it could escape a purge.
-    TooManyTags,
     /// A page or JSON under the name of a static file: perhaps one user's, by cache deception.
     ContentType,
     /// The purger's lease has run out, and `purge.log.on_expiry` is `bypass`.
@@ -49,7 +47,7 @@ pub enum Uncacheable {
 
 impl Uncacheable {
     /// Every reason, in the order of [`Uncacheable::index`].
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 23] = [
         Self::Method,
         Self::RuleBypass,
         Self::Authorization,
@@ -69,7 +67,6 @@ impl Uncacheable {
         Self::StorageFull,
         Self::PurgedInFlight,
         Self::Limit,
-        Self::TooManyTags,
         Self::ContentType,
         Self::Degraded,
         Self::OriginLagging,
@@ -97,7 +94,6 @@ impl Uncacheable {
             Self::StorageFull => "storage_full",
             Self::PurgedInFlight => "purged_in_flight",
             Self::Limit => "limit",
-            Self::TooManyTags => "tags_limit",
             Self::ContentType => "content_type",
             Self::Degraded => "degraded",
             Self::OriginLagging => "origin_lagging",

@@ -47,7 +47,7 @@ pub use self::marks::Verdict;
 pub use self::past_purges::{PastPurges, PurgeMark, PurgeTimes};
 pub use self::provenance::Provenance;
 pub use self::sequence::Sequence;
-pub use self::tag_table::{TagId, TagTable};
+pub use self::tag_table::{TagId, TagTable, fold_prefix};
 
 use self::fence::RevisionFence;
 use self::lease::{Lease, OnExpiry};
@@ -63,6 +63,9 @@ use process::timestamp::Timestamp;
 pub enum Mark<'a> {
     /// A tag that the origin gave, a host, a group or a URL.
     Tag(TagId),
+    /// What stands for a purged tag where tags are folded. There are few, which are not
+    /// forgotten.
+    Fold(TagId),
     Prefix(&'a UrlPrefix),
     All,
 }
@@ -312,7 +315,7 @@ impl Invalidation {
         let mut running = self.running.lock();
         let is_first = marks.iter().all(|mark| match mark {
             Mark::Tag(id) => self.tags.verdict_of(*id, since.born()) == Verdict::Valid,
-            Mark::Prefix(_) | Mark::All => true,
+            Mark::Fold(_) | Mark::Prefix(_) | Mark::All => true,
         });
         Marked { sequence: self.mark_under(&mut running, marks, mode, now), is_first }
     }
@@ -379,6 +382,7 @@ impl Invalidation {
                 self.tags.mark(*id, mode, sequence, now);
                 running.keep_mark(sequence, *id);
             }
+            Mark::Fold(id) => self.tags.mark(*id, mode, sequence, now),
             Mark::Prefix(prefix) => self.prefixes.add(prefix, mode, sequence, now),
         }
     }

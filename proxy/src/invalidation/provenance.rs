@@ -16,6 +16,7 @@ pub struct Provenance {
     checked: AtomicU64,
     /// The time of its soft purge in milliseconds, or [`NEVER`]. Written before `checked`.
     soft_at: AtomicU64,
+    /// In the order of their identities.
     links: Box<[Link]>,
     table: Arc<TagTable>,
 }
@@ -34,12 +35,9 @@ impl Provenance {
         table: &Arc<TagTable>,
         tags: impl IntoIterator<Item = TagId>,
     ) -> Self {
-        let mut ids: smallvec::SmallVec<[TagId; 16]> = smallvec::SmallVec::new();
-        for id in tags {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
+        let mut ids: smallvec::SmallVec<[TagId; 16]> = tags.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
         let link = |id| Link { tag: table.get_or_insert(id), place: AtomicU32::new(UNREGISTERED) };
         Self {
             born,
@@ -65,7 +63,7 @@ impl Provenance {
     }
 
     pub fn carries(&self, id: TagId) -> bool {
-        self.tags().any(|tag| tag.id() == id)
+        self.links.binary_search_by_key(&id, |link| link.tag.id()).is_ok()
     }
 
     /// Bytes it occupies beyond its own size, for the store's accounting: links, and places among

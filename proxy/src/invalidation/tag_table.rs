@@ -17,7 +17,7 @@ use process::timestamp::Timestamp;
 
 /// The identity of a tag: 128 bits of a seeded hash over its kind and its bytes. A collision purges
 /// too much, never too little.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TagId(u128);
 
 /// One tag: its marks, and where the stored responses that carry it are.
@@ -86,6 +86,14 @@ impl TagEntry {
     }
 }
 
+/// Returns the beginning of a tag up to its last separator, by which tags are folded:
+/// `node:` for `node:5`, `cat_p_` for `cat_p_42`, nothing for `news`.
+pub fn fold_prefix(text: &[u8]) -> &[u8] {
+    let inner = text.split_last().map_or(text, |(_last, inner)| inner);
+    let end = inner.iter().rposition(u8::is_ascii_punctuation).map_or(0, |at| at + 1);
+    text.get(..end).unwrap_or_default()
+}
+
 #[derive(Debug)]
 pub struct TagTable {
     seed: u64,
@@ -126,6 +134,19 @@ impl TagTable {
     pub fn url(&self, key: &Key) -> TagId {
         let [host, path] = key.url();
         self.id(URL_KIND, &[&host, &path])
+    }
+
+    /// Returns the identities that stand for a tag in responses that do not list all of theirs: one
+    /// for tags that begin alike, one for any tag. A purge of a tag marks both.
+    pub fn folds(&self, text: &[u8]) -> [TagId; 2] {
+        let beginning = xxh3_128_with_seed(fold_prefix(text), self.seed);
+        let class = (beginning % FOLD_CLASSES).to_le_bytes();
+        [self.id(FOLD_KIND, &[&class]), self.any_tag()]
+    }
+
+    /// Returns the identity that stands for any tag.
+    pub fn any_tag(&self) -> TagId {
+        self.id(FOLD_KIND, &[])
     }
 
     /// Returns the identity of a directory, of whatever host. It is never marked: a store finds by
@@ -265,4 +286,7 @@ impl TagId {
 /// not depend on that.
 const FREE: u64 = u64::MAX;
 const URL_KIND: u8 = 4;
+const FOLD_KIND: u8 = 6;
+/// Different beginnings of tags that are told apart: so many marks are never forgotten.
+const FOLD_CLASSES: u128 = 4096;
 const SHARDS: usize = 64;

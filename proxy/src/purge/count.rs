@@ -38,12 +38,23 @@ pub(super) struct Count {
     pub(super) objects: u64,
     /// Of these, matched by an earlier selector of the same purge.
     pub(super) already_counted: u64,
+    /// Of these, hit by what stands for several tags.
+    pub(super) folded: u64,
 }
 
 impl Count {
     /// Adds responses that were not in memory, and are taken out already.
     pub(super) const fn plus(self, cold: u64) -> Self {
         Self { objects: self.objects + cold, ..self }
+    }
+
+    /// Adds responses in which something stands for the tag.
+    pub(super) const fn with_folded(self, folded: Self) -> Self {
+        Self {
+            objects: self.objects + folded.objects,
+            already_counted: self.already_counted + folded.already_counted,
+            folded: folded.objects,
+        }
     }
 }
 
@@ -70,13 +81,13 @@ impl<'a> PurgeTally<'a> {
     /// Counts all `live` holders of a tag without looking at them.
     pub(super) fn take_all_of(&mut self, id: TagId, live: u64) -> Count {
         self.whole = Some(Pending::Tag(id, self.sequence));
-        Count { objects: live, already_counted: 0 }
+        Count { objects: live, ..Count::default() }
     }
 
     /// Counts everything without looking at it.
     pub(super) fn take_everything(&mut self, objects: u64) -> Count {
         self.whole = Some(Pending::All(self.sequence));
-        Count { objects, already_counted: 0 }
+        Count { objects, ..Count::default() }
     }
 
     /// Counts these responses, those that an earlier purge has counted left out.
@@ -141,7 +152,7 @@ mod tests {
     }
 
     fn count(objects: u64, already_counted: u64) -> Count {
-        Count { objects, already_counted }
+        Count { objects, already_counted, folded: 0 }
     }
 
     #[test]

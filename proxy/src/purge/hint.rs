@@ -1,7 +1,7 @@
 //! The hint in the answer to a purge of which a selector has matched nothing.
 
 use purge_protocol::PurgeReport;
-use purge_protocol::hint::{Known, for_no_match};
+use purge_protocol::hint::{Known, for_folded, for_no_match};
 use purge_protocol::request::Target;
 
 use super::PurgeExecutor;
@@ -26,7 +26,10 @@ impl Hints {
         listen: &[ListenSettings],
     ) -> Option<String> {
         let missed = |count: &&purge_protocol::SelectorReport| count.objects == 0;
-        let first = report.selectors.iter().find(missed)?;
+        let Some(first) = report.selectors.iter().find(missed) else {
+            let folded = report.selectors.iter().map(|count| count.folded).sum();
+            return (folded > 0).then(|| for_folded(folded));
+        };
         let target = first.selector.target().ok()?;
         let host = match &target {
             Target::Url(url) => Some(url.host()),

@@ -91,6 +91,7 @@ impl PurgeExecutor {
             selector,
             objects: count.objects,
             already_counted: count.already_counted,
+            folded: count.folded,
         };
         Ok(PurgeReport {
             id: id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
@@ -180,7 +181,7 @@ impl PurgeExecutor {
         // No mark is forgotten before its hits are invalidated: a stale response whose URL was
         // purged would look valid in between, and a 304 would bring it back.
         let at_work = self.invalidation.begin_purge();
-        let marks: Vec<_> = resolved.iter().map(ResolvedTarget::mark).collect();
+        let marks: Vec<_> = resolved.iter().flat_map(ResolvedTarget::marks).collect();
         let now = self.clock.now();
         let marked = match since {
             None => Marked { sequence: self.invalidation.mark(&marks, mode, now), is_first: false },
@@ -211,10 +212,13 @@ impl PurgeExecutor {
     fn is_little(&self, resolved: &[ResolvedTarget]) -> bool {
         match resolved {
             [ResolvedTarget::All | ResolvedTarget::Tag(_) | ResolvedTarget::Url(..)] => true,
+            [ResolvedTarget::FoldedTag(_, folds)] => self.live(folds) <= AT_ONCE_MAX,
             several => {
                 let looks_at = |target: &ResolvedTarget| match target {
                     ResolvedTarget::Url(..) => 1,
-                    ResolvedTarget::Tag(id) => self.invalidation.ids().live(*id),
+                    ResolvedTarget::Tag(id) | ResolvedTarget::FoldedTag(id, _) => {
+                        self.live(&[*id]).saturating_add(self.live(target.folds()))
+                    }
                     ResolvedTarget::Prefix(_) | ResolvedTarget::All => u64::MAX,
                 };
                 let looks = several.iter().map(looks_at);
@@ -223,10 +227,17 @@ impl PurgeExecutor {
         }
     }
 
+    /// Returns the number of responses in memory that carry these.
+    fn live(&self, ids: &[TagId]) -> u64 {
+        ids.iter().map(|id| self.invalidation.ids().live(*id)).sum()
+    }
+
     /// Returns whether more responses carry it than are looked at one by one.
     fn is_large(&self, target: &Target) -> bool {
         match self.resolve(target) {
-            ResolvedTarget::Tag(id) => self.invalidation.ids().live(id) > AT_ONCE_MAX,
+            ResolvedTarget::Tag(id) | ResolvedTarget::FoldedTag(id, _) => {
+                self.live(&[id]) > AT_ONCE_MAX
+            }
             ResolvedTarget::All => true,
             ResolvedTarget::Url(..) | ResolvedTarget::Prefix(_) => false,
         }
@@ -247,13 +258,17 @@ impl PurgeExecutor {
         let counts = resolved
             .iter()
             .map(|target| match target {
-                ResolvedTarget::Tag(id) => match self.invalidation.ids().live(*id) {
-                    live if live > AT_ONCE_MAX && tally.is_blank() => {
-                        large.push(Pending::Tag(*id, sequence));
-                        tally.take_all_of(*id, live)
-                    }
-                    _ => tally.look_at(self.holders(*id)),
-                },
+                ResolvedTarget::Tag(id) | ResolvedTarget::FoldedTag(id, _) => {
+                    let exact = match self.live(&[*id]) {
+                        live if live > AT_ONCE_MAX && tally.is_blank() => {
+                            large.push(Pending::Tag(*id, sequence));
+                            tally.take_all_of(*id, live)
+                        }
+                        _ => tally.look_at(self.holders(*id)),
+                    };
+                    let folded = target.folds().iter().flat_map(|id| self.holders(*id)).collect();
+                    exact.with_folded(tally.look_at(folded))
+                }
                 ResolvedTarget::Url(keys, id) => {
                     let hashes: Vec<u64> = keys.iter().map(Key::hash).collect();
                     let cold = self.purge_cold(Some(&hashes), mode, sequence);
@@ -282,7 +297,7 @@ impl PurgeExecutor {
             self.invalidate_stored(&stored, mode);
         }
         if mode == PurgeMode::Hard {
-            let mut sought: Vec<_> = resolved.iter().filter_map(ResolvedTarget::sought).collect();
+            let mut sought: Vec<_> = resolved.iter().flat_map(ResolvedTarget::sought).collect();
             for work in &large {
                 sought.retain(|mark| !matches!((mark, work), (PurgeMark::Tag(one), Pending::Tag(two, _)) if one == two));
             }
@@ -380,6 +395,9 @@ impl PurgeExecutor {
         for target in targets {
             found.extend(match self.resolve(target) {
                 ResolvedTarget::Tag(id) => self.holders(id),
+                ResolvedTarget::FoldedTag(id, [alike, any]) => {
+                    [id, alike, any].into_iter().flat_map(|id| self.holders(id)).collect()
+                }
                 ResolvedTarget::Url(keys, id) => self.under(&keys, id),
                 ResolvedTarget::Prefix(prefix) => {
                     self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))

@@ -9,6 +9,8 @@ use crate::key::{Key, KeySeed, Scheme};
 #[derive(Debug)]
 pub(super) enum ResolvedTarget {
     Tag(TagId),
+    /// A tag, and what stands for it in responses that do not list all of theirs.
+    FoldedTag(TagId, [TagId; 2]),
     /// A URL under both schemes and in its usual spellings, and its mark.
     Url(Vec<Key>, TagId),
     Prefix(UrlPrefix),
@@ -18,7 +20,10 @@ pub(super) enum ResolvedTarget {
 impl ResolvedTarget {
     pub(super) fn of(target: &Target, ids: &TagTable, seed: KeySeed) -> Self {
         match target {
-            Target::Tag(tag) => Self::Tag(ids.tag(tag.as_str().as_bytes())),
+            Target::Tag(tag) => {
+                let text = tag.as_str().as_bytes();
+                Self::FoldedTag(ids.tag(text), ids.folds(text))
+            }
             Target::Host(host) => Self::Tag(ids.host(host.as_bytes())),
             Target::Url(url) => Self::of_url(url, ids, seed),
             Target::Prefix(prefix) => Self::Prefix(prefix.clone()),
@@ -40,24 +45,31 @@ impl ResolvedTarget {
     pub(super) const fn prefix(&self) -> Option<&UrlPrefix> {
         match self {
             Self::Prefix(prefix) => Some(prefix),
-            Self::Tag(_) | Self::Url(..) | Self::All => None,
+            Self::Tag(_) | Self::FoldedTag(..) | Self::Url(..) | Self::All => None,
         }
     }
 
     /// Returns the mark to be sought in the file. Purges of a URL or of everything take responses
     /// out of it at once.
-    pub(super) fn sought(&self) -> Option<PurgeMark> {
-        match self {
-            Self::Tag(_) | Self::Prefix(_) => Some(PurgeMark::of(&self.mark())),
-            Self::Url(..) | Self::All => None,
-        }
+    pub(super) fn sought(&self) -> impl Iterator<Item = PurgeMark> {
+        let is_sought = !matches!(self, Self::Url(..) | Self::All);
+        self.marks().filter(move |_| is_sought).map(|mark| PurgeMark::of(&mark))
     }
 
-    pub(super) const fn mark(&self) -> Mark<'_> {
-        match self {
-            Self::Tag(id) | Self::Url(_, id) => Mark::Tag(*id),
+    pub(super) fn marks(&self) -> impl Iterator<Item = Mark<'_>> {
+        let mark = match self {
+            Self::Tag(id) | Self::FoldedTag(id, _) | Self::Url(_, id) => Mark::Tag(*id),
             Self::Prefix(prefix) => Mark::Prefix(prefix),
             Self::All => Mark::All,
+        };
+        std::iter::once(mark).chain(self.folds().iter().map(|id| Mark::Fold(*id)))
+    }
+
+    /// The identities that stand for a tag where tags are folded.
+    pub(super) const fn folds(&self) -> &[TagId] {
+        match self {
+            Self::FoldedTag(_, folds) => folds,
+            Self::Tag(_) | Self::Url(..) | Self::Prefix(_) | Self::All => &[],
         }
     }
 }

@@ -149,6 +149,12 @@ impl Http2Origin {
                     .header("connection", "upgrade")
                     .body(full(String::new()))
             }
+            "/tags" => {
+                let tags: Vec<String> =
+                    (0..12_000).map(|number| format!("cat_p_{number:06}")).collect();
+                let response = response.header("cache-control", "max-age=60");
+                response.header("x-magento-tags", tags.join(",")).body(full(String::new()))
+            }
             path => response.header("cache-control", "no-store").body(full(path.to_owned())),
         };
         Ok(response.unwrap())
@@ -309,5 +315,16 @@ async fn a_server_with_tls_is_spoken_to_as_it_chooses() {
         // A request may take a connection that another one has given back while its own is made.
         let spare = usize::from(version == "HTTP/1.1");
         assert!((connections..=connections + spare).contains(&opened), "{version}: {opened}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_with_160_kb_of_tags_comes_over_http2_and_is_purged_by_each() {
+    let (_origin, proxy) = start().await;
+    for tag in ["cat_p_000000", "cat_p_011999"] {
+        assert_eq!(proxy.get("/tags").await.status(), 200);
+        assert!(proxy.get("/tags").await.is_hit());
+        let report = proxy.purge(&format!(r#"{{"tags":["{tag}"]}}"#)).await;
+        assert_eq!(report["matched"]["objects"], 1, "{tag}");
     }
 }

@@ -525,28 +525,6 @@ async fn an_uncacheable_marker_is_purged_with_its_url_and_its_tags() {
 }
 
 #[tokio::test]
-async fn a_response_with_too_many_or_too_long_tags_is_not_stored() {
-    let origin = Origin::start().await;
-    origin.on("/many", cacheable("").field("surrogate-key", "a b").field("cache-tag", "c"));
-    origin.on("/long", cacheable("").field("surrogate-key", "123456789"));
-    origin.on("/just", cacheable("").field("surrogate-key", "12345678 b"));
-    let proxy = Proxy::start_with(&origin, |config| {
-        config.tags.max_per_object = 2;
-        config.tags.max_length = 8;
-    });
-
-    for path in ["/many", "/long"] {
-        proxy.get(path).await;
-        assert_eq!(
-            proxy.get(path).await.cache_status(),
-            "fwd=uri-miss; fwd-status=200; detail=tags_limit"
-        );
-    }
-    proxy.get("/just").await;
-    assert!(proxy.get("/just").await.is_hit());
-}
-
-#[tokio::test]
 async fn purges_that_race_with_fetches_never_leave_an_old_page() {
     let origin = Origin::start().await;
     let version = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));

@@ -90,7 +90,7 @@ impl PurgeTimes {
 impl PurgeMark {
     pub fn of(mark: &Mark<'_>) -> Self {
         match mark {
-            Mark::Tag(id) => Self::Tag(*id),
+            Mark::Tag(id) | Mark::Fold(id) => Self::Tag(*id),
             Mark::Prefix(prefix) => Self::Prefix((*prefix).clone()),
             Mark::All => Self::All,
         }
