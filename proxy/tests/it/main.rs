@@ -46,6 +46,7 @@ mod unsafe_methods;
 mod purge;
 #[cfg(test)]
 mod purge_in_flight;
+#[cfg(test)]
 mod purge_many_tags;
 #[cfg(test)]
 mod purge_words;
