@@ -1,5 +1,6 @@
 //! The sources of settings as text: file, environment and command line.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
@@ -99,15 +100,26 @@ pub fn find_file(
 
 fn read(path: &Path) -> io::Result<(String, String)> {
     if path == Path::new("-") {
-        return Ok((STANDARD_INPUT.to_owned(), io::read_to_string(io::stdin())?));
+        return Ok((STANDARD_INPUT.to_owned(), read_bounded(io::stdin())?));
     }
     let name = path.display().to_string();
-    match fs::read_to_string(path) {
+    match fs::File::open(path).and_then(read_bounded) {
         Ok(text) => Ok((name, text)),
         Err(error) => Err(io::Error::new(error.kind(), format!("cannot read {name}: {error}"))),
     }
 }
 
+fn read_bounded(source: impl io::Read) -> io::Result<String> {
+    let mut text = String::new();
+    let bytes = source.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if bytes as u64 > FILE_BYTES_MAX {
+        let message = "it has more than 16 MiB, so it is no configuration";
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
+}
+
+const FILE_BYTES_MAX: u64 = 16 << 20;
 /// The name of what `-` reads.
 const STANDARD_INPUT: &str = "standard input";
 const PLACES: [&str; 2] = ["config.toml", "/etc/shellac/config.toml"];
@@ -129,6 +141,12 @@ mod tests {
 
         assert_eq!(text(Some(&*one), Some(&*other)), "1");
         assert_eq!(text(None, Some(&*other)), "2");
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        let error = find_file(Some(Path::new("/dev/zero")), None).unwrap_err().to_string();
+        assert!(error.contains("more than 16 MiB"), "{error}");
     }
 
     #[test]

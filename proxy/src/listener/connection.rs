@@ -14,11 +14,12 @@ use super::Listeners;
 use super::activity::{Activity, IdleAction, Patience, Protocol};
 use super::client_cut::ClientCut;
 use super::drain::Drain;
+use super::http1_stream::Http1Stream;
+use super::http2_stream::Http2Stream;
 use super::peer_limit::PeerConnection;
 use super::proxy_protocol::{self, Announced, Speaker};
 use super::rules::ConnectionRules;
 use super::service::{ClientConnection, ConnectionService, Handler};
-use super::stream::ClientStream;
 use crate::client::end_address::EndAddress;
 use crate::client::exchange::ExchangeState;
 use crate::client::peer::{ListenerId, Peer};
@@ -63,12 +64,13 @@ pub async fn serve<H: Handler>(
     let service = ConnectionService::new(Arc::clone(&listeners.handler), connection);
     let watch = Watch::new(&listeners.clock, Arc::clone(&activity), rules.patience);
     if is_http2 {
-        let stream = ClientStream::http2(stream, (activity, Arc::clone(&listeners.stalls)));
-        let connection = pin!(rules.http2().serve_connection(stream, service));
+        let stream = Http2Stream::new(stream, (activity, Arc::clone(&listeners.stalls)));
+        let connection = pin!(rules.http2().serve_connection(stream.clone(), service));
         let shut_down = http2::Connection::graceful_shutdown;
-        drive(&listeners, connection, (shut_down, &shared, has_input), watch).await;
+        let polled = |cx: &mut Context<'_>| stream.send_written(cx);
+        drive(&listeners, connection, (shut_down, polled), (&shared, has_input), watch).await;
     } else {
-        let stream = ClientStream::http1(
+        let stream = Http1Stream::new(
             stream,
             (activity, Arc::clone(&listeners.stalls)),
             rules.requests(),
@@ -76,7 +78,8 @@ pub async fn serve<H: Handler>(
         );
         let connection = pin!(rules.http1().serve_connection(stream, service).with_upgrades());
         let shut_down = http1::UpgradeableConnection::graceful_shutdown;
-        drive(&listeners, connection, (shut_down, &shared, has_input), watch).await;
+        let polled = |_: &mut Context<'_>| {};
+        drive(&listeners, connection, (shut_down, polled), (&shared, has_input), watch).await;
     }
 }
 
@@ -179,10 +182,12 @@ async fn begins_http2(stream: &Transport, patience: Duration) -> bool {
 }
 
 /// Polls the connection to its end, and ends it when the drain begins or the watch says so.
+/// `polled` is called after each poll.
 async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
     listeners: &Listeners<H>,
     mut connection: Pin<&mut C>,
-    (shut_down, exchange, has_input): (fn(Pin<&mut C>), &ExchangeState, bool),
+    (shut_down, polled): (fn(Pin<&mut C>), impl Fn(&mut Context<'_>)),
+    (exchange, has_input): (&ExchangeState, bool),
     mut watch: Watch,
 ) {
     let mut drain = pin!(listeners.drain.begun());
@@ -210,6 +215,7 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
                 }
                 return Poll::Ready(());
             }
+            polled(cx);
             match watch.poll_action(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(IdleAction::Cut(cut)) => {

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -146,15 +148,22 @@ async fn open(address: SocketAddr) -> io::Result<Transport> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    // A server that vanishes while a long response is awaited, or a tunnel is silent, is noticed.
+    let probes = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+    if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&probes) {
+        tracing::debug!(%error, "cannot set SO_KEEPALIVE");
+    }
     Ok(Transport::Tcp(stream))
 }
 
 const ADDRESSES_MAX: usize = 32;
+/// Silence after which a connection is probed.
+const KEEPALIVE_TIME: Duration = Duration::from_mins(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::time::Duration;
 
     use tokio::time::sleep;
 

@@ -101,7 +101,7 @@ impl Bound {
 
     /// Serves until `leave` ends, then drains. Blocks; the workers are threads of their own.
     pub fn run(self, leave: impl Future<Output = ()>) -> Result<Drained, StartError> {
-        let app = Arc::clone(&self.app);
+        let (app, sockets) = (Arc::clone(&self.app), Arc::clone(&self.sockets));
         let (workers, orders) = Workers::start(&app)?;
         let control = runtime()?;
         let drained = control.block_on(self.serve(orders, leave));
@@ -110,6 +110,7 @@ impl Bound {
         }
         workers.join();
         control.shutdown_background();
+        sockets.close_admin();
         app.close_store();
         drained
     }

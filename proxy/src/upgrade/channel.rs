@@ -68,7 +68,7 @@ impl Channel {
             ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
         }
         let slices = [IoSlice::new(&text)];
-        sendmsg(&self.socket, &slices, &mut ancillary, SendFlags::NOSIGNAL)?;
+        retry_on_intr(|| sendmsg(&self.socket, &slices, &mut ancillary, SendFlags::NOSIGNAL))?;
         Ok(())
     }
 
@@ -81,12 +81,10 @@ impl Channel {
         let mut text = vec![0; MESSAGE_BYTES_MAX];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received = recvmsg(
-            &self.socket,
-            &mut [IoSliceMut::new(&mut text)],
-            &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
-        );
+        let received = retry_on_intr(|| {
+            let slices = &mut [IoSliceMut::new(&mut text)];
+            recvmsg(&self.socket, slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        });
         let received = match received {
             Err(rustix::io::Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
             Err(rustix::io::Errno::CONNRESET) => return Ok(None),

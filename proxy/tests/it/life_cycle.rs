@@ -3,6 +3,7 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -95,6 +96,22 @@ async fn the_command_reload_waits_and_says_why_by_its_exit_code() {
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0));
     assert_eq!(program.command(&["reload"]).await.status.code(), Some(69));
+}
+
+#[tokio::test]
+async fn the_files_of_unix_sockets_go_with_the_process() {
+    let origin = Origin::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let [traffic, admin] = ["traffic", "admin"].map(|name| folder.path().join(name));
+    let unix = |path: &Path| format!("[\"127.0.0.1:0\", \"unix:{}\"]", path.display());
+    let settings = settings(&origin, "")
+        .replace("address = \"127.0.0.1:0\"", &format!("address = {}", unix(&traffic)))
+        .replace("listen = [\"127.0.0.1:0\"]", &format!("listen = {}", unix(&admin)));
+    let mut program = Program::start(&settings, &[]).await;
+    assert!(traffic.exists() && admin.exists());
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert!(!traffic.exists() && !admin.exists());
 }
 
 #[tokio::test]

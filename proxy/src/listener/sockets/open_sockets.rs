@@ -107,6 +107,11 @@ impl OpenSockets {
         all.traffic.close();
     }
 
+    /// Closes the sockets of the admin listener here, and removes their files.
+    pub fn close_admin(&self) {
+        self.all.lock().admin.close();
+    }
+
     /// Takes responsibility for the files of all Unix sockets.
     pub fn take_files(&self) {
         self.addresses().iter().for_each(|(_, address)| address.take_file());

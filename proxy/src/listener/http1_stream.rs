@@ -1,5 +1,5 @@
-//! `ClientStream`: a client's socket that notes when bytes move, and lets only sound HTTP/1
-//! requests pass.
+//! `Http1Stream`: a client's socket that notes when bytes move, and lets only sound HTTP/1 requests
+//! pass.
 
 use std::cell::RefCell;
 use std::io;
@@ -21,14 +21,13 @@ use crate::framing::requests::{RequestViolation, Requests};
 use crate::transport::Transport;
 
 #[derive(Debug)]
-pub(super) struct ClientStream {
+pub(super) struct Http1Stream {
     inner: TokioIo<Transport>,
     activity: Arc<Activity>,
     stalls: Arc<Stalls>,
     /// Written bytes could not be sent yet: TLS takes more than the socket.
     is_held_up: bool,
-    /// `None` for HTTP/2, which frames its messages itself.
-    guard: Option<FramingGuard>,
+    guard: FramingGuard,
 }
 
 /// Holds back what is incomplete, and what breaks the rules.
@@ -62,8 +61,8 @@ enum Filled {
     More,
 }
 
-impl ClientStream {
-    pub(super) fn http1(
+impl Http1Stream {
+    pub(super) fn new(
         stream: Transport,
         (activity, stalls): (Arc<Activity>, Arc<Stalls>),
         requests: Requests,
@@ -80,21 +79,6 @@ impl ClientStream {
             is_flushed: true,
             departure: Departure::default(),
         };
-        Self::new(stream, (activity, stalls), Some(guard))
-    }
-
-    pub(super) fn http2(
-        stream: Transport,
-        (activity, stalls): (Arc<Activity>, Arc<Stalls>),
-    ) -> Self {
-        Self::new(stream, (activity, stalls), None)
-    }
-
-    fn new(
-        stream: Transport,
-        (activity, stalls): (Arc<Activity>, Arc<Stalls>),
-        guard: Option<FramingGuard>,
-    ) -> Self {
         Self { inner: TokioIo::new(stream), activity, stalls, is_held_up: false, guard }
     }
 
@@ -112,60 +96,10 @@ impl ClientStream {
         self.stalls.add(&self.activity, cx.waker());
     }
 
-    /// Tells the client which of its streams were reset; ready when nothing stands in the way of
-    /// hyper's frames.
-    fn poll_resets(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut streams = self.activity.streams.lock();
-        while !streams.to_client().is_empty() {
-            match ready!(Pin::new(&mut self.inner).poll_write(cx, streams.to_client()))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => streams.sent_to_client(count),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads frames, and shows hyper the end of streams that were reset as if the client had reset
-    /// them.
-    fn poll_read_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let _written_later = self.poll_resets(cx)?;
-        let mut streams = self.activity.streams.lock();
-        if let Some(resets) = streams.take_for_library(buf.remaining()) {
-            buf.put_slice(&resets);
-            return Poll::Ready(Ok(()));
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let most = buf.remaining().min(scratch.len());
-            let mut read = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
-            ready!(Pin::new(self.inner.inner_mut()).poll_read(cx, &mut read))?;
-            streams.received(read.filled());
-            buf.put_slice(read.filled());
-            Poll::Ready(Ok(()))
-        })
-    }
-
-    fn poll_write_frames(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_resets(cx))?;
-        let now = self.activity.now(); // before the client can have seen it
-        let count = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
-        if self.activity.streams.lock().sent(bufs, count, now) {
-            self.stalls.add(&self.activity, cx.waker());
-        }
-        Poll::Ready(Ok(count))
-    }
-
     /// Sends what there is of interim responses; ready when nothing stands in the way of hyper's
     /// bytes.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(guard) = &mut self.guard else { return Poll::Ready(Ok(())) };
+        let guard = &mut self.guard;
         if guard.interim.is_empty() {
             match guard.is_flushed.then(|| guard.exchange.interim()).flatten() {
                 Some(interim) => guard.interim = interim,
@@ -301,7 +235,7 @@ impl FramingGuard {
     }
 }
 
-impl Read for ClientStream {
+impl Read for Http1Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -311,22 +245,16 @@ impl Read for ClientStream {
         if this.poll_interim(cx)?.is_pending() {
             this.note_blocked(cx);
         }
-        let (read, has_moved) = match &mut this.guard {
-            None => (this.poll_read_frames(cx, &mut buf), false),
-            Some(guard) => {
-                let held = guard.held.len();
-                let read = guard.poll_read(this.inner.inner_mut(), cx, &mut buf);
-                (read, guard.held.len() > held)
-            }
-        };
-        if read.is_ready() || has_moved {
+        let held = this.guard.held.len();
+        let read = this.guard.poll_read(this.inner.inner_mut(), cx, &mut buf);
+        if read.is_ready() || this.guard.held.len() > held {
             this.activity.on_read();
         }
         read
     }
 }
 
-impl Write for ClientStream {
+impl Write for Http1Stream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -346,24 +274,22 @@ impl Write for ClientStream {
             this.is_held_up = false;
             this.activity.on_write(0);
         }
-        if let Some(guard) = &mut this.guard {
-            // hyper does not read while it answers: what comes of the socket meanwhile is noticed
-            // here.
-            guard.exchange.register(cx.waker());
-            guard.departure.check(this.inner.inner_mut(), &this.activity, cx)?;
-            guard.is_flushed |= matches!(flushed, Poll::Ready(Ok(())));
-        }
+        // hyper does not read while it answers: what comes of the socket meanwhile is noticed here.
+        let guard = &mut this.guard;
+        guard.exchange.register(cx.waker());
+        guard.departure.check(this.inner.inner_mut(), &this.activity, cx)?;
+        guard.is_flushed |= matches!(flushed, Poll::Ready(Ok(())));
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
         let this = &mut *self;
-        let Some(guard) = this.guard.as_mut().filter(|guard| guard.is_within_request()) else {
+        if !this.guard.is_within_request() {
             return Poll::Ready(Ok(()));
-        };
+        }
         this.activity.on_ending();
-        let linger = guard.linger.get_or_insert_with(Linger::begin);
+        let linger = this.guard.linger.get_or_insert_with(Linger::begin);
         linger.poll(this.inner.inner_mut(), cx).map(Ok)
     }
 
@@ -381,13 +307,8 @@ impl Write for ClientStream {
             self.note_blocked(cx);
             return Poll::Pending;
         }
-        let written = match &mut self.guard {
-            Some(guard) => {
-                guard.is_flushed = false;
-                Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-            }
-            None => self.poll_write_frames(cx, bufs),
-        };
+        self.guard.is_flushed = false;
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.note(written, cx)
     }
 }
