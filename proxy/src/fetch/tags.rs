@@ -47,10 +47,8 @@ pub fn of(
 ) -> ResponseTags {
     let ids = invalidation.ids();
     let host = key.host();
-    let groups = match rules.read.iter().any(|name| name == CACHE_GROUPS) {
-        true => groups(response, CACHE_GROUPS),
-        false => Vec::new(),
-    };
+    let reads_groups = rules.read.iter().any(|name| name == CACHE_GROUPS);
+    let groups = if reads_groups { groups(response, CACHE_GROUPS) } else { Vec::new() };
     let named = named(response, &groups, rules);
     let mut tags = if is_within(&named, rules) {
         let ids = named.iter().map(|text| ids.tag(text)).collect();

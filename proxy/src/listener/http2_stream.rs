@@ -177,7 +177,9 @@ impl Http2Socket {
         ready!(self.poll_room(cx, bytes))?;
         let now = self.activity.now(); // before the client can have seen it
         let count = if self.batch.len() + bytes <= BATCH_BYTES_MAX {
-            bufs.iter().for_each(|buf| self.append(buf));
+            for buf in bufs {
+                self.append(buf);
+            }
             bytes
         } else {
             self.is_unflushed = true;

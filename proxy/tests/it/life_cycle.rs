@@ -144,7 +144,7 @@ async fn the_exit_code_tells_which_signal_cut_the_drain_short() {
 struct Manager(UnixDatagram);
 
 impl Manager {
-    fn listen(path: &std::path::Path) -> Self {
+    fn listen(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(socket)

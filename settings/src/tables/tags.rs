@@ -63,7 +63,7 @@ fn field_name(text: &str) -> Result<HeaderName, Fault> {
 }
 
 /// The fields that origins put tags in: those of Fastly, Varnish, Cloudflare, RFC 9875, Akamai,
-/// FOSHttpCache, Drupal and its modules, and Magento.
+/// `FOSHttpCache`, Drupal and its modules, and Magento.
 const READ: [&str; 10] = [
     "surrogate-key",
     "xkey",
