@@ -165,6 +165,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_cache_pinned_bytes gauge
     shellac_cache_stale_at_once counter
     shellac_cache_fetches_cancelled counter
+    shellac_cache_tags_folded counter
     shellac_cache_failing_urls gauge
     shellac_cache_failing_urls_forgotten counter
     shellac_origin_requests counter

@@ -406,7 +406,8 @@ async fn the_file_has_metrics_of_its_own_and_is_inspected_and_verified_by_path()
     let inspection = inspect(&path).unwrap();
     assert!(!inspection.is_in_use && inspection.is_clean);
     assert_eq!((inspection.openings, inspection.responses, inspection.dead), (2, 2, 1));
-    assert_eq!(inspection.purged, 1);
+    // The tag, those that begin alike, and any: a page may have folded its tags to either.
+    assert_eq!(inspection.purged, 3);
     let verification = verify(&path).unwrap();
     assert_eq!((verification.responses, verification.damaged.len()), (2, 0));
     assert!(verification.extents >= 9 && verification.bytes > 9_000_000);
