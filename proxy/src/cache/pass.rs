@@ -109,7 +109,7 @@ impl Passer {
             let refusal = Refusal::BodyTooLarge { limit: bytes_max };
             return self.error(&head, &refusal.into(), Forwarded::new(reason));
         }
-        let body = RequestBody::client(body, bytes_max, patience, received);
+        let body = RequestBody::client(body, head.version, bytes_max, patience, received);
         let mut request = forward(&head, body, &head.policy.settings().own_fields.name);
         if range::is_multiple(request.headers()) {
             request.headers_mut().remove(RANGE); // answered whole (RFC 9110 §14.2)

@@ -144,6 +144,7 @@ impl OriginError {
             RequestBodyError::TooLarge => Self::RequestTooLarge,
             RequestBodyError::Stalled => Self::RequestStalled,
             RequestBodyError::Broken(_)
+            | RequestBodyError::Cancelled
             | RequestBodyError::Trailers(_)
             | RequestBodyError::Abandoned => Self::RequestBroken,
         }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -33,6 +34,8 @@ pub struct AcceptsTrailers;
 #[derive(Debug)]
 pub struct ClientBody {
     incoming: Incoming,
+    /// Over HTTP/2, the library shows a stream that its client cancels as if it had ended.
+    is_http2: bool,
     left: u64,
     /// Bytes that will still come, if the client has announced a length.
     announced: Option<u64>,
@@ -116,6 +119,9 @@ pub enum RequestBodyError {
     Abandoned,
     #[error("request body broke off")]
     Broken(#[from] hyper::Error),
+    /// The client reset the stream of its request with the code CANCEL.
+    #[error("the client cancelled the request")]
+    Cancelled,
     #[error("request trailers: {0}")]
     Trailers(#[from] Violation),
 }
@@ -123,6 +129,7 @@ pub enum RequestBodyError {
 impl RequestBody {
     pub fn client(
         incoming: Incoming,
+        version: Version,
         bytes_max: u64,
         patience: Duration,
         received: Received,
@@ -135,6 +142,7 @@ impl RequestBody {
             left: bytes_max,
             announced: incoming.size_hint().exact(),
             incoming,
+            is_http2: version == Version::HTTP_2,
             patience,
             alarm,
             is_waiting: false,
@@ -223,6 +231,9 @@ impl ClientBody {
         };
         self.is_waiting = false;
         let Some(mut frame) = frame.transpose()? else {
+            if self.is_http2 && !self.incoming.is_end_stream() {
+                return Poll::Ready(Some(Err(RequestBodyError::Cancelled)));
+            }
             if let Some(replay) = &mut self.replay {
                 replay.note(None);
             }
@@ -287,5 +298,70 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Client(body) => body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{HeaderMap, Request, Response};
+    use http_body_util::BodyExt as _;
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::io::duplex;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Returns the content of a request over HTTP/2, and the stream on which its client sends it.
+    async fn upload() -> (RequestBody, h2::SendStream<Bytes>) {
+        let (client, server) = duplex(1 << 16);
+        let (sender, mut bodies) = mpsc::channel::<Incoming>(1);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let sender = sender.clone();
+            async move {
+                sender.send(request.into_body()).await.unwrap();
+                std::future::pending::<Result<Response<String>, Infallible>>().await
+            }
+        });
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(server), service);
+        tokio::spawn(server);
+        let (mut requests, connection) = h2::client::handshake(client).await.unwrap();
+        tokio::spawn(connection);
+        let head = Request::post("http://a.example/").body(()).unwrap();
+        let (answer, stream) = requests.send_request(head, false).unwrap();
+        tokio::spawn(async move { answer.await.map(drop) });
+        let incoming = bodies.recv().await.unwrap();
+        let patience = Duration::from_hours(1);
+        let received = Received::default();
+        (RequestBody::client(incoming, Version::HTTP_2, 1 << 20, patience, received), stream)
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_cancelled_does_not_end_as_if_it_were_whole() {
+        for code in [h2::Reason::CANCEL, h2::Reason::NO_ERROR, h2::Reason::INTERNAL_ERROR] {
+            let (mut body, mut stream) = upload().await;
+            stream.send_data(Bytes::from_static(b"half"), false).unwrap();
+            let first = body.frame().await.unwrap().unwrap();
+            assert_eq!(first.into_data().unwrap(), "half");
+            stream.send_reset(code);
+            let end = body.frame().await;
+            assert!(matches!(end, Some(Err(_))), "{code}: {end:?}");
+            assert!(!body.upload().is_done(), "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_ends_does_so_with_data_or_trailers() {
+        let (body, mut stream) = upload().await;
+        stream.send_data(Bytes::from_static(b"whole"), true).unwrap();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "whole");
+
+        let (body, mut stream) = upload().await;
+        stream.send_data(Bytes::from_static(b"whole"), false).unwrap();
+        stream.send_trailers(HeaderMap::new()).unwrap();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "whole");
     }
 }

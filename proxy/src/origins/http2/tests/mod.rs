@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use h2::Reason;
 use http::uri::Scheme;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -190,7 +190,8 @@ async fn upload() -> (RequestBody, DuplexStream) {
     let head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     client.write_all(head).await.unwrap();
     let incoming = bodies.recv().await.unwrap();
-    (RequestBody::client(incoming, 1 << 30, 3600 * SECOND, Received::default()), client)
+    let version = Version::HTTP_11;
+    (RequestBody::client(incoming, version, 1 << 30, 3600 * SECOND, Received::default()), client)
 }
 
 fn post(body: RequestBody) -> Request<RequestBody> {
