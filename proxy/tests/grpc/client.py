@@ -157,7 +157,7 @@ def deadline(calls):
 def cancel(calls):
     before = calls.seen()["cancelled"]
     requests = Requests()
-    replies = calls.both("Both")(iter(requests))
+    replies = calls.both("Hold")(iter(requests))
     requests.add(b"one")
     equal(next(replies), b"one")
     replies.cancel()

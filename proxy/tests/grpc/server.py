@@ -22,13 +22,16 @@ def note(context):
 
 
 def count_end(context):
-    def ended():
-        if not context.is_done:
-            with LOCK:
-                SEEN["cancelled"] += 1
+    """Counts the end of a call whose method does not end by itself. Returns what to wait for."""
+    ended = threading.Event()
 
-    context.is_done = False
-    context.add_callback(ended)
+    def count():
+        with LOCK:
+            SEEN["cancelled"] += 1
+        ended.set()
+
+    context.add_callback(count)
+    return ended
 
 
 def unary(request, context):
@@ -62,10 +65,16 @@ def up(requests, context):
 
 def both(requests, context):
     note(context)
-    count_end(context)
     for request in requests:
         yield request
-    context.is_done = context.is_active()  # the requests of a cancelled call may just end
+
+
+def hold(requests, context):
+    """As both, for calls that their client cancels: the requests of such a call may just end here."""
+    ended = count_end(context)
+    for request in requests:
+        yield request
+    ended.wait(60)
 
 
 def enough(requests, context):
@@ -75,11 +84,9 @@ def enough(requests, context):
 
 def sleep(request, context):
     note(context)
-    count_end(context)
+    ended = count_end(context)
     with LOCK:
         SEEN["sleeping"] += 1
-    ended = threading.Event()
-    context.add_callback(ended.set)
     ended.wait(60)
     return b"late"
 
@@ -98,6 +105,7 @@ METHODS = {
     "BreakOff": grpc.unary_stream_rpc_method_handler(break_off),
     "Up": grpc.stream_unary_rpc_method_handler(up),
     "Enough": grpc.stream_unary_rpc_method_handler(enough),
+    "Hold": grpc.stream_stream_rpc_method_handler(hold),
     "Both": grpc.stream_stream_rpc_method_handler(both),
 }
 
