@@ -57,7 +57,7 @@ pub mod framing {
 }
 pub mod freshness {
     pub use crate::freshness::{
-        ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, RequestFacts,
+        ExchangeTimes, Freshness, FreshnessRules, Heuristic, RequestDirectives, RequestFacts,
         ResponseDirectives, Staleness, Uncacheable, judge,
     };
     pub mod stored_fields {

@@ -37,11 +37,11 @@ use self::table::Table;
 pub use self::tables::{
     AddressFamily, AdminSettings, Balance, CacheSettings, CircuitSettings, ClientFields,
     CookieSettings, DnsSettings, EventFormat, FileStorage, HashBy, HealthSettings, HedgeAfter,
-    HostHeader, HostPattern, Http2, KafkaSettings, LimitSettings, ListenAddress, ListenSettings,
-    LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry, OriginHttp2,
-    OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork, ProbeMethod,
-    ProxyProtocol, PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings, RetryOn,
-    SaslMechanism, Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind,
+    HeuristicSettings, HostHeader, HostPattern, Http2, KafkaSettings, LimitSettings, ListenAddress,
+    ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry,
+    OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork,
+    ProbeMethod, ProxyProtocol, PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings,
+    RetryOn, SaslMechanism, Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind,
     StorageSettings, TagSettings, TargetHttp, TargetSettings,
 };
 pub use self::tables::{

@@ -158,6 +158,11 @@ impl<'t> Table<'t> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// Returns whether this word stands in the place of a table, and marks the key as known.
+    pub(crate) fn says(&mut self, key: &'static str, word: &str) -> bool {
+        self.node(key).is_some_and(|node| node.text() == Some(word))
+    }
+
     /// Reports a fault of a value that was read before.
     pub(crate) fn fault_of(&mut self, key: &'static str, fault: Fault) {
         if let Some(node) = self.node(key) {

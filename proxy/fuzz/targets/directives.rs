@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shellac::testing::field::delta_seconds::DeltaSeconds;
 use shellac::testing::freshness::stored_fields::{freshen, stored_fields};
 use shellac::testing::freshness::{
-    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, RequestFacts, ResponseDirectives,
+    ExchangeTimes, Freshness, FreshnessRules, Heuristic, RequestDirectives, RequestFacts,
+    ResponseDirectives,
     Staleness, Uncacheable, judge,
 };
 
@@ -15,7 +16,10 @@ use super::head::{NOW, fields, map_values, split_at_empty_line};
 
 const POLICY: FreshnessRules = FreshnessRules {
     default_ttl: Duration::ZERO,
+    heuristic: Some(Heuristic { share: 10, max: Duration::from_hours(24) }),
+    ttl_by_status: Vec::new(),
     stale_while_revalidate: Duration::from_secs(5),
+    max_stale_while_revalidate: Duration::MAX,
     stale_if_error: Duration::from_hours(1),
     keep: Duration::from_mins(10),
     ignore_client_no_cache: false,

@@ -137,7 +137,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
     use super::*;
-    use crate::freshness::{ExchangeTimes, RequestDirectives, judge};
+    use crate::freshness::{ExchangeTimes, Heuristic, RequestDirectives, judge};
     use crate::invalidation::Invalidation;
     use crate::key::{Key, KeySeed, Scheme};
     use crate::store::memory::{MemoryLimits, MemoryStore};
@@ -147,7 +147,10 @@ mod tests {
     const BORN: Timestamp = Timestamp::from_secs(1_000_000);
     const POLICY: FreshnessRules = FreshnessRules {
         default_ttl: Duration::ZERO,
+        heuristic: Some(Heuristic { share: 10, max: Duration::from_hours(24) }),
+        ttl_by_status: Vec::new(),
         stale_while_revalidate: Duration::ZERO,
+        max_stale_while_revalidate: Duration::MAX,
         stale_if_error: Duration::ZERO,
         keep: Duration::from_mins(10),
         ignore_client_no_cache: false,

@@ -46,7 +46,11 @@ pub(super) async fn publish_head(
             let tags = storable.tags.all();
             let (invalidation, rules) = (&fetcher.invalidation, &task.request.head.policy.tags);
             let is_lagging = revision::is_lagging(invalidation, rules, response.headers(), tags);
-            let not_stored = is_lagging.then_some(Uncacheable::OriginLagging);
+            let not_stored = if is_lagging {
+                Some(Uncacheable::OriginLagging)
+            } else {
+                replaces_good(&task, status).then_some(Uncacheable::OriginError)
+            };
             transfer(task, response, storable, not_stored).await;
         }
         Err(reason) if is_shareable_error(status, reason) => {
@@ -76,6 +80,14 @@ fn note_answer(task: &FetchTask, status: StatusCode) {
     } else {
         origin.failures.clear(task.request.head.key.hash());
     }
+}
+
+/// Returns whether an error page would take the place of a page that can still be validated.
+fn replaces_good(task: &FetchTask, status: StatusCode) -> bool {
+    let is_good = |stored: &Stored| {
+        stored.response().is_some_and(|response| !response.status.is_server_error())
+    };
+    status.is_server_error() && task.usable_stale().is_some_and(|held| is_good(held.stored()))
 }
 
 /// Freshens the stored response by a 304 (RFC 9111 §4.3.4), unless it was purged since the request

@@ -1,12 +1,11 @@
 //! Freshness lifetime: explicit (RFC 9111 §4.2.1) or assigned by the cache (§4.2.2).
 
-use std::time::Duration;
-
+use http::StatusCode;
 use http::header::{DATE, EXPIRES, HeaderMap, LAST_MODIFIED};
 
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::field::http_date;
-use crate::freshness::{FreshnessRules, ResponseDirectives};
+use crate::freshness::{FreshnessRules, Heuristic, ResponseDirectives};
 use process::timestamp::Timestamp;
 
 /// Returns the lifetime that the origin server states: the first match of §4.2.1.
@@ -24,18 +23,22 @@ pub(crate) fn explicit(
 
 /// Returns the lifetime for a response that states none and may have one (§4.2.2), if it gets one.
 ///
-/// Returns the operator's lifetime; else a tenth of the time since the last change, at most a day.
+/// Returns the operator's lifetime for its status code, or for all; else a share of the time since
+/// the last change.
 pub(crate) fn assigned(
     policy: &FreshnessRules,
+    status: StatusCode,
     headers: &HeaderMap,
     response_time: Timestamp,
 ) -> Option<DeltaSeconds> {
-    let by_operator = Some(policy.default_ttl).filter(|ttl| !ttl.is_zero());
+    let by_operator = || Some(policy.default_ttl).filter(|ttl| !ttl.is_zero());
     let by_age = || {
+        let Heuristic { share, max } = policy.heuristic?;
         let last_modified = http_date::field(headers, LAST_MODIFIED, response_time)?;
-        Some(heuristic(last_modified, date(headers, response_time)))
+        let unchanged_for = date(headers, response_time).since(last_modified);
+        Some((unchanged_for.saturating_mul(share) / 100).min(max))
     };
-    by_operator.or_else(by_age).map(DeltaSeconds::from)
+    policy.ttl_of(status).or_else(by_operator).or_else(by_age).map(DeltaSeconds::from)
 }
 
 //= https://www.rfc-editor.org/rfc/rfc9111#section-5.3
@@ -49,25 +52,21 @@ fn until_expires(headers: &HeaderMap, response_time: Timestamp) -> DeltaSeconds 
         .map_or(DeltaSeconds::ZERO, |expires| expires.since(date(headers, response_time)).into())
 }
 
-fn heuristic(last_modified: Timestamp, date: Timestamp) -> Duration {
-    (date.since(last_modified) / 10).min(HEURISTIC_LIFETIME_MAX)
-}
-
 /// Returns `date_value`: when it is missing or invalid, the time of receipt (RFC 9110 §6.6.1).
 fn date(headers: &HeaderMap, response_time: Timestamp) -> Timestamp {
     http_date::field(headers, DATE, response_time).unwrap_or(response_time)
 }
 
-const HEURISTIC_LIFETIME_MAX: Duration = Duration::from_hours(24);
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use http::StatusCode;
+
     use super::{assigned, explicit};
     use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::tests::{NOW, NOW_DATE, POLICY, headers};
-    use crate::freshness::{FreshnessRules, ResponseDirectives};
+    use crate::freshness::{FreshnessRules, Heuristic, ResponseDirectives};
 
     const MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
 
@@ -77,7 +76,7 @@ mod tests {
     }
 
     fn given(policy: &FreshnessRules, fields: &[(&str, &str)]) -> Option<u32> {
-        assigned(policy, &headers(fields), NOW).map(DeltaSeconds::as_secs)
+        assigned(policy, StatusCode::OK, &headers(fields), NOW).map(DeltaSeconds::as_secs)
     }
 
     #[test]
@@ -159,6 +158,33 @@ mod tests {
                 Some(30),
                 "{last_modified}: who sets it means it"
             );
+        }
+    }
+
+    #[test]
+    fn share_and_cap_of_the_time_since_the_last_change_are_settings() {
+        let fields = [("last-modified", "Sun, 06 Nov 1994 07:49:37 GMT"), ("date", NOW_DATE)];
+        let with = |heuristic| FreshnessRules { heuristic, ..POLICY };
+        let half = Heuristic { share: 50, max: Duration::from_hours(24) };
+        let capped = Heuristic { share: 100, max: Duration::from_secs(9) };
+        assert_eq!(given(&with(Some(half)), &fields), Some(1800));
+        assert_eq!(given(&with(Some(capped)), &fields), Some(9));
+        assert_eq!(given(&with(None), &fields), None);
+    }
+
+    #[test]
+    fn a_lifetime_by_status_code_goes_first_and_the_first_match_counts() {
+        let seconds = Duration::from_secs;
+        let policy = FreshnessRules {
+            default_ttl: seconds(30),
+            ttl_by_status: vec![(404..=404, seconds(10)), (400..=499, seconds(1))],
+            ..POLICY
+        };
+        let fields = headers(&[("last-modified", "Sun, 06 Nov 1994 07:49:37 GMT")]);
+        for (status, expected) in [(404, 10), (410, 1), (200, 30)] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let lifetime = assigned(&policy, status, &fields, NOW).map(DeltaSeconds::as_secs);
+            assert_eq!(lifetime, Some(expected), "{status}");
         }
     }
 

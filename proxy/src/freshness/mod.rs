@@ -34,7 +34,10 @@ pub mod invalidation;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use http::StatusCode;
 
 use crate::field::delta_seconds::DeltaSeconds;
 use process::timestamp::Timestamp;
@@ -46,14 +49,20 @@ pub use storable::{RequestFacts, has_explicit_lifetime, judge};
 pub use uncacheable::Uncacheable;
 
 /// The operator's choices for responses in which the origin server states none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FreshnessRules {
-    /// Freshness lifetime of a response that states none and has no `Last-Modified`. Zero: no
-    /// lifetime is invented.
+    /// Freshness lifetime of a response that states none. Zero: none is invented but by
+    /// `heuristic`.
     pub default_ttl: Duration,
+    /// The lifetime where `default_ttl` is zero, by the time since `Last-Modified`.
+    pub heuristic: Option<Heuristic>,
+    /// Go before `default_ttl`: the first whose status codes include the response's.
+    pub ttl_by_status: Vec<(RangeInclusive<u16>, Duration)>,
     /// Window of stale-while-revalidate (RFC 5861 §3) for a response that had a lifetime but states
     /// no window.
     pub stale_while_revalidate: Duration,
+    /// The longest such window that a response can state.
+    pub max_stale_while_revalidate: Duration,
     /// Window of stale-if-error (RFC 5861 §4) for a response that states none.
     pub stale_if_error: Duration,
     /// Time for which a stale response that has a validator is kept, to be validated by a 304
@@ -63,6 +72,23 @@ pub struct FreshnessRules {
     /// to the origin server. What spares it one (`max-stale`, `only-if-cached`) and `no-store`
     /// count.
     pub ignore_client_no_cache: bool,
+}
+
+/// A lifetime that grows with the time since the last change (RFC 9111 §4.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heuristic {
+    /// Hundredths of that time.
+    pub share: u32,
+    pub max: Duration,
+}
+
+impl FreshnessRules {
+    /// Returns the lifetime that the operator gives to responses of this status code that state
+    /// none.
+    pub(crate) fn ttl_of(&self, status: StatusCode) -> Option<Duration> {
+        let of_status = |(codes, _): &&(RangeInclusive<u16>, _)| codes.contains(&status.as_u16());
+        self.ttl_by_status.iter().find(of_status).map(|(_, ttl)| *ttl)
+    }
 }
 
 /// The use that a stored response has at one moment (RFC 9111 §4.2, §4.2.4).

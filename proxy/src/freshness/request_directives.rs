@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_client_may_ask_for_a_younger_response() {
         let swr = FreshnessRules { stale_while_revalidate: Duration::from_mins(1), ..POLICY };
-        let ignoring = FreshnessRules { ignore_client_no_cache: true, ..swr };
+        let ignoring = FreshnessRules { ignore_client_no_cache: true, ..swr.clone() };
         let plain = judged(&swr, &[("cache-control", "max-age=60"), ("age", "10")]).unwrap();
         let immutable =
             judged(&swr, &[("cache-control", "max-age=60, immutable"), ("age", "10")]).unwrap();

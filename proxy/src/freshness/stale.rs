@@ -45,6 +45,7 @@ pub(crate) fn windows(
     Windows {
         while_revalidate: directives
             .stale_while_revalidate
+            .map(|stated| stated.min(policy.max_stale_while_revalidate.into()))
             .unwrap_or_else(|| assumed(lifetime, policy.stale_while_revalidate)),
         if_error: directives
             .stale_if_error
@@ -98,6 +99,19 @@ mod tests {
             ("max-age=60, stale-while-revalidate, stale-if-error=x", (0, 0)),
         ] {
             assert_eq!(windows_of(field, 60, 0), expected, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_the_origin_states_is_cut_to_the_operators_maximum() {
+        let policy =
+            FreshnessRules { max_stale_while_revalidate: Duration::from_secs(10), ..POLICY };
+        let lifetime = DeltaSeconds::from_secs(60);
+        for (stated, expected) in [("5", 5), ("10", 10), ("31536000", 10)] {
+            let field = format!("s-maxage=60, stale-while-revalidate={stated}");
+            let directives = ResponseDirectives::of(&headers(&[("cache-control", &field)]));
+            let windows = windows(&directives, lifetime, DeltaSeconds::ZERO, &policy);
+            assert_eq!(windows.while_revalidate.as_secs(), expected, "{stated}");
         }
     }
 

@@ -146,15 +146,16 @@ fn lifetime_of(
     exchange: ExchangeTimes,
 ) -> Result<DeltaSeconds, Uncacheable> {
     let explicit = lifetime::explicit(directives, headers, exchange.wall_time);
-    let may_be_assigned =
-        directives.has(Flag::Public) || status_code::is_heuristically_cacheable(status);
+    let may_be_assigned = directives.has(Flag::Public)
+        || status_code::is_heuristically_cacheable(status)
+        || policy.ttl_of(status).is_some();
     if explicit.is_none() && !may_be_assigned {
         return Err(Uncacheable::Status);
     }
     if directives.has(Flag::NoCache) {
         return Ok(DeltaSeconds::ZERO);
     }
-    let assigned = || lifetime::assigned(policy, headers, exchange.wall_time);
+    let assigned = || lifetime::assigned(policy, status, headers, exchange.wall_time);
     Ok(explicit.or_else(assigned).unwrap_or(DeltaSeconds::ZERO))
 }
 
@@ -265,6 +266,21 @@ mod tests {
             let public = headers(&[("cache-control", "public")]);
             assert_eq!(reason(status, &public, &policy), None, "{status}");
         }
+    }
+
+    #[test]
+    fn the_operator_may_have_any_status_code_stored_by_naming_it() {
+        let policy = FreshnessRules {
+            ttl_by_status: vec![(500..=599, Duration::from_secs(1)), (404..=404, Duration::ZERO)],
+            ..POLICY
+        };
+        let plain = headers(&[]);
+        assert_eq!(reason(503, &plain, &policy), None);
+        assert_eq!(reason(501, &plain, &policy), Some(Uncacheable::Status));
+        assert_eq!(reason(404, &plain, &policy), Some(Uncacheable::NoFreshness));
+        assert_eq!(reason(302, &plain, &policy), Some(Uncacheable::Status));
+        let refused = headers(&[("cache-control", "no-store")]);
+        assert_eq!(reason(503, &refused, &policy), Some(Uncacheable::NoStore));
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.3

@@ -16,8 +16,8 @@ use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::validation::{conditions, head_agrees, selects};
 use crate::freshness::{
-    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, RequestFacts, Staleness,
-    Uncacheable, judge,
+    ExchangeTimes, Freshness, FreshnessRules, Heuristic, RequestDirectives, RequestFacts,
+    Staleness, Uncacheable, judge,
 };
 use process::timestamp::Timestamp;
 
@@ -27,7 +27,10 @@ pub(crate) const NOW_DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 pub(crate) const POLICY: FreshnessRules = FreshnessRules {
     default_ttl: Duration::ZERO,
+    heuristic: Some(Heuristic { share: 10, max: Duration::from_hours(24) }),
+    ttl_by_status: Vec::new(),
     stale_while_revalidate: Duration::ZERO,
+    max_stale_while_revalidate: Duration::MAX,
     stale_if_error: Duration::ZERO,
     keep: Duration::from_hours(1),
     ignore_client_no_cache: false,

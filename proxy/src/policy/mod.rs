@@ -21,7 +21,7 @@ pub use self::request_policy::RequestPolicy;
 pub use self::snapshot::{SettingsSnapshot, is_fixed_at_start};
 
 use self::cookies::CookieRules;
-use crate::freshness;
+use crate::freshness::{self, Heuristic};
 use crate::key::{Key, KeySeed, Scheme};
 use settings::Config;
 
@@ -54,7 +54,14 @@ impl Policies {
             cookies: CookieRules::new(cookies.clone()),
             freshness: freshness::FreshnessRules {
                 default_ttl: cache.default_ttl,
+                heuristic: cache.heuristic.map(|it| Heuristic { share: it.share, max: it.max }),
+                ttl_by_status: cache
+                    .ttl_by_status
+                    .iter()
+                    .map(|(codes, ttl)| (codes.codes(), *ttl))
+                    .collect(),
                 stale_while_revalidate: cache.stale_while_revalidate,
+                max_stale_while_revalidate: cache.max_stale_while_revalidate,
                 stale_if_error: cache.stale_if_error,
                 keep: cache.keep,
                 ignore_client_no_cache: cache.ignore_client_no_cache,

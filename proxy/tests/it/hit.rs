@@ -1,7 +1,11 @@
 //! Hits: the stored response as it came, with our `Age`, `Via` and `Cache-Status`.
 
-use crate::support::origin::{Origin, Reply, cacheable, ok, status};
-use crate::support::proxy::{Proxy, START_DATE};
+use std::time::Duration;
+
+use settings::StatusRange;
+
+use crate::support::origin::{Origin, Reply, cacheable, not_modified, ok, status};
+use crate::support::proxy::{Proxy, START_DATE, request};
 
 #[tokio::test]
 async fn the_second_request_is_answered_from_the_store() {
@@ -219,7 +223,7 @@ async fn without_freshness_a_response_is_stored_only_where_configured() {
     origin.on("/a", ok(""));
     let silent = Proxy::start(&origin);
     let assuming = Proxy::start_with(&origin, |config| {
-        config.cache.default_ttl = std::time::Duration::from_secs(9);
+        config.cache.default_ttl = Duration::from_secs(9);
     });
 
     silent.get("/a").await;
@@ -229,6 +233,76 @@ async fn without_freshness_a_response_is_stored_only_where_configured() {
     );
     assuming.get("/a").await;
     assert_eq!(assuming.get("/a").await.cache_status(), "hit; ttl=9");
+}
+
+#[tokio::test]
+async fn a_status_code_gets_the_lifetime_that_is_set_for_it() {
+    let origin = Origin::start().await;
+    origin.on("/gone", status("404 Not Found", "none"));
+    origin.on("/says", status("404 Not Found", "none").field("cache-control", "max-age=60"));
+    origin.on("/never", status("404 Not Found", "none").field("cache-control", "no-store"));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.cache.ttl_by_status = vec![(StatusRange::new(404..=404), Duration::from_secs(10))];
+    });
+
+    for (path, expected) in [
+        ("/gone", "hit; ttl=10"),
+        ("/says", "hit; ttl=60"),
+        ("/never", "fwd=uri-miss; fwd-status=404; detail=no_store"),
+    ] {
+        proxy.get(path).await;
+        assert_eq!(proxy.get(path).await.cache_status(), expected, "{path}");
+    }
+    proxy.advance(10);
+    assert!(!proxy.get("/gone").await.is_hit());
+}
+
+#[tokio::test]
+async fn an_error_with_a_lifetime_never_replaces_a_good_page() {
+    let origin = Origin::start().await;
+    let good = || cacheable("good").field("etag", "\"a\"");
+    let error = || status("503 Service Unavailable", "bad");
+    origin.on_each("/a", [good(), error(), error(), not_modified()]);
+    origin.on("/new", error());
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.cache.stale_if_error = Duration::ZERO;
+        config.cache.ttl_by_status = vec![(StatusRange::new(500..=599), Duration::from_secs(5))];
+    });
+
+    proxy.get("/a").await;
+    proxy.advance(61);
+    for _ in 0..2 {
+        let failed = proxy.get("/a").await;
+        assert_eq!((failed.status(), failed.text()), (503, "bad"));
+        assert!(
+            failed.cache_status().ends_with("detail=origin_error"),
+            "{}",
+            failed.cache_status()
+        );
+    }
+    assert_eq!(proxy.get("/a").await.text(), "good");
+    assert_eq!(origin.last("/a").head.field("if-none-match").unwrap(), "\"a\"");
+
+    proxy.get("/new").await;
+    assert_eq!(proxy.get("/new").await.cache_status(), "hit; ttl=5");
+}
+
+#[tokio::test]
+async fn query_changes_nothing_and_is_neither_stored_nor_collapsed() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("page"));
+    let proxy = Proxy::start(&origin);
+
+    proxy.get("/a").await;
+    for content in ["one", "two"] {
+        let mut connection = proxy.connect().await;
+        connection.send(request("QUERY", "/a", &[], content)).await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.cache_status(), "fwd=method; fwd-status=200; detail=method");
+        assert_eq!(origin.last("/a").content, content.as_bytes());
+    }
+    assert!(proxy.get("/a").await.is_hit(), "QUERY invalidates nothing");
+    assert_eq!(origin.count("/a"), 3);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_cache_semantics::{CacheOptions, CachePolicy};
 use shellac::testing::freshness::{
-    ExchangeTimes, FreshnessRules, RequestDirectives, RequestFacts, Staleness, judge,
+    ExchangeTimes, FreshnessRules, Heuristic, RequestDirectives, RequestFacts, Staleness, judge,
 };
 use shellac::testing::key::vary::Variant;
 
@@ -124,7 +124,10 @@ fn facts(fields: &HeaderMap) -> RequestFacts {
 /// Nothing that an operator would add: the other knows none of it.
 const POLICY: FreshnessRules = FreshnessRules {
     default_ttl: Duration::ZERO,
+    heuristic: Some(Heuristic { share: 10, max: Duration::from_hours(24) }),
+    ttl_by_status: Vec::new(),
     stale_while_revalidate: Duration::ZERO,
+    max_stale_while_revalidate: Duration::MAX,
     stale_if_error: Duration::ZERO,
     keep: Duration::from_hours(1),
     ignore_client_no_cache: false,

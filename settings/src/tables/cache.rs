@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use crate::table::Table;
-use crate::value::{LIFETIME, TIMEOUT, boolean, duration, size, whole};
+use crate::value::{
+    Fault, LIFETIME, StatusRange, TIMEOUT, boolean, duration, percent, size, status_range, whole,
+};
 
 /// The cache's choices where the RFCs leave one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +15,17 @@ pub struct CacheSettings {
     /// Freshness lifetime of responses that say nothing about it, 0s to 3650d; 0s leaves them
     /// unstored.
     pub default_ttl: Duration,
+    /// Freshness lifetime by the time since `Last-Modified` (RFC 9111 §4.2.2) of responses that say
+    /// nothing about it, where `default_ttl` is 0s; `None` assigns none.
+    pub heuristic: Option<HeuristicSettings>,
+    /// Freshness lifetimes by status code of responses that say nothing about it, each 0s to 3650d;
+    /// the first that matches goes before `default_ttl`. At most 32.
+    pub ttl_by_status: Vec<(StatusRange, Duration)>,
     /// Time for which a stale response is served while it is validated, unless the origin sets one
     /// (RFC 5861 §3); 0s to 3650d.
     pub stale_while_revalidate: Duration,
+    /// The longest such time that an origin can set, 0s to 3650d.
+    pub max_stale_while_revalidate: Duration,
     /// Time for which a stale response may replace an error, unless the origin sets one (RFC 5861
     /// §4); 0s to 3650d.
     pub stale_if_error: Duration,
@@ -57,11 +67,29 @@ pub struct CacheSettings {
     pub max_pinned_bytes: u64,
 }
 
+/// A lifetime that grows with the time since the last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeuristicSettings {
+    /// Hundredths of the time since `Last-Modified`, 1% to 100%.
+    pub share: u32,
+    /// The longest lifetime that is assigned so, 1s to 3650d.
+    pub max: Duration,
+}
+
+impl Default for HeuristicSettings {
+    fn default() -> Self {
+        Self { share: 10, max: Duration::from_hours(24) }
+    }
+}
+
 impl Default for CacheSettings {
     fn default() -> Self {
         Self {
             default_ttl: Duration::ZERO,
+            heuristic: Some(HeuristicSettings::default()),
+            ttl_by_status: Vec::new(),
             stale_while_revalidate: Duration::ZERO,
+            max_stale_while_revalidate: Duration::from_hours(24),
             stale_if_error: Duration::from_hours(1),
             keep: Duration::from_hours(1),
             uncacheable_for: Duration::from_mins(2),
@@ -83,7 +111,11 @@ impl CacheSettings {
     /// Reads `[cache]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read("default_ttl", duration(LIFETIME), &mut self.default_ttl);
+        self.read_heuristic(table);
+        self.read_ttl_by_status(table);
         table.read("stale_while_revalidate", duration(LIFETIME), &mut self.stale_while_revalidate);
+        let longest = &mut self.max_stale_while_revalidate;
+        table.read("max_stale_while_revalidate", duration(LIFETIME), longest);
         table.read("stale_if_error", duration(LIFETIME), &mut self.stale_if_error);
         table.read("keep", duration(LIFETIME), &mut self.keep);
         table.read("uncacheable_for", duration(LIFETIME), &mut self.uncacheable_for);
@@ -98,4 +130,43 @@ impl CacheSettings {
         table.read("max_inflight_bytes", size(1 << 20..=u64::MAX), &mut self.max_inflight_bytes);
         table.read("max_pinned_bytes", size(1 << 20..=u64::MAX), &mut self.max_pinned_bytes);
     }
+
+    fn read_heuristic(&mut self, table: &mut Table<'_>) {
+        if table.says("heuristic", "off") {
+            self.heuristic = None;
+            return;
+        }
+        let mut heuristic = self.heuristic.unwrap_or_default();
+        table.table("heuristic", |table| {
+            table.read("share", percent(1..=100), &mut heuristic.share);
+            let lifetimes = Duration::from_secs(1)..=*LIFETIME.end();
+            table.read("max", duration(lifetimes), &mut heuristic.max);
+        });
+        self.heuristic = Some(heuristic);
+    }
+
+    fn read_ttl_by_status(&mut self, table: &mut Table<'_>) {
+        let mut lifetimes = Vec::new();
+        table.read_map("ttl_by_status", duration(LIFETIME), &mut lifetimes);
+        if lifetimes.len() > LIFETIMES_MAX {
+            let wants = format!("must hold at most {LIFETIMES_MAX} lifetimes");
+            table.fault_of("ttl_by_status", Fault::new(wants, "too many"));
+        }
+        for (status, lifetime) in lifetimes {
+            match status_or_class(&status) {
+                Ok(range) => self.ttl_by_status.push((range, lifetime)),
+                Err(fault) => table.fault_of("ttl_by_status", fault),
+            }
+        }
+    }
 }
+
+/// Reads `"404"`, `"500-504"` or `"5xx"`.
+fn status_or_class(text: &str) -> Result<StatusRange, Fault> {
+    match text.strip_suffix("xx").filter(|class| class.len() == 1) {
+        Some(class) => status_range(&format!("{class}00-{class}99")),
+        None => status_range(text),
+    }
+}
+
+const LIFETIMES_MAX: usize = 32;

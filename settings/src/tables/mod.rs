@@ -26,7 +26,7 @@ mod log;
 mod secret;
 
 pub use self::admin::AdminSettings;
-pub use self::cache::CacheSettings;
+pub use self::cache::{CacheSettings, HeuristicSettings};
 pub use self::cookies::{CookieSettings, NamePattern, OtherCookies};
 pub use self::dns::{AddressFamily, DnsSettings};
 pub use self::kafka::{KafkaSettings, SaslMechanism, Security};

@@ -81,10 +81,44 @@ x = 1
     5:1: `origin.app.proxy_read_timeout` is nginx's name (not a setting) -> here this is two settings of [origin.app]: | first_byte_timeout = "60s"   (until the response's head) | idle_timeout = "60s"         (between two pieces of its body)
     6:1: unknown key `origin.app.backlog` (not a setting of this table) -> `backlog` belongs to [[listen]]
     8:1: unknown key `cache.colapse` (not a setting of this table) -> did you mean `collapse`?
-    9:1: unknown key `cache.frobnicate` (not a setting of this table) -> there is: collapse, collapse_patience, convert_head, deception_armor, default_ttl, ignore_client_no_cache, keep, max_followers, max_inflight_bytes, max_pinned_bytes, share_languages, stale_if_error, stale_while_revalidate, uncacheable_for, vary_max_variants
+    9:1: unknown key `cache.frobnicate` (not a setting of this table) -> there is: collapse, collapse_patience, convert_head, deception_armor, default_ttl, heuristic, ignore_client_no_cache, keep, max_followers, max_inflight_bytes, max_pinned_bytes, max_stale_while_revalidate, share_languages, stale_if_error, stale_while_revalidate, ttl_by_status, uncacheable_for, vary_max_variants
     10:2: unknown key `memory` (not a setting) -> `memory` belongs to [storage]
     12:1: unknown key `response.x` (not a setting of this table) -> there is: cache_status, via
     "##);
+}
+
+#[test]
+fn assigned_lifetimes_name_status_codes_and_shares() {
+    let file = r#"[origin.app]
+servers = ["a:1"]
+[cache]
+heuristic = { share = "0%", max = "0s", cap = "1h" }
+ttl_by_status = { "404" = 10, "9xx" = "1s", "504-500" = "1s" }
+"#;
+    assert_snapshot!(listed(file), @r##"
+    4:23: `cache.heuristic.share` must be a share from 1% to 100% (out of range)
+    4:35: `cache.heuristic.max` must be a duration from 1s to 3650d (out of range)
+    4:41: unknown key `cache.heuristic.cap` (not a setting of this table) -> `cap` belongs to [purge.log]
+    5:17: `cache.ttl_by_status` must be a status code or a range of them, and `900-999` is none (not from 100 to 599) -> "200" or "200-299"
+    5:17: `cache.ttl_by_status` must be a status code or a range of them, and `504-500` is none (it begins after its end)
+    5:27: `cache.ttl_by_status.404` must be a duration, and `10` is none (a number without a unit) -> did you mean "10s"?
+    "##);
+    let file = "[origin.app]\nservers = [\"a:1\"]\n[cache]\nheuristic = \"on\"\n";
+    assert_snapshot!(listed(file), @r##"
+    4:13: `cache.heuristic` must be a table (this is text) -> name one of its settings
+    "##);
+}
+
+#[test]
+fn assigned_lifetimes_are_read() {
+    let cache = |text: &str| load(&format!("{MINIMAL}[cache]\n{text}")).unwrap().cache;
+    assert_eq!(cache("heuristic = \"off\"").heuristic, None);
+    let half = cache("heuristic = { share = \"50%\" }").heuristic.unwrap();
+    assert_eq!((half.share, half.max.as_secs()), (50, 86_400));
+    let by_status = cache(r#"ttl_by_status = { "404" = "10s", "5xx" = "1s" }"#).ttl_by_status;
+    let listed: Vec<_> =
+        by_status.iter().map(|(range, ttl)| (range.codes(), ttl.as_secs())).collect();
+    assert_eq!(listed, [(404..=404, 10), (500..=599, 1)]);
 }
 
 #[test]

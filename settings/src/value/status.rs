@@ -14,6 +14,11 @@ impl StatusRange {
         Self(codes)
     }
 
+    /// Returns the codes.
+    pub const fn codes(&self) -> RangeInclusive<u16> {
+        *self.0.start()..=*self.0.end()
+    }
+
     /// Returns whether the code is in the range.
     pub fn contains(&self, code: u16) -> bool {
         self.0.contains(&code)
