@@ -10,6 +10,7 @@ use super::flight::{Flight, FlightReader, NotJoinable};
 use super::request::FetchRequest;
 use super::task::FetchTask;
 use super::{Fetcher, spawn_fetch};
+use crate::invalidation::RunningFetch;
 use crate::lookup::{Found, usable};
 use crate::origins::OriginBody;
 use crate::store::Stored;
@@ -29,12 +30,14 @@ pub(super) struct Attempt {
     pub(super) reader: FlightReader,
     /// Gets the response if it is for the leader only; `None` for a follower.
     pub(super) unshared: Option<oneshot::Receiver<Response<OriginBody>>>,
+    /// That of the flight it has joined, until its head was compared with the purges since.
+    pub(super) birth: Option<Arc<RunningFetch>>,
 }
 
 impl Attempt {
     pub(super) fn start(task: FetchTask) -> Self {
         let (reader, unshared) = spawn_fetch(task);
-        Self { reader, unshared: Some(unshared) }
+        Self { reader, unshared: Some(unshared), birth: None }
     }
 
     pub(super) const fn is_leading(&self) -> bool {
@@ -61,7 +64,8 @@ pub(super) fn join_or_start(
         let is_collapsible = joined.is_none();
         match joined {
             Some(Ok(reader)) => {
-                return (None, Ok(Joined::Following(Attempt { reader, unshared: None })));
+                let birth = reader.flight().birth();
+                return (None, Ok(Joined::Following(Attempt { reader, unshared: None, birth })));
             }
             Some(Err(NotJoinable::Full)) => return (None, Ok(Joined::Refused)),
             Some(Err(NotJoinable::Uncollapsible)) => {}

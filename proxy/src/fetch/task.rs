@@ -46,7 +46,7 @@ impl FetchTask {
         Self { fetcher, request, guard, writer, on_disconnect, _permit: permit }
     }
 
-    pub(super) const fn birth(&self) -> &RunningFetch {
+    pub(super) fn birth(&self) -> &RunningFetch {
         self.writer.birth()
     }
 

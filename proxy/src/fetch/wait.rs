@@ -153,7 +153,10 @@ impl HeadWait {
         let followed = if attempt.is_leading() {
             self.led(attempt, head).await
         } else {
-            self.followed(attempt.reader, head)
+            let Attempt { reader, birth, .. } = attempt;
+            let followed = self.followed(reader, head);
+            drop(birth); // not before
+            followed
         };
         match followed {
             Followed::Done(result) => return AfterHead::Done(result),
@@ -175,7 +178,7 @@ impl HeadWait {
     }
 
     async fn led(&self, attempt: Attempt, head: HeadOutcome) -> Followed {
-        let Attempt { reader, unshared } = attempt;
+        let Attempt { reader, unshared, .. } = attempt;
         let fetcher = &self.fetcher;
         Followed::Done(match head {
             HeadOutcome::Shared(head) => Ok(Fetched::Arriving { head, reader, role: Role::Leader }),

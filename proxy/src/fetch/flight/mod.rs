@@ -15,7 +15,7 @@ mod readers;
 mod writer;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -41,6 +41,8 @@ use process::timestamp::Timestamp;
 #[derive(Debug)]
 pub struct Flight {
     born: Sequence,
+    /// Runs until the writer is gone, and as long as those who have joined need it.
+    birth: Weak<RunningFetch>,
     begun: Instant,
     state: Mutex<FlightState>,
 }
@@ -84,14 +86,21 @@ impl Flight {
             end: None,
             readers: FlightReaders::default(),
         };
-        let flight =
-            Arc::new(Self { born: birth.born(), begun: Instant::now(), state: Mutex::new(state) });
+        let (born, birth) = (birth.born(), Arc::new(birth));
+        let (state, weak) = (Mutex::new(state), Arc::downgrade(&birth));
+        let flight = Arc::new(Self { born, birth: weak, begun: Instant::now(), state });
         (Arc::clone(&flight), FlightWriter { flight, birth })
     }
 
     /// The purge sequence at which its request was sent.
     pub const fn born(&self) -> Sequence {
         self.born
+    }
+
+    /// Keeps the purges since it was sent from being forgotten: who joins compares the head with
+    /// them, and the writer may be gone by then.
+    pub fn birth(&self) -> Option<Arc<RunningFetch>> {
+        self.birth.upgrade()
     }
 
     pub const fn begun(&self) -> Instant {

@@ -18,7 +18,7 @@ use crate::store::Body;
 #[derive(Debug)]
 pub struct FlightWriter {
     pub(super) flight: Arc<Flight>,
-    pub(super) birth: RunningFetch,
+    pub(super) birth: Arc<RunningFetch>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Pushed {
 }
 
 impl FlightWriter {
-    pub const fn birth(&self) -> &RunningFetch {
+    pub fn birth(&self) -> &RunningFetch {
         &self.birth
     }
 
