@@ -237,8 +237,8 @@ mod tests {
             let page = usize::try_from(random.below(PAGES as u64)).unwrap();
             let floor = site.floor[page].load(Ordering::Acquire);
             let fetches = site.fetches.load(Ordering::Relaxed);
-            let request =
-                format!("GET /p/{page} HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n");
+            let path = path_of(page);
+            let request = format!("GET {path} HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n");
             let Some((head, content)) = ask(proxy, &request) else {
                 tally.cut.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -270,9 +270,13 @@ mod tests {
             pause(Duration::from_millis(3));
             let page = usize::try_from(random.below(PAGES as u64)).unwrap();
             let version = site.current[page].fetch_add(1, Ordering::AcqRel) + 1;
-            let body = match random.below(2) {
+            let body = match random.below(6) {
                 0 => format!(r#"{{"tags":["page-{page}"]}}"#),
-                _ => format!(r#"{{"urls":["http://site/p/{page}"]}}"#),
+                1 => format!(r#"{{"pages":["http://site/p/{page}"]}}"#),
+                2 => format!(r#"{{"paths":["http://site/p/{page}?other"]}}"#),
+                3 => format!(r#"{{"all_of":["tag:page-{page}","host:site"]}}"#),
+                4 => format!(r#"{{"any_of":["path:site/p/{page}"],"none_of":["tag:none"]}}"#),
+                _ => format!(r#"{{"urls":["http://site{}"]}}"#, path_of(page)),
             };
             let request = format!(
                 "POST /api/v1/purge HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -285,6 +289,12 @@ mod tests {
                 tally.purges.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// One page in three is asked for with a query.
+    fn path_of(page: usize) -> String {
+        let query = if page % 3 == 1 { "?v=1" } else { "" };
+        format!("/p/{page}{query}")
     }
 
     /// Sends a request and reads a whole answer; `None`: the program was killed meanwhile.

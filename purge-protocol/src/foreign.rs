@@ -62,7 +62,9 @@ pub fn check(fields: &HeaderMap, path: &str) -> Result<(), Foreign> {
             texts.iter().any(|text| value.trim_ascii().eq_ignore_ascii_case(text.as_bytes()))
         };
         match name {
-            "shellac-purge" if !is(&["soft", "hard"]) => return Err(refuse("write soft or hard")),
+            "shellac-purge" if !is_own(value) => {
+                return Err(refuse("write soft or hard, and url, page or path"));
+            }
             "fastly-soft-purge" if !is(&["1", "0", ""]) => return Err(refuse("write 1 or 0")),
             "x-purge-method" if !is(&["exact", "default", ""]) => {
                 return Err(refuse(
@@ -87,6 +89,29 @@ pub fn check(fields: &HeaderMap, path: &str) -> Result<(), Foreign> {
         None => Ok(()),
     }
 }
+
+/// Returns whether `Shellac-Purge` has this word.
+pub(crate) fn has_word(fields: &HeaderMap, wanted: &str) -> bool {
+    let values = fields.get_all("shellac-purge");
+    values.iter().flat_map(|value| words(value.as_bytes())).any(|word| is_word(word, wanted))
+}
+
+fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = value.split(|byte| matches!(byte, b' ' | b'\t' | b','));
+    words.filter(|word| !word.is_empty())
+}
+
+fn is_word(word: &[u8], wanted: &str) -> bool {
+    word.eq_ignore_ascii_case(wanted.as_bytes())
+}
+
+/// Returns whether this is what `Shellac-Purge` may say.
+fn is_own(value: &[u8]) -> bool {
+    let is_known = |word| OWN_WORDS.iter().any(|known| is_word(word, known));
+    words(value).next().is_some() && words(value).all(is_known)
+}
+
+const OWN_WORDS: [&str; 5] = ["soft", "hard", "url", "page", "path"];
 
 fn is_understood(name: &str) -> bool {
     let is_mode = matches!(name, "shellac-purge" | "fastly-soft-purge" | "x-purge-method");
@@ -175,6 +200,7 @@ mod tests {
             ("xkey-softpurge", "a"),
             ("Fastly-Soft-Purge", "1"),
             ("Shellac-Purge", "Soft"),
+            ("Shellac-Purge", "page, soft"),
             ("X-Purge-Method", "exact"),
             ("User-Agent", "purge ban"),
             ("Accept", "*/*"),

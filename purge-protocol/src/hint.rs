@@ -30,6 +30,19 @@ pub fn for_no_match(selector: &Selector, known: Known<'_>) -> String {
             let about = about_host(known.other_host, PREFIX);
             format!("nothing {place} has a URL that begins with {prefix:?}{about}")
         }
+        Selector::Page(page) => {
+            format!("nothing {place} is of the page {page:?}{}", about_host(known.other_host, PAGE))
+        }
+        Selector::Path(path) => {
+            let about = about_host(known.other_host, PATH);
+            format!("nothing {place} has the path of {path:?}{about}")
+        }
+        Selector::Deploy(deploy) => {
+            return format!("nothing {place} names another deployment than {:?}", deploy.id);
+        }
+        Selector::Expression(expression) => {
+            format!("nothing {place} meets {expression}: {EXPRESSION}")
+        }
     };
     if known.has_uncounted && !matches!(selector, Selector::Url(_)) {
         hint.push_str("; what is in the file is purged as well, but not counted");
@@ -68,6 +81,10 @@ const URL: &str =
 const STAR: &str = ": `*` is a plain character in URLs; a prefix covers all that begin alike";
 const HOST: &str = ": a port that is not the default one is part of a host";
 const PREFIX: &str = ": a prefix is a whole host and the beginning of a path, or a path alone";
+const PAGE: &str = ": host, port and path are compared; the query does not matter, and where a \
+    rule says which page a path belongs to, the page is named";
+const PATH: &str = ": host, port and path are compared; the query does not matter";
+const EXPRESSION: &str = "purge one of its terms alone to see what that one matches";
 
 #[cfg(test)]
 mod tests {

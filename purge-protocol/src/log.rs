@@ -28,6 +28,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::deploy::Deploy;
+use crate::expression::Expression;
 use crate::request::{PurgeMode, PurgeRequest};
 
 /// The path to which batches are posted and from which a proxy's [`LogStatus`] is read, on its
@@ -135,6 +137,14 @@ struct Written {
     #[serde(default)]
     prefixes: Vec<String>,
     #[serde(default)]
+    pages: Vec<String>,
+    #[serde(default)]
+    paths: Vec<String>,
+    #[serde(default)]
+    expressions: Vec<Expression>,
+    #[serde(default)]
+    deploys: Vec<Deploy>,
+    #[serde(default)]
     all: bool,
     mode: Option<PurgeMode>,
     reason: Option<String>,
@@ -147,10 +157,23 @@ struct Written {
 impl From<Written> for LoggedPurge {
     fn from(written: Written) -> Self {
         let Written { offset, revision, rewarm, .. } = written;
-        let Written { tags, urls, hosts, prefixes, all, mode, reason, id, event_time, .. } =
-            written;
-        let request =
-            PurgeRequest { tags, urls, hosts, prefixes, all, mode, reason, id, event_time };
+        let Written { tags, urls, hosts, prefixes, pages, paths, expressions, .. } = written;
+        let Written { deploys, all, mode, reason, id, event_time, .. } = written;
+        let request = PurgeRequest {
+            tags,
+            urls,
+            hosts,
+            prefixes,
+            pages,
+            paths,
+            expressions,
+            deploys,
+            all,
+            mode,
+            reason,
+            id,
+            event_time,
+        };
         Self { offset, request, revision, rewarm }
     }
 }
@@ -321,6 +344,10 @@ mod tests {
                 urls: list("http://h/"),
                 hosts: list("h"),
                 prefixes: list("/p"),
+                pages: list("http://h/p"),
+                paths: list("http://h/q"),
+                expressions: vec![Expression { any_of: list("tag:a"), ..Expression::default() }],
+                deploys: vec![Deploy { id: "b".into(), ..Deploy::default() }],
                 all: true,
                 mode: Some(PurgeMode::Soft),
                 reason: some("r"),
@@ -358,15 +385,21 @@ mod tests {
                 tags: texts("t", 5),
                 urls: texts("u", 4),
                 hosts: texts("h", 2),
+                pages: texts("p", 1),
+                paths: texts("q", 1),
+                expressions: vec![Expression {
+                    all_of: texts("tag:t", 2),
+                    ..Expression::default()
+                }],
                 mode: Some(PurgeMode::Soft),
                 ..PurgeRequest::default()
             },
             revision: Some(7),
             rewarm: Some(Rewarm { urls: Vec::new(), max: 2 }),
         };
-        for max in 0..13 {
+        for max in 0..16 {
             let parts = purge.clone().parts(max);
-            assert_eq!(parts.len(), 11_usize.div_ceil(max.max(1)));
+            assert_eq!(parts.len(), 14_usize.div_ceil(max.max(1)));
             let mut joined =
                 PurgeRequest { mode: Some(PurgeMode::Soft), ..PurgeRequest::default() };
             for part in &parts {

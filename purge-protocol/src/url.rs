@@ -128,6 +128,15 @@ impl CanonicalUrl {
         Ok(Self { host: canonical_host(authority)?.into(), path: path.into() })
     }
 
+    /// Returns the URL without its query.
+    #[must_use]
+    pub fn without_query(self) -> Self {
+        match self.path.find('?') {
+            Some(at) => Self { path: self.path.get(..at).unwrap_or("/").into(), ..self },
+            None => self,
+        }
+    }
+
     /// The host, with its port unless that is the default one.
     pub fn host(&self) -> &str {
         &self.host

@@ -1,6 +1,6 @@
 //! Purges: a JSON body, and, from the same bytes, the fields of a `PURGE` request.
 
-use purge_protocol::request::Target;
+use purge_protocol::request::{Target, UrlScope};
 use purge_protocol::{CanonicalUrl, PurgeReport, PurgeRequest, Tag, tag};
 
 use super::head::fields;
@@ -20,8 +20,10 @@ pub(crate) fn run(data: &[u8]) {
     for name in tag::split(data) {
         assert!(!name.iter().any(|byte| b" \t,".contains(byte)) && !name.is_empty());
     }
-    if let Ok(request) = PurgeRequest::from_fields(&fields(data), "shop.example", "/p/1") {
-        assert_ne!(request.tags.is_empty(), request.urls.is_empty(), "tags, else the URL");
+    let place = ("shop.example", "/p/1");
+    if let Ok(request) = PurgeRequest::from_fields(&fields(data), place, UrlScope::Url) {
+        let urls = request.urls.len() + request.pages.len() + request.paths.len();
+        assert_eq!(urls, usize::from(request.tags.is_empty()), "tags, else the URL");
         what_is_selected_is_canonical(&request);
     }
 }
@@ -33,11 +35,13 @@ fn what_is_selected_is_canonical(request: &PurgeRequest) {
         assert_eq!(selector.target().as_ref(), Ok(&target));
         match target {
             Target::Tag(tag) => assert_eq!(Tag::parse(&format!("\"{tag}\"")), Ok(tag)),
-            Target::Url(url) => assert_eq!(CanonicalUrl::parse(&url.to_string()), Ok(url)),
+            Target::Url(url) | Target::Page(url) | Target::Path(url) => {
+                assert_eq!(CanonicalUrl::parse(&url.to_string()), Ok(url));
+            }
             Target::Host(host) => {
                 assert_eq!(purge_protocol::url::canonical_host(&host), Ok(host));
             }
-            Target::Prefix(_) | Target::All => {}
+            Target::Prefix(_) | Target::Expression(_) | Target::Deploy(_) | Target::All => {}
         }
     }
 }

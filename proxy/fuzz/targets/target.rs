@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Uri, Version};
-use purge_protocol::request::Target as PurgeTarget;
+use purge_protocol::request::{Target as PurgeTarget, UrlScope};
 use purge_protocol::url::canonical_host;
 use purge_protocol::{CanonicalUrl, PurgeRequest, UrlPrefix, UrlProblem};
 use shellac::testing::client::peer::{ListenerId, Peer};
@@ -89,7 +89,8 @@ fn the_key_holds_the_target(target: &Target, scheme: Scheme) {
             }
             Ok(_) => return, // no request holds bytes that are not ASCII
         }
-        let purge = PurgeRequest::from_fields(&HeaderMap::new(), host, path).expect("no tags");
+        let purge = PurgeRequest::from_fields(&HeaderMap::new(), (host, path), UrlScope::Url);
+        let purge = purge.expect("no tags");
         let selectors = purge.selectors(1).expect("a PURGE of a URL names it");
         assert!(matches!(selectors.first(), Some((_, PurgeTarget::Url(_)))));
     }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use http::Method;
-use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest};
+use purge_protocol::request::Target;
+use purge_protocol::{Expression, PurgeMode, PurgeReport, PurgeRequest, Selector};
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
 use process::exit::Exit;
@@ -13,7 +14,7 @@ use process::terminal::say;
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
-    .args(["tag", "url", "host", "prefix", "all"])))]
+    .args(["tag", "url", "page", "path", "host", "prefix", "all_of", "any_of", "all"])))]
 pub(super) struct PurgeArguments {
     /// Responses that carry this tag, or this entity tag, quoted or not
     #[arg(long, value_name = "TAG")]
@@ -21,18 +22,37 @@ pub(super) struct PurgeArguments {
     /// All variants of a URL, `https://host/path`
     #[arg(long, value_name = "URL")]
     url: Vec<String>,
+    /// The page at a URL: its document and its data, under every query
+    #[arg(long, value_name = "URL")]
+    page: Vec<String>,
+    /// The path of a URL under every query
+    #[arg(long, value_name = "URL")]
+    path: Vec<String>,
     /// All URLs of a host
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
     /// All URLs that begin so: `https://host/path`, or `/path` for every host
     #[arg(long, value_name = "PREFIX")]
     prefix: Vec<String>,
+    /// Responses that meet all of these: `tag:a`, `host:h`, `page:URL`, `path:URL`, `url:URL`,
+    /// `prefix:URL`
+    #[arg(long, value_name = "TERM")]
+    all_of: Vec<String>,
+    /// And at least one of these
+    #[arg(long, value_name = "TERM")]
+    any_of: Vec<String>,
+    /// And none of these
+    #[arg(long, value_name = "TERM")]
+    none_of: Vec<String>,
     /// Everything
     #[arg(long)]
     all: bool,
     /// Mark as stale instead of deleting
     #[arg(long)]
     soft: bool,
+    /// Print what would be asked, and purge nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     admin: AdminArguments,
     /// Print the answer as JSON
@@ -43,21 +63,54 @@ pub(super) struct PurgeArguments {
 /// Purges.
 pub(super) fn purge(arguments: PurgeArguments) -> ExitCode {
     let client = AdminClient::of(&arguments.admin);
+    let PurgeArguments { all_of, any_of, none_of, .. } = arguments;
+    let expression = Expression { all_of, any_of, none_of };
     let request = PurgeRequest {
         tags: arguments.tag,
         urls: arguments.url,
         hosts: arguments.host,
         prefixes: arguments.prefix,
+        pages: arguments.page,
+        paths: arguments.path,
+        expressions: if expression.is_empty() { Vec::new() } else { vec![expression] },
         all: arguments.all,
         mode: Some(if arguments.soft { PurgeMode::Soft } else { PurgeMode::Hard }),
         reason: Some("command line".to_owned()),
         ..PurgeRequest::default()
     };
     let content = serde_json::to_value(&request).unwrap_or_default();
+    if arguments.dry_run {
+        return forecast(&request).into();
+    }
     match client.ask(&Method::POST, "/api/v1/purge", Some(&content)) {
         Ok(answer) => report(&answer, arguments.json).into(),
         Err(exit) => exit.into(),
     }
+}
+
+/// Says what a purge would name, as the proxy reads it.
+fn forecast(request: &PurgeRequest) -> Exit {
+    let selectors = match request.selectors(usize::MAX) {
+        Ok(selectors) => selectors,
+        Err(error) => {
+            say(format_args!("shellac: {error}"));
+            return Exit::Usage;
+        }
+    };
+    let line = |(selector, target): &(Selector, Target)| match target {
+        Target::Url(url) | Target::Page(url) | Target::Path(url) => {
+            format!("{selector}, which is {url}\n")
+        }
+        Target::Host(host) => format!("{selector}, which is {host}\n"),
+        Target::Prefix(prefix) => format!("{selector}, which is {prefix}\n"),
+        Target::Tag(_) | Target::Expression(_) | Target::Deploy(_) | Target::All => {
+            format!("{selector}\n")
+        }
+    };
+    let lines: String = selectors.iter().map(line).collect();
+    let json = serde_json::to_string(request).unwrap_or_default();
+    let page = format!("{lines}POST /api/v1/purge {json}\n");
+    if std::io::stdout().write_all(page.as_bytes()).is_ok() { Exit::Done } else { Exit::Io }
 }
 
 fn report(answer: &AdminAnswer, is_json: bool) -> Exit {

@@ -4,8 +4,8 @@
 use http::Response;
 
 use super::error::is_error;
-use super::tags;
 use super::task::FetchTask;
+use super::{places, tags};
 use crate::freshness::Uncacheable;
 use crate::invalidation::Provenance;
 use crate::origins::OriginBody;
@@ -18,9 +18,10 @@ pub(super) fn store_for(task: &FetchTask, response: &Response<OriginBody>, reaso
         return;
     }
     let key = &task.request.head.key;
-    let rules = &task.request.head.policy.tags;
-    let tags = tags::of(response.headers(), key, rules, &fetcher.invalidation);
-    store(task, reason, task.provenance(tags.ids));
+    let policy = &task.request.head.policy;
+    let mut tags = tags::of(response.headers(), key, &policy.tags, &fetcher.invalidation).ids;
+    tags.extend(places::of(response.headers(), key, policy, &fetcher.invalidation));
+    store(task, reason, task.provenance(tags));
 }
 
 pub(super) fn store(task: &FetchTask, reason: Uncacheable, provenance: Provenance) {

@@ -27,6 +27,7 @@ pub mod request;
 pub mod revision;
 mod folds;
 pub mod tags;
+mod places;
 pub mod metrics;
 mod collapse;
 mod error;

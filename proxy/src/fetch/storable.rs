@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 
 use super::Fetcher;
 use super::parts::{ArrivedPart, Completion};
+use super::places;
 use super::request::FetchRequest;
 use super::tags::{self, ResponseTags};
 use crate::freshness::deception::is_deceptive;
@@ -69,8 +70,9 @@ impl Storable {
         freshness: Freshness,
     ) -> Result<Self, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // written anew from the content itself
-        let tags = tags::of(&fields, &request.key, &request.policy.tags, &fetcher.invalidation);
+        let mut tags = tags::of(&fields, &request.key, &request.policy.tags, &fetcher.invalidation);
         fetcher.metrics.folds.note(&tags, &request.key, fetcher.clock.now());
+        tags.ids.extend(places::of(&fields, &request.key, &request.policy, &fetcher.invalidation));
         let mut selecting = names_under(&*fetcher.store, &request.key);
         selecting.extend_from_slice(request.policy.cookies.selecting());
         let variant = Variant::of(&fields, &request.fields, &selecting)

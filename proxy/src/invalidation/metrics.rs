@@ -20,6 +20,11 @@ pub(crate) fn families(invalidation: &Invalidation) -> Vec<Family> {
             "Purges by prefix that are remembered for running fetches",
             invalidation.prefix_count(),
         ),
+        Family::gauge(
+            "shellac_purged_expressions",
+            "Purges by expression that are remembered for running fetches",
+            invalidation.condition_count(),
+        ),
         Family::counter(
             "shellac_purge_floor_raised",
             "Times that old fetches were given up because too many purges waited for them",

@@ -25,7 +25,9 @@
 mod sequence;
 mod past_purges;
 mod marks;
-mod prefix_marks;
+mod condition;
+mod predicate_marks;
+mod deployments;
 mod running_fetches;
 mod tag_table;
 mod proof;
@@ -42,17 +44,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
+pub use self::condition::{Carrier, ConditionTerm, PurgeCondition, Subject};
+pub use self::deployments::{DeployMark, Deployments};
 pub use self::guards::{RunningFetch, RunningPurge};
 pub use self::marks::Verdict;
 pub use self::past_purges::{PastPurges, PurgeMark, PurgeTimes};
 pub use self::provenance::Provenance;
 pub use self::sequence::Sequence;
-pub use self::tag_table::{TagId, TagTable, fold_prefix};
+pub use self::tag_table::{PathIds, TagId, TagTable, fold_prefix};
 
 use self::fence::RevisionFence;
 use self::lease::{Lease, OnExpiry};
 use self::marks::Marks;
-use self::prefix_marks::PrefixMarks;
+use self::predicate_marks::{Predicate, PredicateMarks};
 use self::proof::Proof;
 use self::running_fetches::RunningFetches;
 use crate::key::Key;
@@ -67,6 +71,9 @@ pub enum Mark<'a> {
     /// forgotten.
     Fold(TagId),
     Prefix(&'a UrlPrefix),
+    Condition(&'a Arc<PurgeCondition>),
+    /// Responses of other deployments, whenever they come.
+    Deploy(&'a DeployMark),
     All,
 }
 
@@ -86,7 +93,8 @@ pub struct Invalidation {
     running: Mutex<RunningFetches>,
     tags: Arc<TagTable>,
     all: Marks,
-    prefixes: PrefixMarks,
+    predicates: PredicateMarks,
+    deployments: Deployments,
     /// Fetches born before this are not stored.
     floor: AtomicU64,
     /// Rises of the floor because too many marks were kept for a long fetch.
@@ -105,7 +113,8 @@ impl Invalidation {
             running: Mutex::new(RunningFetches::default()),
             tags: Arc::new(TagTable::new(seed)),
             all: Marks::default(),
-            prefixes: PrefixMarks::default(),
+            predicates: PredicateMarks::default(),
+            deployments: Deployments::default(),
             floor: AtomicU64::new(0),
             floor_raised: Counter::default(),
             unproven: AtomicU64::new(0),
@@ -208,7 +217,8 @@ impl Invalidation {
     /// Restores the purge state of an earlier process: `seed` is its seed, `sequence` is later than
     /// all of its purges, and the past purges are those that matter to the responses it has stored.
     pub fn recovered(seed: u64, sequence: Sequence, past_purges: PastPurges) -> Self {
-        let invalidation = Self::new(seed);
+        let deployments = Deployments::restored(past_purges.deploys().clone());
+        let invalidation = Self { deployments, ..Self::new(seed) };
         invalidation.sequence.store(sequence.0.max(1), Ordering::Release);
         invalidation.running.lock().past_purges = Some(past_purges);
         invalidation
@@ -264,9 +274,10 @@ impl Invalidation {
         born: Sequence,
         tags: &[TagId],
     ) -> Verdict {
-        let all_tags = tags.iter().copied().chain([self.tags.url(key)]);
         running.past_purges.as_ref().map_or(Verdict::Purged, |past_purges| {
-            past_purges.verdict(born, all_tags, (key.host(), key.path()))
+            let subject = Subject { key, tags: &tags, table: &self.tags };
+            let verdict = past_purges.verdict(born, tags, &subject);
+            verdict.worse(self.deployments.verdict_of_tags(tags))
         })
     }
 
@@ -315,7 +326,9 @@ impl Invalidation {
         let mut running = self.running.lock();
         let is_first = marks.iter().all(|mark| match mark {
             Mark::Tag(id) => self.tags.verdict_of(*id, since.born()) == Verdict::Valid,
-            Mark::Fold(_) | Mark::Prefix(_) | Mark::All => true,
+            Mark::Fold(_) | Mark::Prefix(_) | Mark::Condition(_) | Mark::Deploy(_) | Mark::All => {
+                true
+            }
         });
         Marked { sequence: self.mark_under(&mut running, marks, mode, now), is_first }
     }
@@ -352,7 +365,7 @@ impl Invalidation {
     /// Forgets the older half of the marks where there are too many: only fetches that are older
     /// still are not stored.
     fn make_room(&self, running: &mut RunningFetches) {
-        let Some(excess) = running.excess().max(self.prefixes.excess()) else { return };
+        let Some(excess) = running.excess().max(self.predicates.excess()) else { return };
         // A running purge has not invalidated everything yet: its marks stay.
         let limit = running.oldest_purge().map_or(excess, |purge| excess.min(purge));
         if running.oldest().is_some_and(|oldest| oldest < limit) {
@@ -365,7 +378,7 @@ impl Invalidation {
 
     fn forget_marks(&self, settled: Sequence, running: &mut RunningFetches) {
         running.forget_settled(settled, &self.tags);
-        self.prefixes.forget_settled(settled);
+        self.predicates.forget_settled(settled);
     }
 
     fn write(
@@ -383,7 +396,19 @@ impl Invalidation {
                 running.keep_mark(sequence, *id);
             }
             Mark::Fold(id) => self.tags.mark(*id, mode, sequence, now),
-            Mark::Prefix(prefix) => self.prefixes.add(prefix, mode, sequence, now),
+            Mark::Prefix(prefix) => {
+                let predicate = Predicate::Prefix((*prefix).clone());
+                self.predicates.add(predicate, mode, sequence, now);
+            }
+            Mark::Condition(condition) => {
+                let predicate = Predicate::Condition(Arc::clone(condition));
+                self.predicates.add(predicate, mode, sequence, now);
+            }
+            Mark::Deploy(deploy) => {
+                if let Some(host) = self.deployments.set(deploy, sequence) {
+                    self.write(&Mark::Tag(host), PurgeMode::Hard, sequence, now, running);
+                }
+            }
         }
     }
 
@@ -400,7 +425,8 @@ impl Invalidation {
             Err(since) => since,
         };
         let verdict = self.marks_since(provenance, provenance.born(), key);
-        let verdict = verdict.worse(self.prefixes.verdict(since, key));
+        let verdict = verdict.worse(self.predicates.verdict(since, &self.subject(provenance, key)));
+        let verdict = verdict.worse(self.deployments.verdict(provenance));
         // Marks without holders may be forgotten while a fetch is running: then the floor replaces
         // them, and it was raised before they went. What was found valid once was in the store,
         // where the purge itself has invalidated it.
@@ -437,16 +463,20 @@ impl Invalidation {
     /// Decides whether nothing that this response carries was purged since a later fetch was born:
     /// then that fetch may confirm it.
     pub fn may_confirm(&self, provenance: &Provenance, born: Sequence, key: &Key) -> bool {
-        self.judge_since(provenance, born, key) == Verdict::Valid && self.is_above_floor(born)
+        self.judge_since(provenance, born, key) == Verdict::Valid
+            && self.deployments.is_unchanged(provenance, born)
+            && self.is_above_floor(born)
     }
 
     /// Returns whether later requests may join a flight born then, as far as the key alone tells.
     pub fn may_join(&self, born: Sequence, key: &Key) -> bool {
         let host = self.tags.host(key.host());
+        let place = |is_of_other_page| self.tags.verdict_of_place(key, || is_of_other_page, born);
         self.all.verdict(born) == Verdict::Valid
             && self.tags.verdict_of_url(key, born) == Verdict::Valid
+            && [false, true].map(place) == [Verdict::Valid; 2]
             && self.tags.verdict_of(host, born) == Verdict::Valid
-            && self.prefixes.verdict(born, key) == Verdict::Valid
+            && self.predicates.verdict_of_key(born, key) == Verdict::Valid
             && self.is_above_floor(born)
             && !self.is_unproven(born)
     }
@@ -462,10 +492,11 @@ impl Invalidation {
     ///
     /// Nothing was purged in between: yes. Otherwise only if none of the response's own marks was
     /// raised since its birth; a mark does not tell how often it was raised, so this errs towards
-    /// another fetch.
+    /// another fetch. The fetch is registered meanwhile.
     pub fn may_follow(&self, provenance: &Provenance, arrived: Sequence, key: &Key) -> bool {
         arrived <= provenance.born()
             || self.judge(provenance, key) == Verdict::Valid
+                && !provenance.is_purged()
                 && self.is_above_floor(provenance.born())
     }
 
@@ -480,26 +511,36 @@ impl Invalidation {
         let since = since.born();
         self.all.has_only(since, own)
             && self.tags.has_only(self.tags.url(key), since, own)
+            && self.tags.has_only(self.tags.place(key, provenance.is_of_other_page()), since, own)
             && provenance.tags().all(|tag| tag.marks().has_only(since, own))
-            && self.prefixes.verdict(since, key) == Verdict::Valid
+            && self.predicates.verdict(since, &self.subject(provenance, key)) == Verdict::Valid
+            && self.deployments.is_unchanged(provenance, since)
             && self.is_above_floor(since)
             && !self.is_unproven(since)
     }
 
     fn judge(&self, provenance: &Provenance, key: &Key) -> Verdict {
-        self.judge_since(provenance, provenance.born(), key)
+        let purges = self.judge_since(provenance, provenance.born(), key);
+        purges.worse(self.deployments.verdict(provenance))
     }
 
     fn judge_since(&self, provenance: &Provenance, born: Sequence, key: &Key) -> Verdict {
         let verdict = self.marks_since(provenance, born, key);
-        self.proven(born, verdict.worse(self.prefixes.verdict(born, key)))
+        let predicates = self.predicates.verdict(born, &self.subject(provenance, key));
+        self.proven(born, verdict.worse(predicates))
     }
 
-    /// The verdict of all marks but those of prefixes.
+    /// The verdict of all marks but those of prefixes and conditions.
     fn marks_since(&self, provenance: &Provenance, born: Sequence, key: &Key) -> Verdict {
         let tags = provenance.tags().map(|tag| tag.marks().verdict(born));
         let url = self.tags.verdict_of_url(key, born);
-        tags.fold(self.all.verdict(born).worse(url), Verdict::worse)
+        let is_of_other_page = || provenance.is_of_other_page();
+        let place = self.tags.verdict_of_place(key, is_of_other_page, born);
+        tags.fold(self.all.verdict(born).worse(url).worse(place), Verdict::worse)
+    }
+
+    fn subject<'a>(&'a self, provenance: &'a Provenance, key: &'a Key) -> Subject<'a> {
+        Subject { key, tags: provenance, table: &self.tags }
     }
 
     fn end_fetch(&self, born: Sequence) {
@@ -521,7 +562,26 @@ impl Invalidation {
 
     /// Returns the number of purges by prefix that are kept for running fetches.
     pub fn prefix_count(&self) -> usize {
-        self.prefixes.len()
+        self.predicates.counts().0
+    }
+
+    /// Returns the number of purges by condition that are kept for running fetches.
+    pub fn condition_count(&self) -> usize {
+        self.predicates.counts().1
+    }
+
+    /// The present deployments.
+    pub const fn deployments(&self) -> &Deployments {
+        &self.deployments
+    }
+
+    /// Returns the identity of the deployment that a response names.
+    pub fn deployment(&self, name: &[u8]) -> TagId {
+        let id = self.tags.deployment(name);
+        if let Ok(name) = std::str::from_utf8(name) {
+            self.deployments.note(name, id);
+        }
+        id
     }
 }
 

@@ -94,6 +94,11 @@ impl Provenance {
         self.checked.store(PURGED, Ordering::Release);
     }
 
+    /// Returns whether it is known to be hard-purged.
+    pub(super) fn is_purged(&self) -> bool {
+        self.checked.load(Ordering::Acquire) == PURGED
+    }
+
     pub fn mark_soft_purged(&self, at: Timestamp) {
         self.soft_at.fetch_min(at.as_millis(), Ordering::AcqRel);
     }

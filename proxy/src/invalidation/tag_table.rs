@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
-use purge_protocol::PurgeMode;
+use purge_protocol::{PurgeMode, spelling};
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Sequence;
@@ -41,6 +42,25 @@ struct Holders {
 enum TagKind {
     Named,
     Url,
+    /// A path whose responses are their own page.
+    OwnPage,
+    /// A page of responses with another path than its own.
+    Page,
+    /// A path whose responses are of another page.
+    Path,
+    Deployment,
+}
+
+/// The identities by which the responses of one path are marked: `own` where the path is its own
+/// page, else `path` and that of the page.
+///
+/// So a response needs one handle where page and path are the same, and none where it is found by
+/// its key as well: its URL has no query, and is in its normal spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PathIds {
+    pub own: TagId,
+    pub page: TagId,
+    pub path: TagId,
 }
 
 impl TagEntry {
@@ -102,12 +122,15 @@ pub struct TagTable {
     settled: AtomicU64,
     /// URLs among the tags, so that a check need not look for one where none was purged.
     urls: AtomicUsize,
+    /// The sequence of the last purge of a page or a path: what was born since need not look.
+    paths_marked: AtomicU64,
 }
 
 impl TagTable {
     pub(super) fn new(seed: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(HashTable::new())).collect();
-        Self { seed, shards, settled: AtomicU64::new(0), urls: AtomicUsize::new(0) }
+        let (settled, urls) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { seed, shards, settled, urls, paths_marked: AtomicU64::new(0) }
     }
 
     /// What makes identities unguessable: with the same one they mean the same.
@@ -149,6 +172,52 @@ impl TagTable {
         self.id(FOLD_KIND, &[])
     }
 
+    /// Returns the identity of a URL of a host and a path with query.
+    pub fn url_of(&self, host: &[u8], path: &[u8]) -> TagId {
+        self.id(URL_KIND, &[&length_of(host), host, &spelling::normal(path)])
+    }
+
+    /// Returns the identities of a path, the same for every scheme, query and spelling.
+    pub fn path_ids(&self, host: &[u8], path: &[u8]) -> PathIds {
+        let spelled = spelling::normal(without_query(path));
+        let id = |kind| self.id(kind, &[&length_of(host), host, &spelled]);
+        PathIds { own: id(OWN_PAGE_KIND), page: id(PAGE_KIND), path: id(PATH_KIND) }
+    }
+
+    /// Returns the tags by which purges of pages and paths find a response with this key. `page` is
+    /// the path of its page, where that is not its own.
+    pub fn places(&self, key: &Key, page: Option<&[u8]>) -> SmallVec<[TagId; 2]> {
+        let (host, path) = (key.host(), key.path());
+        let own_path = without_query(path);
+        let is_found_by_key = own_path.len() == path.len() && spelling::is_normal(path);
+        let other = page.filter(|page| spelling::normal(page) != spelling::normal(own_path));
+        let mut places = SmallVec::new();
+        if other.is_none() && is_found_by_key {
+            return places;
+        }
+        let ids = self.path_ids(host, own_path);
+        match other {
+            None => places.push(ids.own),
+            Some(page) => {
+                places.push(self.path_ids(host, page).page);
+                places.extend((!is_found_by_key).then_some(ids.path));
+            }
+        }
+        places
+    }
+
+    /// Returns the identity by which the path of this key is marked, for a response that is of
+    /// another page, or is not.
+    pub(super) fn place(&self, key: &Key, is_of_other_page: bool) -> TagId {
+        let ids = self.path_ids(key.host(), key.path());
+        if is_of_other_page { ids.path } else { ids.own }
+    }
+
+    /// Returns the identity of a deployment of whatever host.
+    pub fn deployment(&self, name: &[u8]) -> TagId {
+        self.id(DEPLOYMENT_KIND, &[name])
+    }
+
     /// Returns the identity of a directory, of whatever host. It is never marked: a store finds by
     /// it what a prefix covers.
     pub fn directory(&self, path: &[u8]) -> TagId {
@@ -156,7 +225,7 @@ impl TagTable {
     }
 
     fn id(&self, kind: u8, parts: &[&[u8]]) -> TagId {
-        let mut bytes = smallvec::SmallVec::<[u8; 256]>::new();
+        let mut bytes = SmallVec::<[u8; 256]>::new();
         bytes.push(kind);
         for part in parts {
             bytes.extend_from_slice(part);
@@ -205,7 +274,23 @@ impl TagTable {
     }
 
     pub(super) fn mark(&self, id: TagId, mode: PurgeMode, sequence: Sequence, now: Timestamp) {
+        if matches!(id.kind(), TagKind::OwnPage | TagKind::Path) {
+            self.paths_marked.store(sequence.0, Ordering::Release); // pairs with the acquire below
+        }
         self.get_or_insert(id).marks.raise(mode, sequence, now);
+    }
+
+    /// The verdict on the path of a response for which no handle is held.
+    pub(super) fn verdict_of_place(
+        &self,
+        key: &Key,
+        is_of_other_page: impl FnOnce() -> bool,
+        born: Sequence,
+    ) -> Verdict {
+        if self.paths_marked.load(Ordering::Acquire) <= born.0 {
+            return Verdict::Valid;
+        }
+        self.verdict_of(self.place(key, is_of_other_page()), born)
     }
 
     pub(super) fn verdict_of_url(&self, key: &Key, born: Sequence) -> Verdict {
@@ -278,8 +363,33 @@ impl TagId {
     }
 
     const fn kind(self) -> TagKind {
-        if self.0 & 0xff == URL_KIND as u128 { TagKind::Url } else { TagKind::Named }
+        match (self.0 & 0xff) as u8 {
+            URL_KIND => TagKind::Url,
+            OWN_PAGE_KIND => TagKind::OwnPage,
+            PAGE_KIND => TagKind::Page,
+            PATH_KIND => TagKind::Path,
+            DEPLOYMENT_KIND => TagKind::Deployment,
+            _ => TagKind::Named,
+        }
     }
+
+    /// Returns whether it is a page's, which only responses with another path carry.
+    pub(super) const fn is_other_page(self) -> bool {
+        matches!(self.kind(), TagKind::Page)
+    }
+
+    pub(super) const fn is_deployment(self) -> bool {
+        matches!(self.kind(), TagKind::Deployment)
+    }
+}
+
+fn without_query(path: &[u8]) -> &[u8] {
+    path.split(|byte| *byte == b'?').next().unwrap_or_default()
+}
+
+/// The length of a host, as keys have it before the host.
+fn length_of(host: &[u8]) -> [u8; 2] {
+    u16::try_from(host.len()).unwrap_or(u16::MAX).to_le_bytes()
 }
 
 /// Marks a free place. A key of this very hash, one in 2^64, would not be counted; its verdict does
@@ -289,4 +399,8 @@ const URL_KIND: u8 = 4;
 const FOLD_KIND: u8 = 6;
 /// Different beginnings of tags that are told apart: so many marks are never forgotten.
 const FOLD_CLASSES: u128 = 4096;
+const OWN_PAGE_KIND: u8 = 16;
+const PAGE_KIND: u8 = 17;
+const PATH_KIND: u8 = 18;
+const DEPLOYMENT_KIND: u8 = 19;
 const SHARDS: usize = 64;

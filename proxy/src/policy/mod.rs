@@ -35,6 +35,8 @@ pub struct Policy {
     pub freshness: freshness::FreshnessRules,
     pub cache: settings::CacheSettings,
     pub tags: settings::TagSettings,
+    /// The response field that names the deployment which made a response.
+    pub deployment: Option<HeaderName>,
 }
 
 /// The policies of a configuration: one today, others with rules by host and path.
@@ -68,6 +70,7 @@ impl Policies {
             },
             cache: cache.clone(),
             tags: tags.clone(),
+            deployment: None,
         };
         Self { default }
     }
@@ -87,6 +90,12 @@ impl Policy {
     #[expect(clippy::unused_self, reason = "rules will choose what enters the key")]
     pub fn key(&self, seed: KeySeed, scheme: Scheme, host: &str, path: &str) -> Key {
         Key::new(seed, scheme, host.as_bytes(), path.as_bytes())
+    }
+
+    /// Returns the path of the page that a path with query belongs to; `None`: its own.
+    #[expect(clippy::unused_self, reason = "rules will say which page a path belongs to")]
+    pub const fn page(&self, _path: &[u8]) -> Option<Vec<u8>> {
+        None
     }
 
     pub fn public(&self, fields: &HeaderMap) -> HeaderMap {

@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::invalidation::{Sequence, TagId};
 use crate::store::Stored;
 
 /// A large purge whose responses are counted but not yet removed.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
-    /// Those that carry the tag and were born before.
-    Tag(TagId, Sequence),
+    /// Those that carry one of the tags and were born before. None carries two of them.
+    Tags(SmallVec<[TagId; 2]>, Sequence),
     /// All that were born before.
     All(Sequence),
 }
@@ -18,8 +20,9 @@ pub(super) enum Pending {
 impl Pending {
     pub(super) fn covers(&self, stored: &Stored) -> bool {
         match self {
-            Self::Tag(id, sequence) => {
-                stored.provenance.born() < *sequence && stored.provenance.carries(*id)
+            Self::Tags(ids, sequence) => {
+                stored.provenance.born() < *sequence
+                    && ids.iter().any(|id| stored.provenance.carries(*id))
             }
             Self::All(sequence) => stored.provenance.born() < *sequence,
         }
@@ -27,8 +30,10 @@ impl Pending {
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Tag(_, one), Self::Tag(_, two)) | (Self::All(one), Self::All(two)) => one == two,
-            (Self::Tag(..), Self::All(_)) | (Self::All(_), Self::Tag(..)) => false,
+            (Self::Tags(_, one), Self::Tags(_, two)) | (Self::All(one), Self::All(two)) => {
+                one == two
+            }
+            (Self::Tags(..), Self::All(_)) | (Self::All(_), Self::Tags(..)) => false,
         }
     }
 }
@@ -43,6 +48,15 @@ pub(super) struct Count {
 }
 
 impl Count {
+    /// Adds the count of another part of the same selector.
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self {
+            objects: self.objects + other.objects,
+            already_counted: self.already_counted + other.already_counted,
+            folded: self.folded + other.folded,
+        }
+    }
+
     /// Adds responses that were not in memory, and are taken out already.
     pub(super) const fn plus(self, cold: u64) -> Self {
         Self { objects: self.objects + cold, ..self }
@@ -78,9 +92,9 @@ impl<'a> PurgeTally<'a> {
         self.earlier.is_empty() && self.whole.is_none() && self.hit.is_empty()
     }
 
-    /// Counts all `live` holders of a tag without looking at them.
-    pub(super) fn take_all_of(&mut self, id: TagId, live: u64) -> Count {
-        self.whole = Some(Pending::Tag(id, self.sequence));
+    /// Counts all `live` holders of tags without looking at them.
+    pub(super) fn take_all_of(&mut self, ids: &[TagId], live: u64) -> Count {
+        self.whole = Some(Pending::Tags(ids.into(), self.sequence));
         Count { objects: live, ..Count::default() }
     }
 
@@ -187,7 +201,7 @@ mod tests {
     fn responses_that_an_earlier_purge_has_counted_are_not_counted_again() {
         let bench = bench();
         let (tagged, other) = (put(&bench, "/tagged", &["t"]), put(&bench, "/other", &[]));
-        let earlier = [Pending::Tag(bench.tag("t"), purge(&bench))];
+        let earlier = [Pending::Tags(smallvec::smallvec![bench.tag("t")], purge(&bench))];
         let later = put(&bench, "/later", &["t"]);
         let mut tally = PurgeTally::new(purge(&bench), &earlier);
         assert!(!tally.is_blank(), "a number of holders would count them again");
@@ -203,7 +217,7 @@ mod tests {
         let (tagged, other) = (put(&bench, "/tagged", &["t"]), put(&bench, "/other", &[]));
         let live = bench.invalidation.ids().live(bench.tag("t"));
         let mut tally = PurgeTally::new(purge(&bench), &[]);
-        assert_eq!(tally.take_all_of(bench.tag("t"), live), count(1, 0));
+        assert_eq!(tally.take_all_of(&[bench.tag("t")], live), count(1, 0));
         assert!(!tally.is_blank());
         assert_eq!(tally.look_at(vec![tagged, other]), count(2, 1));
         assert_eq!(tally.into_hit().len(), 1, "the background takes the others out");
@@ -218,7 +232,8 @@ mod tests {
         let mut tally = PurgeTally::new(sequence, &[]);
         assert_eq!(tally.take_everything(1), count(1, 0));
         assert_eq!(tally.look_at(vec![old, new]), count(1, 1));
-        let [one, other] = [Pending::All(sequence), Pending::Tag(bench.tag("t"), sequence)];
+        let [one, other] =
+            [Pending::All(sequence), Pending::Tags(smallvec::smallvec![bench.tag("t")], sequence)];
         assert!(one.is_same(&one.clone()) && !one.is_same(&other));
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use purge_protocol::foreign::Foreign;
-use purge_protocol::request::Target;
+use purge_protocol::request::{Target, UrlScope};
 use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector};
 
 use super::PurgeExecutor;
@@ -49,7 +49,7 @@ impl PurgeEndpoint {
         } else if has_content {
             Err(Foreign::Content.into())
         } else {
-            PurgeRequest::from_fields(fields, host, path)
+            PurgeRequest::from_fields(fields, (host, path), UrlScope::Url)
         };
         self.answer(request, Source::Http).await
     }

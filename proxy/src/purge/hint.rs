@@ -32,10 +32,10 @@ impl Hints {
         };
         let target = first.selector.target().ok()?;
         let host = match &target {
-            Target::Url(url) => Some(url.host()),
+            Target::Url(url) | Target::Page(url) | Target::Path(url) => Some(url.host()),
             Target::Host(host) => Some(host.as_str()),
             Target::Prefix(prefix) => prefix.host(),
-            Target::Tag(_) | Target::All => None,
+            Target::Tag(_) | Target::Expression(_) | Target::Deploy(_) | Target::All => None,
         };
         let other = host.and_then(|host| stored_sibling(host, executor, listen));
         let known = Known { other_host: other.as_deref(), has_uncounted: self.has_file };

@@ -30,6 +30,10 @@ impl PurgeMetrics {
             Selector::Host(_) => 2,
             Selector::Prefix(_) => 3,
             Selector::All(_) => 4,
+            Selector::Page(_) => 5,
+            Selector::Path(_) => 6,
+            Selector::Expression(_) => 7,
+            Selector::Deploy(_) => 8,
         };
         self.count_kind(source, kind, mode);
     }
@@ -41,6 +45,10 @@ impl PurgeMetrics {
             Target::Host(_) => 2,
             Target::Prefix(_) => 3,
             Target::All => 4,
+            Target::Page(_) => 5,
+            Target::Path(_) => 6,
+            Target::Expression(_) => 7,
+            Target::Deploy(_) => 8,
         };
         self.count_kind(source, kind, mode);
     }
@@ -99,4 +107,5 @@ impl PurgeMetrics {
     }
 }
 
-const KINDS: [&str; 5] = ["tag", "url", "host", "prefix", "all"];
+const KINDS: [&str; 9] =
+    ["tag", "url", "host", "prefix", "all", "page", "path", "expression", "deploy"];

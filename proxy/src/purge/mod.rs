@@ -15,6 +15,7 @@ mod late_changes;
 mod target;
 mod candidates;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +28,14 @@ use purge_protocol::{
 use tokio::time::Instant;
 
 use self::candidates::RewarmCandidates;
-use self::count::{Count, Pending};
+use self::count::{Count, Pending, PurgeTally};
 use self::late_changes::LateChanges;
 pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
-use self::target::ResolvedTarget;
+use self::target::{PathTarget, ResolvedTarget};
 use crate::invalidation::{
-    Invalidation, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, TagId,
+    Carrier as _, DeployMark, Invalidation, Mark, Marked, PurgeCondition, PurgeMark, PurgeTimes,
+    RunningFetch, Sequence, Subject, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
 use crate::store::journal::{Journal, JournalEntry, JournalError};
@@ -169,7 +171,7 @@ impl PurgeExecutor {
     }
 
     fn resolve(&self, target: &Target) -> ResolvedTarget {
-        ResolvedTarget::of(target, self.invalidation.ids(), self.seed)
+        ResolvedTarget::of(target, self.invalidation.ids(), self.seed, self.clock.now())
     }
 
     async fn purge(
@@ -211,15 +213,27 @@ impl PurgeExecutor {
     /// serves requests.
     fn is_little(&self, resolved: &[ResolvedTarget]) -> bool {
         match resolved {
-            [ResolvedTarget::All | ResolvedTarget::Tag(_) | ResolvedTarget::Url(..)] => true,
+            [
+                ResolvedTarget::All
+                | ResolvedTarget::Tag(_)
+                | ResolvedTarget::Url(..)
+                | ResolvedTarget::Path(_),
+            ] => true,
             [ResolvedTarget::FoldedTag(_, folds)] => self.live(folds) <= AT_ONCE_MAX,
             several => {
+                let live = |id: &TagId| self.invalidation.ids().live(*id);
                 let looks_at = |target: &ResolvedTarget| match target {
                     ResolvedTarget::Url(..) => 1,
                     ResolvedTarget::Tag(id) | ResolvedTarget::FoldedTag(id, _) => {
                         self.live(&[*id]).saturating_add(self.live(target.folds()))
                     }
-                    ResolvedTarget::Prefix(_) | ResolvedTarget::All => u64::MAX,
+                    ResolvedTarget::Path(path) => path.ids.iter().map(live).sum(),
+                    ResolvedTarget::Condition(condition) => condition
+                        .carried_by_all(|id| live(&id))
+                        .map_or(u64::MAX, |ids| ids.iter().map(live).sum()),
+                    ResolvedTarget::Prefix(_) | ResolvedTarget::Deploy(_) | ResolvedTarget::All => {
+                        u64::MAX
+                    }
                 };
                 let looks = several.iter().map(looks_at);
                 looks.fold(0, u64::saturating_add) <= AT_ONCE_MAX
@@ -238,8 +252,12 @@ impl PurgeExecutor {
             ResolvedTarget::Tag(id) | ResolvedTarget::FoldedTag(id, _) => {
                 self.live(&[id]) > AT_ONCE_MAX
             }
+            ResolvedTarget::Path(path) => self.live(&path.ids) > AT_ONCE_MAX,
             ResolvedTarget::All => true,
-            ResolvedTarget::Url(..) | ResolvedTarget::Prefix(_) => false,
+            ResolvedTarget::Url(..)
+            | ResolvedTarget::Prefix(_)
+            | ResolvedTarget::Condition(_)
+            | ResolvedTarget::Deploy(_) => false,
         }
     }
 
@@ -251,7 +269,7 @@ impl PurgeExecutor {
         mode: PurgeMode,
         sequence: Sequence,
     ) -> Vec<Count> {
-        let mut tally = count::PurgeTally::new(sequence, &pending);
+        let mut tally = PurgeTally::new(sequence, &pending);
         let mut large = Vec::new();
         let covered = self.covered(resolved);
         self.forget(covered.iter());
@@ -259,15 +277,27 @@ impl PurgeExecutor {
             .iter()
             .map(|target| match target {
                 ResolvedTarget::Tag(id) | ResolvedTarget::FoldedTag(id, _) => {
-                    let exact = match self.live(&[*id]) {
-                        live if live > AT_ONCE_MAX && tally.is_blank() => {
-                            large.push(Pending::Tag(*id, sequence));
-                            tally.take_all_of(*id, live)
-                        }
-                        _ => tally.look_at(self.holders(*id)),
-                    };
+                    let exact = self.count_carriers(&[*id], sequence, &mut tally, &mut large);
                     let folded = target.folds().iter().flat_map(|id| self.holders(*id)).collect();
                     exact.with_folded(tally.look_at(folded))
+                }
+                ResolvedTarget::Path(path) => {
+                    let hashes: Vec<u64> = path.keys.iter().map(Key::hash).collect();
+                    let cold = self.purge_cold(Some(&hashes), mode, sequence);
+                    let carriers = self.count_carriers(&path.ids, sequence, &mut tally, &mut large);
+                    let plain = self.plain(path);
+                    self.forget(plain.iter());
+                    tally.look_at(plain).and(carriers).plus(cold)
+                }
+                ResolvedTarget::Condition(condition) => {
+                    let found = self.meeting(condition);
+                    self.forget(found.iter());
+                    tally.look_at(found)
+                }
+                // Stored responses learn of it when they are asked for.
+                ResolvedTarget::Deploy(deploy) => {
+                    let objects = self.of_others(deploy);
+                    Count { objects, ..Count::default() }
                 }
                 ResolvedTarget::Url(keys, id) => {
                     let hashes: Vec<u64> = keys.iter().map(Key::hash).collect();
@@ -299,7 +329,7 @@ impl PurgeExecutor {
         if mode == PurgeMode::Hard {
             let mut sought: Vec<_> = resolved.iter().flat_map(ResolvedTarget::sought).collect();
             for work in &large {
-                sought.retain(|mark| !matches!((mark, work), (PurgeMark::Tag(one), Pending::Tag(two, _)) if one == two));
+                sought.retain(|mark| !matches!((mark, work), (PurgeMark::Tag(one), Pending::Tags(ids, _)) if ids.contains(one)));
             }
             self.sweep_purged(&sought, sequence);
         }
@@ -347,9 +377,9 @@ impl PurgeExecutor {
             }
         };
         match work {
-            Pending::Tag(id, _) => {
-                let hashes = self.invalidation.ids().key_hashes(*id);
-                for (number, hash) in hashes.into_iter().enumerate() {
+            Pending::Tags(ids, _) => {
+                let hashes = ids.iter().flat_map(|id| self.invalidation.ids().key_hashes(*id));
+                for (number, hash) in hashes.enumerate() {
                     self.store.by_hash(hash).iter().for_each(|stored| invalidate(stored, number));
                 }
             }
@@ -367,8 +397,9 @@ impl PurgeExecutor {
         if mode == PurgeMode::Hard {
             self.pending.lock().retain(|other| !other.is_same(work));
             // Not before: what memory has evicted meanwhile, unstruck, is in the file.
-            if let Pending::Tag(id, sequence) = work {
-                self.sweep_purged(&[PurgeMark::Tag(*id)], *sequence);
+            if let Pending::Tags(ids, sequence) = work {
+                let marks: Vec<_> = ids.iter().copied().map(PurgeMark::Tag).collect();
+                self.sweep_purged(&marks, *sequence);
             }
         }
     }
@@ -399,6 +430,12 @@ impl PurgeExecutor {
                     [id, alike, any].into_iter().flat_map(|id| self.holders(id)).collect()
                 }
                 ResolvedTarget::Url(keys, id) => self.under(&keys, id),
+                ResolvedTarget::Path(path) => {
+                    let carriers = path.ids.iter().flat_map(|id| self.holders(*id));
+                    carriers.chain(self.plain(&path)).collect()
+                }
+                ResolvedTarget::Condition(condition) => self.meeting(&condition),
+                ResolvedTarget::Deploy(_) => Vec::new(),
                 ResolvedTarget::Prefix(prefix) => {
                     self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))
                 }
@@ -414,6 +451,80 @@ impl PurgeExecutor {
         hashes.dedup();
         let under = hashes.into_iter().flat_map(|hash| self.store.by_hash(hash));
         under.filter(|stored| stored.provenance.carries(id)).collect()
+    }
+
+    /// Counts what carries one of these tags, of which nothing carries two.
+    fn count_carriers(
+        &self,
+        ids: &[TagId],
+        sequence: Sequence,
+        tally: &mut PurgeTally<'_>,
+        large: &mut Vec<Pending>,
+    ) -> Count {
+        match self.live(ids) {
+            live if live > AT_ONCE_MAX && tally.is_blank() => {
+                large.push(Pending::Tags(ids.into(), sequence));
+                tally.take_all_of(ids, live)
+            }
+            _ => tally.look_at(ids.iter().flat_map(|id| self.holders(*id)).collect()),
+        }
+    }
+
+    /// Returns the responses of a page or a path that carry no tag of it: those under its keys.
+    fn plain(&self, path: &PathTarget) -> Vec<Arc<Stored>> {
+        let under = path.keys.iter().flat_map(|key| self.store.by_hash(key.hash()));
+        let is_plain = |stored: &Arc<Stored>| {
+            let tags = &stored.provenance;
+            path.keys.contains(&stored.key)
+                && !path.ids.iter().any(|id| tags.carries(*id))
+                && !(path.is_page && tags.is_of_other_page())
+        };
+        under.filter(is_plain).collect()
+    }
+
+    /// Returns the responses that meet a condition. Walks over the store where no tag tells.
+    fn meeting(&self, condition: &PurgeCondition) -> Vec<Arc<Stored>> {
+        let table = self.invalidation.ids();
+        let is_met = |stored: &Stored| {
+            let (key, tags) = (&stored.key, &stored.provenance);
+            condition.is_met(&Subject { key, tags, table })
+        };
+        let Some(ids) = condition.carried_by_all(|id| table.live(id)) else {
+            return self.all(is_met);
+        };
+        let mut seen = HashSet::new();
+        let mut found: Vec<_> = ids.iter().flat_map(|id| self.holders(*id)).collect();
+        found.retain(|stored| is_met(stored) && seen.insert(Arc::as_ptr(stored)));
+        found
+    }
+
+    /// Returns how many responses in memory name another deployment.
+    fn of_others(&self, deploy: &DeployMark) -> u64 {
+        let known = self.invalidation.deployments().known(|id| self.live(&[id]) > 0);
+        let others = known.iter().filter(|(_, id)| *id != deploy.deployment);
+        let count = |id: TagId| match &deploy.host {
+            None => self.live(&[id]),
+            Some((host, _)) => {
+                let of_host = |stored: &&Arc<Stored>| stored.provenance.carries(*host);
+                self.holders(id).iter().filter(of_host).count() as u64
+            }
+        };
+        others.map(|(_, id)| count(*id)).sum()
+    }
+
+    /// Ends the grace of deploys whose time has come: what other deployments made is not used any
+    /// more.
+    pub fn end_graces(&self) {
+        let now = self.clock.now();
+        for deploy in self.invalidation.deployments().due(now) {
+            let mark = Mark::Deploy(&deploy);
+            let sequence =
+                self.invalidation.mark(std::slice::from_ref(&mark), PurgeMode::Hard, now);
+            let past = PurgeTimes::of(PurgeMode::Hard, sequence, now);
+            let marks = vec![PurgeMark::of(&mark)];
+            self.journal.append(JournalEntry::Purge { marks, past });
+            tracing::info!(deployment = &*deploy.name, "responses of other deployments are gone");
+        }
     }
 
     /// Returns the responses of a URL: those under its keys, and those of other spellings, which

@@ -1,10 +1,14 @@
 //! `ResolvedTarget`: what a purge names, as the marks and the keys that stand for it.
 
-use purge_protocol::request::Target;
-use purge_protocol::{CanonicalUrl, UrlPrefix, spelling};
+use std::sync::Arc;
 
-use crate::invalidation::{Mark, PurgeMark, TagId, TagTable};
+use purge_protocol::request::Target;
+use purge_protocol::{CanonicalUrl, Deployment, UrlPrefix, spelling};
+use smallvec::{SmallVec, smallvec};
+
+use crate::invalidation::{DeployMark, Mark, PurgeCondition, PurgeMark, TagId, TagTable};
 use crate::key::{Key, KeySeed, Scheme};
+use process::timestamp::Timestamp;
 
 #[derive(Debug)]
 pub(super) enum ResolvedTarget {
@@ -13,12 +17,25 @@ pub(super) enum ResolvedTarget {
     FoldedTag(TagId, [TagId; 2]),
     /// A URL under both schemes and in its usual spellings, and its mark.
     Url(Vec<Key>, TagId),
+    Path(PathTarget),
     Prefix(UrlPrefix),
+    Condition(Arc<PurgeCondition>),
+    Deploy(DeployMark),
     All,
 }
 
+/// A page, or a path under every query.
+#[derive(Debug)]
+pub(super) struct PathTarget {
+    /// Under which it is stored without a query, where that is its page.
+    pub(super) keys: Vec<Key>,
+    /// What other responses of it carry: no response carries both.
+    pub(super) ids: [TagId; 2],
+    pub(super) is_page: bool,
+}
+
 impl ResolvedTarget {
-    pub(super) fn of(target: &Target, ids: &TagTable, seed: KeySeed) -> Self {
+    pub(super) fn of(target: &Target, ids: &TagTable, seed: KeySeed, now: Timestamp) -> Self {
         match target {
             Target::Tag(tag) => {
                 let text = tag.as_str().as_bytes();
@@ -26,50 +43,94 @@ impl ResolvedTarget {
             }
             Target::Host(host) => Self::Tag(ids.host(host.as_bytes())),
             Target::Url(url) => Self::of_url(url, ids, seed),
+            Target::Page(url) => Self::Path(PathTarget::of(url, true, ids, seed)),
+            Target::Path(url) => Self::Path(PathTarget::of(url, false, ids, seed)),
             Target::Prefix(prefix) => Self::Prefix(prefix.clone()),
+            Target::Expression(terms) => Self::Condition(Arc::new(PurgeCondition::of(terms, ids))),
+            Target::Deploy(deployment) => Self::Deploy(deploy(deployment, ids, now)),
             Target::All => Self::All,
         }
     }
 
     /// Resolves a URL in every scheme and usual spelling.
     pub(super) fn of_url(url: &CanonicalUrl, ids: &TagTable, seed: KeySeed) -> Self {
-        let host = url.host().as_bytes();
-        let spellings = spelling::usual(url.path().as_bytes());
-        let key = |scheme, path: &[u8]| Key::new(seed, scheme, host, path);
-        let of = |path| [Scheme::Http, Scheme::Https].map(|scheme| key(scheme, path));
-        let keys = spellings.iter().flat_map(|path| of(path)).collect();
-        let mark = ids.url(&key(Scheme::Http, url.path().as_bytes()));
-        Self::Url(keys, mark)
+        let mark = ids.url_of(url.host().as_bytes(), url.path().as_bytes());
+        Self::Url(keys(url, seed), mark)
     }
 
     pub(super) const fn prefix(&self) -> Option<&UrlPrefix> {
         match self {
             Self::Prefix(prefix) => Some(prefix),
-            Self::Tag(_) | Self::FoldedTag(..) | Self::Url(..) | Self::All => None,
+            _ => None,
         }
     }
 
-    /// Returns the mark to be sought in the file. Purges of a URL or of everything take responses
+    /// Returns the marks to be sought in the file. Purges of a URL or of everything take responses
     /// out of it at once.
-    pub(super) fn sought(&self) -> impl Iterator<Item = PurgeMark> {
-        let is_sought = !matches!(self, Self::Url(..) | Self::All);
-        self.marks().filter(move |_| is_sought).map(|mark| PurgeMark::of(&mark))
+    pub(super) fn sought(&self) -> SmallVec<[PurgeMark; 3]> {
+        match self {
+            Self::Url(..) | Self::Deploy(_) | Self::All => SmallVec::new(),
+            Self::Tag(_)
+            | Self::FoldedTag(..)
+            | Self::Prefix(_)
+            | Self::Path(_)
+            | Self::Condition(_) => self.marks().iter().map(PurgeMark::of).collect(),
+        }
     }
 
-    pub(super) fn marks(&self) -> impl Iterator<Item = Mark<'_>> {
-        let mark = match self {
-            Self::Tag(id) | Self::FoldedTag(id, _) | Self::Url(_, id) => Mark::Tag(*id),
-            Self::Prefix(prefix) => Mark::Prefix(prefix),
-            Self::All => Mark::All,
-        };
-        std::iter::once(mark).chain(self.folds().iter().map(|id| Mark::Fold(*id)))
+    pub(super) fn marks(&self) -> SmallVec<[Mark<'_>; 3]> {
+        match self {
+            Self::Tag(id) | Self::Url(_, id) => smallvec![Mark::Tag(*id)],
+            Self::FoldedTag(id, folds) => {
+                let folds = folds.iter().map(|id| Mark::Fold(*id));
+                std::iter::once(Mark::Tag(*id)).chain(folds).collect()
+            }
+            Self::Path(path) => path.ids.iter().map(|id| Mark::Tag(*id)).collect(),
+            Self::Prefix(prefix) => smallvec![Mark::Prefix(prefix)],
+            Self::Condition(condition) => smallvec![Mark::Condition(condition)],
+            Self::Deploy(deploy) => smallvec![Mark::Deploy(deploy)],
+            Self::All => smallvec![Mark::All],
+        }
     }
 
     /// The identities that stand for a tag where tags are folded.
     pub(super) const fn folds(&self) -> &[TagId] {
         match self {
             Self::FoldedTag(_, folds) => folds,
-            Self::Tag(_) | Self::Url(..) | Self::Prefix(_) | Self::All => &[],
+            _ => &[],
         }
+    }
+}
+
+impl PathTarget {
+    fn of(url: &CanonicalUrl, is_page: bool, ids: &TagTable, seed: KeySeed) -> Self {
+        let of_path = ids.path_ids(url.host().as_bytes(), url.path().as_bytes());
+        let other = if is_page { of_path.page } else { of_path.path };
+        Self { keys: keys(url, seed), ids: [of_path.own, other], is_page }
+    }
+}
+
+/// Returns the keys of a URL in every scheme and usual spelling.
+fn keys(url: &CanonicalUrl, seed: KeySeed) -> Vec<Key> {
+    let host = url.host().as_bytes();
+    let spellings = spelling::usual(url.path().as_bytes());
+    let of = |path: &[u8]| [Scheme::Http, Scheme::Https].map(|it| Key::new(seed, it, host, path));
+    spellings.iter().flat_map(|path| of(path)).collect()
+}
+
+fn deploy(deployment: &Deployment, ids: &TagTable, now: Timestamp) -> DeployMark {
+    let name = deployment.id.as_str();
+    let host = |host: &String| (ids.host(host.as_bytes()), Arc::from(&**host));
+    // A clock that is ahead must not keep later changes out.
+    let at = deployment.at_ms.map_or(now, Timestamp::from_millis).min(now);
+    let until = at.plus(deployment.grace);
+    DeployMark {
+        host: deployment.host.as_ref().map(host),
+        deployment: ids.deployment(name.as_bytes()),
+        name: name.into(),
+        at,
+        stale_since: at,
+        until,
+        is_over: until <= now,
     }
 }

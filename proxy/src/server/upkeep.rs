@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::app::App;
+use crate::purge::PurgeExecutor;
 use crate::purge::log::PurgeLog;
 
 /// Removes useless responses and closes idle origin connections every `HOUSEKEEPING`. Never
@@ -66,11 +67,12 @@ pub(super) async fn keep_health(app: Arc<App>) {
     }
 }
 
-/// Notices what time brings to the purge log. Never returns.
-pub(super) async fn keep_time(log: Arc<PurgeLog>) {
+/// Notices what time brings to the purge log and to deploys. Never returns.
+pub(super) async fn keep_time(log: Arc<PurgeLog>, executor: Arc<PurgeExecutor>) {
     loop {
         sleep(PURGE_LOG_TICK).await;
         log.tick();
+        executor.end_graces();
     }
 }
 

@@ -50,6 +50,7 @@ mod purge_in_flight;
 mod purge_many_tags;
 #[cfg(test)]
 mod purge_words;
+mod purge_selectors;
 #[cfg(test)]
 mod purge_of_held;
 #[cfg(test)]

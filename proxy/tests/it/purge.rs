@@ -54,6 +54,10 @@ async fn a_second_purge_finds_nothing() {
         json!({"urls": ["http://site.example/a"]}),
         json!({"hosts": ["site.example"]}),
         json!({"prefixes": ["http://site.example/"]}),
+        json!({"pages": ["http://site.example/a"]}),
+        json!({"paths": ["http://site.example/a"]}),
+        json!({"all_of": ["tag:t", "host:site.example"]}),
+        json!({"any_of": ["prefix:site.example/a"]}),
         json!({"all": true}),
     ] {
         store(&origin, &proxy, "/a", &[("surrogate-key", "t")]).await;

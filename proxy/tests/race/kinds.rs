@@ -29,6 +29,21 @@ fn a_purge_by_prefix_hides_every_older_response() {
 }
 
 #[test]
+fn a_purge_by_page_hides_every_older_response() {
+    race(&[Kind::Page]);
+}
+
+#[test]
+fn a_purge_by_path_hides_every_older_response() {
+    race(&[Kind::Path]);
+}
+
+#[test]
+fn a_purge_by_expression_hides_every_older_response_that_meets_it() {
+    race(&[Kind::Both, Kind::EitherBut]);
+}
+
+#[test]
 fn a_purge_of_everything_hides_every_older_response() {
     race(&[Kind::All]);
 }

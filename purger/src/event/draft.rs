@@ -176,6 +176,7 @@ impl Draft {
             reason: self.reason.map(shorten),
             id: Some(id.clone()),
             event_time: time.and_then(time::format),
+            ..PurgeRequest::default()
         };
         PurgeEvent {
             id,

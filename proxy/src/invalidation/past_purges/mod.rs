@@ -5,13 +5,18 @@
 //! fixed size, in which tags may share a place, and those of prefixes into purges of their hosts:
 //! then more is invalidated than was purged, never less.
 
+mod expressions;
 mod prefixes;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use purge_protocol::{PurgeMode, UrlPrefix};
 
+use self::expressions::Expressions;
 use self::prefixes::Prefixes;
+use super::condition::{PurgeCondition, Subject};
+use super::deployments::{DeployMark, DeployStates};
 use super::marks::Verdict;
 use super::{Mark, Sequence, TagId};
 use process::timestamp::Timestamp;
@@ -29,6 +34,9 @@ pub enum PurgeMark {
     /// A tag that the origin gave, a host, a group or a URL.
     Tag(TagId),
     Prefix(UrlPrefix),
+    Condition(Arc<PurgeCondition>),
+    /// Kept for good: what a server of an earlier deployment still answers is judged by it.
+    Deploy(DeployMark),
     All,
 }
 
@@ -37,6 +45,8 @@ pub struct PastPurges {
     room: Room,
     tags: HashMap<TagId, PurgeTimes>,
     prefixes: Prefixes,
+    expressions: Expressions,
+    deploys: DeployStates,
     all: PurgeTimes,
     /// Hard purges of tags that there was no room for, by the tag's hash; empty: there are none.
     folded: Vec<u64>,
@@ -47,6 +57,7 @@ struct Room {
     tags: usize,
     /// Bytes of prefixes.
     prefix_bytes: usize,
+    expression_bytes: usize,
     folded: usize,
 }
 
@@ -92,6 +103,8 @@ impl PurgeMark {
         match mark {
             Mark::Tag(id) | Mark::Fold(id) => Self::Tag(*id),
             Mark::Prefix(prefix) => Self::Prefix((*prefix).clone()),
+            Mark::Condition(condition) => Self::Condition(Arc::clone(condition)),
+            Mark::Deploy(deploy) => Self::Deploy((*deploy).clone()),
             Mark::All => Self::All,
         }
     }
@@ -102,12 +115,20 @@ impl PastPurges {
     pub fn sized(bytes: usize) -> Self {
         let folded = (bytes / 8 / 8).clamp(64, FOLDED);
         let room = Room {
-            tags: (bytes / 4 / TAG_BYTES).clamp(64, PAST_MAX),
+            tags: (bytes / 16 * 3 / TAG_BYTES).clamp(64, PAST_MAX),
             prefix_bytes: (bytes / 8).min(PREFIX_BYTES_MAX),
+            expression_bytes: (bytes / 16).min(EXPRESSION_BYTES_MAX),
             folded: (folded / 2 + 1).next_power_of_two(),
         };
-        let (tags, prefixes, folded) = (HashMap::new(), Prefixes::default(), Vec::new());
-        Self { room, tags, prefixes, all: PurgeTimes::default(), folded }
+        Self {
+            room,
+            tags: HashMap::new(),
+            prefixes: Prefixes::default(),
+            expressions: Expressions::default(),
+            deploys: DeployStates::default(),
+            all: PurgeTimes::default(),
+            folded: Vec::new(),
+        }
     }
 
     pub fn note(&mut self, mark: &PurgeMark, past: PurgeTimes) {
@@ -115,6 +136,8 @@ impl PastPurges {
             PurgeMark::All => self.all.join(past),
             PurgeMark::Tag(id) => self.tags.entry(*id).or_default().join(past),
             PurgeMark::Prefix(prefix) => self.prefixes.note(prefix, past),
+            PurgeMark::Condition(condition) => self.note_condition(condition, past),
+            PurgeMark::Deploy(deploy) => self.note_deploy(deploy, past),
         }
         if self.tags.len() > self.room.tags {
             self.fold();
@@ -122,16 +145,35 @@ impl PastPurges {
         self.all.join(self.prefixes.fold(self.room.prefix_bytes));
     }
 
-    /// Decides for a response that was born then and carries these tags, its URL's among them.
-    pub fn verdict(
-        &self,
-        born: Sequence,
-        tags: impl Iterator<Item = TagId>,
-        host_and_path: (&[u8], &[u8]),
-    ) -> Verdict {
+    /// Widens the oldest expressions where there is no room for another.
+    fn note_condition(&mut self, condition: &Arc<PurgeCondition>, past: PurgeTimes) {
+        self.expressions.note(condition, past);
+        while let Some((oldest, past)) = self.expressions.excess(self.room.expression_bytes) {
+            for mark in expressions::widened(&oldest) {
+                self.note(&mark, past);
+            }
+        }
+    }
+
+    fn note_deploy(&mut self, deploy: &DeployMark, past: PurgeTimes) {
+        if let Some(host) = self.deploys.set(deploy, past.latest()) {
+            let hard = PurgeTimes { hard: past.latest(), ..PurgeTimes::default() };
+            self.note(&PurgeMark::Tag(host), hard);
+        }
+    }
+
+    pub(super) const fn deploys(&self) -> &DeployStates {
+        &self.deploys
+    }
+
+    /// Decides for a response that was born then and carries these tags.
+    pub fn verdict(&self, born: Sequence, tags: &[TagId], subject: &Subject<'_>) -> Verdict {
+        let (key, table) = (subject.key, subject.table);
         let mut verdict = self.all.verdict(born);
-        verdict = verdict.worse(self.prefixes.verdict(born, host_and_path));
-        for id in tags {
+        verdict = verdict.worse(self.prefixes.verdict(born, (key.host(), key.path())));
+        verdict = verdict.worse(self.expressions.verdict(born, subject));
+        let place = table.place(key, subject.tags.is_of_other_page());
+        for id in tags.iter().copied().chain([table.url(key), place]) {
             if let Some(past) = self.tags.get(&id) {
                 verdict = verdict.worse(past.verdict(born));
             }
@@ -146,6 +188,7 @@ impl PastPurges {
     pub fn forget_before(&mut self, oldest_born: Sequence) {
         self.tags.retain(|_, past| past.latest() > oldest_born);
         self.prefixes.retain(|_, past| past.latest() > oldest_born);
+        self.expressions.retain(|past| past.latest() > oldest_born);
         if self.folded.iter().all(|sequence| *sequence <= oldest_born.0) {
             self.folded = Vec::new();
         }
@@ -155,6 +198,12 @@ impl PastPurges {
     pub fn for_each(&self, mut show: impl FnMut(PurgeMark, PurgeTimes)) {
         show(PurgeMark::All, self.all);
         self.prefixes.for_each(|prefix, past| show(PurgeMark::Prefix(prefix.clone()), past));
+        self.expressions
+            .for_each(|condition, past| show(PurgeMark::Condition(Arc::clone(condition)), past));
+        for (deploy, changed) in self.deploys.iter() {
+            let past = PurgeTimes::of(PurgeMode::Soft, changed, deploy.at);
+            show(PurgeMark::Deploy(deploy.clone()), past);
+        }
         #[expect(clippy::iter_over_hash_type, reason = "they are noted again in any order")]
         for (id, past) in &self.tags {
             show(PurgeMark::Tag(*id), *past);
@@ -223,10 +272,15 @@ const PAST_MAX: usize = 1 << 18;
 const FOLDED: usize = 1 << 20;
 /// Bytes of prefixes, however large the journal is: some 150,000 of the usual length.
 const PREFIX_BYTES_MAX: usize = 16 << 20;
+/// Bytes of expressions, however large the journal is. A response that comes back from disk is
+/// compared with all that are newer than it.
+const EXPRESSION_BYTES_MAX: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invalidation::{ConditionTerm, TagTable};
+    use crate::key::{Key, KeySeed, Scheme};
 
     const NOW: Timestamp = Timestamp::from_secs(5);
 
@@ -239,7 +293,12 @@ mod tests {
     }
 
     fn verdict(past_purges: &PastPurges, born: u64, number: usize) -> Verdict {
-        past_purges.verdict(Sequence(born), std::iter::once(tag(number)), (b"h", b"/a/b"))
+        // With this seed the URL and its path share no place with the tags that are folded here.
+        let table = TagTable::new(2);
+        let key = Key::new(KeySeed(1), Scheme::Http, b"h", b"/a/b");
+        let tags = &[tag(number)][..];
+        let subject = Subject { key: &key, tags: &tags, table: &table };
+        past_purges.verdict(Sequence(born), tags, &subject)
     }
 
     #[test]
@@ -292,6 +351,41 @@ mod tests {
         assert!(past_purges.folded().len() <= 512);
         assert!((0..5000).all(|it| verdict(&past_purges, it as u64, it) == Verdict::Purged));
         assert_eq!(verdict(&past_purges, 5000, 1), Verdict::Valid);
+    }
+
+    #[test]
+    fn conditions_beyond_the_limit_are_widened_and_stay_purged() {
+        let table = TagTable::new(1);
+        let condition = |number: usize| {
+            let [all_of, none_of] =
+                [tag(number), tag(number + 1)].map(|id| [ConditionTerm::Carried(id)]);
+            Arc::new(PurgeCondition {
+                all_of: all_of.into(),
+                any_of: [].into(),
+                none_of: none_of.into(),
+            })
+        };
+        let mut past_purges = PastPurges::default();
+        for number in 0..2000 {
+            let mark = PurgeMark::Condition(condition(number));
+            past_purges.note(&mark, hard(number as u64 + 1));
+        }
+        let key = Key::new(KeySeed(1), Scheme::Http, b"h", b"/a/b");
+        let both = |past_purges: &PastPurges, born: u64, number: usize| {
+            let tags = &[tag(number), tag(number + 1)][..];
+            let subject = Subject { key: &key, tags: &tags, table: &table };
+            past_purges.verdict(Sequence(born), tags, &subject)
+        };
+        for number in 0..2000 {
+            assert_eq!(verdict(&past_purges, number as u64, number), Verdict::Purged);
+            assert_eq!(verdict(&past_purges, number as u64 + 1, number), Verdict::Valid);
+        }
+        assert_eq!(both(&past_purges, 1998, 1999), Verdict::Valid, "it carries what is left out");
+        assert_eq!(both(&past_purges, 5, 5), Verdict::Purged, "what is widened is purged as well");
+        let mut other = PastPurges::default();
+        past_purges.for_each(|mark, past| other.note(&mark, past));
+        assert_eq!(both(&other, 1998, 1999), Verdict::Valid);
+        assert_eq!(verdict(&other, 1998, 1999), Verdict::Purged);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The three sentences of the proof, tried out: case by case, against a [`model`], and with
 //! threads.
 
+mod deploys;
 mod model;
 
 use std::sync::atomic::AtomicBool;
@@ -241,15 +242,15 @@ fn too_many_prefixes_cost_only_fetches_older_than_half_of_them() {
     let held = invalidation.begin_fetch().provenance([]);
     assert!(invalidation.may_keep(&held, &key("/")));
     let mut young = None;
-    for number in 0..=prefix_marks::PREFIXES_MAX {
+    for number in 0..=predicate_marks::TERMS_MAX {
         let foreign = UrlPrefix::parse(&format!("other.example/{number}")).unwrap();
         purge(&invalidation, &[Mark::Prefix(&foreign)], PurgeMode::Hard, 1);
-        if number == prefix_marks::PREFIXES_MAX * 3 / 4 {
+        if number == predicate_marks::TERMS_MAX * 3 / 4 {
             young = Some(invalidation.begin_fetch());
         }
     }
     let young = young.unwrap();
-    assert!(invalidation.prefix_count() <= prefix_marks::PREFIXES_MAX / 2 + 1);
+    assert!(invalidation.prefix_count() <= predicate_marks::TERMS_MAX / 2 + 1);
     assert_eq!(invalidation.floor_raised.value(), 1);
     assert!(!invalidation.may_keep(&very_old.provenance([]), &key("/")), "too much, never less");
     assert!(!invalidation.may_join(very_old.born(), &key("/")));
@@ -261,7 +262,7 @@ fn too_many_prefixes_cost_only_fetches_older_than_half_of_them() {
 fn a_fetch_that_outlives_its_marks_costs_younger_ones_nothing() {
     let invalidation = Arc::new(Invalidation::new(1));
     let endless = invalidation.begin_fetch();
-    for number in 0..prefix_marks::PREFIXES_MAX * 4 {
+    for number in 0..predicate_marks::TERMS_MAX * 4 {
         let foreign = UrlPrefix::parse(&format!("other.example/{number}")).unwrap();
         purge(&invalidation, &[Mark::Prefix(&foreign)], PurgeMode::Hard, 1);
     }
@@ -281,7 +282,7 @@ fn a_running_purge_keeps_its_marks_though_there_are_too_many() {
     assert!(invalidation.may_keep(&stored, &key("/a")));
     let _at_work = invalidation.begin_purge();
     invalidation.mark(&[Mark::Prefix(&prefix("/a"))], PurgeMode::Hard, at(1));
-    for number in 0..=prefix_marks::PREFIXES_MAX {
+    for number in 0..=predicate_marks::TERMS_MAX {
         let foreign = UrlPrefix::parse(&format!("other.example/{number}")).unwrap();
         purge(&invalidation, &[Mark::Prefix(&foreign)], PurgeMode::Hard, 1);
     }

@@ -24,10 +24,18 @@ enum Target {
     Tag(usize),
     Url(usize),
     Prefix(usize),
+    /// The page at the path of this URL.
+    Page(usize),
+    /// The path of this URL under every query.
+    Path(usize),
+    /// Responses that carry the first tag and not the second, or one of the tags at this path.
+    Expression(usize, usize, bool),
     All,
 }
 
-const PATHS: [&str; 3] = ["/a", "/a/b", "/c"];
+const PATHS: [&str; 5] = ["/a", "/a/b", "/c", "/a?q=1", "/c.data?q"];
+/// The page of each: `/c` has data under a path of its own.
+const PAGES: [&str; 5] = ["/a", "/a/b", "/c", "/a", "/c"];
 const TAGS: [&str; 3] = ["x", "y", "z"];
 
 fn event() -> impl Strategy<Value = Event> {
@@ -35,6 +43,10 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..TAGS.len()).prop_map(Target::Tag),
         2 => (0..PATHS.len()).prop_map(Target::Url),
         1 => (0..PATHS.len()).prop_map(Target::Prefix),
+        2 => (0..PATHS.len()).prop_map(Target::Page),
+        2 => (0..PATHS.len()).prop_map(Target::Path),
+        2 => (0..TAGS.len(), 0..TAGS.len(), any::<bool>())
+            .prop_map(|(one, other, is_any)| Target::Expression(one, other, is_any)),
         1 => Just(Target::All),
     ];
     let mode = prop_oneof![Just(PurgeMode::Hard), Just(PurgeMode::Soft)];
@@ -87,8 +99,43 @@ fn is_hit(target: Target, path: usize, tags: &[usize]) -> bool {
         Target::Tag(tag) => tags.contains(&tag),
         Target::Url(url) => url == path,
         Target::Prefix(prefix) => PATHS[path].starts_with(PATHS[prefix]),
+        Target::Page(url) => PAGES[path] == without_query(PATHS[url]),
+        Target::Path(url) => without_query(PATHS[path]) == without_query(PATHS[url]),
+        Target::Expression(one, other, false) => tags.contains(&one) && !tags.contains(&other),
+        Target::Expression(one, other, true) => {
+            let is_at = |tag: usize| without_query(PATHS[path]) == without_query(PATHS[tag]);
+            (tags.contains(&one) || tags.contains(&other)) && is_at(one)
+        }
         Target::All => true,
     }
+}
+
+fn without_query(path: &str) -> &str {
+    path.split('?').next().unwrap()
+}
+
+/// The tags of a response of this path.
+fn ids_of(invalidation: &Invalidation, path: usize, tags: &[usize]) -> Vec<TagId> {
+    let mut ids: Vec<_> = tags.iter().map(|number| tag(invalidation, TAGS[*number])).collect();
+    let page = Some(PAGES[path].as_bytes());
+    ids.extend(invalidation.ids().places(&key(PATHS[path]), page));
+    ids
+}
+
+fn condition(
+    invalidation: &Invalidation,
+    one: usize,
+    other: usize,
+    is_any: bool,
+) -> Arc<PurgeCondition> {
+    let [tag, none] = [one, other].map(|number| format!("tag:{}", TAGS[number]));
+    let path = format!("path:shop.example{}", PATHS[one]);
+    let expression = if is_any {
+        purge_protocol::Expression { all_of: vec![path], any_of: vec![tag, none], none_of: vec![] }
+    } else {
+        purge_protocol::Expression { all_of: vec![tag], any_of: vec![], none_of: vec![none] }
+    };
+    Arc::new(PurgeCondition::of(&expression.read().unwrap(), invalidation.ids()))
 }
 
 fn run(events: &[Event]) {
@@ -99,8 +146,7 @@ fn run(events: &[Event]) {
             Event::Begin => flights.push(invalidation.begin_fetch()),
             Event::Respond(which, path, tags) if !flights.is_empty() => {
                 let flight: &RunningFetch = which.get(&flights);
-                let ids = tags.iter().map(|number| tag(&invalidation, TAGS[*number]));
-                let provenance = flight.provenance(ids);
+                let provenance = flight.provenance(ids_of(&invalidation, *path, tags));
                 let mut held =
                     Held { provenance, path: *path, tags: tags.clone(), soft_purged: None };
                 let may_keep = invalidation.may_keep(&held.provenance, &key(PATHS[*path]));
@@ -118,8 +164,7 @@ fn run(events: &[Event]) {
                 let _at_work = invalidation.begin_purge();
                 mark(&invalidation, targets, *mode, second);
                 model.purges.push((invalidation.sequence().0, targets.clone(), *mode, second));
-                let is_unheld =
-                    |target: &Target| matches!(target, Target::Url(_) | Target::Prefix(_));
+                let is_unheld = |target: &Target| !matches!(target, Target::Tag(_) | Target::All);
                 if targets.iter().any(is_unheld) {
                     // As the purge executor does: these marks have no holders, so it looks at
                     // stored responses.
@@ -142,19 +187,32 @@ fn run(events: &[Event]) {
     }
     drop((flights, stored));
     assert_eq!(invalidation.tag_count(), 0, "tags are left without need");
+    assert_eq!(invalidation.condition_count(), 0, "conditions are left without need");
     assert_eq!(invalidation.prefix_count(), 0, "prefixes are left without need");
     assert_eq!(invalidation.floor_raised.value(), 0);
 }
 
 fn mark(invalidation: &Invalidation, targets: &[Target], mode: PurgeMode, second: u64) {
     let prefixes = PATHS.map(prefix);
-    let marks: Vec<_> = targets
+    let conditions: Vec<_> = targets
         .iter()
         .map(|target| match *target {
-            Target::Tag(number) => Mark::Tag(tag(invalidation, TAGS[number])),
-            Target::Url(number) => Mark::Tag(invalidation.ids().url(&key(PATHS[number]))),
-            Target::Prefix(number) => Mark::Prefix(&prefixes[number]),
-            Target::All => Mark::All,
+            Target::Expression(one, other, is_any) => condition(invalidation, one, other, is_any),
+            _ => condition(invalidation, 0, 0, false),
+        })
+        .collect();
+    let ids = |path: usize| invalidation.ids().path_ids(b"shop.example", PATHS[path].as_bytes());
+    let marks: Vec<_> = targets
+        .iter()
+        .zip(&conditions)
+        .flat_map(|(target, condition)| match *target {
+            Target::Tag(number) => vec![Mark::Tag(tag(invalidation, TAGS[number]))],
+            Target::Url(number) => vec![Mark::Tag(invalidation.ids().url(&key(PATHS[number])))],
+            Target::Prefix(number) => vec![Mark::Prefix(&prefixes[number])],
+            Target::Page(number) => vec![Mark::Tag(ids(number).own), Mark::Tag(ids(number).page)],
+            Target::Path(number) => vec![Mark::Tag(ids(number).own), Mark::Tag(ids(number).path)],
+            Target::Expression(..) => vec![Mark::Condition(condition)],
+            Target::All => vec![Mark::All],
         })
         .collect();
     invalidation.mark(&marks, mode, at(second));

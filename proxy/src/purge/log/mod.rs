@@ -170,10 +170,12 @@ impl PurgeLog {
                 let (id, selector) = match target {
                     Target::Tag(tag) => (ids.tag(tag.as_str().as_bytes()), format!("tag:{tag}")),
                     Target::Host(host) => (ids.host(host.as_bytes()), format!("host:{host}")),
-                    Target::Url(url) => {
+                    Target::Url(url) | Target::Page(url) | Target::Path(url) => {
                         (ids.host(url.host().as_bytes()), format!("host:{}", url.host()))
                     }
-                    Target::Prefix(_) | Target::All => continue,
+                    Target::Prefix(_) | Target::Expression(_) | Target::Deploy(_) | Target::All => {
+                        continue;
+                    }
                 };
                 fence.raise(id, revision);
                 self.journal.append(JournalEntry::Revision { selector, revision });

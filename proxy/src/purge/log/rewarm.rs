@@ -107,7 +107,13 @@ fn marked(invalidation: &Invalidation, targets: &[Target]) -> Vec<TagId> {
     let of = |target: &Target| match target {
         Target::Tag(tag) => Some(ids.tag(tag.as_str().as_bytes())),
         Target::Host(host) => Some(ids.host(host.as_bytes())),
-        Target::Url(_) | Target::Prefix(_) | Target::All => None,
+        Target::Page(url) => Some(ids.path_ids(url.host().as_bytes(), url.path().as_bytes()).page),
+        Target::Url(_)
+        | Target::Path(_)
+        | Target::Prefix(_)
+        | Target::Expression(_)
+        | Target::Deploy(_)
+        | Target::All => None,
     };
     targets.iter().filter_map(of).collect()
 }
@@ -124,8 +130,10 @@ fn listed(
     let known = candidates.hosts.get(url.host().as_bytes()).copied();
     let (host, path) = (url.host().as_bytes(), url.path().as_bytes());
     let is_concerned = |target: &Target| match target {
-        Target::Tag(_) => false,
-        Target::Url(other) => other.host() == url.host(),
+        Target::Tag(_) | Target::Expression(_) | Target::Deploy(_) => false,
+        Target::Url(other) | Target::Page(other) | Target::Path(other) => {
+            other.host() == url.host()
+        }
         Target::Host(other) => other == url.host(),
         Target::Prefix(prefix) => prefix.covers(host, path),
         Target::All => true,

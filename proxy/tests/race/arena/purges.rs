@@ -1,6 +1,6 @@
 //! `Purge`: what a mutator purges, and which pages that covers.
 
-use purge_protocol::{PurgeMode, PurgeRequest};
+use purge_protocol::{Expression, PurgeMode, PurgeRequest};
 
 use super::page::{Flavor, GROUPS, HOSTS, Page, SECTIONS, SITES};
 use super::random::Random;
@@ -13,14 +13,31 @@ pub(crate) enum Kind {
     Url,
     Host,
     Prefix,
+    /// A page, or a path: the pages here are alone on theirs.
+    Page,
+    Path,
+    /// What carries a tag and is of a host.
+    Both,
+    /// What lies under a prefix or carries a tag, and is not one page.
+    EitherBut,
     All,
     /// A prefix of a host that has no page here.
     Foreign,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Tag, Self::EntityTag, Self::Url, Self::Host, Self::Prefix, Self::All];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Tag,
+        Self::EntityTag,
+        Self::Url,
+        Self::Host,
+        Self::Prefix,
+        Self::Page,
+        Self::Path,
+        Self::Both,
+        Self::EitherBut,
+        Self::All,
+    ];
 }
 
 /// A purge, and the numbers of the pages that it renews.
@@ -95,6 +112,29 @@ fn aim<'a>(
             }
             request.prefixes.push(format!("http://{host}/{section}/"));
             covered(&|page| page.section == section && page.host == host)
+        }
+        Kind::Page | Kind::Path => {
+            let (path, host) = (page.path(), page.host);
+            let path = path.split('?').next().unwrap_or_default();
+            let list = if kind == Kind::Page { &mut request.pages } else { &mut request.paths };
+            list.push(format!("http://{host}{path}"));
+            vec![page]
+        }
+        Kind::Both => {
+            let group = random.one_of(&GROUPS);
+            let all_of = vec![format!("tag:{group}"), format!("host:{host}")];
+            request.expressions.push(Expression { all_of, ..Expression::default() });
+            covered(&|page| page.group == group && page.host == host)
+        }
+        Kind::EitherBut => {
+            let (section, group) = (random.one_of(&SECTIONS), random.one_of(&GROUPS));
+            let any_of = vec![format!("prefix://{host}/{section}/"), format!("tag:{group}")];
+            let none_of = vec![format!("tag:page-{}", page.number)];
+            request.expressions.push(Expression { any_of, none_of, ..Expression::default() });
+            covered(&|it| {
+                (it.host == host && it.section == section || it.group == group)
+                    && it.number != page.number
+            })
         }
         Kind::Foreign => {
             request.prefixes.push(format!("http://foreign.example/{}", page.section));

@@ -5,6 +5,7 @@
 //! later ones. A batch of folded purges covers all folded records: the position never stands
 //! between two of them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -65,7 +66,7 @@ impl Fold {
             let of_mode = self.selectors.iter().filter(|((own, _), _)| *own == mode);
             let mut selectors: Vec<_> =
                 of_mode.map(|((_, selector), offset)| (*offset, selector)).collect();
-            selectors.sort_unstable_by_key(|(offset, selector)| (*offset, text_of(selector)));
+            selectors.sort_by_cached_key(|(offset, selector)| (*offset, text_of(selector)));
             for run in selectors.chunks(selectors_max.max(1)) {
                 let offset = run.last().map_or(0, |(offset, _)| *offset);
                 purges.push(together(run, mode, offset));
@@ -90,13 +91,17 @@ fn together(run: &[(i64, &Selector)], mode: Option<PurgeMode>, offset: i64) -> L
     LoggedPurge { offset, request, revision: None, rewarm: None }
 }
 
-fn text_of(selector: &Selector) -> &str {
+fn text_of(selector: &Selector) -> Cow<'_, str> {
     match selector {
         Selector::Tag(text)
         | Selector::Url(text)
         | Selector::Host(text)
-        | Selector::Prefix(text) => text,
-        Selector::All(_) => "",
+        | Selector::Prefix(text)
+        | Selector::Page(text)
+        | Selector::Path(text) => text.into(),
+        Selector::Expression(expression) => expression.to_string().into(),
+        Selector::Deploy(deploy) => deploy.to_string().into(),
+        Selector::All(_) => "".into(),
     }
 }
 

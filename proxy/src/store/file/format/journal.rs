@@ -13,12 +13,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use purge_protocol::UrlPrefix;
 use purge_protocol::log::{LogId, Position};
 
 use super::clocks::Clocks;
 use super::codec::{Cursor, Put as _};
+use super::marks;
 use crate::invalidation::{PastPurges, PurgeMark, PurgeTimes, Sequence, TagId};
 use crate::store::file::device::disk::Disk;
 use process::timestamp::Timestamp;
@@ -213,6 +215,14 @@ fn encode_mark(mark: &PurgeMark, out: &mut Vec<u8>) {
             }
         }
         PurgeMark::All => out.put_u8(3),
+        PurgeMark::Condition(condition) => {
+            out.put_u8(4);
+            marks::encode_condition(condition, out);
+        }
+        PurgeMark::Deploy(deploy) => {
+            out.put_u8(5);
+            marks::encode_deploy(deploy, out);
+        }
     }
 }
 
@@ -224,6 +234,8 @@ fn decode_mark(cursor: &mut Cursor<'_>) -> Option<PurgeMark> {
             UrlPrefix::read_back(text).map_or(PurgeMark::All, PurgeMark::Prefix)
         }
         3 => PurgeMark::All,
+        4 => PurgeMark::Condition(Arc::new(marks::decode_condition(cursor)?)),
+        5 => PurgeMark::Deploy(marks::decode_deploy(cursor)?),
         _ => return None,
     })
 }

@@ -11,3 +11,4 @@ pub(crate) mod filter;
 pub(crate) mod superblock;
 pub(crate) mod journal;
 pub(crate) mod clocks;
+mod marks;

@@ -1,6 +1,7 @@
 //! `SweepQueue`: the purges whose responses in the file are still to be found.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -8,16 +9,23 @@ use purge_protocol::UrlPrefix;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::invalidation::{Invalidation, PurgeMark, Sequence, TagTable};
+use crate::invalidation::{Invalidation, PurgeCondition, PurgeMark, Sequence, TagTable};
 use crate::store::file::format::filter::Filter;
 use crate::store::file::format::postings::{DEPTH_MAX, directories};
 
 /// The target of one purge: a response is hit if it carries all of these identities and, where they
-/// do not tell, its URL begins with the prefix.
+/// do not tell, its head says so.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SweepTarget {
     pub(crate) ids: SmallVec<[u64; 2]>,
-    pub(crate) prefix: Option<UrlPrefix>,
+    pub(crate) check: Option<HeadCheck>,
+}
+
+/// What is asked of a head where postings do not tell.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HeadCheck {
+    Prefix(UrlPrefix),
+    Condition(Arc<PurgeCondition>),
 }
 
 /// Purges whose responses in the file are still to be found.
@@ -43,26 +51,35 @@ pub(crate) struct Sweep {
 }
 
 impl SweepTarget {
-    /// Returns the target of a mark; `None` if only reading every head would tell.
-    pub(crate) fn of(mark: &PurgeMark, table: &TagTable) -> Option<Self> {
+    /// Returns the targets of a mark; none if only reading every head would tell.
+    pub(crate) fn of(mark: &PurgeMark, table: &TagTable) -> SmallVec<[Self; 1]> {
         match mark {
-            PurgeMark::All => None,
+            // What another deployment has is found when it is asked for.
+            PurgeMark::All | PurgeMark::Deploy(_) => SmallVec::new(),
             PurgeMark::Tag(id) => {
-                Some(Self { ids: [id.hash()].into_iter().collect(), prefix: None })
+                [Self { ids: [id.hash()].into_iter().collect(), check: None }].into_iter().collect()
             }
-            PurgeMark::Prefix(prefix) => {
-                let path = prefix.path().as_bytes();
-                let directory = directories(path).take(DEPTH_MAX).last();
-                let host = prefix.host().map(|host| table.host(host.as_bytes()).hash());
-                let ids: SmallVec<_> = host
-                    .into_iter()
-                    .chain(directory.map(|it| table.directory(it).hash()))
-                    .collect();
-                let is_exact = directory.unwrap_or(b"/") == path;
-                let prefix = (!is_exact).then(|| prefix.clone());
-                (!ids.is_empty()).then_some(Self { ids, prefix })
+            PurgeMark::Prefix(prefix) => Self::of_prefix(prefix, table).into_iter().collect(),
+            PurgeMark::Condition(condition) => {
+                let carried = condition.carried_by_all(|_| 0).unwrap_or_default();
+                let target = |id: crate::invalidation::TagId| Self {
+                    ids: [id.hash()].into_iter().collect(),
+                    check: Some(HeadCheck::Condition(Arc::clone(condition))),
+                };
+                carried.into_iter().map(target).collect()
             }
         }
+    }
+
+    fn of_prefix(prefix: &UrlPrefix, table: &TagTable) -> Option<Self> {
+        let path = prefix.path().as_bytes();
+        let directory = directories(path).take(DEPTH_MAX).last();
+        let host = prefix.host().map(|host| table.host(host.as_bytes()).hash());
+        let ids: SmallVec<_> =
+            host.into_iter().chain(directory.map(|it| table.directory(it).hash())).collect();
+        let is_exact = directory.unwrap_or(b"/") == path;
+        let check = (!is_exact).then(|| HeadCheck::Prefix(prefix.clone()));
+        (!ids.is_empty()).then_some(Self { ids, check })
     }
 
     pub(crate) fn may_be_in(&self, filter: &Filter) -> bool {
@@ -76,10 +93,10 @@ impl SweepQueue {
     pub(crate) fn begin(&self, invalidation: &Invalidation) {
         if let Some(past_purges) = invalidation.past_purges() {
             past_purges.for_each(|mark, past| {
-                if past.hard > Sequence::default()
-                    && let Some(target) = SweepTarget::of(&mark, invalidation.ids())
-                {
-                    self.add(target, past.hard.number());
+                if past.hard > Sequence::default() {
+                    for target in SweepTarget::of(&mark, invalidation.ids()) {
+                        self.add(target, past.hard.number());
+                    }
                 }
             });
         }
@@ -156,16 +173,14 @@ mod tests {
     use super::*;
 
     fn target(text: &str) -> Option<SweepTarget> {
-        SweepTarget::of(
-            &PurgeMark::Prefix(UrlPrefix::parse(text).unwrap()),
-            Invalidation::new(1).ids(),
-        )
+        let mark = PurgeMark::Prefix(UrlPrefix::parse(text).unwrap());
+        SweepTarget::of(&mark, Invalidation::new(1).ids()).pop()
     }
 
     #[test]
     fn a_prefix_is_looked_for_by_its_host_and_its_deepest_directory() {
         let ids = |text| target(text).map(|it| it.ids.len());
-        let is_exact = |text| target(text).is_some_and(|it| it.prefix.is_none());
+        let is_exact = |text| target(text).is_some_and(|it| it.check.is_none());
         assert_eq!(ids("/blog/"), Some(1));
         assert_eq!(ids("https://shop.example/blog/"), Some(2));
         assert_eq!(ids("https://shop.example/"), Some(1));
@@ -174,16 +189,14 @@ mod tests {
         assert!(!is_exact("https://shop.example/b"));
         assert_eq!(target("/blog/").unwrap().ids, target("/blog/2").unwrap().ids);
         assert_eq!(target("/blog"), None, "nothing narrows it down");
-        assert_eq!(SweepTarget::of(&PurgeMark::All, Invalidation::new(1).ids()), None);
+        assert!(SweepTarget::of(&PurgeMark::All, Invalidation::new(1).ids()).is_empty());
     }
 
     #[test]
     fn purges_are_gathered_up_to_a_limit_and_the_last_of_each_counts() {
         let targets = SweepQueue::default();
-        let of = |number: usize| SweepTarget {
-            ids: [number as u64].into_iter().collect(),
-            prefix: None,
-        };
+        let of =
+            |number: usize| SweepTarget { ids: [number as u64].into_iter().collect(), check: None };
         assert!((0..TARGETS_MAX).all(|number| targets.add(of(number), 5)));
         assert!(!targets.add(of(TARGETS_MAX), 6));
         assert!(targets.add(of(3), 7) && targets.add(of(3), 6), "it is there");

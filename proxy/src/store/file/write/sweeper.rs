@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use purge_protocol::UrlPrefix;
 use tokio::time::Instant;
 
-use crate::invalidation::{PurgeMark, Sequence};
+use crate::invalidation::{PurgeMark, Sequence, Subject};
 use crate::store::Removal;
 use crate::store::file::format::filter::Filter;
 use crate::store::file::format::footer::{Contents, ExtentList, extents_of, postings_of};
@@ -23,7 +22,7 @@ use crate::store::file::format::record::{FooterEntry, short};
 use crate::store::file::read::response;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::IndexEntry;
-use crate::store::file::volume::sweep_queue::{Sweep, SweepTarget};
+use crate::store::file::volume::sweep_queue::{HeadCheck, Sweep, SweepTarget};
 use crate::store::file::write::queue::Job;
 
 /// Looks for purged responses in complete segments. `rest` is told how long that took each
@@ -78,7 +77,7 @@ pub(crate) fn retire_matches(
         for holder in postings.holders(&target.ids) {
             let Some(entry) = entries.get(holder as usize) else { continue };
             let is_meant = entry.born < *sequence
-                && target.prefix.as_ref().is_none_or(|it| covers(it, volume, number, entry));
+                && target.check.as_ref().is_none_or(|it| is_hit(it, volume, number, entry));
             if is_meant && take_out(volume, number, entry) {
                 volume.sub_live_extents(extents_of(extent_lists, holder));
                 volume.metrics.swept.add(1);
@@ -89,8 +88,10 @@ pub(crate) fn retire_matches(
 
 pub(crate) fn want(volume: &Volume, marks: &[PurgeMark], before: Sequence) {
     for mark in marks {
-        let target = SweepTarget::of(mark, volume.invalidation.ids());
-        if !target.is_some_and(|target| volume.sweep_queue.add(target, before.number())) {
+        let targets = SweepTarget::of(mark, volume.invalidation.ids());
+        let is_narrow = !targets.is_empty();
+        let add = |target| volume.sweep_queue.add(target, before.number());
+        if !targets.into_iter().all(add) || !is_narrow {
             volume.metrics.sweeps_refused.add(1);
         }
     }
@@ -113,15 +114,21 @@ pub(crate) fn run(volume: &Arc<Volume>, jobs: &SyncSender<Job>) {
     }
 }
 
-/// Reads whether a response is covered by a prefix that its postings do not tell.
-fn covers(prefix: &UrlPrefix, volume: &Arc<Volume>, number: u32, entry: &FooterEntry) -> bool {
+/// Reads from its head whether a response is hit, where its postings do not tell.
+fn is_hit(check: &HeadCheck, volume: &Arc<Volume>, number: u32, entry: &FooterEntry) -> bool {
     let known = {
         let mut locked = volume.index.lock(entry.key_hash);
         locked.find(short(entry.version)).filter(|known| is_cold_at(known, number, entry)).copied()
     };
     let head =
         known.and_then(|known| response::read(volume, &known).ok()).map(|record| record.head);
-    head.is_some_and(|head| prefix.covers(head.key.host(), head.key.path()))
+    head.is_some_and(|head| match check {
+        HeadCheck::Prefix(prefix) => prefix.covers(head.key.host(), head.key.path()),
+        HeadCheck::Condition(condition) => {
+            let (tags, table) = (&head.tags[..], volume.invalidation.ids());
+            condition.is_met(&Subject { key: &head.key, tags: &tags, table })
+        }
+    })
 }
 
 /// Takes a response out of the index, if it is still there and not in memory, and says whether it

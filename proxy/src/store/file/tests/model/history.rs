@@ -162,8 +162,9 @@ impl History {
         let second = self.written;
         let page = Page { path: slot.path(), selecting: slot.selecting(), second, tags: &[] };
         let ids = invalidation.ids();
-        let tags = [ids.tag(TAGS[tag.0].as_bytes()), ids.host(b"shop.example")];
+        let mut tags = vec![ids.tag(TAGS[tag.0].as_bytes()), ids.host(b"shop.example")];
         let mut draft = contract::draft(invalidation, page);
+        tags.extend(ids.places(&draft.key, Some(slot.page().as_bytes())));
         if let Content::Response(response) = &mut draft.content {
             let now = self.store.clock.now().as_millis().cast_signed();
             response.freshness = response.freshness.moved(now - second.cast_signed() * 1000);

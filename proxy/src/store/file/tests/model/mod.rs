@@ -59,6 +59,14 @@ enum Aim {
     Tag(usize),
     Url(usize),
     Prefix(usize),
+    /// The page at this path.
+    Page(usize),
+    /// This path under every query.
+    Path(usize),
+    /// Both a tag and a prefix.
+    Both(usize, usize),
+    /// What does not carry the tag.
+    Except(usize),
     Host,
     All,
 }
@@ -69,7 +77,9 @@ enum Mode {
     Soft,
 }
 
-const PATHS: [&str; 4] = ["/a/1", "/a/2", "/b/1", "/b/2"];
+const PATHS: [&str; 5] = ["/a/1", "/a/2", "/b/1", "/b/2", "/a/1?q"];
+/// The page of each: the last of `/b/` is the data of the first one.
+const PAGES: [&str; 5] = ["/a/1", "/a/2", "/b/1", "/b/1", "/a/1"];
 const PREFIXES: [&str; 2] = ["/a/", "/b/"];
 const SELECTING: [&str; 3] = ["", "x", "y"];
 const TAGS: [&str; 3] = ["one", "two", "three"];
@@ -81,6 +91,10 @@ impl Slot {
 
     fn path(self) -> &'static str {
         PATHS[self.0]
+    }
+
+    fn page(self) -> &'static str {
+        PAGES[self.0]
     }
 
     fn selecting(self) -> &'static str {
@@ -113,6 +127,10 @@ fn aim() -> impl Strategy<Value = Aim> {
         4 => (0..TAGS.len()).prop_map(Aim::Tag),
         3 => (0..PATHS.len()).prop_map(Aim::Url),
         2 => (0..PREFIXES.len()).prop_map(Aim::Prefix),
+        2 => (0..PATHS.len()).prop_map(Aim::Page),
+        2 => (0..PATHS.len()).prop_map(Aim::Path),
+        2 => (0..TAGS.len(), 0..PREFIXES.len()).prop_map(|(tag, prefix)| Aim::Both(tag, prefix)),
+        1 => (0..TAGS.len()).prop_map(Aim::Except),
         1 => Just(Aim::Host),
         1 => Just(Aim::All),
     ]

@@ -111,13 +111,34 @@ impl Aim {
             Self::Tag(purged) => TAGS[purged] == TAGS[tag.0],
             Self::Url(path) => PATHS[path] == slot.path(),
             Self::Prefix(prefix) => slot.path().starts_with(PREFIXES[prefix]),
+            Self::Page(path) => slot.page() == without_query(PATHS[path]),
+            Self::Path(path) => without_query(slot.path()) == without_query(PATHS[path]),
+            Self::Both(purged, prefix) => {
+                Self::Tag(purged).covers(slot, tag) && Self::Prefix(prefix).covers(slot, tag)
+            }
+            Self::Except(kept) => TAGS[kept] != TAGS[tag.0],
             Self::Host | Self::All => true,
         }
     }
 
     pub(super) fn selector(self) -> purge_protocol::Selector {
-        use purge_protocol::Selector;
+        use purge_protocol::{Expression, Selector};
+        let url = |path: usize| format!("http://shop.example{}", PATHS[path]);
         match self {
+            Self::Page(path) => Selector::Page(url(path)),
+            Self::Path(path) => Selector::Path(url(path)),
+            Self::Both(tag, prefix) => Selector::Expression(Expression {
+                all_of: vec![
+                    format!("tag:{}", TAGS[tag]),
+                    format!("prefix:shop.example{}", PREFIXES[prefix]),
+                ],
+                ..Expression::default()
+            }),
+            Self::Except(tag) => Selector::Expression(Expression {
+                any_of: vec!["host:shop.example".to_owned()],
+                none_of: vec![format!("tag:{}", TAGS[tag])],
+                ..Expression::default()
+            }),
             Self::Tag(tag) => Selector::Tag(TAGS[tag].to_owned()),
             Self::Url(path) => Selector::Url(format!("http://shop.example{}", PATHS[path])),
             Self::Prefix(prefix) => Selector::Prefix(format!("shop.example{}", PREFIXES[prefix])),
@@ -125,4 +146,8 @@ impl Aim {
             Self::All => Selector::All(true),
         }
     }
+}
+
+fn without_query(path: &str) -> &str {
+    path.split('?').next().unwrap()
 }

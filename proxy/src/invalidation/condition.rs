@@ -1,0 +1,203 @@
+//! `PurgeCondition`: what a boolean selector asks of a response, and how it is judged.
+
+use purge_protocol::{CanonicalUrl, Term, Terms, UrlPrefix};
+use smallvec::{SmallVec, smallvec};
+
+use super::Provenance;
+use super::tag_table::{PathIds, TagId, TagTable};
+use crate::key::Key;
+
+/// The conditions of a boolean selector, as identities.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PurgeCondition {
+    pub all_of: Box<[ConditionTerm]>,
+    pub any_of: Box<[ConditionTerm]>,
+    pub none_of: Box<[ConditionTerm]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionTerm {
+    /// A host: every response that it holds for carries it.
+    Carried(TagId),
+    /// A tag that the origin gave, and what stands for it in responses that do not list all of
+    /// theirs.
+    Tag(TagId, [TagId; 2]),
+    Url(TagId),
+    Page(PathIds),
+    Path(PathIds),
+    Prefix(UrlPrefix),
+}
+
+/// The tags of a response, in memory or on disk.
+pub trait Carrier: std::fmt::Debug {
+    fn carries(&self, id: TagId) -> bool;
+
+    /// Returns whether it is of another page than that of its own path.
+    fn is_of_other_page(&self) -> bool;
+}
+
+/// A response as a condition sees it.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    pub key: &'a Key,
+    pub tags: &'a dyn Carrier,
+    pub table: &'a TagTable,
+}
+
+impl Carrier for Provenance {
+    fn carries(&self, id: TagId) -> bool {
+        Self::carries(self, id)
+    }
+
+    fn is_of_other_page(&self) -> bool {
+        self.ids().any(TagId::is_other_page)
+    }
+}
+
+impl Carrier for &[TagId] {
+    fn carries(&self, id: TagId) -> bool {
+        self.contains(&id)
+    }
+
+    fn is_of_other_page(&self) -> bool {
+        self.iter().any(|id| id.is_other_page())
+    }
+}
+
+impl PurgeCondition {
+    pub fn of(terms: &Terms, table: &TagTable) -> Self {
+        let ids =
+            |terms: &[Term]| terms.iter().map(|term| ConditionTerm::of(term, table)).collect();
+        let Terms { all_of, any_of, none_of } = terms;
+        Self { all_of: ids(all_of), any_of: ids(any_of), none_of: ids(none_of) }
+    }
+
+    pub fn is_met(&self, subject: &Subject<'_>) -> bool {
+        let may_hold = |term: &ConditionTerm| term.may_hold(subject);
+        self.all_of.iter().all(may_hold)
+            && (self.any_of.is_empty() || self.any_of.iter().any(may_hold))
+            && !self.none_of.iter().any(|term| term.holds(subject))
+    }
+
+    pub const fn terms(&self) -> usize {
+        self.all_of.len() + self.any_of.len() + self.none_of.len()
+    }
+
+    /// Bytes of it, written or in memory.
+    pub fn bytes(&self) -> usize {
+        let all = self.all_of.iter().chain(&self.any_of).chain(&self.none_of);
+        all.map(|term| match term {
+            ConditionTerm::Prefix(prefix) => prefix.text_bytes() + TERM_BYTES,
+            _ => TERM_BYTES,
+        })
+        .sum()
+    }
+
+    /// Returns tags of which every response that meets it carries one, the fewest responses of
+    /// those that there are; `None` where no tag tells.
+    pub fn carried_by_all(&self, live: impl Fn(TagId) -> u64) -> Option<SmallVec<[TagId; 4]>> {
+        let tags = |term: &ConditionTerm| -> Option<SmallVec<[TagId; 4]>> {
+            match term {
+                ConditionTerm::Carried(id) => Some(smallvec![*id]),
+                ConditionTerm::Tag(id, [alike, any]) => Some(smallvec![*id, *alike, *any]),
+                ConditionTerm::Url(_)
+                | ConditionTerm::Page(_)
+                | ConditionTerm::Path(_)
+                | ConditionTerm::Prefix(_) => None,
+            }
+        };
+        let all_live = |ids: &SmallVec<[TagId; 4]>| ids.iter().map(|id| live(*id)).sum::<u64>();
+        let fewest = self.all_of.iter().filter_map(tags).min_by_key(all_live);
+        match fewest {
+            Some(ids) => Some(ids),
+            None if self.any_of.is_empty() => None,
+            None => {
+                let each: Option<Vec<_>> = self.any_of.iter().map(tags).collect();
+                each.map(|each| each.into_iter().flatten().collect())
+            }
+        }
+    }
+}
+
+impl ConditionTerm {
+    fn of(term: &Term, table: &TagTable) -> Self {
+        let ids = |url: &CanonicalUrl| table.path_ids(url.host().as_bytes(), url.path().as_bytes());
+        match term {
+            Term::Tag(tag) => {
+                let text = tag.as_str().as_bytes();
+                Self::Tag(table.tag(text), table.folds(text))
+            }
+            Term::Host(host) => Self::Carried(table.host(host.as_bytes())),
+            Term::Url(url) => Self::Url(table.url_of(url.host().as_bytes(), url.path().as_bytes())),
+            Term::Prefix(prefix) => Self::Prefix(prefix.clone()),
+            Term::Page(url) => Self::Page(ids(url)),
+            Term::Path(url) => Self::Path(ids(url)),
+        }
+    }
+
+    /// Returns whether it holds, as far as can be told of folded tags: too much is purged, never
+    /// too little.
+    fn may_hold(&self, subject: &Subject<'_>) -> bool {
+        let carries = |id: &TagId| subject.tags.carries(*id);
+        self.holds(subject) || matches!(self, Self::Tag(_, folds) if folds.iter().any(carries))
+    }
+
+    /// Returns whether it holds beyond doubt.
+    fn holds(&self, Subject { key, tags, table }: &Subject<'_>) -> bool {
+        let is_path = |ids: &PathIds| table.place(key, false) == ids.own;
+        match self {
+            Self::Carried(id) | Self::Tag(id, _) => tags.carries(*id),
+            Self::Url(id) => table.url(key) == *id,
+            Self::Page(ids) => tags.carries(ids.page) || !tags.is_of_other_page() && is_path(ids),
+            Self::Path(ids) => is_path(ids),
+            Self::Prefix(prefix) => prefix.covers(key.host(), key.path()),
+        }
+    }
+
+    /// How much it covers, by experience: the lowest covers least.
+    pub(super) const fn breadth(&self) -> u8 {
+        match self {
+            Self::Url(_) => 0,
+            Self::Page(_) => 1,
+            Self::Path(_) => 2,
+            Self::Tag(..) => 3,
+            Self::Prefix(_) => 4,
+            Self::Carried(_) => 5,
+        }
+    }
+}
+
+/// Bytes of a term in memory, or written.
+const TERM_BYTES: usize = 56;
+
+#[cfg(test)]
+mod tests {
+    use purge_protocol::Expression;
+
+    use super::*;
+    use crate::invalidation::Invalidation;
+    use crate::key::{KeySeed, Scheme};
+
+    #[test]
+    fn a_folded_tag_may_be_the_one_that_is_wanted_and_never_the_one_that_is_left_out() {
+        let invalidation = Invalidation::new(1);
+        let table = invalidation.ids();
+        let key = Key::new(KeySeed(1), Scheme::Http, b"h", b"/");
+        let is_met = |all_of: &str, none_of: &str, tags: &[TagId]| {
+            let expression = Expression {
+                all_of: vec![format!("tag:{all_of}")],
+                none_of: vec![format!("tag:{none_of}")],
+                ..Expression::default()
+            };
+            let condition = PurgeCondition::of(&expression.read().unwrap(), table);
+            condition.is_met(&Subject { key: &key, tags: &tags, table })
+        };
+        let [alike, any] = table.folds(b"node:5");
+        for folded in [alike, any] {
+            assert!(is_met("node:5", "eu", &[folded]), "it may be among them");
+            assert!(is_met("a", "node:5", &[table.tag(b"a"), folded]), "it need not be");
+        }
+        assert!(!is_met("a", "node:5", &[table.tag(b"a"), table.tag(b"node:5")]));
+        assert!(!is_met("a", "eu", &[table.tag(b"b")]));
+    }
+}

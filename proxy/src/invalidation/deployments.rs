@@ -1,0 +1,226 @@
+//! `Deployments`: which deployment of a site is the present one, so that responses of others are
+//! stale.
+//!
+//! Unlike a purge this is a state: what an old server answers after the change is of the old
+//! deployment, and was so from the beginning. A change is one mark for all responses. Of two
+//! changes the one with the later time holds, in whatever order they arrive: records of Kafka are
+//! repeated, and proxies that were away get theirs late.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::Sequence;
+use super::marks::Verdict;
+use super::provenance::Provenance;
+use super::tag_table::TagId;
+use process::timestamp::Timestamp;
+
+/// A change of the deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployMark {
+    /// The only host whose responses it concerns; `None`: those of every host.
+    pub host: Option<(TagId, Arc<str>)>,
+    pub deployment: TagId,
+    pub name: Arc<str>,
+    /// The time of the change, or of the last one that repeats it.
+    pub at: Timestamp,
+    /// Responses of other deployments are stale since then.
+    pub stale_since: Timestamp,
+    /// Responses of other deployments are not used from then on.
+    pub until: Timestamp,
+    /// The time has come.
+    pub is_over: bool,
+}
+
+/// The present deployment of each host that has one of its own, and of all others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DeployStates {
+    by_host: BTreeMap<Option<u128>, DeployState>,
+}
+
+#[derive(Clone, Debug)]
+struct DeployState {
+    deploy: DeployMark,
+    /// The sequence of its last change.
+    changed: Sequence,
+}
+
+#[derive(Debug, Default)]
+pub struct Deployments {
+    states: RwLock<DeployStates>,
+    /// The sequence of the last change; zero: none.
+    newest: AtomicU64,
+    /// Deployments that responses have named, for those who ask.
+    known: RwLock<BTreeMap<Arc<str>, TagId>>,
+}
+
+impl DeployMark {
+    fn host_bits(&self) -> Option<u128> {
+        self.host.as_ref().map(|(id, _)| id.bits())
+    }
+
+    /// Joins a repeat: it does not prolong the grace.
+    fn repeat(&mut self, later: &Self) {
+        self.at = later.at;
+        self.stale_since = self.stale_since.min(later.stale_since);
+        self.until = self.until.min(later.until);
+        self.is_over |= later.is_over;
+    }
+}
+
+impl DeployStates {
+    /// Takes a change over, unless a later one is known. Returns a host that there is no room for
+    /// any more: its responses have to be purged.
+    pub(super) fn set(&mut self, deploy: &DeployMark, sequence: Sequence) -> Option<TagId> {
+        let host = deploy.host_bits();
+        let is_later =
+            |known: Option<&DeployState>| known.is_some_and(|known| known.deploy.at > deploy.at);
+        if is_later(self.by_host.get(&host)) || is_later(self.by_host.get(&None)) {
+            return None;
+        }
+        match self.by_host.get_mut(&host) {
+            Some(known) if known.deploy.deployment == deploy.deployment => {
+                known.deploy.repeat(deploy);
+                known.changed = known.changed.max(sequence);
+            }
+            _ => {
+                let state = DeployState { deploy: deploy.clone(), changed: sequence };
+                self.by_host.insert(host, state);
+            }
+        }
+        if host.is_none() {
+            self.by_host.retain(|host, it| host.is_none() || it.deploy.at > deploy.at);
+        }
+        if self.by_host.len() <= DEPLOYS_MAX {
+            return None;
+        }
+        let of_hosts = self.by_host.iter().filter(|(host, _)| host.is_some());
+        let (oldest, _) = of_hosts.min_by_key(|(_, it)| it.deploy.at)?;
+        let oldest = *oldest;
+        self.by_host.remove(&oldest);
+        oldest.map(TagId::from_bits)
+    }
+
+    /// Decides for a response by the deployment that it names: one that names none is of none, and
+    /// stays as it is.
+    fn verdict(&self, own: TagId, carries: impl Fn(TagId) -> bool) -> Verdict {
+        match self.of(carries) {
+            Some(DeployState { deploy, .. }) if deploy.deployment != own => {
+                if deploy.is_over {
+                    Verdict::Purged
+                } else {
+                    Verdict::Soft(deploy.stale_since)
+                }
+            }
+            _ => Verdict::Valid,
+        }
+    }
+
+    /// Returns the present deployment for a response that carries these: its host's own, if there
+    /// is one.
+    fn of(&self, carries: impl Fn(TagId) -> bool) -> Option<&DeployState> {
+        let own = self
+            .by_host
+            .iter()
+            .find(|(host, _)| host.is_some_and(|host| carries(TagId::from_bits(host))));
+        own.map(|(_, state)| state).or_else(|| self.by_host.get(&None))
+    }
+
+    /// Shows each with the sequence of its last change.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&DeployMark, Sequence)> {
+        self.by_host.values().map(|state| (&state.deploy, state.changed))
+    }
+}
+
+impl Deployments {
+    pub(super) fn restored(states: DeployStates) -> Self {
+        let newest = states.iter().map(|(_, changed)| changed.0).max().unwrap_or(0);
+        let (states, newest) = (RwLock::new(states), AtomicU64::new(newest));
+        Self { states, newest, known: RwLock::default() }
+    }
+
+    /// Takes a change over, see [`DeployStates::set`]. Only under the lock of `RunningFetches`.
+    pub(super) fn set(&self, deploy: &DeployMark, sequence: Sequence) -> Option<TagId> {
+        let dropped = self.states.write().set(deploy, sequence);
+        self.newest.store(sequence.0, Ordering::Release);
+        dropped
+    }
+
+    pub(super) fn verdict(&self, provenance: &Provenance) -> Verdict {
+        let ids = provenance.ids();
+        self.verdict_of(ids, |id| provenance.carries(id))
+    }
+
+    pub(super) fn verdict_of_tags(&self, tags: &[TagId]) -> Verdict {
+        self.verdict_of(tags.iter().copied(), |id| tags.contains(&id))
+    }
+
+    fn verdict_of(
+        &self,
+        mut ids: impl Iterator<Item = TagId>,
+        carries: impl Fn(TagId) -> bool,
+    ) -> Verdict {
+        if self.newest.load(Ordering::Acquire) == 0 {
+            return Verdict::Valid;
+        }
+        match ids.find(|id| id.is_deployment()) {
+            None => Verdict::Valid,
+            Some(own) => self.states.read().verdict(own, carries),
+        }
+    }
+
+    /// Returns whether no change has come since, as far as it concerns this response.
+    pub(super) fn is_unchanged(&self, provenance: &Provenance, since: Sequence) -> bool {
+        if self.newest.load(Ordering::Acquire) <= since.0
+            || !provenance.ids().any(TagId::is_deployment)
+        {
+            return true;
+        }
+        let states = self.states.read();
+        states.of(|id| provenance.carries(id)).is_none_or(|state| state.changed <= since)
+    }
+
+    /// Returns the changes whose time is over by now, to be marked as such.
+    pub fn due(&self, now: Timestamp) -> Vec<DeployMark> {
+        if self.newest.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let states = self.states.read();
+        let is_due = |it: &&DeployMark| !it.is_over && it.until <= now;
+        let due = states.iter().map(|(deploy, _)| deploy).filter(is_due);
+        due.map(|deploy| DeployMark { is_over: true, ..deploy.clone() }).collect()
+    }
+
+    /// Returns the present deployment of each host that has one of its own, and of all others.
+    pub fn current(&self) -> Vec<DeployMark> {
+        self.states.read().iter().map(|(deploy, _)| deploy.clone()).collect()
+    }
+
+    /// Notes that there is such a deployment.
+    pub(super) fn note(&self, name: &str, id: TagId) {
+        if self.known.read().contains_key(name) {
+            return;
+        }
+        let mut known = self.known.write();
+        if known.len() < KNOWN_MAX {
+            known.insert(name.into(), id);
+        }
+    }
+
+    /// Returns the deployments that responses have named, and forgets those of which `is_stored`
+    /// says that no response is left.
+    pub fn known(&self, is_stored: impl Fn(TagId) -> bool) -> Vec<(Arc<str>, TagId)> {
+        let mut known = self.known.write();
+        known.retain(|_, id| is_stored(*id));
+        known.iter().map(|(name, id)| (Arc::clone(name), *id)).collect()
+    }
+}
+
+/// Hosts whose present deployment is remembered. Beyond it, the oldest is forgotten, and what is
+/// stored of its host is purged.
+const DEPLOYS_MAX: usize = 1000;
+/// Names of deployments that are told to those who ask.
+const KNOWN_MAX: usize = 256;

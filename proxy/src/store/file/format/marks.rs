@@ -1,0 +1,151 @@
+//! The marks of the journal that are more than one identity: conditions and deploys.
+//!
+//! ```text
+//! condition  lists of terms, all of | any of | none of: count u16 | terms
+//! term       1 | host u128   2 | URL u128   3, 4 | page, path: three u128   5 | prefix
+//!            6 | tag: three u128
+//! deploy     host u128, name (none: zero, empty) | deployment u128, name | at, stale since and
+//!            until: three u64 | is over u8
+//! ```
+
+use std::sync::Arc;
+
+use purge_protocol::UrlPrefix;
+
+use super::codec::{Cursor, Put as _};
+use crate::invalidation::{ConditionTerm, DeployMark, PathIds, PurgeCondition, TagId};
+use process::timestamp::Timestamp;
+
+pub(super) fn encode_condition(condition: &PurgeCondition, out: &mut Vec<u8>) {
+    for terms in [&condition.all_of, &condition.any_of, &condition.none_of] {
+        out.put_u16(u16::try_from(terms.len()).unwrap_or(u16::MAX));
+        for term in terms {
+            encode_term(term, out);
+        }
+    }
+}
+
+pub(super) fn decode_condition(cursor: &mut Cursor<'_>) -> Option<PurgeCondition> {
+    let mut terms = || {
+        let count = cursor.u16()?;
+        let mut terms = Vec::new();
+        for _ in 0..count {
+            terms.push(decode_term(cursor)?);
+        }
+        Some(terms.into_boxed_slice())
+    };
+    let (all_of, any_of, none_of) = (terms()?, terms()?, terms()?);
+    let is_positive = !all_of.is_empty() || !any_of.is_empty();
+    is_positive.then_some(PurgeCondition { all_of, any_of, none_of })
+}
+
+fn encode_term(term: &ConditionTerm, out: &mut Vec<u8>) {
+    let mut put_ids = |kind, ids: &[TagId]| {
+        out.put_u8(kind);
+        ids.iter().for_each(|id| out.put_u128(id.bits()));
+    };
+    match term {
+        ConditionTerm::Carried(id) => put_ids(1, &[*id]),
+        ConditionTerm::Url(id) => put_ids(2, &[*id]),
+        ConditionTerm::Page(ids) => put_ids(3, &[ids.own, ids.page, ids.path]),
+        ConditionTerm::Path(ids) => put_ids(4, &[ids.own, ids.page, ids.path]),
+        ConditionTerm::Tag(id, [alike, any]) => put_ids(6, &[*id, *alike, *any]),
+        ConditionTerm::Prefix(prefix) => {
+            out.put_u8(5);
+            if out.put_long(prefix.to_string().as_bytes()).is_none() {
+                out.put_u32(0); // no URL is as long as that
+            }
+        }
+    }
+}
+
+fn decode_term(cursor: &mut Cursor<'_>) -> Option<ConditionTerm> {
+    let kind = cursor.u8()?;
+    let mut id = || cursor.u128().map(TagId::from_bits);
+    Some(match kind {
+        1 => ConditionTerm::Carried(id()?),
+        2 => ConditionTerm::Url(id()?),
+        3 => ConditionTerm::Page(PathIds { own: id()?, page: id()?, path: id()? }),
+        4 => ConditionTerm::Path(PathIds { own: id()?, page: id()?, path: id()? }),
+        5 => {
+            let text = std::str::from_utf8(cursor.long()?).ok()?;
+            ConditionTerm::Prefix(UrlPrefix::read_back(text)?)
+        }
+        6 => ConditionTerm::Tag(id()?, [id()?, id()?]),
+        _ => return None,
+    })
+}
+
+pub(super) fn encode_deploy(deploy: &DeployMark, out: &mut Vec<u8>) {
+    let (host, name) = match &deploy.host {
+        Some((id, name)) => (id.bits(), &**name),
+        None => (0, ""),
+    };
+    let texts = [(host, name), (deploy.deployment.bits(), &deploy.name)];
+    for (id, text) in texts {
+        out.put_u128(id);
+        if out.put_long(text.as_bytes()).is_none() {
+            out.put_u32(0); // its length is limited
+        }
+    }
+    for time in [deploy.at, deploy.stale_since, deploy.until] {
+        out.put_u64(time.as_millis());
+    }
+    out.put_u8(u8::from(deploy.is_over));
+}
+
+pub(super) fn decode_deploy(cursor: &mut Cursor<'_>) -> Option<DeployMark> {
+    let mut named = || {
+        let id = TagId::from_bits(cursor.u128()?);
+        let text = std::str::from_utf8(cursor.long()?).ok()?;
+        Some((id, Arc::<str>::from(text)))
+    };
+    let (host, (deployment, name)) = (named()?, named()?);
+    let host = (!host.1.is_empty()).then_some(host);
+    let mut time = || cursor.u64().map(Timestamp::from_millis);
+    let (at, stale_since, until) = (time()?, time()?, time()?);
+    let is_over = match cursor.u8()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    Some(DeployMark { host, deployment, name, at, stale_since, until, is_over })
+}
+
+#[cfg(test)]
+mod tests {
+    use purge_protocol::Expression;
+
+    use super::*;
+    use crate::invalidation::Invalidation;
+
+    #[test]
+    fn conditions_and_deploys_are_read_back_as_they_were_written() {
+        let invalidation = Invalidation::new(3);
+        let terms = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let expression = Expression {
+            all_of: terms(&["tag:a", "host:h", "url:h.example/a?x", "prefix:/b/"]),
+            any_of: terms(&["page:h.example/p", "path:h.example/q"]),
+            none_of: terms(&["tag:eu"]),
+        };
+        let condition = PurgeCondition::of(&expression.read().unwrap(), invalidation.ids());
+        let mut bytes = Vec::new();
+        encode_condition(&condition, &mut bytes);
+        assert_eq!(decode_condition(&mut Cursor(&bytes)), Some(condition));
+        let ids = invalidation.ids();
+        for host in [None, Some((ids.host(b"h"), Arc::<str>::from("h")))] {
+            let deploy = DeployMark {
+                host,
+                deployment: ids.deployment(b"b"),
+                name: "b".into(),
+                at: Timestamp::from_secs(2),
+                stale_since: Timestamp::from_secs(1),
+                until: Timestamp::from_secs(3),
+                is_over: true,
+            };
+            let mut bytes = Vec::new();
+            encode_deploy(&deploy, &mut bytes);
+            assert_eq!(decode_deploy(&mut Cursor(&bytes)), Some(deploy));
+        }
+    }
+}
