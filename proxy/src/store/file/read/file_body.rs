@@ -107,6 +107,18 @@ impl FileBody {
         }
     }
 
+    /// Returns whether a part could not be read when this body was loaded before, once each time.
+    pub(crate) fn was_lost_before(&self) -> bool {
+        self.places().is_some_and(|places| self.volume.lost_extents.take(&places))
+    }
+
+    fn note_lost(&self, from: u64, to: u64) {
+        self.lose();
+        if let Some(place) = self.part(from, to).and_then(|(extent, _)| extent.place()) {
+            self.volume.lost_extents.note(place);
+        }
+    }
+
     /// Returns the places of all extents; `None` if one is not written yet.
     pub(crate) fn places(&self) -> Option<Vec<ExtentPlace>> {
         self.extents.iter().map(|extent| extent.place.get().copied()).collect()
@@ -372,7 +384,7 @@ impl BodyReader for FileBodyReader {
     fn window(&self, from: u64, to: u64, mode: CopyMode) -> Result<Chunk, ReadError> {
         let read = self.body.read(from, to, mode);
         if let Err(error) = &read {
-            self.body.lose();
+            self.body.note_lost(from, to);
             self.body.volume.note_read_error(error);
         }
         read

@@ -144,6 +144,21 @@ fn bytes_of_a_body_that_are_wrong_on_the_device_are_never_sent() {
     assert_eq!(store.store.file_usage().corrupt, 1);
 }
 
+#[test]
+fn a_body_that_could_not_be_read_is_not_loaded_again_after_it_has_left_memory() {
+    let store = filled();
+    let data = store.data.bytes();
+    let large = data.windows(500).rposition(|it| it.iter().all(|it| *it == b'e')).unwrap();
+    let store = store.restart();
+    store.data.flip((large + 10) * 8);
+    let objects = store.store.file_usage().objects;
+    assert_eq!(store.get("/4"), None, "its reader is broken off");
+    store.store.evict_all();
+    contract::load(&*store.store, &key("/4"));
+    assert!(store.store.lookup(&key("/4"), &|_| true).is_none());
+    assert_eq!(store.store.file_usage().objects, objects - 1);
+}
+
 /// One failed read ends the trust in the whole file, as more of it may be damaged. Memory goes on.
 #[test]
 fn a_device_that_cannot_be_read_is_out_of_service_until_a_restart() {

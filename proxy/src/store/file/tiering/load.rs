@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::parts::{TierParts, Turn};
 use crate::invalidation::{Provenance, Sequence, TagId};
 use crate::key::Key;
-use crate::store::body::ReadError;
+use crate::store::body::{DeferredBody as _, ReadError};
 use crate::store::file::format::head::Head;
+use crate::store::file::read::file_body::FileBody;
 use crate::store::file::read::response;
 use crate::store::file::read::response::Record;
 use crate::store::file::volume::index::IndexEntry;
 use crate::store::memory::Arrival;
-use crate::store::{Body, Content, NewEntry, Promote, Removal, Stored};
+use crate::store::{Content, NewEntry, Promote, Removal, Stored};
 use process::timestamp::Timestamp;
 
 /// Brings back what is in the file under this key, and returns what does not stay in memory.
@@ -86,8 +87,8 @@ fn restore(
     record: Result<Record, ReadError>,
     promote: Promote,
 ) -> Option<Arc<Stored>> {
-    let is_whole = |record: Record| match &record.body {
-        Body::Deferred(body) if !body.is_intact() => Err(ReadError::Gone),
+    let is_whole = |record: Record| match FileBody::in_body(&record.body) {
+        Some(body) if !body.is_intact() || body.was_lost_before() => Err(ReadError::Gone),
         _ => Ok(record),
     };
     match record.and_then(is_whole) {

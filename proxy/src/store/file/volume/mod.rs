@@ -5,6 +5,7 @@ pub(crate) mod index;
 pub(crate) mod segment;
 pub(crate) mod readers;
 pub(crate) mod journal_writer;
+pub(crate) mod lost_extents;
 pub(crate) mod metrics;
 pub(crate) mod sweep_queue;
 pub(crate) mod times;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 
 use self::index::{Index, IndexEntry};
 use self::journal_writer::{CheckpointSource, JournalWriter};
+use self::lost_extents::LostExtents;
 use self::metrics::{FileMetrics, Service};
 use self::readers::Readers;
 use self::segment::Segments;
@@ -75,6 +77,7 @@ pub(crate) struct Volume {
     /// noted.
     pub(crate) is_loading: AtomicBool,
     pub(crate) superseded: Mutex<HashSet<(u64, u32)>>,
+    pub(crate) lost_extents: LostExtents,
     pub(crate) is_shared: AtomicBool,
     /// Set after too many errors: the store stops writing.
     pub(crate) is_offline: AtomicBool,
@@ -134,6 +137,7 @@ impl Volume {
             loaded_at: AtomicU32::new(0),
             is_loading: AtomicBool::new(true),
             superseded: Mutex::default(),
+            lost_extents: LostExtents::default(),
             is_shared: AtomicBool::new(false),
             is_offline: AtomicBool::new(false),
             frees: AtomicU64::new(0),
