@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deploy::Deploy;
 use crate::expression::Expression;
-use crate::request::{PurgeMode, PurgeRequest};
+use crate::request::{PurgeMode, PurgeRequest, Selector};
 
 /// The path to which batches are posted and from which a proxy's [`LogStatus`] is read, on its
 /// admin listener.
@@ -180,8 +180,8 @@ impl From<Written> for LoggedPurge {
 
 impl LoggedPurge {
     /// Splits a purge of more than `selectors_max` selectors into several of the same offset, mode
-    /// and revision. A purge of everything needs no other selector. Only the last part asks for
-    /// fetches.
+    /// and revision. A purge of everything needs no other selector but deploys. Only the last part
+    /// asks for fetches.
     ///
     /// `selectors_max` below 1 counts as 1.
     pub fn parts(mut self, selectors_max: usize) -> Vec<Self> {
@@ -189,9 +189,10 @@ impl LoggedPurge {
         if self.request.selector_count() <= max {
             return vec![self];
         }
-        let selectors = self.request.take_selectors();
-        if self.request.all {
-            return vec![self];
+        let mut selectors = self.request.take_selectors();
+        if std::mem::take(&mut self.request.all) {
+            selectors.retain(|selector| matches!(selector, Selector::Deploy(_)));
+            selectors.push(Selector::All(true));
         }
         let rewarm = self.rewarm.take();
         let mut parts: Vec<Self> = Vec::with_capacity(selectors.len().div_ceil(max));

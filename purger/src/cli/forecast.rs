@@ -75,12 +75,19 @@ fn unlike(config: &Config, meant: &PurgeEvent, read: &PurgeEvent) -> Option<Refu
         (&asked.urls, &kept.urls),
         (&asked.hosts, &kept.hosts),
         (&asked.prefixes, &kept.prefixes),
+        (&asked.pages, &kept.pages),
+        (&asked.paths, &kept.paths),
     ] {
         let missing = left_out(meant, read);
         if !missing.is_empty() && read.len() < meant.len() {
             let why = format!("the purger would leave out {missing}: see purger.hosts");
             return Some(Refusal { why, exit: Exit::No });
         }
+    }
+    if kept.expressions.len() < asked.expressions.len() || kept.deploys.len() < asked.deploys.len()
+    {
+        let why = "the purger would leave some of it out: see purger.hosts".to_owned();
+        return Some(Refusal { why, exit: Exit::No });
     }
     let sound = read.request.selectors(config.purge.max_selectors);
     sound.err().map(|error| Refusal {

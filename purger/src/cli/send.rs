@@ -9,7 +9,7 @@ use process::clock::Clock;
 use process::exit::Exit;
 use process::terminal::say;
 use purge_protocol::log::{LogId, Rewarm};
-use purge_protocol::{PurgeMode, PurgeRequest, RequestError};
+use purge_protocol::{Deploy, Expression, PurgeMode, PurgeRequest, RequestError};
 use serde::Serialize;
 use settings::Config;
 use tokio::sync::mpsc;
@@ -26,10 +26,11 @@ use crate::kafka::producer::{Producer, Written};
 use crate::receipt::Confirmed;
 
 /// The purge and its delivery.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
-    .args(["tag", "url", "host", "prefix", "site", "all"])))]
+    .args(["tag", "url", "page", "path", "host", "prefix", "all_of", "any_of", "deploy", "site",
+           "all"])))]
 pub(super) struct SendArguments {
     #[command(flatten)]
     common: CommonArguments,
@@ -39,12 +40,37 @@ pub(super) struct SendArguments {
     /// All variants of a URL
     #[arg(long, value_name = "URL")]
     url: Vec<String>,
+    /// The page at a URL: its document and its data, under every query
+    #[arg(long, value_name = "URL")]
+    page: Vec<String>,
+    /// The path of a URL under every query
+    #[arg(long, value_name = "URL")]
+    path: Vec<String>,
     /// All URLs of a host
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
     /// All URLs that begin with this
     #[arg(long, value_name = "PREFIX")]
     prefix: Vec<String>,
+    /// Responses that meet all of these: `tag:a`, `host:h`, `page:URL`, `path:URL`, `url:URL`,
+    /// `prefix:URL`
+    #[arg(long, value_name = "TERM")]
+    all_of: Vec<String>,
+    /// And at least one of these
+    #[arg(long, value_name = "TERM")]
+    any_of: Vec<String>,
+    /// And none of these
+    #[arg(long, value_name = "TERM")]
+    none_of: Vec<String>,
+    /// Responses that name another deployment than this one: stale at once, gone after the grace
+    #[arg(long, value_name = "ID")]
+    deploy: Option<String>,
+    /// Time until they are gone
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "10m")]
+    grace: Duration,
+    /// The only host that the deploy concerns
+    #[arg(long, value_name = "HOST", requires = "deploy")]
+    deploy_host: Option<String>,
     /// A whole site; also the event's key
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
@@ -222,6 +248,14 @@ fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
         urls: arguments.rewarm.clone(),
         max: u32::try_from(arguments.rewarm.len()).unwrap_or(u32::MAX),
     });
+    let SendArguments { all_of, any_of, none_of, .. } = arguments.clone();
+    let expression = Expression { all_of, any_of, none_of };
+    let deploy = arguments.deploy.as_ref().map(|id| Deploy {
+        id: id.clone(),
+        grace_seconds: arguments.grace.as_secs(),
+        host: arguments.deploy_host.clone(),
+        at_ms: Some(clock.wall().as_millis()),
+    });
     let mut settle = arguments.settle.clone();
     settle.sort_unstable();
     PurgeEvent {
@@ -232,6 +266,10 @@ fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
             urls: arguments.url.clone(),
             hosts: arguments.host.clone(),
             prefixes: arguments.prefix.clone(),
+            pages: arguments.page.clone(),
+            paths: arguments.path.clone(),
+            expressions: if expression.is_empty() { Vec::new() } else { vec![expression] },
+            deploys: deploy.into_iter().collect(),
             all: arguments.all,
             mode: Some(if arguments.soft { PurgeMode::Soft } else { PurgeMode::Hard }),
             reason: Some(arguments.reason.clone()),

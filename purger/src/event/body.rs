@@ -9,10 +9,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use purge_protocol::PurgeMode;
 use purge_protocol::log::Rewarm;
 use purge_protocol::tag;
 use purge_protocol::url::UrlPrefix;
+use purge_protocol::{Deploy, Expression, PurgeMode};
 
 use super::Priority;
 use super::draft::{Draft, url_problem};
@@ -88,13 +88,60 @@ fn read_selectors(
     for (index, url) in fields.texts("urls")?.into_iter().enumerate() {
         draft.add_url(&absolute(url, base), || fields.at(&format!("urls[{index}]")))?;
     }
+    for (index, page) in fields.texts("pages")?.into_iter().enumerate() {
+        draft.add_page(&absolute(page, base), || fields.at(&format!("pages[{index}]")))?;
+    }
+    for (index, path) in fields.texts("paths")?.into_iter().enumerate() {
+        draft.add_path(&absolute(path, base), || fields.at(&format!("paths[{index}]")))?;
+    }
     for (index, prefix) in fields.texts("prefixes")?.into_iter().enumerate() {
         draft.add_prefix(prefix, || fields.at(&format!("prefixes[{index}]")))?;
     }
     if let Some(prefix) = fields.text("prefix")? {
         draft.add_prefix(prefix, || fields.at("prefix"))?;
     }
+    read_expressions(draft, fields)?;
+    read_deploys(draft, fields)
+}
+
+/// Reads `expressions`, and the lists of one that may stand by themselves.
+fn read_expressions(draft: &mut Draft, fields: Fields<'_>) -> Result<(), Problem> {
+    for (index, object) in fields.objects("expressions")?.into_iter().enumerate() {
+        let at = fields.at(&format!("expressions[{index}]"));
+        let inner = Fields { object, path: "" };
+        let read = inner.only(&TERM_LISTS).and_then(|()| expression(inner));
+        let read = read.map_err(|problem| problem.within(&at))?;
+        draft.add_expression(read, || at)?;
+    }
+    let alone = expression(fields)?;
+    if alone.is_empty() { Ok(()) } else { draft.add_expression(alone, || fields.at("all_of")) }
+}
+
+fn expression(fields: Fields<'_>) -> Result<Expression, Problem> {
+    let list = |name| -> Result<Vec<String>, Problem> {
+        Ok(fields.texts(name)?.into_iter().map(str::to_owned).collect())
+    };
+    let [all_of, any_of, none_of] = TERM_LISTS;
+    Ok(Expression { all_of: list(all_of)?, any_of: list(any_of)?, none_of: list(none_of)? })
+}
+
+fn read_deploys(draft: &mut Draft, fields: Fields<'_>) -> Result<(), Problem> {
+    for (index, object) in fields.objects("deploys")?.into_iter().enumerate() {
+        let at = fields.at(&format!("deploys[{index}]"));
+        let read = deploy(Fields { object, path: "" }).map_err(|problem| problem.within(&at))?;
+        draft.add_deploy(read, || at)?;
+    }
     Ok(())
+}
+
+fn deploy(fields: Fields<'_>) -> Result<Deploy, Problem> {
+    fields.only(&["id", "grace_seconds", "host", "at_ms"])?;
+    Ok(Deploy {
+        id: fields.id("id")?.unwrap_or_default().into_owned(),
+        grace_seconds: fields.whole("grace_seconds")?.unwrap_or_default(),
+        host: fields.text("host")?.map(str::to_owned),
+        at_ms: fields.whole("at_ms")?,
+    })
 }
 
 /// Puts the host before a path where one is known.
@@ -114,10 +161,7 @@ fn read_scope(
     site: Option<&str>,
     rules: &Rules,
 ) -> Result<(), Problem> {
-    let is_listed = !(draft.tags.is_empty()
-        && draft.urls.is_empty()
-        && draft.hosts.is_empty()
-        && draft.prefixes.is_empty());
+    let is_listed = !draft.lists_nothing();
     let needs = |is_there: bool, name: &str| {
         if is_there {
             return Ok(());
@@ -140,6 +184,10 @@ fn read_scope(
         Some("urls" | "url") => needs(!draft.urls.is_empty(), "urls"),
         Some("hosts" | "host") => needs(!draft.hosts.is_empty(), "hosts"),
         Some("prefix" | "prefixes") => needs(!draft.prefixes.is_empty(), "prefixes"),
+        Some("pages" | "page") => needs(!draft.pages.is_empty(), "pages"),
+        Some("paths" | "path") => needs(!draft.paths.is_empty(), "paths"),
+        Some("expressions" | "expression") => needs(!draft.expressions.is_empty(), "expressions"),
+        Some("deploys" | "deploy") => needs(!draft.deploys.is_empty(), "deploys"),
         Some("site") => {
             needs(site.is_some(), "siteId")?;
             draft.add_site(site.unwrap_or_default(), rules, &fields.at("siteId"))
@@ -149,7 +197,8 @@ fn read_scope(
             Ok(())
         }
         Some(other) => {
-            let wanted = "write tags, urls, site, hosts, prefix or all";
+            let wanted =
+                "write tags, urls, pages, paths, site, hosts, prefix, expressions, deploys or all";
             Err(Problem::new(
                 Code::Scope,
                 format!("{}: {} is none; {wanted}", fields.at("scope"), shown(other)),
@@ -203,3 +252,5 @@ fn rewarm(fields: Fields<'_>, rules: &Rules) -> Result<Option<Rewarm>, Problem> 
     let max = u32::try_from(max).unwrap_or(u32::MAX);
     Ok((max > 0).then_some(Rewarm { urls, max }))
 }
+
+const TERM_LISTS: [&str; 3] = ["all_of", "any_of", "none_of"];

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use purge_protocol::PurgeMode;
 use purge_protocol::log::Rewarm;
+use purge_protocol::{Deploy, Expression, PurgeMode};
 
 use super::draft::{Draft, Stop};
 use super::fields::Fields;
@@ -145,6 +145,10 @@ pub fn cloud_event(event: &PurgeEvent) -> Vec<u8> {
         urls: &request.urls,
         hosts: &request.hosts,
         prefixes: &request.prefixes,
+        pages: &request.pages,
+        paths: &request.paths,
+        expressions: &request.expressions,
+        deploys: &request.deploys,
         mode: request.mode.unwrap_or_default(),
         revision: event.revision,
         reason: request.reason.as_deref(),
@@ -176,7 +180,12 @@ fn scope(event: &PurgeEvent) -> &'static str {
         _ if !request.tags.is_empty() => "tags",
         _ if !request.urls.is_empty() => "urls",
         _ if !request.hosts.is_empty() => "hosts",
-        _ if request.prefixes.is_empty() && event.site.is_some() => "site",
+        _ if !request.prefixes.is_empty() => "prefix",
+        _ if !request.pages.is_empty() => "pages",
+        _ if !request.paths.is_empty() => "paths",
+        _ if !request.expressions.is_empty() => "expressions",
+        _ if !request.deploys.is_empty() => "deploys",
+        _ if event.site.is_some() => "site",
         _ => "prefix",
     }
 }
@@ -212,6 +221,14 @@ struct Data<'a> {
     hosts: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     prefixes: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pages: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    paths: &'a [String],
+    #[serde(skip_serializing_if = "<[Expression]>::is_empty")]
+    expressions: &'a [Expression],
+    #[serde(skip_serializing_if = "<[Deploy]>::is_empty")]
+    deploys: &'a [Deploy],
     mode: PurgeMode,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,

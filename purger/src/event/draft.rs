@@ -1,12 +1,16 @@
 //! `Draft`: what every format becomes before the rules that hold for all of them are applied.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::time::{Duration, SystemTime};
 
 use purge_protocol::log::Rewarm;
 use purge_protocol::tag::Tag;
 use purge_protocol::url::{CanonicalUrl, UrlPrefix, written_host};
-use purge_protocol::{PurgeMode, PurgeRequest, TagError, UrlError};
+use purge_protocol::{
+    Deploy, DeployError, Expression, ExpressionError, PurgeMode, PurgeRequest, TagError, Term,
+    Terms, UrlError,
+};
 
 use super::limits::{NAME_MAX, REASON_MAX, check};
 use super::record::Record;
@@ -27,6 +31,10 @@ pub(super) struct Draft {
     pub(super) urls: Vec<String>,
     pub(super) hosts: Vec<String>,
     pub(super) prefixes: Vec<String>,
+    pub(super) pages: Vec<String>,
+    pub(super) paths: Vec<String>,
+    pub(super) expressions: Vec<Expression>,
+    pub(super) deploys: Vec<Deploy>,
     pub(super) all: bool,
     pub(super) mode: Option<PurgeMode>,
     pub(super) reason: Option<String>,
@@ -64,22 +72,9 @@ impl Draft {
         tag: &str,
         at: impl FnOnce() -> String,
     ) -> Result<(), Problem> {
-        let what = match Tag::parse(tag) {
-            Ok(_) => {
-                self.tags.push(tag.to_owned());
-                return Ok(());
-            }
-            Err(TagError::Empty) => "is empty; leave it out".to_owned(),
-            Err(TagError::TooLong { length, max }) => {
-                format!("has {length} bytes, more than the {max} of a tag; shorten it")
-            }
-            Err(TagError::Character(_)) => {
-                "is not a tag: it holds white space, a comma or a control \
-                character; write each tag as a string of its own"
-                    .to_owned()
-            }
-        };
-        Err(Problem::new(Code::Tag, format!("{}: {} {what}", at(), shown(tag))))
+        Tag::parse(tag).map_err(|error| tag_problem(&error, tag, &at()))?;
+        self.tags.push(tag.to_owned());
+        Ok(())
     }
 
     pub(super) fn add_url(
@@ -89,6 +84,63 @@ impl Draft {
     ) -> Result<(), Problem> {
         CanonicalUrl::parse(url).map_err(|error| url_problem(&error, url, &at()))?;
         self.urls.push(url.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn add_page(
+        &mut self,
+        url: &str,
+        at: impl FnOnce() -> String,
+    ) -> Result<(), Problem> {
+        CanonicalUrl::parse(url).map_err(|error| url_problem(&error, url, &at()))?;
+        self.pages.push(url.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn add_path(
+        &mut self,
+        url: &str,
+        at: impl FnOnce() -> String,
+    ) -> Result<(), Problem> {
+        CanonicalUrl::parse(url).map_err(|error| url_problem(&error, url, &at()))?;
+        self.paths.push(url.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn add_expression(
+        &mut self,
+        expression: Expression,
+        at: impl FnOnce() -> String,
+    ) -> Result<(), Problem> {
+        expression.read().map_err(|error| match &error {
+            ExpressionError::Tag(error) => tag_problem(error, "", &at()),
+            ExpressionError::Url(error) => url_problem(error, &error.text, &at()),
+            ExpressionError::NoPositiveTerm => {
+                Problem::new(Code::Empty, format!("{}: {error}", at()))
+            }
+            ExpressionError::TooManyTerms { .. } => {
+                Problem::new(Code::Limit, format!("{}: {error}", at()))
+            }
+            ExpressionError::Term(text) | ExpressionError::Property(text) => {
+                let wanted = "write tag:, host:, page:, path:, url: or prefix: and a name";
+                Problem::new(Code::Field, format!("{}: {} is no term; {wanted}", at(), shown(text)))
+            }
+        })?;
+        self.expressions.push(expression);
+        Ok(())
+    }
+
+    pub(super) fn add_deploy(
+        &mut self,
+        deploy: Deploy,
+        at: impl FnOnce() -> String,
+    ) -> Result<(), Problem> {
+        deploy.read().map_err(|error| match &error {
+            DeployError::Name(error) => tag_problem(error, &deploy.id, &at()),
+            DeployError::Host(error) => url_problem(error, &error.text, &at()),
+            DeployError::Grace { .. } => Problem::new(Code::Limit, format!("{}: {error}", at())),
+        })?;
+        self.deploys.push(deploy);
         Ok(())
     }
 
@@ -130,8 +182,17 @@ impl Draft {
     }
 
     fn selects_nothing(&self) -> bool {
-        let lists = [&self.tags, &self.urls, &self.hosts, &self.prefixes];
-        !self.all && lists.iter().all(|list| list.is_empty())
+        !self.all && self.lists_nothing()
+    }
+
+    pub(super) fn lists_nothing(&self) -> bool {
+        self.texts().iter().all(|list| list.is_empty())
+            && self.expressions.is_empty()
+            && self.deploys.is_empty()
+    }
+
+    const fn texts(&self) -> [&Vec<String>; 6] {
+        [&self.tags, &self.urls, &self.hosts, &self.prefixes, &self.pages, &self.paths]
     }
 
     /// Applies limits, filters, age and authorisation, in this order.
@@ -142,22 +203,27 @@ impl Draft {
         now: SystemTime,
     ) -> Result<PurgeEvent, Stop> {
         self.check_names()?;
-        for list in [&mut self.tags, &mut self.urls, &mut self.hosts, &mut self.prefixes] {
-            drop_repeats(list);
-        }
+        let Self { tags, urls, hosts, prefixes, pages, paths, .. } = &mut self;
+        [tags, urls, hosts, prefixes, pages, paths].into_iter().for_each(drop_repeats);
+        drop_repeats(&mut self.expressions);
+        drop_repeats(&mut self.deploys);
         if self.selects_nothing() {
-            let detail =
-                "it selects nothing: write tags, urls, hosts, prefixes, \"all\": true, or a siteId";
+            let detail = "it selects nothing: write tags, urls, pages, paths, hosts, prefixes, \
+                all_of, any_of, deploys, \"all\": true, or a siteId";
             return Err(Problem::new(Code::Empty, detail).into());
         }
         check(self.tags.len(), rules.limits.tags, "tags")?;
-        let others = self.urls.len() + self.hosts.len() + self.prefixes.len();
-        check(others, rules.limits.urls, "urls, hosts and prefixes")?;
+        let others: usize = self.texts()[1..].iter().map(|list| list.len()).sum();
+        let terms: usize = self.expressions.iter().map(|it| it.terms().count()).sum();
+        let others = others + terms + self.deploys.len();
+        check(others, rules.limits.urls, "urls, pages, paths, hosts, prefixes and terms")?;
         self.check_rewarm()?;
         self.filter(rules)?;
         let mode = self.mode.or(rules.mode).unwrap_or(PurgeMode::Hard);
         let time = self.root_time.or(self.time).or(record.timestamp).and_then(time::within);
-        if mode == PurgeMode::Soft && self.is_expired(time, rules.max_age, now) {
+        // A deploy is a state: a proxy that does not learn of it goes on with the one before.
+        let may_expire = mode == PurgeMode::Soft && self.deploys.is_empty();
+        if may_expire && self.is_expired(time, rules.max_age, now) {
             return Err(Ignored::Expired.into());
         }
         self.authorise(mode, rules)?;
@@ -166,11 +232,17 @@ impl Draft {
 
     fn event(self, record: &Record<'_>, mode: PurgeMode, time: Option<SystemTime>) -> PurgeEvent {
         let id = self.id.unwrap_or_else(|| record.place());
+        let at_ms = time.and_then(time::millis);
+        let dated = |deploy: Deploy| Deploy { at_ms: deploy.at_ms.or(at_ms), ..deploy };
         let request = PurgeRequest {
             tags: self.tags,
             urls: self.urls,
             hosts: self.hosts,
             prefixes: self.prefixes,
+            pages: self.pages,
+            paths: self.paths,
+            expressions: self.expressions,
+            deploys: self.deploys.into_iter().map(dated).collect(),
             all: self.all,
             mode: Some(mode),
             reason: self.reason.map(shorten),
@@ -224,8 +296,12 @@ impl Draft {
 
     fn named_hosts(&self) -> impl Iterator<Item = String> {
         let hosts = self.hosts.iter().filter_map(|host| written_host(host).ok());
-        let urls = self.urls.iter().filter_map(|url| host_of_url(url));
-        hosts.chain(urls).chain(self.prefixes.iter().filter_map(|prefix| host_of_prefix(prefix)))
+        let urls = self.urls.iter().chain(&self.pages).chain(&self.paths);
+        let urls = urls.filter_map(|url| host_of_url(url));
+        let prefixes = self.prefixes.iter().filter_map(|prefix| host_of_prefix(prefix));
+        let deploys = self.deploys.iter().filter_map(host_of_deploy);
+        let terms = self.expressions.iter().flat_map(hosts_of_terms);
+        hosts.chain(urls).chain(prefixes).chain(deploys).chain(terms)
     }
 
     fn filter(&mut self, rules: &Rules) -> Result<(), Ignored> {
@@ -238,7 +314,11 @@ impl Draft {
         if hosts.only.is_empty() && hosts.except.is_empty() {
             return Ok(());
         }
-        self.urls.retain(|url| host_of_url(url).is_none_or(|host| hosts.allows(&host)));
+        for urls in [&mut self.urls, &mut self.pages, &mut self.paths] {
+            urls.retain(|url| host_of_url(url).is_none_or(|host| hosts.allows(&host)));
+        }
+        self.expressions.retain(|it| hosts_of_terms(it).iter().all(|host| hosts.allows(host)));
+        self.deploys.retain(|it| host_of_deploy(it).is_none_or(|host| hosts.allows(&host)));
         self.hosts.retain(|host| written_host(host).is_ok_and(|host| hosts.allows(&host)));
         self.prefixes
             .retain(|prefix| host_of_prefix(prefix).is_none_or(|host| hosts.allows(&host)));
@@ -269,11 +349,15 @@ impl Draft {
         // The prefix `/` without a host is everything under another name, and `/*` is that prefix.
         let is_everything =
             |prefix: &String| UrlPrefix::parse(prefix).is_ok_and(|prefix| prefix.is_everything());
-        let is_all = self.all || self.prefixes.iter().any(is_everything);
+        let is_all = self.all
+            || self.prefixes.iter().any(is_everything)
+            || self.expressions.iter().any(may_be_everything)
+            || self.deploys.iter().any(|deploy| deploy.host.is_none());
         if is_all && !is_listed(&rules.may_purge_all, source) {
             return forbid("purge everything", "may_purge_all", "name tags, urls, hosts or a site");
         }
-        if mode == PurgeMode::Hard && !is_listed(&rules.may_purge_hard, source) {
+        let is_hard = mode == PurgeMode::Hard || !self.deploys.is_empty();
+        if is_hard && !is_listed(&rules.may_purge_hard, source) {
             return forbid("purge hard", "may_purge_hard", "write \"mode\": \"soft\"");
         }
         Ok(())
@@ -291,6 +375,38 @@ fn host_of_prefix(prefix: &str) -> Option<String> {
     if is_path { None } else { host_of_url(prefix) }
 }
 
+fn host_of_deploy(deploy: &Deploy) -> Option<String> {
+    deploy.host.as_deref().and_then(|host| written_host(host).ok())
+}
+
+/// Returns the hosts that every response which meets an expression is of.
+fn hosts_of_terms(expression: &Expression) -> Vec<String> {
+    let all_of = expression.read().map(|terms| terms.all_of).unwrap_or_default();
+    all_of.iter().filter_map(Term::host).map(str::to_owned).collect()
+}
+
+/// Returns whether an expression covers everything but its exceptions.
+fn may_be_everything(expression: &Expression) -> bool {
+    let is_everything =
+        |term: &Term| matches!(term, Term::Prefix(prefix) if prefix.is_everything());
+    expression.read().is_ok_and(|Terms { all_of, any_of, .. }| {
+        all_of.iter().all(is_everything) && (any_of.is_empty() || any_of.iter().any(is_everything))
+    })
+}
+
+fn tag_problem(error: &TagError, tag: &str, at: &str) -> Problem {
+    let what = match error {
+        TagError::Empty => "is empty; leave it out".to_owned(),
+        TagError::TooLong { length, max } => {
+            format!("has {length} bytes, more than the {max} of a tag; shorten it")
+        }
+        TagError::Character(_) => "is not a tag: it holds white space, a comma or a control \
+            character; write each tag as a string of its own"
+            .to_owned(),
+    };
+    Problem::new(Code::Tag, format!("{at}: {} {what}", shown(tag)))
+}
+
 /// Says what is wrong with a URL, host or prefix, and what to write.
 pub(super) fn url_problem(error: &UrlError, text: &str, at: &str) -> Problem {
     Problem::new(Code::Url, format!("{at}: {} {}", shown(text), error.problem))
@@ -299,7 +415,7 @@ pub(super) fn url_problem(error: &UrlError, text: &str, at: &str) -> Problem {
 /// Members up to which each is compared with each.
 const FEW: usize = 16;
 
-fn drop_repeats(list: &mut Vec<String>) {
+fn drop_repeats<T: Eq + Hash>(list: &mut Vec<T>) {
     if list.len() <= FEW {
         let mut kept = 0;
         while let Some((before, rest)) = list.split_at_checked(kept) {
@@ -313,7 +429,7 @@ fn drop_repeats(list: &mut Vec<String>) {
         return;
     }
     let mut seen = HashSet::with_capacity(list.len());
-    let is_new: Vec<bool> = list.iter().map(|text| seen.insert(text.as_str())).collect();
+    let is_new: Vec<bool> = list.iter().map(|one| seen.insert(one)).collect();
     let mut is_new = is_new.into_iter();
     list.retain(|_| is_new.next().unwrap_or(true));
 }

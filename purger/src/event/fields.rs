@@ -98,6 +98,32 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Returns a list of objects.
+    pub(super) fn objects(self, name: &str) -> Result<Vec<&'a Object<'a>>, Problem> {
+        match self.object.get(name) {
+            None => Ok(Vec::new()),
+            Some(Json::List(members)) => {
+                let member = |(index, member): (usize, &'a Json<'a>)| match member {
+                    Json::Object(object) => Ok(object),
+                    other => Err(self.wrong(&format!("{name}[{index}]"), other, "an object")),
+                };
+                members.iter().enumerate().map(member).collect()
+            }
+            Some(other) => Err(self.wrong(name, other, "a list of objects")),
+        }
+    }
+
+    /// Refuses members that have other names: what is left out would change what is meant.
+    pub(super) fn only(self, names: &[&str]) -> Result<(), Problem> {
+        match self.object.names().find(|name| !names.contains(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let detail = format!("{}: is not known; write {}", self.at(name), names.join(", "));
+                Err(Problem::new(Code::Field, detail))
+            }
+        }
+    }
+
     /// Returns a time. An invalid one counts as absent: a bad date never costs a purge.
     pub(super) fn time(self, name: &str) -> Option<SystemTime> {
         self.object.text(name).and_then(time::parse)

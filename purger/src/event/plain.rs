@@ -18,7 +18,22 @@ pub(super) fn read(object: &Object<'_>, rules: &Rules) -> Result<Draft, Problem>
 }
 
 pub(super) fn is_one(object: &Object<'_>) -> bool {
-    ["tags", "urls", "hosts", "prefixes", "prefix", "all", "scope"]
-        .iter()
-        .any(|name| object.has(name))
+    SELECTORS.iter().any(|name| object.has(name))
 }
+
+const SELECTORS: [&str; 14] = [
+    "tags",
+    "urls",
+    "hosts",
+    "prefixes",
+    "prefix",
+    "pages",
+    "paths",
+    "expressions",
+    "all_of",
+    "any_of",
+    "none_of",
+    "deploys",
+    "all",
+    "scope",
+];

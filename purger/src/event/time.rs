@@ -54,6 +54,12 @@ pub(super) fn of_millis(millis: i64) -> Option<SystemTime> {
 }
 
 /// Returns the time if its year has four digits, so that it can be written and read again.
+/// Returns the milliseconds since 1970; `None` before.
+pub(super) fn millis(time: SystemTime) -> Option<u64> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
 pub(super) fn within(time: SystemTime) -> Option<SystemTime> {
     let (seconds, _) = since_epoch(time)?;
     (SECONDS_MIN..=SECONDS_MAX).contains(&seconds).then_some(time)

@@ -99,6 +99,11 @@ impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
+
+    /// Says in which object it is.
+    pub(super) fn within(self, at: &str) -> Self {
+        Self { code: self.code, detail: format!("{at}.{}", self.detail) }
+    }
 }
 
 const SHOWN: usize = 60;

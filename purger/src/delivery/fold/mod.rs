@@ -28,6 +28,13 @@ pub struct Fold {
 impl Fold {
     /// Adds a purge without its request for fetches: pages that were hot then may not be hot now.
     pub fn add(&mut self, mut purge: LoggedPurge) {
+        // Of one mode, so that none overtakes a later one. They have no use for another.
+        for deploy in std::mem::take(&mut purge.request.deploys) {
+            self.add_selector(None, Selector::Deploy(deploy), purge.offset);
+        }
+        if purge.request.selector_count() == 0 {
+            return;
+        }
         if purge.revision.is_some() {
             purge.rewarm = None;
             self.bytes += encoded(&purge).len();
@@ -38,13 +45,17 @@ impl Fold {
         let mode = purge.request.mode;
         let all = purge.request.all.then_some(Selector::All(true));
         for selector in purge.request.take_selectors().into_iter().chain(all) {
-            let length = text_of(&selector).len();
-            let newest = self.selectors.entry((mode, selector)).or_insert_with(|| {
-                self.bytes += length + SELECTOR_BYTES;
-                purge.offset
-            });
-            *newest = purge.offset.max(*newest);
+            self.add_selector(mode, selector, purge.offset);
         }
+    }
+
+    fn add_selector(&mut self, mode: Option<PurgeMode>, selector: Selector, offset: i64) {
+        let length = bytes_of(&selector);
+        let newest = self.selectors.entry((mode, selector)).or_insert_with(|| {
+            self.bytes += length + SELECTOR_BYTES;
+            offset
+        });
+        *newest = offset.max(*newest);
     }
 
     pub fn extend(&mut self, purges: impl IntoIterator<Item = LoggedPurge>) {
@@ -105,6 +116,20 @@ fn text_of(selector: &Selector) -> Cow<'_, str> {
     }
 }
 
+/// Returns the bytes of its text, and at least those that it takes in JSON without quotes.
+fn bytes_of(selector: &Selector) -> usize {
+    match selector {
+        Selector::Expression(expression) => {
+            expression.terms().map(|term| term.len() + SELECTOR_BYTES).sum::<usize>() + LISTS_BYTES
+        }
+        Selector::Deploy(deploy) => {
+            let host = deploy.host.as_ref().map_or(0, String::len);
+            deploy.id.len() + host + LISTS_BYTES
+        }
+        other => text_of(other).len(),
+    }
+}
+
 /// Bytes of selectors in a fold: a quarter of what a proxy takes by default (`purge.log.max_body`),
 /// since a record of up to `purger.max_event` bytes may come on top, and escapes in JSON.
 const BYTES_MAX: usize = 1 << 20;
@@ -113,6 +138,9 @@ const SELECTORS_MAX: usize = 20_000;
 /// Bytes that a selector costs beside its text: quotes, a comma, and its share of the purge around
 /// it.
 const SELECTOR_BYTES: usize = 8;
+
+/// Bytes of the names in an expression or a deploy.
+const LISTS_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use purge_protocol::log::LogId;
+use purge_protocol::{Deploy, Expression};
 use shellac::testing::purge::log::reading;
 
 use super::*;
@@ -54,6 +55,50 @@ fn each_selector_is_purged_once_in_each_mode_at_its_highest_offset() {
         (8, text("b a"), SOFT, None),
     ];
     assert_eq!(shown, expected);
+}
+
+fn deploy(id: &str) -> Deploy {
+    Deploy { id: id.to_owned(), ..Deploy::default() }
+}
+
+#[test]
+fn of_deploys_none_overtakes_a_later_one_whatever_they_come_with() {
+    let with = |mut purge: LoggedPurge, id: &str| {
+        purge.request.deploys.push(deploy(id));
+        purge
+    };
+    let missed = [
+        with(purge(3, &["a"], HARD, None), "one"),
+        with(purge(4, &[], SOFT, None), "two"),
+        with(purge(5, &["b"], None, Some(9)), "three"),
+        with(purge(6, &[], HARD, None), "one"),
+        purge(7, &["c"], HARD, None),
+    ];
+    let folded = fold(missed).into_purges(100);
+    let order: Vec<_> =
+        folded.iter().flat_map(|it| it.request.deploys.iter().map(|it| it.id.clone())).collect();
+    assert_eq!(order, ["two", "three", "one"]);
+    assert!(folded.is_sorted_by_key(|it| it.offset));
+}
+
+#[test]
+fn expressions_pages_and_deploys_come_through_a_fold_and_in_parts() {
+    let text = r#"{"offset":1,"pages":["//h/p"],"paths":["//h/q"],"deploys":[{"id":"d"}],
+        "expressions":[{"all_of":["tag:a"],"none_of":["tag:b"]}],"all":true,"mode":"soft"}"#;
+    let purge: LoggedPurge = serde_json::from_str(text).unwrap();
+    let sorted = |mut selectors: Vec<Selector>| {
+        selectors.sort_by_cached_key(|selector| format!("{selector:?}"));
+        selectors
+    };
+    let meant = sorted(purge.request.clone().take_selectors());
+    let folded = fold([purge.clone()]).into_purges(1);
+    assert_eq!(folded.iter().filter(|it| it.request.all).count(), 1);
+    let selectors = folded.into_iter().flat_map(|mut it| it.request.take_selectors()).collect();
+    assert_eq!(sorted(selectors), meant);
+    let parts = purge.parts(1);
+    assert_eq!(parts.iter().flat_map(|it| &it.request.deploys).count(), 1, "a state is not lost");
+    assert_eq!(parts.iter().filter(|it| it.request.all).count(), 1);
+    assert_eq!(parts.len(), 2, "everything needs no other purge");
 }
 
 #[test]
@@ -146,6 +191,8 @@ impl Proxy {
         for record in log.iter().filter(|record| record.offset < self.next) {
             let mode = record.request.mode;
             for selector in record.request.clone().take_selectors() {
+                let is_deploy = matches!(selector, Selector::Deploy(_));
+                let mode = if is_deploy { None } else { mode };
                 let newest = self.in_force.get(&(mode, selector.clone())).copied();
                 assert!(
                     newest.is_some_and(|newest| newest >= record.offset),
@@ -170,9 +217,19 @@ fn records() -> impl Strategy<Value = Vec<LoggedPurge>> {
             offset += step;
             let mut request = PurgeRequest { mode, ..PurgeRequest::default() };
             for (name, is_url) in names {
-                let tag = Selector::Tag(format!("t{name}"));
-                let url = Selector::Url(format!("http://h.example/{name}"));
-                request.push(if is_url { url } else { tag });
+                let url = format!("http://h.example/{name}");
+                let term = format!("tag:t{name}");
+                request.push(match (is_url, name % 4) {
+                    (true, 0) => Selector::Page(url),
+                    (true, 1) => Selector::Path(url),
+                    (true, _) => Selector::Url(url),
+                    (false, 0) => Selector::Expression(Expression {
+                        all_of: vec![term, "host:h.example".to_owned()],
+                        ..Expression::default()
+                    }),
+                    (false, 1) => Selector::Deploy(deploy(&format!("d{name}"))),
+                    (false, _) => Selector::Tag(format!("t{name}")),
+                });
             }
             LoggedPurge { offset, request, revision, rewarm: None }
         };

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use purge_protocol::log::Rewarm;
 use purge_protocol::url::canonical_host;
-use purge_protocol::{PurgeMode, PurgeRequest};
+use purge_protocol::{Deploy, Expression, PurgeMode, PurgeRequest};
 
 use super::super::{
     EventReader, Format, Pattern, Priority, PurgeEvent, Reading, Record, Rules, SiteRule,
@@ -16,7 +16,8 @@ use super::super::{
 };
 use super::{now, record};
 
-const SEEDS: [&str; 8] = [
+const SEEDS: [&str; 9] = [
+    r#"{"pages":["https://h.example/p"],"paths":["//h.example/q?x"],"all_of":["tag:a","host:h.example"],"expressions":[{"any_of":["prefix:/p/"],"none_of":["page:h.example/p"]}],"deploys":[{"id":"b","grace_seconds":60,"host":"h.example","at_ms":7}],"time":"2026-11-22T11:00:00Z"}"#,
     r#"{"specversion":"1.0","id":"e","source":"/a","type":"cache.purge.requested.v1","time":"2026-11-22T11:00:00Z","data":{"siteId":"s","scope":"tags","tags":["a","b"],"mode":"soft","settleMs":[5],"revision":7,"rewarm":{"urls":["/"],"max":3}}}"#,
     r#"{"tags":["a"],"urls":["https://h.example/p?q#f"],"hosts":["h.example:81"],"prefixes":["/p/"],"all":true}"#,
     r#"{"meta":{"uri":"https://en.example/wiki/A","id":"1","dt":"2026-11-22T11:00:00Z","domain":"en.example"},"tags":["purge"]}"#,
@@ -155,22 +156,55 @@ fn request() -> impl Strategy<Value = PurgeRequest> {
     let urls =
         (host(), "/[a-z%?=&é]{0,8}").prop_map(|(host, path)| format!("https://{host}{path}"));
     let prefixes = prop_oneof!["/[a-z]{0,5}", host().prop_map(|host| format!("//{host}/x"))];
-    let lists = (distinct(tag()), distinct(urls), distinct(host()), distinct(prefixes));
+    let pages = (host(), "/[a-z%?]{0,4}").prop_map(|(host, path)| format!("https://{host}{path}"));
+    let places = (distinct(pages), vec(expression(), 0..3), vec(deploy(), 0..3));
+    let lists = (distinct(tag()), distinct(urls), distinct(host()), distinct(prefixes), places);
     let mode = prop_oneof![Just(PurgeMode::Hard), Just(PurgeMode::Soft)];
     (lists, any::<bool>(), mode, option::of("\\PC{0,40}")).prop_map(|(lists, all, mode, reason)| {
-        let (tags, urls, hosts, prefixes) = lists;
-        let is_nothing =
-            tags.is_empty() && urls.is_empty() && hosts.is_empty() && prefixes.is_empty();
+        let (tags, urls, hosts, prefixes, (pages, mut expressions, mut deploys)) = lists;
+        expressions.sort_unstable();
+        expressions.dedup();
+        deploys.sort_unstable();
+        deploys.dedup();
+        let texts = [&tags, &urls, &hosts, &prefixes, &pages];
+        let is_nothing = texts.iter().all(|list| list.is_empty())
+            && expressions.is_empty()
+            && deploys.is_empty();
         PurgeRequest {
             tags,
             urls,
             hosts,
             prefixes,
+            paths: pages.iter().take(1).cloned().collect(),
+            pages,
+            expressions,
+            deploys,
             all: all || is_nothing,
             mode: Some(mode),
             reason,
             ..PurgeRequest::default()
         }
+    })
+}
+
+fn expression() -> impl Strategy<Value = Expression> {
+    let term = prop_oneof![
+        "[a-z]{1,5}".prop_map(|tag| format!("tag:{tag}")),
+        host().prop_map(|host| format!("host:{host}")),
+        host().prop_map(|host| format!("page:{host}/p")),
+        "[a-z]{1,5}".prop_map(|path| format!("prefix:/{path}/")),
+    ];
+    let terms = (vec(term.clone(), 0..3), vec(term.clone(), 1..3), vec(term, 0..3));
+    terms.prop_map(|(all_of, any_of, none_of)| Expression { all_of, any_of, none_of })
+}
+
+fn deploy() -> impl Strategy<Value = Deploy> {
+    let parts = ("[a-z0-9-]{1,9}", 0..=Deploy::GRACE_SECONDS_MAX, option::of(host()), 0..9_u64);
+    parts.prop_map(|(id, grace_seconds, host, at)| Deploy {
+        id,
+        grace_seconds,
+        host,
+        at_ms: Some(at),
     })
 }
 

@@ -23,6 +23,17 @@ fn urls_of_other_hosts_are_left_out() {
     assert_eq!(event.request.prefixes, ["/p/"]);
     assert_eq!(event.rewarm.unwrap().urls, ["https://a.example/"]);
     assert_eq!(ignored(&rules, r#"{"urls":["https://b.org/"]}"#), Ignored::Filtered);
+    let text = r#"{"pages":["//a.example/p","//b.org/p"],"paths":["//b.org/p","//c.example/p"],
+        "expressions":[{"all_of":["tag:a","host:b.org"]},{"all_of":["tag:a"],"any_of":["host:b.org"]}],
+        "deploys":[{"id":"d","host":"b.org"},{"id":"d","host":"a.example"}]}"#;
+    let request = purge(&rules, text).request;
+    assert_eq!(
+        (request.pages, request.paths),
+        (vec!["//a.example/p".into()], vec!["//c.example/p".into()])
+    );
+    assert_eq!(request.expressions.len(), 1, "tags of any host may meet it");
+    assert_eq!(request.deploys[0].host.as_deref(), Some("a.example"));
+    assert_eq!(ignored(&rules, r#"{"deploys":[{"id":"d","host":"b.org"}]}"#), Ignored::Filtered);
     // Tags have no host.
     assert_eq!(purge(&rules, r#"{"urls":["https://b.org/"],"tags":["a"]}"#).request.urls.len(), 0);
 }
@@ -78,6 +89,10 @@ fn a_forbidden_purge_is_not_done_in_part() {
         r#"{"prefixes":["/"],"mode":"soft","source":"/editor"}"#,
         r#"{"prefixes":["/*"],"mode":"soft","source":"/editor"}"#,
         r#"{"prefix":"/#","mode":"soft","source":"/editor"}"#,
+        r#"{"all_of":["prefix:/*"],"none_of":["tag:a"],"mode":"soft","source":"/editor"}"#,
+        r#"{"any_of":["tag:a","prefix:/"],"mode":"soft","source":"/editor"}"#,
+        r#"{"deploys":[{"id":"d"}],"mode":"soft","source":"/legal"}"#,
+        r#"{"deploys":[{"id":"d","host":"h"}],"mode":"soft","source":"/editor"}"#,
         r#"{"tags":["a"],"mode":"hard","source":"/editor"}"#,
         r#"{"tags":["a"],"source":"/editor"}"#,
         r#"{"tags":["a"],"mode":"no such mode"}"#,
@@ -129,7 +144,10 @@ fn limits_are_the_rules() {
     for (text, wanted) in [
         (r#"{"tags":["a","b","c"]}"#, "tags: 3 exceed the limit of 2"),
         (r#"{"tags":["a","b"],"etag":"c"}"#, "tags: 3 exceed the limit of 2"),
-        (r#"{"urls":["//a/"],"hosts":["b"]}"#, "urls, hosts and prefixes: 2 exceed the limit of 1"),
+        (
+            r#"{"urls":["//a/"],"hosts":["b"]}"#,
+            "urls, pages, paths, hosts, prefixes and terms: 2 exceed the limit of 1",
+        ),
         (r#"{"tags":["a"],"settleMs":[1,2]}"#, "settleMs: 2 exceed the limit of 1"),
         (r#"{"tags":["a"],"settleMs":1001}"#, "settleMs: 1001 ms exceed the limit of 1000 ms"),
         (r#"{"tags":["a"],"rewarm":{"urls":["/","/b"]}}"#, "rewarm.urls: 2 exceed the limit of 1"),
