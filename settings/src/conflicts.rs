@@ -21,10 +21,11 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 16] = [
+const CHECKS: [(&[&str], Check); 17] = [
     (&["dns"], answers_that_hold_for_no_time),
     (&["storage"], objects_larger_than_the_store),
-    (&["cookies"], cookies_ignored_and_varied_on),
+    (&["cookies"], cookies_in_two_lists),
+    (&["key"], parameters_kept_and_dropped),
     (&["origin"], origins_never_chosen),
     (&["origin"], servers_named_twice),
     (&["origin"], servers_that_are_not_verified),
@@ -76,17 +77,42 @@ fn answers_that_hold_for_no_time(config: &Config, root: &Node) -> Vec<ProblemBui
     vec![placed(draft, written.into_iter().flatten().next())]
 }
 
-fn cookies_ignored_and_varied_on(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
-    let cookies = &config.cookies;
-    let is_ignored = |name: &String| cookies.ignore.iter().any(|pattern| pattern.matches(name));
-    let both = cookies.vary_on.iter().enumerate().filter(|(_, name)| is_ignored(name));
-    both.map(|(index, name)| {
-        let message = format!("`cookies.vary_on` names `{name}`, which `cookies.ignore` drops");
-        let draft =
-            ProblemBuilder::error(message, "it cannot be both").help("take it out of one of them");
-        placed(draft, root.at(&["cookies", "vary_on", &index.to_string()]))
-    })
-    .collect()
+/// The same text in two lists. Of different ones, the longest decides.
+fn cookies_in_two_lists(_config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    let lists = ["drop", "vary_on", "bypass_on"].map(|list| {
+        let node = root.at(&["cookies", list]);
+        let items = node.and_then(Node::items).unwrap_or_default().iter();
+        let named = |item: &Node| item.at(&["name"]).unwrap_or(item).text().map(str::to_owned);
+        let texts = items.filter_map(|item| Some((named(item)?, item))).collect::<Vec<_>>();
+        (list, texts)
+    });
+    let mut drafts = Vec::new();
+    for (place, (list, texts)) in lists.iter().enumerate() {
+        for (text, item) in texts {
+            let mut earlier = lists.iter().take(place);
+            let has_it =
+                |(_, texts): &&(_, Vec<(String, _)>)| texts.iter().any(|(other, _)| other == text);
+            if let Some((other, _)) = earlier.find(has_it) {
+                let message =
+                    format!("`cookies.{list}` names `{text}`, and so does `cookies.{other}`");
+                let draft = ProblemBuilder::error(message, "it cannot be both");
+                drafts.push(draft.help("take it out of one of them").at(&item.place));
+            }
+        }
+    }
+    drafts
+}
+
+/// Where some parameters are kept, all others are dropped.
+fn parameters_kept_and_dropped(_config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    let written = |list| {
+        let node = root.at(&["key", "query", list])?;
+        (!node.items()?.is_empty()).then_some(node)
+    };
+    let (Some(drop), Some(_)) = (written("drop"), written("keep")) else { return Vec::new() };
+    let message = "`key.query.drop` has no effect beside `key.query.keep`";
+    let draft = ProblemBuilder::error(message, "what `keep` does not name is dropped anyway");
+    vec![draft.help("empty one of them").at(&drop.place)]
 }
 
 /// The first origin that claims a request serves it.

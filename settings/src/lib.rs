@@ -37,12 +37,13 @@ use self::table::Table;
 pub use self::tables::{
     AddressFamily, AdminSettings, Balance, CacheSettings, CircuitSettings, ClientFields,
     CookieSettings, DnsSettings, EventFormat, FileStorage, HashBy, HealthSettings, HedgeAfter,
-    HeuristicSettings, HostHeader, HostPattern, Http2, KafkaSettings, LimitSettings, ListenAddress,
-    ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry,
-    OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork,
-    ProbeMethod, ProxyProtocol, PurgeLogSettings, PurgeSettings, PurgerSettings, ResponseSettings,
-    RetryOn, SaslMechanism, Secret, Security, ServerAddress, ServerSettings, StartAt, StorageKind,
-    StorageSettings, TagSettings, TargetHttp, TargetSettings,
+    HeuristicSettings, HostHeader, HostPattern, Http2, KafkaSettings, KeySettings, LimitSettings,
+    ListenAddress, ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern,
+    OnExpiry, OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork,
+    ProbeMethod, ProxyProtocol, PurgeLogSettings, PurgeSettings, PurgerSettings, QueryParameters,
+    QuerySettings, ResponseSettings, RetryOn, SaslMechanism, Secret, Security, ServerAddress,
+    ServerSettings, StartAt, StorageKind, StorageSettings, TagSettings, TargetHttp, TargetSettings,
+    VaryCookie,
 };
 pub use self::tables::{
     CertificateFiles, ClientCertificate, ListenTlsSettings, OriginTlsSettings, TlsVersion,
@@ -69,6 +70,8 @@ pub struct Config {
     pub storage: StorageSettings,
     /// `[cache]`.
     pub cache: CacheSettings,
+    /// `[key]`.
+    pub key: KeySettings,
     /// `[cookies]`.
     pub cookies: CookieSettings,
     /// `[tags]`.
@@ -155,6 +158,7 @@ impl Config {
             dns: section(root, "dns", DnsSettings::read),
             storage: StorageSettings::read(root),
             cache: section(root, "cache", CacheSettings::read),
+            key: section(root, "key", KeySettings::read),
             cookies: section(root, "cookies", CookieSettings::read),
             tags: section(root, "tags", TagSettings::read),
             purge: section(root, "purge", PurgeSettings::read),

@@ -128,6 +128,18 @@ impl<'t> Table<'t> {
         target: &mut Vec<T>,
     ) {
         self.require_some(key);
+        self.read_tables_or(key, kind, read, target);
+    }
+
+    /// Reads a list of tables and other values, which may be absent or empty. `read` reports what
+    /// keeps it from making a value of a table.
+    pub(crate) fn read_tables_or<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Node) -> Result<T, Fault>,
+        read: impl Fn(&mut Table<'_>) -> Option<T>,
+        target: &mut Vec<T>,
+    ) {
         let Some(node) = self.node(key) else { return };
         let Some(items) = node.items() else {
             return self.fault(key, not_a_list(node), &node.place);
@@ -161,6 +173,11 @@ impl<'t> Table<'t> {
     /// Returns whether this word stands in the place of a table, and marks the key as known.
     pub(crate) fn says(&mut self, key: &'static str, word: &str) -> bool {
         self.node(key).is_some_and(|node| node.text() == Some(word))
+    }
+
+    /// Returns whether the value of this key is something else than a table.
+    pub(crate) fn has_value(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key && !entry.node.is_table())
     }
 
     /// Reports a fault of a value that was read before.

@@ -21,6 +21,7 @@ fn families(app: &App) -> Vec<Family> {
     let (store, invalidation, origins) = (&*app.store, &*app.invalidation, app.origins());
     let fetcher = app.front.cache.fetcher();
     let mut all = front::metrics::families(&requests);
+    all.extend(app.front.cache.bypass_cookies().families());
     all.extend(app.listeners.metrics.families(app.listeners.connections()));
     all.extend(settings.tls.families());
     all.extend(store::metrics::families(store));

@@ -16,6 +16,7 @@ pub(super) fn document(app: &App) -> Vec<u8> {
         "uptime_seconds": app.uptime().as_secs(),
         "requests": requests(app),
         "hit_ratio": hit_ratio(app),
+        "bypass_cookies": app.front.cache.bypass_cookies().document(),
         "config_hash": app.reloads.hash(),
         "connections": app.listeners.connections(),
         "store": {

@@ -175,6 +175,7 @@ impl App {
             seed,
             clock.clone(),
         );
+        executor.follow(&settings);
         let purge_log = PurgeLog::new(
             Arc::clone(&executor),
             Arc::clone(&invalidation),
@@ -352,7 +353,7 @@ impl App {
             Arc::clone(self.front.cache.fetcher()),
             settings,
             metrics,
-            rules,
+            (self.seed, rules),
         )
     }
 

@@ -1,10 +1,12 @@
 //! `Answer`: a response, and the record of its request.
 
 use http::Response;
+use http::header::{HeaderValue, LOCATION};
 
 use super::outcome::Outcome;
 use super::record::RequestRecord;
 use crate::field::cache_status::CacheStatus;
+use crate::policy::query::reflect;
 use crate::request::RequestHead;
 use crate::response::body::ResponseBody;
 use process::timestamp::Timestamp;
@@ -18,13 +20,28 @@ pub struct Answer {
 impl Answer {
     pub(super) fn new(
         request: &RequestHead,
-        response: Response<ResponseBody>,
+        mut response: Response<ResponseBody>,
         outcome: Outcome,
         status: CacheStatus,
         now: Timestamp,
     ) -> Self {
+        if let Some(dropped) = request.target.dropped() {
+            reflect_dropped(request, dropped, &mut response);
+        }
         let key = Some(request.key.hash());
         let record = RequestRecord { key, ..RequestRecord::new(outcome, Some(status), now) };
         Self { response, record }
+    }
+}
+
+/// Gives a redirect on the same host back what was dropped from the query of its request.
+fn reflect_dropped(request: &RequestHead, dropped: &str, response: &mut Response<ResponseBody>) {
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let reflected = location
+        .filter(|_| response.status().is_redirection())
+        .and_then(|location| reflect(location, request.target.host(), dropped))
+        .and_then(|location| HeaderValue::try_from(location).ok());
+    if let Some(reflected) = reflected {
+        response.headers_mut().insert(LOCATION, reflected);
     }
 }

@@ -9,6 +9,7 @@ pub mod outcome;
 pub mod record;
 pub mod rewarm;
 pub mod answer;
+mod bypass_cookies;
 mod deliver;
 mod pass;
 mod tunnel;
@@ -19,6 +20,7 @@ use http::{Method, Version};
 use tokio::time::Instant;
 
 use self::answer::Answer;
+use self::bypass_cookies::BypassCookies;
 use self::changes::Changes;
 use self::decision::{Decision, Plan, decide};
 use self::outcome::Outcome;
@@ -55,6 +57,7 @@ pub struct Cache {
     fetcher: Arc<Fetcher>,
     seed: KeySeed,
     passer: Passer,
+    bypass_cookies: BypassCookies,
 }
 
 /// The progress of a request that has not waited.
@@ -111,7 +114,8 @@ impl Cache {
         seed: KeySeed,
         passer: Passer,
     ) -> Self {
-        Self { store, invalidation, clock, fetcher, seed, passer }
+        let bypass_cookies = BypassCookies::default();
+        Self { store, invalidation, clock, fetcher, seed, passer, bypass_cookies }
     }
 
     pub const fn seed(&self) -> KeySeed {
@@ -120,6 +124,10 @@ impl Cache {
 
     pub const fn fetcher(&self) -> &Arc<Fetcher> {
         &self.fetcher
+    }
+
+    pub const fn bypass_cookies(&self) -> &BypassCookies {
+        &self.bypass_cookies
     }
 
     /// Changes how many tunnels there may be at once.
@@ -135,7 +143,14 @@ impl Cache {
     pub fn begin(&self, mut inbound: Inbound) -> Step {
         let (decision, variant) = match bypass(&inbound) {
             Some(_) if inbound.head.wants_stored_only() => (Decision::Unsatisfiable, None),
-            Some((reason, why)) => (Decision::Forward(reason, Plan::Pass(why)), None),
+            Some((reason, why)) => {
+                if why == Uncacheable::Cookie {
+                    let head = &inbound.head;
+                    let cookies = head.policy.cookies.bypassing(&head.fields);
+                    self.bypass_cookies.count(cookies, || self.clock.now());
+                }
+                (Decision::Forward(reason, Plan::Pass(why)), None)
+            }
             None => {
                 let (decision, variant) = self.look_up(&mut inbound.head, &[]);
                 if self.may_load(&inbound.head, &decision) {

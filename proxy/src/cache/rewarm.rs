@@ -17,6 +17,7 @@ use crate::client::peer::Peer;
 use crate::fetch::request::FetchRequest;
 use crate::fetch::{Fetched, Fetcher};
 use crate::invalidation::Invalidation;
+use crate::key::KeySeed;
 use crate::key::vary::Variant;
 use crate::lookup::usable;
 use crate::policy::{LiveSettings, RequestPolicy};
@@ -39,6 +40,7 @@ pub struct Rewarmer {
     /// Fetches that may run at once.
     running: Arc<Semaphore>,
     jitter: Duration,
+    seed: KeySeed,
     peer: Arc<Peer>,
 }
 
@@ -67,7 +69,7 @@ impl Rewarmer {
         fetcher: Arc<Fetcher>,
         settings: Arc<LiveSettings>,
         metrics: Arc<RewarmMetrics>,
-        rules: RewarmRules,
+        (seed, rules): (KeySeed, RewarmRules),
     ) -> Arc<Self> {
         let nowhere = EndAddress::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let peer = Peer {
@@ -89,6 +91,7 @@ impl Rewarmer {
             places: Arc::new(Semaphore::new(rules.queue)),
             running: Arc::new(Semaphore::new(rules.concurrency)),
             jitter: rules.jitter,
+            seed,
             peer: Arc::new(peer),
         })
     }
@@ -139,10 +142,10 @@ impl Rewarmer {
     async fn fetch(&self, order: &Order, wanted: Wanted) -> RewarmResult {
         let fetcher = &self.fetcher;
         let invalidation = &self.invalidation;
-        if !invalidation.may_confirm(&order.since, order.since.born(), &wanted.key) {
+        let Some(head) = self.request(wanted) else { return RewarmResult::Failed };
+        if !invalidation.may_confirm(&order.since, order.since.born(), &head.key) {
             return RewarmResult::Cancelled; // the later purge gives orders of its own
         }
-        let Some(head) = self.request(wanted) else { return RewarmResult::Failed };
         let now = self.clock.now();
         let lookup = usable(&*self.store, &[], invalidation, &head, || None, now);
         let trust = invalidation.lease().trust(now);
@@ -182,11 +185,17 @@ impl Rewarmer {
         let mut request = Request::get(key.path()).body(()).ok()?;
         *request.headers_mut() = fields;
         let (mut parts, ()) = request.into_parts();
-        let target = Target::read(&parts, &self.peer, usize::MAX).ok()?;
+        let mut target = Target::read(&parts, &self.peer, usize::MAX).ok()?;
         trace::identify(&mut parts.headers);
         let settings = self.settings.local();
         let mut policy =
             RequestPolicy::resolve(settings, target.host(), target.path(), &parts.headers);
+        target.filter(&policy.query);
+        let is_filtered = target.path().as_bytes() != key.path();
+        let key = match is_filtered {
+            true => policy.key(self.seed, key.scheme(), target.host(), target.path()),
+            false => key,
+        };
         policy.claim(target.host(), target.path())?;
         Some(RequestHead {
             method: Method::GET,

@@ -9,7 +9,9 @@
 
 pub mod cookies;
 mod live;
+mod name_table;
 mod own_fields;
+pub mod query;
 mod request_policy;
 mod snapshot;
 
@@ -21,6 +23,7 @@ pub use self::request_policy::RequestPolicy;
 pub use self::snapshot::{SettingsSnapshot, is_fixed_at_start};
 
 use self::cookies::CookieRules;
+use self::query::QueryFilter;
 use crate::freshness::{self, Heuristic};
 use crate::key::{Key, KeySeed, Scheme};
 use settings::Config;
@@ -32,6 +35,8 @@ pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 pub struct Policy {
     /// Cookies that select a variant, are dropped, or keep a request from the cache.
     pub cookies: CookieRules,
+    /// What of a query enters the key.
+    pub query: QueryFilter,
     pub freshness: freshness::FreshnessRules,
     pub cache: settings::CacheSettings,
     pub tags: settings::TagSettings,
@@ -51,9 +56,10 @@ pub struct PolicyId(u32);
 
 impl Policies {
     pub(super) fn new(config: &Config) -> Self {
-        let Config { cache, cookies, tags, .. } = config;
+        let Config { cache, key, cookies, tags, .. } = config;
         let default = Policy {
-            cookies: CookieRules::new(cookies.clone()),
+            cookies: CookieRules::new(cookies),
+            query: QueryFilter::new(&key.query),
             freshness: freshness::FreshnessRules {
                 default_ttl: cache.default_ttl,
                 heuristic: cache.heuristic.map(|it| Heuristic { share: it.share, max: it.max }),
@@ -79,6 +85,12 @@ impl Policies {
     #[expect(clippy::unused_self, reason = "there is one policy until rules exist")]
     pub const fn resolve(&self, _host: &str, _path: &str, _fields: &HeaderMap) -> PolicyId {
         PolicyId(0)
+    }
+
+    /// Returns the other paths, with their queries, under which responses to requests for this one
+    /// may be stored: what the filters leave of its query.
+    pub fn stored_paths(&self, _host: &str, path: &str) -> Vec<String> {
+        self.default.query.apply(path).map(|filtered| filtered.target).into_iter().collect()
     }
 
     pub const fn get(&self, _id: PolicyId) -> &Policy {

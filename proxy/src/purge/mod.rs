@@ -11,12 +11,13 @@ pub mod hint;
 pub mod metrics;
 pub mod log;
 mod count;
+mod stored_urls;
 mod late_changes;
 mod target;
 mod candidates;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Uri;
@@ -32,12 +33,14 @@ use self::count::{Count, Pending, PurgeTally};
 use self::late_changes::LateChanges;
 pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
+use self::stored_urls::StoredUrls;
 use self::target::{PathTarget, ResolvedTarget};
 use crate::invalidation::{
     Carrier as _, DeployMark, Invalidation, Mark, Marked, PurgeCondition, PurgeMark, PurgeTimes,
     RunningFetch, Sequence, Subject, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
+use crate::policy::LiveSettings;
 use crate::store::journal::{Journal, JournalEntry, JournalError};
 use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
@@ -52,6 +55,8 @@ pub struct PurgeExecutor {
     /// One purge counts at a time; what is still to be emptied in the background.
     pending: Mutex<Vec<Pending>>,
     successor: LateChanges,
+    /// Say how URLs are stored; while there are none, as they are written.
+    settings: OnceLock<Arc<LiveSettings>>,
     pub metrics: PurgeMetrics,
 }
 
@@ -65,7 +70,23 @@ impl PurgeExecutor {
     ) -> Arc<Self> {
         let (pending, metrics) = (Mutex::default(), PurgeMetrics::default());
         let successor = LateChanges::default();
-        Arc::new(Self { store, invalidation, journal, seed, clock, pending, successor, metrics })
+        let settings = OnceLock::new();
+        Arc::new(Self {
+            store,
+            invalidation,
+            journal,
+            seed,
+            clock,
+            pending,
+            successor,
+            settings,
+            metrics,
+        })
+    }
+
+    /// Purges URLs as these settings store them. Called once, before the first purge.
+    pub fn follow(&self, settings: &Arc<LiveSettings>) {
+        self.settings.get_or_init(|| Arc::clone(settings));
     }
 
     /// Purges what the selectors name. When this returns, none of it is served again (hard) or
@@ -83,8 +104,10 @@ impl PurgeExecutor {
         for selector in &selectors {
             self.metrics.count(source, selector, mode);
         }
-        let resolved = targets.iter().map(|target| self.resolve(target)).collect();
+        let stored = self.stored_urls(&targets);
+        let resolved = stored.targets.iter().map(|target| self.resolve(target)).collect();
         let (Marked { sequence, .. }, counts) = self.purge(resolved, mode, None).await;
+        let counts = stored.add_up(counts);
         self.journal.settled().await?;
         let objects = counts.iter().map(|count| count.objects - count.already_counted).sum();
         self.metrics.purged.add(objects);
@@ -117,8 +140,10 @@ impl PurgeExecutor {
         for target in targets {
             self.metrics.count_target(Source::Log, target, mode);
         }
-        let resolved = targets.iter().map(|target| self.resolve(target)).collect();
+        let stored = self.stored_urls(targets);
+        let resolved = stored.targets.iter().map(|target| self.resolve(target)).collect();
         let (_, counts) = self.purge(resolved, mode, None).await;
+        let counts = stored.add_up(counts);
         let objects = |count: Count| count.objects - count.already_counted;
         let counts: Vec<u64> = counts.into_iter().map(objects).collect();
         self.metrics.purged.add(counts.iter().sum());
@@ -137,11 +162,11 @@ impl PurgeExecutor {
         (host, groups): (&[u8], &[String]),
         since: Option<&RunningFetch>,
     ) -> Option<Marked> {
-        let mut resolved: Vec<_> = uris
-            .iter()
-            .filter_map(CanonicalUrl::from_uri)
-            .map(|url| ResolvedTarget::of_url(&url, self.invalidation.ids(), self.seed))
-            .collect();
+        let written: Vec<_> =
+            uris.iter().filter_map(CanonicalUrl::from_uri).map(Target::Url).collect();
+        let stored = self.stored_urls(&written);
+        let mut resolved: Vec<_> =
+            stored.targets.iter().map(|target| self.resolve(target)).collect();
         resolved.extend(groups.iter().map(|group| {
             ResolvedTarget::Tag(self.invalidation.ids().group(host, group.as_bytes()))
         }));
@@ -168,6 +193,10 @@ impl PurgeExecutor {
     /// Another process serves now: it is told what requests change that end here.
     pub fn succeed_with(&self, successor: &Arc<dyn Successor>) {
         self.successor.set(successor);
+    }
+
+    fn stored_urls(&self, named: &[Target]) -> StoredUrls {
+        StoredUrls::of(named, self.settings.get().map(|settings| &**settings))
     }
 
     fn resolve(&self, target: &Target) -> ResolvedTarget {
@@ -423,7 +452,7 @@ impl PurgeExecutor {
     /// requests.
     fn rewarm_candidates(&self, targets: &[Target], max: usize) -> RewarmCandidates {
         let mut found: Vec<Arc<Stored>> = Vec::new();
-        for target in targets {
+        for target in &self.stored_urls(targets).targets {
             found.extend(match self.resolve(target) {
                 ResolvedTarget::Tag(id) => self.holders(id),
                 ResolvedTarget::FoldedTag(id, [alike, any]) => {

@@ -1,7 +1,7 @@
 //! `Inbound`: a request in normal form, field by field what the cache and the origin may rely on.
 //!
 //! Key bytes, forwarded bytes and rule-matching bytes are the same bytes: the path is not
-//! rewritten, the host is canonical.
+//! rewritten, the host is canonical, and what a filter drops from the query is in neither.
 
 pub mod soundness;
 pub mod refusal;
@@ -19,6 +19,7 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Version};
 use hyper::body::Incoming;
+use purge_protocol::foreign::is_purge_method;
 
 use self::refusal::Refusal;
 use self::target::Target;
@@ -77,12 +78,16 @@ impl Inbound {
         {
             forwarding::normalize(&mut parts.headers, listen);
         }
-        let (target, has_options) = match Self::check(&mut parts, peer, &settings.limits) {
+        let (mut target, has_options) = match Self::check(&mut parts, peer, &settings.limits) {
             Ok(sound) => sound,
             Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
         };
         let Parts { method, version, headers, mut extensions, .. } = parts;
         let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &headers);
+        // A purge is of what it names, however that is stored.
+        if method == Method::GET || !is_purge_method(method.as_str()) {
+            target.filter(&policy.query);
+        }
         let key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
         // With content, nobody could tell where the tunnel begins.
         let asks_for_tunnel = has_options

@@ -12,12 +12,15 @@ use crate::client::peer::Peer;
 use crate::framing::Violation;
 use crate::framing::grammar::has_target_bytes;
 use crate::key::Scheme;
+use crate::policy::query::{Filtered, QueryFilter};
 
-/// A canonical host and the path with query as the client wrote them.
+/// A canonical host and the path as the client wrote it, with what its filter leaves of the query.
 #[derive(Clone, Debug)]
 pub struct Target {
     host: Host,
     path: PathAndQuery,
+    /// Parameters that left the query and are to be reflected in redirects.
+    dropped: Option<Box<str>>,
 }
 
 type Host = SmallVec<[u8; 48]>;
@@ -65,12 +68,27 @@ impl Target {
         if host.ends_with(b":443") && peer.scheme_of(fields) == Scheme::Https {
             host.truncate(host.len() - b":443".len());
         }
-        Ok(Self { host, path })
+        Ok(Self { host, path, dropped: None })
     }
 
     /// The host in canonical form, with a port unless it is the default one.
     pub fn host(&self) -> &str {
         std::str::from_utf8(&self.host).unwrap_or_default()
+    }
+
+    /// Leaves of the query what enters the key. Costs next to nothing where there is none.
+    pub fn filter(&mut self, filter: &QueryFilter) {
+        if self.path.query().is_some()
+            && let Some(Filtered { target, dropped }) = filter.apply(self.path.as_str())
+            && let Ok(path) = PathAndQuery::try_from(target)
+        {
+            (self.path, self.dropped) = (path, dropped);
+        }
+    }
+
+    /// The parameters that redirects are to be given back.
+    pub fn dropped(&self) -> Option<&str> {
+        self.dropped.as_deref()
     }
 
     pub fn path(&self) -> &str {

@@ -1,7 +1,7 @@
 //! Cookies: analytics do not matter, named ones enter the key, any other keeps a request from the
 //! cache.
 
-use settings::OtherCookies;
+use settings::{OtherCookies, VaryCookie};
 
 use crate::support::origin::{Origin, cacheable};
 use crate::support::proxy::Proxy;
@@ -67,7 +67,7 @@ async fn a_cookie_that_enters_the_key_selects_a_variant_and_is_forwarded() {
     let origin = Origin::start().await;
     origin.script("/a", |request| cacheable(&request.head.field("cookie").unwrap_or_default()));
     let proxy = Proxy::start_with(&origin, |config| {
-        config.cookies.vary_on = vec!["bucket".to_owned(), "lang".to_owned()];
+        config.cookies.vary_on = ["bucket", "lang"].map(VaryCookie::any).into();
     });
 
     for round in 0..2 {

@@ -19,6 +19,12 @@ type KnownKeys = [(String, &'static str)];
 impl UnknownKey {
     /// Adds the name of the setting here, or the list of settings.
     pub(super) fn explain(&self, known: &KnownKeys) -> ProblemBuilder {
+        if let Some(new) = self.new_name() {
+            let message = format!("`{}` is called `{new}` now", self.path());
+            return ProblemBuilder::error(message, "its old name")
+                .help(format!("write `{new}` in its place"))
+                .at(&self.place);
+        }
         if let Some(foreign) = foreign(&self.key) {
             let message = format!("`{}` is {}'s name", self.path(), foreign.whose);
             return ProblemBuilder::error(message, "not a setting")
@@ -30,6 +36,12 @@ impl UnknownKey {
         let draft =
             ProblemBuilder::error(format!("unknown key `{}`", self.path()), label).at(&self.place);
         draft.help(self.suggest(known))
+    }
+
+    fn new_name(&self) -> Option<&'static str> {
+        let table = self.table.rsplit('.').next().unwrap_or_default();
+        let is_own = |(of, old, _): &&(&str, &str, _)| *of == table && *old == self.key;
+        RENAMED.iter().find(is_own).map(|(_, _, new)| *new)
     }
 
     fn suggest(&self, known: &KnownKeys) -> String {
@@ -52,6 +64,9 @@ impl UnknownKey {
         }
     }
 }
+
+/// Tables, and the old and new names of keys in them.
+const RENAMED: [(&str, &str, &str); 1] = [("cookies", "ignore", "drop")];
 
 /// Writes a table's path as the file would.
 fn header(path: &str) -> String {

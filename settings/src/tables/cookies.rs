@@ -1,19 +1,33 @@
 //! `[cookies]`: which request cookies matter to a cache.
 
+use super::name_pattern::{NamePattern, name_patterns};
 use crate::table::Table;
 use crate::value::{Fault, choice, is_token, parsed};
 
-/// Cookies by their effect on the cache.
+/// Cookies by their effect on the cache. Of all patterns that match a name, the longest decides; of
+/// the same twice, what was written goes before what is built in, then `bypass_on` before `vary_on`
+/// before `drop`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieSettings {
-    /// Cookies that neither reach the key nor keep a request from the cache; `@analytics` is
-    /// written out.
-    pub ignore: Vec<NamePattern>,
+    /// Cookies that neither reach the key nor keep a request from the cache, nor reach the origin
+    /// with a request whose response may be stored.
+    pub drop: Vec<NamePattern>,
     /// Cookies that enter the key and are forwarded. Each distinct value is another stored
     /// response.
-    pub vary_on: Vec<String>,
+    pub vary_on: Vec<VaryCookie>,
+    /// Cookies with which a request bypasses the cache.
+    pub bypass_on: Vec<NamePattern>,
     /// The effect of a cookie that no list names.
     pub otherwise: OtherCookies,
+}
+
+/// A cookie that enters the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaryCookie {
+    /// Its name.
+    pub name: NamePattern,
+    /// The values that count, at most 100; every other one is forwarded as `other`. Empty: all do.
+    pub values: Vec<String>,
 }
 
 /// The effect of a cookie that no list names on its request.
@@ -25,111 +39,88 @@ pub enum OtherCookies {
     Drop,
 }
 
-/// A cookie name, or the beginning of one: `_ga`, `_ga_*`. Names are case-sensitive (RFC 6265
-/// §5.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NamePattern {
-    /// This name.
-    Exact(String),
-    /// Any name that begins so.
-    Prefix(String),
-}
-
-impl NamePattern {
-    /// Returns the pattern that is written like this: `*` at the end stands for anything.
-    pub fn new(text: &str) -> Self {
-        match text.strip_suffix('*') {
-            Some(prefix) => Self::Prefix(prefix.to_owned()),
-            None => Self::Exact(text.to_owned()),
-        }
-    }
-
-    /// Returns whether a cookie of this name is meant.
-    pub fn matches(&self, name: impl AsRef<[u8]>) -> bool {
-        match self {
-            Self::Exact(exact) => name.as_ref() == exact.as_bytes(),
-            Self::Prefix(prefix) => name.as_ref().starts_with(prefix.as_bytes()),
-        }
+impl VaryCookie {
+    /// Returns the cookie of this name with any value.
+    pub fn any(name: &str) -> Self {
+        Self { name: NamePattern::new(name), values: Vec::new() }
     }
 }
 
 impl Default for CookieSettings {
     fn default() -> Self {
-        Self { ignore: analytics(), vary_on: Vec::new(), otherwise: OtherCookies::Bypass }
+        Self {
+            drop: built_in(&["@analytics", "@consent"]),
+            vary_on: Vec::new(),
+            bypass_on: built_in(&["@session", "@preview"]),
+            otherwise: OtherCookies::Bypass,
+        }
     }
 }
 
 impl CookieSettings {
     /// Reads `[cookies]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
-        let mut ignore = vec![self.ignore.clone()];
-        table.read_each("ignore", parsed(patterns), &mut ignore);
-        self.ignore = ignore.into_iter().flatten().collect();
-        table.read_each("vary_on", parsed(cookie_name), &mut self.vary_on);
+        read_names(table, "drop", &mut self.drop);
+        let mut vary_on = vec![std::mem::take(&mut self.vary_on)];
+        let any = |names: Vec<NamePattern>| {
+            names.into_iter().map(|name| VaryCookie { name, values: Vec::new() }).collect()
+        };
+        let listed = parsed(|text| cookie_names(text).map(any));
+        table.read_tables_or("vary_on", listed, vary_cookie, &mut vary_on);
+        self.vary_on = vary_on.into_iter().flatten().collect();
+        read_names(table, "bypass_on", &mut self.bypass_on);
         table.read("otherwise", choice(&OTHERWISE), &mut self.otherwise);
     }
 }
 
-/// Reads one item of `ignore`: a built-in list, or a name that may end in `*`.
-fn patterns(text: &str) -> Result<Vec<NamePattern>, Fault> {
-    if text == "@analytics" {
-        return Ok(analytics());
-    }
-    if text.starts_with('@') {
-        let fault = Fault::new(
-            "must be a cookie name or a list of them",
-            format!("there is no list `{text}`"),
-        );
-        return Err(fault.help("the only built-in list is @analytics"));
-    }
-    let name = text.strip_suffix('*').unwrap_or(text);
-    if name.is_empty() && text == "*" {
-        return Ok(vec![NamePattern::new(text)]);
-    }
-    cookie_name(name).map(|_name| vec![NamePattern::new(text)])
+fn built_in(lists: &[&str]) -> Vec<NamePattern> {
+    lists.iter().filter_map(|list| NamePattern::built_in(list)).flatten().collect()
 }
 
-/// Reads a cookie's name, which is a token (RFC 6265 §4.1.1); `*` would be one, but means something
-/// else here.
-fn cookie_name(text: &str) -> Result<String, Fault> {
-    if is_token(text) && !text.contains('*') {
+/// Reads a list of names and built-in lists.
+fn read_names(table: &mut Table<'_>, key: &'static str, target: &mut Vec<NamePattern>) {
+    let mut names = vec![std::mem::take(target)];
+    table.read_each(key, parsed(cookie_names), &mut names);
+    *target = names.into_iter().flatten().collect();
+}
+
+/// Reads `{ name = "ab", values = ["a", "b"] }`.
+fn vary_cookie(table: &mut Table<'_>) -> Option<Vec<VaryCookie>> {
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    table.require("name");
+    table.read("name", parsed(cookie_names), &mut names);
+    table.require("values");
+    table.reject_empty("values");
+    table.read_each("values", parsed(cookie_value), &mut values);
+    if values.len() > VALUES_MAX {
+        let fault = Fault::new(format!("may hold {VALUES_MAX} values"), "too many");
+        table.fault_of("values", fault.help("each is another stored response"));
+    }
+    let cookie = |name| VaryCookie { name, values: values.clone() };
+    Some(names.into_iter().map(cookie).collect())
+}
+
+/// Reads one item of a list.
+fn cookie_names(text: &str) -> Result<Vec<NamePattern>, Fault> {
+    name_patterns(text, ("cookie", &LISTS), is_token)
+}
+
+/// Reads a value, of characters that stand in a cookie without quotes (RFC 6265 §4.1.1).
+fn cookie_value(text: &str) -> Result<String, Fault> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
+    if text == "other" {
+        let fault = Fault::new("must not hold `other`", "every value that is not listed");
+        return Err(fault.help("leave it out"));
+    }
+    if text.bytes().all(is_plain) {
         return Ok(text.to_owned());
     }
-    Err(Fault::new(format!("must be a cookie name, and `{text}` is none"), "not a name"))
+    Err(Fault::new(format!("must be a cookie's value, and `{text}` is none"), "as it is sent"))
 }
+
+const LISTS: [&str; 4] = ["@analytics", "@consent", "@session", "@preview"];
 
 const OTHERWISE: [(&str, OtherCookies); 2] =
     [("bypass", OtherCookies::Bypass), ("drop", OtherCookies::Drop)];
 
-/// Returns what `@analytics` stands for.
-fn analytics() -> Vec<NamePattern> {
-    ANALYTICS.iter().map(|name| NamePattern::new(name)).collect()
-}
-
-/// Cookies that scripts set for themselves and that no server rendering depends on.
-const ANALYTICS: [&str; 24] = [
-    "_ga", // Google Analytics
-    "_ga_*",
-    "_gid",
-    "_gat*",
-    "_gcl_*", // Google Ads
-    "__gads",
-    "__gpi",
-    "__utm*", // Urchin
-    "_dc_gtm_*",
-    "_fbp", // Meta
-    "_fbc",
-    "_hj*",  // Hotjar
-    "_pk_*", // Matomo
-    "ajs_*", // Segment
-    "mp_*",  // Mixpanel
-    "amplitude_*",
-    "AMP_*",
-    "_clck", // Microsoft Clarity
-    "_clsk",
-    "_uet*",  // Microsoft Ads
-    "_ttp",   // TikTok
-    "_scid*", // Snapchat
-    "hubspotutk",
-    "__hs*",
-];
+const VALUES_MAX: usize = 100;

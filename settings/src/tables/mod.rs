@@ -14,7 +14,11 @@ mod origin;
 mod dns;
 mod storage;
 mod cache;
+mod built_in_names;
+mod name_pattern;
 mod cookies;
+mod key;
+mod query;
 mod tags;
 mod purge;
 mod purge_log;
@@ -27,14 +31,16 @@ mod secret;
 
 pub use self::admin::AdminSettings;
 pub use self::cache::{CacheSettings, HeuristicSettings};
-pub use self::cookies::{CookieSettings, NamePattern, OtherCookies};
+pub use self::cookies::{CookieSettings, OtherCookies, VaryCookie};
 pub use self::dns::{AddressFamily, DnsSettings};
 pub use self::kafka::{KafkaSettings, SaslMechanism, Security};
+pub use self::key::KeySettings;
 pub use self::limits::LimitSettings;
 pub use self::listen::{ClientFields, Http2, ListenSettings, ProxyProtocol};
 pub use self::listen_address::ListenAddress;
 pub use self::listen_tls::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 pub use self::log::{LogFormat, LogLevel, LogSettings};
+pub use self::name_pattern::NamePattern;
 pub use self::origin::OriginTlsSettings;
 pub use self::origin::{
     Balance, CircuitSettings, HashBy, HealthSettings, HedgeAfter, HostHeader, HostPattern,
@@ -45,6 +51,7 @@ pub use self::peer_network::PeerNetwork;
 pub use self::purge::PurgeSettings;
 pub use self::purge_log::{OnExpiry, PurgeLogSettings};
 pub use self::purger::{EventFormat, PurgerSettings, StartAt, TargetHttp, TargetSettings};
+pub use self::query::{QueryParameters, QuerySettings};
 pub use self::response::ResponseSettings;
 pub use self::secret::Secret;
 pub use self::storage::{FileStorage, MemoryStorage, StorageKind, StorageSettings};

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use miette::Diagnostic as _;
 
 use super::{MINIMAL, load};
-use crate::Problem;
+use crate::{NamePattern, Problem, QueryParameters, QuerySettings};
 
 /// Lists the problems of a file, one line each: where, what, label, help.
 fn listed(text: &str) -> String {
@@ -200,7 +200,8 @@ kind = "disk"
 collapse = "true"
 max_followers = -1
 [cookies]
-ignore = ["@anything", "a b"]
+drop = ["@anything", "a b"]
+vary_on = ["@tracking", "a*b", { name = "ab", values = ["x", "other", "a;b"] }, { values = [] }]
 otherwise = "Drop"
 [tags]
 read = "xkey"
@@ -227,16 +228,22 @@ level = 3
     13:8: `storage.kind` must be one of "memory", "file", "tiered" (unknown value)
     15:12: `cache.collapse` must be true or false (this is text) -> true, without quotes
     16:17: `cache.max_followers` must be a whole number from 1 to 1000000 (out of range)
-    18:11: `cookies.ignore[0]` must be a cookie name or a list of them (there is no list `@anything`) -> the only built-in list is @analytics
-    18:24: `cookies.ignore[1]` must be a cookie name, and `a b` is none (not a name)
-    19:13: `cookies.otherwise` must be one of "bypass", "drop" (unknown value) -> did you mean "drop"?
-    21:8: `tags.read` must be a list (this is text) -> did you mean ["xkey"]?
-    22:9: `tags.strip` must be true or false (this is a date)
-    24:16: `purge.default_mode` must be one of "hard", "soft" (unknown value)
-    25:10: `purge.allow[0]` must be text (this is a number)
-    27:15: `limits.max_headers` must be a whole number from 1 to 10000 (out of range)
-    29:7: `response.via` must be a token (RFC 9110 §5.6.2) (letters, digits and !#$%&'*+-.^_`|~) -> a bare name such as "shellac"; the version is added
-    31:9: `log.level` must be one of "error", "warn", "info", "debug", "trace" (this is a number)
+    18:9: `cookies.drop[0]` must be the name of a cookie or a built-in list (there is no list `@anything`) -> the built-in lists are @analytics, @consent, @session, @preview
+    18:22: `cookies.drop[1]` must be the name of a cookie, and `a b` is none (no name)
+    19:12: `cookies.vary_on[0]` must be the name of a cookie or a built-in list (`@tracking` is a list of something else) -> the built-in lists are @analytics, @consent, @session, @preview
+    19:25: `cookies.vary_on[1]` must be the name of a cookie, and `a*b` is none (no name) -> `*` may stand at the end only
+    19:62: `cookies.vary_on[2].values[1]` must not hold `other` (every value that is not listed) -> leave it out
+    19:71: `cookies.vary_on[2].values[2]` must be a cookie's value, and `a;b` is none (as it is sent)
+    19:81: `cookies.vary_on[3].name` is missing (not in this table)
+    19:92: `cookies.vary_on[3].values` must hold something (an empty list)
+    20:13: `cookies.otherwise` must be one of "bypass", "drop" (unknown value) -> did you mean "drop"?
+    22:8: `tags.read` must be a list (this is text) -> did you mean ["xkey"]?
+    23:9: `tags.strip` must be true or false (this is a date)
+    25:16: `purge.default_mode` must be one of "hard", "soft" (unknown value)
+    26:10: `purge.allow[0]` must be text (this is a number)
+    28:15: `limits.max_headers` must be a whole number from 1 to 10000 (out of range)
+    30:7: `response.via` must be a token (RFC 9110 §5.6.2) (letters, digits and !#$%&'*+-.^_`|~) -> a bare name such as "shellac"; the version is added
+    32:9: `log.level` must be one of "error", "warn", "info", "debug", "trace" (this is a number)
     "##);
 }
 
@@ -280,13 +287,21 @@ listen = ["[::1]:8080", "0.0.0.0:8080"]
 capacity = "1MiB"
 [cookies]
 vary_on = ["lang", "_ga_123"]
+drop = ["lang", "x"]
+ignore = ["y"]
+bypass_on = ["_ga", "x"]
+[key]
+query = { keep = ["page"], drop = ["a"] }
 "#;
     assert_snapshot!(listed(file), @r##"
     7:8: two listeners are named `main` (the second one)
     8:11: the address 127.0.0.1:8080 of `main` is taken: `main` listens on 0.0.0.0:8080 (taken)
     15:25: the address 0.0.0.0:8080 of `admin` is taken: `main` listens on 0.0.0.0:8080 (taken)
     17:12: `storage.memory.max_object` of 8388608 bytes exceeds `storage.memory.capacity` of 1048576 bytes (no such response would ever fit)
-    19:20: `cookies.vary_on` names `_ga_123`, which `cookies.ignore` drops (it cannot be both) -> take it out of one of them
+    19:12: `cookies.vary_on` names `lang`, and so does `cookies.drop` (it cannot be both) -> take it out of one of them
+    21:1: `cookies.ignore` is called `drop` now (its old name) -> write `drop` in its place
+    22:21: `cookies.bypass_on` names `x`, and so does `cookies.drop` (it cannot be both) -> take it out of one of them
+    24:35: `key.query.drop` has no effect beside `key.query.keep` (what `keep` does not name is dropped anyway) -> empty one of them
     "##);
 }
 
@@ -513,4 +528,29 @@ fn a_new_server_is_given_as_many_good_probes_as_it_needs() {
     assert_eq!(health("threshold = 5").initial, 5);
     assert_eq!(health("threshold = 5\ninitial = 0").initial, 0);
     assert_eq!(health("").path.unwrap(), "/h?x=1");
+}
+
+#[test]
+fn a_query_is_a_table_or_a_word() {
+    let query = |text: &str| load(&format!("{MINIMAL}[key]\nquery = {text}\n")).unwrap().key.query;
+    let names = |names: &[&str]| names.iter().map(|name| NamePattern::new(name)).collect();
+    assert_eq!(query("\"none\"").parameters, QueryParameters::Ignored);
+    assert_eq!(query("\"all\"").parameters, QueryParameters::Drop(Vec::new()));
+    assert_eq!(query("{}"), QuerySettings::default());
+    assert_eq!(query("{ drop = [] }").parameters, QueryParameters::Drop(Vec::new()));
+    let kept = query("{ keep = [\"page\", \"filter[*\"], sort = true }");
+    assert_eq!(kept.parameters, QueryParameters::Keep(names(&["page", "filter[*"])));
+    assert!(kept.sort && !kept.reflect);
+
+    let file = format!(
+        "{MINIMAL}[key]\nquery = {{ drop = [\"@session\", \"a%5Bb\", \"a=b\", \"a*b\"] }}\n"
+    );
+    assert_snapshot!(listed(&file), @r##"
+    4:19: `key.query.drop[0]` must be the name of a parameter or a built-in list (`@session` is a list of something else) -> the built-in lists are @tracking
+    4:31: `key.query.drop[1]` must be the name of a parameter, and `a%5Bb` is none (no name) -> names are compared after percent-decoding: write what it stands for
+    4:40: `key.query.drop[2]` must be the name of a parameter, and `a=b` is none (no name)
+    4:47: `key.query.drop[3]` must be the name of a parameter, and `a*b` is none (no name) -> `*` may stand at the end only
+    "##);
+    let wrong = listed(&format!("{MINIMAL}[key]\nquery = \"non\"\n"));
+    assert_snapshot!(wrong, @r##"4:9: `key.query` must be one of "all", "none" (unknown value) -> did you mean "none"?"##);
 }
