@@ -184,7 +184,7 @@ impl Counts {
 /// Returns a name as text for logs and labels, whatever its bytes.
 fn readable(name: &[u8]) -> Box<str> {
     let cut = name.get(..NAME_BYTES_MAX);
-    let text = cut.unwrap_or(name).escape_ascii().to_string().replace('"', "\\x22");
+    let text = cut.unwrap_or(name).escape_ascii().to_string().replace("\\\"", "\\x22");
     (if cut.is_some() && name.len() > NAME_BYTES_MAX { text + "..." } else { text }).into()
 }
 
