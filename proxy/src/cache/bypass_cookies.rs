@@ -16,11 +16,11 @@ use crate::policy::cookies::BypassCookie;
 use process::timestamp::Timestamp;
 
 #[derive(Debug, Default)]
-pub struct BypassCookies(Mutex<Counts>);
+pub struct BypassCookies(Mutex<NameCounts>);
 
 #[derive(Debug, Default)]
-struct Counts {
-    names: Vec<Named>,
+struct NameCounts {
+    names: Vec<CountedName>,
     total: u64,
     /// Not shown under a name.
     other: u64,
@@ -30,7 +30,7 @@ struct Counts {
 }
 
 #[derive(Debug)]
-struct Named {
+struct CountedName {
     name: Box<str>,
     is_listed: bool,
     weight: u64,
@@ -108,7 +108,7 @@ impl BypassCookies {
     }
 }
 
-impl Counts {
+impl NameCounts {
     fn add(&mut self, cookie: BypassCookie<'_>) {
         let (name, is_listed) = match cookie {
             BypassCookie::Listed(pattern) => (pattern.into(), true),
@@ -140,11 +140,11 @@ impl Counts {
 
     /// Returns the place of a name, which it gets if it has none.
     fn place(&mut self, name: Box<str>, is_listed: bool) -> usize {
-        let is_same = |named: &Named| named.name == name && named.is_listed == is_listed;
+        let is_same = |named: &CountedName| named.name == name && named.is_listed == is_listed;
         if let Some(place) = self.names.iter().position(is_same) {
             return place;
         }
-        let new = |weight| Named { name, is_listed, weight, seen: 0, recent: 0, shown: None };
+        let new = |weight| CountedName { name, is_listed, weight, seen: 0, recent: 0, shown: None };
         if self.names.len() < NAMES_MAX {
             self.names.push(new(0));
             return self.names.len() - 1;
@@ -200,21 +200,21 @@ const HINT_INTERVAL: Duration = Duration::from_mins(1);
 mod tests {
     use super::*;
 
-    fn add(counts: &mut Counts, name: &str, times: u64) {
+    fn add(counts: &mut NameCounts, name: &str, times: u64) {
         (0..times).for_each(|_| counts.add(BypassCookie::Unlisted(name.as_bytes())));
     }
 
-    fn shown(counts: &Counts, name: &str) -> Option<u64> {
+    fn shown(counts: &NameCounts, name: &str) -> Option<u64> {
         counts.names.iter().find(|named| &*named.name == name)?.shown
     }
 
-    fn sum(counts: &Counts) -> u64 {
+    fn sum(counts: &NameCounts) -> u64 {
         counts.other + counts.names.iter().filter_map(|named| named.shown).sum::<u64>()
     }
 
     #[test]
     fn the_first_cookie_is_shown_at_once() {
-        let mut counts = Counts::default();
+        let mut counts = NameCounts::default();
         add(&mut counts, "theme", 1);
         counts.add(BypassCookie::Listed("SESS*"));
         assert_eq!((shown(&counts, "theme"), shown(&counts, "SESS*")), (Some(1), Some(1)));
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_names_fills_no_memory_and_hides_no_frequent_one() {
-        let mut counts = Counts::default();
+        let mut counts = NameCounts::default();
         for number in 0..10_000 {
             add(&mut counts, &format!("flood{number}"), 1);
             if number % 20 == 0 {
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn no_count_ever_falls() {
-        let mut counts = Counts::default();
+        let mut counts = NameCounts::default();
         let mut before = 0;
         for number in 0_u64..5_000 {
             add(&mut counts, &format!("n{}", number * number % 97), 1 + number % 3);
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_hint_comes_once_a_minute_and_names_what_no_list_does() {
-        let mut counts = Counts::default();
+        let mut counts = NameCounts::default();
         let at = |seconds: u64| Timestamp::from_millis(seconds * 1000);
         counts.add(BypassCookie::Listed("PHPSESSID"));
         assert_eq!(counts.hint(at(1)), None, "it is meant to bypass");

@@ -192,9 +192,10 @@ impl Rewarmer {
             RequestPolicy::resolve(settings, target.host(), target.path(), &parts.headers);
         target.filter(&policy.query);
         let is_filtered = target.path().as_bytes() != key.path();
-        let key = match is_filtered {
-            true => policy.key(self.seed, key.scheme(), target.host(), target.path()),
-            false => key,
+        let key = if is_filtered {
+            policy.key(self.seed, key.scheme(), target.host(), target.path())
+        } else {
+            key
         };
         policy.claim(target.host(), target.path())?;
         Some(RequestHead {

@@ -9,7 +9,7 @@
 
 pub mod cookies;
 mod live;
-mod name_table;
+mod name_pattern_table;
 mod own_fields;
 pub mod query;
 mod request_policy;

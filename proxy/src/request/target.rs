@@ -12,7 +12,7 @@ use crate::client::peer::Peer;
 use crate::framing::Violation;
 use crate::framing::grammar::has_target_bytes;
 use crate::key::Scheme;
-use crate::policy::query::{Filtered, QueryFilter};
+use crate::policy::query::{FilteredQuery, QueryFilter};
 
 /// A canonical host and the path as the client wrote it, with what its filter leaves of the query.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ impl Target {
     /// Leaves of the query what enters the key. Costs next to nothing where there is none.
     pub fn filter(&mut self, filter: &QueryFilter) {
         if self.path.query().is_some()
-            && let Some(Filtered { target, dropped }) = filter.apply(self.path.as_str())
+            && let Some(FilteredQuery { target, dropped }) = filter.apply(self.path.as_str())
             && let Ok(path) = PathAndQuery::try_from(target)
         {
             (self.path, self.dropped) = (path, dropped);

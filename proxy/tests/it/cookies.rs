@@ -42,10 +42,12 @@ async fn any_other_cookie_is_dropped_where_the_operator_says_so() {
     origin.on("/a", cacheable("hello"));
     let proxy = Proxy::start_with(&origin, |config| config.cookies.otherwise = OtherCookies::Drop);
 
-    proxy.get_with("/a", &[("Cookie", "session=2")]).await;
+    proxy.get_with("/a", &[("Cookie", "theme=dark")]).await;
 
     assert!(!origin.last("/a").head.has("cookie"));
-    assert!(proxy.get_with("/a", &[("Cookie", "session=3")]).await.is_hit());
+    assert!(proxy.get_with("/a", &[("Cookie", "theme=light")]).await.is_hit());
+    let answer = proxy.get_with("/a", &[("Cookie", "theme=dark; session=2")]).await;
+    assert_eq!(answer.cache_status(), "fwd=bypass; fwd-status=200; detail=cookie");
 }
 
 #[tokio::test]

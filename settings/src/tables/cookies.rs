@@ -66,7 +66,7 @@ impl CookieSettings {
             names.into_iter().map(|name| VaryCookie { name, values: Vec::new() }).collect()
         };
         let listed = parsed(|text| cookie_names(text).map(any));
-        table.read_tables_or("vary_on", listed, vary_cookie, &mut vary_on);
+        table.read_tables_or("vary_on", listed, |table| Some(vary_cookie(table)), &mut vary_on);
         self.vary_on = vary_on.into_iter().flatten().collect();
         read_names(table, "bypass_on", &mut self.bypass_on);
         table.read("otherwise", choice(&OTHERWISE), &mut self.otherwise);
@@ -85,7 +85,7 @@ fn read_names(table: &mut Table<'_>, key: &'static str, target: &mut Vec<NamePat
 }
 
 /// Reads `{ name = "ab", values = ["a", "b"] }`.
-fn vary_cookie(table: &mut Table<'_>) -> Option<Vec<VaryCookie>> {
+fn vary_cookie(table: &mut Table<'_>) -> Vec<VaryCookie> {
     let (mut names, mut values) = (Vec::new(), Vec::new());
     table.require("name");
     table.read("name", parsed(cookie_names), &mut names);
@@ -97,7 +97,7 @@ fn vary_cookie(table: &mut Table<'_>) -> Option<Vec<VaryCookie>> {
         table.fault_of("values", fault.help("each is another stored response"));
     }
     let cookie = |name| VaryCookie { name, values: values.clone() };
-    Some(names.into_iter().map(cookie).collect())
+    names.into_iter().map(cookie).collect()
 }
 
 /// Reads one item of a list.

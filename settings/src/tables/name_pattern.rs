@@ -60,9 +60,10 @@ pub(super) fn name_patterns(
         let found = lists.contains(&text).then(|| NamePattern::built_in(text)).flatten();
         return found.ok_or_else(|| {
             let wants = format!("must be the name of a {noun} or a built-in list");
-            let label = match BUILT_IN.iter().any(|(name, _)| *name == text) {
-                true => format!("`{text}` is a list of something else"),
-                false => format!("there is no list `{text}`"),
+            let label = if BUILT_IN.iter().any(|(name, _)| *name == text) {
+                format!("`{text}` is a list of something else")
+            } else {
+                format!("there is no list `{text}`")
             };
             Fault::new(wants, label).help(format!("the built-in lists are {}", lists.join(", ")))
         });

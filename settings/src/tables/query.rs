@@ -73,9 +73,12 @@ fn parameter_names(text: &str) -> Result<Vec<NamePattern>, Fault> {
         !name.is_empty() && name.chars().all(is_plain)
     };
     let names = name_patterns(text, ("parameter", &["@tracking"]), is_name);
-    names.map_err(|fault| match text.contains('%') {
-        true => fault.help("names are compared after percent-decoding: write what it stands for"),
-        false => fault,
+    names.map_err(|fault| {
+        if text.contains('%') {
+            fault.help("names are compared after percent-decoding: write what it stands for")
+        } else {
+            fault
+        }
     })
 }
 

@@ -13,11 +13,11 @@ use smallvec::SmallVec;
 
 use self::parameter::Parameter;
 pub use self::reflection::reflect;
-use super::name_table::NameTable;
+use super::name_pattern_table::NamePatternTable;
 
 #[derive(Clone, Debug)]
 pub struct QueryFilter {
-    names: NameTable<()>,
+    names: NamePatternTable<()>,
     listed: Listed,
     sort: bool,
     reflect: bool,
@@ -32,7 +32,7 @@ enum Listed {
 
 /// A target from which something was dropped, or which was sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filtered {
+pub struct FilteredQuery {
     pub target: String,
     /// The parameters that were dropped and are to be reflected.
     pub dropped: Option<Box<str>>,
@@ -46,12 +46,12 @@ impl QueryFilter {
             QueryParameters::Keep(names) => (names.as_slice(), Listed::Kept),
             QueryParameters::Ignored => (&[][..], Listed::Kept),
         };
-        let names = NameTable::new(patterns.iter().map(|pattern| (pattern, ())));
+        let names = NamePatternTable::new(patterns.iter().map(|pattern| (pattern, ())));
         Self { names, listed, sort: *sort, reflect: *reflect }
     }
 
     /// Filters a path with its query. `None`: it stays as it is.
-    pub fn apply(&self, target: &str) -> Option<Filtered> {
+    pub fn apply(&self, target: &str) -> Option<FilteredQuery> {
         let (path, query) = target.split_once('?')?;
         self.changes(query).then(|| self.rewrite(path, query))
     }
@@ -65,9 +65,10 @@ impl QueryFilter {
         query.split('&').map(Parameter).any(|parameter| {
             // An empty piece is no parameter: nothing is dropped with it alone, unless only some
             // parameters are kept.
-            let is_dropped = match parameter.is_empty() {
-                true => self.listed == Listed::Kept || self.sort,
-                false => !self.stays(parameter),
+            let is_dropped = if parameter.is_empty() {
+                self.listed == Listed::Kept || self.sort
+            } else {
+                !self.stays(parameter)
             };
             let is_unsorted = self.sort
                 && earlier.replace(parameter).is_some_and(|earlier| earlier.is_after(parameter));
@@ -76,7 +77,7 @@ impl QueryFilter {
     }
 
     #[cold]
-    fn rewrite(&self, path: &str, query: &str) -> Filtered {
+    fn rewrite(&self, path: &str, query: &str) -> FilteredQuery {
         let parameters = query.split('&').map(Parameter).filter(|parameter| !parameter.is_empty());
         let (mut kept, dropped): (SmallVec<[Parameter<'_>; 16]>, SmallVec<[Parameter<'_>; 16]>) =
             parameters.partition(|parameter| self.stays(*parameter));
@@ -91,7 +92,7 @@ impl QueryFilter {
         }
         let texts = || dropped.iter().map(|parameter| parameter.0).collect::<Vec<_>>().join("&");
         let is_reflected = self.reflect && !dropped.is_empty();
-        Filtered { target, dropped: is_reflected.then(|| texts().into()) }
+        FilteredQuery { target, dropped: is_reflected.then(|| texts().into()) }
     }
 
     fn stays(&self, parameter: Parameter<'_>) -> bool {

@@ -1,3 +1,5 @@
+//! The query filter: what it drops and keeps, and that it changes no byte that stays.
+
 use settings::NamePattern;
 
 use super::*;

@@ -1,4 +1,4 @@
-//! `NameTable`: what a list of names and beginnings of names says about one name.
+//! `NamePatternTable`: what a list of names and beginnings of names says about one name.
 
 use std::cmp::Reverse;
 
@@ -6,7 +6,7 @@ use settings::NamePattern;
 
 /// Patterns with a value each, compiled. Of those that match a name the longest decides.
 #[derive(Clone, Debug)]
-pub(super) struct NameTable<T> {
+pub(super) struct NamePatternTable<T> {
     /// For each first byte, where its entries begin; the end of all is behind them.
     starts: Box<[u16]>,
     /// By first byte; names before beginnings of names, long ones before short ones.
@@ -22,7 +22,7 @@ struct Entry<T> {
     value: T,
 }
 
-impl<T> NameTable<T> {
+impl<T> NamePatternTable<T> {
     /// Compiles patterns. Of one pattern twice, that which is not built in decides, then the
     /// earlier one. No file has more than 65,535.
     pub(super) fn new<'p>(patterns: impl IntoIterator<Item = (&'p NamePattern, T)>) -> Self {
@@ -86,8 +86,8 @@ const FIRST_BYTES: usize = 256;
 mod tests {
     use super::*;
 
-    fn table(patterns: &[NamePattern]) -> NameTable<usize> {
-        NameTable::new(patterns.iter().zip(0..))
+    fn table(patterns: &[NamePattern]) -> NamePatternTable<usize> {
+        NamePatternTable::new(patterns.iter().zip(0..))
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
         ] {
             assert_eq!(table.get(name.as_bytes()).map(|at| texts[*at]), Some(expected), "{name}");
         }
-        let nothing = NameTable::<()>::new([]);
+        let nothing = NamePatternTable::<()>::new([]);
         assert!(nothing.is_empty() && nothing.get(b"a").is_none());
     }
 
@@ -131,9 +131,10 @@ mod tests {
             texts in proptest::collection::vec("[ab]{0,3}\\*?", 0..12), name in "[abc]{0,4}",
         ) {
             let patterns: Vec<_> = texts.iter().map(|text| NamePattern::new(text)).collect();
-            let is_match = |pattern: &NamePattern| match pattern.is_prefix() {
-                true => name.starts_with(pattern.name()),
-                false => name == pattern.name() && !name.is_empty(),
+            let is_match = |pattern: &NamePattern| if pattern.is_prefix() {
+                name.starts_with(pattern.name())
+            } else {
+                name == pattern.name() && !name.is_empty()
             };
             let matching = patterns.iter().filter(|pattern| is_match(pattern));
             let best = matching.max_by_key(|pattern| (!pattern.is_prefix(), pattern.name().len()));
