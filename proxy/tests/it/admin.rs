@@ -137,6 +137,7 @@ async fn the_names_of_metrics_are_an_interface() {
     insta::assert_snapshot!(types.collect::<Vec<_>>().join("\n"), @r"
     shellac_http_requests counter
     shellac_http_ttfb_seconds histogram
+    shellac_bypass_cookies counter
     shellac_proxy_protocol_headers counter
     shellac_proxy_protocol_refused counter
     shellac_http_peer_limit_reached counter

@@ -14,19 +14,19 @@ async fn a_cookie_rule_holds_from_the_next_request_of_a_kept_connection() {
     origin.on("/a", cacheable("hello"));
     let proxy = Proxy::start(&origin);
     let mut client = proxy.connect().await;
-    let session = request("GET", "/a", &[("Cookie", "session=1")], "");
+    let themed = request("GET", "/a", &[("Cookie", "theme=1")], "");
 
-    client.send(session.clone()).await;
+    client.send(themed.clone()).await;
     let bypassed = client.answer().await;
     assert_eq!(bypassed.cache_status(), "fwd=bypass; fwd-status=200; detail=cookie");
     let mut config = proxy.app.config.clone();
     config.cookies.otherwise = OtherCookies::Drop;
     proxy.app.reconfigure(&config);
 
-    client.send(session.clone()).await;
+    client.send(themed.clone()).await;
     assert!(client.answer().await.cache_status().starts_with("fwd=uri-miss"));
     assert!(!origin.last("/a").head.has("cookie"));
-    client.send(session).await;
+    client.send(themed).await;
     assert!(client.answer().await.is_hit());
 }
 

@@ -39,6 +39,8 @@ mod departures;
 #[cfg(test)]
 mod cookies;
 #[cfg(test)]
+mod query;
+#[cfg(test)]
 mod authorization;
 #[cfg(test)]
 mod unsafe_methods;
