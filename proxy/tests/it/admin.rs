@@ -201,6 +201,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_purge_duration_seconds histogram
     shellac_purge_sequence gauge
     shellac_purged_prefixes gauge
+    shellac_purged_expressions gauge
     shellac_purge_floor_raised counter
     shellac_purge_log_state gauge
     shellac_purge_log_quarantined gauge
