@@ -23,13 +23,16 @@ mod tests {
     struct Site {
         current: Vec<AtomicU64>,
         floor: Vec<AtomicU64>,
+        /// Raised after the versions of a deployment, and read before the version of a page.
+        deployment: AtomicU64,
         fetches: AtomicU64,
     }
 
     impl Site {
         fn new() -> Arc<Self> {
             let versions = || (0..=LARGE).map(|_| AtomicU64::new(1)).collect();
-            Arc::new(Self { current: versions(), floor: versions(), fetches: AtomicU64::new(0) })
+            let (deployment, fetches) = (AtomicU64::new(1), AtomicU64::new(0));
+            Arc::new(Self { current: versions(), floor: versions(), deployment, fetches })
         }
     }
 
@@ -266,8 +269,13 @@ mod tests {
         is_over: &AtomicBool,
         random: &mut Random,
     ) {
+        announce(site, admin); // again, if the last one came too late
         while !is_over.load(Ordering::Relaxed) {
             pause(Duration::from_millis(3));
+            if random.below(200) == 0 {
+                deploy(site, admin, tally);
+                continue;
+            }
             let page = usize::try_from(random.below(PAGES as u64)).unwrap();
             let version = site.current[page].fetch_add(1, Ordering::AcqRel) + 1;
             let body = match random.below(6) {
@@ -278,17 +286,37 @@ mod tests {
                 4 => format!(r#"{{"any_of":["path:site/p/{page}"],"none_of":["tag:none"]}}"#),
                 _ => format!(r#"{{"urls":["http://site{}"]}}"#, path_of(page)),
             };
-            let request = format!(
-                "POST /api/v1/purge HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            if let Some((head, _)) = ask(admin, &request)
-                && head.starts_with("HTTP/1.1 200")
-            {
+            if is_done(admin, &body) {
                 site.floor[page].fetch_max(version, Ordering::AcqRel);
                 tally.purges.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Changes every page, and the deployment with them.
+    fn deploy(site: &Site, admin: SocketAddr, tally: &Tally) {
+        let raise = |version: &AtomicU64| version.fetch_add(1, Ordering::AcqRel) + 1;
+        let versions: Vec<_> = site.current.iter().map(raise).collect();
+        raise(&site.deployment);
+        if announce(site, admin) {
+            for (floor, version) in site.floor.iter().zip(versions) {
+                floor.fetch_max(version, Ordering::AcqRel);
+            }
+            tally.purges.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn announce(site: &Site, admin: SocketAddr) -> bool {
+        let deployment = site.deployment.load(Ordering::Acquire);
+        is_done(admin, &format!(r#"{{"deploys":[{{"id":"d{deployment}"}}]}}"#))
+    }
+
+    fn is_done(admin: SocketAddr, body: &str) -> bool {
+        let length = body.len();
+        let request = format!(
+            "POST /api/v1/purge HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        ask(admin, &request).is_some_and(|(head, _)| head.starts_with("HTTP/1.1 200"))
     }
 
     /// One page in three is asked for with a query.
@@ -352,11 +380,12 @@ mod tests {
             let page: usize =
                 page.and_then(|page| page.split('?').next()?.parse().ok()).unwrap_or(0);
             while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
+            let deployment = site.deployment.load(Ordering::Acquire);
             let version = site.current[page].load(Ordering::Acquire);
             site.fetches.fetch_add(1, Ordering::Relaxed);
             let content = content_of(page, version);
             let head = format!(
-                "HTTP/1.1 200 OK\r\ncache-control: max-age=3600\r\nsurrogate-key: page-{page}\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ncache-control: max-age=3600\r\nsurrogate-key: page-{page}\r\nx-deployment-id: d{deployment}\r\ncontent-length: {}\r\n\r\n",
                 content.len()
             );
             if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&content)).is_err()
@@ -395,7 +424,7 @@ mod tests {
             let config = folder.join("shellac.toml");
             let text = format!(
                 "workers = 2\n[[listen]]\naddress = \"{listen}\"\n[admin]\nlisten = [\"{admin}\"]\n\
-                 [origin.site]\nservers = [\"{origin}\"]\n[storage]\nkind = \"file\"\n\
+                 [origin.site]\nservers = [\"{origin}\"]\n[key]\ndeployment = {{ header = \"X-Deployment-Id\" }}\n[storage]\nkind = \"file\"\n\
                  [storage.memory]\ncapacity = \"8MiB\"\nmax_object = \"1MiB\"\n\
                  [storage.file]\npath = \"store\"\ncapacity = \"64MiB\"\nmax_object = \"8MiB\"\nsync = \"100ms\"\n"
             );

@@ -17,6 +17,7 @@ use super::{control, metrics, readiness, stats};
 use crate::app::App;
 use crate::client::peer::Peer;
 use crate::purge::access;
+use crate::purge::deploys::DeployReport;
 use crate::purge::endpoint::{PURGE, json, problem};
 use crate::purge::log::endpoint::PurgeLogEndpoint;
 use crate::purge::metrics::Source;
@@ -56,6 +57,8 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
     match (parts.uri.path(), &parts.method) {
         ("/api/v1/purge", &Method::POST) => purge_by_json(app, body).await,
         ("/api/v1/purge", _) => not_allowed("POST"),
+        (DEPLOYS, &Method::GET) => deploys(app),
+        (DEPLOYS, _) => not_allowed("GET"),
         (log::PATH, &Method::POST) => log_batch(app, body).await,
         (log::PATH, &Method::GET) => PurgeLogEndpoint(&app.purge_log).show(),
         (log::PATH, _) => not_allowed("GET, POST"),
@@ -74,9 +77,14 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/origins, /api/v1/purge, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
+            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/origins, /api/v1/purge, /api/v1/deploys, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
+}
+
+fn deploys(app: &App) -> Response<ResponseBody> {
+    let report = DeployReport::of(&app.executor);
+    json(StatusCode::OK, serde_json::to_vec(&report).unwrap_or_default(), "application/json")
 }
 
 async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
@@ -235,3 +243,5 @@ fn not_allowed(allow: &'static str) -> Response<ResponseBody> {
 
 /// Bytes of a request that are read and discarded before it is answered with 413.
 const DISCARDED_MAX: usize = 64 << 20;
+
+const DEPLOYS: &str = "/api/v1/deploys";

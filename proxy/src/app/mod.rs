@@ -94,9 +94,8 @@ impl Inheritance {
             Self::Positions(positions) => (positions, None),
             Self::Pages(pages) => {
                 // Before the purge log: what it may have missed, the pages have missed.
-                let fetch = invalidation.begin_fetch();
                 let positions = pages.notes.positions.clone();
-                (positions, Some(IncomingPages::new(pages, fetch, clock.now().as_millis())))
+                (positions, Some(IncomingPages::new(pages, invalidation, clock)))
             }
         }
     }
@@ -114,9 +113,7 @@ impl App {
         clock: Clock,
         pages: Option<Pages>,
     ) -> Result<Arc<Self>, OpenError> {
-        let memory = &config.storage.memory;
-        let takes = config.storage.kind == StorageKind::Memory && memory.hand_over.is_some();
-        let pages = pages.filter(|_| takes);
+        let pages = pages.filter(|_| config.storage.kind == StorageKind::Memory);
         let storage = Storage::open(&config, &clock, pages.as_ref().map(Pages::tag_seed))?;
         let reloads = Reloads::new(clock.wall());
         let inheritance = pages.map_or(Inheritance::Nothing, Inheritance::Pages);
@@ -193,7 +190,7 @@ impl App {
             purge_log: Arc::clone(&purge_log),
             clock: clock.clone(),
             seed,
-            bytes_max: config.storage.memory.hand_over.filter(|_| file.is_none()),
+            bytes_max: file.is_none().then(|| config.storage.memory.hand_over.unwrap_or(0)),
             incoming: Mutex::new(incoming),
         };
         let started = clock.now();

@@ -11,17 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use purge_protocol::PurgeMode;
 use purge_protocol::log::Position;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::invalidation::{Invalidation, RunningFetch, Verdict};
+use crate::invalidation::{DeployMark, Gone, Invalidation, Mark, RunningFetch, Verdict};
 use crate::key::KeySeed;
 use crate::purge::log::PurgeLog;
 use crate::store::file::{Cursor, decode_page, encode_page};
 use crate::store::{Content, NewEntry, Removal, Store, Stored};
 use process::clock::Clock;
+use process::timestamp::Timestamp;
 
 /// The notes that belong to pages that are handed over.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -33,6 +35,21 @@ pub struct PageNotes {
     /// The time of the process that has written them, in milliseconds.
     now: u64,
     pub(super) positions: Vec<Position>,
+    /// The present deployments. They are handed over without pages as well.
+    #[serde(default)]
+    deploys: Vec<DeployNote>,
+}
+
+/// A present deployment, by names.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct DeployNote {
+    host: Option<String>,
+    name: String,
+    /// In milliseconds, by the clock of the process that has written it.
+    at: u64,
+    stale_since: u64,
+    until: u64,
+    is_over: bool,
 }
 
 /// Pages that another process has handed over, in memory that both share.
@@ -60,7 +77,7 @@ pub struct PageExchange {
     pub(super) purge_log: Arc<PurgeLog>,
     pub(super) clock: Clock,
     pub(super) seed: KeySeed,
-    /// `None`: no pages are handed over.
+    /// Zero: no pages are handed over. `None`: all of them stay in a file.
     pub(super) bytes_max: Option<u64>,
     pub(super) incoming: Mutex<Option<IncomingPages>>,
 }
@@ -72,9 +89,43 @@ impl Pages {
 }
 
 impl IncomingPages {
-    pub(super) fn new(pages: Pages, fetch: RunningFetch, now: u64) -> Self {
-        let ahead = now.cast_signed().saturating_sub(pages.notes.now.cast_signed());
+    /// Takes the deployments over at once.
+    pub(super) fn new(pages: Pages, invalidation: &Arc<Invalidation>, clock: &Clock) -> Self {
+        let (fetch, now) = (invalidation.begin_fetch(), clock.now());
+        let ahead = now.as_millis().cast_signed().saturating_sub(pages.notes.now.cast_signed());
+        for note in &pages.notes.deploys {
+            let mark = note.mark(ahead, invalidation);
+            invalidation.mark(&[Mark::Deploy(&mark)], PurgeMode::Soft, now);
+        }
         Self { pages, fetch, ahead }
+    }
+}
+
+impl DeployNote {
+    fn of(deploy: &DeployMark) -> Self {
+        Self {
+            host: deploy.host.as_ref().map(|(_, host)| host.to_string()),
+            name: deploy.name.to_string(),
+            at: deploy.at.as_millis(),
+            stale_since: deploy.stale_since.as_millis(),
+            until: deploy.until.as_millis(),
+            is_over: deploy.is_over,
+        }
+    }
+
+    fn mark(&self, ahead: i64, invalidation: &Invalidation) -> DeployMark {
+        let ids = invalidation.ids();
+        let time = |millis| Timestamp::from_millis(millis).moved(ahead);
+        DeployMark {
+            host: self.host.as_ref().map(|host| (ids.host(host.as_bytes()), host.as_str().into())),
+            deployment: ids.deployment(self.name.as_bytes()),
+            name: self.name.as_str().into(),
+            at: time(self.at),
+            stale_since: time(self.stale_since),
+            until: time(self.until),
+            is_over: self.is_over,
+            gone: Gone::default(), // nothing of it is handed over
+        }
     }
 }
 
@@ -88,7 +139,12 @@ impl PageExchange {
         let positions = self.purge_log.log_status().positions;
         let begun = Instant::now();
         let mut found: Vec<Arc<Stored>> = Vec::new();
+        let deploys: Vec<_> =
+            self.invalidation.deployments().current().iter().map(DeployNote::of).collect();
         self.store.visit(&mut |stored| {
+            if most == 0 {
+                return;
+            }
             let is_sound = self.invalidation.verdict(&stored.provenance, &stored.key);
             if stored.response().is_some() && is_sound == Verdict::Valid {
                 found.push(Arc::clone(stored));
@@ -116,8 +172,9 @@ impl PageExchange {
             tag_seed: self.invalidation.ids().seed(),
             now: self.clock.now().as_millis(),
             positions,
+            deploys,
         };
-        Ok((count > 0).then(|| Pages { notes, content: file.into() }))
+        Ok((count > 0 || !notes.deploys.is_empty()).then(|| Pages { notes, content: file.into() }))
     }
 
     /// Stores the pages that were handed over, beside the requests that come. Returns how many were

@@ -4,6 +4,7 @@
 mod admin_client;
 pub mod check;
 mod demo;
+mod deploy;
 mod drain;
 mod origins;
 mod purge;
@@ -39,6 +40,9 @@ enum Command {
     Upgrade(upgrade::UpgradeArguments),
     /// Purge stored responses of a running proxy
     Purge(purge::PurgeArguments),
+    /// Say which deployment of the site is the present one: stored responses of others are stale at
+    /// once, and are not used any more after a grace
+    Deploy(deploy::DeployArguments),
     /// Have a running proxy read its configuration again, wait, and say what changed
     Reload(reload::ReloadArguments),
     /// Keep load balancers away from a running proxy: readiness answers 503, requests are served
@@ -104,6 +108,7 @@ impl Arguments {
             }
             Command::Upgrade(arguments) => upgrade::upgrade(&arguments),
             Command::Purge(arguments) => purge::purge(arguments),
+            Command::Deploy(arguments) => deploy::deploy(arguments),
             Command::Reload(arguments) => reload::reload(&arguments),
             Command::Drain(arguments) => drain::drain(&arguments),
             Command::Undrain(arguments) => drain::undrain(&arguments),

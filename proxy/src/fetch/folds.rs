@@ -1,8 +1,6 @@
 //! `FoldMetrics`: responses that have too many tags to keep each of them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
+use super::hint_timer::HintTimer;
 use super::tags::ResponseTags;
 use crate::key::Key;
 use process::metrics::Counter;
@@ -12,8 +10,7 @@ use process::timestamp::Timestamp;
 #[derive(Debug, Default)]
 pub struct FoldMetrics {
     pub responses: Counter,
-    /// In milliseconds.
-    next_hint: AtomicU64,
+    hint: HintTimer,
 }
 
 impl FoldMetrics {
@@ -22,7 +19,7 @@ impl FoldMetrics {
             return;
         }
         self.responses.add(1);
-        if self.is_due(now) {
+        if self.hint.is_due(now) {
             tracing::warn!(
                 url = %key,
                 folded = tags.folded(),
@@ -32,27 +29,5 @@ impl FoldMetrics {
                 purges the page"
             );
         }
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        let (now, next) = (now.as_millis(), self.next_hint.load(Ordering::Relaxed));
-        let later = now.saturating_add(u64::try_from(PERIOD.as_millis()).unwrap_or(u64::MAX));
-        let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
-        now >= next && self.next_hint.compare_exchange(next, later, order, failed).is_ok()
-    }
-}
-
-const PERIOD: Duration = Duration::from_mins(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hint_comes_once_a_minute() {
-        let folds = FoldMetrics::default();
-        let at = Timestamp::from_secs;
-        let due: Vec<_> = [1, 2, 60, 61, 62, 200].map(|second| folds.is_due(at(second))).into();
-        assert_eq!(due, [true, false, false, true, false, true]);
     }
 }

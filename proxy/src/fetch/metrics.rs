@@ -1,6 +1,7 @@
 //! Counters of fetches.
 
 use super::folds::FoldMetrics;
+use super::other_deployments::OtherDeployments;
 use crate::freshness::Uncacheable;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
@@ -25,6 +26,7 @@ pub struct FetchMetrics {
     /// Redirects over https to the URL that was asked for, behind a peer that is not trusted.
     pub untrusted_redirects: Counter,
     pub folds: FoldMetrics,
+    pub other_deployments: OtherDeployments,
     uncacheable: [Counter; Uncacheable::ALL.len()],
 }
 
@@ -124,6 +126,11 @@ impl FetchMetrics {
                 "shellac_cache_tags_folded",
                 "Responses with more or longer tags than the limits, of which some share an identity",
                 self.folds.responses.value(),
+            ),
+            Family::counter(
+                "shellac_responses_of_other_deployments",
+                "Responses of the origin that name another deployment than the present one",
+                self.other_deployments.responses.value(),
             ),
         ]
     }

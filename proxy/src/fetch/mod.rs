@@ -28,6 +28,8 @@ pub mod revision;
 mod folds;
 pub mod tags;
 mod places;
+mod other_deployments;
+mod hint_timer;
 pub mod metrics;
 mod collapse;
 mod error;

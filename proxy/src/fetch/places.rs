@@ -17,10 +17,12 @@ pub fn of(
     let page = policy.page(key.path());
     let mut tags: SmallVec<[TagId; 4]> =
         invalidation.ids().places(key, page.as_deref()).into_iter().collect();
-    let named = policy.deployment.as_ref().and_then(|name| fields.get(name));
-    let deployment = named.map(|value| value.as_bytes().trim_ascii());
-    if let Some(name) = deployment.filter(|name| !name.is_empty()) {
-        tags.push(invalidation.deployment(name));
-    }
+    tags.extend(deployment(fields, policy).map(|name| invalidation.deployment(name)));
     tags
+}
+
+/// Returns the deployment that a response names.
+pub(super) fn deployment<'a>(fields: &'a HeaderMap, policy: &Policy) -> Option<&'a [u8]> {
+    let named = policy.deployment.as_ref().and_then(|name| fields.get(name));
+    named.map(|value| value.as_bytes().trim_ascii()).filter(|name| !name.is_empty())
 }

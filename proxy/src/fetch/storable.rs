@@ -73,6 +73,11 @@ impl Storable {
         let mut tags = tags::of(&fields, &request.key, &request.policy.tags, &fetcher.invalidation);
         fetcher.metrics.folds.note(&tags, &request.key, fetcher.clock.now());
         tags.ids.extend(places::of(&fields, &request.key, &request.policy, &fetcher.invalidation));
+        if let Some(named) = places::deployment(&fields, &request.policy) {
+            let (metrics, invalidation) = (&fetcher.metrics, &fetcher.invalidation);
+            let (named, now) = ((&request.key, named), fetcher.clock.now());
+            metrics.other_deployments.note(&tags.ids, named, invalidation, now);
+        }
         let mut selecting = names_under(&*fetcher.store, &request.key);
         selecting.extend_from_slice(request.policy.cookies.selecting());
         let variant = Variant::of(&fields, &request.fields, &selecting)

@@ -33,6 +33,18 @@ pub struct DeployMark {
     pub until: Timestamp,
     /// The time has come.
     pub is_over: bool,
+    pub gone: Gone,
+}
+
+/// Responses that were given up when the grace of a deploy was over: they do not come back with
+/// their deployment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Of every deployment, those born before this.
+    pub all: Sequence,
+    /// Of every deployment but `spared`, those born before this.
+    pub others: Sequence,
+    pub spared: Option<TagId>,
 }
 
 /// The present deployment of each host that has one of its own, and of all others.
@@ -71,6 +83,29 @@ impl DeployMark {
     }
 }
 
+impl Gone {
+    fn end(&mut self, spared: TagId, sequence: Sequence) {
+        if self.spared != Some(spared) {
+            self.all = self.all.max(self.others);
+        }
+        (self.others, self.spared) = (self.others.max(sequence), Some(spared));
+    }
+
+    fn covers(&self, own: TagId, born: Sequence) -> bool {
+        born < self.all || born < self.others && self.spared != Some(own)
+    }
+
+    /// Joins what is gone by another deploy.
+    fn join(&mut self, other: Self) {
+        if other.spared == self.spared {
+            self.all = self.all.max(other.all);
+            self.others = self.others.max(other.others);
+        } else {
+            self.all = self.all.max(other.all).max(other.others);
+        }
+    }
+}
+
 impl DeployStates {
     /// Takes a change over, unless a later one is known. Returns a host that there is no room for
     /// any more: its responses have to be purged.
@@ -81,18 +116,27 @@ impl DeployStates {
         if is_later(self.by_host.get(&host)) || is_later(self.by_host.get(&None)) {
             return None;
         }
-        match self.by_host.get_mut(&host) {
-            Some(known) if known.deploy.deployment == deploy.deployment => {
-                known.deploy.repeat(deploy);
-                known.changed = known.changed.max(sequence);
+        let known = self.by_host.get(&host).or_else(|| self.by_host.get(&None));
+        let gone = known.map(|known| known.deploy.gone).unwrap_or_default();
+        let is_repeat = self
+            .by_host
+            .get(&host)
+            .is_some_and(|known| known.deploy.deployment == deploy.deployment);
+        if !is_repeat {
+            let state = DeployState { deploy: deploy.clone(), changed: sequence };
+            self.by_host.insert(host, state);
+        }
+        if let Some(DeployState { deploy: known, changed }) = self.by_host.get_mut(&host) {
+            known.repeat(deploy);
+            known.gone.join(gone);
+            known.gone.join(deploy.gone);
+            if known.is_over {
+                known.gone.end(known.deployment, sequence);
             }
-            _ => {
-                let state = DeployState { deploy: deploy.clone(), changed: sequence };
-                self.by_host.insert(host, state);
-            }
+            *changed = sequence.max(*changed);
         }
         if host.is_none() {
-            self.by_host.retain(|host, it| host.is_none() || it.deploy.at > deploy.at);
+            self.replace_hosts(deploy.at);
         }
         if self.by_host.len() <= DEPLOYS_MAX {
             return None;
@@ -104,10 +148,27 @@ impl DeployStates {
         oldest.map(TagId::from_bits)
     }
 
-    /// Decides for a response by the deployment that it names: one that names none is of none, and
-    /// stays as it is.
-    fn verdict(&self, own: TagId, carries: impl Fn(TagId) -> bool) -> Verdict {
+    /// Drops the deployments of hosts that are older than that of all. What they have given up
+    /// stays so, on every host.
+    fn replace_hosts(&mut self, at: Timestamp) {
+        let (mut all, mut rest) = (Sequence::default(), BTreeMap::new());
+        for (host, state) in std::mem::take(&mut self.by_host) {
+            if host.is_none() || state.deploy.at > at {
+                rest.insert(host, state);
+            } else {
+                all = all.max(state.deploy.gone.all).max(state.deploy.gone.others);
+            }
+        }
+        if let Some(DeployState { deploy, .. }) = rest.get_mut(&None) {
+            deploy.gone.all = deploy.gone.all.max(all);
+        }
+        self.by_host = rest;
+    }
+
+    /// Decides for a response by the deployment that it names.
+    fn verdict(&self, own: TagId, born: Sequence, carries: impl Fn(TagId) -> bool) -> Verdict {
         match self.of(carries) {
+            Some(DeployState { deploy, .. }) if deploy.gone.covers(own, born) => Verdict::Purged,
             Some(DeployState { deploy, .. }) if deploy.deployment != own => {
                 if deploy.is_over {
                     Verdict::Purged
@@ -149,18 +210,21 @@ impl Deployments {
         dropped
     }
 
+    /// Decides for a response by the deployment that it names: one that names none is of none, and
+    /// stays as it is.
     pub(super) fn verdict(&self, provenance: &Provenance) -> Verdict {
         let ids = provenance.ids();
-        self.verdict_of(ids, |id| provenance.carries(id))
+        self.verdict_of(ids, provenance.born(), |id| provenance.carries(id))
     }
 
-    pub(super) fn verdict_of_tags(&self, tags: &[TagId]) -> Verdict {
-        self.verdict_of(tags.iter().copied(), |id| tags.contains(&id))
+    pub(super) fn verdict_of_tags(&self, tags: &[TagId], born: Sequence) -> Verdict {
+        self.verdict_of(tags.iter().copied(), born, |id| tags.contains(&id))
     }
 
     fn verdict_of(
         &self,
         mut ids: impl Iterator<Item = TagId>,
+        born: Sequence,
         carries: impl Fn(TagId) -> bool,
     ) -> Verdict {
         if self.newest.load(Ordering::Acquire) == 0 {
@@ -168,7 +232,7 @@ impl Deployments {
         }
         match ids.find(|id| id.is_deployment()) {
             None => Verdict::Valid,
-            Some(own) => self.states.read().verdict(own, carries),
+            Some(own) => self.states.read().verdict(own, born, carries),
         }
     }
 
@@ -192,6 +256,24 @@ impl Deployments {
         let is_due = |it: &&DeployMark| !it.is_over && it.until <= now;
         let due = states.iter().map(|(deploy, _)| deploy).filter(is_due);
         due.map(|deploy| DeployMark { is_over: true, ..deploy.clone() }).collect()
+    }
+
+    /// Returns the time of the latest change; zero: there was none.
+    pub fn latest(&self) -> Timestamp {
+        let states = self.states.read();
+        states.iter().map(|(deploy, _)| deploy.at).max().unwrap_or_default()
+    }
+
+    /// Returns the present deployment of these tags' host, if it is another than the one that is
+    /// among them.
+    pub fn present_instead(&self, tags: &[TagId]) -> Option<Arc<str>> {
+        if self.newest.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let own = tags.iter().find(|id| id.is_deployment())?;
+        let states = self.states.read();
+        let present = &states.of(|id| tags.contains(&id))?.deploy;
+        (present.deployment != *own).then(|| Arc::clone(&present.name))
     }
 
     /// Returns the present deployment of each host that has one of its own, and of all others.

@@ -25,6 +25,11 @@ pub(crate) fn families(invalidation: &Invalidation) -> Vec<Family> {
             "Purges by expression that are remembered for running fetches",
             invalidation.condition_count(),
         ),
+        Family::gauge(
+            "shellac_deployments_present",
+            "Present deployments: of single hosts, and of all others",
+            invalidation.deployments().current().len(),
+        ),
         Family::counter(
             "shellac_purge_floor_raised",
             "Times that old fetches were given up because too many purges waited for them",

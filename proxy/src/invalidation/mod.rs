@@ -45,7 +45,7 @@ use parking_lot::Mutex;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
 pub use self::condition::{Carrier, ConditionTerm, PurgeCondition, Subject};
-pub use self::deployments::{DeployMark, Deployments};
+pub use self::deployments::{DeployMark, Deployments, Gone};
 pub use self::guards::{RunningFetch, RunningPurge};
 pub use self::marks::Verdict;
 pub use self::past_purges::{PastPurges, PurgeMark, PurgeTimes};
@@ -277,7 +277,7 @@ impl Invalidation {
         running.past_purges.as_ref().map_or(Verdict::Purged, |past_purges| {
             let subject = Subject { key, tags: &tags, table: &self.tags };
             let verdict = past_purges.verdict(born, tags, &subject);
-            verdict.worse(self.deployments.verdict_of_tags(tags))
+            verdict.worse(self.deployments.verdict_of_tags(tags, born))
         })
     }
 

@@ -76,7 +76,7 @@ impl Policies {
             },
             cache: cache.clone(),
             tags: tags.clone(),
-            deployment: None,
+            deployment: key.deployment.clone(),
         };
         Self { default }
     }

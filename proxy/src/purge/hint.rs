@@ -1,10 +1,11 @@
 //! The hint in the answer to a purge of which a selector has matched nothing.
 
-use purge_protocol::PurgeReport;
 use purge_protocol::hint::{Known, for_folded, for_no_match};
 use purge_protocol::request::Target;
+use purge_protocol::{PurgeReport, SelectorReport};
 
 use super::PurgeExecutor;
+use super::deploys::{self, DeployTime};
 use settings::{Config, ListenAddress, ListenSettings, StorageKind};
 
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,10 @@ impl Hints {
         executor: &PurgeExecutor,
         listen: &[ListenSettings],
     ) -> Option<String> {
-        let missed = |count: &&purge_protocol::SelectorReport| count.objects == 0;
+        if let Some(hint) = report.selectors.iter().find_map(|it| superseded(it, executor)) {
+            return Some(hint);
+        }
+        let missed = |count: &&SelectorReport| count.objects == 0;
         let Some(first) = report.selectors.iter().find(missed) else {
             let folded = report.selectors.iter().map(|count| count.folded).sum();
             return (folded > 0).then(|| for_folded(folded));
@@ -43,6 +47,20 @@ impl Hints {
         let (count, all) = (report.selectors.iter().filter(missed).count(), report.selectors.len());
         Some(if all == 1 { hint } else { format!("{count} of {all} matched nothing: {hint}") })
     }
+}
+
+/// Says that a change of deployment came too late.
+fn superseded(report: &SelectorReport, executor: &PurgeExecutor) -> Option<String> {
+    let Target::Deploy(deployment) = report.selector.target().ok()? else { return None };
+    let deployments = executor.invalidation.deployments();
+    let mark = DeployTime::new(&executor.clock, deployments)
+        .mark(&deployment, executor.invalidation.ids());
+    let present = deploys::superseding(executor, &mark)?;
+    Some(format!(
+        "the deployment {present:?} was announced at a later time than {:?}, and stays: \
+        leave the time out to go back to an earlier one",
+        deployment.id.as_str()
+    ))
 }
 
 /// Returns a host of the same name under another port of which responses are in memory.

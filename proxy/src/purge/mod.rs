@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod log;
 mod count;
 mod stored_urls;
+pub mod deploys;
 mod late_changes;
 mod target;
 mod candidates;
@@ -23,21 +24,20 @@ use std::time::Duration;
 use http::Uri;
 use parking_lot::{Mutex, MutexGuard};
 use purge_protocol::request::Target;
-use purge_protocol::{
-    CanonicalUrl, Matched, PurgeMode, PurgeReport, Selector, SelectorReport, UrlPrefix,
-};
+use purge_protocol::{CanonicalUrl, Matched, PurgeMode, PurgeReport, Selector, SelectorReport};
 use tokio::time::Instant;
 
 use self::candidates::RewarmCandidates;
 use self::count::{Count, Pending, PurgeTally};
+use self::deploys::DeployTime;
 use self::late_changes::LateChanges;
 pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
 use self::stored_urls::StoredUrls;
 use self::target::{PathTarget, ResolvedTarget};
 use crate::invalidation::{
-    Carrier as _, DeployMark, Invalidation, Mark, Marked, PurgeCondition, PurgeMark, PurgeTimes,
-    RunningFetch, Sequence, Subject, TagId,
+    Carrier as _, Invalidation, Marked, PurgeCondition, PurgeMark, PurgeTimes, RunningFetch,
+    Sequence, Subject, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
 use crate::policy::LiveSettings;
@@ -200,7 +200,8 @@ impl PurgeExecutor {
     }
 
     fn resolve(&self, target: &Target) -> ResolvedTarget {
-        ResolvedTarget::of(target, self.invalidation.ids(), self.seed, self.clock.now())
+        let time = DeployTime::new(&self.clock, self.invalidation.deployments());
+        ResolvedTarget::of(target, self.invalidation.ids(), self.seed, time)
     }
 
     async fn purge(
@@ -219,6 +220,7 @@ impl PurgeExecutor {
             Some(since) => self.invalidation.mark_own(&marks, mode, now, since),
         };
         let sequence = marked.sequence;
+        resolved.iter().for_each(|target| self.warn_if_late(target));
         let marks = marks.iter().map(PurgeMark::of).collect();
         self.journal
             .append(JournalEntry::Purge { marks, past: PurgeTimes::of(mode, sequence, now) });
@@ -236,6 +238,18 @@ impl PurgeExecutor {
             counts
         };
         (marked, tokio::task::spawn_blocking(work).await.unwrap_or_default())
+    }
+
+    fn warn_if_late(&self, target: &ResolvedTarget) {
+        if let ResolvedTarget::Deploy(deploy) = target
+            && let Some(present) = deploys::superseding(self, deploy)
+        {
+            tracing::warn!(
+                deployment = &*deploy.name,
+                present = &*present,
+                "a deploy is older than the present one, and changes nothing"
+            );
+        }
     }
 
     /// Returns whether settling looks at few responses only: then it may run on a thread that
@@ -319,13 +333,13 @@ impl PurgeExecutor {
                     tally.look_at(plain).and(carriers).plus(cold)
                 }
                 ResolvedTarget::Condition(condition) => {
-                    let found = self.meeting(condition);
+                    let found = self.meeting(condition, &covered);
                     self.forget(found.iter());
                     tally.look_at(found)
                 }
                 // Stored responses learn of it when they are asked for.
                 ResolvedTarget::Deploy(deploy) => {
-                    let objects = self.of_others(deploy);
+                    let objects = deploys::of_others(self, deploy);
                     Count { objects, ..Count::default() }
                 }
                 ResolvedTarget::Url(keys, id) => {
@@ -463,7 +477,11 @@ impl PurgeExecutor {
                     let carriers = path.ids.iter().flat_map(|id| self.holders(*id));
                     carriers.chain(self.plain(&path)).collect()
                 }
-                ResolvedTarget::Condition(condition) => self.meeting(&condition),
+                target @ ResolvedTarget::Condition(_) => {
+                    let walked = self.covered(std::slice::from_ref(&target));
+                    let ResolvedTarget::Condition(condition) = &target else { continue };
+                    self.meeting(condition, &walked)
+                }
                 ResolvedTarget::Deploy(_) => Vec::new(),
                 ResolvedTarget::Prefix(prefix) => {
                     self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))
@@ -511,49 +529,21 @@ impl PurgeExecutor {
         under.filter(is_plain).collect()
     }
 
-    /// Returns the responses that meet a condition. Walks over the store where no tag tells.
-    fn meeting(&self, condition: &PurgeCondition) -> Vec<Arc<Stored>> {
+    /// Returns the responses that meet a condition: those of its rarest tag, or of all that a walk
+    /// has found where no tag tells.
+    fn meeting(&self, condition: &PurgeCondition, walked: &[Arc<Stored>]) -> Vec<Arc<Stored>> {
         let table = self.invalidation.ids();
-        let is_met = |stored: &Stored| {
-            let (key, tags) = (&stored.key, &stored.provenance);
-            condition.is_met(&Subject { key, tags, table })
-        };
-        let Some(ids) = condition.carried_by_all(|id| table.live(id)) else {
-            return self.all(is_met);
-        };
         let mut seen = HashSet::new();
-        let mut found: Vec<_> = ids.iter().flat_map(|id| self.holders(*id)).collect();
-        found.retain(|stored| is_met(stored) && seen.insert(Arc::as_ptr(stored)));
-        found
-    }
-
-    /// Returns how many responses in memory name another deployment.
-    fn of_others(&self, deploy: &DeployMark) -> u64 {
-        let known = self.invalidation.deployments().known(|id| self.live(&[id]) > 0);
-        let others = known.iter().filter(|(_, id)| *id != deploy.deployment);
-        let count = |id: TagId| match &deploy.host {
-            None => self.live(&[id]),
-            Some((host, _)) => {
-                let of_host = |stored: &&Arc<Stored>| stored.provenance.carries(*host);
-                self.holders(id).iter().filter(of_host).count() as u64
-            }
+        let mut found: Vec<_> = match condition.carried_by_all(|id| table.live(id)) {
+            Some(ids) => ids.iter().flat_map(|id| self.holders(*id)).collect(),
+            None => walked.to_vec(),
         };
-        others.map(|(_, id)| count(*id)).sum()
-    }
-
-    /// Ends the grace of deploys whose time has come: what other deployments made is not used any
-    /// more.
-    pub fn end_graces(&self) {
-        let now = self.clock.now();
-        for deploy in self.invalidation.deployments().due(now) {
-            let mark = Mark::Deploy(&deploy);
-            let sequence =
-                self.invalidation.mark(std::slice::from_ref(&mark), PurgeMode::Hard, now);
-            let past = PurgeTimes::of(PurgeMode::Hard, sequence, now);
-            let marks = vec![PurgeMark::of(&mark)];
-            self.journal.append(JournalEntry::Purge { marks, past });
-            tracing::info!(deployment = &*deploy.name, "responses of other deployments are gone");
-        }
+        found.retain(|stored| {
+            let (key, tags) = (&stored.key, &stored.provenance);
+            let subject = Subject { key, tags, table };
+            condition.is_met(&subject) && seen.insert(Arc::as_ptr(stored))
+        });
+        found
     }
 
     /// Returns the responses of a URL: those under its keys, and those of other spellings, which
@@ -566,15 +556,27 @@ impl PurgeExecutor {
         under
     }
 
-    /// Everything that some prefix covers, in one walk over the store however many there are.
+    /// Everything that a prefix covers, or a condition that no tag tells of, in one walk over the
+    /// store however many there are.
     fn covered(&self, resolved: &[ResolvedTarget]) -> Vec<Arc<Stored>> {
-        let prefixes: Vec<&UrlPrefix> =
-            resolved.iter().filter_map(ResolvedTarget::prefix).collect();
-        if prefixes.is_empty() {
+        let table = self.invalidation.ids();
+        let is_sought = |target: &&ResolvedTarget| match target {
+            ResolvedTarget::Prefix(_) => true,
+            ResolvedTarget::Condition(condition) => condition.carried_by_all(|_| 0).is_none(),
+            _ => false,
+        };
+        let sought: Vec<_> = resolved.iter().filter(is_sought).collect();
+        if sought.is_empty() {
             return Vec::new();
         }
-        self.all(|stored| {
-            prefixes.iter().any(|prefix| prefix.covers(stored.key.host(), stored.key.path()))
+        self.all(|Stored { key, provenance, .. }| {
+            sought.iter().any(|target| match target {
+                ResolvedTarget::Prefix(prefix) => prefix.covers(key.host(), key.path()),
+                ResolvedTarget::Condition(condition) => {
+                    condition.is_met(&Subject { key, tags: provenance, table })
+                }
+                _ => false,
+            })
         })
     }
 

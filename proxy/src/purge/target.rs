@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use purge_protocol::request::Target;
-use purge_protocol::{CanonicalUrl, Deployment, UrlPrefix, spelling};
+use purge_protocol::{CanonicalUrl, UrlPrefix, spelling};
 use smallvec::{SmallVec, smallvec};
 
+use super::deploys::DeployTime;
 use crate::invalidation::{DeployMark, Mark, PurgeCondition, PurgeMark, TagId, TagTable};
 use crate::key::{Key, KeySeed, Scheme};
-use process::timestamp::Timestamp;
 
 #[derive(Debug)]
 pub(super) enum ResolvedTarget {
@@ -35,7 +35,7 @@ pub(super) struct PathTarget {
 }
 
 impl ResolvedTarget {
-    pub(super) fn of(target: &Target, ids: &TagTable, seed: KeySeed, now: Timestamp) -> Self {
+    pub(super) fn of(target: &Target, ids: &TagTable, seed: KeySeed, time: DeployTime) -> Self {
         match target {
             Target::Tag(tag) => {
                 let text = tag.as_str().as_bytes();
@@ -47,7 +47,7 @@ impl ResolvedTarget {
             Target::Path(url) => Self::Path(PathTarget::of(url, false, ids, seed)),
             Target::Prefix(prefix) => Self::Prefix(prefix.clone()),
             Target::Expression(terms) => Self::Condition(Arc::new(PurgeCondition::of(terms, ids))),
-            Target::Deploy(deployment) => Self::Deploy(deploy(deployment, ids, now)),
+            Target::Deploy(deployment) => Self::Deploy(time.mark(deployment, ids)),
             Target::All => Self::All,
         }
     }
@@ -56,13 +56,6 @@ impl ResolvedTarget {
     pub(super) fn of_url(url: &CanonicalUrl, ids: &TagTable, seed: KeySeed) -> Self {
         let mark = ids.url_of(url.host().as_bytes(), url.path().as_bytes());
         Self::Url(keys(url, seed), mark)
-    }
-
-    pub(super) const fn prefix(&self) -> Option<&UrlPrefix> {
-        match self {
-            Self::Prefix(prefix) => Some(prefix),
-            _ => None,
-        }
     }
 
     /// Returns the marks to be sought in the file. Purges of a URL or of everything take responses
@@ -116,21 +109,4 @@ fn keys(url: &CanonicalUrl, seed: KeySeed) -> Vec<Key> {
     let spellings = spelling::usual(url.path().as_bytes());
     let of = |path: &[u8]| [Scheme::Http, Scheme::Https].map(|it| Key::new(seed, it, host, path));
     spellings.iter().flat_map(|path| of(path)).collect()
-}
-
-fn deploy(deployment: &Deployment, ids: &TagTable, now: Timestamp) -> DeployMark {
-    let name = deployment.id.as_str();
-    let host = |host: &String| (ids.host(host.as_bytes()), Arc::from(&**host));
-    // A clock that is ahead must not keep later changes out.
-    let at = deployment.at_ms.map_or(now, Timestamp::from_millis).min(now);
-    let until = at.plus(deployment.grace);
-    DeployMark {
-        host: deployment.host.as_ref().map(host),
-        deployment: ids.deployment(name.as_bytes()),
-        name: name.into(),
-        at,
-        stale_since: at,
-        until,
-        is_over: until <= now,
-    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::app::App;
-use crate::purge::PurgeExecutor;
 use crate::purge::log::PurgeLog;
+use crate::purge::{PurgeExecutor, deploys};
 
 /// Removes useless responses and closes idle origin connections every `HOUSEKEEPING`. Never
 /// returns.
@@ -72,7 +72,7 @@ pub(super) async fn keep_time(log: Arc<PurgeLog>, executor: Arc<PurgeExecutor>) 
     loop {
         sleep(PURGE_LOG_TICK).await;
         log.tick();
-        executor.end_graces();
+        deploys::end_graces(&executor);
     }
 }
 

@@ -167,6 +167,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_cache_stale_at_once counter
     shellac_cache_fetches_cancelled counter
     shellac_cache_tags_folded counter
+    shellac_responses_of_other_deployments counter
     shellac_cache_failing_urls gauge
     shellac_cache_failing_urls_forgotten counter
     shellac_origin_requests counter
@@ -202,6 +203,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_purge_sequence gauge
     shellac_purged_prefixes gauge
     shellac_purged_expressions gauge
+    shellac_deployments_present gauge
     shellac_purge_floor_raised counter
     shellac_purge_log_state gauge
     shellac_purge_log_quarantined gauge

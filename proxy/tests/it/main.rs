@@ -53,6 +53,7 @@ mod purge_many_tags;
 #[cfg(test)]
 mod purge_words;
 mod purge_selectors;
+mod deploys;
 #[cfg(test)]
 mod purge_of_held;
 #[cfg(test)]

@@ -556,3 +556,23 @@ async fn no_page_is_handed_over_where_that_is_off() {
     assert_eq!(program.get("/a").await.text(), "new");
     assert!(program.has_said("what was stored in memory is lost"));
 }
+
+#[tokio::test]
+async fn the_present_deployment_is_handed_over_with_pages_and_without() {
+    for hand_over in ["1MiB", "off"] {
+        let origin = Origin::start().await;
+        origin.on("/p", cacheable("old").field("x-deployment-id", "v1"));
+        let settings = format!(
+            "[key]\ndeployment = {{ header = \"X-Deployment-Id\" }}\n\
+             [storage.memory]\ncapacity = \"64MiB\"\nhand_over = \"{hand_over}\"\n"
+        );
+        let program = Program::start(&origin, &settings).await;
+        assert_eq!(program.post_purge(r#"{"deploys":[{"id":"v2"}]}"#).await, 200);
+        assert!(program.upgrade(&["--wait"]).await.status.success());
+        program.get("/p").await;
+        assert!(!program.get("/p").await.is_hit(), "{hand_over}: an old server has answered");
+        origin.on("/p", cacheable("new").field("x-deployment-id", "v2"));
+        program.get("/p").await;
+        assert!(program.get("/p").await.is_hit(), "{hand_over}");
+    }
+}

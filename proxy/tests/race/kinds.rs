@@ -44,6 +44,11 @@ fn a_purge_by_expression_hides_every_older_response_that_meets_it() {
 }
 
 #[test]
+fn a_deploy_hides_every_older_response_in_whatever_order_deploys_arrive() {
+    race(&[Kind::Deploy, Kind::Tag, Kind::Url]);
+}
+
+#[test]
 fn a_purge_of_everything_hides_every_older_response() {
     race(&[Kind::All]);
 }

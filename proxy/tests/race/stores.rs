@@ -14,7 +14,15 @@ fn purges_of_all_kinds_win_against_responses_in_a_file() {
 fn purges_win_while_responses_leave_memory_for_the_file_and_come_back() {
     for storage in ["file", "tiered"] {
         let contest = Contest {
-            kinds: &[Kind::Url, Kind::Tag, Kind::Prefix, Kind::Page, Kind::Path, Kind::Both],
+            kinds: &[
+                Kind::Url,
+                Kind::Tag,
+                Kind::Prefix,
+                Kind::Page,
+                Kind::Path,
+                Kind::Both,
+                Kind::Deploy,
+            ],
             pages: 300,
             padding: 20_000,
             capacity: "1MiB",

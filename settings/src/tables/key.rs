@@ -1,5 +1,8 @@
 //! `[key]`: the parts of a request that tell responses apart.
 
+use http::HeaderName;
+
+use super::deployment;
 use super::query::QuerySettings;
 use crate::table::Table;
 
@@ -8,11 +11,14 @@ use crate::table::Table;
 pub struct KeySettings {
     /// `query`.
     pub query: QuerySettings,
+    /// `deployment.header`: the response field that names the deployment which made a response.
+    pub deployment: Option<HeaderName>,
 }
 
 impl KeySettings {
     /// Reads `[key]` over what is here.
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         self.query.read(table);
+        deployment::read(&mut self.deployment, table);
     }
 }

@@ -19,6 +19,7 @@ mod name_pattern;
 mod cookies;
 mod key;
 mod query;
+mod deployment;
 mod tags;
 mod purge;
 mod purge_log;

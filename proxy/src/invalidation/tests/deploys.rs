@@ -11,6 +11,7 @@ fn deploy(invalidation: &Invalidation, name: &str, (from, until): (u64, u64)) ->
         stale_since: at(from),
         until: at(until),
         is_over: false,
+        gone: Gone::default(),
     }
 }
 
@@ -150,6 +151,56 @@ fn hosts_that_there_is_no_room_for_lose_what_is_stored() {
     }
     assert_eq!(invalidation.deployments().current().len(), 1000);
     assert_eq!(invalidation.verdict(&first, &key("/")), Verdict::Purged);
+}
+
+/// Deploys `name` at a time, and ends its grace.
+fn carry_out(invalidation: &Arc<Invalidation>, name: &str, seconds: u64) {
+    announce(invalidation, &deploy(invalidation, name, (seconds, seconds + 1)));
+    for over in invalidation.deployments().due(at(seconds + 1)) {
+        purge(invalidation, &[Mark::Deploy(&over)], PurgeMode::Hard, seconds + 1);
+    }
+}
+
+#[test]
+fn what_a_deploy_has_given_up_does_not_come_back_with_its_deployment() {
+    let invalidation = Arc::new(Invalidation::new(1));
+    invalidation.running.lock().past_purges = Some(PastPurges::default());
+    let mut all = Vec::new();
+    let mut born = |name: &'static str| all.push((name, of(&invalidation, name)));
+    born("a");
+    carry_out(&invalidation, "b", 10); // a1 is gone
+    born("b");
+    carry_out(&invalidation, "a", 20); // b2 is gone, a1 does not come back
+    born("a");
+    carry_out(&invalidation, "b", 30); // a3 is gone
+    born("b");
+    carry_out(&invalidation, "b", 40);
+    born("b");
+    let verdicts = |invalidation: &Invalidation| {
+        let judge = |(_, it): &(&str, Provenance)| {
+            let tags: Vec<_> = it.ids().collect();
+            invalidation.has_purged(&key("/"), it.born(), &tags)
+        };
+        all.iter().map(judge).collect::<Vec<_>>()
+    };
+    let wanted = [true, true, true, false, false];
+    for (number, (_, it)) in all.iter().enumerate() {
+        let verdict = invalidation.verdict(it, &key("/"));
+        assert_eq!(verdict == Verdict::Purged, wanted[number], "{number}");
+    }
+    assert_eq!(verdicts(&invalidation), wanted);
+    let (mut copy, past) = (PastPurges::default(), invalidation.past_purges().unwrap());
+    past.for_each(|mark, times| copy.note(&mark, times));
+    let recovered = Invalidation::recovered(1, invalidation.sequence(), copy);
+    assert_eq!(verdicts(&recovered), wanted, "nor after a restart");
+    // Of one host, under one of all, and back.
+    let host: Arc<str> = "shop.example".into();
+    let shop = Some((invalidation.ids().host(host.as_bytes()), host));
+    let mark = deploy(&invalidation, "c", (50, 50));
+    let over = DeployMark { host: shop, is_over: true, ..mark };
+    purge(&invalidation, &[Mark::Deploy(&over)], PurgeMode::Hard, 50);
+    announce(&invalidation, &deploy(&invalidation, "b", (60, 90)));
+    assert_eq!(verdicts(&invalidation), [true; 5]);
 }
 
 #[test]

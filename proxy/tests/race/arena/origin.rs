@@ -99,6 +99,7 @@ async fn accept(listener: TcpListener, script: Arc<Script>) {
 impl Script {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Content> {
         let page = &self.pages[Page::number_in(request.uri().path())];
+        let deployment = self.truth.deployment();
         let version = self.truth.current(page.number);
         let millis = self.random.lock().expect("no thread panicked").one_of(&RENDER_MILLIS);
         if millis > 0 {
@@ -123,6 +124,7 @@ impl Script {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
         *response.headers_mut() = page.fields(version);
+        response.headers_mut().insert("x-deployment-id", deployment.into());
         response
     }
 }

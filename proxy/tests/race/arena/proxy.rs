@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use process::clock::Clock;
-use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest};
+use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest, Selector, SelectorReport};
 use settings::{Config, Sources};
 use shellac::app::App;
 use shellac::server::{Bound, Drained};
@@ -41,7 +41,7 @@ impl Proxy {
         let file = format!(
             "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
              [origin.versions]\nservers = [\"{origin}\"]\n\
-             [storage]\nkind = \"{storage}\"\n\
+             [key]\ndeployment = {{ header = \"X-Deployment-Id\" }}\n[storage]\nkind = \"{storage}\"\n\
              [storage.memory]\ncapacity = \"{capacity}\"\nmax_object = \"64KiB\"\n\
              [storage.file]\npath = \"{path}\"\ncapacity = \"64MiB\"\nmax_object = \"64KiB\"\n"
         );
@@ -89,7 +89,9 @@ impl Proxy {
     /// Adds a purge to the accounts. Softly purged responses stay and may be counted again: only
     /// hard purges must add up.
     pub(crate) fn note(&self, report: &PurgeReport) {
-        if report.mode == PurgeMode::Hard {
+        // What a deploy concerns is counted, and stays until it is asked for.
+        let is_deploy = |it: &SelectorReport| matches!(it.selector, Selector::Deploy(_));
+        if report.mode == PurgeMode::Hard && !report.selectors.iter().any(is_deploy) {
             self.reported.fetch_add(report.matched.objects, Ordering::Relaxed);
         }
     }

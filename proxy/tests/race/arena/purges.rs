@@ -1,6 +1,6 @@
 //! `Purge`: what a mutator purges, and which pages that covers.
 
-use purge_protocol::{Expression, PurgeMode, PurgeRequest};
+use purge_protocol::{Deploy, Expression, PurgeMode, PurgeRequest};
 
 use super::page::{Flavor, GROUPS, HOSTS, Page, SECTIONS, SITES};
 use super::random::Random;
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     /// What lies under a prefix or carries a tag, and is not one page.
     EitherBut,
     All,
+    /// Another deployment, which has changed every page.
+    Deploy,
     /// A prefix of a host that has no page here.
     Foreign,
 }
@@ -43,6 +45,7 @@ impl Kind {
 /// A purge, and the numbers of the pages that it renews.
 #[derive(Clone, Debug)]
 pub(crate) struct Purge {
+    pub(crate) kind: Kind,
     pub(crate) request: PurgeRequest,
     pub(crate) renewed: Vec<usize>,
 }
@@ -51,12 +54,18 @@ impl Purge {
     /// Chooses one of this kind that renews some page.
     pub(crate) fn choose(kind: Kind, is_hard: bool, pages: &[Page], random: &mut Random) -> Self {
         loop {
-            let is_soft = !is_hard && random.one_in(4);
+            let is_soft = !is_hard && kind != Kind::Deploy && random.one_in(4);
             let purge = Self::any(kind, is_soft, pages, random);
             if !purge.renewed.is_empty() || kind == Kind::Foreign {
                 return purge;
             }
         }
+    }
+
+    /// Names the deployment that has taken the place. Changes may arrive in another order.
+    pub(crate) fn deploy(&mut self, deployment: u64) {
+        let (id, at_ms) = (deployment.to_string(), Some(deployment));
+        self.request.deploys.push(Deploy { id, at_ms, ..Deploy::default() });
     }
 
     fn any(kind: Kind, is_soft: bool, pages: &[Page], random: &mut Random) -> Self {
@@ -65,7 +74,7 @@ impl Purge {
         let covered = aim(kind, pages, random, &mut request);
         let is_renewed = |page: &&Page| !is_soft || page.flavor.is_renewed_by_soft_purges();
         let renewed = covered.into_iter().filter(is_renewed).map(|page| page.number).collect();
-        Self { request, renewed }
+        Self { kind, request, renewed }
     }
 }
 
@@ -144,5 +153,6 @@ fn aim<'a>(
             request.all = true;
             covered(&|_| true)
         }
+        Kind::Deploy => covered(&|_| true),
     }
 }

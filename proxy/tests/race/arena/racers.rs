@@ -48,14 +48,14 @@ impl Mutator {
     /// A purge, a request that it may overtake, and one that comes after it.
     async fn race_once(&mut self) {
         let Self { arena, random, kinds, overtaken, own, admin } = self;
-        let purge = Purge::choose(random.one_of(kinds), arena.is_failing, &arena.pages, random);
+        let mut purge = Purge::choose(random.one_of(kinds), arena.is_failing, &arena.pages, random);
         let number = match &*purge.renewed {
             [] => random.below(arena.pages.len()),
             renewed => random.one_of(renewed),
         };
         let page = &arena.pages[number];
         let (before, after) = (random.one_of(&LANGUAGES), random.one_of(&LANGUAGES));
-        if random.one_in(3) {
+        if purge.kind != Kind::Deploy && random.one_in(3) {
             arena.proxy.purge(&purge.request).await; // so that the next request has to be rendered
         }
         let pause = Duration::from_millis(random.one_of(&PAUSE_MILLIS));
@@ -65,6 +65,9 @@ impl Mutator {
             sleep(pause).await;
             let changed: Vec<_> =
                 purge.renewed.iter().map(|page| (*page, arena.truth.change(*page))).collect();
+            if purge.kind == Kind::Deploy {
+                purge.deploy(arena.truth.deploy());
+            }
             if is_over_http {
                 arena.proxy.note(&admin.purge(&purge.request).await);
             } else {

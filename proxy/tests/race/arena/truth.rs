@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The versions of all pages, by number. Clones are the same.
+/// The versions of all pages, by number, and the deployment that makes them. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Truth(Arc<[Versions]>);
+pub(crate) struct Truth(Arc<[Versions]>, Arc<AtomicU64>);
 
 #[derive(Debug, Default)]
 struct Versions {
@@ -17,7 +17,17 @@ struct Versions {
 
 impl Truth {
     pub(crate) fn new(pages: usize) -> Self {
-        Self((0..pages).map(|_| Versions::default()).collect())
+        Self((0..pages).map(|_| Versions::default()).collect(), Arc::new(AtomicU64::new(1)))
+    }
+
+    /// The present deployment. Read before the versions of its pages.
+    pub(crate) fn deployment(&self) -> u64 {
+        self.1.load(Ordering::SeqCst)
+    }
+
+    /// Another deployment takes the place, after its pages have changed.
+    pub(crate) fn deploy(&self) -> u64 {
+        self.1.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     /// The page's version at this moment.

@@ -5,7 +5,7 @@
 //! term       1 | host u128   2 | URL u128   3, 4 | page, path: three u128   5 | prefix
 //!            6 | tag: three u128
 //! deploy     host u128, name (none: zero, empty) | deployment u128, name | at, stale since and
-//!            until: three u64 | is over u8
+//!            until: three u64 | is over u8 | gone, all and others: two u64 | spared u128 (none: zero)
 //! ```
 
 use std::sync::Arc;
@@ -13,7 +13,9 @@ use std::sync::Arc;
 use purge_protocol::UrlPrefix;
 
 use super::codec::{Cursor, Put as _};
-use crate::invalidation::{ConditionTerm, DeployMark, PathIds, PurgeCondition, TagId};
+use crate::invalidation::{
+    ConditionTerm, DeployMark, Gone, PathIds, PurgeCondition, Sequence, TagId,
+};
 use process::timestamp::Timestamp;
 
 pub(super) fn encode_condition(condition: &PurgeCondition, out: &mut Vec<u8>) {
@@ -92,6 +94,9 @@ pub(super) fn encode_deploy(deploy: &DeployMark, out: &mut Vec<u8>) {
         out.put_u64(time.as_millis());
     }
     out.put_u8(u8::from(deploy.is_over));
+    let Gone { all, others, spared } = deploy.gone;
+    [all, others].iter().for_each(|sequence| out.put_u64(sequence.number()));
+    out.put_u128(spared.map_or(0, TagId::bits));
 }
 
 pub(super) fn decode_deploy(cursor: &mut Cursor<'_>) -> Option<DeployMark> {
@@ -109,7 +114,11 @@ pub(super) fn decode_deploy(cursor: &mut Cursor<'_>) -> Option<DeployMark> {
         1 => true,
         _ => return None,
     };
-    Some(DeployMark { host, deployment, name, at, stale_since, until, is_over })
+    let mut sequence = || cursor.u64().map(Sequence::from_number);
+    let (all, others) = (sequence()?, sequence()?);
+    let spared = Some(cursor.u128()?).filter(|bits| *bits != 0).map(TagId::from_bits);
+    let gone = Gone { all, others, spared };
+    Some(DeployMark { host, deployment, name, at, stale_since, until, is_over, gone })
 }
 
 #[cfg(test)]
@@ -142,6 +151,11 @@ mod tests {
                 stale_since: Timestamp::from_secs(1),
                 until: Timestamp::from_secs(3),
                 is_over: true,
+                gone: Gone {
+                    all: Sequence::from_number(3),
+                    others: Sequence::from_number(4),
+                    spared: Some(ids.deployment(b"b")),
+                },
             };
             let mut bytes = Vec::new();
             encode_deploy(&deploy, &mut bytes);
