@@ -20,7 +20,7 @@
 //! freshness     RFC 9111, pure        origins   pools, limits, retries, health
 //! invalidation  one sequence of purges: nothing older than a purge of its tags is used
 //! client        the parts of a connection that those who answer it know
-//! key           framing               of requests and messages
+//! key           framing               of requests and messages       compression  pure
 //! tls           certificates, handshakes
 //! field   metrics   transport   limit   one field, one page, one socket, one number of permits
 //! ```
@@ -57,6 +57,7 @@ mod freshness;
 mod origins;
 mod invalidation;
 pub mod client;
+mod compression;
 mod key;
 mod framing;
 mod field;

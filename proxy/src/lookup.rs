@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
+
+use crate::compression::form::ContentForm;
 use crate::field::cache_status::ForwardReason;
 use crate::field::range::RangeSpec;
 use crate::freshness::Staleness;
 use crate::invalidation::{Invalidation, Verdict};
+use crate::key::Key;
 use crate::key::vary::{Variant, VariantHash};
 use crate::request::RequestHead;
 use crate::store::selection::{Selected, select, select_by_language};
-use crate::store::{Store, Stored};
+use crate::store::{Store, Stored, StoredResponse};
 use process::timestamp::Timestamp;
 
 #[derive(Debug)]
@@ -37,8 +41,11 @@ pub fn usable(
     range: impl FnOnce() -> Option<RangeSpec>,
     now: Timestamp,
 ) -> Lookup {
-    let Lookup { found, variant } = look_up(store, loaded, invalidation, request);
-    Lookup { found: found.covering(range, now), variant }
+    let mut lookup = look_up(store, loaded, invalidation, request);
+    if request.policy.compression.is_some() && lookup.found.wants_plain(now) {
+        lookup = lookup.or_plain(store, loaded, invalidation, request);
+    }
+    Lookup { found: lookup.found.covering(range, now), variant: lookup.variant }
 }
 
 /// Finds the stored response for a request, in the store or among `loaded`. Purged responses are
@@ -49,24 +56,86 @@ pub fn look_up(
     invalidation: &Invalidation,
     request: &RequestHead,
 ) -> Lookup {
-    let Selected { stored, variant, is_known } = select(store, &request.key, &request.fields);
+    look_up_by(store, loaded, invalidation, &request.key, &request.fields)
+}
+
+fn look_up_by(
+    store: &dyn Store,
+    loaded: &[Arc<Stored>],
+    invalidation: &Invalidation,
+    key: &Key,
+    fields: &HeaderMap,
+) -> Lookup {
+    let Selected { stored, variant, is_known } = select(store, key, fields);
     let is_it = |stored: &&Arc<Stored>| {
-        let is_variant = |variant: &Variant| variant.matches(&request.fields);
-        stored.key == request.key && stored.variant.as_deref().is_none_or(is_variant)
+        let is_variant = |variant: &Variant| variant.matches(fields);
+        stored.key == *key && stored.variant.as_deref().is_none_or(is_variant)
     };
-    let is_known = is_known || loaded.iter().any(|stored| stored.key == request.key);
+    let is_known = is_known || loaded.iter().any(|stored| stored.key == *key);
     let found = match stored.or_else(|| loaded.iter().find(is_it).map(Arc::clone)) {
         None if is_known => Found::Nothing(ForwardReason::VaryMiss),
         None => Found::Nothing(ForwardReason::UriMiss),
         Some(stored) => {
-            let verdict = invalidation.verdict(&stored.provenance, &request.key);
+            let verdict = invalidation.verdict(&stored.provenance, key);
             Found::Stored(stored, verdict)
         }
     };
     Lookup { found, variant }
 }
 
+/// Returns the plain form that a compressed one was made of, and the variant that it is, if it is
+/// stored: one validation of it renews all forms.
+pub fn plain_of(
+    store: &dyn Store,
+    invalidation: &Invalidation,
+    request: &RequestHead,
+    stored: &Stored,
+) -> Option<(Arc<Stored>, Option<VariantHash>)> {
+    let is_compressed = matches!(stored.form(), ContentForm::Compressed(_));
+    if !is_compressed || request.policy.compression.is_none() {
+        return None;
+    }
+    let Lookup { found, variant } =
+        look_up_by(store, &[], invalidation, &request.key, &request.fields_of_plain());
+    match found {
+        Found::Stored(plain, Verdict::Valid | Verdict::Soft(_) | Verdict::Unproven)
+            if plain.form() == ContentForm::Compressible =>
+        {
+            Some((plain, variant))
+        }
+        Found::Stored(..) | Found::Nothing(_) => None,
+    }
+}
+
 impl Lookup {
+    /// Takes the plain form instead of none, or of a compressed form that is older or was purged.
+    #[cold]
+    fn or_plain(
+        self,
+        store: &dyn Store,
+        loaded: &[Arc<Stored>],
+        invalidation: &Invalidation,
+        request: &RequestHead,
+    ) -> Self {
+        let fields = request.fields_of_plain();
+        let plain = look_up_by(store, loaded, invalidation, &request.key, &fields);
+        let is_better = match (&plain.found, &self.found) {
+            (Found::Stored(plain, _), _) if plain.form() != ContentForm::Compressible => false,
+            (Found::Stored(..), Found::Nothing(_)) => true,
+            (Found::Stored(_, of_plain), Found::Stored(_, own)) if of_plain != own => {
+                *of_plain == Verdict::Valid
+            }
+            (Found::Stored(plain, _), Found::Stored(own, _)) => {
+                let received = |stored: &Stored| {
+                    stored.response().map(|response| response.freshness.received())
+                };
+                received(plain) > received(own)
+            }
+            (Found::Nothing(_), _) => false,
+        };
+        if is_better { plain } else { self }
+    }
+
     /// Takes a fresh variant that another order of languages has selected, where no variant
     /// matches, if it is in the language that this request names first.
     pub(crate) fn or_by_language(
@@ -105,6 +174,20 @@ impl Found {
             .response()
             .is_some_and(|response| response.freshness.state(now, None) == Staleness::Fresh);
         is_fresh.then_some(stored)
+    }
+
+    /// Returns whether the plain form could be better than what was found.
+    fn wants_plain(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Nothing(reason) => *reason == ForwardReason::VaryMiss,
+            Self::Stored(stored, verdict) => {
+                let is_fresh = |own: &StoredResponse| {
+                    *verdict == Verdict::Valid && own.freshness.state(now, None) == Staleness::Fresh
+                };
+                matches!(stored.form(), ContentForm::Compressed(_))
+                    && !stored.response().is_some_and(is_fresh)
+            }
+        }
     }
 
     /// Leaves a stored part out where the request asks for anything but bytes of it.

@@ -20,6 +20,18 @@ pub mod client {
         pub use crate::client::peer::{ListenerId, Peer};
     }
 }
+pub mod compression {
+    pub use crate::compression::{ALL, Compression, name};
+    pub mod encoder {
+        pub use crate::compression::encoder::Encoder;
+    }
+    pub mod etags {
+        pub use crate::compression::etags::restore;
+    }
+    pub mod form {
+        pub use crate::compression::form::ContentForm;
+    }
+}
 pub mod fetch {
     pub use crate::fetch::Fetched;
     pub mod request {

@@ -48,6 +48,9 @@ pub use self::tables::{
 pub use self::tables::{
     CertificateFiles, ClientCertificate, ListenTlsSettings, OriginTlsSettings, TlsVersion,
 };
+pub use self::tables::{
+    Coding, CompressionLevels, CompressionMode, CompressionSettings, TypePattern,
+};
 use self::tree::{layers, references};
 pub use self::value::StatusRange;
 pub use self::written::{SettingChange, WrittenSettings};
@@ -74,6 +77,8 @@ pub struct Config {
     pub key: KeySettings,
     /// `[cookies]`.
     pub cookies: CookieSettings,
+    /// `[compression]`.
+    pub compression: CompressionSettings,
     /// `[tags]`.
     pub tags: TagSettings,
     /// `[purge]`.
@@ -160,6 +165,7 @@ impl Config {
             cache: section(root, "cache", CacheSettings::read),
             key: section(root, "key", KeySettings::read),
             cookies: section(root, "cookies", CookieSettings::read),
+            compression: section(root, "compression", CompressionSettings::read),
             tags: section(root, "tags", TagSettings::read),
             purge: section(root, "purge", PurgeSettings::read),
             limits: section(root, "limits", LimitSettings::read),

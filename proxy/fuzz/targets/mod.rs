@@ -23,6 +23,7 @@ macro_rules! targets {
 targets! {
     content_range
     directives
+    encodings
     entity_tag
     http_date
     purge_request

@@ -29,6 +29,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(fetcher.metrics().families(fetcher.in_flight()));
     all.push(store::metrics::pinned(app.pinned_bytes()));
     all.extend(fetcher.metrics().failure_families());
+    all.extend(fetcher.encodings().families());
     all.extend(origins::metrics::failure_families(&origins, app.clock().now()));
     all.extend(origins::metrics::families(&origins));
     all.extend(origins::metrics::extra_families(&origins));

@@ -1,13 +1,17 @@
 //! Delivery: the response that a client gets for what was stored, fetched or refused.
 
+use std::sync::Arc;
+
 use http::header::{CONNECTION, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use super::answer::Answer;
+use super::compressed::{self, CompressedForm};
 use super::outcome::Outcome;
 use super::record::RequestRecord;
 use crate::client::busy::Busy;
-use crate::fetch::{Fetched, Role};
+use crate::compression::form::ContentForm;
+use crate::fetch::{Fetched, Fetcher, Role};
 use crate::field::cache_status::{CacheStatus, Forwarded};
 use crate::freshness::Uncacheable;
 use crate::origins::OriginBody;
@@ -17,12 +21,13 @@ use crate::request::refusal::Refusal;
 use crate::response::Responder;
 use crate::response::body::ResponseBody;
 use crate::response::failure::{self, ProxyError};
-use crate::store::Stored;
+use crate::store::{Stored, StoredResponse};
 use process::timestamp::Timestamp;
 
 pub(super) fn stored(
+    fetcher: &Arc<Fetcher>,
     request: &RequestHead,
-    stored: &Stored,
+    stored: &Arc<Stored>,
     (outcome, detail): (Outcome, Option<&'static str>),
     now: Timestamp,
 ) -> Answer {
@@ -35,16 +40,39 @@ pub(super) fn stored(
     };
     let ttl = response.freshness.ttl(now, stored.provenance.soft_purged());
     let status = CacheStatus::Hit { ttl, detail };
-    let response = Responder::of(request).stored(request, response, now, &status);
+    let response = in_form(fetcher, request, (stored, response), now, &status);
     Answer::new(request, response, outcome, status, now)
 }
 
+/// Makes the response to a client of a stored one, in the form that the client gets.
+fn in_form(
+    fetcher: &Arc<Fetcher>,
+    request: &RequestHead,
+    (stored, response): (&Arc<Stored>, &StoredResponse),
+    now: Timestamp,
+    status: &CacheStatus,
+) -> Response<ResponseBody> {
+    let is_compressible = response.fields.form() == ContentForm::Compressible;
+    let compressed =
+        is_compressible.then(|| compressed::stored(fetcher, request, stored, response)).flatten();
+    let responder = Responder::of(request);
+    match compressed {
+        None => responder.stored(request, response, now, status),
+        Some(CompressedForm::Stored(form)) => {
+            responder.stored(request, form.response().unwrap_or(response), now, status)
+        }
+        Some(CompressedForm::Arriving(head, reader)) => {
+            responder.arriving(request, head, reader, status, now, Busy::default())
+        }
+    }
+}
+
 pub(super) fn deliver(
+    fetcher: &Arc<Fetcher>,
     request: &RequestHead,
     fetched: Fetched,
     forwarded: Forwarded,
-    now: Timestamp,
-    busy: Busy,
+    (now, busy): (Timestamp, Busy),
 ) -> Answer {
     match fetched {
         Fetched::Arriving { head, reader, role } => {
@@ -57,8 +85,9 @@ pub(super) fn deliver(
                 ..forwarded
             });
             let outcome = if is_stored { Outcome::Miss } else { Outcome::Uncacheable };
-            let mut response =
-                Responder::of(request).arriving(request, &head, reader, &status, now, busy);
+            let (own, reader) = compressed::arriving(fetcher, request, &head, reader);
+            let responder = Responder::of(request);
+            let mut response = responder.arriving(request, own, reader, &status, now, busy);
             if role == Role::Leader {
                 response.headers_mut().extend(head.personal.clone());
             }
@@ -73,7 +102,7 @@ pub(super) fn deliver(
             });
             let response = stored
                 .response()
-                .map(|response| Responder::of(request).stored(request, response, now, &status));
+                .map(|own| in_form(fetcher, request, (&stored, own), now, &status));
             let outcome = Outcome::Revalidated;
             response.map_or_else(
                 || {
@@ -85,15 +114,17 @@ pub(super) fn deliver(
             )
         }
         Fetched::StaleIfError(stored) => {
-            self::stored(request, &stored, (Outcome::Stale, Some("stale-if-error")), now)
+            self::stored(fetcher, request, &stored, (Outcome::Stale, Some("stale-if-error")), now)
         }
-        Fetched::Stored(stored) => self::stored(request, &stored, (Outcome::Hit, None), now),
+        Fetched::Stored(stored) => {
+            self::stored(fetcher, request, &stored, (Outcome::Hit, None), now)
+        }
         Fetched::Unshared(response, why) => {
             let detail = Some(forwarded.detail.unwrap_or_else(|| why.code()));
             let status = Some(response.status());
             let status = CacheStatus::Forward(Forwarded { status, detail, ..forwarded });
             let Answer { mut response, record } =
-                passed(request, *response, (Outcome::Uncacheable, status), (now, busy));
+                passed(fetcher, request, *response, (Outcome::Uncacheable, status), (now, busy));
             if request.method == Method::HEAD {
                 // `Content-Length` is the origin's. Dropping the content ends the exchange.
                 response = response.map(|_content| ResponseBody::Empty);
@@ -105,6 +136,7 @@ pub(super) fn deliver(
 
 /// Delivers a response that is for one client only.
 pub(super) fn passed(
+    fetcher: &Arc<Fetcher>,
     request: &RequestHead,
     mut response: Response<OriginBody>,
     (outcome, status): (Outcome, CacheStatus),
@@ -112,7 +144,8 @@ pub(super) fn passed(
 ) -> Answer {
     *response.headers_mut() = request.policy.public(response.headers());
     let is_early = response.body().is_early();
-    let mut response = Responder::of(request).passed(response, &status, busy);
+    let (parts, source, length) = compressed::passed(fetcher, request, response);
+    let mut response = Responder::of(request).passed(parts, (source, length), &status, busy);
     if is_early {
         // The rest of the request is not read (RFC 9112 §9.6).
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -10,6 +10,7 @@ pub mod record;
 pub mod rewarm;
 pub mod answer;
 mod bypass_cookies;
+mod compressed;
 mod deliver;
 mod pass;
 mod tunnel;
@@ -38,7 +39,7 @@ use crate::freshness::{RequestFacts, Uncacheable};
 use crate::invalidation::Invalidation;
 use crate::key::KeySeed;
 use crate::key::vary::VariantHash;
-use crate::lookup::usable;
+use crate::lookup::{plain_of, usable};
 use crate::origins::OriginId;
 use crate::policy::SettingsSnapshot;
 use crate::request::refusal::Refusal;
@@ -303,7 +304,7 @@ impl Cache {
         outcome: (Outcome, Option<&'static str>),
     ) -> Answer {
         self.store.touch(stored);
-        let mut answer = deliver::stored(request, stored, outcome, self.clock.now());
+        let mut answer = deliver::stored(&self.fetcher, request, stored, outcome, self.clock.now());
         answer.record.variant = variant;
         answer
     }
@@ -372,7 +373,7 @@ impl Cache {
             Ok(fetched) => {
                 let detail = uncacheable.map(Uncacheable::code);
                 let forwarded = Forwarded { detail, ..forwarded };
-                deliver::deliver(&client, fetched, forwarded, now, busy)
+                deliver::deliver(&self.fetcher, &client, fetched, forwarded, (now, busy))
             }
             Err(error) => deliver::error(&client, &error.into(), forwarded, now),
         };
@@ -386,6 +387,11 @@ impl Cache {
         if head.claim().is_none() {
             return;
         }
+        let plain = plain_of(&*self.store, &self.invalidation, &head, stale);
+        let (stale, variant) = match &plain {
+            Some((plain, variant)) => (plain, *variant),
+            None => (stale, variant),
+        };
         let mut request = self.fetch_request(head, None, variant);
         request.head.interim = None; // its client has its answer
         request.range = None;
@@ -402,6 +408,12 @@ impl Cache {
         variant: Option<VariantHash>,
     ) -> FetchRequest {
         let facts = RequestFacts { method: Method::GET, ..head.facts() };
+        let plain =
+            stale.as_ref().and_then(|own| plain_of(&*self.store, &self.invalidation, &head, own));
+        let (stale, variant) = match plain {
+            Some((plain, variant)) => (Some(plain), variant),
+            None => (stale, variant),
+        };
         let stale = stale.and_then(|stale| self.fetcher.hold(&stale));
         // A stale response is validated as a whole; where there is none, a part may be fetched.
         let range = RangeSpec::only_one(&head.method, &head.fields).filter(|_| stale.is_none());

@@ -14,6 +14,7 @@ use super::outcome::Outcome;
 use super::tunnel::{TunnelEnd, tunnel};
 use crate::client::busy::Busy;
 use crate::client::received::Received;
+use crate::compression::etags;
 use crate::fetch::request::{MIN_REVISION, forward};
 use crate::fetch::{Fetched, Fetcher, StorablePost, tags};
 use crate::field::cache_status::{CacheStatus, ForwardReason, Forwarded};
@@ -121,6 +122,9 @@ impl Passer {
         if let Some(lowest) = self.fetcher.lowest_revision(&head.key) {
             request.headers_mut().insert(MIN_REVISION, lowest);
         }
+        if head.policy.compression.is_some() {
+            etags::restore(request.headers_mut());
+        }
         let upgrade = match self.upgrade(upgrade) {
             Ok(upgrade) => upgrade,
             Err(error) => {
@@ -151,7 +155,8 @@ impl Passer {
                     ..Forwarded::new(reason)
                 });
                 let now = self.clock.now();
-                deliver::passed(&head, response, (Outcome::Bypass, status), (now, busy))
+                let outcome = (Outcome::Bypass, status);
+                deliver::passed(&self.fetcher, &head, response, outcome, (now, busy))
             }
             Err(error) => self.error(&head, &error, Forwarded::new(reason)),
         }
@@ -176,9 +181,13 @@ impl Passer {
             Ok(Fetched::Unshared(response, _)) => {
                 let status = Forwarded { status: Some(response.status()), ..forwarded };
                 let outcome = (Outcome::Bypass, CacheStatus::Forward(status));
-                deliver::passed(head, *response, outcome, (self.clock.now(), busy))
+                let last = (self.clock.now(), busy);
+                deliver::passed(&self.fetcher, head, *response, outcome, last)
             }
-            Ok(fetched) => deliver::deliver(head, fetched, forwarded, self.clock.now(), busy),
+            Ok(fetched) => {
+                let last = (self.clock.now(), busy);
+                deliver::deliver(&self.fetcher, head, fetched, forwarded, last)
+            }
             Err(error) => self.error(head, &error.into(), forwarded),
         }
     }

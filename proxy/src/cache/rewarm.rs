@@ -11,6 +11,7 @@ use http::{Method, Request, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
+use super::compressed;
 use super::decision::{Decision, Plan, decide};
 use crate::client::end_address::EndAddress;
 use crate::client::peer::Peer;
@@ -162,8 +163,10 @@ impl Rewarmer {
             variant: lookup.variant,
             head,
         };
+        let client = request.head.clone();
         match fetcher.fetch(request).await {
-            Ok(Fetched::Arriving { mut reader, .. }) => {
+            Ok(Fetched::Arriving { head, reader, .. }) => {
+                let (_, mut reader) = compressed::arriving(fetcher, &client, &head, reader);
                 while let Some(piece) = std::future::poll_fn(|cx| reader.poll_piece(cx)).await {
                     if piece.is_err() {
                         return RewarmResult::Failed;
@@ -198,6 +201,9 @@ impl Rewarmer {
             key
         };
         policy.claim(target.host(), target.path())?;
+        if let Some(compression) = &policy.compression {
+            compression.reduce(&mut parts.headers);
+        }
         Some(RequestHead {
             method: Method::GET,
             version: Version::HTTP_11,

@@ -11,6 +11,7 @@ use super::request::{AskedRange, MIN_REVISION};
 use super::storable::Storable;
 use super::task::FetchTask;
 use super::{HeldResponse, redirect_loop, revision};
+use crate::compression::form::ContentForm;
 use crate::freshness::ExchangeTimes;
 use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::origins::{self, OriginBody, OriginError};
@@ -30,7 +31,8 @@ pub(super) async fn exchange(task: &FetchTask) -> Result<OriginResponse, OriginE
     if let Some(held) = task.usable_stale()
         && let Some(stored) = held.stored().response()
     {
-        let stored = stored.fields.to_map(Show::All, 0);
+        let mut stored = stored.fields.to_map(Show::All, 0);
+        ContentForm::restore(&mut stored);
         let answer = send(task, conditions(&stored), None).await?;
         if answer.response.status() != StatusCode::NOT_MODIFIED {
             return Ok(answer);

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 use http::{Method, StatusCode};
 
-use super::storable::Storable;
+use super::storable::{Storable, form_as_received};
 use super::{Fetcher, revision};
+use crate::compression::form::ContentForm;
 use crate::freshness::stored_fields::freshen as freshened_fields;
 use crate::freshness::validation::head_agrees;
 use crate::freshness::{ExchangeTimes, RequestFacts, judge};
@@ -52,7 +53,15 @@ pub(super) fn freshen_by_head(
         return;
     }
     let mut described = old.fields.to_map(Show::All, 1);
-    described.insert(CONTENT_LENGTH, HeaderValue::from(old.body.length()));
+    ContentForm::restore(&mut described);
+    if let ContentForm::Compressed(_) = old.fields.form() {
+        if !fields.contains_key(ETAG) && !fields.contains_key(LAST_MODIFIED) {
+            return; // the length of the plain form is not known here
+        }
+        described.extend(fields.get(CONTENT_LENGTH).map(|length| (CONTENT_LENGTH, length.clone())));
+    } else {
+        described.insert(CONTENT_LENGTH, HeaderValue::from(old.body.length()));
+    }
     if head_agrees(&described, fields) {
         let facts = RequestFacts { method: Method::GET, ..request.facts() };
         let new = NewHead { fields, birth, exchange };
@@ -72,9 +81,18 @@ pub(super) fn freshen(
     new: NewHead<'_>,
 ) -> Option<Arc<Stored>> {
     let NewHead { fields, birth, exchange } = new;
-    let fields = freshened_fields(&old.fields.to_map(Show::All, 0), fields, exchange.wall_time);
+    let mut received = old.fields.to_map(Show::All, 0);
+    ContentForm::restore(&mut received);
+    let fields = freshened_fields(&received, fields, exchange.wall_time);
+    // Compression may have been switched on since it was stored.
+    let form = match old.fields.form() {
+        ContentForm::AsReceived if old.part.is_none() => {
+            form_as_received(&request.policy, old.status, &fields, Some(old.body.length()))
+        }
+        form => form,
+    };
     let freshness = judge(&request.policy.freshness, facts, old.status, &fields, exchange);
-    match freshness.and_then(|freshness| Storable::of(fetcher, request, fields, freshness)) {
+    match freshness.and_then(|freshness| Storable::of(fetcher, request, fields, freshness, form)) {
         Ok(storable) => {
             let entry = storable.into_entry(request, birth, old.status);
             let stored = fetcher.store.freshen(stale, entry).ok()?;

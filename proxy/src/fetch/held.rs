@@ -32,6 +32,12 @@ impl HeldResponse {
         is_usable.then(|| Arc::new(held))
     }
 
+    /// Returns whether another form of it, made while it was held, may be used.
+    pub(super) fn verdict_on_form(&self, invalidation: &Invalidation, form: &Stored) -> Verdict {
+        let of_form = invalidation.verdict_of_held(&form.provenance, &self.since, &form.key);
+        if self.verdict(invalidation) == Verdict::Valid { of_form } else { Verdict::Purged }
+    }
+
     pub const fn stored(&self) -> &Arc<Stored> {
         &self.stored
     }

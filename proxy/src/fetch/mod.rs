@@ -32,6 +32,7 @@ mod other_deployments;
 mod hint_timer;
 pub mod metrics;
 mod collapse;
+pub mod encode;
 mod error;
 mod exchange;
 mod freshen;
@@ -50,7 +51,10 @@ mod wait;
 
 use std::sync::Arc;
 
+use bytes::Buf;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
+use settings::Coding;
 use tokio::sync::oneshot;
 
 pub use self::error::FetchError;
@@ -58,6 +62,7 @@ pub use self::held::HeldResponse;
 pub use self::post::StorablePost;
 pub use self::task::OnDisconnect;
 
+use self::encode::{Encodings, WantedForm};
 use self::flight::{Budget, Flight, FlightReader, FlightWriter, SharedHead};
 use self::in_flight::InFlight;
 use self::metrics::FetchMetrics;
@@ -67,7 +72,7 @@ use crate::freshness::{ExchangeTimes, Uncacheable};
 use crate::invalidation::{Invalidation, RunningFetch, Verdict};
 use crate::key::Key;
 use crate::limit::{Limit, Permit};
-use crate::origins::{self, Origin, OriginBody, RequestBody};
+use crate::origins::{self, Origin, OriginBody, OriginError, RequestBody};
 use crate::request::RequestHead;
 use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
@@ -85,6 +90,7 @@ pub struct Fetcher {
     budget: Arc<Budget>,
     /// One permit for each request that may be at the origin at once.
     permits: Arc<Limit>,
+    encodings: Encodings,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -131,8 +137,17 @@ impl Fetcher {
     ) -> Arc<Self> {
         let budget = Arc::new(Budget::new(limits.inflight_bytes_max));
         let permits = Limit::new(limits.misses_max);
-        let (in_flight, metrics) = (Arc::default(), FetchMetrics::default());
-        Arc::new(Self { store, invalidation, clock, limits, metrics, in_flight, budget, permits })
+        Arc::new(Self {
+            store,
+            invalidation,
+            clock,
+            limits,
+            metrics: FetchMetrics::default(),
+            in_flight: Arc::default(),
+            budget,
+            permits,
+            encodings: Encodings::default(),
+        })
     }
 
     /// Fetches a response that other requests may share.
@@ -163,6 +178,35 @@ impl Fetcher {
     ) -> Result<Response<OriginBody>, FetchError> {
         let Some(_permit) = self.permit() else { return Err(FetchError::Overloaded) };
         Ok(origins::send(origin, request).await?)
+    }
+
+    /// Returns a reader of the compressed form of what `open` opens. Returns the source where the
+    /// plain form is to be sent: too many are being made, or it has failed for this URL.
+    pub fn encode<S, B>(
+        self: &Arc<Self>,
+        wanted: WantedForm<'_>,
+        source: S,
+        open: impl FnOnce(S) -> B,
+    ) -> Result<FlightReader, S>
+    where
+        B: Body<Error = OriginError> + Send + Unpin + 'static,
+        B::Data: Buf + Send,
+    {
+        encode::encode(self, wanted, source, open)
+    }
+
+    /// Returns the stored compressed form of a plain one, where it was made of the same content.
+    pub fn renew_form(
+        self: &Arc<Self>,
+        request: &RequestHead,
+        coding: Coding,
+        plain: &Arc<Stored>,
+    ) -> Option<Arc<Stored>> {
+        encode::renew(self, request, coding, plain)
+    }
+
+    pub const fn encodings(&self) -> &Encodings {
+        &self.encodings
     }
 
     /// Stores the response to a POST while its client reads it, if it may be stored.

@@ -1,5 +1,7 @@
 //! `Storable`: the head of a response that may be stored and shared, with its variant and its tags.
 
+use std::borrow::Cow;
+
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap};
 use http::{Response, StatusCode};
 
@@ -8,15 +10,30 @@ use super::parts::{ArrivedPart, Completion};
 use super::places;
 use super::request::FetchRequest;
 use super::tags::{self, ResponseTags};
+use crate::compression::form::ContentForm;
 use crate::freshness::deception::is_deceptive;
 use crate::freshness::stored_fields::{freshen, stored_fields};
 use crate::freshness::{ExchangeTimes, Freshness, Uncacheable, judge};
 use crate::invalidation::RunningFetch;
 use crate::key::vary::Variant;
 use crate::origins::OriginBody;
+use crate::policy::Policy;
 use crate::request::RequestHead;
 use crate::store::selection::names_under;
 use crate::store::{self, Body, Content, Fields, NewEntry, Show};
+
+/// Returns the form of content as it is received: whether compressed forms of it may be made.
+pub(super) fn form_as_received(
+    policy: &Policy,
+    status: StatusCode,
+    fields: &HeaderMap,
+    length: Option<u64>,
+) -> ContentForm {
+    match &policy.compression {
+        Some(rules) if rules.applies_to(status, fields, length) => ContentForm::Compressible,
+        _ => ContentForm::AsReceived,
+    }
+}
 
 /// The head of a response that may be stored.
 pub(super) struct Storable {
@@ -55,19 +72,25 @@ impl Storable {
         if part.is_some() {
             fields.remove(CONTENT_RANGE); // written anew for each part that is sent
         }
-        let storable = Self::of(fetcher, &request.head, fields, freshness)?;
+        let length = match &part {
+            Some(part) => part.range.complete(),
+            None => response.body().length(),
+        };
+        let form = form_as_received(policy, status, &fields, length);
+        let storable = Self::of(fetcher, &request.head, fields, freshness, form)?;
         match response.body().length() {
             Some(length) if length > fetcher.limits.object_bytes_max => Err(Uncacheable::TooLarge),
             _ => Ok(Self { part, ..storable }),
         }
     }
 
-    /// Adds the variant and the tags to a head that may be stored.
+    /// Adds the form, the variant and the tags to a head that may be stored.
     pub(super) fn of(
         fetcher: &Fetcher,
         request: &RequestHead,
         mut fields: HeaderMap,
         freshness: Freshness,
+        form: ContentForm,
     ) -> Result<Self, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // written anew from the content itself
         let mut tags = tags::of(&fields, &request.key, &request.policy.tags, &fetcher.invalidation);
@@ -78,9 +101,14 @@ impl Storable {
             let (named, now) = ((&request.key, named), fetcher.clock.now());
             metrics.other_deployments.note(&tags.ids, named, invalidation, now);
         }
+        form.describe(&mut fields);
         let mut selecting = names_under(&*fetcher.store, &request.key);
         selecting.extend_from_slice(request.policy.cookies.selecting());
-        let variant = Variant::of(&fields, &request.fields, &selecting)
+        let selected_by = match form {
+            ContentForm::Compressible => request.fields_of_plain(),
+            ContentForm::AsReceived | ContentForm::Compressed(_) => Cow::Borrowed(&request.fields),
+        };
+        let variant = Variant::of(&fields, &selected_by, &selecting)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
         Ok(Self { fields, freshness, variant, tags, part: None })
     }

@@ -15,11 +15,13 @@ use super::marker;
 use super::parts::ArrivedPart;
 use super::storable::Storable;
 use super::task::FetchTask;
+use crate::compression::form::{self, ContentForm};
 use crate::field::hop_by_hop;
 use crate::freshness::stored_fields::stored_fields;
 use crate::freshness::{ExchangeTimes, ResponseDirectives, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::origins::{OriginBody, OriginError};
+use crate::store::fields::unique_number;
 use crate::store::{Content, EntryWriter, NewEntry, Removal, Stored};
 
 /// Publishes the head and transfers the content to readers and, unless `not_stored` gives a reason,
@@ -41,6 +43,7 @@ pub(super) async fn transfer(
         not_stored,
         freshness: not_stored.is_none().then_some(storable.freshness),
         base: None,
+        source: None,
         personal: policy.public(&personal_fields(&parts.headers)),
     };
     let mut splice = Splice::default();
@@ -51,15 +54,20 @@ pub(super) async fn transfer(
         describe_part(&task, &mut head, part);
         head.base = base.clone();
     }
+    let is_compressible = ContentForm::of(&storable.fields) == ContentForm::Compressible;
     let mut entry = None;
     if let Some(reason) = not_stored {
+        head.source = is_compressible.then(unique_number);
         task.fetcher.metrics.uncacheable(reason);
         task.leave();
         task.writer.stop_retaining();
         task.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
     } else {
-        task.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
         let draft = storable.into_entry(&task.request.head, task.birth(), parts.status);
+        if let Content::Response(response) = &draft.content {
+            head.source = is_compressible.then(|| response.fields.number());
+        }
+        task.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
         entry = Some(PendingEntry { writer: task.fetcher.store.begin(), draft, base });
     }
     Transfer { task, entry, splice }.run(body).await;
@@ -74,7 +82,13 @@ pub(super) async fn transfer_error(
 ) {
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
-    let fields = stored_fields(&parts.headers, exchange.wall_time);
+    let mut fields = stored_fields(&parts.headers, exchange.wall_time);
+    let rules = task.request.head.policy.compression.as_ref();
+    let is_compressible =
+        rules.is_some_and(|rules| rules.applies_to(parts.status, &fields, body.length()));
+    if is_compressible {
+        form::vary_on_encoding(&mut fields);
+    }
     let head = SharedHead {
         status: parts.status,
         fields: task.request.head.policy.public(&fields),
@@ -84,6 +98,7 @@ pub(super) async fn transfer_error(
         not_stored: Some(reason),
         freshness: None,
         base: None,
+        source: is_compressible.then(unique_number),
         personal: HeaderMap::new(),
     };
     task.leave();

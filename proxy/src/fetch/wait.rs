@@ -1,5 +1,6 @@
 //! `HeadWait`: one request that waits for a head, whatever fetches it joins and starts meanwhile.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::flight::{Flight, FlightReader, HeadOutcome, SharedHead};
 use super::join::{Attempt, Joined, join_or_start};
 use super::request::FetchRequest;
 use super::{FetchError, Fetched, Fetcher, OnDisconnect, Role};
+use crate::compression::form::ContentForm;
 use crate::invalidation::Provenance;
 use crate::key::vary::VariantHash;
 use crate::origins::OriginError;
@@ -238,9 +240,12 @@ impl HeadWait {
 
     fn share(&self, head: Arc<SharedHead>, reader: FlightReader) -> Followed {
         let (fetcher, request) = (&self.fetcher, &self.request);
-        let fields = &request.head.fields;
-        if let Some(variant) = head.variant.as_ref().filter(|variant| !variant.matches(fields)) {
-            let wanted = variant.selection_of(fields);
+        let fields = match head.source {
+            Some(_) => request.head.fields_of_plain(),
+            None => Cow::Borrowed(&request.head.fields),
+        };
+        if let Some(variant) = head.variant.as_ref().filter(|variant| !variant.matches(&fields)) {
+            let wanted = variant.selection_of(&fields);
             return if Some(wanted) == request.variant {
                 Followed::Mismatch(Arc::clone(reader.flight()))
             } else {
@@ -259,7 +264,11 @@ impl HeadWait {
     }
 
     fn is_selected(&self, stored: &Stored) -> bool {
-        is_selected(&*self.fetcher.store, stored, &self.request.head.fields)
+        let (store, head) = (&*self.fetcher.store, &self.request.head);
+        let is_compressible =
+            stored.response().is_some_and(|own| own.fields.form() == ContentForm::Compressible);
+        is_selected(store, stored, &head.fields)
+            || is_compressible && is_selected(store, stored, &head.fields_of_plain())
     }
 
     fn may_follow(&self, provenance: &Provenance) -> bool {

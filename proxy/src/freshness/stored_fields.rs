@@ -6,6 +6,7 @@ use http::header::{
     HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
+use crate::compression::form::FORM;
 use crate::field::http_date;
 use crate::freshness::ResponseDirectives;
 use crate::freshness::directive::members;
@@ -77,8 +78,8 @@ fn connection_fields(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     lines.flat_map(members).filter_map(|name| HeaderName::from_bytes(name).ok())
 }
 
-/// Fields of one connection, and of one proxy (RFC 9111 §3.1).
-const NEVER_STORED: [HeaderName; 9] = [
+/// Fields of one connection, and of one proxy (RFC 9111 §3.1); and one that only this cache writes.
+const NEVER_STORED: [HeaderName; 10] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -88,6 +89,7 @@ const NEVER_STORED: [HeaderName; 9] = [
     PROXY_AUTHENTICATE,
     HeaderName::from_static("proxy-authentication-info"),
     PROXY_AUTHORIZATION,
+    FORM,
 ];
 
 #[cfg(test)]
@@ -113,6 +115,7 @@ mod tests {
             ("proxy-authenticate", "Basic"),
             ("proxy-authentication-info", "x"),
             ("proxy-authorization", "x"),
+            ("shellac-form", "br"),
         ];
         let head = headers(&[&kept[..], &dropped[..]].concat());
         assert_eq!(stored_fields(&head, NOW), headers(&kept));

@@ -48,6 +48,15 @@ impl Provenance {
         }
     }
 
+    /// Returns that of another form of the same response, with what is known of its purges. Read
+    /// after a verdict on this one.
+    pub fn of_other_form(&self) -> Self {
+        let form = Self::new(self.born, &self.table, self.ids());
+        form.soft_at.store(self.soft_at.load(Ordering::Acquire), Ordering::Release);
+        form.checked.store(self.checked.load(Ordering::Acquire), Ordering::Release);
+        form
+    }
+
     /// The purge sequence at which the request was sent to the origin.
     pub const fn born(&self) -> Sequence {
         self.born

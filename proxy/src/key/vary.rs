@@ -156,6 +156,11 @@ impl Variant {
         VariantHash::of(&secondary_key(&self.names, request))
     }
 
+    /// Returns the variant that this request selects, were it to vary on the same fields.
+    pub fn selected_by(&self, request: &HeaderMap) -> Self {
+        Self::of_parts(self.names.to_vec(), &secondary_key(&self.names, request))
+    }
+
     /// Returns fields of a request that selects this variant, where they can be told from the
     /// values.
     pub fn request(&self) -> Option<HeaderMap> {

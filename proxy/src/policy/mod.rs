@@ -24,6 +24,8 @@ pub use self::snapshot::{SettingsSnapshot, is_fixed_at_start};
 
 use self::cookies::CookieRules;
 use self::query::QueryFilter;
+use crate::compression::Compression;
+use crate::compression::form::FORM;
 use crate::freshness::{self, Heuristic};
 use crate::key::{Key, KeySeed, Scheme};
 use settings::Config;
@@ -42,6 +44,8 @@ pub struct Policy {
     pub tags: settings::TagSettings,
     /// The response field that names the deployment which made a response.
     pub deployment: Option<HeaderName>,
+    /// `None` where nothing is compressed.
+    pub compression: Option<Compression>,
 }
 
 /// The policies of a configuration: one today, others with rules by host and path.
@@ -56,7 +60,7 @@ pub struct PolicyId(u32);
 
 impl Policies {
     pub(super) fn new(config: &Config) -> Self {
-        let Config { cache, key, cookies, tags, .. } = config;
+        let Config { cache, key, cookies, tags, compression, .. } = config;
         let default = Policy {
             cookies: CookieRules::new(cookies),
             query: QueryFilter::new(&key.query),
@@ -77,6 +81,7 @@ impl Policies {
             cache: cache.clone(),
             tags: tags.clone(),
             deployment: key.deployment.clone(),
+            compression: Compression::new(compression),
         };
         Self { default }
     }
@@ -122,6 +127,6 @@ impl Policy {
     pub fn is_hidden(&self, name: &HeaderName) -> bool {
         // `CDN-Cache-Control` is for the caches between us and the client as well (RFC 9213 §3.1).
         let is_ours = matches!(name.as_str(), "surrogate-control" | CACHE_GROUP_INVALIDATION);
-        self.tags.strip && (is_ours || self.tags.read.contains(name))
+        *name == FORM || self.tags.strip && (is_ours || self.tags.read.contains(name))
     }
 }

@@ -10,11 +10,12 @@ mod forwarding;
 pub mod trace;
 pub mod max_forwards;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{Method, Version};
@@ -82,11 +83,14 @@ impl Inbound {
             Ok(sound) => sound,
             Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
         };
-        let Parts { method, version, headers, mut extensions, .. } = parts;
+        let Parts { method, version, mut headers, mut extensions, .. } = parts;
         let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &headers);
         // A purge is of what it names, however that is stored.
         if method == Method::GET || !is_purge_method(method.as_str()) {
             target.filter(&policy.query);
+        }
+        if let Some(compression) = &policy.compression {
+            compression.reduce(&mut headers);
         }
         let key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
         // With content, nobody could tell where the tunnel begins.
@@ -160,6 +164,16 @@ impl RequestHead {
     pub fn wants_stored_only(&self) -> bool {
         let may_be_stored = self.method == Method::GET || self.method == Method::HEAD;
         may_be_stored && RequestDirectives::of(&self.fields).only_if_cached
+    }
+
+    /// Returns its fields as they select the plain form of a response that is stored in several.
+    pub fn fields_of_plain(&self) -> Cow<'_, HeaderMap> {
+        if !self.fields.contains_key(ACCEPT_ENCODING) {
+            return Cow::Borrowed(&self.fields);
+        }
+        let mut fields = self.fields.clone();
+        fields.remove(ACCEPT_ENCODING);
+        Cow::Owned(fields)
     }
 
     pub fn facts(&self) -> RequestFacts {

@@ -11,6 +11,7 @@ pub mod range;
 mod recent;
 
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, VIA};
+use http::response::Parts;
 use http::{Method, Response, StatusCode, Version};
 use smallvec::SmallVec;
 
@@ -20,16 +21,27 @@ use self::multipart::Boundary;
 use self::range::Ranges;
 use self::recent::Rendering;
 use crate::client::busy::Busy;
-use crate::fetch::flight::{FlightReader, SharedHead};
+use crate::fetch::flight::FlightReader;
 use crate::field::cache_status::{self, CacheStatus};
 use crate::field::content_range::ContentRange;
 use crate::field::hop_by_hop;
 use crate::field::range::{self as range_field, ByteRange, RangeSpec};
-use crate::origins::OriginBody;
+use crate::freshness::Freshness;
 use crate::policy::{OwnFields, SettingsSnapshot};
 use crate::request::RequestHead;
 use crate::store::{self, CopyMode, Show};
 use process::timestamp::Timestamp;
+
+/// The head of a response whose content is still arriving.
+#[derive(Debug)]
+pub struct ArrivingHead {
+    pub status: StatusCode,
+    pub fields: HeaderMap,
+    /// `None` when it is not stored.
+    pub freshness: Option<Freshness>,
+    /// Bytes of content, if known.
+    pub length: Option<u64>,
+}
 
 /// Makes responses, under the settings that hold for their requests.
 #[derive(Clone, Copy, Debug)]
@@ -124,13 +136,13 @@ impl<'a> Responder<'a> {
     pub fn arriving(
         self,
         request: &RequestHead,
-        head: &SharedHead,
+        head: ArrivingHead,
         reader: FlightReader,
         status: &CacheStatus,
         now: Timestamp,
         busy: Busy,
     ) -> Response<ResponseBody> {
-        let mut fields = head.fields.clone();
+        let mut fields = head.fields;
         let age = head.freshness.map_or(0, |freshness| freshness.age(now).as_secs());
         if age > 0 {
             fields.insert(AGE, HeaderValue::from(age));
@@ -159,18 +171,17 @@ impl<'a> Responder<'a> {
     /// Answers with a response for this client only.
     pub fn passed(
         self,
-        response: Response<OriginBody>,
+        mut parts: Parts,
+        (source, length): (ArrivingSource, Option<u64>),
         status: &CacheStatus,
         busy: Busy,
     ) -> Response<ResponseBody> {
-        let (mut parts, body) = response.into_parts();
         hop_by_hop::remove(&mut parts.headers);
         self.add_own(&mut parts.headers, status);
-        let length = body.length();
         let body = if length == Some(0) {
             ResponseBody::Empty
         } else {
-            ResponseBody::arriving(ArrivingSource::Origin(body), length, busy)
+            ResponseBody::arriving(source, length, busy)
         };
         assemble(parts.status, parts.headers, body)
     }

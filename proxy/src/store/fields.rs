@@ -12,6 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::RwLock;
 
+use crate::compression::form::ContentForm;
+
 /// Field lines in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
@@ -20,6 +22,7 @@ pub struct Fields {
     lines: Box<[Line]>,
     /// The values one after the other; before a value, its name if that is not interned.
     text: Bytes,
+    form: ContentForm,
 }
 
 /// One line: which name, and where its value ends. It begins where the line before ends.
@@ -62,8 +65,8 @@ impl Fields {
             let name_length = u16::try_from(name_length).unwrap_or(0) & !HIDDEN;
             lines.push(Line { name: id, name_length: name_length | hidden, end });
         }
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Self { number, lines: lines.into(), text: text.into_boxed_slice().into() }
+        let text = text.into_boxed_slice().into();
+        Self { number: unique_number(), lines: lines.into(), text, form: ContentForm::of(map) }
     }
 
     /// Makes fields of lines with name, value and whether it is hidden, as [`Self::for_each`] shows
@@ -94,6 +97,11 @@ impl Fields {
             show(name, value, line.name_length & HIDDEN != 0);
             start = end;
         }
+    }
+
+    /// The form of the content that these fields go with.
+    pub const fn form(&self) -> ContentForm {
+        self.form
     }
 
     /// Returns a number that no other fields of this process have.
@@ -178,6 +186,11 @@ impl Names {
 
 impl NameId {
     const INLINE: Self = Self(u16::MAX);
+}
+
+/// Returns a number for one form of content, unique in this process.
+pub fn unique_number() -> u64 {
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
 static NUMBER: AtomicU64 = AtomicU64::new(1);

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::body::{Body, SHARED_BYTES, allocated};
 use super::fields::Fields;
+use crate::compression::form::ContentForm;
 use crate::field::content_range::ContentRange;
 use crate::freshness::{Freshness, Uncacheable};
 use crate::invalidation::Provenance;
@@ -126,6 +127,11 @@ impl Stored {
             Content::Response(response) => Some(response),
             Content::Uncacheable { .. } => None,
         }
+    }
+
+    /// The form of its content.
+    pub fn form(&self) -> ContentForm {
+        self.response().map_or(ContentForm::AsReceived, |response| response.fields.form())
     }
 
     /// Returns the time from which on nothing can use the response.

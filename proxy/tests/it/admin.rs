@@ -168,6 +168,13 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_cache_fetches_cancelled counter
     shellac_cache_tags_folded counter
     shellac_responses_of_other_deployments counter
+    shellac_compression_responses counter
+    shellac_compression_bytes_in counter
+    shellac_compression_bytes_out counter
+    shellac_compression_cpu_milliseconds counter
+    shellac_compression_failures counter
+    shellac_compression_overloads counter
+    shellac_compression_running gauge
     shellac_cache_failing_urls gauge
     shellac_cache_failing_urls_forgotten counter
     shellac_origin_requests counter

@@ -11,6 +11,8 @@ mod peers;
 #[cfg(test)]
 mod hit;
 #[cfg(test)]
+mod compression;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod vary;

@@ -23,7 +23,7 @@ const PROXY: [&[&str]; 19] = [
     &["policy"],
     &["freshness", "origins"],
     &["invalidation", "client"],
-    &["key", "framing"],
+    &["key", "framing", "compression"],
     &["tls"],
     &["field", "metrics", "transport", "limit"],
 ];

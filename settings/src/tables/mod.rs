@@ -16,6 +16,7 @@ mod storage;
 mod cache;
 mod built_in_names;
 mod name_pattern;
+mod compression;
 mod cookies;
 mod key;
 mod query;
@@ -32,6 +33,9 @@ mod secret;
 
 pub use self::admin::AdminSettings;
 pub use self::cache::{CacheSettings, HeuristicSettings};
+pub use self::compression::{
+    Coding, CompressionLevels, CompressionMode, CompressionSettings, TypePattern,
+};
 pub use self::cookies::{CookieSettings, OtherCookies, VaryCookie};
 pub use self::dns::{AddressFamily, DnsSettings};
 pub use self::kafka::{KafkaSettings, SaslMechanism, Security};

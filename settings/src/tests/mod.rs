@@ -1,5 +1,6 @@
 //! What an operator sees: problems as they are shown, which layer wins, and the shipped file.
 
+mod compression;
 mod dns;
 mod layers;
 mod peers;

@@ -4,10 +4,13 @@ use insta::assert_snapshot;
 use miette::Diagnostic as _;
 
 use super::{MINIMAL, load};
-use crate::{NamePattern, Problem, QueryParameters, QuerySettings};
+use crate::{
+    Coding, CompressionLevels, CompressionMode, NamePattern, Problem, QueryParameters,
+    QuerySettings,
+};
 
 /// Lists the problems of a file, one line each: where, what, label, help.
-fn listed(text: &str) -> String {
+pub(super) fn listed(text: &str) -> String {
     lines(load(text).unwrap_err().problems())
 }
 

@@ -40,6 +40,8 @@ pub struct SharedHead {
     pub freshness: Option<Freshness>,
     /// The stored part whose bytes are sent with those that arrive: a purge of it counts, too.
     pub base: Option<Arc<Stored>>,
+    /// A number for this content, if compressed forms of it are made.
+    pub source: Option<u64>,
     /// Fields for the leader only: `private` and `no-cache` name them (RFC 9111 §5.2.2.4,
     /// §5.2.2.7).
     pub personal: HeaderMap,
