@@ -1,6 +1,7 @@
 //! The admin listener: health, readiness, metrics, stats and purges, on sockets of their own.
 
 mod control;
+mod hottest;
 pub mod metrics;
 mod storage;
 mod origins;

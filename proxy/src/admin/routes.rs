@@ -13,7 +13,7 @@ use purge_protocol::{PurgeRequest, log};
 use tokio::time::timeout;
 
 use super::origins::{self, ServerPath};
-use super::{control, metrics, readiness, stats};
+use super::{control, hottest, metrics, readiness, stats};
 use crate::app::App;
 use crate::client::peer::Peer;
 use crate::purge::access;
@@ -59,6 +59,8 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         ("/api/v1/purge", _) => not_allowed("POST"),
         (DEPLOYS, &Method::GET) => deploys(app),
         (DEPLOYS, _) => not_allowed("GET"),
+        (hottest::PATH, &Method::GET) => hottest::hottest(app, parts.uri.query()).await,
+        (hottest::PATH, _) => not_allowed("GET"),
         (log::PATH, &Method::POST) => log_batch(app, body).await,
         (log::PATH, &Method::GET) => PurgeLogEndpoint(&app.purge_log).show(),
         (log::PATH, _) => not_allowed("GET, POST"),
@@ -77,7 +79,7 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/origins, /api/v1/purge, /api/v1/deploys, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
+            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/origins, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
 }

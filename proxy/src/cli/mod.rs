@@ -53,8 +53,8 @@ enum Command {
     Origins(origins::OriginsArguments),
     /// Look at the files of a store
     Store(store::StoreArguments),
-    /// Fetch the pages of a sitemap or a list through a running proxy, so that they are in the
-    /// cache
+    /// Fetch the pages of a sitemap, a list, or the most requested ones through a running proxy, so
+    /// that they are in the cache
     Warm(warm::WarmArguments),
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes
     /// `shellac-purger demo`)

@@ -175,7 +175,8 @@ fn span(seconds: u64) -> String {
 }
 
 /// Encodes what a path segment cannot hold.
-fn encoded(text: &str) -> String {
+/// Escapes what may not stand in a part of a URL.
+pub(super) fn encoded(text: &str) -> String {
     let encode = |byte: u8| {
         let is_plain = byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
         if is_plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }

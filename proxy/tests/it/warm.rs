@@ -164,3 +164,36 @@ async fn a_sitemap_that_cannot_be_decompressed_is_an_error_in_words() {
         assert!(said.contains(text), "{path}: {said}");
     }
 }
+
+#[tokio::test]
+async fn the_hottest_pages_of_a_deployment_are_fetched_again() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.key.deployment = Some("x-deployment-id".parse().unwrap());
+    });
+    let made_by = |id: &str| {
+        let page = cacheable(id).field("x-deployment-id", id);
+        page.field("cache-control", "max-age=600, stale-while-revalidate=600")
+    };
+    for (path, requests) in [("/cold", 2), ("/hot", 5), ("/hotter?a=1&b", 9), ("/new", 20)] {
+        origin.on(path, made_by(if path == "/new" { "v 2" } else { "v 1" }));
+        for _ in 0..requests {
+            proxy.get(path).await;
+        }
+    }
+    proxy.purge(r#"{"deploys":[{"id":"v2","grace_seconds":60}]}"#).await;
+    for path in ["/cold", "/hot", "/hotter?a=1&b"] {
+        origin.on(path, made_by("v2"));
+    }
+    let (target, admin) = (format!("http://{}", proxy.address), format!("http://{}", proxy.admin));
+    let arguments = ["--hottest", "2", "--from-deployment", "v 1", "--admin", &admin];
+    let output = warm(&target, &arguments, "").await;
+    assert_eq!(tally(&output)[4], 2, "{output:?}");
+    for path in ["/hot", "/hotter?a=1&b"] {
+        origin.seen(path, 2).await;
+    }
+    assert_eq!(origin.count("/cold"), 1);
+    let none = ["--hottest", "2", "--from-deployment", "v3", "--admin", &admin];
+    let output = warm(&target, &none, "").await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing in memory"), "{output:?}");
+}

@@ -1,8 +1,9 @@
-//! `shellac warm`: fetches the pages of a sitemap or a list through the proxy, so that they are in
-//! the cache.
+//! `shellac warm`: fetches the pages of a sitemap, a list, or those that were requested most through
+//! the proxy, so that they are in the cache.
 
 mod client;
 mod gzip;
+mod hottest;
 mod sitemap;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -24,11 +25,12 @@ use tokio::time::{Instant, sleep_until};
 use self::client::{Client, PageAnswer, WarmError, WarmTarget};
 use self::gzip::GzipError;
 use self::sitemap::Sitemap;
+use super::admin_client::AdminArguments;
 use process::exit::Exit;
 use process::terminal::say;
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("pages").required(true).args(["sitemap", "urls"])))]
+#[command(group(clap::ArgGroup::new("pages").required(true).args(["sitemap", "urls", "hottest"])))]
 pub(super) struct WarmArguments {
     /// A sitemap, or an index of sitemaps; it is fetched through the proxy, too
     #[arg(long, value_name = "URL")]
@@ -37,6 +39,15 @@ pub(super) struct WarmArguments {
     /// `-` reads standard input
     #[arg(long, value_name = "FILE")]
     urls: Option<PathBuf>,
+    /// The pages that the proxy has in memory and that were requested most, so many of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    hottest: Option<u32>,
+    /// Of these, only what this deployment has made: before its pages are gone, those that visitors
+    /// want are there again
+    #[arg(long, value_name = "ID", requires = "hottest")]
+    from_deployment: Option<String>,
+    #[command(flatten)]
+    admin: AdminArguments,
     /// Fetches at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     concurrency: u16,
@@ -104,13 +115,17 @@ pub(super) fn warm(arguments: &WarmArguments) -> ExitCode {
     };
     let fields: HeaderMap = arguments.headers.iter().cloned().collect();
     let target = WarmTarget { authority: arguments.target.clone(), fields };
-    let pages = match runtime.block_on(list(arguments, &target)) {
-        Ok(pages) => pages,
-        Err(error) => {
+    let pages = match arguments.hottest {
+        Some(max) => hottest::pages(&arguments.admin, max, arguments.from_deployment.as_deref()),
+        None => runtime.block_on(list(arguments, &target)).map_err(|error| {
             say(format_args!("shellac: {error}"));
             let is_file = matches!(error, ListError::File { .. });
-            return if is_file { Exit::Io } else { Exit::Unavailable }.into();
-        }
+            if is_file { Exit::Io } else { Exit::Unavailable }
+        }),
+    };
+    let pages = match pages {
+        Ok(pages) => pages,
+        Err(exit) => return exit.into(),
     };
     let count = pages.len();
     let tally = runtime.block_on(fetch_all(pages, arguments, &target));
