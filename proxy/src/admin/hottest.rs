@@ -66,7 +66,7 @@ pub(super) async fn hottest(app: &App, query: Option<&str>) -> Response<Response
 
 /// Returns the URLs of the most used of these, each once.
 fn urls(mut found: Vec<Arc<Stored>>, max: usize) -> Vec<String> {
-    found.sort_by_key(|stored| Reverse(stored.uses()));
+    found.sort_by_key(|stored| Reverse((stored.uses(), stored.last_use())));
     let mut seen = HashSet::new();
     let mut urls = Vec::new();
     for url in found.iter().map(|stored| url(&stored.key)) {

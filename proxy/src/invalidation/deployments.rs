@@ -166,8 +166,8 @@ impl DeployStates {
     }
 
     /// Decides for a response by the deployment that it names.
-    fn verdict(&self, own: TagId, born: Sequence, carries: impl Fn(TagId) -> bool) -> Verdict {
-        match self.of(carries) {
+    fn verdict(&self, own: TagId, born: Sequence, host: Option<TagId>) -> Verdict {
+        match self.of(host) {
             Some(DeployState { deploy, .. }) if deploy.gone.covers(own, born) => Verdict::Purged,
             Some(DeployState { deploy, .. }) if deploy.deployment != own => {
                 if deploy.is_over {
@@ -180,14 +180,10 @@ impl DeployStates {
         }
     }
 
-    /// Returns the present deployment for a response that carries these: its host's own, if there
-    /// is one.
-    fn of(&self, carries: impl Fn(TagId) -> bool) -> Option<&DeployState> {
-        let own = self
-            .by_host
-            .iter()
-            .find(|(host, _)| host.is_some_and(|host| carries(TagId::from_bits(host))));
-        own.map(|(_, state)| state).or_else(|| self.by_host.get(&None))
+    /// Returns the present deployment of a host: its own, if there is one.
+    fn of(&self, host: Option<TagId>) -> Option<&DeployState> {
+        let own = host.and_then(|host| self.by_host.get(&Some(host.bits())));
+        own.or_else(|| self.by_host.get(&None))
     }
 
     /// Shows each with the sequence of its last change.
@@ -213,38 +209,30 @@ impl Deployments {
     /// Decides for a response by the deployment that it names: one that names none is of none, and
     /// stays as it is.
     pub(super) fn verdict(&self, provenance: &Provenance) -> Verdict {
-        let ids = provenance.ids();
-        self.verdict_of(ids, provenance.born(), |id| provenance.carries(id))
+        self.verdict_of(provenance.ids(), provenance.born())
     }
 
     pub(super) fn verdict_of_tags(&self, tags: &[TagId], born: Sequence) -> Verdict {
-        self.verdict_of(tags.iter().copied(), born, |id| tags.contains(&id))
+        self.verdict_of(tags.iter().copied(), born)
     }
 
-    fn verdict_of(
-        &self,
-        mut ids: impl Iterator<Item = TagId>,
-        born: Sequence,
-        carries: impl Fn(TagId) -> bool,
-    ) -> Verdict {
+    fn verdict_of(&self, ids: impl Iterator<Item = TagId>, born: Sequence) -> Verdict {
         if self.newest.load(Ordering::Acquire) == 0 {
             return Verdict::Valid;
         }
-        match ids.find(|id| id.is_deployment()) {
-            None => Verdict::Valid,
-            Some(own) => self.states.read().verdict(own, born, carries),
+        match named(ids) {
+            (None, _) => Verdict::Valid,
+            (Some(own), host) => self.states.read().verdict(own, born, host),
         }
     }
 
     /// Returns whether no change has come since, as far as it concerns this response.
     pub(super) fn is_unchanged(&self, provenance: &Provenance, since: Sequence) -> bool {
-        if self.newest.load(Ordering::Acquire) <= since.0
-            || !provenance.ids().any(TagId::is_deployment)
-        {
+        if self.newest.load(Ordering::Acquire) <= since.0 {
             return true;
         }
-        let states = self.states.read();
-        states.of(|id| provenance.carries(id)).is_none_or(|state| state.changed <= since)
+        let (Some(_), host) = named(provenance.ids()) else { return true };
+        self.states.read().of(host).is_none_or(|state| state.changed <= since)
     }
 
     /// Returns the changes whose time is over by now, to be marked as such.
@@ -270,10 +258,10 @@ impl Deployments {
         if self.newest.load(Ordering::Acquire) == 0 {
             return None;
         }
-        let own = tags.iter().find(|id| id.is_deployment())?;
-        let states = self.states.read();
-        let present = &states.of(|id| tags.contains(&id))?.deploy;
-        (present.deployment != *own).then(|| Arc::clone(&present.name))
+        let (own, host) = named(tags.iter().copied());
+        let (own, states) = (own?, self.states.read());
+        let present = &states.of(host)?.deploy;
+        (present.deployment != own).then(|| Arc::clone(&present.name))
     }
 
     /// Returns the present deployment of each host that has one of its own, and of all others.
@@ -299,6 +287,13 @@ impl Deployments {
         known.retain(|_, id| is_stored(*id));
         known.iter().map(|(name, id)| (Arc::clone(name), *id)).collect()
     }
+}
+
+/// Returns the deployment that a response names, and its host.
+fn named(ids: impl Iterator<Item = TagId>) -> (Option<TagId>, Option<TagId>) {
+    ids.fold((None, None), |(deployment, host), id| {
+        (deployment.or(id.is_deployment().then_some(id)), host.or(id.is_host().then_some(id)))
+    })
 }
 
 /// Hosts whose present deployment is remembered. Beyond it, the oldest is forgotten, and what is

@@ -41,6 +41,7 @@ struct Holders {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TagKind {
     Named,
+    Host,
     Url,
     /// A path whose responses are their own page.
     OwnPage,
@@ -145,7 +146,7 @@ impl TagTable {
 
     /// Returns the identity of a host in canonical form.
     pub fn host(&self, host: &[u8]) -> TagId {
-        self.id(2, &[host])
+        self.id(HOST_KIND, &[host])
     }
 
     /// Returns the identity of a cache group, which is of one host (RFC 9875 §2).
@@ -364,6 +365,7 @@ impl TagId {
 
     const fn kind(self) -> TagKind {
         match (self.0 & 0xff) as u8 {
+            HOST_KIND => TagKind::Host,
             URL_KIND => TagKind::Url,
             OWN_PAGE_KIND => TagKind::OwnPage,
             PAGE_KIND => TagKind::Page,
@@ -376,6 +378,10 @@ impl TagId {
     /// Returns whether it is a page's, which only responses with another path carry.
     pub(super) const fn is_other_page(self) -> bool {
         matches!(self.kind(), TagKind::Page)
+    }
+
+    pub(super) const fn is_host(self) -> bool {
+        matches!(self.kind(), TagKind::Host)
     }
 
     pub(super) const fn is_deployment(self) -> bool {
@@ -395,6 +401,7 @@ fn length_of(host: &[u8]) -> [u8; 2] {
 /// Marks a free place. A key of this very hash, one in 2^64, would not be counted; its verdict does
 /// not depend on that.
 const FREE: u64 = u64::MAX;
+const HOST_KIND: u8 = 2;
 const URL_KIND: u8 = 4;
 const FOLD_KIND: u8 = 6;
 /// Different beginnings of tags that are told apart: so many marks are never forgotten.

@@ -178,6 +178,7 @@ async fn the_hottest_pages_of_a_deployment_are_fetched_again() {
     for (path, requests) in [("/cold", 2), ("/hot", 5), ("/hotter?a=1&b", 9), ("/new", 20)] {
         origin.on(path, made_by(if path == "/new" { "v 2" } else { "v 1" }));
         for _ in 0..requests {
+            proxy.advance(1); // the seconds with a request count
             proxy.get(path).await;
         }
     }

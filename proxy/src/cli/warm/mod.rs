@@ -1,5 +1,5 @@
-//! `shellac warm`: fetches the pages of a sitemap, a list, or those that were requested most through
-//! the proxy, so that they are in the cache.
+//! `shellac warm`: fetches the pages of a sitemap, a list, or those that were requested most
+//! through the proxy, so that they are in the cache.
 
 mod client;
 mod gzip;
