@@ -87,8 +87,10 @@ pub(super) fn passed(
     let Some(rules) = &request.policy.compression else {
         return (parts, ArrivingSource::Origin(body), length);
     };
-    if parts.status == StatusCode::NOT_MODIFIED {
-        etags::show_in_304(&request.fields, &mut parts.headers);
+    if parts.status == StatusCode::NOT_MODIFIED
+        && etags::show_in_304(&request.fields, &mut parts.headers)
+    {
+        form::vary_on_encoding(&mut parts.headers);
     }
     let is_head = request.method == Method::HEAD;
     let described = if is_head { stated_length(&parts) } else { length };

@@ -70,11 +70,11 @@ fn in_form(
 pub(super) fn deliver(
     fetcher: &Arc<Fetcher>,
     request: &RequestHead,
-    fetched: Fetched,
+    result: Fetched,
     forwarded: Forwarded,
     (now, busy): (Timestamp, Busy),
 ) -> Answer {
-    match fetched {
+    match result {
         Fetched::Arriving { head, reader, role } => {
             let is_stored = head.not_stored.is_none();
             let status = CacheStatus::Forward(Forwarded {

@@ -59,7 +59,7 @@ impl Accepted {
             let named = named.and_then(|place| self.codings.get(place).copied().flatten());
             named.or(self.others).unwrap_or(0)
         };
-        let plain = self.identity.or(self.others.filter(|weight| *weight == 0));
+        let plain = self.identity.or_else(|| self.others.filter(|weight| *weight == 0));
         let mut best = None;
         for coding in preferred {
             let weight = weight_of(*coding);

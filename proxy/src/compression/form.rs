@@ -96,6 +96,9 @@ pub fn vary_on_encoding(head: &mut HeaderMap) {
 /// The field of a stored head that says its form: `plain`, or a coding and the origin's entity tag.
 pub const FORM: HeaderName = HeaderName::from_static("shellac-form");
 
+/// The field of the stored head of a compressed form that has a hash of the plain content.
+pub const MADE_OF: HeaderName = HeaderName::from_static("shellac-made-of");
+
 const COMPRESSIBLE: &str = "plain";
 
 /// Fields that are wrong once the bytes are others.
@@ -119,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_head_of_a_compressed_form_describes_its_own_bytes() {
-        let received = head(&[
+        let mut coded = head(&[
             ("etag", r#""a""#),
             ("content-type", "text/html"),
             ("content-length", "5"),
@@ -128,7 +131,6 @@ mod tests {
             ("repr-digest", "sha-256=:x:"),
             ("vary", "Cookie"),
         ]);
-        let mut coded = received.clone();
         ContentForm::Compressed(Coding::Br).describe(&mut coded);
         let expected = head(&[
             ("etag", r#"W/"a~br""#),

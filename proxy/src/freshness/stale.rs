@@ -43,10 +43,10 @@ pub(crate) fn windows(
         if may_be_assumed { window.into() } else { DeltaSeconds::ZERO }
     };
     Windows {
-        while_revalidate: directives
-            .stale_while_revalidate
-            .map(|stated| stated.min(policy.max_stale_while_revalidate.into()))
-            .unwrap_or_else(|| assumed(lifetime, policy.stale_while_revalidate)),
+        while_revalidate: directives.stale_while_revalidate.map_or_else(
+            || assumed(lifetime, policy.stale_while_revalidate),
+            |stated| stated.min(policy.max_stale_while_revalidate.into()),
+        ),
         if_error: directives
             .stale_if_error
             .unwrap_or_else(|| assumed(lifetime.max(keep), policy.stale_if_error)),

@@ -6,7 +6,7 @@ use http::header::{
     HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
-use crate::compression::form::FORM;
+use crate::compression::form::{FORM, MADE_OF};
 use crate::field::http_date;
 use crate::freshness::ResponseDirectives;
 use crate::freshness::directive::members;
@@ -78,8 +78,8 @@ fn connection_fields(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     lines.flat_map(members).filter_map(|name| HeaderName::from_bytes(name).ok())
 }
 
-/// Fields of one connection, and of one proxy (RFC 9111 §3.1); and one that only this cache writes.
-const NEVER_STORED: [HeaderName; 10] = [
+/// Fields of one connection, and of one proxy (RFC 9111 §3.1); and two that only this cache writes.
+const NEVER_STORED: [HeaderName; 11] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -90,6 +90,7 @@ const NEVER_STORED: [HeaderName; 10] = [
     HeaderName::from_static("proxy-authentication-info"),
     PROXY_AUTHORIZATION,
     FORM,
+    MADE_OF,
 ];
 
 #[cfg(test)]
@@ -116,6 +117,7 @@ mod tests {
             ("proxy-authentication-info", "x"),
             ("proxy-authorization", "x"),
             ("shellac-form", "br"),
+            ("shellac-made-of", "0"),
         ];
         let head = headers(&[&kept[..], &dropped[..]].concat());
         assert_eq!(stored_fields(&head, NOW), headers(&kept));

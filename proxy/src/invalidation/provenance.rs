@@ -50,6 +50,7 @@ impl Provenance {
 
     /// Returns that of another form of the same response, with what is known of its purges. Read
     /// after a verdict on this one.
+    #[must_use]
     pub fn of_other_form(&self) -> Self {
         let form = Self::new(self.born, &self.table, self.ids());
         form.soft_at.store(self.soft_at.load(Ordering::Acquire), Ordering::Release);

@@ -157,6 +157,7 @@ impl Variant {
     }
 
     /// Returns the variant that this request selects, were it to vary on the same fields.
+    #[must_use]
     pub fn selected_by(&self, request: &HeaderMap) -> Self {
         Self::of_parts(self.names.to_vec(), &secondary_key(&self.names, request))
     }

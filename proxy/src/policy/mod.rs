@@ -25,7 +25,7 @@ pub use self::snapshot::{SettingsSnapshot, is_fixed_at_start};
 use self::cookies::CookieRules;
 use self::query::QueryFilter;
 use crate::compression::Compression;
-use crate::compression::form::FORM;
+use crate::compression::form::{FORM, MADE_OF};
 use crate::freshness::{self, Heuristic};
 use crate::key::{Key, KeySeed, Scheme};
 use settings::Config;
@@ -127,6 +127,8 @@ impl Policy {
     pub fn is_hidden(&self, name: &HeaderName) -> bool {
         // `CDN-Cache-Control` is for the caches between us and the client as well (RFC 9213 §3.1).
         let is_ours = matches!(name.as_str(), "surrogate-control" | CACHE_GROUP_INVALIDATION);
-        *name == FORM || self.tags.strip && (is_ours || self.tags.read.contains(name))
+        *name == FORM
+            || *name == MADE_OF
+            || self.tags.strip && (is_ours || self.tags.read.contains(name))
     }
 }

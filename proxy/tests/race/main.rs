@@ -20,3 +20,5 @@ mod crowds;
 mod stores;
 #[cfg(test)]
 mod bystanders;
+#[cfg(test)]
+mod compressed;

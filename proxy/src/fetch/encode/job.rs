@@ -10,6 +10,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use settings::{Coding, CompressionLevels};
 use tokio::time::{Instant, sleep};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::PlainContent;
 use super::running::EncodingPlace;
@@ -37,6 +38,8 @@ pub(super) struct EncodingJob {
     /// `None` once it is stored, or known not to be.
     entry: Option<Box<dyn EntryWriter>>,
     bytes_out: u64,
+    /// Of the plain content.
+    hash: Xxh3,
 }
 
 impl EncodingJob {
@@ -74,6 +77,7 @@ impl EncodingJob {
             writer,
             entry,
             bytes_out: 0,
+            hash: Xxh3::new(),
         }
     }
 
@@ -119,6 +123,7 @@ impl EncodingJob {
                 Ok(mut data) => {
                     let content = data.copy_to_bytes(data.remaining());
                     let length = content.len();
+                    self.hash.update(&content);
                     let piece = self.work(length, move |encoder| encoder.write(&content)).await?;
                     self.unflushed += length;
                     self.send(piece).await?;
@@ -206,7 +211,9 @@ impl EncodingJob {
         let fetcher = &self.fetcher;
         let Some(held) = self.held.take().or_else(|| self.stored_meanwhile()) else { return };
         let commit = |draft| entry.commit(draft);
-        let stored = stored_form::enter(fetcher, &self.request, self.coding, &held, commit);
+        let made_of = self.hash.digest128();
+        let stored =
+            stored_form::enter(fetcher, &self.request, (self.coding, made_of), &held, commit);
         if let Some(response) = stored.as_deref().and_then(Stored::response) {
             self.writer.stored(response.body.clone(), 0..self.bytes_out);
         }

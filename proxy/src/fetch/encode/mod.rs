@@ -71,6 +71,11 @@ impl PlainContent {
 }
 
 impl Encodings {
+    /// Returns how many responses are being compressed.
+    pub fn running(&self) -> usize {
+        self.running.count()
+    }
+
     /// Returns all families of metrics.
     pub(crate) fn families(&self) -> Vec<crate::metrics::family::Family> {
         self.metrics.families(self.running.count())

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use settings::Coding;
+use xxhash_rust::xxh3::Xxh3;
 
-use crate::compression::form::ContentForm;
+use crate::compression::form::{ContentForm, MADE_OF};
 use crate::fetch::held::is_stored;
 use crate::fetch::{Fetcher, HeldResponse};
-use crate::freshness::partial::same_strong_validator;
 use crate::invalidation::Verdict;
 use crate::request::RequestHead;
 use crate::store::{
@@ -19,7 +20,7 @@ use crate::store::{
 pub(super) fn enter(
     fetcher: &Fetcher,
     request: &RequestHead,
-    coding: Coding,
+    (coding, made_of): (Coding, u128),
     plain: &HeldResponse,
     commit: impl FnOnce(NewEntry) -> Result<Arc<Stored>, StoreError>,
 ) -> Option<Arc<Stored>> {
@@ -28,7 +29,7 @@ pub(super) fn enter(
     if !is_current {
         return None;
     }
-    match commit(draft(request, coding, plain.stored())?) {
+    match commit(draft(request, (coding, made_of), plain.stored())?) {
         Ok(stored) if plain.verdict_on_form(&fetcher.invalidation, &stored) == Verdict::Valid => {
             Some(stored)
         }
@@ -44,7 +45,8 @@ pub(super) fn enter(
 }
 
 /// Gives a stored compressed form the head of the plain one, which was confirmed or fetched since,
-/// where both are of the same bytes.
+/// where it was made of the same bytes. Entity tags do not tell: some origins keep theirs when a
+/// page changes.
 pub(super) fn renew(
     fetcher: &Arc<Fetcher>,
     request: &RequestHead,
@@ -55,29 +57,41 @@ pub(super) fn renew(
     let is_it = |stored: &Stored| stored.variant.as_deref() == Some(&variant);
     let old = fetcher.store.lookup(&request.key, &is_it)?;
     let verdict = fetcher.invalidation.verdict(&old.provenance, &old.key);
-    let is_of_the_same = old.form() == ContentForm::Compressed(coding)
+    let form = old.response()?;
+    let is_usable = old.form() == ContentForm::Compressed(coding)
         && matches!(verdict, Verdict::Valid | Verdict::Soft(_))
-        && was_made_of(old.response()?, plain.response()?);
-    if !is_of_the_same {
+        && form.status == plain.response()?.status;
+    let made_of = hash_of(&plain.response()?.body)?;
+    let mark = form.fields.to_map(Show::All, 0).remove(MADE_OF)?;
+    if !is_usable || mark.as_bytes() != format!("{made_of:032x}").as_bytes() {
         return None;
     }
     let plain = fetcher.hold(plain)?;
-    enter(fetcher, request, coding, &plain, |draft| fetcher.store.freshen(&old, draft))
+    let commit = |draft| fetcher.store.freshen(&old, draft);
+    enter(fetcher, request, (coding, made_of), &plain, commit)
 }
 
-fn was_made_of(form: &StoredResponse, plain: &StoredResponse) -> bool {
-    let mut received = form.fields.to_map(Show::All, 0);
-    ContentForm::restore(&mut received);
-    let now = plain.fields.to_map(Show::All, 0);
-    form.status == plain.status && same_strong_validator(&received, &now, form.freshness.received())
+/// Returns the hash of content; `None` where it would have to be read from a file.
+fn hash_of(body: &Body) -> Option<u128> {
+    if matches!(body, Body::Deferred(_)) {
+        return None;
+    }
+    let mut hash = Xxh3::new();
+    body.pieces().iter().for_each(|piece| hash.update(piece));
+    Some(hash.digest128())
 }
 
-fn draft(request: &RequestHead, coding: Coding, plain: &Stored) -> Option<NewEntry> {
+fn draft(
+    request: &RequestHead,
+    (coding, made_of): (Coding, u128),
+    plain: &Stored,
+) -> Option<NewEntry> {
     let response = plain.response().filter(|response| response.part.is_none())?;
     let variant = plain.variant.as_deref()?.selected_by(&request.fields);
     let mut fields = response.fields.to_map(Show::All, 2);
     ContentForm::restore(&mut fields);
     ContentForm::Compressed(coding).describe(&mut fields);
+    fields.insert(MADE_OF, HeaderValue::try_from(format!("{made_of:032x}")).ok()?);
     let policy = &request.policy;
     Some(NewEntry {
         key: plain.key.clone(),

@@ -231,6 +231,7 @@ async fn pages_that_are_not_stored_are_compressed_while_they_arrive() {
     let asked = [cookie[0], cookie[1], ("if-none-match", r#"W/"a~br""#)];
     let unchanged = proxy.get_with("/a", &asked).await;
     assert_eq!((unchanged.status(), &*unchanged.field("etag").unwrap()), (304, r#"W/"a~br""#));
+    assert_eq!(unchanged.field("vary").unwrap(), "Accept-Encoding");
     let changed = proxy.get_with("/a", &[cookie[0], cookie[1], ("if-none-match", "\"b\"")]).await;
     assert_eq!((changed.status(), decoded(&changed)), (200, page("a")));
 

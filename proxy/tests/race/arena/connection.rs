@@ -1,10 +1,13 @@
 //! `Connection`: asks for pages, one after the other, over one keep-alive connection.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HOST};
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue,
+};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -17,7 +20,11 @@ use super::page::Page;
 
 /// A connection to the proxy.
 #[derive(Debug)]
-pub(crate) struct Connection(SendRequest<Full<Bytes>>);
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// The coding that is accepted next.
+    coding: usize,
+}
 
 impl Connection {
     pub(crate) async fn to(address: SocketAddr) -> Self {
@@ -26,14 +33,16 @@ impl Connection {
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.expect("nothing is sent yet");
         tokio::spawn(async { drop(connection.await) });
-        Self(sender)
+        Self { sender, coding: 0 }
     }
 
     /// Returns the version of a page that this visitor is shown; `None`: an error.
     pub(crate) async fn version_of(&mut self, page: &Page, language: &str) -> Option<u64> {
+        self.coding = (self.coding + 1) % CODINGS.len();
         let request = Request::get(page.path())
             .header(HOST, page.host)
             .header(ACCEPT_LANGUAGE, language)
+            .header(ACCEPT_ENCODING, CODINGS[self.coding])
             .body(Full::default());
         let (status, content) = self.send(request.expect("the request is well-formed")).await;
         // The origin's error, or ours where what would have stood in for it was purged in that
@@ -59,14 +68,27 @@ impl Connection {
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> (StatusCode, Bytes) {
         let exchange = async {
-            self.0.ready().await.expect("the connection is kept");
-            let response = self.0.send_request(request).await.expect("there is a response");
+            self.sender.ready().await.expect("the connection is kept");
+            let response = self.sender.send_request(request).await.expect("there is a response");
             let status = response.status();
+            let coding = response.headers().get(CONTENT_ENCODING).cloned();
             let content = response.into_body().collect().await.expect("it is complete").to_bytes();
-            (status, content)
+            (status, decoded(coding.as_ref().map(HeaderValue::as_bytes), content))
         };
         timeout(PATIENCE, exchange).await.expect("the response comes in time")
     }
 }
 
+fn decoded(coding: Option<&[u8]>, content: Bytes) -> Bytes {
+    let mut plain = Vec::new();
+    let read = match coding {
+        Some(b"br") => brotli::Decompressor::new(&*content, 4096).read_to_end(&mut plain),
+        Some(b"gzip") => flate2::read::GzDecoder::new(&*content).read_to_end(&mut plain),
+        _ => return content,
+    };
+    read.expect("it is whole");
+    plain.into()
+}
+
+const CODINGS: [&str; 3] = ["br, gzip", "gzip", "identity"];
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -40,6 +40,8 @@ pub(crate) struct Contest {
     pub(crate) capacity: &'static str,
     /// The engine: `memory`, `file` or `tiered`.
     pub(crate) storage: &'static str,
+    /// `on` or `off`.
+    pub(crate) compression: &'static str,
     /// Set where the origin answers one request in three with an error: then all purges are hard,
     /// because a soft-purged response may be served on error.
     pub(crate) is_failing: bool,
@@ -64,6 +66,8 @@ pub(crate) struct Outcome {
     pub(crate) refreshed: u64,
     /// Validations that ended with 304.
     pub(crate) validated: u64,
+    /// Responses that were compressed with br.
+    pub(crate) compressed: u64,
 }
 
 /// The state that all racers share.
@@ -86,6 +90,7 @@ impl Default for Contest {
             padding: 0,
             capacity: "64MiB",
             storage: "memory",
+            compression: "off",
             is_failing: false,
             races: 1000,
         }
@@ -108,7 +113,7 @@ impl Contest {
         let arena = Arc::new(Arena {
             pages,
             truth,
-            proxy: Proxy::start(origin.address(), self.capacity, self.storage),
+            proxy: Proxy::start(origin.address(), self.capacity, self.storage, self.compression),
             is_failing: self.is_failing,
             racing: AtomicUsize::new(MUTATORS),
         });

@@ -1,7 +1,7 @@
 //! `Page`: what it is called, how it may be cached, and what it says.
 
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY};
 
 /// One page of the origin.
 #[derive(Clone, Debug)]
@@ -91,6 +91,7 @@ impl Page {
     pub(crate) fn fields(&self, version: u64) -> HeaderMap {
         let keys = format!("page-{} {}", self.number, self.group);
         let lines = [
+            (CONTENT_TYPE, "text/html".to_owned()),
             (CACHE_CONTROL, self.flavor.cache_control().to_owned()),
             (ETAG, self.entity_tag(version)),
             (HeaderName::from_static("surrogate-key"), keys),

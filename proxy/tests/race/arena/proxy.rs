@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use process::clock::Clock;
 use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest, Selector, SelectorReport};
-use settings::{Config, Sources};
+use settings::{Coding, Config, Sources};
 use shellac::app::App;
 use shellac::server::{Bound, Drained};
 use shellac::testing::freshness::Uncacheable;
@@ -35,7 +35,12 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn start(origin: SocketAddr, capacity: &str, storage: &str) -> Self {
+    pub(crate) fn start(
+        origin: SocketAddr,
+        capacity: &str,
+        storage: &str,
+        compression: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().display();
         let file = format!(
@@ -43,6 +48,7 @@ impl Proxy {
              [origin.versions]\nservers = [\"{origin}\"]\n\
              [key]\ndeployment = {{ header = \"X-Deployment-Id\" }}\n[storage]\nkind = \"{storage}\"\n\
              [storage.memory]\ncapacity = \"{capacity}\"\nmax_object = \"64KiB\"\n\
+             [compression]\nmode = \"{compression}\"\nmin_bytes = \"1B\"\n\
              [storage.file]\npath = \"{path}\"\ncapacity = \"64MiB\"\nmax_object = \"64KiB\"\n"
         );
         let sources = Sources { file: Some(("race.toml".to_owned(), file)), ..Sources::default() };
@@ -101,7 +107,7 @@ impl Proxy {
     pub(crate) async fn settle_accounts(&self) -> Outcome {
         let fetcher = self.app.front.cache.fetcher();
         let idle = async {
-            while fetcher.in_flight() != (0, 0, 0) {
+            while fetcher.in_flight() != (0, 0, 0) || fetcher.encodings().running() > 0 {
                 yield_now().await;
             }
         };
@@ -132,6 +138,7 @@ impl Proxy {
             evicted: removals[Removal::Size as usize],
             refreshed: fetcher.metrics().background.value(),
             validated: fetcher.metrics().validated.value(),
+            compressed: fetcher.encodings().metrics.of(Coding::Br).responses.value(),
         }
     }
 
