@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&request).unwrap(), text);
         let deployment = request.deploys[0].read().unwrap();
         assert_eq!(deployment.host.as_deref(), Some("shop.example"));
-        assert_eq!(deployment.grace, Duration::from_secs(600));
+        assert_eq!(deployment.grace, Duration::from_mins(10));
         assert_eq!(request.deploys[0].to_string(), "all deployments but build-78 of Shop.example");
     }
 

@@ -1,6 +1,6 @@
-//! Purge requests that other caches and their plugins understand, and this one does not: each is
-//! refused with what to send instead. Without that, a request that asks for a pattern would purge
-//! one URL, and answer as if it had done what was asked.
+//! What purge requests for other caches say that is not carried out, refused with what to send
+//! instead. Without that, a request that asks for a pattern would purge one URL, and answer as if
+//! it had done what was asked.
 
 use http::HeaderMap;
 
@@ -10,9 +10,13 @@ pub enum Foreign {
     /// A method of another cache.
     #[error(
         "the method {0} is not carried out: send PURGE for a URL, PURGE with Surrogate-Key or \
-        xkey-purge for tags, or POST /api/v1/purge to the admin listener for hosts and prefixes"
+        xkey-purge for tags, BAN with X-Host and X-Url for hosts and beginnings, or POST \
+        /api/v1/purge to the admin listener"
     )]
     Method(String),
+    /// A `PURGEKEYS` or `PURGETAGS` without a field that names tags.
+    #[error("a {0} names tags: in xkey-purge, xkey-softpurge, Surrogate-Key or X-Cache-Tags")]
+    NoTags(&'static str),
     /// A field that names a pattern, a host or another list of what to purge.
     #[error(
         "the field {0} is not carried out: name tags in Surrogate-Key, xkey-purge, Cache-Tag, \
@@ -52,9 +56,43 @@ pub fn is_purge_method(method: &str) -> bool {
         || matches!(method.as_str(), "REFRESH" | "INVALIDATE" | "FLUSH")
 }
 
-/// Checks that the fields and the path of a `PURGE` request ask for nothing else than is
-/// understood.
-pub fn check(fields: &HeaderMap, path: &str) -> Result<(), Foreign> {
+/// The methods by which caches are purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PurgeMethod {
+    /// Of a URL or, with fields that name tags, of these.
+    Purge,
+    /// Of tags.
+    Tags(&'static str),
+    /// Of what meets conditions.
+    Ban,
+}
+
+impl PurgeMethod {
+    pub(crate) fn read(method: &str) -> Result<Self, Foreign> {
+        Ok(match method {
+            "PURGE" => Self::Purge,
+            "PURGEKEYS" => Self::Tags("PURGEKEYS"),
+            "PURGETAGS" => Self::Tags("PURGETAGS"),
+            "BAN" => Self::Ban,
+            _ => return Err(Foreign::Method(method.to_owned())),
+        })
+    }
+
+    /// Returns whether this field, which is another cache's, is carried out.
+    fn takes(self, name: &str) -> bool {
+        TAG_PATTERN_FIELDS.contains(&name)
+            || match self {
+                Self::Purge => name == "clear-cache",
+                Self::Ban => {
+                    matches!(name, "x-host" | "x-url" | "x-content-type" | "varnish-ban-all")
+                }
+                Self::Tags(_) => false,
+            }
+    }
+}
+
+/// Checks that the fields and the path of a request ask for nothing else than is carried out.
+pub(crate) fn check(method: PurgeMethod, fields: &HeaderMap, path: &str) -> Result<(), Foreign> {
     for (name, value) in fields {
         let (name, value) = (name.as_str(), value.as_bytes());
         let refuse = |instead| Foreign::Value { field: name.to_owned(), instead };
@@ -66,18 +104,18 @@ pub fn check(fields: &HeaderMap, path: &str) -> Result<(), Foreign> {
                 return Err(refuse("write soft or hard, and url, page or path"));
             }
             "fastly-soft-purge" if !is(&["1", "0", ""]) => return Err(refuse("write 1 or 0")),
-            "x-purge-method" if !is(&["exact", "default", ""]) => {
-                return Err(refuse(
-                    "exact and default are; POST prefixes to /api/v1/purge of the admin listener",
-                ));
+            "x-purge-method" if !is(&["exact", "default", "regex", ""]) => {
+                return Err(refuse("write exact, default or regex"));
+            }
+            "clear-cache" | "varnish-ban-all" if !is(&["true", "1"]) => {
+                return Err(refuse("write true, which means everything"));
             }
             "surrogate-key" | "cache-tag" | "xkey" | "xkey-purge" | "xkey-softpurge"
-            | "x-cache-tags"
                 if is_pattern(value) =>
             {
                 return Err(refuse("name each tag, as it is in the responses"));
             }
-            _ if is_understood(name) => {}
+            _ if is_understood(name) || method.takes(name) => {}
             _ if FIELDS.contains(&name) || has_purge_word(name) => {
                 return Err(Foreign::Field(name.to_owned()));
             }
@@ -118,6 +156,10 @@ fn is_understood(name: &str) -> bool {
     is_mode || matches!(name, "xkey-purge" | "xkey-softpurge")
 }
 
+/// Fields of requests that name tags, also by a pattern: Magento's, Drupal's, Symfony's.
+pub(crate) const TAG_PATTERN_FIELDS: [&str; 4] =
+    ["x-magento-tags-pattern", "x-cache-tags", "cache-tags", "purge-cache-tags"];
+
 /// Returns whether a list of tags is a regular expression, as Varnish's bans take it:
 /// `(^|,)cat_1(,|$)`.
 fn is_pattern(value: &[u8]) -> bool {
@@ -143,13 +185,14 @@ const WORDS: [&str; 9] = [
 ];
 /// Fields of `FOSHttpCache`, Symfony, Drupal, Magento, Varnish Enterprise and TYPO3 without such a
 /// word.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "clear-cache",
     "cache-tags",
     "x-host",
     "x-url",
     "x-content-type",
     "x-location",
+    "x-pool",
     "x-cache-tag-regexp",
     "ykey",
 ];
@@ -163,26 +206,26 @@ mod tests {
     fn check_field(name: &str, value: &str) -> Result<(), Foreign> {
         let name: HeaderName = name.parse().unwrap();
         let fields = [(name, HeaderValue::from_str(value).unwrap())].into_iter().collect();
-        check(&fields, "/p")
+        check(PurgeMethod::Purge, &fields, "/p")
     }
 
     #[test]
     fn instructions_of_other_caches_are_refused() {
         for (name, value) in [
-            ("X-Magento-Tags-Pattern", "((^|,)cat_p_1(,|$))"),
-            ("X-Purge-Method", "regex"),
-            ("Clear-Cache", "true"),
+            ("X-Pool", "cdn"),
+            ("X-Purge-Method", "wildcard"),
+            ("Clear-Cache", "maybe"),
+            ("Varnish-Ban-All", "1"),
             ("X-Purge-Regex", "/s/.*"),
             ("X-Ban-Url", "/s"),
             ("X-VC-Purge-Host", "h"),
             ("X-Host", "h"),
             ("X-Url", "/s/.*"),
-            ("Purge-Cache-Tags", "node:1"),
             ("X-Acquia-Purge-Tags", "a"),
-            ("Cache-Tags", "node:1"),
             ("ykey-purge", "a"),
             ("X-Invalidates", "a"),
-            ("X-Cache-Tags", "(^|,)(tag-1|tag-2)(,|$)"),
+            ("Surrogate-Key", "(^|,)(tag-1|tag-2)(,|$)"),
+            ("Varnish-Ban-TYPO3-Pid", "12"),
             ("Shellac-Purge", "warm"),
             ("Fastly-Soft-Purge", "yes"),
         ] {
@@ -202,6 +245,9 @@ mod tests {
             ("Shellac-Purge", "Soft"),
             ("Shellac-Purge", "page, soft"),
             ("X-Purge-Method", "exact"),
+            ("X-Magento-Tags-Pattern", "((^|,)cat_p_1(,|$))"),
+            ("Cache-Tags", "node:1"),
+            ("Clear-Cache", "true"),
             ("User-Agent", "purge ban"),
             ("Accept", "*/*"),
             ("X-Request-Id", "ban-1"),
@@ -213,9 +259,10 @@ mod tests {
 
     #[test]
     fn the_path_of_nginx_is_refused_with_the_path_that_was_meant() {
-        let error = check(&HeaderMap::new(), "/purge/p?x").unwrap_err().to_string();
+        let error =
+            check(PurgeMethod::Purge, &HeaderMap::new(), "/purge/p?x").unwrap_err().to_string();
         assert!(error.ends_with("send PURGE /p?x"), "{error}");
-        assert_eq!(check(&HeaderMap::new(), "/purged"), Ok(()));
+        assert_eq!(check(PurgeMethod::Purge, &HeaderMap::new(), "/purged"), Ok(()));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod request;
 pub mod report;
 pub mod hint;
 pub mod foreign;
+pub mod method;
 pub mod log;
 
 pub use deploy::{Deploy, DeployError, Deployment};

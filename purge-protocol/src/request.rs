@@ -3,13 +3,13 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
 use crate::deploy::{Deploy, DeployError, Deployment};
 use crate::expression::{Expression, ExpressionError, Terms};
-use crate::foreign::{self, Foreign};
-use crate::tag::{self, Tag, TagError};
+use crate::foreign::Foreign;
+use crate::tag::{Tag, TagError};
 use crate::url::{CanonicalUrl, UrlError, UrlPrefix, written_host};
 
 /// The effect of a purge on the stored responses that it matches.
@@ -320,149 +320,11 @@ impl PurgeRequest {
                 .collect(),
         }
     }
-
-    /// Reads an HTTP `PURGE` request: the tags its fields name or, when they name none, the URL it
-    /// is for.
-    ///
-    /// Tags come from `Surrogate-Key`, `Cache-Tag`, `xkey`, `xkey-purge`, `xkey-softpurge`,
-    /// `X-Cache-Tags` and `ETag`; soft is asked for by `xkey-softpurge`, `Fastly-Soft-Purge: 1` or
-    /// `Shellac-Purge: soft`, hard by `Shellac-Purge: hard`. A field that names no tag is refused:
-    /// whoever sends it does not mean the URL. `Shellac-Purge` says with `url`, `page` or `path`
-    /// whether the URL alone is meant, its page, or its path under every query; `scope` holds
-    /// otherwise.
-    pub fn from_fields(
-        fields: &HeaderMap,
-        (host, path): (&str, &str),
-        scope: UrlScope,
-    ) -> Result<Self, RequestError> {
-        foreign::check(fields, path)?;
-        let mut request = Self { mode: mode_of(fields), ..Self::default() };
-        for name in TAG_FIELDS {
-            for value in fields.get_all(name) {
-                for tag in tag::split(value.as_bytes()) {
-                    request.tags.push(text(tag, name)?);
-                }
-            }
-        }
-        for value in fields.get_all(http::header::ETAG) {
-            for member in tag::split_etags(value.as_bytes()) {
-                request.tags.push(text(tag::written_etag(member), "etag")?);
-            }
-        }
-        let names_tags = |name: &&&str| fields.contains_key(**name);
-        match TAG_FIELDS.iter().chain(&["etag"]).find(names_tags) {
-            Some(name) if request.tags.is_empty() => Err(RequestError::NoTags(name)),
-            Some(_) => Ok(request),
-            None => {
-                let url = format!("//{host}{path}");
-                request.push(scope_of(fields).unwrap_or(scope).selector(url));
-                Ok(request)
-            }
-        }
-    }
 }
-
-fn text(bytes: &[u8], field: &'static str) -> Result<String, RequestError> {
-    String::from_utf8(bytes.to_vec())
-        .map_err(|_not_utf8| RequestError::Field(HeaderName::from_static(field)))
-}
-
-fn mode_of(fields: &HeaderMap) -> Option<PurgeMode> {
-    let is_fastly_soft = fields.get("fastly-soft-purge").is_some_and(|value| value == "1");
-    if foreign::has_word(fields, "soft") || is_fastly_soft || fields.contains_key("xkey-softpurge")
-    {
-        Some(PurgeMode::Soft)
-    } else if foreign::has_word(fields, "hard") {
-        Some(PurgeMode::Hard)
-    } else {
-        None
-    }
-}
-
-fn scope_of(fields: &HeaderMap) -> Option<UrlScope> {
-    let scopes = [("url", UrlScope::Url), ("page", UrlScope::Page), ("path", UrlScope::Path)];
-    scopes.into_iter().find(|(word, _)| foreign::has_word(fields, word)).map(|(_, scope)| scope)
-}
-
-/// The fields of a `PURGE` request that name tags.
-const TAG_FIELDS: [&str; 6] =
-    ["surrogate-key", "cache-tag", "xkey", "xkey-purge", "xkey-softpurge", "x-cache-tags"];
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
-
-    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect()
-    }
-
-    fn read(lines: &[(&'static str, &'static str)]) -> Result<PurgeRequest, RequestError> {
-        PurgeRequest::from_fields(&fields(lines), ("h", "/p?x=1"), UrlScope::Url)
-    }
-
-    #[test]
-    fn a_purge_says_whether_it_means_the_url_the_page_or_the_path() {
-        let asked = |value, scope| {
-            let fields = fields(&[("shellac-purge", value)]);
-            PurgeRequest::from_fields(&fields, ("h", "/p?x=1"), scope).unwrap()
-        };
-        let url = || vec!["//h/p?x=1".to_owned()];
-        assert_eq!(asked("page", UrlScope::Url).pages, url());
-        assert_eq!(asked("Path, soft", UrlScope::Page).paths, url());
-        assert_eq!(asked("soft path", UrlScope::Page).mode, Some(PurgeMode::Soft));
-        assert_eq!(asked("url", UrlScope::Page).urls, url());
-        assert_eq!(asked("hard", UrlScope::Page).pages, url());
-        let target = asked("page", UrlScope::Url).selectors(1).unwrap().remove(0).1;
-        assert_eq!(target, Target::Page(CanonicalUrl::parse("//h/p").unwrap()));
-    }
-
-    #[test]
-    fn a_purge_without_tag_fields_is_for_its_url() {
-        let request =
-            PurgeRequest::from_fields(&fields(&[]), ("shop.example", "/p/42?x=1"), UrlScope::Url);
-        let request = request.unwrap();
-        let selectors = request.selectors(10).unwrap();
-        assert_eq!(selectors.len(), 1);
-        assert_eq!(
-            selectors[0].1,
-            Target::Url(CanonicalUrl::parse("http://shop.example/p/42?x=1").unwrap())
-        );
-    }
-
-    #[test]
-    fn tag_fields_of_all_brands_are_read() {
-        let lines = [
-            ("surrogate-key", "a b"),
-            ("cache-tag", "c, d"),
-            ("xkey-purge", "e"),
-            ("etag", "\"site-7\", W/\"site-8\""),
-        ];
-        let request = read(&lines).unwrap();
-        assert_eq!(request.tags, ["a", "b", "c", "d", "e", "site-7", "site-8"]);
-        assert!(request.urls.is_empty() && request.mode.is_none());
-    }
-
-    #[test]
-    fn a_field_that_names_no_tag_does_not_purge_the_url() {
-        for line in [("surrogate-key", ""), ("cache-tag", " , "), ("etag", "")] {
-            let request = read(&[line]);
-            assert_eq!(request, Err(RequestError::NoTags(line.0)));
-        }
-    }
-
-    #[test]
-    fn three_ways_ask_for_a_soft_purge() {
-        for line in [("xkey-softpurge", "a"), ("fastly-soft-purge", "1"), ("shellac-purge", "Soft")]
-        {
-            let request = read(&[line]).unwrap();
-            assert_eq!(request.mode, Some(PurgeMode::Soft), "{line:?}");
-        }
-    }
 
     #[test]
     fn no_selector_and_too_many_are_refused() {

@@ -8,8 +8,7 @@ use shellac::testing::field::delta_seconds::DeltaSeconds;
 use shellac::testing::freshness::stored_fields::{freshen, stored_fields};
 use shellac::testing::freshness::{
     ExchangeTimes, Freshness, FreshnessRules, Heuristic, RequestDirectives, RequestFacts,
-    ResponseDirectives,
-    Staleness, Uncacheable, judge,
+    ResponseDirectives, Staleness, Uncacheable, judge,
 };
 
 use super::head::{NOW, fields, map_values, split_at_empty_line};

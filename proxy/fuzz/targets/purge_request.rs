@@ -1,7 +1,7 @@
 //! Purges: a JSON body, and, from the same bytes, the fields of a `PURGE` request.
 
 use purge_protocol::request::{Target, UrlScope};
-use purge_protocol::{CanonicalUrl, PurgeReport, PurgeRequest, Tag, tag};
+use purge_protocol::{CanonicalUrl, PurgeReport, PurgeRequest, Tag, method, tag};
 
 use super::head::fields;
 
@@ -21,10 +21,12 @@ pub(crate) fn run(data: &[u8]) {
         assert!(!name.iter().any(|byte| b" \t,".contains(byte)) && !name.is_empty());
     }
     let place = ("shop.example", "/p/1");
-    if let Ok(request) = PurgeRequest::from_fields(&fields(data), place, UrlScope::Url) {
-        let urls = request.urls.len() + request.pages.len() + request.paths.len();
-        assert_eq!(urls, usize::from(request.tags.is_empty()), "tags, else the URL");
-        what_is_selected_is_canonical(&request);
+    for name in ["PURGE", "PURGEKEYS", "BAN"] {
+        let request = method::read(name, &fields(data), place, UrlScope::Url);
+        if let Ok(request) = request {
+            assert!(request.all || request.selector_count() > 0, "a {name} means something");
+            what_is_selected_is_canonical(&request);
+        }
     }
 }
 

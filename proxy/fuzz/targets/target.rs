@@ -9,7 +9,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Uri, Version};
 use purge_protocol::request::{Target as PurgeTarget, UrlScope};
 use purge_protocol::url::canonical_host;
-use purge_protocol::{CanonicalUrl, PurgeRequest, UrlPrefix, UrlProblem};
+use purge_protocol::{CanonicalUrl, UrlPrefix, UrlProblem, method};
 use shellac::testing::client::peer::{ListenerId, Peer};
 use shellac::testing::key::{Key, KeySeed, Scheme};
 use shellac::testing::request::target::Target;
@@ -89,7 +89,7 @@ fn the_key_holds_the_target(target: &Target, scheme: Scheme) {
             }
             Ok(_) => return, // no request holds bytes that are not ASCII
         }
-        let purge = PurgeRequest::from_fields(&HeaderMap::new(), (host, path), UrlScope::Url);
+        let purge = method::read("PURGE", &HeaderMap::new(), (host, path), UrlScope::Url);
         let purge = purge.expect("no tags");
         let selectors = purge.selectors(1).expect("a PURGE of a URL names it");
         assert!(matches!(selectors.first(), Some((_, PurgeTarget::Url(_)))));

@@ -7,7 +7,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use purge_protocol::foreign::Foreign;
 use purge_protocol::request::{Target, UrlScope};
-use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector};
+use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector, method};
 
 use super::PurgeExecutor;
 use super::hint::Hints;
@@ -44,12 +44,10 @@ impl PurgeEndpoint {
         fields: &HeaderMap,
         (host, path): (&str, &str),
     ) -> Response<ResponseBody> {
-        let request = if method.as_str() != PURGE {
-            Err(Foreign::Method(method.to_string()).into())
-        } else if has_content {
+        let request = if has_content {
             Err(Foreign::Content.into())
         } else {
-            PurgeRequest::from_fields(fields, (host, path), UrlScope::Url)
+            method::read(method.as_str(), fields, (host, path), UrlScope::Url)
         };
         self.answer(request, Source::Http).await
     }
@@ -132,7 +130,7 @@ fn refuse(error: &RequestError) -> Response<ResponseBody> {
     };
     let mut response = problem(status, &error.to_string());
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        let allow = HeaderValue::from_static("GET, HEAD, POST, PURGE");
+        let allow = HeaderValue::from_static("GET, HEAD, POST, PURGE, PURGEKEYS, BAN");
         response.headers_mut().insert(ALLOW, allow);
     }
     response

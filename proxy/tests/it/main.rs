@@ -54,6 +54,8 @@ mod purge_in_flight;
 mod purge_many_tags;
 #[cfg(test)]
 mod purge_words;
+#[cfg(test)]
+mod purge_plugins;
 mod purge_selectors;
 mod deploys;
 #[cfg(test)]
