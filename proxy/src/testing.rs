@@ -26,7 +26,7 @@ pub mod compression {
         pub use crate::compression::encoder::Encoder;
     }
     pub mod etags {
-        pub use crate::compression::etags::restore;
+        pub use crate::compression::etags::add_origins;
     }
     pub mod form {
         pub use crate::compression::form::ContentForm;

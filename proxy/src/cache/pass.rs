@@ -123,7 +123,7 @@ impl Passer {
             request.headers_mut().insert(MIN_REVISION, lowest);
         }
         if head.policy.compression.is_some() {
-            etags::restore(request.headers_mut());
+            etags::add_origins(request.headers_mut());
         }
         let upgrade = match self.upgrade(upgrade) {
             Ok(upgrade) => upgrade,

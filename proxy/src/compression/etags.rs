@@ -19,16 +19,14 @@ pub fn coded(tag: &HeaderValue, coding: Coding) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&[b"W/\"", opaque, b"~", name, b"\""].concat()).ok()
 }
 
-/// Writes tags of compressed forms in a client's preconditions as the origin's own, for a request
-/// that the origin evaluates.
+/// Adds the origin's own tags to those of compressed forms in a client's preconditions, for a
+/// request that the origin evaluates. Ours stay: the origin may be a cache like this one.
 ///
 /// The strength of the origin's tag is not known. `If-None-Match` compares weakly: both are listed,
 /// for origins that compare bytes. `If-Match` compares strongly: only a strong one could match.
-pub fn restore(fields: &mut HeaderMap) {
-    restore_in(fields, &IF_NONE_MATCH, |opaque| {
-        [b"\"", opaque, b"\", W/\"", opaque, b"\""].concat()
-    });
-    restore_in(fields, &IF_MATCH, |opaque| [b"\"", opaque, b"\""].concat());
+pub fn add_origins(fields: &mut HeaderMap) {
+    add_in(fields, &IF_NONE_MATCH, |opaque| [b"\"", opaque, b"\", W/\"", opaque, b"\""].concat());
+    add_in(fields, &IF_MATCH, |opaque| [b"\"", opaque, b"\""].concat());
 }
 
 /// Gives a 304 of the origin the tag that its client asked with, if that is of a compressed form.
@@ -44,7 +42,7 @@ pub fn show_in_304(request: &HeaderMap, response: &mut HeaderMap) -> bool {
     known.map(|known| response.insert(ETAG, known)).is_some()
 }
 
-fn restore_in(fields: &mut HeaderMap, name: &HeaderName, written: impl Fn(&[u8]) -> Vec<u8>) {
+fn add_in(fields: &mut HeaderMap, name: &HeaderName, written: impl Fn(&[u8]) -> Vec<u8>) {
     let is_coded = |line: &HeaderValue| members(line.as_bytes()).any(|tag| origins(tag).is_some());
     if !fields.get_all(name).iter().any(is_coded) {
         return;
@@ -52,8 +50,10 @@ fn restore_in(fields: &mut HeaderMap, name: &HeaderName, written: impl Fn(&[u8])
     let lines: Vec<HeaderValue> = fields.get_all(name).iter().cloned().collect();
     fields.remove(name);
     for line in lines {
-        let tags =
-            members(line.as_bytes()).map(|tag| origins(tag).map_or_else(|| tag.to_vec(), &written));
+        let tags = members(line.as_bytes()).map(|tag| match origins(tag) {
+            Some(opaque) => [tag, b", ", &written(opaque)].concat(),
+            None => tag.to_vec(),
+        });
         let text = tags.collect::<Vec<_>>().join(&b", "[..]);
         fields.append(name, HeaderValue::from_bytes(&text).unwrap_or(line));
     }
@@ -98,19 +98,19 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_asked_by_its_own_tags() {
+    fn the_origin_is_asked_by_its_own_tags_as_well() {
         for (field, asked, expected) in [
-            ("if-none-match", r#"W/"a~gzip""#, r#""a", W/"a""#),
-            ("if-none-match", r#""x", W/"a,b~br""#, r#""x", "a,b", W/"a,b""#),
+            ("if-none-match", r#"W/"a~gzip""#, r#"W/"a~gzip", "a", W/"a""#),
+            ("if-none-match", r#""x", W/"a,b~br""#, r#""x", W/"a,b~br", "a,b", W/"a,b""#),
             ("if-none-match", r#""a~br""#, r#""a~br""#),
             ("if-none-match", r#"W/"a""#, r#"W/"a""#),
             ("if-none-match", "*", "*"),
             ("if-none-match", r#"W/"a~b"#, r#"W/"a~b"#),
-            ("if-match", r#"W/"a~br", "c""#, r#""a", "c""#),
+            ("if-match", r#"W/"a~br", "c""#, r#"W/"a~br", "a", "c""#),
         ] {
             let mut fields = HeaderMap::new();
             fields.insert(HeaderName::from_static(field), value(asked));
-            restore(&mut fields);
+            add_origins(&mut fields);
             assert_eq!(fields[field], expected, "{asked}");
         }
     }
