@@ -34,9 +34,12 @@ pub fn load_with_sources(
             }
             Ok((config, sources, written))
         }
-        Err(errors) => {
-            say(format_args!("{:?}", miette::Report::new(errors)));
-            Err(Exit::Config)
-        }
+        Err(errors) => Err(refused(errors)),
     }
+}
+
+/// Writes what is wrong to standard error.
+pub fn refused(errors: settings::ConfigErrors) -> Exit {
+    say(format_args!("{:?}", miette::Report::new(errors)));
+    Exit::Config
 }

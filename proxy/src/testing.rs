@@ -114,6 +114,12 @@ pub mod origins {
 }
 pub mod policy {
     pub use crate::policy::{LiveSettings, RequestPolicy};
+    pub mod matcher {
+        pub use crate::policy::matcher::{Matcher, RequestView};
+        pub mod naive {
+            pub use crate::policy::matcher::naive::matches;
+        }
+    }
 }
 pub mod purge {
     pub use crate::purge::PurgeExecutor;

@@ -1,10 +1,11 @@
 //! Settings that are right alone and wrong, or dangerous, together.
 
 use super::report::{ProblemBuilder, Report};
+use super::rule_warnings;
 use super::tree::Node;
 use super::{
-    Config, Http2, ListenAddress, ListenSettings, PeerNetwork, ProxyProtocol, SaslMechanism,
-    ServerSettings, StorageKind, StorageSettings,
+    Config, Http2, ListenAddress, ListenSettings, PeerNetwork, ProxyProtocol, RuleOrigin,
+    SaslMechanism, ServerSettings, StorageKind, StorageSettings,
 };
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
@@ -21,13 +22,17 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 17] = [
+const CHECKS: [(&[&str], Check); 21] = [
     (&["dns"], answers_that_hold_for_no_time),
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_in_two_lists),
     (&["key"], parameters_kept_and_dropped),
     (&["origin"], origins_never_chosen),
     (&["origin"], servers_named_twice),
+    (&["rule", "origin"], origins_that_rules_miss),
+    (&["rule"], rule_warnings::rules_without_effect),
+    (&["rule"], rule_warnings::rules_that_share),
+    (&["rule"], rule_warnings::queries_that_presets_need),
     (&["origin"], servers_that_are_not_verified),
     (&["listen"], names_taken_twice),
     (&["listen"], http2_that_nobody_asks_for),
@@ -117,7 +122,11 @@ fn parameters_kept_and_dropped(_config: &Config, root: &Node) -> Vec<ProblemBuil
 
 /// The first origin that claims a request serves it.
 fn origins_never_chosen(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
-    let later = config.origins.iter().enumerate();
+    let is_for_rules = |origin: &super::OriginSettings| {
+        let named = RuleOrigin::Named(origin.name.clone());
+        config.rules.iter().any(|rule| rule.actions.request.origin.as_ref() == Some(&named))
+    };
+    let later = config.origins.iter().enumerate().filter(|(_, origin)| !is_for_rules(origin));
     let hidden = later.filter_map(|(index, origin)| {
         let earlier = config.origins.iter().take(index).find(|earlier| earlier.covers(origin))?;
         Some((earlier, origin))
@@ -133,6 +142,24 @@ fn origins_never_chosen(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
             )
             .help(format!("write [origin.{name}] first, or give `{earlier}` other hosts or paths"));
             placed(draft, root.at(&["origin", name]))
+        })
+        .collect()
+}
+
+/// A rule sends requests to an origin of the file.
+fn origins_that_rules_miss(config: &Config, root: &Node) -> Vec<ProblemBuilder> {
+    let is_there = |name: &str| config.origins.iter().any(|origin| origin.name == name);
+    let named = config.rules.iter().filter_map(|rule| match &rule.actions.request.origin {
+        Some(RuleOrigin::Named(name)) if !is_there(name) => Some((rule, name)),
+        _ => None,
+    });
+    named
+        .map(|(rule, name)| {
+            let message = format!("the rule `{}` names the origin `{name}`", rule.name);
+            let draft = ProblemBuilder::error(message, "there is no such origin")
+                .help(format!("write [origin.{name}], or \"none\" for what is stored only"));
+            let rules = root.at(&["rule"]).and_then(Node::items).unwrap_or_default();
+            placed(draft, rules.get(rule.index).map(|rule| rule.at(&["origin"]).unwrap_or(rule)))
         })
         .collect()
 }

@@ -15,12 +15,15 @@
 mod sources;
 mod tree;
 mod value;
+mod pattern;
 mod table;
 mod tables;
 mod conflicts;
 mod finding;
 mod memory_limit;
 mod report;
+mod rule_test;
+mod rule_warnings;
 mod summary;
 mod written;
 #[cfg(test)]
@@ -30,26 +33,30 @@ use std::num::NonZero;
 use std::thread;
 
 pub use self::finding::Finding;
+pub use self::pattern::{Captures, HostPattern, PathPattern, PathRegex};
 use self::report::Report;
 pub use self::report::{ConfigErrors, Problem};
+pub use self::rule_test::{ExpectedOutcome, RuleTest};
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
 pub use self::tables::{
     AddressFamily, AdminSettings, Balance, CacheSettings, CircuitSettings, ClientFields,
     CookieSettings, DnsSettings, EventFormat, FileStorage, HashBy, HealthSettings, HedgeAfter,
-    HeuristicSettings, HostHeader, HostPattern, Http2, KafkaSettings, KeySettings, LimitSettings,
-    ListenAddress, ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern,
-    OnExpiry, OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PathPattern, PeerNetwork,
-    ProbeMethod, ProxyProtocol, PurgeLogSettings, PurgeSettings, PurgerSettings, QueryParameters,
-    QuerySettings, ResponseSettings, RetryOn, SaslMechanism, Secret, Security, ServerAddress,
-    ServerSettings, StartAt, StorageKind, StorageSettings, TagSettings, TargetHttp, TargetSettings,
-    VaryCookie,
+    HeuristicSettings, HostHeader, Http2, KafkaSettings, KeySettings, LimitSettings, ListenAddress,
+    ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry,
+    OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PeerNetwork, ProbeMethod,
+    ProxyProtocol, PurgeLogSettings, PurgeSettings, PurgerSettings, QueryParameters, QuerySettings,
+    ResponseSettings, RetryOn, SaslMechanism, Secret, Security, ServerAddress, ServerSettings,
+    StartAt, StorageKind, StorageSettings, TagSettings, TargetHttp, TargetSettings, VaryCookie,
 };
 pub use self::tables::{
     CertificateFiles, ClientCertificate, ListenTlsSettings, OriginTlsSettings, TlsVersion,
 };
 pub use self::tables::{
-    Coding, CompressionLevels, CompressionMode, CompressionSettings, TypePattern,
+    Coding, CompressionLevels, CompressionMode, CompressionSettings, DeviceClass,
+    EffectiveSettings, Expected, FieldEdits, PRESETS, Redirect, RequestActions, Respond,
+    RespondContent, ResponseActions, ResponseMatch, RuleActions, RuleMatch, RuleOrigin,
+    RuleOverlay, RuleSettings, RuleTemplate, SetCookie, TemplatePiece, TypePattern, preset,
 };
 use self::tree::{layers, references};
 pub use self::value::StatusRange;
@@ -79,6 +86,8 @@ pub struct Config {
     pub cookies: CookieSettings,
     /// `[compression]`.
     pub compression: CompressionSettings,
+    /// Each `[[rule]]`, in the file's order, each preset's rules after the rule that names it.
+    pub rules: Vec<RuleSettings>,
     /// `[tags]`.
     pub tags: TagSettings,
     /// `[purge]`.
@@ -166,6 +175,7 @@ impl Config {
             key: section(root, "key", KeySettings::read),
             cookies: section(root, "cookies", CookieSettings::read),
             compression: section(root, "compression", CompressionSettings::read),
+            rules: RuleSettings::read_all(root),
             tags: section(root, "tags", TagSettings::read),
             purge: section(root, "purge", PurgeSettings::read),
             limits: section(root, "limits", LimitSettings::read),

@@ -1,8 +1,11 @@
 //! Reads one table of the tree: every key that is asked for is known, every other one is a problem.
 
+use std::collections::BTreeMap;
+
 use super::report::{ProblemBuilder, Report};
-use super::tree::{KeyValue, Location, Node};
+use super::tree::{KeyValue, Location, Node, Value};
 use super::value::Fault;
+use super::written;
 
 /// A table while it is read.
 #[derive(Debug)]
@@ -277,6 +280,25 @@ impl<'t> Table<'t> {
         let path = format!("{}.{name}", self.path_of(key));
         let node = self.node(key).and_then(|node| node.at(&[name]));
         self.enter(&path, node, read);
+    }
+
+    /// Returns the entries that `read` asks for, as a table of their own; `None` where none is
+    /// written.
+    pub(crate) fn part(&mut self, read: impl FnOnce(&mut Self)) -> Option<Node> {
+        let before = self.asked.len();
+        read(self);
+        let asked = self.asked.get(before..).unwrap_or_default();
+        let is_asked = |entry: &&KeyValue| asked.contains(&entry.key.as_str());
+        let entries: Vec<KeyValue> = self.entries.iter().filter(is_asked).cloned().collect();
+        let place = self.place?.clone();
+        (!entries.is_empty()).then_some(Node { place, value: Value::Table(entries) })
+    }
+
+    /// Returns all that is written here, by the paths of the settings.
+    pub(crate) fn written(&self) -> BTreeMap<String, String> {
+        let entries = self.entries.to_vec();
+        let node = |place: &Location| Node { place: place.clone(), value: Value::Table(entries) };
+        self.place.map(node).map(|node| written::leaves(&node)).unwrap_or_default()
     }
 
     /// Adds a problem that concerns more than one value.

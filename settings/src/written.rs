@@ -72,6 +72,13 @@ impl fmt::Display for SettingChange {
     }
 }
 
+/// Returns the settings of a table by their paths.
+pub(crate) fn leaves(table: &Node) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    collect(table, String::new(), &mut all);
+    all
+}
+
 fn collect(node: &Node, path: String, all: &mut BTreeMap<String, String>) {
     match &node.value {
         Value::Table(entries) => {

@@ -30,6 +30,7 @@ targets! {
     range
     requests
     responses
+    rules
     store
     target
     vary

@@ -7,6 +7,7 @@ use super::storage;
 use crate::app::App;
 use crate::client::peer::ListenerId;
 use crate::metrics::family::{self, Family, Sample};
+use crate::policy::rules::CompiledRules;
 use crate::{front, invalidation, origins, purge, store, tls};
 
 pub(super) fn page(app: &App) -> Result<String, fmt::Error> {
@@ -22,6 +23,7 @@ fn families(app: &App) -> Vec<Family> {
     let fetcher = app.front.cache.fetcher();
     let mut all = front::metrics::families(&requests);
     all.extend(app.front.cache.bypass_cookies().families());
+    all.extend(settings.policies.rules().map(CompiledRules::families).unwrap_or_default());
     all.extend(app.listeners.metrics.families(app.listeners.connections()));
     all.extend(settings.tls.families());
     all.extend(store::metrics::families(store));

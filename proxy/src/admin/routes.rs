@@ -16,6 +16,7 @@ use super::origins::{self, ServerPath};
 use super::{control, hottest, metrics, readiness, stats};
 use crate::app::App;
 use crate::client::peer::Peer;
+use crate::policy::rules::CompiledRules;
 use crate::purge::access;
 use crate::purge::deploys::DeployReport;
 use crate::purge::endpoint::{PURGE, json, problem};
@@ -72,6 +73,12 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
             json(StatusCode::OK, stats::document(app), "application/json")
         }
         ("/api/v1/stats", _) => not_allowed("GET"),
+        ("/api/v1/rules", &Method::GET) => {
+            let rules = app.settings.current().policies.rules().map(CompiledRules::document);
+            let document = serde_json::json!({ "rules": rules.unwrap_or_default() });
+            json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
+        }
+        ("/api/v1/rules", _) => not_allowed("GET"),
         (origins::PATH, &Method::GET) => origins::list(app),
         (origins::PATH, _) => not_allowed("GET"),
         (path, method) if let Some(server) = ServerPath::parse(path) => {
@@ -79,7 +86,7 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/origins, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
+            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
 }

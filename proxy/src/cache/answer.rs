@@ -29,7 +29,8 @@ impl Answer {
             reflect_dropped(request, dropped, &mut response);
         }
         let key = Some(request.key.hash());
-        let record = RequestRecord { key, ..RequestRecord::new(outcome, Some(status), now) };
+        let ruled = request.policy.ruled().cloned();
+        let record = RequestRecord { key, ruled, ..RequestRecord::new(outcome, Some(status), now) };
         Self { response, record }
     }
 }

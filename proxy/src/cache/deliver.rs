@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderMap, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use super::answer::Answer;
@@ -16,6 +16,7 @@ use crate::field::cache_status::{CacheStatus, Forwarded};
 use crate::freshness::Uncacheable;
 use crate::origins::OriginBody;
 use crate::policy::SettingsSnapshot;
+use crate::policy::rules::OwnAnswer;
 use crate::request::RequestHead;
 use crate::request::refusal::Refusal;
 use crate::response::Responder;
@@ -142,7 +143,7 @@ pub(super) fn passed(
     (outcome, status): (Outcome, CacheStatus),
     (now, busy): (Timestamp, Busy),
 ) -> Answer {
-    *response.headers_mut() = request.policy.public(response.headers());
+    *response.headers_mut() = request.shown(response.status(), response.headers());
     let is_early = response.body().is_early();
     let (parts, source, length) = compressed::passed(fetcher, request, response);
     let mut response = Responder::of(request).passed(parts, (source, length), &status, busy);
@@ -171,7 +172,8 @@ pub(super) fn error(
 /// Answers a request that goes no further.
 pub(super) fn refuse_head(request: &RequestHead, error: &ProxyError, now: Timestamp) -> Answer {
     let answer = refuse(error, &request.fields, request.policy.settings(), now);
-    let record = RequestRecord { key: Some(request.key.hash()), ..answer.record };
+    let (key, ruled) = (Some(request.key.hash()), request.policy.ruled().cloned());
+    let record = RequestRecord { key, ruled, ..answer.record };
     Answer { record, ..answer }
 }
 
@@ -195,9 +197,27 @@ pub(super) fn options(request: &RequestHead, now: Timestamp) -> Answer {
     Answer::new(request, response, Outcome::Synthetic, status, now)
 }
 
+/// Answers a request as a rule says.
+pub(super) fn of_rule(request: &RequestHead, answer: OwnAnswer, now: Timestamp) -> Answer {
+    let OwnAnswer { status, fields, content } = answer;
+    let length = content.len();
+    let is_sent = request.method != Method::HEAD && length > 0;
+    let body = if is_sent { ResponseBody::Whole(content.into()) } else { ResponseBody::Empty };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    if request.method == Method::HEAD && length > 0 {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let status = CacheStatus::Refused("rule");
+    let response = Responder::of(request).own(response, &status);
+    Answer::new(request, response, Outcome::Synthetic, status, now)
+}
+
 fn detail_of(error: &ProxyError) -> &'static str {
     match error {
         ProxyError::Refused(Refusal::OnlyIfCached) => "only_if_cached",
+        ProxyError::Refused(Refusal::NotStored) => "not_stored",
         ProxyError::Refused(Refusal::Unclaimed) => "unclaimed",
         ProxyError::Refused(_) => "refused",
         ProxyError::Origin(_) => "origin_error",

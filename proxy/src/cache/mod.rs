@@ -42,6 +42,7 @@ use crate::key::vary::VariantHash;
 use crate::lookup::{plain_of, usable};
 use crate::origins::OriginId;
 use crate::policy::SettingsSnapshot;
+use crate::policy::rules::RuleEffects;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
 use crate::response::conditional::must_forward;
@@ -142,6 +143,9 @@ impl Cache {
 
     /// Answers a request from memory, or leaves it pending. Never waits, never blocks.
     pub fn begin(&self, mut inbound: Inbound) -> Step {
+        if let Some(answer) = self.answer_of_rule(&inbound.head) {
+            return Step::Answer(answer);
+        }
         let (decision, variant) = match bypass(&inbound) {
             Some(_) if inbound.head.wants_stored_only() => (Decision::Unsatisfiable, None),
             Some((reason, why)) => {
@@ -162,6 +166,18 @@ impl Cache {
             }
         };
         self.carry_out(inbound, decision, variant, None)
+    }
+
+    /// Answers a request that a rule answers by itself.
+    fn answer_of_rule(&self, head: &RequestHead) -> Option<Answer> {
+        let effects = head.policy.effects()?;
+        if !effects.answers() {
+            return None;
+        }
+        Some(match effects.answer(head.target.host(), head.target.path()) {
+            Some(answer) => deliver::of_rule(head, answer, self.clock.now()),
+            None => self.fail(head, &Refusal::Malformed.into()),
+        })
     }
 
     /// Completes a request that [`begin`](Self::begin) could not answer from memory. `busy` keeps
@@ -285,6 +301,9 @@ impl Cache {
                     return Step::Answer(deliver::options(&inbound.head, self.clock.now()));
                 }
                 let Some(origin) = inbound.head.claim() else {
+                    if inbound.head.policy.is_only_stored() {
+                        return Step::Answer(self.only_stored(&inbound.head, plan, variant));
+                    }
                     self.fetcher.metrics().unclaimed.add(1);
                     return Step::Answer(self.fail(&inbound.head, &Refusal::Unclaimed.into()));
                 };
@@ -294,6 +313,18 @@ impl Cache {
                 Step::Pending(Box::new(PendingRequest::Forward(forwarding)))
             }
         }
+    }
+
+    /// Answers a request that no origin may answer: with a stale response, as if the origin had
+    /// failed, or not at all.
+    fn only_stored(&self, head: &RequestHead, plan: Plan, variant: Option<VariantHash>) -> Answer {
+        if let Plan::Fetch(Some(stale)) = &plan
+            && let Some(held) = self.fetcher.hold(stale)
+            && self.fetcher.may_serve_on_error(&held)
+        {
+            return self.hit(head, stale, variant, (Outcome::Stale, Some("stale-if-error")));
+        }
+        self.fail(head, &Refusal::NotStored.into())
     }
 
     fn hit(
@@ -431,6 +462,8 @@ fn bypass(inbound: &Inbound) -> Option<(ForwardReason, Uncacheable)> {
         Some((ForwardReason::Bypass, Uncacheable::Method))
     } else if inbound.upgrade.is_some() {
         Some((ForwardReason::Bypass, Uncacheable::Upgrade))
+    } else if head.policy.effects().is_some_and(RuleEffects::bypasses) {
+        Some((ForwardReason::Bypass, Uncacheable::RuleBypass))
     } else if !head.policy.cookies.allow_cache(&head.fields) {
         Some((ForwardReason::Bypass, Uncacheable::Cookie))
     } else if must_forward(&head.fields) {

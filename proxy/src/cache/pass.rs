@@ -219,7 +219,8 @@ impl Passer {
         let exchange = async move {
             // The response to a request with cookies may be for its client only.
             let is_for_all = !is_call && !head.fields.contains_key(COOKIE);
-            let may_store = head.method == Method::POST && is_for_all;
+            let is_ruled = head.policy.tells_methods_apart();
+            let may_store = head.method == Method::POST && is_for_all && !is_ruled;
             let birth = may_store.then(|| invalidation.begin_fetch());
             let response = fetcher.pass(head.policy.origin(), request).await?;
             let exchange = fetcher.exchange_since(request_time);
@@ -281,6 +282,9 @@ async fn invalidate(
     response: &Response<OriginBody>,
     since: Option<&RunningFetch>,
 ) -> Option<Marked> {
+    if head.policy.effects().is_some_and(|effects| !effects.invalidates()) {
+        return None;
+    }
     let uri = head.key.to_string().parse::<Uri>().ok()?;
     let uris = invalidation::targets(&head.method, response.status(), &uri, response.headers());
     if uris.is_empty() {

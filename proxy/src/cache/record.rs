@@ -1,5 +1,6 @@
 //! `RequestRecord`: what became of one request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,6 +12,7 @@ use crate::field::cache_status::CacheStatus;
 use crate::invalidation::Sequence;
 use crate::key::vary::VariantHash;
 use crate::origins::OriginId;
+use crate::policy::Policy;
 use process::timestamp::Timestamp;
 
 /// What became of one request. The cache makes it with the response; the front completes it when
@@ -18,6 +20,8 @@ use process::timestamp::Timestamp;
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
     pub listener: Option<ListenerId>,
+    /// The policy that the matching rules made.
+    pub ruled: Option<Arc<Policy>>,
     /// `None` when the client left before there was a response.
     pub outcome: Option<Outcome>,
     pub status: Option<StatusCode>,
@@ -49,6 +53,7 @@ impl RequestRecord {
     pub fn unanswered(started: Timestamp) -> Self {
         Self {
             listener: None,
+            ruled: None,
             outcome: None,
             status: None,
             cache_status: None,

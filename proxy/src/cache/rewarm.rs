@@ -21,8 +21,10 @@ use crate::invalidation::Invalidation;
 use crate::key::KeySeed;
 use crate::key::vary::Variant;
 use crate::lookup::usable;
-use crate::policy::{LiveSettings, RequestPolicy};
+use crate::policy::LiveSettings;
+use crate::policy::rules::RuleEffects;
 use crate::purge::log::rewarm::{Order, RewarmMetrics, Wanted};
+use crate::request::ruled;
 use crate::request::target::Target;
 use crate::request::{RequestHead, trace};
 use crate::store::Store;
@@ -191,14 +193,19 @@ impl Rewarmer {
         let mut target = Target::read(&parts, &self.peer, usize::MAX).ok()?;
         trace::identify(&mut parts.headers);
         let settings = self.settings.local();
-        let mut policy =
-            RequestPolicy::resolve(settings, target.host(), target.path(), &parts.headers);
-        target.filter(&policy.query);
-        let is_filtered = target.path().as_bytes() != key.path();
-        let key = if is_filtered {
-            policy.key(self.seed, key.scheme(), target.host(), target.path())
-        } else {
+        let before = key.path().to_vec();
+        let get = (&Method::GET, None);
+        let (mut policy, apart) =
+            ruled::apply(settings, get, &mut target, &mut parts.headers).ok()?;
+        // What rules ask of a client, or have rewritten, cannot be told from what is stored.
+        if apart != key.rules() || policy.effects().is_some_and(RuleEffects::rewrites) {
+            return None;
+        }
+        let key = if target.path().as_bytes() == before {
             key
+        } else {
+            let filtered = policy.key(self.seed, key.scheme(), target.host(), target.path());
+            filtered.with_rules(self.seed, apart)
         };
         policy.claim(target.host(), target.path())?;
         if let Some(compression) = &policy.compression {

@@ -10,10 +10,10 @@ use process::exit::Exit;
 use process::terminal::say;
 use settings::{Config, Flags, StorageKind};
 
-use crate::tls;
+use crate::policy;
 
 pub(super) fn check(flags: Flags) -> ExitCode {
-    match load_inspected(flags, tls::inspect) {
+    match load_inspected(flags, policy::inspect) {
         Ok(config) => {
             if let Some(problem) = shortage(&config) {
                 say(format_args!("shellac: {problem}"));

@@ -9,6 +9,7 @@ mod drain;
 mod origins;
 mod purge;
 mod reload;
+mod rules;
 pub mod run;
 mod store;
 mod upgrade;
@@ -51,6 +52,9 @@ enum Command {
     Undrain(drain::UndrainArguments),
     /// Show the origins of a running proxy; drain, enable, disable or probe one of their servers
     Origins(origins::OriginsArguments),
+    /// Show rules: what a running proxy has counted of them, which match a request, what a preset
+    /// holds
+    Rules(rules::RulesArguments),
     /// Look at the files of a store
     Store(store::StoreArguments),
     /// Fetch the pages of a sitemap, a list, or the most requested ones through a running proxy, so
@@ -113,6 +117,7 @@ impl Arguments {
             Command::Drain(arguments) => drain::drain(&arguments),
             Command::Undrain(arguments) => drain::undrain(&arguments),
             Command::Origins(arguments) => origins::origins(&arguments),
+            Command::Rules(arguments) => rules::rules(arguments),
             Command::Store(arguments) => store::store(&arguments),
             Command::Warm(arguments) => warm::warm(&arguments),
             Command::Demo(arguments) => demo::demo(arguments),
@@ -133,4 +138,5 @@ const EXAMPLES: &str = "Examples:
   shellac reload                                   exit code 78 and nothing changed if the file is bad
   shellac purge --tag product-42 --tag category-7
   shellac origins drain app 10.0.1.12:3000
+  shellac rules match https://shop.example/p/42?utm_source=x
   shellac warm --sitemap https://shop.example/sitemap.xml";

@@ -11,9 +11,10 @@ use super::{Fetcher, revision};
 use crate::compression::form::ContentForm;
 use crate::freshness::stored_fields::freshen as freshened_fields;
 use crate::freshness::validation::head_agrees;
-use crate::freshness::{ExchangeTimes, RequestFacts, judge};
+use crate::freshness::{ExchangeTimes, RequestFacts, Uncacheable, judge_ruled};
 use crate::invalidation::{RunningFetch, Verdict};
 use crate::lookup::{Found, look_up};
+use crate::policy::rules::edited;
 use crate::request::RequestHead;
 use crate::store::{self, Removal, Show, Stored};
 
@@ -81,7 +82,7 @@ pub(super) fn freshen(
     new: NewHead<'_>,
 ) -> Option<Arc<Stored>> {
     let NewHead { fields, birth, exchange } = new;
-    let mut received = old.fields.to_map(Show::All, 0);
+    let mut received = edited::undone(old.fields.to_map(Show::All, 0));
     ContentForm::restore(&mut received);
     let fields = freshened_fields(&received, fields, exchange.wall_time);
     // Compression may have been switched on since it was stored.
@@ -91,8 +92,19 @@ pub(super) fn freshen(
         }
         form => form,
     };
-    let freshness = judge(&request.policy.freshness, facts, old.status, &fields, exchange);
-    match freshness.and_then(|freshness| Storable::of(fetcher, request, fields, freshness, form)) {
+    let ruled = request.judge(old.status, &fields);
+    let terms = ruled.as_ref().map(|ruled| ruled.lifetimes).unwrap_or_default();
+    let freshness = match &ruled {
+        Some(ruled) if ruled.is_uncacheable => Err(Uncacheable::RuleBypass),
+        _ => {
+            let rules = &request.policy.freshness;
+            judge_ruled(rules, &terms, facts, old.status, &fields, exchange)
+        }
+    };
+    let storable = freshness.and_then(|freshness| {
+        Storable::of(fetcher, request, fields, (freshness, form), ruled.as_ref())
+    });
+    match storable {
         Ok(storable) => {
             let entry = storable.into_entry(request, birth, old.status);
             let stored = fetcher.store.freshen(stale, entry).ok()?;

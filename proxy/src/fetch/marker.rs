@@ -19,8 +19,8 @@ pub(super) fn store_for(task: &FetchTask, response: &Response<OriginBody>, reaso
     }
     let key = &task.request.head.key;
     let policy = &task.request.head.policy;
-    let mut tags = tags::of(response.headers(), key, &policy.tags, &fetcher.invalidation).ids;
-    tags.extend(places::of(response.headers(), key, policy, &fetcher.invalidation));
+    let mut tags = tags::of(response.headers(), &[], key, &policy.tags, &fetcher.invalidation).ids;
+    tags.extend(places::of(response.headers(), &task.request.head, &fetcher.invalidation));
     store(task, reason, task.provenance(tags));
 }
 

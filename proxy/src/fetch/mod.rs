@@ -290,7 +290,7 @@ impl Fetcher {
 
     /// Returns whether a stale response may be served in place of an error. A response that was
     /// hard-purged meanwhile may not, nor may one that may have missed a purge.
-    fn may_serve_on_error(&self, stale: &HeldResponse) -> bool {
+    pub fn may_serve_on_error(&self, stale: &HeldResponse) -> bool {
         let soft_purged = match stale.verdict(&self.invalidation) {
             Verdict::Purged | Verdict::Unproven => return false,
             Verdict::Soft(at) => Some(at),

@@ -5,19 +5,20 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 use crate::invalidation::{Invalidation, TagId};
-use crate::key::Key;
 use crate::policy::Policy;
+use crate::request::RequestHead;
 
 pub fn of(
     fields: &HeaderMap,
-    key: &Key,
-    policy: &Policy,
+    request: &RequestHead,
     invalidation: &Invalidation,
 ) -> SmallVec<[TagId; 4]> {
-    let page = policy.page(key.path());
+    let page = request.page();
+    let page = page.as_deref().map(str::as_bytes);
     let mut tags: SmallVec<[TagId; 4]> =
-        invalidation.ids().places(key, page.as_deref()).into_iter().collect();
-    tags.extend(deployment(fields, policy).map(|name| invalidation.deployment(name)));
+        invalidation.ids().places(&request.key, page).into_iter().collect();
+    let named = deployment(fields, &request.policy);
+    tags.extend(named.map(|name| invalidation.deployment(name)));
     tags
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, SET_COOKIE};
 use http::{Response, StatusCode};
 
 use super::Fetcher;
@@ -13,11 +13,12 @@ use super::tags::{self, ResponseTags};
 use crate::compression::form::ContentForm;
 use crate::freshness::deception::is_deceptive;
 use crate::freshness::stored_fields::{freshen, stored_fields};
-use crate::freshness::{ExchangeTimes, Freshness, Uncacheable, judge};
+use crate::freshness::{ExchangeTimes, Freshness, Uncacheable, judge_ruled};
 use crate::invalidation::RunningFetch;
 use crate::key::vary::Variant;
 use crate::origins::OriginBody;
 use crate::policy::Policy;
+use crate::policy::rules::{ResponseTerms, edited};
 use crate::request::RequestHead;
 use crate::store::selection::names_under;
 use crate::store::{self, Body, Content, Fields, NewEntry, Show};
@@ -41,6 +42,8 @@ pub(super) struct Storable {
     pub(super) freshness: Freshness,
     pub(super) variant: Option<Variant>,
     pub(super) tags: ResponseTags,
+    /// No client gets `Set-Cookie`, not even the one whose request was sent.
+    pub(super) strips_cookies: bool,
     /// `None` where the whole arrives.
     pub(super) part: Option<ArrivedPart>,
 }
@@ -60,11 +63,18 @@ impl Storable {
         let joined = part.as_ref().and_then(|part| part.joined.as_ref());
         let joined = joined
             .and_then(|joined| joined.base.response())
-            .map(|base| freshen(&base.fields.to_map(Show::All, 0), response.headers(), received));
+            .map(|base| edited::undone(base.fields.to_map(Show::All, 0)))
+            .map(|base| freshen(&base, response.headers(), received));
         let head = joined.as_ref().unwrap_or_else(|| response.headers());
         // A part is stored under the terms of the whole (RFC 9111 §3.3).
         let status = if part.is_some() { StatusCode::OK } else { response.status() };
-        let freshness = judge(&policy.freshness, &request.facts, status, head, exchange)?;
+        let ruled = request.head.judge(status, head);
+        let terms = ruled.as_ref().map(|ruled| ruled.lifetimes).unwrap_or_default();
+        if ruled.as_ref().is_some_and(|ruled| ruled.is_uncacheable) {
+            return Err(Uncacheable::RuleBypass);
+        }
+        let (rules, facts) = (&policy.freshness, &request.facts);
+        let freshness = judge_ruled(rules, &terms, facts, status, head, exchange)?;
         if policy.cache.deception_armor && is_deceptive(request.head.key.path(), status, head) {
             return Err(Uncacheable::ContentType);
         }
@@ -77,7 +87,7 @@ impl Storable {
             None => response.body().length(),
         };
         let form = form_as_received(policy, status, &fields, length);
-        let storable = Self::of(fetcher, &request.head, fields, freshness, form)?;
+        let storable = Self::of(fetcher, &request.head, fields, (freshness, form), ruled.as_ref())?;
         match response.body().length() {
             Some(length) if length > fetcher.limits.object_bytes_max => Err(Uncacheable::TooLarge),
             _ => Ok(Self { part, ..storable }),
@@ -89,13 +99,16 @@ impl Storable {
         fetcher: &Fetcher,
         request: &RequestHead,
         mut fields: HeaderMap,
-        freshness: Freshness,
-        form: ContentForm,
+        (freshness, form): (Freshness, ContentForm),
+        ruled: Option<&ResponseTerms>,
     ) -> Result<Self, Uncacheable> {
         fields.remove(CONTENT_LENGTH); // written anew from the content itself
-        let mut tags = tags::of(&fields, &request.key, &request.policy.tags, &fetcher.invalidation);
+        edited::remove_notes(&mut fields);
+        let added = ruled.map_or(&[][..], |ruled| &ruled.tags);
+        let mut tags =
+            tags::of(&fields, added, &request.key, &request.policy.tags, &fetcher.invalidation);
         fetcher.metrics.folds.note(&tags, &request.key, fetcher.clock.now());
-        tags.ids.extend(places::of(&fields, &request.key, &request.policy, &fetcher.invalidation));
+        tags.ids.extend(places::of(&fields, request, &fetcher.invalidation));
         if let Some(named) = places::deployment(&fields, &request.policy) {
             let (metrics, invalidation) = (&fetcher.metrics, &fetcher.invalidation);
             let (named, now) = ((&request.key, named), fetcher.clock.now());
@@ -110,7 +123,14 @@ impl Storable {
         };
         let variant = Variant::of(&fields, &selected_by, &selecting)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
-        Ok(Self { fields, freshness, variant, tags, part: None })
+        let strips_cookies = ruled.is_some_and(|ruled| ruled.strips_cookies);
+        if strips_cookies {
+            fields.remove(SET_COOKIE);
+        }
+        if let Some(ruled) = ruled {
+            ruled.edit(&mut fields);
+        }
+        Ok(Self { fields, freshness, variant, tags, part: None, strips_cookies })
     }
 
     /// Makes the entry that is stored once its content is complete.

@@ -38,9 +38,10 @@ impl ResponseTags {
     }
 }
 
-/// Returns the tags of a response with this key.
+/// Returns the tags of a response with this key. `added` are those that rules add.
 pub fn of(
     response: &HeaderMap,
+    added: &[Vec<u8>],
     key: &Key,
     rules: &settings::TagSettings,
     invalidation: &Invalidation,
@@ -49,7 +50,8 @@ pub fn of(
     let host = key.host();
     let reads_groups = rules.read.iter().any(|name| name == CACHE_GROUPS);
     let groups = if reads_groups { groups(response, CACHE_GROUPS) } else { Vec::new() };
-    let named = named(response, &groups, rules);
+    let mut named = named(response, &groups, rules);
+    named.extend(added.iter().map(Vec::as_slice));
     let mut tags = if is_within(&named, rules) {
         let ids = named.iter().map(|text| ids.tag(text)).collect();
         ResponseTags { ids, folded: Vec::new(), shared: None }
@@ -58,8 +60,8 @@ pub fn of(
     };
     tags.ids.extend(groups.iter().map(|group| ids.group(host, group.as_bytes())));
     tags.ids.push(ids.host(host));
-    if !spelling::is_normal(key.path()) {
-        tags.ids.push(ids.url(key)); // a purge that writes the URL in another way finds it by this
+    if !spelling::is_normal(key.path()) || key.rules().is_some() {
+        tags.ids.push(ids.url(key)); // a purge of the URL, which makes another key, finds it by this
     }
     tags
 }
@@ -178,7 +180,7 @@ mod tests {
             max_length: 10,
             ..settings::TagSettings::default()
         };
-        of(&fields, &key("/"), &rules, &Invalidation::new(1)).ids
+        of(&fields, &[], &key("/"), &rules, &Invalidation::new(1)).ids
     }
 
     fn key(path: &str) -> Key {
@@ -201,7 +203,7 @@ mod tests {
     fn a_response_in_an_unusual_spelling_carries_its_url() {
         let invalidation = Invalidation::new(1);
         let rules = settings::TagSettings::default();
-        let tags = |path| of(&HeaderMap::new(), &key(path), &rules, &invalidation).ids;
+        let tags = |path| of(&HeaderMap::new(), &[], &key(path), &rules, &invalidation).ids;
         assert_eq!(tags("/%D0%BD").len(), 1, "the host alone");
         assert!(tags("/%d0%bd").contains(&invalidation.ids().url(&key("/%D0%BD"))));
     }
@@ -226,7 +228,7 @@ mod tests {
             max_length: 10,
             ..settings::TagSettings::default()
         };
-        let tags = of(&fields, &key("/"), &rules, &Invalidation::new(1));
+        let tags = of(&fields, &[], &key("/"), &rules, &Invalidation::new(1));
         let folded = tags.folded();
         (tags.ids, folded)
     }
@@ -294,7 +296,7 @@ mod tests {
                 max_per_object, max_length: 8, ..settings::TagSettings::default()
             };
             let invalidation = Invalidation::new(1);
-            let stored = of(&fields, &key("/"), &rules, &invalidation).ids;
+            let stored = of(&fields, &[], &key("/"), &rules, &invalidation).ids;
             proptest::prop_assert!(stored.len() <= max_per_object + 1);
             for tag in &tags {
                 let [alike, any] = invalidation.ids().folds(tag.as_bytes());

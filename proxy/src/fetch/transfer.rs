@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
@@ -32,7 +32,10 @@ pub(super) async fn transfer(
     storable: Storable,
     not_stored: Option<Uncacheable>,
 ) {
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    if storable.strips_cookies {
+        parts.headers.remove(SET_COOKIE);
+    }
     let policy = &task.request.head.policy;
     let mut head = SharedHead {
         status: parts.status,
@@ -91,7 +94,7 @@ pub(super) async fn transfer_error(
     }
     let head = SharedHead {
         status: parts.status,
-        fields: task.request.head.policy.public(&fields),
+        fields: task.request.head.shown(parts.status, &fields),
         variant: None,
         provenance: task.provenance([]),
         length: body.length(),

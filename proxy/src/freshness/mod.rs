@@ -45,7 +45,7 @@ use process::timestamp::Timestamp;
 pub use age::ExchangeTimes;
 pub use request_directives::RequestDirectives;
 pub use response_directives::ResponseDirectives;
-pub use storable::{RequestFacts, has_explicit_lifetime, judge};
+pub use storable::{RequestFacts, has_explicit_lifetime, judge, judge_ruled};
 pub use uncacheable::Uncacheable;
 
 /// The operator's choices for responses in which the origin server states none.
@@ -89,6 +89,22 @@ impl FreshnessRules {
         let of_status = |(codes, _): &&(RangeInclusive<u16>, _)| codes.contains(&status.as_u16());
         self.ttl_by_status.iter().find(of_status).map(|(_, ttl)| *ttl)
     }
+}
+
+/// The operator's choices for one response, whatever the origin server states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuledTerms {
+    /// Freshness lifetime from the arrival on.
+    pub ttl: Option<Duration>,
+    /// The same, for a response that states none.
+    pub ttl_if_silent: Option<Duration>,
+    pub stale_while_revalidate: Option<Duration>,
+    pub stale_if_error: Option<Duration>,
+    /// What forbids to store, to share, or to use without validation is ignored: `private`,
+    /// `no-store`, `no-cache`, `must-revalidate`, and `Authorization` in the request.
+    pub force: bool,
+    /// `Set-Cookie` does not keep the response from being stored.
+    pub shares_cookies: bool,
 }
 
 /// The use that a stored response has at one moment (RFC 9111 §4.2, §4.2.4).

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::response_directives::Flag;
-use crate::freshness::{FreshnessRules, ResponseDirectives};
+use crate::freshness::{FreshnessRules, ResponseDirectives, RuledTerms};
 
 /// Times for which a response may answer after its freshness, by purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub(crate) fn windows(
     lifetime: DeltaSeconds,
     keep: DeltaSeconds,
     policy: &FreshnessRules,
+    ruled: &RuledTerms,
 ) -> Windows {
     if forbids_stale(directives) {
         return Windows { while_revalidate: DeltaSeconds::ZERO, if_error: DeltaSeconds::ZERO };
@@ -43,12 +44,18 @@ pub(crate) fn windows(
         if may_be_assumed { window.into() } else { DeltaSeconds::ZERO }
     };
     Windows {
-        while_revalidate: directives.stale_while_revalidate.map_or_else(
-            || assumed(lifetime, policy.stale_while_revalidate),
-            |stated| stated.min(policy.max_stale_while_revalidate.into()),
-        ),
-        if_error: directives
+        while_revalidate: ruled
+            .stale_while_revalidate
+            .map(DeltaSeconds::from)
+            .or_else(|| {
+                let stated = directives.stale_while_revalidate?;
+                Some(stated.min(policy.max_stale_while_revalidate.into()))
+            })
+            .unwrap_or_else(|| assumed(lifetime, policy.stale_while_revalidate)),
+        if_error: ruled
             .stale_if_error
+            .map(DeltaSeconds::from)
+            .or(directives.stale_if_error)
             .unwrap_or_else(|| assumed(lifetime.max(keep), policy.stale_if_error)),
     }
 }
@@ -75,7 +82,7 @@ mod tests {
     use super::windows;
     use crate::field::delta_seconds::DeltaSeconds;
     use crate::freshness::tests::{POLICY, headers};
-    use crate::freshness::{FreshnessRules, ResponseDirectives};
+    use crate::freshness::{FreshnessRules, ResponseDirectives, RuledTerms};
 
     fn windows_of(field: &str, lifetime: u64, keep: u64) -> (u32, u32) {
         let policy = FreshnessRules {
@@ -85,7 +92,7 @@ mod tests {
         };
         let directives = ResponseDirectives::of(&headers(&[("cache-control", field)]));
         let [lifetime, keep] = [lifetime, keep].map(DeltaSeconds::from_secs);
-        let windows = windows(&directives, lifetime, keep, &policy);
+        let windows = windows(&directives, lifetime, keep, &policy, &RuledTerms::default());
         (windows.while_revalidate.as_secs(), windows.if_error.as_secs())
     }
 
@@ -110,7 +117,8 @@ mod tests {
         for (stated, expected) in [("5", 5), ("10", 10), ("31536000", 10)] {
             let field = format!("s-maxage=60, stale-while-revalidate={stated}");
             let directives = ResponseDirectives::of(&headers(&[("cache-control", &field)]));
-            let windows = windows(&directives, lifetime, DeltaSeconds::ZERO, &policy);
+            let windows =
+                windows(&directives, lifetime, DeltaSeconds::ZERO, &policy, &RuledTerms::default());
             assert_eq!(windows.while_revalidate.as_secs(), expected, "{stated}");
         }
     }

@@ -3,14 +3,16 @@
 //!
 //! The caller adds what lies outside of one exchange: cookies, operator rules, sizes and tags.
 
+use std::time::Duration;
+
 use http::header::{ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, SET_COOKIE, VARY};
 use http::{Method, StatusCode};
 
 use crate::field::delta_seconds::DeltaSeconds;
 use crate::freshness::response_directives::Flag;
 use crate::freshness::{
-    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, ResponseDirectives, Terms,
-    Uncacheable, age, lifetime, stale, status_code,
+    ExchangeTimes, Freshness, FreshnessRules, RequestDirectives, ResponseDirectives, RuledTerms,
+    Terms, Uncacheable, age, lifetime, stale, status_code,
 };
 use process::timestamp::Timestamp;
 
@@ -32,13 +34,31 @@ pub fn judge(
     headers: &HeaderMap,
     exchange: ExchangeTimes,
 ) -> Result<Freshness, Uncacheable> {
-    let directives = ResponseDirectives::of(headers);
+    judge_ruled(policy, &RuledTerms::default(), request, status, headers, exchange)
+}
+
+/// The same, where the operator has rules for this response.
+pub fn judge_ruled(
+    policy: &FreshnessRules,
+    ruled: &RuledTerms,
+    request: &RequestFacts,
+    status: StatusCode,
+    headers: &HeaderMap,
+    exchange: ExchangeTimes,
+) -> Result<Freshness, Uncacheable> {
+    let mut directives = ResponseDirectives::of(headers);
+    if ruled.force {
+        directives.forget_prohibitions();
+    }
+    let directives = directives;
     check_request(request)?;
     check_status(status, &directives)?;
-    check_directives(request, &directives)?;
-    check_fields(headers)?;
-    let lifetime = lifetime_of(policy, status, headers, &directives, exchange)?;
-    let freshness = freshness_of(policy, headers, &directives, lifetime, exchange);
+    check_directives(request, &directives, ruled)?;
+    check_fields(headers, ruled)?;
+    let initial_age_millis = age::initial_age_millis(headers, exchange);
+    let age = DeltaSeconds::from_secs(initial_age_millis.div_ceil(1000));
+    let lifetime = lifetime_of(policy, (ruled, age), status, headers, &directives, exchange)?;
+    let freshness = freshness_of(policy, ruled, headers, &directives, lifetime, exchange);
     check_usefulness(&freshness, &directives)?;
     Ok(freshness)
 }
@@ -91,6 +111,7 @@ fn check_status(status: StatusCode, directives: &ResponseDirectives) -> Result<(
 fn check_directives(
     request: &RequestFacts,
     directives: &ResponseDirectives,
+    ruled: &RuledTerms,
 ) -> Result<(), Uncacheable> {
     // Beside must-understand, no-store is for caches that do not understand the status code
     // (§5.2.2.3).
@@ -101,7 +122,7 @@ fn check_directives(
     if directives.has(Flag::Private) {
         return Err(Uncacheable::Private);
     }
-    if request.has_authorization && !allows_sharing(directives) {
+    if request.has_authorization && !ruled.force && !allows_sharing(directives) {
         return Err(Uncacheable::Authorization);
     }
     Ok(())
@@ -115,8 +136,8 @@ fn allows_sharing(directives: &ResponseDirectives) -> bool {
 }
 
 /// Refuses a head that is for one client only.
-fn check_fields(headers: &HeaderMap) -> Result<(), Uncacheable> {
-    if headers.contains_key(SET_COOKIE) {
+fn check_fields(headers: &HeaderMap, ruled: &RuledTerms) -> Result<(), Uncacheable> {
+    if headers.contains_key(SET_COOKIE) && !ruled.shares_cookies {
         return Err(Uncacheable::SetCookie);
     }
     let vary = headers.get_all(VARY).into_iter().map(HeaderValue::as_bytes);
@@ -138,14 +159,22 @@ fn check_fields(headers: &HeaderMap) -> Result<(), Uncacheable> {
 //#       Section 5.2.2.10);
 //#    -  a status code that is defined as heuristically cacheable (see
 //#       Section 4.2.2).
+///
+/// A rule's lifetime begins with the arrival: `age` was before it.
 fn lifetime_of(
     policy: &FreshnessRules,
+    (ruled, age): (&RuledTerms, DeltaSeconds),
     status: StatusCode,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
     exchange: ExchangeTimes,
 ) -> Result<DeltaSeconds, Uncacheable> {
-    let explicit = lifetime::explicit(directives, headers, exchange.wall_time);
+    let stated = || lifetime::explicit(directives, headers, exchange.wall_time);
+    let since_arrival = |ttl: Duration| {
+        DeltaSeconds::from_secs(ttl.as_secs().saturating_add(u64::from(age.as_secs())))
+    };
+    let explicit = ruled.ttl.map(since_arrival).or_else(stated);
+    let explicit = explicit.or_else(|| ruled.ttl_if_silent.map(since_arrival));
     let may_be_assigned = directives.has(Flag::Public)
         || status_code::is_heuristically_cacheable(status)
         || policy.ttl_of(status).is_some();
@@ -161,6 +190,7 @@ fn lifetime_of(
 
 fn freshness_of(
     policy: &FreshnessRules,
+    ruled: &RuledTerms,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
     lifetime: DeltaSeconds,
@@ -168,7 +198,7 @@ fn freshness_of(
 ) -> Freshness {
     let has_validator = headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED);
     let keep = if has_validator { policy.keep.into() } else { DeltaSeconds::ZERO };
-    let windows = stale::windows(directives, lifetime, keep, policy);
+    let windows = stale::windows(directives, lifetime, keep, policy, ruled);
     Freshness::new(Terms {
         received: exchange.response_time,
         initial_age_millis: age::initial_age_millis(headers, exchange),
@@ -177,7 +207,7 @@ fn freshness_of(
         stale_if_error: windows.if_error,
         keep,
         immutable: directives.has(Flag::Immutable),
-        sharing: allows_sharing(directives),
+        sharing: ruled.force || allows_sharing(directives),
         may_be_stale: stale::may_be_accepted(directives),
     })
 }

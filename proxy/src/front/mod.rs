@@ -5,6 +5,7 @@
 mod listener_requests;
 pub mod metrics;
 pub mod recorded_body;
+mod ruled_bytes;
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,7 @@ use purge_protocol::foreign::is_purge_method;
 
 pub use self::listener_requests::ListenerRequests;
 use self::recorded_body::{Ending, RecordSink, RecordedBody};
+use self::ruled_bytes::RuledBytes;
 use crate::cache::answer::Answer;
 use crate::cache::record::RequestRecord;
 use crate::cache::{Cache, Step};
@@ -125,9 +127,13 @@ impl Front {
                 metrics.time(outcome, duration);
             }
         }
+        let sent = record.ruled.take().map(|policy| {
+            let awaited = record.origin.and(record.first_byte);
+            RuledBytes::begin(policy, record.outcome, awaited)
+        });
         record.is_complete = http_body::Body::is_end_stream(response.body());
         let ending = Ending::new(record, self.records.get().cloned());
-        response.map(|body| RecordedBody::new(body, ending))
+        response.map(|body| RecordedBody::new(body, ending, sent))
     }
 
     /// Has a request recorded though its client leaves before there is a response.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 
+use super::ruled_bytes::RuledBytes;
 use crate::cache::record::RequestRecord;
 use crate::response::body::ResponseBody;
 
@@ -21,6 +22,8 @@ pub trait RecordSink: std::fmt::Debug + Send + Sync {
 pub struct RecordedBody {
     body: ResponseBody,
     ending: Ending,
+    /// `None` where no rule matched.
+    ruled: Option<RuledBytes>,
 }
 
 /// A record that is handed over when this is dropped. Without a sink there is none to keep.
@@ -57,8 +60,8 @@ impl Drop for Ending {
 }
 
 impl RecordedBody {
-    pub(super) const fn new(body: ResponseBody, ending: Ending) -> Self {
-        Self { body, ending }
+    pub(super) const fn new(body: ResponseBody, ending: Ending, ruled: Option<RuledBytes>) -> Self {
+        Self { body, ending, ruled }
     }
 }
 
@@ -70,8 +73,11 @@ impl Body for RecordedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let Self { body, ending } = self.get_mut();
+        let Self { body, ending, ruled } = self.get_mut();
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if let (Some(ruled), Some(Ok(frame))) = (ruled, &frame) {
+            ruled.add(frame.data_ref().map_or(0, |data| data.remaining() as u64));
+        }
         if let Some(record) = ending.record() {
             match &frame {
                 Some(Ok(frame)) => {

@@ -1,11 +1,14 @@
 //! `Key`: the primary cache key (RFC 9111 §2) and its hash.
 //!
 //! ```text
-//! scheme u8 | length of host u16 LE | host | path and query
+//! scheme u8 | length of host u16 LE | host | path and query | rules u64 LE, if the scheme says so
 //! ```
 //! Every part is length-prefixed or last, so no two requests share bytes by accident. The bytes are
 //! those that are forwarded to the origin; a hit compares them in full, the hash only finds the
 //! place.
+//!
+//! Rules that look at more of a request than its URL keep responses apart: what such a rule has
+//! shaped never answers a request that it does not match, and the other way round.
 
 pub mod vary;
 mod accept_encoding;
@@ -13,6 +16,7 @@ mod accept_language;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU64;
 
 use purge_protocol::spelling;
 use smallvec::SmallVec;
@@ -40,6 +44,10 @@ pub struct Key {
     bytes: SmallVec<[u8; 88]>,
 }
 
+/// A hash of the rules for which a response is kept apart from others of its URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRules(pub NonZeroU64);
+
 /// The secret of this process's key hashes, so that clients cannot craft colliding URLs.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySeed(pub u64);
@@ -56,13 +64,34 @@ impl Key {
         Self { hash: xxh3_64_with_seed(&bytes, seed.0), bytes }
     }
 
+    /// Adds the rules for which a response is kept apart from others of its URL.
+    #[must_use]
+    pub fn with_rules(mut self, seed: KeySeed, rules: Option<KeyRules>) -> Self {
+        if let (Some(rules), false, Some(scheme)) =
+            (rules, self.has_rules(), self.bytes.first().copied())
+        {
+            if let Some(first) = self.bytes.first_mut() {
+                *first = scheme | WITH_RULES;
+            }
+            self.bytes.extend_from_slice(&rules.0.get().to_le_bytes());
+            self.hash = xxh3_64_with_seed(&self.bytes, seed.0);
+        }
+        self
+    }
+
+    /// The rules for which a response is kept apart from others of its URL.
+    pub fn rules(&self) -> Option<KeyRules> {
+        let bytes = self.has_rules().then(|| self.bytes.last_chunk::<RULES_BYTES>()).flatten()?;
+        NonZeroU64::new(u64::from_le_bytes(*bytes)).map(KeyRules)
+    }
+
     /// The seeded hash of all its bytes.
     pub const fn hash(&self) -> u64 {
         self.hash
     }
 
     pub fn scheme(&self) -> Scheme {
-        if self.bytes.first() == Some(&(Scheme::Https as u8)) {
+        if self.bytes.first().is_some_and(|first| first & !WITH_RULES == Scheme::Https as u8) {
             Scheme::Https
         } else {
             Scheme::Http
@@ -74,7 +103,8 @@ impl Key {
     }
 
     pub fn path(&self) -> &[u8] {
-        self.bytes.get(self.path_start()..).unwrap_or_default()
+        let end = if self.has_rules() { self.bytes.len() - RULES_BYTES } else { self.bytes.len() };
+        self.bytes.get(self.path_start()..end).unwrap_or_default()
     }
 
     /// Everything but the scheme, the path in its normal spelling: what a purge by URL names.
@@ -86,6 +116,10 @@ impl Key {
     /// Bytes it occupies beyond its own size.
     pub fn heap_bytes(&self) -> usize {
         if self.bytes.spilled() { self.bytes.capacity() } else { 0 }
+    }
+
+    fn has_rules(&self) -> bool {
+        self.bytes.first().is_some_and(|first| first & WITH_RULES != 0)
     }
 
     fn path_start(&self) -> usize {
@@ -113,6 +147,10 @@ impl fmt::Debug for Key {
 
 /// Bytes before the host.
 const HEAD_BYTES: usize = 3;
+
+/// In the first byte: there are rules after the path.
+const WITH_RULES: u8 = 2;
+const RULES_BYTES: usize = size_of::<u64>();
 
 #[cfg(test)]
 mod tests {
@@ -143,6 +181,22 @@ mod tests {
         let secure = Key::new(SEED, Scheme::Https, b"a", b"/");
         assert_ne!(plain, secure);
         assert_eq!(plain.url(), secure.url());
+    }
+
+    #[test]
+    fn rules_make_another_key_of_the_same_url() {
+        let plain = Key::new(SEED, Scheme::Https, b"a", b"/p?x");
+        let rules = NonZeroU64::new(0x2f2f_2f2f).map(KeyRules);
+        let ruled = plain.clone().with_rules(SEED, rules);
+        assert!(ruled != plain && ruled.hash() != plain.hash());
+        assert_eq!(
+            (ruled.path(), ruled.host(), ruled.scheme()),
+            (plain.path(), plain.host(), plain.scheme())
+        );
+        assert_eq!((ruled.url(), ruled.rules(), plain.rules()), (plain.url(), rules, None));
+        let other = NonZeroU64::new(1).map(KeyRules);
+        assert_ne!(ruled, plain.clone().with_rules(SEED, other));
+        assert_eq!(plain.clone().with_rules(SEED, None), plain);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(super) struct OriginClaims {
 }
 
 impl OriginId {
+    pub(super) const fn at(place: usize) -> Self {
+        Self(place)
+    }
+
     pub(super) const fn place(self) -> usize {
         self.0
     }

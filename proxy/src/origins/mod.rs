@@ -139,6 +139,11 @@ impl Origins {
         place.and_then(|place| self.others.get(place)).unwrap_or(&self.first)
     }
 
+    /// Returns the place of the origin of this name.
+    pub fn id_of(&self, name: &str) -> Option<OriginId> {
+        self.iter().position(|origin| origin.name() == name).map(OriginId::at)
+    }
+
     pub fn find(&self, name: &str) -> Option<&Arc<Origin>> {
         self.iter().find(|origin| origin.name() == name)
     }

@@ -23,7 +23,7 @@ impl LiveSettings {
     pub fn new(config: &Config) -> Arc<Self> {
         let origins = Origins::new(&config.origins, &config.dns);
         let tls = ListenersTls::default().renewed(&config.listen);
-        let snapshot = SettingsSnapshot::new(config, origins, (config.listen.clone(), tls));
+        let snapshot = SettingsSnapshot::new(config, origins, (config.listen.clone(), tls), None);
         let number = AtomicU64::new(snapshot.number());
         Arc::new(Self { number, current: Mutex::new(Arc::new(snapshot)) })
     }
@@ -52,7 +52,8 @@ impl LiveSettings {
         let mut current = self.current.lock();
         let origins = current.origins.renewed(&config.origins, &config.dns);
         let tls = current.tls.renewed(&listen);
-        let snapshot = SettingsSnapshot::new(config, origins, (listen, tls));
+        let snapshot =
+            SettingsSnapshot::new(config, origins, (listen, tls), Some(&current.policies));
         let number = snapshot.number();
         *current = Arc::new(snapshot);
         self.number.store(number, Ordering::Relaxed);

@@ -8,27 +8,32 @@
 //! ```
 
 pub mod cookies;
+pub mod matcher;
 mod live;
 mod name_pattern_table;
 mod own_fields;
+mod policies;
 pub mod query;
 mod request_policy;
+pub mod rules;
 mod snapshot;
 
 use http::{HeaderMap, HeaderName};
 
 pub use self::live::LiveSettings;
 pub use self::own_fields::OwnFields;
+pub use self::policies::Policies;
 pub use self::request_policy::RequestPolicy;
 pub use self::snapshot::{SettingsSnapshot, is_fixed_at_start};
 
 use self::cookies::CookieRules;
 use self::query::QueryFilter;
+use self::rules::{RuleEffects, edited};
 use crate::compression::Compression;
 use crate::compression::form::{FORM, MADE_OF};
 use crate::freshness::{self, Heuristic};
 use crate::key::{Key, KeySeed, Scheme};
-use settings::Config;
+use settings::EffectiveSettings;
 
 /// In the response to an unsafe request: the groups that it invalidates (RFC 9875 §3).
 pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
@@ -46,22 +51,22 @@ pub struct Policy {
     pub deployment: Option<HeaderName>,
     /// `None` where nothing is compressed.
     pub compression: Option<Compression>,
+    /// What the rules do that the request matches; `None` where none does.
+    pub effects: Option<Box<RuleEffects>>,
 }
 
-/// The policies of a configuration: one today, others with rules by host and path.
-#[derive(Clone, Debug)]
-pub struct Policies {
-    default: Policy,
+/// Looks at the files that settings name: certificates, and what rules answer with.
+pub fn inspect(config: &settings::Config) -> Vec<settings::Finding> {
+    let mut findings = crate::tls::inspect(config);
+    findings.extend(rules::inspect(config));
+    findings
 }
 
-/// The place of a policy in the [`Policies`] that returned it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PolicyId(u32);
-
-impl Policies {
-    pub(super) fn new(config: &Config) -> Self {
-        let Config { cache, key, cookies, tags, compression, .. } = config;
-        let default = Policy {
+impl Policy {
+    /// Makes the policy of these settings. Each area has one struct made of its table.
+    pub fn new(settings: &EffectiveSettings) -> Self {
+        let EffectiveSettings { cache, key, cookies, tags, compression, .. } = settings;
+        Self {
             cookies: CookieRules::new(cookies),
             query: QueryFilter::new(&key.query),
             freshness: freshness::FreshnessRules {
@@ -82,37 +87,13 @@ impl Policies {
             tags: tags.clone(),
             deployment: key.deployment.clone(),
             compression: Compression::new(compression),
-        };
-        Self { default }
+            effects: None,
+        }
     }
 
-    /// Resolves a request by its canonical host, its path with query, and its fields.
-    #[expect(clippy::unused_self, reason = "there is one policy until rules exist")]
-    pub const fn resolve(&self, _host: &str, _path: &str, _fields: &HeaderMap) -> PolicyId {
-        PolicyId(0)
-    }
-
-    /// Returns the other paths, with their queries, under which responses to requests for this one
-    /// may be stored: what the filters leave of its query.
-    pub fn stored_paths(&self, _host: &str, path: &str) -> Vec<String> {
-        self.default.query.apply(path).map(|filtered| filtered.target).into_iter().collect()
-    }
-
-    pub const fn get(&self, _id: PolicyId) -> &Policy {
-        &self.default
-    }
-}
-
-impl Policy {
     #[expect(clippy::unused_self, reason = "rules will choose what enters the key")]
     pub fn key(&self, seed: KeySeed, scheme: Scheme, host: &str, path: &str) -> Key {
         Key::new(seed, scheme, host.as_bytes(), path.as_bytes())
-    }
-
-    /// Returns the path of the page that a path with query belongs to; `None`: its own.
-    #[expect(clippy::unused_self, reason = "rules will say which page a path belongs to")]
-    pub const fn page(&self, _path: &[u8]) -> Option<Vec<u8>> {
-        None
     }
 
     pub fn public(&self, fields: &HeaderMap) -> HeaderMap {
@@ -130,5 +111,6 @@ impl Policy {
         *name == FORM
             || *name == MADE_OF
             || self.tags.strip && (is_ours || self.tags.read.contains(name))
+            || edited::is_note(name)
     }
 }

@@ -3,10 +3,13 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use settings::RuleOrigin;
 
+use super::Policy;
+use super::matcher::RequestView;
+use super::rules::{CompiledRules, RuleEffects};
 use super::snapshot::SettingsSnapshot;
-use super::{Policy, PolicyId};
+use crate::key::KeyRules;
 use crate::origins::{Origin, OriginId};
 
 /// The policy that a request was read under. It stays the same for the whole request, even if the
@@ -15,31 +18,71 @@ use crate::origins::{Origin, OriginId};
 pub struct RequestPolicy {
     /// The copy of the worker that read the request, so that no other core counts its references.
     snapshot: Arc<SettingsSnapshot>,
-    id: PolicyId,
+    /// `None`: no rule matches.
+    merged: Option<Arc<Policy>>,
     /// `None` until [`claim`](Self::claim): a hit needs no origin.
     origin: Option<OriginId>,
 }
 
 impl RequestPolicy {
-    /// Resolves the policy of a request by its canonical host, its path with query, and its fields.
-    pub fn resolve(
-        snapshot: Arc<SettingsSnapshot>,
-        host: &str,
-        path: &str,
-        fields: &HeaderMap,
-    ) -> Self {
-        let id = snapshot.policies.resolve(host, path, fields);
-        Self { snapshot, id, origin: None }
+    /// Resolves the policy of a request.
+    pub fn resolve(snapshot: Arc<SettingsSnapshot>, request: &RequestView<'_>) -> Self {
+        let merged = snapshot.policies.resolve(request);
+        Self { snapshot, merged, origin: None }
+    }
+
+    /// Returns the policy of a request that no rule is for.
+    pub const fn without_rules(snapshot: Arc<SettingsSnapshot>) -> Self {
+        Self { snapshot, merged: None, origin: None }
+    }
+
+    /// What the rules do that the request matches.
+    pub fn effects(&self) -> Option<&RuleEffects> {
+        self.merged.as_ref()?.effects.as_deref()
+    }
+
+    /// Returns the rules that keep the response apart from others of its URL, of a request that was
+    /// rewritten to this one.
+    pub fn apart_when_rewritten(&self, rewritten: &RequestView<'_>) -> Option<KeyRules> {
+        self.snapshot.policies.rules()?.apart_when_rewritten(self.effects()?, rewritten)
+    }
+
+    /// The policy that rules made; `None` where none matches.
+    pub const fn ruled(&self) -> Option<&Arc<Policy>> {
+        self.merged.as_ref()
+    }
+
+    /// Returns whether rules make a difference between POST and GET, or have the request bypass the
+    /// cache: then what a POST is answered may not answer a GET.
+    pub fn tells_methods_apart(&self) -> bool {
+        self.snapshot.policies.rules().is_some_and(CompiledRules::asks_for_method)
+            || self.effects().is_some_and(RuleEffects::bypasses)
+    }
+
+    /// Returns whether only what is stored may answer.
+    pub fn is_only_stored(&self) -> bool {
+        self.effects().is_some_and(RuleEffects::is_only_stored)
     }
 
     pub fn settings(&self) -> &SettingsSnapshot {
         &self.snapshot
     }
 
-    /// Chooses the origin of a request that is forwarded. Returns `None` if no origin claims it.
+    /// Chooses the origin of a request that is forwarded: that of a rule, or the one that claims
+    /// the request. Returns `None` if there is none.
     pub fn claim(&mut self, host: &str, path: &str) -> Option<OriginId> {
-        self.origin = self.snapshot.origins.choose(host, path);
+        let origins = &self.snapshot.origins;
+        self.origin = match self.effects().and_then(RuleEffects::origin) {
+            None => origins.choose(host, path),
+            Some(RuleOrigin::Named(name)) => origins.id_of(name),
+            Some(RuleOrigin::OnlyStored) => None,
+        };
         self.origin
+    }
+
+    /// The name of the origin that was chosen.
+    pub fn origin_name(&self) -> Option<&str> {
+        self.origin.map(|origin| self.snapshot.origins.get(origin).name())
     }
 
     /// The origin that was chosen. Every request has one before it is forwarded.
@@ -53,6 +96,9 @@ impl Deref for RequestPolicy {
     type Target = Policy;
 
     fn deref(&self) -> &Policy {
-        self.snapshot.policies.get(self.id)
+        match &self.merged {
+            Some(policy) => policy,
+            None => self.snapshot.policies.default(),
+        }
     }
 }

@@ -45,10 +45,11 @@ impl SettingsSnapshot {
         config: &Config,
         origins: Origins,
         (listen, tls): (Vec<settings::ListenSettings>, ListenersTls),
+        before: Option<&Policies>,
     ) -> Self {
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            policies: Policies::new(config),
+            policies: Policies::new(config, before),
             origins,
             limits: config.limits.clone(),
             listen,

@@ -1,16 +1,19 @@
 //! `Inbound`: a request in normal form, field by field what the cache and the origin may rely on.
 //!
-//! Key bytes, forwarded bytes and rule-matching bytes are the same bytes: the path is not
-//! rewritten, the host is canonical, and what a filter drops from the query is in neither.
+//! Key bytes and forwarded bytes are the same bytes: the host is canonical, the path is as the
+//! client wrote it or a rule rewrote it, and what a filter drops from the query is in neither.
+//! Rules match what the client sent.
 
 pub mod soundness;
 pub mod refusal;
 pub mod target;
 mod forwarding;
+pub mod ruled;
 pub mod trace;
 pub mod max_forwards;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{
@@ -18,7 +21,7 @@ use http::header::{
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
 };
 use http::request::Parts;
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
 use purge_protocol::foreign::is_purge_method;
 
@@ -31,6 +34,7 @@ use crate::freshness::{RequestDirectives, RequestFacts};
 use crate::key::{Key, KeySeed};
 use crate::origins::OriginId;
 use crate::policy::cookies::CookieRules;
+use crate::policy::rules::ResponseTerms;
 use crate::policy::{RequestPolicy, SettingsSnapshot};
 use settings::LimitSettings;
 
@@ -84,15 +88,22 @@ impl Inbound {
             Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
         };
         let Parts { method, version, mut headers, mut extensions, .. } = parts;
-        let policy = RequestPolicy::resolve(settings, target.host(), target.path(), &headers);
-        // A purge is of what it names, however that is stored.
-        if method == Method::GET || !is_purge_method(method.as_str()) {
-            target.filter(&policy.query);
-        }
+        // A purge is of what it names, however that is stored, and whatever rules say.
+        let is_purge = method != Method::GET && is_purge_method(method.as_str());
+        let (policy, apart) = if is_purge {
+            (RequestPolicy::without_rules(settings), None)
+        } else {
+            let client = client_of(&headers, peer, &settings);
+            match ruled::apply(settings, (&method, client), &mut target, &mut headers) {
+                Ok(ruled) => ruled,
+                Err(refusal) => return Err(Refused { refusal, fields: headers }),
+            }
+        };
         if let Some(compression) = &policy.compression {
             compression.reduce(&mut headers);
         }
         let key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
+        let key = key.with_rules(seed, apart);
         // With content, nobody could tell where the tunnel begins.
         let asks_for_tunnel = has_options
             && method == Method::GET
@@ -142,6 +153,16 @@ impl Inbound {
     }
 }
 
+/// Returns the client's address if a rule asks for it.
+fn client_of(fields: &HeaderMap, peer: &Peer, settings: &SettingsSnapshot) -> Option<IpAddr> {
+    if !settings.policies.rules()?.asks_for_client() {
+        return None;
+    }
+    let listen = peer.listener.and_then(|listener| listener.of(&settings.listen));
+    let trusted = listen.map_or(&[][..], |listen| &listen.trusted_proxies);
+    forwarding::client_address(fields, peer, trusted)
+}
+
 impl RequestHead {
     /// Chooses the origin that the request is forwarded to, or returns `None` if none claims it.
     pub fn claim(&mut self) -> Option<OriginId> {
@@ -174,6 +195,26 @@ impl RequestHead {
         let mut fields = self.fields.clone();
         fields.remove(ACCEPT_ENCODING);
         Cow::Owned(fields)
+    }
+
+    /// Returns the path of the page that the URL belongs to, if a rule names it.
+    pub fn page(&self) -> Option<String> {
+        self.policy.effects()?.page(self.target.host(), self.target.original())
+    }
+
+    /// Returns what the rules say of a response; `None` where none says anything of responses.
+    pub fn judge(&self, status: StatusCode, fields: &HeaderMap) -> Option<ResponseTerms> {
+        let url = (self.target.host(), self.target.original());
+        self.policy.effects()?.judge(url, status, fields)
+    }
+
+    /// Returns the fields that clients see of a response that is not stored.
+    pub fn shown(&self, status: StatusCode, fields: &HeaderMap) -> HeaderMap {
+        let mut shown = self.policy.public(fields);
+        if let Some(ruled) = self.judge(status, fields) {
+            ruled.fields.apply(&mut shown);
+        }
+        shown
     }
 
     pub fn facts(&self) -> RequestFacts {

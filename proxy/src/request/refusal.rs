@@ -53,4 +53,7 @@ pub enum Refusal {
     /// `only-if-cached`, and it is not (RFC 9111 §5.2.1.7).
     #[error("The request asked for a stored response and there is none.")]
     OnlyIfCached,
+    /// A rule says that only what is stored may answer.
+    #[error("Only stored responses are served here, and there is none.")]
+    NotStored,
 }

@@ -21,6 +21,8 @@ pub struct Target {
     path: PathAndQuery,
     /// Parameters that left the query and are to be reflected in redirects.
     dropped: Option<Box<str>>,
+    /// The path with its query as the client wrote it, if a rule has rewritten it.
+    original: Option<Box<str>>,
 }
 
 type Host = SmallVec<[u8; 48]>;
@@ -68,7 +70,7 @@ impl Target {
         if host.ends_with(b":443") && peer.scheme_of(fields) == Scheme::Https {
             host.truncate(host.len() - b":443".len());
         }
-        Ok(Self { host, path, dropped: None })
+        Ok(Self { host, path, dropped: None, original: None })
     }
 
     /// The host in canonical form, with a port unless it is the default one.
@@ -84,6 +86,19 @@ impl Target {
         {
             (self.path, self.dropped) = (path, dropped);
         }
+    }
+
+    /// Takes another path, with its query.
+    pub fn rewrite(&mut self, target: String) {
+        if let Ok(path) = PathAndQuery::try_from(target) {
+            let original = std::mem::replace(&mut self.path, path);
+            self.original = Some(original.as_str().into());
+        }
+    }
+
+    /// The path with its query as the client wrote it, or as a filter has left it.
+    pub fn original(&self) -> &str {
+        self.original.as_deref().unwrap_or_else(|| self.path.as_str())
     }
 
     /// The parameters that redirects are to be given back.

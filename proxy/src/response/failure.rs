@@ -92,7 +92,7 @@ const fn status_of(refusal: Refusal) -> StatusCode {
         Refusal::Unclaimed => StatusCode::NOT_FOUND,
         Refusal::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
         Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
+        Refusal::OnlyIfCached | Refusal::NotStored => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 

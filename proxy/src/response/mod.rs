@@ -27,6 +27,7 @@ use crate::field::content_range::ContentRange;
 use crate::field::hop_by_hop;
 use crate::field::range::{self as range_field, ByteRange, RangeSpec};
 use crate::freshness::Freshness;
+use crate::policy::rules::{RuleEffects, edited};
 use crate::policy::{OwnFields, SettingsSnapshot};
 use crate::request::RequestHead;
 use crate::store::{self, CopyMode, Show};
@@ -65,7 +66,8 @@ impl<'a> Responder<'a> {
         now: Timestamp,
         status: &CacheStatus,
     ) -> Response<ResponseBody> {
-        let mut fields = self.head_of(stored, now, status);
+        let tells_age = request.policy.effects().is_some_and(RuleEffects::has_browser_ttl);
+        let mut fields = self.head_of(stored, now, status, tells_age);
         if let Some(part) = stored.part.as_deref() {
             return of_part(request, stored, *part, fields);
         }
@@ -116,11 +118,15 @@ impl<'a> Responder<'a> {
         stored: &store::StoredResponse,
         now: Timestamp,
         status: &CacheStatus,
+        tells_age: bool,
     ) -> HeaderMap {
         let age = stored.freshness.age(now).as_secs();
         let render = || {
             let mut fields = stored.fields.to_map(Show::Public, OWN_FIELDS);
             fields.insert(AGE, HeaderValue::from(age));
+            if tells_age {
+                add_age(stored, &mut fields, age);
+            }
             self.add_own(&mut fields, status);
             fields
         };
@@ -202,6 +208,19 @@ impl<'a> Responder<'a> {
         if *adds_cache_status {
             fields.append(cache_status::NAME, status.value(name));
         }
+    }
+}
+
+/// Adds the age to the lifetime that clients are told, if a rule has written it.
+fn add_age(stored: &store::StoredResponse, shown: &mut HeaderMap, age: u32) {
+    let mut told = None;
+    stored.fields.for_each(|name, value, _| {
+        if name == edited::BROWSER_TTL {
+            told = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+        }
+    });
+    if let Some(told) = told {
+        edited::add_age(shown, told, u64::from(age));
     }
 }
 

@@ -15,8 +15,7 @@ use super::workers::WorkerOrders;
 use crate::app::App;
 use crate::app::reload::{ReloadError, ReloadReport, ReloadRequest};
 use crate::listener::sockets::{Changed, OpenSockets};
-use crate::policy::is_fixed_at_start;
-use crate::tls;
+use crate::policy::{self, is_fixed_at_start};
 use process::descriptors::raise_descriptor_limit;
 use process::{logging, notify};
 use settings::{Config, ConfigErrors, SettingChange, Sources, WrittenSettings};
@@ -108,7 +107,7 @@ impl Reloader {
             let sources = sources.again().map_err(unreadable)?;
             let invalid = |errors: ConfigErrors| ReloadError::Invalid(errors);
             let (config, written) =
-                Config::load_written(&sources, tls::inspect).map_err(invalid)?;
+                Config::load_written(&sources, policy::inspect).map_err(invalid)?;
             Ok(LoadedConfiguration { sources, config, written })
         };
         tokio::task::spawn_blocking(load)

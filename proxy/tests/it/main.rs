@@ -141,4 +141,6 @@ mod clock;
 #[cfg(test)]
 mod rfc9111;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod same_request;

@@ -21,6 +21,8 @@ mod cookies;
 mod key;
 mod query;
 mod deployment;
+mod rule;
+mod effective;
 mod tags;
 mod purge;
 mod purge_log;
@@ -38,6 +40,7 @@ pub use self::compression::{
 };
 pub use self::cookies::{CookieSettings, OtherCookies, VaryCookie};
 pub use self::dns::{AddressFamily, DnsSettings};
+pub use self::effective::EffectiveSettings;
 pub use self::kafka::{KafkaSettings, SaslMechanism, Security};
 pub use self::key::KeySettings;
 pub use self::limits::LimitSettings;
@@ -48,9 +51,8 @@ pub use self::log::{LogFormat, LogLevel, LogSettings};
 pub use self::name_pattern::NamePattern;
 pub use self::origin::OriginTlsSettings;
 pub use self::origin::{
-    Balance, CircuitSettings, HashBy, HealthSettings, HedgeAfter, HostHeader, HostPattern,
-    OriginHttp2, OriginSettings, OutlierSettings, PathPattern, ProbeMethod, RetryOn, ServerAddress,
-    ServerSettings,
+    Balance, CircuitSettings, HashBy, HealthSettings, HedgeAfter, HostHeader, OriginHttp2,
+    OriginSettings, OutlierSettings, ProbeMethod, RetryOn, ServerAddress, ServerSettings,
 };
 pub use self::peer_network::PeerNetwork;
 pub use self::purge::PurgeSettings;
@@ -58,6 +60,11 @@ pub use self::purge_log::{OnExpiry, PurgeLogSettings};
 pub use self::purger::{EventFormat, PurgerSettings, StartAt, TargetHttp, TargetSettings};
 pub use self::query::{QueryParameters, QuerySettings};
 pub use self::response::ResponseSettings;
+pub use self::rule::{
+    DeviceClass, Expected, FieldEdits, PRESETS, Redirect, RequestActions, Respond, RespondContent,
+    ResponseActions, ResponseMatch, RuleActions, RuleMatch, RuleOrigin, RuleOverlay, RuleSettings,
+    RuleTemplate, SetCookie, TemplatePiece, preset,
+};
 pub use self::secret::Secret;
 pub use self::storage::{FileStorage, MemoryStorage, StorageKind, StorageSettings};
 pub use self::tags::TagSettings;

@@ -7,6 +7,7 @@ mod peers;
 mod problems;
 mod rendering;
 mod robustness;
+mod rules;
 mod shipped;
 mod tls;
 mod written;

@@ -15,7 +15,9 @@ fn the_shipped_file_shows_every_setting() {
     let mut report = Report::default();
     let root = layers::merge(&from_file(SHIPPED), &mut report);
     table::read_root(&root, &mut report, Config::read);
-    for (table, key) in report.known() {
+    // Rules are shown as comments: there are none by default.
+    let shown = |(_, key): &&(String, &str)| *key != "rule";
+    for (table, key) in report.known().iter().filter(shown) {
         let path = format!("{table}.{key}").replace('[', ".").replace(']', "");
         let path: Vec<&str> = path.split('.').filter(|key| !key.is_empty()).collect();
         assert!(root.at(&path).is_some(), "{path:?} is not in config.toml");

@@ -8,7 +8,7 @@ mod flags;
 mod overlay;
 pub(crate) mod layers;
 pub(crate) mod references;
-mod syntax;
+pub(crate) mod syntax;
 
 use std::ops::Range;
 

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use self::lives::{Lives, revival};
 use crate::app::App;
 use crate::listener::sockets::{AvailableSockets, InheritedSockets};
+use crate::policy;
 use crate::server::{self, Bound, Configuration, Drained, StartError};
-use crate::tls;
 use crate::upgrade::{Program, Succession, UpgradeControl, Upgrades};
 
 struct Signals {
@@ -33,7 +33,7 @@ struct Signals {
 /// Serves until it is told to leave; beside the process that it takes over from, until that one has
 /// left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
-    let (config, configuration) = match load_with_sources(flags, tls::inspect) {
+    let (config, configuration) = match load_with_sources(flags, policy::inspect) {
         Ok((config, sources, written)) => (config, Configuration { sources, written }),
         Err(exit) => return exit.into(),
     };

@@ -74,6 +74,14 @@ impl ResponseDirectives {
         self.flags & flag as u8 != 0
     }
 
+    /// Ignores what forbids to store, to share, or to use without validation.
+    pub(crate) fn forget_prohibitions(&mut self) {
+        let forbidding = [Flag::NoCache, Flag::NoStore, Flag::Private, Flag::MustRevalidate];
+        for flag in forbidding.into_iter().chain([Flag::ProxyRevalidate]) {
+            self.flags &= !(flag as u8);
+        }
+    }
+
     /// Adds one directive; unknown ones are ignored (§5.2.3).
     pub(crate) fn add(&mut self, directive: &Directive<'_>) {
         if let Some(seconds) = self.seconds_mut(directive) {

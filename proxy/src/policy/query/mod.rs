@@ -12,6 +12,7 @@ use settings::{QueryParameters, QuerySettings};
 use smallvec::SmallVec;
 
 use self::parameter::Parameter;
+pub(super) use self::parameter::decoded;
 pub use self::reflection::reflect;
 use super::name_pattern_table::NamePatternTable;
 

@@ -39,7 +39,7 @@ impl<'a> Parameter<'a> {
 }
 
 /// Decodes escapes, and `+` as forms have it, once. A `%` that begins no escape is itself.
-fn decoded(name: &[u8]) -> impl Iterator<Item = u8> {
+pub(in crate::policy) fn decoded(name: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = name;
     std::iter::from_fn(move || {
         let (first, after) = rest.split_first()?;

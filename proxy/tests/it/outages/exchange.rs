@@ -104,7 +104,7 @@ impl Bench {
         let (method, version, peer) = (Method::GET, Version::HTTP_11, Arc::new(peer));
         let fields = parts.headers;
         let settings = self.app.settings.local();
-        let mut policy = RequestPolicy::resolve(settings, target.host(), target.path(), &fields);
+        let mut policy = RequestPolicy::without_rules(settings);
         policy.claim(target.host(), target.path());
         RequestHead { method, version, target, policy, key, fields, peer, interim: None }
     }

@@ -2,12 +2,13 @@
 //! tags, freshness, fields.
 //!
 //! ```text
-//! scheme u8 | host u16+ | path u32+ | names u16, each u16+ | values u32+ | tags u16, each u128 | soft purge u64
+//! scheme u8 | host u16+ | path u32+ | [rules u64] | names u16, each u16+ | values u32+ | tags u16, each u128 | soft purge u64
 //! | status u16 | part u8 [first u64, last u64, complete u64] | freshness 4 x u64
 //! | lines u16, each { hidden u8, name u16+, value u32+ } | body length u64
 //! | extents u32, each { segment u32, offset u32, length u32, lsn u64 }          (u16+: length, then so many bytes)
 //! ```
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use http::{HeaderName, StatusCode};
@@ -18,7 +19,7 @@ use crate::field::content_range::ContentRange;
 use crate::freshness::Freshness;
 use crate::invalidation::{Invalidation, TagId};
 use crate::key::vary::Variant;
-use crate::key::{Key, KeySeed, Scheme};
+use crate::key::{Key, KeyRules, KeySeed, Scheme};
 use crate::store::file::format::extent::{ExtentPlace, decode_extent, encode_extent};
 use crate::store::file::format::record::{RecordKind, blocks_match};
 use crate::store::{Body, Content, Fields, NewEntry, Stored, StoredResponse};
@@ -46,9 +47,14 @@ pub(crate) fn encode(
     extents: &[ExtentPlace],
     out: &mut Vec<u8>,
 ) -> Option<()> {
-    out.put_u8(stored.key.scheme() as u8);
+    let rules = stored.key.rules();
+    let flag = if rules.is_some() { WITH_RULES } else { 0 };
+    out.put_u8(stored.key.scheme() as u8 | flag);
     out.put_short(stored.key.host())?;
     out.put_long(stored.key.path())?;
+    if let Some(KeyRules(rules)) = rules {
+        out.put_u64(rules.get());
+    }
     let (names, values) =
         stored.variant.as_ref().map_or((&[][..], &[][..]), |it| (it.names(), it.values()));
     out.put_u16(u16::try_from(names.len()).ok()?);
@@ -115,15 +121,24 @@ pub(crate) fn is_sound(header: &RecordHeader, record: &[u8], seed: KeySeed) -> b
         && (header.kind == RecordKind::Extent || decode(head, seed).is_some())
 }
 
+/// In the byte of the scheme: the rules of the key follow the path.
+const WITH_RULES: u8 = 2;
+
 /// Reads a head; `None`: it is damaged, though its checksum is right.
 pub(crate) fn decode(bytes: &[u8], seed: KeySeed) -> Option<Head> {
     let mut cursor = Cursor(bytes);
-    let scheme = match cursor.u8()? {
+    let first = cursor.u8()?;
+    let scheme = match first & !WITH_RULES {
         0 => Scheme::Http,
         1 => Scheme::Https,
         _ => return None,
     };
     let key = Key::new(seed, scheme, cursor.short()?, cursor.long()?);
+    let rules = match first & WITH_RULES {
+        0 => None,
+        _ => Some(KeyRules(NonZeroU64::new(cursor.u64()?)?)),
+    };
+    let key = key.with_rules(seed, rules);
     let count = cursor.u16()?;
     let names = (0..count)
         .map(|_| HeaderName::from_bytes(cursor.short()?).ok())

@@ -1,4 +1,4 @@
-//! `HostPattern`: the hosts that an origin serves.
+//! `HostPattern`: hosts, one or all below a domain.
 
 use std::net::Ipv6Addr;
 
@@ -16,6 +16,16 @@ pub enum HostPattern {
 }
 
 impl HostPattern {
+    /// Returns whether a canonical host without its port is meant.
+    pub fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(own) => own == host,
+            Self::Subdomains(domain) => {
+                host.strip_suffix(domain.as_str()).is_some_and(|before| before.ends_with('.'))
+            }
+        }
+    }
+
     /// Returns whether every host of the other pattern is one of this.
     pub fn covers(&self, other: &Self) -> bool {
         let is_below = |host: &str, domain: &str| {
@@ -33,7 +43,7 @@ impl HostPattern {
 }
 
 /// Reads `example.com` or `*.example.com`.
-pub(super) fn host_pattern(text: &str) -> Result<HostPattern, Fault> {
+pub(crate) fn host_pattern(text: &str) -> Result<HostPattern, Fault> {
     let fault = |label: &str| {
         let wants = format!("must be a host or *.DOMAIN, and `{text}` is none");
         Fault::new(wants, label)
