@@ -1,5 +1,6 @@
 //! `shellac deploy`: which deployment of the site is the present one.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -105,14 +106,15 @@ fn present(document: &Value) -> String {
                 format!("others are stale, and go in {left}")
             }
         };
-        page.push_str(&format!("present  {}  of {host}: {left}\n", text(&row, "id")));
+        let _infallible = writeln!(page, "present  {}  of {host}: {left}", text(&row, "id"));
     }
     if page.is_empty() {
         page.push_str("no deployment was announced: see `shellac deploy --help`\n");
     }
     for row in rows("stored") {
         let responses = number(&row, "responses");
-        page.push_str(&format!("{responses:>10}  stored responses of {}\n", text(&row, "id")));
+        let id = text(&row, "id");
+        let _infallible = writeln!(page, "{responses:>10}  stored responses of {id}");
     }
     page
 }

@@ -13,6 +13,7 @@ use process::exit::Exit;
 use process::terminal::say;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
     .args(["tag", "url", "page", "path", "host", "prefix", "all_of", "any_of", "all"])))]
 pub(super) struct PurgeArguments {

@@ -9,6 +9,7 @@ use crate::key::Key;
 
 /// The conditions of a boolean selector, as identities.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the protocol")]
 pub struct PurgeCondition {
     pub all_of: Box<[ConditionTerm]>,
     pub any_of: Box<[ConditionTerm]>,

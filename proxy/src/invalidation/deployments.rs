@@ -291,9 +291,15 @@ impl Deployments {
 
 /// Returns the deployment that a response names, and its host.
 fn named(ids: impl Iterator<Item = TagId>) -> (Option<TagId>, Option<TagId>) {
-    ids.fold((None, None), |(deployment, host), id| {
-        (deployment.or(id.is_deployment().then_some(id)), host.or(id.is_host().then_some(id)))
-    })
+    let (mut deployment, mut host) = (None, None);
+    for id in ids {
+        if id.is_deployment() {
+            deployment = Some(id);
+        } else if id.is_host() {
+            host = Some(id);
+        }
+    }
+    (deployment, host)
 }
 
 /// Hosts whose present deployment is remembered. Beyond it, the oldest is forgotten, and what is

@@ -34,7 +34,7 @@ use self::late_changes::LateChanges;
 pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
 use self::stored_urls::StoredUrls;
-use self::target::{PathTarget, ResolvedTarget};
+use self::target::{PathTarget, ResolvedTarget, sought};
 use crate::invalidation::{
     Carrier as _, Invalidation, Marked, PurgeCondition, PurgeMark, PurgeTimes, RunningFetch,
     Sequence, Subject, TagId,
@@ -220,7 +220,9 @@ impl PurgeExecutor {
             Some(since) => self.invalidation.mark_own(&marks, mode, now, since),
         };
         let sequence = marked.sequence;
-        resolved.iter().for_each(|target| self.warn_if_late(target));
+        for target in &resolved {
+            self.warn_if_late(target);
+        }
         let marks = marks.iter().map(PurgeMark::of).collect();
         self.journal
             .append(JournalEntry::Purge { marks, past: PurgeTimes::of(mode, sequence, now) });
@@ -370,11 +372,7 @@ impl PurgeExecutor {
             self.invalidate_stored(&stored, mode);
         }
         if mode == PurgeMode::Hard {
-            let mut sought: Vec<_> = resolved.iter().flat_map(ResolvedTarget::sought).collect();
-            for work in &large {
-                sought.retain(|mark| !matches!((mark, work), (PurgeMark::Tag(one), Pending::Tags(ids, _)) if ids.contains(one)));
-            }
-            self.sweep_purged(&sought, sequence);
+            self.sweep_purged(&sought(resolved, &large), sequence);
         }
         for work in large {
             if mode == PurgeMode::Hard {

@@ -6,6 +6,7 @@ use purge_protocol::request::Target;
 use purge_protocol::{CanonicalUrl, UrlPrefix, spelling};
 use smallvec::{SmallVec, smallvec};
 
+use super::count::Pending;
 use super::deploys::DeployTime;
 use crate::invalidation::{DeployMark, Mark, PurgeCondition, PurgeMark, TagId, TagTable};
 use crate::key::{Key, KeySeed, Scheme};
@@ -101,6 +102,18 @@ impl PathTarget {
         let other = if is_page { of_path.page } else { of_path.path };
         Self { keys: keys(url, seed), ids: [of_path.own, other], is_page }
     }
+}
+
+/// Returns the marks to be sought in the file, but for those of work that seeks them itself.
+pub(super) fn sought(resolved: &[ResolvedTarget], large: &[Pending]) -> Vec<PurgeMark> {
+    let mut sought: Vec<_> = resolved.iter().flat_map(ResolvedTarget::sought).collect();
+    sought.retain(|mark| {
+        let is_of = |work: &Pending| {
+            matches!((mark, work), (PurgeMark::Tag(one), Pending::Tags(ids, _)) if ids.contains(one))
+        };
+        !large.iter().any(is_of)
+    });
+    sought
 }
 
 /// Returns the keys of a URL in every scheme and usual spelling.

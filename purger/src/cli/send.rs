@@ -275,7 +275,6 @@ fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
             reason: Some(arguments.reason.clone()),
             id: Some(id.clone()),
             event_time: None,
-            ..PurgeRequest::default()
         },
         priority: if arguments.urgent { Priority::Urgent } else { Priority::Normal },
         settle,

@@ -248,7 +248,6 @@ impl Draft {
             reason: self.reason.map(shorten),
             id: Some(id.clone()),
             event_time: time.and_then(time::format),
-            ..PurgeRequest::default()
         };
         PurgeEvent {
             id,

@@ -128,7 +128,9 @@ fn of_two_deploys_the_later_one_holds_in_whatever_order_they_arrive() {
         let invalidation = Arc::new(Invalidation::new(1));
         let marks = history(&invalidation);
         for _ in 0..2 {
-            order.iter().for_each(|place| announce(&invalidation, &marks[*place]));
+            for place in order {
+                announce(&invalidation, &marks[place]);
+            }
         }
         let names: Vec<_> =
             invalidation.deployments().current().iter().map(|it| it.name.to_string()).collect();

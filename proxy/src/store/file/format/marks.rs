@@ -44,7 +44,9 @@ pub(super) fn decode_condition(cursor: &mut Cursor<'_>) -> Option<PurgeCondition
 fn encode_term(term: &ConditionTerm, out: &mut Vec<u8>) {
     let mut put_ids = |kind, ids: &[TagId]| {
         out.put_u8(kind);
-        ids.iter().for_each(|id| out.put_u128(id.bits()));
+        for id in ids {
+            out.put_u128(id.bits());
+        }
     };
     match term {
         ConditionTerm::Carried(id) => put_ids(1, &[*id]),
@@ -95,7 +97,9 @@ pub(super) fn encode_deploy(deploy: &DeployMark, out: &mut Vec<u8>) {
     }
     out.put_u8(u8::from(deploy.is_over));
     let Gone { all, others, spared } = deploy.gone;
-    [all, others].iter().for_each(|sequence| out.put_u64(sequence.number()));
+    for sequence in [all, others] {
+        out.put_u64(sequence.number());
+    }
     out.put_u128(spared.map_or(0, TagId::bits));
 }
 
