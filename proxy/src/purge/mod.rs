@@ -327,6 +327,7 @@ impl PurgeExecutor {
                     exact.with_folded(tally.look_at(folded))
                 }
                 ResolvedTarget::Path(path) => {
+                    // Of what is in the file only, what is of another page goes with its key.
                     let hashes: Vec<u64> = path.keys.iter().map(Key::hash).collect();
                     let cold = self.purge_cold(Some(&hashes), mode, sequence);
                     let carriers = self.count_carriers(&path.ids, sequence, &mut tally, &mut large);

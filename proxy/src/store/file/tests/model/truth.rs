@@ -61,6 +61,9 @@ impl Truth {
     }
 
     fn meant_by(&mut self, aim: Aim) -> impl Iterator<Item = &mut Version> {
+        for version in self.versions.iter_mut().filter(|version| aim.may_cover(version.slot)) {
+            version.is_certain = false;
+        }
         self.versions.iter_mut().filter(move |version| aim.covers(version.slot, version.tag))
     }
 
@@ -119,6 +122,12 @@ impl Aim {
             Self::Except(kept) => TAGS[kept] != TAGS[tag.0],
             Self::Host | Self::All => true,
         }
+    }
+
+    /// Returns whether more is taken than is meant: of a response in the file, its key does not tell
+    /// that it is of another page.
+    fn may_cover(self, slot: Slot) -> bool {
+        matches!(self, Self::Page(path) if without_query(slot.path()) == without_query(PATHS[path]))
     }
 
     pub(super) fn selector(self) -> purge_protocol::Selector {
