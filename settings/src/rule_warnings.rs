@@ -34,8 +34,11 @@ pub(super) fn rules_without_effect(config: &Config, root: &Node) -> Vec<ProblemB
         };
         let has_effect = things.is_empty() || rule.last || rule.preset.is_some();
         if !has_effect && things.iter().all(is_decided) {
+            let has_one = |earlier: &&&RuleSettings| {
+                earlier.things().iter().any(|thing| things.contains(thing))
+            };
             let names: Vec<String> =
-                covering().map(|earlier| format!("`{}`", earlier.name)).collect();
+                covering().filter(has_one).map(|earlier| format!("`{}`", earlier.name)).collect();
             let message = format!(
                 "the rule `{}` has no effect: {} decided all that it sets",
                 rule.name,
