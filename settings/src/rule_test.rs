@@ -98,10 +98,10 @@ fn url(text: &str) -> Result<String, Fault> {
         matches!(scheme, "http" | "https")
             && rest.split('/').next().is_some_and(|it| !it.is_empty())
     });
-    match is_url {
-        true => Ok(text.to_owned()),
-        false => Err(Fault::new("must be a URL", "not a URL").help("\"https://www.example.com/\"")),
+    if is_url {
+        return Ok(text.to_owned());
     }
+    Err(Fault::new("must be a URL", "not a URL").help("\"https://www.example.com/\""))
 }
 
 fn method(text: &str) -> Result<Method, Fault> {

@@ -79,16 +79,15 @@ pub(crate) fn path_regex(text: &str) -> Result<PathRegex, Fault> {
     let config = Config::new().nfa_size_limit(Some(PROGRAM_BYTES_MAX)).utf8_empty(true);
     match Regex::builder().configure(config).build(text) {
         Ok(compiled) => Ok(PathRegex { text: text.to_owned(), compiled }),
-        Err(error) => match error.size_limit() {
-            Some(_) => Err(fault("too large when it is compiled".to_owned())
-                .help("fewer or smaller repetitions, or globs in `path`")),
-            None => {
-                let words = error.syntax_error().map_or_else(|| error.to_string(), last_line);
-                Err(fault(words).help(
-                    "no backreferences, no look-around; `\\\\` in TOML's \"...\" is one `\\`",
-                ))
-            }
-        },
+        Err(error) if error.size_limit().is_some() => {
+            Err(fault("too large when it is compiled".to_owned())
+                .help("fewer or smaller repetitions, or globs in `path`"))
+        }
+        Err(error) => {
+            let words = error.syntax_error().map_or_else(|| error.to_string(), last_line);
+            Err(fault(words)
+                .help("no backreferences, no look-around; `\\\\` in TOML's \"...\" is one `\\`"))
+        }
     }
 }
 

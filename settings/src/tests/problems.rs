@@ -4,10 +4,7 @@ use insta::assert_snapshot;
 use miette::Diagnostic as _;
 
 use super::{MINIMAL, load};
-use crate::{
-    Coding, CompressionLevels, CompressionMode, NamePattern, Problem, QueryParameters,
-    QuerySettings,
-};
+use crate::{NamePattern, Problem, QueryParameters, QuerySettings};
 
 /// Lists the problems of a file, one line each: where, what, label, help.
 pub(super) fn listed(text: &str) -> String {

@@ -136,10 +136,11 @@ impl RuleSettings {
         };
         let written = self.written.iter().filter(|(path, _)| is_meant(path));
         let texts: Vec<String> = written
-            .map(|(path, value)| match path == thing {
-                true => value.clone(),
-                false => format!("{path} = {value}"),
-            })
+            .map(
+                |(path, value)| {
+                    if path == thing { value.clone() } else { format!("{path} = {value}") }
+                },
+            )
             .collect();
         texts.join(", ")
     }
@@ -244,7 +245,7 @@ impl RuleSettings {
     /// Reports settings that are right alone and not together.
     fn check(&self, table: &mut Table<'_>) {
         let RuleActions { settings, request, response } = &self.actions;
-        if !self.response.is_empty() && !(settings.is_empty() && request.is_empty()) {
+        if !(self.response.is_empty() || settings.is_empty() && request.is_empty()) {
             let message = format!(
                 "the rule `{}` has conditions on the response, and acts on the request",
                 self.name

@@ -69,8 +69,8 @@ fn path(text: &str) -> Result<PathBuf, Fault> {
 
 fn refuse(name: &HeaderName, edit: Edit) -> Option<&'static str> {
     match name.as_str() {
-        "content-type" | "cache-control" | "expires" | "etag" | "last-modified" => None,
-        "set-cookie" | "vary" | "content-encoding" => None,
+        "content-type" | "cache-control" | "expires" | "etag" | "last-modified" | "set-cookie"
+        | "vary" | "content-encoding" => None,
         _ => super::field_edits::refuse_in_response(name, edit),
     }
 }

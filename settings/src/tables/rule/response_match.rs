@@ -49,9 +49,10 @@ impl ResponseMatch {
             let is_there = fields.contains_key(name);
             expected.iter().any(|expected| {
                 let mut lines = fields.get_all(name).iter();
-                match is_there {
-                    true => lines.any(|line| expected.accepts(Some(line.as_bytes().trim_ascii()))),
-                    false => expected.accepts(None),
+                if is_there {
+                    lines.any(|line| expected.accepts(Some(line.as_bytes().trim_ascii())))
+                } else {
+                    expected.accepts(None)
                 }
             })
         })
