@@ -7,6 +7,7 @@ use http::header::{
     EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
 };
+use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 
 use super::HeldResponse;
@@ -18,6 +19,7 @@ use crate::freshness::validation::Conditions;
 use crate::invalidation::Sequence;
 use crate::key::vary::{VariantHash, normalize_accept_encoding};
 use crate::origins::{AcceptsTrailers, RequestBody};
+use crate::policy::rules::{RuleEffects, next_rsc};
 use crate::request::{RequestHead, trace};
 
 /// A client's request whose response may be stored.
@@ -83,7 +85,7 @@ pub struct AskedRange {
 pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<RequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
-    *request.uri_mut() = Uri::from(head.target.path_and_query().clone());
+    *request.uri_mut() = Uri::from(path_of(head));
     let mut fields: HeaderMap = head.fields.clone();
     if hop_by_hop::accepts_trailers(&fields) {
         request.extensions_mut().insert(AcceptsTrailers);
@@ -108,6 +110,14 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
         });
     }
     request
+}
+
+/// Returns the path with its query as the origin is to see it.
+fn path_of(head: &RequestHead) -> PathAndQuery {
+    let path = head.target.path_and_query();
+    let is_signed = head.policy.effects().is_some_and(RuleEffects::next_rsc);
+    let signed = || PathAndQuery::try_from(next_rsc::of_message(path.as_str(), &head.fields)).ok();
+    is_signed.then(signed).flatten().unwrap_or_else(|| path.clone())
 }
 
 /// Tells the origin the lowest revision of the site that it has to know.

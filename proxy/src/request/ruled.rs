@@ -9,6 +9,7 @@ use super::refusal::Refusal;
 use super::target::Target;
 use crate::key::KeyRules;
 use crate::policy::matcher::RequestView;
+use crate::policy::rules::next_rsc;
 use crate::policy::{RequestPolicy, SettingsSnapshot};
 
 /// Resolves the policy of a request, rewrites its path, filters its query and edits its fields.
@@ -38,6 +39,9 @@ pub fn apply(
             target.rewrite(rewritten);
         }
         effects.request_fields().apply(fields);
+        if effects.next_rsc() {
+            target.rewrite(next_rsc::of_key(target.path(), fields));
+        }
     }
     target.filter(&policy.query);
     Ok((policy, apart))

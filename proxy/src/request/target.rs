@@ -91,8 +91,8 @@ impl Target {
     /// Takes another path, with its query.
     pub fn rewrite(&mut self, target: String) {
         if let Ok(path) = PathAndQuery::try_from(target) {
-            let original = std::mem::replace(&mut self.path, path);
-            self.original = Some(original.as_str().into());
+            let before = std::mem::replace(&mut self.path, path);
+            self.original.get_or_insert_with(|| before.as_str().into());
         }
     }
 

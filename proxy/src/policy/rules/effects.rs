@@ -30,6 +30,7 @@ pub struct RuleEffects {
     answer: Option<u16>,
     rewrite: Option<u16>,
     page: Option<u16>,
+    next_rsc: bool,
     /// The rules that say something of responses.
     response: Box<[u16]>,
     has_browser_ttl: bool,
@@ -61,6 +62,7 @@ impl RuleEffects {
             answer: first(|actions| actions.respond.is_some() || actions.redirect.is_some()),
             rewrite: first(|actions| actions.rewrite.is_some()),
             page: first(|actions| actions.page.is_some()),
+            next_rsc: requests().find_map(|actions| actions.next_rsc).unwrap_or_default(),
             response: list().filter(|(_, rule)| acts_on_response(rule)).map(|(at, _)| at).collect(),
             has_browser_ttl: list().any(|(_, rule)| rule.actions.response.browser_ttl.is_some()),
             invalidates: requests().find_map(|actions| actions.invalidate).unwrap_or(true),
@@ -103,9 +105,14 @@ impl RuleEffects {
         self.answer.is_some()
     }
 
-    /// Returns whether a rule rewrites paths.
+    /// Returns whether a rule rewrites the path or the query.
     pub const fn rewrites(&self) -> bool {
-        self.rewrite.is_some()
+        self.rewrite.is_some() || self.next_rsc
+    }
+
+    /// Returns whether `_rsc` is computed anew, see [`super::next_rsc`].
+    pub const fn next_rsc(&self) -> bool {
+        self.next_rsc
     }
 
     /// Returns the path with query that takes the place of this one, if a rule rewrites it.

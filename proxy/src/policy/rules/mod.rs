@@ -1,6 +1,7 @@
 //! The rules of a configuration, and the policies that are made of those that match.
 
 pub mod edited;
+pub mod next_rsc;
 mod counters;
 mod effects;
 mod field_changes;

@@ -1,6 +1,7 @@
 //! Rules: what holds for some requests and responses only, and that no two clients share by them
 //! what they must not.
 
+mod presets;
 mod requests;
 mod responses;
 mod shared;

@@ -90,10 +90,11 @@ impl RuleSettings {
     /// Returns whether what is stored may depend on it: the request that the origin gets, or the
     /// terms under which its response is stored.
     pub fn shapes_what_is_stored(&self) -> bool {
-        let RequestActions { origin, request_headers, page, .. } = &self.actions.request;
+        let RequestActions { origin, request_headers, page, next_rsc, .. } = &self.actions.request;
         matches!(origin, Some(RuleOrigin::Named(_)))
             || !request_headers.is_empty()
             || page.is_some()
+            || next_rsc.is_some()
             || !self.actions.settings.is_empty()
             || !self.actions.response.is_empty()
             || self.force

@@ -7,7 +7,18 @@ use crate::tree::{Location, Node, Value, syntax};
 use crate::value::{Fault, text};
 
 /// The presets' names and rules, as TOML.
-pub const PRESETS: &[(&str, &str)] = &[("sveltekit", include_str!("../../presets/sveltekit.toml"))];
+pub const PRESETS: &[(&str, &str)] = &[
+    ("nextjs", include_str!("../../presets/nextjs.toml")),
+    ("nuxt", include_str!("../../presets/nuxt.toml")),
+    ("sveltekit", include_str!("../../presets/sveltekit.toml")),
+    ("react-router", include_str!("../../presets/react-router.toml")),
+    ("astro", include_str!("../../presets/astro.toml")),
+    ("rails", include_str!("../../presets/rails.toml")),
+    ("django", include_str!("../../presets/django.toml")),
+    ("drupal", include_str!("../../presets/drupal.toml")),
+    ("magento", include_str!("../../presets/magento.toml")),
+    ("wordpress", include_str!("../../presets/wordpress.toml")),
+];
 
 /// Returns the rules of a preset, as TOML.
 pub fn preset(name: &str) -> Option<&'static str> {

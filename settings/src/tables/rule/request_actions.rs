@@ -16,6 +16,9 @@ pub struct RequestActions {
     pub bypass: Option<bool>,
     /// `rewrite.path`: the path that the cache and the origin see, without a query.
     pub rewrite: Option<RuleTemplate>,
+    /// `rewrite.next_rsc`: the parameter `_rsc` is computed anew from the fields that Next.js
+    /// compares it with.
+    pub next_rsc: Option<bool>,
     /// `request_headers`: the request's fields as the cache and the origin see them.
     pub request_headers: FieldEdits,
     /// `respond`: an answer of our own.
@@ -53,7 +56,10 @@ impl RequestActions {
         table.table("rewrite", |table| {
             let mut path = None;
             table.read("path", |node| parsed(path_template)(node).map(Some), &mut path);
-            table.require("path");
+            table.read("next_rsc", |node| boolean(node).map(Some), &mut self.next_rsc);
+            if self.next_rsc.is_none() {
+                table.require("path");
+            }
             self.rewrite = path;
         });
         table.table("request_headers", |table| {
@@ -80,6 +86,7 @@ impl RequestActions {
             ("bypass", bypass.is_some()),
             ("invalidate", self.invalidate.is_some()),
             ("rewrite", rewrite.is_some()),
+            ("rewrite.next_rsc", self.next_rsc.is_some()),
             ("answer", respond.is_some() || redirect.is_some()),
             ("page", self.page.is_some()),
         ];

@@ -124,8 +124,8 @@ impl Aim {
         }
     }
 
-    /// Returns whether more is taken than is meant: of a response in the file, its key does not tell
-    /// that it is of another page.
+    /// Returns whether more is taken than is meant: of a response in the file, its key does not
+    /// tell that it is of another page.
     fn may_cover(self, slot: Slot) -> bool {
         matches!(self, Self::Page(path) if without_query(slot.path()) == without_query(PATHS[path]))
     }
