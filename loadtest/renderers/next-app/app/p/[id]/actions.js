@@ -1,0 +1,6 @@
+'use server';
+import { like } from '../../../shop.mjs';
+
+export async function likeProduct() {
+  return like();
+}

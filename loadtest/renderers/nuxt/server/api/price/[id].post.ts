@@ -1,0 +1,1 @@
+export default defineEventHandler((event) => ({ price: raisePrice(getRouterParam(event, 'id')!) }));

@@ -1,0 +1,1 @@
+export default defineEventHandler((event) => ({ name: getCookie(event, 'session') ?? null }));

@@ -1,0 +1,4 @@
+export default {
+  ssr: true,
+  buildDirectory: `build-${process.env.DEPLOYMENT ?? 'a'}`,
+};
