@@ -71,13 +71,12 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         ("/api/v1/stats", &Method::GET) => {
             json(StatusCode::OK, stats::document(app), "application/json")
         }
-        ("/api/v1/stats", _) => not_allowed("GET"),
         ("/api/v1/rules", &Method::GET) => {
             let rules = app.settings.current().policies.rules().map(CompiledRules::document);
             let document = serde_json::json!({ "rules": rules.unwrap_or_default() });
             json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
         }
-        ("/api/v1/rules", _) => not_allowed("GET"),
+        ("/api/v1/stats" | "/api/v1/rules", _) => not_allowed("GET"),
         (origins::PATH, &Method::GET) => origins::list(app),
         (origins::PATH, _) => not_allowed("GET"),
         (path, method) if let Some(server) = ServerPath::parse(path) => {

@@ -30,7 +30,7 @@ impl Answer {
         }
         let key = Some(request.key.hash());
         let ruled = request.policy.ruled().cloned();
-        let record = RequestRecord { key, ruled, ..RequestRecord::new(outcome, Some(status), now) };
+        let record = RequestRecord { ruled, key, ..RequestRecord::new(outcome, Some(status), now) };
         Self { response, record }
     }
 }

@@ -173,7 +173,7 @@ pub(super) fn error(
 pub(super) fn refuse_head(request: &RequestHead, error: &ProxyError, now: Timestamp) -> Answer {
     let answer = refuse(error, &request.fields, request.policy.settings(), now);
     let (key, ruled) = (Some(request.key.hash()), request.policy.ruled().cloned());
-    let record = RequestRecord { key, ruled, ..answer.record };
+    let record = RequestRecord { ruled, key, ..answer.record };
     Answer { record, ..answer }
 }
 

@@ -302,7 +302,7 @@ impl Cache {
                 }
                 let Some(origin) = inbound.head.claim() else {
                     if inbound.head.policy.is_only_stored() {
-                        return Step::Answer(self.only_stored(&inbound.head, plan, variant));
+                        return Step::Answer(self.only_stored(&inbound.head, &plan, variant));
                     }
                     self.fetcher.metrics().unclaimed.add(1);
                     return Step::Answer(self.fail(&inbound.head, &Refusal::Unclaimed.into()));
@@ -317,8 +317,8 @@ impl Cache {
 
     /// Answers a request that no origin may answer: with a stale response, as if the origin had
     /// failed, or not at all.
-    fn only_stored(&self, head: &RequestHead, plan: Plan, variant: Option<VariantHash>) -> Answer {
-        if let Plan::Fetch(Some(stale)) = &plan
+    fn only_stored(&self, head: &RequestHead, plan: &Plan, variant: Option<VariantHash>) -> Answer {
+        if let Plan::Fetch(Some(stale)) = plan
             && let Some(held) = self.fetcher.hold(stale)
             && self.fetcher.may_serve_on_error(&held)
         {

@@ -97,8 +97,8 @@ pub(super) fn freshen(
     let freshness = match &ruled {
         Some(ruled) if ruled.is_uncacheable => Err(Uncacheable::RuleBypass),
         _ => {
-            let rules = &request.policy.freshness;
-            judge_ruled(rules, &terms, facts, old.status, &fields, exchange)
+            let defaults = &request.policy.freshness;
+            judge_ruled(defaults, &terms, facts, old.status, &fields, exchange)
         }
     };
     let storable = freshness.and_then(|freshness| {

@@ -73,8 +73,8 @@ impl Storable {
         if ruled.as_ref().is_some_and(|ruled| ruled.is_uncacheable) {
             return Err(Uncacheable::RuleBypass);
         }
-        let (rules, facts) = (&policy.freshness, &request.facts);
-        let freshness = judge_ruled(rules, &terms, facts, status, head, exchange)?;
+        let (defaults, facts) = (&policy.freshness, &request.facts);
+        let freshness = judge_ruled(defaults, &terms, facts, status, head, exchange)?;
         if policy.cache.deception_armor && is_deceptive(request.head.key.path(), status, head) {
             return Err(Uncacheable::ContentType);
         }

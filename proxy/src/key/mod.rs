@@ -187,15 +187,15 @@ mod tests {
     fn rules_make_another_key_of_the_same_url() {
         let plain = Key::new(SEED, Scheme::Https, b"a", b"/p?x");
         let rules = NonZeroU64::new(0x2f2f_2f2f).map(KeyRules);
-        let ruled = plain.clone().with_rules(SEED, rules);
-        assert!(ruled != plain && ruled.hash() != plain.hash());
+        let apart = plain.clone().with_rules(SEED, rules);
+        assert!(apart != plain && apart.hash() != plain.hash());
         assert_eq!(
-            (ruled.path(), ruled.host(), ruled.scheme()),
+            (apart.path(), apart.host(), apart.scheme()),
             (plain.path(), plain.host(), plain.scheme())
         );
-        assert_eq!((ruled.url(), ruled.rules(), plain.rules()), (plain.url(), rules, None));
+        assert_eq!((apart.url(), apart.rules(), plain.rules()), (plain.url(), rules, None));
         let other = NonZeroU64::new(1).map(KeyRules);
-        assert_ne!(ruled, plain.clone().with_rules(SEED, other));
+        assert_ne!(apart, plain.clone().with_rules(SEED, other));
         assert_eq!(plain.clone().with_rules(SEED, None), plain);
     }
 

@@ -65,7 +65,7 @@ pub fn inspect(config: &settings::Config) -> Vec<settings::Finding> {
 impl Policy {
     /// Makes the policy of these settings. Each area has one struct made of its table.
     pub fn new(settings: &EffectiveSettings) -> Self {
-        let EffectiveSettings { cache, key, cookies, tags, compression, .. } = settings;
+        let EffectiveSettings { cache, key, cookies, tags, compression } = settings;
         Self {
             cookies: CookieRules::new(cookies),
             query: QueryFilter::new(&key.query),

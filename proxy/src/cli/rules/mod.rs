@@ -112,7 +112,7 @@ fn table(document: &Value) -> String {
     );
     for rule in document["rules"].as_array().into_iter().flatten() {
         let count = |key: &str| rule[key].as_u64().unwrap_or_default();
-        page.push_str(&format!(
+        let row = format!(
             "{:<32} {:>10} {:>10} {:>10} {:>10} {:>14} {:>11}\n",
             rule["name"].as_str().unwrap_or("?"),
             count("matches"),
@@ -121,7 +121,8 @@ fn table(document: &Value) -> String {
             count("uncached"),
             count("sent_bytes"),
             count("origin_ms"),
-        ));
+        );
+        page.push_str(&row);
     }
     page
 }
@@ -153,17 +154,15 @@ fn test(arguments: TestArguments) -> Result<Exit, Exit> {
 
 fn print_preset(arguments: &PrintArguments) -> Result<Exit, Exit> {
     let Some(name) = &arguments.preset else {
-        let names: String = PRESETS.iter().map(|(name, _)| format!("{name}\n")).collect();
-        return print(&names);
+        let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
+        return print(&[names.join("\n").as_str(), "\n"].concat());
     };
-    match settings::preset(name) {
-        Some(rules) => print(rules),
-        None => {
-            let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
-            say(format_args!("shellac: there is no preset `{name}`: {}", names.join(", ")));
-            Err(Exit::Usage)
-        }
+    if let Some(rules) = settings::preset(name) {
+        return print(rules);
     }
+    let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
+    say(format_args!("shellac: there is no preset `{name}`: {}", names.join(", ")));
+    Err(Exit::Usage)
 }
 
 fn configuration(config: Option<PathBuf>) -> Result<Config, Exit> {

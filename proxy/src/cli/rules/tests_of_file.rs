@@ -17,10 +17,11 @@ pub(super) fn run(config: &Config, tests: Vec<RuleTest>) -> (String, usize) {
         };
         if !differences.is_empty() {
             failed += 1;
-            page.push_str(&format!("{name}\n  {}\n", differences.join("\n  ")));
+            page.extend([name.as_str(), "\n  ", &differences.join("\n  "), "\n"]);
         }
     }
-    page.push_str(&format!("{} of {count} as expected\n", count - failed));
+    let sum = format!("{} of {count} as expected\n", count - failed);
+    page.push_str(&sum);
     (page, failed)
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::dfa::{Automaton as _, StartKind, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::{start, syntax};
@@ -44,7 +44,7 @@ impl PathAutomaton {
     pub(super) fn matching(&self, path: &[u8]) -> &[RuleIndex] {
         let mut row = self.start;
         for byte in path {
-            let column = usize::from(self.columns[usize::from(*byte)]);
+            let column = self.columns.get(usize::from(*byte)).copied().map_or(0, usize::from);
             row = self.rows.get(row as usize + column).copied().unwrap_or(NO_MATCH);
             if row == NO_MATCH {
                 return &[];

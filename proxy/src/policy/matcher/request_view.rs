@@ -42,9 +42,12 @@ impl<'r> RequestView<'r> {
         let pairs = self.query.into_iter().flat_map(|query| query.split('&'));
         pairs.filter_map(move |pair| {
             let (own, value) = pair.split_once('=').unwrap_or((pair, ""));
-            decoded(own.as_bytes()).eq(name.bytes()).then(|| match value.contains(['%', '+']) {
-                true => Cow::Owned(decoded(value.as_bytes()).collect()),
-                false => Cow::Borrowed(value.as_bytes()),
+            decoded(own.as_bytes()).eq(name.bytes()).then(|| {
+                if value.contains(['%', '+']) {
+                    Cow::Owned(decoded(value.as_bytes()).collect())
+                } else {
+                    Cow::Borrowed(value.as_bytes())
+                }
             })
         })
     }
