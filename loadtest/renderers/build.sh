@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs and builds a site, unless that has been done, and prints its folder: build.sh NAME [DEPLOYMENT...]
+# Or serves a deployment of it: build.sh --serve NAME [DEPLOYMENT]
 #
 # NAME is next-app, nuxt, sveltekit, react-router or astro. Each deployment (a, b; without one, a) is a build of the same
 # sources with other hashed assets. A folder under target/renderers is named after the hash of the sources and the lock
@@ -9,7 +10,9 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 builds=${CARGO_TARGET_DIR:-$here/../../target}/renderers
 readonly build_seconds_max=600 node_version=24.21.0
-name=${1:?usage: build.sh NAME [DEPLOYMENT...]}
+serves=
+[[ ${1:-} == --serve ]] && { serves=1; shift; }
+name=${1:?usage: build.sh [--serve] NAME [DEPLOYMENT...]}
 shift
 (($#)) || set -- a
 [[ -f $here/$name/package-lock.json ]] || { echo "no site is called $name" >&2; exit 2; }
@@ -61,4 +64,15 @@ for deployment; do
     (cd "$folder" && DEPLOYMENT=$deployment timeout "$build_seconds_max" node "${command[@]}") >&2
     touch "$folder/.built-$deployment"
 done
-echo "$folder"
+[[ -n $serves ]] || { echo "$folder"; exit; }
+
+case $name in
+    next-app) command=(node_modules/next/dist/bin/next start) ;;
+    nuxt) command=(".output-$1/server/index.mjs") ;;
+    sveltekit) command=("build-$1/index.js") ;;
+    react-router) command=(node_modules/@react-router/serve/bin.cjs "build-$1/server/index.js") ;;
+    astro) command=("dist-$1/server/entry.mjs") ;;
+esac
+cd "$folder"
+exec 9>&-
+DEPLOYMENT=$1 NODE_ENV=production exec node --import "$here/tap.mjs" "${command[@]}"

@@ -161,7 +161,7 @@ async fn the_present_deployment_is_known_after_a_restart_and_so_is_what_is_gone(
     deploy(&proxy, "v2", 600).await;
     drop(proxy);
 
-    let proxy = start(Clock::manual(START.plus(std::time::Duration::from_secs(60))));
+    let proxy = start(Clock::manual(START.plus(std::time::Duration::from_mins(1))));
     recovered(&proxy).await;
     assert!(proxy.get("/soft").await.cache_status().contains("stale"));
     proxy.get("/late").await; // of an old server

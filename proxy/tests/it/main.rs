@@ -57,6 +57,7 @@ mod purge_words;
 #[cfg(test)]
 mod purge_plugins;
 mod purge_selectors;
+#[cfg(test)]
 mod deploys;
 #[cfg(test)]
 mod purge_of_held;

@@ -1,5 +1,5 @@
-//! Purge requests as plugins of Symfony, Magento, Shopware, Drupal, TYPO3 and WordPress send them
-//! to other caches, unchanged.
+//! Purge requests as plugins of Symfony, Magento, Shopware, Drupal, TYPO3 and `WordPress` send
+//! them to other caches, unchanged.
 
 use crate::support::origin::{Origin, cacheable};
 use crate::support::proxy::Proxy;

@@ -9,6 +9,8 @@
 mod support;
 
 #[cfg(test)]
+mod frameworks;
+#[cfg(test)]
 mod hit;
 #[cfg(test)]
 mod purge;

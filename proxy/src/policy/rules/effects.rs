@@ -19,6 +19,7 @@ use crate::policy::matcher::{MatchedRules, without_query};
 
 /// What the matching rules do. Of those that set a thing, the first one decides it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an action by itself")]
 pub struct RuleEffects {
     rules: Arc<SharedRules>,
     matched: MatchedRules,

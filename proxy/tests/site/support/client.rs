@@ -65,6 +65,18 @@ impl Client {
         answers
     }
 
+    pub(crate) async fn get_with(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = self.request(Method::GET, path);
+        let with = |request: http::request::Builder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        self.send(fields.iter().fold(request, with), "").await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path), "").await
+    }
+
     pub(crate) async fn get_with_cookie(&self, path: &str, cookie: &str) -> Answer {
         let request = self.request(Method::GET, path).header("cookie", cookie);
         self.send(request, "").await

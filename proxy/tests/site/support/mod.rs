@@ -5,6 +5,7 @@ pub(crate) mod renderer;
 pub(crate) mod shellac;
 pub(crate) mod client;
 pub(crate) mod child;
+pub(crate) mod framework;
 
 pub(crate) use self::client::{Answer, Client};
 pub(crate) use self::renderer::Renderer;
