@@ -25,9 +25,15 @@ import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUDGET = ROOT / "benches" / "instructions.json"
-# Bytes of the page, and how many origins there are. A hit costs the same with many; the housekeeping of 200, every 100 ms, takes
+# Bytes of the page, how many origins there are, and how many rules, the last of which matches. A hit costs the same with many; the housekeeping of 200, every 100 ms, takes
 # 180 instructions a hit at the speed of valgrind.
-CASES = {"1024": (1024, 1), "102400": (102400, 1), "1024, 200 origins": (1024, 200)}
+CASES = {
+    "1024": (1024, 1, 0),
+    "102400": (102400, 1, 0),
+    "1024, 200 origins": (1024, 200, 0),
+    "1024, 10 rules": (1024, 1, 10),
+    "1024, 1000 rules": (1024, 1, 1000),
+}
 FEW, MANY = 1000, 11000
 START_SECONDS = 120
 
@@ -55,28 +61,30 @@ class Origin(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def tables(port, origins):
-    """Returns the tables of this many origins. The last one claims the requests, by their host if there are others."""
+def tables(port, origins, rules):
+    """Returns the tables of so many origins and rules. The last origin claims the requests, by their host if there are others."""
     others = [
         f'[origin.other-{number}]\nhosts = ["{number}.example", "*.{number}.example"]\npaths = ["/api/**"]\n'
         f'servers = ["127.0.0.1:{port}"]\n'
         for number in range(1, origins)
     ]
     hosts = 'hosts = ["shop.example"]' if others else ""
-    return "".join(others) + f'[origin.app]\n{hosts}\nservers = ["127.0.0.1:{port}"]'
+    paths = [f"/section-{number}/**" for number in range(1, rules)] + ["/*"] * (rules > 0)
+    ruled = "".join(f'\n[[rule]]\npath = "{path}"\nttl = "1h"\n' for path in paths)
+    return "".join(others) + f'[origin.app]\n{hosts}\nservers = ["127.0.0.1:{port}"]' + ruled
 
 
 class Proxy:
     """A proxy under valgrind, with one worker and a store in memory."""
 
-    def __init__(self, binary, origin_port, origins):
+    def __init__(self, binary, origin_port, origins, rules):
         config = f"""
             workers = 1
             [[listen]]
             address = "127.0.0.1:0"
             [admin]
             listen = []
-            {tables(origin_port, origins)}
+            {tables(origin_port, origins, rules)}
             [storage]
             kind = "memory"
             [storage.memory]
@@ -154,12 +162,12 @@ def hits(port, size, count):
                 sys.exit("this is no hit:\n" + head.decode())
 
 
-def instructions(binary, size, origins):
+def instructions(binary, size, origins, rules):
     origin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
     threading.Thread(target=origin.serve_forever, daemon=True).start()
     totals = []
     for count in (FEW, MANY):
-        proxy = Proxy(binary, origin.server_address[1], origins)
+        proxy = Proxy(binary, origin.server_address[1], origins, rules)
         hits(proxy.port, size, count)
         totals.append(proxy.end())
     origin.shutdown()

@@ -132,14 +132,14 @@ impl Front {
             RuledBytes::begin(policy, record.outcome, awaited)
         });
         record.is_complete = http_body::Body::is_end_stream(response.body());
-        let ending = Ending::new(record, self.records.get().cloned());
-        response.map(|body| RecordedBody::new(body, ending, sent))
+        let ending = Ending::new(record, self.records.get().cloned(), sent);
+        response.map(|body| RecordedBody::new(body, ending))
     }
 
     /// Has a request recorded though its client leaves before there is a response.
     fn unanswered(&self, record: RequestRecord, peer: &Peer) -> Ending {
         let record = RequestRecord { listener: peer.listener, ..record };
-        Ending::new(record, self.records.get().cloned())
+        Ending::new(record, self.records.get().cloned(), None)
     }
 
     /// Returns whether the request is a purge. Where purging is on, other caches' methods for it

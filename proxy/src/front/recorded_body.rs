@@ -22,46 +22,48 @@ pub trait RecordSink: std::fmt::Debug + Send + Sync {
 pub struct RecordedBody {
     body: ResponseBody,
     ending: Ending,
-    /// `None` where no rule matched.
-    ruled: Option<RuledBytes>,
 }
 
-/// A record that is handed over when this is dropped. Without a sink there is none to keep.
+/// A record that is handed over when this is dropped. Where neither a sink nor a rule counts the
+/// request, there is none to keep.
 #[derive(Debug)]
 pub(super) struct Ending(Option<Box<Recording>>);
 
 #[derive(Debug)]
 struct Recording {
     record: RequestRecord,
-    sink: Arc<dyn RecordSink>,
+    sink: Option<Arc<dyn RecordSink>>,
+    /// `None` where no rule matched.
+    ruled: Option<RuledBytes>,
 }
 
 impl Ending {
-    pub(super) fn new(record: RequestRecord, sink: Option<Arc<dyn RecordSink>>) -> Self {
-        Self(sink.map(|sink| Box::new(Recording { record, sink })))
+    pub(super) fn new(
+        record: RequestRecord,
+        sink: Option<Arc<dyn RecordSink>>,
+        ruled: Option<RuledBytes>,
+    ) -> Self {
+        let is_kept = sink.is_some() || ruled.is_some();
+        Self(is_kept.then(|| Box::new(Recording { record, sink, ruled })))
     }
 
     /// Ends without handing anything over: another record does.
     pub(super) fn cancel(mut self) {
         self.0 = None;
     }
-
-    fn record(&mut self) -> Option<&mut RequestRecord> {
-        self.0.as_mut().map(|recording| &mut recording.record)
-    }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if let Some(Recording { record, sink }) = self.0.take().map(|recording| *recording) {
+        if let Some(Recording { record, sink: Some(sink), .. }) = self.0.take().map(|it| *it) {
             sink.take(record);
         }
     }
 }
 
 impl RecordedBody {
-    pub(super) const fn new(body: ResponseBody, ending: Ending, ruled: Option<RuledBytes>) -> Self {
-        Self { body, ending, ruled }
+    pub(super) const fn new(body: ResponseBody, ending: Ending) -> Self {
+        Self { body, ending }
     }
 }
 
@@ -73,15 +75,16 @@ impl Body for RecordedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let Self { body, ending, ruled } = self.get_mut();
+        let Self { body, ending } = self.get_mut();
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-        if let (Some(ruled), Some(Ok(frame))) = (ruled, &frame) {
-            ruled.add(frame.data_ref().map_or(0, |data| data.remaining() as u64));
-        }
-        if let Some(record) = ending.record() {
+        if let Some(Recording { record, ruled, .. }) = ending.0.as_deref_mut() {
             match &frame {
                 Some(Ok(frame)) => {
-                    record.sent += frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                    let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                    if let Some(ruled) = ruled {
+                        ruled.add(bytes);
+                    }
+                    record.sent += bytes;
                     record.is_complete = frame.is_trailers() || body.is_end_stream();
                 }
                 Some(Err(_)) => {}

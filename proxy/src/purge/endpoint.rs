@@ -9,6 +9,8 @@ use purge_protocol::foreign::Foreign;
 use purge_protocol::request::{Target, UrlScope};
 use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector, method};
 
+use settings::RuleSettings;
+
 use super::PurgeExecutor;
 use super::hint::Hints;
 use super::metrics::Source;
@@ -47,9 +49,18 @@ impl PurgeEndpoint {
         let request = if has_content {
             Err(Foreign::Content.into())
         } else {
-            method::read(method.as_str(), fields, (host, path), UrlScope::Url)
+            method::read(method.as_str(), fields, (host, path), self.scope())
         };
         self.answer(request, Source::Http).await
+    }
+
+    /// Returns what a `PURGE` of a URL is for: its page, where rules say to which page a URL
+    /// belongs.
+    fn scope(&self) -> UrlScope {
+        let names_page = |rule: &RuleSettings| rule.actions.request.page.is_some();
+        let settings = self.settings.current();
+        let has_pages = settings.policies.list().iter().any(names_page);
+        if has_pages { UrlScope::Page } else { UrlScope::Url }
     }
 
     /// Carries a purge out and answers with its report, or says what is wrong with it.

@@ -92,6 +92,10 @@ impl Inbound {
         let is_purge = method != Method::GET && is_purge_method(method.as_str());
         let (policy, apart) = if is_purge {
             (RequestPolicy::without_rules(settings), None)
+        } else if settings.policies.rules().is_none() {
+            let policy = RequestPolicy::without_rules(settings);
+            target.filter(&policy.query);
+            (policy, None)
         } else {
             let client = client_of(&headers, peer, &settings);
             match ruled::apply(settings, (&method, client), &mut target, &mut headers) {
@@ -102,8 +106,10 @@ impl Inbound {
         if let Some(compression) = &policy.compression {
             compression.reduce(&mut headers);
         }
-        let key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
-        let key = key.with_rules(seed, apart);
+        let mut key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
+        if apart.is_some() {
+            key = key.with_rules(seed, apart);
+        }
         // With content, nobody could tell where the tunnel begins.
         let asks_for_tunnel = has_options
             && method == Method::GET

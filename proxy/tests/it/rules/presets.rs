@@ -42,6 +42,22 @@ async fn a_page_is_purged_with_its_data_under_every_framework_that_has_some() {
 }
 
 #[tokio::test]
+async fn a_purge_of_a_url_means_its_page_where_rules_name_pages() {
+    let origin = Origin::start().await;
+    for (name, other) in [("sveltekit", false), ("wordpress", true)] {
+        let proxy = preset(&origin, name);
+        for path in ["/p/1", "/p/1/__data.json"] {
+            origin.on(path, cacheable("page"));
+            proxy.get(path).await;
+        }
+        let purged = proxy.ask_admin("PURGE", "/p/1", &[("Host", "site.example")], "").await;
+        assert_eq!(purged.status(), 200);
+        assert!(!proxy.get("/p/1").await.is_hit());
+        assert_eq!(proxy.get("/p/1/__data.json").await.is_hit(), other, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn the_data_of_a_next_page_is_one_response_and_never_its_html() {
     let origin = Origin::start().await;
     origin.script("/p", |_| cacheable("html").field("vary", VARY));
