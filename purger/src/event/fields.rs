@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::json::{Json, Object};
 use super::time;
-use super::unreadable::{Code, Problem, shown};
+use super::unreadable::{Code, Problem, SHOWN, shown};
 
 /// An object and the path that leads to its members.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +118,9 @@ impl<'a> Fields<'a> {
         match self.object.names().find(|name| !names.contains(name)) {
             None => Ok(()),
             Some(name) => {
-                let detail = format!("{}: is not known; write {}", self.at(name), names.join(", "));
+                let name: String = name.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+                let detail =
+                    format!("{}: is not known; write {}", self.at(&name), names.join(", "));
                 Err(Problem::new(Code::Field, detail))
             }
         }

@@ -106,7 +106,7 @@ impl Problem {
     }
 }
 
-const SHOWN: usize = 60;
+pub(super) const SHOWN: usize = 60;
 
 /// Returns the value in quotes, control characters escaped, cut to what a log line bears.
 pub(super) fn shown(value: &str) -> String {
