@@ -8,7 +8,7 @@ use settings::Coding;
 
 use super::{ALL, etags, name};
 
-/// The form of stored content. A stored head says it in [`FORM`], which no client is shown and no
+/// The form of stored content. A stored head says it in `FORM`, which no client is shown and no
 /// origin can send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ContentForm {

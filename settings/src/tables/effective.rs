@@ -7,7 +7,7 @@ use crate::value::{LIFETIME, boolean, duration};
 
 /// The tables that rules can change: those of the file, and over them what matching rules set.
 ///
-/// A table that rules may change is named here, read by [`Self::read_overlay`], and nothing else:
+/// A table that rules may change is named here, read by `read_overlay`, and nothing else:
 /// its own `read` serves the file and the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveSettings {
