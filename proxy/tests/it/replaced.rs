@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::net::{
@@ -126,6 +127,7 @@ impl Program {
                 if written.is_none_or(|bytes| bytes != "0") {
                     return;
                 }
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         in_time("writing", written).await;
