@@ -50,7 +50,7 @@ main() {
         done
         for ((round = 1; round <= rounds; round++)); do
             for row in $rows; do
-                result=$(measure "$row" "$kind")
+                result=$(measure "$row" "$kind") || exit 1
                 micros[$row-$kind]+="${result%% *} "
                 printf 'round %s  %-16s %-8s %8s µs CPU/request  %s\n' "$round" "$row" "$kind" "${result%% *}" "${result#* }"
             done
@@ -158,7 +158,7 @@ check() {
 measure() {
     local pid=${pid_of[${1%%:*}]} before after requests
     before=$(ticks "$pid")
-    requests=$(load "$1" "$2" "$seconds")
+    requests=$(load "$1" "$2" "$seconds") || exit 1
     after=$(ticks "$pid")
     awk -v ticks=$((after - before)) -v hertz="$(getconf CLK_TCK)" -v requests="$requests" -v seconds="$seconds" \
         'BEGIN { printf "%.1f (%.0f requests/s)\n", ticks / hertz * 1e6 / requests, requests / seconds }'

@@ -1,4 +1,4 @@
-//! What purge requests for other caches say that is not carried out, refused with what to send
+//! Parts of purge requests for other caches that are not carried out, refused with what to send
 //! instead. Without that, a request that asks for a pattern would purge one URL, and answer as if
 //! it had done what was asked.
 

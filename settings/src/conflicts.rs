@@ -108,7 +108,7 @@ fn cookies_in_two_lists(_config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     drafts
 }
 
-/// Where some parameters are kept, all others are dropped.
+/// All parameters are dropped but those that are kept, where some are.
 fn parameters_kept_and_dropped(_config: &Config, root: &Node) -> Vec<ProblemBuilder> {
     let written = |list| {
         let node = root.at(&["key", "query", list])?;

@@ -20,11 +20,11 @@ pub struct RuleTest {
     pub fields: HeaderMap,
     /// `client`: the client's address.
     pub client: Option<std::net::IpAddr>,
-    /// What is expected. What is `None` is not looked at.
+    /// The expected outcome. `None` is not looked at.
     pub expected: ExpectedOutcome,
 }
 
-/// What rules are expected to make of a request.
+/// The outcome that is expected of rules for a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExpectedOutcome {
     /// `rules`: the names of all that match, in their order.

@@ -197,7 +197,7 @@ impl Rewarmer {
         let get = (&Method::GET, None);
         let (mut policy, apart) =
             ruled::apply(settings, get, &mut target, &mut parts.headers).ok()?;
-        // What rules ask of a client, or have rewritten, cannot be told from what is stored.
+        // The stored response does not tell which rules matched, or which path was rewritten.
         if apart != key.rules() || policy.effects().is_some_and(RuleEffects::rewrites) {
             return None;
         }

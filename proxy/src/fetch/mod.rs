@@ -202,7 +202,7 @@ impl Fetcher {
         coding: Coding,
         plain: &Arc<Stored>,
     ) -> Option<Arc<Stored>> {
-        encode::renew(self, request, coding, plain)
+        encode::stored_form::renew(self, request, coding, plain)
     }
 
     pub const fn encodings(&self) -> &Encodings {

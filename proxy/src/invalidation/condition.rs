@@ -155,7 +155,7 @@ impl ConditionTerm {
         }
     }
 
-    /// How much it covers, by experience: the lowest covers least.
+    /// The rank of what it covers, by experience: the lowest covers least.
     pub(super) const fn breadth(&self) -> u8 {
         match self {
             Self::Url(_) => 0,

@@ -13,7 +13,7 @@ use super::marks::Verdict;
 use crate::key::Key;
 use process::timestamp::Timestamp;
 
-/// What a purge hits that no mark of a tag tells.
+/// The responses that a purge hits without a mark of a tag.
 #[derive(Clone, Debug)]
 pub(super) enum Predicate {
     Prefix(UrlPrefix),

@@ -42,7 +42,7 @@ pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 pub struct Policy {
     /// Cookies that select a variant, are dropped, or keep a request from the cache.
     pub cookies: CookieRules,
-    /// What of a query enters the key.
+    /// The part of a query that enters the key.
     pub query: QueryFilter,
     pub freshness: freshness::FreshnessRules,
     pub cache: settings::CacheSettings,
@@ -51,7 +51,7 @@ pub struct Policy {
     pub deployment: Option<HeaderName>,
     /// `None` where nothing is compressed.
     pub compression: Option<Compression>,
-    /// What the rules do that the request matches; `None` where none does.
+    /// The effects of the rules that the request matches; `None` where none does.
     pub effects: Option<Box<RuleEffects>>,
 }
 

@@ -36,7 +36,7 @@ impl RequestPolicy {
         Self { snapshot, merged: None, origin: None }
     }
 
-    /// What the rules do that the request matches.
+    /// The effects of the rules that the request matches.
     pub fn effects(&self) -> Option<&RuleEffects> {
         self.merged.as_ref()?.effects.as_deref()
     }

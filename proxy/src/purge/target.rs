@@ -30,7 +30,7 @@ pub(super) enum ResolvedTarget {
 pub(super) struct PathTarget {
     /// Under which it is stored without a query, where that is its page.
     pub(super) keys: Vec<Key>,
-    /// What other responses of it carry: no response carries both.
+    /// The tag of its other responses: none carries both.
     pub(super) ids: [TagId; 2],
     pub(super) is_page: bool,
 }

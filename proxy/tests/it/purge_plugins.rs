@@ -12,7 +12,7 @@ const PAGES: [(&str, (&str, &str)); 4] = [
     ("/b.html", ("x-cache-tags", "tag-1,product-2")),
 ];
 
-/// What a client sends: method, path, fields.
+/// A request of a client: method, path, fields.
 type Request<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
 /// Returns which pages are gone after a request.

@@ -5,6 +5,7 @@
 
 use http::HeaderMap;
 
+use super::TAG_FIELDS;
 use super::pattern::{self, NamedBy, UrlPattern};
 use crate::expression::Expression;
 use crate::foreign::{Foreign, TAG_PATTERN_FIELDS};
@@ -34,7 +35,7 @@ impl BanConditions {
         if fields.contains_key("varnish-ban-all") {
             return Ok(Self::everything());
         }
-        let tags = tags_of(fields, &ALL_FIELDS)?;
+        let tags = tags_of(fields, TAG_PATTERN_FIELDS.iter().chain(&TAG_FIELDS))?;
         let [hosts, urls] = ["x-host", "x-url"].map(|name| text_of(fields, name));
         if hosts.is_none() && urls.is_none() && tags.is_none() {
             let beginning = pattern::beginning(path).unwrap_or(path);
@@ -150,9 +151,12 @@ impl BanPlace<'_> {
 }
 
 /// Returns the tags that the fields of other caches name, as lists or patterns; `None`: none does.
-fn tags_of(fields: &HeaderMap, names: &[&'static str]) -> Result<Option<NamedBy<String>>, Foreign> {
+fn tags_of<'a>(
+    fields: &HeaderMap,
+    names: impl IntoIterator<Item = &'a &'static str>,
+) -> Result<Option<NamedBy<String>>, Foreign> {
     let mut all = None;
-    for name in names.iter().copied() {
+    for name in names.into_iter().copied() {
         for value in fields.get_all(name) {
             let value = value.to_str().map_err(|_not_text| refuse(name, TAGS))?;
             let is_pattern =
@@ -203,19 +207,6 @@ fn refuse(field: &str, instead: &'static str) -> Foreign {
 }
 
 const MAGENTO: &str = "x-magento-tags-pattern";
-
-/// All fields by which a `BAN` names tags.
-const ALL_FIELDS: [&str; 9] = [
-    MAGENTO,
-    "x-cache-tags",
-    "cache-tags",
-    "purge-cache-tags",
-    "surrogate-key",
-    "cache-tag",
-    "xkey",
-    "xkey-purge",
-    "xkey-softpurge",
-];
 
 const CONTENT_TYPE: &str = "purges do not look at content types: send .*, or name tags";
 const HOST: &str = "name hosts whole, as in ^(a\\.example|b\\.example)$, or send .*";

@@ -23,7 +23,7 @@ use crate::tag;
 /// is meant, its page, or its path under every query; `scope` holds otherwise.
 ///
 /// # Errors
-/// What is not carried out, and a field that names no tag: whoever sends it does not mean the URL.
+/// A part that is not carried out, and a field that names no tag: its sender does not mean the URL.
 pub fn read(
     method: &str,
     fields: &HeaderMap,

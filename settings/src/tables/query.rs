@@ -4,7 +4,7 @@ use super::name_pattern::{NamePattern, name_patterns};
 use crate::table::Table;
 use crate::value::{Fault, boolean, choice, parsed};
 
-/// What of a query enters the key, and is forwarded.
+/// The part of a query that enters the key, and is forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuerySettings {
     /// `drop` and `keep`, or a word in the place of the table.

@@ -25,7 +25,7 @@ pub(super) struct RuleQuestion {
     pub(super) client: Option<IpAddr>,
 }
 
-/// What rules make of a request.
+/// The effect of rules on a request.
 #[derive(Debug)]
 pub(super) struct Explanation {
     request: String,

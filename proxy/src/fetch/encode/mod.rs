@@ -7,7 +7,7 @@
 
 mod job;
 mod running;
-mod stored_form;
+pub(super) mod stored_form;
 #[cfg(test)]
 mod tests;
 
@@ -157,16 +157,6 @@ where
             Ok(reader)
         }
     }
-}
-
-/// Returns the stored compressed form of a plain one that was confirmed by the origin since.
-pub(super) fn renew(
-    fetcher: &Arc<Fetcher>,
-    request: &RequestHead,
-    coding: Coding,
-    plain: &Arc<Stored>,
-) -> Option<Arc<Stored>> {
-    stored_form::renew(fetcher, request, coding, plain)
 }
 
 /// URLs that are remembered after their compression has failed.

@@ -47,7 +47,7 @@ pub(super) fn enter(
 /// Gives a stored compressed form the head of the plain one, which was confirmed or fetched since,
 /// where it was made of the same bytes. Entity tags do not tell: some origins keep theirs when a
 /// page changes.
-pub(super) fn renew(
+pub(in crate::fetch) fn renew(
     fetcher: &Arc<Fetcher>,
     request: &RequestHead,
     coding: Coding,

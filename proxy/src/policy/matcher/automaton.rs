@@ -176,7 +176,7 @@ impl<'d> TableCopy<'d> {
 
 const NO_MATCH: u32 = 0;
 
-/// What a single pattern may need before it becomes an automaton.
+/// The size that a single pattern may have before it becomes an automaton.
 const NFA_BYTES_MAX: usize = 8 << 20;
 
 #[cfg(test)]

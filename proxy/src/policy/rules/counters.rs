@@ -1,4 +1,4 @@
-//! What is counted of each rule.
+//! The counters of each rule.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use settings::RuleSettings;
 
 use crate::metrics::family::{Family, Sample};
 
-/// How a request was answered, as far as rules are compared by it.
+/// The kind of an answer, as far as rules are compared by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleUse {
     Hit,

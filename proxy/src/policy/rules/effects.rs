@@ -17,7 +17,7 @@ use super::{SharedRules, identity, rendered};
 use crate::key::KeyRules;
 use crate::policy::matcher::{MatchedRules, without_query};
 
-/// What the matching rules do. Of those that set a thing, the first one decides it.
+/// The effects of the matching rules. Of those that set a thing, the first one decides it.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an action by itself")]
 pub struct RuleEffects {

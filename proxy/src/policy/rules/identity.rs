@@ -1,4 +1,4 @@
-//! What a rule does, as a number that is the same in every process.
+//! The effect of a rule, as a number that is the same in every process.
 
 use settings::RuleSettings;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};

@@ -1,4 +1,4 @@
-//! What is wrong with the files that rules answer with.
+//! Problems of the files that rules answer with.
 
 use settings::{Config, Finding, Respond, RespondContent};
 

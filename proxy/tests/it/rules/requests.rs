@@ -1,4 +1,4 @@
-//! What rules do with requests.
+//! Actions of rules on requests.
 
 use settings::{Config, Sources};
 

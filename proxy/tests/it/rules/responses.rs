@@ -1,4 +1,4 @@
-//! What rules do with responses, once their heads have arrived.
+//! Actions of rules on responses, once their heads have arrived.
 
 use super::{purge_tag, ruled};
 use crate::support::origin::{Origin, cacheable, not_modified, ok, status};

@@ -51,7 +51,7 @@ pub struct RuleSettings {
     pub within: Option<Box<(RuleMatch, Option<RuleMatch>)>>,
     /// The conditions on responses.
     pub response: ResponseMatch,
-    /// What it sets.
+    /// The things that it sets.
     pub actions: RuleActions,
     /// `last`: where it matches, no later rule is looked at.
     pub last: bool,
@@ -61,14 +61,14 @@ pub struct RuleSettings {
     written: BTreeMap<String, String>,
 }
 
-/// What a rule sets.
+/// The things that a rule sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleActions {
     /// Settings of the tables `[cache]`, `[key]`, `[cookies]`.
     pub settings: RuleOverlay,
-    /// What it does with a request.
+    /// Its actions on a request.
     pub request: RequestActions,
-    /// What it does with a response.
+    /// Its actions on a response.
     pub response: ResponseActions,
 }
 
