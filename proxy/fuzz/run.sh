@@ -36,6 +36,7 @@ for target in "${targets[@]}"; do
     if ! SHELLAC_FUZZ=$target "$CARGO_TARGET_DIR/$host/release/shellac-fuzz" "$found/$target" "corpus/$target" \
         -max_total_time="$seconds" -max_len=2048 -timeout=10 -rss_limit_mb=1024 -dict=dictionary \
         -artifact_prefix="$found/$target-" -print_final_stats=1 2>"$log"; then
+        grep -A 2 panicked "$log" >&2 || true
         tail -n 40 "$log" >&2
         echo "$target failed; the input is in $found" >&2
         exit 1

@@ -53,13 +53,15 @@ pub(super) fn tags(text: &str) -> Option<NamedBy<String>> {
 }
 
 /// Returns the beginning that a path with a pattern at its end stands for: `/a/.*`, `/a/(.*)`,
-/// `/a/*`.
+/// `/a/*`. A `*` in a query or behind half an escape (`/a%4.*`) is a plain character.
 pub(super) fn beginning(path: &str) -> Option<&str> {
     let path = path.strip_suffix('$').unwrap_or(path);
     let rest = |end| path.strip_suffix(end);
-    rest("(.*)")
+    let beginning = rest("(.*)")
         .or_else(|| rest(".*"))
-        .or_else(|| path.strip_suffix('*').filter(|path| path.ends_with('/')))
+        .or_else(|| path.strip_suffix('*').filter(|path| path.ends_with('/')))?;
+    let is_half_an_escape = beginning.bytes().rev().take(2).any(|byte| byte == b'%');
+    (!beginning.contains('?') && !is_half_an_escape).then_some(beginning)
 }
 
 fn read<T>(text: &str, alternative: impl Fn(&str) -> Option<Vec<T>>) -> Option<NamedBy<T>> {
@@ -229,6 +231,9 @@ mod tests {
             ("/a/*", Some("/a/")),
             ("/a*", None),
             ("/a", None),
+            ("/a?x=/*", None),
+            ("/a?x=.*", None),
+            ("/a%4.*", None),
         ] {
             assert_eq!(beginning(path), expected, "{path}");
         }
