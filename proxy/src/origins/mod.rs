@@ -45,6 +45,7 @@ mod response_body;
 mod selection;
 mod sending;
 mod server;
+mod server_order;
 mod server_report;
 mod server_stream;
 mod slots;
@@ -66,6 +67,7 @@ use self::names::ServerNames;
 pub use self::origin::Origin;
 pub use self::request_body::{AcceptsTrailers, RequestBody};
 pub use self::response_body::OriginBody;
+pub use self::server_order::ServerOrder;
 pub use self::server_report::ServerReport;
 use crate::metrics::family::Family;
 use crate::tls::OriginTls;
@@ -174,6 +176,22 @@ impl Origins {
         self.iter().map(|origin| origin.queued()).sum()
     }
 
+    /// Returns the orders that operators have given to servers.
+    pub fn orders(&self) -> Vec<ServerOrder> {
+        self.iter().flat_map(|origin| origin.orders()).collect()
+    }
+
+    /// Gives the orders of the process before. A server that its name has not resolved to yet gets
+    /// its order when it joins.
+    pub fn follow_orders(&self, orders: &[ServerOrder]) {
+        for order in orders {
+            match self.find(&order.origin) {
+                Some(origin) => origin.follow(order),
+                None => tracing::warn!(?order, "there is no such origin any more"),
+            }
+        }
+    }
+
     /// Begins the probes that are due, and notices what time has brought. Is called where tasks may
     /// be started.
     pub fn watch_over(&self) {
@@ -194,6 +212,7 @@ mod tests {
     use process::timestamp::Timestamp;
 
     use super::failures::FetchFailure;
+    use super::health::AdminState;
     use super::*;
 
     fn settings(name: &str) -> settings::OriginSettings {
@@ -216,6 +235,44 @@ mod tests {
 
         assert!(app.reachability.is_lost(now) && !api.reachability.is_lost(now));
         assert!(app.failures.has_timed_out(1, now) && !api.failures.has_timed_out(1, now));
+    }
+
+    #[test]
+    fn an_order_to_a_server_passes_to_the_process_that_takes_over() {
+        let before = origins(&["app", "api"]);
+        assert_eq!(before.orders(), []);
+        assert!(before.find("api").unwrap().assign("127.0.0.1:1", AdminState::Drain));
+        assert!(!before.find("api").unwrap().assign("127.0.0.1:2", AdminState::Drain));
+        let orders = before.orders();
+
+        let after = origins(&["api", "new"]);
+        after.follow_orders(&orders);
+
+        assert_eq!(after.orders(), orders);
+        assert_eq!(orders[0].state, AdminState::Drain);
+        let gone = ServerOrder { origin: "gone".to_owned(), ..orders[0].clone() };
+        after.follow_orders(&[gone]);
+        assert_eq!(after.orders(), orders);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_joins_later_gets_the_order_it_was_given_before() {
+        for (waited, expected) in [(59, AdminState::Disabled), (61, AdminState::Enabled)] {
+            let before = origins(&["app"]);
+            let server = "127.0.0.1:2".to_owned();
+            let origin = "app".to_owned();
+            let order = ServerOrder { origin, server, state: AdminState::Disabled };
+            before.follow_orders(&[order]);
+            tokio::time::advance(std::time::Duration::from_secs(waited)).await;
+
+            let mut two = settings("app");
+            two.servers.push(Authority::from_static("127.0.0.1:2").into());
+            let after = before.renewed(&[two], &settings::DnsSettings::default());
+
+            let reports = after.find("app").unwrap().reports();
+            let joined = reports.iter().find(|server| server.name == "127.0.0.1:2").unwrap();
+            assert_eq!(joined.health.assigned, expected);
+        }
     }
 
     #[test]

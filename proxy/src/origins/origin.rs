@@ -31,6 +31,7 @@ use super::sending::SendingLimits;
 use super::server::Server;
 use super::server::connection::ServerConnection;
 use super::server::server_tls::ServerTls;
+use super::server_order::ServerOrder;
 use super::server_report::ServerReport;
 use super::slots::{QueueLimits, RequestSlot};
 use super::stream_patience::StreamPatience;
@@ -456,12 +457,36 @@ impl Origin {
         self.servers().iter().any(|server| server.share(now) > 0)
     }
 
-    /// Gives an order to the server of this name.
-    pub fn assign(&self, server: &str, assignment: AdminState) {
+    /// Gives an order to the server of this name. Returns whether there is one.
+    pub fn assign(&self, server: &str, assignment: AdminState) -> bool {
         let servers = self.servers();
-        if let Some(server) = servers.iter().find(|known| known.name() == server) {
+        let server = servers.iter().find(|known| known.name() == server);
+        if let Some(server) = server {
             server.health().assign(assignment, Instant::now());
         }
+        server.is_some()
+    }
+
+    pub(super) fn orders(&self) -> Vec<ServerOrder> {
+        let reports = self.reports().into_iter();
+        let ordered = reports.filter(|server| server.health.assigned != AdminState::Enabled);
+        ordered
+            .map(|server| ServerOrder {
+                origin: self.name().to_owned(),
+                server: server.name,
+                state: server.health.assigned,
+            })
+            .collect()
+    }
+
+    pub(super) fn follow(&self, order: &ServerOrder) {
+        // The lock keeps the server from joining between the two steps.
+        let known = self.servers.write();
+        match known.iter().find(|known| known.name() == order.server) {
+            Some(server) => server.health().assign(order.state, Instant::now()),
+            None => self.health.expect(&order.server, order.state),
+        }
+        drop(known);
     }
 
     /// Probes the server of this name now.

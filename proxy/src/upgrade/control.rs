@@ -229,6 +229,7 @@ impl Upgrades {
                 let DuplicateSockets { traffic, admin } = sockets;
                 let sockets = OpenSockets::new(&app.config, traffic, admin);
                 sockets.take_files();
+                app.origins().follow_orders(&serving.app.origins().orders());
                 // Before it serves: what requests of the life before have changed is purged there.
                 let (executor, runtime) = (Arc::clone(&app.executor), serving.runtime.clone());
                 let successor: Arc<dyn Successor> = Arc::new(ReopenedStore { executor, runtime });

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::PageNotes;
+use crate::origins::ServerOrder;
 
 /// Both sides have to speak the same version.
 pub(super) const PROTOCOL: u32 = 1;
@@ -45,6 +46,9 @@ pub(super) enum Message {
     /// The memory of its most used pages may come along.
     Released {
         pages: Option<PageNotes>,
+        /// None from a program that did not pass them on.
+        #[serde(default)]
+        orders: Vec<ServerOrder>,
     },
     Serving,
     /// What a request has changed that was at the origin when the store was released.

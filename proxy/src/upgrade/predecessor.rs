@@ -16,6 +16,7 @@ use super::channel::{Channel, DESCRIPTORS_MAX};
 use super::message::{Message, PROTOCOL};
 use crate::app::{App, Pages};
 use crate::listener::sockets::{DuplicateSockets, OpenSockets};
+use crate::origins::ServerOrder;
 use crate::purge::{SUCCESSOR_PATIENCE, Successor};
 use process::notify;
 
@@ -76,7 +77,7 @@ pub(super) fn hand_over(
         tracing::warn!(%error, "no pages are handed over");
         None
     });
-    let released = release(&channel, pages.as_ref());
+    let released = release(&channel, pages.as_ref(), serving.app.origins().orders());
     let served = released.map_err(|error| SuccessorFailure::of_living(error.to_string()));
     let has_file = serving.app.file_usage().is_some();
     let patience = if has_file { OPEN_PATIENCE } else { BEGIN_PATIENCE };
@@ -119,10 +120,10 @@ fn greet(channel: &Channel, sockets: &OpenSockets) -> io::Result<()> {
     channel.send(&Message::Complete, &[])
 }
 
-fn release(channel: &Channel, pages: Option<&Pages>) -> io::Result<()> {
+fn release(channel: &Channel, pages: Option<&Pages>, orders: Vec<ServerOrder>) -> io::Result<()> {
     let notes = pages.map(|pages| pages.notes.clone());
     let content: Vec<BorrowedFd<'_>> = pages.iter().map(|pages| pages.content.as_fd()).collect();
-    channel.send(&Message::Released { pages: notes }, &content)
+    channel.send(&Message::Released { pages: notes, orders }, &content)
 }
 
 fn answer(channel: &Channel, patience: Duration) -> Result<Message, SuccessorFailure> {

@@ -14,6 +14,7 @@ use super::identity::{PeerProcess, name_of};
 use super::message::{Message, PROTOCOL};
 use crate::app::{App, Pages};
 use crate::listener::sockets::{ListenSocket, PassedAddress};
+use crate::origins::ServerOrder;
 
 /// A take-over that has begun.
 #[derive(Debug)]
@@ -80,14 +81,14 @@ impl Succession {
     }
 
     /// Asks for the store, and waits until the other process has let it go. Returns its most used
-    /// pages, where they are not in a file. From now on a failure means that the other one has to
-    /// start again.
-    pub fn take(&self) -> Result<Option<Pages>, TakeOverError> {
+    /// pages, where they are not in a file, and the orders to servers. From now on a failure means
+    /// that the other one has to start again.
+    pub fn take(&self) -> Result<(Option<Pages>, Vec<ServerOrder>), TakeOverError> {
         self.send(&Message::Take)?;
         match self.receive()? {
-            (Message::Released { pages }, mut content) => {
+            (Message::Released { pages, orders }, mut content) => {
                 let pages = pages.zip(content.pop());
-                Ok(pages.map(|(notes, content)| Pages { notes, content }))
+                Ok((pages.map(|(notes, content)| Pages { notes, content }), orders))
             }
             _ => Err(self.error("it says something unexpected")),
         }

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader as AsyncBufReader};
 use tokio::net::UnixStream;
 
-use crate::support::client::Connection;
+use crate::support::client::{Answer, Connection};
 use crate::support::origin::{Gate, Origin, cacheable, ok};
 use crate::support::proxy::request;
 use crate::support::{in_time, join_all, until};
@@ -148,7 +148,7 @@ impl Program {
         output
     }
 
-    async fn get(&self, path: &str) -> crate::support::client::Answer {
+    async fn get(&self, path: &str) -> Answer {
         let mut connection = Connection::open(self.traffic).await;
         connection.send(request("GET", path, &[], "")).await;
         connection.answer().await
@@ -165,9 +165,19 @@ impl Program {
 
     /// Sends a request to the admin listener. Returns the status.
     async fn post(&self, path: &str, content: &str) -> u16 {
+        self.ask_admin("POST", path, content).await.status()
+    }
+
+    async fn ask_admin(&self, method: &str, path: &str, content: &str) -> Answer {
         let mut connection = Connection::open(self.admin).await;
-        connection.send(request("POST", path, &[], content)).await;
-        connection.answer().await.status()
+        connection.send(request(method, path, &[], content)).await;
+        connection.answer().await
+    }
+
+    /// Returns the order that the only server of the origin has.
+    async fn assigned(&self, origin: &Origin) -> Value {
+        let answer = self.ask_admin("GET", &server_path(origin), "").await;
+        serde_json::from_str::<Value>(&answer.text()).unwrap()["assigned"].take()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -577,4 +587,26 @@ async fn the_present_deployment_is_handed_over_with_pages_and_without() {
         program.get("/p").await;
         assert!(program.get("/p").await.is_hit(), "{hand_over}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_was_drained_stays_so_in_the_next_process() {
+    let origin = Origin::start().await;
+    let program = Program::start(&origin, MEMORY).await;
+    assert_eq!(program.assigned(&origin).await, "enabled");
+    let order = r#"{"state":"drain"}"#;
+    assert_eq!(program.ask_admin("PATCH", &server_path(&origin), order).await.status(), 200);
+
+    for _ in 0..2 {
+        assert!(program.upgrade(&["--wait"]).await.status.success());
+        assert_eq!(program.assigned(&origin).await, "drain");
+    }
+
+    drop(Impostor::take(program.newest()));
+    until("the old process", || program.has_said("this one opens it again")).await;
+    assert_eq!(program.assigned(&origin).await, "drain");
+}
+
+fn server_path(origin: &Origin) -> String {
+    format!("/api/v1/origins/site/servers/{}", origin.address)
 }

@@ -92,8 +92,10 @@ fn start(
     let take = || {
         let sockets = server::bind(&config, AvailableSockets { inherited, passed })?;
         App::check_store(&config)?;
-        let pages = succession.take().map_err(StartError::take_over)?;
-        Ok(Bound::on(App::with_pages(config, Clock::system(), pages)?, sockets))
+        let (pages, orders) = succession.take().map_err(StartError::take_over)?;
+        let app = App::with_pages(config, Clock::system(), pages)?;
+        app.origins().follow_orders(&orders);
+        Ok(Bound::on(app, sockets))
     };
     match take() {
         Ok(bound) => Ok((bound, Some(succession))),

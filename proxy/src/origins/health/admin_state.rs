@@ -1,6 +1,9 @@
 //! `AdminState`: what an operator has told a server to do at run time.
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AdminState {
     #[default]
     Enabled,

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use settings::OriginSettings;
 use tokio::time::Instant;
 
+use super::admin_state::AdminState;
 use super::circuit::Passage;
 use super::counters::HealthMetrics;
 use super::ejection::EjectionRoom;
@@ -27,6 +28,8 @@ pub struct HealthGroup {
     /// Held while a server is ejected, so that there is room for each; the end of the period over
     /// which the servers' times are compared.
     period: Arc<Mutex<Option<Instant>>>,
+    /// Orders to servers that have not joined yet, since when.
+    expected: Arc<Mutex<Vec<(String, AdminState, Instant)>>>,
     pub(super) metrics: Arc<HealthMetrics>,
 }
 
@@ -37,6 +40,7 @@ impl HealthGroup {
             rules: HealthRules::of(settings),
             circuit: OriginCircuit::new(&settings.name, &settings.circuit, Instant::now()),
             period: Arc::default(),
+            expected: Arc::default(),
             metrics: Arc::default(),
         }
     }
@@ -49,6 +53,7 @@ impl HealthGroup {
             rules: HealthRules::of(settings),
             circuit: Arc::clone(&self.circuit),
             period: Arc::clone(&self.period),
+            expected: Arc::clone(&self.expected),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -58,7 +63,21 @@ impl HealthGroup {
         name: &str,
         arrival: ServerArrival,
     ) -> Arc<ServerHealth> {
-        ServerHealth::new(&*self.origin, name, Arc::clone(&self.rules), arrival)
+        let server = ServerHealth::new(&*self.origin, name, Arc::clone(&self.rules), arrival);
+        let now = Instant::now();
+        let mut expected = self.expected.lock();
+        expected.retain(|(_, _, since)| now < *since + EXPECTED_FOR);
+        if let Some(place) = expected.iter().position(|(expected, ..)| expected == name) {
+            let (_, state, _) = expected.swap_remove(place);
+            server.assign(state, now);
+        }
+        server
+    }
+
+    /// Gives an order to the server of this name as soon as it joins. A server that joins much
+    /// later is another one at the same address.
+    pub(in crate::origins) fn expect(&self, name: &str, state: AdminState) {
+        self.expected.lock().push((name.to_owned(), state, Instant::now()));
     }
 
     /// Judges a server that is known by the rules of this group.
@@ -181,6 +200,8 @@ impl CircuitState {
     }
 }
 
+/// For names to be looked up.
+const EXPECTED_FOR: Duration = Duration::from_mins(1);
 /// The time over which the servers' times to a response are compared.
 const PERIOD: Duration = Duration::from_secs(10);
 
