@@ -80,8 +80,8 @@ pub mod freshness {
     }
 }
 pub mod front {
-    pub mod recorded_body {
-        pub use crate::front::recorded_body::RecordSink;
+    pub mod record_sinks {
+        pub use crate::front::record_sinks::{RecordSink, Wants};
     }
 }
 pub mod invalidation {
@@ -138,6 +138,9 @@ pub mod purge {
 }
 pub mod request {
     pub use crate::request::RequestHead;
+    pub mod details {
+        pub use crate::request::details::KeptDetails;
+    }
     pub mod target {
         pub use crate::request::target::Target;
     }

@@ -69,7 +69,7 @@ impl Handler for Admin {
         false
     }
 
-    fn refuse(&self, violation: Violation, _peer: &Peer) -> Response<ResponseBody> {
+    fn refuse(&self, violation: Violation, _peer: &Arc<Peer>) -> Response<ResponseBody> {
         let refusal = Refusal::from(violation);
         let settings = self.app.settings.current();
         failure::respond(&refusal.into(), &HeaderMap::new(), &settings.own_fields.name)

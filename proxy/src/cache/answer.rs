@@ -8,6 +8,7 @@ use super::record::RequestRecord;
 use crate::field::cache_status::CacheStatus;
 use crate::policy::query::reflect;
 use crate::request::RequestHead;
+use crate::request::details::RequestDetails;
 use crate::response::body::ResponseBody;
 use process::timestamp::Timestamp;
 
@@ -32,6 +33,13 @@ impl Answer {
         let ruled = request.policy.ruled().cloned();
         let record = RequestRecord { ruled, key, ..RequestRecord::new(outcome, Some(status), now) };
         Self { response, record }
+    }
+
+    /// Moves the request's head into the record, if a sink of records asks for it.
+    #[must_use]
+    pub fn keeping(mut self, head: RequestHead) -> Self {
+        self.record.details = RequestDetails::of(head);
+        self
     }
 }
 

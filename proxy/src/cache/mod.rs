@@ -43,6 +43,7 @@ use crate::lookup::{plain_of, usable};
 use crate::origins::OriginId;
 use crate::policy::SettingsSnapshot;
 use crate::policy::rules::RuleEffects;
+use crate::request::details::RequestDetails;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
 use crate::response::conditional::must_forward;
@@ -96,9 +97,9 @@ impl PendingRequest {
         inbound.head.version
     }
 
-    const fn key_hash(&self) -> u64 {
+    const fn head(&self) -> &RequestHead {
         let (Self::Load { inbound, .. } | Self::Forward(Forwarding { inbound, .. })) = self;
-        inbound.head.key.hash()
+        &inbound.head
     }
 
     pub fn relay(&mut self, interim: Interim) {
@@ -144,7 +145,7 @@ impl Cache {
     /// Answers a request from memory, or leaves it pending. Never waits, never blocks.
     pub fn begin(&self, mut inbound: Inbound) -> Step {
         if let Some(answer) = self.answer_of_rule(&inbound.head) {
-            return Step::Answer(answer);
+            return Step::Answer(answer.keeping(inbound.head));
         }
         let (decision, variant) = match bypass(&inbound) {
             Some(_) if inbound.head.wants_stored_only() => (Decision::Unsatisfiable, None),
@@ -221,8 +222,9 @@ impl Cache {
 
     /// Makes the record of a request whose response is awaited.
     pub fn record_of_pending(&self, pending: &PendingRequest) -> RequestRecord {
-        let key = Some(pending.key_hash());
-        RequestRecord { key, ..RequestRecord::unanswered(self.clock.now()) }
+        let head = pending.head();
+        let (key, details) = (Some(head.key.hash()), RequestDetails::copy_of(head));
+        RequestRecord { key, details, ..RequestRecord::unanswered(self.clock.now()) }
     }
 
     /// Looks a request up, in memory and among `loaded`, and decides.
@@ -268,7 +270,7 @@ impl Cache {
 
     fn carry_out(
         &self,
-        mut inbound: Inbound,
+        inbound: Inbound,
         decision: Decision,
         variant: Option<VariantHash>,
         started: Option<Instant>,
@@ -276,43 +278,61 @@ impl Cache {
         match decision {
             Decision::Hit(stored) => {
                 let outcome = (Outcome::Hit, None);
-                Step::Answer(self.hit(&inbound.head, &stored, variant, outcome))
+                let answer = self.hit(&inbound.head, &stored, variant, outcome);
+                Step::Answer(answer.keeping(inbound.head))
             }
             Decision::HitStale(stored) => {
                 let outcome = (Outcome::Stale, Some("stale-while-revalidate"));
                 let answer = self.hit(&inbound.head, &stored, variant, outcome);
-                self.refresh(inbound.head, &stored, variant);
-                Step::Answer(answer)
+                self.refresh(inbound.head.clone(), &stored, variant);
+                Step::Answer(answer.keeping(inbound.head))
             }
             Decision::HitAccepted(stored) => {
                 let outcome = (Outcome::Stale, Some("max-stale"));
-                Step::Answer(self.hit(&inbound.head, &stored, variant, outcome))
+                let answer = self.hit(&inbound.head, &stored, variant, outcome);
+                Step::Answer(answer.keeping(inbound.head))
             }
             Decision::Unsatisfiable => {
-                Step::Answer(self.fail(&inbound.head, &Refusal::OnlyIfCached.into()))
+                let answer = self.fail(&inbound.head, &Refusal::OnlyIfCached.into());
+                Step::Answer(answer.keeping(inbound.head))
             }
             Decision::Forward(reason, plan) => {
-                let name = &inbound.head.policy.settings().own_fields.name;
-                let passes = trace::passes(&inbound.head.fields, name);
-                if passes > trace::PASSES_MAX {
-                    return Step::Answer(self.fail(&inbound.head, &Refusal::Loop(passes).into()));
-                }
-                if max_forwards::count_down(&mut inbound.head) {
-                    return Step::Answer(deliver::options(&inbound.head, self.clock.now()));
-                }
-                let Some(origin) = inbound.head.claim() else {
-                    if inbound.head.policy.is_only_stored() {
-                        return Step::Answer(self.only_stored(&inbound.head, &plan, variant));
-                    }
-                    self.fetcher.metrics().unclaimed.add(1);
-                    return Step::Answer(self.fail(&inbound.head, &Refusal::Unclaimed.into()));
-                };
-                trace::identify(&mut inbound.head.fields);
-                let started = started.unwrap_or_else(Instant::now);
-                let forwarding = Forwarding { inbound, origin, started, reason, plan, variant };
-                Step::Pending(Box::new(PendingRequest::Forward(forwarding)))
+                self.carry_on(inbound, (reason, plan), variant, started)
             }
         }
+    }
+
+    /// Has a request forwarded, unless it may go no further.
+    fn carry_on(
+        &self,
+        mut inbound: Inbound,
+        (reason, plan): (ForwardReason, Plan),
+        variant: Option<VariantHash>,
+        started: Option<Instant>,
+    ) -> Step {
+        let name = &inbound.head.policy.settings().own_fields.name;
+        let passes = trace::passes(&inbound.head.fields, name);
+        if passes > trace::PASSES_MAX {
+            let answer = self.fail(&inbound.head, &Refusal::Loop(passes).into());
+            return Step::Answer(answer.keeping(inbound.head));
+        }
+        if max_forwards::count_down(&mut inbound.head) {
+            let answer = deliver::options(&inbound.head, self.clock.now());
+            return Step::Answer(answer.keeping(inbound.head));
+        }
+        let Some(origin) = inbound.head.claim() else {
+            if inbound.head.policy.is_only_stored() {
+                let answer = self.only_stored(&inbound.head, &plan, variant);
+                return Step::Answer(answer.keeping(inbound.head));
+            }
+            self.fetcher.metrics().unclaimed.add(1);
+            let answer = self.fail(&inbound.head, &Refusal::Unclaimed.into());
+            return Step::Answer(answer.keeping(inbound.head));
+        };
+        trace::identify(&mut inbound.head.fields);
+        let started = started.unwrap_or_else(Instant::now);
+        let forwarding = Forwarding { inbound, origin, started, reason, plan, variant };
+        Step::Pending(Box::new(PendingRequest::Forward(forwarding)))
     }
 
     /// Answers a request that no origin may answer: with a stale response, as if the origin had
@@ -375,14 +395,15 @@ impl Cache {
 
     async fn fetch(
         &self,
-        head: RequestHead,
+        mut head: RequestHead,
         reason: ForwardReason,
         uncacheable: Option<Uncacheable>,
         stale: Option<Arc<Stored>>,
         variant: Option<VariantHash>,
         busy: Busy,
     ) -> Answer {
-        let client = head.clone();
+        let mut client = head.clone();
+        client.details = std::mem::take(&mut head.details);
         let request = self.fetch_request(head, stale, variant);
         let purges = request.arrived;
         // A fetch that was sent before purges went to another process is shared no more.
@@ -409,7 +430,7 @@ impl Cache {
             Err(error) => deliver::error(&client, &error.into(), forwarded, now),
         };
         answer.record.purges = Some(purges);
-        answer
+        answer.keeping(client)
     }
 
     /// Validates a stale response in the background, for all clients, unless the client wants

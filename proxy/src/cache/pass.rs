@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderValue, IF_RANGE, RANGE, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::oneshot;
 
@@ -90,8 +91,7 @@ impl Passer {
         &self.changes
     }
 
-    /// Sends a request as it is. What it changes is invalidated before the client gets the response
-    /// (RFC 9111 §4.4).
+    /// Sends a request as it is, and keeps its head for the record.
     pub(super) async fn pass(
         &self,
         inbound: Inbound,
@@ -101,6 +101,19 @@ impl Passer {
         busy: Busy,
     ) -> Answer {
         let Inbound { head, body, upgrade } = inbound;
+        let answer = self.pass_on((&head, body, upgrade), (reason, why), received, busy).await;
+        answer.keeping(head)
+    }
+
+    /// Sends a request as it is. What it changes is invalidated before the client gets the response
+    /// (RFC 9111 §4.4).
+    async fn pass_on(
+        &self,
+        (head, body, upgrade): (&RequestHead, Incoming, Option<OnUpgrade>),
+        (reason, why): (ForwardReason, Uncacheable),
+        received: Received,
+        busy: Busy,
+    ) -> Answer {
         let limits = &head.policy.settings().limits;
         // A call has no length: its messages go both ways for as long as it lasts.
         let patience_with_call = head.policy.origin().patience_with_call(&head.fields);
@@ -108,10 +121,10 @@ impl Passer {
             .map_or((limits.max_body, limits.body_timeout), |patience| (u64::MAX, patience));
         if http_body::Body::size_hint(&body).lower() > bytes_max {
             let refusal = Refusal::BodyTooLarge { limit: bytes_max };
-            return self.error(&head, &refusal.into(), Forwarded::new(reason));
+            return self.error(head, &refusal.into(), Forwarded::new(reason));
         }
         let body = RequestBody::client(body, head.version, bytes_max, patience, received);
-        let mut request = forward(&head, body, &head.policy.settings().own_fields.name);
+        let mut request = forward(head, body, &head.policy.settings().own_fields.name);
         if range::is_multiple(request.headers()) {
             request.headers_mut().remove(RANGE); // answered whole (RFC 9110 §14.2)
             request.headers_mut().remove(IF_RANGE);
@@ -128,24 +141,24 @@ impl Passer {
         let upgrade = match self.upgrade(upgrade) {
             Ok(upgrade) => upgrade,
             Err(error) => {
-                return self.error(&head, &error, Forwarded::new(reason));
+                return self.error(head, &error, Forwarded::new(reason));
             }
         };
         if upgrade.is_some() {
             Upgrade::ask(request.headers_mut());
         }
-        match self.send(&head, request, patience_with_call.is_some()).await {
+        match self.send(head, request, patience_with_call.is_some()).await {
             Ok(PassedResponse { response, .. })
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
                 if let Some(upgrade) = upgrade {
-                    return self.switch(&head, response, upgrade, Forwarded::new(reason));
+                    return self.switch(head, response, upgrade, Forwarded::new(reason));
                 }
                 let error = OriginError::Switched.into();
-                self.error(&head, &error, Forwarded::new(reason))
+                self.error(head, &error, Forwarded::new(reason))
             }
             Ok(passed) if head.method == Method::POST && patience_with_call.is_none() => {
-                self.post(&head, passed, reason, why, busy).await
+                self.post(head, passed, reason, why, busy).await
             }
             Ok(PassedResponse { response, .. }) => {
                 let detail = Some(why.code());
@@ -156,9 +169,9 @@ impl Passer {
                 });
                 let now = self.clock.now();
                 let outcome = (Outcome::Bypass, status);
-                deliver::passed(&self.fetcher, &head, response, outcome, (now, busy))
+                deliver::passed(&self.fetcher, head, response, outcome, (now, busy))
             }
-            Err(error) => self.error(&head, &error, Forwarded::new(reason)),
+            Err(error) => self.error(head, &error, Forwarded::new(reason)),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::invalidation::Sequence;
 use crate::key::vary::VariantHash;
 use crate::origins::OriginId;
 use crate::policy::Policy;
+use crate::request::details::RequestDetails;
 use process::timestamp::Timestamp;
 
 /// What became of one request. The cache makes it with the response; the front completes it when
@@ -41,6 +42,8 @@ pub struct RequestRecord {
     /// Bytes of content that were handed to the connection.
     pub sent: u64,
     pub is_complete: bool,
+    /// `None` where no sink asks for them.
+    pub details: Option<Box<RequestDetails>>,
 }
 
 impl RequestRecord {
@@ -66,6 +69,7 @@ impl RequestRecord {
             received: Received::default(),
             sent: 0,
             is_complete: false,
+            details: None,
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::lookup::usable;
 use crate::policy::LiveSettings;
 use crate::policy::rules::RuleEffects;
 use crate::purge::log::rewarm::{Order, RewarmMetrics, Wanted};
+use crate::request::details::KeptDetails;
 use crate::request::ruled;
 use crate::request::target::Target;
 use crate::request::{RequestHead, trace};
@@ -220,6 +221,7 @@ impl Rewarmer {
             fields: parts.headers,
             peer: Arc::clone(&self.peer),
             interim: None,
+            details: KeptDetails::default(),
         })
     }
 }

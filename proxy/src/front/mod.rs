@@ -4,18 +4,20 @@
 
 mod listener_requests;
 pub mod metrics;
+pub mod record_sinks;
 pub mod recorded_body;
 mod ruled_bytes;
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use purge_protocol::foreign::is_purge_method;
 
 pub use self::listener_requests::ListenerRequests;
-use self::recorded_body::{Ending, RecordSink, RecordedBody};
+use self::record_sinks::RecordSinks;
+use self::recorded_body::{Ending, RecordedBody};
 use self::ruled_bytes::RuledBytes;
 use crate::cache::answer::Answer;
 use crate::cache::record::RequestRecord;
@@ -28,6 +30,7 @@ use crate::listener::service::{Caller, Handler, Reply};
 use crate::policy::LiveSettings;
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
+use crate::request::details::RequestDetails;
 use crate::request::{Inbound, Refused};
 use settings::{Http2, ProxyProtocol};
 
@@ -37,8 +40,8 @@ pub struct Front {
     pub purge_endpoint: PurgeEndpoint,
     pub settings: Arc<LiveSettings>,
     pub metrics: ListenerRequests,
-    /// Takes the records of requests; where it is not set, they are only counted.
-    pub records: OnceLock<Arc<dyn RecordSink>>,
+    /// Take the records of requests; where there is none, they are only counted.
+    pub records: RecordSinks,
 }
 
 type FrontFuture = Pin<Box<dyn Future<Output = Response<RecordedBody>> + Send>>;
@@ -53,32 +56,17 @@ impl Handler for Front {
         caller: Caller<'_>,
     ) -> Reply<RecordedBody, FrontFuture> {
         let (parts, body) = request.into_parts();
+        let details = self.records.details(Some(&parts), caller.peer());
         let (seed, settings) = (self.cache.seed(), self.settings.local());
         match Inbound::read(parts, body, caller.peer(), seed, settings) {
             Err(refused) => {
-                let answer = self.cache.refuse(&refused, &self.settings.local());
+                let mut answer = self.cache.refuse(&refused, &self.settings.local());
+                answer.record.details = details.map(|details| {
+                    Box::new(RequestDetails { refused_fields: refused.fields, ..*details })
+                });
                 Reply::Ready(self.deliver(answer, caller.peer()))
             }
-            Ok(inbound) if self.is_purge(&inbound.head.method) => self.purge(inbound, caller),
-            Ok(inbound) => match self.cache.begin(inbound) {
-                Step::Answer(answer) => Reply::Ready(self.deliver(answer, caller.peer())),
-                Step::Pending(mut pending) => {
-                    // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC
-                    // 9110 §15.2).
-                    if pending.version() == Version::HTTP_11 {
-                        pending.relay(caller.interim());
-                    }
-                    let (front, peer) = (Arc::clone(self), Arc::clone(caller.peer()));
-                    let busy = caller.busy();
-                    Reply::Later(Box::pin(async move {
-                        let unanswered =
-                            front.unanswered(front.cache.record_of_pending(&pending), &peer);
-                        let answer = front.cache.finish(pending, busy).await;
-                        unanswered.cancel();
-                        front.deliver(answer, &peer)
-                    }))
-                }
-            },
+            Ok(inbound) => self.begin(inbound.recorded(details), caller),
         }
     }
 
@@ -99,9 +87,11 @@ impl Handler for Front {
             .is_some_and(|listen| contains(&listen.trusted_proxies, remote))
     }
 
-    fn refuse(&self, violation: Violation, peer: &Peer) -> Response<RecordedBody> {
+    fn refuse(&self, violation: Violation, peer: &Arc<Peer>) -> Response<RecordedBody> {
         let refused = Refused { refusal: violation.into(), fields: HeaderMap::new() };
-        self.deliver(self.cache.refuse(&refused, &self.settings.local()), peer)
+        let mut answer = self.cache.refuse(&refused, &self.settings.local());
+        answer.record.details = self.records.details(None, peer);
+        self.deliver(answer, peer)
     }
 }
 
@@ -112,7 +102,36 @@ impl Front {
         settings: Arc<LiveSettings>,
         metrics: ListenerRequests,
     ) -> Self {
-        Self { cache, purge_endpoint, settings, metrics, records: OnceLock::new() }
+        Self { cache, purge_endpoint, settings, metrics, records: RecordSinks::default() }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        inbound: Inbound,
+        caller: Caller<'_>,
+    ) -> Reply<RecordedBody, FrontFuture> {
+        if self.is_purge(&inbound.head.method) {
+            return self.purge(inbound, caller);
+        }
+        match self.cache.begin(inbound) {
+            Step::Answer(answer) => Reply::Ready(self.deliver(answer, caller.peer())),
+            Step::Pending(mut pending) => {
+                // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC 9110
+                // §15.2).
+                if pending.version() == Version::HTTP_11 {
+                    pending.relay(caller.interim());
+                }
+                let (front, peer) = (Arc::clone(self), Arc::clone(caller.peer()));
+                let busy = caller.busy();
+                Reply::Later(Box::pin(async move {
+                    let unanswered =
+                        front.unanswered(front.cache.record_of_pending(&pending), &peer);
+                    let answer = front.cache.finish(pending, busy).await;
+                    unanswered.cancel();
+                    front.deliver(answer, &peer)
+                }))
+            }
+        }
     }
 
     /// Counts and times an answer, and has its record end with its content.
@@ -132,14 +151,19 @@ impl Front {
             RuledBytes::begin(policy, record.outcome, awaited)
         });
         record.is_complete = http_body::Body::is_end_stream(response.body());
-        let ending = Ending::new(record, self.records.get().cloned(), sent);
+        let sinks = self.records.local();
+        if let (Some(sinks), Some(details)) = (&sinks, &mut record.details) {
+            details.until_head = details.began.elapsed();
+            details.response_fields = sinks.fields_of(response.headers());
+        }
+        let ending = Ending::new(record, sinks, sent);
         response.map(|body| RecordedBody::new(body, ending))
     }
 
     /// Has a request recorded though its client leaves before there is a response.
     fn unanswered(&self, record: RequestRecord, peer: &Peer) -> Ending {
         let record = RequestRecord { listener: peer.listener, ..record };
-        Ending::new(record, self.records.get().cloned(), None)
+        Ending::new(record, self.records.local(), None)
     }
 
     /// Returns whether the request is a purge. Where purging is on, other caches' methods for it
@@ -164,7 +188,7 @@ impl Front {
         if let Err(refusal) = access::check_traffic(purge, caller.peer(), &head.fields) {
             self.purge_endpoint.executor().metrics.refused.add(1);
             let answer = self.cache.fail(&head, &refusal.into());
-            return Reply::Ready(self.deliver(answer, caller.peer()));
+            return Reply::Ready(self.deliver(answer.keeping(head), caller.peer()));
         }
         let front = Arc::clone(self);
         let busy = caller.busy();
@@ -175,7 +199,8 @@ impl Front {
                 endpoint.answer_method(&head.method, has_content, &head.fields, url).await;
             let record = front.cache.record_of_purge(&head);
             drop(busy);
-            front.deliver(Answer { response, record }, &head.peer)
+            let peer = Arc::clone(&head.peer);
+            front.deliver(Answer { response, record }.keeping(head), &peer)
         }))
     }
 }

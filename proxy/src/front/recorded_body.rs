@@ -7,14 +7,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 
+use super::record_sinks::SinkList;
 use super::ruled_bytes::RuledBytes;
 use crate::cache::record::RequestRecord;
 use crate::response::body::ResponseBody;
-
-pub trait RecordSink: std::fmt::Debug + Send + Sync {
-    /// Takes the record of one request. Is called where the request was served: it must not block.
-    fn take(&self, record: RequestRecord);
-}
 
 /// Content on its way to a client. Its record ends when it is dropped, which hyper does when the
 /// last byte was taken or the client has left.
@@ -32,7 +28,7 @@ pub(super) struct Ending(Option<Box<Recording>>);
 #[derive(Debug)]
 struct Recording {
     record: RequestRecord,
-    sink: Option<Arc<dyn RecordSink>>,
+    sinks: Option<Arc<SinkList>>,
     /// `None` where no rule matched.
     ruled: Option<RuledBytes>,
 }
@@ -40,11 +36,11 @@ struct Recording {
 impl Ending {
     pub(super) fn new(
         record: RequestRecord,
-        sink: Option<Arc<dyn RecordSink>>,
+        sinks: Option<Arc<SinkList>>,
         ruled: Option<RuledBytes>,
     ) -> Self {
-        let is_kept = sink.is_some() || ruled.is_some();
-        Self(is_kept.then(|| Box::new(Recording { record, sink, ruled })))
+        let is_kept = sinks.is_some() || ruled.is_some();
+        Self(is_kept.then(|| Box::new(Recording { record, sinks, ruled })))
     }
 
     /// Ends without handing anything over: another record does.
@@ -55,8 +51,13 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if let Some(Recording { record, sink: Some(sink), .. }) = self.0.take().map(|it| *it) {
-            sink.take(record);
+        if let Some(recording) = self.0.as_deref_mut()
+            && let Some(sinks) = &recording.sinks
+        {
+            if let Some(details) = &mut recording.record.details {
+                details.total = details.began.elapsed();
+            }
+            sinks.take(&recording.record);
         }
     }
 }

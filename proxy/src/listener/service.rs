@@ -41,7 +41,7 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
     fn is_trusted(&self, remote: EndAddress, listener: ListenerId) -> bool;
 
     /// Answers a request that breaks the rules of framing.
-    fn refuse(&self, violation: Violation, peer: &Peer) -> Response<Self::Body>;
+    fn refuse(&self, violation: Violation, peer: &Arc<Peer>) -> Response<Self::Body>;
 }
 
 /// A response, or the work that ends in one.

@@ -11,6 +11,7 @@ mod forwarding;
 pub mod ruled;
 pub mod trace;
 pub mod max_forwards;
+pub mod details;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
 use purge_protocol::foreign::is_purge_method;
 
+use self::details::{KeptDetails, RequestDetails};
 use self::refusal::Refusal;
 use self::target::Target;
 use crate::client::exchange::Interim;
@@ -58,6 +60,7 @@ pub struct RequestHead {
     pub peer: Arc<Peer>,
     /// `None` where interim responses are not relayed.
     pub interim: Option<Interim>,
+    pub details: KeptDetails,
 }
 
 /// A request that is not carried out.
@@ -126,6 +129,7 @@ impl Inbound {
             fields: headers,
             peer: Arc::clone(peer),
             interim: None,
+            details: KeptDetails::default(),
         };
         Ok(Self { head, body, upgrade })
     }
@@ -148,6 +152,13 @@ impl Inbound {
         soundness::check(parts, limits)?;
         let target = Target::read(parts, peer, limits.max_url)?;
         Ok((target, has_options))
+    }
+
+    /// Keeps these details with its head until its record is made.
+    #[must_use]
+    pub fn recorded(mut self, details: Option<Box<RequestDetails>>) -> Self {
+        self.head.details = KeptDetails::new(details);
+        self
     }
 
     /// Returns whether it carries content. Over HTTP/2, content without a byte may end in a frame

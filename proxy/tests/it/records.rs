@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use http::header::ETAG;
 use parking_lot::Mutex;
 use shellac::testing::cache::outcome::Outcome;
 use shellac::testing::cache::record::RequestRecord;
 use shellac::testing::client::peer::ListenerId;
 use shellac::testing::field::cache_status::{CacheStatus, ForwardReason, Forwarded};
-use shellac::testing::front::recorded_body::RecordSink;
+use shellac::testing::front::record_sinks::{RecordSink, Wants};
 
 use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::{Proxy, START};
@@ -19,8 +20,8 @@ use crate::support::until;
 struct Records(Mutex<Vec<RequestRecord>>);
 
 impl RecordSink for Records {
-    fn take(&self, record: RequestRecord) {
-        self.0.lock().push(record);
+    fn take(&self, record: &RequestRecord) {
+        self.0.lock().push(record.clone());
     }
 }
 
@@ -28,7 +29,7 @@ impl Records {
     fn of(proxy: &Proxy) -> Arc<Self> {
         let records = Arc::<Self>::default();
         let sink = Arc::<Self>::clone(&records);
-        proxy.app.front.records.set(sink).expect("it is set once");
+        proxy.app.front.records.replace("test", Some(sink));
         records
     }
 
@@ -214,4 +215,54 @@ async fn a_purge_by_method_is_recorded_with_its_sequence() {
     assert!(purge.key.is_some() && purge.origin.is_none());
     assert_eq!(purge.purges, Some(proxy.app.invalidation.sequence()));
     assert_eq!(origin.count("/a"), 0);
+}
+
+#[derive(Debug, Default)]
+struct Details(Mutex<Vec<(String, usize, usize)>>);
+
+impl RecordSink for Details {
+    fn wants(&self) -> Wants {
+        Wants { details: true, response_fields: vec![ETAG] }
+    }
+
+    fn take(&self, record: &RequestRecord) {
+        let details = record.details.as_ref().expect("the sink asks for them");
+        let line = details.line.as_ref();
+        let said = line.map(|line| format!("{} {}", line.method, line.uri));
+        assert!(details.total >= details.until_head);
+        self.0.lock().push((
+            said.unwrap_or_default(),
+            details.fields().len(),
+            details.response_fields.len(),
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_asks_for_details_gets_the_head_of_every_request() {
+    let origin = Origin::start().await;
+    origin.on("/a?x=1", cacheable("hello").field("etag", "\"a\""));
+    let proxy = Proxy::start(&origin);
+    let (details, plain) = (Arc::<Details>::default(), Records::of(&proxy));
+    proxy.app.front.records.replace("details", Some(Arc::<Details>::clone(&details)));
+
+    for path in ["/a?x=1", "/a?x=1"] {
+        proxy.get(path).await;
+    }
+    for refused in ["GET / HTTP/1.1\r\n\r\n", "bad\r\n\r\n"] {
+        let mut connection = proxy.connect().await;
+        connection.send(refused).await;
+        connection.until_closed().await;
+    }
+    until("all to end", || plain.0.lock().len() == 4).await;
+
+    let said = details.0.lock().clone();
+    let lines: Vec<&str> = said.iter().map(|(line, ..)| line.as_str()).collect();
+    assert_eq!(lines, ["GET /a?x=1", "GET /a?x=1", "GET /", ""]);
+    assert!(said[0].1 > 0 && said[1].1 > 0, "{said:?}");
+    assert_eq!([said[0].2, said[1].2], [1, 1], "the entity tag");
+    proxy.app.front.records.replace("details", None);
+    proxy.get("/a?x=1").await;
+    until("the hit to end", || plain.0.lock().len() == 5).await;
+    assert!(plain.0.lock()[4].details.is_none(), "nobody asks");
 }

@@ -61,6 +61,7 @@ fn request() -> RequestHead {
         fields: parts.headers,
         peer: Arc::new(peer),
         interim: None,
+        details: crate::request::details::KeptDetails::default(),
     }
 }
 

@@ -20,6 +20,7 @@ use shellac::testing::key::{Key, Scheme};
 use shellac::testing::lookup::look_up;
 use shellac::testing::policy::RequestPolicy;
 use shellac::testing::request::RequestHead;
+use shellac::testing::request::details::KeptDetails;
 use shellac::testing::request::target::Target;
 use shellac::testing::store::Stored;
 use tokio::time::Instant;
@@ -106,7 +107,8 @@ impl Bench {
         let settings = self.app.settings.local();
         let mut policy = RequestPolicy::without_rules(settings);
         policy.claim(target.host(), target.path());
-        RequestHead { method, version, target, policy, key, fields, peer, interim: None }
+        let details = KeptDetails::default();
+        RequestHead { method, version, target, policy, key, fields, peer, interim: None, details }
     }
 }
 

@@ -1,0 +1,102 @@
+//! `RequestDetails`: the rest of what is known of a request, for the sinks of records that ask for
+//! it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+
+use super::RequestHead;
+use crate::client::peer::Peer;
+
+/// The client, the request and a part of the response. It is made only where a sink of records asks
+/// for it; the head moves in when the response is made.
+#[derive(Clone, Debug)]
+pub struct RequestDetails {
+    pub began: Instant,
+    pub peer: Arc<Peer>,
+    /// As the client sent it; `None` where the bytes were no request.
+    pub line: Option<RequestLine>,
+    /// In normal form; `None` where the request was refused while it was read.
+    pub head: Option<RequestHead>,
+    /// The fields of a request that was refused.
+    pub refused_fields: HeaderMap,
+    /// The response's fields that a sink names.
+    pub response_fields: Vec<(HeaderName, HeaderValue)>,
+    /// From the request's head to the response's, as long as a hit takes.
+    pub until_head: Duration,
+    /// From the request's head to the last byte of the response.
+    pub total: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct RequestLine {
+    pub method: Method,
+    pub uri: Uri,
+    pub version: Version,
+}
+
+/// The details that wait in a request's head. A copy of the head has none.
+#[derive(Debug, Default)]
+pub struct KeptDetails(Option<Box<RequestDetails>>);
+
+impl RequestDetails {
+    pub fn begin(parts: Option<&Parts>, peer: &Arc<Peer>) -> Self {
+        let line = parts.map(|parts| RequestLine {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+        });
+        Self {
+            began: Instant::now(),
+            peer: Arc::clone(peer),
+            line,
+            head: None,
+            refused_fields: HeaderMap::new(),
+            response_fields: Vec::new(),
+            until_head: Duration::ZERO,
+            total: Duration::ZERO,
+        }
+    }
+
+    /// Takes the details that wait in a head, if a sink asks for them, with the head itself.
+    pub fn of(mut head: RequestHead) -> Option<Box<Self>> {
+        let mut details = head.details.take()?;
+        head.interim = None;
+        details.head = Some(head);
+        Some(details)
+    }
+
+    /// Returns a copy of the details that wait in a head, with one of the head itself.
+    pub fn copy_of(head: &RequestHead) -> Option<Box<Self>> {
+        let details = head.details.get()?;
+        let head = Some(RequestHead { interim: None, ..head.clone() });
+        Some(Box::new(Self { head, ..details.clone() }))
+    }
+
+    /// The request's fields: in normal form, or those of a request that was refused.
+    pub fn fields(&self) -> &HeaderMap {
+        self.head.as_ref().map_or(&self.refused_fields, |head| &head.fields)
+    }
+}
+
+impl KeptDetails {
+    pub const fn new(details: Option<Box<RequestDetails>>) -> Self {
+        Self(details)
+    }
+
+    pub const fn take(&mut self) -> Option<Box<RequestDetails>> {
+        self.0.take()
+    }
+
+    pub fn get(&self) -> Option<&RequestDetails> {
+        self.0.as_deref()
+    }
+}
+
+impl Clone for KeptDetails {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
