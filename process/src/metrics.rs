@@ -21,6 +21,31 @@ impl Counter {
     }
 }
 
+/// The number of those that are there.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub struct Counted<'a>(&'a Gauge);
+
+impl Gauge {
+    pub fn enter(&self) -> Counted<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self)
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One `T` a thread, so that cores do not share cache lines; [`Sharded::sum`] adds them up.
 #[derive(Debug)]
 pub struct Sharded<T> {

@@ -21,7 +21,7 @@
 //! invalidation  one sequence of purges: nothing older than a purge of its tags is used
 //! client        the parts of a connection that those who answer it know
 //! key           framing               of requests and messages       compression  pure
-//! tls           certificates, handshakes
+//! tls           certificates, handshakes   live  what happened in the last quarter of an hour
 //! field   metrics   transport   limit   one field, one page, one socket, one number of permits
 //! ```
 //!
@@ -63,5 +63,6 @@ mod framing;
 mod field;
 mod metrics;
 mod tls;
+mod live;
 mod transport;
 mod limit;

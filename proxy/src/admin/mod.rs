@@ -1,13 +1,16 @@
 //! The admin listener: health, readiness, metrics, stats and purges, on sockets of their own.
 
 mod control;
+mod body;
 mod hottest;
+pub mod live;
 pub mod metrics;
 mod storage;
 mod origins;
 mod readiness;
 mod routes;
 mod stats;
+mod streams;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 
+use self::body::AdminBody;
 use crate::app::App;
 use crate::client::end_address::EndAddress;
 use crate::client::peer::{ListenerId, Peer};
@@ -26,7 +30,6 @@ use crate::listener::rules::ConnectionRules;
 use crate::listener::service::{Caller, Handler, Reply};
 use crate::listener::{ListenerMetrics, Listeners};
 use crate::request::refusal::Refusal;
-use crate::response::body::ResponseBody;
 use crate::response::failure;
 use settings::{Http2, LimitSettings};
 
@@ -35,23 +38,19 @@ pub struct Admin {
     app: Arc<App>,
 }
 
-type AdminFuture = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
+type AdminFuture = Pin<Box<dyn Future<Output = Response<AdminBody>> + Send>>;
 
 impl Handler for Admin {
-    type Body = ResponseBody;
+    type Body = AdminBody;
     type Later = AdminFuture;
 
     fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
         caller: Caller<'_>,
-    ) -> Reply<ResponseBody, AdminFuture> {
+    ) -> Reply<AdminBody, AdminFuture> {
         let (app, peer, busy) = (Arc::clone(&self.app), Arc::clone(caller.peer()), caller.busy());
-        Reply::Later(Box::pin(async move {
-            let response = routes::answer(&app, &peer, request).await;
-            drop(busy);
-            response
-        }))
+        Reply::Later(Box::pin(async move { routes::answer(&app, &peer, request, busy).await }))
     }
 
     fn rules(&self, _listener: ListenerId) -> ConnectionRules {
@@ -69,10 +68,11 @@ impl Handler for Admin {
         false
     }
 
-    fn refuse(&self, violation: Violation, _peer: &Arc<Peer>) -> Response<ResponseBody> {
+    fn refuse(&self, violation: Violation, _peer: &Arc<Peer>) -> Response<AdminBody> {
         let refusal = Refusal::from(violation);
         let settings = self.app.settings.current();
-        failure::respond(&refusal.into(), &HeaderMap::new(), &settings.own_fields.name)
+        let name = &settings.own_fields.name;
+        failure::respond(&refusal.into(), &HeaderMap::new(), name).map(AdminBody::from)
     }
 }
 

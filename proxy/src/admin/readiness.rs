@@ -28,7 +28,7 @@ pub(super) fn readiness(app: &App, query: Option<&str>) -> Response<ResponseBody
 
 /// Returns why requests are not welcome. Servers that are down are none of the reasons: stored
 /// responses are served without them, and another proxy would find the same servers.
-fn unready(app: &App) -> Option<&'static str> {
+pub(super) fn unready(app: &App) -> Option<&'static str> {
     if app.listeners.drain.is_begun() || app.is_leaving() {
         return Some("draining\n");
     }

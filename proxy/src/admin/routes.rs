@@ -1,6 +1,8 @@
 //! The routes of the admin listener. Health, readiness and metrics are open; all else needs the
 //! token or this machine.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -12,9 +14,11 @@ use purge_protocol::url::canonical_host;
 use purge_protocol::{PurgeRequest, log};
 use tokio::time::timeout;
 
+use super::body::AdminBody;
 use super::origins::{self, ServerPath};
-use super::{control, hottest, metrics, readiness, stats};
+use super::{control, hottest, live, metrics, readiness, stats, streams};
 use crate::app::App;
+use crate::client::busy::Busy;
 use crate::client::peer::Peer;
 use crate::policy::rules::CompiledRules;
 use crate::purge::access;
@@ -26,16 +30,17 @@ use crate::response::body::ResponseBody;
 use crate::response::failure;
 
 pub(super) async fn answer(
-    app: &App,
+    app: &Arc<App>,
     peer: &Peer,
     request: Request<Incoming>,
-) -> Response<ResponseBody> {
+    busy: Busy,
+) -> Response<AdminBody> {
     let (parts, body) = request.into_parts();
     let is = |method: Method| {
         parts.method == method || method == Method::GET && parts.method == Method::HEAD
     };
     let settings = app.settings.current();
-    match parts.uri.path() {
+    let answer = match parts.uri.path() {
         "/healthz" if is(Method::GET) => text(StatusCode::OK, "ok\n"),
         "/readyz" if is(Method::GET) => readiness::readiness(app, parts.uri.query()),
         "/metrics" if is(Method::GET) => metrics_page(app),
@@ -43,12 +48,20 @@ pub(super) async fn answer(
             not_allowed("GET, HEAD")
         }
         _ => match access::check_admin(settings.admin.token.as_ref(), peer, &parts.headers) {
-            Ok(()) => guarded(app, peer, parts, body).await,
+            Ok(()) => match streams::answer(app, &parts, busy) {
+                Ok(stream) => return stream,
+                Err(busy) => {
+                    let answer = guarded(app, peer, parts, body).await;
+                    drop(busy);
+                    answer
+                }
+            },
             Err(refusal) => {
                 failure::respond(&refusal.into(), &parts.headers, &settings.own_fields.name)
             }
         },
-    }
+    };
+    answer.map(AdminBody::from)
 }
 
 async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Response<ResponseBody> {
@@ -76,7 +89,8 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
             let document = serde_json::json!({ "rules": rules.unwrap_or_default() });
             json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
         }
-        ("/api/v1/stats" | "/api/v1/rules", _) => not_allowed("GET"),
+        (live::PATH, &Method::GET) => live::live(app, parts.uri.query()),
+        ("/api/v1/stats" | "/api/v1/rules" | live::PATH | streams::STATS, _) => not_allowed("GET"),
         (origins::PATH, &Method::GET) => origins::list(app),
         (origins::PATH, _) => not_allowed("GET"),
         (path, method) if let Some(server) = ServerPath::parse(path) => {
@@ -84,7 +98,7 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
+            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/live, /api/v1/stream/stats, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
 }

@@ -28,6 +28,7 @@ use crate::key::KeySeed;
 use crate::limit::Limit;
 use crate::listener::drain::Drain;
 use crate::listener::{ListenerMetrics, Listeners};
+use crate::live::Live;
 use crate::origins::Origins;
 use crate::policy::LiveSettings;
 use crate::purge::PurgeExecutor;
@@ -61,6 +62,7 @@ pub struct App {
     pub journal: Journal,
     pub reloads: Reloads,
     pub executor: Arc<PurgeExecutor>,
+    pub live: Arc<Live>,
     seed: KeySeed,
     pub pages: PageExchange,
     clock: Clock,
@@ -202,14 +204,15 @@ impl App {
             file,
             invalidation,
             settings,
-            front,
             purge_log,
             listeners,
             clock,
             journal,
             executor,
+            live: Arc::clone(&front.live),
             seed,
             pages,
+            front,
             started,
             reloads,
             is_leaving: AtomicBool::new(false),
@@ -404,7 +407,8 @@ fn front(
         requests.begin(ListenerId::at(place), None);
     }
     let purges = PurgeEndpoint::new(Arc::clone(executor), Arc::clone(settings), Hints::new(config));
-    Arc::new(Front::new(cache, purges, Arc::clone(settings), requests))
+    let live = Arc::new(Live::new(clock));
+    Arc::new(Front::new(cache, purges, Arc::clone(settings), requests, live))
 }
 
 fn listeners(

@@ -78,6 +78,8 @@ pub struct Reloads {
 struct ReloadState {
     hash: String,
     is_successful: bool,
+    /// Why the last one failed.
+    problem: Option<String>,
     succeeded: Timestamp,
 }
 
@@ -85,7 +87,8 @@ impl Reloads {
     /// Begins with the configuration of the start, which holds since `now`.
     pub fn new(now: Timestamp) -> Self {
         let (requests, receiver) = mpsc::channel(WAITING_MAX);
-        let state = ReloadState { hash: String::new(), is_successful: true, succeeded: now };
+        let state =
+            ReloadState { hash: String::new(), is_successful: true, problem: None, succeeded: now };
         Self {
             requests,
             taken: Mutex::new(Some(receiver)),
@@ -129,6 +132,13 @@ impl Reloads {
         self.state.lock().hash.clone()
     }
 
+    /// Returns the hash of the configuration that holds, since when it does, and why the last
+    /// reload has changed nothing, if it has not.
+    pub fn summary(&self) -> (String, Timestamp, Option<String>) {
+        let ReloadState { hash, problem, succeeded, .. } = self.state.lock().clone();
+        (hash, succeeded, problem)
+    }
+
     /// Goes on after these: the same configuration holds.
     pub(crate) fn resumed(&self, now: Timestamp) -> Self {
         let this = Self::new(now);
@@ -158,9 +168,12 @@ impl Reloads {
         let place = match outcome {
             Ok(report) if report.is_trial => return,
             Ok(report) => {
-                let state =
-                    ReloadState { hash: report.hash.clone(), is_successful: true, succeeded: now };
-                *self.state.lock() = state;
+                *self.state.lock() = ReloadState {
+                    hash: report.hash.clone(),
+                    is_successful: true,
+                    problem: None,
+                    succeeded: now,
+                };
                 self.restart_needed.store(report.needs_restart.len() as u64, Ordering::Relaxed);
                 0
             }
@@ -169,8 +182,10 @@ impl Reloads {
             Err(ReloadError::CannotBind(_)) => 3,
             Err(ReloadError::Refused(_)) => 4,
         };
-        if outcome.is_err() {
-            self.state.lock().is_successful = false;
+        if let Err(error) = outcome {
+            let mut state = self.state.lock();
+            state.is_successful = false;
+            state.problem = Some(error.to_string());
         }
         if let Some(counter) = self.outcomes.get(place) {
             counter.add(1);

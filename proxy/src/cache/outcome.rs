@@ -27,6 +27,11 @@ impl Outcome {
         Self::Purge,
     ];
 
+    /// Returns whether it is a stored response that nothing was waited for.
+    pub const fn is_of_store(self) -> bool {
+        matches!(self, Self::Hit | Self::Stale)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",

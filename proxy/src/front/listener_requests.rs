@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use super::metrics::RequestMetrics;
 use crate::cache::outcome::Outcome;
 use crate::client::peer::ListenerId;
+use crate::live::counts::Figure;
 
 /// The metrics of the listeners, by their ids. An id is given to another listener only when nobody
 /// is connected any more that had it.
@@ -14,6 +15,41 @@ pub struct ListenerRequests {
     places: Box<[OnceLock<Box<RequestMetrics>>]>,
     /// Of listeners that are gone.
     gone: RequestMetrics,
+}
+
+/// Requests of all listeners.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutcomeTotals {
+    /// In the order of [`Figure::ANSWERS`].
+    pub answers: [u64; Figure::ANSWERS.len()],
+    pub server_errors: u64,
+    /// Bytes of content to clients and from them.
+    pub sent: u64,
+    pub received: u64,
+}
+
+impl OutcomeTotals {
+    fn add(&mut self, outcome: Outcome, code: u16, count: u64) {
+        let is_error = (500..600).contains(&code);
+        if is_error {
+            self.server_errors += count;
+        }
+        let figure = match outcome {
+            Outcome::Hit => Figure::Hits,
+            Outcome::Stale => Figure::Stale,
+            Outcome::Revalidated => Figure::Revalidated,
+            Outcome::Miss => Figure::Misses,
+            Outcome::Uncacheable => Figure::Uncacheable,
+            Outcome::Bypass => Figure::Bypasses,
+            Outcome::Synthetic if is_error => Figure::Errors,
+            Outcome::Synthetic => Figure::Synthetic,
+            Outcome::Purge => Figure::PurgeAnswers,
+        };
+        let place = Figure::ANSWERS.iter().position(|other| *other == figure);
+        if let Some(answers) = place.and_then(|place| self.answers.get_mut(place)) {
+            *answers += count;
+        }
+    }
 }
 
 impl ListenerRequests {
@@ -58,6 +94,20 @@ impl ListenerRequests {
         sums.into_iter().collect()
     }
 
+    /// Returns the sums of all listeners, also of those that are gone.
+    pub fn totals(&self) -> OutcomeTotals {
+        let mut totals = OutcomeTotals::default();
+        let there = self.places.iter().filter_map(OnceLock::get).map(Box::as_ref);
+        for metrics in there.chain([&self.gone]) {
+            for (outcome, code, count) in metrics.counts() {
+                totals.add(outcome, code, count);
+            }
+            totals.sent +=
+                Outcome::ALL.into_iter().map(|outcome| metrics.sent(outcome)).sum::<u64>();
+        }
+        totals
+    }
+
     /// Returns the number of requests of all listeners, also of those that are gone.
     pub fn total(&self, outcome: Outcome) -> u64 {
         let there = self.places.iter().filter_map(OnceLock::get).map(Box::as_ref);
@@ -78,7 +128,7 @@ mod tests {
         let requests = ListenerRequests::new(2);
         let [first, second] = [ListenerId::at(0), ListenerId::at(1)];
         requests.begin(first, None);
-        requests.of(first).unwrap().count(Outcome::Hit, StatusCode::OK);
+        requests.of(first).unwrap().count(Outcome::Hit, StatusCode::OK, 5);
         requests.of(first).unwrap().time(Outcome::Miss, Duration::from_millis(1));
         assert!(requests.of(second).is_none(), "it is not there yet");
 
@@ -86,6 +136,7 @@ mod tests {
 
         assert_eq!(requests.of(first).unwrap().of(Outcome::Hit), 0);
         assert_eq!(requests.total(Outcome::Hit), 1);
+        assert_eq!(requests.totals().sent, 5);
         let durations = &requests.of(first).unwrap().durations;
         assert!(durations.iter().all(|durations| durations.sum_nanos() == 0));
     }
@@ -96,7 +147,7 @@ mod tests {
         let [old, new] = [ListenerId::at(0), ListenerId::at(1)];
         for id in [old, new] {
             requests.begin(id, None);
-            requests.of(id).unwrap().count(Outcome::Hit, StatusCode::IM_A_TEAPOT);
+            requests.of(id).unwrap().count(Outcome::Hit, StatusCode::IM_A_TEAPOT, 5);
         }
         let hits = |listeners: &[(ListenerId, &'static str)]| {
             let sums = requests.by_name(listeners.iter().copied());

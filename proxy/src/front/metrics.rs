@@ -18,24 +18,34 @@ pub struct RequestMetrics {
 }
 
 #[derive(Debug)]
-struct OutcomeCounts([[AtomicU64; CODES.len() + 1]; Outcome::ALL.len()]);
+struct OutcomeCounts([OutcomeCount; Outcome::ALL.len()]);
+
+/// The requests of one outcome.
+#[derive(Debug)]
+struct OutcomeCount {
+    codes: [AtomicU64; CODES.len() + 1],
+    /// Bytes of content that were sent, or are about to be.
+    sent: AtomicU64,
+}
 
 impl Default for OutcomeCounts {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))))
+        Self(std::array::from_fn(|_| OutcomeCount {
+            codes: std::array::from_fn(|_| AtomicU64::new(0)),
+            sent: AtomicU64::new(0),
+        }))
     }
 }
 
 impl RequestMetrics {
-    pub fn count(&self, outcome: Outcome, status: StatusCode) {
-        if let Some(count) = self.cell(outcome, status) {
+    /// Counts a request, and the bytes of its response's content.
+    pub fn count(&self, outcome: Outcome, status: StatusCode, content: u64) {
+        let code = CODES.iter().position(|code| *code == status.as_u16()).unwrap_or(CODES.len());
+        let Some(counts) = self.counts.own().0.get(outcome as usize) else { return };
+        if let Some(count) = counts.codes.get(code) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn cell(&self, outcome: Outcome, status: StatusCode) -> Option<&AtomicU64> {
-        let code = CODES.iter().position(|code| *code == status.as_u16()).unwrap_or(CODES.len());
-        self.counts.own().0.get(outcome as usize).and_then(|codes| codes.get(code))
+        counts.sent.fetch_add(content, Ordering::Relaxed);
     }
 
     /// Records the time to the head of a response that is not a hit.
@@ -52,7 +62,8 @@ impl RequestMetrics {
         for outcome in Outcome::ALL {
             for (place, code) in CODES.into_iter().chain([0]).enumerate() {
                 let read = |counts: &OutcomeCounts| {
-                    let cell = counts.0.get(outcome as usize).and_then(|codes| codes.get(place));
+                    let counts = counts.0.get(outcome as usize);
+                    let cell = counts.and_then(|counts| counts.codes.get(place));
                     cell.map_or(0, |cell| cell.load(Ordering::Relaxed))
                 };
                 let count = self.counts.sum(read);
@@ -67,9 +78,15 @@ impl RequestMetrics {
     /// Adds what another one has counted and timed.
     pub(super) fn absorb(&self, other: &Self) {
         for (outcome, code, count) in other.counts() {
-            let status = StatusCode::from_u16(code).unwrap_or(UNLISTED);
-            if let Some(cell) = self.cell(outcome, status) {
+            let place = CODES.iter().position(|own| *own == code).unwrap_or(CODES.len());
+            let counts = self.counts.own().0.get(outcome as usize);
+            if let Some(cell) = counts.and_then(|counts| counts.codes.get(place)) {
                 cell.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        for outcome in Outcome::ALL {
+            if let Some(counts) = self.counts.own().0.get(outcome as usize) {
+                counts.sent.fetch_add(other.sent(outcome), Ordering::Relaxed);
             }
         }
         for (own, other) in self.durations.iter().zip(&other.durations) {
@@ -79,10 +96,19 @@ impl RequestMetrics {
 
     /// Begins anew. Nobody counts meanwhile.
     pub(super) fn reset(&self) {
-        for cell in self.counts.iter().flat_map(|counts| counts.0.iter().flatten()) {
-            cell.store(0, Ordering::Relaxed);
+        for counts in self.counts.iter().flat_map(|counts| &counts.0) {
+            let cells = counts.codes.iter().chain([&counts.sent]);
+            cells.for_each(|cell| cell.store(0, Ordering::Relaxed));
         }
         self.durations.iter().for_each(Histogram::reset);
+    }
+
+    /// Returns the bytes of content of the responses with this outcome.
+    pub fn sent(&self, outcome: Outcome) -> u64 {
+        self.counts.sum(|counts| {
+            let counts = counts.0.get(outcome as usize);
+            counts.map_or(0, |counts| counts.sent.load(Ordering::Relaxed))
+        })
     }
 
     pub fn of(&self, outcome: Outcome) -> u64 {
@@ -99,9 +125,6 @@ const CODES: [u16; 26] = [
     200, 304, 404, 206, 301, 302, 307, 308, 204, 201, 303, 400, 401, 403, 405, 410, 412, 413, 414,
     416, 429, 500, 502, 503, 504, 101,
 ];
-
-/// A code that has no label of its own.
-const UNLISTED: StatusCode = StatusCode::IM_A_TEAPOT;
 
 /// Returns the families of the requests of all listeners, with the names of these.
 pub(crate) fn families(listeners: &[(&str, RequestMetrics)]) -> Vec<Family> {

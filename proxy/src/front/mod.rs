@@ -14,12 +14,14 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use purge_protocol::foreign::is_purge_method;
+use tokio::time::Instant;
 
-pub use self::listener_requests::ListenerRequests;
+pub use self::listener_requests::{ListenerRequests, OutcomeTotals};
 use self::record_sinks::RecordSinks;
 use self::recorded_body::{Ending, RecordedBody};
 use self::ruled_bytes::RuledBytes;
 use crate::cache::answer::Answer;
+use crate::cache::outcome::Outcome;
 use crate::cache::record::RequestRecord;
 use crate::cache::{Cache, Step};
 use crate::client::end_address::EndAddress;
@@ -27,6 +29,7 @@ use crate::client::peer::{ListenerId, Peer, contains};
 use crate::framing::Violation;
 use crate::listener::rules::ConnectionRules;
 use crate::listener::service::{Caller, Handler, Reply};
+use crate::live::Live;
 use crate::policy::LiveSettings;
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
@@ -40,6 +43,7 @@ pub struct Front {
     pub purge_endpoint: PurgeEndpoint,
     pub settings: Arc<LiveSettings>,
     pub metrics: ListenerRequests,
+    pub live: Arc<Live>,
     /// Take the records of requests; where there is none, they are only counted.
     pub records: RecordSinks,
 }
@@ -55,6 +59,7 @@ impl Handler for Front {
         request: Request<Incoming>,
         caller: Caller<'_>,
     ) -> Reply<RecordedBody, FrontFuture> {
+        let timed = self.live.hits.begin();
         let (parts, body) = request.into_parts();
         let details = self.records.details(Some(&parts), caller.peer());
         let (seed, settings) = (self.cache.seed(), self.settings.local());
@@ -66,7 +71,7 @@ impl Handler for Front {
                 });
                 Reply::Ready(self.deliver(answer, caller.peer()))
             }
-            Ok(inbound) => self.begin(inbound.recorded(details), caller),
+            Ok(inbound) => self.begin(inbound.recorded(details), timed, caller),
         }
     }
 
@@ -101,20 +106,29 @@ impl Front {
         purge_endpoint: PurgeEndpoint,
         settings: Arc<LiveSettings>,
         metrics: ListenerRequests,
+        live: Arc<Live>,
     ) -> Self {
-        Self { cache, purge_endpoint, settings, metrics, records: RecordSinks::default() }
+        Self { cache, purge_endpoint, settings, metrics, live, records: RecordSinks::default() }
     }
 
     fn begin(
         self: &Arc<Self>,
         inbound: Inbound,
+        timed: Option<Instant>,
         caller: Caller<'_>,
     ) -> Reply<RecordedBody, FrontFuture> {
         if self.is_purge(&inbound.head.method) {
             return self.purge(inbound, caller);
         }
         match self.cache.begin(inbound) {
-            Step::Answer(answer) => Reply::Ready(self.deliver(answer, caller.peer())),
+            Step::Answer(answer) => {
+                let is_hit = answer.record.outcome.is_some_and(Outcome::is_of_store);
+                let response = self.deliver(answer, caller.peer());
+                if let Some(begun) = timed.filter(|_| is_hit) {
+                    self.live.hits.end(begun);
+                }
+                Reply::Ready(response)
+            }
             Step::Pending(mut pending) => {
                 // hyper speaks no 1xx: over HTTP/2 there are none. HTTP/1.0 knows none (RFC 9110
                 // §15.2).
@@ -141,9 +155,11 @@ impl Front {
         record.status = Some(response.status());
         let metrics = peer.listener.and_then(|listener| self.metrics.of(listener));
         if let (Some(metrics), Some(outcome)) = (metrics, record.outcome) {
-            metrics.count(outcome, response.status());
+            let content = http_body::Body::size_hint(response.body()).exact();
+            metrics.count(outcome, response.status(), content.unwrap_or(0));
             if let (Some(_), Some(duration)) = (record.origin, record.first_byte) {
                 metrics.time(outcome, duration);
+                self.live.misses.record(duration);
             }
         }
         let sent = record.ruled.take().map(|policy| {

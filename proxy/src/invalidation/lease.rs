@@ -115,6 +115,14 @@ impl Lease {
         self.expires.load(Ordering::Relaxed) == FOR_GOOD
     }
 
+    /// Returns the time until its end; `None`: there is no lease.
+    pub fn left(&self, now: Timestamp) -> Option<Duration> {
+        match self.expires.load(Ordering::Relaxed) {
+            u64::MAX => None,
+            millis => Some(Timestamp::from_millis(millis).since(now)),
+        }
+    }
+
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.load(Ordering::Relaxed) <= now.as_millis()
     }

@@ -55,6 +55,9 @@ pub async fn serve<H: Handler>(
         has_input |= rules.http2 == Http2::Cleartext;
         is_http2
     };
+    let metrics = &listeners.metrics;
+    let _tls = rules.tls.is_some().then(|| metrics.tls.enter());
+    let _http2 = is_http2.then(|| metrics.http2.enter());
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
     let activity = Activity::new(listeners.clock.clone(), protocol);
     let exchange = Arc::new(ExchangeState::default());

@@ -11,7 +11,7 @@ use super::client_cut::{ClientCut, LIMITS};
 use super::proxy_protocol::HeaderCounts;
 use crate::client::untrusted_claims::UntrustedClaims;
 use crate::metrics::family::{Family, Sample};
-use process::metrics::Counter;
+use process::metrics::{Counter, Gauge};
 
 #[derive(Debug, Default)]
 pub struct ListenerMetrics {
@@ -25,6 +25,9 @@ pub struct ListenerMetrics {
     /// and streams.
     pub cut_slowest: Counter,
     pub broken: Counter,
+    /// Connections with TLS, and with HTTP/2.
+    pub tls: Gauge,
+    pub http2: Gauge,
     /// Connections and streams that were cut, by the limits in the order of [`LIMITS`].
     by_limit: [Counter; LIMITS.len()],
     /// Connections that were closed because their peer had as many as it may have.

@@ -159,6 +159,13 @@ impl Origins {
         self.iter().filter_map(|origin| origin.tls().cloned()).collect()
     }
 
+    /// Forgets latencies of servers that are older than the last period. Is called twice a minute.
+    pub fn turn_latencies(&self) {
+        for origin in self.iter() {
+            origin.servers().iter().for_each(|server| server.health().turn_latency());
+        }
+    }
+
     pub fn sweep(&self) {
         self.iter().for_each(|origin| origin.sweep());
     }

@@ -11,4 +11,6 @@ pub struct ServerReport {
     /// Requests that it is sent, or that connect to it.
     pub in_flight: usize,
     pub idle_connections: usize,
+    /// Requests that it was given.
+    pub requests: u64,
 }

@@ -137,6 +137,7 @@ impl Bound {
         tokio::spawn(upkeep::keep_certificates(Arc::clone(&app)));
         tokio::spawn(upkeep::keep_bounds(Arc::clone(&app)));
         tokio::spawn(upkeep::keep_health(Arc::clone(&app)));
+        tokio::spawn(upkeep::keep_live(Arc::clone(&app)));
         let executor = Arc::clone(app.front.purge_endpoint.executor());
         tokio::spawn(upkeep::keep_time(Arc::clone(&app.purge_log), executor));
         if let Some(orders) = app.purge_log.take_orders() {

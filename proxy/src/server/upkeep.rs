@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, sleep};
 
+use crate::admin;
 use crate::app::App;
 use crate::purge::log::PurgeLog;
 use crate::purge::{PurgeExecutor, deploys};
@@ -67,6 +68,21 @@ pub(super) async fn keep_health(app: Arc<App>) {
     }
 }
 
+/// Keeps the figures of each second. Never returns.
+pub(super) async fn keep_live(app: Arc<App>) {
+    let mut seconds = tokio::time::interval(LIVE_TICK);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut turn = 0_u64;
+    loop {
+        seconds.tick().await;
+        admin::live::sample(&app);
+        turn = turn.wrapping_add(1);
+        if turn.is_multiple_of(LATENCY_TURN) {
+            app.origins().turn_latencies();
+        }
+    }
+}
+
 /// Notices what time brings to the purge log and to deploys. Never returns.
 pub(super) async fn keep_time(log: Arc<PurgeLog>, executor: Arc<PurgeExecutor>) {
     loop {
@@ -80,6 +96,9 @@ pub(super) async fn keep_time(log: Arc<PurgeLog>, executor: Arc<PurgeExecutor>) 
 const PINNED_TICK: Duration = Duration::from_millis(100);
 /// State changes are noticed, and logged, this much late; how responses are used changes at once.
 const PURGE_LOG_TICK: Duration = Duration::from_millis(250);
+const LIVE_TICK: Duration = Duration::from_secs(1);
+/// Seconds after which latencies of servers begin anew.
+const LATENCY_TURN: u64 = 30;
 /// Probes begin this much late at most.
 const HEALTH_TICK: Duration = Duration::from_millis(100);
 /// The time until a changed certificate is noticed.

@@ -27,6 +27,8 @@ mod range;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod live_views;
+#[cfg(test)]
 mod partial;
 #[cfg(test)]
 mod deception;

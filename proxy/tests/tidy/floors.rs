@@ -24,7 +24,7 @@ const PROXY: [&[&str]; 19] = [
     &["freshness", "origins"],
     &["invalidation", "client"],
     &["key", "framing", "compression"],
-    &["tls"],
+    &["tls", "live"],
     &["field", "metrics", "transport", "limit"],
 ];
 

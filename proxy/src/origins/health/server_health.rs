@@ -18,6 +18,7 @@ use super::probe_result::ProbeResult;
 use super::server_state::ServerState;
 use super::slow_start::FULL;
 use super::vitals::{EjectionCause, Exchange, HealthRules, ServerArrival, StateChange, Vitals};
+use crate::live::recent_latency::RecentLatency;
 
 #[derive(Debug)]
 pub struct ServerHealth {
@@ -30,6 +31,8 @@ pub struct ServerHealth {
     /// Probes by result, in the order of [`super::probe_result::LABELS`].
     pub(super) probes: [Counter; super::probe_result::LABELS.len()],
     pub(super) ejections: Counter,
+    errors: Counter,
+    latency: RecentLatency,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +54,10 @@ pub struct HealthReport {
     /// Moving average of the time to the head of a response.
     pub latency: Option<Duration>,
     pub ejections: u64,
+    /// Exchanges without a response, and responses with 5xx.
+    pub errors: u64,
+    /// Seconds to the head of a response, of the last minute.
+    pub p95: Option<f64>,
     /// The good ones of the last probes, those that count, and those that are needed.
     pub probes: Option<(u32, u32, u32)>,
     /// The last probe, and the time since.
@@ -74,6 +81,8 @@ impl ServerHealth {
             probing: Mutex::default(),
             probes: Default::default(),
             ejections: Counter::default(),
+            errors: Counter::default(),
+            latency: RecentLatency::default(),
         })
     }
 
@@ -121,6 +130,23 @@ impl ServerHealth {
     pub(in crate::origins) fn eject(&self, cause: EjectionCause, now: Instant) {
         self.with(now, |vitals| vitals.eject(cause, now));
         self.ejections.add(1);
+    }
+
+    /// Counts an exchange for people.
+    fn note(&self, result: ExchangeResult, time: Duration) {
+        match result {
+            ExchangeResult::Answered(status) => {
+                self.latency.record(time);
+                self.errors.add(u64::from(status.is_server_error()));
+            }
+            ExchangeResult::NotConnected | ExchangeResult::NoResponse => self.errors.add(1),
+            ExchangeResult::Neutral => {}
+        }
+    }
+
+    /// Forgets latencies of the period before the last.
+    pub(in crate::origins) fn turn_latency(&self) {
+        self.latency.turn();
     }
 
     /// Ends a period of measurement. Returns the mean time to a response in it.
@@ -181,6 +207,8 @@ impl ServerHealth {
             share: vitals.share(now),
             latency: vitals.latency(),
             ejections: self.ejections.value(),
+            errors: self.errors.value(),
+            p95: self.latency.quantile(0.95),
             probes: vitals.probes(),
             last_probe,
         })
@@ -251,6 +279,7 @@ impl WatchedExchange {
     fn finish(&mut self, result: ExchangeResult, now: Instant) -> bool {
         let Some(pass) = self.pass.take() else { return false };
         let (url, time) = (self.url, now.duration_since(self.begun));
+        self.health.note(result, time);
         let exchange = Exchange { pass, url, result, time };
         self.health.with(now, |vitals| vitals.end(exchange, now))
     }

@@ -146,6 +146,7 @@ impl Server {
             health: self.health.report(now),
             in_flight: self.load.in_flight(),
             idle_connections: self.idle(),
+            requests: self.load.requests.value(),
         }
     }
 

@@ -1,0 +1,103 @@
+//! Server-sent events: `/api/v1/stream/stats`. A task for each client waits for what is new and
+//! hands it over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use tokio::time::sleep;
+
+use super::body::AdminBody;
+use super::live;
+use crate::app::App;
+use crate::client::busy::Busy;
+use crate::live::streams::{EventReceiver, EventSender, STREAMS_MAX};
+use crate::purge::endpoint::problem;
+
+/// Answers a request for a stream, or returns what keeps its connection busy: it is for something
+/// else.
+pub(super) fn answer(
+    app: &Arc<App>,
+    parts: &Parts,
+    busy: Busy,
+) -> Result<Response<AdminBody>, Busy> {
+    if parts.uri.path() != STATS || parts.method != Method::GET {
+        return Err(busy);
+    }
+    let Some(seconds) = live::seconds(parts.uri.query()) else {
+        return Ok(problem(StatusCode::BAD_REQUEST, &live::wanted()).map(AdminBody::from));
+    };
+    let Some((sender, receiver)) = app.live.streams.open() else {
+        let detail = format!("There are {STREAMS_MAX} streams of events already: end one of them.");
+        return Ok(problem(StatusCode::SERVICE_UNAVAILABLE, &detail).map(AdminBody::from));
+    };
+    tokio::spawn(stats(Arc::clone(app), sender, last_event(parts), seconds));
+    Ok(response(receiver, busy))
+}
+
+fn response(receiver: EventReceiver, busy: Busy) -> Response<AdminBody> {
+    let mut response = Response::new(AdminBody::Events { receiver, _busy: busy });
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// The number of the last event that the client has seen.
+fn last_event(parts: &Parts) -> Option<u64> {
+    parts.headers.get("last-event-id")?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Sends a snapshot at once, unless the client has seen it, and one each second.
+async fn stats(app: Arc<App>, sender: EventSender, mut last: Option<u64>, seconds: usize) {
+    let mut numbers = app.live.numbers();
+    if !sender.send(Bytes::from_static(BEGIN)).await {
+        return;
+    }
+    loop {
+        let number = *numbers.borrow_and_update();
+        if last != Some(number) {
+            last = Some(number);
+            let event = event("stats", number, &live::text(&app, seconds));
+            if !sender.send(event).await {
+                return;
+            }
+        }
+        tokio::select! {
+            changed = numbers.changed() => if changed.is_err() { return },
+            () = sleep(HEARTBEAT) => if !sender.send(Bytes::from_static(COMMENT)).await { return },
+            () = sender.closed() => return,
+            () = app.is_handed_over() => return,
+        }
+    }
+}
+
+/// Writes an event whose data is one line.
+fn event(name: &str, id: u64, data: &[u8]) -> Bytes {
+    let mut event = BytesMut::with_capacity(data.len() + 64);
+    event.put_slice(format!("event: {name}\nid: {id}\ndata: ").as_bytes());
+    event.put_slice(data);
+    event.put_slice(b"\n\n");
+    event.freeze()
+}
+
+pub(super) const STATS: &str = "/api/v1/stream/stats";
+/// The longest silence: proxies between the two close connections that say nothing.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const BEGIN: &[u8] = b"retry: 2000\n\n";
+const COMMENT: &[u8] = b": nothing new\n\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_a_name_a_number_and_one_line() {
+        let event = event("stats", 7, b"{}");
+        assert_eq!(event, "event: stats\nid: 7\ndata: {}\n\n");
+    }
+}
