@@ -168,8 +168,8 @@ mod tests {
     fn cache_status_says_where_a_response_came_from() {
         for (field, source) in [
             ("shellac; hit; ttl=599", AnswerSource::Hit),
-            ("shellac; hit; ttl=-3; detail=stale-if-error", AnswerSource::StaleHit),
-            ("shellac; hit; ttl=0; detail=stale-if-error", AnswerSource::StaleHit),
+            ("shellac; hit; ttl=-3; detail=stale_if_error", AnswerSource::StaleHit),
+            ("shellac; hit; ttl=0; detail=stale_if_error", AnswerSource::StaleHit),
             ("shellac; fwd=uri-miss; fwd-status=200; stored", AnswerSource::Miss),
             ("shellac; fwd=uri-miss; stored; collapsed", AnswerSource::Collapsed),
             ("inner; hit; ttl=5, shellac; fwd=stale", AnswerSource::Miss),

@@ -66,3 +66,4 @@ mod tls;
 mod live;
 mod transport;
 mod limit;
+mod reason;

@@ -173,6 +173,9 @@ pub mod store {
         pub use crate::store::memory::{MemoryLimits, MemoryStore};
     }
 }
+pub mod reason {
+    pub use crate::reason::Reason;
+}
 pub mod transport {
     pub use crate::transport::Transport;
 }

@@ -17,8 +17,8 @@ use crate::freshness::Uncacheable;
 use crate::origins::OriginBody;
 use crate::policy::SettingsSnapshot;
 use crate::policy::rules::OwnAnswer;
+use crate::reason::Reason;
 use crate::request::RequestHead;
-use crate::request::refusal::Refusal;
 use crate::response::Responder;
 use crate::response::body::ResponseBody;
 use crate::response::failure::{self, ProxyError};
@@ -29,7 +29,7 @@ pub(super) fn stored(
     fetcher: &Arc<Fetcher>,
     request: &RequestHead,
     stored: &Arc<Stored>,
-    (outcome, detail): (Outcome, Option<&'static str>),
+    (outcome, detail): (Outcome, Option<Reason>),
     now: Timestamp,
 ) -> Answer {
     let Some(response) = stored.response() else {
@@ -82,7 +82,7 @@ pub(super) fn deliver(
                 status: Some(head.status),
                 is_stored,
                 is_collapsed: role == Role::Follower,
-                detail: head.not_stored.map(Uncacheable::code),
+                detail: head.not_stored.map(Uncacheable::reason),
                 ..forwarded
             });
             let outcome = if is_stored { Outcome::Miss } else { Outcome::Uncacheable };
@@ -114,14 +114,18 @@ pub(super) fn deliver(
                 |response| Answer::new(request, response, outcome, status, now),
             )
         }
-        Fetched::StaleIfError(stored) => {
-            self::stored(fetcher, request, &stored, (Outcome::Stale, Some("stale-if-error")), now)
-        }
+        Fetched::StaleIfError(stored) => self::stored(
+            fetcher,
+            request,
+            &stored,
+            (Outcome::Stale, Some(Reason::StaleIfError)),
+            now,
+        ),
         Fetched::Stored(stored) => {
             self::stored(fetcher, request, &stored, (Outcome::Hit, None), now)
         }
         Fetched::Unshared(response, why) => {
-            let detail = Some(forwarded.detail.unwrap_or_else(|| why.code()));
+            let detail = Some(forwarded.detail.unwrap_or_else(|| why.reason()));
             let status = Some(response.status());
             let status = CacheStatus::Forward(Forwarded { status, detail, ..forwarded });
             let Answer { mut response, record } =
@@ -163,7 +167,7 @@ pub(super) fn error(
 ) -> Answer {
     let settings = request.policy.settings();
     let response = failure::respond(error, &request.fields, &settings.own_fields.name);
-    let detail = Some(detail_of(error));
+    let detail = Some(error.reason());
     let status = CacheStatus::Forward(Forwarded { detail, ..forwarded });
     let response = Responder::new(settings).own(response, &status);
     Answer::new(request, response, Outcome::Synthetic, status, now)
@@ -185,14 +189,14 @@ pub(super) fn refuse(
     now: Timestamp,
 ) -> Answer {
     let response = failure::respond(error, fields, &settings.own_fields.name);
-    let status = CacheStatus::Refused(detail_of(error));
+    let status = CacheStatus::Refused(error.reason());
     let response = Responder::new(settings).own(response, &status);
     Answer { response, record: RequestRecord::new(Outcome::Synthetic, Some(status), now) }
 }
 
 /// Answers OPTIONS that goes no further.
 pub(super) fn options(request: &RequestHead, now: Timestamp) -> Answer {
-    let status = CacheStatus::Refused("max_forwards");
+    let status = CacheStatus::Refused(Reason::MaxForwards);
     let response = Responder::of(request).own(failure::options(), &status);
     Answer::new(request, response, Outcome::Synthetic, status, now)
 }
@@ -209,19 +213,7 @@ pub(super) fn of_rule(request: &RequestHead, answer: OwnAnswer, now: Timestamp) 
     if request.method == Method::HEAD && length > 0 {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let status = CacheStatus::Refused("rule");
+    let status = CacheStatus::Refused(Reason::Rule);
     let response = Responder::of(request).own(response, &status);
     Answer::new(request, response, Outcome::Synthetic, status, now)
-}
-
-fn detail_of(error: &ProxyError) -> &'static str {
-    match error {
-        ProxyError::Refused(Refusal::OnlyIfCached) => "only_if_cached",
-        ProxyError::Refused(Refusal::NotStored) => "not_stored",
-        ProxyError::Refused(Refusal::Unclaimed) => "unclaimed",
-        ProxyError::Refused(_) => "refused",
-        ProxyError::Origin(_) => "origin_error",
-        ProxyError::Overloaded => "limit",
-        ProxyError::ShuttingDown => "draining",
-    }
 }

@@ -43,6 +43,7 @@ use crate::lookup::{plain_of, usable};
 use crate::origins::OriginId;
 use crate::policy::SettingsSnapshot;
 use crate::policy::rules::RuleEffects;
+use crate::reason::Reason;
 use crate::request::details::RequestDetails;
 use crate::request::refusal::Refusal;
 use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
@@ -282,13 +283,13 @@ impl Cache {
                 Step::Answer(answer.keeping(inbound.head))
             }
             Decision::HitStale(stored) => {
-                let outcome = (Outcome::Stale, Some("stale-while-revalidate"));
+                let outcome = (Outcome::Stale, Some(Reason::StaleWhileRevalidate));
                 let answer = self.hit(&inbound.head, &stored, variant, outcome);
                 self.refresh(inbound.head.clone(), &stored, variant);
                 Step::Answer(answer.keeping(inbound.head))
             }
             Decision::HitAccepted(stored) => {
-                let outcome = (Outcome::Stale, Some("max-stale"));
+                let outcome = (Outcome::Stale, Some(Reason::MaxStale));
                 let answer = self.hit(&inbound.head, &stored, variant, outcome);
                 Step::Answer(answer.keeping(inbound.head))
             }
@@ -342,7 +343,7 @@ impl Cache {
             && let Some(held) = self.fetcher.hold(stale)
             && self.fetcher.may_serve_on_error(&held)
         {
-            return self.hit(head, stale, variant, (Outcome::Stale, Some("stale-if-error")));
+            return self.hit(head, stale, variant, (Outcome::Stale, Some(Reason::StaleIfError)));
         }
         self.fail(head, &Refusal::NotStored.into())
     }
@@ -352,7 +353,7 @@ impl Cache {
         request: &RequestHead,
         stored: &Arc<Stored>,
         variant: Option<VariantHash>,
-        outcome: (Outcome, Option<&'static str>),
+        outcome: (Outcome, Option<Reason>),
     ) -> Answer {
         self.store.touch(stored);
         let mut answer = deliver::stored(&self.fetcher, request, stored, outcome, self.clock.now());
@@ -423,7 +424,7 @@ impl Cache {
         let now = self.clock.now();
         let mut answer = match fetched {
             Ok(fetched) => {
-                let detail = uncacheable.map(Uncacheable::code);
+                let detail = uncacheable.map(Uncacheable::reason);
                 let forwarded = Forwarded { detail, ..forwarded };
                 deliver::deliver(&self.fetcher, &client, fetched, forwarded, (now, busy))
             }

@@ -161,7 +161,7 @@ impl Passer {
                 self.post(head, passed, reason, why, busy).await
             }
             Ok(PassedResponse { response, .. }) => {
-                let detail = Some(why.code());
+                let detail = Some(why.reason());
                 let status = CacheStatus::Forward(Forwarded {
                     status: Some(response.status()),
                     detail,
@@ -189,7 +189,7 @@ impl Passer {
         busy: Busy,
     ) -> Answer {
         let PassedResponse { response, exchange, post } = passed;
-        let forwarded = Forwarded { detail: Some(why.code()), ..Forwarded::new(reason) };
+        let forwarded = Forwarded { detail: Some(why.reason()), ..Forwarded::new(reason) };
         match self.fetcher.store_post_response(head, response, post, exchange).await {
             Ok(Fetched::Unshared(response, _)) => {
                 let status = Forwarded { status: Some(response.status()), ..forwarded };

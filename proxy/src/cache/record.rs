@@ -13,6 +13,7 @@ use crate::invalidation::Sequence;
 use crate::key::vary::VariantHash;
 use crate::origins::OriginId;
 use crate::policy::Policy;
+use crate::reason::Reason;
 use crate::request::details::RequestDetails;
 use process::timestamp::Timestamp;
 
@@ -42,6 +43,8 @@ pub struct RequestRecord {
     /// Bytes of content that were handed to the connection.
     pub sent: u64,
     pub is_complete: bool,
+    /// The reason for which the content broke off, unless the client left.
+    pub broken: Option<Reason>,
     /// `None` where no sink asks for them.
     pub details: Option<Box<RequestDetails>>,
 }
@@ -69,7 +72,15 @@ impl RequestRecord {
             received: Received::default(),
             sent: 0,
             is_complete: false,
+            broken: None,
             details: None,
         }
+    }
+
+    /// Returns why it was answered so, or not to the end. A plain hit has no reason, and neither
+    /// has a miss whose response is stored.
+    pub fn reason(&self) -> Option<Reason> {
+        let left = (!self.is_complete).then_some(Reason::ClientLeft);
+        self.broken.or(left).or_else(|| self.cache_status.as_ref()?.detail())
     }
 }

@@ -2,6 +2,8 @@
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::reason::Reason;
+
 pub const NAME: HeaderName = HeaderName::from_static("cache-status");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,11 +12,11 @@ pub enum CacheStatus {
     Hit {
         /// Negative when stale.
         ttl: i64,
-        detail: Option<&'static str>,
+        detail: Option<Reason>,
     },
     /// Forwarded (RFC 9211 §2.2).
     Forward(Forwarded),
-    Refused(&'static str),
+    Refused(Reason),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ pub struct Forwarded {
     /// `collapsed` (§2.6).
     pub is_collapsed: bool,
     /// `detail` (§2.8): a token.
-    pub detail: Option<&'static str>,
+    pub detail: Option<Reason>,
 }
 
 /// The reason for which a request goes to the origin (RFC 9211 §2.2).
@@ -69,6 +71,14 @@ impl Forwarded {
 }
 
 impl CacheStatus {
+    /// Returns why it was answered so, where there is more to say than hit or miss.
+    pub const fn detail(&self) -> Option<Reason> {
+        match self {
+            Self::Hit { detail, .. } | Self::Forward(Forwarded { detail, .. }) => *detail,
+            Self::Refused(reason) => Some(*reason),
+        }
+    }
+
     /// Returns the member of the list. Its parts are tokens and numbers, so nothing needs quoting.
     pub fn value(&self, name: &str) -> HeaderValue {
         let mut text = Vec::with_capacity(64);
@@ -77,10 +87,12 @@ impl CacheStatus {
             Self::Hit { ttl, detail } => {
                 text.extend_from_slice(b"; hit; ttl=");
                 text.extend_from_slice(itoa::Buffer::new().format(*ttl).as_bytes());
-                push_parameter(&mut text, b"; detail=", detail.as_deref());
+                push_parameter(&mut text, b"; detail=", detail.map(Reason::as_str));
             }
             Self::Forward(forward) => forward.push(&mut text),
-            Self::Refused(detail) => push_parameter(&mut text, b"; detail=", Some(detail)),
+            Self::Refused(detail) => {
+                push_parameter(&mut text, b"; detail=", Some(detail.as_str()));
+            }
         }
         HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
             .unwrap_or_else(|_| HeaderValue::from_static("shellac"))
@@ -97,7 +109,7 @@ impl Forwarded {
         if self.is_collapsed {
             text.extend_from_slice(b"; collapsed");
         }
-        push_parameter(text, b"; detail=", self.detail);
+        push_parameter(text, b"; detail=", self.detail.map(Reason::as_str));
     }
 }
 
@@ -119,19 +131,19 @@ mod tests {
             status: Some(StatusCode::OK),
             is_stored: true,
             is_collapsed: true,
-            detail: Some("no_store"),
+            detail: Some(Reason::NoStore),
         };
         for (status, text) in [
             (CacheStatus::Hit { ttl: 112, detail: None }, "shellac; hit; ttl=112"),
             (
-                CacheStatus::Hit { ttl: -3, detail: Some("stale-while-revalidate") },
-                "shellac; hit; ttl=-3; detail=stale-while-revalidate",
+                CacheStatus::Hit { ttl: -3, detail: Some(Reason::StaleWhileRevalidate) },
+                "shellac; hit; ttl=-3; detail=stale_while_revalidate",
             ),
             (
                 CacheStatus::Forward(forward),
                 "shellac; fwd=uri-miss; fwd-status=200; stored; collapsed; detail=no_store",
             ),
-            (CacheStatus::Refused("overloaded"), "shellac; detail=overloaded"),
+            (CacheStatus::Refused(Reason::Limit), "shellac; detail=limit"),
         ] {
             let value = status.value("shellac");
             assert_eq!(value, text);

@@ -1,5 +1,7 @@
 //! Reasons for not storing a response: those of RFC 9111 §3 and those of this proxy, in one list.
 
+use crate::reason::Reason;
+
 /// The reason for not storing a response: `detail` of `Cache-Status`, and a label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Uncacheable {
@@ -73,32 +75,36 @@ impl Uncacheable {
         Self::Upgrade,
     ];
 
-    pub const fn code(self) -> &'static str {
+    pub const fn reason(self) -> Reason {
         match self {
-            Self::Method => "method",
-            Self::RuleBypass => "rule_bypass",
-            Self::Authorization => "authorization",
-            Self::Cookie => "cookie",
-            Self::RequestNoStore => "request_no_store",
-            Self::Status => "status",
-            Self::NoStore => "no_store",
-            Self::Private => "private",
-            Self::NoCache => "no_cache",
-            Self::NoFreshness => "no_freshness",
-            Self::SetCookie => "set_cookie",
-            Self::VaryStar => "vary_star",
-            Self::VaryLimit => "vary_limit",
-            Self::TooLarge => "too_large",
-            Self::Range => "range",
-            Self::OriginError => "origin_error",
-            Self::StorageFull => "storage_full",
-            Self::PurgedInFlight => "purged_in_flight",
-            Self::Limit => "limit",
-            Self::ContentType => "content_type",
-            Self::Degraded => "degraded",
-            Self::OriginLagging => "origin_lagging",
-            Self::Upgrade => "upgrade",
+            Self::Method => Reason::Method,
+            Self::RuleBypass => Reason::RuleBypass,
+            Self::Authorization => Reason::Authorization,
+            Self::Cookie => Reason::Cookie,
+            Self::RequestNoStore => Reason::RequestNoStore,
+            Self::Status => Reason::Status,
+            Self::NoStore => Reason::NoStore,
+            Self::Private => Reason::Private,
+            Self::NoCache => Reason::NoCache,
+            Self::NoFreshness => Reason::NoFreshness,
+            Self::SetCookie => Reason::SetCookie,
+            Self::VaryStar => Reason::VaryStar,
+            Self::VaryLimit => Reason::VaryLimit,
+            Self::TooLarge => Reason::TooLarge,
+            Self::Range => Reason::Range,
+            Self::OriginError => Reason::OriginError,
+            Self::StorageFull => Reason::StorageFull,
+            Self::PurgedInFlight => Reason::PurgedInFlight,
+            Self::Limit => Reason::Limit,
+            Self::ContentType => Reason::ContentType,
+            Self::Degraded => Reason::Degraded,
+            Self::OriginLagging => Reason::OriginLagging,
+            Self::Upgrade => Reason::Upgrade,
         }
+    }
+
+    pub const fn code(self) -> &'static str {
+        self.reason().as_str()
     }
 
     /// Returns the position in [`Uncacheable::ALL`], for a table of counters.

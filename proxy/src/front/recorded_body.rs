@@ -88,7 +88,7 @@ impl Body for RecordedBody {
                     record.sent += bytes;
                     record.is_complete = frame.is_trailers() || body.is_end_stream();
                 }
-                Some(Err(_)) => {}
+                Some(Err(error)) => record.broken = Some(error.reason()),
                 None => record.is_complete = true,
             }
         }

@@ -12,6 +12,7 @@ use super::names::NoAnswer;
 use super::request_body::RequestBodyError;
 use super::tcp_connector::ConnectError;
 use crate::framing::Violation;
+use crate::reason::Reason;
 use crate::tls::ServerTlsError;
 
 pub type Cause = Arc<dyn Error + Send + Sync>;
@@ -230,31 +231,33 @@ impl OriginError {
         }
     }
 
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Resolve { .. } => "resolve",
-            Self::Refused { .. } => "refused",
-            Self::Unreachable { .. } => "unreachable",
+            Self::Resolve { .. } => Reason::Resolve,
+            Self::Refused { .. } => Reason::ConnectRefused,
+            Self::Unreachable { .. } => Reason::Unreachable,
             Self::Tls { error, .. } => error.reason(),
-            Self::ConnectTimeout { .. } => "connect_timeout",
-            Self::Busy => "busy",
-            Self::NoDescriptors => "descriptors",
-            Self::Unavailable(_) => "unavailable",
-            Self::SendTimeout => "send_timeout",
-            Self::HeadTimeout => "first_byte_timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::StreamIdleTimeout => "stream_idle_timeout",
-            Self::TunnelTimeout => "tunnel_timeout",
-            Self::TotalTimeout => "total_timeout",
-            Self::Broken(_) => "broken",
-            Self::Unprocessed(_) => "unprocessed",
-            Self::Reset(_) => "reset",
-            Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => "malformed",
-            Self::Incomplete(_) => "incomplete",
-            Self::RequestStalled => "request_stalled",
-            Self::RequestTooLarge | Self::RequestBroken => "request_body",
-            Self::Unwritable => "unwritable",
-            Self::Abandoned => "abandoned",
+            Self::ConnectTimeout { .. } => Reason::ConnectTimeout,
+            Self::Busy => Reason::Busy,
+            Self::NoDescriptors => Reason::Descriptors,
+            Self::Unavailable(_) => Reason::Unavailable,
+            Self::SendTimeout => Reason::SendTimeout,
+            Self::HeadTimeout => Reason::FirstByteTimeout,
+            Self::IdleTimeout => Reason::IdleTimeout,
+            Self::StreamIdleTimeout => Reason::StreamIdleTimeout,
+            Self::TunnelTimeout => Reason::TunnelTimeout,
+            Self::TotalTimeout => Reason::TotalTimeout,
+            Self::Broken(_) => Reason::Broken,
+            Self::Unprocessed(_) => Reason::Unprocessed,
+            Self::Reset(_) => Reason::Reset,
+            Self::Malformed(_) | Self::Framing(_) | Self::Unasked | Self::Switched => {
+                Reason::Malformed
+            }
+            Self::Incomplete(_) => Reason::Incomplete,
+            Self::RequestStalled => Reason::RequestStalled,
+            Self::RequestTooLarge | Self::RequestBroken => Reason::RequestBody,
+            Self::Unwritable => Reason::Unwritable,
+            Self::Abandoned => Reason::Abandoned,
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{OriginError, Origins, health};
 use crate::metrics::family::{Family, Sample};
+use crate::reason::Reason;
 use process::metrics::{Counter, Histogram};
 use process::timestamp::Timestamp;
 
@@ -77,7 +78,7 @@ impl OriginMetrics {
         let now = Instant::now();
         let count = self.log.get(place).and_then(|log| log.lock().say(now));
         if let Some(count) = count {
-            let (reason, setting) = (error.reason(), error.setting());
+            let (reason, setting) = (error.reason().as_str(), error.setting());
             tracing::warn!(%error, reason, setting, count, "exchanges with the origin failed");
         }
     }
@@ -85,7 +86,7 @@ impl OriginMetrics {
     pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.failures.iter().zip(&self.broken_off);
         let sums = counts.map(|(without, within)| without.value() + within.value());
-        REASONS.into_iter().zip(sums)
+        REASONS.into_iter().map(Reason::as_str).zip(sums)
     }
 
     pub fn requests(&self) -> u64 {
@@ -105,34 +106,34 @@ impl FailureLog {
     }
 }
 
-const REASONS: [&str; 27] = [
-    "resolve",
-    "refused",
-    "unreachable",
-    "connect_timeout",
-    "tls_certificate",
-    "tls_alert",
-    "tls_protocol",
-    "tls_broken",
-    "tls_setup",
-    "unavailable",
-    "busy",
-    "send_timeout",
-    "first_byte_timeout",
-    "idle_timeout",
-    "stream_idle_timeout",
-    "tunnel_timeout",
-    "total_timeout",
-    "broken",
-    "unprocessed",
-    "reset",
-    "malformed",
-    "incomplete",
-    "request_stalled",
-    "request_body",
-    "descriptors",
-    "unwritable",
-    "abandoned",
+const REASONS: [Reason; 27] = [
+    Reason::Resolve,
+    Reason::ConnectRefused,
+    Reason::Unreachable,
+    Reason::ConnectTimeout,
+    Reason::TlsCertificate,
+    Reason::TlsAlert,
+    Reason::TlsProtocol,
+    Reason::TlsBroken,
+    Reason::TlsSetup,
+    Reason::Unavailable,
+    Reason::Busy,
+    Reason::SendTimeout,
+    Reason::FirstByteTimeout,
+    Reason::IdleTimeout,
+    Reason::StreamIdleTimeout,
+    Reason::TunnelTimeout,
+    Reason::TotalTimeout,
+    Reason::Broken,
+    Reason::Unprocessed,
+    Reason::Reset,
+    Reason::Malformed,
+    Reason::Incomplete,
+    Reason::RequestStalled,
+    Reason::RequestBody,
+    Reason::Descriptors,
+    Reason::Unwritable,
+    Reason::Abandoned,
 ];
 
 const LOG_PAUSE: Duration = Duration::from_secs(10);
@@ -333,8 +334,8 @@ mod tests {
             OriginError::RequestStalled,
         ] {
             metrics.count_broken_off(&error);
-            let counted = metrics.failures().find(|(reason, _)| *reason == error.reason());
-            assert_eq!(counted, Some((error.reason(), 1)));
+            let counted = metrics.failures().find(|(reason, _)| *reason == error.reason().as_str());
+            assert_eq!(counted, Some((error.reason().as_str(), 1)));
             assert!(error.setting().is_some());
         }
         assert_eq!(metrics.requests(), 0);

@@ -1,6 +1,7 @@
 //! `Refusal`: why a request is not carried out.
 
 use crate::framing::Violation;
+use crate::reason::Reason;
 
 /// The reason that a request is not carried out; the client has to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,4 +57,27 @@ pub enum Refusal {
     /// A rule says that only what is stored may answer.
     #[error("Only stored responses are served here, and there is none.")]
     NotStored,
+}
+
+impl Refusal {
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::PurgeForbidden => Reason::PurgeForbidden,
+            Self::AdminForbidden | Self::Unauthorized => Reason::Unauthorized,
+            Self::PurgeOff => Reason::PurgeOff,
+            Self::Framing(Violation::TargetTooLong) | Self::UriTooLong { .. } => Reason::UrlTooLong,
+            Self::Framing(Violation::HeadTooLarge | Violation::TooManyFields) => {
+                Reason::HeadTooLarge
+            }
+            Self::Host(_) | Self::Connection | Self::Malformed | Self::Framing(_) => {
+                Reason::BadRequest
+            }
+            Self::Loop(_) => Reason::Loop,
+            Self::Unclaimed => Reason::Unclaimed,
+            Self::BodyTooLarge { .. } => Reason::RequestTooLarge,
+            Self::OnlyIfCached => Reason::OnlyIfCached,
+            Self::NotStored => Reason::NotStored,
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::body::ResponseBody;
 use crate::fetch::FetchError;
 use crate::framing::Violation;
 use crate::origins::OriginError;
+use crate::reason::Reason;
 use crate::request::refusal::Refusal;
 use crate::request::trace;
 
@@ -45,6 +46,15 @@ impl ProxyError {
             Self::Refused(refusal) => status_of(*refusal),
             Self::Origin(error) => error.status(),
             Self::Overloaded | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(refusal) => refusal.reason(),
+            Self::Origin(error) => error.reason(),
+            Self::Overloaded => Reason::Limit,
+            Self::ShuttingDown => Reason::Draining,
         }
     }
 
@@ -190,6 +200,7 @@ fn json(status: StatusCode, error: &ProxyError, id: &str) -> (&'static str, Stri
         "title": status.canonical_reason().unwrap_or("Error"),
         "status": status.as_u16(),
         "detail": error.to_string(),
+        "code": error.reason().as_str(),
         "request_id": id,
     });
     ("application/problem+json", format!("{page}\n"))
@@ -198,11 +209,12 @@ fn json(status: StatusCode, error: &ProxyError, id: &str) -> (&'static str, Stri
 fn html(status: StatusCode, error: &ProxyError, id: &str) -> (&'static str, String) {
     let title = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
+    let reason = error.reason().as_str();
     let sentence = escape(&error.to_string());
     let page = format!(
         "<!doctype html><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title>\
          <style>body{{font:1.1em/1.5 system-ui;max-width:34em;margin:15vh auto;padding:0 1em;color-scheme:light dark}}</style>\
-         <h1>{code} {title}</h1><p>{sentence}<p><small>request {id}</small>\n"
+         <h1>{code} {title}</h1><p>{sentence}<p><small>{reason} · request {id}</small>\n"
     );
     ("text/html; charset=utf-8", page)
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
+use crate::reason::Reason;
+
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ServerTlsError {
     /// Its certificate is not what it should be. Nothing was sent.
@@ -68,13 +70,13 @@ impl ServerTlsError {
         }
     }
 
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Certificate(_) => "tls_certificate",
-            Self::Alert(_) => "tls_alert",
-            Self::Protocol(_) => "tls_protocol",
-            Self::Broken(_) => "tls_broken",
-            Self::Setup(_) => "tls_setup",
+            Self::Certificate(_) => Reason::TlsCertificate,
+            Self::Alert(_) => Reason::TlsAlert,
+            Self::Protocol(_) => Reason::TlsProtocol,
+            Self::Broken(_) => Reason::TlsBroken,
+            Self::Setup(_) => Reason::TlsSetup,
         }
     }
 }

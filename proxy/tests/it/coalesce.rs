@@ -289,7 +289,7 @@ async fn too_many_requests_at_the_origin_are_told_to_come_back() {
 
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.field("retry-after").unwrap(), "1");
-    assert_eq!(stale.cache_status(), "hit; ttl=-1; detail=stale-if-error");
+    assert_eq!(stale.cache_status(), "hit; ttl=-1; detail=stale_if_error");
     assert_eq!(leader.answer().await.text(), "a");
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use process::clock::Clock;
 
+use shellac::testing::reason::Reason;
+
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
 use crate::support::proxy::{Proxy, START};
 
@@ -43,10 +45,10 @@ async fn each_kind_of_failure_has_its_status_and_says_what_it_is() {
             assert_eq!(answer.status(), status, "{path}");
             let expected = format!("shellac; error={error}");
             assert_eq!(answer.field("proxy-status").unwrap(), expected, "{path}");
-            assert!(
-                answer.field("cache-status").unwrap().contains("detail=origin_error"),
-                "{path}"
-            );
+            let detail = answer.field("cache-status").unwrap();
+            let code = detail.rsplit_once("detail=").map(|(_, code)| code);
+            assert!(code.and_then(Reason::of).is_some(), "{path}: {detail}");
+            assert!(answer.text().contains(code.unwrap()), "{path}: the page names it, too");
             assert_eq!(answer.field("via").unwrap(), "1.1 shellac", "{path}");
             assert_eq!(answer.field("cache-control").unwrap(), "no-store", "{path}");
         }

@@ -28,7 +28,7 @@ async fn a_path_that_is_only_a_fragment_poisons_no_page() {
     for path in ["#x", "#", "?", "?x", "?#"] {
         let refused = ask(&proxy, get(path)).await.answer();
         assert_eq!(refused.status(), 400, "{path}");
-        assert!(refused.field("cache-status").unwrap().ends_with("detail=refused"), "{path}");
+        assert!(refused.field("cache-status").unwrap().ends_with("detail=bad_request"), "{path}");
     }
 
     assert_eq!(proxy.get("/").await.text(), "front page");

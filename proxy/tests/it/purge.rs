@@ -220,7 +220,7 @@ async fn a_soft_purge_makes_stale_and_is_refreshed_once() {
         for _ in 0..3 {
             let stale = proxy.get(path).await;
             assert_eq!(stale.text(), "old");
-            assert_eq!(stale.cache_status(), "hit; ttl=0; detail=stale-while-revalidate");
+            assert_eq!(stale.cache_status(), "hit; ttl=0; detail=stale_while_revalidate");
         }
         origin.seen(path, 2).await;
         gate.open();

@@ -115,7 +115,7 @@ async fn an_evicted_response_that_was_not_purged_is_served_on_error() {
 
     let answer = client.answer().await;
     assert_eq!(answer.text(), "old");
-    assert_eq!(answer.cache_status(), "hit; ttl=-1; detail=stale-if-error");
+    assert_eq!(answer.cache_status(), "hit; ttl=-1; detail=stale_if_error");
 }
 
 #[tokio::test]

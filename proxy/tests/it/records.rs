@@ -10,6 +10,7 @@ use shellac::testing::cache::record::RequestRecord;
 use shellac::testing::client::peer::ListenerId;
 use shellac::testing::field::cache_status::{CacheStatus, ForwardReason, Forwarded};
 use shellac::testing::front::record_sinks::{RecordSink, Wants};
+use shellac::testing::reason::Reason;
 
 use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::{Proxy, START};
@@ -91,7 +92,7 @@ async fn stale_and_validated_responses_say_so() {
     proxy.get("/a").await;
     let stale = records.next().await;
     assert_eq!(stale.outcome, Some(Outcome::Stale));
-    let detail = Some("stale-while-revalidate");
+    let detail = Some(Reason::StaleWhileRevalidate);
     assert_eq!(stale.cache_status, Some(CacheStatus::Hit { ttl: -1, detail }));
 
     origin.seen("/a", 2).await;
@@ -133,11 +134,11 @@ async fn errors_are_recorded_with_their_reason() {
     let error = records.next().await;
     assert_eq!(error.outcome, Some(Outcome::Synthetic));
     assert_eq!(error.status.map(|status| status.as_u16()), Some(answer.status()));
-    assert_eq!(forwarded(&error).detail, Some("origin_error"));
+    assert_eq!(forwarded(&error).detail, Some(Reason::Broken));
 
     proxy.get_with("/b", &[("cache-control", "only-if-cached")]).await;
     let refused = records.next().await;
-    assert_eq!(refused.cache_status, Some(CacheStatus::Refused("only_if_cached")));
+    assert_eq!(refused.cache_status, Some(CacheStatus::Refused(Reason::OnlyIfCached)));
     assert_eq!((refused.origin, refused.first_byte), (None, None));
 }
 

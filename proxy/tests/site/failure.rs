@@ -114,7 +114,7 @@ async fn expect_stand_ins(shellac: &Shellac, error: StatusCode) -> Answer {
         client.get(UNKNOWN_PAGE)
     );
     assert_eq!(patient.status, StatusCode::OK);
-    assert!(patient.cache_says("detail=stale-if-error"), "{:?}", patient.fields);
+    assert!(patient.cache_says("detail=stale_if_error"), "{:?}", patient.fields);
     assert!(fresh.is_hit(), "{:?}", fresh.fields);
     assert_eq!((purged.status, unknown.status), (error, error));
     patient

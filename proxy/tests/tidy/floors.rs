@@ -6,7 +6,7 @@ use super::modules::Modules;
 use super::report::Report;
 
 /// The modules of `proxy/src`, the highest floor first. Crates of the workspace are the ground.
-const PROXY: [&[&str]; 19] = [
+const PROXY: [&[&str]; 20] = [
     &["testing"],
     &["cli"],
     &["upgrade"],
@@ -26,6 +26,7 @@ const PROXY: [&[&str]; 19] = [
     &["key", "framing", "compression"],
     &["tls", "live"],
     &["field", "metrics", "transport", "limit"],
+    &["reason"],
 ];
 
 /// The modules of `purger/src`.

@@ -37,7 +37,7 @@ async fn after_a_time_out_stale_is_served_while_one_request_probes() {
     let fetcher = proxy.app.front.cache.fetcher();
     let idle = || fetcher.in_flight().0 == 0;
 
-    let stale = "hit; ttl=-1; detail=stale-if-error";
+    let stale = "hit; ttl=-1; detail=stale_if_error";
     assert_eq!(proxy.get("/a").await.cache_status(), stale, "it waited for the time-out");
     until("the time-out", idle).await;
     for _ in 0..20 {

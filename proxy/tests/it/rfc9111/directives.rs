@@ -200,7 +200,7 @@ async fn the_first_field_that_is_meant_for_us_governs_alone() {
 #[tokio::test]
 async fn a_surrogate_may_be_stale_for_as_long_as_it_is_told() {
     let scene = Scene::of(page(&[("surrogate-control", "max-age=60+30")])).await;
-    assert_eq!(scene.second(60).await.cache_status(), "hit; ttl=0; detail=stale-while-revalidate");
+    assert_eq!(scene.second(60).await.cache_status(), "hit; ttl=0; detail=stale_while_revalidate");
 }
 
 #[tokio::test]
