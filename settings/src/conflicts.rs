@@ -1,12 +1,12 @@
 //! Settings that are right alone and wrong, or dangerous, together.
 
 use super::report::{ProblemBuilder, Report};
-use super::rule_warnings;
 use super::tree::Node;
 use super::{
     Config, Http2, ListenAddress, ListenSettings, PeerNetwork, ProxyProtocol, RuleOrigin,
     SaslMechanism, ServerSettings, StorageKind, StorageSettings,
 };
+use super::{key_warnings, rule_warnings};
 
 /// Reports every combination that cannot work, and warns of those that can but should not.
 ///
@@ -22,11 +22,13 @@ pub(super) fn check(config: &Config, root: &Node, report: &mut Report) {
 type Check = fn(&Config, &Node) -> Vec<ProblemBuilder>;
 
 /// The checks, and the sections that each of them looks at.
-const CHECKS: [(&[&str], Check); 21] = [
+const CHECKS: [(&[&str], Check); 23] = [
     (&["dns"], answers_that_hold_for_no_time),
     (&["storage"], objects_larger_than_the_store),
     (&["cookies"], cookies_in_two_lists),
     (&["key"], parameters_kept_and_dropped),
+    (&["key", "listen", "rule"], key_warnings::countries_that_nobody_may_name),
+    (&["key"], key_warnings::modes_without_effect),
     (&["origin"], origins_never_chosen),
     (&["origin"], servers_named_twice),
     (&["rule", "origin"], origins_that_rules_miss),

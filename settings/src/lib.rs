@@ -23,6 +23,7 @@ mod finding;
 mod memory_limit;
 mod report;
 mod rule_test;
+mod key_warnings;
 mod rule_warnings;
 mod summary;
 mod written;
@@ -58,6 +59,7 @@ pub use self::tables::{
     RespondContent, ResponseActions, ResponseMatch, RuleActions, RuleMatch, RuleOrigin,
     RuleOverlay, RuleSettings, RuleTemplate, SetCookie, TemplatePiece, TypePattern, preset,
 };
+pub use self::tables::{DeviceVariants, ImageRequests, KeyField, VaryMode};
 use self::tree::{layers, references};
 pub use self::value::StatusRange;
 pub use self::written::{SettingChange, WrittenSettings};

@@ -190,6 +190,13 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Reports a fault of an entry of a table whose keys the operator chooses.
+    pub(crate) fn fault_of_entry(&mut self, key: &'static str, entry: &str, fault: Fault) {
+        if let Some(node) = self.node(key).and_then(|node| node.at(&[entry])) {
+            self.fault(&format!("{key}.{entry}"), fault, &node.place);
+        }
+    }
+
     /// Reports a fault of the whole table.
     pub(crate) fn fault_of_table(&mut self, fault: Fault) {
         if let Some(place) = self.place {

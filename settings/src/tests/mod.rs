@@ -10,6 +10,7 @@ mod robustness;
 mod rules;
 mod shipped;
 mod tls;
+mod variants;
 mod written;
 
 use super::{Config, ConfigErrors, Flags, Sources};
