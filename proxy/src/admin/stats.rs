@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::cache::outcome::Outcome;
+use crate::store::Usage;
 use crate::store::file::Service;
 
 pub(super) fn document(app: &App) -> Vec<u8> {
@@ -25,6 +26,7 @@ pub(super) fn document(app: &App) -> Vec<u8> {
             "capacity_bytes": usage.capacity,
             "inserts": usage.inserts,
             "tags": app.invalidation.tag_count(),
+            "crowded_urls": crowded_urls(&usage),
         },
         "origin": {
             "requests": app.origins().iter().map(|origin| origin.metrics.requests()).sum::<u64>(),
@@ -58,6 +60,15 @@ pub(super) fn document(app: &App) -> Vec<u8> {
         );
     }
     serde_json::to_vec_pretty(&document).unwrap_or_default()
+}
+
+/// The URLs that have more variants than are stored (`cache.vary_max_variants`).
+fn crowded_urls(usage: &Usage) -> Value {
+    usage
+        .crowded
+        .iter()
+        .map(|it| json!({ "url": it.url, "displaced_variants": it.displaced }))
+        .collect()
 }
 
 fn requests(app: &App) -> Value {

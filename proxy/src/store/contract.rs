@@ -120,6 +120,10 @@ fn too_many_variants_drop_the_oldest(make: Factory<'_>) {
     }
     assert!(bench.find("/v", "b").is_none());
     assert!(["a", "c", "d"].iter().all(|selecting| bench.find("/v", selecting).is_some()));
+    let crowded = bench.store().usage().crowded;
+    let crowded: Vec<_> = crowded.iter().map(|it| (&*it.url, it.displaced)).collect();
+    assert_eq!(crowded.len(), 1, "{crowded:?}");
+    assert_eq!(crowded.first().map(|(_, displaced)| *displaced), Some(1));
     assert_eq!(bench.removed(Removal::Variants), 1);
     assert_eq!(bench.store().usage().objects, 3);
 }

@@ -6,6 +6,7 @@
 
 pub mod body;
 pub mod cold;
+pub mod crowded_urls;
 pub mod fields;
 pub mod stored;
 pub mod selection;
@@ -25,6 +26,7 @@ pub use self::cold::{ColdTier, Promote};
 pub use self::fields::{Fields, Show};
 pub use self::stored::{Content, NewEntry, Stored, StoredResponse};
 
+use self::crowded_urls::CrowdedUrl;
 use crate::key::Key;
 
 pub trait Store: Send + Sync + std::fmt::Debug {
@@ -104,7 +106,7 @@ impl Removal {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Stored responses, uncacheable markers not counted.
     pub objects: u64,
@@ -115,4 +117,6 @@ pub struct Usage {
     pub inserts: u64,
     /// Responses removed since the start, by reason: in the order of [`Removal::ALL`].
     pub removals: [u64; Removal::ALL.len()],
+    /// The URLs that have more variants than are stored.
+    pub crowded: Vec<CrowdedUrl>,
 }

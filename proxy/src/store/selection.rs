@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName};
 
-use super::{Store, Stored};
+use super::{Store, Stored, StoredResponse};
 use crate::key::Key;
 use crate::key::vary::VariantHash;
 
@@ -129,11 +129,7 @@ fn named(under: &[Arc<Stored>]) -> Vec<HeaderName> {
             if field != "vary" {
                 return;
             }
-            let is_member = |name: &HeaderName| {
-                let members = vary.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                members.into_iter().any(|it| it.eq_ignore_ascii_case(name.as_str().as_bytes()))
-            };
-            for name in variant.names().iter().filter(|name| is_member(name)) {
+            for name in variant.names().iter().filter(|name| is_member(vary, name)) {
                 if !names.contains(name) && names.len() < NAMES_MAX {
                     names.push(name.clone());
                 }
@@ -143,10 +139,25 @@ fn named(under: &[Arc<Stored>]) -> Vec<HeaderName> {
     names
 }
 
-/// Returns whether a response varies on all of these. A marker is for all requests.
+/// Returns whether a response varies on all of these, or names them and does not vary on them all
+/// the same, as settings may have it. A marker is for all requests.
 fn has_names(stored: &Stored, names: &[HeaderName]) -> bool {
     let own = stored.variant.as_ref().map(|variant| variant.names()).unwrap_or_default();
-    stored.response().is_none() || names.iter().all(|name| own.contains(name))
+    let Some(response) = stored.response() else { return true };
+    names.iter().all(|name| own.contains(name) || names_in_vary(response, name))
+}
+
+fn names_in_vary(response: &StoredResponse, name: &HeaderName) -> bool {
+    let mut is_named = false;
+    response.fields.for_each(|field, vary, _| {
+        is_named |= field == "vary" && is_member(vary, name);
+    });
+    is_named
+}
+
+fn is_member(vary: &[u8], name: &HeaderName) -> bool {
+    let members = vary.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    members.into_iter().any(|it| it.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 /// Fields that one response of a URL names and all others are held to.

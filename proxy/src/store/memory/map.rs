@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use parking_lot::RwLock;
 
 use crate::key::Key;
+use crate::store::crowded_urls::CrowdedUrls;
 use crate::store::{Content, Removal, Stored};
 
 /// All stored responses of the memory engine, and what they add up to.
@@ -20,6 +21,7 @@ pub(super) struct ResponseMap {
     body_bytes: AtomicU64,
     inserts: AtomicU64,
     removals: [AtomicU64; Removal::ALL.len()],
+    crowded: CrowdedUrls,
     backing: OnceLock<Arc<dyn Backing>>,
 }
 
@@ -46,6 +48,7 @@ impl ResponseMap {
             body_bytes: AtomicU64::new(0),
             inserts: AtomicU64::new(0),
             removals: Default::default(),
+            crowded: CrowdedUrls::default(),
             backing: OnceLock::new(),
         }
     }
@@ -98,6 +101,9 @@ impl ResponseMap {
         }
         for (old, reason) in &displaced {
             self.count_out(old, Some(*reason));
+            if *reason == Removal::Variants {
+                self.crowded.count(&old.key);
+            }
         }
         displaced.into_iter().map(|(old, _)| old).collect()
     }
@@ -149,6 +155,10 @@ impl ResponseMap {
 
     pub(super) fn removals(&self) -> [u64; Removal::ALL.len()] {
         self.removals.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    pub(super) const fn crowded_urls(&self) -> &CrowdedUrls {
+        &self.crowded
     }
 
     fn is_full_of_variants(&self, shard: &HashTable<Arc<Stored>>, stored: &Stored) -> bool {

@@ -14,6 +14,7 @@ pub(in crate::store) use self::map::{Arrival, Backing};
 use self::held::Held;
 use self::map::ResponseMap;
 use self::policy::Residency;
+use super::crowded_urls::CrowdedUrls;
 use super::{Body, ColdTier, EntryWriter, NewEntry, Removal, Store, StoreError, Stored, Usage};
 use crate::key::Key;
 use process::clock::Clock;
@@ -56,6 +57,10 @@ impl MemoryStore {
     /// memory while a client reads them.
     pub fn pinned_bytes(&self) -> u64 {
         self.held.bytes().saturating_sub(self.map.body_bytes())
+    }
+
+    pub(in crate::store) fn crowded_urls(&self) -> &CrowdedUrls {
+        self.map.crowded_urls()
     }
 
     pub fn settle(&self) {
@@ -176,6 +181,7 @@ impl Store for MemoryStore {
             capacity: self.capacity,
             inserts: self.map.inserts(),
             removals: self.map.removals(),
+            crowded: self.map.crowded_urls().list(),
         }
     }
 

@@ -154,6 +154,9 @@ impl TierParts {
                     successor.filter(|it| it.version != 0 && it.short_version() == entry.version);
                 self.retire(&entry, inherited, successor);
                 volume.index.count_removal(reason);
+                if reason == Removal::Variants {
+                    self.memory.crowded_urls().count(&stored.key);
+                }
             }
         }
     }
