@@ -99,6 +99,9 @@ reasons! {
     Upgrade "upgrade"
         "The request asks for a WebSocket."
         "None is needed.";
+    VaryBypass "vary_bypass"
+        "The response varies on a field whose mode in `key.vary` is `bypass`."
+        "None is needed; give the field another mode, or none, to store such pages.";
     StaleWhileRevalidate "stale_while_revalidate"
         "A stale response was served while it is validated in the background (RFC 5861 §3)."
         "None is needed; `cache.stale_while_revalidate` is the window.";

@@ -234,7 +234,7 @@ impl Cache {
         head: &mut RequestHead,
         loaded: &[Arc<Stored>],
     ) -> (Decision, Option<VariantHash>) {
-        head.policy.cookies.reduce(&mut head.fields);
+        head.policy.reduce(&mut head.fields, head.target.path());
         let now = self.clock.now();
         let range = || RangeSpec::only_one(&head.method, &head.fields);
         let (store, invalidation) = (&*self.store, &*self.invalidation);

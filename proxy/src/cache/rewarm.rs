@@ -195,7 +195,7 @@ impl Rewarmer {
         trace::identify(&mut parts.headers);
         let settings = self.settings.local();
         let before = key.path().to_vec();
-        let get = (&Method::GET, None);
+        let get = (&Method::GET, None, None);
         let (mut policy, apart) =
             ruled::apply(settings, get, &mut target, &mut parts.headers).ok()?;
         // The stored response does not tell which rules matched, or which path was rewritten.
@@ -209,6 +209,10 @@ impl Rewarmer {
             filtered.with_rules(self.seed, apart)
         };
         policy.claim(target.host(), target.path())?;
+        if let (Some(variants), None) = (&policy.variants, &variant) {
+            variants.prepare(&mut parts.headers, true);
+        }
+        policy.reduce(&mut parts.headers, target.path());
         if let Some(compression) = &policy.compression {
             compression.reduce(&mut parts.headers);
         }

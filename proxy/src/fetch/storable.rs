@@ -115,13 +115,13 @@ impl Storable {
             metrics.other_deployments.note(&tags.ids, named, invalidation, now);
         }
         form.describe(&mut fields);
-        let mut selecting = names_under(&*fetcher.store, &request.key);
-        selecting.extend_from_slice(request.policy.cookies.selecting());
+        let known = names_under(&*fetcher.store, &request.key);
+        let selecting = request.policy.selecting(&fields, known)?;
         let selected_by = match form {
             ContentForm::Compressible => request.fields_of_plain(),
             ContentForm::AsReceived | ContentForm::Compressed(_) => Cow::Borrowed(&request.fields),
         };
-        let variant = Variant::of(&fields, &selected_by, &selecting)
+        let variant = Variant::selected(selecting, &selected_by)
             .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
         let strips_cookies = ruled.is_some_and(|ruled| ruled.strips_cookies);
         if strips_cookies {

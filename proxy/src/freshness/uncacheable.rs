@@ -45,11 +45,13 @@ pub enum Uncacheable {
     /// A lower revision than a purge has announced: the origin has not caught up.
     OriginLagging,
     Upgrade,
+    /// It varies on a field whose mode in `key.vary` is `bypass`.
+    VaryBypass,
 }
 
 impl Uncacheable {
     /// Every reason, in the order of [`Uncacheable::index`].
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Method,
         Self::RuleBypass,
         Self::Authorization,
@@ -73,6 +75,7 @@ impl Uncacheable {
         Self::Degraded,
         Self::OriginLagging,
         Self::Upgrade,
+        Self::VaryBypass,
     ];
 
     pub const fn reason(self) -> Reason {
@@ -100,6 +103,7 @@ impl Uncacheable {
             Self::Degraded => Reason::Degraded,
             Self::OriginLagging => Reason::OriginLagging,
             Self::Upgrade => Reason::Upgrade,
+            Self::VaryBypass => Reason::VaryBypass,
         }
     }
 

@@ -42,6 +42,13 @@ pub(super) fn canonical(fields: &HeaderMap) -> Option<&'static str> {
     CANONICAL.get(index).copied()
 }
 
+/// Returns the member of a list of ranges without its parameters, and whether its weight is above
+/// zero.
+pub(super) fn member(text: &[u8]) -> (&[u8], bool) {
+    let (range, weight) = coding_and_weight(text);
+    (range, weight == Weight::Positive)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Weight {
     Zero,

@@ -79,10 +79,10 @@ pub(super) fn agree_on(language: &[u8], one: &HeaderMap, two: &HeaderMap) -> boo
 }
 
 /// A range, and its weight where that is below one.
-type WeightedRange<'a> = (&'a [u8], Option<&'a [u8]>);
+pub(super) type WeightedRange<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// The ranges of a canonical form, with their weights where these are below one.
-fn members(canonical: &[u8]) -> SmallVec<[WeightedRange<'_>; MEMBERS_MAX]> {
+pub(super) fn members(canonical: &[u8]) -> SmallVec<[WeightedRange<'_>; MEMBERS_MAX]> {
     let members = canonical.split(|byte| *byte == b',').filter(|member| !member.is_empty());
     let parts = members.map(|member| {
         let mut parts = member.splitn(2, |byte| *byte == b';');

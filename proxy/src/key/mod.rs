@@ -10,6 +10,9 @@
 //! Rules that look at more of a request than its URL keep responses apart: what such a rule has
 //! shaped never answers a request that it does not match, and the other way round.
 
+pub mod accept_image;
+pub mod device_class;
+pub mod language_choice;
 pub mod vary;
 mod accept_encoding;
 mod accept_language;

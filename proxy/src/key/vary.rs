@@ -50,6 +50,23 @@ fn is_ours(name: &str) -> bool {
 /// another way.
 const KEYED: [&str; 4] = ["host", "x-forwarded-host", "x-forwarded-proto", "x-min-site-revision"];
 
+/// Returns the fields that a response names in `Vary`.
+pub fn named(response: &HeaderMap) -> Result<Vec<HeaderName>, VaryStar> {
+    let mut names = Vec::new();
+    let lines = response.get_all(VARY).iter();
+    for member in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        match member.trim_ascii() {
+            b"" => {}
+            b"*" => return Err(VaryStar::Star),
+            [b'~', ..] => return Err(VaryStar::Malformed), // such names are derived ones
+            name => {
+                names.push(HeaderName::from_bytes(name).map_err(|_no_name| VaryStar::Malformed)?);
+            }
+        }
+    }
+    Ok(names)
+}
+
 /// The reason why a response can be reused for no other request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaryStar {
@@ -71,22 +88,16 @@ impl Variant {
         request: &HeaderMap,
         always: &[HeaderName],
     ) -> Result<Option<Self>, VaryStar> {
-        let mut names = always.to_vec();
-        for member in response
-            .get_all(VARY)
-            .iter()
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        {
-            match member.trim_ascii() {
-                b"" => {}
-                b"*" => return Err(VaryStar::Star),
-                name => names
-                    .push(HeaderName::from_bytes(name).map_err(|_no_name| VaryStar::Malformed)?),
-            }
-        }
-        if names.is_empty() {
-            return Ok(None);
-        }
+        let mut names = named(response)?;
+        names.extend_from_slice(always);
+        Self::selected(names, request)
+    }
+
+    /// Takes the values of these fields from the request; `None` when none of them selects.
+    pub fn selected(
+        mut names: Vec<HeaderName>,
+        request: &HeaderMap,
+    ) -> Result<Option<Self>, VaryStar> {
         names.retain(|name| !KEYED.contains(&name.as_str()));
         if names.iter().any(|name| is_ours(name.as_str())) {
             return Err(VaryStar::Ours);
@@ -185,6 +196,7 @@ impl Variant {
                 _ => value.to_vec(),
             };
             if *flag != 0 && !value.is_empty() {
+                let name = if *name == RAW_LANGUAGE { ACCEPT_LANGUAGE } else { name.clone() };
                 fields.insert(name, HeaderValue::try_from(value).ok()?);
             }
         }
@@ -217,7 +229,8 @@ fn secondary_key(names: &[HeaderName], request: &HeaderMap) -> SmallVec<[u8; 128
             continue;
         }
         let mut value: SmallVec<[u8; 128]> = SmallVec::new();
-        let mut lines = request.get_all(name).iter().peekable();
+        let field = if *name == RAW_LANGUAGE { &ACCEPT_LANGUAGE } else { name };
+        let mut lines = request.get_all(field).iter().peekable();
         key.push(u8::from(lines.peek().is_some()));
         for line in lines {
             push_members(&mut value, line.as_bytes(), name == COOKIE);
@@ -226,6 +239,11 @@ fn secondary_key(names: &[HeaderName], request: &HeaderMap) -> SmallVec<[u8; 128
     }
     key
 }
+
+/// In the place of `Accept-Language` where it is compared as it was sent.
+///
+/// No field of a message has this name: `Vary` may not hold it, and no request is asked for it.
+pub const RAW_LANGUAGE: HeaderName = HeaderName::from_static("~accept-language");
 
 /// In the place of 0 and 1 for absent and present: what follows is not what was sent, and equals no
 /// value that was.
@@ -343,6 +361,17 @@ mod tests {
         assert!(!one.matches(&fields(&[])));
         let none = variant("accept-language", &[]);
         assert!(!none.matches(&fields(&[("accept-language", "")])));
+    }
+
+    #[test]
+    fn languages_that_are_compared_raw_are_those_of_the_field() {
+        let request = fields(&[("accept-language", "en-US, en;q=0.5"), ("~accept-language", "x")]);
+        let raw = Variant::selected(vec![RAW_LANGUAGE], &request).unwrap().unwrap();
+        let matches = |value| raw.matches(&fields(&[("accept-language", value)]));
+        assert!(matches("en-US,en;q=0.5") && !matches("en-us,en;q=0.5"));
+        assert!(raw.matches(&raw.request().unwrap()));
+        let forged = fields(&[("vary", "~accept-language")]);
+        assert_eq!(Variant::of(&forged, &request, &[]), Err(VaryStar::Malformed));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod query;
 mod request_policy;
 pub mod rules;
 mod snapshot;
+mod variants;
 
 use http::{HeaderMap, HeaderName};
 
@@ -29,9 +30,11 @@ pub use self::snapshot::{SettingsSnapshot, is_fixed_at_start};
 use self::cookies::CookieRules;
 use self::query::QueryFilter;
 use self::rules::{RuleEffects, edited};
+use self::variants::VariantRules;
 use crate::compression::Compression;
 use crate::compression::form::{FORM, MADE_OF};
-use crate::freshness::{self, Heuristic};
+use crate::freshness::{self, Heuristic, Uncacheable};
+use crate::key::vary;
 use crate::key::{Key, KeySeed, Scheme};
 use settings::EffectiveSettings;
 
@@ -44,6 +47,8 @@ pub struct Policy {
     pub cookies: CookieRules,
     /// The part of a query that enters the key.
     pub query: QueryFilter,
+    /// The other fields that enter the key, or are reduced; `None` where there are none.
+    pub variants: Option<Box<VariantRules>>,
     pub freshness: freshness::FreshnessRules,
     pub cache: settings::CacheSettings,
     pub tags: settings::TagSettings,
@@ -69,6 +74,7 @@ impl Policy {
         Self {
             cookies: CookieRules::new(cookies),
             query: QueryFilter::new(&key.query),
+            variants: VariantRules::new(key).map(Box::new),
             freshness: freshness::FreshnessRules {
                 default_ttl: cache.default_ttl,
                 heuristic: cache.heuristic.map(|it| Heuristic { share: it.share, max: it.max }),
@@ -94,6 +100,31 @@ impl Policy {
     #[expect(clippy::unused_self, reason = "rules will choose what enters the key")]
     pub fn key(&self, seed: KeySeed, scheme: Scheme, host: &str, path: &str) -> Key {
         Key::new(seed, scheme, host.as_bytes(), path.as_bytes())
+    }
+
+    /// Brings the fields of a request that may be answered from the cache into the form that enters
+    /// the key, and that the origin sees.
+    pub fn reduce(&self, fields: &mut HeaderMap, path: &str) {
+        self.cookies.reduce(fields);
+        if let Some(variants) = &self.variants {
+            variants.reduce(fields, path);
+        }
+    }
+
+    /// Returns the fields that select the variant of a response. `known` are those that stored
+    /// responses of its URL vary on.
+    pub fn selecting(
+        &self,
+        response: &HeaderMap,
+        known: Vec<HeaderName>,
+    ) -> Result<Vec<HeaderName>, Uncacheable> {
+        let mut names = vary::named(response).map_err(|_matches_nothing| Uncacheable::VaryStar)?;
+        names.extend(known);
+        if let Some(variants) = &self.variants {
+            variants.select(&mut names, response)?;
+        }
+        names.extend_from_slice(self.cookies.selecting());
+        Ok(names)
     }
 
     pub fn public(&self, fields: &HeaderMap) -> HeaderMap {

@@ -98,10 +98,13 @@ impl Inbound {
         } else if settings.policies.rules().is_none() {
             let policy = RequestPolicy::without_rules(settings);
             target.filter(&policy.query);
+            if let Some(variants) = &policy.variants {
+                variants.prepare(&mut headers, peer.is_trusted);
+            }
             (policy, None)
         } else {
             let client = client_of(&headers, peer, &settings);
-            match ruled::apply(settings, (&method, client), &mut target, &mut headers) {
+            match ruled::apply(settings, (&method, client, Some(peer)), &mut target, &mut headers) {
                 Ok(ruled) => ruled,
                 Err(refusal) => return Err(Refused { refusal, fields: headers }),
             }

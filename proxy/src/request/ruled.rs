@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 
 use super::refusal::Refusal;
 use super::target::Target;
+use crate::client::peer::Peer;
 use crate::key::KeyRules;
 use crate::policy::matcher::RequestView;
 use crate::policy::rules::next_rsc;
@@ -14,9 +15,11 @@ use crate::policy::{RequestPolicy, SettingsSnapshot};
 
 /// Resolves the policy of a request, rewrites its path, filters its query and edits its fields.
 /// Returns also the rules that keep its response apart from others of the same URL.
+///
+/// `peer` has sent the request; `None`: it is one of our own.
 pub fn apply(
     settings: Arc<SettingsSnapshot>,
-    (method, client): (&Method, Option<IpAddr>),
+    (method, client, peer): (&Method, Option<IpAddr>, Option<&Peer>),
     target: &mut Target,
     fields: &mut HeaderMap,
 ) -> Result<(RequestPolicy, Option<KeyRules>), Refusal> {
@@ -38,10 +41,16 @@ pub fn apply(
             apart = policy.apart_when_rewritten(&RequestView { client, ..direct });
             target.rewrite(rewritten);
         }
+        if let (Some(variants), Some(peer)) = (&policy.variants, peer) {
+            variants.prepare(fields, peer.is_trusted); // a rule may know better
+        }
         effects.request_fields().apply(fields);
         if effects.next_rsc() {
             target.rewrite(next_rsc::of_key(target.path(), fields));
         }
+    }
+    if let (Some(variants), Some(peer), None) = (&policy.variants, peer, policy.effects()) {
+        variants.prepare(fields, peer.is_trusted);
     }
     target.filter(&policy.query);
     Ok((policy, apart))

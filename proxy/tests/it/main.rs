@@ -16,6 +16,7 @@ mod compression;
 mod tls;
 #[cfg(test)]
 mod vary;
+mod variants;
 #[cfg(test)]
 mod validation;
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl Explanation {
         let mut target = Target::read(&parts, &peer, settings.limits.max_url)
             .map_err(|error| error.to_string())?;
         let (mut policy, apart) =
-            ruled::apply(settings, (&method, client), &mut target, &mut parts.headers)
+            ruled::apply(settings, (&method, client, Some(&peer)), &mut target, &mut parts.headers)
                 .map_err(|error| error.to_string())?;
         let (host, path) = (target.host(), target.path());
         let key = policy.key(KeySeed(0), scheme, host, path).to_string();

@@ -70,6 +70,11 @@ impl ResponseDirectives {
         &self.qualified_fields
     }
 
+    /// Returns whether everyone may be given the response (§5.2.2.9).
+    pub fn is_public(&self) -> bool {
+        self.has(Flag::Public)
+    }
+
     pub(crate) fn has(&self, flag: Flag) -> bool {
         self.flags & flag as u8 != 0
     }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{COOKIE, USER_AGENT};
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Method};
 use settings::DeviceClass;
 
+use crate::key::device_class::DeviceKind;
 use crate::policy::query::decoded;
 
 /// A request as the client sent it, before a rule has changed it.
@@ -65,15 +66,10 @@ impl<'r> RequestView<'r> {
 
     /// The kind of device that the client says it is.
     pub fn device(&self) -> DeviceClass {
-        let agent = self.fields.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
-        let has = |word: &[u8]| memchr::memmem::find(agent, word).is_some();
-        let says_mobile = self.fields.get("sec-ch-ua-mobile").is_some_and(|value| value == "?1");
-        if has(b"iPad") || has(b"Tablet") || has(b"Android") && !has(b"Mobi") && !says_mobile {
-            DeviceClass::Tablet
-        } else if says_mobile || has(b"Mobi") {
-            DeviceClass::Mobile
-        } else {
-            DeviceClass::Desktop
+        match DeviceKind::of(self.fields) {
+            DeviceKind::Mobile => DeviceClass::Mobile,
+            DeviceKind::Tablet => DeviceClass::Tablet,
+            DeviceKind::Desktop => DeviceClass::Desktop,
         }
     }
 }
