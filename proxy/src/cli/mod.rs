@@ -6,6 +6,7 @@ pub mod check;
 mod demo;
 mod deploy;
 mod drain;
+mod import_vcl;
 mod origins;
 mod purge;
 mod reload;
@@ -55,6 +56,8 @@ enum Command {
     /// Show rules: what a running proxy has counted of them, which match a request, what a preset
     /// holds
     Rules(rules::RulesArguments),
+    /// Translate Varnish's VCL into a configuration, and say what was not translated
+    ImportVcl(import_vcl::ImportVclArguments),
     /// Look at the files of a store
     Store(store::StoreArguments),
     /// Fetch the pages of a sitemap, a list, or the most requested ones through a running proxy, so
@@ -118,6 +121,7 @@ impl Arguments {
             Command::Undrain(arguments) => drain::undrain(&arguments),
             Command::Origins(arguments) => origins::origins(&arguments),
             Command::Rules(arguments) => rules::rules(arguments),
+            Command::ImportVcl(arguments) => import_vcl::import_vcl(&arguments),
             Command::Store(arguments) => store::store(&arguments),
             Command::Warm(arguments) => warm::warm(&arguments),
             Command::Demo(arguments) => demo::demo(arguments),

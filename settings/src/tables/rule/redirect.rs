@@ -48,7 +48,9 @@ fn target(text: &str) -> Result<RuleTemplate, Fault> {
         None if text.starts_with('/') => return Ok(template),
         None => return Err(fault("it begins with no slash").help("\"https://new.example/$1\"")),
     };
-    let host = authority.split_once('/').map(|(host, _path)| host);
+    // The path of a request begins with a slash.
+    let path = ["/", "$(path)", "$0"].iter().filter_map(|begin| authority.find(begin)).min();
+    let host = path.and_then(|at| authority.get(..at));
     let Some(host) = host.filter(|host| !host.is_empty()) else {
         return Err(fault("a host without a path").help("\"https://new.example/\""));
     };
@@ -61,4 +63,22 @@ fn target(text: &str) -> Result<RuleTemplate, Fault> {
             .help("write the host, or $(host) for the request's own"));
     }
     Ok(template)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target;
+
+    #[test]
+    fn a_path_of_the_request_ends_the_host() {
+        for text in ["https://$(host)$(path)?$(query)", "https://a.example$0", "https://$(host)/$1"]
+        {
+            assert!(target(text).is_ok(), "{text}");
+        }
+        for text in
+            ["https://$(path)", "https://$1$(path)", "https://$(query)/", "https://a.example"]
+        {
+            assert!(target(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,0 +1,232 @@
+//! The conditions of VCL as those of rules.
+
+use std::collections::BTreeMap;
+
+use regex_automata::meta::Regex;
+
+use crate::conditions::{Conditions, Guard, Obstacle, all, always, any, negated};
+use crate::syntax::VclExpression;
+use crate::texts;
+
+/// Networks by the name of their ACL; `None` where an entry has no equivalent.
+pub(crate) type Networks = BTreeMap<String, Option<Vec<String>>>;
+
+/// Returns when an expression holds.
+pub(crate) fn guard(expression: &VclExpression, networks: &Networks) -> Result<Guard, Obstacle> {
+    match expression {
+        VclExpression::All(parts) => {
+            let mut together = always();
+            for part in parts {
+                together = all(&together, &guard(part, networks)?)?;
+            }
+            Ok(together)
+        }
+        VclExpression::Any(parts) => {
+            let mut either = Guard::new();
+            for part in parts {
+                either = any(either, guard(part, networks)?)?;
+            }
+            Ok(either)
+        }
+        VclExpression::Not(inner) => negated(&guard(inner, networks)?),
+        VclExpression::Compare(left, operator, right) => compared(left, operator, right, networks),
+        VclExpression::Name(_) => present(expression),
+        VclExpression::Call(function, arguments) => called(function, arguments),
+        _ => Err("a condition on a calculation".to_owned()),
+    }
+}
+
+fn present(variable: &VclExpression) -> Result<Guard, Obstacle> {
+    let name = variable.name().unwrap_or_default();
+    match name.as_str() {
+        "true" => return Ok(always()),
+        "false" | "req.restarts" | "req.esi_level" | "bereq.retries" => return Ok(Guard::new()),
+        _ => {}
+    }
+    match field(&name) {
+        Some((key, field)) => Ok(vec![Conditions::entry(key, &field, vec!["*".to_owned()])]),
+        None => Err(format!("no rule looks at `{name}`")),
+    }
+}
+
+fn called(function: &str, arguments: &[VclExpression]) -> Result<Guard, Obstacle> {
+    let argument = arguments.first().and_then(VclExpression::text);
+    match (function, argument) {
+        ("cookie.isset", Some(name)) => {
+            Ok(vec![Conditions::of_cookies(vec![name.to_owned()], false)])
+        }
+        ("std.healthy", _) => Err("an origin's health decides by itself: probes, \
+             `stale_if_error`, and the servers that are left"
+            .to_owned()),
+        _ => Err(format!("no rule calls `{function}`")),
+    }
+}
+
+fn compared(
+    left: &VclExpression,
+    operator: &str,
+    right: &VclExpression,
+    networks: &Networks,
+) -> Result<Guard, Obstacle> {
+    let name = left.name().unwrap_or_default();
+    let is_negative = operator.starts_with('!');
+    let found = match (name.as_str(), right) {
+        ("req.restarts" | "req.esi_level" | "bereq.retries", VclExpression::Number(number)) => {
+            let is_zero = matches!((operator, number.as_str()), ("==" | "<=", "0") | ("<", "1"));
+            return Ok(if is_zero { always() } else { Guard::new() });
+        }
+        ("client.ip" | "remote.ip", VclExpression::Name(acl)) => {
+            let found = networks.get(acl).cloned().flatten();
+            let known = found.filter(|networks| !networks.is_empty());
+            let networks =
+                known.ok_or_else(|| format!("the ACL `{acl}` was not translated whole"))?;
+            vec![Conditions::list("client", networks)]
+        }
+        ("beresp.status" | "resp.status" | "obj.status", VclExpression::Number(number)) => {
+            return statuses(operator, number);
+        }
+        (_, VclExpression::Text(text)) => by_text(&name, operator.trim_start_matches('!'), text)?,
+        _ => return Err(format!("no rule compares {}", shown(left, &name))),
+    };
+    if is_negative { negated(&found) } else { Ok(found) }
+}
+
+fn shown(expression: &VclExpression, name: &str) -> String {
+    match expression {
+        VclExpression::Name(_) => format!("`{name}` with something that is not written out"),
+        VclExpression::Call(function, _) => format!("what `{function}` returns"),
+        _ => "a calculation".to_owned(),
+    }
+}
+
+fn by_text(name: &str, operator: &str, text: &str) -> Result<Guard, Obstacle> {
+    let is_pattern = operator == "~";
+    let equal = || vec![text.to_owned()];
+    match name {
+        "req.url" | "bereq.url" if is_pattern => by_url(text),
+        "req.url" | "bereq.url" => {
+            if !text.starts_with('/') || text.contains(['?', '*', '{', '}', '#', ' ']) {
+                return Err("the path with its query, as a whole".to_owned());
+            }
+            Ok(vec![Conditions::list("path", equal())])
+        }
+        "req.http.host" | "bereq.http.host" => {
+            let hosts = if is_pattern { texts::hosts(text) } else { Some(equal()) };
+            let hosts = hosts.ok_or("no list of hosts says the same")?;
+            Ok(vec![Conditions::list("host", hosts)])
+        }
+        "req.method" | "req.request" | "bereq.method" | "bereq.request" => {
+            let methods = if is_pattern { texts::whole(text) } else { Some(equal()) };
+            let methods = methods.ok_or("no list of methods says the same")?;
+            Ok(vec![Conditions::list("method", methods)])
+        }
+        "req.http.cookie" if is_pattern => {
+            let names = texts::names(text).ok_or("no names of cookies were found in it")?;
+            let is_of_values = texts::has_value(text);
+            Ok(vec![Conditions::of_cookies(names, is_of_values)])
+        }
+        "beresp.http.content-type" | "resp.http.content-type" => content_types(is_pattern, text),
+        "req.http.upgrade" => {
+            Ok(vec![Conditions::entry("header", "upgrade", vec!["*".to_owned()])])
+        }
+        _ => {
+            let (key, field) = field(name).ok_or_else(|| format!("no rule looks at `{name}`"))?;
+            let values = if is_pattern { texts::whole(text) } else { Some(equal()) };
+            let values = values.ok_or_else(|| {
+                format!("`{field}` is compared as a whole: no list of values says the same")
+            })?;
+            Ok(vec![Conditions::entry(key, &field, values)])
+        }
+    }
+}
+
+/// A field of a request or a response.
+fn field(name: &str) -> Option<(&'static str, String)> {
+    for (prefix, key) in [
+        ("req.http.", "header"),
+        ("bereq.http.", "header"),
+        ("beresp.http.", "response_header"),
+        ("resp.http.", "response_header"),
+        ("obj.http.", "response_header"),
+    ] {
+        if let Some(field) = name.strip_prefix(prefix).filter(|field| !field.is_empty()) {
+            return Some((key, field.to_owned()));
+        }
+    }
+    None
+}
+
+fn by_url(regex: &str) -> Result<Guard, Obstacle> {
+    let mut path = regex;
+    for ending in QUERY_ENDINGS {
+        if let Some(before) = path.strip_suffix(ending) {
+            path = before;
+            break;
+        }
+    }
+    let is_shortened = path.len() < regex.len();
+    if path.contains("\\?") || path.contains("[?") || path.contains("?&]") {
+        let found = texts::parameters(path).ok_or("a condition on path and query together")?;
+        let mut either = Guard::new();
+        for (name, value) in found {
+            either = any(either, vec![Conditions::entry("query", &name, vec![value])])?;
+        }
+        return Ok(either);
+    }
+    let path = if is_shortened { format!("{path}$") } else { path.to_owned() };
+    if let Some(globs) = texts::globs(&path) {
+        return Ok(vec![Conditions::list("path", globs)]);
+    }
+    if path.len() > REGEX_BYTES_MAX || Regex::new(&path).is_err() {
+        return Err("the expression looks around, or repeats what it found: no linear time".into());
+    }
+    Ok(vec![Conditions::path_regex(path)])
+}
+
+fn content_types(is_pattern: bool, text: &str) -> Result<Guard, Obstacle> {
+    let found = if is_pattern { texts::beginnings(text) } else { Some(vec![text.to_owned()]) };
+    let found = found.ok_or("no list of media types says the same")?;
+    let types = found.into_iter().map(|found| match found.as_str() {
+        found if found.ends_with('/') => Ok(format!("{found}*")),
+        "text" | "image" | "audio" | "video" | "font" => Ok(format!("{found}/*")),
+        found if found.contains('/') && !found.contains([' ', ';']) => Ok(found.to_owned()),
+        _ => Err("no list of media types says the same".to_owned()),
+    });
+    Ok(vec![Conditions::list("content_type", types.collect::<Result<_, _>>()?)])
+}
+
+fn statuses(operator: &str, number: &str) -> Result<Guard, Obstacle> {
+    let status: u16 = number.parse().map_err(|_not_a_number| format!("`{number}` is no status"))?;
+    let range = |low: u16, high: u16| {
+        let status = if low == high { low.to_string() } else { format!("{low}-{high}") };
+        Ok(vec![Conditions::list("status", vec![status])])
+    };
+    if !(100..=600).contains(&status) || status == 600 && operator != "<" {
+        return Err(format!("`{number}` is no status of an origin"));
+    }
+    match operator {
+        "==" => range(status, status),
+        "!=" => negated(&vec![Conditions::list("status", vec![number.to_owned()])]),
+        ">=" => range(status, 599),
+        ">" => range((status + 1).min(599), 599),
+        "<" => range(100, status.saturating_sub(1).max(100)),
+        _ => range(100, status),
+    }
+}
+
+/// What VCL writes at the end of an expression for URLs with and without a query.
+const QUERY_ENDINGS: [&str; 12] = [
+    "(\\?.*)?$",
+    "(\\?.*|)$",
+    "(|\\?.*)$",
+    "(\\?|$)",
+    "($|\\?)",
+    "(?:\\?|$)",
+    "(\\?.*|$)",
+    "(?:\\?.*)?$",
+    "(\\?.+)?$",
+    "(\\?.*$|$)",
+    "(\\?[a-z0-9]+)?$",
+    "\\?*$",
+];
+const REGEX_BYTES_MAX: usize = 2048;
