@@ -54,7 +54,7 @@ pub use self::tables::{
     CertificateFiles, ClientCertificate, ListenTlsSettings, OriginTlsSettings, TlsVersion,
 };
 pub use self::tables::{
-    Coding, CompressionLevels, CompressionMode, CompressionSettings, DeviceClass,
+    Coding, CompressionLevels, CompressionMode, CompressionSettings, DashboardMode, DeviceClass,
     EffectiveSettings, Expected, FieldEdits, PRESETS, Redirect, RequestActions, Respond,
     RespondContent, ResponseActions, ResponseMatch, RuleActions, RuleMatch, RuleOrigin,
     RuleOverlay, RuleSettings, RuleTemplate, SetCookie, TemplatePiece, TypePattern, preset,

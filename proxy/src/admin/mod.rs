@@ -2,6 +2,8 @@
 
 mod control;
 mod body;
+mod cross_site;
+mod dashboard;
 mod hottest;
 pub mod live;
 pub mod metrics;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::body::AdminBody;
 use super::origins::{self, ServerPath};
-use super::{control, hottest, live, metrics, readiness, stats, streams};
+use super::{control, cross_site, dashboard, hottest, live, metrics, readiness, stats, streams};
 use crate::app::App;
 use crate::client::busy::Busy;
 use crate::client::peer::Peer;
@@ -39,7 +39,6 @@ pub(super) async fn answer(
     let is = |method: Method| {
         parts.method == method || method == Method::GET && parts.method == Method::HEAD
     };
-    let settings = app.settings.current();
     let answer = match parts.uri.path() {
         "/healthz" if is(Method::GET) => text(StatusCode::OK, "ok\n"),
         "/readyz" if is(Method::GET) => readiness::readiness(app, parts.uri.query()),
@@ -47,7 +46,7 @@ pub(super) async fn answer(
         "/healthz" | "/readyz" | "/metrics" if parts.method.as_str() != PURGE => {
             not_allowed("GET, HEAD")
         }
-        _ => match access::check_admin(settings.admin.token.as_ref(), peer, &parts.headers) {
+        _ => match admit(app, peer, &parts) {
             Ok(()) => match streams::answer(app, &parts, busy) {
                 Ok(stream) => return stream,
                 Err(busy) => {
@@ -56,20 +55,38 @@ pub(super) async fn answer(
                     answer
                 }
             },
-            Err(refusal) => {
-                failure::respond(&refusal.into(), &parts.headers, &settings.own_fields.name)
-            }
+            Err(refusal) => *refusal,
         },
     };
     answer.map(AdminBody::from)
 }
 
+/// Lets a request in that has the token, or is of this machine, and that no page of another site
+/// has caused.
+fn admit(app: &App, peer: &Peer, parts: &Parts) -> Result<(), Box<Response<ResponseBody>>> {
+    let settings = app.settings.current();
+    let token = settings.admin.token.as_ref();
+    if let Err(refusal) = access::check_admin(token, peer, &parts.headers) {
+        let name = &settings.own_fields.name;
+        let mut response = failure::respond(&refusal.into(), &parts.headers, name);
+        dashboard::ask_for_token(parts, &mut response);
+        return Err(Box::new(response));
+    }
+    match cross_site::objection(parts, peer, token.is_some()) {
+        Some(detail) => Err(Box::new(problem(StatusCode::FORBIDDEN, detail))),
+        None => Ok(()),
+    }
+}
+
 async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Response<ResponseBody> {
+    if let Some(page) = dashboard::answer(app, &parts) {
+        return page;
+    }
     if parts.method.as_str() == PURGE || is_purge_method(parts.method.as_str()) {
         return purge_by_fields(app, peer, &parts, !body.is_end_stream()).await;
     }
     match (parts.uri.path(), &parts.method) {
-        ("/api/v1/purge", &Method::POST) => purge_by_json(app, body).await,
+        ("/api/v1/purge", &Method::POST) => purge_by_json(app, parts.uri.query(), body).await,
         ("/api/v1/purge", _) => not_allowed("POST"),
         (DEPLOYS, &Method::GET) => deploys(app),
         (hottest::PATH, &Method::GET) => hottest::hottest(app, parts.uri.query()).await,
@@ -98,7 +115,7 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /healthz, /readyz, /metrics, /api/v1/live, /api/v1/stream/stats, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
+            "There is no such page: see /, /healthz, /readyz, /metrics, /api/v1/live, /api/v1/stream/stats, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
 }
@@ -108,7 +125,16 @@ fn deploys(app: &App) -> Response<ResponseBody> {
     json(StatusCode::OK, serde_json::to_vec(&report).unwrap_or_default(), "application/json")
 }
 
-async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
+/// Purges; with `?dry_run` it only says what that would hit.
+async fn purge_by_json(app: &App, query: Option<&str>, body: Incoming) -> Response<ResponseBody> {
+    let is_trial = match query {
+        None | Some("") => false,
+        Some("dry_run") => true,
+        Some(_) => {
+            let detail = "The only parameter is dry_run: say what would be purged.";
+            return problem(StatusCode::BAD_REQUEST, detail);
+        }
+    };
     let purge_endpoint = &app.front.purge_endpoint;
     let limit = app.settings.current().purge.max_body;
     let body = match read_body(app, body, limit).await {
@@ -126,6 +152,7 @@ async fn purge_by_json(app: &App, body: Incoming) -> Response<ResponseBody> {
         Ok(_) if !is_object => {
             problem(StatusCode::BAD_REQUEST, "A purge request is a JSON object.")
         }
+        Ok(request) if is_trial => purge_endpoint.forecast(request).await,
         Ok(request) => purge_endpoint.answer(Ok(request), Source::Admin).await,
         Err(error) => {
             purge_endpoint.executor().metrics.refused.add(1);

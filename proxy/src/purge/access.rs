@@ -1,5 +1,7 @@
 //! Access to purges: by the socket's address and a token, never by other fields of a request.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
@@ -30,12 +32,14 @@ pub fn check_traffic(
 }
 
 /// Decides on a request to the admin listener: with the token, or without one from this machine
-/// only.
+/// only. Browsers give the token as the password of basic authentication.
 pub fn check_admin(token: Option<&Secret>, peer: &Peer, fields: &HeaderMap) -> Result<(), Refusal> {
     if token.is_none() && !peer.remote.is_of_this_machine() {
         return Err(Refusal::AdminForbidden);
     }
-    check_token(token, fields)
+    let password = || fields.get(AUTHORIZATION).and_then(|value| password(value.as_bytes()));
+    let is_password = |token: &Secret| password().is_some_and(|given| token.matches(&given));
+    if token.is_some_and(is_password) { Ok(()) } else { check_token(token, fields) }
 }
 
 fn check_token(token: Option<&Secret>, fields: &HeaderMap) -> Result<(), Refusal> {
@@ -52,7 +56,17 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim_ascii())
 }
 
+/// Returns the password of basic authentication (RFC 7617), whoever the user is.
+fn password(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, given) = value.split_at_checked(BASIC.len())?;
+    let given = scheme.eq_ignore_ascii_case(BASIC).then(|| given.trim_ascii())?;
+    let given = BASE64_STANDARD.decode(given).ok()?;
+    let colon = memchr::memchr(b':', &given)?;
+    given.get(colon + 1..).map(<[u8]>::to_vec)
+}
+
 const BEARER: &[u8] = b"bearer ";
+const BASIC: &[u8] = b"basic ";
 const FORWARDING: [&str; 7] = [
     "forwarded",
     "x-real-ip",
@@ -149,5 +163,25 @@ mod tests {
             check_admin(Some(&token), &peer("127.0.0.1"), &none),
             Err(Refusal::Unauthorized)
         );
+    }
+
+    #[test]
+    fn a_browser_gives_the_admin_token_as_a_password() {
+        let token = Secret::new("t:1");
+        let check = |value: &'static str| {
+            check_admin(Some(&token), &peer("127.0.0.1"), &fields(&[("authorization", value)]))
+        };
+        for right in ["Basic OnQ6MQ==", "basic YW55Ym9keTp0OjE=", "Bearer t:1"] {
+            assert_eq!(check(right), Ok(()), "{right}");
+        }
+        for wrong in ["Basic OnQ=", "Basic dDox", "Basic t:1", "Basic ", "Basic !", "Basic"] {
+            assert_eq!(check(wrong), Err(Refusal::Unauthorized), "{wrong}");
+        }
+        let traffic = check_traffic(
+            &rules(Some("t")),
+            &peer("10.0.0.1"),
+            &fields(&[("authorization", "Basic OnQ=")]),
+        );
+        assert_eq!(traffic, Err(Refusal::Unauthorized));
     }
 }

@@ -14,6 +14,7 @@ use settings::RuleSettings;
 use super::PurgeExecutor;
 use super::hint::Hints;
 use super::metrics::Source;
+use super::preview::preview;
 use crate::policy::LiveSettings;
 use crate::response::body::ResponseBody;
 use crate::store::journal::JournalError;
@@ -61,6 +62,24 @@ impl PurgeEndpoint {
         let settings = self.settings.current();
         let has_pages = settings.policies.list().iter().any(names_page);
         if has_pages { UrlScope::Page } else { UrlScope::Url }
+    }
+
+    /// Says what a purge would hit, and does nothing.
+    pub async fn forecast(&self, request: PurgeRequest) -> Response<ResponseBody> {
+        let settings = self.settings.current();
+        let selectors = match request.selectors(settings.purge.max_selectors) {
+            Ok(selectors) => selectors,
+            Err(error) => return refuse(&error),
+        };
+        let mode = request.mode.unwrap_or(settings.purge.default_mode);
+        let report = preview(&self.executor, request.id, selectors, mode).await;
+        let mut document = serde_json::to_value(&report).unwrap_or_default();
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("dry_run".to_owned(), true.into());
+            let has_file = self.executor.store.cold().is_some();
+            fields.insert("is_lower_bound".to_owned(), has_file.into());
+        }
+        json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
     }
 
     /// Carries a purge out and answers with its report, or says what is wrong with it.

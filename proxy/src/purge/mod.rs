@@ -9,6 +9,7 @@ pub mod access;
 pub mod endpoint;
 pub mod hint;
 pub mod metrics;
+mod preview;
 pub mod log;
 mod count;
 mod stored_urls;
@@ -461,34 +462,33 @@ impl PurgeExecutor {
     }
 
     /// Returns of the responses that these targets will hit the `max` most requested, and the hosts
-    /// of all. Walks over the store for prefixes and everything: not on a thread that serves
-    /// requests.
+    /// of all.
     fn rewarm_candidates(&self, targets: &[Target], max: usize) -> RewarmCandidates {
-        let mut found: Vec<Arc<Stored>> = Vec::new();
-        for target in &self.stored_urls(targets).targets {
-            found.extend(match self.resolve(target) {
-                ResolvedTarget::Tag(id) => self.holders(id),
-                ResolvedTarget::FoldedTag(id, [alike, any]) => {
-                    [id, alike, any].into_iter().flat_map(|id| self.holders(id)).collect()
-                }
-                ResolvedTarget::Url(keys, id) => self.under(&keys, id),
-                ResolvedTarget::Path(path) => {
-                    let carriers = path.ids.iter().flat_map(|id| self.holders(*id));
-                    carriers.chain(self.plain(&path)).collect()
-                }
-                target @ ResolvedTarget::Condition(_) => {
-                    let walked = self.covered(std::slice::from_ref(&target));
-                    let ResolvedTarget::Condition(condition) = &target else { continue };
-                    self.meeting(condition, &walked)
-                }
-                ResolvedTarget::Deploy(_) => Vec::new(),
-                ResolvedTarget::Prefix(prefix) => {
-                    self.all(|stored| prefix.covers(stored.key.host(), stored.key.path()))
-                }
-                ResolvedTarget::All => self.all(|_| true),
-            });
+        let targets = self.stored_urls(targets).targets;
+        let found = targets.iter().flat_map(|target| self.hits(&self.resolve(target)));
+        RewarmCandidates::among(found.collect(), max)
+    }
+
+    /// Returns the responses that a target will hit, none for a deploy. Walks over the store for
+    /// prefixes and everything: not on a thread that serves requests.
+    fn hits(&self, target: &ResolvedTarget) -> Vec<Arc<Stored>> {
+        match target {
+            ResolvedTarget::Tag(id) => self.holders(*id),
+            ResolvedTarget::FoldedTag(id, folds) => {
+                std::iter::once(id).chain(folds).flat_map(|id| self.holders(*id)).collect()
+            }
+            ResolvedTarget::Url(keys, id) => self.under(keys, *id),
+            ResolvedTarget::Path(path) => {
+                let carriers = path.ids.iter().flat_map(|id| self.holders(*id));
+                carriers.chain(self.plain(path)).collect()
+            }
+            ResolvedTarget::Condition(condition) => {
+                self.meeting(condition, &self.covered(std::slice::from_ref(target)))
+            }
+            ResolvedTarget::Deploy(_) => Vec::new(),
+            ResolvedTarget::Prefix(_) => self.covered(std::slice::from_ref(target)),
+            ResolvedTarget::All => self.all(|_| true),
         }
-        RewarmCandidates::among(found, max)
     }
 
     fn holders(&self, id: TagId) -> Vec<Arc<Stored>> {

@@ -26,7 +26,7 @@ async fn what_is_not_there_says_what_is() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
 
-    let answer = proxy.ask_admin("GET", "/", &[], "").await;
+    let answer = proxy.ask_admin("GET", "/api/v1/none", &[], "").await;
     assert_eq!(answer.status(), 404);
     assert!(answer.json()["detail"].as_str().unwrap().contains("/api/v1/purge"));
     assert_eq!(

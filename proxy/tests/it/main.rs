@@ -137,6 +137,8 @@ mod take_over;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod storage_faults;

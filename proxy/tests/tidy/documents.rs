@@ -8,9 +8,10 @@ use super::report::Report;
 use super::sources;
 
 /// The documents whose claims each name a test.
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "docs/compression.md",
     "docs/conformance.md",
+    "docs/dashboard.md",
     "docs/migrating.md",
     "docs/reliability.md",
     "docs/security.md",

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::report::Report;
 
 /// The crates whose production code is looked at. A folder that does not exist is left out.
-pub(super) const CRATES: [&str; 7] =
-    ["proxy", "purger", "purge-protocol", "settings", "process", "import-vcl", "demo"];
+pub(super) const CRATES: [&str; 8] =
+    ["proxy", "purger", "purge-protocol", "settings", "process", "dashboard", "import-vcl", "demo"];
 
 const OTHER_FOLDERS: [&str; 2] = ["benches", "loadtest/src"];
 

@@ -6,7 +6,7 @@ use super::listen::SOCKET_MODE;
 use super::secret::secret;
 use super::{ListenAddress, Secret};
 use crate::table::Table;
-use crate::value::{file_mode, listen_address, parsed};
+use crate::value::{choice, file_mode, listen_address, parsed};
 
 /// The admin listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +19,23 @@ pub struct AdminSettings {
     /// Required for everything but health, readiness and metrics. Without a token only loopback
     /// peers, and those of a Unix socket, may change anything.
     pub token: Option<Secret>,
+    /// Pages for people at `/`.
+    pub dashboard: DashboardMode,
+}
+
+/// Whether the admin listeners serve pages for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DashboardMode {
+    /// There are none.
+    Off,
+    /// They are guarded like all that the token guards.
+    On,
 }
 
 impl Default for AdminSettings {
     fn default() -> Self {
         let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)).into()];
-        Self { listen, socket_mode: SOCKET_MODE, token: None }
+        Self { listen, socket_mode: SOCKET_MODE, token: None, dashboard: DashboardMode::On }
     }
 }
 
@@ -34,5 +45,9 @@ impl AdminSettings {
         table.read_each("listen", parsed(listen_address), &mut self.listen);
         table.read("socket_mode", parsed(file_mode), &mut self.socket_mode);
         table.read("token", secret, &mut self.token);
+        table.read("dashboard", choice(&DASHBOARD_MODES), &mut self.dashboard);
     }
 }
+
+const DASHBOARD_MODES: [(&str, DashboardMode); 2] =
+    [("off", DashboardMode::Off), ("on", DashboardMode::On)];

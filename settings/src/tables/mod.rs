@@ -33,7 +33,7 @@ mod purger;
 mod log;
 mod secret;
 
-pub use self::admin::AdminSettings;
+pub use self::admin::{AdminSettings, DashboardMode};
 pub use self::cache::{CacheSettings, HeuristicSettings};
 pub use self::compression::{
     Coding, CompressionLevels, CompressionMode, CompressionSettings, TypePattern,

@@ -203,10 +203,12 @@ fn store_in_a_file_if_asked_to(config: &mut Config, folder: &Path) {
     config.storage.file.max_object = config.storage.memory.max_object;
 }
 
-/// Writes a request of the site `site.example`, unless a field says otherwise.
+/// Writes a request of the site `site.example`, or for the admin API, unless a field says
+/// otherwise.
 pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)], content: &str) -> String {
     let has_host = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
-    let host = (!has_host).then_some(("Host", "site.example"));
+    let host = if path.starts_with("/api/v1/") { "localhost" } else { "site.example" };
+    let host = (!has_host).then_some(("Host", host));
     let length = content.len().to_string();
     let length = (!content.is_empty()).then_some(("Content-Length", &*length));
     let lines = host

@@ -1,0 +1,62 @@
+// The live log: requests as they end, with filters. It holds the newest lines; what comes too fast is counted, not shown.
+
+import { Source } from "./api.js";
+import { h } from "./dom.js";
+import { bytesText, clock, count, secondsText } from "./format.js";
+import { absent, explainLink } from "./parts.js";
+
+const LINES_MAX = 400;
+const state = { lines: [], isHeld: false, filter: "", dropped: 0, source: null, isThere: null, problem: null, form: 0, missed: 0 };
+
+export const log = {
+  title: "Log",
+  needsNothing: true,
+  enter(app, parameters) {
+    if (parameters.has("filter")) Object.assign(state, { filter: parameters.get("filter"), form: state.form + 1 });
+    follow(app);
+  },
+  leave() {
+    state.source?.stop();
+    state.source = null;
+  },
+  draw(app) {
+    const hold = () => { state.isHeld = !state.isHeld; app.redraw(); };
+    const submit = event => { event.preventDefault(); follow(app); };
+    return h("section.card", {},
+      h("div.head", {}, h("h2", {}, "Live log"), h("span.note", { "data-testid": "log-count" }, `${count(state.lines.length)} lines${state.dropped ? `, ${count(state.dropped)} dropped` : ""}`)),
+      state.isThere === false ? absent("live log", "See the access log's file.") : [
+        h("form.toolbar", { "data-key": `log-${state.form}`, onsubmit: submit },
+          h("input", { type: "search", "aria-label": "Filter", placeholder: "miss path:/p/* slower:200ms", value: state.filter, oninput: event => { state.filter = event.target.value; }, spellcheck: "false", "data-testid": "log-filter" }),
+          h("button", { type: "submit" }, "Apply"),
+          h("button", { type: "button", "aria-pressed": String(state.isHeld), onclick: hold }, state.isHeld ? "Resume" : "Hold"),
+          h("button", { type: "button", onclick: () => { state.lines = []; state.dropped = 0; app.redraw(); } }, "Clear")),
+        state.problem ? h("p.empty", {}, state.problem) : null,
+        lines()]);
+  },
+};
+
+const lines = () => h("div.lines", { tabindex: "0", role: "region", "aria-label": "Requests, the newest first" }, h("table", {},
+  h("thead", {}, h("tr", {}, ["At", "Outcome", "Status", "URL"].map(name => h("th", { scope: "col" }, name)), ["took", "bytes"].map(name => h("th.n", { scope: "col" }, name)))),
+  h("tbody", {}, state.lines.map(line => h("tr", { "data-key": line.number },
+    h("td", {}, clock(line.ts)), h("td", {}, h(`span.word.${/^[a-z]+$/.test(line.cache ?? "") ? line.cache : "none"}`, {}, line.cache ?? "–"), line.reason ? h("span.sub", {}, line.reason) : null),
+    h("td", {}, String(line.status ?? "–")), h("td.url", {}, `${line.method ?? ""} `, explainLink(urlOf(line))),
+    h("td.n", {}, secondsText(line.seconds ?? (line.dur_ms === undefined ? null : line.dur_ms / 1000))), h("td.n", {}, bytesText(line.bytes)))))));
+
+const urlOf = line => line.url ?? `${line.scheme ?? "http"}://${line.host ?? ""}${line.path ?? ""}${line.query ? `?${line.query}` : ""}`;
+
+async function follow(app) {
+  state.source?.stop();
+  Object.assign(state, { problem: null });
+  const query = state.filter.trim() ? `?filter=${encodeURIComponent(state.filter.trim())}` : "";
+  const path = `/api/v1/stream/log${query}`;
+  let next = state.lines.length ? state.lines[0].number + 1 : 1;
+  const take = line => {
+    if (typeof line.dropped === "number" && line.ts === undefined) state.dropped += line.dropped;
+    else if (!state.isHeld) state.lines = [{ ...line, number: next++ }, ...state.lines].slice(0, LINES_MAX);
+    app.redraw();
+  };
+  const source = new Source({ path, event: "log", take, tell: () => {} });
+  state.source = source;
+  source.start();
+}
+
