@@ -1,6 +1,7 @@
 //! The query of a request: what is dropped from it is neither in the key nor at the origin, and
 //! purges mean the same pages as requests do.
 
+use serde_json::json;
 use settings::{NamePattern, QueryParameters};
 
 use crate::support::origin::{Origin, cacheable, status};
@@ -79,6 +80,28 @@ async fn a_purge_of_a_url_means_the_page_that_a_request_for_it_gets() {
         assert!(proxy.get("/a?page=2").await.is_hit());
         assert_eq!(proxy.purge(&purge).await["matched"]["objects"], 1, "{purge}");
         assert!(!proxy.get("/a?page=2").await.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn a_url_term_passes_the_query_filter_as_a_purge_of_it_does() {
+    let origin = Origin::start().await;
+    origin.on("/a?page=2", cacheable("two").field("surrogate-key", "t"));
+    origin.on("/b", cacheable("other").field("surrogate-key", "t"));
+    let proxy = Proxy::start(&origin);
+    let term = "url:http://site.example/a?utm_source=x&page=2";
+    for (purge, is_purged) in [
+        (json!({ "all_of": ["tag:t", term] }), [true, false]),
+        (json!({ "any_of": [term] }), [true, false]),
+        (json!({ "all_of": ["tag:t"], "none_of": [term] }), [false, true]),
+    ] {
+        for path in ["/a?page=2", "/b"] {
+            proxy.get(path).await;
+        }
+        assert_eq!(proxy.purge(&purge.to_string()).await["matched"]["objects"], 1, "{purge}");
+        for (path, is_purged) in ["/a?page=2", "/b"].into_iter().zip(is_purged) {
+            assert_eq!(!proxy.get(path).await.is_hit(), is_purged, "{purge} {path}");
+        }
     }
 }
 
