@@ -22,8 +22,11 @@ pub fn of(
     tags
 }
 
-/// Returns the deployment that a response names.
+/// Returns the deployment that a response names. A file with a hash in its name belongs to every
+/// deployment whose pages ask for it.
 pub(super) fn deployment<'a>(fields: &'a HeaderMap, policy: &Policy) -> Option<&'a [u8]> {
-    let named = policy.deployment.as_ref().and_then(|name| fields.get(name));
+    let is_asset = !policy.cache.asset_grace.is_zero();
+    let name = policy.deployment.as_ref().filter(|_| !is_asset);
+    let named = name.and_then(|name| fields.get(name));
     named.map(|value| value.as_bytes().trim_ascii()).filter(|name| !name.is_empty())
 }

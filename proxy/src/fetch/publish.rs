@@ -35,7 +35,7 @@ pub(super) async fn publish_head(
         return task.end(outcome);
     }
     if let Some(held) = &task.request.stale
-        && is_error(status)
+        && (is_error(status) || is_deleted_asset(&task, status))
         && fetcher.may_serve_on_error(held)
     {
         let outcome = HeadOutcome::StaleIfError(Arc::clone(held));
@@ -80,6 +80,12 @@ fn note_answer(task: &FetchTask, status: StatusCode) {
     } else {
         origin.failures.clear(task.request.head.key.hash());
     }
+}
+
+/// Returns whether a hashed file, for which pages of an earlier deployment ask, was deleted.
+fn is_deleted_asset(task: &FetchTask, status: StatusCode) -> bool {
+    let is_asset = !task.request.head.policy.cache.asset_grace.is_zero();
+    is_asset && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
 /// Returns whether an error page would take the place of a page that can still be validated.

@@ -18,7 +18,7 @@ use crate::freshness::RequestFacts;
 use crate::freshness::validation::Conditions;
 use crate::invalidation::Sequence;
 use crate::key::vary::{VariantHash, normalize_accept_encoding};
-use crate::origins::{AcceptsTrailers, RequestBody};
+use crate::origins::{AcceptsTrailers, RequestBody, RetryMissing};
 use crate::policy::rules::{RuleEffects, next_rsc};
 use crate::request::{RequestHead, trace};
 
@@ -89,6 +89,9 @@ pub fn forward(head: &RequestHead, body: RequestBody, via: &str) -> Request<Requ
     let mut fields: HeaderMap = head.fields.clone();
     if hop_by_hop::accepts_trailers(&fields) {
         request.extensions_mut().insert(AcceptsTrailers);
+    }
+    if head.policy.cache.retry_missing {
+        request.extensions_mut().insert(RetryMissing);
     }
     hop_by_hop::remove(&mut fields);
     fields.remove(MIN_REVISION); // ours to say

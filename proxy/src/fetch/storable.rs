@@ -73,6 +73,10 @@ impl Storable {
         if ruled.as_ref().is_some_and(|ruled| ruled.is_uncacheable) {
             return Err(Uncacheable::RuleBypass);
         }
+        let is_error = status.is_client_error() || status.is_server_error();
+        if is_error && !policy.cache.asset_grace.is_zero() {
+            return Err(Uncacheable::RuleBypass); // a file of another deployment may come back
+        }
         let (defaults, facts) = (&policy.freshness, &request.facts);
         let freshness = judge_ruled(defaults, &terms, facts, status, head, exchange)?;
         if policy.cache.deception_armor && is_deceptive(request.head.key.path(), status, head) {

@@ -68,6 +68,8 @@ pub struct FreshnessRules {
     /// Time for which a stale response that has a validator is kept, to be validated by a 304
     /// instead of fetched whole.
     pub keep: Duration,
+    /// The least window of stale-if-error, for hashed files; zero for all others.
+    pub asset_grace: Duration,
     /// A client's `no-cache`, `max-age` and `min-fresh` are ignored: clients cannot force a request
     /// to the origin server. What spares it one (`max-stale`, `only-if-cached`) and `no-store`
     /// count.

@@ -56,7 +56,8 @@ pub(crate) fn windows(
             .stale_if_error
             .map(DeltaSeconds::from)
             .or(directives.stale_if_error)
-            .unwrap_or_else(|| assumed(lifetime.max(keep), policy.stale_if_error)),
+            .unwrap_or_else(|| assumed(lifetime.max(keep), policy.stale_if_error))
+            .max(policy.asset_grace.into()),
     }
 }
 
@@ -135,6 +136,23 @@ mod tests {
             windows_of("max-age=0, stale-while-revalidate=5, stale-if-error=7", 0, 0),
             (5, 7)
         );
+    }
+
+    #[test]
+    fn the_grace_of_assets_is_a_window_unless_stale_is_forbidden() {
+        let policy = FreshnessRules { asset_grace: Duration::from_secs(900), ..POLICY };
+        for (field, if_error) in [
+            ("max-age=60, immutable", 900),
+            ("max-age=60, stale-if-error=5", 900),
+            ("max-age=60, stale-if-error=1000", 1000),
+            ("max-age=60, must-revalidate", 0),
+        ] {
+            let directives = ResponseDirectives::of(&headers(&[("cache-control", field)]));
+            let lifetime = DeltaSeconds::from_secs(60);
+            let windows =
+                windows(&directives, lifetime, DeltaSeconds::ZERO, &policy, &RuledTerms::default());
+            assert_eq!(windows.if_error.as_secs(), if_error, "{field}");
+        }
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.4

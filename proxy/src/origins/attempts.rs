@@ -1,15 +1,22 @@
 //! `Attempts`: the retries of a request, and the conditions under which they are safe (RFC 9110
 //! §9.2.2).
 
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 
 use super::error::OriginError;
 use super::request_body::RequestBody;
 use super::sending::SendProgress;
 
+/// An extension of a request for a hashed file: a server that does not have it may be of another
+/// deployment than the page that names it, so one more is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryMissing;
+
 #[derive(Debug)]
 pub(super) struct Attempts {
     left: u32,
+    /// One other server is asked where this one does not have what is asked for.
+    retries_missing: bool,
     /// An idle connection broke. That is not counted, once, and the next connection is a new one.
     idle_was_lost: bool,
 }
@@ -38,8 +45,18 @@ impl Failed {
 }
 
 impl Attempts {
-    pub(super) const fn new(retries: u32) -> Self {
-        Self { left: retries, idle_was_lost: false }
+    pub(super) const fn new(retries: u32, retries_missing: bool) -> Self {
+        Self { left: retries, retries_missing, idle_was_lost: false }
+    }
+
+    /// Returns whether another server is asked after this status, whatever is left.
+    pub(super) fn retries_missing(&self, status: StatusCode) -> bool {
+        let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        self.retries_missing && (is_missing || status.is_server_error())
+    }
+
+    pub(super) const fn use_up_missing(&mut self) {
+        self.retries_missing = false;
     }
 
     pub(super) const fn may_reuse(&self) -> bool {

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use tokio::time::{Instant, sleep};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::attempts::{Attempts, Failed, copy_of, may_send_again};
+use super::attempts::{Attempts, Failed, RetryMissing, copy_of, may_send_again};
 use super::error::OriginError;
 use super::health::ExchangeResult;
 use super::origin::Origin;
@@ -97,10 +97,25 @@ impl<'o> Dispatch<'o> {
         Self { origin, key, url, needs_http1, deadline, tried: Mutex::default() }
     }
 
-    /// Sends the request, and sends it again after failures where that is safe.
-    async fn run(&self, mut request: Request<RequestBody>) -> DispatchResult {
+    /// Sends the request, and sends it again after failures where that is safe. Where no other
+    /// server answers, the answer of one that did not have it stands.
+    async fn run(&self, request: Request<RequestBody>) -> DispatchResult {
+        let mut missing = None;
+        let answer = self.attempt(request, &mut missing).await;
+        match missing {
+            Some(missing) if answer.is_err() => Ok(missing),
+            _ => answer,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        mut request: Request<RequestBody>,
+        missing: &mut Option<Response<OriginBody>>,
+    ) -> DispatchResult {
         let method = request.method().clone();
-        let mut attempts = Attempts::new(self.origin.retries());
+        let retries_missing = request.extensions().get::<RetryMissing>().is_some();
+        let mut attempts = Attempts::new(self.origin.retries(), retries_missing);
         self.origin.named_servers().await?;
         let mut place = self.queue().await?;
         loop {
@@ -109,6 +124,7 @@ impl<'o> Dispatch<'o> {
             let is_reused = connection.is_reused;
             let (error, again) = match self.exchange(connection, slot, request).await {
                 Ok(response) => {
+                    let is_missing = attempts.retries_missing(response.status());
                     let retried = copy.filter(|_| method.is_safe()).zip(self.place_after(
                         &response,
                         &method,
@@ -116,6 +132,7 @@ impl<'o> Dispatch<'o> {
                     ));
                     let Some((copy, other)) = retried else { return Ok(response) };
                     (request, place) = (copy, other);
+                    *missing = is_missing.then_some(response);
                     self.origin.metrics.retries.add(1);
                     continue;
                 }
@@ -223,21 +240,30 @@ impl<'o> Dispatch<'o> {
         method: &Method,
         attempts: &mut Attempts,
     ) -> Option<ServerPlace> {
-        let cause = match response.status() {
+        let status = response.status();
+        let is_missing = attempts.retries_missing(status);
+        let is_due = method.is_safe()
+            && !is_over(self.deadline)
+            && (is_missing || self.retries_after(status) && attempts.is_left());
+        let place = is_due.then(|| self.other_place()).flatten()?;
+        self.origin.withdraw_retry().then(|| {
+            if is_missing {
+                attempts.use_up_missing();
+            } else {
+                attempts.use_up();
+            }
+            place
+        })
+    }
+
+    fn retries_after(&self, status: StatusCode) -> bool {
+        let cause = match status {
             StatusCode::BAD_GATEWAY => RetryOn::BadGateway,
             StatusCode::SERVICE_UNAVAILABLE => RetryOn::Unavailable,
             StatusCode::GATEWAY_TIMEOUT => RetryOn::GatewayTimeout,
-            _ => return None,
+            _ => return false,
         };
-        let is_due = method.is_safe()
-            && self.origin.retries_on(cause)
-            && !is_over(self.deadline)
-            && attempts.is_left();
-        let place = is_due.then(|| self.other_place()).flatten()?;
-        self.origin.withdraw_retry().then(|| {
-            attempts.use_up();
-            place
-        })
+        self.origin.retries_on(cause)
     }
 
     /// Returns whether a request that was not answered may be sent again.

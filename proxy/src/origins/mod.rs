@@ -58,6 +58,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+pub use self::attempts::RetryMissing;
 use self::background::Background;
 use self::claims::OriginClaims;
 pub use self::claims::OriginId;

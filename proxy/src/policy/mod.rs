@@ -87,6 +87,7 @@ impl Policy {
                 max_stale_while_revalidate: cache.max_stale_while_revalidate,
                 stale_if_error: cache.stale_if_error,
                 keep: cache.keep,
+                asset_grace: cache.asset_grace,
                 ignore_client_no_cache: cache.ignore_client_no_cache,
             },
             cache: cache.clone(),
@@ -141,6 +142,7 @@ impl Policy {
         let is_ours = matches!(name.as_str(), "surrogate-control" | CACHE_GROUP_INVALIDATION);
         *name == FORM
             || *name == MADE_OF
+            || self.cache.strip_cdn_cache_control && name == "cdn-cache-control"
             || self.tags.strip && (is_ours || self.tags.read.contains(name))
             || edited::is_note(name)
     }

@@ -193,6 +193,20 @@ async fn tag_and_surrogate_fields_are_for_us_and_not_for_clients() {
 }
 
 #[tokio::test]
+async fn no_client_gets_cdn_cache_control_where_it_is_stripped() {
+    let origin = Origin::start().await;
+    origin.on("/a", ok("").field("cdn-cache-control", "max-age=90"));
+    origin.on("/b", ok("").field("cdn-cache-control", "no-store"));
+    let proxy = Proxy::start_with(&origin, |config| config.cache.strip_cdn_cache_control = true);
+    for (path, is_hit) in [("/a", true), ("/b", false)] {
+        assert!(!proxy.get(path).await.head.has("cdn-cache-control"), "{path}");
+        let again = proxy.get(path).await;
+        assert!(!again.head.has("cdn-cache-control"), "{path}");
+        assert_eq!(again.is_hit(), is_hit, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn tag_fields_of_a_response_that_is_not_stored_are_stripped_too() {
     let origin = Origin::start().await;
     origin.on("/a", ok("").field("cache-control", "private").field("surrogate-key", "a"));

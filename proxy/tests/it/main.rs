@@ -61,6 +61,8 @@ mod purge_words;
 mod purge_plugins;
 mod purge_selectors;
 #[cfg(test)]
+mod assets;
+#[cfg(test)]
 mod deploys;
 #[cfg(test)]
 mod purge_of_held;

@@ -56,6 +56,15 @@ pub struct CacheSettings {
     /// Sends a HEAD that misses as GET, so that the response is stored. Costs the transfer of the
     /// content. A HEAD for an uncacheable key stays HEAD.
     pub convert_head: bool,
+    /// Takes `CDN-Cache-Control` from what clients get. Without this it passes, for a CDN before
+    /// this cache (RFC 9213 §3.1).
+    pub strip_cdn_cache_control: bool,
+    /// Files with a hash in their names: for this long after it became stale, a stored one answers
+    /// although the origin has deleted it; errors are not stored, and no deployment takes one away.
+    /// Rules set it; 0s to 3650d, 0s elsewhere.
+    pub asset_grace: Duration,
+    /// Asks one other server where the first answers 404, 410 or with a server error. Rules set it.
+    pub retry_missing: bool,
     /// Requests that wait for one fetch, 1 to 1000000. Further ones get a stale response or 503.
     /// Each costs a connection and a head.
     pub max_followers: usize,
@@ -100,6 +109,9 @@ impl Default for CacheSettings {
             collapse: true,
             collapse_patience: Duration::from_secs(5),
             convert_head: true,
+            strip_cdn_cache_control: false,
+            asset_grace: Duration::ZERO,
+            retry_missing: false,
             max_followers: 20_000,
             max_inflight_bytes: 256 << 20,
             max_pinned_bytes: 256 << 20,
@@ -126,9 +138,27 @@ impl CacheSettings {
         table.read("collapse", boolean, &mut self.collapse);
         table.read("collapse_patience", duration(TIMEOUT), &mut self.collapse_patience);
         table.read("convert_head", boolean, &mut self.convert_head);
+        table.read("strip_cdn_cache_control", boolean, &mut self.strip_cdn_cache_control);
         table.read("max_followers", whole(1..=1_000_000), &mut self.max_followers);
         table.read("max_inflight_bytes", size(1 << 20..=u64::MAX), &mut self.max_inflight_bytes);
         table.read("max_pinned_bytes", size(1 << 20..=u64::MAX), &mut self.max_pinned_bytes);
+    }
+
+    /// Reads the settings that a `[[rule]]` may set, over what is here.
+    pub(super) fn read_overlay(&mut self, table: &mut Table<'_>) {
+        table.read("collapse", boolean, &mut self.collapse);
+        table.read("share_languages", boolean, &mut self.share_languages);
+        table.read("ignore_client_no_cache", boolean, &mut self.ignore_client_no_cache);
+        table.read("deception_armor", boolean, &mut self.deception_armor);
+        table.read("uncacheable_for", duration(LIFETIME), &mut self.uncacheable_for);
+        table.read("keep", duration(LIFETIME), &mut self.keep);
+        table.read("convert_head", boolean, &mut self.convert_head);
+        let longest = &mut self.max_stale_while_revalidate;
+        table.read("max_stale_while_revalidate", duration(LIFETIME), longest);
+        table.read("asset_grace", duration(LIFETIME), &mut self.asset_grace);
+        table.read("retry_missing", boolean, &mut self.retry_missing);
+        self.read_heuristic(table);
+        self.read_ttl_by_status(table);
     }
 
     fn read_heuristic(&mut self, table: &mut Table<'_>) {
@@ -142,7 +172,9 @@ impl CacheSettings {
             let lifetimes = Duration::from_secs(1)..=*LIFETIME.end();
             table.read("max", duration(lifetimes), &mut heuristic.max);
         });
-        self.heuristic = Some(heuristic);
+        if table.has("heuristic") {
+            self.heuristic = Some(heuristic);
+        }
     }
 
     fn read_ttl_by_status(&mut self, table: &mut Table<'_>) {
@@ -151,6 +183,9 @@ impl CacheSettings {
         if lifetimes.len() > LIFETIMES_MAX {
             let wants = format!("must hold at most {LIFETIMES_MAX} lifetimes");
             table.fault_of("ttl_by_status", Fault::new(wants, "too many"));
+        }
+        if table.has("ttl_by_status") {
+            self.ttl_by_status.clear();
         }
         for (status, lifetime) in lifetimes {
             match status_or_class(&status) {

@@ -3,7 +3,6 @@
 use super::{CacheSettings, CompressionSettings, CookieSettings, KeySettings, TagSettings};
 use crate::Config;
 use crate::table::Table;
-use crate::value::{LIFETIME, boolean, duration};
 
 /// The tables that rules can change: those of the file, and over them what matching rules set.
 ///
@@ -40,13 +39,7 @@ impl EffectiveSettings {
         table.table("key", |table| self.key.read(table));
         table.table("cookies", |table| self.cookies.read(table));
         table.table("compression", |table| self.compression.read(table));
-        let cache = &mut self.cache;
-        table.read("collapse", boolean, &mut cache.collapse);
-        table.read("share_languages", boolean, &mut cache.share_languages);
-        table.read("ignore_client_no_cache", boolean, &mut cache.ignore_client_no_cache);
-        table.read("deception_armor", boolean, &mut cache.deception_armor);
-        table.read("uncacheable_for", duration(LIFETIME), &mut cache.uncacheable_for);
-        table.read("keep", duration(LIFETIME), &mut cache.keep);
+        self.cache.read_overlay(table);
     }
 
     /// Returns the tables' defaults.

@@ -81,7 +81,7 @@ x = 1
     5:1: `origin.app.proxy_read_timeout` is nginx's name (not a setting) -> here this is two settings of [origin.app]: | first_byte_timeout = "60s"   (until the response's head) | idle_timeout = "60s"         (between two pieces of its body)
     6:1: unknown key `origin.app.backlog` (not a setting of this table) -> `backlog` belongs to [[listen]]
     8:1: unknown key `cache.colapse` (not a setting of this table) -> did you mean `collapse`?
-    9:1: unknown key `cache.frobnicate` (not a setting of this table) -> there is: collapse, collapse_patience, convert_head, deception_armor, default_ttl, heuristic, ignore_client_no_cache, keep, max_followers, max_inflight_bytes, max_pinned_bytes, max_stale_while_revalidate, share_languages, stale_if_error, stale_while_revalidate, ttl_by_status, uncacheable_for, vary_max_variants
+    9:1: unknown key `cache.frobnicate` (not a setting of this table) -> there is: collapse, collapse_patience, convert_head, deception_armor, default_ttl, heuristic, ignore_client_no_cache, keep, max_followers, max_inflight_bytes, max_pinned_bytes, max_stale_while_revalidate, share_languages, stale_if_error, stale_while_revalidate, strip_cdn_cache_control, ttl_by_status, uncacheable_for, vary_max_variants
     10:2: unknown key `memory` (not a setting) -> `memory` belongs to [storage]
     12:1: unknown key `response.x` (not a setting of this table) -> there is: cache_status, via
     "##);

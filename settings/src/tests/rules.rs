@@ -74,6 +74,28 @@ fn a_rule_stands_over_the_tables_and_changes_nothing_else() {
 }
 
 #[test]
+fn a_rule_sets_lifetimes_of_silent_responses_and_what_head_becomes() {
+    let config = with_rules(
+        "[cache]\nheuristic = \"off\"\nttl_by_status = { 404 = \"1s\", 410 = \"1m\" }\n\
+         [[rule]]\npath = \"/a\"\nttl_by_status = { 404 = \"9s\" }\nconvert_head = false\n\
+         max_stale_while_revalidate = \"5m\"\n\
+         [[rule]]\npath = \"/b\"\nheuristic = { share = \"20%\" }\n",
+    );
+    let tables = EffectiveSettings::of(&config);
+    let [mut one, mut other] = [tables.clone(), tables.clone()];
+    config.rules[0].actions.settings.apply(&mut one);
+    config.rules[1].actions.settings.apply(&mut other);
+    assert_eq!(one.cache.ttl_by_status.len(), 1, "it stands for the table's, not beside it");
+    assert_eq!(one.cache.ttl_by_status[0].1.as_secs(), 9);
+    assert_eq!(one.cache.max_stale_while_revalidate.as_secs(), 300);
+    assert!(!one.cache.convert_head && one.cache.heuristic.is_none());
+    assert_eq!(other.cache.heuristic.map(|heuristic| heuristic.share), Some(20));
+    assert_eq!(other.cache.ttl_by_status, tables.cache.ttl_by_status);
+    let refused = problems("[[rule]]\npath = \"/a\"\nttl_by_status = { 4040 = \"9s\" }\n");
+    assert!(refused.contains("ttl_by_status"), "{refused}");
+}
+
+#[test]
 fn a_rule_that_cannot_be_meant_is_refused_with_its_remedy() {
     let rules = r#"
 [[rule]]

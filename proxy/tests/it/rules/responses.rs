@@ -2,6 +2,7 @@
 
 use super::{purge_tag, ruled};
 use crate::support::origin::{Origin, cacheable, not_modified, ok, status};
+use crate::support::proxy::START_DATE;
 
 #[tokio::test]
 async fn a_lifetime_of_a_rule_counts_from_the_arrival() {
@@ -24,6 +25,50 @@ async fn a_lifetime_for_silent_responses_leaves_others_alone() {
     for (path, is_hit) in [("/silent", true), ("/says", false)] {
         proxy.get(path).await;
         proxy.advance(50);
+        assert_eq!(proxy.get(path).await.is_hit(), is_hit, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn silent_responses_live_as_the_rule_of_their_path_says() {
+    let origin = Origin::start().await;
+    let changed = |path: &str| {
+        let old = ("last-modified", "Wed, 01 Jan 1992 00:00:00 GMT");
+        origin.on(path, ok("hello").field(old.0, old.1).field("date", START_DATE));
+    };
+    for path in ["/a", "/b", "/other"] {
+        changed(path);
+    }
+    origin.on("/gone", status("410 Gone", "gone"));
+    origin.on("/a/gone", status("410 Gone", "gone"));
+    let proxy = ruled(
+        &origin,
+        "[[rule]]\npath = [\"/a\", \"/a/**\"]\nttl_by_status = { 410 = \"1m\" }\nheuristic = \"off\"\n\
+         [[rule]]\npath = \"/b\"\nheuristic = { max = \"1h\" }\n",
+    );
+    let ages = [
+        ("/a", 1, false),
+        ("/b", 3599, true),
+        ("/b", 2, false),
+        ("/other", 80_000, true),
+        ("/a/gone", 59, true),
+        ("/gone", 1, false),
+    ];
+    for (path, seconds, is_hit) in ages {
+        proxy.get(path).await;
+        proxy.advance(seconds);
+        assert_eq!(proxy.get(path).await.is_hit(), is_hit, "{path} after {seconds} s");
+    }
+}
+
+#[tokio::test]
+async fn head_stays_head_where_a_rule_says_so() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("hello"));
+    origin.on("/b", cacheable("hello"));
+    let proxy = ruled(&origin, "[[rule]]\npath = \"/a\"\nconvert_head = false\n");
+    for (path, is_hit) in [("/a", false), ("/b", true)] {
+        proxy.ask("HEAD", path, &[]).await;
         assert_eq!(proxy.get(path).await.is_hit(), is_hit, "{path}");
     }
 }
