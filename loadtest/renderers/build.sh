@@ -75,4 +75,6 @@ case $name in
 esac
 cd "$folder"
 exec 9>&-
+# SvelteKit takes every server for one behind TLS, and refuses forms of other origins than that.
+export PROTOCOL_HEADER=x-forwarded-proto
 DEPLOYMENT=$1 NODE_ENV=production exec node --import "$here/tap.mjs" "${command[@]}"

@@ -23,6 +23,7 @@ Server.prototype.emit = function (event, ...args) {
   }
   if (event === 'request' && recorded.length < RECORDED_MAX) {
     const [{ method, url, rawHeaders, headers }] = args;
+    args[1].setHeader('x-deployment-id', process.env.DEPLOYMENT ?? 'a');
     recorded.push({ method, url, headers: { ...headers }, lines: rawHeaders.length / 2 });
   }
   return emit.call(this, event, ...args);

@@ -9,6 +9,10 @@
 mod support;
 
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
+mod django;
+#[cfg(test)]
 mod frameworks;
 #[cfg(test)]
 mod hit;

@@ -87,6 +87,13 @@ impl Client {
         self.send(request, &document.to_string()).await
     }
 
+    /// Sends a form.
+    pub(crate) async fn submit(&self, path: &str, cookie: &str, content: &str) -> Answer {
+        let request = self.request(Method::POST, path).header("cookie", cookie);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        self.send(request, content).await
+    }
+
     /// Sends `PURGE` for a path, with fields that name more, or how.
     pub(crate) async fn purge(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let method = Method::from_bytes(b"PURGE").expect("it is a token");
@@ -170,6 +177,13 @@ impl Answer {
     /// A field, empty when it is absent.
     pub(crate) fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", |value| value.to_str().expect("it is text"))
+    }
+
+    /// The cookies that it sets, as they are sent back.
+    pub(crate) fn cookies(&self) -> String {
+        let set = self.fields.get_all("set-cookie").iter();
+        let pairs = set.filter_map(|set| set.to_str().ok()?.split(';').next());
+        pairs.map(str::trim).collect::<Vec<_>>().join("; ")
     }
 
     pub(crate) fn is_hit(&self) -> bool {

@@ -1,5 +1,4 @@
 const prices = new Map<string, number>();
-let renders = 0;
 
 export const price = (id: string) => prices.get(id) ?? 100 + Number(id);
 
@@ -7,5 +6,3 @@ export function raisePrice(id: string) {
   prices.set(id, price(id) + 1);
   return price(id);
 }
-
-export const nextRender = () => ++renders;
