@@ -8,6 +8,7 @@ pub mod exit;
 pub mod terminal;
 pub mod configuration;
 pub mod logging;
+pub mod recurring;
 pub mod signals;
 pub mod notify;
 pub mod descriptors;

@@ -51,12 +51,6 @@ pub fn is_filtered_by_environment() -> bool {
     EnvFilter::try_from_env(VARIABLE).is_ok()
 }
 
-/// Opens the files of the log again, after they were rotated. Returns how many there are: none, as
-/// the log goes to standard error.
-pub const fn reopen() -> usize {
-    0
-}
-
 fn filter(settings: &LogSettings) -> EnvFilter {
     let level = match settings.level {
         LogLevel::Error => "error",

@@ -112,16 +112,16 @@ impl RequestSignals {
         loop {
             match self.next().await {
                 SignalRequest::Reload => tracing::warn!("SIGHUP: {remedy}"),
-                SignalRequest::ReopenLogs => reopen_logs("SIGUSR1"),
+                SignalRequest::ReopenLogs => reopened_logs("SIGUSR1", 0),
             }
         }
     }
 }
 
-/// Opens the files of the log again, and says how many there are.
-pub fn reopen_logs(cause: &str) {
-    match crate::logging::reopen() {
-        0 => tracing::info!("{cause}: the log goes to standard error: no file is opened again"),
+/// Says how many files of logs were opened again.
+pub fn reopened_logs(cause: &str, files: usize) {
+    match files {
+        0 => tracing::info!("{cause}: no log goes to a file: none is opened again"),
         files => tracing::info!(files, "{cause}: the files of the log are opened again"),
     }
 }

@@ -43,6 +43,7 @@ mod upgrade;
 pub mod server;
 mod admin;
 pub mod app;
+mod log;
 mod front;
 mod cache;
 mod purge;

@@ -16,6 +16,7 @@ mod sources;
 mod tree;
 mod value;
 mod pattern;
+mod record_filter;
 mod table;
 mod tables;
 mod conflicts;
@@ -35,11 +36,15 @@ use std::thread;
 
 pub use self::finding::Finding;
 pub use self::pattern::{Captures, HostPattern, PathPattern, PathRegex};
+pub use self::record_filter::{Comparison, FilterField, FilterTerm, FilterTest, RecordFilter};
 use self::report::Report;
 pub use self::report::{ConfigErrors, Problem};
 pub use self::rule_test::{ExpectedOutcome, RuleTest};
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
+pub use self::tables::{
+    AccessFormat, AccessLogSettings, AccessLogTarget, ExtraPiece, FormatPiece, TimeFormat,
+};
 pub use self::tables::{
     AddressFamily, AdminSettings, Balance, CacheSettings, CircuitSettings, ClientFields,
     CookieSettings, DnsSettings, EventFormat, FileStorage, HashBy, HealthSettings, HedgeAfter,

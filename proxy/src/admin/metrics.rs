@@ -45,6 +45,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(invalidation::metrics::fence_families(invalidation));
     all.extend(process_families(app));
     all.extend(app.live.streams.families());
+    all.extend(app.logs.families());
     all.extend(app.reloads.families());
     all.extend(storage::families(app));
     all

@@ -29,6 +29,7 @@ use crate::limit::Limit;
 use crate::listener::drain::Drain;
 use crate::listener::{ListenerMetrics, Listeners};
 use crate::live::Live;
+use crate::log::Logs;
 use crate::origins::Origins;
 use crate::policy::LiveSettings;
 use crate::purge::PurgeExecutor;
@@ -63,6 +64,7 @@ pub struct App {
     pub reloads: Reloads,
     pub executor: Arc<PurgeExecutor>,
     pub live: Arc<Live>,
+    pub logs: Logs,
     seed: KeySeed,
     pub pages: PageExchange,
     clock: Clock,
@@ -195,6 +197,8 @@ impl App {
             bytes_max: file.is_none().then(|| config.storage.memory.hand_over.unwrap_or(0)),
             incoming: Mutex::new(incoming),
         };
+        let logs = Logs::new(&config, &settings, &clock);
+        logs.configure(&config, &front.records);
         let started = clock.now();
         Arc::new(Self {
             latest: Mutex::new(config.clone()),
@@ -210,6 +214,7 @@ impl App {
             journal,
             executor,
             live: Arc::clone(&front.live),
+            logs,
             seed,
             pages,
             front,
@@ -323,6 +328,7 @@ impl App {
     fn govern(&self, config: &Config) {
         self.latest.lock().clone_from(config);
         govern(&self.invalidation, config);
+        self.logs.configure(config, &self.front.records);
         self.listeners.permits.resize(config.limits.max_connections);
         self.front.cache.resize_tunnels(config.limits.max_connections);
         self.front.cache.fetcher().resize(fetch_limits(config));

@@ -8,4 +8,5 @@ pub mod grpc;
 pub mod hop_by_hop;
 pub mod http_date;
 pub mod range;
+pub mod trace_context;
 pub(crate) mod uri_reference;

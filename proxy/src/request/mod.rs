@@ -184,6 +184,14 @@ fn client_of(fields: &HeaderMap, peer: &Peer, settings: &SettingsSnapshot) -> Op
 }
 
 impl RequestHead {
+    /// Returns the client's address, as far as trusted peers tell it.
+    pub fn client(&self) -> Option<IpAddr> {
+        let listen =
+            self.peer.listener.and_then(|listener| listener.of(&self.policy.settings().listen));
+        let trusted = listen.map_or(&[][..], |listen| &listen.trusted_proxies);
+        forwarding::client_address(&self.fields, &self.peer, trusted)
+    }
+
     /// Chooses the origin that the request is forwarded to, or returns `None` if none claims it.
     pub fn claim(&mut self) -> Option<OriginId> {
         self.peer.note_claims(&self.fields);

@@ -228,6 +228,9 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_admin_streams gauge
     shellac_admin_streams_opened counter
     shellac_admin_streams_cut counter
+    shellac_log_lines counter
+    shellac_log_dropped counter
+    shellac_log_failures counter
     shellac_config_last_reload_successful gauge
     shellac_config_last_reload_success_timestamp_seconds gauge
     shellac_config_restart_needed gauge

@@ -30,6 +30,8 @@ mod records;
 #[cfg(test)]
 mod live_views;
 #[cfg(test)]
+mod access_log;
+#[cfg(test)]
 mod partial;
 #[cfg(test)]
 mod deception;

@@ -6,13 +6,14 @@ use super::modules::Modules;
 use super::report::Report;
 
 /// The modules of `proxy/src`, the highest floor first. Crates of the workspace are the ground.
-const PROXY: [&[&str]; 20] = [
+const PROXY: [&[&str]; 21] = [
     &["testing"],
     &["cli"],
     &["upgrade"],
     &["server"],
     &["admin"],
     &["app"],
+    &["log"],
     &["front"],
     &["cache"],
     &["purge"],

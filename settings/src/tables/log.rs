@@ -1,5 +1,6 @@
 //! `[log]`: how much is said, and in which form.
 
+use super::access_log::AccessLogSettings;
 use crate::table::Table;
 use crate::value::choice;
 
@@ -10,6 +11,8 @@ pub struct LogSettings {
     pub level: LogLevel,
     /// The format of the lines.
     pub format: LogFormat,
+    /// `[log.access]`.
+    pub access: AccessLogSettings,
 }
 
 /// The importance of a message.
@@ -40,7 +43,8 @@ pub enum LogFormat {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Auto }
+        let access = AccessLogSettings::default();
+        Self { level: LogLevel::Info, format: LogFormat::Auto, access }
     }
 }
 
@@ -49,6 +53,7 @@ impl LogSettings {
     pub(crate) fn read(&mut self, table: &mut Table<'_>) {
         table.read("level", choice(&LEVELS), &mut self.level);
         table.read("format", choice(&FORMATS), &mut self.format);
+        table.table("access", |table| self.access.read(table));
     }
 }
 

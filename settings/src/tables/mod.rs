@@ -30,9 +30,13 @@ mod limits;
 mod response;
 mod kafka;
 mod purger;
+mod access_format;
+mod access_log;
 mod log;
 mod secret;
 
+pub use self::access_format::{AccessFormat, ExtraPiece, FormatPiece, TimeFormat};
+pub use self::access_log::{AccessLogSettings, AccessLogTarget};
 pub use self::admin::{AdminSettings, DashboardMode};
 pub use self::cache::{CacheSettings, HeuristicSettings};
 pub use self::compression::{

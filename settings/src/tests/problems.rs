@@ -554,3 +554,15 @@ fn a_query_is_a_table_or_a_word() {
     let wrong = listed(&format!("{MINIMAL}[key]\nquery = \"non\"\n"));
     assert_snapshot!(wrong, @r##"4:9: `key.query` must be one of "all", "none" (unknown value) -> did you mean "none"?"##);
 }
+
+#[test]
+fn the_access_logs_settings_are_checked() {
+    let log = "[log.access]\ntarget = \"/var/log/a\"\nformat = \"%h %z\"\nsample = 1\nalways = [\"slow\"]\nrotate_at = \"1MiB\"\n";
+    assert_snapshot!(listed(&format!("{MINIMAL}{log}")), @r##"
+    4:10: `log.access.target` must be "off", "stdout", "stderr", "file:/PATH", "unix:/PATH", "syslog" or "syslog:/PATH" (`/var/log/a` is none of them) -> did you mean "file:/var/log/a"?
+    5:10: `log.access.format` must be "json", "combined", "common", or a format string of varnishncsa (there is no `%z`) -> directives are %b %B %D %h %H %I %l %m %O %q %r %s %t %T %u %U %%, %{NAME}i, %{NAME}o, %{FORMAT}t, %{Varnish:NAME}x and %{Shellac:NAME}x
+    6:10: `log.access.sample` must be text (this is a number)
+    7:11: `log.access.always[0]` must be a filter of requests (`slow` is no filter: write `status>=500`, `cache=miss`, `path=/p/*`, `slower than 200ms`, `errors`, joined by `and`, `or`, `not`)
+    8:13: `log.access.rotate_at` is for a file (there is no file) -> write target = "file:PATH"
+    "##);
+}

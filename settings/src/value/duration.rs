@@ -41,6 +41,11 @@ pub(crate) fn duration_or_off(
     }
 }
 
+/// Returns the duration that a text means, if it is one.
+pub(crate) fn duration_of(text: &str) -> Option<Duration> {
+    parse(text).ok()
+}
+
 /// Checks the units and leaves the numbers to `humantime`, which knows more units: its `M` is a
 /// month.
 fn parse(text: &str) -> Result<Duration, Fault> {

@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 pub(crate) use self::address::{authority, cidr, listen_address, peer_network, socket_address};
-pub(crate) use self::duration::{LIFETIME, PAUSE, TIMEOUT, duration, duration_or_off};
+pub(crate) use self::duration::{LIFETIME, PAUSE, TIMEOUT, duration, duration_of, duration_or_off};
 pub(crate) use self::mode::file_mode;
 pub(crate) use self::share::{percent, percent_or_off};
 pub(crate) use self::size::{size, size_of, size_or_off};

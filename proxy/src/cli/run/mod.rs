@@ -12,7 +12,7 @@ use process::configuration::load_with_sources;
 use process::descriptors::raise_descriptor_limit;
 use process::exit::Exit;
 use process::logging;
-use process::signals::{ExitSignals, LeaveSignal, RequestSignals, SignalRequest, reopen_logs};
+use process::signals::{ExitSignals, LeaveSignal, RequestSignals, SignalRequest, reopened_logs};
 use settings::{Config, Flags, LogSettings};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -218,11 +218,11 @@ async fn answer(mut requests: RequestSignals, app: Arc<App>) {
     loop {
         match requests.next().await {
             SignalRequest::Reload => {
-                reopen_logs("SIGHUP");
+                reopened_logs("SIGHUP", app.logs.reopen());
                 // Its result is in the log.
                 let _logged = app.reloads.reload("SIGHUP", false).await;
             }
-            SignalRequest::ReopenLogs => reopen_logs("SIGUSR1"),
+            SignalRequest::ReopenLogs => reopened_logs("SIGUSR1", app.logs.reopen()),
         }
     }
 }

@@ -77,6 +77,12 @@ impl RuleEffects {
         &self.matched
     }
 
+    /// The names of the rules.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let rule = |place: &u16| self.rules.list.get(usize::from(*place));
+        self.matched.iter().filter_map(rule).map(|rule| rule.name.as_str())
+    }
+
     /// The rules for which responses are kept apart from others of the same URL.
     pub const fn apart(&self) -> Option<KeyRules> {
         self.apart

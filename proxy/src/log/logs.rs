@@ -1,0 +1,120 @@
+//! `Logs`: the logs of requests, as the settings say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use process::clock::Clock;
+use process::metrics::Counter;
+use settings::{AccessLogTarget, Config};
+
+use super::access_log::AccessLog;
+use crate::front::record_sinks::{RecordSink, RecordSinks};
+use crate::metrics::family::{Family, Sample};
+use crate::policy::LiveSettings;
+
+#[derive(Debug)]
+pub struct Logs {
+    access: Mutex<Option<Arc<AccessLog>>>,
+    /// The counts of logs that others have replaced.
+    gone: [Counter; 3],
+    live_settings: Arc<LiveSettings>,
+    workers: usize,
+    clock: Clock,
+}
+
+impl Logs {
+    pub fn new(config: &Config, live_settings: &Arc<LiveSettings>, clock: &Clock) -> Self {
+        Self {
+            access: Mutex::new(None),
+            gone: Default::default(),
+            live_settings: Arc::clone(live_settings),
+            workers: config.workers,
+            clock: clock.clone(),
+        }
+    }
+
+    /// Logs as these settings say. A log whose settings are the same goes on.
+    pub fn configure(&self, config: &Config, sinks: &RecordSinks) {
+        let settings = &config.log.access;
+        let mut access = self.access.lock();
+        if access.as_ref().is_some_and(|log| log.settings == *settings) {
+            return;
+        }
+        let log = if settings.target == AccessLogTarget::Off {
+            None
+        } else {
+            let (live, clock) = (Arc::clone(&self.live_settings), self.clock.clone());
+            AccessLog::start(settings, self.workers, live, clock)
+                .inspect_err(|error| tracing::error!(%error, "cannot start the access log"))
+                .ok()
+                .map(Arc::new)
+        };
+        let sink = log.as_ref().map(|log| -> Arc<dyn RecordSink> { Arc::<AccessLog>::clone(log) });
+        if sink.is_some() || access.is_some() {
+            sinks.replace(ACCESS, sink);
+        }
+        if let Some(before) = std::mem::replace(&mut *access, log) {
+            before.writer.queue.close();
+            for (sum, count) in self.gone.iter().zip(counts(&before)) {
+                sum.add(count);
+            }
+        }
+    }
+
+    /// Opens the files again. Returns how many there are.
+    pub fn reopen(&self) -> usize {
+        let access = self.access.lock();
+        let log =
+            access.as_ref().filter(|log| matches!(log.settings.target, AccessLogTarget::File(_)));
+        if let Some(log) = log {
+            log.writer.reopen();
+        }
+        usize::from(log.is_some())
+    }
+
+    /// Ends the logs, for which lines may wait a moment longer.
+    pub fn close(&self, sinks: &RecordSinks) {
+        let log = self.access.lock().take();
+        if let Some(log) = log {
+            sinks.replace(ACCESS, None);
+            log.close(CLOSING_PATIENCE);
+        }
+    }
+
+    pub(crate) fn families(&self) -> Vec<Family> {
+        let access = self.access.lock();
+        let now = access.as_deref().map(counts).unwrap_or_default();
+        let [lines, dropped, failures] =
+            std::array::from_fn(|at| now.get(at).copied().unwrap_or_default() + self.gone_at(at));
+        let of = |count| std::iter::once(Sample::counter([("sink", ACCESS.to_owned())], count));
+        vec![
+            Family::labelled("shellac_log_lines", "Lines of logs that were written", of(lines)),
+            Family::labelled(
+                "shellac_log_dropped",
+                "Lines of logs that found no room, or could not be written",
+                of(dropped),
+            ),
+            Family::labelled(
+                "shellac_log_failures",
+                "Writes to the target of a log that failed",
+                of(failures),
+            ),
+        ]
+    }
+
+    fn gone_at(&self, at: usize) -> u64 {
+        self.gone.get(at).map_or(0, Counter::value)
+    }
+}
+
+/// Returns the lines that were written and dropped, and the writes that failed.
+fn counts(log: &AccessLog) -> [u64; 3] {
+    let writer = &log.writer;
+    [writer.queue.written.value(), writer.queue.dropped.value(), writer.failures.value()]
+}
+
+const ACCESS: &str = "access";
+
+/// Who stops the proxy does not wait for a pipe that nobody reads.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(1);
