@@ -43,6 +43,8 @@ pub(super) struct History {
     written: u64,
     /// The time by a clock that is never wrong.
     time: Timestamp,
+    /// The latest time that the wall clock has shown.
+    latest: Timestamp,
     is_clock_set: bool,
     /// The power went off before the journal said so.
     is_clock_lost: bool,
@@ -70,6 +72,7 @@ impl History {
             turnover: [0; 3],
             written: 0,
             time: BEGUN,
+            latest: BEGUN,
             is_clock_set: false,
             is_clock_lost: false,
             scale,
@@ -93,6 +96,7 @@ impl History {
     }
 
     fn operate(mut self, operation: Operation) -> Self {
+        self.latest = self.latest.max(self.store.clock.wall());
         match (operation, self.ending) {
             (Operation::Crash(..) | Operation::Restart, Some((crash, seed))) => {
                 return self.crash(crash, seed);
@@ -475,6 +479,9 @@ impl History {
         self.truth.crash(crash, self.time);
         if crash == Crash::Power && self.store.journal.recovered().is_none() {
             self.truth.excuse_all(); // purges may have been torn out of the journal: the store was discarded
+        }
+        if self.store.clock.wall() < self.latest {
+            self.truth.excuse_all(); // the clock is wrong or was: no age may be known
         }
         for slot in Slot::all() {
             let second = self.check(slot, Some(crash));
