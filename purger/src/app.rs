@@ -156,6 +156,7 @@ impl App {
             consumer: consumer.clone(),
             assignment: Arc::clone(fleet.assignment()),
             cursors: Arc::clone(&cursors),
+            topic: config.purger.topics.first().cloned().unwrap_or_default(),
             start: config.purger.start,
             interval: (config.purger.heartbeat / 2).min(LOOK),
         };

@@ -127,7 +127,7 @@ fn kafka(config: &Config, rows: &mut Vec<CheckLine>) {
             broker
         }
         Err(error) => {
-            let why = match error.causes.iter().rev().find_map(|cause| remedy(cause)) {
+            let why = match remedy(&error.causes.join("; ")) {
                 Some(remedy) => format!("{error}: {remedy}"),
                 None => unreachable(&config.kafka.brokers, &error.to_string()),
             };
@@ -159,9 +159,10 @@ fn kafka(config: &Config, rows: &mut Vec<CheckLine>) {
     rows.push(group(&broker, config));
 }
 
-/// Returns the remedy for an error of librdkafka.
-fn remedy(cause: &str) -> Option<&'static str> {
-    let has = |part: &str| cause.to_ascii_lowercase().contains(part);
+/// Returns the remedy for errors of librdkafka, by the one that says most.
+fn remedy(causes: &str) -> Option<&'static str> {
+    let causes = causes.to_ascii_lowercase();
+    let has = |part: &str| causes.contains(part);
     Some(match () {
         () if has("certificate verify failed") || has("unable to get local issuer") => {
             "let kafka.ca name the authority that signed the broker's certificate, and kafka.brokers the names in it"

@@ -90,7 +90,7 @@ impl BrokerClient {
         let consumer = Consumer(cursors.consumer().map_err(plain)?);
         let cluster = config.kafka.cluster.clone();
         let mut broker = Self { cursors, consumer, cluster };
-        if let Err(error) = client::brokers_answer(&broker.consumer.0) {
+        if let Err(error) = client::brokers_answer(&broker.consumer.0, None) {
             return Err(BrokerError { error, causes: causes_of(&broker.consumer.0) });
         }
         if broker.cluster.is_empty() {

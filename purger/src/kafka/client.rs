@@ -152,8 +152,14 @@ pub fn committed<C: ConsumerContext>(
 /// is four times as large as the message, which does not suffice while many topics have no
 /// partitions, such as during their deletion. It reports a bad message then, but the brokers have
 /// answered. Blocks up to [`PATIENCE`].
-pub fn brokers_answer<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> KafkaResult<()> {
-    match consumer.fetch_metadata(None, PATIENCE) {
+///
+/// A consumer of a group must name a topic: an answer about all topics that comes while the group
+/// assigns partitions makes librdkafka join again, and so for ever if both take turns at one pace.
+pub fn brokers_answer<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: Option<&str>,
+) -> KafkaResult<()> {
+    match consumer.fetch_metadata(topic, PATIENCE) {
         Err(error) if error.rdkafka_error_code() != Some(RDKafkaErrorCode::BadMessage) => {
             Err(error)
         }

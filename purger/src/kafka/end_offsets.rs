@@ -23,6 +23,8 @@ pub struct EndOffsetPoller {
     pub consumer: GroupConsumer,
     pub assignment: Arc<Assignment>,
     pub cursors: Arc<Cursors>,
+    /// The brokers are asked about it while no partition is assigned.
+    pub topic: String,
     /// The beginning of a group that never committed.
     pub start: StartAt,
     pub interval: Duration,
@@ -37,7 +39,7 @@ impl EndOffsetPoller {
         while !stop.load(Ordering::Relaxed) {
             let partitions = self.assignment.partitions();
             let reached = if partitions.is_empty() {
-                brokers_answer(&self.consumer).is_ok()
+                brokers_answer(&self.consumer, Some(&self.topic)).is_ok()
             } else {
                 partitions.iter().all(|partition| self.look(partition, &mut stuck, &mut fallen))
             };

@@ -19,4 +19,6 @@ mod effects;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod pending;

@@ -9,9 +9,13 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::LoginBroker;
+
 pub(crate) struct Broker {
     pub(crate) cluster: MockCluster<'static, DefaultProducerContext>,
     producer: FutureProducer,
+    /// Where clients are to connect instead.
+    front: Option<String>,
 }
 
 impl Broker {
@@ -26,11 +30,17 @@ impl Broker {
             .set("bootstrap.servers", cluster.bootstrap_servers())
             .create()
             .unwrap();
-        Self { cluster, producer }
+        Self { cluster, producer, front: None }
     }
 
     pub(crate) fn address(&self) -> String {
-        self.cluster.bootstrap_servers()
+        self.front.clone().unwrap_or_else(|| self.cluster.bootstrap_servers())
+    }
+
+    /// From now on clients connect to what stands before it.
+    pub(crate) fn behind(mut self, login: &LoginBroker) -> Self {
+        self.front = Some(login.address.clone());
+        self
     }
 
     pub(crate) async fn write(&self, partition: i32, key: &str, value: &[u8]) -> i64 {
@@ -72,7 +82,7 @@ impl Broker {
 
     /// Reads a topic of one partition from its beginning, so many records.
     pub(crate) async fn read(&self, topic: &'static str, count: usize) -> Vec<OwnedMessage> {
-        let address = self.address();
+        let address = self.cluster.bootstrap_servers();
         let read = tokio::task::spawn_blocking(move || {
             let consumer: BaseConsumer = ClientConfig::new()
                 .set("bootstrap.servers", address)
@@ -97,7 +107,7 @@ impl Broker {
     }
 
     pub(crate) async fn committed(&self, partition: i32) -> Option<i64> {
-        let address = self.address();
+        let address = self.cluster.bootstrap_servers();
         let asked = tokio::task::spawn_blocking(move || {
             let consumer: BaseConsumer = ClientConfig::new()
                 .set("bootstrap.servers", address)

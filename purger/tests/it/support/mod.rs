@@ -2,6 +2,7 @@
 //! its owner.
 
 mod broker;
+mod login;
 mod proxy;
 mod purger;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 pub(crate) use self::broker::{Broker, json};
+pub(crate) use self::login::LoginBroker;
 pub(crate) use self::proxy::{Proxy, refuse};
 pub(crate) use self::purger::{Purger, command};
 

@@ -24,9 +24,11 @@ pub(crate) struct Purger {
     running: Option<JoinHandle<ShutdownResult>>,
 }
 
+/// `settings` are lines of `[purger]`, and after `[kafka]` of that table.
 fn configuration(broker: &Broker, urls: &[String], settings: &str) -> String {
+    let (settings, kafka) = settings.split_once("[kafka]").unwrap_or((settings, ""));
     format!(
-        "[origin.app]\nservers = [\"127.0.0.1:1\"]\n[kafka]\nbrokers = [\"{}\"]\n\
+        "[origin.app]\nservers = [\"127.0.0.1:1\"]\n[kafka]\n{kafka}\nbrokers = [\"{}\"]\n\
          [kafka.properties]\n\"fetch.wait.max.ms\" = \"10\"\n\"topic.metadata.refresh.interval.ms\" = \"1000\"\n\
          [purger]\ntopics = [\"purge\"]\ndead_letter = \"dead\"\nadmin = \"127.0.0.1:0\"\nsession_timeout = \"4s\"\n\
          targets.urls = {urls:?}\ntargets.token = \"secret\"\n{settings}\n",
@@ -34,8 +36,7 @@ fn configuration(broker: &Broker, urls: &[String], settings: &str) -> String {
     )
 }
 
-/// Runs a command of the real program; `settings` are lines of `[purger]`, `[kafka]` begins those
-/// of that table. Returns its exit code and everything it said.
+/// Runs a command of the real program; returns its exit code and everything it said.
 pub(crate) async fn command(
     broker: &Broker,
     urls: &[String],
@@ -43,9 +44,7 @@ pub(crate) async fn command(
     name: &'static str,
     arguments: &[&str],
 ) -> (i32, String) {
-    let (own, kafka) = settings.split_once("[kafka]").unwrap_or((settings, ""));
-    let text =
-        configuration(broker, urls, own).replace("[kafka]\n", &format!("[kafka]\n{kafka}\n"));
+    let text = configuration(broker, urls, settings);
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_shellac-purger"));
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
@@ -57,7 +56,7 @@ pub(crate) async fn command(
 }
 
 impl Purger {
-    /// Starts a purger for these proxies; `settings` are lines of `[purger]`.
+    /// Starts a purger for these proxies.
     pub(crate) async fn start(broker: &Broker, proxies: &[&Proxy], settings: &str) -> Self {
         let urls = proxies.iter().map(|proxy| proxy.url()).collect::<Vec<_>>();
         Self::start_for(broker, &urls, settings).await
