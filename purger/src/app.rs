@@ -148,7 +148,8 @@ impl App {
         let stop_deliveries = CancellationToken::new();
         let discovery = Discovery::new(config.purger.targets.clone());
         let (found, targets) = watch::channel(Vec::new());
-        drop(tokio::spawn(discovery.run(found)));
+        let known = Arc::clone(&fleet);
+        drop(tokio::spawn(discovery.run(found, move |url| known.silence(url))));
         let deliveries = tokio::spawn(Arc::clone(&fleet).run(targets, stop_deliveries.clone()));
 
         let stop = Arc::new(AtomicBool::new(false));

@@ -16,7 +16,7 @@ pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
         token: rules.targets.token.clone(),
         timeout: rules.timeout,
     };
-    let found = Discovery::new(rules.targets.clone()).look().await;
+    let found = Discovery::new(rules.targets.clone()).look(|_| None).await;
     let target = |(proxy, id): (Discovered, _)| Arc::new(Target::new(id, proxy.url, &options));
     found.into_iter().zip(1..).map(target).collect()
 }

@@ -5,17 +5,30 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::RData;
 use settings::TargetSettings;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::kafka::cause::LOG_LIMITER;
+
 /// Looks proxies up periodically and publishes the URLs of their admin listeners.
 #[derive(Debug)]
 pub struct Discovery {
     settings: TargetSettings,
-    /// URLs that a name resolved to, with the moment since when complete answers lack them.
-    seen: BTreeMap<(NameKind, String), Option<Instant>>,
+    /// URLs that a name resolved to.
+    seen: BTreeMap<(NameKind, String), Presence>,
+}
+
+/// Whether a URL belongs to its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Listed,
+    /// Complete answers lack it.
+    Left(Instant),
+    /// The name does not exist, and the proxy does not answer either.
+    Silent(Instant),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +62,9 @@ pub enum LookupError {
     /// The name servers gave no answer.
     #[error("{0}")]
     Dns(String),
+    /// The name servers answered that the name does not exist, or has no address.
+    #[error("{0}")]
+    NoSuchName(String),
 }
 
 impl Discovery {
@@ -56,8 +72,11 @@ impl Discovery {
         Self { settings, seen: BTreeMap::new() }
     }
 
-    /// Looks up once. While a name cannot be looked up, that is logged and its proxies are kept.
-    pub async fn look(&mut self) -> Vec<Discovered> {
+    /// Looks up once. While a name cannot be looked up, its proxies are kept. While it does not
+    /// exist, those are kept that answer: a fleet without ready members has no name in Kubernetes,
+    /// and neither has one whose name server has lost its data. `silence` tells how long a URL has
+    /// not answered.
+    pub async fn look(&mut self, silence: impl Fn(&str) -> Option<Duration>) -> Vec<Discovered> {
         for (kind, name, found) in [
             (NameKind::Addresses, &self.settings.dns, self.addresses().await),
             (NameKind::Services, &self.settings.srv, self.services().await),
@@ -73,15 +92,38 @@ impl Discovery {
                     }
                     self.seen = note(std::mem::take(&mut self.seen), kind, answer, Instant::now());
                 }
+                Err(LookupError::NoSuchName(why)) => {
+                    if let Some(repeated) = LOG_LIMITER.admit(&why) {
+                        tracing::warn!(
+                            why,
+                            name,
+                            repeated,
+                            "there is no such name: keeping the known proxies that answer"
+                        );
+                    }
+                    note_no_name(&mut self.seen, kind, &silence, Instant::now());
+                }
                 Err(error) => {
-                    tracing::warn!(%error, name, "cannot look up proxies: keeping the known ones");
+                    let error = error.to_string();
+                    if let Some(repeated) = LOG_LIMITER.admit(&error) {
+                        tracing::warn!(
+                            error,
+                            name,
+                            repeated,
+                            "cannot look up proxies: keeping the known ones"
+                        );
+                    }
                 }
             }
         }
         let forget_after = self.settings.forget_after;
-        self.seen.retain(|_, absent| absent.is_none_or(|since| since.elapsed() <= forget_after));
+        self.seen.retain(|_, presence| match presence {
+            Presence::Listed => true,
+            Presence::Left(since) | Presence::Silent(since) => since.elapsed() <= forget_after,
+        });
         let mut all = BTreeMap::new();
-        let seen = self.seen.iter().map(|((_, url), absent)| (url, absent.is_none()));
+        let is_listed = |presence: &Presence| *presence == Presence::Listed;
+        let seen = self.seen.iter().map(|((_, url), presence)| (url, is_listed(presence)));
         for (url, is_present) in self.settings.urls.iter().map(|url| (url, true)).chain(seen) {
             *all.entry(url.clone()).or_default() |= is_present;
         }
@@ -98,8 +140,10 @@ impl Discovery {
         if !matches!(port, Some(Ok(_))) {
             return Err(not_a_name());
         }
-        let found = tokio::net::lookup_host(name.as_str()).await;
-        let found = found.map_err(|error| LookupError::Dns(error.to_string()))?;
+        let found = match tokio::net::lookup_host(name.as_str()).await {
+            Ok(found) => found,
+            Err(error) => return Err(cause_of(name, &error).await),
+        };
         Ok(LookupResult { urls: found.map(url_of).collect(), missing: Vec::new() })
     }
 
@@ -112,7 +156,7 @@ impl Discovery {
         let resolver = TokioResolver::builder_tokio()
             .and_then(hickory_resolver::ResolverBuilder::build)
             .map_err(|error| failed(&error))?;
-        let records = resolver.srv_lookup(name.as_str()).await.map_err(|error| failed(&error))?;
+        let records = resolver.srv_lookup(name.as_str()).await.map_err(lookup_error)?;
         let mut answer = LookupResult::default();
         for record in records.answers() {
             let RData::SRV(service) = &record.data else { continue };
@@ -127,10 +171,14 @@ impl Discovery {
     }
 
     /// Looks up periodically until the receiver is dropped.
-    pub async fn run(mut self, found: watch::Sender<Vec<Discovered>>) {
+    pub async fn run(
+        mut self,
+        found: watch::Sender<Vec<Discovered>>,
+        silence: impl Fn(&str) -> Option<Duration>,
+    ) {
         let is_static = self.settings.dns.is_empty() && self.settings.srv.is_empty();
         loop {
-            let proxies = self.look().await;
+            let proxies = self.look(&silence).await;
             found.send_if_modified(|known| {
                 let is_new = *known != proxies;
                 *known = proxies;
@@ -162,20 +210,61 @@ impl LookupResult {
 
 /// Merges the answer for a name. Only a complete answer marks URLs as absent.
 fn note(
-    mut seen: BTreeMap<(NameKind, String), Option<Instant>>,
+    mut seen: BTreeMap<(NameKind, String), Presence>,
     kind: NameKind,
     answer: LookupResult,
     now: Instant,
-) -> BTreeMap<(NameKind, String), Option<Instant>> {
+) -> BTreeMap<(NameKind, String), Presence> {
     if answer.missing.is_empty() {
-        for ((_, url), absent) in seen.iter_mut().filter(|((of, _), _)| *of == kind) {
+        for ((_, url), presence) in seen.iter_mut().filter(|((of, _), _)| *of == kind) {
             if !answer.urls.contains(url) {
-                absent.get_or_insert(now);
+                *presence = match *presence {
+                    Presence::Listed => Presence::Left(now),
+                    Presence::Left(since) | Presence::Silent(since) => Presence::Left(since),
+                };
             }
         }
     }
-    seen.extend(answer.urls.into_iter().map(|url| ((kind, url), None)));
+    seen.extend(answer.urls.into_iter().map(|url| ((kind, url), Presence::Listed)));
     seen
+}
+
+/// Notes that a name does not exist: its proxies count as absent only while they do not answer.
+fn note_no_name(
+    seen: &mut BTreeMap<(NameKind, String), Presence>,
+    kind: NameKind,
+    silence: impl Fn(&str) -> Option<Duration>,
+    now: Instant,
+) {
+    for ((_, url), presence) in seen.iter_mut().filter(|((of, _), _)| *of == kind) {
+        let is_silent = silence(url).is_some_and(|since| since >= SILENCE);
+        *presence = match *presence {
+            Presence::Listed if is_silent => Presence::Silent(now),
+            Presence::Silent(_) if !is_silent => Presence::Listed,
+            same => same,
+        };
+    }
+}
+
+/// Returns why the system's resolver did not find a name, of which it does not tell whether it does
+/// not exist or could not be asked for.
+async fn cause_of(name: &str, error: &std::io::Error) -> LookupError {
+    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+    let asked = TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build);
+    if let Ok(resolver) = asked
+        && let Err(no_records) = resolver.lookup_ip(host).await
+        && no_records.is_no_records_found()
+    {
+        return LookupError::NoSuchName(error.to_string());
+    }
+    LookupError::Dns(error.to_string())
+}
+
+fn lookup_error(error: NetError) -> LookupError {
+    match error.is_no_records_found() {
+        true => LookupError::NoSuchName(error.to_string()),
+        false => LookupError::Dns(error.to_string()),
+    }
 }
 
 fn url_of(address: SocketAddr) -> String {
@@ -183,6 +272,8 @@ fn url_of(address: SocketAddr) -> String {
 }
 
 const REFRESH_MIN: Duration = Duration::from_millis(100);
+/// A proxy of a name that does not exist is kept until it has not answered for so long.
+const SILENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -204,7 +295,7 @@ mod tests {
     async fn a_name_and_a_list_are_joined() {
         let mut discovery =
             Discovery::new(settings("127.0.0.1:81", &["http://b:1", "http://127.0.0.1:81"]));
-        let found = discovery.look().await;
+        let found = discovery.look(|_| None).await;
         assert_eq!(urls(&found), ["http://127.0.0.1:81", "http://b:1"]);
         assert!(found.iter().all(|proxy| proxy.is_present));
     }
@@ -213,23 +304,23 @@ mod tests {
     async fn a_fleet_is_never_forgotten_because_its_name_cannot_be_looked_up() {
         let mut discovery = Discovery::new(settings("127.0.0.1:81", &[]));
         discovery.settings.forget_after = Duration::ZERO;
-        let all = discovery.look().await;
+        let all = discovery.look(|_| None).await;
         assert_eq!((all.len(), all[0].is_present), (1, true));
         discovery.settings.dns = "no-port".to_owned();
-        assert_eq!(discovery.look().await, all, "however long that lasts");
-        assert_eq!(discovery.look().await, all);
+        assert_eq!(discovery.look(|_| None).await, all, "however long that lasts");
+        assert_eq!(discovery.look(|_| None).await, all);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_proxy_that_left_its_name_is_absent_and_then_forgotten() {
         let mut discovery = Discovery::new(settings("127.0.0.1:81", &[]));
-        discovery.look().await;
+        discovery.look(|_| None).await;
         discovery.settings.dns = "127.0.0.1:82".to_owned();
-        let found = discovery.look().await;
+        let found = discovery.look(|_| None).await;
         assert_eq!(urls(&found), ["http://127.0.0.1:81", "http://127.0.0.1:82"]);
         assert_eq!((found[0].is_present, found[1].is_present), (false, true));
         tokio::time::advance(discovery.settings.forget_after + Duration::from_secs(1)).await;
-        assert_eq!(urls(&discovery.look().await), ["http://127.0.0.1:82"]);
+        assert_eq!(urls(&discovery.look(|_| None).await), ["http://127.0.0.1:82"]);
     }
 
     #[test]
@@ -247,10 +338,68 @@ mod tests {
         assert_eq!(answer.missing, ["a: no record"]);
         let seen = note(seen, NameKind::Services, answer, now);
         assert_eq!(seen.len(), 3);
-        assert!(seen.values().all(Option::is_none), "a may be there: {seen:?}");
+        assert!(seen.values().all(is_listed), "a may be there: {seen:?}");
         let mut answer = LookupResult::default();
         answer.add("c", 81, Ok(address(3)));
         let seen = note(seen, NameKind::Services, answer, now);
-        assert_eq!(seen.values().filter(|absent| absent.is_some()).count(), 2);
+        assert_eq!(seen.values().filter(|presence| !is_listed(presence)).count(), 2);
+    }
+
+    fn is_listed(presence: &Presence) -> bool {
+        *presence == Presence::Listed
+    }
+
+    /// In Kubernetes, a headless service without ready pods has no name.
+    #[tokio::test(start_paused = true)]
+    async fn proxies_whose_name_does_not_exist_are_kept_as_long_as_they_answer() {
+        let url = |last: u8| format!("http://10.0.0.{last}:81");
+        let key = |last| (NameKind::Addresses, url(last));
+        let begin = Instant::now();
+        let mut seen = BTreeMap::from([
+            (key(1), Presence::Listed),
+            (key(2), Presence::Listed),
+            (key(3), Presence::Left(begin)),
+        ]);
+        let is_silent = |name: &str| (name == url(2)).then_some(SILENCE);
+        note_no_name(&mut seen, NameKind::Addresses, is_silent, begin);
+        assert_eq!(seen[&key(1)], Presence::Listed);
+        assert_eq!(seen[&key(2)], Presence::Silent(begin), "it gets no token from now on");
+        assert_eq!(seen[&key(3)], Presence::Left(begin), "another may have its address");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        note_no_name(&mut seen, NameKind::Addresses, is_silent, Instant::now());
+        assert_eq!(seen[&key(2)], Presence::Silent(begin), "its time goes on");
+        note_no_name(&mut seen, NameKind::Addresses, |_| None, Instant::now());
+        assert_eq!(seen[&key(2)], Presence::Listed, "it answers again");
+        note_no_name(&mut seen, NameKind::Addresses, is_silent, begin);
+        let answer = LookupResult { urls: vec![url(3)], missing: Vec::new() };
+        let seen = note(seen, NameKind::Addresses, answer, Instant::now());
+        assert_eq!(seen[&key(1)], Presence::Left(Instant::now()));
+        assert_eq!(seen[&key(2)], Presence::Left(begin));
+        assert_eq!(seen[&key(3)], Presence::Listed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_proxy_whose_name_does_not_exist_is_forgotten_in_the_end() {
+        let mut discovery = Discovery::new(settings("no-port", &[]));
+        let since = Presence::Silent(Instant::now());
+        discovery.seen.insert((NameKind::Addresses, "http://10.0.0.1:81".to_owned()), since);
+        let found = discovery.look(|_| None).await;
+        assert_eq!((found.len(), found[0].is_present), (1, false));
+        tokio::time::advance(discovery.settings.forget_after + Duration::from_secs(1)).await;
+        assert_eq!(discovery.look(|_| None).await, []);
+    }
+
+    #[test]
+    fn only_an_answer_says_that_a_name_does_not_exist() {
+        use hickory_resolver::net::{DnsError, NoRecords};
+        use hickory_resolver::proto::op::{Query, ResponseCode};
+        let is_no_name =
+            |error: NetError| matches!(lookup_error(error), LookupError::NoSuchName(_));
+        for code in [ResponseCode::NXDomain, ResponseCode::NoError] {
+            let no_records = NoRecords::new(Query::default(), code);
+            assert!(is_no_name(DnsError::NoRecordsFound(no_records).into()), "{code}");
+        }
+        assert!(!is_no_name(DnsError::ResponseCode(ResponseCode::ServFail).into()));
+        assert!(!is_no_name(NetError::Timeout));
     }
 }

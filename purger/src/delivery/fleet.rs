@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use purge_protocol::log::LogId;
@@ -35,6 +36,11 @@ impl Fleet {
 
     pub fn targets(&self) -> Vec<Arc<Target>> {
         self.targets.lock().clone()
+    }
+
+    /// Returns how long a proxy has not answered; `None`: it answers, or is not known.
+    pub fn silence(&self, url: &str) -> Option<Duration> {
+        self.targets.lock().iter().find(|target| target.url == url)?.failing_for()
     }
 
     pub const fn assignment(&self) -> &Arc<Assignment> {

@@ -247,6 +247,11 @@ impl Target {
         }
     }
 
+    /// Returns how long it has confirmed nothing although it was asked to.
+    pub fn failing_for(&self) -> Option<Duration> {
+        self.health.lock().failing_since.map(|since| since.elapsed())
+    }
+
     /// Forgets the position in a partition that another purger has now.
     pub fn forget_position(&self, log: (&str, i32)) {
         self.health.lock().positions.remove(&(log.0.to_owned(), log.1));
