@@ -31,6 +31,8 @@ pub(super) struct BatchSender {
     pub(super) sent: Option<Instant>,
     /// While true, it holds a cursor, of which there are few.
     pub(super) is_catching_up: bool,
+    /// The pause after a batch that failed meanwhile.
+    pub(super) pause: Duration,
     /// The position from a refused batch, not yet compared with the log.
     pub(super) log_status: Option<LogStatus>,
 }
@@ -69,6 +71,7 @@ impl BatchSender {
             progressed: Instant::now(),
             sent: None,
             is_catching_up: false,
+            pause: Duration::ZERO,
             log_status: None,
         }
     }
@@ -182,12 +185,11 @@ impl BatchSender {
                     );
                     return BatchResult::Refused(refusal.detail);
                 }
-                outcome => {
-                    self.failed(&outcome).await;
-                    if self.is_catching_up {
-                        return BatchResult::LocateAgain; // others wait for its cursor
-                    }
+                outcome if self.is_catching_up => {
+                    self.pause = self.note_failure(&outcome);
+                    return BatchResult::LocateAgain; // others wait for its cursor
                 }
+                outcome => self.failed(&outcome).await,
             }
         }
     }
@@ -230,18 +232,41 @@ impl BatchSender {
         }
     }
 
-    /// Waits before the next attempt. A proxy that fails for `slow_after` no longer delays commits.
+    /// Sends an empty batch until the proxy has confirmed it. What it says of the proxy does not
+    /// hold for batches with purges: the backoff goes on where it was.
+    pub(super) async fn probe(&mut self, next: i64) -> SendResult {
+        let backoff = self.backoff.clone();
+        let slice = Slice::empty(next);
+        match self.offer(&slice, None).await {
+            BatchResult::Applied(applied) => {
+                self.backoff = backoff;
+                match self.target.note_instance(&applied.instance) || applied.next != next {
+                    true => SendResult::LocateAgain,
+                    false => SendResult::Confirmed(next),
+                }
+            }
+            BatchResult::Refused(_) | BatchResult::LocateAgain => SendResult::LocateAgain,
+        }
+    }
+
+    /// Waits before the next attempt.
     pub(super) async fn failed(&mut self, outcome: &DeliveryOutcome) {
+        let pause = self.note_failure(outcome);
+        sleep(pause).await;
+    }
+
+    /// Returns the pause before the next attempt. A proxy that fails for `slow_after` no longer
+    /// delays commits.
+    fn note_failure(&mut self, outcome: &DeliveryOutcome) -> Duration {
         self.target.note_failure(outcome);
         if self.progressed.elapsed() >= self.context.rules.slow_after {
             self.partition.release(self.target.id);
         }
         let pause = self.backoff.wait();
-        sleep(match outcome {
+        match outcome {
             DeliveryOutcome::Wait(Some(asked)) => pause.max(*asked),
             _ => pause,
-        })
-        .await;
+        }
     }
 
     /// Sets the proxy's position to the end of the log.
@@ -256,9 +281,7 @@ impl BatchSender {
             "a proxy's position is set: it validates what it stored before"
         );
         self.context.metrics.starts.add(start);
-        let slice =
-            Slice { from: high, to: high, last: None, purges: Vec::new(), is_urgent: false };
-        match self.send(&slice, Some(start)).await {
+        match self.send(&Slice::empty(high), Some(start)).await {
             SendResult::Confirmed(next) => Some(next),
             SendResult::LocateAgain => None,
         }

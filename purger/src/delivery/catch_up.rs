@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use purge_protocol::log::Start;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::sleep;
 
 use super::batch_sender::{BatchSender, SendResult};
 use super::chunk::{Chunk, End};
@@ -12,26 +13,35 @@ use crate::intake::SELECTORS_MAX;
 use crate::kafka::cursor::CursorError;
 use crate::partition::window::Slice;
 
-/// Delivers missed records until the proxy is within the window; returns its position.
+/// Delivers missed records until the proxy is within the window; returns its position. There are
+/// few cursors: a proxy gets one after it has taken an empty batch, and loses it with the first
+/// batch that fails.
 pub(super) async fn catch_up(sender: &mut BatchSender, next: i64) -> SendResult {
     sender.partition.release(sender.target.id);
+    if let SendResult::LocateAgain = sender.probe(next).await {
+        return SendResult::LocateAgain;
+    }
     sender.target.note_position(sender.log(), next, true);
     let Ok(permit) = Arc::clone(&sender.context.cursor_permits).acquire_owned().await else {
         return SendResult::LocateAgain;
     };
     sender.context.metrics.catch_ups.inc();
     sender.is_catching_up = true;
-    let outcome = deliver_missed(sender, next).await;
+    let outcome = deliver_missed(sender, next, permit).await;
     sender.is_catching_up = false;
-    drop(permit);
+    sleep(std::mem::take(&mut sender.pause)).await;
     outcome
 }
 
-async fn deliver_missed(sender: &mut BatchSender, mut next: i64) -> SendResult {
+async fn deliver_missed(
+    sender: &mut BatchSender,
+    mut next: i64,
+    permit: OwnedSemaphorePermit,
+) -> SendResult {
     // Before the cursor opens, so that it sees every record below that the group's consumer has
     // read.
     let window_start = sender.partition.window_start();
-    let mut chunks = read_from(sender, next);
+    let mut chunks = read_from(sender, next, permit);
     loop {
         let Some(chunk) = chunks.recv().await else {
             sender.unreachable("the cursor's thread ended").await;
@@ -97,22 +107,28 @@ async fn log_truncated(sender: &mut BatchSender, next: i64) -> SendResult {
     sender.start_over(start, high).await.map_or(SendResult::LocateAgain, SendResult::Confirmed)
 }
 
-/// Starts a thread that reads and folds from `next` on, until the receiver is dropped.
-fn read_from(sender: &BatchSender, next: i64) -> mpsc::Receiver<Chunk> {
+/// Starts a thread that reads and folds from `next` on, until the receiver is dropped. It keeps the
+/// permit as long as its cursor, which a broker that does not answer holds up for a while.
+fn read_from(
+    sender: &BatchSender,
+    next: i64,
+    permit: OwnedSemaphorePermit,
+) -> mpsc::Receiver<Chunk> {
     let (chunks, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let (context, log) = (Arc::clone(&sender.context), sender.partition.log.clone());
     drop(tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         let cursor = match context.cursors.open(&log, next) {
             Ok(cursor) => cursor,
             Err(error) => return chunks.blocking_send(Chunk::failed(error)).is_ok(),
         };
-        while !chunks.is_closed() {
-            let chunk = Chunk::gather(&cursor, &context);
-            if chunks.blocking_send(chunk).is_err() {
-                break;
+        loop {
+            let chunk = Chunk::gather(&cursor, &context, || chunks.is_closed());
+            let is_last = chunk.end.is_some();
+            if chunks.blocking_send(chunk).is_err() || is_last {
+                return true;
             }
         }
-        true
     }));
     receiver
 }
@@ -121,7 +137,7 @@ fn read_from(sender: &BatchSender, next: i64) -> mpsc::Receiver<Chunk> {
 /// unknown.
 fn gap(next: i64, window_start: Option<i64>) -> Option<Slice> {
     let to = window_start.filter(|start| *start > next)?;
-    Some(Slice { from: next, to, last: None, purges: Vec::new(), is_urgent: false })
+    Some(Slice { to, ..Slice::empty(next) })
 }
 
 const CHUNKS_AHEAD: usize = 1;

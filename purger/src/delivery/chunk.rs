@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::Message as _;
+use tokio::time::Instant;
 
 use super::context::DeliveryContext;
 use super::fold::Fold;
@@ -33,12 +34,19 @@ impl Chunk {
     }
 
     /// Reads records until the fold is full. Waits up to [`PATIENCE`] for the first record, then up
-    /// to [`GATHER`] for each.
-    pub(super) fn gather(cursor: &Cursor, context: &DeliveryContext) -> Self {
+    /// to [`GATHER`] for each. Ends early when nobody waits for it.
+    pub(super) fn gather(
+        cursor: &Cursor,
+        context: &DeliveryContext,
+        is_abandoned: impl Fn() -> bool,
+    ) -> Self {
         let mut chunk = Self { to: None, last: None, fold: Fold::default(), end: None };
         for _ in 0..RECORDS_MAX {
-            let patience = if chunk.to.is_none() { PATIENCE } else { GATHER };
-            match cursor.next(patience) {
+            let next = match chunk.to {
+                None => first(cursor, &is_abandoned),
+                Some(_) => cursor.next(GATHER),
+            };
+            match next {
                 Ok(CursorItem::Record(record)) => {
                     let offset = record.offset();
                     chunk.to = Some(offset + 1);
@@ -55,7 +63,7 @@ impl Chunk {
                     break;
                 }
             }
-            if chunk.fold.is_full() {
+            if chunk.fold.is_full() || is_abandoned() {
                 break;
             }
         }
@@ -63,6 +71,19 @@ impl Chunk {
     }
 }
 
+/// Waits for the first record, and looks meanwhile whether somebody still waits for it.
+fn first(cursor: &Cursor, is_abandoned: impl Fn() -> bool) -> Result<CursorItem, CursorError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match cursor.next(LOOK) {
+            Err(CursorError::Silence(_)) if Instant::now() < deadline && !is_abandoned() => {}
+            Err(CursorError::Silence(_)) => return Err(CursorError::Silence(PATIENCE)),
+            found => return found,
+        }
+    }
+}
+
 const RECORDS_MAX: usize = 10_000;
+const LOOK: Duration = Duration::from_millis(100);
 /// Longest wait for each record after the first.
 const GATHER: Duration = Duration::from_millis(20);

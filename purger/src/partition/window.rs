@@ -34,6 +34,13 @@ pub struct Slice {
     pub is_urgent: bool,
 }
 
+impl Slice {
+    /// Makes a slice that covers nothing.
+    pub const fn empty(at: i64) -> Self {
+        Self { from: at, to: at, last: None, purges: Vec::new(), is_urgent: false }
+    }
+}
+
 /// The newest records of a partition.
 #[derive(Debug)]
 pub struct Window {
@@ -145,13 +152,7 @@ impl Window {
         }
         if next > self.end {
             // Another purger has already delivered records that are only being read here.
-            return Some(Slice {
-                from: next,
-                to: next,
-                last: None,
-                purges: Vec::new(),
-                is_urgent: false,
-            });
+            return Some(Slice::empty(next));
         }
         let first = self.held.partition_point(|held| held.offset < next);
         let (mut bytes, mut selectors, mut records) = (0, 0, 0);

@@ -1,8 +1,10 @@
 //! Far more is missed than fits into one batch: all of it is delivered, checked by content.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use purge_protocol::log::Start;
+use tokio::time::Instant;
 
 use crate::support::{Broker, Proxy, Purger, until, until_status};
 
@@ -115,4 +117,29 @@ async fn proxies_that_return_together_get_all_they_missed_within_little_memory()
         let bytes: u64 = bytes.parse().unwrap();
         assert!(bytes <= (64 << 20) / 2 / 4, "{number}: {bytes}");
     }
+}
+
+/// There are few cursors, and a proxy that hangs must not keep one.
+#[tokio::test]
+async fn a_proxy_catches_up_beside_many_that_never_answer() {
+    let broker = Broker::start(4);
+    let mut proxies: Vec<Proxy> = (0..6).map(|_| Proxy::start()).collect();
+    let settings = "window = 100\nmemory = \"64MiB\"\nslow_after = \"200ms\"\ntimeout = \"1s\"\n\
+                    backoff_max = \"500ms\"";
+    let _purger = Purger::start(&broker, &proxies.iter().collect::<Vec<_>>(), settings).await;
+    until("adopted", || proxies.iter().all(|proxy| proxy.positions().len() == 4)).await;
+    for proxy in &mut proxies[1..] {
+        proxy.stop().await;
+    }
+    broker.purge_many(4, 0..4000).await;
+    let is_at_the_end = |proxy: &Proxy| proxy.positions().iter().all(|it| it.next == 1000);
+    until("the first goes on", || is_at_the_end(&proxies[0])).await;
+    proxies[2..].iter().for_each(Proxy::hang);
+    proxies[2..].iter_mut().for_each(Proxy::resume);
+    until("they hang", || proxies[2..].iter().map(Proxy::hung).sum::<usize>() > 0).await;
+    proxies[1].resume();
+    let returned = Instant::now();
+    until("it has caught up", || is_at_the_end(&proxies[1])).await;
+    assert!(returned.elapsed() < Duration::from_secs(12), "{:?}", returned.elapsed());
+    assert_eq!(proxies[1].tags().into_iter().collect::<HashSet<_>>().len(), 4000);
 }

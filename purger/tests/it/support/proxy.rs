@@ -37,6 +37,8 @@ struct Memory {
     diary: Vec<LoggedPurge>,
     batches: Vec<Batch>,
     answer: Option<Answer>,
+    /// Batches that are never answered, once that has begun.
+    hung: Option<usize>,
     authorization: Vec<String>,
     connections: usize,
     rules: settings::PurgeSettings,
@@ -50,6 +52,7 @@ impl Proxy {
             diary: Vec::new(),
             batches: Vec::new(),
             answer: None,
+            hung: None,
             authorization: Vec::new(),
             connections: 0,
             rules: settings::PurgeSettings::default(),
@@ -92,6 +95,15 @@ impl Proxy {
 
     pub(crate) fn answers(&self, answer: Answer) {
         self.memory.lock().answer = Some(answer);
+    }
+
+    /// Takes batches from now on, and never answers.
+    pub(crate) fn hang(&self) {
+        self.memory.lock().hung = Some(0);
+    }
+
+    pub(crate) fn hung(&self) -> usize {
+        self.memory.lock().hung.unwrap_or(0)
     }
 
     /// Changes what it takes at once.
@@ -175,6 +187,10 @@ async fn answer(memory: &Mutex<Memory>, request: Request<Incoming>) -> Response<
         Ok(body) => body.to_bytes(),
         Err(_) => return Response::new(Full::default()),
     };
+    let hangs = head.method == Method::POST && memory.lock().hangs();
+    if hangs {
+        std::future::pending::<()>().await;
+    }
     let mut memory = memory.lock();
     let field = head.headers.get("authorization");
     memory.authorization.extend(field.map(|value| value.to_str().unwrap().to_owned()));
@@ -200,6 +216,11 @@ pub(crate) fn refuse(batch: &Batch, status: u16) -> Response<Full<Bytes>> {
 impl Memory {
     fn instance(&self) -> String {
         format!("process-{}", self.instance)
+    }
+
+    fn hangs(&mut self) -> bool {
+        self.hung = self.hung.map(|hung| hung + 1);
+        self.hung.is_some()
     }
 
     fn log_status(&self) -> LogStatus {
