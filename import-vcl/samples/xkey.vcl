@@ -29,6 +29,7 @@ sub vcl_recv {
 
 sub vcl_hash {
     hash_data(cookie.get("sw-currency"));
+    hash_data(req.http.X-Country);
 }
 
 sub vcl_backend_response {

@@ -148,7 +148,15 @@ impl AdminAnswer {
 
     /// Says why the proxy refused, and returns the exit code for that.
     pub(super) fn refused(&self) -> Exit {
-        say(format_args!("shellac: the proxy answered {}: {}", self.status, self.detail()));
+        let detail = self.detail();
+        let detail = match self.status {
+            StatusCode::UNAUTHORIZED => format!(
+                "{}; the token is admin.token of the configuration, or SHELLAC_ADMIN_TOKEN",
+                detail.trim_end_matches('.'),
+            ),
+            _ => detail,
+        };
+        say(format_args!("shellac: the proxy answered {}: {detail}", self.status));
         match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotAllowed,
             status if status.is_client_error() => Exit::Usage,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
+
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process uses it. The operator stops that one, or chooses another directory.
@@ -11,7 +13,7 @@ pub enum OpenError {
     )]
     InUse(PathBuf),
     /// The disk lacks the space. The operator frees some, or lowers `storage.file.capacity`.
-    #[error("no room for {bytes} bytes in {path}: free some, or lower storage.file.capacity")]
+    #[error("no room for {} in {path}: free some, or lower storage.file.capacity", size(.bytes))]
     NoSpace {
         path: PathBuf,
         /// Bytes that it needs.
@@ -27,4 +29,9 @@ pub enum OpenError {
     OtherVersion { path: PathBuf, version: u32 },
     #[error("cannot open the store in {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is given so by `thiserror`")]
+const fn size(bytes: &u64) -> ByteSize {
+    ByteSize::b(*bytes)
 }
