@@ -1,7 +1,7 @@
 //! `synth` and `error`: answers and redirects of our own.
 
 use crate::conditions::{Guard, is_always};
-use crate::draft::{Draft, Pending};
+use crate::draft::{ConfigDraft, PendingRule};
 use crate::syntax::{VclAction, VclExpression, VclFile, VclStatement};
 use crate::toml;
 
@@ -10,8 +10,8 @@ pub(crate) fn read(
     file: &VclFile,
     statement: &VclStatement,
     arguments: &[VclExpression],
-    (guard, pending): (&Guard, &mut Pending),
-    draft: &mut Draft,
+    (guard, pending): (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
 ) {
     let (line, text) = (statement.line, statement.text.as_str());
     if is_always(guard) {

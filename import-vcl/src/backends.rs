@@ -1,12 +1,12 @@
 //! Backends, probes and directors as origins.
 
-use crate::draft::{Draft, DraftOrigin};
-use crate::remark::Fate;
+use crate::draft::{ConfigDraft, DraftOrigin};
+use crate::remark::StatementFate;
 use crate::syntax::{VclAction, VclExpression, VclFile, VclObject, VclProperty, VclStatement};
 use crate::toml;
 
 /// Makes an origin of each director, and of each backend that is in none.
-pub(crate) fn origins(file: &VclFile, draft: &mut Draft) {
+pub(crate) fn origins(file: &VclFile, draft: &mut ConfigDraft) {
     let mut directors = directors_of_version_3(file);
     for subroutine in file.subroutines.iter().filter(|it| it.name == "vcl_init") {
         new_directors(&subroutine.body, &mut directors, draft);
@@ -102,14 +102,14 @@ fn directors_of_version_3(file: &VclFile) -> Vec<Director> {
 }
 
 /// Reads `new name = directors.kind()` and what follows it in `vcl_init`.
-fn new_directors(body: &[VclStatement], directors: &mut Vec<Director>, draft: &mut Draft) {
+fn new_directors(body: &[VclStatement], directors: &mut Vec<Director>, draft: &mut ConfigDraft) {
     for statement in body.iter().flat_map(VclStatement::leaves) {
         let (line, text) = (statement.line, statement.text.as_str());
         match &statement.action {
             VclAction::New { name, constructor } if constructor.starts_with("directors.") => {
                 let balance = balance(constructor);
                 directors.push(Director { name: name.clone(), line, balance, members: Vec::new() });
-                draft.note(line, text, Fate::Translated);
+                draft.note(line, text, StatementFate::Translated);
             }
             VclAction::Invoke { function, arguments } => {
                 let Some((name, method)) = function.rsplit_once('.') else { continue };
@@ -117,7 +117,7 @@ fn new_directors(body: &[VclStatement], directors: &mut Vec<Director>, draft: &m
                 let Some(director) = director.filter(|_| method == "add_backend") else {
                     let is_member = method == "reconfigure";
                     if is_member {
-                        draft.note(line, text, Fate::Translated);
+                        draft.note(line, text, StatementFate::Translated);
                     } else {
                         draft.not_translated(line, text, "no equivalent in [origin]");
                     }
@@ -134,7 +134,7 @@ fn new_directors(body: &[VclStatement], directors: &mut Vec<Director>, draft: &m
                     (1.0..=256.0).contains(&weight).then(|| format!("{weight:.0}"))
                 });
                 director.members.push((member.clone(), weight));
-                draft.note(line, text, Fate::Translated);
+                draft.note(line, text, StatementFate::Translated);
             }
             VclAction::Return { .. } => {}
             _ => draft.not_translated(line, text, "no equivalent in [origin]"),
@@ -147,7 +147,7 @@ fn read(
     backend: &VclObject,
     origin: &mut DraftOrigin,
     weight: Option<String>,
-    (file, draft, is_first): (&VclFile, &mut Draft, bool),
+    (file, draft, is_first): (&VclFile, &mut ConfigDraft, bool),
 ) {
     let value = |name: &str| {
         let property = backend.properties.iter().find(|it| it.name == name)?;
@@ -172,13 +172,13 @@ fn read(
     for property in &backend.properties {
         let (line, text) = (property.line, property.text.as_str());
         match property.name.as_str() {
-            ".host" | ".port" | ".path" => draft.note(line, text, Fate::Translated),
+            ".host" | ".port" | ".path" => draft.note(line, text, StatementFate::Translated),
             ".probe" if is_first => {
                 let named = property.values.first().and_then(VclExpression::name);
                 let probe = file.objects.iter().filter(|object| object.kind == "probe");
                 let probe = probe.clone().find(|it| Some(it.name.to_ascii_lowercase()) == named);
                 let inside = probe.map_or(&property.inside, |probe| &probe.properties);
-                draft.note(line, text, Fate::Translated);
+                draft.note(line, text, StatementFate::Translated);
                 read_probe(inside, origin, draft);
             }
             ".probe" => draft.built_in(line, text, "the origin's probes are for all its servers"),
@@ -190,7 +190,12 @@ fn read(
     }
 }
 
-fn setting(name: &str, property: &VclProperty, origin: &mut DraftOrigin, is_first: bool) -> Fate {
+fn setting(
+    name: &str,
+    property: &VclProperty,
+    origin: &mut DraftOrigin,
+    is_first: bool,
+) -> StatementFate {
     let literal = property.values.first().and_then(VclExpression::literal).unwrap_or_default();
     let setting = match name {
         ".connect_timeout" => duration(&literal).map(|it| ("connect_timeout", it)),
@@ -201,21 +206,21 @@ fn setting(name: &str, property: &VclProperty, origin: &mut DraftOrigin, is_firs
         }
         ".host_header" => Some(("host_header", toml::text(&literal))),
         ".proxy_header" => {
-            return Fate::NotTranslated("no PROXY protocol towards servers".to_owned());
+            return StatementFate::NotTranslated("no PROXY protocol towards servers".to_owned());
         }
         _ => None,
     };
     match setting {
         Some((key, value)) if is_first => {
             origin.settings.push((key.to_owned(), value));
-            Fate::Translated
+            StatementFate::Translated
         }
-        Some(_) => Fate::Differs("as the first backend of the director says".to_owned()),
-        None => Fate::NotTranslated("no equivalent in [origin]".to_owned()),
+        Some(_) => StatementFate::Differs("as the first backend of the director says".to_owned()),
+        None => StatementFate::NotTranslated("no equivalent in [origin]".to_owned()),
     }
 }
 
-fn read_probe(properties: &[VclProperty], origin: &mut DraftOrigin, draft: &mut Draft) {
+fn read_probe(properties: &[VclProperty], origin: &mut DraftOrigin, draft: &mut ConfigDraft) {
     for property in properties {
         let (line, text) = (property.line, property.text.as_str());
         let literal = property.values.iter().filter_map(VclExpression::literal);
@@ -234,7 +239,11 @@ fn read_probe(properties: &[VclProperty], origin: &mut DraftOrigin, draft: &mut 
             }
             ".request" => {
                 request(&literal, origin);
-                draft.note(line, text, Fate::Differs("method, path and host of it".to_owned()));
+                draft.note(
+                    line,
+                    text,
+                    StatementFate::Differs("method, path and host of it".to_owned()),
+                );
                 continue;
             }
             _ => None,
@@ -242,7 +251,7 @@ fn read_probe(properties: &[VclProperty], origin: &mut DraftOrigin, draft: &mut 
         match setting {
             Some((key, value)) => {
                 origin.health.push((key.to_owned(), value));
-                draft.note(line, text, Fate::Translated);
+                draft.note(line, text, StatementFate::Translated);
             }
             None => draft.not_translated(line, text, "no equivalent in [origin.NAME.health]"),
         }

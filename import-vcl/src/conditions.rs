@@ -1,12 +1,12 @@
-//! `Conditions`: what a rule is for, while it is put together.
+//! `VclConditions`: what a rule is for, while it is put together.
 
 use std::collections::BTreeMap;
 
 use crate::{statuses, toml};
 
-/// Conditions that hold together. Several in a list are alternatives: a guard.
+/// VclConditions that hold together. Several in a list are alternatives: a guard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Conditions {
+pub(crate) struct VclConditions {
     /// `path`, `host`, `method`, `client`, `status`, `content_type`: one item is enough.
     lists: BTreeMap<&'static str, Vec<String>>,
     path_regex: Option<String>,
@@ -19,12 +19,12 @@ pub(crate) struct Conditions {
     pub(crate) is_of_values: bool,
 }
 
-pub(crate) type Guard = Vec<Conditions>;
+pub(crate) type Guard = Vec<VclConditions>;
 
 /// Says why conditions cannot be put together.
 pub(crate) type Obstacle = String;
 
-impl Conditions {
+impl VclConditions {
     pub(crate) fn list(key: &'static str, items: Vec<String>) -> Self {
         Self { lists: BTreeMap::from([(key, items)]), ..Self::default() }
     }
@@ -220,11 +220,11 @@ fn extend(own: &mut Vec<String>, others: &[String]) {
 
 /// Returns the guard of what is always so.
 pub(crate) fn always() -> Guard {
-    vec![Conditions::default()]
+    vec![VclConditions::default()]
 }
 
 pub(crate) fn is_always(guard: &Guard) -> bool {
-    guard.iter().any(Conditions::is_always)
+    guard.iter().any(VclConditions::is_always)
 }
 
 /// Returns a guard that holds where both do.

@@ -1,8 +1,8 @@
 //! What VCL does with cookies: those that are dropped, kept, in the key, or bypass the cache.
 
 use crate::conditions::{Guard, is_always};
-use crate::draft::{Draft, Pending, add};
-use crate::remark::Fate;
+use crate::draft::{ConfigDraft, PendingRule, add};
+use crate::remark::StatementFate;
 use crate::syntax::{VclAction, VclExpression, VclStatement};
 use crate::texts;
 use crate::toml;
@@ -55,12 +55,16 @@ pub(crate) fn test(condition: &VclExpression) -> Option<CookieTest> {
 }
 
 /// Reads `unset req.http.Cookie`.
-pub(crate) fn unset(statement: &VclStatement, at: (&Guard, &mut Pending), draft: &mut Draft) {
+pub(crate) fn unset(
+    statement: &VclStatement,
+    at: (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
+) {
     let (guard, pending) = at;
     let (line, text) = (statement.line, statement.text.as_str());
     if is_always(guard) {
         draft.general.are_others_dropped = true;
-        draft.note(line, text, Fate::Translated);
+        draft.note(line, text, StatementFate::Translated);
         return;
     }
     for (key, value) in [("cookies.otherwise", "\"drop\""), ("cookies.bypass_on", "[]")] {
@@ -73,8 +77,8 @@ pub(crate) fn unset(statement: &VclStatement, at: (&Guard, &mut Pending), draft:
 pub(crate) fn set(
     statement: &VclStatement,
     value: &VclExpression,
-    at: (&Guard, &mut Pending),
-    draft: &mut Draft,
+    at: (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
 ) {
     let (line, text) = (statement.line, statement.text.as_str());
     let is_own = value.variables().iter().all(|name| name == COOKIE);
@@ -115,14 +119,14 @@ pub(crate) fn set(
 fn dropped(
     statement: &VclStatement,
     names: &[String],
-    at: (&Guard, &mut Pending),
-    draft: &mut Draft,
+    at: (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
 ) {
     let (guard, pending) = at;
     let (line, text) = (statement.line, statement.text.clone());
     if is_always(guard) {
         add(&mut draft.general.cookie_drop, names);
-        draft.note(line, &text, Fate::Translated);
+        draft.note(line, &text, StatementFate::Translated);
         return;
     }
     let mut all = vec!["@analytics".to_owned(), "@consent".to_owned()];
@@ -132,13 +136,18 @@ fn dropped(
 }
 
 /// All others are dropped, and one of these bypasses the cache.
-fn kept(statement: &VclStatement, names: &[String], at: (&Guard, &mut Pending), draft: &mut Draft) {
+fn kept(
+    statement: &VclStatement,
+    names: &[String],
+    at: (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
+) {
     let (guard, pending) = at;
     let (line, text) = (statement.line, statement.text.clone());
     if is_always(guard) {
         draft.general.are_others_dropped = true;
         add(&mut draft.general.cookie_bypass, names);
-        draft.note(line, &text, Fate::Translated);
+        draft.note(line, &text, StatementFate::Translated);
         return;
     }
     pending.settings.push(("cookies.otherwise".to_owned(), "\"drop\"".to_owned()));
@@ -150,8 +159,8 @@ fn kept(statement: &VclStatement, names: &[String], at: (&Guard, &mut Pending), 
 pub(crate) fn invoked(
     statement: &VclStatement,
     (function, arguments): (&str, &[VclExpression]),
-    at: (&Guard, &mut Pending),
-    draft: &mut Draft,
+    at: (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
 ) {
     let (line, text) = (statement.line, statement.text.as_str());
     let argument = arguments.first().and_then(VclExpression::text).unwrap_or_default();

@@ -1,13 +1,13 @@
-//! `Draft`: the configuration while it is put together.
+//! `ConfigDraft`: the configuration while it is put together.
 
-use crate::conditions::{Conditions, Guard, is_always};
+use crate::conditions::{Guard, VclConditions, is_always};
 use crate::guard::Networks;
-use crate::remark::{Fate, Remark};
+use crate::remark::{Remark, StatementFate};
 use crate::syntax::VclStatement;
 use crate::toml;
 
 #[derive(Debug, Default)]
-pub(crate) struct Draft {
+pub(crate) struct ConfigDraft {
     pub(crate) networks: Networks,
     pub(crate) origins: Vec<DraftOrigin>,
     /// Of directors and of backends that are members of one, the name of the origin.
@@ -55,21 +55,21 @@ pub(crate) struct DraftOrigin {
 #[derive(Clone, Debug)]
 pub(crate) struct DraftRule {
     pub(crate) line: usize,
-    pub(crate) conditions: Conditions,
+    pub(crate) conditions: VclConditions,
     /// Keys and TOML.
     pub(crate) settings: Vec<(String, String)>,
 }
 
 /// The statements of one block under one guard.
 #[derive(Debug, Default)]
-pub(crate) struct Pending {
+pub(crate) struct PendingRule {
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) statements: Vec<(usize, String)>,
 }
 
-impl Draft {
+impl ConfigDraft {
     /// Notes what became of a statement, once for all ways that lead to it.
-    pub(crate) fn note(&mut self, line: usize, text: &str, fate: Fate) {
+    pub(crate) fn note(&mut self, line: usize, text: &str, fate: StatementFate) {
         let remark = Remark { line, text: toml::comment(text), fate };
         if self.remarks.iter().rev().take(REMARKS_COMPARED).all(|own| *own != remark) {
             self.remarks.push(remark);
@@ -83,24 +83,24 @@ impl Draft {
     }
 
     pub(crate) fn not_translated(&mut self, line: usize, text: &str, why: &str) {
-        self.note(line, text, Fate::NotTranslated(why.to_owned()));
+        self.note(line, text, StatementFate::NotTranslated(why.to_owned()));
     }
 
     pub(crate) fn built_in(&mut self, line: usize, text: &str, why: &str) {
-        self.note(line, text, Fate::BuiltIn(why.to_owned()));
+        self.note(line, text, StatementFate::BuiltIn(why.to_owned()));
     }
 
     /// Makes rules of what a block does, one for each alternative of its guard. What is under a
     /// condition on cookies bypasses the cache, or is not translated.
-    pub(crate) fn rules_of(&mut self, pending: Pending, guard: &Guard) -> Vec<DraftRule> {
-        let Pending { settings, statements } = pending;
+    pub(crate) fn rules_of(&mut self, pending: PendingRule, guard: &Guard) -> Vec<DraftRule> {
+        let PendingRule { settings, statements } = pending;
         let Some((line, _)) = statements.first().cloned() else { return Vec::new() };
-        let mut fate = Fate::Translated;
+        let mut fate = StatementFate::Translated;
         let mut rules = Vec::new();
         let guard = if is_always(guard) { &crate::conditions::always() } else { guard };
         for conditions in guard {
             if let Some(why) = needless(conditions, &settings) {
-                fate = Fate::BuiltIn(why.to_owned());
+                fate = StatementFate::BuiltIn(why.to_owned());
                 continue;
             }
             let mut conditions = conditions.clone();
@@ -124,15 +124,15 @@ impl Draft {
                     [one] if !one.contains('*') && !is_of_values => {
                         match crate::conditions::all(
                             &vec![conditions.clone()],
-                            &vec![Conditions::entry("cookie", one, vec!["*".to_owned()])],
+                            &vec![VclConditions::entry("cookie", one, vec!["*".to_owned()])],
                         ) {
                             Ok(both) => conditions = both.into_iter().next().unwrap_or_default(),
-                            Err(why) => fate = Fate::NotTranslated(why),
+                            Err(why) => fate = StatementFate::NotTranslated(why),
                         }
                     }
                     _ => {
                         let why = "a rule looks at cookies by their whole names, all of them";
-                        fate = Fate::NotTranslated(why.to_owned());
+                        fate = StatementFate::NotTranslated(why.to_owned());
                         continue;
                     }
                 }
@@ -146,7 +146,7 @@ impl Draft {
     }
 }
 
-impl Pending {
+impl PendingRule {
     /// Adds a setting, and the statement that it comes from.
     pub(crate) fn does(&mut self, statement: &VclStatement, key: &str, value: String) {
         self.settings.push((key.to_owned(), value));
@@ -154,18 +154,20 @@ impl Pending {
     }
 }
 
-fn cookies_fate(cookies: &[String], is_of_values: bool) -> Fate {
+fn cookies_fate(cookies: &[String], is_of_values: bool) -> StatementFate {
     if is_of_values {
-        return Fate::Differs("with any value: more requests bypass the cache".to_owned());
+        return StatementFate::Differs("with any value: more requests bypass the cache".to_owned());
     }
     if cookies.iter().any(|name| name.ends_with('*')) {
-        return Fate::Differs("cookies whose names begin so; VCL also finds it inside".to_owned());
+        return StatementFate::Differs(
+            "cookies whose names begin so; VCL also finds it inside".to_owned(),
+        );
     }
-    Fate::Translated
+    StatementFate::Translated
 }
 
 /// Says why a rule would change nothing.
-fn needless(conditions: &Conditions, settings: &[(String, String)]) -> Option<&'static str> {
+fn needless(conditions: &VclConditions, settings: &[(String, String)]) -> Option<&'static str> {
     let is_bypass = matches!(settings, [(key, _)] if key == "bypass");
     if !is_bypass {
         return None;

@@ -2,14 +2,14 @@
 
 use crate::backends::duration;
 use crate::conditions::{Guard, all, always, is_always, negated};
-use crate::draft::{Draft, DraftRule, Pending};
+use crate::draft::{ConfigDraft, DraftRule, PendingRule};
 use crate::guard::guard;
 use crate::receive::not_translated;
-use crate::remark::Fate;
+use crate::remark::StatementFate;
 use crate::syntax::{VclAction, VclBranch, VclExpression, VclFile, VclStatement};
 use crate::toml;
 
-pub(crate) fn read(file: &VclFile, draft: &mut Draft) {
+pub(crate) fn read(file: &VclFile, draft: &mut ConfigDraft) {
     let (mut fetched, mut delivered) = (Vec::new(), Vec::new());
     for subroutine in &file.subroutines {
         match subroutine.name.as_str() {
@@ -35,10 +35,10 @@ fn block(
     body: &[VclStatement],
     (outer, depth): (&Guard, usize),
     rules: &mut Vec<DraftRule>,
-    draft: &mut Draft,
+    draft: &mut ConfigDraft,
 ) {
     let mut guard = outer.clone();
-    let mut pending = Pending::default();
+    let mut pending = PendingRule::default();
     let is_uncacheable = body.iter().any(says_uncacheable);
     for statement in body {
         draft.steps += 1;
@@ -53,7 +53,7 @@ fn block(
             }
             VclAction::Call(name) if depth < CALLS_MAX => {
                 rules.extend(draft.rules_of(std::mem::take(&mut pending), &guard));
-                draft.note(statement.line, &statement.text, Fate::Translated);
+                draft.note(statement.line, &statement.text, StatementFate::Translated);
                 for called in file.subroutines.iter().filter(|it| it.name == *name) {
                     block(file, &called.body, (&guard, depth + 1), rules, draft);
                 }
@@ -82,7 +82,7 @@ fn chain(
     branches: &[VclBranch],
     (outer, depth): (&Guard, usize),
     rules: &mut Vec<DraftRule>,
-    draft: &mut Draft,
+    draft: &mut ConfigDraft,
 ) -> Guard {
     let mut rest = Ok(outer.clone());
     let mut after = outer.clone();
@@ -123,7 +123,9 @@ fn chain(
                 Err(_none) => draft.note(
                     branch.line,
                     &branch.text,
-                    Fate::Differs("VCL ends here; later rules are for these responses, too".into()),
+                    StatementFate::Differs(
+                        "VCL ends here; later rules are for these responses, too".into(),
+                    ),
                 ),
             }
         }
@@ -193,9 +195,9 @@ fn built_in(branch: &VclBranch) -> Option<&'static str> {
 
 fn leaf(
     statement: &VclStatement,
-    (guard, pending): (&Guard, &mut Pending),
+    (guard, pending): (&Guard, &mut PendingRule),
     is_uncacheable: bool,
-    draft: &mut Draft,
+    draft: &mut ConfigDraft,
 ) {
     let (line, text) = (statement.line, statement.text.as_str());
     match &statement.action {
@@ -248,9 +250,9 @@ fn field(target: &str) -> Option<&str> {
 fn set(
     statement: &VclStatement,
     (target, value): (&str, &VclExpression),
-    (guard, pending): (&Guard, &mut Pending),
+    (guard, pending): (&Guard, &mut PendingRule),
     is_uncacheable: bool,
-    draft: &mut Draft,
+    draft: &mut ConfigDraft,
 ) {
     let (line, text) = (statement.line, statement.text.as_str());
     let lifetime = value.literal().as_deref().and_then(duration);
@@ -269,13 +271,17 @@ fn set(
         }
         ("beresp.keep", Some(lifetime)) if is_always(guard) => {
             draft.general.keep = Some(lifetime);
-            draft.note(line, text, Fate::Translated);
+            draft.note(line, text, StatementFate::Translated);
         }
         ("beresp.keep", Some(lifetime)) => pending.does(statement, "keep", lifetime),
         ("beresp.uncacheable", _) => pending.does(statement, "uncacheable", "true".to_owned()),
         ("beresp.do_gzip", _) => {
             draft.general.is_compressed = true;
-            draft.note(line, text, Fate::Differs("[compression] is for all texts".to_owned()));
+            draft.note(
+                line,
+                text,
+                StatementFate::Differs("[compression] is for all texts".to_owned()),
+            );
         }
         ("beresp.do_stream", _) => draft.built_in(line, text, "responses are streamed"),
         ("beresp.do_esi", _) => draft.not_translated(line, text, "there is no ESI"),
@@ -289,8 +295,8 @@ fn set(
 fn set_field(
     statement: &VclStatement,
     (field, value): (&str, &VclExpression),
-    pending: &mut Pending,
-    draft: &mut Draft,
+    pending: &mut PendingRule,
+    draft: &mut ConfigDraft,
 ) {
     let (line, text) = (statement.line, statement.text.as_str());
     let variables = value.variables();
@@ -322,7 +328,7 @@ fn set_field(
 }
 
 /// `vcl_backend_fetch`: what only the origin sees.
-fn request(body: &[VclStatement], draft: &mut Draft) {
+fn request(body: &[VclStatement], draft: &mut ConfigDraft) {
     for leaf in body.iter().flat_map(VclStatement::leaves) {
         let why = "what the origin sees, the cache sees, too: `request_headers`";
         match leaf.action {
@@ -333,7 +339,7 @@ fn request(body: &[VclStatement], draft: &mut Draft) {
 }
 
 /// Subroutines whose usual content is what the proxy does anyway.
-fn others(name: &str, body: &[VclStatement], draft: &mut Draft) {
+fn others(name: &str, body: &[VclStatement], draft: &mut ConfigDraft) {
     for leaf in body.iter().flat_map(VclStatement::leaves) {
         let (line, text) = (leaf.line, leaf.text.as_str());
         let usual = ["deliver", "fetch", "miss", "pass", "pipe", "ok", "synth", "lookup", ""];

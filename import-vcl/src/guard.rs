@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regex_automata::meta::Regex;
 
-use crate::conditions::{Conditions, Guard, Obstacle, all, always, any, negated};
+use crate::conditions::{Guard, Obstacle, VclConditions, all, always, any, negated};
 use crate::syntax::VclExpression;
 use crate::texts;
 
@@ -44,7 +44,7 @@ fn present(variable: &VclExpression) -> Result<Guard, Obstacle> {
         _ => {}
     }
     match field(&name) {
-        Some((key, field)) => Ok(vec![Conditions::entry(key, &field, vec!["*".to_owned()])]),
+        Some((key, field)) => Ok(vec![VclConditions::entry(key, &field, vec!["*".to_owned()])]),
         None => Err(format!("no rule looks at `{name}`")),
     }
 }
@@ -53,7 +53,7 @@ fn called(function: &str, arguments: &[VclExpression]) -> Result<Guard, Obstacle
     let argument = arguments.first().and_then(VclExpression::text);
     match (function, argument) {
         ("cookie.isset", Some(name)) => {
-            Ok(vec![Conditions::of_cookies(vec![name.to_owned()], false)])
+            Ok(vec![VclConditions::of_cookies(vec![name.to_owned()], false)])
         }
         ("std.healthy", _) => Err("an origin's health decides by itself: probes, \
              `stale_if_error`, and the servers that are left"
@@ -80,7 +80,7 @@ fn compared(
             let known = found.filter(|networks| !networks.is_empty());
             let networks =
                 known.ok_or_else(|| format!("the ACL `{acl}` was not translated whole"))?;
-            vec![Conditions::list("client", networks)]
+            vec![VclConditions::list("client", networks)]
         }
         ("beresp.status" | "resp.status" | "obj.status", VclExpression::Number(number)) => {
             return statuses(operator, number);
@@ -108,26 +108,26 @@ fn by_text(name: &str, operator: &str, text: &str) -> Result<Guard, Obstacle> {
             if !text.starts_with('/') || text.contains(['?', '*', '{', '}', '#', ' ']) {
                 return Err("the path with its query, as a whole".to_owned());
             }
-            Ok(vec![Conditions::list("path", equal())])
+            Ok(vec![VclConditions::list("path", equal())])
         }
         "req.http.host" | "bereq.http.host" => {
             let hosts = if is_pattern { texts::hosts(text) } else { Some(equal()) };
             let hosts = hosts.ok_or("no list of hosts says the same")?;
-            Ok(vec![Conditions::list("host", hosts)])
+            Ok(vec![VclConditions::list("host", hosts)])
         }
         "req.method" | "req.request" | "bereq.method" | "bereq.request" => {
             let methods = if is_pattern { texts::whole(text) } else { Some(equal()) };
             let methods = methods.ok_or("no list of methods says the same")?;
-            Ok(vec![Conditions::list("method", methods)])
+            Ok(vec![VclConditions::list("method", methods)])
         }
         "req.http.cookie" if is_pattern => {
             let names = texts::names(text).ok_or("no names of cookies were found in it")?;
             let is_of_values = texts::has_value(text);
-            Ok(vec![Conditions::of_cookies(names, is_of_values)])
+            Ok(vec![VclConditions::of_cookies(names, is_of_values)])
         }
         "beresp.http.content-type" | "resp.http.content-type" => content_types(is_pattern, text),
         "req.http.upgrade" => {
-            Ok(vec![Conditions::entry("header", "upgrade", vec!["*".to_owned()])])
+            Ok(vec![VclConditions::entry("header", "upgrade", vec!["*".to_owned()])])
         }
         _ => {
             let (key, field) = field(name).ok_or_else(|| format!("no rule looks at `{name}`"))?;
@@ -135,7 +135,7 @@ fn by_text(name: &str, operator: &str, text: &str) -> Result<Guard, Obstacle> {
             let values = values.ok_or_else(|| {
                 format!("`{field}` is compared as a whole: no list of values says the same")
             })?;
-            Ok(vec![Conditions::entry(key, &field, values)])
+            Ok(vec![VclConditions::entry(key, &field, values)])
         }
     }
 }
@@ -169,18 +169,18 @@ fn by_url(regex: &str) -> Result<Guard, Obstacle> {
         let found = texts::parameters(path).ok_or("a condition on path and query together")?;
         let mut either = Guard::new();
         for (name, value) in found {
-            either = any(either, vec![Conditions::entry("query", &name, vec![value])])?;
+            either = any(either, vec![VclConditions::entry("query", &name, vec![value])])?;
         }
         return Ok(either);
     }
     let path = if is_shortened { format!("{path}$") } else { path.to_owned() };
     if let Some(globs) = texts::globs(&path) {
-        return Ok(vec![Conditions::list("path", globs)]);
+        return Ok(vec![VclConditions::list("path", globs)]);
     }
     if path.len() > REGEX_BYTES_MAX || Regex::new(&path).is_err() {
         return Err("the expression looks around, or repeats what it found: no linear time".into());
     }
-    Ok(vec![Conditions::path_regex(path)])
+    Ok(vec![VclConditions::path_regex(path)])
 }
 
 fn content_types(is_pattern: bool, text: &str) -> Result<Guard, Obstacle> {
@@ -192,21 +192,21 @@ fn content_types(is_pattern: bool, text: &str) -> Result<Guard, Obstacle> {
         found if found.contains('/') && !found.contains([' ', ';']) => Ok(found.to_owned()),
         _ => Err("no list of media types says the same".to_owned()),
     });
-    Ok(vec![Conditions::list("content_type", types.collect::<Result<_, _>>()?)])
+    Ok(vec![VclConditions::list("content_type", types.collect::<Result<_, _>>()?)])
 }
 
 fn statuses(operator: &str, number: &str) -> Result<Guard, Obstacle> {
     let status: u16 = number.parse().map_err(|_not_a_number| format!("`{number}` is no status"))?;
     let range = |low: u16, high: u16| {
         let status = if low == high { low.to_string() } else { format!("{low}-{high}") };
-        Ok(vec![Conditions::list("status", vec![status])])
+        Ok(vec![VclConditions::list("status", vec![status])])
     };
     if !(100..=600).contains(&status) || status == 600 && operator != "<" {
         return Err(format!("`{number}` is no status of an origin"));
     }
     match operator {
         "==" => range(status, status),
-        "!=" => negated(&vec![Conditions::list("status", vec![number.to_owned()])]),
+        "!=" => negated(&vec![VclConditions::list("status", vec![number.to_owned()])]),
         ">=" => range(status, 599),
         ">" => range((status + 1).min(599), 599),
         "<" => range(100, status.saturating_sub(1).max(100)),

@@ -2,7 +2,7 @@
 //! else is reported, statement by statement.
 //!
 //! ```text
-//! text ─► tokens ─► VclFile ─► backends, networks, requests, responses ─► Draft ─► text, checked
+//! text ─► tokens ─► VclFile ─► backends, networks, requests, responses ─► ConfigDraft ─► text, checked
 //!                     └──────────────────────┴────────────────────────────┴──► remarks
 //! ```
 
@@ -32,8 +32,8 @@ mod tests;
 
 use std::fmt;
 
-use crate::draft::Draft;
-pub use crate::remark::{Fate, Remark};
+use crate::draft::ConfigDraft;
+pub use crate::remark::{Remark, StatementFate};
 
 /// A configuration, and what became of each statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn import(name: &str, text: &str) -> Result<Imported, ImportError> {
         return Err(ImportError::TooLarge);
     }
     let file = parser::parse(text);
-    let mut draft = Draft::default();
+    let mut draft = ConfigDraft::default();
     for (line, text) in &file.unread {
         draft.not_translated(*line, text, "not read: no VCL, or too deep");
     }

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use crate::draft::Draft;
-use crate::remark::Fate;
+use crate::draft::ConfigDraft;
+use crate::remark::StatementFate;
 use crate::syntax::{AclEntry, VclFile};
 
 /// Reads every ACL. One with an entry that has no equivalent is no network: leaving the entry out
 /// might allow too much.
-pub(crate) fn read(file: &VclFile, draft: &mut Draft) {
+pub(crate) fn read(file: &VclFile, draft: &mut ConfigDraft) {
     for acl in &file.acls {
         let mut networks = Some(Vec::new());
         for entry in &acl.entries {
@@ -21,7 +21,7 @@ pub(crate) fn read(file: &VclFile, draft: &mut Draft) {
                     continue;
                 }
             };
-            draft.note(entry.line, &text, Fate::Translated);
+            draft.note(entry.line, &text, StatementFate::Translated);
             if let Some(networks) = &mut networks {
                 networks.extend(found);
             }

@@ -1,7 +1,7 @@
 //! Purges and bans: who may, and that the rest is built in.
 
-use crate::draft::{Draft, add};
-use crate::remark::Fate;
+use crate::draft::{ConfigDraft, add};
+use crate::remark::StatementFate;
 use crate::syntax::{VclAction, VclBranch, VclExpression, VclStatement};
 
 /// Returns whether a branch is for a request that purges.
@@ -23,7 +23,7 @@ fn names_method(condition: &VclExpression) -> bool {
 }
 
 /// Reads a branch: its ACLs are `purge.allow`, and its statements are built in.
-pub(crate) fn read(branch: &VclBranch, draft: &mut Draft) {
+pub(crate) fn read(branch: &VclBranch, draft: &mut ConfigDraft) {
     let mut names = Vec::new();
     acls(branch, &mut names);
     let mut is_whole = !names.is_empty();
@@ -34,14 +34,16 @@ pub(crate) fn read(branch: &VclBranch, draft: &mut Draft) {
         }
     }
     let fate = if is_whole {
-        Fate::Translated
+        StatementFate::Translated
     } else if names.is_empty() {
-        Fate::NotTranslated(
+        StatementFate::NotTranslated(
             "anybody might purge: name your networks in `purge.allow`, or use the admin listener"
                 .to_owned(),
         )
     } else {
-        Fate::NotTranslated("its ACL was not translated whole: see `purge.allow`".to_owned())
+        StatementFate::NotTranslated(
+            "its ACL was not translated whole: see `purge.allow`".to_owned(),
+        )
     };
     draft.note(branch.line, &branch.text, fate);
     for statement in branch.body.iter().flat_map(VclStatement::leaves) {

@@ -1,8 +1,8 @@
 //! What VCL does with `req.url`: parameters that are taken out, sorted queries, rewritten paths.
 
 use crate::conditions::{Guard, is_always};
-use crate::draft::{Draft, Pending, add};
-use crate::remark::Fate;
+use crate::draft::{ConfigDraft, PendingRule, add};
+use crate::remark::StatementFate;
 use crate::syntax::{VclAction, VclExpression, VclStatement};
 use crate::texts;
 use crate::toml;
@@ -86,8 +86,8 @@ fn substituted(regex: &str, to: &str) -> Option<UrlChange> {
 pub(crate) fn set(
     statement: &VclStatement,
     value: &VclExpression,
-    (guard, pending): (&Guard, &mut Pending),
-    draft: &mut Draft,
+    (guard, pending): (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
 ) {
     let (line, text) = (statement.line, statement.text.as_str());
     let is_general = is_always(guard);
@@ -101,15 +101,15 @@ pub(crate) fn set(
         }
         Some(UrlChange::Drop(names)) if is_general => {
             add(&mut draft.general.query_drop, &names);
-            draft.note(line, text, Fate::Translated);
+            draft.note(line, text, StatementFate::Translated);
         }
         Some(UrlChange::Sort) if is_general => {
             draft.general.is_query_sorted = true;
-            draft.note(line, text, Fate::Translated);
+            draft.note(line, text, StatementFate::Translated);
         }
         Some(UrlChange::NoQuery) if is_general => {
             draft.general.is_query_none = true;
-            draft.note(line, text, Fate::Translated);
+            draft.note(line, text, StatementFate::Translated);
         }
         Some(UrlChange::NoQuery) => setting("key.query", "\"none\"".to_owned()),
         Some(UrlChange::Sort) => setting("key.query.sort", "true".to_owned()),
@@ -119,18 +119,18 @@ pub(crate) fn set(
             setting("key.query.drop", toml::list(&all));
         }
         Some(UrlChange::Rewrite { path_regex, to }) => {
-            let rewritten = crate::conditions::Conditions::path_regex(path_regex);
+            let rewritten = crate::conditions::VclConditions::path_regex(path_regex);
             match crate::conditions::all(guard, &vec![rewritten]) {
                 Ok(guard) => {
                     let how = "later conditions see the path as the client sent it";
-                    let pending = Pending {
+                    let pending = PendingRule {
                         settings: vec![("rewrite.path".to_owned(), toml::text(&to))],
                         statements: vec![(line, text.to_owned())],
                     };
                     let rules = draft.rules_of(pending, &guard);
                     draft.received.extend(rules);
                     if let Some(last) = draft.remarks.last_mut() {
-                        last.fate = Fate::Differs(how.to_owned());
+                        last.fate = StatementFate::Differs(how.to_owned());
                     }
                 }
                 Err(why) => draft.not_translated(line, text, &why),

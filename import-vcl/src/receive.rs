@@ -3,15 +3,15 @@
 use crate::answers;
 use crate::conditions::{Guard, all, always, is_always, negated};
 use crate::cookies::{self, CookieTest};
-use crate::draft::{Draft, Pending};
+use crate::draft::{ConfigDraft, PendingRule};
 use crate::guard::guard;
 use crate::purges;
 use crate::query;
-use crate::remark::Fate;
+use crate::remark::StatementFate;
 use crate::syntax::{VclAction, VclBranch, VclExpression, VclFile, VclStatement};
 use crate::toml;
 
-pub(crate) fn read(file: &VclFile, draft: &mut Draft) {
+pub(crate) fn read(file: &VclFile, draft: &mut ConfigDraft) {
     for subroutine in &file.subroutines {
         match subroutine.name.as_str() {
             "vcl_recv" => block(file, &subroutine.body, (&always(), 0), draft),
@@ -22,9 +22,9 @@ pub(crate) fn read(file: &VclFile, draft: &mut Draft) {
     draft.directed.reverse(); // the last assignment decides in VCL, the first rule here
 }
 
-fn block(file: &VclFile, body: &[VclStatement], at: (&Guard, usize), draft: &mut Draft) {
+fn block(file: &VclFile, body: &[VclStatement], at: (&Guard, usize), draft: &mut ConfigDraft) {
     let (guard, depth) = at;
-    let mut pending = Pending::default();
+    let mut pending = PendingRule::default();
     for statement in body {
         draft.steps += 1;
         if draft.is_full() {
@@ -45,7 +45,7 @@ fn block(file: &VclFile, body: &[VclStatement], at: (&Guard, usize), draft: &mut
                     draft.not_translated(statement.line, &statement.text, why);
                     continue;
                 }
-                draft.note(statement.line, &statement.text, Fate::Translated);
+                draft.note(statement.line, &statement.text, StatementFate::Translated);
                 for body in bodies {
                     block(file, body, (guard, depth + 1), draft);
                 }
@@ -56,17 +56,22 @@ fn block(file: &VclFile, body: &[VclStatement], at: (&Guard, usize), draft: &mut
     flush(&mut pending, guard, draft);
 }
 
-fn flush(pending: &mut Pending, guard: &Guard, draft: &mut Draft) {
+fn flush(pending: &mut PendingRule, guard: &Guard, draft: &mut ConfigDraft) {
     let rules = draft.rules_of(std::mem::take(pending), guard);
     draft.received.extend(rules);
 }
 
-fn conditional(file: &VclFile, branches: &[VclBranch], at: (&Guard, usize), draft: &mut Draft) {
+fn conditional(
+    file: &VclFile,
+    branches: &[VclBranch],
+    at: (&Guard, usize),
+    draft: &mut ConfigDraft,
+) {
     let leaves: Vec<&VclStatement> =
         branches.iter().flat_map(|it| &it.body).flat_map(VclStatement::leaves).collect();
     if !leaves.is_empty() && leaves.iter().all(|leaf| query::is_stripping(leaf)) {
         for leaf in leaves {
-            self::leaf(file, leaf, (at.0, &mut Pending::default()), draft);
+            self::leaf(file, leaf, (at.0, &mut PendingRule::default()), draft);
         }
         return;
     }
@@ -98,7 +103,7 @@ fn is_of_encodings(statement: &VclStatement) -> bool {
 }
 
 /// Reads statements under "there are cookies" and "none is left".
-fn of_cookies(file: &VclFile, branch: &VclBranch, at: (&Guard, usize), draft: &mut Draft) {
+fn of_cookies(file: &VclFile, branch: &VclBranch, at: (&Guard, usize), draft: &mut ConfigDraft) {
     let test = branch.condition.as_ref().and_then(cookies::test);
     let mut rest = Vec::new();
     for statement in &branch.body {
@@ -119,7 +124,7 @@ fn of_cookies(file: &VclFile, branch: &VclBranch, at: (&Guard, usize), draft: &m
 }
 
 /// Reads branches one after the other. Later ones are for what the earlier ones are not for.
-fn chain(file: &VclFile, branches: &[VclBranch], at: (&Guard, usize), draft: &mut Draft) {
+fn chain(file: &VclFile, branches: &[VclBranch], at: (&Guard, usize), draft: &mut ConfigDraft) {
     let (outer, depth) = at;
     let mut rest = Ok(outer.clone());
     for branch in branches {
@@ -152,14 +157,19 @@ fn chain(file: &VclFile, branches: &[VclBranch], at: (&Guard, usize), draft: &mu
 }
 
 /// Notes a branch whose condition has no equivalent, with everything in it.
-pub(crate) fn not_translated(branch: &VclBranch, why: &str, draft: &mut Draft) {
+pub(crate) fn not_translated(branch: &VclBranch, why: &str, draft: &mut ConfigDraft) {
     draft.not_translated(branch.line, &branch.text, why);
     for leaf in branch.body.iter().flat_map(VclStatement::leaves) {
         draft.not_translated(leaf.line, &leaf.text, "under a condition that was not translated");
     }
 }
 
-fn leaf(file: &VclFile, statement: &VclStatement, at: (&Guard, &mut Pending), draft: &mut Draft) {
+fn leaf(
+    file: &VclFile,
+    statement: &VclStatement,
+    at: (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
+) {
     let (line, text) = (statement.line, statement.text.as_str());
     match &statement.action {
         VclAction::Set { target, value, .. } => set(statement, target, value, at, draft),
@@ -181,7 +191,7 @@ fn leaf(file: &VclFile, statement: &VclStatement, at: (&Guard, &mut Pending), dr
             "hash" | "lookup" | "" if is_always(at.0) => {
                 let how = "in VCL with any cookie; here cookies that [cookies] does not name bypass \
                      the cache, unless `otherwise = \"drop\"`";
-                draft.note(line, text, Fate::Differs(how.to_owned()));
+                draft.note(line, text, StatementFate::Differs(how.to_owned()));
             }
             "hash" | "lookup" | "" => at.1.does(statement, "last", "true".to_owned()),
             "synth" => answers::read(file, statement, arguments, at, draft),
@@ -207,8 +217,8 @@ fn set(
     statement: &VclStatement,
     target: &str,
     value: &VclExpression,
-    at: (&Guard, &mut Pending),
-    draft: &mut Draft,
+    at: (&Guard, &mut PendingRule),
+    draft: &mut ConfigDraft,
 ) {
     let (line, text) = (statement.line, statement.text.as_str());
     match target.to_ascii_lowercase().as_str() {
@@ -261,7 +271,7 @@ fn set(
 }
 
 /// Reads `set req.backend_hint = ...`.
-fn direct(statement: &VclStatement, value: &VclExpression, guard: &Guard, draft: &mut Draft) {
+fn direct(statement: &VclStatement, value: &VclExpression, guard: &Guard, draft: &mut ConfigDraft) {
     let (line, text) = (statement.line, statement.text.as_str());
     let name = match value {
         VclExpression::Name(name) => name.as_str(),
@@ -274,10 +284,10 @@ fn direct(statement: &VclStatement, value: &VclExpression, guard: &Guard, draft:
     };
     let is_first = draft.origins.first().is_some_and(|first| first.name == origin);
     if is_always(guard) && is_first && draft.directed.is_empty() {
-        draft.note(line, text, Fate::Translated);
+        draft.note(line, text, StatementFate::Translated);
         return;
     }
-    let pending = Pending {
+    let pending = PendingRule {
         settings: vec![("origin".to_owned(), toml::text(&origin))],
         statements: vec![(line, text.to_owned())],
     };
@@ -285,7 +295,7 @@ fn direct(statement: &VclStatement, value: &VclExpression, guard: &Guard, draft:
     draft.directed.extend(rules);
 }
 
-fn hash(body: &[VclStatement], draft: &mut Draft) {
+fn hash(body: &[VclStatement], draft: &mut ConfigDraft) {
     for leaf in body.iter().flat_map(VclStatement::leaves) {
         let (line, text) = (leaf.line, leaf.text.as_str());
         let value = match &leaf.action {
@@ -313,12 +323,12 @@ fn hash(body: &[VclStatement], draft: &mut Draft) {
             Some(name) if name.strip_prefix("req.http.").is_some_and(|it| it != "cookie") => {
                 let field = name.trim_start_matches("req.http.").to_owned();
                 draft.general.key_headers.push((line, field));
-                draft.note(line, text, Fate::Translated);
+                draft.note(line, text, StatementFate::Translated);
             }
             _ => match cookies::hashed(value) {
                 Some(names) => {
                     crate::draft::add(&mut draft.general.cookie_vary, &names);
-                    draft.note(line, text, Fate::Translated);
+                    draft.note(line, text, StatementFate::Translated);
                 }
                 None => draft.not_translated(line, text, "no setting of [key] says this"),
             },

@@ -10,12 +10,12 @@ pub struct Remark {
     /// The first line of it as it was written.
     pub text: String,
     /// What became of it.
-    pub fate: Fate,
+    pub fate: StatementFate,
 }
 
 /// What became of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum StatementFate {
     /// The configuration does the same.
     Translated,
     /// The configuration does nearly the same.
@@ -30,8 +30,10 @@ impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, text, fate } = self;
         match fate {
-            Fate::Translated => write!(f, "line {line}: {text}"),
-            Fate::Differs(how) | Fate::BuiltIn(how) | Fate::NotTranslated(how) => {
+            StatementFate::Translated => write!(f, "line {line}: {text}"),
+            StatementFate::Differs(how)
+            | StatementFate::BuiltIn(how)
+            | StatementFate::NotTranslated(how) => {
                 write!(f, "line {line}: {text}  ({how})")
             }
         }

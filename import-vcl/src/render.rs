@@ -2,8 +2,8 @@
 
 use settings::{Config, ConfigErrors, Sources};
 
-use crate::draft::{Draft, DraftOrigin, DraftRule, General};
-use crate::remark::{Fate, Remark};
+use crate::draft::{ConfigDraft, DraftOrigin, DraftRule, General};
+use crate::remark::{Remark, StatementFate};
 use crate::toml;
 
 /// Lines that stand or fall together.
@@ -31,7 +31,7 @@ impl Part {
 }
 
 /// Writes the configuration. What `shellac check` would refuse is left out and reported.
-pub(crate) fn render(name: &str, draft: &mut Draft) -> Result<String, ConfigErrors> {
+pub(crate) fn render(name: &str, draft: &mut ConfigDraft) -> Result<String, ConfigErrors> {
     let mut parts = parts(draft);
     loop {
         let text = text(&parts);
@@ -58,7 +58,7 @@ fn lines<'l>(lines: impl IntoIterator<Item = &'l String>) -> String {
 }
 
 /// Leaves out each part that a problem is in; returns whether there was one.
-fn leave_out(parts: &mut Vec<Part>, errors: &ConfigErrors, draft: &mut Draft) -> bool {
+fn leave_out(parts: &mut Vec<Part>, errors: &ConfigErrors, draft: &mut ConfigDraft) -> bool {
     let mut found: Vec<(usize, String)> = Vec::new();
     for problem in errors.problems() {
         let place = problem.location().unwrap_or_default();
@@ -83,7 +83,9 @@ fn leave_out(parts: &mut Vec<Part>, errors: &ConfigErrors, draft: &mut Draft) ->
     found.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     for (at, why) in &found {
         let part = parts.remove(*at);
-        draft.remarks.retain(|own| own.line != part.source || own.fate != Fate::Translated);
+        draft
+            .remarks
+            .retain(|own| own.line != part.source || own.fate != StatementFate::Translated);
         draft.not_translated(part.source, &part.subject, &toml::comment(why));
     }
     !found.is_empty()
@@ -96,7 +98,7 @@ fn head(name: &str, remarks: &[Remark]) -> String {
             .to_owned(),
     ];
     let lost: Vec<&Remark> =
-        remarks.iter().filter(|it| matches!(it.fate, Fate::NotTranslated(_))).collect();
+        remarks.iter().filter(|it| matches!(it.fate, StatementFate::NotTranslated(_))).collect();
     if lost.is_empty() {
         lines.push("# Every statement was translated, or is built in.".to_owned());
     } else {
@@ -105,7 +107,7 @@ fn head(name: &str, remarks: &[Remark]) -> String {
         lines.extend(lost.iter().map(|remark| format!("#   {remark}")));
     }
     let differing: Vec<&Remark> =
-        remarks.iter().filter(|it| matches!(it.fate, Fate::Differs(_))).collect();
+        remarks.iter().filter(|it| matches!(it.fate, StatementFate::Differs(_))).collect();
     if !differing.is_empty() {
         lines.push("#".to_owned());
         lines.push("# Nearly the same:".to_owned());
@@ -114,7 +116,7 @@ fn head(name: &str, remarks: &[Remark]) -> String {
     self::lines(&lines)
 }
 
-fn parts(draft: &Draft) -> Vec<Part> {
+fn parts(draft: &ConfigDraft) -> Vec<Part> {
     let mut parts = Vec::new();
     if draft.origins.is_empty() {
         parts.push(Part::fixed(&[

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 use settings::{Config, Sources};
 
-use crate::{Fate, ImportError, Imported, VCL_BYTES_MAX, import};
+use crate::{ImportError, Imported, StatementFate, VCL_BYTES_MAX, import};
 
 fn sample(name: &str) -> (PathBuf, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(name);
@@ -44,10 +44,10 @@ fn a_file_becomes_the_configuration_beside_it() {
             .iter()
             .map(|remark| {
                 let fate = match &remark.fate {
-                    Fate::Translated => "translated    ",
-                    Fate::Differs(_) => "nearly        ",
-                    Fate::BuiltIn(_) => "built in      ",
-                    Fate::NotTranslated(_) => "NOT TRANSLATED",
+                    StatementFate::Translated => "translated    ",
+                    StatementFate::Differs(_) => "nearly        ",
+                    StatementFate::BuiltIn(_) => "built in      ",
+                    StatementFate::NotTranslated(_) => "NOT TRANSLATED",
                 };
                 format!("{fate}  {remark}\n")
             })
@@ -99,7 +99,7 @@ fn what_a_purge_of_everybody_would_allow_is_not_translated() {
                 sub vcl_recv { if (req.method == \"PURGE\") { return (purge); } }";
     assert_eq!(allowed(open), 0);
     let remarks = imported(open).remarks;
-    let warns = |fate: &Fate| matches!(fate, Fate::NotTranslated(why) if why.contains("anybody"));
+    let warns = |fate: &StatementFate| matches!(fate, StatementFate::NotTranslated(why) if why.contains("anybody"));
     assert!(remarks.iter().any(|remark| warns(&remark.fate)), "{remarks:?}");
 }
 
@@ -114,7 +114,7 @@ fn a_condition_that_is_not_translated_takes_its_branches_along() {
          }",
     );
     assert!(!config.contains("[[rule]]"), "{config}");
-    let lost = remarks.iter().filter(|it| matches!(it.fate, Fate::NotTranslated(_)));
+    let lost = remarks.iter().filter(|it| matches!(it.fate, StatementFate::NotTranslated(_)));
     let lines: Vec<usize> = lost.map(|remark| remark.line).collect();
     assert_eq!(lines, [3, 3, 4, 4, 5, 5]);
 }
@@ -198,7 +198,6 @@ fn subroutines_that_call_each_other_again_and_again_are_given_up() {
     );
     let Imported { config, remarks } = imported(&vcl);
     loaded(&config).unwrap();
-    let gives_up =
-        |fate: &Fate| matches!(fate, Fate::NotTranslated(why) if why.contains("too much"));
+    let gives_up = |fate: &StatementFate| matches!(fate, StatementFate::NotTranslated(why) if why.contains("too much"));
     assert!(remarks.iter().any(|remark| gives_up(&remark.fate)));
 }

@@ -39,10 +39,10 @@ pub(crate) fn tokens(text: &str) -> Vec<VclToken<'_>> {
     tokens
 }
 
-type Found<'t> = (Option<(TokenKind, &'t str)>, usize);
+type NextToken<'t> = (Option<(TokenKind, &'t str)>, usize);
 
 /// Returns the token that the text begins with, if it is one, and the bytes that are covered.
-fn next(rest: &str) -> Found<'_> {
+fn next(rest: &str) -> NextToken<'_> {
     for (open, close) in [("/*", "*/"), ("//", "\n"), ("#", "\n")] {
         if let Some(inner) = rest.strip_prefix(open) {
             let length = inner.find(close).map_or(inner.len(), |end| end + close.len());

@@ -1,7 +1,7 @@
 //! `Reason`: why a request was answered as it was, in one closed set of codes.
 //!
-//! `Cache-Status`, the access log, metrics, error pages and `shellac explain` use these codes and no
-//! others. `docs/reason-codes.md` lists them with the same words.
+//! `Cache-Status`, the access log, metrics, error pages and `shellac explain` use these codes and
+//! no others. `docs/reason-codes.md` lists them with the same words.
 
 macro_rules! reasons {
     ($($reason:ident $code:literal $cause:literal $remedy:literal;)*) => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use import_vcl::{Fate, Imported, Remark, VCL_BYTES_MAX, import};
+use import_vcl::{Imported, Remark, StatementFate, VCL_BYTES_MAX, import};
 
 use process::exit::Exit;
 use process::terminal::say;
@@ -66,11 +66,11 @@ fn read(file: &Path) -> io::Result<String> {
 
 /// Shows what is to be looked at, and returns the number of statements that were not translated.
 fn report(name: &str, remarks: &[Remark], all: bool) -> usize {
-    let kind = |fate: &Fate| match fate {
-        Fate::Translated => (0, "translated"),
-        Fate::BuiltIn(_) => (1, "built in"),
-        Fate::Differs(_) => (2, "nearly the same"),
-        Fate::NotTranslated(_) => (3, "NOT TRANSLATED"),
+    let kind = |fate: &StatementFate| match fate {
+        StatementFate::Translated => (0, "translated"),
+        StatementFate::BuiltIn(_) => (1, "built in"),
+        StatementFate::Differs(_) => (2, "nearly the same"),
+        StatementFate::NotTranslated(_) => (3, "NOT TRANSLATED"),
     };
     let mut counts = [0_usize; 4];
     for remark in remarks {

@@ -84,7 +84,8 @@ fn commands(block: &[&str], first: usize) -> Vec<Step> {
     steps
 }
 
-/// Returns whether lines are as they were expected: `...` stands for any lines, `[..]` for any text.
+/// Returns whether lines are as they were expected: `...` stands for any lines, `[..]` for any
+/// text.
 pub(crate) fn is_as_expected(expected: &[String], given: &[&str]) -> bool {
     match expected {
         [] => given.is_empty(),
