@@ -153,6 +153,7 @@ mod tests {
         max_stale_while_revalidate: Duration::MAX,
         stale_if_error: Duration::ZERO,
         keep: Duration::from_mins(10),
+        asset_grace: Duration::ZERO,
         ignore_client_no_cache: false,
     };
 
