@@ -19,6 +19,10 @@ impl Counter {
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 /// The number of those that are there.
@@ -27,12 +31,12 @@ pub struct Gauge(AtomicU64);
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub struct Counted<'a>(&'a Gauge);
+pub struct GaugeEntry<'a>(&'a Gauge);
 
 impl Gauge {
-    pub fn enter(&self) -> Counted<'_> {
+    pub fn enter(&self) -> GaugeEntry<'_> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Counted(self)
+        GaugeEntry(self)
     }
 
     pub fn value(&self) -> u64 {
@@ -40,7 +44,7 @@ impl Gauge {
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for GaugeEntry<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -6,22 +6,24 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::readiness;
+use super::tags::{TagOrder, tags};
 use crate::app::App;
 use crate::front::OutcomeTotals;
-use crate::live::counts::{Counts, Figure};
+use crate::live::counts::{Figure, FigureCounts};
 use crate::live::latency::{Buckets, bounds_seconds};
+use crate::live::moment;
 use crate::live::series::{LATENCY_SECONDS, SECONDS, Series};
+use crate::live::slots::window_seconds;
 use crate::live::snapshot::{
-    ConfigState, Connections, Histogram, HitRatios, KafkaState, Latencies, LiveSnapshot,
-    OriginState, OutcomeRates, PartitionState, Quantiles, Rates, SeriesOfSeconds, ServerState,
-    Tier, Top,
+    ConfigState, ConnectionCounts, HitRatios, KafkaState, Latencies, LatencyCounts, LiveSnapshot,
+    OriginFigures, OutcomeRates, PartitionFigures, Quantiles, Rates, SeriesOfSeconds,
+    ServerFigures, Tier, Top,
 };
-use crate::origins::health::ServerState as Health;
+use crate::origins::health::ServerState;
 use crate::origins::{Origin, ServerReport};
 use crate::purge::endpoint::{json, problem};
 use crate::response::body::ResponseBody;
 use crate::store::Removal;
-use process::timestamp::Timestamp;
 
 /// Reads all counters, and adds the seconds since the last time. Is called once a second.
 pub fn sample(app: &App) {
@@ -52,9 +54,9 @@ pub(super) fn text(app: &App, seconds: usize) -> Bytes {
     Bytes::from(serde_json::to_vec(&snapshot(app, seconds)).unwrap_or_default())
 }
 
-fn counts(app: &App) -> Counts {
+fn counts(app: &App) -> FigureCounts {
     let OutcomeTotals { answers, server_errors, sent, received } = app.front.metrics.totals();
-    let mut counts = Counts::default();
+    let mut counts = FigureCounts::default();
     for (figure, count) in Figure::ANSWERS.into_iter().zip(answers) {
         counts[figure] = count;
     }
@@ -73,6 +75,8 @@ fn counts(app: &App) -> Counts {
 
 pub(super) fn snapshot(app: &App, seconds: usize) -> LiveSnapshot {
     let reason = readiness::unready(app);
+    let now = app.clock().now();
+    let window = window_seconds(now, app.uptime().as_secs());
     let mut snapshot = LiveSnapshot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: app.uptime().as_secs_f64(),
@@ -80,7 +84,10 @@ pub(super) fn snapshot(app: &App, seconds: usize) -> LiveSnapshot {
         ready: reason.is_none(),
         unready_because: reason.map(|reason| reason.trim_end().to_owned()),
         config: config(app),
-        top: Top { window_seconds: 60, ..Top::default() },
+        not_cached: app.live.urls.not_cached(now, window),
+        top: Top { window_seconds: window, urls: app.live.urls.top(now, TOP) },
+        tags: tags(app, TOP, TagOrder::Cost),
+        purges: app.live.purges.last(PURGES),
         origins: app.origins().iter().map(|origin| origin_state(origin)).collect(),
         kafka: kafka(app),
         connections: connections(app),
@@ -127,7 +134,7 @@ fn read(series: &Series, seconds: usize, correction: i64, snapshot: &mut LiveSna
     snapshot.latency_seconds = Latencies { hit, miss };
     let [hits, misses] = series.latencies(LATENCY_SECONDS);
     let all = series.sum(LATENCY_SECONDS).0;
-    snapshot.histogram = Histogram {
+    snapshot.histogram = LatencyCounts {
         bounds_seconds: bounds_seconds().collect(),
         hits: hits.scaled_to(all[Figure::Hits] + all[Figure::Stale]),
         misses: misses.to_vec(),
@@ -136,7 +143,7 @@ fn read(series: &Series, seconds: usize, correction: i64, snapshot: &mut LiveSna
     snapshot.series = SeriesOfSeconds {
         step_seconds: 1,
         until: moment(series.until().moved(correction)),
-        requests: series.each(seconds, Counts::requests),
+        requests: series.each(seconds, FigureCounts::requests),
         hits: each(Figure::Hits),
         stale: each(Figure::Stale),
         misses: series.each(seconds, |counts| {
@@ -165,18 +172,18 @@ fn config(app: &App) -> ConfigState {
     }
 }
 
-fn connections(app: &App) -> Connections {
+fn connections(app: &App) -> ConnectionCounts {
     let metrics = &app.listeners.metrics;
-    Connections {
+    ConnectionCounts {
         open: app.listeners.connections() as u64,
         tls: metrics.tls.value(),
         http2: metrics.http2.value(),
     }
 }
 
-fn origin_state(origin: &Origin) -> OriginState {
+fn origin_state(origin: &Origin) -> OriginFigures {
     let queue = origin.queued() as u64;
-    OriginState {
+    OriginFigures {
         name: origin.name().to_owned(),
         is_usable: origin.is_usable(),
         queue,
@@ -186,9 +193,9 @@ fn origin_state(origin: &Origin) -> OriginState {
     }
 }
 
-fn server_state(server: ServerReport, queue: u64) -> ServerState {
+fn server_state(server: ServerReport, queue: u64) -> ServerFigures {
     let ServerReport { name, health, in_flight, requests, .. } = server;
-    ServerState {
+    ServerFigures {
         address: name,
         state: word_of(health.state).to_owned(),
         detail: health.state.as_str().to_owned(),
@@ -202,12 +209,12 @@ fn server_state(server: ServerReport, queue: u64) -> ServerState {
 }
 
 /// Returns one of four words, for colours.
-const fn word_of(state: Health) -> &'static str {
+const fn word_of(state: ServerState) -> &'static str {
     match state {
-        Health::Up | Health::SlowStart => "up",
-        Health::HalfOpen => "probing",
-        Health::CircuitOpen | Health::Ejected | Health::Sick => "down",
-        Health::Drain | Health::Disabled => "draining",
+        ServerState::Up | ServerState::SlowStart => "up",
+        ServerState::HalfOpen => "probing",
+        ServerState::CircuitOpen | ServerState::Ejected | ServerState::Sick => "down",
+        ServerState::Drain | ServerState::Disabled => "draining",
     }
 }
 
@@ -236,7 +243,7 @@ fn kafka(app: &App) -> Option<KafkaState> {
     let status = app.purge_log.log_status();
     let topic = status.positions.first()?.log.topic.clone();
     let of_topic = status.positions.iter().filter(|position| position.log.topic == topic);
-    let partitions = of_topic.map(|position| PartitionState {
+    let partitions = of_topic.map(|position| PartitionFigures {
         partition: u32::try_from(position.log.partition).unwrap_or_default(),
         position: position.next,
         lag: None,
@@ -267,13 +274,10 @@ fn rounded(value: f64) -> f64 {
     (value * 10_000.0).round() / 10_000.0
 }
 
-/// Returns a time as RFC 3339 says.
-pub(super) fn moment(at: Timestamp) -> String {
-    let at = std::time::UNIX_EPOCH + Duration::from_millis(at.as_millis());
-    humantime::format_rfc3339_millis(at).to_string()
-}
-
 pub(super) const PATH: &str = "/api/v1/live";
+/// URLs and tags in the snapshot, and purges.
+const TOP: usize = 100;
+const PURGES: usize = 100;
 /// The seconds that rates and quantiles are of.
 const RATE_SECONDS: usize = 10;
 
@@ -281,20 +285,22 @@ const RATE_SECONDS: usize = 10;
 mod tests {
     use super::*;
     use crate::live::latency::LatencyHistogram;
-    use crate::live::series::Reading;
+    use crate::live::series::FigureReading;
+    use process::timestamp::Timestamp;
 
     const START: Timestamp = Timestamp::from_secs(784_111_777);
 
     fn series(seconds: u64, each: &[(Figure, u64)]) -> Series {
         let mut series = Series::new(START);
         let misses = LatencyHistogram::default();
-        let mut counts = Counts::default();
+        let mut counts = FigureCounts::default();
         for second in 1..=seconds {
             for (figure, count) in each {
                 counts[*figure] += count;
             }
             misses.record(Duration::from_millis(80));
-            let reading = Reading { counts, misses: misses.counts(), ..Reading::default() };
+            let reading =
+                FigureReading { counts, misses: misses.counts(), ..FigureReading::default() };
             series.sample(START.plus(Duration::from_secs(second)), reading);
         }
         series

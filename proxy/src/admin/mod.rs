@@ -11,7 +11,11 @@ mod storage;
 mod origins;
 mod readiness;
 mod routes;
+mod objects;
+mod purges;
 mod stats;
+mod tags;
+pub mod version;
 mod streams;
 
 use std::pin::Pin;

@@ -16,7 +16,10 @@ use tokio::time::timeout;
 
 use super::body::AdminBody;
 use super::origins::{self, ServerPath};
-use super::{control, cross_site, dashboard, hottest, live, metrics, readiness, stats, streams};
+use super::{
+    control, cross_site, dashboard, hottest, live, metrics, objects, purges, readiness, stats,
+    streams, tags, version,
+};
 use crate::app::App;
 use crate::client::busy::Busy;
 use crate::client::peer::Peer;
@@ -78,7 +81,12 @@ fn admit(app: &App, peer: &Peer, parts: &Parts) -> Result<(), Box<Response<Respo
     }
 }
 
-async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Response<ResponseBody> {
+async fn guarded(
+    app: &Arc<App>,
+    peer: &Peer,
+    parts: Parts,
+    body: Incoming,
+) -> Response<ResponseBody> {
     if let Some(page) = dashboard::answer(app, &parts) {
         return page;
     }
@@ -106,8 +114,25 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
             let document = serde_json::json!({ "rules": rules.unwrap_or_default() });
             json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
         }
+        (version::PATH, &Method::GET) => {
+            let document = version::document();
+            json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
+        }
         (live::PATH, &Method::GET) => live::live(app, parts.uri.query()),
-        ("/api/v1/stats" | "/api/v1/rules" | live::PATH | streams::STATS, _) => not_allowed("GET"),
+        (objects::PATH, &Method::GET) => objects::objects(app, parts.uri.query()).await,
+        (purges::PATH, &Method::GET) => purges::purges(app, parts.uri.query()),
+        (tags::PATH, &Method::GET) => tags::page(app, parts.uri.query()),
+        (
+            "/api/v1/stats"
+            | "/api/v1/rules"
+            | version::PATH
+            | live::PATH
+            | objects::PATH
+            | purges::PATH
+            | tags::PATH,
+            _,
+        ) => not_allowed("GET"),
+        (streams::STATS | streams::PURGES, _) => not_allowed("GET"),
         (origins::PATH, &Method::GET) => origins::list(app),
         (origins::PATH, _) => not_allowed("GET"),
         (path, method) if let Some(server) = ServerPath::parse(path) => {
@@ -115,7 +140,7 @@ async fn guarded(app: &App, peer: &Peer, parts: Parts, body: Incoming) -> Respon
         }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /, /healthz, /readyz, /metrics, /api/v1/live, /api/v1/stream/stats, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
+            "There is no such page: see /, /healthz, /readyz, /metrics, /api/v1/version, /api/v1/live, /api/v1/objects, /api/v1/purges, /api/v1/tags, /api/v1/stream/stats, /api/v1/stream/purges, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
 }

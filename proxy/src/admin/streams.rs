@@ -1,4 +1,4 @@
-//! Server-sent events: `/api/v1/stream/stats`. A task for each client waits for what is new and
+//! Server-sent events: `/api/v1/stream/stats` and `/api/v1/stream/purges`. A task for each client waits for what is new and
 //! hands it over.
 
 use std::sync::Arc;
@@ -24,7 +24,8 @@ pub(super) fn answer(
     parts: &Parts,
     busy: Busy,
 ) -> Result<Response<AdminBody>, Busy> {
-    if parts.uri.path() != STATS || parts.method != Method::GET {
+    let (path, is_get) = (parts.uri.path(), parts.method == Method::GET);
+    if !is_get || path != STATS && path != PURGES {
         return Err(busy);
     }
     let Some(seconds) = live::seconds(parts.uri.query()) else {
@@ -34,7 +35,12 @@ pub(super) fn answer(
         let detail = format!("There are {STREAMS_MAX} streams of events already: end one of them.");
         return Ok(problem(StatusCode::SERVICE_UNAVAILABLE, &detail).map(AdminBody::from));
     };
-    tokio::spawn(stats(Arc::clone(app), sender, last_event(parts), seconds));
+    let (app, last) = (Arc::clone(app), last_event(parts));
+    if path == STATS {
+        tokio::spawn(stats(app, sender, last, seconds));
+    } else {
+        tokio::spawn(purges(app, sender, last));
+    }
     Ok(response(receiver, busy))
 }
 
@@ -76,6 +82,33 @@ async fn stats(app: Arc<App>, sender: EventSender, mut last: Option<u64>, second
     }
 }
 
+/// Sends purges after the last that the client has seen: those that are remembered, then the others
+/// as they come.
+async fn purges(app: Arc<App>, sender: EventSender, last: Option<u64>) {
+    let mut newest = app.live.purges.newest();
+    // A number from before a restart tells nothing of the purges since.
+    let mut last = last.filter(|last| *last <= *newest.borrow()).unwrap_or(0);
+    if !sender.send(Bytes::from_static(BEGIN)).await {
+        return;
+    }
+    loop {
+        newest.borrow_and_update();
+        for purge in app.live.purges.after(last) {
+            last = purge.id;
+            let text = serde_json::to_vec(&purge).unwrap_or_default();
+            if !sender.send(event("purge", purge.id, &text)).await {
+                return;
+            }
+        }
+        tokio::select! {
+            changed = newest.changed() => if changed.is_err() { return },
+            () = sleep(HEARTBEAT) => if !sender.send(Bytes::from_static(COMMENT)).await { return },
+            () = sender.closed() => return,
+            () = app.is_handed_over() => return,
+        }
+    }
+}
+
 /// Writes an event whose data is one line.
 fn event(name: &str, id: u64, data: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(data.len() + 64);
@@ -85,6 +118,7 @@ fn event(name: &str, id: u64, data: &[u8]) -> Bytes {
     event.freeze()
 }
 
+pub(super) const PURGES: &str = "/api/v1/stream/purges";
 pub(super) const STATS: &str = "/api/v1/stream/stats";
 /// The longest silence: proxies between the two close connections that say nothing.
 const HEARTBEAT: Duration = Duration::from_secs(15);

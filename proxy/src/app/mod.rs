@@ -176,7 +176,8 @@ impl App {
             seed,
             clock.clone(),
         );
-        executor.follow(&settings);
+        let live = Arc::new(Live::new(&clock));
+        executor.follow(&settings, &live);
         let purge_log = PurgeLog::new(
             Arc::clone(&executor),
             Arc::clone(&invalidation),
@@ -185,8 +186,13 @@ impl App {
             Arc::clone(&settings),
         );
         let drain = Drain::default();
-        let front =
-            front(&config, (&executor, &settings), (&store, &invalidation, seed), &clock, &drain);
+        let front = front(
+            &config,
+            (&executor, &settings),
+            (&store, &invalidation, seed),
+            (&clock, &live),
+            &drain,
+        );
         let listeners = listeners(&config, &clock, &front, drain);
         let pages = PageExchange {
             store: Arc::clone(&store),
@@ -213,7 +219,7 @@ impl App {
             clock,
             journal,
             executor,
-            live: Arc::clone(&front.live),
+            live,
             logs,
             seed,
             pages,
@@ -383,7 +389,7 @@ fn front(
     config: &Config,
     (executor, settings): (&Arc<PurgeExecutor>, &Arc<LiveSettings>),
     (store, invalidation, seed): (&Arc<dyn Store>, &Arc<Invalidation>, KeySeed),
-    clock: &Clock,
+    (clock, live): (&Clock, &Arc<Live>),
     drain: &Drain,
 ) -> Arc<Front> {
     let fetcher = Fetcher::new(
@@ -413,8 +419,7 @@ fn front(
         requests.begin(ListenerId::at(place), None);
     }
     let purges = PurgeEndpoint::new(Arc::clone(executor), Arc::clone(settings), Hints::new(config));
-    let live = Arc::new(Live::new(clock));
-    Arc::new(Front::new(cache, purges, Arc::clone(settings), requests, live))
+    Arc::new(Front::new(cache, purges, Arc::clone(settings), requests, Arc::clone(live)))
 }
 
 fn listeners(

@@ -52,6 +52,7 @@ use crate::response::failure::ProxyError;
 use crate::response::has_preconditions;
 use crate::store::{Promote, Store, Stored, cold};
 use process::clock::Clock;
+use process::timestamp::Timestamp;
 
 #[derive(Debug)]
 pub struct Cache {
@@ -98,7 +99,7 @@ impl PendingRequest {
         inbound.head.version
     }
 
-    const fn head(&self) -> &RequestHead {
+    pub const fn head(&self) -> &RequestHead {
         let (Self::Load { inbound, .. } | Self::Forward(Forwarding { inbound, .. })) = self;
         &inbound.head
     }
@@ -120,6 +121,10 @@ impl Cache {
     ) -> Self {
         let bypass_cookies = BypassCookies::default();
         Self { store, invalidation, clock, fetcher, seed, passer, bypass_cookies }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub const fn seed(&self) -> KeySeed {

@@ -55,6 +55,11 @@ impl RequestRecord {
         Self { outcome: Some(outcome), cache_status, ..Self::unanswered(now) }
     }
 
+    /// Returns whether the response was stored, and nothing was waited for.
+    pub fn is_of_store(&self) -> bool {
+        self.outcome.is_some_and(Outcome::is_of_store)
+    }
+
     /// Makes the record of a request that has no response yet.
     pub fn unanswered(started: Timestamp) -> Self {
         Self {

@@ -137,6 +137,14 @@ fn fold(
     }
 }
 
+/// Returns the tags that the fields of a response name, as text.
+pub fn names(response: &HeaderMap, rules: &settings::TagSettings) -> Vec<String> {
+    let reads_groups = rules.read.iter().any(|name| name == CACHE_GROUPS);
+    let groups = if reads_groups { groups(response, CACHE_GROUPS) } else { Vec::new() };
+    let named = named(response, &groups, rules);
+    named.into_iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+}
+
 /// Returns the strings of a list field (RFC 9875 §2, §3); none where it is no valid list.
 pub fn groups(fields: &HeaderMap, name: &str) -> Vec<String> {
     let mut text = Vec::new();

@@ -102,8 +102,10 @@ impl ListenerRequests {
             for (outcome, code, count) in metrics.counts() {
                 totals.add(outcome, code, count);
             }
-            totals.sent +=
-                Outcome::ALL.into_iter().map(|outcome| metrics.sent(outcome)).sum::<u64>();
+            for outcome in Outcome::ALL {
+                totals.sent += metrics.sent(outcome);
+                totals.received += metrics.received(outcome);
+            }
         }
         totals
     }

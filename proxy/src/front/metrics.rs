@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::cache::outcome::Outcome;
 use crate::metrics::family::{Family, Sample};
-use process::metrics::{Histogram, Sharded};
+use process::metrics::{Counter, Histogram, Sharded};
 
 /// Requests by outcome and status code, and the time to the head of the response.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub struct RequestMetrics {
     counts: Sharded<OutcomeCounts>,
     /// Time from the request's head to the response's, for every outcome but hits.
     pub durations: [Histogram; Outcome::ALL.len()],
+    /// Bytes of content of requests whose origin was asked.
+    received: [Counter; Outcome::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -38,6 +40,20 @@ impl Default for OutcomeCounts {
 }
 
 impl RequestMetrics {
+    /// Adds bytes of content that were sent, and received, for a request that is counted already.
+    pub fn moved(&self, outcome: Outcome, sent: u64, received: u64) {
+        if let Some(counts) = self.counts.own().0.get(outcome as usize) {
+            counts.sent.fetch_add(sent, Ordering::Relaxed);
+        }
+        if let Some(counter) = self.received.get(outcome as usize).filter(|_| received > 0) {
+            counter.add(received);
+        }
+    }
+
+    pub fn received(&self, outcome: Outcome) -> u64 {
+        self.received.get(outcome as usize).map_or(0, Counter::value)
+    }
+
     /// Counts a request, and the bytes of its response's content.
     pub fn count(&self, outcome: Outcome, status: StatusCode, content: u64) {
         let code = CODES.iter().position(|code| *code == status.as_u16()).unwrap_or(CODES.len());
@@ -85,9 +101,7 @@ impl RequestMetrics {
             }
         }
         for outcome in Outcome::ALL {
-            if let Some(counts) = self.counts.own().0.get(outcome as usize) {
-                counts.sent.fetch_add(other.sent(outcome), Ordering::Relaxed);
-            }
+            self.moved(outcome, other.sent(outcome), other.received(outcome));
         }
         for (own, other) in self.durations.iter().zip(&other.durations) {
             own.absorb(other);
@@ -101,6 +115,7 @@ impl RequestMetrics {
             cells.for_each(|cell| cell.store(0, Ordering::Relaxed));
         }
         self.durations.iter().for_each(Histogram::reset);
+        self.received.iter().for_each(Counter::reset);
     }
 
     /// Returns the bytes of content of the responses with this outcome.

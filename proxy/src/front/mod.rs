@@ -2,6 +2,7 @@
 //!
 //! A hit is answered at once; a request that waits becomes a task.
 
+mod forwarded_request;
 mod listener_requests;
 pub mod metrics;
 pub mod record_sinks;
@@ -10,12 +11,14 @@ mod ruled_bytes;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use purge_protocol::foreign::is_purge_method;
 use tokio::time::Instant;
 
+use self::forwarded_request::{ForwardedRequest, url_of};
 pub use self::listener_requests::{ListenerRequests, OutcomeTotals};
 use self::record_sinks::RecordSinks;
 use self::recorded_body::{Ending, RecordedBody};
@@ -30,6 +33,7 @@ use crate::framing::Violation;
 use crate::listener::rules::ConnectionRules;
 use crate::listener::service::{Caller, Handler, Reply};
 use crate::live::Live;
+use crate::live::urls::UrlRequest;
 use crate::policy::LiveSettings;
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
@@ -46,6 +50,12 @@ pub struct Front {
     pub live: Arc<Live>,
     /// Take the records of requests; where there is none, they are only counted.
     pub records: RecordSinks,
+}
+
+/// A request that is timed, if it is a hit.
+struct HitSample {
+    begun: Instant,
+    url: String,
 }
 
 type FrontFuture = Pin<Box<dyn Future<Output = Response<RecordedBody>> + Send>>;
@@ -120,12 +130,13 @@ impl Front {
         if self.is_purge(&inbound.head.method) {
             return self.purge(inbound, caller);
         }
+        let sample = timed.map(|begun| HitSample { begun, url: url_of(&inbound.head) });
         match self.cache.begin(inbound) {
             Step::Answer(answer) => {
-                let is_hit = answer.record.outcome.is_some_and(Outcome::is_of_store);
+                let sample = sample.filter(|_| answer.record.is_of_store());
                 let response = self.deliver(answer, caller.peer());
-                if let Some(begun) = timed.filter(|_| is_hit) {
-                    self.live.hits.end(begun);
+                if let Some(sample) = sample {
+                    self.note_hit(&sample, &response);
                 }
                 Reply::Ready(response)
             }
@@ -138,11 +149,12 @@ impl Front {
                 let (front, peer) = (Arc::clone(self), Arc::clone(caller.peer()));
                 let busy = caller.busy();
                 Reply::Later(Box::pin(async move {
+                    let forwarded = ForwardedRequest::begin(&front, pending.head());
                     let unanswered =
                         front.unanswered(front.cache.record_of_pending(&pending), &peer);
                     let answer = front.cache.finish(pending, busy).await;
                     unanswered.cancel();
-                    front.deliver(answer, &peer)
+                    front.deliver_forwarded(answer, &peer, Some(forwarded))
                 }))
             }
         }
@@ -150,13 +162,28 @@ impl Front {
 
     /// Counts and times an answer, and has its record end with its content.
     fn deliver(&self, answer: Answer, peer: &Peer) -> Response<RecordedBody> {
+        self.deliver_forwarded(answer, peer, None)
+    }
+
+    /// The same for one that may have been asked for at the origin: its bytes are counted when they
+    /// are sent.
+    fn deliver_forwarded(
+        &self,
+        answer: Answer,
+        peer: &Peer,
+        forwarded: Option<ForwardedRequest>,
+    ) -> Response<RecordedBody> {
         let Answer { response, mut record } = answer;
         record.listener = peer.listener;
         record.status = Some(response.status());
         let metrics = peer.listener.and_then(|listener| self.metrics.of(listener));
         if let (Some(metrics), Some(outcome)) = (metrics, record.outcome) {
             let content = http_body::Body::size_hint(response.body()).exact();
+            let content = content.filter(|_| forwarded.is_none());
             metrics.count(outcome, response.status(), content.unwrap_or(0));
+            if let (Outcome::Stale, Some(key)) = (outcome, record.key) {
+                self.live.tags.stale(key);
+            }
             if let (Some(_), Some(duration)) = (record.origin, record.first_byte) {
                 metrics.time(outcome, duration);
                 self.live.misses.record(duration);
@@ -172,14 +199,30 @@ impl Front {
             details.until_head = details.began.elapsed();
             details.response_fields = sinks.fields_of(response.headers());
         }
-        let ending = Ending::new(record, sinks, sent);
+        let ending = Ending::new(record, sinks, sent, forwarded);
         response.map(|body| RecordedBody::new(body, ending))
+    }
+
+    /// Notes a hit that was timed, which stands for others of its URL.
+    #[cold]
+    fn note_hit(&self, sample: &HitSample, response: &Response<RecordedBody>) {
+        self.live.hits.end(sample.begun);
+        let count = self.live.hits_per_timed();
+        let bytes = http_body::Body::size_hint(response.body()).exact().unwrap_or(0);
+        let request = UrlRequest {
+            url: &sample.url,
+            count,
+            is_miss: false,
+            bytes: bytes.saturating_mul(count),
+            origin: Duration::ZERO,
+        };
+        self.live.urls.note(request, self.cache.now());
     }
 
     /// Has a request recorded though its client leaves before there is a response.
     fn unanswered(&self, record: RequestRecord, peer: &Peer) -> Ending {
         let record = RequestRecord { listener: peer.listener, ..record };
-        Ending::new(record, self.records.local(), None)
+        Ending::new(record, self.records.local(), None, None)
     }
 
     /// Returns whether the request is a purge. Where purging is on, other caches' methods for it

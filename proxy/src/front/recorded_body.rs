@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 
+use super::forwarded_request::ForwardedRequest;
 use super::record_sinks::SinkList;
 use super::ruled_bytes::RuledBytes;
 use crate::cache::record::RequestRecord;
@@ -31,6 +32,8 @@ struct Recording {
     sinks: Option<Arc<SinkList>>,
     /// `None` where no rule matched.
     ruled: Option<RuledBytes>,
+    /// `None` where the origin was not asked.
+    forwarded: Option<ForwardedRequest>,
 }
 
 impl Ending {
@@ -38,9 +41,10 @@ impl Ending {
         record: RequestRecord,
         sinks: Option<Arc<SinkList>>,
         ruled: Option<RuledBytes>,
+        forwarded: Option<ForwardedRequest>,
     ) -> Self {
-        let is_kept = sinks.is_some() || ruled.is_some();
-        Self(is_kept.then(|| Box::new(Recording { record, sinks, ruled })))
+        let is_kept = sinks.is_some() || ruled.is_some() || forwarded.is_some();
+        Self(is_kept.then(|| Box::new(Recording { record, sinks, ruled, forwarded })))
     }
 
     /// Ends without handing anything over: another record does.
@@ -51,9 +55,11 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if let Some(recording) = self.0.as_deref_mut()
-            && let Some(sinks) = &recording.sinks
-        {
+        let Some(recording) = self.0.as_deref_mut() else { return };
+        if let Some(forwarded) = &recording.forwarded {
+            forwarded.end(&recording.record);
+        }
+        if let Some(sinks) = &recording.sinks {
             if let Some(details) = &mut recording.record.details {
                 details.total = details.began.elapsed();
             }

@@ -1,4 +1,4 @@
-//! `Counts`: the counters that are kept by second.
+//! `FigureCounts`: the counters that are kept by second.
 
 use std::ops::{Index, IndexMut};
 
@@ -30,7 +30,7 @@ pub enum Figure {
 
 /// A reading of all counters, or the difference of two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts([u64; Figure::COUNT]);
+pub struct FigureCounts([u64; Figure::COUNT]);
 
 impl Figure {
     pub const COUNT: usize = Self::Evictions as usize + 1;
@@ -49,7 +49,7 @@ impl Figure {
     ];
 }
 
-impl Counts {
+impl FigureCounts {
     /// Returns what was counted since. A counter that went back, as an origin is gone, has counted
     /// nothing.
     #[must_use]
@@ -99,7 +99,7 @@ impl Counts {
 }
 
 #[expect(clippy::indexing_slicing, reason = "the array has a place for each figure")]
-impl Index<Figure> for Counts {
+impl Index<Figure> for FigureCounts {
     type Output = u64;
 
     fn index(&self, figure: Figure) -> &u64 {
@@ -108,7 +108,7 @@ impl Index<Figure> for Counts {
 }
 
 #[expect(clippy::indexing_slicing, reason = "the array has a place for each figure")]
-impl IndexMut<Figure> for Counts {
+impl IndexMut<Figure> for FigureCounts {
     fn index_mut(&mut self, figure: Figure) -> &mut u64 {
         &mut self.0[figure as usize]
     }
@@ -118,8 +118,8 @@ impl IndexMut<Figure> for Counts {
 mod tests {
     use super::*;
 
-    fn counts(all: &[(Figure, u64)]) -> Counts {
-        let mut counts = Counts::default();
+    fn counts(all: &[(Figure, u64)]) -> FigureCounts {
+        let mut counts = FigureCounts::default();
         for (figure, value) in all {
             counts[*figure] = *value;
         }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn parts_add_up_to_the_whole() {
         let whole = counts(&[(Figure::Hits, 10), (Figure::BytesOut, u64::MAX), (Figure::Stale, 1)]);
-        let mut sum = Counts::default();
+        let mut sum = FigureCounts::default();
         for place in 0..3 {
             sum.add(&whole.part(place, 3));
         }

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::counts::{Counts, Figure};
+use super::counts::{Figure, FigureCounts};
 use super::latency::Buckets;
 use process::timestamp::Timestamp;
 
 /// All counters at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reading {
-    pub counts: Counts,
+pub struct FigureReading {
+    pub counts: FigureCounts,
     pub hits: Buckets,
     pub misses: Buckets,
 }
@@ -17,9 +17,9 @@ pub struct Reading {
 /// The newest second is last.
 #[derive(Debug)]
 pub struct Series {
-    last: Reading,
+    last: FigureReading,
     until: Timestamp,
-    seconds: VecDeque<Counts>,
+    seconds: VecDeque<FigureCounts>,
     /// Of hits and of misses.
     latencies: VecDeque<[Buckets; 2]>,
     number: u64,
@@ -29,7 +29,7 @@ impl Series {
     /// Begins with counters that are zero at `now`.
     pub fn new(now: Timestamp) -> Self {
         Self {
-            last: Reading::default(),
+            last: FigureReading::default(),
             until: now,
             seconds: VecDeque::new(),
             latencies: VecDeque::new(),
@@ -40,7 +40,7 @@ impl Series {
     /// Adds the seconds up to `now`, and returns the number of the last one. What was counted in
     /// several, as the sampler was late, is spread over them. Less than half a second is left to
     /// the next call.
-    pub fn sample(&mut self, now: Timestamp, reading: Reading) -> Option<u64> {
+    pub fn sample(&mut self, now: Timestamp, reading: FigureReading) -> Option<u64> {
         let elapsed = u64::try_from(now.since(self.until).as_millis()).unwrap_or(u64::MAX);
         let passed = elapsed.saturating_add(500) / 1000;
         if passed == 0 {
@@ -72,8 +72,8 @@ impl Series {
     }
 
     /// Returns the sums of the last seconds, and how many of these there were.
-    pub fn sum(&self, seconds: usize) -> (Counts, usize) {
-        let mut sum = Counts::default();
+    pub fn sum(&self, seconds: usize) -> (FigureCounts, usize) {
+        let mut sum = FigureCounts::default();
         let newest = self.seconds.iter().rev().take(seconds);
         let there = newest.inspect(|second| sum.add(second)).count();
         (sum, there)
@@ -91,7 +91,7 @@ impl Series {
     }
 
     /// Returns a value of each of the last seconds, the newest last.
-    pub fn each(&self, seconds: usize, value: impl Fn(&Counts) -> u64) -> Vec<u64> {
+    pub fn each(&self, seconds: usize, value: impl Fn(&FigureCounts) -> u64) -> Vec<u64> {
         let skipped = self.seconds.len().saturating_sub(seconds);
         self.seconds.iter().skip(skipped).map(value).collect()
     }
@@ -123,10 +123,10 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_secs(100);
 
-    fn reading(hits: u64) -> Reading {
-        let mut counts = Counts::default();
+    fn reading(hits: u64) -> FigureReading {
+        let mut counts = FigureCounts::default();
         counts[Figure::Hits] = hits;
-        Reading { counts, ..Reading::default() }
+        FigureReading { counts, ..FigureReading::default() }
     }
 
     fn after(millis: u64) -> Timestamp {
@@ -178,7 +178,7 @@ mod tests {
                 misses.record(Duration::from_millis(80));
             }
             let (hits, misses) = (hits.counts(), misses.counts());
-            let reading = Reading { hits, misses, ..Reading::default() };
+            let reading = FigureReading { hits, misses, ..FigureReading::default() };
             series.sample(after(second * 1000), reading);
         }
         let totals = |seconds| series.latencies(seconds).map(|buckets| buckets.total());

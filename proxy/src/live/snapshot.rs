@@ -19,15 +19,15 @@ pub struct LiveSnapshot {
     pub outcomes: OutcomeRates,
     pub latency_seconds: Latencies,
     pub series: SeriesOfSeconds,
-    pub histogram: Histogram,
+    pub histogram: LatencyCounts,
     pub not_cached: Vec<NotCached>,
     pub top: Top,
     pub tags: Vec<TagUse>,
-    pub origins: Vec<OriginState>,
+    pub origins: Vec<OriginFigures>,
     pub storage: Vec<Tier>,
     pub purges: Vec<RecentPurge>,
     pub kafka: Option<KafkaState>,
-    pub connections: Connections,
+    pub connections: ConnectionCounts,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ pub struct SeriesOfSeconds {
 
 /// Latencies of the last minute. There is one count more than bounds: of what exceeds them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Histogram {
+pub struct LatencyCounts {
     pub bounds_seconds: Vec<f64>,
     /// The sample of hits that was timed, taken for all of them.
     pub hits: Vec<u64>,
@@ -151,17 +151,17 @@ pub struct TagUse {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OriginState {
+pub struct OriginFigures {
     pub name: String,
     pub is_usable: bool,
     pub queue: u64,
     pub requests: u64,
     pub errors: u64,
-    pub servers: Vec<ServerState>,
+    pub servers: Vec<ServerFigures>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ServerState {
+pub struct ServerFigures {
     pub address: String,
     /// `up`, `down`, `draining` or `probing`.
     pub state: String,
@@ -204,13 +204,13 @@ pub struct RecentPurge {
 pub struct KafkaState {
     pub topic: String,
     pub state: String,
-    pub partitions: Vec<PartitionState>,
+    pub partitions: Vec<PartitionFigures>,
     /// `None` where there is no lease.
     pub lease_seconds: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PartitionState {
+pub struct PartitionFigures {
     pub partition: u32,
     pub position: i64,
     /// Records that are known to wait; `None` where only the purger knows.
@@ -220,7 +220,7 @@ pub struct PartitionState {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connections {
+pub struct ConnectionCounts {
     pub open: u64,
     pub tls: u64,
     pub http2: u64,

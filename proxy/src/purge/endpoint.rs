@@ -105,8 +105,10 @@ impl PurgeEndpoint {
                     reason = request.reason,
                     "purge"
                 );
+                let (about, reason) = (named(&selectors), request.reason.clone());
                 match self.executor.apply(request.id, selectors, mode, source).await {
                     Ok(mut report) => {
+                        self.executor.note_purge(source, about, &report, reason);
                         let listen = &self.settings.current().listen;
                         report.hint = self.hints.of(&report, &self.executor, listen);
                         answer(&report)
@@ -128,7 +130,7 @@ impl PurgeEndpoint {
 pub const PURGE: &str = "PURGE";
 
 /// Returns the first few selectors as a line for the log.
-fn named(selectors: &[(Selector, Target)]) -> String {
+pub(super) fn named(selectors: &[(Selector, Target)]) -> String {
     let name = |(selector, _): &(Selector, Target)| {
         let mut name = selector.to_string();
         name.truncate(name.floor_char_boundary(NAMED_BYTES));

@@ -19,6 +19,8 @@ pub struct PurgeMetrics {
     pub responses: Counter,
     pub purged: Counter,
     pub refused: Counter,
+    /// Tags that have purged a large part of what was stored.
+    pub large: Counter,
     pub durations: Histogram,
 }
 
@@ -88,6 +90,11 @@ impl PurgeMetrics {
                 "shellac_purges_refused",
                 "Purges that were refused",
                 self.refused.value(),
+            ),
+            Family::counter(
+                "shellac_purges_large",
+                "Purges in which one tag hit more than purge.warn_share of what was stored",
+                self.large.value(),
             ),
             Family::labelled(
                 "shellac_purge_duration_seconds",

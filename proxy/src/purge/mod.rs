@@ -17,6 +17,7 @@ pub mod deploys;
 mod late_changes;
 mod target;
 mod candidates;
+mod watched;
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -36,14 +37,16 @@ pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
 use self::stored_urls::StoredUrls;
 use self::target::{PathTarget, ResolvedTarget, sought};
+use self::watched::LargePurges;
 use crate::invalidation::{
     Carrier as _, Invalidation, Marked, PurgeCondition, PurgeMark, PurgeTimes, RunningFetch,
     Sequence, Subject, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
+use crate::live::Live;
 use crate::policy::LiveSettings;
 use crate::store::journal::{Journal, JournalEntry, JournalError};
-use crate::store::{Removal, Store, Stored};
+use crate::store::{Promote, Removal, Store, Stored, cold};
 use process::clock::Clock;
 
 #[derive(Debug)]
@@ -58,6 +61,10 @@ pub struct PurgeExecutor {
     successor: LateChanges,
     /// Say how URLs are stored; while there are none, as they are written.
     settings: OnceLock<Arc<LiveSettings>>,
+    /// Learns of purges.
+    live: OnceLock<Arc<Live>>,
+    /// The last line about a purge that hit much.
+    large: LargePurges,
     pub metrics: PurgeMetrics,
 }
 
@@ -81,13 +88,17 @@ impl PurgeExecutor {
             pending,
             successor,
             settings,
+            live: OnceLock::new(),
+            large: LargePurges::default(),
             metrics,
         })
     }
 
-    /// Purges URLs as these settings store them. Called once, before the first purge.
-    pub fn follow(&self, settings: &Arc<LiveSettings>) {
+    /// Purges URLs as these settings store them, and tells the live views of purges. Called once,
+    /// before the first purge.
+    pub fn follow(&self, settings: &Arc<LiveSettings>, live: &Arc<Live>) {
         self.settings.get_or_init(|| Arc::clone(settings));
+        self.live.get_or_init(|| Arc::clone(live));
     }
 
     /// Purges what the selectors name. When this returns, none of it is served again (hard) or
@@ -105,6 +116,8 @@ impl PurgeExecutor {
         for selector in &selectors {
             self.metrics.count(source, selector, mode);
         }
+        self.watch_tags(&targets, mode);
+        let all = self.store.usage().objects;
         let stored = self.stored_urls(&targets);
         let resolved = stored.targets.iter().map(|target| self.resolve(target)).collect();
         let (Marked { sequence, .. }, counts) = self.purge(resolved, mode, None).await;
@@ -113,6 +126,8 @@ impl PurgeExecutor {
         let objects = counts.iter().map(|count| count.objects - count.already_counted).sum();
         self.metrics.purged.add(objects);
         self.metrics.durations.record(started.elapsed(), 1);
+        let hit: Vec<u64> = counts.iter().map(|count| count.objects).collect();
+        self.warn_of_large(&targets, &hit, all);
         let report = |(selector, count): (Selector, Count)| SelectorReport {
             selector,
             objects: count.objects,
@@ -141,10 +156,14 @@ impl PurgeExecutor {
         for target in targets {
             self.metrics.count_target(Source::Log, target, mode);
         }
+        self.watch_tags(targets, mode);
+        let all = self.store.usage().objects;
         let stored = self.stored_urls(targets);
         let resolved = stored.targets.iter().map(|target| self.resolve(target)).collect();
         let (_, counts) = self.purge(resolved, mode, None).await;
         let counts = stored.add_up(counts);
+        let hit: Vec<u64> = counts.iter().map(|count| count.objects).collect();
+        self.warn_of_large(targets, &hit, all);
         let objects = |count: Count| count.objects - count.already_counted;
         let counts: Vec<u64> = counts.into_iter().map(objects).collect();
         self.metrics.purged.add(counts.iter().sum());
@@ -489,6 +508,22 @@ impl PurgeExecutor {
             ResolvedTarget::Prefix(_) => self.covered(std::slice::from_ref(target)),
             ResolvedTarget::All => self.all(|_| true),
         }
+    }
+
+    /// Returns everything that is stored of a URL under its usual spellings, with its tier.
+    pub async fn stored_of(&self, url: &CanonicalUrl) -> Vec<(Arc<Stored>, &'static str)> {
+        let mut all: Vec<(Arc<Stored>, &'static str)> = Vec::new();
+        for target in &self.stored_urls(&[Target::Url(url.clone())]).targets {
+            let ResolvedTarget::Url(keys, id) = self.resolve(target) else { continue };
+            all.extend(self.under(&keys, id).into_iter().map(|stored| (stored, "memory")));
+            for key in &keys {
+                let loaded = cold::load(&*self.store, key, Promote::IfHot).await;
+                all.extend(loaded.into_iter().map(|stored| (stored, "file")));
+            }
+        }
+        let mut seen = HashSet::new();
+        all.retain(|(stored, _)| seen.insert(Arc::as_ptr(stored)));
+        all
     }
 
     fn holders(&self, id: TagId) -> Vec<Arc<Stored>> {

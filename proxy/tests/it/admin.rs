@@ -206,6 +206,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_purges counter
     shellac_purged_objects counter
     shellac_purges_refused counter
+    shellac_purges_large counter
     shellac_purge_duration_seconds histogram
     shellac_purge_sequence gauge
     shellac_purged_prefixes gauge

@@ -131,6 +131,139 @@ async fn connections_are_counted_while_they_are_open() {
     assert_eq!(live(&proxy).await["connections"], json!({"open": 1, "tls": 0, "http2": 0}));
 }
 
+#[tokio::test]
+async fn urls_and_reasons_are_those_of_the_requests_without_values() {
+    let origin = Origin::start().await;
+    origin.on("/a?token=secret", cacheable("hello"));
+    origin.on("/b", ok("x").field("set-cookie", "sid=secret").field("cache-control", "max-age=60"));
+    let proxy = Proxy::start_with(&origin, in_memory);
+    proxy.get("/a?token=secret").await;
+    proxy.get("/b").await;
+    proxy.get("/b").await;
+    proxy.get_with("/c", &[("cookie", "session=1")]).await;
+
+    let noted = async {
+        loop {
+            let snapshot = live(&proxy).await;
+            if snapshot["top"]["urls"].as_array().is_some_and(|urls| urls.len() == 3) {
+                return snapshot;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let snapshot = in_time("three URLs to be noted", noted).await;
+
+    let url = |url: &str| {
+        let urls = snapshot["top"]["urls"].as_array().unwrap();
+        let found = urls.iter().find(|entry| entry["url"] == url);
+        found.cloned().unwrap_or_else(|| panic!("{url} in {snapshot}"))
+    };
+    let a = url("http://site.example/a?token=*");
+    assert_eq!((&a["requests"], &a["misses"], &a["bytes"]), (&1.into(), &1.into(), &5.into()));
+    assert!(a["origin_seconds"].as_f64() > Some(0.0));
+    let b = url("http://site.example/b");
+    assert_eq!((&b["requests"], &b["misses"], &b["bytes"]), (&2.into(), &2.into(), &2.into()));
+    let reasons = snapshot["not_cached"].as_array().unwrap();
+    let of = |reason: &str| reasons.iter().find(|entry| entry["reason"] == reason).unwrap();
+    assert_eq!(of("set_cookie")["total"], 2);
+    assert_eq!(of("set_cookie")["example"], "http://site.example/b");
+    assert_eq!(of("cookie")["total"], 1);
+    assert!(!snapshot.to_string().contains("secret"), "{snapshot}");
+}
+
+#[tokio::test]
+async fn purges_are_listed_with_their_source_count_and_position() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("hello").field("surrogate-key", "t"));
+    let proxy = Proxy::start_with(&origin, in_memory);
+    proxy.get("/a").await;
+    proxy.purge(r#"{"tags":["t"],"id":"p1","reason":"price"}"#).await;
+    proxy.get("/a").await;
+    proxy.deliver_purge(0, &json!({"tags": ["t"], "mode": "soft", "id": "e1"})).await;
+
+    let answer = proxy.ask_admin("GET", "/api/v1/purges?limit=5", &[], "").await.json();
+
+    let [newest, first] = &answer["purges"].as_array().unwrap()[..] else { panic!("{answer}") };
+    assert_eq!(first["at"], "1994-11-06T08:49:37.000Z");
+    for (field, value) in [
+        ("source", "admin"),
+        ("selector", "tag t"),
+        ("mode", "hard"),
+        ("event", "p1"),
+        ("reason", "price"),
+    ] {
+        assert_eq!(first[field], value, "{first}");
+    }
+    assert_eq!(
+        (&first["objects"], &first["position"], &first["id"]),
+        (&1.into(), &Value::Null, &1.into())
+    );
+    for (field, value) in [
+        ("source", "kafka"),
+        ("selector", "tag t"),
+        ("mode", "soft"),
+        ("event", "e1"),
+        ("position", "t/0@0"),
+    ] {
+        assert_eq!(newest[field], value, "{newest}");
+    }
+    assert_eq!(newest["objects"], 1);
+    assert_eq!(live(&proxy).await["purges"], answer["purges"]);
+    let wrong = proxy.ask_admin("GET", "/api/v1/purges?limit=0", &[], "").await;
+    assert_eq!(wrong.status(), 400);
+}
+
+#[tokio::test]
+async fn a_stream_of_purges_goes_on_after_the_last_one_that_was_seen() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start_with(&origin, in_memory);
+    for tag in ["one", "two"] {
+        proxy.purge(&json!({"tags": [tag]}).to_string()).await;
+    }
+    let mut client = Connection::open(proxy.admin).await;
+    let seen = [("Last-Event-ID", "1")];
+    client.send(request("GET", "/api/v1/stream/purges", &seen, "")).await;
+    client.head().await;
+    let text = events_until(&mut client, "event: purge").await;
+    assert!(text.contains("id: 2\n") && text.contains("tag two"), "{text}");
+    proxy.purge(r#"{"tags":["three"]}"#).await;
+    let text = events_until(&mut client, "event: purge").await;
+    assert!(text.contains("id: 3\n") && text.contains("tag three"), "{text}");
+}
+
+#[tokio::test]
+async fn what_purges_of_a_tag_cost_is_counted() {
+    let origin = Origin::start().await;
+    for path in ["/a", "/b"] {
+        origin.on(path, cacheable("hello").field("surrogate-key", "t all"));
+    }
+    let proxy = Proxy::start_with(&origin, in_memory);
+    for path in ["/a", "/b"] {
+        proxy.get(path).await;
+    }
+    proxy.purge(r#"{"tags":["t"]}"#).await;
+    proxy.get("/a").await;
+    proxy.get("/a").await;
+
+    let tags = async {
+        loop {
+            let tags = proxy.ask_admin("GET", "/api/v1/tags?by=renders", &[], "").await.json();
+            if tags["tags"][0]["renders"] != 0 {
+                return tags;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let tags = in_time("the render to be counted", tags).await;
+    let cost = json!({
+        "tag": "t", "pages": 1, "purges_per_hour": 1.0, "renders": 1, "bytes": 5, "stale_served": 0,
+    });
+    assert_eq!(tags["tags"], json!([cost]));
+    let other = proxy.ask_admin("GET", "/api/v1/tags?tag=all", &[], "").await.json();
+    assert_eq!((&other["tags"][0]["pages"], &other["tags"][0]["renders"]), (&1.into(), &0.into()));
+    assert_eq!(proxy.ask_admin("GET", "/api/v1/tags?by=x", &[], "").await.status(), 400);
+}
+
 /// Follows the stream and returns the text up to this event.
 async fn events_until(client: &mut Connection, end: &str) -> String {
     let mut text = String::new();

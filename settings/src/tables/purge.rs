@@ -5,7 +5,7 @@ use purge_protocol::PurgeMode;
 use super::secret::secret;
 use super::{PeerNetwork, PurgeLogSettings, Secret};
 use crate::table::Table;
-use crate::value::{choice, parsed, peer_network, size, whole};
+use crate::value::{choice, parsed, peer_network, percent_or_off, size, whole};
 
 /// The rules for purges.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct PurgeSettings {
     pub max_selectors: usize,
     /// Bytes of a purge request's body, 1KiB to 64MiB; held in memory while it is read.
     pub max_body: u64,
+    /// Share of the stored responses, 1% to 100%, of which a tag that purges more is written about.
+    /// `None` is off.
+    pub warn_share: Option<u32>,
     /// `[purge.log]`.
     pub log: PurgeLogSettings,
 }
@@ -33,6 +36,7 @@ impl Default for PurgeSettings {
             default_mode: PurgeMode::Hard,
             max_selectors: 1000,
             max_body: 1 << 20,
+            warn_share: Some(20),
             log: PurgeLogSettings::default(),
         }
     }
@@ -46,6 +50,7 @@ impl PurgeSettings {
         table.read("default_mode", choice(&MODES), &mut self.default_mode);
         table.read("max_selectors", whole(1..=100_000), &mut self.max_selectors);
         table.read("max_body", size(1 << 10..=64 << 20), &mut self.max_body);
+        table.read("warn_share", percent_or_off(1..=100), &mut self.warn_share);
         table.table("log", |table| self.log.read(table));
     }
 }

@@ -21,13 +21,18 @@ use purge_protocol::PurgeMode;
 use purge_protocol::log::{Applied, Batch, Hit, LogId, LogState, LogStatus, Position, Rewarm};
 use purge_protocol::request::Target;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use self::metrics::{BatchOutcome, LogMetrics};
 use self::positions::{BatchKind, Positions};
 use self::reading::{CheckedBatch, CheckedPurge};
 use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::PurgeExecutor;
+use super::endpoint::named;
+use super::watched::{LoggedPurges, word_of};
 use crate::invalidation::Invalidation;
+use crate::live::purges::PURGES_MAX;
+use crate::live::snapshot::RecentPurge;
 use crate::policy::LiveSettings;
 use crate::store::journal::{Journal, JournalEntry, JournalError};
 use process::clock::Clock;
@@ -153,10 +158,37 @@ impl PurgeLog {
         self.raise_fence(&due);
         self.metrics.purges.add(due.len() as u64);
         self.metrics.skipped.add((all - due.len()) as u64);
+        let noted = self.noted(&batch, &due);
         let hits = self.purge(due).await;
+        self.executor.note_logged(noted, &hits);
         let next = self.advance(&batch, position.kind, received).await?;
         let clock = Some(self.clock.now().as_millis());
         Ok(Applied { instance: self.instance.clone(), next, clock, hits })
+    }
+
+    /// Returns the last ones of these purges, for people.
+    fn noted(&self, batch: &Batch, purges: &[CheckedPurge]) -> LoggedPurges {
+        let skipped = purges.len().saturating_sub(PURGES_MAX);
+        let of_log = |offset: i64| {
+            let LogId { topic, partition, .. } = &batch.log;
+            format!("{topic}/{partition}@{offset}")
+        };
+        let note = |purge: &CheckedPurge| {
+            let request = &purge.logged.request;
+            let about = RecentPurge {
+                selector: named(&purge.selectors),
+                mode: word_of(purge.mode).to_owned(),
+                event: request.id.clone(),
+                position: Some(of_log(purge.offset)),
+                reason: request.reason.clone(),
+                ..RecentPurge::default()
+            };
+            (purge.offset, about)
+        };
+        LoggedPurges {
+            purges: purges.iter().skip(skipped).map(note).collect(),
+            begun: Instant::now(),
+        }
     }
 
     /// Notes the revisions that purges announce: before they are in force, so that whatever is

@@ -1,0 +1,59 @@
+//! `ForwardedRequest`: what the live views learn of a request that the origin was asked for, when
+//! its response has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Front;
+use crate::cache::outcome::Outcome;
+use crate::cache::record::RequestRecord;
+use crate::field::cache_status::CacheStatus;
+use crate::live::urls::{UrlRequest, shown_url};
+use crate::request::RequestHead;
+
+#[derive(Debug)]
+pub(super) struct ForwardedRequest {
+    front: Arc<Front>,
+    url: String,
+}
+
+impl ForwardedRequest {
+    pub(super) fn begin(front: &Arc<Front>, head: &RequestHead) -> Self {
+        Self { front: Arc::clone(front), url: url_of(head) }
+    }
+
+    /// Notes what became of it.
+    pub(super) fn end(&self, record: &RequestRecord) {
+        let (live, now) = (&self.front.live, self.front.cache.now());
+        let metrics = record.listener.and_then(|listener| self.front.metrics.of(listener));
+        if let (Some(metrics), Some(outcome)) = (metrics, record.outcome) {
+            metrics.moved(outcome, record.sent, record.received.bytes());
+        }
+        let (Some(outcome), Some(_)) = (record.outcome, record.origin) else { return };
+        let origin = record.first_byte.unwrap_or(Duration::ZERO);
+        let (url, bytes) = (&*self.url, record.sent);
+        live.urls.note(UrlRequest { url, count: 1, is_miss: true, bytes, origin }, now);
+        if let Some(key) = record.key {
+            live.tags.rendered(key, bytes);
+        }
+        if let Some(reason) = not_cached(record, outcome) {
+            live.urls.note_not_cached(reason, url, now);
+        }
+    }
+}
+
+/// Returns the URL as it is shown to operators.
+pub(super) fn url_of(head: &RequestHead) -> String {
+    shown_url(head.key.scheme().as_str(), head.target.host(), head.target.path())
+}
+
+/// Returns why the response was not stored; `None` if it was, or may have been by another request.
+fn not_cached(record: &RequestRecord, outcome: Outcome) -> Option<&'static str> {
+    let Some(CacheStatus::Forward(forwarded)) = record.cache_status else { return None };
+    if forwarded.is_stored || outcome == Outcome::Revalidated {
+        return None;
+    }
+    let detail = forwarded.detail.map(|detail| detail.as_str());
+    let is_bypass = matches!(outcome, Outcome::Bypass | Outcome::Uncacheable);
+    detail.or_else(|| is_bypass.then(|| forwarded.reason.as_str()))
+}
