@@ -70,25 +70,31 @@ impl AdminClient {
         path: &str,
         content: Option<&Value>,
     ) -> Result<AdminAnswer, Exit> {
+        self.try_ask(method, path, content).map_err(|problem| {
+            say(format_args!("shellac: {problem}"));
+            Exit::Unavailable
+        })
+    }
+
+    /// Asks, and returns the answer, whatever its status, or why there is none.
+    pub(super) fn try_ask(
+        &self,
+        method: &Method,
+        path: &str,
+        content: Option<&Value>,
+    ) -> Result<AdminAnswer, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| {
-            say(format_args!("shellac: {error}"));
-            Exit::Io
-        })?;
+        let runtime = runtime.map_err(|error| error.to_string())?;
         let content = content.map(Value::to_string);
         let asked = self.send(method, path, content);
-        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
         let admin = &self.address;
-        match asked {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => say(format_args!(
-                "shellac: no proxy answers at {admin}: {error}; is it running, is --admin right?"
+        match runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await }) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(format!(
+                "no proxy answers at {admin}: {error}; is it running, is --admin right?"
             )),
-            Err(_elapsed) => {
-                say(format_args!("shellac: {admin} did not answer within {PATIENCE:?}"));
-            }
+            Err(_elapsed) => Err(format!("{admin} did not answer within {PATIENCE:?}")),
         }
-        Err(Exit::Unavailable)
     }
 
     async fn send(

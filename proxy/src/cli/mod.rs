@@ -3,17 +3,24 @@
 
 mod admin_client;
 pub mod check;
+mod columns;
 mod demo;
 mod deploy;
 mod drain;
+mod health;
 mod import_vcl;
+mod listings;
+mod manuals;
 mod origins;
 mod purge;
 mod reload;
 mod rules;
 pub mod run;
+mod stats;
 mod store;
+mod top;
 mod upgrade;
+mod version;
 mod warm;
 
 use std::path::PathBuf;
@@ -56,6 +63,18 @@ enum Command {
     /// Show rules: what a running proxy has counted of them, which match a request, what a preset
     /// holds
     Rules(rules::RulesArguments),
+    /// Show what a running proxy does, on a screen that is drawn each second
+    Top(top::TopArguments),
+    /// Print the metrics of a running proxy, once or as they change
+    Stats(stats::StatsArguments),
+    /// Show what is stored
+    Objects(listings::ObjectsArguments),
+    /// Show what the purges of each tag cost
+    Tags(listings::TagsArguments),
+    /// Show the last purges
+    Purges(listings::PurgesArguments),
+    /// Say by the exit code whether a running proxy is well: for probes of containers
+    Health(health::HealthArguments),
     /// Translate Varnish's VCL into a configuration, and say what was not translated
     ImportVcl(import_vcl::ImportVclArguments),
     /// Look at the files of a store
@@ -66,6 +85,12 @@ enum Command {
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic (becomes
     /// `shellac-purger demo`)
     Demo(demo::DemoArguments),
+    /// Say what was built
+    Version(version::VersionArguments),
+    /// Print completions for a shell
+    Completions(manuals::CompletionsArguments),
+    /// Write manual pages
+    Man(manuals::ManArguments),
 }
 
 #[derive(Debug, Args)]
@@ -121,6 +146,15 @@ impl Arguments {
             Command::Undrain(arguments) => drain::undrain(&arguments),
             Command::Origins(arguments) => origins::origins(&arguments),
             Command::Rules(arguments) => rules::rules(arguments),
+            Command::Top(arguments) => top::top(&arguments),
+            Command::Stats(arguments) => stats::stats(&arguments),
+            Command::Objects(arguments) => listings::objects(&arguments),
+            Command::Tags(arguments) => listings::tags(&arguments),
+            Command::Purges(arguments) => listings::purges(&arguments),
+            Command::Health(arguments) => health::health(&arguments),
+            Command::Version(arguments) => version::version(&arguments),
+            Command::Completions(arguments) => manuals::completions(&arguments),
+            Command::Man(arguments) => manuals::man(&arguments),
             Command::ImportVcl(arguments) => import_vcl::import_vcl(&arguments),
             Command::Store(arguments) => store::store(&arguments),
             Command::Warm(arguments) => warm::warm(&arguments),
@@ -141,6 +175,7 @@ const EXAMPLES: &str = "Examples:
   shellac run --origin http://127.0.0.1:3000 --ttl 2m
   shellac reload                                   exit code 78 and nothing changed if the file is bad
   shellac purge --tag product-42 --tag category-7
+  shellac top                                      requests, ratios, latencies, URLs, tags, purges, live
   shellac origins drain app 10.0.1.12:3000
   shellac rules match https://shop.example/p/42?utm_source=x
   shellac warm --sitemap https://shop.example/sitemap.xml";
