@@ -17,20 +17,16 @@ done
 command -v cargo-deb >/dev/null || { echo "cargo-deb is not there: cargo install cargo-deb --version 3.8.0 --locked" >&2; exit 69; }
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-folder=release
 if $build; then
     cargo build --locked --release -p shellac -p shellac-purger
 fi
-made=$target/packaging
+# What the program says of itself: a page for each command, and completions for three shells. The package's list of files has them here.
+made=target/packaging
 rm -rf "$made"
 mkdir -p "$made/man" "$target/debian"
-# What each program says of itself: a page for each command, and completions for three shells.
-for program in shellac shellac-purger; do
-    "$target/$folder/$program" man --help >/dev/null 2>&1 || continue
-    "$target/$folder/$program" man --out "$made/man"
-    for shell in bash zsh fish; do
-        "$target/$folder/$program" completions "$shell" > "$made/$program.$shell"
-    done
+"$target/release/shellac" man --out "$made/man"
+for shell in bash zsh fish; do
+    "$target/release/shellac" completions "$shell" > "$made/shellac.$shell"
 done
 for package in shellac shellac-purger; do
     cargo-deb --package "$package" "${compress[@]}" --no-build --strip --output "$target/debian/"

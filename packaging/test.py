@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 import unittest
 
@@ -205,6 +206,36 @@ class Containers(unittest.TestCase):
                 self.assertNotIn("⚠", checked.stderr)
 
 
+class Licences(unittest.TestCase):
+    """What `cargo deny check licenses sources` looks at, for machines without it."""
+
+    def packages(self):
+        done = run("cargo", "metadata", "--format-version", "1", "--locked", "--offline", cwd=ROOT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)["packages"]
+
+    def test_every_licence_of_a_dependency_is_allowed(self):
+        allowed = set(tomllib.loads((ROOT / "deny.toml").read_text())["licenses"]["allow"])
+        bad, count = [], 0
+        for package in self.packages():
+            if package["source"] is None:
+                continue
+            expression = (package["license"] or "none").replace("/", " OR ")
+            # Each licence becomes True or False; AND and OR stay.
+            words = re.sub(r"[\w.+-]+", lambda word: {"AND": "and", "OR": "or", "WITH": "WITH"}.get(word[0], str(word[0] in allowed)), expression)
+            words = re.sub(r"(True|False) WITH (True|False)", r"\1", words)
+            count += 1
+            if not eval(words, {"__builtins__": {}}):  # of True, False, and, or, brackets
+                bad.append(f"{package['name']} {package['version']}: {package['license']}")
+        self.assertGreater(count, 100)
+        self.assertEqual(bad, [])
+
+    def test_every_dependency_comes_from_the_registry_or_this_repository(self):
+        others = [package["id"] for package in self.packages()
+                  if package["source"] not in (None, "registry+https://github.com/rust-lang/crates.io-index")]
+        self.assertEqual(others, [])
+
+
 # What is done in the copy of the file system, as root. Each line that it prints is `name=value`.
 INSTALL = r"""
 set -eu
@@ -246,6 +277,8 @@ until shellac reload --dry-run >/dev/null 2>&1; do
     kill -0 $pid 2>/dev/null || { cat run.log >&2; exit 1; }
     sleep 0.1
 done
+echo "health=$(shellac health --ready >/dev/null 2>&1; echo $?)"
+echo "completions=$(bash -c '. /usr/share/bash-completion/completions/shellac && complete -p shellac' | grep -c shellac)"
 echo "store=$(stat -c %U /var/cache/shellac/store.dat)"
 kill -TERM $pid
 code=0; wait $pid || code=$?
@@ -292,7 +325,9 @@ class DebianPackages(unittest.TestCase):
         for name, expected in {
             "shellac": ["etc/shellac/config.toml", "etc/logrotate.d/shellac", "usr/bin/shellac", "usr/lib/systemd/system/shellac.service",
                         "usr/lib/sysusers.d/shellac.conf", "usr/lib/tmpfiles.d/shellac.conf", "usr/share/doc/shellac/copyright",
-                        "usr/share/doc/shellac/config.toml", "usr/share/doc/shellac/docs/purging.md"],
+                        "usr/share/doc/shellac/config.toml", "usr/share/doc/shellac/docs/purging.md", "usr/share/man/man1/shellac.1.gz",
+                        "usr/share/man/man1/shellac-purge.1.gz", "usr/share/bash-completion/completions/shellac",
+                        "usr/share/zsh/vendor-completions/_shellac", "usr/share/fish/vendor_completions.d/shellac.fish"],
             "shellac-purger": ["usr/bin/shellac-purger", "usr/lib/systemd/system/shellac-purger.service",
                                "usr/lib/sysusers.d/shellac-purger.conf", "usr/share/doc/shellac-purger/copyright"],
         }.items():
@@ -336,12 +371,107 @@ class DebianPackages(unittest.TestCase):
             self.assertTrue(said["check"].startswith("✓"), said["check"])
             self.assertEqual(said["purger_check"], "78", "it reads the file, which names no brokers")
             self.assertEqual(said["other"], "1", "nobody else reads the configuration")
+            self.assertEqual(said["health"], "0")
+            self.assertEqual(said["completions"], "1")
             self.assertEqual(said["store"], "shellac")
             self.assertEqual(said["drained"], "0")
             self.assertEqual(said["kept"], "# changed by its owner")
             self.assertEqual(said["config_after"], "-rw-r----- root:shellac")
             self.assertEqual(said["removed"], "1 config=/etc/shellac/config.toml")
             self.assertEqual(said["purged"].split(), [])
+
+
+# Makes the copy of the file system that systemd is started in, with only what it needs.
+BOOT = r"""
+set -eu
+mount -t tmpfs none "$1"
+mkdir "$1/upper" "$1/work" "$1/copy"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/copy"
+copy=$1/copy
+mount -t proc proc "$copy/proc"
+mount -t tmpfs none "$copy/run"
+mount --rbind /dev "$copy/dev"
+mount -t sysfs sysfs "$copy/sys"
+mount -t cgroup2 none "$copy/sys/fs/cgroup" || true
+mkdir -p "$copy/srv/packages"
+cp "$2"/shellac_*.deb "$copy/srv/packages/"
+rm -f "$copy/usr/sbin/policy-rc.d"
+rm -rf "$copy/etc/systemd/system/multi-user.target.wants" "$copy/lib/systemd/system/multi-user.target.wants"
+for unit in systemd-udevd systemd-udev-trigger systemd-logind systemd-timesyncd systemd-networkd systemd-resolved console-getty getty@tty1; do
+    ln -sf /dev/null "$copy/etc/systemd/system/$unit.service"
+done
+export container=other
+exec chroot "$copy" /lib/systemd/systemd --system --unit=multi-user.target --show-status=0 --log-target=null </dev/null
+"""
+
+# What an operator does. Each line that it prints is `name=value`.
+OPERATE = r"""
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
+show() { systemctl show shellac -p "$1" --value; }
+ready() { curl -s -m 5 http://127.0.0.1:8081/readyz; }
+dpkg -i /srv/packages/shellac_*.deb >/srv/log 2>&1 || cat /srv/log >&2
+systemctl start shellac
+echo "started=$(show ActiveState) $(show User)"
+cp /etc/shellac/config.toml /srv/good
+printf '[storage]\nkind = "tiered"\n[storage.file]\npath = "/var/cache/shellac"\ncapacity = "64MiB"\n' >> /srv/good
+echo '[nonsense]' >> /etc/shellac/config.toml
+systemctl reload shellac 2>/dev/null; echo "bad_reload=$? $(show ActiveState) $(ready)"
+systemctl restart shellac 2>/dev/null; sleep 3
+echo "bad_start=$(show ActiveState) $(show ExecMainStatus) $(show NRestarts)"
+cat /srv/good > /etc/shellac/config.toml
+systemctl reset-failed shellac; systemctl start shellac
+echo "store=$(stat -c %U /var/cache/shellac/store.dat) $(ready)"
+systemctl reload shellac; echo "reload=$?"
+before=$(show MainPID)
+systemctl kill -s USR2 --kill-whom=main shellac
+for _ in $(seq 100); do [ "$(show MainPID)" = "$before" ] || break; sleep 0.1; done
+[ "$(show MainPID)" = "$before" ]; echo "upgraded=$? $(show ActiveState) $(ready)"
+for _ in $(seq 100); do kill -0 "$before" 2>/dev/null || break; sleep 0.1; done # the old process leaves
+systemctl stop shellac
+echo "stopped=$(show ActiveState) $(show Result)"
+"""
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare") and pathlib.Path("/lib/systemd/systemd").exists(), "takes root and systemd")
+class UnderSystemd(DebianPackages):
+    """The package under a systemd of its own, in namespaces that are gone afterwards."""
+
+    test_a_package_holds_program_unit_users_and_documents = None
+    test_packages_are_installed_run_upgraded_and_purged = None
+
+    def test_a_service_starts_reloads_upgrades_and_stops_as_its_unit_says(self):
+        with tempfile.TemporaryDirectory() as place:
+            command = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--kill-child", "sh", "-c", BOOT, "boot", place, str(self.packages)]
+            system = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                self.operate(system, pathlib.Path(place, "copy"))
+            finally:
+                system.kill()
+                system.wait(30)
+
+    def operate(self, system, copy):
+        deadline = time.monotonic() + 60
+        while True:
+            if system.poll() is not None or time.monotonic() > deadline:
+                self.skipTest("systemd does not start here")
+            children = pathlib.Path(f"/proc/{system.pid}/task/{system.pid}/children").read_text().split()
+            enter = ["nsenter", "-t", children[0], "-m", "-p", "-n", "-u", "-i", "chroot", str(copy)] if children else None
+            if enter and run(*enter, "systemctl", "is-active", "multi-user.target", timeout=30).stdout.strip() == "active":
+                break
+            time.sleep(0.2)
+        run(*enter, "ip", "link", "set", "lo", "up")
+        done = run(*enter, "bash", "-c", OPERATE, timeout=180)
+        said = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+        expected = {
+            "started": "active shellac",
+            "bad_reload": "1 active ready",
+            "bad_start": "failed 78 0",
+            "store": "shellac ready",
+            "reload": "0",
+            "upgraded": "1 active ready",
+            "stopped": "inactive success",
+        }
+        self.assertEqual(said, expected, done.stderr)
 
 
 if __name__ == "__main__":
