@@ -55,7 +55,7 @@ pub(crate) fn run(transcript: &Transcript) {
         let lines: Vec<&str> = given.lines().map(|line| line.trim_end_matches('\r')).collect();
         if !is_as_expected(expected, &lines) || ended.trim() != code.to_string() {
             let document = &transcript.document;
-            write!(
+            writeln!(
                 wrong,
                 "\n{document}:{line}: $ {command}\n--- expected, ? {code}\n{}\n--- given, ? {}\n{given}",
                 expected.join("\n"),
@@ -70,43 +70,40 @@ pub(crate) fn run(transcript: &Transcript) {
 fn script(transcript: &Transcript, said: &Path) -> String {
     let mut script = PROLOGUE.to_owned();
     for (number, step) in transcript.steps.iter().enumerate() {
-        match step {
-            Step::File { name, text } => {
-                write!(script, "cat > {name} <<'END-OF-FILE'\n{text}END-OF-FILE\n").unwrap();
-            }
+        let lines = match step {
+            Step::File { name, text } => format!("cat > {name} <<'END-OF-FILE'\n{text}END-OF-FILE"),
             Step::Running(command) => {
-                let log = said.join("running.log");
-                let log = log.display();
-                write!(
-                    script,
-                    "{command} >{log} 2>&1 </dev/null &\nrunning=$!\ndisown\nuntil_served 3000\n"
-                )
-                .unwrap();
+                let log = said.join("running.log").display().to_string();
+                let waits = "running=$!\ndisown\nuntil_served 3000";
+                format!("{command} >{log} 2>&1 </dev/null &\n{waits}")
             }
             Step::Command { command, .. } => {
-                let text = said.join(format!("{number}.text"));
-                let (text, code) = (text.display(), said.join(format!("{number}.code")));
-                let code = code.display();
-                if let Some(command) = command.strip_suffix(" &") {
-                    // What it says until it serves; then nobody listens any more.
-                    let log = format!("{text}.log");
-                    let wait = match command.starts_with("shellac run") {
-                        true => format!("until_said {log} workers"),
-                        false => "until_served 3000".to_owned(),
-                    };
-                    write!(script, "{command} >{log} 2>&1 </dev/null &\n{wait}\ncp {log} {text}\necho 0 >{code}\n")
-                        .unwrap();
-                } else {
-                    let and_wait = match command.strip_prefix("kill ") {
-                        Some(job) => format!("; wait {job} 2>/dev/null; true"),
-                        None => String::new(),
-                    };
-                    write!(script, "{{ {command}\n}} >{text} 2>&1 </dev/null{and_wait}\n").unwrap();
-                    let number = if and_wait.is_empty() { "$?" } else { "0" };
-                    writeln!(script, "echo {number} >{code}").unwrap();
-                }
+                let file = |kind: &str| said.join(format!("{number}.{kind}")).display().to_string();
+                command_lines(command, &file("text"), &file("code"))
             }
-        }
+        };
+        script.push_str(&lines);
+        script.push('\n');
     }
     script
+}
+
+/// Runs a command, and writes its output and its exit code to files.
+fn command_lines(command: &str, text: &str, code: &str) -> String {
+    if let Some(command) = command.strip_suffix(" &") {
+        // The output until it serves is compared; nobody reads the rest.
+        let log = format!("{text}.log");
+        let waits = if command.starts_with("shellac run") {
+            format!("until_said {log} workers")
+        } else {
+            "until_served 3000".to_owned()
+        };
+        return format!(
+            "{command} >{log} 2>&1 </dev/null &\n{waits}\ncp {log} {text}\necho 0 >{code}"
+        );
+    }
+    if let Some(job) = command.strip_prefix("kill ") {
+        return format!("{command} >{text} 2>&1\nwait {job} 2>/dev/null\necho 0 >{code}");
+    }
+    format!("{{ {command}\n}} >{text} 2>&1 </dev/null\necho $? >{code}")
 }
