@@ -22,10 +22,10 @@ modules=$(cd "$builds" && pwd)/browser-$(sha256sum "$here/browser/package-lock.j
 (
     flock 9
     [[ -f $modules/.installed ]] && exit
-    mkdir -p "$modules"
-    cp "$here"/browser/package*.json "$modules"
-    (cd "$modules" && npm ci --ignore-scripts --no-audit --no-fund) >&2
-    touch "$modules/.installed"
+    mkdir -p "$modules" &&
+        cp "$here"/browser/package*.json "$modules" &&
+        (cd "$modules" && npm ci --ignore-scripts --no-audit --no-fund) >&2 &&
+        touch "$modules/.installed"
 ) 9>"$builds/browser.lock" || { echo "npm cannot install the browser's driver" >&2; exit $unavailable; }
 
 exec node "$here/browser/browser.mjs" --shellac "$shellac" --chromium "$chromium" --modules "$modules" "$@"

@@ -10,9 +10,9 @@ packages=$(cd "$builds" && pwd)/django-$(sha256sum "$here/requirements.txt" | he
 (
     flock 9
     [[ -f $packages/.installed ]] && exit
-    rm -rf "$packages"
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-        --target "$packages" -r "$here/requirements.txt" >&2
-    touch "$packages/.installed"
+    rm -rf "$packages" &&
+        python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+            --target "$packages" -r "$here/requirements.txt" >&2 &&
+        touch "$packages/.installed"
 ) 9>"$builds/django.lock" || { echo "Django cannot be installed from PyPI" >&2; exit $unavailable; }
 [[ ${1:-} == --install ]] || PYTHONPATH=$packages exec python3 -B "$here/site.py"

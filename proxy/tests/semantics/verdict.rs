@@ -130,5 +130,6 @@ const POLICY: FreshnessRules = FreshnessRules {
     max_stale_while_revalidate: Duration::MAX,
     stale_if_error: Duration::ZERO,
     keep: Duration::from_hours(1),
+    asset_grace: Duration::ZERO,
     ignore_client_no_cache: false,
 };
