@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A headless browser in front of the five sites of renderers/, behind Shellac's preset, Shellac without one, and Varnish.
-# Usage: browser.sh [--sites NAME,...] [--caches preset,bare,varnish,vcl] [--visitors COUNT] [--reached]
+# Usage: browser.sh [--sites NAME,...] [--caches preset,preset-2m,bare,varnish,vcl,none] [--visitors COUNT] [--reached]
 #
 # Exits with 1 if anything that a visitor behind a preset sees is not what the site would have shown, or the console of the
 # browser shows an error; with 3 if there is no Chromium, or its driver cannot be installed. SHELLAC=PROGRAM is what to test;

@@ -18,7 +18,7 @@ const SHOWN_MAX = 12;
 const { values: options } = parseArgs({
   options: {
     sites: { type: 'string', default: Object.keys(SITES).join() },
-    caches: { type: 'string', default: Object.keys(CACHES).join() },
+    caches: { type: 'string', default: 'preset,preset-2m,bare,varnish,vcl' },
     visitors: { type: 'string', default: '8' },
     shellac: { type: 'string' },
     chromium: { type: 'string' },
@@ -58,7 +58,7 @@ for (const name of options.sites.split(',')) {
     console.log(`| ${name} | ${cacheName} | ${asked} | ${reached} | ${spared} % | ${wrong.length} | ${errors.length} |`);
     for (const text of [...wrong, ...errors].slice(0, SHOWN_MAX)) console.error(`  ${name}, ${cacheName}: ${text}`);
     if (options.reached) list.forEach((request) => console.error(`  ${name}, ${cacheName}: reached by ${request}`));
-    isRight &&= cacheName !== 'preset' || wrong.length + errors.length === 0;
+    isRight &&= !cacheName.startsWith('preset') || wrong.length + errors.length === 0;
   }
 }
 await browser.close();

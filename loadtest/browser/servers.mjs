@@ -226,6 +226,9 @@ const BUILT_IN = 'vcl 4.1;\nbackend site { .host = "127.0.0.1"; .port = "ORIGIN_
 // The caches that can stand in front of a site.
 export const CACHES = {
   preset: (site, { shellac, preset }) => Shellac.start(site, shellac, `[[rule]]\npreset = "${preset}"\n`),
+  // As Varnish, which keeps for 2 minutes what says nothing.
+  'preset-2m': (site, { shellac, preset }) =>
+    Shellac.start(site, shellac, `[cache]\ndefault_ttl = "2m"\n[[rule]]\npreset = "${preset}"\n`),
   none: (site) => new Direct(site),
   bare: (site, { shellac }) => Shellac.start(site, shellac, ''),
   varnish: (site) => Varnish.start(site, BUILT_IN),

@@ -12,7 +12,7 @@ const UNAVAILABLE: i32 = 3;
 fn what_visitors_see_behind_a_preset_is_what_the_site_shows() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../loadtest/browser.sh");
     let mut command = Command::new(script);
-    command.args(["--caches", "preset", "--visitors", "2"]);
+    command.args(["--caches", "preset", "--visitors", "1"]);
     command.env("SHELLAC", env!("CARGO_BIN_EXE_shellac"));
     let output = command.output().expect("the script can be started");
     let said = String::from_utf8_lossy(&output.stderr);
