@@ -46,9 +46,9 @@ pub fn change(settings: &LogSettings) {
     }
 }
 
-/// Returns whether `SHELLAC_LOG` decides on what is logged, before `log.level`.
+/// Returns whether `SHELLAC_LOG` or `RUST_LOG` decides on what is logged, before `log.level`.
 pub fn is_filtered_by_environment() -> bool {
-    EnvFilter::try_from_env(VARIABLE).is_ok()
+    from_environment().is_some()
 }
 
 fn filter(settings: &LogSettings) -> EnvFilter {
@@ -59,7 +59,15 @@ fn filter(settings: &LogSettings) -> EnvFilter {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_unset| EnvFilter::new(level))
+    from_environment().unwrap_or_else(|| EnvFilter::new(level))
+}
+
+/// Returns the directives of the first variable that is set and sound.
+fn from_environment() -> Option<EnvFilter> {
+    VARIABLES.into_iter().find_map(|name| {
+        let is_set = std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        EnvFilter::try_from_env(name).ok().filter(|_| is_set)
+    })
 }
 
 fn output(settings: &LogSettings) -> Output {
@@ -92,5 +100,5 @@ pub fn say_failure(settings: &LogSettings, program: &'static str, error: &dyn st
     }
 }
 
-/// Directives that go before `log.level`.
-const VARIABLE: &str = "SHELLAC_LOG";
+/// Hold directives that go before `log.level`.
+const VARIABLES: [&str; 2] = ["SHELLAC_LOG", "RUST_LOG"];

@@ -44,6 +44,7 @@ pub mod server;
 mod admin;
 pub mod app;
 mod log;
+mod explain;
 mod front;
 mod cache;
 mod purge;

@@ -43,7 +43,7 @@ pub use self::rule_test::{ExpectedOutcome, RuleTest};
 pub use self::sources::{Flags, Sources, find_file};
 use self::table::Table;
 pub use self::tables::{
-    AccessFormat, AccessLogSettings, AccessLogTarget, ExtraPiece, FormatPiece, TimeFormat,
+    AccessFormat, AccessLogSettings, AccessLogTarget, ExtraPiece, FormatPiece, TimeFormat, share_of,
 };
 pub use self::tables::{
     AddressFamily, AdminSettings, Balance, CacheSettings, CircuitSettings, ClientFields,

@@ -1,6 +1,8 @@
 //! The admin listener: health, readiness, metrics, stats and purges, on sockets of their own.
 
 mod control;
+mod explain;
+mod log_stream;
 mod body;
 mod cross_site;
 mod dashboard;

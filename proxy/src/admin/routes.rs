@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use super::body::AdminBody;
 use super::origins::{self, ServerPath};
 use super::{
-    control, cross_site, dashboard, hottest, live, metrics, objects, purges, readiness, stats,
-    streams, tags, version,
+    control, cross_site, dashboard, explain, hottest, live, log_stream, metrics, objects, purges,
+    readiness, stats, streams, tags, version,
 };
 use crate::app::App;
 use crate::client::busy::Busy;
@@ -96,6 +96,16 @@ async fn guarded(
     match (parts.uri.path(), &parts.method) {
         ("/api/v1/purge", &Method::POST) => purge_by_json(app, parts.uri.query(), body).await,
         ("/api/v1/purge", _) => not_allowed("POST"),
+        (explain::PATH, &Method::POST) => match read_body(app, body, explain::CONTENT_MAX).await {
+            Ok(content) => explain::answer(app, &content).await,
+            Err(Unread::TooLarge) => {
+                let detail = format!("A question may have {} bytes.", explain::CONTENT_MAX);
+                problem(StatusCode::PAYLOAD_TOO_LARGE, &detail)
+            }
+            Err(Unread::BrokenOff) => broken_off(),
+        },
+        (explain::PATH, _) => not_allowed("POST"),
+        (log_stream::PATH, _) => not_allowed("GET"),
         (DEPLOYS, &Method::GET) => deploys(app),
         (hottest::PATH, &Method::GET) => hottest::hottest(app, parts.uri.query()).await,
         (DEPLOYS | hottest::PATH, _) => not_allowed("GET"),
@@ -140,7 +150,7 @@ async fn guarded(
         }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "There is no such page: see /, /healthz, /readyz, /metrics, /api/v1/version, /api/v1/live, /api/v1/objects, /api/v1/purges, /api/v1/tags, /api/v1/stream/stats, /api/v1/stream/purges, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
+            "There is no such page: see /, /healthz, /readyz, /metrics, /api/v1/version, /api/v1/live, /api/v1/objects, /api/v1/purges, /api/v1/tags, /api/v1/stream/stats, /api/v1/stream/purges, /api/v1/stream/log, /api/v1/explain, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
         ),
     }
 }

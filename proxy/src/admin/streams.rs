@@ -1,5 +1,5 @@
-//! Server-sent events: `/api/v1/stream/stats` and `/api/v1/stream/purges`. A task for each client waits for what is new and
-//! hands it over.
+//! Server-sent events: `/api/v1/stream/stats`, `purges` and `log`. A task for each client waits for
+//! what is new and hands it over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use http::{Method, Response, StatusCode};
 use tokio::time::sleep;
 
 use super::body::AdminBody;
-use super::live;
+use super::{live, log_stream};
 use crate::app::App;
 use crate::client::busy::Busy;
 use crate::live::streams::{EventReceiver, EventSender, STREAMS_MAX};
@@ -24,17 +24,19 @@ pub(super) fn answer(
     parts: &Parts,
     busy: Busy,
 ) -> Result<Response<AdminBody>, Busy> {
-    let (path, is_get) = (parts.uri.path(), parts.method == Method::GET);
-    if !is_get || path != STATS && path != PURGES {
+    let path = parts.uri.path();
+    if parts.method != Method::GET {
         return Err(busy);
+    }
+    match path {
+        STATS | PURGES => {}
+        log_stream::PATH => return Ok(log(app, parts, busy)),
+        _ => return Err(busy),
     }
     let Some(seconds) = live::seconds(parts.uri.query()) else {
         return Ok(problem(StatusCode::BAD_REQUEST, &live::wanted()).map(AdminBody::from));
     };
-    let Some((sender, receiver)) = app.live.streams.open() else {
-        let detail = format!("There are {STREAMS_MAX} streams of events already: end one of them.");
-        return Ok(problem(StatusCode::SERVICE_UNAVAILABLE, &detail).map(AdminBody::from));
-    };
+    let Some((sender, receiver)) = app.live.streams.open() else { return Ok(too_many()) };
     let (app, last) = (Arc::clone(app), last_event(parts));
     if path == STATS {
         tokio::spawn(stats(app, sender, last, seconds));
@@ -42,6 +44,21 @@ pub(super) fn answer(
         tokio::spawn(purges(app, sender, last));
     }
     Ok(response(receiver, busy))
+}
+
+fn log(app: &Arc<App>, parts: &Parts, busy: Busy) -> Response<AdminBody> {
+    let query = match log_stream::query(parts.uri.query()) {
+        Ok(query) => query,
+        Err(detail) => return problem(StatusCode::BAD_REQUEST, &detail).map(AdminBody::from),
+    };
+    let Some((sender, receiver)) = app.live.streams.open() else { return too_many() };
+    tokio::spawn(log_stream::follow(Arc::clone(app), sender, query));
+    response(receiver, busy)
+}
+
+fn too_many() -> Response<AdminBody> {
+    let detail = format!("There are {STREAMS_MAX} streams of events already: end one of them.");
+    problem(StatusCode::SERVICE_UNAVAILABLE, &detail).map(AdminBody::from)
 }
 
 fn response(receiver: EventReceiver, busy: Busy) -> Response<AdminBody> {

@@ -203,8 +203,8 @@ impl App {
             bytes_max: file.is_none().then(|| config.storage.memory.hand_over.unwrap_or(0)),
             incoming: Mutex::new(incoming),
         };
-        let logs = Logs::new(&config, &settings, &clock);
-        logs.configure(&config, &front.records);
+        let logs = Logs::new(&config, &settings, &clock, &front.records);
+        logs.configure(&config);
         let started = clock.now();
         Arc::new(Self {
             latest: Mutex::new(config.clone()),
@@ -334,7 +334,7 @@ impl App {
     fn govern(&self, config: &Config) {
         self.latest.lock().clone_from(config);
         govern(&self.invalidation, config);
-        self.logs.configure(config, &self.front.records);
+        self.logs.configure(config);
         self.listeners.permits.resize(config.limits.max_connections);
         self.front.cache.resize_tunnels(config.limits.max_connections);
         self.front.cache.fetcher().resize(fetch_limits(config));

@@ -5,6 +5,7 @@
 
 pub mod changes;
 pub mod decision;
+pub mod explanation;
 pub mod outcome;
 pub mod record;
 pub mod rewarm;
@@ -39,7 +40,7 @@ use crate::freshness::{RequestFacts, Uncacheable};
 use crate::invalidation::Invalidation;
 use crate::key::KeySeed;
 use crate::key::vary::VariantHash;
-use crate::lookup::{plain_of, usable};
+use crate::lookup::{Lookup, plain_of, usable};
 use crate::origins::OriginId;
 use crate::policy::SettingsSnapshot;
 use crate::policy::rules::RuleEffects;
@@ -153,26 +154,33 @@ impl Cache {
         if let Some(answer) = self.answer_of_rule(&inbound.head) {
             return Step::Answer(answer.keeping(inbound.head));
         }
-        let (decision, variant) = match bypass(&inbound) {
-            Some(_) if inbound.head.wants_stored_only() => (Decision::Unsatisfiable, None),
-            Some((reason, why)) => {
-                if why == Uncacheable::Cookie {
-                    let head = &inbound.head;
-                    let cookies = head.policy.cookies.bypassing(&head.fields);
-                    self.bypass_cookies.count(cookies, || self.clock.now());
-                }
-                (Decision::Forward(reason, Plan::Pass(why)), None)
-            }
-            None => {
-                let (decision, variant) = self.look_up(&mut inbound.head, &[]);
-                if self.may_load(&inbound.head, &decision) {
-                    let started = Instant::now();
-                    return Step::Pending(Box::new(PendingRequest::Load { inbound, started }));
-                }
-                (decision, variant)
-            }
-        };
+        let bypass = bypass(&inbound.head, inbound.has_body(), inbound.upgrade.is_some());
+        if let Some((_, Uncacheable::Cookie)) = bypass
+            && !inbound.head.wants_stored_only()
+        {
+            let head = &inbound.head;
+            let cookies = head.policy.cookies.bypassing(&head.fields);
+            self.bypass_cookies.count(cookies, || self.clock.now());
+        }
+        let (decision, variant) = self.consider(&mut inbound.head, bypass);
+        if bypass.is_none() && self.may_load(&inbound.head, &decision) {
+            let started = Instant::now();
+            return Step::Pending(Box::new(PendingRequest::Load { inbound, started }));
+        }
         self.carry_out(inbound, decision, variant, None)
+    }
+
+    /// Decides how a request is answered, from what is in memory.
+    fn consider(
+        &self,
+        head: &mut RequestHead,
+        bypass: Option<(ForwardReason, Uncacheable)>,
+    ) -> (Decision, Option<VariantHash>) {
+        match bypass {
+            Some(_) if head.wants_stored_only() => (Decision::Unsatisfiable, None),
+            Some((reason, why)) => (Decision::Forward(reason, Plan::Pass(why)), None),
+            None => self.look_up(head, &[]),
+        }
     }
 
     /// Answers a request that a rule answers by itself.
@@ -241,16 +249,22 @@ impl Cache {
     ) -> (Decision, Option<VariantHash>) {
         head.policy.reduce(&mut head.fields, head.target.path());
         let now = self.clock.now();
-        let range = || RangeSpec::only_one(&head.method, &head.fields);
-        let (store, invalidation) = (&*self.store, &*self.invalidation);
-        let mut lookup = usable(store, loaded, invalidation, head, range, now);
-        if head.policy.cache.share_languages {
-            lookup = lookup.or_by_language(store, invalidation, head, range, now);
-        }
+        let lookup = self.find(head, loaded, now);
         let trust = self.invalidation.lease().trust(now);
         let policy = &head.policy.freshness;
         let decision = decide(lookup.found, &head.facts(), policy, trust, now);
         (decision, lookup.variant)
+    }
+
+    /// Finds the stored response that a request could use, in memory and among `loaded`.
+    fn find(&self, head: &RequestHead, loaded: &[Arc<Stored>], now: Timestamp) -> Lookup {
+        let range = || RangeSpec::only_one(&head.method, &head.fields);
+        let (store, invalidation) = (&*self.store, &*self.invalidation);
+        let lookup = usable(store, loaded, invalidation, head, range, now);
+        match head.policy.cache.share_languages {
+            true => lookup.or_by_language(store, invalidation, head, range, now),
+            false => lookup,
+        }
     }
 
     /// Returns whether a response that is only on disk could change this decision.
@@ -481,13 +495,16 @@ impl Cache {
 }
 
 /// Returns the reason for which a request bypasses the cache, whatever is stored.
-fn bypass(inbound: &Inbound) -> Option<(ForwardReason, Uncacheable)> {
-    let head = &inbound.head;
+fn bypass(
+    head: &RequestHead,
+    has_body: bool,
+    asks_for_tunnel: bool,
+) -> Option<(ForwardReason, Uncacheable)> {
     if head.method != Method::GET && head.method != Method::HEAD {
         Some((ForwardReason::Method, Uncacheable::Method))
-    } else if inbound.has_body() {
+    } else if has_body {
         Some((ForwardReason::Bypass, Uncacheable::Method))
-    } else if inbound.upgrade.is_some() {
+    } else if asks_for_tunnel {
         Some((ForwardReason::Bypass, Uncacheable::Upgrade))
     } else if head.policy.effects().is_some_and(RuleEffects::bypasses) {
         Some((ForwardReason::Bypass, Uncacheable::RuleBypass))

@@ -7,14 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::event_stream::{Event, EventLines};
 use process::exit::Exit;
 use process::terminal::say;
 use settings::{Config, Flags, ListenAddress, Sources};
@@ -45,7 +47,60 @@ pub(super) struct AdminAnswer {
 
 type AskError = Box<dyn std::error::Error>;
 
+impl AdminArguments {
+    /// Returns the name and the text of the configuration file that a proxy would be started with
+    /// here, if there is one.
+    pub(super) fn config_file(&self) -> Option<(String, String)> {
+        let variable = std::env::var_os("SHELLAC_CONFIG").map(PathBuf::from);
+        settings::find_file(self.config.as_deref(), variable.as_deref()).ok().flatten()
+    }
+}
+
 impl AdminClient {
+    /// Follows a stream of events until `show` has had enough, or it ends.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        show: &mut dyn FnMut(&Event) -> Result<bool, Exit>,
+    ) -> Result<Exit, Exit> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            say(format_args!("shellac: {error}"));
+            Exit::Io
+        })?;
+        runtime.block_on(self.follow_events(path, show))
+    }
+
+    async fn follow_events(
+        &self,
+        path: &str,
+        show: &mut dyn FnMut(&Event) -> Result<bool, Exit>,
+    ) -> Result<Exit, Exit> {
+        let unavailable = |what: &dyn std::fmt::Display| {
+            say(format_args!("shellac: {}: {what}", self.address));
+            Exit::Unavailable
+        };
+        let asked = tokio::time::timeout(PATIENCE, self.request(&Method::GET, path, None)).await;
+        let asked = asked.map_err(|_elapsed| unavailable(&"it does not answer"))?;
+        let response = asked.map_err(|error| unavailable(&error))?;
+        let (status, mut body) = (response.status(), response.into_body());
+        if !status.is_success() {
+            let body = body.collect().await.map_err(|error| unavailable(&error))?.to_bytes();
+            return Err(AdminAnswer { status, body }.refused());
+        }
+        let mut lines = EventLines::default();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| unavailable(&error))?;
+            let data = frame.into_data().unwrap_or_default();
+            for event in lines.take(&data) {
+                if !show(&event)? {
+                    return Ok(Exit::Done);
+                }
+            }
+        }
+        Err(unavailable(&"the proxy has ended the stream"))
+    }
+
     /// The flag, else what the configuration says, else the default: no origin needs to be
     /// configured.
     pub(super) fn of(arguments: &AdminArguments) -> Self {
@@ -103,6 +158,17 @@ impl AdminClient {
         path: &str,
         content: Option<String>,
     ) -> Result<AdminAnswer, AskError> {
+        let response = self.request(method, path, content).await?;
+        let status = response.status();
+        Ok(AdminAnswer { status, body: response.into_body().collect().await?.to_bytes() })
+    }
+
+    async fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        content: Option<String>,
+    ) -> Result<Response<Incoming>, AskError> {
         if let Some(socket) = self.address.strip_prefix("unix:") {
             let stream = UnixStream::connect(socket).await?;
             return self.exchange(stream, "localhost", (method, path, content)).await;
@@ -122,7 +188,7 @@ impl AdminClient {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         host: &str,
         (method, path, content): (&Method, &str, Option<String>),
-    ) -> Result<AdminAnswer, AskError> {
+    ) -> Result<Response<Incoming>, AskError> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -141,9 +207,7 @@ impl AdminClient {
             builder = builder.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let content = Full::new(Bytes::from(content.unwrap_or_default()));
-        let response = sender.send_request(builder.body(content)?).await?;
-        let status = response.status();
-        Ok(AdminAnswer { status, body: response.into_body().collect().await?.to_bytes() })
+        Ok(sender.send_request(builder.body(content)?).await?)
     }
 }
 

@@ -7,9 +7,12 @@ mod columns;
 mod demo;
 mod deploy;
 mod drain;
+mod event_stream;
+mod explain;
 mod health;
 mod import_vcl;
 mod listings;
+mod log;
 mod manuals;
 mod origins;
 mod purge;
@@ -58,6 +61,11 @@ enum Command {
     Drain(drain::DrainArguments),
     /// End `drain`
     Undrain(drain::UndrainArguments),
+    /// Say why a running proxy answers a request as it does: rules, key, look-up, origin, and what
+    /// would have to be changed
+    Explain(explain::ExplainArguments),
+    /// Show requests of a running proxy as they end
+    Log(log::LogArguments),
     /// Show the origins of a running proxy; drain, enable, disable or probe one of their servers
     Origins(origins::OriginsArguments),
     /// Show rules: what a running proxy has counted of them, which match a request, what a preset
@@ -144,6 +152,8 @@ impl Arguments {
             Command::Reload(arguments) => reload::reload(&arguments),
             Command::Drain(arguments) => drain::drain(&arguments),
             Command::Undrain(arguments) => drain::undrain(&arguments),
+            Command::Explain(arguments) => explain::explain(&arguments),
+            Command::Log(arguments) => log::log(&arguments),
             Command::Origins(arguments) => origins::origins(&arguments),
             Command::Rules(arguments) => rules::rules(arguments),
             Command::Top(arguments) => top::top(&arguments),
@@ -176,6 +186,8 @@ const EXAMPLES: &str = "Examples:
   shellac reload                                   exit code 78 and nothing changed if the file is bad
   shellac purge --tag product-42 --tag category-7
   shellac top                                      requests, ratios, latencies, URLs, tags, purges, live
+  shellac explain https://shop.example/p/42        why it is a hit, or none, and how to change that
+  shellac log slower than 1s or errors
   shellac origins drain app 10.0.1.12:3000
   shellac rules match https://shop.example/p/42?utm_source=x
   shellac warm --sitemap https://shop.example/sitemap.xml";

@@ -49,7 +49,7 @@ pub struct Front {
     pub metrics: ListenerRequests,
     pub live: Arc<Live>,
     /// Take the records of requests; where there is none, they are only counted.
-    pub records: RecordSinks,
+    pub records: Arc<RecordSinks>,
 }
 
 /// A request that is timed, if it is a hit.
@@ -118,7 +118,7 @@ impl Front {
         metrics: ListenerRequests,
         live: Arc<Live>,
     ) -> Self {
-        Self { cache, purge_endpoint, settings, metrics, live, records: RecordSinks::default() }
+        Self { cache, purge_endpoint, settings, metrics, live, records: Arc::default() }
     }
 
     fn begin(

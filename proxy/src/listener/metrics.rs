@@ -12,6 +12,7 @@ use super::proxy_protocol::HeaderCounts;
 use crate::client::untrusted_claims::UntrustedClaims;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::{Counter, Gauge};
+use process::recurring::Recurring;
 
 #[derive(Debug, Default)]
 pub struct ListenerMetrics {
@@ -35,6 +36,8 @@ pub struct ListenerMetrics {
     pub(super) headers: HeaderCounts,
     pub(super) claims: Arc<UntrustedClaims>,
     last_exhausted: Mutex<Option<Instant>>,
+    /// What was said of cuts, by limit.
+    cut_log: Mutex<[Recurring; LIMITS.len()]>,
 }
 
 impl ListenerMetrics {
@@ -42,6 +45,19 @@ impl ListenerMetrics {
         let place = LIMITS.iter().position(|limit| *limit == cut.limit());
         if let Some(counter) = place.and_then(|place| self.by_limit.get(place)) {
             counter.add(count);
+        }
+        let now = Instant::now().into_std();
+        let mut logs = self.cut_log.lock();
+        let due = place.and_then(|place| logs.get_mut(place)?.fail(now));
+        drop(logs);
+        if let Some(count) = due {
+            let (reason, limit) = (cut.reason(), cut.limit());
+            tracing::warn!(
+                reason,
+                limit,
+                count,
+                "clients are cut: they hold connections up; raise the limit if they are to be waited for"
+            );
         }
     }
 

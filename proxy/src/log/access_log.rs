@@ -88,7 +88,7 @@ impl Drop for AccessLog {
 }
 
 /// Returns a number below a million, another one each time (xorshift).
-fn chance() -> u32 {
+pub(super) fn chance() -> u32 {
     thread_local! {
         static STATE: Cell<u64> = Cell::new(uuid::Uuid::new_v4().as_u64_pair().0 | 1);
     }

@@ -9,6 +9,7 @@ use process::metrics::Counter;
 use settings::{AccessLogTarget, Config};
 
 use super::access_log::AccessLog;
+use super::live_log::{self, LiveLog};
 use crate::front::record_sinks::{RecordSink, RecordSinks};
 use crate::metrics::family::{Family, Sample};
 use crate::policy::LiveSettings;
@@ -18,14 +19,24 @@ pub struct Logs {
     access: Mutex<Option<Arc<AccessLog>>>,
     /// The counts of logs that others have replaced.
     gone: [Counter; 3],
+    live: Arc<LiveLog>,
+    sinks: Arc<RecordSinks>,
     live_settings: Arc<LiveSettings>,
     workers: usize,
     clock: Clock,
 }
 
 impl Logs {
-    pub fn new(config: &Config, live_settings: &Arc<LiveSettings>, clock: &Clock) -> Self {
+    pub fn new(
+        config: &Config,
+        live_settings: &Arc<LiveSettings>,
+        clock: &Clock,
+        sinks: &Arc<RecordSinks>,
+    ) -> Self {
+        let (own, settings) = (Arc::clone(sinks), Arc::clone(live_settings));
         Self {
+            live: LiveLog::new(own, settings, clock.clone()),
+            sinks: Arc::clone(sinks),
             access: Mutex::new(None),
             gone: Default::default(),
             live_settings: Arc::clone(live_settings),
@@ -35,8 +46,9 @@ impl Logs {
     }
 
     /// Logs as these settings say. A log whose settings are the same goes on.
-    pub fn configure(&self, config: &Config, sinks: &RecordSinks) {
+    pub fn configure(&self, config: &Config) {
         let settings = &config.log.access;
+        self.live.redact(settings);
         let mut access = self.access.lock();
         if access.as_ref().is_some_and(|log| log.settings == *settings) {
             return;
@@ -52,7 +64,7 @@ impl Logs {
         };
         let sink = log.as_ref().map(|log| -> Arc<dyn RecordSink> { Arc::<AccessLog>::clone(log) });
         if sink.is_some() || access.is_some() {
-            sinks.replace(ACCESS, sink);
+            self.sinks.replace(ACCESS, sink);
         }
         if let Some(before) = std::mem::replace(&mut *access, log) {
             before.writer.queue.close();
@@ -60,6 +72,11 @@ impl Logs {
                 sum.add(count);
             }
         }
+    }
+
+    /// Returns the log for those who watch.
+    pub const fn live(&self) -> &Arc<LiveLog> {
+        &self.live
     }
 
     /// Opens the files again. Returns how many there are.
@@ -74,10 +91,10 @@ impl Logs {
     }
 
     /// Ends the logs, for which lines may wait a moment longer.
-    pub fn close(&self, sinks: &RecordSinks) {
+    pub fn close(&self) {
         let log = self.access.lock().take();
         if let Some(log) = log {
-            sinks.replace(ACCESS, None);
+            self.sinks.replace(ACCESS, None);
             log.close(CLOSING_PATIENCE);
         }
     }
@@ -87,18 +104,28 @@ impl Logs {
         let now = access.as_deref().map(counts).unwrap_or_default();
         let [lines, dropped, failures] =
             std::array::from_fn(|at| now.get(at).copied().unwrap_or_default() + self.gone_at(at));
-        let of = |count| std::iter::once(Sample::counter([("sink", ACCESS.to_owned())], count));
+        let live = self.live.counts();
+        let of = |access, live: Option<u64>| {
+            let sinks = [(ACCESS, Some(access)), (live_log::NAME, live)].into_iter();
+            sinks.filter_map(|(sink, count)| {
+                Some(Sample::counter([("sink", sink.to_owned())], count?))
+            })
+        };
         vec![
-            Family::labelled("shellac_log_lines", "Lines of logs that were written", of(lines)),
+            Family::labelled(
+                "shellac_log_lines",
+                "Lines of logs that were written, or handed to those who watch",
+                of(lines, Some(live.lines.value())),
+            ),
             Family::labelled(
                 "shellac_log_dropped",
                 "Lines of logs that found no room, or could not be written",
-                of(dropped),
+                of(dropped, Some(live.dropped.value())),
             ),
             Family::labelled(
                 "shellac_log_failures",
                 "Writes to the target of a log that failed",
-                of(failures),
+                of(failures, None),
             ),
         ]
     }

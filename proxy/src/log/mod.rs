@@ -11,6 +11,7 @@ mod escaped;
 mod filtered;
 mod json_line;
 mod line_queue;
+mod live_log;
 mod logged_request;
 mod logs;
 mod redaction;
@@ -19,4 +20,5 @@ mod text_line;
 mod wall_time;
 mod writer;
 
+pub use self::live_log::{LogBatch, LogQuery, LogReader};
 pub use self::logs::Logs;

@@ -97,17 +97,20 @@ impl PurgeEndpoint {
         match selectors {
             Ok((request, selectors)) => {
                 let mode = request.mode.unwrap_or(rules.default_mode);
-                tracing::info!(
-                    ?mode,
-                    named = named(&selectors),
-                    selectors = selectors.len(),
-                    ?source,
-                    reason = request.reason,
-                    "purge"
-                );
-                let (about, reason) = (named(&selectors), request.reason.clone());
+                let (about, reason) = (named(&selectors), request.reason);
                 match self.executor.apply(request.id, selectors, mode, source).await {
                     Ok(mut report) => {
+                        tracing::info!(
+                            ?mode,
+                            named = about,
+                            selectors = report.selectors.len(),
+                            objects = report.matched.objects,
+                            took_us = report.took_us,
+                            ?source,
+                            reason,
+                            id = report.id,
+                            "purged"
+                        );
                         self.executor.note_purge(source, about, &report, reason);
                         let listen = &self.settings.current().listen;
                         report.hint = self.hints.of(&report, &self.executor, listen);

@@ -24,6 +24,7 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use purge_protocol::foreign::is_purge_method;
 
 use self::details::{KeptDetails, RequestDetails};
@@ -46,7 +47,7 @@ pub struct Inbound {
     pub body: Incoming,
     /// The handle by which the connection becomes a tunnel, if it asks for a WebSocket. An offer of
     /// any other protocol is as if it had not been made (RFC 9110 §7.8).
-    pub upgrade: Option<hyper::upgrade::OnUpgrade>,
+    pub upgrade: Option<OnUpgrade>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,65 +76,14 @@ impl Inbound {
     /// Reads a request under these settings, or says why it is refused. `seed` is the secret of the
     /// key hashes.
     pub fn read(
-        mut parts: Parts,
+        parts: Parts,
         body: Incoming,
         peer: &Arc<Peer>,
         seed: KeySeed,
         settings: Arc<SettingsSnapshot>,
     ) -> Result<Self, Refused> {
-        if let (true, Some(listener)) = (peer.is_trusted, peer.listener)
-            && let Some(listen) = listener.of(&settings.listen)
-        {
-            forwarding::normalize(&mut parts.headers, listen);
-        }
-        let (mut target, has_options) = match Self::check(&mut parts, peer, &settings.limits) {
-            Ok(sound) => sound,
-            Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
-        };
-        let Parts { method, version, mut headers, mut extensions, .. } = parts;
-        // A purge is of what it names, however that is stored, and whatever rules say.
-        let is_purge = method != Method::GET && is_purge_method(method.as_str());
-        let (policy, apart) = if is_purge {
-            (RequestPolicy::without_rules(settings), None)
-        } else if settings.policies.rules().is_none() {
-            let policy = RequestPolicy::without_rules(settings);
-            target.filter(&policy.query);
-            if let Some(variants) = &policy.variants {
-                variants.prepare(&mut headers, peer.is_trusted);
-            }
-            (policy, None)
-        } else {
-            let client = client_of(&headers, peer, &settings);
-            match ruled::apply(settings, (&method, client, Some(peer)), &mut target, &mut headers) {
-                Ok(ruled) => ruled,
-                Err(refusal) => return Err(Refused { refusal, fields: headers }),
-            }
-        };
-        if let Some(compression) = &policy.compression {
-            compression.reduce(&mut headers);
-        }
-        let mut key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
-        if apart.is_some() {
-            key = key.with_rules(seed, apart);
-        }
-        // With content, nobody could tell where the tunnel begins.
-        let asks_for_tunnel = has_options
-            && method == Method::GET
-            && version == Version::HTTP_11
-            && http_body::Body::is_end_stream(&body)
-            && hop_by_hop::ask_for_websocket(&headers);
-        let upgrade = asks_for_tunnel.then(|| extensions.remove()).flatten();
-        let head = RequestHead {
-            method,
-            version,
-            target,
-            policy,
-            key,
-            fields: headers,
-            peer: Arc::clone(peer),
-            interim: None,
-            details: KeptDetails::default(),
-        };
+        let is_bare = http_body::Body::is_end_stream(&body);
+        let (head, upgrade) = RequestHead::read(parts, is_bare, peer, seed, settings)?;
         Ok(Self { head, body, upgrade })
     }
 
@@ -184,6 +134,71 @@ fn client_of(fields: &HeaderMap, peer: &Peer, settings: &SettingsSnapshot) -> Op
 }
 
 impl RequestHead {
+    /// Reads a head under these settings, or says why it is refused. Returns also the handle by
+    /// which the connection becomes a tunnel. `is_bare` says that no content follows.
+    pub fn read(
+        mut parts: Parts,
+        is_bare: bool,
+        peer: &Arc<Peer>,
+        seed: KeySeed,
+        settings: Arc<SettingsSnapshot>,
+    ) -> Result<(Self, Option<OnUpgrade>), Refused> {
+        if let (true, Some(listener)) = (peer.is_trusted, peer.listener)
+            && let Some(listen) = listener.of(&settings.listen)
+        {
+            forwarding::normalize(&mut parts.headers, listen);
+        }
+        let (mut target, has_options) = match Inbound::check(&mut parts, peer, &settings.limits) {
+            Ok(sound) => sound,
+            Err(refusal) => return Err(Refused { refusal, fields: parts.headers }),
+        };
+        let Parts { method, version, mut headers, mut extensions, .. } = parts;
+        // A purge is of what it names, however that is stored, and whatever rules say.
+        let is_purge = method != Method::GET && is_purge_method(method.as_str());
+        let (policy, apart) = if is_purge {
+            (RequestPolicy::without_rules(settings), None)
+        } else if settings.policies.rules().is_none() {
+            let policy = RequestPolicy::without_rules(settings);
+            target.filter(&policy.query);
+            if let Some(variants) = &policy.variants {
+                variants.prepare(&mut headers, peer.is_trusted);
+            }
+            (policy, None)
+        } else {
+            let client = client_of(&headers, peer, &settings);
+            match ruled::apply(settings, (&method, client, Some(peer)), &mut target, &mut headers) {
+                Ok(ruled) => ruled,
+                Err(refusal) => return Err(Refused { refusal, fields: headers }),
+            }
+        };
+        if let Some(compression) = &policy.compression {
+            compression.reduce(&mut headers);
+        }
+        let mut key = policy.key(seed, peer.scheme_of(&headers), target.host(), target.path());
+        if apart.is_some() {
+            key = key.with_rules(seed, apart);
+        }
+        // With content, nobody could tell where the tunnel begins.
+        let asks_for_tunnel = has_options
+            && method == Method::GET
+            && version == Version::HTTP_11
+            && is_bare
+            && hop_by_hop::ask_for_websocket(&headers);
+        let upgrade = asks_for_tunnel.then(|| extensions.remove()).flatten();
+        let head = Self {
+            method,
+            version,
+            target,
+            policy,
+            key,
+            fields: headers,
+            peer: Arc::clone(peer),
+            interim: None,
+            details: KeptDetails::default(),
+        };
+        Ok((head, upgrade))
+    }
+
     /// Returns the client's address, as far as trusted peers tell it.
     pub fn client(&self) -> Option<IpAddr> {
         let listen =

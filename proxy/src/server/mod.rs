@@ -112,7 +112,7 @@ impl Bound {
         control.shutdown_background();
         sockets.close_admin();
         app.close_store();
-        app.logs.close(&app.front.records);
+        app.logs.close();
         drained
     }
 

@@ -32,6 +32,10 @@ mod live_views;
 #[cfg(test)]
 mod access_log;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod live_log;
+#[cfg(test)]
 mod partial;
 #[cfg(test)]
 mod deception;

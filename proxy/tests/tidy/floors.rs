@@ -13,7 +13,7 @@ const PROXY: [&[&str]; 21] = [
     &["server"],
     &["admin"],
     &["app"],
-    &["log"],
+    &["log", "explain"],
     &["front"],
     &["cache"],
     &["purge"],

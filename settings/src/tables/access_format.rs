@@ -100,6 +100,11 @@ pub enum ExtraPiece {
 }
 
 impl AccessFormat {
+    /// Returns the combined format of Apache.
+    pub fn combined() -> Self {
+        Self::parse("combined").unwrap_or(Self::Json)
+    }
+
     /// Reads the value of `format`.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         match text {

@@ -114,8 +114,12 @@ fn target(text: &str) -> Result<AccessLogTarget, Fault> {
     })
 }
 
-/// Reads a share in millionths: `1%`, `0.01%`.
-pub(crate) fn share(text: &str) -> Result<u32, Fault> {
+/// Returns the millionths that a share means, such as `1%` or `0.01%`.
+pub fn share_of(text: &str) -> Option<u32> {
+    share(text).ok()
+}
+
+fn share(text: &str) -> Result<u32, Fault> {
     let percent = text.strip_suffix('%').and_then(|text| text.trim_end().parse::<f64>().ok());
     let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
     let millionths = percent.and_then(|percent| {

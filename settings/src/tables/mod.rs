@@ -36,7 +36,7 @@ mod log;
 mod secret;
 
 pub use self::access_format::{AccessFormat, ExtraPiece, FormatPiece, TimeFormat};
-pub use self::access_log::{AccessLogSettings, AccessLogTarget};
+pub use self::access_log::{AccessLogSettings, AccessLogTarget, share_of};
 pub use self::admin::{AdminSettings, DashboardMode};
 pub use self::cache::{CacheSettings, HeuristicSettings};
 pub use self::compression::{

@@ -457,7 +457,13 @@ impl Run {
             return;
         }
         let Self { mode, targets, purges } = std::mem::take(self);
-        let mut objects = executor.apply_logged(&targets, mode).await.into_iter();
+        let objects = executor.apply_logged(&targets, mode).await;
+        let (first, last) = (purges.first(), purges.last());
+        if let (Some((from, _)), Some((to, _))) = (first, last) {
+            let (selectors, objects) = (targets.len(), objects.iter().sum::<u64>());
+            tracing::info!(from, to, ?mode, selectors, objects, source = "kafka", "purged");
+        }
+        let mut objects = objects.into_iter();
         for (offset, selectors) in purges {
             let objects: u64 = objects.by_ref().take(selectors).sum();
             match hits.last_mut().filter(|hit| hit.offset == offset) {
