@@ -47,7 +47,8 @@ export class Tab {
       if (why !== 'net::ERR_ABORTED') tab.errors.push(`${request.url()}: ${why}`); // a navigation ends prefetches
     });
     page.on('request', () => (tab.busyAt = performance.now()));
-    page.on('response', (response) => tab.arriving.push(tab.#compare(response)));
+    const unlessClosed = (error) => /closed/.test(String(error)) || tab.wrong.push(String(error));
+    page.on('response', (response) => tab.arriving.push(tab.#compare(response).catch(unlessClosed)));
     return tab;
   }
 
