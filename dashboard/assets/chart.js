@@ -118,7 +118,7 @@ export function ratioLine(series, width, height = 74) {
   const all = reduced(requests, span, points);
   const ratios = all.map((value, at) => (value > 0 ? Math.min(answered[at] / value, 1) : null));
   const known = ratios.filter(value => value !== null);
-  if (known.length < 2) return null;
+  if (known.length < 10) return null;
   const low = Math.min(...known) > 0.5 ? 0.5 : 0;
   const [x, y] = [at => (at / (points - 1)) * room, value => height - 7 - ((value - low) / (1 - low)) * (height - 14)];
   const runs = ratios.map((value, at) => (value === null ? "" : `${at && ratios[at - 1] !== null ? "L" : "M"}${f(x(at))} ${f(y(value))}`)).join("");

@@ -28,3 +28,5 @@ mod stream;
 mod failure;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod dashboard;

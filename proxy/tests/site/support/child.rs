@@ -62,6 +62,10 @@ impl ChildProcess {
         panic!("{command:?} ended at once ({status:?}), saying:\n{}", said.join("\n"));
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it is running");
     }

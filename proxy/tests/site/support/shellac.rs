@@ -52,6 +52,11 @@ impl Shellac {
         self.traffic
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn terminate(&self) {
         self.child.terminate();
     }

@@ -39,6 +39,20 @@ fn build_if_needed(folder: &Path) {
     fs::write(&stamp, wanted).expect("the stamp can be written");
 }
 
+/// Installs what the lock file of a folder names, unless that was done; an error says why it
+/// cannot be had.
+pub(crate) fn install(folder: &Path) -> Result<(), String> {
+    let lock = File::open(folder.join(LOCK_FILE)).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    if is_installed(folder) {
+        return Ok(());
+    }
+    let output = Command::new("npm").arg("ci").current_dir(folder).output();
+    let output = output.map_err(|error| format!("npm cannot be run ({error}): {NEEDED}"))?;
+    let said = || format!("npm ci: {}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(said()) }
+}
+
 /// npm leaves a copy of the lock file behind as the last thing it does.
 fn is_installed(folder: &Path) -> bool {
     let changed = |path: &str| fs::metadata(folder.join(path)).and_then(|found| found.modified());

@@ -1,0 +1,223 @@
+// Drives the proxy's pages in headless Chromium. Arguments: the admin listener, the traffic listener, the proxy's process id.
+// Ends with 1 and a message at the first thing that is wrong. SCREENSHOTS=FOLDER keeps pictures for people.
+
+import assert from "node:assert/strict";
+import http from "node:http";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const [admin, traffic, pid] = process.argv.slice(2);
+const axe = createRequire(import.meta.url)("axe-core").source;
+const pages = ["overview", "traffic", "purges", "objects", "origins", "explain", "config", "log"];
+const PATIENCE = 20_000;
+
+/** One request to the proxy; resolves with the status and `Cache-Status`. */
+const get = path => new Promise((resolve, reject) => {
+  http.get(`http://${traffic}${path}`, { headers: { host: "shop.example" } }, answer => {
+    answer.resume();
+    answer.on("end", () => resolve({ status: answer.statusCode, isHit: /; hit/.test(answer.headers["cache-status"] ?? "") }));
+  }).on("error", reject);
+});
+const api = async (path, options) => (await fetch(`http://${admin}${path}`, options)).json();
+const until = async (what, isSo) => {
+  const end = Date.now() + PATIENCE;
+  let last;
+  while (Date.now() < end) {
+    last = await isSo().catch(error => error);
+    if (last === true) return;
+    await new Promise(done => setTimeout(done, 50));
+  }
+  assert.fail(`${what}: not within ${PATIENCE / 1000} s; last: ${last}`);
+};
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+});
+const wrong = [];
+let isExpected = false;
+/** What a build may lack: its page says so, and the browser notes the 404 on its console. */
+const absent = [];
+for (const path of ["/api/v1/objects", "/api/v1/config", "/api/v1/stream/log", "/api/v1/purges"]) {
+  const { status, body } = await fetch(`http://${admin}${path}`);
+  await body?.cancel();
+  if (status === 404) absent.push(path);
+}
+
+async function open(options) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  page.on("console", message => { if (message.type() === "error" && !isExpected && !absent.some(path => message.location().url.includes(path))) wrong.push(`console: ${message.text()} (${message.location().url})`); });
+  page.on("pageerror", error => wrong.push(`error: ${error.stack}`));
+  page.on("request", request => { if (!request.url().startsWith(`http://${admin}/`)) wrong.push(`a request off the origin: ${request.url()}`); });
+  return { context, page };
+}
+const text = (page, id) => page.getByTestId(id).innerText();
+const show = (page, name) => page.goto(`http://${admin}/#/${name}`);
+
+async function knownTraffic() {
+  // 4 misses and 14 hits; 3 that may not be stored.
+  for (let time = 0; time < 10; time += 1) await get("/a");
+  for (let time = 0; time < 4; time += 1) await get("/b");
+  for (let time = 0; time < 3; time += 1) await get("/<script>window.hacked=1</script>");
+  await get("/c");
+  for (let time = 0; time < 3; time += 1) await get("/login");
+}
+
+async function valuesAreThose(page) {
+  await show(page, "overview");
+  await until("the API counts the traffic", async () => {
+    const { series } = await api("/api/v1/live");
+    const all = name => series[name].reduce((sum, value) => sum + value, 0);
+    return all("requests") === 21 && all("hits") === 14 ? true : `${all("requests")} requests, ${all("hits")} hits`;
+  });
+  const ratio = ((14 / 21) * 100).toFixed(1);
+  await until("the hit ratio is that of the traffic", async () => {
+    const { hit_ratio: known } = await api("/api/v1/live");
+    const shown = await text(page, "hit-ratio-15m");
+    return (known["15m"] * 100).toFixed(1) === ratio && shown === ratio ? true : `${known["15m"]} ${shown}`;
+  });
+  await until("the rates are the API's", async () => {
+    const { rates } = await api("/api/v1/live");
+    const shown = await text(page, "rate-requests");
+    return Math.abs(parseFloat(shown) - rates.requests) <= 0.3 || `${shown} ${rates.requests}`;
+  });
+  const live = await api("/api/v1/live");
+  assert.equal(await text(page, "ready"), live.ready ? "ready" : "not ready");
+  const objects = live.storage.reduce((sum, tier) => sum + tier.objects, 0);
+  assert.ok(await page.getByText(`${objects} objects`).count(), `the page says ${objects} objects`);
+  assert.ok(!/NaN|undefined|\[object/.test(await page.locator("body").innerText()), "no value is missing");
+  assert.equal(await page.evaluate(() => window.hacked), undefined, "a URL is text");
+}
+
+async function purgeIsCountedFirst(page) {
+  await show(page, "purges");
+  await page.getByTestId("purge-kind").selectOption("tags");
+  await page.getByTestId("purge-value").fill("both\n<script>window.hacked=2</script>");
+  await page.getByTestId("purge-count").click();
+  const counted = page.getByTestId("counted");
+  await counted.waitFor();
+  assert.match(await counted.innerText(), /2 responses/);
+  assert.ok((await get("/a")).isHit, "nothing is purged before it is confirmed");
+  await page.getByTestId("purge-confirm").click();
+  await page.getByText(/Purged 2 responses/).first().waitFor();
+  assert.ok(!(await get("/a")).isHit, "it is purged");
+  if (!absent.includes("/api/v1/purges")) await until("the list has it", async () => {
+    const [newest] = (await api("/api/v1/live")).purges;
+    if (!newest) return "the API lists none";
+    return (await page.locator("table").innerText()).includes("both") || "not on the page";
+  });
+  await page.getByTestId("purge-value").fill("https://[");
+  await page.getByTestId("purge-kind").selectOption("urls");
+  isExpected = true; // the browser notes the 400 on its console
+  await page.getByTestId("purge-count").click();
+  await page.locator(".answer.bad").waitFor();
+  isExpected = false;
+  assert.equal(await page.evaluate(() => window.hacked), undefined, "a tag is text");
+}
+
+async function serverIsDrainedAndBack(page) {
+  await show(page, "origins");
+  const { origins: [{ servers: [{ server }] }] } = await api("/api/v1/origins");
+  const assigned = async () => (await api("/api/v1/origins")).origins[0].servers[0].assigned;
+  await page.getByTestId(`drain-${server}`).click();
+  assert.equal(await assigned(), "enabled", "the first press only asks");
+  await page.getByTestId("drain-confirm").click();
+  await until("it is drained", async () => (await assigned()) === "drain" && (await text(page, `state-${server}`)) === "drain");
+  await page.getByTestId(`enable-${server}`).click();
+  await until("it is back", async () => (await assigned()) === "enabled" && (await text(page, `state-${server}`)) !== "drain");
+  await page.getByTestId("withdraw").click();
+  await page.getByTestId("withdraw-confirm").click();
+  await until("the proxy is not ready", async () => (await text(page, "ready")) === "not ready" && (await fetch(`http://${admin}/readyz`)).status === 503);
+  await page.getByTestId("return").click();
+  await until("the proxy is ready again", async () => (await text(page, "ready")) === "ready");
+}
+
+async function keysSuffice(page) {
+  await show(page, "traffic");
+  await page.reload();
+  await page.getByTestId("ready").waitFor();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), "MAIN");
+  await show(page, "overview");
+  await page.locator(".chart svg[tabindex]").first().focus();
+  await page.keyboard.press("ArrowLeft");
+  await page.locator(".tip").first().waitFor();
+  await page.keyboard.press("Escape");
+  await until("the cursor is gone", async () => (await page.locator(".tip").count()) === 0);
+  for (const name of ["Traffic", "Purges"]) {
+    await page.getByRole("link", { name, exact: true }).first().focus();
+    await page.keyboard.press("Enter");
+    await until(`${name} is open`, async () => (await page.title()).startsWith(name));
+  }
+}
+
+async function isAccessible(page, scheme) {
+  for (const name of pages) {
+    await show(page, name);
+    await until(`${name} is drawn`, async () => (await page.locator("main .card").count()) > 0);
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ["violations"] }));
+    const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+    const said = serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).slice(0, 3).join(" ")}`);
+    assert.deepEqual(said, [], `${name}, ${scheme}`);
+    if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${scheme}-${name}.png`, fullPage: true });
+  }
+}
+
+async function fitsAPhone() {
+  const { context, page } = await open({ viewport: { width: 400, height: 800 } });
+  for (const name of pages) {
+    await show(page, name);
+    await until(`${name} is drawn`, async () => (await page.locator("main .card").count()) > 0);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 400, `${name} is ${width} wide`);
+    if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/phone-${name}.png`, fullPage: true });
+  }
+  await context.close();
+}
+
+async function stallIsSaid(page) {
+  await show(page, "overview");
+  isExpected = true;
+  process.kill(Number(pid), "SIGSTOP");
+  try {
+    await page.getByTestId("notice-silent").waitFor();
+  } finally {
+    process.kill(Number(pid), "SIGCONT");
+  }
+  await page.getByTestId("notice-silent").waitFor({ state: "detached" });
+  isExpected = false;
+}
+
+try {
+  const { page } = await open({ colorScheme: "light" });
+  await show(page, "overview");
+  await page.getByTestId("hit-ratio").waitFor();
+  assert.match(await text(page, "hit-ratio"), /^–/, "without a request there is no ratio");
+  await knownTraffic();
+  for (const step of [valuesAreThose, purgeIsCountedFirst, serverIsDrainedAndBack, keysSuffice, stallIsSaid]) {
+    await step(page);
+    console.log(`ok ${step.name}`);
+  }
+  await isAccessible(page, "light");
+  const { context, page: dark } = await open({ colorScheme: "dark" });
+  await isAccessible(dark, "dark");
+  await context.close();
+  console.log("ok isAccessible");
+  await fitsAPhone();
+  console.log("ok fitsAPhone");
+  const { page: plain } = await open({ javaScriptEnabled: false });
+  await plain.goto(`http://${admin}/`);
+  assert.match(await plain.locator("main").innerText(), /Hit ratio[\s\S]*%/, "the page shows values without scripts");
+  assert.deepEqual(wrong, []);
+  console.log("ok all");
+} catch (error) {
+  console.error(error.message, error.stack?.split("\n").filter(line => line.includes("check.mjs")).slice(0, 2).join(" "), wrong);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
