@@ -19,7 +19,7 @@ export function badge(word, id) {
   return h(`span.badge${kind}`, { "data-testid": id }, word);
 }
 const GOOD = new Set(["up", "healthy", "ready", "current", "keeping up", "ok", "connected", "enabled"]);
-const WARN = new Set(["draining", "drain", "probing", "slow start", "slow-start", "half-open", "catching-up", "catching up", "unattended", "late", "disabled", "full", "new"]);
+const WARN = new Set(["draining", "drain", "probing", "slow start", "slow-start", "half-open", "catching-up", "catching up", "unattended", "late", "behind", "unknown", "disabled", "full", "new"]);
 const BAD = new Set(["down", "sick", "ejected", "open", "circuit-open", "failed", "degraded", "not ready", "not connected", "not allowed", "unreachable"]);
 
 /** Milliseconds with one unit for several percentiles. */

@@ -25,7 +25,7 @@ function common(values) {
 const proxies = new Table({
   caption: "Proxies", by: "url", key: row => row.url, redraw: schedule, max: 1000,
   columns: [
-    { name: "url", title: "Proxy", className: "wide", value: row => row.url, cell: row => [row.url, row.error ? h("span.sub.wrong", {}, row.error) : row.instance ? h("span.sub.mono", {}, row.instance.slice(0, 8)) : null] },
+    { name: "url", title: "Proxy", className: "wide", value: row => row.url, cell: row => [row.url, row.error ?? row.live_problem ? h("span.sub.wrong", {}, row.error ?? row.live_problem) : row.instance ? h("span.sub.mono", {}, row.instance.slice(0, 8)) : null] },
     { name: "state", title: "State", value: row => row.state, cell: row => badge(row.state, `state-${row.url}`) },
     { name: "ratio", title: "hit ratio", isNumber: true, value: row => row.live?.hit_ratio, cell: row => (typeof row.live?.hit_ratio === "number" ? `${percent(row.live.hit_ratio)} %` : NONE) },
     { name: "requests", title: "requests/s", isNumber: true, value: row => row.live?.requests_per_second, cell: row => number(row.live?.requests_per_second) },
@@ -81,7 +81,7 @@ function totals({ proxies: all, partitions: logs, dead_letters: dead }) {
   const weighed = seen.filter(({ live }) => typeof live.hit_ratio === "number" && live.requests_per_second > 0);
   const weight = weighed.reduce((total, { live }) => total + live.requests_per_second, 0);
   const ratio = weight > 0 ? weighed.reduce((total, { live }) => total + live.hit_ratio * live.requests_per_second, 0) / weight : null;
-  const well = all.filter(({ state: is }) => is === "keeping up" || is === "current").length;
+  const well = all.filter(({ state: is }) => is === "ok").length;
   const lag = logs.reduce((total, one) => total + one.lag, 0);
   const oldest = Math.max(...logs.map(one => (one.lag > 0 ? one.lag_seconds : 0)), 0);
   return h("div", {}, h("div.cards.six", {},

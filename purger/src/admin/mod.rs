@@ -1,6 +1,13 @@
-//! The purger's own listener: health, readiness, metrics, status. It only reads.
+//! The purger's own listener: health, readiness, metrics, status, the fleet and its page. It only
+//! reads.
 
+mod fleet_status;
+mod live_summary;
 mod metrics;
+mod pages;
+
+pub use self::fleet_status::{FleetStatus, ProxyStatus};
+pub use self::live_summary::LiveSummary;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -18,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use self::fleet_status::FleetView;
 use crate::delivery::fleet::Fleet;
 
 /// The answer to `GET /api/v1/status`.
@@ -65,15 +73,16 @@ pub struct TargetStatus {
 /// Accepts connections until the process ends.
 pub async fn accept(fleet: Arc<Fleet>, listener: TcpListener) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let view = Arc::new(FleetView::new(Arc::clone(&fleet)));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let fleet = Arc::clone(&fleet);
+                let (fleet, view) = (Arc::clone(&fleet), Arc::clone(&view));
                 drop(tokio::spawn(async move {
                     let service = hyper::service::service_fn(move |request| {
-                        let answer = answer(&fleet, &request);
-                        async move { Ok::<_, Infallible>(answer) }
+                        let (fleet, view) = (Arc::clone(&fleet), Arc::clone(&view));
+                        async move { Ok::<_, Infallible>(answer(&fleet, &view, request).await) }
                     });
                     let served = http1::Builder::new()
                         .timer(TokioTimer::new())
@@ -94,7 +103,11 @@ pub async fn accept(fleet: Arc<Fleet>, listener: TcpListener) {
     }
 }
 
-fn answer(fleet: &Fleet, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    fleet: &Fleet,
+    view: &FleetView,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD.\n");
     }
@@ -109,10 +122,16 @@ fn answer(fleet: &Fleet, request: &Request<Incoming>) -> Response<Full<Bytes>> {
             let json = serde_json::to_string(&status(fleet)).unwrap_or_default();
             typed(StatusCode::OK, json + "\n", "application/json")
         }
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "No such page: see /healthz, /readyz, /metrics, /api/v1/status.\n",
-        ),
+        "/api/v1/fleet" => {
+            let json = serde_json::to_string(&*view.status().await).unwrap_or_default();
+            typed(StatusCode::OK, json + "\n", "application/json")
+        }
+        path => pages::answer(view, path, request.headers()).await.unwrap_or_else(|| {
+            text(
+                StatusCode::NOT_FOUND,
+                "No such page: see /, /healthz, /readyz, /metrics, /api/v1/status, /api/v1/fleet.\n",
+            )
+        }),
     }
 }
 

@@ -12,6 +12,7 @@ mod run;
 mod send;
 mod status;
 mod tail;
+mod top;
 mod topic;
 mod fates;
 
@@ -43,6 +44,8 @@ enum Command {
     Tail(tail::TailArguments),
     /// Show every proxy's positions
     Status(status::StatusArguments),
+    /// Show the fleet as a screen of text: each proxy's traffic, version and position
+    Top(top::TopArguments),
     /// Repeat the purges that the topics asked for since a moment
     Replay(replay::ReplayArguments),
     /// List, resend or drop dead letters
@@ -78,6 +81,7 @@ impl Arguments {
             Command::Send(arguments) => send::send(&arguments),
             Command::Tail(arguments) => tail::tail(&arguments),
             Command::Status(arguments) => status::status(&arguments),
+            Command::Top(arguments) => top::top(&arguments),
             Command::Replay(arguments) => replay::replay(arguments),
             Command::Dlq(arguments) => dlq::dlq(arguments),
             Command::Demo(arguments) => demo::demo(arguments),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use purge_protocol::log::{LogId, LogStatus};
 use settings::Config;
 
+use crate::admin::LiveSummary;
 use crate::delivery::discovery::{Discovered, Discovery};
 use crate::delivery::outcome::DeliveryOutcome;
 use crate::delivery::target::{Target, TargetOptions};
@@ -38,6 +39,20 @@ pub(super) async fn log_statuses(targets: &[Arc<Target>]) -> Vec<Result<LogStatu
         });
     }
     log_statuses
+}
+
+/// Asks for their traffic; one that does not say is `None`.
+pub(super) async fn lives(targets: &[Arc<Target>]) -> Vec<Option<LiveSummary>> {
+    let ask = |target: &Arc<Target>| {
+        let target = Arc::clone(target);
+        tokio::spawn(async move { LiveSummary::ask(&target).await.ok() })
+    };
+    let asked: Vec<_> = targets.iter().map(ask).collect();
+    let mut lives = Vec::new();
+    for answer in asked {
+        lives.push(answer.await.ok().flatten());
+    }
+    lives
 }
 
 pub(super) fn position(log_status: &LogStatus, log: &LogId) -> Option<i64> {

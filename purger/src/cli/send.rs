@@ -121,6 +121,9 @@ struct Sent {
     offset: i64,
     /// Milliseconds until Kafka had it.
     produced_ms: f64,
+    /// Milliseconds from then until the last proxy had applied it; absent: not all have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied_ms: Option<f64>,
     #[serde(flatten)]
     outcome: Option<SendOutcome>,
 }
@@ -222,7 +225,8 @@ async fn send_and_wait(arguments: &SendArguments, config: &Config) -> Exit {
     };
     let Written { partition, offset } = written;
     let (id, topic) = (event.id, topic.clone());
-    report(arguments, Sent { id, topic, partition, offset, produced_ms, outcome })
+    let applied_ms = outcome.as_ref().and_then(SendOutcome::applied_ms);
+    report(arguments, Sent { id, topic, partition, offset, produced_ms, applied_ms, outcome })
 }
 
 /// Opens the topics in which the purger reports on the event. Without them, the proxies' positions
@@ -361,6 +365,12 @@ impl SendOutcome {
         }
     }
 
+    /// Returns when the last proxy had applied it, if all have.
+    fn applied_ms(&self) -> Option<f64> {
+        let times: Option<Vec<f64>> = self.confirmed.iter().map(|one| one.after_ms).collect();
+        times?.into_iter().reduce(f64::max)
+    }
+
     /// Returns whether there is nothing left to wait for.
     fn is_known(&self) -> bool {
         let all_are_past = self.confirmed.iter().all(|one| one.after_ms.is_some());
@@ -398,11 +408,16 @@ fn report(arguments: &SendArguments, sent: Sent) -> Exit {
     let text = if arguments.json {
         serde_json::to_string(&sent).unwrap_or_default() + "\n"
     } else {
-        let Sent { id, topic, partition, offset, produced_ms, outcome } = &sent;
+        let Sent { id, topic, partition, offset, produced_ms, applied_ms, outcome } = &sent;
         let confirmed = outcome.iter().flat_map(|outcome| &outcome.confirmed);
         let lines: Vec<String> = confirmed.map(line).collect();
         let head = format!("sent {id} as {topic}/{partition}@{offset}");
-        format!("{head}, produced in {produced_ms:.1} ms\n{}", lines.concat())
+        let count = lines.len();
+        let applied = applied_ms.map(|applied| {
+            format!("applied by {count} of {count} proxies {applied:.1} ms later\n")
+        });
+        let applied = applied.unwrap_or_default();
+        format!("{head}, produced in {produced_ms:.1} ms\n{}{applied}", lines.concat())
     };
     let printed = print(&text);
     if sent.outcome.as_ref().is_some_and(|outcome| outcome.objects == Some(0)) {

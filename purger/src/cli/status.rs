@@ -13,6 +13,7 @@ use settings::Config;
 
 use super::topic::{BrokerClient, Extent};
 use super::{CommonArguments, group, print, proxies};
+use crate::admin::LiveSummary;
 use crate::kafka::cause::words;
 
 /// Selects the configuration.
@@ -55,6 +56,9 @@ struct ProxyRow {
     /// Everything that was in the log this many seconds ago has been applied.
     lag_seconds: Option<f64>,
     positions: Vec<(String, i32, i64)>,
+    /// Its traffic, version and configuration; absent: it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<LiveSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -115,13 +119,15 @@ fn gather(config: &Config) -> Result<Report, Box<dyn std::error::Error>> {
     let asked = super::block_on(async {
         let targets = proxies::find(config).await;
         let log_statuses = proxies::log_statuses(&targets).await;
+        let lives = proxies::lives(&targets).await;
         let urls = targets.iter().map(|target| target.url.clone());
-        urls.zip(log_statuses).collect::<Vec<_>>()
+        urls.zip(log_statuses).zip(lives).collect::<Vec<_>>()
     })?;
     if asked.is_empty() {
         problems.push("there is no proxy: set purger.targets, or give --target URL".to_owned());
     }
-    let row = |(url, log_status)| row(url, log_status, &extents, &broker);
+    let row =
+        |((url, log_status), live)| ProxyRow { live, ..row(url, log_status, &extents, &broker) };
     Ok(Report { partitions, proxies: asked.into_iter().map(row).collect(), problems })
 }
 
@@ -164,6 +170,7 @@ fn row(
                 lag: None,
                 lag_seconds: None,
                 positions: Vec::new(),
+                live: None,
                 error: Some(error),
             };
         }
@@ -189,6 +196,7 @@ fn row(
             .into_iter()
             .map(|position| (position.log.topic, position.log.partition, position.next))
             .collect(),
+        live: None,
         error: None,
     }
 }
@@ -206,12 +214,24 @@ fn table(report: &Report) -> String {
         let (oldest, end) = (row.oldest, row.end);
         lines.push(format!("{name:<32} {oldest:>12} {committed:>12} {end:>12} {lag:>8}\n"));
     }
-    lines.push(format!("\n{:<36} {:<12} {:>8} {:>10}\n", "PROXY", "STATE", "LAG", "LAG TIME"));
+    lines.push(format!(
+        "\n{:<36} {:<12} {:>8} {:>10} {:>6} {:>9}  {:<9} CONFIG\n",
+        "PROXY", "STATE", "LAG", "LAG TIME", "HIT %", "REQ/S", "VERSION"
+    ));
     for row in &report.proxies {
         let seconds = row.lag_seconds.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"));
         let (url, state, lag) = (&row.url, &row.state, number(row.lag));
         let error = row.error.as_deref().unwrap_or_default();
-        let line = format!("{url:<36} {state:<12} {lag:>8} {seconds:>10}  {error}");
+        let live = row.live.as_ref();
+        let rate =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |it| format!("{it:.1}"));
+        let ratio = rate(live.and_then(|live| live.hit_ratio).map(|ratio| ratio * 100.0));
+        let requests = rate(live.and_then(|live| live.requests_per_second));
+        let version = live.map_or("-", |live| &live.version);
+        let config = live.map_or("-", |live| live.config_hash.get(..8).unwrap_or("-"));
+        let line = format!(
+            "{url:<36} {state:<12} {lag:>8} {seconds:>10} {ratio:>6} {requests:>9}  {version:<9} {config:<8}  {error}"
+        );
         lines.push(line.trim_end().to_owned() + "\n");
     }
     for problem in &report.problems {

@@ -9,6 +9,7 @@ use clap::Args;
 use process::clock::Clock;
 use process::exit::Exit;
 use process::terminal::say;
+use purge_protocol::PurgeMode;
 use rdkafka::Message as _;
 use rdkafka::message::OwnedMessage;
 use serde_json::json;
@@ -17,7 +18,7 @@ use settings::Config;
 use super::topic::{BrokerClient, ReadFrom};
 use super::{CommonArguments, print};
 use crate::app::event_rules;
-use crate::event::{EventReader, Reading, Record};
+use crate::event::{EventReader, PurgeEvent, Reading, Record};
 use crate::kafka::cursor::{CursorError, CursorItem};
 
 /// The range and the form of the output.
@@ -121,11 +122,52 @@ fn show(
         Reading::Ignored(why) => ("ignored", json!(why.as_str())),
         Reading::Unreadable(why) => ("unreadable", json!(format!("{}: {}", why.code, why.detail))),
     };
-    Some(if arguments.json {
-        json!({"at": place, "outcome": word, "detail": detail}).to_string() + "\n"
-    } else {
-        format!("{place:<28} {word:<10} {detail}\n")
-    })
+    let written = crate::intake::timestamp_of(record);
+    let written = written.map(|time| humantime::format_rfc3339_millis(time).to_string());
+    if arguments.json {
+        let source = match &reading {
+            Reading::Purge(event) => event.source.as_deref(),
+            Reading::Ignored(_) | Reading::Unreadable(_) => None,
+        };
+        let key = record.key().map(String::from_utf8_lossy);
+        let line = json!({
+            "at": place, "written": written, "key": key, "source": source, "outcome": word,
+            "detail": detail,
+        });
+        return Some(line.to_string() + "\n");
+    }
+    let text = match &reading {
+        Reading::Purge(event) => words_of(event),
+        Reading::Ignored(_) | Reading::Unreadable(_) => {
+            detail.as_str().unwrap_or_default().to_owned()
+        }
+    };
+    let written = written.as_deref().unwrap_or("-");
+    Some(format!("{written:<24} {place:<28} {word:<10} {}\n", text.escape_debug()))
+}
+
+/// What an event purges, how, and why, as a line.
+fn words_of(event: &PurgeEvent) -> String {
+    let mut named: Vec<String> = match event.request.selectors(usize::MAX) {
+        Ok(selectors) => selectors.iter().map(|(selector, _)| selector.to_string()).collect(),
+        Err(error) => vec![error.to_string()],
+    };
+    let more = named.len().saturating_sub(NAMED_MAX);
+    named.truncate(NAMED_MAX);
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    if let Some(site) = &event.site {
+        named.push(format!("site {site}"));
+    }
+    let mode = match event.request.mode {
+        Some(PurgeMode::Soft) => " (soft)",
+        Some(PurgeMode::Hard) | None => "",
+    };
+    let reason = event.request.reason.as_ref().map(|reason| format!(": {reason}"));
+    let source = event.source.as_ref().map(|source| format!(" from {source}"));
+    let [source, reason] = [source, reason].map(Option::unwrap_or_default);
+    format!("{}{mode}{source}{reason}", named.join(", "))
 }
 
 /// Reads a record as the purger would.
@@ -145,6 +187,8 @@ pub(super) fn read(reader: &EventReader, record: &OwnedMessage, now: SystemTime)
     )
 }
 
+/// Selectors that a line names.
+const NAMED_MAX: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Records read ahead of the screen.
 const RECORDS_AHEAD: usize = 1000;

@@ -17,6 +17,8 @@ mod delivery;
 #[cfg(test)]
 mod effects;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod login;

@@ -42,6 +42,8 @@ struct Memory {
     authorization: Vec<String>,
     connections: usize,
     rules: settings::PurgeSettings,
+    /// Its answer to `/api/v1/live`.
+    live: Option<&'static str>,
 }
 
 impl Proxy {
@@ -56,6 +58,7 @@ impl Proxy {
             authorization: Vec::new(),
             connections: 0,
             rules: settings::PurgeSettings::default(),
+            live: None,
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut proxy = Self { address, memory: Arc::new(Mutex::new(memory)), serving: None };
@@ -109,6 +112,11 @@ impl Proxy {
     /// Changes what it takes at once.
     pub(crate) fn limit(&self, change: impl FnOnce(&mut settings::PurgeSettings)) {
         change(&mut self.memory.lock().rules);
+    }
+
+    /// Sets its answer to `/api/v1/live`; it has none before.
+    pub(crate) fn says_live(&self, document: &'static str) {
+        self.memory.lock().live = Some(document);
     }
 
     pub(crate) fn behaves(&self) {
@@ -182,6 +190,13 @@ async fn serve(listener: TcpListener, memory: Arc<Mutex<Memory>>) {
 
 async fn answer(memory: &Mutex<Memory>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
+    if head.uri.path() == "/api/v1/live" {
+        let live = memory.lock().live;
+        let mut response = Response::new(Full::from(live.unwrap_or_default()));
+        let status = if live.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        *response.status_mut() = status;
+        return response;
+    }
     assert_eq!(head.uri.path(), purge_protocol::log::PATH);
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),

@@ -89,6 +89,11 @@ impl Purger {
         tokio::task::spawn_blocking(move || running.join().unwrap()).await.unwrap()
     }
 
+    /// Its own listener.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let stream = TcpStream::connect(self.admin).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
