@@ -37,6 +37,20 @@ export async function askIfThere(path, options) {
   }
 }
 
+/** Asks whether a stream would be given; the answer itself is broken off. `false`: this build has none. */
+export async function probe(path) {
+  const given = new AbortController();
+  try {
+    const answer = await fetch(path, { signal: given.signal, headers: { Accept: "text/event-stream, application/json" }, cache: "no-store" });
+    if (answer.ok) return true;
+    if (answer.status === 404) return false;
+    const document = await answer.json().catch(() => null);
+    throw new Refusal(answer.status, document?.detail ?? `${answer.status} ${answer.statusText}`.trim());
+  } finally {
+    given.abort();
+  }
+}
+
 /**
  * Follows a stream of events for as long as the page is seen. `take(document)` gets each event; `tell(state, detail)` hears of
  * `"live"`, `"waiting"` and `"refused"`. Where there is no stream, `poll` is asked each second. Nobody's tab in the background
@@ -86,10 +100,12 @@ export class Source {
   #listen() {
     const stream = new EventSource(this.#path);
     this.#stream = stream;
-    stream.addEventListener(this.#event, message => {
-      this.#isStreaming = true;
-      this.#hear(message.data);
-    });
+    for (const event of [this.#event].flat()) {
+      stream.addEventListener(event, message => {
+        this.#isStreaming = true;
+        this.#hear(message.data);
+      });
+    }
     stream.onerror = () => {
       // Closed for good: the answer was not a stream. The poll says why, and whether to come back.
       if (stream.readyState !== EventSource.CLOSED || this.#stream !== stream) return;

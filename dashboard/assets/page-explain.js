@@ -2,7 +2,8 @@
 
 import { askIfThere } from "./api.js";
 import { h } from "./dom.js";
-import { absent } from "./parts.js";
+import { bytesText, duration, secondsText } from "./format.js";
+import { absent, badge } from "./parts.js";
 
 const state = { form: 0, url: "", method: "GET", headers: "", fetch: false, answer: null, problem: null, isBusy: false };
 
@@ -49,19 +50,47 @@ function form(app) {
 }
 
 function answer(document) {
-  const steps = document.steps ?? [];
+  const { verdict = {} } = document;
   return h("section.card", { "data-testid": "explanation" },
-    document.verdict ? h("p.figure", { "data-testid": "verdict" }, String(document.verdict)) : null,
-    h("ol.steps", {}, steps.map(step => h("li", {}, h("span.name", {}, step.name ?? step.step ?? ""), h("span", {}, text(step.text ?? step.detail ?? step))))),
-    document.fix ? [h("h2", {}, "What to change"), h("pre", {}, text(document.fix))] : null);
+    h("p.figure", {}, h(`span.word.${VERDICTS[verdict.outcome] ?? "none"}`, { "data-testid": "verdict" }, verdict.outcome ?? "–"),
+      verdict.is_cacheable === false ? h("small", {}, "can never be a hit as things are") : null),
+    verdict.cause ? h("p", {}, verdict.reason ? h("code", {}, verdict.reason) : null, " ", verdict.cause) : null,
+    verdict.remedy ? h("p.note", {}, verdict.remedy) : null,
+    verdict.fix ? [h("h2.fix", {}, "What would change it"), h("pre", { "data-testid": "fix" }, verdict.fix)] : null,
+    h("ol.steps", {}, steps(document).map(([name, ...told]) => h("li", {}, h("span.name", {}, name), h("div", {}, told)))));
 }
+const VERDICTS = { hit: "hit", stale: "stale", validation: "revalidated", miss: "miss", bypass: "bypass" };
 
-const text = value => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
+/** The steps in the order in which the proxy takes them; those that it did not take are left out. */
+function steps({ listener, rules = [], key, request, lookup, origin, store }) {
+  const all = [];
+  const line = (...content) => h("div", {}, content);
+  const small = (...content) => h("div.note", {}, content);
+  const list = (words, names) => (names?.length ? small(`${words} `, names.map((name, at) => [at ? ", " : "", h("code", {}, name)])) : null);
+  if (listener) all.push(["listener", line(listener.name ?? "", ` as ${listener.peer}${listener.is_trusted ? ", which is trusted" : ""}`)]);
+  all.push(["rules", rules.length ? rules.map(rule => line(`#${rule.number} ${rule.name ?? ""}`)) : line("none match")]);
+  if (key) all.push(["key", line(h("code", {}, key.url)), list("not in it: parameters", key.dropped_parameters), list("cookies", key.dropped_cookies), key.is_apart ? small("apart, for what rules look at") : null]);
+  if (request) all.push(["request", line(request.may_be_cached ? "may be answered from the cache" : ["goes past the cache ", request.reason ? h("code", {}, request.reason) : null]), list("because of cookies", request.cookies)]);
+  if (lookup) {
+    all.push(["look-up", line(lookup.why ?? ""),
+      lookup.age === undefined ? null : small(`${lookup.status}, ${bytesText(lookup.bytes)}, ${duration(lookup.age)} old, ${lookup.ttl > 0 ? `fresh for ${duration(lookup.ttl)}` : "stale"}${lookup.is_from_disk ? ", from the file" : ""}`),
+      lookup.marker ? small("the last response could not be stored: ", h("code", {}, lookup.marker)) : null,
+      lookup.purge ? small(`purged: ${lookup.purge.mode}${lookup.purge.seconds_ago === undefined ? "" : `, ${duration(lookup.purge.seconds_ago)} ago`}`) : null,
+      lookup.variants > 1 ? list(`${lookup.variants} variants, by`, lookup.variants_differ_by) : null]);
+  }
+  if (origin) all.push(["origin", line(origin.name, origin.because ? `: ${origin.because}` : ""), (origin.servers ?? []).map(server => small(server.server, " ", badge(server.state)))]);
+  if (store) all.push(["store", line(store.is_stored ? "stored" : "not stored", store.cause ? `: ${store.cause}` : ""), small(`${store.status}, ${bytesText(store.bytes)}${store.content_type ? `, ${store.content_type}` : ""}${store.seconds === null ? "" : `, after ${secondsText(store.seconds)}`}`)]);
+  return all;
+}
 
 async function look(app) {
   Object.assign(state, { isBusy: true, problem: null });
   app.redraw?.();
-  const headers = state.headers.split("\n").map(line => line.trim()).filter(Boolean);
+  const pair = line => {
+    const colon = line.indexOf(":");
+    return colon < 0 ? [line, ""] : [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+  };
+  const headers = state.headers.split("\n").map(line => line.trim()).filter(Boolean).map(pair);
   try {
     state.answer = await askIfThere("/api/v1/explain", { method: "POST", body: { url: state.url, method: state.method, headers, fetch: state.fetch } });
     if (state.answer) app.say("The explanation is there.");

@@ -1,12 +1,12 @@
 // The live log: requests as they end, with filters. It holds the newest lines; what comes too fast is counted, not shown.
 
-import { Source } from "./api.js";
+import { Source, probe } from "./api.js";
 import { h } from "./dom.js";
 import { bytesText, clock, count, secondsText } from "./format.js";
 import { absent, explainLink } from "./parts.js";
 
 const LINES_MAX = 400;
-const state = { lines: [], isHeld: false, filter: "", dropped: 0, source: null, isThere: null, problem: null, form: 0, missed: 0 };
+const state = { lines: [], isHeld: false, filter: "", dropped: 0, source: null, isThere: null, problem: null, form: 0, turn: 0 };
 
 export const log = {
   title: "Log",
@@ -16,6 +16,7 @@ export const log = {
     follow(app);
   },
   leave() {
+    state.turn += 1;
     state.source?.stop();
     state.source = null;
   },
@@ -26,11 +27,11 @@ export const log = {
       h("div.head", {}, h("h2", {}, "Live log"), h("span.note", { "data-testid": "log-count" }, `${count(state.lines.length)} lines${state.dropped ? `, ${count(state.dropped)} dropped` : ""}`)),
       state.isThere === false ? absent("live log", "See the access log's file.") : [
         h("form.toolbar", { "data-key": `log-${state.form}`, onsubmit: submit },
-          h("input", { type: "search", "aria-label": "Filter", placeholder: "miss path:/p/* slower:200ms", value: state.filter, oninput: event => { state.filter = event.target.value; }, spellcheck: "false", "data-testid": "log-filter" }),
+          h("input", { type: "search", "aria-label": "Filter", placeholder: "misses slower than 200ms", value: state.filter, oninput: event => { state.filter = event.target.value; }, spellcheck: "false", "data-testid": "log-filter" }),
           h("button", { type: "submit" }, "Apply"),
           h("button", { type: "button", "aria-pressed": String(state.isHeld), onclick: hold }, state.isHeld ? "Resume" : "Hold"),
           h("button", { type: "button", onclick: () => { state.lines = []; state.dropped = 0; app.redraw(); } }, "Clear")),
-        state.problem ? h("p.empty", {}, state.problem) : null,
+        state.problem ? h("p.empty", { "data-testid": "problem" }, state.problem) : null,
         lines()]);
   },
 };
@@ -40,23 +41,31 @@ const lines = () => h("div.lines", { tabindex: "0", role: "region", "aria-label"
   h("tbody", {}, state.lines.map(line => h("tr", { "data-key": line.number },
     h("td", {}, clock(line.ts)), h("td", {}, h(`span.word.${/^[a-z]+$/.test(line.cache ?? "") ? line.cache : "none"}`, {}, line.cache ?? "–"), line.reason ? h("span.sub", {}, line.reason) : null),
     h("td", {}, String(line.status ?? "–")), h("td.url", {}, `${line.method ?? ""} `, explainLink(urlOf(line))),
-    h("td.n", {}, secondsText(line.seconds ?? (line.dur_ms === undefined ? null : line.dur_ms / 1000))), h("td.n", {}, bytesText(line.bytes)))))));
+    h("td.n", {}, secondsText(line.dur_ms === undefined ? null : line.dur_ms / 1000)), h("td.n", {}, bytesText(line.bytes)))))));
 
-const urlOf = line => line.url ?? `${line.scheme ?? "http"}://${line.host ?? ""}${line.path ?? ""}${line.query ? `?${line.query}` : ""}`;
+const urlOf = line => `${line.scheme ?? "http"}://${line.host ?? ""}${line.path ?? ""}${line.query ? `?${line.query}` : ""}`;
 
 async function follow(app) {
   state.source?.stop();
-  Object.assign(state, { problem: null });
-  const query = state.filter.trim() ? `?filter=${encodeURIComponent(state.filter.trim())}` : "";
-  const path = `/api/v1/stream/log${query}`;
+  const asked = state.filter.trim();
+  const path = `/api/v1/stream/log${asked ? `?filter=${encodeURIComponent(asked)}` : ""}`;
+  const turn = (state.turn += 1);
+  try {
+    state.isThere = await probe(path);
+    state.problem = null;
+  } catch (error) {
+    state.problem = error.message;
+  }
+  // Another filter was applied, or another page was opened, while this one was asked for.
+  if (turn !== state.turn) return;
+  app.redraw();
+  if (!state.isThere || state.problem) return;
   let next = state.lines.length ? state.lines[0].number + 1 : 1;
   const take = line => {
     if (typeof line.dropped === "number" && line.ts === undefined) state.dropped += line.dropped;
     else if (!state.isHeld) state.lines = [{ ...line, number: next++ }, ...state.lines].slice(0, LINES_MAX);
     app.redraw();
   };
-  const source = new Source({ path, event: "log", take, tell: () => {} });
-  state.source = source;
-  source.start();
+  state.source = new Source({ path, event: ["log", "dropped"], take, tell: () => {} });
+  state.source.start();
 }
-

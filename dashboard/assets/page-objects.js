@@ -3,11 +3,11 @@
 import { askIfThere } from "./api.js";
 import { h } from "./dom.js";
 import { NONE, bytesText, count, duration, number } from "./format.js";
-import { absent, explainLink } from "./parts.js";
+import { absent, badge, explainLink } from "./parts.js";
 import { Table } from "./table.js";
 
 const state = { by: "", value: "", answer: null, problem: null, isBusy: false, table: null, tags: null };
-const KINDS = [["", "All"], ["tag", "With the tag"], ["prefix", "URL begins with"]];
+const KINDS = [["", "All"], ["tag", "With the tag"], ["prefix", "URL begins with"], ["url", "URL, every variant"]];
 
 export const objects = {
   title: "Objects and tags",
@@ -46,31 +46,43 @@ function search(app) {
 }
 
 function found(app) {
-  if (state.problem) return h("p.empty", {}, state.problem);
+  if (state.problem) return h("p.empty", { "data-testid": "problem" }, state.problem);
   if (state.answer === undefined) return absent("list of objects", "See /metrics for how many there are.");
   if (!state.answer) return h("p.empty", {}, state.isBusy ? "Looking …" : "");
   state.table ??= new Table({
-    caption: "Stored responses", by: null, redraw: app.redraw, max: 200,
+    caption: "Stored responses", by: null, redraw: app.redraw, max: 5000,
     columns: [
-      { name: "url", title: "URL", className: "url", value: row => row.url, cell: row => [explainLink(row.url), tags(row)] },
+      { name: "url", title: "URL", className: "url", value: row => row.url, cell: row => [explainLink(row.url), more(row)] },
       { name: "status", title: "status", isNumber: true, value: row => row.status, cell: row => String(row.status ?? NONE) },
+      { name: "state", title: "State", value: row => row.state, cell: row => badge(row.state ?? NONE) },
       { name: "bytes", title: "bytes", isNumber: true, value: row => row.bytes, cell: row => bytesText(row.bytes) },
       { name: "age", title: "age", isNumber: true, value: row => row.age_seconds, cell: row => duration(row.age_seconds) },
-      { name: "ttl", title: "fresh for", isNumber: true, value: row => row.ttl_seconds, cell: row => (row.ttl_seconds > 0 ? duration(row.ttl_seconds) : "stale") },
-      { name: "uses", title: "hits", isNumber: true, value: row => row.hits, cell: row => count(row.hits) },
+      { name: "ttl", title: "fresh for", isNumber: true, value: row => row.ttl_seconds, cell: row => (row.ttl_seconds > 0 ? duration(row.ttl_seconds) : NONE) },
+      { name: "tags", title: "tags", isNumber: true, value: row => row.tag_count, cell: row => (row.tags ? row.tags.length : count(row.tag_count)) },
     ],
   });
-  return state.table.draw(state.answer.objects ?? [], "Nothing that is stored is like this.");
+  const { objects: rows = [], next, is_partial: isPartial } = state.answer;
+  return [
+    state.table.draw(rows, "Nothing that is stored is like this."),
+    isPartial ? h("p.note", {}, "The search took too long and was ended: there may be more.") : null,
+    next ? h("div.buttons", {}, h("button", { type: "button", disabled: state.isBusy, onclick: () => look(app, next) }, "More")) : null,
+  ];
 }
 
-const tags = row => (row.tags?.length ? h("span.sub", {}, row.tags.slice(0, 8).join(" "), row.tags.length > 8 ? ` and ${row.tags.length - 8} more` : "") : null);
+function more(row) {
+  const said = [row.media_type, row.compressed, row.varies_by?.length ? `varies by ${row.varies_by.join(", ")}` : "", row.is_part ? "a part" : "", row.tier];
+  return [h("span.sub", {}, said.filter(Boolean).join(" · ")), row.tags?.length ? h("span.sub.mono", {}, row.tags.slice(0, 20).join(" "), row.tags.length > 20 ? ` and ${row.tags.length - 20} more` : "") : null];
+}
 
-async function look(app) {
+async function look(app, after) {
   state.isBusy = true;
   try {
-    const query = new URLSearchParams({ max: "200" });
+    const query = new URLSearchParams();
+    if (state.by !== "url") query.set("limit", "200");
     if (state.by && state.value.trim()) query.set(state.by, state.value.trim());
-    state.answer = await askIfThere(`/api/v1/objects?${query}`);
+    if (after) query.set("after", after);
+    const answer = await askIfThere(`/api/v1/objects?${query}`.replaceAll("+", "%20"));
+    state.answer = after && answer ? { ...answer, objects: [...state.answer.objects, ...answer.objects] } : answer;
     state.problem = null;
   } catch (error) {
     state.problem = error.message;

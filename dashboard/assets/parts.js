@@ -18,8 +18,8 @@ export function badge(word, id) {
   const kind = GOOD.has(word) ? ".good" : BAD.has(word) ? ".bad" : WARN.has(word) ? ".warn" : "";
   return h(`span.badge${kind}`, { "data-testid": id }, word);
 }
-const GOOD = new Set(["up", "healthy", "ready", "current", "keeping up", "ok", "connected", "enabled"]);
-const WARN = new Set(["draining", "drain", "probing", "slow start", "slow-start", "half-open", "catching-up", "catching up", "unattended", "late", "behind", "unknown", "disabled", "full", "new"]);
+const GOOD = new Set(["up", "healthy", "ready", "current", "keeping up", "ok", "connected", "enabled", "fresh"]);
+const WARN = new Set(["draining", "drain", "probing", "slow start", "slow-start", "half-open", "catching-up", "catching up", "unattended", "late", "behind", "unknown", "disabled", "stale", "unproven", "full", "new"]);
 const BAD = new Set(["down", "sick", "ejected", "open", "circuit-open", "failed", "degraded", "not ready", "not connected", "not allowed", "unreachable"]);
 
 /** Milliseconds with one unit for several percentiles. */

@@ -2,7 +2,7 @@
 
 import { Source } from "./api.js";
 import { h, show } from "./dom.js";
-import { NONE, bytesText, count, duration, number, percent, plural, secondsText } from "./format.js";
+import { NONE, bytesText, count, duration, number, percent, secondsText } from "./format.js";
 import { badge, figure } from "./parts.js";
 import { Table } from "./table.js";
 
@@ -25,7 +25,7 @@ function common(values) {
 const proxies = new Table({
   caption: "Proxies", by: "url", key: row => row.url, redraw: schedule, max: 1000,
   columns: [
-    { name: "url", title: "Proxy", className: "wide", value: row => row.url, cell: row => [row.url, row.error ?? row.live_problem ? h("span.sub.wrong", {}, row.error ?? row.live_problem) : row.instance ? h("span.sub.mono", {}, row.instance.slice(0, 8)) : null] },
+    { name: "url", title: "Proxy", className: "wide", value: row => row.url, cell: row => [link(row.url), row.error ?? row.live_problem ? h("span.sub.wrong", {}, row.error ?? row.live_problem) : row.instance ? h("span.sub.mono", {}, row.instance.slice(0, 8)) : null] },
     { name: "state", title: "State", value: row => row.state, cell: row => badge(row.state, `state-${row.url}`) },
     { name: "ratio", title: "hit ratio", isNumber: true, value: row => row.live?.hit_ratio, cell: row => (typeof row.live?.hit_ratio === "number" ? `${percent(row.live.hit_ratio)} %` : NONE) },
     { name: "requests", title: "requests/s", isNumber: true, value: row => row.live?.requests_per_second, cell: row => number(row.live?.requests_per_second) },
@@ -52,6 +52,9 @@ const partitions = new Table({
     { name: "owed", title: "owed", isNumber: true, value: row => row.owed, cell: row => count(row.owed) },
   ],
 });
+
+/** The proxy's own pages, where a browser can reach them. */
+const link = url => (/^https?:\/\//.test(url) ? h("a", { href: `${url}/`, rel: "noreferrer" }, url) : url);
 
 /** A value that is not that of most proxies is marked by more than its colour. */
 function differing(value, usual) {
@@ -85,7 +88,7 @@ function totals({ proxies: all, partitions: logs, dead_letters: dead }) {
   const lag = logs.reduce((total, one) => total + one.lag, 0);
   const oldest = Math.max(...logs.map(one => (one.lag > 0 ? one.lag_seconds : 0)), 0);
   return h("div", {}, h("div.cards.six", {},
-    figure("Proxies that keep up", [count(well), `of ${count(all.length)}`], plural(seen.length, "answer", "answer"), "keeping-up"),
+    figure("Up to date", [count(well), `of ${count(all.length)}`], `${count(seen.length)} tell of their traffic`, "keeping-up"),
     figure("Hit ratio", [percent(ratio), ratio === null ? "" : "%"], "over all, by their requests", "hit-ratio"),
     figure("Requests", [number(seen.length ? requests : null), "/s"], "all proxies together", "rate-requests"),
     figure("Reach the origin", [number(seen.length ? origin : null), "/s"], requests > 0 ? `${percent(Math.max(1 - origin / requests, 0))} % of the load saved` : "", "rate-origin"),
@@ -105,8 +108,8 @@ function notices() {
   if (!fleet.kafka_connected) say(".bad", "kafka", `The brokers do not answer${fleet.kafka_problem ? `: ${fleet.kafka_problem}` : "."}`);
   const configs = new Set(fleet.proxies.map(proxy => proxy.live?.config_hash).filter(Boolean));
   const versions = new Set(fleet.proxies.map(proxy => proxy.live?.version).filter(Boolean));
-  if (configs.size > 1) say("", "drift", `The proxies run ${configs.size} different configurations.`);
-  if (versions.size > 1) say("", "versions", `The proxies are of ${versions.size} different versions.`);
+  const differ = [[configs.size, "configurations"], [versions.size, "versions"]].filter(([many]) => many > 1);
+  if (differ.length) say("", "drift", `The proxies have ${differ.map(([many, what]) => `${many} different ${what}`).join(" and ")}: see ≠.`);
   return all;
 }
 

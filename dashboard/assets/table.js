@@ -11,7 +11,7 @@ export class Table {
 
   constructor({ columns, by = null, key, caption, redraw, max = 100 }) {
     [this.#columns, this.#by, this.#key, this.#caption, this.#redraw, this.#max] = [columns, by, key, caption, redraw, max];
-    this.#isDown = true;
+    this.#isDown = Boolean(columns.find(({ name }) => name === by)?.isNumber);
   }
 
   draw(rows, empty) {

@@ -8,7 +8,7 @@ use std::process::Command;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Shellac, site};
+use crate::support::{Shellac, site, skipped};
 
 /// Serves pages that may be stored, tagged `both` where a purge is to find them, and a page with a
 /// cookie.
@@ -48,11 +48,11 @@ async fn the_dashboard_shows_and_does_what_it_says_in_a_browser() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboard/browser");
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
     if !Path::new(&chromium).exists() {
-        println!("not tested: there is no {chromium} (Debian: apt-get install chromium)");
+        skipped(&format!("there is no {chromium} (Debian: apt-get install chromium)"));
         return;
     }
     if let Err(why) = site::install(&folder) {
-        println!("not tested: {why}");
+        skipped(&why);
         return;
     }
     let shellac = Shellac::before(serve_pages().await);
