@@ -16,7 +16,8 @@ export const explain = {
       form: state.form + 1, url: parameters.get("url"), method: parameters.get("method") ?? "GET",
       headers: parameters.get("headers") ?? "", fetch: parameters.has("fetch"),
     });
-    look(app);
+    // A link from elsewhere has nothing sent to the origin: that takes a press on the button.
+    look(app, state.fetch && state.pressed === location.hash);
   },
   draw(app) {
     return h("div.grid", {},
@@ -36,7 +37,8 @@ function form(app) {
     if (state.headers.trim()) parameters.headers = state.headers.trim();
     if (state.fetch) parameters.fetch = "";
     const next = `#/explain?${new URLSearchParams(parameters)}`;
-    if (location.hash === next) look(app);
+    state.pressed = next;
+    if (location.hash === next) look(app, state.fetch);
     else location.hash = next;
   };
   return h("form", { "data-key": `explain-${state.form}`, onsubmit: submit },
@@ -83,7 +85,7 @@ function steps({ listener, rules = [], key, request, lookup, origin, store }) {
   return all;
 }
 
-async function look(app) {
+async function look(app, asksOrigin) {
   Object.assign(state, { isBusy: true, problem: null });
   app.redraw?.();
   const pair = line => {
@@ -92,7 +94,7 @@ async function look(app) {
   };
   const headers = state.headers.split("\n").map(line => line.trim()).filter(Boolean).map(pair);
   try {
-    state.answer = await askIfThere("/api/v1/explain", { method: "POST", body: { url: state.url, method: state.method, headers, fetch: state.fetch } });
+    state.answer = await askIfThere("/api/v1/explain", { method: "POST", body: { url: state.url, method: state.method, headers, fetch: asksOrigin } });
     if (state.answer) app.say("The explanation is there.");
   } catch (error) {
     state.answer = null;

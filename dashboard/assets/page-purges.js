@@ -84,23 +84,26 @@ function request() {
   return body;
 }
 
-const look = app => act(app, "/api/v1/purge?dry_run", report => {
-  state.counted = report;
+const look = app => act(app, "/api/v1/purge?dry_run", request(), (report, body) => {
+  // The form has changed while it was counted: what it says now was not.
+  if (JSON.stringify(body) !== JSON.stringify(request())) return;
+  state.counted = { ...report, body };
   app.say(`${responses(report.matched.objects)} would be purged. Confirm or cancel.`);
 });
 
-const purge = app => act(app, "/api/v1/purge", report => {
+/** Purges what was counted, whatever the form says by now. */
+const purge = app => act(app, "/api/v1/purge", state.counted.body, report => {
   state.counted = null;
   const said = `Purged ${responses(report.matched.objects)} in ${secondsText(report.took_us / 1e6)}.`;
   state.result = { content: h("p", {}, said, report.hint ? h("span.sub", {}, report.hint) : null) };
   app.say(said);
 });
 
-async function act(app, path, done) {
+async function act(app, path, body, done) {
   Object.assign(state, { isBusy: true, result: null });
   app.redraw();
   try {
-    done(await ask(path, { method: "POST", body: request() }));
+    done(await ask(path, { method: "POST", body }), body);
   } catch (error) {
     state.counted = null;
     state.result = { isBad: true, content: error.message };

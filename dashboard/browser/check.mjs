@@ -38,7 +38,7 @@ const wrong = [];
 let isExpected = false;
 /** What a build may lack: its page says so, and the browser notes the 404 on its console. */
 const absent = [];
-for (const path of ["/api/v1/objects", "/api/v1/config", "/api/v1/stream/log", "/api/v1/purges"]) {
+for (const path of ["/api/v1/objects", "/api/v1/config", "/api/v1/explain", "/api/v1/stream/log", "/api/v1/purges"]) {
   const { status, body } = await fetch(`http://${admin}${path}`);
   await body?.cancel();
   if (status === 404) absent.push(path);
@@ -134,6 +134,35 @@ async function serverIsDrainedAndBack(page) {
   await until("the proxy is ready again", async () => (await text(page, "ready")) === "ready");
 }
 
+async function otherPagesAnswer(page) {
+  await get("/b");
+  await get("/b");
+  if (!absent.includes("/api/v1/objects")) {
+    await show(page, "objects");
+    await until("the stored response is listed", async () => (await page.locator("main").innerText()).includes("shop.example/b"));
+  }
+  if (!absent.includes("/api/v1/explain")) {
+    await page.goto(`http://${admin}/#/explain?url=${encodeURIComponent("http://shop.example/b")}`);
+    await until("it is explained", async () => (await text(page, "verdict")) === "hit");
+    await page.getByTestId("explain-url").fill("http://shop.example/never");
+    await page.getByTestId("explain-go").click();
+    await until("another is explained", async () => (await text(page, "verdict")) === "miss");
+    assert.match(page.url(), /never/, "the question is in the address");
+  }
+  if (!absent.includes("/api/v1/stream/log")) {
+    await show(page, "log");
+    await until("a request is in the log", async () => {
+      await get("/b?seen=1");
+      return (await page.locator("main").innerText()).includes("shop.example/b?seen=1");
+    });
+  }
+  for (const name of ["objects", "explain", "config", "log"].filter(name => absent.some(path => path.endsWith(name)))) {
+    await page.goto(`http://${admin}/#/${name}${name === "explain" ? "?url=http%3A%2F%2Fa%2F" : ""}`);
+    await page.getByTestId("absent").waitFor();
+  }
+  assert.equal(await page.evaluate(() => window.hacked), undefined, "what is listed is text");
+}
+
 async function keysSuffice(page) {
   await show(page, "traffic");
   await page.reload();
@@ -199,7 +228,7 @@ try {
   await page.getByTestId("hit-ratio").waitFor();
   assert.match(await text(page, "hit-ratio"), /^–/, "without a request there is no ratio");
   await knownTraffic();
-  for (const step of [valuesAreThose, purgeIsCountedFirst, serverIsDrainedAndBack, keysSuffice, stallIsSaid]) {
+  for (const step of [valuesAreThose, purgeIsCountedFirst, serverIsDrainedAndBack, otherPagesAnswer, keysSuffice, stallIsSaid]) {
     await step(page);
     console.log(`ok ${step.name}`);
   }
