@@ -34,6 +34,7 @@ use std::fmt;
 
 use crate::draft::ConfigDraft;
 pub use crate::remark::{Remark, StatementFate};
+use crate::syntax::{VclAction, VclStatement};
 
 /// A configuration, and what became of each statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,14 @@ pub fn import(name: &str, text: &str) -> Result<Imported, ImportError> {
             draft.built_in(*line, text, "what its functions do is reported where they are called");
         } else {
             draft.not_translated(*line, text, "not read: import that file, too");
+        }
+    }
+    for subroutine in file.subroutines.iter().filter(|it| !it.name.starts_with("vcl_")) {
+        let mut leaves = file.subroutines.iter().flat_map(|it| &it.body).flat_map(|it| it.leaves());
+        let calls = |leaf: &VclStatement| matches!(&leaf.action, VclAction::Call(name) if *name == subroutine.name);
+        if !leaves.any(calls) {
+            let text = format!("sub {}", subroutine.name);
+            draft.not_translated(subroutine.line, &text, "nothing in this file calls it");
         }
     }
     networks::read(&file, &mut draft);

@@ -123,7 +123,7 @@ impl<'t> VclParser<'t> {
             "sub" => {
                 let name = self.name()?.to_owned();
                 let body = self.block()?;
-                file.subroutines.push(VclSubroutine { name, body });
+                file.subroutines.push(VclSubroutine { name, line, body });
                 Some(())
             }
             kind @ ("backend" | "probe" | "director") => {

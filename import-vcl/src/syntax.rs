@@ -53,6 +53,7 @@ pub(crate) struct AclEntry {
 #[derive(Debug)]
 pub(crate) struct VclSubroutine {
     pub(crate) name: String,
+    pub(crate) line: usize,
     pub(crate) body: Vec<VclStatement>,
 }
 

@@ -164,6 +164,15 @@ fn a_file_that_is_too_large_is_refused_and_one_without_sense_is_reported() {
     loaded(&imported(&negated).config).unwrap();
 }
 
+#[test]
+fn a_subroutine_that_nothing_calls_is_in_the_report() {
+    let vcl = "sub one { set req.http.x = \"1\"; } sub two { unset req.http.y; }
+               sub vcl_recv { if (req.url ~ \"^/a/\") { call two; } }";
+    let remarks = imported(vcl).remarks;
+    let lost = remarks.iter().filter(|it| matches!(it.fate, StatementFate::NotTranslated(_)));
+    assert_eq!(lost.map(|remark| remark.text.as_str()).collect::<Vec<_>>(), ["sub one"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
