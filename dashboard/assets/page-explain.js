@@ -56,11 +56,13 @@ function answer(document) {
   return h("section.card", { "data-testid": "explanation" },
     h("p.figure", {}, h(`span.word.${VERDICTS[verdict.outcome] ?? "none"}`, { "data-testid": "verdict" }, verdict.outcome ?? "–"),
       verdict.is_cacheable === false ? h("small", {}, "can never be a hit as things are") : null),
-    verdict.cause ? h("p", {}, verdict.reason ? h("code", {}, verdict.reason) : null, " ", verdict.cause) : null,
-    verdict.remedy ? h("p.note", {}, verdict.remedy) : null,
+    verdict.cause ? h("p", {}, verdict.reason ? h("code", {}, verdict.reason) : null, " ", coded(verdict.cause)) : null,
+    verdict.remedy ? h("p.note", {}, coded(verdict.remedy)) : null,
     verdict.fix ? [h("h2.fix", {}, "What would change it"), h("pre", { "data-testid": "fix" }, verdict.fix)] : null,
     h("ol.steps", {}, steps(document).map(([name, ...told]) => h("li", {}, h("span.name", {}, name), h("div", {}, told)))));
 }
+/** What stands between backticks is code. */
+const coded = text => text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
 const VERDICTS = { hit: "hit", stale: "stale", validation: "revalidated", miss: "miss", bypass: "bypass" };
 
 /** The steps in the order in which the proxy takes them; those that it did not take are left out. */

@@ -22,7 +22,11 @@ export const log = {
   },
   draw(app) {
     const hold = () => { state.isHeld = !state.isHeld; app.redraw(); };
-    const submit = event => { event.preventDefault(); follow(app); };
+    const submit = event => {
+      event.preventDefault();
+      Object.assign(state, { lines: [], dropped: 0 });
+      follow(app);
+    };
     return h("section.card", {},
       h("div.head", {}, h("h2", {}, "Live log"), h("span.note", { "data-testid": "log-count" }, `${count(state.lines.length)} lines${state.dropped ? `, ${count(state.dropped)} dropped` : ""}`)),
       state.isThere === false ? absent("live log", "See the access log's file.") : [
