@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{statuses, toml};
 
-/// VclConditions that hold together. Several in a list are alternatives: a guard.
+/// Conditions that hold together. Several in a list are alternatives: a guard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VclConditions {
     /// `path`, `host`, `method`, `client`, `status`, `content_type`: one item is enough.
