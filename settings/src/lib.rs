@@ -67,7 +67,7 @@ pub use self::tables::{
 pub use self::tables::{DeviceVariants, ImageRequests, KeyField, VaryMode};
 use self::tree::{layers, references};
 pub use self::value::StatusRange;
-pub use self::written::{SettingChange, WrittenSettings};
+pub use self::written::{EffectiveSetting, SettingChange, WrittenSettings};
 
 /// Everything an operator can set, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,9 +141,10 @@ impl Config {
         if !report.has_errors() {
             report.extend(inspect(&config).into_iter().map(|found| found.draft(&root)).collect());
         }
+        let places = written::places(&root, &report);
         let (errors, warnings) = report.finish();
         if errors.is_empty() {
-            Ok((Self { warnings, ..config }, WrittenSettings::of(&root)))
+            Ok((Self { warnings, ..config }, WrittenSettings::of(&root).with_places(places)))
         } else {
             Err(ConfigErrors::new(errors))
         }

@@ -4,13 +4,37 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::tree::{Node, Value};
+use crate::report::Report;
+use crate::tree::{Location, Node, Value, syntax};
 
 /// The settings that file, environment and flags hold, after references were resolved.
 ///
 /// A setting that nobody wrote is not here; it has its default.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct WrittenSettings(BTreeMap<String, String>);
+#[derive(Clone, Default)]
+pub struct WrittenSettings {
+    values: BTreeMap<String, String>,
+    /// The name of each one's place.
+    places: BTreeMap<String, String>,
+}
+
+/// A setting that holds, written or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectiveSetting {
+    /// The path of the setting.
+    pub setting: String,
+    /// The value; `***` for a secret.
+    pub value: String,
+    /// `config.toml:12`, the name of a variable or of a flag, or `default`.
+    pub source: String,
+}
+
+impl PartialEq for WrittenSettings {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl Eq for WrittenSettings {}
 
 /// A setting that two configurations hold different values of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,19 +49,42 @@ pub struct SettingChange {
 
 impl WrittenSettings {
     pub(crate) fn of(root: &Node) -> Self {
+        Self { values: leaves(root), places: BTreeMap::new() }
+    }
+
+    pub(crate) fn with_places(self, places: BTreeMap<String, String>) -> Self {
+        Self { places, ..self }
+    }
+
+    /// Returns all settings, in the order of their paths: those that were written, and of the others
+    /// the defaults. What belongs to one listener, origin or rule is there only if it was written.
+    pub fn effective(&self) -> Vec<EffectiveSetting> {
         let mut all = BTreeMap::new();
-        collect(root, String::new(), &mut all);
-        Self(all)
+        for (path, value) in defaults() {
+            all.insert(path, (value, "default".to_owned()));
+        }
+        for (path, value) in &self.values {
+            let source = self.places.get(path).cloned().unwrap_or_default();
+            all.insert(path.clone(), (value.clone(), source));
+        }
+        let one = |(setting, (value, source)): (String, (String, String))| EffectiveSetting {
+            value: shown(&setting, &value).to_owned(),
+            setting,
+            source,
+        };
+        all.into_iter().map(one).collect()
     }
 
     /// Returns the settings that differ in `after`, by their paths. Secrets are not shown.
     pub fn changes_to(&self, after: &Self) -> Vec<SettingChange> {
-        let mut paths: Vec<&String> = self.0.keys().chain(after.0.keys()).collect();
+        let mut paths: Vec<&String> = self.values.keys().chain(after.values.keys()).collect();
         paths.sort_unstable();
         paths.dedup();
-        let changed = paths.into_iter().filter(|path| self.0.get(*path) != after.0.get(*path));
+        let changed =
+            paths.into_iter().filter(|path| self.values.get(*path) != after.values.get(*path));
         let change = |path: &String| {
-            let shown = |all: &Self| all.0.get(path).map(|value| shown(path, value).to_owned());
+            let shown =
+                |all: &Self| all.values.get(path).map(|value| shown(path, value).to_owned());
             SettingChange { setting: path.clone(), before: shown(self), after: shown(after) }
         };
         changed.map(change).collect()
@@ -47,7 +94,7 @@ impl WrittenSettings {
     /// every process.
     pub fn hash(&self) -> String {
         let mut hash = FNV_OFFSET;
-        for (path, value) in &self.0 {
+        for (path, value) in &self.values {
             for byte in path.bytes().chain([b'=']).chain(shown(path, value).bytes()).chain([b'\n'])
             {
                 hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
@@ -60,7 +107,7 @@ impl WrittenSettings {
 /// Hides the values: some are secrets.
 impl fmt::Debug for WrittenSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
@@ -79,22 +126,49 @@ pub(crate) fn leaves(table: &Node) -> BTreeMap<String, String> {
     all
 }
 
+/// Returns the names of the places of all settings that were written.
+pub(crate) fn places(root: &Node, report: &Report) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    visit(root, String::new(), &mut |path, node| {
+        all.insert(path, report.place_name(&node.place));
+    });
+    all
+}
+
+/// Returns the defaults: the shipped file shows all of them, which a test holds.
+fn defaults() -> BTreeMap<String, String> {
+    let mut report = Report::default();
+    let source = report.add_source("", SHIPPED);
+    let entries = syntax::document(SHIPPED, source, &mut report);
+    let root = Node { place: Location::new(source, 0..0), value: Value::Table(entries) };
+    let mut all = leaves(&root);
+    let is_example =
+        |path: &String| ["listen[", "origin.", "rule["].iter().any(|start| path.starts_with(start));
+    all.retain(|path, _| !is_example(path));
+    all
+}
+
 fn collect(node: &Node, path: String, all: &mut BTreeMap<String, String>) {
+    visit(node, path, &mut |path, node| {
+        all.insert(path, text_of(node));
+    });
+}
+
+/// Shows every setting below a node, with its path.
+fn visit(node: &Node, path: String, show: &mut dyn FnMut(String, &Node)) {
     match &node.value {
         Value::Table(entries) => {
             for entry in entries {
                 let dot = if path.is_empty() { "" } else { "." };
-                collect(&entry.node, format!("{path}{dot}{}", entry.key), all);
+                visit(&entry.node, format!("{path}{dot}{}", entry.key), show);
             }
         }
         Value::List(items) if !items.is_empty() && items.iter().all(Node::is_table) => {
             for (index, item) in items.iter().enumerate() {
-                collect(item, format!("{path}[{index}]"), all);
+                visit(item, format!("{path}[{index}]"), show);
             }
         }
-        _ => {
-            all.insert(path, text_of(node));
-        }
+        _ => show(path, node),
     }
 }
 
@@ -121,6 +195,8 @@ fn shown<'a>(path: &str, value: &'a str) -> &'a str {
     if SECRETS.iter().any(|secret| name.contains(secret)) { "***" } else { value }
 }
 
+/// The file that shows every setting with its default.
+const SHIPPED: &str = include_str!("../../config.toml");
 /// Parts of the names of settings that are secrets.
 const SECRETS: [&str; 3] = ["token", "password", "secret"];
 

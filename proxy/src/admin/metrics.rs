@@ -3,15 +3,16 @@
 
 use std::fmt;
 
-use super::storage;
+use super::{process_metrics, storage};
 use crate::app::App;
 use crate::client::peer::ListenerId;
-use crate::metrics::family::{self, Family, Sample};
+use crate::live::latency::LatencyHistogram;
+use crate::metrics::family::{self, Family, PageFormat, Sample};
 use crate::policy::rules::CompiledRules;
 use crate::{front, invalidation, origins, purge, store, tls};
 
-pub(super) fn page(app: &App) -> Result<String, fmt::Error> {
-    family::page(families(app))
+pub(super) fn page(app: &App, format: PageFormat) -> Result<String, fmt::Error> {
+    family::page_in(families(app), format)
 }
 
 fn families(app: &App) -> Vec<Family> {
@@ -44,11 +45,31 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(purge::log::metrics::families(&app.purge_log));
     all.extend(invalidation::metrics::fence_families(invalidation));
     all.extend(process_families(app));
+    all.extend(live_families(app));
+    all.extend(process_metrics::families(app));
     all.extend(app.live.streams.families());
     all.extend(app.logs.families());
     all.extend(app.reloads.families());
     all.extend(storage::families(app));
     all
+}
+
+fn live_families(app: &App) -> Vec<Family> {
+    let times = |name, help, times: &LatencyHistogram| {
+        Family::labelled(name, help, std::iter::once(times.sample()))
+    };
+    vec![
+        times(
+            "shellac_http_hit_seconds",
+            "Time from the head of a request to that of a response from the store: of one hit each 10 ms",
+            app.live.hits.histogram(),
+        ),
+        times(
+            "shellac_worker_lag_seconds",
+            "Time by which the event loop of a worker came late to a timer, looked at twice a second",
+            &app.live.lag,
+        ),
+    ]
 }
 
 fn process_families(app: &App) -> Vec<Family> {

@@ -1,5 +1,6 @@
 //! The admin listener: health, readiness, metrics, stats and purges, on sockets of their own.
 
+mod config;
 mod control;
 mod explain;
 mod log_stream;
@@ -9,6 +10,7 @@ mod dashboard;
 mod hottest;
 pub mod live;
 pub mod metrics;
+mod process_metrics;
 mod storage;
 mod origins;
 mod readiness;

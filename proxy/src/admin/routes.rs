@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, VARY};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use purge_protocol::foreign::is_purge_method;
@@ -17,20 +17,21 @@ use tokio::time::timeout;
 use super::body::AdminBody;
 use super::origins::{self, ServerPath};
 use super::{
-    control, cross_site, dashboard, explain, hottest, live, log_stream, metrics, objects, purges,
-    readiness, stats, streams, tags, version,
+    config, control, cross_site, dashboard, explain, hottest, live, log_stream, metrics, objects,
+    purges, readiness, stats, streams, tags, version,
 };
 use crate::app::App;
 use crate::client::busy::Busy;
 use crate::client::peer::Peer;
+use crate::metrics::family::PageFormat;
 use crate::policy::rules::CompiledRules;
 use crate::purge::access;
 use crate::purge::deploys::DeployReport;
-use crate::purge::endpoint::{PURGE, json, problem};
+use crate::purge::endpoint::{PURGE, json, problem, problem_with};
 use crate::purge::log::endpoint::PurgeLogEndpoint;
 use crate::purge::metrics::Source;
 use crate::response::body::ResponseBody;
-use crate::response::failure;
+use crate::response::failure::{self, ProxyError};
 
 pub(super) async fn answer(
     app: &Arc<App>,
@@ -45,7 +46,7 @@ pub(super) async fn answer(
     let answer = match parts.uri.path() {
         "/healthz" if is(Method::GET) => text(StatusCode::OK, "ok\n"),
         "/readyz" if is(Method::GET) => readiness::readiness(app, parts.uri.query()),
-        "/metrics" if is(Method::GET) => metrics_page(app),
+        "/metrics" if is(Method::GET) => metrics_page(app, &parts.headers),
         "/healthz" | "/readyz" | "/metrics" if parts.method.as_str() != PURGE => {
             not_allowed("GET, HEAD")
         }
@@ -70,8 +71,14 @@ fn admit(app: &App, peer: &Peer, parts: &Parts) -> Result<(), Box<Response<Respo
     let settings = app.settings.current();
     let token = settings.admin.token.as_ref();
     if let Err(refusal) = access::check_admin(token, peer, &parts.headers) {
+        let error = ProxyError::from(refusal);
         let name = &settings.own_fields.name;
-        let mut response = failure::respond(&refusal.into(), &parts.headers, name);
+        let mut response = if parts.uri.path().starts_with("/api/") {
+            let hint = "Send `Authorization: Bearer TOKEN` with the value of admin.token.";
+            problem_with(error.status(), &error.to_string(), Some(hint))
+        } else {
+            failure::respond(&error, &parts.headers, name)
+        };
         dashboard::ask_for_token(parts, &mut response);
         return Err(Box::new(response));
     }
@@ -93,66 +100,73 @@ async fn guarded(
     if parts.method.as_str() == PURGE || is_purge_method(parts.method.as_str()) {
         return purge_by_fields(app, peer, &parts, !body.is_end_stream()).await;
     }
-    match (parts.uri.path(), &parts.method) {
-        ("/api/v1/purge", &Method::POST) => purge_by_json(app, parts.uri.query(), body).await,
-        ("/api/v1/purge", _) => not_allowed("POST"),
-        (explain::PATH, &Method::POST) => match read_body(app, body, explain::CONTENT_MAX).await {
-            Ok(content) => explain::answer(app, &content).await,
-            Err(Unread::TooLarge) => {
-                let detail = format!("A question may have {} bytes.", explain::CONTENT_MAX);
-                problem(StatusCode::PAYLOAD_TOO_LARGE, &detail)
-            }
-            Err(Unread::BrokenOff) => broken_off(),
-        },
-        (explain::PATH, _) => not_allowed("POST"),
-        (log_stream::PATH, _) => not_allowed("GET"),
-        (DEPLOYS, &Method::GET) => deploys(app),
-        (hottest::PATH, &Method::GET) => hottest::hottest(app, parts.uri.query()).await,
-        (DEPLOYS | hottest::PATH, _) => not_allowed("GET"),
-        (log::PATH, &Method::POST) => log_batch(app, body).await,
-        (log::PATH, &Method::GET) => PurgeLogEndpoint(&app.purge_log).show(),
-        (log::PATH, _) => not_allowed("GET, POST"),
-        (control::RELOAD, &Method::POST) => control::reload(app, parts.uri.query()).await,
-        (control::DRAIN, &Method::POST) => control::drain(app),
-        (control::UNDRAIN, &Method::POST) => control::undrain(app),
-        (control::RELOAD | control::DRAIN | control::UNDRAIN, _) => not_allowed("POST"),
-        ("/api/v1/stats", &Method::GET) => {
-            json(StatusCode::OK, stats::document(app), "application/json")
-        }
-        ("/api/v1/rules", &Method::GET) => {
-            let rules = app.settings.current().policies.rules().map(CompiledRules::document);
-            let document = serde_json::json!({ "rules": rules.unwrap_or_default() });
-            json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
-        }
-        (version::PATH, &Method::GET) => {
-            let document = version::document();
-            json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
-        }
-        (live::PATH, &Method::GET) => live::live(app, parts.uri.query()),
-        (objects::PATH, &Method::GET) => objects::objects(app, parts.uri.query()).await,
-        (purges::PATH, &Method::GET) => purges::purges(app, parts.uri.query()),
-        (tags::PATH, &Method::GET) => tags::page(app, parts.uri.query()),
-        (
-            "/api/v1/stats"
-            | "/api/v1/rules"
-            | version::PATH
-            | live::PATH
-            | objects::PATH
-            | purges::PATH
-            | tags::PATH,
-            _,
-        ) => not_allowed("GET"),
-        (streams::STATS | streams::PURGES, _) => not_allowed("GET"),
-        (origins::PATH, &Method::GET) => origins::list(app),
-        (origins::PATH, _) => not_allowed("GET"),
-        (path, method) if let Some(server) = ServerPath::parse(path) => {
-            order(app, &server, method, body).await
-        }
-        _ => problem(
-            StatusCode::NOT_FOUND,
-            "There is no such page: see /, /healthz, /readyz, /metrics, /api/v1/version, /api/v1/live, /api/v1/objects, /api/v1/purges, /api/v1/tags, /api/v1/stream/stats, /api/v1/stream/purges, /api/v1/stream/log, /api/v1/explain, /api/v1/stats, /api/v1/origins, /api/v1/rules, /api/v1/purge, /api/v1/deploys, /api/v1/hottest, /api/v1/log, /api/v1/reload, /api/v1/drain, /api/v1/undrain.",
-        ),
+    let path = parts.uri.path();
+    let Some(allow) = allowed(path) else { return no_such_page() };
+    if !allow.split(", ").any(|method| method == parts.method.as_str()) {
+        return not_allowed(allow);
     }
+    if let Some(server) = ServerPath::parse(path) {
+        return order(app, &server, &parts.method, body).await;
+    }
+    if parts.method == Method::POST {
+        return match path {
+            PURGE_PATH => purge_by_json(app, parts.uri.query(), body).await,
+            log::PATH => log_batch(app, body).await,
+            explain::PATH => explain_request(app, body).await,
+            control::RELOAD => control::reload(app, parts.uri.query()).await,
+            control::DRAIN => control::drain(app),
+            control::UNDRAIN => control::undrain(app),
+            _ => no_such_page(),
+        };
+    }
+    let query = parts.uri.query();
+    match path {
+        DEPLOYS => deploys(app),
+        OPENAPI_PATH => json(StatusCode::OK, OPENAPI.as_bytes().to_vec(), "application/json"),
+        STATS => json(StatusCode::OK, stats::document(app), "application/json"),
+        RULES => {
+            let rules = app.settings.current().policies.rules().map(CompiledRules::document);
+            document(&serde_json::json!({ "rules": rules.unwrap_or_default() }))
+        }
+        hottest::PATH => hottest::hottest(app, query).await,
+        log::PATH => PurgeLogEndpoint(&app.purge_log).show(),
+        version::PATH => document(&version::document()),
+        config::PATH => document(&config::document(app)),
+        live::PATH => live::live(app, query),
+        objects::PATH => objects::objects(app, query).await,
+        purges::PATH => purges::purges(app, query),
+        tags::PATH => tags::page(app, query),
+        origins::PATH => origins::list(app),
+        _ => no_such_page(),
+    }
+}
+
+async fn explain_request(app: &Arc<App>, body: Incoming) -> Response<ResponseBody> {
+    match read_body(app, body, explain::CONTENT_MAX).await {
+        Ok(content) => explain::answer(app, &content).await,
+        Err(Unread::TooLarge) => {
+            let detail = format!("A question may have {} bytes.", explain::CONTENT_MAX);
+            problem(StatusCode::PAYLOAD_TOO_LARGE, &detail)
+        }
+        Err(Unread::BrokenOff) => broken_off(),
+    }
+}
+
+/// Returns the methods of a path; `None`: there is no such page.
+fn allowed(path: &str) -> Option<&'static str> {
+    let listed = ROUTES.iter().find(|(own, _)| *own == path).map(|(_, methods)| *methods);
+    listed.or_else(|| ServerPath::parse(path).map(|server| server.allow()))
+}
+
+fn no_such_page() -> Response<ResponseBody> {
+    let paths: Vec<_> = ROUTES.iter().map(|(path, _)| *path).collect();
+    let detail =
+        format!("There is no such page: see /, /healthz, /readyz, /metrics, {}.", paths.join(", "));
+    problem_with(StatusCode::NOT_FOUND, &detail, Some("GET /openapi.json describes all of them."))
+}
+
+fn document(document: &serde_json::Value) -> Response<ResponseBody> {
+    json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
 }
 
 fn deploys(app: &App) -> Response<ResponseBody> {
@@ -292,14 +306,15 @@ async fn purge_by_fields(
     purge_endpoint.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
 }
 
-fn metrics_page(app: &App) -> Response<ResponseBody> {
-    match metrics::page(app) {
+/// The page of metrics: `OpenMetrics`, or the text format of Prometheus where only that is accepted.
+fn metrics_page(app: &App, fields: &HeaderMap) -> Response<ResponseBody> {
+    let format = PageFormat::accepted(fields);
+    match metrics::page(app, format) {
         Ok(page) => {
             let mut response = Response::new(ResponseBody::whole(Bytes::from(page)));
-            let content_type = HeaderValue::from_static(
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            );
+            let content_type = HeaderValue::from_static(format.media_type());
             response.headers_mut().insert(CONTENT_TYPE, content_type);
+            response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
             response
         }
         Err(error) => problem(
@@ -328,3 +343,86 @@ fn not_allowed(allow: &'static str) -> Response<ResponseBody> {
 const DISCARDED_MAX: usize = 64 << 20;
 
 const DEPLOYS: &str = "/api/v1/deploys";
+const PURGE_PATH: &str = "/api/v1/purge";
+const STATS: &str = "/api/v1/stats";
+const RULES: &str = "/api/v1/rules";
+const OPENAPI_PATH: &str = "/openapi.json";
+/// Kept by hand; a test holds it against [`ROUTES`].
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Every guarded page, with its methods; those of single servers are in [`ServerPath`]. A page that
+/// is not here is not found.
+const ROUTES: [(&str, &str); 22] = [
+    (OPENAPI_PATH, "GET"),
+    (version::PATH, "GET"),
+    (config::PATH, "GET"),
+    (live::PATH, "GET"),
+    (streams::STATS, "GET"),
+    (streams::PURGES, "GET"),
+    (log_stream::PATH, "GET"),
+    (explain::PATH, "POST"),
+    (STATS, "GET"),
+    (objects::PATH, "GET"),
+    (purges::PATH, "GET"),
+    (tags::PATH, "GET"),
+    (hottest::PATH, "GET"),
+    (RULES, "GET"),
+    (origins::PATH, "GET"),
+    (PURGE_PATH, "POST"),
+    (DEPLOYS, "GET"),
+    (log::PATH, "GET, POST"),
+    (control::RELOAD, "POST"),
+    (control::DRAIN, "POST"),
+    (control::UNDRAIN, "POST"),
+    ("/api/v1/origins/ORIGIN/servers/SERVER", "GET, PATCH"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_openapi_file_has_every_route_and_no_other() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let mut written = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                let path = path.replace("{origin}", "ORIGIN").replace("{server}", "SERVER");
+                written.insert((path, method.to_uppercase()));
+            }
+        }
+        let mut routes = BTreeSet::new();
+        let open = [("/healthz", "GET"), ("/readyz", "GET"), ("/metrics", "GET")];
+        let check = [("/api/v1/origins/ORIGIN/servers/SERVER/check", "POST")];
+        for (path, methods) in ROUTES.into_iter().chain(open).chain(check) {
+            for method in methods.split(", ") {
+                routes.insert((path.to_owned(), method.to_owned()));
+            }
+        }
+        assert_eq!(written, routes);
+    }
+
+    #[test]
+    fn each_operation_has_a_summary_an_id_of_its_own_and_answers() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let mut ids = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                assert!(ids.insert(operation["operationId"].to_string()), "{method} {path}");
+                assert!(!operation["summary"].as_str().unwrap().is_empty(), "{method} {path}");
+                assert!(operation["responses"]["200"].is_object(), "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn servers_have_pages_though_their_names_are_not_listed() {
+        assert_eq!(allowed("/api/v1/origins/app/servers/127.0.0.1:3000"), Some("GET, PATCH"));
+        assert_eq!(allowed("/api/v1/origins/app/servers/a:1/check"), Some("POST"));
+        assert_eq!(allowed("/api/v1/other"), None);
+    }
+}

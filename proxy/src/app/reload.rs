@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::metrics::family::{Family, Sample};
 use process::metrics::Counter;
 use process::timestamp::Timestamp;
-use settings::{ConfigErrors, Problem, SettingChange, WrittenSettings};
+use settings::{ConfigErrors, EffectiveSetting, Problem, SettingChange, WrittenSettings};
 
 /// Asks for the configuration to be read again.
 #[derive(Debug)]
@@ -137,6 +137,11 @@ impl Reloads {
     pub fn summary(&self) -> (String, Timestamp, Option<String>) {
         let ReloadState { hash, problem, succeeded, .. } = self.state.lock().clone();
         (hash, succeeded, problem)
+    }
+
+    /// Returns all settings that hold, with their sources.
+    pub fn effective(&self) -> Vec<EffectiveSetting> {
+        self.written.lock().clone().unwrap_or_default().effective()
     }
 
     /// Goes on after these: the same configuration holds.

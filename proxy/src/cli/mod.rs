@@ -136,6 +136,12 @@ struct CheckArguments {
     /// The configuration file; `-` reads standard input
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print every setting that would hold, and where its value comes from; secrets are masked
+    #[arg(long)]
+    print_effective: bool,
+    /// Look at the configuration alone, not at ports, disk and descriptors of this machine
+    #[arg(long)]
+    no_environment: bool,
 }
 
 impl Arguments {
@@ -144,7 +150,9 @@ impl Arguments {
         match self.command {
             Command::Run(RunArguments { config, take_over }) => run::run(config.into(), take_over),
             Command::Check(arguments) => {
-                check::check(Flags { config: arguments.config, ..Flags::default() })
+                let CheckArguments { config, print_effective, no_environment } = arguments;
+                let wants = check::Wants { is_effective: print_effective, is_pure: no_environment };
+                check::check(Flags { config, ..Flags::default() }, wants)
             }
             Command::Upgrade(arguments) => upgrade::upgrade(&arguments),
             Command::Purge(arguments) => purge::purge(arguments),

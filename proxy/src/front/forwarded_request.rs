@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Front;
 use crate::cache::outcome::Outcome;
 use crate::cache::record::RequestRecord;
@@ -15,11 +17,12 @@ use crate::request::RequestHead;
 pub(super) struct ForwardedRequest {
     front: Arc<Front>,
     url: String,
+    begun: Instant,
 }
 
 impl ForwardedRequest {
     pub(super) fn begin(front: &Arc<Front>, head: &RequestHead) -> Self {
-        Self { front: Arc::clone(front), url: url_of(head) }
+        Self { front: Arc::clone(front), url: url_of(head), begun: Instant::now() }
     }
 
     /// Notes what became of it.
@@ -28,6 +31,7 @@ impl ForwardedRequest {
         let metrics = record.listener.and_then(|listener| self.front.metrics.of(listener));
         if let (Some(metrics), Some(outcome)) = (metrics, record.outcome) {
             metrics.moved(outcome, record.sent, record.received.bytes());
+            metrics.end(outcome, self.begun.elapsed());
         }
         let (Some(outcome), Some(_)) = (record.outcome, record.origin) else { return };
         let origin = record.first_byte.unwrap_or(Duration::ZERO);

@@ -15,6 +15,8 @@ pub struct RequestMetrics {
     counts: Sharded<OutcomeCounts>,
     /// Time from the request's head to the response's, for every outcome but hits.
     pub durations: [Histogram; Outcome::ALL.len()],
+    /// Time to the last byte, of requests whose origin was asked.
+    totals: [Histogram; Outcome::ALL.len()],
     /// Bytes of content of requests whose origin was asked.
     received: [Counter; Outcome::ALL.len()],
 }
@@ -47,6 +49,13 @@ impl RequestMetrics {
         }
         if let Some(counter) = self.received.get(outcome as usize).filter(|_| received > 0) {
             counter.add(received);
+        }
+    }
+
+    /// Records the time to the last byte of a response for which the origin was asked.
+    pub fn end(&self, outcome: Outcome, duration: Duration) {
+        if let Some(histogram) = self.totals.get(outcome as usize) {
+            histogram.record(duration, 1);
         }
     }
 
@@ -103,7 +112,8 @@ impl RequestMetrics {
         for outcome in Outcome::ALL {
             self.moved(outcome, other.sent(outcome), other.received(outcome));
         }
-        for (own, other) in self.durations.iter().zip(&other.durations) {
+        let pairs = self.durations.iter().zip(&other.durations);
+        for (own, other) in pairs.chain(self.totals.iter().zip(&other.totals)) {
             own.absorb(other);
         }
     }
@@ -114,7 +124,7 @@ impl RequestMetrics {
             let cells = counts.codes.iter().chain([&counts.sent]);
             cells.for_each(|cell| cell.store(0, Ordering::Relaxed));
         }
-        self.durations.iter().for_each(Histogram::reset);
+        self.durations.iter().chain(&self.totals).for_each(Histogram::reset);
         self.received.iter().for_each(Counter::reset);
     }
 
@@ -156,19 +166,47 @@ pub(crate) fn families(listeners: &[(&str, RequestMetrics)]) -> Vec<Family> {
             )
         })
     });
-    let durations = Outcome::ALL.into_iter().enumerate().flat_map(|(place, outcome)| {
-        listeners.iter().filter_map(move |(listener, metrics)| {
-            let labels =
-                [("listener", (*listener).to_owned()), ("cache", outcome.as_str().to_owned())];
-            metrics.durations.get(place).map(|histogram| Sample::histogram(labels, histogram))
+    let each = || {
+        let outcomes = Outcome::ALL.into_iter().enumerate();
+        outcomes.flat_map(|(place, outcome)| {
+            listeners.iter().map(move |(listener, metrics)| {
+                let listener = ("listener", (*listener).to_owned());
+                let labels = [listener, ("cache", outcome.as_str().to_owned())];
+                (place, outcome, labels, metrics)
+            })
         })
+    };
+    let durations = each().filter_map(|(place, _, labels, metrics)| {
+        metrics.durations.get(place).map(|histogram| Sample::histogram(labels, histogram))
     });
+    let totals = each().filter_map(|(place, _, labels, metrics)| {
+        metrics.totals.get(place).map(|histogram| Sample::histogram(labels, histogram))
+    });
+    let sent =
+        each().map(|(_, outcome, labels, metrics)| Sample::counter(labels, metrics.sent(outcome)));
+    let received = each()
+        .map(|(_, outcome, labels, metrics)| Sample::counter(labels, metrics.received(outcome)));
     vec![
         Family::labelled("shellac_http_requests", "Requests by how they were answered", requests),
         Family::labelled(
             "shellac_http_ttfb_seconds",
             "Time from a request to its response's head; hits are answered at once and not timed",
             durations,
+        ),
+        Family::labelled(
+            "shellac_http_duration_seconds",
+            "Time from a request to the last byte of its response, where the origin was asked",
+            totals,
+        ),
+        Family::labelled(
+            "shellac_http_response_bytes",
+            "Bytes of content of responses; those of a hit count when its response begins",
+            sent,
+        ),
+        Family::labelled(
+            "shellac_http_request_bytes",
+            "Bytes of content of requests that went to an origin",
+            received,
         ),
     ]
 }

@@ -103,6 +103,16 @@ impl ListenerMetrics {
                 "Client connections that are open",
                 connections,
             ),
+            Family::gauge(
+                "shellac_http_connections_tls",
+                "Client connections with TLS that are open",
+                self.tls.value(),
+            ),
+            Family::gauge(
+                "shellac_http_connections_http2",
+                "Client connections with HTTP/2 that are open",
+                self.http2.value(),
+            ),
             Family::counter(
                 "shellac_http_connections_accepted",
                 "Client connections",

@@ -37,6 +37,10 @@ impl HitTimer {
         self.due.store(next.as_millis(), Ordering::Relaxed);
     }
 
+    pub const fn histogram(&self) -> &LatencyHistogram {
+        &self.times
+    }
+
     pub fn times(&self) -> Buckets {
         self.times.counts()
     }

@@ -3,9 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::metrics::family::Sample;
+
 /// Durations by bucket.
 #[derive(Debug)]
-pub struct LatencyHistogram([AtomicU64; BUCKETS]);
+pub struct LatencyHistogram {
+    buckets: [AtomicU64; BUCKETS],
+    sum_nanos: AtomicU64,
+}
 
 /// The numbers of a [`LatencyHistogram`]. The last is of what exceeds every bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +18,8 @@ pub struct Buckets([u64; BUCKETS]);
 
 impl Default for LatencyHistogram {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+        let buckets = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { buckets, sum_nanos: AtomicU64::new(0) }
     }
 }
 
@@ -27,17 +33,26 @@ impl LatencyHistogram {
     pub fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let place = BOUNDS_NANOS.partition_point(|bound| *bound < nanos);
-        if let Some(bucket) = self.0.get(place) {
+        if let Some(bucket) = self.buckets.get(place) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
+        self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Returns it as one of the page of metrics.
+    #[expect(clippy::cast_precision_loss, reason = "a sum of durations for a graph")]
+    pub(crate) fn sample(&self) -> Sample {
+        let sum = self.sum_nanos.load(Ordering::Relaxed) as f64 / 1e9;
+        Sample::buckets(bounds_seconds().collect(), self.counts().to_vec(), sum)
     }
 
     pub fn counts(&self) -> Buckets {
-        Buckets(self.0.each_ref().map(|bucket| bucket.load(Ordering::Relaxed)))
+        Buckets(self.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed)))
     }
 
     pub fn clear(&self) {
-        self.0.iter().for_each(|bucket| bucket.store(0, Ordering::Relaxed));
+        let all = self.buckets.iter().chain([&self.sum_nanos]);
+        all.for_each(|value| value.store(0, Ordering::Relaxed));
     }
 }
 

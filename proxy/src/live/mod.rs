@@ -46,6 +46,8 @@ pub struct Live {
     pub hits: HitTimer,
     /// Time to the head of responses that the origin was asked for.
     pub misses: LatencyHistogram,
+    /// Time by which workers came late to a timer.
+    pub lag: LatencyHistogram,
     pub urls: UrlUses,
     pub purges: RecentPurges,
     pub tags: TagUses,
@@ -60,6 +62,7 @@ impl Live {
         Self {
             hits: HitTimer::new(clock.clone()),
             misses: LatencyHistogram::default(),
+            lag: LatencyHistogram::default(),
             urls: UrlUses::default(),
             purges: RecentPurges::default(),
             tags: TagUses::default(),

@@ -171,9 +171,38 @@ fn refuse(error: &RequestError) -> Response<ResponseBody> {
     response
 }
 
+/// Answers as RFC 9457 says, with a code for programs.
 pub fn problem(status: StatusCode, detail: &str) -> Response<ResponseBody> {
+    problem_with(status, detail, None)
+}
+
+/// The same, with advice.
+pub fn problem_with(
+    status: StatusCode,
+    detail: &str,
+    hint: Option<&str>,
+) -> Response<ResponseBody> {
     let title = status.canonical_reason().unwrap_or("Error");
-    let document = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
+    let code = match status {
+        StatusCode::BAD_REQUEST => "bad_request",
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+        _ => "failed",
+    };
+    let mut document = serde_json::json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status.as_u16(),
+        "code": code,
+        "detail": detail,
+    });
+    if let (Some(hint), Some(fields)) = (hint, document.as_object_mut()) {
+        fields.insert("hint".to_owned(), hint.into());
+    }
     json(status, document.to_string().into_bytes(), "application/problem+json")
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -82,7 +82,7 @@ impl WorkerOrders {
             answers.push((number, is_asked.then_some(answered)));
         }
         let mut stuck = Vec::new();
-        let deadline = tokio::time::Instant::now() + patience;
+        let deadline = Instant::now() + patience;
         for (number, answered) in answers {
             let answered = match answered {
                 Some(answered) => {
@@ -118,7 +118,17 @@ fn start(
     thread::Builder::new().name(format!("worker-{number}")).spawn(serve)
 }
 
+/// Measures how late the event loop is. Ends with the runtime.
+async fn watch_lag(app: Arc<App>) {
+    loop {
+        let due = Instant::now() + LAG_TICK;
+        sleep_until(due).await;
+        app.live.lag.record(due.elapsed());
+    }
+}
+
 async fn serve(app: Arc<App>, mut orders: mpsc::Receiver<WorkerOrder>) {
+    tokio::spawn(watch_lag(Arc::clone(&app)));
     let drain = &app.listeners.drain;
     loop {
         tokio::select! {
@@ -171,6 +181,8 @@ const BLOCKING_THREADS_MAX: usize = 8;
 const ORDERS_MAX: usize = 64;
 /// The longest wait for a worker that takes no orders.
 const ORDER_PATIENCE: Duration = Duration::from_secs(5);
+
+const LAG_TICK: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -137,12 +137,17 @@ async fn the_names_of_metrics_are_an_interface() {
     insta::assert_snapshot!(types.collect::<Vec<_>>().join("\n"), @r"
     shellac_http_requests counter
     shellac_http_ttfb_seconds histogram
+    shellac_http_duration_seconds histogram
+    shellac_http_response_bytes counter
+    shellac_http_request_bytes counter
     shellac_bypass_cookies counter
     shellac_proxy_protocol_headers counter
     shellac_proxy_protocol_refused counter
     shellac_http_peer_limit_reached counter
     shellac_http_untrusted_schemes counter
     shellac_http_connections gauge
+    shellac_http_connections_tls gauge
+    shellac_http_connections_http2 gauge
     shellac_http_connections_accepted counter
     shellac_http_cuts counter
     shellac_http_errors counter
@@ -226,6 +231,15 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_uptime_seconds gauge
     shellac_ready gauge
     shellac_draining gauge
+    shellac_http_hit_seconds histogram
+    shellac_worker_lag_seconds histogram
+    process_cpu_seconds counter
+    process_start_time_seconds gauge
+    process_resident_memory_bytes gauge
+    process_virtual_memory_bytes gauge
+    process_threads gauge
+    process_open_fds gauge
+    process_max_fds gauge
     shellac_admin_streams gauge
     shellac_admin_streams_opened counter
     shellac_admin_streams_cut counter

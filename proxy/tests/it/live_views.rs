@@ -264,6 +264,123 @@ async fn what_purges_of_a_tag_cost_is_counted() {
     assert_eq!(proxy.ask_admin("GET", "/api/v1/tags?by=x", &[], "").await.status(), 400);
 }
 
+#[tokio::test]
+async fn stored_responses_are_listed_by_page_and_shown_with_their_tags() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("hello").field("surrogate-key", "t u"));
+    origin.on("/b", cacheable("hello, world").field("surrogate-key", "t"));
+    let proxy = Proxy::start_with(&origin, in_memory);
+    for path in ["/a", "/b"] {
+        proxy.get(path).await;
+    }
+    let ask = async |query: &str| {
+        let path = format!("/api/v1/objects?{query}");
+        proxy.ask_admin("GET", &path, &[], "").await.json()
+    };
+    let urls = |page: &Value| {
+        let objects = page["objects"].as_array().unwrap();
+        objects.iter().map(|object| object["url"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    let first = ask("limit=1").await;
+    let next = first["next"].as_str().expect("there is another page").to_owned();
+    let second = ask(&format!("limit=1&after={next}")).await;
+    assert_eq!((&second["next"], &second["is_partial"]), (&Value::Null, &false.into()));
+    let mut all = [urls(&first), urls(&second)].concat();
+    all.sort();
+    assert_eq!(all, ["http://site.example/a", "http://site.example/b"]);
+
+    assert_eq!(urls(&ask("tag=u").await), ["http://site.example/a"]);
+    assert_eq!(urls(&ask("larger=6").await), ["http://site.example/b"]);
+    assert_eq!(urls(&ask("prefix=http%3A%2F%2Fsite.example%2Fb").await), ["http://site.example/b"]);
+    assert_eq!(urls(&ask("older=5").await), [""; 0]);
+    proxy.advance(5);
+    assert_eq!(urls(&ask("older=5").await).len(), 2);
+
+    let shown = ask("url=http%3A%2F%2Fsite.example%2Fa").await;
+    let [object] = &shown["objects"].as_array().unwrap()[..] else { panic!("{shown}") };
+    assert_eq!((&object["tags"], &object["tier"]), (&json!(["t", "u"]), &"memory".into()));
+    assert_eq!((&object["status"], &object["bytes"]), (&200.into(), &5.into()));
+    assert_eq!((&object["age_seconds"], &object["state"]), (&5.into(), &"fresh".into()));
+    assert_eq!(ask("url=http%3A%2F%2Fsite.example%2Fc").await["objects"], json!([]));
+    let wrong = proxy.ask_admin("GET", "/api/v1/objects?limit=0", &[], "").await;
+    assert_eq!((wrong.status(), &wrong.json()["code"]), (400, &"bad_request".into()));
+}
+
+#[tokio::test]
+async fn every_page_that_is_read_answers_as_the_openapi_file_says() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start_with(&origin, in_memory);
+    let document =
+        proxy.ask_admin("GET", "/openapi.json", &[("host", "localhost")], "").await.json();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let is_read = methods["get"].is_object() && !path.contains('{');
+        if is_read && !path.contains("stream") {
+            let answer = proxy.ask_admin("GET", path, &[("host", "localhost")], "").await;
+            let content = methods["get"]["responses"]["200"]["content"].as_object().unwrap();
+            let media = answer.field("content-type").unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+            assert!(content.contains_key(&media), "{path} answers with {media}");
+            asked += 1;
+        }
+        let refused = proxy
+            .ask_admin("DELETE", &path.replace(['{', '}'], ""), &[("host", "localhost")], "")
+            .await;
+        assert_eq!(refused.status(), 405, "{path}");
+        let allow = refused.field("allow").unwrap();
+        for method in methods.as_object().unwrap().keys() {
+            assert!(allow.contains(&method.to_uppercase()), "{path}: {allow}");
+        }
+    }
+    assert!(asked > 10, "{asked}");
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_classic_format_where_only_that_is_accepted() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start_with(&origin, in_memory);
+    proxy.get("/a").await;
+    let classic = [("accept", "text/plain;version=0.0.4")];
+    let answer = proxy.ask_admin("GET", "/metrics", &classic, "").await;
+    assert_eq!(answer.field("content-type").unwrap(), "text/plain; version=0.0.4; charset=utf-8");
+    let page = answer.text();
+    assert!(page.contains("# TYPE shellac_http_requests_total counter\n"), "{page}");
+    assert!(page.contains("process_cpu_seconds_total "), "{page}");
+    assert!(!page.contains("# EOF") && !page.contains("{} "), "{page}");
+}
+
+#[tokio::test]
+async fn the_settings_that_hold_are_shown_with_their_sources_and_without_secrets() {
+    let origin = Origin::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let text = format!(
+        "workers = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
+        token = \"hunter22hunter22\"\n[origin.app]\nservers = [\"{}\"]\n[storage]\nkind = \"memory\"\n",
+        origin.address
+    );
+    std::fs::write(&file, text).unwrap();
+    let proxy = Proxy::start_from(&file, Clock::manual(START));
+    let refused = proxy.ask_admin("GET", "/api/v1/config", &[], "").await;
+    assert_eq!((refused.status(), &refused.json()["code"]), (401, &"unauthorized".into()));
+    assert!(refused.json()["hint"].as_str().unwrap().contains("Bearer"));
+
+    let token = [("authorization", "Bearer hunter22hunter22")];
+    let answer = proxy.ask_admin("GET", "/api/v1/config", &token, "").await;
+
+    let document = answer.json();
+    let of = |setting: &str| {
+        let all = document["settings"].as_array().unwrap();
+        all.iter().find(|one| one["setting"] == setting).cloned().unwrap_or_default()
+    };
+    assert_eq!(of("workers")["value"], "1");
+    assert!(of("workers")["source"].as_str().unwrap().ends_with("config.toml:1"));
+    assert_eq!(of("purge.default_mode")["source"], "default");
+    assert_eq!(of("admin.token")["value"], "***");
+    assert!(!answer.text().contains("hunter22"));
+}
+
 /// Follows the stream and returns the text up to this event.
 async fn events_until(client: &mut Connection, end: &str) -> String {
     let mut text = String::new();

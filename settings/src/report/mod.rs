@@ -50,6 +50,8 @@ pub(crate) struct ProblemBuilder {
 
 /// The name of the sources that are variables, one each.
 pub(crate) const ENVIRONMENT: &str = "environment";
+/// The name of the sources that are flags.
+pub(crate) const COMMAND_LINE: &str = "command line";
 
 impl Report {
     /// Adds a text that settings are read from; returns its index.
@@ -113,6 +115,18 @@ impl Report {
             && source.name == ENVIRONMENT
         {
             source.text.truncate(name.end);
+        }
+    }
+
+    /// Returns the name of a place: a line of the file, a variable, or a flag.
+    pub(crate) fn place_name(&self, place: &Location) -> String {
+        let Some(SourceText { name, text }) = self.sources.get(place.source) else {
+            return String::new();
+        };
+        match name.as_str() {
+            ENVIRONMENT => text.split('=').next().unwrap_or_default().to_owned(),
+            COMMAND_LINE => text.split(' ').next().unwrap_or_default().to_owned(),
+            file => format!("{file}:{}", line_of(text, place.start) + 1),
         }
     }
 

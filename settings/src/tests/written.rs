@@ -64,3 +64,26 @@ fn the_hash_tells_settings_apart_and_not_layers() {
     let sources = with("", &[("SHELLAC__CACHE__KEEP", "2h")], Flags::default());
     assert_eq!(Config::load_written(&sources, |_| Vec::new()).unwrap().1.hash(), hash);
 }
+
+#[test]
+fn each_setting_has_a_value_and_a_source_and_secrets_have_none() {
+    let mut sources = from_file(&format!(
+        "{MINIMAL}[cache]\nkeep = \"2h\"\n[admin]\ntoken = \"hunter22hunter22\"\n"
+    ));
+    sources.environment.push(("SHELLAC__LIMITS__MAX_HEADERS".to_owned(), "7".to_owned()));
+    sources.flags = Flags { ttl: Some("3m".to_owned()), ..Flags::default() };
+    let (_, written) = Config::load_written(&sources, |_| Vec::new()).unwrap();
+    let effective = written.effective();
+    let of = |path: &str| {
+        let found = effective.iter().find(|one| one.setting == path).unwrap();
+        (found.value.clone(), found.source.clone())
+    };
+    let lines = MINIMAL.lines().count();
+    let pair = |value: &str, source: &str| (value.to_owned(), source.to_owned());
+    assert_eq!(of("cache.keep"), pair("2h", &format!("config.toml:{}", lines + 2)));
+    assert_eq!(of("limits.max_headers"), pair("7", "SHELLAC__LIMITS__MAX_HEADERS"));
+    assert_eq!(of("cache.default_ttl"), pair("3m", "--ttl"));
+    assert_eq!(of("purge.default_mode"), pair("hard", "default"));
+    assert_eq!(of("admin.token").0, "***");
+    assert!(effective.iter().all(|one| !one.value.contains("hunter22")));
+}

@@ -2,7 +2,7 @@
 
 use super::overlay::Overlay;
 use super::{KeyValue, Location, Node, Value};
-use crate::report::Report;
+use crate::report::{COMMAND_LINE, Report};
 use crate::sources::Flags;
 
 /// Returns the settings among the flags. `origin` is the name of the origin that `--origin` sets.
@@ -23,7 +23,7 @@ pub(super) fn overlays(flags: &Flags, origin: &str, report: &mut Report) -> Vec<
 
 /// Returns the value of a flag, at its place in `NAME VALUE`.
 fn written(name: &str, value: &str, report: &mut Report) -> Node {
-    let source = report.add_source("command line", &format!("{name} {value}"));
+    let source = report.add_source(COMMAND_LINE, &format!("{name} {value}"));
     let start = name.len() + 1;
     let place = Location::new(source, start..start + value.len());
     Node { place, value: Value::Bare(value.to_owned()) }

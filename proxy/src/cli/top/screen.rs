@@ -82,7 +82,10 @@ fn head_lines(snapshot: &LiveSnapshot, view: &View, colours: Colours) -> Vec<Lin
         ("error", outcomes.error, Color::Red),
     ];
     let mut line = vec![Span::raw("answers/s  ")];
-    for (name, value, colour) in answers {
+    let always = ["hit", "miss", "error"];
+    let shown =
+        answers.into_iter().filter(|(name, value, _)| *value > 0.0 || always.contains(name));
+    for (name, value, colour) in shown {
         let style = if value > 0.0 { colours.of(colour) } else { Style::new() };
         line.push(Span::styled(format!("{name} {}  ", rate(value)), style));
     }
@@ -100,7 +103,7 @@ fn head_lines(snapshot: &LiveSnapshot, view: &View, colours: Colours) -> Vec<Lin
             )),
         ]),
         Line::raw(format!(
-            "requests   {}/s   origin {}/s   in {}/s   out {}/s   open {} (TLS {}, HTTP/2 {})",
+            "requests   {}/s  origin {}/s  in {}/s  out {}/s  open {} tls {} h2 {}",
             rate(rates.requests),
             rate(rates.origin_requests),
             size_of_rate(rates.bytes_in),
