@@ -11,8 +11,11 @@
 //! shaped never answers a request that it does not match, and the other way round.
 
 pub mod accept_image;
+pub mod declared_vary;
+pub mod derived;
 pub mod device_class;
 pub mod language_choice;
+pub mod no_vary_search;
 pub mod vary;
 mod accept_encoding;
 mod accept_language;

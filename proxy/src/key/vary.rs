@@ -13,7 +13,7 @@ use http::header::{
 use smallvec::SmallVec;
 
 pub use super::accept_encoding::normalize_accept_encoding;
-use super::{accept_encoding, accept_language};
+use super::{accept_encoding, accept_language, derived};
 
 /// The selecting fields of a response and the values that the request had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +191,10 @@ impl Variant {
                 rest = after;
                 value
             };
+            if *flag == DERIVED {
+                derived::write(name, value, &mut fields);
+                continue;
+            }
             let value = match *flag {
                 CANONICAL => accept_language::written(value),
                 _ => value.to_vec(),
@@ -228,6 +232,11 @@ fn secondary_key(names: &[HeaderName], request: &HeaderMap) -> SmallVec<[u8; 128
             push_value(&mut key, &text);
             continue;
         }
+        if let Some(text) = derived::value(name, request) {
+            key.push(DERIVED);
+            push_value(&mut key, &text);
+            continue;
+        }
         let mut value: SmallVec<[u8; 128]> = SmallVec::new();
         let field = if *name == RAW_LANGUAGE { &ACCEPT_LANGUAGE } else { name };
         let mut lines = request.get_all(field).iter().peekable();
@@ -248,6 +257,9 @@ pub const RAW_LANGUAGE: HeaderName = HeaderName::from_static("~accept-language")
 /// In the place of 0 and 1 for absent and present: what follows is not what was sent, and equals no
 /// value that was.
 const CANONICAL: u8 = 2;
+
+/// What follows is the value of a derived field.
+const DERIVED: u8 = 3;
 
 fn push_value(key: &mut SmallVec<[u8; 128]>, value: &[u8]) {
     let length = u32::try_from(value.len()).unwrap_or(u32::MAX);

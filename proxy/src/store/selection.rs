@@ -11,8 +11,8 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName};
 
 use super::{Store, Stored, StoredResponse};
-use crate::key::Key;
 use crate::key::vary::VariantHash;
+use crate::key::{Key, declared_vary, derived};
 
 #[derive(Debug)]
 pub struct Selected {
@@ -115,7 +115,7 @@ fn under(store: &dyn Store, key: &Key) -> Vec<Arc<Stored>> {
 
 fn present(under: &[Arc<Stored>], request: &HeaderMap) -> Vec<HeaderName> {
     let mut names = named(under);
-    names.retain(|name| request.contains_key(name));
+    names.retain(|name| derived::is_derived(name) || request.contains_key(name));
     names
 }
 
@@ -126,10 +126,12 @@ fn named(under: &[Arc<Stored>]) -> Vec<HeaderName> {
             continue;
         };
         response.fields.for_each(|field, vary, _| {
-            if field != "vary" {
+            let is_declared = field == declared_vary::NAME.as_str();
+            if field != "vary" && !is_declared {
                 return;
             }
-            for name in variant.names().iter().filter(|name| is_member(vary, name)) {
+            let is_own = |name: &&HeaderName| is_declared || is_member(vary, name);
+            for name in variant.names().iter().filter(is_own) {
                 if !names.contains(name) && names.len() < NAMES_MAX {
                     names.push(name.clone());
                 }
