@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::TagId;
+use super::{TagId, TagTable};
 use process::metrics::Counter;
 
 /// The lowest revisions, by tag and host. Bounded: the one that was raised longest ago makes room,
@@ -40,6 +40,17 @@ impl RevisionFence {
 
     pub fn limit(&self, max: usize) {
         self.revisions.lock().max = max;
+    }
+
+    /// Raises the lowest revisions by selector: `tag:x` or `host:x`.
+    pub(super) fn restore(&self, ids: &TagTable, revisions: &BTreeMap<String, u64>) {
+        for (selector, revision) in revisions {
+            match selector.split_once(':') {
+                Some(("tag", tag)) => self.raise(ids.tag(tag.as_bytes()), *revision),
+                Some(("host", host)) => self.raise(ids.host(host.as_bytes()), *revision),
+                _ => {}
+            }
+        }
     }
 
     /// Raises the lowest revision. It never sinks.
@@ -82,7 +93,6 @@ impl RevisionFence {
 
 #[cfg(test)]
 mod tests {
-    use super::super::TagTable;
     use super::*;
 
     #[test]

@@ -30,6 +30,21 @@ pub(crate) fn families(invalidation: &Invalidation) -> Vec<Family> {
             "Present deployments: of single hosts, and of all others",
             invalidation.deployments().current().len(),
         ),
+        Family::gauge(
+            "shellac_no_vary_search_declarations",
+            "What responses of each host have declared about the queries of their URLs",
+            invalidation.ids().searches().len(),
+        ),
+        Family::counter(
+            "shellac_no_vary_search_declarations_refused",
+            "Declarations for which there was no room",
+            invalidation.ids().searches().refused.value(),
+        ),
+        Family::counter(
+            "shellac_no_vary_search_hits",
+            "Requests that a response of an equivalent URL has answered",
+            invalidation.ids().searches().shared.value(),
+        ),
         Family::counter(
             "shellac_purge_floor_raised",
             "Times that old fetches were given up because too many purges waited for them",

@@ -29,6 +29,7 @@ mod condition;
 mod predicate_marks;
 mod deployments;
 mod running_fetches;
+mod searches;
 mod tag_table;
 mod proof;
 mod provenance;
@@ -103,6 +104,8 @@ pub struct Invalidation {
     unproven: AtomicU64,
     lease: Lease,
     fence: RevisionFence,
+    /// The first sequence of this process.
+    started: Sequence,
 }
 
 impl Invalidation {
@@ -120,6 +123,7 @@ impl Invalidation {
             unproven: AtomicU64::new(0),
             lease: Lease::default(),
             fence: RevisionFence::new(REVISIONS_AT_FIRST),
+            started: Sequence(0),
         }
     }
 
@@ -194,15 +198,7 @@ impl Invalidation {
     /// Restores the lowest revisions of an earlier process, by selector: `tag:x` or `host:x`. Its
     /// origins may lag still.
     pub fn restore_revisions(&self, revisions: &BTreeMap<String, u64>) {
-        for (selector, revision) in revisions {
-            match selector.split_once(':') {
-                Some(("tag", tag)) => self.fence.raise(self.tags.tag(tag.as_bytes()), *revision),
-                Some(("host", host)) => {
-                    self.fence.raise(self.tags.host(host.as_bytes()), *revision);
-                }
-                _ => {}
-            }
-        }
+        self.fence.restore(&self.tags, revisions);
     }
 
     /// Returns whether a response is unproven. Read after the marks, like the floor.
@@ -218,8 +214,9 @@ impl Invalidation {
     /// all of its purges, and the past purges are those that matter to the responses it has stored.
     pub fn recovered(seed: u64, sequence: Sequence, past_purges: PastPurges) -> Self {
         let deployments = Deployments::restored(past_purges.deploys().clone());
-        let invalidation = Self { deployments, ..Self::new(seed) };
-        invalidation.sequence.store(sequence.0.max(1), Ordering::Release);
+        let started = Sequence(sequence.0.max(1));
+        let invalidation = Self { deployments, started, ..Self::new(seed) };
+        invalidation.sequence.store(started.0, Ordering::Release);
         invalidation.running.lock().past_purges = Some(past_purges);
         invalidation
     }
@@ -274,6 +271,10 @@ impl Invalidation {
         born: Sequence,
         tags: &[TagId],
     ) -> Verdict {
+        // A purge of this process does not know what an earlier one was declared.
+        if born < self.started && tags.iter().any(|tag| tag.is_search()) {
+            return Verdict::Purged;
+        }
         running.past_purges.as_ref().map_or(Verdict::Purged, |past_purges| {
             let subject = Subject { key, tags: &tags, table: &self.tags };
             let verdict = past_purges.verdict(born, tags, &subject);
@@ -520,6 +521,9 @@ impl Invalidation {
     }
 
     fn judge(&self, provenance: &Provenance, key: &Key) -> Verdict {
+        if self.tags.may_have_missed_a_url(provenance.born(), provenance.ids()) {
+            return Verdict::Purged;
+        }
         let purges = self.judge_since(provenance, provenance.born(), key);
         purges.worse(self.deployments.verdict(provenance))
     }

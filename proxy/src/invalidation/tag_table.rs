@@ -13,7 +13,9 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Sequence;
 use super::marks::{Marks, Verdict};
+use super::searches::{Noted, SearchTable};
 use crate::key::Key;
+use crate::key::no_vary_search::{self, SearchVariance};
 use process::timestamp::Timestamp;
 
 /// The identity of a tag: 128 bits of a seeded hash over its kind and its bytes. A collision purges
@@ -50,6 +52,8 @@ enum TagKind {
     /// A path whose responses are of another page.
     Path,
     Deployment,
+    /// The URLs that are equivalent by a declaration.
+    Search,
 }
 
 /// The identities by which the responses of one path are marked: `own` where the path is its own
@@ -125,13 +129,18 @@ pub struct TagTable {
     urls: AtomicUsize,
     /// The sequence of the last purge of a page or a path: what was born since need not look.
     paths_marked: AtomicU64,
+    /// The sequence of the last purge of a URL.
+    urls_marked: AtomicU64,
+    searches: SearchTable,
 }
 
 impl TagTable {
     pub(super) fn new(seed: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(HashTable::new())).collect();
         let (settled, urls) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Self { seed, shards, settled, urls, paths_marked: AtomicU64::new(0) }
+        let (paths_marked, urls_marked) = (AtomicU64::new(0), AtomicU64::new(0));
+        let searches = SearchTable::default();
+        Self { seed, shards, settled, urls, paths_marked, urls_marked, searches }
     }
 
     /// What makes identities unguessable: with the same one they mean the same.
@@ -219,6 +228,52 @@ impl TagTable {
         self.id(DEPLOYMENT_KIND, &[name])
     }
 
+    /// What responses have declared about the queries of their URLs.
+    pub const fn searches(&self) -> &SearchTable {
+        &self.searches
+    }
+
+    /// Returns the identity of all URLs that are equivalent to one by a declaration.
+    pub fn search_class(&self, host: &[u8], path: &[u8], variance: &SearchVariance) -> TagId {
+        let (path, query) = no_vary_search::split(path);
+        let (path, class) = (spelling::normal(path), variance.class(query));
+        let length = u32::try_from(path.len()).unwrap_or(u32::MAX).to_le_bytes();
+        self.id(SEARCH_KIND, &[&length_of(host), host, &length, &path, &class])
+    }
+
+    /// Returns the classes of a URL under all that responses of its host have declared.
+    pub fn search_classes(&self, host: &[u8], path: &[u8]) -> SmallVec<[TagId; 2]> {
+        let declared = self.searches.of(host);
+        declared.iter().map(|variance| self.search_class(host, path, variance)).collect()
+    }
+
+    /// Notes what a response has declared, and returns the identity of all URLs that are equivalent
+    /// to its own; `None` where there is no room. `sequence` tells the present one.
+    pub fn declare(
+        &self,
+        key: &Key,
+        variance: &SearchVariance,
+        sequence: impl FnOnce() -> Sequence,
+    ) -> Option<TagId> {
+        let noted = self.searches.note(key.host(), variance, sequence);
+        (noted != Noted::NoRoom).then(|| self.search_class(key.host(), key.path(), variance))
+    }
+
+    /// Returns whether a purge of an equivalent URL may have come while nobody knew that they are:
+    /// the declaration is younger than the fetch.
+    ///
+    /// A purge marks URLs, and then the classes under all declarations that are known. So it has
+    /// marked the class of a response that was born after its declaration was known.
+    pub(super) fn may_have_missed_a_url(
+        &self,
+        born: Sequence,
+        mut tags: impl Iterator<Item = TagId>,
+    ) -> bool {
+        self.searches.have_changed_since(born)
+            && self.urls_marked.load(Ordering::Acquire) > born.0
+            && tags.any(TagId::is_search)
+    }
+
     /// Returns the identity of a directory, of whatever host. It is never marked: a store finds by
     /// it what a prefix covers.
     pub fn directory(&self, path: &[u8]) -> TagId {
@@ -277,6 +332,9 @@ impl TagTable {
     pub(super) fn mark(&self, id: TagId, mode: PurgeMode, sequence: Sequence, now: Timestamp) {
         if matches!(id.kind(), TagKind::OwnPage | TagKind::Path) {
             self.paths_marked.store(sequence.0, Ordering::Release); // pairs with the acquire below
+        }
+        if id.kind() == TagKind::Url {
+            self.urls_marked.store(sequence.0, Ordering::Release);
         }
         self.get_or_insert(id).marks.raise(mode, sequence, now);
     }
@@ -371,6 +429,7 @@ impl TagId {
             PAGE_KIND => TagKind::Page,
             PATH_KIND => TagKind::Path,
             DEPLOYMENT_KIND => TagKind::Deployment,
+            SEARCH_KIND => TagKind::Search,
             _ => TagKind::Named,
         }
     }
@@ -382,6 +441,10 @@ impl TagId {
 
     pub(super) const fn is_host(self) -> bool {
         matches!(self.kind(), TagKind::Host)
+    }
+
+    pub(super) const fn is_search(self) -> bool {
+        matches!(self.kind(), TagKind::Search)
     }
 
     pub(super) const fn is_deployment(self) -> bool {
@@ -410,4 +473,5 @@ const OWN_PAGE_KIND: u8 = 16;
 const PAGE_KIND: u8 = 17;
 const PATH_KIND: u8 = 18;
 const DEPLOYMENT_KIND: u8 = 19;
+const SEARCH_KIND: u8 = 20;
 const SHARDS: usize = 64;

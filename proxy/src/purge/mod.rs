@@ -36,7 +36,7 @@ use self::late_changes::LateChanges;
 pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
 use self::stored_urls::StoredUrls;
-use self::target::{PathTarget, ResolvedTarget, sought};
+use self::target::{PathTarget, ResolvedTarget, mark_late_classes, sought};
 use self::watched::LargePurges;
 use crate::invalidation::{
     Carrier as _, Invalidation, Marked, PurgeCondition, PurgeMark, PurgeTimes, RunningFetch,
@@ -243,7 +243,8 @@ impl PurgeExecutor {
         for target in &resolved {
             self.warn_if_late(target);
         }
-        let marks = marks.iter().map(PurgeMark::of).collect();
+        let mut marks: Vec<_> = marks.iter().map(PurgeMark::of).collect();
+        marks.extend(mark_late_classes(&resolved, &self.invalidation, (mode, now)));
         self.journal
             .append(JournalEntry::Purge { marks, past: PurgeTimes::of(mode, sequence, now) });
         if let Some(pending) = self.pending.try_lock()
@@ -365,10 +366,10 @@ impl PurgeExecutor {
                     let objects = deploys::of_others(self, deploy);
                     Count { objects, ..Count::default() }
                 }
-                ResolvedTarget::Url(keys, id) => {
+                ResolvedTarget::Url(keys, ids) => {
                     let hashes: Vec<u64> = keys.iter().map(Key::hash).collect();
                     let cold = self.purge_cold(Some(&hashes), mode, sequence);
-                    let under = self.under(keys, *id);
+                    let under = self.under(keys, ids);
                     self.forget(under.iter());
                     tally.look_at(under).plus(cold)
                 }
@@ -496,7 +497,7 @@ impl PurgeExecutor {
             ResolvedTarget::FoldedTag(id, folds) => {
                 std::iter::once(id).chain(folds).flat_map(|id| self.holders(*id)).collect()
             }
-            ResolvedTarget::Url(keys, id) => self.under(keys, *id),
+            ResolvedTarget::Url(keys, ids) => self.under(keys, ids),
             ResolvedTarget::Path(path) => {
                 let carriers = path.ids.iter().flat_map(|id| self.holders(*id));
                 carriers.chain(self.plain(path)).collect()
@@ -580,14 +581,14 @@ impl PurgeExecutor {
         found
     }
 
-    /// Returns the responses of a URL: those under its keys, and those of other spellings, which
-    /// carry the URL as a tag.
-    fn under(&self, keys: &[Key], id: TagId) -> Vec<Arc<Stored>> {
+    /// Returns the responses of a URL: those under its keys, and those of other spellings and of
+    /// equivalent URLs, which carry its tags.
+    fn under(&self, keys: &[Key], ids: &[TagId]) -> Vec<Arc<Stored>> {
+        let mut seen = HashSet::new();
         let under = keys.iter().flat_map(|key| self.store.by_hash(key.hash()));
-        let mut under: Vec<_> = under.filter(|stored| keys.contains(&stored.key)).collect();
-        let others = self.holders(id).into_iter().filter(|stored| !keys.contains(&stored.key));
-        under.extend(others);
-        under
+        let own = under.filter(|stored| keys.contains(&stored.key));
+        let others = ids.iter().flat_map(|id| self.holders(*id));
+        own.chain(others).filter(|stored| seen.insert(Arc::as_ptr(stored))).collect()
     }
 
     /// Everything that a prefix covers, or a condition that no tag tells of, in one walk over the

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use process::timestamp::Timestamp;
 use purge_protocol::request::Target;
-use purge_protocol::{CanonicalUrl, UrlPrefix, spelling};
+use purge_protocol::{CanonicalUrl, PurgeMode, UrlPrefix, spelling};
 use smallvec::{SmallVec, smallvec};
 
 use super::count::Pending;
 use super::deploys::DeployTime;
-use crate::invalidation::{DeployMark, Mark, PurgeCondition, PurgeMark, TagId, TagTable};
+use crate::invalidation::{
+    DeployMark, Invalidation, Mark, PurgeCondition, PurgeMark, TagId, TagTable,
+};
 use crate::key::{Key, KeySeed, Scheme};
 
 #[derive(Debug)]
@@ -16,8 +19,9 @@ pub(super) enum ResolvedTarget {
     Tag(TagId),
     /// A tag, and what stands for it in responses that do not list all of theirs.
     FoldedTag(TagId, [TagId; 2]),
-    /// A URL under both schemes and in its usual spellings, and its mark.
-    Url(Vec<Key>, TagId),
+    /// A URL under both schemes and in its usual spellings; its mark, and those of the classes of
+    /// URLs that are equivalent to it.
+    Url(Vec<Key>, SmallVec<[TagId; 2]>),
     Path(PathTarget),
     Prefix(UrlPrefix),
     Condition(Arc<PurgeCondition>),
@@ -55,15 +59,18 @@ impl ResolvedTarget {
 
     /// Resolves a URL in every scheme and usual spelling.
     pub(super) fn of_url(url: &CanonicalUrl, ids: &TagTable, seed: KeySeed) -> Self {
-        let mark = ids.url_of(url.host().as_bytes(), url.path().as_bytes());
-        Self::Url(keys(url, seed), mark)
+        let (host, path) = (url.host().as_bytes(), url.path().as_bytes());
+        let mut marks = smallvec![ids.url_of(host, path)];
+        marks.extend(ids.search_classes(host, path));
+        Self::Url(keys(url, seed), marks)
     }
 
     /// Returns the marks to be sought in the file. Purges of a URL or of everything take responses
     /// out of it at once.
     pub(super) fn sought(&self) -> SmallVec<[PurgeMark; 3]> {
         match self {
-            Self::Url(..) | Self::Deploy(_) | Self::All => SmallVec::new(),
+            Self::Url(_, ids) => ids.iter().skip(1).map(|id| PurgeMark::Tag(*id)).collect(),
+            Self::Deploy(_) | Self::All => SmallVec::new(),
             Self::Tag(_)
             | Self::FoldedTag(..)
             | Self::Prefix(_)
@@ -74,7 +81,8 @@ impl ResolvedTarget {
 
     pub(super) fn marks(&self) -> SmallVec<[Mark<'_>; 3]> {
         match self {
-            Self::Tag(id) | Self::Url(_, id) => smallvec![Mark::Tag(*id)],
+            Self::Tag(id) => smallvec![Mark::Tag(*id)],
+            Self::Url(_, ids) => ids.iter().map(|id| Mark::Tag(*id)).collect(),
             Self::FoldedTag(id, folds) => {
                 let folds = folds.iter().map(|id| Mark::Fold(*id));
                 std::iter::once(Mark::Tag(*id)).chain(folds).collect()
@@ -102,6 +110,28 @@ impl PathTarget {
         let other = if is_page { of_path.page } else { of_path.path };
         Self { keys: keys(url, seed), ids: [of_path.own, other], is_page }
     }
+}
+
+/// Marks classes of equivalent URLs that have become known since these targets were resolved, and
+/// returns their marks.
+pub(super) fn mark_late_classes(
+    resolved: &[ResolvedTarget],
+    invalidation: &Invalidation,
+    (mode, now): (PurgeMode, Timestamp),
+) -> Vec<PurgeMark> {
+    let mut late = Vec::new();
+    for target in resolved {
+        if let ResolvedTarget::Url(keys, known) = target
+            && let Some(key) = keys.first()
+        {
+            let present = invalidation.ids().search_classes(key.host(), key.path());
+            late.extend(present.into_iter().filter(|id| !known.contains(id)).map(Mark::Tag));
+        }
+    }
+    if !late.is_empty() {
+        invalidation.mark(&late, mode, now);
+    }
+    late.iter().map(PurgeMark::of).collect()
 }
 
 /// Returns the marks to be sought in the file, but for those of work that seeks them itself.

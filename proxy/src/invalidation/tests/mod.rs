@@ -3,6 +3,7 @@
 
 mod deploys;
 mod model;
+mod searches;
 
 use std::sync::atomic::AtomicBool;
 use std::thread;
