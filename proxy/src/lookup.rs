@@ -11,6 +11,7 @@ use crate::field::range::RangeSpec;
 use crate::freshness::Staleness;
 use crate::invalidation::{Invalidation, Verdict};
 use crate::key::Key;
+use crate::key::no_vary_search;
 use crate::key::vary::{Variant, VariantHash};
 use crate::request::RequestHead;
 use crate::store::selection::{Selected, select, select_by_language};
@@ -106,6 +107,48 @@ pub fn plain_of(
         Found::Stored(..) | Found::Nothing(_) => None,
     }
 }
+
+/// Finds a fresh response of another URL that is equivalent by what the response declares
+/// (`No-Vary-Search`). Looks at few, the newest of each declaration first.
+#[cold]
+pub fn usable_by_search(
+    store: &dyn Store,
+    invalidation: &Invalidation,
+    request: &RequestHead,
+    range: impl Fn() -> Option<RangeSpec>,
+    now: Timestamp,
+) -> Option<(Key, Lookup)> {
+    let own = &request.key;
+    let is_equivalent = |key: &Key| {
+        let parts = |key: &Key| (key.scheme(), key.rules());
+        let path = |key: &Key| no_vary_search::split(key.path()).0.to_vec();
+        parts(key) == parts(own) && key.host() == own.host() && path(key) == path(own)
+    };
+    for class in invalidation.ids().search_classes(own.host(), own.path()) {
+        let hashes = invalidation.ids().key_hashes(class);
+        let under = hashes.iter().rev().take(EQUIVALENTS_MAX).flat_map(|hash| store.by_hash(*hash));
+        let mut keys: Vec<Key> = Vec::new();
+        for stored in under.filter(|stored| stored.provenance.carries(class)) {
+            if is_equivalent(&stored.key) && !keys.contains(&stored.key) {
+                keys.push(stored.key.clone());
+            }
+        }
+        for key in keys {
+            let other = RequestHead { key, ..request.clone() };
+            let lookup = usable(store, &[], invalidation, &other, &range, now);
+            if let Found::Stored(stored, Verdict::Valid) = &lookup.found
+                && stored.provenance.carries(class)
+                && lookup.found.clone().fresh(now).is_some()
+            {
+                return Some((other.key, lookup));
+            }
+        }
+    }
+    None
+}
+
+/// Stored responses of equivalent URLs that one look-up looks at.
+const EQUIVALENTS_MAX: usize = 32;
 
 impl Lookup {
     /// Takes the plain form instead of none, or of a compressed form that is older or was purged.

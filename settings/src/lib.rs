@@ -64,7 +64,7 @@ pub use self::tables::{
     RespondContent, ResponseActions, ResponseMatch, RuleActions, RuleMatch, RuleOrigin,
     RuleOverlay, RuleSettings, RuleTemplate, SetCookie, TemplatePiece, TypePattern, preset,
 };
-pub use self::tables::{DeviceVariants, ImageRequests, KeyField, VaryMode};
+pub use self::tables::{DeviceVariants, ImageRequests, KeyField, NoVarySearch, VaryMode};
 use self::tree::{layers, references};
 pub use self::value::StatusRange;
 pub use self::written::{EffectiveSetting, SettingChange, WrittenSettings};

@@ -40,7 +40,7 @@ use crate::freshness::{RequestFacts, Uncacheable};
 use crate::invalidation::Invalidation;
 use crate::key::KeySeed;
 use crate::key::vary::VariantHash;
-use crate::lookup::{Lookup, plain_of, usable};
+use crate::lookup::{Found, Lookup, plain_of, usable, usable_by_search};
 use crate::origins::OriginId;
 use crate::policy::SettingsSnapshot;
 use crate::policy::rules::RuleEffects;
@@ -251,9 +251,23 @@ impl Cache {
         let now = self.clock.now();
         let lookup = self.find(head, loaded, now);
         let trust = self.invalidation.lease().trust(now);
-        let policy = &head.policy.freshness;
-        let decision = decide(lookup.found, &head.facts(), policy, trust, now);
-        (decision, lookup.variant)
+        let decide = |head: &RequestHead, found| {
+            decide(found, &head.facts(), &head.policy.freshness, trust, now)
+        };
+        let (store, invalidation) = (&*self.store, &*self.invalidation);
+        let range = || RangeSpec::only_one(&head.method, &head.fields);
+        let searches = invalidation.ids().searches();
+        if let Found::Nothing(ForwardReason::UriMiss) = lookup.found
+            && head.policy.heeds_search_variance
+            && !searches.of(head.key.host()).is_empty()
+            && let Some((key, other)) = usable_by_search(store, invalidation, head, range, now)
+            && let decision @ Decision::Hit(_) = decide(head, other.found)
+        {
+            searches.shared.add(1);
+            head.key = key; // what is answered is the stored response of this URL
+            return (decision, other.variant);
+        }
+        (decide(head, lookup.found), lookup.variant)
     }
 
     /// Finds the stored response that a request could use, in memory and among `loaded`.

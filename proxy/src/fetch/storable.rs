@@ -118,6 +118,12 @@ impl Storable {
             let (named, now) = ((&request.key, named), fetcher.clock.now());
             metrics.other_deployments.note(&tags.ids, named, invalidation, now);
         }
+        let variance = request.policy.search_variance(&fields);
+        let class = variance.and_then(|variance| {
+            let invalidation = &fetcher.invalidation;
+            invalidation.ids().declare(&request.key, &variance, || invalidation.sequence())
+        });
+        tags.ids.extend(class);
         form.describe(&mut fields);
         let known = names_under(&*fetcher.store, &request.key);
         let selecting = request.policy.selecting(&fields, known)?;

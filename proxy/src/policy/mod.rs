@@ -19,6 +19,7 @@ pub mod rules;
 mod snapshot;
 mod variants;
 
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 
 pub use self::live::LiveSettings;
@@ -34,9 +35,11 @@ use self::variants::VariantRules;
 use crate::compression::Compression;
 use crate::compression::form::{FORM, MADE_OF};
 use crate::freshness::{self, Heuristic, Uncacheable};
-use crate::key::vary;
+use crate::key::declared_vary::{self, DeclaredVary};
+use crate::key::no_vary_search::SearchVariance;
 use crate::key::{Key, KeySeed, Scheme};
-use settings::EffectiveSettings;
+use crate::key::{derived, vary};
+use settings::{EffectiveSettings, NoVarySearch};
 
 /// In the response to an unsafe request: the groups that it invalidates (RFC 9875 §3).
 pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
@@ -49,6 +52,8 @@ pub struct Policy {
     pub query: QueryFilter,
     /// The other fields that enter the key, or are reduced; `None` where there are none.
     pub variants: Option<Box<VariantRules>>,
+    /// Whether a response answers requests for URLs that are equivalent by its declaration.
+    pub heeds_search_variance: bool,
     pub freshness: freshness::FreshnessRules,
     pub cache: settings::CacheSettings,
     pub tags: settings::TagSettings,
@@ -75,6 +80,7 @@ impl Policy {
             cookies: CookieRules::new(cookies),
             query: QueryFilter::new(&key.query),
             variants: VariantRules::new(key).map(Box::new),
+            heeds_search_variance: key.no_vary_search == NoVarySearch::Heed,
             freshness: freshness::FreshnessRules {
                 default_ttl: cache.default_ttl,
                 heuristic: cache.heuristic.map(|it| Heuristic { share: it.share, max: it.max }),
@@ -121,11 +127,36 @@ impl Policy {
     ) -> Result<Vec<HeaderName>, Uncacheable> {
         let mut names = vary::named(response).map_err(|_matches_nothing| Uncacheable::VaryStar)?;
         names.extend(known);
-        if let Some(variants) = &self.variants {
+        let declared = DeclaredVary::of(response).map_err(|_unknown| Uncacheable::VaryStar)?;
+        let DeclaredVary { fields, cookies, country, device, .. } = declared.unwrap_or_default();
+        names.extend(fields);
+        let variants = self.variants.as_deref();
+        if country && !variants.is_some_and(VariantRules::knows_country) {
+            return Err(Uncacheable::VaryStar);
+        }
+        names.extend(device.then_some(derived::DEVICE));
+        if let Some(variants) = variants {
             variants.select(&mut names, response)?;
         }
-        names.extend_from_slice(self.cookies.selecting());
+        match cookies {
+            None => names.extend_from_slice(self.cookies.selecting()),
+            Some(cookies) => {
+                names.retain(|name| *name != COOKIE);
+                names.push(cookies);
+            }
+        }
         Ok(names)
+    }
+
+    /// Returns what a response declares about the query of its URL; `None`: all of it matters.
+    pub fn search_variance(&self, response: &HeaderMap) -> Option<SearchVariance> {
+        if !self.heeds_search_variance {
+            return None;
+        }
+        match DeclaredVary::of(response) {
+            Ok(Some(DeclaredVary { query: Some(query), .. })) => Some(query),
+            _ => SearchVariance::of(response),
+        }
     }
 
     pub fn public(&self, fields: &HeaderMap) -> HeaderMap {
@@ -139,7 +170,8 @@ impl Policy {
     /// Returns whether a response field is meant for this cache and not for clients.
     pub fn is_hidden(&self, name: &HeaderName) -> bool {
         // `CDN-Cache-Control` is for the caches between us and the client as well (RFC 9213 §3.1).
-        let is_ours = matches!(name.as_str(), "surrogate-control" | CACHE_GROUP_INVALIDATION);
+        let is_ours = matches!(name.as_str(), "surrogate-control" | CACHE_GROUP_INVALIDATION)
+            || *name == declared_vary::NAME;
         *name == FORM
             || *name == MADE_OF
             || self.cache.strip_cdn_cache_control && name == "cdn-cache-control"

@@ -217,6 +217,9 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_purged_prefixes gauge
     shellac_purged_expressions gauge
     shellac_deployments_present gauge
+    shellac_no_vary_search_declarations gauge
+    shellac_no_vary_search_declarations_refused counter
+    shellac_no_vary_search_hits counter
     shellac_purge_floor_raised counter
     shellac_purge_log_state gauge
     shellac_purge_log_quarantined gauge

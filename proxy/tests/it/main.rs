@@ -17,6 +17,7 @@ mod tls;
 #[cfg(test)]
 mod vary;
 mod variants;
+mod no_vary_search;
 #[cfg(test)]
 mod validation;
 #[cfg(test)]

@@ -226,3 +226,92 @@ async fn a_url_with_too_many_variants_is_named_in_stats() {
     let metrics = proxy.ask_admin("GET", "/metrics", &[], "").await;
     assert!(metrics.text().contains("reason=\"variants\"} 2"), "{}", metrics.text());
 }
+
+#[tokio::test]
+async fn the_origin_declares_what_its_response_varies_on_for_this_cache_alone() {
+    let origin = Origin::start().await;
+    origin.script("/a", |request| {
+        let of = |name: &str| request.head.field(name).unwrap_or_default();
+        let text = format!("{} {} {}", of("x-plan"), of("cookie"), of("accept-language"));
+        cacheable(&text).field("shellac-vary", "header=X-Plan, cookie=ab, device, language=en|de")
+    });
+    let proxy = keyed(&origin, "[cookies]\nvary_on = [\"ab\", \"lang\"]\n");
+
+    let first = [PHONE, ("X-Plan", "pro"), ("Cookie", "ab=1; lang=x"), ("Accept-Language", "de")];
+    let answer = proxy.get_with("/a", &first).await;
+    assert_eq!(answer.text(), "pro ab=1; lang=x de");
+    assert!(answer.field("shellac-vary").is_none(), "it is for this cache alone");
+    let with = |place: usize, field: (&'static str, &'static str)| {
+        let mut fields = first;
+        fields[place] = field;
+        fields
+    };
+    for (fields, is_hit) in [
+        (first, true),
+        (with(0, OTHER_PHONE), true),
+        (with(2, ("Cookie", "lang=y; ab=1")), true),
+        (with(3, ("Accept-Language", "de-AT, en;q=0.1")), true),
+        (with(0, DESKTOP), false),
+        (with(1, ("X-Plan", "free")), false),
+        (with(2, ("Cookie", "ab=2; lang=x")), false),
+        (with(3, ("Accept-Language", "en")), false),
+    ] {
+        let answer = proxy.get_with("/a", &fields).await;
+        assert_eq!(answer.is_hit(), is_hit, "{fields:?}");
+    }
+    let purge = proxy.purge(&json!({ "urls": ["http://site.example/a"] }).to_string()).await;
+    assert_eq!(purge["matched"]["objects"], 5);
+}
+
+#[tokio::test]
+async fn a_declaration_that_cannot_be_compared_keeps_the_response_out() {
+    let origin = Origin::start().await;
+    for (path, declared) in
+        [("/a", "header=X-A, session"), ("/b", "country"), ("/c", "header=X-Forwarded-For")]
+    {
+        origin.on(path, cacheable("page").field("shellac-vary", declared));
+        let proxy = Proxy::start(&origin);
+        for _ in 0..2 {
+            let answer = proxy.get(path).await;
+            assert!(answer.cache_status().contains("detail=vary_star"), "{declared}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_response_without_the_declaration_of_others_answers_only_its_own_kind() {
+    let origin = Origin::start().await;
+    origin.script("/a", |request| {
+        let is_phone = request.head.field("user-agent").unwrap_or_default().contains("Mobi");
+        let reply = cacheable(if is_phone { "small" } else { "large" });
+        if is_phone { reply.field("shellac-vary", "device") } else { reply }
+    });
+    let proxy = Proxy::start(&origin);
+
+    assert_eq!(proxy.get_with("/a", &[PHONE]).await.text(), "small");
+    proxy.advance(1);
+    assert_eq!(proxy.get_with("/a", &[DESKTOP]).await.text(), "large");
+    for (field, text) in [(PHONE, "small"), (OTHER_PHONE, "small"), (DESKTOP, "large")] {
+        let answer = proxy.get_with("/a", &[field]).await;
+        assert_eq!((answer.text(), answer.is_hit()), (text, true), "{field:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_declaration_may_change_from_one_response_to_the_next() {
+    let origin = Origin::start().await;
+    let page = |declared: &str| cacheable(declared).field("shellac-vary", declared);
+    let declared = ["header=X-A", "header=X-B", "header=X-B"];
+    origin.on_each("/a", declared.map(page));
+    let proxy = Proxy::start(&origin);
+
+    assert_eq!(proxy.get_with("/a", &[("X-A", "1"), ("X-B", "1")]).await.text(), "header=X-A");
+    proxy.advance(1);
+    assert_eq!(proxy.get_with("/a", &[("X-A", "2"), ("X-B", "1")]).await.text(), "header=X-B");
+    let other = proxy.get_with("/a", &[("X-A", "2"), ("X-B", "2")]).await;
+    assert!(!other.is_hit(), "{}", other.cache_status());
+    let same = proxy.get_with("/a", &[("X-A", "2"), ("X-B", "1")]).await;
+    assert_eq!((same.text(), same.is_hit()), ("header=X-B", true));
+    let purge = proxy.purge(&json!({ "urls": ["http://site.example/a"] }).to_string()).await;
+    assert_eq!(purge["matched"]["objects"], 3);
+}

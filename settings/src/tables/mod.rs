@@ -46,7 +46,7 @@ pub use self::cookies::{CookieSettings, OtherCookies, VaryCookie};
 pub use self::dns::{AddressFamily, DnsSettings};
 pub use self::effective::EffectiveSettings;
 pub use self::kafka::{KafkaSettings, SaslMechanism, Security};
-pub use self::key::{DeviceVariants, ImageRequests, KeyField, KeySettings, VaryMode};
+pub use self::key::{DeviceVariants, ImageRequests, KeyField, KeySettings, NoVarySearch, VaryMode};
 pub use self::limits::LimitSettings;
 pub use self::listen::{ClientFields, Http2, ListenSettings, ProxyProtocol};
 pub use self::listen_address::ListenAddress;

@@ -21,7 +21,6 @@ pub struct VariantRules {
     country: Option<HeaderName>,
     device: DeviceVariants,
     languages: Box<[Box<str>]>,
-    /// The one that is forwarded, for each of `languages`.
     images: ImageRequests,
     reduces_user_agent: bool,
     modes: Box<[(HeaderName, VaryMode)]>,
@@ -72,6 +71,11 @@ impl VariantRules {
             || rules.images != ImageRequests::Off
             || !rules.modes.is_empty();
         is_set.then_some(rules)
+    }
+
+    /// Returns whether a field names the country.
+    pub(super) const fn knows_country(&self) -> bool {
+        self.country.is_some()
     }
 
     /// Tells the origin the kind of device, and takes away a country that nobody has said who may.

@@ -5,6 +5,7 @@ mod device_variants;
 mod image_requests;
 mod key_field;
 mod languages;
+mod no_vary_search;
 mod vary_mode;
 
 use http::HeaderName;
@@ -12,6 +13,7 @@ use http::HeaderName;
 pub use self::device_variants::DeviceVariants;
 pub use self::image_requests::ImageRequests;
 pub use self::key_field::KeyField;
+pub use self::no_vary_search::NoVarySearch;
 pub use self::vary_mode::VaryMode;
 
 use self::country::country;
@@ -19,6 +21,7 @@ use self::device_variants::DEVICE_VARIANTS;
 use self::image_requests::IMAGE_REQUESTS;
 use self::key_field::{key_field, key_field_of};
 use self::languages::language;
+use self::no_vary_search::NO_VARY_SEARCH;
 use super::deployment;
 use super::query::QuerySettings;
 use crate::table::Table;
@@ -43,6 +46,8 @@ pub struct KeySettings {
     pub languages: Vec<String>,
     /// `images`: the requests whose `Accept` is reduced to image formats.
     pub images: ImageRequests,
+    /// `no_vary_search`: the use of what a response declares about its query.
+    pub no_vary_search: NoVarySearch,
     /// `vary`: what a field means that a response names in `Vary`.
     pub vary: Vec<(HeaderName, VaryMode)>,
 }
@@ -66,6 +71,7 @@ impl KeySettings {
             let fault = Fault::new(format!("may name {LANGUAGES_MAX} languages"), "too many");
             table.fault_of("languages", fault);
         }
+        table.read("no_vary_search", choice(&NO_VARY_SEARCH), &mut self.no_vary_search);
         table.read("images", choice(&IMAGE_REQUESTS), &mut self.images);
         vary_mode::read(&mut self.vary, table);
     }
