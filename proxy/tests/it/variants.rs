@@ -143,6 +143,19 @@ async fn an_image_has_a_variant_for_what_browsers_can_show() {
 }
 
 #[tokio::test]
+async fn the_preset_of_next_js_tells_image_formats_apart_and_no_more() {
+    let origin = Origin::start().await;
+    let path = "/_next/image?url=%2Fa.png&w=640&q=75";
+    origin.script(path, |request| telling("accept")(request).field("vary", "Accept"));
+    let proxy = keyed(&origin, "[[rule]]\nname = \"site\"\npreset = \"nextjs\"\n");
+
+    for (accept, is_hit) in [("image/webp,*/*", false), ("image/webp, image/png;q=0.9", true)] {
+        let answer = proxy.get_with(path, &[("Accept", accept)]).await;
+        assert_eq!((answer.text(), answer.is_hit()), ("image/webp,*/*", is_hit), "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn a_user_agent_that_is_normalized_is_one_of_three_in_the_key_and_at_the_origin() {
     let origin = Origin::start().await;
     origin.script("/a", |request| telling("user-agent")(request).field("vary", "User-Agent"));
