@@ -515,8 +515,8 @@ impl PurgeExecutor {
     pub async fn stored_of(&self, url: &CanonicalUrl) -> Vec<(Arc<Stored>, &'static str)> {
         let mut all: Vec<(Arc<Stored>, &'static str)> = Vec::new();
         for target in &self.stored_urls(&[Target::Url(url.clone())]).targets {
-            let ResolvedTarget::Url(keys, id) = self.resolve(target) else { continue };
-            all.extend(self.under(&keys, id).into_iter().map(|stored| (stored, "memory")));
+            let ResolvedTarget::Url(keys, ids) = self.resolve(target) else { continue };
+            all.extend(self.under(&keys, &ids).into_iter().map(|stored| (stored, "memory")));
             for key in &keys {
                 let loaded = cold::load(&*self.store, key, Promote::IfHot).await;
                 all.extend(loaded.into_iter().map(|stored| (stored, "file")));
