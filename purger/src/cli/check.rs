@@ -167,7 +167,10 @@ fn remedy(causes: &str) -> Option<&'static str> {
         () if has("certificate verify failed") || has("unable to get local issuer") => {
             "let kafka.ca name the authority that signed the broker's certificate, and kafka.brokers the names in it"
         }
-        () if has("certificate required") || has("bad certificate") => {
+        () if has("certificate required")
+            || has("bad certificate")
+            || has("client ssl authentication might be required") =>
+        {
             "the broker asks for a certificate of its clients: set kafka.certificate and kafka.key"
         }
         // A peer that does not speak TLS may also reset the connection during the handshake.
@@ -368,6 +371,10 @@ mod tests {
             (
                 "ssl://k:9093/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified",
                 "kafka.ca",
+            ),
+            (
+                "ssl://k:9093/bootstrap: SSL handshake failed: error:0A0000F4:SSL routines::unexpected message: client SSL authentication might be required (see ssl.key.location)",
+                "kafka.certificate",
             ),
             (
                 "ssl://k:9092/bootstrap: SSL handshake failed: error:0A00010B:SSL routines::wrong version number",

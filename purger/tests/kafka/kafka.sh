@@ -13,6 +13,8 @@
 # KAFKA_HOME  where it is installed          (target/kafka)
 # KAFKA_DIR   data, logs, pids of one broker (target/kafka/broker)
 # KAFKA_PORT, ZOOKEEPER_PORT                 (29092, 22181)
+# KAFKA_TLS_PORT where it also listens by TLS and asks for certificates, if it is set; needs openssl. KAFKA_DIR/tls has
+#             broker.pem for clients to trust, and client.pem with client.key for them to show
 # KAFKA_OWNER a process with which everything that was started ends, however that ends
 
 set -euo pipefail
@@ -61,6 +63,37 @@ install() {
     touch "$home/dist/complete"
 }
 
+# Makes a certificate that signs itself: certificate NAME
+certificate() {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$1" -addext 'subjectAltName=IP:127.0.0.1' \
+        -keyout "$dir/tls/$1.key" -out "$dir/tls/$1.pem" 2>/dev/null
+}
+
+make_certificates() {
+    [[ -e $dir/tls/clients.p12 ]] && return
+    mkdir -p "$dir/tls"
+    certificate broker
+    certificate client
+    openssl pkcs12 -export -name broker -in "$dir/tls/broker.pem" -inkey "$dir/tls/broker.key" -passout pass:secret -out "$dir/tls/broker.p12"
+    keytool -importcert -noprompt -alias client -file "$dir/tls/client.pem" -storetype PKCS12 -storepass secret \
+        -keystore "$dir/tls/clients.p12" 2>/dev/null
+}
+
+# What server.properties say of TLS.
+tls_properties() {
+    cat <<END
+listeners=PLAINTEXT://127.0.0.1:$port,SSL://127.0.0.1:$KAFKA_TLS_PORT
+ssl.client.auth=required
+ssl.keystore.type=PKCS12
+ssl.keystore.location=$dir/tls/broker.p12
+ssl.keystore.password=secret
+ssl.key.password=secret
+ssl.truststore.type=PKCS12
+ssl.truststore.location=$dir/tls/clients.p12
+ssl.truststore.password=secret
+END
+}
+
 configure() {
     mkdir -p "$dir/zookeeper" "$dir/log"
     cat >"$dir/zookeeper.properties" <<END
@@ -89,6 +122,10 @@ controlled.shutdown.enable=false
 message.max.bytes=16777216
 replica.fetch.max.bytes=16777216
 END
+    if [[ -n ${KAFKA_TLS_PORT:-} ]]; then
+        make_certificates
+        tls_properties >>"$dir/server.properties"
+    fi
     cat >"$dir/log4j.properties" <<END
 log4j.rootLogger=WARN,out
 log4j.logger.kafka.server.KafkaServer=INFO

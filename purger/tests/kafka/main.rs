@@ -22,4 +22,6 @@ mod poison;
 #[cfg(test)]
 mod settle;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod topics;

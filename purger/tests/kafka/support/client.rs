@@ -59,7 +59,9 @@ impl Client {
             None => self.connect()?,
         };
         let length = body.len();
-        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: site.test\r\n").into_bytes();
+        // Admin listeners are asked for as this machine.
+        let host = if path.starts_with("/p/") { "site.test" } else { "localhost" };
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n").into_bytes();
         if length > 0 {
             request.extend(format!("content-length: {length}\r\n").into_bytes());
             request.extend(b"content-type: application/json\r\n");

@@ -19,14 +19,25 @@ use super::{PATIENCE, eventually, free_port, guard, pause};
 pub(crate) struct Kafka {
     directory: TempDir,
     port: u16,
+    tls_port: Option<u16>,
     zookeeper_port: u16,
 }
 
 impl Kafka {
     /// Starts a broker for one test, that may do to it what it likes.
     pub(crate) fn start() -> Self {
+        Self::listening(None)
+    }
+
+    /// Starts a broker that also listens by TLS, and asks for certificates there.
+    pub(crate) fn start_with_tls() -> Self {
+        Self::listening(Some(free_port()))
+    }
+
+    fn listening(tls_port: Option<u16>) -> Self {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let kafka = Self { directory, port: free_port(), zookeeper_port: free_port() };
+        let (port, zookeeper_port) = (free_port(), free_port());
+        let kafka = Self { directory, port, tls_port, zookeeper_port };
         kafka.script(&["start"]);
         kafka
     }
@@ -42,6 +53,15 @@ impl Kafka {
 
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn tls_address(&self) -> String {
+        format!("127.0.0.1:{}", self.tls_port.unwrap())
+    }
+
+    /// A certificate or a key, by its name in the script.
+    pub(crate) fn tls_file(&self, name: &str) -> String {
+        self.directory.path().join("tls").join(name).display().to_string()
     }
 
     pub(crate) fn kill(&self) {
@@ -68,8 +88,12 @@ impl Kafka {
     }
 
     fn script(&self, arguments: &[&str]) {
-        let output = Command::new(guard::script())
-            .args(arguments)
+        let mut command = Command::new(guard::script());
+        command.args(arguments);
+        if let Some(port) = self.tls_port {
+            command.env("KAFKA_TLS_PORT", port.to_string());
+        }
+        let output = command
             .env("KAFKA_DIR", self.directory.path())
             .env("KAFKA_PORT", self.port.to_string())
             .env("ZOOKEEPER_PORT", self.zookeeper_port.to_string())

@@ -28,13 +28,24 @@ impl Purgers {
     /// Configures purgers of these topics for proxies with these admin listeners; `more`: lines of
     /// `[purger]`.
     pub(crate) fn new(kafka: &Kafka, topics: &[&str], proxies: &[SocketAddr], more: &str) -> Self {
+        let broker = format!("brokers = [\"{}\"]", kafka.address());
+        Self::connecting(&broker, topics, proxies, more)
+    }
+
+    /// Configures them to connect as these lines of `[kafka]` say.
+    pub(crate) fn connecting(
+        kafka: &str,
+        topics: &[&str],
+        proxies: &[SocketAddr],
+        more: &str,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");
         let slow_after = if more.contains("slow_after") { "" } else { "slow_after = \"1s\"" };
         let urls: Vec<String> = proxies.iter().map(|address| format!("http://{address}")).collect();
         let text = format!(
             "[kafka]
-            brokers = [\"{}\"]
+            {kafka}
             cluster = \"test\"
             [kafka.properties]
             \"api.version.request\" = \"false\"
@@ -52,7 +63,6 @@ impl Purgers {
             {more}
             [purger.targets]
             urls = {urls:?}\n",
-            kafka.address(),
         );
         fs::write(&file, text).unwrap();
         Self { file, _directory: directory }
