@@ -1,9 +1,9 @@
 //! How much memory a purger takes while many proxies catch up at once, beside `purger.memory`.
 //! `loadtest/purger-memory.sh` builds everything and runs this.
 //!
-//! All proxies but one are away while purges are published to a broker that librdkafka plays. Then
-//! they return together. The purger's peak of resident memory from then on, and while it read, is
-//! compared with what it took before, and each proxy must have got every purge.
+//! While the purger is away, purges are published to a broker that librdkafka plays. It reads them
+//! while all proxies but one are away, and then these return together. Its peak of resident memory
+//! in both is compared with what it took without purges, and each proxy must have got every purge.
 
 #![expect(
     clippy::unwrap_used,
@@ -79,10 +79,11 @@ impl Scene {
         };
         until("every proxy is adopted", || all(0)).await;
         let idle = purger.resident("VmRSS");
-        purger.forget_peak();
-        let begun = Instant::now();
+        drop(purger);
         proxies.iter().skip(1).for_each(|proxy| proxy.is_away.store(true, Ordering::Relaxed));
         self.publish(&cluster).await;
+        let begun = Instant::now();
+        let purger = self.purger(&cluster, &proxies, directory.path());
         let end = i64::try_from(self.events).unwrap();
         let first = proxies.first().unwrap();
         until("the others go on", || first.is_at(end, self.partitions)).await;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::dead_letter::DeadLetters;
-use crate::delivery::context::DeliveryContext;
+use crate::delivery::context::{DeliveryContext, QUESTIONS_MAX};
 use crate::delivery::discovery::Discovery;
 use crate::delivery::fleet::Fleet;
 use crate::delivery::refusal::{REFUSALS_MAX, REFUSED_READERS_MAX};
@@ -120,6 +120,7 @@ impl App {
             cursors: Arc::clone(&cursors),
             cursor_permits: Arc::new(Semaphore::new(memory.cursors())),
             brokers: consumer.clone(),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             intake: intake.clone(),
             dead_letters,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),

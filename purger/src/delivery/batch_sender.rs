@@ -289,8 +289,13 @@ impl BatchSender {
 
     /// Asks the brokers for the log's oldest offset and the one behind its newest.
     pub(super) async fn watermarks(&mut self) -> Option<(i64, i64)> {
+        let permit = Arc::clone(&self.context.questions).acquire_owned().await.ok()?;
         let (brokers, log) = (self.context.brokers.clone(), self.partition.log.clone());
-        self.ask_kafka(move || brokers.watermarks(&log)).await
+        let ask = move || {
+            let _permit = permit;
+            brokers.watermarks(&log)
+        };
+        self.ask_kafka(ask).await
     }
 
     /// Makes a blocking call to Kafka; if it fails, waits for the backoff and returns `None`.

@@ -22,6 +22,8 @@ pub struct DeliveryContext {
     pub cursor_permits: Arc<Semaphore>,
     /// For the first and the last offsets of logs.
     pub brokers: GroupConsumer,
+    /// Questions for these offsets at once, each of which blocks a thread.
+    pub questions: Arc<Semaphore>,
     pub intake: Intake,
     pub dead_letters: DeadLetters,
     /// Permits for records that proxies refuse while their dead letters are written.
@@ -38,3 +40,6 @@ impl DeliveryContext {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.wall().as_millis())
     }
 }
+
+/// More do not make the brokers answer faster.
+pub const QUESTIONS_MAX: usize = 16;

@@ -192,11 +192,12 @@ impl Target {
         if let Some(authorization) = self.authorization.as_ref().filter(|_| is_present) {
             request = request.header(AUTHORIZATION, authorization);
         }
+        let answer_max = ANSWER_BYTES + 2 * body.len();
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| causes(&error))?;
             let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = Limited::new(body, answer_max).collect().await;
             let body = body.map_err(|error| error.to_string())?.to_bytes();
             Ok(((head.status, head.headers), body))
         };
@@ -288,8 +289,8 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Bytes of an answer: a batch of 100,000 purges that all hit something takes 5 MB.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Bytes of an answer, besides twice the batch's: what it says of a purge is shorter than that.
+const ANSWER_BYTES: usize = 1 << 20;
 /// Idle connections are closed before the proxy does it, which is after a minute.
 const IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(15);

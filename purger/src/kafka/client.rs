@@ -98,7 +98,7 @@ pub fn producer(kafka: &KafkaSettings) -> ClientConfig {
 /// unreadable.
 fn reader(kafka: &KafkaSettings, purger: &PurgerSettings, bytes: u64) -> ClientConfig {
     let mut config = base(kafka);
-    let record_max = usize::try_from(purger.max_event).unwrap_or(usize::MAX).max(1 << 20);
+    let record_max = usize::try_from(purger.max_event).unwrap_or(usize::MAX).max(FETCH_BYTES);
     config
         .set("fetch.wait.max.ms", "50")
         .set("fetch.min.bytes", "1")
@@ -202,11 +202,14 @@ pub fn partition_at(
     Ok(list)
 }
 
+/// Bytes of one partition in one answer, as they are compressed: they take many times as much when
+/// they are read. Of larger records, librdkafka asks for more.
+const FETCH_BYTES: usize = 128 << 10;
 const ATTEMPTS: u32 = 10;
 /// Between two questions about a partition that is not ready.
 const WATERMARKS_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that a cursor fetches ahead.
-const CURSOR_BYTES: u64 = 16 << 20;
+const CURSOR_BYTES: u64 = 4 << 20;
 /// Longest time that a call to the brokers may block.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
