@@ -59,10 +59,13 @@ impl CompressionMetrics {
             by_coding("shellac_compression_bytes_out", "Bytes that became of them", |of| {
                 of.bytes_out.value()
             }),
-            by_coding(
-                "shellac_compression_cpu_milliseconds",
-                "Time spent in compressors, in milliseconds",
-                |of| of.nanos.value() / 1_000_000,
+            Family::labelled(
+                "shellac_compression_cpu_seconds",
+                "Time spent in compressors",
+                ALL.into_iter().map(|coding| {
+                    let time = Duration::from_nanos(self.of(coding).nanos.value());
+                    Sample::counter_of([("coding", name(coding).to_owned())], time.as_secs_f64())
+                }),
             ),
             by_coding(
                 "shellac_compression_failures",

@@ -261,12 +261,9 @@ pub(crate) fn server_families(origins: &Origins) -> Vec<Family> {
             all().map(|(labels, server)| Sample::labelled_gauge(labels, server.idle() as u64)),
         ),
         Family::labelled(
-            "shellac_server_latency_microseconds",
+            "shellac_server_latency_seconds",
             "Time to the head of a response, as the balancer sees it: rises at once, falls slowly",
-            all().map(|(labels, server)| {
-                let latency = Duration::from_secs_f64(server.load().latency(now));
-                Sample::labelled_gauge(labels, latency.as_micros().try_into().unwrap_or(u64::MAX))
-            }),
+            all().map(|(labels, server)| Sample::gauge_of(labels, server.load().latency(now))),
         ),
     ]
 }

@@ -176,7 +176,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_compression_responses counter
     shellac_compression_bytes_in counter
     shellac_compression_bytes_out counter
-    shellac_compression_cpu_milliseconds counter
+    shellac_compression_cpu_seconds counter
     shellac_compression_failures counter
     shellac_compression_overloads counter
     shellac_compression_running gauge
@@ -194,7 +194,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_server_requests counter
     shellac_server_requests_in_flight gauge
     shellac_server_idle_connections gauge
-    shellac_server_latency_microseconds gauge
+    shellac_server_latency_seconds gauge
     shellac_origin_server_up gauge
     shellac_origin_server_share gauge
     shellac_origin_probes counter
