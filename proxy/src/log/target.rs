@@ -185,8 +185,8 @@ mod tests {
             target.write(line.as_bytes(), 0).unwrap();
         }
         let text = |path: &Path| fs::read_to_string(path).unwrap();
-        assert_eq!(text(&path), "five\nsix\n");
-        assert_eq!(text(&numbered(&path, 1)), "four\n");
+        assert_eq!(text(&path), "six\n");
+        assert_eq!(text(&numbered(&path, 1)), "four\nfive\n", "as much as has room");
         assert_eq!(text(&numbered(&path, 2)), "three\n", "the older ones are gone");
         assert!(!numbered(&path, 3).exists());
     }
