@@ -36,8 +36,8 @@ pub fn choose<'s>(site: &'s [Box<str>], fields: &HeaderMap) -> Option<&'s str> {
 fn matched<'s>(site: &'s [Box<str>], range: &[u8]) -> Option<&'s str> {
     let mut rest = range;
     loop {
-        let is_it = |language: &&Box<str>| language.as_bytes().eq_ignore_ascii_case(rest);
-        if let Some(language) = site.iter().find(is_it) {
+        let is_it = |language: &&str| language.as_bytes().eq_ignore_ascii_case(rest);
+        if let Some(language) = site.iter().map(Box::as_ref).find(is_it) {
             return Some(language);
         }
         match rest.iter().rposition(|byte| *byte == b'-') {
@@ -45,12 +45,12 @@ fn matched<'s>(site: &'s [Box<str>], range: &[u8]) -> Option<&'s str> {
             None => break,
         }
     }
-    let begins = |language: &&Box<str>| {
+    let begins = |language: &&str| {
         let own = language.as_bytes();
         own.get(range.len()) == Some(&b'-')
             && own.get(..range.len()).is_some_and(|head| head.eq_ignore_ascii_case(range))
     };
-    site.iter().find(begins).map(Box::as_ref)
+    site.iter().map(Box::as_ref).find(begins)
 }
 
 #[cfg(test)]

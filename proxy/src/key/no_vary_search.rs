@@ -5,7 +5,7 @@
 //! in which all bytes that are no UTF-8 are one character: origins that read another encoding would
 //! be asked for one word and answer for another.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sfv::{BareItem, Dictionary, InnerList, ListEntry, Parser};
 
 /// What a response declares about the query of its URL.
@@ -30,7 +30,7 @@ impl SearchVariance {
     pub fn of(fields: &HeaderMap) -> Option<Self> {
         let mut lines = fields.get_all(NAME).iter().peekable();
         lines.peek()?;
-        let text = lines.map(|line| line.as_bytes()).collect::<Vec<_>>().join(&b","[..]);
+        let text = lines.map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b","[..]);
         let dictionary = (text.len() <= FIELD_BYTES_MAX)
             .then(|| Parser::new(&text).parse::<Dictionary>())?
             .ok()?;
@@ -176,7 +176,7 @@ const FIELD_BYTES_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
     use proptest::prelude::proptest;
 
     use super::*;

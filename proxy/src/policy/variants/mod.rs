@@ -125,13 +125,12 @@ impl VariantRules {
                 continue;
             }
             match mode {
-                VaryMode::Normalize => {}
                 VaryMode::Bypass => return Err(Uncacheable::VaryBypass),
                 VaryMode::Raw if *field == ACCEPT_LANGUAGE && self.languages.is_empty() => {
                     names.retain(|name| name != field);
                     names.push(RAW_LANGUAGE);
                 }
-                VaryMode::Raw => {}
+                VaryMode::Raw | VaryMode::Normalize => {}
                 VaryMode::IgnoreIfPublic => {
                     if ResponseDirectives::of(response).is_public() {
                         names.retain(|name| name != field);
@@ -158,9 +157,9 @@ impl ListedField {
             return;
         }
         let value = line.as_bytes().trim_ascii();
-        let is_it = |own: &&HeaderValue| match self.ignores_case {
-            true => own.as_bytes().eq_ignore_ascii_case(value),
-            false => own.as_bytes() == value,
+        let is_it = |own: &&HeaderValue| {
+            let own = own.as_bytes();
+            own == value || self.ignores_case && own.eq_ignore_ascii_case(value)
         };
         let listed = self.values.iter().find(is_it).filter(|_| more.is_none());
         let reduced = listed.cloned().unwrap_or(HeaderValue::from_static(OTHER));

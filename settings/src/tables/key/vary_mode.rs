@@ -48,14 +48,14 @@ fn named(text: &str, mode: VaryMode) -> Result<HeaderName, Fault> {
             "one user's page would be everybody's",
             "let the origin leave it out of `Vary` where pages do not depend on it, or drop cookies in [cookies]",
         ),
-        ("accept-encoding", VaryMode::Normalize) => Ok(name),
-        ("accept-encoding", _) => refused(
-            "must be \"normalize\"",
-            "clients would get codings that they cannot read",
-            "leave it out: \"normalize\" is the default",
-        ),
-        ("accept" | "accept-language" | "user-agent", _) => Ok(name),
-        (_, VaryMode::Normalize) => refused(
+        ("accept-encoding", VaryMode::Raw | VaryMode::IgnoreIfPublic | VaryMode::Bypass) => {
+            refused(
+                "must be \"normalize\"",
+                "clients would get codings that they cannot read",
+                "leave it out: \"normalize\" is the default",
+            )
+        }
+        (other, VaryMode::Normalize) if !NORMALIZED.contains(&other) => refused(
             "must not be \"normalize\"",
             "no normal form of it is known",
             "Accept, Accept-Language and User-Agent have one; else list the values in `key.headers`",
@@ -63,6 +63,9 @@ fn named(text: &str, mode: VaryMode) -> Result<HeaderName, Fault> {
         _ => Ok(name),
     }
 }
+
+/// Fields that have a normal form.
+const NORMALIZED: [&str; 4] = ["accept", "accept-encoding", "accept-language", "user-agent"];
 
 const MODES: [(&str, VaryMode); 4] = [
     ("normalize", VaryMode::Normalize),
