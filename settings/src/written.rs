@@ -56,8 +56,9 @@ impl WrittenSettings {
         Self { places, ..self }
     }
 
-    /// Returns all settings, in the order of their paths: those that were written, and of the others
-    /// the defaults. What belongs to one listener, origin or rule is there only if it was written.
+    /// Returns all settings, in the order of their paths: those that were written, and of the
+    /// others the defaults. What belongs to one listener, origin or rule is there only if it was
+    /// written.
     pub fn effective(&self) -> Vec<EffectiveSetting> {
         let mut all = BTreeMap::new();
         for (path, value) in defaults() {

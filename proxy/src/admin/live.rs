@@ -137,7 +137,7 @@ fn read(series: &Series, seconds: usize, correction: i64, snapshot: &mut LiveSna
     snapshot.histogram = LatencyCounts {
         bounds_seconds: bounds_seconds().collect(),
         hits: hits.scaled_to(all[Figure::Hits] + all[Figure::Stale]),
-        misses: misses.to_vec(),
+        misses: misses.counts(),
     };
     let each = |figure| series.figure(seconds, figure);
     snapshot.series = SeriesOfSeconds {
@@ -222,14 +222,14 @@ fn storage(app: &App, series: &Series) -> Vec<Tier> {
     let usage = app.store.usage();
     let (sum, there) = series.sum(RATE_SECONDS);
     let memory = Tier {
-        tier: "memory".to_owned(),
+        name: "memory".to_owned(),
         objects: usage.objects,
         bytes: usage.bytes,
         capacity_bytes: usage.capacity,
         evictions_per_second: Some(per_second(sum[Figure::Evictions], there)),
     };
     let file = app.file_usage().map(|usage| Tier {
-        tier: "file".to_owned(),
+        name: "file".to_owned(),
         objects: usage.objects,
         bytes: usage.live_bytes,
         capacity_bytes: usage.capacity,
@@ -301,7 +301,7 @@ mod tests {
             misses.record(Duration::from_millis(80));
             let reading =
                 FigureReading { counts, misses: misses.counts(), ..FigureReading::default() };
-            series.sample(START.plus(Duration::from_secs(second)), reading);
+            series.sample(START.plus(Duration::from_secs(second)), &reading);
         }
         series
     }

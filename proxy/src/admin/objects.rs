@@ -21,6 +21,7 @@ use crate::freshness::Staleness;
 use crate::invalidation::{TagId, Verdict};
 use crate::key::Key;
 use crate::purge::endpoint::{json as respond, problem};
+use crate::purge::stored_of;
 use crate::response::body::ResponseBody;
 use crate::store::{Show, Stored};
 use process::timestamp::Timestamp;
@@ -89,7 +90,7 @@ pub(super) async fn objects(app: &Arc<App>, query: Option<&str>) -> Response<Res
 
 /// Shows every variant of a URL, those in the file, too.
 async fn show(app: &App, url: &CanonicalUrl) -> Value {
-    let stored = app.executor.stored_of(url).await;
+    let stored = stored_of(&app.executor, url).await;
     let now = app.clock().now();
     let rules = app.settings.current();
     let one = |(stored, tier): &(Arc<Stored>, &'static str)| {
@@ -137,33 +138,30 @@ fn page(app: &App, query: &ObjectsQuery) -> Value {
             }
         }
     };
-    match &query.tag {
-        Some(tag) => {
-            let id = app.invalidation.ids().tag(tag.as_bytes());
-            let mut hashes = app.invalidation.ids().key_hashes(id);
-            hashes.sort_unstable();
-            hashes.dedup();
-            for hash in hashes {
-                if Instant::now() > deadline {
-                    is_partial = true;
-                    break;
-                }
-                let carries = |stored: &&Arc<Stored>| stored.provenance.carries(id);
-                app.store.by_hash(hash).iter().filter(carries).for_each(&mut take);
+    if let Some(tag) = &query.tag {
+        let id = app.invalidation.ids().tag(tag.as_bytes());
+        let mut hashes = app.invalidation.ids().key_hashes(id);
+        hashes.sort_unstable();
+        hashes.dedup();
+        for hash in hashes {
+            if Instant::now() > deadline {
+                is_partial = true;
+                break;
             }
+            let carries = |stored: &&Arc<Stored>| stored.provenance.carries(id);
+            app.store.by_hash(hash).iter().filter(carries).for_each(&mut take);
         }
-        None => {
-            let mut walked = 0_u64;
-            app.store.visit(&mut |stored| {
-                walked += 1;
-                if walked.is_multiple_of(WALK_STEP) && Instant::now() > deadline {
-                    is_partial = true;
-                }
-                if !is_partial {
-                    take(stored);
-                }
-            });
-        }
+    } else {
+        let mut walked = 0_u64;
+        app.store.visit(&mut |stored| {
+            walked += 1;
+            if walked.is_multiple_of(WALK_STEP) && Instant::now() > deadline {
+                is_partial = true;
+            }
+            if !is_partial {
+                take(stored);
+            }
+        });
     }
     let next = next_page(&mut found, query.limit);
     let objects: Vec<_> = found.values().map(|stored| object(app, stored, now)).collect();

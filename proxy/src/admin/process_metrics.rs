@@ -60,7 +60,7 @@ fn cpu_seconds() -> f64 {
     cpu_ticks(&stat).unwrap_or_default() as f64 / 100.0
 }
 
-/// Returns utime and stime of proc_pid_stat(5). The name of the process may hold anything.
+/// Returns utime and stime of `proc_pid_stat(5)`. The name of the process may hold anything.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11);

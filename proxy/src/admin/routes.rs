@@ -306,7 +306,7 @@ async fn purge_by_fields(
     purge_endpoint.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
 }
 
-/// The page of metrics: `OpenMetrics`, or the text format of Prometheus where only that is accepted.
+/// The page of metrics: `OpenMetrics`, or Prometheus' text format where only that is accepted.
 fn metrics_page(app: &App, fields: &HeaderMap) -> Response<ResponseBody> {
     let format = PageFormat::accepted(fields);
     match metrics::page(app, format) {

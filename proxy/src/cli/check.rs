@@ -17,14 +17,14 @@ use crate::policy;
 
 /// What is asked for besides the check.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wants {
+pub(super) struct CheckScope {
     /// Every setting, with its source.
     pub(super) is_effective: bool,
     /// Nothing of this machine.
     pub(super) is_pure: bool,
 }
 
-pub(super) fn check(flags: Flags, wants: Wants) -> ExitCode {
+pub(super) fn check(flags: Flags, wants: CheckScope) -> ExitCode {
     match load_with_sources(flags, policy::inspect) {
         Ok((config, _sources, written)) => {
             if !wants.is_pure {
@@ -32,7 +32,9 @@ pub(super) fn check(flags: Flags, wants: Wants) -> ExitCode {
                     say(format_args!("shellac: {problem}"));
                     return Exit::Config.into();
                 }
-                notes(&config).iter().for_each(|note| say(format_args!("shellac: {note}")));
+                for note in notes(&config) {
+                    say(format_args!("shellac: {note}"));
+                }
             }
             let page = if wants.is_effective {
                 effective(&written)

@@ -1,5 +1,6 @@
 //! `shellac tags`, `purges` and `objects`: tables of what a running proxy knows.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -134,7 +135,7 @@ pub(super) fn objects(arguments: &ObjectsArguments) -> ExitCode {
         ObjectsCommand::Show { url } => format!("/api/v1/objects?url={}", encoded(url)),
         ObjectsCommand::List(list) => list.path(),
     };
-    show(&arguments.admin, &path, arguments.json, |document| objects_page(document))
+    show(&arguments.admin, &path, arguments.json, objects_page)
 }
 
 impl ObjectsListArguments {
@@ -143,7 +144,7 @@ impl ObjectsListArguments {
         let texts = [("tag", &self.tag), ("prefix", &self.prefix), ("after", &self.after)];
         for (name, text) in texts {
             if let Some(text) = text {
-                path.push_str(&format!("&{name}={}", encoded(text)));
+                let _written = write!(path, "&{name}={}", encoded(text));
             }
         }
         let numbers = [
@@ -152,7 +153,7 @@ impl ObjectsListArguments {
         ];
         for (name, number) in numbers {
             if let Some(number) = number {
-                path.push_str(&format!("&{name}={number}"));
+                let _written = write!(path, "&{name}={number}");
             }
         }
         path
@@ -177,7 +178,7 @@ fn objects_page(document: &Value) -> String {
     let shown: Vec<_> = columns.into_iter().filter(|(_, field)| has(field)).collect();
     let mut page = rows(document, "objects", &shown);
     if let Some(next) = document.get("next").and_then(Value::as_str) {
-        page.push_str(&format!("more: --after {next}\n"));
+        let _written = writeln!(page, "more: --after {next}");
     }
     if document.get("is_partial") == Some(&Value::Bool(true)) {
         page.push_str("the walk took too long: not everything was looked at\n");
@@ -238,7 +239,7 @@ mod tests {
             tag: Some("a&b".to_owned()),
             prefix: None,
             larger: Some(ByteSize::kib(100)),
-            older: Some(std::time::Duration::from_secs(600)),
+            older: Some(std::time::Duration::from_mins(10)),
             limit: 5,
             after: None,
         };

@@ -72,7 +72,7 @@ enum Command {
     /// holds
     Rules(rules::RulesArguments),
     /// Show what a running proxy does, on a screen that is drawn each second
-    Top(top::TopArguments),
+    Top(top::LiveScreenArguments),
     /// Print the metrics of a running proxy, once or as they change
     Stats(stats::StatsArguments),
     /// Show what is stored
@@ -151,7 +151,8 @@ impl Arguments {
             Command::Run(RunArguments { config, take_over }) => run::run(config.into(), take_over),
             Command::Check(arguments) => {
                 let CheckArguments { config, print_effective, no_environment } = arguments;
-                let wants = check::Wants { is_effective: print_effective, is_pure: no_environment };
+                let wants =
+                    check::CheckScope { is_effective: print_effective, is_pure: no_environment };
                 check::check(Flags { config, ..Flags::default() }, wants)
             }
             Command::Upgrade(arguments) => upgrade::upgrade(&arguments),

@@ -77,7 +77,8 @@ fn print(text: &str) -> Result<Exit, Exit> {
 
 /// Returns the name of a line's metric, without labels.
 fn name_of(line: &str) -> &str {
-    let line = line.strip_prefix("# HELP ").or(line.strip_prefix("# TYPE ")).unwrap_or(line);
+    let line =
+        line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
     line.split(['{', ' ']).next().unwrap_or_default()
 }
 
@@ -98,7 +99,8 @@ fn glob_matches(glob: &str, name: &str) -> bool {
 /// Returns the lines of a page whose metric matches, with what is said about it.
 fn filtered(page: &str, glob: &str) -> String {
     let is_meant = |line: &&str| *line == "# EOF" || glob_matches(glob, name_of(line));
-    page.lines().filter(is_meant).map(|line| format!("{line}\n")).collect()
+    let lines: Vec<_> = page.lines().filter(is_meant).chain([""]).collect();
+    lines.join("\n")
 }
 
 fn samples(page: &str, glob: &str) -> Samples {

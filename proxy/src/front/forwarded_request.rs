@@ -11,6 +11,7 @@ use crate::cache::outcome::Outcome;
 use crate::cache::record::RequestRecord;
 use crate::field::cache_status::CacheStatus;
 use crate::live::urls::{UrlRequest, shown_url};
+use crate::reason::Reason;
 use crate::request::RequestHead;
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ fn not_cached(record: &RequestRecord, outcome: Outcome) -> Option<&'static str> 
     if forwarded.is_stored || outcome == Outcome::Revalidated {
         return None;
     }
-    let detail = forwarded.detail.map(|detail| detail.as_str());
+    let detail = forwarded.detail.map(Reason::as_str);
     let is_bypass = matches!(outcome, Outcome::Bypass | Outcome::Uncacheable);
     detail.or_else(|| is_bypass.then(|| forwarded.reason.as_str()))
 }

@@ -43,7 +43,7 @@ impl LatencyHistogram {
     #[expect(clippy::cast_precision_loss, reason = "a sum of durations for a graph")]
     pub(crate) fn sample(&self) -> Sample {
         let sum = self.sum_nanos.load(Ordering::Relaxed) as f64 / 1e9;
-        Sample::buckets(bounds_seconds().collect(), self.counts().to_vec(), sum)
+        Sample::buckets(bounds_seconds().collect(), self.counts().counts(), sum)
     }
 
     pub fn counts(&self) -> Buckets {
@@ -107,7 +107,7 @@ impl Buckets {
         self.0.iter().map(|count| scaled(*count)).collect()
     }
 
-    pub fn to_vec(&self) -> Vec<u64> {
+    pub fn counts(&self) -> Vec<u64> {
         self.0.to_vec()
     }
 }
@@ -118,6 +118,7 @@ pub fn bounds_seconds() -> impl Iterator<Item = f64> {
     BOUNDS_NANOS.into_iter().map(|nanos| nanos as f64 / 1e9)
 }
 
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
 const fn bounds_nanos() -> [u64; BUCKETS - 1] {
     let mut bounds = [0; BUCKETS - 1];
     let (mut place, mut decade) = (0, 1);
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn a_duration_is_in_the_bucket_whose_bound_it_does_not_exceed() {
         for (micros, place) in [(0, 0), (1, 0), (2, 2), (100_000, 25), (200_000_000, 41)] {
-            let counts = of(&[micros]).to_vec();
+            let counts = of(&[micros]).counts();
             assert_eq!(counts.iter().position(|count| *count == 1), Some(place), "{micros}");
         }
     }

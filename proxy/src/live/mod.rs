@@ -29,7 +29,7 @@ use self::hit_timer::HitTimer;
 use self::latency::LatencyHistogram;
 use self::purges::RecentPurges;
 use self::series::{FigureReading, Series};
-use self::streams::Streams;
+use self::streams::EventStreams;
 use self::tags::TagUses;
 use self::urls::UrlUses;
 use process::clock::Clock;
@@ -51,7 +51,7 @@ pub struct Live {
     pub urls: UrlUses,
     pub purges: RecentPurges,
     pub tags: TagUses,
-    pub streams: Arc<Streams>,
+    pub streams: Arc<EventStreams>,
     hits_per_timed: AtomicU64,
     series: Mutex<Series>,
     number: watch::Sender<u64>,
@@ -79,7 +79,7 @@ impl Live {
         let reading =
             FigureReading { counts, hits: self.hits.times(), misses: self.misses.counts() };
         let mut series = self.series.lock();
-        if let Some(number) = series.sample(now, reading) {
+        if let Some(number) = series.sample(now, &reading) {
             let (sum, _) = series.sum(1);
             let [timed, _] = series.latencies(1).map(|buckets| buckets.total());
             let hits = sum[Figure::Hits] + sum[Figure::Stale];

@@ -40,7 +40,7 @@ impl Series {
     /// Adds the seconds up to `now`, and returns the number of the last one. What was counted in
     /// several, as the sampler was late, is spread over them. Less than half a second is left to
     /// the next call.
-    pub fn sample(&mut self, now: Timestamp, reading: FigureReading) -> Option<u64> {
+    pub fn sample(&mut self, now: Timestamp, reading: &FigureReading) -> Option<u64> {
         let elapsed = u64::try_from(now.since(self.until).as_millis()).unwrap_or(u64::MAX);
         let passed = elapsed.saturating_add(500) / 1000;
         if passed == 0 {
@@ -58,7 +58,7 @@ impl Series {
         }
         push(&mut self.latencies, latencies, LATENCY_SECONDS);
         self.number = self.number.saturating_add(passed);
-        (self.last, self.until) = (reading, now);
+        (self.last, self.until) = (*reading, now);
         Some(self.number)
     }
 
@@ -136,9 +136,9 @@ mod tests {
     #[test]
     fn each_second_has_what_was_counted_in_it() {
         let mut series = Series::new(START);
-        assert_eq!(series.sample(after(1000), reading(5)), Some(1));
-        assert_eq!(series.sample(after(2004), reading(5)), Some(2));
-        assert_eq!(series.sample(after(2990), reading(12)), Some(3));
+        assert_eq!(series.sample(after(1000), &reading(5)), Some(1));
+        assert_eq!(series.sample(after(2004), &reading(5)), Some(2));
+        assert_eq!(series.sample(after(2990), &reading(12)), Some(3));
         assert_eq!(series.figure(900, Figure::Hits), [5, 0, 7]);
         assert_eq!(series.figure(2, Figure::Hits), [0, 7]);
         let (sum, there) = series.sum(10);
@@ -148,21 +148,21 @@ mod tests {
     #[test]
     fn a_late_sample_is_spread_and_an_early_one_waits() {
         let mut series = Series::new(START);
-        assert_eq!(series.sample(after(400), reading(4)), None);
-        assert_eq!(series.sample(after(3100), reading(10)), Some(3));
+        assert_eq!(series.sample(after(400), &reading(4)), None);
+        assert_eq!(series.sample(after(3100), &reading(10)), Some(3));
         assert_eq!(series.figure(900, Figure::Hits), [3, 3, 4]);
-        assert_eq!(series.sample(after(3100), reading(99)), None, "time stands still");
+        assert_eq!(series.sample(after(3100), &reading(99)), None, "time stands still");
     }
 
     #[test]
     fn no_more_than_a_quarter_of_an_hour_is_kept() {
         let mut series = Series::new(START);
         for second in 1..=1000 {
-            series.sample(after(second * 1000), reading(second));
+            series.sample(after(second * 1000), &reading(second));
         }
         assert_eq!(series.sum(2000).1, SECONDS);
         let slept = after(10_000_000);
-        assert_eq!(series.sample(slept, reading(10_000)), Some(10_000));
+        assert_eq!(series.sample(slept, &reading(10_000)), Some(10_000));
         let (sum, there) = series.sum(SECONDS);
         assert_eq!((sum[Figure::Hits], there), (9000, SECONDS));
         assert_eq!(series.until(), slept);
@@ -179,7 +179,7 @@ mod tests {
             }
             let (hits, misses) = (hits.counts(), misses.counts());
             let reading = FigureReading { hits, misses, ..FigureReading::default() };
-            series.sample(after(second * 1000), reading);
+            series.sample(after(second * 1000), &reading);
         }
         let totals = |seconds| series.latencies(seconds).map(|buckets| buckets.total());
         assert_eq!(totals(5), [5, 0]);

@@ -178,7 +178,8 @@ pub struct ServerFigures {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tier {
-    pub tier: String,
+    #[serde(rename = "tier")]
+    pub name: String,
     pub objects: u64,
     pub bytes: u64,
     pub capacity_bytes: u64,

@@ -1,4 +1,4 @@
-//! `Streams`: the clients that follow events, each with a way that holds one event.
+//! `EventStreams`: the clients that follow events, each with a way that holds one event.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,7 +14,7 @@ use process::metrics::Counter;
 
 /// The streams of all clients.
 #[derive(Debug)]
-pub struct Streams {
+pub struct EventStreams {
     permits: Arc<Limit>,
     opened: Counter,
     refused: Counter,
@@ -25,7 +25,7 @@ pub struct Streams {
 #[derive(Debug)]
 pub struct EventSender {
     events: mpsc::Sender<Bytes>,
-    streams: Arc<Streams>,
+    streams: Arc<EventStreams>,
 }
 
 /// The other end. Dropped, it tells the sender to end.
@@ -35,7 +35,7 @@ pub struct EventReceiver {
     _permit: Permit,
 }
 
-impl Default for Streams {
+impl Default for EventStreams {
     fn default() -> Self {
         Self {
             permits: Limit::new(STREAMS_MAX),
@@ -46,7 +46,7 @@ impl Default for Streams {
     }
 }
 
-impl Streams {
+impl EventStreams {
     /// Begins a stream. `None`: there are too many.
     pub fn open(self: &Arc<Self>) -> Option<(EventSender, EventReceiver)> {
         let Some(permit) = self.permits.try_acquire() else {
@@ -72,12 +72,12 @@ impl Streams {
             ),
             Family::counter(
                 "shellac_admin_streams_opened",
-                "Streams of events that were begun",
+                "EventStreams of events that were begun",
                 self.opened.value(),
             ),
             Family::labelled(
                 "shellac_admin_streams_cut",
-                "Streams of events that were refused, as there are too many, or dropped, as the client took nothing",
+                "EventStreams of events that were refused, as there are too many, or dropped, as the client took nothing",
                 ends.into_iter(),
             ),
         ]
@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_dropped_and_counted() {
-        let streams = Arc::new(Streams::default());
+        let streams = Arc::new(EventStreams::default());
         let (sender, receiver) = streams.open().unwrap();
         assert!(sender.send(Bytes::from_static(b"1")).await);
         assert!(!sender.send(Bytes::from_static(b"2")).await, "the first one is not taken");
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn there_is_a_limit_of_streams() {
-        let streams = Arc::new(Streams::default());
+        let streams = Arc::new(EventStreams::default());
         let open: Vec<_> = (0..STREAMS_MAX).map(|_| streams.open().unwrap()).collect();
         assert!(streams.open().is_none());
         assert_eq!(streams.refused.value(), 1);

@@ -1,10 +1,10 @@
-//! `TagUses`: what the purges of each tag cost: the renders that they caused, their bytes, and stale
-//! responses served meanwhile.
+//! `TagUses`: what the purges of each tag cost: the renders that they caused, their bytes, and
+//! stale responses served meanwhile.
 //!
 //! A purge notes the keys that it hits, in a table in which a later one may take the place of an
 //! earlier one. The next miss of such a key is a render that the purge has caused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -92,8 +92,8 @@ impl TagUses {
             costs.number = *next;
             *next = next.checked_add(1).unwrap_or(1);
             if names.len() >= 2 * TAGS_MAX {
-                let known: HashMap<&str, ()> = tags.iter().map(|(name, _)| (name, ())).collect();
-                names.retain(|_, name| known.contains_key(&**name));
+                let known: HashSet<&str> = tags.iter().map(|(name, _)| name).collect();
+                names.retain(|_, name| known.contains(&**name));
             }
         }
         let number = tags.get_mut(tag).map_or(0, |costs| costs.number);
@@ -140,14 +140,12 @@ impl TagUses {
         if purged.tag == 0 || purged.hash != key {
             return;
         }
-        let costs = names.get(&purged.tag).and_then(|name| tags.get_mut(name));
-        if let Some(costs) = costs {
+        let Some(name) = names.get(&purged.tag) else { return };
+        if let Some(costs) = tags.get_mut(name) {
             let renders = costs.renders;
             note(purged, costs);
             let more = costs.renders - renders;
-            if let Some(name) = names.get(&purged.tag).filter(|_| more > 0) {
-                tags.add(name, more);
-            }
+            tags.add(name, more);
         }
     }
 

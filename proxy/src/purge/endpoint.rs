@@ -15,6 +15,7 @@ use super::PurgeExecutor;
 use super::hint::Hints;
 use super::metrics::Source;
 use super::preview::preview;
+use super::watched::note_purge;
 use crate::policy::LiveSettings;
 use crate::response::body::ResponseBody;
 use crate::store::journal::JournalError;
@@ -111,7 +112,7 @@ impl PurgeEndpoint {
                             id = report.id,
                             "purged"
                         );
-                        self.executor.note_purge(source, about, &report, reason);
+                        note_purge(&self.executor, source, about, &report, reason);
                         let listen = &self.settings.current().listen;
                         report.hint = self.hints.of(&report, &self.executor, listen);
                         answer(&report)

@@ -18,6 +18,7 @@ mod late_changes;
 mod target;
 mod candidates;
 mod watched;
+mod found;
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use self::candidates::RewarmCandidates;
 use self::count::{Count, Pending, PurgeTally};
 use self::deploys::DeployTime;
+pub use self::found::stored_of;
 use self::late_changes::LateChanges;
 pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
@@ -39,14 +41,14 @@ use self::stored_urls::StoredUrls;
 use self::target::{PathTarget, ResolvedTarget, mark_late_classes, sought};
 use self::watched::LargePurges;
 use crate::invalidation::{
-    Carrier as _, Invalidation, Marked, PurgeCondition, PurgeMark, PurgeTimes, RunningFetch,
-    Sequence, Subject, TagId,
+    Carrier as _, Invalidation, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, Subject,
+    TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
 use crate::live::Live;
 use crate::policy::LiveSettings;
 use crate::store::journal::{Journal, JournalEntry, JournalError};
-use crate::store::{Promote, Removal, Store, Stored, cold};
+use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
 
 #[derive(Debug)]
@@ -61,9 +63,7 @@ pub struct PurgeExecutor {
     successor: LateChanges,
     /// Say how URLs are stored; while there are none, as they are written.
     settings: OnceLock<Arc<LiveSettings>>,
-    /// Learns of purges.
     live: OnceLock<Arc<Live>>,
-    /// The last line about a purge that hit much.
     large: LargePurges,
     pub metrics: PurgeMetrics,
 }
@@ -116,7 +116,7 @@ impl PurgeExecutor {
         for selector in &selectors {
             self.metrics.count(source, selector, mode);
         }
-        self.watch_tags(&targets, mode);
+        watched::watch_tags(self, &targets, mode);
         let all = self.store.usage().objects;
         let stored = self.stored_urls(&targets);
         let resolved = stored.targets.iter().map(|target| self.resolve(target)).collect();
@@ -127,7 +127,7 @@ impl PurgeExecutor {
         self.metrics.purged.add(objects);
         self.metrics.durations.record(started.elapsed(), 1);
         let hit: Vec<u64> = counts.iter().map(|count| count.objects).collect();
-        self.warn_of_large(&targets, &hit, all);
+        watched::warn_of_large(self, &targets, &hit, all);
         let report = |(selector, count): (Selector, Count)| SelectorReport {
             selector,
             objects: count.objects,
@@ -156,14 +156,14 @@ impl PurgeExecutor {
         for target in targets {
             self.metrics.count_target(Source::Log, target, mode);
         }
-        self.watch_tags(targets, mode);
+        watched::watch_tags(self, targets, mode);
         let all = self.store.usage().objects;
         let stored = self.stored_urls(targets);
         let resolved = stored.targets.iter().map(|target| self.resolve(target)).collect();
         let (_, counts) = self.purge(resolved, mode, None).await;
         let counts = stored.add_up(counts);
         let hit: Vec<u64> = counts.iter().map(|count| count.objects).collect();
-        self.warn_of_large(targets, &hit, all);
+        watched::warn_of_large(self, targets, &hit, all);
         let objects = |count: Count| count.objects - count.already_counted;
         let counts: Vec<u64> = counts.into_iter().map(objects).collect();
         self.metrics.purged.add(counts.iter().sum());
@@ -357,7 +357,7 @@ impl PurgeExecutor {
                     tally.look_at(plain).and(carriers).plus(cold)
                 }
                 ResolvedTarget::Condition(condition) => {
-                    let found = self.meeting(condition, &covered);
+                    let found = found::meeting(self, condition, &covered);
                     self.forget(found.iter());
                     tally.look_at(found)
                 }
@@ -503,28 +503,12 @@ impl PurgeExecutor {
                 carriers.chain(self.plain(path)).collect()
             }
             ResolvedTarget::Condition(condition) => {
-                self.meeting(condition, &self.covered(std::slice::from_ref(target)))
+                found::meeting(self, condition, &self.covered(std::slice::from_ref(target)))
             }
             ResolvedTarget::Deploy(_) => Vec::new(),
             ResolvedTarget::Prefix(_) => self.covered(std::slice::from_ref(target)),
             ResolvedTarget::All => self.all(|_| true),
         }
-    }
-
-    /// Returns everything that is stored of a URL under its usual spellings, with its tier.
-    pub async fn stored_of(&self, url: &CanonicalUrl) -> Vec<(Arc<Stored>, &'static str)> {
-        let mut all: Vec<(Arc<Stored>, &'static str)> = Vec::new();
-        for target in &self.stored_urls(&[Target::Url(url.clone())]).targets {
-            let ResolvedTarget::Url(keys, ids) = self.resolve(target) else { continue };
-            all.extend(self.under(&keys, &ids).into_iter().map(|stored| (stored, "memory")));
-            for key in &keys {
-                let loaded = cold::load(&*self.store, key, Promote::IfHot).await;
-                all.extend(loaded.into_iter().map(|stored| (stored, "file")));
-            }
-        }
-        let mut seen = HashSet::new();
-        all.retain(|(stored, _)| seen.insert(Arc::as_ptr(stored)));
-        all
     }
 
     fn holders(&self, id: TagId) -> Vec<Arc<Stored>> {
@@ -562,23 +546,6 @@ impl PurgeExecutor {
                 && !(path.is_page && tags.is_of_other_page())
         };
         under.filter(is_plain).collect()
-    }
-
-    /// Returns the responses that meet a condition: those of its rarest tag, or of all that a walk
-    /// has found where no tag tells.
-    fn meeting(&self, condition: &PurgeCondition, walked: &[Arc<Stored>]) -> Vec<Arc<Stored>> {
-        let table = self.invalidation.ids();
-        let mut seen = HashSet::new();
-        let mut found: Vec<_> = match condition.carried_by_all(|id| table.live(id)) {
-            Some(ids) => ids.iter().flat_map(|id| self.holders(*id)).collect(),
-            None => walked.to_vec(),
-        };
-        found.retain(|stored| {
-            let (key, tags) = (&stored.key, &stored.provenance);
-            let subject = Subject { key, tags, table };
-            condition.is_met(&subject) && seen.insert(Arc::as_ptr(stored))
-        });
-        found
     }
 
     /// Returns the responses of a URL: those under its keys, and those of other spellings and of

@@ -38,80 +38,77 @@ impl LargePurges {
     }
 }
 
-impl PurgeExecutor {
-    /// Notes which stored responses the purge of tags is about to hit.
-    pub(super) fn watch_tags(&self, targets: &[Target], mode: PurgeMode) {
-        let Some(live) = self.live.get() else { return };
-        let ids = self.invalidation.ids();
-        for target in targets {
-            let Target::Tag(tag) = target else { continue };
-            let id = ids.tag(tag.as_str().as_bytes());
-            let keys =
-                if ids.live(id) <= KEYS_OF_PURGE_MAX { ids.key_hashes(id) } else { Vec::new() };
-            live.tags.purged(tag.as_str(), mode == PurgeMode::Soft, &keys, self.clock.now());
-        }
+/// Notes which stored responses the purge of tags is about to hit.
+pub(super) fn watch_tags(executor: &PurgeExecutor, targets: &[Target], mode: PurgeMode) {
+    let Some(live) = executor.live.get() else { return };
+    let ids = executor.invalidation.ids();
+    for target in targets {
+        let Target::Tag(tag) = target else { continue };
+        let id = ids.tag(tag.as_str().as_bytes());
+        let keys = if ids.live(id) <= KEYS_OF_PURGE_MAX { ids.key_hashes(id) } else { Vec::new() };
+        live.tags.purged(tag.as_str(), mode == PurgeMode::Soft, &keys, executor.clock.now());
     }
+}
 
-    /// Writes a line if one selector has hit a large part of what was stored.
-    pub(super) fn warn_of_large(&self, targets: &[Target], hit: &[u64], all: u64) {
-        let share = self.settings.get().and_then(|settings| settings.current().purge.warn_share);
-        let Some(share) = share.filter(|_| all >= OBJECTS_MIN) else { return };
-        let largest = targets.iter().zip(hit).max_by_key(|(_, count)| **count);
-        let Some((Target::Tag(tag), objects)) = largest else { return };
-        if objects.saturating_mul(100) < all.saturating_mul(u64::from(share)) {
-            return;
-        }
-        self.metrics.large.add(1);
-        if let Some(count) = self.large.say(Instant::now()) {
-            tracing::warn!(
-                tag = tag.as_str(),
-                objects,
-                of = all,
-                count,
-                setting = "purge.warn_share",
-                "one tag purged a large part of what is stored: give pages narrower tags, or purge softly"
-            );
-        }
+/// Writes a line if one selector has hit a large part of what was stored.
+pub(super) fn warn_of_large(executor: &PurgeExecutor, targets: &[Target], hit: &[u64], all: u64) {
+    let share = executor.settings.get().and_then(|settings| settings.current().purge.warn_share);
+    let Some(share) = share.filter(|_| all >= OBJECTS_MIN) else { return };
+    let largest = targets.iter().zip(hit).max_by_key(|(_, count)| **count);
+    let Some((Target::Tag(tag), objects)) = largest else { return };
+    if objects.saturating_mul(100) < all.saturating_mul(u64::from(share)) {
+        return;
     }
-
-    /// Notes a purge that was carried out.
-    pub(super) fn note_purge(
-        &self,
-        source: Source,
-        selector: String,
-        report: &PurgeReport,
-        reason: Option<String>,
-    ) {
-        let source = match source {
-            _ if selector.starts_with("deploy ") => "deploy",
-            Source::Http => "http",
-            Source::Admin => "admin",
-            Source::Log => "kafka",
-        };
-        let Some(live) = self.live.get() else { return };
-        live.purges.note(RecentPurge {
-            at: moment(self.clock.wall()),
-            source: source.to_owned(),
-            selector,
-            mode: word_of(report.mode).to_owned(),
-            objects: report.matched.objects,
-            seconds: Duration::from_micros(report.took_us).as_secs_f64(),
-            event: Some(report.id.clone()),
-            reason,
-            ..RecentPurge::default()
-        });
+    executor.metrics.large.add(1);
+    if let Some(count) = executor.large.say(Instant::now()) {
+        tracing::warn!(
+            tag = tag.as_str(),
+            objects,
+            of = all,
+            count,
+            setting = "purge.warn_share",
+            "one tag purged a large part of what is stored: give pages narrower tags, or purge softly"
+        );
     }
+}
 
-    /// Notes purges of a batch of the log. The time is that of the batch.
-    pub(super) fn note_logged(&self, logged: LoggedPurges, hits: &[Hit]) {
-        let Some(live) = self.live.get() else { return };
-        let (at, seconds) = (moment(self.clock.wall()), logged.begun.elapsed().as_secs_f64());
-        for (offset, purge) in logged.purges {
-            let hit = hits.iter().find(|hit| hit.offset == offset);
-            let objects = hit.map_or(0, |hit| hit.objects);
-            let (at, source) = (at.clone(), "kafka".to_owned());
-            live.purges.note(RecentPurge { at, source, objects, seconds, ..purge });
-        }
+/// Notes a purge that was carried out.
+pub(super) fn note_purge(
+    executor: &PurgeExecutor,
+    source: Source,
+    selector: String,
+    report: &PurgeReport,
+    reason: Option<String>,
+) {
+    let source = match source {
+        _ if selector.starts_with("deploy ") => "deploy",
+        Source::Http => "http",
+        Source::Admin => "admin",
+        Source::Log => "kafka",
+    };
+    let Some(live) = executor.live.get() else { return };
+    live.purges.note(RecentPurge {
+        at: moment(executor.clock.wall()),
+        source: source.to_owned(),
+        selector,
+        mode: word_of(report.mode).to_owned(),
+        objects: report.matched.objects,
+        seconds: Duration::from_micros(report.took_us).as_secs_f64(),
+        event: Some(report.id.clone()),
+        reason,
+        ..RecentPurge::default()
+    });
+}
+
+/// Notes purges of a batch of the log. The time is that of the batch.
+pub(super) fn note_logged(executor: &PurgeExecutor, logged: LoggedPurges, hits: &[Hit]) {
+    let Some(live) = executor.live.get() else { return };
+    let (at, seconds) = (moment(executor.clock.wall()), logged.begun.elapsed().as_secs_f64());
+    for (offset, purge) in logged.purges {
+        let hit = hits.iter().find(|hit| hit.offset == offset);
+        let objects = hit.map_or(0, |hit| hit.objects);
+        let (at, source) = (at.clone(), "kafka".to_owned());
+        live.purges.note(RecentPurge { at, source, objects, seconds, ..purge });
     }
 }
 
@@ -125,7 +122,7 @@ pub(super) const fn word_of(mode: PurgeMode) -> &'static str {
 /// Of fewer stored responses, a large part is no news.
 const OBJECTS_MIN: u64 = 100;
 /// Between two lines.
-const LINE_PAUSE: Duration = Duration::from_secs(60);
+const LINE_PAUSE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

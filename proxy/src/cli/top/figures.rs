@@ -37,7 +37,7 @@ pub(super) fn size_of_rate(bytes: f64) -> String {
     let mut value = bytes;
     for unit in units {
         if value < 999.5 {
-            let digits = if unit == "B" || value >= 99.95 { 0 } else { 1 };
+            let digits = usize::from(unit != "B" && value < 99.95);
             return format!("{value:.digits$} {unit}");
         }
         value /= 1000.0;
@@ -53,7 +53,7 @@ pub(super) fn seconds(value: Option<f64>) -> String {
         value if value < 1.0 => (value * 1e3, "ms"),
         value => (value, "s"),
     };
-    let digits = if value >= 9.95 { 0 } else { 1 };
+    let digits = usize::from(value < 9.95);
     format!("{value:.digits$} {unit}")
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use http::Method;
+use ratatui::buffer::Cell;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::{DefaultTerminal, Terminal, backend::TestBackend};
 
@@ -23,7 +24,7 @@ use process::exit::Exit;
 use process::terminal::say;
 
 #[derive(Debug, Args)]
-pub(super) struct TopArguments {
+pub(super) struct LiveScreenArguments {
     #[command(flatten)]
     admin: AdminArguments,
     /// Time between two looks
@@ -66,11 +67,38 @@ enum Tab {
     Purges,
 }
 
+impl Tab {
+    const ALL: [Self; 6] =
+        [Self::Urls, Self::Reasons, Self::Tags, Self::Origins, Self::Storage, Self::Purges];
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Urls => "URLs",
+            Self::Reasons => "Why not cached",
+            Self::Tags => "Tags",
+            Self::Origins => "Origins",
+            Self::Storage => "Storage",
+            Self::Purges => "Purges",
+        }
+    }
+}
+
+impl SortBy {
+    const fn next(self) -> Self {
+        match self {
+            Self::Requests => Self::Misses,
+            Self::Misses => Self::Bytes,
+            Self::Bytes => Self::Origin,
+            Self::Origin => Self::Requests,
+        }
+    }
+}
+
 /// A look at the proxy, or why there was none.
-type Look = Result<Box<LiveSnapshot>, String>;
+type TopLook = Result<Box<LiveSnapshot>, String>;
 
 /// Runs the command.
-pub(super) fn top(arguments: &TopArguments) -> ExitCode {
+pub(super) fn top(arguments: &LiveScreenArguments) -> ExitCode {
     let client = AdminClient::of(&arguments.admin);
     let exit = if arguments.json {
         print_lines(&client, arguments)
@@ -82,7 +110,7 @@ pub(super) fn top(arguments: &TopArguments) -> ExitCode {
     exit.unwrap_or_else(|exit| exit).into()
 }
 
-fn print_lines(client: &AdminClient, arguments: &TopArguments) -> Result<Exit, Exit> {
+fn print_lines(client: &AdminClient, arguments: &LiveScreenArguments) -> Result<Exit, Exit> {
     let pause = sync_channel::<()>(1);
     loop {
         let answer = client.ask(&Method::GET, PATH, None)?;
@@ -98,7 +126,7 @@ fn print_lines(client: &AdminClient, arguments: &TopArguments) -> Result<Exit, E
     }
 }
 
-fn print_screen(client: &AdminClient, arguments: &TopArguments) -> Result<Exit, Exit> {
+fn print_screen(client: &AdminClient, arguments: &LiveScreenArguments) -> Result<Exit, Exit> {
     let answer = client.ask(&Method::GET, PATH, None)?;
     if !answer.status.is_success() {
         return Err(answer.refused());
@@ -119,7 +147,7 @@ fn page(snapshot: &LiveSnapshot, view: &View, (width, height): (u16, u16)) -> St
     let buffer = terminal.backend().buffer();
     let mut text = String::new();
     for row in buffer.content().chunks(usize::from(width.max(1))) {
-        let line: String = row.iter().map(|cell| cell.symbol()).collect();
+        let line: String = row.iter().map(Cell::symbol).collect();
         text.push_str(line.trim_end());
         text.push('\n');
     }
@@ -127,7 +155,7 @@ fn page(snapshot: &LiveSnapshot, view: &View, (width, height): (u16, u16)) -> St
 }
 
 /// Follows the proxy until the operator ends it.
-fn follow(client: AdminClient, arguments: &TopArguments) -> Result<Exit, Exit> {
+fn follow(client: AdminClient, arguments: &LiveScreenArguments) -> Result<Exit, Exit> {
     let (sender, looks) = sync_channel(1);
     let (end, ended) = sync_channel::<()>(0);
     let interval = arguments.interval;
@@ -156,7 +184,7 @@ fn follow(client: AdminClient, arguments: &TopArguments) -> Result<Exit, Exit> {
 fn look_again(
     client: &AdminClient,
     interval: Duration,
-    looks: &SyncSender<Look>,
+    looks: &SyncSender<TopLook>,
     ended: &Receiver<()>,
 ) {
     loop {
@@ -172,7 +200,7 @@ fn look_again(
     }
 }
 
-fn read(body: &[u8]) -> Look {
+fn read(body: &[u8]) -> TopLook {
     serde_json::from_slice(body).map(Box::new).map_err(|error| {
         format!("the proxy's answer is not understood: {error}; is it of the same version?")
     })
@@ -180,7 +208,7 @@ fn read(body: &[u8]) -> Look {
 
 fn run(
     terminal: &mut DefaultTerminal,
-    looks: &Receiver<Look>,
+    looks: &Receiver<TopLook>,
     mut view: View,
 ) -> std::io::Result<()> {
     let colours = Colours::of_environment();

@@ -11,7 +11,7 @@ use crate::live::snapshot::{KafkaState, LiveSnapshot, RecentPurge, UrlUse};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Rows {
     pub(super) columns: Vec<(&'static str, u16)>,
-    pub(super) rows: Vec<Vec<String>>,
+    pub(super) cells: Vec<Vec<String>>,
     /// What the table is of, or why it is empty.
     pub(super) note: String,
 }
@@ -27,7 +27,7 @@ pub(super) fn rows(snapshot: &LiveSnapshot, view: &View) -> Rows {
         Tab::Purges => purges(snapshot),
     };
     let wanted = view.filter.to_lowercase();
-    table.rows.retain(|row| row.iter().any(|cell| cell.to_lowercase().contains(&wanted)));
+    table.cells.retain(|row| row.iter().any(|cell| cell.to_lowercase().contains(&wanted)));
     table
 }
 
@@ -54,7 +54,7 @@ fn urls(snapshot: &LiveSnapshot, sort: SortBy) -> Rows {
     };
     Rows {
         columns: vec![("requests", 9), ("misses", 8), ("bytes", 9), ("origin", 8), ("URL", 0)],
-        rows: urls.iter().map(row).collect(),
+        cells: urls.iter().map(row).collect(),
         note: format!("last {} s, by {by}; hits are a sample", snapshot.top.window_seconds),
     }
 }
@@ -70,7 +70,7 @@ fn reasons(snapshot: &LiveSnapshot) -> Rows {
     };
     Rows {
         columns: vec![("a second", 9), ("total", 9), ("reason", 18), ("last URL", 0)],
-        rows: snapshot.not_cached.iter().map(row).collect(),
+        cells: snapshot.not_cached.iter().map(row).collect(),
         note: "responses that were not stored".to_owned(),
     }
 }
@@ -95,7 +95,7 @@ fn tags(snapshot: &LiveSnapshot) -> Rows {
             ("stale", 7),
             ("tag", 0),
         ],
-        rows: snapshot.tags.iter().map(row).collect(),
+        cells: snapshot.tags.iter().map(row).collect(),
         note: "renders and their bytes that purges of the tag have caused".to_owned(),
     }
 }
@@ -128,7 +128,7 @@ fn origins(snapshot: &LiveSnapshot) -> Rows {
             ("p95", 7),
             ("", 0),
         ],
-        rows: servers.collect(),
+        cells: servers.collect(),
         note: "since the start; p95 of the last minute".to_owned(),
     }
 }
@@ -138,7 +138,7 @@ fn storage(snapshot: &LiveSnapshot) -> Rows {
         #[expect(clippy::cast_precision_loss, reason = "a share for people")]
         let full = tier.bytes as f64 / tier.capacity_bytes.max(1) as f64;
         vec![
-            tier.tier.clone(),
+            tier.name.clone(),
             count(tier.objects),
             size(tier.bytes),
             size(tier.capacity_bytes),
@@ -155,7 +155,7 @@ fn storage(snapshot: &LiveSnapshot) -> Rows {
             ("full", 8),
             ("evictions/s", 11),
         ],
-        rows: snapshot.storage.iter().map(row).collect(),
+        cells: snapshot.storage.iter().map(row).collect(),
         note: String::new(),
     }
 }
@@ -184,7 +184,7 @@ fn purges(snapshot: &LiveSnapshot) -> Rows {
             ("selector", 24),
             ("event", 0),
         ],
-        rows: snapshot.purges.iter().map(row).collect(),
+        cells: snapshot.purges.iter().map(row).collect(),
         note: snapshot.kafka.as_ref().map_or_else(|| "no purger delivers".to_owned(), kafka),
     }
 }

@@ -202,7 +202,7 @@ fn tab_line(view: &View, colours: Colours) -> Line<'static> {
 fn draw_table(frame: &mut Frame<'_>, area: Rect, snapshot: &LiveSnapshot, view: &View) {
     let table = rows(snapshot, view);
     let [note, area] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
-    let more = table.rows.len();
+    let more = table.cells.len();
     let filter = if view.filter.is_empty() && !view.is_filtering {
         String::new()
     } else {
@@ -217,7 +217,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, snapshot: &LiveSnapshot, view: 
     let titles = table.columns.iter().map(|(title, _)| *title);
     let head = Row::new(titles).style(Style::new().add_modifier(Modifier::BOLD));
     let skipped = view.skipped.min(more.saturating_sub(1));
-    let shown = table.rows.into_iter().skip(skipped).map(Row::new);
+    let shown = table.cells.into_iter().skip(skipped).map(Row::new);
     frame.render_widget(Table::new(shown, widths).header(head), area);
 }
 

@@ -41,6 +41,7 @@ fn purge(at: &str, selector: &str, source: &str, position: Option<&str>) -> Rece
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one of everything")]
 fn snapshot() -> LiveSnapshot {
     LiveSnapshot {
         version: text("0.1.0"),
@@ -119,7 +120,7 @@ fn snapshot() -> LiveSnapshot {
             }],
         }],
         storage: vec![Tier {
-            tier: text("memory"),
+            name: text("memory"),
             objects: 12_345,
             bytes: 500_000_000,
             capacity_bytes: 1_000_000_000,

@@ -96,32 +96,5 @@ impl View {
     }
 }
 
-impl Tab {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Urls, Self::Reasons, Self::Tags, Self::Origins, Self::Storage, Self::Purges];
-
-    pub(super) const fn title(self) -> &'static str {
-        match self {
-            Self::Urls => "URLs",
-            Self::Reasons => "Why not cached",
-            Self::Tags => "Tags",
-            Self::Origins => "Origins",
-            Self::Storage => "Storage",
-            Self::Purges => "Purges",
-        }
-    }
-}
-
-impl SortBy {
-    const fn next(self) -> Self {
-        match self {
-            Self::Requests => Self::Misses,
-            Self::Misses => Self::Bytes,
-            Self::Bytes => Self::Origin,
-            Self::Origin => Self::Requests,
-        }
-    }
-}
-
 /// Rows that a page key moves by.
 const PAGE: usize = 10;

@@ -29,7 +29,7 @@ use self::reading::{CheckedBatch, CheckedPurge};
 use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::PurgeExecutor;
 use super::endpoint::named;
-use super::watched::{LoggedPurges, word_of};
+use super::watched::{LoggedPurges, note_logged, word_of};
 use crate::invalidation::Invalidation;
 use crate::live::purges::PURGES_MAX;
 use crate::live::snapshot::RecentPurge;
@@ -158,16 +158,16 @@ impl PurgeLog {
         self.raise_fence(&due);
         self.metrics.purges.add(due.len() as u64);
         self.metrics.skipped.add((all - due.len()) as u64);
-        let noted = self.noted(&batch, &due);
+        let noted = Self::noted(&batch, &due);
         let hits = self.purge(due).await;
-        self.executor.note_logged(noted, &hits);
+        note_logged(&self.executor, noted, &hits);
         let next = self.advance(&batch, position.kind, received).await?;
         let clock = Some(self.clock.now().as_millis());
         Ok(Applied { instance: self.instance.clone(), next, clock, hits })
     }
 
     /// Returns the last ones of these purges, for people.
-    fn noted(&self, batch: &Batch, purges: &[CheckedPurge]) -> LoggedPurges {
+    fn noted(batch: &Batch, purges: &[CheckedPurge]) -> LoggedPurges {
         let skipped = purges.len().saturating_sub(PURGES_MAX);
         let of_log = |offset: i64| {
             let LogId { topic, partition, .. } = &batch.log;
