@@ -103,9 +103,9 @@ impl Comparison {
 
 impl RecordFilter {
     /// Reads a filter, or says what is wrong. An empty one is met by every request.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(filter: &str) -> Result<Self, String> {
         let mut any = vec![Vec::new()];
-        let mut words = text.split_whitespace();
+        let mut words = filter.split_whitespace();
         let mut is_negated = false;
         while let Some(word) = words.next() {
             let test = match word {
@@ -143,7 +143,7 @@ impl RecordFilter {
         if is_negated || is_open {
             return Err("a term is missing at the end".to_owned());
         }
-        Ok(Self { text: text.to_owned(), any })
+        Ok(Self { text: filter.to_owned(), any })
     }
 
     /// The filter as it was written.
