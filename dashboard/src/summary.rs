@@ -12,7 +12,7 @@ pub(crate) fn facts(snapshot: &Value) -> String {
         "<span class=\"badge {kind}\">{word}</span><span>up {}</span><span>{}</span><span>config {}</span>",
         Escaped(seconds(&snapshot["uptime_seconds"])),
         Escaped(text(&snapshot["version"])),
-        Escaped(text(&snapshot["config"]["hash"])),
+        Escaped(text(at(snapshot, "/config/hash"))),
     )
 }
 
@@ -56,15 +56,16 @@ fn rates(snapshot: &Value) -> String {
         ("Requests a second", number(&rates["requests"])),
         ("Requests a second that reach the origin", number(&rates["origin_requests"])),
         ("Bytes a second to clients", bytes(&rates["bytes_out"])),
-        ("Open connections", number(&snapshot["connections"]["open"])),
+        ("Open connections", number(at(snapshot, "/connections/open"))),
     ];
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     card("Rates", "w7", &table(&["", "now"], &rows))
 }
 
 fn latencies(snapshot: &Value) -> String {
+    let all = &snapshot["latency_seconds"];
     let row = |name: &str, key: &str| {
-        let of = &snapshot["latency_seconds"][key];
+        let of = &all[key];
         let percentiles = ["p50", "p95", "p99"].map(|percentile| seconds(&of[percentile]));
         [vec![name.to_owned()], percentiles.to_vec()].concat()
     };
@@ -92,6 +93,11 @@ fn origins(snapshot: &Value) -> String {
     let all = snapshot["origins"].as_array().unwrap_or(&none);
     let rows: Vec<_> = all.iter().flat_map(of_origin).take(ROWS_MAX).collect();
     card("Origins", "w6", &table(&titles, &rows))
+}
+
+/// Returns the value at a JSON pointer, or null.
+fn at<'a>(document: &'a Value, pointer: &str) -> &'a Value {
+    document.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 /// A card with a table of the first rows of a list.

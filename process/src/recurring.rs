@@ -1,6 +1,8 @@
 //! `Recurring`: a failure that is said at once, then once a minute with a count, and when it ends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Decides which failures of one kind are said. It knows no clock: it is told the time.
 #[derive(Debug, Default)]
