@@ -46,7 +46,7 @@ impl ListenerMetrics {
         if let Some(counter) = place.and_then(|place| self.by_limit.get(place)) {
             counter.add(count);
         }
-        let now = Instant::now().into_std();
+        let now = Instant::now();
         let mut logs = self.cut_log.lock();
         let due = place.and_then(|place| logs.get_mut(place)?.fail(now));
         drop(logs);

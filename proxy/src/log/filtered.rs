@@ -24,8 +24,8 @@ fn holds(test: &FilterTest, request: &LoggedRequest<'_>) -> bool {
             request.rules().any(|rule| FilterTest::is_met(patterns, rule))
         }
         FilterTest::Text(field, patterns) => {
-            let text = text_of(*field, request);
-            FilterTest::is_met(patterns, std::str::from_utf8(text).unwrap_or_default())
+            let value = text_of(*field, request);
+            FilterTest::is_met(patterns, std::str::from_utf8(value).unwrap_or_default())
         }
     }
 }

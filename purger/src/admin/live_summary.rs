@@ -39,20 +39,20 @@ impl LiveSummary {
     }
 
     fn of(live: &Value) -> Self {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let rate = |name: &str| live["rates"][name].as_f64();
-        let latency = |of: &str| live["latency_seconds"][of]["p99"].as_f64();
+        let at = |pointer: &str| live.pointer(pointer).unwrap_or(&Value::Null);
+        let text = |pointer: &str| at(pointer).as_str().unwrap_or_default().to_owned();
+        let rate = |name: &str| at("/rates").get(name).and_then(Value::as_f64);
         Self {
-            version: text(&live["version"]),
-            config_hash: text(&live["config"]["hash"]),
-            uptime_seconds: live["uptime_seconds"].as_f64().unwrap_or_default(),
-            ready: live["ready"].as_bool().unwrap_or_default(),
-            hit_ratio: live["hit_ratio"]["1m"].as_f64(),
+            version: text("/version"),
+            config_hash: text("/config/hash"),
+            uptime_seconds: at("/uptime_seconds").as_f64().unwrap_or_default(),
+            ready: at("/ready").as_bool().unwrap_or_default(),
+            hit_ratio: at("/hit_ratio/1m").as_f64(),
             requests_per_second: rate("requests"),
             origin_requests_per_second: rate("origin_requests"),
             bytes_out_per_second: rate("bytes_out"),
-            hit_p99_seconds: latency("hit"),
-            miss_p99_seconds: latency("miss"),
+            hit_p99_seconds: at("/latency_seconds/hit/p99").as_f64(),
+            miss_p99_seconds: at("/latency_seconds/miss/p99").as_f64(),
         }
     }
 }

@@ -229,10 +229,10 @@ fn table(report: &Report) -> String {
         let requests = rate(live.and_then(|live| live.requests_per_second));
         let version = live.map_or("-", |live| &live.version);
         let config = live.map_or("-", |live| live.config_hash.get(..8).unwrap_or("-"));
-        let line = format!(
+        let shown = format!(
             "{url:<36} {state:<12} {lag:>8} {seconds:>10} {ratio:>6} {requests:>9}  {version:<9} {config:<8}  {error}"
         );
-        lines.push(line.trim_end().to_owned() + "\n");
+        lines.push(shown.trim_end().to_owned() + "\n");
     }
     for problem in &report.problems {
         lines.push(format!("\n✗ {problem}\n"));

@@ -160,14 +160,14 @@ fn words_of(event: &PurgeEvent) -> String {
     if let Some(site) = &event.site {
         named.push(format!("site {site}"));
     }
-    let mode = match event.request.mode {
+    let how = match event.request.mode {
         Some(PurgeMode::Soft) => " (soft)",
         Some(PurgeMode::Hard) | None => "",
     };
     let reason = event.request.reason.as_ref().map(|reason| format!(": {reason}"));
     let source = event.source.as_ref().map(|source| format!(" from {source}"));
     let [source, reason] = [source, reason].map(Option::unwrap_or_default);
-    format!("{}{mode}{source}{reason}", named.join(", "))
+    format!("{}{how}{source}{reason}", named.join(", "))
 }
 
 /// Reads a record as the purger would.

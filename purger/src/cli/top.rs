@@ -167,7 +167,7 @@ fn row(proxy: &ProxyStatus) -> String {
     let ratio = live.and_then(|live| live.hit_ratio).map(|ratio| ratio * 100.0);
     let TargetStatus { url, state, lag, error, .. } = &proxy.target;
     let url = url.strip_prefix("http://").unwrap_or(url);
-    let mut line = format!(
+    let mut shown = format!(
         "{:<28} {state:<8} {:>6} {:>8} {:>8} {lag:>7}  {}\n",
         printable(url, 28),
         number(ratio),
@@ -176,9 +176,9 @@ fn row(proxy: &ProxyStatus) -> String {
         live.map_or("-", |live| &live.version),
     );
     if let Some(why) = error.as_ref().or(proxy.live_problem.as_ref()) {
-        let _infallible = writeln!(line, "  {}", printable(why, 76));
+        let _infallible = writeln!(shown, "  {}", printable(why, 76));
     }
-    line
+    shown
 }
 
 /// Says which proxies have another configuration than most.

@@ -240,9 +240,10 @@ impl BatchSender {
         match self.offer(&slice, None).await {
             BatchResult::Applied(applied) => {
                 self.backoff = backoff;
-                match self.target.note_instance(&applied.instance) || applied.next != next {
-                    true => SendResult::LocateAgain,
-                    false => SendResult::Confirmed(next),
+                if self.target.note_instance(&applied.instance) || applied.next != next {
+                    SendResult::LocateAgain
+                } else {
+                    SendResult::Confirmed(next)
                 }
             }
             BatchResult::Refused(_) | BatchResult::LocateAgain => SendResult::LocateAgain,

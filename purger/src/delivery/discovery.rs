@@ -260,10 +260,11 @@ async fn cause_of(name: &str, error: &std::io::Error) -> LookupError {
     LookupError::Dns(error.to_string())
 }
 
-fn lookup_error(error: NetError) -> LookupError {
-    match error.is_no_records_found() {
-        true => LookupError::NoSuchName(error.to_string()),
-        false => LookupError::Dns(error.to_string()),
+fn lookup_error(error: &NetError) -> LookupError {
+    if error.is_no_records_found() {
+        LookupError::NoSuchName(error.to_string())
+    } else {
+        LookupError::Dns(error.to_string())
     }
 }
 
