@@ -156,7 +156,7 @@ impl Discovery {
         let resolver = TokioResolver::builder_tokio()
             .and_then(hickory_resolver::ResolverBuilder::build)
             .map_err(|error| failed(&error))?;
-        let records = resolver.srv_lookup(name.as_str()).await.map_err(lookup_error)?;
+        let records = resolver.srv_lookup(name.as_str()).await.map_err(|error| lookup_error(&error))?;
         let mut answer = LookupResult::default();
         for record in records.answers() {
             let RData::SRV(service) = &record.data else { continue };
@@ -395,7 +395,7 @@ mod tests {
         use hickory_resolver::net::{DnsError, NoRecords};
         use hickory_resolver::proto::op::{Query, ResponseCode};
         let is_no_name =
-            |error: NetError| matches!(lookup_error(error), LookupError::NoSuchName(_));
+            |error: NetError| matches!(lookup_error(&error), LookupError::NoSuchName(_));
         for code in [ResponseCode::NXDomain, ResponseCode::NoError] {
             let no_records = NoRecords::new(Query::default(), code);
             assert!(is_no_name(DnsError::NoRecordsFound(no_records).into()), "{code}");
