@@ -289,9 +289,7 @@ fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Full<Byte
 async fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
-        if Instant::now() > deadline {
-            panic!("{what}: not within {PATIENCE:?}");
-        }
+        assert!(Instant::now() <= deadline, "{what}: not within {PATIENCE:?}");
         sleep(Duration::from_millis(20)).await;
     }
 }

@@ -66,7 +66,7 @@ mod tests {
 
     fn peer(remote: EndAddress) -> Peer {
         Peer {
-            local: remote.clone(),
+            local: remote,
             remote,
             is_trusted: false,
             is_secure: false,

@@ -79,9 +79,10 @@ pub async fn explain(cache: &Cache, mut head: RequestHead) -> Explanation {
                 origin = head.claim();
             }
             if own_answer.is_none() && origin.is_none() {
-                own_answer = Some(match head.policy.is_only_stored() {
-                    true => (StatusCode::GATEWAY_TIMEOUT, Reason::NotStored),
-                    false => (StatusCode::NOT_FOUND, Reason::Unclaimed),
+                own_answer = Some(if head.policy.is_only_stored() {
+                    (StatusCode::GATEWAY_TIMEOUT, Reason::NotStored)
+                } else {
+                    (StatusCode::NOT_FOUND, Reason::Unclaimed)
                 });
             }
         }

@@ -275,9 +275,10 @@ impl Cache {
         let range = || RangeSpec::only_one(&head.method, &head.fields);
         let (store, invalidation) = (&*self.store, &*self.invalidation);
         let lookup = usable(store, loaded, invalidation, head, range, now);
-        match head.policy.cache.share_languages {
-            true => lookup.or_by_language(store, invalidation, head, range, now),
-            false => lookup,
+        if head.policy.cache.share_languages {
+            lookup.or_by_language(store, invalidation, head, range, now)
+        } else {
+            lookup
         }
     }
 

@@ -78,10 +78,8 @@ fn run(arguments: &ExplainArguments) -> Result<Exit, Exit> {
         return Err(Exit::Unavailable);
     };
     let file = arguments.admin.config_file();
-    let page = match arguments.json {
-        true => format!("{document}\n"),
-        false => page(&document, file.as_ref()),
-    };
+    let page =
+        if arguments.json { format!("{document}\n") } else { page(&document, file.as_ref()) };
     if std::io::stdout().write_all(page.as_bytes()).is_err() {
         return Err(Exit::Io);
     }
@@ -106,9 +104,10 @@ fn question(arguments: &ExplainArguments) -> Result<Value, String> {
     if !arguments.cookie.is_empty() {
         headers.push(json!(["cookie", arguments.cookie.join("; ")]));
     }
-    let url = match arguments.url.contains("://") {
-        true => arguments.url.clone(),
-        false => format!("http://{}", arguments.url),
+    let url = if arguments.url.contains("://") {
+        arguments.url.clone()
+    } else {
+        format!("http://{}", arguments.url)
     };
     let mut question = json!({
         "url": url, "method": arguments.method, "headers": headers, "fetch": arguments.fetch,

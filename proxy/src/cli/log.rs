@@ -73,9 +73,10 @@ fn run(arguments: &LogArguments) -> Result<Exit, Exit> {
             ));
             return Ok(true);
         }
-        let text = match arguments.json || arguments.ncsa {
-            true => event.data.clone(),
-            false => line(&event.data, arguments.explain),
+        let text = if arguments.json || arguments.ncsa {
+            event.data.clone()
+        } else {
+            line(&event.data, arguments.explain)
         };
         let mut output = std::io::stdout().lock();
         let written = writeln!(output, "{text}").and_then(|()| output.flush());

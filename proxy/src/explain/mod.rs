@@ -32,9 +32,10 @@ pub async fn answer(front: &Arc<Front>, question: &Question) -> Result<Value, Un
     let head = question.head(front.cache.seed(), Arc::clone(&settings))?;
     let before = head.clone();
     let explained = explanation::explain(&front.cache, head).await;
-    let fetched = match question.fetch {
-        true => fetched(explanation::fetch(&front.cache, &explained).await).await,
-        false => None,
+    let fetched = if question.fetch {
+        fetched(explanation::fetch(&front.cache, &explained).await).await
+    } else {
+        None
     };
     let listener = before.peer.listener.and_then(|id: ListenerId| id.of(&settings.listen));
     let request = json!({

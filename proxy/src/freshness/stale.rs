@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_grace_of_assets_is_a_window_unless_stale_is_forbidden() {
-        let policy = FreshnessRules { asset_grace: Duration::from_secs(900), ..POLICY };
+        let policy = FreshnessRules { asset_grace: Duration::from_mins(15), ..POLICY };
         for (field, if_error) in [
             ("max-age=60, immutable", 900),
             ("max-age=60, stale-if-error=5", 900),

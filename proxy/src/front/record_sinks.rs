@@ -64,10 +64,8 @@ impl RecordSinks {
         wants.response_fields.dedup();
         wants.details |= !wants.response_fields.is_empty();
         current.wants = wants;
-        current.number = match current.sinks.is_empty() {
-            true => 0,
-            false => NEXT.fetch_add(1, Ordering::Relaxed),
-        };
+        current.number =
+            if current.sinks.is_empty() { 0 } else { NEXT.fetch_add(1, Ordering::Relaxed) };
         self.number.store(current.number, Ordering::Release);
     }
 

@@ -33,8 +33,10 @@ fn holds(test: &FilterTest, request: &LoggedRequest<'_>) -> bool {
 fn text_of<'a>(field: FilterField, request: &LoggedRequest<'a>) -> &'a [u8] {
     let word = |word: Option<&'static str>| word.unwrap_or_default().as_bytes();
     match field {
-        FilterField::Cache => word(request.outcome().map(|outcome| outcome.as_str())),
-        FilterField::Reason => word(request.reason().map(|reason| reason.as_str())),
+        FilterField::Cache => {
+            word(request.outcome().map(super::super::cache::outcome::Outcome::as_str))
+        }
+        FilterField::Reason => word(request.reason().map(super::super::reason::Reason::as_str)),
         FilterField::Method => request.method().as_bytes(),
         FilterField::Host => request.host(),
         FilterField::Path => request.path(),

@@ -81,15 +81,12 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     let mut at = 0;
     while let Some(byte) = text.get(at) {
         let pair = (digit(text.get(at + 1)), digit(text.get(at + 2)));
-        match (byte, pair) {
-            (b'%', (Some(high), Some(low))) => {
-                all.extend(u8::try_from(high * 16 + low));
-                at += 3;
-            }
-            _ => {
-                all.push(*byte);
-                at += 1;
-            }
+        if let (b'%', (Some(high), Some(low))) = (byte, pair) {
+            all.extend(u8::try_from(high * 16 + low));
+            at += 3;
+        } else {
+            all.push(*byte);
+            at += 1;
         }
     }
     all

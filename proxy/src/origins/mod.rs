@@ -193,9 +193,10 @@ impl Origins {
     /// its order when it joins.
     pub fn follow_orders(&self, orders: &[ServerOrder]) {
         for order in orders {
-            match self.find(&order.origin) {
-                Some(origin) => origin.follow(order),
-                None => tracing::warn!(?order, "there is no such origin any more"),
+            if let Some(origin) = self.find(&order.origin) {
+                origin.follow(order)
+            } else {
+                tracing::warn!(?order, "there is no such origin any more")
             }
         }
     }

@@ -177,7 +177,7 @@ impl Program {
     /// Returns the order that the only server of the origin has.
     async fn assigned(&self, origin: &Origin) -> Value {
         let answer = self.ask_admin("GET", &server_path(origin), "").await;
-        serde_json::from_str::<Value>(&answer.text()).unwrap()["assigned"].take()
+        serde_json::from_str::<Value>(answer.text()).unwrap()["assigned"].take()
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -156,7 +156,8 @@ impl Discovery {
         let resolver = TokioResolver::builder_tokio()
             .and_then(hickory_resolver::ResolverBuilder::build)
             .map_err(|error| failed(&error))?;
-        let records = resolver.srv_lookup(name.as_str()).await.map_err(|error| lookup_error(&error))?;
+        let records =
+            resolver.srv_lookup(name.as_str()).await.map_err(|error| lookup_error(&error))?;
         let mut answer = LookupResult::default();
         for record in records.answers() {
             let RData::SRV(service) = &record.data else { continue };
@@ -366,7 +367,7 @@ mod tests {
         assert_eq!(seen[&key(1)], Presence::Listed);
         assert_eq!(seen[&key(2)], Presence::Silent(begin), "it gets no token from now on");
         assert_eq!(seen[&key(3)], Presence::Left(begin), "another may have its address");
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         note_no_name(&mut seen, NameKind::Addresses, is_silent, Instant::now());
         assert_eq!(seen[&key(2)], Presence::Silent(begin), "its time goes on");
         note_no_name(&mut seen, NameKind::Addresses, |_| None, Instant::now());
