@@ -22,6 +22,7 @@ const POLICY: FreshnessRules = FreshnessRules {
     stale_if_error: Duration::from_hours(1),
     keep: Duration::from_mins(10),
     ignore_client_no_cache: false,
+    asset_grace: Duration::ZERO,
 };
 
 pub(crate) fn run(data: &[u8]) {

@@ -1,5 +1,8 @@
 //! `shellac explain`: why a request is answered as it is, asked of a running proxy.
 
+#![expect(clippy::format_push_string, reason = "text for people, a few lines of it")]
+#![expect(clippy::indexing_slicing, reason = "what a JSON value does not hold is null")]
+
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -162,8 +165,8 @@ fn page(document: &Value, file: Option<&ConfigFile>) -> String {
 /// Returns where the rule with this number stands, as far as the file is here.
 fn place(file: Option<&ConfigFile>, number: u64) -> String {
     let line = file.and_then(|(name, content)| {
-        let heads = content.lines().enumerate().filter(|(_, line)| line.trim() == "[[rule]]");
-        let (line, _) = heads.skip(usize::try_from(number).ok()?.checked_sub(1)?).next()?;
+        let mut heads = content.lines().enumerate().filter(|(_, line)| line.trim() == "[[rule]]");
+        let (line, _) = heads.nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
         Some(format!("  {name}:{}", line + 1))
     });
     line.unwrap_or_else(|| format!("  [[rule]] number {number} of the configuration"))
@@ -343,8 +346,8 @@ GET https://h/p?utm_source=x
 
     #[test]
     fn an_expectation_is_about_the_verdict() {
-        let verdict = |outcome: &str, is_cacheable: Value| json!({"outcome": outcome, "is_cacheable": is_cacheable});
         use Expectation::{Bypass, Cacheable, Hit};
+        let verdict = |outcome: &str, is_cacheable: Value| json!({"outcome": outcome, "is_cacheable": is_cacheable});
         assert!(is_met(Hit, &verdict("stale", true.into())));
         assert!(!is_met(Hit, &verdict("miss", true.into())));
         assert!(is_met(Cacheable, &verdict("miss", true.into())));

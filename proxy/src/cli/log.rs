@@ -1,5 +1,8 @@
 //! `shellac log`: requests of a running proxy as they end.
 
+#![expect(clippy::format_push_string, reason = "text for people, a few lines of it")]
+#![expect(clippy::indexing_slicing, reason = "what a JSON value does not hold is null")]
+
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -16,6 +19,7 @@ use process::terminal::say;
 /// Options of `log`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct LogArguments {
     /// What to show: `status>=500`, `cache=miss`, `path=/p/*`, `host=shop.example`,
     /// `client=10.0.0.0/8`, `reason=cookie`, `slower than 200ms`, `errors`, joined by `and`, `or`,

@@ -166,7 +166,8 @@ fn verdict(explained: &Explanation, fetched: Option<&Fetched>) -> Value {
         }
         _ => explained.own_answer.map(|(_, reason)| reason),
     };
-    let of_fetch = fetched.map(|it| it.document["is_stored"] == true);
+    let of_fetch =
+        fetched.map(|it| it.document.get("is_stored").and_then(Value::as_bool) == Some(true));
     let of_fetch_reason = fetched
         .and_then(|it| it.record.cache_status.as_ref()?.detail())
         .filter(|_| of_fetch == Some(false));

@@ -134,16 +134,16 @@ mod tests {
         fn take(&self, _record: &RequestRecord) {}
     }
 
-    fn wanting(fields: &[&'static str]) -> Option<Arc<dyn RecordSink>> {
+    fn wanting(fields: &[&'static str]) -> Arc<dyn RecordSink> {
         let response_fields = fields.iter().copied().map(HeaderName::from_static).collect();
-        Some(Arc::new(Wanting(Wants { details: false, response_fields })))
+        Arc::new(Wanting(Wants { details: false, response_fields }))
     }
 
     #[test]
     fn nobody_makes_a_record_that_no_sink_takes() {
         let sinks = RecordSinks::default();
         assert!(sinks.local().is_none());
-        sinks.replace("log", wanting(&[]));
+        sinks.replace("log", Some(wanting(&[])));
         assert!(sinks.local().is_some_and(|list| !list.wants.details));
         sinks.replace("log", None);
         assert!(sinks.local().is_none());
@@ -152,14 +152,14 @@ mod tests {
     #[test]
     fn sinks_get_what_any_of_them_asks_for_once() {
         let sinks = RecordSinks::default();
-        sinks.replace("log", wanting(&["etag", "age"]));
-        sinks.replace("live", wanting(&["age"]));
+        sinks.replace("log", Some(wanting(&["etag", "age"])));
+        sinks.replace("live", Some(wanting(&["age"])));
         let list = sinks.local().unwrap();
         assert_eq!(list.wants.response_fields, ["age", "etag"]);
         assert!(list.wants.details, "the fields are kept in the details");
         assert!(Arc::ptr_eq(&list, &sinks.local().unwrap()), "a worker keeps its copy");
 
-        sinks.replace("log", wanting(&[]));
+        sinks.replace("log", Some(wanting(&[])));
         assert_eq!(sinks.local().unwrap().wants.response_fields, ["age"], "it was replaced");
         assert_eq!(sinks.local().unwrap().sinks.len(), 2);
     }

@@ -2,10 +2,11 @@
 //! it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use tokio::time::Instant;
 
 use super::RequestHead;
 use crate::client::peer::Peer;

@@ -16,7 +16,9 @@ mod compression;
 mod tls;
 #[cfg(test)]
 mod vary;
+#[cfg(test)]
 mod variants;
+#[cfg(test)]
 mod no_vary_search;
 #[cfg(test)]
 mod validation;

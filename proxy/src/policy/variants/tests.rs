@@ -200,7 +200,7 @@ fn a_known_field_of_the_url_has_its_mode_too() {
 fn view(lines: &[(&'static str, &str)]) -> (String, String, String, String) {
     let last = |name: &str| {
         let found = lines.iter().find(|(own, _)| *own == name);
-        found.map_or("-".to_owned(), |(_, value)| (*value).to_owned())
+        found.map_or_else(|| "-".to_owned(), |(_, value)| (*value).to_owned())
     };
     let plan = match last("x-plan").as_str() {
         plan @ ("-" | "free" | "pro") => plan.to_owned(),

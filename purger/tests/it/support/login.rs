@@ -5,6 +5,8 @@
 //! It listens on another loopback address at the same port, and puts that address into all answers:
 //! both are of the same length.
 
+#![expect(clippy::big_endian_bytes, reason = "the protocol is big-endian")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
