@@ -90,7 +90,9 @@ impl Scene {
         let (read, while_read) = (begun.elapsed(), purger.resident("VmHWM"));
         purger.forget_peak();
         let begun = Instant::now();
-        proxies.iter().for_each(|proxy| proxy.is_away.store(false, Ordering::Relaxed));
+        for proxy in &proxies {
+            proxy.is_away.store(false, Ordering::Relaxed);
+        }
         until("every proxy has caught up", || all(end)).await;
         let while_caught_up = purger.resident("VmHWM");
         let missing: usize = proxies.iter().map(|proxy| proxy.missing()).sum();

@@ -1,5 +1,7 @@
 //! Snippets of configuration that would change the answer.
 
+use std::fmt::Write as _;
+
 use crate::cache::explanation::Explanation;
 use crate::reason::Reason;
 
@@ -42,7 +44,7 @@ fn quoted(text: &str) -> String {
         match letter {
             '"' | '\\' => quoted.extend(['\\', letter]),
             letter if letter.is_control() => {
-                quoted.push_str(&format!("\\u{:04X}", u32::from(letter)));
+                let _infallible = write!(quoted, "\\u{:04X}", u32::from(letter));
             }
             letter => quoted.push(letter),
         }

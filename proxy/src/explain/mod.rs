@@ -177,7 +177,7 @@ fn verdict(explained: &Explanation, fetched: Option<&Fetched>) -> Value {
         ("bypass" | "answered here", _) => Some(false),
         (_, of_fetch) => of_fetch,
     };
-    let reason = of_fetch_reason.or(known.filter(|_| of_fetch != Some(true)));
+    let reason = of_fetch_reason.or_else(|| known.filter(|_| of_fetch != Some(true)));
     json!({
         "outcome": decided,
         "is_cacheable": is_cacheable,

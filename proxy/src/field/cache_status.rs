@@ -100,7 +100,7 @@ impl CacheStatus {
 }
 
 impl Forwarded {
-    fn push(&self, text: &mut Vec<u8>) {
+    fn push(self, text: &mut Vec<u8>) {
         push_parameter(text, b"; fwd=", Some(self.reason.as_str()));
         push_parameter(text, b"; fwd-status=", self.status.as_ref().map(StatusCode::as_str));
         if self.is_stored {

@@ -194,9 +194,9 @@ impl Origins {
     pub fn follow_orders(&self, orders: &[ServerOrder]) {
         for order in orders {
             if let Some(origin) = self.find(&order.origin) {
-                origin.follow(order)
+                origin.follow(order);
             } else {
-                tracing::warn!(?order, "there is no such origin any more")
+                tracing::warn!(?order, "there is no such origin any more");
             }
         }
     }
