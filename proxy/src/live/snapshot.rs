@@ -177,7 +177,6 @@ pub struct ServerFigures {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are those of the API")]
 pub struct Tier {
     #[serde(rename = "tier")]
     pub name: String,

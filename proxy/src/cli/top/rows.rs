@@ -9,7 +9,6 @@ use crate::live::snapshot::{KafkaState, LiveSnapshot, RecentPurge, UrlUse};
 
 /// A table: its columns with their least width, and its rows.
 #[derive(Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "what else is it")]
 pub(super) struct Rows {
     pub(super) columns: Vec<(&'static str, u16)>,
     pub(super) cells: Vec<Vec<String>>,

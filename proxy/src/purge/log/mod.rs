@@ -475,28 +475,6 @@ impl Run {
     }
 }
 
-/// Returns the last ones of these purges, for people.
-fn noted(batch: &Batch, purges: &[CheckedPurge]) -> LoggedPurges {
-    let skipped = purges.len().saturating_sub(PURGES_MAX);
-    let of_log = |offset: i64| {
-        let LogId { topic, partition, .. } = &batch.log;
-        format!("{topic}/{partition}@{offset}")
-    };
-    let note = |purge: &CheckedPurge| {
-        let request = &purge.logged.request;
-        let about = RecentPurge {
-            selector: named(&purge.selectors),
-            mode: word_of(purge.mode).to_owned(),
-            event: request.id.clone(),
-            position: Some(of_log(purge.offset)),
-            reason: request.reason.clone(),
-            ..RecentPurge::default()
-        };
-        (purge.offset, about)
-    };
-    LoggedPurges { purges: purges.iter().skip(skipped).map(note).collect(), begun: Instant::now() }
-}
-
 #[cfg(test)]
 mod tests;
 
