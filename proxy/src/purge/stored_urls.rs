@@ -130,20 +130,27 @@ mod tests {
 
     #[test]
     fn a_url_term_selects_each_form_in_which_the_url_is_stored() {
-        let written = read(&["tag:t", "url:h/a?x"], &[], &[]);
-        let each = [read(&["tag:t", "url:h/a?x"], &[], &[]), read(&["tag:t", "url:h/a"], &[], &[])];
+        let written = read(&["tag:t", "url:h.example/a?x"], &[], &[]);
+        let each = [
+            read(&["tag:t", "url:h.example/a?x"], &[], &[]),
+            read(&["tag:t", "url:h.example/a"], &[], &[]),
+        ];
         assert_eq!(with_forms(&written, &forms), each);
 
-        let written = read(&["tag:t"], &["url:h/a?x", "tag:u"], &["url:h/b?x"]);
-        let one = read(&["tag:t"], &["url:h/a?x", "url:h/a", "tag:u"], &["url:h/b?x", "url:h/b"]);
+        let written = read(&["tag:t"], &["url:h.example/a?x", "tag:u"], &["url:h.example/b?x"]);
+        let one = read(
+            &["tag:t"],
+            &["url:h.example/a?x", "url:h.example/a", "tag:u"],
+            &["url:h.example/b?x", "url:h.example/b"],
+        );
         assert_eq!(with_forms(&written, &forms), [one]);
     }
 
     #[test]
     fn of_two_url_terms_the_common_forms_are_selected() {
-        let written = read(&["url:h/a?x", "url:h/a?y"], &[], &[]);
-        assert_eq!(with_forms(&written, &forms), [read(&["url:h/a"], &[], &[])]);
-        let apart = read(&["url:h/a", "url:h/b"], &[], &[]);
+        let written = read(&["url:h.example/a?x", "url:h.example/a?y"], &[], &[]);
+        assert_eq!(with_forms(&written, &forms), [read(&["url:h.example/a"], &[], &[])]);
+        let apart = read(&["url:h.example/a", "url:h.example/b"], &[], &[]);
         assert_eq!(with_forms(&apart, &forms), std::slice::from_ref(&apart));
     }
 }
