@@ -55,8 +55,8 @@ impl Memory {
 pub const SMALL_BATCH_BYTES: usize = 64 << 10;
 /// Half of what a proxy takes by default (`purge.log.max_body`).
 const BATCH_BYTES_MAX: usize = 2 << 20;
-/// A cursor's fetched records (2 MiB and one answer), what librdkafka takes besides, and three folds
-/// of 1 MiB and one record each, in maps and encoded.
+/// A cursor's fetched records (2 MiB and one answer), what librdkafka takes besides, and three
+/// folds of 1 MiB and one record each, in maps and encoded.
 const CURSOR_BYTES: u64 = 18 << 20;
 const CURSORS_MAX: usize = 32;
 /// More does not make reading faster.

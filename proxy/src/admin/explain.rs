@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use crate::app::App;
-use crate::explain::{self, Question};
+use crate::explain::{self, ExplainQuestion};
 use crate::purge::endpoint::{json, problem};
 use crate::response::body::ResponseBody;
 
@@ -13,7 +13,7 @@ pub(super) const PATH: &str = "/api/v1/explain";
 pub(super) const CONTENT_MAX: u64 = 64 << 10;
 
 pub(super) async fn answer(app: &App, content: &Bytes) -> Response<ResponseBody> {
-    let question: Question = match serde_json::from_slice(content) {
+    let question: ExplainQuestion = match serde_json::from_slice(content) {
         Ok(question) => question,
         Err(error) => {
             let detail = format!(

@@ -1,4 +1,4 @@
-//! `Explanation`: the steps by which a request would be answered, taken by the code that answers
+//! `CacheExplanation`: the steps by which a request would be answered, taken by the code that answers
 //! requests.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::store::{Promote, Stored, cold};
 use process::timestamp::Timestamp;
 
 #[derive(Debug)]
-pub struct Explanation {
+pub struct CacheExplanation {
     /// As the cache works with it: without the cookies that were dropped.
     pub head: RequestHead,
     pub now: Timestamp,
@@ -43,12 +43,12 @@ pub struct Explanation {
 
 /// Takes the steps of [`Cache::begin`] for a request without content. Nothing is counted, and
 /// nothing is sent.
-pub async fn explain(cache: &Cache, mut head: RequestHead) -> Explanation {
+pub async fn explain(cache: &Cache, mut head: RequestHead) -> CacheExplanation {
     let now = cache.clock.now();
     if let Some(Answer { response, record }) = cache.answer_of_rule(&head) {
         let reason = record.reason().unwrap_or(Reason::Rule);
         let own_answer = Some((response.status(), reason));
-        return Explanation { own_answer, ..Explanation::new(head, now) };
+        return CacheExplanation { own_answer, ..CacheExplanation::new(head, now) };
     }
     let bypass = bypass(&head, false, false);
     let cookies = match bypass {
@@ -91,7 +91,7 @@ pub async fn explain(cache: &Cache, mut head: RequestHead) -> Explanation {
         }
         Decision::Hit(_) | Decision::HitStale(_) | Decision::HitAccepted(_) => {}
     }
-    Explanation {
+    CacheExplanation {
         own_answer,
         bypass: bypass.map(|(_, why)| why),
         bypass_cookies: cookies,
@@ -100,14 +100,14 @@ pub async fn explain(cache: &Cache, mut head: RequestHead) -> Explanation {
         is_cold,
         decision: Some(decision),
         origin,
-        ..Explanation::new(head, now)
+        ..CacheExplanation::new(head, now)
     }
 }
 
 /// Fetches the response of a request that would be fetched and could be shared, as a request of a
 /// client would: it is stored if it may be. Returns `None` where the request is answered otherwise,
 /// or passed.
-pub async fn fetch(cache: &Cache, explanation: &Explanation) -> Option<Answer> {
+pub async fn fetch(cache: &Cache, explanation: &CacheExplanation) -> Option<Answer> {
     explanation.origin?;
     let (reason, uncacheable, stale) = match explanation.decision.clone()? {
         Decision::Forward(reason, Plan::Fetch(stale)) => (reason, None, stale),
@@ -130,7 +130,7 @@ fn name_of(cookie: &BypassCookie<'_>) -> String {
     }
 }
 
-impl Explanation {
+impl CacheExplanation {
     const fn new(head: RequestHead, now: Timestamp) -> Self {
         Self {
             head,

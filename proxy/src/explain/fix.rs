@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::cache::explanation::Explanation;
+use crate::cache::explanation::CacheExplanation;
 use crate::reason::Reason;
 
 /// Returns the settings that would let such a response be stored, where settings can.
-pub(super) fn snippet(reason: Reason, explained: &Explanation) -> Option<String> {
+pub(super) fn snippet(reason: Reason, explained: &CacheExplanation) -> Option<String> {
     let path = explained.head.target.original();
     let path = path.split('?').next().unwrap_or_default();
     let rule = |lines: &str| Some(format!("[[rule]]\npath = {}\n{lines}\n", quoted(path)));

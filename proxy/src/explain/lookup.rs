@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::seconds_between;
 use crate::cache::decision::{Decision, Plan};
-use crate::cache::explanation::Explanation;
+use crate::cache::explanation::CacheExplanation;
 use crate::invalidation::Verdict;
 use crate::key::vary::Variant;
 use crate::lookup::Found;
 use crate::store::{Content, Stored};
 
 /// Describes the look-up; `null` where there was none.
-pub(super) fn document(explained: &Explanation) -> Value {
+pub(super) fn document(explained: &CacheExplanation) -> Value {
     let Some(found) = &explained.found else { return Value::Null };
     let fields: Vec<&str> = explained
         .variants
@@ -36,7 +36,7 @@ pub(super) fn document(explained: &Explanation) -> Value {
     document
 }
 
-fn of_stored(explained: &Explanation, stored: &Stored, verdict: Verdict) -> Value {
+fn of_stored(explained: &CacheExplanation, stored: &Stored, verdict: Verdict) -> Value {
     let now = explained.now;
     let purge = match verdict {
         Verdict::Valid => Value::Null,
@@ -72,7 +72,7 @@ fn of_stored(explained: &Explanation, stored: &Stored, verdict: Verdict) -> Valu
 }
 
 /// Says in words why the stored response, if there is one, may be used or not.
-fn why(explained: &Explanation, found: &Found) -> &'static str {
+fn why(explained: &CacheExplanation, found: &Found) -> &'static str {
     use crate::field::cache_status::ForwardReason;
 
     match (&explained.decision, found) {

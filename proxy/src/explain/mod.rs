@@ -13,11 +13,11 @@ use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-pub use self::question::{Question, Unanswerable};
+pub use self::question::{ExplainQuestion, Unanswerable};
 
 use crate::cache::answer::Answer;
 use crate::cache::decision::{Decision, Plan};
-use crate::cache::explanation::{self, Explanation};
+use crate::cache::explanation::{self, CacheExplanation};
 use crate::cache::outcome::Outcome;
 use crate::cache::record::RequestRecord;
 use crate::client::peer::ListenerId;
@@ -27,7 +27,7 @@ use crate::request::RequestHead;
 use process::timestamp::Timestamp;
 
 /// Answers a question about a request. Without `fetch`, nothing is sent to an origin.
-pub async fn answer(front: &Arc<Front>, question: &Question) -> Result<Value, Unanswerable> {
+pub async fn answer(front: &Arc<Front>, question: &ExplainQuestion) -> Result<Value, Unanswerable> {
     let settings = front.settings.current();
     let head = question.head(front.cache.seed(), Arc::clone(&settings))?;
     let before = head.clone();
@@ -62,12 +62,12 @@ pub async fn answer(front: &Arc<Front>, question: &Question) -> Result<Value, Un
     }))
 }
 
-struct Fetched {
+struct FetchTrial {
     record: RequestRecord,
     document: Value,
 }
 
-async fn fetched(answer: Option<Answer>) -> Option<Fetched> {
+async fn fetched(answer: Option<Answer>) -> Option<FetchTrial> {
     let Answer { response, record } = answer?;
     let (parts, body) = response.into_parts();
     let mut body = std::pin::pin!(body);
@@ -93,7 +93,7 @@ async fn fetched(answer: Option<Answer>) -> Option<Fetched> {
         "reason": reason.map(Reason::as_str),
         "cause": reason.map(Reason::cause),
     });
-    Some(Fetched { record, document })
+    Some(FetchTrial { record, document })
 }
 
 /// The rules that the request matches, in the order in which they decide.
@@ -104,7 +104,7 @@ fn rules(head: &RequestHead) -> Vec<Value> {
     places.map(|rule| json!({"name": rule.name, "number": rule.index + 1})).collect()
 }
 
-fn key(question: &Question, before: &RequestHead, after: &RequestHead) -> Value {
+fn key(question: &ExplainQuestion, before: &RequestHead, after: &RequestHead) -> Value {
     let key = &before.key;
     let given: Vec<&str> = question.query().into_iter().flat_map(|it| it.split('&')).collect();
     let kept = before.target.path().split_once('?').map_or("", |(_, query)| query);
@@ -129,7 +129,7 @@ fn key(question: &Question, before: &RequestHead, after: &RequestHead) -> Value 
     })
 }
 
-fn origin(explained: &Explanation) -> Option<Value> {
+fn origin(explained: &CacheExplanation) -> Option<Value> {
     let id = explained.origin?;
     let origin = explained.head.policy.settings().origins.get(id);
     let servers: Vec<Value> = origin
@@ -150,7 +150,7 @@ fn origin(explained: &Explanation) -> Option<Value> {
 }
 
 /// What it comes to: the outcome, whether such a response can be a hit, and the way to change it.
-fn verdict(explained: &Explanation, fetched: Option<&Fetched>) -> Value {
+fn verdict(explained: &CacheExplanation, fetched: Option<&FetchTrial>) -> Value {
     let decided = match &explained.decision {
         _ if explained.own_answer.is_some() => "answered here",
         Some(Decision::Hit(_)) => "hit",

@@ -1,4 +1,4 @@
-//! `Question`: the request that is asked about.
+//! `ExplainQuestion`: the request that is asked about.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::request::RequestHead;
 /// The content of `POST /api/v1/explain`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Question {
+pub struct ExplainQuestion {
     /// With scheme and host.
     pub url: String,
     #[serde(default = "get")]
@@ -42,7 +42,7 @@ pub struct Question {
 #[error("{0}")]
 pub struct Unanswerable(pub String);
 
-impl Question {
+impl ExplainQuestion {
     pub(super) fn query(&self) -> Option<&str> {
         let url = self.url.split('#').next().unwrap_or_default();
         url.split_once('?').map(|(_, query)| query)

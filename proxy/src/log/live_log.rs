@@ -62,12 +62,12 @@ pub struct LogBatch {
 #[derive(Debug)]
 struct Reader {
     query: LogQuery,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingLines>,
     arrived: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingLines {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     dropped: u64,
@@ -142,7 +142,8 @@ impl LogReader {
         loop {
             self.reader.arrived.notified().await;
             sleep(GATHER).await;
-            let Waiting { lines, dropped, .. } = std::mem::take(&mut *self.reader.waiting.lock());
+            let WaitingLines { lines, dropped, .. } =
+                std::mem::take(&mut *self.reader.waiting.lock());
             if !lines.is_empty() || dropped > 0 {
                 return LogBatch { lines: lines.into(), dropped };
             }

@@ -18,13 +18,13 @@ pub(super) struct Target {
     place: AccessLogTarget,
     rotate_at: Option<u64>,
     keep: u32,
-    open: Option<Open>,
+    open: Option<OpenTarget>,
     /// The last line was not written whole.
     is_torn: bool,
 }
 
 #[derive(Debug)]
-enum Open {
+enum OpenTarget {
     File { file: File, bytes: u64 },
     Socket(UnixDatagram),
 }
@@ -58,7 +58,7 @@ impl Target {
             self.open = match &self.place {
                 AccessLogTarget::File(path) => Some(open_file(path)?),
                 AccessLogTarget::Datagram(path) | AccessLogTarget::Syslog(path) => {
-                    Some(Open::Socket(connect(path)?))
+                    Some(OpenTarget::Socket(connect(path)?))
                 }
                 AccessLogTarget::Off | AccessLogTarget::Stdout | AccessLogTarget::Stderr => None,
             };
@@ -71,7 +71,7 @@ impl Target {
         self.rotate(lines.len())?;
         self.open()?;
         let result = match (&self.place, &mut self.open) {
-            (_, Some(Open::File { file, bytes })) => {
+            (_, Some(OpenTarget::File { file, bytes })) => {
                 if self.is_torn {
                     file.write_all(b"\n")?;
                 }
@@ -80,10 +80,10 @@ impl Target {
                 self.is_torn = result.is_err();
                 return result;
             }
-            (AccessLogTarget::Syslog(_), Some(Open::Socket(socket))) => {
+            (AccessLogTarget::Syslog(_), Some(OpenTarget::Socket(socket))) => {
                 send_each(socket, lines, &syslog_head(wall))
             }
-            (_, Some(Open::Socket(socket))) => send_each(socket, lines, b""),
+            (_, Some(OpenTarget::Socket(socket))) => send_each(socket, lines, b""),
             (AccessLogTarget::Stdout, None) => io::stdout().lock().write_all(lines),
             (AccessLogTarget::Stderr, None) => io::stderr().lock().write_all(lines),
             (_, None) => Ok(()),
@@ -96,7 +96,7 @@ impl Target {
 
     /// Renames a file that would become too large: `access.log` to `access.log.1`, and so on.
     fn rotate(&mut self, more: usize) -> io::Result<()> {
-        let (Some(bytes_max), AccessLogTarget::File(path), Some(Open::File { bytes, .. })) =
+        let (Some(bytes_max), AccessLogTarget::File(path), Some(OpenTarget::File { bytes, .. })) =
             (self.rotate_at, &self.place, &self.open)
         else {
             return Ok(());
@@ -116,10 +116,10 @@ impl Target {
     }
 }
 
-fn open_file(path: &Path) -> io::Result<Open> {
+fn open_file(path: &Path) -> io::Result<OpenTarget> {
     let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
     let bytes = file.metadata()?.len();
-    Ok(Open::File { file, bytes })
+    Ok(OpenTarget::File { file, bytes })
 }
 
 fn connect(path: &Path) -> io::Result<UnixDatagram> {

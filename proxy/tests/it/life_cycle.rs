@@ -68,7 +68,7 @@ async fn sighup_reloads_and_says_what_became_of_it() {
     program.says("log.level: error → info").await;
     assert!(!program.said().contains("max_headers: (default) → 8"), "{}", program.said());
     program.signal(Signal::USR1);
-    program.says("SIGUSR1: the log goes to standard error").await;
+    program.says("SIGUSR1: no log goes to a file: none is opened again").await;
 }
 
 #[tokio::test]

@@ -1,10 +1,9 @@
 //! The running binary is replaced: by the real program, and by processes that fail at each step.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -12,10 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, connect, recvmsg, sendmsg, socket_with,
-};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,6 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader as AsyncBufRead
 use tokio::net::UnixStream;
 
 use crate::support::client::{Answer, Connection};
+use crate::support::impostor::Impostor;
 use crate::support::origin::{Gate, Origin, cacheable, ok};
 use crate::support::proxy::request;
 use crate::support::{in_time, join_all, until};
@@ -193,56 +189,6 @@ impl Drop for Program {
         }
         let _already_ended = self.child.kill();
         let _already_waited_for = self.child.wait();
-    }
-}
-
-/// What somebody says who claims to be a successor.
-struct Impostor(OwnedFd);
-
-impl Impostor {
-    fn to(pid: i32) -> Self {
-        let space = fs::read_link("/proc/self/ns/pid").unwrap();
-        let name = format!("shellac/upgrade/{}/{pid}", space.display());
-        let kind = SocketType::SEQPACKET;
-        let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
-        connect(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap()).unwrap();
-        Self(socket)
-    }
-
-    fn say(&self, message: &Value) {
-        let text = message.to_string();
-        let mut none = SendAncillaryBuffer::new(&mut []);
-        let slices = [IoSlice::new(text.as_bytes())];
-        sendmsg(self.0.as_fd(), &slices, &mut none, SendFlags::NOSIGNAL).unwrap();
-    }
-
-    fn hear(&self) -> Value {
-        let mut text = vec![0; 1 << 16];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(128))];
-        let mut passed = RecvAncillaryBuffer::new(&mut space);
-        let mut slices = [IoSliceMut::new(&mut text)];
-        let heard = recvmsg(self.0.as_fd(), &mut slices, &mut passed, RecvFlags::empty()).unwrap();
-        serde_json::from_slice(&text[..heard.bytes]).unwrap_or(Value::Null)
-    }
-
-    fn hear_until(&self, kind: &str) -> Value {
-        loop {
-            let message = self.hear();
-            assert_ne!(message, Value::Null, "no {kind}");
-            if message["type"] == kind {
-                return message;
-            }
-        }
-    }
-
-    /// Begins to take over from a process, up to where that one has let its store go.
-    fn take(pid: i32) -> Self {
-        let impostor = Self::to(pid);
-        impostor.say(&json!({"type": "hello", "protocol": 1, "program": "0"}));
-        impostor.hear_until("complete");
-        impostor.say(&json!({"type": "take"}));
-        impostor.hear_until("released");
-        impostor
     }
 }
 

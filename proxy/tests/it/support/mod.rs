@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod hostile;
 pub(crate) mod hpack;
+pub(crate) mod impostor;
 pub(crate) mod message;
 pub(crate) mod origin;
 pub(crate) mod program;
