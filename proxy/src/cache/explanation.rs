@@ -1,5 +1,5 @@
-//! `CacheExplanation`: the steps by which a request would be answered, taken by the code that answers
-//! requests.
+//! `CacheExplanation`: the steps by which a request would be answered, taken by the code that
+//! answers requests.
 
 use std::sync::Arc;
 
