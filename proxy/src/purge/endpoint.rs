@@ -15,7 +15,7 @@ use super::PurgeExecutor;
 use super::hint::Hints;
 use super::metrics::Source;
 use super::preview::preview;
-use super::watched::note_purge;
+use super::watched::{note_purge, word_of};
 use crate::policy::LiveSettings;
 use crate::response::body::ResponseBody;
 use crate::store::journal::JournalError;
@@ -102,12 +102,12 @@ impl PurgeEndpoint {
                 match self.executor.apply(request.id, selectors, mode, source).await {
                     Ok(mut report) => {
                         tracing::info!(
-                            ?mode,
+                            mode = word_of(mode),
                             named = about,
                             selectors = report.selectors.len(),
                             objects = report.matched.objects,
                             took_us = report.took_us,
-                            ?source,
+                            source = source.as_str(),
                             reason,
                             id = report.id,
                             "purged"

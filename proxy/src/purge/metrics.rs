@@ -13,6 +13,17 @@ pub enum Source {
     Log,
 }
 
+impl Source {
+    /// The word of logs and views. Metrics call the last one `log`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Admin => "admin",
+            Self::Log => "kafka",
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct PurgeMetrics {
     counts: [[[Counter; 2]; KINDS.len()]; 3],

@@ -80,12 +80,7 @@ pub(super) fn note_purge(
     report: &PurgeReport,
     reason: Option<String>,
 ) {
-    let source = match source {
-        _ if selector.starts_with("deploy ") => "deploy",
-        Source::Http => "http",
-        Source::Admin => "admin",
-        Source::Log => "kafka",
-    };
+    let source = if selector.starts_with("deploy ") { "deploy" } else { source.as_str() };
     let Some(live) = executor.live.get() else { return };
     live.purges.note(RecentPurge {
         at: moment(executor.clock.wall()),

@@ -461,7 +461,8 @@ impl Run {
         let (first, last) = (purges.first(), purges.last());
         if let (Some((from, _)), Some((to, _))) = (first, last) {
             let (selectors, objects) = (targets.len(), objects.iter().sum::<u64>());
-            tracing::info!(from, to, ?mode, selectors, objects, source = "kafka", "purged");
+            let mode = word_of(mode);
+            tracing::info!(from, to, mode, selectors, objects, source = "kafka", "purged");
         }
         let mut objects = objects.into_iter();
         for (offset, selectors) in purges {
