@@ -27,23 +27,12 @@ export async function ask(path, { method = "GET", body } = {}) {
   throw new Refusal(answer.status, document?.detail ?? `${answer.status} ${answer.statusText}`.trim());
 }
 
-/** Asks once; `undefined` where this build has no such page. */
-export async function askIfThere(path, options) {
-  try {
-    return await ask(path, options);
-  } catch (error) {
-    if (error.status === 404 || error.status === 405 || error.status === 501) return undefined;
-    throw error;
-  }
-}
-
-/** Asks whether a stream would be given; the answer itself is broken off. `false`: this build has none. */
+/** Asks whether a stream would be given; the answer itself is broken off. */
 export async function probe(path) {
   const given = new AbortController();
   try {
     const answer = await fetch(path, { signal: given.signal, headers: { Accept: "text/event-stream, application/json" }, cache: "no-store" });
-    if (answer.ok) return true;
-    if (answer.status === 404) return false;
+    if (answer.ok) return;
     const document = await answer.json().catch(() => null);
     throw new Refusal(answer.status, document?.detail ?? `${answer.status} ${answer.statusText}`.trim());
   } finally {
@@ -145,7 +134,6 @@ export class Source {
       this.#take(heard);
     } catch (error) {
       if (error.status === 401 || error.status === 403) this.#tell("refused", error.message);
-      else if (error.status === 404) this.#tell("absent", error.message);
     } finally {
       this.#isAsking = false;
     }

@@ -1,9 +1,9 @@
 // The settings in force, and where each comes from.
 
-import { ask, askIfThere } from "./api.js";
+import { ask } from "./api.js";
 import { h } from "./dom.js";
 import { clock, count } from "./format.js";
-import { absent, badge, outcome } from "./parts.js";
+import { badge, outcome } from "./parts.js";
 
 const state = { document: null, problem: null, rules: null, search: "", onlySet: false, result: null, isBusy: false };
 
@@ -27,25 +27,21 @@ export const config = {
 
 function settings(app) {
   if (state.problem) return h("p.empty", {}, state.problem);
-  if (state.document === undefined) return absent("list of settings", "shellac check says what the file holds.");
   if (!state.document) return h("p.empty", {}, "Looking …");
   const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
-  const all = state.document.settings ?? [];
-  const found = all.filter(row => (!state.onlySet || row.source !== "default") && words.every(word => `${row.key} ${show(row.value)}`.toLowerCase().includes(word)));
+  const found = state.document.settings.filter(row => (!state.onlySet || row.source !== "default") && words.every(word => `${row.setting} ${row.value}`.toLowerCase().includes(word)));
   return [
     h("div.toolbar", {},
       h("input", { type: "search", placeholder: "Search settings", "aria-label": "Search settings", oninput: event => { state.search = event.target.value; app.redraw(); } }),
       h("label.check", {}, h("input", { type: "checkbox", checked: state.onlySet, onchange: event => { state.onlySet = event.target.checked; app.redraw(); } }), "Only what is set")),
     found.length === 0 ? h("p.empty", {}, "No setting is like this.") : h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Settings" }, h("table", {},
       h("thead", {}, h("tr", {}, ["Setting", "Value", "From"].map(name => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, found.map(row => h("tr", { "data-key": row.key }, h("td", {}, h("code", {}, row.key)), h("td.wide", {}, h("code", {}, show(row.value))), h("td.note", {}, row.source))))))];
+      h("tbody", {}, found.map(row => h("tr", { "data-key": row.setting, "data-testid": `setting-${row.setting}` }, h("td", {}, h("code", {}, row.setting)), h("td.wide", {}, h("code", {}, row.value)), h("td.note", {}, row.source))))))];
 }
 
 const rules = () => h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Rules" }, h("table", {},
   h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Rule"), h("th.n", { scope: "col" }, "matches"))),
   h("tbody", {}, state.rules.map((rule, at) => h("tr", {}, h("td", {}, rule.name ?? `rule ${at + 1}`), h("td.n", {}, count(rule.matches ?? rule.matched ?? null)))))));
-
-const show = value => (typeof value === "string" ? `"${value}"` : JSON.stringify(value));
 
 async function reload(app, isTrial) {
   state.isBusy = true;
@@ -64,8 +60,8 @@ async function reload(app, isTrial) {
 
 async function load(app) {
   try {
-    state.document = await askIfThere("/api/v1/config");
-    state.rules = (await askIfThere("/api/v1/rules"))?.rules;
+    state.document = await ask("/api/v1/config");
+    state.rules = (await ask("/api/v1/rules")).rules;
     state.problem = null;
   } catch (error) {
     state.problem = error.message;

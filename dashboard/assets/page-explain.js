@@ -1,9 +1,9 @@
 // Why a URL is a hit or a miss: the proxy's own decisions, step by step. The form is in the address, so that it can be passed on.
 
-import { askIfThere } from "./api.js";
+import { ask } from "./api.js";
 import { h } from "./dom.js";
 import { bytesText, duration, secondsText } from "./format.js";
-import { absent, badge } from "./parts.js";
+import { badge } from "./parts.js";
 
 const state = { form: 0, url: "", method: "GET", headers: "", fetch: false, answer: null, problem: null, isBusy: false };
 
@@ -23,7 +23,6 @@ export const explain = {
     return h("div.grid", {},
       h("section.card", {}, h("h2", {}, "Why is it a hit, or a miss?"), form(app)),
       state.problem ? h("section.card", {}, h("p.empty", { "data-testid": "problem" }, state.problem)) : null,
-      state.answer === undefined ? h("section.card", {}, absent("explanations", "See Cache-Status in the response: curl -sI URL.")) : null,
       state.answer ? answer(state.answer) : null);
   },
 };
@@ -96,8 +95,8 @@ async function look(app, asksOrigin) {
   };
   const headers = state.headers.split("\n").map(line => line.trim()).filter(Boolean).map(pair);
   try {
-    state.answer = await askIfThere("/api/v1/explain", { method: "POST", body: { url: state.url, method: state.method, headers, fetch: asksOrigin } });
-    if (state.answer) app.say("The explanation is there.");
+    state.answer = await ask("/api/v1/explain", { method: "POST", body: { url: state.url, method: state.method, headers, fetch: asksOrigin } });
+    app.say("The explanation is there.");
   } catch (error) {
     state.answer = null;
     state.problem = error.message;

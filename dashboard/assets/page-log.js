@@ -3,10 +3,10 @@
 import { Source, probe } from "./api.js";
 import { h } from "./dom.js";
 import { bytesText, clock, count, secondsText } from "./format.js";
-import { absent, explainLink } from "./parts.js";
+import { explainLink } from "./parts.js";
 
 const LINES_MAX = 400;
-const state = { lines: [], isHeld: false, filter: "", dropped: 0, source: null, isThere: null, problem: null, form: 0, turn: 0 };
+const state = { lines: [], isHeld: false, filter: "", dropped: 0, source: null, problem: null, form: 0, turn: 0 };
 
 export const log = {
   title: "Log",
@@ -29,14 +29,13 @@ export const log = {
     };
     return h("section.card", {},
       h("div.head", {}, h("h2", {}, "Live log"), h("span.note", { "data-testid": "log-count" }, `${count(state.lines.length)} lines${state.dropped ? `, ${count(state.dropped)} dropped` : ""}`)),
-      state.isThere === false ? absent("live log", "See the access log's file.") : [
-        h("form.toolbar", { "data-key": `log-${state.form}`, onsubmit: submit },
-          h("input", { type: "search", "aria-label": "Filter", placeholder: "misses slower than 200ms", value: state.filter, oninput: event => { state.filter = event.target.value; }, spellcheck: "false", "data-testid": "log-filter" }),
-          h("button", { type: "submit" }, "Apply"),
-          h("button", { type: "button", "aria-pressed": String(state.isHeld), onclick: hold }, state.isHeld ? "Resume" : "Hold"),
-          h("button", { type: "button", onclick: () => { state.lines = []; state.dropped = 0; app.redraw(); } }, "Clear")),
-        state.problem ? h("p.empty", { "data-testid": "problem" }, state.problem) : null,
-        lines()]);
+      h("form.toolbar", { "data-key": `log-${state.form}`, onsubmit: submit },
+        h("input", { type: "search", "aria-label": "Filter", placeholder: "misses slower than 200ms", value: state.filter, oninput: event => { state.filter = event.target.value; }, spellcheck: "false", "data-testid": "log-filter" }),
+        h("button", { type: "submit" }, "Apply"),
+        h("button", { type: "button", "aria-pressed": String(state.isHeld), onclick: hold }, state.isHeld ? "Resume" : "Hold"),
+        h("button", { type: "button", onclick: () => { state.lines = []; state.dropped = 0; app.redraw(); } }, "Clear")),
+      state.problem ? h("p.empty", { "data-testid": "problem" }, state.problem) : null,
+      lines());
   },
 };
 
@@ -55,7 +54,7 @@ async function follow(app) {
   const path = `/api/v1/stream/log${asked ? `?filter=${encodeURIComponent(asked)}` : ""}`;
   const turn = (state.turn += 1);
   try {
-    state.isThere = await probe(path);
+    await probe(path);
     state.problem = null;
   } catch (error) {
     state.problem = error.message;
@@ -63,7 +62,7 @@ async function follow(app) {
   // Another filter was applied, or another page was opened, while this one was asked for.
   if (turn !== state.turn) return;
   app.redraw();
-  if (!state.isThere || state.problem) return;
+  if (state.problem) return;
   let next = state.lines.length ? state.lines[0].number + 1 : 1;
   const take = line => {
     if (typeof line.dropped === "number" && line.ts === undefined) state.dropped += line.dropped;

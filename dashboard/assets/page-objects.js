@@ -1,9 +1,9 @@
 // What is stored, and what its tags cost.
 
-import { askIfThere } from "./api.js";
+import { ask } from "./api.js";
 import { h } from "./dom.js";
 import { NONE, bytesText, count, duration, number } from "./format.js";
-import { absent, badge, explainLink } from "./parts.js";
+import { badge, explainLink } from "./parts.js";
 import { Table } from "./table.js";
 
 const state = { by: "", value: "", answer: null, problem: null, isBusy: false, table: null, tags: null };
@@ -47,7 +47,6 @@ function search(app) {
 
 function found(app) {
   if (state.problem) return h("p.empty", { "data-testid": "problem" }, state.problem);
-  if (state.answer === undefined) return absent("list of objects", "See /metrics for how many there are.");
   if (!state.answer) return h("p.empty", {}, state.isBusy ? "Looking …" : "");
   state.table ??= new Table({
     caption: "Stored responses", by: null, redraw: app.redraw, max: 5000,
@@ -81,8 +80,8 @@ async function look(app, after) {
     if (state.by !== "url") query.set("limit", "200");
     if (state.by && state.value.trim()) query.set(state.by, state.value.trim());
     if (after) query.set("after", after);
-    const answer = await askIfThere(`/api/v1/objects?${query}`.replaceAll("+", "%20"));
-    state.answer = after && answer ? { ...answer, objects: [...state.answer.objects, ...answer.objects] } : answer;
+    const answer = await ask(`/api/v1/objects?${query}`.replaceAll("+", "%20"));
+    state.answer = after ? { ...answer, objects: [...state.answer.objects, ...answer.objects] } : answer;
     state.problem = null;
   } catch (error) {
     state.problem = error.message;

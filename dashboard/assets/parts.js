@@ -43,7 +43,6 @@ export function outcome(result) {
   return h(`div.answer${result.isBad ? ".bad" : ""}`, { "data-testid": "outcome" }, result.content);
 }
 
-export const absent = (what, more) => h("p.empty", { "data-testid": "absent" }, `This build has no ${what}. `, more ?? "");
 
 /** A selector of a purge as text. */
 export const responses = value => plural(value, "response");

@@ -65,7 +65,6 @@ function notices() {
   const all = [];
   const reload = h("button.small", { type: "button", onclick: () => location.reload() }, "Reload the page");
   if (app.state === "refused") all.push(notice(".bad", "refused", [`Not allowed: ${app.detail} `, reload]));
-  else if (app.state === "absent") all.push(notice("", "absent", "This build has no live numbers (/api/v1/live)."));
   else if (app.state === "waiting" && app.waited > 4000) all.push(notice(".bad", "silent", `No numbers for ${duration(app.waited / 1000)}: the proxy does not answer. It is asked again each second.`));
   const version = app.snapshot?.version;
   if (version && servedBy && version !== servedBy) all.push(notice("", "version", [`The proxy is ${version} now, this page is of ${servedBy}. `, reload]));

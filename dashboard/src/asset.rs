@@ -6,22 +6,22 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A file, and what a response with it says.
 #[derive(Clone, Debug)]
-pub struct Asset {
-    pub content: &'static [u8],
-    pub content_type: &'static str,
+pub(crate) struct Asset {
+    pub(crate) content: &'static [u8],
+    pub(crate) content_type: &'static str,
     /// Quotes included.
-    pub etag: String,
+    pub(crate) etag: String,
 }
 
 impl Asset {
     /// Returns the file behind a path that begins with `/assets/`.
-    pub fn find(path: &str) -> Option<&'static Self> {
+    pub(crate) fn find(path: &str) -> Option<&'static Self> {
         let name = path.strip_prefix("/assets/")?;
         ALL.iter().find(|(known, _)| *known == name).map(|(_, asset)| asset)
     }
 
     /// Returns whether a client that sends this `If-None-Match` has the file.
-    pub fn is_in(&self, if_none_match: &[u8]) -> bool {
+    pub(crate) fn is_in(&self, if_none_match: &[u8]) -> bool {
         let tags = if_none_match.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         let weak = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag) == self.etag.as_bytes();
         tags.into_iter().any(|tag| tag == b"*" || weak(tag))

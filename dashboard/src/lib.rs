@@ -6,10 +6,11 @@ mod fleet;
 mod html;
 mod number;
 mod page;
+mod response;
 mod summary;
 
-pub use self::asset::Asset;
 pub use self::page::{Page, proxy, purger};
+pub use self::response::{file, page};
 
 use http::HeaderMap;
 use http::header::{
@@ -19,7 +20,7 @@ use http::header::{
 
 /// Adds what every response of a dashboard carries: it is not kept without asking, it asks nobody
 /// but its own origin, and no other page may show it.
-pub fn protect(fields: &mut HeaderMap) {
+pub(crate) fn protect(fields: &mut HeaderMap) {
     for (name, value) in FIELDS {
         fields.insert(name, HeaderValue::from_static(value));
     }
