@@ -106,7 +106,7 @@ pub(super) fn of_others(executor: &PurgeExecutor, deploy: &DeployMark) -> u64 {
     let count = |id| match &deploy.host {
         None => executor.live(&[id]),
         Some((host, _)) => {
-            let holders = executor.holders(id);
+            let holders = executor.search().holders(id);
             holders.iter().filter(|stored| stored.provenance.carries(*host)).count() as u64
         }
     };
@@ -149,7 +149,7 @@ pub fn end_graces(executor: &Arc<PurgeExecutor>) {
 fn empty(executor: &PurgeExecutor, deploy: &DeployMark) {
     let known = executor.invalidation.deployments().known(|id| executor.live(&[id]) > 0);
     for (_, id) in known.into_iter().filter(|(_, id)| *id != deploy.deployment) {
-        for (number, stored) in executor.holders(id).iter().enumerate() {
+        for (number, stored) in executor.search().holders(id).iter().enumerate() {
             if !executor.invalidation.may_keep(&stored.provenance, &stored.key) {
                 executor.store.remove(stored, Removal::Purged);
             }

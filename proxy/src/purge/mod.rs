@@ -19,8 +19,8 @@ mod target;
 mod candidates;
 mod watched;
 mod found;
+mod stored_search;
 
-use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,12 +37,12 @@ pub use self::found::stored_of;
 use self::late_changes::LateChanges;
 pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};
+use self::stored_search::StoredSearch;
 use self::stored_urls::StoredUrls;
-use self::target::{PathTarget, ResolvedTarget, mark_late_classes, sought};
+use self::target::{ResolvedTarget, mark_late_classes, sought};
 use self::watched::LargePurges;
 use crate::invalidation::{
-    Carrier as _, Invalidation, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, Subject,
-    TagId,
+    Invalidation, Marked, PurgeMark, PurgeTimes, RunningFetch, Sequence, TagId,
 };
 use crate::key::{Key, KeySeed, Scheme};
 use crate::live::Live;
@@ -307,6 +307,10 @@ impl PurgeExecutor {
         }
     }
 
+    fn search(&self) -> StoredSearch<'_> {
+        StoredSearch { store: &*self.store, table: self.invalidation.ids() }
+    }
+
     /// Returns the number of responses in memory that carry these.
     fn live(&self, ids: &[TagId]) -> u64 {
         ids.iter().map(|id| self.invalidation.ids().live(*id)).sum()
@@ -337,14 +341,15 @@ impl PurgeExecutor {
     ) -> Vec<Count> {
         let mut tally = PurgeTally::new(sequence, &pending);
         let mut large = Vec::new();
-        let covered = self.covered(resolved);
+        let covered = self.search().covered(resolved);
         self.forget(covered.iter());
         let counts = resolved
             .iter()
             .map(|target| match target {
                 ResolvedTarget::Tag(id) | ResolvedTarget::FoldedTag(id, _) => {
                     let exact = self.count_carriers(&[*id], sequence, &mut tally, &mut large);
-                    let folded = target.folds().iter().flat_map(|id| self.holders(*id)).collect();
+                    let folded =
+                        target.folds().iter().flat_map(|id| self.search().holders(*id)).collect();
                     exact.with_folded(tally.look_at(folded))
                 }
                 ResolvedTarget::Path(path) => {
@@ -352,12 +357,12 @@ impl PurgeExecutor {
                     let hashes: Vec<u64> = path.keys.iter().map(Key::hash).collect();
                     let cold = self.purge_cold(Some(&hashes), mode, sequence);
                     let carriers = self.count_carriers(&path.ids, sequence, &mut tally, &mut large);
-                    let plain = self.plain(path);
+                    let plain = self.search().plain(path);
                     self.forget(plain.iter());
                     tally.look_at(plain).and(carriers).plus(cold)
                 }
                 ResolvedTarget::Condition(condition) => {
-                    let found = found::meeting(self, condition, &covered);
+                    let found = self.search().meeting(condition, &covered);
                     self.forget(found.iter());
                     tally.look_at(found)
                 }
@@ -369,7 +374,7 @@ impl PurgeExecutor {
                 ResolvedTarget::Url(keys, ids) => {
                     let hashes: Vec<u64> = keys.iter().map(Key::hash).collect();
                     let cold = self.purge_cold(Some(&hashes), mode, sequence);
-                    let under = self.under(keys, ids);
+                    let under = self.search().under(keys, ids);
                     self.forget(under.iter());
                     tally.look_at(under).plus(cold)
                 }
@@ -386,7 +391,7 @@ impl PurgeExecutor {
                 }
                 ResolvedTarget::All => {
                     let cold = self.purge_cold(None, mode, sequence);
-                    tally.look_at(self.all(|_| true)).plus(cold)
+                    tally.look_at(self.search().all(|_| true)).plus(cold)
                 }
             })
             .collect();
@@ -485,38 +490,8 @@ impl PurgeExecutor {
     /// of all.
     fn rewarm_candidates(&self, targets: &[Target], max: usize) -> RewarmCandidates {
         let targets = self.stored_urls(targets).targets;
-        let found = targets.iter().flat_map(|target| self.hits(&self.resolve(target)));
+        let found = targets.iter().flat_map(|target| self.search().hits(&self.resolve(target)));
         RewarmCandidates::among(found.collect(), max)
-    }
-
-    /// Returns the responses that a target will hit, none for a deploy. Walks over the store for
-    /// prefixes and everything: not on a thread that serves requests.
-    fn hits(&self, target: &ResolvedTarget) -> Vec<Arc<Stored>> {
-        match target {
-            ResolvedTarget::Tag(id) => self.holders(*id),
-            ResolvedTarget::FoldedTag(id, folds) => {
-                std::iter::once(id).chain(folds).flat_map(|id| self.holders(*id)).collect()
-            }
-            ResolvedTarget::Url(keys, ids) => self.under(keys, ids),
-            ResolvedTarget::Path(path) => {
-                let carriers = path.ids.iter().flat_map(|id| self.holders(*id));
-                carriers.chain(self.plain(path)).collect()
-            }
-            ResolvedTarget::Condition(condition) => {
-                found::meeting(self, condition, &self.covered(std::slice::from_ref(target)))
-            }
-            ResolvedTarget::Deploy(_) => Vec::new(),
-            ResolvedTarget::Prefix(_) => self.covered(std::slice::from_ref(target)),
-            ResolvedTarget::All => self.all(|_| true),
-        }
-    }
-
-    fn holders(&self, id: TagId) -> Vec<Arc<Stored>> {
-        let mut hashes = self.invalidation.ids().key_hashes(id);
-        hashes.sort_unstable();
-        hashes.dedup();
-        let under = hashes.into_iter().flat_map(|hash| self.store.by_hash(hash));
-        under.filter(|stored| stored.provenance.carries(id)).collect()
     }
 
     /// Counts what carries one of these tags, of which nothing carries two.
@@ -532,64 +507,8 @@ impl PurgeExecutor {
                 large.push(Pending::Tags(ids.into(), sequence));
                 tally.take_all_of(ids, live)
             }
-            _ => tally.look_at(ids.iter().flat_map(|id| self.holders(*id)).collect()),
+            _ => tally.look_at(ids.iter().flat_map(|id| self.search().holders(*id)).collect()),
         }
-    }
-
-    /// Returns the responses of a page or a path that carry no tag of it: those under its keys.
-    fn plain(&self, path: &PathTarget) -> Vec<Arc<Stored>> {
-        let under = path.keys.iter().flat_map(|key| self.store.by_hash(key.hash()));
-        let is_plain = |stored: &Arc<Stored>| {
-            let tags = &stored.provenance;
-            path.keys.contains(&stored.key)
-                && !path.ids.iter().any(|id| tags.carries(*id))
-                && !(path.is_page && tags.is_of_other_page())
-        };
-        under.filter(is_plain).collect()
-    }
-
-    /// Returns the responses of a URL: those under its keys, and those of other spellings and of
-    /// equivalent URLs, which carry its tags.
-    fn under(&self, keys: &[Key], ids: &[TagId]) -> Vec<Arc<Stored>> {
-        let mut seen = HashSet::new();
-        let under = keys.iter().flat_map(|key| self.store.by_hash(key.hash()));
-        let own = under.filter(|stored| keys.contains(&stored.key));
-        let others = ids.iter().flat_map(|id| self.holders(*id));
-        own.chain(others).filter(|stored| seen.insert(Arc::as_ptr(stored))).collect()
-    }
-
-    /// Everything that a prefix covers, or a condition that no tag tells of, in one walk over the
-    /// store however many there are.
-    fn covered(&self, resolved: &[ResolvedTarget]) -> Vec<Arc<Stored>> {
-        let table = self.invalidation.ids();
-        let is_sought = |target: &&ResolvedTarget| match target {
-            ResolvedTarget::Prefix(_) => true,
-            ResolvedTarget::Condition(condition) => condition.carried_by_all(|_| 0).is_none(),
-            _ => false,
-        };
-        let sought: Vec<_> = resolved.iter().filter(is_sought).collect();
-        if sought.is_empty() {
-            return Vec::new();
-        }
-        self.all(|Stored { key, provenance, .. }| {
-            sought.iter().any(|target| match target {
-                ResolvedTarget::Prefix(prefix) => prefix.covers(key.host(), key.path()),
-                ResolvedTarget::Condition(condition) => {
-                    condition.is_met(&Subject { key, tags: provenance, table })
-                }
-                _ => false,
-            })
-        })
-    }
-
-    fn all(&self, is_meant: impl Fn(&Stored) -> bool) -> Vec<Arc<Stored>> {
-        let mut all = Vec::new();
-        self.store.visit(&mut |stored| {
-            if is_meant(stored) {
-                all.push(Arc::clone(stored));
-            }
-        });
-        all
     }
 }
 

@@ -54,7 +54,7 @@ fn count(executor: &PurgeExecutor, targets: &[Target]) -> Vec<Count> {
             let objects = deploys::of_others(executor, deploy);
             return Count { objects, ..Count::default() };
         }
-        let mut found = executor.hits(&resolved);
+        let mut found = executor.search().hits(&resolved);
         found.retain(|stored| is_usable(executor, stored));
         let mut count = Count::default();
         for stored in &found {
