@@ -3,6 +3,7 @@
 #
 # Needs a nightly toolchain and a C++ compiler (for libFuzzer, which the crate libfuzzer-sys brings along). cargo-fuzz is not
 # needed: these are the flags that it would set, without the address sanitizer, because there is next to no unsafe code.
+# SEED=N takes the same way through the inputs each time.
 # What is found beyond the corpus goes to $FOUND (a temporary directory by default); inputs that fail are written there, too.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -34,7 +35,7 @@ for target in "${targets[@]}"; do
     echo "fuzzing $target for $seconds s"
     log=$found/$target.log
     if ! SHELLAC_FUZZ=$target "$CARGO_TARGET_DIR/$host/release/shellac-fuzz" "$found/$target" "corpus/$target" \
-        -max_total_time="$seconds" -max_len=2048 -timeout=10 -rss_limit_mb=1024 -dict=dictionary \
+        -max_total_time="$seconds" -seed="${SEED:-0}" -max_len=2048 -timeout=10 -rss_limit_mb=1024 -dict=dictionary \
         -artifact_prefix="$found/$target-" -print_final_stats=1 2>"$log"; then
         grep -A 2 panicked "$log" >&2 || true
         tail -n 40 "$log" >&2

@@ -32,7 +32,10 @@ pub enum Foreign {
         instead: &'static str,
     },
     /// nginx's way to purge a path.
-    #[error("the path {path:?} is not purged as nginx does: send PURGE {rest}")]
+    #[error(
+        "the path {path:?} is not purged as nginx does: send PURGE {rest}, or Shellac-Purge: url \
+        if this is the path of the page"
+    )]
     Path {
         /// The path.
         path: String,
@@ -122,9 +125,12 @@ pub(crate) fn check(method: PurgeMethod, fields: &HeaderMap, path: &str) -> Resu
             _ => {}
         }
     }
+    let says_what_it_names = ["url", "page", "path"].iter().any(|word| has_word(fields, word));
     match path.strip_prefix("/purge/") {
-        Some(rest) => Err(Foreign::Path { path: path.to_owned(), rest: format!("/{rest}") }),
-        None => Ok(()),
+        Some(rest) if !says_what_it_names => {
+            Err(Foreign::Path { path: path.to_owned(), rest: format!("/{rest}") })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -261,7 +267,12 @@ mod tests {
     fn the_path_of_nginx_is_refused_with_the_path_that_was_meant() {
         let error =
             check(PurgeMethod::Purge, &HeaderMap::new(), "/purge/p?x").unwrap_err().to_string();
-        assert!(error.ends_with("send PURGE /p?x"), "{error}");
+        assert!(error.contains("send PURGE /p?x,"), "{error}");
+        let fields = HeaderMap::from_iter([(
+            http::HeaderName::from_static("shellac-purge"),
+            http::HeaderValue::from_static("url"),
+        )]);
+        assert_eq!(check(PurgeMethod::Purge, &fields, "/purge/p?x"), Ok(()));
         assert_eq!(check(PurgeMethod::Purge, &HeaderMap::new(), "/purged"), Ok(()));
     }
 

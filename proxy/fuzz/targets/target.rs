@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 use purge_protocol::request::{Target as PurgeTarget, UrlScope};
 use purge_protocol::url::canonical_host;
 use purge_protocol::{CanonicalUrl, UrlPrefix, UrlProblem, method};
@@ -89,7 +89,12 @@ fn the_key_holds_the_target(target: &Target, scheme: Scheme) {
             }
             Ok(_) => return, // no request holds bytes that are not ASCII
         }
-        let purge = method::read("PURGE", &HeaderMap::new(), (host, path), UrlScope::Url);
+        // Without the field, a path below /purge/ is taken for nginx's way to write a purge.
+        let fields = HeaderMap::from_iter([(
+            HeaderName::from_static("shellac-purge"),
+            HeaderValue::from_static("url"),
+        )]);
+        let purge = method::read("PURGE", &fields, (host, path), UrlScope::Url);
         let purge = purge.expect("no tags");
         let selectors = purge.selectors(1).expect("a PURGE of a URL names it");
         match selectors.first() {

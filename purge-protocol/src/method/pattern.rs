@@ -4,6 +4,8 @@
 //! A dot alone is a dot: hosts and file names are rarely escaped. With `*` at the end of a pattern
 //! it is what stands for anything.
 
+use crate::url::UrlPrefix;
+
 /// The texts that a pattern names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NamedBy<T> {
@@ -53,15 +55,15 @@ pub(super) fn tags(text: &str) -> Option<NamedBy<String>> {
 }
 
 /// Returns the beginning that a path with a pattern at its end stands for: `/a/.*`, `/a/(.*)`,
-/// `/a/*`. A `*` in a query or behind half an escape (`/a%4.*`) is a plain character.
+/// `/a/*`. A `*` in a query or behind half an escape (`/a%4.*`, `/a%.*.*`) is a plain character.
 pub(super) fn beginning(path: &str) -> Option<&str> {
     let path = path.strip_suffix('$').unwrap_or(path);
     let rest = |end| path.strip_suffix(end);
     let beginning = rest("(.*)")
         .or_else(|| rest(".*"))
         .or_else(|| path.strip_suffix('*').filter(|path| path.ends_with('/')))?;
-    let is_half_an_escape = beginning.bytes().rev().take(2).any(|byte| byte == b'%');
-    (!beginning.contains('?') && !is_half_an_escape).then_some(beginning)
+    let is_prefix = || UrlPrefix::parse(&format!("https://host{beginning}")).is_ok();
+    (!beginning.contains('?') && is_prefix()).then_some(beginning)
 }
 
 fn read<T>(text: &str, alternative: impl Fn(&str) -> Option<Vec<T>>) -> Option<NamedBy<T>> {
@@ -234,6 +236,7 @@ mod tests {
             ("/a?x=/*", None),
             ("/a?x=.*", None),
             ("/a%4.*", None),
+            ("/a%.*.*", None),
         ] {
             assert_eq!(beginning(path), expected, "{path}");
         }
