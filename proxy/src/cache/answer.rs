@@ -36,9 +36,12 @@ impl Answer {
     }
 
     /// Moves the request's head into the record, if a sink of records asks for it.
+    #[inline]
     #[must_use]
-    pub fn keeping(mut self, head: RequestHead) -> Self {
-        self.record.details = RequestDetails::of(head);
+    pub fn keeping(mut self, head: Box<RequestHead>) -> Self {
+        if head.details.get().is_some() {
+            self.record.details = RequestDetails::of(head);
+        }
         self
     }
 }

@@ -114,7 +114,7 @@ pub async fn fetch(cache: &Cache, explanation: &CacheExplanation) -> Option<Answ
         Decision::Forward(reason, Plan::FetchUncollapsed(why)) => (reason, Some(why), None),
         _ => return None,
     };
-    let mut head = explanation.head.clone();
+    let mut head = Box::new(explanation.head.clone());
     trace::identify(&mut head.fields);
     let variant = cache.find(&head, &[], explanation.now).variant;
     let started = Instant::now();

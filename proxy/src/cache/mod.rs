@@ -271,6 +271,7 @@ impl Cache {
     }
 
     /// Finds the stored response that a request could use, in memory and among `loaded`.
+    #[inline]
     fn find(&self, head: &RequestHead, loaded: &[Arc<Stored>], now: Timestamp) -> Lookup {
         let range = || RangeSpec::only_one(&head.method, &head.fields);
         let (store, invalidation) = (&*self.store, &*self.invalidation);
@@ -310,31 +311,25 @@ impl Cache {
         variant: Option<VariantHash>,
         started: Option<Instant>,
     ) -> Step {
-        match decision {
-            Decision::Hit(stored) => {
-                let outcome = (Outcome::Hit, None);
-                let answer = self.hit(&inbound.head, &stored, variant, outcome);
-                Step::Answer(answer.keeping(inbound.head))
-            }
+        let head = &inbound.head;
+        let answer = match decision {
+            Decision::Hit(stored) => self.hit(head, &stored, variant, (Outcome::Hit, None)),
             Decision::HitStale(stored) => {
                 let outcome = (Outcome::Stale, Some(Reason::StaleWhileRevalidate));
-                let answer = self.hit(&inbound.head, &stored, variant, outcome);
-                self.refresh(inbound.head.clone(), &stored, variant);
-                Step::Answer(answer.keeping(inbound.head))
+                let answer = self.hit(head, &stored, variant, outcome);
+                self.refresh(head.clone(), &stored, variant);
+                answer
             }
             Decision::HitAccepted(stored) => {
                 let outcome = (Outcome::Stale, Some(Reason::MaxStale));
-                let answer = self.hit(&inbound.head, &stored, variant, outcome);
-                Step::Answer(answer.keeping(inbound.head))
+                self.hit(head, &stored, variant, outcome)
             }
-            Decision::Unsatisfiable => {
-                let answer = self.fail(&inbound.head, &Refusal::OnlyIfCached.into());
-                Step::Answer(answer.keeping(inbound.head))
-            }
+            Decision::Unsatisfiable => self.fail(head, &Refusal::OnlyIfCached.into()),
             Decision::Forward(reason, plan) => {
-                self.carry_on(inbound, (reason, plan), variant, started)
+                return self.carry_on(inbound, (reason, plan), variant, started);
             }
-        }
+        };
+        Step::Answer(answer.keeping(inbound.head))
     }
 
     /// Has a request forwarded, unless it may go no further.
@@ -430,7 +425,7 @@ impl Cache {
 
     async fn fetch(
         &self,
-        mut head: RequestHead,
+        mut head: Box<RequestHead>,
         reason: ForwardReason,
         uncacheable: Option<Uncacheable>,
         stale: Option<Arc<Stored>>,
@@ -470,7 +465,12 @@ impl Cache {
 
     /// Validates a stale response in the background, for all clients, unless the client wants
     /// nothing stored: then the next request does.
-    fn refresh(&self, mut head: RequestHead, stale: &Arc<Stored>, variant: Option<VariantHash>) {
+    fn refresh(
+        &self,
+        mut head: Box<RequestHead>,
+        stale: &Arc<Stored>,
+        variant: Option<VariantHash>,
+    ) {
         if head.claim().is_none() {
             return;
         }
@@ -490,7 +490,7 @@ impl Cache {
     /// Makes the request for a GET or HEAD. Both are fetched by GET.
     fn fetch_request(
         &self,
-        head: RequestHead,
+        head: Box<RequestHead>,
         stale: Option<Arc<Stored>>,
         variant: Option<VariantHash>,
     ) -> FetchRequest {

@@ -164,7 +164,7 @@ impl Rewarmer {
             arrived: invalidation.sequence(),
             stale: stale.and_then(|stale| fetcher.hold(&stale)),
             variant: lookup.variant,
-            head,
+            head: Box::new(head),
         };
         let client = request.head.clone();
         match fetcher.fetch(request).await {

@@ -84,7 +84,7 @@ impl ExplainQuestion {
             let code = refused.refusal.reason().as_str();
             Unanswerable(format!("The request is refused ({code}): {}", refused.refusal))
         })?;
-        Ok(head)
+        Ok(*head)
     }
 
     fn peer(&self, is_secure: bool, settings: &SettingsSnapshot) -> Result<Peer, Unanswerable> {

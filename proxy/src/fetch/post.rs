@@ -56,7 +56,7 @@ pub(super) async fn store(
     let account = Arc::clone(&request.peer.retained);
     let (_flight, writer) = Flight::begin(own, Arc::clone(&fetcher.budget), account);
     let get = Arc::new(FetchRequest {
-        head: RequestHead { method: Method::GET, ..request.clone() },
+        head: Box::new(RequestHead { method: Method::GET, ..request.clone() }),
         facts: RequestFacts { method: Method::GET, ..request.facts() },
         arrived: fetcher.invalidation.sequence(),
         stale: None,

@@ -25,7 +25,7 @@ use crate::request::{RequestHead, trace};
 /// A client's request whose response may be stored.
 #[derive(Clone, Debug)]
 pub struct FetchRequest {
-    pub head: RequestHead,
+    pub head: Box<RequestHead>,
     pub facts: RequestFacts,
     /// The purge sequence when the request arrived.
     pub arrived: Sequence,

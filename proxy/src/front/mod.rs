@@ -37,7 +37,7 @@ use crate::live::urls::UrlRequest;
 use crate::policy::LiveSettings;
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
-use crate::request::details::RequestDetails;
+use crate::request::details::{KeptDetails, RequestDetails};
 use crate::request::{Inbound, Refused};
 use settings::{Http2, ProxyProtocol};
 
@@ -81,7 +81,10 @@ impl Handler for Front {
                 });
                 Reply::Ready(self.deliver(answer, caller.peer()))
             }
-            Ok(inbound) => self.begin(inbound.recorded(details), timed, caller),
+            Ok(mut inbound) => {
+                inbound.head.details = KeptDetails::new(details);
+                self.begin(inbound, timed, caller)
+            }
         }
     }
 

@@ -70,6 +70,7 @@ impl RecordSinks {
     }
 
     /// Returns this worker's copy of the list; `None` where nobody takes records.
+    #[inline]
     pub(super) fn local(&self) -> Option<Arc<SinkList>> {
         match self.number.load(Ordering::Relaxed) {
             0 => None,
@@ -87,6 +88,7 @@ impl RecordSinks {
         wanted.then(|| Box::new(RequestDetails::begin(parts, peer)))
     }
 
+    #[cold]
     fn copy_of(&self, number: u64) -> Arc<SinkList> {
         LOCAL.with_borrow_mut(|local| match local {
             Some(list) if list.number == number => Arc::clone(list),

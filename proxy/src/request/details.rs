@@ -20,7 +20,7 @@ pub struct RequestDetails {
     /// As the client sent it; `None` where the bytes were no request.
     pub line: Option<RequestLine>,
     /// In normal form; `None` where the request was refused while it was read.
-    pub head: Option<RequestHead>,
+    pub head: Option<Box<RequestHead>>,
     /// The fields of a request that was refused.
     pub refused_fields: HeaderMap,
     /// The response's fields that a sink names.
@@ -62,7 +62,8 @@ impl RequestDetails {
     }
 
     /// Takes the details that wait in a head, if a sink asks for them, with the head itself.
-    pub fn of(mut head: RequestHead) -> Option<Box<Self>> {
+    #[cold]
+    pub fn of(mut head: Box<RequestHead>) -> Option<Box<Self>> {
         let mut details = head.details.take()?;
         head.interim = None;
         details.head = Some(head);
@@ -72,7 +73,7 @@ impl RequestDetails {
     /// Returns a copy of the details that wait in a head, with one of the head itself.
     pub fn copy_of(head: &RequestHead) -> Option<Box<Self>> {
         let details = head.details.get()?;
-        let head = Some(RequestHead { interim: None, ..head.clone() });
+        let head = Some(Box::new(RequestHead { interim: None, ..head.clone() }));
         Some(Box::new(Self { head, ..details.clone() }))
     }
 

@@ -27,7 +27,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use purge_protocol::foreign::is_purge_method;
 
-use self::details::{KeptDetails, RequestDetails};
+use self::details::KeptDetails;
 use self::refusal::Refusal;
 use self::target::Target;
 use crate::client::exchange::Interim;
@@ -43,7 +43,8 @@ use settings::LimitSettings;
 
 #[derive(Debug)]
 pub struct Inbound {
-    pub head: RequestHead,
+    /// In a box: it moves through every step of a request.
+    pub head: Box<RequestHead>,
     pub body: Incoming,
     /// The handle by which the connection becomes a tunnel, if it asks for a WebSocket. An offer of
     /// any other protocol is as if it had not been made (RFC 9110 §7.8).
@@ -107,13 +108,6 @@ impl Inbound {
         Ok((target, has_options))
     }
 
-    /// Keeps these details with its head until its record is made.
-    #[must_use]
-    pub fn recorded(mut self, details: Option<Box<RequestDetails>>) -> Self {
-        self.head.details = KeptDetails::new(details);
-        self
-    }
-
     /// Returns whether it carries content. Over HTTP/2, content without a byte may end in a frame
     /// of its own.
     pub fn has_body(&self) -> bool {
@@ -142,7 +136,7 @@ impl RequestHead {
         peer: &Arc<Peer>,
         seed: KeySeed,
         settings: Arc<SettingsSnapshot>,
-    ) -> Result<(Self, Option<OnUpgrade>), Refused> {
+    ) -> Result<(Box<Self>, Option<OnUpgrade>), Refused> {
         if let (true, Some(listener)) = (peer.is_trusted, peer.listener)
             && let Some(listen) = listener.of(&settings.listen)
         {
@@ -185,7 +179,7 @@ impl RequestHead {
             && is_bare
             && hop_by_hop::ask_for_websocket(&headers);
         let upgrade = asks_for_tunnel.then(|| extensions.remove()).flatten();
-        let head = Self {
+        let head = Box::new(Self {
             method,
             version,
             target,
@@ -195,7 +189,7 @@ impl RequestHead {
             peer: Arc::clone(peer),
             interim: None,
             details: KeptDetails::default(),
-        };
+        });
         Ok((head, upgrade))
     }
 
