@@ -160,6 +160,15 @@ impl Config {
         (!report.has_fault_in("admin")).then_some(config.admin)
     }
 
+    /// Reads `[log]` alone, whatever is wrong elsewhere: problems are told in the form that it asks
+    /// for. What is wrong there is at its default.
+    pub fn load_log(sources: &Sources) -> LogSettings {
+        let mut report = Report::default();
+        let mut root = layers::merge(sources, &mut report);
+        references::resolve(&mut root, &sources.environment, &mut report);
+        table::read_root(&root, &mut report, Self::read).log
+    }
+
     /// Returns one line for people: listeners, origin and storage.
     pub fn check_summary(&self) -> String {
         summary::summary(self)

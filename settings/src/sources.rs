@@ -46,14 +46,20 @@ impl fmt::Debug for Sources {
 impl Sources {
     /// Returns the file to use, this process's environment, and the flags.
     pub fn of_process(flags: Flags) -> io::Result<Self> {
+        let sources = Self::without_file(flags);
+        let variable = sources.environment.iter().find(|(name, _)| name == "SHELLAC_CONFIG");
+        let variable = variable.map(|(_, path)| Path::new(path.as_str()));
+        let file = find_file(sources.flags.config.as_deref(), variable)?;
+        Ok(Self { file, ..sources })
+    }
+
+    /// Returns this process's environment and the flags.
+    pub fn without_file(flags: Flags) -> Self {
         // A variable that is not UTF-8 can be no setting, and no name can refer to it.
-        let environment: Vec<(String, String)> = env::vars_os()
+        let environment = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let variable = environment.iter().find(|(name, _)| name == "SHELLAC_CONFIG");
-        let variable = variable.map(|(_, path)| Path::new(path.as_str()));
-        let file = find_file(flags.config.as_deref(), variable)?;
-        Ok(Self { file, environment, flags })
+        Self { file: None, environment, flags }
     }
 
     /// Reads the same file again, and keeps environment and flags. Without a file there is nothing

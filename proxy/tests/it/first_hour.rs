@@ -185,6 +185,49 @@ async fn with_the_format_json_every_line_is_json() {
     }
 }
 
+/// A program that will not serve tells a log collector why.
+#[tokio::test]
+async fn with_the_format_json_problems_of_the_configuration_are_json_too() {
+    let refused = async |text: &str, environment: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("shellac.toml");
+        if !text.is_empty() {
+            std::fs::write(&file, text).unwrap();
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
+        command.args(["run", "--config"]).arg(&file).envs(environment.iter().copied());
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = in_time("the end", run).await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let json = [("SHELLAC__LOG__FORMAT", "json")];
+    let events = |said: &str| -> Vec<serde_json::Value> {
+        said.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    };
+    let (code, said) = refused("worker = 2\n[log]\nformat = \"json\"\nlevl = 1\n", &[]).await;
+    let told = events(&said);
+    assert_eq!((code, told.len()), (Some(78), 3), "{said}");
+    for event in &told {
+        assert_eq!(event["level"], "ERROR");
+        assert_eq!(event["message"], "the configuration cannot be used");
+    }
+    assert_eq!(told[0]["problem"], "unknown key `worker`");
+    assert!(told[0]["at"].as_str().unwrap().ends_with("shellac.toml:1:1"), "{said}");
+    assert!(told[0]["help"].as_str().unwrap().contains("workers"), "{said}");
+
+    let (code, said) = refused("workers = \n[log]\nformat = \"json\"\n", &[]).await;
+    assert_eq!((code, events(&said).len()), (Some(78), 1), "a syntax error: {said}");
+    let (code, said) = refused("worker = 2", &json).await;
+    assert_eq!((code, events(&said).is_empty()), (Some(78), false), "{said}");
+    let (code, said) = refused("", &json).await;
+    let told = events(&said);
+    assert_eq!((code, told.len()), (Some(74), 1), "{said}");
+    assert!(told[0]["error"].as_str().unwrap().starts_with("cannot read "), "{said}");
+    let (code, said) = refused("worker = 2", &[]).await;
+    assert!(code == Some(78) && said.contains("[1:1]") | said.contains(":1:1"), "{said}");
+    assert!(serde_json::from_str::<serde_json::Value>(said.lines().next().unwrap()).is_err());
+}
+
 #[tokio::test]
 async fn a_second_sigterm_ends_the_proxy_at_once_with_143() {
     let origin = Origin::start().await;

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use process::configuration::load;
+use process::configuration::{load, load_to_serve};
 use process::exit::Exit;
 use settings::{Config, Flags};
 
@@ -92,12 +92,24 @@ impl Arguments {
 impl CommonArguments {
     /// Loads the configuration and applies the flags.
     fn load(&self) -> Result<Config, Exit> {
-        let flags = Flags {
+        load(self.flags()).map(|config| self.applied(config))
+    }
+
+    /// The same for a program that is about to serve: its log begins here.
+    fn load_to_serve(&self) -> Result<Config, Exit> {
+        let loaded = load_to_serve("shellac-purger", self.flags(), |_| Vec::new());
+        loaded.map(|(config, _sources, _written)| self.applied(config))
+    }
+
+    fn flags(&self) -> Flags {
+        Flags {
             config: self.config.clone(),
             origin: Some(NO_ORIGIN.to_owned()), // the purger needs none to be configured
             ..Flags::default()
-        };
-        let mut config = load(flags)?;
+        }
+    }
+
+    fn applied(&self, mut config: Config) -> Config {
         let with_scheme = |url: &String| {
             if url.contains("://") {
                 url.trim_end_matches('/').to_owned()
@@ -120,7 +132,7 @@ impl CommonArguments {
         if config.purger.targets.token.is_none() {
             config.purger.targets.token.clone_from(&config.admin.token);
         }
-        Ok(config)
+        config
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct RunArguments {
 
 /// Runs.
 pub(super) fn run(arguments: &RunArguments) -> ExitCode {
-    let mut config = match arguments.common.load() {
+    let mut config = match arguments.common.load_to_serve() {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
@@ -42,7 +42,6 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
         config.purger.admin = admin;
     }
     let log = config.log.clone();
-    logging::start(&log);
     match super::block_on(serve(config, arguments.once)) {
         Ok(Ok(ShutdownResult::Clean)) => Exit::Done.into(),
         Ok(Ok(ShutdownResult::Cut)) => {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use process::clock::Clock;
-use process::configuration::load_with_sources;
+use process::configuration::load_to_serve;
 use process::descriptors::raise_descriptor_limit;
 use process::exit::Exit;
 use process::logging;
@@ -33,13 +33,12 @@ struct Signals {
 /// Serves until it is told to leave; beside the process that it takes over from, until that one has
 /// left.
 pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
-    let (config, configuration) = match load_with_sources(flags, policy::inspect) {
+    let (config, configuration) = match load_to_serve("shellac", flags, policy::inspect) {
         Ok((config, sources, written)) => (config, Configuration { sources, written }),
         Err(exit) => return exit.into(),
     };
     let program = Program::of_process();
     let log = config.log.clone();
-    logging::start(&log);
     survive_signals();
     raise_descriptor_limit(config.limits.max_connections);
     let (bound, succession) = match start(config, take_over) {
