@@ -1,11 +1,14 @@
 //! `Answer`: a response, and the record of its request.
 
+use std::time::Duration;
+
 use http::Response;
 use http::header::{HeaderValue, LOCATION};
 
 use super::outcome::Outcome;
 use super::record::RequestRecord;
 use crate::field::cache_status::CacheStatus;
+use crate::field::server_timing;
 use crate::policy::query::reflect;
 use crate::request::RequestHead;
 use crate::request::details::RequestDetails;
@@ -33,6 +36,18 @@ impl Answer {
         let ruled = request.policy.ruled().cloned();
         let record = RequestRecord { ruled, key, ..RequestRecord::new(outcome, Some(status), now) };
         Self { response, record }
+    }
+
+    /// Notes for how long the store or the origin was waited for, in the response as well if its
+    /// client is to know.
+    pub(super) fn note_wait(&mut self, what: &'static str, took: Duration, is_told: bool) {
+        self.record.first_byte = Some(took);
+        if is_told {
+            let is_said = matches!(self.record.cache_status, Some(CacheStatus::Hit { .. }));
+            let kind = self.record.outcome.filter(|_| !is_said).map(Outcome::as_str);
+            let timing = server_timing::awaited(kind, what, took);
+            self.response.headers_mut().append(server_timing::NAME, timing);
+        }
     }
 
     /// Moves the request's head into the record, if a sink of records asks for it.

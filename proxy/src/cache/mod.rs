@@ -204,9 +204,10 @@ impl Cache {
                     return self.forward(forwarding, busy).await;
                 }
                 PendingRequest::Load { inbound, started } => {
+                    let is_told = inbound.head.tells_times();
                     match self.load(inbound, started).await {
                         Step::Answer(mut answer) => {
-                            answer.record.first_byte = Some(started.elapsed());
+                            answer.note_wait("store", started.elapsed(), is_told);
                             return answer;
                         }
                         Step::Pending(next) => pending = next,
@@ -392,7 +393,7 @@ impl Cache {
 
     async fn forward(&self, forwarding: Forwarding, busy: Busy) -> Answer {
         let Forwarding { inbound, origin, started, reason, plan, variant } = forwarding;
-        let arrived = self.clock.now();
+        let (arrived, is_told) = (self.clock.now(), inbound.head.tells_times());
         let received = if inbound.has_body() { Received::counting() } else { Received::default() };
         // Where nothing is shared, the client's own conditions and ranges go to the origin.
         let is_whole = !has_preconditions(&inbound.head.fields);
@@ -418,8 +419,8 @@ impl Cache {
         answer.record.origin = Some(origin);
         answer.record.variant = variant;
         answer.record.started = arrived;
-        answer.record.first_byte = Some(started.elapsed());
         answer.record.received = received;
+        answer.note_wait("origin", started.elapsed(), is_told);
         answer
     }
 

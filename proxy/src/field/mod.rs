@@ -8,5 +8,6 @@ pub mod grpc;
 pub mod hop_by_hop;
 pub mod http_date;
 pub mod range;
+pub mod server_timing;
 pub mod trace_context;
 pub(crate) mod uri_reference;

@@ -8,13 +8,15 @@ pub struct OwnFields {
     pub name: String,
     pub via: HeaderValue,
     pub adds_cache_status: bool,
+    pub adds_server_timing: bool,
 }
 
 impl OwnFields {
     pub(super) fn new(settings: &settings::ResponseSettings) -> Self {
-        let settings::ResponseSettings { via: name, cache_status } = settings;
+        let settings::ResponseSettings { via: name, cache_status, server_timing } = settings;
         let via = HeaderValue::try_from(format!("1.1 {name}"))
             .unwrap_or_else(|_| HeaderValue::from_static("1.1 shellac"));
-        Self { name: name.clone(), via, adds_cache_status: *cache_status }
+        let (adds_cache_status, adds_server_timing) = (*cache_status, *server_timing);
+        Self { name: name.clone(), via, adds_cache_status, adds_server_timing }
     }
 }

@@ -128,6 +128,11 @@ fn client_of(fields: &HeaderMap, peer: &Peer, settings: &SettingsSnapshot) -> Op
 }
 
 impl RequestHead {
+    /// Returns whether the response says for how long it was waited for.
+    pub fn tells_times(&self) -> bool {
+        self.policy.settings().own_fields.adds_server_timing
+    }
+
     /// Reads a head under these settings, or says why it is refused. Returns also the handle by
     /// which the connection becomes a tunnel. `is_bare` says that no content follows.
     pub fn read(

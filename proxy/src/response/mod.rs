@@ -26,6 +26,7 @@ use crate::field::cache_status::{self, CacheStatus};
 use crate::field::content_range::ContentRange;
 use crate::field::hop_by_hop;
 use crate::field::range::{self as range_field, ByteRange, RangeSpec};
+use crate::field::server_timing;
 use crate::freshness::Freshness;
 use crate::policy::rules::{RuleEffects, edited};
 use crate::policy::{OwnFields, SettingsSnapshot};
@@ -203,10 +204,16 @@ impl<'a> Responder<'a> {
     }
 
     fn add_own(self, fields: &mut HeaderMap, status: &CacheStatus) {
-        let OwnFields { name, via, adds_cache_status } = &self.settings.own_fields;
+        let OwnFields { name, via, adds_cache_status, adds_server_timing } =
+            &self.settings.own_fields;
         fields.append(VIA, via.clone());
         if *adds_cache_status {
             fields.append(cache_status::NAME, status.value(name));
+        }
+        // Of a response that is waited for, the cache adds it, with the time.
+        if let (true, CacheStatus::Hit { detail, .. }) = (*adds_server_timing, status) {
+            let kind = if detail.is_some() { "stale" } else { "hit" };
+            fields.append(server_timing::NAME, server_timing::of_store(kind));
         }
     }
 }

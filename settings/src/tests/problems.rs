@@ -83,7 +83,7 @@ x = 1
     8:1: unknown key `cache.colapse` (not a setting of this table) -> did you mean `collapse`?
     9:1: unknown key `cache.frobnicate` (not a setting of this table) -> there is: collapse, collapse_patience, convert_head, deception_armor, default_ttl, heuristic, ignore_client_no_cache, keep, max_followers, max_inflight_bytes, max_pinned_bytes, max_stale_while_revalidate, share_languages, stale_if_error, stale_while_revalidate, strip_cdn_cache_control, ttl_by_status, uncacheable_for, vary_max_variants
     10:2: unknown key `memory` (not a setting) -> `memory` belongs to [storage]
-    12:1: unknown key `response.x` (not a setting of this table) -> there is: cache_status, via
+    12:1: unknown key `response.x` (not a setting of this table) -> there is: cache_status, server_timing, via
     "##);
 }
 
