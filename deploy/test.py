@@ -5,6 +5,7 @@
 
 promtool is in Debian's package prometheus. Without it, or without the programs, those tests are skipped, and said so.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -23,8 +24,6 @@ PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
 PROGRAMS = pathlib.Path(os.environ.get("SHELLAC_PROGRAMS", ROOT / "target/debug"))
 RULES = DEPLOY / "prometheus/rules.yml"
 SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
-# The snapshot has them without samples, which is shown as a counter.
-GAUGES = {"shellac_dns_failures_in_row", "shellac_dns_answer_age_seconds"}
 
 
 def metrics():
@@ -32,7 +31,7 @@ def metrics():
     names, typed = set(), {}
     # The snapshot of a proxy that has just started; what appears later is in the sources.
     for name, kind in re.findall(r"^    (shellac_\w+) (counter|gauge|histogram)$", (ROOT / "proxy/tests/it/admin.rs").read_text(), re.M):
-        typed[name] = "gauge" if name in GAUGES else kind
+        typed[name] = kind
     for path in (ROOT / "proxy/src").rglob("*.rs"):
         for name in re.findall(r'"(shellac_[a-z0-9_]+)"', path.read_text()):
             typed.setdefault(name, None)
@@ -59,6 +58,77 @@ def queries(dashboard):
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             yield variable["name"], variable["definition"]
+
+
+PROXY = """
+[[listen]]
+address = "127.0.0.1:0"
+[admin]
+listen = ["127.0.0.1:0"]
+[origin.app]
+servers = ["localhost:1"]
+[storage]
+kind = "file"
+[storage.file]
+path = "FOLDER/store"
+capacity = "256MiB"
+[metrics]
+sites = ["127.0.0.1"]
+[[rule]]
+name = "all"
+path = "/*"
+ttl = "1m"
+"""
+PURGER = """
+[kafka]
+brokers = ["127.0.0.1:1"]
+[purger]
+admin = "127.0.0.1:0"
+[purger.targets]
+urls = ["http://127.0.0.1:1"]
+"""
+
+
+@contextlib.contextmanager
+def running(program, settings, ready):
+    """Runs a program, and gives what it has logged once that holds a word."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = open(pathlib.Path(folder, "log"), "w+")
+        pathlib.Path(folder, "config.toml").write_text(settings.replace("FOLDER", folder) + '[log]\nformat = "json"\n')
+        process = subprocess.Popen([PROGRAMS / program, "run"], stderr=log, cwd=folder)
+        try:
+            said, deadline = "", time.monotonic() + 30
+            while ready not in said and time.monotonic() < deadline and process.poll() is None:
+                log.seek(0)
+                said = log.read()
+                time.sleep(0.02)
+            assert ready in said, said
+            yield said
+        finally:
+            process.terminate()
+            process.wait(30)
+            log.close()
+
+
+def scrape(address):
+    return urllib.request.urlopen(f"http://{address}/metrics", timeout=10).read().decode()
+
+
+def page_of_proxy():
+    """The metrics of a proxy with a file store, a rule and a site, after one request to an origin that is not there."""
+    with running("shellac", PROXY, '"workers"') as said:
+        traffic, admin = re.search(r"http://(127\.0\.0\.1:\d+)[^/\d]", said), re.search(r"http://(127\.0\.0\.1:\d+)/", said)
+        try:
+            urllib.request.urlopen(f"http://{traffic[1]}/", timeout=10)
+        except urllib.error.HTTPError as error:
+            assert error.code == 502, error
+        return scrape(admin[1])
+
+
+def page_of_purger():
+    """The metrics of a purger whose broker does not answer."""
+    with running("shellac-purger", PURGER, '"admin"') as said:
+        return scrape(re.search(r"(127\.0\.0\.1:(?!1\b)\d+)", said)[1])
 
 
 class Names(unittest.TestCase):
@@ -128,33 +198,28 @@ class Promtool(unittest.TestCase):
 
     @unittest.skipUnless((PROGRAMS / "shellac").exists(), f"no shellac in {PROGRAMS}")
     def test_the_page_of_metrics_holds_what_the_dashboards_ask_for(self):
-        with tempfile.TemporaryDirectory() as folder:
-            log = open(pathlib.Path(folder, "log"), "w+")
-            environment = os.environ | {"SHELLAC__ADMIN__LISTEN": '["127.0.0.1:0"]', "SHELLAC__LOG__FORMAT": "json"}
-            arguments = ["run", "--listen", "127.0.0.1:0", "--origin", "http://127.0.0.1:1"]
-            proxy = subprocess.Popen([PROGRAMS / "shellac", *arguments], stderr=log, env=environment, cwd=folder)
-            try:
-                said, deadline = "", time.monotonic() + 30
-                while '"workers"' not in said and time.monotonic() < deadline:
-                    log.seek(0)
-                    said = log.read()
-                    time.sleep(0.02)
-                traffic, admin = re.search(r"http://(127\.0\.0\.1:\d+)[^/\d]", said), re.search(r"http://(127\.0\.0\.1:\d+)/", said)
-                try:
-                    urllib.request.urlopen(f"http://{traffic[1]}/", timeout=10)
-                except urllib.error.HTTPError as error:
-                    self.assertEqual(error.code, 502)
-                page = urllib.request.urlopen(f"http://{admin[1]}/metrics", timeout=10).read().decode()
-            finally:
-                proxy.terminate()
-                proxy.wait(30)
-                log.close()
+        page = page_of_proxy()
         names = set(re.findall(r"^(shellac_[a-z0-9_]+)", page, re.M))
         wanted = {name for _, dashboard in dashboards() if dashboard["uid"] == "shellac-proxy"
                   for _, query in queries(dashboard) for name in re.findall(r"\bshellac_[a-z0-9_]+", query)}
         # These appear with a file store, a purger, or the first request.
         later = {name for name in wanted if name.startswith(("shellac_storage_", "shellac_purge_log_clean"))}
         self.assertEqual(sorted(wanted - names - later - {"shellac_bypass_cookies_total"}), [])
+
+    @unittest.skipUnless((PROGRAMS / "shellac").exists(), f"no shellac in {PROGRAMS}")
+    def test_promtool_finds_nothing_in_the_metrics_of_a_proxy(self):
+        page = page_of_proxy()
+        self.assertIn("shellac_rule_origin_seconds_total{", page)
+        self.assertIn("shellac_storage_recovery_seconds ", page)
+        self.assertIn("shellac_site_requests_total{", page)
+        self.assertIn("shellac_dns_failures_in_row{", page)
+        self.assertEqual(self.promtool("check", "metrics", input=page).stderr, "")
+
+    @unittest.skipUnless((PROGRAMS / "shellac-purger").exists(), f"no shellac-purger in {PROGRAMS}")
+    def test_promtool_finds_nothing_in_the_metrics_of_a_purger(self):
+        page = page_of_purger()
+        self.assertIn("shellac_purger_kafka_connected ", page)
+        self.assertEqual(self.promtool("check", "metrics", input=page).stderr, "")
 
 
 if __name__ == "__main__":

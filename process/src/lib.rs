@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod timestamp;
 pub mod metrics;
+pub mod metrics_page;
 pub mod exit;
 pub mod terminal;
 pub mod configuration;

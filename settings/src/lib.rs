@@ -49,8 +49,8 @@ pub use self::tables::{
     AddressFamily, AdminSettings, Balance, CacheSettings, CircuitSettings, ClientFields,
     CookieSettings, DnsSettings, EventFormat, FileStorage, HashBy, HealthSettings, HedgeAfter,
     HeuristicSettings, HostHeader, Http2, KafkaSettings, KeySettings, LimitSettings, ListenAddress,
-    ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, NamePattern, OnExpiry,
-    OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PeerNetwork, ProbeMethod,
+    ListenSettings, LogFormat, LogLevel, LogSettings, MemoryStorage, MetricsSettings, NamePattern,
+    OnExpiry, OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PeerNetwork, ProbeMethod,
     ProxyProtocol, PurgeLogSettings, PurgeSettings, PurgerSettings, QueryParameters, QuerySettings,
     ResponseSettings, RetryOn, SaslMechanism, Secret, Security, ServerAddress, ServerSettings,
     StartAt, StorageKind, StorageSettings, TagSettings, TargetHttp, TargetSettings, VaryCookie,
@@ -105,6 +105,8 @@ pub struct Config {
     pub response: ResponseSettings,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[metrics]`.
+    pub metrics: MetricsSettings,
     /// `[kafka]`, for the purger.
     pub kafka: KafkaSettings,
     /// `[purger]`, for the purger.
@@ -198,6 +200,7 @@ impl Config {
             limits: section(root, "limits", LimitSettings::read),
             response: section(root, "response", ResponseSettings::read),
             log: section(root, "log", LogSettings::read),
+            metrics: section(root, "metrics", MetricsSettings::read),
             kafka: section(root, "kafka", KafkaSettings::read),
             purger: section(root, "purger", PurgerSettings::read),
             warnings: Vec::new(),

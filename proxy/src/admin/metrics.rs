@@ -3,11 +3,13 @@
 
 use std::fmt;
 
+use process::metrics_page::PageFormat;
+
 use super::{process_metrics, storage};
 use crate::app::App;
 use crate::client::peer::ListenerId;
 use crate::live::latency::LatencyHistogram;
-use crate::metrics::family::{self, Family, PageFormat, Sample};
+use crate::metrics::family::{self, Family, Sample};
 use crate::policy::rules::CompiledRules;
 use crate::{front, invalidation, origins, purge, store, tls};
 
@@ -23,6 +25,7 @@ fn families(app: &App) -> Vec<Family> {
     let (store, invalidation, origins) = (&*app.store, &*app.invalidation, app.origins());
     let fetcher = app.front.cache.fetcher();
     let mut all = front::metrics::families(&requests);
+    all.extend(front::metrics::site_families(&app.front.sites.by_host(&settings.sites)));
     all.extend(app.front.cache.bypass_cookies().families());
     all.extend(settings.policies.rules().map(CompiledRules::families).unwrap_or_default());
     all.extend(app.listeners.metrics.families(app.listeners.connections()));
@@ -35,6 +38,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(fetcher.encodings().families());
     all.extend(origins::metrics::failure_families(&origins, app.clock().now()));
     all.extend(origins::metrics::families(&origins));
+    all.push(origins::metrics::phase_family(&origins));
     all.extend(origins::metrics::extra_families(&origins));
     all.extend(origins::metrics::server_families(&origins));
     all.extend(tls::origin_families(&origins.tls()));
@@ -55,9 +59,7 @@ fn families(app: &App) -> Vec<Family> {
 }
 
 fn live_families(app: &App) -> Vec<Family> {
-    let times = |name, help, times: &LatencyHistogram| {
-        Family::labelled(name, help, std::iter::once(times.sample()))
-    };
+    let times = |name, help, times: &LatencyHistogram| Family::single(name, help, times.sample());
     vec![
         times(
             "shellac_http_hit_seconds",
@@ -76,7 +78,7 @@ fn process_families(app: &App) -> Vec<Family> {
     let build = Sample::gauge("version", env!("CARGO_PKG_VERSION"), 1);
     let is_draining = app.listeners.drain.is_begun();
     vec![
-        Family::labelled("shellac_build_info", "What is running", std::iter::once(build)),
+        Family::single("shellac_build_info", "What is running", build),
         Family::gauge("shellac_uptime_seconds", "Time since the start", app.uptime().as_secs()),
         Family::gauge(
             "shellac_ready",

@@ -8,16 +8,15 @@ use crate::app::App;
 use crate::metrics::family::{Family, Sample};
 
 pub(super) fn families(app: &App) -> Vec<Family> {
-    let seconds = |name, help, sample| Family::labelled(name, help, std::iter::once(sample));
     let started = app.clock().wall().minus(app.uptime());
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     vec![
-        seconds(
+        Family::single(
             "process_cpu_seconds",
             "Total user and system CPU time spent in seconds",
             Sample::counter_of([], cpu_seconds()),
         ),
-        seconds(
+        Family::single(
             "process_start_time_seconds",
             "Start time of the process since unix epoch in seconds",
             Sample::gauge_of(

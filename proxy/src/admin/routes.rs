@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use process::metrics_page::PageFormat;
 use purge_protocol::foreign::is_purge_method;
 use purge_protocol::url::canonical_host;
 use purge_protocol::{PurgeRequest, log};
@@ -23,7 +24,6 @@ use super::{
 use crate::app::App;
 use crate::client::busy::Busy;
 use crate::client::peer::Peer;
-use crate::metrics::family::PageFormat;
 use crate::policy::rules::CompiledRules;
 use crate::purge::access;
 use crate::purge::deploys::DeployReport;
@@ -306,7 +306,7 @@ async fn purge_by_fields(
     purge_endpoint.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
 }
 
-/// The page of metrics: `OpenMetrics`, or Prometheus' text format where only that is accepted.
+/// The page of metrics: Prometheus' text format, or `OpenMetrics` for those who name it.
 fn metrics_page(app: &App, fields: &HeaderMap) -> Response<ResponseBody> {
     let format = PageFormat::accepted(fields);
     match metrics::page(app, format) {

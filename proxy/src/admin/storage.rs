@@ -1,5 +1,7 @@
 //! The metrics of the file store, where there is one.
 
+use std::time::Duration;
+
 use crate::app::App;
 use crate::metrics::family::{Family, Sample};
 use crate::store::file::{FileUsage, Service};
@@ -41,10 +43,10 @@ fn contents(usage: &FileUsage) -> Vec<Family> {
             "Memory that says which tags the segments of the file may hold",
             usage.filter_bytes,
         ),
-        gauge(
-            "shellac_storage_recovery_milliseconds",
-            "How long reading the segments took at the start",
-            recovery_millis,
+        Family::single(
+            "shellac_storage_recovery_seconds",
+            "Time that reading the segments took at the start",
+            Sample::gauge_of([], Duration::from_millis(recovery_millis).as_secs_f64()),
         ),
         gauge(
             "shellac_storage_recovered_objects",

@@ -9,6 +9,7 @@ use super::outcome::Outcome;
 use super::record::RequestRecord;
 use crate::field::cache_status::CacheStatus;
 use crate::field::server_timing;
+use crate::policy::SiteId;
 use crate::policy::query::reflect;
 use crate::request::RequestHead;
 use crate::request::details::RequestDetails;
@@ -34,7 +35,9 @@ impl Answer {
         }
         let key = Some(request.key.hash());
         let ruled = request.policy.ruled().cloned();
-        let record = RequestRecord { ruled, key, ..RequestRecord::new(outcome, Some(status), now) };
+        let site = site_of(request);
+        let record = RequestRecord::new(outcome, Some(status), now);
+        let record = RequestRecord { site, ruled, key, ..record };
         Self { response, record }
     }
 
@@ -59,6 +62,11 @@ impl Answer {
         }
         self
     }
+}
+
+/// Returns the site whose requests this is counted among, if there is one.
+pub(super) fn site_of(request: &RequestHead) -> Option<SiteId> {
+    request.policy.settings().sites.of(request.target.host())
 }
 
 /// Gives a redirect on the same host back what was dropped from the query of its request.

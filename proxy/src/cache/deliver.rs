@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 
-use super::answer::Answer;
+use super::answer::{Answer, site_of};
 use super::compressed::{self, CompressedForm};
 use super::outcome::Outcome;
 use super::record::RequestRecord;
@@ -177,7 +177,7 @@ pub(super) fn error(
 pub(super) fn refuse_head(request: &RequestHead, error: &ProxyError, now: Timestamp) -> Answer {
     let answer = refuse(error, &request.fields, request.policy.settings(), now);
     let (key, ruled) = (Some(request.key.hash()), request.policy.ruled().cloned());
-    let record = RequestRecord { ruled, key, ..answer.record };
+    let record = RequestRecord { site: site_of(request), ruled, key, ..answer.record };
     Answer { record, ..answer }
 }
 

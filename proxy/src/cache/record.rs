@@ -12,7 +12,7 @@ use crate::field::cache_status::CacheStatus;
 use crate::invalidation::Sequence;
 use crate::key::vary::VariantHash;
 use crate::origins::OriginId;
-use crate::policy::Policy;
+use crate::policy::{Policy, SiteId};
 use crate::reason::Reason;
 use crate::request::details::RequestDetails;
 use process::timestamp::Timestamp;
@@ -22,6 +22,8 @@ use process::timestamp::Timestamp;
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
     pub listener: Option<ListenerId>,
+    /// The site, where its requests are counted apart.
+    pub site: Option<SiteId>,
     /// The policy that the matching rules made.
     pub ruled: Option<Arc<Policy>>,
     /// `None` when the client left before there was a response.
@@ -64,6 +66,7 @@ impl RequestRecord {
     pub fn unanswered(started: Timestamp) -> Self {
         Self {
             listener: None,
+            site: None,
             ruled: None,
             outcome: None,
             status: None,

@@ -29,12 +29,14 @@ impl ForwardedRequest {
     /// Notes what became of it.
     pub(super) fn end(&self, record: &RequestRecord) {
         let (live, now) = (&self.front.live, self.front.cache.now());
-        let metrics = record.listener.and_then(|listener| self.front.metrics.of(listener));
-        if let (Some(metrics), Some(outcome)) = (metrics, record.outcome) {
+        let Some(outcome) = record.outcome else { return };
+        for metrics in self.front.metrics_of(record) {
             metrics.moved(outcome, record.sent, record.received.bytes());
             metrics.end(outcome, self.begun.elapsed());
         }
-        let (Some(outcome), Some(_)) = (record.outcome, record.origin) else { return };
+        if record.origin.is_none() {
+            return;
+        }
         let origin = record.first_byte.unwrap_or(Duration::ZERO);
         let (url, bytes) = (&*self.url, record.sent);
         live.urls.note(UrlRequest { url, count: 1, is_miss: true, bytes, origin }, now);

@@ -155,7 +155,7 @@ const CODES: [u16; 26] = [
 pub(crate) fn families(listeners: &[(&str, RequestMetrics)]) -> Vec<Family> {
     let requests = listeners.iter().flat_map(|(listener, metrics)| {
         metrics.counts().into_iter().map(|(outcome, code, count)| {
-            let code = if code == 0 { "other".to_owned() } else { code.to_string() };
+            let code = code_label(code);
             Sample::counter(
                 [
                     ("listener", (*listener).to_owned()),
@@ -209,4 +209,55 @@ pub(crate) fn families(listeners: &[(&str, RequestMetrics)]) -> Vec<Family> {
             received,
         ),
     ]
+}
+
+/// Returns the families of sites that are counted apart, with their hosts; none without such sites.
+pub(crate) fn site_families(sites: &[(&str, &RequestMetrics)]) -> Vec<Family> {
+    if sites.is_empty() {
+        return Vec::new();
+    }
+    let site = |host: &str| ("site", host.to_owned());
+    let requests = sites.iter().flat_map(|(host, metrics)| {
+        metrics.counts().into_iter().map(|(outcome, code, count)| {
+            let labels =
+                [site(host), ("cache", outcome.as_str().to_owned()), ("code", code_label(code))];
+            Sample::counter(labels, count)
+        })
+    });
+    let sent = sites.iter().map(|(host, metrics)| {
+        let bytes = Outcome::ALL.into_iter().map(|outcome| metrics.sent(outcome));
+        Sample::counter([site(host)], bytes.sum())
+    });
+    let ttfb = sites.iter().map(|(host, it)| Sample::histogram([site(host)], &sum(&it.durations)));
+    let total = sites.iter().map(|(host, it)| Sample::histogram([site(host)], &sum(&it.totals)));
+    vec![
+        Family::labelled("shellac_site_requests", "Requests for the site", requests),
+        Family::labelled(
+            "shellac_site_response_bytes",
+            "Bytes of content of responses of the site",
+            sent,
+        ),
+        Family::labelled(
+            "shellac_site_ttfb_seconds",
+            "Time from a request for the site to its response's head, where the origin was asked",
+            ttfb,
+        ),
+        Family::labelled(
+            "shellac_site_duration_seconds",
+            "Time from a request for the site to the last byte, where the origin was asked",
+            total,
+        ),
+    ]
+}
+
+fn sum(parts: &[Histogram]) -> Histogram {
+    let sum = Histogram::default();
+    for part in parts {
+        sum.absorb(part);
+    }
+    sum
+}
+
+fn code_label(code: u16) -> String {
+    if code == 0 { "other".to_owned() } else { code.to_string() }
 }

@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod record_sinks;
 pub mod recorded_body;
 mod ruled_bytes;
+mod site_requests;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,9 +21,11 @@ use tokio::time::Instant;
 
 use self::forwarded_request::{ForwardedRequest, url_of};
 pub use self::listener_requests::{ListenerRequests, OutcomeTotals};
+use self::metrics::RequestMetrics;
 use self::record_sinks::RecordSinks;
 use self::recorded_body::{Ending, RecordedBody};
 use self::ruled_bytes::RuledBytes;
+use self::site_requests::SiteRequests;
 use crate::cache::answer::Answer;
 use crate::cache::outcome::Outcome;
 use crate::cache::record::RequestRecord;
@@ -39,6 +42,7 @@ use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
 use crate::request::details::{KeptDetails, RequestDetails};
 use crate::request::{Inbound, Refused};
+use crate::response::body::ResponseBody;
 use settings::{Http2, ProxyProtocol};
 
 #[derive(Debug)]
@@ -47,6 +51,7 @@ pub struct Front {
     pub purge_endpoint: PurgeEndpoint,
     pub settings: Arc<LiveSettings>,
     pub metrics: ListenerRequests,
+    pub sites: SiteRequests,
     pub live: Arc<Live>,
     /// Take the records of requests; where there is none, they are only counted.
     pub records: Arc<RecordSinks>,
@@ -121,7 +126,8 @@ impl Front {
         metrics: ListenerRequests,
         live: Arc<Live>,
     ) -> Self {
-        Self { cache, purge_endpoint, settings, metrics, live, records: Arc::default() }
+        let (sites, records) = (SiteRequests::default(), Arc::default());
+        Self { cache, purge_endpoint, settings, metrics, sites, live, records }
     }
 
     fn begin(
@@ -179,19 +185,7 @@ impl Front {
         let Answer { response, mut record } = answer;
         record.listener = peer.listener;
         record.status = Some(response.status());
-        let metrics = peer.listener.and_then(|listener| self.metrics.of(listener));
-        if let (Some(metrics), Some(outcome)) = (metrics, record.outcome) {
-            let content = http_body::Body::size_hint(response.body()).exact();
-            let content = content.filter(|_| forwarded.is_none());
-            metrics.count(outcome, response.status(), content.unwrap_or(0));
-            if let (Outcome::Stale, Some(key)) = (outcome, record.key) {
-                self.live.tags.stale(key);
-            }
-            if let (Some(_), Some(duration)) = (record.origin, record.first_byte) {
-                metrics.time(outcome, duration);
-                self.live.misses.record(duration);
-            }
-        }
+        self.count(&record, &response, forwarded.is_some());
         let sent = record.ruled.take().map(|policy| {
             let awaited = record.origin.and(record.first_byte);
             RuledBytes::begin(policy, record.outcome, awaited)
@@ -204,6 +198,33 @@ impl Front {
         }
         let ending = Ending::new(record, sinks, sent, forwarded);
         response.map(|body| RecordedBody::new(body, ending))
+    }
+
+    /// Counts an answer among those of its listener, and of its site where that is counted apart.
+    fn count(&self, record: &RequestRecord, response: &Response<ResponseBody>, is_forwarded: bool) {
+        let Some(outcome) = record.outcome else { return };
+        let content = http_body::Body::size_hint(response.body()).exact();
+        let content = content.filter(|_| !is_forwarded).unwrap_or(0);
+        let awaited = record.origin.and(record.first_byte);
+        for metrics in self.metrics_of(record) {
+            metrics.count(outcome, response.status(), content);
+            if let Some(duration) = awaited {
+                metrics.time(outcome, duration);
+            }
+        }
+        if let Some(duration) = awaited {
+            self.live.misses.record(duration);
+        }
+        if let (Outcome::Stale, Some(key)) = (outcome, record.key) {
+            self.live.tags.stale(key);
+        }
+    }
+
+    /// Returns the metrics that a request is counted in.
+    fn metrics_of(&self, record: &RequestRecord) -> impl Iterator<Item = &RequestMetrics> {
+        let listener = record.listener.and_then(|listener| self.metrics.of(listener));
+        let site = record.site.and_then(|site| self.sites.of(site));
+        listener.into_iter().chain(site)
     }
 
     /// Notes a hit that was timed, which stands for others of its URL.

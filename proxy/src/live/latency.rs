@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::metrics::family::Sample;
+use crate::metrics::family::{OfHistogram, Sample};
 
 /// Durations by bucket.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl LatencyHistogram {
 
     /// Returns it as one of the page of metrics.
     #[expect(clippy::cast_precision_loss, reason = "a sum of durations for a graph")]
-    pub(crate) fn sample(&self) -> Sample {
+    pub(crate) fn sample(&self) -> Sample<OfHistogram> {
         let sum = self.sum_nanos.load(Ordering::Relaxed) as f64 / 1e9;
         Sample::buckets(bounds_seconds().collect(), self.counts().counts(), sum)
     }

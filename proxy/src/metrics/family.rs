@@ -1,11 +1,9 @@
 //! `Family`: a metric with all its label values, and the page of all families in the `OpenMetrics`
 //! text format.
 
-use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
-use http::HeaderMap;
-use http::header::ACCEPT;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
@@ -14,58 +12,12 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use process::metrics::{BOUNDS, Histogram};
-
-/// The text formats that scrapers read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PageFormat {
-    OpenMetrics,
-    /// Version 0.0.4 of Prometheus.
-    Classic,
-}
-
-impl PageFormat {
-    /// `OpenMetrics`, unless plain text is accepted and that is not.
-    pub(crate) fn accepted(fields: &HeaderMap) -> Self {
-        let accepts = |media: &str| {
-            let mut values = fields.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-            values.any(|value| value.contains(media))
-        };
-        let is_classic = accepts("text/plain") && !accepts("application/openmetrics-text");
-        if is_classic { Self::Classic } else { Self::OpenMetrics }
-    }
-
-    pub(crate) const fn media_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-}
+use process::metrics_page::PageFormat;
 
 /// Writes families as a page in this format.
 pub(crate) fn page_in(families: Vec<Family>, format: PageFormat) -> Result<String, fmt::Error> {
     let page = page(families)?;
-    Ok(if format == PageFormat::Classic { classic(&page) } else { page })
-}
-
-/// Rewrites a page for the classic format, in which a counter is described by the name of its
-/// samples, and no label means no braces.
-fn classic(page: &str) -> String {
-    let counters: HashSet<&str> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
-        .collect();
-    let mut text = String::with_capacity(page.len());
-    for line in page.lines().filter(|line| *line != "# EOF") {
-        let described = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
-        let renamed = described.and_then(|(word, rest)| {
-            let (name, rest) = rest.split_once(' ')?;
-            counters.contains(name).then(|| format!("# {word} {name}_total {rest}"))
-        });
-        text.push_str(&renamed.unwrap_or_else(|| line.replacen("{} ", " ", 1)));
-        text.push('\n');
-    }
-    text
+    Ok(format.page(page))
 }
 
 /// Writes families as a page, in their order.
@@ -83,12 +35,45 @@ pub(crate) struct Family {
     /// With prefix and unit, without `_total`.
     name: &'static str,
     help: &'static str,
-    samples: Vec<Sample>,
+    kind: MetricType,
+    samples: Vec<AnySample>,
+}
+
+/// One value of a metric of kind `K`: a family is announced as what it is, samples or none.
+#[derive(Debug)]
+pub(crate) struct Sample<K> {
+    sample: AnySample,
+    kind: PhantomData<K>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Sample {
-    labels: Vec<(&'static str, String)>,
+pub(crate) struct OfCounter;
+
+#[derive(Debug)]
+pub(crate) struct OfGauge;
+
+#[derive(Debug)]
+pub(crate) struct OfHistogram;
+
+pub(crate) trait Kind {
+    const TYPE: MetricType;
+}
+
+impl Kind for OfCounter {
+    const TYPE: MetricType = MetricType::Counter;
+}
+
+impl Kind for OfGauge {
+    const TYPE: MetricType = MetricType::Gauge;
+}
+
+impl Kind for OfHistogram {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+#[derive(Debug)]
+struct AnySample {
+    labels: Labels,
     value: SampleValue,
 }
 
@@ -108,85 +93,82 @@ enum SampleValue {
 
 impl Family {
     pub(crate) fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self {
-            name,
-            help,
-            samples: vec![Sample { labels: Vec::new(), value: SampleValue::Counter(value) }],
-        }
+        Self::single(name, help, Sample::counter([], value))
     }
 
     pub(crate) fn gauge(name: &'static str, help: &'static str, value: impl TryInto<u64>) -> Self {
-        let value = SampleValue::Gauge(value.try_into().unwrap_or(u64::MAX));
-        Self { name, help, samples: vec![Sample { labels: Vec::new(), value }] }
+        let value = value.try_into().unwrap_or(u64::MAX);
+        Self::single(name, help, Sample::labelled_gauge([], value))
     }
 
-    pub(crate) fn labelled(
+    pub(crate) fn single<K: Kind>(
         name: &'static str,
         help: &'static str,
-        samples: impl Iterator<Item = Sample>,
+        sample: Sample<K>,
     ) -> Self {
-        Self { name, help, samples: samples.collect() }
+        Self::labelled(name, help, std::iter::once(sample))
     }
 
-    fn metric_type(&self) -> MetricType {
-        match self.samples.first().map(|sample| &sample.value) {
-            Some(SampleValue::Gauge(_) | SampleValue::GaugeOf(_)) => MetricType::Gauge,
-            Some(SampleValue::Histogram { .. }) => MetricType::Histogram,
-            Some(SampleValue::Counter(_) | SampleValue::CounterOf(_)) | None => MetricType::Counter,
-        }
+    pub(crate) fn labelled<K: Kind>(
+        name: &'static str,
+        help: &'static str,
+        samples: impl Iterator<Item = Sample<K>>,
+    ) -> Self {
+        Self { name, help, kind: K::TYPE, samples: samples.map(|sample| sample.sample).collect() }
     }
 }
 
-impl Sample {
-    pub(crate) fn labelled_gauge(
-        labels: impl IntoIterator<Item = (&'static str, String)>,
-        value: u64,
-    ) -> Self {
-        Self { labels: labels.into_iter().collect(), value: SampleValue::Gauge(value) }
+impl<K> Sample<K> {
+    fn new(labels: impl IntoIterator<Item = Label>, value: SampleValue) -> Self {
+        let labels = labels.into_iter().collect();
+        Self { sample: AnySample { labels, value }, kind: PhantomData }
+    }
+}
+
+impl Sample<OfGauge> {
+    pub(crate) fn labelled_gauge(labels: impl IntoIterator<Item = Label>, value: u64) -> Self {
+        Self::new(labels, SampleValue::Gauge(value))
     }
 
     pub(crate) fn gauge(label: &'static str, name: &str, value: u64) -> Self {
-        Self { labels: vec![(label, name.to_owned())], value: SampleValue::Gauge(value) }
+        Self::new([(label, name.to_owned())], SampleValue::Gauge(value))
     }
 
-    pub(crate) fn counter(
-        labels: impl IntoIterator<Item = (&'static str, String)>,
-        value: u64,
-    ) -> Self {
-        Self { labels: labels.into_iter().collect(), value: SampleValue::Counter(value) }
+    pub(crate) fn gauge_of(labels: impl IntoIterator<Item = Label>, value: f64) -> Self {
+        Self::new(labels, SampleValue::GaugeOf(value))
+    }
+}
+
+impl Sample<OfCounter> {
+    pub(crate) fn counter(labels: impl IntoIterator<Item = Label>, value: u64) -> Self {
+        Self::new(labels, SampleValue::Counter(value))
     }
 
+    pub(crate) fn counter_of(labels: impl IntoIterator<Item = Label>, value: f64) -> Self {
+        Self::new(labels, SampleValue::CounterOf(value))
+    }
+
+    /// A time in seconds, counted in nanoseconds.
+    #[expect(clippy::cast_precision_loss, reason = "a sum of durations for a graph")]
+    pub(crate) fn seconds(labels: impl IntoIterator<Item = Label>, nanos: u64) -> Self {
+        Self::counter_of(labels, nanos as f64 / 1e9)
+    }
+}
+
+impl Sample<OfHistogram> {
     #[expect(clippy::cast_precision_loss, reason = "a sum of durations for a graph")]
     pub(crate) fn histogram(
-        labels: impl IntoIterator<Item = (&'static str, String)>,
+        labels: impl IntoIterator<Item = Label>,
         histogram: &Histogram,
     ) -> Self {
         let sum_seconds = histogram.sum_nanos() as f64 / 1e9;
         let (bounds, counts) = (BOUNDS.to_vec(), histogram.counts().to_vec());
-        let value = SampleValue::Histogram { bounds, counts, sum_seconds };
-        Self { labels: labels.into_iter().collect(), value }
-    }
-}
-
-impl Sample {
-    pub(crate) fn counter_of(
-        labels: impl IntoIterator<Item = (&'static str, String)>,
-        value: f64,
-    ) -> Self {
-        Self { labels: labels.into_iter().collect(), value: SampleValue::CounterOf(value) }
-    }
-
-    pub(crate) fn gauge_of(
-        labels: impl IntoIterator<Item = (&'static str, String)>,
-        value: f64,
-    ) -> Self {
-        Self { labels: labels.into_iter().collect(), value: SampleValue::GaugeOf(value) }
+        Self::new(labels, SampleValue::Histogram { bounds, counts, sum_seconds })
     }
 
     /// A histogram with bounds of its own. There is one count more than bounds.
     pub(crate) fn buckets(bounds: Vec<f64>, counts: Vec<u64>, sum_seconds: f64) -> Self {
-        let value = SampleValue::Histogram { bounds, counts, sum_seconds };
-        Self { labels: Vec::new(), value }
+        Self::new([], SampleValue::Histogram { bounds, counts, sum_seconds })
     }
 }
 
@@ -197,7 +179,7 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for family in &self.0 {
             let mut metric =
-                encoder.encode_descriptor(family.name, family.help, None, family.metric_type())?;
+                encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
             for sample in &family.samples {
                 if sample.labels.is_empty() {
                     sample.value.encode(&mut metric)?;
@@ -227,7 +209,8 @@ impl SampleValue {
     }
 }
 
-type Labels = Vec<(&'static str, String)>;
+type Label = (&'static str, String);
+type Labels = Vec<Label>;
 const NO_EXEMPLAR: Option<&Exemplar<Labels, u64>> = None;
 const NO_EXEMPLAR_OF: Option<&Exemplar<Labels, f64>> = None;
 
@@ -235,19 +218,16 @@ const NO_EXEMPLAR_OF: Option<&Exemplar<Labels, f64>> = None;
 mod tests {
     use super::*;
 
-    fn accepting(value: &'static str) -> PageFormat {
-        let mut fields = HeaderMap::new();
-        fields.insert(ACCEPT, http::HeaderValue::from_static(value));
-        PageFormat::accepted(&fields)
-    }
-
     #[test]
-    fn plain_text_is_for_those_who_ask_for_it_alone() {
-        assert_eq!(PageFormat::accepted(&HeaderMap::new()), PageFormat::OpenMetrics);
-        assert_eq!(accepting("*/*"), PageFormat::OpenMetrics);
-        assert_eq!(accepting("text/plain;version=0.0.4"), PageFormat::Classic);
-        let scraper = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
-        assert_eq!(accepting(scraper), PageFormat::OpenMetrics);
+    fn a_family_without_samples_is_announced_as_what_it_is() {
+        let families = vec![
+            Family::labelled("x", "X", std::iter::empty::<Sample<OfGauge>>()),
+            Family::labelled("y", "Y", std::iter::empty::<Sample<OfCounter>>()),
+            Family::labelled("z", "Z", std::iter::empty::<Sample<OfHistogram>>()),
+        ];
+        let page = page(families).unwrap();
+        let types: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        assert_eq!(types, ["# TYPE x gauge", "# TYPE y counter", "# TYPE z histogram"]);
     }
 
     #[test]

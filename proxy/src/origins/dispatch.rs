@@ -18,6 +18,7 @@ use super::attempts::{Attempts, Failed, RetryMissing, copy_of, may_send_again};
 use super::error::OriginError;
 use super::health::ExchangeResult;
 use super::origin::Origin;
+use super::phases::OriginPhase;
 use super::race::race;
 use super::request_body::RequestBody;
 use super::response_body::{OriginBody, is_over};
@@ -190,7 +191,11 @@ impl<'o> Dispatch<'o> {
     }
 
     async fn queue(&self) -> Result<ServerPlace, OriginError> {
-        self.origin.admit(|| self.origin.pick(self.key, &self.tried.lock(), Reach::All)).await
+        let begun = Instant::now();
+        let pick = || self.origin.pick(self.key, &self.tried.lock(), Reach::All);
+        let place = self.origin.admit(pick).await;
+        self.origin.metrics.phases.end(OriginPhase::Queue, begun);
+        place
     }
 
     async fn exchange(

@@ -7,6 +7,7 @@ use http::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::phases::{OriginPhase, OriginPhases};
 use super::{OriginError, Origins, health};
 use crate::metrics::family::{Family, Sample};
 use crate::reason::Reason;
@@ -25,6 +26,7 @@ pub struct OriginMetrics {
     pub hedges_won: Counter,
     pub hedges_lost: Counter,
     pub first_byte: Histogram,
+    pub(super) phases: Arc<OriginPhases>,
     /// Exchanges that brought no head, by [`OriginError::reason`] in the order of [`REASONS`].
     failures: [Counter; REASONS.len()],
     /// Responses that broke off within their content, in the same order.
@@ -223,6 +225,23 @@ pub(crate) fn extra_families(origins: &Origins) -> Vec<Family> {
             }),
         ),
     ]
+}
+
+/// Returns the time that the steps of exchanges took. Where no server has TLS, there is no such step.
+pub(crate) fn phase_family(origins: &Origins) -> Family {
+    let samples = origins.iter().flat_map(|origin| {
+        let phases = origin.metrics.phases.each();
+        let done = phases.filter(|(phase, _)| *phase != OriginPhase::Tls || origin.tls().is_some());
+        done.map(|(phase, times)| {
+            let origin = ("origin", origin.name().to_owned());
+            Sample::histogram([origin, ("phase", phase.as_str().to_owned())], times)
+        })
+    });
+    Family::labelled(
+        "shellac_origin_phase_seconds",
+        "Time of the steps of exchanges with the origin",
+        samples,
+    )
 }
 
 /// Returns the families of single servers.

@@ -34,6 +34,7 @@ pub mod metrics;
 mod names;
 mod origin;
 mod outage;
+mod phases;
 mod pool;
 mod probing;
 mod quantile;

@@ -22,15 +22,16 @@ use super::members::{Members, OriginMember};
 use super::metrics::OriginMetrics;
 use super::names::{NameState, NoAnswer, ServerNames};
 use super::outage::Outage;
+use super::phases::{OriginPhase, OriginPhases};
 use super::probing::{self, ProbeRules};
 use super::reachability::Reachability;
 use super::request_body::RequestBody;
 use super::response_body::{ContentLimits, OriginBody};
 use super::selection::Selection;
 use super::sending::SendingLimits;
-use super::server::Server;
 use super::server::connection::ServerConnection;
 use super::server::server_tls::ServerTls;
+use super::server::{Server, ServerParts};
 use super::server_order::ServerOrder;
 use super::server_report::ServerReport;
 use super::slots::{QueueLimits, RequestSlot};
@@ -59,14 +60,16 @@ impl Origin {
         let health = Arc::new(HealthGroup::new(&settings));
         let tls = tls_of(&settings, None);
         let members = Members::new(&settings.servers, names);
-        let rules = ServerRules { settings: &settings, health: &health, tls: tls.as_ref() };
+        let metrics = Arc::<OriginMetrics>::default();
+        let (tls_rules, phases) = (tls.as_ref(), &metrics.phases);
+        let rules = ServerRules { settings: &settings, health: &health, tls: tls_rules, phases };
         let first = servers(&members, &[], &rules, ServerArrival::AtStart);
         Self {
             servers: RwLock::new(first),
             members,
             balancer: Balancer::new(settings.balance, &settings.hash_by),
             traffic: Arc::default(),
-            metrics: Arc::default(),
+            metrics,
             failures: Arc::default(),
             reachability: Arc::default(),
             outage: Arc::default(),
@@ -82,7 +85,8 @@ impl Origin {
         let health = Arc::new(self.health.renewed(&settings));
         let tls = tls_of(&settings, self.tls.as_ref());
         let members = Members::new(&settings.servers, self.members.names());
-        let rules = ServerRules { settings: &settings, health: &health, tls: tls.as_ref() };
+        let (tls_rules, phases) = (tls.as_ref(), &self.metrics.phases);
+        let rules = ServerRules { settings: &settings, health: &health, tls: tls_rules, phases };
         let now = servers(&members, &self.servers(), &rules, ServerArrival::Later);
         Self {
             servers: RwLock::new(now),
@@ -123,7 +127,7 @@ impl Origin {
         let mut known = self.servers.write();
         let arrival = if known.is_empty() { ServerArrival::AtStart } else { ServerArrival::Later };
         let (settings, health, tls) = (&self.settings, &*self.health, self.tls.as_ref());
-        let rules = ServerRules { settings, health, tls };
+        let rules = ServerRules { settings, health, tls, phases: &self.metrics.phases };
         let now = servers(&self.members, &known, &rules, arrival);
         let origin = self.name();
         for new in now.iter().filter(|new| known.iter().all(|old| old.address() != new.address())) {
@@ -371,7 +375,11 @@ impl Origin {
             first_byte_timeout: patience.first_byte(self.settings.first_byte_timeout),
             deadline,
         };
+        let begun = Instant::now();
         let answer = connection.answer(request, limits).await;
+        if answer.is_ok() {
+            self.metrics.phases.end(OriginPhase::FirstByte, begun);
+        }
         let response = answer.map_err(|failed| failed.map(|error| patience.named(error)))?;
         let sent = |error| Failed::Sent(error, connection.extent());
         match response.status() {
@@ -549,7 +557,8 @@ fn servers(
             before.renewed(&server, settings, names, tls)
         } else {
             let health = rules.health.server(&server.address.to_string(), arrival);
-            let parts = (health, Arc::default(), tls);
+            let phases = Arc::clone(rules.phases);
+            let parts = ServerParts { health, load: Arc::default(), tls, phases };
             Arc::new(Server::new(&server, settings, parts, names))
         };
         server.set_priority(priority);
@@ -563,6 +572,7 @@ struct ServerRules<'a> {
     settings: &'a settings::OriginSettings,
     health: &'a HealthGroup,
     tls: Option<&'a Arc<OriginTls>>,
+    phases: &'a Arc<OriginPhases>,
 }
 
 /// Makes TLS to the servers, or keeps the one before.

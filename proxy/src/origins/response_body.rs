@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::content::ResponseContent;
 use super::error::OriginError;
 use super::metrics::OriginMetrics;
+use super::phases::OriginPhase;
 use super::server::connection::ServerConnection;
 use super::slots::RequestSlot;
 use crate::field::hop_by_hop;
@@ -25,6 +26,7 @@ pub struct OriginBody {
     connection: Option<Lent>,
     limits: ContentLimits,
     metrics: Arc<OriginMetrics>,
+    begun: Instant,
     alarm: Pin<Box<Sleep>>,
     /// The alarm runs only while the origin is waited for.
     is_waiting: bool,
@@ -64,6 +66,7 @@ impl OriginBody {
             connection: Some(connection),
             limits,
             metrics,
+            begun: Instant::now(),
             alarm: Box::pin(tokio::time::sleep(limits.idle_timeout)),
             is_waiting: false,
             is_failed: false,
@@ -95,6 +98,7 @@ impl OriginBody {
 
     fn give_back(&mut self) {
         if let Some((connection, _slot)) = self.connection.take() {
+            self.metrics.phases.end(OriginPhase::Transfer, self.begun);
             connection.give_back();
         }
     }

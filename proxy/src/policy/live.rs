@@ -52,8 +52,7 @@ impl LiveSettings {
         let mut current = self.current.lock();
         let origins = current.origins.renewed(&config.origins, &config.dns);
         let tls = current.tls.renewed(&listen);
-        let snapshot =
-            SettingsSnapshot::new(config, origins, (listen, tls), Some(&current.policies));
+        let snapshot = SettingsSnapshot::new(config, origins, (listen, tls), Some(&**current));
         let number = snapshot.number();
         *current = Arc::new(snapshot);
         self.number.store(number, Ordering::Relaxed);

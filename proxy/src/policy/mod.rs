@@ -16,6 +16,7 @@ mod policies;
 pub mod query;
 mod request_policy;
 pub mod rules;
+mod sites;
 mod snapshot;
 mod variants;
 
@@ -26,6 +27,7 @@ pub use self::live::LiveSettings;
 pub use self::own_fields::OwnFields;
 pub use self::policies::Policies;
 pub use self::request_policy::RequestPolicy;
+pub use self::sites::{SiteId, Sites};
 pub use self::snapshot::{SettingsSnapshot, is_fixed_at_start};
 
 use self::cookies::CookieRules;

@@ -7,6 +7,7 @@ use settings::Config;
 
 use super::Policies;
 use super::own_fields::OwnFields;
+use super::sites::Sites;
 use crate::origins::Origins;
 use crate::tls::ListenersTls;
 
@@ -28,6 +29,7 @@ pub struct SettingsSnapshot {
     pub admin: settings::AdminSettings,
     pub pinned_bytes_max: u64,
     pub own_fields: OwnFields,
+    pub sites: Sites,
 }
 
 impl SettingsSnapshot {
@@ -45,11 +47,11 @@ impl SettingsSnapshot {
         config: &Config,
         origins: Origins,
         (listen, tls): (Vec<settings::ListenSettings>, ListenersTls),
-        before: Option<&Policies>,
+        before: Option<&Self>,
     ) -> Self {
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            policies: Policies::new(config, before),
+            policies: Policies::new(config, before.map(|before| &before.policies)),
             origins,
             limits: config.limits.clone(),
             listen,
@@ -58,6 +60,7 @@ impl SettingsSnapshot {
             admin: config.admin.clone(),
             pinned_bytes_max: config.cache.max_pinned_bytes,
             own_fields: OwnFields::new(&config.response),
+            sites: Sites::new(&config.metrics.sites, before.map(|before| &before.sites)),
         }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) fn families(store: &dyn Store) -> Vec<Family> {
     let removals = Removal::ALL.into_iter().zip(usage.removals);
     let gauge = |name, help, value: u64| {
         let sample = Sample::labelled_gauge([tier()], value);
-        Family::labelled(name, help, std::iter::once(sample))
+        Family::single(name, help, sample)
     };
     vec![
         gauge("shellac_cache_objects", "Stored responses", usage.objects),

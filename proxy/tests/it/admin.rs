@@ -7,6 +7,9 @@ fn in_memory(config: &mut settings::Config) {
     config.storage.kind = settings::StorageKind::Memory;
 }
 
+/// Snapshots and rules name metrics as this format does.
+const OPEN_METRICS: [(&str, &str); 1] = [("accept", "application/openmetrics-text")];
+
 #[tokio::test]
 async fn health_and_readiness_are_plain_text() {
     let origin = Origin::start().await;
@@ -108,7 +111,7 @@ async fn metrics_count_what_was_done() {
     }
     proxy.purge(r#"{"all":true}"#).await;
 
-    let answer = proxy.ask_admin("GET", "/metrics", &[], "").await;
+    let answer = proxy.ask_admin("GET", "/metrics", &OPEN_METRICS, "").await;
 
     assert!(answer.field("content-type").unwrap().starts_with("application/openmetrics-text"));
     let page = answer.text().replace("{}", "");
@@ -131,7 +134,7 @@ async fn the_names_of_metrics_are_an_interface() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, in_memory);
 
-    let answer = proxy.ask_admin("GET", "/metrics", &[], "").await;
+    let answer = proxy.ask_admin("GET", "/metrics", &OPEN_METRICS, "").await;
 
     let types = answer.text().lines().filter_map(|line| line.strip_prefix("# TYPE "));
     insta::assert_snapshot!(types.collect::<Vec<_>>().join("\n"), @r"
@@ -189,6 +192,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_origin_http2_streams gauge
     shellac_origin_retries counter
     shellac_origin_queue gauge
+    shellac_origin_phase_seconds histogram
     shellac_origin_hedges counter
     shellac_origin_budget_refusals counter
     shellac_server_requests counter
@@ -206,8 +210,8 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_origin_unavailable counter
     shellac_origin_last_resorts counter
     shellac_dns_lookups counter
-    shellac_dns_answer_age_seconds counter
-    shellac_dns_failures_in_row counter
+    shellac_dns_answer_age_seconds gauge
+    shellac_dns_failures_in_row gauge
     shellac_purges counter
     shellac_purged_objects counter
     shellac_purges_refused counter

@@ -337,12 +337,11 @@ async fn every_page_that_is_read_answers_as_the_openapi_file_says() {
 }
 
 #[tokio::test]
-async fn metrics_come_in_the_classic_format_where_only_that_is_accepted() {
+async fn metrics_come_in_the_classic_format_unless_openmetrics_is_named() {
     let origin = Origin::start().await;
     let proxy = Proxy::start_with(&origin, in_memory);
     proxy.get("/a").await;
-    let classic = [("accept", "text/plain;version=0.0.4")];
-    let answer = proxy.ask_admin("GET", "/metrics", &classic, "").await;
+    let answer = proxy.ask_admin("GET", "/metrics", &[("accept", "*/*")], "").await;
     assert_eq!(answer.field("content-type").unwrap(), "text/plain; version=0.0.4; charset=utf-8");
     let page = answer.text();
     assert!(page.contains("# TYPE shellac_http_requests_total counter\n"), "{page}");

@@ -13,6 +13,8 @@ mod hit;
 #[cfg(test)]
 mod compression;
 #[cfg(test)]
+mod telemetry;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod vary;

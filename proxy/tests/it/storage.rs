@@ -371,7 +371,8 @@ async fn the_file_has_metrics_of_its_own_and_is_inspected_and_verified_by_path()
     }
     written(&proxy, 3).await;
     proxy.purge(r#"{"tags":["b"]}"#).await;
-    let page = proxy.ask_admin("GET", "/metrics", &[], "").await;
+    let format = [("accept", "application/openmetrics-text")];
+    let page = proxy.ask_admin("GET", "/metrics", &format, "").await;
     let names = page.text().lines().filter_map(|line| line.strip_prefix("# TYPE shellac_storage_"));
     assert_snapshot!(names.collect::<Vec<_>>().join("\n"), @r"
     objects gauge
@@ -379,7 +380,7 @@ async fn the_file_has_metrics_of_its_own_and_is_inspected_and_verified_by_path()
     segments gauge
     index_bytes gauge
     filter_bytes gauge
-    recovery_milliseconds gauge
+    recovery_seconds gauge
     recovered_objects gauge
     loading gauge
     shared gauge

@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, VARY};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use process::metrics_page::PageFormat;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -115,7 +116,12 @@ async fn answer(
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => readiness(fleet),
         "/metrics" => match metrics::page(fleet) {
-            Ok(page) => typed(StatusCode::OK, page, OPEN_METRICS),
+            Ok(page) => {
+                let format = PageFormat::accepted(request.headers());
+                let mut answer = typed(StatusCode::OK, format.page(page), format.media_type());
+                answer.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+                answer
+            }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         },
         "/api/v1/status" => {
@@ -231,7 +237,6 @@ fn typed(status: StatusCode, text: String, content_type: &'static str) -> Respon
     response
 }
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const CONNECTIONS_MAX: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -33,6 +33,7 @@ mod purger;
 mod access_format;
 mod access_log;
 mod log;
+mod metrics;
 mod secret;
 
 pub use self::access_format::{AccessFormat, ExtraPiece, FormatPiece, TimeFormat};
@@ -52,6 +53,7 @@ pub use self::listen::{ClientFields, Http2, ListenSettings, ProxyProtocol};
 pub use self::listen_address::ListenAddress;
 pub use self::listen_tls::{CertificateFiles, ClientCertificate, ListenTlsSettings, TlsVersion};
 pub use self::log::{LogFormat, LogLevel, LogSettings};
+pub use self::metrics::MetricsSettings;
 pub use self::name_pattern::NamePattern;
 pub use self::origin::OriginTlsSettings;
 pub use self::origin::{

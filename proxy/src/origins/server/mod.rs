@@ -20,6 +20,7 @@ use super::health::{ServerHealth, ServerState};
 use super::http2::{Ask, Http2Connection, Http2Limits, Http2Pool};
 use super::load::ServerLoad;
 use super::names::ServerNames;
+use super::phases::{OriginPhase, OriginPhases};
 use super::pool::Pool;
 use super::race::{SlowMark, Speed};
 use super::sending::{Sending, SendingLimits};
@@ -49,16 +50,27 @@ pub(super) struct Server {
     protocol: OriginHttp2,
     http2: Http2Pool,
     tls: Option<ServerTls>,
+    phases: Arc<OriginPhases>,
+}
+
+/// The parts that a server keeps when its settings change, but for TLS.
+pub(super) struct ServerParts {
+    pub(super) health: Arc<ServerHealth>,
+    pub(super) load: Arc<ServerLoad>,
+    pub(super) tls: Option<ServerTls>,
+    /// Of the whole origin.
+    pub(super) phases: Arc<OriginPhases>,
 }
 
 impl Server {
     pub(super) fn new(
         server: &ServerSettings,
         origin: &OriginSettings,
-        (health, load, tls): (Arc<ServerHealth>, Arc<ServerLoad>, Option<ServerTls>),
+        parts: ServerParts,
         names: &ServerNames,
     ) -> Self {
         let ServerSettings { address, weight } = server;
+        let ServerParts { health, load, tls, phases } = parts;
         let connector = Connector::of(address, names);
         Self {
             address: address.clone(),
@@ -75,6 +87,7 @@ impl Server {
             protocol: origin.http2,
             http2: Http2Pool::new(http2_limits(origin), http2_idle_timeout(origin)),
             tls,
+            phases,
         }
     }
 
@@ -97,7 +110,12 @@ impl Server {
             self.weight.store(server.weight, Ordering::Relaxed);
             return Arc::clone(self);
         }
-        let parts = (Arc::clone(&self.health), Arc::clone(&self.load), tls);
+        let parts = ServerParts {
+            health: Arc::clone(&self.health),
+            load: Arc::clone(&self.load),
+            tls,
+            phases: Arc::clone(&self.phases),
+        };
         Arc::new(Self::new(server, origin, parts, names))
     }
 
@@ -208,11 +226,16 @@ impl Server {
     async fn open(&self, offer: HttpOffer) -> Result<Transport, OriginError> {
         let server = || self.name().to_owned();
         let opening = async {
+            let begun = Instant::now();
             let stream = self.connector.connect().await;
             let stream = stream.map_err(|error| OriginError::connecting(self.name(), error))?;
+            self.phases.end(OriginPhase::Connect, begun);
             let Some(tls) = &self.tls else { return Ok(stream) };
+            let begun = Instant::now();
             let secured = tls.secure(stream, offer).await;
-            secured.map_err(|error| OriginError::Tls { server: server(), error })
+            let secured = secured.map_err(|error| OriginError::Tls { server: server(), error })?;
+            self.phases.end(OriginPhase::Tls, begun);
+            Ok(secured)
         };
         timeout(self.connect_timeout, opening)
             .await

@@ -61,8 +61,8 @@ impl RuleCounters {
         self.0.sum(|counts| value(&counts.sent))
     }
 
-    fn origin_millis(&self) -> u64 {
-        self.0.sum(|counts| value(&counts.origin_nanos)) / 1_000_000
+    fn origin_nanos(&self) -> u64 {
+        self.0.sum(|counts| value(&counts.origin_nanos))
     }
 
     /// The counts of a rule, for `shellac rules list`.
@@ -76,7 +76,7 @@ impl RuleCounters {
             "uncached": self.used(RuleUse::Uncached),
             "own": self.used(RuleUse::Own),
             "sent_bytes": self.sent(),
-            "origin_ms": self.origin_millis(),
+            "origin_ms": self.origin_nanos() / 1_000_000,
         })
     }
 }
@@ -95,12 +95,12 @@ pub(super) fn families<'c>(
     });
     let sent = used.iter().map(|(rule, counters)| Sample::counter([name(rule)], counters.sent()));
     let origin =
-        used.iter().map(|(rule, counters)| Sample::counter([name(rule)], counters.origin_millis()));
+        used.iter().map(|(rule, counters)| Sample::seconds([name(rule)], counters.origin_nanos()));
     vec![
         Family::labelled("shellac_rule_requests", "Requests that a rule matched", requests),
         Family::labelled("shellac_rule_sent_bytes", "Bytes of content sent to these", sent),
         Family::labelled(
-            "shellac_rule_origin_milliseconds",
+            "shellac_rule_origin_seconds",
             "Time for which responses to these were awaited from an origin",
             origin,
         ),
