@@ -65,7 +65,7 @@ const coded = text => text.split("`").map((part, at) => (at % 2 ? h("code", {}, 
 const VERDICTS = { hit: "hit", stale: "stale", validation: "revalidated", miss: "miss", bypass: "bypass" };
 
 /** The steps in the order in which the proxy takes them; those that it did not take are left out. */
-function steps({ listener, rules = [], key, request, lookup, origin, store }) {
+function steps({ listener, rules = [], key, request, lookup, last_purge: last, origin, store }) {
   const all = [];
   const line = (...content) => h("div", {}, content);
   const small = (...content) => h("div.note", {}, content);
@@ -81,6 +81,8 @@ function steps({ listener, rules = [], key, request, lookup, origin, store }) {
       lookup.purge ? small(`purged: ${lookup.purge.mode}${lookup.purge.seconds_ago === undefined ? "" : `, ${duration(lookup.purge.seconds_ago)} ago`}`) : null,
       lookup.variants > 1 ? list(`${lookup.variants} variants, by`, lookup.variants_differ_by) : null]);
   }
+  if (last) all.push(["last purge", line(`${duration(last.seconds_ago ?? 0)} ago, ${last.mode}: `, h("code", { "data-testid": "last-purge" }, last.selector)),
+    small(`from ${last.source} ${last.position ?? last.client ?? ""}${last.reason ? `: ${last.reason}` : ""}`)]);
   if (origin) all.push(["origin", line(origin.name, origin.because ? `: ${origin.because}` : ""), (origin.servers ?? []).map(server => small(server.server, " ", badge(server.state)))]);
   if (store) all.push(["store", line(store.is_stored ? "stored" : "not stored", store.cause ? `: ${store.cause}` : ""), small(`${store.status}, ${bytesText(store.bytes)}${store.content_type ? `, ${store.content_type}` : ""}${store.seconds === null ? "" : `, after ${secondsText(store.seconds)}`}`)]);
   return all;

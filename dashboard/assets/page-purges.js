@@ -31,7 +31,7 @@ export const purges = {
         { name: "at", title: "At", isNumber: true, isLeft: true, value: row => Date.parse(row.at) || null, cell: row => clock(row.at, Date.parse(app.snapshot?.now)) },
         { name: "selector", title: "What", className: "wide", value: row => row.selector, cell: row => row.selector },
         { name: "mode", title: "Mode", value: row => row.mode, cell: row => row.mode ?? "" },
-        { name: "source", title: "From", value: row => row.source, cell: row => [row.source, row.position || row.event ? h("span.sub.mono", {}, row.position ?? row.event) : null] },
+        { name: "source", title: "From", value: row => row.source, cell: row => [row.source, row.position || row.client ? h("span.sub.mono", {}, row.position ?? row.client) : null] },
         { name: "objects", title: "responses", isNumber: true, value: row => row.objects, cell: row => count(row.objects) },
         { name: "seconds", title: "took", isNumber: true, value: row => row.seconds, cell: row => secondsText(row.seconds) },
       ],

@@ -30,6 +30,7 @@ use crate::purge::deploys::DeployReport;
 use crate::purge::endpoint::{PURGE, json, problem, problem_with};
 use crate::purge::log::endpoint::PurgeLogEndpoint;
 use crate::purge::metrics::Source;
+use crate::purge::sender::PurgeSender;
 use crate::response::body::ResponseBody;
 use crate::response::failure::{self, ProxyError};
 
@@ -110,7 +111,7 @@ async fn guarded(
     }
     if parts.method == Method::POST {
         return match path {
-            PURGE_PATH => purge_by_json(app, parts.uri.query(), body).await,
+            PURGE_PATH => purge_by_json(app, peer, parts.uri.query(), body).await,
             log::PATH => log_batch(app, body).await,
             explain::PATH => explain_request(app, body).await,
             control::RELOAD => control::reload(app, parts.uri.query()).await,
@@ -175,7 +176,12 @@ fn deploys(app: &App) -> Response<ResponseBody> {
 }
 
 /// Purges; with `?dry_run` it only says what that would hit.
-async fn purge_by_json(app: &App, query: Option<&str>, body: Incoming) -> Response<ResponseBody> {
+async fn purge_by_json(
+    app: &App,
+    peer: &Peer,
+    query: Option<&str>,
+    body: Incoming,
+) -> Response<ResponseBody> {
     let is_trial = match query {
         None | Some("") => false,
         Some("dry_run") => true,
@@ -202,7 +208,10 @@ async fn purge_by_json(app: &App, query: Option<&str>, body: Incoming) -> Respon
             problem(StatusCode::BAD_REQUEST, "A purge request is a JSON object.")
         }
         Ok(request) if is_trial => purge_endpoint.forecast(request).await,
-        Ok(request) => purge_endpoint.answer(Ok(request), Source::Admin).await,
+        Ok(request) => {
+            let sender = PurgeSender::new(Source::Admin, None, peer);
+            purge_endpoint.answer(Ok(request), sender).await
+        }
         Err(error) => {
             purge_endpoint.executor().metrics.refused.add(1);
             problem(StatusCode::BAD_REQUEST, &format!("This is no purge request: {error}."))
@@ -303,7 +312,9 @@ async fn purge_by_fields(
     let host = canonical_host(&host).unwrap_or(host);
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let purge_endpoint = &app.front.purge_endpoint;
-    purge_endpoint.answer_method(&parts.method, has_content, &parts.headers, (&host, path)).await
+    let sender = PurgeSender::new(Source::Http, None, peer);
+    let url = (&*host, path);
+    purge_endpoint.answer_method(&parts.method, has_content, &parts.headers, url, sender).await
 }
 
 /// The page of metrics: Prometheus' text format, or `OpenMetrics` for those who name it.

@@ -5,6 +5,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use http::Method;
@@ -155,7 +156,7 @@ fn page(document: &Value, file: Option<&ConfigFile>) -> String {
     }
     step("key", key(&document["key"]));
     step("request", request(&document["request"]));
-    step("lookup", lookup(&document["lookup"]));
+    step("lookup", lookup(&document["lookup"], &document["last_purge"]));
     step("origin", origin(&document["origin"]));
     step("store", store(&document["store"], &document["verdict"]));
     page.push_str(&verdict(&document["verdict"]));
@@ -198,9 +199,9 @@ fn request(request: &Value) -> String {
     }
 }
 
-fn lookup(lookup: &Value) -> String {
+fn lookup(lookup: &Value, last_purge: &Value) -> String {
     if lookup.is_null() {
-        return "none: the cache is not asked".to_owned();
+        return format!("none: the cache is not asked{}", purge(last_purge));
     }
     let mut text = lookup["why"].as_str().unwrap_or_default().to_owned();
     if let (Some(age), Some(ttl)) = (lookup["age"].as_u64(), lookup["ttl"].as_i64()) {
@@ -221,7 +222,26 @@ fn lookup(lookup: &Value) -> String {
             fields.join(", ")
         ));
     }
+    text.push_str(&purge(last_purge));
+    if last_purge.is_null() && matches!(lookup["purge"]["mode"].as_str(), Some("hard" | "soft")) {
+        text.push_str("\n              the purge that hit it is not among the last 1,000");
+    }
     text
+}
+
+/// Writes a line about the last purge of the page; nothing where none is known.
+fn purge(purge: &Value) -> String {
+    let text = |key: &str| purge[key].as_str().map(printable);
+    let Some(selector) = text("selector") else { return String::new() };
+    let ago = purge["seconds_ago"].as_u64().unwrap_or_default();
+    let ago = humantime::format_duration(Duration::from_secs(ago));
+    let place = text("position").or_else(|| text("client")).unwrap_or_default();
+    let reason = text("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!(
+        "\n              last purged {ago} ago by {selector}, {}, from {} {place}{reason}",
+        text("mode").unwrap_or_default(),
+        text("source").unwrap_or_default(),
+    )
 }
 
 fn origin(origin: &Value) -> String {
@@ -311,6 +331,9 @@ mod tests {
             "request": {"may_be_cached": true, "reason": null, "cookies": []},
             "lookup": {"fwd": "uri-miss", "why": "nothing is stored under this key",
                 "variants": 0, "variants_differ_by": []},
+            "last_purge": {"selector": "tag product-42", "mode": "hard", "seconds_ago": 192,
+                "source": "kafka", "client": null, "position": "cache-purge/2@18811",
+                "event": "01JD", "reason": "price change", "objects": 3},
             "origin": {"name": "app", "because": "it claims the host and the path",
                 "servers": [{"server": "127.0.0.1:3000", "state": "up", "in_flight": 0}]},
             "store": {"is_stored": false, "status": 200, "seconds": 0.083, "bytes": 41,
@@ -334,6 +357,7 @@ GET https://h/p?utm_source=x
               dropped cookie _ga
   4 request   may be answered from the cache
   5 lookup    nothing is stored under this key
+              last purged 3m 12s ago by tag product-42, hard, from kafka cache-purge/2@18811: price change
   6 origin    app, because it claims the host and the path: 127.0.0.1:3000 up
   7 store     NO  200 after 83 ms, 41 bytes  The response sets a cookie.
 => miss: such a response is never a hit (set_cookie). The response sets a cookie.
@@ -342,6 +366,18 @@ GET https://h/p?utm_source=x
      path = \"/p\"
 ";
         assert_eq!(page, expected);
+    }
+
+    #[test]
+    fn a_purge_that_is_not_remembered_is_said_to_be_none_of_the_last() {
+        let found = json!({"why": "it was purged", "purge": {"mode": "hard"}});
+        let told = lookup(&found, &Value::Null);
+        assert!(told.ends_with("is not among the last 1,000"), "{told}");
+        let by_hand = json!({"selector": "all", "mode": "soft", "seconds_ago": 0,
+            "source": "admin", "client": "127.0.0.1", "position": null, "reason": null});
+        let told = lookup(&Value::Null, &by_hand);
+        let expected = "none: the cache is not asked\n              last purged 0s ago by all, soft, from admin 127.0.0.1";
+        assert_eq!(told, expected);
     }
 
     #[test]

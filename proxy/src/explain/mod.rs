@@ -3,6 +3,7 @@
 //! The steps are taken by the cache itself ([`crate::cache::explanation`]); here they get words.
 
 mod fix;
+mod last_purge;
 mod lookup;
 mod question;
 
@@ -37,6 +38,7 @@ pub async fn answer(front: &Arc<Front>, question: &ExplainQuestion) -> Result<Va
     } else {
         None
     };
+    let last_purge = last_purge::find(front, &explained).await;
     let listener = before.peer.listener.and_then(|id: ListenerId| id.of(&settings.listen));
     let request = json!({
         "may_be_cached": explained.bypass.is_none() && explained.own_answer.is_none(),
@@ -56,6 +58,7 @@ pub async fn answer(front: &Arc<Front>, question: &ExplainQuestion) -> Result<Va
         "key": key(question, &before, &explained.head),
         "request": request,
         "lookup": lookup::document(&explained),
+        "last_purge": last_purge,
         "origin": origin(&explained),
         "store": store,
         "verdict": verdict(&explained, fetched.as_ref()),

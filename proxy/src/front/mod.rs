@@ -40,6 +40,8 @@ use crate::live::urls::UrlRequest;
 use crate::policy::LiveSettings;
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
+use crate::purge::metrics::Source;
+use crate::purge::sender::PurgeSender;
 use crate::request::details::{KeptDetails, RequestDetails};
 use crate::request::{Inbound, Refused};
 use crate::response::body::ResponseBody;
@@ -278,8 +280,9 @@ impl Front {
         Reply::Later(Box::pin(async move {
             let url = (head.target.host(), head.target.path());
             let endpoint = &front.purge_endpoint;
+            let sender = PurgeSender::new(Source::Http, head.client(), &head.peer);
             let response =
-                endpoint.answer_method(&head.method, has_content, &head.fields, url).await;
+                endpoint.answer_method(&head.method, has_content, &head.fields, url, sender).await;
             let record = front.cache.record_of_purge(&head);
             drop(busy);
             let peer = Arc::clone(&head.peer);

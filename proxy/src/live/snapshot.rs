@@ -192,6 +192,8 @@ pub struct RecentPurge {
     pub id: u64,
     pub at: String,
     pub source: String,
+    /// The address that a purge over HTTP came from.
+    pub client: Option<String>,
     pub selector: String,
     pub mode: String,
     pub objects: u64,
@@ -214,7 +216,7 @@ pub struct KafkaState {
 pub struct PartitionFigures {
     pub partition: u32,
     pub position: i64,
-    /// Records that are known to wait; `None` where only the purger knows.
+    /// Records that are known to wait; `None` where the purger does not tell.
     pub lag: Option<u64>,
     /// Time since the moment as of which all of the partition is known to be applied.
     pub clean_seconds: Option<f64>,

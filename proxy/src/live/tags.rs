@@ -36,6 +36,8 @@ struct PurgedKey {
     tag: u32,
     is_soft: bool,
     is_rendered: bool,
+    /// The origin was asked for a response since: what comes later is not for this purge.
+    is_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,7 +105,9 @@ impl TagUses {
         }
         for hash in keys {
             if let Some(place) = place(table, *hash) {
-                *place = PurgedKey { hash: *hash, tag: number, is_soft, is_rendered: false };
+                let purged =
+                    PurgedKey { hash: *hash, tag: number, is_soft, ..PurgedKey::default() };
+                *place = purged;
             }
         }
     }
@@ -115,7 +119,7 @@ impl TagUses {
                 costs.renders += 1;
                 costs.bytes += bytes;
             }
-            purged.tag = 0;
+            purged.is_over = true;
         });
     }
 
@@ -137,7 +141,7 @@ impl TagUses {
         let mut state = self.state.lock();
         let State { tags, names, keys, .. } = &mut *state;
         let Some(purged) = place(keys, key) else { return };
-        if purged.tag == 0 || purged.hash != key {
+        if purged.tag == 0 || purged.is_over || purged.hash != key {
             return;
         }
         let Some(name) = names.get(&purged.tag) else { return };
@@ -147,6 +151,16 @@ impl TagUses {
             let more = costs.renders - renders;
             tags.add(name, more);
         }
+    }
+
+    /// Returns the tag by whose purge stored responses of this key were last hit, as far as that is
+    /// remembered.
+    pub fn last_of(&self, key: u64) -> Option<String> {
+        let mut state = self.state.lock();
+        let State { names, keys, .. } = &mut *state;
+        let purged = *place(keys, key)?;
+        let name = (purged.hash == key).then(|| names.get(&purged.tag))??;
+        Some(name.to_string())
     }
 
     /// Returns the tags that were purged, the heaviest first.
@@ -195,6 +209,17 @@ mod tests {
         assert_eq!((costs(&uses, "a").renders, costs(&uses, "a").bytes), (2, 200));
         assert_eq!(costs(&uses, "b").renders, 0);
         assert_eq!(uses.list(1)[0].0, "a", "it cost more");
+    }
+
+    #[test]
+    fn the_tag_that_a_key_was_purged_by_is_remembered_beyond_its_render() {
+        let uses = TagUses::default();
+        assert_eq!(uses.last_of(7), None);
+        uses.purged("a", false, &[7, 8], NOW);
+        uses.rendered(7, 10);
+        uses.purged("b", true, &[8], NOW);
+        assert_eq!([7, 8].map(|key| uses.last_of(key)), [Some("a".into()), Some("b".into())]);
+        assert_eq!([0, 9].map(|key| uses.last_of(key)), [None, None]);
     }
 
     #[test]

@@ -6,16 +6,17 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use purge_protocol::foreign::Foreign;
-use purge_protocol::request::{Target, UrlScope};
-use purge_protocol::{PurgeReport, PurgeRequest, RequestError, Selector, method};
+use purge_protocol::request::UrlScope;
+use purge_protocol::{PurgeReport, PurgeRequest, RequestError, method};
 
 use settings::RuleSettings;
 
 use super::PurgeExecutor;
 use super::hint::Hints;
-use super::metrics::Source;
 use super::preview::preview;
-use super::watched::{note_purge, word_of};
+use super::sender::PurgeSender;
+use super::watched::{note_purge, text_of, word_of};
+use crate::live::purges::NamedTargets;
 use crate::policy::LiveSettings;
 use crate::response::body::ResponseBody;
 use crate::store::journal::JournalError;
@@ -47,13 +48,14 @@ impl PurgeEndpoint {
         has_content: bool,
         fields: &HeaderMap,
         (host, path): (&str, &str),
+        sender: PurgeSender,
     ) -> Response<ResponseBody> {
         let request = if has_content {
             Err(Foreign::Content.into())
         } else {
             method::read(method.as_str(), fields, (host, path), self.scope())
         };
-        self.answer(request, Source::Http).await
+        self.answer(request, sender).await
     }
 
     /// Returns what a `PURGE` of a URL is for: its page, where rules say to which page a URL
@@ -87,7 +89,7 @@ impl PurgeEndpoint {
     pub async fn answer(
         &self,
         request: Result<PurgeRequest, RequestError>,
-        source: Source,
+        sender: PurgeSender,
     ) -> Response<ResponseBody> {
         let settings = self.settings.current();
         let rules = &settings.purge;
@@ -98,21 +100,23 @@ impl PurgeEndpoint {
         match selectors {
             Ok((request, selectors)) => {
                 let mode = request.mode.unwrap_or(rules.default_mode);
-                let (about, reason) = (named(&selectors), request.reason);
-                match self.executor.apply(request.id, selectors, mode, source).await {
+                let (named, reason): (NamedTargets, _) =
+                    (selectors.as_slice().into(), request.reason);
+                match self.executor.apply(request.id, selectors, mode, sender.source).await {
                     Ok(mut report) => {
                         tracing::info!(
                             mode = word_of(mode),
-                            named = about,
+                            named = text_of(&named),
                             selectors = report.selectors.len(),
                             objects = report.matched.objects,
                             took_us = report.took_us,
-                            source = source.as_str(),
+                            source = sender.source.as_str(),
+                            client = sender.client,
                             reason,
                             id = report.id,
                             "purged"
                         );
-                        note_purge(&self.executor, source, about, &report, reason);
+                        note_purge(&self.executor, sender, named, &report, reason);
                         let listen = &self.settings.current().listen;
                         report.hint = self.hints.of(&report, &self.executor, listen);
                         answer(&report)
@@ -132,22 +136,6 @@ impl PurgeEndpoint {
 }
 
 pub const PURGE: &str = "PURGE";
-
-/// Returns the first few selectors as a line for the log.
-pub(super) fn named(selectors: &[(Selector, Target)]) -> String {
-    let name = |(selector, _): &(Selector, Target)| {
-        let mut name = selector.to_string();
-        name.truncate(name.floor_char_boundary(NAMED_BYTES));
-        name
-    };
-    let first: Vec<_> = selectors.iter().take(NAMED_MAX).map(name).collect();
-    let more = if selectors.len() > NAMED_MAX { ", ..." } else { "" };
-    format!("{}{more}", first.join(", "))
-}
-
-const NAMED_MAX: usize = 5;
-/// Bytes of one of them.
-const NAMED_BYTES: usize = 200;
 
 fn answer(report: &PurgeReport) -> Response<ResponseBody> {
     let mut response =

@@ -19,6 +19,8 @@ mod target;
 mod candidates;
 mod watched;
 mod found;
+mod last_purge;
+pub mod sender;
 mod stored_search;
 
 use std::sync::{Arc, OnceLock};
@@ -34,6 +36,7 @@ use self::candidates::RewarmCandidates;
 use self::count::{Count, Pending, PurgeTally};
 use self::deploys::DeployTime;
 pub use self::found::stored_of;
+pub use self::last_purge::LastPurge;
 use self::late_changes::LateChanges;
 pub use self::late_changes::{SUCCESSOR_PATIENCE, Successor};
 use self::metrics::{PurgeMetrics, Source};

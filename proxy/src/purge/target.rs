@@ -10,7 +10,7 @@ use smallvec::{SmallVec, smallvec};
 use super::count::Pending;
 use super::deploys::DeployTime;
 use crate::invalidation::{
-    DeployMark, Invalidation, Mark, PurgeCondition, PurgeMark, TagId, TagTable,
+    DeployMark, Invalidation, Mark, PurgeCondition, PurgeMark, Subject, TagId, TagTable,
 };
 use crate::key::{Key, KeySeed, Scheme};
 
@@ -92,6 +92,25 @@ impl ResolvedTarget {
             Self::Condition(condition) => smallvec![Mark::Condition(condition)],
             Self::Deploy(deploy) => smallvec![Mark::Deploy(deploy)],
             Self::All => smallvec![Mark::All],
+        }
+    }
+
+    /// Returns whether a purge of it hits such a response. Deploys are no purges, and hit none.
+    pub(super) fn names(&self, subject: &Subject<'_>) -> bool {
+        let Subject { key, tags, .. } = subject;
+        let carries = |id: &TagId| tags.carries(*id);
+        match self {
+            Self::Tag(id) => carries(id),
+            Self::FoldedTag(id, folds) => carries(id) || folds.iter().any(carries),
+            Self::Url(keys, ids) => keys.contains(key) || ids.iter().any(carries),
+            Self::Path(path) => {
+                let is_own = path.keys.contains(key) && !(path.is_page && tags.is_of_other_page());
+                is_own || path.ids.iter().any(carries)
+            }
+            Self::Prefix(prefix) => prefix.covers(key.host(), key.path()),
+            Self::Condition(condition) => condition.is_met(subject),
+            Self::Deploy(_) => false,
+            Self::All => true,
         }
     }
 

@@ -5,19 +5,20 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use purge_protocol::log::Hit;
 use purge_protocol::request::Target;
-use purge_protocol::{PurgeMode, PurgeReport};
+use purge_protocol::{PurgeMode, PurgeReport, Selector};
 use tokio::time::Instant;
 
 use super::PurgeExecutor;
-use super::metrics::Source;
+use super::sender::PurgeSender;
 use crate::live::moment;
+use crate::live::purges::NamedTargets;
 use crate::live::snapshot::RecentPurge;
 use crate::live::tags::KEYS_OF_PURGE_MAX;
 
 /// Purges that came over the log, with their offsets, before they are carried out.
 #[derive(Debug)]
 pub(super) struct LoggedPurges {
-    pub(super) purges: Vec<(i64, RecentPurge)>,
+    pub(super) purges: Vec<(i64, RecentPurge, NamedTargets)>,
     pub(super) begun: Instant,
 }
 
@@ -75,16 +76,19 @@ pub(super) fn warn_of_large(executor: &PurgeExecutor, targets: &[Target], hit: &
 /// Notes a purge that was carried out.
 pub(super) fn note_purge(
     executor: &PurgeExecutor,
-    source: Source,
-    selector: String,
+    sender: PurgeSender,
+    named: NamedTargets,
     report: &PurgeReport,
     reason: Option<String>,
 ) {
+    let selector = text_of(&named);
+    let PurgeSender { source, client } = sender;
     let source = if selector.starts_with("deploy ") { "deploy" } else { source.as_str() };
     let Some(live) = executor.live.get() else { return };
-    live.purges.note(RecentPurge {
+    let purge = RecentPurge {
         at: moment(executor.clock.wall()),
         source: source.to_owned(),
+        client: Some(client),
         selector,
         mode: word_of(report.mode).to_owned(),
         objects: report.matched.objects,
@@ -92,19 +96,32 @@ pub(super) fn note_purge(
         event: Some(report.id.clone()),
         reason,
         ..RecentPurge::default()
-    });
+    };
+    live.purges.note(purge, named);
 }
 
 /// Notes purges of a batch of the log. The time is that of the batch.
 pub(super) fn note_logged(executor: &PurgeExecutor, logged: LoggedPurges, hits: &[Hit]) {
     let Some(live) = executor.live.get() else { return };
     let (at, seconds) = (moment(executor.clock.wall()), logged.begun.elapsed().as_secs_f64());
-    for (offset, purge) in logged.purges {
+    for (offset, purge, named) in logged.purges {
         let hit = hits.iter().find(|hit| hit.offset == offset);
         let objects = hit.map_or(0, |hit| hit.objects);
         let (at, source) = (at.clone(), "kafka".to_owned());
-        live.purges.note(RecentPurge { at, source, objects, seconds, ..purge });
+        live.purges.note(RecentPurge { at, source, objects, seconds, ..purge }, named);
     }
+}
+
+/// Returns the first few selectors as a line for the log.
+pub(super) fn text_of(selectors: &[(Selector, Target)]) -> String {
+    let name = |(selector, _): &(Selector, Target)| {
+        let mut name = selector.to_string();
+        name.truncate(name.floor_char_boundary(NAMED_BYTES));
+        name
+    };
+    let first: Vec<_> = selectors.iter().take(NAMED_MAX).map(name).collect();
+    let more = if selectors.len() > NAMED_MAX { ", ..." } else { "" };
+    format!("{}{more}", first.join(", "))
 }
 
 pub(super) const fn word_of(mode: PurgeMode) -> &'static str {
@@ -114,6 +131,9 @@ pub(super) const fn word_of(mode: PurgeMode) -> &'static str {
     }
 }
 
+const NAMED_MAX: usize = 5;
+/// Bytes of one of them.
+const NAMED_BYTES: usize = 200;
 /// Of fewer stored responses, a large part is no news.
 const OBJECTS_MIN: u64 = 100;
 /// Between two lines.

@@ -60,6 +60,40 @@ async fn it_says_what_happens_before_and_after_a_fetch_and_a_purge() {
 }
 
 #[tokio::test]
+async fn it_names_the_last_purge_of_a_page_though_nothing_of_it_is_stored() {
+    let origin = Origin::start().await;
+    origin.on("/p", cacheable("hello").field("cache-tag", "t"));
+    let reloading = Reloading::start(&origin, "");
+    let proxy = &reloading.proxy;
+    let last =
+        async || explain(&reloading, json!({"url": "http://h/p"})).await["last_purge"].clone();
+    proxy.get_with("/p", &[("host", "h")]).await;
+    proxy.purge(r#"{"tags":["other"],"urls":["http://h/q"]}"#).await;
+    assert_eq!(last().await, Value::Null, "it was not purged");
+
+    proxy.purge(r#"{"tags":["x","t"],"mode":"hard","reason":"price"}"#).await;
+    let by_tag = last().await;
+    let expected = [
+        ("selector", json!("tag t")),
+        ("mode", json!("hard")),
+        ("source", json!("admin")),
+        ("client", json!("127.0.0.1")),
+        ("reason", json!("price")),
+        ("position", Value::Null),
+    ];
+    for (field, value) in expected {
+        assert_eq!(by_tag[field], value, "{field}");
+    }
+    proxy.advance(192);
+    assert_eq!(last().await["seconds_ago"], 192);
+
+    proxy.purge(r#"{"prefixes":["http://h/"],"mode":"soft"}"#).await;
+    assert_eq!(last().await["selector"], "prefix http://h/");
+    proxy.purge(r#"{"hosts":["else"],"tags":["y"]}"#).await;
+    assert_eq!(last().await["mode"], "soft", "the last one that names it, not the last one");
+}
+
+#[tokio::test]
 async fn it_names_the_reason_and_the_settings_that_would_help() {
     let origin = Origin::start().await;
     origin.on("/cookie", cacheable("x").field("set-cookie", "sid=1"));

@@ -28,8 +28,7 @@ use self::positions::{BatchKind, Positions};
 use self::reading::{CheckedBatch, CheckedPurge};
 use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::PurgeExecutor;
-use super::endpoint::named;
-use super::watched::{LoggedPurges, note_logged, word_of};
+use super::watched::{LoggedPurges, note_logged, text_of, word_of};
 use crate::invalidation::Invalidation;
 use crate::live::purges::PURGES_MAX;
 use crate::live::snapshot::RecentPurge;
@@ -159,7 +158,7 @@ impl PurgeLog {
         self.metrics.purges.add(due.len() as u64);
         self.metrics.skipped.add((all - due.len()) as u64);
         let noted = Self::noted(&batch, &due);
-        let hits = self.purge(due).await;
+        let hits = self.purge(due, &batch.log).await;
         note_logged(&self.executor, noted, &hits);
         let next = self.advance(&batch, position.kind, received).await?;
         let clock = Some(self.clock.now().as_millis());
@@ -176,14 +175,14 @@ impl PurgeLog {
         let note = |purge: &CheckedPurge| {
             let request = &purge.logged.request;
             let about = RecentPurge {
-                selector: named(&purge.selectors),
+                selector: text_of(&purge.selectors),
                 mode: word_of(purge.mode).to_owned(),
                 event: request.id.clone(),
                 position: Some(of_log(purge.offset)),
                 reason: request.reason.clone(),
                 ..RecentPurge::default()
             };
-            (purge.offset, about)
+            (purge.offset, about, purge.selectors.as_slice().into())
         };
         LoggedPurges {
             purges: purges.iter().skip(skipped).map(note).collect(),
@@ -264,24 +263,24 @@ impl PurgeLog {
 
     /// Applies purges in their order: runs of one mode at once, but not too many, so that fetches
     /// can begin in between.
-    async fn purge(&self, purges: Vec<CheckedPurge>) -> Vec<Hit> {
+    async fn purge(&self, purges: Vec<CheckedPurge>, log: &LogId) -> Vec<Hit> {
         let mut hits = Vec::new();
         let mut run = Run::default();
         for purge in purges {
             let rewarm = purge.logged.rewarm.clone().filter(|rewarm| rewarm.max > 0);
             let is_large = self.is_large(&purge);
             if rewarm.is_some() || is_large || !run.takes(&purge) {
-                run.apply(&self.executor, &mut hits).await;
+                run.apply(&self.executor, log, &mut hits).await;
             }
             match rewarm {
-                Some(rewarm) => self.purge_and_rewarm(purge, &rewarm, &mut hits).await,
+                Some(rewarm) => self.purge_and_rewarm(purge, &rewarm, log, &mut hits).await,
                 None => run.add(purge),
             }
             if is_large {
-                run.apply(&self.executor, &mut hits).await;
+                run.apply(&self.executor, log, &mut hits).await;
             }
         }
-        run.apply(&self.executor, &mut hits).await;
+        run.apply(&self.executor, log, &mut hits).await;
         hits
     }
 
@@ -291,7 +290,13 @@ impl PurgeLog {
     }
 
     /// Applies a purge that requests fetches after it.
-    async fn purge_and_rewarm(&self, purge: CheckedPurge, rewarm: &Rewarm, hits: &mut Vec<Hit>) {
+    async fn purge_and_rewarm(
+        &self,
+        purge: CheckedPurge,
+        rewarm: &Rewarm,
+        log: &LogId,
+        hits: &mut Vec<Hit>,
+    ) {
         let targets: Arc<[Target]> =
             purge.selectors.iter().map(|(_, target)| target.clone()).collect();
         let max = usize::try_from(rewarm.max)
@@ -302,7 +307,7 @@ impl PurgeLog {
             tokio::task::spawn_blocking(move || executor.rewarm_candidates(&about, max)).await;
         let mut run = Run::default();
         run.add(purge);
-        run.apply(&self.executor, hits).await;
+        run.apply(&self.executor, log, hits).await;
         let candidates = candidates.unwrap_or_default();
         self.rewarm.order(&self.executor, &self.invalidation, (&targets, rewarm), &candidates);
     }
@@ -416,6 +421,11 @@ impl PurgeLog {
         }
     }
 
+    /// Returns the number of records of a partition that are known to wait.
+    pub fn lag(&self, log: &LogId) -> Option<u64> {
+        self.positions.lock().lag(log)
+    }
+
     pub fn figures(&self) -> Figures {
         let now = self.clock.now();
         let last_batch = self.last_batch.load(Ordering::Relaxed);
@@ -435,6 +445,8 @@ impl PurgeLog {
 struct Run {
     mode: PurgeMode,
     targets: Vec<Target>,
+    /// The first of them, as a line for the log.
+    named: String,
     /// The offset of each purge, and how many selectors it has.
     purges: Vec<(i64, usize)>,
 }
@@ -448,21 +460,37 @@ impl Run {
 
     fn add(&mut self, purge: CheckedPurge) {
         self.mode = purge.mode;
+        if self.purges.is_empty() {
+            self.named = text_of(&purge.selectors);
+        } else if self.purges.len() == 1 {
+            self.named.push_str(", and more");
+        }
         self.purges.push((purge.offset, purge.selectors.len()));
         self.targets.extend(purge.selectors.into_iter().map(|(_, target)| target));
     }
 
-    async fn apply(&mut self, executor: &Arc<PurgeExecutor>, hits: &mut Vec<Hit>) {
+    async fn apply(&mut self, executor: &Arc<PurgeExecutor>, log: &LogId, hits: &mut Vec<Hit>) {
         if self.targets.is_empty() {
             return;
         }
-        let Self { mode, targets, purges } = std::mem::take(self);
+        let Self { mode, targets, named, purges } = std::mem::take(self);
         let objects = executor.apply_logged(&targets, mode).await;
         let (first, last) = (purges.first(), purges.last());
         if let (Some((from, _)), Some((to, _))) = (first, last) {
             let (selectors, objects) = (targets.len(), objects.iter().sum::<u64>());
-            let mode = word_of(mode);
-            tracing::info!(from, to, mode, selectors, objects, source = "kafka", "purged");
+            let LogId { topic, partition, .. } = log;
+            tracing::info!(
+                mode = word_of(mode),
+                named,
+                selectors,
+                objects,
+                source = "kafka",
+                topic,
+                partition,
+                from,
+                to,
+                "purged"
+            );
         }
         let mut objects = objects.into_iter();
         for (offset, selectors) in purges {

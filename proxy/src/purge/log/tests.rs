@@ -82,6 +82,7 @@ fn batch(partition: i32, to: i64, clean_ms: Option<u64>) -> Batch {
         start: None,
         instance: None,
         clean_at: None,
+        end: None,
         purger: "p".into(),
         purges: Vec::new(),
     }

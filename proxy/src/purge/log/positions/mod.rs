@@ -23,6 +23,8 @@ pub struct Positions {
 struct HeldPosition {
     next: i64,
     last: Option<u64>,
+    /// The end of the partition, as the last batch said that told of it.
+    end: Option<i64>,
     /// Everything that was in the partition at that moment is applied; before the first such
     /// message, the moment of creation.
     clean: Timestamp,
@@ -71,6 +73,7 @@ impl Positions {
             let held = HeldPosition {
                 next,
                 last,
+                end: None,
                 clean: now,
                 is_said: false,
                 is_behind: true,
@@ -122,6 +125,7 @@ impl Positions {
         let fresh = HeldPosition {
             next: batch.to,
             last: batch.last,
+            end: None,
             clean: received,
             is_said: false,
             is_behind,
@@ -136,6 +140,7 @@ impl Positions {
             held.last = held.last.or(batch.last);
         }
         held.is_attended = true;
+        held.end = batch.end.or(held.end);
         if let Some(clean) = clean_moment(batch, received) {
             held.clean = if held.is_said { held.clean.max(clean) } else { clean };
             held.is_said = true;
@@ -213,6 +218,13 @@ impl Positions {
             });
         }
         self.held.len() < before
+    }
+
+    /// Returns the number of records that are known to wait; `None` where no purger tells of the
+    /// end. There may be more since it was asked for.
+    pub fn lag(&self, log: &LogId) -> Option<u64> {
+        let held = self.held.get(log)?;
+        Some(u64::try_from(held.end? - held.next).unwrap_or(0))
     }
 
     pub fn shown(&self, now: Timestamp) -> Vec<Position> {

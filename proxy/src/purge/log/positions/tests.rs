@@ -24,6 +24,7 @@ fn batch(partition: i32, from: i64, to: i64) -> Batch {
         start: None,
         instance: None,
         clean_at: None,
+        end: None,
         purger: "p".into(),
         purges: Vec::new(),
     }
@@ -299,4 +300,20 @@ fn a_batch_that_was_long_under_way_never_renews_more_than_it_knew() {
         positions.take(&Batch { clean_at: at(future), ..batch(partition, 10, 10) }, late);
     }
     assert_eq!(positions.clean(), Some(late), "the future is not known");
+}
+
+#[test]
+fn the_lag_is_what_is_left_to_the_end_that_was_told_last() {
+    let mut positions = Positions::default();
+    let log = batch(0, 10, 10).log;
+    assert_eq!(positions.lag(&log), None, "there is no position");
+    positions.take(&Batch { start: Some(Start::Adopt), ..batch(0, 10, 10) }, NOW);
+    assert_eq!(positions.lag(&log), None, "nobody has told of the end");
+    let mut take = |from, to, end| {
+        positions.take(&Batch { end, ..batch(0, from, to) }, NOW);
+        positions.lag(&log)
+    };
+    assert_eq!(take(10, 12, Some(20)), Some(8));
+    assert_eq!(take(12, 18, None), Some(2), "an older purger says nothing");
+    assert_eq!(take(18, 25, Some(20)), Some(0), "it was asked for before these came");
 }
