@@ -37,8 +37,9 @@ pub(super) fn answer(
         return Ok(problem(StatusCode::BAD_REQUEST, &live::wanted()).map(AdminBody::from));
     };
     let Some((sender, receiver)) = app.live.streams.open() else { return Ok(too_many()) };
-    let (app, last) = (Arc::clone(app), last_event(parts));
+    let (app, last) = (Arc::clone(app), last_event(parts).map(str::to_owned));
     if path == STATS {
+        let last = last.and_then(|last| last.parse().ok());
         tokio::spawn(stats(app, sender, last, seconds));
     } else {
         tokio::spawn(purges(app, sender, last));
@@ -70,9 +71,19 @@ fn response(receiver: EventReceiver, busy: Busy) -> Response<AdminBody> {
     response
 }
 
-/// The number of the last event that the client has seen.
-fn last_event(parts: &Parts) -> Option<u64> {
-    parts.headers.get("last-event-id")?.to_str().ok()?.trim().parse().ok()
+/// The last event that the client has seen.
+fn last_event(parts: &Parts) -> Option<&str> {
+    parts.headers.get("last-event-id")?.to_str().ok().map(str::trim)
+}
+
+/// Returns the number of a purge after which a client goes on. That of another process tells
+/// nothing of this one's; a number alone is taken for this one's.
+fn purge_number(last: &str, process: &str) -> Option<u64> {
+    let number = match last.rsplit_once('.') {
+        Some((other, number)) => Some(number).filter(|_| other == process)?,
+        None => last,
+    };
+    number.parse().ok()
 }
 
 /// Sends a snapshot at once, unless the client has seen it, and one each second.
@@ -85,7 +96,7 @@ async fn stats(app: Arc<App>, sender: EventSender, mut last: Option<u64>, second
         let number = *numbers.borrow_and_update();
         if last != Some(number) {
             last = Some(number);
-            let event = event("stats", number, &live::text(&app, seconds));
+            let event = event("stats", &number.to_string(), &live::text(&app, seconds));
             if !sender.send(event).await {
                 return;
             }
@@ -101,9 +112,10 @@ async fn stats(app: Arc<App>, sender: EventSender, mut last: Option<u64>, second
 
 /// Sends purges after the last that the client has seen: those that are remembered, then the others
 /// as they come.
-async fn purges(app: Arc<App>, sender: EventSender, last: Option<u64>) {
+async fn purges(app: Arc<App>, sender: EventSender, last: Option<String>) {
     let mut newest = app.live.purges.newest();
-    // A number from before a restart tells nothing of the purges since.
+    let process = app.purge_log.log_status().instance;
+    let last = last.and_then(|last| purge_number(&last, &process));
     let mut last = last.filter(|last| *last <= *newest.borrow()).unwrap_or(0);
     if !sender.send(Bytes::from_static(BEGIN)).await {
         return;
@@ -113,7 +125,8 @@ async fn purges(app: Arc<App>, sender: EventSender, last: Option<u64>) {
         for purge in app.live.purges.after(last) {
             last = purge.id;
             let text = serde_json::to_vec(&purge).unwrap_or_default();
-            if !sender.send(event("purge", purge.id, &text)).await {
+            let id = format!("{process}.{last}");
+            if !sender.send(event("purge", &id, &text)).await {
                 return;
             }
         }
@@ -127,7 +140,7 @@ async fn purges(app: Arc<App>, sender: EventSender, last: Option<u64>) {
 }
 
 /// Writes an event whose data is one line.
-fn event(name: &str, id: u64, data: &[u8]) -> Bytes {
+fn event(name: &str, id: &str, data: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(data.len() + 64);
     event.put_slice(format!("event: {name}\nid: {id}\ndata: ").as_bytes());
     event.put_slice(data);
@@ -148,7 +161,16 @@ mod tests {
 
     #[test]
     fn an_event_has_a_name_a_number_and_one_line() {
-        let event = event("stats", 7, b"{}");
+        let event = event("stats", "7", b"{}");
         assert_eq!(event, "event: stats\nid: 7\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn a_purge_of_another_process_is_none_to_go_on_from() {
+        assert_eq!(purge_number("a-1.7", "a-1"), Some(7));
+        assert_eq!(purge_number("7", "a-1"), Some(7));
+        for other in ["b-2.7", "a-1.x", "a-1.", ".7", "", "a-1"] {
+            assert_eq!(purge_number(other, "a-1"), None, "{other}");
+        }
     }
 }

@@ -15,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use super::event_stream::{Event, EventLines};
 use process::exit::Exit;
@@ -45,6 +47,21 @@ pub(super) struct AdminAnswer {
     pub(super) body: Bytes,
 }
 
+/// The end of a stream of events.
+enum StreamEnd {
+    Exit(Result<Exit, Exit>),
+    /// The reason, and whether events had come.
+    Lost(String, bool),
+}
+
+struct AdminRequest<'a> {
+    method: &'a Method,
+    path: &'a str,
+    content: Option<String>,
+    /// The event behind which a stream begins.
+    last: Option<String>,
+}
+
 type AskError = Box<dyn std::error::Error>;
 
 impl AdminArguments {
@@ -63,42 +80,91 @@ impl AdminClient {
         path: &str,
         show: &mut dyn FnMut(&Event) -> Result<bool, Exit>,
     ) -> Result<Exit, Exit> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| {
-            say(format_args!("shellac: {error}"));
-            Exit::Io
-        })?;
-        runtime.block_on(self.follow_events(path, show))
+        let follow = async {
+            match self.follow_once(path, None, show).await {
+                StreamEnd::Exit(exit) => exit,
+                StreamEnd::Lost(what, _) => Err(self.lost(&what)),
+            }
+        };
+        runtime()?.block_on(follow)
     }
 
-    async fn follow_events(
+    /// Follows a stream from behind an event. When it ends, as the proxy is replaced or started
+    /// again, it goes on behind the last event that was shown, if a proxy answers soon.
+    pub(super) fn follow_on(
         &self,
         path: &str,
+        mut last: String,
         show: &mut dyn FnMut(&Event) -> Result<bool, Exit>,
     ) -> Result<Exit, Exit> {
-        let unavailable = |what: &dyn std::fmt::Display| {
-            say(format_args!("shellac: {}: {what}", self.address));
-            Exit::Unavailable
+        let follow = async {
+            let mut absent: Option<Instant> = None;
+            loop {
+                let behind = last.clone();
+                let mut remember = |event: &Event| {
+                    event.id.clone_into(&mut last);
+                    show(event)
+                };
+                let what = match self.follow_once(path, Some(behind), &mut remember).await {
+                    StreamEnd::Exit(exit) => return exit,
+                    StreamEnd::Lost(what, was_there) => {
+                        if was_there {
+                            say(format_args!("shellac: {}: {what}; following on", self.address));
+                            absent = Some(Instant::now());
+                        }
+                        what
+                    }
+                };
+                if absent.is_none_or(|since| since.elapsed() >= RETURN_PATIENCE) {
+                    return Err(self.lost(&what));
+                }
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
         };
-        let asked = tokio::time::timeout(PATIENCE, self.request(&Method::GET, path, None)).await;
-        let asked = asked.map_err(|_elapsed| unavailable(&"it does not answer"))?;
-        let response = asked.map_err(|error| unavailable(&error))?;
-        let (status, mut body) = (response.status(), response.into_body());
+        runtime()?.block_on(follow)
+    }
+
+    fn lost(&self, what: &str) -> Exit {
+        say(format_args!("shellac: {}: {what}", self.address));
+        Exit::Unavailable
+    }
+
+    async fn follow_once(
+        &self,
+        path: &str,
+        last: Option<String>,
+        show: &mut dyn FnMut(&Event) -> Result<bool, Exit>,
+    ) -> StreamEnd {
+        let asked = AdminRequest { method: &Method::GET, path, content: None, last };
+        let asked = match tokio::time::timeout(PATIENCE, self.request(asked)).await {
+            Err(_elapsed) => return StreamEnd::Lost("it does not answer".to_owned(), false),
+            Ok(Err(error)) => return StreamEnd::Lost(error.to_string(), false),
+            Ok(Ok(response)) => response,
+        };
+        let (status, mut body) = (asked.status(), asked.into_body());
         if !status.is_success() {
-            let body = body.collect().await.map_err(|error| unavailable(&error))?.to_bytes();
-            return Err(AdminAnswer { status, body }.refused());
+            return match body.collect().await {
+                Ok(body) => {
+                    StreamEnd::Exit(Err(AdminAnswer { status, body: body.to_bytes() }.refused()))
+                }
+                Err(error) => StreamEnd::Lost(error.to_string(), false),
+            };
         }
         let mut lines = EventLines::default();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| unavailable(&error))?;
-            let data = frame.into_data().unwrap_or_default();
+            let data = match frame {
+                Ok(frame) => frame.into_data().unwrap_or_default(),
+                Err(error) => return StreamEnd::Lost(error.to_string(), true),
+            };
             for event in lines.take(&data) {
-                if !show(&event)? {
-                    return Ok(Exit::Done);
+                match show(&event) {
+                    Ok(true) => {}
+                    Ok(false) => return StreamEnd::Exit(Ok(Exit::Done)),
+                    Err(exit) => return StreamEnd::Exit(Err(exit)),
                 }
             }
         }
-        Err(unavailable(&"the proxy has ended the stream"))
+        StreamEnd::Lost("the proxy has ended the stream".to_owned(), true)
     }
 
     /// The flag, else what the configuration says, else the default: no origin needs to be
@@ -158,20 +224,15 @@ impl AdminClient {
         path: &str,
         content: Option<String>,
     ) -> Result<AdminAnswer, AskError> {
-        let response = self.request(method, path, content).await?;
+        let response = self.request(AdminRequest { method, path, content, last: None }).await?;
         let status = response.status();
         Ok(AdminAnswer { status, body: response.into_body().collect().await?.to_bytes() })
     }
 
-    async fn request(
-        &self,
-        method: &Method,
-        path: &str,
-        content: Option<String>,
-    ) -> Result<Response<Incoming>, AskError> {
+    async fn request(&self, asked: AdminRequest<'_>) -> Result<Response<Incoming>, AskError> {
         if let Some(socket) = self.address.strip_prefix("unix:") {
             let stream = UnixStream::connect(socket).await?;
-            return self.exchange(stream, "localhost", (method, path, content)).await;
+            return self.exchange(stream, "localhost", asked).await;
         }
         let has_scheme = self.address.contains("://");
         let text =
@@ -180,14 +241,14 @@ impl AdminClient {
         let authority = uri.authority().ok_or("it names no host")?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
-        self.exchange(stream, authority.as_str(), (method, path, content)).await
+        self.exchange(stream, authority.as_str(), asked).await
     }
 
     async fn exchange(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         host: &str,
-        (method, path, content): (&Method, &str, Option<String>),
+        AdminRequest { method, path, content, last }: AdminRequest<'_>,
     ) -> Result<Response<Incoming>, AskError> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
@@ -202,6 +263,9 @@ impl AdminClient {
             .header(ACCEPT, "application/json, application/problem+json");
         if content.is_some() {
             builder = builder.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(last) = last {
+            builder = builder.header("last-event-id", last);
         }
         if let Some(token) = &self.token {
             builder = builder.header(AUTHORIZATION, format!("Bearer {token}"));
@@ -248,4 +312,14 @@ impl AdminAnswer {
     }
 }
 
+fn runtime() -> Result<Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        say(format_args!("shellac: {error}"));
+        Exit::Io
+    })
+}
+
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The time in which a proxy that was lost may come back.
+const RETURN_PATIENCE: Duration = Duration::from_secs(30);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);

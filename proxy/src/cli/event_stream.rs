@@ -4,6 +4,7 @@
 #[derive(Debug, Default)]
 pub(super) struct EventLines {
     rest: Vec<u8>,
+    id: String,
     name: String,
     data: String,
 }
@@ -11,6 +12,8 @@ pub(super) struct EventLines {
 /// An event with its data, whose lines are joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
+    /// To go on after it.
+    pub(super) id: String,
     pub(super) name: String,
     pub(super) data: String,
 }
@@ -27,8 +30,10 @@ impl EventLines {
             if line.is_empty() {
                 let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
                 if !data.is_empty() {
-                    events.push(Event { name, data });
+                    events.push(Event { id: self.id.clone(), name, data });
                 }
+            } else if let Some(id) = line.strip_prefix("id: ") {
+                id.clone_into(&mut self.id);
             } else if let Some(name) = line.strip_prefix("event: ") {
                 name.clone_into(&mut self.name);
             } else if let Some(data) = line.strip_prefix("data: ") {
@@ -54,8 +59,11 @@ mod tests {
         for byte in bytes {
             events.extend(lines.take(&[*byte]));
         }
-        let event = |name: &str, data: &str| Event { name: name.to_owned(), data: data.to_owned() };
+        let event = |name: &str, data: &str| {
+            let [id, name, data] = ["1", name, data].map(str::to_owned);
+            Event { id, name, data }
+        };
         assert_eq!(events, [event("log", "{}")]);
-        assert_eq!(lines.take(b"data: b\r\n\r\n"), [event("x", "a\nb")]);
+        assert_eq!(lines.take(b"data: b\r\n\r\n"), [event("x", "a\nb")], "the last id stays");
     }
 }

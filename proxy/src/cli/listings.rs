@@ -1,4 +1,4 @@
-//! `shellac tags`, `purges` and `objects`: tables of what a running proxy knows.
+//! `shellac tags` and `objects`: tables of what a running proxy knows.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -41,18 +41,6 @@ enum TagsBy {
     Bytes,
     /// Purges in the last hour
     Purges,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PurgesArguments {
-    /// Purges to show
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: u16,
-    #[command(flatten)]
-    admin: AdminArguments,
-    /// Print the answer as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -115,21 +103,6 @@ pub(super) fn tags(arguments: &TagsArguments) -> ExitCode {
     show(&arguments.admin, &path, arguments.json, |document| rows(document, "tags", &columns))
 }
 
-pub(super) fn purges(arguments: &PurgesArguments) -> ExitCode {
-    let path = format!("/api/v1/purges?limit={}", arguments.limit);
-    let columns = [
-        ("at", "at"),
-        ("from", "source"),
-        ("mode", "mode"),
-        ("objects", "objects"),
-        ("selector", "selector"),
-        ("position", "position"),
-        ("event", "event"),
-        ("reason", "reason"),
-    ];
-    show(&arguments.admin, &path, arguments.json, |document| rows(document, "purges", &columns))
-}
-
 pub(super) fn objects(arguments: &ObjectsArguments) -> ExitCode {
     let path = match &arguments.command {
         ObjectsCommand::Show { url } => format!("/api/v1/objects?url={}", encoded(url)),
@@ -187,7 +160,7 @@ fn objects_page(document: &Value) -> String {
 }
 
 /// Asks, and prints the answer as it is, or as text for people. An empty list is the answer no.
-fn show(
+pub(super) fn show(
     admin: &AdminArguments,
     path: &str,
     is_json: bool,
@@ -208,7 +181,7 @@ fn show(
     exit.unwrap_or_else(|exit| exit).into()
 }
 
-fn rows(document: &Value, list: &str, columns: &[(&str, &str)]) -> String {
+pub(super) fn rows(document: &Value, list: &str, columns: &[(&str, &str)]) -> String {
     let all = document.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
     let row = |entry: &Value| columns.iter().map(|(_, field)| cell(entry.get(field))).collect();
     let titles: Vec<_> = columns.iter().map(|(title, _)| *title).collect();

@@ -16,6 +16,7 @@ mod log;
 mod manuals;
 mod origins;
 mod purge;
+mod purges;
 mod reload;
 mod rules;
 pub mod run;
@@ -80,7 +81,7 @@ enum Command {
     /// Show what the purges of each tag cost
     Tags(listings::TagsArguments),
     /// Show the last purges
-    Purges(listings::PurgesArguments),
+    Purges(purges::PurgesArguments),
     /// Say by the exit code whether a running proxy is well: for probes of containers
     Health(health::HealthArguments),
     /// Translate Varnish's VCL into a configuration, and say what was not translated
@@ -169,7 +170,7 @@ impl Arguments {
             Command::Stats(arguments) => stats::stats(&arguments),
             Command::Objects(arguments) => listings::objects(&arguments),
             Command::Tags(arguments) => listings::tags(&arguments),
-            Command::Purges(arguments) => listings::purges(&arguments),
+            Command::Purges(arguments) => purges::purges(&arguments),
             Command::Health(arguments) => health::health(&arguments),
             Command::Version(arguments) => version::version(&arguments),
             Command::Completions(arguments) => manuals::completions(&arguments),

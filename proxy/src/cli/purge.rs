@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use http::Method;
 use purge_protocol::request::Target;
-use purge_protocol::{Expression, PurgeMode, PurgeReport, PurgeRequest, Selector};
+use purge_protocol::{Expression, PurgeMode, PurgeReport, PurgeRequest, Selector, SelectorReport};
+use serde_json::Value;
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
 use process::exit::Exit;
@@ -51,7 +52,7 @@ pub(super) struct PurgeArguments {
     /// Mark as stale instead of deleting
     #[arg(long)]
     soft: bool,
-    /// Print what would be asked, and purge nothing
+    /// Say how many stored responses it would hit, and purge nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -80,38 +81,61 @@ pub(super) fn purge(arguments: PurgeArguments) -> ExitCode {
         ..PurgeRequest::default()
     };
     let content = serde_json::to_value(&request).unwrap_or_default();
-    if arguments.dry_run {
-        return forecast(&request).into();
-    }
-    match client.ask(&Method::POST, "/api/v1/purge", Some(&content)) {
-        Ok(answer) => report(&answer, arguments.json).into(),
-        Err(exit) => exit.into(),
-    }
+    let path = if arguments.dry_run { "/api/v1/purge?dry_run" } else { "/api/v1/purge" };
+    let exit = client.ask(&Method::POST, path, Some(&content)).map(|answer| {
+        if arguments.dry_run {
+            forecast(&answer, arguments.json)
+        } else {
+            report(&answer, arguments.json)
+        }
+    });
+    exit.unwrap_or_else(|exit| exit).into()
 }
 
-/// Says what a purge would name, as the proxy reads it.
-fn forecast(request: &PurgeRequest) -> Exit {
-    let selectors = match request.selectors(usize::MAX) {
-        Ok(selectors) => selectors,
-        Err(error) => {
-            say(format_args!("shellac: {error}"));
-            return Exit::Usage;
-        }
+/// Says what a purge would hit.
+fn forecast(answer: &AdminAnswer, is_json: bool) -> Exit {
+    let report = serde_json::from_slice::<PurgeReport>(&answer.body);
+    let Some(report) = report.ok().filter(|_| answer.status.is_success()) else {
+        return answer.refused();
     };
-    let line = |(selector, target): &(Selector, Target)| match target {
-        Target::Url(url) | Target::Page(url) | Target::Path(url) => {
-            format!("{selector}, which is {url}\n")
-        }
-        Target::Host(host) => format!("{selector}, which is {host}\n"),
-        Target::Prefix(prefix) => format!("{selector}, which is {prefix}\n"),
-        Target::Tag(_) | Target::Expression(_) | Target::Deploy(_) | Target::All => {
-            format!("{selector}\n")
-        }
-    };
-    let lines: String = selectors.iter().map(line).collect();
-    let json = serde_json::to_string(request).unwrap_or_default();
-    let page = format!("{lines}POST /api/v1/purge {json}\n");
+    let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let is_lower_bound = document.get("is_lower_bound") == Some(&Value::Bool(true));
+    let page =
+        if is_json { answer.text().into_owned() } else { forecast_page(&report, is_lower_bound) };
     if std::io::stdout().write_all(page.as_bytes()).is_ok() { Exit::Done } else { Exit::Io }
+}
+
+fn forecast_page(report: &PurgeReport, is_lower_bound: bool) -> String {
+    let line = |selected: &SelectorReport| {
+        let SelectorReport { selector, objects, .. } = selected;
+        format!("{objects:>10}  {selector}{}\n", read_as(selector))
+    };
+    let lines: String = report.selectors.iter().map(line).collect();
+    let mode = match report.mode {
+        PurgeMode::Hard => "purged",
+        PurgeMode::Soft => "made stale",
+    };
+    let objects = report.matched.objects;
+    let bound = if is_lower_bound {
+        " (in memory; what only the file holds is hit, too, and not counted)"
+    } else {
+        ""
+    };
+    format!("{lines}{objects:>10}  stored responses would be {mode}{bound}\n")
+}
+
+/// Says as what the proxy reads a selector that is written in another way.
+fn read_as(selector: &Selector) -> String {
+    let target = selector.target().ok();
+    let read = match (selector, &target) {
+        (_, Some(Target::Url(url) | Target::Page(url) | Target::Path(url))) => url.to_string(),
+        (_, Some(Target::Host(host))) => host.clone(),
+        (_, Some(Target::Prefix(prefix))) => prefix.to_string(),
+        _ => return String::new(),
+    };
+    let written = selector.to_string();
+    let is_same = written.split_once(' ').is_some_and(|(_, written)| written == read);
+    if is_same { String::new() } else { format!(", which is {read}") }
 }
 
 fn report(answer: &AdminAnswer, is_json: bool) -> Exit {
@@ -128,9 +152,8 @@ fn report(answer: &AdminAnswer, is_json: bool) -> Exit {
 }
 
 fn sentences(report: &PurgeReport) -> String {
-    let line = |selected: &purge_protocol::SelectorReport| {
-        format!("{:>10}  {}\n", selected.objects, selected.selector)
-    };
+    let line =
+        |selected: &SelectorReport| format!("{:>10}  {}\n", selected.objects, selected.selector);
     let lines: String = report.selectors.iter().map(line).collect();
     let mode = match report.mode {
         PurgeMode::Hard => "purged",
@@ -140,4 +163,22 @@ fn sentences(report: &PurgeReport) -> String {
         "{lines}{:>10}  stored responses {mode} in {} µs\n",
         report.matched.objects, report.took_us
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forecast_says_what_each_selector_would_hit_and_as_what_it_is_read() {
+        let report: PurgeReport = serde_json::from_value(serde_json::json!({
+            "id": "x", "mode": "soft", "matched": {"objects": 3}, "sequence": 7, "took_us": 5,
+            "selectors": [{"tag": "a", "objects": 2}, {"url": "https://H/p", "objects": 1}],
+        }))
+        .unwrap();
+        let page = forecast_page(&report, false);
+        let expected = "         2  tag a\n         1  url https://H/p, which is //h/p\n         3  stored responses would be made stale\n";
+        assert_eq!(page, expected);
+        assert!(forecast_page(&report, true).contains("not counted"));
+    }
 }

@@ -225,10 +225,22 @@ async fn a_stream_of_purges_goes_on_after_the_last_one_that_was_seen() {
     client.send(request("GET", "/api/v1/stream/purges", &seen, "")).await;
     client.head().await;
     let text = events_until(&mut client, "event: purge").await;
-    assert!(text.contains("id: 2\n") && text.contains("tag two"), "{text}");
+    assert!(text.contains(".2\n") && text.contains("tag two"), "{text}");
     proxy.purge(r#"{"tags":["three"]}"#).await;
     let text = events_until(&mut client, "event: purge").await;
-    assert!(text.contains("id: 3\n") && text.contains("tag three"), "{text}");
+    assert!(text.contains(".3\n") && text.contains("tag three"), "{text}");
+
+    // The id of an event is good for this process only: another one has purges of its own.
+    let id = text.lines().find_map(|line| line.trim().strip_prefix("id: ")).unwrap();
+    for (seen, next) in [(id, "tag four"), ("another-process.3", "tag one")] {
+        let mut client = Connection::open(proxy.admin).await;
+        let seen = [("Last-Event-ID", seen)];
+        client.send(request("GET", "/api/v1/stream/purges", &seen, "")).await;
+        client.head().await;
+        proxy.purge(r#"{"tags":["four"]}"#).await;
+        let text = events_until(&mut client, "event: purge").await;
+        assert!(text.contains(next), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -377,6 +389,7 @@ async fn the_settings_that_hold_are_shown_with_their_sources_and_without_secrets
     assert!(of("workers")["source"].as_str().unwrap().ends_with("config.toml:1"));
     assert_eq!(of("purge.default_mode")["source"], "default");
     assert_eq!(of("admin.token")["value"], "***");
+    assert_eq!(of("purge.token")["value"], "(unset)");
     assert!(!answer.text().contains("hunter22"));
 }
 

@@ -17,7 +17,7 @@ use super::admin_client::{AdminArguments, AdminClient};
 use process::configuration::{load, refused};
 use process::exit::Exit;
 use process::terminal::say;
-use settings::{Config, Flags, PRESETS};
+use settings::{Config, Flags, PRESETS, Sources};
 
 #[derive(Debug, Args)]
 pub(super) struct RulesArguments {
@@ -166,7 +166,18 @@ fn print_preset(arguments: &PrintArguments) -> Result<Exit, Exit> {
 }
 
 fn configuration(config: Option<PathBuf>) -> Result<Config, Exit> {
-    load(Flags { config, ..Flags::default() })
+    let flags = Flags { config, ..Flags::default() };
+    if let Ok(sources) = Sources::of_process(flags.clone())
+        && sources.file.is_none()
+        && !sources.environment.iter().any(|(name, _)| name.starts_with(SETTINGS))
+    {
+        say(format_args!(
+            "shellac: there is no configuration file here: this command reads one, so give it \
+             --config FILE; a running proxy says the same by `shellac explain URL`"
+        ));
+        return Err(Exit::Config);
+    }
+    load(flags)
 }
 
 fn print(page: &str) -> Result<Exit, Exit> {
@@ -175,6 +186,9 @@ fn print(page: &str) -> Result<Exit, Exit> {
         Err(_closed) => Err(Exit::Io),
     }
 }
+
+/// Variables that begin so are settings.
+const SETTINGS: &str = "SHELLAC__";
 
 fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("a field is NAME: VALUE")?;

@@ -1,0 +1,129 @@
+//! `shellac purges`: the last purges of a running proxy, or each as it is carried out.
+
+use std::io::{ErrorKind, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use http::Method;
+use serde_json::Value;
+
+use super::admin_client::{AdminArguments, AdminClient};
+use super::event_stream::Event;
+use super::listings::{rows, show};
+use crate::live::snapshot::RecentPurge;
+use process::exit::Exit;
+use process::terminal::say;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct PurgesArguments {
+    /// Purges to show; with `--watch`, those to begin with
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// Show each purge as it is carried out, also those of a proxy that takes this one's place
+    #[arg(long)]
+    watch: bool,
+    /// End after this many purges
+    #[arg(short = 'n', long, value_name = "COUNT", requires = "watch")]
+    count: Option<u64>,
+    #[command(flatten)]
+    admin: AdminArguments,
+    /// Print the answer as JSON; with `--watch`, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn purges(arguments: &PurgesArguments) -> ExitCode {
+    let path = format!("/api/v1/purges?limit={}", arguments.limit);
+    if arguments.watch {
+        return watch(arguments, &path).unwrap_or_else(|exit| exit).into();
+    }
+    let columns = [
+        ("at", "at"),
+        ("from", "source"),
+        ("mode", "mode"),
+        ("objects", "objects"),
+        ("selector", "selector"),
+        ("client", "client"),
+        ("position", "position"),
+        ("event", "event"),
+        ("reason", "reason"),
+    ];
+    show(&arguments.admin, &path, arguments.json, |document| rows(document, "purges", &columns))
+}
+
+/// Shows the last purges, the oldest first, then each as it comes.
+fn watch(arguments: &PurgesArguments, path: &str) -> Result<Exit, Exit> {
+    let client = AdminClient::of(&arguments.admin);
+    let answer = client.ask(&Method::GET, path, None)?;
+    if !answer.status.is_success() {
+        return Err(answer.refused());
+    }
+    let Ok(document) = serde_json::from_slice::<Value>(&answer.body) else {
+        say(format_args!("shellac: the proxy's answer is not JSON: is --admin right?"));
+        return Err(Exit::Unavailable);
+    };
+    let last = document.get("purges").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut left = arguments.count;
+    let mut print = |purge: &Value| -> Result<bool, Exit> {
+        if left == Some(0) {
+            return Ok(false);
+        }
+        let text = if arguments.json { purge.to_string() } else { line(purge) };
+        let mut output = std::io::stdout().lock();
+        match writeln!(output, "{text}").and_then(|()| output.flush()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(false),
+            Err(_error) => return Err(Exit::Io),
+        }
+        left = left.map(|left| left - 1);
+        Ok(left != Some(0))
+    };
+    for purge in last.iter().rev() {
+        if !print(purge)? {
+            return Ok(Exit::Done);
+        }
+    }
+    let newest = last.first().and_then(|purge| purge.get("id")?.as_u64()).unwrap_or_default();
+    let mut show = |event: &Event| match serde_json::from_str(&event.data) {
+        Ok(purge) if event.name == "purge" => print(&purge),
+        _ => Ok(true),
+    };
+    client.follow_on("/api/v1/stream/purges", newest.to_string(), &mut show)
+}
+
+/// Writes a purge for people: time, source, mode, responses hit, what was named, and from where.
+fn line(purge: &Value) -> String {
+    let RecentPurge { at, source, mode, objects, selector, position, client, reason, .. } =
+        serde_json::from_value(purge.clone()).unwrap_or_default();
+    let place = position.or(client).unwrap_or_default();
+    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let line = format!("{at}  {mode:<4}  {objects:>9}  {selector}  from {source} {place}{reason}");
+    line.chars().map(|one| if one.is_control() { '?' } else { one }).collect()
+}
+
+const EXAMPLES: &str = "Examples:
+  shellac purges --limit 5
+  shellac purges --watch
+  shellac purges --watch --json | jq .selector";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_purge_is_a_line_that_says_what_and_from_where() {
+        let purge = json!({"id": 3, "at": "2026-11-29T16:00:00.000Z", "source": "kafka",
+            "client": null, "selector": "tag a\u{1b}", "mode": "hard", "objects": 12,
+            "seconds": 0.1, "event": null, "position": "cache-purge/2@18811", "reason": null});
+        let expected =
+            "2026-11-29T16:00:00.000Z  hard         12  tag a?  from kafka cache-purge/2@18811";
+        assert_eq!(line(&purge), expected);
+        let by_hand = json!({"client": "10.0.0.7", "position": null, "reason": "price", "id": 4,
+            "at": "T", "source": "admin", "selector": "everything", "mode": "soft", "objects": 0,
+            "seconds": 0.0, "event": "e"});
+        assert_eq!(line(&by_hand), "T  soft          0  everything  from admin 10.0.0.7: price");
+    }
+}
