@@ -104,6 +104,11 @@ pub enum OriginError {
 }
 
 impl OriginError {
+    /// Returns whether it is the origin's doing, or a limit of ours that it met; else the client's.
+    pub const fn is_of_origin(&self) -> bool {
+        !matches!(self, Self::RequestTooLarge | Self::RequestBroken | Self::Abandoned)
+    }
+
     pub(super) fn connecting(server: &str, error: ConnectError) -> Self {
         let server = server.to_owned();
         let source = match error {

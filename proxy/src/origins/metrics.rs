@@ -27,6 +27,8 @@ pub struct OriginMetrics {
     pub hedges_lost: Counter,
     pub first_byte: Histogram,
     pub(super) phases: Arc<OriginPhases>,
+    /// The origin's name, for the log.
+    name: Box<str>,
     /// Exchanges that brought no head, by [`OriginError::reason`] in the order of [`REASONS`].
     failures: [Counter; REASONS.len()],
     /// Responses that broke off within their content, in the same order.
@@ -42,6 +44,10 @@ struct FailureLog {
 }
 
 impl OriginMetrics {
+    pub(super) fn of(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
     pub(super) fn count<T>(&self, result: &Result<Response<T>, OriginError>, started: Instant) {
         match result {
             Ok(response) => {
@@ -51,38 +57,33 @@ impl OriginMetrics {
                     counter.add(1);
                 }
             }
-            Err(error) => self.fail(error, &self.failures),
+            // The outage that it begins or goes on with has lines of its own.
+            Err(error) => {
+                let _counted = count(error, &self.failures);
+            }
         }
     }
 
     pub(super) fn count_broken_off(&self, error: &OriginError) {
-        self.fail(error, &self.broken_off);
-    }
-
-    /// Counts a tunnel in which no byte moved for too long.
-    pub fn count_idle_tunnel(&self) {
-        self.fail(&OriginError::TunnelTimeout, &self.broken_off);
-    }
-
-    fn fail(&self, error: &OriginError, counters: &[Counter; REASONS.len()]) {
-        let Some(place) = REASONS.iter().position(|reason| *reason == error.reason()) else {
+        let Some(place) = count(error, &self.broken_off) else { return };
+        if !error.is_of_origin() {
             return;
-        };
-        if let Some(counter) = counters.get(place) {
-            counter.add(1);
-        }
-        if matches!(
-            error,
-            OriginError::RequestTooLarge | OriginError::RequestBroken | OriginError::Abandoned
-        ) {
-            return; // not the origin's doing, and no limit of ours
         }
         let now = Instant::now();
         let count = self.log.get(place).and_then(|log| log.lock().say(now));
         if let Some(count) = count {
-            let (reason, setting) = (error.reason().as_str(), error.setting());
-            tracing::warn!(%error, reason, setting, count, "exchanges with the origin failed");
+            let (origin, reason) = (&*self.name, error.reason().as_str());
+            let setting = error.setting();
+            tracing::warn!(
+                origin, %error, reason, setting, count,
+                "an exchange with the origin broke off after its head"
+            );
         }
+    }
+
+    /// Counts a tunnel in which no byte moved for too long.
+    pub fn count_idle_tunnel(&self) {
+        self.count_broken_off(&OriginError::TunnelTimeout);
     }
 
     pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
@@ -94,6 +95,13 @@ impl OriginMetrics {
     pub fn requests(&self) -> u64 {
         self.responses.iter().chain(&self.failures).map(Counter::value).sum()
     }
+}
+
+/// Returns the place of the reason.
+fn count(error: &OriginError, counters: &[Counter; REASONS.len()]) -> Option<usize> {
+    let place = REASONS.iter().position(|reason| *reason == error.reason())?;
+    counters.get(place)?.add(1);
+    Some(place)
 }
 
 impl FailureLog {

@@ -60,7 +60,7 @@ impl Origin {
         let health = Arc::new(HealthGroup::new(&settings));
         let tls = tls_of(&settings, None);
         let members = Members::new(&settings.servers, names);
-        let metrics = Arc::<OriginMetrics>::default();
+        let metrics = Arc::new(OriginMetrics::of(&settings.name));
         let (tls_rules, phases) = (tls.as_ref(), &metrics.phases);
         let rules = ServerRules { settings: &settings, health: &health, tls: tls_rules, phases };
         let first = servers(&members, &[], &rules, ServerArrival::AtStart);

@@ -1,14 +1,16 @@
-//! `Outage`: the failures of an origin that are logged. The first one is, then a line a minute with
-//! their number, then one line when the origin has answered for a while.
+//! `Outage`: the failures of an origin that are logged. The first one for each reason is, then a
+//! line a minute with their number, then one line when the origin has answered for a while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::error::OriginError;
+use crate::reason::Reason;
 
 #[derive(Debug, Default)]
 pub(super) struct Outage {
@@ -24,6 +26,8 @@ struct RunningOutage {
     told: Instant,
     untold: u64,
     all: u64,
+    /// The reasons of which there was a line; `None` for a status.
+    reasons: SmallVec<[Option<Reason>; 4]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,9 @@ impl Outage {
         let now = Instant::now();
         let line = match result {
             Ok(status) if !status.is_server_error() => self.answered(now),
-            Ok(_) | Err(_) => self.failed(now),
+            Ok(_) => self.failed(None, now),
+            Err(error) if error.is_of_origin() => self.failed(Some(error.reason()), now),
+            Err(_) => None,
         };
         match (line, result) {
             (Some(OutageLine::Answering(failures, lasted)), _) => {
@@ -54,21 +60,33 @@ impl Outage {
                 tracing::warn!(origin, path, status, failures, "the origin answers with an error");
             }
             (Some(OutageLine::Failing(failures)), Err(error)) => {
-                tracing::warn!(origin, path, %error, failures, "the origin does not answer");
+                let (reason, setting) = (error.reason().as_str(), error.setting());
+                tracing::warn!(
+                    origin, path, %error, reason, setting, failures,
+                    "the origin does not answer"
+                );
             }
             (None, _) => {}
         }
     }
 
-    fn failed(&self, now: Instant) -> Option<OutageLine> {
+    fn failed(&self, reason: Option<Reason>, now: Instant) -> Option<OutageLine> {
         let mut state = self.state.lock();
         self.is_on.store(true, Ordering::Relaxed);
-        let Some(state) = state.as_mut() else {
-            *state = Some(RunningOutage { began: now, last: now, told: now, untold: 0, all: 1 });
-            return Some(OutageLine::Failing(1));
-        };
+        let state = state.get_or_insert_with(|| RunningOutage {
+            began: now,
+            last: now,
+            told: now,
+            untold: 0,
+            all: 0,
+            reasons: SmallVec::new(),
+        });
         (state.last, state.all, state.untold) = (now, state.all + 1, state.untold + 1);
-        (now.duration_since(state.told) >= PERIOD).then(|| {
+        let is_new = !state.reasons.contains(&reason);
+        if is_new {
+            state.reasons.push(reason);
+        }
+        (is_new || now.duration_since(state.told) >= PERIOD).then(|| {
             state.told = now;
             OutageLine::Failing(std::mem::take(&mut state.untold))
         })
@@ -99,13 +117,34 @@ mod tests {
         let (outage, start) = (Outage::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(outage.answered(at(0)), None);
-        let lines: Vec<_> = (0..200).filter_map(|second| outage.failed(at(second))).collect();
+        let lines: Vec<_> = (0..200).filter_map(|second| outage.failed(None, at(second))).collect();
         assert_eq!(lines, [1, 60, 60, 60].map(OutageLine::Failing));
         assert_eq!(outage.answered(at(200)), None, "it may fail again at once");
         let lasted = Duration::from_secs(199);
         assert_eq!(outage.answered(at(209)), Some(OutageLine::Answering(200, lasted)));
         assert_eq!(outage.answered(at(210)), None);
-        assert_eq!(outage.failed(at(211)), Some(OutageLine::Failing(1)));
+        assert_eq!(outage.failed(None, at(211)), Some(OutageLine::Failing(1)));
+    }
+
+    #[test]
+    fn another_reason_within_an_outage_is_told_at_once_and_once() {
+        let (outage, start) = (Outage::default(), Instant::now());
+        let (refused, late) = (Some(Reason::ConnectRefused), Some(Reason::FirstByteTimeout));
+        let told: Vec<_> = [refused, refused, late, refused, late, None]
+            .into_iter()
+            .map(|reason| outage.failed(reason, start))
+            .collect();
+        let line = |count| Some(OutageLine::Failing(count));
+        assert_eq!(told, [line(1), None, line(2), None, None, line(3)]);
+    }
+
+    #[test]
+    fn what_is_not_the_origins_doing_is_no_outage_of_it() {
+        let outage = Outage::default();
+        for error in [OriginError::RequestTooLarge, OriginError::RequestBroken] {
+            outage.log(("app", "/p"), Err(&error));
+        }
+        assert!(outage.state.lock().is_none());
     }
 
     #[test]
@@ -113,7 +152,7 @@ mod tests {
         let (outage, start) = (Outage::default(), Instant::now());
         let lines = (0..600).filter(|second| {
             let now = start + Duration::from_secs(*second);
-            outage.failed(now).or_else(|| outage.answered(now)).is_some()
+            outage.failed(None, now).or_else(|| outage.answered(now)).is_some()
         });
         assert_eq!(lines.count(), 10);
     }
