@@ -269,8 +269,8 @@ mod tests {
             check(PurgeMethod::Purge, &HeaderMap::new(), "/purge/p?x").unwrap_err().to_string();
         assert!(error.contains("send PURGE /p?x,"), "{error}");
         let fields = HeaderMap::from_iter([(
-            http::HeaderName::from_static("shellac-purge"),
-            http::HeaderValue::from_static("url"),
+            HeaderName::from_static("shellac-purge"),
+            HeaderValue::from_static("url"),
         )]);
         assert_eq!(check(PurgeMethod::Purge, &fields, "/purge/p?x"), Ok(()));
         assert_eq!(check(PurgeMethod::Purge, &HeaderMap::new(), "/purged"), Ok(()));

@@ -22,7 +22,7 @@ pub struct WrittenSettings {
 pub struct EffectiveSetting {
     /// The path of the setting.
     pub setting: String,
-    /// The value; `***` for a secret.
+    /// The value; `***` for a secret, `(unset)` where there is none.
     pub value: String,
     /// `config.toml:12`, the name of a variable or of a flag, or `default`.
     pub source: String,
@@ -69,7 +69,7 @@ impl WrittenSettings {
             all.insert(path.clone(), (value.clone(), source));
         }
         let one = |(setting, (value, source)): (String, (String, String))| EffectiveSetting {
-            value: shown(&setting, &value).to_owned(),
+            value: shown_or_unset(&setting, &value).to_owned(),
             setting,
             source,
         };
@@ -84,8 +84,9 @@ impl WrittenSettings {
         let changed =
             paths.into_iter().filter(|path| self.values.get(*path) != after.values.get(*path));
         let change = |path: &String| {
-            let shown =
-                |all: &Self| all.values.get(path).map(|value| shown(path, value).to_owned());
+            let shown = |all: &Self| {
+                all.values.get(path).map(|value| shown_or_unset(path, value).to_owned())
+            };
             SettingChange { setting: path.clone(), before: shown(self), after: shown(after) }
         };
         changed.map(change).collect()
@@ -192,8 +193,17 @@ fn text_of(node: &Node) -> String {
 }
 
 fn shown<'a>(path: &str, value: &'a str) -> &'a str {
+    if is_secret(path) { "***" } else { value }
+}
+
+/// The same for people, who want to know whether there is a secret.
+fn shown_or_unset<'a>(path: &str, value: &'a str) -> &'a str {
+    if value.is_empty() && is_secret(path) { "(unset)" } else { shown(path, value) }
+}
+
+fn is_secret(path: &str) -> bool {
     let name = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
-    if SECRETS.iter().any(|secret| name.contains(secret)) { "***" } else { value }
+    SECRETS.iter().any(|secret| name.contains(secret))
 }
 
 /// The file that shows every setting with its default.

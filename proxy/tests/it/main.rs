@@ -63,6 +63,8 @@ mod unsafe_methods;
 #[cfg(test)]
 mod purge;
 #[cfg(test)]
+mod purge_commands;
+#[cfg(test)]
 mod purge_in_flight;
 #[cfg(test)]
 mod purge_many_tags;

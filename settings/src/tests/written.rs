@@ -85,5 +85,6 @@ fn each_setting_has_a_value_and_a_source_and_secrets_have_none() {
     assert_eq!(of("cache.default_ttl"), pair("3m", "--ttl"));
     assert_eq!(of("purge.default_mode"), pair("hard", "default"));
     assert_eq!(of("admin.token").0, "***");
+    assert_eq!(of("purge.token"), pair("(unset)", "default"));
     assert!(effective.iter().all(|one| !one.value.contains("hunter22")));
 }
