@@ -70,6 +70,10 @@ pub struct Batch {
     /// stays right however long the batch was under way, and goes before `clean_ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean_at: Option<u64>,
+    /// The offset behind the newest record when the broker was asked last: tells the proxy how many
+    /// wait for it, and nothing else rests on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<i64>,
     /// The position is set to `to` whatever it was, for this reason; what was stored before is
     /// validated before it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -319,6 +323,7 @@ mod tests {
             last: None,
             clean_ms: Some(12),
             clean_at: None,
+            end: None,
             start: None,
             instance: None,
             purger: "p".into(),

@@ -246,7 +246,7 @@ fn kafka(app: &App) -> Option<KafkaState> {
     let partitions = of_topic.map(|position| PartitionFigures {
         partition: u32::try_from(position.log.partition).unwrap_or_default(),
         position: position.next,
-        lag: None,
+        lag: app.purge_log.lag(&position.log),
         clean_seconds: position.clean_ms.map(|millis| seconds_of(Duration::from_millis(millis))),
     });
     let state = serde_json::to_value(status.state).ok();

@@ -32,6 +32,7 @@ pub(super) fn batch(
         last: slice.last,
         clean_ms: clean.ms,
         clean_at: clean.at,
+        end: partition.last_end_offset().map(|end_offset| end_offset.high),
         start,
         instance: Some(instance.to_owned()).filter(|instance| !instance.is_empty()),
         purger: purger.to_owned(),
@@ -58,8 +59,10 @@ const END: &[u8] = b"]}";
 #[cfg(test)]
 mod tests {
     use purge_protocol::log::LogId;
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::partition::end_offsets::EndOffset;
     use crate::partition::window::WindowLimits;
 
     #[test]
@@ -69,6 +72,7 @@ mod tests {
             log.clone(),
             WindowLimits { records: 9, bytes: 1 << 20, batch: 1 << 20 },
         );
+        partition.record_end_offset(EndOffset { at: Instant::now(), high: 12 });
         let clean = CleanSince { ms: Some(1), at: Some(77) };
         let purge = |offset: i64| {
             (offset, Bytes::from(format!(r#"{{"offset":{offset},"tags":["a]}}"]}}"#)))
@@ -79,7 +83,7 @@ mod tests {
             let body = batch(&partition, "p", "i", &slice, Some(Start::Adopt), clean);
             let read: Batch = serde_json::from_slice(&body).unwrap();
             assert_eq!((read.log, read.from, read.to, read.last), (log.clone(), 3, 8, Some(7)));
-            assert_eq!(read.purges.len(), purges.len());
+            assert_eq!((read.purges.len(), read.end), (purges.len(), Some(12)));
             assert!(read.purges.iter().all(|purge| purge.request.tags == ["a]}"]));
         }
     }
