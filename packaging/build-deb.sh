@@ -23,10 +23,13 @@ fi
 # What the program says of itself: a page for each command, and completions for three shells. The package's list of files has them here.
 made=target/packaging
 rm -rf "$made"
-mkdir -p "$made/man" "$target/debian"
+mkdir -p "$made" "$target/debian"
 "$target/release/shellac" man --out "$made/man"
+"$target/release/shellac-purger" man --out "$made/man-purger"
 for shell in bash zsh fish; do
-    "$target/release/shellac" completions "$shell" > "$made/shellac.$shell"
+    for program in shellac shellac-purger; do
+        "$target/release/$program" completions "$shell" > "$made/$program.$shell"
+    done
 done
 for package in shellac shellac-purger; do
     cargo-deb --package "$package" "${compress[@]}" --no-build --strip --output "$target/debian/"

@@ -330,7 +330,8 @@ class DebianPackages(unittest.TestCase):
                         "usr/share/man/man1/shellac-purge.1.gz", "usr/share/bash-completion/completions/shellac",
                         "usr/share/zsh/vendor-completions/_shellac", "usr/share/fish/vendor_completions.d/shellac.fish"],
             "shellac-purger": ["usr/bin/shellac-purger", "usr/lib/systemd/system/shellac-purger.service",
-                               "usr/lib/sysusers.d/shellac-purger.conf", "usr/share/doc/shellac-purger/copyright"],
+                               "usr/lib/sysusers.d/shellac-purger.conf", "usr/share/doc/shellac-purger/copyright",
+                               "usr/share/man/man1/shellac-purger-send.1.gz", "usr/share/bash-completion/completions/shellac-purger"],
         }.items():
             listed = run("dpkg-deb", "-c", self.package(name), check=True).stdout
             files = {line.split()[-1].removeprefix("./") for line in listed.splitlines()}

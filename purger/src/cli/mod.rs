@@ -6,6 +6,8 @@ mod demo;
 mod dlq;
 mod forecast;
 mod group;
+mod health;
+mod manuals;
 mod proxies;
 mod replay;
 mod run;
@@ -15,7 +17,9 @@ mod tail;
 mod top;
 mod topic;
 mod fates;
+mod version;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -50,6 +54,14 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// List, resend or drop dead letters
     Dlq(dlq::DlqArguments),
+    /// Say whether a running purger is well, for probes of containers
+    Health(health::ProbeArguments),
+    /// Show what was built
+    Version(version::BuildArguments),
+    /// Print the completions of a shell
+    Completions(manuals::ShellArguments),
+    /// Write a manual page for each command
+    Man(manuals::PagesArguments),
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic
     Demo(demo::DemoArguments),
 }
@@ -84,6 +96,10 @@ impl Arguments {
             Command::Top(arguments) => top::top(&arguments),
             Command::Replay(arguments) => replay::replay(arguments),
             Command::Dlq(arguments) => dlq::dlq(arguments),
+            Command::Health(arguments) => health::health(&arguments),
+            Command::Version(arguments) => version::version(&arguments),
+            Command::Completions(arguments) => manuals::completions(&arguments),
+            Command::Man(arguments) => manuals::man(&arguments),
             Command::Demo(arguments) => demo::demo(arguments),
         }
     }
@@ -143,6 +159,14 @@ const EXAMPLES: &str = "Examples:
   shellac-purger run --broker kafka-0:9092 --target http://10.0.3.11:8081 --target http://10.0.3.12:8081
   shellac-purger check
   shellac-purger send --tag product-42 --wait";
+
+/// Returns the URL of the purger's own listener. One that listens on all interfaces is asked on
+/// this machine.
+fn url_of(address: SocketAddr) -> String {
+    let ip =
+        if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
 
 /// Writes to standard output.
 fn print(text: &str) -> Exit {

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use process::terminal::say;
 use settings::{Config, TargetHttp};
 use tokio::time::{Instant, sleep_until};
 
-use super::{CommonArguments, block_on, print};
+use super::{CommonArguments, block_on, print, url_of};
 use crate::admin::{FleetStatus, PartitionStatus, ProxyStatus, TargetStatus};
 use crate::delivery::target::{Target, TargetOptions};
 
@@ -113,13 +112,6 @@ fn of(fleet: &FleetStatus) -> Exit {
     let is_well = |proxy: &ProxyStatus| proxy.target.state == "ok";
     let is_well = fleet.kafka_connected && fleet.proxies.iter().all(is_well);
     if is_well { Exit::Done } else { Exit::Partial }
-}
-
-/// An address that listens on all interfaces is asked on this machine.
-fn url_of(address: SocketAddr) -> String {
-    let ip =
-        if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 /// Draws the fleet in 80 columns.

@@ -23,4 +23,8 @@ mod leases;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod pending;
+#[cfg(test)]
+mod probes;
