@@ -3,13 +3,10 @@
 
 import assert from "node:assert/strict";
 import http from "node:http";
-import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
+import { api as ask, isAccessible as isSound, launch, open as openPage, text, until } from "./support.mjs";
 
 const [admin, traffic, pid] = process.argv.slice(2);
-const axe = createRequire(import.meta.url)("axe-core").source;
 const pages = ["overview", "traffic", "purges", "objects", "origins", "explain", "config", "log"];
-const PATIENCE = 20_000;
 
 /** One request to the proxy; resolves with the status and `Cache-Status`. */
 const get = path => new Promise((resolve, reject) => {
@@ -18,35 +15,12 @@ const get = path => new Promise((resolve, reject) => {
     answer.on("end", () => resolve({ status: answer.statusCode, isHit: /; hit/.test(answer.headers["cache-status"] ?? "") }));
   }).on("error", reject);
 });
-const api = async (path, options) => (await fetch(`http://${admin}${path}`, options)).json();
-const until = async (what, isSo) => {
-  const end = Date.now() + PATIENCE;
-  let last;
-  while (Date.now() < end) {
-    last = await isSo().catch(error => error);
-    if (last === true) return;
-    await new Promise(done => setTimeout(done, 50));
-  }
-  assert.fail(`${what}: not within ${PATIENCE / 1000} s; last: ${last}`);
-};
+const api = (path, options) => ask(`http://${admin}${path}`, options);
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-});
+const browser = await launch();
 const wrong = [];
-let isExpected = false;
-
-async function open(options) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
-  page.on("console", message => { if (message.type() === "error" && !isExpected) wrong.push(`console: ${message.text()} (${message.location().url})`); });
-  page.on("pageerror", error => wrong.push(`error: ${error.stack}`));
-  page.on("request", request => { if (!request.url().startsWith(`http://${admin}/`)) wrong.push(`a request off the origin: ${request.url()}`); });
-  return { context, page };
-}
-const text = (page, id) => page.getByTestId(id).innerText();
+const watch = { wrong, isExpected: false };
+const open = options => openPage(browser, `http://${admin}/`, options, watch);
 const show = (page, name) => page.goto(`http://${admin}/#/${name}`);
 
 async function knownTraffic() {
@@ -103,10 +77,10 @@ async function purgeIsCountedFirst(page) {
   });
   await page.getByTestId("purge-value").fill("https://[");
   await page.getByTestId("purge-kind").selectOption("urls");
-  isExpected = true; // the browser notes the 400 on its console
+  watch.isExpected = true; // the browser notes the 400 on its console
   await page.getByTestId("purge-count").click();
   await page.locator(".answer.bad").waitFor();
-  isExpected = false;
+  watch.isExpected = false;
   assert.equal(await page.evaluate(() => window.hacked), undefined, "a tag is text");
 }
 
@@ -134,6 +108,9 @@ async function otherPagesAnswer(page) {
   await until("the stored response is listed", async () => (await page.locator("main").innerText()).includes("shop.example/b"));
   await page.goto(`http://${admin}/#/explain?url=${encodeURIComponent("http://shop.example/b")}`);
   await until("it is explained", async () => (await text(page, "verdict")) === "hit");
+  await page.getByTestId("explain-url").fill("http://shop.example/a");
+  await page.getByTestId("explain-go").click();
+  await until("its last purge is named", async () => (await text(page, "last-purge")) === "tag both");
   await page.getByTestId("explain-url").fill("http://shop.example/never");
   await page.getByTestId("explain-go").click();
   await until("another is explained", async () => (await text(page, "verdict")) === "miss");
@@ -178,12 +155,7 @@ async function isAccessible(page, scheme) {
   for (const name of pages) {
     await show(page, name);
     await until(`${name} is drawn`, async () => (await page.locator("main .card").count()) > 0);
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ["violations"] }));
-    const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-    const said = serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(node => node.html).slice(0, 3).join(" ")}`);
-    assert.deepEqual(said, [], `${name}, ${scheme}`);
-    if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${scheme}-${name}.png`, fullPage: true });
+    await isSound(page, `${scheme}-${name}`);
   }
 }
 
@@ -201,7 +173,7 @@ async function fitsAPhone() {
 
 async function stallIsSaid(page) {
   await show(page, "overview");
-  isExpected = true;
+  watch.isExpected = true;
   process.kill(Number(pid), "SIGSTOP");
   try {
     await page.getByTestId("notice-silent").waitFor();
@@ -209,7 +181,7 @@ async function stallIsSaid(page) {
     process.kill(Number(pid), "SIGCONT");
   }
   await page.getByTestId("notice-silent").waitFor({ state: "detached" });
-  isExpected = false;
+  watch.isExpected = false;
 }
 
 try {
