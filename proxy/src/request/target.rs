@@ -1,11 +1,11 @@
 //! `Target`: where a request is directed (RFC 9110 §7.1, RFC 9112 §3.2).
 
+use compact_str::CompactString;
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme as UriScheme};
 use http::{Method, Version};
 use purge_protocol::url::canonical_host;
-use smallvec::SmallVec;
 
 use super::refusal::Refusal;
 use crate::client::peer::Peer;
@@ -17,15 +17,14 @@ use crate::policy::query::{FilteredQuery, QueryFilter};
 /// A canonical host and the path as the client wrote it, with what its filter leaves of the query.
 #[derive(Clone, Debug)]
 pub struct Target {
-    host: Host,
+    /// Most are short: up to 24 bytes take no memory of their own.
+    host: CompactString,
     path: PathAndQuery,
     /// Parameters that left the query and are to be reflected in redirects.
     dropped: Option<Box<str>>,
     /// The path with its query as the client wrote it, if a rule has rewritten it.
     original: Option<Box<str>>,
 }
-
-type Host = SmallVec<[u8; 48]>;
 
 impl Target {
     /// Reads the target. The host comes from the authority of an absolute-form target or
@@ -67,7 +66,7 @@ impl Target {
                 return Err(Refusal::Host("the X-Forwarded-Host field is there twice"));
             }
         }
-        if host.ends_with(b":443") && peer.scheme_of(fields) == Scheme::Https {
+        if host.ends_with(":443") && peer.scheme_of(fields) == Scheme::Https {
             host.truncate(host.len() - b":443".len());
         }
         Ok(Self { host, path, dropped: None, original: None })
@@ -75,7 +74,7 @@ impl Target {
 
     /// The host in canonical form, with a port unless it is the default one.
     pub fn host(&self) -> &str {
-        std::str::from_utf8(&self.host).unwrap_or_default()
+        &self.host
     }
 
     /// Leaves of the query what enters the key. Costs next to nothing where there is none.
@@ -115,7 +114,7 @@ impl Target {
     }
 
     pub fn host_value(&self) -> Option<HeaderValue> {
-        HeaderValue::from_bytes(&self.host).ok()
+        HeaderValue::from_str(&self.host).ok()
     }
 }
 
@@ -157,17 +156,17 @@ fn is_http(scheme: &UriScheme) -> bool {
 }
 
 /// Returns the canonical form; the usual host, which is in it already, is copied without more ado.
-fn canonical(authority: &[u8]) -> Result<Host, Refusal> {
-    if is_canonical(authority) {
-        return Ok(Host::from_slice(authority));
-    }
+fn canonical(authority: &[u8]) -> Result<CompactString, Refusal> {
     let text = std::str::from_utf8(authority)
         .map_err(|_not_text| Refusal::Host("the host is not text"))?;
+    if is_canonical(authority) {
+        return Ok(text.into());
+    }
     let host = canonical_host(text).map_err(|_malformed| Refusal::Host("the host is malformed"))?;
     if host.contains('%') {
         return Err(Refusal::Host("the host is malformed")); // no name of a site, and no `:authority` here
     }
-    Ok(Host::from_slice(host.as_bytes()))
+    Ok(host.into())
 }
 
 /// Returns whether this is a lower-case name without trailing dot, its port, if any, not to be left
