@@ -5,8 +5,7 @@ pub(super) fn push_json(line: &mut Vec<u8>, text: &[u8]) {
     line.push(b'"');
     let mut rest = text;
     loop {
-        let plain = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
-        let (run, special) = rest.split_at(plain);
+        let (run, special) = rest.split_at(plain_length(rest));
         line.extend_from_slice(run);
         let Some((&byte, after)) = special.split_first() else { break };
         rest = after;
@@ -54,6 +53,35 @@ fn push_hex(line: &mut Vec<u8>, byte: u8) {
     line.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
 }
 
+/// Returns the length of the plain beginning, which it looks for in eight bytes at a time.
+fn plain_length(text: &[u8]) -> usize {
+    let (words, rest) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return at * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    if words.is_empty() {
+        return rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
+    }
+    // The last eight bytes, of which some have been looked at.
+    let end = text.last_chunk().map_or(0, |last| special_bytes(u64::from_le_bytes(*last)));
+    if end == 0 { text.len() } else { text.len() - 8 + end.trailing_zeros() as usize / 8 }
+}
+
+/// Returns the highest bit of each byte that is not plain. Above the lowest of these, others may be
+/// set as well.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let control = below(word, 0x20);
+    let quoted = is(b'"') | is(b'\\');
+    let delete_or_not_ascii = word | word.wrapping_add(ONES);
+    (control | quoted | delete_or_not_ascii) & (ONES << 7)
+}
+
 const fn is_plain(byte: u8) -> bool {
     byte >= 0x20 && byte < 0x7f && byte != b'"' && byte != b'\\'
 }
@@ -80,6 +108,20 @@ mod tests {
         let mut line = Vec::new();
         push_json(&mut line, text);
         String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn plain_text_ends_at_the_first_byte_that_is_not_plain() {
+        for special in 0..=u8::MAX {
+            for at in 0..19 {
+                let mut text = [b'~'; 19];
+                text[at] = special;
+                let expected = if is_plain(special) { 19 } else { at };
+                assert_eq!(plain_length(&text), expected, "{special} at {at}");
+                text[18] = 0xff;
+                assert_eq!(plain_length(&text), expected.min(18), "{special} at {at}, 255");
+            }
+        }
     }
 
     #[test]

@@ -4,17 +4,18 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderMap, Version};
+use http::{HeaderMap, HeaderName, Version};
 use settings::ListenSettings;
 
 use crate::cache::outcome::Outcome;
 use crate::cache::record::RequestRecord;
 use crate::field::cache_status::{CacheStatus, Forwarded};
-use crate::field::trace_context;
+use crate::field::trace_context::{self, TRACEPARENT};
 use crate::policy::SettingsSnapshot;
 use crate::policy::rules::RuleEffects;
 use crate::reason::Reason;
 use crate::request::details::RequestDetails;
+use crate::request::trace::X_REQUEST_ID;
 
 /// A request that ended, with its details.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ impl<'a> LoggedRequest<'a> {
         self.details.fields()
     }
 
-    pub(super) fn field(&self, name: &str) -> Option<&'a [u8]> {
+    pub(super) fn field(&self, name: &HeaderName) -> Option<&'a [u8]> {
         self.fields().get(name).map(http::HeaderValue::as_bytes)
     }
 
@@ -63,7 +64,7 @@ impl<'a> LoggedRequest<'a> {
     pub(super) fn host(&self) -> &'a [u8] {
         match &self.details.head {
             Some(head) => head.target.host().as_bytes(),
-            None => self.field(HOST.as_str()).unwrap_or_default(),
+            None => self.field(&HOST).unwrap_or_default(),
         }
     }
 
@@ -145,11 +146,11 @@ impl<'a> LoggedRequest<'a> {
     }
 
     pub(super) fn request_id(&self) -> Option<&'a [u8]> {
-        self.field("x-request-id")
+        self.field(&X_REQUEST_ID)
     }
 
     pub(super) fn trace_id(&self) -> Option<&'a str> {
-        trace_context::trace_id(self.field(trace_context::TRACEPARENT.as_str())?)
+        trace_context::trace_id(self.field(&TRACEPARENT)?)
     }
 
     pub(super) fn is_failed(&self) -> bool {
