@@ -4,14 +4,15 @@
 #
 #   plain     the defaults: metrics and live counters, no access log, nobody connected
 #   logged    an access log of JSON lines to a file
-#   watched   the same, with followers of the statistics (as `shellac top`), of the purges and of the log, which reads all of it
-#   sampled   everything as in watched, but 1 % of the lines in the file and for the follower of the log
+#   watched   the same, and the streams that `shellac top` and the dashboard read: statistics and purges
+#   followed  the same, and a follower of the log that reads every line
+#   sampled   everything as in followed, but 1 % of the lines in the file and for the follower
 #   stalled   an access log on a full disk (/dev/full), and three followers that read nothing
 #
 # Servers run on core 0, wrk and the followers on core 1, in turn: A B C D A B C D ... A round's figure is the processor
 # time that all threads of the server took while wrk ran (utime + stime of /proc/PID/stat), divided by the requests that
 # wrk completed; beside it wrk's requests a second and latencies. The table shows the median round. The last lines say what was dropped.
-# Usage: observed.sh [--rounds 3] [--seconds 5] [--connections 32] [--size 1024] [--servers "plain logged watched sampled stalled"]
+# Usage: observed.sh [--rounds 3] [--seconds 5] [--connections 32] [--size 1024] [--servers "plain logged watched followed sampled stalled"]
 #                    [--before BINARY: another build of shellac with its defaults, as one more server]
 
 # shellcheck source-path=SCRIPTDIR source=stage.sh
@@ -21,7 +22,7 @@ rounds=3
 seconds=5
 connections=32
 size=1024
-names='plain logged watched sampled stalled'
+names='plain logged watched followed sampled stalled'
 before=''
 while (($#)); do
     case $1 in
@@ -82,9 +83,10 @@ start_all() {
         await "$name" "${port_of[$name]}"
         await "$name" "${admin_of[$name]}"
         case $name in
-            watched) follow "$name" 100% reads ;;
-            sampled) follow "$name" 1% reads ;;
-            stalled) follow "$name" 100% stalls ;;
+            watched) follow "$name" reads stats stats purges ;;
+            followed) follow "$name" reads stats stats purges 'log?sample=100%25' ;;
+            sampled) follow "$name" reads stats stats purges 'log?sample=1%25' ;;
+            stalled) follow "$name" stalls stats purges 'log?sample=100%25' ;;
         esac
     done
 }
@@ -102,27 +104,28 @@ servers = ["127.0.0.1:$2"]
 capacity = "64MiB"
 EOF
     case $1 in
-        logged | watched) printf '[log.access]\ntarget = "file:%s"\nrotate_at = "256MiB"\nkeep = 1\n' "$work/$1-access.log" ;;
+        logged | watched | followed) printf '[log.access]\ntarget = "file:%s"\nrotate_at = "256MiB"\nkeep = 1\n' "$work/$1-access.log" ;;
         sampled) printf '[log.access]\ntarget = "file:%s"\nsample = "1%%"\n' "$work/$1-access.log" ;;
         stalled) printf '[log.access]\ntarget = "file:/dev/full"\n' ;;
     esac
 }
 
-# Follows the streams of a proxy with clients that read, or that connect, ask and read nothing: follow NAME SAMPLE reads|stalls.
+# Follows streams of a proxy with clients that read, or that connect, ask and read nothing: follow NAME reads|stalls STREAM...
 follow() {
-    local stream number=0
-    for stream in stats purges "log?sample=${2/\%/%25}"; do
-        if [[ $3 == reads ]]; then
-            start "$1-follower-$((number += 1))" taskset -c 1 curl -sN -o /dev/null "http://127.0.0.1:${admin_of[$1]}/api/v1/stream/$stream"
+    local name=$1 how=$2 stream number=0
+    shift 2
+    for stream in "$@"; do
+        if [[ $how == reads ]]; then
+            start "$name-follower-$((number += 1))" taskset -c 1 curl -sN -o /dev/null "http://127.0.0.1:${admin_of[$name]}/api/v1/stream/$stream"
         else
-            start "$1-follower-$((number += 1))" taskset -c 1 python3 -c '
+            start "$name-follower-$((number += 1))" taskset -c 1 python3 -c '
 import socket, sys, time
 while True:  # one that was cut off comes back, and reads nothing again
     with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(f"GET /api/v1/stream/{sys.argv[2]} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         time.sleep(15)
-' "${admin_of[$1]}" "$stream"
+' "${admin_of[$name]}" "$stream"
         fi
     done
 }
