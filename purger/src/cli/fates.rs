@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use settings::Config;
 use tokio::sync::mpsc;
 
 use super::topic::{BrokerClient, BrokerError};
 use crate::dead_letter::DeadLetter;
+use crate::kafka::cause::words;
 use crate::kafka::context::PlainContext;
 use crate::kafka::producer::Written;
 use crate::receipt::Receipt;
@@ -23,15 +25,22 @@ pub(super) struct FateReader {
 
 #[derive(Debug)]
 pub(super) enum EventFate {
+    /// The brokers answer about the topics.
+    Listening,
     Receipt(Receipt),
     GivenUp(DeadLetter),
+}
+
+enum Heard<'a> {
+    Record(BorrowedMessage<'a>),
+    End,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FateReaderError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    #[error("{}", crate::kafka::cause::words(.0))]
+    #[error("{}", words(.0))]
     Kafka(#[from] KafkaError),
 }
 
@@ -62,8 +71,16 @@ impl FateReader {
     pub(super) fn listen(self, topic: String, written: Written) -> mpsc::Receiver<EventFate> {
         let (sender, receiver) = mpsc::channel(FATES_MAX);
         drop(tokio::task::spawn_blocking(move || {
+            let mut is_listening = false;
             while !sender.is_closed() {
-                if let Some(fate) = self.hear(&topic, written)
+                let Some(heard) = self.poll() else { continue };
+                if !std::mem::replace(&mut is_listening, true)
+                    && sender.blocking_send(EventFate::Listening).is_err()
+                {
+                    return;
+                }
+                if let Heard::Record(record) = heard
+                    && let Some(fate) = self.fate(&record, &topic, written)
                     && sender.blocking_send(fate).is_err()
                 {
                     return;
@@ -73,8 +90,24 @@ impl FateReader {
         receiver
     }
 
-    fn hear(&self, topic: &str, written: Written) -> Option<EventFate> {
-        let record = self.consumer.poll(POLL)?.ok()?;
+    /// `None`: nothing is heard.
+    fn poll(&self) -> Option<Heard<'_>> {
+        match self.consumer.poll(POLL)? {
+            Ok(record) => Some(Heard::Record(record)),
+            Err(KafkaError::PartitionEOF(_)) => Some(Heard::End),
+            Err(error) => {
+                tracing::debug!(error = words(&error), "cannot read receipts and dead letters");
+                None
+            }
+        }
+    }
+
+    fn fate(
+        &self,
+        record: &BorrowedMessage<'_>,
+        topic: &str,
+        written: Written,
+    ) -> Option<EventFate> {
         let value = record.payload()?;
         let place = (topic, written.partition, written.offset);
         if record.topic() == self.receipts {

@@ -141,6 +141,9 @@ struct SendOutcome {
     /// A receipt was expected and did not come.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     receipt_missing: bool,
+    /// The brokers answer about the topics of receipts and dead letters.
+    #[serde(skip)]
+    is_listening: bool,
 }
 
 /// The confirmation of one proxy.
@@ -350,6 +353,7 @@ impl Wait {
 impl SendOutcome {
     fn take(&mut self, fate: EventFate) {
         match fate {
+            EventFate::Listening => self.is_listening = true,
             EventFate::GivenUp(letter) => {
                 self.given_up = Some(format!("{}: {}", letter.code, letter.detail));
             }
@@ -390,8 +394,12 @@ impl SendOutcome {
             return Some(("not all proxies have confirmed it".to_owned(), Exit::Partial));
         }
         self.receipt_missing.then(|| {
-            let why = "all proxies are past it, but there is no receipt that says what was purged";
-            (why.to_owned(), Exit::Partial)
+            let why = if self.is_listening {
+                "there is no receipt that says what was purged"
+            } else {
+                "the topics of receipts and dead letters cannot be read: `shellac-purger check` says more"
+            };
+            (format!("all proxies are past it, but {why}"), Exit::Partial)
         })
     }
 }

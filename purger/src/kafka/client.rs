@@ -71,6 +71,13 @@ pub fn group(kafka: &KafkaSettings, purger: &PurgerSettings) -> ClientConfig {
     finish(config, kafka)
 }
 
+/// A client that reads and commits a group's offsets without being a member.
+pub fn offset_client(kafka: &KafkaSettings, group: &str) -> ClientConfig {
+    let mut config = finish(base(kafka), kafka);
+    config.set("group.id", group).set("enable.auto.commit", "false");
+    config
+}
+
 /// A consumer without a group, which reports the end of a partition.
 pub fn cursor(kafka: &KafkaSettings, purger: &PurgerSettings) -> ClientConfig {
     let mut config = reader(kafka, purger, CURSOR_BYTES);
@@ -122,6 +129,12 @@ fn finish(mut config: ClientConfig, kafka: &KafkaSettings) -> ClientConfig {
         .any(|(name, value)| name == "broker.version.fallback" && value.starts_with("0."));
     if is_old {
         config.set("enable.idempotence", "false"); // needs 0.11
+        // librdkafka's buffer for an answer about topics is four times as large as the message, and
+        // five times with a rack. The short messages of such a broker about several topics of one
+        // partition and one replica need more than four. It knows no racks.
+        if config.get("client.rack").is_none() {
+            config.set("client.rack", "none");
+        }
     }
     config
 }
@@ -241,6 +254,25 @@ mod tests {
             &PurgerSettings::default(),
         );
         assert_eq!(config.get("fetch.wait.max.ms"), Some("10"));
+    }
+
+    #[test]
+    fn old_brokers_get_neither_idempotence_nor_too_small_a_buffer() {
+        let kafka = |properties: &[(&str, &str)]| KafkaSettings {
+            properties: properties.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+            ..KafkaSettings::default()
+        };
+        let old = ("broker.version.fallback", "0.9.0.1");
+        for (properties, rack) in
+            [(&[][..], None), (&[old], Some("none")), (&[old, ("client.rack", "a")], Some("a"))]
+        {
+            let kafka = kafka(properties);
+            let made = [producer(&kafka), offset_client(&kafka, "g")];
+            for config in made {
+                assert_eq!(config.get("client.rack"), rack);
+            }
+        }
+        assert_eq!(producer(&kafka(&[old])).get("enable.idempotence"), Some("false"));
     }
 
     #[test]

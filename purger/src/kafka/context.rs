@@ -17,7 +17,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use serde::Deserialize;
 
 use super::assignment::Assignment;
-use super::cause::words;
+use super::cause::{LOG_LIMITER, words};
 use super::client;
 use super::connection::Connection;
 
@@ -178,6 +178,12 @@ fn claims(token: &str) -> Option<Claims> {
 
 fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // No error is reported besides: what a broker answered is lost.
+        RDKafkaLogLevel::Error if facility == "PROTOERR" => {
+            if let Some(repeated) = LOG_LIMITER.admit(message) {
+                tracing::warn!(error = message, repeated, "librdkafka cannot read an answer");
+            }
+        }
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical

@@ -76,12 +76,7 @@ impl Cursors {
 
     /// Makes a client that reads and commits a group's offsets without being a member. Blocks.
     pub fn offset_client(&self, group: &str) -> Result<BaseConsumer<PlainContext>, KafkaError> {
-        let mut config = client::base(&self.kafka);
-        for (name, value) in &self.kafka.properties {
-            config.set(name, value);
-        }
-        config.set("group.id", group).set("enable.auto.commit", "false");
-        self.create(&config)
+        self.create(&client::offset_client(&self.kafka, group))
     }
 
     fn create(&self, config: &ClientConfig) -> Result<BaseConsumer<PlainContext>, KafkaError> {

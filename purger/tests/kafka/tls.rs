@@ -10,7 +10,7 @@ use crate::support::until;
 fn nothing_that_works_without_tls_fails_with_it() {
     let _turn = Turn::take();
     let kafka = Kafka::start_with_tls();
-    for topic in ["tls", "dead"] {
+    for topic in ["tls", "dead", "receipts"] {
         kafka.make_topic(topic, 1, &[]);
     }
     let site = Site::start(2, 1, "");
@@ -25,7 +25,7 @@ fn nothing_that_works_without_tls_fails_with_it() {
         kafka.tls_file("client.pem"),
         kafka.tls_file("client.key")
     );
-    let more = "group = \"tls\"\ndead_letter = \"dead\"";
+    let more = "group = \"tls\"\ndead_letter = \"dead\"\nreceipts = \"receipts\"";
     let purgers = Purgers::connecting(&(trust.clone() + &identity), &["tls"], &proxies, more);
     let purger = purgers.start("purger");
     site.wait_for_purger("tls", 1);
@@ -35,7 +35,7 @@ fn nothing_that_works_without_tls_fails_with_it() {
     publisher.publish("tls", "k", b"no event");
     publisher.flush();
     for (name, arguments, content) in [
-        ("send", &["--tag", "page-0", "--wait"][..], "produced in"),
+        ("send", &["--tag", "page-0", "--wait"][..], "1 responses"),
         ("check", &[], "group tls"),
         ("tail", &["--from", "earliest", "--once", "--json"], "page-0"),
         ("dlq", &["list"], "0@0"),
