@@ -9,7 +9,6 @@ use tokio::time::sleep;
 
 use super::batch_sender::{BatchSender, SendResult};
 use super::chunk::{Chunk, End};
-use crate::intake::SELECTORS_MAX;
 use crate::kafka::cursor::CursorError;
 use crate::partition::window::Slice;
 
@@ -48,8 +47,8 @@ async fn deliver_missed(
             return SendResult::Confirmed(next);
         };
         if let Some(to) = chunk.to {
-            let purges = chunk.fold.encode(SELECTORS_MAX);
-            let slice = Slice { from: next, to, last: chunk.last, purges, is_urgent: false };
+            let (last, purges) = (chunk.last, chunk.purges);
+            let slice = Slice { from: next, to, last, purges, is_urgent: false };
             match send_missed(sender, &slice).await {
                 SendResult::Confirmed(confirmed) => next = confirmed,
                 SendResult::LocateAgain => return SendResult::LocateAgain,

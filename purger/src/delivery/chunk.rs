@@ -1,12 +1,14 @@
-//! `Chunk`: consecutive records that a proxy has missed, folded.
+//! `Chunk`: consecutive records that a proxy has missed, folded and encoded.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rdkafka::Message as _;
 use tokio::time::Instant;
 
 use super::context::DeliveryContext;
 use super::fold::Fold;
+use crate::intake::SELECTORS_MAX;
 use crate::kafka::client::PATIENCE;
 use crate::kafka::cursor::{Cursor, CursorError, CursorItem};
 use crate::partition::window::fingerprint;
@@ -16,7 +18,8 @@ pub(super) struct Chunk {
     /// Behind the last record; `None`: no record was read.
     pub(super) to: Option<i64>,
     pub(super) last: Option<u64>,
-    pub(super) fold: Fold,
+    /// Encoded: a fold takes several times as much.
+    pub(super) purges: Vec<(i64, Bytes)>,
     /// `None`: the chunk is full, or no record came within [`GATHER`].
     pub(super) end: Option<End>,
 }
@@ -30,7 +33,7 @@ pub(super) enum End {
 
 impl Chunk {
     pub(super) fn failed(error: CursorError) -> Self {
-        Self { to: None, last: None, fold: Fold::default(), end: Some(End::Failed(error)) }
+        Self { to: None, last: None, purges: Vec::new(), end: Some(End::Failed(error)) }
     }
 
     /// Reads records until the fold is full. Waits up to [`PATIENCE`] for the first record, then up
@@ -40,7 +43,8 @@ impl Chunk {
         context: &DeliveryContext,
         is_abandoned: impl Fn() -> bool,
     ) -> Self {
-        let mut chunk = Self { to: None, last: None, fold: Fold::default(), end: None };
+        let mut chunk = Self { to: None, last: None, purges: Vec::new(), end: None };
+        let mut fold = Fold::default();
         for _ in 0..RECORDS_MAX {
             let next = match chunk.to {
                 None => first(cursor, &is_abandoned),
@@ -51,7 +55,7 @@ impl Chunk {
                     let offset = record.offset();
                     chunk.to = Some(offset + 1);
                     chunk.last = Some(fingerprint(offset, record.key(), record.payload()));
-                    chunk.fold.extend(context.intake.purges_of(&*record));
+                    fold.extend(context.intake.purges_of(&*record));
                 }
                 Ok(CursorItem::End) => {
                     chunk.end = Some(End::OfLog);
@@ -63,10 +67,11 @@ impl Chunk {
                     break;
                 }
             }
-            if chunk.fold.is_full() || is_abandoned() {
+            if fold.is_full() || is_abandoned() {
                 break;
             }
         }
+        chunk.purges = fold.encode(SELECTORS_MAX);
         chunk
     }
 }

@@ -112,9 +112,12 @@ impl Fleet {
 
     fn start_deliveries(&self, running: &mut HashMap<(TargetId, LogId), Arc<Partition>>) {
         let (targets, partitions) = (self.targets(), self.assignment.partitions());
-        let batch = Memory::new(self.context.rules.memory).of_batch(targets.len());
+        let memory = Memory::new(self.context.rules.memory);
         for partition in &partitions {
-            partition.set_batch(batch);
+            partition.set_batch(memory.of_batch(targets.len()));
+        }
+        for target in &targets {
+            target.set_room(memory.of_target(targets.len()));
         }
         running.retain(|(id, _), partition| {
             !partition.closing.is_cancelled() && targets.iter().any(|target| target.id == *id)

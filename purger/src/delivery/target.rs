@@ -1,6 +1,7 @@
 //! `Target`: one proxy as the purger sees it, with its connections and its health.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,12 +15,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use purge_protocol::log::{LogStatus, PATH};
 use settings::{Secret, TargetHttp};
-use tokio::sync::MutexGuard;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::DeliveryOutcome;
-use crate::memory::SMALL_BATCH_BYTES;
 use crate::partition::commit_tracker::TargetId;
 
 #[derive(Debug)]
@@ -35,8 +35,14 @@ pub struct Target {
     is_present: AtomicBool,
     timeout: Duration,
     health: Mutex<TargetHealth>,
-    /// Held while a large batch is on its way.
-    large: tokio::sync::Mutex<()>,
+    room: Mutex<Room>,
+}
+
+/// The batches that may be in flight.
+#[derive(Debug)]
+struct Room {
+    bytes: usize,
+    free: Arc<Semaphore>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +99,12 @@ impl TargetState {
     }
 }
 
+impl Room {
+    fn of(bytes: usize) -> Self {
+        Self { bytes, free: Arc::new(Semaphore::new(bytes)) }
+    }
+}
+
 impl Target {
     /// Makes a proxy that has not been contacted.
     pub fn new(id: TargetId, url: String, options: &TargetOptions) -> Self {
@@ -119,7 +131,7 @@ impl Target {
             is_present: AtomicBool::new(true),
             timeout: options.timeout,
             health: Mutex::default(),
-            large: tokio::sync::Mutex::default(),
+            room: Mutex::new(Room::of(ROOM_BYTES)),
         }
     }
 
@@ -146,10 +158,26 @@ impl Target {
         }
     }
 
-    /// Waits until a batch of this size may be encoded: one large batch at a time is in flight to a
-    /// proxy.
-    pub async fn room_for(&self, bytes: usize) -> Option<MutexGuard<'_, ()>> {
-        if bytes > SMALL_BATCH_BYTES { Some(self.large.lock().await) } else { None }
+    /// Sets the bytes of batches that may be in flight. Those that are on their way stay.
+    pub fn set_room(&self, bytes: usize) {
+        let mut room = self.room.lock();
+        if room.bytes != bytes {
+            *room = Room::of(bytes);
+        }
+    }
+
+    /// Waits until a batch of this size may be encoded. A larger one than there is room for goes
+    /// alone, and one without purges never waits.
+    pub async fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if bytes == 0 {
+            return None;
+        }
+        let (free, all) = {
+            let room = self.room.lock();
+            (Arc::clone(&room.free), room.bytes)
+        };
+        let bytes = u32::try_from(bytes.min(all)).unwrap_or(u32::MAX);
+        free.acquire_many_owned(bytes).await.ok()
     }
 
     pub async fn deliver(&self, batch: Bytes) -> DeliveryOutcome {
@@ -291,6 +319,38 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 /// Bytes of an answer, besides twice the batch's: what it says of a purge is shorter than that.
 const ANSWER_BYTES: usize = 1 << 20;
+/// Bytes of batches in flight, until the purger knows how many proxies there are.
+const ROOM_BYTES: usize = 1 << 20;
 /// Idle connections are closed before the proxy does it, which is after a minute.
 const IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    fn waits(target: &Target, bytes: usize) -> bool {
+        let asked = pin!(target.room_for(bytes));
+        asked.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn batches_in_flight_to_a_proxy_take_no_more_than_its_room() {
+        let timeout = Duration::from_secs(1);
+        let options = TargetOptions { http: TargetHttp::Http1, token: None, timeout };
+        let target = Target::new(1, "http://127.0.0.1:1".to_owned(), &options);
+        target.set_room(100);
+        let small = target.room_for(40).await;
+        let other = target.room_for(60).await;
+        assert!(waits(&target, 1), "there is none left");
+        assert!(!waits(&target, 0), "a heartbeat never waits");
+        drop(small);
+        assert!(waits(&target, 1000), "the other is on its way");
+        drop(other);
+        let _alone = target.room_for(1000).await;
+        assert!(waits(&target, 1));
+    }
+}

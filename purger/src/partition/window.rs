@@ -219,9 +219,15 @@ impl HeldRecord {
 /// Selectors in one slice: half of what a proxy takes by default (`purge.log.max_selectors`).
 const BATCH_SELECTORS_MAX: usize = 50_000;
 
+/// Bytes that a held record takes: an allocator's size classes are up to an eighth apart, shared
+/// bytes count their holders elsewhere, and the queue grows by doubling.
 fn cost(held: &HeldRecord) -> u64 {
-    (held.bytes() + held.purges.len() * size_of::<Bytes>() + size_of::<HeldRecord>()) as u64
+    let purges = held.bytes() + held.bytes() / 8;
+    let each = size_of::<Bytes>() + SHARED_BYTES;
+    (purges + held.purges.len() * each + 2 * size_of::<HeldRecord>()) as u64
 }
+
+const SHARED_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {
