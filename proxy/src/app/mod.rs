@@ -463,5 +463,6 @@ fn fetch_limits(config: &Config) -> FetchLimits {
 
 /// For a process that has failed to let go of the store.
 const RESUME_WAIT: Duration = Duration::from_secs(10);
-/// The longest wait at a take-over for unsafe requests that are at the origin.
-const CHANGES_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait at a take-over for unsafe requests that are at the origin. Everyone who comes
+/// is queued meanwhile, and what later ones change is purged in the other process.
+const CHANGES_PATIENCE: Duration = Duration::from_secs(1);
