@@ -4,9 +4,9 @@ use process::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::support::client::Connection;
-use crate::support::in_time;
 use crate::support::origin::{Origin, cacheable, ok};
 use crate::support::proxy::{Proxy, START, request};
+use crate::support::{free_address, in_time};
 
 fn in_memory(config: &mut settings::Config) {
     config.storage.kind = settings::StorageKind::Memory;
@@ -96,7 +96,7 @@ async fn the_snapshot_shows_what_was_asked_and_how_it_was_answered() {
 
 #[tokio::test]
 async fn an_origin_that_fails_shows_as_errors() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = free_address();
     let proxy = Proxy::start_at(nobody, Clock::manual(START), in_memory);
     assert!(proxy.get("/a").await.status() >= 500);
 

@@ -3,15 +3,10 @@
 use std::net::{SocketAddr, TcpListener};
 
 use crate::support::client::Connection;
-use crate::support::in_time;
 use crate::support::origin::{Gate, Origin, cacheable, ok};
 use crate::support::proxy::request;
 use crate::support::reloading::Reloading;
-
-/// A port that is free for now.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+use crate::support::{free_address, in_time};
 
 fn listen(name: &str, address: SocketAddr) -> String {
     format!("[[listen]]\nname = \"{name}\"\naddress = \"{address}\"\n")
@@ -36,7 +31,7 @@ async fn refused(address: SocketAddr) {
 async fn a_listener_that_is_added_serves_and_one_that_is_removed_does_not() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("hello"));
-    let (stays, goes, comes) = (free(), free(), free());
+    let (stays, goes, comes) = (free_address(), free_address(), free_address());
     let stay = listen("stays", stays);
     let reloading = Reloading::start(&origin, &(stay.clone() + &listen("goes", goes)));
     assert_eq!(get(goes, "/a").await, "hello");
@@ -68,7 +63,7 @@ async fn connections_of_a_removed_listener_finish_under_what_they_began_with() {
     let gate = Gate::closed();
     origin.on("/a", ok("done").after(&gate));
     origin.on("/b", ok("after"));
-    let (stays, goes) = (free(), free());
+    let (stays, goes) = (free_address(), free_address());
     let stay = listen("stays", stays);
     let reloading = Reloading::start(&origin, &(stay.clone() + &listen("goes", goes)));
     let mut client = Connection::open(goes).await;
@@ -90,7 +85,7 @@ async fn connections_of_a_removed_listener_finish_under_what_they_began_with() {
 async fn those_who_are_queued_at_a_removed_listener_are_served() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("hello"));
-    let (stays, goes) = (free(), free());
+    let (stays, goes) = (free_address(), free_address());
     let tail = "[limits]\nmax_connections = 1\n";
     let settings = listen("stays", stays) + &listen("goes", goes) + tail;
     let reloading = Reloading::start_in_real_time(&origin, &settings);
@@ -117,7 +112,7 @@ async fn those_who_are_queued_at_a_removed_listener_are_served() {
 async fn an_address_that_cannot_be_bound_changes_nothing() {
     let origin = Origin::start().await;
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (stays, comes) = (free(), free());
+    let (stays, comes) = (free_address(), free_address());
     let reloading = Reloading::start(&origin, &listen("stays", stays));
     let hash = reloading.proxy.app.reloads.hash();
 
@@ -140,7 +135,7 @@ async fn an_address_that_cannot_be_bound_changes_nothing() {
 async fn a_listener_at_another_address_keeps_its_counters_by_its_name() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("hello"));
-    let (one, other) = (free(), free());
+    let (one, other) = (free_address(), free_address());
     let reloading = Reloading::start(&origin, &listen("web", one));
     get(one, "/a").await;
     get(one, "/a").await;
@@ -158,7 +153,7 @@ async fn trust_changes_for_the_next_connection_and_not_for_those_that_are_open()
     for path in ["/a", "/b", "/c"] {
         origin.on(path, ok(""));
     }
-    let address = free();
+    let address = free_address();
     let reloading = Reloading::start(&origin, &listen("web", address));
     let forwarded = |path| request("GET", path, &[("X-Forwarded-For", "203.0.113.9")], "");
     let mut kept = Connection::open(address).await;
@@ -182,7 +177,7 @@ async fn trust_changes_for_the_next_connection_and_not_for_those_that_are_open()
 #[tokio::test]
 async fn admin_addresses_come_and_go_as_well() {
     let origin = Origin::start().await;
-    let (one, other) = (free(), free());
+    let (one, other) = (free_address(), free_address());
     let admin = |address: SocketAddr| format!("[admin]\nlisten = [\"{address}\"]\n");
     let reloading = Reloading::start(&origin, &admin(one));
     let mut kept = Connection::open(one).await;

@@ -1,7 +1,6 @@
 //! Stale responses (RFC 9111 §4.2.4, RFC 5861): served while one request validates, and while the
 //! origin fails.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use process::clock::Clock;
@@ -9,7 +8,7 @@ use process::clock::Clock;
 use crate::support::client::{Connection, Http2, text};
 use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::{Proxy, START};
-use crate::support::{in_time, join_all, until};
+use crate::support::{free_address, in_time, join_all, until};
 
 const REVALIDATE: &str = "max-age=60, stale-while-revalidate=30";
 
@@ -175,7 +174,7 @@ async fn a_stale_response_stands_in_for_an_origin_that_says_nothing() {
 async fn a_stale_response_is_served_when_the_origin_is_down() {
     let origin = Origin::start().await;
     origin.on("/a", cacheable("good").field("connection", "close").close());
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nowhere = free_address();
     let proxy = Proxy::start_at(nowhere, Clock::manual(START), |config| {
         config.origins[0].servers.push(origin.address.into());
     });

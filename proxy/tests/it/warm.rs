@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::support::in_time;
 use crate::support::origin::{Origin, Reply, cacheable, ok, status};
 use crate::support::proxy::Proxy;
+use crate::support::{free_address, in_time};
 
 async fn warm(target: &str, arguments: &[&str], input: &'static str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
@@ -85,9 +85,7 @@ async fn what_cannot_be_reached_or_read_has_its_exit_code() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);
     let target = proxy.address.to_string();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = free.local_addr().unwrap().to_string();
-    drop(free);
+    let nobody = free_address().to_string();
     for (target, arguments, code) in [
         (&nobody, ["--urls", "-"], 69),
         (&nobody, ["--sitemap", "http://site.example/s.xml"], 69),

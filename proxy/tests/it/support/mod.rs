@@ -16,6 +16,10 @@ pub(crate) mod secure;
 pub(crate) mod tap;
 pub(crate) mod windows;
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{self as unix, UnixListener};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -36,6 +40,29 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
         }
     };
     in_time(what, poll).await;
+}
+
+/// An address at which nobody listens for now. No other test takes its port meanwhile: it is below
+/// the range that listeners on port 0 and outgoing connections are given, and a name in the abstract
+/// namespace reserves it over all processes until this one ends.
+pub(crate) fn free_address() -> SocketAddr {
+    static RESERVED: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    const PORTS: std::ops::Range<u16> = 11_000..31_000;
+    let mut reserved = RESERVED.lock().unwrap();
+    let reserve = |port: &u16| {
+        let name = format!("shellac-test-port-{port}");
+        let name = unix::SocketAddr::from_abstract_name(name).unwrap();
+        UnixListener::bind_addr(&name).ok()
+    };
+    for port in PORTS {
+        let Some(reservation) = reserve(&port) else { continue };
+        reserved.push(reservation);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("all ports are taken");
 }
 
 /// Runs all at once, each in a task of its own, and returns what they return in their order.
