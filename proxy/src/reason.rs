@@ -180,6 +180,9 @@ reasons! {
     TlsBroken "tls_broken"
         "The connection broke within the TLS handshake."
         "See the origin server's log.";
+    TlsTimeout "tls_timeout"
+        "The origin server accepted a connection, and did not complete the TLS handshake within `connect_timeout`."
+        "See whether it is overloaded, or something between here and there speaks no TLS.";
     TlsSetup "tls_setup"
         "TLS to the origin cannot be set up here."
         "See the log: a file of the origin's `tls` cannot be used.";

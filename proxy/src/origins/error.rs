@@ -179,6 +179,7 @@ impl OriginError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::ConnectTimeout { .. }
+            | Self::Tls { error: ServerTlsError::Timeout, .. }
             | Self::SendTimeout
             | Self::HeadTimeout
             | Self::IdleTimeout
@@ -268,7 +269,9 @@ impl OriginError {
 
     pub const fn setting(&self) -> Option<&'static str> {
         match self {
-            Self::ConnectTimeout { .. } => Some("connect_timeout"),
+            Self::ConnectTimeout { .. } | Self::Tls { error: ServerTlsError::Timeout, .. } => {
+                Some("connect_timeout")
+            }
             Self::HeadTimeout => Some("first_byte_timeout"),
             Self::SendTimeout | Self::IdleTimeout => Some("idle_timeout"),
             Self::StreamIdleTimeout => Some("stream_idle_timeout"),

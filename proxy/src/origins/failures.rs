@@ -11,6 +11,7 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 use super::error::OriginError;
+use crate::tls::ServerTlsError;
 use process::metrics::Counter;
 use process::timestamp::Timestamp;
 
@@ -54,6 +55,7 @@ impl FetchFailure {
             | OriginError::SendTimeout
             | OriginError::TotalTimeout
             | OriginError::ConnectTimeout { .. }
+            | OriginError::Tls { error: ServerTlsError::Timeout, .. }
             | OriginError::Busy => Self::TimedOut,
             _ => Self::Error,
         }
@@ -239,6 +241,7 @@ mod tests {
             OriginError::HeadTimeout,
             OriginError::Busy,
             OriginError::ConnectTimeout { server: server() },
+            OriginError::Tls { server: server(), error: ServerTlsError::Timeout },
         ] {
             assert_eq!(FetchFailure::of(&error), FetchFailure::TimedOut, "{error}");
         }

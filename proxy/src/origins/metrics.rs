@@ -116,7 +116,7 @@ impl FailureLog {
     }
 }
 
-const REASONS: [Reason; 27] = [
+const REASONS: [Reason; 28] = [
     Reason::Resolve,
     Reason::ConnectRefused,
     Reason::Unreachable,
@@ -125,6 +125,7 @@ const REASONS: [Reason; 27] = [
     Reason::TlsAlert,
     Reason::TlsProtocol,
     Reason::TlsBroken,
+    Reason::TlsTimeout,
     Reason::TlsSetup,
     Reason::Unavailable,
     Reason::Busy,
@@ -329,6 +330,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::ServerTlsError;
 
     #[test]
     fn failures_for_one_reason_are_logged_once_in_a_while_with_their_number() {
@@ -348,7 +350,8 @@ mod tests {
         let metrics = OriginMetrics::default();
         let server = "a:1".to_owned();
         for error in [
-            OriginError::ConnectTimeout { server },
+            OriginError::ConnectTimeout { server: server.clone() },
+            OriginError::Tls { server, error: ServerTlsError::Timeout },
             OriginError::SendTimeout,
             OriginError::HeadTimeout,
             OriginError::IdleTimeout,

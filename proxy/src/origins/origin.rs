@@ -400,8 +400,15 @@ impl Origin {
             is_grpc: patience.is_grpc(),
             is_stream: idle_timeout > self.settings.idle_timeout,
         };
+        let extent = connection.extent();
         let metrics = Arc::clone(&self.metrics);
-        Ok(response.map(|body| OriginBody::new(body, (connection, slot), limits, metrics)))
+        let (head, body) = response.into_parts();
+        let body = OriginBody::new(body, (connection, slot), limits, metrics);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Response::from_parts(head, body));
+        }
+        let body = body.look_ahead().await.map_err(|error| Failed::Sent(error, extent))?;
+        Ok(Response::from_parts(head, body))
     }
 
     fn set_host(&self, request: &mut Request<RequestBody>, server: &str) {

@@ -1,7 +1,7 @@
 //! `OriginBody`: the content of a response from the origin. It gives the connection back at its
 //! end.
 
-use std::future::Future as _;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,6 +23,8 @@ use crate::field::hop_by_hop;
 #[derive(Debug)]
 pub struct OriginBody {
     incoming: ResponseContent,
+    /// The first frame, or the end, if it had arrived with the head.
+    ahead: Poll<Option<Box<Frame<Bytes>>>>,
     connection: Option<Lent>,
     limits: ContentLimits,
     metrics: Arc<OriginMetrics>,
@@ -62,6 +64,7 @@ impl OriginBody {
         let is_early = connection.0.is_spoiled();
         let mut body = Self {
             incoming,
+            ahead: Poll::Pending,
             is_early,
             connection: Some(connection),
             limits,
@@ -75,8 +78,19 @@ impl OriginBody {
         body
     }
 
+    /// Looks at what has arrived with the head, and never waits. Fails if it is broken: no byte of
+    /// the response has reached a client, who gets a better answer.
+    pub(super) async fn look_ahead(mut self) -> Result<Self, OriginError> {
+        let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut self.incoming).poll_frame(cx))).await;
+        self.ahead = match first {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(frame) => Poll::Ready(frame.transpose()?.map(Box::new)),
+        };
+        Ok(self)
+    }
+
     pub fn length(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        self.size_hint().exact()
     }
 
     /// Returns whether the response came before the server had read the request, whose rest is not
@@ -146,7 +160,11 @@ impl Body for OriginBody {
         if is_over(this.limits.deadline) {
             return this.fail(OriginError::TotalTimeout);
         }
-        let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
+        let next = match std::mem::replace(&mut this.ahead, Poll::Pending) {
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| Ok(*frame))),
+            Poll::Pending => Pin::new(&mut this.incoming).poll_frame(cx),
+        };
+        let Poll::Ready(frame) = next else {
             ready!(this.poll_alarm(cx));
             let is_over = is_over(this.limits.deadline);
             return this.fail(if is_over {
@@ -177,11 +195,22 @@ impl Body for OriginBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.ahead {
+            Poll::Ready(frame) => frame.is_none(),
+            Poll::Pending => self.incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let mut hint = self.incoming.size_hint();
+        if let Poll::Ready(Some(frame)) = &self.ahead {
+            let ahead = frame.data_ref().map_or(0, |data| data.len() as u64);
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper + ahead);
+            }
+            hint.set_lower(hint.lower() + ahead);
+        }
+        hint
     }
 }
 

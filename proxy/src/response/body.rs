@@ -54,6 +54,8 @@ pub struct ArrivingContent {
     skip: u64,
     /// Bytes still to send, if it is known.
     left: Option<u64>,
+    /// Told once what came before it is on its way: hyper drops what it has not written yet.
+    failure: Option<OriginError>,
     _busy: Busy,
 }
 
@@ -180,10 +182,13 @@ impl DeferredContent {
 
 impl ArrivingContent {
     const fn new(source: ArrivingSource, skip: u64, left: Option<u64>, busy: Busy) -> Self {
-        Self { source, stored: ResponseBody::Empty, skip, left, _busy: busy }
+        Self { source, stored: ResponseBody::Empty, skip, left, failure: None, _busy: busy }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, OriginError>>> {
+        if let Some(error) = self.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         loop {
             if self.left == Some(0) {
                 return Poll::Ready(None);
@@ -205,7 +210,11 @@ impl ArrivingContent {
                     Err(frame) => return Poll::Ready(Some(Ok(frame.map_data(Chunk::from)))),
                 },
                 Some(Ok(FlightPiece::Stored(body, part))) => self.go_on_from(&body, &part),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => {
+                    self.failure = Some(error);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 None => return Poll::Ready(None),
             }
         }

@@ -16,6 +16,7 @@ use crate::origins::OriginError;
 use crate::reason::Reason;
 use crate::request::refusal::Refusal;
 use crate::request::trace;
+use crate::tls::ServerTlsError;
 
 /// Why a request gets no response but an error of ours.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -63,6 +64,9 @@ impl ProxyError {
     fn proxy_status(&self, name: &str) -> String {
         let kind = self.proxy_status_type();
         match self {
+            Self::Origin(OriginError::Tls { error: ServerTlsError::Timeout, .. }) => {
+                format!("{name}; error={kind}; details=\"connect_timeout in the TLS handshake\"")
+            }
             Self::Origin(error) if let Some(setting) = error.setting() => {
                 format!("{name}; error={kind}; details=\"{setting}\"")
             }

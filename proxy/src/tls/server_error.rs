@@ -22,6 +22,8 @@ pub enum ServerTlsError {
     /// The connection broke within the handshake.
     #[error("the connection broke in the handshake")]
     Broken(#[source] Arc<io::Error>),
+    #[error("it did not complete the handshake in time")]
+    Timeout,
     /// Files of ours cannot be used. The operator mends them; they are tried again.
     #[error("TLS is not set up: {0}")]
     Setup(String),
@@ -66,6 +68,7 @@ impl ServerTlsError {
             Self::Alert(_) => "tls_alert_received",
             Self::Protocol(_) => "tls_protocol_error",
             Self::Broken(_) => "connection_terminated",
+            Self::Timeout => "connection_timeout",
             Self::Setup(_) => "proxy_configuration_error",
         }
     }
@@ -76,6 +79,7 @@ impl ServerTlsError {
             Self::Alert(_) => Reason::TlsAlert,
             Self::Protocol(_) => Reason::TlsProtocol,
             Self::Broken(_) => Reason::TlsBroken,
+            Self::Timeout => Reason::TlsTimeout,
             Self::Setup(_) => Reason::TlsSetup,
         }
     }

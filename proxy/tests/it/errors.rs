@@ -1,17 +1,23 @@
 //! Errors of the proxy: a small page with a request id, and a `Proxy-Status` (RFC 9209) with the
 //! cause.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use process::clock::Clock;
 
 use shellac::testing::reason::Reason;
 
+use crate::support::client::Connection;
+use crate::support::free_address;
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
-use crate::support::proxy::{Proxy, START};
+use crate::support::proxy::{Proxy, START, request};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n";
+/// Its content has no bytes, and a trailer field without a name.
+const BROKEN_AT_ONCE: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n0\r\n:\r\n\r\n";
+/// A good chunk, before one without a size.
+const GOOD_CHUNK: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+const BROKEN_CHUNK: &str = "zz\r\n";
 
 #[tokio::test]
 async fn each_kind_of_failure_has_its_status_and_says_what_it_is() {
@@ -31,6 +37,7 @@ async fn each_kind_of_failure_has_its_status_and_says_what_it_is() {
             502,
             "connection_terminated",
         ),
+        (&calm, "/trailers", Reply::bytes(BROKEN_AT_ONCE), 502, "http_protocol_error"),
         (&calm, "/garbage", Reply::bytes("nonsense\r\n\r\n").close(), 502, "http_protocol_error"),
         (
             &hasty,
@@ -56,8 +63,30 @@ async fn each_kind_of_failure_has_its_status_and_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_response_that_breaks_soon_is_an_error_or_cut_off_and_never_empty() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    for round in 0..20 {
+        let path = format!("/{round}");
+        origin.on(&path, Reply::bytes(GOOD_CHUNK).send(BROKEN_CHUNK));
+        for method in ["GET", "POST"] {
+            let mut client = Connection::open(proxy.address).await;
+            client.send(request(method, &path, &[("Connection", "close")], "")).await;
+            let said = client.until_closed().await;
+            let said = String::from_utf8_lossy(&said);
+            // Both arrive together, or one after the other.
+            let is_error = said.starts_with("HTTP/1.1 502 ");
+            let is_cut = said.starts_with("HTTP/1.1 200 OK\r\n")
+                && said.contains("hello")
+                && !said.ends_with("0\r\n\r\n");
+            assert!(is_error || is_cut, "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_origin_that_is_not_there_is_502() {
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nowhere = free_address();
     let proxy = Proxy::start_at(nowhere, Clock::manual(START), |_| {});
 
     let answer = proxy.get("/a").await;

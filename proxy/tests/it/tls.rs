@@ -281,6 +281,29 @@ async fn an_origin_over_tls_serves_and_is_named_when_its_certificate_is_wrong() 
 }
 
 #[tokio::test]
+async fn a_handshake_that_the_origin_never_answers_has_a_name_of_its_own() {
+    let (origin, authority) = (Origin::start().await, Authority::new());
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap(); // the kernel accepts
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.origins[0].servers = vec![silent.local_addr().unwrap().into()];
+        config.origins[0].connect_timeout = Duration::from_millis(200);
+        authority.secure_origin(config);
+    });
+
+    let answer = proxy.get("/page").await;
+
+    assert_eq!(answer.status(), 504);
+    assert_eq!(
+        answer.field("proxy-status").as_deref(),
+        Some("shellac; error=connection_timeout; details=\"connect_timeout in the TLS handshake\"")
+    );
+    assert!(answer.field("cache-status").unwrap().contains("detail=tls_timeout"), "{answer:?}");
+    let metrics = proxy.ask_admin("GET", "/metrics", &[], "").await;
+    let counted = "shellac_origin_failures_total{origin=\"app\",reason=\"tls_timeout\"} 1";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
+}
+
+#[tokio::test]
 async fn a_response_without_a_length_is_whole_only_if_tls_says_that_it_ends() {
     let (origin, authority) = (Origin::start().await, Authority::new());
     let acceptor = Authority::acceptor(&authority.issue("o", &["127.0.0.1"]));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::uri::Scheme;
 use hyper::client::conn::http1;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use self::connection::ServerConnection;
 use self::server_tls::ServerTls;
@@ -27,7 +27,7 @@ use super::sending::{Sending, SendingLimits};
 use super::server_report::ServerReport;
 use super::server_stream::ServerStream;
 use crate::framing;
-use crate::tls::HttpOffer;
+use crate::tls::{HttpOffer, ServerTlsError};
 use crate::transport::Transport;
 use settings::{OriginHttp2, OriginSettings, ServerAddress, ServerSettings};
 
@@ -225,21 +225,21 @@ impl Server {
     /// Opens a connection, with TLS where the origin has it.
     async fn open(&self, offer: HttpOffer) -> Result<Transport, OriginError> {
         let server = || self.name().to_owned();
-        let opening = async {
-            let begun = Instant::now();
-            let stream = self.connector.connect().await;
-            let stream = stream.map_err(|error| OriginError::connecting(self.name(), error))?;
-            self.phases.end(OriginPhase::Connect, begun);
-            let Some(tls) = &self.tls else { return Ok(stream) };
-            let begun = Instant::now();
-            let secured = tls.secure(stream, offer).await;
-            let secured = secured.map_err(|error| OriginError::Tls { server: server(), error })?;
-            self.phases.end(OriginPhase::Tls, begun);
-            Ok(secured)
-        };
-        timeout(self.connect_timeout, opening)
+        let begun = Instant::now();
+        let due = begun + self.connect_timeout;
+        let stream = timeout_at(due, self.connector.connect())
             .await
             .map_err(|_elapsed| OriginError::ConnectTimeout { server: server() })?
+            .map_err(|error| OriginError::connecting(self.name(), error))?;
+        self.phases.end(OriginPhase::Connect, begun);
+        let Some(tls) = &self.tls else { return Ok(stream) };
+        let begun = Instant::now();
+        let secured = timeout_at(due, tls.secure(stream, offer))
+            .await
+            .unwrap_or(Err(ServerTlsError::Timeout))
+            .map_err(|error| OriginError::Tls { server: server(), error })?;
+        self.phases.end(OriginPhase::Tls, begun);
+        Ok(secured)
     }
 
     async fn begin_http1(
