@@ -12,7 +12,7 @@ use crate::response::body::ResponseBody;
 pub(super) async fn reload(app: &App, query: Option<&str>) -> Response<ResponseBody> {
     let is_trial = match query {
         None | Some("") => false,
-        Some("trial") => true,
+        Some("trial" | "trial=" | "trial=true") => true,
         Some(_) => {
             let detail = "The only parameter is `trial`: say what would change.";
             return problem(StatusCode::BAD_REQUEST, "bad_request", detail, None);

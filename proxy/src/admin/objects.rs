@@ -165,7 +165,13 @@ fn page(app: &App, query: &ObjectsQuery) -> Value {
     }
     let next = next_page(&mut found, query.limit);
     let objects: Vec<_> = found.values().map(|stored| object(app, stored, now)).collect();
-    json!({"objects": objects, "next": next, "is_partial": is_partial})
+    let only_memory = app.file_usage().is_some();
+    json!({
+        "objects": objects,
+        "next": next,
+        "is_partial": is_partial,
+        "is_of_memory_only": only_memory,
+    })
 }
 
 /// Cuts what was found to a page. Variants of one key are not divided, but where they alone are

@@ -184,7 +184,7 @@ async fn purge_by_json(
 ) -> Response<ResponseBody> {
     let is_trial = match query {
         None | Some("") => false,
-        Some("dry_run") => true,
+        Some("dry_run" | "dry_run=" | "dry_run=true") => true,
         Some(_) => {
             let detail = "The only parameter is dry_run: say what would be purged.";
             return problem(StatusCode::BAD_REQUEST, detail);
