@@ -55,19 +55,19 @@ pub(crate) struct OfGauge;
 #[derive(Debug)]
 pub(crate) struct OfHistogram;
 
-pub(crate) trait Kind {
+pub(crate) trait FamilyKind {
     const TYPE: MetricType;
 }
 
-impl Kind for OfCounter {
+impl FamilyKind for OfCounter {
     const TYPE: MetricType = MetricType::Counter;
 }
 
-impl Kind for OfGauge {
+impl FamilyKind for OfGauge {
     const TYPE: MetricType = MetricType::Gauge;
 }
 
-impl Kind for OfHistogram {
+impl FamilyKind for OfHistogram {
     const TYPE: MetricType = MetricType::Histogram;
 }
 
@@ -101,7 +101,7 @@ impl Family {
         Self::single(name, help, Sample::labelled_gauge([], value))
     }
 
-    pub(crate) fn single<K: Kind>(
+    pub(crate) fn single<K: FamilyKind>(
         name: &'static str,
         help: &'static str,
         sample: Sample<K>,
@@ -109,7 +109,7 @@ impl Family {
         Self::labelled(name, help, std::iter::once(sample))
     }
 
-    pub(crate) fn labelled<K: Kind>(
+    pub(crate) fn labelled<K: FamilyKind>(
         name: &'static str,
         help: &'static str,
         samples: impl Iterator<Item = Sample<K>>,

@@ -236,7 +236,8 @@ pub(crate) fn extra_families(origins: &Origins) -> Vec<Family> {
     ]
 }
 
-/// Returns the time that the steps of exchanges took. Where no server has TLS, there is no such step.
+/// Returns the time that the steps of exchanges took. Where no server has TLS, there is no such
+/// step.
 pub(crate) fn phase_family(origins: &Origins) -> Family {
     let samples = origins.iter().flat_map(|origin| {
         let phases = origin.metrics.phases.each();
