@@ -18,7 +18,7 @@ command -v cargo-deb >/dev/null || { echo "cargo-deb is not there: cargo install
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 if $build; then
-    cargo build --locked --release -p shellac -p shellac-purger
+    cargo build --locked --release -p shellac -p shellac-purger --features shellac/otlp
 fi
 # What the program says of itself: a page for each command, and completions for three shells. The package's list of files has them here.
 made=target/packaging

@@ -18,6 +18,7 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Clock {
     hands: Arc<Hands>,
+    is_manual: bool,
 }
 
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Clock {
 
     /// Starts a clock at the system's time. A thread moves it until its last clone is gone.
     pub fn system() -> Self {
-        let clock = Self::manual(wall_clock().into());
+        let clock = Self { is_manual: false, ..Self::manual(wall_clock().into()) };
         let (begun, started) = (clock.now(), since_boot());
         let hands = Arc::downgrade(&clock.hands);
         let tick = move || {
@@ -53,7 +54,7 @@ impl Clock {
     /// Makes a clock for tests, which stands until it is moved.
     pub fn manual(now: Timestamp) -> Self {
         let hands = Hands { even: AtomicU64::new(now.as_millis()), correction: AtomicI64::new(0) };
-        Self { hands: Arc::new(hands) }
+        Self { hands: Arc::new(hands), is_manual: true }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -63,6 +64,15 @@ impl Clock {
     /// Returns the time of the wall clock as it is set at present.
     pub fn wall(&self) -> Timestamp {
         self.now().moved(self.correction())
+    }
+
+    /// Returns the time of the wall clock since 1970 without its lag, for what other programs put
+    /// in order. It costs more than one load.
+    pub fn exact_wall(&self) -> Duration {
+        if self.is_manual {
+            return Duration::from_millis(self.wall().as_millis());
+        }
+        wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
     /// Returns the milliseconds by which the wall clock was set forward since the start; negative
@@ -160,7 +170,7 @@ mod tests {
             followed = hands.correction.load(Ordering::Relaxed) != 0;
         }
         let hands = Arc::new(hands);
-        let clock = Clock { hands: Arc::clone(&hands) };
+        let clock = Clock { hands: Arc::clone(&hands), is_manual: false };
         assert!(is_about(clock.now(), wall.plus(ahead)), "{clock:?}");
         assert!(is_about(clock.wall(), wall) || wall.since(clock.wall()) < Duration::from_secs(1));
         let correction = clock.correction();

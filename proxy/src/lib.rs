@@ -9,6 +9,8 @@
 //! server        binds, workers, reloads, housekeeping, drain
 //! admin         health, metrics, stats and purges, on a listener of its own
 //! app           makes every part; opens the configured store
+//! log           the access log, the live log           explain  why a request is answered so
+//! spans         spans of requests over OTLP, with the feature `otlp`
 //! front         one request: read it, have it answered or purged, record it once
 //! cache         look up, decide, answer; or forward; rewarm
 //! purge         mark, count, remove; the purge log
@@ -45,6 +47,8 @@ mod admin;
 pub mod app;
 mod log;
 mod explain;
+#[cfg(feature = "otlp")]
+mod spans;
 mod front;
 mod cache;
 mod purge;

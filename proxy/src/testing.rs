@@ -179,3 +179,11 @@ pub mod reason {
 pub mod transport {
     pub use crate::transport::Transport;
 }
+#[cfg(feature = "otlp")]
+pub mod spans {
+    pub mod message {
+        pub use crate::spans::message::{
+            AttributeContent, SpanAttribute, SpanKind, SpanStatusCode, TraceExport, WireSpan,
+        };
+    }
+}

@@ -53,7 +53,8 @@ pub use self::tables::{
     OnExpiry, OriginHttp2, OriginSettings, OtherCookies, OutlierSettings, PeerNetwork, ProbeMethod,
     ProxyProtocol, PurgeLogSettings, PurgeSettings, PurgerSettings, QueryParameters, QuerySettings,
     ResponseSettings, RetryOn, SaslMechanism, Secret, Security, ServerAddress, ServerSettings,
-    StartAt, StorageKind, StorageSettings, TagSettings, TargetHttp, TargetSettings, VaryCookie,
+    StartAt, StorageKind, StorageSettings, TagSettings, TargetHttp, TargetSettings,
+    TracingSettings, VaryCookie,
 };
 pub use self::tables::{
     CertificateFiles, ClientCertificate, ListenTlsSettings, OriginTlsSettings, TlsVersion,
@@ -105,6 +106,8 @@ pub struct Config {
     pub response: ResponseSettings,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[tracing]`.
+    pub tracing: TracingSettings,
     /// `[metrics]`.
     pub metrics: MetricsSettings,
     /// `[kafka]`, for the purger.
@@ -200,6 +203,7 @@ impl Config {
             limits: section(root, "limits", LimitSettings::read),
             response: section(root, "response", ResponseSettings::read),
             log: section(root, "log", LogSettings::read),
+            tracing: section(root, "tracing", TracingSettings::read),
             metrics: section(root, "metrics", MetricsSettings::read),
             kafka: section(root, "kafka", KafkaSettings::read),
             purger: section(root, "purger", PurgerSettings::read),

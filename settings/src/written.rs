@@ -203,13 +203,16 @@ fn shown_or_unset<'a>(path: &str, value: &'a str) -> &'a str {
 
 fn is_secret(path: &str) -> bool {
     let name = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
-    SECRETS.iter().any(|secret| name.contains(secret))
+    path.starts_with(SECRET_TABLE) || SECRETS.iter().any(|secret| name.contains(secret))
 }
 
 /// The file that shows every setting with its default.
 const SHIPPED: &str = include_str!("../../config.toml");
 /// Parts of the names of settings that are secrets.
 const SECRETS: [&str; 3] = ["token", "password", "secret"];
+
+/// A table whose keys the operator chooses, and whose values are secrets.
+const SECRET_TABLE: &str = "tracing.headers.";
 
 /// The parameters of FNV-1a with 64 bits.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

@@ -53,6 +53,8 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(process_metrics::families(app));
     all.extend(app.live.streams.families());
     all.extend(app.logs.families());
+    #[cfg(feature = "otlp")]
+    all.extend(app.spans.families());
     all.extend(app.reloads.families());
     all.extend(storage::families(app));
     all

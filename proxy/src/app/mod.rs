@@ -36,6 +36,8 @@ use crate::purge::PurgeExecutor;
 use crate::purge::endpoint::PurgeEndpoint;
 use crate::purge::hint::Hints;
 use crate::purge::log::PurgeLog;
+#[cfg(feature = "otlp")]
+use crate::spans::Spans;
 use crate::store::file::{FileUsage, OpenError, TieredStore};
 use crate::store::journal::Journal;
 use crate::store::memory::MemoryStore;
@@ -65,6 +67,8 @@ pub struct App {
     pub executor: Arc<PurgeExecutor>,
     pub live: Arc<Live>,
     pub logs: Logs,
+    #[cfg(feature = "otlp")]
+    pub spans: Spans,
     seed: KeySeed,
     pub pages: PageExchange,
     clock: Clock,
@@ -205,6 +209,8 @@ impl App {
         };
         let logs = Logs::new(&config, &settings, &clock, &front.records);
         logs.configure(&config);
+        #[cfg(feature = "otlp")]
+        let spans = Spans::begin(&config, &settings, &clock, &front.records);
         let started = clock.now();
         Arc::new(Self {
             latest: Mutex::new(config.clone()),
@@ -221,6 +227,8 @@ impl App {
             executor,
             live,
             logs,
+            #[cfg(feature = "otlp")]
+            spans,
             seed,
             pages,
             front,
@@ -335,6 +343,8 @@ impl App {
         self.latest.lock().clone_from(config);
         govern(&self.invalidation, config);
         self.logs.configure(config);
+        #[cfg(feature = "otlp")]
+        self.spans.configure(config);
         self.listeners.permits.resize(config.limits.max_connections);
         self.front.cache.resize_tunnels(config.limits.max_connections);
         self.front.cache.fetcher().resize(fetch_limits(config));

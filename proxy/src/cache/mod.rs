@@ -318,7 +318,7 @@ impl Cache {
             Decision::HitStale(stored) => {
                 let outcome = (Outcome::Stale, Some(Reason::StaleWhileRevalidate));
                 let answer = self.hit(head, &stored, variant, outcome);
-                self.refresh(head.clone(), &stored, variant);
+                self.refresh(Box::new(head.for_refresh()), &stored, variant);
                 answer
             }
             Decision::HitAccepted(stored) => {
@@ -361,6 +361,7 @@ impl Cache {
             return Step::Answer(answer.keeping(inbound.head));
         };
         trace::identify(&mut inbound.head.fields);
+        inbound.head.forward_span();
         let started = started.unwrap_or_else(Instant::now);
         let forwarding = Forwarding { inbound, origin, started, reason, plan, variant };
         Step::Pending(Box::new(PendingRequest::Forward(forwarding)))

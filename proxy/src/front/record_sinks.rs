@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::cache::record::RequestRecord;
 use crate::client::peer::Peer;
 use crate::request::details::RequestDetails;
+use crate::request::span::RequestSpan;
 
 pub trait RecordSink: std::fmt::Debug + Send + Sync {
     /// Returns what this sink needs of each record. It is asked once, when it is added.
@@ -29,6 +30,8 @@ pub struct Wants {
     pub details: bool,
     /// Fields of responses, in the details.
     pub response_fields: Vec<HeaderName>,
+    /// Spans: of traces that begin here, of so many in a million.
+    pub spans: Option<u32>,
 }
 
 /// The sinks by name. A worker reads its own copy of the list, and replaces it when the number has
@@ -56,8 +59,9 @@ impl RecordSinks {
         current.sinks.extend(sink.map(|sink| (name, sink)));
         let mut wants = Wants::default();
         for (_, sink) in &current.sinks {
-            let Wants { details, response_fields } = sink.wants();
+            let Wants { details, response_fields, spans } = sink.wants();
             wants.details |= details;
+            wants.spans = wants.spans.or(spans);
             wants.response_fields.extend(response_fields);
         }
         wants.response_fields.sort_by(|one, other| one.as_str().cmp(other.as_str()));
@@ -78,14 +82,17 @@ impl RecordSinks {
         }
     }
 
-    /// Begins the details of a request, if a sink asks for them.
+    /// Begins the details of a request, if a sink asks for them or for spans that it has.
     pub(super) fn details(
         &self,
         parts: Option<&Parts>,
         peer: &Arc<Peer>,
     ) -> Option<Box<RequestDetails>> {
-        let wanted = self.local().is_some_and(|list| list.wants.details);
-        wanted.then(|| Box::new(RequestDetails::begin(parts, peer)))
+        let list = self.local()?;
+        let traced = list.wants.spans.zip(parts);
+        let span = traced.and_then(|(share, parts)| RequestSpan::begin(&parts.headers, share));
+        let is_wanted = list.wants.details || span.is_some();
+        is_wanted.then(|| Box::new(RequestDetails { span, ..RequestDetails::begin(parts, peer) }))
     }
 
     #[cold]
@@ -138,7 +145,7 @@ mod tests {
 
     fn wanting(fields: &[&'static str]) -> Arc<dyn RecordSink> {
         let response_fields = fields.iter().copied().map(HeaderName::from_static).collect();
-        Arc::new(Wanting(Wants { details: false, response_fields }))
+        Arc::new(Wanting(Wants { response_fields, ..Wants::default() }))
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl RecordSink for AccessLog {
             AccessFormat::Json => Vec::new(),
             AccessFormat::Text(pieces) => pieces.iter().filter_map(named).collect(),
         };
-        Wants { details: true, response_fields }
+        Wants { details: true, response_fields, spans: None }
     }
 
     fn take(&self, record: &RequestRecord) {

@@ -151,7 +151,7 @@ fn push_names(line: &mut Vec<u8>, request: &LoggedRequest<'_>, redaction: &Redac
         push_json(line, id);
     }
     if let Some(id) = request.trace_id() {
-        push_plain(line, b",\"trace_id\":\"", id);
+        push_plain(line, b",\"trace_id\":\"", &id);
     }
     if let Some(agent) = request.field(&USER_AGENT) {
         line.extend_from_slice(b",\"ua\":");

@@ -1,5 +1,6 @@
 //! `LoggedRequest`: a record, as the lines of logs speak of it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -149,8 +150,12 @@ impl<'a> LoggedRequest<'a> {
         self.field(&X_REQUEST_ID)
     }
 
-    pub(super) fn trace_id(&self) -> Option<&'a str> {
-        trace_context::trace_id(self.field(&TRACEPARENT)?)
+    pub(super) fn trace_id(&self) -> Option<Cow<'a, str>> {
+        if let Some(span) = &self.details.span {
+            return Some(Cow::Owned(span.trace.to_string()));
+        }
+        let field = self.field(&TRACEPARENT)?;
+        trace_context::trace_id(field).map(Cow::Borrowed)
     }
 
     pub(super) fn is_failed(&self) -> bool {

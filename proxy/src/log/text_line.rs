@@ -114,6 +114,7 @@ fn push_time(line: &mut Vec<u8>, format: &TimeFormat, millis: u64) {
 }
 
 fn push_extra(line: &mut Vec<u8>, extra: ExtraPiece, request: &LoggedRequest<'_>) {
+    let trace;
     let word = match extra {
         ExtraPiece::FirstByte => {
             let micros = request.first_byte().as_micros();
@@ -148,7 +149,10 @@ fn push_extra(line: &mut Vec<u8>, extra: ExtraPiece, request: &LoggedRequest<'_>
         ExtraPiece::Forward => request.forwarded().map(|it| it.reason.as_str().as_bytes()),
         ExtraPiece::Origin => request.origin().map(str::as_bytes),
         ExtraPiece::Listener => request.listener().map(str::as_bytes),
-        ExtraPiece::TraceId => request.trace_id().map(str::as_bytes),
+        ExtraPiece::TraceId => {
+            trace = request.trace_id();
+            trace.as_deref().map(str::as_bytes)
+        }
     };
     match word {
         Some(word) => push_text(line, word),

@@ -71,7 +71,20 @@ pub struct Policy {
 pub fn inspect(config: &settings::Config) -> Vec<settings::Finding> {
     let mut findings = crate::tls::inspect(config);
     findings.extend(rules::inspect(config));
+    findings.extend(tracing_without_export(config));
     findings
+}
+
+/// Returns what is wrong where spans are wanted of a program that exports none.
+fn tracing_without_export(config: &settings::Config) -> Option<settings::Finding> {
+    let is_without = config.tracing.endpoint.is_some() && cfg!(not(feature = "otlp"));
+    is_without.then(|| settings::Finding {
+        settings: vec![vec!["tracing".to_owned(), "endpoint".to_owned()]],
+        is_warning: false,
+        message: "`tracing.endpoint` is set, and this program was built without tracing".to_owned(),
+        label: "nothing would be exported".to_owned(),
+        help: Some("build it with `--features otlp`, or take the endpoint out".to_owned()),
+    })
 }
 
 impl Policy {

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tokio::time::Instant;
 
 use super::RequestHead;
+use super::span::RequestSpan;
 use crate::client::peer::Peer;
 
 /// The client, the request and a part of the response. It is made only where a sink of records asks
@@ -17,6 +18,8 @@ use crate::client::peer::Peer;
 pub struct RequestDetails {
     pub began: Instant,
     pub peer: Arc<Peer>,
+    /// `None` where the request has no spans.
+    pub span: Option<RequestSpan>,
     /// As the client sent it; `None` where the bytes were no request.
     pub line: Option<RequestLine>,
     /// In normal form; `None` where the request was refused while it was read.
@@ -52,6 +55,7 @@ impl RequestDetails {
         Self {
             began: Instant::now(),
             peer: Arc::clone(peer),
+            span: None,
             line,
             head: None,
             refused_fields: HeaderMap::new(),
@@ -94,6 +98,15 @@ impl KeptDetails {
 
     pub fn get(&self) -> Option<&RequestDetails> {
         self.0.as_deref()
+    }
+
+    /// Returns the request's spans, if it has some.
+    pub fn span(&self) -> Option<&RequestSpan> {
+        self.get()?.span.as_ref()
+    }
+
+    pub fn span_mut(&mut self) -> Option<&mut RequestSpan> {
+        self.0.as_deref_mut()?.span.as_mut()
     }
 }
 

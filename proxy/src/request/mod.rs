@@ -12,6 +12,7 @@ pub mod ruled;
 pub mod trace;
 pub mod max_forwards;
 pub mod details;
+pub mod span;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -128,6 +129,23 @@ fn client_of(fields: &HeaderMap, peer: &Peer, settings: &SettingsSnapshot) -> Op
 }
 
 impl RequestHead {
+    /// Tells the origin which span of ours calls it, if there is one.
+    pub fn forward_span(&mut self) {
+        if let Some(span) = self.details.span_mut() {
+            span.forward(&mut self.fields);
+        }
+    }
+
+    /// Returns a copy of this head for a fetch in the background, which this request calls.
+    #[must_use]
+    pub fn for_refresh(&self) -> Self {
+        let mut head = self.clone();
+        if let Some(span) = self.details.span() {
+            span.call(&mut head.fields);
+        }
+        head
+    }
+
     /// Returns whether the response says for how long it was waited for.
     pub fn tells_times(&self) -> bool {
         self.policy.settings().own_fields.adds_server_timing

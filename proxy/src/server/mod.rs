@@ -113,6 +113,8 @@ impl Bound {
         sockets.close_admin();
         app.close_store();
         app.logs.close();
+        #[cfg(feature = "otlp")]
+        app.spans.close();
         drained
     }
 

@@ -13,6 +13,9 @@ mod hit;
 #[cfg(test)]
 mod compression;
 #[cfg(test)]
+#[cfg(feature = "otlp")]
+mod spans;
+#[cfg(test)]
 mod telemetry;
 #[cfg(test)]
 mod tls;

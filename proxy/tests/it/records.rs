@@ -223,7 +223,7 @@ struct Details(Mutex<Vec<(String, usize, usize)>>);
 
 impl RecordSink for Details {
     fn wants(&self) -> Wants {
-        Wants { details: true, response_fields: vec![ETAG] }
+        Wants { details: true, response_fields: vec![ETAG], spans: None }
     }
 
     fn take(&self, record: &RequestRecord) {

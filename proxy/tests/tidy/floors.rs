@@ -13,7 +13,7 @@ const PROXY: [&[&str]; 21] = [
     &["server"],
     &["admin"],
     &["app"],
-    &["log", "explain"],
+    &["log", "explain", "spans"],
     &["front"],
     &["cache"],
     &["purge"],

@@ -119,7 +119,7 @@ pub fn share_of(text: &str) -> Option<u32> {
     share(text).ok()
 }
 
-fn share(text: &str) -> Result<u32, Fault> {
+pub(super) fn share(text: &str) -> Result<u32, Fault> {
     let percent = text.strip_suffix('%').and_then(|text| text.trim_end().parse::<f64>().ok());
     let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
     let millionths = percent.and_then(|percent| {

@@ -35,6 +35,7 @@ mod access_log;
 mod log;
 mod metrics;
 mod secret;
+mod tracing;
 
 pub use self::access_format::{AccessFormat, ExtraPiece, FormatPiece, TimeFormat};
 pub use self::access_log::{AccessLogSettings, AccessLogTarget, share_of};
@@ -74,3 +75,4 @@ pub use self::rule::{
 pub use self::secret::Secret;
 pub use self::storage::{FileStorage, MemoryStorage, StorageKind, StorageSettings};
 pub use self::tags::TagSettings;
+pub use self::tracing::TracingSettings;
