@@ -153,6 +153,7 @@ impl Scene {
         let file = directory.join("config.toml");
         fs::write(&file, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shellac-purger"));
+        command.env("MALLOC_ARENA_MAX", "1"); // as the packages set it
         command.arg("run").arg("--config").arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
         if std::env::var_os("LOUD").is_none() {
             command.stderr(Stdio::null());
