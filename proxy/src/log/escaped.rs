@@ -73,7 +73,7 @@ fn plain_length(text: &[u8]) -> usize {
 /// Returns the highest bit of each byte that is not plain. Above the lowest of these, others may be
 /// set as well.
 fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
     let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let control = below(word, 0x20);
