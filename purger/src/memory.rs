@@ -3,7 +3,7 @@
 //!
 //! | share | for | divided among |
 //! |---|---|---|
-//! | 1/8, at least one cursor | cursors of proxies that catch up | open cursors, of which there are as many as fit |
+//! | 1/8, at least one cursor | cursors of proxies that catch up | open cursors, as many as fit |
 //! | 1/8 | what allocators keep and cannot use | |
 //! | the rest: 5/8 | records that are held for proxies that keep up | assigned partitions |
 //! | 1/8 | delays, receipts and dead letters that are not written yet | assigned partitions |
@@ -62,8 +62,8 @@ impl Memory {
 
 /// Half of what a proxy takes by default (`purge.log.max_body`).
 const BATCH_BYTES_MAX: usize = 2 << 20;
-/// A cursor's fetched records (2 MiB and one answer), what librdkafka takes besides, a fold of 1 MiB
-/// and one record in a map, and three that are encoded.
+/// A cursor's fetched records (2 MiB and one answer), the buffers of librdkafka, a fold of 1 MiB
+/// and one record in a map, and three folds that are encoded.
 const CURSOR_BYTES: u64 = 18 << 20;
 const CURSORS_MAX: usize = 32;
 /// More does not make reading faster.

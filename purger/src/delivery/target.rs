@@ -35,12 +35,12 @@ pub struct Target {
     is_present: AtomicBool,
     timeout: Duration,
     health: Mutex<TargetHealth>,
-    room: Mutex<Room>,
+    room: Mutex<BatchRoom>,
 }
 
 /// The batches that may be in flight.
 #[derive(Debug)]
-struct Room {
+struct BatchRoom {
     bytes: usize,
     free: Arc<Semaphore>,
 }
@@ -99,7 +99,7 @@ impl TargetState {
     }
 }
 
-impl Room {
+impl BatchRoom {
     fn of(bytes: usize) -> Self {
         Self { bytes, free: Arc::new(Semaphore::new(bytes)) }
     }
@@ -131,7 +131,7 @@ impl Target {
             is_present: AtomicBool::new(true),
             timeout: options.timeout,
             health: Mutex::default(),
-            room: Mutex::new(Room::of(ROOM_BYTES)),
+            room: Mutex::new(BatchRoom::of(ROOM_BYTES)),
         }
     }
 
@@ -162,7 +162,7 @@ impl Target {
     pub fn set_room(&self, bytes: usize) {
         let mut room = self.room.lock();
         if room.bytes != bytes {
-            *room = Room::of(bytes);
+            *room = BatchRoom::of(bytes);
         }
     }
 

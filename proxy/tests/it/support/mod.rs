@@ -43,8 +43,8 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// An address at which nobody listens for now. No other test takes its port meanwhile: it is below
-/// the range that listeners on port 0 and outgoing connections are given, and a name in the abstract
-/// namespace reserves it over all processes until this one ends.
+/// the range that listeners on port 0 and outgoing connections are given, and a name in the
+/// abstract namespace reserves it over all processes until this one ends.
 pub(crate) fn free_address() -> SocketAddr {
     static RESERVED: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
     const PORTS: std::ops::Range<u16> = 11_000..31_000;
