@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::drain::Drain;
@@ -97,16 +98,20 @@ impl<H: Handler> Listeners<H> {
                 }
                 Err(error) => {
                     self.metrics.exhausted(&error);
-                    tokio::time::sleep(ACCEPT_PAUSE).await; // accepting again at once would spin
+                    sleep(ACCEPT_PAUSE).await; // accepting again at once would spin
                 }
             }
         }
         if self.drain.is_handing_over() {
             return; // who is queued is served by the process that has the socket as well
         }
-        // Who is connected by now is served: closing the socket would cut them off.
-        while let Some(permit) = self.permit().await {
-            let Some(stream) = waiting(&socket).await else { break };
+        // Who is connected by now is served: closing the socket would cut them off. Others may come
+        // as fast as these are served, so it takes an end.
+        let until = Instant::now() + QUEUE_PATIENCE;
+        while let Ok(Some(permit)) = timeout_at(until, self.permit()).await
+            && Instant::now() < until
+            && let Some(stream) = waiting(&socket).await
+        {
             self.serve(stream, permit, &listener);
         }
         drop(counted);
@@ -187,5 +192,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// The longest time for which who is queued at a socket that is to be closed is served.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 /// The pause while there are no descriptors or buffers. Clients wait in the backlog meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
