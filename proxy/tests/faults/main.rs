@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(site.get("/fresh").status, 502);
 
         let failures =
-            site.metric("shellac_origin_failures_total{origin=\"app\",reason=\"refused\"}");
+            site.metric("shellac_origin_failures_total{origin=\"app\",reason=\"connect_refused\"}");
         assert!(failures >= 1.0, "{failures}");
         assert!(PATIENCE > LATE);
     }
