@@ -40,7 +40,9 @@ async fn deliver_missed(
     // Before the cursor opens, so that it sees every record below that the group's consumer has
     // read.
     let window_start = sender.partition.window_start();
-    let mut chunks = read_from(sender, next, permit);
+    // Until the last chunk is delivered, too: the thread ends with two of them under way.
+    let permit = Arc::new(permit);
+    let mut chunks = read_from(sender, next, Arc::clone(&permit));
     loop {
         let Some(chunk) = chunks.recv().await else {
             sender.unreachable("the cursor's thread ended").await;
@@ -111,7 +113,7 @@ async fn log_truncated(sender: &mut BatchSender, next: i64) -> SendResult {
 fn read_from(
     sender: &BatchSender,
     next: i64,
-    permit: OwnedSemaphorePermit,
+    permit: Arc<OwnedSemaphorePermit>,
 ) -> mpsc::Receiver<Chunk> {
     let (chunks, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let (context, log) = (Arc::clone(&sender.context), sender.partition.log.clone());
