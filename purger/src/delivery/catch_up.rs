@@ -117,7 +117,10 @@ fn read_from(
 ) -> mpsc::Receiver<Chunk> {
     let (chunks, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let (context, log) = (Arc::clone(&sender.context), sender.partition.log.clone());
-    drop(tokio::task::spawn_blocking(move || {
+    // Not one of the runtime's threads, which live on: the allocator keeps for each thread what
+    // folds took, until it ends.
+    let reader = std::thread::Builder::new().name("cursor".to_owned());
+    let spawned = reader.spawn(move || {
         let _permit = permit;
         let cursor = match context.cursors.open(&log, next) {
             Ok(cursor) => cursor,
@@ -130,7 +133,10 @@ fn read_from(
                 return true;
             }
         }
-    }));
+    });
+    if let Err(error) = spawned {
+        tracing::error!(%error, "a cursor has no thread: the proxy is asked again");
+    }
     receiver
 }
 
