@@ -248,7 +248,7 @@ stat -c 'program=%A %U:%G' /usr/bin/shellac
 echo "purger_group=$(id -gn shellac-purger)"
 echo "verify=$(systemd-analyze verify /usr/lib/systemd/system/shellac.service /usr/lib/systemd/system/shellac-purger.service 2>&1 | tr '\n' ' ')"
 echo "enabled=$(ls /etc/systemd/system/multi-user.target.wants | grep shellac | tr '\n' ' ')"
-echo "check=$(setpriv --reuid shellac --regid shellac --init-groups shellac check 2>&1 | head -1)"
+echo "check=$(setpriv --reuid shellac --regid shellac --init-groups shellac check 2>&1 | tail -1)"
 code=0; setpriv --reuid shellac-purger --regid shellac --clear-groups shellac-purger check --no-environment >/dev/null 2>&1 || code=$?
 echo "purger_check=$code"
 echo "other=$(setpriv --reuid nobody --regid nogroup --clear-groups shellac check 2>&1 | grep -c 'Permission denied')"
