@@ -423,11 +423,15 @@ cat /srv/good > /etc/shellac/config.toml
 systemctl reset-failed shellac; systemctl start shellac
 echo "store=$(stat -c %U /var/cache/shellac/store.dat) $(ready)"
 systemctl reload shellac; echo "reload=$?"
-before=$(show MainPID)
-systemctl kill -s USR2 --kill-whom=main shellac
-for _ in $(seq 100); do [ "$(show MainPID)" = "$before" ] || break; sleep 0.1; done
-[ "$(show MainPID)" = "$before" ]; echo "upgraded=$? $(show ActiveState) $(ready)"
-for _ in $(seq 100); do kill -0 "$before" 2>/dev/null || break; sleep 0.1; done # the old process leaves
+upgrade() {
+    before=$(show MainPID)
+    systemctl kill -s USR2 --kill-whom=main shellac
+    for _ in $(seq 100); do [ "$(show MainPID)" = "$before" ] || break; sleep 0.1; done
+    [ "$(show MainPID)" = "$before" ]; echo "$1=$? $(show ActiveState) $(ready)"
+    for _ in $(seq 100); do kill -0 "$before" 2>/dev/null || break; sleep 0.1; done # the old process leaves
+}
+upgrade upgraded
+upgrade upgraded_again
 systemctl stop shellac
 echo "stopped=$(show ActiveState) $(show Result)"
 """
@@ -470,6 +474,7 @@ class UnderSystemd(DebianPackages):
             "store": "shellac ready",
             "reload": "0",
             "upgraded": "1 active ready",
+            "upgraded_again": "1 active ready",
             "stopped": "inactive success",
         }
         self.assertEqual(said, expected, done.stderr)

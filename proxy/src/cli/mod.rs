@@ -27,6 +27,7 @@ mod upgrade;
 mod version;
 mod warm;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -100,6 +101,9 @@ enum Command {
     Completions(manuals::CompletionsArguments),
     /// Write manual pages
     Man(manuals::ManArguments),
+    /// Start the new process of an upgrade and wait for it
+    #[command(hide = true)]
+    Launch(LaunchArguments),
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +134,13 @@ struct ConfigArguments {
     /// How long responses are fresh that do not say so themselves
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct LaunchArguments {
+    program: OsString,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -175,6 +186,9 @@ impl Arguments {
             Command::Version(arguments) => version::version(&arguments),
             Command::Completions(arguments) => manuals::completions(&arguments),
             Command::Man(arguments) => manuals::man(&arguments),
+            Command::Launch(LaunchArguments { program, arguments }) => {
+                crate::upgrade::launch(&program, &arguments)
+            }
             Command::ImportVcl(arguments) => import_vcl::import_vcl(&arguments),
             Command::Store(arguments) => store::store(&arguments),
             Command::Warm(arguments) => warm::warm(&arguments),

@@ -9,7 +9,7 @@ use rustix::io::retry_on_intr;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    accept_with, bind, connect, listen, recvmsg, sendmsg, socket_with, sockopt,
+    accept_with, bind, connect, listen, recvmsg, sendmsg, socket_with, socketpair, sockopt,
 };
 
 use super::message::Message;
@@ -48,11 +48,9 @@ impl Channel {
         Ok(Self { socket })
     }
 
-    #[cfg(test)]
-    pub(super) fn pair() -> (Self, Self) {
-        let flags = SocketFlags::CLOEXEC;
-        let (one, other) = rustix::net::socketpair(AddressFamily::UNIX, KIND, flags, None).unwrap();
-        (Self { socket: one }, Self { socket: other })
+    pub(super) fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = socketpair(AddressFamily::UNIX, KIND, SocketFlags::CLOEXEC, None)?;
+        Ok((Self { socket: one }, Self { socket: other }))
     }
 
     /// Sends a message, with at most [`DESCRIPTORS_MAX`] descriptors.
@@ -114,6 +112,18 @@ impl AsFd for Channel {
     }
 }
 
+impl From<OwnedFd> for Channel {
+    fn from(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+}
+
+impl From<Channel> for OwnedFd {
+    fn from(channel: Channel) -> Self {
+        channel.socket
+    }
+}
+
 /// Keeps the bounds of messages.
 const KIND: SocketType = SocketType::SEQPACKET;
 const QUEUE: i32 = 8;
@@ -132,7 +142,7 @@ mod tests {
 
     #[test]
     fn messages_arrive_whole_with_their_descriptors() {
-        let (one, other) = Channel::pair();
+        let (one, other) = Channel::pair().unwrap();
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         one.send(&Message::Serving, &[]).unwrap();
         one.send(&Message::Complete, &[theirs.as_fd()]).unwrap();
@@ -150,7 +160,7 @@ mod tests {
 
     #[test]
     fn silence_ends_at_a_limit_and_nonsense_is_an_error() {
-        let (one, other) = Channel::pair();
+        let (one, other) = Channel::pair().unwrap();
         let late = other.receive(Some(Duration::from_millis(1))).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         rustix::net::send(&one, b"{\"type\":\"unheard_of\"}", SendFlags::empty()).unwrap();

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::channel::{Channel, UpgradeSocket};
 use super::identity::{PeerProcess, name_of};
 use super::launch::Program;
+use super::launcher::LaunchedProcess;
 use super::message::{Message, PROTOCOL};
 use super::predecessor::{HandOverError, Serving, hand_over};
 use super::reopened_store::{NoSuccessor, ReopenedStore};
@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::listener::sockets::{DuplicateSockets, OpenSockets};
 use crate::purge::Successor;
 use crate::server::Bound;
+use process::notify;
 
 /// Clones are the same.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ struct UpgradeParts {
 #[derive(Debug, Default)]
 struct UpgradeState {
     is_launching: bool,
+    /// The process that was started here, until it serves.
+    launched: Option<LaunchedProcess>,
     /// Operators who wait to hear what comes of it.
     operators: usize,
     /// The process that is being handed over to.
@@ -175,6 +178,12 @@ impl Upgrades {
     fn hand_over(&self, channel: Channel, pid: i32, serving: &Serving) {
         let outcome = match hand_over(channel, pid, serving) {
             Ok(()) => {
+                // Before the service manager hears of it: it looks whose child the process is.
+                let launched = self.shared.state.lock().launched.take_if(|it| it.pid() == pid);
+                if let Some(launched) = launched {
+                    launched.release();
+                }
+                notify::main_pid(pid.cast_unsigned());
                 tracing::info!(pid, "the new process serves");
                 Ok(())
             }
@@ -277,32 +286,41 @@ impl Upgrades {
         tell: &mut dyn FnMut(String),
     ) -> Result<String, String> {
         let own = std::process::id();
-        let mut child = program
+        let launched = program
             .start(own)
             .map_err(|error| format!("cannot start {}: {error}", program.path().display()))?;
-        let pid = i32::try_from(child.id()).unwrap_or_default();
+        let pid = launched.pid();
+        self.shared.state.lock().launched = Some(launched);
         tracing::info!(pid, program = %program.path().display(), "upgrade: a new process starts");
         tell(format!("process {own} has started {} as process {pid}", program.path().display()));
+        let outcome = self.wait_until_it_serves(pid);
+        let launched = self.shared.state.lock().launched.take();
+        match (&outcome, launched) {
+            (Ok(()), Some(launched)) => launched.release(),
+            (Err(_), Some(launched)) => drop(launched.end()),
+            (_, None) => {}
+        }
+        outcome.map(|()| format!("process {pid} serves"))
+    }
+
+    fn wait_until_it_serves(&self, pid: i32) -> Result<(), String> {
         let begun = Instant::now();
         loop {
             let mut state = self.shared.state.lock();
             let _late = self.shared.changed.wait_for(&mut state, LOOK_AGAIN);
             match &state.last {
-                Some((of, Ok(()))) if *of == pid => return Ok(format!("process {pid} serves")),
+                Some((of, Ok(()))) if *of == pid => return Ok(()),
                 Some((of, Err(reason))) if *of == pid => {
-                    let reason = format!("process {pid} failed: {reason}");
-                    drop(state);
-                    let _status = end(child);
-                    return Err(reason);
+                    return Err(format!("process {pid} failed: {reason}"));
                 }
                 _ => {}
             }
             if state.successor == Some(pid) {
                 continue;
             }
-            drop(state);
-            match child.try_wait() {
-                Ok(Some(status)) if self.shared.state.lock().last.is_none() => {
+            let Some(launched) = &mut state.launched else { continue };
+            match launched.try_wait() {
+                Ok(Some(status)) => {
                     let help = match status.code() {
                         Some(78) => ": its configuration is wrong, see `shellac check`",
                         _ => "",
@@ -310,11 +328,10 @@ impl Upgrades {
                     return Err(format!("process {pid} ended before it took over, {status}{help}"));
                 }
                 Err(error) => return Err(error.to_string()),
-                _ if begun.elapsed() > LAUNCH_PATIENCE => {
-                    let _status = end(child);
+                Ok(None) if begun.elapsed() > LAUNCH_PATIENCE => {
                     return Err(format!("process {pid} did not ask for anything: it is ended"));
                 }
-                _ => {}
+                Ok(None) => {}
             }
         }
     }
@@ -332,21 +349,8 @@ fn spawn(work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Ends a new process that does not serve, unless it soon ends by itself.
-fn end(mut child: Child) -> io::Result<ExitStatus> {
-    let begun = Instant::now();
-    while begun.elapsed() < END_PATIENCE {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        pause();
-    }
-    child.kill()?;
-    child.wait()
-}
-
 #[expect(clippy::disallowed_methods, reason = "in a thread of its own")]
-fn pause() {
+pub(super) fn pause() {
     thread::sleep(LOOK_AGAIN);
 }
 
@@ -358,24 +362,3 @@ const REVIVE_PATIENCE: Duration = Duration::from_mins(1);
 /// For operators to be told.
 const TELL_PATIENCE: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// For a new process that failed to say why in the log.
-const END_PATIENCE: Duration = Duration::from_secs(2);
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::{Command, Stdio};
-
-    use super::*;
-
-    #[test]
-    fn a_process_that_hangs_is_ended_and_one_that_ends_is_let_do_so() {
-        let start = |script: &str| {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::null());
-            shell.spawn().unwrap()
-        };
-        assert_eq!(end(start("exit 78")).unwrap().code(), Some(78));
-        assert_eq!(end(start("exec sleep 600")).unwrap().signal(), Some(9));
-    }
-}

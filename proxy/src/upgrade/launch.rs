@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+
+use super::launcher::LaunchedProcess;
 
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -35,19 +36,12 @@ impl Program {
         })
     }
 
-    /// Starts it again, to take over from a process. The environment and the standard streams are
+    /// Starts it again, to take over from a process. The environment and the standard output are
     /// this process's.
-    pub(super) fn start(&self, take_over: u32) -> io::Result<Child> {
-        Command::new(&self.path)
-            .args(&self.arguments)
-            .arg(format!("--take-over={take_over}"))
-            // They speak of descriptors that this process was passed.
-            .env_remove("LISTEN_PID")
-            .env_remove("LISTEN_FDS")
-            .env_remove("LISTEN_FDNAMES")
-            // The service manager watches whoever is the main process.
-            .env_remove("WATCHDOG_PID")
-            .spawn()
+    pub(super) fn start(&self, take_over: u32) -> io::Result<LaunchedProcess> {
+        let mut arguments = self.arguments.clone();
+        arguments.push(format!("--take-over={take_over}").into());
+        LaunchedProcess::start(&self.path, &arguments)
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Message {
     Complete,
     /// The successor has done what it can beside the predecessor, and asks for the store.
     Take,
-    /// The successor gives up.
+    /// The successor gives up, or the launcher cannot start it.
     Failed {
         reason: String,
     },
@@ -60,6 +60,10 @@ pub(super) enum Message {
     },
     Purged {
         number: u64,
+    },
+    /// The launcher has started the new process.
+    Started {
+        pid: i32,
     },
     /// To an operator.
     Progress {

@@ -23,6 +23,7 @@ mod channel;
 mod control;
 mod identity;
 mod launch;
+mod launcher;
 mod message;
 mod reopened_store;
 mod operator;
@@ -31,5 +32,6 @@ mod successor;
 
 pub use self::control::{UpgradeControl, Upgrades};
 pub use self::launch::Program;
+pub use self::launcher::launch;
 pub use self::operator::{OperatorError, upgrade};
 pub use self::successor::Succession;

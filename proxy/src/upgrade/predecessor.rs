@@ -18,7 +18,6 @@ use crate::app::{App, Pages};
 use crate::listener::sockets::{DuplicateSockets, OpenSockets};
 use crate::origins::ServerOrder;
 use crate::purge::{SUCCESSOR_PATIENCE, Successor};
-use process::notify;
 
 /// The parts that serve in this process.
 #[derive(Clone, Debug)]
@@ -101,7 +100,6 @@ pub(super) fn hand_over(
             "what was stored in memory is lost with this process, but for the pages that were handed over"
         );
     }
-    notify::main_pid(pid.cast_unsigned());
     let successor: Arc<dyn Successor> = Arc::new(SuccessorLink::new(channel, SUCCESSOR_PATIENCE));
     serving.app.executor.succeed_with(&successor);
     Ok(())
@@ -202,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_late_answer_to_one_purge_does_not_answer_the_next() {
-        let (ours, theirs) = Channel::pair();
+        let (ours, theirs) = Channel::pair().unwrap();
         let link = SuccessorLink::new(ours, Duration::from_millis(200));
         let purge = || link.invalidate(&[], b"a", &[]);
         let answer = |number| theirs.send(&Message::Purged { number }, &[]).unwrap();

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ struct Program {
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
     newest: Mutex<i32>,
+    /// What the service manager was told: each main process, and its parent at that moment.
+    main_processes: Arc<Mutex<Vec<(i32, i32)>>>,
     traffic: SocketAddr,
     admin: SocketAddr,
 }
@@ -69,7 +72,9 @@ impl Program {
                 shell
             }
         };
+        let main_processes = listen_as_service_manager(&folder.path().join("notify"));
         command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(folder.path());
+        command.env("NOTIFY_SOCKET", folder.path().join("notify"));
         command.args(["run", "--config", "config.toml"]);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -89,7 +94,7 @@ impl Program {
         until("the announcement", all).await;
         let (traffic, admin) = (announced("listen").unwrap(), announced("admin").unwrap());
         let newest = Mutex::new(child.id().cast_signed());
-        Self { folder, child, said, newest, traffic, admin }
+        Self { folder, child, said, newest, main_processes, traffic, admin }
     }
 
     fn pid(&self) -> i32 {
@@ -181,6 +186,27 @@ impl Program {
     }
 }
 
+fn listen_as_service_manager(path: &Path) -> Arc<Mutex<Vec<(i32, i32)>>> {
+    let main_processes: Arc<Mutex<Vec<(i32, i32)>>> = Arc::default();
+    let told = Arc::clone(&main_processes);
+    let socket = UnixDatagram::bind(path).unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let pids = message.lines().filter_map(|line| line.strip_prefix("MAINPID="));
+            told.lock().extend(pids.map(|pid| (pid.parse().unwrap(), parent_of(pid))));
+        }
+    });
+    main_processes
+}
+
+fn parent_of(pid: &str) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_name, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         let newest = self.newest();
@@ -238,6 +264,22 @@ async fn twenty_upgrades_under_load_fail_no_request() {
     in_time("the clients", clients).await.unwrap();
     assert!(count.load(Ordering::Relaxed) > 500, "{count:?}");
     assert_ne!(program.newest(), program.pid());
+}
+
+/// systemd waits for the end of a stopped service only if its main process is a child of its own.
+#[tokio::test]
+async fn the_new_process_is_no_child_of_the_old_one_when_the_service_manager_hears_of_it() {
+    let origin = Origin::start().await;
+    let program = Program::start(&origin, MEMORY).await;
+    let mut before = program.pid();
+    for number in 0..2 {
+        assert!(program.upgrade(&[]).await.status.success());
+        until("MAINPID", || program.main_processes.lock().len() > number).await;
+        let (pid, parent) = program.main_processes.lock()[number];
+        assert_eq!(pid, program.newest());
+        assert_ne!(parent, before);
+        before = pid;
+    }
 }
 
 #[tokio::test]
