@@ -94,7 +94,9 @@ impl Program {
         until("the announcement", all).await;
         let (traffic, admin) = (announced("listen").unwrap(), announced("admin").unwrap());
         let newest = Mutex::new(child.id().cast_signed());
-        Self { folder, child, said, newest, main_processes, traffic, admin }
+        let program = Self { folder, child, said, newest, main_processes, traffic, admin };
+        program.until_loaded().await;
+        program
     }
 
     fn pid(&self) -> i32 {
@@ -114,24 +116,18 @@ impl Program {
         self.count_of(text) > 0
     }
 
-    /// Waits until all pages are in a file, if there is one.
-    async fn until_written(&self) {
-        let written = async {
+    /// Waits until pages are written to a file, if there is one.
+    async fn until_loaded(&self) {
+        let loaded = async {
             loop {
-                let mut connection = Connection::open(self.admin).await;
-                connection.send(request("GET", "/metrics", &[], "")).await;
-                let page = connection.answer().await;
-                let written = page.text().lines().find_map(|line| {
-                    line.strip_prefix("shellac_storage_written_bytes_total{time=\"first\"} ")
-                        .map(str::to_owned)
-                });
-                if written.is_none_or(|bytes| bytes != "0") {
+                let page = self.ask_admin("GET", "/metrics", "").await;
+                if !page.text().lines().any(|line| line == "shellac_storage_loading 1") {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        in_time("writing", written).await;
+        in_time("loading", loaded).await;
     }
 
     async fn upgrade(&self, arguments: &[&str]) -> Output {
@@ -359,7 +355,6 @@ async fn a_new_process_that_dies_with_the_store_gives_it_back() {
         assert_eq!(program.purge("/purged").await, 200);
         origin.on("/purged", cacheable("new"));
 
-        program.until_written().await;
         origin.on("/kept", cacheable("other"));
         origin.on("/queued", ok("answered"));
 
@@ -401,7 +396,6 @@ async fn a_change_that_ends_after_a_failed_hand_over_is_purged() {
             origin.seen(&change, 1).await;
             changes.push(connection);
         }
-        program.until_written().await;
         let pid = program.pid();
         let taking = tokio::task::spawn_blocking(move || Impostor::take(pid));
         let impostor = in_time("the hand-over", taking).await.unwrap();
@@ -430,7 +424,6 @@ async fn a_file_survives_an_upgrade_with_its_purges() {
     program.get("/purged").await;
     assert_eq!(program.purge("/purged").await, 200);
     origin.on("/purged", cacheable("new"));
-    program.until_written().await;
     assert!(program.upgrade(&["--wait"]).await.status.success());
     until("the store", || program.count_of("the store is loaded") == 2).await;
     assert!(program.get("/kept").await.is_hit());

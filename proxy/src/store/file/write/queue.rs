@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use crate::store::Stored;
 use crate::store::file::read::file_body::Extent;
@@ -32,6 +33,7 @@ pub(crate) enum Job {
 pub(crate) struct Loaded {
     pub(crate) free: Vec<u32>,
     pub(crate) queues: [VecDeque<u32>; 3],
+    pub(crate) took: Duration,
 }
 
 /// Bytes of the queue; given back when dropped.

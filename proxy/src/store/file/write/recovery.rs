@@ -26,10 +26,12 @@ use crate::store::file::volume::Volume;
 use crate::store::file::volume::index::{IndexEntry, RecordPlace};
 use crate::store::file::write::queue::Loaded;
 use process::timestamp::Timestamp;
+use tokio::time::Instant;
 
 /// Reads all segments and fills the index. Blocks, for seconds where there are millions of
 /// responses.
 pub(crate) fn load(volume: &Arc<Volume>) -> Loaded {
+    let started = Instant::now();
     let now = volume.now_secs();
     volume.loaded_at.store(now, Ordering::Release);
     let mut loaded = Loaded::default();
@@ -47,6 +49,7 @@ pub(crate) fn load(volume: &Arc<Volume>) -> Loaded {
     }
     volume.unloaded.lock().clear(); // what is left are segments that are free
     sweep_expired(volume, now, |_| ()); // their extents were not counted
+    loaded.took = started.elapsed();
     loaded
 }
 

@@ -15,7 +15,7 @@ use super::writer::SegmentWriter;
 use crate::store::file::device::lock::StoreLock;
 use crate::store::file::volume::Volume;
 use crate::store::file::volume::open::Opened;
-use crate::store::file::write::queue::{Job, Loaded, Reserved};
+use crate::store::file::write::queue::{Job, Reserved};
 
 #[derive(Debug)]
 pub(crate) struct FileEngine {
@@ -65,7 +65,7 @@ impl FileEngine {
             spawn("store-load", {
                 let (volume, jobs) = (Arc::clone(volume), jobs.clone());
                 move || {
-                    let loaded = load(&volume);
+                    let loaded = recovery::load(&volume);
                     drop(jobs.send(Job::Ready(loaded)));
                 }
             })?,
@@ -83,7 +83,7 @@ impl FileEngine {
     pub(crate) fn inline(opened: &Opened) -> Self {
         let volume = &opened.volume;
         let mut writer = SegmentWriter::new(volume);
-        writer.handle(Job::Ready(load(volume)));
+        writer.handle(Job::Ready(recovery::load(volume)));
         Self::of(volume, JobSink::Inline(Mutex::new(Some(Box::new(writer)))), None)
     }
 
@@ -212,16 +212,6 @@ fn write(mut writer: SegmentWriter, jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
         writer.handle(job);
     }
-}
-
-fn load(volume: &Arc<Volume>) -> Loaded {
-    let started = Instant::now();
-    let loaded = recovery::load(volume);
-    let took = started.elapsed();
-    let objects = volume.index.entries();
-    volume.metrics.note_recovery(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), objects);
-    tracing::info!(objects, ?took, "the store is loaded");
-    loaded
 }
 
 /// Waits for the processes that have handed the store over: until they end, nothing is overwritten.

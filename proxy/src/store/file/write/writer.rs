@@ -98,7 +98,7 @@ impl SegmentWriter {
     /// Takes over the segments that were read after the start. Responses that were replaced
     /// meanwhile are dead.
     fn begin(&mut self, loaded: Loaded) {
-        let Loaded { free, queues } = loaded;
+        let Loaded { free, queues, took } = loaded;
         (self.log.free, self.log.queues) = (free, queues);
         let volume = &self.volume;
         let mut noted = volume.superseded.lock();
@@ -119,6 +119,9 @@ impl SegmentWriter {
         }
         volume.is_loading.store(false, Ordering::Release);
         drop(noted);
+        let objects = volume.index.entries();
+        volume.metrics.note_recovery(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), objects);
+        tracing::info!(objects, ?took, "the store is loaded");
         for entry in gone {
             response::sub_live_body(volume, &entry); // reads its head: nobody waits for that
         }
