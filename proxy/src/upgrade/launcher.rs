@@ -93,13 +93,9 @@ impl LaunchedProcess {
 /// Is the launcher: starts a program for the process at the other end of standard input, and waits
 /// for whichever of the two ends first.
 pub fn launch(program: &OsStr, arguments: &[OsString]) -> ExitCode {
-    match start_and_wait(program, arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("shellac: cannot launch {}: {error}", Path::new(program).display());
-            process::exit::Exit::Io.into()
-        }
-    }
+    let code = start_and_wait(program, arguments);
+    // Whoever started it hears of an error by the end of the channel.
+    code.unwrap_or_else(|_| process::exit::Exit::Io.into())
 }
 
 fn start_and_wait(program: &OsStr, arguments: &[OsString]) -> io::Result<ExitCode> {
