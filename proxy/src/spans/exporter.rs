@@ -15,7 +15,7 @@ use super::collector::{Collector, ExportOutcome};
 use super::message::{
     ResourceSpans, ScopeSpans, SpanAttributes, SpanResource, SpanScope, TraceExport, WireSpan,
 };
-use super::span_queue::SpanQueue;
+use super::span_queue::{SpanCounts, SpanQueue};
 
 #[derive(Debug)]
 pub(super) struct SpanExporter {
@@ -37,9 +37,12 @@ struct SpanSender {
 impl SpanExporter {
     /// Starts the thread; `None` without an endpoint. It ends when the queue is closed and what
     /// waits was sent, or could not be.
-    pub(super) fn start(settings: &TracingSettings) -> std::io::Result<Option<Self>> {
+    pub(super) fn start(
+        settings: &TracingSettings,
+        counts: &Arc<SpanCounts>,
+    ) -> std::io::Result<Option<Self>> {
         let Some(collector) = Collector::new(settings) else { return Ok(None) };
-        let queue = Arc::new(SpanQueue::new(settings.queue));
+        let queue = Arc::new(SpanQueue::new(settings.queue, counts));
         let sender = SpanSender {
             queue: Arc::clone(&queue),
             collector,
@@ -102,7 +105,7 @@ impl SpanSender {
                     return self.taken(count, rejected.min(count), &message);
                 }
                 ExportOutcome::Refused { why } => {
-                    self.queue.counts.undelivered.add(count);
+                    self.queue.counts.refused.add(count);
                     return self.fail(&why);
                 }
                 ExportOutcome::Later { why, pause: asked } => {
@@ -116,7 +119,9 @@ impl SpanSender {
                 }
             }
         }
-        self.queue.counts.undelivered.add(count);
+        // At the end nobody waits for a collector that is not there, once for each batch.
+        let rest = if self.queue.is_closed() { self.queue.rest() as u64 } else { 0 };
+        self.queue.counts.undelivered.add(count + rest);
     }
 
     /// Waits, but not past the end.

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use process::clock::Clock;
-use process::metrics::Counter;
 use settings::Config;
 
 use self::exporter::SpanExporter;
@@ -32,8 +31,8 @@ use crate::policy::LiveSettings;
 #[derive(Debug)]
 pub struct Spans {
     sink: Mutex<Option<Arc<SpanSink>>>,
-    /// The counts of exports that others have replaced, in the order of [`counts`].
-    gone: [Counter; COUNTS],
+    /// Of all exports, one after the other.
+    counts: Arc<SpanCounts>,
     sinks: Arc<RecordSinks>,
     live: Arc<LiveSettings>,
     clock: Clock,
@@ -48,7 +47,7 @@ impl Spans {
     ) -> Self {
         let spans = Self {
             sink: Mutex::default(),
-            gone: Default::default(),
+            counts: Arc::default(),
             sinks: Arc::clone(sinks),
             live: Arc::clone(live),
             clock: clock.clone(),
@@ -63,7 +62,7 @@ impl Spans {
         if current.as_ref().is_some_and(|sink| sink.exporter.settings == config.tracing) {
             return;
         }
-        let exporter = SpanExporter::start(&config.tracing)
+        let exporter = SpanExporter::start(&config.tracing, &self.counts)
             .inspect_err(|error| tracing::error!(%error, "cannot start the export of spans"));
         let sink = exporter.ok().flatten().map(|exporter| {
             let (live, clock) = (Arc::clone(&self.live), self.clock.clone());
@@ -74,9 +73,6 @@ impl Spans {
         }
         if let Some(before) = std::mem::replace(&mut *current, sink) {
             before.exporter.queue.close();
-            for (sum, count) in self.gone.iter().zip(counts(&before.exporter.queue.counts)) {
-                sum.add(count);
-            }
         }
     }
 
@@ -91,34 +87,32 @@ impl Spans {
 
     /// Returns the families of spans; none where none were ever exported.
     pub(crate) fn families(&self) -> Vec<Family> {
-        let sink = self.sink.lock();
-        let now = sink.as_deref().map(|sink| counts(&sink.exporter.queue.counts));
-        let gone = self.gone.each_ref().map(Counter::value);
-        if now.is_none() && gone.iter().all(|count| *count == 0) {
+        let SpanCounts { exported, crowded_out, undelivered, refused, rejected } = &*self.counts;
+        let lost = [
+            ("queue", crowded_out),
+            ("unavailable", undelivered),
+            ("refused", refused),
+            ("rejected", rejected),
+        ];
+        let lost = lost.map(|(reason, counter)| (reason, counter.value()));
+        let exported = exported.value();
+        let is_unused = exported == 0 && lost.iter().all(|(_, count)| *count == 0);
+        if is_unused && self.sink.lock().is_none() {
             return Vec::new();
         }
-        let mut sums = gone.into_iter().zip(now.unwrap_or_default()).map(|(one, two)| one + two);
-        let exported = sums.next().unwrap_or_default();
-        let lost = REASONS.into_iter().zip(sums);
+        let sample =
+            |(reason, count): (&str, u64)| Sample::counter([("reason", reason.to_owned())], count);
         vec![
             Family::counter("shellac_spans_exported", "Spans that the collector took", exported),
             Family::labelled(
                 "shellac_spans_lost",
-                "Spans that found no room, or that the collector did not take",
-                lost.map(|(reason, count)| Sample::counter([("reason", reason.to_owned())], count)),
+                "Spans lost: no room in the queue, collector unavailable, export refused, span rejected",
+                lost.into_iter().map(sample),
             ),
         ]
     }
 }
 
-/// Returns the spans that were exported, and those that were lost in the order of [`REASONS`].
-fn counts(counts: &SpanCounts) -> [u64; COUNTS] {
-    let SpanCounts { exported, crowded_out, undelivered, rejected } = counts;
-    [exported, crowded_out, undelivered, rejected].map(Counter::value)
-}
-
 const NAME: &str = "spans";
-const REASONS: [&str; 3] = ["queue", "collector", "rejected"];
-const COUNTS: usize = REASONS.len() + 1;
 /// Who stops the proxy does not wait for a collector that is not there.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(1);

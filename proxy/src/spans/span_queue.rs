@@ -1,5 +1,6 @@
 //! `SpanQueue`: spans on their way to the exporter. Nobody waits to put one in.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ pub(super) struct SpanQueue {
     is_closed: AtomicBool,
     /// The exporter: a batch is there, or the end.
     exporter: Notify,
-    pub(super) counts: SpanCounts,
+    pub(super) counts: Arc<SpanCounts>,
 }
 
 #[derive(Debug, Default)]
@@ -23,20 +24,22 @@ pub(super) struct SpanCounts {
     pub(super) exported: Counter,
     /// The queue was full.
     pub(super) crowded_out: Counter,
-    /// The collector did not take them, though it was asked several times.
+    /// The collector was not there, though it was asked several times.
     pub(super) undelivered: Counter,
+    /// The collector said that it will never take the export.
+    pub(super) refused: Counter,
     /// The collector took the export, and not these.
     pub(super) rejected: Counter,
 }
 
 impl SpanQueue {
-    pub(super) fn new(spans_max: usize) -> Self {
+    pub(super) fn new(spans_max: usize, counts: &Arc<SpanCounts>) -> Self {
         Self {
             waiting: Mutex::default(),
             spans_max,
             is_closed: AtomicBool::new(false),
             exporter: Notify::new(),
-            counts: SpanCounts::default(),
+            counts: Arc::clone(counts),
         }
     }
 
@@ -66,6 +69,11 @@ impl SpanQueue {
         self.exporter.notified().await;
     }
 
+    /// Takes everything out that waits.
+    pub(super) fn rest(&self) -> usize {
+        std::mem::take(&mut *self.waiting.lock()).len()
+    }
+
     /// Takes no more. What waits is exported.
     pub(super) fn close(&self) {
         let waiting = self.waiting.lock();
@@ -92,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_takes_no_part_of_a_request_and_counts_what_it_leaves_out() {
-        let queue = SpanQueue::new(3);
+        let queue = SpanQueue::new(3, &Arc::default());
         queue.push(spans(2));
         queue.push(spans(2));
         queue.push(spans(1));
@@ -106,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_exporter_is_woken_by_a_batch_and_by_the_end() {
-        let queue = SpanQueue::new(2 * BATCH);
+        let queue = SpanQueue::new(2 * BATCH, &Arc::default());
         queue.push(spans(BATCH));
         queue.changed().await;
         assert_eq!((queue.batch().len(), queue.batch().len()), (BATCH, 0));

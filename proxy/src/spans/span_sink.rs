@@ -63,7 +63,11 @@ impl Traced<'_> {
         let mut attributes = self.of_both();
         attributes.text("url.scheme", self.scheme());
         if let Some(head) = &details.head {
-            attributes.text("server.address", head.target.host());
+            let (name, port) = name_and_port(head.target.host());
+            attributes.text("server.address", name);
+            if let Some(port) = port {
+                attributes.whole("server.port", port);
+            }
         }
         if let Some(version) = details.line.as_ref().and_then(|line| version(line.version)) {
             attributes.text("network.protocol.version", version);
@@ -138,7 +142,7 @@ impl Traced<'_> {
         let mut attributes = SpanAttributes::default();
         if let Some(line) = &self.details.line {
             attributes.text("http.request.method", line.method.as_str());
-            attributes.text("url.path", line.uri.path());
+            attributes.text("url.path", cut(line.uri.path(), PATH_BYTES_MAX));
         }
         if let Some(origin) = &self.origin {
             attributes.text("shellac.origin", &**origin);
@@ -153,7 +157,11 @@ impl Traced<'_> {
         attributes: SpanAttributes,
         is_error: bool,
     ) -> WireSpan {
-        let state = self.details.fields().get(TRACESTATE).filter(|_| self.span.parent.is_some());
+        let state = self
+            .details
+            .fields()
+            .get(TRACESTATE)
+            .filter(|state| self.span.parent.is_some() && state.len() <= TRACESTATE_BYTES_MAX);
         let method = self.details.line.as_ref().map_or("HTTP", |line| line.method.as_str());
         WireSpan {
             trace_id: big_endian(self.span.trace.0),
@@ -191,6 +199,16 @@ impl Traced<'_> {
     }
 }
 
+/// Returns the beginning of a text, of so many bytes at most.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
+}
+
+fn name_and_port(host: &str) -> (&str, Option<i64>) {
+    let split = host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse().ok()?)));
+    split.map_or((host, None), |(name, port)| (name, Some(port)))
+}
+
 fn version(version: Version) -> Option<&'static str> {
     match version {
         Version::HTTP_10 => Some("1.0"),
@@ -217,8 +235,31 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// Bytes of a path that a span has.
+const PATH_BYTES_MAX: usize = 1 << 10;
+/// What has to be propagated (W3C Trace Context, "tracestate Limits"); longer ones are left out.
+const TRACESTATE_BYTES_MAX: usize = 512;
 /// Flags of a span: the trace is recorded; it is known whether the parent is of another process;
 /// it is.
 const SAMPLED: u32 = 0x001;
 const KNOWN: u32 = 0x100;
 const REMOTE: u32 = 0x200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_and_a_port() {
+        assert_eq!(name_and_port("site.example"), ("site.example", None));
+        assert_eq!(name_and_port("site.example:8080"), ("site.example", Some(8080)));
+        assert_eq!(name_and_port("[::1]"), ("[::1]", None));
+        assert_eq!(name_and_port("[::1]:80"), ("[::1]", Some(80)));
+    }
+
+    #[test]
+    fn a_long_path_is_cut_between_characters() {
+        assert_eq!(cut("/short", 8), "/short");
+        assert_eq!(cut("/aé", 3), "/a");
+    }
+}

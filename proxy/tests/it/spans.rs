@@ -202,7 +202,7 @@ async fn a_failure_is_an_error_with_its_reason() {
 #[tokio::test]
 async fn a_busy_collector_is_asked_again_and_one_that_refuses_is_not() {
     let (origin, (receiver, address)) =
-        (Origin::start().await, Receiver::start(&[503, 200, 400]).await);
+        (Origin::start().await, Receiver::start(&[503, 200, 400, 200]).await);
     let reloading = Reloading::start(&origin, &settings(address, "sample = \"100%\""));
     origin.on("/a", cacheable("x"));
     drop(reloading.proxy.get("/a").await);
@@ -210,9 +210,16 @@ async fn a_busy_collector_is_asked_again_and_one_that_refuses_is_not() {
     assert_eq!(receiver.heads.lock().unwrap().len(), 2);
     drop(reloading.proxy.get("/a").await);
     until("a refusal", || receiver.heads.lock().unwrap().len() == 3).await;
-    let lost = "shellac_spans_lost_total{reason=\"collector\"} 1\n";
+    let lost = "shellac_spans_lost_total{reason=\"refused\"} 1\n";
     in_time("the count", async { while !reloading.metrics().await.contains(lost) {} }).await;
     assert!(reloading.metrics().await.contains("shellac_spans_exported_total 2\n"));
+
+    let other = settings(address, "sample = \"100%\"\nservice = \"other\"");
+    reloading.apply(&other).await;
+    drop(reloading.proxy.get("/a").await);
+    let exported = "shellac_spans_exported_total 3\n";
+    in_time("the count", async { while !reloading.metrics().await.contains(exported) {} }).await;
+    assert!(reloading.metrics().await.contains(lost), "counts outlive a reload");
 }
 
 #[tokio::test]
