@@ -10,6 +10,7 @@ pub mod terminal;
 pub mod configuration;
 pub mod logging;
 pub mod recurring;
+pub mod threads;
 pub mod signals;
 pub mod notify;
 pub mod descriptors;

@@ -1,12 +1,13 @@
 //! The composition root: makes every part, starts the threads, and stops them in order.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use std::{io, thread};
 
 use process::clock::Clock;
+use process::threads::{self, ThreadError};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use settings::{Config, EventFormat};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::dead_letter::DeadLetters;
 use crate::delivery::context::{DeliveryContext, QUESTIONS_MAX};
+use crate::delivery::cursor_threads::CursorThreads;
 use crate::delivery::discovery::Discovery;
 use crate::delivery::fleet::Fleet;
 use crate::delivery::refusal::{REFUSALS_MAX, REFUSED_READERS_MAX};
@@ -64,8 +66,8 @@ pub enum RunError {
     Kafka(#[from] KafkaError),
     #[error(transparent)]
     Consume(#[from] ConsumeError),
-    #[error("cannot start a thread: {0}")]
-    Thread(#[from] io::Error),
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
     #[error("cannot listen to signals: {0}")]
     Signals(io::Error),
 }
@@ -118,7 +120,7 @@ impl App {
             name: name(rules),
             rules: rules.clone(),
             cursors: Arc::clone(&cursors),
-            cursor_permits: Arc::new(Semaphore::new(memory.cursors())),
+            cursor_threads: Arc::new(CursorThreads::new(memory.cursors())),
             brokers: consumer.clone(),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             intake: intake.clone(),
@@ -134,8 +136,9 @@ impl App {
         Ok(Self { fleet, config, consumer, cursors, intake, admin, instance })
     }
 
-    pub fn admin_address(&self) -> io::Result<SocketAddr> {
-        self.admin.local_addr()
+    pub fn admin_address(&self) -> Result<SocketAddr, RunError> {
+        let address = self.config.purger.admin;
+        self.admin.local_addr().map_err(|source| RunError::Bind { address, source })
     }
 
     /// Consumes and delivers until `leave` ends or librdkafka fails for good.
@@ -144,7 +147,9 @@ impl App {
             self;
         let topics: Vec<&str> = config.purger.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
-        let listener = tokio::net::TcpListener::from_std(admin)?;
+        let address = config.purger.admin;
+        let listener = tokio::net::TcpListener::from_std(admin)
+            .map_err(|source| RunError::Bind { address, source })?;
         drop(tokio::spawn(admin::accept(Arc::clone(&fleet), listener)));
         let stop_deliveries = CancellationToken::new();
         let discovery = Discovery::new(config.purger.targets.clone());
@@ -163,15 +168,15 @@ impl App {
             interval: (config.purger.heartbeat / 2).min(LOOK),
         };
         let is_stopped = Arc::clone(&stop);
-        spawn("lookout", move || lookout.run(&is_stopped))?;
+        threads::start("lookout", move || lookout.run(&is_stopped))?;
         let assignment = Arc::clone(fleet.assignment());
         let rereader = Rereader { assignment, cursors, intake: intake.clone() };
         let is_stopped = Arc::clone(&stop);
-        spawn("rereader", move || rereader.run(&is_stopped))?;
+        threads::start("rereader", move || rereader.run(&is_stopped))?;
         let consumer_loop = ConsumerLoop::new(consumer, Arc::clone(fleet.assignment()));
         let is_stopped = Arc::clone(&stop);
         let (done, mut consumed) = oneshot::channel();
-        spawn("consumer", move || {
+        threads::start("consumer", move || {
             let _nobody_waits = done.send(
                 consumer_loop
                     .run(&is_stopped, |partition, message| intake.take(partition, message)),
@@ -259,11 +264,6 @@ fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
         Ok(listener)
     });
     bound.map_err(|source| RunError::Bind { address, source })
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    drop(thread::Builder::new().name(name.to_owned()).spawn(body)?);
-    Ok(())
 }
 
 /// Longest interval between two questions for the end of a partition.

@@ -31,7 +31,7 @@ pub(super) struct BatchSender {
     pub(super) sent: Option<Instant>,
     /// While true, it holds a cursor, of which there are few.
     pub(super) is_catching_up: bool,
-    /// The pause after a batch that failed meanwhile.
+    /// The pause that is due once the cursor is given back.
     pub(super) pause: Duration,
     /// The position from a refused batch, not yet compared with the log.
     pub(super) log_status: Option<LogStatus>,
@@ -167,13 +167,13 @@ impl BatchSender {
                         "a proxy reports another position: going back"
                     );
                     self.log_status = Some(log_status);
-                    sleep(HOLE_PAUSE).await;
+                    self.wait(HOLE_PAUSE).await;
                     return BatchResult::LocateAgain;
                 }
                 DeliveryOutcome::Refused(refusal) if refusal.proxy != self.instance => {
                     // Another process has taken its place.
                     self.log_status = None;
-                    sleep(HOLE_PAUSE).await;
+                    self.wait(HOLE_PAUSE).await;
                     return BatchResult::LocateAgain;
                 }
                 DeliveryOutcome::Refused(refusal) if !slice.purges.is_empty() => {
@@ -185,11 +185,12 @@ impl BatchSender {
                     );
                     return BatchResult::Refused(refusal.detail);
                 }
-                outcome if self.is_catching_up => {
-                    self.pause = self.note_failure(&outcome);
-                    return BatchResult::LocateAgain; // others wait for its cursor
+                outcome => {
+                    self.failed(&outcome).await;
+                    if self.is_catching_up {
+                        return BatchResult::LocateAgain; // others wait for its cursor
+                    }
                 }
-                outcome => self.failed(&outcome).await,
             }
         }
     }
@@ -253,7 +254,16 @@ impl BatchSender {
     /// Waits before the next attempt.
     pub(super) async fn failed(&mut self, outcome: &DeliveryOutcome) {
         let pause = self.note_failure(outcome);
-        sleep(pause).await;
+        self.wait(pause).await;
+    }
+
+    /// Waits; while it holds a cursor, the wait comes after it is given back.
+    async fn wait(&mut self, pause: Duration) {
+        if self.is_catching_up {
+            self.pause = pause;
+        } else {
+            sleep(pause).await;
+        }
     }
 
     /// Returns the pause before the next attempt. A proxy that fails for `slow_after` no longer
@@ -321,7 +331,7 @@ impl BatchSender {
     pub(super) async fn unreachable(&mut self, error: &str) {
         tracing::debug!(error, topic = self.log().0, "Kafka does not answer: asking again");
         let pause = self.backoff.wait();
-        sleep(pause).await;
+        self.wait(pause).await;
     }
 }
 

@@ -21,7 +21,12 @@ pub(super) async fn catch_up(sender: &mut BatchSender, next: i64) -> SendResult 
         return SendResult::LocateAgain;
     }
     sender.target.note_position(sender.log(), next, true);
-    let Ok(permit) = Arc::clone(&sender.context.cursor_permits).acquire_owned().await else {
+    with_cursor(sender, next).await
+}
+
+/// Delivers from a cursor, which is given back before any pause.
+async fn with_cursor(sender: &mut BatchSender, next: i64) -> SendResult {
+    let Some(permit) = sender.context.cursor_threads.permit().await else {
         return SendResult::LocateAgain;
     };
     sender.context.metrics.catch_ups.inc();
@@ -42,8 +47,11 @@ async fn deliver_missed(
     let window_start = sender.partition.window_start();
     // Until the last chunk is delivered, too: the thread ends with two of them under way.
     let permit = Arc::new(permit);
-    let mut chunks = read_from(sender, next, Arc::clone(&permit));
-    loop {
+    let Some(mut chunks) = read_from(sender, next, Arc::clone(&permit)) else {
+        sender.unreachable("a cursor has no thread").await;
+        return SendResult::Confirmed(next);
+    };
+    let end = loop {
         let Some(chunk) = chunks.recv().await else {
             sender.unreachable("the cursor's thread ended").await;
             return SendResult::Confirmed(next);
@@ -59,16 +67,17 @@ async fn deliver_missed(
         if sender.partition.slice(next, 0).is_some() {
             return SendResult::Confirmed(next);
         }
-        match chunk.end {
-            None => {}
-            Some(End::OfLog) => return skip_to_window(sender, next, window_start).await,
-            Some(End::Failed(CursorError::OutOfRange(_))) => {
-                return log_truncated(sender, next).await;
-            }
-            Some(End::Failed(error)) => {
-                sender.unreachable(&error.to_string()).await;
-                return SendResult::Confirmed(next); // another cursor continues there
-            }
+        if let Some(end) = chunk.end {
+            break end;
+        }
+    };
+    drop(permit);
+    match end {
+        End::OfLog => skip_to_window(sender, next, window_start).await,
+        End::Failed(CursorError::OutOfRange(_)) => log_truncated(sender, next).await,
+        End::Failed(error) => {
+            sender.unreachable(&error.to_string()).await;
+            SendResult::Confirmed(next) // another cursor continues there
         }
     }
 }
@@ -109,35 +118,33 @@ async fn log_truncated(sender: &mut BatchSender, next: i64) -> SendResult {
 }
 
 /// Starts a thread that reads and folds from `next` on, until the receiver is dropped. It keeps the
-/// permit as long as its cursor, which a broker that does not answer holds up for a while.
+/// permit as long as its cursor, which a broker that does not answer holds up for a while. `None`:
+/// the system has no thread.
 fn read_from(
     sender: &BatchSender,
     next: i64,
     permit: Arc<OwnedSemaphorePermit>,
-) -> mpsc::Receiver<Chunk> {
+) -> Option<mpsc::Receiver<Chunk>> {
     let (chunks, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let (context, log) = (Arc::clone(&sender.context), sender.partition.log.clone());
-    // Not one of the runtime's threads, which live on: the allocator keeps for each thread what
-    // folds took, until it ends.
-    let reader = std::thread::Builder::new().name("cursor".to_owned());
-    let spawned = reader.spawn(move || {
+    let read = move || {
         let _permit = permit;
         let cursor = match context.cursors.open(&log, next) {
             Ok(cursor) => cursor,
-            Err(error) => return chunks.blocking_send(Chunk::failed(error)).is_ok(),
+            Err(error) => {
+                let _nobody_waits = chunks.blocking_send(Chunk::failed(error));
+                return;
+            }
         };
         loop {
             let chunk = Chunk::gather(&cursor, &context, || chunks.is_closed());
             let is_last = chunk.end.is_some();
             if chunks.blocking_send(chunk).is_err() || is_last {
-                return true;
+                return;
             }
         }
-    });
-    if let Err(error) = spawned {
-        tracing::error!(%error, "a cursor has no thread: the proxy is asked again");
-    }
-    receiver
+    };
+    sender.context.cursor_threads.start(read).then_some(receiver)
 }
 
 /// Returns the empty range from `next` up to the window; `None`: the window begins no later, or is
@@ -151,7 +158,57 @@ const CHUNKS_AHEAD: usize = 1;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use process::clock::Clock;
+    use purge_protocol::log::LogId;
+    use settings::{Config, Sources, TargetHttp};
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::app::App;
+    use crate::backoff;
+    use crate::delivery::context::DeliveryContext;
+    use crate::delivery::cursor_threads::CursorThreads;
+    use crate::delivery::target::{Target, TargetOptions};
+    use crate::partition::Partition;
+    use crate::partition::window::WindowLimits;
+
+    fn context_with(cursor_threads: CursorThreads) -> Arc<DeliveryContext> {
+        let text = "[origin.app]\nservers = [\"127.0.0.1:1\"]\n[kafka]\nbrokers = [\"127.0.0.1:1\"]\n[purger]\nadmin = \"127.0.0.1:0\"";
+        let file = Some(("test.toml".to_owned(), text.to_owned()));
+        let config = Config::load(&Sources { file, ..Sources::default() }).unwrap();
+        let app = App::new(config, Clock::system()).unwrap();
+        let cursor_threads = Arc::new(cursor_threads);
+        Arc::new(DeliveryContext { cursor_threads, ..DeliveryContext::clone(app.fleet.context()) })
+    }
+
+    fn sender_to(id: u32, context: &Arc<DeliveryContext>) -> BatchSender {
+        let timeout = Duration::from_secs(1);
+        let options = TargetOptions { http: TargetHttp::Http1, token: None, timeout };
+        let target = Target::new(id, "http://127.0.0.1:1".to_owned(), &options);
+        let log = LogId { cluster: "c".into(), topic: "t".into(), partition: 0 };
+        let limits = WindowLimits { records: 9, bytes: 1 << 20, batch: 1 << 20 };
+        BatchSender::new(Arc::clone(context), Arc::new(target), Partition::open(log, limits))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cursor_without_a_thread_pauses_and_keeps_nobody_waiting() {
+        let context = context_with(CursorThreads::without_any(1));
+        let (mut first, mut second) = (sender_to(1, &context), sender_to(2, &context));
+        while first.backoff.wait() < context.rules.backoff_max / 2 {}
+        let begun = Instant::now();
+        let (first, second) =
+            tokio::join!(async { (with_cursor(&mut first, 5).await, begun.elapsed()) }, async {
+                (with_cursor(&mut second, 7).await, begun.elapsed())
+            },);
+        assert!(first.1 >= context.rules.backoff_max / 2, "{first:?}");
+        assert!(second.1 <= backoff::FIRST, "{second:?}");
+        for (outcome, next) in [(first.0, 5), (second.0, 7)] {
+            let tries_again = matches!(outcome, SendResult::Confirmed(at) if at == next);
+            assert!(tries_again, "{outcome:?}");
+        }
+    }
 
     #[test]
     fn an_end_without_records_moves_the_proxy_to_the_window() {

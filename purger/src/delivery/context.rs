@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use process::clock::Clock;
 use tokio::sync::Semaphore;
 
+use super::cursor_threads::CursorThreads;
 use crate::dead_letter::DeadLetters;
 use crate::intake::Intake;
 use crate::kafka::context::GroupConsumer;
@@ -13,13 +14,12 @@ use crate::kafka::cursor::Cursors;
 use crate::metrics::PurgerMetrics;
 use crate::receipt::Receipts;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DeliveryContext {
     pub name: String,
     pub rules: settings::PurgerSettings,
     pub cursors: Arc<Cursors>,
-    /// Cursors open at once.
-    pub cursor_permits: Arc<Semaphore>,
+    pub cursor_threads: Arc<CursorThreads>,
     /// For the first and the last offsets of logs.
     pub brokers: GroupConsumer,
     /// Questions for these offsets at once, each of which blocks a thread.

@@ -100,7 +100,7 @@ async fn is_same_log(sender: &mut BatchSender, next: i64, last: u64) -> Option<b
     if let Some(fingerprint) = sender.partition.fingerprint_at(next - 1) {
         return Some(fingerprint == last);
     }
-    let permit = Arc::clone(&sender.context.cursor_permits).acquire_owned().await.ok()?;
+    let permit = sender.context.cursor_threads.permit().await?;
     let (cursors, log) = (Arc::clone(&sender.context.cursors), sender.partition.log.clone());
     let fingerprint = move || {
         let found = cursors.fingerprint_at(&log, next - 1);

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod context;
+pub mod cursor_threads;
 pub mod discovery;
 pub mod fleet;
 pub mod fold;

@@ -1,12 +1,14 @@
 //! Far more is missed than fits into one batch: all of it is delivered, checked by content.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use purge_protocol::log::Start;
 use tokio::time::Instant;
 
-use crate::support::{Broker, Proxy, Purger, until, until_status};
+use crate::support::{Broker, Proxy, Purger, asks_for_a_pause, until, until_status};
 
 const SMALL: &str = "window = 100\nslow_after = \"200ms\"\nbackoff_max = \"200ms\"";
 
@@ -143,3 +145,36 @@ async fn a_proxy_catches_up_beside_many_that_never_answer() {
     assert!(returned.elapsed() < Duration::from_secs(12), "{:?}", returned.elapsed());
     assert_eq!(proxies[1].tags().into_iter().collect::<HashSet<_>>().len(), 4000);
 }
+
+/// There is one cursor, and a proxy that refuses all batches for a while must not keep it.
+#[tokio::test]
+async fn a_proxy_catches_up_while_another_is_in_back_off() {
+    let broker = Broker::start(1);
+    let (steady, mut pausing, mut returning) = (Proxy::start(), Proxy::start(), Proxy::start());
+    let settings = "window = 100\nmemory = \"64MiB\"\nslow_after = \"200ms\"\n\
+                    backoff_max = \"200ms\"";
+    let _purger = Purger::start(&broker, &[&steady, &pausing, &returning], settings).await;
+    until("adopted", || [&steady, &pausing, &returning].iter().all(|it| it.starts().len() == 1))
+        .await;
+    pausing.stop().await;
+    returning.stop().await;
+    broker.purge_many(1, 0..1000).await;
+    until("the first goes on", || steady.positions()[0].next == 1000).await;
+    let told = Arc::new(AtomicUsize::new(0));
+    let telling = Arc::clone(&told);
+    pausing.answers(Box::new(move |batch| {
+        // More than the window holds: from a cursor.
+        let answer = (batch.to > 200).then(|| asks_for_a_pause(PAUSE));
+        telling.fetch_add(usize::from(answer.is_some()), Ordering::Relaxed);
+        answer
+    }));
+    pausing.resume();
+    until("it is in back-off", || told.load(Ordering::Relaxed) == 1).await;
+    returning.resume();
+    let returned = Instant::now();
+    until("it has caught up", || returning.positions()[0].next == 1000).await;
+    assert!(returned.elapsed() < PAUSE / 2, "{:?}", returned.elapsed());
+}
+
+/// The longest that a proxy may ask for.
+const PAUSE: Duration = Duration::from_secs(30);

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use self::broker::{Broker, json};
 pub(crate) use self::login::LoginBroker;
-pub(crate) use self::proxy::{Proxy, refuse};
+pub(crate) use self::proxy::{Proxy, asks_for_a_pause, refuse};
 pub(crate) use self::purger::{Purger, command};
 
 /// Waits until something is so; panics with `what` when it does not come.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::RETRY_AFTER;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -226,6 +228,14 @@ pub(crate) fn refuse(batch: &Batch, status: u16) -> Response<Full<Bytes>> {
     let proxy = batch.instance.clone().unwrap();
     let refusal = Refusal { proxy, detail: "no".into(), offset: None };
     json(StatusCode::from_u16(status).unwrap(), &refusal)
+}
+
+/// The answer with which a proxy asks for a pause.
+pub(crate) fn asks_for_a_pause(pause: Duration) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(RETRY_AFTER, pause.as_secs().into());
+    response
 }
 
 impl Memory {
